@@ -1,0 +1,56 @@
+# Two commands matter: make demo, make test. Both set up .venv first.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { echo $$p; break; }; done)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+export FLWR_TELEMETRY_ENABLED := 0
+export RAY_USAGE_STATS_ENABLED := 0
+
+.PHONY: demo test check lint types wheel browser bench-setup clean
+
+demo: $(VENV)/.run
+	$(BIN)/silosynth demo --out demo-out --force
+
+test: $(VENV)/.dev browser lint types
+	$(BIN)/python -m pytest
+	$(MAKE) wheel
+
+check: test
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+# The tests that hold for what is shipped run once more against the wheel, from another directory.
+wheel: $(VENV)/.dev
+	$(BIN)/python tests/check_wheel.py
+
+bench-%: $(VENV)/.dev
+	$(BIN)/python bench/$(subst -,_,$*).py
+
+bench-setup: $(VENV)/.dev
+	$(BIN)/python bench/setup.py
+
+browser:
+	@command -v chromium >/dev/null || { \
+		run=$$([ $$(id -u) = 0 ] || echo sudo); \
+		$$run apt-get update -q && $$run apt-get install -q -y --no-install-recommends chromium; }
+
+$(BIN)/python:
+	@[ -n "$(PYTHON)" ] || { echo "Python 3.11, 3.12 or 3.13 is needed; put one on the PATH"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: $(BIN)/python pyproject.toml constraints.txt
+	$(PIP) install -c constraints.txt -e ".[coordinator,silo,simulation]"
+	@touch $@
+
+$(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
+	$(PIP) install -c constraints.txt -e ".[coordinator,silo,simulation,dev]"
+	@touch $@ $(VENV)/.run
+
+clean:
+	rm -rf $(VENV) build dist demo-out *.egg-info

@@ -1,0 +1,77 @@
+"""Run a command and watch the resident memory of it and of everything that it starts (Linux)."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+_INTERVAL_SECONDS = 0.2
+_PROC = Path("/proc")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """How a command went. ``peak_bytes`` sums resident sets, so shared pages count once each."""
+
+    returncode: int
+    seconds: float
+    peak_bytes: int
+    error: str
+
+
+def watch(command: Sequence[str | Path], *, env: Mapping[str, str] | None = None) -> Watched:
+    """Run ``command`` to its end; its output is dropped, except for the end of its errors."""
+    start = time.perf_counter()
+    peak = 0
+    with subprocess.Popen(
+        command,
+        env={**os.environ, **(env or {})},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            while True:
+                peak = max(peak, tree_bytes(process.pid))
+                try:
+                    _, error = process.communicate(timeout=_INTERVAL_SECONDS)
+                    break
+                except subprocess.TimeoutExpired:
+                    continue
+        finally:
+            process.kill()
+    return Watched(
+        returncode=process.returncode,
+        seconds=time.perf_counter() - start,
+        peak_bytes=peak,
+        error=error[-2000:],
+    )
+
+
+def tree_bytes(root: int) -> int:
+    """Return the sum of the resident sets of a process and all its descendants."""
+    page = os.sysconf("SC_PAGE_SIZE")
+    parents: dict[int, int] = {}
+    resident: dict[int, int] = {}
+    for entry in _PROC.iterdir():
+        if entry.name.isdigit() and (fields := _stat(entry)):
+            parents[int(entry.name)], resident[int(entry.name)] = int(fields[1]), int(fields[21])
+    return page * sum(resident[pid] for pid in parents if _descends(pid, root, parents))
+
+
+def _stat(entry: Path) -> list[str]:
+    """Return what stands after the process's name in its stat file; nothing when it has ended."""
+    try:
+        return (entry / "stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def _descends(pid: int, root: int, parents: Mapping[int, int]) -> bool:
+    while pid not in (root, 0):
+        pid = parents.get(pid, 0)
+    return pid == root

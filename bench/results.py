@@ -1,0 +1,93 @@
+"""Print a benchmark's figures, and write them to bench/results/NAME.json."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+RESULTS = Path(__file__).resolve().parent / "results"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """One measured number, the peer's beside it, and the gate it must pass, if any.
+
+    ``spread`` is half the range over repetitions.
+    """
+
+    figure: str
+    value: float
+    unit: str
+    spread: float | None = None
+    peer: float | None = None
+    at_most: float | None = None
+    at_least: float | None = None
+
+    @property
+    def gate(self) -> str | None:
+        """Return the gate as text, such as ``<= 300``."""
+        bounds = (("<=", self.at_most), (">=", self.at_least))
+        texts = [f"{sign} {_short(bound)}" for sign, bound in bounds if bound is not None]
+        return " and ".join(texts) or None
+
+    @property
+    def ok(self) -> bool:
+        """Say whether the gate is passed; a figure without one always is."""
+        above = self.at_least is None or self.value >= self.at_least
+        below = self.at_most is None or self.value <= self.at_most
+        return above and below
+
+
+def publish(name: str, figures: Iterable[Figure], *, directory: Path = RESULTS) -> int:
+    """Print and write the figures; return the exit code: 1 when a gate is missed, else 0."""
+    figures = tuple(figures)
+    _show(name, figures)
+    directory.mkdir(parents=True, exist_ok=True)
+    facts = [
+        {
+            "figure": f.figure,
+            "value": f.value,
+            "spread": f.spread,
+            "unit": f.unit,
+            "peer": f.peer,
+            "gate": f.gate,
+            "ok": f.ok,
+        }
+        for f in figures
+    ]
+    path = directory / f"{name}.json"
+    partial = path.with_suffix(".json.tmp")
+    partial.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    partial.replace(path)
+    missed = [f.figure for f in figures if not f.ok]
+    if missed:
+        print(f"{len(missed)} of {len(figures)} figures miss their gate: {'; '.join(missed)}")
+    return 1 if missed else 0
+
+
+def is_quick() -> bool:
+    """Say whether QUICK=1 asks for the short form of a benchmark."""
+    return os.environ.get("QUICK", "") not in ("", "0")
+
+
+def _show(name: str, figures: tuple[Figure, ...]) -> None:
+    table = Table(title=name, title_justify="left")
+    for header in ("figure", "value", "peer", "unit", "gate", "ok"):
+        table.add_column(header, justify="right" if header in ("value", "peer") else "left")
+    for f in figures:
+        peer = "" if f.peer is None else _short(f.peer)
+        verdict = "" if f.gate is None else "yes" if f.ok else "NO"
+        value = _short(f.value) + ("" if f.spread is None else f" ± {_short(f.spread)}")
+        table.add_row(f.figure, value, peer, f.unit, f.gate or "", verdict)
+    width = None if (console := Console()).is_terminal else 140
+    (console if width is None else Console(width=width)).print(table)
+
+
+def _short(number: float) -> str:
+    return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.4g}"

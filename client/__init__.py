@@ -1,0 +1,1 @@
+"""The silo: the only part that reads private data."""

@@ -1,0 +1,1 @@
+"""Values and arithmetic that silos and coordinator share."""

@@ -1,0 +1,119 @@
+"""Numbers to bins, and fine bins to quantile groups."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from silosynth.common.errors import InvalidArgument
+
+_EVEN_TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class BinEdges:
+    """Rising edges: bin i holds ``edges[i] <= x < edges[i + 1]``.
+
+    ``even`` says that all bins have nearly one width, so that a division finds the bin.
+    """
+
+    edges: np.ndarray
+    even: bool
+
+    @property
+    def count(self) -> int:
+        """Return the number of bins."""
+        return len(self.edges) - 1
+
+
+def bin_edges(edges: tuple[float, ...]) -> BinEdges:
+    """Build bins from rising edges, and find out whether they are even."""
+    array = np.asarray(edges, dtype=np.float64)
+    count = len(array) - 1
+    line = array[0] + (array[-1] - array[0]) * np.arange(count + 1) / count
+    width = (array[-1] - array[0]) / count
+    resolution = np.spacing(np.abs(array).max())
+    even = bool(np.abs(array - line).max() < 0.9 * width and resolution < _EVEN_TOLERANCE * width)
+    return BinEdges(edges=array, even=even)
+
+
+def find_bins(values: np.ndarray, *, bins: BinEdges) -> np.ndarray:
+    """Return the bin of each number, clipping to the first and the last bin.
+
+    Guarantees: the same bin as a binary search over the edges finds.
+
+    Args:    values: (rows,) float64 without NaN; infinities are clipped.
+    Returns: (rows,) intp in [0, bins.count).
+    """
+    edges, last = bins.edges, bins.count - 1
+    found: np.ndarray
+    if not bins.even:
+        found = np.searchsorted(edges[1:-1], values, side="right")
+        return found
+    inside = np.clip(values, edges[0], edges[-1])
+    scale = bins.count / (edges[-1] - edges[0])
+    found = np.minimum((inside - edges[0]) * scale, last).astype(np.intp)
+    found -= inside < edges[found]
+    found += inside >= edges[found + 1]
+    np.minimum(found, last, out=found)
+    return found
+
+
+def quantile_groups(counts: np.ndarray, *, count: int) -> tuple[int, ...]:
+    """Merge neighbouring bins into at most ``count`` groups of about equal mass.
+
+    Bins that hold a whole group's mass stand alone; the runs between them share what is left.
+    Noised counts below zero weigh nothing. Without any mass the groups are equally wide.
+
+    Guarantees: groups are 0..n-1 without gaps, never fall, and ``n <= count``.
+
+    Args:    counts: (bins,) noised counts, at least one.
+    Returns: the group of each bin.
+    """
+    if len(counts) == 0 or count < 1:
+        raise InvalidArgument(f"cannot make {count} groups of {len(counts)} bins")
+    mass = np.clip(np.asarray(counts, dtype=np.float64), 0.0, None)
+    if mass.sum() <= 0.0:
+        mass = np.ones(len(mass))
+    alone, share = _heavy_bins(mass, count=count)
+    starts = np.zeros(len(mass), dtype=bool)
+    for first, end in _runs(alone):
+        starts[first] = True
+        if not alone[first]:
+            starts[first:end] |= _split_run(mass[first:end], share=share)
+    _close_light_gaps(starts, mass=mass, count=count)
+    return tuple(int(group) for group in np.cumsum(starts) - 1)
+
+
+def _heavy_bins(mass: np.ndarray, *, count: int) -> tuple[np.ndarray, float]:
+    """Return which bins stand alone, and the mass that each other group should hold."""
+    alone = np.zeros(len(mass), dtype=bool)
+    share = mass.sum() / count
+    while (heavy := ~alone & (mass >= share) & (mass > 0)).any():
+        alone |= heavy
+        share = mass[~alone].sum() / max(count - int(alone.sum()), 1)
+    return alone, float(share)
+
+
+def _runs(alone: np.ndarray) -> list[tuple[int, int]]:
+    """Return [first, end) of each heavy bin and of each run of light bins."""
+    cuts = np.flatnonzero(alone[1:] | alone[:-1]) + 1
+    return list(zip([0, *cuts.tolist()], [*cuts.tolist(), len(alone)], strict=True))
+
+
+def _split_run(mass: np.ndarray, *, share: float) -> np.ndarray:
+    """Mark the first bin of each group within a run of light bins."""
+    total = mass.sum()
+    groups = max(1, round(total / share)) if share > 0.0 else 1
+    middle = np.cumsum(mass) - mass / 2
+    group = np.zeros(len(mass)) if groups == 1 else np.floor(middle * groups / total)
+    starts: np.ndarray = np.diff(group, prepend=-1.0) > 0
+    return starts
+
+
+def _close_light_gaps(starts: np.ndarray, *, mass: np.ndarray, count: int) -> None:
+    """Join the lightest pair of neighbours, in place, until ``count`` groups are left."""
+    while (firsts := np.flatnonzero(starts)).size > count:
+        load = np.add.reduceat(mass, firsts)
+        starts[firsts[int(np.argmin(load[:-1] + load[1:])) + 1]] = False

@@ -1,0 +1,86 @@
+"""How a numeric attribute is split into bins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from itertools import pairwise
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+
+class PlainModel(BaseModel):
+    """Hold plain data; refuse unknown fields, NaN and infinities."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def epoch_seconds(moment: datetime) -> float:
+    """Return seconds since 1970 in UTC, taking a naive datetime as UTC."""
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def rises(numbers: Sequence[float]) -> bool:
+    """Say whether the numbers rise strictly."""
+    return all(a < b for a, b in pairwise(numbers))
+
+
+def _edge_seconds(value: object) -> object:
+    """Turn a date into seconds since 1970, and leave numbers alone."""
+    if isinstance(value, str) and "-" in value[1:]:
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            return value
+    if isinstance(value, datetime):
+        return epoch_seconds(value)
+    if isinstance(value, date):
+        return epoch_seconds(datetime(value.year, value.month, value.day, tzinfo=UTC))
+    return value
+
+
+Edge = Annotated[float, BeforeValidator(_edge_seconds)]
+
+
+class EqualWidth(PlainModel):
+    """Split the bounds into ``count`` bins of one width."""
+
+    kind: Literal["width"] = "width"
+    count: int = Field(default=32, ge=1, le=4096)
+
+
+class Edges(PlainModel):
+    """Split at declared inner edges: bin i holds edge[i-1] <= x < edge[i].
+
+    Edges of a datetime attribute may be written as dates; they are kept as seconds since 1970.
+    """
+
+    kind: Literal["edges"] = "edges"
+    edges: tuple[Edge, ...] = Field(min_length=1, max_length=4095)
+
+    @model_validator(mode="after")
+    def _rising(self) -> Self:
+        if not rises(self.edges):
+            raise ValueError("edges must rise strictly")
+        return self
+
+
+class Quantiles(PlainModel):
+    """Count ``grid`` bins of one width, then merge them to about ``count`` bins of equal mass.
+
+    The merge is chosen from the noised 1-way marginal, so it is bought with epsilon.
+    """
+
+    kind: Literal["quantiles"] = "quantiles"
+    count: int = Field(default=32, ge=2, le=1024)
+    grid: int = Field(default=256, ge=2, le=4096)
+
+    @model_validator(mode="after")
+    def _finer(self) -> Self:
+        if self.grid < self.count:
+            raise ValueError("grid must be at least count")
+        return self
+
+
+Bins = Annotated[EqualWidth | Edges | Quantiles, Field(discriminator="kind")]

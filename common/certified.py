@@ -1,0 +1,72 @@
+"""The privacy statement as data: numbers that follow from its phases, and what they rest on."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Conversion = Literal["pld", "cks"]
+Trust = Literal["own", "shared"]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class CertifiedPhase(_Model):
+    """What one phase releases: ``marginals`` marginals, each with noise ``sigma2`` ("p/q")."""
+
+    name: str
+    marginals: int = Field(ge=1)
+    sigma2: str = Field(pattern=r"^[0-9]+(/[0-9]+)?$")
+    rho_units: int = Field(ge=1)
+
+
+class Overlap(_Model):
+    """The cost of a person whose rows are in ``silos`` silos."""
+
+    silos: int = Field(ge=1)
+    rho_units: int = Field(ge=1)
+    epsilon: float = Field(ge=0)
+
+
+class Certificate(_Model):
+    """What a plan costs one person at most, and what that rests on. Units are 2^-40 of zCDP rho.
+
+    ``epsilon_pld`` is there when every noise scale was fixed in advance; ``alone`` is there in
+    shared trust, and is the cost of a silo whose masks failed.
+    """
+
+    version: Literal[1] = 1
+    plan_id: str
+    plan_digest: str
+    schema_digest: str
+    epsilon: float = Field(ge=0)
+    delta: float = Field(gt=0, lt=1)
+    conversion: Conversion
+    epsilon_pld: float | None = Field(default=None, ge=0)
+    epsilon_cks: float = Field(ge=0)
+    rho_units: int = Field(ge=1)
+    rho: str
+    unit: str
+    rows_per_person: int = Field(ge=1)
+    neighbours: str
+    trust: Trust
+    colluders: int = Field(default=0, ge=0)
+    absent: int = Field(default=0, ge=0)
+    silos: int = Field(ge=1)
+    phases: tuple[CertifiedPhase, ...] = Field(min_length=1)
+    overlaps: tuple[Overlap, ...] = Field(min_length=1)
+    alone: Overlap | None = None
+    assumptions: tuple[str, ...]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if sum(p.rho_units for p in self.phases) != self.rho_units:
+            raise ValueError("rho_units: is not the sum of the phases")
+        if self.epsilon != (self.epsilon_pld if self.conversion == "pld" else self.epsilon_cks):
+            raise ValueError("epsilon: is not the one of the conversion")
+        if (self.trust == "shared") != (self.alone is not None):
+            raise ValueError("alone: belongs to shared trust, and to no other")
+        return self

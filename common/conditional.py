@@ -1,0 +1,153 @@
+"""The conditional distributions that rows are drawn from, as integers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from silosynth.common.domain import Clique, Domain, Grouping
+from silosynth.common.errors import InvalidSampler
+
+SHARE_BITS = 31
+WHOLE = 1 << SHARE_BITS
+"""The integer that stands for probability one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CliqueMarginal:
+    """A fitted marginal of one clique of the junction tree, to be drawn after its parent.
+
+    ``separator`` holds the attributes that were drawn before, all of them in one earlier clique;
+    ``values`` has one float64 per cell, row-major over ``clique``, on any scale.
+    """
+
+    clique: Clique
+    separator: Clique
+    values: np.ndarray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Conditional:
+    """The distribution of one attribute given others, in shares of 2^31.
+
+    ``ends[g, c]`` is the share of codes 0..c in group ``g``, a cell of ``given`` (row-major). It
+    is (groups, codes) uint32, never falls along a row, and every row ends at 2^31.
+    """
+
+    attribute: str
+    given: Clique
+    ends: np.ndarray
+
+    def __post_init__(self) -> None:
+        if self.attribute in self.given or len(set(self.given)) != len(self.given):
+            raise InvalidSampler(f"attribute {self.attribute!r} is drawn given itself or a twin")
+        if self.ends.ndim != 2 or self.ends.dtype != np.uint32 or 0 in self.ends.shape:
+            raise InvalidSampler(f"the shares of {self.attribute!r} are not a table of uint32")
+        if (self.ends[:, 1:] < self.ends[:, :-1]).any() or (self.ends[:, -1] != WHOLE).any():
+            raise InvalidSampler(f"the shares of {self.attribute!r} do not rise to one")
+        self.ends.setflags(write=False)
+
+
+def shares(weights: np.ndarray, *, name: str) -> np.ndarray:
+    """Turn rows of weights into cumulative shares of 2^31.
+
+    Guarantees: each share is within 2^-32 of the exact one; a weight of 0 gets a share of 0 (but
+    for a row without any weight, which takes the shares of all rows together).
+
+    Args:    weights: (groups, codes) float64, finite, none below 0, some above 0.
+    Returns: (groups, codes) uint32, as :class:`Conditional` wants it.
+    """
+    if not (np.isfinite(weights).all() and (weights >= 0).all()):
+        raise InvalidSampler(f"a weight of {name!r} is negative or not finite")
+    largest = weights.max(initial=0.0)
+    if largest == 0:
+        raise InvalidSampler(f"{name!r} has no weight at all", hint="fit a model with rows")
+    weights = weights / largest
+    empty = weights.sum(axis=1) == 0
+    if empty.any():
+        weights = np.where(empty[:, None], weights.sum(axis=0), weights)
+    running = weights.cumsum(axis=1)
+    ends: np.ndarray = np.rint(running / running[:, -1:] * WHOLE).astype(np.uint32)
+    ends[:, -1] = WHOLE
+    return ends
+
+
+def condition(marginals: Sequence[CliqueMarginal], *, domain: Domain) -> tuple[Conditional, ...]:
+    """Split clique marginals, given in draw order, into one conditional per attribute.
+
+    Raises InvalidSampler unless the cliques are a junction tree (or forest) of ``domain``.
+    """
+    cliques: list[set[str]] = []
+    drawn: set[str] = set()
+    conditionals: list[Conditional] = []
+    for marginal in marginals:
+        _check_place(marginal, cliques=cliques, drawn=drawn)
+        conditionals.extend(_split(marginal, domain=domain))
+        cliques.append(set(marginal.clique))
+        drawn |= cliques[-1]
+    return tuple(conditionals)
+
+
+def shares_within(weights: np.ndarray, *, groups: np.ndarray, name: str) -> np.ndarray:
+    """Return (codes,) uint32, the cumulative shares inside each group, codes sorted by group."""
+    if weights.shape != groups.shape:
+        raise InvalidSampler(f"{name!r} has {weights.size} weights for {groups.size} codes")
+    order = np.argsort(groups, kind="stable")
+    ends = []
+    for group in range(int(groups.max()) + 1):
+        members = weights[order[groups[order] == group]].astype(np.float64)
+        if not members.any():
+            members = np.ones_like(members)
+        ends.append(shares(members[None, :], name=name)[0])
+    return np.concatenate(ends)
+
+
+def check_within(within: Mapping[str, np.ndarray], *, grouping: Grouping) -> None:
+    """Raise InvalidSampler unless every merged attribute has shares that rise to one per group."""
+    if set(within) != set(grouping.groups):
+        raise InvalidSampler("the shares inside groups are not those of the merged attributes")
+    for name, ends in within.items():
+        groups = np.sort(np.asarray(grouping.groups[name]))
+        if ends.shape != groups.shape or ends.dtype != np.uint32:
+            raise InvalidSampler(f"the shares inside the groups of {name!r} have another shape")
+        last = np.append(groups[1:] != groups[:-1], True)
+        falls = (ends[1:] < ends[:-1]) & ~last[:-1]
+        if falls.any() or (ends[last] != WHOLE).any() or (ends > WHOLE).any():
+            raise InvalidSampler(f"the shares inside the groups of {name!r} do not rise to one")
+        ends.setflags(write=False)
+
+
+def _check_place(marginal: CliqueMarginal, *, cliques: list[set[str]], drawn: set[str]) -> None:
+    """Raise InvalidSampler unless the separator is what was drawn, all of it in one clique."""
+    separator = set(marginal.separator)
+    if separator != set(marginal.clique) & drawn:
+        raise InvalidSampler(
+            f"clique {marginal.clique} has separator {marginal.separator}, "
+            "but that is not what it shares with the cliques before it"
+        )
+    if separator and not any(separator <= clique for clique in cliques):
+        raise InvalidSampler(f"the separator of clique {marginal.clique} lies in no earlier clique")
+
+
+def _split(marginal: CliqueMarginal, *, domain: Domain) -> list[Conditional]:
+    """Return a conditional for each new attribute, given the separator and the new ones before."""
+    if marginal.values.size != domain.size(marginal.clique):
+        raise InvalidSampler(
+            f"clique {marginal.clique} has {marginal.values.size} values; "
+            f"{domain.size(marginal.clique)} cells expected"
+        )
+    table = marginal.values.astype(np.float64).reshape(domain.sizes(marginal.clique))
+    new = [a for a in marginal.clique if a not in marginal.separator]
+    conditionals = []
+    for i, attribute in enumerate(new):
+        given = (*marginal.separator, *new[:i])
+        axes = [marginal.clique.index(a) for a in (*given, attribute)]
+        rest = tuple(marginal.clique.index(a) for a in new[i + 1 :])
+        kept = table.sum(axis=rest, keepdims=True).transpose(*axes, *rest)
+        weights = kept.reshape(-1, domain.size((attribute,)))
+        conditionals.append(
+            Conditional(attribute=attribute, given=given, ends=shares(weights, name=attribute))
+        )
+    return conditionals

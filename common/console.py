@@ -1,0 +1,78 @@
+"""What commands print: text for people on stderr, one JSON envelope for scripts on stdout."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from silosynth.common.errors import InvalidArgument, OutputExists, SilosynthError
+
+ENVELOPE_VERSION = 1
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON envelope on stdout.")]
+Force = Annotated[bool, typer.Option("--force", help="Write over files that are there.")]
+
+people = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def emit(data: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print the envelope of a command that went well, if ``as_json``."""
+    if as_json:
+        _print_envelope({"status": "ok", "data": data})
+
+
+def emit_error(error: SilosynthError, *, as_json: bool) -> None:
+    """Print an error: one line with its remedy, and the envelope if ``as_json``."""
+    line = Text("error: ", style="bold red")
+    line.append(error.message, style="default not bold")
+    if error.hint:
+        line.append(f"; {error.hint}", style="not bold")
+    people.print(line)
+    if as_json:
+        fault = {"code": error.code, "message": error.message, "hint": error.hint}
+        _print_envelope({"status": "error", "error": fault})
+
+
+def say(text: str) -> None:
+    """Tell a person one line."""
+    people.print(Text(text))
+
+
+def show_table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Show a table; every column but the first is aligned right."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for i, name in enumerate(header):
+        table.add_column(name, justify="left" if i == 0 else "right", header_style="dim")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    people.print(table)
+
+
+def check_output(path: Path, *, force: bool) -> None:
+    """Raise OutputExists when ``path`` is in the way, InvalidArgument when it has no directory."""
+    if path.exists() and not force:
+        raise OutputExists(f"{path} exists already", hint="choose another name, or add --force")
+    if not path.absolute().parent.is_dir():
+        raise InvalidArgument(f"{path.parent} is not a directory", hint="make it first")
+
+
+def write_text(path: Path, text: str, *, force: bool) -> None:
+    """Write a file whole or not at all."""
+    check_output(path, force=force)
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
+
+
+def _print_envelope(body: Mapping[str, Any]) -> None:
+    """Print one JSON object on stdout."""
+    envelope = {"schema_version": ENVELOPE_VERSION} | dict(body)
+    sys.stdout.write(json.dumps(envelope, ensure_ascii=False) + "\n")

@@ -1,0 +1,63 @@
+"""Exact cost of noised marginals, in zCDP rho and in the ledger's integer units."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+
+from silosynth.common.errors import InvalidPlan
+
+RHO_UNIT = 2**40
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GaussianCost:
+    """``count`` marginals, each with discrete Gaussian noise of parameter ``sigma2``.
+
+    ``sensitivity`` is the most rows of one person; it bounds the L2 change of every marginal,
+    whichever cells the rows fall into.
+    """
+
+    sigma2: Fraction
+    count: int
+    sensitivity: int = 1
+
+    def __post_init__(self) -> None:
+        if isinstance(self.sigma2, bool) or not isinstance(self.sigma2, Fraction | int):
+            raise InvalidPlan("sigma2 must be exact", hint="give a Fraction, not a float")
+        if self.sigma2 <= 0:
+            raise InvalidPlan(f"sigma2 is {self.sigma2}", hint="noise needs sigma2 above 0")
+        for name, value in (("count", self.count), ("sensitivity", self.sensitivity)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise InvalidPlan(f"{name} is {value!r}", hint="give an integer of at least 1")
+        object.__setattr__(self, "sigma2", Fraction(self.sigma2))
+
+    @property
+    def rho(self) -> Fraction:
+        """Return the zCDP cost of all ``count`` marginals together."""
+        return self.count * gaussian_rho(sigma2=self.sigma2, sensitivity=self.sensitivity)
+
+
+def gaussian_rho(*, sigma2: Fraction, sensitivity: int = 1) -> Fraction:
+    """Return the zCDP cost of one marginal, sensitivity² / (2 sigma2), exactly.
+
+    Source: Canonne, Kamath, Steinke 2020, Theorem 14 (discrete Gaussian, L2 sensitivity).
+    """
+    return Fraction(sensitivity**2) / (2 * sigma2)
+
+
+def total_rho(costs: Iterable[GaussianCost]) -> Fraction:
+    """Return the zCDP cost of all ``costs``; it adds up, also when they are chosen adaptively."""
+    return sum((c.rho for c in costs), Fraction(0))
+
+
+def rho_units(rho: Fraction) -> int:
+    """Return ``rho`` in ledger units of 2^-40, rounded up.
+
+    >>> rho_units(Fraction(1, 2)) == RHO_UNIT // 2, rho_units(Fraction(1, 2**50))
+    (True, 1)
+    """
+    if rho < 0:
+        raise InvalidPlan("a cost is below 0", hint="costs only add up; nothing is refunded")
+    return -((-rho * RHO_UNIT) // 1)

@@ -1,0 +1,106 @@
+"""Documents that people write: YAML or JSON files of plain data."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from silosynth.common.errors import InvalidSchema
+
+# PyYAML writes these plainly, and reads them back as line breaks or not at all.
+_MISREAD = re.compile("[\x80-\x9f\u2028\u2029\ufeff]")
+
+
+def dump_document(data: Mapping[str, Any]) -> str:
+    """Return plain data as YAML in the order given."""
+    text: str = yaml.safe_dump(dict(data), sort_keys=False, allow_unicode=True)
+    if _MISREAD.search(text):
+        text = yaml.safe_dump(dict(data), sort_keys=False, allow_unicode=False)
+    return text
+
+
+def load_document(path: Path) -> Any:
+    """Parse a YAML or JSON file; raise InvalidSchema naming the file and the line."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        return json.loads(text) if path.suffix == ".json" else yaml.load(text, Loader=_Loader)
+    except OSError as err:
+        raise InvalidSchema(f"{path}: cannot be read: {err.strerror}") from err
+    except UnicodeDecodeError as err:
+        raise InvalidSchema(f"{path}: is not UTF-8 text") from err
+    except json.JSONDecodeError as err:
+        raise InvalidSchema(f"{path}: is not valid JSON at line {err.lineno}") from err
+    except RecursionError as err:
+        raise InvalidSchema(f"{path}: is nested too deeply") from err
+    except (yaml.YAMLError, ValueError) as err:
+        mark = getattr(err, "problem_mark", None)
+        line = f" at line {mark.line + 1}" if mark is not None else ""
+        raise InvalidSchema(f"{path}: is not valid YAML{line}") from err
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain data alone, and no field twice in one mapping."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    problem="a field stands twice", problem_mark=key.start_mark
+                )
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def describe_validation(err: ValidationError, data: Any) -> str:
+    """Return the first fault in one line: where it is, and what is wrong."""
+    faults = own_faults(err)
+    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    return describe_fault(faults[0], data) + more
+
+
+def own_faults(err: ValidationError) -> list[ErrorDetails]:
+    """Return the faults, without "too short" for a list whose faulty entries are told already."""
+    faults = err.errors(include_url=False)
+    inner = [fault["loc"] for fault in faults]
+    return [
+        fault
+        for fault, loc in zip(faults, inner, strict=True)
+        if fault["type"] != "too_short"
+        or not any(len(i) > len(loc) and i[: len(loc)] == loc for i in inner)
+    ]
+
+
+def describe_fault(fault: ErrorDetails, data: Any) -> str:
+    """Say where a fault is and what is wrong."""
+    where = _spell_path(fault["loc"], data)
+    if fault["type"] == "missing" or fault["input"] is None:
+        return f"{where}is not declared"
+    if fault["type"] == "union_tag_not_found":
+        return f"{where}kind: is not declared"
+    what = fault["msg"].removeprefix("Value error, ")
+    return f"{where}{what[0].lower() + what[1:]}"
+
+
+def _spell_path(loc: tuple[int | str, ...], data: Any) -> str:
+    """Spell a location, naming list entries by their ``name`` where they have one."""
+    words: list[str] = []
+    for step in loc:
+        try:
+            data = data[step]
+        except (KeyError, IndexError, TypeError):
+            if isinstance(data, Mapping) and step == data.get("kind"):
+                continue
+            words.append(str(step))
+            data = None
+            continue
+        name = data.get("name") if isinstance(data, Mapping) else None
+        words.append(f"{name!r}" if isinstance(step, int) and name else str(step))
+    return "".join(f"{w}: " for w in words)

@@ -1,0 +1,252 @@
+"""The sampler file: a ZIP of JSON documents and ``.npy`` arrays, nothing compressed.
+
+====================  =============================================================
+``manifest.json``     format, version, draw order, and of every other member the
+                      sha256, the size, and an array's dtype and shape
+``schema.json``       the public schema
+``certificate.json``  what was spent
+``shares-N.npy``      the shares of the N-th conditional
+``within-N.npy``      the shares inside the groups of the N-th merged attribute
+====================  =============================================================
+
+Reading trusts nothing: the size is capped before a byte is read, every byte is covered by a
+checksum, arrays have the one header that their declared dtype and shape give, and the values are
+those of a :class:`~silosynth.common.sampler.Sampler`, which checks itself.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import stat
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import numpy as np
+from pydantic import Field, ValidationError
+
+from silosynth.common.archive import pack, unpack
+from silosynth.common.bins import PlainModel
+from silosynth.common.conditional import Conditional
+from silosynth.common.domain import Grouping
+from silosynth.common.errors import InvalidPlan, InvalidSampler, InvalidSchema
+from silosynth.common.output import fresh_file
+from silosynth.common.sampler import Sampler
+from silosynth.common.schema import Schema, parse_schema
+
+FORMAT: Final = "silosynth-sampler"
+VERSION: Final = 1
+MAX_BYTES = 2**30
+MAX_JSON_BYTES = 2**26
+_DTYPE: Final = "<u4"
+_NPY_MAGIC = b"\x93NUMPY\x01\x00"
+_NPY_ALIGNMENT = 64
+
+
+_Shape = Annotated[
+    tuple[Annotated[int, Field(ge=1, le=MAX_BYTES)], ...], Field(min_length=1, max_length=2)
+]
+
+
+class _Member(PlainModel):
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    bytes: int = Field(ge=0)
+    dtype: Literal["<u4"] | None = None
+    shape: _Shape | None = None
+
+
+class _Node(PlainModel):
+    attribute: str
+    given: tuple[str, ...]
+
+
+class _Manifest(PlainModel):
+    format: Literal["silosynth-sampler"] = FORMAT
+    version: Literal[1] = VERSION
+    plan_digest: str
+    total: int = Field(ge=0, lt=2**63)
+    conditionals: tuple[_Node, ...]
+    grouping: dict[str, tuple[int, ...]]
+    members: dict[str, _Member]
+
+
+def save_sampler(sampler: Sampler, path: Path, *, force: bool = False) -> None:
+    """Write a sampler file, whole or not at all.
+
+    Guarantees: the same sampler gives the same bytes.
+    Errors: OutputExists when ``path`` is there, unless ``force``.
+    """
+    data = dump_sampler(sampler)
+    with fresh_file(path, force=force) as part:
+        part.write_bytes(data)
+
+
+def load_sampler(path: Path, *, max_bytes: int = MAX_BYTES) -> Sampler:
+    """Read a sampler file.
+
+    Errors: InvalidSampler naming ``path`` when it is missing, larger than ``max_bytes``,
+    truncated, edited, of another version or no sampler file.
+    """
+    try:
+        return parse_sampler(_read(path, max_bytes=max_bytes))
+    except InvalidSampler as err:
+        raise InvalidSampler(f"{path}: {err.message}", hint=err.hint) from err
+
+
+def dump_sampler(sampler: Sampler) -> bytes:
+    """Return the bytes of a sampler file."""
+    members = {
+        "schema.json": _json(sampler.schema.model_dump(mode="json")),
+        "certificate.json": _json(dict(sampler.certificate)),
+    }
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name, array in _arrays(sampler).items():
+        shapes[name] = array.shape
+        members[name] = _npy_header(array.shape) + array.astype(_DTYPE).tobytes()
+    manifest = _Manifest(
+        plan_digest=sampler.plan_digest,
+        total=sampler.total,
+        conditionals=tuple(
+            _Node(attribute=c.attribute, given=c.given) for c in sampler.conditionals
+        ),
+        grouping=dict(sampler.grouping.groups),
+        members={name: _describe(data, shapes.get(name)) for name, data in members.items()},
+    )
+    text = _json(manifest.model_dump(mode="json"))
+    if max(len(text), *(len(members[n]) for n in members if n not in shapes)) > MAX_JSON_BYTES:
+        raise InvalidSampler(f"a document of the sampler exceeds {MAX_JSON_BYTES} bytes")
+    return pack({"manifest.json": text} | members)
+
+
+def parse_sampler(data: bytes) -> Sampler:
+    """Return the sampler that ``data``, the bytes of a sampler file, holds."""
+    members = unpack(data)
+    manifest = _read_manifest(members)
+    for name, member in manifest.members.items():
+        if len(members[name]) != member.bytes or sha256(members[name]).hexdigest() != member.sha256:
+            raise InvalidSampler(f"{name} is not what the manifest says")
+    certificate = _parse_json(members["certificate.json"], name="certificate.json")
+    if not isinstance(certificate, dict):
+        raise InvalidSampler("certificate.json is not a mapping")
+    try:
+        return Sampler(
+            schema=_read_schema(members["schema.json"]),
+            grouping=Grouping(groups=manifest.grouping),
+            within={
+                attribute: _array(members, manifest, f"within-{i}.npy")
+                for i, attribute in enumerate(manifest.grouping)
+            },
+            conditionals=tuple(
+                Conditional(
+                    attribute=node.attribute,
+                    given=node.given,
+                    ends=_array(members, manifest, f"shares-{i}.npy"),
+                )
+                for i, node in enumerate(manifest.conditionals)
+            ),
+            total=manifest.total,
+            certificate=certificate,
+            plan_digest=manifest.plan_digest,
+        )
+    except InvalidPlan as err:
+        raise InvalidSampler(f"the sampler does not fit its schema: {err}") from err
+
+
+def _arrays(sampler: Sampler) -> dict[str, np.ndarray]:
+    """Return the arrays of a sampler under their member names."""
+    shares = {f"shares-{i}.npy": c.ends for i, c in enumerate(sampler.conditionals)}
+    names = list(sampler.grouping.groups)
+    return shares | {f"within-{i}.npy": sampler.within[a] for i, a in enumerate(names)}
+
+
+def _describe(data: bytes, shape: tuple[int, ...] | None) -> _Member:
+    digest = sha256(data).hexdigest()
+    if shape is None:
+        return _Member(sha256=digest, bytes=len(data))
+    return _Member(sha256=digest, bytes=len(data), dtype=_DTYPE, shape=shape)
+
+
+def _read(path: Path, *, max_bytes: int) -> bytes:
+    """Return the content of a regular file of at most ``max_bytes``."""
+    try:
+        facts = path.stat()
+        if not stat.S_ISREG(facts.st_mode):
+            raise InvalidSampler("is not a file")
+        with path.open("rb") as handle:
+            data = b"" if facts.st_size > max_bytes else handle.read(max_bytes + 1)
+    except OSError as err:
+        raise InvalidSampler(f"cannot be read: {err.strerror}") from err
+    if max(facts.st_size, len(data)) > max_bytes:
+        raise InvalidSampler(
+            f"is larger than {max_bytes} bytes", hint="raise the limit if you trust it"
+        )
+    return data
+
+
+def _read_manifest(members: Mapping[str, memoryview]) -> _Manifest:
+    """Return the manifest; raise InvalidSampler unless it names just the members there are."""
+    if "manifest.json" not in members:
+        raise InvalidSampler("there is no manifest.json", hint="is this a sampler file?")
+    data = _parse_json(members["manifest.json"], name="manifest.json")
+    if isinstance(data, dict) and data.get("format") == FORMAT and data.get("version") != VERSION:
+        raise InvalidSampler(
+            f"the version is not {VERSION}", hint="read it with the silosynth that wrote it"
+        )
+    try:
+        manifest = _Manifest.model_validate_json(bytes(members["manifest.json"]), strict=True)
+    except ValidationError as err:
+        fault = err.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(step) for step in fault["loc"][:2])
+        raise InvalidSampler(f"manifest.json: {where}: {fault['msg']}") from err
+    expected = {"manifest.json", "schema.json", "certificate.json"}
+    expected |= {f"shares-{i}.npy" for i in range(len(manifest.conditionals))}
+    expected |= {f"within-{i}.npy" for i in range(len(manifest.grouping))}
+    if set(members) != expected or {*manifest.members, "manifest.json"} != expected:
+        raise InvalidSampler("a member is missing, or there is one too many")
+    return manifest
+
+
+def _read_schema(data: memoryview) -> Schema:
+    try:
+        return parse_schema(_parse_json(data, name="schema.json"), origin="schema.json")
+    except InvalidSchema as err:
+        raise InvalidSampler(err.message, hint=err.hint) from err
+
+
+def _array(members: Mapping[str, memoryview], manifest: _Manifest, name: str) -> np.ndarray:
+    """Return an array, after its header was compared with the one that its shape gives."""
+    shape, data = manifest.members[name].shape, members[name]
+    if shape is None:
+        raise InvalidSampler(f"{name} has no shape")
+    header = _npy_header(shape)
+    if len(data) != len(header) + 4 * math.prod(shape) or data[: len(header)] != header:
+        raise InvalidSampler(f"{name} does not have the dtype and shape that the manifest says")
+    return np.frombuffer(data[len(header) :], dtype=_DTYPE).astype(np.uint32).reshape(shape)
+
+
+def _npy_header(shape: tuple[int, ...]) -> bytes:
+    """Return the header of an NPY 1.0 file, spelled in one way."""
+    facts = f"{{'descr': '{_DTYPE}', 'fortran_order': False, 'shape': {shape!r}, }}"
+    length = len(_NPY_MAGIC) + 2 + len(facts) + 1
+    text = facts + " " * (-length % _NPY_ALIGNMENT) + "\n"
+    return _NPY_MAGIC + len(text).to_bytes(2, "little") + text.encode()
+
+
+def _json(data: Mapping[str, Any]) -> bytes:
+    return json.dumps(data, allow_nan=False, indent=1).encode()
+
+
+def _parse_json(data: memoryview, *, name: str) -> Any:
+    """Parse a document; refuse one that is too long, nested too deep, or not of plain values."""
+    if len(data) > MAX_JSON_BYTES:
+        raise InvalidSampler(f"{name} is larger than {MAX_JSON_BYTES} bytes")
+    try:
+        return json.loads(bytes(data), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as err:
+        raise InvalidSampler(f"{name} is not valid JSON") from err
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(name)

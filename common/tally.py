@@ -1,0 +1,43 @@
+"""What encoding had to bend, for the silo's own operator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+Uniform = Callable[[int], np.ndarray]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodingNote:
+    """Count the values of one attribute that had no code of their own. Private.
+
+    ``unseen`` values are not listed, ``clipped`` ones lie beyond the bounds, ``unreadable`` texts
+    are no number or date, ``undeclared_missing`` ones are null although missing is not declared.
+    """
+
+    attribute: str
+    unseen: int = 0
+    clipped: int = 0
+    unreadable: int = 0
+    undeclared_missing: int = 0
+
+    def __bool__(self) -> bool:
+        """Say whether there is anything to tell."""
+        return bool(self.unseen or self.clipped or self.unreadable or self.undeclared_missing)
+
+    def __str__(self) -> str:
+        told = (
+            (self.unseen, "not listed"),
+            (self.clipped, "beyond the bounds"),
+            (self.unreadable, "unreadable"),
+            (self.undeclared_missing, "missing, though missing is not declared"),
+        )
+        return f"{self.attribute}: " + "; ".join(f"{n} values {why}" for n, why in told if n)
+
+
+def code_dtype(size: int) -> np.dtype[np.unsignedinteger]:
+    """Return the smallest unsigned type for ``size`` codes."""
+    return np.dtype(np.uint8 if size <= 256 else np.uint16)

@@ -1,0 +1,1 @@
+"""The coordinator: asks, sums, fits and hands out; trusted for progress alone."""

@@ -1,0 +1,158 @@
+"""The coordinator's commands."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from silosynth.common.budget import check_budget
+from silosynth.common.console import Force, Json, check_output, emit, say, show_table, write_text
+from silosynth.common.domain import Clique
+from silosynth.common.errors import InvalidArgument
+from silosynth.common.plan import Method, OnAbsent, check_plan, dump_plan, load_plan
+from silosynth.common.schema import load_schema
+from silosynth.server.forecast import Forecast, forecast
+from silosynth.server.planner import new_plan
+
+
+def register(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:
+    """Add the coordinator's commands."""
+    groups["plan"].command("new")(plan_new)
+    groups["plan"].command("show")(plan_show)
+
+
+def plan_new(
+    schema: Annotated[Path, typer.Argument(help="The schema of the silos' tables.")],
+    epsilon: Annotated[float, typer.Option(help="Most privacy loss of one person, in one silo.")],
+    delta: Annotated[float, typer.Option(help="Probability that this does not hold.")],
+    silos: Annotated[str, typer.Option(help="Names of the silos, with commas between.")],
+    out: Annotated[Path, typer.Option(help="Where to write the plan (YAML).")],
+    method: Annotated[Method, typer.Option(help="What is measured.")] = Method.MST,
+    workload: Annotated[
+        str | None,
+        typer.Option(help="For the method fixed: marginals such as 'age,sex;age,income'."),
+    ] = None,
+    rows_per_person: Annotated[int, typer.Option(help="Most rows of one person in a silo.")] = 1,
+    unit: Annotated[str, typer.Option(help="What a row stands for, in a word.")] = "row",
+    on_absent: Annotated[
+        OnAbsent, typer.Option(help="What to do when a silo stays away.")
+    ] = OnAbsent.STOP,
+    plan_id: Annotated[str | None, typer.Option("--id", help="A name of your own.")] = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Make a plan from a budget: how many marginals, and how much noise each.
+
+    [dim]silosynth plan new schema.yaml --epsilon 1 --delta 1e-6 --silos a,b --out plan.yaml[/dim]
+    """
+    check_output(out, force=force)
+    plan = new_plan(
+        load_schema(schema),
+        epsilon=epsilon,
+        delta=delta,
+        silos=tuple(s.strip() for s in silos.split(",") if s.strip()),
+        method=method,
+        workload=_read_workload(workload),
+        rows_per_person=rows_per_person,
+        unit=unit,
+        on_absent=on_absent,
+        plan_id=plan_id,
+    )
+    write_text(out, dump_plan(plan), force=force)
+    say(f"wrote {out}: plan {plan.id}, {len(plan.silos)} silos, epsilon {epsilon:g}")
+    say(f"next: silosynth plan show {out} --schema {schema}")
+    emit({"path": str(out), "id": plan.id, "digest": plan.digest}, as_json=as_json)
+
+
+def plan_show(
+    path: Annotated[Path, typer.Argument(metavar="PLAN", help="A plan in YAML or JSON.")],
+    schema: Annotated[Path, typer.Option(help="The schema that the plan is for.")],
+    rows: Annotated[
+        int | None, typer.Option(min=1, help="About how many rows in all: your public guess.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show what a plan will spend, ask and reach. Nothing is spent by looking.
+
+    [dim]silosynth plan show plan.yaml --schema schema.yaml --rows 20000[/dim]
+    """
+    plan, described = load_plan(path), load_schema(schema)
+    check_plan(plan, described)
+    epsilon = check_budget(plan)
+    seen = forecast(plan, described, rows=rows)
+    privacy = plan.privacy
+    say(
+        f"plan {plan.id}: {len(plan.silos)} silos, method {plan.method.value}, "
+        f"{plan.trust.value} noise"
+    )
+    say(
+        f"each silo spends epsilon {epsilon:.4g} (of {privacy.epsilon:g}) at delta "
+        f"{privacy.delta:g} for one {privacy.unit}, at most {privacy.rows_per_person} rows a person"
+    )
+    _show_phases(seen)
+    _show_cells(seen, largest=rows is None)
+    emit(
+        {
+            "id": plan.id,
+            "digest": plan.digest,
+            "epsilon": epsilon,
+            "delta": privacy.delta,
+            "forecast": asdict(seen),
+        },
+        as_json=as_json,
+    )
+
+
+def _show_phases(seen: Forecast) -> None:
+    """Show how the budget is split, and what it buys."""
+    header = ("phase", "budget", "marginals", "cells", "largest", "message", "noise", "distance")
+    rows = [
+        (
+            p.name.value,
+            f"{p.rho_share:.0%}",
+            str(p.marginals),
+            f"{p.cells:,}",
+            f"{p.largest_cells:,}",
+            _size(p.message_bytes),
+            f"± {p.noise:,.1f} rows",
+            "-" if p.distance is None else f"{p.distance:.3f}",
+        )
+        for p in seen.phases
+    ]
+    show_table("phases (cells and messages are upper bounds)", header, rows)
+
+
+def _show_cells(seen: Forecast, *, largest: bool) -> None:
+    """Show messages, memory, time, and what the numbers mean."""
+    say(f"{seen.messages} messages; the model takes at most {_size(seen.model_bytes)}")
+    if seen.seconds is not None:
+        say(f"a simulation on two cores takes about {seen.seconds:.0f} s")
+    say("noise is the standard deviation of one cell, summed over the silos")
+    if largest:
+        say("add --rows for the expected time and distance")
+    else:
+        say("distance is what the noise alone adds to a measured marginal, before fitting")
+
+
+def _read_workload(text: str | None) -> tuple[Clique, ...]:
+    """Read ``a,b;a,c`` as cliques."""
+    if text is None:
+        return ()
+    cliques = [tuple(a.strip() for a in part.split(",")) for part in text.split(";") if part]
+    if not cliques or any(not all(c) for c in cliques):
+        raise InvalidArgument(
+            f"--workload {text!r} is not a list of marginals",
+            hint="write it as 'age,sex;age,income'",
+        )
+    return tuple(cliques)
+
+
+def _size(count: int) -> str:
+    """Spell a number of bytes."""
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= factor:
+            return f"{count / factor:.1f} {unit}"
+    return f"{count} B"

@@ -1,0 +1,158 @@
+"""Fit a graphical model to measurements."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from silosynth.common.domain import Domain
+from silosynth.common.errors import InvalidArgument, InvalidMeasurement, ModelTooLarge
+from silosynth.common.measurement import Measurement
+from silosynth.server.beliefs import Beliefs, Layout, lay_out, uniform
+from silosynth.server.descent import Descent, descend, impose_targets
+from silosynth.server.factor import sum_onto
+from silosynth.server.graphical_model import GraphicalModel
+from silosynth.server.inference import marginal_table
+from silosynth.server.junction_tree import JunctionTree, build_junction_tree, reorder
+from silosynth.server.targets import (
+    Target,
+    check_measurements,
+    estimate_total,
+    merge_measurements,
+    place_targets,
+)
+
+__all__ = ["GraphicalModel", "fit"]
+
+ITERATIONS = 1000
+TOLERANCE = 1e-3
+MAX_MODEL_MB = 256.0
+# A warm start keeps this much of the uniform distribution, so that no cell is lost for good.
+REFRESH = 0.01
+# Loss per cell under which a warm start is left as it is; noise alone makes 0.5.
+NOISE_LOSS = 1.0
+
+
+def fit(
+    measurements: Sequence[Measurement],
+    *,
+    domain: Domain,
+    total: float | None = None,
+    iterations: int = ITERATIONS,
+    tolerance: float = TOLERANCE,
+    max_model_mb: float = MAX_MODEL_MB,
+    warm_start: GraphicalModel | None = None,
+) -> GraphicalModel:
+    """Fit the distribution that explains noised marginals best.
+
+    Minimises 0.5 * sum over measurements and cells of (values - marginal)^2 / variance over all
+    distributions of ``total`` rows; what no measurement determines stays close to maximum entropy.
+
+    Args:
+        domain: the domain whose codes the measurements' groupings merge.
+        total: rows; estimated from the measurements when None, and then at least 1.
+        iterations, tolerance: stop after so many, or when 100 gain less than this share of the
+            loss.
+        max_model_mb: limit on the tables of the junction tree, in MiB of float64; fitting holds
+            about four such copies.
+        warm_start: a model of an earlier round to start from; any tree over the same domain.
+    Errors: InvalidMeasurement; InvalidArgument; ModelTooLarge before anything is allocated.
+    """
+    check_measurements(measurements, domain=domain)
+    _check_settings(
+        iterations=iterations, tolerance=tolerance, warm_start=warm_start, domain=domain
+    )
+    rows = _choose_total(measurements, total=total)
+    tree = build_junction_tree([m.clique for m in measurements], domain=domain)
+    _check_size(tree, max_model_mb=max_model_mb)
+    inner = _by_size(domain)
+    layout = lay_out(reorder(tree, domain=inner))
+    targets = merge_measurements(measurements, domain=inner)
+    objective = place_targets(targets, layout=layout, total=rows)
+    with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
+        start = impose_targets(
+            uniform(layout) if warm_start is None else _recall(warm_start, layout=layout),
+            objective=objective,
+            layout=layout,
+            tolerated=0.0 if warm_start is None else NOISE_LOSS,
+        )
+        descent = descend(
+            objective, start, layout=layout, iterations=iterations, tolerance=tolerance
+        )
+    return _finish(descent, layout=layout, tree=tree, total=rows, targets=targets)
+
+
+def _by_size(domain: Domain) -> Domain:
+    """Return the domain with rising sizes: with a short last axis, sums are 20 times slower."""
+    names = tuple(sorted(domain.attributes, key=lambda a: domain.size((a,))))
+    return Domain(attributes=names, shape=domain.sizes(names))
+
+
+def _check_settings(
+    *, iterations: int, tolerance: float, warm_start: GraphicalModel | None, domain: Domain
+) -> None:
+    """Raise InvalidArgument unless the settings can be used."""
+    if iterations < 0:
+        raise InvalidArgument(f"iterations must be at least 0, not {iterations}")
+    if not tolerance >= 0:
+        raise InvalidArgument(f"tolerance must be at least 0, not {tolerance}")
+    if warm_start is not None and warm_start.domain != domain:
+        raise InvalidArgument("the warm start is a model over another domain")
+
+
+def _choose_total(measurements: Sequence[Measurement], *, total: float | None) -> float:
+    """Return the number of rows to fit; raise InvalidMeasurement when it cannot be used."""
+    if total is None:
+        return estimate_total(measurements)
+    if not (total > 0 and math.isfinite(total)):
+        raise InvalidMeasurement(
+            f"a total of {total} rows cannot be fitted", hint="leave it out to estimate it"
+        )
+    return float(total)
+
+
+def _check_size(tree: JunctionTree, *, max_model_mb: float) -> None:
+    """Raise ModelTooLarge when the tables of ``tree`` are above the limit."""
+    if tree.bytes > max_model_mb * 2**20:
+        largest = tree.largest
+        raise ModelTooLarge(
+            f"the model has {tree.cells} cells, more than max_model_mb = {max_model_mb:g} holds; "
+            f"its largest clique {largest} has {tree.domain.size(largest)}",
+            hint="measure fewer or smaller cliques, merge codes, or raise max_model_mb",
+        )
+
+
+def _recall(model: GraphicalModel, *, layout: Layout) -> Beliefs:
+    """Return the tables that an earlier model implies on a new tree."""
+    tables = tuple(t / model.total for t in model.tables)
+    beliefs = uniform(layout)
+    for table, clique in zip(beliefs.tables, layout.tree.cliques, strict=False):
+        table *= REFRESH
+        table += (1.0 - REFRESH) * marginal_table(clique, tree=model.tree, tables=tables)
+    for edge, table in zip(layout.edges, beliefs.tables[layout.cliques :], strict=True):
+        table[...] = beliefs.tables[edge.child].sum(axis=edge.child_axes)
+    return beliefs
+
+
+def _finish(
+    descent: Descent,
+    *,
+    layout: Layout,
+    tree: JunctionTree,
+    total: float,
+    targets: Sequence[Target],
+) -> GraphicalModel:
+    """Return the model at the end of a descent, with its axes in the order of the domain."""
+    pairs = zip(descent.beliefs.tables, layout.tree.cliques, tree.cliques, strict=False)
+    return GraphicalModel(
+        tree=tree,
+        total=total,
+        tables=tuple(
+            np.ascontiguousarray(sum_onto(table, clique=inner, kept=clique)) * total
+            for table, inner, clique in pairs
+        ),
+        loss=descent.losses[-1] + sum(t.spread for t in targets),
+        iterations=len(descent.losses) - 1,
+    )

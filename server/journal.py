@@ -1,0 +1,112 @@
+"""The coordinator's append-only journal: what was asked and answered, in order, durably."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from silosynth.common.errors import RunFailed
+from silosynth.common.plan import PhaseName
+from silosynth.server.coordinator import Absent, Answered, Event
+
+JOURNAL_VERSION = 1
+
+
+class Journal:
+    """Own a run's journal: ``journal.jsonl`` and one file for each answer's bytes.
+
+    An answer's bytes are written and synced before the line that names them, so a crash leaves at
+    worst bytes that no line names.
+    """
+
+    def __init__(self, directory: Path, *, plan_digest: str) -> None:
+        """Open or make the journal in ``directory``; raise RunFailed if it is another plan's."""
+        self._answers = directory / "answers"
+        self._answers.mkdir(parents=True, exist_ok=True)
+        self._path = directory / "journal.jsonl"
+        self._plan_digest = plan_digest
+        self._lines = self._read()
+        self._file = self._path.open("ab")
+        if not self._lines:
+            self._append({"version": JOURNAL_VERSION, "plan_digest": plan_digest})
+
+    def __enter__(self) -> Self:
+        """Return the journal."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def events(self) -> Iterator[Event]:
+        """Yield what was recorded before this journal was opened, in order."""
+        for line in self._lines[1:]:
+            phase = PhaseName(line["phase"])
+            if line["event"] == "absent":
+                yield Absent(phase=phase, silo=line["silo"])
+                continue
+            data = self._answer_path(line["sha256"]).read_bytes()
+            if hashlib.sha256(data).hexdigest() != line["sha256"]:
+                raise RunFailed(f"{self._answer_path(line['sha256'])}: was changed after the run")
+            yield Answered(phase=phase, silo=line["silo"], data=data)
+
+    def record(self, event: Event) -> None:
+        """Append an event and return once it is on disk."""
+        line = {"phase": event.phase.value, "silo": event.silo}
+        if isinstance(event, Answered):
+            digest = hashlib.sha256(event.data).hexdigest()
+            self._store(digest, event.data)
+            self._append({"event": "answered", **line, "sha256": digest})
+        else:
+            self._append({"event": "absent", **line})
+
+    def _store(self, digest: str, data: bytes) -> None:
+        """Write an answer under its digest, whole or not at all."""
+        path = self._answer_path(digest)
+        part = path.with_suffix(".part")
+        with part.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+
+    def _append(self, line: dict[str, str | int]) -> None:
+        """Append one line and sync."""
+        self._file.write(json.dumps(line, sort_keys=True).encode() + b"\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def _read(self) -> list[dict[str, str]]:
+        """Read whole lines; cut off a last line that a crash left unfinished."""
+        if not self._path.exists():
+            return []
+        data = self._path.read_bytes()
+        whole = data[: data.rfind(b"\n") + 1]
+        if len(whole) < len(data):
+            with self._path.open("r+b") as file:
+                file.truncate(len(whole))
+        try:
+            lines = [json.loads(line) for line in whole.splitlines()]
+        except ValueError as err:
+            raise RunFailed(f"{self._path}: is damaged", hint="start in a new directory") from err
+        if lines and lines[0].get("version") != JOURNAL_VERSION:
+            raise RunFailed(f"{self._path}: was written by another version of silosynth")
+        if lines and lines[0].get("plan_digest") != self._plan_digest:
+            raise RunFailed(
+                f"{self._path}: belongs to a run of another plan", hint="choose another directory"
+            )
+        return lines
+
+    def _answer_path(self, digest: str) -> Path:
+        """Return where the bytes of an answer lie."""
+        return self._answers / f"{digest}.release"

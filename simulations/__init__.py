@@ -1,0 +1,26 @@
+"""Several silos on one machine: for researchers, tests and demonstrations.
+
+Importing this part turns Flower's and Ray's usage reports off, unless the environment says
+otherwise; both read the setting when they are first imported.
+"""
+
+import os
+
+os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+from silosynth.server.planner import new_plan
+from silosynth.simulations.demo import demo_schema, demo_silos
+from silosynth.simulations.partition import silo_name, split_table
+from silosynth.simulations.run import Engine, RunResult, simulate
+
+__all__ = [
+    "Engine",
+    "RunResult",
+    "demo_schema",
+    "demo_silos",
+    "new_plan",
+    "silo_name",
+    "simulate",
+    "split_table",
+]

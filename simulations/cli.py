@@ -1,0 +1,159 @@
+"""The researcher's commands: run a plan on one machine, and look at what came of it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import pyarrow as pa
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+
+from silosynth.client.table import read_table, read_untyped
+from silosynth.common.console import Force, Json, emit, people, say, show_table
+from silosynth.common.errors import InvalidArgument, InvalidTable, OutputExists
+from silosynth.common.plan import Plan, load_plan
+from silosynth.common.schema import Schema, load_schema
+from silosynth.server.drive import Progress
+from silosynth.simulations.partition import split_table
+from silosynth.simulations.run import Engine, RunDirectory, RunResult, simulate
+
+_SUFFIXES = (".parquet", ".csv", ".arrow", ".feather")
+
+
+def register(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:
+    """Add the researcher's commands."""
+    app.command("simulate")(simulate_command)
+
+
+def simulate_command(
+    plan: Annotated[Path, typer.Argument(metavar="PLAN", help="A plan in YAML or JSON.")],
+    schema: Annotated[Path, typer.Option(help="The schema that the plan is for.")],
+    silos: Annotated[
+        Path, typer.Option(help="A directory with one table a silo, or one table to split.")
+    ],
+    out: Annotated[Path, typer.Option(help="Where to keep the run: a directory.")],
+    by: Annotated[
+        str | None, typer.Option(help="The column to split by, when --silos is one table.")
+    ] = None,
+    engine: Annotated[
+        Engine, typer.Option(help="Flower messages on Ray, or plain calls in one process.")
+    ] = Engine.FLOWER,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Run a plan on one machine: every silo with a gateway and a ledger of its own.
+
+    The same command goes on where it was stopped. Nothing is charged twice.
+
+    [dim]silosynth simulate plan.yaml --schema schema.yaml --silos tables/ --out run/[/dim]
+    [dim]silosynth simulate plan.yaml --schema schema.yaml --silos all.csv --by place --out r/[/dim]
+    """
+    loaded, described = load_plan(plan), load_schema(schema)
+    tables = read_silos(silos, schema=described, by=by)
+    if force:
+        remove_run(out)
+    result = run_with_progress(loaded, described, tables=tables, out=out, engine=engine)
+    show_result(result, directory=out)
+    emit(result_facts(result, directory=out), as_json=as_json)
+
+
+def read_silos(path: Path, *, schema: Schema, by: str | None) -> dict[str, pa.Table]:
+    """Read one table a silo: the files of a directory, or the parts of one table."""
+    if not path.exists():
+        raise InvalidArgument(f"{path} does not exist", hint="give a directory or a table")
+    if path.is_file():
+        if by is None:
+            raise InvalidArgument(
+                f"{path} is one table", hint="say which column splits it into silos with --by"
+            )
+        parts = split_table(read_untyped(path), by=by)
+        declared = {a.name for a in schema.attributes}
+        return {n: t if by in declared else t.drop_columns([by]) for n, t in parts.items()}
+    if by is not None:
+        raise InvalidArgument("--by splits one table", hint=f"leave it out: {path} is a directory")
+    files = sorted(f for f in path.iterdir() if f.suffix in _SUFFIXES)
+    if not files:
+        raise InvalidArgument(
+            f"{path} holds no table", hint=f"put files that end in {', '.join(_SUFFIXES)} there"
+        )
+    names = [f.stem for f in files]
+    twice = sorted({n for n in names if names.count(n) > 1})
+    if twice:
+        raise InvalidTable(
+            f"{path} holds two tables of silo {twice[0]!r}", hint="keep one file for each silo"
+        )
+    return {f.stem: read_table(f, schema=schema) for f in files}
+
+
+def run_with_progress(
+    plan: Plan, schema: Schema, *, tables: dict[str, pa.Table], out: Path, engine: Engine
+) -> RunResult:
+    """Run a plan and show how far it is."""
+    with progress_bars() as progress:
+        return simulate(
+            plan, schema=schema, silos=tables, directory=out, engine=engine, progress=progress
+        )
+
+
+@contextmanager
+def progress_bars() -> Iterator[Callable[[Progress], None]]:
+    """Yield a callback that shows one bar a phase."""
+    columns = (
+        TextColumn("{task.description:<10}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TextColumn("silos"),
+        TimeElapsedColumn(),
+    )
+    with Bars(*columns, console=people) as bars:
+        tasks = {}
+
+        def show(progress: Progress) -> None:
+            name = progress.phase.value
+            if name not in tasks:
+                tasks[name] = bars.add_task(name, total=progress.asked)
+            bars.update(tasks[name], completed=progress.answered)
+
+        yield show
+
+
+def remove_run(path: Path) -> None:
+    """Remove a run's directory; refuse anything that is not one."""
+    if not path.exists():
+        return
+    if not RunDirectory(path=path).plan.is_file() and (path.is_file() or any(path.iterdir())):
+        raise OutputExists(f"{path} is not the directory of a run", hint="choose another one")
+    shutil.rmtree(path)
+
+
+def show_result(result: RunResult, *, directory: Path) -> None:
+    """Say what a run spent and where its results lie."""
+    run = RunDirectory(path=directory)
+    certificate = result.certificate
+    silos = len(result.state.silos)
+    say(
+        f"done: {silos} silos, epsilon {certificate.epsilon:.4g} at delta {certificate.delta:g} "
+        "for each silo"
+    )
+    show_table(
+        "results",
+        ("what", "where"),
+        [("sampler", str(run.sampler)), ("certificate", str(run.certificate))],
+    )
+
+
+def result_facts(result: RunResult, *, directory: Path) -> dict[str, object]:
+    """Return what a script wants to know of a run."""
+    run = RunDirectory(path=directory)
+    return {
+        "sampler": str(run.sampler),
+        "certificate": str(run.certificate),
+        "epsilon": result.certificate.epsilon,
+        "delta": result.certificate.delta,
+        "silos": list(result.state.silos),
+    }

@@ -1,0 +1,58 @@
+"""The embedded demonstration: insurers that share what coinsurance does to doctor visits.
+
+The table is the RAND Health Insurance Experiment as statsmodels carries it (public domain), one
+row a person and year; each coinsurance plan stands for an insurer.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import as_file, files
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from statsmodels.datasets import randhie
+
+from silosynth.common.schema import Schema, load_schema
+from silosynth.simulations.partition import split_table
+
+INSURER_COLUMN = "coinsurance"
+
+
+def demo_schema() -> Schema:
+    """Return the schema that ships with the demonstration."""
+    with as_file(files("silosynth.simulations") / "demo.yaml") as path:
+        return load_schema(path)
+
+
+def demo_table() -> pa.Table:
+    """Return the demonstration's table, 20,190 rows, columns as in its schema."""
+    raw = randhie.load_pandas().data
+    return pa.Table.from_pandas(_spell_out(raw), preserve_index=False)
+
+
+def demo_silos() -> dict[str, pa.Table]:
+    """Return the table split into insurers by coinsurance."""
+    parts = split_table(demo_table(), by=INSURER_COLUMN)
+    return {f"coinsurance-{name}": part for name, part in parts.items()}
+
+
+def _spell_out(raw: pd.DataFrame) -> pd.DataFrame:
+    """Undo the logarithms and the dummy coding of the published file."""
+    health = np.select(
+        [raw["hlthp"] == 1, raw["hlthf"] == 1, raw["hlthg"] == 1],
+        ["poor", "fair", "good"],
+        default="excellent",
+    )
+    return pd.DataFrame(
+        {
+            "visits": raw["mdvis"],
+            "coinsurance": np.round(np.expm1(raw["lncoins"])).astype(int),
+            "deductible": raw["idp"] == 1,
+            "incentive": np.round(np.expm1(raw["lpi"]), 2),
+            "spending_limit": np.round(np.expm1(raw["fmde"]), 2),
+            "limitation": raw["physlm"],
+            "diseases": raw["disea"],
+            "health": health,
+        }
+    )

@@ -1,0 +1,39 @@
+"""The one-process driver: every silo's gateway is called in turn. For tests and for debugging."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from silosynth.client.noise import BitSource
+from silosynth.common.plan import Plan, Request, encode_plan, encode_request
+from silosynth.common.schema import Schema
+from silosynth.server.coordinator import Answered, Event, State
+from silosynth.server.drive import Progress, drive
+from silosynth.server.journal import Journal
+from silosynth.simulations.silos import SiloDirectory, open_gateway
+
+
+def run_local(
+    plan: Plan,
+    schema: Schema,
+    *,
+    silos: Sequence[SiloDirectory],
+    journal: Journal,
+    progress: Callable[[Progress], None] = lambda _: None,
+    bits: Mapping[str, BitSource] | None = None,
+) -> State:
+    """Drive a plan with the gateways in this process.
+
+    Args: bits: a seam for tests: the source of random bits of each silo.
+    """
+    by_name = {silo.name: silo for silo in silos}
+    sealed = encode_plan(plan)
+
+    def send(requests: Sequence[Request]) -> Iterable[Event]:
+        for request in requests:
+            source = bits[request.silo] if bits is not None else None
+            with open_gateway(by_name[request.silo], bits=source) as gateway:
+                data = gateway.answer(plan=sealed, request=encode_request(request))
+            yield Answered(phase=request.phase, silo=request.silo, data=data)
+
+    return drive(plan, schema, journal=journal, send=send, progress=progress)

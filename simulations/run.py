@@ -1,0 +1,175 @@
+"""Run a plan on simulated silos, from their tables to a sampler and its certificate."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import pyarrow as pa
+
+from silosynth.client.table import read_table
+from silosynth.common.budget import check_budget
+from silosynth.common.certificate import Certificate
+from silosynth.common.columns import TableLike
+from silosynth.common.errors import InvalidTable, OutputExists
+from silosynth.common.plan import Plan, check_plan, dump_plan, load_plan
+from silosynth.common.sampler import Sampler
+from silosynth.common.sampler_file import save_sampler
+from silosynth.common.schema import Schema, dump_schema
+from silosynth.common.wire import Receipt
+from silosynth.server.coordinator import State
+from silosynth.server.drive import Progress
+from silosynth.server.journal import Journal
+from silosynth.server.release import Outcome, finish
+from silosynth.simulations.cluster import run_cluster
+from silosynth.simulations.local import run_local
+from silosynth.simulations.partition import match_roster
+from silosynth.simulations.silos import SiloDirectory, make_silos
+
+
+class Engine(StrEnum):
+    """What carries the messages: Flower on Ray, or plain calls in one process."""
+
+    FLOWER = "flower"
+    LOCAL = "local"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunDirectory:
+    """Where a run keeps its plan, schema, journal, silos and results."""
+
+    path: Path
+
+    @property
+    def plan(self) -> Path:
+        """Return the path of the plan."""
+        return self.path / "plan.yaml"
+
+    @property
+    def schema(self) -> Path:
+        """Return the path of the schema."""
+        return self.path / "schema.yaml"
+
+    @property
+    def silos(self) -> Path:
+        """Return the directory that holds one directory a silo."""
+        return self.path / "silos"
+
+    @property
+    def sampler(self) -> Path:
+        """Return the path of the sampler."""
+        return self.path / "result.sampler"
+
+    @property
+    def certificate(self) -> Path:
+        """Return the path of the privacy certificate."""
+        return self.path / "certificate.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """What a run hands out. ``receipts`` are what each silo said of its releases."""
+
+    outcome: Outcome
+    receipts: Mapping[str, tuple[Receipt, ...]]
+    state: State
+
+    @property
+    def sampler(self) -> Sampler:
+        """Return the sampler."""
+        return self.outcome.sampler
+
+    @property
+    def certificate(self) -> Certificate:
+        """Return the privacy certificate."""
+        return self.outcome.certificate
+
+
+def simulate(
+    plan: Plan,
+    *,
+    schema: Schema,
+    silos: Mapping[str, TableLike],
+    directory: Path | None = None,
+    engine: Engine | str = Engine.FLOWER,
+    progress: Callable[[Progress], None] = lambda _: None,
+) -> RunResult:
+    """Run ``plan`` on one table a silo and return what it hands out.
+
+    Each silo gets a gateway and a ledger of its own. With a ``directory``, everything is kept
+    there, and calling again with the same plan goes on where the last call stopped: what silos
+    have released is not charged again.
+
+    Raises InvalidPlan or InvalidTable before anything is spent; OutputExists when the directory
+    holds a run of another plan; what ends a run afterwards.
+    """
+    check_plan(plan, schema)
+    check_budget(plan)
+    tables = {name: _read(name, table, schema=schema) for name, table in silos.items()}
+    match_roster(tables, roster=plan.silos)
+    with _open_directory(directory) as run:
+        _claim(run, plan=plan, schema=schema)
+        places = make_silos(run.silos, plan=plan, schema_path=run.schema, tables=tables)
+        state = _drive(plan, schema, run=run, places=places, engine=engine, progress=progress)
+        outcome = finish(state)
+        _write_outcome(run, outcome)
+    return RunResult(outcome=outcome, receipts=state.receipts(), state=state)
+
+
+def _read(silo: str, table: TableLike, *, schema: Schema) -> pa.Table:
+    """Take the schema's columns of a silo's table; name the silo when they do not fit."""
+    try:
+        return read_table(table, schema=schema)
+    except InvalidTable as err:
+        raise InvalidTable(f"silo {silo}: {err.message}", hint=err.hint) from err
+
+
+def _drive(
+    plan: Plan,
+    schema: Schema,
+    *,
+    run: RunDirectory,
+    places: tuple[SiloDirectory, ...],
+    engine: Engine | str,
+    progress: Callable[[Progress], None],
+) -> State:
+    """Ask every phase of every silo with the chosen engine."""
+    runner = run_cluster if Engine(engine) is Engine.FLOWER else run_local
+    with Journal(run.path, plan_digest=plan.digest) as journal:
+        return runner(plan, schema, silos=places, journal=journal, progress=progress)
+
+
+@contextmanager
+def _open_directory(directory: Path | None) -> Iterator[RunDirectory]:
+    """Yield the run's directory: the given one, or one that is removed afterwards."""
+    if directory is not None:
+        directory.mkdir(parents=True, exist_ok=True)
+        yield RunDirectory(path=directory)
+        return
+    with tempfile.TemporaryDirectory(prefix="silosynth-") as name:
+        yield RunDirectory(path=Path(name))
+
+
+def _claim(run: RunDirectory, *, plan: Plan, schema: Schema) -> None:
+    """Write plan and schema into a new directory; refuse one that belongs to another plan."""
+    if run.plan.exists():
+        if load_plan(run.plan).digest != plan.digest:
+            raise OutputExists(
+                f"{run.path} holds a run of another plan",
+                hint="choose another directory, or add --force to replace it",
+            )
+        return
+    run.schema.write_text(dump_schema(schema), encoding="utf-8")
+    run.plan.write_text(dump_plan(plan), encoding="utf-8")
+
+
+def _write_outcome(run: RunDirectory, outcome: Outcome) -> None:
+    """Write sampler and certificate; the same run gives the same bytes."""
+    save_sampler(outcome.sampler, run.sampler, force=True)
+    text = json.dumps(outcome.certificate.model_dump(mode="json"), indent=1, sort_keys=True)
+    run.certificate.write_text(text + "\n", encoding="utf-8")

@@ -1,0 +1,110 @@
+"""Silos of a simulation: a directory each, with a table, a schema and a ledger of its own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from silosynth.client.gateway import Gateway
+from silosynth.client.ledger import Ledger, Scope, ScopeKind
+from silosynth.client.noise import BitSource
+from silosynth.client.policy import Policy
+from silosynth.client.table import read_table
+from silosynth.common.budget import plan_units
+from silosynth.common.plan import Plan
+from silosynth.common.schema import load_schema
+
+SILO_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiloDirectory:
+    """Where one simulated silo keeps its things."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """Return the silo's name."""
+        return self.path.name
+
+    @property
+    def table(self) -> Path:
+        """Return the path of the table."""
+        return self.path / "table.parquet"
+
+    @property
+    def ledger(self) -> Path:
+        """Return the path of the ledger."""
+        return self.path / "ledger.sqlite"
+
+    @property
+    def settings(self) -> Path:
+        """Return the path of the silo's settings."""
+        return self.path / "silo.json"
+
+
+def make_silos(
+    directory: Path, *, plan: Plan, schema_path: Path, tables: Mapping[str, pa.Table]
+) -> tuple[SiloDirectory, ...]:
+    """Set up a directory for each silo; one that is there already keeps its table and ledger."""
+    silos = []
+    for name in plan.silos:
+        silo = SiloDirectory(path=directory / name)
+        silo.path.mkdir(parents=True, exist_ok=True)
+        if not silo.settings.exists():
+            pq.write_table(tables[name], silo.table)
+            if not silo.ledger.exists():
+                Ledger.create(silo.ledger)
+            _write_settings(silo, plan=plan, schema_path=schema_path)
+        silos.append(silo)
+    return tuple(silos)
+
+
+@contextmanager
+def open_gateway(
+    silo: SiloDirectory,
+    *,
+    bits: BitSource | None = None,
+    tell_operator: Callable[[str], None] | None = None,
+) -> Iterator[Gateway]:
+    """Open the gateway of a silo's directory, and close its ledger afterwards."""
+    settings = json.loads(silo.settings.read_text())
+    schema = load_schema(Path(settings["schema"]))
+    policy = Policy(rows_per_person=settings["rows_per_person"])
+    project = Scope(kind=ScopeKind.PROJECT, name=settings["project"])
+    with Ledger.open(silo.ledger, caps={project: settings["cap_units"]}) as ledger:
+        yield Gateway(
+            silo=silo.name,
+            schema=schema,
+            read=partial(read_table, silo.table, schema=schema),
+            ledger=ledger,
+            policy=policy,
+            bits=bits,
+            tell_operator=tell_operator or partial(_append_line, silo.path / "operator.log"),
+        )
+
+
+def _write_settings(silo: SiloDirectory, *, plan: Plan, schema_path: Path) -> None:
+    """Write what the gateway needs to open; last, so that a crash leaves no half silo."""
+    settings = {
+        "version": SILO_VERSION,
+        "schema": str(schema_path.resolve()),
+        "rows_per_person": plan.privacy.rows_per_person,
+        "project": plan.id,
+        "cap_units": plan_units(plan),
+    }
+    silo.settings.write_text(json.dumps(settings, indent=1))
+
+
+def _append_line(path: Path, line: str) -> None:
+    """Append a line to a file that only the silo's operator reads."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(line + "\n")

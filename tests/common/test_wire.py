@@ -1,0 +1,88 @@
+"""Only releases and refusals have bytes, and damaged bytes are refused."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from silosynth.common.errors import BudgetExceeded, RunFailed
+from silosynth.common.wire import (
+    Receipt,
+    Refusal,
+    Release,
+    decode_release,
+    encode_refusal,
+    encode_release,
+    refusal_error,
+    refusal_for,
+)
+
+
+def _release(*marginals: list[int]) -> Release:
+    arrays = tuple(np.asarray(m, dtype=np.int64) for m in marginals)
+    receipt = Receipt(
+        request_id="p/one-way/a",
+        request_hash="sha256:" + "0" * 64,
+        silo="a",
+        cells=tuple(len(a) for a in arrays),
+        cost_units=7,
+        ledger_head="h",
+    )
+    return Release(receipt=receipt, marginals=arrays)
+
+
+@given(
+    st.lists(
+        st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=9), min_size=1, max_size=5
+    )
+)
+def test_a_release_survives_its_bytes(marginals: list[list[int]]) -> None:
+    decoded = decode_release(encode_release(_release(*marginals)))
+    assert isinstance(decoded, Release)
+    assert [m.tolist() for m in decoded.marginals] == marginals
+    assert all(m.dtype == np.int64 for m in decoded.marginals)
+
+
+def test_a_refusal_comes_back_as_the_error_that_it_was() -> None:
+    error = BudgetExceeded("3 units asked, 2 left", hint="ask for less")
+    refusal = decode_release(encode_refusal(refusal_for(error, silo="a", request_id=None)))
+    assert isinstance(refusal, Refusal)
+    back = refusal_error(refusal)
+    assert type(back) is BudgetExceeded
+    assert str(back) == "silo a: 3 units asked, 2 left; ask for less"
+
+
+def test_a_release_whose_cells_do_not_match_its_receipt_has_no_bytes() -> None:
+    release = _release([1, 2])
+    with pytest.raises(RunFailed, match="cells"):
+        encode_release(Release(receipt=release.receipt, marginals=(np.zeros(3, np.int64),)))
+
+
+def test_counts_that_are_not_int64_have_no_bytes() -> None:
+    release = _release([1, 2])
+    with pytest.raises(TypeError):
+        encode_release(Release(receipt=release.receipt, marginals=(np.zeros(2),)))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(0, 400), st.integers(0, 255), st.booleans())
+def test_damaged_bytes_give_a_release_or_a_named_error(at: int, value: int, cut: bool) -> None:
+    data = bytearray(encode_release(_release([1, 2, 3], [4])))
+    at %= len(data)
+    if cut:
+        del data[at:]
+    else:
+        data[at] = value
+    with suppress(RunFailed):
+        decode_release(bytes(data))
+
+
+def test_every_truncation_is_refused() -> None:
+    data = encode_release(_release([1, 2, 3]))
+    for length in range(len(data)):
+        with pytest.raises(RunFailed):
+            decode_release(data[:length])

@@ -1,0 +1,9 @@
+"""Make shared test modules importable from the folder of the test."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+for folder in ("server",):
+    sys.path.append(str(Path(__file__).parent / folder))

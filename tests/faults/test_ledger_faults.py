@@ -1,0 +1,230 @@
+"""Whatever breaks, the ledger loses no charge, and refuses rather than guesses."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from silosynth.client.ledger import Ledger, Scope, ScopeKind
+from silosynth.common.errors import LedgerUnavailable
+
+PROJECT = Scope(kind=ScopeKind.PROJECT, name="census")
+CAPS = {PROJECT: 2**40}
+KILLS = 40
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "ledger.sqlite"
+    Ledger.create(path)
+    return path
+
+
+def bytes_for(request: str) -> bytes:
+    return hashlib.sha256(os.urandom(8) + request.encode()).digest() * 40
+
+
+def in_child(work: Callable[[int], None]) -> tuple[int, int]:
+    """Run ``work`` in a forked child, with the end of a pipe to write to; return pid and pipe."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid:
+        os.close(writer)
+        return pid, reader
+    code = 1
+    try:
+        os.close(reader)
+        work(writer)
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def all_from(pipe: int) -> str:
+    with os.fdopen(pipe, "rb") as file:
+        return file.read().decode()
+
+
+def answer_for_ever(path: Path, round_number: int, pipe: int) -> None:
+    """Answer requests, and report what was sent after it was stored."""
+    with Ledger.open(path, caps=CAPS) as ledger:
+        for n in range(10**6):
+            request = f"{round_number}/{n}"
+            if ledger.charge(request, "h", cost_units=3) is None:
+                sent = ledger.store(request, bytes_for(request))
+                os.write(pipe, f"{request} {hashlib.sha256(sent).hexdigest()}\n".encode())
+
+
+def test_no_kill_leaves_a_release_without_a_charge_or_changes_a_replay(path: Path) -> None:
+    chance = random.Random(5)
+    sent: dict[str, str] = {}
+    for round_number in range(KILLS):
+        pid, pipe = in_child(lambda end, n=round_number: answer_for_ever(path, n, end))
+        time.sleep(chance.uniform(0.005, 0.08))
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        whole_lines = all_from(pipe).rpartition("\n")[0].splitlines()
+        sent |= dict(line.split() for line in whole_lines)
+        with Ledger.open(path, caps=CAPS) as ledger:
+            account = ledger.verify()
+            assert ledger.spent(PROJECT) == 3 * len(account.charges)
+            assert set(account.releases) <= set(account.charges)
+            assert sent.items() <= {r.request_id: r.sha256 for r in ledger.releases()}.items()
+            for request in list(sent)[-3:]:
+                again = ledger.charge(request, "h", cost_units=3)
+                assert again is not None
+                assert hashlib.sha256(again).hexdigest() == sent[request]
+    assert len(sent) > KILLS / 4
+
+
+@pytest.mark.parametrize("moment", ["charge", "store"])
+def test_a_full_disk_refuses_everything_and_loses_nothing(path: Path, moment: str) -> None:
+    def fill(pipe: int) -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        with Ledger.open(path, caps=CAPS) as ledger:
+            ledger.charge("r0", "h", cost_units=3)
+            ledger.store("r0", b"kept")
+            ledger.charge("r1", "h", cost_units=3)
+            size = path.stat().st_size
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+            refuse_from_here(ledger, moment)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+            refuse_from_here(ledger, "charge")
+            os.write(pipe, b"refused")
+
+    pid, pipe = in_child(fill)
+    os.waitpid(pid, 0)
+    assert all_from(pipe) == "refused"
+    check_what_was_kept(path)
+
+
+def work_on(ledger: Ledger, moment: str) -> None:
+    for n in range(100_000):
+        if moment == "charge":
+            ledger.charge(f"more{n}", "h" * 256, cost_units=3)
+        else:
+            ledger.store("r1", bytes(2**20))
+
+
+def refuse_from_here(ledger: Ledger, moment: str) -> None:
+    """Work on until the disk is full, and see that it is refused then and afterwards."""
+    with pytest.raises(LedgerUnavailable):
+        work_on(ledger, moment)
+    for call in (lambda: ledger.spent(PROJECT), lambda: ledger.store("r1", b"x")):
+        with pytest.raises(LedgerUnavailable):
+            call()
+
+
+def check_what_was_kept(path: Path) -> None:
+    with Ledger.open(path, caps=CAPS) as ledger:
+        account = ledger.verify()
+        assert ledger.spent(PROJECT) == 3 * len(account.charges)
+        assert ledger.charge("r0", "h", cost_units=3) == b"kept"
+        assert ledger.charge("r1", "h", cost_units=3) is None
+        assert ledger.store("r1", b"after") == b"after"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    mount = tmp_path / "disk"
+    mount.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(mount)]
+    if os.geteuid() or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to mount; the limit on file size is tested everywhere")
+    yield mount
+    subprocess.run(["umount", str(mount)], check=True)
+
+
+def test_a_disk_that_is_really_full_refuses_and_loses_nothing(small_disk: Path) -> None:
+    path = small_disk / "ledger.sqlite"
+    Ledger.create(path)
+    with Ledger.open(path, caps=CAPS) as ledger:
+        ledger.charge("r0", "h", cost_units=3)
+        ledger.store("r0", b"kept")
+        ledger.charge("r1", "h", cost_units=3)
+        ballast = small_disk / "ballast"
+        with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+            ballast.write_bytes(bytes(2**20))
+        refuse_from_here(ledger, "charge")
+    ballast.unlink()
+    check_what_was_kept(path)
+
+
+def test_a_ledger_that_cannot_be_written_is_refused() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "ledger.sqlite"
+        Ledger.create(path)
+        os.chmod(path, 0o444)
+        os.chmod(name, 0o555)
+
+        def read_only(pipe: int) -> None:
+            if os.geteuid() == 0:
+                os.setuid(65534)
+            with pytest.raises(LedgerUnavailable) as caught:
+                Ledger.open(path, caps=CAPS)
+            os.write(pipe, caught.value.message.encode())
+
+        pid, pipe = in_child(read_only)
+        os.waitpid(pid, 0)
+        os.chmod(name, 0o700)
+        assert all_from(pipe) == "cannot open the ledger: attempt to write a readonly database"
+
+
+def facts(ledger: Ledger) -> tuple[object, ...]:
+    account = ledger.verify()
+    replays = [ledger.charge(r, "h", cost_units=3) for r in account.charges]
+    return ledger.head, ledger.spent(PROJECT), account, replays
+
+
+def test_a_flipped_bit_is_refused_or_changes_nothing(path: Path) -> None:
+    with Ledger.open(path, caps=CAPS) as ledger:
+        for n in range(6):
+            ledger.charge(f"r{n}", "h", cost_units=3)
+            ledger.store(f"r{n}", bytes_for(str(n)))
+        before = facts(ledger)
+    whole, chance, refused = path.read_bytes(), random.Random(3), 0
+    copy = path.with_name("copy")
+    places = {*range(0, 100, 3), *chance.sample(range(len(whole)), 400)}
+    for place in places:
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << chance.randrange(8)
+        copy.write_bytes(flipped)
+        try:
+            with Ledger.open(copy, caps=CAPS) as ledger:
+                assert facts(ledger) == before
+        except LedgerUnavailable:
+            refused += 1
+    assert refused > len(places) / 8
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9])
+def test_a_truncated_file_is_refused(path: Path, share: float) -> None:
+    with Ledger.open(path, caps=CAPS) as ledger:
+        for n in range(6):
+            ledger.charge(f"r{n}", "h", cost_units=3)
+            ledger.store(f"r{n}", bytes_for(str(n)))
+    os.truncate(path, int(path.stat().st_size * share))
+    with pytest.raises(LedgerUnavailable):
+        Ledger.open(path, caps=CAPS)
+
+
+def test_a_copy_of_a_running_ledger_never_opens_with_less_than_was_sent(path: Path) -> None:
+    copy = path.with_name("copy")
+    with Ledger.open(path, caps=CAPS) as ledger:
+        ledger.charge("r0", "h", cost_units=3)
+        sent = ledger.store("r0", b"noised")
+        shutil.copy(path, copy)
+    with Ledger.open(copy, caps=CAPS) as ledger:
+        assert ledger.charge("r0", "h", cost_units=3) == sent

@@ -1,0 +1,33 @@
+"""Epsilons at delta 1e-6 that are known from elsewhere, to 1e-3."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import dp_accounting
+import pytest
+from dp_accounting.pld import PLDAccountant
+from dp_accounting.rdp import RdpAccountant
+
+from silosynth.common.privacy import GaussianCost, cks_epsilon, pld_epsilon, total_rho
+
+DELTA = 1e-6
+DISCRETE = [(1, 2, 2.419, 2.276), (100, 10, 5.222, 4.887)]
+
+
+@pytest.mark.parametrize(("count", "sigma", "by_cks", "by_pld"), DISCRETE)
+def test_discrete_gaussians(count: int, sigma: int, by_cks: float, by_pld: float) -> None:
+    costs = [GaussianCost(sigma2=Fraction(sigma**2), count=count)]
+    assert cks_epsilon(total_rho(costs), DELTA) == pytest.approx(by_cks, abs=1e-3)
+    assert pld_epsilon(costs, DELTA) == pytest.approx(by_pld, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("accountant", "epsilon"), [(RdpAccountant(), 2.437), (PLDAccountant(), 2.125)]
+)
+def test_dp_sgd_with_the_library_that_accounts_for_it(
+    accountant: dp_accounting.PrivacyAccountant, epsilon: float
+) -> None:
+    step = dp_accounting.PoissonSampledDpEvent(0.01, dp_accounting.GaussianDpEvent(1.0))
+    accountant.compose(dp_accounting.SelfComposedDpEvent(step, 1000))
+    assert accountant.get_epsilon(DELTA) == pytest.approx(epsilon, abs=1e-3)

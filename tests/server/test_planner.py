@@ -1,0 +1,114 @@
+"""A plan never costs more than its budget, and little less."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from fakes import small_schema
+
+from silosynth.common.budget import check_budget
+from silosynth.common.errors import InvalidPlan, SilosynthError
+from silosynth.common.plan import Method, PhaseName
+from silosynth.common.schema import parse_schema
+from silosynth.server.planner import SHARES, new_plan
+
+
+def _new(**changes: Any) -> Any:
+    arguments = {"epsilon": 1.0, "delta": 1e-6, "silos": ("a", "b")} | changes
+    return new_plan(small_schema(), **arguments)
+
+
+@pytest.mark.parametrize("epsilon", [0.01, 0.3, 1.0, 8.0, 50.0])
+@pytest.mark.parametrize("method", [Method.INDEPENDENT, Method.MST])
+def test_a_plan_spends_its_budget_and_not_more(epsilon: float, method: Method) -> None:
+    spent = check_budget(_new(epsilon=epsilon, method=method))
+    assert spent <= epsilon
+    assert epsilon > 10 or spent >= 0.93 * epsilon
+
+
+@pytest.mark.parametrize("rows_per_person", [2, 10])
+def test_more_rows_a_person_mean_more_noise_and_no_more_cost(rows_per_person: int) -> None:
+    one, many = _new(), _new(rows_per_person=rows_per_person)
+    for before, after in zip(one.phases, many.phases, strict=True):
+        assert math.isclose(after.sigma2, rows_per_person**2 * before.sigma2, rel_tol=0.05)
+    assert check_budget(many) <= 1.0
+
+
+def test_the_shares_of_every_method_add_up_to_one() -> None:
+    for shares in SHARES.values():
+        assert sum(shares.values()) == Fraction(1)
+
+
+def test_the_phases_of_mst_hold_what_a_tree_needs() -> None:
+    plan = _new()
+    sizes = small_schema().domain.shape
+    assert [(p.name, p.marginals) for p in plan.phases] == [
+        (PhaseName.ONE_WAY, 4),
+        (PhaseName.COARSE, 6),
+        (PhaseName.TREE, 3),
+    ]
+    assert plan.phases[0].cells == sum(sizes)
+
+
+def test_two_plans_have_two_ids() -> None:
+    assert _new().id != _new().id
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"epsilon": 0}, "epsilon"),
+        ({"epsilon": -1.0}, "epsilon"),
+        ({"epsilon": math.nan}, "epsilon"),
+        ({"epsilon": math.inf}, "epsilon"),
+        ({"delta": 0.0}, "delta"),
+        ({"delta": 1.0}, "delta"),
+        ({"delta": 1.5}, "delta"),
+        ({"silos": ()}, "silos"),
+        ({"silos": ("a", "a")}, "'a' stands twice"),
+        ({"silos": ("a b",)}, "silos"),
+        ({"method": "magic"}, "'magic'"),
+        ({"method": "fixed"}, "workload"),
+        ({"workload": (("age", "ill"),)}, "workload"),
+        ({"method": "fixed", "workload": (("age", "height"),)}, "height"),
+        ({"method": "fixed", "workload": (("age", "age"),)}, "twice"),
+        ({"rows_per_person": 0}, "rows_per_person"),
+    ],
+)
+def test_an_impossible_wish_is_refused_by_name(change: dict[str, Any], words: str) -> None:
+    with pytest.raises(SilosynthError, match=words):
+        _new(**change)
+
+
+def _wide(bins: int) -> Any:
+    return parse_schema(
+        {
+            "name": "wide",
+            "attributes": [
+                {"name": n, "kind": "real", "minimum": 0.0, "maximum": 1.0, "source": "public"}
+                | {"bins": {"kind": "width", "count": bins}}
+                for n in "abc"
+            ],
+        }
+    )
+
+
+def test_a_marginal_that_is_too_large_is_refused_before_anything_is_allocated() -> None:
+    arguments = {"epsilon": 1.0, "delta": 1e-6, "silos": ("s",), "method": "fixed"}
+    with pytest.raises(InvalidPlan, match="a, b, c has 68719476736 cells"):
+        new_plan(_wide(4096), workload=(("a", "b", "c"),), **arguments)
+
+
+def test_one_attribute_has_no_tree() -> None:
+    schema = parse_schema({"name": "one", "attributes": [{"name": "ill", "kind": "boolean"}]})
+    with pytest.raises(InvalidPlan, match="independent"):
+        new_plan(schema, epsilon=1.0, delta=1e-6, silos=("a",))
+
+
+def test_a_schema_of_keys_alone_is_refused() -> None:
+    schema = parse_schema({"name": "keys", "attributes": [{"name": "id", "kind": "identifier"}]})
+    with pytest.raises(SilosynthError, match="no attribute"):
+        new_plan(schema, epsilon=1.0, delta=1e-6, silos=("a",), method="independent")

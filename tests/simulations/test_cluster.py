@@ -1,0 +1,102 @@
+"""Flower messages on Ray carry a run to the same end as plain calls, from the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from silosynth.common.plan import Plan, dump_plan
+from silosynth.common.schema import dump_schema
+from silosynth.server.planner import new_plan
+from silosynth.simulations.demo import demo_schema, demo_silos
+from silosynth.simulations.run import Engine, RunDirectory, simulate
+
+COMMAND = [sys.executable, "-c", "from silosynth.common.cli import main; main()"]
+
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> tuple[Plan, Path]:
+    """Write a schema, a plan and one table a silo."""
+    silos = demo_silos()
+    plan = new_plan(demo_schema(), epsilon=1.0, delta=1e-6, silos=tuple(silos), plan_id="p")
+    (tmp_path / "plan.yaml").write_text(dump_plan(plan))
+    (tmp_path / "schema.yaml").write_text(dump_schema(demo_schema()))
+    (tmp_path / "silos").mkdir()
+    for name, table in silos.items():
+        pq.write_table(table, tmp_path / "silos" / f"{name}.parquet")
+    return plan, tmp_path
+
+
+def _arguments(directory: Path) -> list[str]:
+    return [
+        *COMMAND,
+        "simulate",
+        str(directory / "plan.yaml"),
+        "--schema",
+        str(directory / "schema.yaml"),
+        "--silos",
+        str(directory / "silos"),
+        "--out",
+        str(directory / "run"),
+        "--json",
+    ]
+
+
+def test_flower_ends_as_plain_calls_do_and_says_nothing_to_others(
+    inputs: tuple[Plan, Path],
+) -> None:
+    plan, directory = inputs
+    done = subprocess.run(
+        _arguments(directory), capture_output=True, text=True, timeout=180, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    envelope = json.loads(done.stdout)
+    assert envelope["status"] == "ok"
+    assert "Traceback" not in done.stderr
+    assert "DEPRECATED" not in done.stderr
+    run = RunDirectory(path=directory / "run")
+    sampler = run.sampler.read_bytes()
+    (run.path / "journal.jsonl").unlink()
+    simulate(
+        plan,
+        schema=demo_schema(),
+        silos=demo_silos(),
+        directory=run.path,
+        engine=Engine.LOCAL,
+    )
+    assert run.sampler.read_bytes() == sampler
+
+
+def test_ctrl_c_stops_a_run_that_then_goes_on(inputs: tuple[Plan, Path]) -> None:
+    _, directory = inputs
+    process = subprocess.Popen(
+        _arguments(directory),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    journal = directory / "run" / "journal.jsonl"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not (
+        journal.exists() and len(journal.read_text().splitlines()) >= 2
+    ):
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGINT)
+    _, stderr = process.communicate(timeout=120)
+    assert "Traceback" not in stderr
+    if process.returncode != 0:
+        assert process.returncode == 1
+        assert "stopped" in stderr
+    again = subprocess.run(
+        _arguments(directory), capture_output=True, text=True, timeout=180, check=False
+    )
+    assert again.returncode == 0, again.stderr
