@@ -84,7 +84,7 @@ def _distances(case: Case, path: Path) -> np.ndarray:
     """Return the mean distances of as many drawn rows as there are real ones."""
     columns = draw_codes(load_sampler(path), rows=len(case.codes), seed=0)
     drawn = np.stack([column.astype(np.uint16) for column in columns], axis=1)
-    return mean_distances(case.codes, drawn, case.domain.shape)
+    return mean_distances(case.codes, drawn, domain=case.domain)
 
 
 if __name__ == "__main__":

@@ -18,12 +18,14 @@ import numpy as np
 from brfss import measure_brfss
 from distances import mean_distances
 from ours import draw_noisier, draw_own_noise
-from peers import run_peer
-from results import Figure, is_quick, publish
+from peers import PEERS, run_peer
+from results import RESULTS, Figure, is_quick, publish
 from tables import Case, load_case, split_by
 
+from silosynth.common.metrics import bootstrap, independent_columns
+
 DELTA = 1e-6
-PEERS = ("mbi", "dpmm")
+PEER_NAMES = ("mbi", "dpmm")
 ONE_SILO = "silosynth, 1 silo"
 MOST_WORSE = 1.05
 """How much further than the better peer one silo may be."""
@@ -89,7 +91,7 @@ def contenders(case: Case) -> dict[str, Contender]:
     own = partial(draw_own_noise, silos, schema=case.schema)
     theory = partial(draw_noisier, case.table, schema=case.schema, times=len(silos))
     return {
-        **{f"{peer}, pooled rows": partial(make_peer, case, peer) for peer in PEERS},
+        **{f"{peer}, pooled rows": partial(make_peer, case, peer) for peer in PEER_NAMES},
         ONE_SILO: partial(make_ours, pooled),
         f"silosynth, {len(silos)} silos, own noise": partial(make_ours, own),
         f"silosynth, 1 silo, {len(silos)}x the noise variance": partial(make_ours, theory),
@@ -100,39 +102,38 @@ def references(case: Case) -> Iterator[tuple[str, np.ndarray]]:
     """Yield what no synthesis takes part in: other real rows, and columns without relation."""
     control = load_case("nist_acs", "national2018.csv", schema=case.schema)
     yield "national2018, the control sample", control.codes
-    rng = np.random.default_rng(0)
-    rows = len(case.codes)
-    yield "floor: bootstrap of the real rows", case.codes[rng.integers(0, rows, rows)]
-    yield "ceiling: independent columns", rng.permuted(case.codes, axis=0)
+    columns = tuple(case.codes.T)
+    yield "ceiling: bootstrap of the real rows", np.stack(bootstrap(columns, seed=0), axis=1)
+    yield "floor: independent columns", np.stack(independent_columns(columns, seed=0), axis=1)
 
 
 def measure(case: Case, contender: Contender, *, epsilon: float, seeds: tuple[int, ...]) -> Score:
     """Run one contender once a seed."""
     made = [contender(epsilon=epsilon, seed=seed) for seed in seeds]
-    shape = case.domain.shape
     peaks = [m.peak_bytes for m in made if m.peak_bytes is not None]
     return Score(
-        distances=np.array([mean_distances(case.codes, m.codes, shape) for m in made]),
+        distances=np.array([mean_distances(case.codes, m.codes, domain=case.domain) for m in made]),
         seconds=float(np.mean([m.seconds for m in made])),
         peak_bytes=max(peaks, default=None),
     )
 
 
 def reference_figures(case: Case) -> Iterator[Figure]:
-    """Yield the distances of the floor, the ceiling and the control."""
+    """Yield the distances of the control, the ceiling and the floor."""
     for name, codes in references(case):
-        for way, distance in enumerate(mean_distances(case.codes, codes, case.domain.shape), 1):
+        distances = mean_distances(case.codes, codes, domain=case.domain)
+        for way, distance in enumerate(distances, 1):
             yield Figure(figure=f"{name}: {way}-way", value=float(distance), unit="distance")
 
 
 def score_figures(scores: Mapping[str, Score], *, epsilon: float) -> Iterator[Figure]:
     """Yield the figures of all contenders at one epsilon; one silo must keep up with peers."""
-    peers = [score.means for name, score in scores.items() if name.startswith(PEERS)]
+    peers = [score.means for name, score in scores.items() if name.startswith(PEER_NAMES)]
     best = np.min(peers, axis=0) if peers else None
     for name, score in scores.items():
         label = f"epsilon {epsilon:g}, {name}"
         for i in range(3):
-            peer = None if best is None or name.startswith(PEERS) else float(best[i])
+            peer = None if best is None or name.startswith(PEER_NAMES) else float(best[i])
             gated = peer is not None and name == ONE_SILO
             yield Figure(
                 figure=f"{label}: {i + 1}-way",
@@ -170,8 +171,8 @@ def main() -> int:
     figures = list(quality_figures(extent, only=only))
     if not quick and not only:
         figures += measure_brfss()
-    name = "quality" if not only else "quality_part"
-    return publish(f"{name}_quick" if quick else name, figures)
+    directory = PEERS / "results" if quick or only else RESULTS
+    return publish("quality", figures, directory=directory)
 
 
 if __name__ == "__main__":

@@ -16,12 +16,12 @@ import pyarrow as pa
 
 from silosynth.client.count import count_marginals
 from silosynth.client.ledger import Ledger
-from silosynth.client.noise import BitSource, SystemBits, discrete_gaussian
+from silosynth.client.noise import BitSource, SystemBits, check_sigma2, discrete_gaussian
 from silosynth.client.policy import Policy, check_message, check_request
 from silosynth.common.codec import Codec
+from silosynth.common.cost import gaussian_rho, rho_units
 from silosynth.common.errors import InvalidTable, Refused, SchemaMismatch, SilosynthError
 from silosynth.common.plan import Phase, Plan, Request, count_cells, decode_plan, decode_request
-from silosynth.common.privacy import gaussian_rho, rho_units
 from silosynth.common.schema import Schema
 from silosynth.common.wire import (
     Receipt,
@@ -116,6 +116,7 @@ class Gateway:
         cells = count_cells(request, plan=plan, domain=domain)
         check_request(self._policy, plan=plan, cells=cells, attributes=len(domain.attributes))
         phase = plan.phase(request.phase)
+        check_sigma2(phase.sigma2)
         rho = len(cells) * gaussian_rho(
             sigma2=phase.sigma2, sensitivity=plan.privacy.rows_per_person
         )

@@ -35,6 +35,7 @@ from silosynth.common.schema import Schema, json_schema, list_faults, load_schem
 from silosynth.common.schema_import import import_schema
 
 EXIT_STOPPED = 1
+_TYPER_INTERRUPTED = 130
 EXIT_BUG = 5
 _HELP = """Synthetic data from several silos, with a privacy guarantee that holds.
 
@@ -57,7 +58,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     words = list(sys.argv[1:] if arguments is None else arguments)
-    sys.exit(run(words))
+    code = run(words)
+    if code:
+        # What matters is on disk by now, and an engine's threads could wait for minutes.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def run(words: Sequence[str]) -> int:
@@ -72,13 +78,14 @@ def run(words: Sequence[str]) -> int:
         emit_error(_usage_error(err), as_json=as_json)
         return InvalidArgument.exit_code
     except (click.Abort, KeyboardInterrupt):
-        say("stopped; what was written and charged is kept, and the same command goes on from it")
-        return EXIT_STOPPED
+        return _stopped()
     except Exception as err:
         if os.environ.get("SILOSYNTH_DEBUG"):
             raise
         emit_error(_bug(err), as_json=as_json)
         return EXIT_BUG
+    if result == _TYPER_INTERRUPTED:
+        return _stopped()
     return result if isinstance(result, int) else 0
 
 
@@ -268,6 +275,12 @@ def _show_schema(schema: Schema) -> None:
         (a.name, a.kind, str(getattr(a, "size", "-")), a.source.value) for a in schema.attributes
     ]
     show_table(schema.name, ("attribute", "kind", "codes", "source"), rows)
+
+
+def _stopped() -> int:
+    """Say that a command was stopped by its user."""
+    say("stopped; what was written and charged is kept, and the same command goes on from it")
+    return EXIT_STOPPED
 
 
 def _usage_error(err: click.ClickException) -> InvalidArgument:

@@ -70,7 +70,6 @@ def shares(weights: np.ndarray, *, name: str) -> np.ndarray:
         weights = np.where(empty[:, None], weights.sum(axis=0), weights)
     running = weights.cumsum(axis=1)
     ends: np.ndarray = np.rint(running / running[:, -1:] * WHOLE).astype(np.uint32)
-    ends[:, -1] = WHOLE
     return ends
 
 

@@ -82,9 +82,10 @@ def draw_batch(
     Returns: (rows,) uint8 or uint16 per column.
     """
     words = SeededWords(seed=seed, purpose="rows", index=batch)
+    numbers = np.arange(rows, dtype=np.uint64)
     columns: dict[int, np.ndarray] = {}
     for step in steps:
-        columns[step.column] = _draw_column(step, columns=columns, rows=rows, words=words)
+        columns[step.column] = _draw_column(step, columns=columns, numbers=numbers, words=words)
     return tuple(columns[i] for i in range(len(columns)))
 
 
@@ -109,14 +110,14 @@ def apportion(ends: np.ndarray, *, sizes: np.ndarray, offsets: np.ndarray) -> np
 
 
 def _draw_column(
-    step: Step, *, columns: Mapping[int, np.ndarray], rows: int, words: SeededWords
+    step: Step, *, columns: Mapping[int, np.ndarray], numbers: np.ndarray, words: SeededWords
 ) -> np.ndarray:
     groups = len(step.ends)
-    order, sizes = _shuffle(step.keys, groups=groups, columns=columns, rows=rows, words=words)
+    order, sizes = _shuffle(step.keys, groups=groups, columns=columns, numbers=numbers, words=words)
     offsets = (words.raw(groups) >> np.uint64(_WORD_BITS - SHARE_BITS)).astype(np.int64)
     counts = apportion(step.ends, sizes=sizes, offsets=offsets)
     codes = np.broadcast_to(step.codes, counts.shape).ravel()
-    column = np.empty(rows, dtype=step.codes.dtype)
+    column = np.empty(len(numbers), dtype=step.codes.dtype)
     column[order] = np.repeat(codes, counts.ravel())
     return column
 
@@ -126,16 +127,17 @@ def _shuffle(
     *,
     groups: int,
     columns: Mapping[int, np.ndarray],
-    rows: int,
+    numbers: np.ndarray,
     words: SeededWords,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return (rows,) the rows in random order, group by group, and (groups,) the group sizes."""
+    rows = len(numbers)
     index_bits = max(rows - 1, 0).bit_length()
     group_shift = np.uint64(_WORD_BITS - max((groups - 1).bit_length(), 1))
     index_mask = np.uint64((1 << index_bits) - 1)
     sorting = words.raw(rows)
     sorting &= ((np.uint64(1) << group_shift) - np.uint64(1)) ^ index_mask
-    sorting |= np.arange(rows, dtype=np.uint64)
+    sorting |= numbers
     for column, table in keys:
         sorting += (table << group_shift).take(columns[column])
     sorting.sort()

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.app.typing import ConfigRecordValues
 from flwr.serverapp import Grid
 
-from silosynth.common.errors import DeadlineExceeded
+from silosynth.common.errors import DeadlineExceeded, RunFailed
 from silosynth.common.plan import Plan, Request, encode_plan, encode_request
 from silosynth.common.wire import IDENTIFY, MEASURE, RECORD
 from silosynth.server.coordinator import Absent, Answered, Event
 
-_POLL_SECONDS = 0.1
+_POLL_SECONDS = 0.02
 
 
-def find_silos(grid: Grid, *, silos: Sequence[str], timeout_seconds: float) -> dict[str, int]:
+def find_silos(
+    grid: Grid,
+    *,
+    silos: Sequence[str],
+    timeout_seconds: float,
+    stopping: Callable[[], bool] = lambda: False,
+) -> dict[str, int]:
     """Return the node id of every silo of the roster.
 
     Nodes that are connected but not in the roster get no plan. Raises DeadlineExceeded naming the
@@ -29,8 +35,11 @@ def find_silos(grid: Grid, *, silos: Sequence[str], timeout_seconds: float) -> d
     while set(silos) - set(found):
         new = [node for node in grid.get_node_ids() if node not in asked]
         asked.update(new)
-        names = _identify(grid, new, timeout_seconds=max(deadline - time.monotonic(), 1.0))
-        found |= {name: node for name, node in names.items() if name in silos}
+        messages = [_message(node, IDENTIFY, {"version": 1}) for node in new]
+        for reply in _exchange(grid, messages, deadline=deadline, stopping=stopping):
+            name = _field(reply, "silo")
+            if isinstance(name, str) and name in silos:
+                found[name] = reply.metadata.src_node_id
         if time.monotonic() > deadline:
             missing = sorted(set(silos) - set(found))
             raise DeadlineExceeded(
@@ -43,11 +52,17 @@ def find_silos(grid: Grid, *, silos: Sequence[str], timeout_seconds: float) -> d
 
 
 def send_requests(
-    grid: Grid, requests: Sequence[Request], *, plan: Plan, nodes: Mapping[str, int]
-) -> Iterable[Event]:
-    """Send each request to its silo's node and yield one event for each silo.
+    grid: Grid,
+    requests: Sequence[Request],
+    *,
+    plan: Plan,
+    nodes: Mapping[str, int],
+    stopping: Callable[[], bool] = lambda: False,
+) -> Iterator[Event]:
+    """Send each request to its silo's node and yield one event for each silo, as they answer.
 
     A silo whose node stays silent until the plan's deadline, or whose relay failed, is absent.
+    Raises RunFailed soon after ``stopping`` says so.
     """
     sealed = encode_plan(plan)
     silos = {nodes[r.silo]: r.silo for r in requests}
@@ -56,7 +71,8 @@ def send_requests(
         for r in requests
     ]
     answered = set()
-    for reply in grid.send_and_receive(messages, timeout=float(plan.deadline_seconds)):
+    deadline = time.monotonic() + plan.deadline_seconds
+    for reply in _exchange(grid, messages, deadline=deadline, stopping=stopping):
         silo = silos.get(reply.metadata.src_node_id)
         data = _field(reply, "release")
         if silo is not None and isinstance(data, bytes):
@@ -67,11 +83,23 @@ def send_requests(
             yield Absent(phase=request.phase, silo=request.silo)
 
 
-def _identify(grid: Grid, nodes: Sequence[int], *, timeout_seconds: float) -> dict[str, int]:
-    """Ask nodes for the name of their silo."""
-    messages = [_message(node, IDENTIFY, {"version": 1}) for node in nodes]
-    replies: Iterator[Message] = iter(grid.send_and_receive(messages, timeout=timeout_seconds))
-    return {str(_field(r, "silo")): r.metadata.src_node_id for r in replies}
+def _exchange(
+    grid: Grid,
+    messages: Sequence[Message],
+    *,
+    deadline: float,
+    stopping: Callable[[], bool],
+) -> Iterator[Message]:
+    """Send messages and yield replies as they come, until all have or the deadline passes."""
+    waiting = set(grid.push_messages(messages))
+    while waiting and time.monotonic() < deadline:
+        if stopping():
+            raise RunFailed("the run was stopped", hint="the same command goes on from here")
+        replies = list(grid.pull_messages(list(waiting)))
+        waiting -= {reply.metadata.reply_to_message_id for reply in replies}
+        yield from replies
+        if not replies:
+            time.sleep(_POLL_SECONDS)
 
 
 def _field(reply: Message, name: str) -> ConfigRecordValues | None:

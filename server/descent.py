@@ -33,7 +33,7 @@ class Descent:
     losses: tuple[float, ...]
 
 
-def point(beliefs: Beliefs, *, objective: Objective) -> Point:
+def _point(beliefs: Beliefs, *, objective: Objective) -> Point:
     """Return a distribution with its target cells."""
     cells = np.empty(objective.values.size)
     return Point(beliefs=beliefs, cells=gather(objective, beliefs, out=cells))
@@ -75,8 +75,9 @@ def _project(values: np.ndarray, *, precision: np.ndarray, lift: float = 0.01) -
     order = np.argsort(-values * precision)
     excess = np.cumsum(values[order]) - 1.0
     shift = excess / np.cumsum(1.0 / precision[order])
-    inside = np.flatnonzero(values[order] * precision[order] > shift)
-    projected = values - shift[inside[-1]] / precision
+    # The largest value is always inside, also where rounding hides the 1 that is subtracted.
+    inside = max(int(np.count_nonzero(values[order] * precision[order] > shift)), 1)
+    projected = values - shift[inside - 1] / precision
     lifted = np.maximum(projected, lift / np.sqrt(precision))
     return np.asarray(lifted / lifted.sum())
 
@@ -97,9 +98,9 @@ def descend(
 
     Args: tolerance: stop when 100 iterations gain less than this share of the loss.
     """
-    latest = point(start, objective=objective)
-    average = point(view(layout, start.flat.copy()), objective=objective)
-    spare = point(view(layout, start.flat.copy()), objective=objective)
+    latest = _point(start, objective=objective)
+    average = _point(view(layout, start.flat.copy()), objective=objective)
+    spare = _point(view(layout, start.flat.copy()), objective=objective)
     smoothness, theta = float(objective.precision.max()) / 1000, 1.0
     losses = [objective.loss(average.cells)]
     for iteration in range(iterations):

@@ -17,6 +17,7 @@ from silosynth.server.graphical_model import GraphicalModel
 from silosynth.server.inference import marginal_table
 from silosynth.server.junction_tree import JunctionTree, build_junction_tree, reorder
 from silosynth.server.targets import (
+    Objective,
     Target,
     check_measurements,
     estimate_total,
@@ -57,13 +58,14 @@ def fit(
             loss.
         max_model_mb: limit on the tables of the junction tree, in MiB of float64; fitting holds
             about four such copies.
-        warm_start: a model of an earlier round to start from; any tree over the same domain.
+        warm_start: a model of an earlier round to start from; any tree over the same domain. One
+            that takes tables above ``max_model_mb`` to carry over is left aside.
     Errors: InvalidMeasurement; InvalidArgument; ModelTooLarge before anything is allocated.
     """
     check_measurements(measurements, domain=domain)
-    _check_settings(
-        iterations=iterations, tolerance=tolerance, warm_start=warm_start, domain=domain
-    )
+    for name, value in (("iterations", iterations), ("tolerance", tolerance)):
+        if not value >= 0:
+            raise InvalidArgument(f"{name} must be at least 0, not {value}")
     rows = _choose_total(measurements, total=total)
     tree = build_junction_tree([m.clique for m in measurements], domain=domain)
     _check_size(tree, max_model_mb=max_model_mb)
@@ -72,12 +74,7 @@ def fit(
     targets = merge_measurements(measurements, domain=inner)
     objective = place_targets(targets, layout=layout, total=rows)
     with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
-        start = impose_targets(
-            uniform(layout) if warm_start is None else _recall(warm_start, layout=layout),
-            objective=objective,
-            layout=layout,
-            tolerated=0.0 if warm_start is None else NOISE_LOSS,
-        )
+        start = _start(warm_start, objective=objective, layout=layout, max_model_mb=max_model_mb)
         descent = descend(
             objective, start, layout=layout, iterations=iterations, tolerance=tolerance
         )
@@ -88,18 +85,6 @@ def _by_size(domain: Domain) -> Domain:
     """Return the domain with rising sizes: with a short last axis, sums are 20 times slower."""
     names = tuple(sorted(domain.attributes, key=lambda a: domain.size((a,))))
     return Domain(attributes=names, shape=domain.sizes(names))
-
-
-def _check_settings(
-    *, iterations: int, tolerance: float, warm_start: GraphicalModel | None, domain: Domain
-) -> None:
-    """Raise InvalidArgument unless the settings can be used."""
-    if iterations < 0:
-        raise InvalidArgument(f"iterations must be at least 0, not {iterations}")
-    if not tolerance >= 0:
-        raise InvalidArgument(f"tolerance must be at least 0, not {tolerance}")
-    if warm_start is not None and warm_start.domain != domain:
-        raise InvalidArgument("the warm start is a model over another domain")
 
 
 def _choose_total(measurements: Sequence[Measurement], *, total: float | None) -> float:
@@ -115,6 +100,8 @@ def _choose_total(measurements: Sequence[Measurement], *, total: float | None) -
 
 def _check_size(tree: JunctionTree, *, max_model_mb: float) -> None:
     """Raise ModelTooLarge when the tables of ``tree`` are above the limit."""
+    if not max_model_mb > 0:
+        raise InvalidArgument(f"max_model_mb must be above 0, not {max_model_mb}")
     if tree.bytes > max_model_mb * 2**20:
         largest = tree.largest
         raise ModelTooLarge(
@@ -124,13 +111,40 @@ def _check_size(tree: JunctionTree, *, max_model_mb: float) -> None:
         )
 
 
-def _recall(model: GraphicalModel, *, layout: Layout) -> Beliefs:
-    """Return the tables that an earlier model implies on a new tree."""
-    tables = tuple(t / model.total for t in model.tables)
+def _start(
+    model: GraphicalModel | None, *, objective: Objective, layout: Layout, max_model_mb: float
+) -> Beliefs:
+    """Return where to start: what is known from ``model``, then what the targets add."""
+    recalled = None
+    if model is not None:
+        if sorted(_sizes(model.domain)) != sorted(_sizes(layout.tree.domain)):
+            raise InvalidArgument("the warm start is a model over another domain")
+        recalled = _recall(model, layout=layout, max_cells=int(max_model_mb * 2**20) // 8)
+    return impose_targets(
+        uniform(layout) if recalled is None else recalled,
+        objective=objective,
+        layout=layout,
+        tolerated=0.0 if recalled is None else NOISE_LOSS,
+    )
+
+
+def _sizes(domain: Domain) -> list[tuple[str, int]]:
+    """Return each attribute with its size."""
+    return list(zip(domain.attributes, domain.shape, strict=True))
+
+
+def _recall(model: GraphicalModel, *, layout: Layout, max_cells: int) -> Beliefs | None:
+    """Return the tables that a model implies on a new tree, None when that takes too much."""
     beliefs = uniform(layout)
     for table, clique in zip(beliefs.tables, layout.tree.cliques, strict=False):
+        try:
+            known = marginal_table(
+                clique, tree=model.tree, tables=model.tables, max_cells=max_cells
+            )
+        except ModelTooLarge:
+            return None
         table *= REFRESH
-        table += (1.0 - REFRESH) * marginal_table(clique, tree=model.tree, tables=tables)
+        table += (1.0 - REFRESH) / model.total * known
     for edge, table in zip(layout.edges, beliefs.tables[layout.cliques :], strict=True):
         table[...] = beliefs.tables[edge.child].sum(axis=edge.child_axes)
     return beliefs

@@ -47,9 +47,8 @@ class GraphicalModel:
 
         Errors: ModelTooLarge before a table of more than ``max_cells`` cells is made.
         """
-        tables = self._probabilities()
-        table = marginal_table(clique, tree=self.tree, tables=tables, max_cells=max_cells)
-        return np.ravel(table) * self.total
+        table = marginal_table(clique, tree=self.tree, tables=self.tables, max_cells=max_cells)
+        return np.ravel(table)
 
     def pair_marginals(self, pairs: Iterable[Clique]) -> dict[Clique, np.ndarray]:
         """Return :meth:`marginal` of many pairs, far faster than one by one."""
@@ -57,14 +56,10 @@ class GraphicalModel:
         for clique in asked:
             if len(clique) != 2:
                 raise InvalidArgument(f"{clique} is not a pair", hint="use marginal() for it")
-        found = dict(pair_tables(asked, tree=self.tree, tables=self._probabilities()))
+        found = dict(pair_tables(asked, tree=self.tree, tables=self.tables))
         answer = {}
         for pair in asked:
             first, second = self.domain.ordered(pair)
             table = found[first, second]
-            answer[pair] = np.ravel(table if pair == (first, second) else table.T) * self.total
+            answer[pair] = np.ravel(table if pair == (first, second) else table.T)
         return answer
-
-    def _probabilities(self) -> tuple[np.ndarray, ...]:
-        """Return the clique tables divided by the total."""
-        return tuple(table / self.total for table in self.tables)

@@ -1,4 +1,4 @@
-"""Marginals of a distribution that is given by the consistent clique tables of a junction tree."""
+"""Marginals of a model that is given by the consistent clique tables of a junction tree."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def marginal_table(
     tables: Sequence[np.ndarray],
     max_cells: int = MAX_CELLS,
 ) -> np.ndarray:
-    """Return the probability table over ``clique``, with its axes in the order given.
+    """Return the table over ``clique``, with its axes in the order given.
 
     A clique inside one node is summed from it. Another is found by variable elimination, from the
     leaves of the smallest part of the tree that spans it (Koller and Friedman 2009, section 10.3).
 
-    Args:   tables: the probability table of each node; they agree on separators.
+    Args:   tables: the table of each node; they agree on separators and sum to one total.
     Errors: ModelTooLarge before a table of more than ``max_cells`` cells is made.
     """
     check_cells(clique, domain=tree.domain, max_cells=max_cells)
@@ -51,7 +51,8 @@ def marginal_table(
     answer = _eliminate(
         _ONE, messages[None], kept=set(clique), domain=tree.domain, max_cells=max_cells
     )
-    return sum_onto(answer[1], clique=answer[0], kept=clique)
+    shares = sum_onto(answer[1], clique=answer[0], kept=clique)
+    return shares * float(tables[0].sum())
 
 
 def check_cells(clique: Clique, *, domain: Domain, max_cells: int) -> None:

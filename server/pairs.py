@@ -39,12 +39,12 @@ class _Walk:
 def pair_tables(
     pairs: Iterable[Clique], *, tree: JunctionTree, tables: Sequence[np.ndarray]
 ) -> Iterator[tuple[Clique, np.ndarray]]:
-    """Yield each pair with its probability table, in an order of its own.
+    """Yield each pair with its table, axes in column order, the pairs in an order of their own.
 
     From every attribute a message, its joint with a separator, walks outward over the tree and
     meets all the other attributes on its way.
 
-    Args: tables: the probability table of each node; they agree on separators.
+    Args: tables: the table of each node; they agree on separators and sum to one total.
     """
     wanted: dict[str, set[str]] = {}
     for pair in pairs:
@@ -114,10 +114,10 @@ def _independent(
         return
     single = {a: _single(a, walk=walk) for a in (source, *sorted(targets))}
     for target in sorted(targets):
-        yield target, np.multiply.outer(single[source], single[target])
+        yield target, np.multiply.outer(single[source] / single[source].sum(), single[target])
 
 
 def _single(attribute: str, *, walk: _Walk) -> np.ndarray:
-    """Return the 1-way probabilities of ``attribute``."""
+    """Return the 1-way table of ``attribute``."""
     node = min(walk.tree.holders((attribute,)), key=lambda i: walk.tables[i].size)
     return sum_onto(walk.tables[node], clique=walk.tree.cliques[node], kept=(attribute,))

@@ -96,7 +96,7 @@ def describe_bar(facts: AttributeFacts, bar: int, mode: Mode) -> str:
 
 def _draw_rows(facts: AttributeFacts, mode: Mode) -> Markup:
     """Draw one row for each category: a pale bar for the reference, a thin dark one on it."""
-    left, right, step = 118.0, 48.0, 20.0
+    left, right, step = 134.0, 44.0, 20.0
     top = _largest(facts)
     rows = []
     for bar, label in enumerate(facts.labels):
@@ -108,7 +108,7 @@ def _draw_rows(facts: AttributeFacts, mode: Mode) -> Markup:
                 "g",
                 tooltip(describe_bar(facts, bar, mode)),
                 element("rect", x=0, y=y, width=_WIDTH, height=step, class_="hit"),
-                element("text", fit(label, 17), x=0, y=y + 14, class_="label"),
+                element("text", fit(label, 20), x=0, y=y + 14, class_="label"),
                 element("line", x1=left, x2=left, y1=y + 2, y2=y + step - 2, class_="axis"),
                 _bar(left, y + 3.5, width * real / top, 13, "reference"),
                 _bar(left, y + 7.5, width * ours / top, 5, "synthetic"),

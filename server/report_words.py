@@ -48,9 +48,9 @@ GLANCE = {
 }
 SCORES = {
     Mode.SIMULATION: "No score says anything alone. The floor is what a table reaches whose "
-    "columns are right one by one and know nothing of one another; the ceiling is what a second "
-    "sample of the same people reaches. The last number says how small a random subsample of the "
-    "real rows would be just as close.",
+    "columns are right one by one and know nothing of one another; the ceiling is what the "
+    "real rows reach when they are drawn again, or a held-out sample of them. The last number says "
+    "how small a random subsample of the real rows would be just as close.",
     Mode.FEDERATION: "Nobody holds the pooled rows, so the model is held against the noised "
     "marginals that it was fitted to. At a ratio of 1 or below it differs from them by no more "
     "than their noise. Where the noise is large, a low ratio promises little.",
@@ -68,7 +68,6 @@ ATTRIBUTES = {
     "are drawn equally wide, whatever they span.",
 }
 ATTRIBUTE_VALUE = {Mode.SIMULATION: "Distance", Mode.FEDERATION: "Ratio to noise"}
-ATTRIBUTE_CEILING = {Mode.SIMULATION: "a real sample has", Mode.FEDERATION: "noise alone has"}
 PAIRS = {
     Mode.SIMULATION: "Below the diagonal: the distance of each pair's marginal to the real one. "
     "Above it: the same for independent columns, that is, how much dependence there was to lose. "
@@ -106,8 +105,9 @@ TERMS = {
         ),
         (
             "Ceiling",
-            "The same score for a second sample of the real rows. A table that beats it follows "
-            "this sample closer than another sample would.",
+            "The same score for a bootstrap, as many of the real rows drawn again with "
+            "replacement, or for a held-out real sample. A table that beats it follows these very "
+            "rows closer than another sample would.",
         ),
         (
             "Floor",
@@ -150,7 +150,6 @@ WORDS = {
     "scores_caption": SCORES_CAPTION,
     "attributes": ATTRIBUTES,
     "attribute_value": ATTRIBUTE_VALUE,
-    "attribute_ceiling": ATTRIBUTE_CEILING,
     "pairs": PAIRS,
     "pairs_caption": PAIRS_CAPTION,
     "silos": SILOS,

@@ -19,8 +19,13 @@ from silosynth.common.errors import InvalidArgument, InvalidTable, OutputExists
 from silosynth.common.plan import Plan, load_plan
 from silosynth.common.schema import Schema, load_schema
 from silosynth.server.drive import Progress
+from silosynth.server.report import write_report
+from silosynth.server.report_facts import ReportFacts, ScoreName
+from silosynth.simulations.demo import demo_plan, demo_schema, demo_silos
+from silosynth.simulations.demo_results import write_demo
 from silosynth.simulations.partition import split_table
-from silosynth.simulations.run import Engine, RunDirectory, RunResult, simulate
+from silosynth.simulations.run import Engine, RunDirectory, RunResult, reopen, simulate
+from silosynth.simulations.run_report import report_facts
 
 _SUFFIXES = (".parquet", ".csv", ".arrow", ".feather")
 
@@ -28,6 +33,8 @@ _SUFFIXES = (".parquet", ".csv", ".arrow", ".feather")
 def register(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:
     """Add the researcher's commands."""
     app.command("simulate")(simulate_command)
+    app.command("report")(report)
+    app.command("demo")(demo)
 
 
 def simulate_command(
@@ -60,6 +67,74 @@ def simulate_command(
     result = run_with_progress(loaded, described, tables=tables, out=out, engine=engine)
     show_result(result, directory=out)
     emit(result_facts(result, directory=out), as_json=as_json)
+
+
+def report(
+    directory: Annotated[Path, typer.Argument(metavar="RUN", help="The directory of a run.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Where to write; the run's directory by default.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the rows that are compared.")] = 1,
+    released_only: Annotated[
+        bool,
+        typer.Option("--released-only", help="Use released measurements alone, no real row."),
+    ] = False,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Write the report of a run: an HTML page that opens offline, and the same facts as JSON.
+
+    In a simulation it compares with the real rows and says so. With [bold]--released-only[/bold]
+    it is made as in a federation, where nobody holds them.
+
+    [dim]silosynth report run/[/dim]
+    """
+    result = reopen(directory)
+    facts = report_facts(result, directory=directory, seed=seed, released_only=released_only)
+    page, data = write_report(facts, out or directory, force=force)
+    say(f"wrote {page} and {data}")
+    emit({"html": str(page), "json": str(data)}, as_json=as_json)
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Where to keep the run: a directory.")] = Path(
+        "demo-out"
+    ),
+    engine: Annotated[
+        Engine, typer.Option(help="Flower messages on Ray, or plain calls in one process.")
+    ] = Engine.FLOWER,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Run the whole job on five insurers: the RAND Health Insurance Experiment, split by plan.
+
+    [dim]silosynth demo --out demo-out[/dim]
+    """
+    if force:
+        remove_run(out)
+    schema, tables = demo_schema(), demo_silos()
+    plan = demo_plan(out)
+    say(f"{len(tables)} insurers hold {schema.description}; no row leaves its insurer")
+    result = run_with_progress(plan, schema, tables=tables, out=out, engine=engine)
+    say("drawing rows and comparing them with the real ones, which only a simulation can do")
+    written = write_demo(result, directory=out)
+    show_scores(written.facts)
+    show_table("results", ("what", "where"), [(k, str(v)) for k, v in written.paths.items()])
+    paths = {name: str(path) for name, path in written.paths.items()}
+    emit(result_facts(result, directory=out) | {"paths": paths}, as_json=as_json)
+
+
+def show_scores(facts: ReportFacts) -> None:
+    """Show the distances of a report beside their ceiling and floor."""
+    certificate = facts.certificate
+    say(f"epsilon {certificate.epsilon:.3g} at delta {certificate.delta:g}, for each insurer")
+    rows = [
+        (f"{s.ways}-way", f"{s.ceiling:.4f}", f"{s.value:.4f}", f"{s.floor:.4f}")
+        for s in facts.scores
+        if s.name is ScoreName.MARGINAL_DISTANCE
+    ]
+    header = ("mean distance", "bootstrap of the real rows", "synthetic", "independent columns")
+    show_table("0 is the same table, 1 another world", header, rows)
 
 
 def read_silos(path: Path, *, schema: Schema, by: str | None) -> dict[str, pa.Table]:

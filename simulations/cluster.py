@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from signal import SIGINT
+from threading import Event, current_thread, main_thread
+from types import FrameType
 
 from flwr.app import Context
 from flwr.app.typing import ConfigRecordValues
@@ -20,7 +24,7 @@ from silosynth.common.errors import RunFailed, SilosynthError
 from silosynth.common.plan import Plan, Request
 from silosynth.common.schema import Schema
 from silosynth.server.app import find_silos, send_requests
-from silosynth.server.coordinator import Event, State
+from silosynth.server.coordinator import Absent, Answered, State
 from silosynth.server.drive import Progress, drive
 from silosynth.server.journal import Journal
 from silosynth.simulations.silos import SiloDirectory, open_gateway
@@ -59,15 +63,23 @@ def run_cluster(
     Raises what :func:`drive` raises; RunFailed when the engine itself gives up.
     """
     ended: list[State | SilosynthError] = []
+    stopped = Event()
     server_app = ServerApp()
 
     @server_app.main()
     def main(grid: Grid, _context: Context) -> None:
         try:
-            nodes = find_silos(grid, silos=plan.silos, timeout_seconds=_CONNECT_SECONDS)
+            nodes = find_silos(
+                grid,
+                silos=plan.silos,
+                timeout_seconds=_CONNECT_SECONDS,
+                stopping=stopped.is_set,
+            )
 
-            def send(requests: Sequence[Request]) -> Iterator[Event]:
-                return iter(send_requests(grid, requests, plan=plan, nodes=nodes))
+            def send(requests: Sequence[Request]) -> Iterator[Answered | Absent]:
+                return send_requests(
+                    grid, requests, plan=plan, nodes=nodes, stopping=stopped.is_set
+                )
 
             ended.append(drive(plan, schema, journal=journal, send=send, progress=progress))
         except SilosynthError as err:
@@ -78,7 +90,7 @@ def run_cluster(
         name_silo=lambda context: _silo_of(context, paths).name,
         reach_gateway=lambda context: _reach(context, paths),
     )
-    with _quiet_engine():
+    with _quiet_engine(), _interruptible(stopped):
         run_simulation(
             server_app=server_app,
             client_app=relay,
@@ -96,7 +108,7 @@ def _backend(workers: int) -> dict[str, dict[str, ConfigRecordValues]]:
             "num_cpus": workers,
             "include_dashboard": False,
             "log_to_driver": False,
-            "logging_level": "error",
+            "logging_level": "critical",
         },
     }
 
@@ -125,12 +137,43 @@ def _result(ended: Sequence[State | SilosynthError]) -> State:
 
 
 @contextmanager
+def _interruptible(stopped: Event) -> Iterator[None]:
+    """Let Ctrl-C end the engine and nothing else, and tell the ServerApp's thread to end.
+
+    The engine turns an interrupt into errors of its own, so what it raises after one is dropped.
+    """
+    interrupted = Event()
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        interrupted.set()
+        stopped.set()
+        signal.default_int_handler(number, frame)
+
+    ours = current_thread() is main_thread() and signal.getsignal(SIGINT) is not signal.SIG_IGN
+    before = signal.signal(SIGINT, interrupt) if ours else None
+    try:
+        yield
+    except Exception as err:
+        if interrupted.is_set():
+            raise KeyboardInterrupt from err
+        raise RunFailed(
+            "the simulation engine gave up", hint="run the same command again, or --engine local"
+        ) from err
+    finally:
+        stopped.set()
+        if ours:
+            signal.signal(SIGINT, before)
+    if interrupted.is_set():
+        raise KeyboardInterrupt
+
+
+@contextmanager
 def _quiet_engine() -> Iterator[None]:
     """Keep Flower's and Ray's own log lines off the screen while the engine runs."""
     loggers = [logging.getLogger(name) for name in ("flwr", "ray")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
-        logger.setLevel(logging.ERROR)
+        logger.setLevel(logging.CRITICAL)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", category=FutureWarning)

@@ -7,13 +7,16 @@ row a person and year; each coinsurance plan stands for an insurer.
 from __future__ import annotations
 
 from importlib.resources import as_file, files
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 from statsmodels.datasets import randhie
 
+from silosynth.common.plan import Plan, load_plan
 from silosynth.common.schema import Schema, load_schema
+from silosynth.server.planner import new_plan
 from silosynth.simulations.partition import split_table
 
 INSURER_COLUMN = "coinsurance"
@@ -35,6 +38,16 @@ def demo_silos() -> dict[str, pa.Table]:
     """Return the table split into insurers by coinsurance."""
     parts = split_table(demo_table(), by=INSURER_COLUMN)
     return {f"coinsurance-{name}": part for name, part in parts.items()}
+
+
+def demo_plan(directory: Path) -> Plan:
+    """Return the plan that a run in ``directory`` began with, or a new one."""
+    path = directory / "plan.yaml"
+    if path.is_file():
+        return load_plan(path)
+    return new_plan(
+        demo_schema(), epsilon=1.0, delta=1e-6, silos=tuple(demo_silos()), unit="person and year"
+    )
 
 
 def _spell_out(raw: pd.DataFrame) -> pd.DataFrame:

@@ -83,7 +83,7 @@ class _Distances:
 
     cliques: tuple[Clique, ...]
     found: np.ndarray
-    curve: SubsampleCurve
+    curve: SubsampleCurve | None
 
 
 def compare(
@@ -171,10 +171,11 @@ def _measure(comparison: _Comparison) -> dict[int, _Distances]:
     for ways in range(1, min(len(domain.attributes), 3) + 1):
         cliques = _cliques(domain, ways, seed=seed)
         columns = [marginal_distance(real, s, domain=domain, cliques=cliques) for s in sides]
+        curve = subsample_curve(real, domain=domain, cliques=cliques, seed=seed)
         distances[ways] = _Distances(
             cliques=cliques,
             found=np.stack(columns, axis=1),
-            curve=subsample_curve(real, domain=domain, cliques=cliques, seed=seed),
+            curve=_curve(dict(zip(curve.fractions, curve.distances, strict=True))),
         )
     return distances
 
@@ -251,8 +252,8 @@ def _score(
 
 
 def _curve(misses: Mapping[float, float]) -> SubsampleCurve | None:
-    """Return how far subsamples miss 1, by fraction; None when that is nowhere defined."""
-    defined = {f: m for f, m in misses.items() if m == m}
+    """Return how far subsamples miss, by fraction, where that is defined and above 0."""
+    defined = {f: m for f, m in misses.items() if m > 0}
     if not defined:
         return None
     return SubsampleCurve(fractions=tuple(defined), distances=tuple(defined.values()))

@@ -16,13 +16,13 @@ from silosynth.client.table import read_table
 from silosynth.common.budget import check_budget
 from silosynth.common.certificate import Certificate
 from silosynth.common.columns import TableLike
-from silosynth.common.errors import InvalidTable, OutputExists
+from silosynth.common.errors import InvalidArgument, InvalidTable, OutputExists, RunFailed
 from silosynth.common.plan import Plan, check_plan, dump_plan, load_plan
 from silosynth.common.sampler import Sampler
 from silosynth.common.sampler_file import save_sampler
-from silosynth.common.schema import Schema, dump_schema
+from silosynth.common.schema import Schema, dump_schema, load_schema
 from silosynth.common.wire import Receipt
-from silosynth.server.coordinator import State
+from silosynth.server.coordinator import Finish, State, replay
 from silosynth.server.drive import Progress
 from silosynth.server.journal import Journal
 from silosynth.server.release import Outcome, finish
@@ -69,6 +69,11 @@ class RunDirectory:
     def certificate(self) -> Path:
         """Return the path of the privacy certificate."""
         return self.path / "certificate.json"
+
+    @property
+    def report(self) -> Path:
+        """Return the path of the HTML report."""
+        return self.path / "report.html"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +124,22 @@ def simulate(
         outcome = finish(state)
         _write_outcome(run, outcome)
     return RunResult(outcome=outcome, receipts=state.receipts(), state=state)
+
+
+def reopen(directory: Path) -> RunResult:
+    """Return the result of a run that has ended, from its journal: nothing is asked again.
+
+    Raises RunFailed when the run has not ended.
+    """
+    run = RunDirectory(path=directory)
+    if not run.plan.is_file():
+        raise InvalidArgument(f"{directory} is not the directory of a run", hint="see simulate")
+    plan, schema = load_plan(run.plan), load_schema(run.schema)
+    with Journal(run.path, plan_digest=plan.digest) as journal:
+        state, commands = replay(plan, schema, journal.events())
+    if commands != (Finish(),):
+        raise RunFailed(f"the run in {directory} has not ended", hint="resume it with simulate")
+    return RunResult(outcome=finish(state), receipts=state.receipts(), state=state)
 
 
 def _read(silo: str, table: TableLike, *, schema: Schema) -> pa.Table:

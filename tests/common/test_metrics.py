@@ -89,6 +89,14 @@ def test_column_pair_trends_equal_those_of_sdmetrics(
     assert sum(np.isnan(score) for score in expected.values()) >= 3
 
 
+def test_pairs_that_are_not_related_enough_are_left_out(schema: Schema) -> None:
+    real, synthetic = golden_table("real"), golden_table("synthetic")
+    both = {"correlation_above": 0.9999, "association_above": 0.9999}
+    for names, kept in ((both, 0), (both | {"correlation_above": 0.0}, 3)):
+        trends = metrics.column_pair_trends(real, synthetic, schema=schema, **names)
+        assert sum(score == score for score in trends.values()) == kept
+
+
 def test_scores_do_not_depend_on_how_a_table_is_stored(schema: Schema) -> None:
     real, synthetic = golden_table("real"), golden_table("synthetic")
     frame = synthetic.to_pandas().astype({"colour": "category", "size": "category"})

@@ -1,9 +1,8 @@
 """Write sdmetrics.json: two made tables and what SDMetrics scores them.
 
-Run it where SDMetrics is installed; it is no dependency of the project:
+Run it in SDMetrics' own environment; it is no dependency of the project:
 
-    python3.11 -m venv bench/.peers/sdmetrics
-    bench/.peers/sdmetrics/bin/pip install sdmetrics==0.32.0
+    make bench-setup
     bench/.peers/sdmetrics/bin/python tests/golden/make_sdmetrics.py
 """
 

@@ -181,6 +181,18 @@ def test_noiseless_measurements_of_a_tree_are_imposed_before_the_first_iteration
         np.testing.assert_allclose(start.marginal(m.clique), m.values, atol=0.5)
 
 
+def test_one_marginal_is_fitted_exactly_before_the_first_iteration() -> None:
+    rng = np.random.default_rng(4)
+    deviation = rng.uniform(20.0, 80.0, 36)
+    noised = Measurement(
+        clique=("b", "c", "d"),
+        values=rng.gamma(0.2, size=36) * 50.0 + rng.normal(0.0, deviation),
+        variance=deviation**2,
+    )
+    start = fit([noised], domain=ABCD, total=1000.0, iterations=0)
+    assert start.loss == pytest.approx(exact_optimum([noised], total=1000.0), rel=0.02)
+
+
 def test_what_is_not_measured_stays_independent_and_uniform() -> None:
     joint = random_joint(6)
     model = fit(measure(joint, [("a",), ("b",)], sigma=1e-3), domain=ABCD)
@@ -302,6 +314,17 @@ def test_a_warm_start_needs_fewer_iterations_for_the_same_loss() -> None:
     assert_consistent(warm)
 
 
+def test_a_warm_start_that_fits_is_kept() -> None:
+    measurements = measure(random_joint(9), SHAPES["cycle"], sigma=20.0)
+    earlier = fit(measurements, domain=ABCD)
+    again = fit(measurements, domain=ABCD, iterations=0, warm_start=earlier)
+    assert_consistent(again)
+    for m in measurements:
+        np.testing.assert_allclose(
+            again.marginal(m.clique), earlier.marginal(m.clique), atol=0.011 * earlier.total
+        )
+
+
 def test_a_warm_start_recovers_what_the_earlier_model_ruled_out() -> None:
     tree = build_junction_tree([], domain=ABCD)
     tables = [np.full(size, 1000.0 / size) for size in ABCD.shape]
@@ -310,6 +333,19 @@ def test_a_warm_start_recovers_what_the_earlier_model_ruled_out() -> None:
     pair = Measurement(clique=("a", "b"), values=np.full(6, 1000.0 / 6), variance=np.ones(6))
     model = fit([pair], domain=ABCD, total=1000.0, iterations=0, warm_start=earlier)
     np.testing.assert_allclose(model.marginal(("a",)), [500.0, 500.0], atol=0.5)
+
+
+def test_a_warm_start_that_would_take_too_much_memory_is_left_aside() -> None:
+    domain = Domain(attributes=tuple("abcde"), shape=(6,) * 5)
+    joint = random_joint(3, domain=domain)
+    chain = [("a", "b", "c"), ("b", "c", "e"), ("c", "e", "d")]
+    blocks = measure(joint, chain, domain=domain, sigma=9.0)
+    earlier = fit(blocks, domain=domain)
+    ends = measure(joint, [("a", "d")], domain=domain, sigma=9.0)
+    limit = build_junction_tree([("a", "d")], domain=domain).bytes / 2**20
+    cold = fit(ends, domain=domain, iterations=3, max_model_mb=limit)
+    same = fit(ends, domain=domain, iterations=3, max_model_mb=limit, warm_start=earlier)
+    np.testing.assert_array_equal(same.marginal(("a", "d")), cold.marginal(("a", "d")))
 
 
 def test_a_model_above_the_limit_is_refused_before_it_is_made() -> None:
@@ -377,6 +413,8 @@ def test_settings_out_of_range_are_refused() -> None:
         fit([GOOD], domain=ABCD, iterations=-1)
     with pytest.raises(InvalidArgument, match="tolerance"):
         fit([GOOD], domain=ABCD, tolerance=math.nan)
+    with pytest.raises(InvalidArgument, match="max_model_mb"):
+        fit([GOOD], domain=ABCD, max_model_mb=math.nan)
     other = fit([GOOD], domain=Domain(attributes=("a",), shape=(2,)))
     with pytest.raises(InvalidArgument, match="warm start"):
         fit([GOOD], domain=ABCD, warm_start=other)

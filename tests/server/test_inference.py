@@ -207,6 +207,21 @@ def test_a_marginal_keeps_the_order_asked_for_and_sums_to_the_total() -> None:
     assert list(pairs) == [("a", "b"), ("b", "a")]
 
 
+def test_attributes_of_unconnected_parts_are_independent() -> None:
+    domain = Domain(attributes=("a", "b"), shape=(2, 2))
+    tables = (np.array([3.0, 12.0]), np.array([5.0, 10.0]))
+    model = GraphicalModel(
+        tree=build_junction_tree([], domain=domain),
+        total=15.0,
+        tables=tables,
+        loss=0.0,
+        iterations=0,
+    )
+    expected = np.outer(*tables).ravel() / 15.0
+    np.testing.assert_allclose(model.marginal(("a", "b")), expected)
+    np.testing.assert_allclose(model.pair_marginals([("a", "b")])["a", "b"], expected)
+
+
 def test_far_ends_of_a_long_chain_are_reached_without_a_large_table() -> None:
     model = chain(60, 4)
     ends = (model.domain.attributes[0], model.domain.attributes[-1])

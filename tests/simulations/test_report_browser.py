@@ -13,18 +13,28 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
+from silosynth.common.certificate import certify_plan
+from silosynth.common.codec import Codec
+from silosynth.common.measurement import Measurement
+from silosynth.common.schema import parse_schema
+from silosynth.server.planner import new_plan
 from silosynth.server.report import render_report, write_report
 from silosynth.server.report_facts import Mode, ReportFacts
+from silosynth.server.report_measured import from_measurements
+from silosynth.simulations.report import compare
 
+HOSTILE = "\"><script>document.title='ran'</script><img src=x onerror=document.title='ran'>"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 PAPER_LIGHT, PAPER_DARK, RIBBON_LIGHT = (0xFC, 0xFB, 0xF8), (0x14, 0x17, 0x1A), (0x7A, 0x2E, 0x0E)
 CONTROL = """<!DOCTYPE html><html><body><img src="http://report.invalid/a.png">
 <script>console.error("said"); document.title = "ran"</script></body></html>"""
 PROBE = """<script>
 const wide = [...document.querySelectorAll("body *")].filter(e =>
-  !e.closest(".scroll, .heatmap-frame, svg, .skip") && e.getBoundingClientRect().right > innerWidth + 1);
+  !e.closest(".scroll, .heatmap-frame, svg, .skip") &&
+  e.getBoundingClientRect().right > innerWidth + 1);
 const flat = [...document.querySelectorAll("svg[role=img]")].filter(e =>
   !e.closest("details") && e.getBoundingClientRect().height < 5);
 document.title = JSON.stringify({wide: wide.length, flat: flat.length,
@@ -39,12 +49,76 @@ class Visit:
     dom: str
     console: tuple[str, ...]
     hosts: frozenset[str]
-    pixels: np.ndarray
+    shot: bytes
 
     @property
     def title(self) -> str:
         found = re.search(r"<title>(.*?)</title>", self.dom, re.DOTALL)
         return found.group(1) if found else ""
+
+    @property
+    def pixels(self) -> np.ndarray:
+        return read_png(self.shot)
+
+
+def make_facts(
+    names: tuple[str, str, str] = ("colour", "age", "member"), mode: Mode = Mode.SIMULATION
+) -> ReportFacts:
+    """Return facts of a small run over three attributes, the first with a hostile category."""
+    schema = parse_schema(
+        {
+            "name": "people",
+            "attributes": [
+                {
+                    "name": names[0],
+                    "kind": "categorical",
+                    "categories": ["red", HOSTILE],
+                    "missing": True,
+                    "source": "declared",
+                },
+                {
+                    "name": names[1],
+                    "kind": "integer",
+                    "minimum": 0,
+                    "maximum": 99,
+                    "source": "declared",
+                },
+                {"name": names[2], "kind": "boolean"},
+            ],
+        }
+    )
+    plan = new_plan(schema, epsilon=1.0, delta=1e-6, silos=["north", "south"], plan_id="people-1")
+    shared = {
+        "schema": schema,
+        "plan": plan,
+        "certificate": certify_plan(plan),
+        "costs": {"north": 10**10, "south": 10**10},
+    }
+    real, synthetic = (_make_table(names, seed=seed) for seed in (1, 2))
+    if mode is Mode.SIMULATION:
+        return compare(real, synthetic, **shared)
+    codes = Codec(schema=schema).encode(real).codes
+    counts = {
+        (a.name,): np.bincount(c, minlength=a.size).astype(np.float64)
+        for a, c in zip(schema.coded, codes, strict=True)
+    }
+    measurements = [
+        Measurement(clique=c, values=v - 7.0, variance=np.full(v.shape, 25.0))
+        for c, v in counts.items()
+    ]
+    return from_measurements(measurements, counts.__getitem__, **shared)
+
+
+def _make_table(names: tuple[str, str, str], *, seed: int) -> pa.Table:
+    """Return 300 rows, the second attribute dependent on the third."""
+    rng = np.random.default_rng(seed)
+    member = rng.random(300) < 0.3
+    columns = [
+        pa.array(rng.choice(["red", HOSTILE, None], size=300).tolist(), type=pa.string()),
+        pa.array(np.clip(rng.normal(40 + 20 * member, 12), 0, 99).astype(np.int64)),
+        pa.array(member),
+    ]
+    return pa.table(columns, names=list(names))
 
 
 def find_chromium() -> str:
@@ -92,7 +166,7 @@ def visit(page: Path, scratch: Path, *flags: str, size: tuple[int, int] = (700, 
         dom=done.stdout.decode(),
         console=tuple(line for line in lines if ":CONSOLE" in line),
         hosts=frozenset(urlsplit(u).netloc for u in urls if u.startswith("http")),
-        pixels=read_png(shot.read_bytes()),
+        shot=shot.read_bytes(),
     )
 
 

@@ -1,0 +1,58 @@
+"""The report of a run's directory, with or without the real rows beside it."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+
+import pyarrow as pa
+
+from silosynth.client.table import read_table
+from silosynth.common.sampler import draw
+from silosynth.server.report_facts import Provenance, ReportFacts
+from silosynth.server.report_outcome import charged_units, chosen_pairs, report_outcome
+from silosynth.simulations.report import compare
+from silosynth.simulations.run import RunDirectory, RunResult
+from silosynth.simulations.silos import SiloDirectory
+
+
+def report_facts(
+    result: RunResult, *, directory: Path, seed: int, released_only: bool = False
+) -> ReportFacts:
+    """Return the facts of a run's report.
+
+    Compares as many synthetic rows as the silos hold with the real rows, unless
+    ``released_only``; then nothing but releases is used, as in a federation.
+    """
+    state, outcome = result.state, result.outcome
+    provenance = _provenance(result, seed=seed)
+    if released_only:
+        return report_outcome(state, outcome, provenance=provenance)
+    tables = {s: _read(directory, s, result=result) for s in state.silos}
+    real = pa.concat_tables(tables.values(), promote_options="permissive")
+    return compare(
+        real,
+        draw(result.sampler, rows=real.num_rows, seed=seed),
+        schema=state.schema,
+        plan=state.plan,
+        certificate=outcome.certificate,
+        costs=charged_units(state),
+        silo_rows={name: table.num_rows for name, table in tables.items()},
+        chosen=chosen_pairs(state),
+        provenance=provenance,
+    )
+
+
+def _read(directory: Path, silo: str, *, result: RunResult) -> pa.Table:
+    """Read a simulated silo's table."""
+    place = SiloDirectory(path=RunDirectory(path=directory).silos / silo)
+    return read_table(place.table, schema=result.state.schema)
+
+
+def _provenance(result: RunResult, *, seed: int) -> Provenance:
+    """Return what is needed to make the same report again."""
+    return Provenance(
+        digests={"schema": result.state.schema.digest, "plan": result.state.plan.digest},
+        seeds={"rows": seed},
+        versions={"silosynth": version("silosynth")},
+    )
