@@ -57,14 +57,14 @@ def silo_facts(
 
     Args:
         costs: ledger units of 2^-40 of zCDP rho, per silo.
-        rows: private row counts; only a simulation has them.
+        rows: private row counts; only a simulation has them. A silo that left has none.
     """
     return tuple(
         SiloFacts(
             name=silo,
             rho=units / RHO_UNIT,
             epsilon=cks_epsilon(Fraction(units, RHO_UNIT), delta),
-            rows=None if rows is None else rows[silo],
+            rows=None if rows is None else rows.get(silo),
         )
         for silo, units in sorted(costs.items())
     )

@@ -199,6 +199,13 @@ def test_the_page_of_a_comparison_says_that_it_is_not_private() -> None:
     assert "4,567" in page
 
 
+def test_a_silo_that_left_the_run_is_shown_with_what_it_spent_and_no_rows() -> None:
+    facts = report(make_table(1), make_table(2), silo_rows={"a": 600})
+    assert [(s.name, s.rows) for s in facts.silos] == [("a", 600), ("b", None)]
+    assert facts.silos[1].rho > 0
+    assert render_report(facts)
+
+
 def test_chosen_pairs_are_marked_in_either_order() -> None:
     facts = report(make_table(1), make_table(2), chosen=[("member", "age"), ("age", "income")])
     names = facts.pairs.attributes
