@@ -36,10 +36,12 @@ def measure_brfss() -> list[Figure]:
         directory = Path(name)
         _write_inputs(directory, case)
         table = data_directory() / "brfss2022" / FILE
-        command = [Path(sys.executable).parent / "silosynth", "simulate", directory / "plan.yaml"]
-        options = ["--schema", directory / "schema.yaml", "--silos", table, "--by", SILO_COLUMN]
+        program = Path(sys.executable).parent / "silosynth"
+        inputs = [directory / "plan.yaml", "--schema", directory / "schema.yaml", "--silos", table]
         print("brfss2022: silosynth simulate", file=sys.stderr, flush=True)
-        watched = watch([*command, *options, "--out", directory / "run"])
+        watched = watch(
+            [program, "simulate", *inputs, "--by", SILO_COLUMN, "--out", directory / "run"]
+        )
         if watched.returncode != 0:
             raise RuntimeError(
                 f"silosynth simulate ended with {watched.returncode}: {watched.error}"

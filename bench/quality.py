@@ -38,6 +38,11 @@ class Extent:
     epsilons: tuple[float, ...] = (1.0, 8.0)
     seeds: tuple[int, ...] = (0, 1, 2)
     attributes: int | None = None
+    peers: tuple[str, ...] = PEER_NAMES
+    gated: bool = True
+
+
+QUICK = Extent(epsilons=(1.0,), seeds=(0,), attributes=4, peers=("mbi",), gated=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -60,12 +65,12 @@ class Score:
     @property
     def means(self) -> np.ndarray:
         """Return the mean 1-way, 2-way and 3-way distance over the seeds."""
-        return self.distances.mean(axis=0)
+        return np.asarray(self.distances.mean(axis=0))
 
     @property
     def spreads(self) -> np.ndarray:
         """Return half the range of each distance over the seeds."""
-        return np.ptp(self.distances, axis=0) / 2
+        return np.asarray(np.ptp(self.distances, axis=0) / 2)
 
 
 Contender = Callable[..., Made]
@@ -84,14 +89,14 @@ def make_ours(draw: Callable[..., np.ndarray], *, epsilon: float, seed: int) -> 
     return Made(codes=codes, seconds=time.perf_counter() - start)
 
 
-def contenders(case: Case) -> dict[str, Contender]:
+def contenders(case: Case, *, peers: tuple[str, ...]) -> dict[str, Contender]:
     """Return what makes a table of an epsilon and a seed, by name."""
     silos = split_by(case.table, "PUMA")
     pooled = partial(draw_own_noise, {"pooled": case.table}, schema=case.schema)
     own = partial(draw_own_noise, silos, schema=case.schema)
     theory = partial(draw_noisier, case.table, schema=case.schema, times=len(silos))
     return {
-        **{f"{peer}, pooled rows": partial(make_peer, case, peer) for peer in PEER_NAMES},
+        **{f"{peer}, pooled rows": partial(make_peer, case, peer) for peer in peers},
         ONE_SILO: partial(make_ours, pooled),
         f"silosynth, {len(silos)} silos, own noise": partial(make_ours, own),
         f"silosynth, 1 silo, {len(silos)}x the noise variance": partial(make_ours, theory),
@@ -126,7 +131,7 @@ def reference_figures(case: Case) -> Iterator[Figure]:
             yield Figure(figure=f"{name}: {way}-way", value=float(distance), unit="distance")
 
 
-def score_figures(scores: Mapping[str, Score], *, epsilon: float) -> Iterator[Figure]:
+def score_figures(scores: Mapping[str, Score], *, epsilon: float, gated: bool) -> Iterator[Figure]:
     """Yield the figures of all contenders at one epsilon; one silo must keep up with peers."""
     peers = [score.means for name, score in scores.items() if name.startswith(PEER_NAMES)]
     best = np.min(peers, axis=0) if peers else None
@@ -134,14 +139,14 @@ def score_figures(scores: Mapping[str, Score], *, epsilon: float) -> Iterator[Fi
         label = f"epsilon {epsilon:g}, {name}"
         for i in range(3):
             peer = None if best is None or name.startswith(PEER_NAMES) else float(best[i])
-            gated = peer is not None and name == ONE_SILO
+            bound = None if peer is None else MOST_WORSE * peer
             yield Figure(
                 figure=f"{label}: {i + 1}-way",
                 value=float(score.means[i]),
                 spread=float(score.spreads[i]),
                 unit="distance",
                 peer=peer,
-                at_most=MOST_WORSE * peer if gated and peer is not None else None,
+                at_most=bound if gated and name == ONE_SILO else None,
             )
         yield Figure(figure=f"{label}: time", value=score.seconds, unit="s")
         if score.peak_bytes is not None:
@@ -152,23 +157,24 @@ def quality_figures(extent: Extent, *, only: str) -> Iterator[Figure]:
     """Yield every distance; ``only`` keeps the contenders whose name holds it."""
     case = load_case("nist_acs", "national2019.csv", attributes=extent.attributes)
     yield from reference_figures(case)
-    chosen = {name: run for name, run in contenders(case).items() if only in name}
+    chosen = {
+        name: run for name, run in contenders(case, peers=extent.peers).items() if only in name
+    }
     for epsilon in extent.epsilons:
         scores = {}
         for name, contender in chosen.items():
             print(f"epsilon {epsilon:g}: {name}", file=sys.stderr, flush=True)
             scores[name] = measure(case, contender, epsilon=epsilon, seeds=extent.seeds)
-        yield from score_figures(scores, epsilon=epsilon)
+        yield from score_figures(scores, epsilon=epsilon, gated=extent.gated)
 
 
 def main() -> int:
-    """Measure, print and write; QUICK=1 takes four attributes, one epsilon and one seed."""
+    """Measure, print and write; QUICK=1 measures little, and gates nothing."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="", help="run contenders whose name holds this text")
     only = parser.parse_args().only
     quick = is_quick()
-    extent = Extent(epsilons=(1.0,), seeds=(0,), attributes=4) if quick else Extent()
-    figures = list(quality_figures(extent, only=only))
+    figures = list(quality_figures(QUICK if quick else Extent(), only=only))
     if not quick and not only:
         figures += measure_brfss()
     directory = PEERS / "results" if quick or only else RESULTS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -52,7 +53,7 @@ def publish(name: str, figures: Iterable[Figure], *, directory: Path = RESULTS) 
     facts = [
         {
             "figure": f.figure,
-            "value": f.value,
+            "value": f.value if math.isfinite(f.value) else None,
             "spread": f.spread,
             "unit": f.unit,
             "peer": f.peer,

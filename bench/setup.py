@@ -44,8 +44,9 @@ def set_up(peer: str) -> str:
     if place.exists():
         shutil.rmtree(place)
     subprocess.run([find_python(), "-m", "venv", place], check=True)
-    pip = [place / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "-q"]
-    subprocess.run([*pip, "install", "--no-deps", "-r", pins], check=True)
+    python = str(place / "bin" / "python")
+    pip = [python, "-m", "pip", "--disable-pip-version-check", "-q"]
+    subprocess.run([*pip, "install", "--no-deps", "-r", str(pins)], check=True)
     subprocess.run([*pip, "check"], check=True)
     ready.write_text(digest + "\n")
     return f"{peer}: installed"

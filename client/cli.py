@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from silosynth.client.draft import draft_schema
-from silosynth.common.console import Force, Json, check_output, emit, say, write_text
+from silosynth.common.console import Force, Json, emit, say
+from silosynth.common.output import check_output, write_text
 from silosynth.common.schema import dump_schema
 
 

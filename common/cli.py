@@ -18,15 +18,14 @@ from silosynth.common.certificate import Certificate, check_certificate, plain_w
 from silosynth.common.console import (
     Force,
     Json,
-    check_output,
     emit,
     emit_error,
     say,
     show_table,
-    write_text,
 )
 from silosynth.common.document import load_document
 from silosynth.common.errors import InvalidArgument, InvalidSchema, SilosynthError
+from silosynth.common.output import check_output, write_text
 from silosynth.common.plan import check_plan, load_plan
 from silosynth.common.rows_file import write_rows
 from silosynth.common.sampler import describe_sampler
@@ -39,16 +38,18 @@ _TYPER_INTERRUPTED = 130
 EXIT_BUG = 5
 _HELP = """Synthetic data from several silos, with a privacy guarantee that holds.
 
-A schema says publicly what the columns are; a plan says what is asked of each silo and at which
-noise; silos answer with noised counts; a sampler draws the synthetic table.
+A schema says publicly what the columns are. A plan says what is asked of each silo, at which noise. Silos answer with noised counts. A sampler draws the synthetic table.
 
 \b
   silosynth schema import data.json --out schema.yaml
-  silosynth plan new schema.yaml --epsilon 1 --delta 1e-6 --silos north,south --out plan.yaml
+  silosynth plan new schema.yaml --epsilon 1 --delta 1e-6 \\
+      --silos north,south --out plan.yaml
   silosynth plan show plan.yaml --schema schema.yaml
-  silosynth simulate plan.yaml --schema schema.yaml --silos tables/ --out run/
-  silosynth sample run/result.sampler --rows 10000 --seed 1 --out synthetic.parquet
-"""
+  silosynth simulate plan.yaml --schema schema.yaml \\
+      --silos tables/ --out run/
+  silosynth sample run/result.sampler --rows 10000 --seed 1 \\
+      --out synthetic.parquet
+"""  # noqa: E501
 
 Groups = dict[str, typer.Typer]
 
@@ -120,14 +121,22 @@ def register(app: typer.Typer, groups: Groups) -> None:
     app.command("inspect")(inspect)
 
 
-def _global_options(
-    show_version: Annotated[
-        bool, typer.Option("--version", help="Show the version and stop.", is_eager=True)
-    ] = False,
-) -> None:
-    if show_version:
+def _show_version(asked: bool) -> None:
+    """Print the version and stop, if asked."""
+    if asked:
         sys.stdout.write(f"silosynth {version('silosynth')}\n")
         raise typer.Exit
+
+
+def _global_options(
+    show_version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Show the version and stop.", callback=_show_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Hold the options that stand before a command."""
 
 
 def schema_check(

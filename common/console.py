@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -13,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from silosynth.common.errors import InvalidArgument, OutputExists, SilosynthError
+from silosynth.common.errors import SilosynthError
 
 ENVELOPE_VERSION = 1
 
@@ -54,22 +53,6 @@ def show_table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]])
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     people.print(table)
-
-
-def check_output(path: Path, *, force: bool) -> None:
-    """Raise OutputExists when ``path`` is in the way, InvalidArgument when it has no directory."""
-    if path.exists() and not force:
-        raise OutputExists(f"{path} exists already", hint="choose another name, or add --force")
-    if not path.absolute().parent.is_dir():
-        raise InvalidArgument(f"{path.parent} is not a directory", hint="make it first")
-
-
-def write_text(path: Path, text: str, *, force: bool) -> None:
-    """Write a file whole or not at all."""
-    check_output(path, force=force)
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
 
 
 def _print_envelope(body: Mapping[str, Any]) -> None:

@@ -19,12 +19,7 @@ def fresh_file(path: Path, *, force: bool) -> Iterator[Path]:
     Errors: OutputExists when ``path`` is there, unless ``force``; InvalidArgument when its
     directory is not, or when it cannot be written.
     """
-    if path.exists() and not force:
-        raise OutputExists(f"{path} exists already", hint="choose another name, or add --force")
-    if path.is_dir():
-        raise InvalidArgument(f"{path} is a directory", hint="give the name of a file")
-    if not path.absolute().parent.is_dir():
-        raise InvalidArgument(f"{path.parent} is not a directory", hint="make it first")
+    check_output(path, force=force)
     part = path.with_name(f".{path.name}.part")
     try:
         yield part
@@ -33,3 +28,19 @@ def fresh_file(path: Path, *, force: bool) -> Iterator[Path]:
         raise InvalidArgument(f"{path} cannot be written: {err.strerror or err}") from err
     finally:
         part.unlink(missing_ok=True)
+
+
+def check_output(path: Path, *, force: bool) -> None:
+    """Raise what :func:`fresh_file` raises, before any work is done for the file."""
+    if path.exists() and not force:
+        raise OutputExists(f"{path} exists already", hint="choose another name, or add --force")
+    if path.is_dir():
+        raise InvalidArgument(f"{path} is a directory", hint="give the name of a file")
+    if not path.absolute().parent.is_dir():
+        raise InvalidArgument(f"{path.parent} is not a directory", hint="make it first")
+
+
+def write_text(path: Path, text: str, *, force: bool) -> None:
+    """Write a text file whole or not at all."""
+    with fresh_file(path, force=force) as part:
+        part.write_text(text, encoding="utf-8")

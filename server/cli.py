@@ -9,9 +9,10 @@ from typing import Annotated
 import typer
 
 from silosynth.common.budget import check_budget
-from silosynth.common.console import Force, Json, check_output, emit, say, show_table, write_text
+from silosynth.common.console import Force, Json, emit, say, show_table
 from silosynth.common.domain import Clique
 from silosynth.common.errors import InvalidArgument
+from silosynth.common.output import check_output, write_text
 from silosynth.common.plan import Method, OnAbsent, check_plan, dump_plan, load_plan
 from silosynth.common.schema import load_schema
 from silosynth.server.forecast import Forecast, forecast

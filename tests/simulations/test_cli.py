@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -232,6 +233,11 @@ def test_every_command_explains_itself_with_an_example(
 ) -> None:
     assert run([*words, "--help"]) == 0
     assert "silosynth" in capsys.readouterr().out
+
+
+def test_the_version_is_shown_without_a_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out == f"silosynth {version('silosynth')}\n"
 
 
 def test_our_own_bugs_are_one_line_without_values(
