@@ -37,7 +37,13 @@ def measure_brfss() -> list[Figure]:
         _write_inputs(directory, case)
         table = data_directory() / "brfss2022" / FILE
         program = Path(sys.executable).parent / "silosynth"
-        inputs = [directory / "plan.yaml", "--schema", directory / "schema.yaml", "--silos", table]
+        inputs: list[str | Path] = [
+            directory / "plan.yaml",
+            "--schema",
+            directory / "schema.yaml",
+            "--silos",
+            table,
+        ]
         print("brfss2022: silosynth simulate", file=sys.stderr, flush=True)
         watched = watch(
             [program, "simulate", *inputs, "--by", SILO_COLUMN, "--out", directory / "run"]

@@ -24,7 +24,7 @@ from silosynth.common.conditional import (
 from silosynth.common.domain import Domain, Grouping
 from silosynth.common.draw import BATCH_ROWS, Step, compile_steps, draw_batch
 from silosynth.common.errors import InvalidArgument, InvalidPlan, InvalidSampler
-from silosynth.common.schema import Schema
+from silosynth.common.schema import Schema, Source
 from silosynth.common.seeded import SeededWords, check_whole
 from silosynth.common.tally import code_dtype
 
@@ -185,10 +185,16 @@ def describe_sampler(sampler: Sampler) -> dict[str, Any]:
         "plan_digest": sampler.plan_digest,
         "total": sampler.total,
         "attributes": [
-            {"name": name, "codes": fine, "working_codes": merged}
-            for name, fine, merged in zip(
-                sampler.domain.attributes, sampler.domain.shape, working.shape, strict=True
-            )
+            {
+                "name": attribute.name,
+                "codes": attribute.size,
+                "source": attribute.source.value,
+                "working_codes": merged,
+                "working_source": (
+                    Source.BOUGHT if attribute.name in sampler.grouping.groups else attribute.source
+                ).value,
+            }
+            for attribute, merged in zip(sampler.schema.coded, working.shape, strict=True)
         ],
         "conditionals": [
             {"attribute": c.attribute, "given": list(c.given), "cells": int(c.ends.size)}

@@ -364,6 +364,12 @@ def test_an_output_that_cannot_be_is_refused(name: str, message: str, tmp_path: 
 def test_a_description_is_plain_json_and_tells_the_sizes() -> None:
     facts = json.loads(json.dumps(describe_sampler(made_sampler())))
     assert facts["total"] == 1234
-    assert facts["attributes"][1] == {"name": "age", "codes": 20, "working_codes": 4}
+    assert facts["attributes"][1] == {
+        "name": "age",
+        "codes": 20,
+        "source": "unreviewed",
+        "working_codes": 4,
+        "working_source": "bought",
+    }
     assert facts["conditionals"][2] == {"attribute": "grade", "given": ["age"], "cells": 8}
     assert facts["certificate"]["silos"] == ["north", "south"]
