@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 RESULTS = Path(__file__).resolve().parent / "results"
+QUICK_RESULTS = RESULTS.parent / ".peers" / "results"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,9 +46,13 @@ class Figure:
         return above and below
 
 
-def publish(name: str, figures: Iterable[Figure], *, directory: Path = RESULTS) -> int:
-    """Print and write the figures; return the exit code: 1 when a gate is missed, else 0."""
+def publish(name: str, figures: Iterable[Figure], *, directory: Path | None = None) -> int:
+    """Print and write the figures; return the exit code: 1 when a gate is missed, else 0.
+
+    The figures of a QUICK=1 run go to bench/.peers/results, so that they never replace full ones.
+    """
     figures = tuple(figures)
+    directory = directory or (QUICK_RESULTS if is_quick() else RESULTS)
     _show(name, figures)
     directory.mkdir(parents=True, exist_ok=True)
     facts = [

@@ -260,7 +260,7 @@ def inspect(
     check_certificate(certificate)
     facts = describe_sampler(sampler)
     rows = [(name, _spell(value)) for name, value in facts.items() if name != "certificate"]
-    show_table(str(path), ("what", "value"), rows)
+    show_table(str(path), ("what", "value"), rows, numbers=False)
     for sentence in plain_words(certificate):
         say(f"- {sentence}")
     emit(facts, as_json=as_json)

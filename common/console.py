@@ -45,11 +45,13 @@ def say(text: str) -> None:
     people.print(Text(text))
 
 
-def show_table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Show a table; every column but the first is aligned right."""
+def show_table(
+    title: str, header: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: bool = True
+) -> None:
+    """Show a table; the columns after the first are aligned right when they hold numbers."""
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     for i, name in enumerate(header):
-        table.add_column(name, justify="left" if i == 0 else "right", header_style="dim")
+        table.add_column(name, justify="right" if i and numbers else "left", header_style="dim")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     people.print(table)

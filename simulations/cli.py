@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -119,7 +119,7 @@ def demo(
     say("drawing rows and comparing them with the real ones, which only a simulation can do")
     written = write_demo(result, directory=out)
     show_scores(written.facts)
-    show_table("results", ("what", "where"), [(k, str(v)) for k, v in written.paths.items()])
+    show_paths(written.paths)
     paths = {name: str(path) for name, path in written.paths.items()}
     emit(result_facts(result, directory=out) | {"paths": paths}, as_json=as_json)
 
@@ -215,11 +215,13 @@ def show_result(result: RunResult, *, directory: Path) -> None:
         f"done: {silos} silos, epsilon {certificate.epsilon:.4g} at delta {certificate.delta:g} "
         "for each silo"
     )
-    show_table(
-        "results",
-        ("what", "where"),
-        [("sampler", str(run.sampler)), ("certificate", str(run.certificate))],
-    )
+    show_paths({"sampler": run.sampler, "privacy certificate": run.certificate})
+
+
+def show_paths(paths: Mapping[str, Path]) -> None:
+    """Say where results lie."""
+    rows = [(name, str(path)) for name, path in paths.items()]
+    show_table("results", ("what", "where"), rows, numbers=False)
 
 
 def result_facts(result: RunResult, *, directory: Path) -> dict[str, object]:
