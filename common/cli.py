@@ -259,17 +259,15 @@ def inspect(
     certificate = Certificate.model_validate(sampler.certificate)
     check_certificate(certificate)
     facts = describe_sampler(sampler)
-    rows = [(name, _spell(value)) for name, value in facts.items() if name != "certificate"]
-    show_table(str(path), ("what", "value"), rows, numbers=False)
+    say(f"{path}: schema {sampler.schema.name}, about {sampler.total:,.0f} rows were measured")
+    say(f"plan {certificate.plan_id} ({sampler.plan_digest[:19]}...), {facts['cells']} cells")
+    header = ("attribute", "codes", "domain is", "codes in use", "chosen by")
+    names = ("name", "codes", "source", "working_codes", "working_source")
+    rows = [tuple(str(a[n]) for n in names) for a in facts["attributes"]]
+    show_table("attributes (bought: merged by the noised counts)", header, rows)
     for sentence in plain_words(certificate):
         say(f"- {sentence}")
     emit(facts, as_json=as_json)
-
-
-def _spell(value: object) -> str:
-    """Spell a fact on one line."""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 100 else f"{text[:97]}..."
 
 
 def _show_schema(schema: Schema) -> None:

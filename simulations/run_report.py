@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def report_facts(
     if released_only:
         return report_outcome(state, outcome, provenance=provenance)
     tables = {s: _read(directory, s, result=result) for s in state.silos}
-    real = pa.concat_tables(tables.values(), promote_options="permissive")
+    real = pool_tables(list(tables.values()))
     return compare(
         real,
         draw(result.sampler, rows=real.num_rows, seed=seed),
@@ -41,6 +42,35 @@ def report_facts(
         chosen=chosen_pairs(state),
         provenance=provenance,
     )
+
+
+def pool_tables(tables: Sequence[pa.Table]) -> pa.Table:
+    """Return all rows in one table; columns that silos store in different types become text.
+
+    One silo may hold a CSV file and the next a Parquet file; the codec reads both.
+    """
+    mixed = [
+        name
+        for name in tables[0].column_names
+        if len({_plain(t.schema.field(name).type) for t in tables}) > 1
+    ]
+    return pa.concat_tables(
+        [_spell(t, mixed) for t in tables], promote_options="permissive"
+    ).combine_chunks()
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    """Return the type of the values of a dictionary, or the type itself."""
+    return kind.value_type if isinstance(kind, pa.DictionaryType) else kind
+
+
+def _spell(table: pa.Table, names: Sequence[str]) -> pa.Table:
+    """Return the table with some columns as text and no dictionaries."""
+    for i, field in enumerate(table.schema):
+        kind = pa.string() if field.name in names else _plain(field.type)
+        if kind != field.type:
+            table = table.set_column(i, field.name, table[field.name].cast(kind))
+    return table
 
 
 def _read(directory: Path, silo: str, *, result: RunResult) -> pa.Table:

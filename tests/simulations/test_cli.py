@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import pyarrow.csv as csv
 import pyarrow.parquet as pq
 import pytest
 
@@ -68,6 +69,17 @@ def test_the_whole_walk(place: Path, capsys: pytest.CaptureFixture[str]) -> None
     for more in ([], ["--released-only", "--force"]):
         written = _json(capsys, ["report", str(result), *more])
         assert Path(written["html"]).stat().st_size > 10_000
+
+
+def test_silos_may_keep_their_tables_in_different_formats(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = sorted((place / "tables").iterdir())[0]
+    csv.write_csv(pq.read_table(path), path.with_suffix(".csv"))
+    path.unlink()
+    assert run(_plan_new(place)) == 0
+    assert run(_simulate(place)) == 0
+    assert Path(_json(capsys, ["report", str(place / "run")])["html"]).exists()
 
 
 def test_one_table_is_split_by_a_column(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
