@@ -24,6 +24,13 @@ from silosynth.common.errors import LedgerUnavailable
 
 FILE_VERSION = 1
 APPLICATION_ID = 0x53_49_4C_4F
+_SETTINGS = (
+    "locking_mode = EXCLUSIVE",
+    "synchronous = EXTRA",
+    "foreign_keys = ON",
+    "trusted_schema = OFF",
+    "cell_size_check = ON",
+)
 TABLES = (
     "CREATE TABLE entries (sequence INTEGER PRIMARY KEY, body TEXT NOT NULL, "
     "head TEXT NOT NULL) STRICT",
@@ -127,14 +134,12 @@ def _connect(path: Path) -> sqlite3.Connection:
         isolation_level=None,
         check_same_thread=False,
     )
-    for pragma in (
-        "locking_mode = EXCLUSIVE",
-        "synchronous = EXTRA",
-        "foreign_keys = ON",
-        "trusted_schema = OFF",
-        "cell_size_check = ON",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
+    try:
+        for pragma in _SETTINGS:
+            connection.execute(f"PRAGMA {pragma}")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
