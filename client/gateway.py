@@ -26,6 +26,7 @@ from silosynth.common.schema import Schema
 from silosynth.common.wire import (
     Receipt,
     Release,
+    digest_cells,
     encode_refusal,
     encode_release,
     refusal_for,
@@ -140,8 +141,10 @@ class Gateway:
         receipt = Receipt(
             request_id=request.id,
             request_hash=request.digest,
+            plan_digest=verified.plan.digest,
             silo=self._silo,
             cells=verified.cells,
+            cells_digest=digest_cells(noised),
             cost_units=verified.cost_units,
             ledger_head=self._ledger.head,
         )

@@ -13,7 +13,10 @@
     │   ├── SchemaMismatch
     │   ├── BudgetExceeded
     │   ├── CapExceeded
+    │   ├── ApprovalPending     a person of the silo has to approve the plan first
+    │   ├── PlanRefused         a person of the silo, or its policy, refused the plan
     │   └── RequestConflict     same id, other content
+    ├── Untrusted               not signed by a key that is trusted here           exit 2
     ├── RunFailed               the run cannot go on                      exit 1
     │   ├── SiloAbsent
     │   └── ModelTooLarge
@@ -118,10 +121,29 @@ class CapExceeded(Refused):
     code = "cap-exceeded"
 
 
+class ApprovalPending(Refused):
+    """A person has to approve the plan before this silo answers."""
+
+    code = "approval-pending"
+
+
+class PlanRefused(Refused):
+    """A person of the silo, or its policy, refused the plan."""
+
+    code = "plan-refused"
+
+
 class RequestConflict(Refused):
     """A request id was used before with other content."""
 
     code = "request-conflict"
+
+
+class Untrusted(SilosynthError):
+    """A signature is missing, does not hold, or was made by a key that is not trusted here."""
+
+    code = "untrusted"
+    exit_code = 2
 
 
 class RunFailed(SilosynthError):

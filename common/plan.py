@@ -24,6 +24,7 @@ from pydantic import (
 from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.errors import CapExceeded, InvalidPlan, InvalidSchema
 from silosynth.common.measurement import MarginalQuery
+from silosynth.common.roster import PublicKey
 from silosynth.common.schema import Schema, describe_validation, load_document
 
 PLAN_VERSION = 1
@@ -112,6 +113,11 @@ class Plan(_Model):
     schema_name: str
     schema_digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
     silos: tuple[Name, ...] = Field(min_length=1, max_length=10_000)
+    roster: Mapping[Name, PublicKey] = Field(
+        default_factory=dict, max_length=10_000, description="each silo's key; empty in simulations"
+    )
+    dataset: Name = Field(default="default", description="the silos' name for their table")
+    project: Name = Field(default="default", description="whose budget pays")
     privacy: Privacy
     trust: TrustMode = TrustMode.OWN
     method: Method
@@ -119,6 +125,9 @@ class Plan(_Model):
     phases: tuple[Phase, ...] = Field(min_length=1, max_length=8)
     on_absent: OnAbsent = OnAbsent.STOP
     deadline_seconds: int = Field(default=600, ge=1, le=604_800)
+    approval_seconds: int = Field(
+        default=86_400, ge=1, le=31_536_000, description="how long silos may take to approve"
+    )
     max_model_mb: int = Field(default=1024, ge=1, le=1_000_000)
 
     @model_validator(mode="after")
@@ -126,6 +135,8 @@ class Plan(_Model):
         twice = sorted({s for s in self.silos if self.silos.count(s) > 1})
         if twice:
             raise ValueError(f"silo {twice[0]!r} stands twice in silos")
+        if self.roster and set(self.roster) != set(self.silos):
+            raise ValueError("roster: it must name exactly the silos")
         names = [p.name for p in self.phases]
         if tuple(names) != PHASES[self.method]:
             wanted = ", ".join(PHASES[self.method])
