@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from silosynth.client.dataset import CodedRows, Dataset
 from silosynth.client.gateway import Gateway
 from silosynth.client.ledger import Ledger, Scope, ScopeKind
 from silosynth.client.noise import BitSource
@@ -79,16 +80,19 @@ def open_gateway(
     settings = json.loads(silo.settings.read_text())
     schema = load_schema(Path(settings["schema"]))
     policy = Policy(rows_per_person=settings["rows_per_person"])
+    tell = tell_operator or partial(_append_line, silo.path / "operator.log")
     project = Scope(kind=ScopeKind.PROJECT, name=settings["project"])
     with Ledger.open(silo.ledger, caps={project: settings["cap_units"]}) as ledger:
+        rows = CodedRows(
+            schema=schema, read=partial(read_table, silo.table, schema=schema), tell_operator=tell
+        )
+        dataset = Dataset(schema=schema, rows=rows, policy=policy)
         yield Gateway(
             silo=silo.name,
-            schema=schema,
-            read=partial(read_table, silo.table, schema=schema),
+            datasets={settings["dataset"]: dataset},
             ledger=ledger,
-            policy=policy,
             bits=bits,
-            tell_operator=tell_operator or partial(_append_line, silo.path / "operator.log"),
+            tell_operator=tell,
         )
 
 
@@ -97,6 +101,7 @@ def _write_settings(silo: SiloDirectory, *, plan: Plan, schema_path: Path) -> No
     settings = {
         "version": SILO_VERSION,
         "schema": str(schema_path.resolve()),
+        "dataset": plan.dataset,
         "rows_per_person": plan.privacy.rows_per_person,
         "project": plan.id,
         "cap_units": plan_units(plan),

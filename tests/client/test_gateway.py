@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from silosynth.client.dataset import CodedRows, Dataset
 from silosynth.client.gateway import Gateway
 from silosynth.client.ledger import Ledger, Scope, ScopeKind
 from silosynth.client.policy import Policy
@@ -90,12 +91,15 @@ class Silo:
         return self.table
 
     def gateway(self, **changes: Any) -> Gateway:
+        schema = changes.pop("schema", _schema())
+        rows = CodedRows(
+            schema=schema, read=changes.pop("read", self.read), tell_operator=self.told.append
+        )
+        dataset = Dataset(schema=schema, rows=rows, policy=changes.pop("policy", Policy()))
         arguments = {
             "silo": "north",
-            "schema": _schema(),
-            "read": self.read,
+            "datasets": {"default": dataset},
             "ledger": self.ledger,
-            "policy": Policy(),
             "tell_operator": self.told.append,
         }
         return Gateway(**(arguments | changes))
