@@ -76,20 +76,19 @@ class FrontDoor:
         self._turned_away = turned_away
         self._visits: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
-        self._doorman = self._loop.create_task(self._admit())
+        self._loop.add_reader(listener, self._knock)
         self._thread = Thread(target=self._run, name="front-door", daemon=True)
         self._thread.start()
 
     def close_to_new(self) -> None:
         """Let nobody in any more; those who are in stay."""
-        self._call(self._doorman.cancel)
+        self._call(self._shut)
 
     def close(self) -> None:
         """End every connection and the thread."""
         if self._thread.is_alive():
             self._call(self._loop.stop)
         self._thread.join()
-        self._listener.close()
 
     def _call(self, function: Callable[[], object]) -> None:
         """Have the thread call a function; nothing when it has ended."""
@@ -100,25 +99,31 @@ class FrontDoor:
         """Run until the door closes, then end what is left."""
         try:
             self._loop.run_forever()
-            left = asyncio.all_tasks(self._loop)
-            for task in left:
-                task.cancel()
-            self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+            self._shut()
+            self._loop.run_until_complete(_end(asyncio.all_tasks(self._loop)))
         finally:
             self._loop.close()
 
-    async def _admit(self) -> None:
-        """Take connections for as long as the door is open."""
-        try:
-            while True:
-                try:
-                    connection, _ = await self._loop.sock_accept(self._listener)
-                except OSError:
-                    await asyncio.sleep(_TRY_AGAIN_SECONDS)
-                    continue
-                self._let_in(connection)
-        finally:
+    def _shut(self) -> None:
+        """Stop listening."""
+        if self._listener.fileno() >= 0:
+            self._loop.remove_reader(self._listener)
             self._listener.close()
+
+    def _knock(self) -> None:
+        """Take one connection; whatever keeps the system from giving it may pass."""
+        try:
+            connection, _ = self._listener.accept()
+        except OSError:
+            self._loop.remove_reader(self._listener)
+            self._loop.call_later(_TRY_AGAIN_SECONDS, self._listen_again)
+            return
+        self._let_in(connection)
+
+    def _listen_again(self) -> None:
+        """Listen after a pause, unless the door was closed in the meantime."""
+        if self._listener.fileno() >= 0:
+            self._loop.add_reader(self._listener, self._knock)
 
     def _let_in(self, connection: socket.socket) -> None:
         """Start a visit, or close the connection with nothing read."""
@@ -136,10 +141,11 @@ class FrontDoor:
         visit = self._loop.create_task(self._visit(connection, user))
         self._visits.add(visit)
         visit.add_done_callback(self._visits.discard)
+        visit.add_done_callback(lambda _: connection.close())
 
     async def _visit(self, connection: socket.socket, user: int) -> None:
         """Move bytes both ways until one side has ended or has been silent for too long."""
-        with connection, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as inside:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as inside:
             connection.setblocking(False)
             inside.setblocking(False)
             try:

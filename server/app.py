@@ -12,7 +12,7 @@ from flwr.serverapp import Grid
 from silosynth.common.errors import DeadlineExceeded, RunFailed
 from silosynth.common.plan import Plan, Request, encode_plan, encode_request
 from silosynth.common.wire import IDENTIFY, MEASURE, RECORD
-from silosynth.server.coordinator import Absent, Answered, Event
+from silosynth.server.state import Absent, Answered, Event
 
 _POLL_SECONDS = 0.02
 
