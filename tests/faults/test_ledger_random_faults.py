@@ -6,7 +6,7 @@ import os
 import random
 import signal
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,7 +21,15 @@ CONSUMER = Scope(kind=ScopeKind.CONSUMER, name="ministry")
 PROJECT = Scope(kind=ScopeKind.PROJECT, name="census")
 CAPS = {DATASET: 400_000, CONSUMER: 400_000, PROJECT: 25_000}
 ROUNDS, OPERATIONS = 20, 5_000
-MOMENTS = ("before-charge", "before-store", "COMMIT", "after-charge", "after-store")
+MOMENTS = (
+    ("before-charge", "charge"),
+    ("COMMIT", "charge"),
+    ("after-charge", "charge"),
+    ("before-store", "store"),
+    ("COMMIT", "store"),
+    ("after-store", "store"),
+)
+Moment = tuple[str, str]
 MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
 Outcome = object
 
@@ -58,45 +66,53 @@ class Model:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """One call, on the model and on the ledger, and whether it would write."""
+    """One call, on the model and on the ledger."""
 
-    kind: str
     expect: Callable[[Model], Outcome]
     ask: Callable[[Ledger], Outcome]
-    writes: Callable[[Model], bool] = lambda _: True
 
 
-def operation(chance: random.Random, number: int, place: int) -> Operation:
+def charge(request: str, content: str, cost: int, scopes: list[Scope]) -> Operation:
+    return Operation(
+        expect=lambda m: m.charge(request, content, cost, scopes),
+        ask=lambda x: x.charge(request, content, cost_units=cost, scopes=scopes),
+    )
+
+
+def store(request: str, release: bytes) -> Operation:
+    return Operation(
+        expect=lambda m: m.store(request, release), ask=lambda x: x.store(request, release)
+    )
+
+
+def any_operation(chance: random.Random, number: int, place: int) -> Operation:
     """Draw the next operation; each round knows more requests than the one before."""
-    name = f"{number}/{place}"
     kind = chance.choices(["charge", "store", "decide", "spent"], [50, 38, 2, 10])[0]
     request = f"r{chance.randrange(200 * (number + 1))}"
     if kind == "charge":
         cost = len(request) * 3 + (chance.random() < 0.05)
         content = chance.choice(["h"] * 20 + ["other"])
-        scopes = chance.sample(sorted(CAPS), chance.randint(1, 3))
-        return Operation(
-            kind=kind,
-            expect=lambda m: m.charge(request, content, cost, scopes),
-            ask=lambda x: x.charge(request, content, cost_units=cost, scopes=scopes),
-            writes=lambda m: request not in m.charged,
-        )
+        return charge(request, content, cost, chance.sample(sorted(CAPS), chance.randint(1, 3)))
     if kind == "store":
-        return Operation(
-            kind=kind,
-            expect=lambda m: m.store(request, name.encode()),
-            ask=lambda x: x.store(request, name.encode()),
-            writes=lambda m: request in m.charged and request not in m.stored,
-        )
+        return store(request, f"{number}/{place}".encode())
     if kind == "decide":
         verdict = chance.choice(list(Verdict))
         return Operation(
-            kind=kind,
             expect=lambda m: m.decide(request, verdict),
             ask=lambda x: x.decide(request, verdict, why="w", by="b").verdict,
         )
     scope = chance.choice(sorted(CAPS))
-    return Operation(kind=kind, expect=lambda m: m.spent[scope], ask=lambda x: x.spent(scope))
+    return Operation(expect=lambda m: m.spent[scope], ask=lambda x: x.spent(scope))
+
+
+def operations(number: int, moment: Moment) -> Iterator[Operation]:
+    """Yield a round's operations; the last one, on a new request, meets the kill."""
+    chance, last = random.Random(number), f"last of {number}"
+    for place in range(OPERATIONS - 2):
+        yield any_operation(chance, number, place)
+    if moment[1] == "store":
+        yield charge(last, "h", 1, [DATASET])
+    yield charge(last, "h", 1, [DATASET]) if moment[1] == "charge" else store(last, b"last")
 
 
 def got(call: Callable[[], Outcome]) -> Outcome:
@@ -107,56 +123,38 @@ def got(call: Callable[[], Outcome]) -> Outcome:
         return type(err)
 
 
-def walk(model: Model, *, number: int, moment: str, ledger: Ledger | None, arm: list[str]) -> None:
-    """Work until the kill; without a ledger, bring the model to where the kill leaves it.
-
-    The kill takes the first operation at its moment after nine tenths of a round.
-    """
-    chance = random.Random(number)
-    for place in range(OPERATIONS * 2):
-        step = operation(chance, number, place)
-        fatal = place >= OPERATIONS - 1 and (
-            step.kind == moment.partition("-")[2] and step.writes(model)
-            if moment != "COMMIT"
-            else step.kind == "charge" and step.writes(model)
-        )
-        if fatal and moment.startswith("after"):
-            fatal = not isinstance(step.expect(_copy(model)), type)
-        if fatal:
-            arm.append(moment)
-            if ledger is None:
-                if moment.startswith("after"):
-                    step.expect(model)
-                return
-        expected = step.expect(model)
-        if ledger is not None:
-            assert got(lambda s=step: s.ask(ledger)) == expected, (number, place)
-    raise AssertionError("no operation was killed")
+def walk(model: Model, *, number: int, moment: Moment) -> None:
+    """Bring the model to where the kill leaves it."""
+    *steps, last = operations(number, moment)
+    for step in steps:
+        step.expect(model)
+    if moment[0].startswith("after"):
+        last.expect(model)
 
 
-def _copy(model: Model) -> Model:
-    return Model(
-        spent=dict(model.spent),
-        charged=dict(model.charged),
-        stored=dict(model.stored),
-        decided=dict(model.decided),
-    )
+def work(ledger: Ledger, model: Model, *, number: int, moment: Moment, armed: list[str]) -> None:
+    """Compare every answer with the model's, until the kill."""
+    *steps, last = operations(number, moment)
+    for step in steps:
+        assert got(lambda s=step: s.ask(ledger)) == step.expect(model), number
+    armed.append(moment[0])
+    last.ask(ledger)
 
 
-def killed(path: Path, model: Model, *, number: int, moment: str) -> None:
+def killed(path: Path, model: Model, *, number: int, moment: Moment) -> None:
     """Work in a child that kills itself at the moment; raise when it ended otherwise."""
     pid = os.fork()
     if pid == 0:
         try:
-            arm: list[str] = []
+            armed: list[str] = []
 
             def die(name: str) -> None:
-                if arm == [name]:
+                if armed == [name]:
                     os.kill(os.getpid(), signal.SIGKILL)
 
             ledger = Ledger.open(path, caps=CAPS, checkpoint=die)
             ledger._batch._connection.set_trace_callback(die)
-            walk(model, number=number, moment=moment, ledger=ledger, arm=arm)
+            work(ledger, model, number=number, moment=moment, armed=armed)
         except BaseException as err:
             os.write(2, f"{type(err).__name__}: {err}\n".encode())
         finally:
@@ -191,7 +189,7 @@ def test_100_000_random_operations_with_kills_follow_the_model() -> None:
         for number in range(ROUNDS):
             moment = MOMENTS[number % len(MOMENTS)]
             killed(path, model, number=number, moment=moment)
-            walk(model, number=number, moment=moment, ledger=None, arm=[])
+            walk(model, number=number, moment=moment)
             check(path, model, heads)
     assert model.spent[PROJECT] > CAPS[PROJECT] - 20
 
@@ -202,8 +200,8 @@ def test_a_model_that_differs_in_one_thing_is_seen(what: str) -> None:
     with tempfile.TemporaryDirectory(dir=MEMORY) as directory:
         path = Path(directory) / "ledger.sqlite"
         Ledger.create(path)
-        killed(path, model, number=1, moment="after-store")
-        walk(model, number=1, moment="after-store", ledger=None, arm=[])
+        killed(path, model, number=1, moment=MOMENTS[-1])
+        walk(model, number=1, moment=MOMENTS[-1])
         check(path, model, [])
         getattr(model, what).popitem()
         with pytest.raises(AssertionError):
