@@ -61,8 +61,8 @@ class KeepsDecisions(Protocol):
         """Record a decision."""
         ...
 
-    def hold(self, plan_digest: str, sealed: bytes) -> None:
-        """Keep a plan for a person to decide about."""
+    def wait(self, plan_digest: str, plan: bytes) -> tuple[str, ...]:
+        """Let a plan wait for a person; return what it pushed out."""
         ...
 
     def present_heads(self, heads: Collection[str]) -> None:
@@ -96,7 +96,7 @@ class Proposals:
             self._check_budget(plan, consumer=consumer)
             waits = needs_person(self.door.rules, plan, consumer=consumer)
             if waits is not None:
-                self._kept.hold(proposed.digest, proposed.sealed)
+                self._kept.wait(proposed.digest, proposed.sealed)
                 return self._verdict(proposed, Answer.PENDING, message=waits)
             self._keep(proposed)
             self._kept.decide(proposed.digest, Decided.APPROVED, why="automatic", by=BY_POLICY)

@@ -5,20 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
-import pyarrow as pa
-
-from silosynth.client.bounding import load_secret
-from silosynth.client.dataset import CodedRows, Dataset
+from silosynth.client.bounding import bounding, load_secret
+from silosynth.client.dataset import Dataset
 from silosynth.client.gateway import Gateway
 from silosynth.client.ledger import Ledger
 from silosynth.client.noise import BitSource
 from silosynth.client.policy_file import DatasetSection, PolicyFile
 from silosynth.client.records import Records
 from silosynth.client.rules import SiloIdentity
-from silosynth.client.table import read_table, read_untyped
+from silosynth.client.source import open_source
 from silosynth.common.errors import InvalidPolicy
 from silosynth.common.roster import SigningKey
 from silosynth.common.schema import Schema, load_schema
@@ -118,27 +115,12 @@ def _open_dataset(
 ) -> Dataset:
     """Return one data set; its rows are read at the first count."""
     schema = load_checked_schema(section)
-    rows = CodedRows(
+    bounded = section.person_column is not None
+    rows = open_source(
+        section.source(),
         schema=schema,
-        read=partial(_read, section, schema=schema),
-        person_column=section.person_column,
-        secret=secret,
+        bounding=bounding(secret, tell_operator=tell_operator) if bounded else None,
+        cache=Path(policy.silo.directory) / "cache",
         tell_operator=tell_operator,
     )
-    return Dataset(
-        schema=schema,
-        rows=rows,
-        policy=policy.limits(section),
-        bounded=section.person_column is not None,
-    )
-
-
-def _read(section: DatasetSection, *, schema: Schema) -> pa.Table:
-    """Read the columns of the schema, and the person column where there is one."""
-    if section.path is None:
-        raise InvalidPolicy(f"dataset {section.name!r} names no file")
-    if section.person_column is None:
-        return read_table(Path(section.path), schema=schema, allow_extra=True)
-    table = read_untyped(Path(section.path))
-    wanted = {a.name for a in schema.attributes} | {section.person_column}
-    return table.select([name for name in table.column_names if name in wanted])
+    return Dataset(schema=schema, rows=rows, policy=policy.limits(section), bounded=bounded)
