@@ -67,6 +67,19 @@ def verify_plan(door: Doorkeeper, data: bytes) -> VerifiedPlan:
     check_size(len(data), MAX_PLAN_BYTES)
     opened = _open(door, data, purpose=Purpose.PLAN)
     plan = decode_plan(opened.body if opened else data)
+    dataset = permit_plan(door, plan)
+    return VerifiedPlan(
+        plan=plan,
+        digest=plan.digest,
+        sealed=data,
+        dataset=dataset,
+        key=opened.key if opened else None,
+        consumer=None if opened is None else _name(door, opened.key),
+    )
+
+
+def permit_plan(door: Doorkeeper, plan: Plan) -> Dataset:
+    """Return the data set of a plan; raise a SilosynthError when the policy does not permit it."""
     dataset = door.datasets.get(plan.dataset)
     if dataset is None:
         raise PlanRefused(
@@ -80,23 +93,14 @@ def verify_plan(door: Doorkeeper, data: bytes) -> VerifiedPlan:
         )
     if door.silo not in plan.silos:
         raise InvalidPlan(f"silo {door.silo!r} is not in plan {plan.id}")
-    consumer = None
-    if opened is not None and door.identity is not None:
-        consumer = door.identity.coordinators[opened.key]
+    if door.identity is not None:
         check_roster(door.rules, plan, silo=door.silo)
-        check_plan_size(dataset.policy, plan=plan, attributes=len(dataset.schema.domain.attributes))
+        check_plan_size(dataset.policy, plan=plan, attributes=len(dataset.schema.coded))
     if not dataset.bounded:
         check_rows(dataset.policy, plan=plan)
     for phase in plan.phases:
         check_sigma2(phase.sigma2)
-    return VerifiedPlan(
-        plan=plan,
-        digest=plan.digest,
-        sealed=data,
-        dataset=dataset,
-        key=opened.key if opened else None,
-        consumer=consumer,
-    )
+    return dataset
 
 
 def verify_request(door: Doorkeeper, proposed: VerifiedPlan, data: bytes) -> VerifiedRequest:
@@ -123,6 +127,11 @@ def verify_request(door: Doorkeeper, proposed: VerifiedPlan, data: bytes) -> Ver
         cells=cells,
         cost_units=rho_units(rho),
     )
+
+
+def _name(door: Doorkeeper, key: PublicKey) -> str | None:
+    """Return what the policy calls the holder of a key."""
+    return None if door.identity is None else door.identity.coordinators[key]
 
 
 def _open(door: Doorkeeper, data: bytes, *, purpose: Purpose) -> Opened | None:
