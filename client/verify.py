@@ -86,7 +86,7 @@ def permit_plan(door: Doorkeeper, plan: Plan) -> Dataset:
             f"dataset {plan.dataset!r} is not in this silo's policy",
             hint="ask the silo's operator for the name that it has here",
         )
-    if plan.schema_digest != dataset.schema.digest:
+    if plan.schema_digest != dataset.schema_digest:
         raise SchemaMismatch(
             f"plan {plan.id} was made for another version of schema {plan.schema_name!r}",
             hint="give every silo the schema that the plan was made from",
@@ -95,7 +95,7 @@ def permit_plan(door: Doorkeeper, plan: Plan) -> Dataset:
         raise InvalidPlan(f"silo {door.silo!r} is not in plan {plan.id}")
     if door.identity is not None:
         check_roster(door.rules, plan, silo=door.silo)
-        check_plan_size(dataset.policy, plan=plan, attributes=len(dataset.schema.coded))
+        check_plan_size(dataset.policy, plan=plan, attributes=len(dataset.domain.attributes))
     if not dataset.bounded:
         check_rows(dataset.policy, plan=plan)
     for phase in plan.phases:
@@ -106,7 +106,7 @@ def permit_plan(door: Doorkeeper, plan: Plan) -> Dataset:
 def verify_request(door: Doorkeeper, proposed: VerifiedPlan, data: bytes) -> VerifiedRequest:
     """Return the request in ``data`` under its plan; raise a SilosynthError otherwise."""
     plan, dataset = proposed.plan, proposed.dataset
-    domain = dataset.schema.domain
+    domain = dataset.domain
     check_size(len(data), request_limit(dataset.policy, plan=plan, domain=domain))
     opened = _open(door, data, purpose=Purpose.REQUEST)
     if opened is not None and opened.key != proposed.key:
