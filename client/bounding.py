@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.types as pt
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
+from silosynth.client.source_spec import Bounding
 from silosynth.common.errors import InvalidArgument, InvalidTable, OutputExists
 from silosynth.common.parsing import flatten
 
@@ -37,7 +38,7 @@ def rank_rows(
     displace another person's.
 
     The order is that of a keyed pseudo-random function over person and codes; of equal rows the
-    second counts as another row, and so on. Time: about 0.5 s for 1e6 rows.
+    second counts as another row, and so on. Time: about 1 s for 1e6 rows.
     """
     _check_secret(secret)
     person, names = _number_persons(persons)
@@ -45,8 +46,9 @@ def rank_rows(
         raise InvalidTable("the person column and the codes differ in length")
     ranks = np.zeros(len(person), dtype=np.int32)
     ranks[person < 0] = NAMELESS
-    several = np.bincount(person[person >= 0], minlength=len(names)) > 1
-    rows = np.flatnonzero((person >= 0) & several[person])
+    named = np.flatnonzero(person >= 0)
+    several = np.bincount(person[named], minlength=len(names)) > 1
+    rows = named[several[person[named]]]
     if not len(rows):
         return ranks
     owners = person[rows]
@@ -63,6 +65,19 @@ def rank_rows(
         order = _sort(owners, tags)
     ranks[rows[order]] = _count_up(owners[order])
     return ranks
+
+
+def bounding(secret: bytes, *, tell_operator: Callable[[str], None] = lambda _: None) -> Bounding:
+    """Return how a source bounds rows under a secret; SQL servers see a key derived from it."""
+
+    def rank(persons: pa.ChunkedArray, codes: Sequence[np.ndarray]) -> np.ndarray:
+        ranks = rank_rows(persons, codes, secret=secret)
+        nameless = int((ranks == NAMELESS).sum())
+        if nameless:
+            tell_operator(f"{nameless} rows name no person and are not counted")
+        return ranks
+
+    return Bounding(rank=rank, key=_derive(secret, b"sql"))
 
 
 def make_secret(path: Path) -> None:

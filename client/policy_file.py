@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -17,8 +16,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from silosynth.client.ledger import Scope, ScopeKind
 from silosynth.client.policy import Policy
 from silosynth.client.rules import Approval, Rules
+from silosynth.client.source_spec import SourceFormat, SourceSpec
 from silosynth.common.document import describe_validation
-from silosynth.common.errors import InvalidPlan, InvalidPolicy
+from silosynth.common.errors import InvalidArgument, InvalidPlan, InvalidPolicy
 from silosynth.common.plan import Method, Name
 from silosynth.common.roster import PublicKey
 from silosynth.common.wire import DIGEST_PATTERN
@@ -38,16 +38,6 @@ def _path(text: str) -> str:
 
 FilePath = Annotated[str, Field(max_length=4096), AfterValidator(_path)]
 UserName = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_-]{0,31}\$?$")]
-
-
-class TableFormat(StrEnum):
-    """What a data set is kept in."""
-
-    PARQUET = "parquet"
-    CSV = "csv"
-    ARROW = "arrow"
-    DUCKDB = "duckdb"
-    POSTGRESQL = "postgresql"
 
 
 class Budget(_Model):
@@ -80,7 +70,7 @@ class DatasetSection(_Model):
     """A table, what is public about it, and what it may ever cost."""
 
     name: Name
-    format: Annotated[TableFormat, Field(strict=False)]
+    format: Annotated[SourceFormat, Field(strict=False)]
     path: FilePath | None = None
     uri: str | None = Field(default=None, max_length=4096)
     query: str | None = Field(default=None, max_length=100_000)
@@ -93,15 +83,23 @@ class DatasetSection(_Model):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        served = self.format is TableFormat.POSTGRESQL
-        if served != (self.uri is not None) or served == (self.path is not None):
-            raise ValueError(f"{self.format.value} needs {'uri' if served else 'path'} alone")
-        queried = self.format in (TableFormat.POSTGRESQL, TableFormat.DUCKDB)
-        if queried != (self.query is not None):
-            raise ValueError(f"{self.format.value} {'needs a' if queried else 'has no'} query")
-        if self.push_down and not queried:
-            raise ValueError(f"{self.format.value} has no server to push counting down to")
+        try:
+            self.source()
+        except InvalidArgument as err:
+            raise ValueError(err.message) from None
         return self
+
+    def source(self) -> SourceSpec:
+        """Return where the rows are."""
+        return SourceSpec(
+            format=self.format,
+            path=None if self.path is None else Path(self.path),
+            uri=self.uri,
+            query=self.query,
+            push_down=self.push_down,
+            person_column=self.person_column,
+            allow_extra=True,
+        )
 
 
 class CoordinatorSection(_Model):

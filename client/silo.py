@@ -5,21 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
-import pyarrow as pa
-
-from silosynth.client.bounding import load_secret
-from silosynth.client.dataset import CodedRows, Dataset
+from silosynth.client.bounding import bounding, load_secret
+from silosynth.client.dataset import Dataset
 from silosynth.client.gateway import Gateway
 from silosynth.client.ledger import Ledger
 from silosynth.client.noise import BitSource
 from silosynth.client.policy_file import DatasetSection, PolicyFile
 from silosynth.client.records import Records
 from silosynth.client.rules import SiloIdentity
-from silosynth.client.table import read_table, read_untyped
-from silosynth.common.errors import InvalidPolicy
+from silosynth.client.source import open_source
+from silosynth.common.errors import InvalidPolicy, LedgerUnavailable
 from silosynth.common.roster import SigningKey
 from silosynth.common.schema import Schema, load_schema
 
@@ -59,7 +56,9 @@ def open_silo(
     key = load_identity(policy)
     datasets = open_datasets(policy, tell_operator=tell_operator)
     records = Records(Path(policy.silo.directory))
-    with Ledger.open(ledger_path(policy), caps=policy.caps_in_units()) as ledger:
+    with Ledger.open(
+        ledger_path(policy), caps=policy.caps_in_units(), checkpoint=checkpoint
+    ) as ledger:
         gateway = Gateway(
             silo=policy.silo.name,
             datasets=datasets,
@@ -72,6 +71,28 @@ def open_silo(
             checkpoint=checkpoint,
         )
         yield Silo(policy=policy, key=key, ledger=ledger, records=records, gateway=gateway)
+
+
+def check_files(policy: PolicyFile) -> None:
+    """Raise unless key, secret, schemas, tables and ledger are there and as the policy says.
+
+    No table is read and the ledger is not opened: another process may be at work with it.
+    """
+    load_identity(policy)
+    open_datasets(policy, tell_operator=lambda _: None)
+    for section in policy.datasets:
+        if section.path is not None and not Path(section.path).exists():
+            raise InvalidPolicy(
+                f"dataset {section.name!r}: there is nothing at {section.path}",
+                hint="correct its path",
+            )
+    ledger = ledger_path(policy)
+    if not ledger.is_file():
+        raise LedgerUnavailable(f"there is no ledger at {ledger}", hint="run 'silo init'")
+    if ledger.stat().st_mode & 0o077:
+        raise InvalidPolicy(
+            f"{ledger} can be read by other users", hint=f"run 'chmod 600 {ledger}'"
+        )
 
 
 def load_identity(policy: PolicyFile) -> SigningKey:
@@ -106,6 +127,13 @@ def load_checked_schema(section: DatasetSection) -> Schema:
             "digest the policy states",
             hint=f"if it was meant to change, write {schema.digest}",
         )
+    unreviewed = schema.unreviewed()
+    if unreviewed:
+        raise InvalidPolicy(
+            f"dataset {section.name!r}: {len(unreviewed)} attributes of the schema are unreviewed, "
+            f"{unreviewed[0]!r} first",
+            hint="check each domain, then set its source to 'declared' or 'public'",
+        )
     return schema
 
 
@@ -118,27 +146,12 @@ def _open_dataset(
 ) -> Dataset:
     """Return one data set; its rows are read at the first count."""
     schema = load_checked_schema(section)
-    rows = CodedRows(
+    bounded = section.person_column is not None
+    rows = open_source(
+        section.source(),
         schema=schema,
-        read=partial(_read, section, schema=schema),
-        person_column=section.person_column,
-        secret=secret,
+        bounding=bounding(secret, tell_operator=tell_operator) if bounded else None,
+        cache=Path(policy.silo.directory) / "cache",
         tell_operator=tell_operator,
     )
-    return Dataset(
-        schema=schema,
-        rows=rows,
-        policy=policy.limits(section),
-        bounded=section.person_column is not None,
-    )
-
-
-def _read(section: DatasetSection, *, schema: Schema) -> pa.Table:
-    """Read the columns of the schema, and the person column where there is one."""
-    if section.path is None:
-        raise InvalidPolicy(f"dataset {section.name!r} names no file")
-    if section.person_column is None:
-        return read_table(Path(section.path), schema=schema, allow_extra=True)
-    table = read_untyped(Path(section.path))
-    wanted = {a.name for a in schema.attributes} | {section.person_column}
-    return table.select([name for name in table.column_names if name in wanted])
+    return Dataset(schema=schema, rows=rows, policy=policy.limits(section), bounded=bounded)

@@ -12,12 +12,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from silosynth.client.dataset import CodedRows, Dataset
+from silosynth.client.dataset import Dataset
 from silosynth.client.gateway import Gateway
 from silosynth.client.ledger import Ledger, Scope, ScopeKind
 from silosynth.client.noise import BitSource
 from silosynth.client.policy import Policy
-from silosynth.client.table import read_table
+from silosynth.client.source import SourceFormat, SourceSpec, open_source
 from silosynth.common.budget import plan_units
 from silosynth.common.plan import Plan
 from silosynth.common.schema import load_schema
@@ -83,9 +83,8 @@ def open_gateway(
     tell = tell_operator or partial(_append_line, silo.path / "operator.log")
     project = Scope(kind=ScopeKind.PROJECT, name=settings["project"])
     with Ledger.open(silo.ledger, caps={project: settings["cap_units"]}) as ledger:
-        rows = CodedRows(
-            schema=schema, read=partial(read_table, silo.table, schema=schema), tell_operator=tell
-        )
+        spec = SourceSpec(format=SourceFormat.PARQUET, path=silo.table)
+        rows = open_source(spec, schema=schema, tell_operator=tell)
         dataset = Dataset(schema=schema, rows=rows, policy=policy)
         yield Gateway(
             silo=silo.name,
