@@ -138,7 +138,7 @@ def _passes(error: grpc.RpcError) -> bool:
 
 
 class RemoteGateway:
-    """A gateway behind a socket: :class:`silosynth.client.contract.AnswersRequests` by gRPC.
+    """A gateway behind a socket: :class:`silosynth.client.contract.SpeaksForSilo` by gRPC.
 
     Raises from every method DeadlineExceeded, ConnectionFailed or CapExceeded; see
     :meth:`Caller.call`.

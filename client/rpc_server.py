@@ -19,7 +19,7 @@ from google.protobuf.message import Message
 from grpc_health.v1 import health, health_pb2
 
 from silosynth.client import gateway_pb2 as proto
-from silosynth.client.contract import AnswersRequests
+from silosynth.client.contract import SpeaksForSilo
 from silosynth.client.rpc import SERVICE, message_options, socket_address
 from silosynth.common.errors import InvalidArgument
 
@@ -43,7 +43,7 @@ class Service:
     methods: Mapping[str, Method]
 
 
-def gateway_service(gateway: AnswersRequests) -> Service:
+def gateway_service(gateway: SpeaksForSilo) -> Service:
     """Return the service through which a relay reaches ``gateway``."""
     return Service(
         name=SERVICE,
