@@ -5,6 +5,7 @@
     │   ├── InvalidArgument     a flag or a function argument
     │   ├── InvalidSchema       a schema, or a foreign file that describes one
     │   ├── InvalidPlan         a plan or a request made from it
+    │   ├── InvalidPolicy       a silo's policy
     │   ├── InvalidTable        a table that does not have the schema's columns
     │   ├── InvalidMeasurement  a measurement that cannot be fitted
     │   ├── InvalidSampler      a sampler file that is damaged or not ours
@@ -72,6 +73,12 @@ class InvalidPlan(InvalidInput):
     """A plan, or a request made from it, is not usable."""
 
     code = "invalid-plan"
+
+
+class InvalidPolicy(InvalidInput):
+    """A silo's policy is not usable."""
+
+    code = "invalid-policy"
 
 
 class InvalidTable(InvalidInput):
@@ -190,3 +197,13 @@ class DeadlineExceeded(SilosynthError):
 
     code = "deadline-exceeded"
     exit_code = 3
+
+
+def error_of(code: str) -> type[SilosynthError]:
+    """Return the kind of error that a code stands for; SilosynthError when it is not known."""
+    kinds = {
+        kind.code: kind
+        for kind in globals().values()
+        if isinstance(kind, type) and issubclass(kind, SilosynthError)
+    }
+    return kinds.get(code, SilosynthError)
