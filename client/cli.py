@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from silosynth.client.cli_silo import register_silo
 from silosynth.client.draft import draft_schema
 from silosynth.client.relay_cli import relay
 from silosynth.common.console import Force, Json, emit, say
@@ -18,6 +19,7 @@ def register(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:
     """Add the silo's commands."""
     groups["schema"].command("draft")(schema_draft)
     app.command("relay")(relay)
+    register_silo(groups)
 
 
 def schema_draft(

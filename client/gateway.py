@@ -17,7 +17,6 @@ from silosynth.client.delivery import UNKNOWN, Deliveries
 from silosynth.client.ledger import Ledger, Scope
 from silosynth.client.noise import BitSource, SystemBits, discrete_gaussian
 from silosynth.client.proposals import (
-    KeepsDecisions,
     Proposals,
     plan_scopes,
     unread_digest,
@@ -85,7 +84,6 @@ class Gateway:
         silo: str,
         datasets: Mapping[str, Dataset],
         ledger: Ledger,
-        decisions: KeepsDecisions | None = None,
         identity: SiloIdentity | None = None,
         rules: Rules | None = None,
         records: Records | None = None,
@@ -108,7 +106,7 @@ class Gateway:
         self._key = identity.key if identity else None
         self._ledger = ledger
         self._proposals = Proposals(
-            door=self._door, ledger=ledger, decisions=decisions, records=records
+            door=self._door, ledger=ledger, records=records, tell_operator=tell_operator
         )
         self._deliveries = Deliveries(door=self._door, ledger=ledger, records=records)
         self._bits = SystemBits() if bits is None else bits
