@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from silosynth.client.cli_operator import register_operator
 from silosynth.client.cli_silo import register_silo
 from silosynth.client.draft import draft_schema
 from silosynth.client.relay_cli import relay
@@ -20,6 +21,7 @@ def register(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:
     groups["schema"].command("draft")(schema_draft)
     app.command("relay")(relay)
     register_silo(groups)
+    register_operator(groups)
 
 
 def schema_draft(

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
-from typing import Protocol
 
 import numpy as np
 
+from silosynth.client.contract import AnswersRequests, SpeaksForSilo
 from silosynth.client.dataset import Dataset
 from silosynth.client.delivery import UNKNOWN, Deliveries
 from silosynth.client.ledger import Ledger, Scope
@@ -43,29 +43,7 @@ from silosynth.common.dialogue import (
 from silosynth.common.errors import Refused, SilosynthError
 from silosynth.common.wire import Receipt, Release, digest_cells, encode_refusal, encode_release
 
-
-class AnswersRequests(Protocol):
-    """What a relay needs: bytes of a plan and a request in, bytes of a release or refusal out."""
-
-    def answer(self, *, plan: bytes, request: bytes) -> bytes:
-        """Return the bytes to send to the coordinator."""
-        ...
-
-
-class SpeaksForSilo(AnswersRequests, Protocol):
-    """All that a coordinator may say to a silo: bytes in, bytes out, and never an error."""
-
-    def identify(self, challenge: bytes) -> bytes:
-        """Return the silo's signed identity over a challenge."""
-        ...
-
-    def propose(self, *, plan: bytes, receipts: Sequence[bytes] = ()) -> bytes:
-        """Return the silo's signed verdict on a plan."""
-        ...
-
-    def deliver(self, bundle: bytes) -> bytes:
-        """Return the silo's signed acknowledgement of a result."""
-        ...
+__all__ = ["AnswersRequests", "Gateway", "SpeaksForSilo"]
 
 
 class Gateway:

@@ -197,3 +197,13 @@ class DeadlineExceeded(SilosynthError):
 
     code = "deadline-exceeded"
     exit_code = 3
+
+
+def error_of(code: str) -> type[SilosynthError]:
+    """Return the kind of error that a code stands for; SilosynthError when it is not known."""
+    kinds = {
+        kind.code: kind
+        for kind in globals().values()
+        if isinstance(kind, type) and issubclass(kind, SilosynthError)
+    }
+    return kinds.get(code, SilosynthError)
