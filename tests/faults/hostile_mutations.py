@@ -5,9 +5,31 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from typing import Any
 
+_PLAUSIBLE: tuple[Any, ...] = (
+    "age",
+    "sex",
+    "fine",
+    "one-way",
+    "tree",
+    "coarse",
+    "mst",
+    "south",
+    "north",
+    "q",
+    2,
+    100,
+    0.5,
+    "400",
+    ["sex", "age"],
+    [["age"], "fine"],
+    {"w": {"age": [0, 0, 0, 0, 0, 1, 1, 1, 1, 1]}},
+)
 _NASTY: tuple[Any, ...] = (
+    *_PLAUSIBLE,
+    *_PLAUSIBLE,
     None,
     True,
     -1,
@@ -75,11 +97,13 @@ def _change_somewhere(value: Any, chance: random.Random) -> None:
     if step == 0:
         del value[key]
     elif step == 1 and isinstance(value, dict):
-        value[chance.choice(("expression", "__proto__", "id ", "\ud800"))] = chance.choice(_NASTY)
+        value[chance.choice(("expression", "__proto__", "id ", "\ud800"))] = deepcopy(
+            chance.choice(_NASTY)
+        )
     elif step == 2 and isinstance(value, list):
-        value.extend([inner] * chance.choice((1, 3, 200)))
+        value.extend(deepcopy(inner) for _ in range(chance.choice((1, 3, 200))))
     else:
-        value[key] = chance.choice(_NASTY)
+        value[key] = deepcopy(chance.choice(_NASTY))
 
 
 def _flip(data: bytearray, chance: random.Random, others: Sequence[bytes]) -> None:
