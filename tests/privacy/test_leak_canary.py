@@ -29,6 +29,8 @@ from silosynth.common.wire import Refusal, Release
 
 MUTANT = MAIN.with_name("serve_mutant.py")
 COMMANDS = ("pending", "releases", "spent", "verify-ledger")
+TABLES = ("people.parquet", "table.parquet")
+"""The silos' own tables; a simulation keeps each under its silo's folder."""
 Break = Callable[[Path], None]
 
 
@@ -66,13 +68,18 @@ BREAKS = (_healthy, _text_for_numbers, _wrong_types, _missing_column, _not_a_tab
 
 
 def everything_said(
-    serving: Serving, capsys: pytest.CaptureFixture[str], *, port: int, **options: Any
+    serving: Serving,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    port: int,
+    started: Callable[[], None] = lambda: None,
 ) -> tuple[Release | Refusal, list[bytes]]:
     """Run a gateway through a plan; return its answer and all that it said to anybody."""
     temporary = serving.home / "tmp"
     temporary.mkdir(exist_ok=True)
     temporary.chmod(0o777)
-    serving.start(env=os.environ | {"TMPDIR": str(temporary)}, **options)
+    serving.start(env=os.environ | {"TMPDIR": str(temporary)})
+    started()
     federation, plan = serving.federation, serving.federation.plan()
     with serving.gateway() as gateway:
         said = [
@@ -92,10 +99,10 @@ def everything_said(
 
 
 def holds_token(said: list[bytes], home: Path) -> list[str]:
-    """Return where the token stands: in what was said, or in any file but the table."""
+    """Return where the token stands: in what was said, or in any file but the tables."""
     places = [f"answer {i}" for i, data in enumerate(said) if CANARY.encode() in data]
     for path in home.rglob("*"):
-        searched = path.is_file() and path.name != "people.parquet"
+        searched = path.is_file() and path.name not in TABLES
         if searched and CANARY.encode() in path.read_bytes():
             places.append(path.name)
     return places
@@ -130,13 +137,14 @@ def test_no_token_gets_out_of_a_gateway(breaks: Break, capsys: pytest.CaptureFix
 def test_no_token_gets_out_when_the_disk_is_full(capsys: pytest.CaptureFixture[str]) -> None:
     port = _free_port()
     with _serving(port) as serving:
-        size = (serving.home / "north" / "state" / "ledger.sqlite").stat().st_size
 
         def fill() -> None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (size + 6000, size + 6000))
+            assert serving.process is not None
+            resource.prlimit(serving.process.pid, resource.RLIMIT_FSIZE, (8192, 8192))
 
-        answer, said = everything_said(serving, capsys, port=port, preexec_fn=fill)
+        answer, said = everything_said(serving, capsys, port=port, started=fill)
         assert isinstance(answer, Refusal)
+        assert answer.code == "ledger-unavailable"
         assert holds_token(said, serving.home) == []
 
 
