@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from urllib.request import urlopen
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from serving import MAIN, Serving
+from serving import AS_ROOT, GATEWAY_USER, MAIN, Serving
 from signed import CANARY, people_table
 
 from silosynth.common.cli import run
@@ -73,6 +74,7 @@ def everything_said(
     *,
     port: int,
     started: Callable[[], None] = lambda: None,
+    stays: bool = False,
 ) -> tuple[Release | Refusal, list[bytes]]:
     """Run a gateway through a plan; return its answer and all that it said to anybody."""
     temporary = serving.home / "tmp"
@@ -94,7 +96,8 @@ def everything_said(
     for command in COMMANDS:
         run(["silo", command, "--policy", str(serving.policy), "--json"])
     said.extend(text.encode() for text in capsys.readouterr())
-    serving.kill()
+    if not stays:
+        serving.kill()
     return answer, said
 
 
@@ -140,11 +143,37 @@ def test_no_token_gets_out_when_the_disk_is_full(capsys: pytest.CaptureFixture[s
 
         def fill() -> None:
             assert serving.process is not None
-            resource.prlimit(serving.process.pid, resource.RLIMIT_FSIZE, (8192, 8192))
+            owner = {"user": GATEWAY_USER, "group": "nogroup", "extra_groups": ()}
+            subprocess.run(
+                ["prlimit", f"--pid={serving.process.pid}", "--fsize=8192"],
+                check=True,
+                **(owner if AS_ROOT else {}),
+            )
 
         answer, said = everything_said(serving, capsys, port=port, started=fill)
         assert isinstance(answer, Refusal)
         assert answer.code == "ledger-unavailable"
+        assert holds_token(said, serving.home) == []
+
+
+def test_no_token_gets_out_of_a_gateway_that_is_killed(capsys: pytest.CaptureFixture[str]) -> None:
+    port = _free_port()
+    with _serving(port) as serving:
+        serving.start()
+        federation, plan = serving.federation, serving.federation.plan()
+        sealed, request = federation.sealed(plan), federation.request(plan)
+        with serving.gateway() as gateway:
+            gateway.propose(plan=sealed)
+            asking = threading.Thread(
+                target=gateway.answer, kwargs={"plan": sealed, "request": request}
+            )
+            asking.start()
+            time.sleep(0.05)
+            serving.kill()
+            answer, said = everything_said(serving, capsys, port=port, stays=True)
+            asking.join()
+        serving.kill()
+        assert isinstance(answer, Release)
         assert holds_token(said, serving.home) == []
 
 
