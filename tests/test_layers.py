@@ -19,7 +19,10 @@ ALLOWED = {
 }
 EDGES = {
     "flwr": {"client/app.py", "server/app.py", "simulations/cluster.py"},
-    "ray": {"simulations/cluster.py"},
+    "ray": {"client/count_ray.py", "simulations/cluster.py"},
+    "numba": {"client/kernel_numba.py"},
+    "duckdb": {"client/source_duckdb.py"},
+    "adbc_driver_postgresql": {"client/postgresql.py"},
     "grpc": {"client/rpc.py"},
     "opendp": set(),
     "torch": set(),
