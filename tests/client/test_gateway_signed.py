@@ -342,6 +342,19 @@ def test_a_result_that_does_not_hold_is_not_accepted(
         assert silo.records.result(plan.digest) is None
 
 
+def test_a_result_of_a_run_that_went_on_without_this_silo_is_kept_too(
+    federation: Federation,
+) -> None:
+    plan = federation.plan()
+    with federation.open() as silo:
+        federation.release(silo, plan)
+        without = federation.result(plan).model_copy(update={"silos": ("south",), "receipts": {}})
+        word = federation.acknowledged(
+            silo.gateway.deliver(federation.bundle(without, make_sampler(plan)))
+        )
+        assert word.accepted, word.message
+
+
 def test_a_second_result_does_not_replace_the_first(federation: Federation) -> None:
     plan = federation.plan()
     with federation.open() as silo:
