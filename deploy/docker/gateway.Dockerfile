@@ -13,4 +13,4 @@ COPY --from=build /opt/silosynth /opt/silosynth
 # It starts as root, gives its socket to the relay's user, and becomes the policy's run_as before
 # it opens anything. compose.yaml leaves it the three capabilities that this takes.
 USER root
-ENTRYPOINT ["/opt/silosynth/bin/silosynth", "silo", "serve", "--policy", "/etc/silosynth/silo/policy.toml"]
+ENTRYPOINT ["/opt/silosynth/bin/silosynth", "silo", "serve", "--policy", "/etc/silosynth/silo/silo.toml"]

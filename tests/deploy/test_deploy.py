@@ -171,7 +171,7 @@ def test_the_examples_are_usable_as_they_are(example: str) -> None:
     check_plan(plan, schema)
     check_budget(plan)
     assert dict(plan.roster) == dict(roster.silos)
-    policy = load_policy(place / "policy.toml")
+    policy = load_policy(place / "silo.toml")
     assert policy.datasets[0].schema_digest == schema.digest
     assert roster.coordinator in policy.consumers()
     assert dict(policy.rules().rosters["default"]) == dict(roster.silos)
@@ -192,7 +192,7 @@ def test_the_gateways_command_serves_the_socket_that_systemd_hands_over(
     federation: Federation,
 ) -> None:
     path = federation.directory / "handed.sock"
-    values = {"/etc/silosynth/silo/policy.toml": str(federation.policy("north"))}
+    values = {"/etc/silosynth/silo/silo.toml": str(federation.policy("north"))}
     command = unit_command("silosynth-gateway.service", values)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.bind(str(path))

@@ -190,7 +190,7 @@ class Federation:
         path = self.gateway_socket(silo)
         path.unlink(missing_ok=True)
         command = [sys.executable, str(HERE / "gateway_main.py"), str(self.policy(silo))]
-        command += [f"--seed={SILOS.index(silo)}"]
+        command += [f"--seed={SILOS.index(silo)}", f"--plan={self.directory / 'plan.yaml'}"]
         command += [f"--kill-at={kill_at}"] if kill_at else []
         self.spawn(f"gateway-{silo}", command)
         wait_for(f"the gateway of {silo}", path.is_socket)

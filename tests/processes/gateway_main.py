@@ -13,7 +13,15 @@ from pathlib import Path
 
 import numpy as np
 
+from silosynth.client.policy_file import PolicyFile, load_policy
 from silosynth.client.serve import Seams, serve
+from silosynth.client.table import read_table
+from silosynth.common.budget import check_budget
+from silosynth.common.certificate import certify_plan
+from silosynth.common.codec import Codec
+from silosynth.common.plan import Plan, load_plan
+from silosynth.common.schema import load_schema
+from silosynth.common.zcdp import cks_epsilon
 
 
 class SeededBits:
@@ -36,13 +44,29 @@ def kill_at(point: str | None) -> Callable[[str], None]:
     return checkpoint
 
 
+def load_everything(policy: PolicyFile, plan: Plan) -> None:
+    """Import what a gateway imports late, while this user may still read the interpreter.
+
+    A test's Python may lie in a home directory that the gateway's user cannot enter.
+    """
+    certify_plan(plan)
+    check_budget(plan)
+    cks_epsilon(plan.rho, plan.privacy.delta)
+    section = policy.datasets[0]
+    schema = load_schema(Path(section.schema_path))
+    table = read_table(Path(str(section.path)), schema=schema)
+    Codec(schema).encode(table)
+
+
 def main() -> None:
     """Serve until SIGTERM."""
     parser = argparse.ArgumentParser()
     parser.add_argument("policy", type=Path)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--kill-at")
+    parser.add_argument("--plan", type=Path, required=True)
     arguments = parser.parse_args()
+    load_everything(load_policy(arguments.policy), load_plan(arguments.plan))
     seams = Seams(bits=SeededBits(arguments.seed), checkpoint=kill_at(arguments.kill_at))
     serve(arguments.policy, seams=seams)
 

@@ -173,7 +173,9 @@ def test_a_node_without_the_rosters_key_gets_no_plan(
     begun = time.monotonic()
     done = federation.run()
     federation.write_plan(kept)
-    assert done["exit_code"] == 1
+    assert done["exit_code"] == 3
+    assert done["error"]["code"] == "deadline-exceeded"
+    assert "silo north" in done["error"]["message"]
     assert time.monotonic() - begun < 120
     log = Path(federation.home / "runs").glob("swapped-*/coordinator.log")
     lines = [json.loads(line) for line in next(iter(log)).read_text().splitlines()]
