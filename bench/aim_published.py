@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 
 import numpy as np
@@ -90,12 +91,17 @@ def published_aim(
             last = True
         spent += 0.5 / sigma**2 + epsilon**2 / 8
         limit = setting.max_model_mb * min(spent / rho, 1.0)
-        fitting = _fitting(weights, measured, domain=domain, limit_mb=limit)
-        errors = {c: _error(counts, c, answer) for c, answer in _answers(model, fitting)}
+        errors = {c: _error(counts, c, answer) for c, answer in _answers(model, list(weights))}
         scores = {
-            c: weights[c] * (errors[c] - _expected_noise(sigma, domain.size(c))) for c in fitting
+            c: weights[c] * (errors[c] - _expected_noise(sigma, domain.size(c))) for c in weights
         }
-        best = _exponential(scores, epsilon=epsilon, sensitivity=max(weights.values()), rng=rng)
+        best = _exponential(
+            scores,
+            epsilon=epsilon,
+            sensitivity=max(weights.values()),
+            rng=rng,
+            fits=partial(_fits, measured, domain=domain, limit_mb=limit),
+        )
         chosen.append(best)
         measured.append(_measure(counts, best, sigma=sigma, rng=rng))
         before = model.marginal(best)
@@ -134,26 +140,15 @@ def _error(counts: Counts, clique: Clique, answer: np.ndarray) -> float:
     return float(np.abs(counts(clique) - answer).sum())
 
 
-def _fitting(
-    weights: Mapping[Clique, float],
-    measured: Sequence[Measurement],
-    *,
-    domain: Domain,
-    limit_mb: float,
-) -> list[Clique]:
-    """Return the candidates with which the junction tree stays under the limit."""
+def _fits(
+    measured: Sequence[Measurement], clique: Clique, *, domain: Domain, limit_mb: float
+) -> bool:
+    """Say whether the junction tree stays under the limit with ``clique``, or holds it already."""
     present = [m.clique for m in measured]
-    now = build_junction_tree(present, domain=domain)
-    limit = limit_mb * 2**20
-    fitting = []
-    for clique in weights:
-        if now.holders(clique):
-            fitting.append(clique)
-        elif domain.size(clique) * 8 <= limit:
-            tree = build_junction_tree([*present, clique], domain=domain)
-            if tree.bytes <= limit:
-                fitting.append(clique)
-    return fitting or list(min(((c,) for c in weights), key=lambda c: domain.size(c[0])))
+    if any(set(clique) <= set(c) for c in present):
+        return True
+    tree = build_junction_tree([*present, clique], domain=domain)
+    return tree.bytes <= limit_mb * 2**20
 
 
 def _answers(model: GraphicalModel, cliques: Sequence[Clique]) -> list[tuple[Clique, np.ndarray]]:
@@ -168,8 +163,15 @@ def _exponential(
     epsilon: float,
     sensitivity: float,
     rng: np.random.Generator,
+    fits: Callable[[Clique], bool],
 ) -> Clique:
-    """Choose by the exponential mechanism, by Gumbel noise."""
-    noise = rng.gumbel(size=len(scores))
-    values = 0.5 * epsilon / sensitivity * np.array(list(scores.values())) + noise
-    return list(scores)[int(values.argmax())]
+    """Choose among the cliques that fit by the exponential mechanism, by Gumbel noise.
+
+    The largest noised score among those that fit has the mechanism's law, so the others need not
+    be tried. When nothing fits, the smallest score's clique is as good as any.
+    """
+    cliques = list(scores)
+    noised = 0.5 * epsilon / sensitivity * np.array([scores[c] for c in cliques])
+    noised += rng.gumbel(size=len(cliques))
+    ranked = [cliques[i] for i in np.argsort(-noised)]
+    return next((c for c in ranked if fits(c)), ranked[-1])

@@ -19,8 +19,8 @@ from silosynth.common.plan import FINE, PhaseName, Plan
 from silosynth.common.sampler import Sampler, build_sampler
 from silosynth.common.schema import CategoricalAttribute, OrdinalAttribute, Schema, Source
 from silosynth.server.compress import within_groups
-from silosynth.server.fit import GraphicalModel, fit
-from silosynth.server.fitting import fitting_measurements, model_grouping
+from silosynth.server.fitting import fit_run, model_grouping
+from silosynth.server.graphical_model import GraphicalModel
 from silosynth.server.questions import ask_phase
 from silosynth.server.release import draw_order
 
@@ -58,9 +58,7 @@ def run_pooled(
             )
     one_way = measured[PhaseName.ONE_WAY]
     grouping = model_grouping(plan, schema, one_way)
-    fitted = fitting_measurements(measured, domain=schema.domain, grouping=grouping)
-    domain = grouping.domain(schema.domain)
-    model = fit(fitted, domain=domain, max_model_mb=plan.max_model_mb)
+    model, _ = fit_run(plan, schema, measured, grouping=grouping)
     sampler = build_sampler(
         schema=schema,
         grouping=grouping,

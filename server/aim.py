@@ -24,13 +24,13 @@ from silosynth.server.select import estimate_rows
 
 LADDER = (4, 6, 8, 12, 16, 24, 32)
 """Groups an attribute may be merged to in a round; above, it is measured as the model has it."""
-CELL_DEVIATIONS = 2.0
+CELL_DEVIATIONS = 3.0
 """Standard deviations of noise that a measured pair's cells hold on average."""
 FIRST_SHARE = 0.3
 """Share of the size limit that the first clique may use; the last one may use all."""
 NOISE_EXCESS, NOISE_SPREAD = 0.1666, 0.3506
 """Mean and standard deviation of max(|z| - 1, 0) for a standard normal z."""
-SHOWN_DEVIATIONS = 2.0
+SHOWN_DEVIATIONS = 4.0
 TRIES_PER_CLIQUE = 20
 WORKING = "working"
 
@@ -57,7 +57,7 @@ def estimate_errors(model: GraphicalModel, coarse: Sequence[Measurement]) -> dic
     """Estimate in rows how far the model is from each coarse pair, beyond its noise.
 
     Sums over the cells by how much the distance exceeds one standard deviation of the noise, less
-    what noise alone makes of that; 0 where the rest is within two of its standard deviations. To a
+    what noise alone makes of that; 0 where the rest is within four of its standard deviations. To a
     thousandth of a row, so that rounding does not decide between equals.
 
     Args: coarse: noised pairs with their groupings of the model's codes.
@@ -130,7 +130,7 @@ def choose_level(
     one_way: Sequence[Measurement],
     deviation: float,
 ) -> str:
-    """Return the finest level whose cells hold two standard deviations of noise on average."""
+    """Return the finest level whose cells hold three standard deviations of noise on average."""
     cells = estimate_rows(one_way) / (CELL_DEVIATIONS * deviation)
     for name, finer in pairwise(ladder):
         if ladder[finer].domain(domain).size(clique) > cells:

@@ -8,12 +8,13 @@ again (Lauritzen and Spiegelhalter 1988; Hugin propagation).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from silosynth.common.domain import Clique
+from silosynth.common.structural_zeros import ImpossibleCells
 from silosynth.server.factor import axes_outside, broadcast_shape
 from silosynth.server.junction_tree import JunctionTree
 
@@ -38,6 +39,7 @@ class Layout:
     """Where the tables of a tree stand in one flat array: cliques first, then separators.
 
     ``scopes[i]`` is clique ``i``; the separators of the edges follow in the order of ``edges``.
+    ``zeros`` are weights of 0 and 1 that every distribution on the tree is multiplied by.
     """
 
     tree: JunctionTree
@@ -45,6 +47,7 @@ class Layout:
     scopes: tuple[Clique, ...]
     shapes: tuple[tuple[int, ...], ...]
     starts: tuple[int, ...]
+    zeros: tuple[Weight, ...] = ()
 
     @property
     def cliques(self) -> int:
@@ -73,8 +76,8 @@ class Weight:
     values: np.ndarray
 
 
-def lay_out(tree: JunctionTree) -> Layout:
-    """Return the flat layout of a tree's tables."""
+def lay_out(tree: JunctionTree, *, zeros: Sequence[ImpossibleCells] = ()) -> Layout:
+    """Return the flat layout of a tree's tables; a clique holds each of ``zeros``."""
     edges = tuple(
         _edge(tree, child=i, parent=p) for i, p in enumerate(tree.parents) if p is not None
     )
@@ -83,7 +86,24 @@ def lay_out(tree: JunctionTree) -> Layout:
     starts = [0]
     for shape in shapes:
         starts.append(starts[-1] + math.prod(shape))
-    return Layout(tree=tree, edges=edges, scopes=scopes, shapes=shapes, starts=tuple(starts))
+    return Layout(
+        tree=tree,
+        edges=edges,
+        scopes=scopes,
+        shapes=shapes,
+        starts=tuple(starts),
+        zeros=tuple(w for z in zeros for w in _zero_weights(z, tree=tree)),
+    )
+
+
+def _zero_weights(zeros: ImpossibleCells, *, tree: JunctionTree) -> Iterator[Weight]:
+    """Yield a weight for each clique that holds the cells."""
+    clique = tree.domain.ordered(zeros.clique)
+    allowed = (~zeros.mask).astype(np.float64)
+    table = allowed.transpose([zeros.clique.index(a) for a in clique])
+    for scope in tree.holders(clique):
+        shape = broadcast_shape(tree.domain, source=clique, target=tree.cliques[scope])
+        yield Weight(scope=scope, values=table.reshape(shape))
 
 
 def _edge(tree: JunctionTree, *, child: int, parent: int) -> Edge:
@@ -127,7 +147,7 @@ def reweight(old: Beliefs, weights: Sequence[Weight], *, layout: Layout, out: Be
     cells = layout.starts[cliques]
     out.flat[:cells] = old.flat[:cells]
     on_separators: dict[int, list[np.ndarray]] = {}
-    for weight in weights:
+    for weight in (*weights, *layout.zeros):
         if weight.scope < cliques:
             out.tables[weight.scope].__imul__(weight.values)
         else:

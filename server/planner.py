@@ -42,7 +42,7 @@ SHARES: Mapping[Method, Mapping[PhaseName, Fraction]] = {
 AIM_ROUNDS = 2
 """Selection rounds of an AIM plan; they share what the other phases leave, by their marginals."""
 AIM_CLIQUES_PER_ATTRIBUTE = Fraction(5, 2)
-AIM_MODEL_MB = 8
+AIM_MODEL_MB = 4
 MAX_CELLS_PER_MARGINAL = 5_000_000
 MAX_CELLS_PER_PLAN = 50_000_000
 _STEP = 1024
@@ -88,7 +88,7 @@ def new_plan(
     if rows_per_person < 1:
         raise InvalidPlan(f"rows_per_person is {rows_per_person}", hint="it must be at least 1")
     chosen = _method(method)
-    sizes = _phase_sizes(schema.domain, method=chosen, workload=tuple(workload), rounds=rounds)
+    sizes = _phase_sizes(schema, method=chosen, workload=tuple(workload), rounds=rounds)
     rho = rho_for(epsilon, delta)
     scale = Fraction(1)
     while True:
@@ -157,16 +157,18 @@ def _noise(
 
 
 def _phase_sizes(
-    domain: Domain, *, method: Method, workload: tuple[Clique, ...], rounds: int
+    schema: Schema, *, method: Method, workload: tuple[Clique, ...], rounds: int
 ) -> dict[PhaseName, _Size]:
     """Return the most that each phase can ask, in Python integers."""
+    domain = schema.domain
     if not domain.attributes:
         raise InvalidSchema("the schema has no attribute that marginals can count")
     sizes = {PhaseName.ONE_WAY: _Size(marginals=len(domain.shape), cells=sum(domain.shape))}
     if method is Method.MST:
         sizes |= _tree_sizes(domain)
     if method is Method.AIM:
-        sizes |= _aim_sizes(domain, rounds=rounds)
+        whole = frozenset(a for z in schema.structural_zeros for a in z.attributes)
+        sizes |= _aim_sizes(domain, rounds=rounds, whole=whole)
     if method is Method.FIXED:
         cells = [domain.size(c) for c in workload]
         for clique, count in zip(workload, cells, strict=True):
@@ -201,14 +203,18 @@ def _tree_sizes(domain: Domain) -> dict[PhaseName, _Size]:
     }
 
 
-def _aim_sizes(domain: Domain, *, rounds: int) -> dict[PhaseName, _Size]:
-    """Return the sizes of the coarse phase and of the rounds that choose and measure."""
+def _aim_sizes(domain: Domain, *, rounds: int, whole: frozenset[str]) -> dict[PhaseName, _Size]:
+    """Return the sizes of the coarse phase and of the rounds that choose and measure.
+
+    Args: whole: attributes whose structural zeros may keep their codes from merging.
+    """
     _check_pairs(domain, method=Method.AIM)
     if not 1 <= rounds <= len(ROUNDS):
         raise InvalidPlan(f"{rounds} rounds were asked for", hint=f"give 1 to {len(ROUNDS)}")
+    none = frozenset[str]()
     coarse, fine = (
-        sorted((a * b for a, b in combinations(_capped(domain, most), 2)), reverse=True)
-        for most in (MOST_COARSE_GROUPS, MOST_AIM_GROUPS)
+        sorted((a * b for a, b in combinations(_capped(domain, most, apart), 2)), reverse=True)
+        for most, apart in ((MOST_COARSE_GROUPS, none), (MOST_AIM_GROUPS, whole))
     )
     cliques = min(round(AIM_CLIQUES_PER_ATTRIBUTE * len(domain.shape)), len(coarse))
     rounds = min(rounds, cliques)
@@ -219,9 +225,10 @@ def _aim_sizes(domain: Domain, *, rounds: int) -> dict[PhaseName, _Size]:
     return sizes
 
 
-def _capped(domain: Domain, most: int) -> list[int]:
-    """Return the size of each attribute after merging it to ``most`` groups."""
-    return [min(size, most) for size in domain.shape]
+def _capped(domain: Domain, most: int, whole: frozenset[str]) -> list[int]:
+    """Return the size of each attribute after merging it to ``most`` groups, unless ``whole``."""
+    pairs = zip(domain.attributes, domain.shape, strict=True)
+    return [size if name in whole else min(size, most) for name, size in pairs]
 
 
 def _check_pairs(domain: Domain, *, method: Method) -> None:

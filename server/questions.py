@@ -26,6 +26,7 @@ from silosynth.server.fit import fit
 from silosynth.server.fitting import (
     Measured,
     fitting_measurements,
+    merged_zeros,
     model_grouping,
     phase_deviation,
 )
@@ -40,7 +41,7 @@ from silosynth.server.select import (
 
 COARSE = "coarse"
 ROUND_ITERATIONS = 150
-AIM_COARSE_DEVIATIONS = 3.0
+AIM_COARSE_DEVIATIONS = 4.0
 """Standard deviations of noise in a coarse cell on average: AIM fits what the pairs say."""
 
 
@@ -109,7 +110,14 @@ def _round(
     fine, one_way = schema.domain, measured[PhaseName.ONE_WAY]
     domain = working.domain(fine)
     fitted = fitting_measurements(measured, domain=fine, grouping=working)
-    model = fit(fitted, domain=domain, iterations=ROUND_ITERATIONS, max_model_mb=plan.max_model_mb)
+    zeros = merged_zeros(schema, grouping=working)
+    model = fit(
+        fitted,
+        domain=domain,
+        iterations=ROUND_ITERATIONS,
+        max_model_mb=plan.max_model_mb,
+        zeros=zeros,
+    )
     coarse = [regroup(m, domain=fine, grouping=working) for m in measured[PhaseName.COARSE]]
     errors = estimate_errors(model, coarse)
     weights = pair_weights(domain, workload=plan.workload, weights=plan.weights)
@@ -117,7 +125,7 @@ def _round(
     count = plan.phase(phase).marginals
     chosen = choose_cliques(
         {pair: weight * errors[pair] for pair, weight in weights.items()},
-        present=before,
+        present=[*before, *(z.clique for z in zeros)],
         domain=domain,
         count=count,
         limit_bytes=growing_limits(

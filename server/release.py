@@ -11,8 +11,8 @@ from silosynth.common.plan import PhaseName
 from silosynth.common.sampler import CliqueMarginal, Sampler, build_sampler
 from silosynth.server.compress import within_groups
 from silosynth.server.coordinator import State
-from silosynth.server.fit import GraphicalModel, fit
-from silosynth.server.fitting import fitting_measurements, model_grouping
+from silosynth.server.fitting import fit_run, model_grouping
+from silosynth.server.graphical_model import GraphicalModel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,9 +39,7 @@ def finish(state: State) -> Outcome:
     measured = state.measured()
     one_way = measured[PhaseName.ONE_WAY]
     grouping = model_grouping(state.plan, state.schema, one_way)
-    fine = state.schema.domain
-    fitted = fitting_measurements(measured, domain=fine, grouping=grouping)
-    model = fit(fitted, domain=grouping.domain(fine), max_model_mb=state.plan.max_model_mb)
+    model, fitted = fit_run(state.plan, state.schema, measured, grouping=grouping)
     certificate = certify_plan(state.plan)
     sampler = build_sampler(
         schema=state.schema,

@@ -103,7 +103,7 @@ def test_the_rounds_of_aim_hold_what_they_may_choose() -> None:
         (PhaseName.ROUND_1, 3),
         (PhaseName.ROUND_2, 3),
     ]
-    assert plan.max_model_mb == 8
+    assert plan.max_model_mb == 4
     assert _new(method="aim", max_model_mb=2).max_model_mb == 2
 
 
