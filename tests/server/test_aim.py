@@ -130,16 +130,16 @@ def test_more_noise_means_a_coarser_level() -> None:
     assert found == ["working", "groups-4", "groups-4"]
 
 
-def _run(**changes: object) -> tuple[State, list[Answered]]:
-    plan = small_plan(method="aim", **changes)
-    tables = {silo: small_codes(seed) for seed, silo in enumerate(SILOS)}
+def _run(rows: int = 500, noise: int = 0, **changes: object) -> tuple[State, list[Answered]]:
+    plan = small_plan(**{"method": "aim"} | changes)
+    tables = {silo: small_codes(seed, rows) for seed, silo in enumerate(SILOS)}
     state, commands = start(plan, small_schema())
     events = []
     while asks := [c for c in commands if isinstance(c, Ask)]:
         for ask in asks:
             silo, phase = ask.request.silo, ask.request.phase
             count_cells(ask.request, plan=plan, domain=small_schema().domain)
-            data = answer_exactly(ask.request, plan=plan, codes=tables[silo])
+            data = answer_exactly(ask.request, plan=plan, codes=tables[silo], noise=noise)
             events.append(Answered(phase=phase, silo=silo, data=data))
             state, commands = step(state, events[-1])
     assert commands == (Finish(),)
@@ -168,3 +168,18 @@ def test_a_workload_keeps_the_rounds_to_its_pairs() -> None:
     asked = [q.clique for name in ROUNDS if name in state.asked for q in state.asked[name].queries]
     assert asked == [("age", "old")]
     assert PhaseName.ROUND_2 not in state.asked
+
+
+@pytest.mark.parametrize("noise", [0, -7])
+@pytest.mark.parametrize("method", ["independent", "mst", "aim"])
+def test_counts_that_are_all_zero_or_negative_end_in_a_sampler(method: str, noise: int) -> None:
+    state, _ = _run(rows=0, noise=noise, method=method)
+    outcome = finish(state)
+    assert outcome.model.total == 1.0
+    assert all((table >= 0).all() for table in outcome.model.tables)
+    assert len(outcome.sampler.draw(5, seed=1)) == 5
+
+
+def test_a_round_that_finds_nothing_asks_nothing_and_costs_nothing() -> None:
+    state, _ = _run(rows=0)
+    assert not set(state.asked) & set(ROUNDS)
