@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from silosynth.common.domain import Clique
 from silosynth.common.structural_zeros import ImpossibleCells
+from silosynth.server.engine import NUMPY, Engine
 from silosynth.server.factor import axes_outside, broadcast_shape
 from silosynth.server.junction_tree import JunctionTree
 
@@ -40,6 +41,7 @@ class Layout:
 
     ``scopes[i]`` is clique ``i``; the separators of the edges follow in the order of ``edges``.
     ``zeros`` are weights of 0 and 1 that every distribution on the tree is multiplied by.
+    ``engine`` computes; all arrays of a distribution on this layout are its own.
     """
 
     tree: JunctionTree
@@ -48,6 +50,7 @@ class Layout:
     shapes: tuple[tuple[int, ...], ...]
     starts: tuple[int, ...]
     zeros: tuple[Weight, ...] = ()
+    engine: Engine = NUMPY
 
     @property
     def cliques(self) -> int:
@@ -161,7 +164,7 @@ def reweight(old: Beliefs, weights: Sequence[Weight], *, layout: Layout, out: Be
         out.tables[root].__imul__(1.0 / mass)
         log_mass += math.log(mass)
     _distribute(layout=layout, out=out)
-    np.maximum(out.flat, FLOOR, out=out.flat)
+    layout.engine.lift(out.flat, least=FLOOR)
     return log_mass if math.isfinite(float(out.flat.sum())) else math.nan
 
 
@@ -172,7 +175,7 @@ def _collect(
     first = layout.cliques
     for k in range(len(layout.edges) - 1, -1, -1):
         edge, scope = layout.edges[k], first + k
-        out.tables[edge.child].sum(axis=edge.child_axes, out=out.tables[scope])
+        layout.engine.sum_into(out.tables[edge.child], axes=edge.child_axes, out=out.tables[scope])
         ratio = out.tables[scope] / old.tables[scope]
         for values in on_separators.get(scope, ()):
             ratio *= values
@@ -182,6 +185,13 @@ def _collect(
 def _distribute(*, layout: Layout, out: Beliefs) -> None:
     """Scale each child to the sums of its parent, and keep those in the separator."""
     for edge, separator in zip(layout.edges, out.tables[layout.cliques :], strict=True):
-        sums = out.tables[edge.parent].sum(axis=edge.parent_axes)
+        sums = layout.engine.empty(math.prod(separator.shape)).reshape(separator.shape)
+        layout.engine.sum_into(out.tables[edge.parent], axes=edge.parent_axes, out=sums)
         out.tables[edge.child].__imul__((sums / separator).reshape(edge.child_shape))
         separator[...] = sums
+
+
+def move(layout: Layout, engine: Engine) -> Layout:
+    """Return the layout with its zeros where ``engine`` computes."""
+    zeros = tuple(replace(w, values=engine.send(w.values)) for w in layout.zeros)
+    return replace(layout, zeros=zeros, engine=engine)

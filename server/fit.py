@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,8 +12,9 @@ from silosynth.common.domain import Domain
 from silosynth.common.errors import InvalidArgument, InvalidMeasurement, ModelTooLarge
 from silosynth.common.measurement import Measurement
 from silosynth.common.structural_zeros import ImpossibleCells
-from silosynth.server.beliefs import Beliefs, Layout, lay_out, reweight, uniform, view
+from silosynth.server.beliefs import Beliefs, Layout, lay_out, move, reweight, uniform, view
 from silosynth.server.descent import Descent, descend, impose_targets
+from silosynth.server.engine import Device, Engine, choose_engine
 from silosynth.server.factor import sum_onto
 from silosynth.server.graphical_model import GraphicalModel
 from silosynth.server.inference import marginal_table
@@ -23,6 +25,7 @@ from silosynth.server.targets import (
     check_measurements,
     estimate_total,
     merge_measurements,
+    move_objective,
     place_targets,
 )
 
@@ -47,6 +50,7 @@ def fit(
     max_model_mb: float = MAX_MODEL_MB,
     warm_start: GraphicalModel | None = None,
     zeros: Sequence[ImpossibleCells] = (),
+    device: Device | str = Device.AUTO,
 ) -> GraphicalModel:
     """Fit the distribution that explains noised marginals best.
 
@@ -63,6 +67,7 @@ def fit(
         warm_start: a model of an earlier round to start from; any tree over the same domain. One
             that takes tables above ``max_model_mb`` to carry over is left aside.
         zeros: cells that get exactly 0, whatever was measured; their cliques join the tree.
+        device: where the descent runs; large models go to a GPU where there is one.
     Errors: InvalidMeasurement; InvalidArgument; ModelTooLarge before anything is allocated.
     """
     check_measurements(measurements, domain=domain)
@@ -79,10 +84,36 @@ def fit(
     objective = place_targets(targets, layout=layout, total=rows)
     with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
         start = _start(warm_start, objective=objective, layout=layout, max_model_mb=max_model_mb)
-        descent = descend(
-            objective, start, layout=layout, iterations=iterations, tolerance=tolerance
+        descent = _descend_on(
+            choose_engine(device, cells=tree.cells),
+            objective,
+            start,
+            layout=layout,
+            iterations=iterations,
+            tolerance=tolerance,
         )
     return _finish(descent, layout=layout, tree=tree, total=rows, targets=targets)
+
+
+def _descend_on(
+    engine: Engine,
+    objective: Objective,
+    start: Beliefs,
+    *,
+    layout: Layout,
+    iterations: int,
+    tolerance: float,
+) -> Descent:
+    """Descend where ``engine`` computes, and return NumPy's arrays."""
+    there = move(layout, engine)
+    descent = descend(
+        move_objective(objective, engine),
+        view(there, engine.send(start.flat)),
+        layout=there,
+        iterations=iterations,
+        tolerance=tolerance,
+    )
+    return replace(descent, beliefs=view(layout, engine.fetch(descent.beliefs.flat)))
 
 
 def _by_size(domain: Domain) -> Domain:
