@@ -1,8 +1,8 @@
 """AIM in a federation beside AIM as published, MST, and how other federated mechanisms choose.
 
-Parts: ``adult`` (epsilon 0.3, 1, 3, 10), ``acs`` and ``brfss`` (epsilon 1) with one silo's noise,
-that is no trusted party and masked sums; ``rivals`` with own noise of 10 and 100 silos. Distances
-are mean total variation over all pairs, and over 64 fixed triples, of a drawn table.
+Parts: ``adult-EPSILON``, ``acs`` and ``brfss`` (epsilon 1) with one silo's noise, that is no
+trusted party and masked sums; ``rivals-SILOS-SPLIT`` with own noise. Distances are mean total
+variation over all pairs, and over 64 fixed triples, of a drawn table.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import argparse
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 
 import numpy as np
@@ -35,7 +36,6 @@ ORDERED = frozenset(
 )
 SEEDS = (0, 1, 2)
 SILOS = (10, 100)
-EPSILONS = (0.3, 1.0, 3.0, 10.0)
 DIRICHLET = 0.1
 MAX_SHARED = 1.10
 
@@ -241,25 +241,32 @@ def rival_figures(
         yield from figures_of(f"{label}, our {method}", found, seconds, best=best, at_most=bound)
 
 
-def part_figures(part: str) -> Iterator[Figure]:
-    """Yield the figures of one part."""
-    if part == "adult":
-        yield from pooled_figures("adult", epsilons=(1.0,) if is_quick() else EPSILONS)
-    elif part in ("acs", "brfss"):
-        yield from pooled_figures(part, epsilons=(1.0,))
-    else:
-        for silos in SILOS:
-            for how in ("iid", "dirichlet"):
-                yield from rival_figures("adult", silos=silos, how=how, epsilon=1.0, gated=True)
-        yield from rival_figures("acs", silos=20, how="natural", epsilon=1.0, gated=False)
+PARTS: dict[str, Callable[[], Iterator[Figure]]] = {
+    **{
+        f"adult-{e:g}": partial(pooled_figures, "adult", epsilons=(e,))
+        for e in (1.0, 0.3, 3.0, 10.0)
+    },
+    **{
+        f"rivals-{silos}-{how}": partial(
+            rival_figures, "adult", silos=silos, how=how, epsilon=1.0, gated=True
+        )
+        for silos in SILOS
+        for how in ("iid", "dirichlet")
+    },
+    "acs": partial(pooled_figures, "acs", epsilons=(1.0,)),
+    "rivals-puma": partial(rival_figures, "acs", silos=20, how="natural", epsilon=1.0, gated=False),
+    "brfss": partial(pooled_figures, "brfss", epsilons=(1.0,)),
+}
 
 
 def main() -> int:
-    """Measure the parts that are named, or all of them."""
+    """Measure the parts that are named, or all of them; each writes a file of its own."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="*", default=["adult", "acs", "brfss", "rivals"])
-    codes = [publish(f"aim-{p}", part_figures(p)) for p in parser.parse_args().parts]
-    return max(codes)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
+    chosen = parser.parse_args().parts or list(PARTS)
+    if unknown := set(chosen) - set(PARTS):
+        raise SystemExit(f"unknown part {min(unknown)!r}; known: {', '.join(PARTS)}")
+    return max(publish(f"aim-{part}", PARTS[part]()) for part in chosen)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import pyarrow as pa
 import pyarrow.csv as csv
@@ -16,37 +17,68 @@ from silosynth.common.columns import TableLike, as_table, check_columns
 from silosynth.common.errors import InvalidTable
 from silosynth.common.schema import IntegerAttribute, RealAttribute, Schema
 
+Result = TypeVar("Result")
 TableSource: TypeAlias = Path | TableLike
 
-_CSV = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
-_PARQUET = (".parquet", ".pq")
-_ARROW = (".arrow", ".feather", ".ipc")
+CSV = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
+PARQUET = (".parquet", ".pq")
+ARROW = (".arrow", ".feather", ".ipc")
 _TEXT = pa.string()
 _INFERRED = (pa.int64(), pa.float64(), pa.string(), pa.null())
 
 
-def read_table(source: TableSource, *, schema: Schema, allow_extra: bool = False) -> pa.Table:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which columns are read: the schema's, and the one that names persons."""
+
+    schema: Schema
+    allow_extra: bool = False
+    person_column: str | None = None
+
+    def columns(self, stored: pa.Schema, *, origin: str) -> list[str]:
+        """Return the names to read, in stored order; raise InvalidTable as check_columns does."""
+        person, declared = self.person_column, {a.name for a in self.schema.attributes}
+        if person is not None and person not in stored.names:
+            raise InvalidTable(
+                f"{origin}: column {person!r}, which names persons, is missing",
+                hint="add it, or name another person column in the policy",
+            )
+        checked = stored
+        if person is not None and person not in declared:
+            checked = pa.schema([field for field in stored if field.name != person])
+        check_columns(checked, schema=self.schema, allow_extra=self.allow_extra, origin=origin)
+        return [name for name in stored.names if name in declared or name == person]
+
+
+def read_table(
+    source: TableSource,
+    *,
+    schema: Schema,
+    allow_extra: bool = False,
+    person_column: str | None = None,
+) -> pa.Table:
     """Read the schema's columns of a Parquet, CSV or Arrow file, or of a frame in memory.
 
     In CSV files an empty field is null, numbers may be text, and every other column is text, so
-    that leading zeros survive. Zero rows are a table.
+    that leading zeros survive. Zero rows are a table. The person column is read too, whether or
+    not the schema declares it.
 
     Raises InvalidTable naming the file, the column and the remedy, and no value.
     """
+    wanted = Wanted(schema=schema, allow_extra=allow_extra, person_column=person_column)
     if not isinstance(source, Path):
         table = as_table(source)
-        check_columns(table.schema, schema=schema, allow_extra=allow_extra)
-        return table.select(_declared(table.column_names, schema=schema))
-    return _guarded(source, lambda: _read(source, schema=schema, allow_extra=allow_extra))
+        return table.select(wanted.columns(table.schema, origin="table"))
+    return guarded(source, lambda: _read(source, wanted=wanted))
 
 
 def read_untyped(source: TableSource) -> pa.Table:
     """Read all columns as they are stored; those of a CSV file as text."""
     if not isinstance(source, Path):
         return as_table(source)
-    if not source.name.lower().endswith(_CSV):
-        return _guarded(source, lambda: as_table(_read_stored(source, columns=None)))
-    return _guarded(source, lambda: _read_csv(source, types=dict.fromkeys(_header(source), _TEXT)))
+    if not source.name.lower().endswith(CSV):
+        return guarded(source, lambda: as_table(_read_stored(source, columns=None)))
+    return guarded(source, lambda: _read_csv(source, types=dict.fromkeys(_header(source), _TEXT)))
 
 
 def check_table(
@@ -69,25 +101,18 @@ def check_table(
     return tuple(warnings)
 
 
-def _read(path: Path, *, schema: Schema, allow_extra: bool) -> pa.Table:
-    if not path.name.lower().endswith(_CSV):
-        stored = _stored_schema(path)
-        check_columns(stored, schema=schema, allow_extra=allow_extra, origin=str(path))
-        return _read_stored(path, columns=_declared(stored.names, schema=schema))
-    names = _header(path)
-    untyped = pa.schema([(name, pa.null()) for name in names])
-    check_columns(untyped, schema=schema, allow_extra=allow_extra, origin=str(path))
-    numbers = {a.name for a in schema.attributes if isinstance(a, IntegerAttribute | RealAttribute)}
-    declared = _declared(names, schema=schema)
+def _read(path: Path, *, wanted: Wanted) -> pa.Table:
+    if not path.name.lower().endswith(CSV):
+        return _read_stored(path, columns=wanted.columns(_stored_schema(path), origin=str(path)))
+    untyped = pa.schema([(name, pa.null()) for name in _header(path)])
+    declared = wanted.columns(untyped, origin=str(path))
+    numbers = {
+        a.name for a in wanted.schema.attributes if isinstance(a, IntegerAttribute | RealAttribute)
+    }
     types = {name: None if name in numbers else _TEXT for name in declared}
     table = _read_csv(path, types=types)
     odd = {f.name: _TEXT for f in table.schema if f.type not in _INFERRED}
     return _read_csv(path, types=types | odd) if odd else table
-
-
-def _declared(names: list[str], *, schema: Schema) -> list[str]:
-    declared = {a.name for a in schema.attributes}
-    return [name for name in names if name in declared]
 
 
 def _header(path: Path) -> list[str]:
@@ -113,23 +138,23 @@ def _dialect(path: Path) -> csv.ParseOptions:
 
 
 def _stored_schema(path: Path) -> pa.Schema:
-    if path.name.lower().endswith(_PARQUET):
+    if path.name.lower().endswith(PARQUET):
         return pq.read_schema(path)
-    return _open_arrow(path).schema
+    return open_arrow(path).schema
 
 
 def _read_stored(path: Path, *, columns: list[str] | None) -> pa.Table:
-    if path.name.lower().endswith(_PARQUET):
+    if path.name.lower().endswith(PARQUET):
         text = [f.name for f in pq.read_schema(path) if pt.is_string(f.type)]
         return pq.read_table(path, columns=columns, read_dictionary=text, partitioning=None)
-    table = _open_arrow(path).read_all()
+    table = open_arrow(path).read_all()
     return table if columns is None else table.select(columns)
 
 
-def _open_arrow(path: Path) -> pa.RecordBatchFileReader | pa.RecordBatchStreamReader:
+def open_arrow(path: Path) -> pa.RecordBatchFileReader | pa.RecordBatchStreamReader:
     """Open an Arrow file, or a stream saved as one."""
-    if not path.name.lower().endswith(_ARROW):
-        known = ", ".join((*_PARQUET, *_CSV, *_ARROW))
+    if not path.name.lower().endswith(ARROW):
+        known = ", ".join((*PARQUET, *CSV, *ARROW))
         raise InvalidTable(f"{path}: unknown kind of file", hint=f"use one of {known}")
     try:
         return pa.ipc.open_file(path)
@@ -137,7 +162,7 @@ def _open_arrow(path: Path) -> pa.RecordBatchFileReader | pa.RecordBatchStreamRe
         return pa.ipc.open_stream(path)
 
 
-def _guarded(path: Path, read: Callable[[], pa.Table]) -> pa.Table:
+def guarded(path: Path, read: Callable[[], Result]) -> Result:
     """Run ``read``; turn foreign errors, whose text may quote rows, into ours without it."""
     if path.is_dir():
         raise InvalidTable(f"{path}: is a folder", hint="name a file in it")
@@ -152,6 +177,6 @@ def _guarded(path: Path, read: Callable[[], pa.Table]) -> pa.Table:
 
 
 def _damage(path: Path) -> str:
-    if not path.name.lower().endswith(_CSV):
+    if not path.name.lower().endswith(CSV):
         return "is damaged, or not the kind of file that its name says"
     return "is not UTF-8 text with a header line and as many fields on every line"

@@ -10,9 +10,9 @@ from silosynth.common.measurement import Measurement
 from silosynth.common.plan import PhaseName
 from silosynth.common.sampler import CliqueMarginal, Sampler, build_sampler
 from silosynth.server.compress import within_groups
-from silosynth.server.coordinator import State
 from silosynth.server.fitting import fit_run, model_grouping
 from silosynth.server.graphical_model import GraphicalModel
+from silosynth.server.state import State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,10 +21,11 @@ from silosynth.server.aim import (
     level_ladder,
     pair_weights,
 )
-from silosynth.server.coordinator import Answered, Ask, Finish, State, replay, start, step
+from silosynth.server.coordinator import replay, start, step
 from silosynth.server.fit import fit
 from silosynth.server.junction_tree import build_junction_tree
 from silosynth.server.release import finish
+from silosynth.server.state import Answered, Ask, Finish, State
 
 DOMAIN = Domain(attributes=("a", "b", "c", "d"), shape=(4, 3, 5, 2))
 PAIRS = tuple(combinations(DOMAIN.attributes, 2))

@@ -13,15 +13,15 @@ from silosynth.common.domain import Domain, Grouping
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.measurement import Measurement
 from silosynth.common.plan import Method, PhaseName
-from silosynth.common.sampler import draw_codes
+from silosynth.common.sampler import build_sampler, draw_codes
 from silosynth.common.schema import Schema, parse_schema
 from silosynth.common.structural_zeros import ImpossibleCells
-from silosynth.server.compress import keep_zeros_apart
-from silosynth.server.coordinator import State
+from silosynth.server.compress import keep_zeros_apart, within_groups
 from silosynth.server.fit import fit
+from silosynth.server.fitting import fit_run, model_grouping
 from silosynth.server.planner import new_plan
-from silosynth.server.questions import Question, ask_phase
-from silosynth.server.release import finish
+from silosynth.server.questions import ask_phase
+from silosynth.server.release import draw_order
 
 DOMAIN = Domain(attributes=("a", "b", "c"), shape=(3, 4, 2))
 
@@ -99,12 +99,10 @@ def test_an_impossible_row_is_never_drawn(method: Method) -> None:
     schema, random = _schema(), np.random.default_rng(0)
     plan = new_plan(schema, epsilon=1.0, delta=1e-6, silos=("s",), method=method)
     measured: dict[PhaseName, tuple[Measurement, ...]] = {}
-    asked: dict[PhaseName, Question] = {}
     for phase in plan.phases:
         question = ask_phase(phase.name, plan=plan, schema=schema, measured=measured)
         if not question.queries:
             continue
-        asked[phase.name] = question
         levels = {"fine": Grouping()} | dict(question.levels)
         measured[phase.name] = tuple(
             Measurement(
@@ -116,18 +114,19 @@ def test_an_impossible_row_is_never_drawn(method: Method) -> None:
             for q in question.queries
             for cells in [levels[q.level].domain(schema.domain).size(q.clique)]
         )
-    state = _Measured(plan=plan, schema=schema, silos=plan.silos, phase=None, asked=asked)
-    _Measured.values[id(state)] = measured
-    x, y, _ = draw_codes(finish(state).sampler, rows=50_000, seed=1)
+    one_way = measured[PhaseName.ONE_WAY]
+    grouping = model_grouping(plan, schema, one_way)
+    model, _ = fit_run(plan, schema, measured, grouping=grouping)
+    sampler = build_sampler(
+        schema=schema,
+        grouping=grouping,
+        within=within_groups(grouping, one_way),
+        nodes=draw_order(model),
+        total=model.total,
+        certificate={},
+        plan_digest=plan.digest,
+    )
+    x, y, _ = draw_codes(sampler, rows=50_000, seed=1)
     drawn = set(zip(x.tolist(), y.tolist(), strict=True))
     assert not drawn & set(product((0, 1), (1,)))
     assert len(drawn) > 8
-
-
-class _Measured(State):
-    """A state whose measurements are given."""
-
-    values: dict[int, dict[PhaseName, tuple[Measurement, ...]]] = {}  # noqa: RUF012
-
-    def measured(self) -> dict[PhaseName, tuple[Measurement, ...]]:
-        return self.values[id(self)]
