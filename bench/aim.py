@@ -8,15 +8,19 @@ variation over all pairs, and over 64 fixed triples, of a drawn table.
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 from aim_published import Counts, Setting, count_with_cache, published_aim
 from fit import load_adult
+from peers import CACHE
 from pooled import coded_schema, run_pooled
 from results import Figure, is_quick, publish
 from rivals import Federation, flaim, hetero_fed_syn
@@ -36,6 +40,21 @@ ORDERED = frozenset(
 )
 SEEDS = (0, 1, 2)
 SILOS = (10, 100)
+HERE = Path(__file__).resolve().parent
+CODE = frozenset(
+    [
+        "aim",
+        "beliefs",
+        "compress",
+        "descent",
+        "fit",
+        "fitting",
+        "planner",
+        "questions",
+        "select",
+        "targets",
+    ]
+)
 DIRICHLET = 0.1
 MAX_SHARED = 1.10
 
@@ -134,12 +153,35 @@ def published(ground: Ground, counts: Counts, *, epsilon: float) -> Run:
     return run
 
 
-def measure(ground: Ground, run: Run, *, seeds: tuple[int, ...]) -> tuple[np.ndarray, float]:
-    """Return (seeds, 2) distances and mean CPU seconds."""
-    start, found = time.process_time(), []
+def measure(
+    ground: Ground, run: Run, *, label: str, seeds: tuple[int, ...]
+) -> tuple[np.ndarray, float]:
+    """Return (seeds, 2) distances and mean CPU seconds; each run is kept under bench/.peers."""
+    found, seconds = [], []
     for seed in seeds:
-        found.append(ground.distances(run(seed)))
-    return np.array(found), (time.process_time() - start) / len(seeds)
+        target = CACHE / f"aim-{_digest(ground.name, label, seed)}.json"
+        if not target.exists():
+            start = time.process_time()
+            distances = ground.distances(run(seed)).tolist()
+            CACHE.mkdir(parents=True, exist_ok=True)
+            facts = {"distances": distances, "seconds": time.process_time() - start}
+            target.write_text(json.dumps(facts))
+        facts = json.loads(target.read_text())
+        found.append(facts["distances"])
+        seconds.append(facts["seconds"])
+    return np.array(found), float(np.mean(seconds))
+
+
+def _digest(*parts: object) -> str:
+    """Name a run by everything that it depends on: what is run, and by which code."""
+    digest = hashlib.sha256(repr(parts).encode())
+    for path in (*sorted(HERE.glob("aim*.py")), HERE / "rivals.py", HERE / "pooled.py"):
+        if path.name != "aim.py":
+            digest.update(path.read_bytes())
+    for path in sorted((HERE.parent / "server").glob("*.py")):
+        if path.stem in CODE:
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def figures_of(
@@ -165,22 +207,22 @@ def pooled_figures(name: str, *, epsilons: tuple[float, ...]) -> Iterator[Figure
     seeds = SEEDS[:1] if is_quick() else SEEDS
     for epsilon in epsilons:
         label = f"{name}, epsilon {epsilon:g}"
-        found, seconds = measure(ground, published(ground, counts, epsilon=epsilon), seeds=seeds)
-        yield from figures_of(
-            f"{label}, AIM as published, pooled", found, seconds, best=None, at_most=None
-        )
+        contender = f"{label}, AIM as published, pooled"
+        run = published(ground, counts, epsilon=epsilon)
+        found, seconds = measure(ground, run, label=contender, seeds=seeds)
+        yield from figures_of(contender, found, seconds, best=None, at_most=None)
         reference = float(found[:, 0].mean())
-        found, seconds = measure(
-            ground, ours(ground, counts, method="mst", epsilon=epsilon), seeds=seeds
-        )
+        run = ours(ground, counts, method="mst", epsilon=epsilon)
+        found, seconds = measure(ground, run, label=f"{label}, our MST", seeds=seeds)
         yield from figures_of(f"{label}, our MST", found, seconds, best=None, at_most=None)
         tree = float(found[:, 0].mean())
         for rounds in (1, 2):
             run = ours(ground, counts, method="aim", epsilon=epsilon, rounds=rounds)
-            found, seconds = measure(ground, run, seeds=seeds)
+            contender = f"{label}, our AIM, {rounds} rounds"
+            found, seconds = measure(ground, run, label=contender, seeds=seeds)
             bound = min(MAX_SHARED * reference, tree) if rounds == 2 else None
             yield from figures_of(
-                f"{label}, our AIM, {rounds} rounds",
+                contender,
                 found,
                 seconds,
                 best=reference,
@@ -230,15 +272,16 @@ def rival_figures(
             model = make(np.random.default_rng(seed))
             return draw_model(model, schema=ground.schema, rows=len(ground.codes))
 
-        found, seconds = measure(ground, run, seeds=seeds)
+        found, seconds = measure(ground, run, label=f"{label}, {rival}", seeds=seeds)
         best = min(best, float(found[:, 0].mean()))
         yield from figures_of(f"{label}, {rival}", found, seconds, best=None, at_most=None)
     counts = count_with_cache(ground.codes, domain=ground.domain)
     for method in ("mst", "aim"):
         run = ours(ground, counts, method=method, epsilon=epsilon, silos=len(parts))
-        found, seconds = measure(ground, run, seeds=seeds)
+        contender = f"{label}, our {method}"
+        found, seconds = measure(ground, run, label=contender, seeds=seeds)
         bound = best if gated and method == "aim" else None
-        yield from figures_of(f"{label}, our {method}", found, seconds, best=best, at_most=bound)
+        yield from figures_of(contender, found, seconds, best=best, at_most=bound)
 
 
 PARTS: dict[str, Callable[[], Iterator[Figure]]] = {
@@ -269,5 +312,5 @@ def main() -> int:
     return max(publish(f"aim-{part}", PARTS[part]()) for part in chosen)
 
 
-if __name__ == "__main__":
+if __contender_ == "__main__":
     raise SystemExit(main())
