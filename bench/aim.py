@@ -42,6 +42,9 @@ SEEDS = (0, 1, 2)
 SILOS = (10, 100)
 HERE = Path(__file__).resolve().parent
 CODE = frozenset(
+    ("aim", "beliefs", "compress", "descent", "fit", "fitting", "planner", "questions", "select")
+)
+"""Modules of the server that a kept run depends on."""
     [
         "aim",
         "beliefs",
@@ -312,5 +315,5 @@ def main() -> int:
     return max(publish(f"aim-{part}", PARTS[part]()) for part in chosen)
 
 
-if __contender_ == "__main__":
+if __name__ == "__main__":
     raise SystemExit(main())
