@@ -45,19 +45,6 @@ CODE = frozenset(
     ("aim", "beliefs", "compress", "descent", "fit", "fitting", "planner", "questions", "select")
 )
 """Modules of the server that a kept run depends on."""
-    [
-        "aim",
-        "beliefs",
-        "compress",
-        "descent",
-        "fit",
-        "fitting",
-        "planner",
-        "questions",
-        "select",
-        "targets",
-    ]
-)
 DIRICHLET = 0.1
 MAX_SHARED = 1.10
 
