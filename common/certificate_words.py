@@ -68,7 +68,19 @@ def _trust_words(certificate: Certificate) -> tuple[str, ...]:
         )
     return (
         f"Shared noise: the coordinator sees the sum over {c.silos} silos alone. The guarantee "
-        f"holds while at most {c.colluders} silos work with it and at most {c.absent} are absent.",
+        f"holds while at most {c.colluders} silos work with it; the noise is right with up to "
+        f"{c.absent} silos absent.",
+        *_attempt_words(c),
         f"If the masks of a silo failed, its release alone would cost epsilon "
         f"{_up(c.alone.epsilon)}.",
+    )
+
+
+def _attempt_words(certificate: Certificate) -> tuple[str, ...]:
+    """Say how often a sum may be begun, where it may be more than once."""
+    if certificate.attempts == 1:
+        return ()
+    return (
+        f"Each phase is paid for {certificate.attempts} times, since a silo that leaves after the "
+        "set of participants is signed burns the request.",
     )

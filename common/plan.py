@@ -21,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from silosynth.common.cost import GaussianCost
 from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.errors import CapExceeded, InvalidPlan, InvalidSchema
 from silosynth.common.measurement import MarginalQuery
@@ -29,6 +30,7 @@ from silosynth.common.schema import Schema, describe_validation, load_document
 
 PLAN_VERSION = 1
 FINE = "fine"
+MOST_SUMMED_SILOS = 100
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 
@@ -61,6 +63,7 @@ class TrustMode(StrEnum):
     """Who may see what: each silo's own noised release, or the sum alone."""
 
     OWN = "own"
+    SHARED = "shared"
 
 
 class Method(StrEnum):
@@ -120,6 +123,10 @@ class Plan(_Model):
     project: Name = Field(default="default", description="whose budget pays")
     privacy: Privacy
     trust: TrustMode = TrustMode.OWN
+    colluders: int = Field(default=0, ge=0, le=98, description="silos that may collude")
+    absent: int = Field(default=0, ge=0, le=98, description="silos that may be missing")
+    attempts: int = Field(default=1, ge=1, le=8, description="how often a sum may be begun")
+    sum_bits: Literal[32, 64] = Field(default=64, description="sums are taken modulo 2^bits")
     method: Method
     workload: tuple[Clique, ...] = Field(default=(), max_length=100_000)
     phases: tuple[Phase, ...] = Field(min_length=1, max_length=8)
@@ -141,19 +148,52 @@ class Plan(_Model):
         if tuple(names) != PHASES[self.method]:
             wanted = ", ".join(PHASES[self.method])
             raise ValueError(f"phases: method {self.method.value} has the phases {wanted}")
+        self._check_trust()
         if (self.method is Method.FIXED) != bool(self.workload):
             raise ValueError("workload: the method fixed needs one, and no other method has one")
         return self
+
+    def _check_trust(self) -> None:
+        """Raise ValueError unless colluders and absent silos fit the roster and the noise."""
+        if self.trust is TrustMode.OWN:
+            if (self.colluders, self.absent, self.attempts, self.sum_bits) != (0, 0, 1, 64):
+                raise ValueError("colluders, absent, attempts, sum_bits: belong to shared trust")
+            return
+        if not 2 <= len(self.silos) <= MOST_SUMMED_SILOS:
+            raise ValueError(f"silos: shared noise needs 2 to {MOST_SUMMED_SILOS}")
+        if self.shares < 2:
+            raise ValueError("silos: without colluders and absent ones, two must be left")
+        if (self.on_absent is OnAbsent.CONTINUE) != (self.absent > 0):
+            raise ValueError("on_absent: 'continue' goes with absent above 0, 'stop' with 0")
+        for phase in self.phases:
+            if phase.sigma2 < self.shares:
+                raise ValueError(f"phases: {phase.name.value}: each silo's noise would be below 1")
+
+    @property
+    def shares(self) -> int:
+        """Return how many silos' noise makes up sigma2: all that are sure to add honest noise."""
+        if self.trust is TrustMode.OWN:
+            return 1
+        return len(self.silos) - self.colluders - self.absent
 
     @property
     def digest(self) -> str:
         """Return ``sha256:`` and the hash of the canonical bytes."""
         return "sha256:" + hashlib.sha256(encode_plan(self)).hexdigest()
 
+    def phase_cost(self, phase: Phase) -> GaussianCost:
+        """Return what a phase costs a silo if all that it allows is asked, as often as allowed."""
+        return phase_cost(
+            phase,
+            rows_per_person=self.privacy.rows_per_person,
+            shares=self.shares,
+            attempts=self.attempts,
+        )
+
     @property
     def rho(self) -> Fraction:
         """Return the zCDP cost of the whole plan to one silo (Bun and Steinke 2016, Prop. 1.6)."""
-        return sum((phase_rho(p, self.privacy.rows_per_person) for p in self.phases), Fraction(0))
+        return sum((self.phase_cost(p).rho for p in self.phases), Fraction(0))
 
     def phase(self, name: str) -> Phase:
         """Return the phase called ``name``; raise InvalidPlan when there is none."""
@@ -199,9 +239,16 @@ class Request(_Model):
         return tuple(MarginalQuery(clique=c, level=level) for c, level in self.queries)
 
 
-def phase_rho(phase: Phase, rows_per_person: int) -> Fraction:
-    """Return the zCDP cost of one phase: marginals x c² / (2 sigma2)."""
-    return Fraction(phase.marginals * rows_per_person**2) / (2 * phase.sigma2)
+def phase_cost(
+    phase: Phase, *, rows_per_person: int, shares: int = 1, attempts: int = 1
+) -> GaussianCost:
+    """Return the noise of one phase as a mechanism for the accountant."""
+    return GaussianCost(
+        sigma2=phase.sigma2,
+        count=phase.marginals * attempts,
+        sensitivity=rows_per_person,
+        shares=shares,
+    )
 
 
 def count_cells(request: Request, *, plan: Plan, domain: Domain) -> tuple[int, ...]:

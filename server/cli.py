@@ -13,7 +13,7 @@ from silosynth.common.console import Force, Json, emit, say, show_table
 from silosynth.common.domain import Clique
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.output import check_output, write_text
-from silosynth.common.plan import Method, OnAbsent, check_plan, dump_plan, load_plan
+from silosynth.common.plan import Method, OnAbsent, TrustMode, check_plan, dump_plan, load_plan
 from silosynth.common.schema import load_schema
 from silosynth.server.forecast import Forecast, forecast
 from silosynth.server.planner import new_plan
@@ -39,8 +39,21 @@ def plan_new(
     rows_per_person: Annotated[int, typer.Option(help="Most rows of one person in a silo.")] = 1,
     unit: Annotated[str, typer.Option(help="What a row stands for, in a word.")] = "row",
     on_absent: Annotated[
-        OnAbsent, typer.Option(help="What to do when a silo stays away.")
-    ] = OnAbsent.STOP,
+        OnAbsent | None, typer.Option(help="What to do when a silo stays away.")
+    ] = None,
+    trust: Annotated[
+        TrustMode, typer.Option(help="Whether each silo adds all the noise, or a share.")
+    ] = TrustMode.OWN,
+    colluders: Annotated[
+        int, typer.Option(help="Shared: silos that may work with the coordinator.")
+    ] = 0,
+    absent: Annotated[int, typer.Option(help="Shared: silos that may be missing.")] = 0,
+    attempts: Annotated[
+        int, typer.Option(help="Shared: how often a sum may be begun; each is paid for.")
+    ] = 1,
+    rows_at_most: Annotated[
+        int | None, typer.Option(help="Shared: a public bound on all rows, for 4 bytes a cell.")
+    ] = None,
     plan_id: Annotated[str | None, typer.Option("--id", help="A name of your own.")] = None,
     force: Force = False,
     as_json: Json = False,
@@ -61,6 +74,11 @@ def plan_new(
         unit=unit,
         on_absent=on_absent,
         plan_id=plan_id,
+        trust=trust,
+        colluders=colluders,
+        absent=absent,
+        attempts=attempts,
+        rows_at_most=rows_at_most,
     )
     write_text(out, dump_plan(plan), force=force)
     say(f"wrote {out}: plan {plan.id}, {len(plan.silos)} silos, epsilon {epsilon:g}")

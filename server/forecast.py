@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from silosynth.common.plan import Phase, PhaseName, Plan, phase_rho
+from silosynth.common.plan import Phase, PhaseName, Plan
 from silosynth.common.schema import Schema
 
 _BYTES_PER_CELL = 8
@@ -62,9 +62,9 @@ def forecast(plan: Plan, schema: Schema, *, rows: int | None = None) -> Forecast
 
 def _forecast_phase(phase: Phase, *, plan: Plan, schema: Schema, rows: int | None) -> PhaseForecast:
     """Work out one phase."""
-    noise = math.sqrt(len(plan.silos) * phase.sigma2)
+    noise = math.sqrt(len(plan.silos) * phase.sigma2 / plan.shares)
     cells = phase.cells / phase.marginals
-    share = phase_rho(phase, plan.privacy.rows_per_person) / plan.rho
+    share = plan.phase_cost(phase).rho / plan.rho
     return PhaseForecast(
         name=phase.name,
         marginals=phase.marginals,
