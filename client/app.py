@@ -9,7 +9,7 @@ from flwr.app.typing import ConfigRecordValues
 from flwr.clientapp import ClientApp
 
 from silosynth.client.gateway import AnswersRequests
-from silosynth.common.wire import IDENTIFY, MEASURE, RECORD
+from silosynth.common.wire import AGREE, IDENTIFY, MEASURE, RECORD
 
 
 def make_relay(
@@ -31,6 +31,12 @@ def make_relay(
         gateway = reach_gateway(context)
         plan, request = (_bytes(message, name) for name in ("plan", "request"))
         return _reply(message, {"release": gateway.answer(plan=plan, request=request)})
+
+    @app.query(AGREE)
+    def agree(message: Message, context: Context) -> Message:
+        gateway = reach_gateway(context)
+        plan, step = (_bytes(message, name) for name in ("plan", "step"))
+        return _reply(message, {"statement": gateway.agree(plan=plan, step=step)})
 
     return app
 

@@ -27,10 +27,10 @@ from silosynth.common.errors import CapExceeded, InvalidPlan, InvalidSchema
 from silosynth.common.measurement import MarginalQuery
 from silosynth.common.roster import PublicKey
 from silosynth.common.schema import Schema, describe_validation, load_document
+from silosynth.common.sum_proof import MOST_MEMBERS, MOST_SESSIONS, SumProof
 
 PLAN_VERSION = 1
 FINE = "fine"
-MOST_SUMMED_SILOS = 100
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 
@@ -125,7 +125,9 @@ class Plan(_Model):
     trust: TrustMode = TrustMode.OWN
     colluders: int = Field(default=0, ge=0, le=98, description="silos that may collude")
     absent: int = Field(default=0, ge=0, le=98, description="silos that may be missing")
-    attempts: int = Field(default=1, ge=1, le=8, description="how often a sum may be begun")
+    attempts: int = Field(
+        default=1, ge=1, le=MOST_SESSIONS, description="how often a sum may be begun"
+    )
     sum_bits: Literal[32, 64] = Field(default=64, description="sums are taken modulo 2^bits")
     method: Method
     workload: tuple[Clique, ...] = Field(default=(), max_length=100_000)
@@ -159,8 +161,8 @@ class Plan(_Model):
             if (self.colluders, self.absent, self.attempts, self.sum_bits) != (0, 0, 1, 64):
                 raise ValueError("colluders, absent, attempts, sum_bits: belong to shared trust")
             return
-        if not 2 <= len(self.silos) <= MOST_SUMMED_SILOS:
-            raise ValueError(f"silos: shared noise needs 2 to {MOST_SUMMED_SILOS}")
+        if not 2 <= len(self.silos) <= MOST_MEMBERS:
+            raise ValueError(f"silos: shared noise needs 2 to {MOST_MEMBERS}")
         if self.shares < 2:
             raise ValueError("silos: without colluders and absent ones, two must be left")
         if (self.on_absent is OnAbsent.CONTINUE) != (self.absent > 0):
@@ -219,11 +221,19 @@ class Request(_Model):
     silo: Name
     levels: Mapping[str, Mapping[str, tuple[int, ...]]] = Field(default_factory=dict, max_length=8)
     queries: tuple[tuple[Clique, str], ...] = Field(min_length=1, max_length=100_000)
+    sum: SumProof | None = Field(default=None, description="in shared trust, and only there")
 
     @property
     def id(self) -> str:
-        """Return the name of this request: one for each plan, phase and silo."""
-        return f"{self.plan_digest.removeprefix('sha256:')[:32]}/{self.phase.value}/{self.silo}"
+        """Return the name of this request: one for each plan, phase, silo, and session of sums."""
+        session = self.sum.session if self.sum else None
+        return request_id(self.plan_digest, phase=self.phase, silo=self.silo, session=session)
+
+    @property
+    def asked_of_all(self) -> str:
+        """Return ``sha256:`` and the hash of what the request has in common with other silos'."""
+        common = self.model_dump(mode="json", exclude={"silo", "sum"})
+        return "sha256:" + hashlib.sha256(_canonical(common)).hexdigest()
 
     @property
     def digest(self) -> str:
@@ -237,6 +247,12 @@ class Request(_Model):
     def marginals(self) -> tuple[MarginalQuery, ...]:
         """Return the queries as values."""
         return tuple(MarginalQuery(clique=c, level=level) for c, level in self.queries)
+
+
+def request_id(plan_digest: str, *, phase: PhaseName, silo: str, session: int | None) -> str:
+    """Return the name of a request."""
+    step = phase.value if session is None else f"{phase.value}.{session}"
+    return f"{plan_digest.removeprefix('sha256:')[:32]}/{step}/{silo}"
 
 
 def phase_cost(
@@ -261,6 +277,12 @@ def count_cells(request: Request, *, plan: Plan, domain: Domain) -> tuple[int, .
         raise InvalidPlan("the request belongs to another plan")
     if request.silo not in plan.silos:
         raise InvalidPlan(f"silo {request.silo!r} is not in plan {plan.id}")
+    if (request.sum is not None) != (plan.trust is TrustMode.SHARED):
+        raise InvalidPlan(f"plan {plan.id} has {plan.trust.value} noise; the request has not")
+    if request.sum is not None and request.sum.session > plan.attempts:
+        raise CapExceeded(
+            f"session {request.sum.session} was asked for; the plan allows {plan.attempts}"
+        )
     phase = plan.phase(request.phase)
     if FINE in request.levels:
         raise InvalidPlan("the level 'fine' is reserved for codes as the schema has them")

@@ -47,6 +47,11 @@ class _WorkerGateway:
         with open_gateway(self._silo) as gateway:
             return gateway.answer(plan=plan, request=request)
 
+    def agree(self, *, plan: bytes, step: bytes) -> bytes:
+        """Take one step towards a sum."""
+        with open_gateway(self._silo) as gateway:
+            return gateway.agree(plan=plan, step=step)
+
 
 def run_cluster(
     plan: Plan,

@@ -16,6 +16,8 @@ from silosynth.client.gateway import Gateway
 from silosynth.client.ledger import Ledger, Scope, ScopeKind
 from silosynth.client.noise import BitSource
 from silosynth.client.policy import Policy
+from silosynth.client.secure_sum import SumMember
+from silosynth.client.sum_store import SumStore
 from silosynth.client.table import read_table
 from silosynth.common.budget import plan_units
 from silosynth.common.plan import Plan
@@ -87,6 +89,7 @@ def open_gateway(
             read=partial(read_table, silo.table, schema=schema),
             ledger=ledger,
             policy=policy,
+            sums=SumMember(silo=silo.name, store=SumStore(silo.path / "sums"), key=None),
             bits=bits,
             tell_operator=tell_operator or partial(_append_line, silo.path / "operator.log"),
         )
