@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from silosynth.common.cost import GaussianCost, rho_units
 from silosynth.common.errors import InvalidPlan
 from silosynth.common.plan import Plan
+from silosynth.common.plan_cost import plan_costs, plan_units
 from silosynth.common.privacy import pld_epsilon
 
-
-def plan_costs(plan: Plan) -> tuple[GaussianCost, ...]:
-    """Return the noise of a plan's phases as mechanisms for the accountant."""
-    return tuple(plan.phase_cost(phase) for phase in plan.phases)
+__all__ = ["check_budget", "plan_costs", "plan_units"]
 
 
 def check_budget(plan: Plan) -> float:
@@ -26,8 +23,3 @@ def check_budget(plan: Plan) -> float:
             hint="make the plan again with 'silosynth plan new'",
         )
     return epsilon
-
-
-def plan_units(plan: Plan) -> int:
-    """Return the most that a plan charges a silo, in ledger units, rounded up charge by charge."""
-    return sum(plan.attempts * rho_units(cost.rho / plan.attempts) for cost in plan_costs(plan))

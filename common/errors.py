@@ -5,6 +5,7 @@
     │   ├── InvalidArgument     a flag or a function argument
     │   ├── InvalidSchema       a schema, or a foreign file that describes one
     │   ├── InvalidPlan         a plan or a request made from it
+    │   ├── InvalidPolicy       a silo's policy
     │   ├── InvalidTable        a table that does not have the schema's columns
     │   ├── InvalidMeasurement  a measurement that cannot be fitted
     │   ├── InvalidSampler      a sampler file that is damaged or not ours
@@ -71,6 +72,12 @@ class InvalidPlan(InvalidInput):
     """A plan, or a request made from it, is not usable."""
 
     code = "invalid-plan"
+
+
+class InvalidPolicy(InvalidInput):
+    """A silo's policy is not usable."""
+
+    code = "invalid-policy"
 
 
 class InvalidTable(InvalidInput):

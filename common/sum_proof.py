@@ -12,8 +12,10 @@ from silosynth.common.errors import InvalidPlan
 
 MOST_MEMBERS = 100
 MOST_SESSIONS = 8
+MOST_ENVELOPE = 8192
+MOST_STEP_BYTES = 2048 + MOST_MEMBERS * (MOST_ENVELOPE + 4)
 
-Envelope = Annotated[str, Field(max_length=8192)]
+Envelope = Annotated[str, Field(max_length=MOST_ENVELOPE)]
 Session = Annotated[int, Field(ge=1, le=MOST_SESSIONS)]
 
 
