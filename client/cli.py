@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from silosynth.client.draft import draft_schema
+from silosynth.client.relay_cli import relay
 from silosynth.common.console import Force, Json, emit, say
 from silosynth.common.output import check_output, write_text
 from silosynth.common.schema import dump_schema
@@ -16,6 +17,7 @@ from silosynth.common.schema import dump_schema
 def register(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:
     """Add the silo's commands."""
     groups["schema"].command("draft")(schema_draft)
+    app.command("relay")(relay)
 
 
 def schema_draft(

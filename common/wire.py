@@ -157,6 +157,11 @@ def decode_release(
     return Release(receipt=answer, marginals=marginals, signature=header.signature)
 
 
+def is_answer(data: bytes) -> bool:
+    """Say whether bytes are a release or refusal, and not a statement."""
+    return data.startswith(MAGIC)
+
+
 def decode_receipt(data: bytes, *, trusted: Collection[PublicKey]) -> Receipt:
     """Parse a signed receipt without cells; raise RunFailed or Untrusted as for a release."""
     header, payload = _unframe(data)

@@ -12,9 +12,22 @@ from typing import Self
 
 from silosynth.common.errors import RunFailed
 from silosynth.common.plan import PhaseName
-from silosynth.server.coordinator import Absent, Answered, Event
+from silosynth.server.state import (
+    Absent,
+    Acknowledged,
+    Answered,
+    Decided,
+    Event,
+    Fitted,
+    Mute,
+    Silent,
+    Stated,
+    SumStage,
+    Undecided,
+)
 
 JOURNAL_VERSION = 1
+_RESTART = "start in a new directory"
 
 
 class Journal:
@@ -49,26 +62,77 @@ class Journal:
         self._file.close()
 
     def events(self) -> Iterator[Event]:
-        """Yield what was recorded before this journal was opened, in order."""
+        """Yield what was recorded before this journal was opened, in order.
+
+        Raises RunFailed when a line or an answer is not what was written.
+        """
         for line in self._lines[1:]:
-            phase = PhaseName(line["phase"])
-            if line["event"] == "absent":
-                yield Absent(phase=phase, silo=line["silo"])
-                continue
-            data = self._answer_path(line["sha256"]).read_bytes()
-            if hashlib.sha256(data).hexdigest() != line["sha256"]:
-                raise RunFailed(f"{self._answer_path(line['sha256'])}: was changed after the run")
-            yield Answered(phase=phase, silo=line["silo"], data=data)
+            try:
+                event = self._event(line)
+            except (KeyError, ValueError, TypeError, OSError) as err:
+                raise RunFailed(f"{self._path}: is damaged", hint=_RESTART) from err
+            yield event
 
     def record(self, event: Event) -> None:
         """Append an event and return once it is on disk."""
-        line = {"phase": event.phase.value, "silo": event.silo}
-        if isinstance(event, Answered):
+        match event:
+            case Answered():
+                line = {"event": "answered", "phase": event.phase.value, "silo": event.silo}
+            case Absent():
+                line = {"event": "absent", "phase": event.phase.value, "silo": event.silo}
+            case Stated() | Mute():
+                line = {
+                    "event": type(event).__name__.lower(),
+                    "asked": event.asked.value,
+                    "session": str(event.session),
+                    "silo": event.silo,
+                }
+            case Fitted():
+                line = {"event": "fitted", "sampler": event.sampler_digest}
+            case Decided() | Acknowledged() | Undecided() | Silent():
+                line = {"event": type(event).__name__.lower(), "silo": event.silo}
+        if isinstance(event, Answered | Decided | Stated | Acknowledged):
             digest = hashlib.sha256(event.data).hexdigest()
             self._store(digest, event.data)
-            self._append({"event": "answered", **line, "sha256": digest})
-        else:
-            self._append({"event": "absent", **line})
+            line["sha256"] = digest
+        self._append(dict(line))
+
+    def _event(self, line: dict[str, str]) -> Event:
+        """Return the event that a line stands for."""
+        match line["event"]:
+            case "answered":
+                phase = PhaseName(line["phase"])
+                return Answered(phase=phase, silo=line["silo"], data=self._load(line["sha256"]))
+            case "absent":
+                return Absent(phase=PhaseName(line["phase"]), silo=line["silo"])
+            case "fitted":
+                return Fitted(sampler_digest=line["sampler"])
+            case "decided":
+                return Decided(silo=line["silo"], data=self._load(line["sha256"]))
+            case "stated" | "mute":
+                return self._statement(line)
+            case "undecided":
+                return Undecided(silo=line["silo"])
+            case "acknowledged":
+                return Acknowledged(silo=line["silo"], data=self._load(line["sha256"]))
+            case "silent":
+                return Silent(silo=line["silo"])
+        raise ValueError("unknown event")
+
+    def _statement(self, line: dict[str, str]) -> Event:
+        """Return what a silo said, or not, on the way to a sum."""
+        asked, session = SumStage(line["asked"]), int(line["session"])
+        if line["event"] == "mute":
+            return Mute(asked=asked, session=session, silo=line["silo"])
+        data = self._load(line["sha256"])
+        return Stated(asked=asked, session=session, silo=line["silo"], data=data)
+
+    def _load(self, digest: str) -> bytes:
+        """Return the bytes of an answer; raise RunFailed when they are not what was written."""
+        data = self._answer_path(digest).read_bytes()
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise RunFailed(f"{self._answer_path(digest)}: was changed after the run")
+        return data
 
     def _store(self, digest: str, data: bytes) -> None:
         """Write an answer under its digest, whole or not at all."""
@@ -98,7 +162,7 @@ class Journal:
         try:
             lines = [json.loads(line) for line in whole.splitlines()]
         except ValueError as err:
-            raise RunFailed(f"{self._path}: is damaged", hint="start in a new directory") from err
+            raise RunFailed(f"{self._path}: is damaged", hint=_RESTART) from err
         if lines and lines[0].get("version") != JOURNAL_VERSION:
             raise RunFailed(f"{self._path}: was written by another version of silosynth")
         if lines and lines[0].get("plan_digest") != self._plan_digest:

@@ -12,6 +12,7 @@ from silosynth.common.domain import Grouping
 from silosynth.common.measurement import MarginalQuery, Measurement
 from silosynth.common.plan import FINE, PhaseName, Plan, Request
 from silosynth.common.schema import Schema
+from silosynth.common.sum_proof import SumProof
 from silosynth.server.compress import coarse_grouping, working_grouping
 from silosynth.server.planner import MAX_CELLS_PER_MARGINAL
 from silosynth.server.select import all_pairs, coarse_groups, score_pairs, spanning_forest
@@ -27,14 +28,17 @@ class Question:
     queries: tuple[MarginalQuery, ...]
     levels: Mapping[str, Grouping] = field(default_factory=dict)
 
-    def request(self, *, plan: Plan, phase: PhaseName, silo: str) -> Request:
-        """Return the request of one silo."""
+    def request(
+        self, *, plan: Plan, phase: PhaseName, silo: str, proof: SumProof | None = None
+    ) -> Request:
+        """Return the request of one silo; in shared trust it carries the ``proof`` of its set."""
         return Request(
             plan_digest=plan.digest,
             phase=phase,
             silo=silo,
             levels={name: dict(g.groups) for name, g in self.levels.items()},
             queries=tuple((q.clique, q.level) for q in self.queries),
+            sum=proof,
         )
 
 

@@ -11,8 +11,8 @@ from silosynth.common.plan import PhaseName
 from silosynth.common.sampler import CliqueMarginal, Sampler, build_sampler
 from silosynth.server.aggregate import regroup
 from silosynth.server.compress import within_groups, working_grouping
-from silosynth.server.coordinator import State
 from silosynth.server.fit import GraphicalModel, fit
+from silosynth.server.state import State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

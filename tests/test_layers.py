@@ -18,9 +18,17 @@ ALLOWED = {
     "simulations": set(PARTS),
 }
 EDGES = {
-    "flwr": {"client/app.py", "server/app.py", "simulations/cluster.py"},
+    "flwr": {
+        "client/app.py",
+        "client/relay.py",
+        "server/app.py",
+        "server/channel.py",
+        "server/superlink.py",
+        "simulations/cluster.py",
+    },
+    "httpx": {"client/relay.py", "server/superlink.py"},
     "ray": {"simulations/cluster.py"},
-    "grpc": {"client/rpc.py"},
+    "grpc": {"client/reach.py", "client/rpc.py"},
     "opendp": set(),
     "torch": set(),
     "sqlite3": {"client/ledger.py", "client/ledger_file.py"},
