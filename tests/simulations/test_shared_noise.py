@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from fakes import small_schema
 from silosynth.client.ledger import Ledger, Scope, ScopeKind
 from silosynth.common.budget import plan_units
 from silosynth.common.errors import RunFailed, SiloAbsent
-from silosynth.common.plan import PhaseName, Plan, encode_plan, encode_request
+from silosynth.common.plan import PhaseName, Plan, dump_plan, encode_plan, encode_request
 from silosynth.common.schema import dump_schema
 from silosynth.common.secure_sum import encode_sum_statement
 from silosynth.common.wire import decode_release, encode_release
@@ -33,7 +35,7 @@ from silosynth.server.state import (
     Stated,
     SumStage,
 )
-from silosynth.simulations.run import simulate
+from silosynth.simulations.run import reopen, simulate
 from silosynth.simulations.silos import make_silos, open_gateway
 
 SILOS = ("east", "north", "south", "west")
@@ -246,9 +248,22 @@ def test_secrets_are_dropped_once_their_vector_is_stored(tmp_path: Path) -> None
 
 
 def test_shared_noise_runs_over_flower_messages(tmp_path: Path) -> None:
-    run = simulate(_plan(), schema=small_schema(), silos=_tables(), directory=tmp_path)
-    assert _one_way_error(run.state, 1600) < 5
-    assert run.certificate.alone is not None
+    (tmp_path / "plan.yaml").write_text(dump_plan(_plan()))
+    (tmp_path / "schema.yaml").write_text(dump_schema(small_schema()))
+    (tmp_path / "silos").mkdir()
+    for name, table in _tables().items():
+        table.to_parquet(tmp_path / "silos" / f"{name}.parquet")
+    inputs = ["--schema", "schema.yaml", "--silos", "silos", "--out", "run"]
+    command = [sys.executable, "-c", "from silosynth.common.cli import main; main()"]
+    done = subprocess.run(
+        [*command, "simulate", "plan.yaml", *inputs, "--json"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+    assert _one_way_error(reopen(tmp_path / "run").state, 1600) < 5
 
 
 def test_an_altered_cell_shows_in_the_receipt_and_a_wrong_sum_in_the_vectors(
