@@ -85,6 +85,16 @@ def make_sealed_relay(
             telemetry=counted,
         )
 
+    @app.query(AGREE)
+    def agree(message: Message, context: Context) -> Message:
+        gateway = reach_gateway(context)
+        plan, step = (_bytes(message, name) for name in ("plan", "step"))
+        return _pass(
+            message,
+            lambda: {"statement": gateway.agree(plan=plan, step=step)},
+            telemetry=counted,
+        )
+
     @app.query(DELIVER)
     def deliver(message: Message, context: Context) -> Message:
         gateway = reach_gateway(context)

@@ -38,7 +38,7 @@ def rank_rows(
     displace another person's.
 
     The order is that of a keyed pseudo-random function over person and codes; of equal rows the
-    second counts as another row, and so on. Time: about 0.5 s for 1e6 rows.
+    second counts as another row, and so on. Time: about 1 s for 1e6 rows.
     """
     _check_secret(secret)
     person, names = _number_persons(persons)
@@ -46,8 +46,9 @@ def rank_rows(
         raise InvalidTable("the person column and the codes differ in length")
     ranks = np.zeros(len(person), dtype=np.int32)
     ranks[person < 0] = NAMELESS
-    several = np.bincount(person[person >= 0], minlength=len(names)) > 1
-    rows = np.flatnonzero((person >= 0) & several[person])
+    named = np.flatnonzero(person >= 0)
+    several = np.bincount(person[named], minlength=len(names)) > 1
+    rows = named[several[person[named]]]
     if not len(rows):
         return ranks
     owners = person[rows]

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
-from typing import Protocol
 
 import numpy as np
 
+from silosynth.client.contract import AnswersRequests, SpeaksForSilo
 from silosynth.client.dataset import Dataset
 from silosynth.client.delivery import UNKNOWN, Deliveries
 from silosynth.client.ledger import Ledger, Scope
 from silosynth.client.noise import BitSource, SystemBits, discrete_gaussian
 from silosynth.client.proposals import (
-    KeepsDecisions,
     Proposals,
     plan_scopes,
     unread_digest,
@@ -55,33 +54,7 @@ from silosynth.common.wire import (
     encode_release,
 )
 
-
-class AnswersRequests(Protocol):
-    """What a relay needs: bytes of a plan and a request in, bytes of a release or refusal out."""
-
-    def answer(self, *, plan: bytes, request: bytes) -> bytes:
-        """Return the bytes to send to the coordinator."""
-        ...
-
-    def agree(self, *, plan: bytes, step: bytes) -> bytes:
-        """Return the silo's keys of a sum, or its vote on who takes part."""
-        ...
-
-
-class SpeaksForSilo(AnswersRequests, Protocol):
-    """All that a coordinator may say to a silo: bytes in, bytes out, and never an error."""
-
-    def identify(self, challenge: bytes) -> bytes:
-        """Return the silo's signed identity over a challenge."""
-        ...
-
-    def propose(self, *, plan: bytes, receipts: Sequence[bytes] = ()) -> bytes:
-        """Return the silo's signed verdict on a plan."""
-        ...
-
-    def deliver(self, bundle: bytes) -> bytes:
-        """Return the silo's signed acknowledgement of a result."""
-        ...
+__all__ = ["AnswersRequests", "Gateway", "SpeaksForSilo"]
 
 
 class Gateway:
@@ -100,7 +73,6 @@ class Gateway:
         silo: str,
         datasets: Mapping[str, Dataset],
         ledger: Ledger,
-        decisions: KeepsDecisions | None = None,
         identity: SiloIdentity | None = None,
         rules: Rules | None = None,
         records: Records | None = None,
@@ -125,7 +97,7 @@ class Gateway:
         self._key = identity.key if identity else None
         self._ledger = ledger
         self._proposals = Proposals(
-            door=self._door, ledger=ledger, decisions=decisions, records=records
+            door=self._door, ledger=ledger, records=records, tell_operator=tell_operator
         )
         self._deliveries = Deliveries(door=self._door, ledger=ledger, records=records)
         self._sums = sums

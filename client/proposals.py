@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Protocol
 
-from silosynth.client.ledger import Ledger, Scope, ScopeKind
+from silosynth.client.ledger import Decision, Ledger, Scope, ScopeKind
+from silosynth.client.ledger import Verdict as Decided
 from silosynth.client.records import Records
 from silosynth.client.rules import needs_person
 from silosynth.client.verify import Doorkeeper, VerifiedPlan
@@ -17,7 +16,6 @@ from silosynth.common.errors import (
     ApprovalPending,
     BudgetExceeded,
     CapExceeded,
-    LedgerUnavailable,
     PlanRefused,
 )
 from silosynth.common.plan import Plan
@@ -29,55 +27,14 @@ MAX_RECEIPTS = 10_000
 BY_POLICY = "policy"
 
 
-class Decided(StrEnum):
-    """What was decided about a plan."""
-
-    APPROVED = "approved"
-    REFUSED = "refused"
-
-
-class Decision(Protocol):
-    """A decision as the ledger holds it."""
-
-    @property
-    def verdict(self) -> str:
-        """Return approved or refused."""
-        ...
-
-    @property
-    def why(self) -> str:
-        """Return the words of whoever decided, which are told to the coordinator."""
-        ...
-
-
-class KeepsDecisions(Protocol):
-    """Where decisions about plans are durable: the ledger."""
-
-    def decision(self, plan_digest: str) -> Decision | None:
-        """Return the newest decision about a plan."""
-        ...
-
-    def decide(self, plan_digest: str, verdict: Decided, *, why: str, by: str) -> None:
-        """Record a decision."""
-        ...
-
-    def wait(self, plan_digest: str, plan: bytes) -> tuple[str, ...]:
-        """Let a plan wait for a person; return what it pushed out."""
-        ...
-
-    def present_heads(self, heads: Collection[str]) -> None:
-        """Notice that the ledger is an old copy."""
-        ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposals:
     """Judge plans by the policy, by decisions in the ledger, and by what is left to spend."""
 
     door: Doorkeeper
     ledger: Ledger
-    decisions: KeepsDecisions | None
     records: Records | None
+    tell_operator: Callable[[str], None]
 
     def judge(self, proposed: VerifiedPlan) -> Verdict:
         """Return the verdict on a plan that the policy's limits allow; it spends nothing.
@@ -90,16 +47,17 @@ class Proposals:
             return self._verdict(proposed, Answer.APPROVED)
         consumer, plan = proposed.consumer, proposed.plan
         self._check_id(proposed)
-        decision = self._kept.decision(proposed.digest)
+        decision = self.ledger.decision(proposed.digest)
         if decision is None:
             check_promise(plan)
             self._check_budget(plan, consumer=consumer)
             waits = needs_person(self.door.rules, plan, consumer=consumer)
             if waits is not None:
-                self._kept.wait(proposed.digest, proposed.sealed)
+                for gone in self.ledger.wait(proposed.digest, proposed.sealed):
+                    self.tell_operator(f"plan {gone} waits no longer: newer plans pushed it out")
                 return self._verdict(proposed, Answer.PENDING, message=waits)
             self._keep(proposed)
-            self._kept.decide(proposed.digest, Decided.APPROVED, why="automatic", by=BY_POLICY)
+            self.ledger.decide(proposed.digest, Decided.APPROVED, why="automatic", by=BY_POLICY)
         else:
             _check_decision(plan, decision)
             self._keep(proposed)
@@ -110,7 +68,7 @@ class Proposals:
         if proposed.consumer is None:
             return
         self._check_id(proposed)
-        _check_decision(proposed.plan, self._kept.decision(proposed.digest))
+        _check_decision(proposed.plan, self.ledger.decision(proposed.digest))
         self._keep(proposed)
 
     def present_receipts(self, receipts: Sequence[bytes]) -> None:
@@ -127,14 +85,7 @@ class Proposals:
             raise CapExceeded(f"over {MAX_RECEIPTS} receipts were presented")
         trusted = {self.door.identity.key.public}
         heads = {decode_receipt(data, trusted=trusted).ledger_head for data in receipts}
-        self._kept.present_heads(heads)
-
-    @property
-    def _kept(self) -> KeepsDecisions:
-        """Return where decisions are kept."""
-        if self.decisions is None:
-            raise LedgerUnavailable("this gateway keeps no decisions")
-        return self.decisions
+        self.ledger.present_heads(heads)
 
     def _check_id(self, proposed: VerifiedPlan) -> None:
         """Raise RequestConflict when the id of a plan belongs to another one."""

@@ -15,8 +15,10 @@ from silosynth.client.noise import BitSource
 from silosynth.client.policy_file import DatasetSection, PolicyFile
 from silosynth.client.records import Records
 from silosynth.client.rules import SiloIdentity
+from silosynth.client.secure_sum import SumMember
 from silosynth.client.source import open_source
-from silosynth.common.errors import InvalidPolicy
+from silosynth.client.sum_store import SumStore
+from silosynth.common.errors import InvalidPolicy, LedgerUnavailable
 from silosynth.common.roster import SigningKey
 from silosynth.common.schema import Schema, load_schema
 
@@ -56,7 +58,9 @@ def open_silo(
     key = load_identity(policy)
     datasets = open_datasets(policy, tell_operator=tell_operator)
     records = Records(Path(policy.silo.directory))
-    with Ledger.open(ledger_path(policy), caps=policy.caps_in_units()) as ledger:
+    with Ledger.open(
+        ledger_path(policy), caps=policy.caps_in_units(), checkpoint=checkpoint
+    ) as ledger:
         gateway = Gateway(
             silo=policy.silo.name,
             datasets=datasets,
@@ -64,11 +68,38 @@ def open_silo(
             identity=SiloIdentity(key=key, coordinators=policy.consumers()),
             rules=policy.rules(),
             records=records,
+            sums=SumMember(
+                silo=policy.silo.name,
+                store=SumStore(Path(policy.silo.directory) / "sums"),
+                key=key,
+            ),
             bits=bits,
             tell_operator=tell_operator,
             checkpoint=checkpoint,
         )
         yield Silo(policy=policy, key=key, ledger=ledger, records=records, gateway=gateway)
+
+
+def check_files(policy: PolicyFile) -> None:
+    """Raise unless key, secret, schemas, tables and ledger are there and as the policy says.
+
+    No table is read and the ledger is not opened: another process may be at work with it.
+    """
+    load_identity(policy)
+    open_datasets(policy, tell_operator=lambda _: None)
+    for section in policy.datasets:
+        if section.path is not None and not Path(section.path).exists():
+            raise InvalidPolicy(
+                f"dataset {section.name!r}: there is nothing at {section.path}",
+                hint="correct its path",
+            )
+    ledger = ledger_path(policy)
+    if not ledger.is_file():
+        raise LedgerUnavailable(f"there is no ledger at {ledger}", hint="run 'silo init'")
+    if ledger.stat().st_mode & 0o077:
+        raise InvalidPolicy(
+            f"{ledger} can be read by other users", hint=f"run 'chmod 600 {ledger}'"
+        )
 
 
 def load_identity(policy: PolicyFile) -> SigningKey:
@@ -102,6 +133,13 @@ def load_checked_schema(section: DatasetSection) -> Schema:
             f"dataset {section.name!r}: the schema at {section.schema_path} is not the one whose "
             "digest the policy states",
             hint=f"if it was meant to change, write {schema.digest}",
+        )
+    unreviewed = schema.unreviewed()
+    if unreviewed:
+        raise InvalidPolicy(
+            f"dataset {section.name!r}: {len(unreviewed)} attributes of the schema are unreviewed, "
+            f"{unreviewed[0]!r} first",
+            hint="check each domain, then set its source to 'declared' or 'public'",
         )
     return schema
 

@@ -69,42 +69,46 @@ def verify_plan(door: Doorkeeper, data: bytes) -> VerifiedPlan:
     check_size(len(data), MAX_PLAN_BYTES)
     opened = _open(door, data, purpose=Purpose.PLAN)
     plan = decode_plan(opened.body if opened else data)
-    dataset = door.datasets.get(plan.dataset)
-    if dataset is None:
-        raise PlanRefused(
-            f"dataset {plan.dataset!r} is not in this silo's policy",
-            hint="ask the silo's operator for the name that it has here",
-        )
-    if plan.schema_digest != dataset.schema.digest:
-        raise SchemaMismatch(
-            f"plan {plan.id} was made for another version of schema {plan.schema_name!r}",
-            hint="give every silo the schema that the plan was made from",
-        )
-    if door.silo not in plan.silos:
-        raise InvalidPlan(f"silo {door.silo!r} is not in plan {plan.id}")
-    consumer = None
-    if opened is not None and door.identity is not None:
-        consumer = door.identity.coordinators[opened.key]
-        check_roster(door.rules, plan, silo=door.silo)
-        check_plan_size(dataset.policy, plan=plan, attributes=len(dataset.schema.domain.attributes))
-    if not dataset.bounded:
-        check_rows(dataset.policy, plan=plan)
-    for phase in plan.phases:
-        check_sigma2(phase.sigma2)
+    dataset = permit_plan(door, plan)
     return VerifiedPlan(
         plan=plan,
         digest=plan.digest,
         sealed=data,
         dataset=dataset,
         key=opened.key if opened else None,
-        consumer=consumer,
+        consumer=None if opened is None else _name(door, opened.key),
     )
+
+
+def permit_plan(door: Doorkeeper, plan: Plan) -> Dataset:
+    """Return the data set of a plan; raise a SilosynthError when the policy does not permit it."""
+    dataset = door.datasets.get(plan.dataset)
+    if dataset is None:
+        raise PlanRefused(
+            f"dataset {plan.dataset!r} is not in this silo's policy",
+            hint="ask the silo's operator for the name that it has here",
+        )
+    if plan.schema_digest != dataset.schema_digest:
+        raise SchemaMismatch(
+            f"plan {plan.id} was made for another version of schema {plan.schema_name!r}",
+            hint="give every silo the schema that the plan was made from",
+        )
+    if door.silo not in plan.silos:
+        raise InvalidPlan(f"silo {door.silo!r} is not in plan {plan.id}")
+    if door.identity is not None:
+        check_roster(door.rules, plan, silo=door.silo)
+        check_plan_size(dataset.policy, plan=plan, attributes=len(dataset.domain.attributes))
+    if not dataset.bounded:
+        check_rows(dataset.policy, plan=plan)
+    for phase in plan.phases:
+        check_sigma2(phase.sigma2)
+    return dataset
 
 
 def verify_request(door: Doorkeeper, proposed: VerifiedPlan, data: bytes) -> VerifiedRequest:
     """Return the request in ``data`` under its plan; raise a SilosynthError otherwise."""
     plan, dataset = proposed.plan, proposed.dataset
-    domain = dataset.schema.domain
+    domain = dataset.domain
     check_size(len(data), request_limit(dataset.policy, plan=plan, domain=domain))
     opened = _open(door, data, purpose=Purpose.REQUEST)
     if opened is not None and opened.key != proposed.key:
@@ -131,6 +135,11 @@ def verify_step(door: Doorkeeper, proposed: VerifiedPlan, data: bytes) -> SumSte
     check_size(len(data), MOST_STEP_BYTES)
     trusted = None if proposed.key is None else (proposed.key,)
     return decode_sum_statement(data, SumStep, trusted=trusted)
+
+
+def _name(door: Doorkeeper, key: PublicKey) -> str | None:
+    """Return what the policy calls the holder of a key."""
+    return None if door.identity is None else door.identity.coordinators[key]
 
 
 def _open(door: Doorkeeper, data: bytes, *, purpose: Purpose) -> Opened | None:

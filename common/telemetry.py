@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
+from pathlib import Path
 from socketserver import TCPServer
 from threading import Thread
 from types import TracebackType
@@ -227,11 +229,27 @@ def log(event: str, *, level: int = logging.INFO, **facts: Fact) -> None:
 
 
 def start_logging(*, as_json: bool, stream: TextIO | None = None) -> None:
-    """Send this project's events to ``stream`` (stderr), as lines of text or of JSON."""
-    handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(_JsonLines() if as_json else _TextLines())
+    """Send this project's events to ``stream`` (stderr) alone, as lines of text or of JSON."""
     for old in list(_LOGGER.handlers):
         _LOGGER.removeHandler(old)
+    _add(logging.StreamHandler(stream or sys.stderr), as_json=as_json)
+
+
+@contextmanager
+def log_file(path: Path) -> Iterator[None]:
+    """Append this project's events to a file too, as JSON lines, while the block lasts."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    _add(handler, as_json=True)
+    try:
+        yield
+    finally:
+        _LOGGER.removeHandler(handler)
+        handler.close()
+
+
+def _add(handler: logging.Handler, *, as_json: bool) -> None:
+    """Send events to one more place."""
+    handler.setFormatter(_JsonLines() if as_json else _TextLines())
     _LOGGER.addHandler(handler)
     _LOGGER.setLevel(logging.INFO)
     _LOGGER.propagate = False

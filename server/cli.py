@@ -17,12 +17,18 @@ from silosynth.common.plan import Method, OnAbsent, TrustMode, check_plan, dump_
 from silosynth.common.schema import load_schema
 from silosynth.server.forecast import Forecast, forecast
 from silosynth.server.planner import new_plan
+from silosynth.server.roster_file import load_roster, with_roster
+from silosynth.server.run_cli import register_runs
+from silosynth.server.setup_cli import admit, certs
 
 
 def register(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:
     """Add the coordinator's commands."""
     groups["plan"].command("new")(plan_new)
     groups["plan"].command("show")(plan_show)
+    register_runs(app)
+    app.command("certs")(certs)
+    app.command("admit")(admit)
 
 
 def plan_new(
@@ -55,6 +61,9 @@ def plan_new(
         int | None, typer.Option(help="Shared: a public bound on all rows, for 4 bytes a cell.")
     ] = None,
     plan_id: Annotated[str | None, typer.Option("--id", help="A name of your own.")] = None,
+    roster: Annotated[
+        Path | None, typer.Option(help="The silos' public keys; a federation needs them.")
+    ] = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -80,6 +89,8 @@ def plan_new(
         attempts=attempts,
         rows_at_most=rows_at_most,
     )
+    if roster is not None:
+        plan = with_roster(plan, load_roster(roster))
     write_text(out, dump_plan(plan), force=force)
     say(f"wrote {out}: plan {plan.id}, {len(plan.silos)} silos, epsilon {epsilon:g}")
     say(f"next: silosynth plan show {out} --schema {schema}")

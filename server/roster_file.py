@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from silosynth.common.document import describe_validation, load_document
 from silosynth.common.errors import InvalidArgument, InvalidSchema
-from silosynth.common.plan import Name
+from silosynth.common.plan import Name, Plan, parse_plan
 from silosynth.common.roster import PublicKey
 
 
@@ -32,3 +32,14 @@ def load_roster(path: Path) -> Roster:
         return Roster.model_validate(data)
     except ValidationError as err:
         raise InvalidArgument(f"{path}: {describe_validation(err, data)}") from err
+
+
+def with_roster(plan: Plan, roster: Roster) -> Plan:
+    """Return the plan with its silos' keys; raise InvalidArgument when one has none."""
+    missing = sorted(set(plan.silos) - set(roster.silos))
+    if missing:
+        raise InvalidArgument(
+            f"the roster has no key of silo {missing[0]!r}", hint="ask its operator for it"
+        )
+    keys = {silo: roster.silos[silo] for silo in plan.silos}
+    return parse_plan(plan.model_dump(mode="json") | {"roster": keys})
