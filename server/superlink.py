@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
@@ -271,7 +272,9 @@ def build_bundle() -> bytes:
         directory = Path(name)
         (directory / "pyproject.toml").write_text(manifest, encoding="utf-8")
         (directory / "LICENSE").write_text("Apache-2.0\n", encoding="utf-8")
-        return bytes(build_fab_from_disk(directory))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", category=DeprecationWarning)  # of Flower's own imports
+            return bytes(build_fab_from_disk(directory))
 
 
 def _load_public_key(path: Path) -> bytes:
