@@ -64,7 +64,9 @@ def mask_vector(
     """
     if own in peers or bits not in WORDS:
         raise InvalidPlan("a vector is masked against other silos, modulo 2^64 or 2^32")
-    masked = values.astype(np.int64).view(np.uint64).astype(WORDS[bits])
+    if values.dtype != np.int64:
+        raise InvalidPlan("a vector is masked as int64")
+    masked = values.astype(WORDS[bits])
     for peer in sorted(peers):
         key = pair_key(own=own, secret=secret, peer=peer, public=peers[peer], transcript=transcript)
         add_stream(masked, key=key, subtract=own > peer)

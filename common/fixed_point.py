@@ -82,7 +82,8 @@ class FixedPoint:
         # One part in 2^40 less than clip, so that float rounding cannot lift a norm above it.
         factors = np.minimum(1.0, self.clip * (1 - 2.0**-40) / np.where(norms > 0, norms, 1.0))
         total = (values * factors[:, None]).sum(axis=0)
-        return np.rint(total * 2.0**self.fraction_bits).astype(np.int64)
+        rounded: np.ndarray = np.rint(total / self.step).astype(np.int64)
+        return rounded
 
     def decode(self, total: np.ndarray) -> np.ndarray:
         """Return the real numbers that a sum of encoded updates stands for, (dimension,) float64.

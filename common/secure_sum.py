@@ -16,7 +16,7 @@ import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -31,6 +31,8 @@ from silosynth.common.wire import DIGEST_PATTERN
 MaskKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{43}$")]
 RequestId = Annotated[str, Field(max_length=256)]
 FEWEST_HONEST = 2
+_PROBE = X25519PrivateKey.from_private_bytes(bytes(range(32)))
+"""Any scalar that is a multiple of 8 finds a point of small order; this one is no secret."""
 
 
 class _Statement(BaseModel):
@@ -117,19 +119,7 @@ def read_advert(data: bytes, *, plan: Plan, session: int) -> KeyAdvert:
     Raises Untrusted when the silo that it names did not sign it or a key is a point of small
     order, InvalidPlan when it belongs to another plan or session.
     """
-    trusted = tuple(plan.roster.values()) if plan.roster else None
-    advert = decode_sum_statement(data, KeyAdvert, trusted=trusted)
-    if advert.silo not in plan.silos:
-        raise InvalidPlan(f"silo {advert.silo!r} is not in plan {plan.id}")
-    if plan.roster:
-        decode_sum_statement(data, KeyAdvert, trusted=(plan.roster[advert.silo],))
-    stated = (advert.plan_digest, advert.session, advert.roster_digest, set(advert.keys))
-    names = request_ids(plan, silo=advert.silo, session=session)
-    if stated != (plan.digest, session, roster_digest(plan), set(names.values())):
-        raise InvalidPlan(f"the keys of silo {advert.silo} belong to another plan or session")
-    for key in advert.keys.values():
-        _check_point(_raw(key), silo=advert.silo)
-    return advert
+    return _read_advert(data, plan=plan, named=_Named.of(plan), session=session)
 
 
 def read_set(adverts: Sequence[bytes], *, plan: Plan, session: int) -> AgreedSet:
@@ -140,7 +130,8 @@ def read_set(adverts: Sequence[bytes], *, plan: Plan, session: int) -> AgreedSet
     """
     if plan.trust is not TrustMode.SHARED or session > plan.attempts:
         raise Refused(f"plan {plan.id} has no session {session} of sums")
-    read = [read_advert(data, plan=plan, session=session) for data in adverts]
+    named = _Named.of(plan)
+    read = [_read_advert(data, plan=plan, named=named, session=session) for data in adverts]
     members = tuple(advert.silo for advert in read)
     if list(members) != sorted(set(members)):
         raise Refused("the participants of a sum must stand in the order of their names, once each")
@@ -155,11 +146,11 @@ def read_set(adverts: Sequence[bytes], *, plan: Plan, session: int) -> AgreedSet
         raise Untrusted("two requests of a sum have the same key")
     entries = [[a.silo, hashlib.sha256(d).hexdigest()] for a, d in zip(read, adverts, strict=True)]
     return AgreedSet(
-        plan_digest=plan.digest,
+        plan_digest=named.plan_digest,
         session=session,
         members=members,
         adverts={advert.silo: advert for advert in read},
-        digest=_digest({"plan": plan.digest, "session": session, "members": entries}),
+        digest=_digest({"plan": named.plan_digest, "session": session, "members": entries}),
     )
 
 
@@ -183,9 +174,9 @@ def read_vote(data: bytes, *, silo: str, plan: Plan, agreed: AgreedSet) -> SetVo
 
 def request_ids(plan: Plan, *, silo: str, session: int) -> dict[PhaseName, str]:
     """Return the id of a silo's request in each phase."""
+    digest = plan.digest
     return {
-        p.name: request_id(plan.digest, phase=p.name, silo=silo, session=session)
-        for p in plan.phases
+        p.name: request_id(digest, phase=p.name, silo=silo, session=session) for p in plan.phases
     }
 
 
@@ -194,10 +185,46 @@ def unpack_all(texts: Sequence[str]) -> tuple[bytes, ...]:
     return tuple(unpack(text) for text in texts)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Named:
+    """The digests that every statement about a plan names, worked out once."""
+
+    plan_digest: str
+    roster_digest: str
+
+    @classmethod
+    def of(cls, plan: Plan) -> Self:
+        """Return a plan's digests."""
+        return cls(plan_digest=plan.digest, roster_digest=roster_digest(plan))
+
+
+def _read_advert(data: bytes, *, plan: Plan, named: _Named, session: int) -> KeyAdvert:
+    """Check one silo's keys; see :func:`read_advert`."""
+    body, signer = data, None
+    if plan.roster:
+        opened = unseal(data, purpose=Purpose.SUM_KEYS, trusted=tuple(plan.roster.values()))
+        body, signer = opened.body, opened.key
+    advert = decode_sum_statement(body, KeyAdvert, trusted=None)
+    if advert.silo not in plan.silos:
+        raise InvalidPlan(f"silo {advert.silo!r} is not in plan {plan.id}")
+    if signer != plan.roster.get(advert.silo):
+        raise Untrusted(f"the keys of silo {advert.silo} are signed by another silo")
+    stated = (advert.plan_digest, advert.session, advert.roster_digest, set(advert.keys))
+    names = {
+        request_id(named.plan_digest, phase=p.name, silo=advert.silo, session=session)
+        for p in plan.phases
+    }
+    if stated != (named.plan_digest, session, named.roster_digest, names):
+        raise InvalidPlan(f"the keys of silo {advert.silo} belong to another plan or session")
+    for key in advert.keys.values():
+        _check_point(_raw(key), silo=advert.silo)
+    return advert
+
+
 def _check_point(raw: bytes, *, silo: str) -> None:
     """Raise Untrusted for a point of small order: every secret with it would be zero."""
     try:
-        X25519PrivateKey.generate().exchange(X25519PublicKey.from_public_bytes(raw))
+        _PROBE.exchange(X25519PublicKey.from_public_bytes(raw))
     except ValueError:
         raise Untrusted(f"a key of silo {silo} is a point of small order") from None
 

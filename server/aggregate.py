@@ -62,12 +62,11 @@ def add_masked(releases: Sequence[Release]) -> list[np.ndarray]:
     if releases[0].receipt.sum is None:
         raise RunFailed("a release in shared trust is not masked")
     width = releases[0].marginals[0].dtype
-    return [
-        np.sum([m.view(f"u{width.itemsize}") for m in column], axis=0, dtype=f"u{width.itemsize}")
-        .view(width)
-        .astype(np.int64)
-        for column in zip(*(r.marginals for r in releases), strict=True)
-    ]
+    totals = [np.zeros(cells, dtype=f"u{width.itemsize}") for cells in releases[0].receipt.cells]
+    for release in releases:
+        for total, marginal in zip(totals, release.marginals, strict=True):
+            total += marginal.view(total.dtype)
+    return [total.view(width).astype(np.int64) for total in totals]
 
 
 def _measurements(

@@ -10,8 +10,7 @@ import pytest
 from federation import SILOS, Federation, federation_plan, wait_for
 from one_process import sample_in_one_process
 
-from silosynth.client.ledger import Ledger
-from silosynth.client.ledger_chain import Charge
+from silosynth.client.ledger import Charge, Ledger
 from silosynth.client.policy_file import load_policy
 from silosynth.common.sampler_file import load_sampler
 
