@@ -68,7 +68,7 @@ class Sum:
 
 
 @pytest.fixture
-def summed(tmp_path: Path) -> Iterator[Sum]:
+def summed(tmp_path: Path) -> Sum:
     federation = Federation(directory=tmp_path)
     plan = new_plan(
         people(),
