@@ -24,7 +24,7 @@ def plain_words(certificate: Certificate) -> tuple[str, ...]:
             f"standard deviation {math.sqrt(Fraction(p.sigma2)):.4g}."
             for p in c.phases
         ),
-        *_trust_words(c),
+        *trust_words(c),
         *(
             f"A person who is in {o.silos} silos: epsilon {_up(o.epsilon)} at the same delta."
             for o in c.overlaps
@@ -58,7 +58,7 @@ def _conversion_words(certificate: Certificate) -> str:
     return f"{cost} Noise was chosen during the run, so epsilon is that of the zCDP conversion."
 
 
-def _trust_words(certificate: Certificate) -> tuple[str, ...]:
+def trust_words(certificate: Certificate) -> tuple[str, ...]:
     """Say who sees what."""
     c = certificate
     if c.alone is None:

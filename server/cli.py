@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 
 from silosynth.common.budget import check_budget
+from silosynth.common.certificate import certify_plan
+from silosynth.common.certificate_words import trust_words
 from silosynth.common.console import Force, Json, emit, say, show_table
 from silosynth.common.domain import Clique
 from silosynth.common.errors import InvalidArgument
@@ -122,6 +124,9 @@ def plan_show(
         f"each silo spends epsilon {epsilon:.4g} (of {privacy.epsilon:g}) at delta "
         f"{privacy.delta:g} for one {privacy.unit}, at most {privacy.rows_per_person} rows a person"
     )
+    if plan.trust is TrustMode.SHARED:
+        for sentence in trust_words(certify_plan(plan)):
+            say(sentence)
     _show_phases(seen)
     _show_cells(seen, largest=rows is None)
     emit(
