@@ -5,19 +5,24 @@
     │   ├── InvalidArgument     a flag or a function argument
     │   ├── InvalidSchema       a schema, or a foreign file that describes one
     │   ├── InvalidPlan         a plan or a request made from it
+    │   ├── InvalidPolicy       a silo's policy
     │   ├── InvalidTable        a table that does not have the schema's columns
     │   ├── InvalidMeasurement  a measurement that cannot be fitted
     │   ├── InvalidSampler      a sampler file that is damaged or not ours
+    │   ├── InvalidAudit        an audit whose entries do not hold
     │   └── OutputExists        a file is in the way
     ├── Refused                 the silo said no, for a stated public reason   exit 1
     │   ├── SchemaMismatch
     │   ├── BudgetExceeded
     │   ├── CapExceeded
+    │   ├── ApprovalPending     a person of the silo has to approve the plan first
+    │   ├── PlanRefused         a person of the silo, or its policy, refused the plan
     │   └── RequestConflict     same id, other content
+    ├── Untrusted               not signed by a key that is trusted here           exit 2
     ├── RunFailed               the run cannot go on                      exit 1
     │   ├── SiloAbsent
     │   └── ModelTooLarge
-    ├── LedgerUnavailable       the ledger cannot promise durability      exit 1
+    ├── LedgerUnavailable       the ledger cannot promise durability      exit 6
     ├── ConnectionFailed        no connection, or not authenticated       exit 2
     └── DeadlineExceeded        a phase ran out of time                   exit 3
 
@@ -70,6 +75,12 @@ class InvalidPlan(InvalidInput):
     code = "invalid-plan"
 
 
+class InvalidPolicy(InvalidInput):
+    """A silo's policy is not usable."""
+
+    code = "invalid-policy"
+
+
 class InvalidTable(InvalidInput):
     """A table does not have the columns or types that the schema declares."""
 
@@ -86,6 +97,12 @@ class InvalidSampler(InvalidInput):
     """A sampler file is truncated, edited, oversized or of an unknown version."""
 
     code = "invalid-sampler"
+
+
+class InvalidAudit(InvalidInput):
+    """An audit is cut off, edited, or of an unknown version."""
+
+    code = "invalid-audit"
 
 
 class OutputExists(InvalidInput):
@@ -118,10 +135,29 @@ class CapExceeded(Refused):
     code = "cap-exceeded"
 
 
+class ApprovalPending(Refused):
+    """A person has to approve the plan before this silo answers."""
+
+    code = "approval-pending"
+
+
+class PlanRefused(Refused):
+    """A person of the silo, or its policy, refused the plan."""
+
+    code = "plan-refused"
+
+
 class RequestConflict(Refused):
     """A request id was used before with other content."""
 
     code = "request-conflict"
+
+
+class Untrusted(SilosynthError):
+    """A signature is missing, does not hold, or was made by a key that is not trusted here."""
+
+    code = "untrusted"
+    exit_code = 2
 
 
 class RunFailed(SilosynthError):
@@ -146,6 +182,7 @@ class LedgerUnavailable(SilosynthError):
     """The ledger cannot promise that a charge is durable; everything is refused."""
 
     code = "ledger-unavailable"
+    exit_code = 6
 
 
 class ConnectionFailed(SilosynthError):
@@ -160,3 +197,13 @@ class DeadlineExceeded(SilosynthError):
 
     code = "deadline-exceeded"
     exit_code = 3
+
+
+def error_of(code: str) -> type[SilosynthError]:
+    """Return the kind of error that a code stands for; SilosynthError when it is not known."""
+    kinds = {
+        kind.code: kind
+        for kind in globals().values()
+        if isinstance(kind, type) and issubclass(kind, SilosynthError)
+    }
+    return kinds.get(code, SilosynthError)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from signal import SIGINT
-from threading import Event, current_thread, main_thread
+from threading import current_thread, main_thread
 from types import FrameType
 
 from flwr.app import Context
@@ -23,10 +24,10 @@ from silosynth.client.gateway import AnswersRequests
 from silosynth.common.errors import RunFailed, SilosynthError
 from silosynth.common.plan import Plan, Request
 from silosynth.common.schema import Schema
-from silosynth.server.app import find_silos, send_requests
-from silosynth.server.coordinator import Absent, Answered, State
+from silosynth.server.app import find_silos, send_requests, send_steps
 from silosynth.server.drive import Progress, drive
 from silosynth.server.journal import Journal
+from silosynth.server.state import Agree, Event, State
 from silosynth.simulations.silos import SiloDirectory, open_gateway
 
 _CONNECT_SECONDS = 120.0
@@ -47,6 +48,11 @@ class _WorkerGateway:
         with open_gateway(self._silo) as gateway:
             return gateway.answer(plan=plan, request=request)
 
+    def agree(self, *, plan: bytes, step: bytes) -> bytes:
+        """Take one step towards a sum."""
+        with open_gateway(self._silo) as gateway:
+            return gateway.agree(plan=plan, step=step)
+
 
 def run_cluster(
     plan: Plan,
@@ -56,6 +62,7 @@ def run_cluster(
     journal: Journal,
     progress: Callable[[Progress], None] = lambda _: None,
     workers: int | None = None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> State:
     """Drive a plan over Flower messages, each silo a SuperNode on Ray.
 
@@ -63,7 +70,7 @@ def run_cluster(
     Raises what :func:`drive` raises; RunFailed when the engine itself gives up.
     """
     ended: list[State | SilosynthError] = []
-    stopped = Event()
+    stopped = threading.Event()
     server_app = ServerApp()
 
     @server_app.main()
@@ -76,12 +83,25 @@ def run_cluster(
                 stopping=stopped.is_set,
             )
 
-            def send(requests: Sequence[Request]) -> Iterator[Answered | Absent]:
+            def send(requests: Sequence[Request]) -> Iterator[Event]:
                 return send_requests(
                     grid, requests, plan=plan, nodes=nodes, stopping=stopped.is_set
                 )
 
-            ended.append(drive(plan, schema, journal=journal, send=send, progress=progress))
+            def agree(steps: Sequence[Agree]) -> Iterator[Event]:
+                return send_steps(grid, steps, plan=plan, nodes=nodes, stopping=stopped.is_set)
+
+            ended.append(
+                drive(
+                    plan,
+                    schema,
+                    journal=journal,
+                    send=send,
+                    agree=agree,
+                    progress=progress,
+                    tell=tell,
+                )
+            )
         except SilosynthError as err:
             ended.append(err)
 
@@ -137,12 +157,12 @@ def _result(ended: Sequence[State | SilosynthError]) -> State:
 
 
 @contextmanager
-def _interruptible(stopped: Event) -> Iterator[None]:
+def _interruptible(stopped: threading.Event) -> Iterator[None]:
     """Let Ctrl-C end the engine and nothing else, and tell the ServerApp's thread to end.
 
     The engine turns an interrupt into errors of its own, so what it raises after one is dropped.
     """
-    interrupted = Event()
+    interrupted = threading.Event()
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         interrupted.set()

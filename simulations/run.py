@@ -22,10 +22,11 @@ from silosynth.common.sampler import Sampler
 from silosynth.common.sampler_file import save_sampler
 from silosynth.common.schema import Schema, dump_schema, load_schema
 from silosynth.common.wire import Receipt
-from silosynth.server.coordinator import Finish, State, replay
+from silosynth.server.coordinator import replay
 from silosynth.server.drive import Progress
 from silosynth.server.journal import Journal
 from silosynth.server.release import Outcome, finish
+from silosynth.server.state import Stage, State
 from silosynth.simulations.cluster import run_cluster
 from silosynth.simulations.local import run_local
 from silosynth.simulations.partition import match_roster
@@ -103,6 +104,7 @@ def simulate(
     directory: Path | None = None,
     engine: Engine | str = Engine.FLOWER,
     progress: Callable[[Progress], None] = lambda _: None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> RunResult:
     """Run ``plan`` on one table a silo and return what it hands out.
 
@@ -120,7 +122,9 @@ def simulate(
     with _open_directory(directory) as run:
         _claim(run, plan=plan, schema=schema)
         places = make_silos(run.silos, plan=plan, schema_path=run.schema, tables=tables)
-        state = _drive(plan, schema, run=run, places=places, engine=engine, progress=progress)
+        state = _drive(
+            plan, schema, run=run, places=places, engine=engine, progress=progress, tell=tell
+        )
         outcome = finish(state)
         _write_outcome(run, outcome)
     return RunResult(outcome=outcome, receipts=state.receipts(), state=state)
@@ -136,8 +140,8 @@ def reopen(directory: Path) -> RunResult:
         raise InvalidArgument(f"{directory} is not the directory of a run", hint="see simulate")
     plan, schema = load_plan(run.plan), load_schema(run.schema)
     with Journal(run.path, plan_digest=plan.digest) as journal:
-        state, commands = replay(plan, schema, journal.events())
-    if commands != (Finish(),):
+        state, _ = replay(plan, schema, journal.events())
+    if state.stage not in (Stage.FIT, Stage.DELIVER, Stage.ENDED):
         raise RunFailed(f"the run in {directory} has not ended", hint="resume it with simulate")
     return RunResult(outcome=finish(state), receipts=state.receipts(), state=state)
 
@@ -158,11 +162,12 @@ def _drive(
     places: tuple[SiloDirectory, ...],
     engine: Engine | str,
     progress: Callable[[Progress], None],
+    tell: Callable[[str], None],
 ) -> State:
     """Ask every phase of every silo with the chosen engine."""
     runner = run_cluster if Engine(engine) is Engine.FLOWER else run_local
     with Journal(run.path, plan_digest=plan.digest) as journal:
-        return runner(plan, schema, silos=places, journal=journal, progress=progress)
+        return runner(plan, schema, silos=places, journal=journal, progress=progress, tell=tell)
 
 
 @contextmanager

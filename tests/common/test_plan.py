@@ -26,7 +26,7 @@ from silosynth.common.plan import (
     encode_plan,
     encode_request,
     parse_plan,
-    phase_rho,
+    phase_cost,
 )
 from silosynth.common.schema import Schema, parse_schema
 from silosynth.server.planner import new_plan
@@ -102,13 +102,13 @@ def test_noise_is_an_exact_fraction_above_zero(sigma2: Any) -> None:
 
 def test_the_cost_of_a_phase_is_exact() -> None:
     phase = Phase(name=PhaseName.ONE_WAY, marginals=3, cells=10, sigma2=Fraction(7, 2))
-    assert phase_rho(phase, 1) == Fraction(3, 7)
-    assert phase_rho(phase, 2) == Fraction(12, 7)
+    assert phase_cost(phase, rows_per_person=1).rho == Fraction(3, 7)
+    assert phase_cost(phase, rows_per_person=2).rho == Fraction(12, 7)
 
 
 def test_the_phases_of_a_plan_add_up_to_its_cost() -> None:
     plan = _plan()
-    total = sum(phase_rho(p, 1) for p in plan.phases)
+    total = sum(phase_cost(p, rows_per_person=1).rho for p in plan.phases)
     assert plan.rho == total
     assert 0 <= plan_units(plan) - total * RHO_UNIT < len(plan.phases)
 
@@ -209,3 +209,15 @@ def test_unknown_fields_of_a_request_are_refused() -> None:
     data = json.loads(encode_request(_request(_plan())))
     with pytest.raises(InvalidPlan, match="code"):
         decode_request(json.dumps(data | {"code": "import os"}).encode())
+
+
+@pytest.mark.parametrize(
+    "sigma2", ["1e999999999", "1e-9", " 4", "4_0", "٤", "0x4", "1/" + "9" * 50]
+)
+def test_a_number_that_would_write_itself_out_for_hours_is_refused(sigma2: str) -> None:
+    plan = _plan().model_dump(mode="json")
+    plan["phases"][0]["sigma2"] = sigma2
+    started = time.perf_counter()
+    with pytest.raises(InvalidPlan, match="fraction in quotes"):
+        decode_plan(json.dumps(plan).encode())
+    assert time.perf_counter() - started < 1

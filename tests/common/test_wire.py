@@ -9,12 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from silosynth.common.errors import BudgetExceeded, RunFailed
+from silosynth.common.errors import BudgetExceeded, RunFailed, Untrusted
+from silosynth.common.roster import SigningKey
 from silosynth.common.wire import (
     Receipt,
     Refusal,
     Release,
+    decode_receipt,
     decode_release,
+    digest_cells,
+    encode_receipt,
     encode_refusal,
     encode_release,
     refusal_error,
@@ -27,8 +31,10 @@ def _release(*marginals: list[int]) -> Release:
     receipt = Receipt(
         request_id="p/one-way/a",
         request_hash="sha256:" + "0" * 64,
+        plan_digest="sha256:" + "1" * 64,
         silo="a",
         cells=tuple(len(a) for a in arrays),
+        cells_digest=digest_cells(arrays),
         cost_units=7,
         ledger_head="h",
     )
@@ -86,3 +92,38 @@ def test_every_truncation_is_refused() -> None:
     for length in range(len(data)):
         with pytest.raises(RunFailed):
             decode_release(data[:length])
+
+
+def test_a_signed_answer_is_taken_from_its_silo_alone() -> None:
+    ours, other = SigningKey.generate(), SigningKey.generate()
+    for data in (
+        encode_release(_release([1, 2], [3]), key=ours),
+        encode_refusal(refusal_for(BudgetExceeded("no"), silo="a", request_id=None), key=ours),
+    ):
+        decode_release(data, trusted={ours.public})
+        with pytest.raises(Untrusted):
+            decode_release(data, trusted={other.public})
+        with pytest.raises(Untrusted):
+            decode_release(data.replace(b'"silo":"a"', b'"silo":"b"'), trusted={ours.public})
+    with pytest.raises(Untrusted, match="is not signed"):
+        decode_release(encode_release(_release([1])), trusted={ours.public})
+
+
+def test_one_altered_cell_is_noticed_by_the_receipt() -> None:
+    key = SigningKey.generate()
+    data = bytearray(encode_release(_release([1, 2], [3]), key=key))
+    data[-8] ^= 1
+    with pytest.raises(RunFailed, match="not those of its receipt"):
+        decode_release(bytes(data), trusted={key.public})
+
+
+def test_a_receipt_can_be_checked_without_its_cells() -> None:
+    key = SigningKey.generate()
+    release = decode_release(encode_release(_release([1, 2]), key=key), trusted={key.public})
+    assert isinstance(release, Release)
+    proof = encode_receipt(release)
+    assert decode_receipt(proof, trusted={key.public}) == release.receipt
+    with pytest.raises(Untrusted):
+        decode_receipt(proof, trusted={SigningKey.generate().public})
+    with pytest.raises(RunFailed):
+        decode_receipt(encode_release(_release([1, 2]), key=key), trusted={key.public})

@@ -8,7 +8,7 @@ import numpy as np
 
 from silosynth.common.plan import Plan, Request, count_cells
 from silosynth.common.schema import Schema, parse_schema
-from silosynth.common.wire import Receipt, Release, encode_release
+from silosynth.common.wire import Receipt, Release, digest_cells, encode_release
 from silosynth.server.planner import new_plan
 
 SILOS = ("north", "south", "west")
@@ -68,8 +68,10 @@ def answer_exactly(request: Request, *, plan: Plan, codes: np.ndarray, noise: in
     receipt = Receipt(
         request_id=request.id,
         request_hash=request.digest,
+        plan_digest=plan.digest,
         silo=request.silo,
         cells=count_cells(request, plan=plan, domain=schema.domain),
+        cells_digest=digest_cells(marginals),
         cost_units=1,
         ledger_head="head",
     )
