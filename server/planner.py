@@ -12,7 +12,7 @@ from itertools import combinations
 from silosynth.common.domain import Clique, Domain
 from silosynth.common.errors import InvalidPlan, InvalidSchema
 from silosynth.common.plan import (
-    PHASES,
+    ROUNDS,
     Method,
     OnAbsent,
     Phase,
@@ -26,7 +26,7 @@ from silosynth.common.plan import (
 )
 from silosynth.common.privacy import pld_epsilon, rho_for
 from silosynth.common.schema import Schema
-from silosynth.server.select import MOST_GROUPS
+from silosynth.server.select import MOST_AIM_GROUPS, MOST_COARSE_GROUPS, MOST_GROUPS
 
 SHARES: Mapping[Method, Mapping[PhaseName, Fraction]] = {
     Method.INDEPENDENT: {PhaseName.ONE_WAY: Fraction(1)},
@@ -35,8 +35,16 @@ SHARES: Mapping[Method, Mapping[PhaseName, Fraction]] = {
         PhaseName.COARSE: Fraction(1, 5),
         PhaseName.TREE: Fraction(3, 10),
     },
+    Method.AIM: {
+        PhaseName.ONE_WAY: Fraction(2, 5),
+        PhaseName.COARSE: Fraction(3, 10),
+    },
     Method.FIXED: {PhaseName.ONE_WAY: Fraction(1, 4), PhaseName.WORKLOAD: Fraction(3, 4)},
 }
+AIM_ROUNDS = 2
+"""Selection rounds of an AIM plan; they share what the other phases leave, by their marginals."""
+AIM_CLIQUES_PER_ATTRIBUTE = Fraction(5, 2)
+AIM_MODEL_MB = 4
 MAX_CELLS_PER_MARGINAL = 5_000_000
 MAX_CELLS_PER_PLAN = 50_000_000
 _TAIL = 40
@@ -59,6 +67,9 @@ def new_plan(
     silos: Sequence[str],
     method: Method | str = Method.MST,
     workload: Sequence[Clique] = (),
+    weights: Sequence[int] = (),
+    rounds: int = AIM_ROUNDS,
+    max_model_mb: int | None = None,
     rows_per_person: int = 1,
     unit: str = "row",
     on_absent: OnAbsent | str | None = None,
@@ -82,6 +93,9 @@ def new_plan(
         attempts: how often the silos' sum may be begun; each is paid for in advance.
         rows_at_most: a public bound on all silos' rows; where it allows, shared sums take 4 bytes
             a cell.
+        workload, weights: what AIM chooses for; all pairs alike without them.
+        rounds: how often AIM chooses and measures, 1 to 3.
+        max_model_mb: the most MiB of the model's tables; AIM chooses what stays below.
 
     Raises InvalidPlan for a budget out of range, an unreviewed schema, a marginal that is too
     large, or a method that the schema has too few attributes for.
@@ -90,7 +104,7 @@ def new_plan(
         raise InvalidPlan(f"rows_per_person is {rows_per_person}", hint="it must be at least 1")
     chosen, trusted = _method(method), TrustMode(trust)
     shares = len(silos) - colluders - absent if trusted is TrustMode.SHARED else 1
-    sizes = _phase_sizes(schema.domain, method=chosen, workload=tuple(workload))
+    sizes = _phase_sizes(schema, method=chosen, workload=tuple(workload), rounds=rounds)
     rho = rho_for(epsilon, delta)
     scale = Fraction(1)
     while True:
@@ -119,6 +133,8 @@ def new_plan(
             ),
             "method": chosen.value,
             "workload": tuple(workload),
+            "weights": tuple(weights),
+            **_model_limit(chosen, max_model_mb),
             "phases": phases,
             "on_absent": str(on_absent or _goes_on(absent)),
             "trust": trusted.value,
@@ -154,6 +170,23 @@ def _sum_bits(phases: Sequence[Phase], *, trust: TrustMode, rows_at_most: int | 
     return 32 if rows_at_most + _TAIL * math.isqrt(int(2 * largest) + 1) < 2**31 else 64
 
 
+def _model_limit(method: Method, max_model_mb: int | None) -> dict[str, int]:
+    """Return the limit that was asked, or the method's own."""
+    if max_model_mb is None:
+        return {"max_model_mb": AIM_MODEL_MB} if method is Method.AIM else {}
+    return {"max_model_mb": max_model_mb}
+
+
+def _share(name: PhaseName, *, sizes: Mapping[PhaseName, _Size], method: Method) -> Fraction:
+    """Return a phase's share of rho; AIM's rounds share the rest by their marginals."""
+    shares = SHARES[method]
+    if name in shares:
+        return shares[name]
+    marginals = sum(s.marginals for n, s in sizes.items() if n not in shares)
+    left = 1 - sum(shares.values(), Fraction(0))
+    return left * Fraction(sizes[name].marginals, marginals)
+
+
 def _noise(
     sizes: Mapping[PhaseName, _Size],
     *,
@@ -166,14 +199,15 @@ def _noise(
 
     A phase whose noise would be below ``least`` gets that, and the others what it leaves.
     """
-    squared, shares = Fraction(rows_per_person**2), SHARES[method]
+    squared = Fraction(rows_per_person**2)
+    shares = {n: _share(n, sizes=sizes, method=method) for n in sizes}
     fixed: dict[PhaseName, Fraction] = {}
     while True:
         left = rho - sum((sizes[n].marginals * squared / (2 * s) for n, s in fixed.items()), 0)
-        rest = sum((shares[n] for n in PHASES[method] if n not in fixed), Fraction(0))
+        rest = sum((shares[n] for n in sizes if n not in fixed), Fraction(0))
         exact = fixed | {
             n: sizes[n].marginals * squared * rest / (2 * left * shares[n])
-            for n in PHASES[method]
+            for n in sizes
             if n not in fixed
         }
         below = {n: least for n, sigma2 in exact.items() if sigma2 < least}
@@ -183,23 +217,27 @@ def _noise(
     return tuple(
         Phase(
             name=name,
-            marginals=sizes[name].marginals,
-            cells=sizes[name].cells,
+            marginals=size.marginals,
+            cells=size.cells,
             sigma2=Fraction(-((-exact[name] * _STEP) // 1), _STEP),
         )
-        for name in PHASES[method]
+        for name, size in sizes.items()
     )
 
 
 def _phase_sizes(
-    domain: Domain, *, method: Method, workload: tuple[Clique, ...]
+    schema: Schema, *, method: Method, workload: tuple[Clique, ...], rounds: int
 ) -> dict[PhaseName, _Size]:
     """Return the most that each phase can ask, in Python integers."""
+    domain = schema.domain
     if not domain.attributes:
         raise InvalidSchema("the schema has no attribute that marginals can count")
     sizes = {PhaseName.ONE_WAY: _Size(marginals=len(domain.shape), cells=sum(domain.shape))}
     if method is Method.MST:
         sizes |= _tree_sizes(domain)
+    if method is Method.AIM:
+        whole = frozenset(a for z in schema.structural_zeros for a in z.attributes)
+        sizes |= _aim_sizes(domain, rounds=rounds, whole=whole)
     if method is Method.FIXED:
         cells = [domain.size(c) for c in workload]
         for clique, count in zip(workload, cells, strict=True):
@@ -221,10 +259,7 @@ def _phase_sizes(
 
 def _tree_sizes(domain: Domain) -> dict[PhaseName, _Size]:
     """Return the sizes of the two phases that find and measure a tree."""
-    if len(domain.attributes) < 2:
-        raise InvalidPlan(
-            "the method mst needs at least two attributes", hint="use the method independent"
-        )
+    _check_pairs(domain, method=Method.MST)
     groups = [min(size, MOST_GROUPS) for size in domain.shape]
     pairs = list(combinations(domain.shape, 2))
     edges = len(domain.shape) - 1
@@ -235,3 +270,40 @@ def _tree_sizes(domain: Domain) -> dict[PhaseName, _Size]:
         ),
         PhaseName.TREE: _Size(marginals=edges, cells=sum(largest[:edges])),
     }
+
+
+def _aim_sizes(domain: Domain, *, rounds: int, whole: frozenset[str]) -> dict[PhaseName, _Size]:
+    """Return the sizes of the coarse phase and of the rounds that choose and measure.
+
+    Args: whole: attributes whose structural zeros may keep their codes from merging.
+    """
+    _check_pairs(domain, method=Method.AIM)
+    if not 1 <= rounds <= len(ROUNDS):
+        raise InvalidPlan(f"{rounds} rounds were asked for", hint=f"give 1 to {len(ROUNDS)}")
+    none = frozenset[str]()
+    coarse, fine = (
+        sorted((a * b for a, b in combinations(_capped(domain, most, apart), 2)), reverse=True)
+        for most, apart in ((MOST_COARSE_GROUPS, none), (MOST_AIM_GROUPS, whole))
+    )
+    cliques = min(round(AIM_CLIQUES_PER_ATTRIBUTE * len(domain.shape)), len(coarse))
+    rounds = min(rounds, cliques)
+    sizes = {PhaseName.COARSE: _Size(marginals=len(coarse), cells=sum(coarse))}
+    for i, name in enumerate(ROUNDS[:rounds]):
+        marginals = cliques * (i + 1) // rounds - cliques * i // rounds
+        sizes[name] = _Size(marginals=marginals, cells=sum(fine[:marginals]))
+    return sizes
+
+
+def _capped(domain: Domain, most: int, whole: frozenset[str]) -> list[int]:
+    """Return the size of each attribute after merging it to ``most`` groups, unless ``whole``."""
+    pairs = zip(domain.attributes, domain.shape, strict=True)
+    return [size if name in whole else min(size, most) for name, size in pairs]
+
+
+def _check_pairs(domain: Domain, *, method: Method) -> None:
+    """Raise InvalidPlan where there is no pair to choose."""
+    if len(domain.attributes) < 2:
+        raise InvalidPlan(
+            f"the method {method.value} needs at least two attributes",
+            hint="use the method independent",
+        )
