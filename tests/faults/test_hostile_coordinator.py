@@ -119,6 +119,16 @@ def test_a_signature_made_for_something_else_is_refused(attack: Attack) -> None:
     assert attack.ask(attack.sealed) == "untrusted"
 
 
+def test_a_signature_made_for_something_else_does_not_hold_under_another_label(
+    attack: Attack,
+) -> None:
+    body, start = encode_plan(attack.plan), len(MAGIC) + 4
+    audit = seal(body, purpose=Purpose.AUDIT, key=attack.federation.hub)
+    header = audit[start : len(audit) - len(body)].replace(b"audit", b"plan")
+    relabelled = MAGIC + len(header).to_bytes(4, "little") + header + body
+    assert attack.propose(relabelled) == "untrusted"
+
+
 def test_a_request_signed_by_a_stranger_is_refused(attack: Attack) -> None:
     request = attack.federation.request(attack.plan, key=attack.federation.rogue)
     assert attack.ask(request) == "untrusted"
@@ -198,9 +208,9 @@ def test_a_plan_that_promises_more_than_its_noise_gives_is_refused(attack: Attac
 def test_noise_that_writes_itself_out_for_hours_is_refused_at_once(attack: Attack) -> None:
     phases = [p.model_dump(mode="json") for p in attack.plan.phases]
     phases[0]["sigma2"] = "1e999999999"
-    started = time.perf_counter()
+    started = time.process_time()
     assert attack.propose(attack.body(id="q", phases=phases)) == "invalid-plan"
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
 
 
 @pytest.mark.parametrize("field", ["expression", "__class__", "roster ", "on_absent\0", "🦓"])
@@ -231,9 +241,9 @@ def test_path_tricks_in_names_are_refused_and_make_no_file(attack: Attack, name:
 def test_a_message_bomb_is_refused_before_it_is_parsed(attack: Attack) -> None:
     for body in (b"[" * 900_000, b'{"a":' * 150_000, b"9" * 900_000, b'{"id":' + b'"x' * 400_000):
         bomb = seal(body, purpose=Purpose.PLAN, key=attack.federation.hub)
-        started = time.perf_counter()
+        started = time.process_time()
         assert attack.propose(bomb) == "invalid-plan"
-        assert time.perf_counter() - started < 1
+        assert time.process_time() - started < 1
     large = seal(b" " * 2_000_000, purpose=Purpose.PLAN, key=attack.federation.hub)
     assert attack.propose(large) == "cap-exceeded"
     groups = {f"l{i}": {"age": [0] * 500_000} for i in range(8)}
