@@ -24,6 +24,7 @@ from silosynth.common.errors import LedgerUnavailable
 PROJECT = Scope(kind=ScopeKind.PROJECT, name="census")
 CAPS = {PROJECT: 2**40}
 KILLS = 40
+OPEN = b"open\n"
 
 
 @pytest.fixture
@@ -58,9 +59,16 @@ def all_from(pipe: int) -> str:
         return file.read().decode()
 
 
+def reported(pipe: int) -> set[str]:
+    """Return the whole lines of a child, but for that it opened the ledger."""
+    lines = all_from(pipe).rpartition("\n")[0].splitlines()
+    return set(lines) - {OPEN.decode().strip()}
+
+
 def answer_for_ever(path: Path, round_number: int, pipe: int) -> None:
     """Answer requests, and report what was sent after it was stored."""
     with Ledger.open(path, caps=CAPS) as ledger:
+        os.write(pipe, OPEN)
         for n in range(10**6):
             request = f"{round_number}/{n}"
             if ledger.charge(request, "h", cost_units=3) is None:
@@ -73,11 +81,12 @@ def test_no_kill_leaves_a_release_without_a_charge_or_changes_a_replay(path: Pat
     sent: dict[str, str] = {}
     for round_number in range(KILLS):
         pid, pipe = in_child(lambda end, n=round_number: answer_for_ever(path, n, end))
-        time.sleep(chance.uniform(0.005, 0.08))
+        if round_number % 4:
+            assert os.read(pipe, len(OPEN)) == OPEN
+        time.sleep(chance.uniform(0.005, 0.12))
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-        whole_lines = all_from(pipe).rpartition("\n")[0].splitlines()
-        sent |= dict(line.split() for line in whole_lines)
+        sent |= dict(line.split() for line in reported(pipe))
         with Ledger.open(path, caps=CAPS) as ledger:
             account = ledger.verify()
             assert ledger.spent(PROJECT) == 3 * len(account.charges)
@@ -300,6 +309,7 @@ def test_of_many_processes_on_one_ledger_one_at_a_time_gets_in(path: Path) -> No
 def charge_in_threads(path: Path, pipe: int) -> None:
     """Charge from sixteen threads until refused, and report what each was told is charged."""
     with Ledger.open(path, caps=CAPS) as ledger:
+        os.write(pipe, OPEN)
 
         def work(thread: int) -> None:
             for n in range(10**6):
@@ -314,15 +324,12 @@ def charge_in_threads(path: Path, pipe: int) -> None:
             list(pool.map(work, range(16)))
 
 
-def reported(pipe: int) -> set[str]:
-    return set(all_from(pipe).rpartition("\n")[0].splitlines())
-
-
 def test_no_kill_among_sixteen_threads_loses_a_charge_that_was_acknowledged(path: Path) -> None:
     chance, known = random.Random(7), set[str]()
     for _ in range(15):
         pid, pipe = in_child(lambda end: charge_in_threads(path, end))
-        time.sleep(chance.uniform(0.1, 0.25))
+        assert os.read(pipe, len(OPEN)) == OPEN
+        time.sleep(chance.uniform(0.05, 0.25))
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         known |= reported(pipe)
