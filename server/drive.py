@@ -32,6 +32,7 @@ CHECKPOINTS = (
     "before-fit",
     "after-fit",
     "before-write",
+    "sampler-written",
     "after-write",
     "before-deliver",
     "after-deliver",
