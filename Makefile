@@ -7,12 +7,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 export FLWR_TELEMETRY_ENABLED := 0
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: demo test check lint types wheel soak browser bench-setup clean
+.PHONY: demo test check lint types wheel soak browser bench-setup postgresql clean
 
 demo: $(VENV)/.run
 	$(BIN)/silosynth demo --out demo-out --force
 
-test: $(VENV)/.dev browser lint types
+test: $(VENV)/.dev browser postgresql lint types
 	$(BIN)/python -m pytest
 	$(MAKE) wheel
 
@@ -44,6 +44,12 @@ browser:
 		run=$$([ $$(id -u) = 0 ] || echo sudo); \
 		$$run apt-get update -q && $$run apt-get install -q -y --no-install-recommends chromium; }
 
+# A server of their own is started by the tests; Debian's package brings the programs.
+postgresql:
+	@command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { \
+		run=$$([ $$(id -u) = 0 ] || echo sudo); \
+		$$run apt-get update -q && $$run apt-get install -q -y --no-install-recommends postgresql; }
+
 $(BIN)/python:
 	@[ -n "$(PYTHON)" ] || { echo "Python 3.11, 3.12 or 3.13 is needed; put one on the PATH"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
@@ -53,7 +59,7 @@ $(VENV)/.run: $(BIN)/python pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
-	$(PIP) install -c constraints.txt -e ".[coordinator,silo,simulation,dev]"
+	$(PIP) install -c constraints.txt -e ".[coordinator,silo,silo-cluster,silo-sql,simulation,dev]"
 	@touch $@ $(VENV)/.run
 
 clean:

@@ -11,9 +11,10 @@ from typing import Self
 
 from silosynth.client.ledger_batch import Batch
 from silosynth.client.ledger_fence import (
+    Proofs,
     check_head,
     fence_path,
-    missing_heads,
+    missing,
     old_copy,
     raise_fence,
     read_fence,
@@ -84,7 +85,7 @@ class Ledger:
     - once a release is stored, its request gets those bytes and no others;
     - a decision about a plan is undone by a newer one alone, and both stand in the chain;
     - after an error of the disk everything is refused until the ledger is opened again;
-    - once fenced, it is refused until a ledger that holds all the fence's heads is in its place.
+    - once fenced, it is refused until a ledger that holds all of the fence is in its place.
 
     One process at a time may have a ledger open; its threads may share it, and what they ask for
     at one time is made durable together.
@@ -302,21 +303,23 @@ class Ledger:
         """Return every decision, in order."""
         return self.verify().decisions
 
-    def present_heads(self, heads: Collection[str]) -> None:
-        """Check heads that peers hold; fence the ledger when one is not in it.
+    def present_heads(self, heads: Collection[str], *, released: Collection[str] = ()) -> None:
+        """Check what peers hold; fence the ledger when any of it is not here.
 
-        The caller has made sure that each head comes from a receipt that this very silo signed:
-        then a ledger that lacks it is an old copy or a fork, and would spend twice. The heads are
-        written to a file beside the ledger, which restoring the ledger does not undo.
+        The caller has made sure that each head and each request id of ``released`` comes from a
+        receipt that this very silo signed: then a ledger that lacks the head, or the release of
+        the request, is an old copy or a fork, and would spend or draw noise twice. What is missing
+        is written to a file beside the ledger, which restoring the ledger does not undo.
 
         Raises LedgerUnavailable when the ledger is an old copy; then it refuses everything.
         """
         for head in heads:
             check_head(head)
-        missing = self._batch.read(lambda connection: missing_heads(connection, heads))
-        if missing:
+        proofs = Proofs(heads=tuple(heads), released=tuple(released))
+        lacking = self._batch.read(lambda connection: missing(connection, proofs))
+        if lacking:
             self._batch.refuse(old_copy())
-            raise_fence(fence_path(self._path), missing)
+            raise_fence(fence_path(self._path), lacking)
             raise old_copy()
 
     def spent(self, scope: Scope) -> int:
@@ -359,11 +362,11 @@ class Ledger:
             part.write_bytes(audit)
         return audit
 
-    def _stand_behind(self, fence: Collection[str]) -> None:
-        """Raise LedgerUnavailable unless the ledger holds every head of its fence."""
-        if self._batch.read(lambda connection: missing_heads(connection, fence)):
+    def _stand_behind(self, fence: Proofs) -> None:
+        """Raise LedgerUnavailable unless the ledger holds all of its fence."""
+        if self._batch.read(lambda connection: missing(connection, fence)):
             raise LedgerUnavailable(
-                "the ledger is fenced: it is an old copy, without a head that a peer holds",
+                "the ledger is fenced: it is an old copy, without a head or release of a peer's",
                 hint="put the newest copy in its place, and leave the fence where it is",
             )
 

@@ -101,6 +101,11 @@ def add_release(
     return bytes(release)
 
 
+def has_release(connection: sqlite3.Connection, request_id: str) -> bool:
+    """Say whether a request's release is stored."""
+    return _row(connection, "SELECT 1 FROM releases WHERE request = ?", request_id) is not None
+
+
 def add_decision(connection: sqlite3.Connection, body: str, *, plan_digest: str) -> Decision:
     """Record a decision; the plan waits no longer."""
     place, head = append(connection, body)

@@ -72,9 +72,9 @@ class Proposals:
         self._keep(proposed)
 
     def present_receipts(self, receipts: Sequence[bytes]) -> None:
-        """Show the ledger the heads of receipts that others hold, so that an old copy is noticed.
+        """Show the ledger what receipts prove that others hold, so that an old copy is noticed.
 
-        Guarantees: only heads that this silo itself signed count, so nobody can fence it with an
+        Guarantees: only receipts that this silo itself signed count, so nobody can fence it with an
         invented one.
 
         Raises Untrusted for a receipt that is not this silo's, LedgerUnavailable for an old copy.
@@ -84,8 +84,10 @@ class Proposals:
         if len(receipts) > MAX_RECEIPTS:
             raise CapExceeded(f"over {MAX_RECEIPTS} receipts were presented")
         trusted = {self.door.identity.key.public}
-        heads = {decode_receipt(data, trusted=trusted).ledger_head for data in receipts}
-        self.ledger.present_heads(heads)
+        mine = [decode_receipt(data, trusted=trusted) for data in receipts]
+        self.ledger.present_heads(
+            {r.ledger_head for r in mine}, released={r.request_id for r in mine}
+        )
 
     def _check_id(self, proposed: VerifiedPlan) -> None:
         """Raise RequestConflict when the id of a plan belongs to another one."""

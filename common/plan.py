@@ -74,6 +74,7 @@ class Method(StrEnum):
 
     INDEPENDENT = "independent"
     MST = "mst"
+    AIM = "aim"
     FIXED = "fixed"
 
 
@@ -90,6 +91,9 @@ class PhaseName(StrEnum):
     ONE_WAY = "one-way"
     COARSE = "coarse"
     TREE = "tree"
+    ROUND_1 = "round-1"
+    ROUND_2 = "round-2"
+    ROUND_3 = "round-3"
     WORKLOAD = "workload"
 
 
@@ -128,6 +132,9 @@ class Plan(_Model):
     trust: TrustMode = TrustMode.OWN
     method: Method
     workload: tuple[Clique, ...] = Field(default=(), max_length=100_000)
+    weights: tuple[Annotated[int, Field(ge=1, le=1_000_000)], ...] = Field(
+        default=(), max_length=100_000, description="one a marginal of the workload; equal if none"
+    )
     phases: tuple[Phase, ...] = Field(min_length=1, max_length=8)
     on_absent: OnAbsent = OnAbsent.STOP
     deadline_seconds: int = Field(default=600, ge=1, le=604_800)
@@ -143,13 +150,28 @@ class Plan(_Model):
             raise ValueError(f"silo {twice[0]!r} stands twice in silos")
         if self.roster and set(self.roster) != set(self.silos):
             raise ValueError("roster: it must name exactly the silos")
-        names = [p.name for p in self.phases]
-        if tuple(names) != PHASES[self.method]:
-            wanted = ", ".join(PHASES[self.method])
-            raise ValueError(f"phases: method {self.method.value} has the phases {wanted}")
-        if (self.method is Method.FIXED) != bool(self.workload):
-            raise ValueError("workload: the method fixed needs one, and no other method has one")
+        self._check_phases()
+        self._check_workload()
         return self
+
+    def _check_phases(self) -> None:
+        """Raise ValueError unless the phases are the method's; AIM may have fewer rounds."""
+        names, known = tuple(p.name for p in self.phases), PHASES[self.method]
+        fewest = FEWEST_AIM_PHASES if self.method is Method.AIM else len(known)
+        if names != known[: len(names)] or len(names) < fewest:
+            wanted = ", ".join(known)
+            raise ValueError(f"phases: method {self.method.value} has the phases {wanted}")
+
+    def _check_workload(self) -> None:
+        """Raise ValueError unless the workload and its weights go with the method."""
+        if self.method is Method.FIXED and not self.workload:
+            raise ValueError("workload: the method fixed needs one")
+        if self.workload and self.method not in (Method.FIXED, Method.AIM):
+            raise ValueError("workload: only the methods aim and fixed have one")
+        if self.weights and self.method is not Method.AIM:
+            raise ValueError("weights: only the method aim weighs its workload")
+        if self.weights and len(self.weights) != len(self.workload):
+            raise ValueError("weights: give one for each marginal of the workload")
 
     @property
     def digest(self) -> str:
@@ -172,8 +194,17 @@ class Plan(_Model):
 PHASES: Mapping[Method, tuple[PhaseName, ...]] = {
     Method.INDEPENDENT: (PhaseName.ONE_WAY,),
     Method.MST: (PhaseName.ONE_WAY, PhaseName.COARSE, PhaseName.TREE),
+    Method.AIM: (
+        PhaseName.ONE_WAY,
+        PhaseName.COARSE,
+        PhaseName.ROUND_1,
+        PhaseName.ROUND_2,
+        PhaseName.ROUND_3,
+    ),
     Method.FIXED: (PhaseName.ONE_WAY, PhaseName.WORKLOAD),
 }
+FEWEST_AIM_PHASES = 3
+ROUNDS = (PhaseName.ROUND_1, PhaseName.ROUND_2, PhaseName.ROUND_3)
 
 
 class Request(_Model):

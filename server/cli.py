@@ -16,7 +16,7 @@ from silosynth.common.output import check_output, write_text
 from silosynth.common.plan import Method, OnAbsent, check_plan, dump_plan, load_plan
 from silosynth.common.schema import load_schema
 from silosynth.server.forecast import Forecast, forecast
-from silosynth.server.planner import new_plan
+from silosynth.server.planner import AIM_ROUNDS, new_plan
 from silosynth.server.roster_file import load_roster, with_roster
 from silosynth.server.run_cli import register_runs
 from silosynth.server.setup_cli import admit, certs
@@ -40,7 +40,16 @@ def plan_new(
     method: Annotated[Method, typer.Option(help="What is measured.")] = Method.MST,
     workload: Annotated[
         str | None,
-        typer.Option(help="For the method fixed: marginals such as 'age,sex;age,income'."),
+        typer.Option(help="For fixed, or what aim is for: marginals as 'age,sex;age,income'."),
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="For aim: a whole number a marginal, such as '3,1'.")
+    ] = None,
+    rounds: Annotated[
+        int, typer.Option(help="For aim: how often it chooses and measures, 1 to 3.")
+    ] = AIM_ROUNDS,
+    max_model_mb: Annotated[
+        int | None, typer.Option(help="Most MiB of the model's tables; aim stays below.")
     ] = None,
     rows_per_person: Annotated[int, typer.Option(help="Most rows of one person in a silo.")] = 1,
     unit: Annotated[str, typer.Option(help="What a row stands for, in a word.")] = "row",
@@ -66,6 +75,9 @@ def plan_new(
         silos=tuple(s.strip() for s in silos.split(",") if s.strip()),
         method=method,
         workload=_read_workload(workload),
+        weights=_read_weights(weights),
+        rounds=rounds,
+        max_model_mb=max_model_mb,
         rows_per_person=rows_per_person,
         unit=unit,
         on_absent=on_absent,
@@ -147,6 +159,16 @@ def _show_cells(seen: Forecast, *, largest: bool) -> None:
         say("add --rows for the expected time and distance")
     else:
         say("distance is what the noise alone adds to a measured marginal, before fitting")
+
+
+def _read_weights(text: str | None) -> tuple[int, ...]:
+    """Read ``3,1`` as two weights."""
+    try:
+        return tuple(int(part) for part in (text or "").split(",") if part.strip())
+    except ValueError:
+        raise InvalidArgument(
+            f"the weights {text!r} are not whole numbers", hint="write --weights 3,1"
+        ) from None
 
 
 def _read_workload(text: str | None) -> tuple[Clique, ...]:

@@ -12,7 +12,7 @@ from silosynth.common.budget import phase_costs
 from silosynth.common.domain import Clique, Domain
 from silosynth.common.errors import InvalidPlan, InvalidSchema
 from silosynth.common.plan import (
-    PHASES,
+    ROUNDS,
     Method,
     OnAbsent,
     Phase,
@@ -24,7 +24,7 @@ from silosynth.common.plan import (
 )
 from silosynth.common.privacy import pld_epsilon, rho_for
 from silosynth.common.schema import Schema
-from silosynth.server.select import MOST_GROUPS
+from silosynth.server.select import MOST_AIM_GROUPS, MOST_COARSE_GROUPS, MOST_GROUPS
 
 SHARES: Mapping[Method, Mapping[PhaseName, Fraction]] = {
     Method.INDEPENDENT: {PhaseName.ONE_WAY: Fraction(1)},
@@ -33,8 +33,16 @@ SHARES: Mapping[Method, Mapping[PhaseName, Fraction]] = {
         PhaseName.COARSE: Fraction(1, 5),
         PhaseName.TREE: Fraction(3, 10),
     },
+    Method.AIM: {
+        PhaseName.ONE_WAY: Fraction(2, 5),
+        PhaseName.COARSE: Fraction(3, 10),
+    },
     Method.FIXED: {PhaseName.ONE_WAY: Fraction(1, 4), PhaseName.WORKLOAD: Fraction(3, 4)},
 }
+AIM_ROUNDS = 2
+"""Selection rounds of an AIM plan; they share what the other phases leave, by their marginals."""
+AIM_CLIQUES_PER_ATTRIBUTE = Fraction(5, 2)
+AIM_MODEL_MB = 4
 MAX_CELLS_PER_MARGINAL = 5_000_000
 MAX_CELLS_PER_PLAN = 50_000_000
 _STEP = 1024
@@ -56,6 +64,9 @@ def new_plan(
     silos: Sequence[str],
     method: Method | str = Method.MST,
     workload: Sequence[Clique] = (),
+    weights: Sequence[int] = (),
+    rounds: int = AIM_ROUNDS,
+    max_model_mb: int | None = None,
     rows_per_person: int = 1,
     unit: str = "row",
     on_absent: OnAbsent | str = OnAbsent.STOP,
@@ -66,13 +77,18 @@ def new_plan(
     Guarantees: the privacy loss distribution of all phases together gives at most ``epsilon`` at
     ``delta``; every sigma2 is an exact fraction, rounded up.
 
+    Args:
+        workload, weights: what AIM chooses for; all pairs alike without them.
+        rounds: how often AIM chooses and measures, 1 to 3.
+        max_model_mb: the most MiB of the model's tables; AIM chooses what stays below.
+
     Raises InvalidPlan for a budget out of range, an unreviewed schema, a marginal that is too
     large, or a method that the schema has too few attributes for.
     """
     if rows_per_person < 1:
         raise InvalidPlan(f"rows_per_person is {rows_per_person}", hint="it must be at least 1")
     chosen = _method(method)
-    sizes = _phase_sizes(schema.domain, method=chosen, workload=tuple(workload))
+    sizes = _phase_sizes(schema, method=chosen, workload=tuple(workload), rounds=rounds)
     rho = rho_for(epsilon, delta)
     scale = Fraction(1)
     while True:
@@ -91,6 +107,8 @@ def new_plan(
             ),
             "method": chosen.value,
             "workload": tuple(workload),
+            "weights": tuple(weights),
+            **_model_limit(chosen, max_model_mb),
             "phases": phases,
             "on_absent": str(on_absent),
         }
@@ -108,28 +126,49 @@ def _method(method: Method | str) -> Method:
         raise InvalidPlan(f"method {str(method)!r} is not known", hint=f"use {names}") from None
 
 
+def _model_limit(method: Method, max_model_mb: int | None) -> dict[str, int]:
+    """Return the limit that was asked, or the method's own."""
+    if max_model_mb is None:
+        return {"max_model_mb": AIM_MODEL_MB} if method is Method.AIM else {}
+    return {"max_model_mb": max_model_mb}
+
+
+def _share(name: PhaseName, *, sizes: Mapping[PhaseName, _Size], method: Method) -> Fraction:
+    """Return a phase's share of rho; AIM's rounds share the rest by their marginals."""
+    shares = SHARES[method]
+    if name in shares:
+        return shares[name]
+    marginals = sum(s.marginals for n, s in sizes.items() if n not in shares)
+    left = 1 - sum(shares.values(), Fraction(0))
+    return left * Fraction(sizes[name].marginals, marginals)
+
+
 def _noise(
     sizes: Mapping[PhaseName, _Size], *, rho: Fraction, method: Method, rows_per_person: int
 ) -> tuple[Phase, ...]:
     """Split ``rho`` by the method's shares and round every sigma2 up to a multiple of 1/1024."""
     phases = []
-    for name in PHASES[method]:
-        size = sizes[name]
-        exact = Fraction(size.marginals * rows_per_person**2) / (2 * rho * SHARES[method][name])
+    for name, size in sizes.items():
+        share = _share(name, sizes=sizes, method=method)
+        exact = Fraction(size.marginals * rows_per_person**2) / (2 * rho * share)
         sigma2 = Fraction(-((-exact * _STEP) // 1), _STEP)
         phases.append(Phase(name=name, marginals=size.marginals, cells=size.cells, sigma2=sigma2))
     return tuple(phases)
 
 
 def _phase_sizes(
-    domain: Domain, *, method: Method, workload: tuple[Clique, ...]
+    schema: Schema, *, method: Method, workload: tuple[Clique, ...], rounds: int
 ) -> dict[PhaseName, _Size]:
     """Return the most that each phase can ask, in Python integers."""
+    domain = schema.domain
     if not domain.attributes:
         raise InvalidSchema("the schema has no attribute that marginals can count")
     sizes = {PhaseName.ONE_WAY: _Size(marginals=len(domain.shape), cells=sum(domain.shape))}
     if method is Method.MST:
         sizes |= _tree_sizes(domain)
+    if method is Method.AIM:
+        whole = frozenset(a for z in schema.structural_zeros for a in z.attributes)
+        sizes |= _aim_sizes(domain, rounds=rounds, whole=whole)
     if method is Method.FIXED:
         cells = [domain.size(c) for c in workload]
         for clique, count in zip(workload, cells, strict=True):
@@ -151,10 +190,7 @@ def _phase_sizes(
 
 def _tree_sizes(domain: Domain) -> dict[PhaseName, _Size]:
     """Return the sizes of the two phases that find and measure a tree."""
-    if len(domain.attributes) < 2:
-        raise InvalidPlan(
-            "the method mst needs at least two attributes", hint="use the method independent"
-        )
+    _check_pairs(domain, method=Method.MST)
     groups = [min(size, MOST_GROUPS) for size in domain.shape]
     pairs = list(combinations(domain.shape, 2))
     edges = len(domain.shape) - 1
@@ -165,3 +201,40 @@ def _tree_sizes(domain: Domain) -> dict[PhaseName, _Size]:
         ),
         PhaseName.TREE: _Size(marginals=edges, cells=sum(largest[:edges])),
     }
+
+
+def _aim_sizes(domain: Domain, *, rounds: int, whole: frozenset[str]) -> dict[PhaseName, _Size]:
+    """Return the sizes of the coarse phase and of the rounds that choose and measure.
+
+    Args: whole: attributes whose structural zeros may keep their codes from merging.
+    """
+    _check_pairs(domain, method=Method.AIM)
+    if not 1 <= rounds <= len(ROUNDS):
+        raise InvalidPlan(f"{rounds} rounds were asked for", hint=f"give 1 to {len(ROUNDS)}")
+    none = frozenset[str]()
+    coarse, fine = (
+        sorted((a * b for a, b in combinations(_capped(domain, most, apart), 2)), reverse=True)
+        for most, apart in ((MOST_COARSE_GROUPS, none), (MOST_AIM_GROUPS, whole))
+    )
+    cliques = min(round(AIM_CLIQUES_PER_ATTRIBUTE * len(domain.shape)), len(coarse))
+    rounds = min(rounds, cliques)
+    sizes = {PhaseName.COARSE: _Size(marginals=len(coarse), cells=sum(coarse))}
+    for i, name in enumerate(ROUNDS[:rounds]):
+        marginals = cliques * (i + 1) // rounds - cliques * i // rounds
+        sizes[name] = _Size(marginals=marginals, cells=sum(fine[:marginals]))
+    return sizes
+
+
+def _capped(domain: Domain, most: int, whole: frozenset[str]) -> list[int]:
+    """Return the size of each attribute after merging it to ``most`` groups, unless ``whole``."""
+    pairs = zip(domain.attributes, domain.shape, strict=True)
+    return [size if name in whole else min(size, most) for name, size in pairs]
+
+
+def _check_pairs(domain: Domain, *, method: Method) -> None:
+    """Raise InvalidPlan where there is no pair to choose."""
+    if len(domain.attributes) < 2:
+        raise InvalidPlan(
+            f"the method {method.value} needs at least two attributes",
+            hint="use the method independent",
+        )

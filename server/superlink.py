@@ -106,8 +106,7 @@ def admit_nodes(federation: Federation, keys: dict[str, Path]) -> dict[str, int]
     Args: keys: the path of each silo's ``supernode.pub``. One that is admitted already stays so.
     """
     loaded = {name: _load_public_key(path) for name, path in keys.items()}
-    with _converted():
-        client = _control(federation)
+    with _converted(), _control(federation) as client:
         known = {bytes(n.public_key).strip(): n for n in _nodes(client)}
         admitted = {}
         for name, key in loaded.items():
@@ -121,8 +120,8 @@ def admit_nodes(federation: Federation, keys: dict[str, Path]) -> dict[str, int]
 
 def list_nodes(federation: Federation) -> dict[str, str]:
     """Return the status of every SuperNode that may connect, by its name."""
-    with _converted():
-        return {str(n.name): str(n.status) for n in _nodes(_control(federation))}
+    with _converted(), _control(federation) as client:
+        return {str(n.name): str(n.status) for n in _nodes(client)}
 
 
 def _nodes(client: ControlHttpClient) -> list:  # type: ignore[type-arg]  # Flower's generated type
@@ -134,8 +133,8 @@ def _start_run(federation: Federation) -> int:
     """Begin a run at the SuperLink and return its id."""
     bundle = build_bundle()
     fab = Fab(hashlib.sha256(bundle).hexdigest(), bundle, {})
-    reply = _control(federation).StartRun(StartRunRequest(fab=fab_to_proto(fab)))
-    return int(reply.run_id)
+    with _control(federation) as client:
+        return int(client.StartRun(StartRunRequest(fab=fab_to_proto(fab))).run_id)
 
 
 def _take_task(federation: Federation, run_id: int) -> str:
@@ -143,13 +142,13 @@ def _take_task(federation: Federation, run_id: int) -> str:
     secret = SuperExecAuthHttpInterceptor(
         master_secret=federation.superexec_secret.read_bytes(), protected_methods=_PROTECTED
     )
-    client = _runtime(federation, secret)
     request = AcquireTaskRequest(supported_task_types=[TaskType.SERVER_APP])
-    while (reply := client.AcquireTask(request)).token:
-        if int(reply.task.run_id) == run_id:
-            return str(reply.token)
-        log("stale-run-dropped", run=str(reply.task.run_id))
-        _control(federation).StopRun(StopRunRequest(run_id=reply.task.run_id))
+    with _runtime(federation, secret) as client, _control(federation) as control:
+        while (reply := client.AcquireTask(request)).token:
+            if int(reply.task.run_id) == run_id:
+                return str(reply.token)
+            log("stale-run-dropped", run=str(reply.task.run_id))
+            control.StopRun(StopRunRequest(run_id=reply.task.run_id))
     raise ConnectionFailed(
         "the SuperLink gave the run's task to somebody else",
         hint="start it with --isolation process and with no flower-superexec beside it",
@@ -178,39 +177,47 @@ def _leave_run(grid: HttpGrid, done: str, *, details: str) -> None:
 
 def _beat(federation: Federation, token: str) -> bool:
     """Tell the SuperLink that the coordinator lives; return whether it heard."""
-    client = _runtime(federation, RuntimeTokenHttpInterceptor(token))
     try:
-        client.SendTaskHeartbeat(SendTaskHeartbeatRequest())
+        with _runtime(federation, RuntimeTokenHttpInterceptor(token)) as client:
+            client.SendTaskHeartbeat(SendTaskHeartbeatRequest())
     except httpx.HTTPError:
         return False
-    finally:
-        client.close()
     return True
 
 
-def _control(federation: Federation) -> ControlHttpClient:
-    """Return a client of the Control API."""
-    return ControlHttpClient.from_server_address(
+@contextmanager
+def _control(federation: Federation) -> Iterator[ControlHttpClient]:
+    """Yield a client of the Control API."""
+    client = ControlHttpClient.from_server_address(
         server_address=federation.superlink,
         insecure=False,
         root_certificates=_read_ca(federation),
         interceptors=[RuntimeVersionHttpInterceptor(component_name="flwr CLI")],
         retry_invoker=_retries(),
     )
+    try:
+        yield client
+    finally:
+        client.close()
 
 
+@contextmanager
 def _runtime(
     federation: Federation,
     interceptor: SuperExecAuthHttpInterceptor | RuntimeTokenHttpInterceptor,
-) -> RuntimeHttpClient:
-    """Return a client of the Runtime API."""
+) -> Iterator[RuntimeHttpClient]:
+    """Yield a client of the Runtime API."""
     version = RuntimeVersionHttpInterceptor(component_name="flwr-serverapp")
-    return RuntimeHttpClient.from_server_address(
+    client = RuntimeHttpClient.from_server_address(
         server_address=federation.superlink,
         insecure=False,
         root_certificates=_read_ca(federation),
         interceptors=[version, interceptor],
     )
+    try:
+        yield client
+    finally:
+        client.close()
 
 
 def _read_ca(federation: Federation) -> bytes:

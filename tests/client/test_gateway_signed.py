@@ -242,6 +242,24 @@ def test_receipts_ahead_of_the_ledger_fence_it_for_good(federation: Federation) 
         assert refusal.code == "ledger-unavailable"
 
 
+def test_a_ledger_copied_between_charge_and_store_is_fenced(federation: Federation) -> None:
+    plan = federation.plan()
+    path = ledger_path(federation.policy)
+    copies: list[bytes] = []
+
+    def copy_after_charge(step: str) -> None:
+        if step == "counted":
+            copies.append(path.read_bytes())
+
+    with federation.open(checkpoint=copy_after_charge) as silo:
+        silo.gateway.propose(plan=federation.sealed(plan))
+        receipts = (encode_receipt(federation.release(silo, plan)),)
+    path.write_bytes(copies[0])
+    with federation.open() as silo:
+        data = silo.gateway.propose(plan=federation.sealed(plan), receipts=receipts)
+        assert federation.verdict(data).code == "ledger-unavailable"
+
+
 def test_a_head_that_this_silo_did_not_sign_fences_nothing(federation: Federation) -> None:
     plan = federation.plan()
     with federation.open() as silo:
@@ -340,6 +358,19 @@ def test_a_result_that_does_not_hold_is_not_accepted(
         assert not word.accepted
         assert words in str(word.message)
         assert silo.records.result(plan.digest) is None
+
+
+def test_a_result_of_a_run_that_went_on_without_this_silo_is_kept_too(
+    federation: Federation,
+) -> None:
+    plan = federation.plan()
+    with federation.open() as silo:
+        federation.release(silo, plan)
+        without = federation.result(plan).model_copy(update={"silos": ("south",), "receipts": {}})
+        word = federation.acknowledged(
+            silo.gateway.deliver(federation.bundle(without, make_sampler(plan)))
+        )
+        assert word.accepted, word.message
 
 
 def test_a_second_result_does_not_replace_the_first(federation: Federation) -> None:

@@ -132,8 +132,31 @@ def test_a_fenced_ledger_keeps_heads_that_are_presented_together(path: Path, bac
     shutil.copy(backup, path)
     with pytest.raises(LedgerUnavailable):
         Ledger.open(path, caps=CAPS, known_heads=heads)
-    assert json.loads(fence_path(path).read_text()) == {"version": 1, "heads": sorted(heads)}
+    assert json.loads(fence_path(path).read_text()) == {
+        "version": 1,
+        "heads": sorted(heads),
+        "released": [],
+    }
     assert fence_path(path).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_copy_made_between_charge_and_store_is_fenced(path: Path, backup: Path) -> None:
+    with Ledger.open(path, caps=CAPS) as ledger:
+        ledger.charge("r2", "h", cost_units=1)
+        head = ledger.head
+    shutil.copy(path, backup)
+    with Ledger.open(path, caps=CAPS) as ledger:
+        ledger.store("r2", b"the release that left")
+        ledger.present_heads([head], released=["r2"])
+    shutil.copy(backup, path)
+    with Ledger.open(path, caps=CAPS) as ledger:
+        ledger.present_heads([head])
+        with pytest.raises(LedgerUnavailable, match="old copy"):
+            ledger.present_heads([head], released=["r2"])
+        with pytest.raises(LedgerUnavailable, match="old copy"):
+            ledger.charge("r2", "h", cost_units=1)
+    with pytest.raises(LedgerUnavailable, match="fenced"):
+        Ledger.open(path, caps=CAPS)
 
 
 def test_the_fence_does_not_grow_without_bound(path: Path) -> None:

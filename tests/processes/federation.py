@@ -13,6 +13,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import pwd
 import secrets
 import shutil
 import signal
@@ -28,6 +29,7 @@ from typing import Any, Self
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from deploy_commands import unit_command
 
 from silosynth.client.ledger import Ledger
 from silosynth.common.document import load_document
@@ -43,9 +45,10 @@ from silosynth.server.superlink import admit_nodes, list_nodes
 SILOS = ("north", "south", "west")
 NAME = "loopback"
 HERE = Path(__file__).parent
-BIN = Path(sys.executable).parent
 COMMAND = [sys.executable, "-c", "from silosynth.common.cli import main; main()"]
-START_SECONDS = 60.0
+START_SECONDS = 90.0
+ROOT = os.geteuid() == 0
+GATEWAY_USER = "nobody"
 
 
 def federation_schema() -> Schema:
@@ -83,6 +86,14 @@ def federation_plan(certs: Certs, **changes: Any) -> Plan:
     return with_roster(plan, roster)
 
 
+def give_to_gateway(directory: Path) -> None:
+    """Give a silo's files to the user that its gateway becomes when root starts it."""
+    if ROOT:
+        user = pwd.getpwnam(GATEWAY_USER)
+        for path in (directory, *directory.rglob("*")):
+            os.chown(path, user.pw_uid, user.pw_gid)
+
+
 def free_port() -> int:
     """Return a loopback port that is free now."""
     with socket.socket() as probe:
@@ -110,6 +121,7 @@ class Federation:
     def __init__(self, directory: Path, *, automatic: bool = True, **plan_changes: Any) -> None:
         """Write everything that the processes read; start nothing."""
         self.directory = directory
+        directory.chmod(0o711)  # gateways run as another user
         self.home = directory / "home"
         self.port = free_port()
         self.certs = make_certs(directory / "certs", silos=SILOS, hosts=("localhost", "127.0.0.1"))
@@ -155,24 +167,17 @@ class Federation:
         self.wait_online(SILOS)
 
     def start_superlink(self) -> None:
-        """Start the SuperLink as deploy/ does, and return once it listens."""
-        certs = self.certs
-        self.spawn(
-            "superlink",
-            [
-                str(BIN / "flower-superlink"),
-                "--host=127.0.0.1",
-                f"--port={self.port}",
-                f"--ssl-certfile={certs.superlink}",
-                f"--ssl-keyfile={certs.superlink_key}",
-                f"--ssl-ca-certfile={certs.ca}",
-                f"--database={self.directory / 'superlink.db'}",
-                f"--superexec-auth-secret-file={certs.secret}",
-                "--enable-supernode-auth",
-                "--isolation=process",
-                "--disable-runtime-dependency-installation",
-            ],
-        )
+        """Start the SuperLink by the command of its systemd unit; return once it listens."""
+        state = self.directory / "superlink"
+        state.mkdir(exist_ok=True)
+        values = {
+            "0.0.0.0": "127.0.0.1",
+            "9092": str(self.port),
+            "/etc/silosynth/ca.pem": str(self.certs.ca),
+            "/etc/silosynth/coordinator": str(self.certs.identity.parent),
+            "/var/lib/silosynth-superlink": str(state),
+        }
+        self.spawn("superlink", unit_command("silosynth-superlink.service", values))
         wait_for("the SuperLink", lambda: self._listens(self.port))
 
     def admit(self) -> None:
@@ -185,26 +190,27 @@ class Federation:
         path = self.gateway_socket(silo)
         path.unlink(missing_ok=True)
         command = [sys.executable, str(HERE / "gateway_main.py"), str(self.policy(silo))]
-        command += [f"--seed={SILOS.index(silo)}"]
+        command += [f"--seed={SILOS.index(silo)}", f"--plan={self.directory / 'plan.yaml'}"]
         command += [f"--kill-at={kill_at}"] if kill_at else []
         self.spawn(f"gateway-{silo}", command)
         wait_for(f"the gateway of {silo}", path.is_socket)
 
     def start_relay(self, silo: str, *, ca: Path | None = None, key: Path | None = None) -> None:
-        """Start a relay and its SuperNode; it goes on trying until the SuperLink is there."""
-        self.spawn(
-            f"relay-{silo}",
-            [
-                *COMMAND,
-                "relay",
-                f"--superlink=127.0.0.1:{self.port}",
-                f"--ca={ca or self.certs.ca}",
-                f"--key={key or self.certs.silo(silo) / 'supernode.pem'}",
-                f"--silo={silo}",
-                f"--gateway={self.gateway_socket(silo)}",
-                "--json-logs",
-            ],
-        )
+        """Start a relay and its SuperNode by the command of their systemd unit.
+
+        They go on trying until the SuperLink is there.
+        """
+        values = {
+            "${SUPERLINK}": f"127.0.0.1:{self.port}",
+            "${SILO}": silo,
+            "9464": "0",
+            "/etc/silosynth/ca.pem": str(ca or self.certs.ca),
+            "/etc/silosynth/relay/supernode.pem": str(
+                key or self.certs.silo(silo) / "supernode.pem"
+            ),
+            "/run/silosynth/gateway.sock": str(self.gateway_socket(silo)),
+        }
+        self.spawn(f"relay-{silo}", unit_command("silosynth-relay.service", values))
 
     def wait_online(self, silos: Sequence[str]) -> None:
         """Return once these silos' SuperNodes are online."""
@@ -224,13 +230,13 @@ class Federation:
         words = [f"--resume={resume}"] if resume else new
         return self.spawn("coordinator", [*(head if kill_at else COMMAND), "run", *words, "--json"])
 
-    def run(self, *, resume: str | None = None, seconds: float = 180.0) -> dict[str, Any]:
+    def run(self, *, resume: str | None = None, seconds: float = 300.0) -> dict[str, Any]:
         """Run or resume to the end; return the JSON envelope and the exit code in it."""
         process = self.start_coordinator(resume=resume)
         return self.wait_coordinator(process, seconds=seconds)
 
     def wait_coordinator(
-        self, process: subprocess.Popen[bytes], *, seconds: float = 180.0
+        self, process: subprocess.Popen[bytes], *, seconds: float = 300.0
     ) -> dict[str, Any]:
         """Wait for a coordinator; return its envelope and exit code, or the code alone."""
         code = process.wait(timeout=seconds)
@@ -302,7 +308,7 @@ class Federation:
 
     def gateway_socket(self, silo: str) -> Path:
         """Return the path of a gateway's socket."""
-        return self.directory / silo / "gateway.sock"
+        return self.directory / f"{silo}.sock"
 
     def ledger(self, silo: str) -> Path:
         """Return the path of a silo's ledger."""
@@ -317,6 +323,7 @@ class Federation:
         """Write a silo's table, key, secret, policy and empty ledger."""
         place = self.directory / silo
         (place / "state").mkdir(parents=True, mode=0o700)
+        place.chmod(0o700)
         pq.write_table(silo_table(silo), place / "table.parquet")
         (place / "schema.yaml").write_text(dump_schema(self.schema))
         shutil.copy(self.certs.silo(silo) / "identity.pem", place / "identity.pem")
@@ -325,6 +332,7 @@ class Federation:
         secret.write_bytes(secrets.token_bytes(32))
         self.policy(silo).write_text(self._policy(silo, automatic=automatic))
         Ledger.create(self.ledger(silo))
+        give_to_gateway(place)
 
     def _policy(self, silo: str, *, automatic: bool) -> str:
         roster = load_document(self.certs.roster)
@@ -337,6 +345,7 @@ class Federation:
         return f"""version = 1
 [silo]
 name = "{silo}"
+{f'run_as = "{GATEWAY_USER}"' if ROOT else ""}
 key = "identity.pem"
 persons_secret = "persons.secret"
 directory = "state"
@@ -359,5 +368,6 @@ name = "default"
 [approval]
 {approval if automatic else "automatic = false"}
 [relay]
-socket = "gateway.sock"
+socket = "{self.gateway_socket(silo)}"
+users = ["{pwd.getpwuid(os.geteuid()).pw_name}"]
 """

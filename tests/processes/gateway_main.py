@@ -8,22 +8,20 @@ from __future__ import annotations
 import argparse
 import os
 import signal
-import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Event
-from typing import Any
 
-import grpc
 import numpy as np
 
-from silosynth.client import gateway_pb2 as messages
-from silosynth.client.gateway import Gateway
-from silosynth.client.policy_file import load_policy
-from silosynth.client.silo import open_silo
-
-_SIZE = 256 * 2**20
+from silosynth.client.policy_file import PolicyFile, load_policy
+from silosynth.client.serve import Seams, serve
+from silosynth.client.table import read_table
+from silosynth.common.budget import check_budget
+from silosynth.common.certificate import certify_plan
+from silosynth.common.codec import Codec
+from silosynth.common.plan import Plan, load_plan
+from silosynth.common.schema import load_schema
+from silosynth.common.zcdp import cks_epsilon
 
 
 class SeededBits:
@@ -36,39 +34,6 @@ class SeededBits:
         return self._random.integers(0, 2**64, count, dtype=np.uint64)
 
 
-def _handlers(gateway: Gateway) -> grpc.GenericRpcHandler:
-    """Return the four verbs over the messages of ``client/gateway.proto``."""
-
-    def unary(answer: Callable[[Any], Any], request: Any) -> grpc.RpcMethodHandler:
-        return grpc.unary_unary_rpc_method_handler(
-            lambda asked, _: answer(asked),
-            request_deserializer=request.FromString,
-            response_serializer=lambda reply: reply.SerializeToString(),
-        )
-
-    verbs = {
-        "Identify": unary(
-            lambda r: messages.IdentifyReply(identity=gateway.identify(r.challenge)),
-            messages.IdentifyRequest,
-        ),
-        "Propose": unary(
-            lambda r: messages.ProposeReply(
-                verdict=gateway.propose(plan=r.plan, receipts=list(r.receipts))
-            ),
-            messages.ProposeRequest,
-        ),
-        "Measure": unary(
-            lambda r: messages.MeasureReply(release=gateway.answer(plan=r.plan, request=r.request)),
-            messages.MeasureRequest,
-        ),
-        "Deliver": unary(
-            lambda r: messages.DeliverReply(acknowledgement=gateway.deliver(r.bundle)),
-            messages.DeliverRequest,
-        ),
-    }
-    return grpc.method_handlers_generic_handler("silosynth.gateway.v1.Gateway", verbs)
-
-
 def kill_at(point: str | None) -> Callable[[str], None]:
     """Return a checkpoint that ends this process at ``point`` as kill -9 does."""
 
@@ -79,9 +44,18 @@ def kill_at(point: str | None) -> Callable[[str], None]:
     return checkpoint
 
 
-def _tell(line: str) -> None:
-    sys.stderr.write(f"operator: {line}\n")
-    sys.stderr.flush()
+def load_everything(policy: PolicyFile, plan: Plan) -> None:
+    """Import what a gateway imports late, while this user may still read the interpreter.
+
+    A test's Python may lie in a home directory that the gateway's user cannot enter.
+    """
+    certify_plan(plan)
+    check_budget(plan)
+    cks_epsilon(plan.rho, plan.privacy.delta)
+    section = policy.datasets[0]
+    schema = load_schema(Path(section.schema_path))
+    table = read_table(Path(str(section.path)), schema=schema)
+    Codec(schema).encode(table)
 
 
 def main() -> None:
@@ -90,24 +64,11 @@ def main() -> None:
     parser.add_argument("policy", type=Path)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--kill-at")
+    parser.add_argument("--plan", type=Path, required=True)
     arguments = parser.parse_args()
-    policy = load_policy(arguments.policy)
-    socket = Path(policy.relay.socket or Path(policy.silo.directory) / "gateway.sock")
-    socket.unlink(missing_ok=True)
-    stopping = Event()
-    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
-    bits, checkpoint = SeededBits(arguments.seed), kill_at(arguments.kill_at)
-    with open_silo(policy, bits=bits, checkpoint=checkpoint) as silo:
-        options = (
-            ("grpc.max_receive_message_length", _SIZE),
-            ("grpc.max_send_message_length", _SIZE),
-        )
-        server = grpc.server(ThreadPoolExecutor(4), options=options)
-        server.add_generic_rpc_handlers((_handlers(silo.gateway),))
-        server.add_insecure_port(f"unix:{socket}")
-        server.start()
-        stopping.wait()
-        server.stop(1).wait()
+    load_everything(load_policy(arguments.policy), load_plan(arguments.plan))
+    seams = Seams(bits=SeededBits(arguments.seed), checkpoint=kill_at(arguments.kill_at))
+    serve(arguments.policy, seams=seams)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,9 +23,12 @@ from silosynth.server.superlink import list_nodes
 
 
 @pytest.fixture(scope="module")
-def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
+def federation() -> Iterator[Federation]:
     """Start a federation once, for all tests of this file."""
-    with Federation(tmp_path_factory.mktemp("federation")) as started:
+    with (
+        tempfile.TemporaryDirectory(prefix="federation-") as directory,
+        Federation(Path(directory)) as started,
+    ):
         started.start()
         yield started
 
@@ -36,7 +40,7 @@ def _copy_of_silos(federation: Federation, directory: Path) -> Federation:
     twin.directory = directory
     for silo in SILOS:
         place = directory / silo
-        skip = shutil.ignore_patterns("state", "*.sock")
+        skip = shutil.ignore_patterns("state")
         shutil.copytree(federation.directory / silo, place, ignore=skip)
         (place / "state").mkdir(mode=0o700)
         Ledger.create(twin.ledger(silo))
@@ -169,7 +173,9 @@ def test_a_node_without_the_rosters_key_gets_no_plan(
     begun = time.monotonic()
     done = federation.run()
     federation.write_plan(kept)
-    assert done["exit_code"] == 1
+    assert done["exit_code"] == 3
+    assert done["error"]["code"] == "deadline-exceeded"
+    assert "silo north" in done["error"]["message"]
     assert time.monotonic() - begun < 120
     log = Path(federation.home / "runs").glob("swapped-*/coordinator.log")
     lines = [json.loads(line) for line in next(iter(log)).read_text().splitlines()]
