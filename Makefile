@@ -31,7 +31,7 @@ wheel: $(VENV)/.dev
 
 # SOAK=n kills n processes (1,000); FLOWER=1 runs them over SuperLink, SuperNodes and relays as well.
 soak: $(VENV)/.dev
-	$(BIN)/python tests/processes/soak.py
+	PYTHONPATH=tests $(BIN)/python tests/processes/soak.py
 
 bench-%: $(VENV)/.dev
 	$(BIN)/python bench/$(subst -,_,$*).py

@@ -108,7 +108,7 @@ def main(arguments: Sequence[str]) -> None:
     asked = parser.parse_args(arguments)
     mutants.coordinator(asked.mutant)
     if asked.sockets:
-        sockets = {path.parent.name: path for path in asked.sockets}
+        sockets = {path.stem: path for path in asked.sockets}
         server_run.open_grid = lambda *_, **__: _grid_over(sockets)  # type: ignore[assignment]  # a grid
     wire = Tripwire(asked.notes / "traps", witness=asked.witness)
     pace = QUICK if asked.sockets else OVER_FLOWER
