@@ -33,21 +33,19 @@ FLOWER = (
     ),
     (
         _flower("superlink", "one-way:noised", witness="gateway-north"),
-        _flower("relay-south", "one-way:after-charge", witness="gateway-south"),
-        _flower("supernode-west", "one-way:before-send", witness="gateway-west"),
         _flower("coordinator", "fit:sampler-written"),
+        _flower("gateway-south", "one-way:after-store"),
+        _flower("coordinator", "one-way:before-record", nth=2),
     ),
     (
         _flower("superlink", "deliver:after-send", witness="coordinator"),
-        _flower("relay-north", "propose:verified", witness="gateway-north"),
-        _flower("supernode-west", "deliver:received", witness="gateway-west"),
-        _flower("gateway-south", "one-way:after-store"),
+        _flower("gateway-north", "deliver:before-send"),
+        _flower("coordinator", "propose:after-record", nth=3),
     ),
     (
-        _flower("superlink", "one-way:after-record", witness="coordinator"),
-        _flower("relay-west", "deliver:before-deliver", witness="coordinator"),
-        _flower("coordinator", "one-way:before-record", nth=2),
-        _flower("gateway-north", "deliver:before-send"),
+        _flower("relay-north", "one-way:after-charge", witness="gateway-north"),
+        _flower("supernode-south", "one-way:before-send", witness="gateway-south"),
+        _flower("relay-west", "one-way:received", witness="gateway-west"),
     ),
 )
 """Waves of cells that run at one time over one federation, each with a plan of its own."""
