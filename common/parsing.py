@@ -34,6 +34,19 @@ def flatten(column: pa.ChunkedArray | pa.Array) -> pa.Array:
     return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
 
 
+def readable(column: pa.Array) -> pa.Array:
+    """Replace what is not UTF-8 in a flattened column's texts; files are not checked for it."""
+    if not (pt.is_dictionary(column.type) and is_text(column.type.value_type)):
+        return column
+    try:
+        column.dictionary.validate(full=True)
+    except pa.ArrowInvalid:
+        stored = column.dictionary.cast(pa.large_binary()).to_pylist()
+        texts = [None if text is None else text.decode("utf-8", "replace") for text in stored]
+        return pa.DictionaryArray.from_arrays(column.indices, pa.array(texts, pa.large_string()))
+    return column
+
+
 def distinct(column: pa.Array) -> tuple[pa.Array, np.ndarray]:
     """Return the distinct values, null last, and (rows,) the position of each row's value."""
     if not pt.is_dictionary(column.type):

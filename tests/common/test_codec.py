@@ -389,6 +389,14 @@ def test_a_rows_code_depends_on_that_row_alone(attribute: dict[str, Any]) -> Non
     assert encode(attribute, ODD_TEXTS[::-1])[0] == alone[::-1]
 
 
+@pytest.mark.parametrize("attribute", [COLOURS, CODES, {"kind": "boolean"}, AGE, SHARE, DAY])
+def test_bytes_that_are_no_text_make_no_column_fail(attribute: dict[str, Any]) -> None:
+    stored = pa.array([b"5", b"\xff", None, b"red"], pa.binary()).view(pa.string())
+    expected, _ = encode(attribute, ["5", "\ufffd", None, "red"])
+    for column in (stored, stored.dictionary_encode(), pa.chunked_array([stored[:2], stored[2:]])):
+        assert encode(attribute, column)[0] == expected
+
+
 @pytest.mark.parametrize(
     "odd", [Decimal("Infinity"), Decimal("sNaN"), b"\x80", "\ud800", 2**90, pd.NaT, ("a",), object]
 )
