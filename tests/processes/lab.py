@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from typing import Any
 from federation import HERE, NAME, SILOS, Federation, federation_plan, wait_for
 
 from silosynth.client.desk import Command, Question
+from silosynth.client.ledger import Ledger
 from silosynth.client.operator_rpc import open_desk
 from silosynth.client.policy_file import load_policy
 from silosynth.common.audit import AuditSummary, verify_audit
@@ -203,6 +205,21 @@ class Lab(Federation):
             return ready.exists()
 
         wait_for(f"the gateway of {silo}", there)
+
+    def renew(self, *, mutant: str | None = None) -> None:
+        """Give every silo an empty ledger, and the north a mutant; nobody remembers the old ones.
+
+        A mutant's ledger would stay fenced: coordinators keep receipts that it does not honour.
+        """
+        for name in list(self.processes):
+            self.kill(name)
+        shutil.rmtree(self.home / "receipts", ignore_errors=True)
+        for silo in SILOS:
+            state = self.ledger(silo).parent
+            shutil.rmtree(state)
+            state.mkdir(mode=0o700)
+            Ledger.create(self.ledger(silo))
+            self.start_gateway(silo, mutant=mutant if silo == SILOS[0] else None)
 
     def new_plan(self, name: str, *, method: str = "mst", **changes: Any) -> Plan:
         """Return a plan that no silo has seen, and write it down."""

@@ -56,14 +56,12 @@ def table(pytestconfig: pytest.Config) -> Iterator[list[Survived]]:
     """Collect what survived, and print how long each took."""
     rows: list[Survived] = []
     yield rows
-    lines = [str(row) for row in rows]
     worst = max((s.seconds for s in rows), default=0.0)
-    lines.append(f"{len(rows)} cells; from kill to the run's end at most {worst:.1f} s")
-    reporter = pytestconfig.pluginmanager.get_plugin("terminalreporter")
-    assert reporter is not None
-    reporter.write_line("")
-    for line in lines:
-        reporter.write_line(line)
+    capture = pytestconfig.pluginmanager.get_plugin("capturemanager")
+    assert capture is not None
+    with capture.global_and_fixture_disabled():
+        print("", *rows, sep="\n")
+        print(f"{len(rows)} cells; from kill to the run's end at most {worst:.1f} s")
 
 
 @pytest.fixture(scope="module")
