@@ -221,10 +221,10 @@ class Lab(Federation):
             Ledger.create(self.ledger(silo))
             self.start_gateway(silo, mutant=mutant if silo == SILOS[0] else None)
 
-    def new_plan(self, name: str, *, method: str = "mst", **changes: Any) -> Plan:
+    def new_plan(self, name: str, *, method: str = "mst", **fields: Any) -> Plan:
         """Return a plan that no silo has seen, and write it down."""
-        arguments = {"plan_id": name, "method": method, "epsilon": EPSILON} | changes
-        plan = federation_plan(self.certs, **arguments)
+        arguments = {"plan_id": name, "method": method, "epsilon": EPSILON}
+        plan = federation_plan(self.certs, **arguments).model_copy(update=fields)
         (self.directory / f"{name}.yaml").write_text(dump_plan(plan))
         return plan
 
