@@ -19,6 +19,7 @@ import pyarrow.types as pt
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from silosynth.client.source_spec import Bounding
+from silosynth.common.columns import is_text
 from silosynth.common.errors import InvalidArgument, InvalidTable, OutputExists
 from silosynth.common.parsing import flatten
 
@@ -142,10 +143,10 @@ def _blocks(
     """Return what is hashed of each row, in (rows, 16) uint8 blocks: person, then codes."""
     digests = np.zeros((len(names), _BLOCK), dtype=np.uint8)
     wanted = np.flatnonzero(several)
-    texts = pc.take(names, pa.array(wanted)).cast(pa.large_string()).to_pylist()
+    spelled = _spell(pc.take(names, pa.array(wanted))).to_pylist()
     key = _derive(secret, b"person")
     joined = b"".join(
-        hashlib.blake2b(text.encode(), key=key, digest_size=_BLOCK).digest() for text in texts
+        hashlib.blake2b(name, key=key, digest_size=_BLOCK).digest() for name in spelled
     )
     digests[wanted] = np.frombuffer(joined, dtype=np.uint8).reshape(-1, _BLOCK)
     packed = [c.astype("<u2").view(np.uint8).reshape(-1, 2) for c in codes]
@@ -154,6 +155,15 @@ def _blocks(
     flat = np.hstack((flat, padding))
     pieces = [flat[:, i : i + _BLOCK] for i in range(0, flat.shape[1], _BLOCK)]
     return [digests[person], *pieces]
+
+
+def _spell(names: pa.Array) -> pa.Array:
+    """Return names as bytes; those of text are not decoded, so that none can make it fail."""
+    if pt.is_fixed_size_binary(names.type):
+        names = names.cast(pa.binary())
+    elif not (is_text(names.type) or pt.is_binary(names.type) or pt.is_large_binary(names.type)):
+        names = names.cast(pa.large_string())
+    return names.cast(pa.large_binary())
 
 
 def _authenticate(blocks: Sequence[np.ndarray], *, secret: bytes) -> np.ndarray:

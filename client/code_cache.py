@@ -78,6 +78,13 @@ class CodeCache:
         self._partial.rename(self._place)
         return self.load()
 
+    def drop(self) -> None:
+        """Remove what was appended and not finished; nothing when nothing was."""
+        for file in self._files:
+            file.close()
+        self._files = []
+        shutil.rmtree(self._partial, ignore_errors=True)
+
     @property
     def _kinds(self) -> list[np.dtype[np.unsignedinteger]]:
         return [code_dtype(size) for size in self._domain.shape]

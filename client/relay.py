@@ -2,7 +2,7 @@
 
 By itself a SuperNode starts a process for every message, and that process runs whatever code the
 bundle from the SuperLink holds. Here the SuperNode hands its tasks out ("process" isolation), and
-this process, which knows the four messages of ``client/app`` and nothing else, takes them. The
+this process, which knows the five messages of ``client/app`` and nothing else, takes them. The
 bundle is never unpacked: no code from the coordinator runs at a silo.
 """
 

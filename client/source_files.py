@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -16,25 +17,60 @@ from silosynth.client.table import ARROW, PARQUET, Wanted, guarded, open_arrow
 from silosynth.common.errors import InvalidTable
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowGroup:
+    """One row group of a Parquet file; ``number`` is None for a file that has none."""
+
+    path: Path
+    number: int | None
+    columns: tuple[str, ...]
+    rows: int
+
+    def read(self) -> pa.Table:
+        """Read the row group; text is decoded once for each distinct value."""
+        return guarded(self.path, self._read)
+
+    def _read(self) -> pa.Table:
+        stored = pq.read_schema(self.path)
+        columns = list(self.columns)
+        if self.number is None:
+            return stored.empty_table().select(columns)
+        text = [field.name for field in stored if pt.is_string(field.type)]
+        with pq.ParquetFile(self.path, read_dictionary=text) as file:
+            return file.read_row_group(self.number, columns=columns, use_threads=False)
+
+
 def open_parquet(path: Path, *, wanted: Wanted) -> Reader:
-    """Read Parquet files by row groups; text is decoded once for each distinct value."""
+    """Read Parquet files by row groups."""
     files = list_files(path, endings=PARQUET)
-    columns: dict[Path, list[str]] = {}
-    rows = 0
-    for file in files:
-        stored = guarded(file, partial(pq.read_metadata, file))
-        columns[file] = wanted.columns(stored.schema.to_arrow_schema(), origin=str(file))
-        rows += stored.num_rows
+    check = watch_files(files)
+    groups = list_row_groups(path, wanted=wanted)
     return Reader(
-        fragments=lambda: (f for file in files for f in _row_groups(file, columns[file])),
-        rows=rows,
+        fragments=lambda: (group.read for group in groups),
+        rows=sum(group.rows for group in groups),
         key=lambda: file_digest(files),
+        check=check,
     )
+
+
+def list_row_groups(path: Path, *, wanted: Wanted) -> list[RowGroup]:
+    """Return the row groups of a file or folder; raise InvalidTable for columns that do not fit."""
+    groups = []
+    for file in list_files(path, endings=PARQUET):
+        stored = guarded(file, partial(pq.read_metadata, file))
+        columns = tuple(wanted.columns(stored.schema.to_arrow_schema(), origin=str(file)))
+        for number in range(stored.num_row_groups):
+            rows = stored.row_group(number).num_rows
+            groups.append(RowGroup(path=file, number=number, columns=columns, rows=rows))
+        if not stored.num_row_groups:
+            groups.append(RowGroup(path=file, number=None, columns=columns, rows=0))
+    return groups
 
 
 def open_arrow_files(path: Path, *, wanted: Wanted) -> Reader:
     """Read Arrow files or streams by record batches."""
     files = list_files(path, endings=ARROW)
+    check = watch_files(files)
     columns = {}
     for file in files:
         stored = guarded(file, lambda file=file: open_arrow(file).schema)  # type: ignore[misc]  # bound now
@@ -42,6 +78,7 @@ def open_arrow_files(path: Path, *, wanted: Wanted) -> Reader:
     return Reader(
         fragments=lambda: (f for file in files for f in _batches(file, columns[file])),
         key=lambda: file_digest(files),
+        check=check,
     )
 
 
@@ -55,23 +92,26 @@ def list_files(path: Path, *, endings: Sequence[str]) -> list[Path]:
     return found
 
 
-def _row_groups(path: Path, columns: Sequence[str]) -> Iterator[Fragment]:
-    """Yield a fragment per row group; one without rows for a file that has none."""
-    stored = guarded(path, partial(pq.read_metadata, path))
-    for number in range(stored.num_row_groups):
-        yield partial(_read_row_group, path, number, columns)
-    if stored.num_row_groups == 0:
-        empty = stored.schema.to_arrow_schema().empty_table().select(list(columns))
-        yield lambda: empty
+def watch_files(files: Sequence[Path]) -> Callable[[], None]:
+    """Note which files these are; return a check that they still are, which raises InvalidTable.
 
+    Half of one export and half of the next are no table: a row may be in both, and count twice.
+    """
 
-def _read_row_group(path: Path, number: int, columns: Sequence[str]) -> pa.Table:
-    def read() -> pa.Table:
-        text = [field.name for field in pq.read_schema(path) if pt.is_string(field.type)]
-        with pq.ParquetFile(path, read_dictionary=text) as file:
-            return file.read_row_group(number, columns=list(columns), use_threads=False)
+    def identify(file: Path) -> tuple[int, int, int, int]:
+        state = guarded(file, file.stat)
+        return state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns
 
-    return guarded(path, read)
+    noted = [identify(file) for file in files]
+
+    def check() -> None:
+        for file, before in zip(files, noted, strict=True):
+            if identify(file) != before:
+                raise InvalidTable(
+                    f"{file}: was changed while it was read", hint="put a new export in place whole"
+                )
+
+    return check
 
 
 def _batches(path: Path, columns: Sequence[str]) -> Iterator[Fragment]:

@@ -11,6 +11,7 @@ from silosynth.common.domain import Clique, Grouping
 from silosynth.common.measurement import MarginalQuery, Measurement
 from silosynth.common.plan import FINE, ROUNDS, Method, PhaseName, Plan, Request
 from silosynth.common.schema import Schema
+from silosynth.common.sum_proof import SumProof
 from silosynth.server.aggregate import regroup
 from silosynth.server.aim import (
     WORKING,
@@ -22,6 +23,7 @@ from silosynth.server.aim import (
     pair_weights,
 )
 from silosynth.server.compress import coarse_grouping
+from silosynth.server.engine import Device
 from silosynth.server.fit import fit
 from silosynth.server.fitting import (
     Measured,
@@ -52,14 +54,17 @@ class Question:
     queries: tuple[MarginalQuery, ...]
     levels: Mapping[str, Grouping] = field(default_factory=dict)
 
-    def request(self, *, plan: Plan, phase: PhaseName, silo: str) -> Request:
-        """Return the request of one silo."""
+    def request(
+        self, *, plan: Plan, phase: PhaseName, silo: str, proof: SumProof | None = None
+    ) -> Request:
+        """Return the request of one silo; in shared trust it carries the ``proof`` of its set."""
         return Request(
             plan_digest=plan.digest,
             phase=phase,
             silo=silo,
             levels={name: dict(g.groups) for name, g in self.levels.items()},
             queries=tuple((q.clique, q.level) for q in self.queries),
+            sum=proof,
         )
 
 
@@ -117,6 +122,8 @@ def _round(
         iterations=ROUND_ITERATIONS,
         max_model_mb=plan.max_model_mb,
         zeros=zeros,
+        # A replay must choose the same again, and sums on a GPU differ from run to run.
+        device=Device.CPU,
     )
     coarse = [regroup(m, domain=fine, grouping=working) for m in measured[PhaseName.COARSE]]
     errors = estimate_errors(model, coarse)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,6 +26,8 @@ from silosynth.client.source import (
 from silosynth.client.source_files import open_parquet
 from silosynth.client.source_stream import Reader, StreamRows
 from silosynth.client.table import Wanted
+from silosynth.common.codec import Codec, Encoded
+from silosynth.common.columns import TableLike
 from silosynth.common.errors import InvalidArgument, InvalidTable
 
 TABLE = messy_table(2_000)
@@ -256,6 +259,35 @@ def _break() -> pa.Table:
     raise InvalidTable("broken")
 
 
+@pytest.mark.parametrize("write", [write_parquet, write_parquet_folder, write_arrow, write_csv])
+def test_a_table_that_is_replaced_while_it_is_read_is_not_counted(
+    tmp_path: Path, write: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or the same row would be counted in the old file and again in the new one."""
+    cache, export = tmp_path / "cache", tmp_path / "export"
+    export.mkdir()
+    spec = write(TABLE, tmp_path)
+    assert spec.path is not None
+    old, new = spec.path, write(TABLE.take(list(range(TABLE.num_rows))[::-1]), export).path
+    assert new is not None
+    encode, lock = Codec.encode, threading.Lock()
+
+    def replace(codec: Codec, table: TableLike, **options: bool) -> Encoded:
+        with lock:
+            if new.is_file():
+                new.replace(old)
+            for file in new.glob("*.parquet"):
+                file.replace(old / file.name)
+        return encode(codec, table, **options)
+
+    monkeypatch.setattr(Codec, "encode", replace)
+    source = open_source(spec, schema=SCHEMA, cache=cache)
+    with pytest.raises(InvalidTable, match="changed while it was read"):
+        source.count(QUERIES, levels=LEVELS)
+    assert not list(cache.glob("codes-*"))
+    assert_exact(source.count(QUERIES, levels=LEVELS), TABLE)
+
+
 def test_the_operator_is_told_once_and_of_the_whole_table(tmp_path: Path) -> None:
     told: list[str] = []
     whole: list[str] = []
@@ -292,6 +324,15 @@ def test_a_duckdb_query_reads_its_own_database_alone(tmp_path: Path, query: str)
     assert CANARY not in str(caught.value)
     with duckdb.connect(str(spec.path), read_only=True) as connection:
         assert connection.execute('SELECT count(*) FROM "Rows"').fetchone() == (TABLE.num_rows,)
+
+
+def test_a_duckdb_query_cannot_read_another_file_even_one_that_fits(tmp_path: Path) -> None:
+    other = write_parquet(TABLE, tmp_path).path
+    spec = write_duckdb(TABLE, tmp_path)
+    for query in (f"SELECT * FROM read_parquet('{other}')", f"SELECT * FROM '{other}'"):
+        source = open_source(dataclasses.replace(spec, query=query), schema=SCHEMA)
+        with pytest.raises(InvalidTable):
+            source.count(QUERIES, levels=LEVELS)
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,13 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from fakes import small_schema
+from fakes import small_plan, small_schema
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from silosynth.common.budget import check_budget
 from silosynth.common.errors import InvalidPlan, SilosynthError
-from silosynth.common.plan import ROUNDS, Method, PhaseName
+from silosynth.common.plan import ROUNDS, Method, OnAbsent, PhaseName
 from silosynth.common.privacy import rho_for
 from silosynth.common.schema import parse_schema
 from silosynth.server.planner import SHARES, new_plan
@@ -185,3 +185,35 @@ def test_a_schema_of_keys_alone_is_refused() -> None:
     schema = parse_schema({"name": "keys", "attributes": [{"name": "id", "kind": "identifier"}]})
     with pytest.raises(SilosynthError, match="no attribute"):
         new_plan(schema, epsilon=1.0, delta=1e-6, silos=("a",), method="independent")
+
+
+def test_shared_noise_is_planned_for_the_sum_and_every_attempt() -> None:
+    own = small_plan()
+    shared = small_plan(trust="shared", colluders=1)
+    assert [p.sigma2 for p in shared.phases] == [p.sigma2 for p in own.phases]
+    twice = small_plan(trust="shared", absent=1, attempts=2)
+    assert all(
+        t.sigma2 == pytest.approx(2 * o.sigma2, rel=0.01)
+        for t, o in zip(twice.phases, own.phases, strict=True)
+    )
+    assert twice.on_absent is OnAbsent.CONTINUE
+    assert check_budget(twice) <= twice.privacy.epsilon
+
+
+def test_noise_that_would_be_below_one_a_silo_is_raised_and_the_rest_goes_to_other_phases() -> None:
+    many = tuple(f"s{i:02d}" for i in range(60))
+    shared = small_plan(trust="shared", silos=many, epsilon=8.0)
+    own = small_plan(silos=many, epsilon=8.0)
+    raised = [p for p in shared.phases if p.sigma2 == 60]
+    others = [(s, o) for s, o in zip(shared.phases, own.phases, strict=True) if s.sigma2 > 60]
+    assert raised
+    assert len(raised) + len(others) == 3
+    assert check_budget(shared) <= 8.0
+    assert all(s.sigma2 <= o.sigma2 for s, o in others)
+
+
+def test_the_width_of_sums_follows_from_a_declared_bound_alone() -> None:
+    assert small_plan(trust="shared").sum_bits == 64
+    assert small_plan(trust="shared", rows_at_most=10**6).sum_bits == 32
+    assert small_plan(trust="shared", rows_at_most=2**31).sum_bits == 64
+    assert small_plan(rows_at_most=10**6).sum_bits == 64
