@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
-from silosynth.common.cost import rho_units
-from silosynth.common.plan import Plan, phase_rho
+from dataclasses import replace
+
+from silosynth.common.cost import GaussianCost, rho_units
+from silosynth.common.plan import Plan
+
+
+def plan_costs(plan: Plan) -> tuple[GaussianCost, ...]:
+    """Return the noise of a plan's phases as mechanisms for the accountant."""
+    return tuple(plan.phase_cost(phase) for phase in plan.phases)
 
 
 def plan_units(plan: Plan) -> int:
-    """Return the most that a plan charges a silo, in ledger units, rounded up phase by phase."""
-    return sum(rho_units(phase_rho(p, plan.privacy.rows_per_person)) for p in plan.phases)
+    """Return the most that a plan charges a silo, in ledger units, rounded up charge by charge."""
+    return sum(plan.attempts * rho_units(cost.rho / plan.attempts) for cost in plan_costs(plan))
+
+
+def alone_units(plan: Plan) -> int:
+    """Return what a plan would cost a silo whose noise stood alone: in own trust, what it costs."""
+    alone = (replace(c, sigma2=c.share, shares=1) for c in plan_costs(plan))
+    return sum(plan.attempts * rho_units(cost.rho / plan.attempts) for cost in alone)
