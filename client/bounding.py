@@ -119,10 +119,15 @@ def _number_persons(persons: pa.ChunkedArray | pa.Array) -> tuple[np.ndarray, pa
     if pt.is_floating(column.type):
         column = pc.if_else(pc.is_nan(column), None, column)
     if pt.is_nested(column.type):
-        raise InvalidTable("the person column holds lists or structs", hint="name a plain column")
+        raise _not_plain()
     if not pt.is_dictionary(column.type):
         column = column.dictionary_encode()
     names, indices = column.dictionary, column.indices
+    try:
+        # By the type alone: not just when somebody has two rows.
+        _spell(names[:0])
+    except pa.ArrowNotImplementedError:
+        raise _not_plain() from None
     nameless = pc.is_null(column, nan_is_null=False).to_numpy(zero_copy_only=False)
     person = pc.fill_null(indices.cast(pa.int64()), 0).to_numpy().copy()
     first = pc.index_in(names, value_set=pc.unique(names)).to_numpy(zero_copy_only=False)
@@ -130,6 +135,10 @@ def _number_persons(persons: pa.ChunkedArray | pa.Array) -> tuple[np.ndarray, pa
         person = first.astype(np.int64)[person]
     person[nameless] = -1
     return person, pc.unique(names)
+
+
+def _not_plain() -> InvalidTable:
+    return InvalidTable("the person column holds no plain values", hint="name a plain column")
 
 
 def _blocks(

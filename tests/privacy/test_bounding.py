@@ -191,6 +191,8 @@ def test_a_nested_person_column_or_a_wrong_length_is_refused() -> None:
     code = np.zeros(1, dtype=np.uint8)
     with pytest.raises(InvalidTable, match="plain column"):
         rank_rows(pa.array([[1]]), [code], secret=SECRET)
+    with pytest.raises(InvalidTable, match="plain column"):
+        rank_rows(pa.array([pa.MonthDayNano([0, 1, 0])]), [code], secret=SECRET)
     with pytest.raises(InvalidTable, match="length"):
         rank_rows(pa.array([1, 2]), [code], secret=SECRET)
     with pytest.raises(InvalidArgument, match="32 bytes"):
