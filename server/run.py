@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from silosynth.common.roster import SigningKey
 from silosynth.common.sampler_file import save_sampler
 from silosynth.common.schema import Schema
 from silosynth.common.telemetry import Telemetry, log
-from silosynth.common.wire import encode_receipt
+from silosynth.common.wire import Release, decode_release, encode_receipt
 from silosynth.server.channel import Channel, Pace
 from silosynth.server.drive import Checkpoint, Progress, Signed, drive
 from silosynth.server.federation import Federation
@@ -39,7 +39,7 @@ from silosynth.server.runs import (
     read_plan,
     write_ended,
 )
-from silosynth.server.state import Event, State
+from silosynth.server.state import Answered, Event, State
 from silosynth.server.superlink import SuperLinkLost, open_grid
 
 _ATTEMPTS = 5
@@ -198,8 +198,27 @@ def _attempt(run: _Run) -> State:
 def _ask(run: _Run, channel: Channel, requests: Sequence[Request]) -> Iterator[Event]:
     """Ask a phase, and say so in the log."""
     log("phase-asked", run=run.files.id, phase=requests[0].phase.value, silos=len(requests))
-    events: Iterable[Event] = channel.ask(requests)
-    yield from events
+    for event in channel.ask(requests):
+        yield event
+        if isinstance(event, Answered):
+            _keep_answer(run, event)
+
+
+def _keep_answer(run: _Run, event: Answered) -> None:
+    """Keep the receipt of a release, which proves where a silo's ledger was."""
+    key = run.plan.roster[event.silo]
+    try:
+        answer = decode_release(event.data, trusted=(key,))
+    except SilosynthError:
+        return  # the state machine has named the silo
+    if isinstance(answer, Release):
+        _keep(run, event.silo, encode_receipt(answer))
+
+
+def _keep(run: _Run, silo: str, receipt: bytes) -> None:
+    """Keep a receipt under its own hash."""
+    name = hashlib.sha256(receipt).hexdigest()
+    keep_receipt(run.home, silo_key=run.plan.roster[silo], receipt=receipt, name=name)
 
 
 def _approval_deadline(run: _Run) -> float:
@@ -259,7 +278,6 @@ def _keep_receipts(run: _Run, state: State) -> dict[str, tuple[str, ...]]:
     for silo, releases in state.answers().items():
         encoded = [encode_receipt(release) for release in releases]
         for receipt in encoded:
-            name = hashlib.sha256(receipt).hexdigest()
-            keep_receipt(run.home, silo_key=run.plan.roster[silo], receipt=receipt, name=name)
+            _keep(run, silo, receipt)
         receipts[silo] = tuple(base64.b64encode(receipt).decode() for receipt in encoded)
     return receipts
