@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
@@ -135,12 +132,12 @@ def _parse_numbers(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _parse_instants(texts: pa.Array, *, format: str | None) -> tuple[np.ndarray, np.ndarray]:
+    from silosynth.common.frames import read_instants  # see there why not above
+
     trimmed = trim(texts.cast(pa.large_string()))
     # Without a digit pandas would read "now" and "today" from the clock.
     dated = pc.if_else(pc.match_substring_regex(trimmed, r"\d"), trimmed, None)
-    series: pd.Series[Any] = pd.Series(dated.to_pylist(), dtype=object)
-    instants = pd.to_datetime(series, errors="coerce", utc=True, format=format or "ISO8601")
-    numbers, _ = to_microseconds(pa.array(instants, from_pandas=True), format=None)
+    numbers, _ = to_microseconds(read_instants(dated, format=format), format=None)
     return numbers, np.isnan(numbers) & _both(_says_something(trimmed))
 
 

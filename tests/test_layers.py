@@ -30,6 +30,7 @@ EDGES = {
     },
     "httpx": {"client/relay.py", "server/superlink.py"},
     "ray": {"client/count_ray.py", "simulations/cluster.py"},
+    "pandas": {"common/frames.py", "simulations/demo.py"},
     "numba": {"client/kernel_numba.py"},
     "duckdb": {"client/source_duckdb.py"},
     "adbc_driver_postgresql": {"client/source_postgresql.py"},
