@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from silosynth.common.errors import InvalidPlan
+from silosynth.common.noise_sum import check_share, excess_rho
 
 RHO_UNIT = 2**40
 
@@ -16,27 +17,43 @@ class GaussianCost:
     """``count`` marginals, each with discrete Gaussian noise of parameter ``sigma2``.
 
     ``sensitivity`` is the most rows of one person; it bounds the L2 change of every marginal,
-    whichever cells the rows fall into.
+    whichever cells the rows fall into. With ``shares``, the noise is the sum of so many equal
+    discrete Gaussians of ``sigma2`` together, each of at least 1.
     """
 
     sigma2: Fraction
     count: int
     sensitivity: int = 1
+    shares: int = 1
 
     def __post_init__(self) -> None:
         if isinstance(self.sigma2, bool) or not isinstance(self.sigma2, Fraction | int):
             raise InvalidPlan("sigma2 must be exact", hint="give a Fraction, not a float")
         if self.sigma2 <= 0:
             raise InvalidPlan(f"sigma2 is {self.sigma2}", hint="noise needs sigma2 above 0")
-        for name, value in (("count", self.count), ("sensitivity", self.sensitivity)):
+        for name, value in (
+            ("count", self.count),
+            ("sensitivity", self.sensitivity),
+            ("shares", self.shares),
+        ):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise InvalidPlan(f"{name} is {value!r}", hint="give an integer of at least 1")
         object.__setattr__(self, "sigma2", Fraction(self.sigma2))
+        if self.shares > 1:
+            check_share(self.share)
+
+    @property
+    def share(self) -> Fraction:
+        """Return the noise that each of the shares adds."""
+        return self.sigma2 / self.shares
 
     @property
     def rho(self) -> Fraction:
         """Return the zCDP cost of all ``count`` marginals together."""
-        return self.count * gaussian_rho(sigma2=self.sigma2, sensitivity=self.sensitivity)
+        plain = gaussian_rho(sigma2=self.sigma2, sensitivity=self.sensitivity)
+        return self.count * (
+            plain + self.sensitivity * excess_rho(share=self.share, shares=self.shares)
+        )
 
 
 def gaussian_rho(*, sigma2: Fraction, sensitivity: int = 1) -> Fraction:

@@ -50,6 +50,7 @@ class Watchers:
     """Who is told what happens in a run. ``checkpoint`` is a seam for tests."""
 
     progress: Callable[[Progress], None] = lambda _: None
+    tell: Callable[[str], None] = lambda _: None
     telemetry: Telemetry | None = None
     checkpoint: Checkpoint = lambda _: None
     pace: Pace | None = None
@@ -185,6 +186,8 @@ def _attempt(run: _Run) -> State:
             run.schema,
             journal=journal,
             send=lambda requests: _ask(run, channel, requests),
+            agree=channel.agree,
+            tell=lambda text: _tell(run, text),
             signed=Signed(
                 propose=lambda silos: channel.propose(silos, deadline=_approval_deadline(run)),
                 conclude=lambda state: _conclude(run, state),
@@ -219,6 +222,12 @@ def _keep(run: _Run, silo: str, receipt: bytes) -> None:
     """Keep a receipt under its own hash."""
     name = hashlib.sha256(receipt).hexdigest()
     keep_receipt(run.home, silo_key=run.plan.roster[silo], receipt=receipt, name=name)
+
+
+def _tell(run: _Run, text: str) -> None:
+    """Say what whoever watches has to know before more is asked."""
+    log("notice", run=run.files.id, text=text)
+    run.watchers.tell(text)
 
 
 def _approval_deadline(run: _Run) -> float:
