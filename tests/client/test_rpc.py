@@ -144,9 +144,8 @@ def test_a_gateway_that_ends_in_the_middle_of_a_long_answer_is_waited_for(
         thread.start()
         assert echo.entered.wait(10)
         time.sleep(3.5)
-        stopped = first.stop(grace_seconds=0)
+        first.stop(grace_seconds=0).wait(5)
         echo.go_on.set()
-        stopped.wait()
         second = _serve(echo, socket)
         thread.join()
     assert answers == [b"await"]
