@@ -5,16 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.app.typing import ConfigRecordValues
 from flwr.clientapp import ClientApp
 
-from silosynth.client.gateway import AnswersRequests
-from silosynth.client.reach import GatewaySocket, ReachesGateway
+from silosynth.client.contract import AnswersRequests, SpeaksForSilo
+from silosynth.client.rpc import RemoteGateway
 from silosynth.common.errors import ConnectionFailed, SilosynthError
 from silosynth.common.telemetry import Role, Telemetry, log
 from silosynth.common.wire import AGREE, DELIVER, IDENTIFY, MEASURE, PROPOSE, RECORD
+
+Fields: TypeAlias = dict[str, ConfigRecordValues]
+Handler: TypeAlias = Callable[[Message, Context], Message]
 
 
 def make_relay(
@@ -33,21 +37,17 @@ def make_relay(
 
     @app.query(MEASURE)
     def measure(message: Message, context: Context) -> Message:
-        gateway = reach_gateway(context)
-        plan, request = (_bytes(message, name) for name in ("plan", "request"))
-        return _reply(message, {"release": gateway.answer(plan=plan, request=request)})
+        return _reply(message, _measure(reach_gateway(context), message))
 
     @app.query(AGREE)
     def agree(message: Message, context: Context) -> Message:
-        gateway = reach_gateway(context)
-        plan, step = (_bytes(message, name) for name in ("plan", "step"))
-        return _reply(message, {"statement": gateway.agree(plan=plan, step=step)})
+        return _reply(message, _agree(reach_gateway(context), message))
 
     return app
 
 
 def make_sealed_relay(
-    reach_gateway: Callable[[Context], ReachesGateway], *, telemetry: Telemetry | None = None
+    reach_gateway: Callable[[Context], SpeaksForSilo], *, telemetry: Telemetry | None = None
 ) -> ClientApp:
     """Make the ClientApp of a federation's silo: opaque bytes from and to the gateway.
 
@@ -56,58 +56,45 @@ def make_sealed_relay(
     counted = telemetry or Telemetry(role=Role.RELAY)
     app = ClientApp()
 
-    @app.query(IDENTIFY)
-    def identify(message: Message, context: Context) -> Message:
-        gateway = reach_gateway(context)
-        return _pass(
-            message,
-            lambda: {"identity": gateway.identify(_bytes(message, "challenge"))},
-            telemetry=counted,
-        )
+    def pass_on(call: Callable[[SpeaksForSilo, Message], Fields]) -> Handler:
+        def handle(message: Message, context: Context) -> Message:
+            gateway = reach_gateway(context)
+            return _pass(message, lambda: call(gateway, message), telemetry=counted)
 
-    @app.query(PROPOSE)
-    def propose(message: Message, context: Context) -> Message:
-        gateway = reach_gateway(context)
-        plan, receipts = _bytes(message, "plan"), _many(message, "receipts")
-        return _pass(
-            message,
-            lambda: {"verdict": gateway.propose(plan=plan, receipts=receipts)},
-            telemetry=counted,
-        )
+        return handle
 
-    @app.query(MEASURE)
-    def measure(message: Message, context: Context) -> Message:
-        gateway = reach_gateway(context)
-        plan, request = (_bytes(message, name) for name in ("plan", "request"))
-        return _pass(
-            message,
-            lambda: {"release": gateway.measure(plan=plan, request=request)},
-            telemetry=counted,
-        )
-
-    @app.query(AGREE)
-    def agree(message: Message, context: Context) -> Message:
-        gateway = reach_gateway(context)
-        plan, step = (_bytes(message, name) for name in ("plan", "step"))
-        return _pass(
-            message,
-            lambda: {"statement": gateway.agree(plan=plan, step=step)},
-            telemetry=counted,
-        )
-
-    @app.query(DELIVER)
-    def deliver(message: Message, context: Context) -> Message:
-        gateway = reach_gateway(context)
-        return _pass(
-            message,
-            lambda: {"acknowledgement": gateway.deliver(_bytes(message, "bundle"))},
-            telemetry=counted,
-        )
-
+    app.query(IDENTIFY)(pass_on(_identify))
+    app.query(PROPOSE)(pass_on(_propose))
+    app.query(MEASURE)(pass_on(_measure))
+    app.query(AGREE)(pass_on(_agree))
+    app.query(DELIVER)(pass_on(_deliver))
     return app
 
 
-def socket_of(context: Context) -> GatewaySocket:
+def _identify(gateway: SpeaksForSilo, message: Message) -> Fields:
+    return {"identity": gateway.identify(_bytes(message, "challenge"))}
+
+
+def _propose(gateway: SpeaksForSilo, message: Message) -> Fields:
+    plan, receipts = _bytes(message, "plan"), _many(message, "receipts")
+    return {"verdict": gateway.propose(plan=plan, receipts=receipts)}
+
+
+def _measure(gateway: AnswersRequests, message: Message) -> Fields:
+    plan, request = _bytes(message, "plan"), _bytes(message, "request")
+    return {"release": gateway.answer(plan=plan, request=request)}
+
+
+def _agree(gateway: AnswersRequests, message: Message) -> Fields:
+    plan, step = _bytes(message, "plan"), _bytes(message, "step")
+    return {"statement": gateway.agree(plan=plan, step=step)}
+
+
+def _deliver(gateway: SpeaksForSilo, message: Message) -> Fields:
+    return {"acknowledgement": gateway.deliver(_bytes(message, "bundle"))}
+
+
+def socket_of(context: Context) -> RemoteGateway:
     """Return the gateway that the SuperNode's node config names: ``gateway="/path/to/socket"``."""
     path = context.node_config.get("gateway")
     if not isinstance(path, str) or not path:
@@ -115,7 +102,7 @@ def socket_of(context: Context) -> GatewaySocket:
             "the SuperNode's node config names no gateway",
             hint="""start it with --node-config 'gateway="/run/silosynth/gateway.sock"'""",
         )
-    return GatewaySocket(Path(path))
+    return RemoteGateway(Path(path))
 
 
 app = make_sealed_relay(socket_of)
@@ -124,7 +111,7 @@ app = make_sealed_relay(socket_of)
 
 def _pass(
     message: Message,
-    call: Callable[[], dict[str, ConfigRecordValues]],
+    call: Callable[[], Fields],
     *,
     telemetry: Telemetry,
 ) -> Message:
@@ -145,7 +132,7 @@ def _pass(
     return _reply(message, fields)
 
 
-def _size(fields: ConfigRecord | dict[str, ConfigRecordValues]) -> int:
+def _size(fields: ConfigRecord | Fields) -> int:
     """Return how many bytes a record's byte fields hold."""
     return sum(len(v) for v in fields.values() if isinstance(v, bytes))
 
@@ -164,6 +151,6 @@ def _many(message: Message, name: str) -> list[bytes]:
     return [v for v in value if isinstance(v, bytes)] if isinstance(value, list) else []
 
 
-def _reply(message: Message, fields: dict[str, ConfigRecordValues]) -> Message:
+def _reply(message: Message, fields: Fields) -> Message:
     """Answer ``message`` with one record."""
     return Message(content=RecordDict({RECORD: ConfigRecord(fields)}), reply_to=message)

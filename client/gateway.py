@@ -11,7 +11,6 @@ from fractions import Fraction
 
 import numpy as np
 
-from silosynth.client.contract import AnswersRequests, SpeaksForSilo
 from silosynth.client.dataset import Dataset
 from silosynth.client.delivery import UNKNOWN, Deliveries
 from silosynth.client.ledger import Ledger, Scope
@@ -53,8 +52,6 @@ from silosynth.common.wire import (
     encode_refusal,
     encode_release,
 )
-
-__all__ = ["AnswersRequests", "Gateway", "SpeaksForSilo"]
 
 
 class Gateway:

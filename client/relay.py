@@ -39,7 +39,7 @@ from flwr.supercore.runtime import RuntimeHttpClient
 from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message, push_task_output
 
 from silosynth.client.app import make_sealed_relay
-from silosynth.client.reach import GatewaySocket
+from silosynth.client.rpc import RemoteGateway
 from silosynth.common.errors import ConnectionFailed, InvalidArgument
 from silosynth.common.telemetry import Telemetry, log
 
@@ -83,7 +83,7 @@ def serve_relay(
     Raises ConnectionFailed when the SuperNode gives up, as it does when the SuperLink does not know
     its key or shows a certificate of another CA.
     """
-    with _secret_file() as secret_file, GatewaySocket(settings.gateway) as gateway:
+    with _secret_file() as secret_file, RemoteGateway(settings.gateway) as gateway:
         app = make_sealed_relay(lambda _: gateway, telemetry=telemetry)
         give_up = time.monotonic() + _REJOIN_SECONDS
         while not stopping():

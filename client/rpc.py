@@ -1,7 +1,7 @@
 """The gateway's socket as the relay sees it: gRPC over a Unix-domain socket.
 
-Nothing here can read data, a ledger or a key, so a relay imports this file alone. Every call may be
-made again: a gateway answers the same request with the same bytes and without a new charge.
+Nothing here can read data, a ledger or a key, and a relay imports nothing of a gateway but this.
+Every call may be made again: the same request gets the same bytes, without a new charge.
 """
 
 from __future__ import annotations
@@ -25,11 +25,19 @@ from silosynth.common.errors import (
 )
 
 SERVICE = "silosynth.gateway.v1.Gateway"
-MESSAGE_BYTES = 64_000_000
+MESSAGE_BYTES = 1_024_000_000
+"""The largest message that a policy can allow; which one it allows is the gateway's to say."""
+
+TIMEOUT_SECONDS = 3600.0
+RESTART_SECONDS = 60.0
 FRAME_BYTES = 65_536
 """What field tags and lengths may add to a message on its way."""
 
 _LONGEST_PATH = 107
+_SERVED_SECONDS = 1.5
+"""An attempt that took longer had reached a gateway, which has gone away since."""
+
+_AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
 _FIRST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 1.0
 _Reply = TypeVar("_Reply", bound=Message)
@@ -59,8 +67,10 @@ def message_options(message_bytes: int) -> list[tuple[str, int]]:
 class Caller:
     """Own a channel to a socket, and call methods of a service behind it.
 
-    A call that finds nobody there is made again until ``timeout_seconds`` have passed: a gateway
-    that restarts is back within seconds, and answers from its ledger.
+    A call that finds nobody there is made again: a gateway that restarts is back within seconds,
+    and answers from its ledger. How long nobody may be there, ``restart_seconds``, is less than
+    how long an answer may take with all its attempts, ``timeout_seconds``: counting takes minutes,
+    and whoever waits for a gateway that is not running wants to be told.
     """
 
     def __init__(
@@ -68,13 +78,15 @@ class Caller:
         socket: Path,
         *,
         service: str = SERVICE,
-        timeout_seconds: float = 600.0,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+        restart_seconds: float = RESTART_SECONDS,
         message_bytes: int = MESSAGE_BYTES,
     ) -> None:
         """Prepare a channel; nothing is connected before the first call."""
         self._socket = socket
         self._service = service
         self._timeout_seconds = timeout_seconds
+        self._restart_seconds = restart_seconds
         options: list[tuple[str, Any]] = [
             *message_options(message_bytes),
             ("grpc.use_local_subchannel_pool", 1),
@@ -103,17 +115,23 @@ class Caller:
         return self._patiently(method, lambda seconds: stub(request, timeout=seconds))
 
     def _patiently(self, method: str, call: Callable[[float], _Reply]) -> _Reply:
-        """Make a call, and again while nobody is there, until the deadline."""
-        end = time.monotonic() + self._timeout_seconds
+        """Make a call, and again while nobody is there, until one of the two times is up."""
+        begun = absent_since = time.monotonic()
+        end = begun + self._timeout_seconds
         pause = _FIRST_PAUSE_SECONDS
         while True:
             try:
-                return call(max(end - time.monotonic(), 0.001))
+                return call(max(end - begun, 0.001))
             except grpc.RpcError as err:
-                if not _passes(err) or end - time.monotonic() <= pause:
+                failed = time.monotonic()
+                if failed - begun > _SERVED_SECONDS:
+                    absent_since, pause = failed, _FIRST_PAUSE_SECONDS
+                give_up = min(end, absent_since + self._restart_seconds)
+                if not _passes(err) or failed + pause >= give_up:
                     raise self._error(method, err.code()) from None
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+            begun = time.monotonic()
 
     def _error(self, method: str, code: grpc.StatusCode) -> SilosynthError:
         """Return our error for a status; the status' text is left out, it is not ours."""
@@ -123,7 +141,7 @@ class Caller:
             )
         if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
             return CapExceeded(f"a message of '{method}' is larger than the gateway allows")
-        if code is grpc.StatusCode.UNAVAILABLE:
+        if code in _AWAY:
             return ConnectionFailed(
                 f"no gateway lets this user in at {self._socket}",
                 hint="see that it runs, and that its policy names this user under [relay] users",
@@ -133,8 +151,7 @@ class Caller:
 
 def _passes(error: grpc.RpcError) -> bool:
     """Say whether a failure passes by waiting: nobody is there, or all threads are taken."""
-    busy = "Concurrent RPC limit" in (error.details() or "")
-    return error.code() is grpc.StatusCode.UNAVAILABLE or busy
+    return error.code() in _AWAY or "Concurrent RPC limit" in (error.details() or "")
 
 
 class RemoteGateway:
@@ -148,14 +165,13 @@ class RemoteGateway:
         self,
         socket: Path,
         *,
-        timeout_seconds: float = 600.0,
-        message_bytes: int = MESSAGE_BYTES,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+        restart_seconds: float = RESTART_SECONDS,
     ) -> None:
-        """Prepare a channel to the gateway at ``socket``.
-
-        Args: timeout_seconds: for each call, with all its attempts.
-        """
-        self._caller = Caller(socket, timeout_seconds=timeout_seconds, message_bytes=message_bytes)
+        """Prepare a channel to the gateway at ``socket``; the times are :class:`Caller`'s."""
+        self._caller = Caller(
+            socket, timeout_seconds=timeout_seconds, restart_seconds=restart_seconds
+        )
 
     def __enter__(self) -> Self:
         """Return the gateway."""

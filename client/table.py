@@ -18,7 +18,7 @@ from silosynth.common.errors import InvalidTable
 from silosynth.common.schema import IntegerAttribute, RealAttribute, Schema
 
 Result = TypeVar("Result")
-TableSource: TypeAlias = Path | TableLike
+TableSource: TypeAlias = "Path | TableLike"
 
 CSV = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 PARQUET = (".parquet", ".pq")

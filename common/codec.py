@@ -19,7 +19,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -41,7 +40,7 @@ from silosynth.common.parsing import flatten, readable
 from silosynth.common.schema import Schema
 from silosynth.common.tally import EncodingNote, Uniform
 
-__all__ = ["Codec", "Encoded", "EncodingNote", "Uniform", "quantile_groups", "to_pandas"]
+__all__ = ["Codec", "Encoded", "EncodingNote", "Uniform", "quantile_groups"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -134,12 +133,6 @@ class Codec:
                 raise InvalidTable(f"the codes of {name!r} must be one unsigned integer column")
             if code.size and int(code.max()) >= size:
                 raise InvalidTable(f"a code of {name!r} is not below its size {size}")
-
-
-def to_pandas(table: pa.Table) -> pd.DataFrame:
-    """Return a decoded table as pandas: ordered categories kept, whole numbers nullable."""
-    frame: pd.DataFrame = table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
-    return frame
 
 
 def _column_codec(attribute: CodedAttribute) -> ListedCodec | NumericCodec:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+import sys
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeGuard, runtime_checkable
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.types as pt
 
@@ -20,6 +20,9 @@ from silosynth.common.attributes import (
 from silosynth.common.errors import InvalidTable
 from silosynth.common.schema import Schema
 
+if TYPE_CHECKING:
+    from silosynth.common.frames import Frame
+
 
 @runtime_checkable
 class ArrowStream(Protocol):
@@ -29,7 +32,7 @@ class ArrowStream(Protocol):
         """Return a PyCapsule that holds the stream."""
 
 
-TableLike: TypeAlias = pa.Table | pa.RecordBatch | pd.DataFrame | ArrowStream
+TableLike: TypeAlias = "pa.Table | pa.RecordBatch | Frame | ArrowStream"
 
 
 def as_table(table: TableLike, *, origin: str = "table") -> pa.Table:
@@ -41,9 +44,10 @@ def as_table(table: TableLike, *, origin: str = "table") -> pa.Table:
         result = table
     elif isinstance(table, pa.RecordBatch):
         result = pa.Table.from_batches([table])
-    elif isinstance(table, pd.DataFrame):
-        columns = [_from_pandas(table.iloc[:, i]) for i in range(table.shape[1])]
-        result = pa.Table.from_arrays(columns, names=[str(name) for name in table.columns])
+    elif _is_frame(table):
+        from silosynth.common.frames import from_pandas  # see there why not above
+
+        result = from_pandas(table)
     elif isinstance(table, ArrowStream):
         result = pa.table(table)
     else:
@@ -119,21 +123,10 @@ def is_instant(kind: pa.DataType) -> bool:
     return bool(pt.is_timestamp(kind) or pt.is_date(kind))
 
 
-def _from_pandas(series: pd.Series[Any]) -> pa.Array | pa.ChunkedArray:
-    """Convert one column; objects that Arrow cannot type become text."""
-    try:
-        return pa.array(series, from_pandas=True)
-    except (pa.ArrowException, TypeError, ValueError, ArithmeticError):
-        return pa.array([_spell_object(value) for value in series], pa.large_string())
-
-
-def _spell_object(value: object) -> str | None:
-    """Return an object as text that UTF-8 can hold, and missing ones as null."""
-    if value is None or value is pd.NA or value is pd.NaT:
-        return None
-    if isinstance(value, float) and value != value:
-        return None
-    return str(value).encode("utf-8", "replace").decode("utf-8")
+def _is_frame(table: object) -> TypeGuard[Frame]:
+    """Say whether something is a pandas frame, which nothing is while pandas is not imported."""
+    pandas = sys.modules.get("pandas")
+    return pandas is not None and isinstance(table, pandas.DataFrame)
 
 
 def _refuse_twins(names: list[str], *, origin: str) -> None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
@@ -150,33 +147,23 @@ def _parse_numbers(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _parse_instants(texts: pa.Array, *, format: str | None) -> tuple[np.ndarray, np.ndarray]:
+    from silosynth.common.frames import read_instants  # see there why not above
+
     trimmed = trim(texts.cast(pa.large_string()))
     # Without a digit pandas would read "now" and "today" from the clock.
     dated = pc.if_else(pc.match_substring_regex(trimmed, r"\d"), trimmed, None)
     if format is None or "%f" in format:
         dated = pc.replace_substring_regex(dated, _NANOSECONDS, r"\1")
-    spelled = dated.to_pylist()
-    instants = _read_instants(spelled, format=format)
-    if instants.dt.unit == "ns":
-        parts = [_microseconds(_read_instants([text], format=format)) for text in spelled]
+    instants = read_instants(dated, format=format)
+    if len(dated) and instants.type.unit == "ns":
+        # One text with nanoseconds makes pandas read all in them. Then it loses the years before
+        # 1677 and after 2262, so that a row would change another's code.
+        single = (dated.slice(i, 1) for i in range(len(dated)))
+        parts = [to_microseconds(read_instants(s, format=format), format=None)[0] for s in single]
         numbers = np.concatenate(parts)
     else:
-        numbers = _microseconds(instants)
+        numbers, _ = to_microseconds(instants, format=None)
     return numbers, np.isnan(numbers) & _both(_says_something(trimmed))
-
-
-def _read_instants(texts: list[str | None], *, format: str | None) -> pd.Series[Any]:
-    """Read texts with pandas; one with nanoseconds makes it read all in them.
-
-    Then it loses the years before 1677 and after 2262, so that a row would change another's code.
-    """
-    series: pd.Series[Any] = pd.Series(texts, dtype=object)
-    return pd.to_datetime(series, errors="coerce", utc=True, format=format or "ISO8601")
-
-
-def _microseconds(instants: pd.Series[Any]) -> np.ndarray:
-    """Return pandas' instants in microseconds."""
-    return to_microseconds(pa.array(instants, from_pandas=True), format=None)[0]
 
 
 def _says_something(trimmed: pa.Array) -> pa.Array:

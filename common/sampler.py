@@ -6,14 +6,13 @@ import json
 import re
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from silosynth.common.batches import available_threads, map_batches, split_rows
-from silosynth.common.codec import Codec, to_pandas
+from silosynth.common.codec import Codec
 from silosynth.common.conditional import (
     CliqueMarginal,
     Conditional,
@@ -27,6 +26,9 @@ from silosynth.common.errors import InvalidArgument, InvalidPlan, InvalidSampler
 from silosynth.common.schema import Schema, Source
 from silosynth.common.seeded import SeededWords, check_whole
 from silosynth.common.tally import code_dtype
+
+if TYPE_CHECKING:
+    from silosynth.common.frames import Frame
 
 __all__ = [
     "BATCH_ROWS",
@@ -77,8 +79,10 @@ class Sampler:
         _check_conditionals(self.conditionals, working=_working(self))
         check_within(self.within, grouping=self.grouping)
 
-    def draw(self, rows: int, *, seed: int) -> pd.DataFrame:
+    def draw(self, rows: int, *, seed: int) -> Frame:
         """Draw rows as a pandas frame; the same seed gives the same rows everywhere."""
+        from silosynth.common.frames import to_pandas  # see there why not above
+
         return to_pandas(draw(self, rows=rows, seed=seed))
 
     def steps(self) -> tuple[Step, ...]:

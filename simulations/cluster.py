@@ -20,7 +20,7 @@ from flwr.serverapp import Grid, ServerApp
 from flwr.simulation import run_simulation
 
 from silosynth.client.app import make_relay
-from silosynth.client.gateway import AnswersRequests
+from silosynth.client.contract import AnswersRequests
 from silosynth.common.errors import RunFailed, SilosynthError
 from silosynth.common.plan import Plan, Request
 from silosynth.common.schema import Schema

@@ -30,10 +30,11 @@ EDGES = {
     },
     "httpx": {"client/relay.py", "server/superlink.py"},
     "ray": {"client/count_ray.py", "simulations/cluster.py"},
+    "pandas": {"common/frames.py", "simulations/demo.py"},
     "numba": {"client/kernel_numba.py"},
     "duckdb": {"client/source_duckdb.py"},
     "adbc_driver_postgresql": {"client/source_postgresql.py"},
-    "grpc": {"client/reach.py", "client/rpc.py", "client/rpc_server.py"},
+    "grpc": {"client/rpc.py", "client/rpc_server.py"},
     "grpc_health": {"client/rpc_server.py"},
     "opendp": set(),
     "torch": {"server/torch_engine.py"},
@@ -105,7 +106,7 @@ def test_every_entry_point_of_the_command_line_can_be_loaded() -> None:
     assert all(callable(e.load()) for e in found)
 
 
-RELAY = ("client/rpc.py", "client/contract.py")
+RELAY = ("client/rpc.py", "client/contract.py", "client/app.py", "client/relay.py")
 PRIVATE = ("silosynth.client.ledger", "silosynth.client.table", "silosynth.client.gateway")
 
 

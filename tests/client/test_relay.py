@@ -12,8 +12,8 @@ from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
 
 from silosynth.client.app import make_sealed_relay, socket_of
-from silosynth.client.reach import GatewaySocket, Patience
 from silosynth.client.relay import RelaySettings, supernode_command
+from silosynth.client.rpc import RemoteGateway
 from silosynth.common.errors import ConnectionFailed, InvalidArgument
 from silosynth.common.telemetry import Role, Telemetry
 from silosynth.common.wire import RECORD
@@ -35,7 +35,7 @@ class FakeGateway:
     def propose(self, *, plan: bytes, receipts: Sequence[bytes]) -> bytes:
         return b"verdict on " + plan + b",".join(receipts)
 
-    def measure(self, *, plan: bytes, request: bytes) -> bytes:
+    def answer(self, *, plan: bytes, request: bytes) -> bytes:
         return b"release for " + plan + request
 
     def deliver(self, bundle: bytes) -> bytes:
@@ -45,7 +45,7 @@ class FakeGateway:
 class AbsentGateway(FakeGateway):
     """Cannot be reached; its error says what nobody else should read."""
 
-    def measure(self, *, plan: bytes, request: bytes) -> bytes:
+    def answer(self, *, plan: bytes, request: bytes) -> bytes:
         raise ConnectionFailed("zebra-7731 is at /secret/path")
 
 
@@ -103,10 +103,10 @@ def test_a_node_config_without_a_gateway_is_named() -> None:
 
 
 def test_a_socket_that_stays_away_is_named_with_its_path(tmp_path: Path) -> None:
-    patience = Patience(restart_seconds=0.5, answer_seconds=1.0)
+    path = tmp_path / "gateway.sock"
     with (
-        GatewaySocket(tmp_path / "gateway.sock", patience=patience) as gateway,
-        pytest.raises(ConnectionFailed, match="did not answer identify"),
+        RemoteGateway(path, restart_seconds=0.5) as gateway,
+        pytest.raises(ConnectionFailed, match=str(path)),
     ):
         gateway.identify(b"c")
 

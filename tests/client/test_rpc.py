@@ -131,9 +131,30 @@ def test_a_call_waits_for_a_gateway_that_restarts(echo: Echo, socket: Path) -> N
     later[0].stop(grace_seconds=0).wait()
 
 
+def test_a_gateway_that_ends_in_the_middle_of_a_long_answer_is_waited_for(
+    echo: Echo, socket: Path
+) -> None:
+    first, answers = _serve(echo, socket), list[bytes]()
+    with RemoteGateway(socket, timeout_seconds=60, restart_seconds=3) as gateway:
+
+        def ask() -> None:
+            answers.append(gateway.answer(plan=b"a", request=b"wait"))
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        assert echo.entered.wait(10)
+        time.sleep(3.5)
+        first.stop(grace_seconds=0).wait(5)
+        echo.go_on.set()
+        second = _serve(echo, socket)
+        thread.join()
+    assert answers == [b"await"]
+    second.stop(grace_seconds=0).wait()
+
+
 def test_a_gateway_that_is_not_there_is_named_once_the_time_is_up(socket: Path) -> None:
     with (
-        RemoteGateway(socket, timeout_seconds=0.5) as gateway,
+        RemoteGateway(socket, restart_seconds=0.5) as gateway,
         pytest.raises(ConnectionFailed, match=str(socket)),
     ):
         gateway.identify(b"")

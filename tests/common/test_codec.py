@@ -16,8 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from silosynth.common.binning import bin_edges, find_bins
-from silosynth.common.codec import Codec, Encoded, EncodingNote, quantile_groups, to_pandas
+from silosynth.common.codec import Codec, Encoded, EncodingNote, quantile_groups
 from silosynth.common.errors import InvalidArgument, InvalidTable
+from silosynth.common.frames import to_pandas
 from silosynth.common.schema import Schema, parse_schema
 
 BINS: list[dict[str, Any]] = [

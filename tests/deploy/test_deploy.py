@@ -23,7 +23,7 @@ from dockerfile_parse import DockerfileParser
 from federation import Federation
 
 from silosynth.client.policy_file import load_policy
-from silosynth.client.reach import GatewaySocket
+from silosynth.client.rpc import RemoteGateway
 from silosynth.common.budget import check_budget
 from silosynth.common.dialogue import Identity, decode_statement
 from silosynth.common.plan import check_plan, load_plan
@@ -204,7 +204,7 @@ def test_the_gateways_command_serves_the_socket_that_systemd_hands_over(
             stderr=subprocess.PIPE,
         )
         try:
-            with GatewaySocket(path) as gateway:
+            with RemoteGateway(path) as gateway:
                 data = gateway.identify(bytes(32))
         finally:
             process.terminate()
