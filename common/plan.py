@@ -337,7 +337,22 @@ def count_cells(request: Request, *, plan: Plan, domain: Domain) -> tuple[int, .
             f"phase {phase.name.value} asks for {_number(sum(cells))} cells; "
             f"the plan allows {phase.cells}"
         )
+    for clique, _ in request.queries:
+        _check_clique(clique, phase=phase.name, plan=plan)
     return cells
+
+
+def _check_clique(clique: Clique, *, phase: PhaseName, plan: Plan) -> None:
+    """Raise InvalidPlan when a phase does not ask for ``clique``: who approves goes by the name."""
+    if phase is PhaseName.WORKLOAD:
+        allowed = clique in plan.workload
+    else:
+        allowed = len(clique) == (1 if phase is PhaseName.ONE_WAY else 2)
+    if not allowed:
+        raise InvalidPlan(
+            f"phase {phase.value} asks for a marginal of {len(clique)} attributes that the plan "
+            "does not hold"
+        )
 
 
 def _number(cells: int) -> str:
