@@ -21,7 +21,16 @@ from silosynth.client.policy import Policy, check_message, check_request
 from silosynth.common.codec import Codec
 from silosynth.common.cost import gaussian_rho, rho_units
 from silosynth.common.errors import InvalidTable, Refused, SchemaMismatch, SilosynthError
-from silosynth.common.plan import Phase, Plan, Request, count_cells, decode_plan, decode_request
+from silosynth.common.features import feature_map, merge_codes, sum_features
+from silosynth.common.plan import (
+    Phase,
+    PhaseName,
+    Plan,
+    Request,
+    count_cells,
+    decode_plan,
+    decode_request,
+)
 from silosynth.common.schema import Schema
 from silosynth.common.wire import (
     Receipt,
@@ -119,7 +128,7 @@ class Gateway:
         phase = plan.phase(request.phase)
         check_sigma2(phase.sigma2)
         rho = len(cells) * gaussian_rho(
-            sigma2=phase.sigma2, sensitivity=plan.privacy.rows_per_person
+            sigma2=phase.sigma2, sensitivity=plan.privacy.rows_per_person * phase.bound
         )
         return _Verified(
             plan=plan, request=request, phase=phase, cells=cells, cost_units=rho_units(rho)
@@ -131,12 +140,7 @@ class Gateway:
         stored = self._ledger.charge(request.id, request.digest, cost_units=verified.cost_units)
         if stored is not None:
             return stored
-        counts = count_marginals(
-            self._codes(),
-            domain=self._schema.domain,
-            queries=request.marginals(),
-            levels=request.groupings(),
-        )
+        counts = _ask(self._codes(), verified=verified, schema=self._schema)
         noised = _add_noise(counts, sigma2=verified.phase.sigma2, bits=self._bits)
         receipt = Receipt(
             request_id=request.id,
@@ -159,6 +163,23 @@ class Gateway:
                 self._tell_operator(str(note))
             self._columns = encoded.codes
         return self._columns
+
+
+def _ask(
+    columns: Sequence[np.ndarray], *, verified: _Verified, schema: Schema
+) -> Sequence[np.ndarray]:
+    """Return what the request asks of the codes: counts, or a sum of random features."""
+    request, features = verified.request, verified.plan.features
+    levels, queries = request.groupings(), request.marginals()
+    if features is None or request.phase is not PhaseName.EMBEDDING:
+        return count_marginals(columns, domain=schema.domain, queries=queries, levels=levels)
+    return [
+        sum_features(
+            feature_map(features, schema=schema, grouping=levels[query.level]),
+            merge_codes(columns, domain=schema.domain, grouping=levels[query.level]),
+        )
+        for query in queries
+    ]
 
 
 def _add_noise(

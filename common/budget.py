@@ -13,7 +13,12 @@ from silosynth.common.privacy import pld_epsilon
 def phase_costs(phases: Sequence[Phase], rows_per_person: int) -> tuple[GaussianCost, ...]:
     """Return the noise of a plan's phases as mechanisms for the accountant."""
     return tuple(
-        GaussianCost(sigma2=p.sigma2, count=p.marginals, sensitivity=rows_per_person)
+        GaussianCost(
+            sigma2=p.sigma2,
+            count=p.marginals,
+            sensitivity=rows_per_person * p.bound,
+            cells=p.cells if p.bound > 1 else None,
+        )
         for p in phases
     )
 

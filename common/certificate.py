@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, Context, Decimal
 from fractions import Fraction
 
@@ -37,18 +37,25 @@ _TOLERANCE = 1e-6
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhaseCost:
     """``count`` marginals of a phase, each with noise ``sigma2``; one person has ``sensitivity``
-    rows at most.
+    rows at most, and one row adds at most ``bound`` to the L2 norm of a marginal of ``cells``.
     """
 
     name: str
     count: int
     sigma2: Fraction
     sensitivity: int = 1
+    bound: int = 1
+    cells: int | None = None
 
     @property
     def cost(self) -> GaussianCost:
         """Return the cost without its name; raise InvalidPlan when it cannot be."""
-        return GaussianCost(sigma2=self.sigma2, count=self.count, sensitivity=self.sensitivity)
+        return GaussianCost(
+            sigma2=self.sigma2,
+            count=self.count,
+            sensitivity=self.sensitivity * self.bound,
+            cells=self.cells,
+        )
 
 
 def certify(
@@ -123,6 +130,8 @@ def certify_plan(plan: Plan) -> Certificate:
                 count=p.marginals,
                 sigma2=p.sigma2,
                 sensitivity=plan.privacy.rows_per_person,
+                bound=p.bound,
+                cells=p.cells if p.bound > 1 else None,
             )
             for p in plan.phases
         ],
@@ -148,6 +157,8 @@ def check_certificate(certificate: Certificate) -> None:
                 count=p.marginals,
                 sigma2=Fraction(p.sigma2),
                 sensitivity=certificate.rows_per_person,
+                bound=p.bound,
+                cells=p.cells,
             )
             for p in certificate.phases
         ],
@@ -174,6 +185,8 @@ def _certified(phase: PhaseCost) -> CertifiedPhase:
         name=phase.name,
         marginals=phase.count,
         sigma2=str(phase.sigma2),
+        bound=phase.bound,
+        cells=phase.cells,
         rho_units=rho_units(phase.cost.rho),
     )
 
@@ -181,10 +194,7 @@ def _certified(phase: PhaseCost) -> CertifiedPhase:
 def _for_overlap(costs: Sequence[GaussianCost], silos: int, trust: Trust) -> list[GaussianCost]:
     """Return the cost of a person in m silos: m releases, or one that moves m times as far."""
     counts, rows = (silos, 1) if trust == "own" else (1, silos)
-    return [
-        GaussianCost(sigma2=c.sigma2, count=c.count * counts, sensitivity=c.sensitivity * rows)
-        for c in costs
-    ]
+    return [replace(c, count=c.count * counts, sensitivity=c.sensitivity * rows) for c in costs]
 
 
 def _overlap(
@@ -204,10 +214,7 @@ def _alone(
         raise InvalidPlan("fewer silos than colluders and absent ones together")
     if trust == "own":
         return None
-    share = [
-        GaussianCost(sigma2=c.sigma2 / shares, count=c.count, sensitivity=c.sensitivity)
-        for c in costs
-    ]
+    share = [replace(c, sigma2=c.sigma2 / shares) for c in costs]
     return _overlap(1, share, delta, fixed_in_advance)
 
 

@@ -269,7 +269,7 @@ def inspect(
     check_certificate(certificate)
     facts = describe_sampler(sampler)
     say(f"{path}: schema {sampler.schema.name}, about {sampler.total:,.0f} rows were measured")
-    say(f"plan {certificate.plan_id} ({sampler.plan_digest[:19]}...), {facts['cells']} cells")
+    say(f"plan {certificate.plan_id} ({sampler.plan_digest[:19]}...), {facts['cells']} numbers")
     header = ("attribute", "codes", "domain is", "codes in use", "chosen by")
     names = ("name", "codes", "source", "working_codes", "working_source")
     rows = [tuple(str(a[n]) for n in names) for a in facts["attributes"]]

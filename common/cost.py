@@ -15,23 +15,34 @@ RHO_UNIT = 2**40
 class GaussianCost:
     """``count`` marginals, each with discrete Gaussian noise of parameter ``sigma2``.
 
-    ``sensitivity`` is the most rows of one person; it bounds the L2 change of every marginal,
-    whichever cells the rows fall into.
+    ``sensitivity`` bounds the L2 change that one person makes to every marginal, whichever cells
+    the rows fall into: for counts, the most rows of one person. ``cells`` is the most cells of a
+    marginal that one person can change, ``sensitivity`` when None.
     """
 
     sigma2: Fraction
     count: int
     sensitivity: int = 1
+    cells: int | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.sigma2, bool) or not isinstance(self.sigma2, Fraction | int):
             raise InvalidPlan("sigma2 must be exact", hint="give a Fraction, not a float")
         if self.sigma2 <= 0:
             raise InvalidPlan(f"sigma2 is {self.sigma2}", hint="noise needs sigma2 above 0")
-        for name, value in (("count", self.count), ("sensitivity", self.sensitivity)):
+        for name, value in (
+            ("count", self.count),
+            ("sensitivity", self.sensitivity),
+            ("cells", self.touched),
+        ):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise InvalidPlan(f"{name} is {value!r}", hint="give an integer of at least 1")
         object.__setattr__(self, "sigma2", Fraction(self.sigma2))
+
+    @property
+    def touched(self) -> int:
+        """Return the most cells of a marginal that one person can change."""
+        return self.sensitivity if self.cells is None else self.cells
 
     @property
     def rho(self) -> Fraction:

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import overload
 
 import numpy as np
 
 from silosynth.common.conditional import WHOLE, Conditional, shares, shares_within
 from silosynth.common.domain import Clique, Domain
 from silosynth.common.errors import InvalidArgument, InvalidSampler
+from silosynth.common.neural import NeuralSampler
 from silosynth.common.sampler import Sampler
 from silosynth.common.where import allowed_codes
 
@@ -28,12 +30,20 @@ class _Message:
     values: np.ndarray
 
 
-def condition_on(sampler: Sampler, where: Mapping[str, str]) -> Sampler:
+@overload
+def condition_on(sampler: Sampler, where: Mapping[str, str]) -> Sampler: ...
+@overload
+def condition_on(sampler: NeuralSampler, where: Mapping[str, str]) -> NeuralSampler: ...
+def condition_on(
+    sampler: Sampler | NeuralSampler, where: Mapping[str, str]
+) -> Sampler | NeuralSampler:
     """Return the sampler of the rows that meet every condition of ``where``.
 
-    Guarantees: its distribution is the sampler's own given ``where``, each share to 2^-31; every
-    row that it draws meets ``where``; ``total`` is the expected number of such rows. Without
-    conditions it is the same sampler.
+    A generator's does what :meth:`~silosynth.common.neural.NeuralSampler.given` says.
+
+    Guarantees, for a graphical model: its distribution is the sampler's own given ``where``, each
+    share to 2^-31; every row that it draws meets ``where``; ``total`` is the expected number of
+    such rows. Without conditions it is the same sampler.
 
     Source: sum-product on a junction tree (Lauritzen and Spiegelhalter 1988).
     Errors: InvalidArgument for what :func:`allowed_codes` refuses, and for conditions that no row
@@ -41,6 +51,8 @@ def condition_on(sampler: Sampler, where: Mapping[str, str]) -> Sampler:
     """
     if not where:
         return sampler
+    if isinstance(sampler, NeuralSampler):
+        return sampler.given(where)
     allowed = allowed_codes(sampler.schema, where)
     evidence = {name: _weigh(sampler, name=name, allowed=mask) for name, mask in allowed.items()}
     working = sampler.grouping.domain(sampler.domain)

@@ -23,6 +23,7 @@ from pydantic import (
 
 from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.errors import CapExceeded, InvalidPlan, InvalidSchema
+from silosynth.common.features import FeatureSettings, feature_cells
 from silosynth.common.measurement import MarginalQuery
 from silosynth.common.roster import PublicKey
 from silosynth.common.schema import Schema, describe_validation, load_document
@@ -69,6 +70,7 @@ class Method(StrEnum):
     INDEPENDENT = "independent"
     MST = "mst"
     FIXED = "fixed"
+    ONE_SHOT = "one-shot"
 
 
 class OnAbsent(StrEnum):
@@ -85,6 +87,7 @@ class PhaseName(StrEnum):
     COARSE = "coarse"
     TREE = "tree"
     WORKLOAD = "workload"
+    EMBEDDING = "embedding"
 
 
 class Privacy(_Model):
@@ -97,12 +100,17 @@ class Privacy(_Model):
 
 
 class Phase(_Model):
-    """One message to each silo: at most ``marginals`` noised marginals, each with ``sigma2``."""
+    """One message to each silo: at most ``marginals`` noised marginals, each with ``sigma2``.
+
+    ``bound`` is the L2 norm that one row adds to each of them at most: 1 for counts. The phase
+    ``embedding`` asks for one sum of random features, which is no marginal but sums like one.
+    """
 
     name: PhaseName
     marginals: int = Field(ge=1, le=100_000)
     cells: int = Field(ge=1, le=2**40, description="most cells in all marginals of the phase")
     sigma2: Exact
+    bound: int = Field(default=1, ge=1, le=2**31)
 
 
 class Plan(_Model):
@@ -122,6 +130,9 @@ class Plan(_Model):
     trust: TrustMode = TrustMode.OWN
     method: Method
     workload: tuple[Clique, ...] = Field(default=(), max_length=100_000)
+    features: FeatureSettings | None = Field(
+        default=None, description="for the method one-shot: which random features are summed"
+    )
     phases: tuple[Phase, ...] = Field(min_length=1, max_length=8)
     on_absent: OnAbsent = OnAbsent.STOP
     deadline_seconds: int = Field(default=600, ge=1, le=604_800)
@@ -143,7 +154,18 @@ class Plan(_Model):
             raise ValueError(f"phases: method {self.method.value} has the phases {wanted}")
         if (self.method is Method.FIXED) != bool(self.workload):
             raise ValueError("workload: the method fixed needs one, and no other method has one")
+        self._check_features()
         return self
+
+    def _check_features(self) -> None:
+        """Raise ValueError unless every phase states the norm that a row can add to it."""
+        if (self.method is Method.ONE_SHOT) != (self.features is not None):
+            raise ValueError("features: the method one-shot needs them, and no other has them")
+        for phase in self.phases:
+            embeds = phase.name is PhaseName.EMBEDDING
+            bound = self.features.bound if embeds and self.features else 1
+            if phase.bound != bound or (embeds and phase.marginals != 1):
+                raise ValueError(f"phases: {phase.name.value} must have bound {bound}")
 
     @property
     def digest(self) -> str:
@@ -167,6 +189,7 @@ PHASES: Mapping[Method, tuple[PhaseName, ...]] = {
     Method.INDEPENDENT: (PhaseName.ONE_WAY,),
     Method.MST: (PhaseName.ONE_WAY, PhaseName.COARSE, PhaseName.TREE),
     Method.FIXED: (PhaseName.ONE_WAY, PhaseName.WORKLOAD),
+    Method.ONE_SHOT: (PhaseName.ONE_WAY, PhaseName.EMBEDDING),
 }
 
 
@@ -200,8 +223,8 @@ class Request(_Model):
 
 
 def phase_rho(phase: Phase, rows_per_person: int) -> Fraction:
-    """Return the zCDP cost of one phase: marginals x c² / (2 sigma2)."""
-    return Fraction(phase.marginals * rows_per_person**2) / (2 * phase.sigma2)
+    """Return the zCDP cost of one phase: marginals x (c x bound)² / (2 sigma2)."""
+    return Fraction(phase.marginals * (rows_per_person * phase.bound) ** 2) / (2 * phase.sigma2)
 
 
 def count_cells(request: Request, *, plan: Plan, domain: Domain) -> tuple[int, ...]:
@@ -225,7 +248,8 @@ def count_cells(request: Request, *, plan: Plan, domain: Domain) -> tuple[int, .
     if len(set(request.queries)) != len(request.queries):
         raise InvalidPlan(f"phase {phase.name.value} asks for a marginal twice")
     domains = {name: g.domain(domain) for name, g in request.groupings().items()}
-    cells = tuple(_cells(domains, clique, level) for clique, level in request.queries)
+    embeds = plan.features if phase.name is PhaseName.EMBEDDING else None
+    cells = tuple(_cells(domains, clique, level, embeds) for clique, level in request.queries)
     if sum(cells) > phase.cells:
         raise CapExceeded(
             f"phase {phase.name.value} asks for {sum(cells)} cells; the plan allows {phase.cells}"
@@ -233,12 +257,16 @@ def count_cells(request: Request, *, plan: Plan, domain: Domain) -> tuple[int, .
     return cells
 
 
-def _cells(domains: Mapping[str, Domain], clique: Clique, level: str) -> int:
-    """Return the cells of one marginal at its level."""
+def _cells(
+    domains: Mapping[str, Domain], clique: Clique, level: str, embeds: FeatureSettings | None
+) -> int:
+    """Return the cells of one marginal, or of one sum of features, at its level."""
     if level not in domains:
         raise InvalidPlan(f"unknown level {level!r}")
     if not clique:
         raise InvalidPlan("a marginal needs at least one attribute")
+    if embeds is not None:
+        return feature_cells(embeds, clique=clique, domain=domains[level])
     return domains[level].size(clique)
 
 

@@ -16,7 +16,7 @@ from silosynth.common.output import check_output, write_text
 from silosynth.common.plan import Method, OnAbsent, check_plan, dump_plan, load_plan
 from silosynth.common.schema import load_schema
 from silosynth.server.forecast import Forecast, forecast
-from silosynth.server.planner import new_plan
+from silosynth.server.planner import FREQUENCIES, ORDER, new_plan
 
 
 def register(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:
@@ -36,6 +36,12 @@ def plan_new(
         str | None,
         typer.Option(help="For the method fixed: marginals such as 'age,sex;age,income'."),
     ] = None,
+    frequencies: Annotated[
+        int, typer.Option(help="For the method one-shot: how many random features.")
+    ] = FREQUENCIES,
+    order: Annotated[
+        int, typer.Option(help="For one-shot: attributes that one feature looks at; 0 for all.")
+    ] = ORDER,
     rows_per_person: Annotated[int, typer.Option(help="Most rows of one person in a silo.")] = 1,
     unit: Annotated[str, typer.Option(help="What a row stands for, in a word.")] = "row",
     on_absent: Annotated[
@@ -57,6 +63,8 @@ def plan_new(
         silos=tuple(s.strip() for s in silos.split(",") if s.strip()),
         method=method,
         workload=_read_workload(workload),
+        frequencies=frequencies,
+        order=order,
         rows_per_person=rows_per_person,
         unit=unit,
         on_absent=on_absent,

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import combinations
 
+from pydantic import ValidationError
+
 from silosynth.common.budget import phase_costs
 from silosynth.common.domain import Clique, Domain
 from silosynth.common.errors import InvalidPlan, InvalidSchema
+from silosynth.common.features import FeatureSettings, feature_cells
 from silosynth.common.plan import (
     PHASES,
     Method,
@@ -34,9 +37,13 @@ SHARES: Mapping[Method, Mapping[PhaseName, Fraction]] = {
         PhaseName.TREE: Fraction(3, 10),
     },
     Method.FIXED: {PhaseName.ONE_WAY: Fraction(1, 4), PhaseName.WORKLOAD: Fraction(3, 4)},
+    Method.ONE_SHOT: {PhaseName.ONE_WAY: Fraction(1, 4), PhaseName.EMBEDDING: Fraction(3, 4)},
 }
 MAX_CELLS_PER_MARGINAL = 5_000_000
 MAX_CELLS_PER_PLAN = 50_000_000
+FREQUENCIES, ORDER = 4096, 2
+"""Random features of the method one-shot; see docs/decisions/018."""
+
 _STEP = 1024
 
 
@@ -46,6 +53,7 @@ class _Size:
 
     marginals: int
     cells: int
+    bound: int = 1
 
 
 def new_plan(
@@ -58,6 +66,8 @@ def new_plan(
     workload: Sequence[Clique] = (),
     rows_per_person: int = 1,
     unit: str = "row",
+    frequencies: int = FREQUENCIES,
+    order: int = ORDER,
     on_absent: OnAbsent | str = OnAbsent.STOP,
     plan_id: str | None = None,
 ) -> Plan:
@@ -66,6 +76,7 @@ def new_plan(
     Guarantees: the privacy loss distribution of all phases together gives at most ``epsilon`` at
     ``delta``; every sigma2 is an exact fraction, rounded up.
 
+    Args: frequencies, order: the random features of the method one-shot, for no other.
     Raises InvalidPlan for a budget out of range, an unreviewed schema, a marginal that is too
     large, or a method that the schema has too few attributes for.
     """
@@ -73,6 +84,10 @@ def new_plan(
         raise InvalidPlan(f"rows_per_person is {rows_per_person}", hint="it must be at least 1")
     chosen = _method(method)
     sizes = _phase_sizes(schema.domain, method=chosen, workload=tuple(workload))
+    features = None
+    if chosen is Method.ONE_SHOT:
+        features = _features(schema, frequencies=frequencies, order=order)
+        sizes |= {PhaseName.EMBEDDING: _embedding_size(schema.domain, features)}
     rho = rho_for(epsilon, delta)
     scale = Fraction(1)
     while True:
@@ -91,6 +106,7 @@ def new_plan(
             ),
             "method": chosen.value,
             "workload": tuple(workload),
+            "features": features,
             "phases": phases,
             "on_absent": str(on_absent),
         }
@@ -115,9 +131,18 @@ def _noise(
     phases = []
     for name in PHASES[method]:
         size = sizes[name]
-        exact = Fraction(size.marginals * rows_per_person**2) / (2 * rho * SHARES[method][name])
+        norm2 = (rows_per_person * size.bound) ** 2
+        exact = Fraction(size.marginals * norm2) / (2 * rho * SHARES[method][name])
         sigma2 = Fraction(-((-exact * _STEP) // 1), _STEP)
-        phases.append(Phase(name=name, marginals=size.marginals, cells=size.cells, sigma2=sigma2))
+        phases.append(
+            Phase(
+                name=name,
+                marginals=size.marginals,
+                cells=size.cells,
+                sigma2=sigma2,
+                bound=size.bound,
+            )
+        )
     return tuple(phases)
 
 
@@ -147,6 +172,33 @@ def _phase_sizes(
             hint="give large attributes fewer bins or categories",
         )
     return sizes
+
+
+def _features(schema: Schema, *, frequencies: int, order: int) -> FeatureSettings:
+    """Return the random features of a plan, with a public seed of its own."""
+    label = schema.label if schema.label in schema.domain.attributes else None
+    if len(schema.coded) < (1 if label is None else 2):
+        raise InvalidPlan("the method one-shot needs an attribute beside the label")
+    try:
+        return FeatureSettings(
+            frequencies=frequencies, order=order, seed=secrets.randbelow(2**31), label=label
+        )
+    except ValidationError as err:
+        raise InvalidPlan(
+            f"{frequencies} frequencies of order {order} are out of range",
+            hint="use 1 to 16384 frequencies, and an order of 0 to 3",
+        ) from err
+
+
+def _embedding_size(domain: Domain, features: FeatureSettings) -> _Size:
+    """Return the size of the one vector that the method one-shot sums."""
+    cells = feature_cells(features, clique=domain.attributes, domain=domain)
+    if cells > MAX_CELLS_PER_MARGINAL:
+        raise InvalidPlan(
+            f"the features make {cells} cells; at most {MAX_CELLS_PER_MARGINAL} are allowed",
+            hint="lower the frequencies, or merge classes of the label",
+        )
+    return _Size(marginals=1, cells=cells, bound=features.bound)
 
 
 def _tree_sizes(domain: Domain) -> dict[PhaseName, _Size]:

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from silosynth.common.certificate import Certificate, certify_plan
 from silosynth.common.domain import Domain, Grouping
 from silosynth.common.measurement import Measurement
+from silosynth.common.neural import NeuralSampler
 from silosynth.common.plan import PhaseName
-from silosynth.common.sampler import CliqueMarginal, Sampler, build_sampler
+from silosynth.common.sampler import CliqueMarginal, build_sampler
+from silosynth.common.sampler_file import AnySampler
 from silosynth.server.aggregate import regroup
 from silosynth.server.compress import within_groups, working_grouping
 from silosynth.server.coordinator import State
 from silosynth.server.fit import GraphicalModel, fit
+from silosynth.server.release_one_shot import MixtureModel, mixture_model, train_sampler
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,15 +25,17 @@ class Outcome:
     ``measurements`` are over the working domain that ``grouping`` makes of the schema's.
     """
 
-    sampler: Sampler
+    sampler: AnySampler
     certificate: Certificate
-    model: GraphicalModel
+    model: GraphicalModel | MixtureModel
     measurements: tuple[Measurement, ...]
     grouping: Grouping
 
 
-def finish(state: State) -> Outcome:
+def finish(state: State, *, generator: NeuralSampler | None = None) -> Outcome:
     """Fit the model to everything that was released and make what is handed out.
+
+    Args: generator: the one that was trained on this state before, to be trained again without.
 
     Post-processing of releases: it costs no privacy. The same state gives the same outcome.
 
@@ -39,6 +44,8 @@ def finish(state: State) -> Outcome:
     measured = state.measured()
     one_way = measured[PhaseName.ONE_WAY]
     grouping = working_grouping(state.schema, one_way)
+    if PhaseName.EMBEDDING in measured:
+        return _finish_one_shot(state, measured, grouping=grouping, generator=generator)
     fine = state.schema.domain
     fitted = fitting_measurements(measured, domain=fine, grouping=grouping)
     model = fit(fitted, domain=grouping.domain(fine), max_model_mb=state.plan.max_model_mb)
@@ -57,6 +64,35 @@ def finish(state: State) -> Outcome:
         certificate=certificate,
         model=model,
         measurements=fitted,
+        grouping=grouping,
+    )
+
+
+def _finish_one_shot(
+    state: State,
+    measured: dict[PhaseName, tuple[Measurement, ...]],
+    *,
+    grouping: Grouping,
+    generator: NeuralSampler | None,
+) -> Outcome:
+    """Train a generator, unless it is given, and make what is handed out."""
+    certificate = certify_plan(state.plan)
+    one_way = measured[PhaseName.ONE_WAY]
+    if generator is None or generator.plan_digest != state.plan.digest:
+        generator = train_sampler(
+            measured[PhaseName.EMBEDDING][0],
+            one_way,
+            schema=state.schema,
+            plan=state.plan,
+            grouping=grouping,
+            certificate=certificate,
+        )
+    domain = state.schema.domain
+    return Outcome(
+        sampler=generator,
+        certificate=certificate,
+        model=mixture_model(generator),
+        measurements=tuple(regroup(m, domain=domain, grouping=grouping) for m in one_way),
         grouping=grouping,
     )
 
