@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from pathlib import Path
 
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.app.typing import ConfigRecordValues
 from flwr.clientapp import ClientApp
 
 from silosynth.client.gateway import AnswersRequests
-from silosynth.common.wire import IDENTIFY, MEASURE, RECORD
+from silosynth.client.reach import GatewaySocket, ReachesGateway
+from silosynth.common.errors import ConnectionFailed, SilosynthError
+from silosynth.common.telemetry import Role, Telemetry, log
+from silosynth.common.wire import DELIVER, IDENTIFY, MEASURE, PROPOSE, RECORD
 
 
 def make_relay(
     *, name_silo: Callable[[Context], str], reach_gateway: Callable[[Context], AnswersRequests]
 ) -> ClientApp:
-    """Make the ClientApp of a silo.
+    """Make the ClientApp of a simulated silo, where nothing is signed.
 
     Args: name_silo: the silo's name from the SuperNode's context.
-        reach_gateway: the gateway behind it; in a simulation it lives in the worker's process.
+        reach_gateway: the gateway behind it; it lives in the worker's process.
     """
     app = ClientApp()
 
@@ -35,11 +40,112 @@ def make_relay(
     return app
 
 
+def make_sealed_relay(
+    reach_gateway: Callable[[Context], ReachesGateway], *, telemetry: Telemetry | None = None
+) -> ClientApp:
+    """Make the ClientApp of a federation's silo: opaque bytes from and to the gateway.
+
+    A gateway that cannot be reached is told to the coordinator in fixed words.
+    """
+    counted = telemetry or Telemetry(role=Role.RELAY)
+    app = ClientApp()
+
+    @app.query(IDENTIFY)
+    def identify(message: Message, context: Context) -> Message:
+        gateway = reach_gateway(context)
+        return _pass(
+            message,
+            lambda: {"identity": gateway.identify(_bytes(message, "challenge"))},
+            telemetry=counted,
+        )
+
+    @app.query(PROPOSE)
+    def propose(message: Message, context: Context) -> Message:
+        gateway = reach_gateway(context)
+        plan, receipts = _bytes(message, "plan"), _many(message, "receipts")
+        return _pass(
+            message,
+            lambda: {"verdict": gateway.propose(plan=plan, receipts=receipts)},
+            telemetry=counted,
+        )
+
+    @app.query(MEASURE)
+    def measure(message: Message, context: Context) -> Message:
+        gateway = reach_gateway(context)
+        plan, request = (_bytes(message, name) for name in ("plan", "request"))
+        return _pass(
+            message,
+            lambda: {"release": gateway.measure(plan=plan, request=request)},
+            telemetry=counted,
+        )
+
+    @app.query(DELIVER)
+    def deliver(message: Message, context: Context) -> Message:
+        gateway = reach_gateway(context)
+        return _pass(
+            message,
+            lambda: {"acknowledgement": gateway.deliver(_bytes(message, "bundle"))},
+            telemetry=counted,
+        )
+
+    return app
+
+
+def socket_of(context: Context) -> GatewaySocket:
+    """Return the gateway that the SuperNode's node config names: ``gateway="/path/to/socket"``."""
+    path = context.node_config.get("gateway")
+    if not isinstance(path, str) or not path:
+        raise ConnectionFailed(
+            "the SuperNode's node config names no gateway",
+            hint="""start it with --node-config 'gateway="/run/silosynth/gateway.sock"'""",
+        )
+    return GatewaySocket(Path(path))
+
+
+app = make_sealed_relay(socket_of)
+"""The component that ``deploy/flower`` names, for a SuperNode that starts its ClientApps itself."""
+
+
+def _pass(
+    message: Message,
+    call: Callable[[], dict[str, ConfigRecordValues]],
+    *,
+    telemetry: Telemetry,
+) -> Message:
+    """Call the gateway and pass its answer on; count bytes and seconds, look at nothing."""
+    kind = message.metadata.message_type.removeprefix("query.")
+    begun = time.monotonic()
+    try:
+        fields = call()
+    except SilosynthError as err:
+        telemetry.refused(err.code)
+        log("gateway-unreachable", kind=kind, code=err.code)
+        return _reply(message, {"unreachable": err.code})
+    seconds = time.monotonic() - begun
+    record = message.content.config_records.get(RECORD, ConfigRecord())
+    received, sent = _size(record), _size(fields)
+    telemetry.answered(kind, seconds=seconds, received_bytes=received, sent_bytes=sent)
+    log("passed", kind=kind, seconds=round(seconds, 3), received_bytes=received, sent_bytes=sent)
+    return _reply(message, fields)
+
+
+def _size(fields: ConfigRecord | dict[str, ConfigRecordValues]) -> int:
+    """Return how many bytes a record's byte fields hold."""
+    return sum(len(v) for v in fields.values() if isinstance(v, bytes))
+
+
 def _bytes(message: Message, name: str) -> bytes:
     """Return a field of a message; nothing when it is not there, which no gateway accepts."""
     record = message.content.config_records.get(RECORD, ConfigRecord())
     value = record.get(name)
     return value if isinstance(value, bytes) else b""
+
+
+def _many(message: Message, name: str) -> list[bytes]:
+    """Return a field that is a list of byte strings; an empty one when it is not there."""
+    record = message.content.config_records.get(RECORD, ConfigRecord())
+    value = record.get(name)
+    return [v for v in value if isinstance(v, bytes)] if isinstance(value, list) else []
 
 
 def _reply(message: Message, fields: dict[str, ConfigRecordValues]) -> Message:

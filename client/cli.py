@@ -7,7 +7,10 @@ from typing import Annotated
 
 import typer
 
+from silosynth.client.cli_operator import register_operator
+from silosynth.client.cli_silo import register_silo
 from silosynth.client.draft import draft_schema
+from silosynth.client.relay_cli import relay
 from silosynth.common.console import Force, Json, emit, say
 from silosynth.common.output import check_output, write_text
 from silosynth.common.schema import dump_schema
@@ -16,6 +19,9 @@ from silosynth.common.schema import dump_schema
 def register(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:
     """Add the silo's commands."""
     groups["schema"].command("draft")(schema_draft)
+    app.command("relay")(relay)
+    register_silo(groups)
+    register_operator(groups)
 
 
 def schema_draft(

@@ -6,65 +6,54 @@ noise, store, send. Nothing else in the project may call the noise sampler.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
-from typing import Protocol
 
 import numpy as np
-import pyarrow as pa
 
-from silosynth.client.count import count_marginals
-from silosynth.client.ledger import Ledger
-from silosynth.client.noise import BitSource, SystemBits, check_sigma2, discrete_gaussian
-from silosynth.client.policy import Policy, check_message, check_request
-from silosynth.common.codec import Codec
-from silosynth.common.cost import gaussian_rho, rho_units
-from silosynth.common.errors import InvalidTable, Refused, SchemaMismatch, SilosynthError
-from silosynth.common.features import feature_map, merge_codes, sum_features
-from silosynth.common.plan import (
-    Phase,
-    PhaseName,
-    Plan,
-    Request,
-    count_cells,
-    decode_plan,
-    decode_request,
+from silosynth.client.ask import ask_rows
+from silosynth.client.contract import AnswersRequests, SpeaksForSilo
+from silosynth.client.dataset import Dataset
+from silosynth.client.delivery import UNKNOWN, Deliveries
+from silosynth.client.ledger import Ledger, Scope
+from silosynth.client.noise import BitSource, SystemBits, discrete_gaussian
+from silosynth.client.proposals import (
+    Proposals,
+    plan_scopes,
+    unread_digest,
 )
-from silosynth.common.schema import Schema
-from silosynth.common.wire import (
-    Receipt,
-    Release,
-    digest_cells,
-    encode_refusal,
-    encode_release,
-    refusal_for,
+from silosynth.client.public_words import plain, public_error, refuse
+from silosynth.client.records import Records
+from silosynth.client.rules import Rules, SiloIdentity
+from silosynth.client.verify import (
+    Doorkeeper,
+    VerifiedPlan,
+    VerifiedRequest,
+    verify_plan,
+    verify_request,
 )
+from silosynth.common.dialogue import (
+    CHALLENGE_BYTES,
+    Acknowledgement,
+    Answer,
+    Identity,
+    Verdict,
+    digest_sampler,
+    encode_statement,
+)
+from silosynth.common.errors import Refused, SilosynthError
+from silosynth.common.wire import Receipt, Release, digest_cells, encode_refusal, encode_release
 
-
-class AnswersRequests(Protocol):
-    """What a relay needs: bytes of a plan and a request in, bytes of a release or refusal out."""
-
-    def answer(self, *, plan: bytes, request: bytes) -> bytes:
-        """Return the bytes to send to the coordinator."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Verified:
-    """A request that the silo may answer, and what it costs."""
-
-    plan: Plan
-    request: Request
-    phase: Phase
-    cells: tuple[int, ...]
-    cost_units: int
+__all__ = ["AnswersRequests", "Gateway", "SpeaksForSilo"]
 
 
 class Gateway:
-    """Own one silo's table, codes and ledger, and answer requests.
+    """Own one silo's tables and ledger, and answer whoever speaks to it.
 
-    ``read`` is called after the first charge and not before; the codes are kept for later phases.
+    With an identity, plans, requests and results are read from trusted keys alone, every plan
+    needs approval, and all that leaves is signed. Without one, as in simulations, nothing is
+    signed and every plan within the policy is answered.
+
     ``tell_operator`` gets sentences for the silo's own operator, which may speak of the data.
     """
 
@@ -72,22 +61,71 @@ class Gateway:
         self,
         *,
         silo: str,
-        schema: Schema,
-        read: Callable[[], pa.Table],
+        datasets: Mapping[str, Dataset],
         ledger: Ledger,
-        policy: Policy,
+        identity: SiloIdentity | None = None,
+        rules: Rules | None = None,
+        records: Records | None = None,
         bits: BitSource | None = None,
         tell_operator: Callable[[str], None] = lambda _: None,
+        checkpoint: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """Take what the gateway owns; ``bits`` is a seam for tests of a single silo."""
+        """Take what the gateway owns.
+
+        Args:
+            datasets: the tables by the names that plans give them.
+            records: where approved plans and results are kept; needed with an identity.
+            bits: a seam for tests of a single silo.
+            checkpoint: a seam for tests, called with the name of each step as it is reached.
+        """
         self._silo = silo
-        self._schema = schema
-        self._read = read
+        self._door = Doorkeeper(
+            silo=silo, datasets=dict(datasets), identity=identity, rules=rules or Rules()
+        )
+        self._key = identity.key if identity else None
         self._ledger = ledger
-        self._policy = policy
+        self._proposals = Proposals(
+            door=self._door, ledger=ledger, records=records, tell_operator=tell_operator
+        )
+        self._deliveries = Deliveries(door=self._door, ledger=ledger, records=records)
         self._bits = SystemBits() if bits is None else bits
         self._tell_operator = tell_operator
-        self._columns: tuple[np.ndarray, ...] | None = None
+        self._checkpoint = checkpoint
+
+    def identify(self, challenge: bytes) -> bytes:
+        """Return the silo's identity over a fresh challenge of 32 bytes, or a refusal."""
+        if len(challenge) != CHALLENGE_BYTES:
+            error = Refused(f"a challenge has {CHALLENGE_BYTES} bytes")
+            return encode_refusal(refuse(error, silo=self._silo, request_id=None), key=self._key)
+        statement = Identity(silo=self._silo, challenge=challenge.hex())
+        return encode_statement(statement, key=self._key)
+
+    def propose(self, *, plan: bytes, receipts: Sequence[bytes] = ()) -> bytes:
+        """Return the verdict on a plan; it spends nothing and reads no table.
+
+        Guarantees: approved only by the policy's own rules or by a person's decision in the
+        ledger. ``receipts`` of this silo that lie ahead of the ledger fence it.
+        """
+        digest = unread_digest(plan)
+        try:
+            self._checkpoint("received")
+            proposed = verify_plan(self._door, plan)
+            digest = proposed.digest
+            self._proposals.present_receipts(receipts)
+            self._checkpoint("verified")
+            verdict = self._proposals.judge(proposed)
+        except Exception as err:
+            error = self._told(err, what=f"plan {digest}")
+            verdict = Verdict(
+                silo=self._silo,
+                plan_digest=digest,
+                answer=Answer.REFUSED,
+                code=error.code,
+                message=plain(error.message),
+                hint=None if error.hint is None else plain(error.hint),
+            )
+        self._checkpoint("before-send")
+        return encode_statement(verdict, key=self._key)
 
     def answer(self, *, plan: bytes, request: bytes) -> bytes:
         """Return a release, or a refusal in public words.
@@ -98,88 +136,110 @@ class Gateway:
         """
         request_id = None
         try:
-            verified = self._verify(plan, request)
-            request_id = verified.request.id
-            return self._release(verified)
-        except SilosynthError as err:
-            error = _public(err)
-            if error is not err:
-                self._tell_operator(f"request {request_id}: {err}")
+            self._checkpoint("received")
+            proposed = verify_plan(self._door, plan)
+            verified = verify_request(self._door, proposed, request)
+            request_id = verified.id
+            self._checkpoint("verified")
+            self._proposals.require_approval(proposed)
+            data = self._release(verified)
         except Exception as err:
-            # The relay and Flower would send the text of an error on, and it may hold a value.
-            self._tell_operator(f"request {request_id}: {type(err).__name__}: {err}")
-            error = _unreadable()
-        return encode_refusal(refusal_for(error, silo=self._silo, request_id=request_id))
+            error = self._told(err, what=f"request {request_id}")
+            refusal = refuse(error, silo=self._silo, request_id=request_id)
+            data = encode_refusal(refusal, key=self._key)
+        self._checkpoint("before-send")
+        return data
 
-    def _verify(self, plan_bytes: bytes, request_bytes: bytes) -> _Verified:
-        """Check a request against its plan, the schema and the policy, as data."""
-        check_message(self._policy, plan_bytes, request_bytes)
-        plan, request = decode_plan(plan_bytes), decode_request(request_bytes)
-        if plan.schema_digest != self._schema.digest:
-            raise SchemaMismatch(
-                f"plan {plan.id} was made for another version of schema {plan.schema_name!r}",
-                hint="give every silo the schema that the plan was made from",
-            )
-        if request.silo != self._silo:
-            raise Refused(f"the request is for silo {request.silo!r}")
-        domain = self._schema.domain
-        cells = count_cells(request, plan=plan, domain=domain)
-        check_request(self._policy, plan=plan, cells=cells, attributes=len(domain.attributes))
-        phase = plan.phase(request.phase)
-        check_sigma2(phase.sigma2)
-        rho = len(cells) * gaussian_rho(
-            sigma2=phase.sigma2, sensitivity=plan.privacy.rows_per_person * phase.bound
-        )
-        return _Verified(
-            plan=plan, request=request, phase=phase, cells=cells, cost_units=rho_units(rho)
-        )
+    def deliver(self, bundle: bytes) -> bytes:
+        """Keep a run's result once all of it holds, and return the acknowledgement.
 
-    def _release(self, verified: _Verified) -> bytes:
+        Guarantees: kept durably before it is acknowledged; the same result again is acknowledged
+        again. Not accepted: a result of another coordinator, of a plan that was not approved
+        here, with another certificate than the plan gives, or without this silo's receipts.
+        """
+        plan_digest, sampler_digest = UNKNOWN, digest_sampler(bundle)
+        accepted, message = True, None
+        try:
+            self._checkpoint("received")
+            delivered = self._deliveries.open(bundle)
+            plan_digest = delivered.result.plan_digest
+            sampler_digest = delivered.result.sampler_digest
+            self._checkpoint("verified")
+            self._deliveries.keep(delivered)
+        except Exception as err:
+            accepted, message = False, plain(str(self._told(err, what="a delivered result")))
+        statement = Acknowledgement(
+            silo=self._silo,
+            plan_digest=plan_digest,
+            sampler_digest=sampler_digest,
+            accepted=accepted,
+            message=message,
+        )
+        self._checkpoint("before-send")
+        return encode_statement(statement, key=self._key)
+
+    def _release(self, verified: VerifiedRequest) -> bytes:
         """Charge, read, count, noise, store: in this order, here and nowhere else."""
-        request = verified.request
-        stored = self._ledger.charge(request.id, request.digest, cost_units=verified.cost_units)
+        request, proposed = verified.request, verified.proposed
+        stored = self._ledger.charge(
+            verified.id,
+            verified.digest,
+            cost_units=verified.cost_units,
+            scopes=_scopes(proposed),
+            facts=_facts(verified),
+        )
         if stored is not None:
             return stored
-        counts = _ask(self._codes(), verified=verified, schema=self._schema)
+        counts = ask_rows(
+            proposed.dataset.rows,
+            plan=proposed.plan,
+            request=request,
+            schema=proposed.dataset.schema,
+            rows_per_person=min(
+                proposed.plan.privacy.rows_per_person, proposed.dataset.policy.rows_per_person
+            ),
+        )
+        self._checkpoint("counted")
         noised = _add_noise(counts, sigma2=verified.phase.sigma2, bits=self._bits)
+        self._checkpoint("noised")
         receipt = Receipt(
-            request_id=request.id,
-            request_hash=request.digest,
-            plan_digest=verified.plan.digest,
+            request_id=verified.id,
+            request_hash=verified.digest,
+            plan_digest=proposed.digest,
             silo=self._silo,
             cells=verified.cells,
             cells_digest=digest_cells(noised),
             cost_units=verified.cost_units,
             ledger_head=self._ledger.head,
         )
-        data = encode_release(Release(receipt=receipt, marginals=noised))
-        return self._ledger.store(request.id, data)
+        data = encode_release(Release(receipt=receipt, marginals=noised), key=self._key)
+        return self._ledger.store(verified.id, data)
 
-    def _codes(self) -> tuple[np.ndarray, ...]:
-        """Return the table's codes, reading it at the first call."""
-        if self._columns is None:
-            encoded = Codec(self._schema).encode(self._read())
-            for note in encoded.notes:
-                self._tell_operator(str(note))
-            self._columns = encoded.codes
-        return self._columns
+    def _told(self, error: Exception, *, what: str) -> SilosynthError:
+        """Return what may be said of an error, and tell the operator what may not."""
+        public = public_error(error)
+        if public is not error:
+            # The relay and Flower would send the text of an error on, and it may hold a value.
+            self._tell_operator(f"{what}: {type(error).__name__}: {error}")
+        return public
 
 
-def _ask(
-    columns: Sequence[np.ndarray], *, verified: _Verified, schema: Schema
-) -> Sequence[np.ndarray]:
-    """Return what the request asks of the codes: counts, or a sum of random features."""
-    request, features = verified.request, verified.plan.features
-    levels, queries = request.groupings(), request.marginals()
-    if features is None or request.phase is not PhaseName.EMBEDDING:
-        return count_marginals(columns, domain=schema.domain, queries=queries, levels=levels)
-    return [
-        sum_features(
-            feature_map(features, schema=schema, grouping=levels[query.level]),
-            merge_codes(columns, domain=schema.domain, grouping=levels[query.level]),
-        )
-        for query in queries
-    ]
+def _scopes(proposed: VerifiedPlan) -> tuple[Scope, ...] | None:
+    """Return who pays: all scopes in a simulation, dataset, consumer and project otherwise."""
+    if proposed.consumer is None:
+        return None
+    return plan_scopes(proposed.plan.dataset, proposed.consumer, proposed.plan.project)
+
+
+def _facts(verified: VerifiedRequest) -> dict[str, str | int]:
+    """Return the public facts that the ledger records beside a charge."""
+    return {
+        "plan": verified.proposed.digest,
+        "plan_id": verified.proposed.plan.id,
+        "phase": verified.phase.name.value,
+        "marginals": len(verified.cells),
+        "sigma2": str(verified.phase.sigma2),
+    }
 
 
 def _add_noise(
@@ -190,15 +250,3 @@ def _add_noise(
     noise = discrete_gaussian(sigma2=sigma2, count=sum(sizes), bits=bits)
     pieces = np.split(noise, np.cumsum(sizes)[:-1])
     return tuple(c + n for c, n in zip(counts, pieces, strict=True))
-
-
-def _public(error: SilosynthError) -> SilosynthError:
-    """Replace an error about the table, which may speak of the data, by one that does not."""
-    return _unreadable() if isinstance(error, InvalidTable) else error
-
-
-def _unreadable() -> Refused:
-    """Return the one refusal that stands for whatever went wrong with the data."""
-    return Refused(
-        "the table could not be counted", hint="ask the silo's operator, whose log says why"
-    )

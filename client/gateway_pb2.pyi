@@ -57,3 +57,15 @@ class DeliverReply(_message.Message):
     ACKNOWLEDGEMENT_FIELD_NUMBER: _ClassVar[int]
     acknowledgement: bytes
     def __init__(self, acknowledgement: _Optional[bytes] = ...) -> None: ...
+
+class AskRequest(_message.Message):
+    __slots__ = ("question",)
+    QUESTION_FIELD_NUMBER: _ClassVar[int]
+    question: bytes
+    def __init__(self, question: _Optional[bytes] = ...) -> None: ...
+
+class AskReply(_message.Message):
+    __slots__ = ("answer",)
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
+    answer: bytes
+    def __init__(self, answer: _Optional[bytes] = ...) -> None: ...

@@ -1,43 +1,74 @@
-"""The ledger: the silo's durable record of charges and releases."""
+"""The ledger: the silo's durable record of charges, releases and decisions."""
 
 from __future__ import annotations
 
-import sqlite3
-import threading
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from sqlite3 import Connection
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-from silosynth.client.ledger_chain import (
-    Account,
+from silosynth.client.ledger_batch import Batch
+from silosynth.client.ledger_fence import (
+    Proofs,
+    check_head,
+    fence_path,
+    missing,
+    old_copy,
+    raise_fence,
+    read_fence,
+)
+from silosynth.client.ledger_file import create_file, open_file, read_account, read_entries
+from silosynth.client.ledger_rows import (
+    add_charge,
+    add_decision,
+    add_release,
+    cap_and_spent,
+    last_entry,
+    newest_decision,
+    set_cap,
+)
+from silosynth.client.ledger_waiting import (
+    WaitingPlan,
+    add_waiting,
+    all_waiting,
+    check_size,
+    one_waiting,
+)
+from silosynth.common.account import Account
+from silosynth.common.audit import encode_audit
+from silosynth.common.entries import (
     Charge,
+    Decision,
     Facts,
     Scope,
     ScopeKind,
     StoredRelease,
-    broken,
-    cap_body,
+    Verdict,
     charge_body,
-    next_head,
+    decision_body,
     release_body,
 )
-from silosynth.client.ledger_file import create_file, open_file, read_account, translated
-from silosynth.common.cost import RHO_UNIT
-from silosynth.common.errors import (
-    BudgetExceeded,
-    InvalidArgument,
-    LedgerUnavailable,
-    RequestConflict,
-)
+from silosynth.common.errors import InvalidArgument, LedgerUnavailable
+from silosynth.common.output import fresh_file
 
-__all__ = ["Charge", "Ledger", "Scope", "ScopeKind", "StoredRelease"]
+__all__ = [
+    "Charge",
+    "Decision",
+    "Ledger",
+    "Scope",
+    "ScopeKind",
+    "StoredRelease",
+    "Verdict",
+    "WaitingPlan",
+]
 
 Clock = Callable[[], datetime]
+Checkpoint = Callable[[str], None]
 LARGEST_UNITS = 2**62
 MAX_ID = 256
+MAX_WHY = 2000
 
 
 def utc_now() -> datetime:
@@ -52,20 +83,29 @@ class Ledger:
     - no scope's ``spent`` is ever above its cap, and none ever falls;
     - a request id is charged once, whatever happens afterwards;
     - once a release is stored, its request gets those bytes and no others;
-    - after an error of the disk everything is refused until the ledger is opened again.
+    - a decision about a plan is undone by a newer one alone, and both stand in the chain;
+    - after an error of the disk everything is refused until the ledger is opened again;
+    - once fenced, it is refused until a ledger that holds all of the fence is in its place.
 
-    One process at a time may have a ledger open; its threads may share it.
+    One process at a time may have a ledger open; its threads may share it, and what they ask for
+    at one time is made durable together.
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, *, scopes: tuple[Scope, ...], clock: Clock
+        self,
+        batch: Batch,
+        *,
+        path: Path,
+        scopes: Collection[Scope],
+        clock: Clock,
+        checkpoint: Checkpoint,
     ) -> None:
         """Take an open, checked file; use :meth:`open`."""
-        self._connection = connection
-        self._scopes = scopes
+        self._batch = batch
+        self._path = path
+        self._scopes = frozenset(scopes)
         self._clock = clock
-        self._lock = threading.RLock()
-        self._failure: str | None = None
+        self._checkpoint = checkpoint
 
     @staticmethod
     def create(path: Path, *, clock: Clock = utc_now) -> None:
@@ -83,6 +123,7 @@ class Ledger:
         caps: Mapping[Scope, int],
         known_heads: Collection[str] = (),
         clock: Clock = utc_now,
+        checkpoint: Checkpoint = lambda _: None,
     ) -> Self:
         """Open a ledger, check all of it, and set its caps.
 
@@ -90,33 +131,28 @@ class Ledger:
 
         Args:
             caps: most units of 2^-40 of zCDP rho that each scope may ever spend.
-            known_heads: heads that peers hold; a ledger that lacks one is an old copy.
+            known_heads: as for :meth:`present_heads`.
+            checkpoint: called with "before-charge" and "before-store" just before a transaction,
+                "after-charge" and "after-store" just after it is durable, by the asking thread.
 
         Raises LedgerUnavailable when the file is missing, damaged, an old copy, read-only or open
         elsewhere.
         """
-        for scope, cap in caps.items():
-            _check_units(cap, f"the cap of {scope}", least=0)
-        connection = open_file(path)
+        batch = Batch(open_file(path))
         try:
-            account = read_account(connection)
-            if not set(known_heads) <= account.heads:
-                raise LedgerUnavailable(
-                    "the ledger is an old copy: a head that a peer holds is not in it",
-                    hint="restore the newest copy; an old one would spend twice",
-                )
-            ledger = cls(connection, scopes=tuple(sorted(caps)), clock=clock)
-            ledger._set_caps(caps, account)
+            ledger = cls(batch, path=path, scopes=(), clock=clock, checkpoint=checkpoint)
+            ledger.verify()
+            ledger._stand_behind(read_fence(fence_path(path)))
+            ledger.present_heads(known_heads)
+            ledger.grant(caps)
         except BaseException:
-            connection.close()
+            batch.close()
             raise
         return ledger
 
     def close(self) -> None:
         """Let another process open the file."""
-        with self._lock:
-            self._failure = self._failure or "the ledger is closed"
-            self._connection.close()
+        self._batch.close()
 
     def __enter__(self) -> Self:
         return self
@@ -128,6 +164,22 @@ class Ledger:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    def grant(self, caps: Mapping[Scope, int]) -> None:
+        """Set the caps of scopes, durably and all at once; those of other scopes stay.
+
+        A scope pays for nothing until a cap was granted since the ledger was opened.
+        """
+        for scope, cap in caps.items():
+            _check_units(cap, f"the cap of {scope}", least=0)
+        at = _text(self._clock())
+
+        def set_all(connection: Connection) -> None:
+            for scope, cap in sorted(caps.items()):
+                set_cap(connection, scope, cap=cap, at=at)
+
+        self._batch.write(set_all)
+        self._scopes |= caps.keys()
 
     def charge(
         self,
@@ -158,7 +210,8 @@ class Ledger:
         _check_text(request_id, "request id")
         _check_text(request_hash, "request hash")
         _check_units(cost_units, "the cost", least=1)
-        payers = self._scopes if scopes is None else tuple(sorted(set(scopes)))
+        capped = self._scopes
+        payers = tuple(sorted(capped if scopes is None else set(scopes)))
         body = charge_body(
             request_id=request_id,
             request_hash=request_hash,
@@ -167,22 +220,15 @@ class Ledger:
             facts=facts or {},
             at=_text(self._clock()),
         )
-        with self._transaction():
-            known = self._row("SELECT hash, cost FROM requests WHERE id = ?", request_id)
-            if known is not None:
-                if known != (request_hash, cost_units):
-                    raise RequestConflict(
-                        f"request {request_id} was made before with other content",
-                        hint="give a new request a new id",
-                    )
-                return self._release(request_id)
-            self._spend(cost_units, payers)
-            self._append(body)
-            self._connection.execute(
-                "INSERT INTO requests VALUES (?, ?, ?, ?)",
-                (request_id, request_hash, cost_units, self._last()[0]),
+        request = (request_id, request_hash, cost_units)
+        self._checkpoint("before-charge")
+        stored = self._batch.write(
+            lambda connection: add_charge(
+                connection, body, request=request, payers=payers, capped=capped
             )
-        return None
+        )
+        self._checkpoint("after-charge")
+        return stored
 
     def store(self, request_id: str, release: bytes) -> bytes:
         """Store a release durably and return the bytes to send.
@@ -194,35 +240,101 @@ class Ledger:
         cannot be made durable.
         """
         body = release_body(request_id=request_id, release=release, at=_text(self._clock()))
-        with self._transaction():
-            if self._row("SELECT 1 FROM requests WHERE id = ?", request_id) is None:
-                raise RequestConflict(
-                    f"request {request_id} was not charged", hint="charge it before it is answered"
-                )
-            stored = self._release(request_id)
-            if stored is not None:
-                return stored
-            self._append(body)
-            self._connection.execute(
-                "INSERT INTO releases VALUES (?, ?, ?)", (request_id, self._last()[0], release)
-            )
-        return bytes(release)
+        self._checkpoint("before-store")
+        stored = self._batch.write(
+            lambda connection: add_release(connection, body, request_id=request_id, release=release)
+        )
+        self._checkpoint("after-store")
+        return stored
+
+    def wait(self, plan_digest: str, plan: bytes) -> tuple[str, ...]:
+        """Let a sealed plan wait for a person, unless it waits or was decided already.
+
+        Guarantees: at most 64 plans of at most 1 MiB wait, so that nobody can fill the disk with
+        them. The oldest are pushed out by newer ones; their digests are returned, for the
+        operator's log. Nothing is written to the chain.
+
+        Raises CapExceeded when the plan is too large.
+        """
+        _check_text(plan_digest, "plan digest")
+        check_size(plan)
+        at = _text(self._clock())
+        return self._batch.write(
+            lambda connection: add_waiting(connection, plan_digest=plan_digest, plan=plan, at=at)
+        )
+
+    def pending(self) -> tuple[WaitingPlan, ...]:
+        """Return the plans that wait for a person, oldest first."""
+        return self._batch.read(all_waiting)
+
+    def pending_plan(self, plan_digest: str) -> WaitingPlan:
+        """Return one plan that waits; raise Refused when it does not, or was pushed out."""
+        return self._batch.read(lambda connection: one_waiting(connection, plan_digest))
+
+    def decide(
+        self,
+        plan_digest: str,
+        verdict: Verdict,
+        *,
+        why: str,
+        by: str,
+        at: datetime | None = None,
+    ) -> Decision:
+        """Record durably what a person decided about a plan, which then waits no longer.
+
+        The newest decision counts; the older ones stay in the chain. A plan need not have waited.
+        """
+        _check_text(plan_digest, "plan digest")
+        _check_text(by, "name of who decides")
+        _check_text(why, "reason", most=MAX_WHY)
+        if not isinstance(verdict, Verdict):
+            raise InvalidArgument(f"{verdict!r} is no verdict", hint="use a Verdict")
+        when = _text(self._clock() if at is None else at)
+        body = decision_body(plan_digest=plan_digest, verdict=verdict, why=why, by=by, at=when)
+        return self._batch.write(
+            lambda connection: add_decision(connection, body, plan_digest=plan_digest)
+        )
+
+    def decision(self, plan_digest: str) -> Decision | None:
+        """Return the decision that counts for a plan, or None when nobody decided."""
+        return self._batch.read(lambda connection: newest_decision(connection, plan_digest))
+
+    def decisions(self) -> tuple[Decision, ...]:
+        """Return every decision, in order."""
+        return self.verify().decisions
+
+    def present_heads(self, heads: Collection[str], *, released: Collection[str] = ()) -> None:
+        """Check what peers hold; fence the ledger when any of it is not here.
+
+        The caller has made sure that each head and each request id of ``released`` comes from a
+        receipt that this very silo signed: then a ledger that lacks the head, or the release of
+        the request, is an old copy or a fork, and would spend or draw noise twice. What is missing
+        is written to a file beside the ledger, which restoring the ledger does not undo.
+
+        Raises LedgerUnavailable when the ledger is an old copy; then it refuses everything.
+        """
+        for head in heads:
+            check_head(head)
+        proofs = Proofs(heads=tuple(heads), released=tuple(released))
+        lacking = self._batch.read(lambda connection: missing(connection, proofs))
+        if lacking:
+            self._batch.refuse(old_copy())
+            raise_fence(fence_path(self._path), lacking)
+            raise old_copy()
 
     def spent(self, scope: Scope) -> int:
         """Return the units that a scope has spent; 0 for one that never had a cap."""
-        with self._transaction():
-            return self._cap_and_spent(scope)[1]
+        return self._batch.read(lambda connection: cap_and_spent(connection, scope))[1]
 
     def remaining(self, scope: Scope) -> int:
         """Return the units that a scope has left; 0 for one that has no cap."""
-        with self._transaction():
-            return self._left(scope)
+        cap, spent = self._batch.read(lambda connection: cap_and_spent(connection, scope))
+        return cap - spent if scope in self._scopes else 0
 
     @property
     def head(self) -> str:
         """Return the hash of the last entry, which stands for all before it."""
-        with self._transaction():
-            return self._last()[1]
+        return self._batch.read(last_entry)[1]
 
     def charges(self) -> tuple[Charge, ...]:
         """Return every charge, in order."""
@@ -234,107 +346,34 @@ class Ledger:
 
     def verify(self) -> Account:
         """Check all of the ledger again; raise LedgerUnavailable when it does not hold."""
-        with self._transaction():
-            return read_account(self._connection)
+        return self._batch.read(read_account)
 
-    def _set_caps(self, caps: Mapping[Scope, int], account: Account) -> None:
-        """Record the caps that differ from those on file."""
-        with self._transaction():
-            for scope, cap in sorted(caps.items()):
-                effective = max(cap, account.spent.get(scope, 0))
-                if account.caps.get(scope) == effective:
-                    continue
-                self._append(cap_body(scope, cap=effective, at=_text(self._clock())))
-                self._connection.execute(
-                    "INSERT INTO scopes VALUES (?, ?, ?, 0) "
-                    "ON CONFLICT (kind, name) DO UPDATE SET cap = excluded.cap",
-                    (*_key(scope), effective),
-                )
+    def audit(self) -> bytes:
+        """Return all entries as a file that a third party can check without the data."""
+        return encode_audit(self._batch.read(lambda connection: tuple(read_entries(connection))))
 
-    def _spend(self, cost_units: int, scopes: tuple[Scope, ...]) -> None:
-        """Add the cost to every scope; raise BudgetExceeded naming one that has too little."""
-        if not scopes:
-            raise BudgetExceeded("no scope pays for the request", hint="grant one a budget")
-        for scope in scopes:
-            left = self._left(scope)
-            if cost_units > left:
-                raise BudgetExceeded(
-                    f"the request costs {_rho(cost_units)} of zCDP rho; {scope} has "
-                    f"{_rho(left)} left",
-                    hint="ask for less, or have the silo's operator grant more",
-                )
-            self._connection.execute(
-                "UPDATE scopes SET spent = spent + ? WHERE kind = ? AND name = ?",
-                (cost_units, *_key(scope)),
+    def export_audit(self, path: Path, *, force: bool = False) -> bytes:
+        """Write the audit whole or not at all; return its bytes, for the silo to sign.
+
+        Raises OutputExists or InvalidArgument when the file cannot be written.
+        """
+        audit = self.audit()
+        with fresh_file(path, force=force) as part:
+            part.write_bytes(audit)
+        return audit
+
+    def _stand_behind(self, fence: Proofs) -> None:
+        """Raise LedgerUnavailable unless the ledger holds all of its fence."""
+        if self._batch.read(lambda connection: missing(connection, fence)):
+            raise LedgerUnavailable(
+                "the ledger is fenced: it is an old copy, without a head or release of a peer's",
+                hint="put the newest copy in its place, and leave the fence where it is",
             )
-
-    def _cap_and_spent(self, scope: Scope) -> tuple[int, int]:
-        """Return the units that a scope may spend and has spent."""
-        row = self._row("SELECT cap, spent FROM scopes WHERE kind = ? AND name = ?", *_key(scope))
-        return (0, 0) if row is None else (int(row[0]), int(row[1]))
-
-    def _left(self, scope: Scope) -> int:
-        """Return what is left under the caps that the ledger was opened with."""
-        cap, spent = self._cap_and_spent(scope)
-        return cap - spent if scope in self._scopes else 0
-
-    def _last(self) -> tuple[int, str]:
-        """Return place and hash of the last entry."""
-        row = self._row("SELECT sequence, head FROM entries ORDER BY sequence DESC LIMIT 1")
-        if row is None:
-            raise broken("it lost its entries")
-        return int(row[0]), str(row[1])
-
-    def _append(self, body: str) -> None:
-        """Add an entry to the chain."""
-        last, head = self._last()
-        following = next_head(head, sequence=last + 1, body=body)
-        self._connection.execute(
-            "INSERT INTO entries VALUES (?, ?, ?)", (last + 1, body, following)
-        )
-
-    def _release(self, request_id: str) -> bytes | None:
-        """Return the stored release of a request."""
-        row = self._row("SELECT content FROM releases WHERE request = ?", request_id)
-        return None if row is None else bytes(row[0])
-
-    def _row(self, query: str, *values: str | int) -> Any:
-        """Return the first row of a query inside a transaction, or None."""
-        return self._connection.execute(query, values).fetchone()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """Do what is inside all at once and durably, or not at all."""
-        with self._lock:
-            if self._failure is not None:
-                raise LedgerUnavailable(self._failure, hint="open it again")
-            try:
-                with translated("write"):
-                    self._connection.execute("BEGIN IMMEDIATE")
-                    try:
-                        yield
-                        self._connection.execute("COMMIT")
-                    finally:
-                        if self._connection.in_transaction:
-                            self._connection.execute("ROLLBACK")
-            except LedgerUnavailable as err:
-                self._failure = err.message
-                raise
-
-
-def _key(scope: Scope) -> tuple[str, str]:
-    """Return a scope as the file holds it."""
-    return scope.kind.value, scope.name
 
 
 def _text(time: datetime) -> str:
     """Return a time in UTC to the second."""
     return time.astimezone(UTC).isoformat(timespec="seconds")
-
-
-def _rho(units: int) -> str:
-    """Return units as a rho with six digits."""
-    return f"{units / RHO_UNIT:.6g}"
 
 
 def _check_units(units: int, what: str, *, least: int) -> None:
@@ -346,7 +385,7 @@ def _check_units(units: int, what: str, *, least: int) -> None:
         )
 
 
-def _check_text(text: str, what: str) -> None:
+def _check_text(text: str, what: str, *, most: int = MAX_ID) -> None:
     """Raise InvalidArgument unless ``text`` is short and printable."""
-    if not isinstance(text, str) or not 0 < len(text) <= MAX_ID or not text.isprintable():
-        raise InvalidArgument(f"the {what} is not usable", hint="1 to 256 printable characters")
+    if not isinstance(text, str) or not 0 < len(text) <= most or not text.isprintable():
+        raise InvalidArgument(f"the {what} is not usable", hint=f"1 to {most} printable characters")

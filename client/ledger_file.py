@@ -9,20 +9,18 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from silosynth.client.ledger_chain import (
+from silosynth.common.account import Account, BrokenChain, replay
+from silosynth.common.entries import (
     GENESIS,
-    Account,
     Scope,
     ScopeKind,
-    broken,
     digest,
     genesis_body,
     next_head,
-    replay,
 )
 from silosynth.common.errors import LedgerUnavailable
 
-FILE_VERSION = 1
+FILE_VERSION = 2
 APPLICATION_ID = 0x53_49_4C_4F
 _SETTINGS = (
     "locking_mode = EXCLUSIVE",
@@ -31,7 +29,7 @@ _SETTINGS = (
     "trusted_schema = OFF",
     "cell_size_check = ON",
 )
-TABLES = (
+_TABLES_OF_VERSION_1 = (
     "CREATE TABLE entries (sequence INTEGER PRIMARY KEY, body TEXT NOT NULL, "
     "head TEXT NOT NULL) STRICT",
     "CREATE TABLE scopes (kind TEXT NOT NULL, name TEXT NOT NULL, cap INTEGER NOT NULL, "
@@ -43,6 +41,14 @@ TABLES = (
     "CREATE TABLE releases (request TEXT PRIMARY KEY REFERENCES requests (id), "
     "stored INTEGER NOT NULL UNIQUE REFERENCES entries (sequence), content BLOB NOT NULL) STRICT",
 )
+_ADDED_IN_VERSION_2 = (
+    "CREATE UNIQUE INDEX entries_by_head ON entries (head)",
+    "CREATE TABLE decisions (plan TEXT PRIMARY KEY, "
+    "decided INTEGER NOT NULL UNIQUE REFERENCES entries (sequence)) STRICT",
+    "CREATE TABLE waiting (place INTEGER PRIMARY KEY, plan TEXT NOT NULL UNIQUE, "
+    "at TEXT NOT NULL, sha256 TEXT NOT NULL, content BLOB NOT NULL) STRICT",
+)
+TABLES = (*_TABLES_OF_VERSION_1, *_ADDED_IN_VERSION_2)
 _LOCKED = ("SQLITE_BUSY", "SQLITE_LOCKED")
 
 
@@ -68,7 +74,7 @@ def create_file(path: Path, *, at: str) -> None:
         raise LedgerUnavailable(f"cannot make the ledger {path}: {err.strerror}") from err
     finally:
         new.unlink(missing_ok=True)
-    _sync_directory(path.parent)
+    sync_directory(path.parent)
 
 
 def open_file(path: Path) -> sqlite3.Connection:
@@ -101,12 +107,26 @@ def read_account(connection: sqlite3.Connection) -> Account:
         made = connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
         if sorted(sql for (sql,) in made) != sorted(TABLES):
             raise broken("its tables are not those of a ledger")
-        account = replay(
-            connection.execute("SELECT sequence, body, head FROM entries ORDER BY sequence")
-        )
+        try:
+            account = replay(read_entries(connection))
+        except BrokenChain as err:
+            raise broken(str(err)) from err
         _check_tables(connection, account)
-        _check_releases(connection, account)
+        _check_contents(connection, account)
     return account
+
+
+def read_entries(connection: sqlite3.Connection) -> Iterator[tuple[int, str, str]]:
+    """Return every entry in order, as (sequence, body, head)."""
+    return connection.execute("SELECT sequence, body, head FROM entries ORDER BY sequence")
+
+
+def broken(why: str) -> LedgerUnavailable:
+    """Return the error of a ledger that does not hold what it held."""
+    return LedgerUnavailable(
+        f"the ledger is damaged: {why}",
+        hint="keep the file as it is, and restore the newest copy whose head peers know",
+    )
 
 
 @contextmanager
@@ -150,7 +170,10 @@ def _lock(connection: sqlite3.Connection) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if application != APPLICATION_ID:
         raise LedgerUnavailable("the file is not a ledger", hint="check the path")
-    if version != FILE_VERSION:
+    if version == 1:
+        for statement in _ADDED_IN_VERSION_2:
+            connection.execute(statement)
+    elif version != FILE_VERSION:
         raise LedgerUnavailable(
             f"the ledger has version {version}; this program knows {FILE_VERSION}",
             hint="use the program that wrote it, or a newer one",
@@ -190,10 +213,13 @@ def _check_tables(connection: sqlite3.Connection, account: Account) -> None:
         (c.request_id, c.request_hash, c.cost_units, c.sequence) for c in account.charges.values()
     }:
         raise broken("its requests are not those of its entries")
+    decided = {d.plan_digest: d.sequence for d in account.decisions}
+    if dict(connection.execute("SELECT plan, decided FROM decisions")) != decided:
+        raise broken("its decisions are not those of its entries")
 
 
-def _check_releases(connection: sqlite3.Connection, account: Account) -> None:
-    """Raise unless every stored release has the digest that its entry states."""
+def _check_contents(connection: sqlite3.Connection, account: Account) -> None:
+    """Raise unless every release, and every plan that waits, has the digest that is on record."""
     seen = 0
     for request, stored, content in connection.execute(
         "SELECT request, stored, content FROM releases"
@@ -204,9 +230,12 @@ def _check_releases(connection: sqlite3.Connection, account: Account) -> None:
         seen += 1
     if seen != len(account.releases):
         raise broken("a release is missing")
+    for sha256, content in connection.execute("SELECT sha256, content FROM waiting"):
+        if sha256 != digest(content):
+            raise broken("a plan that waits is not the one that came")
 
 
-def _sync_directory(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
     """Make a new name in a directory durable."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:

@@ -1,20 +1,27 @@
-"""What a silo permits: limits that hold for every request, whoever asks."""
+"""What a silo permits: limits that hold for every plan and request, whoever asks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from silosynth.common.domain import Domain
 from silosynth.common.errors import CapExceeded, InvalidPlan, Refused
 from silosynth.common.plan import Plan
+
+MAX_PLAN_BYTES = 1_000_000
+_MOST_SPELLED = 10**18
+_LEVELS = 8
+_BYTES_PER_CODE = 8
+_BYTES_PER_QUERY = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """Limits on size, and what the silo knows about persons and rows.
 
-    ``rows_per_person`` is the silo's own word on how many rows one person may have; a plan that
-    assumes fewer would promise too much and is refused.
+    ``rows_per_person`` is how many rows one person may have at most: the silo's own word where
+    rows are not bounded by the gateway, and the most that it ever counts where they are.
     """
 
     rows_per_person: int = 1
@@ -32,24 +39,59 @@ class Policy:
 
 def check_message(policy: Policy, *messages: bytes) -> None:
     """Raise CapExceeded when a message is larger than the policy allows."""
-    if sum(len(m) for m in messages) > policy.max_message_bytes:
-        raise CapExceeded(f"a message of over {policy.max_message_bytes} bytes was sent")
+    check_size(sum(len(m) for m in messages), policy.max_message_bytes)
 
 
-def check_request(policy: Policy, *, plan: Plan, cells: Sequence[int], attributes: int) -> None:
-    """Raise CapExceeded or Refused when a request goes beyond the policy."""
+def check_size(size: int, limit: int) -> None:
+    """Raise CapExceeded when a message of ``size`` bytes is above ``limit``."""
+    if size > limit:
+        raise CapExceeded(f"a message of over {limit} bytes was sent")
+
+
+def request_limit(policy: Policy, *, plan: Plan, domain: Domain) -> int:
+    """Return the most bytes that a request of ``plan`` can need, so that no more are parsed.
+
+    Every level may list the group of every code once, and a query names its attributes.
+    """
+    names = sum(len(a) for a in domain.attributes)
+    levels = _LEVELS * (sum(domain.shape) * _BYTES_PER_CODE + 8 * names)
+    marginals = min(policy.max_marginals, max(p.marginals for p in plan.phases))
+    queries = marginals * min(_BYTES_PER_QUERY + 8 * names, policy.max_message_bytes)
+    return min(policy.max_message_bytes, 100_000 + levels + queries)
+
+
+def check_plan_size(policy: Policy, *, plan: Plan, attributes: int) -> None:
+    """Raise CapExceeded or Refused when all of a plan goes beyond the policy."""
+    _check_limits(
+        ("attributes", attributes, policy.max_attributes),
+        ("marginals", sum(p.marginals for p in plan.phases), policy.max_marginals),
+        ("cells in one plan", sum(p.cells for p in plan.phases), policy.max_cells_per_request),
+    )
+
+
+def check_rows(policy: Policy, *, plan: Plan) -> None:
+    """Raise Refused when a plan assumes fewer rows a person than the silo's operator states."""
     if plan.privacy.rows_per_person < policy.rows_per_person:
         raise Refused(
             f"plan {plan.id} assumes {plan.privacy.rows_per_person} rows a person; "
             f"this silo has up to {policy.rows_per_person}",
             hint="make the plan with --rows-per-person",
         )
-    limits = (
+
+
+def check_request(policy: Policy, *, cells: Sequence[int], attributes: int) -> None:
+    """Raise CapExceeded when a request goes beyond the policy."""
+    _check_limits(
         ("attributes", attributes, policy.max_attributes),
         ("marginals", len(cells), policy.max_marginals),
         ("cells in one marginal", max(cells), policy.max_cells_per_marginal),
         ("cells in one request", sum(cells), policy.max_cells_per_request),
     )
+
+
+def _check_limits(*limits: tuple[str, int, int]) -> None:
+    """Raise CapExceeded for the first of (what, asked, limit) that is above its limit."""
     for what, asked, limit in limits:
         if asked > limit:
-            raise CapExceeded(f"{asked} {what} were asked for; this silo allows {limit}")
+            number = str(asked) if asked <= _MOST_SPELLED else "more than 10^18"
+            raise CapExceeded(f"{number} {what} were asked for; this silo allows {limit}")

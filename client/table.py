@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
@@ -25,19 +26,49 @@ _TEXT = pa.string()
 _INFERRED = (pa.int64(), pa.float64(), pa.string(), pa.null())
 
 
-def read_table(source: TableSource, *, schema: Schema, allow_extra: bool = False) -> pa.Table:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which columns are read: the schema's, and the one that names persons."""
+
+    schema: Schema
+    allow_extra: bool = False
+    person_column: str | None = None
+
+    def columns(self, stored: pa.Schema, *, origin: str) -> list[str]:
+        """Return the names to read, in stored order; raise InvalidTable as check_columns does."""
+        person, declared = self.person_column, {a.name for a in self.schema.attributes}
+        if person is not None and person not in stored.names:
+            raise InvalidTable(
+                f"{origin}: column {person!r}, which names persons, is missing",
+                hint="add it, or name another person column in the policy",
+            )
+        checked = stored
+        if person is not None and person not in declared:
+            checked = pa.schema([field for field in stored if field.name != person])
+        check_columns(checked, schema=self.schema, allow_extra=self.allow_extra, origin=origin)
+        return [name for name in stored.names if name in declared or name == person]
+
+
+def read_table(
+    source: TableSource,
+    *,
+    schema: Schema,
+    allow_extra: bool = False,
+    person_column: str | None = None,
+) -> pa.Table:
     """Read the schema's columns of a Parquet, CSV or Arrow file, or of a frame in memory.
 
     In CSV files an empty field is null, numbers may be text, and every other column is text, so
-    that leading zeros survive. Zero rows are a table.
+    that leading zeros survive. Zero rows are a table. The person column is read too, whether or
+    not the schema declares it.
 
     Raises InvalidTable naming the file, the column and the remedy, and no value.
     """
+    wanted = Wanted(schema=schema, allow_extra=allow_extra, person_column=person_column)
     if not isinstance(source, Path):
         table = as_table(source)
-        check_columns(table.schema, schema=schema, allow_extra=allow_extra)
-        return table.select(_declared(table.column_names, schema=schema))
-    return _guarded(source, lambda: _read(source, schema=schema, allow_extra=allow_extra))
+        return table.select(wanted.columns(table.schema, origin="table"))
+    return _guarded(source, lambda: _read(source, wanted=wanted))
 
 
 def read_untyped(source: TableSource) -> pa.Table:
@@ -69,25 +100,18 @@ def check_table(
     return tuple(warnings)
 
 
-def _read(path: Path, *, schema: Schema, allow_extra: bool) -> pa.Table:
+def _read(path: Path, *, wanted: Wanted) -> pa.Table:
     if not path.name.lower().endswith(_CSV):
-        stored = _stored_schema(path)
-        check_columns(stored, schema=schema, allow_extra=allow_extra, origin=str(path))
-        return _read_stored(path, columns=_declared(stored.names, schema=schema))
-    names = _header(path)
-    untyped = pa.schema([(name, pa.null()) for name in names])
-    check_columns(untyped, schema=schema, allow_extra=allow_extra, origin=str(path))
-    numbers = {a.name for a in schema.attributes if isinstance(a, IntegerAttribute | RealAttribute)}
-    declared = _declared(names, schema=schema)
+        return _read_stored(path, columns=wanted.columns(_stored_schema(path), origin=str(path)))
+    untyped = pa.schema([(name, pa.null()) for name in _header(path)])
+    declared = wanted.columns(untyped, origin=str(path))
+    numbers = {
+        a.name for a in wanted.schema.attributes if isinstance(a, IntegerAttribute | RealAttribute)
+    }
     types = {name: None if name in numbers else _TEXT for name in declared}
     table = _read_csv(path, types=types)
     odd = {f.name: _TEXT for f in table.schema if f.type not in _INFERRED}
     return _read_csv(path, types=types | odd) if odd else table
-
-
-def _declared(names: list[str], *, schema: Schema) -> list[str]:
-    declared = {a.name for a in schema.attributes}
-    return [name for name in names if name in declared]
 
 
 def _header(path: Path) -> list[str]:

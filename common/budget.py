@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from silosynth.common.cost import GaussianCost, rho_units
+from silosynth.common.cost import GaussianCost
 from silosynth.common.errors import InvalidPlan
-from silosynth.common.plan import Phase, Plan, phase_rho
+from silosynth.common.plan import Phase, Plan
+from silosynth.common.plan_cost import plan_units
 from silosynth.common.privacy import pld_epsilon
+
+__all__ = ["check_budget", "phase_costs", "plan_units"]
 
 
 def phase_costs(phases: Sequence[Phase], rows_per_person: int) -> tuple[GaussianCost, ...]:
@@ -37,8 +40,3 @@ def check_budget(plan: Plan) -> float:
             hint="make the plan again with 'silosynth plan new'",
         )
     return epsilon
-
-
-def plan_units(plan: Plan) -> int:
-    """Return the most that a plan charges a silo, in ledger units, rounded up phase by phase."""
-    return sum(rho_units(phase_rho(p, plan.privacy.rows_per_person)) for p in plan.phases)

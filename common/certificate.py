@@ -22,6 +22,7 @@ __all__ = [
     "certify_plan",
     "check_certificate",
     "plain_words",
+    "same_certificate",
 ]
 
 ASSUMPTIONS = (
@@ -177,6 +178,11 @@ def check_certificate(certificate: Certificate) -> None:
     for field, value in true.items():
         if not _same(stated[field], value):
             raise InvalidPlan(f"certificate of plan {again.plan_id}: {field} does not follow")
+
+
+def same_certificate(one: Certificate, other: Certificate) -> bool:
+    """Say whether two certificates state the same, floats to 1e-6 of themselves."""
+    return _same(one.model_dump(mode="json"), other.model_dump(mode="json"))
 
 
 def _certified(phase: PhaseCost) -> CertifiedPhase:

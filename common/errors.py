@@ -5,9 +5,11 @@
     │   ├── InvalidArgument     a flag or a function argument
     │   ├── InvalidSchema       a schema, or a foreign file that describes one
     │   ├── InvalidPlan         a plan or a request made from it
+    │   ├── InvalidPolicy       a silo's policy
     │   ├── InvalidTable        a table that does not have the schema's columns
     │   ├── InvalidMeasurement  a measurement that cannot be fitted
     │   ├── InvalidSampler      a sampler file that is damaged or not ours
+    │   ├── InvalidAudit        an audit whose entries do not hold
     │   └── OutputExists        a file is in the way
     ├── Refused                 the silo said no, for a stated public reason   exit 1
     │   ├── SchemaMismatch
@@ -20,7 +22,7 @@
     ├── RunFailed               the run cannot go on                      exit 1
     │   ├── SiloAbsent
     │   └── ModelTooLarge
-    ├── LedgerUnavailable       the ledger cannot promise durability      exit 1
+    ├── LedgerUnavailable       the ledger cannot promise durability      exit 6
     ├── ConnectionFailed        no connection, or not authenticated       exit 2
     └── DeadlineExceeded        a phase ran out of time                   exit 3
 
@@ -73,6 +75,12 @@ class InvalidPlan(InvalidInput):
     code = "invalid-plan"
 
 
+class InvalidPolicy(InvalidInput):
+    """A silo's policy is not usable."""
+
+    code = "invalid-policy"
+
+
 class InvalidTable(InvalidInput):
     """A table does not have the columns or types that the schema declares."""
 
@@ -89,6 +97,12 @@ class InvalidSampler(InvalidInput):
     """A sampler file is truncated, edited, oversized or of an unknown version."""
 
     code = "invalid-sampler"
+
+
+class InvalidAudit(InvalidInput):
+    """An audit is cut off, edited, or of an unknown version."""
+
+    code = "invalid-audit"
 
 
 class OutputExists(InvalidInput):
@@ -168,6 +182,7 @@ class LedgerUnavailable(SilosynthError):
     """The ledger cannot promise that a charge is durable; everything is refused."""
 
     code = "ledger-unavailable"
+    exit_code = 6
 
 
 class ConnectionFailed(SilosynthError):
@@ -182,3 +197,13 @@ class DeadlineExceeded(SilosynthError):
 
     code = "deadline-exceeded"
     exit_code = 3
+
+
+def error_of(code: str) -> type[SilosynthError]:
+    """Return the kind of error that a code stands for; SilosynthError when it is not known."""
+    kinds = {
+        kind.code: kind
+        for kind in globals().values()
+        if isinstance(kind, type) and issubclass(kind, SilosynthError)
+    }
+    return kinds.get(code, SilosynthError)

@@ -26,7 +26,7 @@ from silosynth.common.attributes import (
 )
 from silosynth.common.bins import PlainModel
 from silosynth.common.domain import Clique, Domain, Grouping
-from silosynth.common.errors import InvalidPlan
+from silosynth.common.errors import CapExceeded, InvalidPlan
 from silosynth.common.schema import Schema
 from silosynth.common.seeded import SeededWords
 
@@ -36,6 +36,8 @@ AMPLITUDE = 256
 PAIR_BOUND2 = AMPLITUDE**2 + math.isqrt(2 * AMPLITUDE**2) + 2
 """The most that the squares of a frequency's two integers add up to: (AMPLITUDE + 2^-1/2)²."""
 
+MOST_COUNTED = 5_000_000
+_MOST_AT_ONCE = 2**20
 _ORDERED = OrdinalAttribute | IntegerAttribute | RealAttribute | DatetimeAttribute
 _PITCHES = (0.25, 0.5, 1.0, 2.0)
 _MOST_SUBSETS = 2**20
@@ -44,12 +46,12 @@ _MOST_SUBSETS = 2**20
 class FeatureSettings(PlainModel):
     """Which random features a plan asks for; ``seed`` is public.
 
-    ``order`` is how many attributes, beside the label, one frequency looks at; 0 means all. The
-    vectors are summed by the classes of ``label``.
+    ``order`` is how many attributes, beside the label, one frequency looks at. The vectors are
+    summed by the classes of ``label``.
     """
 
     frequencies: int = Field(ge=1, le=16_384)
-    order: int = Field(default=2, ge=0, le=3)
+    order: int = Field(default=2, ge=1, le=2)
     seed: int = Field(default=1, ge=0, lt=2**63)
     label: str | None = None
 
@@ -82,6 +84,14 @@ class Block:
         """Return how many frequencies there are."""
         return int(self.phases[0].shape[1])
 
+    def at(self, cells: np.ndarray) -> np.ndarray:
+        """Return (cells, frequencies) the phases of cells of the block's attributes."""
+        places = np.unravel_index(cells, [len(p) for p in self.phases])
+        phases: np.ndarray = np.sum(
+            [p[i] for p, i in zip(self.phases, places, strict=True)], axis=0
+        )
+        return phases
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FeatureMap:
@@ -96,6 +106,12 @@ class FeatureMap:
     def classes(self) -> int:
         """Return the number of classes; one without a label."""
         return 1 if self.label is None else self.domain.shape[self.label]
+
+    def cliques(self) -> tuple[Clique, ...]:
+        """Return the attributes of each block, the label before them."""
+        names = self.domain.attributes
+        label = () if self.label is None else (names[self.label],)
+        return tuple((*label, *(names[c] for c in b.columns)) for b in self.blocks)
 
     @property
     def inputs(self) -> tuple[int, ...]:
@@ -130,19 +146,21 @@ def feature_map(settings: FeatureSettings, *, schema: Schema, grouping: Grouping
 def feature_cells(settings: FeatureSettings, *, clique: Clique, domain: Domain) -> int:
     """Return the length of the vector as a Python integer, before anything is allocated.
 
-    Raises InvalidPlan unless the query names every attribute, in order.
+    Raises InvalidPlan unless the query names every attribute, in order, CapExceeded when a table
+    of counts behind it would be too large.
     """
     if clique != domain.attributes:
         raise InvalidPlan("random features are asked of all attributes, in the schema's order")
-    return 2 * settings.frequencies * _classes(settings, domain)
-
-
-def merge_codes(
-    columns: Sequence[np.ndarray], *, domain: Domain, grouping: Grouping
-) -> list[np.ndarray]:
-    """Return the working codes of columns of fine codes."""
-    named = zip(domain.attributes, domain.shape, columns, strict=True)
-    return [grouping.lookup(a, size)[column] for a, size, column in named]
+    classes = 1 if settings.label is None else domain.size((settings.label,))
+    sizes = sorted(domain.size((a,)) for a in clique if a != settings.label)
+    counted = classes * math.prod(sizes[-settings.order :])
+    if counted > MOST_COUNTED:
+        raise CapExceeded(
+            f"random features would be summed over {counted} cells; "
+            f"at most {MOST_COUNTED} are allowed",
+            hint="give large attributes fewer bins or categories",
+        )
+    return 2 * settings.frequencies * classes
 
 
 def quantise(phases: np.ndarray) -> np.ndarray:
@@ -158,49 +176,34 @@ def quantise(phases: np.ndarray) -> np.ndarray:
     return whole
 
 
-def sum_features(features: FeatureMap, columns: Sequence[np.ndarray]) -> np.ndarray:
+def sum_features(features: FeatureMap, counts: Sequence[np.ndarray]) -> np.ndarray:
     """Return (classes * frequencies * 2,) int64, the sum of the rows' vectors.
 
-    Guarantees: adding or removing one row moves the sum by that row's vector, whose L2 norm is at
-    most :attr:`FeatureSettings.bound` and whose entries outside its class are 0. Sums of at most
-    2^53 rows do not overflow.
+    The vector of a row is a public function of the cells that it falls into, so their sum is a
+    linear function of counts: no row is looked at here.
 
-    Args: columns: (rows,) working codes of every attribute of the domain, in order.
+    Guarantees: adding or removing one row adds or takes away, in each block, the pairs of the cell
+    that it falls into, in the block of its class: an integer vector whose L2 norm is at most
+    :attr:`FeatureSettings.bound`. Sums of at most 2^53 rows do not overflow.
+
+    Args: counts: (cells,) int64 over each clique of :meth:`FeatureMap.cliques`, row-major.
     """
-    rows = len(columns[0])
-    label = np.zeros(rows, dtype=np.int64) if features.label is None else columns[features.label]
     total = np.zeros((features.classes, features.frequencies, 2), dtype=np.int64)
-    for block in features.blocks:
-        seen, counts = _distinct([label, *(columns[c] for c in block.columns)])
+    for block, count in zip(features.blocks, counts, strict=True):
+        table = count.reshape(features.classes, -1)
+        cells = np.flatnonzero(table.any(axis=0))
         stop = block.start + block.frequencies
-        for first in range(0, len(counts), step := max(2**20 // block.frequencies, 1)):
-            part = slice(first, first + step)
-            phases = sum(p[s[part]] for p, s in zip(block.phases, seen[1:], strict=True))
-            weighted = quantise(np.asarray(phases)) * counts[part, None, None]
-            np.add.at(total[:, block.start : stop], seen[0][part], weighted)
+        for first in range(0, len(cells), step := max(_MOST_AT_ONCE // block.frequencies, 1)):
+            part = cells[first : first + step]
+            pairs = quantise(block.at(part)).reshape(len(part), -1)
+            added = table[:, part] @ pairs
+            total[:, block.start : stop] += added.reshape(features.classes, -1, 2)
     return total.ravel()
-
-
-def _classes(settings: FeatureSettings, domain: Domain) -> int:
-    """Return the number of classes; one without a label."""
-    return 1 if settings.label is None else domain.size((settings.label,))
-
-
-def _distinct(columns: Sequence[np.ndarray]) -> tuple[list[np.ndarray], np.ndarray]:
-    """Return the distinct rows, column by column, and how often each occurs."""
-    table = np.stack([np.asarray(c, dtype=np.int64) for c in columns])
-    cells = math.prod(int(c.max(initial=0)) + 1 for c in table)
-    if cells >= 2**62:
-        return list(table), np.ones(table.shape[1], dtype=np.int64)
-    sizes = [int(c.max(initial=0)) + 1 for c in table]
-    cell = np.ravel_multi_index(tuple(table), sizes)
-    found, counts = np.unique(cell, return_counts=True)
-    return list(np.unravel_index(found, sizes)), counts.astype(np.int64)
 
 
 def _subsets(inputs: Sequence[int], settings: FeatureSettings) -> list[tuple[tuple[int, ...], int]]:
     """Return which attributes are looked at together, and by how many frequencies each."""
-    order = min(settings.order or len(inputs), len(inputs))
+    order = min(settings.order, len(inputs))
     if math.comb(len(inputs), order) > _MOST_SUBSETS:
         raise InvalidPlan(
             f"{len(inputs)} attributes have too many subsets of {order}", hint="lower the order"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from fractions import Fraction
@@ -30,12 +31,17 @@ from silosynth.common.schema import Schema, describe_validation, load_document
 
 PLAN_VERSION = 1
 FINE = "fine"
+_MOST_SPELLED = 10**18
+_EXACT = re.compile(r"[0-9]{1,40}(/[0-9]{1,40}|\.[0-9]{1,20})?", re.ASCII)
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 
 def _fraction(value: Any) -> Fraction:
     """Read an exact positive number from ``"p/q"`` or an integer, never from a float."""
     if isinstance(value, bool | float):
+        raise ValueError("write it as a fraction in quotes, such as '625/4'")
+    # Fraction("1e999999999") would write out a number of a thousand million digits.
+    if isinstance(value, str) and not _EXACT.fullmatch(value):
         raise ValueError("write it as a fraction in quotes, such as '625/4'")
     try:
         fraction = Fraction(value)
@@ -252,9 +258,15 @@ def count_cells(request: Request, *, plan: Plan, domain: Domain) -> tuple[int, .
     cells = tuple(_cells(domains, clique, level, embeds) for clique, level in request.queries)
     if sum(cells) > phase.cells:
         raise CapExceeded(
-            f"phase {phase.name.value} asks for {sum(cells)} cells; the plan allows {phase.cells}"
+            f"phase {phase.name.value} asks for {_number(sum(cells))} cells; "
+            f"the plan allows {phase.cells}"
         )
     return cells
+
+
+def _number(cells: int) -> str:
+    """Spell a number of cells, which may have thousands of digits."""
+    return str(cells) if cells <= _MOST_SPELLED else "more than 10^18"
 
 
 def _cells(

@@ -21,6 +21,7 @@ from silosynth.common.cost import (
     total_rho,
 )
 from silosynth.common.errors import InvalidPlan
+from silosynth.common.zcdp import check_budget_arguments, check_delta, cks_epsilon
 
 __all__ = [
     "RHO_UNIT",
@@ -44,43 +45,6 @@ _SLACK = 1e-9
 _SLACK_DELTA = 1 - 1e-6
 
 
-def check_budget_arguments(epsilon: float, delta: float) -> None:
-    """Raise InvalidPlan unless epsilon is finite and above 0, and 0 < delta < 1."""
-    if not (_is_number(epsilon) and math.isfinite(epsilon) and epsilon > 0):
-        raise InvalidPlan(
-            f"epsilon is {epsilon!r}", hint="give a finite number above 0, such as 1.0"
-        )
-    _check_delta(delta)
-
-
-def cks_epsilon(rho: Fraction, delta: float) -> float:
-    """Return an epsilon at ``delta`` of any ``rho``-zCDP mechanism, adaptive ones included.
-
-    Guarantees: an upper bound for every order alpha tried, so the search cannot make it too low.
-
-    Source: Canonne, Kamath, Steinke 2020, Corollary 13: for every alpha > 1,
-    epsilon = alpha rho + log(1 / (alpha delta)) / (alpha - 1) + log(1 - 1 / alpha).
-    """
-    _check_delta(delta)
-    if rho < 0:
-        raise InvalidPlan("a cost is below 0", hint="costs only add up; nothing is refunded")
-    if rho == 0:
-        return 0.0
-    rho_float, log_delta = float(rho), math.log(delta)
-
-    def bound(log_excess: float) -> float:
-        excess = math.exp(log_excess)
-        log_alpha = math.log1p(excess)
-        return (1 + excess) * rho_float - (log_alpha + log_delta) / excess + log_excess - log_alpha
-
-    center = 0.5 * math.log(-log_delta / rho_float)
-    low, high = center - 8.0, center + 8.0
-    for _ in range(100):
-        left, right = low + (high - low) / 3, high - (high - low) / 3
-        low, high = (low, right) if bound(left) < bound(right) else (left, high)
-    return max(0.0, bound(low) * (1 + 1e-12) + 1e-12)
-
-
 def pld_epsilon(costs: Sequence[GaussianCost], delta: float) -> float:
     """Return an epsilon at ``delta`` of ``costs`` together, all fixed in advance.
 
@@ -99,7 +63,7 @@ def pld_epsilon(costs: Sequence[GaussianCost], delta: float) -> float:
 
     Time: 0.1 s for each distinct sigma2 at most, however many marginals share it.
     """
-    _check_delta(delta)
+    check_delta(delta)
     bound = cks_epsilon(total_rho(costs), delta)
     smooth = [c for c in costs if c.sensitivity > 1 or c.sigma2 > LARGEST_DISCRETE_SIGMA2]
     if (
@@ -152,16 +116,6 @@ def _epsilon_of_units(units: int, delta: float) -> float:
     if delta < SMALLEST_PLD_DELTA:
         return cks_epsilon(rho, delta)
     return _gaussian_epsilon(rho, delta)
-
-
-def _check_delta(delta: float) -> None:
-    """Raise InvalidPlan unless 0 < delta < 1."""
-    if not (_is_number(delta) and 0 < delta < 1):
-        raise InvalidPlan(f"delta is {delta!r}", hint="give a number between 0 and 1, such as 1e-6")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _dominating_rho(cost: GaussianCost) -> Fraction:

@@ -42,6 +42,17 @@ def seal(body: bytes, *, purpose: Purpose, key: SigningKey) -> bytes:
     return b"".join((MAGIC, len(raw).to_bytes(_LENGTH, "little"), raw, body))
 
 
+def body_of(data: bytes) -> bytes:
+    """Return what follows the header without checking or parsing anything; all where there is none.
+
+    Only to name what was sent when it is refused.
+    """
+    start = len(MAGIC) + _LENGTH
+    if len(data) < start or not data.startswith(MAGIC):
+        return data
+    return data[start + int.from_bytes(data[len(MAGIC) : start], "little") :]
+
+
 def unseal(data: bytes, *, purpose: Purpose, trusted: Collection[PublicKey]) -> Opened:
     """Return the body of an envelope that one of ``trusted`` sealed for ``purpose``.
 

@@ -1,20 +1,35 @@
-"""The coordinator's Flower edge: requests become messages, replies become events."""
+"""The coordinator's Flower edge in simulations: requests become messages, replies become events.
+
+A federation's is :mod:`silosynth.server.channel`, where everything is signed.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from flwr.app import ConfigRecord, Message, RecordDict
+from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.app.typing import ConfigRecordValues
-from flwr.serverapp import Grid
+from flwr.serverapp import Grid, ServerApp
 
 from silosynth.common.errors import DeadlineExceeded, RunFailed
 from silosynth.common.plan import Plan, Request, encode_plan, encode_request
 from silosynth.common.wire import IDENTIFY, MEASURE, RECORD
-from silosynth.server.coordinator import Absent, Answered, Event
+from silosynth.server.state import Absent, Answered, Event
 
 _POLL_SECONDS = 0.02
+
+app = ServerApp()
+"""The component that ``deploy/flower`` names. It runs nothing: see its message."""
+
+
+@app.main()
+def main(_grid: Grid, _context: Context) -> None:
+    """Refuse to be started by a SuperLink, which would then hold the coordinator's key."""
+    raise RunFailed(
+        "a SuperLink does not run the coordinator",
+        hint="start it with --isolation process, and begin runs with 'silosynth run'",
+    )
 
 
 def find_silos(

@@ -17,12 +17,18 @@ from silosynth.common.plan import Method, OnAbsent, check_plan, dump_plan, load_
 from silosynth.common.schema import load_schema
 from silosynth.server.forecast import Forecast, forecast
 from silosynth.server.planner import FREQUENCIES, ORDER, new_plan
+from silosynth.server.roster_file import load_roster, with_roster
+from silosynth.server.run_cli import register_runs
+from silosynth.server.setup_cli import admit, certs
 
 
 def register(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:
     """Add the coordinator's commands."""
     groups["plan"].command("new")(plan_new)
     groups["plan"].command("show")(plan_show)
+    register_runs(app)
+    app.command("certs")(certs)
+    app.command("admit")(admit)
 
 
 def plan_new(
@@ -40,7 +46,7 @@ def plan_new(
         int, typer.Option(help="For the method one-shot: how many random features.")
     ] = FREQUENCIES,
     order: Annotated[
-        int, typer.Option(help="For one-shot: attributes that one feature looks at; 0 for all.")
+        int, typer.Option(help="For one-shot: attributes that one feature looks at, 1 or 2.")
     ] = ORDER,
     rows_per_person: Annotated[int, typer.Option(help="Most rows of one person in a silo.")] = 1,
     unit: Annotated[str, typer.Option(help="What a row stands for, in a word.")] = "row",
@@ -48,6 +54,9 @@ def plan_new(
         OnAbsent, typer.Option(help="What to do when a silo stays away.")
     ] = OnAbsent.STOP,
     plan_id: Annotated[str | None, typer.Option("--id", help="A name of your own.")] = None,
+    roster: Annotated[
+        Path | None, typer.Option(help="The silos' public keys; a federation needs them.")
+    ] = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -70,6 +79,8 @@ def plan_new(
         on_absent=on_absent,
         plan_id=plan_id,
     )
+    if roster is not None:
+        plan = with_roster(plan, load_roster(roster))
     write_text(out, dump_plan(plan), force=force)
     say(f"wrote {out}: plan {plan.id}, {len(plan.silos)} silos, epsilon {epsilon:g}")
     say(f"next: silosynth plan show {out} --schema {schema}")

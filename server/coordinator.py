@@ -1,181 +1,230 @@
 """The coordinator as a pure state machine: (state, event) -> (state, commands).
 
-Drivers pump it: the Flower ServerApp, and the one-process driver of the simulations. It does no
-I/O and draws no randomness, so replaying a journal of events always asks the same requests again
-and ends in the same measurements.
+Drivers pump it: the coordinator of a federation, and the one-process driver of the simulations. It
+does no I/O and draws no randomness, so replaying a journal of events always asks the same requests
+again and ends in the same measurements.
+
+    propose -> one phase after the other -> fit -> deliver -> ended
+
+A plan without a roster is a simulation's: nothing is signed, nothing proposed, nothing delivered.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
 
-from silosynth.common.domain import Grouping
-from silosynth.common.errors import RunFailed, SiloAbsent, SilosynthError
-from silosynth.common.measurement import Measurement
-from silosynth.common.plan import (
-    FINE,
-    OnAbsent,
-    PhaseName,
-    Plan,
-    Request,
-    check_plan,
-    count_cells,
+from silosynth.common.dialogue import Acknowledgement, Answer, Verdict, decode_statement
+from silosynth.common.errors import (
+    DeadlineExceeded,
+    PlanRefused,
+    RunFailed,
+    SiloAbsent,
+    SilosynthError,
+    Untrusted,
 )
+from silosynth.common.plan import OnAbsent, PhaseName, Plan, Request, check_plan, count_cells
+from silosynth.common.roster import PublicKey
 from silosynth.common.schema import Schema
-from silosynth.common.wire import Receipt, Refusal, Release, decode_release, refusal_error
-from silosynth.server.aggregate import sum_releases
-from silosynth.server.questions import Question, ask_phase
+from silosynth.common.wire import Refusal, Release, decode_release, refusal_error
+from silosynth.server.questions import ask_phase
+from silosynth.server.state import (
+    Absent,
+    Acknowledged,
+    Answered,
+    Ask,
+    Command,
+    Decided,
+    Deliver,
+    End,
+    Event,
+    Fail,
+    Finish,
+    Fitted,
+    Propose,
+    Silent,
+    Stage,
+    State,
+    Undecided,
+)
+
+Commands = tuple[Command, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answered:
-    """A silo sent ``data``, a release or a refusal."""
-
-    phase: PhaseName
-    silo: str
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Absent:
-    """A silo did not answer before the deadline."""
-
-    phase: PhaseName
-    silo: str
-
-
-Event = Answered | Absent
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
-    """Send ``request`` to its silo."""
-
-    request: Request
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finish:
-    """Every phase is answered: fit."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fail:
-    """The run cannot go on."""
-
-    error: SilosynthError
-
-
-Command = Ask | Finish | Fail
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class State:
-    """Where a run stands; ``phase`` is None when every phase is answered."""
-
-    plan: Plan
-    schema: Schema
-    silos: tuple[str, ...]
-    phase: PhaseName | None
-    asked: Mapping[PhaseName, Question] = field(default_factory=dict)
-    releases: Mapping[PhaseName, Mapping[str, Release]] = field(default_factory=dict)
-
-    def measured(self) -> dict[PhaseName, tuple[Measurement, ...]]:
-        """Return the sums over the silos that still take part, of every complete phase."""
-        return {
-            phase: sum_releases(
-                [self.releases[phase][s] for s in self.silos],
-                queries=question.queries,
-                levels={FINE: Grouping()} | dict(question.levels),
-                phase=self.plan.phase(phase),
-            )
-            for phase, question in self.asked.items()
-            if not self.waiting(phase)
-        }
-
-    def waiting(self, phase: PhaseName) -> tuple[str, ...]:
-        """Return the silos that take part and have not answered ``phase``."""
-        answered = self.releases.get(phase, {})
-        return tuple(s for s in self.silos if s not in answered)
-
-    def receipts(self) -> dict[str, tuple[Receipt, ...]]:
-        """Return what each silo said it released, absent silos included."""
-        return {
-            silo: tuple(r[silo].receipt for r in self.releases.values() if silo in r)
-            for silo in self.plan.silos
-        }
-
-
-def start(plan: Plan, schema: Schema) -> tuple[State, tuple[Command, ...]]:
+def start(plan: Plan, schema: Schema) -> tuple[State, Commands]:
     """Begin a run; raise InvalidPlan when plan and schema do not fit."""
     check_plan(plan, schema)
-    state = State(plan=plan, schema=schema, silos=plan.silos, phase=None)
-    return _open_phase(state, plan.phases[0].name)
+    state = State(plan=plan, schema=schema, silos=plan.silos, phase=None, stage=Stage.PROPOSE)
+    if not plan.roster:
+        return _open_phase(state, plan.phases[0].name)
+    return state, tuple(Propose(silo=s) for s in state.silos)
 
 
-def step(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
+def step(state: State, event: Event) -> tuple[State, Commands]:
     """Take one event. Events that say nothing new change nothing."""
-    if event.phase is not state.phase or event.silo not in state.waiting(event.phase):
-        return state, ()
-    if isinstance(event, Absent):
-        return _leave(state, event, error=_absent(event))
-    answer = decode_release(event.data)
-    if isinstance(answer, Refusal):
-        return _leave(state, event, error=refusal_error(answer))
-    _check_receipt(state, event, answer)
-    answered = {**state.releases.get(event.phase, {}), event.silo: answer}
-    return _advance(replace(state, releases={**state.releases, event.phase: answered}))
+    match event:
+        case Decided() | Undecided():
+            return _take_verdict(state, event)
+        case Answered() | Absent():
+            return _take_answer(state, event)
+        case Fitted():
+            return _take_fit(state, event)
+        case Acknowledged() | Silent():
+            return _take_acknowledgement(state, event)
 
 
-def replay(
-    plan: Plan, schema: Schema, events: Iterable[Event]
-) -> tuple[State, tuple[Command, ...]]:
+def replay(plan: Plan, schema: Schema, events: Iterable[Event]) -> tuple[State, Commands]:
     """Return the state after ``events`` and what is still to be done."""
     state, commands = start(plan, schema)
     for event in events:
         state, new = step(state, event)
         commands = new or commands
-    waiting = state.waiting(state.phase) if state.phase else ()
-    return state, tuple(c for c in commands if not isinstance(c, Ask) or c.request.silo in waiting)
+    waiting = state.waited_for()
+    return state, tuple(c for c in commands if _silo(c) is None or _silo(c) in waiting)
 
 
-def _open_phase(state: State, phase: PhaseName) -> tuple[State, tuple[Command, ...]]:
+def _take_verdict(state: State, event: Decided | Undecided) -> tuple[State, Commands]:
+    """Take a silo's word on the plan; a silo that has not decided yet is asked again."""
+    if state.stage is not Stage.PROPOSE or event.silo not in state.waited_for():
+        return state, ()
+    if isinstance(event, Undecided):
+        return _leave(state, event.silo, error=_undecided(state.plan, event.silo), then=_measure)
+    try:
+        verdict = _check_verdict(state, event)
+    except (RunFailed, Untrusted) as err:
+        return _leave(state, event.silo, error=_name(err, event.silo), then=_measure)
+    if verdict.answer is Answer.PENDING:
+        return state, ()
+    if verdict.answer is Answer.REFUSED:
+        return _leave(state, event.silo, error=_refused(verdict), then=_measure)
+    return _measure(replace(state, approved=(*state.approved, event.silo)))
+
+
+def _take_answer(state: State, event: Answered | Absent) -> tuple[State, Commands]:
+    """Take a silo's release or refusal in the phase that is open."""
+    if event.phase is not state.phase or event.silo not in state.waiting(event.phase):
+        return state, ()
+    if isinstance(event, Absent):
+        return _leave(state, event.silo, error=_absent(event), then=_advance)
+    try:
+        answer = decode_release(event.data, trusted=_trusted(state, event.silo))
+        if isinstance(answer, Release):
+            _check_receipt(state, event, answer)
+    except (RunFailed, Untrusted) as err:
+        return _leave(state, event.silo, error=_name(err, event.silo), then=_advance)
+    if isinstance(answer, Refusal):
+        return _leave(state, event.silo, error=refusal_error(answer), then=_advance)
+    answered = {**state.releases.get(event.phase, {}), event.silo: answer}
+    return _advance(replace(state, releases={**state.releases, event.phase: answered}))
+
+
+def _take_fit(state: State, event: Fitted) -> tuple[State, Commands]:
+    """Hand the sampler back to the silos of the run, or end where nobody signs."""
+    if state.stage is not Stage.FIT:
+        return state, ()
+    if not state.plan.roster:
+        return replace(state, stage=Stage.ENDED, sampler_digest=event.sampler_digest), (End(),)
+    delivering = replace(state, stage=Stage.DELIVER, sampler_digest=event.sampler_digest)
+    return delivering, tuple(Deliver(silo=s) for s in state.silos)
+
+
+def _take_acknowledgement(state: State, event: Acknowledged | Silent) -> tuple[State, Commands]:
+    """Take a silo's word on the result. Whatever it says, the run ends well: it is named."""
+    if state.stage is not Stage.DELIVER or event.silo not in state.waited_for():
+        return state, ()
+    fault = "did not answer"
+    if isinstance(event, Acknowledged):
+        try:
+            fault = _check_acknowledgement(state, event)
+        except (RunFailed, Untrusted) as err:
+            fault = err.message
+    after = replace(state, acknowledged={**state.acknowledged, event.silo: fault})
+    if after.waited_for():
+        return after, ()
+    return replace(after, stage=Stage.ENDED), (End(),)
+
+
+def _measure(state: State) -> tuple[State, Commands]:
+    """Open the first phase once every silo has decided."""
+    if state.waited_for():
+        return state, ()
+    return _open_phase(state, state.plan.phases[0].name)
+
+
+def _open_phase(state: State, phase: PhaseName) -> tuple[State, Commands]:
     """Ask a phase of every silo, or go on when it has nothing to ask."""
     question = ask_phase(phase, plan=state.plan, schema=state.schema, measured=state.measured())
     if not question.queries:
         return _close_phase(replace(state, phase=phase))
-    opened = replace(state, phase=phase, asked={**state.asked, phase: question})
+    opened = replace(
+        state, stage=Stage.MEASURE, phase=phase, asked={**state.asked, phase: question}
+    )
     requests = [question.request(plan=state.plan, phase=phase, silo=s) for s in state.silos]
     for request in requests[:1]:
         count_cells(request, plan=state.plan, domain=state.schema.domain)
     return opened, tuple(Ask(request=r) for r in requests)
 
 
-def _advance(state: State) -> tuple[State, tuple[Command, ...]]:
+def _advance(state: State) -> tuple[State, Commands]:
     """Close the phase once nobody is waited for."""
     if state.phase is None or state.waiting(state.phase):
         return state, ()
     return _close_phase(state)
 
 
-def _close_phase(state: State) -> tuple[State, tuple[Command, ...]]:
+def _close_phase(state: State) -> tuple[State, Commands]:
     """Open the next phase, or finish."""
     names = [p.name for p in state.plan.phases]
     after = names[names.index(state.phase) + 1 :] if state.phase else []
     if after:
         return _open_phase(state, after[0])
-    return replace(state, phase=None), (Finish(),)
+    return replace(state, phase=None, stage=Stage.FIT), (Finish(),)
 
 
 def _leave(
-    state: State, event: Event, *, error: SilosynthError
-) -> tuple[State, tuple[Command, ...]]:
+    state: State,
+    silo: str,
+    *,
+    error: SilosynthError,
+    then: Callable[[State], tuple[State, Commands]],
+) -> tuple[State, Commands]:
     """Go on without a silo, or stop with ``error``, as the plan says."""
-    rest = tuple(s for s in state.silos if s != event.silo)
+    rest = tuple(s for s in state.silos if s != silo)
     if state.plan.on_absent is OnAbsent.STOP or not rest:
         return state, (Fail(error=error),)
-    return _advance(replace(state, silos=rest))
+    return then(replace(state, silos=rest, left={**state.left, silo: error.message}))
+
+
+def _silo(command: Command) -> str | None:
+    """Return whom a command is for; None where it is for nobody."""
+    match command:
+        case Ask(request=Request(silo=silo)):
+            return silo
+        case Propose(silo=silo) | Deliver(silo=silo):
+            return silo
+    return None
+
+
+def _trusted(state: State, silo: str) -> Collection[PublicKey] | None:
+    """Return the one key that may sign for a silo; None where nothing is signed."""
+    return (state.plan.roster[silo],) if state.plan.roster else None
+
+
+def _check_verdict(state: State, event: Decided) -> Verdict:
+    """Return a verdict that this silo signed on this plan; raise RunFailed or Untrusted."""
+    verdict = decode_statement(event.data, Verdict, trusted=_trusted(state, event.silo))
+    if (verdict.silo, verdict.plan_digest) != (event.silo, state.plan.digest):
+        raise RunFailed("it answered to another plan")
+    return verdict
+
+
+def _check_acknowledgement(state: State, event: Acknowledged) -> str:
+    """Return nothing when the silo accepts this result, and its words otherwise."""
+    said = decode_statement(event.data, Acknowledgement, trusted=_trusted(state, event.silo))
+    stated = (said.silo, said.plan_digest, said.sampler_digest)
+    if stated != (event.silo, state.plan.digest, state.sampler_digest):
+        return "acknowledged another result"
+    return "" if said.accepted else f"did not accept the result: {said.message or 'no reason'}"
 
 
 def _absent(event: Absent) -> SiloAbsent:
@@ -186,13 +235,38 @@ def _absent(event: Absent) -> SiloAbsent:
     )
 
 
+def _undecided(plan: Plan, silo: str) -> DeadlineExceeded:
+    """Return the error that names a silo whose people have not decided in time."""
+    return DeadlineExceeded(
+        f"silo {silo} did not approve plan {plan.id} within {plan.approval_seconds} s",
+        hint="ask its operator, then resume the run; nothing is spent",
+    )
+
+
+def _refused(verdict: Verdict) -> PlanRefused:
+    """Return the error for a plan that a silo refused, in the silo's public words."""
+    why = verdict.message or "no reason was given"
+    return PlanRefused(f"silo {verdict.silo}: {why}", hint=verdict.hint)
+
+
+def _name(error: SilosynthError, silo: str) -> SilosynthError:
+    """Return ``error`` with the name of the silo that it is about."""
+    return type(error)(f"silo {silo}: {error.message}", hint=error.hint)
+
+
 def _check_receipt(state: State, event: Answered, release: Release) -> None:
     """Raise RunFailed unless a release answers exactly what this silo was asked."""
     question = state.asked[event.phase]
     request = question.request(plan=state.plan, phase=event.phase, silo=event.silo)
     cells = count_cells(request, plan=state.plan, domain=state.schema.domain)
     receipt = release.receipt
-    expected = (request.id, request.digest, event.silo, cells)
-    stated = (receipt.request_id, receipt.request_hash, receipt.silo, receipt.cells)
+    expected = (request.id, request.digest, event.silo, state.plan.digest, cells)
+    stated = (
+        receipt.request_id,
+        receipt.request_hash,
+        receipt.silo,
+        receipt.plan_digest,
+        receipt.cells,
+    )
     if stated != expected:
-        raise RunFailed(f"silo {event.silo} answered another request in phase {event.phase.value}")
+        raise RunFailed(f"it answered another request in phase {event.phase.value}")

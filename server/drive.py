@@ -1,4 +1,4 @@
-"""Pump the coordinator: send what it asks, journal answers, until every phase is answered."""
+"""Pump the coordinator: send what it asks, journal answers, until the run has ended."""
 
 from __future__ import annotations
 
@@ -8,19 +8,66 @@ from dataclasses import dataclass
 from silosynth.common.errors import SilosynthError
 from silosynth.common.plan import PhaseName, Plan, Request
 from silosynth.common.schema import Schema
-from silosynth.server.coordinator import Ask, Command, Event, Fail, State, replay, step
+from silosynth.server.coordinator import Commands, replay, step
 from silosynth.server.journal import Journal
+from silosynth.server.state import (
+    Ask,
+    Deliver,
+    Event,
+    Fail,
+    Finish,
+    Fitted,
+    Propose,
+    Stage,
+    State,
+)
 
 Send = Callable[[Sequence[Request]], Iterable[Event]]
+Checkpoint = Callable[[str], None]
+CHECKPOINTS = (
+    "before-send",
+    "after-send",
+    "before-record",
+    "after-record",
+    "before-fit",
+    "after-fit",
+    "before-write",
+    "after-write",
+    "before-deliver",
+    "after-deliver",
+)
+"""The points at which tests may kill a coordinator; nothing else listens to them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far a phase is: ``answered`` of ``asked`` silos."""
+    """How far a phase or stage is: ``answered`` of ``asked`` silos."""
 
-    phase: PhaseName
+    phase: PhaseName | Stage
     answered: int
     asked: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signed:
+    """What a federation does besides measuring.
+
+    ``propose`` and ``deliver`` yield what silos answer; ``conclude`` fits, puts the results on disk
+    and returns the sampler's digest.
+    """
+
+    propose: Callable[[Sequence[str]], Iterable[Event]]
+    conclude: Callable[[State], str]
+    deliver: Callable[[Sequence[str]], Iterable[Event]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pump:
+    """What a step of :func:`drive` needs."""
+
+    journal: Journal
+    progress: Callable[[Progress], None]
+    checkpoint: Checkpoint
 
 
 def drive(
@@ -29,50 +76,69 @@ def drive(
     *,
     journal: Journal,
     send: Send,
+    signed: Signed | None = None,
     progress: Callable[[Progress], None] = lambda _: None,
+    checkpoint: Checkpoint = lambda _: None,
 ) -> State:
     """Run or resume a plan to its end; return the state that holds every release.
 
-    Every event is on disk before the next phase is asked. An event that would end the run is not
-    recorded, so that resuming asks again: with the same request ids, at no new charge.
+    Without ``signed`` it ends when every phase is answered, and the caller fits. Every event is on
+    disk before the next phase is asked. An event that would end the run is not recorded, so that
+    resuming asks again: with the same request ids, at no new charge.
 
+    Args: checkpoint: a seam for tests, called with the names in :data:`CHECKPOINTS`.
     Raises the error that ends the run, after all answers of the phase are journaled.
     """
+    pump = _Pump(journal=journal, progress=progress, checkpoint=checkpoint)
     state, commands = replay(plan, schema, journal.events())
-    while requests := [c.request for c in commands if isinstance(c, Ask)]:
-        progress(Progress(phase=requests[0].phase, answered=0, asked=len(requests)))
-        state, commands = _ask(state, requests, journal=journal, send=send, progress=progress)
-    _raise_failure(commands)
-    return state
+    while True:
+        _raise_failure(commands)
+        if requests := [c.request for c in commands if isinstance(c, Ask)]:
+            checkpoint("before-send")
+            state, commands = _collect(state, send(requests), count=len(requests), pump=pump)
+        elif signed is None:
+            return state
+        elif silos := [c.silo for c in commands if isinstance(c, Propose)]:
+            events = signed.propose(silos)
+            state, commands = _collect(state, events, count=len(silos), pump=pump)
+        elif Finish() in commands:
+            event = Fitted(sampler_digest=signed.conclude(state))
+            state, commands = _collect(state, [event], count=1, pump=pump)
+        elif silos := [c.silo for c in commands if isinstance(c, Deliver)]:
+            checkpoint("before-deliver")
+            events = signed.deliver(silos)
+            state, commands = _collect(state, events, count=len(silos), pump=pump)
+            checkpoint("after-deliver")
+        else:
+            return state
 
 
-def _ask(
-    state: State,
-    requests: Sequence[Request],
-    *,
-    journal: Journal,
-    send: Send,
-    progress: Callable[[Progress], None],
-) -> tuple[State, tuple[Command, ...]]:
-    """Send one phase's requests and take every answer; return what to do next."""
-    commands: tuple[Command, ...] = ()
+def _collect(
+    state: State, events: Iterable[Event], *, count: int, pump: _Pump
+) -> tuple[State, Commands]:
+    """Take and journal every answer of a phase or stage; return what to do next."""
+    commands: Commands = ()
     failure: SilosynthError | None = None
+    asked: PhaseName | Stage = state.phase or state.stage
     answered = 0
-    for event in send(requests):
+    pump.progress(Progress(phase=asked, answered=0, asked=count))
+    for event in events:
         after, new = step(state, event)
         error = next((c.error for c in new if isinstance(c, Fail)), None)
         failure = failure or error
-        if error is None:
-            journal.record(event)
+        if error is None and after is not state:
+            pump.checkpoint("before-record")
+            pump.journal.record(event)
+            pump.checkpoint("after-record")
             state, commands = after, new or commands
             answered += 1
-            progress(Progress(phase=event.phase, answered=answered, asked=len(requests)))
+            pump.progress(Progress(phase=asked, answered=answered, asked=count))
     if failure is not None:
         raise failure
     return state, commands
 
 
-def _raise_failure(commands: Iterable[Command]) -> None:
+def _raise_failure(commands: Iterable[object]) -> None:
     """Raise the error of a failed run."""
     for command in commands:
         if isinstance(command, Fail):

@@ -186,7 +186,7 @@ def _features(schema: Schema, *, frequencies: int, order: int) -> FeatureSetting
     except ValidationError as err:
         raise InvalidPlan(
             f"{frequencies} frequencies of order {order} are out of range",
-            hint="use 1 to 16384 frequencies, and an order of 0 to 3",
+            hint="use 1 to 16384 frequencies, and an order of 1 or 2",
         ) from err
 
 

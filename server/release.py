@@ -13,9 +13,9 @@ from silosynth.common.sampler import CliqueMarginal, build_sampler
 from silosynth.common.sampler_file import AnySampler
 from silosynth.server.aggregate import regroup
 from silosynth.server.compress import within_groups, working_grouping
-from silosynth.server.coordinator import State
 from silosynth.server.fit import GraphicalModel, fit
 from silosynth.server.release_one_shot import MixtureModel, mixture_model, train_sampler
+from silosynth.server.state import State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,10 +7,10 @@ import numpy as np
 from silosynth.common.domain import Clique
 from silosynth.common.plan import PhaseName
 from silosynth.server.aggregate import regroup
-from silosynth.server.coordinator import State
 from silosynth.server.release import Outcome
 from silosynth.server.report_facts import Provenance, ReportFacts
 from silosynth.server.report_measured import from_measurements
+from silosynth.server.state import State
 
 _SCREENING = (PhaseName.ONE_WAY, PhaseName.COARSE)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from signal import SIGINT
-from threading import Event, current_thread, main_thread
+from threading import current_thread, main_thread
 from types import FrameType
 
 from flwr.app import Context
@@ -24,9 +25,9 @@ from silosynth.common.errors import RunFailed, SilosynthError
 from silosynth.common.plan import Plan, Request
 from silosynth.common.schema import Schema
 from silosynth.server.app import find_silos, send_requests
-from silosynth.server.coordinator import Absent, Answered, State
 from silosynth.server.drive import Progress, drive
 from silosynth.server.journal import Journal
+from silosynth.server.state import Event, State
 from silosynth.simulations.silos import SiloDirectory, open_gateway
 
 _CONNECT_SECONDS = 120.0
@@ -63,7 +64,7 @@ def run_cluster(
     Raises what :func:`drive` raises; RunFailed when the engine itself gives up.
     """
     ended: list[State | SilosynthError] = []
-    stopped = Event()
+    stopped = threading.Event()
     server_app = ServerApp()
 
     @server_app.main()
@@ -76,7 +77,7 @@ def run_cluster(
                 stopping=stopped.is_set,
             )
 
-            def send(requests: Sequence[Request]) -> Iterator[Answered | Absent]:
+            def send(requests: Sequence[Request]) -> Iterator[Event]:
                 return send_requests(
                     grid, requests, plan=plan, nodes=nodes, stopping=stopped.is_set
                 )
@@ -137,12 +138,12 @@ def _result(ended: Sequence[State | SilosynthError]) -> State:
 
 
 @contextmanager
-def _interruptible(stopped: Event) -> Iterator[None]:
+def _interruptible(stopped: threading.Event) -> Iterator[None]:
     """Let Ctrl-C end the engine and nothing else, and tell the ServerApp's thread to end.
 
     The engine turns an interrupt into errors of its own, so what it raises after one is dropped.
     """
-    interrupted = Event()
+    interrupted = threading.Event()
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         interrupted.set()

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from silosynth.client.noise import BitSource
 from silosynth.common.plan import Plan, Request, encode_plan, encode_request
 from silosynth.common.schema import Schema
-from silosynth.server.coordinator import Answered, Event, State
 from silosynth.server.drive import Progress, drive
 from silosynth.server.journal import Journal
+from silosynth.server.state import Answered, Event, State
 from silosynth.simulations.silos import SiloDirectory, open_gateway
 
 

@@ -22,11 +22,12 @@ from silosynth.common.plan import Plan, check_plan, dump_plan, load_plan
 from silosynth.common.sampler_file import AnySampler, load_sampler, save_sampler
 from silosynth.common.schema import Schema, dump_schema, load_schema
 from silosynth.common.wire import Receipt
-from silosynth.server.coordinator import Finish, State, replay
+from silosynth.server.coordinator import replay
 from silosynth.server.drive import Progress
 from silosynth.server.journal import Journal
 from silosynth.server.release import Outcome, finish
 from silosynth.server.release_one_shot import require_generators
+from silosynth.server.state import Stage, State
 from silosynth.simulations.cluster import run_cluster
 from silosynth.simulations.local import run_local
 from silosynth.simulations.partition import match_roster
@@ -138,8 +139,8 @@ def reopen(directory: Path) -> RunResult:
         raise InvalidArgument(f"{directory} is not the directory of a run", hint="see simulate")
     plan, schema = load_plan(run.plan), load_schema(run.schema)
     with Journal(run.path, plan_digest=plan.digest) as journal:
-        state, commands = replay(plan, schema, journal.events())
-    if commands != (Finish(),):
+        state, _ = replay(plan, schema, journal.events())
+    if state.stage not in (Stage.FIT, Stage.DELIVER, Stage.ENDED):
         raise RunFailed(f"the run in {directory} has not ended", hint="resume it with simulate")
     known = load_sampler(run.sampler) if run.sampler.is_file() else None
     outcome = finish(state, generator=known if isinstance(known, NeuralSampler) else None)

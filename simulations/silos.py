@@ -12,11 +12,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from silosynth.client.dataset import Dataset
 from silosynth.client.gateway import Gateway
 from silosynth.client.ledger import Ledger, Scope, ScopeKind
 from silosynth.client.noise import BitSource
 from silosynth.client.policy import Policy
-from silosynth.client.table import read_table
+from silosynth.client.source import SourceFormat, SourceSpec, open_source
 from silosynth.common.budget import plan_units
 from silosynth.common.plan import Plan
 from silosynth.common.schema import load_schema
@@ -79,16 +80,18 @@ def open_gateway(
     settings = json.loads(silo.settings.read_text())
     schema = load_schema(Path(settings["schema"]))
     policy = Policy(rows_per_person=settings["rows_per_person"])
+    tell = tell_operator or partial(_append_line, silo.path / "operator.log")
     project = Scope(kind=ScopeKind.PROJECT, name=settings["project"])
     with Ledger.open(silo.ledger, caps={project: settings["cap_units"]}) as ledger:
+        spec = SourceSpec(format=SourceFormat.PARQUET, path=silo.table)
+        rows = open_source(spec, schema=schema, tell_operator=tell)
+        dataset = Dataset(schema=schema, rows=rows, policy=policy)
         yield Gateway(
             silo=silo.name,
-            schema=schema,
-            read=partial(read_table, silo.table, schema=schema),
+            datasets={settings["dataset"]: dataset},
             ledger=ledger,
-            policy=policy,
             bits=bits,
-            tell_operator=tell_operator or partial(_append_line, silo.path / "operator.log"),
+            tell_operator=tell,
         )
 
 
@@ -97,6 +100,7 @@ def _write_settings(silo: SiloDirectory, *, plan: Plan, schema_path: Path) -> No
     settings = {
         "version": SILO_VERSION,
         "schema": str(schema_path.resolve()),
+        "dataset": plan.dataset,
         "rows_per_person": plan.privacy.rows_per_person,
         "project": plan.id,
         "cap_units": plan_units(plan),

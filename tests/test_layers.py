@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 import tomllib
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -18,12 +20,31 @@ ALLOWED = {
     "simulations": set(PARTS),
 }
 EDGES = {
-    "flwr": {"client/app.py", "server/app.py", "simulations/cluster.py"},
-    "ray": {"simulations/cluster.py"},
-    "grpc": {"client/rpc.py"},
+    "flwr": {
+        "client/app.py",
+        "client/relay.py",
+        "server/app.py",
+        "server/channel.py",
+        "server/superlink.py",
+        "simulations/cluster.py",
+    },
+    "httpx": {"client/relay.py", "server/superlink.py"},
+    "ray": {"client/count_ray.py", "simulations/cluster.py"},
+    "numba": {"client/kernel_numba.py"},
+    "duckdb": {"client/source_duckdb.py"},
+    "adbc_driver_postgresql": {"client/postgresql.py"},
+    "grpc": {"client/reach.py", "client/rpc.py", "client/rpc_server.py"},
+    "grpc_health": {"client/rpc_server.py"},
     "opendp": set(),
     "torch": {"server/generator.py"},
-    "sqlite3": {"client/ledger.py", "client/ledger_file.py"},
+    "sqlite3": {
+        "client/ledger.py",
+        "client/ledger_batch.py",
+        "client/ledger_fence.py",
+        "client/ledger_file.py",
+        "client/ledger_rows.py",
+        "client/ledger_waiting.py",
+    },
     "pickle": set(),
     "random": set(),
     "statsmodels": {"simulations/demo.py"},
@@ -82,3 +103,17 @@ def test_every_entry_point_of_the_command_line_can_be_loaded() -> None:
     found = entry_points(group="silosynth.commands")
     assert {e.name for e in found} == set(PARTS)
     assert all(callable(e.load()) for e in found)
+
+
+RELAY = ("client/rpc.py", "client/contract.py")
+PRIVATE = ("silosynth.client.ledger", "silosynth.client.table", "silosynth.client.gateway")
+
+
+@pytest.mark.parametrize("path", RELAY)
+def test_what_a_relay_imports_can_reach_no_table_ledger_or_key(path: str) -> None:
+    code = (
+        f"import sys, silosynth.{path.removesuffix('.py').replace('/', '.')}; print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert not loaded & {*PRIVATE, "sqlite3", "pandas", "pyarrow"}

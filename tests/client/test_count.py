@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from silosynth.client import count
+import silosynth.client.kernel as kernels
 from silosynth.client.count import count_marginals
+from silosynth.client.kernel import FLUSH_ROWS, Kernel, NumpyKernel, choose_kernel, compiled_kernel
+from silosynth.client.kernel_numba import load_kernel
+from silosynth.client.layout import Layout, lay_out
 from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.errors import InvalidPlan, InvalidTable
 from silosynth.common.measurement import MarginalQuery
@@ -56,11 +64,23 @@ def _brute_force(rows: np.ndarray, query: MarginalQuery) -> np.ndarray:
     return counts.ravel()
 
 
+@pytest.fixture(scope="module", params=["numpy", "compiled"])
+def kernel(request: pytest.FixtureRequest) -> Kernel:
+    """Return each of the kernels, with small blocks and several threads."""
+    if request.param == "numpy":
+        return NumpyKernel(block_rows=7)
+    return dataclasses.replace(compiled_kernel(threads=2), block_rows=16)
+
+
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 10**6), rows=st.integers(0, 60), queries=QUERIES)
-def test_every_table_equals_brute_force(seed: int, rows: int, queries: list[MarginalQuery]) -> None:
+def test_every_table_equals_brute_force(
+    kernel: Kernel, seed: int, rows: int, queries: list[MarginalQuery]
+) -> None:
     table = _table(seed, rows)
-    counted = count_marginals(_columns(table), domain=DOMAIN, queries=queries, levels=LEVELS)
+    counted = count_marginals(
+        _columns(table), domain=DOMAIN, queries=queries, levels=LEVELS, kernel=kernel
+    )
     for query, counts in zip(queries, counted, strict=True):
         assert counts.dtype == np.int64
         assert np.array_equal(counts, _brute_force(table, query))
@@ -69,11 +89,11 @@ def test_every_table_equals_brute_force(seed: int, rows: int, queries: list[Marg
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 10**6), rows=st.integers(1, 50), queries=QUERIES)
 def test_one_row_changes_one_cell_of_each_marginal_by_one(
-    seed: int, rows: int, queries: list[MarginalQuery]
+    kernel: Kernel, seed: int, rows: int, queries: list[MarginalQuery]
 ) -> None:
     table = _table(seed, rows)
     with_all, without = (
-        count_marginals(_columns(t), domain=DOMAIN, queries=queries, levels=LEVELS)
+        count_marginals(_columns(t), domain=DOMAIN, queries=queries, levels=LEVELS, kernel=kernel)
         for t in (table, np.delete(table, seed % rows, axis=0))
     )
     for more, fewer in zip(with_all, without, strict=True):
@@ -81,13 +101,123 @@ def test_one_row_changes_one_cell_of_each_marginal_by_one(
         assert (more - fewer).sum() == 1
 
 
-def test_blocks_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    table = _table(1, 1000)
-    queries = [MarginalQuery(clique=("a", "c")), MarginalQuery(clique=("d",), level="few")]
-    whole = count_marginals(_columns(table), domain=DOMAIN, queries=queries, levels=LEVELS)
-    monkeypatch.setattr(count, "_BLOCK_ROWS", 7)
-    blocks = count_marginals(_columns(table), domain=DOMAIN, queries=queries, levels=LEVELS)
-    assert all(np.array_equal(a, b) for a, b in zip(whole, blocks, strict=True))
+WIDE = Domain(attributes=tuple("abcdefgh"), shape=(2, 3, 2, 5, 60, 300, 7, 4))
+
+
+def _wide_columns(rows: int) -> list[np.ndarray]:
+    random = np.random.default_rng(5)
+    kinds = [np.uint16 if size > 256 else np.uint8 for size in WIDE.shape]
+    sizes = zip(WIDE.shape, kinds, strict=True)
+    return [random.integers(0, size, rows).astype(kind) for size, kind in sizes]
+
+
+def _count_by_ravel(columns: list[np.ndarray], clique: Clique) -> np.ndarray:
+    """Count with NumPy's own cell numbers."""
+    sizes = WIDE.sizes(clique)
+    cells = np.ravel_multi_index([columns[WIDE.index(a)] for a in clique], sizes)
+    return np.bincount(cells, minlength=WIDE.size(clique))
+
+
+@pytest.mark.parametrize("covered", [True, False])
+def test_kernels_agree_on_tables_of_every_width_and_size(kernel: Kernel, covered: bool) -> None:
+    """Up to eight columns and 302,400 cells, 16-bit and 32-bit cell numbers, on two threads."""
+    columns = _wide_columns(300_000 if not isinstance(kernel, NumpyKernel) else 3_000)
+    cliques = [tuple("hgedcba"), ("f", "e"), ("e", "f", "g", "c"), ("a", "b", "c", "d", "h")]
+    cliques += [("a",), *combinations(WIDE.attributes, 2), tuple("fbagedch")[:4]]
+    queries = [MarginalQuery(clique=clique) for clique in cliques]
+    layout = lay_out(
+        queries,
+        domain=WIDE,
+        levels={"fine": Grouping()},
+        rows=len(columns[0]),
+        covered=covered,
+    )
+    totals = layout.zeros()
+    if not isinstance(kernel, NumpyKernel):
+        kernel = compiled_kernel(threads=2)
+    kernel.add(columns, layout=layout, totals=totals)
+    for clique, counts in zip(cliques, layout.answers(totals), strict=True):
+        assert np.array_equal(counts, _count_by_ravel(columns, clique)), clique
+
+
+@pytest.mark.parametrize("flush_rows", [1, 1_000, 4_096])
+def test_counters_are_flushed_before_they_could_overflow(flush_rows: int) -> None:
+    """The bound is kept by every call of the loop, and what is flushed adds up."""
+    entered = []
+    loop = compiled_kernel().loop
+
+    def watched(*arguments: Any) -> None:
+        first, end, counters = arguments[5], arguments[6], arguments[12]
+        assert not counters.any(), "counters are cleared after a flush"
+        entered.append(end - first)
+        loop(*arguments)
+
+    kernel = dataclasses.replace(
+        compiled_kernel(threads=2), loop=watched, flush_rows=flush_rows, block_rows=512
+    )
+    columns = _wide_columns(5_000)
+    queries = [MarginalQuery(clique=("a", "d")), MarginalQuery(clique=("e", "f"))]
+    counted = count_marginals(
+        columns, domain=WIDE, queries=queries, levels={"fine": Grouping()}, kernel=kernel
+    )
+    assert max(entered) == flush_rows
+    assert all(
+        np.array_equal(counts, _count_by_ravel(columns, query.clique))
+        for query, counts in zip(queries, counted, strict=True)
+    )
+    assert np.iinfo(np.uint32).max >= FLUSH_ROWS
+
+
+def test_a_code_beyond_its_size_cannot_write_outside_of_the_counters() -> None:
+    """Codes are checked first; what slips past, in a file that changes, is held in bounds."""
+    columns = [np.full(1_000, 255, np.uint8), np.full(1_000, 65_535, np.uint16)]
+    domain = Domain(attributes=("a", "b"), shape=(3, 300))
+    layout = lay_out(
+        [MarginalQuery(clique=("a", "b"))], domain=domain, levels={"fine": Grouping()}, rows=1_000
+    )
+    totals = layout.zeros()
+    compiled_kernel().add(columns, layout=layout, totals=totals)
+    assert totals[0].sum() == totals[0][-1] == 1_000
+
+
+def test_compiling_is_left_out_where_it_does_not_pay_or_numba_is_absent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert isinstance(choose_kernel(increments=1_000_000), NumpyKernel)
+    assert not isinstance(choose_kernel(increments=10**9), NumpyKernel)
+    monkeypatch.setattr("silosynth.client.kernel.find_spec", lambda name: None)
+    assert isinstance(choose_kernel(increments=10**9), NumpyKernel)
+
+
+def test_compiled_code_is_kept_in_a_directory_of_our_own_alone(tmp_path: Path) -> None:
+    load_kernel.cache_clear()
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o777)
+    own = tmp_path / "own"
+    own.mkdir(mode=0o700)
+    for directory, kept in ((shared, False), (tmp_path / "none", False), (own, True)):
+        compiled_kernel(cache=directory)
+        assert any(directory.rglob("*.nbi")) == kept
+
+
+def test_tables_are_counted_in_groups_whose_counters_are_bounded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(kernels, "_GROUP_CELLS", 1_000)
+    columns = _wide_columns(2_000)
+    cliques = list(combinations(WIDE.attributes, 2))
+    layout: Layout = lay_out(
+        [MarginalQuery(clique=c) for c in cliques],
+        domain=WIDE,
+        levels={"fine": Grouping()},
+        rows=2_000,
+        covered=False,
+    )
+    totals = layout.zeros()
+    compiled_kernel().add(columns, layout=layout, totals=totals)
+    for clique, counts in zip(cliques, layout.answers(totals), strict=True):
+        assert np.array_equal(counts, _count_by_ravel(columns, clique))
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from silosynth.client.dataset import Dataset
 from silosynth.client.gateway import Gateway
 from silosynth.client.ledger import Ledger, Scope, ScopeKind
 from silosynth.client.policy import Policy
+from silosynth.client.source_table import TableRows
 from silosynth.common.budget import plan_units
 from silosynth.common.errors import InvalidTable
 from silosynth.common.plan import (
@@ -90,12 +92,15 @@ class Silo:
         return self.table
 
     def gateway(self, **changes: Any) -> Gateway:
+        schema = changes.pop("schema", _schema())
+        rows = TableRows(
+            schema=schema, read=changes.pop("read", self.read), tell_operator=self.told.append
+        )
+        dataset = Dataset(schema=schema, rows=rows, policy=changes.pop("policy", Policy()))
         arguments = {
             "silo": "north",
-            "schema": _schema(),
-            "read": self.read,
+            "datasets": {"default": dataset},
             "ledger": self.ledger,
-            "policy": Policy(),
             "tell_operator": self.told.append,
         }
         return Gateway(**(arguments | changes))

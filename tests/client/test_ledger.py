@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from silosynth.client.ledger import Ledger, Scope, ScopeKind
-from silosynth.client.ledger_chain import next_head
+from silosynth.common.entries import next_head
 from silosynth.common.errors import (
     BudgetExceeded,
     InvalidArgument,
@@ -248,8 +248,9 @@ def test_an_entry_rewritten_with_a_fitting_head_breaks_the_next_one(path: Path) 
 
 def test_every_commit_reaches_the_disk_before_it_returns(ledger: Ledger) -> None:
     extra = 3
-    assert ledger._connection.execute("PRAGMA synchronous").fetchone() == (extra,)
-    assert ledger._connection.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+    for pragma, value in (("synchronous", extra), ("journal_mode", "delete")):
+        query = f"PRAGMA {pragma}"
+        assert ledger._batch.read(lambda c, q=query: c.execute(q).fetchone()) == (value,)
 
 
 # Opening
@@ -283,9 +284,9 @@ def test_a_file_that_is_no_ledger_is_refused(tmp_path: Path, content: bytes) -> 
 
 def test_an_unknown_version_is_refused(path: Path) -> None:
     connection = sqlite3.connect(path)
-    connection.execute("PRAGMA user_version = 2")
+    connection.execute("PRAGMA user_version = 3")
     connection.close()
-    with pytest.raises(LedgerUnavailable, match="has version 2; this program knows 1"):
+    with pytest.raises(LedgerUnavailable, match="has version 3; this program knows 2"):
         Ledger.open(path, caps=CAPS)
 
 

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pydantic import ValidationError
 
+from silosynth.client.count import count_marginals
 from silosynth.common import features as module
-from silosynth.common.domain import Grouping
-from silosynth.common.errors import InvalidPlan
+from silosynth.common.domain import Domain, Grouping
+from silosynth.common.errors import CapExceeded, InvalidPlan
 from silosynth.common.features import (
     AMPLITUDE,
     PAIR_BOUND2,
@@ -21,10 +22,10 @@ from silosynth.common.features import (
     FeatureSettings,
     feature_cells,
     feature_map,
-    merge_codes,
     quantise,
     sum_features,
 )
+from silosynth.common.measurement import MarginalQuery
 from silosynth.common.schema import Schema, parse_schema
 
 
@@ -53,6 +54,15 @@ def made_map(label: str | None = "ill", **changes: Any) -> tuple[FeatureSettings
     return asked, feature_map(asked, schema=made_schema(label), grouping=GROUPING)
 
 
+def sum_rows(features: FeatureMap, columns: list[np.ndarray]) -> np.ndarray:
+    """Sum the features of rows, by counting them first as a gateway does."""
+    queries = [MarginalQuery(clique=c) for c in features.cliques()]
+    levels = {"fine": Grouping()}
+    return sum_features(
+        features, count_marginals(columns, domain=features.domain, queries=queries, levels=levels)
+    )
+
+
 def rows_of(features: FeatureMap, *, rows: int, seed: int) -> list[np.ndarray]:
     rng = np.random.default_rng(seed)
     return [rng.integers(0, size, rows).astype(np.uint8) for size in features.domain.shape]
@@ -78,7 +88,7 @@ def test_a_usual_pair_is_the_rounded_cosine_and_sine() -> None:
 @settings(max_examples=60, deadline=None)
 @given(
     frequencies=st.integers(1, 40),
-    order=st.integers(0, 3),
+    order=st.integers(1, 2),
     label=st.sampled_from(["ill", "grade", None]),
     seed=st.integers(0, 99),
 )
@@ -88,7 +98,7 @@ def test_one_row_moves_the_sum_by_at_most_the_bound_and_in_its_class_alone(
     asked, features = made_map(label, frequencies=frequencies, order=order, seed=seed)
     columns = rows_of(features, rows=30, seed=seed)
     without = [c[1:] for c in columns]
-    moved = sum_features(features, columns) - sum_features(features, without)
+    moved = sum_rows(features, columns) - sum_rows(features, without)
     assert int((moved.astype(object) ** 2).sum()) <= asked.bound**2
     by_class = moved.reshape(features.classes, -1)
     own = 0 if features.label is None else int(columns[features.label][0])
@@ -98,24 +108,24 @@ def test_one_row_moves_the_sum_by_at_most_the_bound_and_in_its_class_alone(
 
 def test_the_bound_is_tight_to_a_percent() -> None:
     asked, features = made_map(frequencies=500)
-    moved = sum_features(features, rows_of(features, rows=1, seed=0))
+    moved = sum_rows(features, rows_of(features, rows=1, seed=0))
     assert 0.99 * asked.bound < np.sqrt((moved.astype(float) ** 2).sum()) <= asked.bound
 
 
-@pytest.mark.parametrize("order", [0, 1, 2, 3])
+@pytest.mark.parametrize("order", [1, 2])
 def test_the_sum_is_that_of_its_rows_one_by_one(order: int) -> None:
     _, features = made_map(order=order)
     columns = rows_of(features, rows=25, seed=3)
-    alone = [sum_features(features, [c[i : i + 1] for c in columns]) for i in range(25)]
-    assert np.array_equal(sum_features(features, columns), np.sum(alone, axis=0))
-    assert not sum_features(features, [c[:0] for c in columns]).any()
+    alone = [sum_rows(features, [c[i : i + 1] for c in columns]) for i in range(25)]
+    assert np.array_equal(sum_rows(features, columns), np.sum(alone, axis=0))
+    assert not sum_rows(features, [c[:0] for c in columns]).any()
 
 
 def test_silos_add_up() -> None:
     _, features = made_map()
     columns = rows_of(features, rows=40, seed=5)
-    parts = [sum_features(features, [c[a:b] for c in columns]) for a, b in ((0, 11), (11, 40))]
-    assert np.array_equal(sum_features(features, columns), parts[0] + parts[1])
+    parts = [sum_rows(features, [c[a:b] for c in columns]) for a, b in ((0, 11), (11, 40))]
+    assert np.array_equal(sum_rows(features, columns), parts[0] + parts[1])
 
 
 def test_the_public_seed_makes_the_features() -> None:
@@ -147,14 +157,23 @@ def test_cells_are_known_before_anything_is_allocated() -> None:
         feature_cells(asked, clique=("sex",), domain=domain)
 
 
-def test_working_codes_are_merged_codes() -> None:
-    domain = made_schema().domain
-    fine = [np.arange(size, dtype=np.uint8) for size in domain.shape]
-    assert merge_codes(fine, domain=domain, grouping=GROUPING)[1].tolist() == [0, 0, 1, 1, 2, 2, 3]
+def test_counts_too_large_to_make_are_refused() -> None:
+    asked = FeatureSettings(frequencies=4, order=2)
+    domain = Domain(attributes=("a", "b"), shape=(65_536, 65_536))
+    with pytest.raises(CapExceeded):
+        feature_cells(asked, clique=domain.attributes, domain=domain)
 
 
 @pytest.mark.parametrize(
-    "change", [{"frequencies": 0}, {"frequencies": 99_999}, {"order": 4}, {"seed": -1}, {"x": 1}]
+    "change",
+    [
+        {"frequencies": 0},
+        {"frequencies": 99_999},
+        {"order": 3},
+        {"order": 0},
+        {"seed": -1},
+        {"x": 1},
+    ],
 )
 def test_settings_out_of_range_are_refused(change: dict[str, int]) -> None:
     with pytest.raises(ValidationError):

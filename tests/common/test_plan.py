@@ -209,3 +209,15 @@ def test_unknown_fields_of_a_request_are_refused() -> None:
     data = json.loads(encode_request(_request(_plan())))
     with pytest.raises(InvalidPlan, match="code"):
         decode_request(json.dumps(data | {"code": "import os"}).encode())
+
+
+@pytest.mark.parametrize(
+    "sigma2", ["1e999999999", "1e-9", " 4", "4_0", "٤", "0x4", "1/" + "9" * 50]
+)
+def test_a_number_that_would_write_itself_out_for_hours_is_refused(sigma2: str) -> None:
+    plan = _plan().model_dump(mode="json")
+    plan["phases"][0]["sigma2"] = sigma2
+    started = time.perf_counter()
+    with pytest.raises(InvalidPlan, match="fraction in quotes"):
+        decode_plan(json.dumps(plan).encode())
+    assert time.perf_counter() - started < 1

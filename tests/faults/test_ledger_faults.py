@@ -13,16 +13,18 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from silosynth.client.ledger import Ledger, Scope, ScopeKind
+from silosynth.client.ledger import Ledger, Scope, ScopeKind, Verdict
 from silosynth.common.errors import LedgerUnavailable
 
 PROJECT = Scope(kind=ScopeKind.PROJECT, name="census")
 CAPS = {PROJECT: 2**40}
 KILLS = 40
+OPEN = b"open\n"
 
 
 @pytest.fixture
@@ -57,9 +59,16 @@ def all_from(pipe: int) -> str:
         return file.read().decode()
 
 
+def reported(pipe: int) -> set[str]:
+    """Return the whole lines of a child, but for that it opened the ledger."""
+    lines = all_from(pipe).rpartition("\n")[0].splitlines()
+    return set(lines) - {OPEN.decode().strip()}
+
+
 def answer_for_ever(path: Path, round_number: int, pipe: int) -> None:
     """Answer requests, and report what was sent after it was stored."""
     with Ledger.open(path, caps=CAPS) as ledger:
+        os.write(pipe, OPEN)
         for n in range(10**6):
             request = f"{round_number}/{n}"
             if ledger.charge(request, "h", cost_units=3) is None:
@@ -72,11 +81,12 @@ def test_no_kill_leaves_a_release_without_a_charge_or_changes_a_replay(path: Pat
     sent: dict[str, str] = {}
     for round_number in range(KILLS):
         pid, pipe = in_child(lambda end, n=round_number: answer_for_ever(path, n, end))
-        time.sleep(chance.uniform(0.005, 0.08))
+        if round_number % 4:
+            assert os.read(pipe, len(OPEN)) == OPEN
+        time.sleep(chance.uniform(0.005, 0.12))
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-        whole_lines = all_from(pipe).rpartition("\n")[0].splitlines()
-        sent |= dict(line.split() for line in whole_lines)
+        sent |= dict(line.split() for line in reported(pipe))
         with Ledger.open(path, caps=CAPS) as ledger:
             account = ledger.verify()
             assert ledger.spent(PROJECT) == 3 * len(account.charges)
@@ -162,12 +172,17 @@ def test_a_disk_that_is_really_full_refuses_and_loses_nothing(small_disk: Path) 
     check_what_was_kept(path)
 
 
-def test_a_ledger_that_cannot_be_written_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("file_mode", "directory_mode"),
+    [(0o444, 0o555), (0o444, 0o777), (0o666, 0o555)],
+    ids=["both", "file", "directory"],
+)
+def test_a_ledger_that_cannot_be_written_is_refused(file_mode: int, directory_mode: int) -> None:
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "ledger.sqlite"
         Ledger.create(path)
-        os.chmod(path, 0o444)
-        os.chmod(name, 0o555)
+        os.chmod(path, file_mode)
+        os.chmod(name, directory_mode)
 
         def read_only(pipe: int) -> None:
             if os.geteuid() == 0:
@@ -185,18 +200,26 @@ def test_a_ledger_that_cannot_be_written_is_refused() -> None:
 def facts(ledger: Ledger) -> tuple[object, ...]:
     account = ledger.verify()
     replays = [ledger.charge(r, "h", cost_units=3) for r in account.charges]
-    return ledger.head, ledger.spent(PROJECT), account, replays
+    return ledger.head, ledger.spent(PROJECT), account, replays, ledger.pending(), ledger.audit()
 
 
-def test_a_flipped_bit_is_refused_or_changes_nothing(path: Path) -> None:
+def filled(path: Path) -> tuple[object, ...]:
+    """Put something of every kind into a ledger, and return what it says."""
     with Ledger.open(path, caps=CAPS) as ledger:
         for n in range(6):
             ledger.charge(f"r{n}", "h", cost_units=3)
             ledger.store(f"r{n}", bytes_for(str(n)))
-        before = facts(ledger)
+            ledger.wait(f"p{n}", bytes_for(str(n)))
+        ledger.decide("p0", Verdict.REFUSED, why="too much", by="a")
+        ledger.decide("p0", Verdict.APPROVED, why="smaller now", by="a")
+        return facts(ledger)
+
+
+def test_a_flipped_bit_is_refused_or_changes_nothing(path: Path) -> None:
+    before = filled(path)
     whole, chance, refused = path.read_bytes(), random.Random(3), 0
     copy = path.with_name("copy")
-    places = {*range(0, 100, 3), *chance.sample(range(len(whole)), 400)}
+    places = {*range(0, 100, 3), *range(0, len(whole), 97)}
     for place in places:
         flipped = bytearray(whole)
         flipped[place] ^= 1 << chance.randrange(8)
@@ -209,15 +232,131 @@ def test_a_flipped_bit_is_refused_or_changes_nothing(path: Path) -> None:
     assert refused > len(places) / 8
 
 
-@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9])
-def test_a_truncated_file_is_refused(path: Path, share: float) -> None:
+def test_a_truncated_file_is_refused(path: Path) -> None:
+    filled(path)
+    whole = path.read_bytes()
+    lengths = {*range(0, len(whole), 701), *range(0, len(whole), 4096), len(whole) - 1}
+    for length in sorted(lengths):
+        path.write_bytes(whole[:length])
+        with pytest.raises(LedgerUnavailable):
+            Ledger.open(path, caps=CAPS)
+
+
+def test_a_restored_backup_is_fenced_for_every_process_that_follows(path: Path) -> None:
+    backup = path.with_name("backup")
     with Ledger.open(path, caps=CAPS) as ledger:
-        for n in range(6):
-            ledger.charge(f"r{n}", "h", cost_units=3)
-            ledger.store(f"r{n}", bytes_for(str(n)))
-    os.truncate(path, int(path.stat().st_size * share))
-    with pytest.raises(LedgerUnavailable):
+        ledger.charge("r0", "h", cost_units=3)
+    shutil.copy(path, backup)
+    with Ledger.open(path, caps=CAPS) as ledger:
+        ledger.charge("r1", "h", cost_units=3)
+        head = ledger.head
+    newest = path.read_bytes()
+    shutil.copy(backup, path)
+
+    def fence(pipe: int) -> None:
+        ledger = Ledger.open(path, caps=CAPS)
+        try:
+            ledger.present_heads([head])
+        except LedgerUnavailable:
+            os.write(pipe, b"fenced")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def charge_again(pipe: int) -> None:
+        try:
+            with Ledger.open(path, caps=CAPS) as ledger:
+                ledger.charge("r1", "another", cost_units=3)
+            os.write(pipe, b"charged")
+        except LedgerUnavailable as err:
+            os.write(pipe, err.message[:20].encode())
+
+    for work, said in ((fence, "fenced"), (charge_again, "the ledger is fenced")):
+        pid, pipe = in_child(work)
+        os.waitpid(pid, 0)
+        assert all_from(pipe) == said
+    shutil.copy(backup, path)
+    with pytest.raises(LedgerUnavailable, match="fenced"):
         Ledger.open(path, caps=CAPS)
+    path.write_bytes(newest)
+    with Ledger.open(path, caps=CAPS) as ledger:
+        assert ledger.spent(PROJECT) == 6
+
+
+def test_of_many_processes_on_one_ledger_one_at_a_time_gets_in(path: Path) -> None:
+    def contend(pipe: int) -> None:
+        done = 0
+        while done < 5:
+            try:
+                with Ledger.open(path, caps=CAPS) as ledger:
+                    before = ledger.spent(PROJECT)
+                    ledger.charge(f"{os.getpid()}/{done}", "h", cost_units=3)
+                    assert ledger.spent(PROJECT) == before + 3
+                    done += 1
+            except LedgerUnavailable as err:
+                if "another process has the ledger open" not in err.message:
+                    raise
+                time.sleep(0.002)
+        os.write(pipe, b"done")
+
+    children = [in_child(contend) for _ in range(4)]
+    for pid, pipe in children:
+        os.waitpid(pid, 0)
+        assert all_from(pipe) == "done"
+    with Ledger.open(path, caps=CAPS) as ledger:
+        assert len(ledger.charges()) == 20
+        assert ledger.spent(PROJECT) == 60
+
+
+def charge_in_threads(path: Path, pipe: int) -> None:
+    """Charge from sixteen threads until refused, and report what each was told is charged."""
+    with Ledger.open(path, caps=CAPS) as ledger:
+        os.write(pipe, OPEN)
+
+        def work(thread: int) -> None:
+            for n in range(10**6):
+                request = f"{os.getpid()}/{thread}/{n}"
+                try:
+                    ledger.charge(request, "h", cost_units=3)
+                except LedgerUnavailable:
+                    return
+                os.write(pipe, f"{request}\n".encode())
+
+        with ThreadPoolExecutor(16) as pool:
+            list(pool.map(work, range(16)))
+
+
+def test_no_kill_among_sixteen_threads_loses_a_charge_that_was_acknowledged(path: Path) -> None:
+    chance, known = random.Random(7), set[str]()
+    for _ in range(15):
+        pid, pipe = in_child(lambda end: charge_in_threads(path, end))
+        assert os.read(pipe, len(OPEN)) == OPEN
+        time.sleep(chance.uniform(0.05, 0.25))
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        known |= reported(pipe)
+        with Ledger.open(path, caps=CAPS) as ledger:
+            charged = ledger.verify().charges
+            assert known <= charged.keys()
+            assert ledger.spent(PROJECT) == 3 * len(charged)
+    assert len(known) > 15
+
+
+def test_a_disk_that_fills_up_among_sixteen_threads_keeps_what_was_acknowledged(
+    path: Path,
+) -> None:
+    def fill(pipe: int) -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        limit = path.stat().st_size + 2**15
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+        charge_in_threads(path, pipe)
+
+    pid, pipe = in_child(fill)
+    os.waitpid(pid, 0)
+    known = reported(pipe)
+    assert len(known) > 16
+    with Ledger.open(path, caps=CAPS) as ledger:
+        charged = ledger.verify().charges
+        assert known <= charged.keys()
+        assert ledger.spent(PROJECT) == 3 * len(charged)
 
 
 def test_a_copy_of_a_running_ledger_never_opens_with_less_than_was_sent(path: Path) -> None:

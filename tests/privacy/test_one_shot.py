@@ -13,19 +13,21 @@ import pytest
 from scipy import stats
 
 from silosynth.client import gateway as gateway_module
+from silosynth.client.count import count_marginals
 from silosynth.common.budget import phase_costs
 from silosynth.common.certificate import certify_plan, check_certificate
 from silosynth.common.codec import Codec
 from silosynth.common.cost import rho_units
 from silosynth.common.errors import InvalidPlan
-from silosynth.common.features import feature_map, merge_codes, sum_features
+from silosynth.common.features import feature_map, sum_features
+from silosynth.common.measurement import MarginalQuery
 from silosynth.common.plan import PhaseName, Plan, parse_plan
 from silosynth.common.privacy import pld_epsilon
 from silosynth.common.schema import Schema, dump_schema, parse_schema
 from silosynth.server.compress import working_grouping
-from silosynth.server.coordinator import State
 from silosynth.server.journal import Journal
 from silosynth.server.planner import new_plan
+from silosynth.server.state import State
 from silosynth.simulations.local import run_local
 from silosynth.simulations.silos import make_silos
 
@@ -84,8 +86,10 @@ def noise_of(state: State, tables: dict[str, pa.Table]) -> np.ndarray:
     exact = np.zeros(len(measured[PhaseName.EMBEDDING][0].values))
     for table in tables.values():
         codes = Codec(schema).encode(table).codes
-        merged = merge_codes(codes, domain=schema.domain, grouping=grouping)
-        exact += sum_features(features, merged)
+        queries = [MarginalQuery(clique=c, level="working") for c in features.cliques()]
+        levels = {"working": grouping}
+        counts = count_marginals(codes, domain=schema.domain, queries=queries, levels=levels)
+        exact += sum_features(features, counts)
     deviation = float(len(tables) * plan.phase("embedding").sigma2) ** 0.5
     return (measured[PhaseName.EMBEDDING][0].values - exact) / deviation
 

@@ -13,7 +13,8 @@ from flwr.supercore.task_identity import TaskIdentity
 from silosynth.common.errors import DeadlineExceeded, RunFailed
 from silosynth.common.wire import RECORD
 from silosynth.server.app import find_silos, send_requests
-from silosynth.server.coordinator import Absent, Answered, Ask, start
+from silosynth.server.coordinator import start
+from silosynth.server.state import Absent, Answered, Ask
 
 NODES = {11: "north", 12: "south", 13: "west", 14: "stranger"}
 

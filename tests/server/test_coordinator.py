@@ -12,7 +12,8 @@ from silosynth.common.errors import InvalidPlan, RunFailed, SiloAbsent
 from silosynth.common.plan import OnAbsent, PhaseName, Plan
 from silosynth.common.schema import parse_schema
 from silosynth.common.wire import Refusal, encode_refusal
-from silosynth.server.coordinator import (
+from silosynth.server.coordinator import replay, start, step
+from silosynth.server.state import (
     Absent,
     Answered,
     Ask,
@@ -21,9 +22,6 @@ from silosynth.server.coordinator import (
     Fail,
     Finish,
     State,
-    replay,
-    start,
-    step,
 )
 
 TABLES = {silo: small_codes(seed) for seed, silo in enumerate(SILOS)}
@@ -180,8 +178,11 @@ def test_an_answer_to_another_request_is_refused(other: str) -> None:
         request = ask.request.model_copy(update={"phase": PhaseName.COARSE})
         of = plan
     data = answer_exactly(request, plan=of, codes=TABLES["north"])
-    with pytest.raises(RunFailed, match="another request"):
-        step(state, Answered(phase=PhaseName.ONE_WAY, silo="north", data=data))
+    after, commands = step(state, Answered(phase=PhaseName.ONE_WAY, silo="north", data=data))
+    assert after is state
+    assert isinstance(commands[0], Fail)
+    assert isinstance(commands[0].error, RunFailed)
+    assert "silo north: it answered another request" in str(commands[0].error)
 
 
 def test_a_plan_for_another_schema_does_not_start() -> None:

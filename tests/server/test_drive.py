@@ -11,9 +11,9 @@ from fakes import SILOS, answer_exactly, small_codes, small_plan, small_schema
 from silosynth.common.errors import RunFailed, SiloAbsent
 from silosynth.common.plan import OnAbsent, Plan, Request
 from silosynth.common.wire import Refusal, encode_refusal
-from silosynth.server.coordinator import Absent, Answered, Event, State
 from silosynth.server.drive import Progress, drive
 from silosynth.server.journal import Journal
+from silosynth.server.state import Absent, Answered, Event, State
 
 TABLES = {silo: small_codes(seed) for seed, silo in enumerate(SILOS)}
 

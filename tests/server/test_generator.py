@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from silosynth.client.count import count_marginals
 from silosynth.common.domain import Grouping
 from silosynth.common.errors import RunFailed
 from silosynth.common.features import FeatureMap, FeatureSettings, feature_map, sum_features
-from silosynth.common.measurement import Measurement
+from silosynth.common.measurement import MarginalQuery, Measurement
 from silosynth.common.network import softmax_parts
 from silosynth.common.schema import Schema, parse_schema
 from silosynth.server import release_one_shot
@@ -52,7 +53,11 @@ def train(label: str | None, *, order: int = 2, noise: float = 30.0) -> tuple[Fe
     asked = FeatureSettings(frequencies=64, label=label, order=order)
     features = feature_map(asked, schema=schema, grouping=Grouping())
     columns = made_columns()
-    sums = sum_features(features, columns)
+    queries = [MarginalQuery(clique=c) for c in features.cliques()]
+    levels = {"fine": Grouping()}
+    sums = sum_features(
+        features, count_marginals(columns, domain=schema.domain, queries=queries, levels=levels)
+    )
     rng = np.random.default_rng(1)
     deviation = 256 * noise
     released = Measurement(

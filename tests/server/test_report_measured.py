@@ -15,12 +15,13 @@ from silosynth.common.certificate import certify_plan
 from silosynth.common.domain import Clique, Grouping
 from silosynth.common.errors import InvalidMeasurement
 from silosynth.common.measurement import Measurement
-from silosynth.server.coordinator import Answered, Ask, State, start, step
+from silosynth.server.coordinator import start, step
 from silosynth.server.release import finish
 from silosynth.server.report import render_report
 from silosynth.server.report_facts import Mode, Reference, ReportFacts, encode_facts
 from silosynth.server.report_measured import from_measurements
 from silosynth.server.report_outcome import chosen_pairs, report_outcome
+from silosynth.server.state import Answered, Ask, State
 
 SCHEMA, PLAN = small_schema(), small_plan()
 DOMAIN = SCHEMA.domain

@@ -1,0 +1,82 @@
+"""A gateway whose calls are counted and logged: kinds, codes, seconds and bytes, and no value."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from silosynth.client.contract import SpeaksForSilo
+from silosynth.common.dialogue import Answer, Verdict, decode_statement
+from silosynth.common.errors import SilosynthError
+from silosynth.common.seal import body_of
+from silosynth.common.telemetry import Telemetry, log
+from silosynth.common.wire import DELIVER, IDENTIFY, MEASURE, PROPOSE, Refusal, decode_release
+
+_LARGEST_REFUSAL = 65_536
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountedGateway:
+    """Pass calls on to ``gateway``; ``changed`` is called after each that may have spent."""
+
+    gateway: SpeaksForSilo
+    telemetry: Telemetry
+    changed: Callable[[], None] = lambda: None
+
+    def identify(self, challenge: bytes) -> bytes:
+        """Pass on a challenge."""
+        return self._count(IDENTIFY, len(challenge), lambda: self.gateway.identify(challenge))
+
+    def propose(self, *, plan: bytes, receipts: Sequence[bytes] = ()) -> bytes:
+        """Pass on a plan."""
+        size = len(plan) + sum(map(len, receipts))
+        return self._count(
+            PROPOSE, size, lambda: self.gateway.propose(plan=plan, receipts=receipts)
+        )
+
+    def answer(self, *, plan: bytes, request: bytes) -> bytes:
+        """Pass on a request."""
+        size = len(plan) + len(request)
+        answer = self._count(MEASURE, size, lambda: self.gateway.answer(plan=plan, request=request))
+        self.changed()
+        return answer
+
+    def deliver(self, bundle: bytes) -> bytes:
+        """Pass on a result."""
+        return self._count(DELIVER, len(bundle), lambda: self.gateway.deliver(bundle))
+
+    def _count(self, kind: str, size: int, call: Callable[[], bytes]) -> bytes:
+        """Make a call; count and log it."""
+        start = time.monotonic()
+        answer = call()
+        seconds = time.monotonic() - start
+        self.telemetry.answered(kind, seconds=seconds, received_bytes=size, sent_bytes=len(answer))
+        outcome = _outcome(kind, answer)
+        if outcome not in ("ok", Answer.APPROVED.value):
+            self.telemetry.refused(outcome)
+        log(
+            "answered",
+            kind=kind,
+            outcome=outcome,
+            seconds=round(seconds, 3),
+            received_bytes=size,
+            sent_bytes=len(answer),
+        )
+        return answer
+
+
+def _outcome(kind: str, answer: bytes) -> str:
+    """Return the code of a refusal or of a verdict that is none, or ``ok``."""
+    if len(answer) > _LARGEST_REFUSAL:
+        return "ok"
+    try:
+        if kind == PROPOSE:
+            verdict = decode_statement(body_of(answer), Verdict)
+            return verdict.code or verdict.answer.value
+        if kind in (MEASURE, IDENTIFY):
+            found = decode_release(answer)
+            return found.code if isinstance(found, Refusal) else "ok"
+    except SilosynthError:
+        pass
+    return "ok"

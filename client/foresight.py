@@ -1,0 +1,89 @@
+"""What a silo would answer to a plan, worked out from its policy alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from silosynth.client.policy_file import PolicyFile
+from silosynth.client.proposals import check_promise, plan_scopes
+from silosynth.client.public_words import public_error
+from silosynth.client.rules import SiloIdentity, ledger_epsilon, needs_person
+from silosynth.client.silo import load_identity, open_datasets
+from silosynth.client.verify import Doorkeeper, permit_plan
+from silosynth.common.dialogue import Answer
+from silosynth.common.errors import BudgetExceeded, PlanRefused, SilosynthError
+from silosynth.common.plan import Plan, decode_plan, load_plan
+from silosynth.common.plan_cost import plan_units
+from silosynth.common.roster import Purpose
+from silosynth.common.seal import MAGIC, unseal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Foreseen:
+    """An answer that was not given, and why it would be."""
+
+    answer: Answer
+    words: tuple[str, ...]
+
+
+def foresee_plan(policy: PolicyFile, path: Path) -> Foreseen:
+    """Say what a silo would answer to the plan in a file, sealed or not.
+
+    Guarantees: it spends nothing, opens no ledger and reads no table. What was spent already and
+    what a person decided before is not known to it.
+    """
+    door = Doorkeeper(
+        silo=policy.silo.name,
+        datasets=open_datasets(policy, tell_operator=lambda _: None),
+        identity=SiloIdentity(key=load_identity(policy), coordinators=policy.consumers()),
+        rules=policy.rules(),
+    )
+    try:
+        plan, consumers = _read(policy, path)
+        permit_plan(door, plan)
+        check_promise(plan)
+        _check_budgets(policy, plan, consumers)
+    except SilosynthError as err:
+        error = public_error(err)
+        return Foreseen(answer=Answer.REFUSED, words=(f"it would be refused: {error}",))
+    return _approval(door, plan, consumers)
+
+
+def _approval(door: Doorkeeper, plan: Plan, consumers: tuple[str, ...]) -> Foreseen:
+    """Say who would approve a plan that is permitted."""
+    cost = (
+        f"it costs one person at most epsilon {plan.privacy.epsilon:g} at delta "
+        f"{plan.privacy.delta:g}; the budgets are charged epsilon {ledger_epsilon(plan):.4g} "
+        "(zCDP conversion)"
+    )
+    waits = {c: needs_person(door.rules, plan, consumer=c) for c in consumers}
+    words = tuple(
+        f"signed by {consumer!r} it would be approved by the policy itself"
+        if why is None
+        else f"signed by {consumer!r} it would wait for a person: {why}"
+        for consumer, why in waits.items()
+    )
+    pending = any(why is not None for why in waits.values())
+    return Foreseen(answer=Answer.PENDING if pending else Answer.APPROVED, words=(cost, *words))
+
+
+def _read(policy: PolicyFile, path: Path) -> tuple[Plan, tuple[str, ...]]:
+    """Return the plan in a file, and the coordinators who signed it or might."""
+    consumers = policy.consumers()
+    data = path.read_bytes() if path.is_file() else b""
+    if data.startswith(MAGIC):
+        opened = unseal(data, purpose=Purpose.PLAN, trusted=consumers.keys())
+        return decode_plan(opened.body), (consumers[opened.key],)
+    return load_plan(path), tuple(consumers.values())
+
+
+def _check_budgets(policy: PolicyFile, plan: Plan, consumers: tuple[str, ...]) -> None:
+    """Raise PlanRefused when nobody may sign, or a budget could not pay even if it were whole."""
+    if not consumers:
+        raise PlanRefused("the policy trusts no coordinator", hint="add one under [[coordinators]]")
+    caps = policy.caps_in_units()
+    for consumer in consumers:
+        for scope in plan_scopes(plan.dataset, consumer, plan.project):
+            if plan_units(plan) > caps[scope]:
+                raise BudgetExceeded(f"it costs more than the whole budget of {scope}")

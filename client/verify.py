@@ -1,0 +1,143 @@
+"""From bytes that anybody may have sent to a plan and a request that may be answered.
+
+The order is fixed: size before the envelope, signature before parsing, fields as data, cells in
+Python integers, then the policy. Nothing here touches the table or the ledger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from silosynth.client.dataset import Dataset
+from silosynth.client.noise import check_sigma2
+from silosynth.client.policy import (
+    MAX_PLAN_BYTES,
+    check_plan_size,
+    check_request,
+    check_rows,
+    check_size,
+    request_limit,
+)
+from silosynth.client.rules import Rules, SiloIdentity, check_roster
+from silosynth.common.cost import gaussian_rho, rho_units
+from silosynth.common.errors import InvalidPlan, PlanRefused, Refused, SchemaMismatch, Untrusted
+from silosynth.common.plan import Phase, Plan, Request, count_cells, decode_plan, decode_request
+from silosynth.common.roster import PublicKey, Purpose
+from silosynth.common.seal import Opened, unseal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doorkeeper:
+    """What a silo checks everything against. Without an identity nothing is signed."""
+
+    silo: str
+    datasets: Mapping[str, Dataset]
+    identity: SiloIdentity | None
+    rules: Rules
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifiedPlan:
+    """A plan that the policy allows, the key that signed it, and the name of who holds it."""
+
+    plan: Plan
+    digest: str
+    sealed: bytes
+    dataset: Dataset
+    key: PublicKey | None
+    consumer: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifiedRequest:
+    """A request that the policy allows, and what it costs."""
+
+    proposed: VerifiedPlan
+    request: Request
+    id: str
+    digest: str
+    phase: Phase
+    cells: tuple[int, ...]
+    cost_units: int
+
+
+def verify_plan(door: Doorkeeper, data: bytes) -> VerifiedPlan:
+    """Return the plan in ``data``; raise a SilosynthError when it is not one to answer."""
+    check_size(len(data), MAX_PLAN_BYTES)
+    opened = _open(door, data, purpose=Purpose.PLAN)
+    plan = decode_plan(opened.body if opened else data)
+    dataset = permit_plan(door, plan)
+    return VerifiedPlan(
+        plan=plan,
+        digest=plan.digest,
+        sealed=data,
+        dataset=dataset,
+        key=opened.key if opened else None,
+        consumer=None if opened is None else _name(door, opened.key),
+    )
+
+
+def permit_plan(door: Doorkeeper, plan: Plan) -> Dataset:
+    """Return the data set of a plan; raise a SilosynthError when the policy does not permit it."""
+    dataset = door.datasets.get(plan.dataset)
+    if dataset is None:
+        raise PlanRefused(
+            f"dataset {plan.dataset!r} is not in this silo's policy",
+            hint="ask the silo's operator for the name that it has here",
+        )
+    if plan.schema_digest != dataset.schema_digest:
+        raise SchemaMismatch(
+            f"plan {plan.id} was made for another version of schema {plan.schema_name!r}",
+            hint="give every silo the schema that the plan was made from",
+        )
+    if door.silo not in plan.silos:
+        raise InvalidPlan(f"silo {door.silo!r} is not in plan {plan.id}")
+    if door.identity is not None:
+        check_roster(door.rules, plan, silo=door.silo)
+        check_plan_size(dataset.policy, plan=plan, attributes=len(dataset.domain.attributes))
+    if not dataset.bounded:
+        check_rows(dataset.policy, plan=plan)
+    for phase in plan.phases:
+        check_sigma2(phase.sigma2)
+    return dataset
+
+
+def verify_request(door: Doorkeeper, proposed: VerifiedPlan, data: bytes) -> VerifiedRequest:
+    """Return the request in ``data`` under its plan; raise a SilosynthError otherwise."""
+    plan, dataset = proposed.plan, proposed.dataset
+    domain = dataset.domain
+    check_size(len(data), request_limit(dataset.policy, plan=plan, domain=domain))
+    opened = _open(door, data, purpose=Purpose.REQUEST)
+    if opened is not None and opened.key != proposed.key:
+        raise Untrusted("the request is signed by another key than its plan")
+    request = decode_request(opened.body if opened else data)
+    if request.silo != door.silo:
+        raise Refused(f"the request is for silo {request.silo!r}")
+    cells = count_cells(request, plan=plan, domain=domain)
+    check_request(dataset.policy, cells=cells, attributes=len(domain.attributes))
+    phase = plan.phase(request.phase)
+    rho = len(cells) * gaussian_rho(
+        sigma2=phase.sigma2, sensitivity=plan.privacy.rows_per_person * phase.bound
+    )
+    return VerifiedRequest(
+        proposed=proposed,
+        request=request,
+        id=request.id,
+        digest=request.digest,
+        phase=phase,
+        cells=cells,
+        cost_units=rho_units(rho),
+    )
+
+
+def _name(door: Doorkeeper, key: PublicKey) -> str | None:
+    """Return what the policy calls the holder of a key."""
+    return None if door.identity is None else door.identity.coordinators[key]
+
+
+def _open(door: Doorkeeper, data: bytes, *, purpose: Purpose) -> Opened | None:
+    """Open an envelope of a trusted coordinator; None where nothing is signed."""
+    if door.identity is None:
+        return None
+    return unseal(data, purpose=purpose, trusted=door.identity.coordinators.keys())

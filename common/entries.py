@@ -1,0 +1,186 @@
+"""A ledger's entries: plain facts in a hash chain, as silos and auditors both read them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from silosynth.common.errors import InvalidArgument
+
+GENESIS = "0" * 64
+Facts = Mapping[str, str | int]
+
+
+class ScopeKind(StrEnum):
+    """What a budget is granted to."""
+
+    DATASET = "dataset"
+    CONSUMER = "consumer"
+    PROJECT = "project"
+
+
+class Verdict(StrEnum):
+    """What a person of the silo said to a plan."""
+
+    APPROVED = "approved"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Scope:
+    """A budget's owner: one data set, one consumer or one project."""
+
+    kind: ScopeKind
+    name: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.kind, ScopeKind):
+            raise InvalidArgument(f"{self.kind!r} is no kind of scope", hint="use a ScopeKind")
+        if not self.name:
+            raise InvalidArgument(f"a {self.kind.value} scope has no name", hint="give it one")
+
+    def __str__(self) -> str:
+        return f"{self.kind.value} {self.name!r}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charge:
+    """A charge as the ledger holds it, with the head that it left behind."""
+
+    request_id: str
+    request_hash: str
+    cost_units: int
+    scopes: tuple[Scope, ...]
+    facts: Facts
+    at: str
+    sequence: int
+    head: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredRelease:
+    """What is known of the bytes of a release, with the head that storing them left behind."""
+
+    request_id: str
+    sha256: str
+    size: int
+    at: str
+    sequence: int
+    head: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What a person of the silo decided about a plan, with the head that it left behind."""
+
+    plan_digest: str
+    verdict: Verdict
+    why: str
+    by: str
+    at: str
+    sequence: int
+    head: str
+
+
+def genesis_body(*, ledger_id: str, at: str) -> str:
+    """Return the body of the first entry."""
+    return canonical({"kind": "ledger", "id": ledger_id, "at": at})
+
+
+def cap_body(scope: Scope, *, cap: int, at: str) -> str:
+    """Return the body that sets a cap."""
+    return canonical({"kind": "cap", "scope": plain_scope(scope), "cap": cap, "at": at})
+
+
+def charge_body(
+    *,
+    request_id: str,
+    request_hash: str,
+    cost_units: int,
+    scopes: tuple[Scope, ...],
+    facts: Facts,
+    at: str,
+) -> str:
+    """Return the body of a charge."""
+    return canonical(
+        {
+            "kind": "charge",
+            "request": request_id,
+            "hash": request_hash,
+            "cost": cost_units,
+            "scopes": [plain_scope(s) for s in scopes],
+            "facts": dict(facts),
+            "at": at,
+        }
+    )
+
+
+def release_body(*, request_id: str, release: bytes, at: str) -> str:
+    """Return the body of a stored release: its digest and size, not its bytes."""
+    return canonical(
+        {
+            "kind": "release",
+            "request": request_id,
+            "sha256": digest(release),
+            "size": len(release),
+            "at": at,
+        }
+    )
+
+
+def decision_body(*, plan_digest: str, verdict: Verdict, why: str, by: str, at: str) -> str:
+    """Return the body of a decision about a plan."""
+    return canonical(
+        {
+            "kind": "decision",
+            "plan": plan_digest,
+            "verdict": verdict.value,
+            "why": why,
+            "by": by,
+            "at": at,
+        }
+    )
+
+
+def read_decision(body: str, *, sequence: int, head: str) -> Decision:
+    """Read the body of a decision; raise KeyError or ValueError when it is none."""
+    entry = json.loads(body)
+    return Decision(
+        plan_digest=entry["plan"],
+        verdict=Verdict(entry["verdict"]),
+        why=entry["why"],
+        by=entry["by"],
+        at=entry["at"],
+        sequence=sequence,
+        head=head,
+    )
+
+
+def digest(content: bytes) -> str:
+    """Return the SHA-256 of bytes in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def next_head(head: str, *, sequence: int, body: str) -> str:
+    """Return SHA-256 over the head before, the place in the chain and the body."""
+    return hashlib.sha256(f"{head}\n{sequence}\n{body}".encode()).hexdigest()
+
+
+def plain_scope(scope: Scope) -> list[str]:
+    """Return a scope as plain data."""
+    return [scope.kind.value, scope.name]
+
+
+def read_scope(plain: list[str]) -> Scope:
+    """Read a scope from plain data; raise ValueError or InvalidArgument when it is none."""
+    kind, name = plain
+    return Scope(kind=ScopeKind(kind), name=name)
+
+
+def canonical(entry: Mapping[str, Any]) -> str:
+    """Return JSON with sorted keys and no spaces, in ASCII."""
+    return json.dumps(entry, sort_keys=True, separators=(",", ":"), allow_nan=False)

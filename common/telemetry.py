@@ -1,0 +1,285 @@
+"""What operators watch: log lines, Prometheus metrics and a health page. None holds a data value.
+
+Gateway, relay and coordinator use it alike. A log line is an event's name and public facts: the
+text of an exception is never one of them, because it may speak of the data.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
+from pathlib import Path
+from socketserver import TCPServer
+from threading import Thread
+from types import TracebackType
+from typing import Self, TextIO
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from silosynth.common.errors import InvalidArgument
+
+Fact = str | int | float | bool | None
+_LOGGER = logging.getLogger("silosynth")
+_SECONDS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
+_TEXT = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Role(StrEnum):
+    """Whose metrics they are."""
+
+    GATEWAY = "gateway"
+    RELAY = "relay"
+    COORDINATOR = "coordinator"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Telemetry:
+    """The metrics of one process, in a registry of their own.
+
+    >>> telemetry = Telemetry(role=Role.RELAY)
+    >>> telemetry.answered("measure", seconds=0.2, received_bytes=10, sent_bytes=20)
+    >>> b'silosynth_requests_total{kind="measure",role="relay"} 1.0' in telemetry.text()
+    True
+    """
+
+    role: Role
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+    _counters: Mapping[str, Counter] = field(init=False)
+    _gauges: Mapping[str, Gauge] = field(init=False)
+    _seconds: Histogram = field(init=False)
+
+    def __post_init__(self) -> None:
+        registry = self.registry
+        counters = {
+            "requests": Counter(
+                "silosynth_requests", "Requests handled.", ("role", "kind"), registry=registry
+            ),
+            "refusals": Counter(
+                "silosynth_refusals", "Refusals by code.", ("role", "code"), registry=registry
+            ),
+            "bytes": Counter(
+                "silosynth_bytes",
+                "Bytes of requests and answers.",
+                ("role", "direction"),
+                registry=registry,
+            ),
+        }
+        gauges = {
+            "spent": Gauge(
+                "silosynth_budget_spent_rho",
+                "Budget spent, as zCDP rho.",
+                ("scope", "name"),
+                registry=registry,
+            ),
+            "remaining": Gauge(
+                "silosynth_budget_remaining_rho",
+                "Budget left, as zCDP rho.",
+                ("scope", "name"),
+                registry=registry,
+            ),
+            "phase": Gauge(
+                "silosynth_phase", "1 for the step that a run is in.", ("phase",), registry=registry
+            ),
+            "silos": Gauge(
+                "silosynth_silos_answered",
+                "Silos that have answered in a phase.",
+                ("phase",),
+                registry=registry,
+            ),
+        }
+        object.__setattr__(self, "_counters", counters)
+        object.__setattr__(self, "_gauges", gauges)
+        seconds = Histogram(
+            "silosynth_seconds",
+            "Seconds that a request took.",
+            ("role", "kind"),
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        object.__setattr__(self, "_seconds", seconds)
+
+    def answered(self, kind: str, *, seconds: float, received_bytes: int, sent_bytes: int) -> None:
+        """Count a request of ``kind`` (identify, propose, measure, deliver) and its answer."""
+        role = self.role.value
+        self._counters["requests"].labels(role=role, kind=kind).inc()
+        self._counters["bytes"].labels(role=role, direction="received").inc(received_bytes)
+        self._counters["bytes"].labels(role=role, direction="sent").inc(sent_bytes)
+        self._seconds.labels(role=role, kind=kind).observe(seconds)
+
+    def refused(self, code: str) -> None:
+        """Count a refusal by the code of its error."""
+        self._counters["refusals"].labels(role=self.role.value, code=code).inc()
+
+    def budget(self, *, scope: str, name: str, spent_rho: float, remaining_rho: float) -> None:
+        """State a scope's budget: rho spent and left, from the ledger's integers."""
+        self._gauges["spent"].labels(scope=scope, name=name).set(spent_rho)
+        self._gauges["remaining"].labels(scope=scope, name=name).set(remaining_rho)
+
+    def entered(self, phase: str, *, silos_answered: int = 0) -> None:
+        """State the step that a run is in, and how many silos have answered there."""
+        self._gauges["phase"].clear()
+        self._gauges["phase"].labels(phase=phase).set(1)
+        self._gauges["silos"].labels(phase=phase).set(silos_answered)
+
+    def text(self) -> bytes:
+        """Return the metrics in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+
+class TelemetryServer:
+    """Own a loopback port that serves ``/metrics`` and ``/health`` until it is closed."""
+
+    def __init__(
+        self,
+        telemetry: Telemetry,
+        *,
+        port: int,
+        host: str = "127.0.0.1",
+        healthy: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Bind the port (0 picks a free one) and answer in a thread.
+
+        Raises InvalidArgument when the address is not a loopback one, or the port is taken.
+        """
+        if not ip_address(host).is_loopback:
+            raise InvalidArgument(
+                f"metrics are served on loopback addresses alone, not on {host}",
+                hint="let a reverse proxy with authentication publish them",
+            )
+        try:
+            self._server = _Server((host, port), _handler(telemetry, healthy))
+        except OSError as err:
+            raise InvalidArgument(
+                f"the metrics port {port} cannot be used: {err.strerror}", hint="choose another"
+            ) from err
+        self._server.daemon_threads = True
+        self._thread = Thread(target=self._server.serve_forever, name="telemetry", daemon=True)
+        self._thread.start()
+
+    @property
+    def port(self) -> int:
+        """Return the port."""
+        return int(self._server.server_address[1])
+
+    def __enter__(self) -> Self:
+        """Return the server."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Free the port."""
+        self.close()
+
+    def close(self) -> None:
+        """Free the port."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    """Bind without asking the name service who this machine is, which can take seconds."""
+
+    def server_bind(self) -> None:
+        """Bind the port."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
+
+
+def _handler(telemetry: Telemetry, healthy: Callable[[], bool]) -> type[BaseHTTPRequestHandler]:
+    """Return the handler of the two pages."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            pages: dict[str, Callable[[], tuple[int, bytes]]] = {
+                "/metrics": lambda: (200, telemetry.text()),
+                "/health": lambda: (200, b"ok\n") if healthy() else (503, b"not ready\n"),
+            }
+            page = pages.get(self.path)
+            status, body = page() if page is not None else (404, b"not found\n")
+            self.send_response(status)
+            self.send_header("Content-Type", _TEXT)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing: a scrape is no event."""
+
+    return Handler
+
+
+def log(event: str, *, level: int = logging.INFO, **facts: Fact) -> None:
+    """Write one event with public facts: names, phases, codes, sizes that follow from a plan.
+
+    Never give it the text of an exception or anything read from a table.
+    """
+    _LOGGER.log(level, event, extra={"facts": facts})
+
+
+def start_logging(*, as_json: bool, stream: TextIO | None = None) -> None:
+    """Send this project's events to ``stream`` (stderr) alone, as lines of text or of JSON."""
+    for old in list(_LOGGER.handlers):
+        _LOGGER.removeHandler(old)
+    _add(logging.StreamHandler(stream or sys.stderr), as_json=as_json)
+
+
+@contextmanager
+def log_file(path: Path) -> Iterator[None]:
+    """Append this project's events to a file too, as JSON lines, while the block lasts."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    _add(handler, as_json=True)
+    try:
+        yield
+    finally:
+        _LOGGER.removeHandler(handler)
+        handler.close()
+
+
+def _add(handler: logging.Handler, *, as_json: bool) -> None:
+    """Send events to one more place."""
+    handler.setFormatter(_JsonLines() if as_json else _TextLines())
+    _LOGGER.addHandler(handler)
+    _LOGGER.setLevel(logging.INFO)
+    _LOGGER.propagate = False
+
+
+class _JsonLines(logging.Formatter):
+    """One JSON object a line; of an exception the type alone."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return one line."""
+        line = _facts(record) | {
+            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+            "level": record.levelname.lower(),
+            "event": str(record.msg),
+        }
+        return json.dumps(line, sort_keys=True, ensure_ascii=True)
+
+
+class _TextLines(logging.Formatter):
+    """Time, event and facts in one line; of an exception the type alone."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return one line."""
+        facts = " ".join(f"{k}={json.dumps(v)}" for k, v in _facts(record).items())
+        return f"{self.formatTime(record, '%H:%M:%S')} {record.msg} {facts}".rstrip()
+
+
+def _facts(record: logging.LogRecord) -> dict[str, Fact]:
+    """Return the facts of an event, and the type of an exception if there is one."""
+    facts: dict[str, Fact] = dict(getattr(record, "facts", {}))
+    if record.exc_info and record.exc_info[0] is not None:
+        facts["exception"] = record.exc_info[0].__name__
+    return facts

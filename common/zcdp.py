@@ -1,0 +1,86 @@
+"""From zCDP to (epsilon, delta), and from a budget to the ledger's units, without heavy libraries.
+
+What a ledger adds up was chosen adaptively, plan after plan, so its budgets are converted by the
+bound that holds for any sum of zCDP costs, and not by privacy loss distributions.
+"""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+from silosynth.common.cost import RHO_UNIT
+from silosynth.common.errors import InvalidPlan
+
+
+def cks_epsilon(rho: Fraction, delta: float) -> float:
+    """Return an epsilon at ``delta`` of any ``rho``-zCDP mechanism, adaptive ones included.
+
+    Guarantees: an upper bound for every order alpha tried, so the search cannot make it too low.
+
+    Source: Canonne, Kamath, Steinke 2020, Corollary 13: for every alpha > 1,
+    epsilon = alpha rho + log(1 / (alpha delta)) / (alpha - 1) + log(1 - 1 / alpha).
+    """
+    check_delta(delta)
+    if rho < 0:
+        raise InvalidPlan("a cost is below 0", hint="costs only add up; nothing is refunded")
+    if rho == 0:
+        return 0.0
+    rho_float, log_delta = float(rho), math.log(delta)
+
+    def bound(log_excess: float) -> float:
+        excess = math.exp(log_excess)
+        log_alpha = math.log1p(excess)
+        return (1 + excess) * rho_float - (log_alpha + log_delta) / excess + log_excess - log_alpha
+
+    center = 0.5 * math.log(-log_delta / rho_float)
+    low, high = center - 8.0, center + 8.0
+    for _ in range(100):
+        left, right = low + (high - low) / 3, high - (high - low) / 3
+        low, high = (low, right) if bound(left) < bound(right) else (left, high)
+    return max(0.0, bound(low) * (1 + 1e-12) + 1e-12)
+
+
+def budget_units(*, epsilon: float, delta: float) -> int:
+    """Return the most units of 2^-40 whose sum stays within (epsilon, delta), rounded down.
+
+    Guarantees: :func:`cks_epsilon` of what is returned is at most ``epsilon``.
+
+    Raises InvalidPlan for numbers out of range, or a budget that buys nothing.
+    """
+    check_budget_arguments(epsilon, delta)
+
+    def fits(units: int) -> bool:
+        return cks_epsilon(Fraction(units, RHO_UNIT), delta) <= epsilon
+
+    below, above = 0, 1
+    while fits(above):
+        below, above = above, above * 2
+    while above - below > 1:
+        middle = (below + above) // 2
+        below, above = (middle, above) if fits(middle) else (below, middle)
+    if below == 0:
+        raise InvalidPlan(
+            f"epsilon {epsilon:g} at delta {delta:g} is too small to buy anything",
+            hint="raise epsilon",
+        )
+    return below
+
+
+def check_budget_arguments(epsilon: float, delta: float) -> None:
+    """Raise InvalidPlan unless epsilon is finite and above 0, and 0 < delta < 1."""
+    if not (_is_number(epsilon) and math.isfinite(epsilon) and epsilon > 0):
+        raise InvalidPlan(
+            f"epsilon is {epsilon!r}", hint="give a finite number above 0, such as 1.0"
+        )
+    check_delta(delta)
+
+
+def check_delta(delta: float) -> None:
+    """Raise InvalidPlan unless 0 < delta < 1."""
+    if not (_is_number(delta) and 0 < delta < 1):
+        raise InvalidPlan(f"delta is {delta!r}", hint="give a number between 0 and 1, such as 1e-6")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,0 +1,146 @@
+"""The operator's commands say the same beside a gateway and without one, and decide as shown."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from serving import Serving
+
+from silosynth.common.cli import run
+from silosynth.common.dialogue import Answer
+from silosynth.common.wire import Refusal, Release
+
+Ask = Callable[..., Any]
+
+
+@pytest.fixture
+def serving() -> Iterator[Serving]:
+    """Give a silo where every plan waits, and its gateway at work."""
+    with Serving(change=lambda federation: federation.approve_none()) as serving:
+        serving.start()
+        yield serving
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str], serving: Serving) -> Ask:
+    """Run a command with --json and return its exit code, envelope and words."""
+
+    def ask(*words: str, policy: bool = True) -> tuple[int, dict[str, Any], str]:
+        place: Sequence[str] = ("--policy", str(serving.policy)) if policy else ()
+        code = run([*words, *place, "--json"])
+        captured = capsys.readouterr()
+        return code, json.loads(captured.out.strip() or "{}"), captured.err
+
+    return ask
+
+
+@pytest.mark.parametrize("beside", [True, False], ids=["beside a gateway", "without one"])
+def test_a_plan_is_shown_approved_answered_and_audited(
+    serving: Serving, command: Ask, tmp_path: Path, beside: bool
+) -> None:
+    federation, plan = serving.federation, serving.federation.plan()
+    sealed, request = federation.sealed(plan), federation.request(plan)
+    with serving.gateway() as gateway:
+        assert federation.verdict(gateway.propose(plan=sealed)).answer is Answer.PENDING
+        early = federation.read(gateway.answer(plan=sealed, request=request))
+        assert isinstance(early, Refusal)
+        assert early.code == "approval-pending"
+    with _asked(serving, beside=beside):
+        _check_approval(command)
+    with serving.gateway() as gateway:
+        assert federation.verdict(gateway.propose(plan=sealed)).answer is Answer.APPROVED
+        release = federation.read(gateway.answer(plan=sealed, request=request))
+        assert isinstance(release, Release)
+    with _asked(serving, beside=beside):
+        _check_figures(command, release)
+        _check_audit(federation.north.public, command, tmp_path)
+
+
+@contextmanager
+def _asked(serving: Serving, *, beside: bool) -> Iterator[None]:
+    """Leave the gateway at work, or stop it for the time being."""
+    if beside:
+        yield
+    else:
+        serving.stop()
+        yield
+        serving.start()
+
+
+def _check_approval(command: Ask) -> None:
+    """See a plan that waits, and approve it."""
+    code, shown, said = command("silo", "pending")
+    assert code == 0
+    (waiting,) = shown["data"]["plans"]
+    assert (waiting["id"], waiting["coordinator"], waiting["epsilon"]) == ("p", "hub", 1.0)
+    assert "epsilon 1 at delta 1e-06" in said
+    code, approved, said = command("silo", "approve", "p", "--yes", "--why", "the board met")
+    assert code == 0
+    assert approved["data"]["verdict"] == "approved"
+    assert "'hub' asks" in said
+    assert command("silo", "pending")[1]["data"]["plans"] == []
+
+
+def _check_figures(command: Ask, release: Release) -> None:
+    """See the release, what it cost, and that the ledger holds."""
+    (listed,) = command("silo", "releases")[1]["data"]["releases"]
+    assert listed["request"] == release.receipt.request_id
+    scopes = command("silo", "spent")[1]["data"]["scopes"]
+    assert {s["scope"] for s in scopes} == {"dataset", "consumer", "project"}
+    assert {s["spent_rho"] for s in scopes} == {release.receipt.cost_units / 2**40}
+    facts = command("silo", "verify-ledger")[1]["data"]
+    assert (facts["charges"], facts["releases"], facts["decisions"]) == (1, 1, 1)
+
+
+def _check_audit(key: str, command: Ask, directory: Path) -> None:
+    """Export an audit, verify it as a third party, and see a changed one refused."""
+    path = directory / "north.audit"
+    assert command("silo", "export-audit", str(path))[0] == 0
+    verify = ("audit", "verify", str(path), "--key")
+    code, summary, _ = command(*verify, key, policy=False)
+    assert code == 0
+    assert (summary["data"]["releases"], summary["data"]["unanswered"]) == (1, 0)
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"charge", b"charje", 1))
+    assert command(*verify, key, policy=False)[0] == 2
+    path.write_bytes(data)
+    other = "ed25519:" + "A" * 43
+    assert command(*verify, other, policy=False)[0] == 2
+
+
+def test_a_refusal_is_told_and_may_be_taken_back(serving: Serving, command: Ask) -> None:
+    federation, plan = serving.federation, serving.federation.plan()
+    sealed = federation.sealed(plan)
+    with serving.gateway() as gateway:
+        gateway.propose(plan=sealed)
+        assert command("silo", "refuse", plan.digest[:20], "--why", "not now")[0] == 0
+        verdict = federation.verdict(gateway.propose(plan=sealed))
+        assert verdict.answer is Answer.REFUSED
+        assert "not now" in (verdict.message or "")
+        assert command("silo", "approve", plan.digest, "--yes")[0] == 0
+        assert federation.verdict(gateway.propose(plan=sealed)).answer is Answer.APPROVED
+
+
+def test_without_a_yes_nothing_is_approved(
+    serving: Serving, command: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    federation = serving.federation
+    with serving.gateway() as gateway:
+        gateway.propose(plan=federation.sealed(federation.plan()))
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    code, _, said = command("silo", "approve", "p")
+    assert code == 1
+    assert "Approve this?" in said
+    assert len(command("silo", "pending")[1]["data"]["plans"]) == 1
+
+
+def test_a_plan_that_does_not_wait_is_named(command: Ask) -> None:
+    code, envelope, _ = command("silo", "approve", "nobody", "--yes")
+    assert code == 4
+    assert envelope["error"]["message"] == "no plan 'nobody' waits"

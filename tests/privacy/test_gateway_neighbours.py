@@ -1,0 +1,137 @@
+"""Two tables that differ in one person, through the real gateway: the exact law of what leaves.
+
+The cell of a release is its count plus N_Z(0, sigma2). Over many draws the empirical law is
+compared with the exact one, cell by cell, for both tables; their log ratio is bounded by what the
+plan paid for. A gateway that drew 0.95 of the noise, or counted one row too many, is told apart.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from silosynth.client.bounding import bounding
+from silosynth.client.dataset import Dataset
+from silosynth.client.gateway import Gateway
+from silosynth.client.ledger import Ledger, Scope, ScopeKind
+from silosynth.client.noise import SystemBits, discrete_gaussian
+from silosynth.client.policy import Policy
+from silosynth.client.source_table import TableRows
+from silosynth.common.plan import PhaseName, Request, encode_plan, encode_request, parse_plan
+from silosynth.common.schema import parse_schema
+from silosynth.common.wire import Release, decode_release
+
+SIGMA2 = Fraction(4)
+MOST = 2
+CELLS = 4096
+REQUESTS = 20
+SCHEMA = parse_schema(
+    {
+        "name": "wide",
+        "attributes": [
+            {"name": "x", "kind": "integer", "minimum": 0, "maximum": CELLS - 1}
+            | {"source": "public", "bins": {"kind": "width", "count": CELLS}}
+        ],
+    }
+)
+
+
+def _law(center: int) -> Mapping[int, float]:
+    """Return the exact probabilities of N_Z(center, SIGMA2) where they matter."""
+    support = range(center - 14, center + 15)
+    weights = {x: math.exp(-((x - center) ** 2) / (2 * float(SIGMA2))) for x in support}
+    total = sum(weights.values())
+    return {x: w / total for x, w in weights.items()}
+
+
+def _release(directory: Path, table: pa.Table, *, number: int) -> np.ndarray:
+    """Return the cells of one release of a fresh silo over ``table``."""
+    plan = parse_plan(
+        {
+            "id": f"p{number}",
+            "schema_name": "wide",
+            "schema_digest": SCHEMA.digest,
+            "silos": ["north"],
+            "privacy": {"epsilon": 100.0, "delta": 1e-6, "rows_per_person": MOST},
+            "method": "independent",
+            "phases": [{"name": "one-way", "marginals": 1, "cells": CELLS, "sigma2": str(SIGMA2)}],
+        }
+    )
+    request = Request(
+        plan_digest=plan.digest,
+        phase=PhaseName.ONE_WAY,
+        silo="north",
+        queries=((("x",), "fine"),),
+    )
+    rows = TableRows(
+        read=lambda: table,
+        schema=SCHEMA,
+        person_column="who",
+        bounding=bounding(b"s" * 32),
+    )
+    dataset = Dataset(schema=SCHEMA, rows=rows, policy=Policy(rows_per_person=MOST), bounded=True)
+    path = directory / f"{number}.sqlite"
+    Ledger.create(path)
+    scope = Scope(kind=ScopeKind.PROJECT, name="p")
+    with Ledger.open(path, caps={scope: 2**50}) as ledger:
+        gateway = Gateway(silo="north", datasets={"default": dataset}, ledger=ledger)
+        data = gateway.answer(plan=encode_plan(plan), request=encode_request(request))
+    release = decode_release(data)
+    assert isinstance(release, Release)
+    return release.marginals[0]
+
+
+def _draws(directory: Path, *, with_person: bool) -> np.ndarray:
+    """Return draws of cells that hold 3 rows of others, and of one person MOST more or none.
+
+    The person has a row in every cell but is counted in MOST of them; every cell holds 3 rows of
+    persons of their own. So all cells but MOST at most have one law, and those MOST another.
+    """
+    values = np.repeat(np.arange(CELLS), 3)
+    names = np.arange(len(values)) + 1
+    if with_person:
+        values, names = np.r_[values, np.arange(CELLS)], np.r_[names, np.zeros(CELLS, int)]
+    table = pa.table({"x": values, "who": names})
+    return np.concatenate([_release(directory, table, number=i) for i in range(REQUESTS)])
+
+
+def _statistic(draws: np.ndarray, law: Mapping[int, float]) -> float:
+    """Return the chi-square of draws against a law, in standard deviations above its mean."""
+    seen, n = Counter(draws.tolist()), len(draws)
+    cells = [(seen[x], n * p) for x, p in law.items() if n * p > 20]
+    value = sum((count - expected) ** 2 / expected for count, expected in cells)
+    return (value - len(cells)) / math.sqrt(2 * len(cells))
+
+
+@pytest.mark.parametrize("with_person", [False, True])
+def test_a_cell_has_the_exact_law_with_and_without_a_person(
+    tmp_path: Path, with_person: bool
+) -> None:
+    draws = _draws(tmp_path, with_person=with_person)
+    assert abs(_statistic(draws, _law(3))) < 6
+    assert _statistic(draws, _law(4)) > 100, "a row too many would not be noticed"
+    less = discrete_gaussian(sigma2=SIGMA2 * Fraction(95, 100), count=len(draws), bits=SystemBits())
+    assert _statistic(3 + less, _law(3)) > 6, "0.95 of the variance would not be noticed"
+
+
+def test_one_person_moves_the_law_by_what_was_paid(tmp_path: Path) -> None:
+    """Neighbouring laws of one cell: Rényi divergence of every order is alpha x rho of a cell."""
+    for shift in range(1, MOST + 1):
+        one, other = _law(0), _law(shift)
+        for alpha in (2, 8):
+            sums = sum(p**alpha * other[x] ** (1 - alpha) for x, p in one.items() if x in other)
+            divergence = math.log(sums) / (alpha - 1)
+            rho = Fraction(MOST**2) / (2 * SIGMA2)
+            assert divergence <= alpha * float(rho) * (1 + 1e-9)
+    with_person = _draws(tmp_path, with_person=True).reshape(REQUESTS, CELLS)
+    excess = with_person.sum(axis=1) - 3 * CELLS
+    deviation = math.sqrt(float(SIGMA2) * CELLS / REQUESTS)
+    assert abs(excess.mean() - MOST) < 5 * deviation, "more than c rows of the person were counted"
+    assert 5 * deviation + MOST < CELLS, "a person without a bound would not be noticed"

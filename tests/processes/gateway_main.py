@@ -1,0 +1,75 @@
+"""A silo's gateway for tests: the real one, with random bits that a seed decides.
+
+The product has no such seam at its command line: this file is the only way to it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from silosynth.client.policy_file import PolicyFile, load_policy
+from silosynth.client.serve import Seams, serve
+from silosynth.client.table import read_table
+from silosynth.common.budget import check_budget
+from silosynth.common.certificate import certify_plan
+from silosynth.common.codec import Codec
+from silosynth.common.plan import Plan, load_plan
+from silosynth.common.schema import load_schema
+from silosynth.common.zcdp import cks_epsilon
+
+
+class SeededBits:
+    """Bits that a seed decides, for comparing two drivers of one federation."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = np.random.Generator(np.random.Philox(seed))
+
+    def words(self, count: int) -> np.ndarray:
+        return self._random.integers(0, 2**64, count, dtype=np.uint64)
+
+
+def kill_at(point: str | None) -> Callable[[str], None]:
+    """Return a checkpoint that ends this process at ``point`` as kill -9 does."""
+
+    def checkpoint(name: str) -> None:
+        if name == point:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return checkpoint
+
+
+def load_everything(policy: PolicyFile, plan: Plan) -> None:
+    """Import what a gateway imports late, while this user may still read the interpreter.
+
+    A test's Python may lie in a home directory that the gateway's user cannot enter.
+    """
+    certify_plan(plan)
+    check_budget(plan)
+    cks_epsilon(plan.rho, plan.privacy.delta)
+    section = policy.datasets[0]
+    schema = load_schema(Path(section.schema_path))
+    table = read_table(Path(str(section.path)), schema=schema)
+    Codec(schema).encode(table)
+
+
+def main() -> None:
+    """Serve until SIGTERM."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("policy", type=Path)
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--kill-at")
+    parser.add_argument("--plan", type=Path, required=True)
+    arguments = parser.parse_args()
+    load_everything(load_policy(arguments.policy), load_plan(arguments.plan))
+    seams = Seams(bits=SeededBits(arguments.seed), checkpoint=kill_at(arguments.kill_at))
+    serve(arguments.policy, seams=seams)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""The one-process driver of a signed plan: the same gateways and bits, called in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from federation import SILOS, Federation
+from gateway_main import SeededBits
+
+from silosynth.client.gateway import Gateway
+from silosynth.client.policy_file import load_policy
+from silosynth.client.silo import open_silo
+from silosynth.common.plan import Plan, Request, encode_plan, encode_request
+from silosynth.common.roster import Purpose, SigningKey
+from silosynth.common.sampler_file import save_sampler
+from silosynth.common.seal import seal
+from silosynth.server.coordinator import replay
+from silosynth.server.drive import drive
+from silosynth.server.journal import Journal
+from silosynth.server.release import finish
+from silosynth.server.state import Answered, Decided, Event
+
+
+def _ask(
+    gateways: dict[str, Gateway], requests: Sequence[Request], *, plan: bytes, key: SigningKey
+) -> Iterator[Event]:
+    for request in requests:
+        sealed = seal(encode_request(request), purpose=Purpose.REQUEST, key=key)
+        data = gateways[request.silo].answer(plan=plan, request=sealed)
+        yield Answered(phase=request.phase, silo=request.silo, data=data)
+
+
+def sample_in_one_process(
+    federation: Federation, directory: Path, *, plan: Plan, seeds: dict[str, int]
+) -> bytes:
+    """Return the sampler file that this federation's silos give without any process or network.
+
+    ``federation`` gives keys and policies; its gateways must not be running.
+    """
+    key = SigningKey.load(federation.certs.identity)
+    sealed = seal(encode_plan(plan), purpose=Purpose.PLAN, key=key)
+    with ExitStack() as stack:
+        gateways = {
+            silo: stack.enter_context(
+                open_silo(load_policy(federation.policy(silo)), bits=SeededBits(seeds[silo]))
+            ).gateway
+            for silo in SILOS
+        }
+        journal = stack.enter_context(Journal(directory, plan_digest=plan.digest))
+        for silo, gateway in gateways.items():
+            journal.record(Decided(silo=silo, data=gateway.propose(plan=sealed)))
+        journal = stack.enter_context(Journal(directory, plan_digest=plan.digest))
+        assert replay(plan, federation.schema, journal.events())[1]
+        state = drive(
+            plan,
+            federation.schema,
+            journal=journal,
+            send=lambda requests: _ask(gateways, requests, plan=sealed, key=key),
+        )
+    path = directory / "one-process.sampler"
+    save_sampler(finish(state).sampler, path, force=True)
+    return path.read_bytes()

@@ -1,0 +1,184 @@
+"""Three silos, a SuperLink with TLS and authentication, a coordinator: all real processes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from federation import COMMAND, NAME, SILOS, Federation, federation_plan, wait_for
+from one_process import sample_in_one_process
+
+from silosynth.client.ledger import Ledger
+from silosynth.client.policy_file import load_policy
+from silosynth.common.dialogue import Bundle
+from silosynth.common.roster import SigningKey
+from silosynth.server.certs import make_certs
+from silosynth.server.federation import find_federation
+from silosynth.server.superlink import list_nodes
+
+
+@pytest.fixture(scope="module")
+def federation() -> Iterator[Federation]:
+    """Start a federation once, for all tests of this file."""
+    with (
+        tempfile.TemporaryDirectory(prefix="federation-") as directory,
+        Federation(Path(directory)) as started,
+    ):
+        started.start()
+        yield started
+
+
+def _copy_of_silos(federation: Federation, directory: Path) -> Federation:
+    """Return the same silos, keys and plan with ledgers that have spent nothing."""
+    twin = Federation.__new__(Federation)
+    twin.__dict__.update(federation.__dict__)
+    twin.directory = directory
+    for silo in SILOS:
+        place = directory / silo
+        skip = shutil.ignore_patterns("state")
+        shutil.copytree(federation.directory / silo, place, ignore=skip)
+        (place / "state").mkdir(mode=0o700)
+        Ledger.create(twin.ledger(silo))
+    return twin
+
+
+def test_a_run_over_processes_ends_in_the_sampler_of_the_one_process_driver(
+    federation: Federation, tmp_path: Path
+) -> None:
+    twin = _copy_of_silos(federation, tmp_path)
+    done = federation.run()
+    assert done["exit_code"] == 0, federation.log("coordinator")
+    assert done["data"]["silos"] == list(SILOS)
+    assert done["data"]["unacknowledged"] == {}
+    sampler = Path(done["data"]["sampler"]).read_bytes()
+    seeds = {silo: i for i, silo in enumerate(SILOS)}
+    (tmp_path / "run").mkdir()
+    alone = sample_in_one_process(twin, tmp_path / "run", plan=federation.plan, seeds=seeds)
+    assert sampler == alone
+    other = {silo: 100 + i for i, silo in enumerate(SILOS)}
+    again = _copy_of_silos(federation, tmp_path / "again")
+    (tmp_path / "other").mkdir()
+    assert sampler != sample_in_one_process(
+        again, tmp_path / "other", plan=federation.plan, seeds=other
+    )
+    for silo in SILOS:
+        _check_delivered(federation, silo, sampler)
+
+
+def _check_delivered(federation: Federation, silo: str, sampler: bytes) -> None:
+    """Check that the silo keeps the sampler, under the coordinator's signature."""
+    kept = list(federation.ledger(silo).parent.rglob("result.bundle"))
+    bundle = Bundle.decode(kept[0].read_bytes())
+    coordinator = SigningKey.load(federation.certs.identity).public
+    assert bundle.open(trusted=(coordinator,)).silos == SILOS
+    assert bundle.sampler == sampler
+
+
+def test_nothing_of_the_tables_is_in_what_the_coordinator_keeps(federation: Federation) -> None:
+    words = [b"table.parquet", b"persons.secret"]
+    for path in (federation.home / "runs").rglob("*"):
+        if path.is_file():
+            data = path.read_bytes()
+            assert not [w for w in words if w in data], path
+
+
+def test_running_the_same_plan_again_spends_nothing(federation: Federation) -> None:
+    before = {s: _spent(federation, s) for s in SILOS}
+    done = federation.run()
+    assert done["exit_code"] == 0, federation.log("coordinator")
+    assert {s: _spent(federation, s) for s in SILOS} == before
+    assert all(before.values())
+
+
+def _spent(federation: Federation, silo: str) -> int:
+    """Return how many charges the ledger of a silo holds."""
+    federation.stop(f"gateway-{silo}")
+    policy = load_policy(federation.policy(silo))
+    with Ledger.open(federation.ledger(silo), caps=policy.caps_in_units()) as ledger:
+        charges = len(ledger.charges())
+    federation.start_gateway(silo)
+    return charges
+
+
+def test_a_supernode_whose_key_is_not_admitted_is_refused(
+    federation: Federation, tmp_path: Path
+) -> None:
+    stranger = make_certs(tmp_path / "stranger", silos=("east",), hosts=("localhost",))
+    process = federation.spawn(
+        "relay-east",
+        [
+            *COMMAND,
+            "relay",
+            f"--superlink=127.0.0.1:{federation.port}",
+            f"--ca={federation.certs.ca}",
+            f"--key={stranger.silo('east') / 'supernode.pem'}",
+            "--silo=east",
+            f"--gateway={federation.gateway_socket('north')}",
+        ],
+    )
+    assert process.wait(timeout=90) == 2, federation.log("relay-east")
+    assert "the SuperNode ended" in federation.log("relay-east")
+    assert "east" not in list_nodes(find_federation(federation.home, NAME))
+
+
+def test_a_supernode_that_trusts_another_ca_does_not_connect(
+    federation: Federation, tmp_path: Path
+) -> None:
+    other = make_certs(tmp_path / "other", silos=("east",), hosts=("localhost", "127.0.0.1"))
+    federation.stop("relay-west")
+    connection = find_federation(federation.home, NAME)
+    wait_for("west's leaving", lambda: list_nodes(connection)["west"] != "online", seconds=90)
+    federation.start_relay("west", ca=other.ca)
+    wait_for(
+        "the refusal", lambda: "certificate" in federation.log("relay-west").lower(), seconds=60
+    )
+    assert list_nodes(connection)["west"] != "online"
+    federation.stop("relay-west")
+    federation.start_relay("west")
+    federation.wait_online(["west"])
+
+
+def test_a_coordinator_that_trusts_another_ca_ends_with_the_code_of_connections(
+    federation: Federation, tmp_path: Path
+) -> None:
+    other = make_certs(tmp_path / "other", silos=("east",), hosts=("localhost", "127.0.0.1"))
+    config = federation.home / "federations.toml"
+    text = config.read_text()
+    config.write_text(text.replace(str(federation.certs.ca), str(other.ca)))
+    try:
+        done = federation.run()
+    finally:
+        config.write_text(text)
+    assert done["exit_code"] == 2
+    assert done["error"]["code"] == "connection-failed"
+    assert "certificate" in done["error"]["hint"]
+
+
+def test_a_node_without_the_rosters_key_gets_no_plan(
+    federation: Federation, tmp_path: Path
+) -> None:
+    """North's SuperNode is admitted, but what stands behind it signs with south's key."""
+    swapped = federation_plan(federation.certs, plan_id="swapped", on_absent="continue")
+    roster = dict(swapped.roster) | {"north": SigningKey.generate().public}
+    plan = swapped.model_copy(
+        update={"roster": roster, "approval_seconds": 15, "deadline_seconds": 60}
+    )
+    kept = federation.plan
+    federation.write_plan(plan)
+    begun = time.monotonic()
+    done = federation.run()
+    federation.write_plan(kept)
+    assert done["exit_code"] == 3
+    assert done["error"]["code"] == "deadline-exceeded"
+    assert "silo north" in done["error"]["message"]
+    assert time.monotonic() - begun < 120
+    log = Path(federation.home / "runs").glob("swapped-*/coordinator.log")
+    lines = [json.loads(line) for line in next(iter(log)).read_text().splitlines()]
+    assert [line for line in lines if line["event"] == "node-rejected"]
+    connected = {line["silo"] for line in lines if line["event"] == "silo-connected"}
+    assert connected == {"south", "west"}
