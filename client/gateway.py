@@ -239,6 +239,7 @@ def _facts(verified: VerifiedRequest) -> dict[str, str | int]:
         "phase": verified.phase.name.value,
         "marginals": len(verified.cells),
         "sigma2": str(verified.phase.sigma2),
+        **({"bound": verified.phase.bound} if verified.phase.bound > 1 else {}),
     }
 
 
