@@ -34,6 +34,8 @@ class Training:
     components: int = 512
     steps: int = 600
     rate: float = 1e-2
+    spread: float = 0.05
+    enough: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -80,7 +82,9 @@ def train_generator(
             torch.autograd.backward(loss)
             optimiser.step()
             schedule.step()
-            progress(step + 1, float(loss.detach()))
+            progress(step + 1, reached := float(loss.detach()))
+            if reached <= how.enough:
+                break
     return Trained(network=_export(model, latents), loss=float(loss.detach()))
 
 
@@ -205,7 +209,7 @@ def _model(target: _Target, *, how: Training, random: torch.Generator) -> nn.Seq
     last = layers[-2]
     assert isinstance(last, nn.Linear)
     with torch.no_grad():
-        last.weight.mul_(0.5)
+        last.weight.mul_(how.spread)
         last.bias.copy_(torch.cat([s.clamp(min=1e-6).log() for s in target.shares]).cpu())
     return nn.Sequential(*layers[:-1])
 
