@@ -7,12 +7,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 export FLWR_TELEMETRY_ENABLED := 0
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: demo test check lint types wheel browser bench-setup clean
+.PHONY: demo test check lint types wheel browser bench-setup postgresql clean
 
 demo: $(VENV)/.run
 	$(BIN)/silosynth demo --out demo-out --force
 
-test: $(VENV)/.dev browser lint types
+test: $(VENV)/.dev browser postgresql lint types
 	$(BIN)/python -m pytest
 	$(MAKE) wheel
 
@@ -39,6 +39,12 @@ browser:
 	@command -v chromium >/dev/null || { \
 		run=$$([ $$(id -u) = 0 ] || echo sudo); \
 		$$run apt-get update -q && $$run apt-get install -q -y --no-install-recommends chromium; }
+
+# A server of their own is started by the tests; Debian's package brings the programs.
+postgresql:
+	@command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { \
+		run=$$([ $$(id -u) = 0 ] || echo sudo); \
+		$$run apt-get update -q && $$run apt-get install -q -y --no-install-recommends postgresql; }
 
 $(BIN)/python:
 	@[ -n "$(PYTHON)" ] || { echo "Python 3.11, 3.12 or 3.13 is needed; put one on the PATH"; exit 1; }

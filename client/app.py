@@ -14,7 +14,7 @@ from silosynth.client.gateway import AnswersRequests
 from silosynth.client.reach import GatewaySocket, ReachesGateway
 from silosynth.common.errors import ConnectionFailed, SilosynthError
 from silosynth.common.telemetry import Role, Telemetry, log
-from silosynth.common.wire import DELIVER, IDENTIFY, MEASURE, PROPOSE, RECORD
+from silosynth.common.wire import AGREE, DELIVER, IDENTIFY, MEASURE, PROPOSE, RECORD
 
 
 def make_relay(
@@ -36,6 +36,12 @@ def make_relay(
         gateway = reach_gateway(context)
         plan, request = (_bytes(message, name) for name in ("plan", "request"))
         return _reply(message, {"release": gateway.answer(plan=plan, request=request)})
+
+    @app.query(AGREE)
+    def agree(message: Message, context: Context) -> Message:
+        gateway = reach_gateway(context)
+        plan, step = (_bytes(message, name) for name in ("plan", "step"))
+        return _reply(message, {"statement": gateway.agree(plan=plan, step=step)})
 
     return app
 
@@ -76,6 +82,16 @@ def make_sealed_relay(
         return _pass(
             message,
             lambda: {"release": gateway.measure(plan=plan, request=request)},
+            telemetry=counted,
+        )
+
+    @app.query(AGREE)
+    def agree(message: Message, context: Context) -> Message:
+        gateway = reach_gateway(context)
+        plan, step = (_bytes(message, name) for name in ("plan", "step"))
+        return _pass(
+            message,
+            lambda: {"statement": gateway.agree(plan=plan, step=step)},
             telemetry=counted,
         )
 

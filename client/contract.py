@@ -13,6 +13,10 @@ class AnswersRequests(Protocol):
         """Return the bytes to send to the coordinator."""
         ...
 
+    def agree(self, *, plan: bytes, step: bytes) -> bytes:
+        """Return the silo's keys of a sum, or its vote on who takes part. Nothing is spent."""
+        ...
+
 
 class SpeaksForSilo(AnswersRequests, Protocol):
     """All that a coordinator may say to a silo: bytes in, bytes out, and never an error."""

@@ -11,7 +11,16 @@ from silosynth.common.dialogue import Answer, Verdict, decode_statement
 from silosynth.common.errors import SilosynthError
 from silosynth.common.seal import body_of
 from silosynth.common.telemetry import Telemetry, log
-from silosynth.common.wire import DELIVER, IDENTIFY, MEASURE, PROPOSE, Refusal, decode_release
+from silosynth.common.wire import (
+    AGREE,
+    DELIVER,
+    IDENTIFY,
+    MEASURE,
+    PROPOSE,
+    Refusal,
+    decode_release,
+    is_answer,
+)
 
 _LARGEST_REFUSAL = 65_536
 
@@ -41,6 +50,11 @@ class CountedGateway:
         answer = self._count(MEASURE, size, lambda: self.gateway.answer(plan=plan, request=request))
         self.changed()
         return answer
+
+    def agree(self, *, plan: bytes, step: bytes) -> bytes:
+        """Pass on a step towards a sum."""
+        size = len(plan) + len(step)
+        return self._count(AGREE, size, lambda: self.gateway.agree(plan=plan, step=step))
 
     def deliver(self, bundle: bytes) -> bytes:
         """Pass on a result."""
@@ -74,7 +88,7 @@ def _outcome(kind: str, answer: bytes) -> str:
         if kind == PROPOSE:
             verdict = decode_statement(body_of(answer), Verdict)
             return verdict.code or verdict.answer.value
-        if kind in (MEASURE, IDENTIFY):
+        if kind in (MEASURE, IDENTIFY, AGREE) and is_answer(answer):
             found = decode_release(answer)
             return found.code if isinstance(found, Refusal) else "ok"
     except SilosynthError:

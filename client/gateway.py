@@ -25,12 +25,14 @@ from silosynth.client.proposals import (
 from silosynth.client.public_words import plain, public_error, refuse
 from silosynth.client.records import Records
 from silosynth.client.rules import Rules, SiloIdentity
+from silosynth.client.secure_sum import SumMember
 from silosynth.client.verify import (
     Doorkeeper,
     VerifiedPlan,
     VerifiedRequest,
     verify_plan,
     verify_request,
+    verify_step,
 )
 from silosynth.common.dialogue import (
     CHALLENGE_BYTES,
@@ -42,7 +44,16 @@ from silosynth.common.dialogue import (
     encode_statement,
 )
 from silosynth.common.errors import Refused, SilosynthError
-from silosynth.common.wire import Receipt, Release, digest_cells, encode_refusal, encode_release
+from silosynth.common.plan import TrustMode
+from silosynth.common.secure_sum import AgreedSet
+from silosynth.common.wire import (
+    Receipt,
+    Release,
+    SumReceipt,
+    digest_cells,
+    encode_refusal,
+    encode_release,
+)
 
 __all__ = ["AnswersRequests", "Gateway", "SpeaksForSilo"]
 
@@ -66,6 +77,7 @@ class Gateway:
         identity: SiloIdentity | None = None,
         rules: Rules | None = None,
         records: Records | None = None,
+        sums: SumMember | None = None,
         bits: BitSource | None = None,
         tell_operator: Callable[[str], None] = lambda _: None,
         checkpoint: Callable[[str], None] = lambda _: None,
@@ -74,6 +86,7 @@ class Gateway:
 
         Args:
             datasets: the tables by the names that plans give them.
+            sums: the silo's part in secure sums; without it, plans with shared noise are refused.
             records: where approved plans and results are kept; needed with an identity.
             bits: a seam for tests of a single silo.
             checkpoint: a seam for tests, called with the name of each step as it is reached.
@@ -88,6 +101,7 @@ class Gateway:
             door=self._door, ledger=ledger, records=records, tell_operator=tell_operator
         )
         self._deliveries = Deliveries(door=self._door, ledger=ledger, records=records)
+        self._sums = sums
         self._bits = SystemBits() if bits is None else bits
         self._tell_operator = tell_operator
         self._checkpoint = checkpoint
@@ -150,6 +164,26 @@ class Gateway:
         self._checkpoint("before-send")
         return data
 
+    def agree(self, *, plan: bytes, step: bytes) -> bytes:
+        """Return the silo's signed keys of a sum, or its signed vote on a set, or a refusal.
+
+        Guarantees: only for an approved plan; it spends nothing and reads no table. The same step
+        gets the same bytes again.
+        """
+        try:
+            self._checkpoint("received")
+            proposed = verify_plan(self._door, plan)
+            read = verify_step(self._door, proposed, step)
+            self._checkpoint("verified")
+            self._proposals.require_approval(proposed)
+            data = self._member().agree(proposed.plan, read)
+        except Exception as err:
+            error = self._told(err, what="a step towards a sum")
+            refusal = refuse(error, silo=self._silo, request_id=None)
+            data = encode_refusal(refusal, key=self._key)
+        self._checkpoint("before-send")
+        return data
+
     def deliver(self, bundle: bytes) -> bytes:
         """Keep a run's result once all of it holds, and return the acknowledgement.
 
@@ -181,15 +215,17 @@ class Gateway:
     def _release(self, verified: VerifiedRequest) -> bytes:
         """Charge, read, count, noise, store: in this order, here and nowhere else."""
         request, proposed = verified.request, verified.proposed
+        shared = proposed.plan.trust is TrustMode.SHARED
+        agreed = self._member().begin(proposed.plan, request) if shared else None
         stored = self._ledger.charge(
             verified.id,
             verified.digest,
-            cost_units=verified.cost_units,
+            cost_units=verified.share.cost_units,
             scopes=_scopes(proposed),
-            facts=_facts(verified),
+            facts=_facts(verified, agreed=agreed),
         )
         if stored is not None:
-            return stored
+            return self._stored(verified, stored)
         counts = ask_rows(
             proposed.dataset.rows,
             plan=proposed.plan,
@@ -200,7 +236,8 @@ class Gateway:
             ),
         )
         self._checkpoint("counted")
-        noised = _add_noise(counts, sigma2=verified.phase.sigma2, bits=self._bits)
+        noised = _add_noise(counts, sigma2=verified.share.sigma2, bits=self._bits)
+        cells, summed = (noised, None) if agreed is None else self._mask(verified, noised, agreed)
         self._checkpoint("noised")
         receipt = Receipt(
             request_id=verified.id,
@@ -208,12 +245,37 @@ class Gateway:
             plan_digest=proposed.digest,
             silo=self._silo,
             cells=verified.cells,
-            cells_digest=digest_cells(noised),
-            cost_units=verified.cost_units,
+            cells_digest=digest_cells(cells),
+            cost_units=verified.share.cost_units,
             ledger_head=self._ledger.head,
+            sum=summed,
         )
-        data = encode_release(Release(receipt=receipt, marginals=noised), key=self._key)
-        return self._ledger.store(verified.id, data)
+        data = encode_release(Release(receipt=receipt, marginals=cells), key=self._key)
+        return self._stored(verified, self._ledger.store(verified.id, data))
+
+    def _mask(
+        self, verified: VerifiedRequest, noised: Sequence[np.ndarray], agreed: AgreedSet
+    ) -> tuple[tuple[np.ndarray, ...], SumReceipt]:
+        """Mask noised marginals for the set that was agreed on."""
+        return self._member().mask(
+            noised,
+            plan=verified.proposed.plan,
+            request=verified.request,
+            agreed=agreed,
+            share=verified.share,
+        )
+
+    def _stored(self, verified: VerifiedRequest, stored: bytes) -> bytes:
+        """Return stored bytes, once the secret that masked them is dropped."""
+        if verified.request.sum is not None:
+            self._member().forget(verified.proposed.plan, verified.request)
+        return stored
+
+    def _member(self) -> SumMember:
+        """Return the silo's part in sums; raise Refused where it takes none."""
+        if self._sums is None:
+            raise Refused("this silo takes no part in sums", hint="make a plan with own noise")
+        return self._sums
 
     def _told(self, error: Exception, *, what: str) -> SilosynthError:
         """Return what may be said of an error, and tell the operator what may not."""
@@ -231,9 +293,16 @@ def _scopes(proposed: VerifiedPlan) -> tuple[Scope, ...] | None:
     return plan_scopes(proposed.plan.dataset, proposed.consumer, proposed.plan.project)
 
 
-def _facts(verified: VerifiedRequest) -> dict[str, str | int]:
-    """Return the public facts that the ledger records beside a charge."""
-    return {
+def _facts(verified: VerifiedRequest, *, agreed: AgreedSet | None) -> dict[str, str | int]:
+    """Return the public facts that the ledger records beside a charge.
+
+    In shared trust, the cost of the silo's share of the noise standing alone is one of them.
+    """
+    sums: dict[str, str | int] = {}
+    if agreed is not None:
+        sums = {"session": agreed.session, "set": agreed.digest}
+        sums |= {"alone_units": verified.share.alone_units}
+    return sums | {
         "plan": verified.proposed.digest,
         "plan_id": verified.proposed.plan.id,
         "phase": verified.phase.name.value,

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\rgateway.proto\x12\x14silosynth.gateway.v1\"$\n\x0fIdentifyRequest\x12\x11\n\tchallenge\x18\x01 \x01(\x0c\"!\n\rIdentifyReply\x12\x10\n\x08identity\x18\x01 \x01(\x0c\"0\n\x0eProposeRequest\x12\x0c\n\x04plan\x18\x01 \x01(\x0c\x12\x10\n\x08receipts\x18\x02 \x03(\x0c\"\x1f\n\x0cProposeReply\x12\x0f\n\x07verdict\x18\x01 \x01(\x0c\"/\n\x0eMeasureRequest\x12\x0c\n\x04plan\x18\x01 \x01(\x0c\x12\x0f\n\x07request\x18\x02 \x01(\x0c\"\x1f\n\x0cMeasureReply\x12\x0f\n\x07release\x18\x01 \x01(\x0c\" \n\x0e\x44\x65liverRequest\x12\x0e\n\x06\x62undle\x18\x01 \x01(\x0c\"\'\n\x0c\x44\x65liverReply\x12\x17\n\x0f\x61\x63knowledgement\x18\x01 \x01(\x0c\"\x1e\n\nAskRequest\x12\x10\n\x08question\x18\x01 \x01(\x0c\"\x1a\n\x08\x41skReply\x12\x0e\n\x06\x61nswer\x18\x01 \x01(\x0c\x32\xe0\x02\n\x07Gateway\x12V\n\x08Identify\x12%.silosynth.gateway.v1.IdentifyRequest\x1a#.silosynth.gateway.v1.IdentifyReply\x12S\n\x07Propose\x12$.silosynth.gateway.v1.ProposeRequest\x1a\".silosynth.gateway.v1.ProposeReply\x12S\n\x07Measure\x12$.silosynth.gateway.v1.MeasureRequest\x1a\".silosynth.gateway.v1.MeasureReply\x12S\n\x07\x44\x65liver\x12$.silosynth.gateway.v1.DeliverRequest\x1a\".silosynth.gateway.v1.DeliverReply2S\n\x08Operator\x12G\n\x03\x41sk\x12 .silosynth.gateway.v1.AskRequest\x1a\x1e.silosynth.gateway.v1.AskReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\rgateway.proto\x12\x14silosynth.gateway.v1\"$\n\x0fIdentifyRequest\x12\x11\n\tchallenge\x18\x01 \x01(\x0c\"!\n\rIdentifyReply\x12\x10\n\x08identity\x18\x01 \x01(\x0c\"0\n\x0eProposeRequest\x12\x0c\n\x04plan\x18\x01 \x01(\x0c\x12\x10\n\x08receipts\x18\x02 \x03(\x0c\"\x1f\n\x0cProposeReply\x12\x0f\n\x07verdict\x18\x01 \x01(\x0c\"/\n\x0eMeasureRequest\x12\x0c\n\x04plan\x18\x01 \x01(\x0c\x12\x0f\n\x07request\x18\x02 \x01(\x0c\"\x1f\n\x0cMeasureReply\x12\x0f\n\x07release\x18\x01 \x01(\x0c\"*\n\x0c\x41greeRequest\x12\x0c\n\x04plan\x18\x01 \x01(\x0c\x12\x0c\n\x04step\x18\x02 \x01(\x0c\"\x1f\n\nAgreeReply\x12\x11\n\tstatement\x18\x01 \x01(\x0c\" \n\x0e\x44\x65liverRequest\x12\x0e\n\x06\x62undle\x18\x01 \x01(\x0c\"\'\n\x0c\x44\x65liverReply\x12\x17\n\x0f\x61\x63knowledgement\x18\x01 \x01(\x0c\"\x1e\n\nAskRequest\x12\x10\n\x08question\x18\x01 \x01(\x0c\"\x1a\n\x08\x41skReply\x12\x0e\n\x06\x61nswer\x18\x01 \x01(\x0c\x32\xaf\x03\n\x07Gateway\x12V\n\x08Identify\x12%.silosynth.gateway.v1.IdentifyRequest\x1a#.silosynth.gateway.v1.IdentifyReply\x12S\n\x07Propose\x12$.silosynth.gateway.v1.ProposeRequest\x1a\".silosynth.gateway.v1.ProposeReply\x12S\n\x07Measure\x12$.silosynth.gateway.v1.MeasureRequest\x1a\".silosynth.gateway.v1.MeasureReply\x12M\n\x05\x41gree\x12\".silosynth.gateway.v1.AgreeRequest\x1a .silosynth.gateway.v1.AgreeReply\x12S\n\x07\x44\x65liver\x12$.silosynth.gateway.v1.DeliverRequest\x1a\".silosynth.gateway.v1.DeliverReply2S\n\x08Operator\x12G\n\x03\x41sk\x12 .silosynth.gateway.v1.AskRequest\x1a\x1e.silosynth.gateway.v1.AskReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,16 +43,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MEASUREREQUEST']._serialized_end=242
   _globals['_MEASUREREPLY']._serialized_start=244
   _globals['_MEASUREREPLY']._serialized_end=275
-  _globals['_DELIVERREQUEST']._serialized_start=277
-  _globals['_DELIVERREQUEST']._serialized_end=309
-  _globals['_DELIVERREPLY']._serialized_start=311
-  _globals['_DELIVERREPLY']._serialized_end=350
-  _globals['_ASKREQUEST']._serialized_start=352
-  _globals['_ASKREQUEST']._serialized_end=382
-  _globals['_ASKREPLY']._serialized_start=384
-  _globals['_ASKREPLY']._serialized_end=410
-  _globals['_GATEWAY']._serialized_start=413
-  _globals['_GATEWAY']._serialized_end=765
-  _globals['_OPERATOR']._serialized_start=767
-  _globals['_OPERATOR']._serialized_end=850
+  _globals['_AGREEREQUEST']._serialized_start=277
+  _globals['_AGREEREQUEST']._serialized_end=319
+  _globals['_AGREEREPLY']._serialized_start=321
+  _globals['_AGREEREPLY']._serialized_end=352
+  _globals['_DELIVERREQUEST']._serialized_start=354
+  _globals['_DELIVERREQUEST']._serialized_end=386
+  _globals['_DELIVERREPLY']._serialized_start=388
+  _globals['_DELIVERREPLY']._serialized_end=427
+  _globals['_ASKREQUEST']._serialized_start=429
+  _globals['_ASKREQUEST']._serialized_end=459
+  _globals['_ASKREPLY']._serialized_start=461
+  _globals['_ASKREPLY']._serialized_end=487
+  _globals['_GATEWAY']._serialized_start=490
+  _globals['_GATEWAY']._serialized_end=921
+  _globals['_OPERATOR']._serialized_start=923
+  _globals['_OPERATOR']._serialized_end=1006
 # @@protoc_insertion_point(module_scope)

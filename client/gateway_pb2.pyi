@@ -46,6 +46,20 @@ class MeasureReply(_message.Message):
     release: bytes
     def __init__(self, release: _Optional[bytes] = ...) -> None: ...
 
+class AgreeRequest(_message.Message):
+    __slots__ = ("plan", "step")
+    PLAN_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    plan: bytes
+    step: bytes
+    def __init__(self, plan: _Optional[bytes] = ..., step: _Optional[bytes] = ...) -> None: ...
+
+class AgreeReply(_message.Message):
+    __slots__ = ("statement",)
+    STATEMENT_FIELD_NUMBER: _ClassVar[int]
+    statement: bytes
+    def __init__(self, statement: _Optional[bytes] = ...) -> None: ...
+
 class DeliverRequest(_message.Message):
     __slots__ = ("bundle",)
     BUNDLE_FIELD_NUMBER: _ClassVar[int]

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from silosynth.common.domain import Domain
 from silosynth.common.errors import CapExceeded, InvalidPlan, Refused
-from silosynth.common.plan import Plan
+from silosynth.common.plan import Plan, TrustMode
+from silosynth.common.sum_proof import MOST_STEP_BYTES
 
 MAX_PLAN_BYTES = 1_000_000
 _MOST_SPELLED = 10**18
@@ -57,7 +58,8 @@ def request_limit(policy: Policy, *, plan: Plan, domain: Domain) -> int:
     levels = _LEVELS * (sum(domain.shape) * _BYTES_PER_CODE + 8 * names)
     marginals = min(policy.max_marginals, max(p.marginals for p in plan.phases))
     queries = marginals * min(_BYTES_PER_QUERY + 8 * names, policy.max_message_bytes)
-    return min(policy.max_message_bytes, 100_000 + levels + queries)
+    proof = MOST_STEP_BYTES * 2 if plan.trust is TrustMode.SHARED else 0
+    return min(policy.max_message_bytes, 100_000 + levels + queries + proof)
 
 
 def check_plan_size(policy: Policy, *, plan: Plan, attributes: int) -> None:

@@ -12,6 +12,8 @@ from typing import Any, Protocol, Self, TypeVar
 import grpc
 
 from silosynth.client.gateway_pb2 import (
+    AgreeReply,
+    AgreeRequest,
     DeliverReply,
     DeliverRequest,
     IdentifyReply,
@@ -43,6 +45,10 @@ class ReachesGateway(Protocol):
 
     def measure(self, *, plan: bytes, request: bytes) -> bytes:
         """Return a release or a refusal."""
+        ...
+
+    def agree(self, *, plan: bytes, step: bytes) -> bytes:
+        """Return the silo's signed keys of a sum, or its signed vote."""
         ...
 
     def deliver(self, bundle: bytes) -> bytes:
@@ -103,6 +109,11 @@ class GatewaySocket:
         """Return a release or a refusal; asking again is free and gets the same bytes."""
         asked = MeasureRequest(plan=plan, request=request)
         return bytes(self._call("Measure", asked, MeasureReply.FromString).release)
+
+    def agree(self, *, plan: bytes, step: bytes) -> bytes:
+        """Return the silo's signed keys of a sum, its signed vote, or a refusal."""
+        asked = AgreeRequest(plan=plan, step=step)
+        return bytes(self._call("Agree", asked, AgreeReply.FromString).statement)
 
     def deliver(self, bundle: bytes) -> bytes:
         """Return the silo's signed acknowledgement."""

@@ -189,6 +189,11 @@ class RemoteGateway:
         message = proto.MeasureRequest(plan=plan, request=request)
         return self._caller.call("Measure", message, proto.MeasureReply).release
 
+    def agree(self, *, plan: bytes, step: bytes) -> bytes:
+        """Return the silo's keys of a sum, its vote on a set, or a refusal."""
+        message = proto.AgreeRequest(plan=plan, step=step)
+        return self._caller.call("Agree", message, proto.AgreeReply).statement
+
     def deliver(self, bundle: bytes) -> bytes:
         """Return the silo's acknowledgement of a run's result."""
         request = proto.DeliverRequest(bundle=bundle)

@@ -64,6 +64,12 @@ def gateway_service(gateway: SpeaksForSilo) -> Service:
                     release=gateway.answer(plan=m.plan, request=m.request)
                 ),
             ),
+            "Agree": Method(
+                request=proto.AgreeRequest,
+                respond=lambda m: proto.AgreeReply(
+                    statement=gateway.agree(plan=m.plan, step=m.step)
+                ),
+            ),
             "Deliver": Method(
                 request=proto.DeliverRequest,
                 respond=lambda m: proto.DeliverReply(acknowledgement=gateway.deliver(m.bundle)),

@@ -15,7 +15,9 @@ from silosynth.client.noise import BitSource
 from silosynth.client.policy_file import DatasetSection, PolicyFile
 from silosynth.client.records import Records
 from silosynth.client.rules import SiloIdentity
+from silosynth.client.secure_sum import SumMember
 from silosynth.client.source import open_source
+from silosynth.client.sum_store import SumStore
 from silosynth.common.errors import InvalidPolicy, LedgerUnavailable
 from silosynth.common.roster import SigningKey
 from silosynth.common.schema import Schema, load_schema
@@ -66,6 +68,11 @@ def open_silo(
             identity=SiloIdentity(key=key, coordinators=policy.consumers()),
             rules=policy.rules(),
             records=records,
+            sums=SumMember(
+                silo=policy.silo.name,
+                store=SumStore(Path(policy.silo.directory) / "sums"),
+                key=key,
+            ),
             bits=bits,
             tell_operator=tell_operator,
             checkpoint=checkpoint,

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import pyarrow as pa
+
+from silosynth.client.source_files import open_arrow_files, open_parquet
 from silosynth.client.source_spec import (
     Bounding,
     CodedTable,
@@ -13,8 +17,9 @@ from silosynth.client.source_spec import (
     SourceFormat,
     SourceSpec,
 )
-from silosynth.client.source_table import TableRows
-from silosynth.client.table import read_table
+from silosynth.client.source_stream import Reader, StreamRows
+from silosynth.client.table import Wanted, read_table
+from silosynth.common.columns import TableLike
 from silosynth.common.errors import InvalidArgument, InvalidTable
 from silosynth.common.schema import Schema
 
@@ -26,6 +31,7 @@ __all__ = [
     "SourceFormat",
     "SourceSpec",
     "open_source",
+    "open_table",
 ]
 
 
@@ -46,15 +52,75 @@ def open_source(
     """
     if (spec.person_column is None) != (bounding is None):
         raise InvalidArgument("a person column needs a bounding of rows, and the reverse")
-    path = spec.path
-    if path is None or spec.query is not None:
-        raise InvalidTable(f"{spec.format} is not known here")
-    return TableRows(
-        read=lambda: read_table(
-            path, schema=schema, allow_extra=spec.allow_extra, person_column=spec.person_column
-        ),
+    wanted = Wanted(schema=schema, allow_extra=spec.allow_extra, person_column=spec.person_column)
+    if spec.push_down:
+        return _open_sql(spec, wanted=wanted, bounding=bounding)
+    return StreamRows(
+        open_reader=lambda: _open_reader(spec, wanted=wanted),
         schema=schema,
         person_column=spec.person_column,
         bounding=bounding,
+        cache=cache,
         tell_operator=tell_operator,
     )
+
+
+def open_table(
+    table: TableLike,
+    *,
+    schema: Schema,
+    person_column: str | None = None,
+    bounding: Bounding | None = None,
+    tell_operator: Callable[[str], None] = lambda _: None,
+) -> Source:
+    """Return a source over rows in memory: an Arrow table, a pandas or polars frame."""
+
+    def read() -> pa.Table:
+        return read_table(table, schema=schema, person_column=person_column)
+
+    return StreamRows(
+        open_reader=lambda: Reader(fragments=lambda: [read]),
+        schema=schema,
+        person_column=person_column,
+        bounding=bounding,
+        tell_operator=tell_operator,
+    )
+
+
+def _open_reader(spec: SourceSpec, *, wanted: Wanted) -> Reader:
+    """Open a table's files or its query, when the first rows are asked for."""
+    # The SQL engines are extras: whoever has files alone need not install them.
+    if spec.path is not None and spec.format is SourceFormat.PARQUET:
+        return open_parquet(spec.path, wanted=wanted)
+    if spec.path is not None and spec.format is SourceFormat.ARROW:
+        return open_arrow_files(spec.path, wanted=wanted)
+    with _needs_extra(spec.format):
+        if spec.uri is not None:
+            from silosynth.client.source_postgresql import open_pull
+
+            return open_pull(spec, wanted=wanted)
+        from silosynth.client.source_duckdb import open_duckdb
+
+        return open_duckdb(spec, wanted=wanted)
+
+
+def _open_sql(spec: SourceSpec, *, wanted: Wanted, bounding: Bounding | None) -> Source:
+    """Open a server that counts."""
+    if spec.format is not SourceFormat.POSTGRESQL:
+        raise InvalidArgument(f"{spec.format} files are counted here; leave push_down out")
+    with _needs_extra(spec.format):
+        from silosynth.client.source_postgresql import PushedDown
+
+        return PushedDown(spec, wanted=wanted, bounding=bounding)
+
+
+@contextmanager
+def _needs_extra(format: SourceFormat) -> Iterator[None]:
+    """Say which extra is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as err:
+        raise InvalidTable(
+            f"{format} needs {err.name}, which is not installed",
+            hint="install silosynth[silo-sql]",
+        ) from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import pyarrow as pa
 import pyarrow.csv as csv
@@ -17,11 +17,12 @@ from silosynth.common.columns import TableLike, as_table, check_columns
 from silosynth.common.errors import InvalidTable
 from silosynth.common.schema import IntegerAttribute, RealAttribute, Schema
 
+Result = TypeVar("Result")
 TableSource: TypeAlias = Path | TableLike
 
-_CSV = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
-_PARQUET = (".parquet", ".pq")
-_ARROW = (".arrow", ".feather", ".ipc")
+CSV = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
+PARQUET = (".parquet", ".pq")
+ARROW = (".arrow", ".feather", ".ipc")
 _TEXT = pa.string()
 _INFERRED = (pa.int64(), pa.float64(), pa.string(), pa.null())
 
@@ -68,16 +69,16 @@ def read_table(
     if not isinstance(source, Path):
         table = as_table(source)
         return table.select(wanted.columns(table.schema, origin="table"))
-    return _guarded(source, lambda: _read(source, wanted=wanted))
+    return guarded(source, lambda: _read(source, wanted=wanted))
 
 
 def read_untyped(source: TableSource) -> pa.Table:
     """Read all columns as they are stored; those of a CSV file as text."""
     if not isinstance(source, Path):
         return as_table(source)
-    if not source.name.lower().endswith(_CSV):
-        return _guarded(source, lambda: as_table(_read_stored(source, columns=None)))
-    return _guarded(source, lambda: _read_csv(source, types=dict.fromkeys(_header(source), _TEXT)))
+    if not source.name.lower().endswith(CSV):
+        return guarded(source, lambda: as_table(_read_stored(source, columns=None)))
+    return guarded(source, lambda: _read_csv(source, types=dict.fromkeys(_header(source), _TEXT)))
 
 
 def check_table(
@@ -101,7 +102,7 @@ def check_table(
 
 
 def _read(path: Path, *, wanted: Wanted) -> pa.Table:
-    if not path.name.lower().endswith(_CSV):
+    if not path.name.lower().endswith(CSV):
         return _read_stored(path, columns=wanted.columns(_stored_schema(path), origin=str(path)))
     untyped = pa.schema([(name, pa.null()) for name in _header(path)])
     declared = wanted.columns(untyped, origin=str(path))
@@ -137,23 +138,23 @@ def _dialect(path: Path) -> csv.ParseOptions:
 
 
 def _stored_schema(path: Path) -> pa.Schema:
-    if path.name.lower().endswith(_PARQUET):
+    if path.name.lower().endswith(PARQUET):
         return pq.read_schema(path)
-    return _open_arrow(path).schema
+    return open_arrow(path).schema
 
 
 def _read_stored(path: Path, *, columns: list[str] | None) -> pa.Table:
-    if path.name.lower().endswith(_PARQUET):
+    if path.name.lower().endswith(PARQUET):
         text = [f.name for f in pq.read_schema(path) if pt.is_string(f.type)]
         return pq.read_table(path, columns=columns, read_dictionary=text, partitioning=None)
-    table = _open_arrow(path).read_all()
+    table = open_arrow(path).read_all()
     return table if columns is None else table.select(columns)
 
 
-def _open_arrow(path: Path) -> pa.RecordBatchFileReader | pa.RecordBatchStreamReader:
+def open_arrow(path: Path) -> pa.RecordBatchFileReader | pa.RecordBatchStreamReader:
     """Open an Arrow file, or a stream saved as one."""
-    if not path.name.lower().endswith(_ARROW):
-        known = ", ".join((*_PARQUET, *_CSV, *_ARROW))
+    if not path.name.lower().endswith(ARROW):
+        known = ", ".join((*PARQUET, *CSV, *ARROW))
         raise InvalidTable(f"{path}: unknown kind of file", hint=f"use one of {known}")
     try:
         return pa.ipc.open_file(path)
@@ -161,7 +162,7 @@ def _open_arrow(path: Path) -> pa.RecordBatchFileReader | pa.RecordBatchStreamRe
         return pa.ipc.open_stream(path)
 
 
-def _guarded(path: Path, read: Callable[[], pa.Table]) -> pa.Table:
+def guarded(path: Path, read: Callable[[], Result]) -> Result:
     """Run ``read``; turn foreign errors, whose text may quote rows, into ours without it."""
     if path.is_dir():
         raise InvalidTable(f"{path}: is a folder", hint="name a file in it")
@@ -176,6 +177,6 @@ def _guarded(path: Path, read: Callable[[], pa.Table]) -> pa.Table:
 
 
 def _damage(path: Path) -> str:
-    if not path.name.lower().endswith(_CSV):
+    if not path.name.lower().endswith(CSV):
         return "is damaged, or not the kind of file that its name says"
     return "is not UTF-8 text with a header line and as many fields on every line"

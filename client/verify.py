@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from silosynth.client.dataset import Dataset
 from silosynth.client.noise import check_sigma2
+from silosynth.client.noise_share import NoiseShare, noise_share
 from silosynth.client.policy import (
     MAX_PLAN_BYTES,
     check_plan_size,
@@ -20,11 +21,12 @@ from silosynth.client.policy import (
     request_limit,
 )
 from silosynth.client.rules import Rules, SiloIdentity, check_roster
-from silosynth.common.cost import gaussian_rho, rho_units
 from silosynth.common.errors import InvalidPlan, PlanRefused, Refused, SchemaMismatch, Untrusted
 from silosynth.common.plan import Phase, Plan, Request, count_cells, decode_plan, decode_request
 from silosynth.common.roster import PublicKey, Purpose
 from silosynth.common.seal import Opened, unseal
+from silosynth.common.secure_sum import SumStep, decode_sum_statement
+from silosynth.common.sum_proof import MOST_STEP_BYTES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +61,7 @@ class VerifiedRequest:
     digest: str
     phase: Phase
     cells: tuple[int, ...]
-    cost_units: int
+    share: NoiseShare
 
 
 def verify_plan(door: Doorkeeper, data: bytes) -> VerifiedPlan:
@@ -117,9 +119,6 @@ def verify_request(door: Doorkeeper, proposed: VerifiedPlan, data: bytes) -> Ver
     cells = count_cells(request, plan=plan, domain=domain)
     check_request(dataset.policy, cells=cells, attributes=len(domain.attributes))
     phase = plan.phase(request.phase)
-    rho = len(cells) * gaussian_rho(
-        sigma2=phase.sigma2, sensitivity=plan.privacy.rows_per_person * phase.bound
-    )
     return VerifiedRequest(
         proposed=proposed,
         request=request,
@@ -127,8 +126,15 @@ def verify_request(door: Doorkeeper, proposed: VerifiedPlan, data: bytes) -> Ver
         digest=request.digest,
         phase=phase,
         cells=cells,
-        cost_units=rho_units(rho),
+        share=noise_share(plan, phase, marginals=len(cells)),
     )
+
+
+def verify_step(door: Doorkeeper, proposed: VerifiedPlan, data: bytes) -> SumStep:
+    """Return the step towards a sum in ``data``; raise a SilosynthError otherwise."""
+    check_size(len(data), MOST_STEP_BYTES)
+    trusted = None if proposed.key is None else (proposed.key,)
+    return decode_sum_statement(data, SumStep, trusted=trusted)
 
 
 def _name(door: Doorkeeper, key: PublicKey) -> str | None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _MOST_THREADS = 4
@@ -29,20 +30,27 @@ def split_rows(rows: int, *, batch_rows: int) -> Iterator[int]:
 def map_batches(
     work: Callable[[int, int], Result], sizes: Iterator[int], *, threads: int
 ) -> Generator[Result, None, None]:
-    """Yield ``work(index, size)`` of each batch in order, at most ``threads`` under way at once.
+    """Yield ``work(index, size)`` of each batch in order; see :func:`map_ahead`."""
+    yield from map_ahead(lambda batch: work(*batch), enumerate(sizes), threads=threads)
 
-    With one thread no thread is started. When the caller stops early, what is under way is ended
-    and nothing more is begun.
+
+def map_ahead(
+    work: Callable[[Item], Result], items: Iterable[Item], *, threads: int
+) -> Generator[Result, None, None]:
+    """Yield ``work(item)`` of each item in order, at most ``threads`` under way at once.
+
+    Items are taken one at a time by the caller's thread. With one thread no thread is started. When
+    the caller stops early, what is under way is ended and nothing more is begun.
     """
     if threads <= 1:
-        for index, size in enumerate(sizes):
-            yield work(index, size)
+        for item in items:
+            yield work(item)
         return
     under_way: deque[Future[Result]] = deque()
     pool = ThreadPoolExecutor(max_workers=threads)
     try:
-        for index, size in enumerate(sizes):
-            under_way.append(pool.submit(work, index, size))
+        for item in items:
+            under_way.append(pool.submit(work, item))
             if len(under_way) == threads:
                 yield under_way.popleft().result()
         while under_way:

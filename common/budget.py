@@ -2,28 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from silosynth.common.cost import GaussianCost
 from silosynth.common.errors import InvalidPlan
-from silosynth.common.plan import Phase, Plan
-from silosynth.common.plan_cost import plan_units
+from silosynth.common.plan import Plan
+from silosynth.common.plan_cost import plan_costs, plan_units
 from silosynth.common.privacy import pld_epsilon
 
-__all__ = ["check_budget", "phase_costs", "plan_units"]
-
-
-def phase_costs(phases: Sequence[Phase], rows_per_person: int) -> tuple[GaussianCost, ...]:
-    """Return the noise of a plan's phases as mechanisms for the accountant."""
-    return tuple(
-        GaussianCost(
-            sigma2=p.sigma2,
-            count=p.marginals,
-            sensitivity=rows_per_person * p.bound,
-            cells=p.cells if p.bound > 1 else None,
-        )
-        for p in phases
-    )
+__all__ = ["check_budget", "plan_costs", "plan_units"]
 
 
 def check_budget(plan: Plan) -> float:
@@ -31,8 +15,7 @@ def check_budget(plan: Plan) -> float:
 
     A plan is a file that anyone can edit, so its noise is not taken on trust.
     """
-    costs = phase_costs(plan.phases, plan.privacy.rows_per_person)
-    epsilon = pld_epsilon(costs, plan.privacy.delta)
+    epsilon = pld_epsilon(plan_costs(plan), plan.privacy.delta)
     if epsilon > plan.privacy.epsilon:
         raise InvalidPlan(
             f"plan {plan.id} states epsilon {plan.privacy.epsilon:g} but its noise gives "

@@ -71,6 +71,7 @@ def certify(
     trust: Trust = "own",
     colluders: int = 0,
     absent: int = 0,
+    attempts: int = 1,
     fixed_in_advance: bool = True,
 ) -> Certificate:
     """State what ``phases`` cost one person at most.
@@ -83,16 +84,20 @@ def certify(
         phases: in shared trust, ``sigma2`` is the noise of the sum over the silos.
         colluders: silos that may work with the coordinator; shared trust only.
         absent: silos that may be missing; shared trust only.
+        attempts: how often each sum may be begun; ``count`` of each phase holds all of them.
 
     Raises InvalidPlan for values out of range.
     """
     rows = {p.sensitivity for p in phases}
     if len(rows) != 1:
         raise InvalidPlan("the phases do not agree on the rows of one person")
-    costs = [p.cost for p in phases]
+    shares = silos - colluders - absent
+    if shares < 1:
+        raise InvalidPlan("fewer silos than colluders and absent ones together")
+    costs = [p.cost if trust == "own" else replace(p.cost, shares=shares) for p in phases]
     epsilon_cks = cks_epsilon(total_rho(costs), delta)
     epsilon_pld = pld_epsilon(costs, delta) if fixed_in_advance else None
-    certified = tuple(_certified(p) for p in phases)
+    certified = tuple(_certified(p, c) for p, c in zip(phases, costs, strict=True))
     units = sum(p.rho_units for p in certified)
     overlaps = tuple(
         _overlap(m, _for_overlap(costs, m, trust), delta, fixed_in_advance) for m in (1, 2, 3)
@@ -114,10 +119,11 @@ def certify(
         trust=trust,
         colluders=colluders,
         absent=absent,
+        attempts=attempts,
         silos=silos,
         phases=certified,
         overlaps=overlaps,
-        alone=_alone(costs, silos - colluders - absent, delta, trust, fixed_in_advance),
+        alone=_alone(costs, delta, trust, fixed_in_advance),
         assumptions=ASSUMPTIONS,
     )
 
@@ -128,7 +134,7 @@ def certify_plan(plan: Plan) -> Certificate:
         phases=[
             PhaseCost(
                 name=p.name.value,
-                count=p.marginals,
+                count=p.marginals * plan.attempts,
                 sigma2=p.sigma2,
                 sensitivity=plan.privacy.rows_per_person,
                 bound=p.bound,
@@ -143,6 +149,9 @@ def certify_plan(plan: Plan) -> Certificate:
         silos=len(plan.silos),
         unit=plan.privacy.unit,
         trust=plan.trust.value,
+        colluders=plan.colluders,
+        absent=plan.absent,
+        attempts=plan.attempts,
     )
 
 
@@ -172,6 +181,7 @@ def check_certificate(certificate: Certificate) -> None:
         trust=certificate.trust,
         colluders=certificate.colluders,
         absent=certificate.absent,
+        attempts=certificate.attempts,
         fixed_in_advance=certificate.conversion == "pld",
     )
     stated, true = (c.model_dump(mode="json") for c in (certificate, again))
@@ -185,7 +195,7 @@ def same_certificate(one: Certificate, other: Certificate) -> bool:
     return _same(one.model_dump(mode="json"), other.model_dump(mode="json"))
 
 
-def _certified(phase: PhaseCost) -> CertifiedPhase:
+def _certified(phase: PhaseCost, cost: GaussianCost) -> CertifiedPhase:
     """Return a phase as the certificate holds it."""
     return CertifiedPhase(
         name=phase.name,
@@ -193,7 +203,7 @@ def _certified(phase: PhaseCost) -> CertifiedPhase:
         sigma2=str(phase.sigma2),
         bound=phase.bound,
         cells=phase.cells,
-        rho_units=rho_units(phase.cost.rho),
+        rho_units=rho_units(cost.rho),
     )
 
 
@@ -213,14 +223,12 @@ def _overlap(
 
 
 def _alone(
-    costs: Sequence[GaussianCost], shares: int, delta: float, trust: Trust, fixed_in_advance: bool
+    costs: Sequence[GaussianCost], delta: float, trust: Trust, fixed_in_advance: bool
 ) -> Overlap | None:
     """Return the cost of one silo's share of the noise standing alone; None in own trust."""
-    if shares < 1:
-        raise InvalidPlan("fewer silos than colluders and absent ones together")
     if trust == "own":
         return None
-    share = [replace(c, sigma2=c.sigma2 / shares) for c in costs]
+    share = [replace(c, sigma2=c.share, shares=1) for c in costs]
     return _overlap(1, share, delta, fixed_in_advance)
 
 

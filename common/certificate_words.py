@@ -20,7 +20,7 @@ def plain_words(certificate: Certificate) -> tuple[str, ...]:
         "those who are.",
         _conversion_words(c),
         *(_phase_words(p) for p in c.phases),
-        *_trust_words(c),
+        *trust_words(c),
         *(
             f"A person who is in {o.silos} silos: epsilon {_up(o.epsilon)} at the same delta."
             for o in c.overlaps
@@ -68,7 +68,7 @@ def _conversion_words(certificate: Certificate) -> str:
     return f"{cost} Noise was chosen during the run, so epsilon is that of the zCDP conversion."
 
 
-def _trust_words(certificate: Certificate) -> tuple[str, ...]:
+def trust_words(certificate: Certificate) -> tuple[str, ...]:
     """Say who sees what."""
     c = certificate
     if c.alone is None:
@@ -78,7 +78,19 @@ def _trust_words(certificate: Certificate) -> tuple[str, ...]:
         )
     return (
         f"Shared noise: the coordinator sees the sum over {c.silos} silos alone. The guarantee "
-        f"holds while at most {c.colluders} silos work with it and at most {c.absent} are absent.",
+        f"holds while at most {c.colluders} silos work with it; the noise is right with up to "
+        f"{c.absent} silos absent.",
+        *_attempt_words(c),
         f"If the masks of a silo failed, its release alone would cost epsilon "
         f"{_up(c.alone.epsilon)}.",
+    )
+
+
+def _attempt_words(certificate: Certificate) -> tuple[str, ...]:
+    """Say how often a sum may be begun, where it may be more than once."""
+    if certificate.attempts == 1:
+        return ()
+    return (
+        f"Each phase is paid for {certificate.attempts} times, since a silo that leaves after the "
+        "set of participants is signed burns the request.",
     )

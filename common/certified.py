@@ -57,6 +57,7 @@ class Certificate(_Model):
     trust: Trust
     colluders: int = Field(default=0, ge=0)
     absent: int = Field(default=0, ge=0)
+    attempts: int = Field(default=1, ge=1)
     silos: int = Field(ge=1)
     phases: tuple[CertifiedPhase, ...] = Field(min_length=1)
     overlaps: tuple[Overlap, ...] = Field(min_length=1)

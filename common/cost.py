@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from silosynth.common.errors import InvalidPlan
+from silosynth.common.noise_sum import check_share, excess_rho
 
 RHO_UNIT = 2**40
 
@@ -17,13 +18,15 @@ class GaussianCost:
 
     ``sensitivity`` bounds the L2 change that one person makes to every marginal, whichever cells
     the rows fall into: for counts, the most rows of one person. ``cells`` is the most cells of a
-    marginal that one person can change, ``sensitivity`` when None.
+    marginal that one person can change, ``sensitivity`` when None. With ``shares``, the noise is
+    the sum of so many equal discrete Gaussians of ``sigma2`` together, each of at least 1.
     """
 
     sigma2: Fraction
     count: int
     sensitivity: int = 1
     cells: int | None = None
+    shares: int = 1
 
     def __post_init__(self) -> None:
         if isinstance(self.sigma2, bool) or not isinstance(self.sigma2, Fraction | int):
@@ -34,10 +37,18 @@ class GaussianCost:
             ("count", self.count),
             ("sensitivity", self.sensitivity),
             ("cells", self.touched),
+            ("shares", self.shares),
         ):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise InvalidPlan(f"{name} is {value!r}", hint="give an integer of at least 1")
         object.__setattr__(self, "sigma2", Fraction(self.sigma2))
+        if self.shares > 1:
+            check_share(self.share)
+
+    @property
+    def share(self) -> Fraction:
+        """Return the noise that each of the shares adds."""
+        return self.sigma2 / self.shares
 
     @property
     def touched(self) -> int:
@@ -47,7 +58,10 @@ class GaussianCost:
     @property
     def rho(self) -> Fraction:
         """Return the zCDP cost of all ``count`` marginals together."""
-        return self.count * gaussian_rho(sigma2=self.sigma2, sensitivity=self.sensitivity)
+        plain = gaussian_rho(sigma2=self.sigma2, sensitivity=self.sensitivity)
+        return self.count * (
+            plain + self.touched * excess_rho(share=self.share, shares=self.shares)
+        )
 
 
 def gaussian_rho(*, sigma2: Fraction, sensitivity: int = 1) -> Fraction:

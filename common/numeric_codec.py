@@ -33,6 +33,16 @@ class NumericCodec:
         tokens, _ = self._read(pa.array(self.attribute.missing_tokens, pa.large_string()))
         object.__setattr__(self, "_tokens", tokens[~np.isnan(tokens)])
 
+    @property
+    def edges(self) -> np.ndarray:
+        """Return (values + 1,) float64, the edges of the bins; instants in microseconds."""
+        return self._bins.edges
+
+    @property
+    def tokens(self) -> np.ndarray:
+        """Return the numbers that stand for a missing value."""
+        return self._tokens
+
     def encode(self, column: pa.Array) -> tuple[np.ndarray, EncodingNote]:
         """Return (rows,) codes, and how many values had none of their own."""
         numbers, unreadable = self._read(self._without_tokens(column))

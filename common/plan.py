@@ -22,12 +22,14 @@ from pydantic import (
     model_validator,
 )
 
+from silosynth.common.cost import GaussianCost
 from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.errors import CapExceeded, InvalidPlan, InvalidSchema
 from silosynth.common.features import FeatureSettings, feature_cells
 from silosynth.common.measurement import MarginalQuery
 from silosynth.common.roster import PublicKey
 from silosynth.common.schema import Schema, describe_validation, load_document
+from silosynth.common.sum_proof import MOST_MEMBERS, MOST_SESSIONS, SumProof
 
 PLAN_VERSION = 1
 FINE = "fine"
@@ -68,6 +70,7 @@ class TrustMode(StrEnum):
     """Who may see what: each silo's own noised release, or the sum alone."""
 
     OWN = "own"
+    SHARED = "shared"
 
 
 class Method(StrEnum):
@@ -75,6 +78,7 @@ class Method(StrEnum):
 
     INDEPENDENT = "independent"
     MST = "mst"
+    AIM = "aim"
     FIXED = "fixed"
     ONE_SHOT = "one-shot"
 
@@ -92,6 +96,9 @@ class PhaseName(StrEnum):
     ONE_WAY = "one-way"
     COARSE = "coarse"
     TREE = "tree"
+    ROUND_1 = "round-1"
+    ROUND_2 = "round-2"
+    ROUND_3 = "round-3"
     WORKLOAD = "workload"
     EMBEDDING = "embedding"
 
@@ -134,10 +141,19 @@ class Plan(_Model):
     project: Name = Field(default="default", description="whose budget pays")
     privacy: Privacy
     trust: TrustMode = TrustMode.OWN
+    colluders: int = Field(default=0, ge=0, le=98, description="silos that may collude")
+    absent: int = Field(default=0, ge=0, le=98, description="silos that may be missing")
+    attempts: int = Field(
+        default=1, ge=1, le=MOST_SESSIONS, description="how often a sum may be begun"
+    )
+    sum_bits: Literal[32, 64] = Field(default=64, description="sums are taken modulo 2^bits")
     method: Method
     workload: tuple[Clique, ...] = Field(default=(), max_length=100_000)
     features: FeatureSettings | None = Field(
         default=None, description="for the method one-shot: which random features are summed"
+    )
+    weights: tuple[Annotated[int, Field(ge=1, le=1_000_000)], ...] = Field(
+        default=(), max_length=100_000, description="one a marginal of the workload; equal if none"
     )
     phases: tuple[Phase, ...] = Field(min_length=1, max_length=8)
     on_absent: OnAbsent = OnAbsent.STOP
@@ -154,14 +170,30 @@ class Plan(_Model):
             raise ValueError(f"silo {twice[0]!r} stands twice in silos")
         if self.roster and set(self.roster) != set(self.silos):
             raise ValueError("roster: it must name exactly the silos")
-        names = [p.name for p in self.phases]
-        if tuple(names) != PHASES[self.method]:
-            wanted = ", ".join(PHASES[self.method])
-            raise ValueError(f"phases: method {self.method.value} has the phases {wanted}")
-        if (self.method is Method.FIXED) != bool(self.workload):
-            raise ValueError("workload: the method fixed needs one, and no other method has one")
+        self._check_phases()
+        self._check_trust()
+        self._check_workload()
         self._check_features()
         return self
+
+    def _check_phases(self) -> None:
+        """Raise ValueError unless the phases are the method's; AIM may have fewer rounds."""
+        names, known = tuple(p.name for p in self.phases), PHASES[self.method]
+        fewest = FEWEST_AIM_PHASES if self.method is Method.AIM else len(known)
+        if names != known[: len(names)] or len(names) < fewest:
+            wanted = ", ".join(known)
+            raise ValueError(f"phases: method {self.method.value} has the phases {wanted}")
+
+    def _check_workload(self) -> None:
+        """Raise ValueError unless the workload and its weights go with the method."""
+        if self.method is Method.FIXED and not self.workload:
+            raise ValueError("workload: the method fixed needs one")
+        if self.workload and self.method not in (Method.FIXED, Method.AIM):
+            raise ValueError("workload: only the methods aim and fixed have one")
+        if self.weights and self.method is not Method.AIM:
+            raise ValueError("weights: only the method aim weighs its workload")
+        if self.weights and len(self.weights) != len(self.workload):
+            raise ValueError("weights: give one for each marginal of the workload")
 
     def _check_features(self) -> None:
         """Raise ValueError unless every phase states the norm that a row can add to it."""
@@ -173,15 +205,47 @@ class Plan(_Model):
             if phase.bound != bound or (embeds and phase.marginals != 1):
                 raise ValueError(f"phases: {phase.name.value} must have bound {bound}")
 
+    def _check_trust(self) -> None:
+        """Raise ValueError unless colluders and absent silos fit the roster and the noise."""
+        if self.trust is TrustMode.OWN:
+            if (self.colluders, self.absent, self.attempts, self.sum_bits) != (0, 0, 1, 64):
+                raise ValueError("colluders, absent, attempts, sum_bits: belong to shared trust")
+            return
+        if not 2 <= len(self.silos) <= MOST_MEMBERS:
+            raise ValueError(f"silos: shared noise needs 2 to {MOST_MEMBERS}")
+        if self.shares < 2:
+            raise ValueError("silos: without colluders and absent ones, two must be left")
+        if (self.on_absent is OnAbsent.CONTINUE) != (self.absent > 0):
+            raise ValueError("on_absent: 'continue' goes with absent above 0, 'stop' with 0")
+        for phase in self.phases:
+            if phase.sigma2 < self.shares:
+                raise ValueError(f"phases: {phase.name.value}: each silo's noise would be below 1")
+
+    @property
+    def shares(self) -> int:
+        """Return how many silos' noise makes up sigma2: all that are sure to add honest noise."""
+        if self.trust is TrustMode.OWN:
+            return 1
+        return len(self.silos) - self.colluders - self.absent
+
     @property
     def digest(self) -> str:
         """Return ``sha256:`` and the hash of the canonical bytes."""
         return "sha256:" + hashlib.sha256(encode_plan(self)).hexdigest()
 
+    def phase_cost(self, phase: Phase) -> GaussianCost:
+        """Return what a phase costs a silo if all that it allows is asked, as often as allowed."""
+        return phase_cost(
+            phase,
+            rows_per_person=self.privacy.rows_per_person,
+            shares=self.shares,
+            attempts=self.attempts,
+        )
+
     @property
     def rho(self) -> Fraction:
         """Return the zCDP cost of the whole plan to one silo (Bun and Steinke 2016, Prop. 1.6)."""
-        return sum((phase_rho(p, self.privacy.rows_per_person) for p in self.phases), Fraction(0))
+        return sum((self.phase_cost(p).rho for p in self.phases), Fraction(0))
 
     def phase(self, name: str) -> Phase:
         """Return the phase called ``name``; raise InvalidPlan when there is none."""
@@ -194,9 +258,18 @@ class Plan(_Model):
 PHASES: Mapping[Method, tuple[PhaseName, ...]] = {
     Method.INDEPENDENT: (PhaseName.ONE_WAY,),
     Method.MST: (PhaseName.ONE_WAY, PhaseName.COARSE, PhaseName.TREE),
+    Method.AIM: (
+        PhaseName.ONE_WAY,
+        PhaseName.COARSE,
+        PhaseName.ROUND_1,
+        PhaseName.ROUND_2,
+        PhaseName.ROUND_3,
+    ),
     Method.FIXED: (PhaseName.ONE_WAY, PhaseName.WORKLOAD),
     Method.ONE_SHOT: (PhaseName.ONE_WAY, PhaseName.EMBEDDING),
 }
+FEWEST_AIM_PHASES = 3
+ROUNDS = (PhaseName.ROUND_1, PhaseName.ROUND_2, PhaseName.ROUND_3)
 
 
 class Request(_Model):
@@ -208,11 +281,19 @@ class Request(_Model):
     silo: Name
     levels: Mapping[str, Mapping[str, tuple[int, ...]]] = Field(default_factory=dict, max_length=8)
     queries: tuple[tuple[Clique, str], ...] = Field(min_length=1, max_length=100_000)
+    sum: SumProof | None = Field(default=None, description="in shared trust, and only there")
 
     @property
     def id(self) -> str:
-        """Return the name of this request: one for each plan, phase and silo."""
-        return f"{self.plan_digest.removeprefix('sha256:')[:32]}/{self.phase.value}/{self.silo}"
+        """Return the name of this request: one for each plan, phase, silo, and session of sums."""
+        session = self.sum.session if self.sum else None
+        return request_id(self.plan_digest, phase=self.phase, silo=self.silo, session=session)
+
+    @property
+    def asked_of_all(self) -> str:
+        """Return ``sha256:`` and the hash of what the request has in common with other silos'."""
+        common = self.model_dump(mode="json", exclude={"silo", "sum"})
+        return "sha256:" + hashlib.sha256(_canonical(common)).hexdigest()
 
     @property
     def digest(self) -> str:
@@ -228,9 +309,23 @@ class Request(_Model):
         return tuple(MarginalQuery(clique=c, level=level) for c, level in self.queries)
 
 
-def phase_rho(phase: Phase, rows_per_person: int) -> Fraction:
-    """Return the zCDP cost of one phase: marginals x (c x bound)² / (2 sigma2)."""
-    return Fraction(phase.marginals * (rows_per_person * phase.bound) ** 2) / (2 * phase.sigma2)
+def request_id(plan_digest: str, *, phase: PhaseName, silo: str, session: int | None) -> str:
+    """Return the name of a request."""
+    step = phase.value if session is None else f"{phase.value}.{session}"
+    return f"{plan_digest.removeprefix('sha256:')[:32]}/{step}/{silo}"
+
+
+def phase_cost(
+    phase: Phase, *, rows_per_person: int, shares: int = 1, attempts: int = 1
+) -> GaussianCost:
+    """Return the noise of one phase as a mechanism for the accountant."""
+    return GaussianCost(
+        sigma2=phase.sigma2,
+        count=phase.marginals * attempts,
+        sensitivity=rows_per_person * phase.bound,
+        cells=phase.cells if phase.bound > 1 else None,
+        shares=shares,
+    )
 
 
 def count_cells(request: Request, *, plan: Plan, domain: Domain) -> tuple[int, ...]:
@@ -243,6 +338,12 @@ def count_cells(request: Request, *, plan: Plan, domain: Domain) -> tuple[int, .
         raise InvalidPlan("the request belongs to another plan")
     if request.silo not in plan.silos:
         raise InvalidPlan(f"silo {request.silo!r} is not in plan {plan.id}")
+    if (request.sum is not None) != (plan.trust is TrustMode.SHARED):
+        raise InvalidPlan(f"plan {plan.id} has {plan.trust.value} noise; the request has not")
+    if request.sum is not None and request.sum.session > plan.attempts:
+        raise CapExceeded(
+            f"session {request.sum.session} was asked for; the plan allows {plan.attempts}"
+        )
     phase = plan.phase(request.phase)
     if FINE in request.levels:
         raise InvalidPlan("the level 'fine' is reserved for codes as the schema has them")

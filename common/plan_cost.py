@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from silosynth.common.cost import rho_units
-from silosynth.common.plan import Plan, phase_rho
+from silosynth.common.cost import GaussianCost, rho_units
+from silosynth.common.plan import Plan
+
+
+def plan_costs(plan: Plan) -> tuple[GaussianCost, ...]:
+    """Return the noise of a plan's phases as mechanisms for the accountant."""
+    return tuple(plan.phase_cost(phase) for phase in plan.phases)
 
 
 def plan_units(plan: Plan) -> int:
-    """Return the most that a plan charges a silo, in ledger units, rounded up phase by phase."""
-    return sum(rho_units(phase_rho(p, plan.privacy.rows_per_person)) for p in plan.phases)
+    """Return the most that a plan charges a silo, in ledger units, rounded up charge by charge."""
+    return sum(plan.attempts * rho_units(cost.rho / plan.attempts) for cost in plan_costs(plan))

@@ -46,6 +46,9 @@ class Purpose(StrEnum):
     RESULT = "result"
     ACKNOWLEDGEMENT = "acknowledgement"
     AUDIT = "audit"
+    SUM_STEP = "sum step"
+    SUM_KEYS = "sum keys"
+    SUM_SET = "sum set"
 
 
 def _public_key(text: str) -> str:

@@ -40,6 +40,11 @@ from silosynth.common.document import (
 )
 from silosynth.common.domain import Domain
 from silosynth.common.errors import InvalidSchema
+from silosynth.common.structural_zeros import (
+    ImpossibleCells,
+    StructuralZeros,
+    impossible_cells,
+)
 
 __all__ = [
     "MAX_CODES",
@@ -83,6 +88,9 @@ class Schema(PlainModel):
     description: str | None = Field(default=None, max_length=2000)
     label: str | None = Field(default=None, description="the attribute to predict, if any")
     attributes: tuple[Attribute, ...] = Field(min_length=1, max_length=4096)
+    structural_zeros: tuple[StructuralZeros, ...] = Field(
+        default=(), max_length=256, description="combinations that cannot occur; public facts"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -92,6 +100,7 @@ class Schema(PlainModel):
             raise ValueError(f"attribute {twice[0]!r} stands twice")
         if self.label is not None and self.label not in names:
             raise ValueError(f"label {self.label!r} is not an attribute")
+        self.impossible()
         return self
 
     @property
@@ -110,8 +119,15 @@ class Schema(PlainModel):
     @property
     def digest(self) -> str:
         """Return ``sha256:`` and the hash of the canonical JSON."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        data = self.model_dump(mode="json")
+        if not self.structural_zeros:
+            del data["structural_zeros"]
+        text = json.dumps(data, sort_keys=True, separators=(",", ":"))
         return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+    def impossible(self) -> tuple[ImpossibleCells, ...]:
+        """Return the structural zeros by code, cliques in column order."""
+        return impossible_cells(self.structural_zeros, coded=self.coded)
 
     def unreviewed(self) -> tuple[str, ...]:
         """Return the names of attributes whose domain nobody has vouched for."""

@@ -41,3 +41,18 @@ class EncodingNote:
 def code_dtype(size: int) -> np.dtype[np.unsignedinteger]:
     """Return the smallest unsigned type for ``size`` codes."""
     return np.dtype(np.uint8 if size <= 256 else np.uint16)
+
+
+def add_notes(*parts: tuple[EncodingNote, ...]) -> tuple[EncodingNote, ...]:
+    """Add up the notes on parts of one table, attribute by attribute."""
+    total: dict[str, EncodingNote] = {}
+    for note in (note for part in parts for note in part):
+        before = total.get(note.attribute, EncodingNote(attribute=note.attribute))
+        total[note.attribute] = EncodingNote(
+            attribute=note.attribute,
+            unseen=before.unseen + note.unseen,
+            clipped=before.clipped + note.clipped,
+            unreadable=before.unreadable + note.unreadable,
+            undeclared_missing=before.undeclared_missing + note.undeclared_missing,
+        )
+    return tuple(total.values())

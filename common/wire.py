@@ -27,12 +27,12 @@ IDENTIFY = "identify"
 PROPOSE = "propose"
 MEASURE = "measure"
 DELIVER = "deliver"
+AGREE = "agree"
 """Flower's record and message names, which relay and coordinator share."""
 
 MAGIC = b"silosynth-release-1\n"
 MAX_HEADER_BYTES = 4 * 2**20
 DIGEST_PATTERN = r"^sha256:[0-9a-f]{64}$"
-_WIDTH = 8
 _KINDS: dict[str, type[SilosynthError]] = {
     kind.code: kind
     for kind in vars(errors).values()
@@ -42,6 +42,15 @@ _KINDS: dict[str, type[SilosynthError]] = {
 
 class _Header(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SumReceipt(_Header):
+    """Which sum a masked release belongs to, and what it would cost if its masks failed."""
+
+    session: int = Field(ge=1)
+    set_digest: str = Field(pattern=DIGEST_PATTERN)
+    bits: Literal[32, 64]
+    alone_units: int = Field(ge=0, description="zCDP rho of the silo's own share of the noise")
 
 
 class Receipt(_Header):
@@ -56,6 +65,12 @@ class Receipt(_Header):
     cells_digest: str = Field(pattern=DIGEST_PATTERN, description="of the cells as sent")
     cost_units: int = Field(ge=0, description="zCDP rho in units of 2^-40, rounded up")
     ledger_head: str = Field(max_length=128)
+    sum: SumReceipt | None = Field(default=None, description="in shared trust: cells are masked")
+
+    @property
+    def cell(self) -> np.dtype[np.signedinteger]:
+        """Return how one cell is written."""
+        return np.dtype("<i4" if self.sum is not None and self.sum.bits == 32 else "<i8")
 
 
 class Refusal(_Header):
@@ -77,7 +92,7 @@ class _Answer(_Header):
 
 
 class Release(BaseModel):
-    """A receipt with its noised marginals, each (cells,) int64."""
+    """A receipt with its noised marginals, each (cells,) int64; int32 in sums modulo 2^32."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
@@ -96,6 +111,10 @@ def encode_release(release: Release, *, key: SigningKey | None = None) -> bytes:
     shapes = tuple(m.shape for m in release.marginals)
     if shapes != tuple((c,) for c in release.receipt.cells):
         raise RunFailed("the marginals of a release do not have the cells that its receipt states")
+    if any(
+        (m.dtype == np.int32) != (release.receipt.cell.itemsize == 4) for m in release.marginals
+    ):
+        raise RunFailed("the cells of a release are not as wide as its receipt states")
     payload = _payload(release.marginals)
     if release.receipt.cells_digest != digest_cells(release.marginals):
         raise RunFailed("the cells of a release are not those of its receipt")
@@ -128,14 +147,19 @@ def decode_release(
         if payload:
             raise _damaged("a refusal carries cells")
         return answer
-    if any(c < 1 for c in answer.cells) or sum(answer.cells) * _WIDTH != len(payload):
+    if any(c < 1 for c in answer.cells) or sum(answer.cells) * answer.cell.itemsize != len(payload):
         raise _damaged("its length does not match its cells")
-    flat = np.frombuffer(payload, dtype="<i8").astype(np.int64)
+    flat = np.frombuffer(payload, dtype=answer.cell).astype(answer.cell.newbyteorder("="))
     stops = np.cumsum(np.asarray(answer.cells, dtype=np.int64))[:-1]
     marginals = tuple(np.split(flat, stops))
     if answer.cells_digest != digest_cells(marginals):
         raise _damaged("its cells are not those of its receipt")
     return Release(receipt=answer, marginals=marginals, signature=header.signature)
+
+
+def is_answer(data: bytes) -> bool:
+    """Say whether bytes are a release or refusal, and not a statement."""
+    return data.startswith(MAGIC)
 
 
 def decode_receipt(data: bytes, *, trusted: Collection[PublicKey]) -> Receipt:
@@ -165,8 +189,11 @@ def refusal_error(refusal: Refusal) -> SilosynthError:
 
 
 def _payload(marginals: Sequence[np.ndarray]) -> bytes:
-    """Return the cells as little-endian int64."""
-    return b"".join(m.astype("<i8", casting="safe").tobytes() for m in marginals)
+    """Return the cells as little-endian integers, of 8 bytes unless they are int32."""
+    return b"".join(
+        m.astype("<i4" if m.dtype == np.int32 else "<i8", casting="safe").tobytes()
+        for m in marginals
+    )
 
 
 def _canonical(header: _Header) -> bytes:

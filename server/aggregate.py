@@ -9,7 +9,7 @@ import numpy as np
 from silosynth.common.domain import Domain, Grouping
 from silosynth.common.errors import RunFailed
 from silosynth.common.measurement import MarginalQuery, Measurement
-from silosynth.common.plan import Phase
+from silosynth.common.plan import Phase, Plan
 from silosynth.common.wire import Release
 
 
@@ -18,6 +18,7 @@ def sum_releases(
     *,
     queries: Sequence[MarginalQuery],
     levels: Mapping[str, Grouping],
+    plan: Plan,
     phase: Phase,
 ) -> tuple[Measurement, ...]:
     """Sum own-noise releases of the same queries, cell by cell.
@@ -25,9 +26,57 @@ def sum_releases(
     Guarantees: the sum is exact in int64; each cell's variance is ``len(releases) * sigma2``.
     """
     if not releases:
-        raise RunFailed(f"no silo answered in phase {phase.name.value}")
+        raise RunFailed(f"no silo answered in phase {phase.name.value} of plan {plan.id}")
     variance = float(len(releases) * phase.sigma2)
     summed = [np.sum([r.marginals[i] for r in releases], axis=0) for i in range(len(queries))]
+    return _measurements(summed, variance=variance, queries=queries, levels=levels)
+
+
+def sum_masked(
+    releases: Sequence[Release],
+    *,
+    queries: Sequence[MarginalQuery],
+    levels: Mapping[str, Grouping],
+    plan: Plan,
+    phase: Phase,
+) -> tuple[Measurement, ...]:
+    """Add up the masked vectors of one set of silos; the masks cancel.
+
+    Guarantees: the sum is exact modulo 2^bits and read as a signed number; each cell's variance is
+    that of the shares of noise of all who took part.
+
+    Raises RunFailed when the vectors were not masked for one and the same set.
+    """
+    summed = add_masked(releases)
+    variance = float(len(releases) * phase.sigma2 / plan.shares)
+    return _measurements(summed, variance=variance, queries=queries, levels=levels)
+
+
+def add_masked(releases: Sequence[Release]) -> list[np.ndarray]:
+    """Return the sum of masked vectors, one (cells,) int64 per marginal.
+
+    Anybody who holds the signed releases can do this again and compare: a wrong sum shows.
+    """
+    if len({(r.receipt.cells, r.receipt.sum) for r in releases}) != 1:
+        raise RunFailed("the masked vectors of a phase belong to different sets of silos")
+    if releases[0].receipt.sum is None:
+        raise RunFailed("a release in shared trust is not masked")
+    width = releases[0].marginals[0].dtype
+    totals = [np.zeros(cells, dtype=f"u{width.itemsize}") for cells in releases[0].receipt.cells]
+    for release in releases:
+        for total, marginal in zip(totals, release.marginals, strict=True):
+            total += marginal.view(total.dtype)
+    return [total.view(width).astype(np.int64) for total in totals]
+
+
+def _measurements(
+    summed: Sequence[np.ndarray],
+    *,
+    variance: float,
+    queries: Sequence[MarginalQuery],
+    levels: Mapping[str, Grouping],
+) -> tuple[Measurement, ...]:
+    """Return sums as measurements whose cells have one variance."""
     return tuple(
         Measurement(
             clique=query.clique,

@@ -14,8 +14,9 @@ from flwr.serverapp import Grid, ServerApp
 
 from silosynth.common.errors import DeadlineExceeded, RunFailed
 from silosynth.common.plan import Plan, Request, encode_plan, encode_request
-from silosynth.common.wire import IDENTIFY, MEASURE, RECORD
-from silosynth.server.state import Absent, Answered, Event
+from silosynth.common.secure_sum import encode_sum_statement
+from silosynth.common.wire import AGREE, IDENTIFY, MEASURE, RECORD
+from silosynth.server.state import Absent, Agree, Answered, Event, Mute, Stated
 
 _POLL_SECONDS = 0.02
 
@@ -96,6 +97,35 @@ def send_requests(
     for request in requests:
         if request.silo not in answered:
             yield Absent(phase=request.phase, silo=request.silo)
+
+
+def send_steps(
+    grid: Grid,
+    steps: Sequence[Agree],
+    *,
+    plan: Plan,
+    nodes: Mapping[str, int],
+    stopping: Callable[[], bool] = lambda: False,
+) -> Iterator[Event]:
+    """Ask silos for their keys or votes; yield one event for each silo, as they answer."""
+    sealed = encode_plan(plan)
+    silos = {nodes[a.silo]: a.silo for a in steps}
+    asked, session = steps[0].asked, steps[0].step.session
+    messages = [
+        _message(nodes[a.silo], AGREE, {"plan": sealed, "step": encode_sum_statement(a.step)})
+        for a in steps
+    ]
+    heard = set()
+    deadline = time.monotonic() + plan.deadline_seconds
+    for reply in _exchange(grid, messages, deadline=deadline, stopping=stopping):
+        silo = silos.get(reply.metadata.src_node_id)
+        data = _field(reply, "statement")
+        if silo is not None and isinstance(data, bytes):
+            heard.add(silo)
+            yield Stated(asked=asked, session=session, silo=silo, data=data)
+    for step in steps:
+        if step.silo not in heard:
+            yield Mute(asked=asked, session=session, silo=step.silo)
 
 
 def _exchange(

@@ -8,12 +8,14 @@ again (Lauritzen and Spiegelhalter 1988; Hugin propagation).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from silosynth.common.domain import Clique
+from silosynth.common.structural_zeros import ImpossibleCells
+from silosynth.server.engine import NUMPY, Engine
 from silosynth.server.factor import axes_outside, broadcast_shape
 from silosynth.server.junction_tree import JunctionTree
 
@@ -38,6 +40,8 @@ class Layout:
     """Where the tables of a tree stand in one flat array: cliques first, then separators.
 
     ``scopes[i]`` is clique ``i``; the separators of the edges follow in the order of ``edges``.
+    ``zeros`` are weights of 0 and 1 that every distribution on the tree is multiplied by.
+    ``engine`` computes; all arrays of a distribution on this layout are its own.
     """
 
     tree: JunctionTree
@@ -45,6 +49,8 @@ class Layout:
     scopes: tuple[Clique, ...]
     shapes: tuple[tuple[int, ...], ...]
     starts: tuple[int, ...]
+    zeros: tuple[Weight, ...] = ()
+    engine: Engine = NUMPY
 
     @property
     def cliques(self) -> int:
@@ -73,8 +79,8 @@ class Weight:
     values: np.ndarray
 
 
-def lay_out(tree: JunctionTree) -> Layout:
-    """Return the flat layout of a tree's tables."""
+def lay_out(tree: JunctionTree, *, zeros: Sequence[ImpossibleCells] = ()) -> Layout:
+    """Return the flat layout of a tree's tables; a clique holds each of ``zeros``."""
     edges = tuple(
         _edge(tree, child=i, parent=p) for i, p in enumerate(tree.parents) if p is not None
     )
@@ -83,7 +89,24 @@ def lay_out(tree: JunctionTree) -> Layout:
     starts = [0]
     for shape in shapes:
         starts.append(starts[-1] + math.prod(shape))
-    return Layout(tree=tree, edges=edges, scopes=scopes, shapes=shapes, starts=tuple(starts))
+    return Layout(
+        tree=tree,
+        edges=edges,
+        scopes=scopes,
+        shapes=shapes,
+        starts=tuple(starts),
+        zeros=tuple(w for z in zeros for w in _zero_weights(z, tree=tree)),
+    )
+
+
+def _zero_weights(zeros: ImpossibleCells, *, tree: JunctionTree) -> Iterator[Weight]:
+    """Yield a weight for each clique that holds the cells."""
+    clique = tree.domain.ordered(zeros.clique)
+    allowed = (~zeros.mask).astype(np.float64)
+    table = allowed.transpose([zeros.clique.index(a) for a in clique])
+    for scope in tree.holders(clique):
+        shape = broadcast_shape(tree.domain, source=clique, target=tree.cliques[scope])
+        yield Weight(scope=scope, values=table.reshape(shape))
 
 
 def _edge(tree: JunctionTree, *, child: int, parent: int) -> Edge:
@@ -127,7 +150,7 @@ def reweight(old: Beliefs, weights: Sequence[Weight], *, layout: Layout, out: Be
     cells = layout.starts[cliques]
     out.flat[:cells] = old.flat[:cells]
     on_separators: dict[int, list[np.ndarray]] = {}
-    for weight in weights:
+    for weight in (*weights, *layout.zeros):
         if weight.scope < cliques:
             out.tables[weight.scope].__imul__(weight.values)
         else:
@@ -141,7 +164,7 @@ def reweight(old: Beliefs, weights: Sequence[Weight], *, layout: Layout, out: Be
         out.tables[root].__imul__(1.0 / mass)
         log_mass += math.log(mass)
     _distribute(layout=layout, out=out)
-    np.maximum(out.flat, FLOOR, out=out.flat)
+    layout.engine.lift(out.flat, least=FLOOR)
     return log_mass if math.isfinite(float(out.flat.sum())) else math.nan
 
 
@@ -152,7 +175,7 @@ def _collect(
     first = layout.cliques
     for k in range(len(layout.edges) - 1, -1, -1):
         edge, scope = layout.edges[k], first + k
-        out.tables[edge.child].sum(axis=edge.child_axes, out=out.tables[scope])
+        layout.engine.sum_into(out.tables[edge.child], axes=edge.child_axes, out=out.tables[scope])
         ratio = out.tables[scope] / old.tables[scope]
         for values in on_separators.get(scope, ()):
             ratio *= values
@@ -162,6 +185,13 @@ def _collect(
 def _distribute(*, layout: Layout, out: Beliefs) -> None:
     """Scale each child to the sums of its parent, and keep those in the separator."""
     for edge, separator in zip(layout.edges, out.tables[layout.cliques :], strict=True):
-        sums = out.tables[edge.parent].sum(axis=edge.parent_axes)
+        sums = layout.engine.empty(math.prod(separator.shape)).reshape(separator.shape)
+        layout.engine.sum_into(out.tables[edge.parent], axes=edge.parent_axes, out=sums)
         out.tables[edge.child].__imul__((sums / separator).reshape(edge.child_shape))
         separator[...] = sums
+
+
+def move(layout: Layout, engine: Engine) -> Layout:
+    """Return the layout with its zeros where ``engine`` computes."""
+    zeros = tuple(replace(w, values=engine.send(w.values)) for w in layout.zeros)
+    return replace(layout, zeros=zeros, engine=engine)

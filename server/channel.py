@@ -21,16 +21,20 @@ from silosynth.common.errors import RunFailed, SilosynthError
 from silosynth.common.plan import Plan, Request, encode_plan, encode_request
 from silosynth.common.roster import PublicKey, Purpose, SigningKey
 from silosynth.common.seal import seal
+from silosynth.common.secure_sum import encode_sum_statement
 from silosynth.common.telemetry import log
-from silosynth.common.wire import DELIVER, IDENTIFY, MEASURE, PROPOSE, RECORD
+from silosynth.common.wire import AGREE, DELIVER, IDENTIFY, MEASURE, PROPOSE, RECORD
 from silosynth.server.drive import Checkpoint
 from silosynth.server.state import (
     Absent,
     Acknowledged,
+    Agree,
     Answered,
     Decided,
     Event,
+    Mute,
     Silent,
+    Stated,
     Undecided,
 )
 
@@ -148,6 +152,25 @@ class Channel:
         for silo in letters:
             if silo not in answered:
                 yield Absent(phase=phase, silo=silo)
+
+    def agree(self, steps: Sequence[Agree]) -> Iterator[Event]:
+        """Ask silos for their keys or votes; yield one event for each silo, as they answer."""
+        asked, session = steps[0].asked, steps[0].step.session
+        letters = {
+            a.silo: self._letter(
+                AGREE,
+                {"plan": self._sealed, "step": encode_sum_statement(a.step, key=self._key)},
+            )
+            for a in steps
+        }
+        heard = set()
+        deadline = time.monotonic() + self._plan.deadline_seconds
+        for silo, data in self._converse(letters, field="statement", deadline=deadline):
+            heard.add(silo)
+            yield Stated(asked=asked, session=session, silo=silo, data=data)
+        for silo in letters:
+            if silo not in heard:
+                yield Mute(asked=asked, session=session, silo=silo)
 
     def deliver(self, silos: Sequence[str], *, bundle: bytes) -> Iterator[Event]:
         """Send the signed result to silos; who says nothing until the deadline is named."""

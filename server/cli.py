@@ -9,14 +9,16 @@ from typing import Annotated
 import typer
 
 from silosynth.common.budget import check_budget
+from silosynth.common.certificate import certify_plan
+from silosynth.common.certificate_words import trust_words
 from silosynth.common.console import Force, Json, emit, say, show_table
 from silosynth.common.domain import Clique
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.output import check_output, write_text
-from silosynth.common.plan import Method, OnAbsent, check_plan, dump_plan, load_plan
+from silosynth.common.plan import Method, OnAbsent, TrustMode, check_plan, dump_plan, load_plan
 from silosynth.common.schema import load_schema
 from silosynth.server.forecast import Forecast, forecast
-from silosynth.server.planner import FREQUENCIES, ORDER, new_plan
+from silosynth.server.planner import AIM_ROUNDS, FREQUENCIES, ORDER, new_plan
 from silosynth.server.roster_file import load_roster, with_roster
 from silosynth.server.run_cli import register_runs
 from silosynth.server.setup_cli import admit, certs
@@ -40,7 +42,16 @@ def plan_new(
     method: Annotated[Method, typer.Option(help="What is measured.")] = Method.MST,
     workload: Annotated[
         str | None,
-        typer.Option(help="For the method fixed: marginals such as 'age,sex;age,income'."),
+        typer.Option(help="For fixed, or what aim is for: marginals as 'age,sex;age,income'."),
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="For aim: a whole number a marginal, such as '3,1'.")
+    ] = None,
+    rounds: Annotated[
+        int, typer.Option(help="For aim: how often it chooses and measures, 1 to 3.")
+    ] = AIM_ROUNDS,
+    max_model_mb: Annotated[
+        int | None, typer.Option(help="Most MiB of the model's tables; aim stays below.")
     ] = None,
     frequencies: Annotated[
         int, typer.Option(help="For the method one-shot: how many random features.")
@@ -51,8 +62,21 @@ def plan_new(
     rows_per_person: Annotated[int, typer.Option(help="Most rows of one person in a silo.")] = 1,
     unit: Annotated[str, typer.Option(help="What a row stands for, in a word.")] = "row",
     on_absent: Annotated[
-        OnAbsent, typer.Option(help="What to do when a silo stays away.")
-    ] = OnAbsent.STOP,
+        OnAbsent | None, typer.Option(help="What to do when a silo stays away.")
+    ] = None,
+    trust: Annotated[
+        TrustMode, typer.Option(help="Whether each silo adds all the noise, or a share.")
+    ] = TrustMode.OWN,
+    colluders: Annotated[
+        int, typer.Option(help="Shared: silos that may work with the coordinator.")
+    ] = 0,
+    absent: Annotated[int, typer.Option(help="Shared: silos that may be missing.")] = 0,
+    attempts: Annotated[
+        int, typer.Option(help="Shared: how often a sum may be begun; each is paid for.")
+    ] = 1,
+    rows_at_most: Annotated[
+        int | None, typer.Option(help="Shared: a public bound on all rows, for 4 bytes a cell.")
+    ] = None,
     plan_id: Annotated[str | None, typer.Option("--id", help="A name of your own.")] = None,
     roster: Annotated[
         Path | None, typer.Option(help="The silos' public keys; a federation needs them.")
@@ -74,10 +98,18 @@ def plan_new(
         workload=_read_workload(workload),
         frequencies=frequencies,
         order=order,
+        weights=_read_weights(weights),
+        rounds=rounds,
+        max_model_mb=max_model_mb,
         rows_per_person=rows_per_person,
         unit=unit,
         on_absent=on_absent,
         plan_id=plan_id,
+        trust=trust,
+        colluders=colluders,
+        absent=absent,
+        attempts=attempts,
+        rows_at_most=rows_at_most,
     )
     if roster is not None:
         plan = with_roster(plan, load_roster(roster))
@@ -112,6 +144,9 @@ def plan_show(
         f"each silo spends epsilon {epsilon:.4g} (of {privacy.epsilon:g}) at delta "
         f"{privacy.delta:g} for one {privacy.unit}, at most {privacy.rows_per_person} rows a person"
     )
+    if plan.trust is TrustMode.SHARED:
+        for sentence in trust_words(certify_plan(plan)):
+            say(sentence)
     _show_phases(seen)
     _show_cells(seen, largest=rows is None)
     emit(
@@ -155,6 +190,16 @@ def _show_cells(seen: Forecast, *, largest: bool) -> None:
         say("add --rows for the expected time and distance")
     else:
         say("distance is what the noise alone adds to a measured marginal, before fitting")
+
+
+def _read_weights(text: str | None) -> tuple[int, ...]:
+    """Read ``3,1`` as two weights."""
+    try:
+        return tuple(int(part) for part in (text or "").split(",") if part.strip())
+    except ValueError:
+        raise InvalidArgument(
+            f"the weights {text!r} are not whole numbers", hint="write --weights 3,1"
+        ) from None
 
 
 def _read_workload(text: str | None) -> tuple[Clique, ...]:

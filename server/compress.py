@@ -36,6 +36,24 @@ def working_grouping(schema: Schema, one_way: Sequence[Measurement]) -> Grouping
     """
     by_name = {m.clique[0]: m for m in one_way}
     groups = {a.name: working_groups(a, by_name[a.name]) for a in schema.coded}
+    merged = {n: g for n, g in groups.items() if len(set(g)) < len(g)}
+    return keep_zeros_apart(Grouping(groups=merged), schema=schema)
+
+
+def keep_zeros_apart(grouping: Grouping, *, schema: Schema) -> Grouping:
+    """Split the groups whose codes differ in what is impossible with them.
+
+    Guarantees: every cell of the merged domain is either wholly impossible or free of structural
+    zeros, so a code drawn inside its group never makes an impossible row.
+    """
+    groups = dict(grouping.groups)
+    for zeros in schema.impossible():
+        for axis, attribute in enumerate(zeros.clique):
+            if attribute in groups:
+                patterns = np.moveaxis(zeros.mask, axis, 0).reshape(zeros.mask.shape[axis], -1)
+                keys = [(g, p.tobytes()) for g, p in zip(groups[attribute], patterns, strict=True)]
+                number = {key: i for i, key in enumerate(dict.fromkeys(keys))}
+                groups[attribute] = tuple(number[key] for key in keys)
     return Grouping(groups={n: g for n, g in groups.items() if len(set(g)) < len(g)})
 
 

@@ -4,7 +4,7 @@ Drivers pump it: the coordinator of a federation, and the one-process driver of 
 does no I/O and draws no randomness, so replaying a journal of events always asks the same requests
 again and ends in the same measurements.
 
-    propose -> one phase after the other -> fit -> deliver -> ended
+    propose -> [agree] -> one phase after the other -> fit -> deliver -> ended
 
 A plan without a roster is a simulation's: nothing is signed, nothing proposed, nothing delivered.
 """
@@ -23,7 +23,15 @@ from silosynth.common.errors import (
     SilosynthError,
     Untrusted,
 )
-from silosynth.common.plan import OnAbsent, PhaseName, Plan, Request, check_plan, count_cells
+from silosynth.common.plan import (
+    OnAbsent,
+    PhaseName,
+    Plan,
+    Request,
+    TrustMode,
+    check_plan,
+    count_cells,
+)
 from silosynth.common.roster import PublicKey
 from silosynth.common.schema import Schema
 from silosynth.common.wire import Refusal, Release, decode_release, refusal_error
@@ -31,6 +39,7 @@ from silosynth.server.questions import ask_phase
 from silosynth.server.state import (
     Absent,
     Acknowledged,
+    Agree,
     Answered,
     Ask,
     Command,
@@ -41,11 +50,24 @@ from silosynth.server.state import (
     Fail,
     Finish,
     Fitted,
+    Mute,
     Propose,
     Silent,
     Stage,
     State,
+    Stated,
     Undecided,
+)
+from silosynth.server.summing import (
+    ask_keys,
+    ask_votes,
+    burn,
+    cannot_spare,
+    expects,
+    is_burned,
+    is_masked_for,
+    mute,
+    take_statement,
 )
 
 Commands = tuple[Command, ...]
@@ -56,7 +78,7 @@ def start(plan: Plan, schema: Schema) -> tuple[State, Commands]:
     check_plan(plan, schema)
     state = State(plan=plan, schema=schema, silos=plan.silos, phase=None, stage=Stage.PROPOSE)
     if not plan.roster:
-        return _open_phase(state, plan.phases[0].name)
+        return _begin(state)
     return state, tuple(Propose(silo=s) for s in state.silos)
 
 
@@ -65,6 +87,8 @@ def step(state: State, event: Event) -> tuple[State, Commands]:
     match event:
         case Decided() | Undecided():
             return _take_verdict(state, event)
+        case Stated() | Mute():
+            return _take_statement(state, event)
         case Answered() | Absent():
             return _take_answer(state, event)
         case Fitted():
@@ -118,6 +142,27 @@ def _take_answer(state: State, event: Answered | Absent) -> tuple[State, Command
     return _advance(replace(state, releases={**state.releases, event.phase: answered}))
 
 
+def _take_statement(state: State, event: Stated | Mute) -> tuple[State, Commands]:
+    """Take a silo's keys or its vote on the way to a sum."""
+    if state.stage is not Stage.AGREE or not expects(state, event):
+        return state, ()
+    if isinstance(event, Mute):
+        return _leave(state, event.silo, error=mute(event), then=_agree)
+    try:
+        return _agree(take_statement(state, event))
+    except SilosynthError as err:
+        return _leave(state, event.silo, error=_name(err, event.silo), then=_agree)
+
+
+def _agree(state: State) -> tuple[State, Commands]:
+    """Take the next step towards a sum once every silo has taken this one."""
+    if state.waited_for() or state.agreement is None:
+        return state, ()
+    if state.agreement.members != tuple(sorted(state.silos)):
+        return ask_votes(state)
+    return _open_phase(state, state.phase or state.plan.phases[0].name)
+
+
 def _take_fit(state: State, event: Fitted) -> tuple[State, Commands]:
     """Hand the sampler back to the silos of the run, or end where nobody signs."""
     if state.stage is not Stage.FIT:
@@ -145,9 +190,14 @@ def _take_acknowledgement(state: State, event: Acknowledged | Silent) -> tuple[S
 
 
 def _measure(state: State) -> tuple[State, Commands]:
-    """Open the first phase once every silo has decided."""
-    if state.waited_for():
-        return state, ()
+    """Begin to measure once every silo has decided."""
+    return (state, ()) if state.waited_for() else _begin(state)
+
+
+def _begin(state: State) -> tuple[State, Commands]:
+    """Open the first phase; in shared trust, after the silos agreed on who takes part."""
+    if state.plan.trust is TrustMode.SHARED:
+        return ask_keys(state, session=1)
     return _open_phase(state, state.plan.phases[0].name)
 
 
@@ -159,7 +209,10 @@ def _open_phase(state: State, phase: PhaseName) -> tuple[State, Commands]:
     opened = replace(
         state, stage=Stage.MEASURE, phase=phase, asked={**state.asked, phase: question}
     )
-    requests = [question.request(plan=state.plan, phase=phase, silo=s) for s in state.silos]
+    proof = state.agreement.proof if state.agreement else None
+    requests = [
+        question.request(plan=state.plan, phase=phase, silo=s, proof=proof) for s in state.silos
+    ]
     for request in requests[:1]:
         count_cells(request, plan=state.plan, domain=state.schema.domain)
     return opened, tuple(Ask(request=r) for r in requests)
@@ -169,7 +222,7 @@ def _advance(state: State) -> tuple[State, Commands]:
     """Close the phase once nobody is waited for."""
     if state.phase is None or state.waiting(state.phase):
         return state, ()
-    return _close_phase(state)
+    return burn(state) if is_burned(state) else _close_phase(state)
 
 
 def _close_phase(state: State) -> tuple[State, Commands]:
@@ -192,6 +245,8 @@ def _leave(
     rest = tuple(s for s in state.silos if s != silo)
     if state.plan.on_absent is OnAbsent.STOP or not rest:
         return state, (Fail(error=error),)
+    if (reason := cannot_spare(state)) is not None:
+        return state, (Fail(error=type(error)(f"{error.message}; {reason}", hint=error.hint)),)
     return then(replace(state, silos=rest, left={**state.left, silo: error.message}))
 
 
@@ -200,7 +255,7 @@ def _silo(command: Command) -> str | None:
     match command:
         case Ask(request=Request(silo=silo)):
             return silo
-        case Propose(silo=silo) | Deliver(silo=silo):
+        case Propose(silo=silo) | Agree(silo=silo) | Deliver(silo=silo):
             return silo
     return None
 
@@ -257,7 +312,8 @@ def _name(error: SilosynthError, silo: str) -> SilosynthError:
 def _check_receipt(state: State, event: Answered, release: Release) -> None:
     """Raise RunFailed unless a release answers exactly what this silo was asked."""
     question = state.asked[event.phase]
-    request = question.request(plan=state.plan, phase=event.phase, silo=event.silo)
+    proof = state.agreement.proof if state.agreement else None
+    request = question.request(plan=state.plan, phase=event.phase, silo=event.silo, proof=proof)
     cells = count_cells(request, plan=state.plan, domain=state.schema.domain)
     receipt = release.receipt
     expected = (request.id, request.digest, event.silo, state.plan.digest, cells)
@@ -270,3 +326,5 @@ def _check_receipt(state: State, event: Answered, release: Release) -> None:
     )
     if stated != expected:
         raise RunFailed(f"it answered another request in phase {event.phase.value}")
+    if state.agreement is not None and not is_masked_for(state, receipt.sum):
+        raise RunFailed(f"it masked for another set of silos in phase {event.phase.value}")

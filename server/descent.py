@@ -35,8 +35,15 @@ class Descent:
 
 def _point(beliefs: Beliefs, *, objective: Objective) -> Point:
     """Return a distribution with its target cells."""
-    cells = np.empty(objective.values.size)
+    cells = objective.engine.empty(len(objective.values))
     return Point(beliefs=beliefs, cells=gather(objective, beliefs, out=cells))
+
+
+def _copy(beliefs: Beliefs, *, layout: Layout) -> Beliefs:
+    """Return a copy, where the layout's engine computes."""
+    flat = layout.engine.empty(len(beliefs.flat))
+    flat[:] = beliefs.flat
+    return view(layout, flat)
 
 
 def impose_targets(
@@ -99,8 +106,8 @@ def descend(
     Args: tolerance: stop when 100 iterations gain less than this share of the loss.
     """
     latest = _point(start, objective=objective)
-    average = _point(view(layout, start.flat.copy()), objective=objective)
-    spare = _point(view(layout, start.flat.copy()), objective=objective)
+    average = _point(_copy(start, layout=layout), objective=objective)
+    spare = _point(_copy(start, layout=layout), objective=objective)
     smoothness, theta = float(objective.precision.max()) / 1000, 1.0
     losses = [objective.loss(average.cells)]
     for iteration in range(iterations):
@@ -145,7 +152,7 @@ def _step(
     """
     for _ in range(MAX_TRIES):
         exponents = gradient * (-1.0 / (theta * smoothness))
-        weights = scatter(objective, np.exp(exponents))
+        weights = scatter(objective, objective.engine.exp(exponents))
         log_mass = reweight(latest.beliefs, weights, layout=layout, out=out.beliefs)
         gather(objective, out.beliefs, out=out.cells)
         change = out.cells - latest.cells

@@ -5,24 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from silosynth.common.errors import SilosynthError
+from silosynth.common.errors import RunFailed, SilosynthError
 from silosynth.common.plan import PhaseName, Plan, Request
 from silosynth.common.schema import Schema
 from silosynth.server.coordinator import Commands, replay, step
 from silosynth.server.journal import Journal
 from silosynth.server.state import (
+    Agree,
     Ask,
     Deliver,
     Event,
     Fail,
     Finish,
     Fitted,
+    Notice,
     Propose,
     Stage,
     State,
 )
 
 Send = Callable[[Sequence[Request]], Iterable[Event]]
+SendSteps = Callable[[Sequence[Agree]], Iterable[Event]]
 Checkpoint = Callable[[str], None]
 CHECKPOINTS = (
     "before-send",
@@ -76,9 +79,11 @@ def drive(
     *,
     journal: Journal,
     send: Send,
+    agree: SendSteps | None = None,
     signed: Signed | None = None,
     progress: Callable[[Progress], None] = lambda _: None,
     checkpoint: Checkpoint = lambda _: None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> State:
     """Run or resume a plan to its end; return the state that holds every release.
 
@@ -86,14 +91,24 @@ def drive(
     disk before the next phase is asked. An event that would end the run is not recorded, so that
     resuming asks again: with the same request ids, at no new charge.
 
-    Args: checkpoint: a seam for tests, called with the names in :data:`CHECKPOINTS`.
+    Args:
+        agree: takes silos' steps towards a sum; plans with shared noise need it.
+        checkpoint: a seam for tests, called with the names in :data:`CHECKPOINTS`.
+        tell: gets what whoever watches has to know before more is asked.
     Raises the error that ends the run, after all answers of the phase are journaled.
     """
     pump = _Pump(journal=journal, progress=progress, checkpoint=checkpoint)
     state, commands = replay(plan, schema, journal.events())
     while True:
         _raise_failure(commands)
-        if requests := [c.request for c in commands if isinstance(c, Ask)]:
+        for notice in (c for c in commands if isinstance(c, Notice)):
+            tell(notice.text)
+        if steps := [c for c in commands if isinstance(c, Agree)]:
+            if agree is None:
+                raise RunFailed("shared noise needs a driver that lets silos agree on a sum")
+            checkpoint("before-send")
+            state, commands = _collect(state, agree(steps), count=len(steps), pump=pump)
+        elif requests := [c.request for c in commands if isinstance(c, Ask)]:
             checkpoint("before-send")
             state, commands = _collect(state, send(requests), count=len(requests), pump=pump)
         elif signed is None:
@@ -119,7 +134,8 @@ def _collect(
     """Take and journal every answer of a phase or stage; return what to do next."""
     commands: Commands = ()
     failure: SilosynthError | None = None
-    asked: PhaseName | Stage = state.phase or state.stage
+    agreeing = state.stage is Stage.AGREE
+    asked: PhaseName | Stage = state.stage if agreeing else state.phase or state.stage
     answered = 0
     pump.progress(Progress(phase=asked, answered=0, asked=count))
     for event in events:

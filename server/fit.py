@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from silosynth.common.domain import Domain
 from silosynth.common.errors import InvalidArgument, InvalidMeasurement, ModelTooLarge
 from silosynth.common.measurement import Measurement
-from silosynth.server.beliefs import Beliefs, Layout, lay_out, uniform
+from silosynth.common.structural_zeros import ImpossibleCells
+from silosynth.server.beliefs import Beliefs, Layout, lay_out, move, reweight, uniform, view
 from silosynth.server.descent import Descent, descend, impose_targets
+from silosynth.server.engine import Device, Engine, choose_engine
 from silosynth.server.factor import sum_onto
 from silosynth.server.graphical_model import GraphicalModel
 from silosynth.server.inference import marginal_table
@@ -22,6 +25,7 @@ from silosynth.server.targets import (
     check_measurements,
     estimate_total,
     merge_measurements,
+    move_objective,
     place_targets,
 )
 
@@ -45,6 +49,8 @@ def fit(
     tolerance: float = TOLERANCE,
     max_model_mb: float = MAX_MODEL_MB,
     warm_start: GraphicalModel | None = None,
+    zeros: Sequence[ImpossibleCells] = (),
+    device: Device | str = Device.AUTO,
 ) -> GraphicalModel:
     """Fit the distribution that explains noised marginals best.
 
@@ -60,6 +66,8 @@ def fit(
             about four such copies.
         warm_start: a model of an earlier round to start from; any tree over the same domain. One
             that takes tables above ``max_model_mb`` to carry over is left aside.
+        zeros: cells that get exactly 0, whatever was measured; their cliques join the tree.
+        device: where the descent runs; large models go to a GPU where there is one.
     Errors: InvalidMeasurement; InvalidArgument; ModelTooLarge before anything is allocated.
     """
     check_measurements(measurements, domain=domain)
@@ -67,18 +75,45 @@ def fit(
         if not value >= 0:
             raise InvalidArgument(f"{name} must be at least 0, not {value}")
     rows = _choose_total(measurements, total=total)
-    tree = build_junction_tree([m.clique for m in measurements], domain=domain)
+    cliques = [*(m.clique for m in measurements), *(z.clique for z in zeros)]
+    tree = build_junction_tree(cliques, domain=domain)
     _check_size(tree, max_model_mb=max_model_mb)
     inner = _by_size(domain)
-    layout = lay_out(reorder(tree, domain=inner))
+    layout = lay_out(reorder(tree, domain=inner), zeros=zeros)
     targets = merge_measurements(measurements, domain=inner)
     objective = place_targets(targets, layout=layout, total=rows)
     with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
         start = _start(warm_start, objective=objective, layout=layout, max_model_mb=max_model_mb)
-        descent = descend(
-            objective, start, layout=layout, iterations=iterations, tolerance=tolerance
+        descent = _descend_on(
+            choose_engine(device, cells=tree.cells),
+            objective,
+            start,
+            layout=layout,
+            iterations=iterations,
+            tolerance=tolerance,
         )
     return _finish(descent, layout=layout, tree=tree, total=rows, targets=targets)
+
+
+def _descend_on(
+    engine: Engine,
+    objective: Objective,
+    start: Beliefs,
+    *,
+    layout: Layout,
+    iterations: int,
+    tolerance: float,
+) -> Descent:
+    """Descend where ``engine`` computes, and return NumPy's arrays."""
+    there = move(layout, engine)
+    descent = descend(
+        move_objective(objective, engine),
+        view(there, engine.send(start.flat)),
+        layout=there,
+        iterations=iterations,
+        tolerance=tolerance,
+    )
+    return replace(descent, beliefs=view(layout, engine.fetch(descent.beliefs.flat)))
 
 
 def _by_size(domain: Domain) -> Domain:
@@ -121,11 +156,21 @@ def _start(
             raise InvalidArgument("the warm start is a model over another domain")
         recalled = _recall(model, layout=layout, max_cells=int(max_model_mb * 2**20) // 8)
     return impose_targets(
-        uniform(layout) if recalled is None else recalled,
+        _without_zeros(uniform(layout) if recalled is None else recalled, layout=layout),
         objective=objective,
         layout=layout,
         tolerated=0.0 if recalled is None else NOISE_LOSS,
     )
+
+
+def _without_zeros(beliefs: Beliefs, *, layout: Layout) -> Beliefs:
+    """Return the distribution without its impossible cells."""
+    if not layout.zeros:
+        return beliefs
+    possible = view(layout, beliefs.flat.copy())
+    if not math.isfinite(reweight(beliefs, (), layout=layout, out=possible)):
+        raise InvalidArgument("the structural zeros leave no combination of all attributes")
+    return possible
 
 
 def _sizes(domain: Domain) -> list[tuple[str, int]]:
@@ -159,6 +204,8 @@ def _finish(
     targets: Sequence[Target],
 ) -> GraphicalModel:
     """Return the model at the end of a descent, with its axes in the order of the domain."""
+    for weight in layout.zeros:
+        descent.beliefs.tables[weight.scope].__imul__(weight.values)
     pairs = zip(descent.beliefs.tables, layout.tree.cliques, tree.cliques, strict=False)
     return GraphicalModel(
         tree=tree,

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from silosynth.common.features import AMPLITUDE
-from silosynth.common.plan import Phase, PhaseName, Plan, phase_rho
+from silosynth.common.plan import Phase, PhaseName, Plan, TrustMode
 from silosynth.common.schema import Schema
 
 _BYTES_PER_CELL = 8
@@ -56,7 +56,7 @@ def forecast(plan: Plan, schema: Schema, *, rows: int | None = None) -> Forecast
     phases = tuple(_forecast_phase(p, plan=plan, schema=schema, rows=rows) for p in plan.phases)
     return Forecast(
         phases=phases,
-        messages=2 * len(plan.silos) * len(plan.phases),
+        messages=2 * len(plan.silos) * (len(plan.phases) + _steps(plan)),
         model_bytes=_BYTES_PER_CELL * max(p.cells for p in plan.phases),
         seconds=None if rows is None else _seconds(plan, rows=rows),
     )
@@ -65,9 +65,9 @@ def forecast(plan: Plan, schema: Schema, *, rows: int | None = None) -> Forecast
 def _forecast_phase(phase: Phase, *, plan: Plan, schema: Schema, rows: int | None) -> PhaseForecast:
     """Work out one phase."""
     whole = 1 if phase.bound == 1 else AMPLITUDE
-    noise = math.sqrt(len(plan.silos) * phase.sigma2) / whole
+    noise = math.sqrt(len(plan.silos) * phase.sigma2 / plan.shares) / whole
     cells = phase.cells / phase.marginals
-    share = phase_rho(phase, plan.privacy.rows_per_person) / plan.rho
+    share = plan.phase_cost(phase).rho / plan.rho
     return PhaseForecast(
         name=phase.name,
         marginals=phase.marginals,
@@ -75,11 +75,16 @@ def _forecast_phase(phase: Phase, *, plan: Plan, schema: Schema, rows: int | Non
         largest_cells=_largest(phase, schema=schema, plan=plan),
         rho_share=float(share),
         noise=noise,
-        message_bytes=_BYTES_PER_CELL * phase.cells + _HEADER_BYTES,
+        message_bytes=plan.sum_bits // 8 * phase.cells + _HEADER_BYTES,
         distance=None
         if rows is None or phase.bound > 1
         else _noise_distance(noise, cells=cells, rows=rows),
     )
+
+
+def _steps(plan: Plan) -> int:
+    """Return how often silos are asked before the first phase: for keys and for votes on a set."""
+    return 2 if plan.trust is TrustMode.SHARED else 0
 
 
 def _largest(phase: Phase, *, schema: Schema, plan: Plan) -> int:
@@ -106,5 +111,5 @@ def _seconds(plan: Plan, *, rows: int) -> float:
     silos = len(plan.silos)
     work = rows * marginals * _SECONDS_PER_ROW_AND_MARGINAL
     noise = silos * cells * _SECONDS_PER_NOISED_CELL
-    messages = silos * len(plan.phases) * _SECONDS_PER_MESSAGE
+    messages = silos * (len(plan.phases) + _steps(plan)) * _SECONDS_PER_MESSAGE
     return _SECONDS_TO_START + work + noise + messages

@@ -19,7 +19,10 @@ from silosynth.server.state import (
     Decided,
     Event,
     Fitted,
+    Mute,
     Silent,
+    Stated,
+    SumStage,
     Undecided,
 )
 
@@ -67,7 +70,7 @@ class Journal:
     def record(self, event: Event) -> None:
         """Append an event and return once it is on disk."""
         line = _line(event)
-        if isinstance(event, Answered | Decided | Acknowledged):
+        if isinstance(event, Answered | Decided | Stated | Acknowledged):
             digest = hashlib.sha256(event.data).hexdigest()
             self._store(digest, event.data)
             line["sha256"] = digest
@@ -112,6 +115,13 @@ def _line(event: Event) -> dict[str, str]:
         case Answered() | Absent():
             name = type(event).__name__.lower()
             return {"event": name, "phase": event.phase.value, "silo": event.silo}
+        case Stated() | Mute():
+            return {
+                "event": type(event).__name__.lower(),
+                "asked": event.asked.value,
+                "session": str(event.session),
+                "silo": event.silo,
+            }
         case Fitted():
             return {"event": "fitted", "sampler": event.sampler_digest}
         case Decided() | Acknowledged() | Undecided() | Silent():
@@ -130,6 +140,8 @@ def _event(directory: Path, line: Mapping[str, str]) -> Event:
             return Fitted(sampler_digest=line["sampler"])
         case "decided":
             return Decided(silo=line["silo"], data=_load(directory, line["sha256"]))
+        case "stated" | "mute":
+            return _statement(directory, line)
         case "undecided":
             return Undecided(silo=line["silo"])
         case "acknowledged":
@@ -137,6 +149,15 @@ def _event(directory: Path, line: Mapping[str, str]) -> Event:
         case "silent":
             return Silent(silo=line["silo"])
     raise ValueError("unknown event")
+
+
+def _statement(directory: Path, line: Mapping[str, str]) -> Event:
+    """Return what a silo said, or not, on the way to a sum."""
+    asked, session, silo = SumStage(line["asked"]), int(line["session"]), line["silo"]
+    if line["event"] == "mute":
+        return Mute(asked=asked, session=session, silo=silo)
+    data = _load(directory, line["sha256"])
+    return Stated(asked=asked, session=session, silo=silo, data=data)
 
 
 def _load(directory: Path, digest: str) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,24 +11,25 @@ from itertools import combinations
 
 from pydantic import ValidationError
 
-from silosynth.common.budget import phase_costs
 from silosynth.common.domain import Clique, Domain
 from silosynth.common.errors import InvalidPlan, InvalidSchema
 from silosynth.common.features import FeatureSettings, feature_cells
 from silosynth.common.plan import (
-    PHASES,
+    ROUNDS,
     Method,
     OnAbsent,
     Phase,
     PhaseName,
     Plan,
     Privacy,
+    TrustMode,
     check_plan,
     parse_plan,
+    phase_cost,
 )
 from silosynth.common.privacy import pld_epsilon, rho_for
 from silosynth.common.schema import Schema
-from silosynth.server.select import MOST_GROUPS
+from silosynth.server.select import MOST_AIM_GROUPS, MOST_COARSE_GROUPS, MOST_GROUPS
 
 SHARES: Mapping[Method, Mapping[PhaseName, Fraction]] = {
     Method.INDEPENDENT: {PhaseName.ONE_WAY: Fraction(1)},
@@ -36,14 +38,23 @@ SHARES: Mapping[Method, Mapping[PhaseName, Fraction]] = {
         PhaseName.COARSE: Fraction(1, 5),
         PhaseName.TREE: Fraction(3, 10),
     },
+    Method.AIM: {
+        PhaseName.ONE_WAY: Fraction(2, 5),
+        PhaseName.COARSE: Fraction(3, 10),
+    },
     Method.FIXED: {PhaseName.ONE_WAY: Fraction(1, 4), PhaseName.WORKLOAD: Fraction(3, 4)},
     Method.ONE_SHOT: {PhaseName.ONE_WAY: Fraction(1, 4), PhaseName.EMBEDDING: Fraction(3, 4)},
 }
+AIM_ROUNDS = 2
+"""Selection rounds of an AIM plan; they share what the other phases leave, by their marginals."""
+AIM_CLIQUES_PER_ATTRIBUTE = Fraction(5, 2)
+AIM_MODEL_MB = 4
 MAX_CELLS_PER_MARGINAL = 5_000_000
 MAX_CELLS_PER_PLAN = 50_000_000
 FREQUENCIES, ORDER = 4096, 2
 """Random features of the method one-shot; see docs/decisions/018."""
 
+_TAIL = 40
 _STEP = 1024
 
 
@@ -64,26 +75,47 @@ def new_plan(
     silos: Sequence[str],
     method: Method | str = Method.MST,
     workload: Sequence[Clique] = (),
+    weights: Sequence[int] = (),
+    rounds: int = AIM_ROUNDS,
+    max_model_mb: int | None = None,
     rows_per_person: int = 1,
     unit: str = "row",
     frequencies: int = FREQUENCIES,
     order: int = ORDER,
-    on_absent: OnAbsent | str = OnAbsent.STOP,
+    on_absent: OnAbsent | str | None = None,
     plan_id: str | None = None,
+    trust: TrustMode | str = TrustMode.OWN,
+    colluders: int = 0,
+    absent: int = 0,
+    attempts: int = 1,
+    rows_at_most: int | None = None,
 ) -> Plan:
     """Make a plan that costs one silo at most (epsilon, delta).
 
-    Guarantees: the privacy loss distribution of all phases together gives at most ``epsilon`` at
-    ``delta``; every sigma2 is an exact fraction, rounded up.
+    Guarantees: the privacy loss distribution of all phases together, each as often as
+    ``attempts`` allows, gives at most ``epsilon`` at ``delta``; every sigma2 is an exact fraction,
+    rounded up.
 
-    Args: frequencies, order: the random features of the method one-shot, for no other.
+    Args:
+        workload, weights: what AIM chooses for; all pairs alike without them.
+        rounds: how often AIM chooses and measures, 1 to 3.
+        max_model_mb: the most MiB of the model's tables; AIM chooses what stays below.
+        on_absent: by default, shared trust goes on without ``absent`` silos and own trust stops.
+        trust: in shared trust a phase's sigma2 is the noise of the sum over the silos.
+        colluders, absent: silos that may work with the coordinator, and that may be missing.
+        attempts: how often the silos' sum may be begun; each is paid for in advance.
+        rows_at_most: a public bound on all silos' rows; where it allows, shared sums take 4 bytes
+            a cell.
+        frequencies, order: the random features of the method one-shot, for no other.
+
     Raises InvalidPlan for a budget out of range, an unreviewed schema, a marginal that is too
     large, or a method that the schema has too few attributes for.
     """
     if rows_per_person < 1:
         raise InvalidPlan(f"rows_per_person is {rows_per_person}", hint="it must be at least 1")
-    chosen = _method(method)
-    sizes = _phase_sizes(schema.domain, method=chosen, workload=tuple(workload))
+    chosen, trusted = _method(method), TrustMode(trust)
+    shares = len(silos) - colluders - absent if trusted is TrustMode.SHARED else 1
+    sizes = _phase_sizes(schema, method=chosen, workload=tuple(workload), rounds=rounds)
     features = None
     if chosen is Method.ONE_SHOT:
         features = _features(schema, frequencies=frequencies, order=order)
@@ -91,8 +123,18 @@ def new_plan(
     rho = rho_for(epsilon, delta)
     scale = Fraction(1)
     while True:
-        phases = _noise(sizes, rho=rho * scale, method=chosen, rows_per_person=rows_per_person)
-        if pld_epsilon(phase_costs(phases, rows_per_person), delta) <= epsilon:
+        phases = _noise(
+            sizes,
+            rho=rho * scale / attempts,
+            method=chosen,
+            rows_per_person=rows_per_person,
+            least=Fraction(max(shares, 0) if shares > 1 else 0),
+        )
+        costs = [
+            phase_cost(p, rows_per_person=rows_per_person, shares=max(shares, 1), attempts=attempts)
+            for p in phases
+        ]
+        if pld_epsilon(costs, delta) <= epsilon:
             break
         scale *= Fraction(99, 100)
     plan = parse_plan(
@@ -107,8 +149,17 @@ def new_plan(
             "method": chosen.value,
             "workload": tuple(workload),
             "features": features,
+            "weights": tuple(weights),
+            **_model_limit(chosen, max_model_mb),
             "phases": phases,
-            "on_absent": str(on_absent),
+            "on_absent": str(on_absent or _goes_on(absent)),
+            "trust": trusted.value,
+            "colluders": colluders,
+            "absent": absent,
+            "attempts": attempts,
+            "sum_bits": _sum_bits(
+                phases, trust=trusted, rows_at_most=None if features else rows_at_most
+            ),
         }
     )
     check_plan(plan, schema)
@@ -124,37 +175,88 @@ def _method(method: Method | str) -> Method:
         raise InvalidPlan(f"method {str(method)!r} is not known", hint=f"use {names}") from None
 
 
+def _model_limit(method: Method, max_model_mb: int | None) -> dict[str, int]:
+    """Return the limit that was asked, or the method's own."""
+    if max_model_mb is None:
+        return {"max_model_mb": AIM_MODEL_MB} if method is Method.AIM else {}
+    return {"max_model_mb": max_model_mb}
+
+
+def _share(name: PhaseName, *, sizes: Mapping[PhaseName, _Size], method: Method) -> Fraction:
+    """Return a phase's share of rho; AIM's rounds share the rest by their marginals."""
+    shares = SHARES[method]
+    if name in shares:
+        return shares[name]
+    marginals = sum(s.marginals for n, s in sizes.items() if n not in shares)
+    left = 1 - sum(shares.values(), Fraction(0))
+    return left * Fraction(sizes[name].marginals, marginals)
+
+
+def _goes_on(absent: int) -> OnAbsent:
+    """Return what a run does without a silo when the user does not say."""
+    return OnAbsent.CONTINUE if absent else OnAbsent.STOP
+
+
+def _sum_bits(phases: Sequence[Phase], *, trust: TrustMode, rows_at_most: int | None) -> int:
+    """Return 32 where no sum can leave 32 bits, but with a probability below 2^-1000; else 64."""
+    if trust is TrustMode.OWN or rows_at_most is None:
+        return 64
+    largest = max(p.sigma2 for p in phases)
+    return 32 if rows_at_most + _TAIL * math.isqrt(int(2 * largest) + 1) < 2**31 else 64
+
+
 def _noise(
-    sizes: Mapping[PhaseName, _Size], *, rho: Fraction, method: Method, rows_per_person: int
+    sizes: Mapping[PhaseName, _Size],
+    *,
+    rho: Fraction,
+    method: Method,
+    rows_per_person: int,
+    least: Fraction,
 ) -> tuple[Phase, ...]:
-    """Split ``rho`` by the method's shares and round every sigma2 up to a multiple of 1/1024."""
-    phases = []
-    for name in PHASES[method]:
-        size = sizes[name]
-        norm2 = (rows_per_person * size.bound) ** 2
-        exact = Fraction(size.marginals * norm2) / (2 * rho * SHARES[method][name])
-        sigma2 = Fraction(-((-exact * _STEP) // 1), _STEP)
-        phases.append(
-            Phase(
-                name=name,
-                marginals=size.marginals,
-                cells=size.cells,
-                sigma2=sigma2,
-                bound=size.bound,
-            )
+    """Split ``rho`` by the method's shares and round every sigma2 up to a multiple of 1/1024.
+
+    A phase whose noise would be below ``least`` gets that, and the others what it leaves.
+    """
+    shares = {name: _share(name, sizes=sizes, method=method) for name in sizes}
+    squared = {
+        n: Fraction(s.marginals * (rows_per_person * s.bound) ** 2) for n, s in sizes.items()
+    }
+    fixed: dict[PhaseName, Fraction] = {}
+    while True:
+        left = rho - sum((squared[n] / (2 * s) for n, s in fixed.items()), 0)
+        rest = sum((shares[n] for n in sizes if n not in fixed), Fraction(0))
+        exact = fixed | {
+            n: squared[n] * rest / (2 * left * shares[n]) for n in sizes if n not in fixed
+        }
+        below = {n: least for n, sigma2 in exact.items() if sigma2 < least}
+        if not below:
+            break
+        fixed |= below
+    return tuple(
+        Phase(
+            name=name,
+            marginals=size.marginals,
+            cells=size.cells,
+            sigma2=Fraction(-((-exact[name] * _STEP) // 1), _STEP),
+            bound=size.bound,
         )
-    return tuple(phases)
+        for name, size in sizes.items()
+    )
 
 
 def _phase_sizes(
-    domain: Domain, *, method: Method, workload: tuple[Clique, ...]
+    schema: Schema, *, method: Method, workload: tuple[Clique, ...], rounds: int
 ) -> dict[PhaseName, _Size]:
     """Return the most that each phase can ask, in Python integers."""
+    domain = schema.domain
     if not domain.attributes:
         raise InvalidSchema("the schema has no attribute that marginals can count")
     sizes = {PhaseName.ONE_WAY: _Size(marginals=len(domain.shape), cells=sum(domain.shape))}
     if method is Method.MST:
         sizes |= _tree_sizes(domain)
+    if method is Method.AIM:
+        whole = frozenset(a for z in schema.structural_zeros for a in z.attributes)
+        sizes |= _aim_sizes(domain, rounds=rounds, whole=whole)
     if method is Method.FIXED:
         cells = [domain.size(c) for c in workload]
         for clique, count in zip(workload, cells, strict=True):
@@ -176,6 +278,11 @@ def _phase_sizes(
 
 def _features(schema: Schema, *, frequencies: int, order: int) -> FeatureSettings:
     """Return the random features of a plan, with a public seed of its own."""
+    if schema.impossible():
+        raise InvalidPlan(
+            "the method one-shot cannot keep impossible combinations apart",
+            hint="use mst, aim or fixed, or take them out of the schema",
+        )
     label = schema.label if schema.label in schema.domain.attributes else None
     if len(schema.coded) < (1 if label is None else 2):
         raise InvalidPlan("the method one-shot needs an attribute beside the label")
@@ -203,10 +310,7 @@ def _embedding_size(domain: Domain, features: FeatureSettings) -> _Size:
 
 def _tree_sizes(domain: Domain) -> dict[PhaseName, _Size]:
     """Return the sizes of the two phases that find and measure a tree."""
-    if len(domain.attributes) < 2:
-        raise InvalidPlan(
-            "the method mst needs at least two attributes", hint="use the method independent"
-        )
+    _check_pairs(domain, method=Method.MST)
     groups = [min(size, MOST_GROUPS) for size in domain.shape]
     pairs = list(combinations(domain.shape, 2))
     edges = len(domain.shape) - 1
@@ -217,3 +321,40 @@ def _tree_sizes(domain: Domain) -> dict[PhaseName, _Size]:
         ),
         PhaseName.TREE: _Size(marginals=edges, cells=sum(largest[:edges])),
     }
+
+
+def _aim_sizes(domain: Domain, *, rounds: int, whole: frozenset[str]) -> dict[PhaseName, _Size]:
+    """Return the sizes of the coarse phase and of the rounds that choose and measure.
+
+    Args: whole: attributes whose structural zeros may keep their codes from merging.
+    """
+    _check_pairs(domain, method=Method.AIM)
+    if not 1 <= rounds <= len(ROUNDS):
+        raise InvalidPlan(f"{rounds} rounds were asked for", hint=f"give 1 to {len(ROUNDS)}")
+    none = frozenset[str]()
+    coarse, fine = (
+        sorted((a * b for a, b in combinations(_capped(domain, most, apart), 2)), reverse=True)
+        for most, apart in ((MOST_COARSE_GROUPS, none), (MOST_AIM_GROUPS, whole))
+    )
+    cliques = min(round(AIM_CLIQUES_PER_ATTRIBUTE * len(domain.shape)), len(coarse))
+    rounds = min(rounds, cliques)
+    sizes = {PhaseName.COARSE: _Size(marginals=len(coarse), cells=sum(coarse))}
+    for i, name in enumerate(ROUNDS[:rounds]):
+        marginals = cliques * (i + 1) // rounds - cliques * i // rounds
+        sizes[name] = _Size(marginals=marginals, cells=sum(fine[:marginals]))
+    return sizes
+
+
+def _capped(domain: Domain, most: int, whole: frozenset[str]) -> list[int]:
+    """Return the size of each attribute after merging it to ``most`` groups, unless ``whole``."""
+    pairs = zip(domain.attributes, domain.shape, strict=True)
+    return [size if name in whole else min(size, most) for name, size in pairs]
+
+
+def _check_pairs(domain: Domain, *, method: Method) -> None:
+    """Raise InvalidPlan where there is no pair to choose."""
+    if len(domain.attributes) < 2:
+        raise InvalidPlan(
+            f"the method {method.value} needs at least two attributes",
+            hint="use the method independent",
+        )

@@ -2,22 +2,48 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from silosynth.common.domain import Grouping
+from silosynth.common.domain import Clique, Grouping
 from silosynth.common.measurement import MarginalQuery, Measurement
-from silosynth.common.plan import FINE, PhaseName, Plan, Request
+from silosynth.common.plan import FINE, ROUNDS, Method, PhaseName, Plan, Request
 from silosynth.common.schema import Schema
-from silosynth.server.compress import coarse_grouping, working_grouping
+from silosynth.common.sum_proof import SumProof
+from silosynth.server.aggregate import regroup
+from silosynth.server.aim import (
+    WORKING,
+    choose_cliques,
+    choose_level,
+    estimate_errors,
+    growing_limits,
+    level_ladder,
+    pair_weights,
+)
+from silosynth.server.compress import coarse_grouping
+from silosynth.server.fit import fit
+from silosynth.server.fitting import (
+    Measured,
+    fitting_measurements,
+    merged_zeros,
+    model_grouping,
+    phase_deviation,
+)
 from silosynth.server.planner import MAX_CELLS_PER_MARGINAL
-from silosynth.server.select import all_pairs, coarse_groups, score_pairs, spanning_forest
+from silosynth.server.select import (
+    MOST_COARSE_GROUPS,
+    all_pairs,
+    coarse_groups,
+    score_pairs,
+    spanning_forest,
+)
 
 COARSE = "coarse"
-WORKING = "working"
+ROUND_ITERATIONS = 150
+AIM_COARSE_DEVIATIONS = 4.0
+"""Standard deviations of noise in a coarse cell on average: AIM fits what the pairs say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,14 +53,17 @@ class Question:
     queries: tuple[MarginalQuery, ...]
     levels: Mapping[str, Grouping] = field(default_factory=dict)
 
-    def request(self, *, plan: Plan, phase: PhaseName, silo: str) -> Request:
-        """Return the request of one silo."""
+    def request(
+        self, *, plan: Plan, phase: PhaseName, silo: str, proof: SumProof | None = None
+    ) -> Request:
+        """Return the request of one silo; in shared trust it carries the ``proof`` of its set."""
         return Request(
             plan_digest=plan.digest,
             phase=phase,
             silo=silo,
             levels={name: dict(g.groups) for name, g in self.levels.items()},
             queries=tuple((q.clique, q.level) for q in self.queries),
+            sum=proof,
         )
 
 
@@ -49,12 +78,13 @@ def ask_phase(
     if phase is PhaseName.ONE_WAY:
         return Question(queries=tuple(MarginalQuery(clique=(a.name,)) for a in schema.coded))
     one_way = measured[PhaseName.ONE_WAY]
-    working = working_grouping(schema, one_way)
+    working = model_grouping(plan, schema, one_way)
     if phase is PhaseName.COARSE:
-        count = coarse_groups(one_way, deviation=_deviation(phase, plan=plan, one_way=one_way))
-        coarse = coarse_grouping(schema, one_way, working=working, count=count)
         pairs = all_pairs(schema.domain)
-        return _question(pairs, name=COARSE, grouping=coarse)
+        grouping = _coarse(plan, schema, one_way, working=working)
+        return _question(pairs, name=COARSE, grouping=grouping)
+    if phase in ROUNDS:
+        return _round(phase, plan=plan, schema=schema, measured=measured, working=working)
     if phase is PhaseName.TREE:
         return _question(
             _forest(schema, one_way, measured[PhaseName.COARSE], working=working),
@@ -66,10 +96,70 @@ def ask_phase(
     return _question(plan.workload, name=WORKING, grouping=working)
 
 
-def _deviation(phase: PhaseName, *, plan: Plan, one_way: Sequence[Measurement]) -> float:
-    """Return the noise of a cell of ``phase`` after summing over as many silos as answered."""
-    silos = float(one_way[0].variance[0] / plan.phase(PhaseName.ONE_WAY).sigma2)
-    return math.sqrt(silos * plan.phase(phase).sigma2)
+def _coarse(
+    plan: Plan, schema: Schema, one_way: Sequence[Measurement], *, working: Grouping
+) -> Grouping:
+    """Return the merge of codes for the coarse pairs, by the noise that they will have."""
+    deviation = phase_deviation(PhaseName.COARSE, plan=plan, one_way=one_way)
+    if plan.method is Method.AIM:
+        wanted = AIM_COARSE_DEVIATIONS * deviation
+        count = coarse_groups(one_way, deviation=wanted, most=MOST_COARSE_GROUPS)
+    else:
+        count = coarse_groups(one_way, deviation=deviation)
+    return coarse_grouping(schema, one_way, working=working, count=count)
+
+
+def _round(
+    phase: PhaseName, *, plan: Plan, schema: Schema, measured: Measured, working: Grouping
+) -> Question:
+    """Fit what is known, and ask the pairs that the model is furthest from."""
+    fine, one_way = schema.domain, measured[PhaseName.ONE_WAY]
+    domain = working.domain(fine)
+    fitted = fitting_measurements(measured, domain=fine, grouping=working)
+    zeros = merged_zeros(schema, grouping=working)
+    model = fit(
+        fitted,
+        domain=domain,
+        iterations=ROUND_ITERATIONS,
+        max_model_mb=plan.max_model_mb,
+        zeros=zeros,
+    )
+    coarse = [regroup(m, domain=fine, grouping=working) for m in measured[PhaseName.COARSE]]
+    errors = estimate_errors(model, coarse)
+    weights = pair_weights(domain, workload=plan.workload, weights=plan.weights)
+    before = [m.clique for name in ROUNDS for m in measured.get(name, ())]
+    count = plan.phase(phase).marginals
+    chosen = choose_cliques(
+        {pair: weight * errors[pair] for pair, weight in weights.items()},
+        present=[*before, *(z.clique for z in zeros)],
+        domain=domain,
+        count=count,
+        limit_bytes=growing_limits(
+            max_model_mb=plan.max_model_mb,
+            before=len(before),
+            count=count,
+            of=sum(p.marginals for p in plan.phases if p.name in ROUNDS),
+        ),
+    )
+    deviation = phase_deviation(phase, plan=plan, one_way=one_way)
+    ladder = level_ladder(schema, one_way, working=working)
+    levels = {
+        c: choose_level(c, ladder=ladder, domain=fine, one_way=one_way, deviation=deviation)
+        for c in chosen
+    }
+    return _questions(levels, ladder=ladder)
+
+
+def _questions(levels: Mapping[Clique, str], *, ladder: Mapping[str, Grouping]) -> Question:
+    """Ask each clique at its level; a level that merges nothing is called fine."""
+    used = {name for name in levels.values() if ladder[name].groups}
+    return Question(
+        queries=tuple(
+            MarginalQuery(clique=c, level=name if name in used else FINE)
+            for c, name in levels.items()
+        ),
+        levels={name: grouping for name, grouping in ladder.items() if name in used},
+    )
 
 
 def _question(cliques: Sequence[tuple[str, ...]], *, name: str, grouping: Grouping) -> Question:

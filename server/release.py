@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from silosynth.common.certificate import Certificate, certify_plan
-from silosynth.common.domain import Domain, Grouping
+from silosynth.common.domain import Grouping
 from silosynth.common.measurement import Measurement
 from silosynth.common.neural import NeuralSampler
 from silosynth.common.plan import PhaseName
 from silosynth.common.sampler import CliqueMarginal, build_sampler
 from silosynth.common.sampler_file import AnySampler
 from silosynth.server.aggregate import regroup
-from silosynth.server.compress import within_groups, working_grouping
-from silosynth.server.fit import GraphicalModel, fit
+from silosynth.server.compress import within_groups
+from silosynth.server.fitting import fit_run, model_grouping
+from silosynth.server.graphical_model import GraphicalModel
 from silosynth.server.release_one_shot import MixtureModel, mixture_model, train_sampler
 from silosynth.server.state import State
 
@@ -43,18 +44,16 @@ def finish(state: State, *, generator: NeuralSampler | None = None) -> Outcome:
     """
     measured = state.measured()
     one_way = measured[PhaseName.ONE_WAY]
-    grouping = working_grouping(state.schema, one_way)
+    grouping = model_grouping(state.plan, state.schema, one_way)
     if PhaseName.EMBEDDING in measured:
         return _finish_one_shot(state, measured, grouping=grouping, generator=generator)
-    fine = state.schema.domain
-    fitted = fitting_measurements(measured, domain=fine, grouping=grouping)
-    model = fit(fitted, domain=grouping.domain(fine), max_model_mb=state.plan.max_model_mb)
+    model, fitted = fit_run(state.plan, state.schema, measured, grouping=grouping)
     certificate = certify_plan(state.plan)
     sampler = build_sampler(
         schema=state.schema,
         grouping=grouping,
         within=within_groups(grouping, one_way),
-        nodes=_draw_order(model),
+        nodes=draw_order(model),
         total=model.total,
         certificate=certificate.model_dump(mode="json"),
         plan_digest=state.plan.digest,
@@ -97,21 +96,7 @@ def _finish_one_shot(
     )
 
 
-def fitting_measurements(
-    measured: dict[PhaseName, tuple[Measurement, ...]], *, domain: Domain, grouping: Grouping
-) -> tuple[Measurement, ...]:
-    """Return the measurements that the model is fitted to, over the working domain.
-
-    Coarse pairs take part only where their pair was measured in full too: the others would join
-    every attribute with every other one in a single clique.
-    """
-    full = [m for p, ms in measured.items() if p is not PhaseName.COARSE for m in ms]
-    known: set[frozenset[str]] = {frozenset(m.clique) for m in full}
-    coarse = [m for m in measured.get(PhaseName.COARSE, ()) if frozenset(m.clique) in known]
-    return tuple(regroup(m, domain=domain, grouping=grouping) for m in (*full, *coarse))
-
-
-def _draw_order(model: GraphicalModel) -> tuple[CliqueMarginal, ...]:
+def draw_order(model: GraphicalModel) -> tuple[CliqueMarginal, ...]:
     """Return the model's clique marginals in the order in which a sampler draws them."""
     tree = model.tree
     return tuple(

@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from silosynth.common.certificate import Certificate, plain_words
 from silosynth.common.cost import RHO_UNIT
-from silosynth.common.plan import Plan, phase_rho
+from silosynth.common.plan import Plan
 from silosynth.common.privacy import cks_epsilon
 from silosynth.common.schema import Schema
 from silosynth.server.report_facts import CertificateFacts, PhaseFacts, PlanFacts, SiloFacts
@@ -24,7 +24,7 @@ def plan_facts(plan: Plan) -> PlanFacts:
             cells=p.cells,
             sigma2=str(p.sigma2),
             sigma=math.sqrt(p.sigma2),
-            rho=float(phase_rho(p, rows)),
+            rho=float(plan.phase_cost(p).rho),
         )
         for p in plan.phases
     )

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from silosynth.common.roster import SigningKey
 from silosynth.common.sampler_file import save_sampler
 from silosynth.common.schema import Schema
 from silosynth.common.telemetry import Telemetry, log
-from silosynth.common.wire import encode_receipt
+from silosynth.common.wire import Release, decode_release, encode_receipt
 from silosynth.server.channel import Channel, Pace
 from silosynth.server.drive import Checkpoint, Progress, Signed, drive
 from silosynth.server.federation import Federation
@@ -40,7 +40,7 @@ from silosynth.server.runs import (
     read_plan,
     write_ended,
 )
-from silosynth.server.state import Event, State
+from silosynth.server.state import Answered, Event, State
 from silosynth.server.superlink import SuperLinkLost, open_grid
 
 _ATTEMPTS = 5
@@ -51,6 +51,7 @@ class Watchers:
     """Who is told what happens in a run. ``checkpoint`` is a seam for tests."""
 
     progress: Callable[[Progress], None] = lambda _: None
+    tell: Callable[[str], None] = lambda _: None
     telemetry: Telemetry | None = None
     checkpoint: Checkpoint = lambda _: None
     pace: Pace | None = None
@@ -190,6 +191,8 @@ def _attempt(run: _Run) -> State:
             run.schema,
             journal=journal,
             send=lambda requests: _ask(run, channel, requests),
+            agree=channel.agree,
+            tell=lambda text: _tell(run, text),
             signed=Signed(
                 propose=lambda silos: channel.propose(silos, deadline=_approval_deadline(run)),
                 conclude=lambda state: _conclude(run, state),
@@ -203,8 +206,33 @@ def _attempt(run: _Run) -> State:
 def _ask(run: _Run, channel: Channel, requests: Sequence[Request]) -> Iterator[Event]:
     """Ask a phase, and say so in the log."""
     log("phase-asked", run=run.files.id, phase=requests[0].phase.value, silos=len(requests))
-    events: Iterable[Event] = channel.ask(requests)
-    yield from events
+    for event in channel.ask(requests):
+        yield event
+        if isinstance(event, Answered):
+            _keep_answer(run, event)
+
+
+def _keep_answer(run: _Run, event: Answered) -> None:
+    """Keep the receipt of a release, which proves where a silo's ledger was."""
+    key = run.plan.roster[event.silo]
+    try:
+        answer = decode_release(event.data, trusted=(key,))
+    except SilosynthError:
+        return  # the state machine has named the silo
+    if isinstance(answer, Release):
+        _keep(run, event.silo, encode_receipt(answer))
+
+
+def _keep(run: _Run, silo: str, receipt: bytes) -> None:
+    """Keep a receipt under its own hash."""
+    name = hashlib.sha256(receipt).hexdigest()
+    keep_receipt(run.home, silo_key=run.plan.roster[silo], receipt=receipt, name=name)
+
+
+def _tell(run: _Run, text: str) -> None:
+    """Say what whoever watches has to know before more is asked."""
+    log("notice", run=run.files.id, text=text)
+    run.watchers.tell(text)
 
 
 def _approval_deadline(run: _Run) -> float:
@@ -264,7 +292,6 @@ def _keep_receipts(run: _Run, state: State) -> dict[str, tuple[str, ...]]:
     for silo, releases in state.answers().items():
         encoded = [encode_receipt(release) for release in releases]
         for receipt in encoded:
-            name = hashlib.sha256(receipt).hexdigest()
-            keep_receipt(run.home, silo_key=run.plan.roster[silo], receipt=receipt, name=name)
+            _keep(run, silo, receipt)
         receipts[silo] = tuple(base64.b64encode(receipt).decode() for receipt in encoded)
     return receipts

@@ -83,7 +83,7 @@ def run(
         if metrics_port is not None:
             stack.enter_context(TelemetryServer(telemetry, port=metrics_port))
         show = (lambda _: None) if json_logs else stack.enter_context(_show_progress())
-        watchers = Watchers(progress=show, telemetry=telemetry)
+        watchers = Watchers(progress=show, tell=say, telemetry=telemetry)
         state = run_federation(home(), files, begun, federation=found, watchers=watchers)
     for silo, why in {**state.left, **state.unacknowledged()}.items():
         say(f"note: silo {silo}: {why}")

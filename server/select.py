@@ -18,6 +18,8 @@ from silosynth.common.measurement import Measurement
 
 FEWEST_GROUPS = 4
 MOST_GROUPS = 16
+MOST_COARSE_GROUPS = 32
+MOST_AIM_GROUPS = 64
 
 
 def all_pairs(domain: Domain) -> tuple[Clique, ...]:
@@ -25,15 +27,21 @@ def all_pairs(domain: Domain) -> tuple[Clique, ...]:
     return tuple(combinations(domain.attributes, 2))
 
 
-def coarse_groups(one_way: Sequence[Measurement], *, deviation: float) -> int:
-    """Return into how many groups to merge each attribute for the coarse 2-way marginals.
+def coarse_groups(
+    one_way: Sequence[Measurement], *, deviation: float, most: int = MOST_GROUPS
+) -> int:
+    """Return into how many groups to merge each attribute for 2-way marginals.
 
-    As many as leave about one standard deviation of noise in a cell, on average: the square root
-    of rows over ``deviation``, within [4, 16]. Rows are estimated from the noised 1-ways.
+    As many as leave about ``deviation`` rows in a cell, on average: the square root of rows over
+    ``deviation``, within [4, most].
     """
-    rows = float(np.mean([m.values.sum() for m in one_way]))
-    wanted = np.sqrt(max(rows, 1.0) / deviation)
-    return int(np.clip(np.rint(wanted), FEWEST_GROUPS, MOST_GROUPS))
+    wanted = np.sqrt(estimate_rows(one_way) / deviation)
+    return int(np.clip(np.rint(wanted), FEWEST_GROUPS, most))
+
+
+def estimate_rows(one_way: Sequence[Measurement]) -> float:
+    """Estimate the number of rows, at least 1, from the noised 1-way marginals."""
+    return max(float(np.mean([m.values.sum() for m in one_way])), 1.0)
 
 
 def score_pair(measurement: Measurement, *, left: np.ndarray, right: np.ndarray) -> float:

@@ -9,10 +9,12 @@ from enum import StrEnum
 from silosynth.common.domain import Grouping
 from silosynth.common.errors import SilosynthError
 from silosynth.common.measurement import Measurement
-from silosynth.common.plan import FINE, PhaseName, Plan, Request
+from silosynth.common.plan import FINE, PhaseName, Plan, Request, TrustMode
 from silosynth.common.schema import Schema
+from silosynth.common.secure_sum import AgreedSet, SumStep
+from silosynth.common.sum_proof import SumProof, pack
 from silosynth.common.wire import Receipt, Release
-from silosynth.server.aggregate import sum_releases
+from silosynth.server.aggregate import sum_masked, sum_releases
 from silosynth.server.questions import Question
 
 
@@ -20,6 +22,7 @@ class Stage(StrEnum):
     """Where a run stands."""
 
     PROPOSE = "propose"
+    AGREE = "agree"
     MEASURE = "measure"
     FIT = "fit"
     DELIVER = "deliver"
@@ -80,7 +83,33 @@ class Silent:
     silo: str
 
 
-Event = Decided | Undecided | Answered | Absent | Fitted | Acknowledged | Silent
+class SumStage(StrEnum):
+    """What a silo is asked on the way to a sum."""
+
+    KEYS = "keys"
+    SET = "set"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stated:
+    """A silo sent ``data``: its keys, its vote on a set, or a refusal."""
+
+    asked: SumStage
+    session: int
+    silo: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mute:
+    """A silo did not take its step towards a sum before the deadline."""
+
+    asked: SumStage
+    session: int
+    silo: str
+
+
+Event = Decided | Undecided | Stated | Mute | Answered | Absent | Fitted | Acknowledged | Silent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +124,22 @@ class Ask:
     """Send ``request`` to its silo."""
 
     request: Request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agree:
+    """Ask a silo for its keys, or for its vote on the set of all keys."""
+
+    silo: str
+    asked: SumStage
+    step: SumStep
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """Tell whoever watches, before what follows is asked."""
+
+    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +166,35 @@ class Fail:
     error: SilosynthError
 
 
-Command = Propose | Ask | Finish | Deliver | End | Fail
+Command = Propose | Agree | Notice | Ask | Finish | Deliver | End | Fail
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agreement:
+    """How far the silos have agreed on a sum's participants.
+
+    ``members`` are those whose set ``agreed`` is up for signature, none while keys are gathered.
+    """
+
+    session: int = 1
+    adverts: Mapping[str, bytes] = field(default_factory=dict)
+    members: tuple[str, ...] = ()
+    votes: Mapping[str, bytes] = field(default_factory=dict)
+    agreed: AgreedSet | None = None
+
+    @property
+    def asked(self) -> SumStage:
+        """Return what silos are asked now."""
+        return SumStage.SET if self.members else SumStage.KEYS
+
+    @property
+    def proof(self) -> SumProof:
+        """Return the statements that every request of the session carries."""
+        return SumProof(
+            session=self.session,
+            adverts=tuple(pack(self.adverts[s]) for s in self.members),
+            votes=tuple(pack(self.votes[s]) for s in self.members),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,16 +214,28 @@ class State:
     left: Mapping[str, str] = field(default_factory=dict)
     asked: Mapping[PhaseName, Question] = field(default_factory=dict)
     releases: Mapping[PhaseName, Mapping[str, Release]] = field(default_factory=dict)
+    agreement: Agreement | None = None
+    burned: tuple[Release, ...] = ()
     sampler_digest: str | None = None
     acknowledged: Mapping[str, str] = field(default_factory=dict)
 
     def measured(self) -> dict[PhaseName, tuple[Measurement, ...]]:
-        """Return the sums over the silos that still take part, of every complete phase."""
+        """Return the sums of every complete phase.
+
+        They are over the silos that still take part; a shared sum cannot be taken apart, so it is
+        over those that took part in it.
+        """
+        shared = self.plan.trust is TrustMode.SHARED
         return {
-            phase: sum_releases(
-                [self.releases[phase][s] for s in self.silos],
+            phase: (sum_masked if shared else sum_releases)(
+                [
+                    release
+                    for silo, release in self.releases[phase].items()
+                    if shared or silo in self.silos
+                ],
                 queries=question.queries,
                 levels={FINE: Grouping()} | dict(question.levels),
+                plan=self.plan,
                 phase=self.plan.phase(phase),
             )
             for phase, question in self.asked.items()
@@ -167,11 +252,21 @@ class State:
         match self.stage:
             case Stage.PROPOSE:
                 return tuple(s for s in self.silos if s not in self.approved)
+            case Stage.AGREE:
+                return self._unheard()
             case Stage.MEASURE:
                 return self.waiting(self.phase) if self.phase else ()
             case Stage.DELIVER:
                 return tuple(s for s in self.silos if s not in self.acknowledged)
         return ()
+
+    def _unheard(self) -> tuple[str, ...]:
+        """Return the silos whose keys or vote are still to come."""
+        if self.agreement is None:
+            return ()
+        keys = self.agreement.asked is SumStage.KEYS
+        heard = self.agreement.adverts if keys else self.agreement.votes
+        return tuple(s for s in self.silos if s not in heard)
 
     def unacknowledged(self) -> dict[str, str]:
         """Return what the silos that did not accept the result have against it."""
@@ -180,7 +275,10 @@ class State:
     def answers(self) -> dict[str, tuple[Release, ...]]:
         """Return what each silo released, absent silos included."""
         return {
-            silo: tuple(r[silo] for r in self.releases.values() if silo in r)
+            silo: (
+                *(r[silo] for r in self.releases.values() if silo in r),
+                *(r for r in self.burned if r.receipt.silo == silo),
+            )
             for silo in self.plan.silos
         }
 

@@ -12,6 +12,7 @@ from silosynth.common.domain import Clique, Domain
 from silosynth.common.errors import InvalidMeasurement, InvalidPlan
 from silosynth.common.measurement import Measurement
 from silosynth.server.beliefs import Beliefs, Layout, Weight
+from silosynth.server.engine import NUMPY, Engine
 from silosynth.server.factor import axes_outside, broadcast_shape
 
 LARGEST = 1e60
@@ -55,6 +56,7 @@ class Objective:
     places: tuple[Place, ...]
     values: np.ndarray
     precision: np.ndarray
+    engine: Engine = NUMPY
 
     def loss(self, shares: np.ndarray) -> float:
         """Return the loss of (cells,) float64 ``shares``."""
@@ -195,7 +197,8 @@ def gather(objective: Objective, beliefs: Beliefs, *, out: np.ndarray) -> np.nda
             table = table.sum(axis=place.axes)
         cells = table.ravel()
         if place.cell_of is not None:
-            cells = np.bincount(place.cell_of, weights=cells, minlength=place.stop - place.start)
+            count = place.stop - place.start
+            cells = objective.engine.group(place.cell_of, weights=cells, count=count)
         out[place.start : place.stop] = cells
     return out
 
@@ -209,3 +212,17 @@ def scatter(objective: Objective, factors: np.ndarray) -> list[Weight]:
             values = values[place.cell_of]
         weights.append(Weight(scope=place.scope, values=values.reshape(place.shape)))
     return weights
+
+
+def move_objective(objective: Objective, engine: Engine) -> Objective:
+    """Return the objective where ``engine`` computes."""
+    places = tuple(
+        p if p.cell_of is None else replace(p, cell_of=engine.send(p.cell_of))
+        for p in objective.places
+    )
+    return Objective(
+        places=places,
+        values=engine.send(objective.values),
+        precision=engine.send(objective.precision),
+        engine=engine,
+    )

@@ -171,7 +171,13 @@ def run_with_progress(
     """Run a plan and show how far it is."""
     with progress_bars() as progress:
         return simulate(
-            plan, schema=schema, silos=tables, directory=out, engine=engine, progress=progress
+            plan,
+            schema=schema,
+            silos=tables,
+            directory=out,
+            engine=engine,
+            progress=progress,
+            tell=say,
         )
 
 

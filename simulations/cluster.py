@@ -24,10 +24,10 @@ from silosynth.client.gateway import AnswersRequests
 from silosynth.common.errors import RunFailed, SilosynthError
 from silosynth.common.plan import Plan, Request
 from silosynth.common.schema import Schema
-from silosynth.server.app import find_silos, send_requests
+from silosynth.server.app import find_silos, send_requests, send_steps
 from silosynth.server.drive import Progress, drive
 from silosynth.server.journal import Journal
-from silosynth.server.state import Event, State
+from silosynth.server.state import Agree, Event, State
 from silosynth.simulations.silos import SiloDirectory, open_gateway
 
 _CONNECT_SECONDS = 120.0
@@ -48,6 +48,11 @@ class _WorkerGateway:
         with open_gateway(self._silo) as gateway:
             return gateway.answer(plan=plan, request=request)
 
+    def agree(self, *, plan: bytes, step: bytes) -> bytes:
+        """Take one step towards a sum."""
+        with open_gateway(self._silo) as gateway:
+            return gateway.agree(plan=plan, step=step)
+
 
 def run_cluster(
     plan: Plan,
@@ -57,6 +62,7 @@ def run_cluster(
     journal: Journal,
     progress: Callable[[Progress], None] = lambda _: None,
     workers: int | None = None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> State:
     """Drive a plan over Flower messages, each silo a SuperNode on Ray.
 
@@ -82,7 +88,20 @@ def run_cluster(
                     grid, requests, plan=plan, nodes=nodes, stopping=stopped.is_set
                 )
 
-            ended.append(drive(plan, schema, journal=journal, send=send, progress=progress))
+            def agree(steps: Sequence[Agree]) -> Iterator[Event]:
+                return send_steps(grid, steps, plan=plan, nodes=nodes, stopping=stopped.is_set)
+
+            ended.append(
+                drive(
+                    plan,
+                    schema,
+                    journal=journal,
+                    send=send,
+                    agree=agree,
+                    progress=progress,
+                    tell=tell,
+                )
+            )
         except SilosynthError as err:
             ended.append(err)
 

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from silosynth.client.noise import BitSource
 from silosynth.common.plan import Plan, Request, encode_plan, encode_request
 from silosynth.common.schema import Schema
+from silosynth.common.secure_sum import encode_sum_statement
 from silosynth.server.drive import Progress, drive
 from silosynth.server.journal import Journal
-from silosynth.server.state import Answered, Event, State
+from silosynth.server.state import Agree, Answered, Event, State, Stated
 from silosynth.simulations.silos import SiloDirectory, open_gateway
 
 
@@ -21,6 +22,7 @@ def run_local(
     journal: Journal,
     progress: Callable[[Progress], None] = lambda _: None,
     bits: Mapping[str, BitSource] | None = None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> State:
     """Drive a plan with the gateways in this process.
 
@@ -36,4 +38,13 @@ def run_local(
                 data = gateway.answer(plan=sealed, request=encode_request(request))
             yield Answered(phase=request.phase, silo=request.silo, data=data)
 
-    return drive(plan, schema, journal=journal, send=send, progress=progress)
+    def agree(steps: Sequence[Agree]) -> Iterable[Event]:
+        for ask in steps:
+            with open_gateway(by_name[ask.silo]) as gateway:
+                data = gateway.agree(plan=sealed, step=encode_sum_statement(ask.step))
+            session = ask.step.session
+            yield Stated(asked=ask.asked, session=session, silo=ask.silo, data=data)
+
+    return drive(
+        plan, schema, journal=journal, send=send, agree=agree, progress=progress, tell=tell
+    )

@@ -105,6 +105,7 @@ def simulate(
     directory: Path | None = None,
     engine: Engine | str = Engine.FLOWER,
     progress: Callable[[Progress], None] = lambda _: None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> RunResult:
     """Run ``plan`` on one table a silo and return what it hands out.
 
@@ -123,7 +124,9 @@ def simulate(
     with _open_directory(directory) as run:
         _claim(run, plan=plan, schema=schema)
         places = make_silos(run.silos, plan=plan, schema_path=run.schema, tables=tables)
-        state = _drive(plan, schema, run=run, places=places, engine=engine, progress=progress)
+        state = _drive(
+            plan, schema, run=run, places=places, engine=engine, progress=progress, tell=tell
+        )
         outcome = finish(state)
         _write_outcome(run, outcome)
     return RunResult(outcome=outcome, receipts=state.receipts(), state=state)
@@ -163,11 +166,12 @@ def _drive(
     places: tuple[SiloDirectory, ...],
     engine: Engine | str,
     progress: Callable[[Progress], None],
+    tell: Callable[[str], None],
 ) -> State:
     """Ask every phase of every silo with the chosen engine."""
     runner = run_cluster if Engine(engine) is Engine.FLOWER else run_local
     with Journal(run.path, plan_digest=plan.digest) as journal:
-        return runner(plan, schema, silos=places, journal=journal, progress=progress)
+        return runner(plan, schema, silos=places, journal=journal, progress=progress, tell=tell)
 
 
 @contextmanager

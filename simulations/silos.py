@@ -17,7 +17,9 @@ from silosynth.client.gateway import Gateway
 from silosynth.client.ledger import Ledger, Scope, ScopeKind
 from silosynth.client.noise import BitSource
 from silosynth.client.policy import Policy
+from silosynth.client.secure_sum import SumMember
 from silosynth.client.source import SourceFormat, SourceSpec, open_source
+from silosynth.client.sum_store import SumStore
 from silosynth.common.budget import plan_units
 from silosynth.common.plan import Plan
 from silosynth.common.schema import load_schema
@@ -90,6 +92,7 @@ def open_gateway(
             silo=silo.name,
             datasets={settings["dataset"]: dataset},
             ledger=ledger,
+            sums=SumMember(silo=silo.name, store=SumStore(silo.path / "sums"), key=None),
             bits=bits,
             tell_operator=tell,
         )

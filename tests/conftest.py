@@ -5,5 +5,5 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-for folder in ("server", "client", "faults", "processes", "."):
+for folder in ("server", "client", "faults", "privacy", "processes", "."):
     sys.path.append(str(Path(__file__).parent / folder))

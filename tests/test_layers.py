@@ -32,11 +32,11 @@ EDGES = {
     "ray": {"client/count_ray.py", "simulations/cluster.py"},
     "numba": {"client/kernel_numba.py"},
     "duckdb": {"client/source_duckdb.py"},
-    "adbc_driver_postgresql": {"client/postgresql.py"},
+    "adbc_driver_postgresql": {"client/source_postgresql.py"},
     "grpc": {"client/reach.py", "client/rpc.py", "client/rpc_server.py"},
     "grpc_health": {"client/rpc_server.py"},
     "opendp": set(),
-    "torch": {"server/generator.py"},
+    "torch": {"server/generator.py", "server/torch_engine.py"},
     "sqlite3": {
         "client/ledger.py",
         "client/ledger_batch.py",

@@ -16,7 +16,7 @@ from silosynth.client.dataset import Dataset
 from silosynth.client.gateway import Gateway
 from silosynth.client.ledger import Ledger, Scope, ScopeKind
 from silosynth.client.policy import Policy
-from silosynth.client.source_table import TableRows
+from silosynth.client.source_stream import Reader, StreamRows
 from silosynth.common.budget import plan_units
 from silosynth.common.errors import InvalidTable
 from silosynth.common.plan import (
@@ -93,8 +93,11 @@ class Silo:
 
     def gateway(self, **changes: Any) -> Gateway:
         schema = changes.pop("schema", _schema())
-        rows = TableRows(
-            schema=schema, read=changes.pop("read", self.read), tell_operator=self.told.append
+        read = changes.pop("read", self.read)
+        rows = StreamRows(
+            schema=schema,
+            open_reader=lambda: Reader(fragments=lambda: [read]),
+            tell_operator=self.told.append,
         )
         dataset = Dataset(schema=schema, rows=rows, policy=changes.pop("policy", Policy()))
         arguments = {

@@ -26,7 +26,7 @@ from silosynth.common.plan import (
     encode_plan,
     encode_request,
     parse_plan,
-    phase_rho,
+    phase_cost,
 )
 from silosynth.common.schema import Schema, parse_schema
 from silosynth.server.planner import new_plan
@@ -102,13 +102,13 @@ def test_noise_is_an_exact_fraction_above_zero(sigma2: Any) -> None:
 
 def test_the_cost_of_a_phase_is_exact() -> None:
     phase = Phase(name=PhaseName.ONE_WAY, marginals=3, cells=10, sigma2=Fraction(7, 2))
-    assert phase_rho(phase, 1) == Fraction(3, 7)
-    assert phase_rho(phase, 2) == Fraction(12, 7)
+    assert phase_cost(phase, rows_per_person=1).rho == Fraction(3, 7)
+    assert phase_cost(phase, rows_per_person=2).rho == Fraction(12, 7)
 
 
 def test_the_phases_of_a_plan_add_up_to_its_cost() -> None:
     plan = _plan()
-    total = sum(phase_rho(p, 1) for p in plan.phases)
+    total = sum(phase_cost(p, rows_per_person=1).rho for p in plan.phases)
     assert plan.rho == total
     assert 0 <= plan_units(plan) - total * RHO_UNIT < len(plan.phases)
 

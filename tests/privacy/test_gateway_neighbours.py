@@ -23,7 +23,7 @@ from silosynth.client.gateway import Gateway
 from silosynth.client.ledger import Ledger, Scope, ScopeKind
 from silosynth.client.noise import SystemBits, discrete_gaussian
 from silosynth.client.policy import Policy
-from silosynth.client.source_table import TableRows
+from silosynth.client.source import open_table
 from silosynth.common.plan import PhaseName, Request, encode_plan, encode_request, parse_plan
 from silosynth.common.schema import parse_schema
 from silosynth.common.wire import Release, decode_release
@@ -70,8 +70,8 @@ def _release(directory: Path, table: pa.Table, *, number: int) -> np.ndarray:
         silo="north",
         queries=((("x",), "fine"),),
     )
-    rows = TableRows(
-        read=lambda: table,
+    rows = open_table(
+        table,
         schema=SCHEMA,
         person_column="who",
         bounding=bounding(b"s" * 32),

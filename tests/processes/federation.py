@@ -230,13 +230,13 @@ class Federation:
         words = [f"--resume={resume}"] if resume else new
         return self.spawn("coordinator", [*(head if kill_at else COMMAND), "run", *words, "--json"])
 
-    def run(self, *, resume: str | None = None, seconds: float = 180.0) -> dict[str, Any]:
+    def run(self, *, resume: str | None = None, seconds: float = 300.0) -> dict[str, Any]:
         """Run or resume to the end; return the JSON envelope and the exit code in it."""
         process = self.start_coordinator(resume=resume)
         return self.wait_coordinator(process, seconds=seconds)
 
     def wait_coordinator(
-        self, process: subprocess.Popen[bytes], *, seconds: float = 180.0
+        self, process: subprocess.Popen[bytes], *, seconds: float = 300.0
     ) -> dict[str, Any]:
         """Wait for a coordinator; return its envelope and exit code, or the code alone."""
         code = process.wait(timeout=seconds)

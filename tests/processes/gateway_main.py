@@ -35,11 +35,18 @@ class SeededBits:
 
 
 def kill_at(point: str | None) -> Callable[[str], None]:
-    """Return a checkpoint that ends this process at ``point`` as kill -9 does."""
+    """Return a checkpoint that ends this process at ``point`` as kill -9 does.
+
+    ``point#3`` ends it when the point is reached for the third time.
+    """
+    wanted, _, times = (point or "").partition("#")
+    reached: list[str] = []
 
     def checkpoint(name: str) -> None:
-        if name == point:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if name == wanted:
+            reached.append(name)
+            if len(reached) == int(times or 1):
+                os.kill(os.getpid(), signal.SIGKILL)
 
     return checkpoint
 

@@ -16,11 +16,12 @@ from silosynth.common.plan import Plan, Request, encode_plan, encode_request
 from silosynth.common.roster import Purpose, SigningKey
 from silosynth.common.sampler_file import save_sampler
 from silosynth.common.seal import seal
+from silosynth.common.secure_sum import encode_sum_statement
 from silosynth.server.coordinator import replay
 from silosynth.server.drive import drive
 from silosynth.server.journal import Journal
 from silosynth.server.release import finish
-from silosynth.server.state import Answered, Decided, Event
+from silosynth.server.state import Agree, Answered, Decided, Event, Stated
 
 
 def _ask(
@@ -30,6 +31,15 @@ def _ask(
         sealed = seal(encode_request(request), purpose=Purpose.REQUEST, key=key)
         data = gateways[request.silo].answer(plan=plan, request=sealed)
         yield Answered(phase=request.phase, silo=request.silo, data=data)
+
+
+def _agree(
+    gateways: dict[str, Gateway], steps: Sequence[Agree], *, plan: bytes, key: SigningKey
+) -> Iterator[Event]:
+    for ask in steps:
+        step = encode_sum_statement(ask.step, key=key)
+        data = gateways[ask.silo].agree(plan=plan, step=step)
+        yield Stated(asked=ask.asked, session=ask.step.session, silo=ask.silo, data=data)
 
 
 def sample_in_one_process(
@@ -58,6 +68,7 @@ def sample_in_one_process(
             federation.schema,
             journal=journal,
             send=lambda requests: _ask(gateways, requests, plan=sealed, key=key),
+            agree=lambda steps: _agree(gateways, steps, plan=sealed, key=key),
         )
     path = directory / "one-process.sampler"
     save_sampler(finish(state).sampler, path, force=True)

@@ -58,3 +58,12 @@ def test_time_and_accuracy_need_a_guess_of_the_rows() -> None:
     assert more.seconds is not None
     assert fewer.seconds is not None
     assert more.seconds > fewer.seconds
+
+
+def test_shared_noise_is_forecast_with_its_steps_width_and_noise() -> None:
+    own = forecast(small_plan(), small_schema())
+    shared = forecast(small_plan(trust="shared", rows_at_most=1000), small_schema())
+    assert shared.messages == own.messages + 4 * len(SILOS)
+    for before, after in zip(own.phases, shared.phases, strict=True):
+        assert after.noise == pytest.approx(before.noise / len(SILOS) ** 0.5)
+        assert after.message_bytes - 600 == (before.message_bytes - 600) // 2

@@ -7,11 +7,14 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from fakes import small_schema
+from fakes import small_plan, small_schema
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from silosynth.common.budget import check_budget
 from silosynth.common.errors import InvalidPlan, SilosynthError
-from silosynth.common.plan import Method, PhaseName
+from silosynth.common.plan import ROUNDS, Method, OnAbsent, PhaseName
+from silosynth.common.privacy import rho_for
 from silosynth.common.schema import parse_schema
 from silosynth.server.planner import SHARES, new_plan
 
@@ -22,7 +25,7 @@ def _new(**changes: Any) -> Any:
 
 
 @pytest.mark.parametrize("epsilon", [0.01, 0.3, 1.0, 8.0, 50.0])
-@pytest.mark.parametrize("method", [Method.INDEPENDENT, Method.MST])
+@pytest.mark.parametrize("method", [Method.INDEPENDENT, Method.MST, Method.AIM])
 def test_a_plan_spends_its_budget_and_not_more(epsilon: float, method: Method) -> None:
     spent = check_budget(_new(epsilon=epsilon, method=method))
     assert spent <= epsilon
@@ -38,8 +41,70 @@ def test_more_rows_a_person_mean_more_noise_and_no_more_cost(rows_per_person: in
 
 
 def test_the_shares_of_every_method_add_up_to_one() -> None:
-    for shares in SHARES.values():
-        assert sum(shares.values()) == Fraction(1)
+    for method, shares in SHARES.items():
+        left = Fraction(1) - sum(shares.values())
+        assert left == (Fraction(3, 10) if method is Method.AIM else 0)
+
+
+@given(
+    epsilon=st.floats(0.05, 20.0),
+    delta=st.sampled_from([1e-5, 1e-6, 1e-9]),
+    shape=st.lists(st.integers(2, 200), min_size=2, max_size=12),
+    rounds=st.integers(1, 3),
+    rows_per_person=st.integers(1, 4),
+)
+@settings(max_examples=60, deadline=None)
+def test_the_rounds_of_aim_never_spend_more_than_rho(
+    epsilon: float, delta: float, shape: list[int], rounds: int, rows_per_person: int
+) -> None:
+    schema = _categorical(shape)
+    plan = new_plan(
+        schema,
+        epsilon=epsilon,
+        delta=delta,
+        silos=("a",),
+        method="aim",
+        rounds=rounds,
+        rows_per_person=rows_per_person,
+    )
+    spent = sum(
+        (Fraction(p.marginals * rows_per_person**2) / (2 * p.sigma2) for p in plan.phases),
+        Fraction(0),
+    )
+    assert spent <= rho_for(epsilon, delta)
+    assert spent == plan.rho
+    assert len({p.sigma2 for p in plan.phases if p.name in ROUNDS}) == 1
+
+
+def _categorical(shape: list[int]) -> Any:
+    """Return a schema of unordered attributes of some sizes."""
+    return parse_schema(
+        {
+            "name": "many",
+            "attributes": [
+                {
+                    "name": f"a{i}",
+                    "kind": "categorical",
+                    "categories": [str(c) for c in range(size)],
+                    "other": False,
+                    "source": "public",
+                }
+                for i, size in enumerate(shape)
+            ],
+        }
+    )
+
+
+def test_the_rounds_of_aim_hold_what_they_may_choose() -> None:
+    plan = _new(method="aim", rounds=2)
+    assert [(p.name, p.marginals) for p in plan.phases] == [
+        (PhaseName.ONE_WAY, 4),
+        (PhaseName.COARSE, 6),
+        (PhaseName.ROUND_1, 3),
+        (PhaseName.ROUND_2, 3),
+    ]
+    assert plan.max_model_mb == 4
+    assert _new(method="aim", max_model_mb=2).max_model_mb == 2
 
 
 def test_the_phases_of_mst_hold_what_a_tree_needs() -> None:
@@ -74,6 +139,13 @@ def test_two_plans_have_two_ids() -> None:
         ({"method": "fixed"}, "workload"),
         ({"workload": (("age", "ill"),)}, "workload"),
         ({"method": "fixed", "workload": (("age", "height"),)}, "height"),
+        ({"method": "aim", "workload": (("age", "height"),)}, "height"),
+        ({"method": "aim", "workload": (("age", "ill"),), "weights": (1, 2)}, "weights"),
+        ({"method": "aim", "workload": (("age", "ill"),), "weights": (0,)}, "weights"),
+        ({"weights": (1,)}, "weights"),
+        ({"method": "aim", "rounds": 0}, "0 rounds"),
+        ({"method": "aim", "rounds": 4}, "4 rounds"),
+        ({"method": "aim", "max_model_mb": 0}, "max_model_mb"),
         ({"method": "fixed", "workload": (("age", "age"),)}, "twice"),
         ({"rows_per_person": 0}, "rows_per_person"),
     ],
@@ -102,13 +174,46 @@ def test_a_marginal_that_is_too_large_is_refused_before_anything_is_allocated() 
         new_plan(_wide(4096), workload=(("a", "b", "c"),), **arguments)
 
 
-def test_one_attribute_has_no_tree() -> None:
+@pytest.mark.parametrize("method", [Method.MST, Method.AIM])
+def test_one_attribute_has_no_pairs(method: Method) -> None:
     schema = parse_schema({"name": "one", "attributes": [{"name": "ill", "kind": "boolean"}]})
     with pytest.raises(InvalidPlan, match="independent"):
-        new_plan(schema, epsilon=1.0, delta=1e-6, silos=("a",))
+        new_plan(schema, epsilon=1.0, delta=1e-6, silos=("a",), method=method)
 
 
 def test_a_schema_of_keys_alone_is_refused() -> None:
     schema = parse_schema({"name": "keys", "attributes": [{"name": "id", "kind": "identifier"}]})
     with pytest.raises(SilosynthError, match="no attribute"):
         new_plan(schema, epsilon=1.0, delta=1e-6, silos=("a",), method="independent")
+
+
+def test_shared_noise_is_planned_for_the_sum_and_every_attempt() -> None:
+    own = small_plan()
+    shared = small_plan(trust="shared", colluders=1)
+    assert [p.sigma2 for p in shared.phases] == [p.sigma2 for p in own.phases]
+    twice = small_plan(trust="shared", absent=1, attempts=2)
+    assert all(
+        t.sigma2 == pytest.approx(2 * o.sigma2, rel=0.01)
+        for t, o in zip(twice.phases, own.phases, strict=True)
+    )
+    assert twice.on_absent is OnAbsent.CONTINUE
+    assert check_budget(twice) <= twice.privacy.epsilon
+
+
+def test_noise_that_would_be_below_one_a_silo_is_raised_and_the_rest_goes_to_other_phases() -> None:
+    many = tuple(f"s{i:02d}" for i in range(60))
+    shared = small_plan(trust="shared", silos=many, epsilon=8.0)
+    own = small_plan(silos=many, epsilon=8.0)
+    raised = [p for p in shared.phases if p.sigma2 == 60]
+    others = [(s, o) for s, o in zip(shared.phases, own.phases, strict=True) if s.sigma2 > 60]
+    assert raised
+    assert len(raised) + len(others) == 3
+    assert check_budget(shared) <= 8.0
+    assert all(s.sigma2 <= o.sigma2 for s, o in others)
+
+
+def test_the_width_of_sums_follows_from_a_declared_bound_alone() -> None:
+    assert small_plan(trust="shared").sum_bits == 64
+    assert small_plan(trust="shared", rows_at_most=10**6).sum_bits == 32
+    assert small_plan(trust="shared", rows_at_most=2**31).sum_bits == 64
+    assert small_plan(rows_at_most=10**6).sum_bits == 64

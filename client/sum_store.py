@@ -1,0 +1,104 @@
+"""A silo's memory of the sums it takes part in: secrets, keys and votes, durable before they count.
+
+One small file a session, readable by its owner alone, replaced as a whole. A secret is kept until
+the masked vector that it made is stored; a crash before that makes the same masks again, and one
+after it sends the stored vector again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from silosynth.common.errors import LedgerUnavailable
+
+STORE_VERSION = 1
+
+
+class SessionRecord(BaseModel):
+    """What a silo has said and kept in one session; all bytes in base64.
+
+    ``members`` and ``set_digest`` are those of its last vote. ``begun`` is set before the first
+    request is charged; from then on the set is final.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: int = STORE_VERSION
+    plan_digest: str
+    session: int
+    advert: str
+    secrets: Mapping[str, str]
+    vote: str | None = None
+    set_digest: str | None = None
+    members: tuple[str, ...] = ()
+    begun: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SumStore:
+    """Own the directory of a silo's sum sessions."""
+
+    directory: Path
+
+    def load(self, plan_digest: str, session: int) -> SessionRecord | None:
+        """Return the record of a session; None where there is none.
+
+        Raises LedgerUnavailable when it cannot be read as it was written.
+        """
+        try:
+            data = self._path(plan_digest, session).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as err:
+            raise _unusable() from err
+        try:
+            record = SessionRecord.model_validate_json(data)
+        except ValidationError as err:
+            raise _unusable() from err
+        if (record.plan_digest, record.session) != (plan_digest, session):
+            raise _unusable()
+        return record
+
+    def save(self, record: SessionRecord) -> None:
+        """Write a record durably, whole or not at all; raise LedgerUnavailable when it cannot."""
+        path = self._path(record.plan_digest, record.session)
+        part = path.with_suffix(".part")
+        body = json.dumps(record.model_dump(mode="json"), sort_keys=True).encode()
+        try:
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(part, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(body)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+            _sync(self.directory)
+        except OSError as err:
+            raise _unusable() from err
+
+    def _path(self, plan_digest: str, session: int) -> Path:
+        """Return where the record of a session lies."""
+        return self.directory / f"{plan_digest.removeprefix('sha256:')}.{session}.json"
+
+
+def _sync(directory: Path) -> None:
+    """Make the names in a directory durable."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _unusable() -> LedgerUnavailable:
+    """Return the error for a store that cannot keep or give back what it must."""
+    return LedgerUnavailable(
+        "the record of a sum cannot be read or written",
+        hint="look at the disk; a session whose record is gone is over",
+    )

@@ -1,0 +1,208 @@
+"""The real gateway in a sum: approved plans alone, one vector a request, both costs on record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from signed import Federation, people
+
+from silosynth.client.noise_share import noise_share
+from silosynth.client.secure_sum import SumMember
+from silosynth.client.silo import Silo
+from silosynth.client.sum_store import SumStore
+from silosynth.common.plan import PhaseName, Plan, Request, encode_request, parse_plan
+from silosynth.common.roster import Purpose, SigningKey
+from silosynth.common.seal import seal
+from silosynth.common.secure_sum import SumStep, encode_sum_statement
+from silosynth.common.sum_proof import SumProof, pack
+from silosynth.common.wire import Refusal, Release, decode_release, is_answer
+from silosynth.server.aggregate import add_masked
+from silosynth.server.planner import new_plan
+
+
+@dataclass(kw_only=True)
+class Sum:
+    """The real silo north, a peer south that masks beside it, and the plan of both."""
+
+    federation: Federation
+    plan: Plan
+    south: SumMember
+
+    def agree(self, silo: Silo, *adverts: bytes, key: SigningKey | None = None) -> bytes:
+        """Return what north says to a step."""
+        packed = tuple(pack(a) for a in adverts)
+        step = SumStep(plan_digest=self.plan.digest, session=1, adverts=packed)
+        sealed = encode_sum_statement(step, key=key or self.federation.hub)
+        return silo.gateway.agree(plan=self.federation.sealed(self.plan), step=sealed)
+
+    def proof(self, silo: Silo) -> SumProof:
+        """Return the statements of both silos."""
+        asked = SumStep(plan_digest=self.plan.digest, session=1)
+        adverts = (self.agree(silo), self.south.agree(self.plan, asked))
+        packed = tuple(pack(a) for a in adverts)
+        both = asked.model_copy(update={"adverts": packed})
+        votes = (self.agree(silo, *adverts), self.south.agree(self.plan, both))
+        return SumProof(session=1, adverts=packed, votes=tuple(pack(v) for v in votes))
+
+    def request(self, proof: SumProof | None, *, silo: str = "north") -> Request:
+        """Return the request of the first phase."""
+        return Request(
+            plan_digest=self.plan.digest,
+            phase=PhaseName.ONE_WAY,
+            silo=silo,
+            queries=((("age",), "fine"), (("sex",), "fine")),
+            sum=proof,
+        )
+
+    def ask(self, silo: Silo, request: Request) -> Release | Refusal:
+        """Return north's answer."""
+        return decode_release(self.ask_bytes(silo, request), trusted=[self.federation.north.public])
+
+    def ask_bytes(self, silo: Silo, request: Request) -> bytes:
+        """Return the bytes of north's answer."""
+        sealed = seal(encode_request(request), purpose=Purpose.REQUEST, key=self.federation.hub)
+        return silo.gateway.answer(plan=self.federation.sealed(self.plan), request=sealed)
+
+
+@pytest.fixture
+def summed(tmp_path: Path) -> Sum:
+    federation = Federation(directory=tmp_path)
+    plan = new_plan(
+        people(),
+        epsilon=1.0,
+        delta=1e-6,
+        silos=("north", "south"),
+        method="independent",
+        rows_per_person=2,
+        plan_id="p",
+        trust="shared",
+    )
+    roster = {"north": federation.north.public, "south": federation.south.public}
+    signed = parse_plan(plan.model_dump(mode="json") | {"roster": roster})
+    south = SumMember(silo="south", store=SumStore(tmp_path / "sums"), key=federation.south)
+    return Sum(federation=federation, plan=signed, south=south)
+
+
+def _propose(summed: Sum, silo: Silo) -> None:
+    silo.gateway.propose(plan=summed.federation.sealed(summed.plan))
+
+
+def test_what_leaves_is_masked_signed_and_charged_for_the_sum(summed: Sum) -> None:
+    with summed.federation.open() as silo:
+        _propose(summed, silo)
+        answer = summed.ask(silo, summed.request(summed.proof(silo)))
+        charges = silo.ledger.charges()
+    assert isinstance(answer, Release)
+    assert answer.receipt.sum is not None
+    assert np.abs(np.concatenate(answer.marginals).astype(float)).mean() > 2**60
+    assert len(charges) == 1
+    assert charges[0].cost_units == answer.receipt.cost_units
+    assert charges[0].facts["alone_units"] == answer.receipt.sum.alone_units
+    assert answer.receipt.sum.alone_units == pytest.approx(2 * charges[0].cost_units, rel=1e-9)
+
+
+def test_the_masks_of_north_and_of_its_peer_cancel(summed: Sum) -> None:
+    with summed.federation.open() as silo:
+        _propose(summed, silo)
+        proof = summed.proof(silo)
+        answer = summed.ask(silo, summed.request(proof))
+    assert isinstance(answer, Release)
+    request = summed.request(proof, silo="south")
+    agreed = summed.south.begin(summed.plan, request)
+    phase = summed.plan.phase(PhaseName.ONE_WAY)
+    zeros = [np.zeros(len(m), dtype=np.int64) for m in answer.marginals]
+    cells, receipt = summed.south.mask(
+        zeros,
+        plan=summed.plan,
+        request=request,
+        agreed=agreed,
+        share=noise_share(summed.plan, phase, marginals=2),
+    )
+    facts = {"sum": receipt, "silo": "south"}
+    other = Release(receipt=answer.receipt.model_copy(update=facts), marginals=cells)
+    total = add_masked([answer, other])
+    assert abs(float(total[0].sum()) - 100) < 8 * float(phase.sigma2) ** 0.5 * 11**0.5
+
+
+def test_the_same_request_gets_the_same_bytes_after_a_restart_and_no_secret_is_left(
+    summed: Sum,
+) -> None:
+    with summed.federation.open() as silo:
+        _propose(summed, silo)
+        request = summed.request(summed.proof(silo))
+        first = summed.ask_bytes(silo, request)
+    with summed.federation.open() as silo:
+        assert summed.ask_bytes(silo, request) == first
+        assert len(silo.ledger.charges()) == 1
+    states = list((Path(summed.federation.policy.silo.directory) / "sums").iterdir())
+    assert all('"secrets": {}' in path.read_text() for path in states)
+
+
+def test_a_kill_between_charge_and_store_masks_again_without_a_new_charge(summed: Sum) -> None:
+    def dies(name: str) -> None:
+        if name == "noised":
+            raise KeyboardInterrupt
+
+    with summed.federation.open() as silo:
+        _propose(summed, silo)
+        request = summed.request(summed.proof(silo))
+    with summed.federation.open(checkpoint=dies) as silo, pytest.raises(KeyboardInterrupt):
+        summed.ask_bytes(silo, request)
+    with summed.federation.open() as silo:
+        assert isinstance(summed.ask(silo, request), Release)
+        assert len(silo.ledger.charges()) == 1
+
+
+def test_without_approval_a_silo_makes_no_keys(summed: Sum) -> None:
+    summed.federation.approve_none()
+    with summed.federation.open() as silo:
+        _propose(summed, silo)
+        answer = decode_release(summed.agree(silo), trusted=[summed.federation.north.public])
+    assert isinstance(answer, Refusal)
+    assert answer.code == "approval-pending"
+
+
+def test_a_step_of_another_coordinator_is_refused(summed: Sum) -> None:
+    with summed.federation.open() as silo:
+        _propose(summed, silo)
+        answer = decode_release(summed.agree(silo, key=summed.federation.rogue))
+    assert isinstance(answer, Refusal)
+    assert answer.code == "untrusted"
+
+
+def test_nothing_is_charged_without_the_whole_proof(summed: Sum) -> None:
+    with summed.federation.open() as silo:
+        _propose(summed, silo)
+        proof = summed.proof(silo)
+        short = proof.model_copy(update={"votes": (proof.votes[0], proof.votes[0])})
+        for request in (summed.request(None), summed.request(short)):
+            assert isinstance(summed.ask(silo, request), Refusal)
+        assert silo.ledger.charges() == ()
+
+
+def test_another_question_under_the_same_request_is_refused(summed: Sum) -> None:
+    with summed.federation.open() as silo:
+        _propose(summed, silo)
+        request = summed.request(summed.proof(silo))
+        assert isinstance(summed.ask(silo, request), Release)
+        other = request.model_copy(update={"queries": ((("age",), "fine"),)})
+        answer = summed.ask(silo, other)
+    assert isinstance(answer, Refusal)
+    assert answer.code == "request-conflict"
+
+
+def test_keys_are_statements_and_not_answers(summed: Sum) -> None:
+    with summed.federation.open() as silo:
+        _propose(summed, silo)
+        assert not is_answer(summed.agree(silo))
+
+
+def test_the_ledger_is_not_touched_by_keys_and_votes(summed: Sum) -> None:
+    with summed.federation.open() as silo:
+        _propose(summed, silo)
+        head = silo.ledger.head
+        summed.proof(silo)
+        assert silo.ledger.head == head

@@ -1,0 +1,320 @@
+"""Files, databases and frames are counted as brute force counts them, piece by piece or at once."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+from messy import CANARY, LEVELS, QUERIES, SCHEMA, assert_exact, messy_table
+
+from silosynth.client import source as sources
+from silosynth.client.source import (
+    Bounding,
+    SourceFormat,
+    SourceSpec,
+    open_source,
+    open_table,
+)
+from silosynth.client.source_files import open_parquet
+from silosynth.client.source_stream import Reader, StreamRows
+from silosynth.client.table import Wanted
+from silosynth.common.errors import InvalidArgument, InvalidTable
+
+TABLE = messy_table(2_000)
+QUERY = 'SELECT * FROM "Rows" ORDER BY rowid'
+
+
+def write_parquet(table: pa.Table, folder: Path) -> SourceSpec:
+    path = folder / "rows.parquet"
+    pq.write_table(table, path, row_group_size=300)
+    return SourceSpec(format=SourceFormat.PARQUET, path=path, allow_extra=True)
+
+
+def write_parquet_folder(table: pa.Table, folder: Path) -> SourceSpec:
+    path = folder / "rows"
+    path.mkdir()
+    for i, start in enumerate(range(0, max(table.num_rows, 1), 900)):
+        pq.write_table(table.slice(start, 900), path / f"{i}.parquet", row_group_size=500)
+    (path / "_SUCCESS").touch()
+    return SourceSpec(format=SourceFormat.PARQUET, path=path, allow_extra=True)
+
+
+def write_arrow(table: pa.Table, folder: Path) -> SourceSpec:
+    path = folder / "rows.arrow"
+    with pa.ipc.new_file(path, table.schema) as writer:
+        writer.write_table(table, max_chunksize=300)
+    return SourceSpec(format=SourceFormat.ARROW, path=path, allow_extra=True)
+
+
+def write_arrow_stream(table: pa.Table, folder: Path) -> SourceSpec:
+    path = folder / "rows.arrow"
+    with pa.ipc.new_stream(path, table.schema) as writer:
+        writer.write_table(table, max_chunksize=300)
+    return SourceSpec(format=SourceFormat.ARROW, path=path, allow_extra=True)
+
+
+def write_csv(table: pa.Table, folder: Path) -> SourceSpec:
+    path = folder / "rows.csv"
+    pyarrow.csv.write_csv(table, path)
+    return SourceSpec(format=SourceFormat.CSV, path=path, allow_extra=True)
+
+
+def write_duckdb(table: pa.Table, folder: Path) -> SourceSpec:
+    path = folder / "rows.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        connection.register("given", table)
+        connection.execute('CREATE TABLE "Rows" AS SELECT * FROM given')
+    return SourceSpec(format=SourceFormat.DUCKDB, path=path, query=QUERY, allow_extra=True)
+
+
+Writer = Callable[[pa.Table, Path], SourceSpec]
+WRITERS: dict[str, Writer] = {
+    "parquet": write_parquet,
+    "folder": write_parquet_folder,
+    "arrow": write_arrow,
+    "stream": write_arrow_stream,
+    "csv": write_csv,
+    "duckdb": write_duckdb,
+}
+every_storage = pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
+
+
+@every_storage
+def test_every_table_equals_brute_force_at_the_first_count_and_later(
+    tmp_path: Path, write: Writer
+) -> None:
+    source = open_source(write(TABLE, tmp_path), schema=SCHEMA)
+    for _ in range(2):
+        assert_exact(source.count(QUERIES, levels=LEVELS), TABLE)
+
+
+@every_storage
+def test_one_row_changes_one_cell_by_one(tmp_path: Path, write: Writer) -> None:
+    whole = open_source(write(TABLE, tmp_path), schema=SCHEMA).count(QUERIES, levels=LEVELS)
+    rest = tmp_path / "rest"
+    rest.mkdir()
+    fewer = open_source(write(TABLE.slice(1), rest), schema=SCHEMA).count(QUERIES, levels=LEVELS)
+    for more, less in zip(whole, fewer, strict=True):
+        assert (more - less).min() >= 0
+        assert (more - less).sum() == 1
+
+
+@every_storage
+def test_a_table_without_rows_counts_nothing(tmp_path: Path, write: Writer) -> None:
+    source = open_source(write(TABLE.slice(0, 0), tmp_path), schema=SCHEMA)
+    counted = source.count(QUERIES, levels=LEVELS)
+    assert len(counted) == len(QUERIES)
+    assert not any(counts.any() for counts in counted)
+    assert all(len(column) == 0 for column in source.encode().columns)
+
+
+@every_storage
+def test_codes_come_with_the_person_column_in_the_same_order(tmp_path: Path, write: Writer) -> None:
+    bounding = Bounding(rank=lambda persons, codes: np.zeros(len(persons)), key=b"")
+    spec = dataclasses.replace(write(TABLE, tmp_path), person_column="person", allow_extra=False)
+    coded = open_source(spec, schema=SCHEMA, bounding=bounding).encode()
+    assert coded.persons is not None
+    persons = [None if p is None else int(p) for p in coded.persons.to_pylist()]
+    assert persons == TABLE["person"].to_pylist()
+    expected = open_table(TABLE.drop_columns("person"), schema=SCHEMA).encode()
+    assert all(np.array_equal(a, b) for a, b in zip(coded.columns, expected.columns, strict=True))
+
+
+@every_storage
+def test_only_rows_of_a_rank_that_is_allowed_are_counted(tmp_path: Path, write: Writer) -> None:
+    ranks = np.arange(TABLE.num_rows) % 5
+    spec = dataclasses.replace(write(TABLE, tmp_path), person_column="person")
+    source = open_source(
+        spec, schema=SCHEMA, bounding=Bounding(rank=lambda persons, codes: ranks, key=b"")
+    )
+    for allowed in (2, 1, 5):
+        kept = TABLE.filter(pa.array(ranks < allowed))
+        assert_exact(source.count(QUERIES, levels=LEVELS, rows_per_person=allowed), kept)
+
+
+@every_storage
+def test_extra_columns_are_refused_unless_they_are_allowed(tmp_path: Path, write: Writer) -> None:
+    spec = dataclasses.replace(write(TABLE, tmp_path), allow_extra=False)
+    with pytest.raises(InvalidTable, match="column 'person' is not in the schema"):
+        open_source(spec, schema=SCHEMA).count(QUERIES, levels=LEVELS)
+
+
+@every_storage
+def test_damaged_storage_is_named_without_its_content(tmp_path: Path, write: Writer) -> None:
+    spec = write(TABLE, tmp_path)
+    assert spec.path is not None
+    files = [spec.path] if spec.path.is_file() else sorted(spec.path.glob("*.parquet"))
+    half = files[-1].read_bytes()
+    files[-1].write_bytes(half[: len(half) // 2] + b'"' + CANARY.encode() + b"\xff,\n")
+    with pytest.raises(InvalidTable) as caught:
+        open_source(spec, schema=SCHEMA).count(QUERIES, levels=LEVELS)
+    assert str(caught.value).startswith(str(tmp_path))
+    assert CANARY not in str(caught.value)
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+@every_storage
+def test_nothing_is_read_before_the_first_count(tmp_path: Path, write: Writer) -> None:
+    spec = dataclasses.replace(write(TABLE, tmp_path), path=tmp_path / "gone" / "rows.x")
+    source = open_source(spec, schema=SCHEMA)
+    with pytest.raises(InvalidTable):
+        source.count(QUERIES, levels=LEVELS)
+
+
+@pytest.mark.parametrize("name", ["parquet", "csv", "duckdb"])
+def test_codes_are_kept_on_disk_until_the_file_or_schema_changes(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "cache"
+    spec = WRITERS[name](TABLE, tmp_path)
+    for _ in range(2):
+        source = open_source(spec, schema=SCHEMA, cache=cache)
+        assert_exact(source.count(QUERIES, levels=LEVELS), TABLE)
+    assert len(list(cache.glob("codes-*"))) == 1
+    assert all(f.stat().st_mode & 0o077 == 0 for f in [*cache.glob("codes-*"), *cache.rglob("*.u")])
+
+    other = messy_table(500, seed=2)
+    assert spec.path is not None
+    spec.path.unlink()
+    WRITERS[name](other, tmp_path)
+    assert_exact(open_source(spec, schema=SCHEMA, cache=cache).count(QUERIES, levels=LEVELS), other)
+    assert len(list(cache.glob("codes-*"))) == 2
+
+
+def test_a_cache_that_is_damaged_is_made_again(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    spec = write_parquet(TABLE, tmp_path)
+    for damage in (
+        lambda place: (place / "0.u").write_bytes(b"\0"),
+        lambda place: (place / "1.u").write_bytes(b"\xff" * TABLE.num_rows),
+        lambda place: (place / "codes.json").write_text("{}"),
+        lambda place: (place / "2.u").unlink(),
+    ):
+        source = open_source(spec, schema=SCHEMA, cache=cache)
+        assert_exact(source.count(QUERIES, levels=LEVELS), TABLE)
+        place = next(cache.glob("codes-*"))
+        damage(place)
+    source = open_source(spec, schema=SCHEMA, cache=cache)
+    assert_exact(source.count(QUERIES, levels=LEVELS), TABLE)
+
+
+def test_a_table_larger_than_memory_is_read_again_for_each_count(tmp_path: Path) -> None:
+    """With no room for codes, each count streams the row groups and holds a few at a time."""
+    spec = write_parquet(TABLE, tmp_path)
+    assert spec.path is not None
+    path, opened = spec.path, []
+
+    def read() -> Reader:
+        opened.append(1)
+        return open_parquet(path, wanted=Wanted(schema=SCHEMA, allow_extra=True))
+
+    source = StreamRows(open_reader=read, schema=SCHEMA, keep_bytes=1_000, threads=2)
+    for _ in range(2):
+        assert_exact(source.count(QUERIES, levels=LEVELS), TABLE)
+    assert len(opened) == 2
+
+
+def test_a_table_larger_than_memory_is_read_once_into_a_cache(tmp_path: Path) -> None:
+    spec = write_parquet(TABLE, tmp_path)
+    assert spec.path is not None
+    path, opened = spec.path, []
+
+    def read() -> Reader:
+        opened.append(1)
+        return open_parquet(path, wanted=Wanted(schema=SCHEMA, allow_extra=True))
+
+    source = StreamRows(
+        open_reader=read, schema=SCHEMA, keep_bytes=0, cache=tmp_path / "cache", threads=2
+    )
+    for _ in range(2):
+        assert_exact(source.count(QUERIES, levels=LEVELS), TABLE)
+    assert len(opened) == 1
+
+
+def test_a_stream_that_breaks_off_leaves_nothing_behind() -> None:
+    pieces = [lambda: TABLE.slice(0, 10), lambda: TABLE.slice(10, 10), _break]
+    broken = [True]
+
+    def read() -> Reader:
+        return Reader(fragments=lambda: pieces if broken else [lambda: TABLE])
+
+    source = StreamRows(open_reader=read, schema=SCHEMA, threads=1)
+    with pytest.raises(InvalidTable):
+        source.count(QUERIES, levels=LEVELS)
+    broken.clear()
+    assert_exact(source.count(QUERIES, levels=LEVELS), TABLE)
+
+
+def _break() -> pa.Table:
+    raise InvalidTable("broken")
+
+
+def test_the_operator_is_told_once_and_of_the_whole_table(tmp_path: Path) -> None:
+    told: list[str] = []
+    whole: list[str] = []
+    source = open_source(write_parquet(TABLE, tmp_path), schema=SCHEMA, tell_operator=told.append)
+    source.count(QUERIES, levels=LEVELS)
+    source.count(QUERIES, levels=LEVELS)
+    frame = open_table(TABLE.drop_columns("person"), schema=SCHEMA, tell_operator=whole.append)
+    frame.count(QUERIES, levels=LEVELS)
+    assert told == whole
+    assert told
+
+
+def test_frames_in_memory_are_counted() -> None:
+    table = TABLE.drop_columns("person")
+    for frame in (table, table.to_pandas()):
+        assert_exact(open_table(frame, schema=SCHEMA).count(QUERIES, levels=LEVELS), TABLE)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        'DELETE FROM "Rows"',
+        "SELECT 1; SELECT 2",
+        "COPY \"Rows\" TO 'out.csv'",
+        "SELECT * FROM read_csv('/etc/passwd')",
+        "SELECT * FROM absent",
+        f"SELECT *, CAST('{CANARY}' AS INT) AS x FROM \"Rows\"",
+    ],
+)
+def test_a_duckdb_query_reads_its_own_database_alone(tmp_path: Path, query: str) -> None:
+    spec = dataclasses.replace(write_duckdb(TABLE, tmp_path), query=query)
+    with pytest.raises(InvalidTable) as caught:
+        open_source(spec, schema=SCHEMA).count(QUERIES, levels=LEVELS)
+    assert CANARY not in str(caught.value)
+    with duckdb.connect(str(spec.path), read_only=True) as connection:
+        assert connection.execute('SELECT count(*) FROM "Rows"').fetchone() == (TABLE.num_rows,)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"format": SourceFormat.PARQUET},
+        {"format": SourceFormat.PARQUET, "path": Path("a"), "query": "SELECT 1"},
+        {"format": SourceFormat.CSV, "path": Path("a"), "push_down": True},
+        {"format": SourceFormat.DUCKDB, "path": Path("a")},
+        {"format": SourceFormat.POSTGRESQL, "query": "SELECT 1"},
+        {"format": SourceFormat.POSTGRESQL, "path": Path("a"), "query": "SELECT 1"},
+    ],
+)
+def test_a_specification_that_does_not_add_up_is_refused(facts: dict[str, object]) -> None:
+    with pytest.raises(InvalidArgument):
+        SourceSpec(**facts)  # type: ignore[arg-type]  # wrong on purpose
+
+
+def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(*_: object, **__: object) -> None:
+        raise ModuleNotFoundError("No module named 'duckdb'", name="duckdb")
+
+    spec = write_csv(TABLE, tmp_path)
+    monkeypatch.setattr("silosynth.client.source_duckdb.open_duckdb", absent)
+    with pytest.raises(InvalidTable, match=r"csv needs duckdb.*silosynth\[silo-sql\]"):
+        sources.open_source(spec, schema=SCHEMA).count(QUERIES, levels=LEVELS)

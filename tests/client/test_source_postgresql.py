@@ -1,0 +1,198 @@
+"""Rows pulled from a real server and counts pushed down to it equal brute force."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import adbc_driver_postgresql.dbapi as dbapi
+import numpy as np
+import pyarrow as pa
+import pytest
+from messy import CANARY, LEVELS, QUERIES, SCHEMA, assert_exact, messy_table
+from postgresql_server import running_server
+
+from silosynth.client.source import Bounding, SourceFormat, SourceSpec, open_source
+from silosynth.common.errors import InvalidArgument, InvalidTable
+
+TABLE = messy_table(3_000)
+SELECT = 'SELECT zip, grade, smoker, age, weight, seen, note, person FROM "Rows"'
+
+
+@pytest.fixture(scope="module")
+def uri() -> Iterator[str]:
+    """Start one server for this module and load the table."""
+    with running_server() as address:
+        with dbapi.connect(address) as connection, connection.cursor() as cursor:
+            cursor.adbc_ingest("Rows", TABLE, mode="create")
+            cursor.execute(
+                "CREATE VIEW typed AS SELECT zip::varchar(20) AS zip, grade::numeric AS grade, "
+                "smoker, age::numeric(9,2) AS age, weight, seen AT TIME ZONE 'UTC' AS seen, note, "
+                'person FROM "Rows"'
+            )
+            connection.commit()
+        yield address
+
+
+def spec(uri: str, *, push_down: bool, query: str = SELECT, person: bool = False) -> SourceSpec:
+    return SourceSpec(
+        format=SourceFormat.POSTGRESQL,
+        uri=uri,
+        query=query,
+        push_down=push_down,
+        allow_extra=True,
+        person_column="person" if person else None,
+    )
+
+
+@pytest.mark.parametrize("push_down", [False, True])
+@pytest.mark.parametrize("query", [SELECT, f"{SELECT} ; ", "SELECT * FROM typed"])
+def test_every_table_equals_brute_force(uri: str, push_down: bool, query: str) -> None:
+    source = open_source(spec(uri, push_down=push_down, query=query), schema=SCHEMA)
+    assert_exact(source.count(QUERIES, levels=LEVELS), TABLE)
+
+
+@pytest.mark.parametrize("push_down", [False, True])
+def test_one_row_changes_one_cell_by_one(uri: str, push_down: bool) -> None:
+    query = f'{SELECT} WHERE ctid <> (SELECT min(ctid) FROM "Rows")'
+    whole, without = (
+        open_source(spec(uri, push_down=push_down, query=q), schema=SCHEMA).count(
+            QUERIES, levels=LEVELS
+        )
+        for q in (SELECT, query)
+    )
+    for more, fewer in zip(whole, without, strict=True):
+        assert (more - fewer).min() >= 0
+        assert (more - fewer).sum() == 1
+
+
+@pytest.mark.parametrize("push_down", [False, True])
+def test_a_table_without_rows_counts_nothing(uri: str, push_down: bool) -> None:
+    source = open_source(
+        spec(uri, push_down=push_down, query=f"{SELECT} WHERE false"), schema=SCHEMA
+    )
+    assert not any(counts.any() for counts in source.count(QUERIES, levels=LEVELS))
+
+
+def _rank_in_order(persons: pa.ChunkedArray, _: object) -> np.ndarray:
+    """Rank each person's rows in table order; rows without a person come last."""
+    seen: dict[object, int] = {}
+    ranks = []
+    for person in persons.to_pylist():
+        ranks.append(10**6 if person is None else seen.get(person, 0))
+        seen[person] = seen.get(person, 0) + 1
+    return np.array(ranks)
+
+
+@pytest.mark.parametrize("push_down", [False, True])
+@pytest.mark.parametrize("rows_per_person", [1, 2])
+def test_a_person_moves_a_marginal_by_no_more_rows_than_are_allowed(
+    uri: str, push_down: bool, rows_per_person: int
+) -> None:
+    """Without any one person the counts differ by at most c; with no bound by far more."""
+    bounding = Bounding(rank=_rank_in_order, key=b"key")
+    persons = [p for p in TABLE["person"].to_pylist() if p is not None]
+    busiest = max(set(persons), key=persons.count)
+    assert persons.count(busiest) > 2
+    whole, without = (
+        open_source(
+            spec(uri, push_down=push_down, query=q, person=True), schema=SCHEMA, bounding=bounding
+        ).count(QUERIES, levels=LEVELS, rows_per_person=rows_per_person)
+        for q in (SELECT, f"{SELECT} WHERE person IS DISTINCT FROM {busiest}")
+    )
+    kept = sum(min(persons.count(p), rows_per_person) for p in set(persons))
+    for more, fewer in zip(whole, without, strict=True):
+        assert more.sum() == kept, "rows without a person are not counted"
+        assert (more - fewer).min() >= 0
+        assert (more - fewer).sum() == rows_per_person
+
+
+def test_which_rows_are_kept_depends_on_the_key(uri: str) -> None:
+    first, again, other = (
+        open_source(
+            spec(uri, push_down=True, person=True),
+            schema=SCHEMA,
+            bounding=Bounding(rank=_rank_in_order, key=key),
+        ).count(QUERIES, levels=LEVELS)
+        for key in (b"1", b"1", b"2")
+    )
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not all(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
+
+
+@pytest.mark.parametrize("push_down", [False, True])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT * FROM absent",
+        'DELETE FROM "Rows" RETURNING *',
+        f"SELECT *, (zip || '{CANARY}')::int AS broken FROM \"Rows\" WHERE zip::int > 0",
+        f"SELECT * FROM \"Rows\" WHERE '{CANARY}'::int = 1",
+        'SELECT zip FROM "Rows"',
+        'SELECT grade::jsonb AS grade, "Rows".* FROM "Rows"',
+    ],
+)
+def test_errors_hold_nothing_of_what_the_server_says(uri: str, push_down: bool, query: str) -> None:
+    source = open_source(spec(uri, push_down=push_down, query=query), schema=SCHEMA)
+    with pytest.raises(InvalidTable) as caught:
+        source.count(QUERIES, levels=LEVELS)
+    assert CANARY not in str(caught.value)
+    assert "absent" not in str(caught.value)
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+def test_the_database_is_read_only_to_us(uri: str) -> None:
+    """A function that writes is refused by the transaction, in both ways."""
+    with dbapi.connect(uri) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE FUNCTION wipe() RETURNS int LANGUAGE sql AS 'DELETE FROM \"Rows\"; SELECT 1'"
+        )
+        connection.commit()
+    query = 'SELECT * FROM "Rows" WHERE wipe() = 1'
+    for push_down in (False, True):
+        source = open_source(spec(uri, push_down=push_down, query=query), schema=SCHEMA)
+        with pytest.raises(InvalidTable, match="cannot be run"):
+            source.count(QUERIES, levels=LEVELS)
+    with dbapi.connect(uri) as connection, connection.cursor() as cursor:
+        cursor.execute('SELECT count(*) FROM "Rows"')
+        assert cursor.fetchone() == (TABLE.num_rows,)
+
+
+@pytest.mark.parametrize("push_down", [False, True])
+def test_a_server_that_is_not_there_is_named_without_its_uri(push_down: bool) -> None:
+    gone = f"postgresql://tester:{CANARY}@/postgres?host=/nowhere"
+    source = open_source(spec(gone, push_down=push_down), schema=SCHEMA)
+    with pytest.raises(InvalidTable, match="cannot be reached") as caught:
+        source.count(QUERIES, levels=LEVELS)
+    assert CANARY not in str(caught.value)
+    assert CANARY not in repr(spec(gone, push_down=push_down))
+
+
+def test_rows_that_are_pushed_down_do_not_leave_the_server(uri: str) -> None:
+    with pytest.raises(InvalidTable, match="do not leave their server"):
+        open_source(spec(uri, push_down=True), schema=SCHEMA).encode()
+
+
+@pytest.mark.parametrize(
+    ("column", "cast"), [("age", "age::text"), ("seen", "seen::text"), ("zip", "now()::timestamp")]
+)
+def test_columns_that_sql_would_code_differently_are_refused(
+    uri: str, column: str, cast: str
+) -> None:
+    others = [c for c in TABLE.column_names if c != column]
+    query = f'SELECT {", ".join(others)}, {cast} AS {column} FROM "Rows"'
+    source = open_source(spec(uri, push_down=True, query=query), schema=SCHEMA)
+    with pytest.raises(InvalidTable, match=rf"column '{column}' .*cast it in the query"):
+        source.count(QUERIES, levels=LEVELS)
+
+
+def test_more_tables_than_one_statement_takes_are_counted_in_several(
+    uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("silosynth.client.source_postgresql.MOST_SETS", 2)
+    source = open_source(spec(uri, push_down=True), schema=SCHEMA)
+    assert_exact(source.count(QUERIES, levels=LEVELS), TABLE)
+
+
+def test_a_person_column_needs_a_bounding(uri: str) -> None:
+    with pytest.raises(InvalidArgument, match="bounding"):
+        open_source(spec(uri, push_down=True, person=True), schema=SCHEMA)

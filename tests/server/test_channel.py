@@ -1,0 +1,214 @@
+"""Letters reach the silos that prove who they are, and are sent again until answered."""
+
+from __future__ import annotations
+
+import time
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes import SILOS, small_schema
+from flwr.supercore.task_identity import TaskIdentity
+from signed_fakes import COORDINATOR, KEYS, FakeGrid, FakeSilo, signed_plan
+
+from silosynth.common.certificate import Certificate, certify_plan
+from silosynth.common.dialogue import Answer, Bundle, Result, digest_sampler, encode_statement
+from silosynth.common.errors import DeadlineExceeded, PlanRefused, RunFailed, SiloAbsent
+from silosynth.common.plan import Plan
+from silosynth.common.roster import SigningKey
+from silosynth.server.channel import Channel, Pace
+from silosynth.server.drive import CHECKPOINTS, Signed, drive
+from silosynth.server.journal import Journal
+from silosynth.server.state import Stage, State
+
+PACE = Pace(
+    poll_seconds=0.001,
+    nodes_seconds=0.01,
+    challenge_seconds=0.2,
+    resend_seconds=0.1,
+    failed_seconds=0.02,
+    approval_seconds=0.05,
+)
+
+
+@pytest.fixture(autouse=True)
+def _identity(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Say which run messages belong to, as Flower's process does."""
+    for name in ("_task_id", "_run_id", "_node_id"):
+        monkeypatch.setattr(TaskIdentity, name, 1)
+
+
+@cache
+def _certificate() -> Certificate:
+    """Return some certificate: these silos do not look at it."""
+    return certify_plan(signed_plan())
+
+
+def _federation() -> tuple[FakeGrid, dict[str, FakeSilo]]:
+    silos = {name: FakeSilo(name) for name in SILOS}
+    return FakeGrid(list(silos.values())), silos
+
+
+def _drive(
+    grid: Any, plan: Plan, directory: Path, *, approval: float = 5.0, **options: Any
+) -> State:
+    channel = Channel(grid, plan=plan, key=COORDINATOR, pace=PACE, **options)
+
+    def conclude(state: State) -> str:
+        sampler = b"sampler"
+        result = Result(
+            plan_digest=plan.digest,
+            sampler_digest=digest_sampler(sampler),
+            certificate=_certificate(),
+            silos=state.silos,
+            receipts={},
+        )
+        statement = encode_statement(result, key=COORDINATOR)
+        bundle.append(Bundle(statement=statement, sampler=sampler).encode())
+        return result.sampler_digest
+
+    bundle: list[bytes] = []
+    signed = Signed(
+        propose=lambda silos: channel.propose(silos, deadline=time.monotonic() + approval),
+        conclude=conclude,
+        deliver=lambda silos: channel.deliver(silos, bundle=bundle[-1]),
+    )
+    with Journal(directory, plan_digest=plan.digest) as journal:
+        return drive(
+            plan,
+            small_schema(),
+            journal=journal,
+            send=channel.ask,
+            signed=signed,
+            checkpoint=options.get("checkpoint", lambda _: None),
+        )
+
+
+def test_a_signed_run_proposes_measures_and_delivers(tmp_path: Path) -> None:
+    grid, _ = _federation()
+    state = _drive(grid, signed_plan(), tmp_path)
+    assert state.stage is Stage.ENDED
+    assert state.unacknowledged() == {}
+    assert sorted(grid.letters("propose")) == sorted(SILOS)
+    assert sorted(grid.letters("measure")) == sorted(SILOS * 3)
+    assert sorted(grid.letters("deliver")) == sorted(SILOS)
+
+
+def test_every_named_checkpoint_is_reached_but_those_of_the_fit(tmp_path: Path) -> None:
+    grid, _ = _federation()
+    seen: list[str] = []
+    _drive(grid, signed_plan(), tmp_path, checkpoint=seen.append)
+    fit = {"before-fit", "after-fit", "before-write", "after-write"}
+    assert set(seen) == set(CHECKPOINTS) - fit
+
+
+@pytest.mark.parametrize("kind", ["identify", "propose", "measure", "deliver"])
+@pytest.mark.parametrize("way", ["lose", "fail"])
+def test_a_letter_that_is_lost_or_fails_is_sent_again(kind: str, way: str, tmp_path: Path) -> None:
+    grid, _ = _federation()
+    getattr(grid, way)[("south", kind)] = 2
+    state = _drive(grid, signed_plan(), tmp_path)
+    assert state.stage is Stage.ENDED
+    assert state.silos == SILOS
+    extra = {"identify": 1, "propose": 1, "measure": 3, "deliver": 1}[kind] + 2
+    assert grid.letters(kind).count("south") >= extra
+
+
+def test_a_node_that_signs_with_another_key_gets_no_plan(tmp_path: Path) -> None:
+    stranger = FakeSilo("south", key=SigningKey.generate())
+    grid = FakeGrid([FakeSilo("north"), stranger, FakeSilo("west")])
+    with pytest.raises(DeadlineExceeded, match="silo south did not approve"):
+        _drive(grid, signed_plan(), tmp_path, approval=0.5)
+    assert set(stranger.received) == {"identify"}
+
+
+def test_a_silo_cannot_speak_as_another_one(tmp_path: Path) -> None:
+    impostor = FakeSilo("south", key=KEYS["north"])
+    grid = FakeGrid([FakeSilo("north"), impostor, FakeSilo("west")])
+    with pytest.raises(DeadlineExceeded, match="south"):
+        _drive(grid, signed_plan(), tmp_path, approval=0.5)
+    assert set(impostor.received) == {"identify"}
+
+
+def test_a_connected_node_outside_the_roster_gets_no_plan(tmp_path: Path) -> None:
+    outside = FakeSilo("east", key=SigningKey.generate())
+    grid = FakeGrid([outside, *(FakeSilo(s) for s in SILOS)])
+    assert _drive(grid, signed_plan(), tmp_path).stage is Stage.ENDED
+    assert set(outside.received) == {"identify"}
+
+
+def test_a_pending_silo_is_asked_again_until_it_approves(tmp_path: Path) -> None:
+    grid, silos = _federation()
+    silos["west"].answers = [Answer.PENDING, Answer.PENDING, Answer.APPROVED]
+    assert _drive(grid, signed_plan(), tmp_path).stage is Stage.ENDED
+    assert grid.letters("propose").count("west") == 3
+    assert grid.letters("propose").count("north") == 1
+
+
+def test_a_silo_that_never_decides_is_named_at_the_deadline(tmp_path: Path) -> None:
+    grid, silos = _federation()
+    silos["west"].answers = [Answer.PENDING]
+    with pytest.raises(DeadlineExceeded, match="silo west did not approve"):
+        _drive(grid, signed_plan(), tmp_path, approval=0.3)
+    assert grid.letters("measure") == []
+
+
+def test_a_refusal_of_the_plan_ends_the_run_or_leaves_the_silo_out(tmp_path: Path) -> None:
+    grid, silos = _federation()
+    silos["west"].answers = [Answer.REFUSED]
+    with pytest.raises(PlanRefused, match="silo west: words"):
+        _drive(grid, signed_plan(), tmp_path / "stop")
+    state = _drive(grid, signed_plan(on_absent="continue"), tmp_path / "go")
+    assert state.silos == ("north", "south")
+    assert state.left == {"west": "silo west: words"}
+    assert silos["west"].received.count("measure") == 0
+    assert silos["west"].received.count("deliver") == 0
+
+
+def test_a_forged_release_is_refused_and_the_silo_named(tmp_path: Path) -> None:
+    grid, silos = _federation()
+    plan = signed_plan()
+    real = silos["south"].answer
+
+    def forge(kind: str, fields: Any) -> dict[str, Any]:
+        if kind == "measure":
+            silos["south"].key = KEYS["north"]
+        return real(kind, fields)
+
+    silos["south"].answer = forge  # type: ignore[method-assign]  # a silo that turned
+    with pytest.raises(Exception, match=r"silo south: .*not trusted"):
+        _drive(grid, plan, tmp_path)
+
+
+def test_a_silent_silo_does_not_fail_the_delivery_but_is_named(tmp_path: Path) -> None:
+    grid, _ = _federation()
+    grid.lose[("north", "deliver")] = 10**6
+    state = _drive(grid, signed_plan(deadline_seconds=1), tmp_path)
+    assert state.stage is Stage.ENDED
+    assert state.unacknowledged() == {"north": "did not answer"}
+
+
+def test_a_silent_silo_ends_a_phase_at_its_deadline(tmp_path: Path) -> None:
+    grid, _ = _federation()
+    grid.lose[("north", "measure")] = 10**6
+    with pytest.raises(SiloAbsent, match="north"):
+        _drive(grid, signed_plan(deadline_seconds=1), tmp_path)
+
+
+def test_resuming_asks_no_silo_what_it_has_answered(tmp_path: Path) -> None:
+    grid, silos = _federation()
+    grid.lose[("north", "measure")] = 10**6
+    with pytest.raises(SiloAbsent):
+        _drive(grid, signed_plan(deadline_seconds=1), tmp_path)
+    before = list(silos["south"].received)
+    again, others = _federation()
+    _drive(again, signed_plan(deadline_seconds=1), tmp_path)
+    assert "propose" not in others["south"].received
+    assert before.count("measure") + others["south"].received.count("measure") == 3
+
+
+def test_a_run_that_is_stopped_waits_no_longer(tmp_path: Path) -> None:
+    grid, _ = _federation()
+    with pytest.raises(RunFailed, match="stopped"):
+        _drive(grid, signed_plan(), tmp_path, stopping=lambda: True)
