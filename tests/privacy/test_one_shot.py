@@ -14,7 +14,6 @@ from scipy import stats
 
 from silosynth.client import gateway as gateway_module
 from silosynth.client.count import count_marginals
-from silosynth.common.budget import phase_costs
 from silosynth.common.certificate import certify_plan, check_certificate
 from silosynth.common.codec import Codec
 from silosynth.common.cost import rho_units
@@ -90,7 +89,7 @@ def noise_of(state: State, tables: dict[str, pa.Table]) -> np.ndarray:
         levels = {"working": grouping}
         counts = count_marginals(codes, domain=schema.domain, queries=queries, levels=levels)
         exact += sum_features(features, counts)
-    deviation = float(len(tables) * plan.phase("embedding").sigma2) ** 0.5
+    deviation = float(len(tables) * plan.phase("embedding").sigma2 / plan.shares) ** 0.5
     return (measured[PhaseName.EMBEDDING][0].values - exact) / deviation
 
 
@@ -103,6 +102,15 @@ def is_stated_noise(noise: np.ndarray) -> bool:
 
 def test_the_noise_is_the_stated_one(tmp_path: Path) -> None:
     assert is_stated_noise(noise_of(*run(tmp_path, made_plan())))
+
+
+def test_in_shared_trust_the_sum_has_the_stated_noise(tmp_path: Path) -> None:
+    plan = made_plan(trust="shared")
+    certificate = certify_plan(plan)
+    check_certificate(certificate)
+    assert certificate.epsilon <= 1.0
+    state, tables = run(tmp_path, plan)
+    assert is_stated_noise(noise_of(state, tables))
 
 
 @pytest.mark.parametrize("scale", [Fraction(95, 100), Fraction(105, 100)])
@@ -149,7 +157,7 @@ def test_a_vector_costs_what_a_gaussian_of_its_norm_costs() -> None:
     """The exact epsilon of one Gaussian, mean shifted by norm / sigma (Balle and Wang 2018)."""
     plan = made_plan()
 
-    cost = phase_costs(plan.phases, 1)[1]
+    cost = plan.phase_cost(plan.phases[1])
     mu = cost.sensitivity / float(cost.sigma2) ** 0.5
     epsilon = pld_epsilon([cost], 1e-6)
     exact = stats.norm.cdf(mu / 2 - epsilon / mu) - np.exp(epsilon) * stats.norm.cdf(

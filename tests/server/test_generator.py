@@ -22,7 +22,7 @@ from silosynth.server.planner import new_plan
 from silosynth.server.release_one_shot import require_generators
 
 ROWS = 20_000
-QUICK = Training(hidden=32, latent=8, components=128, steps=600)
+QUICK = Training(hidden=32, latent=8, components=128, steps=600, rate=1e-2)
 
 
 def made_schema(label: str | None) -> Schema:
