@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 export FLWR_TELEMETRY_ENABLED := 0
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: demo test check lint types wheel browser bench-setup postgresql clean
+.PHONY: demo test check lint types wheel soak browser bench-setup postgresql clean
 
 demo: $(VENV)/.run
 	$(BIN)/silosynth demo --out demo-out --force
@@ -28,6 +28,10 @@ types: $(VENV)/.dev
 # The tests that hold for what is shipped run once more against the wheel, from another directory.
 wheel: $(VENV)/.dev
 	$(BIN)/python tests/check_wheel.py
+
+# SOAK=n kills n processes (1,000); FLOWER=1 runs them over SuperLink, SuperNodes and relays as well.
+soak: $(VENV)/.dev
+	PYTHONPATH=tests $(BIN)/python tests/processes/soak.py
 
 bench-%: $(VENV)/.dev
 	$(BIN)/python bench/$(subst -,_,$*).py

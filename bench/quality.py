@@ -8,6 +8,7 @@ marginals, averaged over the seeds.
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,10 +16,11 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+from aim import PARTS, publish_parts
 from brfss import measure_brfss
 from distances import mean_distances
 from ours import draw_noisier, draw_own_noise
-from peers import PEERS, run_peer
+from peers import HERE, PEERS, run_peer
 from results import RESULTS, Figure, is_quick, publish
 from tables import Case, load_case, split_by
 
@@ -178,7 +180,14 @@ def main() -> int:
     if not quick and not only:
         figures += measure_brfss()
     directory = PEERS / "results" if quick or only else RESULTS
-    return publish("quality", figures, directory=directory)
+    code = publish("quality", figures, directory=directory)
+    return code if quick or only else max(code, publish_parts(tuple(PARTS)), draw_curves())
+
+
+def draw_curves() -> int:
+    """Draw the curves of AIM's figures in the environment that has matplotlib."""
+    python = PEERS / "plots" / "bin" / "python"
+    return subprocess.run([python, HERE / "curves.py"]).returncode
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from silosynth.client.ledger import Ledger, Scope, Verdict, WaitingPlan
 from silosynth.client.policy_file import PolicyFile
-from silosynth.client.rules import ledger_epsilon
+from silosynth.client.rules import alone_epsilon, ledger_epsilon
 from silosynth.common.cost import RHO_UNIT
 from silosynth.common.errors import InvalidArgument, SilosynthError, error_of
 from silosynth.common.plan import Plan, decode_plan
@@ -241,6 +241,10 @@ def _plan_facts(plan: Plan) -> dict[str, Any]:
         "epsilon": plan.privacy.epsilon,
         "delta": plan.privacy.delta,
         "ledger_epsilon": ledger_epsilon(plan),
+        "trust": plan.trust.value,
+        "colluders": plan.colluders,
+        "absent": plan.absent,
+        "alone_epsilon": alone_epsilon(plan),
         "rows_per_person": plan.privacy.rows_per_person,
         "phases": [
             {

@@ -31,5 +31,19 @@ def plan_words(plan: Facts) -> tuple[str, ...]:
         f"what is sent tells about one person (up to {plan['rows_per_person']} rows) at most "
         f"epsilon {plan['epsilon']:g} at delta {plan['delta']:g}; the budgets are charged epsilon "
         f"{plan['ledger_epsilon']:.4g} (zCDP conversion)",
+        *_shared_words(plan),
         "no row leaves the silo, and nothing is ever refunded",
+    )
+
+
+def _shared_words(plan: Facts) -> tuple[str, ...]:
+    """Say what the silo relies on where it adds a share of the noise alone."""
+    if plan.get("trust") != "shared":
+        return ()
+    return (
+        f"the noise is shared: this silo adds a part of it, its counts are masked, and only the "
+        f"sum over the silos is seen; this holds while at most {plan['colluders']} silos work "
+        "with the coordinator",
+        f"if the masks failed, this silo's own noise would leave epsilon "
+        f"{plan['alone_epsilon']:.4g} (zCDP conversion)",
     )

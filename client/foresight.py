@@ -8,12 +8,12 @@ from pathlib import Path
 from silosynth.client.policy_file import PolicyFile
 from silosynth.client.proposals import check_promise, plan_scopes
 from silosynth.client.public_words import public_error
-from silosynth.client.rules import SiloIdentity, ledger_epsilon, needs_person
+from silosynth.client.rules import SiloIdentity, alone_epsilon, ledger_epsilon, needs_person
 from silosynth.client.silo import load_identity, open_datasets
 from silosynth.client.verify import Doorkeeper, permit_plan
 from silosynth.common.dialogue import Answer
 from silosynth.common.errors import BudgetExceeded, PlanRefused, SilosynthError
-from silosynth.common.plan import Plan, decode_plan, load_plan
+from silosynth.common.plan import Plan, TrustMode, decode_plan, load_plan
 from silosynth.common.plan_cost import plan_units
 from silosynth.common.roster import Purpose
 from silosynth.common.seal import MAGIC, unseal
@@ -57,6 +57,8 @@ def _approval(door: Doorkeeper, plan: Plan, consumers: tuple[str, ...]) -> Fores
         f"{plan.privacy.delta:g}; the budgets are charged epsilon {ledger_epsilon(plan):.4g} "
         "(zCDP conversion)"
     )
+    if plan.trust is TrustMode.SHARED:
+        cost += f"; standing alone, if masks failed, this silo spends {alone_epsilon(plan):.4g}"
     waits = {c: needs_person(door.rules, plan, consumer=c) for c in consumers}
     words = tuple(
         f"signed by {consumer!r} it would be approved by the policy itself"

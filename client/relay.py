@@ -2,7 +2,7 @@
 
 By itself a SuperNode starts a process for every message, and that process runs whatever code the
 bundle from the SuperLink holds. Here the SuperNode hands its tasks out ("process" isolation), and
-this process, which knows the four messages of ``client/app`` and nothing else, takes them. The
+this process, which knows the five messages of ``client/app`` and nothing else, takes them. The
 bundle is never unpacked: no code from the coordinator runs at a silo.
 """
 
@@ -44,6 +44,10 @@ from silosynth.common.errors import ConnectionFailed, InvalidArgument
 from silosynth.common.telemetry import Telemetry, log
 
 _POLL_SECONDS = 0.1
+_RESTART_SECONDS = 1.0
+# A SuperLink takes a SuperNode that was killed for connected, and refuses it, for 60 s.
+_REJOIN_SECONDS = 90.0
+_SETTLED_SECONDS = 60.0
 _PROTECTED = frozenset({"/flwr.proto.Runtime/AcquireTask"})
 _DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux's prctl
 _QUIET = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1"}
@@ -81,16 +85,24 @@ def serve_relay(
     """
     with _secret_file() as secret_file, GatewaySocket(settings.gateway) as gateway:
         app = make_sealed_relay(lambda _: gateway, telemetry=telemetry)
+        give_up = time.monotonic() + _REJOIN_SECONDS
         while not stopping():
-            port = _free_port()
+            port, begun = _free_port(), time.monotonic()
             with _supernode(settings, port=port, secret_file=secret_file) as node:
                 log("relay-started", silo=settings.silo, superlink=settings.superlink)
                 try:
-                    _answer_tasks(
-                        app, node, port=port, secret=secret_file.read_bytes(), stopping=stopping
-                    )
+                    secret = secret_file.read_bytes()
+                    _answer_tasks(app, node, port=port, secret=secret, stopping=stopping)
                 except _Lost as err:
+                    give_up = time.monotonic() + _REJOIN_SECONDS
                     log("supernode-restarted", silo=settings.silo, why=str(err))
+                except ConnectionFailed:
+                    if time.monotonic() - begun > _SETTLED_SECONDS:
+                        give_up = time.monotonic() + _REJOIN_SECONDS
+                    elif begun > give_up:
+                        raise
+                    log("supernode-not-accepted", silo=settings.silo)
+            time.sleep(_RESTART_SECONDS)
 
 
 class _Lost(Exception):

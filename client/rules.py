@@ -9,7 +9,7 @@ from fractions import Fraction
 from silosynth.common.cost import RHO_UNIT
 from silosynth.common.errors import PlanRefused
 from silosynth.common.plan import Method, Plan
-from silosynth.common.plan_cost import plan_units
+from silosynth.common.plan_cost import alone_units, plan_units
 from silosynth.common.roster import PublicKey, SigningKey
 from silosynth.common.zcdp import cks_epsilon
 
@@ -69,7 +69,8 @@ def needs_person(rules: Rules, plan: Plan, *, consumer: str) -> str | None:
     """Say why a plan has to wait for a person; None when the policy approves it by itself.
 
     The epsilon compared is the ledger's, from the zCDP cost of the plan's noise at the plan's
-    delta, and not the one that the plan states.
+    delta, and not the one that the plan states. With shared noise it is that of the silo's share
+    standing alone: what a failure of the masks would cost is for a person to accept.
     """
     approval = rules.approval
     if not approval.automatic or approval.max_epsilon is None or approval.max_delta is None:
@@ -82,10 +83,15 @@ def needs_person(rules: Rules, plan: Plan, *, consumer: str) -> str | None:
         return f"coordinator {consumer!r} is not automatic here"
     if plan.privacy.delta > approval.max_delta:
         return f"delta {plan.privacy.delta:g} is above {approval.max_delta:g}"
-    epsilon = ledger_epsilon(plan)
+    epsilon = alone_epsilon(plan)
     if epsilon > approval.max_epsilon:
         return f"epsilon {epsilon:.4g} (zCDP conversion) is above {approval.max_epsilon:g}"
     return None
+
+
+def alone_epsilon(plan: Plan) -> float:
+    """Return the epsilon of a plan if nobody else's noise protected the silo."""
+    return cks_epsilon(Fraction(alone_units(plan), RHO_UNIT), plan.privacy.delta)
 
 
 def ledger_epsilon(plan: Plan) -> float:

@@ -55,6 +55,8 @@ def open_source(
     wanted = Wanted(schema=schema, allow_extra=spec.allow_extra, person_column=spec.person_column)
     if spec.push_down:
         return _open_sql(spec, wanted=wanted, bounding=bounding)
+    if spec.cluster is not None:
+        return _open_cluster(spec, wanted=wanted, cache=cache)
     return StreamRows(
         open_reader=lambda: _open_reader(spec, wanted=wanted),
         schema=schema,
@@ -114,13 +116,21 @@ def _open_sql(spec: SourceSpec, *, wanted: Wanted, bounding: Bounding | None) ->
         return PushedDown(spec, wanted=wanted, bounding=bounding)
 
 
+def _open_cluster(spec: SourceSpec, *, wanted: Wanted, cache: Path | None) -> Source:
+    """Open files that the workers of a cluster count."""
+    with _needs_extra("counting on a cluster", extra="silo-cluster"):
+        from silosynth.client.count_ray import ClusterRows
+
+        return ClusterRows(spec, wanted=wanted, cache=cache)
+
+
 @contextmanager
-def _needs_extra(format: SourceFormat) -> Iterator[None]:
+def _needs_extra(what: str, *, extra: str = "silo-sql") -> Iterator[None]:
     """Say which extra is missing."""
     try:
         yield
     except ModuleNotFoundError as err:
         raise InvalidTable(
-            f"{format} needs {err.name}, which is not installed",
-            hint="install silosynth[silo-sql]",
+            f"{what} needs {err.name}, which is not installed",
+            hint=f"install silosynth[{extra}]",
         ) from None

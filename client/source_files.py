@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -16,20 +17,51 @@ from silosynth.client.table import ARROW, PARQUET, Wanted, guarded, open_arrow
 from silosynth.common.errors import InvalidTable
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowGroup:
+    """One row group of a Parquet file; ``number`` is None for a file that has none."""
+
+    path: Path
+    number: int | None
+    columns: tuple[str, ...]
+    rows: int
+
+    def read(self) -> pa.Table:
+        """Read the row group; text is decoded once for each distinct value."""
+        return guarded(self.path, self._read)
+
+    def _read(self) -> pa.Table:
+        stored = pq.read_schema(self.path)
+        columns = list(self.columns)
+        if self.number is None:
+            return stored.empty_table().select(columns)
+        text = [field.name for field in stored if pt.is_string(field.type)]
+        with pq.ParquetFile(self.path, read_dictionary=text) as file:
+            return file.read_row_group(self.number, columns=columns, use_threads=False)
+
+
 def open_parquet(path: Path, *, wanted: Wanted) -> Reader:
-    """Read Parquet files by row groups; text is decoded once for each distinct value."""
-    files = list_files(path, endings=PARQUET)
-    columns: dict[Path, list[str]] = {}
-    rows = 0
-    for file in files:
-        stored = guarded(file, partial(pq.read_metadata, file))
-        columns[file] = wanted.columns(stored.schema.to_arrow_schema(), origin=str(file))
-        rows += stored.num_rows
+    """Read Parquet files by row groups."""
+    groups = list_row_groups(path, wanted=wanted)
     return Reader(
-        fragments=lambda: (f for file in files for f in _row_groups(file, columns[file])),
-        rows=rows,
-        key=lambda: file_digest(files),
+        fragments=lambda: (group.read for group in groups),
+        rows=sum(group.rows for group in groups),
+        key=lambda: file_digest(list_files(path, endings=PARQUET)),
     )
+
+
+def list_row_groups(path: Path, *, wanted: Wanted) -> list[RowGroup]:
+    """Return the row groups of a file or folder; raise InvalidTable for columns that do not fit."""
+    groups = []
+    for file in list_files(path, endings=PARQUET):
+        stored = guarded(file, partial(pq.read_metadata, file))
+        columns = tuple(wanted.columns(stored.schema.to_arrow_schema(), origin=str(file)))
+        for number in range(stored.num_row_groups):
+            rows = stored.row_group(number).num_rows
+            groups.append(RowGroup(path=file, number=number, columns=columns, rows=rows))
+        if not stored.num_row_groups:
+            groups.append(RowGroup(path=file, number=None, columns=columns, rows=0))
+    return groups
 
 
 def open_arrow_files(path: Path, *, wanted: Wanted) -> Reader:
@@ -53,25 +85,6 @@ def list_files(path: Path, *, endings: Sequence[str]) -> list[Path]:
     if not found:
         raise InvalidTable(f"{path}: no file in it ends in {' or '.join(endings)}")
     return found
-
-
-def _row_groups(path: Path, columns: Sequence[str]) -> Iterator[Fragment]:
-    """Yield a fragment per row group; one without rows for a file that has none."""
-    stored = guarded(path, partial(pq.read_metadata, path))
-    for number in range(stored.num_row_groups):
-        yield partial(_read_row_group, path, number, columns)
-    if stored.num_row_groups == 0:
-        empty = stored.schema.to_arrow_schema().empty_table().select(list(columns))
-        yield lambda: empty
-
-
-def _read_row_group(path: Path, number: int, columns: Sequence[str]) -> pa.Table:
-    def read() -> pa.Table:
-        text = [field.name for field in pq.read_schema(path) if pt.is_string(field.type)]
-        with pq.ParquetFile(path, read_dictionary=text) as file:
-            return file.read_row_group(number, columns=list(columns), use_threads=False)
-
-    return guarded(path, read)
 
 
 def _batches(path: Path, columns: Sequence[str]) -> Iterator[Fragment]:

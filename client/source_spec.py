@@ -36,7 +36,9 @@ class SourceSpec:
 
     ``path`` is a file, or a folder of Parquet or Arrow files; ``uri`` a PostgreSQL connection;
     ``query`` a SELECT for DuckDB and PostgreSQL. With ``push_down`` counting is done in SQL and
-    rows do not leave the server. ``person_column`` need not be in the schema.
+    rows do not leave the server. ``cluster`` is the address of a Ray cluster of the silo's own
+    (``local`` starts one here), whose workers can read ``path`` and count its row groups.
+    ``person_column`` need not be in the schema.
     """
 
     format: SourceFormat
@@ -44,6 +46,7 @@ class SourceSpec:
     uri: str | None = field(default=None, repr=False)
     query: str | None = None
     push_down: bool = False
+    cluster: str | None = None
     person_column: str | None = None
     allow_extra: bool = False
 
@@ -56,6 +59,12 @@ class SourceSpec:
             raise InvalidArgument(f"{self.format} {'needs a' if queried else 'has no'} query")
         if self.push_down and not queried:
             raise InvalidArgument(f"{self.format} has nothing to push counting down to")
+        if self.cluster is not None and self.format is not SourceFormat.PARQUET:
+            raise InvalidArgument(f"{self.format} is not counted on a cluster; store it as parquet")
+        if self.cluster is not None and self.person_column is not None:
+            raise InvalidArgument(
+                "a cluster cannot bound the rows of a person; leave cluster or person_column out"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

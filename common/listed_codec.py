@@ -71,7 +71,10 @@ class ListedCodec:
         absent = _is_absent(values)
         unseen = ~absent & (found < 0)
         codes = np.where(absent, self.missing_code, np.where(unseen, self.unseen_code, found))
-        counts = np.bincount(positions, minlength=len(values))
+        bent = unseen | (absent & (not self.attribute.missing))
+        # Null stands last among the values, whether or not a row holds it.
+        bent[-1] &= column.null_count > 0
+        counts = np.bincount(positions, minlength=len(values)) if bent.any() else bent
         note = EncodingNote(
             attribute=self.attribute.name,
             unseen=int(counts[unseen].sum()),

@@ -52,7 +52,9 @@ class NumericCodec:
         some_absent = bool(absent.any())
         if some_absent:
             numbers = np.where(absent, self._bins.edges[0], numbers)
-        codes = find_bins(numbers, bins=self._bins).astype(code_dtype(self.attribute.size))
+        codes = find_bins(numbers, bins=self._bins).astype(
+            code_dtype(self.attribute.size), copy=False
+        )
         if some_absent and self.attribute.missing:
             codes[absent] = self.attribute.values
         undeclared = 0 if self.attribute.missing else int((absent & ~unreadable).sum())

@@ -37,8 +37,9 @@ def distinct(column: pa.Array) -> tuple[pa.Array, np.ndarray]:
     """Return the distinct values, null last, and (rows,) the position of each row's value."""
     if not pt.is_dictionary(column.type):
         column = column.dictionary_encode()
-    values = column.dictionary
-    positions = pc.fill_null(column.indices.cast(pa.int64()), len(values))
+    values, positions = column.dictionary, column.indices
+    if positions.null_count:
+        positions = pc.fill_null(positions.cast(pa.int64()), len(values))
     return pa.concat_arrays([values, pa.nulls(1, values.type)]), positions.to_numpy()
 
 

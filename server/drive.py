@@ -35,6 +35,7 @@ CHECKPOINTS = (
     "before-fit",
     "after-fit",
     "before-write",
+    "sampler-written",
     "after-write",
     "before-deliver",
     "after-deliver",

@@ -23,6 +23,7 @@ from silosynth.server.aim import (
     pair_weights,
 )
 from silosynth.server.compress import coarse_grouping
+from silosynth.server.engine import Device
 from silosynth.server.fit import fit
 from silosynth.server.fitting import (
     Measured,
@@ -123,6 +124,8 @@ def _round(
         iterations=ROUND_ITERATIONS,
         max_model_mb=plan.max_model_mb,
         zeros=zeros,
+        # A replay must choose the same again, and sums on a GPU differ from run to run.
+        device=Device.CPU,
     )
     coarse = [regroup(m, domain=fine, grouping=working) for m in measured[PhaseName.COARSE]]
     errors = estimate_errors(model, coarse)

@@ -257,6 +257,7 @@ def _conclude(run: _Run, state: State) -> str:
     checkpoint("after-fit")
     checkpoint("before-write")
     save_sampler(outcome.sampler, run.files.sampler, force=True)
+    checkpoint("sampler-written")
     certificate = outcome.certificate.model_dump(mode="json")
     text = json.dumps(certificate, indent=1, sort_keys=True) + "\n"
     write_text(run.files.certificate, text, force=True)

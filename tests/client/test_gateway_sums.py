@@ -9,10 +9,14 @@ import numpy as np
 import pytest
 from signed import Federation, people
 
+from silosynth.client.desk import _plan_facts
+from silosynth.client.desk_words import plan_words
 from silosynth.client.noise_share import noise_share
+from silosynth.client.rules import alone_epsilon, ledger_epsilon
 from silosynth.client.secure_sum import SumMember
 from silosynth.client.silo import Silo
 from silosynth.client.sum_store import SumStore
+from silosynth.common.dialogue import Answer
 from silosynth.common.plan import PhaseName, Plan, Request, encode_request, parse_plan
 from silosynth.common.roster import Purpose, SigningKey
 from silosynth.common.seal import seal
@@ -206,3 +210,21 @@ def test_the_ledger_is_not_touched_by_keys_and_votes(summed: Sum) -> None:
         head = silo.ledger.head
         summed.proof(silo)
         assert silo.ledger.head == head
+
+
+def test_the_policy_approves_shared_noise_by_what_the_silo_alone_would_spend(summed: Sum) -> None:
+    """The sum costs less than the policy allows, the silo's own share of the noise more."""
+    between = (ledger_epsilon(summed.plan) + alone_epsilon(summed.plan)) / 2
+    assert ledger_epsilon(summed.plan) < between < alone_epsilon(summed.plan)
+    summed.federation.change(approval={"max_epsilon": between})
+    with summed.federation.open() as silo:
+        sealed = summed.federation.sealed(summed.plan)
+        verdict = summed.federation.verdict(silo.gateway.propose(plan=sealed))
+    assert verdict.answer is Answer.PENDING
+
+
+def test_who_approves_shared_noise_is_told_what_it_relies_on(summed: Sum) -> None:
+    words = " ".join(plan_words(_plan_facts(summed.plan) | {"id": "p", "coordinator": "hub"}))
+    assert "the noise is shared" in words
+    assert "at most 0 silos" in words
+    assert f"{alone_epsilon(summed.plan):.4g}" in words

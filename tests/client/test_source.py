@@ -294,6 +294,15 @@ def test_a_duckdb_query_reads_its_own_database_alone(tmp_path: Path, query: str)
         assert connection.execute('SELECT count(*) FROM "Rows"').fetchone() == (TABLE.num_rows,)
 
 
+def test_a_duckdb_query_cannot_read_another_file_even_one_that_fits(tmp_path: Path) -> None:
+    other = write_parquet(TABLE, tmp_path).path
+    spec = write_duckdb(TABLE, tmp_path)
+    for query in (f"SELECT * FROM read_parquet('{other}')", f"SELECT * FROM '{other}'"):
+        source = open_source(dataclasses.replace(spec, query=query), schema=SCHEMA)
+        with pytest.raises(InvalidTable):
+            source.count(QUERIES, levels=LEVELS)
+
+
 @pytest.mark.parametrize(
     "facts",
     [

@@ -121,7 +121,7 @@ def test_a_supernode_whose_key_is_not_admitted_is_refused(
             f"--gateway={federation.gateway_socket('north')}",
         ],
     )
-    assert process.wait(timeout=90) == 2, federation.log("relay-east")
+    assert process.wait(timeout=200) == 2, federation.log("relay-east")
     assert "the SuperNode ended" in federation.log("relay-east")
     assert "east" not in list_nodes(find_federation(federation.home, NAME))
 

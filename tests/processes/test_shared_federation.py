@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,10 +36,12 @@ KILLS = (
 
 
 @pytest.fixture(scope="module")
-def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
+def federation() -> Iterator[Federation]:
     """Start a federation once, for all tests of this file."""
-    directory = tmp_path_factory.mktemp("shared")
-    with Federation(directory, trust="shared", epsilon=0.5) as started:
+    with (
+        tempfile.TemporaryDirectory(prefix="shared-") as directory,
+        Federation(Path(directory), trust="shared", epsilon=0.5) as started,
+    ):
         started.start()
         yield started
 
@@ -61,7 +64,7 @@ def test_a_shared_run_over_processes_ends_in_the_sampler_of_the_one_process_driv
     twin.__dict__.update(federation.__dict__)
     twin.directory = tmp_path
     for silo in SILOS:
-        skip = shutil.ignore_patterns("state", "*.sock")
+        skip = shutil.ignore_patterns("state")
         shutil.copytree(federation.directory / silo, tmp_path / silo, ignore=skip)
         (tmp_path / silo / "state").mkdir(mode=0o700)
         Ledger.create(twin.ledger(silo))

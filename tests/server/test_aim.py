@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.measurement import Measurement
 from silosynth.common.plan import ROUNDS, PhaseName, count_cells
+from silosynth.server import engine
 from silosynth.server.aim import (
     choose_cliques,
     choose_level,
@@ -162,6 +163,19 @@ def test_a_replay_asks_the_same_cliques_at_the_same_levels() -> None:
     state, events = _run()
     again, _ = replay(state.plan, state.schema, events)
     assert again.asked == state.asked
+
+
+def test_a_round_chooses_on_the_processor_where_sums_repeat(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def gpu() -> None:
+        raise AssertionError("a GPU was asked for")
+
+    monkeypatch.setattr(engine, "CUDA_CELLS", 0)
+    monkeypatch.setattr(engine, "_torch_on_cuda", gpu)
+    state, _ = _run()
+    with pytest.raises(AssertionError, match="GPU"):
+        finish(state)
 
 
 def test_a_workload_keeps_the_rounds_to_its_pairs() -> None:

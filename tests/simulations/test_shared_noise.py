@@ -283,3 +283,14 @@ def test_an_altered_cell_shows_in_the_receipt_and_a_wrong_sum_in_the_vectors(
     coarse = list(state.releases[PhaseName.COARSE].values())
     with pytest.raises(RunFailed, match="different sets"):
         add_masked([releases[0], *coarse])
+
+
+@pytest.mark.parametrize("method", ["independent", "fixed", "aim"])
+def test_every_method_works_on_sums(tmp_path: Path, method: str) -> None:
+    workload = {"workload": (("age", "ill"), ("old", "region"))} if method == "fixed" else {}
+    plan = _plan(method=method, colluders=1, **workload)
+    run = simulate(plan, schema=small_schema(), silos=_tables(), directory=tmp_path, engine="local")
+    for phase, measured in run.state.measured().items():
+        stated = float(plan.phase(phase).sigma2)
+        assert {v for m in measured for v in m.variance} == {stated * 4 / 3}
+    assert abs(run.sampler.total - 1600) < 300

@@ -1,0 +1,219 @@
+"""One cell of the kill matrix: who dies where, and what must hold afterwards."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from federation import SILOS, wait_for
+from lab import Forked, Lab
+from promises import Silos, check_at_death, check_run, journal_at_death
+from reference import Reference
+from trap import Trap
+
+MOST_SECONDS = 60.0
+LOCKED_OUT_SECONDS = 60.0
+"""How long Flower 1.41 refuses the successor of a SuperNode that was killed (two heartbeats)."""
+
+KILLED = -9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """``victim`` dies when ``witness`` is at ``label`` for the ``nth`` time.
+
+    Witness and victim are names of processes: ``gateway-north``, ``coordinator``, ``superlink``,
+    ``relay-south`` (with its SuperNode), ``supernode-west`` (alone).
+    """
+
+    victim: str
+    label: str
+    witness: str = ""
+    nth: int = 1
+    method: str = "mst"
+
+    @property
+    def seen_by(self) -> str:
+        """Return the witness: the victim itself where none is named."""
+        return self.witness or self.victim
+
+    @property
+    def most_seconds(self) -> float:
+        """Return how long the run may take from the kill to its end."""
+        flower = self.victim.startswith(("relay-", "supernode-"))
+        return MOST_SECONDS + LOCKED_OUT_SECONDS if flower else MOST_SECONDS
+
+    def __str__(self) -> str:
+        by = "" if self.seen_by == self.victim else f" when {self.seen_by} is"
+        return f"{self.victim}{by} at {self.label}" + (f" #{self.nth}" if self.nth > 1 else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survived:
+    """A cell in which everything held, and how long it took from the kill to the run's end."""
+
+    cell: Cell
+    seconds: float
+    restart_seconds: float
+
+    def __str__(self) -> str:
+        """Return a row of the table."""
+        restarted = f"{self.restart_seconds:.1f} s until restarted"
+        return f"{self.seconds:6.1f} s ({restarted})  {self.cell}"
+
+
+class Run:
+    """Own one plan's way through one cell."""
+
+    def __init__(self, lab: Lab, cell: Cell, *, name: str, mutant: str | None = None) -> None:
+        self._lab = lab
+        self._cell = cell
+        self._name = name
+        self._mutant = mutant
+        self.plan = lab.new_plan(name, method=cell.method)
+
+    def survive(self, reference: Reference) -> Survived:
+        """Begin the run, let the kill happen, mend, and check all promises."""
+        lab, cell = self._lab, self._cell
+        before = Silos.of(lab)
+        fired = self._set_trap()
+        coordinator = lab.start_run(self._name, mutant=self._mutant)
+        killed = self._wait_for_kill(fired, coordinator)
+        self._mend(coordinator, before=before)
+        mended = time.time()
+        code = lab.processes[f"coordinator-{self._name}"].wait(timeout=cell.most_seconds + 30)
+        ended = time.time()
+        outcome = lab.outcome(self._name)
+        assert code == 0, f"{cell}: {outcome} {lab.log(f'coordinator-{self._name}')[-2000:]}"
+        assert ended - killed <= cell.most_seconds, f"{cell}: {ended - killed:.1f} s"
+        check_run(lab, self.plan, outcome["data"], before=before, expected=reference)
+        return Survived(cell=cell, seconds=ended - killed, restart_seconds=mended - killed)
+
+    def _set_trap(self) -> Path:
+        """Let the victim die at the cell's point."""
+        lab, cell = self._lab, self._cell
+        witness, victim = (self._process(name) for name in (cell.seen_by, cell.victim))
+        if cell.victim.startswith("supernode-"):
+            victims = (lab.supernode_pid(cell.victim.partition("-")[2]),)
+        elif witness == victim:
+            victims = ()
+        else:
+            victims = (lab.pid(victim),)
+        trap = Trap(
+            witness=witness,
+            label=cell.label,
+            plan_digest=self.plan.digest,
+            nth=cell.nth,
+            victims=victims,
+        )
+        return trap.set(lab.directory / "traps", name=self._name)
+
+    def _process(self, name: str) -> str:
+        """Return a process' name in the laboratory."""
+        return f"coordinator-{self._name}" if name == "coordinator" else name
+
+    def _wait_for_kill(self, fired: Path, coordinator: Forked) -> float:
+        """Return when the trap went off."""
+
+        def gone_off() -> bool:
+            if fired.exists():
+                return True
+            assert coordinator.poll() is None, (
+                f"{self._cell}: the run ended before: {self._lab.outcome(self._name)} "
+                f"{self._lab.log(f'coordinator-{self._name}')[-2000:]}"
+            )
+            return False
+
+        wait_for(f"the kill of {self._cell}", gone_off, seconds=3 * MOST_SECONDS)
+        return float(fired.read_text())
+
+    def _mend(self, coordinator: Forked, *, before: Silos) -> None:
+        """Look at what the dead left, and start it again."""
+        lab, victim = self._lab, self._cell.victim
+        kind, _, silo = victim.partition("-")
+        if kind == "coordinator":
+            assert coordinator.wait(timeout=10) == KILLED
+            run = lab.run_directory(self._name)
+            journal_at_death(run, self.plan, lab.schema, cell=self._cell)
+            lab.start_run(self._name, resume=run.name, mutant=self._mutant)
+        elif kind != "supernode":
+            process: Any = lab.processes[victim]
+            assert process.wait(timeout=10) == KILLED
+            if kind == "gateway":
+                check_at_death(lab, self._cell, plan=self.plan, before=before)
+            self._start(kind, silo)
+
+    def _start(self, kind: str, silo: str) -> None:
+        """Start a process as a service manager would."""
+        lab = self._lab
+        if kind == "gateway":
+            lab.start_gateway(silo, mutant=self._mutant)
+        elif kind == "relay":
+            lab.start_relay(silo)
+        else:
+            lab.start_superlink()
+
+
+def survive(
+    lab: Lab, cell: Cell, *, name: str, reference: Reference, mutant: str | None = None
+) -> Survived:
+    """Run one cell; raise AssertionError naming the first promise that does not hold."""
+    return Run(lab, cell, name=name, mutant=mutant).survive(reference)
+
+
+def matrix_of_gateways(phases: tuple[str, ...]) -> list[Cell]:
+    """Return a cell for every step of every verb, the silos in turn."""
+    steps = [(what, step) for what in ("propose", "deliver") for step in SHORT_STEPS]
+    steps += [(phase, step) for phase in phases for step in STEPS]
+    return [
+        Cell(victim=f"gateway-{SILOS[place % len(SILOS)]}", label=f"{what}:{step}")
+        for place, (what, step) in enumerate(steps)
+    ]
+
+
+SHORT_STEPS = ("received", "verified", "before-send")
+STEPS = (
+    "received",
+    "verified",
+    "before-charge",
+    "after-charge",
+    "counted",
+    "noised",
+    "before-store",
+    "after-store",
+    "before-send",
+)
+
+
+def matrix_of_coordinators(phases: tuple[str, ...]) -> list[Cell]:
+    """Return a cell for every step of every stage."""
+    labels = [("propose:after-send", 1), ("propose:before-record", 2), ("propose:after-record", 3)]
+    for phase in phases:
+        labels += [
+            (f"{phase}:before-send", 1),
+            (f"{phase}:after-send", 1),
+            (f"{phase}:before-record", 2),
+            (f"{phase}:after-record", 3),
+        ]
+    labels += [(f"fit:{step}", 1) for step in FIT_STEPS]
+    labels += [
+        ("deliver:before-deliver", 1),
+        ("deliver:after-send", 1),
+        ("deliver:before-record", 2),
+        ("deliver:after-record", 3),
+        ("deliver:after-deliver", 1),
+    ]
+    return [Cell(victim="coordinator", label=label, nth=nth) for label, nth in labels]
+
+
+FIT_STEPS = (
+    "before-fit",
+    "after-fit",
+    "before-write",
+    "sampler-written",
+    "after-write",
+    "before-record",
+    "after-record",
+)

@@ -1,0 +1,116 @@
+"""A coordinator for tests: 'silosynth run' with traps at its steps and less patience.
+
+A step's label is the stage and the checkpoint: ``propose:after-send``, ``one-way:before-record``,
+``fit:after-write``. With ``--sockets`` it speaks to the gateways without Flower's servers.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import mutants
+from socket_grid import SocketGrid
+from trap import Tripwire
+
+from silosynth.common.cli import main as command
+from silosynth.common.plan import load_plan
+from silosynth.server import run as server_run
+from silosynth.server.channel import Pace
+from silosynth.server.drive import Progress
+from silosynth.server.runs import RunFiles
+
+QUICK = Pace(
+    poll_seconds=0.02,
+    idle_poll_seconds=0.1,
+    nodes_seconds=0.05,
+    challenge_seconds=2.0,
+    resend_seconds=2.0,
+    resend_most_seconds=8.0,
+    failed_seconds=0.1,
+    approval_seconds=0.1,
+)
+OVER_FLOWER = replace(
+    QUICK,
+    poll_seconds=0.1,
+    nodes_seconds=1.0,
+    challenge_seconds=10.0,
+    resend_seconds=10.0,
+    resend_most_seconds=20.0,
+    failed_seconds=1.0,
+)
+
+
+class Labels:
+    """Own where a run stands, to name its checkpoints."""
+
+    def __init__(self, files: RunFiles, *, reach: Callable[[str], None]) -> None:
+        plan = load_plan(files.plan)
+        self._phases = iter([p.name.value for p in plan.phases])
+        self._reach = reach
+        self._stage = "propose"
+
+    def progress(self, progress: Progress) -> None:
+        """Take the stage from what is asked."""
+        self._stage = progress.phase.value
+
+    def checkpoint(self, name: str) -> None:
+        """Name a checkpoint by its stage, also where the stage only begins."""
+        if name == "before-send":
+            self._stage = next(self._phases, self._stage)
+        elif name in ("before-fit", "before-deliver"):
+            self._stage = name.removeprefix("before-")
+        self._reach(f"{self._stage}:{name}")
+
+
+def _run_with_traps(wire: Tripwire, *, pace: Pace) -> Callable[..., Any]:
+    """Return the product's run_federation with a checkpoint and a pace."""
+    real = server_run.run_federation
+
+    def run_federation(
+        home: Path,
+        files: RunFiles,
+        begun: Any,
+        *,
+        watchers: server_run.Watchers,
+        **named: Any,
+    ) -> Any:
+        labels = Labels(files, reach=lambda at: wire.reach(at, plan_digest=begun.plan_digest))
+
+        def progress(told: Progress) -> None:
+            labels.progress(told)
+            watchers.progress(told)
+
+        seen = replace(watchers, checkpoint=labels.checkpoint, progress=progress, pace=pace)
+        return real(home, files, begun, watchers=seen, **named)
+
+    return run_federation
+
+
+@contextmanager
+def _grid_over(sockets: dict[str, Path]) -> Iterator[SocketGrid]:
+    """Yield a grid that needs no SuperLink."""
+    yield SocketGrid(sockets)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the command line with every run's checkpoint set."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--notes", type=Path, required=True)
+    parser.add_argument("--witness", required=True)
+    parser.add_argument("--sockets", type=Path, nargs="*", default=[])
+    parser.add_argument("--mutant")
+    parser.add_argument("words", nargs=argparse.REMAINDER)
+    asked = parser.parse_args(arguments)
+    mutants.coordinator(asked.mutant)
+    if asked.sockets:
+        sockets = {path.stem: path for path in asked.sockets}
+        server_run.open_grid = lambda *_, **__: _grid_over(sockets)  # type: ignore[assignment]  # a grid
+    wire = Tripwire(asked.notes / "traps", witness=asked.witness)
+    pace = QUICK if asked.sockets else OVER_FLOWER
+    server_run.run_federation = _run_with_traps(wire, pace=pace)
+    command(asked.words)

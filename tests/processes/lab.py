@@ -1,0 +1,250 @@
+"""A federation whose processes are forked from one launcher, can be trapped, and are all counted.
+
+with Lab(directory) as lab:
+    lab.start()                       gateways; with over_flower=True SuperLink and relays too
+    run_cell(lab, cell)               see cells.py
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from federation import HERE, NAME, SILOS, Federation, federation_plan, wait_for
+
+from silosynth.client.desk import Command, Question
+from silosynth.client.operator_rpc import open_desk
+from silosynth.client.policy_file import load_policy
+from silosynth.common.audit import AuditSummary, verify_audit
+from silosynth.common.plan import Plan, dump_plan
+from silosynth.common.roster import Purpose
+from silosynth.common.seal import unseal
+
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+BUDGET = "epsilon = 1000.0"
+EPSILON = 2.0
+METHODS = ("mst", "independent")
+
+
+class Forked:
+    """A process that the launcher forked, as far as tests need one."""
+
+    def __init__(self, launcher: Launcher, pid: int) -> None:
+        self._launcher = launcher
+        self.pid = pid
+
+    def poll(self) -> int | None:
+        """Return the exit code, or nothing while it runs."""
+        return self._launcher.codes.get(self.pid)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the end and return the exit code."""
+        with self._launcher.changed:
+            ended = self._launcher.changed.wait_for(
+                lambda: self.pid in self._launcher.codes, timeout=timeout
+            )
+        if not ended:
+            raise subprocess.TimeoutExpired(str(self.pid), timeout or 0.0)
+        return self._launcher.codes[self.pid]
+
+    def send(self, number: int) -> None:
+        """Send a signal, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self.send(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it as kill -9 does."""
+        self.send(signal.SIGKILL)
+
+
+class Launcher:
+    """Own the process that forks all others."""
+
+    def __init__(
+        self, *, environment: dict[str, str], log: Path, plans: Sequence[Path] = ()
+    ) -> None:
+        self.codes: dict[int, int] = {}
+        self.changed = threading.Condition()
+        self._started: list[int] = []
+        self._asking = threading.Lock()
+        with log.open("ab") as errors:
+            self._process = subprocess.Popen(
+                [sys.executable, str(HERE / "launcher.py"), *map(str, plans)],
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+            )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def start(self, kind: str, arguments: Sequence[str], **files: str) -> Forked:
+        """Fork one process."""
+        assert self._process.stdin is not None
+        asked = {"kind": kind, "arguments": list(arguments), **files}
+        with self._asking:
+            self._process.stdin.write(json.dumps(asked).encode() + b"\n")
+            self._process.stdin.flush()
+            with self.changed:
+                assert self.changed.wait_for(lambda: self._started, timeout=120)
+                return Forked(self, self._started.pop())
+
+    def close(self) -> None:
+        """End the launcher and with it all that it forked."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(timeout=30)
+        self._reader.join(timeout=30)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+    def _read(self) -> None:
+        """Take what the launcher says."""
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            fact = json.loads(line)
+            with self.changed:
+                if "started" in fact:
+                    self._started.append(fact["started"])
+                else:
+                    self.codes[fact["ended"]] = fact["code"]
+                self.changed.notify_all()
+
+
+class Lab(Federation):
+    """A federation for kills: short plans, large budgets, one launcher."""
+
+    def __init__(self, directory: Path, *, over_flower: bool = False) -> None:
+        directory.mkdir(exist_ok=True)
+        super().__init__(directory)
+        self.over_flower = over_flower
+        for method in METHODS:
+            self.new_plan(f"like-{method}", method=method)
+        self.launcher = Launcher(
+            environment=self.environment() | ONE_THREAD,
+            log=directory / "launcher.log",
+            plans=[directory / f"like-{method}.yaml" for method in METHODS],
+        )
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        super().__exit__(kind, value, trace)
+        self.launcher.close()
+
+    def start(self) -> None:
+        """Start the gateways, and Flower's part where it is wanted."""
+        if self.over_flower:
+            self.start_superlink()
+            self.admit()
+        for silo in SILOS:
+            self.start_gateway(silo)
+        if self.over_flower:
+            for silo in SILOS:
+                self.start_relay(silo)
+            self.wait_online(SILOS)
+
+    def spawn(self, name: str, command: Sequence[str]) -> Forked:  # type: ignore[override]  # as much as is used
+        """Fork a process of the kind that its name begins with."""
+        kind = name.partition("-")[0]
+        words = list(command)
+        if kind == "superlink":
+            words = words[1:]
+        if kind == "relay":
+            words = words[words.index("relay") :]
+        process = self.launcher.start(
+            kind,
+            words,
+            directory=str(self.directory),
+            out=str(self.directory / f"{name}.out"),
+            log=str(self.directory / f"{name}.log"),
+        )
+        self.processes[name] = process  # type: ignore[assignment]  # as above
+        return process
+
+    def pid(self, name: str) -> int:
+        """Return a process id."""
+        return self.processes[name].pid
+
+    def supernode_pid(self, silo: str) -> int:
+        """Return the SuperNode's process id: the relay's only child."""
+        relay = self.pid(f"relay-{silo}")
+        children = Path(f"/proc/{relay}/task").glob("*/children")
+        return next(int(pid) for path in children for pid in path.read_text().split())
+
+    def start_gateway(  # type: ignore[override]  # a gateway of this laboratory
+        self, silo: str, *, mutant: str | None = None, **_: Any
+    ) -> None:
+        """Start a gateway, and return once it serves."""
+        ready = self.directory / f"gateway-{silo}.ready"
+        ready.unlink(missing_ok=True)
+        words = [str(self.policy(silo)), f"--silo={silo}", f"--notes={self.directory}"]
+        process = self.spawn(f"gateway-{silo}", words + ([f"--mutant={mutant}"] if mutant else []))
+
+        def there() -> bool:
+            if process.poll() is not None:
+                raise RuntimeError(f"gateway {silo} ended: {self.log(f'gateway-{silo}')[-2000:]}")
+            return ready.exists()
+
+        wait_for(f"the gateway of {silo}", there)
+
+    def new_plan(self, name: str, *, method: str = "mst", **changes: Any) -> Plan:
+        """Return a plan that no silo has seen, and write it down."""
+        arguments = {"plan_id": name, "method": method, "epsilon": EPSILON} | changes
+        plan = federation_plan(self.certs, **arguments)
+        (self.directory / f"{name}.yaml").write_text(dump_plan(plan))
+        return plan
+
+    def start_run(
+        self, name: str, *, resume: str | None = None, mutant: str | None = None
+    ) -> Forked:
+        """Start a coordinator for the plan of this name, or resume its run."""
+        words = [f"--notes={self.directory}", f"--witness=coordinator-{name}"]
+        words += [f"--mutant={mutant}"] if mutant else []
+        if not self.over_flower:
+            words += ["--sockets", *(str(self.gateway_socket(s)) for s in SILOS)]
+        new = [
+            str(self.directory / f"{name}.yaml"),
+            f"--schema={self.directory / 'schema.yaml'}",
+            f"--federation={NAME}",
+        ]
+        words += ["--", "run", *([f"--resume={resume}"] if resume else new), "--json"]
+        return self.spawn(f"coordinator-{name}", words)
+
+    def outcome(self, name: str) -> dict[str, Any]:
+        """Return what the coordinator of a plan said last."""
+        out = (self.directory / f"coordinator-{name}.out").read_text()
+        envelope: dict[str, Any] = json.loads(out.splitlines()[-1]) if out else {}
+        return envelope
+
+    def run_directory(self, name: str) -> Path:
+        """Return the one run of a plan."""
+        (found,) = (self.home / "runs").glob(f"{name}-*-*-*/run.json")
+        return found.parent
+
+    def audit(self, silo: str) -> tuple[list[bytes], AuditSummary]:
+        """Return a silo's entries and what they add up to: by its gateway, or without one."""
+        with open_desk(load_policy(self.policy(silo))) as ask:
+            answer = ask(Question(command=Command.EXPORT))
+        sealed = base64.b64decode(answer["audit"])
+        body = unseal(sealed, purpose=Purpose.AUDIT, trusted={answer["key"]}).body
+        return body.splitlines()[1:], verify_audit(body)
+
+    def _policy(self, silo: str, *, automatic: bool) -> str:
+        return super()._policy(silo, automatic=automatic).replace("epsilon = 20.0", BUDGET)

@@ -1,0 +1,154 @@
+"""Gateways and coordinators that break their word, to see that the kill matrix notices."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from silosynth.client import ledger, ledger_rows
+from silosynth.client.gateway import Gateway, _add_noise, _facts, _scopes
+from silosynth.client.verify import VerifiedRequest
+from silosynth.common.wire import Receipt, Release, digest_cells, encode_release
+from silosynth.server.journal import Journal
+from silosynth.server.state import Event
+
+SECONDS_LATE = 60.0
+
+
+def gateway(name: str | None, kind: type[Gateway]) -> type[Gateway]:
+    """Return the gateway, or one that differs as a mutant's name says."""
+    if name == "charge-after-read":
+        return _with(kind, _charge_after_read)
+    if name == "store-after-send":
+        return _with(kind, _store_after_send)
+    if name == "charge-again-after-restart":
+        return _with(kind, _charge_again)
+    if name == "noise-again":
+        return _with(kind, _noise_again)
+    if name == "refund-at-restart":
+        _refund_when_opened()
+    return kind
+
+
+def coordinator(name: str | None) -> None:
+    """Change this process's coordinator as a mutant's name says."""
+    if name == "journal-late":
+        _journal_late()
+
+
+def _with(kind: type[Gateway], release: Callable[[Any, VerifiedRequest], bytes]) -> type[Gateway]:
+    """Return a gateway with another walk of a request."""
+    return type(kind.__name__, (kind,), {"_release": release})
+
+
+def _charge(self: Any, verified: VerifiedRequest, *, request_id: str) -> bytes | None:
+    stored: bytes | None = self._ledger.charge(
+        request_id,
+        verified.digest,
+        cost_units=verified.cost_units,
+        scopes=_scopes(verified.proposed),
+        facts=_facts(verified),
+    )
+    return stored
+
+
+def _draw(self: Any, verified: VerifiedRequest) -> bytes:
+    """Read, noise and encode, as the gateway does."""
+    request, proposed = verified.request, verified.proposed
+    counts = proposed.dataset.rows.count(
+        request.marginals(), levels=request.groupings(), rows_per_person=1
+    )
+    self._checkpoint("counted")
+    noised = _add_noise(counts, sigma2=verified.phase.sigma2, bits=self._bits)
+    self._checkpoint("noised")
+    receipt = Receipt(
+        request_id=verified.id,
+        request_hash=verified.digest,
+        plan_digest=proposed.digest,
+        silo=self._silo,
+        cells=verified.cells,
+        cells_digest=digest_cells(noised),
+        cost_units=verified.cost_units,
+        ledger_head=self._ledger.head,
+    )
+    return encode_release(Release(receipt=receipt, marginals=noised), key=self._key)
+
+
+def _charge_after_read(self: Any, verified: VerifiedRequest) -> bytes:
+    """Read the table first."""
+    data = _draw(self, verified)
+    stored = _charge(self, verified, request_id=verified.id)
+    return self._ledger.store(verified.id, data) if stored is None else stored
+
+
+def _store_after_send(self: Any, verified: VerifiedRequest) -> bytes:
+    """Answer, and store a while later."""
+    stored = _charge(self, verified, request_id=verified.id)
+    if stored is not None:
+        return stored
+    data = _draw(self, verified)
+
+    def late() -> None:
+        time.sleep(SECONDS_LATE)
+        self._ledger.store(verified.id, data)
+
+    threading.Thread(target=late, daemon=True).start()
+    return data
+
+
+def _charge_again(self: Any, verified: VerifiedRequest) -> bytes:
+    """Forget with the process which requests were charged."""
+    stored = _charge(self, verified, request_id=f"{verified.id}/{os.getpid()}")
+    if stored is not None:
+        return stored
+    return self._ledger.store(f"{verified.id}/{os.getpid()}", _draw(self, verified))
+
+
+def _noise_again(self: Any, verified: VerifiedRequest) -> bytes:
+    """Charge once, but draw for every answer."""
+    first = _charge(self, verified, request_id=verified.id) is None
+    data = _draw(self, verified)
+    if first:
+        self._ledger.store(verified.id, data)
+    return data
+
+
+def _refund_when_opened() -> None:
+    """Take the last charge back when the ledger is opened and no release followed it.
+
+    It waits for another second of the clock, or the second charge might be the very same entry.
+    """
+    real = ledger.open_file
+
+    def open_file(path: Any) -> Any:
+        connection = real(path)
+        last, _ = ledger_rows.last_entry(connection)
+        row = connection.execute(
+            "SELECT id, cost FROM requests WHERE charged = ?", (last,)
+        ).fetchone()
+        if row is not None:
+            time.sleep(1.1)
+            connection.execute("BEGIN")
+            connection.execute("DELETE FROM requests WHERE id = ?", (row[0],))
+            connection.execute("DELETE FROM entries WHERE sequence = ?", (last,))
+            connection.execute("UPDATE scopes SET spent = spent - ?", (row[1],))
+            connection.execute("COMMIT")
+        return connection
+
+    ledger.open_file = open_file
+
+
+def _journal_late() -> None:
+    """Write an event only when the next one comes."""
+    real = Journal.record
+    held: list[Event] = []
+
+    def record(self: Journal, event: Event) -> None:
+        for earlier in held:
+            real(self, earlier)
+        held[:] = [event]
+
+    Journal.record = record  # type: ignore[method-assign]  # a mutant

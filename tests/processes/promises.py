@@ -1,0 +1,198 @@
+"""What must hold after any kill, read from ledgers, journals, files and notes of departures."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from federation import SILOS
+from killable_gateway import Departures
+from lab import Lab
+
+from silosynth.client.rpc import RemoteGateway
+from silosynth.common.audit import AuditSummary
+from silosynth.common.plan import Plan, encode_plan, encode_request
+from silosynth.common.plan_cost import plan_units
+from silosynth.common.roster import Purpose, SigningKey
+from silosynth.common.schema import Schema
+from silosynth.common.seal import seal
+from silosynth.server.coordinator import replay
+from silosynth.server.journal import read_events
+from silosynth.server.runs import RunFiles
+from silosynth.server.state import Answered, Stage, State
+
+if TYPE_CHECKING:
+    from cells import Cell
+
+CHARGED = ("after-charge", "counted", "noised", "before-store", "after-store", "before-send")
+STORED = ("after-store", "before-send")
+
+
+class HasSampler(Protocol):
+    """What knows the sampler of an uninterrupted run."""
+
+    def sampler(self, plan: Plan) -> bytes:
+        """Return the sampler file."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Silos:
+    """Each silo's ledger entries at one time, and what they add up to."""
+
+    entries: Mapping[str, list[bytes]]
+    accounts: Mapping[str, AuditSummary]
+
+    @classmethod
+    def of(cls, lab: Lab) -> Silos:
+        """Export every silo's audit and check it."""
+        audits = {silo: lab.audit(silo) for silo in SILOS}
+        return cls(
+            entries={s: entries for s, (entries, _) in audits.items()},
+            accounts={s: account for s, (_, account) in audits.items()},
+        )
+
+
+def check_at_death(lab: Lab, cell: Cell, *, plan: Plan, before: Silos) -> None:
+    """Check the ledger that a killed gateway left: charged and stored exactly as far as it came."""
+    silo = cell.victim.partition("-")[2]
+    entries, summary = lab.audit(silo)
+    known = before.entries[silo]
+    assert entries[: len(known)] == known, f"{cell}: the ledger lost entries"
+    before.entries[silo][:] = entries
+    if cell.seen_by != cell.victim:
+        return
+    what, step = cell.label.split(":")
+    if what in ("propose", "deliver"):
+        return
+    request_id = f"{plan.digest.removeprefix('sha256:')[:32]}/{what}/{silo}"
+    account = summary.account
+    assert (request_id in account.charges) == (step in CHARGED), f"{cell}: charge at death"
+    assert (request_id in account.releases) == (step in STORED), f"{cell}: release at death"
+    if step in ("received", "before-charge", "counted"):
+        assert not Departures(lab.directory, silo=silo).of(request_id), f"{cell}: left too early"
+
+
+def journal_at_death(run: Path, plan: Plan, schema: Schema, *, cell: Cell) -> None:
+    """Check what a killed coordinator has on disk: all that it knew before its last step."""
+    events = read_events(run, plan_digest=plan.digest)
+    state, _ = replay(plan, schema, events)
+    stage, step = cell.label.split(":")
+    count = _answers(state, stage)
+    rules: dict[str, Callable[[], bool]] = {
+        "before-record": lambda: count == cell.nth - 1,
+        "after-record": lambda: count == cell.nth,
+        "before-send": lambda: _all_before(state, stage),
+        "before-fit": lambda: not any(state.waiting(p.name) for p in plan.phases),
+        "before-deliver": lambda: state.stage is Stage.DELIVER,
+        "after-deliver": lambda: state.stage is Stage.ENDED,
+    }
+    assert rules.get(step, lambda: True)(), f"{cell}: the journal at death is not as it must be"
+    files = RunFiles(path=run)
+    there = tuple(p.exists() for p in (files.sampler, files.certificate, files.bundle))
+    if stage == "fit":
+        written = {
+            "before-write": (False,) * 3,
+            "sampler-written": (True, False, False),
+            "after-write": (True,) * 3,
+        }
+        assert there == written.get(step, there), f"{cell}: {there} on disk at death"
+
+
+def _answers(state: State, stage: str) -> int:
+    """Return how many silos' words of a stage are on disk; 1 for a fit that is."""
+    if stage == "propose":
+        return len(state.approved)
+    if stage == "deliver":
+        return len(state.acknowledged)
+    if stage == "fit":
+        return int(state.sampler_digest is not None)
+    return len(next((r for p, r in state.releases.items() if p.value == stage), {}))
+
+
+def _all_before(state: State, phase: str) -> bool:
+    """Tell whether all answers of the phases before ``phase`` are on disk."""
+    names = [p.name for p in state.plan.phases]
+    earlier = names[: [n.value for n in names].index(phase)]
+    return len(state.approved) == len(SILOS) and not any(state.waiting(p) for p in earlier)
+
+
+def check_run(
+    lab: Lab, plan: Plan, done: Mapping[str, Any], *, before: Silos, expected: HasSampler
+) -> None:
+    """Check a completed run against everything that was promised."""
+    run = Path(done["directory"])
+    answered = _answered(run, plan)
+    assert sorted(answered) == sorted((p.name.value, s) for p in plan.phases for s in SILOS)
+    replayed = _replay(lab, plan)
+    after = Silos.of(lab)
+    for silo in SILOS:
+        _check_ledger(lab, plan, silo, answered=answered, before=before, after=after)
+    assert replayed == answered, "asked again, a gateway gave other bytes"
+    assert done["silos"] == list(SILOS), done
+    assert done["unacknowledged"] == {}, done
+    sampler = RunFiles(path=run).sampler.read_bytes()
+    for silo in SILOS:
+        kept = lab.ledger(silo).parent / "results" / plan.digest.removeprefix("sha256:")
+        assert (kept / "result.sampler").read_bytes() == sampler, f"{silo} keeps another result"
+    assert sampler == expected.sampler(plan), "the sampler is not the one of an undisturbed run"
+
+
+def _answered(run: Path, plan: Plan) -> dict[tuple[str, str], bytes]:
+    """Return the bytes of each release that the coordinator has journaled."""
+    return {
+        (event.phase.value, event.silo): event.data
+        for event in read_events(run, plan_digest=plan.digest)
+        if isinstance(event, Answered)
+    }
+
+
+def _check_ledger(
+    lab: Lab,
+    plan: Plan,
+    silo: str,
+    *,
+    answered: Mapping[tuple[str, str], bytes],
+    before: Silos,
+    after: Silos,
+) -> None:
+    """Check that each release was charged once, before it was stored, before it left."""
+    entries, account = after.entries[silo], after.accounts[silo].account
+    known = before.entries[silo]
+    assert entries[: len(known)] == known, f"{silo}: entries of the ledger were lost"
+    start = plan.digest.removeprefix("sha256:")[:32] + "/"
+    charges = {r: c for r, c in account.charges.items() if r.startswith(start)}
+    wanted = {f"{start}{phase.name.value}/{silo}" for phase in plan.phases}
+    assert set(charges) == wanted, f"{silo}: charged {sorted(charges)}"
+    spent = sum(charge.cost_units for charge in charges.values())
+    assert spent == plan_units(plan), f"{silo}: {spent} charged, the plan costs {plan_units(plan)}"
+    for request_id, charge in charges.items():
+        assert request_id in account.releases, f"{request_id}: left without being stored"
+        stored = account.releases[request_id]
+        assert charge.sequence < stored.sequence
+        left = Departures(lab.directory, silo=silo).of(request_id)
+        phase = request_id.removeprefix(start).partition("/")[0]
+        received = hashlib.sha256(answered[phase, silo]).hexdigest()
+        assert {received, *left} == {stored.sha256}, f"{request_id}: two answers to one charge"
+    prior = before.accounts[silo].totals
+    for old, new in zip(prior, after.accounts[silo].totals, strict=True):
+        assert new.spent_units >= old.spent_units, f"{silo}: {new.name} was refunded"
+
+
+def _replay(lab: Lab, plan: Plan) -> dict[tuple[str, str], bytes]:
+    """Ask every gateway everything again, and return what it says."""
+    key = SigningKey.load(lab.certs.identity)
+    sealed = seal(encode_plan(plan), purpose=Purpose.PLAN, key=key)
+    run = lab.run_directory(plan.id)
+    state, _ = replay(plan, lab.schema, read_events(run, plan_digest=plan.digest))
+    answers = {}
+    for silo in SILOS:
+        with RemoteGateway(lab.gateway_socket(silo), timeout_seconds=30) as gateway:
+            for phase, question in state.asked.items():
+                request = question.request(plan=plan, phase=phase, silo=silo)
+                letter = seal(encode_request(request), purpose=Purpose.REQUEST, key=key)
+                answers[phase.value, silo] = gateway.answer(plan=sealed, request=letter)
+    return answers

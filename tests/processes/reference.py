@@ -1,0 +1,92 @@
+"""What a plan's sampler is when nothing is killed: the same silos and bits, one process, no net."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from federation import SILOS
+from killable_gateway import LabelledGateway, RepeatableBits
+from lab import Lab
+from remembered import remembered_epsilons
+
+from silosynth.client.ledger import Ledger
+from silosynth.client.policy_file import load_policy
+from silosynth.client.records import Records
+from silosynth.client.rules import SiloIdentity
+from silosynth.client.silo import ledger_path, load_identity, open_datasets
+from silosynth.common.plan import Plan, Request, encode_plan, encode_request
+from silosynth.common.roster import Purpose, SigningKey
+from silosynth.common.sampler_file import save_sampler
+from silosynth.common.seal import seal
+from silosynth.server.drive import drive
+from silosynth.server.journal import Journal
+from silosynth.server.release import finish
+from silosynth.server.state import Answered, Decided, Event
+
+
+class Reference:
+    """Own twins of a laboratory's silos, with ledgers of their own, in this process."""
+
+    def __init__(self, lab: Lab, directory: Path) -> None:
+        self._lab = lab
+        self._directory = directory
+        self._stack = ExitStack()
+        self._stack.enter_context(remembered_epsilons())
+        self._key = SigningKey.load(lab.certs.identity)
+        self._gateways = {silo: self._twin(silo) for silo in SILOS}
+
+    def close(self) -> None:
+        """Close the twins' ledgers."""
+        self._stack.close()
+
+    def sampler(self, plan: Plan) -> bytes:
+        """Return the sampler file of an uninterrupted run."""
+        sealed = seal(encode_plan(plan), purpose=Purpose.PLAN, key=self._key)
+        place = self._directory / plan.id
+        verdicts = [
+            Decided(silo=silo, data=gateway.propose(plan=sealed))
+            for silo, gateway in self._gateways.items()
+        ]
+        with Journal(place, plan_digest=plan.digest) as journal:
+            for verdict in verdicts:
+                journal.record(verdict)
+        with Journal(place, plan_digest=plan.digest) as journal:
+            state = drive(
+                plan,
+                self._lab.schema,
+                journal=journal,
+                send=lambda requests: self._ask(requests, plan=sealed),
+            )
+        save_sampler(finish(state).sampler, place / "sampler")
+        return (place / "sampler").read_bytes()
+
+    def _ask(self, requests: Sequence[Request], *, plan: bytes) -> Iterator[Event]:
+        for request in requests:
+            sealed = seal(encode_request(request), purpose=Purpose.REQUEST, key=self._key)
+            data = self._gateways[request.silo].answer(plan=plan, request=sealed)
+            yield Answered(phase=request.phase, silo=request.silo, data=data)
+
+    def _twin(self, silo: str) -> LabelledGateway:
+        """Return a gateway of the same silo that has spent nothing."""
+        place = self._directory / silo
+        shutil.copytree(
+            self._lab.directory / silo, place, ignore=shutil.ignore_patterns("state", "*.sock")
+        )
+        (place / "state").mkdir(mode=0o700)
+        policy = load_policy(place / "policy.toml")
+        Ledger.create(ledger_path(policy))
+        ledger = Ledger.open(ledger_path(policy), caps=policy.caps_in_units())
+        self._stack.enter_context(ledger)
+        key = load_identity(policy)
+        return LabelledGateway(
+            silo=silo,
+            datasets=open_datasets(policy, tell_operator=lambda _: None),
+            ledger=ledger,
+            identity=SiloIdentity(key=key, coordinators=policy.consumers()),
+            rules=policy.rules(),
+            records=Records(place / "state"),
+            bits=RepeatableBits(None, silo=silo),
+        )

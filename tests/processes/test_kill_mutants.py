@@ -1,0 +1,68 @@
+"""The kill matrix notices what it is for: each of these breaks one promise, and a cell dies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from cells import Cell, survive
+from lab import Lab
+from reference import Reference
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """Start three gateways, once."""
+    with Lab(tmp_path_factory.mktemp("mutants")) as started:
+        started.start()
+        yield started
+
+
+@pytest.fixture(scope="module")
+def reference(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reference]:
+    """Open the twins of the laboratory's silos, once."""
+    twins = Reference(lab, tmp_path_factory.mktemp("twins"))
+    yield twins
+    twins.close()
+
+
+def _cell(victim: str, label: str, *, witness: str = "", nth: int = 1) -> Cell:
+    return Cell(victim=victim, label=label, witness=witness, nth=nth, method="independent")
+
+
+def _restart(lab: Lab, mutant: str | None) -> None:
+    """Put a gateway in the place of the one in the north, dead or alive."""
+    lab.kill("gateway-north")
+    lab.start_gateway("north", mutant=mutant)
+
+
+MUTANTS = {
+    "charge-after-read": (_cell("gateway-north", "one-way:counted"), "charge at death"),
+    "store-after-send": (
+        _cell("gateway-north", "one-way:after-record", witness="coordinator", nth=3),
+        "left without being stored|two answers to one charge",
+    ),
+    "charge-again-after-restart": (
+        _cell("gateway-north", "fit:before-fit", witness="coordinator"),
+        "charged",
+    ),
+    "noise-again": (
+        _cell("coordinator", "one-way:after-record", nth=3),
+        "two answers to one charge",
+    ),
+    "refund-at-restart": (_cell("gateway-north", "one-way:counted"), "entries .* were lost"),
+    "journal-late": (_cell("coordinator", "one-way:before-send"), "journal at death"),
+}
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_a_mutant_dies_in_the_matrix(mutant: str, lab: Lab, reference: Reference) -> None:
+    cell, promise = MUTANTS[mutant]
+    _restart(lab, mutant)
+    try:
+        with pytest.raises(AssertionError, match=promise):
+            survive(lab, cell, name=mutant, reference=reference, mutant=mutant)
+        _restart(lab, None)
+        survive(lab, cell, name=f"no-{mutant}", reference=reference)
+    finally:
+        _restart(lab, None)
