@@ -11,7 +11,7 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +36,7 @@ from silosynth.server.planner import new_plan
 
 MOST_MS = 10.0
 """Of a silo, for a million cells and peer."""
+MOST_GROWTH = 1.5
 _DIGEST = "sha256:" + "0" * 64
 
 
@@ -90,7 +91,7 @@ def add_up(release: Release, *, silos: int) -> float:
 
 def mask_figures(extent: Extent) -> Iterator[Figure]:
     """Yield seconds and bytes by silos and cells, and how far from linear they grow."""
-    per_peer = []
+    spent: dict[int, dict[int, float]] = {}
     for cells in extent.cells:
         values = np.random.default_rng(0).integers(0, 1000, cells)
         for silos in extent.silos:
@@ -101,8 +102,7 @@ def mask_figures(extent: Extent) -> Iterator[Figure]:
             peer = measure_secagg(values / 1000.0, silos=silos)
             label = f"{silos} silos, {cells:,} cells"
             each = 1e9 * seconds / (cells * (silos - 1))
-            if cells >= 1_000_000:
-                per_peer.append(float(each.mean()))
+            spent.setdefault(cells, {})[silos] = float(seconds.mean())
             yield Figure(
                 figure=f"{label}: silo masks",
                 value=float(seconds.mean()),
@@ -131,12 +131,23 @@ def mask_figures(extent: Extent) -> Iterator[Figure]:
                 peer=peer.silo_bytes / cells,
                 at_most=8.1 if extent.gated else None,
             )
-    yield Figure(
-        figure="growth: slowest over fastest million cells and peer",
-        value=max(per_peer) / min(per_peer),
-        unit="times",
-        at_most=2.0 if extent.gated else None,
-    )
+    yield from growth_figures(spent, gated=extent.gated)
+
+
+def growth_figures(spent: Mapping[int, Mapping[int, float]], *, gated: bool) -> Iterator[Figure]:
+    """Yield how much more the last peers cost than those before; 1 is linear growth."""
+    for cells, seconds in spent.items():
+        if len(seconds) < 3:
+            continue
+        few, some, many = sorted(seconds)[-3:]
+        last = (seconds[many] - seconds[some]) / (many - some)
+        before = (seconds[some] - seconds[few]) / (some - few)
+        yield Figure(
+            figure=f"{cells:,} cells: a peer among {some} to {many} over one among {few} to {some}",
+            value=last / before,
+            unit="times",
+            at_most=MOST_GROWTH if gated and cells >= 1_000_000 else None,
+        )
 
 
 def agreement_figures(extent: Extent) -> Iterator[Figure]:

@@ -19,6 +19,7 @@ import pyarrow.types as pt
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from silosynth.client.source_spec import Bounding
+from silosynth.common.columns import is_text
 from silosynth.common.errors import InvalidArgument, InvalidTable, OutputExists
 from silosynth.common.parsing import flatten
 
@@ -118,10 +119,15 @@ def _number_persons(persons: pa.ChunkedArray | pa.Array) -> tuple[np.ndarray, pa
     if pt.is_floating(column.type):
         column = pc.if_else(pc.is_nan(column), None, column)
     if pt.is_nested(column.type):
-        raise InvalidTable("the person column holds lists or structs", hint="name a plain column")
+        raise _not_plain()
     if not pt.is_dictionary(column.type):
         column = column.dictionary_encode()
     names, indices = column.dictionary, column.indices
+    try:
+        # By the type alone: not just when somebody has two rows.
+        _spell(names[:0])
+    except pa.ArrowNotImplementedError:
+        raise _not_plain() from None
     nameless = pc.is_null(column, nan_is_null=False).to_numpy(zero_copy_only=False)
     person = pc.fill_null(indices.cast(pa.int64()), 0).to_numpy().copy()
     first = pc.index_in(names, value_set=pc.unique(names)).to_numpy(zero_copy_only=False)
@@ -129,6 +135,10 @@ def _number_persons(persons: pa.ChunkedArray | pa.Array) -> tuple[np.ndarray, pa
         person = first.astype(np.int64)[person]
     person[nameless] = -1
     return person, pc.unique(names)
+
+
+def _not_plain() -> InvalidTable:
+    return InvalidTable("the person column holds no plain values", hint="name a plain column")
 
 
 def _blocks(
@@ -142,10 +152,10 @@ def _blocks(
     """Return what is hashed of each row, in (rows, 16) uint8 blocks: person, then codes."""
     digests = np.zeros((len(names), _BLOCK), dtype=np.uint8)
     wanted = np.flatnonzero(several)
-    texts = pc.take(names, pa.array(wanted)).cast(pa.large_string()).to_pylist()
+    spelled = _spell(pc.take(names, pa.array(wanted))).to_pylist()
     key = _derive(secret, b"person")
     joined = b"".join(
-        hashlib.blake2b(text.encode(), key=key, digest_size=_BLOCK).digest() for text in texts
+        hashlib.blake2b(name, key=key, digest_size=_BLOCK).digest() for name in spelled
     )
     digests[wanted] = np.frombuffer(joined, dtype=np.uint8).reshape(-1, _BLOCK)
     packed = [c.astype("<u2").view(np.uint8).reshape(-1, 2) for c in codes]
@@ -154,6 +164,15 @@ def _blocks(
     flat = np.hstack((flat, padding))
     pieces = [flat[:, i : i + _BLOCK] for i in range(0, flat.shape[1], _BLOCK)]
     return [digests[person], *pieces]
+
+
+def _spell(names: pa.Array) -> pa.Array:
+    """Return names as bytes; those of text are not decoded, so that none can make it fail."""
+    if pt.is_fixed_size_binary(names.type):
+        names = names.cast(pa.binary())
+    elif not (is_text(names.type) or pt.is_binary(names.type) or pt.is_large_binary(names.type)):
+        names = names.cast(pa.large_string())
+    return names.cast(pa.large_binary())
 
 
 def _authenticate(blocks: Sequence[np.ndarray], *, secret: bytes) -> np.ndarray:

@@ -25,11 +25,12 @@ _FACTS = "codes.json"
 class CodeCache:
     """Write one table's codes column by column, and map them back into memory.
 
-    Guarantees: what is not complete is never read: the directory gets its name at the end.
+    Guarantees: what is not complete is never read: the directory gets its name at the end. Codes of
+    another content are removed, so that rows do not outlive the table that they were deleted from.
     """
 
     def __init__(self, directory: Path, *, key: str, domain: Domain) -> None:
-        """Name the place; nothing is read or written yet."""
+        """Name the place in ``directory``, one table's own; nothing is read or written yet."""
         digest = hashlib.sha256(f"{_VERSION} {key}".encode()).hexdigest()[:32]
         self._place = directory / f"codes-{digest}"
         self._partial = directory / f"codes-{digest}.{os.getpid()}.tmp"
@@ -54,7 +55,11 @@ class CodeCache:
             for i, kind in enumerate(self._kinds)
         )
         inside = zip(columns, self._domain.shape, strict=True)
-        return columns if all(not len(c) or int(c.max()) < size for c, size in inside) else None
+        if not all(not len(c) or int(c.max()) < size for c, size in inside):
+            return None
+        for other in set(self._place.parent.glob("codes-*")) - {self._place}:
+            shutil.rmtree(other, ignore_errors=True)
+        return columns
 
     def append(self, codes: Sequence[np.ndarray]) -> None:
         """Write the codes of further rows."""
@@ -74,9 +79,17 @@ class CodeCache:
             file.close()
         with _create(self._partial / _FACTS) as file:
             file.write(json.dumps({"version": _VERSION, "rows": self._rows}).encode())
+        self._files = []
         shutil.rmtree(self._place, ignore_errors=True)
         self._partial.rename(self._place)
         return self.load()
+
+    def drop(self) -> None:
+        """Remove what was appended and not finished; nothing when nothing was."""
+        for file in self._files:
+            file.close()
+        self._files = []
+        shutil.rmtree(self._partial, ignore_errors=True)
 
     @property
     def _kinds(self) -> list[np.dtype[np.unsignedinteger]]:

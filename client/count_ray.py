@@ -17,9 +17,9 @@ import ray
 from silosynth.client.count import check_codes
 from silosynth.client.kernel import CompiledKernel, NumpyKernel, choose_kernel
 from silosynth.client.layout import Layout, lay_out
-from silosynth.client.source_files import RowGroup, list_row_groups
+from silosynth.client.source_files import RowGroup, list_files, list_row_groups, watch_files
 from silosynth.client.source_spec import CodedTable, SourceSpec
-from silosynth.client.table import Wanted
+from silosynth.client.table import PARQUET, Wanted
 from silosynth.common.codec import Codec
 from silosynth.common.domain import Grouping
 from silosynth.common.errors import InvalidTable
@@ -50,6 +50,7 @@ class ClusterRows:
         """Return the counts of each query."""
         if self._spec.path is None:
             raise InvalidTable("a path is needed")
+        check = watch_files(list_files(self._spec.path, endings=PARQUET))
         groups = list_row_groups(self._spec.path, wanted=self._wanted)
         rows = sum(group.rows for group in groups)
         schema = self._wanted.schema
@@ -65,6 +66,7 @@ class ClusterRows:
                 ready, pending = ray.wait(pending, num_returns=1)
                 for total, part in zip(totals, ray.get(ready[0]), strict=True):
                     total += part
+        check()
         return layout.answers(totals)
 
     def encode(self) -> CodedTable:

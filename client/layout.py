@@ -73,7 +73,7 @@ def lay_out(
 
     Raises InvalidPlan for a query that names an unknown level or attribute, or an attribute twice.
     """
-    numbers: dict[tuple[str, int], int] = {}
+    numbers: dict[tuple[str | None, int], int] = {}
     columns: list[Column] = []
     cliques = []
     for query in queries:
@@ -83,7 +83,7 @@ def lay_out(
         clique = []
         for attribute, groups in zip(query.clique, sizes, strict=True):
             grouped = attribute in levels[query.level].groups
-            key = (query.level if grouped else "", domain.index(attribute))
+            key = (query.level if grouped else None, domain.index(attribute))
             if key not in numbers:
                 numbers[key] = len(columns)
                 columns.append(_column(attribute, groups, domain, levels[query.level]))

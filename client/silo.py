@@ -158,7 +158,7 @@ def _open_dataset(
         section.source(),
         schema=schema,
         bounding=bounding(secret, tell_operator=tell_operator) if bounded else None,
-        cache=Path(policy.silo.directory) / "cache",
+        cache=Path(policy.silo.directory) / "cache" / section.name,
         tell_operator=tell_operator,
     )
     return Dataset(schema=schema, rows=rows, policy=policy.limits(section), bounded=bounded)

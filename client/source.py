@@ -47,7 +47,8 @@ def open_source(
 
     Args:
         bounding: needed when the spec names a person column.
-        cache: a directory of the gateway's own, where encoded columns may be kept.
+        cache: a directory of the gateway's own, for this table alone, where encoded columns may be
+            kept.
         tell_operator: gets sentences for the silo's own operator, which may speak of the data.
     """
     if (spec.person_column is None) != (bounding is None):

@@ -11,7 +11,7 @@ import duckdb
 import pyarrow as pa
 
 from silosynth.client.code_cache import file_digest
-from silosynth.client.source_files import list_files
+from silosynth.client.source_files import list_files, watch_files
 from silosynth.client.source_spec import SourceSpec
 from silosynth.client.source_stream import Fragment, Reader
 from silosynth.client.table import CSV, Wanted
@@ -38,6 +38,7 @@ def open_duckdb(spec: SourceSpec, *, wanted: Wanted) -> Reader:
     return Reader(
         fragments=lambda: _fragments(open_rows, wanted=wanted, origin=str(path)),
         key=lambda: f"{file_digest(names)} {query}",
+        check=watch_files(names),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -42,11 +42,14 @@ class RowGroup:
 
 def open_parquet(path: Path, *, wanted: Wanted) -> Reader:
     """Read Parquet files by row groups."""
+    files = list_files(path, endings=PARQUET)
+    check = watch_files(files)
     groups = list_row_groups(path, wanted=wanted)
     return Reader(
         fragments=lambda: (group.read for group in groups),
         rows=sum(group.rows for group in groups),
-        key=lambda: file_digest(list_files(path, endings=PARQUET)),
+        key=lambda: file_digest(files),
+        check=check,
     )
 
 
@@ -67,6 +70,7 @@ def list_row_groups(path: Path, *, wanted: Wanted) -> list[RowGroup]:
 def open_arrow_files(path: Path, *, wanted: Wanted) -> Reader:
     """Read Arrow files or streams by record batches."""
     files = list_files(path, endings=ARROW)
+    check = watch_files(files)
     columns = {}
     for file in files:
         stored = guarded(file, lambda file=file: open_arrow(file).schema)  # type: ignore[misc]  # bound now
@@ -74,6 +78,7 @@ def open_arrow_files(path: Path, *, wanted: Wanted) -> Reader:
     return Reader(
         fragments=lambda: (f for file in files for f in _batches(file, columns[file])),
         key=lambda: file_digest(files),
+        check=check,
     )
 
 
@@ -85,6 +90,28 @@ def list_files(path: Path, *, endings: Sequence[str]) -> list[Path]:
     if not found:
         raise InvalidTable(f"{path}: no file in it ends in {' or '.join(endings)}")
     return found
+
+
+def watch_files(files: Sequence[Path]) -> Callable[[], None]:
+    """Note which files these are; return a check that they still are, which raises InvalidTable.
+
+    Half of one export and half of the next are no table: a row may be in both, and count twice.
+    """
+
+    def identify(file: Path) -> tuple[int, int, int, int]:
+        state = guarded(file, file.stat)
+        return state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns
+
+    noted = [identify(file) for file in files]
+
+    def check() -> None:
+        for file, before in zip(files, noted, strict=True):
+            if identify(file) != before:
+                raise InvalidTable(
+                    f"{file}: was changed while it was read", hint="put a new export in place whole"
+                )
+
+    return check
 
 
 def _batches(path: Path, columns: Sequence[str]) -> Iterator[Fragment]:

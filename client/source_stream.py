@@ -44,11 +44,13 @@ class Reader:
     """How a table is read: its fragments, about how many rows, and what identifies its content.
 
     ``key`` changes whenever the rows may have changed; without one, codes are not kept on disk.
+    ``check`` is called after the last fragment; it raises when they are not of one table.
     """
 
     fragments: Callable[[], Iterable[Fragment]]
     rows: int = 1 << 20
     key: Callable[[], str] | None = None
+    check: Callable[[], None] = lambda: None
 
 
 class StreamRows:
@@ -139,13 +141,21 @@ class StreamRows:
         """Yield each fragment as codes, and keep them where there is room.
 
         What is kept counts only after the last fragment, so that a stream that breaks off leaves
-        nothing behind.
+        nothing behind, on disk neither.
         """
         cache = self._open_cache(reader)
         if cache is not None and (stored := cache.load()) is not None:
             self._pieces = (Piece(codes=stored),)
             yield from self._pieces
             return
+        try:
+            yield from self._stream_anew(reader, cache)
+        finally:
+            if cache is not None:
+                cache.drop()
+
+    def _stream_anew(self, reader: Reader, cache: CodeCache | None) -> Iterator[Piece]:
+        """Yield each fragment as codes, and keep all of them at the end."""
         kept: list[Piece] | None = []
         held, notes = 0, tuple[EncodingNote, ...]()
         for encoded, persons in map_ahead(self._read, reader.fragments(), threads=self._threads):
@@ -160,6 +170,7 @@ class StreamRows:
             else:
                 kept = None
             yield piece
+        reader.check()
         self._finish(kept, notes, cache)
 
     def _finish(

@@ -9,6 +9,7 @@ listed, or a number                   its own; a number beyond the bounds takes 
 not listed                            ``other``, else missing, else the first code
 null, NaN, a missing token            missing, else ``other``, else the first code
 text where a number should be         as null
+bytes that are not UTF-8 in a text    replaced by U+FFFD, then as any text
 ====================================  ==========================================================
 """
 
@@ -36,7 +37,7 @@ from silosynth.common.domain import Domain
 from silosynth.common.errors import InvalidTable
 from silosynth.common.listed_codec import ListedCodec
 from silosynth.common.numeric_codec import NumericCodec
-from silosynth.common.parsing import flatten
+from silosynth.common.parsing import flatten, readable
 from silosynth.common.schema import Schema
 from silosynth.common.tally import EncodingNote, Uniform
 
@@ -90,7 +91,7 @@ class Codec:
         check_columns(arrow.schema, schema=self.schema, allow_extra=allow_extra, origin=origin)
         codes, notes = [], []
         for column in self._columns:
-            code, note = column.encode(flatten(arrow[column.attribute.name]))
+            code, note = column.encode(readable(flatten(arrow[column.attribute.name])))
             codes.append(code)
             notes.extend([note] if note else [])
         return Encoded(

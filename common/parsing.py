@@ -13,6 +13,7 @@ import pyarrow.types as pt
 from silosynth.common.columns import is_instant, is_text
 
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^[+-]?(?i:inf|infinity)$"
+_NANOSECONDS = r"([.,]\d{6})\d+"
 _LARGEST_WHOLE = 2.0**53
 _MICROSECONDS = {"s": 1_000_000, "ms": 1_000, "us": 1}
 
@@ -31,6 +32,19 @@ def flatten(column: pa.ChunkedArray | pa.Array) -> pa.Array:
     if is_text(kind):
         column = column.dictionary_encode()
     return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
+def readable(column: pa.Array) -> pa.Array:
+    """Replace what is not UTF-8 in a flattened column's texts; files are not checked for it."""
+    if not (pt.is_dictionary(column.type) and is_text(column.type.value_type)):
+        return column
+    try:
+        column.dictionary.validate(full=True)
+    except pa.ArrowInvalid:
+        stored = column.dictionary.cast(pa.large_binary()).to_pylist()
+        texts = [None if text is None else text.decode("utf-8", "replace") for text in stored]
+        return pa.DictionaryArray.from_arrays(column.indices, pa.array(texts, pa.large_string()))
+    return column
 
 
 def distinct(column: pa.Array) -> tuple[pa.Array, np.ndarray]:
@@ -139,10 +153,30 @@ def _parse_instants(texts: pa.Array, *, format: str | None) -> tuple[np.ndarray,
     trimmed = trim(texts.cast(pa.large_string()))
     # Without a digit pandas would read "now" and "today" from the clock.
     dated = pc.if_else(pc.match_substring_regex(trimmed, r"\d"), trimmed, None)
-    series: pd.Series[Any] = pd.Series(dated.to_pylist(), dtype=object)
-    instants = pd.to_datetime(series, errors="coerce", utc=True, format=format or "ISO8601")
-    numbers, _ = to_microseconds(pa.array(instants, from_pandas=True), format=None)
+    if format is None or "%f" in format:
+        dated = pc.replace_substring_regex(dated, _NANOSECONDS, r"\1")
+    spelled = dated.to_pylist()
+    instants = _read_instants(spelled, format=format)
+    if instants.dt.unit == "ns":
+        parts = [_microseconds(_read_instants([text], format=format)) for text in spelled]
+        numbers = np.concatenate(parts)
+    else:
+        numbers = _microseconds(instants)
     return numbers, np.isnan(numbers) & _both(_says_something(trimmed))
+
+
+def _read_instants(texts: list[str | None], *, format: str | None) -> pd.Series[Any]:
+    """Read texts with pandas; one with nanoseconds makes it read all in them.
+
+    Then it loses the years before 1677 and after 2262, so that a row would change another's code.
+    """
+    series: pd.Series[Any] = pd.Series(texts, dtype=object)
+    return pd.to_datetime(series, errors="coerce", utc=True, format=format or "ISO8601")
+
+
+def _microseconds(instants: pd.Series[Any]) -> np.ndarray:
+    """Return pandas' instants in microseconds."""
+    return to_microseconds(pa.array(instants, from_pandas=True), format=None)[0]
 
 
 def _says_something(trimmed: pa.Array) -> pa.Array:

@@ -26,16 +26,26 @@ RARE_STANDARD_DEVIATIONS = 3.0
 _RISING = OrdinalAttribute | IntegerAttribute | RealAttribute | DatetimeAttribute
 
 
-def working_grouping(schema: Schema, one_way: Sequence[Measurement]) -> Grouping:
+def working_grouping(
+    schema: Schema,
+    one_way: Sequence[Measurement],
+    *,
+    rare_deviations: float = RARE_STANDARD_DEVIATIONS,
+) -> Grouping:
     """Merge rare codes and quantile bins, per attribute, from its noised 1-way marginal.
 
     A code is rare when its noised count is below three standard deviations of its noise
     (McKenna, Miklau and Sheldon 2021, section 3.2). Rare neighbours of an ordered attribute merge
     with one another; rare codes of an unordered one merge into a single group. ``missing`` stays
     by itself unless it is rare too.
+
+    Args: rare_deviations: below how many standard deviations of its noise a code is rare.
     """
     by_name = {m.clique[0]: m for m in one_way}
-    groups = {a.name: working_groups(a, by_name[a.name]) for a in schema.coded}
+    groups = {
+        a.name: working_groups(a, by_name[a.name], rare_deviations=rare_deviations)
+        for a in schema.coded
+    }
     merged = {n: g for n, g in groups.items() if len(set(g)) < len(g)}
     return keep_zeros_apart(Grouping(groups=merged), schema=schema)
 
@@ -57,10 +67,15 @@ def keep_zeros_apart(grouping: Grouping, *, schema: Schema) -> Grouping:
     return Grouping(groups={n: g for n, g in groups.items() if len(set(g)) < len(g)})
 
 
-def working_groups(attribute: CodedAttribute, one_way: Measurement) -> tuple[int, ...]:
+def working_groups(
+    attribute: CodedAttribute,
+    one_way: Measurement,
+    *,
+    rare_deviations: float = RARE_STANDARD_DEVIATIONS,
+) -> tuple[int, ...]:
     """Return the working group of each fine code of one attribute."""
     counts, deviation = one_way.values, np.sqrt(one_way.variance)
-    rare = counts < RARE_STANDARD_DEVIATIONS * deviation
+    rare = counts < rare_deviations * deviation
     ordered = isinstance(attribute, _RISING)
     if not ordered:
         return _merge_unordered(rare)
@@ -69,7 +84,9 @@ def working_groups(attribute: CodedAttribute, one_way: Measurement) -> tuple[int
     if isinstance(bins, Quantiles):
         body = quantile_groups(counts[:values], count=bins.count)
     else:
-        body = _merge_neighbours(counts[:values], deviation[:values])
+        body = _merge_neighbours(
+            counts[:values], deviation[:values], rare_deviations=rare_deviations
+        )
     tail = range(max(body) + 1, max(body) + 1 + attribute.size - values)
     return (*body, *tail)
 
@@ -144,14 +161,16 @@ def _merge_unordered(rare: np.ndarray) -> tuple[int, ...]:
     return tuple(int(g) for g in groups)
 
 
-def _merge_neighbours(counts: np.ndarray, deviation: np.ndarray) -> tuple[int, ...]:
+def _merge_neighbours(
+    counts: np.ndarray, deviation: np.ndarray, *, rare_deviations: float
+) -> tuple[int, ...]:
     """Merge each rare code with its right neighbours until the group is no longer rare."""
     groups: list[int] = []
     group, total, variance = 0, 0.0, 0.0
     for count, noise in zip(counts, deviation, strict=True):
         groups.append(group)
         total, variance = total + float(count), variance + float(noise) ** 2
-        if total >= RARE_STANDARD_DEVIATIONS * variance**0.5:
+        if total >= rare_deviations * variance**0.5:
             group, total, variance = group + 1, 0.0, 0.0
     if variance and group:
         groups = [min(g, group - 1) for g in groups]

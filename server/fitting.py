@@ -21,6 +21,8 @@ from silosynth.server.select import MOST_AIM_GROUPS, coarse_groups
 WORKING_DEVIATIONS = 1.5
 """Standard deviations of a round's noise in a cell of two of AIM's working attributes."""
 
+AIM_RARE_DEVIATIONS = 1.0
+"""AIM merges by mass in any case; merging more rare codes first blurs what 1-ways know."""
 AIM_ITERATIONS = 300
 """Of the last fit: on models of many cells, further ones follow the noise and take a minute."""
 
@@ -33,9 +35,9 @@ def model_grouping(plan: Plan, schema: Schema, one_way: Sequence[Measurement]) -
     Rare codes are merged for every method. AIM merges on, into as many groups as its rounds can
     tell apart in a pair: finer cells would only be noise that the model follows.
     """
-    working = working_grouping(schema, one_way)
     if plan.method is not Method.AIM:
-        return working
+        return working_grouping(schema, one_way)
+    working = working_grouping(schema, one_way, rare_deviations=AIM_RARE_DEVIATIONS)
     deviation = WORKING_DEVIATIONS * phase_deviation(ROUNDS[0], plan=plan, one_way=one_way)
     count = coarse_groups(one_way, deviation=deviation, most=MOST_AIM_GROUPS)
     merged = coarse_grouping(schema, one_way, working=working, count=count)

@@ -25,6 +25,7 @@ DOMAIN = Domain(attributes=("a", "b", "c", "d"), shape=(3, 2, 300, 5))
 LEVELS = {
     "fine": Grouping(),
     "few": Grouping(groups={"c": tuple(i // 100 for i in range(300)), "d": (1, 0, 1, 0, 2)}),
+    "": Grouping(groups={"a": (2, 0, 1), "d": (0, 1, 1, 1, 1)}),
 }
 QUERIES = st.lists(
     st.builds(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from signed import Federation, people
+from signed import CANARY, Federation, people
 
 from silosynth.client.desk import _plan_facts
 from silosynth.client.desk_words import plan_words
@@ -228,3 +228,33 @@ def test_who_approves_shared_noise_is_told_what_it_relies_on(summed: Sum) -> Non
     assert "the noise is shared" in words
     assert "at most 0 silos" in words
     assert f"{alone_epsilon(summed.plan):.4g}" in words
+
+
+def test_steps_and_proofs_that_a_signed_coordinator_twists_are_refused_in_public_words(
+    summed: Sum,
+) -> None:
+    """The coordinator's key is real; what it signs is mutated, byte by byte."""
+    random = np.random.default_rng(11)
+    federation, plan = summed.federation, summed.federation.sealed(summed.plan)
+    with federation.open() as silo:
+        _propose(summed, silo)
+        proof = summed.proof(silo)
+        step = SumStep(plan_digest=summed.plan.digest, session=1, adverts=proof.adverts)
+        bodies = {
+            Purpose.SUM_STEP: encode_sum_statement(step),
+            Purpose.REQUEST: encode_request(summed.request(proof)),
+        }
+        for purpose, body in bodies.items():
+            for _ in range(150):
+                twisted = bytearray(body)
+                for place in random.integers(0, len(body), int(random.integers(1, 4))):
+                    twisted[place] = int(random.integers(0, 256))
+                sealed = seal(bytes(twisted), purpose=purpose, key=federation.hub)
+                if purpose is Purpose.SUM_STEP:
+                    answer = silo.gateway.agree(plan=plan, step=sealed)
+                else:
+                    answer = silo.gateway.answer(plan=plan, request=sealed)
+                if is_answer(answer):
+                    read = decode_release(answer, trusted=[federation.north.public])
+                    assert not isinstance(read, Refusal) or CANARY not in read.message
+        assert len(silo.ledger.charges()) <= 1

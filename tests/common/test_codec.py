@@ -277,6 +277,24 @@ class TestInstants:
         edge = 1577923200 * 10**9
         assert encode(DAY, pa.array([edge - 1, edge], pa.timestamp("ns")))[0] == [0, 1]
 
+    @pytest.mark.parametrize(
+        ("format", "far", "fine"),
+        [
+            (None, "9999-12-31", "2020-01-03T00:00:00.123456789"),
+            (None, "9999-12-31T23:59:59.9999999", "2020-01-03T00:00:00.1"),
+            (None, "1200-01-01", "2020-01-03T00:00:00.1234567890123"),
+            ("%d.%m.%Y %H.%f", "31.12.9999 00.0", "03.01.2020 00.123456789"),
+            ("%Y%m%d%H%M%S%f", "999912310000001", "20200103000000123456789"),
+        ],
+    )
+    def test_a_text_with_nanoseconds_changes_no_other_rows_code(
+        self, format: str | None, far: str, fine: str
+    ) -> None:
+        spelled = DAY | {"format": format}
+        place = 0 if far < "2" else 9
+        assert encode(spelled, [far])[0] == [place]
+        assert encode(spelled, [far, fine])[0] == [place, 2]
+
 
 KINDS = st.one_of(
     st.sampled_from([COLOURS, COLOURS | {"kind": "ordinal", "other": False, "missing": False}]),
@@ -356,6 +374,27 @@ def test_no_value_can_make_a_text_or_object_column_fail(
     assert all(int(code.max(initial=0)) < codec.domain.shape[0] for code in encoded.codes)
     mixed = pd.DataFrame({"x0": pd.Series([*values, "a", 1], dtype=object)})
     assert codec.encode(mixed).rows == len(values) + 2
+
+
+ODD_TEXTS = ["5", "05", "5.0", "1e400", "-1e-400", "+.5", "inf", "nan", "NaT", "true", "T", "NO"]
+ODD_TEXTS += [" red ", "RED", "", "\x00", "\ufeffred", "9999-12-31", "0001-01-01", "2020-01-03"]
+ODD_TEXTS += ["2020-01-03T00:00:00.123456789", "2020-01-04T01:00:00+02:00", "2020-01-03T24:00"]
+ODD_TEXTS += ["99999-01-01", "-0001-01-01", "12345678901234567890", "2020-W01-1", "20200103"]
+
+
+@pytest.mark.parametrize("attribute", [COLOURS, CODES, {"kind": "boolean"}, AGE, SHARE, DAY])
+def test_a_rows_code_depends_on_that_row_alone(attribute: dict[str, Any]) -> None:
+    alone = [encode(attribute, [text])[0][0] for text in ODD_TEXTS]
+    assert encode(attribute, ODD_TEXTS)[0] == alone
+    assert encode(attribute, ODD_TEXTS[::-1])[0] == alone[::-1]
+
+
+@pytest.mark.parametrize("attribute", [COLOURS, CODES, {"kind": "boolean"}, AGE, SHARE, DAY])
+def test_bytes_that_are_no_text_make_no_column_fail(attribute: dict[str, Any]) -> None:
+    stored = pa.array([b"5", b"\xff", None, b"red"], pa.binary()).view(pa.string())
+    expected, _ = encode(attribute, ["5", "\ufffd", None, "red"])
+    for column in (stored, stored.dictionary_encode(), pa.chunked_array([stored[:2], stored[2:]])):
+        assert encode(attribute, column)[0] == expected
 
 
 @pytest.mark.parametrize(

@@ -173,6 +173,9 @@ def test_the_choice_is_uniform_over_a_persons_rows() -> None:
         pa.chunked_array([["a", None], ["a", "b"]], pa.dictionary(pa.int8(), pa.string())),
         pa.array([1.5, float("nan"), 1.5, -2.0]),
         pa.array([b"a", None, b"a", b"b"]).cast(pa.string()),
+        pa.array([b"\xff", None, b"\xff", b"\xfe"], pa.binary()),
+        pa.array([b"\xff", None, b"\xff", b"\xfe"], pa.binary()).view(pa.string()),
+        pa.array([b"\xff" * 16, None, b"\xff" * 16, bytes(16)], pa.binary(16)),
         pa.array([1, None, 1, 2], pa.int16()),
         pa.array([18_000, None, 18_000, 1], pa.date32()),
         pa.array([True, None, True, False]),
@@ -188,6 +191,8 @@ def test_a_nested_person_column_or_a_wrong_length_is_refused() -> None:
     code = np.zeros(1, dtype=np.uint8)
     with pytest.raises(InvalidTable, match="plain column"):
         rank_rows(pa.array([[1]]), [code], secret=SECRET)
+    with pytest.raises(InvalidTable, match="plain column"):
+        rank_rows(pa.array([pa.MonthDayNano([0, 1, 0])]), [code], secret=SECRET)
     with pytest.raises(InvalidTable, match="length"):
         rank_rows(pa.array([1, 2]), [code], secret=SECRET)
     with pytest.raises(InvalidArgument, match="32 bytes"):

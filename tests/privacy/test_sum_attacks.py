@@ -65,10 +65,13 @@ def four(tmp_path: Path) -> Circle:
     return circle(tmp_path, 4)
 
 
-def test_honest_silos_sum_exactly(four: Circle) -> None:
-    proof, values = four.proof(), _values(4)
+@pytest.mark.parametrize("count", [2, 4, 12])
+def test_honest_silos_sum_exactly(tmp_path: Path, count: int) -> None:
+    silos = circle(tmp_path, count)
+    proof, values = silos.proof(), _values(count)
     vectors = [
-        four.masked(four.request(s, proof), v) for s, v in zip(four.plan.silos, values, strict=True)
+        silos.masked(silos.request(s, proof), v)
+        for s, v in zip(silos.plan.silos, values, strict=True)
     ]
     assert np.array_equal(_sum(vectors), values.sum(axis=0))
     assert all(abs(v.astype(float)).mean() > 2**60 for v in vectors)

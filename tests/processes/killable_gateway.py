@@ -99,6 +99,10 @@ class LabelledGateway(Gateway):
             self.departures.note(asked.id, data)
         return data
 
+    def agree(self, *, plan: bytes, step: bytes) -> bytes:
+        with answering("agree", plan_digest=unread_digest(plan)):
+            return super().agree(plan=plan, step=step)
+
     def deliver(self, bundle: bytes) -> bytes:
         digest = self._deliveries.open(bundle).result.plan_digest
         with answering("deliver", plan_digest=digest):

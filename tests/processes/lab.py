@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from typing import Any
 from federation import HERE, NAME, SILOS, Federation, federation_plan, wait_for
 
 from silosynth.client.desk import Command, Question
+from silosynth.client.ledger import Ledger
 from silosynth.client.operator_rpc import open_desk
 from silosynth.client.policy_file import load_policy
 from silosynth.common.audit import AuditSummary, verify_audit
@@ -204,10 +206,25 @@ class Lab(Federation):
 
         wait_for(f"the gateway of {silo}", there)
 
-    def new_plan(self, name: str, *, method: str = "mst", **changes: Any) -> Plan:
+    def renew(self, *, mutant: str | None = None) -> None:
+        """Give every silo an empty ledger, and the north a mutant; nobody remembers the old ones.
+
+        A mutant's ledger would stay fenced: coordinators keep receipts that it does not honour.
+        """
+        for name in list(self.processes):
+            self.kill(name)
+        shutil.rmtree(self.home / "receipts", ignore_errors=True)
+        for silo in SILOS:
+            state = self.ledger(silo).parent
+            shutil.rmtree(state)
+            state.mkdir(mode=0o700)
+            Ledger.create(self.ledger(silo))
+            self.start_gateway(silo, mutant=mutant if silo == SILOS[0] else None)
+
+    def new_plan(self, name: str, *, method: str = "mst", **fields: Any) -> Plan:
         """Return a plan that no silo has seen, and write it down."""
-        arguments = {"plan_id": name, "method": method, "epsilon": EPSILON} | changes
-        plan = federation_plan(self.certs, **arguments)
+        arguments = {"plan_id": name, "method": method, "epsilon": EPSILON}
+        plan = federation_plan(self.certs, **arguments).model_copy(update=fields)
         (self.directory / f"{name}.yaml").write_text(dump_plan(plan))
         return plan
 

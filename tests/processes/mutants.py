@@ -48,9 +48,9 @@ def _charge(self: Any, verified: VerifiedRequest, *, request_id: str) -> bytes |
     stored: bytes | None = self._ledger.charge(
         request_id,
         verified.digest,
-        cost_units=verified.cost_units,
+        cost_units=verified.share.cost_units,
         scopes=_scopes(verified.proposed),
-        facts=_facts(verified),
+        facts=_facts(verified, agreed=None),
     )
     return stored
 
@@ -62,7 +62,7 @@ def _draw(self: Any, verified: VerifiedRequest) -> bytes:
         request.marginals(), levels=request.groupings(), rows_per_person=1
     )
     self._checkpoint("counted")
-    noised = _add_noise(counts, sigma2=verified.phase.sigma2, bits=self._bits)
+    noised = _add_noise(counts, sigma2=verified.share.sigma2, bits=self._bits)
     self._checkpoint("noised")
     receipt = Receipt(
         request_id=verified.id,
@@ -71,7 +71,7 @@ def _draw(self: Any, verified: VerifiedRequest) -> bytes:
         silo=self._silo,
         cells=verified.cells,
         cells_digest=digest_cells(noised),
-        cost_units=verified.cost_units,
+        cost_units=verified.share.cost_units,
         ledger_head=self._ledger.head,
     )
     return encode_release(Release(receipt=receipt, marginals=noised), key=self._key)

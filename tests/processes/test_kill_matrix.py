@@ -13,7 +13,11 @@ from pathlib import Path
 import pytest
 from cells import Cell, Survived, matrix_of_coordinators, matrix_of_gateways, survive
 from lab import Lab
+from promises import Silos, check_run
 from reference import Reference
+from trap import Trap
+
+from silosynth.common.errors import SiloAbsent
 
 PHASES = ("one-way", "coarse", "tree")
 GATEWAYS = matrix_of_gateways(PHASES)
@@ -56,14 +60,12 @@ def table(pytestconfig: pytest.Config) -> Iterator[list[Survived]]:
     """Collect what survived, and print how long each took."""
     rows: list[Survived] = []
     yield rows
-    lines = [str(row) for row in rows]
     worst = max((s.seconds for s in rows), default=0.0)
-    lines.append(f"{len(rows)} cells; from kill to the run's end at most {worst:.1f} s")
-    reporter = pytestconfig.pluginmanager.get_plugin("terminalreporter")
-    assert reporter is not None
-    reporter.write_line("")
-    for line in lines:
-        reporter.write_line(line)
+    capture = pytestconfig.pluginmanager.get_plugin("capturemanager")
+    assert capture is not None
+    with capture.global_and_fixture_disabled():
+        print("", *rows, sep="\n")
+        print(f"{len(rows)} cells; from kill to the run's end at most {worst:.1f} s")
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +96,24 @@ def test_a_coordinator_that_is_killed_is_resumed_to_the_same_end(
     place: int, lab: Lab, reference: Reference, table: list[Survived]
 ) -> None:
     table.append(survive(lab, COORDINATORS[place], name=f"c{place}", reference=reference))
+
+
+def test_a_silo_that_stays_dead_is_named_and_the_run_resumes_once_it_is_back(
+    lab: Lab, reference: Reference
+) -> None:
+    before = Silos.of(lab)
+    plan = lab.new_plan("absent", method="independent", deadline_seconds=2)
+    trap = Trap(witness="gateway-west", label="one-way:noised", plan_digest=plan.digest)
+    trap.set(lab.directory / "traps", name="absent")
+    assert lab.start_run("absent").wait(timeout=60) == SiloAbsent.exit_code
+    error = lab.outcome("absent")["error"]
+    assert error["code"] == SiloAbsent.code
+    assert "west" in error["message"]
+    lab.start_gateway("west")
+    resumed = lab.start_run("absent", resume=lab.run_directory("absent").name)
+    assert resumed.wait(timeout=60) == 0
+    done = lab.outcome("absent")["data"]
+    check_run(lab, plan, done, before=before, expected=reference)
 
 
 def test_whoever_is_killed_in_a_flower_federation_every_run_ends_in_its_sampler(
