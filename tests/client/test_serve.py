@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -22,7 +23,7 @@ from silosynth.client.ledger import Ledger
 from silosynth.client.listener import bind_socket
 from silosynth.client.rpc import RemoteGateway
 from silosynth.client.silo import ledger_path
-from silosynth.common.errors import ConnectionFailed
+from silosynth.common.errors import ConnectionFailed, DeadlineExceeded
 from silosynth.common.wire import Release
 
 needs_root = pytest.mark.skipif(
@@ -182,11 +183,13 @@ def test_a_signal_ends_it_after_the_request_at_hand_with_nothing_left(serving: S
     answers: list[bytes] = []
 
     def ask() -> None:
-        with serving.gateway() as gateway:
+        with RemoteGateway(serving.relay, restart_seconds=1.0) as gateway:
             gateway.propose(plan=federation.sealed(plan))
-            answers.append(
-                gateway.answer(plan=federation.sealed(plan), request=federation.request(plan))
-            )
+            # A request that comes after the signal finds the door closed.
+            with suppress(ConnectionFailed, DeadlineExceeded):
+                answers.append(
+                    gateway.answer(plan=federation.sealed(plan), request=federation.request(plan))
+                )
 
     asking = threading.Thread(target=ask)
     asking.start()
