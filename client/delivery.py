@@ -16,8 +16,7 @@ from silosynth.common.dialogue import Bundle, Result
 from silosynth.common.errors import ApprovalPending, InvalidSampler, RunFailed, Untrusted
 from silosynth.common.plan import Plan
 from silosynth.common.roster import PublicKey, Purpose
-from silosynth.common.sampler import Sampler
-from silosynth.common.sampler_file import parse_sampler
+from silosynth.common.sampler_file import AnySampler, parse_sampler
 from silosynth.common.seal import unseal
 from silosynth.common.wire import Receipt, decode_receipt
 
@@ -111,7 +110,7 @@ def check_certificate(certificate: Certificate, plan: Plan) -> None:
         raise RunFailed("the certificate is not the one that this silo works out from the plan")
 
 
-def _check_sampler(bundle: Bundle, result: Result) -> Sampler:
+def _check_sampler(bundle: Bundle, result: Result) -> AnySampler:
     """Return the sampler once it is one, of the result's plan and with its certificate."""
     sampler = parse_sampler(bundle.sampler)
     if sampler.plan_digest != result.plan_digest:

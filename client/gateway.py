@@ -11,6 +11,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from silosynth.client.ask import ask_rows
 from silosynth.client.dataset import Dataset
 from silosynth.client.delivery import UNKNOWN, Deliveries
 from silosynth.client.ledger import Ledger, Scope
@@ -222,9 +223,11 @@ class Gateway:
         )
         if stored is not None:
             return self._stored(verified, stored)
-        counts = proposed.dataset.rows.count(
-            request.marginals(),
-            levels=request.groupings(),
+        counts = ask_rows(
+            proposed.dataset.rows,
+            plan=proposed.plan,
+            request=request,
+            schema=proposed.dataset.schema,
             rows_per_person=min(
                 proposed.plan.privacy.rows_per_person, proposed.dataset.policy.rows_per_person
             ),
@@ -302,6 +305,7 @@ def _facts(verified: VerifiedRequest, *, agreed: AgreedSet | None) -> dict[str, 
         "phase": verified.phase.name.value,
         "marginals": len(verified.cells),
         "sigma2": str(verified.phase.sigma2),
+        **({"bound": verified.phase.bound} if verified.phase.bound > 1 else {}),
     }
 
 

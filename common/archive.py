@@ -22,7 +22,7 @@ _END = struct.Struct("<4s4H2IH")
 _PLAIN = (20, 0, 0, 0, 0x21)
 """ZIP version 2.0, no flags, not compressed, midnight, 1980-01-01."""
 
-_NAME = re.compile(r"[a-z]+(-[0-9]+)?\.(json|npy)")
+_NAME = re.compile(r"[a-z]+(-[0-9]+)?\.(json|npy|safetensors)")
 _LONGEST_NAME = 64
 
 

@@ -38,18 +38,25 @@ _TOLERANCE = 1e-6
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhaseCost:
     """``count`` marginals of a phase, each with noise ``sigma2``; one person has ``sensitivity``
-    rows at most.
+    rows at most, and one row adds at most ``bound`` to the L2 norm of a marginal of ``cells``.
     """
 
     name: str
     count: int
     sigma2: Fraction
     sensitivity: int = 1
+    bound: int = 1
+    cells: int | None = None
 
     @property
     def cost(self) -> GaussianCost:
         """Return the cost without its name; raise InvalidPlan when it cannot be."""
-        return GaussianCost(sigma2=self.sigma2, count=self.count, sensitivity=self.sensitivity)
+        return GaussianCost(
+            sigma2=self.sigma2,
+            count=self.count,
+            sensitivity=self.sensitivity * self.bound,
+            cells=self.cells,
+        )
 
 
 def certify(
@@ -130,6 +137,8 @@ def certify_plan(plan: Plan) -> Certificate:
                 count=p.marginals * plan.attempts,
                 sigma2=p.sigma2,
                 sensitivity=plan.privacy.rows_per_person,
+                bound=p.bound,
+                cells=p.cells if p.bound > 1 else None,
             )
             for p in plan.phases
         ],
@@ -158,6 +167,8 @@ def check_certificate(certificate: Certificate) -> None:
                 count=p.marginals,
                 sigma2=Fraction(p.sigma2),
                 sensitivity=certificate.rows_per_person,
+                bound=p.bound,
+                cells=p.cells,
             )
             for p in certificate.phases
         ],
@@ -190,6 +201,8 @@ def _certified(phase: PhaseCost, cost: GaussianCost) -> CertifiedPhase:
         name=phase.name,
         marginals=phase.count,
         sigma2=str(phase.sigma2),
+        bound=phase.bound,
+        cells=phase.cells,
         rho_units=rho_units(cost.rho),
     )
 

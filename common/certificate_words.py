@@ -6,7 +6,7 @@ import math
 from decimal import ROUND_CEILING, Context
 from fractions import Fraction
 
-from silosynth.common.certified import Certificate
+from silosynth.common.certified import Certificate, CertifiedPhase
 
 
 def plain_words(certificate: Certificate) -> tuple[str, ...]:
@@ -19,11 +19,7 @@ def plain_words(certificate: Certificate) -> tuple[str, ...]:
         f"1 in 100 people who are not in the data recognises at most {_recognised(c)} in 100 of "
         "those who are.",
         _conversion_words(c),
-        *(
-            f"Phase {p.name}: {p.marginals} marginals, each count with exact integer noise of "
-            f"standard deviation {math.sqrt(Fraction(p.sigma2)):.4g}."
-            for p in c.phases
-        ),
+        *(_phase_words(p) for p in c.phases),
         *trust_words(c),
         *(
             f"A person who is in {o.silos} silos: epsilon {_up(o.epsilon)} at the same delta."
@@ -31,6 +27,20 @@ def plain_words(certificate: Certificate) -> tuple[str, ...]:
             if 1 < o.silos <= c.silos
         ),
         *c.assumptions,
+    )
+
+
+def _phase_words(phase: CertifiedPhase) -> str:
+    """Say what one phase releases."""
+    sigma = math.sqrt(Fraction(phase.sigma2))
+    if phase.bound == 1:
+        return (
+            f"Phase {phase.name}: {phase.marginals} marginals, each count with exact integer "
+            f"noise of standard deviation {sigma:.4g}."
+        )
+    return (
+        f"Phase {phase.name}: one sum of integer vectors, each of norm at most {phase.bound}, "
+        f"every entry with exact integer noise of standard deviation {sigma:.4g}."
     )
 
 

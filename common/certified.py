@@ -20,6 +20,8 @@ class CertifiedPhase(_Model):
     name: str
     marginals: int = Field(ge=1)
     sigma2: str = Field(pattern=r"^[0-9]+(/[0-9]+)?$")
+    bound: int = Field(default=1, ge=1, description="L2 norm of what one row adds at most")
+    cells: int | None = Field(default=None, ge=1, description="of a vector with a bound")
     rho_units: int = Field(ge=1)
 
 

@@ -25,6 +25,7 @@ from silosynth.common.console import (
 )
 from silosynth.common.document import load_document
 from silosynth.common.errors import InvalidArgument, InvalidSchema, SilosynthError
+from silosynth.common.given import condition_on
 from silosynth.common.output import check_output, write_text
 from silosynth.common.plan import check_plan, load_plan
 from silosynth.common.rows_file import write_rows
@@ -32,6 +33,7 @@ from silosynth.common.sampler import describe_sampler
 from silosynth.common.sampler_file import load_sampler
 from silosynth.common.schema import Schema, json_schema, list_faults, load_schema
 from silosynth.common.schema_import import import_schema
+from silosynth.common.where import parse_conditions
 
 EXIT_STOPPED = 1
 _TYPER_INTERRUPTED = 130
@@ -234,17 +236,24 @@ def sample(
     rows: Annotated[int, typer.Option(min=0, help="How many rows to draw.")],
     seed: Annotated[int, typer.Option(min=0, help="The same seed draws the same rows.")],
     out: Annotated[Path, typer.Option(help="Where to write them: .parquet or .csv.")],
+    where: Annotated[
+        list[str] | None,
+        typer.Option(help="Only rows with 'attribute=value' or 'age=30..39'; repeat for more."),
+    ] = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Draw synthetic rows from a sampler. It costs no privacy, however often.
 
     [dim]silosynth sample run/result.sampler --rows 10000 --seed 1 --out synthetic.parquet[/dim]
+    [dim]silosynth sample run/result.sampler --rows 500 --seed 1 --out x.csv --where state=TX[/dim]
     """
     check_output(out, force=force)
-    write_rows(load_sampler(path), rows=rows, seed=seed, path=out, force=force)
+    conditions = parse_conditions(where or ())
+    sampler = condition_on(load_sampler(path), conditions)
+    write_rows(sampler, rows=rows, seed=seed, path=out, force=force)
     say(f"wrote {out}: {rows:,} rows")
-    emit({"path": str(out), "rows": rows, "seed": seed}, as_json=as_json)
+    emit({"path": str(out), "rows": rows, "seed": seed, "where": conditions}, as_json=as_json)
 
 
 def inspect(
@@ -260,7 +269,7 @@ def inspect(
     check_certificate(certificate)
     facts = describe_sampler(sampler)
     say(f"{path}: schema {sampler.schema.name}, about {sampler.total:,.0f} rows were measured")
-    say(f"plan {certificate.plan_id} ({sampler.plan_digest[:19]}...), {facts['cells']} cells")
+    say(f"plan {certificate.plan_id} ({sampler.plan_digest[:19]}...), {facts['cells']} numbers")
     header = ("attribute", "codes", "domain is", "codes in use", "chosen by")
     names = ("name", "codes", "source", "working_codes", "working_source")
     rows = [tuple(str(a[n]) for n in names) for a in facts["attributes"]]

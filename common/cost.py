@@ -16,14 +16,16 @@ RHO_UNIT = 2**40
 class GaussianCost:
     """``count`` marginals, each with discrete Gaussian noise of parameter ``sigma2``.
 
-    ``sensitivity`` is the most rows of one person; it bounds the L2 change of every marginal,
-    whichever cells the rows fall into. With ``shares``, the noise is the sum of so many equal
-    discrete Gaussians of ``sigma2`` together, each of at least 1.
+    ``sensitivity`` bounds the L2 change that one person makes to every marginal, whichever cells
+    the rows fall into: for counts, the most rows of one person. ``cells`` is the most cells of a
+    marginal that one person can change, ``sensitivity`` when None. With ``shares``, the noise is
+    the sum of so many equal discrete Gaussians of ``sigma2`` together, each of at least 1.
     """
 
     sigma2: Fraction
     count: int
     sensitivity: int = 1
+    cells: int | None = None
     shares: int = 1
 
     def __post_init__(self) -> None:
@@ -34,6 +36,7 @@ class GaussianCost:
         for name, value in (
             ("count", self.count),
             ("sensitivity", self.sensitivity),
+            ("cells", self.touched),
             ("shares", self.shares),
         ):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
@@ -48,11 +51,16 @@ class GaussianCost:
         return self.sigma2 / self.shares
 
     @property
+    def touched(self) -> int:
+        """Return the most cells of a marginal that one person can change."""
+        return self.sensitivity if self.cells is None else self.cells
+
+    @property
     def rho(self) -> Fraction:
         """Return the zCDP cost of all ``count`` marginals together."""
         plain = gaussian_rho(sigma2=self.sigma2, sensitivity=self.sensitivity)
         return self.count * (
-            plain + self.sensitivity * excess_rho(share=self.share, shares=self.shares)
+            plain + self.touched * excess_rho(share=self.share, shares=self.shares)
         )
 
 

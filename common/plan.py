@@ -25,6 +25,7 @@ from pydantic import (
 from silosynth.common.cost import GaussianCost
 from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.errors import CapExceeded, InvalidPlan, InvalidSchema
+from silosynth.common.features import FeatureSettings, feature_cells
 from silosynth.common.measurement import MarginalQuery
 from silosynth.common.roster import PublicKey
 from silosynth.common.schema import Schema, describe_validation, load_document
@@ -79,6 +80,7 @@ class Method(StrEnum):
     MST = "mst"
     AIM = "aim"
     FIXED = "fixed"
+    ONE_SHOT = "one-shot"
 
 
 class OnAbsent(StrEnum):
@@ -98,6 +100,7 @@ class PhaseName(StrEnum):
     ROUND_2 = "round-2"
     ROUND_3 = "round-3"
     WORKLOAD = "workload"
+    EMBEDDING = "embedding"
 
 
 class Privacy(_Model):
@@ -110,12 +113,17 @@ class Privacy(_Model):
 
 
 class Phase(_Model):
-    """One message to each silo: at most ``marginals`` noised marginals, each with ``sigma2``."""
+    """One message to each silo: at most ``marginals`` noised marginals, each with ``sigma2``.
+
+    ``bound`` is the L2 norm that one row adds to each of them at most: 1 for counts. The phase
+    ``embedding`` asks for one sum of random features, which is no marginal but sums like one.
+    """
 
     name: PhaseName
     marginals: int = Field(ge=1, le=100_000)
     cells: int = Field(ge=1, le=2**40, description="most cells in all marginals of the phase")
     sigma2: Exact
+    bound: int = Field(default=1, ge=1, le=2**31)
 
 
 class Plan(_Model):
@@ -141,6 +149,9 @@ class Plan(_Model):
     sum_bits: Literal[32, 64] = Field(default=64, description="sums are taken modulo 2^bits")
     method: Method
     workload: tuple[Clique, ...] = Field(default=(), max_length=100_000)
+    features: FeatureSettings | None = Field(
+        default=None, description="for the method one-shot: which random features are summed"
+    )
     weights: tuple[Annotated[int, Field(ge=1, le=1_000_000)], ...] = Field(
         default=(), max_length=100_000, description="one a marginal of the workload; equal if none"
     )
@@ -162,6 +173,7 @@ class Plan(_Model):
         self._check_phases()
         self._check_trust()
         self._check_workload()
+        self._check_features()
         return self
 
     def _check_phases(self) -> None:
@@ -182,6 +194,16 @@ class Plan(_Model):
             raise ValueError("weights: only the method aim weighs its workload")
         if self.weights and len(self.weights) != len(self.workload):
             raise ValueError("weights: give one for each marginal of the workload")
+
+    def _check_features(self) -> None:
+        """Raise ValueError unless every phase states the norm that a row can add to it."""
+        if (self.method is Method.ONE_SHOT) != (self.features is not None):
+            raise ValueError("features: the method one-shot needs them, and no other has them")
+        for phase in self.phases:
+            embeds = phase.name is PhaseName.EMBEDDING
+            bound = self.features.bound if embeds and self.features else 1
+            if phase.bound != bound or (embeds and phase.marginals != 1):
+                raise ValueError(f"phases: {phase.name.value} must have bound {bound}")
 
     def _check_trust(self) -> None:
         """Raise ValueError unless colluders and absent silos fit the roster and the noise."""
@@ -244,6 +266,7 @@ PHASES: Mapping[Method, tuple[PhaseName, ...]] = {
         PhaseName.ROUND_3,
     ),
     Method.FIXED: (PhaseName.ONE_WAY, PhaseName.WORKLOAD),
+    Method.ONE_SHOT: (PhaseName.ONE_WAY, PhaseName.EMBEDDING),
 }
 FEWEST_AIM_PHASES = 3
 ROUNDS = (PhaseName.ROUND_1, PhaseName.ROUND_2, PhaseName.ROUND_3)
@@ -299,7 +322,8 @@ def phase_cost(
     return GaussianCost(
         sigma2=phase.sigma2,
         count=phase.marginals * attempts,
-        sensitivity=rows_per_person,
+        sensitivity=rows_per_person * phase.bound,
+        cells=phase.cells if phase.bound > 1 else None,
         shares=shares,
     )
 
@@ -331,13 +355,29 @@ def count_cells(request: Request, *, plan: Plan, domain: Domain) -> tuple[int, .
     if len(set(request.queries)) != len(request.queries):
         raise InvalidPlan(f"phase {phase.name.value} asks for a marginal twice")
     domains = {name: g.domain(domain) for name, g in request.groupings().items()}
-    cells = tuple(_cells(domains, clique, level) for clique, level in request.queries)
+    embeds = plan.features if phase.name is PhaseName.EMBEDDING else None
+    cells = tuple(_cells(domains, clique, level, embeds) for clique, level in request.queries)
     if sum(cells) > phase.cells:
         raise CapExceeded(
             f"phase {phase.name.value} asks for {_number(sum(cells))} cells; "
             f"the plan allows {phase.cells}"
         )
+    for clique, _ in request.queries:
+        _check_clique(clique, phase=phase.name, plan=plan)
     return cells
+
+
+def _check_clique(clique: Clique, *, phase: PhaseName, plan: Plan) -> None:
+    """Raise InvalidPlan when a phase does not ask for ``clique``: who approves goes by the name."""
+    if phase is PhaseName.WORKLOAD:
+        allowed = clique in plan.workload
+    else:
+        allowed = len(clique) == (1 if phase is PhaseName.ONE_WAY else 2)
+    if not allowed:
+        raise InvalidPlan(
+            f"phase {phase.value} asks for a marginal of {len(clique)} attributes that the plan "
+            "does not hold"
+        )
 
 
 def _number(cells: int) -> str:
@@ -345,12 +385,16 @@ def _number(cells: int) -> str:
     return str(cells) if cells <= _MOST_SPELLED else "more than 10^18"
 
 
-def _cells(domains: Mapping[str, Domain], clique: Clique, level: str) -> int:
-    """Return the cells of one marginal at its level."""
+def _cells(
+    domains: Mapping[str, Domain], clique: Clique, level: str, embeds: FeatureSettings | None
+) -> int:
+    """Return the cells of one marginal, or of one sum of features, at its level."""
     if level not in domains:
         raise InvalidPlan(f"unknown level {level!r}")
     if not clique:
         raise InvalidPlan("a marginal needs at least one attribute")
+    if embeds is not None:
+        return feature_cells(embeds, clique=clique, domain=domains[level])
     return domains[level].size(clique)
 
 

@@ -79,7 +79,7 @@ def pld_epsilon(costs: Sequence[GaussianCost], delta: float) -> float:
         or any(c.sigma2 < SMALLEST_DISCRETE_SIGMA2 for c in costs)
         or any(c.sigma2 <= _SMOOTHING for c in smooth)
         or any(c.sensitivity > 1 for c in convolved)
-        or sum(c.count * c.sensitivity for c in smooth) > _MOST_CELLS
+        or sum(c.count * c.touched for c in smooth) > _MOST_CELLS
     ):
         return bound
     discrete: Counter[Fraction] = Counter()

@@ -13,7 +13,7 @@ import pyarrow.parquet
 
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.output import fresh_file
-from silosynth.common.sampler import Sampler, draw_batches
+from silosynth.common.sampler import DrawsRows, draw_batches
 
 
 class Writer(Protocol):
@@ -33,7 +33,7 @@ _OPENERS: dict[str, Callable[[Path, pa.Schema], Writer]] = {
 
 
 def write_rows(
-    sampler: Sampler,
+    sampler: DrawsRows,
     *,
     rows: int,
     seed: int,

@@ -6,7 +6,8 @@ import json
 import re
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -46,6 +47,47 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _LARGEST_BATCH = 2**24
 
 
+class DrawBatch(Protocol):
+    """Draw the fine codes of one batch: a function of seed, batch number and rows."""
+
+    def __call__(self, *, rows: int, seed: int, batch: int) -> tuple[np.ndarray, ...]:
+        """Return one (rows,) unsigned column per coded attribute, in the schema's order."""
+
+
+class DrawsRows(Protocol):
+    """What every kind of sampler has."""
+
+    @property
+    def schema(self) -> Schema:
+        """Return the schema of the rows."""
+
+    @property
+    def domain(self) -> Domain:
+        """Return the domain of the fine codes."""
+
+    @property
+    def grouping(self) -> Grouping:
+        """Return the merge of fine codes into working codes."""
+
+    @property
+    def total(self) -> int:
+        """Return the noised number of rows."""
+
+    @property
+    def certificate(self) -> Mapping[str, Any]:
+        """Return what was spent, as plain JSON data."""
+
+    @property
+    def plan_digest(self) -> str:
+        """Return the digest of the plan."""
+
+    def drawer(self) -> DrawBatch:
+        """Return the function that draws the codes of a batch."""
+
+    def describe(self) -> dict[str, Any]:
+        """Return what is known of this kind of sampler alone, as plain JSON data."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Sampler:
     """Conditional distributions of every coded attribute of a schema, in draw order.
@@ -68,14 +110,13 @@ class Sampler:
     domain: Domain = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if not self.schema.coded:
-            raise InvalidSampler("the schema has no attribute with codes")
+        check_facts(
+            schema=self.schema,
+            total=self.total,
+            certificate=self.certificate,
+            plan_digest=self.plan_digest,
+        )
         object.__setattr__(self, "domain", self.schema.domain)
-        if isinstance(self.total, bool) or not isinstance(self.total, int) or self.total < 0:
-            raise InvalidSampler("the total is not a whole number of rows")
-        if not _DIGEST.fullmatch(self.plan_digest):
-            raise InvalidSampler("the plan digest is not sha256: and 64 hexadecimal digits")
-        _check_json(self.certificate)
         _check_conditionals(self.conditionals, working=_working(self))
         check_within(self.within, grouping=self.grouping)
 
@@ -84,6 +125,20 @@ class Sampler:
         from silosynth.common.frames import to_pandas  # see there why not above
 
         return to_pandas(draw(self, rows=rows, seed=seed))
+
+    def drawer(self) -> DrawBatch:
+        """Return the function that draws the codes of a batch."""
+        return partial(draw_batch, self.steps())
+
+    def describe(self) -> dict[str, Any]:
+        """Return what is known of this kind of sampler alone, as plain JSON data."""
+        return {
+            "conditionals": [
+                {"attribute": c.attribute, "given": list(c.given), "cells": int(c.ends.size)}
+                for c in self.conditionals
+            ],
+            "cells": sum(int(c.ends.size) for c in self.conditionals),
+        }
 
     def steps(self) -> tuple[Step, ...]:
         """Return what is done, column by column, to draw a batch of rows."""
@@ -127,17 +182,17 @@ def build_sampler(
 
 
 def draw_codes(
-    sampler: Sampler, *, rows: int, seed: int, threads: int | None = None
+    sampler: DrawsRows, *, rows: int, seed: int, threads: int | None = None
 ) -> tuple[np.ndarray, ...]:
     """Draw fine codes: one (rows,) unsigned column per coded attribute, in the schema's order."""
     check_whole(rows, name="rows")
     check_whole(seed, name="the seed")
-    steps = sampler.steps()
+    draw_part = sampler.drawer()
     columns = tuple(np.empty(rows, dtype=code_dtype(size)) for size in sampler.domain.shape)
 
     def work(index: int, size: int) -> None:
         start = index * BATCH_ROWS
-        drawn = draw_batch(steps, rows=size, seed=seed, batch=index)
+        drawn = draw_part(rows=size, seed=seed, batch=index)
         for column, part in zip(columns, drawn, strict=True):
             column[start : start + size] = part
 
@@ -147,13 +202,13 @@ def draw_codes(
     return columns
 
 
-def draw(sampler: Sampler, *, rows: int, seed: int, threads: int | None = None) -> pa.Table:
+def draw(sampler: DrawsRows, *, rows: int, seed: int, threads: int | None = None) -> pa.Table:
     """Draw a table of ``rows`` rows; the same seed gives the same rows everywhere."""
     return pa.concat_tables(draw_batches(sampler, rows=rows, seed=seed, threads=threads))
 
 
 def draw_batches(
-    sampler: Sampler,
+    sampler: DrawsRows,
     *,
     rows: int,
     seed: int,
@@ -170,10 +225,10 @@ def draw_batches(
     check_whole(seed, name="the seed")
     if not 0 < batch_rows <= _LARGEST_BATCH:
         raise InvalidArgument(f"a batch of {batch_rows} rows is not between 1 and {_LARGEST_BATCH}")
-    steps, codec = sampler.steps(), Codec(sampler.schema)
+    draw_part, codec = sampler.drawer(), Codec(sampler.schema)
 
     def work(index: int, size: int) -> pa.Table:
-        codes = draw_batch(steps, rows=size, seed=seed, batch=index)
+        codes = draw_part(rows=size, seed=seed, batch=index)
         values = SeededWords(seed=seed, purpose="values", index=index)
         return codec.decode(codes, uniform=values.uniform, first_row=index * batch_rows)
 
@@ -181,9 +236,9 @@ def draw_batches(
     return map_batches(work, sizes, threads=_threads(threads))
 
 
-def describe_sampler(sampler: Sampler) -> dict[str, Any]:
+def describe_sampler(sampler: DrawsRows) -> dict[str, Any]:
     """Return the facts of a sampler as plain JSON data."""
-    working = _working(sampler)
+    working = sampler.grouping.domain(sampler.domain)
     return {
         "schema": {"name": sampler.schema.name, "digest": sampler.schema.digest},
         "plan_digest": sampler.plan_digest,
@@ -200,13 +255,22 @@ def describe_sampler(sampler: Sampler) -> dict[str, Any]:
             }
             for attribute, merged in zip(sampler.schema.coded, working.shape, strict=True)
         ],
-        "conditionals": [
-            {"attribute": c.attribute, "given": list(c.given), "cells": int(c.ends.size)}
-            for c in sampler.conditionals
-        ],
-        "cells": sum(int(c.ends.size) for c in sampler.conditionals),
+        **sampler.describe(),
         "certificate": dict(sampler.certificate),
     }
+
+
+def check_facts(
+    *, schema: Schema, total: int, certificate: Mapping[str, Any], plan_digest: str
+) -> None:
+    """Raise InvalidSampler unless what every kind of sampler states can be true."""
+    if not schema.coded:
+        raise InvalidSampler("the schema has no attribute with codes")
+    if isinstance(total, bool) or not isinstance(total, int) or total < 0:
+        raise InvalidSampler("the total is not a whole number of rows")
+    if not _DIGEST.fullmatch(plan_digest):
+        raise InvalidSampler("the plan digest is not sha256: and 64 hexadecimal digits")
+    _check_json(certificate)
 
 
 def _threads(threads: int | None) -> int:

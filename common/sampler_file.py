@@ -7,6 +7,8 @@
 ``certificate.json``  what was spent
 ``shares-N.npy``      the shares of the N-th conditional
 ``within-N.npy``      the shares inside the groups of the N-th merged attribute
+``label.npy``         of a generator: the shares of the label's classes
+``weights.safetensors``  of a generator: its network, with the widths of the manifest
 ====================  =============================================================
 
 Reading trusts nothing: the size is capped before a byte is read, every byte is covered by a
@@ -32,9 +34,13 @@ from silosynth.common.bins import PlainModel
 from silosynth.common.conditional import Conditional
 from silosynth.common.domain import Grouping
 from silosynth.common.errors import InvalidPlan, InvalidSampler, InvalidSchema
+from silosynth.common.network_file import dump_network, parse_network, widths_of
+from silosynth.common.neural import NeuralSampler
 from silosynth.common.output import fresh_file
 from silosynth.common.sampler import Sampler
 from silosynth.common.schema import Schema, parse_schema
+
+AnySampler = Sampler | NeuralSampler
 
 FORMAT: Final = "silosynth-sampler"
 VERSION: Final = 1
@@ -62,6 +68,12 @@ class _Node(PlainModel):
     given: tuple[str, ...]
 
 
+class _Generator(PlainModel):
+    label: str | None
+    latents: _Shape
+    widths: tuple[Annotated[int, Field(ge=1, le=MAX_BYTES)], ...] = Field(min_length=2)
+
+
 class _Manifest(PlainModel):
     format: Literal["silosynth-sampler"] = FORMAT
     version: Literal[1] = VERSION
@@ -69,10 +81,11 @@ class _Manifest(PlainModel):
     total: int = Field(ge=0, lt=2**63)
     conditionals: tuple[_Node, ...]
     grouping: dict[str, tuple[int, ...]]
+    generator: _Generator | None = None
     members: dict[str, _Member]
 
 
-def save_sampler(sampler: Sampler, path: Path, *, force: bool = False) -> None:
+def save_sampler(sampler: AnySampler, path: Path, *, force: bool = False) -> None:
     """Write a sampler file, whole or not at all.
 
     Guarantees: the same sampler gives the same bytes.
@@ -83,7 +96,7 @@ def save_sampler(sampler: Sampler, path: Path, *, force: bool = False) -> None:
         part.write_bytes(data)
 
 
-def load_sampler(path: Path, *, max_bytes: int = MAX_BYTES) -> Sampler:
+def load_sampler(path: Path, *, max_bytes: int = MAX_BYTES) -> AnySampler:
     """Read a sampler file.
 
     Errors: InvalidSampler naming ``path`` when it is missing, larger than ``max_bytes``,
@@ -95,7 +108,7 @@ def load_sampler(path: Path, *, max_bytes: int = MAX_BYTES) -> Sampler:
         raise InvalidSampler(f"{path}: {err.message}", hint=err.hint) from err
 
 
-def dump_sampler(sampler: Sampler) -> bytes:
+def dump_sampler(sampler: AnySampler) -> bytes:
     """Return the bytes of a sampler file."""
     members = {
         "schema.json": _json(sampler.schema.model_dump(mode="json")),
@@ -105,22 +118,35 @@ def dump_sampler(sampler: Sampler) -> bytes:
     for name, array in _arrays(sampler).items():
         shapes[name] = array.shape
         members[name] = _npy_header(array.shape) + array.astype(_DTYPE).tobytes()
+    generator: _Generator | None = None
+    nodes: tuple[_Node, ...] = ()
+    if isinstance(sampler, NeuralSampler):
+        if sampler.allowed:
+            raise InvalidSampler("a sampler with conditions has no file", hint="save it without")
+        members["weights.safetensors"] = dump_network(sampler.network)
+        generator = _Generator(
+            label=sampler.label,
+            latents=sampler.network.latents.shape,
+            widths=widths_of(sampler.network),
+        )
+    else:
+        nodes = tuple(_Node(attribute=c.attribute, given=c.given) for c in sampler.conditionals)
     manifest = _Manifest(
         plan_digest=sampler.plan_digest,
         total=sampler.total,
-        conditionals=tuple(
-            _Node(attribute=c.attribute, given=c.given) for c in sampler.conditionals
-        ),
+        conditionals=nodes,
+        generator=generator,
         grouping=dict(sampler.grouping.groups),
         members={name: _describe(data, shapes.get(name)) for name, data in members.items()},
     )
-    text = _json(manifest.model_dump(mode="json"))
-    if max(len(text), *(len(members[n]) for n in members if n not in shapes)) > MAX_JSON_BYTES:
+    text = _json(manifest.model_dump(mode="json", exclude=None if generator else {"generator"}))
+    documents = (len(data) for name, data in members.items() if name.endswith(".json"))
+    if max(len(text), *documents) > MAX_JSON_BYTES:
         raise InvalidSampler(f"a document of the sampler exceeds {MAX_JSON_BYTES} bytes")
     return pack({"manifest.json": text} | members)
 
 
-def parse_sampler(data: bytes) -> Sampler:
+def parse_sampler(data: bytes) -> AnySampler:
     """Return the sampler that ``data``, the bytes of a sampler file, holds."""
     members = unpack(data)
     manifest = _read_manifest(members)
@@ -130,14 +156,30 @@ def parse_sampler(data: bytes) -> Sampler:
     certificate = _parse_json(members["certificate.json"], name="certificate.json")
     if not isinstance(certificate, dict):
         raise InvalidSampler("certificate.json is not a mapping")
+    common: dict[str, Any] = {
+        "schema": _read_schema(members["schema.json"]),
+        "total": manifest.total,
+        "certificate": certificate,
+        "plan_digest": manifest.plan_digest,
+        "within": {
+            attribute: _array(members, manifest, f"within-{i}.npy")
+            for i, attribute in enumerate(manifest.grouping)
+        },
+    }
     try:
+        common["grouping"] = Grouping(groups=manifest.grouping)
+        if manifest.generator is not None:
+            return NeuralSampler(
+                label=manifest.generator.label,
+                label_shares=_array(members, manifest, "label.npy"),
+                network=parse_network(
+                    members["weights.safetensors"],
+                    widths=manifest.generator.widths,
+                    latents=manifest.generator.latents,
+                ),
+                **common,
+            )
         return Sampler(
-            schema=_read_schema(members["schema.json"]),
-            grouping=Grouping(groups=manifest.grouping),
-            within={
-                attribute: _array(members, manifest, f"within-{i}.npy")
-                for i, attribute in enumerate(manifest.grouping)
-            },
             conditionals=tuple(
                 Conditional(
                     attribute=node.attribute,
@@ -146,17 +188,18 @@ def parse_sampler(data: bytes) -> Sampler:
                 )
                 for i, node in enumerate(manifest.conditionals)
             ),
-            total=manifest.total,
-            certificate=certificate,
-            plan_digest=manifest.plan_digest,
+            **common,
         )
     except InvalidPlan as err:
         raise InvalidSampler(f"the sampler does not fit its schema: {err}") from err
 
 
-def _arrays(sampler: Sampler) -> dict[str, np.ndarray]:
+def _arrays(sampler: AnySampler) -> dict[str, np.ndarray]:
     """Return the arrays of a sampler under their member names."""
-    shares = {f"shares-{i}.npy": c.ends for i, c in enumerate(sampler.conditionals)}
+    if isinstance(sampler, NeuralSampler):
+        shares = {"label.npy": sampler.label_shares}
+    else:
+        shares = {f"shares-{i}.npy": c.ends for i, c in enumerate(sampler.conditionals)}
     names = list(sampler.grouping.groups)
     return shares | {f"within-{i}.npy": sampler.within[a] for i, a in enumerate(names)}
 
@@ -203,6 +246,10 @@ def _read_manifest(members: Mapping[str, memoryview]) -> _Manifest:
     expected = {"manifest.json", "schema.json", "certificate.json"}
     expected |= {f"shares-{i}.npy" for i in range(len(manifest.conditionals))}
     expected |= {f"within-{i}.npy" for i in range(len(manifest.grouping))}
+    if manifest.generator is not None:
+        expected |= {"label.npy", "weights.safetensors"}
+        if manifest.conditionals:
+            raise InvalidSampler("manifest.json: a generator has no conditionals")
     if set(members) != expected or {*manifest.members, "manifest.json"} != expected:
         raise InvalidSampler("a member is missing, or there is one too many")
     return manifest

@@ -18,7 +18,7 @@ from silosynth.common.output import check_output, write_text
 from silosynth.common.plan import Method, OnAbsent, TrustMode, check_plan, dump_plan, load_plan
 from silosynth.common.schema import load_schema
 from silosynth.server.forecast import Forecast, forecast
-from silosynth.server.planner import AIM_ROUNDS, new_plan
+from silosynth.server.planner import AIM_ROUNDS, FREQUENCIES, ORDER, new_plan
 from silosynth.server.roster_file import load_roster, with_roster
 from silosynth.server.run_cli import register_runs
 from silosynth.server.setup_cli import admit, certs
@@ -53,6 +53,12 @@ def plan_new(
     max_model_mb: Annotated[
         int | None, typer.Option(help="Most MiB of the model's tables; aim stays below.")
     ] = None,
+    frequencies: Annotated[
+        int, typer.Option(help="For the method one-shot: how many random features.")
+    ] = FREQUENCIES,
+    order: Annotated[
+        int, typer.Option(help="For one-shot: attributes that one feature looks at, 1 or 2.")
+    ] = ORDER,
     rows_per_person: Annotated[int, typer.Option(help="Most rows of one person in a silo.")] = 1,
     unit: Annotated[str, typer.Option(help="What a row stands for, in a word.")] = "row",
     on_absent: Annotated[
@@ -90,6 +96,8 @@ def plan_new(
         silos=tuple(s.strip() for s in silos.split(",") if s.strip()),
         method=method,
         workload=_read_workload(workload),
+        frequencies=frequencies,
+        order=order,
         weights=_read_weights(weights),
         rounds=rounds,
         max_model_mb=max_model_mb,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from silosynth.common.features import AMPLITUDE
 from silosynth.common.plan import Phase, PhaseName, Plan, TrustMode
 from silosynth.common.schema import Schema
 
@@ -23,7 +24,8 @@ class PhaseForecast:
 
     ``noise`` is the standard deviation, in rows, of one cell after summing over the silos;
     ``distance`` the expected total variation distance that this noise alone puts between a
-    measured marginal and the true one, None when the number of rows is not given.
+    measured marginal and the true one, None when the number of rows is not given and for random
+    features.
     """
 
     name: PhaseName
@@ -62,7 +64,8 @@ def forecast(plan: Plan, schema: Schema, *, rows: int | None = None) -> Forecast
 
 def _forecast_phase(phase: Phase, *, plan: Plan, schema: Schema, rows: int | None) -> PhaseForecast:
     """Work out one phase."""
-    noise = math.sqrt(len(plan.silos) * phase.sigma2 / plan.shares)
+    whole = 1 if phase.bound == 1 else AMPLITUDE
+    noise = math.sqrt(len(plan.silos) * phase.sigma2 / plan.shares) / whole
     cells = phase.cells / phase.marginals
     share = plan.phase_cost(phase).rho / plan.rho
     return PhaseForecast(
@@ -73,7 +76,9 @@ def _forecast_phase(phase: Phase, *, plan: Plan, schema: Schema, rows: int | Non
         rho_share=float(share),
         noise=noise,
         message_bytes=plan.sum_bits // 8 * phase.cells + _HEADER_BYTES,
-        distance=None if rows is None else _noise_distance(noise, cells=cells, rows=rows),
+        distance=None
+        if rows is None or phase.bound > 1
+        else _noise_distance(noise, cells=cells, rows=rows),
     )
 
 
@@ -87,6 +92,8 @@ def _largest(phase: Phase, *, schema: Schema, plan: Plan) -> int:
     sizes = sorted(schema.domain.shape, reverse=True)
     if phase.name is PhaseName.ONE_WAY:
         return sizes[0]
+    if phase.name is PhaseName.EMBEDDING:
+        return phase.cells
     if phase.name is PhaseName.WORKLOAD:
         return max(schema.domain.size(c) for c in plan.workload)
     return min(sizes[0] * sizes[1], phase.cells)

@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import combinations
 
+from pydantic import ValidationError
+
 from silosynth.common.domain import Clique, Domain
 from silosynth.common.errors import InvalidPlan, InvalidSchema
+from silosynth.common.features import FeatureSettings, feature_cells
 from silosynth.common.plan import (
     ROUNDS,
     Method,
@@ -40,6 +43,7 @@ SHARES: Mapping[Method, Mapping[PhaseName, Fraction]] = {
         PhaseName.COARSE: Fraction(3, 10),
     },
     Method.FIXED: {PhaseName.ONE_WAY: Fraction(1, 4), PhaseName.WORKLOAD: Fraction(3, 4)},
+    Method.ONE_SHOT: {PhaseName.ONE_WAY: Fraction(1, 4), PhaseName.EMBEDDING: Fraction(3, 4)},
 }
 AIM_ROUNDS = 2
 """Selection rounds of an AIM plan; they share what the other phases leave, by their marginals."""
@@ -47,6 +51,9 @@ AIM_CLIQUES_PER_ATTRIBUTE = Fraction(5, 2)
 AIM_MODEL_MB = 4
 MAX_CELLS_PER_MARGINAL = 5_000_000
 MAX_CELLS_PER_PLAN = 50_000_000
+FREQUENCIES, ORDER = 4096, 2
+"""Random features of the method one-shot; see docs/decisions/018."""
+
 _TAIL = 40
 _STEP = 1024
 
@@ -57,6 +64,7 @@ class _Size:
 
     marginals: int
     cells: int
+    bound: int = 1
 
 
 def new_plan(
@@ -72,6 +80,8 @@ def new_plan(
     max_model_mb: int | None = None,
     rows_per_person: int = 1,
     unit: str = "row",
+    frequencies: int = FREQUENCIES,
+    order: int = ORDER,
     on_absent: OnAbsent | str | None = None,
     plan_id: str | None = None,
     trust: TrustMode | str = TrustMode.OWN,
@@ -96,6 +106,7 @@ def new_plan(
         attempts: how often the silos' sum may be begun; each is paid for in advance.
         rows_at_most: a public bound on all silos' rows; where it allows, shared sums take 4 bytes
             a cell.
+        frequencies, order: the random features of the method one-shot, for no other.
 
     Raises InvalidPlan for a budget out of range, an unreviewed schema, a marginal that is too
     large, or a method that the schema has too few attributes for.
@@ -105,6 +116,10 @@ def new_plan(
     chosen, trusted = _method(method), TrustMode(trust)
     shares = len(silos) - colluders - absent if trusted is TrustMode.SHARED else 1
     sizes = _phase_sizes(schema, method=chosen, workload=tuple(workload), rounds=rounds)
+    features = None
+    if chosen is Method.ONE_SHOT:
+        features = _features(schema, frequencies=frequencies, order=order)
+        sizes |= {PhaseName.EMBEDDING: _embedding_size(schema.domain, features)}
     rho = rho_for(epsilon, delta)
     scale = Fraction(1)
     while True:
@@ -133,6 +148,7 @@ def new_plan(
             ),
             "method": chosen.value,
             "workload": tuple(workload),
+            "features": features,
             "weights": tuple(weights),
             **_model_limit(chosen, max_model_mb),
             "phases": phases,
@@ -141,7 +157,9 @@ def new_plan(
             "colluders": colluders,
             "absent": absent,
             "attempts": attempts,
-            "sum_bits": _sum_bits(phases, trust=trusted, rows_at_most=rows_at_most),
+            "sum_bits": _sum_bits(
+                phases, trust=trusted, rows_at_most=None if features else rows_at_most
+            ),
         }
     )
     check_plan(plan, schema)
@@ -199,16 +217,16 @@ def _noise(
 
     A phase whose noise would be below ``least`` gets that, and the others what it leaves.
     """
-    squared = Fraction(rows_per_person**2)
     shares = {name: _share(name, sizes=sizes, method=method) for name in sizes}
+    squared = {
+        n: Fraction(s.marginals * (rows_per_person * s.bound) ** 2) for n, s in sizes.items()
+    }
     fixed: dict[PhaseName, Fraction] = {}
     while True:
-        left = rho - sum((sizes[n].marginals * squared / (2 * s) for n, s in fixed.items()), 0)
+        left = rho - sum((squared[n] / (2 * s) for n, s in fixed.items()), 0)
         rest = sum((shares[n] for n in sizes if n not in fixed), Fraction(0))
         exact = fixed | {
-            n: sizes[n].marginals * squared * rest / (2 * left * shares[n])
-            for n in sizes
-            if n not in fixed
+            n: squared[n] * rest / (2 * left * shares[n]) for n in sizes if n not in fixed
         }
         below = {n: least for n, sigma2 in exact.items() if sigma2 < least}
         if not below:
@@ -220,6 +238,7 @@ def _noise(
             marginals=size.marginals,
             cells=size.cells,
             sigma2=Fraction(-((-exact[name] * _STEP) // 1), _STEP),
+            bound=size.bound,
         )
         for name, size in sizes.items()
     )
@@ -255,6 +274,38 @@ def _phase_sizes(
             hint="give large attributes fewer bins or categories",
         )
     return sizes
+
+
+def _features(schema: Schema, *, frequencies: int, order: int) -> FeatureSettings:
+    """Return the random features of a plan, with a public seed of its own."""
+    if schema.impossible():
+        raise InvalidPlan(
+            "the method one-shot cannot keep impossible combinations apart",
+            hint="use mst, aim or fixed, or take them out of the schema",
+        )
+    label = schema.label if schema.label in schema.domain.attributes else None
+    if len(schema.coded) < (1 if label is None else 2):
+        raise InvalidPlan("the method one-shot needs an attribute beside the label")
+    try:
+        return FeatureSettings(
+            frequencies=frequencies, order=order, seed=secrets.randbelow(2**31), label=label
+        )
+    except ValidationError as err:
+        raise InvalidPlan(
+            f"{frequencies} frequencies of order {order} are out of range",
+            hint="use 1 to 16384 frequencies, and an order of 1 or 2",
+        ) from err
+
+
+def _embedding_size(domain: Domain, features: FeatureSettings) -> _Size:
+    """Return the size of the one vector that the method one-shot sums."""
+    cells = feature_cells(features, clique=domain.attributes, domain=domain)
+    if cells > MAX_CELLS_PER_MARGINAL:
+        raise InvalidPlan(
+            f"the features make {cells} cells; at most {MAX_CELLS_PER_MARGINAL} are allowed",
+            hint="lower the frequencies, or merge classes of the label",
+        )
+    return _Size(marginals=1, cells=cells, bound=features.bound)
 
 
 def _tree_sizes(domain: Domain) -> dict[PhaseName, _Size]:

@@ -92,6 +92,8 @@ def ask_phase(
             name=WORKING,
             grouping=working,
         )
+    if phase is PhaseName.EMBEDDING:
+        return _question((schema.domain.attributes,), name=WORKING, grouping=working)
     return _question(plan.workload, name=WORKING, grouping=working)
 
 

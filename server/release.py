@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from silosynth.common.certificate import Certificate, certify_plan
 from silosynth.common.domain import Grouping
 from silosynth.common.measurement import Measurement
+from silosynth.common.neural import NeuralSampler
 from silosynth.common.plan import PhaseName
-from silosynth.common.sampler import CliqueMarginal, Sampler, build_sampler
+from silosynth.common.sampler import CliqueMarginal, build_sampler
+from silosynth.common.sampler_file import AnySampler
+from silosynth.server.aggregate import regroup
 from silosynth.server.compress import within_groups
 from silosynth.server.fitting import fit_run, model_grouping
 from silosynth.server.graphical_model import GraphicalModel
+from silosynth.server.release_one_shot import MixtureModel, mixture_model, train_sampler
 from silosynth.server.state import State
 
 
@@ -22,15 +26,17 @@ class Outcome:
     ``measurements`` are over the working domain that ``grouping`` makes of the schema's.
     """
 
-    sampler: Sampler
+    sampler: AnySampler
     certificate: Certificate
-    model: GraphicalModel
+    model: GraphicalModel | MixtureModel
     measurements: tuple[Measurement, ...]
     grouping: Grouping
 
 
-def finish(state: State) -> Outcome:
+def finish(state: State, *, generator: NeuralSampler | None = None) -> Outcome:
     """Fit the model to everything that was released and make what is handed out.
+
+    Args: generator: the one that was trained on this state before, to be trained again without.
 
     Post-processing of releases: it costs no privacy. The same state gives the same outcome.
 
@@ -39,6 +45,8 @@ def finish(state: State) -> Outcome:
     measured = state.measured()
     one_way = measured[PhaseName.ONE_WAY]
     grouping = model_grouping(state.plan, state.schema, one_way)
+    if PhaseName.EMBEDDING in measured:
+        return _finish_one_shot(state, measured, grouping=grouping, generator=generator)
     model, fitted = fit_run(state.plan, state.schema, measured, grouping=grouping)
     certificate = certify_plan(state.plan)
     sampler = build_sampler(
@@ -55,6 +63,35 @@ def finish(state: State) -> Outcome:
         certificate=certificate,
         model=model,
         measurements=fitted,
+        grouping=grouping,
+    )
+
+
+def _finish_one_shot(
+    state: State,
+    measured: dict[PhaseName, tuple[Measurement, ...]],
+    *,
+    grouping: Grouping,
+    generator: NeuralSampler | None,
+) -> Outcome:
+    """Train a generator, unless it is given, and make what is handed out."""
+    certificate = certify_plan(state.plan)
+    one_way = measured[PhaseName.ONE_WAY]
+    if generator is None or generator.plan_digest != state.plan.digest:
+        generator = train_sampler(
+            measured[PhaseName.EMBEDDING][0],
+            one_way,
+            schema=state.schema,
+            plan=state.plan,
+            grouping=grouping,
+            certificate=certificate,
+        )
+    domain = state.schema.domain
+    return Outcome(
+        sampler=generator,
+        certificate=certificate,
+        model=mixture_model(generator),
+        measurements=tuple(regroup(m, domain=domain, grouping=grouping) for m in one_way),
         grouping=grouping,
     )
 

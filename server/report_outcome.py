@@ -28,7 +28,8 @@ def report_outcome(
     """
     measurements = tuple(
         regroup(m, domain=state.schema.domain, grouping=outcome.grouping)
-        for measured in state.measured().values()
+        for phase, measured in state.measured().items()
+        if phase is not PhaseName.EMBEDDING
         for m in measured
     )
     pairs = outcome.model.pair_marginals({m.clique for m in measurements if len(m.clique) == 2})

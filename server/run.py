@@ -26,6 +26,7 @@ from silosynth.server.drive import Checkpoint, Progress, Signed, drive
 from silosynth.server.federation import Federation
 from silosynth.server.journal import Journal
 from silosynth.server.release import finish
+from silosynth.server.release_one_shot import require_generators
 from silosynth.server.runs import (
     Begun,
     Ended,
@@ -71,9 +72,13 @@ class _Run:
 
 
 def check_runnable(plan: Plan, schema: Schema) -> None:
-    """Raise InvalidPlan unless a federation can run a plan: it fits, keeps its word, has keys."""
+    """Raise InvalidPlan unless a federation can run a plan: it fits, keeps its word, has keys.
+
+    Raises RunFailed when what the plan trains cannot be trained here.
+    """
     check_plan(plan, schema)
     check_budget(plan)
+    require_generators(plan)
     if not plan.roster:
         raise InvalidPlan(
             f"plan {plan.id} names no keys of its silos",

@@ -17,15 +17,16 @@ from silosynth.common.budget import check_budget
 from silosynth.common.certificate import Certificate
 from silosynth.common.columns import TableLike
 from silosynth.common.errors import InvalidArgument, InvalidTable, OutputExists, RunFailed
+from silosynth.common.neural import NeuralSampler
 from silosynth.common.plan import Plan, check_plan, dump_plan, load_plan
-from silosynth.common.sampler import Sampler
-from silosynth.common.sampler_file import save_sampler
+from silosynth.common.sampler_file import AnySampler, load_sampler, save_sampler
 from silosynth.common.schema import Schema, dump_schema, load_schema
 from silosynth.common.wire import Receipt
 from silosynth.server.coordinator import replay
 from silosynth.server.drive import Progress
 from silosynth.server.journal import Journal
 from silosynth.server.release import Outcome, finish
+from silosynth.server.release_one_shot import require_generators
 from silosynth.server.state import Stage, State
 from silosynth.simulations.cluster import run_cluster
 from silosynth.simulations.local import run_local
@@ -86,7 +87,7 @@ class RunResult:
     state: State
 
     @property
-    def sampler(self) -> Sampler:
+    def sampler(self) -> AnySampler:
         """Return the sampler."""
         return self.outcome.sampler
 
@@ -117,6 +118,7 @@ def simulate(
     """
     check_plan(plan, schema)
     check_budget(plan)
+    require_generators(plan)
     tables = {name: _read(name, table, schema=schema) for name, table in silos.items()}
     match_roster(tables, roster=plan.silos)
     with _open_directory(directory) as run:
@@ -143,7 +145,9 @@ def reopen(directory: Path) -> RunResult:
         state, _ = replay(plan, schema, journal.events())
     if state.stage not in (Stage.FIT, Stage.DELIVER, Stage.ENDED):
         raise RunFailed(f"the run in {directory} has not ended", hint="resume it with simulate")
-    return RunResult(outcome=finish(state), receipts=state.receipts(), state=state)
+    known = load_sampler(run.sampler) if run.sampler.is_file() else None
+    outcome = finish(state, generator=known if isinstance(known, NeuralSampler) else None)
+    return RunResult(outcome=outcome, receipts=state.receipts(), state=state)
 
 
 def _read(silo: str, table: TableLike, *, schema: Schema) -> pa.Table:

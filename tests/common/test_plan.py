@@ -174,6 +174,33 @@ def test_a_request_that_is_not_the_plans_is_refused(
         count_cells(_request(plan, **change), plan=plan, domain=_schema().domain)
 
 
+@pytest.mark.parametrize(
+    ("method", "phase", "clique"),
+    [
+        ("independent", PhaseName.ONE_WAY, ("sex", "ill")),
+        ("mst", PhaseName.COARSE, ("sex",)),
+        ("mst", PhaseName.TREE, ("sex", "ill", "age")),
+        ("fixed", PhaseName.WORKLOAD, ("sex", "ill")),
+        ("fixed", PhaseName.WORKLOAD, ("ill",)),
+    ],
+)
+def test_a_phase_gives_only_the_marginals_that_were_approved(
+    method: str, phase: PhaseName, clique: tuple[str, ...]
+) -> None:
+    """A person approves "1-way" or a workload; a coordinator may not ask another one for it."""
+    workload = (("age", "sex"), ("ill", "age")) if method == "fixed" else ()
+    plan = new_plan(
+        _schema(), epsilon=1.0, delta=1e-6, silos=("a",), method=method, workload=workload
+    )
+    plan = parse_plan(
+        plan.model_dump(mode="json")
+        | {"phases": [p.model_dump(mode="json") | {"cells": 10**6} for p in plan.phases]}
+    )
+    request = _request(plan, phase=phase, queries=((clique, "fine"),))
+    with pytest.raises(InvalidPlan, match="does not hold"):
+        count_cells(request, plan=plan, domain=_schema().domain)
+
+
 def test_a_huge_request_is_refused_without_allocation() -> None:
     names = [f"a{i}" for i in range(40)]
     attributes = [

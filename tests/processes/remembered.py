@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from fractions import Fraction
 
 from silosynth.common import privacy
 
-_KNOWN: dict[object, float] = {}
+_KNOWN: dict[str, float] = {}
 
 
 @contextmanager
 def remembered_epsilons() -> Iterator[None]:
     """Keep every composed epsilon while this lasts, in this process and in those forked from it."""
-    real: Callable[..., float] = privacy._composed_epsilon
+    real = privacy._composed_epsilon
 
-    def composed(discrete: Counter[Fraction], rho: Fraction, delta: float, *, grid: float) -> float:
-        key = (frozenset(discrete.items()), rho, delta, grid)
+    def composed(*parts: object, **named: object) -> float:
+        key = repr((parts, sorted(named.items())))
         if key not in _KNOWN:
-            _KNOWN[key] = real(discrete, rho, delta, grid=grid)
+            _KNOWN[key] = real(*parts, **named)  # type: ignore[arg-type]  # passes on what it gets
         return _KNOWN[key]
 
-    privacy._composed_epsilon = composed
+    privacy._composed_epsilon = composed  # type: ignore[assignment]  # as above
     try:
         yield
     finally:

@@ -175,7 +175,8 @@ def test_an_answer_to_another_request_is_refused(other: str) -> None:
     elif other == "plan":
         request, of = start(foreign, small_schema())[1][0].request, foreign  # type: ignore[union-attr]  # an Ask
     else:
-        request = ask.request.model_copy(update={"phase": PhaseName.COARSE})
+        pair = ((small_schema().domain.attributes[:2], "fine"),)
+        request = ask.request.model_copy(update={"phase": PhaseName.COARSE, "queries": pair})
         of = plan
     data = answer_exactly(request, plan=of, codes=TABLES["north"])
     after, commands = step(state, Answered(phase=PhaseName.ONE_WAY, silo="north", data=data))

@@ -66,6 +66,14 @@ def test_the_whole_walk(place: Path, capsys: pytest.CaptureFixture[str]) -> None
         words = ["sample", ran["sampler"], "--rows", "50", "--seed", "1", "--out", out]
         assert _json(capsys, words)["rows"] == 50
     assert pq.read_table(place / "a.parquet").num_rows == 50
+    words = [*words, "--force", "--where", "health=excellent", "--where", "coinsurance=25"]
+    assert _json(capsys, words)["where"] == {"health": "excellent", "coinsurance": "25"}
+    drawn = csv.read_csv(place / "b.csv")
+    assert (set(drawn["health"].to_pylist()), set(drawn["coinsurance"].to_pylist())) == (
+        {"excellent"},
+        {25},
+    )
+    assert _json(capsys, [*words[:-1], "coinsurance=7"])["exit"] == 4
     for more in ([], ["--released-only", "--force"]):
         written = _json(capsys, ["report", str(result), *more])
         assert Path(written["html"]).stat().st_size > 10_000

@@ -1,0 +1,47 @@
+"""What a request asks of a silo's rows: counts, or random features of them. Nothing is noised."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from silosynth.client.source_spec import Source
+from silosynth.common.domain import Grouping
+from silosynth.common.features import feature_map, sum_features
+from silosynth.common.measurement import MarginalQuery
+from silosynth.common.plan import PhaseName, Plan, Request
+from silosynth.common.schema import Schema
+
+
+def ask_rows(
+    rows: Source, *, plan: Plan, request: Request, schema: Schema, rows_per_person: int
+) -> Sequence[np.ndarray]:
+    """Return one int64 array per query of the request, of at most ``rows_per_person`` rows each.
+
+    Guarantees: adding or removing one row moves each array by at most the phase's ``bound`` in L2
+    norm: by one in one cell where counts are asked.
+    """
+    levels = request.groupings()
+    if plan.features is None or request.phase is not PhaseName.EMBEDDING:
+        return rows.count(request.marginals(), levels=levels, rows_per_person=rows_per_person)
+    return [
+        _embed(rows, query, plan=plan, levels=levels, schema=schema, bound=rows_per_person)
+        for query in request.marginals()
+    ]
+
+
+def _embed(
+    rows: Source,
+    query: MarginalQuery,
+    *,
+    plan: Plan,
+    levels: Mapping[str, Grouping],
+    schema: Schema,
+    bound: int,
+) -> np.ndarray:
+    """Return the sum of the rows' features, from the counts that it is a linear function of."""
+    assert plan.features is not None
+    features = feature_map(plan.features, schema=schema, grouping=levels[query.level])
+    asked = [MarginalQuery(clique=c, level=query.level) for c in features.cliques()]
+    return sum_features(features, rows.count(asked, levels=levels, rows_per_person=bound))
