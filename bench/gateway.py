@@ -1,4 +1,4 @@
-"""A silo's gateway as a process: charges, latency of a large request, memory while it waits.
+"""A silo's gateway as a process: charges, a large request, memory while it waits, a whole run.
 
     make bench-gateway
 
@@ -30,6 +30,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import tomli_w
 from gateway_charges import charge_figures
+from gateway_run import run_figures
 from process_tree import tree_bytes
 from results import Figure, is_quick, publish
 
@@ -233,7 +234,7 @@ def _memory(idle: float) -> Figure:
 def main() -> int:
     """Measure everything and publish it."""
     here = Path(__file__).resolve().parent
-    figures = [*charge_figures(here), *measure(Path(tempfile.gettempdir()))]
+    figures = [*charge_figures(here), *measure(Path(tempfile.gettempdir())), *run_figures()]
     return publish("gateway", figures)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from canary import CANARY
 
 from silosynth.client.init_silo import init_silo
 from silosynth.client.noise import BitSource
@@ -38,7 +39,6 @@ from silosynth.common.seal import seal
 from silosynth.common.wire import Refusal, Release, decode_release, encode_receipt
 from silosynth.server.planner import new_plan
 
-CANARY = "zebra-7731"
 ATTRIBUTES: list[dict[str, Any]] = [
     {"name": "age", "kind": "integer", "minimum": 0, "maximum": 9, "source": "public"},
     {"name": "sex", "kind": "categorical", "categories": ["f", "m"], "source": "public"},

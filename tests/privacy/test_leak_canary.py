@@ -22,16 +22,15 @@ from urllib.request import urlopen
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from canary import CANARY, holds_token
 from serving import AS_ROOT, GATEWAY_USER, MAIN, Serving
-from signed import CANARY, people_table
+from signed import people_table
 
 from silosynth.common.cli import run
 from silosynth.common.wire import Refusal, Release
 
 MUTANT = MAIN.with_name("serve_mutant.py")
 COMMANDS = ("pending", "releases", "spent", "verify-ledger")
-TABLES = ("people.parquet", "table.parquet")
-"""The silos' own tables; a simulation keeps each under its silo's folder."""
 Break = Callable[[Path], None]
 
 
@@ -99,16 +98,6 @@ def everything_said(
     if not stays:
         serving.kill()
     return answer, said
-
-
-def holds_token(said: list[bytes], home: Path) -> list[str]:
-    """Return where the token stands: in what was said, or in any file but the tables."""
-    places = [f"answer {i}" for i, data in enumerate(said) if CANARY.encode() in data]
-    for path in home.rglob("*"):
-        searched = path.is_file() and path.name not in TABLES
-        if searched and CANARY.encode() in path.read_bytes():
-            places.append(path.name)
-    return places
 
 
 def _free_port() -> int:

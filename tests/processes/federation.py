@@ -128,6 +128,7 @@ class Federation:
         self.schema = federation_schema()
         self.plan = federation_plan(self.certs, **plan_changes)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.relay_metrics: dict[str, int] = {}
         self.connection = Connection(
             superlink=f"127.0.0.1:{self.port}",
             ca=self.certs.ca,
@@ -203,7 +204,7 @@ class Federation:
         values = {
             "${SUPERLINK}": f"127.0.0.1:{self.port}",
             "${SILO}": silo,
-            "9464": "0",
+            "9464": str(self.relay_metrics.get(silo, 0)),
             "/etc/silosynth/ca.pem": str(ca or self.certs.ca),
             "/etc/silosynth/relay/supernode.pem": str(
                 key or self.certs.silo(silo) / "supernode.pem"

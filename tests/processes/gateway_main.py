@@ -61,8 +61,8 @@ def load_everything(policy: PolicyFile, plan: Plan) -> None:
     cks_epsilon(plan.rho, plan.privacy.delta)
     section = policy.datasets[0]
     schema = load_schema(Path(section.schema_path))
-    table = read_table(Path(str(section.path)), schema=schema)
-    Codec(schema).encode(table)
+    table = read_table(Path(str(section.path)), schema=schema, allow_extra=True)
+    Codec(schema).encode(table, allow_extra=True)
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,6 +11,7 @@ from federation import SILOS, Federation
 from gateway_main import SeededBits
 
 from silosynth.client.gateway import Gateway
+from silosynth.client.ledger import Ledger
 from silosynth.client.policy_file import load_policy
 from silosynth.client.silo import open_silo
 from silosynth.common.plan import Plan, Request, encode_plan, encode_request
@@ -73,3 +75,17 @@ def sample_in_one_process(
     path = directory / "one-process.sampler"
     save_sampler(finish(state).sampler, path, force=True)
     return path.read_bytes()
+
+
+def copy_of_silos(federation: Federation, directory: Path) -> Federation:
+    """Return the same silos, keys and plan with ledgers that have spent nothing."""
+    twin = Federation.__new__(Federation)
+    twin.__dict__.update(federation.__dict__)
+    twin.directory = directory
+    for silo in SILOS:
+        place = directory / silo
+        skip = shutil.ignore_patterns("state")
+        shutil.copytree(federation.directory / silo, place, ignore=skip)
+        (place / "state").mkdir(mode=0o700)
+        Ledger.create(twin.ledger(silo))
+    return twin

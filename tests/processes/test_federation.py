@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import tempfile
 import time
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from federation import COMMAND, NAME, SILOS, Federation, federation_plan, wait_for
-from one_process import sample_in_one_process
+from one_process import copy_of_silos, sample_in_one_process
 
 from silosynth.client.ledger import Ledger
 from silosynth.client.policy_file import load_policy
@@ -33,24 +32,10 @@ def federation() -> Iterator[Federation]:
         yield started
 
 
-def _copy_of_silos(federation: Federation, directory: Path) -> Federation:
-    """Return the same silos, keys and plan with ledgers that have spent nothing."""
-    twin = Federation.__new__(Federation)
-    twin.__dict__.update(federation.__dict__)
-    twin.directory = directory
-    for silo in SILOS:
-        place = directory / silo
-        skip = shutil.ignore_patterns("state")
-        shutil.copytree(federation.directory / silo, place, ignore=skip)
-        (place / "state").mkdir(mode=0o700)
-        Ledger.create(twin.ledger(silo))
-    return twin
-
-
 def test_a_run_over_processes_ends_in_the_sampler_of_the_one_process_driver(
     federation: Federation, tmp_path: Path
 ) -> None:
-    twin = _copy_of_silos(federation, tmp_path)
+    twin = copy_of_silos(federation, tmp_path)
     done = federation.run()
     assert done["exit_code"] == 0, federation.log("coordinator")
     assert done["data"]["silos"] == list(SILOS)
@@ -61,7 +46,7 @@ def test_a_run_over_processes_ends_in_the_sampler_of_the_one_process_driver(
     alone = sample_in_one_process(twin, tmp_path / "run", plan=federation.plan, seeds=seeds)
     assert sampler == alone
     other = {silo: 100 + i for i, silo in enumerate(SILOS)}
-    again = _copy_of_silos(federation, tmp_path / "again")
+    again = copy_of_silos(federation, tmp_path / "again")
     (tmp_path / "other").mkdir()
     assert sampler != sample_in_one_process(
         again, tmp_path / "other", plan=federation.plan, seeds=other
