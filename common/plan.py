@@ -363,14 +363,16 @@ def count_cells(request: Request, *, plan: Plan, domain: Domain) -> tuple[int, .
             f"the plan allows {phase.cells}"
         )
     for clique, _ in request.queries:
-        _check_clique(clique, phase=phase.name, plan=plan)
+        _check_clique(clique, phase=phase.name, plan=plan, domain=domain)
     return cells
 
 
-def _check_clique(clique: Clique, *, phase: PhaseName, plan: Plan) -> None:
+def _check_clique(clique: Clique, *, phase: PhaseName, plan: Plan, domain: Domain) -> None:
     """Raise InvalidPlan when a phase does not ask for ``clique``: who approves goes by the name."""
     if phase is PhaseName.WORKLOAD:
         allowed = clique in plan.workload
+    elif phase is PhaseName.EMBEDDING:
+        allowed = clique == domain.attributes
     else:
         allowed = len(clique) == (1 if phase is PhaseName.ONE_WAY else 2)
     if not allowed:
