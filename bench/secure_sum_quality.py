@@ -52,9 +52,7 @@ class Extent:
     federations: tuple[Federation, ...] = (
         Federation(data_set="nist_acs", file="national2019.csv", by="PUMA"),
         Federation(data_set="adult", file="adult.parquet", by=10),
-        Federation(
-            data_set="brfss2022", file="brfss2022.parquet", by="State", epsilons=(1.0,), seeds=(0,)
-        ),
+        Federation(data_set="brfss2022", file="brfss2022.parquet", by="State"),
     )
     gated: bool = True
 
