@@ -81,6 +81,7 @@ class Launcher:
         self.codes: dict[int, int] = {}
         self.changed = threading.Condition()
         self._started: list[int] = []
+        self._gone = False
         self._asking = threading.Lock()
         with log.open("ab") as errors:
             self._process = subprocess.Popen(
@@ -101,7 +102,8 @@ class Launcher:
             self._process.stdin.write(json.dumps(asked).encode() + b"\n")
             self._process.stdin.flush()
             with self.changed:
-                assert self.changed.wait_for(lambda: self._started, timeout=120)
+                self.changed.wait_for(lambda: self._started or self._gone, timeout=120)
+                assert self._started, "the launcher ended; its log says why"
                 return Forked(self, self._started.pop())
 
     def close(self) -> None:
@@ -124,6 +126,9 @@ class Launcher:
                 else:
                     self.codes[fact["ended"]] = fact["code"]
                 self.changed.notify_all()
+        with self.changed:
+            self._gone = True
+            self.changed.notify_all()
 
 
 class Lab(Federation):

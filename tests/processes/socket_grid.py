@@ -16,7 +16,7 @@ from flwr.clientapp import ClientApp
 from flwr.supercore.task_identity import TaskIdentity
 
 from silosynth.client.app import make_sealed_relay
-from silosynth.client.reach import GatewaySocket
+from silosynth.client.rpc import RemoteGateway
 
 
 class SocketGrid:
@@ -59,5 +59,5 @@ class SocketGrid:
 
 def _relay_to(socket: Path) -> ClientApp:
     """Return the relay's app in front of one gateway."""
-    gateway = GatewaySocket(socket)
+    gateway = RemoteGateway(socket)
     return make_sealed_relay(lambda _: gateway)
