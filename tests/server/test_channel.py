@@ -99,7 +99,7 @@ def test_every_named_checkpoint_is_reached_but_those_of_the_fit(tmp_path: Path) 
     grid, _ = _federation()
     seen: list[str] = []
     _drive(grid, signed_plan(), tmp_path, checkpoint=seen.append)
-    fit = {"before-fit", "after-fit", "before-write", "after-write"}
+    fit = {"before-fit", "after-fit", "before-write", "sampler-written", "after-write"}
     assert set(seen) == set(CHECKPOINTS) - fit
 
 
