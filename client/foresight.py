@@ -84,7 +84,7 @@ def _check_budgets(policy: PolicyFile, plan: Plan, consumers: tuple[str, ...]) -
     """Raise PlanRefused when nobody may sign, or a budget could not pay even if it were whole."""
     if not consumers:
         raise PlanRefused("the policy trusts no coordinator", hint="add one under [[coordinators]]")
-    caps = policy.caps_in_units()
+    caps = policy.scope_caps()
     for consumer in consumers:
         for scope in plan_scopes(plan.dataset, consumer, plan.project):
             if plan_units(plan) > caps[scope]:
