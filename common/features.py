@@ -226,7 +226,7 @@ def _phases(
     """Return (working codes, count) phases: linear along an order, else at random for each code."""
     size = int(groups.max()) + 1
     phases = 2 * math.pi * words.uniform(size * count).reshape(size, count)
-    pitch = np.asarray(_PITCHES)[words.below(len(_PITCHES), count)] * _normal(words, count)
+    pitch = np.asarray(_PITCHES)[words.below(len(_PITCHES), count)] * words.normal(count)
     if isinstance(attribute, _ORDERED):
         along = groups[: attribute.values]
         members = np.bincount(along, minlength=size)
@@ -235,10 +235,3 @@ def _phases(
         place = places[placed] / members[placed] / attribute.values
         phases[placed] = phases[0] + 2 * math.pi * place[:, None] * pitch
     return phases
-
-
-def _normal(words: SeededWords, count: int) -> np.ndarray:
-    """Return (count,) standard normal numbers (Box and Muller 1958)."""
-    radius = np.sqrt(-2 * np.log1p(-words.uniform(count)))
-    normal: np.ndarray = radius * np.cos(2 * math.pi * words.uniform(count))
-    return normal
