@@ -6,8 +6,8 @@ import sqlite3
 from typing import Any
 
 from silosynth.client.ledger_file import broken, read_entries
-from silosynth.common.cost import RHO_UNIT
 from silosynth.common.account import price, replay
+from silosynth.common.cost import RHO_UNIT
 from silosynth.common.entries import (
     Cap,
     Decision,

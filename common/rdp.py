@@ -51,9 +51,7 @@ def rdp_vector(cost: GaussianCost) -> Vector:
     if cost.rate == 1:
         return tuple(-((-order * cost.rho * RHO_UNIT) // 1) for order in ORDERS)
     values = _one_step(float(cost.rate), noise_multiplier(cost))
-    return tuple(
-        math.ceil(Fraction(value * _ROUND_UP) * cost.count * RHO_UNIT) for value in values
-    )
+    return tuple(math.ceil(Fraction(value * _ROUND_UP) * cost.count * RHO_UNIT) for value in values)
 
 
 def add_vectors(vectors: Sequence[Vector]) -> Vector:
@@ -72,7 +70,7 @@ def rdp_epsilon(costs: Sequence[GaussianCost], delta: float) -> float:
     if not costs:
         return 0.0
     total = add_vectors([rdp_vector(c) for c in costs])
-    best = min(
+    best: float = min(
         units / RHO_UNIT - math.log(order * delta) / (order - 1) + math.log1p(-1 / order)
         for order, units in zip(ORDERS, total, strict=True)
     )

@@ -12,7 +12,6 @@ from fractions import Fraction
 from silosynth.common.cost import RHO_UNIT
 from silosynth.common.errors import InvalidPlan
 
-
 ORDER_UNIT = 2**20
 """Rényi orders of budgets are whole numbers of 2^-20."""
 
@@ -71,9 +70,7 @@ def budget_units(*, epsilon: float, delta: float) -> int:
     return below
 
 
-def budget_order(
-    *, epsilon: float, delta: float, order: Fraction | None = None
-) -> tuple[int, int]:
+def budget_order(*, epsilon: float, delta: float, order: Fraction | None = None) -> tuple[int, int]:
     """Return (units, order): a budget of (epsilon, delta) held at one Rényi order, fixed for good.
 
     Guarantees: divergences at the order alpha = order / 2^20 that add up to at most

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from signed import Federation, people
 
-from silosynth.client.ledger import Ledger, Scope, ScopeKind
+from silosynth.client.ledger import Cap, Ledger, Scope, ScopeKind
 from silosynth.client.policy_file import load_policy, parse_policy
 from silosynth.client.silo import check_files, ledger_path
 from silosynth.common.cli import run
