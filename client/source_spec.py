@@ -83,12 +83,14 @@ class Bounding:
 class CodedTable:
     """Rows as codes, one unsigned column per attribute. Private, like all that it holds.
 
-    ``persons`` is the raw person column, in the same order, when the source has one.
+    ``persons`` is the raw person column, in the same order, when the source has one; ``texts``
+    has (rows, max_bytes) uint16 for each text that a generator learns.
     """
 
     columns: tuple[np.ndarray, ...] = field(repr=False)
     persons: pa.ChunkedArray | None = field(repr=False)
     notes: tuple[EncodingNote, ...] = field(repr=False)
+    texts: tuple[np.ndarray, ...] = field(default=(), repr=False)
 
 
 class Source(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -21,6 +21,7 @@ from silosynth.common.batches import available_threads, map_ahead
 from silosynth.common.codec import Codec, Encoded
 from silosynth.common.domain import Grouping
 from silosynth.common.errors import InvalidTable
+from silosynth.common.example import modelled_texts
 from silosynth.common.measurement import MarginalQuery
 from silosynth.common.schema import Schema
 from silosynth.common.tally import EncodingNote, add_notes
@@ -113,9 +114,9 @@ class StreamRows:
         return layout.answers(totals)
 
     def encode(self) -> CodedTable:
-        """Return all rows as codes, with the person column beside them."""
+        """Return all rows as codes, with texts and the person column beside them."""
         with self._lock:
-            return self._encode()
+            return self._encode_with_texts() if modelled_texts(self._schema) else self._encode()
 
     def _encode(self) -> CodedTable:
         pieces = self._pieces
@@ -127,6 +128,23 @@ class StreamRows:
         )
         persons = [piece.persons for piece in pieces if piece.persons is not None]
         return CodedTable(columns=columns, persons=_join(persons), notes=self._notes)
+
+    def _encode_with_texts(self) -> CodedTable:
+        """Read the table once more: texts are not kept, in memory or in the cache."""
+        reader = self._open_reader()
+        parts = list(map_ahead(self._read_texts, reader.fragments(), threads=self._threads))
+        reader.check()
+        for encoded, _, _ in parts:
+            check_codes(encoded.codes, domain=self._codec.domain)
+        columns = zip(*(encoded.codes for encoded, _, _ in parts), strict=True)
+        texts = zip(*(found for _, _, found in parts), strict=True)
+        persons = [column for _, column, _ in parts if column is not None]
+        return CodedTable(
+            columns=tuple(np.concatenate(column) for column in columns),
+            persons=_join(persons),
+            notes=add_notes(*(encoded.notes for encoded, _, _ in parts)),
+            texts=tuple(np.concatenate(text) for text in texts),
+        )
 
     def _rank(self, bounding: Bounding) -> None:
         """Hold all codes, and rank each person's rows, at the first count."""
@@ -195,6 +213,15 @@ class StreamRows:
         table = fragment()
         encoded = self._codec.encode(table, allow_extra=True)
         return encoded, None if self._person_column is None else _plain(table[self._person_column])
+
+    def _read_texts(
+        self, fragment: Fragment
+    ) -> tuple[Encoded, pa.ChunkedArray | None, tuple[np.ndarray, ...]]:
+        """Read and encode one fragment, texts and all."""
+        table = fragment()
+        encoded, persons = self._read(lambda: table)
+        texts, notes = self._codec.encode_texts(table)
+        return replace(encoded, notes=(*encoded.notes, *notes)), persons, texts
 
     def _open_cache(self, reader: Reader) -> CodeCache | None:
         """Return the cache for this table, if there is to be one."""

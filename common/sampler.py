@@ -24,6 +24,7 @@ from silosynth.common.conditional import (
 from silosynth.common.domain import Domain, Grouping
 from silosynth.common.draw import BATCH_ROWS, Step, compile_steps, draw_batch
 from silosynth.common.errors import InvalidArgument, InvalidPlan, InvalidSampler
+from silosynth.common.example import modelled_texts
 from silosynth.common.schema import Schema, Source
 from silosynth.common.seeded import SeededWords, check_whole
 from silosynth.common.tally import code_dtype
@@ -51,7 +52,10 @@ class DrawBatch(Protocol):
     """Draw the fine codes of one batch: a function of seed, batch number and rows."""
 
     def __call__(self, *, rows: int, seed: int, batch: int) -> tuple[np.ndarray, ...]:
-        """Return one (rows,) unsigned column per coded attribute, in the schema's order."""
+        """Return one (rows,) unsigned column per coded attribute, in the schema's order.
+
+        A sampler of texts adds (rows, max_bytes) uint16 for each text that it learnt.
+        """
 
 
 class DrawsRows(Protocol):
@@ -193,7 +197,7 @@ def draw_codes(
     def work(index: int, size: int) -> None:
         start = index * BATCH_ROWS
         drawn = draw_part(rows=size, seed=seed, batch=index)
-        for column, part in zip(columns, drawn, strict=True):
+        for column, part in zip(columns, drawn[: len(columns)], strict=True):
             column[start : start + size] = part
 
     sizes = split_rows(rows, batch_rows=BATCH_ROWS)
@@ -226,11 +230,14 @@ def draw_batches(
     if not 0 < batch_rows <= _LARGEST_BATCH:
         raise InvalidArgument(f"a batch of {batch_rows} rows is not between 1 and {_LARGEST_BATCH}")
     draw_part, codec = sampler.drawer(), Codec(sampler.schema)
+    coded = len(sampler.domain.shape)
 
     def work(index: int, size: int) -> pa.Table:
-        codes = draw_part(rows=size, seed=seed, batch=index)
+        drawn = draw_part(rows=size, seed=seed, batch=index)
         values = SeededWords(seed=seed, purpose="values", index=index)
-        return codec.decode(codes, uniform=values.uniform, first_row=index * batch_rows)
+        return codec.decode(
+            drawn[:coded], drawn[coded:], uniform=values.uniform, first_row=index * batch_rows
+        )
 
     sizes = split_rows(rows, batch_rows=batch_rows)
     return map_batches(work, sizes, threads=_threads(threads))
@@ -264,7 +271,7 @@ def check_facts(
     *, schema: Schema, total: int, certificate: Mapping[str, Any], plan_digest: str
 ) -> None:
     """Raise InvalidSampler unless what every kind of sampler states can be true."""
-    if not schema.coded:
+    if not (schema.coded or modelled_texts(schema)):
         raise InvalidSampler("the schema has no attribute with codes")
     if isinstance(total, bool) or not isinstance(total, int) or total < 0:
         raise InvalidSampler("the total is not a whole number of rows")

@@ -7,8 +7,8 @@
 ``certificate.json``  what was spent
 ``shares-N.npy``      the shares of the N-th conditional
 ``within-N.npy``      the shares inside the groups of the N-th merged attribute
-``label.npy``         of a generator: the shares of the label's classes
-``weights.safetensors``  of a generator: its network, with the widths of the manifest
+``label.npy``         of a one-shot generator: the shares of the label's classes
+``weights.safetensors``  of a generator: its network, by the manifest's widths or architecture
 ====================  =============================================================
 
 Reading trusts nothing: the size is capped before a byte is read, every byte is covered by a
@@ -29,18 +29,22 @@ from typing import Annotated, Any, Final, Literal
 import numpy as np
 from pydantic import Field, ValidationError
 
+from silosynth.common.architecture import Architecture
 from silosynth.common.archive import pack, unpack
+from silosynth.common.autoregressive_sampler import AutoregressiveSampler
 from silosynth.common.bins import PlainModel
 from silosynth.common.conditional import Conditional
 from silosynth.common.domain import Grouping
-from silosynth.common.errors import InvalidPlan, InvalidSampler, InvalidSchema
+from silosynth.common.errors import CapExceeded, InvalidPlan, InvalidSampler, InvalidSchema
+from silosynth.common.example import layout_of
 from silosynth.common.network_file import dump_network, parse_network, widths_of
 from silosynth.common.neural import NeuralSampler
 from silosynth.common.output import fresh_file
 from silosynth.common.sampler import Sampler
 from silosynth.common.schema import Schema, parse_schema
+from silosynth.common.weights_file import dump_weights, parse_weights
 
-AnySampler = Sampler | NeuralSampler
+AnySampler = Sampler | NeuralSampler | AutoregressiveSampler
 
 FORMAT: Final = "silosynth-sampler"
 VERSION: Final = 1
@@ -82,6 +86,7 @@ class _Manifest(PlainModel):
     conditionals: tuple[_Node, ...]
     grouping: dict[str, tuple[int, ...]]
     generator: _Generator | None = None
+    architecture: Architecture | None = None
     members: dict[str, _Member]
 
 
@@ -118,28 +123,22 @@ def dump_sampler(sampler: AnySampler) -> bytes:
     for name, array in _arrays(sampler).items():
         shapes[name] = array.shape
         members[name] = _npy_header(array.shape) + array.astype(_DTYPE).tobytes()
-    generator: _Generator | None = None
+    parts = _network_parts(sampler)
     nodes: tuple[_Node, ...] = ()
-    if isinstance(sampler, NeuralSampler):
-        if sampler.allowed:
-            raise InvalidSampler("a sampler with conditions has no file", hint="save it without")
-        members["weights.safetensors"] = dump_network(sampler.network)
-        generator = _Generator(
-            label=sampler.label,
-            latents=sampler.network.latents.shape,
-            widths=widths_of(sampler.network),
-        )
-    else:
+    if isinstance(sampler, Sampler):
         nodes = tuple(_Node(attribute=c.attribute, given=c.given) for c in sampler.conditionals)
+    else:
+        members["weights.safetensors"] = _dump_weights(sampler)
     manifest = _Manifest(
         plan_digest=sampler.plan_digest,
         total=sampler.total,
         conditionals=nodes,
-        generator=generator,
         grouping=dict(sampler.grouping.groups),
         members={name: _describe(data, shapes.get(name)) for name, data in members.items()},
+        **parts,
     )
-    text = _json(manifest.model_dump(mode="json", exclude=None if generator else {"generator"}))
+    absent = {"generator", "architecture"} - set(parts)
+    text = _json(manifest.model_dump(mode="json", exclude=absent))
     documents = (len(data) for name, data in members.items() if name.endswith(".json"))
     if max(len(text), *documents) > MAX_JSON_BYTES:
         raise InvalidSampler(f"a document of the sampler exceeds {MAX_JSON_BYTES} bytes")
@@ -168,37 +167,69 @@ def parse_sampler(data: bytes) -> AnySampler:
     }
     try:
         common["grouping"] = Grouping(groups=manifest.grouping)
-        if manifest.generator is not None:
-            return NeuralSampler(
-                label=manifest.generator.label,
-                label_shares=_array(members, manifest, "label.npy"),
-                network=parse_network(
-                    members["weights.safetensors"],
-                    widths=manifest.generator.widths,
-                    latents=manifest.generator.latents,
-                ),
-                **common,
-            )
-        return Sampler(
-            conditionals=tuple(
-                Conditional(
-                    attribute=node.attribute,
-                    given=node.given,
-                    ends=_array(members, manifest, f"shares-{i}.npy"),
-                )
-                for i, node in enumerate(manifest.conditionals)
-            ),
-            **common,
-        )
-    except InvalidPlan as err:
+        return _build(members, manifest, common)
+    except (InvalidPlan, CapExceeded) as err:
         raise InvalidSampler(f"the sampler does not fit its schema: {err}") from err
+
+
+def _build(
+    members: Mapping[str, memoryview], manifest: _Manifest, common: dict[str, Any]
+) -> AnySampler:
+    """Return the kind of sampler that the manifest speaks of."""
+    if manifest.architecture is not None:
+        layout = layout_of(common["schema"], grouping=common["grouping"])
+        weights = parse_weights(
+            members["weights.safetensors"], architecture=manifest.architecture, layout=layout
+        )
+        return AutoregressiveSampler(architecture=manifest.architecture, weights=weights, **common)
+    if manifest.generator is not None:
+        network = parse_network(
+            members["weights.safetensors"],
+            widths=manifest.generator.widths,
+            latents=manifest.generator.latents,
+        )
+        shares = _array(members, manifest, "label.npy")
+        label = manifest.generator.label
+        return NeuralSampler(label=label, label_shares=shares, network=network, **common)
+    conditionals = tuple(
+        Conditional(
+            attribute=node.attribute,
+            given=node.given,
+            ends=_array(members, manifest, f"shares-{i}.npy"),
+        )
+        for i, node in enumerate(manifest.conditionals)
+    )
+    return Sampler(conditionals=conditionals, **common)
+
+
+def _network_parts(sampler: AnySampler) -> dict[str, Any]:
+    """Return what the manifest says of a network; nothing for a graphical model."""
+    if isinstance(sampler, AutoregressiveSampler):
+        return {"architecture": sampler.architecture}
+    if isinstance(sampler, NeuralSampler):
+        network = sampler.network
+        shape = network.latents.shape
+        return {
+            "generator": _Generator(label=sampler.label, latents=shape, widths=widths_of(network))
+        }
+    return {}
+
+
+def _dump_weights(sampler: NeuralSampler | AutoregressiveSampler) -> bytes:
+    """Return the weights of a network; raise InvalidSampler where conditions would be lost."""
+    if sampler.allowed:
+        raise InvalidSampler("a sampler with conditions has no file", hint="save it without")
+    if isinstance(sampler, NeuralSampler):
+        return dump_network(sampler.network)
+    return dump_weights(sampler.weights, architecture=sampler.architecture, layout=sampler.layout)
 
 
 def _arrays(sampler: AnySampler) -> dict[str, np.ndarray]:
     """Return the arrays of a sampler under their member names."""
+    shares: dict[str, np.ndarray] = {}
     if isinstance(sampler, NeuralSampler):
         shares = {"label.npy": sampler.label_shares}
-    else:
+    elif isinstance(sampler, Sampler):
         shares = {f"shares-{i}.npy": c.ends for i, c in enumerate(sampler.conditionals)}
     names = list(sampler.grouping.groups)
     return shares | {f"within-{i}.npy": sampler.within[a] for i, a in enumerate(names)}
@@ -246,10 +277,13 @@ def _read_manifest(members: Mapping[str, memoryview]) -> _Manifest:
     expected = {"manifest.json", "schema.json", "certificate.json"}
     expected |= {f"shares-{i}.npy" for i in range(len(manifest.conditionals))}
     expected |= {f"within-{i}.npy" for i in range(len(manifest.grouping))}
-    if manifest.generator is not None:
-        expected |= {"label.npy", "weights.safetensors"}
+    if manifest.generator is not None or manifest.architecture is not None:
+        expected.add("weights.safetensors")
+        expected |= {"label.npy"} if manifest.generator is not None else set()
         if manifest.conditionals:
             raise InvalidSampler("manifest.json: a generator has no conditionals")
+        if manifest.generator is not None and manifest.architecture is not None:
+            raise InvalidSampler("manifest.json: a sampler has one network")
     if set(members) != expected or {*manifest.members, "manifest.json"} != expected:
         raise InvalidSampler("a member is missing, or there is one too many")
     return manifest

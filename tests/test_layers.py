@@ -37,7 +37,12 @@ EDGES = {
     "grpc": {"client/rpc.py", "client/rpc_server.py"},
     "grpc_health": {"client/rpc_server.py"},
     "opendp": set(),
-    "torch": {"common/autoregressive.py", "server/generator.py", "server/torch_engine.py"},
+    "torch": {
+        "common/autoregressive.py",
+        "common/chain.py",
+        "server/generator.py",
+        "server/torch_engine.py",
+    },
     "sqlite3": {
         "client/ledger.py",
         "client/ledger_batch.py",

@@ -26,9 +26,11 @@ from silosynth.client.source import (
 from silosynth.client.source_files import open_parquet
 from silosynth.client.source_stream import Reader, StreamRows
 from silosynth.client.table import Wanted
+from silosynth.common.attributes import TextAttribute
 from silosynth.common.codec import Codec, Encoded
 from silosynth.common.columns import TableLike
 from silosynth.common.errors import InvalidArgument, InvalidTable
+from silosynth.common.text_codec import decode_texts
 
 TABLE = messy_table(2_000)
 QUERY = 'SELECT * FROM "Rows" ORDER BY rowid'
@@ -127,6 +129,21 @@ def test_codes_come_with_the_person_column_in_the_same_order(tmp_path: Path, wri
     persons = [None if p is None else int(p) for p in coded.persons.to_pylist()]
     assert persons == TABLE["person"].to_pylist()
     expected = open_table(TABLE.drop_columns("person"), schema=SCHEMA).encode()
+    assert all(np.array_equal(a, b) for a, b in zip(coded.columns, expected.columns, strict=True))
+
+
+@every_storage
+def test_texts_that_a_generator_learns_come_with_the_codes(tmp_path: Path, write: Writer) -> None:
+    texts = [None, "", "grüße, sir", "two\nlines"] * 500
+    table = TABLE.append_column("letter", pa.array(texts, pa.string()))
+    note = TextAttribute(name="letter", max_bytes=8)
+    schema = SCHEMA.model_copy(update={"attributes": (*SCHEMA.attributes, note)})
+    source = open_source(write(table, tmp_path), schema=schema)
+    source.count(QUERIES, levels=LEVELS)
+    coded = source.encode()
+    assert decode_texts(coded.texts[0]).to_pylist() == ["", "", "grüße,", "two\nline"] * 500
+    expected = open_table(TABLE.drop_columns("person"), schema=SCHEMA).encode()
+    assert coded.texts[0].shape == (2_000, 8)
     assert all(np.array_equal(a, b) for a, b in zip(coded.columns, expected.columns, strict=True))
 
 
