@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Self
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from silosynth.common.architecture import Architecture
@@ -20,6 +22,7 @@ squares of integers are exact in single precision, whatever their order."""
 MOST_ROUNDS = 100_000
 MOST_LOCAL_STEPS = 10_000
 WEIGHT_BYTES = 4
+LARGEST_WEIGHT = 1e6
 _MAGIC = b"silosynth-weights-1\n"
 
 
@@ -88,6 +91,25 @@ class TrainingStep(PlainModel):
     batch: int | None = Field(default=None, ge=1, le=2**40)
 
 
+def scaled_norm(parameters: int) -> int:
+    """Return the norm, in whole units, that gradients are scaled down to.
+
+    Rounding to the nearest integer adds about 1/12 for each coordinate to the squared norm. This
+    leaves room for 1/8, so that rounding seldom lifts a row above the bound; where it does, the row
+    is rounded towards zero, which cannot.
+    """
+    return math.isqrt(BOUND**2 - parameters // 8 - 2 * BOUND)
+
+
+def gradient_unit(*, clip: float, parameters: int) -> float:
+    """Return what one unit of an integer gradient stands for. Rounding moves each by half at most.
+
+    >>> round(1 / gradient_unit(clip=1.0, parameters=1000))
+    4093
+    """
+    return clip / scaled_norm(parameters)
+
+
 def digest_weights(weights: bytes) -> str:
     """Return ``sha256:`` and the hash of (parameters,) little-endian float32."""
     return "sha256:" + hashlib.sha256(weights).hexdigest()
@@ -110,3 +132,25 @@ def unframe_weights(data: bytes) -> tuple[bytes, bytes | None]:
     if len(data) < start or length > len(data) - start:
         raise InvalidPlan("request: its header is cut off")
     return data[start : start + length], data[start + length :]
+
+
+def read_weights(data: bytes | None, *, parameters: int) -> np.ndarray:
+    """Return (parameters,) float32, the weights that a round starts from.
+
+    Raises InvalidPlan unless there are as many and all are moderate numbers.
+    """
+    if data is None or len(data) != WEIGHT_BYTES * parameters:
+        raise InvalidPlan(f"the request does not carry {parameters} float32 weights")
+    weights = np.frombuffer(data, dtype="<f4").astype(np.float32)
+    # A comparison with NaN is false, so this refuses it as well.
+    if not bool((np.abs(weights) <= LARGEST_WEIGHT).all()):
+        raise InvalidPlan(
+            f"a weight is not a number of at most {LARGEST_WEIGHT:g}",
+            hint="training diverged; lower the learning rate",
+        )
+    return weights
+
+
+def encode_weights(weights: np.ndarray) -> bytes:
+    """Return (parameters,) weights as little-endian float32."""
+    return weights.astype("<f4").tobytes()
