@@ -42,6 +42,18 @@ def sampled_epsilon(costs: Sequence[GaussianCost], delta: float) -> float:
     return min(rdp_epsilon(costs, delta), cks_epsilon(total_rho(costs), delta))
 
 
+def spent_epsilon(plan: Plan, *, rounds: int) -> float:
+    """Return what the phases before training and ``rounds`` of it cost, by Rényi orders."""
+    costs = []
+    for phase, cost in zip(plan.phases, plan_costs(plan), strict=True):
+        if cost.rate == 1:
+            costs.append(cost)
+        elif rounds:
+            part = cost.count * rounds * plan.attempts // plan.requests(phase)
+            costs.append(replace(cost, count=part))
+    return sampled_epsilon(costs, plan.privacy.delta)
+
+
 def _price(plan: Plan, costs: Sequence[GaussianCost], *, order: int | None) -> int:
     """Add up all charges at an order."""
     total = 0

@@ -144,7 +144,9 @@ def _calibrate(
     return high
 
 
-def _size_phase(schema: Schema, settings: TrainingSettings, *, least: Fraction) -> tuple[Phase, ...]:
+def _size_phase(
+    schema: Schema, settings: TrainingSettings, *, least: Fraction
+) -> tuple[Phase, ...]:
     """Return the phase that counts rows, none where their numbers are public."""
     if settings.sizes:
         return ()
