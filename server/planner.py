@@ -53,6 +53,8 @@ MAX_CELLS_PER_MARGINAL = 5_000_000
 MAX_CELLS_PER_PLAN = 50_000_000
 FREQUENCIES, ORDER = 4096, 2
 """Random features of the method one-shot; see docs/decisions/018."""
+IMAGE_FREQUENCIES = 512
+"""Fewer where they look at images: each is noised, and costs time for every pixel."""
 
 _TAIL = 40
 _STEP = 1024
@@ -80,7 +82,7 @@ def new_plan(
     max_model_mb: int | None = None,
     rows_per_person: int = 1,
     unit: str = "row",
-    frequencies: int = FREQUENCIES,
+    frequencies: int | None = None,
     order: int = ORDER,
     on_absent: OnAbsent | str | None = None,
     plan_id: str | None = None,
@@ -276,8 +278,10 @@ def _phase_sizes(
     return sizes
 
 
-def _features(schema: Schema, *, frequencies: int, order: int) -> FeatureSettings:
+def _features(schema: Schema, *, frequencies: int | None, order: int) -> FeatureSettings:
     """Return the random features of a plan, with a public seed of its own."""
+    if frequencies is None:
+        frequencies = IMAGE_FREQUENCIES if schema.images else FREQUENCIES
     if schema.impossible():
         raise InvalidPlan(
             "the method one-shot cannot keep impossible combinations apart",
@@ -288,7 +292,11 @@ def _features(schema: Schema, *, frequencies: int, order: int) -> FeatureSetting
         raise InvalidPlan("the method one-shot needs an attribute beside the label")
     try:
         return FeatureSettings(
-            frequencies=frequencies, order=order, seed=secrets.randbelow(2**31), label=label
+            frequencies=frequencies,
+            order=order,
+            seed=secrets.randbelow(2**31),
+            label=label,
+            images=bool(schema.images),
         )
     except ValidationError as err:
         raise InvalidPlan(
