@@ -1,13 +1,17 @@
-"""What a request asks of a silo's rows: counts, or random features of them. Nothing is noised."""
+"""What a request asks of a silo's rows: counts, random features of them, or a round of learning."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 
 import numpy as np
 
+from silosynth.client.noise import BitSource
 from silosynth.client.source_spec import Source
+from silosynth.client.source_stream import StreamRows
 from silosynth.common.domain import Grouping
+from silosynth.common.errors import InvalidTable, Refused
 from silosynth.common.features import FeatureSettings, feature_map, sum_features
 from silosynth.common.image_features import image_map, sum_image_features
 from silosynth.common.measurement import MarginalQuery
@@ -30,6 +34,50 @@ def ask_rows(
         _embed(rows, query, plan=plan, levels=levels, schema=schema, bound=rows_per_person)
         for query in request.marginals()
     ]
+
+
+def learn_from(
+    rows: Source,
+    *,
+    plan: Plan,
+    request: Request,
+    schema: Schema,
+    rows_per_person: int,
+    bits: BitSource,
+    add_noise: Callable[[np.ndarray], np.ndarray],
+    tell_operator: Callable[[str], None],
+) -> np.ndarray:
+    """Return (parameters,) int64, the noised sums of one round of training.
+
+    Guarantees: those of :func:`silosynth.client.train.train_round`.
+
+    Raises InvalidTable where rows do not reach the gateway, Refused without PyTorch.
+    """
+    if not isinstance(rows, StreamRows):
+        raise InvalidTable(
+            "a generator learns from rows, which stay where they are counted here",
+            hint="set push_down = false, or leave cluster out",
+        )
+    # PyTorch is an extra: a silo that only counts never imports it.
+    from silosynth.client.train import train_round
+
+    return train_round(
+        rows.people(rows_per_person=rows_per_person),
+        plan=plan,
+        request=request,
+        schema=schema,
+        bits=bits,
+        add_noise=add_noise,
+        tell_operator=tell_operator,
+    )
+
+
+def require_training(plan: Plan) -> None:
+    """Raise Refused when a plan trains a generator and this silo cannot; ask before charging."""
+    if plan.training is not None and not all(map(find_spec, ("torch", "numba"))):
+        raise Refused(
+            "this silo cannot train a generator", hint="install silosynth[generators] there"
+        )
 
 
 def _embed(

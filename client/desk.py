@@ -171,7 +171,7 @@ class Desk:
         """Return what each scope of the policy has spent and has left, as zCDP rho."""
         return [
             {"scope": scope.kind.value, "name": scope.name, **budget(self._ledger, scope)}
-            for scope in sorted(self._policy.caps_in_units())
+            for scope in sorted(self._policy.scope_caps())
         ]
 
     def _verify(self) -> Facts:

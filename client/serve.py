@@ -160,7 +160,7 @@ def _metrics(silo: Silo) -> Iterator[Telemetry]:
 def _show_budgets(silo: Silo, telemetry: Telemetry) -> None:
     """State each scope's budget; nothing when the ledger cannot be read."""
     with suppress(SilosynthError):
-        for scope in silo.policy.caps_in_units():
+        for scope in silo.policy.scope_caps():
             figures = budget(silo.ledger, scope)
             telemetry.budget(scope=scope.kind.value, name=scope.name, **figures)
 

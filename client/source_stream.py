@@ -16,6 +16,7 @@ from silosynth.client.code_cache import CodeCache
 from silosynth.client.count import check_codes
 from silosynth.client.kernel import choose_kernel
 from silosynth.client.layout import lay_out
+from silosynth.client.people import People, gather_people
 from silosynth.client.source_spec import Bounding, CodedTable
 from silosynth.common.batches import available_threads, map_ahead
 from silosynth.common.codec import Codec, Encoded
@@ -87,6 +88,7 @@ class StreamRows:
         self._notes: tuple[EncodingNote, ...] = ()
         self._ranks: np.ndarray | None = None
         self._told = False
+        self._people: dict[int, People] = {}
 
     def count(
         self,
@@ -130,6 +132,21 @@ class StreamRows:
         """Return all rows as codes, with texts and the person column beside them."""
         with self._lock:
             return self._encode_with_texts() if modelled_texts(self._schema) else self._encode()
+
+    def people(self, *, rows_per_person: int) -> People:
+        """Return the rows that a generator may learn from; kept for the rounds after this one."""
+        with self._lock:
+            known = self._people.get(rows_per_person)
+            if known is None:
+                texts = modelled_texts(self._schema)
+                known = gather_people(
+                    self._encode_with_texts() if texts else self._encode(),
+                    schema=self._schema,
+                    bounding=self._bounding,
+                    rows_per_person=rows_per_person,
+                )
+                self._people = {rows_per_person: known}
+        return known
 
     def _encode(self) -> CodedTable:
         pieces = self._pieces

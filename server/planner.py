@@ -29,6 +29,7 @@ from silosynth.common.plan import (
 )
 from silosynth.common.privacy import pld_epsilon, rho_for
 from silosynth.common.schema import Schema
+from silosynth.server.planner_training import PlannedTraining, TrainingChoice, plan_training
 from silosynth.server.select import MOST_AIM_GROUPS, MOST_COARSE_GROUPS, MOST_GROUPS
 
 SHARES: Mapping[Method, Mapping[PhaseName, Fraction]] = {
@@ -91,6 +92,7 @@ def new_plan(
     absent: int = 0,
     attempts: int = 1,
     rows_at_most: int | None = None,
+    training: TrainingChoice | None = None,
 ) -> Plan:
     """Make a plan that costs one silo at most (epsilon, delta).
 
@@ -109,6 +111,7 @@ def new_plan(
         rows_at_most: a public bound on all silos' rows; where it allows, shared sums take 4 bytes
             a cell.
         frequencies, order: the random features of the method one-shot, for no other.
+        training: what was chosen for the method dp-sgd; the defaults without it.
 
     Raises InvalidPlan for a budget out of range, an unreviewed schema, a marginal that is too
     large, or a method that the schema has too few attributes for.
@@ -117,28 +120,34 @@ def new_plan(
         raise InvalidPlan(f"rows_per_person is {rows_per_person}", hint="it must be at least 1")
     chosen, trusted = _method(method), TrustMode(trust)
     shares = len(silos) - colluders - absent if trusted is TrustMode.SHARED else 1
-    sizes = _phase_sizes(schema, method=chosen, workload=tuple(workload), rounds=rounds)
+    planned: PlannedTraining | None = None
     features = None
-    if chosen is Method.ONE_SHOT:
-        features = _features(schema, frequencies=frequencies, order=order)
-        sizes |= {PhaseName.EMBEDDING: _embedding_size(schema.domain, features)}
-    rho = rho_for(epsilon, delta)
-    scale = Fraction(1)
-    while True:
-        phases = _noise(
+    if chosen is Method.DP_SGD:
+        planned = plan_training(
+            schema,
+            training or TrainingChoice(),
+            epsilon=epsilon,
+            delta=delta,
+            rows_per_person=rows_per_person,
+            trust=trusted,
+            shares=max(shares, 1),
+            attempts=attempts,
+        )
+        phases = planned.phases
+    else:
+        sizes = _phase_sizes(schema, method=chosen, workload=tuple(workload), rounds=rounds)
+        if chosen is Method.ONE_SHOT:
+            features = _features(schema, frequencies=frequencies, order=order)
+            sizes |= {PhaseName.EMBEDDING: _embedding_size(schema.domain, features)}
+        phases = _calibrated(
             sizes,
-            rho=rho * scale / attempts,
+            epsilon=epsilon,
+            delta=delta,
             method=chosen,
             rows_per_person=rows_per_person,
-            least=Fraction(max(shares, 0) if shares > 1 else 0),
+            shares=shares,
+            attempts=attempts,
         )
-        costs = [
-            phase_cost(p, rows_per_person=rows_per_person, shares=max(shares, 1), attempts=attempts)
-            for p in phases
-        ]
-        if pld_epsilon(costs, delta) <= epsilon:
-            break
-        scale *= Fraction(99, 100)
     plan = parse_plan(
         {
             "id": plan_id or f"{schema.name[:48]}-{secrets.token_hex(4)}",
@@ -151,6 +160,7 @@ def new_plan(
             "method": chosen.value,
             "workload": tuple(workload),
             "features": features,
+            "training": planned.settings if planned else None,
             "weights": tuple(weights),
             **_model_limit(chosen, max_model_mb),
             "phases": phases,
@@ -166,6 +176,36 @@ def new_plan(
     )
     check_plan(plan, schema)
     return plan
+
+
+def _calibrated(
+    sizes: Mapping[PhaseName, _Size],
+    *,
+    epsilon: float,
+    delta: float,
+    method: Method,
+    rows_per_person: int,
+    shares: int,
+    attempts: int,
+) -> tuple[Phase, ...]:
+    """Return phases whose privacy loss distribution gives at most ``epsilon``."""
+    rho = rho_for(epsilon, delta)
+    scale = Fraction(1)
+    while True:
+        phases = _noise(
+            sizes,
+            rho=rho * scale / attempts,
+            method=method,
+            rows_per_person=rows_per_person,
+            least=Fraction(max(shares, 0) if shares > 1 else 0),
+        )
+        costs = [
+            phase_cost(p, rows_per_person=rows_per_person, shares=max(shares, 1), attempts=attempts)
+            for p in phases
+        ]
+        if pld_epsilon(costs, delta) <= epsilon:
+            return phases
+        scale *= Fraction(99, 100)
 
 
 def _method(method: Method | str) -> Method:
@@ -204,6 +244,7 @@ def _sum_bits(phases: Sequence[Phase], *, trust: TrustMode, rows_at_most: int | 
     if trust is TrustMode.OWN or rows_at_most is None:
         return 64
     largest = max(p.sigma2 for p in phases)
+    rows_at_most *= max(p.bound for p in phases)
     return 32 if rows_at_most + _TAIL * math.isqrt(int(2 * largest) + 1) < 2**31 else 64
 
 

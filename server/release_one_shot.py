@@ -42,7 +42,7 @@ class MixtureModel:
 
 def require_generators(plan: Plan) -> None:
     """Raise RunFailed when a plan needs PyTorch and it is not there; ask before spending."""
-    if plan.method is Method.ONE_SHOT and find_spec("torch") is None:
+    if plan.method in (Method.ONE_SHOT, Method.DP_SGD) and find_spec("torch") is None:
         raise RunFailed(
             f"the method {plan.method.value} trains a generator, which needs PyTorch",
             hint="install silosynth[generators] where the coordinator runs",

@@ -196,9 +196,13 @@ def progress_bars() -> Iterator[Callable[[Progress], None]]:
 
         def show(progress: Progress) -> None:
             name = progress.phase.value
+            done, total = progress.answered, progress.asked
+            if progress.training is not None:
+                done, total = progress.training.round, progress.training.rounds
+                name = f"{name}, rounds"
             if name not in tasks:
-                tasks[name] = bars.add_task(name, total=progress.asked)
-            bars.update(tasks[name], completed=progress.answered)
+                tasks[name] = bars.add_task(name, total=total)
+            bars.update(tasks[name], completed=done)
 
         yield show
 

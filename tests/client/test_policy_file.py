@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from signed import Federation, people
 
-from silosynth.client.ledger import Ledger, Scope, ScopeKind
+from silosynth.client.ledger import Cap, Ledger, Scope, ScopeKind
 from silosynth.client.policy_file import load_policy, parse_policy
 from silosynth.client.silo import check_files, ledger_path
 from silosynth.common.cli import run
@@ -63,14 +63,14 @@ def test_a_budget_in_units_never_exceeds_its_epsilon_and_one_more_unit_would(
 
 
 def test_every_scope_of_a_policy_has_its_cap() -> None:
-    caps = parse_policy(_data(), home=Path("/")).caps_in_units()
+    caps = parse_policy(_data(), home=Path("/")).scope_caps()
     assert caps == dict.fromkeys(
         (
             Scope(kind=ScopeKind.DATASET, name="default"),
             Scope(kind=ScopeKind.CONSUMER, name="hub"),
             Scope(kind=ScopeKind.PROJECT, name="default"),
         ),
-        budget_units(epsilon=1.0, delta=1e-6),
+        Cap(units=budget_units(epsilon=1.0, delta=1e-6), order=round(21.98453712463379 * 2**20)),
     )
 
 

@@ -84,7 +84,7 @@ def _spent(federation: Federation, silo: str) -> int:
     """Return how many charges the ledger of a silo holds."""
     federation.stop(f"gateway-{silo}")
     policy = load_policy(federation.policy(silo))
-    with Ledger.open(federation.ledger(silo), caps=policy.caps_in_units()) as ledger:
+    with Ledger.open(federation.ledger(silo), caps=policy.scope_caps()) as ledger:
         charges = len(ledger.charges())
     federation.start_gateway(silo)
     return charges

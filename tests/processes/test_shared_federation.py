@@ -50,7 +50,7 @@ def _charges(federation: Federation, silo: str) -> list[Charge]:
     """Return the charges of the current plan; the gateway is stopped meanwhile."""
     federation.stop(f"gateway-{silo}")
     policy = load_policy(federation.policy(silo))
-    with Ledger.open(federation.ledger(silo), caps=policy.caps_in_units()) as ledger:
+    with Ledger.open(federation.ledger(silo), caps=policy.scope_caps()) as ledger:
         digest = federation.plan.digest.removeprefix("sha256:")[:32]
         charges = [c for c in ledger.charges() if c.request_id.startswith(digest)]
     federation.start_gateway(silo)
