@@ -24,6 +24,7 @@ from silosynth.common.plan import (
     Privacy,
     TrustMode,
     check_plan,
+    check_texts,
     parse_plan,
     phase_cost,
 )
@@ -119,6 +120,7 @@ def new_plan(
     if rows_per_person < 1:
         raise InvalidPlan(f"rows_per_person is {rows_per_person}", hint="it must be at least 1")
     chosen, trusted = _method(method), TrustMode(trust)
+    check_texts(schema, method=chosen, workload=workload)
     shares = len(silos) - colluders - absent if trusted is TrustMode.SHARED else 1
     planned: PlannedTraining | None = None
     features = None
