@@ -141,7 +141,7 @@ TEXT_SHARES: tuple[tuple[str, float], ...] = (
     ("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~", 0.06),
 )
 """What share of a text each kind of character has, roughly and for no text in particular. The
-rest is shared by the end and all other bytes. Without it, noise would have to be outweighed to learn
+rest is shared by the end and all other bytes. Without it, noise must be outweighed to learn
 that most bytes hardly occur."""
 
 
