@@ -12,7 +12,8 @@ from silosynth.client.source_spec import Source
 from silosynth.client.source_stream import StreamRows
 from silosynth.common.domain import Grouping
 from silosynth.common.errors import InvalidTable, Refused
-from silosynth.common.features import feature_map, sum_features
+from silosynth.common.features import FeatureSettings, feature_map, sum_features
+from silosynth.common.image_features import image_map, sum_image_features
 from silosynth.common.measurement import MarginalQuery
 from silosynth.common.plan import PhaseName, Plan, Request
 from silosynth.common.schema import Schema
@@ -88,8 +89,31 @@ def _embed(
     schema: Schema,
     bound: int,
 ) -> np.ndarray:
-    """Return the sum of the rows' features, from the counts that it is a linear function of."""
+    """Return the sum of the rows' features."""
     assert plan.features is not None
-    features = feature_map(plan.features, schema=schema, grouping=levels[query.level])
+    grouping = levels[query.level]
+    if plan.features.images:
+        return _embed_images(rows, plan.features, grouping=grouping, schema=schema, bound=bound)
+    # Features of a few attributes are a linear function of counts.
+    features = feature_map(plan.features, schema=schema, grouping=grouping)
     asked = [MarginalQuery(clique=c, level=query.level) for c in features.cliques()]
     return sum_features(features, rows.count(asked, levels=levels, rows_per_person=bound))
+
+
+def _embed_images(
+    rows: Source, settings: FeatureSettings, *, grouping: Grouping, schema: Schema, bound: int
+) -> np.ndarray:
+    """Return the sum of the features of the rows' images, added up piece by piece."""
+    features, domain = image_map(settings, schema=schema, grouping=grouping), schema.domain
+    lookups = [
+        grouping.lookup(name, size)
+        for name, size in zip(domain.attributes, domain.shape, strict=True)
+    ]
+    total = np.zeros(features.classes * features.frequencies * 2, dtype=np.int64)
+
+    def add(columns: Sequence[np.ndarray]) -> None:
+        working = [lookup[c] for lookup, c in zip(lookups, columns, strict=True)]
+        np.add(total, sum_image_features(features, working), out=total)
+
+    rows.fold(add, rows_per_person=bound)
+    return total

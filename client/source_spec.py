@@ -110,6 +110,16 @@ class Source(Protocol):
         """
         ...
 
+    def fold(
+        self, add: Callable[[Sequence[np.ndarray]], None], *, rows_per_person: int = 1
+    ) -> None:
+        """Call ``add`` with the codes of all rows, piece by piece, as :meth:`count` bounds them.
+
+        ``add`` gets one (rows,) unsigned column per coded attribute. Raises InvalidTable where
+        rows may not leave their server.
+        """
+        ...
+
     def encode(self) -> CodedTable:
         """Return all rows as codes; raise InvalidTable where rows may not leave their server."""
         ...

@@ -115,6 +115,19 @@ class StreamRows:
                 kernel.add(columns, layout=layout, totals=totals)
         return layout.answers(totals)
 
+    def fold(
+        self, add: Callable[[Sequence[np.ndarray]], None], *, rows_per_person: int = 1
+    ) -> None:
+        """Call ``add`` with the codes of all rows that are counted, piece by piece."""
+        with self._lock:
+            if self._bounding is not None:
+                self._rank(self._bounding)
+            pieces: Iterable[Piece] = self._pieces or ()
+            if self._pieces is None:
+                pieces = self._stream(self._open_reader())
+            for columns in _kept(pieces, self._ranks, rows_per_person):
+                add(columns)
+
     def encode(self) -> CodedTable:
         """Return all rows as codes, with texts and the person column beside them."""
         with self._lock:

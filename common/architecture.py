@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from silosynth.common.bins import PlainModel
 from silosynth.common.errors import CapExceeded, InvalidPlan
-from silosynth.common.example import Layout
+from silosynth.common.example import END, Layout
 
 MOST_PARAMETERS = 2**26
 _SPREAD = 0.02
@@ -23,12 +23,17 @@ _SPREAD = 0.02
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tensor:
-    """One array of parameters; it starts at ``value`` plus normal numbers times ``spread``."""
+    """One array of parameters; it starts at ``value`` plus normal numbers times ``spread``.
+
+    With ``is_text`` it is the bias of a text's symbols, and starts at what texts hold as a rule:
+    see :data:`TEXT_SHARES`.
+    """
 
     name: str
     shape: tuple[int, ...]
     value: float = 0.0
     spread: float = 0.0
+    is_text: bool = False
 
     @property
     def size(self) -> int:
@@ -114,8 +119,10 @@ class Transformer(PlainModel):
             tensors += _linear(f"layers.{i}.up", width, 4 * width)
             tensors += _linear(f"layers.{i}.down", 4 * width, width, depth=self.layers)
         tensors += _norm("norm", width)
+        texts = {layout.vocabularies[start] for start, _ in layout.texts}
         for i, size in enumerate(layout.vocabulary_sizes):
-            tensors += _linear(f"heads.{i}", width, size, spread=_SPREAD)
+            weight, bias = _linear(f"heads.{i}", width, size, spread=_SPREAD)
+            tensors += (weight, replace(bias, is_text=i in texts))
         return tuple(tensors)
 
     def parameters(self, layout: Layout) -> int:
@@ -124,6 +131,27 @@ class Transformer(PlainModel):
 
 
 Architecture = Annotated[MaskedMlp | Transformer, Field(discriminator="kind")]
+
+
+TEXT_SHARES: tuple[tuple[str, float], ...] = (
+    (" ", 0.17),
+    ("abcdefghijklmnopqrstuvwxyz", 0.65),
+    ("ABCDEFGHIJKLMNOPQRSTUVWXYZ", 0.05),
+    ("0123456789", 0.04),
+    ("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~", 0.06),
+)
+"""What share of a text each kind of character has, roughly and for no text in particular. The
+rest is shared by the end and all other bytes. Without it, noise must be outweighed to learn
+that most bytes hardly occur."""
+
+
+def text_biases() -> tuple[float, ...]:
+    """Return the logarithms of the shares of all 256 bytes and of the end of a text."""
+    rest = 1 - sum(share for _, share in TEXT_SHARES)
+    known = {ord(c): share / len(kind) for kind, share in TEXT_SHARES for c in kind}
+    known[END] = rest / 2
+    others = END + 1 - len(known)
+    return tuple(math.log(known.get(code, rest / 2 / others)) for code in range(END + 1))
 
 
 def _linear(

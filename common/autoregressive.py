@@ -17,7 +17,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from silosynth.common.architecture import Architecture, MaskedMlp, Tensor, Transformer
+from silosynth.common.architecture import (
+    Architecture,
+    MaskedMlp,
+    Tensor,
+    Transformer,
+    text_biases,
+)
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.example import END, Layout
 from silosynth.common.seeded import SeededWords
@@ -221,6 +227,8 @@ def initial_vector(architecture: Architecture, layout: Layout, *, seed: int) -> 
     parts = []
     for tensor in architecture.tensors(layout):
         part = np.full(tensor.size, tensor.value, dtype=np.float32)
+        if tensor.is_text:
+            part += np.asarray(text_biases(), dtype=np.float32)
         if tensor.spread:
             part += (tensor.spread * words.normal(tensor.size)).astype(np.float32)
         parts.append(part)

@@ -47,13 +47,15 @@ class FeatureSettings(PlainModel):
     """Which random features a plan asks for; ``seed`` is public.
 
     ``order`` is how many attributes, beside the label, one frequency looks at. The vectors are
-    summed by the classes of ``label``.
+    summed by the classes of ``label``. With ``images`` a frequency looks at all pixels of an image
+    instead, and other attributes are known by their 1-way marginals alone.
     """
 
     frequencies: int = Field(ge=1, le=16_384)
     order: int = Field(default=2, ge=1, le=2)
     seed: int = Field(default=1, ge=0, lt=2**63)
     label: str | None = None
+    images: bool = False
 
     @property
     def bound(self) -> int:
@@ -152,6 +154,8 @@ def feature_cells(settings: FeatureSettings, *, clique: Clique, domain: Domain) 
     if clique != domain.attributes:
         raise InvalidPlan("random features are asked of all attributes, in the schema's order")
     classes = 1 if settings.label is None else domain.size((settings.label,))
+    if settings.images:
+        return 2 * settings.frequencies * classes
     sizes = sorted(domain.size((a,)) for a in clique if a != settings.label)
     counted = classes * math.prod(sizes[-settings.order :])
     if counted > MOST_COUNTED:

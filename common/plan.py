@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
@@ -25,10 +25,11 @@ from pydantic import (
     model_validator,
 )
 
+from silosynth.common.attributes import TextAttribute
 from silosynth.common.cost import GaussianCost
 from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.errors import CapExceeded, InvalidPlan, InvalidSchema
-from silosynth.common.example import layout_of
+from silosynth.common.example import layout_of, modelled_texts
 from silosynth.common.features import FeatureSettings, feature_cells
 from silosynth.common.measurement import MarginalQuery
 from silosynth.common.roster import PublicKey
@@ -607,10 +608,24 @@ def check_plan(plan: Plan, schema: Schema) -> None:
             f"{unreviewed[0]!r} first",
             hint="check each domain, then set its source to 'declared' or 'public'",
         )
+    check_texts(schema, method=plan.method, workload=plan.workload)
     for clique in plan.workload:
         schema.domain.size(clique)
     if plan.training is not None:
         _check_network(plan, schema)
+
+
+def check_texts(schema: Schema, *, method: Method, workload: Sequence[Clique] = ()) -> None:
+    """Raise InvalidPlan where marginals are asked of a text, or a text would be lost."""
+    texts = {a.name for a in schema.attributes if isinstance(a, TextAttribute)}
+    asked = sorted(texts & {name for clique in workload for name in clique})
+    learnt = tuple(modelled_texts(schema))
+    if not asked and (not learnt or method is Method.DP_SGD):
+        return
+    raise InvalidPlan(
+        f"{(*asked, *learnt)[0]!r} is free text, which marginals cannot carry",
+        hint="use the method dp-sgd, or take its max_bytes out of the schema and leave it out",
+    )
 
 
 def _check_network(plan: Plan, schema: Schema) -> None:

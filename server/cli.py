@@ -27,7 +27,7 @@ from silosynth.common.plan import (
 from silosynth.common.schema import load_schema
 from silosynth.common.training import Optimiser
 from silosynth.server.forecast import Forecast, forecast
-from silosynth.server.planner import AIM_ROUNDS, FREQUENCIES, ORDER, new_plan
+from silosynth.server.planner import AIM_ROUNDS, ORDER, new_plan
 from silosynth.server.planner_training import TrainingChoice
 from silosynth.server.roster_file import load_roster, with_roster
 from silosynth.server.run_cli import register_runs
@@ -74,8 +74,9 @@ def plan_new(
         int | None, typer.Option(help="Most MiB of the model's tables; aim stays below.")
     ] = None,
     frequencies: Annotated[
-        int, typer.Option(help="For the method one-shot: how many random features.")
-    ] = FREQUENCIES,
+        int | None,
+        typer.Option(help="For one-shot: how many random features; 4096, or 512 of images."),
+    ] = None,
     order: Annotated[
         int, typer.Option(help="For one-shot: attributes that one feature looks at, 1 or 2.")
     ] = ORDER,

@@ -24,6 +24,7 @@ from silosynth.common.plan import (
     Privacy,
     TrustMode,
     check_plan,
+    check_texts,
     parse_plan,
     phase_cost,
 )
@@ -54,6 +55,8 @@ MAX_CELLS_PER_MARGINAL = 5_000_000
 MAX_CELLS_PER_PLAN = 50_000_000
 FREQUENCIES, ORDER = 4096, 2
 """Random features of the method one-shot; see docs/decisions/018."""
+IMAGE_FREQUENCIES = 512
+"""Fewer where they look at images: each is noised, and costs time for every pixel."""
 
 _TAIL = 40
 _STEP = 1024
@@ -81,7 +84,7 @@ def new_plan(
     max_model_mb: int | None = None,
     rows_per_person: int = 1,
     unit: str = "row",
-    frequencies: int = FREQUENCIES,
+    frequencies: int | None = None,
     order: int = ORDER,
     on_absent: OnAbsent | str | None = None,
     plan_id: str | None = None,
@@ -117,6 +120,7 @@ def new_plan(
     if rows_per_person < 1:
         raise InvalidPlan(f"rows_per_person is {rows_per_person}", hint="it must be at least 1")
     chosen, trusted = _method(method), TrustMode(trust)
+    check_texts(schema, method=chosen, workload=workload)
     shares = len(silos) - colluders - absent if trusted is TrustMode.SHARED else 1
     planned: PlannedTraining | None = None
     features = None
@@ -317,8 +321,10 @@ def _phase_sizes(
     return sizes
 
 
-def _features(schema: Schema, *, frequencies: int, order: int) -> FeatureSettings:
+def _features(schema: Schema, *, frequencies: int | None, order: int) -> FeatureSettings:
     """Return the random features of a plan, with a public seed of its own."""
+    if frequencies is None:
+        frequencies = IMAGE_FREQUENCIES if schema.images else FREQUENCIES
     if schema.impossible():
         raise InvalidPlan(
             "the method one-shot cannot keep impossible combinations apart",
@@ -329,7 +335,11 @@ def _features(schema: Schema, *, frequencies: int, order: int) -> FeatureSetting
         raise InvalidPlan("the method one-shot needs an attribute beside the label")
     try:
         return FeatureSettings(
-            frequencies=frequencies, order=order, seed=secrets.randbelow(2**31), label=label
+            frequencies=frequencies,
+            order=order,
+            seed=secrets.randbelow(2**31),
+            label=label,
+            images=bool(schema.images),
         )
     except ValidationError as err:
         raise InvalidPlan(

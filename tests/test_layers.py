@@ -41,6 +41,9 @@ EDGES = {
         "common/autoregressive.py",
         "common/chain.py",
         "server/generator.py",
+        "server/generator_images.py",
+        "server/generator_pairs.py",
+        "server/generator_target.py",
         "server/torch_engine.py",
     },
     "sqlite3": {

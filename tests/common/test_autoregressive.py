@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from silosynth.common.architecture import Architecture, MaskedMlp, Transformer
+from silosynth.common.architecture import Architecture, MaskedMlp, Transformer, text_biases
 from silosynth.common.autoregressive import (
     build_network,
     initial_vector,
@@ -131,6 +131,14 @@ def test_gradients_of_single_examples_are_those_of_each_alone(architecture: Arch
         network(codes[i : i + 1], uniform[i : i + 1]).sum().backward()
         for name, parameter in network.named_parameters():
             assert torch.allclose(together[name][i], parameter.grad, atol=1e-4), name
+
+
+def test_a_text_begins_as_likely_characters_of_no_text_in_particular() -> None:
+    shares = np.exp(text_biases())
+    assert shares.sum() == pytest.approx(1)
+    assert shares[ord("e")] > shares[ord("E")] > shares[0] > 0
+    vector = initial_vector(SMALL[1], TEXT, seed=1)
+    assert np.allclose(vector[-len(shares) :], np.log(shares))
 
 
 def test_losses_draw_their_own_orders_from_a_generator() -> None:
