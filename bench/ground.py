@@ -21,6 +21,7 @@ ORDERED = frozenset(
     {"age", "fnlwgt", "education-num", "capital-gain", "capital-loss", "hours-per-week"}
 )
 DIRICHLET = 0.1
+BRFSS_ATTRIBUTES = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -68,7 +69,10 @@ def test_auc(train: np.ndarray, *, test: np.ndarray) -> float:
 
 
 def load_ground(name: str) -> Ground:
-    """Return Adult (private-pgm's codes, 80 % of the rows), ACS by PUMA or BRFSS by state."""
+    """Return Adult (private-pgm's codes, 80 % of the rows), ACS by PUMA or BRFSS.
+
+    BRFSS has 20 of its 40 attributes: with all, the published mechanism takes hours a seed.
+    """
     if name == "adult":
         domain, codes = load_adult()
         order = np.random.default_rng(7).permutation(len(codes))
@@ -76,7 +80,7 @@ def load_ground(name: str) -> Ground:
         schema = coded_schema("adult", domain=domain, ordered=ORDERED)
         return Ground(name=name, schema=schema, codes=codes[kept], test=codes[test], delta=1e-9)
     files = {"acs": ("nist_acs", "national2019.csv"), "brfss": ("brfss2022", "brfss2022.parquet")}
-    case = load_case(*files[name])
+    case = load_case(*files[name], attributes=BRFSS_ATTRIBUTES if name == "brfss" else None)
     column = case.domain.index("PUMA") if name == "acs" else None
     silos = None if column is None else case.codes[:, column]
     return Ground(name=name, schema=case.schema, codes=case.codes, delta=1e-6, silos=silos)
