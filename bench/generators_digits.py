@@ -1,0 +1,132 @@
+"""Digits: what a classifier that learnt from synthetic images knows of real ones, and a sheet.
+
+The 3,823 images of 30 writers are trained on, the 1,797 of 13 other writers are the test. The
+classifier is a support vector machine on the pixels.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet
+from generators_run import Way, learn, make, say
+from results import QUICK_RESULTS, RESULTS, Figure, is_quick
+from tables import data_directory
+
+from silosynth.common.architecture import MaskedMlp
+from silosynth.common.schema import Schema, parse_schema
+from silosynth.common.training import Optimiser
+from silosynth.server.planner_training import TrainingChoice
+
+SIDE, LEVELS, CLASSES = 8, 16, 10
+EPSILONS = (1.0, 10.0)
+PIXELS = tuple(f"p{row}{column}" for row in range(SIDE) for column in range(SIDE))
+SHOWN, SCALE = 16, 4
+"""Images of each digit on a sheet, and how many dots of the sheet a pixel is wide."""
+
+
+def measure() -> Iterator[Figure]:
+    """Yield the accuracy at each budget, and draw a sheet of what was made."""
+    table = pyarrow.parquet.read_table(data_directory() / "optdigits" / "optdigits.parquet")
+    train, test = (table.filter(pc.equal(table["split"], s)) for s in ("train", "test"))
+    train = train.select(["label", *PIXELS])
+    best = accuracy(train, test)
+    yield Figure(figure="digits, real images, accuracy", value=best, unit="share")
+    for epsilon in EPSILONS[:1] if is_quick() else EPSILONS:
+        for way in _ways():
+            made = make(way, {"all": train}, schema=schema(), epsilon=epsilon, rows=len(train))
+            found = accuracy(made.table, test)
+            say(f"  accuracy {found:.3f}")
+            name = f"digits, epsilon {epsilon:g}, {way.name}"
+            yield Figure(figure=f"{name}, accuracy", value=found, unit="share", peer=best)
+            yield Figure(figure=f"{name}, run", value=made.seconds, unit="CPU s")
+            draw_sheet(made.table, f"generators-digits-{way.name}-{epsilon:g}.png")
+    draw_sheet(train, "generators-digits-real.png")
+
+
+def schema() -> Schema:
+    """Return labelled images of 8 x 8 pixels of 17 levels."""
+    pixel = {"kind": "integer", "minimum": 0, "maximum": LEVELS, "source": "public"}
+    label = {"name": "label", "kind": "categorical", "categories": list(range(CLASSES))}
+    return parse_schema(
+        {
+            "name": "digits",
+            "label": "label",
+            "attributes": [
+                label | {"other": False, "source": "public"},
+                *({"name": name} | pixel for name in PIXELS),
+            ],
+            "images": [{"name": "digit", "width": SIDE, "height": SIDE, "attributes": PIXELS}],
+        }
+    )
+
+
+def accuracy(table: pa.Table, test: pa.Table) -> float:
+    """Return what share of the test images a classifier that learnt from a table names right."""
+    return learn(
+        "digits",
+        train=_pixels(table),
+        train_label=_labels(table),
+        test=_pixels(test),
+        test_label=_labels(test),
+    )
+
+
+def draw_sheet(table: pa.Table, name: str) -> None:
+    """Write a picture with the first images of each digit in a row of their own, dark on white."""
+    pixels, labels = _pixels(table), _labels(table)
+    edge = SIDE + 2
+    sheet = np.zeros((CLASSES * edge, SHOWN * edge))
+    for digit in range(CLASSES):
+        for place, image in enumerate(pixels[labels == digit][:SHOWN]):
+            top, left = digit * edge + 1, place * edge + 1
+            sheet[top : top + SIDE, left : left + SIDE] = image.reshape(SIDE, SIDE) / LEVELS
+    shades = np.rint(255 * (1 - sheet)).astype(np.uint8)
+    directory = QUICK_RESULTS if is_quick() else RESULTS
+    directory.mkdir(parents=True, exist_ok=True)
+    write_png(directory / name, np.kron(shades, np.ones((SCALE, SCALE), dtype=np.uint8)))
+
+
+def write_png(path: Path, shades: np.ndarray) -> None:
+    """Write (height, width) uint8 as a grey picture (PNG 1.2: IHDR, IDAT, IEND)."""
+    height, width = shades.shape
+    lines = np.concatenate([np.zeros((height, 1), dtype=np.uint8), shades], axis=1)
+    chunks = (
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)),
+        (b"IDAT", zlib.compress(lines.tobytes(), 9)),
+        (b"IEND", b""),
+    )
+    body = b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    )
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + body)
+
+
+def _ways() -> tuple[Way, ...]:
+    training = TrainingChoice(
+        architecture=MaskedMlp(width=64),
+        rounds=20 if is_quick() else 300,
+        rate=Fraction(1, 16),
+        optimiser=Optimiser.ADAM,
+    )
+    return (
+        Way(name="one-shot", method="one-shot"),
+        Way(name="dp-sgd", method="dp-sgd", trust="shared", training=training),
+    )
+
+
+def _pixels(table: pa.Table) -> np.ndarray:
+    return np.stack([table[name].to_numpy() for name in PIXELS], axis=1).astype(np.float64)
+
+
+def _labels(table: pa.Table) -> np.ndarray:
+    labels: np.ndarray = table["label"].to_numpy().astype(np.int64)
+    return labels

@@ -1,0 +1,110 @@
+"""One run of a generator's benchmark: rows in silos, a plan, and what the sampler draws."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from peers import HERE, PEERS
+
+from silosynth.common.attributes import Source
+from silosynth.common.sampler import draw
+from silosynth.common.schema import Schema
+from silosynth.server.planner import new_plan
+from silosynth.server.planner_training import TrainingChoice
+from silosynth.simulations import simulate
+
+DELTA = 1e-6
+SEED = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """How a sampler is made: a name in the results, a method, who adds noise, and settings.
+
+    ``pooled`` rows lie in one silo; with shared noise in two, as one cannot share.
+    """
+
+    name: str
+    method: str
+    pooled: bool = True
+    trust: str = "own"
+    training: TrainingChoice | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Made:
+    """What a way made: as many rows as there were, and the processor seconds that it took."""
+
+    table: pa.Table
+    seconds: float
+
+
+def make(
+    way: Way, silos: Mapping[str, pa.Table], *, schema: Schema, epsilon: float, rows: int
+) -> Made:
+    """Run a plan of (epsilon, DELTA) on the silos in this process, and draw ``rows`` rows."""
+    tables = dict(silos)
+    if way.pooled:
+        whole = pa.concat_tables(silos.values())
+        parts = 2 if way.trust == "shared" else 1
+        tables = {f"s{i}": whole.take(pa.array(p)) for i, p in enumerate(deal(len(whole), parts))}
+    plan = new_plan(
+        schema,
+        epsilon=epsilon,
+        delta=DELTA,
+        silos=tuple(tables),
+        method=way.method,
+        trust=way.trust,
+        training=way.training,
+    )
+    say(f"{schema.name}: {way.name}, epsilon {epsilon:g}")
+    start = time.process_time()
+    result = simulate(plan, schema=schema, silos=tables, engine="local")
+    seconds = time.process_time() - start
+    made = Made(table=draw(result.sampler, rows=rows, seed=SEED, threads=1), seconds=seconds)
+    say(f"  {seconds:.0f} s of processor time")
+    return made
+
+
+def deal(rows: int, parts: int) -> list[np.ndarray]:
+    """Return the rows of each part: dealt out at random, the same in every run."""
+    return np.array_split(np.random.default_rng(0).permutation(rows), parts)
+
+
+def split(table: pa.Table, *, test_share: float = 0.2) -> tuple[pa.Table, pa.Table]:
+    """Return rows to train on and rows that nobody trains on."""
+    order = np.random.default_rng(7).permutation(len(table))
+    cut = round(len(table) * (1 - test_share))
+    return table.take(pa.array(order[:cut])), table.take(pa.array(order[cut:]))
+
+
+def vouch(schema: Schema, *, label: str | None = None) -> Schema:
+    """Return the schema with every domain declared, as a person would after reading it."""
+    vouched = [a.model_copy(update={"source": Source.PUBLIC}) for a in schema.attributes]
+    changed = {"attributes": tuple(vouched), "label": label or schema.label}
+    return schema.model_copy(update=changed)
+
+
+def learn(kind: str, **arrays: np.ndarray) -> float:
+    """Return the score on real rows of a classifier that learnt from others; see learn.py."""
+    if not (PEERS / "auc" / "READY").exists():
+        raise SystemExit(f"{PEERS / 'auc'} is not set up; run make bench-setup")
+    with tempfile.TemporaryDirectory() as directory:
+        source = Path(directory) / "in.npz"
+        np.savez(source, **arrays)  # type: ignore[arg-type]  # NumPy's stub takes a bool by name
+        command = [PEERS / "auc" / "bin" / "python", HERE / "learn.py", kind, source]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return float(done.stdout)
+
+
+def say(line: str) -> None:
+    """Tell how far a long benchmark is."""
+    print(line, file=sys.stderr, flush=True)

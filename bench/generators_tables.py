@@ -1,0 +1,237 @@
+"""Tables by marginals and by generators: distances, and what a model learns from the rows.
+
+Adult in ten silos, ACS in its 20 places, and one stay a patient of diabetes130 in ten silos.
+Distances are to the rows that were trained on; the area under the curve is that of gradient
+boosting which learns from the synthetic rows and is asked about real ones that nobody trained on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet
+from distances import mean_distances
+from generators_run import Made, Way, deal, learn, make, say, split, vouch
+from results import Figure, is_quick
+from tables import data_directory, encode, load_case, split_by
+
+from silosynth.common.architecture import MaskedMlp
+from silosynth.common.metrics import bootstrap, independent_columns
+from silosynth.common.schema import Schema
+from silosynth.common.training import Optimiser
+from silosynth.server.planner_training import TrainingChoice
+
+EPSILONS = (1.0, 3.0, 10.0)
+SHARED_ALLOWANCE = 1.05
+"""How much further than pooled rows ten silos with shared noise may be."""
+
+MEASURES = (("2-way distance", "TV"), ("3-way distance", "TV"), ("AUC", "AUC"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Ground:
+    """A table in silos, and rows to test on; ``positive`` are the label's codes to find."""
+
+    schema: Schema
+    silos: Mapping[str, pa.Table]
+    test: pa.Table
+    label: str
+    positive: tuple[str, ...]
+
+    @property
+    def train(self) -> np.ndarray:
+        """Return (rows, attributes) codes of all rows that are trained on."""
+        return encode(pa.concat_tables(self.silos.values()), schema=self.schema)
+
+    def is_positive(self, table: pa.Table) -> np.ndarray:
+        """Return (rows,) whether the label is one of those to find."""
+        found = pc.is_in(table[self.label].cast(pa.string()), pa.array(self.positive))
+        return found.to_numpy(zero_copy_only=False).astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """How long generators are trained: so that one run is a minute or two of one core."""
+
+    rounds: int
+    rate: Fraction
+    width: int = 64
+
+    def own(self) -> TrainingChoice:
+        """Return training with own noise: ten local steps a round."""
+        return self._choose(rounds=-(-self.rounds // 10), local_steps=10)
+
+    def shared(self) -> TrainingChoice:
+        """Return training with shared noise, as many steps."""
+        return self._choose(rounds=self.rounds, optimiser=Optimiser.ADAM)
+
+    def _choose(self, **settings: object) -> TrainingChoice:
+        network = MaskedMlp(width=self.width)
+        return TrainingChoice(architecture=network, rate=self.rate, **settings)  # type: ignore[arg-type]  # they are those of TrainingChoice
+
+
+def epsilons() -> tuple[float, ...]:
+    """Return the budgets that are measured."""
+    return EPSILONS[:1] if is_quick() else EPSILONS
+
+
+def measure(name: str, *, epsilon: float) -> Iterator[Figure]:
+    """Yield the figures of a table at one budget, marginals first."""
+    ground = _load(name)
+    real = ground.train
+    yield from _references(name, ground, real)
+    ways = _ways(SCALES[name])
+    scores = {way.name: _score(way, ground, real, epsilon=epsilon) for way in ways}
+    for way, (found, seconds) in scores.items():
+        label = f"{name}, epsilon {epsilon:g}, {way}"
+        peer = scores[_peer(way)][0] if _peer(way) in scores else None
+        for i, (measure, unit) in enumerate(MEASURES):
+            bound = SHARED_ALLOWANCE * peer[0] if peer and way == SHARED and i == 0 else None
+            yield Figure(
+                figure=f"{label}, {measure}",
+                value=found[i],
+                unit=unit,
+                peer=None if peer is None or _peer(way) == way else peer[i],
+                at_most=bound,
+            )
+        yield Figure(figure=f"{label}, run", value=seconds, unit="CPU s")
+
+
+POOLED, SHARED = "dp-sgd, pooled", "dp-sgd, silos, shared noise"
+
+
+def _peer(way: str) -> str:
+    """Return what a way is held against: shared DP-SGD against pooled rows, the rest against AIM."""
+    if way == SHARED:
+        return POOLED
+    return "aim, pooled" if way.endswith("pooled") else "aim, silos, own noise"
+
+
+def _ways(scale: Scale) -> tuple[Way, ...]:
+    """Return all ways, marginals before generators."""
+    sgd, own, shared = "dp-sgd", scale.own(), scale.shared()
+    ways = (
+        Way(name="aim, pooled", method="aim"),
+        Way(name="mst, pooled", method="mst"),
+        Way(name="one-shot, pooled", method="one-shot"),
+        Way(name=POOLED, method=sgd, trust="shared", training=shared),
+        Way(name="aim, silos, own noise", method="aim", pooled=False),
+        Way(name="one-shot, silos, own noise", method="one-shot", pooled=False),
+        Way(name="dp-sgd, silos, own noise", method=sgd, pooled=False, training=own),
+        Way(name="one-shot, silos, shared noise", method="one-shot", pooled=False, trust="shared"),
+        Way(name=SHARED, method=sgd, pooled=False, trust="shared", training=shared),
+    )
+    return ways[1:4] if is_quick() else ways
+
+
+def _references(name: str, ground: Ground, real: np.ndarray) -> Iterator[Figure]:
+    """Yield the scores of the best and the worst table that could be expected."""
+    columns = tuple(real.T)
+    for reference, made in (
+        ("real rows", columns),
+        ("bootstrap of the real rows", bootstrap(columns, seed=0)),
+        ("independent columns", independent_columns(columns, seed=0)),
+    ):
+        codes = np.stack(made, axis=1)
+        place = ground.schema.domain.attributes.index(ground.label)
+        found = _scores(ground, real, codes, label=_positive_codes(ground, codes[:, place]))
+        for value, (measure, unit) in zip(found, MEASURES, strict=True):
+            yield Figure(figure=f"{name}, {reference}, {measure}", value=value, unit=unit)
+
+
+def _positive_codes(ground: Ground, codes: np.ndarray) -> np.ndarray:
+    """Return (rows,) whether codes of the label are among those to find."""
+    table = pa.concat_tables(ground.silos.values())
+    place = ground.schema.domain.attributes.index(ground.label)
+    wanted = np.unique(ground.train[ground.is_positive(table) == 1, place])
+    return np.isin(codes, wanted).astype(np.int64)
+
+
+def _score(
+    way: Way, ground: Ground, real: np.ndarray, *, epsilon: float
+) -> tuple[list[float], float]:
+    """Return the scores of what a way makes, and its processor seconds."""
+    made: Made = make(way, ground.silos, schema=ground.schema, epsilon=epsilon, rows=len(real))
+    codes = encode(made.table, schema=ground.schema)
+    found = _scores(ground, real, codes, label=ground.is_positive(made.table))
+    say("  " + ", ".join(f"{m[0]} {v:.4f}" for m, v in zip(MEASURES, found, strict=True)))
+    return found, made.seconds
+
+
+def _scores(
+    ground: Ground, real: np.ndarray, codes: np.ndarray, *, label: np.ndarray
+) -> list[float]:
+    """Return 2-way and 3-way distance, and the area under the curve on the test rows."""
+    distances = mean_distances(real, codes, domain=ground.schema.domain)[1:]
+    place = ground.schema.domain.attributes.index(ground.label)
+    auc = learn(
+        "table",
+        train=np.delete(codes, place, axis=1),
+        train_label=label,
+        test=np.delete(encode(ground.test, schema=ground.schema), place, axis=1),
+        test_label=ground.is_positive(ground.test),
+    )
+    return [*(float(d) for d in distances), auc]
+
+
+def _load(name: str) -> Ground:
+    """Return a table by name."""
+    return {"adult": _adult, "acs": _acs, "diabetes130": _diabetes}[name]()
+
+
+def _adult() -> Ground:
+    case = load_case("adult", "adult.parquet")
+    train, test = split(case.table)
+    return Ground(
+        schema=vouch(case.schema, label="income"),
+        silos=_dealt(train),
+        test=test,
+        label="income",
+        positive=(">50K",),
+    )
+
+
+def _acs() -> Ground:
+    """Return the 2019 rows of 20 places; who owns the home is to be told."""
+    case = load_case("nist_acs", "national2019.csv")
+    train, test = split(case.table)
+    return Ground(
+        schema=vouch(case.schema, label="OWN_RENT"),
+        silos={f"puma-{v}": rows for v, rows in split_by(train, "PUMA").items()},
+        test=test,
+        label="OWN_RENT",
+        positive=("1",),
+    )
+
+
+def _diabetes() -> Ground:
+    """Return one stay of each patient, the first: a person is a row, and patients differ."""
+    case = load_case("diabetes130", "diabetes130.parquet")
+    source = data_directory() / "diabetes130" / "diabetes130.parquet"
+    keys = pyarrow.parquet.read_table(source, columns=["encounter_id", "patient_nbr"])
+    order = np.lexsort((keys["encounter_id"].to_numpy(), keys["patient_nbr"].to_numpy()))
+    _, first = np.unique(keys["patient_nbr"].to_numpy()[order], return_index=True)
+    train, test = split(case.table.take(pa.array(np.sort(order[first]))))
+    return Ground(
+        schema=vouch(case.schema, label="readmitted"),
+        silos=_dealt(train),
+        test=test,
+        label="readmitted",
+        positive=("<30", ">30"),
+    )
+
+
+def _dealt(table: pa.Table) -> dict[str, pa.Table]:
+    return {f"s{i}": table.take(pa.array(p)) for i, p in enumerate(deal(len(table), 10))}
+
+
+SCALES = {
+    "adult": Scale(rounds=200, rate=Fraction(1, 40)),
+    "acs": Scale(rounds=200, rate=Fraction(1, 30)),
+    "diabetes130": Scale(rounds=150, rate=Fraction(1, 60)),
+}

@@ -1,0 +1,106 @@
+"""Texts: what a spam filter that learnt from synthetic messages knows of real ones, and samples.
+
+Four fifths of the 5,574 messages are trained on, the rest is the test; all are cut to LENGTH bytes.
+The filter is a logistic regression on runs of one to three characters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+from generators_run import Way, learn, make, say, split
+from results import QUICK_RESULTS, RESULTS, Figure, is_quick
+from tables import data_directory
+
+from silosynth.common.architecture import Transformer
+from silosynth.common.schema import Schema, parse_schema
+from silosynth.common.training import Optimiser
+from silosynth.server.planner_training import TrainingChoice
+
+LENGTH = 64
+EPSILONS = (1.0, 3.0, 10.0)
+SHOWN = 8
+
+
+def measure() -> Iterator[Figure]:
+    """Yield the area under the curve at each budget, and write a few messages of each."""
+    table = pyarrow.csv.read_csv(
+        data_directory() / "sms_spam" / "sms_spam.csv",
+        parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
+    )
+    train, test = split(table)
+    best = auc(train, test)
+    yield Figure(figure="text, real messages, AUC", value=best, unit="AUC")
+    samples = []
+    for epsilon in EPSILONS[-1:] if is_quick() else EPSILONS:
+        made = make(_way(), {"all": train}, schema=schema(), epsilon=epsilon, rows=len(train))
+        found = auc(made.table, test)
+        say(f"  AUC {found:.3f}")
+        name = f"text, epsilon {epsilon:g}, dp-sgd"
+        yield Figure(figure=f"{name}, AUC", value=found, unit="AUC", peer=best)
+        yield Figure(figure=f"{name}, run", value=made.seconds, unit="CPU s")
+        samples += [f"epsilon {epsilon:g}", *_samples(made.table), ""]
+    directory = QUICK_RESULTS if is_quick() else RESULTS
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "generators-text.txt").write_text("\n".join(samples), encoding="utf-8")
+
+
+def schema() -> Schema:
+    """Return messages that are spam or not."""
+    label = {"name": "label", "kind": "categorical", "categories": ["ham", "spam"]}
+    return parse_schema(
+        {
+            "name": "messages",
+            "label": "label",
+            "attributes": [
+                label | {"other": False, "source": "public"},
+                {"name": "text", "kind": "text", "max_bytes": LENGTH},
+            ],
+        }
+    )
+
+
+def auc(table: pa.Table, test: pa.Table) -> float:
+    """Return the area under the curve of a filter that learnt from a table, on the test rows."""
+    return learn(
+        "texts",
+        train=_texts(table),
+        train_label=_spam(table),
+        test=_texts(test),
+        test_label=_spam(test),
+    )
+
+
+def _way() -> Way:
+    training = TrainingChoice(
+        architecture=Transformer(width=32, layers=1, heads=2),
+        rounds=10 if is_quick() else 300,
+        rate=Fraction(1, 80 if is_quick() else 20),
+        optimiser=Optimiser.ADAM,
+    )
+    return Way(name="dp-sgd", method="dp-sgd", trust="shared", training=training)
+
+
+def _samples(table: pa.Table) -> Iterator[str]:
+    """Yield the first messages of each class, one a line."""
+    for label in ("ham", "spam"):
+        chosen = table.filter(pc.equal(table["label"], label))["text"][:SHOWN].to_pylist()
+        yield from (f"{label}\t{text!r}" for text in chosen)
+
+
+def _texts(table: pa.Table) -> np.ndarray:
+    """Return (rows,) strings, as much of each as a generator learns; never empty."""
+    cut = (
+        (text or "").encode()[:LENGTH].decode("utf-8", "ignore")
+        for text in table["text"].to_pylist()
+    )
+    return np.array([text.replace("\0", " ") or " " for text in cut])
+
+
+def _spam(table: pa.Table) -> np.ndarray:
+    return np.array([label == "spam" for label in table["label"].to_pylist()], dtype=np.int64)
