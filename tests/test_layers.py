@@ -33,7 +33,7 @@ EDGES = {
     "pandas": {"common/frames.py", "simulations/demo.py"},
     "dp_accounting": {"common/privacy_loss.py", "common/sum_privacy.py"},
     "scipy": {"common/privacy_loss.py"},
-    "numba": {"client/kernel_numba.py"},
+    "numba": {"client/clip.py", "client/kernel_numba.py"},
     "duckdb": {"client/source_duckdb.py"},
     "adbc_driver_postgresql": {"client/source_postgresql.py"},
     "grpc": {"client/rpc.py", "client/rpc_server.py"},
@@ -41,6 +41,7 @@ EDGES = {
     "opendp": set(),
     "torch": {
         "common/autoregressive.py",
+        "client/gradient.py",
         "common/chain.py",
         "server/generator.py",
         "server/generator_images.py",
