@@ -14,8 +14,6 @@ from reference import Reference
 from trap import Trap
 
 MOST_SECONDS = 60.0
-LOCKED_OUT_SECONDS = 60.0
-"""How long Flower 1.41 refuses the successor of a SuperNode that was killed (two heartbeats)."""
 
 KILLED = -9
 
@@ -38,12 +36,6 @@ class Cell:
     def seen_by(self) -> str:
         """Return the witness: the victim itself where none is named."""
         return self.witness or self.victim
-
-    @property
-    def most_seconds(self) -> float:
-        """Return how long the run may take from the kill to its end."""
-        flower = self.victim.startswith(("relay-", "supernode-"))
-        return MOST_SECONDS + LOCKED_OUT_SECONDS if flower else MOST_SECONDS
 
     def __str__(self) -> str:
         by = "" if self.seen_by == self.victim else f" when {self.seen_by} is"
@@ -83,11 +75,11 @@ class Run:
         killed = self._wait_for_kill(fired, coordinator)
         self._mend(coordinator, before=before)
         mended = time.time()
-        code = lab.processes[f"coordinator-{self._name}"].wait(timeout=cell.most_seconds + 30)
+        code = lab.processes[f"coordinator-{self._name}"].wait(timeout=MOST_SECONDS + 30)
         ended = time.time()
         outcome = lab.outcome(self._name)
         assert code == 0, f"{cell}: {outcome} {lab.log(f'coordinator-{self._name}')[-2000:]}"
-        assert ended - killed <= cell.most_seconds, f"{cell}: {ended - killed:.1f} s"
+        assert ended - killed <= MOST_SECONDS, f"{cell}: {ended - killed:.1f} s"
         check_run(lab, self.plan, outcome["data"], before=before, expected=reference)
         return Survived(cell=cell, seconds=ended - killed, restart_seconds=mended - killed)
 

@@ -10,6 +10,7 @@ Every process is stopped by its own id, and dies with the test process whatever 
 
 from __future__ import annotations
 
+import base64
 import ctypes
 import json
 import os
@@ -31,10 +32,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from deploy_commands import unit_command
 
+from silosynth.client.desk import Command, Question
 from silosynth.client.ledger import Ledger
+from silosynth.client.operator_rpc import open_desk
+from silosynth.client.policy_file import load_policy
+from silosynth.common.audit import AuditSummary, verify_audit
 from silosynth.common.document import load_document
 from silosynth.common.plan import Plan, dump_plan
+from silosynth.common.roster import Purpose
 from silosynth.common.schema import Schema, dump_schema, parse_schema
+from silosynth.common.seal import unseal
 from silosynth.server.certs import Certs, make_certs
 from silosynth.server.federation import Federation as Connection
 from silosynth.server.federation import add_federation, find_federation
@@ -92,6 +99,15 @@ def give_to_gateway(directory: Path) -> None:
         user = pwd.getpwnam(GATEWAY_USER)
         for path in (directory, *directory.rglob("*")):
             os.chown(path, user.pw_uid, user.pw_gid)
+
+
+def read_audit(federation: Federation, silo: str) -> tuple[list[bytes], AuditSummary]:
+    """Return a silo's entries and what they add up to: by its gateway, or without one."""
+    with open_desk(load_policy(federation.policy(silo))) as ask:
+        answer = ask(Question(command=Command.EXPORT))
+    sealed = base64.b64decode(answer["audit"])
+    body = unseal(sealed, purpose=Purpose.AUDIT, trusted={answer["key"]}).body
+    return body.splitlines()[1:], verify_audit(body)
 
 
 def free_port() -> int:

@@ -7,7 +7,6 @@ with Lab(directory) as lab:
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import shutil
@@ -20,16 +19,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from federation import HERE, NAME, SILOS, Federation, federation_plan, wait_for
+from federation import HERE, NAME, SILOS, Federation, federation_plan, read_audit, wait_for
 
-from silosynth.client.desk import Command, Question
 from silosynth.client.ledger import Ledger
-from silosynth.client.operator_rpc import open_desk
-from silosynth.client.policy_file import load_policy
-from silosynth.common.audit import AuditSummary, verify_audit
+from silosynth.common.audit import AuditSummary
 from silosynth.common.plan import Plan, dump_plan
-from silosynth.common.roster import Purpose
-from silosynth.common.seal import unseal
 
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 BUDGET = "epsilon = 1000.0"
@@ -262,11 +256,7 @@ class Lab(Federation):
 
     def audit(self, silo: str) -> tuple[list[bytes], AuditSummary]:
         """Return a silo's entries and what they add up to: by its gateway, or without one."""
-        with open_desk(load_policy(self.policy(silo))) as ask:
-            answer = ask(Question(command=Command.EXPORT))
-        sealed = base64.b64decode(answer["audit"])
-        body = unseal(sealed, purpose=Purpose.AUDIT, trusted={answer["key"]}).body
-        return body.splitlines()[1:], verify_audit(body)
+        return read_audit(self, silo)
 
     def _policy(self, silo: str, *, automatic: bool) -> str:
         return super()._policy(silo, automatic=automatic).replace("epsilon = 20.0", BUDGET)

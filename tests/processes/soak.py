@@ -18,13 +18,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cells import (
-    KILLED,
-    LOCKED_OUT_SECONDS,
-    MOST_SECONDS,
-    matrix_of_coordinators,
-    matrix_of_gateways,
-)
+from cells import KILLED, MOST_SECONDS, matrix_of_coordinators, matrix_of_gateways
 from federation import SILOS
 from lab import Lab
 from promises import Silos, check_run
@@ -87,10 +81,9 @@ class Disturbed:
         """Run to the end through all kills; raise AssertionError when a promise is broken."""
         before = Silos.of(self._lab)
         self._lab.start_run(self._name)
-        patience = MOST_SECONDS + (LOCKED_OUT_SECONDS if self._flower else 0.0)
         while (code := self._process("coordinator").poll()) is None or code == KILLED:
-            late = time.monotonic() > self._last_kill + patience
-            assert not late, f"{self._name}: no end within {patience:g} s"
+            late = time.monotonic() > self._last_kill + MOST_SECONDS
+            assert not late, f"{self._name}: no end within {MOST_SECONDS:g} s"
             self._mend()
             if self._left and time.monotonic() > self._next:
                 self._kill()
