@@ -96,7 +96,7 @@ class Disturbed:
         self._tally.longest_seconds = max(self._tally.longest_seconds, seconds)
         assert code == 0, f"{self._name}: {self._lab.outcome(self._name)}"
         done = self._lab.outcome(self._name)["data"]
-        check_run(self._lab, self.plan, done, before=before, expected=reference)
+        check_run(self._lab, self.plan, done, before=before, expected=reference.sampler(self.plan))
 
     def _plan_next(self) -> None:
         """Choose when the next kill comes: at a named point, or at any moment."""

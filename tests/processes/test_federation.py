@@ -61,6 +61,33 @@ def test_a_run_over_processes_ends_in_the_sampler_of_the_one_process_driver(
         _check_delivered(federation, silo, sampler)
 
 
+def test_a_shared_run_over_processes_ends_in_the_sampler_of_the_one_process_driver(
+    federation: Federation, tmp_path: Path
+) -> None:
+    kept = federation.plan
+    plan = federation_plan(federation.certs, plan_id="sum", trust="shared", epsilon=0.5)
+    federation.write_plan(plan)
+    for silo in SILOS:  # the seeds of their bits begin anew
+        federation.stop(f"gateway-{silo}")
+        federation.start_gateway(silo)
+    twin = copy_of_silos(federation, tmp_path)
+    done = federation.run()
+    federation.write_plan(kept)
+    assert done["exit_code"] == 0, federation.log("coordinator")
+    assert done["data"]["unacknowledged"] == {}
+    (tmp_path / "run").mkdir()
+    seeds = {silo: i for i, silo in enumerate(SILOS)}
+    alone = sample_in_one_process(twin, tmp_path / "run", plan=plan, seeds=seeds)
+    assert Path(done["data"]["sampler"]).read_bytes() == alone
+    for silo in SILOS:
+        charges = read_audit(federation, silo)[1].account.charges
+        sums = [c for c in charges.values() if c.facts["plan_id"] == "sum"]
+        assert len(sums) == len(plan.phases)
+        for charge in sums:
+            assert charge.facts["alone_units"] == pytest.approx(3 * charge.cost_units, rel=1e-6)
+            assert charge.facts["session"] == 1
+
+
 def _check_delivered(federation: Federation, silo: str, sampler: bytes) -> None:
     """Check that the silo keeps the sampler, under the coordinator's signature."""
     kept = list(federation.ledger(silo).parent.rglob("result.bundle"))
