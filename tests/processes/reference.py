@@ -27,7 +27,7 @@ from silosynth.common.secure_sum import encode_sum_statement
 from silosynth.server.drive import drive
 from silosynth.server.journal import Journal
 from silosynth.server.release import finish
-from silosynth.server.state import Agree, Answered, Decided, Event, Stated
+from silosynth.server.state import Absent, Agree, Answered, Decided, Event, Stated
 
 
 class Reference:
@@ -45,8 +45,11 @@ class Reference:
         """Close the twins' ledgers."""
         self._stack.close()
 
-    def sampler(self, plan: Plan) -> bytes:
-        """Return the sampler file of an uninterrupted run."""
+    def sampler(self, plan: Plan, *, lost: str | None = None) -> bytes:
+        """Return the sampler file of an uninterrupted run.
+
+        Args: lost: a silo that agrees and answers no request.
+        """
         sealed = seal(encode_plan(plan), purpose=Purpose.PLAN, key=self._key)
         place = self._directory / plan.id
         verdicts = [
@@ -61,14 +64,19 @@ class Reference:
                 plan,
                 self._lab.schema,
                 journal=journal,
-                send=lambda requests: self._ask(requests, plan=sealed),
+                send=lambda requests: self._ask(requests, plan=sealed, lost=lost),
                 agree=lambda steps: self._agree(steps, plan=sealed),
             )
         save_sampler(finish(state).sampler, place / "sampler")
         return (place / "sampler").read_bytes()
 
-    def _ask(self, requests: Sequence[Request], *, plan: bytes) -> Iterator[Event]:
+    def _ask(
+        self, requests: Sequence[Request], *, plan: bytes, lost: str | None
+    ) -> Iterator[Event]:
         for request in requests:
+            if request.silo == lost:
+                yield Absent(phase=request.phase, silo=request.silo)
+                continue
             sealed = seal(encode_request(request), purpose=Purpose.REQUEST, key=self._key)
             data = self._gateways[request.silo].answer(plan=plan, request=sealed)
             yield Answered(phase=request.phase, silo=request.silo, data=data)

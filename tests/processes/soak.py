@@ -2,6 +2,7 @@
 
     make soak                 1,000 kills, over the gateways' sockets
     make soak SOAK=50 FLOWER=1    the whole stack: SuperLink, SuperNodes and relays die too
+    make soak SHARED=1        silos sum in secret; works with FLOWER=1 as well
 
 Half of the kills come at a named point, half at any instruction. Every run has several, and ends in
 the sampler of an undisturbed run, with every promise of the kill matrix checked.
@@ -71,8 +72,10 @@ class Disturbed:
         self._tally = tally
         self._last_kill = time.monotonic()
         method = chance.choice(list(PHASES))
-        self.plan: Plan = lab.new_plan(name, method=method)
-        self._points = matrix_of_gateways(PHASES[method]) + matrix_of_coordinators(PHASES[method])
+        trust = "shared" if os.environ.get("SHARED") else "own"
+        self.plan: Plan = lab.new_plan(name, method=method, trust=trust)
+        self._points = matrix_of_gateways(PHASES[method], trust=trust)
+        self._points += matrix_of_coordinators(PHASES[method], trust=trust)
         self._left = chance.randint(1, min(MOST_KILLS, tally.wanted - tally.kills))
         self._next = 0.0
         self._plan_next()

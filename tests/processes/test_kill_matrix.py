@@ -15,9 +15,13 @@ from federation import SILOS
 from lab import TRUSTS, Lab
 from promises import Silos, check_run
 from reference import Reference
+from sum_promises import request_of
 from trap import Trap
 
 from silosynth.common.errors import SiloAbsent
+from silosynth.common.plan import PhaseName
+from silosynth.common.plan_cost import plan_units
+from silosynth.server.runs import RunFiles
 
 PHASES = ("one-way", "coarse", "tree")
 GATEWAYS = matrix_of_gateways(PHASES)
@@ -78,6 +82,34 @@ def test_a_silo_that_stays_dead_is_named_and_the_run_resumes_once_it_is_back(
     assert resumed.wait(timeout=60) == 0
     done = lab.outcome(name)["data"]
     check_run(lab, plan, done, before=before, expected=reference.sampler(plan))
+
+
+def test_a_silo_lost_after_the_set_is_signed_burns_the_sum_and_the_next_is_a_new_charge(
+    lab: Lab, reference: Reference
+) -> None:
+    plan = lab.new_plan(
+        "burned", method="independent", trust="shared", absent=1, attempts=2, deadline_seconds=3
+    )
+    trap = Trap(witness="gateway-west", label="one-way:noised", plan_digest=plan.digest)
+    trap.set(lab.directory / "traps", name="burned")
+    assert lab.start_run("burned").wait(timeout=60) == 0, lab.outcome("burned")
+    done = lab.outcome("burned")["data"]
+    assert done["silos"] == ["north", "south"]
+    assert "is burned; asking again charges" in lab.log("coordinator-burned")
+    lab.start_gateway("west")
+    for silo in SILOS:
+        account = lab.audit(silo)[1].account
+        charged = [
+            request_of(plan, phase=PhaseName.ONE_WAY, silo=silo, session=session)
+            for session in ((1,) if silo == "west" else (1, 2))
+        ]
+        digest = plan.digest.removeprefix("sha256:")[:32]
+        assert [c for c in account.charges if c.startswith(digest)] == charged
+        assert [c in account.releases for c in charged] == [silo != "west"] * len(charged)
+        spent = sum(account.charges[c].cost_units for c in charged)
+        assert spent * plan.attempts == plan_units(plan) * len(charged)
+    sampler = RunFiles(path=lab.run_directory("burned")).sampler.read_bytes()
+    assert sampler == reference.sampler(plan, lost="west")
 
 
 def test_no_value_of_the_tables_is_in_anything_that_the_dead_left(lab: Lab) -> None:
