@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +58,10 @@ class Survived:
         """Return a row of the table."""
         restarted = f"{self.restart_seconds:.1f} s until restarted"
         return f"{self.seconds:6.1f} s ({restarted})  {self.cell}"
+
+
+NoteKills = Callable[[Sequence[Survived]], None]
+"""Puts cells into the table at the end of the tests."""
 
 
 class Run:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 
 import pytest
-from cells import Survived
+from cells import NoteKills, Survived
 
 
-@pytest.fixture(scope="module")
-def kills(pytestconfig: pytest.Config) -> Iterator[list[Survived]]:
-    """Collect what survived, and print how long each took."""
-    rows: list[Survived] = []
-    yield rows
-    worst = max((s.seconds for s in rows), default=0.0)
-    capture = pytestconfig.pluginmanager.get_plugin("capturemanager")
-    assert capture is not None
-    with capture.global_and_fixture_disabled():
-        print("", *rows, sep="\n")
-        print(f"{len(rows)} cells; from kill to the run's end at most {worst:.1f} s")
+@pytest.fixture
+def note_kills(record_property: Callable[[str, object], None]) -> NoteKills:
+    """Note what survived for the table at the end."""
+
+    def note(survived: Sequence[Survived]) -> None:
+        for row in survived:
+            record_property("kill", [row.seconds, str(row)])
+
+    return note

@@ -10,7 +10,14 @@ from collections.abc import Iterator
 
 import pytest
 from canary import holds_token
-from cells import Cell, Survived, matrix_of_coordinators, matrix_of_gateways, once_each, survive
+from cells import (
+    Cell,
+    NoteKills,
+    matrix_of_coordinators,
+    matrix_of_gateways,
+    once_each,
+    survive,
+)
 from federation import SILOS
 from lab import TRUSTS, Lab
 from promises import Silos, check_run
@@ -52,16 +59,16 @@ def _names(cells: list[Cell]) -> list[str]:
 
 @pytest.mark.parametrize("place", range(len(GATEWAYS)), ids=_names(GATEWAYS))
 def test_a_gateway_that_is_killed_changes_nothing(
-    place: int, lab: Lab, reference: Reference, kills: list[Survived]
+    place: int, lab: Lab, reference: Reference, note_kills: NoteKills
 ) -> None:
-    kills.append(survive(lab, GATEWAYS[place], name=f"g{place}", reference=reference))
+    note_kills([survive(lab, GATEWAYS[place], name=f"g{place}", reference=reference)])
 
 
 @pytest.mark.parametrize("place", range(len(COORDINATORS)), ids=_names(COORDINATORS))
 def test_a_coordinator_that_is_killed_is_resumed_to_the_same_end(
-    place: int, lab: Lab, reference: Reference, kills: list[Survived]
+    place: int, lab: Lab, reference: Reference, note_kills: NoteKills
 ) -> None:
-    kills.append(survive(lab, COORDINATORS[place], name=f"c{place}", reference=reference))
+    note_kills([survive(lab, COORDINATORS[place], name=f"c{place}", reference=reference)])
 
 
 @pytest.mark.parametrize("trust", TRUSTS)

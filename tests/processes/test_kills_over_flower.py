@@ -18,7 +18,7 @@ from urllib.request import urlopen
 
 import pytest
 from canary import CANARY, has_token, holds_token
-from cells import Cell, Survived, survive
+from cells import Cell, NoteKills, Survived, survive
 from federation import SILOS, free_port, wait_for
 from lab import POOR, Lab
 from reference import Reference
@@ -78,11 +78,11 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 @pytest.mark.parametrize("number", range(len(WAVES)))
 def test_whoever_is_killed_every_run_ends_in_its_sampler(
-    number: int, lab: Lab, tmp_path: Path, kills: list[Survived]
+    number: int, lab: Lab, tmp_path: Path, note_kills: NoteKills
 ) -> None:
     twins = Reference(lab, tmp_path / "twins")
     try:
-        kills += _survive_together(lab, WAVES[number], name=f"w{number}", reference=twins)
+        note_kills(_survive_together(lab, WAVES[number], name=f"w{number}", reference=twins))
     finally:
         twins.close()
 
