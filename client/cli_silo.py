@@ -12,6 +12,7 @@ from silosynth.client.init_silo import init_silo
 from silosynth.client.policy_file import load_policy
 from silosynth.client.policy_template import NewSilo
 from silosynth.client.policy_words import policy_words
+from silosynth.client.shared_rows import shared_rows_warnings
 from silosynth.client.silo import check_files
 from silosynth.common.console import Json, emit, say
 from silosynth.common.errors import InvalidArgument
@@ -97,7 +98,14 @@ def silo_check(
     words = policy_words(file)
     for sentence in words:
         say(f"- {sentence}")
-    data: dict[str, object] = {"policy": str(policy), "words": list(words)}
+    warnings = shared_rows_warnings(file)
+    for warning in warnings:
+        say(f"warning: {warning}.")
+    data: dict[str, object] = {
+        "policy": str(policy),
+        "words": list(words),
+        "warnings": list(warnings),
+    }
     if plan is not None:
         foreseen = foresee_plan(file, plan)
         say(f"{plan}:")

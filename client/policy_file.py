@@ -75,6 +75,11 @@ class DatasetSection(_Model):
     uri: str | None = Field(default=None, max_length=4096)
     query: str | None = Field(default=None, max_length=100_000)
     push_down: bool = False
+    cluster: str | None = Field(
+        default=None,
+        max_length=261,
+        description="a Ray cluster of the silo's own that counts a folder of Parquet files",
+    )
     schema_path: FilePath = Field(alias="schema")
     schema_digest: str = Field(pattern=DIGEST_PATTERN)
     rows_per_person: int = Field(default=1, ge=1, le=1_000_000)
@@ -97,6 +102,7 @@ class DatasetSection(_Model):
             uri=self.uri,
             query=self.query,
             push_down=self.push_down,
+            cluster=self.cluster,
             person_column=self.person_column,
             allow_extra=True,
         )
