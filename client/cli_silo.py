@@ -34,9 +34,15 @@ def silo_init(
     directory: Annotated[Path, typer.Argument(help="Where the silo's files go.")],
     name: Annotated[str, typer.Option(help="The silo's name, as in plans.")],
     schema: Annotated[Path, typer.Option(help="The public schema of the table.")],
-    table: Annotated[Path, typer.Option(help="The table; it is not read now.")],
+    table: Annotated[
+        Path,
+        typer.Option(help="The table's file or folder, not read now; a database: see the policy."),
+    ],
     dataset: Annotated[str, typer.Option(help="The table's name, as in plans.")] = "default",
-    epsilon: Annotated[float, typer.Option(help="Most that the table may ever cost.")] = 3.0,
+    epsilon: Annotated[
+        float,
+        typer.Option(help="Most that table, coordinators and project may ever cost a person."),
+    ] = 3.0,
     delta: Annotated[float, typer.Option(help="The delta of that epsilon.")] = 1e-6,
     person_column: Annotated[
         str | None, typer.Option(help="The column that names the person of each row.")
@@ -83,7 +89,8 @@ def silo_init(
 def silo_check(
     policy: PolicyPath = Path("silo.toml"),
     plan: Annotated[
-        Path | None, typer.Option(help="A plan: what would this silo answer to it?")
+        Path | None,
+        typer.Option(help="A plan, signed or not: say what this silo would answer to it."),
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -214,13 +214,17 @@ class PolicyFile(_Model):
 
     def caps_in_units(self) -> dict[Scope, int]:
         """Return what each dataset, consumer and project may ever spend, in the ledger's units."""
+        return {scope: budget.units for scope, budget in self.budgets().items()}
+
+    def budgets(self) -> dict[Scope, Budget]:
+        """Return what each dataset, consumer and project may ever spend."""
         sections = (
             (ScopeKind.DATASET, self.datasets),
             (ScopeKind.CONSUMER, self.coordinators),
             (ScopeKind.PROJECT, self.projects),
         )
         return {
-            Scope(kind=kind, name=section.name): section.budget.units
+            Scope(kind=kind, name=section.name): section.budget
             for kind, group in sections
             for section in group
         }
