@@ -14,6 +14,7 @@ from silosynth.client.policy_template import NewSilo
 from silosynth.client.policy_words import policy_words
 from silosynth.client.shared_rows import shared_rows_warnings
 from silosynth.client.silo import check_files
+from silosynth.client.table_reading import read_tables
 from silosynth.common.console import Json, emit, say
 from silosynth.common.errors import InvalidArgument
 
@@ -92,12 +93,18 @@ def silo_check(
         Path | None,
         typer.Option(help="A plan, signed or not: say what this silo would answer to it."),
     ] = None,
+    read: Annotated[
+        bool, typer.Option("--read", help="Read each table once, and say how it fits its schema.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Say in plain words what a policy permits, and what it would answer to a plan.
 
-    It spends nothing, reads no table and leaves the ledger alone, so it may run beside a gateway.
+    It spends nothing and leaves the ledger alone, so it may run beside a gateway. It reads no table
+    but with [bold]--read[/bold]; what it says then [bold]may speak of the data[/bold]. Do that
+    before the first plan: what a table cannot answer is charged all the same.
 
+    [dim]silosynth silo check --policy silo.toml --read[/dim]
     [dim]silosynth silo check --policy silo.toml --plan plan.yaml[/dim]
     """
     file = load_policy(policy)
@@ -119,6 +126,13 @@ def silo_check(
         for sentence in foreseen.words:
             say(f"- {sentence}")
         data["plan"] = {"answer": foreseen.answer.value, "words": list(foreseen.words)}
+    if read:
+        found = read_tables(file)
+        for name, notes in found.items():
+            say(f"data set {name!r} was read and can be counted")
+            for note in notes:
+                say(f"- {note}")
+        data["tables"] = {name: list(notes) for name, notes in found.items()}
     emit(data, as_json=as_json)
 
 

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import click
 import typer
+from rich.markup import escape
 
 from silosynth.common.budget import check_budget
 from silosynth.common.certificate import Certificate, check_certificate, plain_words
@@ -102,7 +103,7 @@ def build_app() -> typer.Typer:
     found, absent = _parts()
     app = typer.Typer(
         help=_HELP,
-        epilog=_spell_absent(absent) or None,
+        epilog=escape(_spell_absent(absent)) or None,
         no_args_is_help=True,
         rich_markup_mode="rich",
         pretty_exceptions_enable=False,

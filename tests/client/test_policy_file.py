@@ -20,6 +20,7 @@ from silosynth.common.cost import RHO_UNIT
 from silosynth.common.errors import (
     InvalidArgument,
     InvalidPolicy,
+    InvalidTable,
     LedgerUnavailable,
     SilosynthError,
 )
@@ -224,6 +225,25 @@ def test_what_is_not_as_the_policy_says_is_found(
     damage(federation)
     with pytest.raises(error):
         check_files(federation.policy)
+
+
+def test_a_check_may_read_the_table_before_a_plan_pays_for_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Federation(directory=tmp_path)
+    policy = tmp_path / "north" / "silo.toml"
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    assert run(["silo", "check", "--policy", str(policy), "--read", "--json"]) == 0
+    (note,) = _envelope(capsys)["data"]["tables"]["default"]
+    assert note.startswith("sex: 30 values")
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+    policy.write_text(policy.read_text().replace('column = "who"', 'column = "patient"'))
+    assert run(["silo", "check", "--policy", str(policy), "--json"]) == 0
+    assert "tables" not in _envelope(capsys)["data"]
+    assert run(["silo", "check", "--policy", str(policy), "--read"]) == InvalidTable.exit_code
+    said = capsys.readouterr().err
+    assert "data set 'default'" in said
+    assert "'patient', which names persons, is missing" in said
 
 
 def test_a_check_foresees_what_the_gateway_answers_and_spends_nothing(

@@ -23,6 +23,7 @@ sys.exit(run(sys.argv[1:]))
 
 def test_a_silo_works_without_the_packages_of_the_others() -> None:
     assert _run(SILO, "silo", "check", "--help").returncode == 0
+    assert "silosynth[simulation]" in _run(SILO, "--help").stdout
     refused = _run(SILO, "simulate")
     assert refused.returncode == 4
     assert "No such command 'simulate'" in refused.stderr
