@@ -13,7 +13,7 @@ demo: $(VENV)/.run
 	$(BIN)/silosynth demo --out demo-out --force
 
 test: $(VENV)/.dev browser postgresql lint types
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 	$(MAKE) wheel
 
 check: test

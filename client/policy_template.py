@@ -135,7 +135,7 @@ message_mb = 64
 automatic = false
 # max_epsilon = 1.1  # of the zCDP conversion, as the ledger counts
 # max_delta = 1e-6
-# methods = ["independent", "mst", "fixed"]
+# methods = ["independent", "mst", "aim", "fixed"]
 # projects = ["default"]  # any project above, if left out
 # coordinators = ["hub"]  # any coordinator above, if left out
 

@@ -21,6 +21,7 @@ squares of integers are exact in single precision, whatever their order."""
 
 MOST_ROUNDS = 100_000
 MOST_LOCAL_STEPS = 10_000
+MOST_STEPS = 100_000
 WEIGHT_BYTES = 4
 LARGEST_WEIGHT = 1e6
 _MAGIC = b"silosynth-weights-1\n"
@@ -72,6 +73,8 @@ class TrainingSettings(PlainModel):
             raise ValueError("local_learning_rate: goes with fedavg, fedadam and fedyogi")
         if not local and self.local_steps > 1:
             raise ValueError("local_steps: sgd and adam take one step a round")
+        if self.steps > MOST_STEPS:
+            raise ValueError(f"rounds: at most {MOST_STEPS} steps in all rounds together")
         return self
 
     @property

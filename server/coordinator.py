@@ -207,7 +207,13 @@ def _open_phase(state: State, phase: PhaseName) -> tuple[State, Commands]:
     if phase is PhaseName.TRAINING:
         state, question = _next_round(state)
     else:
-        question = ask_phase(phase, plan=state.plan, schema=state.schema, measured=state.measured())
+        question = ask_phase(
+            phase,
+            plan=state.plan,
+            schema=state.schema,
+            measured=state.measured(),
+            merging=state.merging(),
+        )
     if question.empty:
         return _close_phase(replace(state, phase=phase))
     opened = replace(
