@@ -280,7 +280,7 @@ class ReportFacts(_Facts):
     headline: Headline
     certificate: CertificateFacts
     scores: tuple[Score, ...]
-    attributes: tuple[AttributeFacts, ...] = Field(min_length=1)
+    attributes: tuple[AttributeFacts, ...]
     pairs: PairsFacts
     not_compared: tuple[Label, ...] = ()
     samples: SampleFacts | None = None
