@@ -7,6 +7,7 @@ alone. Seconds are of processor time, so that a busy machine does not change the
 from __future__ import annotations
 
 import argparse
+from functools import partial
 
 import generators_digits
 import generators_peers
@@ -16,11 +17,13 @@ import generators_text
 import torch
 from results import is_quick, publish
 
-TABLES = ("adult", "acs", "diabetes130")
 OTHERS = {
     "digits": generators_digits.measure,
     "text": generators_text.measure,
     "speed": generators_speed.measure,
+}
+BY_BUDGET = {
+    **{name: partial(generators_tables.measure, name) for name in generators_tables.SCALES},
     "peers": generators_peers.measure,
 }
 IN_QUICK = ("adult", "digits", "text", "speed")
@@ -29,18 +32,20 @@ IN_QUICK = ("adult", "digits", "text", "speed")
 def main() -> int:
     """Measure the parts that are named, or all; print and write their figures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parts = (*TABLES, *OTHERS)
+    parts = (*BY_BUDGET, *OTHERS)
     parser.add_argument("part", nargs="*", help=f"of {', '.join(parts)}; all without one")
-    parser.add_argument("--epsilon", type=float, nargs="*", help="of tables; 1, 3 and 10 without")
+    parser.add_argument(
+        "--epsilon", type=float, nargs="*", help="of tables and peers; 1, 3 and 10 without"
+    )
     asked = parser.parse_args()
     if unknown := set(asked.part) - set(parts):
         raise SystemExit(f"unknown part {min(unknown)!r}; known: {', '.join(parts)}")
     torch.set_num_threads(1)
     codes = [0]
     for part in asked.part or (IN_QUICK if is_quick() else parts):
-        if part in TABLES:
+        if part in BY_BUDGET:
             for epsilon in asked.epsilon or generators_tables.epsilons():
-                figures = generators_tables.measure(part, epsilon=epsilon)
+                figures = BY_BUDGET[part](epsilon=epsilon)
                 codes.append(publish(f"generators-{part}-{epsilon:g}", figures))
         else:
             codes.append(publish(f"generators-{part}", OTHERS[part]()))

@@ -16,11 +16,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
-from generators_run import Way, learn, make, say
+from generators_learn import image_accuracy
+from generators_run import Way, make, say
 from results import QUICK_RESULTS, RESULTS, Figure, is_quick
 from tables import data_directory
 
-from silosynth.common.architecture import MaskedMlp
+from silosynth.common.architecture import Transformer
 from silosynth.common.schema import Schema, parse_schema
 from silosynth.common.training import Optimiser
 from silosynth.server.planner_training import TrainingChoice
@@ -70,13 +71,7 @@ def schema() -> Schema:
 
 def accuracy(table: pa.Table, test: pa.Table) -> float:
     """Return what share of the test images a classifier that learnt from a table names right."""
-    return learn(
-        "digits",
-        train=_pixels(table),
-        train_label=_labels(table),
-        test=_pixels(test),
-        test_label=_labels(test),
-    )
+    return image_accuracy((_pixels(table), _labels(table)), (_pixels(test), _labels(test)))
 
 
 def draw_sheet(table: pa.Table, name: str) -> None:
@@ -112,9 +107,9 @@ def write_png(path: Path, shades: np.ndarray) -> None:
 
 def _ways() -> tuple[Way, ...]:
     training = TrainingChoice(
-        architecture=MaskedMlp(width=64),
-        rounds=20 if is_quick() else 300,
-        rate=Fraction(1, 16),
+        architecture=Transformer(width=32, layers=2, heads=4),
+        rounds=3 if is_quick() else 100,
+        rate=Fraction(1, 8),
         optimiser=Optimiser.ADAM,
     )
     return (
@@ -128,5 +123,4 @@ def _pixels(table: pa.Table) -> np.ndarray:
 
 
 def _labels(table: pa.Table) -> np.ndarray:
-    labels: np.ndarray = table["label"].to_numpy().astype(np.int64)
-    return labels
+    return np.array([int(label) for label in table["label"].to_pylist()])

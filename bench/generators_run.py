@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from peers import HERE, PEERS
 
 from silosynth.common.attributes import Source
 from silosynth.common.sampler import draw
@@ -91,18 +87,6 @@ def vouch(schema: Schema, *, label: str | None = None) -> Schema:
     vouched = [a.model_copy(update={"source": Source.PUBLIC}) for a in schema.attributes]
     changed = {"attributes": tuple(vouched), "label": label or schema.label}
     return schema.model_copy(update=changed)
-
-
-def learn(kind: str, **arrays: np.ndarray) -> float:
-    """Return the score on real rows of a classifier that learnt from others; see learn.py."""
-    if not (PEERS / "auc" / "READY").exists():
-        raise SystemExit(f"{PEERS / 'auc'} is not set up; run make bench-setup")
-    with tempfile.TemporaryDirectory() as directory:
-        source = Path(directory) / "in.npz"
-        np.savez(source, **arrays)  # type: ignore[arg-type]  # NumPy's stub takes a bool by name
-        command = [PEERS / "auc" / "bin" / "python", HERE / "learn.py", kind, source]
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return float(done.stdout)
 
 
 def say(line: str) -> None:

@@ -75,9 +75,7 @@ def _layout(
 ) -> Layout:
     count = texts[0][0] if texts else len(sizes)
     names = tuple(f"a{i}" for i in range(count))
-    return Layout(
-        attributes=names, sizes=sizes, vocabularies=vocabularies, free=free, texts=texts
-    )
+    return Layout(attributes=names, sizes=sizes, vocabularies=vocabularies, free=free, texts=texts)
 
 
 def _rate(step: Callable[[], object]) -> float:

@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
 from distances import mean_distances
-from generators_run import Made, Way, deal, learn, make, say, split, vouch
+from generators_learn import table_auc
+from generators_run import Made, Way, deal, make, say, split, vouch
 from results import Figure, is_quick
 from tables import data_directory, encode, load_case, split_by
 
@@ -53,6 +54,20 @@ class Ground:
         found = pc.is_in(table[self.label].cast(pa.string()), pa.array(self.positive))
         return found.to_numpy(zero_copy_only=False).astype(np.int64)
 
+    @property
+    def label_column(self) -> int:
+        """Return where the label stands among the codes."""
+        return self.schema.domain.attributes.index(self.label)
+
+    def is_positive_code(self, real: np.ndarray, codes: np.ndarray) -> np.ndarray:
+        """Return (rows,) whether codes of the label are some of those to find.
+
+        Args: real: the codes that are trained on.
+        """
+        table = pa.concat_tables(self.silos.values())
+        wanted = np.unique(real[self.is_positive(table) == 1, self.label_column])
+        return np.isin(codes, wanted).astype(np.int64)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
@@ -82,7 +97,7 @@ def epsilons() -> tuple[float, ...]:
 
 def measure(name: str, *, epsilon: float) -> Iterator[Figure]:
     """Yield the figures of a table at one budget, marginals first."""
-    ground = _load(name)
+    ground = load_ground(name)
     real = ground.train
     yield from _references(name, ground, real)
     ways = _ways(SCALES[name])
@@ -106,7 +121,7 @@ POOLED, SHARED = "dp-sgd, pooled", "dp-sgd, silos, shared noise"
 
 
 def _peer(way: str) -> str:
-    """Return what a way is held against: shared DP-SGD against pooled rows, the rest against AIM."""
+    """Return what a way is held against: AIM, but pooled DP-SGD for shared noise."""
     if way == SHARED:
         return POOLED
     return "aim, pooled" if way.endswith("pooled") else "aim, silos, own noise"
@@ -138,18 +153,10 @@ def _references(name: str, ground: Ground, real: np.ndarray) -> Iterator[Figure]
         ("independent columns", independent_columns(columns, seed=0)),
     ):
         codes = np.stack(made, axis=1)
-        place = ground.schema.domain.attributes.index(ground.label)
-        found = _scores(ground, real, codes, label=_positive_codes(ground, codes[:, place]))
+        label = ground.is_positive_code(real, codes[:, ground.label_column])
+        found = score_codes(ground, real, codes, label=label)
         for value, (measure, unit) in zip(found, MEASURES, strict=True):
             yield Figure(figure=f"{name}, {reference}, {measure}", value=value, unit=unit)
-
-
-def _positive_codes(ground: Ground, codes: np.ndarray) -> np.ndarray:
-    """Return (rows,) whether codes of the label are among those to find."""
-    table = pa.concat_tables(ground.silos.values())
-    place = ground.schema.domain.attributes.index(ground.label)
-    wanted = np.unique(ground.train[ground.is_positive(table) == 1, place])
-    return np.isin(codes, wanted).astype(np.int64)
 
 
 def _score(
@@ -158,28 +165,26 @@ def _score(
     """Return the scores of what a way makes, and its processor seconds."""
     made: Made = make(way, ground.silos, schema=ground.schema, epsilon=epsilon, rows=len(real))
     codes = encode(made.table, schema=ground.schema)
-    found = _scores(ground, real, codes, label=ground.is_positive(made.table))
+    found = score_codes(ground, real, codes, label=ground.is_positive(made.table))
     say("  " + ", ".join(f"{m[0]} {v:.4f}" for m, v in zip(MEASURES, found, strict=True)))
     return found, made.seconds
 
 
-def _scores(
+def score_codes(
     ground: Ground, real: np.ndarray, codes: np.ndarray, *, label: np.ndarray
 ) -> list[float]:
     """Return 2-way and 3-way distance, and the area under the curve on the test rows."""
     distances = mean_distances(real, codes, domain=ground.schema.domain)[1:]
-    place = ground.schema.domain.attributes.index(ground.label)
-    auc = learn(
-        "table",
-        train=np.delete(codes, place, axis=1),
-        train_label=label,
-        test=np.delete(encode(ground.test, schema=ground.schema), place, axis=1),
-        test_label=ground.is_positive(ground.test),
+    place = ground.label_column
+    test = encode(ground.test, schema=ground.schema)
+    auc = table_auc(
+        (np.delete(codes, place, axis=1), label),
+        (np.delete(test, place, axis=1), ground.is_positive(ground.test)),
     )
     return [*(float(d) for d in distances), auc]
 
 
-def _load(name: str) -> Ground:
+def load_ground(name: str) -> Ground:
     """Return a table by name."""
     return {"adult": _adult, "acs": _acs, "diabetes130": _diabetes}[name]()
 

@@ -1,0 +1,66 @@
+"""SmartNoise's DP-CTGAN and PATE-CTGAN on Adult, pooled: the same rows, codes, budget and scores.
+
+A peer runs in its own environment, once for the same script, pins and budget: its rows are kept
+under bench/.peers/cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from generators_run import DELTA, say
+from generators_tables import MEASURES, Ground, load_ground, score_codes
+from peers import CACHE, HERE, PEERS
+from results import Figure
+
+METHODS = ("dpctgan", "patectgan")
+MOST_SECONDS = 3600
+
+
+def measure(*, epsilon: float) -> Iterator[Figure]:
+    """Yield the peers' scores at one budget."""
+    ground = load_ground("adult")
+    real = ground.train
+    for method in METHODS:
+        say(f"adult: {method}, epsilon {epsilon:g}")
+        target = _run(method, real, epsilon=epsilon)
+        label = f"adult, epsilon {epsilon:g}, {method}, pooled"
+        with np.load(target) as file:
+            codes, seconds = file["codes"].astype(np.uint16), float(file["seconds"])
+        found = score_codes(ground, real, codes, label=_positive(ground, real, codes))
+        for value, (measure, unit) in zip(found, MEASURES, strict=True):
+            yield Figure(figure=f"{label}, {measure}", value=value, unit=unit)
+        yield Figure(figure=f"{label}, run", value=seconds, unit="CPU s")
+
+
+def _positive(ground: Ground, real: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    return ground.is_positive_code(real, codes[:, ground.label_column])
+
+
+def _run(method: str, codes: np.ndarray, *, epsilon: float) -> Path:
+    """Return where the peer's rows are, from the cache where it ran before."""
+    if not (PEERS / "smartnoise" / "READY").exists():
+        raise SystemExit(f"{PEERS / 'smartnoise'} is not set up; run make bench-setup")
+    script, pins = HERE / "generators_ctgan.py", HERE / "constraints-smartnoise.txt"
+    digest = hashlib.sha256(script.read_bytes() + pins.read_bytes())
+    digest.update(np.ascontiguousarray(codes, dtype="<u2").tobytes())
+    digest.update(f"{method} {epsilon} {DELTA}".encode())
+    target = CACHE / f"smartnoise-{digest.hexdigest()[:16]}.npz"
+    if not target.exists():
+        CACHE.mkdir(parents=True, exist_ok=True)
+        source, partial = target.with_suffix(".in.npz"), target.with_suffix(".part.npz")
+        np.savez(source, codes=codes)
+        python = PEERS / "smartnoise" / "bin" / "python"
+        arguments = [method, source, partial, str(epsilon), str(DELTA)]
+        try:
+            subprocess.run(
+                [python, script, *arguments], check=True, timeout=MOST_SECONDS, capture_output=True
+            )
+        finally:
+            source.unlink()
+        partial.replace(target)
+    return target
