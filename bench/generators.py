@@ -37,6 +37,9 @@ def main() -> int:
     parser.add_argument(
         "--epsilon", type=float, nargs="*", help="of tables and peers; 1, 3 and 10 without"
     )
+    parser.add_argument(
+        "--only", default="", metavar="TEXT", help="ways of tables whose name holds a text"
+    )
     asked = parser.parse_args()
     if unknown := set(asked.part) - set(parts):
         raise SystemExit(f"unknown part {min(unknown)!r}; known: {', '.join(parts)}")
@@ -45,8 +48,9 @@ def main() -> int:
     for part in asked.part or (IN_QUICK if is_quick() else parts):
         if part in BY_BUDGET:
             for epsilon in asked.epsilon or generators_tables.epsilons():
-                figures = BY_BUDGET[part](epsilon=epsilon)
-                codes.append(publish(f"generators-{part}-{epsilon:g}", figures))
+                figures = BY_BUDGET[part](epsilon=epsilon, only=asked.only)
+                name = f"generators-{part}-{epsilon:g}"
+                codes.append(publish(name, figures, update=bool(asked.only)))
         else:
             codes.append(publish(f"generators-{part}", OTHERS[part]()))
     return max(codes)

@@ -10,6 +10,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.svm import SVC
+from threadpoolctl import threadpool_limits
 
 Labelled = tuple[np.ndarray, np.ndarray]
 """What is seen, (rows, columns), and the label, (rows,)."""
@@ -19,8 +20,9 @@ def table_auc(train: Labelled, test: Labelled) -> float:
     """Return the area under the curve of gradient boosting on codes; labels are 0 and 1."""
     if len(np.unique(train[1])) < 2:
         return 0.5
-    model = HistGradientBoostingClassifier(random_state=0).fit(*train)
-    return float(roc_auc_score(test[1], model.predict_proba(test[0])[:, 1]))
+    with threadpool_limits(1):
+        model = HistGradientBoostingClassifier(random_state=0).fit(*train)
+        return float(roc_auc_score(test[1], model.predict_proba(test[0])[:, 1]))
 
 
 def image_accuracy(train: Labelled, test: Labelled) -> float:

@@ -21,11 +21,13 @@ METHODS = ("dpctgan", "patectgan")
 MOST_SECONDS = 3600
 
 
-def measure(*, epsilon: float) -> Iterator[Figure]:
+def measure(*, epsilon: float, only: str = "") -> Iterator[Figure]:
     """Yield the peers' scores at one budget."""
     ground = load_ground("adult")
     real = ground.train
     for method in METHODS:
+        if only not in method:
+            continue
         say(f"adult: {method}, epsilon {epsilon:g}")
         target = _run(method, real, epsilon=epsilon)
         label = f"adult, epsilon {epsilon:g}, {method}, pooled"

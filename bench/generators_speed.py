@@ -18,7 +18,7 @@ from generators_run import say
 from peers import HERE, PEERS
 from results import Figure, is_quick
 
-ROUNDS = 4
+ROUNDS = 3
 NETWORKS = ("adult masked-mlp", "digits masked-mlp", "text transformer")
 CONTENDERS = ("ours", "opacus", "plain")
 

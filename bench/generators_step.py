@@ -19,7 +19,7 @@ from silosynth.common.architecture import Architecture, MaskedMlp, Transformer
 from silosynth.common.autoregressive import Network, build_network, initial_vector, load_vector
 from silosynth.common.example import END, Layout
 
-SECONDS = 6.0
+SECONDS = 3.0
 BATCH = 512
 MICROBATCHES = (16, 64, 256)
 """Opacus gets the one that suits it best."""

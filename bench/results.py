@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -46,16 +47,21 @@ class Figure:
         return above and below
 
 
-def publish(name: str, figures: Iterable[Figure], *, directory: Path | None = None) -> int:
+def publish(
+    name: str, figures: Iterable[Figure], *, directory: Path | None = None, update: bool = False
+) -> int:
     """Print and write the figures; return the exit code: 1 when a gate is missed, else 0.
 
     The figures of a QUICK=1 run go to bench/.peers/results, so that they never replace full ones.
+    With ``update`` the file keeps what it says of other figures.
     """
     figures = tuple(figures)
     directory = directory or (QUICK_RESULTS if is_quick() else RESULTS)
+    names = {f.figure for f in figures}
+    kept = [f for f in read_facts(name, directory=directory) if f["figure"] not in names]
     _show(name, figures)
     directory.mkdir(parents=True, exist_ok=True)
-    facts = [
+    facts = (kept if update else []) + [
         {
             "figure": f.figure,
             "value": f.value if math.isfinite(f.value) else None,
@@ -75,6 +81,13 @@ def publish(name: str, figures: Iterable[Figure], *, directory: Path | None = No
     if missed:
         print(f"{len(missed)} of {len(figures)} figures miss their gate: {'; '.join(missed)}")
     return 1 if missed else 0
+
+
+def read_facts(name: str, *, directory: Path | None = None) -> list[dict[str, Any]]:
+    """Return what the file of a benchmark says, nothing where there is none."""
+    path = (directory or (QUICK_RESULTS if is_quick() else RESULTS)) / f"{name}.json"
+    facts: list[dict[str, Any]] = json.loads(path.read_text()) if path.exists() else []
+    return facts
 
 
 def is_quick() -> bool:

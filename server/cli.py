@@ -26,6 +26,7 @@ from silosynth.common.plan import (
 )
 from silosynth.common.schema import load_schema
 from silosynth.common.training import Optimiser
+from silosynth.server.advice import advise, remarks
 from silosynth.server.forecast import Forecast, forecast
 from silosynth.server.planner import AIM_ROUNDS, ORDER, new_plan
 from silosynth.server.planner_training import TrainingChoice
@@ -56,7 +57,10 @@ def plan_new(
     delta: Annotated[float, typer.Option(help="Probability that this does not hold.")],
     silos: Annotated[str, typer.Option(help="Names of the silos, with commas between.")],
     out: Annotated[Path, typer.Option(help="Where to write the plan (YAML).")],
-    method: Annotated[Method, typer.Option(help="What is measured.")] = Method.AIM,
+    method: Annotated[
+        Method | None,
+        typer.Option(help="What is measured or trained; without it, what suits the schema."),
+    ] = None,
     workload: Annotated[
         str | None,
         typer.Option(help="For fixed, or what aim is for: marginals as 'age,sex;age,income'."),
@@ -133,17 +137,20 @@ def plan_new(
     [dim]silosynth plan new schema.yaml --epsilon 1 --delta 1e-6 --silos a,b --out plan.yaml[/dim]
     """
     check_output(out, force=force)
+    described = load_schema(schema)
+    advice = advise(described, epsilon=epsilon) if method is None and workload is None else None
+    chosen = advice.method if advice else method or Method.AIM
     plan = new_plan(
-        load_schema(schema),
+        described,
         epsilon=epsilon,
         delta=delta,
         silos=tuple(s.strip() for s in silos.split(",") if s.strip()),
-        method=method,
+        method=chosen,
         workload=_read_workload(workload),
         frequencies=frequencies,
         order=order,
         weights=_read_weights(weights),
-        rounds=AIM_ROUNDS if rounds is None or method is Method.DP_SGD else rounds,
+        rounds=AIM_ROUNDS if rounds is None or chosen is Method.DP_SGD else rounds,
         training=TrainingChoice(
             architecture=read_network(network, width=width, layers=layers),
             rounds=rounds,
@@ -170,8 +177,22 @@ def plan_new(
         plan = with_roster(plan, load_roster(roster))
     write_text(out, dump_plan(plan), force=force)
     say(f"wrote {out}: plan {plan.id}, {len(plan.silos)} silos, epsilon {epsilon:g}")
+    if advice is not None:
+        say(f"method {plan.method.value}: {advice.reason}")
+    notes = tuple(remarks(described, method=plan.method, epsilon=epsilon))
+    for note in notes:
+        say(note)
     say(f"next: silosynth plan show {out} --schema {schema}")
-    emit({"path": str(out), "id": plan.id, "digest": plan.digest}, as_json=as_json)
+    emit(
+        {
+            "path": str(out),
+            "id": plan.id,
+            "digest": plan.digest,
+            "method": plan.method.value,
+            "remarks": list(notes),
+        },
+        as_json=as_json,
+    )
 
 
 def plan_show(
@@ -204,6 +225,8 @@ def plan_show(
             say(sentence)
     for sentence in describe_network(plan):
         say(sentence)
+    for note in remarks(described, method=plan.method, epsilon=privacy.epsilon):
+        say(note)
     _show_phases(seen)
     _show_cells(seen, largest=rows is None)
     emit(

@@ -30,6 +30,7 @@ from silosynth.common.plan import (
 )
 from silosynth.common.privacy import pld_epsilon, rho_for
 from silosynth.common.schema import Schema
+from silosynth.server.advice import advise
 from silosynth.server.planner_training import PlannedTraining, TrainingChoice, plan_training
 from silosynth.server.select import MOST_AIM_GROUPS, MOST_COARSE_GROUPS, MOST_GROUPS
 
@@ -77,7 +78,7 @@ def new_plan(
     epsilon: float,
     delta: float,
     silos: Sequence[str],
-    method: Method | str = Method.AIM,
+    method: Method | str | None = None,
     workload: Sequence[Clique] = (),
     weights: Sequence[int] = (),
     rounds: int = AIM_ROUNDS,
@@ -102,6 +103,7 @@ def new_plan(
     rounded up.
 
     Args:
+        method: without it, what :func:`~silosynth.server.advice.advise` says; AIM for a workload.
         workload, weights: what AIM chooses for; all pairs alike without them.
         rounds: how often AIM chooses and measures, 1 to 3.
         max_model_mb: the most MiB of the model's tables; AIM chooses what stays below.
@@ -119,6 +121,8 @@ def new_plan(
     """
     if rows_per_person < 1:
         raise InvalidPlan(f"rows_per_person is {rows_per_person}", hint="it must be at least 1")
+    if method is None:
+        method = Method.AIM if workload else advise(schema, epsilon=epsilon).method
     chosen, trusted = _method(method), TrustMode(trust)
     check_texts(schema, method=chosen, workload=workload)
     shares = len(silos) - colluders - absent if trusted is TrustMode.SHARED else 1

@@ -1,0 +1,104 @@
+"""Which method is advised, and what a plan says that it loses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from silosynth.common.cli import run
+from silosynth.common.plan import Method, load_plan
+from silosynth.common.schema import Schema, dump_schema, parse_schema
+from silosynth.server.advice import MOST_MARGINAL_ATTRIBUTES, advise, remarks
+from silosynth.server.planner import new_plan
+
+LISTED = {"kind": "categorical", "categories": ["a", "b"], "other": False, "source": "public"}
+
+
+def made_schema(kind: str = "table", *, attributes: int = 3) -> Schema:
+    found: list[dict[str, Any]] = [{"name": f"x{i}", **LISTED} for i in range(attributes)]
+    images: list[dict[str, Any]] = []
+    if kind == "image":
+        pixel = {"kind": "integer", "minimum": 0, "maximum": 3, "source": "public"}
+        names = [f"p{i}" for i in range(4)]
+        found += [{"name": name, **pixel} for name in names]
+        images = [{"name": "scan", "width": 2, "height": 2, "attributes": names}]
+    if kind == "text":
+        found.append({"name": "note", "kind": "text", "max_bytes": 8})
+    if kind == "text left out":
+        found.append({"name": "note", "kind": "text"})
+    return parse_schema({"name": "made", "label": "x0", "attributes": found, "images": images})
+
+
+@pytest.mark.parametrize(
+    ("schema", "method"),
+    [
+        (made_schema(), Method.AIM),
+        (made_schema("text"), Method.DP_SGD),
+        (made_schema("text left out"), Method.AIM),
+        (made_schema("image"), Method.ONE_SHOT),
+        (made_schema(attributes=MOST_MARGINAL_ATTRIBUTES), Method.AIM),
+        (made_schema(attributes=MOST_MARGINAL_ATTRIBUTES + 1), Method.ONE_SHOT),
+    ],
+)
+def test_the_schema_decides(schema: Schema, method: Method) -> None:
+    assert advise(schema, epsilon=1.0).method is method
+
+
+@pytest.mark.parametrize("kind", ["table", "image", "text"])
+def test_the_advised_method_makes_a_plan_that_loses_nothing(kind: str) -> None:
+    schema = made_schema(kind)
+    plan = new_plan(schema, epsilon=3.0, delta=1e-6, silos=("north", "south"))
+    assert plan.method is advise(schema, epsilon=3.0).method
+    assert not list(remarks(schema, method=plan.method, epsilon=3.0))
+
+
+def test_impossible_combinations_are_for_marginals() -> None:
+    zeros = {"attributes": ["x0", "x1"], "cells": [["a", "b"]]}
+    data = made_schema("image").model_dump(mode="json") | {"structural_zeros": [zeros]}
+    schema = parse_schema(data)
+    assert advise(schema, epsilon=1.0).method is Method.AIM
+
+
+def test_a_workload_is_for_marginals() -> None:
+    plan = new_plan(
+        made_schema("image"),
+        epsilon=1.0,
+        delta=1e-6,
+        silos=("north",),
+        workload=(("x0", "p0"),),
+    )
+    assert plan.method is Method.AIM
+
+
+def test_what_is_lost_is_said() -> None:
+    (line,) = remarks(made_schema("text left out"), method=Method.AIM, epsilon=1.0)
+    assert "note" in line
+    assert "--method dp-sgd" in line
+    (line,) = remarks(made_schema("image"), method=Method.MST, epsilon=1.0)
+    assert "--method one-shot" in line
+    (line,) = remarks(made_schema(), method=Method.ONE_SHOT, epsilon=1.0)
+    assert "--method aim" in line
+
+
+def test_one_kind_of_method_is_as_good_as_the_other() -> None:
+    assert not list(remarks(made_schema(), method=Method.MST, epsilon=1.0))
+    assert not list(remarks(made_schema("image"), method=Method.DP_SGD, epsilon=1.0))
+
+
+def test_the_command_line_says_what_it_took_and_why(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    schema, out = tmp_path / "schema.yaml", tmp_path / "plan.yaml"
+    schema.write_text(dump_schema(made_schema("text left out")))
+    budget = ["--epsilon", "1", "--delta", "1e-6", "--silos", "north,south"]
+    assert run(["plan", "new", str(schema), *budget, "--out", str(out), "--json"]) == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["data"]["method"] == "aim"
+    assert "method aim: marginals" in " ".join(shown.err.split())
+    assert "free text is left out: note" in " ".join(shown.err.split())
+    assert load_plan(out).method is Method.AIM
+    assert run(["plan", "show", str(out), "--schema", str(schema)]) == 0
+    assert "free text is left out: note" in " ".join(capsys.readouterr().err.split())
