@@ -28,6 +28,8 @@ from silosynth.common.training import Optimiser
 from silosynth.server.planner_training import TrainingChoice
 
 EPSILONS = (1.0, 3.0, 10.0)
+NARROW, BROAD, WIDE_FROM = 16, 32, 3.0
+"""Widths of the network, and the budget from which on it is the larger one."""
 SHARED_ALLOWANCE = 1.05
 """How much further than pooled rows ten silos with shared noise may be."""
 
@@ -80,18 +82,17 @@ class Scale:
 
     rounds: int
     rate: Fraction
-    width: int = 32
 
-    def own(self) -> TrainingChoice:
+    def own(self, *, epsilon: float) -> TrainingChoice:
         """Return training with own noise: ten local steps a round."""
-        return self._choose(rounds=-(-self.rounds // 10), local_steps=10)
+        return self._choose(epsilon, rounds=-(-self.rounds // 10), local_steps=10)
 
-    def shared(self) -> TrainingChoice:
+    def shared(self, *, epsilon: float) -> TrainingChoice:
         """Return training with shared noise, as many steps."""
-        return self._choose(rounds=self.rounds, optimiser=Optimiser.ADAM)
+        return self._choose(epsilon, rounds=self.rounds, optimiser=Optimiser.ADAM)
 
-    def _choose(self, **settings: object) -> TrainingChoice:
-        network = MaskedMlp(width=self.width)
+    def _choose(self, epsilon: float, **settings: object) -> TrainingChoice:
+        network = MaskedMlp(width=NARROW if epsilon < WIDE_FROM else BROAD)
         return TrainingChoice(architecture=network, rate=self.rate, **settings)  # type: ignore[arg-type]  # they are those of TrainingChoice
 
 
@@ -103,7 +104,7 @@ def epsilons() -> tuple[float, ...]:
 def measure(name: str, *, epsilon: float, only: str = "") -> Iterator[Figure]:
     """Yield the figures of a table at one budget, marginals first.
 
-    Args: only: ways (or references) whose name holds this, held against what was measured of others before.
+    Args: only: ways, or references, whose name holds this; others are read from the file.
     """
     ground = load_ground(name)
     real = ground.train
@@ -112,7 +113,7 @@ def measure(name: str, *, epsilon: float, only: str = "") -> Iterator[Figure]:
     known = {fact["figure"]: fact["value"] for fact in before}
     if only in REFERENCES:
         yield from _references(name, ground, real)
-    for way in _ways(SCALES[name]):
+    for way in _ways(SCALES[name], epsilon=epsilon):
         if only not in way.name:
             continue
         found, seconds = _score(way, ground, real, epsilon=epsilon)
@@ -140,9 +141,9 @@ def _peer(way: str) -> str:
     return "aim, pooled" if way.endswith("pooled") else "aim, silos, own noise"
 
 
-def _ways(scale: Scale) -> tuple[Way, ...]:
+def _ways(scale: Scale, *, epsilon: float) -> tuple[Way, ...]:
     """Return all ways, marginals before generators."""
-    sgd, own, shared = "dp-sgd", scale.own(), scale.shared()
+    sgd, own, shared = "dp-sgd", scale.own(epsilon=epsilon), scale.shared(epsilon=epsilon)
     ways = (
         Way(name="aim, pooled", method="aim"),
         Way(name="mst, pooled", method="mst"),
