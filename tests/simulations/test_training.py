@@ -36,6 +36,7 @@ from silosynth.common.plan import (
     encode_request,
     parse_plan,
 )
+from silosynth.common.plan_cost import charged_epsilon, spent_epsilon
 from silosynth.common.sampler_file import load_sampler
 from silosynth.common.schema import Schema, dump_schema, parse_schema
 from silosynth.common.training import Optimiser, TrainingStep, read_weights
@@ -137,6 +138,9 @@ def test_a_run_learns_what_depends_on_what(trust: str, tmp_path: Path) -> None:
     told = [p.training for p in seen if p.training is not None]
     assert [t.round for t in told] == sorted(t.round for t in told)
     assert 0 < told[-1].epsilon <= 1.3 * 30.0
+    units = sum(r.cost_units for r in result.receipts["west"])
+    assert charged_epsilon(plan, units) == spent_epsilon(plan, rounds=25)
+    assert 0 < charged_epsilon(plan, units // 2) < charged_epsilon(plan, units)
     trained = [f"training-{i}" for i in range(25)]
     session = "" if trust == "own" else ".1"
     assert _charged(tmp_path, "west") == [n + session for n in ("size", *trained)]
