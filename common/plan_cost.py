@@ -44,7 +44,10 @@ def sampled_epsilon(costs: Sequence[GaussianCost], delta: float) -> float:
 
 
 def spent_epsilon(plan: Plan, *, rounds: int) -> float:
-    """Return what the phases before training and ``rounds`` of it cost, by Rényi orders."""
+    """Return what the phases before training and ``rounds`` of it cost, by Rényi orders.
+
+    Never more than the plan states for all of it.
+    """
     costs = []
     for phase, cost in zip(plan.phases, plan_costs(plan), strict=True):
         if cost.rate == 1:
@@ -52,7 +55,7 @@ def spent_epsilon(plan: Plan, *, rounds: int) -> float:
         elif rounds:
             part = cost.count * rounds * plan.attempts // plan.requests(phase)
             costs.append(replace(cost, count=part))
-    return sampled_epsilon(costs, plan.privacy.delta)
+    return min(sampled_epsilon(costs, plan.privacy.delta), plan.privacy.epsilon)
 
 
 def charged_epsilon(plan: Plan, units: int) -> float:
@@ -71,7 +74,7 @@ def charged_epsilon(plan: Plan, units: int) -> float:
         units -= made * each
         if made > 0:
             costs.append(replace(cost, count=cost.count // charges * made))
-    return sampled_epsilon(costs, delta)
+    return min(sampled_epsilon(costs, delta), plan.privacy.epsilon)
 
 
 def _price(plan: Plan, costs: Sequence[GaussianCost], *, order: int | None) -> int:
