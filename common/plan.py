@@ -128,7 +128,6 @@ class PhaseName(StrEnum):
     ROUND_3 = "round-3"
     WORKLOAD = "workload"
     EMBEDDING = "embedding"
-    SIZE = "size"
     TRAINING = "training"
 
 
@@ -226,7 +225,7 @@ class Plan(_Model):
         """Raise ValueError unless the phases are the method's; AIM may have fewer rounds."""
         names, known = tuple(p.name for p in self.phases), PHASES[self.method]
         fewest = FEWEST_AIM_PHASES if self.method is Method.AIM else len(known)
-        if self.training is not None and self.training.sizes:
+        if self.training is not None and self.training.sizes and len(names) == 1:
             known, fewest = (PhaseName.TRAINING,), 1
         if names != known[: len(names)] or len(names) < fewest:
             wanted = ", ".join(known)
@@ -345,7 +344,7 @@ PHASES: Mapping[Method, tuple[PhaseName, ...]] = {
     ),
     Method.FIXED: (PhaseName.ONE_WAY, PhaseName.WORKLOAD),
     Method.ONE_SHOT: (PhaseName.ONE_WAY, PhaseName.EMBEDDING),
-    Method.DP_SGD: (PhaseName.SIZE, PhaseName.TRAINING),
+    Method.DP_SGD: (PhaseName.ONE_WAY, PhaseName.TRAINING),
 }
 FEWEST_AIM_PHASES = 3
 ROUNDS = (PhaseName.ROUND_1, PhaseName.ROUND_2, PhaseName.ROUND_3)
@@ -511,7 +510,7 @@ def _check_cliques(request: Request, *, phase: PhaseName, plan: Plan, domain: Do
     """Raise InvalidPlan for a clique that its phase does not ask: who approves goes by the name."""
     listed = {domain.attributes} if phase is PhaseName.EMBEDDING else set(plan.workload)
     by_name = phase in (PhaseName.WORKLOAD, PhaseName.EMBEDDING)
-    arity = 1 if phase in (PhaseName.ONE_WAY, PhaseName.SIZE) else 2
+    arity = 1 if phase is PhaseName.ONE_WAY else 2
     for clique, _ in request.queries:
         if clique not in listed if by_name else len(clique) != arity:
             raise InvalidPlan(
