@@ -14,8 +14,8 @@ from silosynth.common.example import modelled_texts
 from silosynth.common.plan import Method
 from silosynth.common.schema import Schema
 
-MOST_MARGINAL_ATTRIBUTES = 200
-"""Attributes up to which marginals are advised; decision 030."""
+MOST_MARGINAL_ATTRIBUTES = 137
+"""Over more, a plan for AIM asks for over 10,000 marginals, which no silo answers by default."""
 
 MARGINALS = (Method.INDEPENDENT, Method.MST, Method.AIM, Method.FIXED)
 
@@ -51,8 +51,8 @@ def advise(schema: Schema, *, epsilon: float) -> Advice:
     if width > MOST_MARGINAL_ATTRIBUTES:
         return Advice(
             method=Method.ONE_SHOT,
-            reason=f"{width} attributes make {width * (width - 1) // 2:,} pairs, too many for "
-            "marginals to share one budget",
+            reason=f"{width} attributes make {width * (width - 1) // 2:,} pairs, more marginals "
+            "than a silo answers by default",
         )
     return Advice(
         method=Method.AIM,

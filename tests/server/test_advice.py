@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from silosynth.client.policy import Policy
 from silosynth.common.cli import run
 from silosynth.common.plan import Method, load_plan
 from silosynth.common.schema import Schema, dump_schema, parse_schema
@@ -53,6 +54,16 @@ def test_the_advised_method_makes_a_plan_that_loses_nothing(kind: str) -> None:
     plan = new_plan(schema, epsilon=3.0, delta=1e-6, silos=("north", "south"))
     assert plan.method is advise(schema, epsilon=3.0).method
     assert not list(remarks(schema, method=plan.method, epsilon=3.0))
+
+
+def test_marginals_are_advised_as_long_as_silos_answer_them() -> None:
+    def asked(attributes: int) -> int:
+        schema = made_schema(attributes=attributes)
+        plan = new_plan(schema, epsilon=1.0, delta=1e-6, silos=("north",), method="aim")
+        return sum(phase.marginals for phase in plan.phases)
+
+    limit = Policy().max_marginals
+    assert asked(MOST_MARGINAL_ATTRIBUTES) <= limit < asked(MOST_MARGINAL_ATTRIBUTES + 1)
 
 
 def test_impossible_combinations_are_for_marginals() -> None:
