@@ -113,7 +113,7 @@ def _ways() -> tuple[Way, ...]:
         optimiser=Optimiser.ADAM,
     )
     return (
-        Way(name="one-shot", method="one-shot"),
+        Way(name="one-shot", method="one-shot", frequencies=16 if is_quick() else None),
         Way(name="dp-sgd", method="dp-sgd", trust="shared", training=training),
     )
 

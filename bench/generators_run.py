@@ -25,7 +25,8 @@ SEED = 1
 class Way:
     """How a sampler is made: a name in the results, a method, who adds noise, and settings.
 
-    ``pooled`` rows lie in one silo; with shared noise in two, as one cannot share.
+    ``frequencies`` are for one-shot, the method's own number without them. ``pooled`` rows lie in
+    one silo; with shared noise in two, as one cannot share.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Way:
     pooled: bool = True
     trust: str = "own"
     training: TrainingChoice | None = None
+    frequencies: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -60,6 +62,7 @@ def make(
         method=way.method,
         trust=way.trust,
         training=way.training,
+        frequencies=way.frequencies,
     )
     say(f"{schema.name}: {way.name}, epsilon {epsilon:g}")
     start = time.process_time()

@@ -89,7 +89,8 @@ class Scale:
 
     def shared(self, *, epsilon: float) -> TrainingChoice:
         """Return training with shared noise, as many steps."""
-        return self._choose(epsilon, rounds=self.rounds, optimiser=Optimiser.ADAM)
+        rounds = 10 if is_quick() else self.rounds
+        return self._choose(epsilon, rounds=rounds, optimiser=Optimiser.ADAM)
 
     def _choose(self, epsilon: float, **settings: object) -> TrainingChoice:
         network = MaskedMlp(width=NARROW if epsilon < WIDE_FROM else BROAD)
@@ -147,7 +148,7 @@ def _ways(scale: Scale, *, epsilon: float) -> tuple[Way, ...]:
     ways = (
         Way(name="aim, pooled", method="aim"),
         Way(name="mst, pooled", method="mst"),
-        Way(name="one-shot, pooled", method="one-shot"),
+        Way(name="one-shot, pooled", method="one-shot", frequencies=64 if is_quick() else None),
         Way(name=POOLED, method=sgd, trust="shared", training=shared),
         Way(name="aim, silos, own noise", method="aim", pooled=False),
         Way(name="one-shot, silos, own noise", method="one-shot", pooled=False),
@@ -205,7 +206,7 @@ def load_ground(name: str) -> Ground:
 
 def _adult() -> Ground:
     case = load_case("adult", "adult.parquet")
-    train, test = split(case.table)
+    train, test = split(case.table, test_share=0.9 if is_quick() else 0.2)
     return Ground(
         schema=vouch(case.schema, label="income"),
         silos=_dealt(train),
