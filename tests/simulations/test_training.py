@@ -113,8 +113,9 @@ def test_a_run_learns_what_depends_on_what(trust: str, tmp_path: Path) -> None:
         rounds=25,
         rate=Fraction(1, 2),
         local_steps=2 if trust == "own" else None,
-        learning_rate=0.03 if trust == "own" else 0.1,
-        local_learning_rate=1.0 if trust == "own" else None,
+        optimiser=Optimiser.FEDAVG if trust == "own" else Optimiser.ADAM,
+        learning_rate=1.0 if trust == "own" else 0.1,
+        local_learning_rate=0.5 if trust == "own" else None,
     )
     plan = _plan(trust=trust, choice=choice, epsilon=20.0)
     seen: list[Progress] = []
@@ -129,7 +130,7 @@ def test_a_run_learns_what_depends_on_what(trust: str, tmp_path: Path) -> None:
     assert isinstance(result.sampler, AutoregressiveSampler)
     rows = result.sampler.draw(3000, seed=1)
     healthy, ill = rows[rows["ill"] == "no"], rows[rows["ill"] == "yes"]
-    assert min(len(healthy), len(ill)) > 1000
+    assert min(len(healthy), len(ill)) > 900
     assert (healthy["region"] == "a").mean() > 0.7
     assert (ill["region"] == "b").mean() > 0.7
     assert abs(result.sampler.total - 5 * sum(SIZES.values())) < 100
