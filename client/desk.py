@@ -11,6 +11,7 @@ import json
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
+from fractions import Fraction
 from threading import Lock
 from typing import Any, Literal
 
@@ -24,6 +25,7 @@ from silosynth.common.errors import InvalidArgument, SilosynthError, error_of
 from silosynth.common.plan import Plan, decode_plan
 from silosynth.common.roster import Purpose, SigningKey
 from silosynth.common.seal import seal, unseal
+from silosynth.common.zcdp import cks_epsilon, held_epsilon
 
 Facts = Mapping[str, Any]
 _SHORTEST_DIGEST = 8
@@ -168,10 +170,20 @@ class Desk:
         ]
 
     def _spent(self) -> list[Facts]:
-        """Return what each scope of the policy has spent and has left, as zCDP rho."""
+        """Return what each scope of the policy has spent and has left, as zCDP rho and epsilon.
+
+        The epsilon is the zCDP conversion at the delta of the scope's budget, as the budget's is.
+        """
         return [
-            {"scope": scope.kind.value, "name": scope.name, **budget(self._ledger, scope)}
-            for scope in sorted(self._policy.scope_caps())
+            {
+                "scope": scope.kind.value,
+                "name": scope.name,
+                **budget(self._ledger, scope),
+                "spent_epsilon": spent_epsilon(self._ledger, scope, delta=stated.delta),
+                "epsilon": stated.epsilon,
+                "delta": stated.delta,
+            }
+            for scope, stated in sorted(self._policy.budgets().items())
         ]
 
     def _verify(self) -> Facts:
@@ -256,3 +268,14 @@ def _plan_facts(plan: Plan) -> dict[str, Any]:
             for phase in plan.phases
         ],
     }
+
+
+def spent_epsilon(ledger: Ledger, scope: Scope, *, delta: float) -> float:
+    """Return what a scope has spent as an epsilon; at its Rényi order once persons were sampled.
+
+    That order was fixed for the whole budget, so of little that was spent it says much.
+    """
+    units, order = ledger.spent(scope), ledger.order(scope)
+    if order is None or all(c.rdp is None for c in ledger.charges() if scope in c.scopes):
+        return cks_epsilon(Fraction(units, RHO_UNIT), delta)
+    return held_epsilon(units, order=order, delta=delta)

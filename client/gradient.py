@@ -15,6 +15,7 @@ from silosynth.client.clip import MOST_ROWS, add_clipped
 from silosynth.common.architecture import Architecture
 from silosynth.common.autoregressive import build_network, load_vector
 from silosynth.common.example import Layout
+from silosynth.common.training import BOUND, scaled_norm
 
 _MICROBATCH_BYTES = 32 * 2**20
 """Of the gradients that are held at once; larger ones are slower as well."""
@@ -64,11 +65,17 @@ class Gradients:
                 found = self._gradient(
                     parameters, self._send(codes), self._send(self._uniform(len(codes), words))
                 )
-                parts = [g.reshape(len(codes), -1).cpu().numpy() for g in found.values()]
-                lost += add_clipped(parts, clip=self._clip, total=total)
+                lost += self._add([g.reshape(len(codes), -1) for g in found.values()], total=total)
         finally:
             torch.set_num_threads(before)
         return total, lost
+
+    def _add(self, parts: list[torch.Tensor], *, total: np.ndarray) -> int:
+        """Add the rows' clipped integers to ``total``; return how many rows were not finite."""
+        if self._device.type == "cpu":
+            arrays = [part.numpy() for part in parts]
+            return add_clipped(arrays, clip=self._clip, total=total)
+        return add_clipped_there(parts, clip=self._clip, total=total)
 
     def _loss(
         self, parameters: dict[str, torch.Tensor], codes: torch.Tensor, uniform: torch.Tensor
@@ -88,3 +95,22 @@ class Gradients:
 
     def _send(self, values: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(values).to(self._device)
+
+
+def add_clipped_there(parts: list[torch.Tensor], *, clip: float, total: np.ndarray) -> int:
+    """Do what :func:`~silosynth.client.clip.add_clipped` does, where the gradients are: on a GPU.
+
+    Guarantees: those of ``add_clipped``. Integers whose squares are below 2^24 are added up
+    exactly there as well, in any order; a row that rounding lifts above the bound adds zero.
+    """
+    squares = torch.stack([part.square().sum(1, dtype=torch.float64) for part in parts]).sum(0)
+    finite = squares.isfinite()
+    scales = torch.where(finite, scaled_norm(len(total)) / squares.sqrt().clamp(min=clip), 0.0)
+    factors = scales.to(torch.float32)[:, None]
+    for part in parts:
+        part.nan_to_num_(0.0, 0.0, 0.0).mul_(factors).round_()
+    norms2 = torch.stack([part.square().sum(1, dtype=torch.float64) for part in parts]).sum(0)
+    kept = finite & (norms2 <= BOUND**2)
+    sums = [(part * kept[:, None]).sum(0, dtype=torch.float64) for part in parts]
+    total += torch.cat(sums).to(torch.int64).cpu().numpy()
+    return int((~finite).sum())

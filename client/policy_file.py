@@ -83,6 +83,11 @@ class DatasetSection(_Model):
     uri: str | None = Field(default=None, max_length=4096)
     query: str | None = Field(default=None, max_length=100_000)
     push_down: bool = False
+    cluster: str | None = Field(
+        default=None,
+        max_length=261,
+        description="a Ray cluster of the silo's own that counts a folder of Parquet files",
+    )
     schema_path: FilePath = Field(alias="schema")
     schema_digest: str = Field(pattern=DIGEST_PATTERN)
     rows_per_person: int = Field(default=1, ge=1, le=1_000_000)
@@ -105,6 +110,7 @@ class DatasetSection(_Model):
             uri=self.uri,
             query=self.query,
             push_down=self.push_down,
+            cluster=self.cluster,
             person_column=self.person_column,
             allow_extra=True,
         )
@@ -215,6 +221,10 @@ class PolicyFile(_Model):
         return {c.key: c.name for c in self.coordinators}
 
     def scope_caps(self) -> dict[Scope, Cap]:
+        """Return what each dataset, consumer and project may ever spend, in the ledger's units."""
+        return {scope: budget.cap for scope, budget in self.budgets().items()}
+
+    def budgets(self) -> dict[Scope, Budget]:
         """Return what each dataset, consumer and project may ever spend."""
         sections = (
             (ScopeKind.DATASET, self.datasets),
@@ -222,7 +232,7 @@ class PolicyFile(_Model):
             (ScopeKind.PROJECT, self.projects),
         )
         return {
-            Scope(kind=kind, name=section.name): section.budget.cap
+            Scope(kind=kind, name=section.name): section.budget
             for kind, group in sections
             for section in group
         }

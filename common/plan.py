@@ -128,7 +128,6 @@ class PhaseName(StrEnum):
     ROUND_3 = "round-3"
     WORKLOAD = "workload"
     EMBEDDING = "embedding"
-    SIZE = "size"
     TRAINING = "training"
 
 
@@ -226,7 +225,7 @@ class Plan(_Model):
         """Raise ValueError unless the phases are the method's; AIM may have fewer rounds."""
         names, known = tuple(p.name for p in self.phases), PHASES[self.method]
         fewest = FEWEST_AIM_PHASES if self.method is Method.AIM else len(known)
-        if self.training is not None and self.training.sizes:
+        if self.training is not None and self.training.sizes and len(names) == 1:
             known, fewest = (PhaseName.TRAINING,), 1
         if names != known[: len(names)] or len(names) < fewest:
             wanted = ", ".join(known)
@@ -345,7 +344,7 @@ PHASES: Mapping[Method, tuple[PhaseName, ...]] = {
     ),
     Method.FIXED: (PhaseName.ONE_WAY, PhaseName.WORKLOAD),
     Method.ONE_SHOT: (PhaseName.ONE_WAY, PhaseName.EMBEDDING),
-    Method.DP_SGD: (PhaseName.SIZE, PhaseName.TRAINING),
+    Method.DP_SGD: (PhaseName.ONE_WAY, PhaseName.TRAINING),
 }
 FEWEST_AIM_PHASES = 3
 ROUNDS = (PhaseName.ROUND_1, PhaseName.ROUND_2, PhaseName.ROUND_3)
@@ -494,8 +493,7 @@ def count_cells(request: Request, *, plan: Plan, domain: Domain) -> tuple[int, .
             f"phase {phase.name.value} asks for {_number(sum(cells))} cells; "
             f"the plan allows {phase.cells}"
         )
-    for clique, _ in request.queries:
-        _check_clique(clique, phase=phase.name, plan=plan, domain=domain)
+    _check_cliques(request, phase=phase.name, plan=plan, domain=domain)
     return cells
 
 
@@ -508,19 +506,17 @@ def _training_cells(step: TrainingStep, *, plan: Plan, phase: Phase) -> tuple[in
     return (phase.cells,)
 
 
-def _check_clique(clique: Clique, *, phase: PhaseName, plan: Plan, domain: Domain) -> None:
-    """Raise InvalidPlan when a phase does not ask for ``clique``: who approves goes by the name."""
-    if phase is PhaseName.WORKLOAD:
-        allowed = clique in plan.workload
-    elif phase is PhaseName.EMBEDDING:
-        allowed = clique == domain.attributes
-    else:
-        allowed = len(clique) == (1 if phase in (PhaseName.ONE_WAY, PhaseName.SIZE) else 2)
-    if not allowed:
-        raise InvalidPlan(
-            f"phase {phase.value} asks for a marginal of {len(clique)} attributes that the plan "
-            "does not hold"
-        )
+def _check_cliques(request: Request, *, phase: PhaseName, plan: Plan, domain: Domain) -> None:
+    """Raise InvalidPlan for a clique that its phase does not ask: who approves goes by the name."""
+    listed = {domain.attributes} if phase is PhaseName.EMBEDDING else set(plan.workload)
+    by_name = phase in (PhaseName.WORKLOAD, PhaseName.EMBEDDING)
+    arity = 1 if phase is PhaseName.ONE_WAY else 2
+    for clique, _ in request.queries:
+        if clique not in listed if by_name else len(clique) != arity:
+            raise InvalidPlan(
+                f"phase {phase.value} asks for a marginal of {len(clique)} attributes that the "
+                "plan does not hold"
+            )
 
 
 def _number(cells: int) -> str:

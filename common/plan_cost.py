@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from fractions import Fraction
 
-from silosynth.common.cost import GaussianCost, rho_units, total_rho
+from silosynth.common.cost import RHO_UNIT, GaussianCost, rho_units, total_rho
 from silosynth.common.orders import price_units
 from silosynth.common.plan import Plan
 from silosynth.common.rdp import rdp_epsilon, rdp_vector
@@ -43,7 +44,10 @@ def sampled_epsilon(costs: Sequence[GaussianCost], delta: float) -> float:
 
 
 def spent_epsilon(plan: Plan, *, rounds: int) -> float:
-    """Return what the phases before training and ``rounds`` of it cost, by Rényi orders."""
+    """Return what the phases before training and ``rounds`` of it cost, by Rényi orders.
+
+    Never more than the plan states for all of it.
+    """
     costs = []
     for phase, cost in zip(plan.phases, plan_costs(plan), strict=True):
         if cost.rate == 1:
@@ -51,7 +55,26 @@ def spent_epsilon(plan: Plan, *, rounds: int) -> float:
         elif rounds:
             part = cost.count * rounds * plan.attempts // plan.requests(phase)
             costs.append(replace(cost, count=part))
-    return sampled_epsilon(costs, plan.privacy.delta)
+    return min(sampled_epsilon(costs, plan.privacy.delta), plan.privacy.epsilon)
+
+
+def charged_epsilon(plan: Plan, units: int) -> float:
+    """Return the epsilon of what a silo was charged in a run of ``plan``, in ledger units.
+
+    Where persons are sampled, the units say how many rounds there were, and these convert better.
+    """
+    delta = plan.privacy.delta
+    if plan.training is None:
+        return cks_epsilon(Fraction(units, RHO_UNIT), delta)
+    costs = []
+    for phase, cost in zip(plan.phases, plan_costs(plan), strict=True):
+        charges = plan.requests(phase)
+        each = rho_units(cost.rho / charges)
+        made = min(-(-units // each), charges)
+        units -= made * each
+        if made > 0:
+            costs.append(replace(cost, count=cost.count // charges * made))
+    return min(sampled_epsilon(costs, delta), plan.privacy.epsilon)
 
 
 def _price(plan: Plan, costs: Sequence[GaussianCost], *, order: int | None) -> int:

@@ -49,7 +49,7 @@ class TrainingSettings(PlainModel):
     A round is one request to each silo. In own trust a silo takes ``local_steps`` noised steps of
     ``local_learning_rate`` from the coordinator's weights, in shared trust one. ``clip`` is the
     norm to which each row's gradient is scaled down. ``sizes`` are the silos' public numbers of
-    rows; without them they come from the noised counts of the phase ``size``.
+    rows; without them they come from the noised counts of the phase ``one-way``.
     """
 
     architecture: Architecture

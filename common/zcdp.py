@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from functools import lru_cache
 
 from silosynth.common.cost import RHO_UNIT
 from silosynth.common.errors import InvalidPlan
@@ -44,6 +45,7 @@ def cks_epsilon(rho: Fraction, delta: float) -> float:
     return max(0.0, bound(low) * (1 + 1e-12) + 1e-12)
 
 
+@lru_cache(maxsize=1024)
 def budget_units(*, epsilon: float, delta: float) -> int:
     """Return the most units of 2^-40 whose sum stays within (epsilon, delta), rounded down.
 
@@ -107,6 +109,12 @@ def _best_order(epsilon: float, delta: float) -> int:
     for _ in range(100):
         excess = math.sqrt(max(-math.log((1 + excess) * delta), 1e-6) / rho)
     return max(round((1 + excess) * ORDER_UNIT), ORDER_UNIT + 1)
+
+
+def held_epsilon(units: int, *, order: int, delta: float) -> float:
+    """Return the epsilon of units that were spent at one Rényi order, in units of 2^-20."""
+    check_delta(delta)
+    return max(0.0, _epsilon_at(units, order, delta)) if units else 0.0
 
 
 def _epsilon_at(units: int, order: int, delta: float) -> float:

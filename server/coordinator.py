@@ -232,8 +232,12 @@ def _next_round(state: State) -> tuple[State, Question]:
     """Return the question of the next round of training, which begins with the first weights."""
     learning = state.learning
     if learning is None:
-        counted = state.releases.get(PhaseName.SIZE, {})
-        learning = begin(state.plan, state.schema, counted=counted)
+        learning = begin(
+            state.plan,
+            state.schema,
+            counted=state.releases.get(PhaseName.ONE_WAY, {}),
+            one_way=state.measured().get(PhaseName.ONE_WAY, ()),
+        )
     return replace(state, learning=learning), Question(learning=learning)
 
 

@@ -112,7 +112,7 @@ def _largest(phase: Phase, *, schema: Schema, plan: Plan) -> int:
     sizes = sorted(schema.domain.shape, reverse=True)
     if phase.name is PhaseName.ONE_WAY:
         return sizes[0]
-    if phase.name in (PhaseName.EMBEDDING, PhaseName.SIZE, PhaseName.TRAINING):
+    if phase.name in (PhaseName.EMBEDDING, PhaseName.TRAINING):
         return phase.cells
     if phase.name is PhaseName.WORKLOAD:
         return max(schema.domain.size(c) for c in plan.workload)

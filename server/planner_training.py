@@ -12,7 +12,6 @@ from silosynth.common.architecture import MaskedMlp, Transformer
 from silosynth.common.attributes import CategoricalAttribute, CodedAttribute
 from silosynth.common.cost import GaussianCost
 from silosynth.common.document import describe_validation
-from silosynth.common.domain import Clique
 from silosynth.common.errors import InvalidPlan
 from silosynth.common.example import layout_of, modelled_texts
 from silosynth.common.plan import Phase, PhaseName, TrustMode, phase_cost
@@ -21,8 +20,8 @@ from silosynth.common.rdp import SMOOTHING
 from silosynth.common.schema import Schema
 from silosynth.common.training import BOUND, Optimiser, TrainingSettings
 
-SIZE_SHARE = Fraction(1, 50)
-"""The part of rho that buys the silos' numbers of rows, where they are not public."""
+ONE_WAY_SHARE = Fraction(1, 5)
+"""The part of rho that buys the 1-way marginals that training starts from."""
 
 _LARGEST_NOISE = 2.0**20
 _BISECTIONS = 7
@@ -52,20 +51,6 @@ class PlannedTraining:
     phases: tuple[Phase, ...]
 
 
-def smallest_attribute(schema: Schema) -> Clique:
-    """Return the attribute whose noised counts add up to the number of rows at least noise.
-
-    Raises InvalidPlan where nothing is counted.
-    """
-    domain = schema.domain
-    if not domain.attributes:
-        raise InvalidPlan(
-            f"schema {schema.name!r} has no attribute to count rows by",
-            hint="state the silos' public numbers of rows with --sizes",
-        )
-    return (min(domain.attributes, key=lambda name: domain.size((name,))),)
-
-
 def plan_training(
     schema: Schema,
     choice: TrainingChoice,
@@ -85,10 +70,8 @@ def plan_training(
     _check_learnable(schema)
     settings = _settings(schema, choice, trust=trust)
     rate = choice.rate or DEFAULT_RATE
-    rho = rho_for(epsilon, delta) * SIZE_SHARE / attempts
-    size = _size_phase(
-        schema, settings, least=max(rows_per_person**2 / (2 * rho), Fraction(shares))
-    )
+    rho = rho_for(epsilon, delta) * ONE_WAY_SHARE / attempts
+    one_way = _one_way(schema, settings, rho=rho / rows_per_person**2, shares=shares)
     cells = settings.architecture.parameters(layout_of(schema))
 
     def phases(noise: float) -> tuple[Phase, ...]:
@@ -102,7 +85,7 @@ def plan_training(
             bound=BOUND,
             rate=rate,
         )
-        return (*size, training)
+        return (*one_way, training)
 
     def costs(noise: float) -> list[GaussianCost]:
         return [
@@ -144,15 +127,24 @@ def _calibrate(
     return high
 
 
-def _size_phase(
-    schema: Schema, settings: TrainingSettings, *, least: Fraction
+def _one_way(
+    schema: Schema, settings: TrainingSettings, *, rho: Fraction, shares: int
 ) -> tuple[Phase, ...]:
-    """Return the phase that counts rows, none where their numbers are public."""
-    if settings.sizes:
+    """Return the phase that counts every attribute; none for a schema of texts alone.
+
+    Raises InvalidPlan where then nothing says how many rows there are.
+    """
+    shape = schema.domain.shape
+    if not shape and not settings.sizes:
+        raise InvalidPlan(
+            f"schema {schema.name!r} has no attribute to count rows by",
+            hint="state the silos' public numbers of rows with --sizes",
+        )
+    if not shape:
         return ()
-    cells = schema.domain.size(smallest_attribute(schema))
-    sigma2 = max(Fraction(-((-least) // 1)), Fraction(1))
-    return (Phase(name=PhaseName.SIZE, marginals=1, cells=cells, sigma2=sigma2),)
+    sigma2 = max(Fraction(-((-len(shape) / (2 * rho)) // 1)), Fraction(shares))
+    phase = Phase(name=PhaseName.ONE_WAY, marginals=len(shape), cells=sum(shape), sigma2=sigma2)
+    return (phase,)
 
 
 def _settings(schema: Schema, choice: TrainingChoice, *, trust: TrustMode) -> TrainingSettings:

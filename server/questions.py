@@ -35,7 +35,6 @@ from silosynth.server.fitting import (
 )
 from silosynth.server.graphical_model import GraphicalModel
 from silosynth.server.planner import MAX_CELLS_PER_MARGINAL
-from silosynth.server.planner_training import smallest_attribute
 from silosynth.server.select import (
     MOST_COARSE_GROUPS,
     all_pairs,
@@ -102,8 +101,6 @@ def ask_phase(
     Args: merging: the 1-ways that codes are merged by, the same in every phase of a run; without
         them, those that were measured.
     """
-    if phase is PhaseName.SIZE:
-        return Question(queries=(MarginalQuery(clique=smallest_attribute(schema)),))
     if phase is PhaseName.ONE_WAY:
         return Question(queries=tuple(MarginalQuery(clique=(a.name,)) for a in schema.coded))
     one_way = measured[PhaseName.ONE_WAY]

@@ -100,7 +100,7 @@ def from_measurements(
         attributes=tuple(sorted(attributes, key=lambda a: (-a.value, a.name))),
         pairs=_pairs(residuals, domain=domain, chosen=chosen),
         not_compared=(*uncoded_names(schema), *unmeasured),
-        silos=silo_facts(costs, delta=plan.privacy.delta),
+        silos=silo_facts(costs, plan=plan),
         plan=plan_facts(plan),
         provenance=provenance or Provenance(digests={"schema": schema.digest}),
     )

@@ -175,14 +175,18 @@ def _begin(
 
 @contextmanager
 def _show_progress() -> Iterator[Callable[[Progress], None]]:
-    """Yield what tells a person how far a run is: a line for each answer."""
+    """Yield what tells a person how far a run is: a line for each answer, none twice in a row."""
+    last = ""
 
     def show(progress: Progress) -> None:
+        nonlocal last
         name, answered, asked = progress.phase.value, progress.answered, progress.asked
-        if progress.training is None:
-            say(f"{name}: {answered} of {asked}" if name != "fit" else "fit")
-        elif answered == 0:
-            say(describe_training(progress.training))
+        line = f"{name}: {answered} of {asked}" if name != "fit" else "fit"
+        if progress.training is not None:
+            line = describe_training(progress.training)
+        if line != last:
+            say(line)
+        last = line
 
     yield show
 

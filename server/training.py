@@ -8,14 +8,16 @@ alone: what it does costs no privacy.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
 
+from silosynth.common.architecture import Architecture
 from silosynth.common.errors import RunFailed
-from silosynth.common.example import layout_of
+from silosynth.common.example import Layout, layout_of
+from silosynth.common.measurement import Measurement
 from silosynth.common.plan import PhaseName, Plan, TrustMode
 from silosynth.common.schema import Schema
 from silosynth.common.training import (
@@ -55,24 +57,70 @@ class Learning:
         return encode_weights(self.weights)
 
 
-def begin(plan: Plan, schema: Schema, *, counted: Mapping[str, Release]) -> Learning:
-    """Return the first weights, from the plan's public seed.
+def begin(
+    plan: Plan,
+    schema: Schema,
+    *,
+    counted: Mapping[str, Release] | None = None,
+    one_way: Sequence[Measurement] = (),
+) -> Learning:
+    """Return the first weights, from the plan's public seed and the noised 1-way marginals.
 
-    Args: counted: the releases of the phase ``size``, none where the plan states sizes.
+    Args:
+        counted: each silo's release of its 1-way marginals.
+        one_way: their sums.
     """
     # PyTorch is an extra: only a plan that trains a generator may need it.
     from silosynth.common.autoregressive import initial_vector
 
     how = settings(plan)
-    weights = initial_vector(how.architecture, layout_of(schema), seed=how.seed)
+    layout = layout_of(schema)
+    weights = initial_vector(how.architecture, layout, seed=how.seed)
+    start_at(weights, how.architecture, layout, one_way=one_way)
     zeros = np.zeros(len(weights))
     return Learning(
         round=0,
         weights=weights.astype(np.float64),
         first=zeros,
         second=zeros,
-        sizes=_sizes(plan, counted),
+        sizes=_sizes(plan, counted or {}),
     )
+
+
+def start_at(
+    weights: np.ndarray,
+    architecture: Architecture,
+    layout: Layout,
+    *,
+    one_way: Sequence[Measurement],
+) -> None:
+    """Set the output's biases, in place, so that training starts at the 1-way marginals."""
+    shares = {m.clique[0]: _shares(m) for m in one_way}
+    start = 0
+    for tensor in architecture.tensors(layout):
+        part = weights[start : start + tensor.size]
+        start += tensor.size
+        if tensor.name == "head.bias":
+            positions = np.split(part, np.cumsum(layout.sizes)[:-1])
+            for name, biases in zip(layout.attributes, positions, strict=False):
+                biases[:] = np.log(shares[name]) if name in shares else biases
+        elif tensor.name.startswith("heads.") and tensor.name.endswith(".bias"):
+            vocabulary = int(tensor.name.split(".")[1])
+            own = [
+                shares[name]
+                for name, number in zip(layout.attributes, layout.vocabularies, strict=False)
+                if number == vocabulary and name in shares
+            ]
+            if own:
+                part[:] = np.log(np.mean(own, axis=0))
+
+
+def _shares(one_way: Measurement) -> np.ndarray:
+    """Return the shares of codes; a code that the noise hides has half a standard deviation."""
+    least = max(0.5 * math.sqrt(float(one_way.variance[0])), 1e-3)
+    counts = np.clip(one_way.values, least, None)
+    shares: np.ndarray = counts / counts.sum()
+    return shares
 
 
 def settings(plan: Plan) -> TrainingSettings:
@@ -113,8 +161,15 @@ def _sizes(plan: Plan, counted: Mapping[str, Release]) -> dict[str, float]:
     if settings(plan).sizes:
         return {silo: float(size) for silo, size in settings(plan).sizes.items()}
     if plan.trust is TrustMode.SHARED:
-        return {"": max(float(add_masked(list(counted.values()))[0].sum()), 1.0)}
-    return {s: max(float(r.marginals[0].sum()), 1.0) for s, r in counted.items()}
+        return {"": _rows(add_masked(list(counted.values())))}
+    return {silo: _rows(release.marginals) for silo, release in counted.items()}
+
+
+def _rows(marginals: Sequence[np.ndarray]) -> float:
+    """Return how many rows noised marginals count, each weighed by its noise; at least 1."""
+    weights = np.array([1 / len(m) for m in marginals])
+    totals = np.array([m.sum() for m in marginals], dtype=np.float64)
+    return max(float(weights @ totals / weights.sum()), 1.0)
 
 
 def _rate(plan: Plan) -> Fraction:

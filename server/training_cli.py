@@ -72,5 +72,5 @@ def describe_network(plan: Plan) -> Iterator[str]:
         f"of {how.local_steps} steps with {how.optimiser.value}, each person in a step with the "
         f"chance {phase.rate}, gradients clipped to {how.clip:g}"
     )
-    sizes = "are public" if how.sizes else "come from the noised counts of the phase size"
+    sizes = "are public" if how.sizes else "come from the noised counts of the phase one-way"
     yield f"the silos' numbers of rows {sizes}"

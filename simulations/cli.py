@@ -198,7 +198,8 @@ def progress_bars() -> Iterator[Callable[[Progress], None]]:
             name = progress.phase.value
             done, total = progress.answered, progress.asked
             if progress.training is not None:
-                done, total = progress.training.round, progress.training.rounds
+                total = progress.training.rounds
+                done = progress.training.round + (progress.answered == progress.asked)
                 name = f"{name}, rounds"
             if name not in tasks:
                 tasks[name] = bars.add_task(name, total=total)

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from learners import ask, first_weights, learnt, open_learner, training_plan, wide_schema
 
 from silosynth.client import clip as clip_module
 from silosynth.client.clip import MOST_ROWS, add_clipped
-from silosynth.client.gradient import Gradients
+from silosynth.client.gradient import Gradients, add_clipped_there
 from silosynth.client.noise import SystemBits
 from silosynth.client.people import People
 from silosynth.common.architecture import Architecture, MaskedMlp, Transformer
@@ -112,6 +113,26 @@ def test_the_sum_is_the_exact_sum_of_the_rows() -> None:
     assert np.array_equal(together, one_by_one)
     with pytest.raises(ValueError, match="at most"):
         add_clipped([np.zeros((MOST_ROWS + 1, 1), np.float32)], clip=1.0, total=together[:1])
+
+
+@pytest.mark.parametrize("clip", [0.5, 1e3])
+def test_a_gpu_adds_the_same_integers(clip: float) -> None:
+    random = np.random.default_rng(4)
+    parts = [random.normal(0, 3, (200, n)).astype(np.float32) for n in (7, 300)]
+    parts[0][3, 2], parts[1][5, 1], parts[1][6, 0] = np.nan, np.inf, 1e30
+    here, there = np.zeros(307, dtype=np.int64), np.zeros(307, dtype=np.int64)
+    lost = add_clipped(parts, clip=clip, total=here)
+    assert lost == 3, "a squared norm beyond single precision counts as not finite"
+    sent = [torch.from_numpy(part.copy()) for part in parts]
+    assert add_clipped_there(sent, clip=clip, total=there) in (2, 3)
+    assert np.abs(here - there).max() <= 4, "but for a rounded half"
+
+
+def test_a_row_that_rounding_lifts_above_the_bound_adds_nothing_on_a_gpu() -> None:
+    weights = 6_900_000
+    total = np.zeros(weights, dtype=np.int64)
+    add_clipped_there([torch.full((1, weights), 0.1)], clip=1.0, total=total)
+    assert not total.any()
 
 
 def test_short_gradients_are_kept_but_for_rounding() -> None:
