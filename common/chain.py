@@ -80,14 +80,18 @@ def _condition_cells(network: Network, weights: Mapping[int, np.ndarray]) -> Cel
     return Cells(positions=tuple(weights), codes=codes, shares=shares)
 
 
-def draw_examples(network: Network, *, rows: int, cells: Cells, words: SeededWords) -> np.ndarray:
+def draw_examples(
+    network: Network, *, rows: int, cells: Cells, words: SeededWords, whole: bool = True
+) -> np.ndarray:
     """Return (rows, positions) int64 examples that have the codes of one of the cells.
+
+    Unless ``whole``, only the free positions are drawn, and the others are 0.
 
     Memory is bounded, whatever ``rows`` is. Each of many parts takes the free positions in another
     order.
     """
     layout = network.layout
-    examples = np.empty((rows, layout.positions), dtype=np.int64)
+    examples = np.zeros((rows, layout.positions), dtype=np.int64)
     step = _rows_at_once(network)
     if layout.free - len(cells.positions) > 1:
         step = min(step, max(rows // _ORDERS, _FEWEST_ROWS))
@@ -98,7 +102,9 @@ def draw_examples(network: Network, *, rows: int, cells: Cells, words: SeededWor
             part = examples[start : start + step]
             chosen = np.searchsorted(ends, words.uniform(len(part)) * ends[-1], side="right")
             part[:, cells.positions] = cells.codes[np.minimum(chosen, last)]
-            _draw_part(network, part, known=cells.positions, words=words)
+            chain = _draw_free(network, part, known=cells.positions, words=words)
+            if whole:
+                _draw_rest(chain, part, layout=layout, words=words)
     return examples
 
 
@@ -116,10 +122,10 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _draw_part(
+def _draw_free(
     network: Network, part: np.ndarray, *, known: tuple[int, ...], words: SeededWords
-) -> None:
-    """Fill in what is not known of some rows, all of them in one order."""
+) -> Chain:
+    """Fill in the free positions that are not known of some rows, all of them in one order."""
     layout = network.layout
     chain = _begin(network, rows=len(part), steps=layout.positions)
     for position in known:
@@ -127,7 +133,7 @@ def _draw_part(
     for position in words.permutation(layout.free).tolist():
         if position not in known:
             part[:, position] = _draw_code(chain, position, words)
-    _draw_rest(chain, part, layout=layout, words=words)
+    return chain
 
 
 def _draw_rest(chain: Chain, part: np.ndarray, *, layout: Layout, words: SeededWords) -> None:

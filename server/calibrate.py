@@ -41,12 +41,14 @@ def match_one_way(
     from silosynth.common.chain import condition_cells, draw_examples, load_network
 
     moved = weights.copy()
+    free = layout.attributes[: layout.free]
     places = {a: p for a, p in bias_slices(architecture, layout).items() if a in shares}
+    places = {a: places[a] for a in free if a in places}
     for number in range(_ROUNDS if places else 0):
         network = load_network(architecture, layout, moved)
         words = SeededWords(seed=seed, purpose="calibrate", index=number)
         cells = condition_cells(network, {})
-        drawn = draw_examples(network, rows=_ROWS, cells=cells, words=words)
+        drawn = draw_examples(network, rows=_ROWS, cells=cells, words=words, whole=False)
         for name, place in places.items():
             column = drawn[:, layout.attributes.index(name)]
             counts = np.bincount(column, minlength=len(shares[name])) + _SMOOTHING
