@@ -46,18 +46,24 @@ class Made:
 
 
 def make(
-    way: Way, silos: Mapping[str, pa.Table], *, schema: Schema, epsilon: float, rows: int
+    way: Way,
+    silos: Mapping[str, pa.Table],
+    *,
+    schema: Schema,
+    epsilon: float,
+    rows: int,
+    delta: float = DELTA,
 ) -> Made:
-    """Run a plan of (epsilon, DELTA) on the silos in this process, and draw ``rows`` rows."""
+    """Run a plan of (epsilon, delta) on the silos in this process, and draw ``rows`` rows."""
     tables = dict(silos)
     if way.pooled:
         whole = pa.concat_tables(silos.values())
         parts = 2 if way.trust == "shared" else 1
-        tables = {f"s{i}": whole.take(pa.array(p)) for i, p in enumerate(deal(len(whole), parts))}
+        tables = dealt(whole, parts)
     plan = new_plan(
         schema,
         epsilon=epsilon,
-        delta=DELTA,
+        delta=delta,
         silos=tuple(tables),
         method=way.method,
         trust=way.trust,
@@ -76,6 +82,11 @@ def make(
 def deal(rows: int, parts: int) -> list[np.ndarray]:
     """Return the rows of each part: dealt out at random, the same in every run."""
     return np.array_split(np.random.default_rng(0).permutation(rows), parts)
+
+
+def dealt(table: pa.Table, parts: int) -> dict[str, pa.Table]:
+    """Return a table in silos: dealt out at random, the same in every run."""
+    return {f"s{i}": table.take(pa.array(p)) for i, p in enumerate(deal(len(table), parts))}
 
 
 def split(table: pa.Table, *, test_share: float = 0.2) -> tuple[pa.Table, pa.Table]:

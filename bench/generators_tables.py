@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet
 from distances import mean_distances
 from generators_learn import table_auc
-from generators_run import Made, Way, deal, make, say, split, vouch
+from generators_run import Made, Way, dealt, make, say, split, vouch
 from results import Figure, is_quick, read_facts
 from tables import data_directory, encode, load_case, split_by
 
@@ -78,7 +78,7 @@ class Ground:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
-    """How long generators are trained: so that one run is a minute or two of one core."""
+    """How long generators are trained: so that one run is half a minute or two of one core."""
 
     rounds: int
     rate: Fraction
@@ -209,7 +209,7 @@ def _adult() -> Ground:
     train, test = split(case.table, test_share=0.9 if is_quick() else 0.2)
     return Ground(
         schema=vouch(case.schema, label="income"),
-        silos=_dealt(train),
+        silos=dealt(train, 10),
         test=test,
         label="income",
         positive=(">50K",),
@@ -239,7 +239,7 @@ def _diabetes() -> Ground:
     train, test = split(case.table.take(pa.array(np.sort(order[first]))))
     return Ground(
         schema=vouch(case.schema, label="readmitted"),
-        silos=_dealt(train),
+        silos=dealt(train, 10),
         test=test,
         label="readmitted",
         positive=("<30", ">30"),
@@ -257,16 +257,14 @@ def _wide() -> Ground:
     boolean = {"kind": "boolean", "source": "public"}
     attributes = [{"name": name, **boolean} for name in names]
     schema = parse_schema({"name": "wide", "label": names[0], "attributes": attributes})
-    return Ground(schema=schema, silos=_dealt(train), test=test, label=names[0], positive=("true",))
-
-
-def _dealt(table: pa.Table) -> dict[str, pa.Table]:
-    return {f"s{i}": table.take(pa.array(p)) for i, p in enumerate(deal(len(table), 10))}
+    return Ground(
+        schema=schema, silos=dealt(train, 10), test=test, label=names[0], positive=("true",)
+    )
 
 
 SCALES = {
-    "adult": Scale(rounds=200, rate=Fraction(1, 40)),
-    "acs": Scale(rounds=200, rate=Fraction(1, 40)),
-    "diabetes130": Scale(rounds=200, rate=Fraction(1, 100)),
-    "wide": Scale(rounds=200, rate=Fraction(1, 40)),
+    "adult": Scale(rounds=100, rate=Fraction(1, 40)),
+    "acs": Scale(rounds=100, rate=Fraction(1, 40)),
+    "diabetes130": Scale(rounds=100, rate=Fraction(1, 100)),
+    "wide": Scale(rounds=100, rate=Fraction(1, 40)),
 }

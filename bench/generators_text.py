@@ -1,6 +1,7 @@
 """Texts: what a spam filter that learnt from synthetic messages knows of real ones, and samples.
 
-Four fifths of the 5,574 messages are trained on, the rest is the test; all are cut to LENGTH bytes.
+Nine tenths of the 5,574 messages are trained on, in three silos that sum in secret, the rest is the
+test; all are cut to LENGTH bytes.
 The filter is a logistic regression on words and their parts.
 """
 
@@ -14,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 from generators_learn import text_auc
-from generators_run import Way, make, say, split
+from generators_run import Way, dealt, make, say, split
 from results import QUICK_RESULTS, RESULTS, Figure, is_quick
 from tables import data_directory
 
@@ -24,7 +25,8 @@ from silosynth.common.training import Optimiser
 from silosynth.server.planner_training import TrainingChoice
 
 LENGTH = 96
-EPSILONS = (1.0, 3.0, 10.0)
+DELTA, SILOS = 1e-5, 3
+EPSILONS = (1.0, 10.0)
 SHOWN = 8
 
 
@@ -34,12 +36,13 @@ def measure() -> Iterator[Figure]:
         data_directory() / "sms_spam" / "sms_spam.csv",
         parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
     )
-    train, test = split(table)
+    train, test = split(table, test_share=0.1)
+    silos = dealt(train, SILOS)
     best = auc(train, test)
     yield Figure(figure="text, real messages, AUC", value=best, unit="AUC")
     samples = []
     for epsilon in EPSILONS[-1:] if is_quick() else EPSILONS:
-        made = make(_way(), {"all": train}, schema=schema(), epsilon=epsilon, rows=len(train))
+        made = make(_way(), silos, schema=schema(), epsilon=epsilon, rows=len(train), delta=DELTA)
         found = auc(made.table, test)
         say(f"  AUC {found:.3f}")
         name = f"text, epsilon {epsilon:g}, dp-sgd"
@@ -78,7 +81,7 @@ def _way() -> Way:
         rate=Fraction(1, 10),
         optimiser=Optimiser.ADAM,
     )
-    return Way(name="dp-sgd", method="dp-sgd", trust="shared", training=training)
+    return Way(name="dp-sgd", method="dp-sgd", pooled=False, trust="shared", training=training)
 
 
 def _samples(table: pa.Table) -> Iterator[str]:
