@@ -1,7 +1,7 @@
 """Digits: what a classifier that learnt from synthetic images knows of real ones, and a sheet.
 
-The 3,823 images of 30 writers are trained on in three silos that sum in secret, the 1,797 of 13 other writers are the test. The
-classifier is a support vector machine on the pixels.
+The 3,823 images of 30 writers are trained on, in three silos that sum in secret, and the 1,797 of
+13 other writers are the test. The classifier is a support vector machine on the pixels.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 

@@ -1,8 +1,7 @@
 """Texts: what a spam filter that learnt from synthetic messages knows of real ones, and samples.
 
 Nine tenths of the 5,574 messages are trained on, in three silos that sum in secret, the rest is the
-test; all are cut to LENGTH bytes.
-The filter is a logistic regression on words and their parts.
+test; all are cut to LENGTH bytes. The filter is a logistic regression on words and their parts.
 """
 
 from __future__ import annotations
