@@ -115,16 +115,10 @@ def _ways() -> tuple[Way, ...]:
         rate=Fraction(1, 8),
         optimiser=Optimiser.ADAM,
     )
-    return (
-        Way(
-            name="one-shot",
-            method="one-shot",
-            pooled=False,
-            trust="shared",
-            frequencies=16 if is_quick() else None,
-        ),
-        Way(name="dp-sgd", method="dp-sgd", pooled=False, trust="shared", training=training),
-    )
+    few = 16 if is_quick() else None
+    shared = Way(name="one-shot", method="one-shot", pooled=False, trust="shared", frequencies=few)
+    trained = replace(shared, name="dp-sgd", method="dp-sgd", training=training, frequencies=None)
+    return shared, trained
 
 
 def _pixels(table: pa.Table) -> np.ndarray:
