@@ -8,17 +8,17 @@ Times are after import, and the best of several of ours.
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
-import time
+import tempfile
 from pathlib import Path
 
 import numpy as np
-from aim import load_ground, ours
-from aim_published import count_with_cache
+from ground import load_ground
 from peers import CACHE, PEERS, run_peer
 from results import Figure, is_quick, publish
+
+from silosynth.server.planner import new_plan
 
 HERE = Path(__file__).resolve().parent
 REPEATS = 5
@@ -26,33 +26,28 @@ PUBLISHED_ROUNDS = 31
 """The fewest that the published mechanism took at epsilon 1, of three seeds (aim_published.py)."""
 
 
-def child(method: str, epsilon: float) -> None:
-    """Run once, and print the seconds, the CPU seconds and the peak memory of this process."""
-    ground = load_ground("adult")
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    start, cpu = time.perf_counter(), time.process_time()
-    counts = count_with_cache(ground.codes, domain=ground.domain)
-    ours(ground, counts, method=method, epsilon=epsilon)(0)
-    facts = {
-        "seconds": time.perf_counter() - start,
-        "cpu": time.process_time() - cpu,
-        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        "before": before * 1024,
-    }
-    print(json.dumps(facts))
-
-
 def repeat(method: str, epsilon: float) -> dict[str, float]:
     """Return the best seconds and the largest peak of several processes."""
+    ground = load_ground("adult")
+    plan = new_plan(ground.schema, epsilon=epsilon, delta=ground.delta, silos=("s",), method=method)
     runs = []
-    for _ in range(1 if is_quick() else REPEATS):
-        command = [sys.executable, __file__, method, str(epsilon)]
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
-        runs.append(json.loads(done.stdout))
+    with tempfile.TemporaryDirectory() as directory:
+        source = Path(directory) / "in.npz"
+        np.savez(
+            source,
+            codes=ground.codes.astype(np.uint16),
+            schema=np.asarray(ground.schema.model_dump_json()),
+            plan=np.asarray(plan.model_dump_json()),
+        )
+        for _ in range(1 if is_quick() else REPEATS):
+            command = [sys.executable, HERE / "whole_run.py", source]
+            done = subprocess.run(command, check=True, capture_output=True, text=True)
+            runs.append(json.loads(done.stdout))
     return {
         "seconds": min(r["seconds"] for r in runs),
         "cpu": min(r["cpu"] for r in runs),
         "peak": max(r["peak"] for r in runs),
+        "before": max(r["before"] for r in runs),
         "spread": float(np.ptp([r["seconds"] for r in runs]) / 2),
     }
 
@@ -132,7 +127,4 @@ def aim_figures() -> list[Figure]:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) == 3:
-        child(sys.argv[1], float(sys.argv[2]))
-    else:
-        sys.exit(publish("whole", [*mst_figures(), *aim_figures()]))
+    sys.exit(publish("whole", [*mst_figures(), *aim_figures()]))

@@ -84,6 +84,7 @@ path = {_text(str(new.table.absolute()))}
 # uri = "postgresql://localhost/clinic"  # for postgresql, in place of path
 # query = "SELECT age, sex FROM patients"  # for duckdb and postgresql
 # push_down = true  # count inside the database
+# cluster = "10.0.0.5:6379"  # count Parquet files on a Ray cluster of your own, closed to others
 schema = {_text(str(new.schema.absolute()))}
 schema_digest = "{schema_digest}"
 rows_per_person = {new.rows_per_person}  # most rows of one person
@@ -135,7 +136,7 @@ message_mb = 64
 automatic = false
 # max_epsilon = 1.1  # of the zCDP conversion, as the ledger counts
 # max_delta = 1e-6
-# methods = ["independent", "mst", "fixed"]
+# methods = ["independent", "mst", "aim", "fixed"]
 # projects = ["default"]  # any project above, if left out
 # coordinators = ["hub"]  # any coordinator above, if left out
 

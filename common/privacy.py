@@ -10,9 +10,6 @@ from collections import Counter
 from collections.abc import Sequence
 from fractions import Fraction
 
-from dp_accounting.pld import privacy_loss_distribution as pld
-from scipy.special import erfcx
-
 from silosynth.common.cost import (
     RHO_UNIT,
     GaussianCost,
@@ -22,7 +19,6 @@ from silosynth.common.cost import (
 )
 from silosynth.common.errors import InvalidPlan
 from silosynth.common.noise_sum import PLAIN_SHARE
-from silosynth.common.sum_privacy import sum_loss
 from silosynth.common.zcdp import check_budget_arguments, check_delta, cks_epsilon
 
 __all__ = [
@@ -89,9 +85,8 @@ def pld_epsilon(costs: Sequence[GaussianCost], delta: float) -> float:
     rho = sum((_dominating_rho(c) for c in smooth), Fraction(0))
     if not discrete and not convolved:
         return min(bound, _gaussian_epsilon(rho, delta) + _SLACK)
-    grid = _grid(bound)
-    sums = [sum_loss(share=c.share, shares=c.shares, count=c.count, grid=grid) for c in convolved]
-    return min(bound, _composed_epsilon(discrete, rho, delta, sums=sums, grid=grid) + _SLACK)
+    epsilon = _composed_epsilon(discrete, rho, delta, sums=convolved, grid=_grid(bound))
+    return min(bound, epsilon + _SLACK)
 
 
 def rho_for(epsilon: float, delta: float) -> Fraction:
@@ -153,17 +148,10 @@ def _gaussian_epsilon(rho: Fraction, delta: float) -> float:
 
 
 def _gaussian_delta(mu: float, epsilon: float) -> float:
-    """Return the exact delta of a Gaussian whose mean moves by ``mu`` standard deviations.
+    """Return the exact delta of a Gaussian whose mean moves by ``mu`` standard deviations."""
+    from silosynth.common.privacy_loss import gaussian_delta  # see there why not above
 
-    Source: Balle and Wang 2018, Theorem 8, Phi(-a) - exp(epsilon) Phi(-b), with the exponential
-    taken out of both terms so that nothing cancels or overflows.
-    """
-    a, b = epsilon / mu - mu / 2, epsilon / mu + mu / 2
-    root = math.sqrt(2)
-    decay = math.exp(-a * a / 2)
-    if a < 0:
-        return 0.5 * (math.erfc(a / root) - decay * float(erfcx(b / root)))
-    return 0.5 * decay * float(erfcx(a / root) - erfcx(b / root))
+    return gaussian_delta(mu, epsilon)
 
 
 def _composed_epsilon(
@@ -171,25 +159,10 @@ def _composed_epsilon(
     rho: Fraction,
     delta: float,
     *,
-    sums: Sequence[pld.PrivacyLossDistribution],
+    sums: Sequence[GaussianCost],
     grid: float,
 ) -> float:
-    """Return the epsilon of discrete Gaussians, ``sums``, and continuous ones of ``rho``."""
-    parts = [*sums] + [
-        pld.from_discrete_gaussian_mechanism(
-            math.sqrt(sigma2), value_discretization_interval=grid, use_connect_dots=True
-        ).self_compose(count)
-        for sigma2, count in sorted(discrete.items())
-    ]
-    if rho:
-        parts.append(
-            pld.from_gaussian_mechanism(
-                math.sqrt(1 / (2 * rho)),
-                value_discretization_interval=grid,
-                use_connect_dots=True,
-            )
-        )
-    total = parts[0]
-    for part in parts[1:]:
-        total = total.compose(part)
-    return float(total.get_epsilon_for_delta(delta * _SLACK_DELTA))
+    """Return the epsilon of discrete Gaussians, of ``sums``, and of continuous ones of ``rho``."""
+    from silosynth.common.privacy_loss import composed_epsilon  # see there why not above
+
+    return composed_epsilon(discrete, rho, delta * _SLACK_DELTA, sums=sums, grid=grid)

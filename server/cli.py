@@ -39,7 +39,7 @@ def plan_new(
     delta: Annotated[float, typer.Option(help="Probability that this does not hold.")],
     silos: Annotated[str, typer.Option(help="Names of the silos, with commas between.")],
     out: Annotated[Path, typer.Option(help="Where to write the plan (YAML).")],
-    method: Annotated[Method, typer.Option(help="What is measured.")] = Method.MST,
+    method: Annotated[Method, typer.Option(help="What is measured.")] = Method.AIM,
     workload: Annotated[
         str | None,
         typer.Option(help="For fixed, or what aim is for: marginals as 'age,sex;age,income'."),

@@ -203,7 +203,13 @@ def _begin(state: State) -> tuple[State, Commands]:
 
 def _open_phase(state: State, phase: PhaseName) -> tuple[State, Commands]:
     """Ask a phase of every silo, or go on when it has nothing to ask."""
-    question = ask_phase(phase, plan=state.plan, schema=state.schema, measured=state.measured())
+    question = ask_phase(
+        phase,
+        plan=state.plan,
+        schema=state.schema,
+        measured=state.measured(),
+        merging=state.merging(),
+    )
     if not question.queries:
         return _close_phase(replace(state, phase=phase))
     opened = replace(

@@ -47,7 +47,7 @@ SHARES: Mapping[Method, Mapping[PhaseName, Fraction]] = {
 }
 AIM_ROUNDS = 2
 """Selection rounds of an AIM plan; they share what the other phases leave, by their marginals."""
-AIM_CLIQUES_PER_ATTRIBUTE = Fraction(5, 2)
+AIM_CLIQUES_PER_ATTRIBUTE = Fraction(7, 2)
 AIM_MODEL_MB = 4
 MAX_CELLS_PER_MARGINAL = 5_000_000
 MAX_CELLS_PER_PLAN = 50_000_000
@@ -73,7 +73,7 @@ def new_plan(
     epsilon: float,
     delta: float,
     silos: Sequence[str],
-    method: Method | str = Method.MST,
+    method: Method | str = Method.AIM,
     workload: Sequence[Clique] = (),
     weights: Sequence[int] = (),
     rounds: int = AIM_ROUNDS,

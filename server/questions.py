@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from silosynth.common.domain import Clique, Grouping
+from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.measurement import MarginalQuery, Measurement
 from silosynth.common.plan import FINE, ROUNDS, Method, PhaseName, Plan, Request
 from silosynth.common.schema import Schema
+from silosynth.common.structural_zeros import ImpossibleCells
 from silosynth.common.sum_proof import SumProof
 from silosynth.server.aggregate import regroup
 from silosynth.server.aim import (
@@ -32,6 +33,7 @@ from silosynth.server.fitting import (
     model_grouping,
     phase_deviation,
 )
+from silosynth.server.graphical_model import GraphicalModel
 from silosynth.server.planner import MAX_CELLS_PER_MARGINAL
 from silosynth.server.select import (
     MOST_COARSE_GROUPS,
@@ -74,18 +76,25 @@ def ask_phase(
     plan: Plan,
     schema: Schema,
     measured: Mapping[PhaseName, Sequence[Measurement]],
+    merging: Sequence[Measurement] = (),
 ) -> Question:
-    """Return what ``phase`` asks, given the measurements of the phases before it."""
+    """Return what ``phase`` asks, given the measurements of the phases before it.
+
+    Args: merging: the 1-ways that codes are merged by, the same in every phase of a run; without
+        them, those that were measured.
+    """
     if phase is PhaseName.ONE_WAY:
         return Question(queries=tuple(MarginalQuery(clique=(a.name,)) for a in schema.coded))
     one_way = measured[PhaseName.ONE_WAY]
-    working = model_grouping(plan, schema, one_way)
+    merging = merging or one_way
+    working = model_grouping(plan, schema, merging)
     if phase is PhaseName.COARSE:
         pairs = all_pairs(schema.domain)
-        grouping = _coarse(plan, schema, one_way, working=working)
+        grouping = _coarse(plan, schema, merging, working=working)
         return _question(pairs, name=COARSE, grouping=grouping)
     if phase in ROUNDS:
-        return _round(phase, plan=plan, schema=schema, measured=measured, working=working)
+        ladder = level_ladder(schema, merging, working=working)
+        return _round(phase, plan=plan, schema=schema, measured=measured, ladder=ladder)
     if phase is PhaseName.TREE:
         return _question(
             _forest(schema, one_way, measured[PhaseName.COARSE], working=working),
@@ -111,31 +120,30 @@ def _coarse(
 
 
 def _round(
-    phase: PhaseName, *, plan: Plan, schema: Schema, measured: Measured, working: Grouping
+    phase: PhaseName,
+    *,
+    plan: Plan,
+    schema: Schema,
+    measured: Measured,
+    ladder: Mapping[str, Grouping],
 ) -> Question:
-    """Fit what is known, and ask the pairs that the model is furthest from."""
-    fine, one_way = schema.domain, measured[PhaseName.ONE_WAY]
-    domain = working.domain(fine)
-    fitted = fitting_measurements(measured, domain=fine, grouping=working)
+    """Fit what is known, and ask the pairs that the model is furthest from.
+
+    The noise was fixed for ``count`` pairs. Where fewer are worth it or fit the model, the pairs
+    that were chosen first are measured again, which makes no model larger.
+    """
+    fine, one_way, working = schema.domain, measured[PhaseName.ONE_WAY], ladder[WORKING]
     zeros = merged_zeros(schema, grouping=working)
-    model = fit(
-        fitted,
-        domain=domain,
-        iterations=ROUND_ITERATIONS,
-        max_model_mb=plan.max_model_mb,
-        zeros=zeros,
-        # A replay must choose the same again, and sums on a GPU differ from run to run.
-        device=Device.CPU,
-    )
+    model = _fit_so_far(plan, measured, domain=fine, working=working, zeros=zeros)
     coarse = [regroup(m, domain=fine, grouping=working) for m in measured[PhaseName.COARSE]]
     errors = estimate_errors(model, coarse)
-    weights = pair_weights(domain, workload=plan.workload, weights=plan.weights)
-    before = [m.clique for name in ROUNDS for m in measured.get(name, ())]
+    weights = pair_weights(model.domain, workload=plan.workload, weights=plan.weights)
+    before = list(dict.fromkeys(m.clique for name in ROUNDS for m in measured.get(name, ())))
     count = plan.phase(phase).marginals
     chosen = choose_cliques(
         {pair: weight * errors[pair] for pair, weight in weights.items()},
         present=[*before, *(z.clique for z in zeros)],
-        domain=domain,
+        domain=model.domain,
         count=count,
         limit_bytes=growing_limits(
             max_model_mb=plan.max_model_mb,
@@ -145,12 +153,31 @@ def _round(
         ),
     )
     deviation = phase_deviation(phase, plan=plan, one_way=one_way)
-    ladder = level_ladder(schema, one_way, working=working)
     levels = {
         c: choose_level(c, ladder=ladder, domain=fine, one_way=one_way, deviation=deviation)
-        for c in chosen
+        for c in (*chosen, *before[: count - len(chosen)])
     }
     return _questions(levels, ladder=ladder)
+
+
+def _fit_so_far(
+    plan: Plan,
+    measured: Measured,
+    *,
+    domain: Domain,
+    working: Grouping,
+    zeros: Sequence[ImpossibleCells],
+) -> GraphicalModel:
+    """Fit a model over the working domain to what was measured before a round."""
+    return fit(
+        fitting_measurements(measured, domain=domain, grouping=working),
+        domain=working.domain(domain),
+        iterations=ROUND_ITERATIONS,
+        max_model_mb=plan.max_model_mb,
+        zeros=zeros,
+        # A replay must choose the same again, and sums on a GPU differ from run to run.
+        device=Device.CPU,
+    )
 
 
 def _questions(levels: Mapping[Clique, str], *, ladder: Mapping[str, Grouping]) -> Question:

@@ -44,7 +44,7 @@ def finish(state: State, *, generator: NeuralSampler | None = None) -> Outcome:
     """
     measured = state.measured()
     one_way = measured[PhaseName.ONE_WAY]
-    grouping = model_grouping(state.plan, state.schema, one_way)
+    grouping = model_grouping(state.plan, state.schema, state.merging())
     if PhaseName.EMBEDDING in measured:
         return _finish_one_shot(state, measured, grouping=grouping, generator=generator)
     model, fitted = fit_run(state.plan, state.schema, measured, grouping=grouping)

@@ -227,20 +227,32 @@ class State:
         """
         shared = self.plan.trust is TrustMode.SHARED
         return {
-            phase: (sum_masked if shared else sum_releases)(
-                [
-                    release
-                    for silo, release in self.releases[phase].items()
-                    if shared or silo in self.silos
-                ],
-                queries=question.queries,
-                levels={FINE: Grouping()} | dict(question.levels),
-                plan=self.plan,
-                phase=self.plan.phase(phase),
-            )
-            for phase, question in self.asked.items()
+            phase: self._sum(phase, silos=None if shared else self.silos)
+            for phase in self.asked
             if not self.waiting(phase)
         }
+
+    def merging(self) -> tuple[Measurement, ...]:
+        """Return the 1-way sums that codes are merged by; none before the first phase is complete.
+
+        They are over all silos that answered them, so a silo that leaves later changes no merge,
+        and what was asked of merged codes still fits the model's. Its rows count nowhere else.
+        """
+        first = PhaseName.ONE_WAY
+        complete = first in self.asked and not self.waiting(first)
+        return self._sum(first, silos=None) if complete else ()
+
+    def _sum(self, phase: PhaseName, *, silos: tuple[str, ...] | None) -> tuple[Measurement, ...]:
+        """Return the sums of a phase over ``silos``, or over all that answered."""
+        question = self.asked[phase]
+        add = sum_masked if self.plan.trust is TrustMode.SHARED else sum_releases
+        return add(
+            [r for silo, r in self.releases[phase].items() if silos is None or silo in silos],
+            queries=question.queries,
+            levels={FINE: Grouping()} | dict(question.levels),
+            plan=self.plan,
+            phase=self.plan.phase(phase),
+        )
 
     def waiting(self, phase: PhaseName) -> tuple[str, ...]:
         """Return the silos that take part and have not answered ``phase``."""

@@ -32,6 +32,8 @@ EDGES = {
     "httpx": {"client/relay.py", "client/session.py", "server/superlink.py"},
     "ray": {"client/count_ray.py", "simulations/cluster.py"},
     "pandas": {"common/frames.py", "simulations/demo.py"},
+    "dp_accounting": {"common/privacy_loss.py", "common/sum_privacy.py"},
+    "scipy": {"common/privacy_loss.py"},
     "numba": {"client/kernel_numba.py"},
     "duckdb": {"client/source_duckdb.py"},
     "adbc_driver_postgresql": {"client/source_postgresql.py"},
@@ -119,3 +121,9 @@ def test_what_a_relay_imports_can_reach_no_table_ledger_or_key(path: str) -> Non
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
     assert not loaded & {*PRIVATE, "sqlite3", "pandas", "pyarrow"}
+
+
+def test_fitting_and_drawing_load_no_accountant() -> None:
+    code = "import sys, silosynth.server.fitting, silosynth.common.sampler; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not set(done.stdout.split()) & {"dp_accounting", "scipy", "pandas"}

@@ -101,7 +101,7 @@ class Federation:
     def approve_all(self) -> None:
         """Let every plan within epsilon 2 be automatic."""
         automatic = {"automatic": True, "max_epsilon": 2.0, "max_delta": 1e-5}
-        self.change(approval=automatic | {"methods": ["independent", "mst", "fixed"]})
+        self.change(approval=automatic | {"methods": ["independent", "mst", "aim", "fixed"]})
 
     def approve_none(self) -> None:
         """Let every plan wait for a person."""

@@ -42,7 +42,9 @@ def _schema(**changes: Any) -> Schema:
 
 
 def _plan(**changes: Any) -> Plan:
-    plan = new_plan(_schema(), epsilon=1.0, delta=1e-6, silos=("a", "b"), plan_id="p1")
+    plan = new_plan(
+        _schema(), epsilon=1.0, delta=1e-6, silos=("a", "b"), plan_id="p1", method="mst"
+    )
     return parse_plan(plan.model_dump(mode="json") | changes)
 
 

@@ -87,8 +87,8 @@ def silo_table(silo: str, *, rows: int = 400) -> pa.Table:
 
 def federation_plan(certs: Certs, **changes: Any) -> Plan:
     """Return a plan with the silos' keys."""
-    arguments = {"epsilon": 5.0, "delta": 1e-6, "silos": SILOS, "plan_id": "p"} | changes
-    plan = new_plan(federation_schema(), **arguments)
+    arguments = {"epsilon": 5.0, "delta": 1e-6, "silos": SILOS, "plan_id": "p", "method": "mst"}
+    plan = new_plan(federation_schema(), **(arguments | changes))
     roster = load_roster(certs.roster)
     return with_roster(plan, roster)
 
@@ -366,7 +366,7 @@ class Federation:
         budget = "budget = { epsilon = 20.0, delta = 1e-6 }"
         approval = (
             "automatic = true\nmax_epsilon = 10.0\nmax_delta = 1e-5\n"
-            'methods = ["independent", "mst", "fixed"]'
+            'methods = ["independent", "mst", "aim", "fixed"]'
         )
         return f"""version = 1
 [silo]

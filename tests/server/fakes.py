@@ -36,8 +36,8 @@ def small_schema() -> Schema:
 
 def small_plan(**changes: object) -> Plan:
     """Return an MST plan over :func:`small_schema`."""
-    arguments = {"epsilon": 5.0, "delta": 1e-6, "silos": SILOS, "plan_id": "p"} | changes
-    return new_plan(small_schema(), **arguments)  # type: ignore[arg-type]  # test arguments
+    arguments = {"epsilon": 5.0, "delta": 1e-6, "silos": SILOS, "plan_id": "p", "method": "mst"}
+    return new_plan(small_schema(), **arguments | changes)  # type: ignore[arg-type]  # test arguments
 
 
 def small_codes(seed: int, rows: int = 500) -> np.ndarray:

@@ -13,6 +13,7 @@ from silosynth.common.plan import OnAbsent, PhaseName, Plan
 from silosynth.common.schema import parse_schema
 from silosynth.common.wire import Refusal, encode_refusal
 from silosynth.server.coordinator import replay, start, step
+from silosynth.server.release import finish
 from silosynth.server.state import (
     Absent,
     Answered,
@@ -143,6 +144,18 @@ def test_a_run_may_go_on_without_a_silo_and_then_counts_none_of_its_rows() -> No
         assert measurement.values.sum() == len(rows)
         assert np.all(measurement.variance == 2 * float(plan.phases[0].sigma2))
     assert len(state.receipts()["south"]) == 1
+
+
+@pytest.mark.parametrize("phase", [PhaseName.COARSE, PhaseName.ROUND_1])
+@pytest.mark.parametrize("silo", SILOS)
+def test_codes_stay_merged_as_they_were_when_a_silo_leaves(silo: str, phase: PhaseName) -> None:
+    plan = small_plan(method="aim", rounds=2, epsilon=1.0, on_absent=OnAbsent.CONTINUE)
+    state, _, commands = _run(plan, _stays_away(silo, phase))
+    assert commands == (Finish(),)
+    whole, _, _ = _run(plan)
+    assert state.merging()[0].values.sum() == whole.merging()[0].values.sum()
+    assert state.measured()[PhaseName.ONE_WAY][0].values.sum() < state.merging()[0].values.sum()
+    finish(state)
 
 
 def test_a_run_never_goes_on_without_any_silo() -> None:

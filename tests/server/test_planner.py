@@ -95,6 +95,12 @@ def _categorical(shape: list[int]) -> Any:
     )
 
 
+def test_a_plan_is_for_aim_in_at_most_three_rounds_unless_another_method_is_named() -> None:
+    plan = _new()
+    assert plan.method is Method.AIM
+    assert 1 <= len([p for p in plan.phases if p.name in ROUNDS]) <= 3
+
+
 def test_the_rounds_of_aim_hold_what_they_may_choose() -> None:
     plan = _new(method="aim", rounds=2)
     assert [(p.name, p.marginals) for p in plan.phases] == [
@@ -108,7 +114,7 @@ def test_the_rounds_of_aim_hold_what_they_may_choose() -> None:
 
 
 def test_the_phases_of_mst_hold_what_a_tree_needs() -> None:
-    plan = _new()
+    plan = _new(method="mst")
     sizes = small_schema().domain.shape
     assert [(p.name, p.marginals) for p in plan.phases] == [
         (PhaseName.ONE_WAY, 4),
@@ -137,12 +143,12 @@ def test_two_plans_have_two_ids() -> None:
         ({"silos": ("a b",)}, "silos"),
         ({"method": "magic"}, "'magic'"),
         ({"method": "fixed"}, "workload"),
-        ({"workload": (("age", "ill"),)}, "workload"),
+        ({"method": "mst", "workload": (("age", "ill"),)}, "workload"),
         ({"method": "fixed", "workload": (("age", "height"),)}, "height"),
         ({"method": "aim", "workload": (("age", "height"),)}, "height"),
         ({"method": "aim", "workload": (("age", "ill"),), "weights": (1, 2)}, "weights"),
         ({"method": "aim", "workload": (("age", "ill"),), "weights": (0,)}, "weights"),
-        ({"weights": (1,)}, "weights"),
+        ({"method": "mst", "weights": (1,)}, "weights"),
         ({"method": "aim", "rounds": 0}, "0 rounds"),
         ({"method": "aim", "rounds": 4}, "4 rounds"),
         ({"method": "aim", "max_model_mb": 0}, "max_model_mb"),
