@@ -18,10 +18,10 @@ from cells import (
     once_each,
     survive,
 )
-from federation import SILOS
 from lab import TRUSTS, Lab
 from promises import Silos, check_run
 from reference import Reference
+from silo_tables import SILOS
 from sum_promises import request_of
 from trap import Trap
 
