@@ -60,7 +60,7 @@ def _table(rows: int = 200) -> pa.Table:
 
 
 def _plan(**changes: Any) -> Plan:
-    plan = new_plan(_schema(), epsilon=1.0, delta=1e-6, silos=("north",), plan_id="p")
+    plan = new_plan(_schema(), epsilon=1.0, delta=1e-6, silos=("north",), plan_id="p", method="mst")
     return parse_plan(plan.model_dump(mode="json") | changes)
 
 

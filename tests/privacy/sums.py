@@ -29,7 +29,8 @@ def names(count: int) -> tuple[str, ...]:
 def shared_plan(silos: Sequence[str], **changes: object) -> Plan:
     """Return a plan with shared noise over the small schema, without roster."""
     arguments = {"epsilon": 1.0, "delta": 1e-6, "silos": silos, "plan_id": "p", "trust": "shared"}
-    return new_plan(small_schema(), **(arguments | changes))  # type: ignore[arg-type]  # test arguments
+    arguments |= {"method": "mst"} | changes
+    return new_plan(small_schema(), **arguments)  # type: ignore[arg-type]  # test arguments
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -180,6 +180,6 @@ def test_features_belong_to_their_method() -> None:
     data = made_plan().model_dump(mode="json")
     with pytest.raises(InvalidPlan, match="one-shot needs them"):
         parse_plan(data | {"features": None})
-    mst = new_plan(made_schema(), epsilon=1, delta=1e-6, silos=SILOS).model_dump(mode="json")
+    other = new_plan(made_schema(), epsilon=1, delta=1e-6, silos=SILOS).model_dump(mode="json")
     with pytest.raises(InvalidPlan, match="one-shot needs them"):
-        parse_plan(mst | {"features": data["features"]})
+        parse_plan(other | {"features": data["features"]})

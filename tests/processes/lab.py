@@ -7,7 +7,6 @@ with Lab(directory) as lab:
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import shutil
@@ -20,21 +19,35 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from federation import HERE, NAME, SILOS, Federation, federation_plan, wait_for
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from canary import CANARY
+from federation import (
+    HERE,
+    NAME,
+    SILOS,
+    Federation,
+    federation_plan,
+    free_port,
+    read_audit,
+    silo_table,
+    wait_for,
+)
 
-from silosynth.client.desk import Command, Question
 from silosynth.client.ledger import Ledger
-from silosynth.client.operator_rpc import open_desk
-from silosynth.client.policy_file import load_policy
-from silosynth.common.audit import AuditSummary, verify_audit
+from silosynth.common.audit import AuditSummary
 from silosynth.common.plan import Plan, dump_plan
-from silosynth.common.roster import Purpose
-from silosynth.common.seal import unseal
 
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 BUDGET = "epsilon = 1000.0"
 EPSILON = 2.0
+POOR = "poor"
+"""A project whose budget pays for nothing."""
+SHARED_EPSILON = 1.0
+"""A silo's share of the noise has to be large enough for the sum to be a discrete Gaussian."""
 METHODS = ("mst", "independent")
+TRUSTS = ("own", "shared")
 
 
 class Forked:
@@ -136,14 +149,18 @@ class Lab(Federation):
 
     def __init__(self, directory: Path, *, over_flower: bool = False) -> None:
         directory.mkdir(exist_ok=True)
-        super().__init__(directory)
         self.over_flower = over_flower
-        for method in METHODS:
-            self.new_plan(f"like-{method}", method=method)
+        self.gateway_metrics = {silo: free_port() for silo in SILOS}
+        super().__init__(directory)
+        self.relay_metrics = {silo: free_port() for silo in SILOS}
+        (directory / "tmp").mkdir()
+        like = {f"like-{m}-{t}": (m, t) for m in METHODS for t in TRUSTS}
+        for name, (method, trust) in like.items():
+            self.new_plan(name, method=method, trust=trust)
         self.launcher = Launcher(
             environment=self.environment() | ONE_THREAD,
             log=directory / "launcher.log",
-            plans=[directory / f"like-{method}.yaml" for method in METHODS],
+            plans=[directory / f"{name}.yaml" for name in like],
         )
 
     def __exit__(
@@ -226,15 +243,31 @@ class Lab(Federation):
             Ledger.create(self.ledger(silo))
             self.start_gateway(silo, mutant=mutant if silo == SILOS[0] else None)
 
-    def new_plan(self, name: str, *, method: str = "mst", **fields: Any) -> Plan:
-        """Return a plan that no silo has seen, and write it down."""
-        arguments = {"plan_id": name, "method": method, "epsilon": EPSILON}
+    def new_plan(
+        self,
+        name: str,
+        *,
+        method: str = "mst",
+        trust: str = "own",
+        absent: int = 0,
+        attempts: int = 1,
+        **fields: Any,
+    ) -> Plan:
+        """Return a plan that no silo has seen, and write it down; ``fields`` are put in at last."""
+        arguments = {"plan_id": name, "method": method, "epsilon": EPSILON, "trust": trust}
+        if trust == "shared":
+            arguments |= {"epsilon": SHARED_EPSILON, "absent": absent, "attempts": attempts}
         plan = federation_plan(self.certs, **arguments).model_copy(update=fields)
         (self.directory / f"{name}.yaml").write_text(dump_plan(plan))
         return plan
 
     def start_run(
-        self, name: str, *, resume: str | None = None, mutant: str | None = None
+        self,
+        name: str,
+        *,
+        resume: str | None = None,
+        mutant: str | None = None,
+        options: Sequence[str] = (),
     ) -> Forked:
         """Start a coordinator for the plan of this name, or resume its run."""
         words = [f"--notes={self.directory}", f"--witness=coordinator-{name}"]
@@ -246,7 +279,7 @@ class Lab(Federation):
             f"--schema={self.directory / 'schema.yaml'}",
             f"--federation={NAME}",
         ]
-        words += ["--", "run", *([f"--resume={resume}"] if resume else new), "--json"]
+        words += ["--", "run", *([f"--resume={resume}"] if resume else new), "--json", *options]
         return self.spawn(f"coordinator-{name}", words)
 
     def outcome(self, name: str) -> dict[str, Any]:
@@ -262,11 +295,31 @@ class Lab(Federation):
 
     def audit(self, silo: str) -> tuple[list[bytes], AuditSummary]:
         """Return a silo's entries and what they add up to: by its gateway, or without one."""
-        with open_desk(load_policy(self.policy(silo))) as ask:
-            answer = ask(Question(command=Command.EXPORT))
-        sealed = base64.b64decode(answer["audit"])
-        body = unseal(sealed, purpose=Purpose.AUDIT, trusted={answer["key"]}).body
-        return body.splitlines()[1:], verify_audit(body)
+        return read_audit(self, silo)
+
+    def write_table(self, silo: str) -> None:
+        """Put a table in place whose values would be known anywhere."""
+        pq.write_table(token_table(silo), self.table(silo))
+
+    def environment(self) -> dict[str, str]:
+        """Keep temporary files where they are searched too."""
+        return super().environment() | {"TMPDIR": str(self.directory / "tmp")}
 
     def _policy(self, silo: str, *, automatic: bool) -> str:
-        return super()._policy(silo, automatic=automatic).replace("epsilon = 20.0", BUDGET)
+        text = super()._policy(silo, automatic=automatic).replace("epsilon = 20.0", BUDGET)
+        text = text.replace("[[datasets]]", '[[datasets]]\nperson_column = "who"', 1)
+        poor = text[text.index("[[projects]]") : text.index("[approval]")]
+        poor = poor.replace('"default"', f'"{POOR}"').replace(BUDGET, "epsilon = 0.1")
+        text = text.replace("[approval]", poor + "[approval]")
+        if self.over_flower:
+            text += f"[metrics]\nport = {self.gateway_metrics[silo]}\n"
+        return text + '[logs]\nlevel = "debug"\n'
+
+
+def token_table(silo: str, *, rows: int = 400) -> pa.Table:
+    """Return a silo's rows, in which every fourth region and every person is a token."""
+    table = silo_table(silo, rows=rows)
+    region = np.where(np.arange(rows) % 4 == 0, f"{CANARY}-region", silo[0])
+    who = [f"{CANARY}-{silo}-{i // 2}" for i in range(rows)]
+    place = table.schema.get_field_index("region")
+    return table.set_column(place, "region", pa.array(region)).append_column("who", pa.array(who))

@@ -61,13 +61,18 @@ def _tables() -> dict[str, pa.Table]:
 
 
 def _plan(**changes: object) -> Plan:
-    arguments = {"epsilon": 10.0, "delta": 1e-6, "silos": SILOS, "plan_id": "p"} | changes
-    return new_plan(_schema(), **arguments)  # type: ignore[arg-type]  # test arguments
+    arguments = {"epsilon": 10.0, "delta": 1e-6, "silos": SILOS, "plan_id": "p", "method": "mst"}
+    return new_plan(_schema(), **(arguments | changes))  # type: ignore[arg-type]  # test arguments
 
 
-def test_a_run_ends_in_a_sampler_that_follows_the_data(tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", ["mst", "aim"])
+def test_a_run_ends_in_a_sampler_that_follows_the_data(method: str, tmp_path: Path) -> None:
     result = simulate(
-        _plan(), schema=_schema(), silos=_tables(), directory=tmp_path, engine=Engine.LOCAL
+        _plan(method=method),
+        schema=_schema(),
+        silos=_tables(),
+        directory=tmp_path,
+        engine=Engine.LOCAL,
     )
     rows = result.sampler.draw(20_000, seed=1)
     assert list(rows.columns) == ["id", "age", "region", "ill"]
