@@ -4,8 +4,9 @@ The bare count is ``count_marginals`` in this process, on the codes that the gat
 threads and the kernel that the gateway takes: checking the codes, laying out the joint tables,
 counting, and summing the 105 pairs out of them. Noise is no part of it. Overhead is all that the
 request takes beyond it, from the first byte of the question to the last of the answer. The gateway
-has read its table before. Counts and requests take turns, and the best rounds are set against each
-other; the medians, which other work on the machine lengthens, stand beside them.
+has read its table before, and approved the plan just before. Counts and requests take turns, and
+the best rounds are set against each other; the medians, which other work on the machine lengthens,
+stand beside them.
 """
 
 from __future__ import annotations
@@ -71,8 +72,8 @@ def _measure(home: Path, *, rows: int) -> Rounds:
         Ledger.open(ledger_file, caps=dict.fromkeys(SCOPES, 2**62)) as ledger,
     ):
         for i in range(-WARM_UP, ROUNDS):
-            question = silo.question(f"p{i + WARM_UP}")
             counted = _count(silo)
+            question = silo.question(f"p{i + WARM_UP}")
             asked, answer = silo.ask(*question)
             repeated, again = silo.ask(*question)
             if again != answer:

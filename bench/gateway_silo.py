@@ -44,7 +44,7 @@ from silosynth.server.planner import new_plan
 COLUMNS = 15
 SIZES = tuple(4 + 2 * (i % 8) for i in range(COLUMNS))
 USER = "nobody"
-MAIN = Path(__file__).with_name("gateway_main.py")
+MAIN = Path(__file__).with_name("gateway_serve.py")
 
 QUERIES = tuple((pair, "fine") for pair in combinations([f"c{i}" for i in range(COLUMNS)], 2))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -18,6 +19,9 @@ from silosynth.common.errors import CapExceeded, InvalidPlan
 from silosynth.common.example import END, Layout
 
 MOST_PARAMETERS = 2**26
+MOST_ATTENTION = 2**27
+"""Numbers that attention holds for one example: each position's weight for each before it."""
+
 _SPREAD = 0.02
 
 
@@ -99,12 +103,19 @@ class Transformer(PlainModel):
         return self
 
     def inputs(self, layout: Layout) -> tuple[int, ...]:
-        """Return the number of codes at each position."""
+        """Return the number of codes at each position; raise CapExceeded for too many positions."""
+        attention = self.layers * self.heads * layout.positions**2
+        if attention > MOST_ATTENTION:
+            raise CapExceeded(
+                f"attention over {layout.positions} positions would hold {attention} numbers; at "
+                f"most {MOST_ATTENTION} are allowed",
+                hint="shorten the texts, or use fewer heads and layers",
+            )
         return layout.sizes
 
     def tensors(self, layout: Layout) -> tuple[Tensor, ...]:
         """Return the parameters in their order: the order of a vector of all of them."""
-        width, places = self.width, layout.positions
+        width, places = self.width, len(self.inputs(layout))
         codes = sum(layout.vocabulary_sizes)
         rows = {"codes": codes + 1, "places": places + 1, "targets": places}
         tensors = [
@@ -131,6 +142,28 @@ class Transformer(PlainModel):
 
 
 Architecture = Annotated[MaskedMlp | Transformer, Field(discriminator="kind")]
+
+
+def bias_slices(architecture: MaskedMlp | Transformer, layout: Layout) -> dict[str, slice]:
+    """Return, for each attribute with logits of its own, where their biases stand in a vector.
+
+    Pixels of a transformer share theirs, and are left out.
+    """
+    found: dict[str, slice] = {}
+    start = 0
+    names = {v: a for a, v in zip(layout.attributes, layout.vocabularies, strict=False)}
+    shared = {v for v in layout.vocabularies if layout.vocabularies.count(v) > 1}
+    for tensor in architecture.tensors(layout):
+        if tensor.name == "head.bias":
+            ends = accumulate(layout.sizes, initial=start)
+            places = [slice(a, b) for a, b in pairwise(ends)]
+            found |= dict(zip(layout.attributes, places, strict=False))
+        elif tensor.name.startswith("heads.") and tensor.name.endswith(".bias"):
+            vocabulary = int(tensor.name.split(".")[1])
+            if vocabulary in names and vocabulary not in shared:
+                found[names[vocabulary]] = slice(start, start + tensor.size)
+        start += tensor.size
+    return found
 
 
 TEXT_SHARES: tuple[tuple[str, float], ...] = (

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -24,6 +25,11 @@ from silosynth.common.seeded import SeededWords
 
 _MOST_BYTES = 2**26
 _MOST_ROWS = 8192
+_ORDERS = 64
+"""Draws average over so many orders of the free positions, at least: a network that learnt little
+or under noise says something else of a row in each, and their mean is closer to the rows; see
+docs/decisions/028."""
+_FEWEST_ROWS = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -54,6 +60,12 @@ def condition_cells(network: Network, weights: Mapping[int, np.ndarray]) -> Cell
     Args: weights: by position, (codes,) float64 in [0, 1]; codes of weight 0 are left out. The
         number of cells is at most the product of what is left at each position.
     """
+    with _one_thread():
+        return _condition_cells(network, weights)
+
+
+def _condition_cells(network: Network, weights: Mapping[int, np.ndarray]) -> Cells:
+    """Do what :func:`condition_cells` does."""
     chain = _begin(network, rows=1, steps=len(weights))
     shares, codes = np.ones(1), np.zeros((1, 0), dtype=np.int64)
     for position, weight in weights.items():
@@ -68,29 +80,60 @@ def condition_cells(network: Network, weights: Mapping[int, np.ndarray]) -> Cell
     return Cells(positions=tuple(weights), codes=codes, shares=shares)
 
 
-def draw_examples(network: Network, *, rows: int, cells: Cells, words: SeededWords) -> np.ndarray:
+def draw_examples(
+    network: Network, *, rows: int, cells: Cells, words: SeededWords, whole: bool = True
+) -> np.ndarray:
     """Return (rows, positions) int64 examples that have the codes of one of the cells.
 
-    Memory is bounded, whatever ``rows`` is. Each few thousand rows take the free positions in
-    another order.
+    Unless ``whole``, only the free positions are drawn, and the others are 0.
+
+    Memory is bounded, whatever ``rows`` is. Each of many parts takes the free positions in another
+    order.
     """
     layout = network.layout
-    examples = np.empty((rows, layout.positions), dtype=np.int64)
+    examples = np.zeros((rows, layout.positions), dtype=np.int64)
     step = _rows_at_once(network)
+    if layout.free - len(cells.positions) > 1:
+        step = min(step, max(rows // _ORDERS, _FEWEST_ROWS))
     ends = cells.shares.cumsum()
     last = int(np.flatnonzero(cells.shares)[-1])
-    for start in range(0, rows, step):
-        part = examples[start : start + step]
-        chosen = np.searchsorted(ends, words.uniform(len(part)) * ends[-1], side="right")
-        chain = _begin(network, rows=len(part), steps=layout.positions)
-        part[:, cells.positions] = cells.codes[np.minimum(chosen, last)]
-        for position in cells.positions:
-            chain.put(position, _on(part[:, position], chain))
-        free = [p for p in words.permutation(layout.free).tolist() if p not in cells.positions]
-        for position in free:
-            part[:, position] = _draw_code(chain, position, words)
-        _draw_rest(chain, part, layout=layout, words=words)
+    with _one_thread():
+        for start in range(0, rows, step):
+            part = examples[start : start + step]
+            chosen = np.searchsorted(ends, words.uniform(len(part)) * ends[-1], side="right")
+            part[:, cells.positions] = cells.codes[np.minimum(chosen, last)]
+            chain = _draw_free(network, part, known=cells.positions, words=words)
+            if whole:
+                _draw_rest(chain, part, layout=layout, words=words)
     return examples
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Keep PyTorch to one thread: two stall on busy cores, and batches have threads of their own.
+
+    The number is one of the calling thread, so that nobody else's changes.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _draw_free(
+    network: Network, part: np.ndarray, *, known: tuple[int, ...], words: SeededWords
+) -> Chain:
+    """Fill in the free positions that are not known of some rows, all of them in one order."""
+    layout = network.layout
+    chain = _begin(network, rows=len(part), steps=layout.positions)
+    for position in known:
+        chain.put(position, _on(part[:, position], chain))
+    for position in words.permutation(layout.free).tolist():
+        if position not in known:
+            part[:, position] = _draw_code(chain, position, words)
+    return chain
 
 
 def _draw_rest(chain: Chain, part: np.ndarray, *, layout: Layout, words: SeededWords) -> None:

@@ -37,6 +37,7 @@ PAIR_BOUND2 = AMPLITUDE**2 + math.isqrt(2 * AMPLITUDE**2) + 2
 """The most that the squares of a frequency's two integers add up to: (AMPLITUDE + 2^-1/2)²."""
 
 MOST_COUNTED = 5_000_000
+MOST_TURNS = 2**25
 _MOST_AT_ONCE = 2**20
 _ORDERED = OrdinalAttribute | IntegerAttribute | RealAttribute | DatetimeAttribute
 _PITCHES = (0.25, 0.5, 1.0, 2.0)
@@ -149,12 +150,18 @@ def feature_cells(settings: FeatureSettings, *, clique: Clique, domain: Domain) 
     """Return the length of the vector as a Python integer, before anything is allocated.
 
     Raises InvalidPlan unless the query names every attribute, in order, CapExceeded when a table
-    of counts behind it would be too large.
+    of counts, or of angles, behind it would be too large.
     """
     if clique != domain.attributes:
         raise InvalidPlan("random features are asked of all attributes, in the schema's order")
     classes = 1 if settings.label is None else domain.size((settings.label,))
     if settings.images:
+        turns = settings.frequencies * sum(domain.size((a,)) for a in clique if a != settings.label)
+        if turns > MOST_TURNS:
+            raise CapExceeded(
+                f"features of images would hold {turns} angles; at most {MOST_TURNS} are allowed",
+                hint="lower the frequencies, or give pixels fewer levels",
+            )
         return 2 * settings.frequencies * classes
     sizes = sorted(domain.size((a,)) for a in clique if a != settings.label)
     counted = classes * math.prod(sizes[-settings.order :])

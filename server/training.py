@@ -95,7 +95,7 @@ def start_at(
     one_way: Sequence[Measurement],
 ) -> None:
     """Set the output's biases, in place, so that training starts at the 1-way marginals."""
-    shares = {m.clique[0]: _shares(m) for m in one_way}
+    shares = {m.clique[0]: shares_of(m) for m in one_way}
     start = 0
     for tensor in architecture.tensors(layout):
         part = weights[start : start + tensor.size]
@@ -115,7 +115,7 @@ def start_at(
                 part[:] = np.log(np.mean(own, axis=0))
 
 
-def _shares(one_way: Measurement) -> np.ndarray:
+def shares_of(one_way: Measurement) -> np.ndarray:
     """Return the shares of codes; a code that the noise hides has half a standard deviation."""
     least = max(0.5 * math.sqrt(float(one_way.variance[0])), 1e-3)
     counts = np.clip(one_way.values, least, None)

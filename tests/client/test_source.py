@@ -159,6 +159,22 @@ def test_only_rows_of_a_rank_that_is_allowed_are_counted(tmp_path: Path, write: 
         assert_exact(source.count(QUERIES, levels=LEVELS, rows_per_person=allowed), kept)
 
 
+def test_rows_are_folded_as_they_are_counted(tmp_path: Path) -> None:
+    ranks = np.arange(TABLE.num_rows) % 5
+    spec = dataclasses.replace(write_parquet(TABLE, tmp_path), person_column="person")
+    bounded = open_source(
+        spec, schema=SCHEMA, bounding=Bounding(rank=lambda persons, codes: ranks, key=b"")
+    )
+    plain = open_table(TABLE.drop_columns("person"), schema=SCHEMA)
+    expected = plain.encode().columns
+    for source, kept in ((bounded, ranks < 2), (plain, ranks < 5)):
+        for _ in range(2):
+            parts: list[tuple[np.ndarray, ...]] = []
+            source.fold(lambda columns, parts=parts: parts.append(columns), rows_per_person=2)  # type: ignore[misc]  # bound now
+            columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+            assert all(np.array_equal(a, b[kept]) for a, b in zip(columns, expected, strict=True))
+
+
 @every_storage
 def test_extra_columns_are_refused_unless_they_are_allowed(tmp_path: Path, write: Writer) -> None:
     spec = dataclasses.replace(write(TABLE, tmp_path), allow_extra=False)

@@ -162,3 +162,16 @@ def test_too_large_a_network_is_refused_before_anything_is_allocated() -> None:
         ):
             with pytest.raises(CapExceeded, match="parameters"):
                 verb(architecture)
+
+
+def test_attention_over_too_long_a_text_is_refused_before_anything_is_allocated() -> None:
+    long = Layout(
+        attributes=(),
+        sizes=(END + 1,) * 4096,
+        vocabularies=(0,) * 4096,
+        free=0,
+        texts=((0, 4096),),
+    )
+    assert Transformer(width=8, layers=2, heads=4).parameters(long) > 0
+    with pytest.raises(CapExceeded, match="attention over 4096 positions"):
+        Transformer(width=8, layers=2, heads=8).parameters(long)

@@ -107,6 +107,11 @@ def test_a_text_ends_once_and_the_next_one_begins_anew() -> None:
     rows = draw_examples(
         network, rows=300, cells=everything, words=SeededWords(seed=1, purpose="test")
     )
+    part = draw_examples(
+        network, rows=300, cells=everything, words=SeededWords(seed=1, purpose="test"), whole=False
+    )
+    assert set(part[:, 0].tolist()) == {0, 1}
+    assert not part[:, 1:].any()
     for first, stop in TEXT.texts:
         ended = rows[:, first:stop] == END
         assert (np.diff(ended.astype(int), axis=1) >= 0).all()

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from silosynth.common import image_features as module
-from silosynth.common.domain import Grouping
-from silosynth.common.errors import InvalidPlan, InvalidSchema
+from silosynth.common.domain import Domain, Grouping
+from silosynth.common.errors import CapExceeded, InvalidPlan, InvalidSchema
 from silosynth.common.features import AMPLITUDE, PAIR_BOUND2, FeatureSettings, feature_cells
 from silosynth.common.image_features import TURN, ImageMap, image_map, sum_image_features
 from silosynth.common.schema import Schema, parse_schema
@@ -71,6 +71,15 @@ def test_one_row_adds_its_own_vector_within_the_bound(
     assert (alone**2).sum() <= settings.bound**2
     assert (alone.reshape(-1, 2) ** 2).sum(axis=1).max() <= PAIR_BOUND2
     assert np.count_nonzero((alone.reshape(features.classes, -1) ** 2).sum(axis=1)) == 1
+
+
+def test_too_many_angles_are_refused_before_anything_is_allocated() -> None:
+    domain = Domain(attributes=("a", "b"), shape=(4096, 3))
+    settings = FeatureSettings(frequencies=16_384, label="b", images=True)
+    with pytest.raises(CapExceeded, match="67108864 angles"):
+        feature_cells(settings, clique=("a", "b"), domain=domain)
+    few = FeatureSettings(frequencies=8_192, label="b", images=True)
+    assert feature_cells(few, clique=("a", "b"), domain=domain) == 2 * 8_192 * 3
 
 
 def test_angles_are_linear_in_the_level_and_merge_with_the_codes() -> None:

@@ -27,10 +27,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 from deploy_commands import unit_command
+from silo_tables import SILOS, federation_schema, silo_table
 
 from silosynth.client.desk import Command, Question
 from silosynth.client.ledger import Ledger
@@ -40,7 +39,7 @@ from silosynth.common.audit import AuditSummary, verify_audit
 from silosynth.common.document import load_document
 from silosynth.common.plan import Plan, dump_plan
 from silosynth.common.roster import Purpose
-from silosynth.common.schema import Schema, dump_schema, parse_schema
+from silosynth.common.schema import dump_schema
 from silosynth.common.seal import unseal
 from silosynth.server.certs import Certs, make_certs
 from silosynth.server.federation import Federation as Connection
@@ -49,40 +48,12 @@ from silosynth.server.planner import new_plan
 from silosynth.server.roster_file import load_roster, with_roster
 from silosynth.server.superlink import admit_nodes, list_nodes
 
-SILOS = ("north", "south", "west")
 NAME = "loopback"
 HERE = Path(__file__).parent
 COMMAND = [sys.executable, "-c", "from silosynth.common.cli import main; main()"]
 START_SECONDS = 90.0
 ROOT = os.geteuid() == 0
 GATEWAY_USER = "nobody"
-
-
-def federation_schema() -> Schema:
-    """Return the schema of the test tables."""
-    return parse_schema(
-        {
-            "name": "people",
-            "attributes": [
-                {"name": "age", "kind": "integer", "minimum": 0, "maximum": 99, "source": "public"},
-                {
-                    "name": "region",
-                    "kind": "categorical",
-                    "categories": ["n", "s", "w"],
-                    "source": "public",
-                },
-                {"name": "ill", "kind": "boolean", "missing": True},
-            ],
-        }
-    )
-
-
-def silo_table(silo: str, *, rows: int = 400) -> pa.Table:
-    """Return one silo's rows: ``ill`` follows ``age``."""
-    random = np.random.default_rng(SILOS.index(silo))
-    age = random.integers(0, 100, rows)
-    ill = age + random.normal(0, 10, rows) > 60
-    return pa.table({"age": age, "region": [silo[0]] * rows, "ill": ill})
 
 
 def federation_plan(certs: Certs, **changes: Any) -> Plan:

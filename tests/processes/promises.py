@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from federation import SILOS
 from killable_gateway import Departures
 from lab import Lab
+from silo_tables import SILOS
 from sum_promises import check_secrets_are_gone, check_sum_at_death, request_of
 
 from silosynth.client.rpc import RemoteGateway

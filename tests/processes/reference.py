@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from federation import SILOS
 from killable_gateway import LabelledGateway, RepeatableBits
 from lab import Lab
 from remembered import remembered_epsilons
+from silo_tables import SILOS
 
 from silosynth.client.ledger import Ledger
 from silosynth.client.policy_file import load_policy

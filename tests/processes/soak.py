@@ -20,10 +20,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cells import KILLED, MOST_SECONDS, matrix_of_coordinators, matrix_of_gateways
-from federation import SILOS
 from lab import Lab
 from promises import Silos, check_run
 from reference import Reference
+from silo_tables import SILOS
 from trap import Trap
 
 from silosynth.common.plan import Plan

@@ -18,10 +18,10 @@ from cells import (
     once_each,
     survive,
 )
-from federation import SILOS
 from lab import TRUSTS, Lab
 from promises import Silos, check_run
 from reference import Reference
+from silo_tables import SILOS
 from sum_promises import request_of
 from trap import Trap
 
@@ -77,7 +77,7 @@ def test_a_silo_that_stays_dead_is_named_and_the_run_resumes_once_it_is_back(
 ) -> None:
     before = Silos.of(lab)
     name = f"absent-{trust}"
-    plan = lab.new_plan(name, method="independent", trust=trust, deadline_seconds=2)
+    plan = lab.new_plan(name, method="independent", trust=trust, deadline_seconds=3)
     trap = Trap(witness="gateway-west", label="one-way:noised", plan_digest=plan.digest)
     trap.set(lab.directory / "traps", name=name)
     assert lab.start_run(name).wait(timeout=60) == SiloAbsent.exit_code
@@ -95,7 +95,7 @@ def test_a_silo_lost_after_the_set_is_signed_burns_the_sum_and_the_next_is_a_new
     lab: Lab, reference: Reference
 ) -> None:
     plan = lab.new_plan(
-        "burned", method="independent", trust="shared", absent=1, attempts=2, deadline_seconds=3
+        "burned", method="independent", trust="shared", absent=1, attempts=2, deadline_seconds=4
     )
     trap = Trap(witness="gateway-west", label="one-way:noised", plan_digest=plan.digest)
     trap.set(lab.directory / "traps", name="burned")

@@ -57,7 +57,10 @@ SUM_MUTANTS = {
         "two answers to one charge",
     ),
     "charge-after-read": (_sum("gateway-north", "one-way:counted"), "the set at a charge"),
-    "masks-anew": (_sum("gateway-north", "one-way:noised"), "not the one of an undisturbed run"),
+    "masks-anew": (
+        _sum("gateway-north", "one-way:noised"),
+        "not the one of an undisturbed run|, shared noise: {",
+    ),
     "sums-in-memory": (_sum("gateway-north", "keys:before-send"), "keys at death"),
     "secret-dropped-early": (_sum("gateway-north", "one-way:noised"), "the secret of the masks"),
     "secret-kept": (_sum("coordinator", "set:before-send"), "keeps secrets"),
