@@ -38,7 +38,7 @@ def main() -> int:
         "--epsilon", type=float, nargs="*", help="of tables and peers; 1, 3 and 10 without"
     )
     parser.add_argument(
-        "--only", default="", metavar="TEXT", help="ways of tables whose name holds a text"
+        "--only", default="", metavar="TEXT", help="ways, networks or budgets whose name holds it"
     )
     asked = parser.parse_args()
     if unknown := set(asked.part) - set(parts):
@@ -52,7 +52,8 @@ def main() -> int:
                 name = f"generators-{part}-{epsilon:g}"
                 codes.append(publish(name, figures, update=bool(asked.only)))
         else:
-            codes.append(publish(f"generators-{part}", OTHERS[part]()))
+            figures = OTHERS[part](only=asked.only)
+            codes.append(publish(f"generators-{part}", figures, update=bool(asked.only)))
     return max(codes)
 
 

@@ -35,8 +35,11 @@ SHOWN, SCALE = 16, 4
 """Images of each digit on a sheet, and how many dots of the sheet a pixel is wide."""
 
 
-def measure() -> Iterator[Figure]:
-    """Yield the accuracy at each budget, and draw a sheet of what was made."""
+def measure(*, only: str = "") -> Iterator[Figure]:
+    """Yield the accuracy at each budget, and draw a sheet of what was made.
+
+    Args: only: ways whose name and budget, such as ``dp-sgd, epsilon 10``, hold this.
+    """
     table = pyarrow.parquet.read_table(data_directory() / "optdigits" / "optdigits.parquet")
     train, test = (table.filter(pc.equal(table["split"], s)) for s in ("train", "test"))
     train = train.select(["label", *PIXELS])
@@ -45,6 +48,8 @@ def measure() -> Iterator[Figure]:
     yield Figure(figure="digits, real images, accuracy", value=best, unit="share")
     for epsilon in EPSILONS[:1] if is_quick() else EPSILONS:
         for way in _ways():
+            if only not in f"{way.name}, epsilon {epsilon:g}":
+                continue
             made = make(way, silos, schema=schema(), epsilon=epsilon, rows=len(train), delta=DELTA)
             found = accuracy(made.table, test)
             say(f"  accuracy {found:.3f}")
