@@ -59,6 +59,7 @@ def _tables(rows: int = 400) -> dict[str, pd.DataFrame]:
 
 def _plan(**changes: object) -> Plan:
     arguments = {"epsilon": 4.0, "delta": 1e-6, "silos": SILOS, "trust": "shared", "plan_id": "p"}
+    arguments |= {"method": "mst"}
     return new_plan(small_schema(), **(arguments | changes))  # type: ignore[arg-type]  # test arguments
 
 
