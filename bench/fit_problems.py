@@ -127,13 +127,18 @@ def synthetic(*, attributes: int, size: int, width: int, rows: int) -> Problem:
     return problem(name, codes=codes, domain=domain, cliques=cliques)
 
 
-def seconds(run: Callable[[], object], *, repeats: int = 5) -> float:
-    """Return the least wall time."""
+def seconds(
+    run: Callable[[], object],
+    *,
+    repeats: int = 5,
+    clock: Callable[[], float] = time.perf_counter,
+) -> float:
+    """Return the least time by ``clock``, wall time without one."""
     times = []
     for _ in range(repeats):
-        start = time.perf_counter()
+        start = clock()
         run()
-        times.append(time.perf_counter() - start)
+        times.append(clock() - start)
     return min(times)
 
 
