@@ -29,7 +29,8 @@ types: $(VENV)/.dev
 wheel: $(VENV)/.dev
 	$(BIN)/python tests/check_wheel.py
 
-# SOAK=n kills n processes (1,000); FLOWER=1 runs them over SuperLink, SuperNodes and relays as well.
+# SOAK=n kills n processes (1,000); FLOWER=1 runs them over SuperLink, SuperNodes and relays as well;
+# SHARED=1 lets the silos sum in secret.
 soak: $(VENV)/.dev
 	PYTHONPATH=tests $(BIN)/python tests/processes/soak.py
 

@@ -13,11 +13,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from results import Figure, is_quick
+from results import Figure
 
 TESTS = Path(__file__).resolve().parent.parent / "tests"
 sys.path += [str(TESTS), str(TESTS / "processes")]
-REPEATS = 1 if is_quick() else 3
+REPEATS = 3
 
 
 def run_figures() -> tuple[Figure, ...]:

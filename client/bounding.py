@@ -117,7 +117,8 @@ def _number_persons(persons: pa.ChunkedArray | pa.Array) -> tuple[np.ndarray, pa
     """Return (rows,) int64, each row's person from 0 or -1 for none, and the persons' names."""
     column = flatten(persons)
     if pt.is_floating(column.type):
-        column = pc.if_else(pc.is_nan(column), None, column)
+        column = pc.if_else(pc.is_nan(column), None, column.cast(pa.float64()))
+        column = pc.add(column, 0.0)  # -0.0 and 0.0 are one number, spelled as two
     if pt.is_nested(column.type):
         raise _not_plain()
     if not pt.is_dictionary(column.type):

@@ -57,7 +57,7 @@ def silo_serve(policy: PolicyPath = _POLICY) -> None:
 
 
 def silo_pending(policy: PolicyPath = _POLICY, as_json: Json = False) -> None:
-    """Show the plans that wait for a person.
+    """Show the plans that wait for a person: who asks, what is asked, and what it costs.
 
     [dim]silosynth silo pending[/dim]
     """
@@ -75,10 +75,13 @@ def silo_approve(
     plan: PlanName,
     policy: PolicyPath = _POLICY,
     why: Annotated[str | None, typer.Option(help="Why; it stays in the ledger.")] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask again.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Approve without being asked.")] = False,
     as_json: Json = False,
 ) -> None:
     """Approve a plan: its coordinator may then ask for all that the plan states.
+
+    It is shown again, and you are asked. It costs nothing until it is asked; 'refuse' takes back
+    what was not asked yet.
 
     [dim]silosynth silo approve people-1a2b3c4d[/dim]
     """
@@ -116,14 +119,23 @@ def silo_releases(policy: PolicyPath = _POLICY, as_json: Json = False) -> None:
 def silo_spent(policy: PolicyPath = _POLICY, as_json: Json = False) -> None:
     """Show what each budget has spent and has left.
 
+    Costs add up as zCDP rho; epsilon is what the sum means at the budget's delta, and does not.
+
     [dim]silosynth silo spent[/dim]
     """
     scopes = _ask(policy, Command.SPENT)["scopes"]
     rows = [
-        (f"{s['scope']} {s['name']}", f"{s['spent_rho']:.4g}", f"{s['remaining_rho']:.4g}")
+        (
+            f"{s['scope']} {s['name']}",
+            f"{s['spent_epsilon']:.4g} of {s['epsilon']:g}",
+            f"{s['delta']:g}",
+            f"{s['spent_rho']:.4g}",
+            f"{s['remaining_rho']:.4g}",
+        )
         for s in scopes
     ]
-    show_table("budgets, as zCDP rho", ("scope", "spent", "left"), rows)
+    columns = ("scope", "epsilon spent", "delta", "zCDP rho spent", "zCDP rho left")
+    show_table("budgets", columns, rows)
     emit({"scopes": scopes}, as_json=as_json)
 
 
@@ -137,6 +149,8 @@ def silo_notes(policy: PolicyPath = _POLICY, as_json: Json = False) -> None:
     notes = _ask(policy, Command.NOTES)["notes"]
     for note in notes:
         say(f"- {note}")
+    if not notes:
+        say("nothing was noticed since the gateway started, or no gateway runs")
     emit({"notes": notes}, as_json=as_json)
 
 
@@ -147,8 +161,9 @@ def silo_verify_ledger(policy: PolicyPath = _POLICY, as_json: Json = False) -> N
     """
     facts = _ask(policy, Command.VERIFY)
     say(
-        f"the ledger holds: {facts['entries']} entries, {facts['charges']} charges, "
-        f"{facts['releases']} releases, {facts['decisions']} decisions; its head is {facts['head']}"
+        f"the ledger holds; entries: {facts['entries']}, charges: {facts['charges']}, "
+        f"releases: {facts['releases']}, decisions: {facts['decisions']}; its head is "
+        f"{facts['head']}"
     )
     emit(facts, as_json=as_json)
 
@@ -186,8 +201,11 @@ def audit_verify(
     except OSError as err:
         raise InvalidArgument(f"{path} cannot be read: {err.strerror}") from None
     summary = verify_audit(unseal(data, purpose=Purpose.AUDIT, trusted={key}).body)
-    say(f"{path} holds: {summary.entries} entries of ledger {summary.ledger_id}")
-    say(f"{summary.charges} charges, {summary.releases} releases, {summary.unanswered} unanswered")
+    say(f"{path} holds; ledger: {summary.ledger_id}, entries: {summary.entries}")
+    say(
+        f"charges: {summary.charges}, releases: {summary.releases}, charged and not answered: "
+        f"{summary.unanswered}"
+    )
     totals = [
         {
             "scope": t.kind,

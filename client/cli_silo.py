@@ -12,7 +12,9 @@ from silosynth.client.init_silo import init_silo
 from silosynth.client.policy_file import load_policy
 from silosynth.client.policy_template import NewSilo
 from silosynth.client.policy_words import policy_words
+from silosynth.client.shared_rows import shared_rows_warnings
 from silosynth.client.silo import check_files
+from silosynth.client.table_reading import read_tables
 from silosynth.common.console import Json, emit, say
 from silosynth.common.errors import InvalidArgument
 
@@ -33,9 +35,15 @@ def silo_init(
     directory: Annotated[Path, typer.Argument(help="Where the silo's files go.")],
     name: Annotated[str, typer.Option(help="The silo's name, as in plans.")],
     schema: Annotated[Path, typer.Option(help="The public schema of the table.")],
-    table: Annotated[Path, typer.Option(help="The table; it is not read now.")],
+    table: Annotated[
+        Path,
+        typer.Option(help="The table's file or folder, not read now; a database: see the policy."),
+    ],
     dataset: Annotated[str, typer.Option(help="The table's name, as in plans.")] = "default",
-    epsilon: Annotated[float, typer.Option(help="Most that the table may ever cost.")] = 3.0,
+    epsilon: Annotated[
+        float,
+        typer.Option(help="Most that table, coordinators and project may ever cost a person."),
+    ] = 3.0,
     delta: Annotated[float, typer.Option(help="The delta of that epsilon.")] = 1e-6,
     person_column: Annotated[
         str | None, typer.Option(help="The column that names the person of each row.")
@@ -82,14 +90,21 @@ def silo_init(
 def silo_check(
     policy: PolicyPath = Path("silo.toml"),
     plan: Annotated[
-        Path | None, typer.Option(help="A plan: what would this silo answer to it?")
+        Path | None,
+        typer.Option(help="A plan, signed or not: say what this silo would answer to it."),
     ] = None,
+    read: Annotated[
+        bool, typer.Option("--read", help="Read each table once, and say how it fits its schema.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Say in plain words what a policy permits, and what it would answer to a plan.
 
-    It spends nothing, reads no table and leaves the ledger alone, so it may run beside a gateway.
+    It spends nothing and leaves the ledger alone, so it may run beside a gateway. It reads no table
+    but with [bold]--read[/bold]; what it says then [bold]may speak of the data[/bold]. Do that
+    before the first plan: what a table cannot answer is charged all the same.
 
+    [dim]silosynth silo check --policy silo.toml --read[/dim]
     [dim]silosynth silo check --policy silo.toml --plan plan.yaml[/dim]
     """
     file = load_policy(policy)
@@ -97,13 +112,27 @@ def silo_check(
     words = policy_words(file)
     for sentence in words:
         say(f"- {sentence}")
-    data: dict[str, object] = {"policy": str(policy), "words": list(words)}
+    warnings = shared_rows_warnings(file)
+    for warning in warnings:
+        say(f"warning: {warning}.")
+    data: dict[str, object] = {
+        "policy": str(policy),
+        "words": list(words),
+        "warnings": list(warnings),
+    }
     if plan is not None:
         foreseen = foresee_plan(file, plan)
         say(f"{plan}:")
         for sentence in foreseen.words:
             say(f"- {sentence}")
         data["plan"] = {"answer": foreseen.answer.value, "words": list(foreseen.words)}
+    if read:
+        found = read_tables(file)
+        for name, notes in found.items():
+            say(f"data set {name!r} was read and can be counted")
+            for note in notes:
+                say(f"- {note}")
+        data["tables"] = {name: list(notes) for name, notes in found.items()}
     emit(data, as_json=as_json)
 
 

@@ -48,8 +48,9 @@ class CodeCache:
             return None
         if sizes != [rows * kind.itemsize for kind in self._kinds]:
             return None
+        # As plain arrays: each slice and sum of a np.memmap costs microseconds more.
         columns = tuple(
-            np.memmap(self._place / f"{i}.u", dtype=kind, mode="r", shape=(rows,))
+            np.asarray(np.memmap(self._place / f"{i}.u", dtype=kind, mode="r", shape=(rows,)))
             if rows
             else np.zeros(0, dtype=kind)
             for i, kind in enumerate(self._kinds)

@@ -27,11 +27,10 @@ _LARGEST_REFUSAL = 65_536
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CountedGateway:
-    """Pass calls on to ``gateway``; ``changed`` is called after each that may have spent."""
+    """Pass calls on to ``gateway``."""
 
     gateway: SpeaksForSilo
     telemetry: Telemetry
-    changed: Callable[[], None] = lambda: None
 
     def identify(self, challenge: bytes) -> bytes:
         """Pass on a challenge."""
@@ -47,9 +46,7 @@ class CountedGateway:
     def answer(self, *, plan: bytes, request: bytes) -> bytes:
         """Pass on a request."""
         size = len(plan) + len(request)
-        answer = self._count(MEASURE, size, lambda: self.gateway.answer(plan=plan, request=request))
-        self.changed()
-        return answer
+        return self._count(MEASURE, size, lambda: self.gateway.answer(plan=plan, request=request))
 
     def agree(self, *, plan: bytes, step: bytes) -> bytes:
         """Pass on a step towards a sum."""

@@ -11,6 +11,7 @@ import json
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
+from fractions import Fraction
 from threading import Lock
 from typing import Any, Literal
 
@@ -24,6 +25,7 @@ from silosynth.common.errors import InvalidArgument, SilosynthError, error_of
 from silosynth.common.plan import Plan, decode_plan
 from silosynth.common.roster import Purpose, SigningKey
 from silosynth.common.seal import seal, unseal
+from silosynth.common.zcdp import cks_epsilon
 
 Facts = Mapping[str, Any]
 _SHORTEST_DIGEST = 8
@@ -168,10 +170,22 @@ class Desk:
         ]
 
     def _spent(self) -> list[Facts]:
-        """Return what each scope of the policy has spent and has left, as zCDP rho."""
+        """Return what each scope of the policy has spent and has left, as zCDP rho and epsilon.
+
+        The epsilon is the zCDP conversion at the delta of the scope's budget, as the budget's is.
+        """
         return [
-            {"scope": scope.kind.value, "name": scope.name, **budget(self._ledger, scope)}
-            for scope in sorted(self._policy.caps_in_units())
+            {
+                "scope": scope.kind.value,
+                "name": scope.name,
+                **budget(self._ledger, scope),
+                "spent_epsilon": cks_epsilon(
+                    Fraction(self._ledger.spent(scope), RHO_UNIT), stated.delta
+                ),
+                "epsilon": stated.epsilon,
+                "delta": stated.delta,
+            }
+            for scope, stated in sorted(self._policy.budgets().items())
         ]
 
     def _verify(self) -> Facts:

@@ -18,6 +18,7 @@ def plan_words(plan: Facts) -> tuple[str, ...]:
         return ("its text is not kept here any more",)
     marginals = sum(p["marginals"] for p in plan["phases"])
     cells = sum(p["cells"] for p in plan["phases"])
+    rows = plan["rows_per_person"]
     return (
         f"coordinator {plan['coordinator']!r} asks, for project {plan['project']!r}, together "
         f"with {len(plan['silos'])} silos: {', '.join(plan['silos'])}",
@@ -28,7 +29,7 @@ def plan_words(plan: Facts) -> tuple[str, ...]:
             f"deviation {p['noise_deviation']:.4g} on every count"
             for p in plan["phases"]
         ),
-        f"what is sent tells about one person (up to {plan['rows_per_person']} rows) at most "
+        f"what is sent tells about one person (up to {rows} row{'s' * (rows > 1)}) at most "
         f"epsilon {plan['epsilon']:g} at delta {plan['delta']:g}; the budgets are charged epsilon "
         f"{plan['ledger_epsilon']:.4g} (zCDP conversion)",
         *_shared_words(plan),

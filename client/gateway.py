@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
+from functools import lru_cache, partial
 
 import numpy as np
 
@@ -54,6 +55,8 @@ from silosynth.common.wire import (
     encode_release,
 )
 
+_PLANS_AT_HAND = 4
+
 
 class Gateway:
     """Own one silo's tables and ledger, and answer whoever speaks to it.
@@ -92,6 +95,9 @@ class Gateway:
         self._door = Doorkeeper(
             silo=silo, datasets=dict(datasets), identity=identity, rules=rules or Rules()
         )
+        # Every request carries its whole plan. What held for these bytes once holds again: the
+        # policy stays as it is while the gateway runs, and approval is asked of the ledger anew.
+        self._verify_plan = lru_cache(maxsize=_PLANS_AT_HAND)(partial(verify_plan, self._door))
         self._key = identity.key if identity else None
         self._ledger = ledger
         self._proposals = Proposals(
@@ -120,7 +126,7 @@ class Gateway:
         digest = unread_digest(plan)
         try:
             self._checkpoint("received")
-            proposed = verify_plan(self._door, plan)
+            proposed = self._verify_plan(plan)
             digest = proposed.digest
             self._proposals.present_receipts(receipts)
             self._checkpoint("verified")
@@ -148,7 +154,7 @@ class Gateway:
         request_id = None
         try:
             self._checkpoint("received")
-            proposed = verify_plan(self._door, plan)
+            proposed = self._verify_plan(plan)
             verified = verify_request(self._door, proposed, request)
             request_id = verified.id
             self._checkpoint("verified")
@@ -169,7 +175,7 @@ class Gateway:
         """
         try:
             self._checkpoint("received")
-            proposed = verify_plan(self._door, plan)
+            proposed = self._verify_plan(plan)
             read = verify_step(self._door, proposed, step)
             self._checkpoint("verified")
             self._proposals.require_approval(proposed)

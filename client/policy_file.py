@@ -75,6 +75,11 @@ class DatasetSection(_Model):
     uri: str | None = Field(default=None, max_length=4096)
     query: str | None = Field(default=None, max_length=100_000)
     push_down: bool = False
+    cluster: str | None = Field(
+        default=None,
+        max_length=261,
+        description="a Ray cluster of the silo's own that counts a folder of Parquet files",
+    )
     schema_path: FilePath = Field(alias="schema")
     schema_digest: str = Field(pattern=DIGEST_PATTERN)
     rows_per_person: int = Field(default=1, ge=1, le=1_000_000)
@@ -97,6 +102,7 @@ class DatasetSection(_Model):
             uri=self.uri,
             query=self.query,
             push_down=self.push_down,
+            cluster=self.cluster,
             person_column=self.person_column,
             allow_extra=True,
         )
@@ -208,13 +214,17 @@ class PolicyFile(_Model):
 
     def caps_in_units(self) -> dict[Scope, int]:
         """Return what each dataset, consumer and project may ever spend, in the ledger's units."""
+        return {scope: budget.units for scope, budget in self.budgets().items()}
+
+    def budgets(self) -> dict[Scope, Budget]:
+        """Return what each dataset, consumer and project may ever spend."""
         sections = (
             (ScopeKind.DATASET, self.datasets),
             (ScopeKind.CONSUMER, self.coordinators),
             (ScopeKind.PROJECT, self.projects),
         )
         return {
-            Scope(kind=kind, name=section.name): section.budget.units
+            Scope(kind=kind, name=section.name): section.budget
             for kind, group in sections
             for section in group
         }

@@ -84,6 +84,7 @@ path = {_text(str(new.table.absolute()))}
 # uri = "postgresql://localhost/clinic"  # for postgresql, in place of path
 # query = "SELECT age, sex FROM patients"  # for duckdb and postgresql
 # push_down = true  # count inside the database
+# cluster = "10.0.0.5:6379"  # count Parquet files on a Ray cluster of your own, closed to others
 schema = {_text(str(new.schema.absolute()))}
 schema_digest = "{schema_digest}"
 rows_per_person = {new.rows_per_person}  # most rows of one person

@@ -33,6 +33,11 @@ def _dataset(section: DatasetSection) -> str:
             f"{section.rows_per_person} row{'s' * (section.rows_per_person > 1)} are counted; "
             "rows that name nobody are not"
         )
+    if section.cluster is not None:
+        rows += (
+            f". The Ray cluster {section.cluster!r} reads and counts its rows, and whoever reaches "
+            "that cluster can read them"
+        )
     return (
         f"Data set {section.name!r} ({section.format.value}) may cost one person at most "
         f"{_budget(section.budget)} for ever, over all plans. {rows}."

@@ -60,9 +60,15 @@ def column_kind(field: pa.Field) -> Kind:
     for test, found in tests:
         if test(kind):
             return found
-    if isinstance(kind, pa.BaseExtensionType) and getattr(kind, "type_name", "") == "numeric":
+    if is_numeric(field):
         return Kind.NUMERIC
     raise _uncast(field.name, "has a type that is not counted in SQL")
+
+
+def is_numeric(field: pa.Field) -> bool:
+    """Say whether a column is a decimal number of any length, which the driver gives as text."""
+    kind = field.type
+    return isinstance(kind, pa.BaseExtensionType) and getattr(kind, "type_name", "") == "numeric"
 
 
 def is_listed(attribute: CodedAttribute) -> bool:

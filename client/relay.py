@@ -40,12 +40,13 @@ from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message, 
 
 from silosynth.client.app import make_sealed_relay
 from silosynth.client.rpc import RemoteGateway
+from silosynth.client.session import Session, open_session
 from silosynth.common.errors import ConnectionFailed, InvalidArgument
 from silosynth.common.telemetry import Telemetry, log
 
 _POLL_SECONDS = 0.1
 _RESTART_SECONDS = 1.0
-# A SuperLink takes a SuperNode that was killed for connected, and refuses it, for 60 s.
+# A killed SuperNode whose session cannot be ended is taken for connected, and refused, for 60 s.
 _REJOIN_SECONDS = 90.0
 _SETTLED_SECONDS = 60.0
 _PROTECTED = frozenset({"/flwr.proto.Runtime/AcquireTask"})
@@ -83,11 +84,16 @@ def serve_relay(
     Raises ConnectionFailed when the SuperNode gives up, as it does when the SuperLink does not know
     its key or shows a certificate of another CA.
     """
-    with _secret_file() as secret_file, RemoteGateway(settings.gateway) as gateway:
+    with (
+        open_session(superlink=settings.superlink, key=settings.key, ca=settings.ca) as session,
+        _secret_file() as secret_file,
+        RemoteGateway(settings.gateway) as gateway,
+    ):
         app = make_sealed_relay(lambda _: gateway, telemetry=telemetry)
         give_up = time.monotonic() + _REJOIN_SECONDS
         while not stopping():
             port, begun = _free_port(), time.monotonic()
+            _make_way(session, silo=settings.silo)
             with _supernode(settings, port=port, secret_file=secret_file) as node:
                 log("relay-started", silo=settings.silo, superlink=settings.superlink)
                 try:
@@ -103,6 +109,12 @@ def serve_relay(
                         raise
                     log("supernode-not-accepted", silo=settings.silo)
             time.sleep(_RESTART_SECONDS)
+
+
+def _make_way(session: Session, *, silo: str) -> None:
+    """End the session of a SuperNode that was killed, so that the next is accepted at once."""
+    if session.end_stale():
+        log("stale-session-ended", silo=silo)
 
 
 class _Lost(Exception):

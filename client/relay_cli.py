@@ -14,9 +14,14 @@ from silosynth.common.telemetry import Role, Telemetry, TelemetryServer, start_l
 
 def relay(
     superlink: Annotated[str, typer.Option(help="The SuperLink: HOST:PORT.")],
-    silo: Annotated[str, typer.Option(help="The silo's name in the roster.")],
-    gateway: Annotated[Path, typer.Option(help="The gateway's socket.")],
-    key: Annotated[Path, typer.Option(help="The SuperNode's private key.")],
+    silo: Annotated[str, typer.Option(help="The silo's name, as in plans.")],
+    gateway: Annotated[
+        Path, typer.Option(help="The gateway's socket, such as state/gateway.sock.")
+    ],
+    key: Annotated[
+        Path,
+        typer.Option(help="The SuperNode's private key (EC, PEM); its public one is admitted."),
+    ],
     ca: Annotated[
         Path | None, typer.Option(help="The CA of the SuperLink; the system's CAs by default.")
     ] = None,

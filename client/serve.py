@@ -14,7 +14,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from silosynth.client import gateway_pb2 as proto
 from silosynth.client.counted import CountedGateway
 from silosynth.client.desk import Desk, Notes, budget
 from silosynth.client.front_door import DoorRules, FrontDoor, TurnedAway
+from silosynth.client.ledger import Ledger, Scope
 from silosynth.client.listener import bind_socket, given_socket, remove_socket
 from silosynth.client.noise import BitSource
 from silosynth.client.operator_rpc import SERVICE as OPERATOR_SERVICE
@@ -142,7 +143,6 @@ def _relay_listener(policy: PolicyFile) -> socket:
 def _metrics(silo: Silo) -> Iterator[Telemetry]:
     """Serve metrics and health on loopback where the policy names a port."""
     telemetry = Telemetry(role=Role.GATEWAY)
-    _show_budgets(silo, telemetry)
     if silo.policy.metrics.port is None:
         yield telemetry
         return
@@ -152,16 +152,22 @@ def _metrics(silo: Silo) -> Iterator[Telemetry]:
             return bool(silo.ledger.head)
         return False
 
-    with TelemetryServer(telemetry, port=silo.policy.metrics.port, healthy=healthy) as server:
+    scopes = tuple(silo.policy.caps_in_units())
+    with TelemetryServer(
+        telemetry,
+        port=silo.policy.metrics.port,
+        healthy=healthy,
+        before_metrics=lambda: _show_budgets(silo.ledger, scopes, telemetry),
+    ) as server:
         log("metrics", port=server.port)
         yield telemetry
 
 
-def _show_budgets(silo: Silo, telemetry: Telemetry) -> None:
+def _show_budgets(ledger: Ledger, scopes: Sequence[Scope], telemetry: Telemetry) -> None:
     """State each scope's budget; nothing when the ledger cannot be read."""
     with suppress(SilosynthError):
-        for scope in silo.policy.caps_in_units():
-            figures = budget(silo.ledger, scope)
+        for scope in scopes:
+            figures = budget(ledger, scope)
             telemetry.budget(scope=scope.kind.value, name=scope.name, **figures)
 
 
@@ -172,9 +178,7 @@ def _doors(
     """Open the relay's door and the operator's; close them when the requests at hand are done."""
     ours = frozenset({os.geteuid(), ROOT})
     inner = _private_folder(Path(silo.policy.silo.directory) / "inner")
-    counted = CountedGateway(
-        gateway=silo.gateway, telemetry=metrics, changed=lambda: _show_budgets(silo, metrics)
-    )
+    counted = CountedGateway(gateway=silo.gateway, telemetry=metrics)
     desk = Desk(policy=silo.policy, key=silo.key, ledger=silo.ledger, notes=notes)
     public = operator_socket(silo.policy)
     with (

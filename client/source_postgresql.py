@@ -25,6 +25,7 @@ from silosynth.client.push_down import (
     count_sql,
     distinct_sql,
     is_listed,
+    is_numeric,
     listed_code_sql,
     quote,
 )
@@ -43,6 +44,7 @@ _BEGIN = (
     "SET LOCAL datestyle = 'ISO, YMD'",
     "SET LOCAL timezone = 'UTC'",
     "SET LOCAL extra_float_digits = 1",
+    "SET LOCAL client_encoding = 'UTF8'",
 )
 
 
@@ -109,8 +111,8 @@ def _fragments(spec: SourceSpec, *, wanted: Wanted) -> Iterator[Fragment]:
     """Yield batches of rows, one without rows first."""
     with _reading(spec) as cursor:
         stored = _columns(cursor, spec, wanted=wanted)
-        names = ", ".join(quote(name) for name in stored.names)
-        cursor.execute(f"SELECT {names} FROM ({_inner(spec)}) AS source")
+        values = ", ".join(_pulled(stored.field(name), wanted=wanted) for name in stored.names)
+        cursor.execute(f"SELECT {values} FROM ({_inner(spec)}) AS source")
         reader = cursor.fetch_record_batch()
         yield partial(_plain, reader.schema.empty_table())
         for batch in reader:
@@ -123,6 +125,19 @@ def _columns(cursor: Any, spec: SourceSpec, *, wanted: Wanted) -> pa.Schema:
     plain = pa.schema([pa.field(f.name, _storage(f.type)) for f in stored])
     names = wanted.columns(plain, origin="query")
     return pa.schema([stored.field(name) for name in names])
+
+
+def _pulled(field: pa.Field, *, wanted: Wanted) -> str:
+    """Return how a column is selected; numeric persons so that equal ones are written alike."""
+    name = quote(field.name)
+    if field.name != wanted.person_column or not is_numeric(field):
+        return name
+    if any(attribute.name == field.name for attribute in wanted.schema.attributes):
+        raise InvalidTable(
+            f"column {field.name!r} is numeric, names persons and is an attribute",
+            hint="select it twice in the query, and name the other one as person_column",
+        )
+    return f"NULLIF(trim_scale({name}), 'NaN') AS {name}"
 
 
 def _plain(table: pa.Table) -> pa.Table:
@@ -153,10 +168,24 @@ def _reading(spec: SourceSpec) -> Iterator[Any]:
         with _guarded("the query cannot be run"), connection.cursor() as cursor:
             for statement in _BEGIN:
                 cursor.execute(statement)
+            _check_encoding(cursor)
             yield cursor
     finally:
         with _guarded("the PostgreSQL server cannot be reached"):
             connection.close()
+
+
+def _check_encoding(cursor: Any) -> None:
+    """Raise InvalidTable for a database that says of no text what its bytes mean.
+
+    Whether a table can be read must not depend on one row's bytes, so it is asked before any.
+    """
+    found = _fetch(cursor, "SELECT current_setting('server_encoding') AS encoding")
+    if found["encoding"].to_pylist() == ["SQL_ASCII"]:
+        raise InvalidTable(
+            "the database's encoding is SQL_ASCII, so nobody knows what its text says",
+            hint="dump it and restore it into a database of encoding UTF8, or export to Parquet",
+        )
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -18,6 +19,9 @@ from silosynth.common.tally import EncodingNote
 
 Ranker: TypeAlias = Callable[[pa.ChunkedArray, Sequence[np.ndarray]], np.ndarray]
 """From the person column and the codes, (rows,) the place of each row among its person's rows."""
+
+
+_CLUSTER = re.compile(r"local|([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\]):[0-9]{1,5}")
 
 
 class SourceFormat(StrEnum):
@@ -61,6 +65,8 @@ class SourceSpec:
             raise InvalidArgument(f"{self.format} has nothing to push counting down to")
         if self.cluster is not None and self.format is not SourceFormat.PARQUET:
             raise InvalidArgument(f"{self.format} is not counted on a cluster; store it as parquet")
+        if self.cluster is not None and not _CLUSTER.fullmatch(self.cluster):
+            raise InvalidArgument("a cluster is 'local' or HOST:PORT, such as 10.0.0.5:6379")
         if self.cluster is not None and self.person_column is not None:
             raise InvalidArgument(
                 "a cluster cannot bound the rows of a person; leave cluster or person_column out"

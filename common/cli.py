@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points, version
 from pathlib import Path
 from typing import Annotated
 
 import click
 import typer
+from rich.markup import escape
 
 from silosynth.common.budget import check_budget
 from silosynth.common.certificate import Certificate, check_certificate, plain_words
@@ -54,6 +55,8 @@ A schema says publicly what the columns are. A plan says what is asked of each s
 """  # noqa: E501
 
 Groups = dict[str, typer.Typer]
+_EXTRAS = {"client": "silo", "server": "coordinator", "simulations": "simulation"}
+"""The extra that brings the packages of each part."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -85,6 +88,9 @@ def run(words: Sequence[str]) -> int:
     except Exception as err:
         if os.environ.get("SILOSYNTH_DEBUG"):
             raise
+        if isinstance(err, ModuleNotFoundError) and not _is_ours(err):
+            emit_error(_not_installed(err), as_json=as_json)
+            return InvalidArgument.exit_code
         emit_error(_bug(err), as_json=as_json)
         return EXIT_BUG
     if result == _TYPER_INTERRUPTED:
@@ -93,9 +99,11 @@ def run(words: Sequence[str]) -> int:
 
 
 def build_app() -> typer.Typer:
-    """Compose the commands of every installed part."""
+    """Compose the commands of every part whose packages are installed."""
+    found, absent = _parts()
     app = typer.Typer(
         help=_HELP,
+        epilog=escape(_spell_absent(absent)) or None,
         no_args_is_help=True,
         rich_markup_mode="rich",
         pretty_exceptions_enable=False,
@@ -106,11 +114,35 @@ def build_app() -> typer.Typer:
         "plan": typer.Typer(help="Say what is asked of each silo.", no_args_is_help=True),
     }
     app.callback()(_global_options)
-    for entry in sorted(entry_points(group="silosynth.commands"), key=lambda e: e.name):
-        entry.load()(app, groups)
+    for register_part in found:
+        register_part(app, groups)
     for name, group in groups.items():
         app.add_typer(group, name=name)
     return app
+
+
+def _parts() -> tuple[list[Callable[[typer.Typer, Groups], None]], list[str]]:
+    """Return what registers each part, and the extras of parts that are not installed whole.
+
+    The wheel holds every part; a silo installs the packages of its own part alone.
+    """
+    found, absent = [], []
+    for entry in sorted(entry_points(group="silosynth.commands"), key=lambda e: e.name):
+        try:
+            found.append(entry.load())
+        except ModuleNotFoundError as err:
+            if entry.name not in _EXTRAS or _is_ours(err):
+                raise
+            absent.append(_EXTRAS[entry.name])
+    return found, absent
+
+
+def _spell_absent(absent: Sequence[str]) -> str:
+    """Say which commands are missing, and how to get them."""
+    return "; ".join(
+        f"the commands of the {extra} are not installed: pip install 'silosynth[{extra}]'"
+        for extra in absent
+    )
 
 
 def register(app: typer.Typer, groups: Groups) -> None:
@@ -296,7 +328,23 @@ def _stopped() -> int:
 def _usage_error(err: click.ClickException) -> InvalidArgument:
     """Return a usage error of the command line as ours."""
     path = err.ctx.command_path if isinstance(err, click.UsageError) and err.ctx else "silosynth"
-    return InvalidArgument(err.format_message().rstrip("."), hint=f"see '{path} --help'")
+    hint = f"see '{path} --help'"
+    if "No such command" in err.format_message():
+        hint = "; ".join(filter(None, (hint, _spell_absent(_parts()[1]))))
+    return InvalidArgument(err.format_message().rstrip("."), hint=hint)
+
+
+def _is_ours(err: ModuleNotFoundError) -> bool:
+    """Say whether a module is missing that the wheel should hold."""
+    return (err.name or "").partition(".")[0] == "silosynth"
+
+
+def _not_installed(err: ModuleNotFoundError) -> InvalidArgument:
+    """Return the error of a command whose packages are in an extra that was left out."""
+    extras = ", ".join(f"silosynth[{extra}]" for extra in _EXTRAS.values())
+    return InvalidArgument(
+        f"this command needs {err.name}, which is not installed", hint=f"it comes with {extras}"
+    )
 
 
 def _bug(err: Exception) -> SilosynthError:

@@ -362,24 +362,21 @@ def count_cells(request: Request, *, plan: Plan, domain: Domain) -> tuple[int, .
             f"phase {phase.name.value} asks for {_number(sum(cells))} cells; "
             f"the plan allows {phase.cells}"
         )
-    for clique, _ in request.queries:
-        _check_clique(clique, phase=phase.name, plan=plan, domain=domain)
+    _check_cliques(request, phase=phase.name, plan=plan, domain=domain)
     return cells
 
 
-def _check_clique(clique: Clique, *, phase: PhaseName, plan: Plan, domain: Domain) -> None:
-    """Raise InvalidPlan when a phase does not ask for ``clique``: who approves goes by the name."""
-    if phase is PhaseName.WORKLOAD:
-        allowed = clique in plan.workload
-    elif phase is PhaseName.EMBEDDING:
-        allowed = clique == domain.attributes
-    else:
-        allowed = len(clique) == (1 if phase is PhaseName.ONE_WAY else 2)
-    if not allowed:
-        raise InvalidPlan(
-            f"phase {phase.value} asks for a marginal of {len(clique)} attributes that the plan "
-            "does not hold"
-        )
+def _check_cliques(request: Request, *, phase: PhaseName, plan: Plan, domain: Domain) -> None:
+    """Raise InvalidPlan for a clique that its phase does not ask: who approves goes by the name."""
+    listed = {domain.attributes} if phase is PhaseName.EMBEDDING else set(plan.workload)
+    by_name = phase in (PhaseName.WORKLOAD, PhaseName.EMBEDDING)
+    arity = 1 if phase is PhaseName.ONE_WAY else 2
+    for clique, _ in request.queries:
+        if clique not in listed if by_name else len(clique) != arity:
+            raise InvalidPlan(
+                f"phase {phase.value} asks for a marginal of {len(clique)} attributes that the "
+                "plan does not hold"
+            )
 
 
 def _number(cells: int) -> str:

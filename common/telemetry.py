@@ -143,9 +143,11 @@ class TelemetryServer:
         port: int,
         host: str = "127.0.0.1",
         healthy: Callable[[], bool] = lambda: True,
+        before_metrics: Callable[[], None] = lambda: None,
     ) -> None:
         """Bind the port (0 picks a free one) and answer in a thread.
 
+        Args: before_metrics: states what is worked out when it is asked for, and not before.
         Raises InvalidArgument when the address is not a loopback one, or the port is taken.
         """
         if not ip_address(host).is_loopback:
@@ -154,7 +156,7 @@ class TelemetryServer:
                 hint="let a reverse proxy with authentication publish them",
             )
         try:
-            self._server = _Server((host, port), _handler(telemetry, healthy))
+            self._server = _Server((host, port), _handler(telemetry, healthy, before_metrics))
         except OSError as err:
             raise InvalidArgument(
                 f"the metrics port {port} cannot be used: {err.strerror}", hint="choose another"
@@ -197,13 +199,19 @@ class _Server(ThreadingHTTPServer):
         self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
 
 
-def _handler(telemetry: Telemetry, healthy: Callable[[], bool]) -> type[BaseHTTPRequestHandler]:
+def _handler(
+    telemetry: Telemetry, healthy: Callable[[], bool], before_metrics: Callable[[], None]
+) -> type[BaseHTTPRequestHandler]:
     """Return the handler of the two pages."""
+
+    def metrics() -> tuple[int, bytes]:
+        before_metrics()
+        return 200, telemetry.text()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             pages: dict[str, Callable[[], tuple[int, bytes]]] = {
-                "/metrics": lambda: (200, telemetry.text()),
+                "/metrics": metrics,
                 "/health": lambda: (200, b"ok\n") if healthy() else (503, b"not ready\n"),
             }
             page = pages.get(self.path)

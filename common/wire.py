@@ -103,7 +103,7 @@ class Release(BaseModel):
 
 def digest_cells(marginals: Sequence[np.ndarray]) -> str:
     """Return ``sha256:`` and the hash of the cells as they are sent."""
-    return "sha256:" + hashlib.sha256(_payload(marginals)).hexdigest()
+    return _digest(_payload(marginals))
 
 
 def encode_release(release: Release, *, key: SigningKey | None = None) -> bytes:
@@ -111,12 +111,11 @@ def encode_release(release: Release, *, key: SigningKey | None = None) -> bytes:
     shapes = tuple(m.shape for m in release.marginals)
     if shapes != tuple((c,) for c in release.receipt.cells):
         raise RunFailed("the marginals of a release do not have the cells that its receipt states")
-    if any(
-        (m.dtype == np.int32) != (release.receipt.cell.itemsize == 4) for m in release.marginals
-    ):
+    narrow = release.receipt.cell.itemsize == 4
+    if any((m.dtype == np.int32) != narrow for m in release.marginals):
         raise RunFailed("the cells of a release are not as wide as its receipt states")
     payload = _payload(release.marginals)
-    if release.receipt.cells_digest != digest_cells(release.marginals):
+    if release.receipt.cells_digest != _digest(payload):
         raise RunFailed("the cells of a release are not those of its receipt")
     return _frame(_sign(release.receipt, key=key), payload)
 
@@ -152,7 +151,7 @@ def decode_release(
     flat = np.frombuffer(payload, dtype=answer.cell).astype(answer.cell.newbyteorder("="))
     stops = np.cumsum(np.asarray(answer.cells, dtype=np.int64))[:-1]
     marginals = tuple(np.split(flat, stops))
-    if answer.cells_digest != digest_cells(marginals):
+    if answer.cells_digest != _digest(payload):
         raise _damaged("its cells are not those of its receipt")
     return Release(receipt=answer, marginals=marginals, signature=header.signature)
 
@@ -191,9 +190,14 @@ def refusal_error(refusal: Refusal) -> SilosynthError:
 def _payload(marginals: Sequence[np.ndarray]) -> bytes:
     """Return the cells as little-endian integers, of 8 bytes unless they are int32."""
     return b"".join(
-        m.astype("<i4" if m.dtype == np.int32 else "<i8", casting="safe").tobytes()
+        m.astype("<i4" if m.dtype == np.int32 else "<i8", casting="safe", copy=False).tobytes()
         for m in marginals
     )
+
+
+def _digest(payload: bytes) -> str:
+    """Return ``sha256:`` and a hash."""
+    return "sha256:" + hashlib.sha256(payload).hexdigest()
 
 
 def _canonical(header: _Header) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from functools import lru_cache
 
 from silosynth.common.cost import RHO_UNIT
 from silosynth.common.errors import InvalidPlan
@@ -41,6 +42,7 @@ def cks_epsilon(rho: Fraction, delta: float) -> float:
     return max(0.0, bound(low) * (1 + 1e-12) + 1e-12)
 
 
+@lru_cache(maxsize=1024)
 def budget_units(*, epsilon: float, delta: float) -> int:
     """Return the most units of 2^-40 whose sum stays within (epsilon, delta), rounded down.
 

@@ -1,15 +1,15 @@
 """The federation's Flower edge: sealed letters to the silos of the roster, and what they answer.
 
 Flower loses a message when the SuperNode that has it dies, and never says so. So every letter is
-sent again, less and less often, until its silo answers or the deadline passes; a silo answers the
-same letter with the same bytes, at no new charge.
+sent again, less and less often, and at once when a node was away and is back, until its silo
+answers or the deadline passes. A silo answers the same letter with the same bytes, at no charge.
 """
 
 from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from flwr.app import ConfigRecord, Message, RecordDict
@@ -75,11 +75,15 @@ class _Challenge:
 
 @dataclass(slots=True)
 class _Post:
-    """Letters on their way: message ids, and when each node may be challenged again."""
+    """Letters on their way: message ids, and when each node may be challenged again.
+
+    ``listed`` are the nodes that were connected when they were last looked at.
+    """
 
     letters: dict[str, str] = field(default_factory=dict)
     challenges: dict[str, _Challenge] = field(default_factory=dict)
     challenge_due: dict[int, float] = field(default_factory=dict)
+    listed: frozenset[int] | None = None
     nodes_due: float = 0.0
     active: float = 0.0
 
@@ -199,7 +203,7 @@ class Channel:
                 raise RunFailed(
                     "the run was stopped", hint="resume it with 'silosynth run --resume'"
                 )
-            self._challenge_nodes(waiting)
+            self._look_at_nodes(waiting)
             self._send_due(waiting)
             for silo, data in self._pull(waiting, field=field):
                 if field == "verdict" and self._is_pending(silo, data):
@@ -215,14 +219,32 @@ class Channel:
         idle = time.monotonic() - self._post.active > 60
         time.sleep(self._pace.idle_poll_seconds if idle else self._pace.poll_seconds)
 
-    def _challenge_nodes(self, waiting: Mapping[str, _Letter]) -> None:
-        """Ask nodes that are nobody yet to prove who they are, while some silo is not found."""
+    def _look_at_nodes(self, waiting: dict[str, _Letter]) -> None:
+        """See who is connected: send anew to who was away, challenge who is nobody yet."""
         now = time.monotonic()
-        if now < self._post.nodes_due or not set(waiting) - set(self._nodes):
+        if now < self._post.nodes_due:
             return
         self._post.nodes_due = now + self._pace.nodes_seconds
+        nodes, listed = self._grid.get_node_ids(), self._post.listed
+        self._post.listed = frozenset(nodes)
+        for node in nodes:
+            if listed is not None and node not in listed:
+                self._take_back(node, waiting, now=now)
+        if set(waiting) - set(self._nodes):
+            self._challenge(nodes, now=now)
+
+    def _take_back(self, node: int, waiting: dict[str, _Letter], *, now: float) -> None:
+        """Send again to a node that was away: what its SuperNode had is lost."""
+        self._post.challenge_due.pop(node, None)
+        for silo, known in self._nodes.items():
+            if known == node and silo in waiting:
+                log("silo-returned", silo=silo)
+                waiting[silo] = replace(waiting[silo], due=min(waiting[silo].due, now))
+
+    def _challenge(self, nodes: Iterable[int], *, now: float) -> None:
+        """Ask nodes that are nobody yet to prove who they are."""
         known = set(self._nodes.values())
-        for node in self._grid.get_node_ids():
+        for node in nodes:
             if node not in known and now >= self._post.challenge_due.get(node, 0.0):
                 challenge = secrets.token_bytes(CHALLENGE_BYTES)
                 message = self._push(node, IDENTIFY, {"challenge": challenge})

@@ -175,11 +175,16 @@ def _begin(
 
 @contextmanager
 def _show_progress() -> Iterator[Callable[[Progress], None]]:
-    """Yield what tells a person how far a run is: a line for each answer."""
+    """Yield what tells a person how far a run is: a line for each answer, none twice in a row."""
+    last = ""
 
     def show(progress: Progress) -> None:
+        nonlocal last
         name, answered, asked = progress.phase.value, progress.answered, progress.asked
-        say(f"{name}: {answered} of {asked}" if name != "fit" else "fit")
+        line = f"{name}: {answered} of {asked}" if name != "fit" else "fit"
+        if line != last:
+            say(line)
+        last = line
 
     yield show
 

@@ -6,13 +6,12 @@ row a person and year; each coinsurance plan stands for an insurer.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.resources import as_file, files
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
-from statsmodels.datasets import randhie
 
 from silosynth.common.plan import Plan, load_plan
 from silosynth.common.schema import Schema, load_schema
@@ -30,8 +29,11 @@ def demo_schema() -> Schema:
 
 def demo_table() -> pa.Table:
     """Return the demonstration's table, 20,190 rows, columns as in its schema."""
+    # statsmodels takes half a second to import, which every command of a silo would wait for.
+    from statsmodels.datasets import randhie
+
     raw = randhie.load_pandas().data
-    return pa.Table.from_pandas(_spell_out(raw), preserve_index=False)
+    return _spell_out({name: raw[name].to_numpy() for name in raw.columns})
 
 
 def demo_silos() -> dict[str, pa.Table]:
@@ -50,14 +52,14 @@ def demo_plan(directory: Path) -> Plan:
     )
 
 
-def _spell_out(raw: pd.DataFrame) -> pd.DataFrame:
+def _spell_out(raw: Mapping[str, np.ndarray]) -> pa.Table:
     """Undo the logarithms and the dummy coding of the published file."""
     health = np.select(
         [raw["hlthp"] == 1, raw["hlthf"] == 1, raw["hlthg"] == 1],
         ["poor", "fair", "good"],
         default="excellent",
     )
-    return pd.DataFrame(
+    return pa.table(
         {
             "visits": raw["mdvis"],
             "coinsurance": np.round(np.expm1(raw["lncoins"])).astype(int),

@@ -28,7 +28,6 @@ from silosynth.server.journal import Journal
 from silosynth.server.release import Outcome, finish
 from silosynth.server.release_one_shot import require_generators
 from silosynth.server.state import Stage, State
-from silosynth.simulations.cluster import run_cluster
 from silosynth.simulations.local import run_local
 from silosynth.simulations.partition import match_roster
 from silosynth.simulations.silos import SiloDirectory, make_silos
@@ -169,9 +168,19 @@ def _drive(
     tell: Callable[[str], None],
 ) -> State:
     """Ask every phase of every silo with the chosen engine."""
-    runner = run_cluster if Engine(engine) is Engine.FLOWER else run_local
+    runner = _runner(Engine(engine))
     with Journal(run.path, plan_digest=plan.digest) as journal:
         return runner(plan, schema, silos=places, journal=journal, progress=progress, tell=tell)
+
+
+def _runner(engine: Engine) -> Callable[..., State]:
+    """Return what pumps a run's messages."""
+    if engine is not Engine.FLOWER:
+        return run_local
+    # Flower's engine takes a second to import, which every command of a silo would wait for.
+    from silosynth.simulations.cluster import run_cluster
+
+    return run_cluster
 
 
 @contextmanager

@@ -11,6 +11,8 @@ CANARY = "zebra-7731"
 TABLES = ("people.parquet", "table.parquet")
 """The silos' own tables; a simulation keeps each under its silo's folder."""
 
+_DATABASE = b"SQLite format 3\0"
+
 
 def holds_token(said: Iterable[bytes], home: Path, *, tables: Iterable[str] = TABLES) -> list[str]:
     """Return where the token stands: in what was said, or in any file but the tables."""
@@ -40,8 +42,9 @@ _SPELLINGS = tuple(_spell(CANARY.encode()))
 
 
 def _contents(path: Path) -> Iterator[bytes]:
-    """Yield a file's bytes and, of an archive, each member's."""
-    yield path.read_bytes()
-    if zipfile.is_zipfile(path):
+    """Yield a file's bytes and, of an archive, each member's; a database may hold archives."""
+    data = path.read_bytes()
+    yield data
+    if not data.startswith(_DATABASE) and zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             yield from map(archive.read, archive.namelist())

@@ -7,7 +7,8 @@ RUN python -m venv /opt/silosynth \
     && /opt/silosynth/bin/pip install --no-cache-dir -c constraints.txt ".[silo]"
 
 FROM python:3.11-slim-bookworm
-RUN useradd --system --uid 10002 --create-home --shell /usr/sbin/nologin silosynth-relay
+RUN useradd --system --uid 10002 --create-home --shell /usr/sbin/nologin silosynth-relay \
+    && install -d -o silosynth-relay -m 0700 /home/silosynth-relay/flwr
 COPY --from=build /opt/silosynth /opt/silosynth
 ENV FLWR_HOME=/home/silosynth-relay/flwr
 USER silosynth-relay

@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from serving import Serving
 from silosynth.common.cli import run
 from silosynth.common.dialogue import Answer
 from silosynth.common.wire import Refusal, Release
+from silosynth.common.zcdp import cks_epsilon
 
 Ask = Callable[..., Any]
 
@@ -91,9 +93,14 @@ def _check_figures(command: Ask, release: Release) -> None:
     """See the release, what it cost, and that the ledger holds."""
     (listed,) = command("silo", "releases")[1]["data"]["releases"]
     assert listed["request"] == release.receipt.request_id
-    scopes = command("silo", "spent")[1]["data"]["scopes"]
+    _, spent, said = command("silo", "spent")
+    scopes = spent["data"]["scopes"]
     assert {s["scope"] for s in scopes} == {"dataset", "consumer", "project"}
-    assert {s["spent_rho"] for s in scopes} == {release.receipt.cost_units / 2**40}
+    rho = Fraction(release.receipt.cost_units, 2**40)
+    assert {s["spent_rho"] for s in scopes} == {float(rho)}
+    for scope in scopes:
+        assert scope["spent_epsilon"] == cks_epsilon(rho, scope["delta"])
+        assert f"{scope['spent_epsilon']:.4g} of {scope['epsilon']:g}" in said
     facts = command("silo", "verify-ledger")[1]["data"]
     assert (facts["charges"], facts["releases"], facts["decisions"]) == (1, 1, 1)
 

@@ -12,7 +12,8 @@ import pytest
 import ray
 from messy import CANARY, LEVELS, QUERIES, SCHEMA, assert_exact, messy_table
 
-from silosynth.client.count_ray import share
+from silosynth.client.count_ray import ClusterRows, share
+from silosynth.client.policy_file import DatasetSection
 from silosynth.client.source import SourceFormat, SourceSpec, open_source
 from silosynth.client.source_files import RowGroup
 from silosynth.common.errors import InvalidArgument, InvalidTable
@@ -39,6 +40,24 @@ def write(table: pa.Table, folder: Path) -> SourceSpec:
         part = table.slice(i * 500, 500)
         pq.write_table(part, folder / f"{i}.parquet", row_group_size=200)
     return SourceSpec(format=SourceFormat.PARQUET, path=folder, cluster="local", allow_extra=True)
+
+
+def test_a_policy_reaches_the_cluster(tmp_path: Path) -> None:
+    write(TABLE, tmp_path / "rows")
+    section = DatasetSection.model_validate(
+        {
+            "name": "default",
+            "format": "parquet",
+            "path": str(tmp_path / "rows"),
+            "cluster": "local",
+            "schema": "schema.yaml",
+            "schema_digest": SCHEMA.digest,
+            "budget": {"epsilon": 1.0, "delta": 1e-6},
+        }
+    )
+    source = open_source(section.source(), schema=SCHEMA)
+    assert isinstance(source, ClusterRows)
+    assert_exact(source.count(QUERIES, levels=LEVELS), TABLE)
 
 
 def test_every_table_equals_brute_force_and_errors_carry_no_text(tmp_path: Path) -> None:

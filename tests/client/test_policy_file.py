@@ -8,16 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tomli_w
 from signed import Federation, people
 
 from silosynth.client.ledger import Ledger, Scope, ScopeKind
 from silosynth.client.policy_file import load_policy, parse_policy
+from silosynth.client.policy_words import policy_words
 from silosynth.client.silo import check_files, ledger_path
 from silosynth.common.cli import run
 from silosynth.common.cost import RHO_UNIT
 from silosynth.common.errors import (
     InvalidArgument,
     InvalidPolicy,
+    InvalidTable,
     LedgerUnavailable,
     SilosynthError,
 )
@@ -60,6 +63,31 @@ def test_a_budget_in_units_never_exceeds_its_epsilon_and_one_more_unit_would(
     units = budget_units(epsilon=epsilon, delta=delta)
     assert cks_epsilon(Fraction(units, RHO_UNIT), delta) <= epsilon
     assert cks_epsilon(Fraction(units + 1, RHO_UNIT), delta) > epsilon
+
+
+def test_a_policy_names_a_cluster_of_the_silos_own() -> None:
+    for address in ("local", "10.0.0.5:6379", "ray.internal:6379", "[::1]:6379"):
+        policy = parse_policy(_dataset(cluster=address), home=Path("/"))
+        assert policy.datasets[0].source().cluster == address
+        assert any(address in words and "can read" in words for words in policy_words(policy))
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"cluster": "10.0.0.5"}, "HOST:PORT"),
+        ({"cluster": "ray://head:10001"}, "HOST:PORT"),
+        ({"cluster": "auto"}, "HOST:PORT"),
+        ({"cluster": "head:6379\n"}, "HOST:PORT"),
+        ({"cluster": "local", "person_column": "id"}, "bound the rows of a person"),
+        ({"cluster": "local", "format": "csv"}, "store it as parquet"),
+    ],
+)
+def test_a_cluster_that_cannot_count_a_data_set_is_refused(
+    changes: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(InvalidPolicy, match=reason):
+        parse_policy(_dataset(**changes), home=Path("/"))
 
 
 def test_every_scope_of_a_policy_has_its_cap() -> None:
@@ -153,10 +181,17 @@ def test_a_silo_that_was_just_made_passes_its_check(
     assert run(["silo", "check", "--policy", policy]) == InvalidPolicy.exit_code
     table.touch()
     assert run(["silo", "check", "--policy", policy, "--json"]) == 0
-    words = " ".join(_envelope(capsys)["data"]["words"])
+    checked = _envelope(capsys)["data"]
+    words = " ".join(checked["words"])
     assert "No coordinator is trusted" in words
     assert "Every plan waits" in words
+    assert checked["warnings"] == []
     assert load_policy(Path(policy)).projects[0].roster == {"north": public_key}
+    twice = load_policy(Path(policy)).model_dump(mode="json", by_alias=True, exclude_none=True)
+    twice["datasets"].append(twice["datasets"][0] | {"name": "again"})
+    Path(policy).write_text(tomli_w.dumps(twice))
+    assert run(["silo", "check", "--policy", policy, "--json"]) == 0
+    assert "'default' and 'again'" in _envelope(capsys)["data"]["warnings"][0]
     for name in ("keys/silo.pem", "keys/persons.secret", "state/ledger.sqlite"):
         assert (silo / name).stat().st_mode & 0o777 == 0o600
     assert run(["silo", "init", str(silo), *options]) == 4, "a policy was written over"
@@ -190,6 +225,25 @@ def test_what_is_not_as_the_policy_says_is_found(
     damage(federation)
     with pytest.raises(error):
         check_files(federation.policy)
+
+
+def test_a_check_may_read_the_table_before_a_plan_pays_for_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Federation(directory=tmp_path)
+    policy = tmp_path / "north" / "silo.toml"
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    assert run(["silo", "check", "--policy", str(policy), "--read", "--json"]) == 0
+    (note,) = _envelope(capsys)["data"]["tables"]["default"]
+    assert note.startswith("sex: 30 values")
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+    policy.write_text(policy.read_text().replace('column = "who"', 'column = "patient"'))
+    assert run(["silo", "check", "--policy", str(policy), "--json"]) == 0
+    assert "tables" not in _envelope(capsys)["data"]
+    assert run(["silo", "check", "--policy", str(policy), "--read"]) == InvalidTable.exit_code
+    said = capsys.readouterr().err
+    assert "data set 'default'" in said
+    assert "'patient', which names persons, is missing" in said
 
 
 def test_a_check_foresees_what_the_gateway_answers_and_spends_nothing(

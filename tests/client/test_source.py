@@ -180,6 +180,7 @@ def test_codes_are_kept_on_disk_until_the_file_or_schema_changes(
     for _ in range(2):
         source = open_source(spec, schema=SCHEMA, cache=cache)
         assert_exact(source.count(QUERIES, levels=LEVELS), TABLE)
+    assert {type(column) for column in source.encode().columns} == {np.ndarray}, "plain arrays"
     assert len(list(cache.glob("codes-*"))) == 1
     assert all(f.stat().st_mode & 0o077 == 0 for f in [*cache.glob("codes-*"), *cache.rglob("*.u")])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 
 import adbc_driver_postgresql.dbapi as dbapi
@@ -11,8 +12,12 @@ import pytest
 from messy import CANARY, LEVELS, QUERIES, SCHEMA, assert_exact, messy_table
 from postgresql_server import running_server
 
+from silosynth.client.bounding import bounding
 from silosynth.client.source import Bounding, SourceFormat, SourceSpec, open_source
+from silosynth.common.domain import Grouping
 from silosynth.common.errors import InvalidArgument, InvalidTable
+from silosynth.common.measurement import MarginalQuery
+from silosynth.common.schema import parse_schema
 
 TABLE = messy_table(3_000)
 SELECT = 'SELECT zip, grade, smoker, age, weight, seen, note, person FROM "Rows"'
@@ -191,6 +196,82 @@ def test_more_tables_than_one_statement_takes_are_counted_in_several(
     monkeypatch.setattr("silosynth.client.source_postgresql.MOST_SETS", 2)
     source = open_source(spec(uri, push_down=True), schema=SCHEMA)
     assert_exact(source.count(QUERIES, levels=LEVELS), TABLE)
+
+
+PERSONS = "(VALUES (1.0, 'a'), (1.00, 'b'), ('NaN', 'c'), ('NaN', 'd'), (NULL, 'e'), (2, 'f'))"
+LETTERS = parse_schema(
+    {
+        "name": "letters",
+        "attributes": [
+            {"name": "x", "kind": "categorical", "source": "public", "categories": list("abcdef")}
+        ],
+    }
+)
+LETTER = (MarginalQuery(clique=("x",), level="fine"),)
+
+
+@pytest.mark.parametrize("push_down", [False, True])
+def test_numeric_persons_are_numbers_and_nobody_is_named_by_nan(uri: str, push_down: bool) -> None:
+    """1.0 and 1.00 are one person, as SQL has it; a row of NaN or null names nobody."""
+    query = f"SELECT person::numeric AS person, x FROM {PERSONS} AS v (person, x)"
+    source = open_source(
+        spec(uri, push_down=push_down, query=query, person=True),
+        schema=LETTERS,
+        bounding=bounding(bytes(32)),
+    )
+    (counts,) = source.count(LETTER, levels={"fine": Grouping()})
+    assert counts[:2].sum() == 1
+    assert counts[2:].tolist() == [0, 0, 0, 1, 0]
+
+
+def test_a_numeric_person_that_is_an_attribute_too_has_to_be_selected_twice(uri: str) -> None:
+    query = "SELECT x::numeric AS x FROM (VALUES (1), (2)) AS v (x)"
+    named = dataclasses.replace(spec(uri, push_down=False, query=query), person_column="x")
+    source = open_source(named, schema=LETTERS, bounding=bounding(bytes(32)))
+    with pytest.raises(InvalidTable, match=r"'x' is numeric, names persons .*select it twice"):
+        source.count(LETTER, levels={"fine": Grouping()})
+
+
+def _database(uri: str, encoding: str, value: str) -> str:
+    """Make a database of an encoding with a table of one text; return its uri."""
+    name = encoding.lower()
+    with dbapi.connect(uri, autocommit=True) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            f"CREATE DATABASE {name} TEMPLATE template0 ENCODING '{encoding}' "
+            "LC_COLLATE 'C' LC_CTYPE 'C'"
+        )
+    address = uri.replace("/postgres?", f"/{name}?")
+    with dbapi.connect(address, autocommit=True) as connection, connection.cursor() as cursor:
+        cursor.execute(f"CREATE TABLE words AS SELECT {value} AS x")
+    return address
+
+
+def test_a_database_that_does_not_know_its_encoding_is_refused_whatever_it_holds(uri: str) -> None:
+    """Else one row's bytes would decide whether the silo answers."""
+    address = _database(uri, "SQL_ASCII", "E'\\xe9'::text")
+    for query in ("SELECT 'a'::text AS x", "SELECT x FROM words"):
+        for push_down in (False, True):
+            source = open_source(spec(address, push_down=push_down, query=query), schema=LETTERS)
+            with pytest.raises(InvalidTable, match=r"encoding is SQL_ASCII.*UTF8"):
+                source.count(LETTER, levels={"fine": Grouping()})
+
+
+def test_text_of_another_encoding_arrives_as_unicode(uri: str) -> None:
+    address = _database(uri, "LATIN1", "chr(233)")
+    schema = parse_schema(
+        {
+            "name": "latin",
+            "attributes": [
+                {"name": "x", "kind": "categorical", "source": "public", "categories": ["a", "é"]}
+            ],
+        }
+    )
+    for push_down in (False, True):
+        source = open_source(
+            spec(address, push_down=push_down, query="SELECT x FROM words"), schema=schema
+        )
+        (counts,) = source.count(LETTER, levels={"fine": Grouping()})
+        assert counts.tolist()[:2] == [0, 1]
 
 
 def test_a_person_column_needs_a_bounding(uri: str) -> None:

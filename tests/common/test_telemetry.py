@@ -51,6 +51,21 @@ def test_metrics_and_health_are_served_on_loopback() -> None:
     assert 'silosynth_phase{phase="one-way"} 1.0' not in lines
 
 
+def test_what_is_worked_out_for_the_page_is_worked_out_when_it_is_asked_for() -> None:
+    telemetry, asked = Telemetry(role=Role.GATEWAY), []
+
+    def state() -> None:
+        asked.append(1)
+        telemetry.budget(scope="project", name="p", spent_rho=len(asked), remaining_rho=0.0)
+
+    with TelemetryServer(telemetry, port=0, before_metrics=state) as server:
+        _get(server.port, "/health")
+        assert not asked
+        for times in (1, 2):
+            page = _get(server.port, "/metrics")[1]
+            assert f'silosynth_budget_spent_rho{{name="p",scope="project"}} {times}.0' in page
+
+
 def test_metrics_are_never_served_to_the_network() -> None:
     with pytest.raises(InvalidArgument, match="loopback"):
         TelemetryServer(Telemetry(role=Role.RELAY), port=0, host="0.0.0.0")

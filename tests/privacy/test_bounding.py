@@ -172,6 +172,8 @@ def test_the_choice_is_uniform_over_a_persons_rows() -> None:
         pa.chunked_array([["a", None], ["a", "b"]]),
         pa.chunked_array([["a", None], ["a", "b"]], pa.dictionary(pa.int8(), pa.string())),
         pa.array([1.5, float("nan"), 1.5, -2.0]),
+        pa.array([0.0, float("nan"), -0.0, 1.0]),
+        pa.array(np.array([0.0, np.nan, -0.0, 1.0], dtype=np.float16)),
         pa.array([b"a", None, b"a", b"b"]).cast(pa.string()),
         pa.array([b"\xff", None, b"\xff", b"\xfe"], pa.binary()),
         pa.array([b"\xff", None, b"\xff", b"\xfe"], pa.binary()).view(pa.string()),

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from federation import SILOS, wait_for
 from lab import Forked, Lab
-from promises import Silos, check_at_death, check_run, journal_at_death
+from promises import AGREEING, Silos, check_at_death, check_run, journal_at_death
 from reference import Reference
 from trap import Trap
 
 MOST_SECONDS = 60.0
-LOCKED_OUT_SECONDS = 60.0
-"""How long Flower 1.41 refuses the successor of a SuperNode that was killed (two heartbeats)."""
 
 KILLED = -9
 
@@ -33,21 +33,17 @@ class Cell:
     witness: str = ""
     nth: int = 1
     method: str = "mst"
+    trust: str = "own"
 
     @property
     def seen_by(self) -> str:
         """Return the witness: the victim itself where none is named."""
         return self.witness or self.victim
 
-    @property
-    def most_seconds(self) -> float:
-        """Return how long the run may take from the kill to its end."""
-        flower = self.victim.startswith(("relay-", "supernode-"))
-        return MOST_SECONDS + LOCKED_OUT_SECONDS if flower else MOST_SECONDS
-
     def __str__(self) -> str:
         by = "" if self.seen_by == self.victim else f" when {self.seen_by} is"
-        return f"{self.victim}{by} at {self.label}" + (f" #{self.nth}" if self.nth > 1 else "")
+        nth = f" #{self.nth}" if self.nth > 1 else ""
+        return f"{self.victim}{by} at {self.label}{nth}, {self.trust} noise"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +60,10 @@ class Survived:
         return f"{self.seconds:6.1f} s ({restarted})  {self.cell}"
 
 
+NoteKills = Callable[[Sequence[Survived]], None]
+"""Puts cells into the table at the end of the tests."""
+
+
 class Run:
     """Own one plan's way through one cell."""
 
@@ -72,10 +72,15 @@ class Run:
         self._cell = cell
         self._name = name
         self._mutant = mutant
-        self.plan = lab.new_plan(name, method=cell.method)
+        self.plan = lab.new_plan(name, method=cell.method, trust=cell.trust)
 
     def survive(self, reference: Reference) -> Survived:
         """Begin the run, let the kill happen, mend, and check all promises."""
+        with ThreadPoolExecutor(1) as aside:
+            return self._survive(aside.submit(reference.sampler, self.plan))
+
+    def _survive(self, expected: Future[bytes]) -> Survived:
+        """Do so while the undisturbed run goes its way."""
         lab, cell = self._lab, self._cell
         before = Silos.of(lab)
         fired = self._set_trap()
@@ -83,12 +88,13 @@ class Run:
         killed = self._wait_for_kill(fired, coordinator)
         self._mend(coordinator, before=before)
         mended = time.time()
-        code = lab.processes[f"coordinator-{self._name}"].wait(timeout=cell.most_seconds + 30)
+        code = lab.processes[f"coordinator-{self._name}"].wait(timeout=MOST_SECONDS + 30)
         ended = time.time()
         outcome = lab.outcome(self._name)
         assert code == 0, f"{cell}: {outcome} {lab.log(f'coordinator-{self._name}')[-2000:]}"
-        assert ended - killed <= cell.most_seconds, f"{cell}: {ended - killed:.1f} s"
-        check_run(lab, self.plan, outcome["data"], before=before, expected=reference)
+        assert ended - killed <= MOST_SECONDS, f"{cell}: {ended - killed:.1f} s"
+        self._check_rejoined()
+        check_run(lab, self.plan, outcome["data"], before=before, expected=expected.result())
         return Survived(cell=cell, seconds=ended - killed, restart_seconds=mended - killed)
 
     def _set_trap(self) -> Path:
@@ -145,6 +151,12 @@ class Run:
                 check_at_death(lab, self._cell, plan=self.plan, before=before)
             self._start(kind, silo)
 
+    def _check_rejoined(self) -> None:
+        """Check that a relay ended what a killed SuperNode left open, where one was killed."""
+        kind, _, silo = self._cell.victim.partition("-")
+        if kind in ("relay", "supernode"):
+            assert "stale-session-ended" in self._lab.log(f"relay-{silo}"), f"{self._cell}: waited"
+
     def _start(self, kind: str, silo: str) -> None:
         """Start a process as a service manager would."""
         lab = self._lab
@@ -163,14 +175,21 @@ def survive(
     return Run(lab, cell, name=name, mutant=mutant).survive(reference)
 
 
-def matrix_of_gateways(phases: tuple[str, ...]) -> list[Cell]:
+def matrix_of_gateways(phases: Sequence[str], *, trust: str = "own") -> list[Cell]:
     """Return a cell for every step of every verb, the silos in turn."""
-    steps = [(what, step) for what in ("propose", "deliver") for step in SHORT_STEPS]
+    steps = [
+        (what, step) for what in ("propose", *_agreeing(trust), "deliver") for step in SHORT_STEPS
+    ]
     steps += [(phase, step) for phase in phases for step in STEPS]
     return [
-        Cell(victim=f"gateway-{SILOS[place % len(SILOS)]}", label=f"{what}:{step}")
+        Cell(victim=f"gateway-{SILOS[place % len(SILOS)]}", label=f"{what}:{step}", trust=trust)
         for place, (what, step) in enumerate(steps)
     ]
+
+
+def _agreeing(trust: str) -> tuple[str, ...]:
+    """Return the steps towards a sum."""
+    return AGREEING if trust == "shared" else ()
 
 
 SHORT_STEPS = ("received", "verified", "before-send")
@@ -187,15 +206,15 @@ STEPS = (
 )
 
 
-def matrix_of_coordinators(phases: tuple[str, ...]) -> list[Cell]:
+def matrix_of_coordinators(phases: Sequence[str], *, trust: str = "own") -> list[Cell]:
     """Return a cell for every step of every stage."""
     labels = [("propose:after-send", 1), ("propose:before-record", 2), ("propose:after-record", 3)]
-    for phase in phases:
+    for asked in (*_agreeing(trust), *phases):
         labels += [
-            (f"{phase}:before-send", 1),
-            (f"{phase}:after-send", 1),
-            (f"{phase}:before-record", 2),
-            (f"{phase}:after-record", 3),
+            (f"{asked}:before-send", 1),
+            (f"{asked}:after-send", 1),
+            (f"{asked}:before-record", 2),
+            (f"{asked}:after-record", 3),
         ]
     labels += [(f"fit:{step}", 1) for step in FIT_STEPS]
     labels += [
@@ -205,7 +224,7 @@ def matrix_of_coordinators(phases: tuple[str, ...]) -> list[Cell]:
         ("deliver:after-record", 3),
         ("deliver:after-deliver", 1),
     ]
-    return [Cell(victim="coordinator", label=label, nth=nth) for label, nth in labels]
+    return [Cell(victim="coordinator", label=label, nth=nth, trust=trust) for label, nth in labels]
 
 
 FIT_STEPS = (
@@ -217,3 +236,17 @@ FIT_STEPS = (
     "before-record",
     "after-record",
 )
+
+
+def once_each(cells: Sequence[Cell], *, phases: Sequence[str]) -> list[Cell]:
+    """Keep what an agreement is asked, and each step of a phase once, the phases in turn."""
+    steps: list[str] = []
+    kept = []
+    for cell in cells:
+        what, step = cell.label.split(":")
+        if what in phases and step not in steps:
+            steps.append(step)
+        in_turn = what in phases and phases[steps.index(step) % len(phases)] == what
+        if what in AGREEING or in_turn:
+            kept.append(cell)
+    return kept

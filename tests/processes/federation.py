@@ -10,6 +10,7 @@ Every process is stopped by its own id, and dies with the test process whatever 
 
 from __future__ import annotations
 
+import base64
 import ctypes
 import json
 import os
@@ -26,15 +27,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 from deploy_commands import unit_command
+from silo_tables import SILOS, federation_schema, silo_table
 
+from silosynth.client.desk import Command, Question
 from silosynth.client.ledger import Ledger
+from silosynth.client.operator_rpc import open_desk
+from silosynth.client.policy_file import load_policy
+from silosynth.common.audit import AuditSummary, verify_audit
 from silosynth.common.document import load_document
 from silosynth.common.plan import Plan, dump_plan
-from silosynth.common.schema import Schema, dump_schema, parse_schema
+from silosynth.common.roster import Purpose
+from silosynth.common.schema import dump_schema
+from silosynth.common.seal import unseal
 from silosynth.server.certs import Certs, make_certs
 from silosynth.server.federation import Federation as Connection
 from silosynth.server.federation import add_federation, find_federation
@@ -42,40 +48,12 @@ from silosynth.server.planner import new_plan
 from silosynth.server.roster_file import load_roster, with_roster
 from silosynth.server.superlink import admit_nodes, list_nodes
 
-SILOS = ("north", "south", "west")
 NAME = "loopback"
 HERE = Path(__file__).parent
 COMMAND = [sys.executable, "-c", "from silosynth.common.cli import main; main()"]
 START_SECONDS = 90.0
 ROOT = os.geteuid() == 0
 GATEWAY_USER = "nobody"
-
-
-def federation_schema() -> Schema:
-    """Return the schema of the test tables."""
-    return parse_schema(
-        {
-            "name": "people",
-            "attributes": [
-                {"name": "age", "kind": "integer", "minimum": 0, "maximum": 99, "source": "public"},
-                {
-                    "name": "region",
-                    "kind": "categorical",
-                    "categories": ["n", "s", "w"],
-                    "source": "public",
-                },
-                {"name": "ill", "kind": "boolean", "missing": True},
-            ],
-        }
-    )
-
-
-def silo_table(silo: str, *, rows: int = 400) -> pa.Table:
-    """Return one silo's rows: ``ill`` follows ``age``."""
-    random = np.random.default_rng(SILOS.index(silo))
-    age = random.integers(0, 100, rows)
-    ill = age + random.normal(0, 10, rows) > 60
-    return pa.table({"age": age, "region": [silo[0]] * rows, "ill": ill})
 
 
 def federation_plan(certs: Certs, **changes: Any) -> Plan:
@@ -94,6 +72,15 @@ def give_to_gateway(directory: Path) -> None:
             os.chown(path, user.pw_uid, user.pw_gid)
 
 
+def read_audit(federation: Federation, silo: str) -> tuple[list[bytes], AuditSummary]:
+    """Return a silo's entries and what they add up to: by its gateway, or without one."""
+    with open_desk(load_policy(federation.policy(silo))) as ask:
+        answer = ask(Question(command=Command.EXPORT))
+    sealed = base64.b64decode(answer["audit"])
+    body = unseal(sealed, purpose=Purpose.AUDIT, trusted={answer["key"]}).body
+    return body.splitlines()[1:], verify_audit(body)
+
+
 def free_port() -> int:
     """Return a loopback port that is free now."""
     with socket.socket() as probe:
@@ -101,13 +88,19 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_for(what: str, ready: Callable[[], bool], *, seconds: float = START_SECONDS) -> None:
+def wait_for(
+    what: str,
+    ready: Callable[[], bool],
+    *,
+    seconds: float = START_SECONDS,
+    every_seconds: float = 0.02,
+) -> None:
     """Return once ``ready``; raise TimeoutError naming ``what``."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if ready():
             return
-        time.sleep(0.1)
+        time.sleep(every_seconds)
     raise TimeoutError(f"{what} was not ready within {seconds:g} s")
 
 
@@ -150,8 +143,14 @@ class Federation:
         value: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for name in list(self.processes):
-            self.stop(name)
+        for process in self.processes.values():
+            process.kill()
+        for process in self.processes.values():
+            process.wait()
+
+    def write_table(self, silo: str) -> None:
+        """Put a silo's table in place."""
+        pq.write_table(silo_table(silo), self.table(silo))
 
     def write_plan(self, plan: Plan) -> None:
         """Put another plan in place."""
@@ -186,13 +185,12 @@ class Federation:
         keys = {s: self.certs.silo(s) / "supernode.pub" for s in SILOS}
         admit_nodes(find_federation(self.home, NAME), keys)
 
-    def start_gateway(self, silo: str, *, kill_at: str | None = None) -> None:
+    def start_gateway(self, silo: str) -> None:
         """Start a gateway with seeded bits, and return once its socket is there."""
         path = self.gateway_socket(silo)
         path.unlink(missing_ok=True)
         command = [sys.executable, str(HERE / "gateway_main.py"), str(self.policy(silo))]
         command += [f"--seed={SILOS.index(silo)}", f"--plan={self.directory / 'plan.yaml'}"]
-        command += [f"--kill-at={kill_at}"] if kill_at else []
         self.spawn(f"gateway-{silo}", command)
         wait_for(f"the gateway of {silo}", path.is_socket)
 
@@ -216,31 +214,25 @@ class Federation:
     def wait_online(self, silos: Sequence[str]) -> None:
         """Return once these silos' SuperNodes are online."""
         connection = find_federation(self.home, NAME)
-        wait_for("a SuperNode", lambda: all(list_nodes(connection)[s] == "online" for s in silos))
 
-    def start_coordinator(
-        self, *, resume: str | None = None, kill_at: str | None = None
-    ) -> subprocess.Popen[bytes]:
+        def online() -> bool:
+            nodes = list_nodes(connection)
+            return all(nodes[silo] == "online" for silo in silos)
+
+        wait_for("a SuperNode", online, every_seconds=0.2)
+
+    def start_coordinator(self) -> subprocess.Popen[bytes]:
         """Start a coordinator and return at once."""
-        head = [sys.executable, str(HERE / "coordinator_main.py"), f"--kill-at={kill_at}"]
-        new = [
+        words = [
             str(self.directory / "plan.yaml"),
             f"--schema={self.directory / 'schema.yaml'}",
             f"--federation={NAME}",
         ]
-        words = [f"--resume={resume}"] if resume else new
-        return self.spawn("coordinator", [*(head if kill_at else COMMAND), "run", *words, "--json"])
+        return self.spawn("coordinator", [*COMMAND, "run", *words, "--json"])
 
-    def run(self, *, resume: str | None = None, seconds: float = 300.0) -> dict[str, Any]:
-        """Run or resume to the end; return the JSON envelope and the exit code in it."""
-        process = self.start_coordinator(resume=resume)
-        return self.wait_coordinator(process, seconds=seconds)
-
-    def wait_coordinator(
-        self, process: subprocess.Popen[bytes], *, seconds: float = 300.0
-    ) -> dict[str, Any]:
-        """Wait for a coordinator; return its envelope and exit code, or the code alone."""
-        code = process.wait(timeout=seconds)
+    def run(self, *, seconds: float = 300.0) -> dict[str, Any]:
+        """Run to the end; return the JSON envelope and the exit code in it, or the code alone."""
+        code = self.start_coordinator().wait(timeout=seconds)
         out = (self.directory / "coordinator.out").read_text()
         envelope: dict[str, Any] = json.loads(out.splitlines()[-1]) if out else {}
         return envelope | {"exit_code": code}
@@ -303,6 +295,10 @@ class Federation:
         """Return what a process has written to stderr."""
         return (self.directory / f"{name}.log").read_text(errors="replace")
 
+    def table(self, silo: str) -> Path:
+        """Return the path of a silo's table."""
+        return self.directory / silo / "table.parquet"
+
     def policy(self, silo: str) -> Path:
         """Return the path of a silo's policy."""
         return self.directory / silo / "policy.toml"
@@ -325,7 +321,7 @@ class Federation:
         place = self.directory / silo
         (place / "state").mkdir(parents=True, mode=0o700)
         place.chmod(0o700)
-        pq.write_table(silo_table(silo), place / "table.parquet")
+        self.write_table(silo)
         (place / "schema.yaml").write_text(dump_schema(self.schema))
         shutil.copy(self.certs.silo(silo) / "identity.pem", place / "identity.pem")
         secret = place / "persons.secret"

@@ -6,9 +6,6 @@ The product has no such seam at its command line: this file is the only way to i
 from __future__ import annotations
 
 import argparse
-import os
-import signal
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -34,23 +31,6 @@ class SeededBits:
         return self._random.integers(0, 2**64, count, dtype=np.uint64)
 
 
-def kill_at(point: str | None) -> Callable[[str], None]:
-    """Return a checkpoint that ends this process at ``point`` as kill -9 does.
-
-    ``point#3`` ends it when the point is reached for the third time.
-    """
-    wanted, _, times = (point or "").partition("#")
-    reached: list[str] = []
-
-    def checkpoint(name: str) -> None:
-        if name == wanted:
-            reached.append(name)
-            if len(reached) == int(times or 1):
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    return checkpoint
-
-
 def load_everything(policy: PolicyFile, plan: Plan) -> None:
     """Import what a gateway imports late, while this user may still read the interpreter.
 
@@ -70,12 +50,10 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("policy", type=Path)
     parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--kill-at")
     parser.add_argument("--plan", type=Path, required=True)
     arguments = parser.parse_args()
     load_everything(load_policy(arguments.policy), load_plan(arguments.plan))
-    seams = Seams(bits=SeededBits(arguments.seed), checkpoint=kill_at(arguments.kill_at))
-    serve(arguments.policy, seams=seams)
+    serve(arguments.policy, seams=Seams(bits=SeededBits(arguments.seed)))
 
 
 if __name__ == "__main__":

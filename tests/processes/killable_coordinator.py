@@ -1,7 +1,8 @@
 """A coordinator for tests: 'silosynth run' with traps at its steps and less patience.
 
-A step's label is the stage and the checkpoint: ``propose:after-send``, ``one-way:before-record``,
-``fit:after-write``. With ``--sockets`` it speaks to the gateways without Flower's servers.
+A step's label is the stage and the checkpoint: ``propose:after-send``, ``keys:before-record``,
+``one-way:before-record``, ``fit:after-write``. With ``--sockets`` it speaks to the gateways without
+Flower's servers.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ from socket_grid import SocketGrid
 from trap import Tripwire
 
 from silosynth.common.cli import main as command
-from silosynth.common.plan import load_plan
+from silosynth.common.plan import TrustMode, load_plan
 from silosynth.server import run as server_run
 from silosynth.server.channel import Pace
 from silosynth.server.drive import Progress
 from silosynth.server.runs import RunFiles
+from silosynth.server.state import Stage, SumStage
 
 QUICK = Pace(
     poll_seconds=0.02,
@@ -44,24 +46,28 @@ OVER_FLOWER = replace(
     failed_seconds=1.0,
 )
 
+AGREEING = (SumStage.KEYS.value, SumStage.SET.value)
+
 
 class Labels:
     """Own where a run stands, to name its checkpoints."""
 
     def __init__(self, files: RunFiles, *, reach: Callable[[str], None]) -> None:
         plan = load_plan(files.plan)
-        self._phases = iter([p.name.value for p in plan.phases])
+        agreeing = AGREEING if plan.trust is TrustMode.SHARED else ()
+        self._asked = iter([*agreeing, *(p.name.value for p in plan.phases)])
         self._reach = reach
         self._stage = "propose"
 
     def progress(self, progress: Progress) -> None:
-        """Take the stage from what is asked."""
-        self._stage = progress.phase.value
+        """Take the stage from what is asked; of an agreement it does not say which step."""
+        if progress.phase is not Stage.AGREE:
+            self._stage = progress.phase.value
 
     def checkpoint(self, name: str) -> None:
         """Name a checkpoint by its stage, also where the stage only begins."""
         if name == "before-send":
-            self._stage = next(self._phases, self._stage)
+            self._stage = next(self._asked, self._stage)
         elif name in ("before-fit", "before-deliver"):
             self._stage = name.removeprefix("before-")
         self._reach(f"{self._stage}:{name}")

@@ -1,7 +1,7 @@
 """A silo's gateway for tests: the served one, with repeatable bits and traps at its steps.
 
 The product has no such seam at its command line: this file is the only way to it. A step's label
-is what is answered and where: ``propose:received``, ``one-way:after-charge``, ``deliver:verified``.
+is what is answered and where: ``propose:received``, ``set:before-send``, ``one-way:after-charge``.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from silosynth.client.gateway import Gateway
 from silosynth.client.proposals import unread_digest
 from silosynth.common.plan import decode_request
 from silosynth.common.seal import body_of
+from silosynth.common.secure_sum import SumStep
 from silosynth.common.wire import Release, decode_release
 
 
@@ -100,7 +101,8 @@ class LabelledGateway(Gateway):
         return data
 
     def agree(self, *, plan: bytes, step: bytes) -> bytes:
-        with answering("agree", plan_digest=unread_digest(plan)):
+        adverts = SumStep.model_validate_json(body_of(step)).adverts
+        with answering("set" if adverts else "keys", plan_digest=unread_digest(plan)):
             return super().agree(plan=plan, step=step)
 
     def deliver(self, bundle: bytes) -> bytes:
@@ -127,7 +129,7 @@ def main(arguments: Sequence[str]) -> None:
     wire = Tripwire(asked.notes / "traps", witness=f"gateway-{asked.silo}")
     departures = Departures(asked.notes, silo=asked.silo)
     LabelledGateway.departures = departures
-    kind = mutants.gateway(asked.mutant, LabelledGateway)
+    kind = mutants.gateway(asked.mutant, LabelledGateway, policy=asked.policy)
     opened.Gateway = kind  # type: ignore[misc]  # the gateway of this process alone
     served.ROOT = -1  # tests may run as root, and then this stays root
     served.serve(

@@ -7,128 +7,39 @@ with Lab(directory) as lab:
 
 from __future__ import annotations
 
-import base64
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from federation import HERE, NAME, SILOS, Federation, federation_plan, wait_for
+import pyarrow.parquet as pq
+from federation import (
+    NAME,
+    SILOS,
+    Federation,
+    federation_plan,
+    free_port,
+    read_audit,
+    wait_for,
+)
+from forked import Forked, Launcher
+from silo_tables import token_table
 
-from silosynth.client.desk import Command, Question
 from silosynth.client.ledger import Ledger
-from silosynth.client.operator_rpc import open_desk
-from silosynth.client.policy_file import load_policy
-from silosynth.common.audit import AuditSummary, verify_audit
+from silosynth.common.audit import AuditSummary
 from silosynth.common.plan import Plan, dump_plan
-from silosynth.common.roster import Purpose
-from silosynth.common.seal import unseal
 
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 BUDGET = "epsilon = 1000.0"
 EPSILON = 2.0
+POOR = "poor"
+"""A project whose budget pays for nothing."""
+SHARED_EPSILON = 1.0
+"""A silo's share of the noise has to be large enough for the sum to be a discrete Gaussian."""
 METHODS = ("mst", "independent")
-
-
-class Forked:
-    """A process that the launcher forked, as far as tests need one."""
-
-    def __init__(self, launcher: Launcher, pid: int) -> None:
-        self._launcher = launcher
-        self.pid = pid
-
-    def poll(self) -> int | None:
-        """Return the exit code, or nothing while it runs."""
-        return self._launcher.codes.get(self.pid)
-
-    def wait(self, timeout: float | None = None) -> int:
-        """Wait for the end and return the exit code."""
-        with self._launcher.changed:
-            ended = self._launcher.changed.wait_for(
-                lambda: self.pid in self._launcher.codes, timeout=timeout
-            )
-        if not ended:
-            raise subprocess.TimeoutExpired(str(self.pid), timeout or 0.0)
-        return self._launcher.codes[self.pid]
-
-    def send(self, number: int) -> None:
-        """Send a signal, unless it has ended."""
-        if self.poll() is None:
-            os.kill(self.pid, number)
-
-    def terminate(self) -> None:
-        """Ask it to end."""
-        self.send(signal.SIGTERM)
-
-    def kill(self) -> None:
-        """End it as kill -9 does."""
-        self.send(signal.SIGKILL)
-
-
-class Launcher:
-    """Own the process that forks all others."""
-
-    def __init__(
-        self, *, environment: dict[str, str], log: Path, plans: Sequence[Path] = ()
-    ) -> None:
-        self.codes: dict[int, int] = {}
-        self.changed = threading.Condition()
-        self._started: list[int] = []
-        self._gone = False
-        self._asking = threading.Lock()
-        with log.open("ab") as errors:
-            self._process = subprocess.Popen(
-                [sys.executable, str(HERE / "launcher.py"), *map(str, plans)],
-                env=environment,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-            )
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def start(self, kind: str, arguments: Sequence[str], **files: str) -> Forked:
-        """Fork one process."""
-        assert self._process.stdin is not None
-        asked = {"kind": kind, "arguments": list(arguments), **files}
-        with self._asking:
-            self._process.stdin.write(json.dumps(asked).encode() + b"\n")
-            self._process.stdin.flush()
-            with self.changed:
-                self.changed.wait_for(lambda: self._started or self._gone, timeout=120)
-                assert self._started, "the launcher ended; its log says why"
-                return Forked(self, self._started.pop())
-
-    def close(self) -> None:
-        """End the launcher and with it all that it forked."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait(timeout=30)
-        self._reader.join(timeout=30)
-        assert self._process.stdout is not None
-        self._process.stdout.close()
-
-    def _read(self) -> None:
-        """Take what the launcher says."""
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            fact = json.loads(line)
-            with self.changed:
-                if "started" in fact:
-                    self._started.append(fact["started"])
-                else:
-                    self.codes[fact["ended"]] = fact["code"]
-                self.changed.notify_all()
-        with self.changed:
-            self._gone = True
-            self.changed.notify_all()
+TRUSTS = ("own", "shared")
 
 
 class Lab(Federation):
@@ -136,14 +47,18 @@ class Lab(Federation):
 
     def __init__(self, directory: Path, *, over_flower: bool = False) -> None:
         directory.mkdir(exist_ok=True)
-        super().__init__(directory)
         self.over_flower = over_flower
-        for method in METHODS:
-            self.new_plan(f"like-{method}", method=method)
+        self.gateway_metrics = {silo: free_port() for silo in SILOS}
+        super().__init__(directory)
+        self.relay_metrics = {silo: free_port() for silo in SILOS}
+        (directory / "tmp").mkdir()
+        like = {f"like-{m}-{t}": (m, t) for m in METHODS for t in TRUSTS}
+        for name, (method, trust) in like.items():
+            self.new_plan(name, method=method, trust=trust)
         self.launcher = Launcher(
             environment=self.environment() | ONE_THREAD,
             log=directory / "launcher.log",
-            plans=[directory / f"like-{method}.yaml" for method in METHODS],
+            plans=[directory / f"{name}.yaml" for name in like],
         )
 
     def __exit__(
@@ -226,15 +141,31 @@ class Lab(Federation):
             Ledger.create(self.ledger(silo))
             self.start_gateway(silo, mutant=mutant if silo == SILOS[0] else None)
 
-    def new_plan(self, name: str, *, method: str = "mst", **fields: Any) -> Plan:
-        """Return a plan that no silo has seen, and write it down."""
-        arguments = {"plan_id": name, "method": method, "epsilon": EPSILON}
+    def new_plan(
+        self,
+        name: str,
+        *,
+        method: str = "mst",
+        trust: str = "own",
+        absent: int = 0,
+        attempts: int = 1,
+        **fields: Any,
+    ) -> Plan:
+        """Return a plan that no silo has seen, and write it down; ``fields`` are put in at last."""
+        arguments = {"plan_id": name, "method": method, "epsilon": EPSILON, "trust": trust}
+        if trust == "shared":
+            arguments |= {"epsilon": SHARED_EPSILON, "absent": absent, "attempts": attempts}
         plan = federation_plan(self.certs, **arguments).model_copy(update=fields)
         (self.directory / f"{name}.yaml").write_text(dump_plan(plan))
         return plan
 
     def start_run(
-        self, name: str, *, resume: str | None = None, mutant: str | None = None
+        self,
+        name: str,
+        *,
+        resume: str | None = None,
+        mutant: str | None = None,
+        options: Sequence[str] = (),
     ) -> Forked:
         """Start a coordinator for the plan of this name, or resume its run."""
         words = [f"--notes={self.directory}", f"--witness=coordinator-{name}"]
@@ -246,7 +177,7 @@ class Lab(Federation):
             f"--schema={self.directory / 'schema.yaml'}",
             f"--federation={NAME}",
         ]
-        words += ["--", "run", *([f"--resume={resume}"] if resume else new), "--json"]
+        words += ["--", "run", *([f"--resume={resume}"] if resume else new), "--json", *options]
         return self.spawn(f"coordinator-{name}", words)
 
     def outcome(self, name: str) -> dict[str, Any]:
@@ -262,11 +193,22 @@ class Lab(Federation):
 
     def audit(self, silo: str) -> tuple[list[bytes], AuditSummary]:
         """Return a silo's entries and what they add up to: by its gateway, or without one."""
-        with open_desk(load_policy(self.policy(silo))) as ask:
-            answer = ask(Question(command=Command.EXPORT))
-        sealed = base64.b64decode(answer["audit"])
-        body = unseal(sealed, purpose=Purpose.AUDIT, trusted={answer["key"]}).body
-        return body.splitlines()[1:], verify_audit(body)
+        return read_audit(self, silo)
+
+    def write_table(self, silo: str) -> None:
+        """Put a table in place whose values would be known anywhere."""
+        pq.write_table(token_table(silo), self.table(silo))
+
+    def environment(self) -> dict[str, str]:
+        """Keep temporary files where they are searched too."""
+        return super().environment() | {"TMPDIR": str(self.directory / "tmp")}
 
     def _policy(self, silo: str, *, automatic: bool) -> str:
-        return super()._policy(silo, automatic=automatic).replace("epsilon = 20.0", BUDGET)
+        text = super()._policy(silo, automatic=automatic).replace("epsilon = 20.0", BUDGET)
+        text = text.replace("[[datasets]]", '[[datasets]]\nperson_column = "who"', 1)
+        poor = text[text.index("[[projects]]") : text.index("[approval]")]
+        poor = poor.replace('"default"', f'"{POOR}"').replace(BUDGET, "epsilon = 0.1")
+        text = text.replace("[approval]", poor + "[approval]")
+        if self.over_flower:
+            text += f"[metrics]\nport = {self.gateway_metrics[silo]}\n"
+        return text + '[logs]\nlevel = "debug"\n'

@@ -23,6 +23,7 @@ from flwr.superlink.cli import flower_superlink
 from remembered import remembered_epsilons
 
 from silosynth.common.certificate import certify_plan
+from silosynth.common.cli import build_app
 from silosynth.common.cli import main as command
 from silosynth.common.plan import load_plan
 
@@ -45,6 +46,7 @@ ENTRIES: dict[str, Callable[[Sequence[str]], None]] = {
 
 def main() -> None:
     """Start what is asked for until there is nobody who asks; certify the named plans before."""
+    build_app()
     with remembered_epsilons():
         for path in sys.argv[1:]:
             certify_plan(load_plan(Path(path)))

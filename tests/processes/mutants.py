@@ -6,20 +6,28 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from silosynth.client import ledger, ledger_rows
+from silosynth.client import gateway as gateway_module
+from silosynth.client import ledger, ledger_rows, secure_sum
 from silosynth.client.gateway import Gateway, _add_noise, _facts, _scopes
+from silosynth.client.mask import new_secret
+from silosynth.client.policy_file import load_policy
+from silosynth.client.secure_sum import SumMember
+from silosynth.client.sum_store import SessionRecord, SumStore
 from silosynth.client.verify import VerifiedRequest
-from silosynth.common.wire import Receipt, Release, digest_cells, encode_release
+from silosynth.common.errors import Refused, SilosynthError
+from silosynth.common.secure_sum import AgreedSet
+from silosynth.common.wire import Receipt, Release, SumReceipt, digest_cells, encode_release
 from silosynth.server.journal import Journal
 from silosynth.server.state import Event
 
 SECONDS_LATE = 60.0
 
 
-def gateway(name: str | None, kind: type[Gateway]) -> type[Gateway]:
-    """Return the gateway, or one that differs as a mutant's name says."""
+def gateway(name: str | None, kind: type[Gateway], *, policy: Path) -> type[Gateway]:
+    """Return the gateway of ``policy``, or one that differs as a mutant's name says."""
     if name == "charge-after-read":
         return _with(kind, _charge_after_read)
     if name == "store-after-send":
@@ -30,6 +38,16 @@ def gateway(name: str | None, kind: type[Gateway]) -> type[Gateway]:
         return _with(kind, _noise_again)
     if name == "refund-at-restart":
         _refund_when_opened()
+    if name == "quote-the-table":
+        _quote(policy)
+    if name == "masks-anew":
+        _mask_anew()
+    if name == "sums-in-memory":
+        SumStore.save, SumStore.load = _remember, _recall  # type: ignore[method-assign]  # a mutant
+    if name == "secret-dropped-early":
+        return type(kind.__name__, (kind,), {"_mask": _mask_once})
+    if name == "secret-kept":
+        SumMember.forget = lambda *_: None  # type: ignore[method-assign]  # a mutant
     return kind
 
 
@@ -44,13 +62,19 @@ def _with(kind: type[Gateway], release: Callable[[Any, VerifiedRequest], bytes])
     return type(kind.__name__, (kind,), {"_release": release})
 
 
+def _agreed(self: Any, verified: VerifiedRequest) -> AgreedSet | None:
+    """Return the set of a sum."""
+    request, plan = verified.request, verified.proposed.plan
+    return None if request.sum is None else self._member().begin(plan, request)
+
+
 def _charge(self: Any, verified: VerifiedRequest, *, request_id: str) -> bytes | None:
     stored: bytes | None = self._ledger.charge(
         request_id,
         verified.digest,
         cost_units=verified.share.cost_units,
         scopes=_scopes(verified.proposed),
-        facts=_facts(verified, agreed=None),
+        facts=_facts(verified, agreed=_agreed(self, verified)),
     )
     return stored
 
@@ -63,6 +87,8 @@ def _draw(self: Any, verified: VerifiedRequest) -> bytes:
     )
     self._checkpoint("counted")
     noised = _add_noise(counts, sigma2=verified.share.sigma2, bits=self._bits)
+    agreed = _agreed(self, verified)
+    noised, summed = (noised, None) if agreed is None else self._mask(verified, noised, agreed)
     self._checkpoint("noised")
     receipt = Receipt(
         request_id=verified.id,
@@ -73,6 +99,7 @@ def _draw(self: Any, verified: VerifiedRequest) -> bytes:
         cells_digest=digest_cells(noised),
         cost_units=verified.share.cost_units,
         ledger_head=self._ledger.head,
+        sum=summed,
     )
     return encode_release(Release(receipt=receipt, marginals=noised), key=self._key)
 
@@ -134,11 +161,58 @@ def _refund_when_opened() -> None:
             connection.execute("BEGIN")
             connection.execute("DELETE FROM requests WHERE id = ?", (row[0],))
             connection.execute("DELETE FROM entries WHERE sequence = ?", (last,))
-            connection.execute("UPDATE scopes SET spent = spent - ?", (row[1],))
+            connection.execute("UPDATE scopes SET spent = spent - ?1 WHERE spent >= ?1", (row[1],))
             connection.execute("COMMIT")
         return connection
 
     ledger.open_file = open_file
+
+
+def _quote(policy: Path) -> None:
+    """Say in an error what could not be read, as somebody who wants to help would."""
+    table = Path(str(load_policy(policy).datasets[0].path))
+
+    def quote(_: Exception) -> SilosynthError:
+        return Refused(f"the table could not be read: {table.read_bytes()[:40]!r}")
+
+    gateway_module.public_error = quote
+
+
+def _mask_anew() -> None:
+    """Make masks with a new secret where another process made the keys."""
+    made: set[bytes] = set()
+    real = secure_sum.mask_vector
+
+    def new() -> bytes:
+        made.add(secret := new_secret())
+        return secret
+
+    def mask(values: Any, *, secret: bytes, **named: Any) -> Any:
+        return real(values, secret=secret if secret in made else new_secret(), **named)
+
+    secure_sum.new_secret, secure_sum.mask_vector = new, mask
+
+
+_SUMS: dict[tuple[str, int], SessionRecord] = {}
+
+
+def _remember(_: SumStore, record: SessionRecord) -> None:
+    """Keep what was said in a sum for as long as the process lives."""
+    _SUMS[record.plan_digest, record.session] = record
+
+
+def _recall(_: SumStore, plan_digest: str, session: int) -> SessionRecord | None:
+    """Return it."""
+    return _SUMS.get((plan_digest, session))
+
+
+def _mask_once(
+    self: Any, verified: VerifiedRequest, noised: Any, agreed: AgreedSet
+) -> tuple[Any, SumReceipt]:
+    """Drop the secret once its masks are made, before the vector is stored."""
+    masked: tuple[Any, SumReceipt] = Gateway._mask(self, verified, noised, agreed)
+    self._member().forget(verified.proposed.plan, verified.request)
+    return masked
 
 
 def _journal_late() -> None:

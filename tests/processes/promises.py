@@ -6,37 +6,32 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from federation import SILOS
 from killable_gateway import Departures
 from lab import Lab
+from silo_tables import SILOS
+from sum_promises import check_secrets_are_gone, check_sum_at_death, request_of
 
 from silosynth.client.rpc import RemoteGateway
 from silosynth.common.audit import AuditSummary
-from silosynth.common.plan import Plan, encode_plan, encode_request
+from silosynth.common.plan import PhaseName, Plan, TrustMode, encode_plan, encode_request
 from silosynth.common.plan_cost import plan_units
 from silosynth.common.roster import Purpose, SigningKey
 from silosynth.common.schema import Schema
 from silosynth.common.seal import seal
+from silosynth.common.secure_sum import SumStep, encode_sum_statement
 from silosynth.server.coordinator import replay
 from silosynth.server.journal import read_events
 from silosynth.server.runs import RunFiles
-from silosynth.server.state import Answered, Stage, State
+from silosynth.server.state import Agreement, Answered, Stage, State, Stated
 
 if TYPE_CHECKING:
     from cells import Cell
 
 CHARGED = ("after-charge", "counted", "noised", "before-store", "after-store", "before-send")
 STORED = ("after-store", "before-send")
-
-
-class HasSampler(Protocol):
-    """What knows the sampler of an uninterrupted run."""
-
-    def sampler(self, plan: Plan) -> bytes:
-        """Return the sampler file."""
-        ...
+AGREEING = ("keys", "set")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,12 +63,16 @@ def check_at_death(lab: Lab, cell: Cell, *, plan: Plan, before: Silos) -> None:
     what, step = cell.label.split(":")
     if what in ("propose", "deliver"):
         return
-    request_id = f"{plan.digest.removeprefix('sha256:')[:32]}/{what}/{silo}"
+    if plan.trust is TrustMode.SHARED:
+        check_sum_at_death(lab, plan, silo, cell=cell)
+    if what in AGREEING:
+        return
+    name = request_of(plan, phase=PhaseName(what), silo=silo)
     account = summary.account
-    assert (request_id in account.charges) == (step in CHARGED), f"{cell}: charge at death"
-    assert (request_id in account.releases) == (step in STORED), f"{cell}: release at death"
+    assert (name in account.charges) == (step in CHARGED), f"{cell}: charge at death"
+    assert (name in account.releases) == (step in STORED), f"{cell}: release at death"
     if step in ("received", "before-charge", "counted"):
-        assert not Departures(lab.directory, silo=silo).of(request_id), f"{cell}: left too early"
+        assert not Departures(lab.directory, silo=silo).of(name), f"{cell}: left too early"
 
 
 def journal_at_death(run: Path, plan: Plan, schema: Schema, *, cell: Cell) -> None:
@@ -106,6 +105,9 @@ def _answers(state: State, stage: str) -> int:
     """Return how many silos' words of a stage are on disk; 1 for a fit that is."""
     if stage == "propose":
         return len(state.approved)
+    if stage in AGREEING:
+        agreement = state.agreement or Agreement()
+        return len(agreement.adverts if stage == "keys" else agreement.votes)
     if stage == "deliver":
         return len(state.acknowledged)
     if stage == "fit":
@@ -114,23 +116,25 @@ def _answers(state: State, stage: str) -> int:
 
 
 def _all_before(state: State, phase: str) -> bool:
-    """Tell whether all answers of the phases before ``phase`` are on disk."""
-    names = [p.name for p in state.plan.phases]
-    earlier = names[: [n.value for n in names].index(phase)]
-    return len(state.approved) == len(SILOS) and not any(state.waiting(p) for p in earlier)
+    """Tell whether all answers of the steps and phases before ``phase`` are on disk."""
+    shared = state.plan.trust is TrustMode.SHARED
+    stages = ["propose", *(AGREEING if shared else ()), *(p.name.value for p in state.plan.phases)]
+    return all(_answers(state, s) == len(SILOS) for s in stages[: stages.index(phase)])
 
 
 def check_run(
-    lab: Lab, plan: Plan, done: Mapping[str, Any], *, before: Silos, expected: HasSampler
+    lab: Lab, plan: Plan, done: Mapping[str, Any], *, before: Silos, expected: bytes
 ) -> None:
     """Check a completed run against everything that was promised."""
     run = Path(done["directory"])
     answered = _answered(run, plan)
-    assert sorted(answered) == sorted((p.name.value, s) for p in plan.phases for s in SILOS)
+    steps = [*(AGREEING if plan.trust is TrustMode.SHARED else ()), *_phases(plan)]
+    assert sorted(answered) == sorted((what, s) for what in steps for s in SILOS)
     replayed = _replay(lab, plan)
     after = Silos.of(lab)
     for silo in SILOS:
         _check_ledger(lab, plan, silo, answered=answered, before=before, after=after)
+        check_secrets_are_gone(lab, plan, silo)
     assert replayed == answered, "asked again, a gateway gave other bytes"
     assert done["silos"] == list(SILOS), done
     assert done["unacknowledged"] == {}, done
@@ -138,16 +142,23 @@ def check_run(
     for silo in SILOS:
         kept = lab.ledger(silo).parent / "results" / plan.digest.removeprefix("sha256:")
         assert (kept / "result.sampler").read_bytes() == sampler, f"{silo} keeps another result"
-    assert sampler == expected.sampler(plan), "the sampler is not the one of an undisturbed run"
+    assert sampler == expected, "the sampler is not the one of an undisturbed run"
+
+
+def _phases(plan: Plan) -> list[str]:
+    """Return the names of a plan's phases."""
+    return [p.name.value for p in plan.phases]
 
 
 def _answered(run: Path, plan: Plan) -> dict[tuple[str, str], bytes]:
-    """Return the bytes of each release that the coordinator has journaled."""
-    return {
-        (event.phase.value, event.silo): event.data
-        for event in read_events(run, plan_digest=plan.digest)
-        if isinstance(event, Answered)
-    }
+    """Return what the coordinator has journaled: releases, and steps towards a sum."""
+    told = {}
+    for event in read_events(run, plan_digest=plan.digest):
+        if isinstance(event, Answered):
+            told[event.phase.value, event.silo] = event.data
+        elif isinstance(event, Stated):
+            told[event.asked.value, event.silo] = event.data
+    return told
 
 
 def _check_ledger(
@@ -165,8 +176,8 @@ def _check_ledger(
     assert entries[: len(known)] == known, f"{silo}: entries of the ledger were lost"
     start = plan.digest.removeprefix("sha256:")[:32] + "/"
     charges = {r: c for r, c in account.charges.items() if r.startswith(start)}
-    wanted = {f"{start}{phase.name.value}/{silo}" for phase in plan.phases}
-    assert set(charges) == wanted, f"{silo}: charged {sorted(charges)}"
+    wanted = {request_of(plan, phase=p.name, silo=silo): p.name.value for p in plan.phases}
+    assert set(charges) == set(wanted), f"{silo}: charged {sorted(charges)}"
     spent = sum(charge.cost_units for charge in charges.values())
     assert spent == plan_units(plan), f"{silo}: {spent} charged, the plan costs {plan_units(plan)}"
     for request_id, charge in charges.items():
@@ -174,8 +185,7 @@ def _check_ledger(
         stored = account.releases[request_id]
         assert charge.sequence < stored.sequence
         left = Departures(lab.directory, silo=silo).of(request_id)
-        phase = request_id.removeprefix(start).partition("/")[0]
-        received = hashlib.sha256(answered[phase, silo]).hexdigest()
+        received = hashlib.sha256(answered[wanted[request_id], silo]).hexdigest()
         assert {received, *left} == {stored.sha256}, f"{request_id}: two answers to one charge"
     prior = before.accounts[silo].totals
     for old, new in zip(prior, after.accounts[silo].totals, strict=True):
@@ -188,11 +198,16 @@ def _replay(lab: Lab, plan: Plan) -> dict[tuple[str, str], bytes]:
     sealed = seal(encode_plan(plan), purpose=Purpose.PLAN, key=key)
     run = lab.run_directory(plan.id)
     state, _ = replay(plan, lab.schema, read_events(run, plan_digest=plan.digest))
+    proof = state.agreement.proof if state.agreement else None
     answers = {}
     for silo in SILOS:
         with RemoteGateway(lab.gateway_socket(silo), timeout_seconds=30) as gateway:
+            for what, adverts in (("keys", ()), ("set", proof.adverts)) if proof else ():
+                step = SumStep(plan_digest=plan.digest, session=1, adverts=adverts)
+                letter = encode_sum_statement(step, key=key)
+                answers[what, silo] = gateway.agree(plan=sealed, step=letter)
             for phase, question in state.asked.items():
-                request = question.request(plan=plan, phase=phase, silo=silo)
+                request = question.request(plan=plan, phase=phase, silo=silo, proof=proof)
                 letter = seal(encode_request(request), purpose=Purpose.REQUEST, key=key)
                 answers[phase.value, silo] = gateway.answer(plan=sealed, request=letter)
     return answers

@@ -7,24 +7,27 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from federation import SILOS
 from killable_gateway import LabelledGateway, RepeatableBits
 from lab import Lab
 from remembered import remembered_epsilons
+from silo_tables import SILOS
 
 from silosynth.client.ledger import Ledger
 from silosynth.client.policy_file import load_policy
 from silosynth.client.records import Records
 from silosynth.client.rules import SiloIdentity
+from silosynth.client.secure_sum import SumMember
 from silosynth.client.silo import ledger_path, load_identity, open_datasets
+from silosynth.client.sum_store import SumStore
 from silosynth.common.plan import Plan, Request, encode_plan, encode_request
 from silosynth.common.roster import Purpose, SigningKey
 from silosynth.common.sampler_file import save_sampler
 from silosynth.common.seal import seal
+from silosynth.common.secure_sum import encode_sum_statement
 from silosynth.server.drive import drive
 from silosynth.server.journal import Journal
 from silosynth.server.release import finish
-from silosynth.server.state import Answered, Decided, Event
+from silosynth.server.state import Absent, Agree, Answered, Decided, Event, Stated
 
 
 class Reference:
@@ -42,8 +45,11 @@ class Reference:
         """Close the twins' ledgers."""
         self._stack.close()
 
-    def sampler(self, plan: Plan) -> bytes:
-        """Return the sampler file of an uninterrupted run."""
+    def sampler(self, plan: Plan, *, lost: str | None = None) -> bytes:
+        """Return the sampler file of an uninterrupted run.
+
+        Args: lost: a silo that agrees and answers no request.
+        """
         sealed = seal(encode_plan(plan), purpose=Purpose.PLAN, key=self._key)
         place = self._directory / plan.id
         verdicts = [
@@ -58,16 +64,28 @@ class Reference:
                 plan,
                 self._lab.schema,
                 journal=journal,
-                send=lambda requests: self._ask(requests, plan=sealed),
+                send=lambda requests: self._ask(requests, plan=sealed, lost=lost),
+                agree=lambda steps: self._agree(steps, plan=sealed),
             )
         save_sampler(finish(state).sampler, place / "sampler")
         return (place / "sampler").read_bytes()
 
-    def _ask(self, requests: Sequence[Request], *, plan: bytes) -> Iterator[Event]:
+    def _ask(
+        self, requests: Sequence[Request], *, plan: bytes, lost: str | None
+    ) -> Iterator[Event]:
         for request in requests:
+            if request.silo == lost:
+                yield Absent(phase=request.phase, silo=request.silo)
+                continue
             sealed = seal(encode_request(request), purpose=Purpose.REQUEST, key=self._key)
             data = self._gateways[request.silo].answer(plan=plan, request=sealed)
             yield Answered(phase=request.phase, silo=request.silo, data=data)
+
+    def _agree(self, steps: Sequence[Agree], *, plan: bytes) -> Iterator[Event]:
+        for ask in steps:
+            step = encode_sum_statement(ask.step, key=self._key)
+            data = self._gateways[ask.silo].agree(plan=plan, step=step)
+            yield Stated(asked=ask.asked, session=ask.step.session, silo=ask.silo, data=data)
 
     def _twin(self, silo: str) -> LabelledGateway:
         """Return a gateway of the same silo that has spent nothing."""
@@ -88,5 +106,6 @@ class Reference:
             identity=SiloIdentity(key=key, coordinators=policy.consumers()),
             rules=policy.rules(),
             records=Records(place / "state"),
+            sums=SumMember(silo=silo, store=SumStore(place / "state" / "sums"), key=key),
             bits=RepeatableBits(None, silo=silo),
         )

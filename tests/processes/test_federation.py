@@ -6,19 +6,25 @@ import json
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
+import httpx
 import pytest
-from federation import COMMAND, NAME, SILOS, Federation, federation_plan, wait_for
+from federation import NAME, SILOS, Federation, federation_plan, read_audit, wait_for
+from flwr.proto.fleet_pb2 import ActivateNodeRequest
+from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 from one_process import copy_of_silos, sample_in_one_process
 
-from silosynth.client.ledger import Ledger
-from silosynth.client.policy_file import load_policy
+from silosynth.client import relay
+from silosynth.client.session import Session, open_session
 from silosynth.common.dialogue import Bundle
+from silosynth.common.errors import ConnectionFailed
 from silosynth.common.roster import SigningKey
+from silosynth.common.telemetry import Role, Telemetry
 from silosynth.server.certs import make_certs
 from silosynth.server.federation import find_federation
-from silosynth.server.superlink import list_nodes
+from silosynth.server.superlink import admit_nodes, list_nodes
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +61,33 @@ def test_a_run_over_processes_ends_in_the_sampler_of_the_one_process_driver(
         _check_delivered(federation, silo, sampler)
 
 
+def test_a_shared_run_over_processes_ends_in_the_sampler_of_the_one_process_driver(
+    federation: Federation, tmp_path: Path
+) -> None:
+    kept = federation.plan
+    plan = federation_plan(federation.certs, plan_id="sum", trust="shared", epsilon=0.5)
+    federation.write_plan(plan)
+    for silo in SILOS:  # the seeds of their bits begin anew
+        federation.stop(f"gateway-{silo}")
+        federation.start_gateway(silo)
+    twin = copy_of_silos(federation, tmp_path)
+    done = federation.run()
+    federation.write_plan(kept)
+    assert done["exit_code"] == 0, federation.log("coordinator")
+    assert done["data"]["unacknowledged"] == {}
+    (tmp_path / "run").mkdir()
+    seeds = {silo: i for i, silo in enumerate(SILOS)}
+    alone = sample_in_one_process(twin, tmp_path / "run", plan=plan, seeds=seeds)
+    assert Path(done["data"]["sampler"]).read_bytes() == alone
+    for silo in SILOS:
+        charges = read_audit(federation, silo)[1].account.charges
+        sums = [c for c in charges.values() if c.facts["plan_id"] == "sum"]
+        assert len(sums) == len(plan.phases)
+        for charge in sums:
+            assert charge.facts["alone_units"] == pytest.approx(3 * charge.cost_units, rel=1e-6)
+            assert charge.facts["session"] == 1
+
+
 def _check_delivered(federation: Federation, silo: str, sampler: bytes) -> None:
     """Check that the silo keeps the sampler, under the coordinator's signature."""
     kept = list(federation.ledger(silo).parent.rglob("result.bundle"))
@@ -82,32 +115,24 @@ def test_running_the_same_plan_again_spends_nothing(federation: Federation) -> N
 
 def _spent(federation: Federation, silo: str) -> int:
     """Return how many charges the ledger of a silo holds."""
-    federation.stop(f"gateway-{silo}")
-    policy = load_policy(federation.policy(silo))
-    with Ledger.open(federation.ledger(silo), caps=policy.caps_in_units()) as ledger:
-        charges = len(ledger.charges())
-    federation.start_gateway(silo)
-    return charges
+    return len(read_audit(federation, silo)[1].account.charges)
 
 
 def test_a_supernode_whose_key_is_not_admitted_is_refused(
-    federation: Federation, tmp_path: Path
+    federation: Federation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("FLWR_HOME", str(tmp_path / "flwr"))
+    monkeypatch.setattr(relay, "_REJOIN_SECONDS", 1.0)
     stranger = make_certs(tmp_path / "stranger", silos=("east",), hosts=("localhost",))
-    process = federation.spawn(
-        "relay-east",
-        [
-            *COMMAND,
-            "relay",
-            f"--superlink=127.0.0.1:{federation.port}",
-            f"--ca={federation.certs.ca}",
-            f"--key={stranger.silo('east') / 'supernode.pem'}",
-            "--silo=east",
-            f"--gateway={federation.gateway_socket('north')}",
-        ],
+    settings = relay.RelaySettings(
+        superlink=f"127.0.0.1:{federation.port}",
+        ca=federation.certs.ca,
+        key=stranger.silo("east") / "supernode.pem",
+        silo="east",
+        gateway=federation.gateway_socket("north"),
     )
-    assert process.wait(timeout=200) == 2, federation.log("relay-east")
-    assert "the SuperNode ended" in federation.log("relay-east")
+    with pytest.raises(ConnectionFailed, match="the SuperNode ended"):
+        relay.serve_relay(settings, telemetry=Telemetry(role=Role.RELAY))
     assert "east" not in list_nodes(find_federation(federation.home, NAME))
 
 
@@ -126,6 +151,43 @@ def test_a_supernode_that_trusts_another_ca_does_not_connect(
     federation.stop("relay-west")
     federation.start_relay("west")
     federation.wait_online(["west"])
+
+
+def test_a_session_that_a_killed_supernode_left_is_ended_by_its_own_key_alone(
+    federation: Federation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = find_federation(federation.home, NAME)
+    others = make_certs(tmp_path / "others", silos=("ghost", "thief"), hosts=("localhost",))
+    admit_nodes(connection, {s: others.silo(s) / "supernode.pub" for s in ("ghost", "thief")})
+    monkeypatch.setenv("FLWR_HOME", str(tmp_path / "flwr"))
+    ghost, thief = (others.silo(s) / "supernode.pem" for s in ("ghost", "thief"))
+    with _session(federation, ghost) as session, _session(federation, thief) as stranger:
+        assert not session.end_stale(), "nothing was open"
+        assert session.known_node() is not None
+        _go_online(session)
+        assert list_nodes(connection)["ghost"] == "online"
+        with pytest.raises(httpx.HTTPStatusError, match="412"):
+            _go_online(session)
+        stranger.record.write_bytes(session.record.read_bytes())
+        assert not stranger.end_stale()
+        assert list_nodes(connection)["ghost"] == "online", "a stranger ended the session"
+        assert stranger.known_node() != session.known_node(), "a wrong id is learnt anew"
+        assert session.end_stale()
+        assert list_nodes(connection)["ghost"] == "offline"
+        _go_online(session)
+        assert session.end_stale()
+
+
+def _session(federation: Federation, key: Path) -> AbstractContextManager[Session]:
+    superlink = f"127.0.0.1:{federation.port}"
+    return open_session(superlink=superlink, key=key, ca=federation.certs.ca)
+
+
+def _go_online(session: Session) -> None:
+    """Begin a session as a SuperNode does, and leave it open as one that is killed."""
+    public = public_key_to_bytes(session.key.public_key())
+    with session.fleet() as fleet:
+        fleet.ActivateNode(ActivateNodeRequest(public_key=public, heartbeat_interval=30))
 
 
 def test_a_coordinator_that_trusts_another_ca_ends_with_the_code_of_connections(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from cells import Cell, survive
@@ -29,6 +30,10 @@ def _cell(victim: str, label: str, *, witness: str = "", nth: int = 1) -> Cell:
     return Cell(victim=victim, label=label, witness=witness, nth=nth, method="independent")
 
 
+def _sum(victim: str, label: str, *, nth: int = 1) -> Cell:
+    return replace(_cell(victim, label, nth=nth), trust="shared")
+
+
 MUTANTS = {
     "charge-after-read": (_cell("gateway-north", "one-way:counted"), "charge at death"),
     "store-after-send": (
@@ -46,11 +51,36 @@ MUTANTS = {
     "refund-at-restart": (_cell("gateway-north", "one-way:counted"), "entries .* were lost"),
     "journal-late": (_cell("coordinator", "one-way:before-send"), "journal at death"),
 }
+SUM_MUTANTS = {
+    "noise-again": (
+        _sum("coordinator", "one-way:after-record", nth=3),
+        "two answers to one charge",
+    ),
+    "charge-after-read": (_sum("gateway-north", "one-way:counted"), "the set at a charge"),
+    "masks-anew": (
+        _sum("gateway-north", "one-way:noised"),
+        "not the one of an undisturbed run|, shared noise: {",
+    ),
+    "sums-in-memory": (_sum("gateway-north", "keys:before-send"), "keys at death"),
+    "secret-dropped-early": (_sum("gateway-north", "one-way:noised"), "the secret of the masks"),
+    "secret-kept": (_sum("coordinator", "set:before-send"), "keeps secrets"),
+    "journal-late": (_sum("coordinator", "set:before-send"), "journal at death"),
+}
 
 
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_a_mutant_dies_in_the_matrix(mutant: str, lab: Lab, reference: Reference) -> None:
-    cell, promise = MUTANTS[mutant]
+    _dies(mutant, *MUTANTS[mutant], lab=lab, reference=reference, name=mutant)
+
+
+@pytest.mark.parametrize("mutant", SUM_MUTANTS)
+def test_a_mutant_dies_in_the_matrix_of_sums(mutant: str, lab: Lab, reference: Reference) -> None:
+    _dies(mutant, *SUM_MUTANTS[mutant], lab=lab, reference=reference, name=f"sum-{mutant}")
+
+
+def _dies(
+    mutant: str, cell: Cell, promise: str, *, lab: Lab, reference: Reference, name: str
+) -> None:
     lab.renew(mutant=mutant)
     with pytest.raises(AssertionError, match=promise):
-        survive(lab, cell, name=mutant, reference=reference, mutant=mutant)
+        survive(lab, cell, name=name, reference=reference, mutant=mutant)

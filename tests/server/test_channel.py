@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,7 @@ def _federation() -> tuple[FakeGrid, dict[str, FakeSilo]]:
 def _drive(
     grid: Any, plan: Plan, directory: Path, *, approval: float = 5.0, **options: Any
 ) -> State:
-    channel = Channel(grid, plan=plan, key=COORDINATOR, pace=PACE, **options)
+    channel = Channel(grid, plan=plan, key=COORDINATOR, **{"pace": PACE, **options})
 
     def conclude(state: State) -> str:
         sampler = b"sampler"
@@ -113,6 +114,32 @@ def test_a_letter_that_is_lost_or_fails_is_sent_again(kind: str, way: str, tmp_p
     assert state.silos == SILOS
     extra = {"identify": 1, "propose": 1, "measure": 3, "deliver": 1}[kind] + 2
     assert grid.letters(kind).count("south") >= extra
+
+
+class LeavingGrid(FakeGrid):
+    """Loses a letter with its SuperNode, which is away for a while."""
+
+    looks_away = 0
+
+    def get_node_ids(self) -> list[int]:
+        lost = [m.metadata.dst_node_id for m in self.sent if m.metadata.__dict__.get("lost")]
+        if lost and self.looks_away < 3:
+            self.looks_away += 1
+            return [n for n in self.nodes if n not in lost]
+        return super().get_node_ids()
+
+
+@pytest.mark.parametrize("kind", ["identify", "propose", "measure", "deliver"])
+def test_a_silo_whose_node_was_away_gets_its_letter_again_at_once(
+    kind: str, tmp_path: Path
+) -> None:
+    grid = LeavingGrid([FakeSilo(name) for name in SILOS])
+    grid.lose[("south", kind)] = 1
+    patient = replace(PACE, resend_seconds=600.0, challenge_seconds=600.0)
+    state = _drive(grid, signed_plan(), tmp_path, pace=patient)
+    assert state.stage is Stage.ENDED
+    assert state.silos == SILOS
+    assert grid.looks_away == 3
 
 
 def test_a_node_that_signs_with_another_key_gets_no_plan(tmp_path: Path) -> None:

@@ -55,7 +55,12 @@ def test_the_whole_walk(place: Path, capsys: pytest.CaptureFixture[str]) -> None
     checked = _json(capsys, ["plan", "check", str(plan), "--schema", str(schema)])
     assert checked["digest"] == made["digest"]
     shown = _json(capsys, ["plan", "show", str(plan), "--schema", str(schema), "--rows", "1500"])
-    assert [p["name"] for p in shown["forecast"]["phases"]] == ["one-way", "coarse", "round-1", "round-2"]
+    assert [p["name"] for p in shown["forecast"]["phases"]] == [
+        "one-way",
+        "coarse",
+        "round-1",
+        "round-2",
+    ]
     assert abs(sum(p["rho_share"] for p in shown["forecast"]["phases"]) - 1) < 1e-9
     ran = _json(capsys, _simulate(place))
     assert ran["epsilon"] <= 1.0

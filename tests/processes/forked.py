@@ -1,0 +1,108 @@
+"""Processes that one launcher forks (see launcher.py), as far as tests need them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+
+class Forked:
+    """A process that the launcher forked, as far as tests need one."""
+
+    def __init__(self, launcher: Launcher, pid: int) -> None:
+        self._launcher = launcher
+        self.pid = pid
+
+    def poll(self) -> int | None:
+        """Return the exit code, or nothing while it runs."""
+        return self._launcher.codes.get(self.pid)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the end and return the exit code."""
+        with self._launcher.changed:
+            ended = self._launcher.changed.wait_for(
+                lambda: self.pid in self._launcher.codes, timeout=timeout
+            )
+        if not ended:
+            raise subprocess.TimeoutExpired(str(self.pid), timeout or 0.0)
+        return self._launcher.codes[self.pid]
+
+    def send(self, number: int) -> None:
+        """Send a signal, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self.send(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it as kill -9 does."""
+        self.send(signal.SIGKILL)
+
+
+class Launcher:
+    """Own the process that forks all others."""
+
+    def __init__(
+        self, *, environment: dict[str, str], log: Path, plans: Sequence[Path] = ()
+    ) -> None:
+        self.codes: dict[int, int] = {}
+        self.changed = threading.Condition()
+        self._started: list[int] = []
+        self._gone = False
+        self._asking = threading.Lock()
+        with log.open("ab") as errors:
+            self._process = subprocess.Popen(
+                [sys.executable, str(HERE / "launcher.py"), *map(str, plans)],
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+            )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def start(self, kind: str, arguments: Sequence[str], **files: str) -> Forked:
+        """Fork one process."""
+        assert self._process.stdin is not None
+        asked = {"kind": kind, "arguments": list(arguments), **files}
+        with self._asking:
+            self._process.stdin.write(json.dumps(asked).encode() + b"\n")
+            self._process.stdin.flush()
+            with self.changed:
+                self.changed.wait_for(lambda: self._started or self._gone, timeout=120)
+                assert self._started, "the launcher ended; its log says why"
+                return Forked(self, self._started.pop())
+
+    def close(self) -> None:
+        """End the launcher and with it all that it forked."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(timeout=30)
+        self._reader.join(timeout=30)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+    def _read(self) -> None:
+        """Take what the launcher says."""
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            fact = json.loads(line)
+            with self.changed:
+                if "started" in fact:
+                    self._started.append(fact["started"])
+                else:
+                    self.codes[fact["ended"]] = fact["code"]
+                self.changed.notify_all()
+        with self.changed:
+            self._gone = True
+            self.changed.notify_all()

@@ -1,0 +1,47 @@
+"""The tables of the federations that tests start, and their schema."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+from canary import CANARY
+
+from silosynth.common.schema import Schema, parse_schema
+
+SILOS = ("north", "south", "west")
+
+
+def federation_schema() -> Schema:
+    """Return the schema of the test tables."""
+    return parse_schema(
+        {
+            "name": "people",
+            "attributes": [
+                {"name": "age", "kind": "integer", "minimum": 0, "maximum": 99, "source": "public"},
+                {
+                    "name": "region",
+                    "kind": "categorical",
+                    "categories": ["n", "s", "w"],
+                    "source": "public",
+                },
+                {"name": "ill", "kind": "boolean", "missing": True},
+            ],
+        }
+    )
+
+
+def silo_table(silo: str, *, rows: int = 400) -> pa.Table:
+    """Return one silo's rows: ``ill`` follows ``age``."""
+    random = np.random.default_rng(SILOS.index(silo))
+    age = random.integers(0, 100, rows)
+    ill = age + random.normal(0, 10, rows) > 60
+    return pa.table({"age": age, "region": [silo[0]] * rows, "ill": ill})
+
+
+def token_table(silo: str, *, rows: int = 400) -> pa.Table:
+    """Return a silo's rows, in which every fourth region and every person is a token."""
+    table = silo_table(silo, rows=rows)
+    region = np.where(np.arange(rows) % 4 == 0, f"{CANARY}-region", silo[0])
+    who = [f"{CANARY}-{silo}-{i // 2}" for i in range(rows)]
+    place = table.schema.get_field_index("region")
+    return table.set_column(place, "region", pa.array(region)).append_column("who", pa.array(who))
