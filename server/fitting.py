@@ -108,7 +108,7 @@ def fit_run(
     """
     domain, zeros = grouping.domain(schema.domain), merged_zeros(schema, grouping=grouping)
     fitted, outside = _part_coarse(measured, domain=schema.domain, grouping=grouping)
-    if plan.method is Method.AIM:
+    if plan.method is Method.AIM and outside:
         fitted += joining_pairs(plan, fitted, outside=outside, domain=domain, zeros=zeros)
     model = fit(
         fitted,
