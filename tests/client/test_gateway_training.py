@@ -135,3 +135,30 @@ def test_a_check_says_what_training_costs_and_which_order_would_pay_for_it(
     refused = foresee_plan(policy, path)
     assert refused.answer is Answer.REFUSED
     assert "held at the Rényi order 200" in refused.words[0]
+
+
+@pytest.mark.parametrize("step", ["counted", "noised"])
+def test_a_gateway_that_dies_in_a_round_answers_it_for_the_same_charge(
+    federation: Federation, step: str
+) -> None:
+    plan = _plan(federation)
+    request = _request(federation, plan, number=0)
+
+    class Killed(BaseException):
+        pass
+
+    def die(name: str) -> None:
+        if name == step:
+            raise Killed
+
+    with federation.open() as silo:
+        silo.gateway.propose(plan=federation.sealed(plan))
+    with federation.open(checkpoint=die) as silo, pytest.raises(Killed):
+        silo.gateway.answer(plan=federation.sealed(plan), request=request)
+    with federation.open() as silo:
+        spent = silo.ledger.spent(PROJECT)
+        assert spent > 0
+        first = silo.gateway.answer(plan=federation.sealed(plan), request=request)
+        assert isinstance(federation.read(first), Release)
+        assert silo.gateway.answer(plan=federation.sealed(plan), request=request) == first
+        assert silo.ledger.spent(PROJECT) == spent
