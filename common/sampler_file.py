@@ -24,15 +24,12 @@ import stat
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
-from pydantic import Field, ValidationError
 
-from silosynth.common.architecture import Architecture
 from silosynth.common.archive import pack, unpack
 from silosynth.common.autoregressive_sampler import AutoregressiveSampler
-from silosynth.common.bins import PlainModel
 from silosynth.common.conditional import Conditional
 from silosynth.common.domain import Grouping
 from silosynth.common.errors import CapExceeded, InvalidPlan, InvalidSampler, InvalidSchema
@@ -41,53 +38,24 @@ from silosynth.common.network_file import dump_network, parse_network, widths_of
 from silosynth.common.neural import NeuralSampler
 from silosynth.common.output import fresh_file
 from silosynth.common.sampler import Sampler
+from silosynth.common.sampler_manifest import (
+    MAX_JSON_BYTES,
+    Manifest,
+    Member,
+    Node,
+    OneShotNetwork,
+    parse_json,
+    read_manifest,
+)
 from silosynth.common.schema import Schema, parse_schema
 from silosynth.common.weights_file import dump_weights, parse_weights
 
 AnySampler = Sampler | NeuralSampler | AutoregressiveSampler
 
-FORMAT: Final = "silosynth-sampler"
-VERSION: Final = 1
 MAX_BYTES = 2**30
-MAX_JSON_BYTES = 2**26
 _DTYPE: Final = "<u4"
 _NPY_MAGIC = b"\x93NUMPY\x01\x00"
 _NPY_ALIGNMENT = 64
-
-
-_Shape = Annotated[
-    tuple[Annotated[int, Field(ge=1, le=MAX_BYTES)], ...], Field(min_length=1, max_length=2)
-]
-
-
-class _Member(PlainModel):
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    bytes: int = Field(ge=0)
-    dtype: Literal["<u4"] | None = None
-    shape: _Shape | None = None
-
-
-class _Node(PlainModel):
-    attribute: str
-    given: tuple[str, ...]
-
-
-class _Generator(PlainModel):
-    label: str | None
-    latents: _Shape
-    widths: tuple[Annotated[int, Field(ge=1, le=MAX_BYTES)], ...] = Field(min_length=2)
-
-
-class _Manifest(PlainModel):
-    format: Literal["silosynth-sampler"] = FORMAT
-    version: Literal[1] = VERSION
-    plan_digest: str
-    total: int = Field(ge=0, lt=2**63)
-    conditionals: tuple[_Node, ...]
-    grouping: dict[str, tuple[int, ...]]
-    generator: _Generator | None = None
-    architecture: Architecture | None = None
-    members: dict[str, _Member]
 
 
 def save_sampler(sampler: AnySampler, path: Path, *, force: bool = False) -> None:
@@ -124,12 +92,12 @@ def dump_sampler(sampler: AnySampler) -> bytes:
         shapes[name] = array.shape
         members[name] = _npy_header(array.shape) + array.astype(_DTYPE).tobytes()
     parts = _network_parts(sampler)
-    nodes: tuple[_Node, ...] = ()
+    nodes: tuple[Node, ...] = ()
     if isinstance(sampler, Sampler):
-        nodes = tuple(_Node(attribute=c.attribute, given=c.given) for c in sampler.conditionals)
+        nodes = tuple(Node(attribute=c.attribute, given=c.given) for c in sampler.conditionals)
     else:
         members["weights.safetensors"] = _dump_weights(sampler)
-    manifest = _Manifest(
+    manifest = Manifest(
         plan_digest=sampler.plan_digest,
         total=sampler.total,
         conditionals=nodes,
@@ -148,11 +116,11 @@ def dump_sampler(sampler: AnySampler) -> bytes:
 def parse_sampler(data: bytes) -> AnySampler:
     """Return the sampler that ``data``, the bytes of a sampler file, holds."""
     members = unpack(data)
-    manifest = _read_manifest(members)
+    manifest = read_manifest(members)
     for name, member in manifest.members.items():
         if len(members[name]) != member.bytes or sha256(members[name]).hexdigest() != member.sha256:
             raise InvalidSampler(f"{name} is not what the manifest says")
-    certificate = _parse_json(members["certificate.json"], name="certificate.json")
+    certificate = parse_json(members["certificate.json"], name="certificate.json")
     if not isinstance(certificate, dict):
         raise InvalidSampler("certificate.json is not a mapping")
     common: dict[str, Any] = {
@@ -173,7 +141,7 @@ def parse_sampler(data: bytes) -> AnySampler:
 
 
 def _build(
-    members: Mapping[str, memoryview], manifest: _Manifest, common: dict[str, Any]
+    members: Mapping[str, memoryview], manifest: Manifest, common: dict[str, Any]
 ) -> AnySampler:
     """Return the kind of sampler that the manifest speaks of."""
     if manifest.architecture is not None:
@@ -210,7 +178,9 @@ def _network_parts(sampler: AnySampler) -> dict[str, Any]:
         network = sampler.network
         shape = network.latents.shape
         return {
-            "generator": _Generator(label=sampler.label, latents=shape, widths=widths_of(network))
+            "generator": OneShotNetwork(
+                label=sampler.label, latents=shape, widths=widths_of(network)
+            )
         }
     return {}
 
@@ -235,11 +205,11 @@ def _arrays(sampler: AnySampler) -> dict[str, np.ndarray]:
     return shares | {f"within-{i}.npy": sampler.within[a] for i, a in enumerate(names)}
 
 
-def _describe(data: bytes, shape: tuple[int, ...] | None) -> _Member:
+def _describe(data: bytes, shape: tuple[int, ...] | None) -> Member:
     digest = sha256(data).hexdigest()
     if shape is None:
-        return _Member(sha256=digest, bytes=len(data))
-    return _Member(sha256=digest, bytes=len(data), dtype=_DTYPE, shape=shape)
+        return Member(sha256=digest, bytes=len(data))
+    return Member(sha256=digest, bytes=len(data), dtype=_DTYPE, shape=shape)
 
 
 def _read(path: Path, *, max_bytes: int) -> bytes:
@@ -259,44 +229,14 @@ def _read(path: Path, *, max_bytes: int) -> bytes:
     return data
 
 
-def _read_manifest(members: Mapping[str, memoryview]) -> _Manifest:
-    """Return the manifest; raise InvalidSampler unless it names just the members there are."""
-    if "manifest.json" not in members:
-        raise InvalidSampler("there is no manifest.json", hint="is this a sampler file?")
-    data = _parse_json(members["manifest.json"], name="manifest.json")
-    if isinstance(data, dict) and data.get("format") == FORMAT and data.get("version") != VERSION:
-        raise InvalidSampler(
-            f"the version is not {VERSION}", hint="read it with the silosynth that wrote it"
-        )
-    try:
-        manifest = _Manifest.model_validate_json(bytes(members["manifest.json"]), strict=True)
-    except ValidationError as err:
-        fault = err.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(step) for step in fault["loc"][:2])
-        raise InvalidSampler(f"manifest.json: {where}: {fault['msg']}") from err
-    expected = {"manifest.json", "schema.json", "certificate.json"}
-    expected |= {f"shares-{i}.npy" for i in range(len(manifest.conditionals))}
-    expected |= {f"within-{i}.npy" for i in range(len(manifest.grouping))}
-    if manifest.generator is not None or manifest.architecture is not None:
-        expected.add("weights.safetensors")
-        expected |= {"label.npy"} if manifest.generator is not None else set()
-        if manifest.conditionals:
-            raise InvalidSampler("manifest.json: a generator has no conditionals")
-        if manifest.generator is not None and manifest.architecture is not None:
-            raise InvalidSampler("manifest.json: a sampler has one network")
-    if set(members) != expected or {*manifest.members, "manifest.json"} != expected:
-        raise InvalidSampler("a member is missing, or there is one too many")
-    return manifest
-
-
 def _read_schema(data: memoryview) -> Schema:
     try:
-        return parse_schema(_parse_json(data, name="schema.json"), origin="schema.json")
+        return parse_schema(parse_json(data, name="schema.json"), origin="schema.json")
     except InvalidSchema as err:
         raise InvalidSampler(err.message, hint=err.hint) from err
 
 
-def _array(members: Mapping[str, memoryview], manifest: _Manifest, name: str) -> np.ndarray:
+def _array(members: Mapping[str, memoryview], manifest: Manifest, name: str) -> np.ndarray:
     """Return an array, after its header was compared with the one that its shape gives."""
     shape, data = manifest.members[name].shape, members[name]
     if shape is None:
@@ -317,17 +257,3 @@ def _npy_header(shape: tuple[int, ...]) -> bytes:
 
 def _json(data: Mapping[str, Any]) -> bytes:
     return json.dumps(data, allow_nan=False, indent=1).encode()
-
-
-def _parse_json(data: memoryview, *, name: str) -> Any:
-    """Parse a document; refuse one that is too long, nested too deep, or not of plain values."""
-    if len(data) > MAX_JSON_BYTES:
-        raise InvalidSampler(f"{name} is larger than {MAX_JSON_BYTES} bytes")
-    try:
-        return json.loads(bytes(data), parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as err:
-        raise InvalidSampler(f"{name} is not valid JSON") from err
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(name)

@@ -79,7 +79,9 @@ def test_the_whole_walk(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture
     assert drawn.column_names == table.column_names
     capsys.readouterr()
     assert run(["inspect", str(place / "result.sampler"), "--json"]) == 0
-    facts = json.loads(capsys.readouterr().out)["data"]["generator"]
+    told = capsys.readouterr()
+    assert "generator: " in told.err
+    facts = json.loads(told.out)["data"]["generator"]
     assert facts["kind"] == choice.architecture.kind if choice.architecture else None
     assert run(["report", str(place), "--force"]) == 0
     assert run(["report", str(place), "--released-only", "--out", str(tmp_path / "out")]) == 0
