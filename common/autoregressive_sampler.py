@@ -22,7 +22,7 @@ from silosynth.common.errors import (
     RunFailed,
 )
 from silosynth.common.example import Layout, from_examples, layout_of
-from silosynth.common.sampler import DrawBatch, check_facts, draw
+from silosynth.common.sampler import BATCH_ROWS, DrawBatch, check_facts, draw
 from silosynth.common.schema import Schema
 from silosynth.common.seeded import SeededWords
 from silosynth.common.tally import code_dtype
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from silosynth.common.frames import Frame
 
 MOST_CONDITION_CELLS = 16_384
+_BATCH_CODES = 2**22
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -90,6 +91,11 @@ class AutoregressiveSampler:
         from silosynth.common.frames import to_pandas  # see there why not above
 
         return to_pandas(draw(self, rows=rows, seed=seed))
+
+    @property
+    def batch_rows(self) -> int:
+        """Return how many rows are drawn at once: fewer of long texts, so memory is bounded."""
+        return min(BATCH_ROWS, max(_BATCH_CODES // self.layout.positions, 1))
 
     def drawer(self) -> DrawBatch:
         """Return the function that draws the codes of a batch; raise RunFailed without PyTorch."""

@@ -13,7 +13,7 @@ from silosynth.common.conditional import WHOLE, check_within
 from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.errors import InvalidArgument, InvalidPlan, InvalidSampler
 from silosynth.common.network import Network, softmax_parts
-from silosynth.common.sampler import DrawBatch, check_facts, draw
+from silosynth.common.sampler import BATCH_ROWS, DrawBatch, check_facts, draw
 from silosynth.common.schema import Schema
 from silosynth.common.seeded import SeededWords
 from silosynth.common.tally import code_dtype
@@ -120,6 +120,11 @@ class NeuralSampler:
         from silosynth.common.frames import to_pandas  # see there why not above
 
         return to_pandas(draw(self, rows=rows, seed=seed))
+
+    @property
+    def batch_rows(self) -> int:
+        """Return how many rows are drawn at once."""
+        return BATCH_ROWS
 
     def drawer(self) -> DrawBatch:
         """Return the function that draws the codes of a batch."""

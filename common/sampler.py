@@ -85,6 +85,10 @@ class DrawsRows(Protocol):
     def plan_digest(self) -> str:
         """Return the digest of the plan."""
 
+    @property
+    def batch_rows(self) -> int:
+        """Return how many rows are drawn at once, by the sampler alone."""
+
     def drawer(self) -> DrawBatch:
         """Return the function that draws the codes of a batch."""
 
@@ -129,6 +133,11 @@ class Sampler:
         from silosynth.common.frames import to_pandas  # see there why not above
 
         return to_pandas(draw(self, rows=rows, seed=seed))
+
+    @property
+    def batch_rows(self) -> int:
+        """Return how many rows are drawn at once."""
+        return BATCH_ROWS
 
     def drawer(self) -> DrawBatch:
         """Return the function that draws the codes of a batch."""
@@ -191,16 +200,16 @@ def draw_codes(
     """Draw fine codes: one (rows,) unsigned column per coded attribute, in the schema's order."""
     check_whole(rows, name="rows")
     check_whole(seed, name="the seed")
-    draw_part = sampler.drawer()
+    draw_part, most = sampler.drawer(), sampler.batch_rows
     columns = tuple(np.empty(rows, dtype=code_dtype(size)) for size in sampler.domain.shape)
 
     def work(index: int, size: int) -> None:
-        start = index * BATCH_ROWS
+        start = index * most
         drawn = draw_part(rows=size, seed=seed, batch=index)
         for column, part in zip(columns, drawn[: len(columns)], strict=True):
             column[start : start + size] = part
 
-    sizes = split_rows(rows, batch_rows=BATCH_ROWS)
+    sizes = split_rows(rows, batch_rows=most)
     for _ in map_batches(work, sizes, threads=_threads(threads)):
         pass
     return columns
@@ -216,19 +225,20 @@ def draw_batches(
     *,
     rows: int,
     seed: int,
-    batch_rows: int = BATCH_ROWS,
+    batch_rows: int | None = None,
     threads: int | None = None,
 ) -> Generator[pa.Table, None, None]:
     """Yield the table in batches, holding a few of them at a time.
 
     Each batch is a function of sampler, seed, its index and its size, so ``batch_rows`` is part of
-    what makes a draw repeatable; the other functions leave it at 1,000,000. For no rows there is
-    one empty batch.
+    what makes a draw repeatable; the other functions leave it at the sampler's own, 1,000,000 for
+    most. For no rows there is one empty batch.
     """
     check_whole(rows, name="rows")
     check_whole(seed, name="the seed")
-    if not 0 < batch_rows <= _LARGEST_BATCH:
-        raise InvalidArgument(f"a batch of {batch_rows} rows is not between 1 and {_LARGEST_BATCH}")
+    most = sampler.batch_rows if batch_rows is None else batch_rows
+    if not 0 < most <= _LARGEST_BATCH:
+        raise InvalidArgument(f"a batch of {most} rows is not between 1 and {_LARGEST_BATCH}")
     draw_part, codec = sampler.drawer(), Codec(sampler.schema)
     coded = len(sampler.domain.shape)
 
@@ -236,10 +246,10 @@ def draw_batches(
         drawn = draw_part(rows=size, seed=seed, batch=index)
         values = SeededWords(seed=seed, purpose="values", index=index)
         return codec.decode(
-            drawn[:coded], drawn[coded:], uniform=values.uniform, first_row=index * batch_rows
+            drawn[:coded], drawn[coded:], uniform=values.uniform, first_row=index * most
         )
 
-    sizes = split_rows(rows, batch_rows=batch_rows)
+    sizes = split_rows(rows, batch_rows=most)
     return map_batches(work, sizes, threads=_threads(threads))
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from silosynth.common import autoregressive_sampler
@@ -22,7 +23,7 @@ from silosynth.common.domain import Grouping
 from silosynth.common.errors import InvalidArgument, InvalidSampler, RunFailed
 from silosynth.common.example import layout_of
 from silosynth.common.given import condition_on
-from silosynth.common.sampler import describe_sampler, draw, draw_codes
+from silosynth.common.sampler import describe_sampler, draw, draw_batches, draw_codes
 from silosynth.common.sampler_file import dump_sampler, load_sampler, parse_sampler, save_sampler
 from silosynth.common.schema import Schema, parse_schema
 
@@ -131,6 +132,18 @@ def test_texts_come_back_as_texts() -> None:
     assert all(isinstance(text, str) for text in table["note"].to_pylist())
     assert set(table["ill"].to_pylist()) == {True}
     assert len(draw_codes(sampler, rows=5, seed=1)) == 3
+
+
+def test_a_batch_of_long_texts_has_fewer_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert made_sampler().batch_rows == 1_000_000
+    sampler = made_sampler(KINDS[1], made_schema(TEXT | {"max_bytes": 997}))
+    assert sampler.batch_rows == 2**22 // 1000
+    monkeypatch.setattr(autoregressive_sampler, "_BATCH_CODES", 7 * 30)
+    short = made_sampler(KINDS[1], made_schema(TEXT))
+    codes = draw_codes(short, rows=70, seed=1, threads=1)
+    parts = list(draw_batches(short, rows=70, seed=1, threads=1))
+    assert [part.num_rows for part in parts] == [30, 30, 10]
+    assert pa.concat_tables(parts)["ill"].to_pylist() == [bool(c) for c in codes[2]]
 
 
 @pytest.mark.parametrize("architecture", KINDS)
