@@ -1,4 +1,4 @@
-"""Which method a schema and a budget ask for, and what a method would lose of a schema.
+"""Which method a schema asks for, and what a method would lose of a schema.
 
 The rule follows what was measured; see docs/decisions/030. It reads the schema alone, which is
 public.
@@ -28,8 +28,8 @@ class Advice:
     reason: str
 
 
-def advise(schema: Schema, *, epsilon: float) -> Advice:
-    """Return the method to take for a schema and a budget."""
+def advise(schema: Schema) -> Advice:
+    """Return the method to take for a schema: one order held at every budget measured."""
     texts = tuple(modelled_texts(schema))
     if texts:
         return Advice(
@@ -60,7 +60,7 @@ def advise(schema: Schema, *, epsilon: float) -> Advice:
     )
 
 
-def remarks(schema: Schema, *, method: Method, epsilon: float) -> Iterator[str]:
+def remarks(schema: Schema, *, method: Method) -> Iterator[str]:
     """Yield, a line each, what ``method`` loses of ``schema`` and which method carries it."""
     left_out = [
         a.name for a in schema.attributes if isinstance(a, TextAttribute) and a.max_bytes is None
@@ -70,6 +70,6 @@ def remarks(schema: Schema, *, method: Method, epsilon: float) -> Iterator[str]:
             f"free text is left out: {', '.join(left_out)}; to learn it, give it max_bytes in the "
             f"schema and take --method {Method.DP_SGD.value}"
         )
-    advice = advise(schema, epsilon=epsilon)
+    advice = advise(schema)
     if advice.method is not method and (method in MARGINALS) != (advice.method in MARGINALS):
         yield f"{advice.reason}: --method {advice.method.value} is advised, not {method.value}"

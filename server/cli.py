@@ -138,7 +138,7 @@ def plan_new(
     """
     check_output(out, force=force)
     described = load_schema(schema)
-    advice = advise(described, epsilon=epsilon) if method is None and workload is None else None
+    advice = advise(described) if method is None and workload is None else None
     chosen = advice.method if advice else method or Method.AIM
     plan = new_plan(
         described,
@@ -179,7 +179,7 @@ def plan_new(
     say(f"wrote {out}: plan {plan.id}, {len(plan.silos)} silos, epsilon {epsilon:g}")
     if advice is not None:
         say(f"method {plan.method.value}: {advice.reason}")
-    notes = tuple(remarks(described, method=plan.method, epsilon=epsilon))
+    notes = tuple(remarks(described, method=plan.method))
     for note in notes:
         say(note)
     say(f"next: silosynth plan show {out} --schema {schema}")
@@ -225,7 +225,7 @@ def plan_show(
             say(sentence)
     for sentence in describe_network(plan):
         say(sentence)
-    for note in remarks(described, method=plan.method, epsilon=privacy.epsilon):
+    for note in remarks(described, method=plan.method):
         say(note)
     _show_phases(seen)
     _show_cells(seen, largest=rows is None)

@@ -122,7 +122,7 @@ def new_plan(
     if rows_per_person < 1:
         raise InvalidPlan(f"rows_per_person is {rows_per_person}", hint="it must be at least 1")
     if method is None:
-        method = Method.AIM if workload else advise(schema, epsilon=epsilon).method
+        method = Method.AIM if workload else advise(schema).method
     chosen, trusted = _method(method), TrustMode(trust)
     check_texts(schema, method=chosen, workload=workload)
     shares = len(silos) - colluders - absent if trusted is TrustMode.SHARED else 1

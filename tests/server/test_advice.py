@@ -45,15 +45,15 @@ def made_schema(kind: str = "table", *, attributes: int = 3) -> Schema:
     ],
 )
 def test_the_schema_decides(schema: Schema, method: Method) -> None:
-    assert advise(schema, epsilon=1.0).method is method
+    assert advise(schema).method is method
 
 
 @pytest.mark.parametrize("kind", ["table", "image", "text"])
 def test_the_advised_method_makes_a_plan_that_loses_nothing(kind: str) -> None:
     schema = made_schema(kind)
     plan = new_plan(schema, epsilon=3.0, delta=1e-6, silos=("north", "south"))
-    assert plan.method is advise(schema, epsilon=3.0).method
-    assert not list(remarks(schema, method=plan.method, epsilon=3.0))
+    assert plan.method is advise(schema).method
+    assert not list(remarks(schema, method=plan.method))
 
 
 def test_marginals_are_advised_as_long_as_silos_answer_them() -> None:
@@ -70,7 +70,7 @@ def test_impossible_combinations_are_for_marginals() -> None:
     zeros = {"attributes": ["x0", "x1"], "cells": [["a", "b"]]}
     data = made_schema("image").model_dump(mode="json") | {"structural_zeros": [zeros]}
     schema = parse_schema(data)
-    assert advise(schema, epsilon=1.0).method is Method.AIM
+    assert advise(schema).method is Method.AIM
 
 
 def test_a_workload_is_for_marginals() -> None:
@@ -85,18 +85,18 @@ def test_a_workload_is_for_marginals() -> None:
 
 
 def test_what_is_lost_is_said() -> None:
-    (line,) = remarks(made_schema("text left out"), method=Method.AIM, epsilon=1.0)
+    (line,) = remarks(made_schema("text left out"), method=Method.AIM)
     assert "note" in line
     assert "--method dp-sgd" in line
-    (line,) = remarks(made_schema("image"), method=Method.MST, epsilon=1.0)
+    (line,) = remarks(made_schema("image"), method=Method.MST)
     assert "--method one-shot" in line
-    (line,) = remarks(made_schema(), method=Method.ONE_SHOT, epsilon=1.0)
+    (line,) = remarks(made_schema(), method=Method.ONE_SHOT)
     assert "--method aim" in line
 
 
 def test_one_kind_of_method_is_as_good_as_the_other() -> None:
-    assert not list(remarks(made_schema(), method=Method.MST, epsilon=1.0))
-    assert not list(remarks(made_schema("image"), method=Method.DP_SGD, epsilon=1.0))
+    assert not list(remarks(made_schema(), method=Method.MST))
+    assert not list(remarks(made_schema("image"), method=Method.DP_SGD))
 
 
 def test_the_command_line_says_what_it_took_and_why(
