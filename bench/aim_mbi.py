@@ -1,8 +1,8 @@
-"""Time the first rounds of AIM on mbi 2.0's estimator, in mbi's own environment.
+"""Run AIM on mbi 2.0's estimator, in mbi's own environment, until it is stopped.
 
 A round scores every pair against the model, measures the worst and fits again with 1,000
-iterations from the last potentials, as the published mechanism does. The first round compiles most
-and later models are larger; a few rounds bound what a whole run takes from below.
+iterations, as the published mechanism does. The seconds of the rounds so far are written after
+each, since a whole run takes hours.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_enable_compilation_cache", False)
 from mbi import Dataset, Domain, LinearMeasurement, estimation  # noqa: E402
 
-ROUNDS = 2
+ROUNDS = 31
+"""The fewest that the published mechanism took at epsilon 1, of three seeds."""
 ITERATIONS = 1_000
 SIGMA = 100.0
 
 
 def main(source: Path, target: Path) -> None:
-    """Run a few rounds and write the CPU seconds of each."""
+    """Write the CPU seconds of the rounds so far after each."""
     with np.load(source) as file:
         codes, shape = file["codes"], file["shape"]
     names = [f"a{i:03d}" for i in range(len(shape))]
@@ -58,7 +59,7 @@ def main(source: Path, target: Path) -> None:
         model = estimation.MirrorDescent().estimate(domain, measured, iters=ITERATIONS)
         seconds.append(time.process_time() - start)
         print(best, seconds[-1], flush=True)
-    target.write_text(json.dumps({"cpu_of_rounds": seconds}))
+        target.write_text(json.dumps(seconds))
 
 
 if __name__ == "__main__":

@@ -14,12 +14,12 @@ import numpy as np
 from distances import mean_distances
 from process_tree import watch
 from results import Figure, publish
-from tables import Case, data_directory, load_case
+from tables import Case, data_directory, load_case, vouch
 
 from silosynth.common.plan import dump_plan
 from silosynth.common.sampler import draw_codes
 from silosynth.common.sampler_file import load_sampler
-from silosynth.common.schema import Source, dump_schema
+from silosynth.common.schema import dump_schema
 from silosynth.server.planner import new_plan
 from silosynth.simulations import split_table
 
@@ -31,7 +31,7 @@ MOST_BYTES = 4_000_000_000
 
 def measure_brfss() -> list[Figure]:
     """Run once and return the figures; raise RuntimeError when the run does not end well."""
-    case = _vouch(load_case("brfss2022", FILE))
+    case = vouch(load_case("brfss2022", FILE))
     with tempfile.TemporaryDirectory(prefix="silosynth-bench-") as name:
         directory = Path(name)
         _write_inputs(directory, case)
@@ -68,16 +68,6 @@ def measure_brfss() -> list[Figure]:
             for way, value in enumerate(distances, 1)
         ),
     ]
-
-
-def _vouch(case: Case) -> Case:
-    """Declare the domains: answers of a published questionnaire, read off this extract."""
-    attributes = tuple(
-        a.model_copy(update={"source": Source.DECLARED}) if a.source is Source.UNREVIEWED else a
-        for a in case.schema.attributes
-    )
-    schema = case.schema.model_copy(update={"attributes": attributes})
-    return Case(schema=schema, table=case.table, codes=case.codes)
 
 
 def _write_inputs(directory: Path, case: Case) -> None:

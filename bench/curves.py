@@ -15,7 +15,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 
 RESULTS = Path(__file__).resolve().parent / "results"
-CURVE = re.compile(r"adult, epsilon (?P<epsilon>[\d.]+), (?P<who>.*): (?P<way>[23]-way)")
+CURVE = re.compile(r"adult, epsilon (?P<epsilon>[\d.]+), (?P<who>.*): (?P<way>[23]-way|AUC)")
 SPLIT = re.compile(r"(?P<ground>.*), epsilon 1, (?P<split>\d+ silos, \w+), (?P<who>.*): 2-way")
 
 
@@ -30,19 +30,28 @@ def read(pattern: re.Pattern[str], files: str) -> list[tuple[dict[str, str], flo
 
 
 def draw_epsilons() -> None:
-    """Draw distance by epsilon on Adult."""
-    figure, axes = pyplot.subplots(1, 2, figsize=(10, 4), sharex=True)
+    """Draw distance and AUC by epsilon on Adult."""
+    figure, axes = pyplot.subplots(1, 3, figsize=(14, 4), sharex=True)
     facts = read(CURVE, "aim-adult-*.json")
-    for axis, way in zip(axes, ("2-way", "3-way"), strict=True):
-        for who in dict.fromkeys(f["who"] for f, _, _ in facts):
+    for axis, way in zip(axes, ("2-way", "3-way", "AUC"), strict=True):
+        for i, who in enumerate(dict.fromkeys(f["who"] for f, _, _ in facts)):
             points = sorted(
                 (float(f["epsilon"]), value, spread)
                 for f, value, spread in facts
                 if f["who"] == who and f["way"] == way
             )
-            axis.errorbar(*zip(*points, strict=True), marker="o", capsize=3, label=who)
-        axis.set(xscale="log", xlabel="epsilon", ylabel=f"mean {way} distance", ylim=(0, None))
+            if points:
+                at, values, spreads = zip(*points, strict=True)
+                axis.errorbar(at, values, spreads, marker="o", capsize=3, label=who, color=f"C{i}")
+        axis.set(xscale="log", xlabel="epsilon")
+        axis.set_xticks([0.3, 1, 3, 10], ["0.3", "1", "3", "10"])
+        axis.minorticks_off()
+        if way == "AUC":
+            axis.set(ylabel="AUC of gradient boosting on real rows")
+        else:
+            axis.set(ylabel=f"mean {way} distance", ylim=(0, None))
     axes[0].legend()
+    figure.suptitle("Adult, one silo's noise")
     figure.tight_layout()
     figure.savefig(RESULTS / "aim-epsilon.png", dpi=110)
 

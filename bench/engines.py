@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from estimators import make_task
-from fit import synthetic
+from fit_problems import synthetic
 from results import Figure, publish
 
 from silosynth.server.beliefs import move, uniform, view

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from fit import Problem, adult_problems
+from fit_problems import Problem, adult_problems
 from results import Figure, publish
 from scipy.optimize import minimize
 

@@ -1,140 +1,25 @@
-"""Fit the same measurements as mbi 2.0: loss, seconds, memory; then larger models alone.
+"""Fit the same measurements as mbi 2.0: loss, seconds, memory; larger models alone; whole runs.
 
-Prints a table, writes bench/results/fit.json, and exits with 1 when a gate is missed. QUICK=1
-compares the tree alone. Times are the best of several, ours and mbi's alike.
+Prints tables, writes fit.json, whole.json and fit_growth.json, and exits with 1 when a gate
+is missed. QUICK=1 compares the tree alone. Times are the best of several, ours and mbi's alike.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import subprocess
 import sys
 import tempfile
-import time
-import tracemalloc
-from collections.abc import Callable
-from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+from fit_growth import growth_figures
+from fit_problems import Problem, adult_problems, peak_megabytes, seconds
 from results import Figure, is_quick, publish
-
-from silosynth.common.domain import Clique, Domain
-from silosynth.common.measurement import Measurement
-from silosynth.server.fit import GraphicalModel, fit
-from silosynth.server.junction_tree import build_junction_tree
+from whole import whole_figures
 
 HERE = Path(__file__).resolve().parent
 PEER = HERE / ".peers" / "mbi"
 ITERATIONS = (1_000, 10_000)
-SIGMA = 41.0  # 14 + 13 marginals of Adult at epsilon 1, delta 1e-9
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Problem:
-    """Measurements of one standard deviation, with the total that all contenders are told."""
-
-    name: str
-    domain: Domain
-    measurements: tuple[Measurement, ...]
-    total: float
-    sigma: float
-
-    def fit(self, *, iterations: int = 1_000, tolerance: float = 1e-3) -> GraphicalModel:
-        """Fit with our engine."""
-        return fit(
-            self.measurements,
-            domain=self.domain,
-            total=self.total,
-            iterations=iterations,
-            tolerance=tolerance,
-        )
-
-    def loss(self, answers: list[np.ndarray]) -> float:
-        """Return the loss of marginals, one per measurement."""
-        pairs = zip(self.measurements, answers, strict=True)
-        return float(sum(0.5 * ((m.values - a) ** 2 / m.variance).sum() for m, a in pairs))
-
-
-def load_adult() -> tuple[Domain, np.ndarray]:
-    """Return private-pgm's Adult: 14 attributes and (rows, 14) codes."""
-    default = HERE.parent.parent / "shared" / "data"
-    directory = Path(os.environ.get("SILOSYNTH_DATA", default)).expanduser() / "adult"
-    sizes = json.loads((directory / "adult_coded-domain.json").read_text())
-    with (directory / "adult_coded.csv").open() as file:
-        names = tuple(file.readline().strip().split(","))
-        codes = np.loadtxt(file, delimiter=",", dtype=np.int64)
-    return Domain(attributes=names, shape=tuple(sizes[n] for n in names)), codes
-
-
-def count(codes: np.ndarray, *, domain: Domain, clique: Clique) -> np.ndarray:
-    """Count rows per cell."""
-    columns = [codes[:, domain.index(a)] for a in clique]
-    cells = np.ravel_multi_index(columns, domain.sizes(clique))
-    return np.bincount(cells, minlength=domain.size(clique)).astype(np.float64)
-
-
-def problem(name: str, *, codes: np.ndarray, domain: Domain, cliques: list[Clique]) -> Problem:
-    """Measure all 1-ways and ``cliques`` with normal noise of a fixed seed."""
-    rng = np.random.default_rng(0)
-    measurements = []
-    for clique in [*((a,) for a in domain.attributes), *cliques]:
-        counts = count(codes, domain=domain, clique=clique)
-        noised = counts + rng.normal(0.0, SIGMA, counts.size)
-        variance = np.full(counts.size, SIGMA**2)
-        measurements.append(Measurement(clique=clique, values=noised, variance=variance))
-    return Problem(
-        name=name,
-        domain=domain,
-        measurements=tuple(measurements),
-        total=float(len(codes)),
-        sigma=SIGMA,
-    )
-
-
-def by_dependence(codes: np.ndarray, *, domain: Domain) -> list[Clique]:
-    """Return all pairs, the ones furthest from independence first."""
-
-    def distance(pair: Clique) -> float:
-        joint = count(codes, domain=domain, clique=pair).reshape(domain.sizes(pair))
-        joint /= joint.sum()
-        apart = joint - np.outer(joint.sum(axis=1), joint.sum(axis=0))
-        return -float(np.abs(apart).sum())
-
-    return sorted(combinations(domain.attributes, 2), key=distance)
-
-
-def add_while(
-    pairs: list[Clique], start: list[Clique], fits: Callable[[list[Clique]], bool]
-) -> list[Clique]:
-    """Add pairs one after the other, each if the graph still fits."""
-    chosen = list(start)
-    for pair in pairs:
-        if pair not in chosen and fits([*chosen, pair]):
-            chosen.append(pair)
-    return chosen
-
-
-def adult_problems() -> list[Problem]:
-    """Return the MST tree and a loopy model of 36,000 cells."""
-    domain, codes = load_adult()
-    pairs = by_dependence(codes, domain=domain)
-
-    def is_forest(cliques: list[Clique]) -> bool:
-        tree = build_junction_tree(cliques, domain=domain)
-        return max(len(c) for c in tree.cliques) == 2
-
-    def is_small(cliques: list[Clique]) -> bool:
-        return build_junction_tree(cliques, domain=domain).cells <= 37_000
-
-    tree = add_while(pairs, [], is_forest)
-    loopy = add_while(pairs, tree, is_small)
-    return [
-        problem("Adult tree", codes=codes, domain=domain, cliques=tree),
-        problem("Adult loopy", codes=codes, domain=domain, cliques=loopy),
-    ]
 
 
 def run_peer(case: Problem) -> dict[str, np.ndarray]:
@@ -162,25 +47,6 @@ def run_peer(case: Problem) -> dict[str, np.ndarray]:
 def answers(peer: dict[str, np.ndarray], *, label: str, case: Problem) -> list[np.ndarray]:
     """Return the peer's marginals, one per measurement."""
     return [peer[f"answer_{label}_{i}"] for i in range(len(case.measurements))]
-
-
-def seconds(run: Callable[[], object], *, repeats: int = 5) -> float:
-    """Return the least wall time."""
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return min(times)
-
-
-def peak_megabytes(run: Callable[[], object]) -> float:
-    """Return the most memory that ``run`` held at once."""
-    tracemalloc.start()
-    run()
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    return peak / 2**20
 
 
 def seconds_to(loss: float, *, case: Problem) -> float:
@@ -256,51 +122,13 @@ def compare(case: Problem) -> list[Figure]:
     ]
 
 
-def synthetic(*, attributes: int, size: int, width: int, rows: int) -> Problem:
-    """Return a chain of cliques of ``width`` + 1 attributes over a Markov table."""
-    rng = np.random.default_rng(1)
-    names = tuple(f"a{i:03d}" for i in range(attributes))
-    codes = np.zeros((rows, attributes), dtype=np.int64)
-    for i in range(attributes):
-        before = codes[:, max(i - width, 0) : i].sum(axis=1) + rng.integers(0, size, rows)
-        codes[:, i] = np.where(rng.random(rows) < 0.5, before // 2, before) % size
-    cliques = [names[i : i + width + 1] for i in range(attributes - width)]
-    domain = Domain(attributes=names, shape=(size,) * attributes)
-    name = f"{attributes} attributes of {size} codes, width {width}"
-    return problem(name, codes=codes, domain=domain, cliques=cliques)
-
-
-def grow() -> list[Figure]:
-    """Return seconds and memory of larger models, without a peer."""
-    figures = []
-    for attributes, size, width in ((25, 20, 1), (50, 20, 1), (100, 20, 1), (30, 8, 3)):
-        case = synthetic(attributes=attributes, size=size, width=width, rows=50_000)
-        pairs = list(combinations(case.domain.attributes, 2))
-        model = case.fit()
-        figures += [
-            Figure(figure=f"{case.name}: cells", value=model.tree.cells, unit="cells"),
-            Figure(figure=f"{case.name}: fit", value=seconds(case.fit, repeats=3), unit="s"),
-            Figure(
-                figure=f"{case.name}: all {len(pairs)} pairs",
-                value=seconds(lambda m=model, p=pairs: m.pair_marginals(p), repeats=3),
-                unit="s",
-            ),
-            Figure(
-                figure=f"{case.name}: memory of the fit",
-                value=peak_megabytes(case.fit),
-                unit="MiB",
-            ),
-        ]
-    return figures
-
-
-def main() -> None:
+def main() -> int:
     """Measure, print, write, and judge."""
     problems = adult_problems()[:1] if is_quick() else adult_problems()
     figures = [figure for case in problems for figure in compare(case)]
-    figures += [] if is_quick() else grow()
-    sys.exit(publish("fit", figures))
+    code = max(publish("fit", figures), publish("whole", whole_figures()))
+    return code if is_quick() else max(code, publish("fit_growth", growth_figures()))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

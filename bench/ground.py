@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from fit import load_adult
 from peers import HERE, PEERS
 from pooled import coded_schema
-from tables import load_case
+from tables import load_adult, load_case, vouch
 
 from silosynth.common.domain import Domain
 from silosynth.common.metrics import all_cliques, fixed_cliques, marginal_distance
@@ -80,7 +79,8 @@ def load_ground(name: str) -> Ground:
         schema = coded_schema("adult", domain=domain, ordered=ORDERED)
         return Ground(name=name, schema=schema, codes=codes[kept], test=codes[test], delta=1e-9)
     files = {"acs": ("nist_acs", "national2019.csv"), "brfss": ("brfss2022", "brfss2022.parquet")}
-    case = load_case(*files[name], attributes=BRFSS_ATTRIBUTES if name == "brfss" else None)
+    attributes = BRFSS_ATTRIBUTES if name == "brfss" else None
+    case = vouch(load_case(*files[name], attributes=attributes))
     column = case.domain.index("PUMA") if name == "acs" else None
     silos = None if column is None else case.codes[:, column]
     return Ground(name=name, schema=case.schema, codes=case.codes, delta=1e-6, silos=silos)

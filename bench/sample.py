@@ -15,7 +15,8 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
-from fit import PEER, Problem, adult_problems
+from fit_problems import Problem, adult_problems
+from peers import PEERS
 from results import Figure, is_quick, publish
 
 from silosynth.common.domain import Grouping
@@ -25,6 +26,7 @@ from silosynth.common.schema import parse_schema
 from silosynth.server.fit import GraphicalModel
 
 HERE = Path(__file__).resolve().parent
+PEER = PEERS / "mbi"
 ROWS = 1_000_000
 FEW_ROWS, MANY_ROWS = 4_000_000, 12_000_000 if is_quick() else 100_000_000
 _WRITE = """

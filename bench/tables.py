@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import pyarrow.parquet
 
 from silosynth.common.codec import Codec
 from silosynth.common.domain import Domain
-from silosynth.common.schema import Schema
+from silosynth.common.schema import Schema, Source
 from silosynth.common.schema_import import import_schema
 
 
@@ -56,6 +57,16 @@ def load_case(
     return Case(schema=schema, table=table, codes=encode(table, schema=schema))
 
 
+def load_adult() -> tuple[Domain, np.ndarray]:
+    """Return private-pgm's Adult: 14 attributes and (rows, 14) codes."""
+    directory = data_directory() / "adult"
+    sizes = json.loads((directory / "adult_coded-domain.json").read_text())
+    with (directory / "adult_coded.csv").open() as file:
+        names = tuple(file.readline().strip().split(","))
+        codes = np.loadtxt(file, delimiter=",", dtype=np.int64)
+    return Domain(attributes=names, shape=tuple(sizes[n] for n in names)), codes
+
+
 def encode(table: pa.Table, *, schema: Schema) -> np.ndarray:
     """Return the codes of a table, (rows, attributes) uint16."""
     columns = Codec(schema).encode(table).codes
@@ -66,6 +77,16 @@ def split_by(table: pa.Table, column: str) -> Mapping[str, pa.Table]:
     """Return one table for each value of ``column``, which the tables keep."""
     values = pc.unique(table[column]).to_pylist()
     return {str(v): table.filter(pc.equal(table[column], v)) for v in sorted(values)}
+
+
+def vouch(case: Case) -> Case:
+    """Declare the domains of a published table that were read off this extract."""
+    attributes = tuple(
+        a.model_copy(update={"source": Source.DECLARED}) if a.source is Source.UNREVIEWED else a
+        for a in case.schema.attributes
+    )
+    schema = case.schema.model_copy(update={"attributes": attributes})
+    return Case(schema=schema, table=case.table, codes=case.codes)
 
 
 def _keep(schema: Schema, attributes: int | None) -> Schema:

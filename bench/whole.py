@@ -1,16 +1,18 @@
 """Whole runs on Adult, each in a process of its own: measure, choose, fit, draw as many rows.
 
-MST beside mbi's, and AIM (two rounds, as in a federation) with mbi's AIM by a lower bound: the CPU
-seconds of its first rounds, times the rounds that the published mechanism takes at this budget.
+MST beside mbi's, and AIM (two rounds, as in a federation) beside mbi's AIM by a lower bound: the
+CPU seconds of its first rounds, of the 31 or more that the published mechanism takes here.
 Times are after import, and the best of several of ours.
 """
 
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +24,8 @@ from silosynth.server.planner import new_plan
 
 HERE = Path(__file__).resolve().parent
 REPEATS = 5
-PUBLISHED_ROUNDS = 31
-"""The fewest that the published mechanism took at epsilon 1, of three seeds (aim_published.py)."""
+MBI_SECONDS = 240
+"""After so long mbi's AIM is stopped: what it took is a lower bound of the whole run."""
 
 
 def repeat(method: str, epsilon: float) -> dict[str, float]:
@@ -83,17 +85,24 @@ def mst_figures() -> list[Figure]:
     ]
 
 
-def mbi_round_seconds() -> float:
-    """Return mbi's mean CPU seconds a round over its first rounds, from the cache where it ran."""
-    target = CACHE / "aim-mbi.json"
+def mbi_aim() -> dict[str, float]:
+    """Return the CPU seconds that mbi's AIM took until it was stopped, and its finished rounds."""
+    target = CACHE / f"aim-mbi-{MBI_SECONDS}.json"
     if not target.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
         ground = load_ground("adult")
-        source = CACHE / "aim-mbi.in.npz"
+        source, rounds = CACHE / "aim-mbi.in.npz", CACHE / "aim-mbi.rounds.json"
         np.savez(source, codes=ground.codes, shape=np.asarray(ground.domain.shape))
-        python = PEERS / "mbi" / "bin" / "python"
-        subprocess.run([python, HERE / "aim_mbi.py", source, target], check=True)
-    return float(np.mean(json.loads(target.read_text())["cpu_of_rounds"]))
+        rounds.write_text("[]")
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        command = [PEERS / "mbi" / "bin" / "python", HERE / "aim_mbi.py", source, rounds]
+        with suppress(subprocess.TimeoutExpired):
+            subprocess.run(command, check=True, timeout=MBI_SECONDS)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        spent = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+        facts = {"cpu": spent, "rounds": len(json.loads(rounds.read_text()))}
+        target.write_text(json.dumps(facts))
+    return dict(json.loads(target.read_text()))
 
 
 def aim_figures() -> list[Figure]:
@@ -113,18 +122,23 @@ def aim_figures() -> list[Figure]:
         )
         figures.append(Figure(figure=f"{name}: peak memory", value=found["peak"] / 1e6, unit="MB"))
         if epsilon == 1.0 and not is_quick():
-            bound = PUBLISHED_ROUNDS * mbi_round_seconds()
+            peer = mbi_aim()
             figures.append(
                 Figure(
-                    figure=f"{name}: CPU; mbi: {PUBLISHED_ROUNDS} x its first rounds (lower bound)",
+                    figure=f"{name}: CPU; mbi until stopped in round {peer['rounds'] + 1:g} of 31",
                     value=found["cpu"],
                     unit="s",
-                    peer=bound,
-                    at_most=bound / 20,
+                    peer=peer["cpu"],
+                    at_most=peer["cpu"] / 20,
                 )
             )
     return figures
 
 
+def whole_figures() -> list[Figure]:
+    """Return the figures of all whole runs."""
+    return [*mst_figures(), *aim_figures()]
+
+
 if __name__ == "__main__":
-    sys.exit(publish("whole", [*mst_figures(), *aim_figures()]))
+    sys.exit(publish("whole", whole_figures()))

@@ -23,6 +23,10 @@ _MICROBATCH_BYTES = 32 * 2**20
 _LONGEST = 4096
 """Positions of all rows of a microbatch together that activations are held for."""
 
+_ALIGNED = 8
+"""Microbatches are filled up to a multiple of it: products of matrices of fewer rows round in
+another order, and then a row's integers would depend on how many others there are."""
+
 Words = Callable[[int], np.ndarray]
 
 
@@ -38,7 +42,8 @@ class Gradients:
         self._network.to(self._device)
         self._gradient = vmap(grad(self._loss), in_dims=(None, 0, 0))
         rows = min(_MICROBATCH_BYTES // (4 * self._parameters), _LONGEST // layout.positions)
-        self._rows = max(1, min(rows, MOST_ROWS))
+        rows = max(1, min(rows, MOST_ROWS))
+        self._rows = rows if rows < _ALIGNED else rows // _ALIGNED * _ALIGNED
 
     def load(self, weights: np.ndarray) -> None:
         """Set all weights, (parameters,) float32; raise InvalidArgument for other ones."""
@@ -62,10 +67,11 @@ class Gradients:
         try:
             for start in range(0, len(examples), self._rows):
                 codes = examples[start : start + self._rows].astype(np.int64)
-                found = self._gradient(
-                    parameters, self._send(codes), self._send(self._uniform(len(codes), words))
-                )
-                lost += self._add([g.reshape(len(codes), -1) for g in found.values()], total=total)
+                rows = len(codes)
+                batch = self._filled(codes), self._filled(self._uniform(rows, words))
+                found = self._gradient(parameters, *map(self._send, batch))
+                parts = [g.reshape(len(g), -1)[:rows] for g in found.values()]
+                lost += self._add(parts, total=total)
         finally:
             torch.set_num_threads(before)
         return total, lost
@@ -92,6 +98,12 @@ class Gradients:
         halves = words(-(-count // 2)).view(np.uint32)[:count]
         uniform: np.ndarray = (halves >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24)
         return uniform.reshape(rows, -1)
+
+    def _filled(self, rows: np.ndarray) -> np.ndarray:
+        """Return a microbatch with rows of zeros at its end, which nothing is added up of."""
+        missing = -len(rows) % min(_ALIGNED, self._rows)
+        filled: np.ndarray = np.pad(rows, ((0, missing), (0, 0)))
+        return filled
 
     def _send(self, values: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(values).to(self._device)

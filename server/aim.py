@@ -75,6 +75,22 @@ def estimate_errors(model: GraphicalModel, coarse: Sequence[Measurement]) -> dic
     return errors
 
 
+def score_by_workload(
+    model: GraphicalModel,
+    coarse: Sequence[Measurement],
+    *,
+    workload: Sequence[Clique],
+    weights: Sequence[int],
+) -> dict[Clique, float]:
+    """Return each wanted pair's estimated error times its weight; see :func:`pair_weights`.
+
+    Pairs that no workload covers, or that are not among ``coarse``, have no score.
+    """
+    wanted = pair_weights(model.domain, workload=workload, weights=weights)
+    errors = estimate_errors(model, coarse)
+    return {pair: wanted[pair] * error for pair, error in errors.items() if pair in wanted}
+
+
 def choose_cliques(
     scores: Mapping[Clique, float],
     *,

@@ -13,7 +13,9 @@ from silosynth.common.plan import ROUNDS, Method, PhaseName, Plan
 from silosynth.common.schema import Schema
 from silosynth.common.structural_zeros import ImpossibleCells
 from silosynth.server.aggregate import regroup
+from silosynth.server.aim import choose_cliques, score_by_workload
 from silosynth.server.compress import coarse_grouping, keep_zeros_apart, working_grouping
+from silosynth.server.engine import Device
 from silosynth.server.fit import ITERATIONS, GraphicalModel, fit
 from silosynth.server.junction_tree import build_junction_tree
 from silosynth.server.select import MOST_AIM_GROUPS, coarse_groups
@@ -23,6 +25,7 @@ WORKING_DEVIATIONS = 1.5
 
 AIM_RARE_DEVIATIONS = 1.0
 """AIM merges by mass in any case; merging more rare codes first blurs what 1-ways know."""
+ROUND_ITERATIONS = 150
 AIM_ITERATIONS = 300
 """Of the last fit: on models of many cells, further ones follow the noise and take a minute."""
 
@@ -76,15 +79,24 @@ def fitting_measurements(
     Coarse pairs take part where they lie inside a clique that the others make: those cost nothing.
     The rest would join every attribute with every other one in a single clique.
     """
-    full = [
-        regroup(m, domain=domain, grouping=grouping)
+    fitted, _ = _part_coarse(measured, domain=domain, grouping=grouping)
+    return fitted
+
+
+def _part_coarse(
+    measured: Measured, *, domain: Domain, grouping: Grouping
+) -> tuple[tuple[Measurement, ...], tuple[Measurement, ...]]:
+    """Return what a model is fitted to, and the coarse pairs that lie outside its cliques."""
+    over = {
+        phase: [regroup(m, domain=domain, grouping=grouping) for m in measurements]
         for phase, measurements in measured.items()
-        if phase is not PhaseName.COARSE
-        for m in measurements
-    ]
+    }
+    coarse = over.pop(PhaseName.COARSE, [])
+    full = [m for measurements in over.values() for m in measurements]
     tree = build_junction_tree([m.clique for m in full], domain=grouping.domain(domain))
-    inside = [m for m in measured.get(PhaseName.COARSE, ()) if tree.holders(m.clique)]
-    return (*full, *(regroup(m, domain=domain, grouping=grouping) for m in inside))
+    inside = [m for m in coarse if tree.holders(m.clique)]
+    outside = [m for m in coarse if not tree.holders(m.clique)]
+    return (*full, *inside), tuple(outside)
 
 
 def fit_run(
@@ -94,12 +106,60 @@ def fit_run(
 
     Raises ModelTooLarge when the model needs more memory than the plan grants.
     """
-    fitted = fitting_measurements(measured, domain=schema.domain, grouping=grouping)
+    domain, zeros = grouping.domain(schema.domain), merged_zeros(schema, grouping=grouping)
+    fitted, outside = _part_coarse(measured, domain=schema.domain, grouping=grouping)
+    if plan.method is Method.AIM and outside:
+        fitted += joining_pairs(plan, fitted, outside=outside, domain=domain, zeros=zeros)
     model = fit(
         fitted,
-        domain=grouping.domain(schema.domain),
+        domain=domain,
         iterations=AIM_ITERATIONS if plan.method is Method.AIM else ITERATIONS,
         max_model_mb=plan.max_model_mb,
-        zeros=merged_zeros(schema, grouping=grouping),
+        zeros=zeros,
     )
     return model, fitted
+
+
+def joining_pairs(
+    plan: Plan,
+    fitted: Sequence[Measurement],
+    *,
+    outside: Sequence[Measurement],
+    domain: Domain,
+    zeros: Sequence[ImpossibleCells],
+) -> tuple[Measurement, ...]:
+    """Return the pairs of ``outside`` that join a run's last fit: coarse ones that no round asked.
+
+    The model takes those that it is furthest from while it stays within the plan's limit, and then
+    all that lie inside one of its cliques. They are measured already, so this costs no privacy.
+    """
+    model = fit_to_choose(plan, fitted, domain=domain, zeros=zeros)
+    present = [*(m.clique for m in fitted), *(z.clique for z in zeros)]
+    chosen = choose_cliques(
+        score_by_workload(model, outside, workload=plan.workload, weights=plan.weights),
+        present=present,
+        domain=domain,
+        count=len(outside),
+        limit_bytes=[plan.max_model_mb * 2**20] * len(outside),
+    )
+    tree = build_junction_tree([*present, *chosen], domain=domain)
+    return tuple(m for m in outside if tree.holders(m.clique))
+
+
+def fit_to_choose(
+    plan: Plan,
+    fitted: Sequence[Measurement],
+    *,
+    domain: Domain,
+    zeros: Sequence[ImpossibleCells],
+) -> GraphicalModel:
+    """Fit a model that pairs are scored against."""
+    return fit(
+        fitted,
+        domain=domain,
+        iterations=ROUND_ITERATIONS,
+        max_model_mb=plan.max_model_mb,
+        zeros=zeros,
+        # A replay must choose the same again, and sums on a GPU differ from run to run.
+        device=Device.CPU,
+    )

@@ -152,7 +152,9 @@ def _settings(schema: Schema, choice: TrainingChoice, *, trust: TrustMode) -> Tr
     own = trust is TrustMode.OWN
     architecture = choice.architecture
     if architecture is None:
-        architecture = Transformer() if modelled_texts(schema) else MaskedMlp(width=64)
+        architecture = (
+            Transformer() if modelled_texts(schema) else MaskedMlp(width=32, layers=1, views=8)
+        )
     optimiser = choice.optimiser or (Optimiser.FEDADAM if own else Optimiser.ADAM)
     values = {
         "architecture": architecture,
@@ -175,10 +177,10 @@ OWN_ROUNDS, OWN_STEPS, SHARED_ROUNDS = 30, 10, 300
 LOCAL_RATE = 1.0
 LEARNING_RATES = {
     Optimiser.SGD: 0.5,
-    Optimiser.ADAM: 0.005,
+    Optimiser.ADAM: 0.002,
     Optimiser.FEDAVG: 1.0,
-    Optimiser.FEDADAM: 0.02,
-    Optimiser.FEDYOGI: 0.02,
+    Optimiser.FEDADAM: 0.005,
+    Optimiser.FEDYOGI: 0.005,
 }
 
 

@@ -7,33 +7,29 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from silosynth.common.domain import Clique, Domain, Grouping
+from silosynth.common.domain import Clique, Grouping
 from silosynth.common.measurement import MarginalQuery, Measurement
 from silosynth.common.plan import FINE, ROUNDS, Method, PhaseName, Plan, Request
 from silosynth.common.schema import Schema
-from silosynth.common.structural_zeros import ImpossibleCells
 from silosynth.common.sum_proof import SumProof
 from silosynth.server.aggregate import regroup
 from silosynth.server.aim import (
     WORKING,
     choose_cliques,
     choose_level,
-    estimate_errors,
     growing_limits,
     level_ladder,
-    pair_weights,
+    score_by_workload,
 )
 from silosynth.server.compress import coarse_grouping
-from silosynth.server.engine import Device
-from silosynth.server.fit import fit
 from silosynth.server.fitting import (
     Measured,
+    fit_to_choose,
     fitting_measurements,
     merged_zeros,
     model_grouping,
     phase_deviation,
 )
-from silosynth.server.graphical_model import GraphicalModel
 from silosynth.server.planner import MAX_CELLS_PER_MARGINAL
 from silosynth.server.select import (
     MOST_COARSE_GROUPS,
@@ -45,7 +41,6 @@ from silosynth.server.select import (
 from silosynth.server.training import Learning, ask_round
 
 COARSE = "coarse"
-ROUND_ITERATIONS = 150
 AIM_COARSE_DEVIATIONS = 4.0
 """Standard deviations of noise in a coarse cell on average: AIM fits what the pairs say."""
 
@@ -152,14 +147,13 @@ def _round(
     """
     fine, one_way, working = schema.domain, measured[PhaseName.ONE_WAY], ladder[WORKING]
     zeros = merged_zeros(schema, grouping=working)
-    model = _fit_so_far(plan, measured, domain=fine, working=working, zeros=zeros)
+    fitted = fitting_measurements(measured, domain=fine, grouping=working)
+    model = fit_to_choose(plan, fitted, domain=working.domain(fine), zeros=zeros)
     coarse = [regroup(m, domain=fine, grouping=working) for m in measured[PhaseName.COARSE]]
-    errors = estimate_errors(model, coarse)
-    weights = pair_weights(model.domain, workload=plan.workload, weights=plan.weights)
     before = list(dict.fromkeys(m.clique for name in ROUNDS for m in measured.get(name, ())))
     count = plan.phase(phase).marginals
     chosen = choose_cliques(
-        {pair: weight * errors[pair] for pair, weight in weights.items()},
+        score_by_workload(model, coarse, workload=plan.workload, weights=plan.weights),
         present=[*before, *(z.clique for z in zeros)],
         domain=model.domain,
         count=count,
@@ -176,26 +170,6 @@ def _round(
         for c in (*chosen, *before[: count - len(chosen)])
     }
     return _questions(levels, ladder=ladder)
-
-
-def _fit_so_far(
-    plan: Plan,
-    measured: Measured,
-    *,
-    domain: Domain,
-    working: Grouping,
-    zeros: Sequence[ImpossibleCells],
-) -> GraphicalModel:
-    """Fit a model over the working domain to what was measured before a round."""
-    return fit(
-        fitting_measurements(measured, domain=domain, grouping=working),
-        domain=working.domain(domain),
-        iterations=ROUND_ITERATIONS,
-        max_model_mb=plan.max_model_mb,
-        zeros=zeros,
-        # A replay must choose the same again, and sums on a GPU differ from run to run.
-        device=Device.CPU,
-    )
 
 
 def _questions(levels: Mapping[Clique, str], *, ladder: Mapping[str, Grouping]) -> Question:

@@ -52,6 +52,48 @@ def test_one_row_stays_within_the_bound_through_every_layer(
         assert _norm2(total) <= BOUND**2
 
 
+ADULT = (8, 9, 16, 7, 15, 6, 5, 2, 20, 20, 30, 42, 2, 2)
+WIDE = Layout(
+    attributes=tuple("abcdefghijklmn"), sizes=ADULT, vocabularies=tuple(range(14)), free=14
+)
+COMPANIES = [
+    *NETWORKS,
+    (MaskedMlp(width=32, layers=1, views=8), WIDE),
+    (Transformer(width=48, layers=2, heads=4), WIDE),
+]
+
+
+def _same_masks(count: int) -> np.ndarray:
+    return np.full(count, 0x6FFFFFFF_6FFFFFFF, dtype=np.uint64)
+
+
+def _company_shows(architecture: Architecture, layout: Layout) -> bool:
+    """Say whether rows add up to something else together than one by one."""
+    gradients = Gradients(architecture, layout, clip=0.5)
+    gradients.load(initial_vector(architecture, layout, seed=1))
+    random = np.random.default_rng(1)
+    rows = np.stack([random.integers(0, size, 45) for size in layout.sizes], axis=1)
+    alone = sum(gradients.sum(row[None], words=_same_masks)[0] for row in rows)
+    ends = (1, 3, 10, 27, 45)
+    parts = np.split(rows, ends[:-1])
+    some = sum(gradients.sum(part, words=_same_masks)[0] for part in parts)
+    together, _ = gradients.sum(rows, words=_same_masks)
+    return not (np.array_equal(alone, together) and np.array_equal(some, together))
+
+
+@pytest.mark.parametrize(("architecture", "layout"), COMPANIES)
+def test_a_rows_integers_do_not_depend_on_its_company(
+    architecture: Architecture, layout: Layout
+) -> None:
+    assert not _company_shows(architecture, layout)
+
+
+def test_microbatches_that_are_not_filled_up_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Gradients, "_filled", lambda _, rows: rows)
+    if not _company_shows(*COMPANIES[-1]):
+        pytest.skip("products of few rows round like those of many on this processor")
+
+
 def test_clipping_that_is_left_out_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     def without(parts: list[np.ndarray], *, clip: float, parameters: int) -> object:
         scale = np.full(len(parts[0]), scaled_norm(parameters) / clip, dtype=np.float32)

@@ -24,6 +24,7 @@ from silosynth.server.aim import (
 )
 from silosynth.server.coordinator import replay, start, step
 from silosynth.server.fit import fit
+from silosynth.server.fitting import joining_pairs
 from silosynth.server.junction_tree import build_junction_tree
 from silosynth.server.release import finish
 from silosynth.server.state import Answered, Ask, Finish, State
@@ -109,6 +110,33 @@ def test_the_limit_grows_with_what_was_measured_and_ends_at_the_whole() -> None:
     assert limits == sorted(limits)
     assert limits[-1] == 2**20
     assert growing_limits(max_model_mb=1, before=0, count=1, of=10)[0] < 2**20 // 2
+
+
+@pytest.mark.parametrize(("limit", "joined"), [(1, 1), (4, 2)])
+def test_coarse_pairs_join_the_last_fit_while_the_model_stays_within_the_limit(
+    limit: int, joined: int
+) -> None:
+    """Three equal columns of 260 codes: a pair takes half a MiB, and a triple 134."""
+    size, rows = 260, 260_000.0
+    domain = Domain(attributes=("a", "b", "c"), shape=(size,) * 3)
+    ones = [_exact((a,), np.full(size, rows / size)) for a in domain.attributes]
+    same = np.diag(np.full(size, rows / size)).ravel()
+    outside = [_exact(pair, same) for pair in combinations(domain.attributes, 2)]
+    plan = small_plan(method="aim", max_model_mb=limit)
+    found = joining_pairs(plan, ones, outside=outside, domain=domain, zeros=())
+    assert len(found) == joined
+
+
+def test_pairs_that_show_nothing_do_not_join_the_last_fit() -> None:
+    domain = Domain(attributes=("a", "b"), shape=(4, 4))
+    ones = [_exact((a,), np.full(4, 100.0)) for a in "ab"]
+    apart = [_exact(("a", "b"), np.full(16, 25.0))]
+    plan = small_plan(method="aim")
+    assert not joining_pairs(plan, ones, outside=apart, domain=domain, zeros=())
+
+
+def _exact(clique: Clique, values: np.ndarray) -> Measurement:
+    return Measurement(clique=clique, values=values, variance=np.ones(values.size))
 
 
 def _ones(rows: int) -> list[Measurement]:

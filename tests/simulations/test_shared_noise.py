@@ -16,7 +16,7 @@ from fakes import small_schema
 from silosynth.client.ledger import Ledger, Scope, ScopeKind
 from silosynth.common.budget import plan_units
 from silosynth.common.errors import RunFailed, SiloAbsent
-from silosynth.common.plan import PhaseName, Plan, dump_plan, encode_plan, encode_request
+from silosynth.common.plan import Method, PhaseName, Plan, dump_plan, encode_plan, encode_request
 from silosynth.common.schema import dump_schema
 from silosynth.common.secure_sum import encode_sum_statement
 from silosynth.common.wire import decode_release, encode_release
@@ -59,6 +59,7 @@ def _tables(rows: int = 400) -> dict[str, pd.DataFrame]:
 
 def _plan(**changes: object) -> Plan:
     arguments = {"epsilon": 4.0, "delta": 1e-6, "silos": SILOS, "trust": "shared", "plan_id": "p"}
+    arguments["method"] = Method.MST
     return new_plan(small_schema(), **(arguments | changes))  # type: ignore[arg-type]  # test arguments
 
 

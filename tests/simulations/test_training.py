@@ -39,6 +39,7 @@ from silosynth.common.plan import (
 from silosynth.common.plan_cost import charged_epsilon, spent_epsilon
 from silosynth.common.sampler_file import load_sampler
 from silosynth.common.schema import Schema, dump_schema, parse_schema
+from silosynth.common.secure_sum import encode_sum_statement
 from silosynth.common.training import Optimiser, TrainingStep, read_weights
 from silosynth.common.wire import Release, decode_release
 from silosynth.server.drive import Progress, drive
@@ -46,7 +47,7 @@ from silosynth.server.journal import Journal
 from silosynth.server.planner import new_plan
 from silosynth.server.planner_training import TrainingChoice
 from silosynth.server.release import finish
-from silosynth.server.state import Absent, Answered, Event, State
+from silosynth.server.state import Absent, Agree, Answered, Event, State, Stated
 from silosynth.server.training import Learning, begin, take_round
 from silosynth.server.training_cli import read_rate, read_sizes
 from silosynth.simulations.local import run_local
@@ -237,6 +238,40 @@ def _drive(directory: Path, plan: Plan, *, absent_from: int, silo: str = "west")
 
     with Journal(directory, plan_digest=plan.digest) as journal:
         return drive(plan, _schema(), journal=journal, send=send)
+
+
+def test_a_silo_that_leaves_a_shared_round_burns_that_round_alone(tmp_path: Path) -> None:
+    plan = _plan(trust="shared", absent=1, attempts=2)
+    by_name = {p.name: p for p in _places(tmp_path, plan)}
+    sealed, told = encode_plan(plan), list[str]()
+
+    def send(requests: Sequence[Request]) -> Iterable[Event]:
+        for request in requests:
+            step = request.training
+            if step is not None and step.round == 2 and request.silo == "west":
+                yield Absent(phase=request.phase, silo="west")
+                continue
+            with open_gateway(by_name[request.silo]) as gateway:
+                data = gateway.answer(plan=sealed, request=encode_request(request))
+            yield Answered(phase=request.phase, silo=request.silo, data=data)
+
+    def agree(steps: Sequence[Agree]) -> Iterable[Event]:
+        for ask in steps:
+            with open_gateway(by_name[ask.silo]) as gateway:
+                data = gateway.agree(plan=sealed, step=encode_sum_statement(ask.step))
+            session = ask.step.session
+            yield Stated(asked=ask.asked, session=session, silo=ask.silo, data=data)
+
+    with Journal(tmp_path, plan_digest=plan.digest) as journal:
+        state = drive(plan, _schema(), journal=journal, send=send, agree=agree, tell=told.append)
+    first = ["one-way.1", "training-0.1", "training-1.1"]
+    assert _charged(tmp_path, "west") == first
+    again = ["training-2.1", "training-2.2", "training-3.2"]
+    assert _charged(tmp_path, "north") == [*first, *again]
+    assert "is burned" in told[0]
+    assert state.learning is not None
+    assert state.learning.round == 4
+    assert [len(r) for r in state.receipts().values()] == [6, 6, 3]
 
 
 def test_a_silo_that_leaves_between_rounds_is_left_out_where_the_plan_says_so(
