@@ -1,14 +1,19 @@
-"""What a request asks of a silo's rows: counts, or random features of them. Nothing is noised."""
+"""What a request asks of a silo's rows: counts, random features of them, or a round of learning."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 
 import numpy as np
 
+from silosynth.client.noise import BitSource
 from silosynth.client.source_spec import Source
+from silosynth.client.source_stream import StreamRows
 from silosynth.common.domain import Grouping
-from silosynth.common.features import feature_map, sum_features
+from silosynth.common.errors import InvalidTable, Refused
+from silosynth.common.features import FeatureSettings, feature_map, sum_features
+from silosynth.common.image_features import image_map, sum_image_features
 from silosynth.common.measurement import MarginalQuery
 from silosynth.common.plan import PhaseName, Plan, Request
 from silosynth.common.schema import Schema
@@ -31,6 +36,50 @@ def ask_rows(
     ]
 
 
+def learn_from(
+    rows: Source,
+    *,
+    plan: Plan,
+    request: Request,
+    schema: Schema,
+    rows_per_person: int,
+    bits: BitSource,
+    add_noise: Callable[[np.ndarray], np.ndarray],
+    tell_operator: Callable[[str], None],
+) -> np.ndarray:
+    """Return (parameters,) int64, the noised sums of one round of training.
+
+    Guarantees: those of :func:`silosynth.client.train.train_round`.
+
+    Raises InvalidTable where rows do not reach the gateway, Refused without PyTorch.
+    """
+    if not isinstance(rows, StreamRows):
+        raise InvalidTable(
+            "a generator learns from rows, which stay where they are counted here",
+            hint="set push_down = false, or leave cluster out",
+        )
+    # PyTorch is an extra: a silo that only counts never imports it.
+    from silosynth.client.train import train_round
+
+    return train_round(
+        rows.people(rows_per_person=rows_per_person),
+        plan=plan,
+        request=request,
+        schema=schema,
+        bits=bits,
+        add_noise=add_noise,
+        tell_operator=tell_operator,
+    )
+
+
+def require_training(plan: Plan) -> None:
+    """Raise Refused when a plan trains a generator and this silo cannot; ask before charging."""
+    if plan.training is not None and not all(map(find_spec, ("torch", "numba"))):
+        raise Refused(
+            "this silo cannot train a generator", hint="install silosynth[generators] there"
+        )
+
+
 def _embed(
     rows: Source,
     query: MarginalQuery,
@@ -40,8 +89,31 @@ def _embed(
     schema: Schema,
     bound: int,
 ) -> np.ndarray:
-    """Return the sum of the rows' features, from the counts that it is a linear function of."""
+    """Return the sum of the rows' features."""
     assert plan.features is not None
-    features = feature_map(plan.features, schema=schema, grouping=levels[query.level])
+    grouping = levels[query.level]
+    if plan.features.images:
+        return _embed_images(rows, plan.features, grouping=grouping, schema=schema, bound=bound)
+    # Features of a few attributes are a linear function of counts.
+    features = feature_map(plan.features, schema=schema, grouping=grouping)
     asked = [MarginalQuery(clique=c, level=query.level) for c in features.cliques()]
     return sum_features(features, rows.count(asked, levels=levels, rows_per_person=bound))
+
+
+def _embed_images(
+    rows: Source, settings: FeatureSettings, *, grouping: Grouping, schema: Schema, bound: int
+) -> np.ndarray:
+    """Return the sum of the features of the rows' images, added up piece by piece."""
+    features, domain = image_map(settings, schema=schema, grouping=grouping), schema.domain
+    lookups = [
+        grouping.lookup(name, size)
+        for name, size in zip(domain.attributes, domain.shape, strict=True)
+    ]
+    total = np.zeros(features.classes * features.frequencies * 2, dtype=np.int64)
+
+    def add(columns: Sequence[np.ndarray]) -> None:
+        working = [lookup[c] for lookup, c in zip(lookups, columns, strict=True)]
+        np.add(total, sum_image_features(features, working), out=total)
+
+    rows.fold(add, rows_per_person=bound)
+    return total

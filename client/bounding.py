@@ -42,7 +42,7 @@ def rank_rows(
     second counts as another row, and so on. Time: about 1 s for 1e6 rows.
     """
     _check_secret(secret)
-    person, names = _number_persons(persons)
+    person, names = number_persons(persons)
     if any(len(column) != len(person) for column in codes):
         raise InvalidTable("the person column and the codes differ in length")
     ranks = np.zeros(len(person), dtype=np.int32)
@@ -113,7 +113,7 @@ def _check_secret(secret: bytes) -> None:
         raise InvalidArgument("the secret that chooses rows must have 32 bytes")
 
 
-def _number_persons(persons: pa.ChunkedArray | pa.Array) -> tuple[np.ndarray, pa.Array]:
+def number_persons(persons: pa.ChunkedArray | pa.Array) -> tuple[np.ndarray, pa.Array]:
     """Return (rows,) int64, each row's person from 0 or -1 for none, and the persons' names."""
     column = flatten(persons)
     if pt.is_floating(column.type):

@@ -7,7 +7,7 @@ own and closed to others, since Ray asks nobody who they are.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -68,6 +68,12 @@ class ClusterRows:
                     total += part
         check()
         return layout.answers(totals)
+
+    def fold(
+        self, add: Callable[[Sequence[np.ndarray]], None], *, rows_per_person: int = 1
+    ) -> None:
+        """Refuse: the rows of such a table are on many machines."""
+        self.encode()
 
     def encode(self) -> CodedTable:
         """Refuse: the rows of such a table are on many machines."""

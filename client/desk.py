@@ -25,7 +25,7 @@ from silosynth.common.errors import InvalidArgument, SilosynthError, error_of
 from silosynth.common.plan import Plan, decode_plan
 from silosynth.common.roster import Purpose, SigningKey
 from silosynth.common.seal import seal, unseal
-from silosynth.common.zcdp import cks_epsilon
+from silosynth.common.zcdp import cks_epsilon, held_epsilon
 
 Facts = Mapping[str, Any]
 _SHORTEST_DIGEST = 8
@@ -179,9 +179,7 @@ class Desk:
                 "scope": scope.kind.value,
                 "name": scope.name,
                 **budget(self._ledger, scope),
-                "spent_epsilon": cks_epsilon(
-                    Fraction(self._ledger.spent(scope), RHO_UNIT), stated.delta
-                ),
+                "spent_epsilon": spent_epsilon(self._ledger, scope, delta=stated.delta),
                 "epsilon": stated.epsilon,
                 "delta": stated.delta,
             }
@@ -270,3 +268,14 @@ def _plan_facts(plan: Plan) -> dict[str, Any]:
             for phase in plan.phases
         ],
     }
+
+
+def spent_epsilon(ledger: Ledger, scope: Scope, *, delta: float) -> float:
+    """Return what a scope has spent as an epsilon; at its Rényi order once persons were sampled.
+
+    That order was fixed for the whole budget, so of little that was spent it says much.
+    """
+    units, order = ledger.spent(scope), ledger.order(scope)
+    if order is None or all(c.rdp is None for c in ledger.charges() if scope in c.scopes):
+        return cks_epsilon(Fraction(units, RHO_UNIT), delta)
+    return held_epsilon(units, order=order, delta=delta)

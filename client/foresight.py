@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from silosynth.client.ledger import Cap
 from silosynth.client.policy_file import PolicyFile
 from silosynth.client.proposals import check_promise, plan_scopes
 from silosynth.client.public_words import public_error
@@ -14,9 +15,10 @@ from silosynth.client.verify import Doorkeeper, permit_plan
 from silosynth.common.dialogue import Answer
 from silosynth.common.errors import BudgetExceeded, PlanRefused, SilosynthError
 from silosynth.common.plan import Plan, TrustMode, decode_plan, load_plan
-from silosynth.common.plan_cost import plan_units
+from silosynth.common.plan_cost import plan_price
 from silosynth.common.roster import Purpose
 from silosynth.common.seal import MAGIC, unseal
+from silosynth.common.zcdp import ORDER_UNIT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,8 +86,21 @@ def _check_budgets(policy: PolicyFile, plan: Plan, consumers: tuple[str, ...]) -
     """Raise PlanRefused when nobody may sign, or a budget could not pay even if it were whole."""
     if not consumers:
         raise PlanRefused("the policy trusts no coordinator", hint="add one under [[coordinators]]")
-    caps = policy.caps_in_units()
+    caps = policy.scope_caps()
     for consumer in consumers:
         for scope in plan_scopes(plan.dataset, consumer, plan.project):
-            if plan_units(plan) > caps[scope]:
-                raise BudgetExceeded(f"it costs more than the whole budget of {scope}")
+            cap = caps[scope]
+            if plan_price(plan, order=cap.order) > cap.units:
+                raise BudgetExceeded(
+                    f"it costs more than the whole budget of {scope}", hint=_order_hint(plan, cap)
+                )
+
+
+def _order_hint(plan: Plan, cap: Cap) -> str | None:
+    """Say so when a plan that samples persons is dear at the budget's Rényi order alone."""
+    if plan.training is None or cap.order is None:
+        return None
+    return (
+        f"its budget is held at the Rényi order {cap.order / ORDER_UNIT:.3g}; 'order' in the "
+        "policy's budget sets another"
+    )

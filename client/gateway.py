@@ -12,7 +12,7 @@ from functools import lru_cache, partial
 
 import numpy as np
 
-from silosynth.client.ask import ask_rows
+from silosynth.client.ask import ask_rows, learn_from
 from silosynth.client.dataset import Dataset
 from silosynth.client.delivery import UNKNOWN, Deliveries
 from silosynth.client.ledger import Ledger, Scope
@@ -224,22 +224,13 @@ class Gateway:
             verified.id,
             verified.digest,
             cost_units=verified.share.cost_units,
+            rdp=verified.share.vector,
             scopes=_scopes(proposed),
             facts=_facts(verified, agreed=agreed),
         )
         if stored is not None:
             return self._stored(verified, stored)
-        counts = ask_rows(
-            proposed.dataset.rows,
-            plan=proposed.plan,
-            request=request,
-            schema=proposed.dataset.schema,
-            rows_per_person=min(
-                proposed.plan.privacy.rows_per_person, proposed.dataset.policy.rows_per_person
-            ),
-        )
-        self._checkpoint("counted")
-        noised = _add_noise(counts, sigma2=verified.share.sigma2, bits=self._bits)
+        noised = self._noised(verified)
         cells, summed = (noised, None) if agreed is None else self._mask(verified, noised, agreed)
         self._checkpoint("noised")
         receipt = Receipt(
@@ -255,6 +246,34 @@ class Gateway:
         )
         data = encode_release(Release(receipt=receipt, marginals=cells), key=self._key)
         return self._stored(verified, self._ledger.store(verified.id, data))
+
+    def _noised(self, verified: VerifiedRequest) -> tuple[np.ndarray, ...]:
+        """Read the table; return marginals, or a round's sums of gradients, with noise."""
+        request, proposed = verified.request, verified.proposed
+        most = min(proposed.plan.privacy.rows_per_person, proposed.dataset.policy.rows_per_person)
+        add_noise = partial(_add_noise, sigma2=verified.share.sigma2, bits=self._bits)
+        if request.training is not None:
+            learnt = learn_from(
+                proposed.dataset.rows,
+                plan=proposed.plan,
+                request=request,
+                schema=proposed.dataset.schema,
+                rows_per_person=most,
+                bits=self._bits,
+                add_noise=lambda clipped: add_noise([clipped])[0],
+                tell_operator=self._tell_operator,
+            )
+            self._checkpoint("counted")
+            return (learnt,)
+        counts = ask_rows(
+            proposed.dataset.rows,
+            plan=proposed.plan,
+            request=request,
+            schema=proposed.dataset.schema,
+            rows_per_person=most,
+        )
+        self._checkpoint("counted")
+        return add_noise(counts)
 
     def _mask(
         self, verified: VerifiedRequest, noised: Sequence[np.ndarray], agreed: AgreedSet
@@ -312,6 +331,20 @@ def _facts(verified: VerifiedRequest, *, agreed: AgreedSet | None) -> dict[str, 
         "marginals": len(verified.cells),
         "sigma2": str(verified.phase.sigma2),
         **({"bound": verified.phase.bound} if verified.phase.bound > 1 else {}),
+        **_training_facts(verified),
+    }
+
+
+def _training_facts(verified: VerifiedRequest) -> dict[str, str | int]:
+    """Return what the ledger records of a round of training."""
+    step, training = verified.request.training, verified.proposed.plan.training
+    if step is None or training is None:
+        return {}
+    return {
+        "round": step.round,
+        "steps": training.local_steps,
+        "rate": str(verified.phase.rate),
+        "weights": step.weights,
     }
 
 

@@ -27,6 +27,7 @@ from silosynth.client.ledger_rows import (
     cap_and_spent,
     last_entry,
     newest_decision,
+    order_of,
     set_cap,
 )
 from silosynth.client.ledger_waiting import (
@@ -39,6 +40,7 @@ from silosynth.client.ledger_waiting import (
 from silosynth.common.account import Account
 from silosynth.common.audit import encode_audit
 from silosynth.common.entries import (
+    Cap,
     Charge,
     Decision,
     Facts,
@@ -51,9 +53,12 @@ from silosynth.common.entries import (
     release_body,
 )
 from silosynth.common.errors import InvalidArgument, LedgerUnavailable
+from silosynth.common.orders import ORDERS, Vector
 from silosynth.common.output import fresh_file
+from silosynth.common.zcdp import ORDER_UNIT
 
 __all__ = [
+    "Cap",
     "Charge",
     "Decision",
     "Ledger",
@@ -80,7 +85,7 @@ class Ledger:
     """Own one ledger file: charge before data is read, store before anything is sent.
 
     Guarantees, through any crash, on disks that keep what they acknowledge:
-    - no scope's ``spent`` is ever above its cap, and none ever falls;
+    - no scope's ``spent`` is ever above its cap, and none falls but at another Rényi order;
     - a request id is charged once, whatever happens afterwards;
     - once a release is stored, its request gets those bytes and no others;
     - a decision about a plan is undone by a newer one alone, and both stand in the chain;
@@ -120,7 +125,7 @@ class Ledger:
         cls,
         path: Path,
         *,
-        caps: Mapping[Scope, int],
+        caps: Mapping[Scope, int | Cap],
         known_heads: Collection[str] = (),
         clock: Clock = utc_now,
         checkpoint: Checkpoint = lambda _: None,
@@ -130,7 +135,8 @@ class Ledger:
         A cap below what is spent already is kept at what is spent: nothing is left then.
 
         Args:
-            caps: most units of 2^-40 of zCDP rho that each scope may ever spend.
+            caps: most units of 2^-40 of zCDP rho that each scope may ever spend; a Cap with an
+                order also admits sums over a random part of the persons at their Rényi cost.
             known_heads: as for :meth:`present_heads`.
             checkpoint: called with "before-charge" and "before-store" just before a transaction,
                 "after-charge" and "after-store" just after it is durable, by the asking thread.
@@ -165,18 +171,21 @@ class Ledger:
     ) -> None:
         self.close()
 
-    def grant(self, caps: Mapping[Scope, int]) -> None:
+    def grant(self, caps: Mapping[Scope, int | Cap]) -> None:
         """Set the caps of scopes, durably and all at once; those of other scopes stay.
 
         A scope pays for nothing until a cap was granted since the ledger was opened.
         """
-        for scope, cap in caps.items():
-            _check_units(cap, f"the cap of {scope}", least=0)
+        whole = {s: c if isinstance(c, Cap) else Cap(units=c) for s, c in caps.items()}
+        for scope, cap in whole.items():
+            _check_units(cap.units, f"the cap of {scope}", least=0)
+            if cap.order is not None:
+                _check_units(cap.order, f"the order of {scope}", least=ORDER_UNIT + 1)
         at = _text(self._clock())
 
         def set_all(connection: Connection) -> None:
-            for scope, cap in sorted(caps.items()):
-                set_cap(connection, scope, cap=cap, at=at)
+            for scope in sorted(whole):
+                set_cap(connection, scope, cap=whole[scope], at=at)
 
         self._batch.write(set_all)
         self._scopes |= caps.keys()
@@ -187,6 +196,7 @@ class Ledger:
         request_hash: str,
         *,
         cost_units: int,
+        rdp: Vector | None = None,
         scopes: Collection[Scope] | None = None,
         facts: Facts | None = None,
     ) -> bytes | None:
@@ -200,6 +210,8 @@ class Ledger:
 
         Args:
             cost_units: zCDP rho in units of 2^-40, rounded up, at least 1.
+            rdp: divergences at the ledger's orders, for a sum over a random part of the persons; a
+                scope with an order is charged by them.
             scopes: those that pay; every scope that has a cap, by default.
             facts: public facts to record beside the charge, such as the plan's digest.
 
@@ -210,6 +222,7 @@ class Ledger:
         _check_text(request_id, "request id")
         _check_text(request_hash, "request hash")
         _check_units(cost_units, "the cost", least=1)
+        _check_vector(rdp)
         capped = self._scopes
         payers = tuple(sorted(capped if scopes is None else set(scopes)))
         body = charge_body(
@@ -219,12 +232,13 @@ class Ledger:
             scopes=payers,
             facts=facts or {},
             at=_text(self._clock()),
+            rdp=rdp,
         )
         request = (request_id, request_hash, cost_units)
         self._checkpoint("before-charge")
         stored = self._batch.write(
             lambda connection: add_charge(
-                connection, body, request=request, payers=payers, capped=capped
+                connection, body, request=request, payers=payers, capped=capped, rdp=rdp
             )
         )
         self._checkpoint("after-charge")
@@ -331,6 +345,10 @@ class Ledger:
         cap, spent = self._batch.read(lambda connection: cap_and_spent(connection, scope))
         return cap - spent if scope in self._scopes else 0
 
+    def order(self, scope: Scope) -> int | None:
+        """Return the Rényi order that a scope's budget is held at, in units of 2^-20, if any."""
+        return self._batch.read(lambda connection: order_of(connection, scope))
+
     @property
     def head(self) -> str:
         """Return the hash of the last entry, which stands for all before it."""
@@ -383,6 +401,14 @@ def _check_units(units: int, what: str, *, least: int) -> None:
         raise InvalidArgument(
             f"{what} is {units!r}", hint=f"give a whole number from {least} to 2^62"
         )
+
+
+def _check_vector(rdp: Vector | None) -> None:
+    """Raise InvalidArgument unless a vector has one whole number for each order."""
+    if rdp is None:
+        return
+    if len(rdp) != len(ORDERS) or any(type(v) is not int or v < 0 for v in rdp):
+        raise InvalidArgument("the vector is not one of divergences at the ledger's orders")
 
 
 def _check_text(text: str, what: str, *, most: int = MAX_ID) -> None:

@@ -20,7 +20,7 @@ from silosynth.common.entries import (
 )
 from silosynth.common.errors import LedgerUnavailable
 
-FILE_VERSION = 2
+FILE_VERSION = 3
 APPLICATION_ID = 0x53_49_4C_4F
 _SETTINGS = (
     "locking_mode = EXCLUSIVE",
@@ -48,7 +48,12 @@ _ADDED_IN_VERSION_2 = (
     "CREATE TABLE waiting (place INTEGER PRIMARY KEY, plan TEXT NOT NULL UNIQUE, "
     "at TEXT NOT NULL, sha256 TEXT NOT NULL, content BLOB NOT NULL) STRICT",
 )
-TABLES = (*_TABLES_OF_VERSION_1, *_ADDED_IN_VERSION_2)
+_ADDED_IN_VERSION_3 = (
+    "CREATE TABLE orders (kind TEXT NOT NULL, name TEXT NOT NULL, rdp_order INTEGER NOT NULL, "
+    "PRIMARY KEY (kind, name), FOREIGN KEY (kind, name) REFERENCES scopes (kind, name)) STRICT",
+)
+TABLES = (*_TABLES_OF_VERSION_1, *_ADDED_IN_VERSION_2, *_ADDED_IN_VERSION_3)
+_ADDED = {1: (*_ADDED_IN_VERSION_2, *_ADDED_IN_VERSION_3), 2: _ADDED_IN_VERSION_3}
 _LOCKED = ("SQLITE_BUSY", "SQLITE_LOCKED")
 
 
@@ -170,8 +175,8 @@ def _lock(connection: sqlite3.Connection) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if application != APPLICATION_ID:
         raise LedgerUnavailable("the file is not a ledger", hint="check the path")
-    if version == 1:
-        for statement in _ADDED_IN_VERSION_2:
+    if version in _ADDED:
+        for statement in _ADDED[version]:
             connection.execute(statement)
     elif version != FILE_VERSION:
         raise LedgerUnavailable(
@@ -208,6 +213,9 @@ def _check_tables(connection: sqlite3.Connection, account: Account) -> None:
     }
     if scopes != {s: (cap, account.spent[s]) for s, cap in account.caps.items()}:
         raise broken("its budgets are not the sum of its entries")
+    orders = connection.execute("SELECT kind, name, rdp_order FROM orders")
+    if {Scope(kind=ScopeKind(k), name=n): o for k, n, o in orders} != account.orders:
+        raise broken("its orders are not those of its entries")
     requests = set(connection.execute("SELECT id, hash, cost, charged FROM requests"))
     if requests != {
         (c.request_id, c.request_hash, c.cost_units, c.sequence) for c in account.charges.values()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
-from silosynth.client.ledger_file import broken
+from silosynth.client.ledger_file import broken, read_entries
+from silosynth.common.account import price, replay
 from silosynth.common.cost import RHO_UNIT
 from silosynth.common.entries import (
+    Cap,
     Decision,
     Scope,
     cap_body,
@@ -15,6 +17,7 @@ from silosynth.common.entries import (
     read_decision,
 )
 from silosynth.common.errors import BudgetExceeded, RequestConflict
+from silosynth.common.orders import Vector, price_units
 
 
 def last_entry(connection: sqlite3.Connection) -> tuple[int, str]:
@@ -46,19 +49,41 @@ def cap_and_spent(connection: sqlite3.Connection, scope: Scope) -> tuple[int, in
     return (0, 0) if row is None else (int(row[0]), int(row[1]))
 
 
-def set_cap(connection: sqlite3.Connection, scope: Scope, *, cap: int, at: str) -> None:
-    """Set a cap, or what is spent if that is more; record it when it differs."""
+def order_of(connection: sqlite3.Connection, scope: Scope) -> int | None:
+    """Return the Rényi order that a scope's budget is held at; None where it has none."""
+    query = "SELECT rdp_order FROM orders WHERE kind = ? AND name = ?"
+    row = _row(connection, query, *_key(scope))
+    return None if row is None else int(row[0])
+
+
+def set_cap(connection: sqlite3.Connection, scope: Scope, *, cap: Cap, at: str) -> None:
+    """Set a cap, or what is spent if that is more; record it when it differs.
+
+    At another order, what was spent is added up anew from all charges.
+    """
     old, spent = cap_and_spent(connection, scope)
     exists = _row(connection, "SELECT 1 FROM scopes WHERE kind = ? AND name = ?", *_key(scope))
-    effective = max(cap, spent)
-    if exists and effective == old:
+    moved = exists is not None and cap.order != order_of(connection, scope)
+    if moved:
+        spent = _spent_at(connection, scope, order=cap.order)
+    effective = Cap(units=max(cap.units, spent), order=cap.order)
+    if exists and not moved and effective.units == old:
         return
-    append(connection, cap_body(scope, cap=effective, at=at))
+    append(connection, cap_body(scope, cap=effective.units, at=at, order=cap.order))
     connection.execute(
-        "INSERT INTO scopes VALUES (?, ?, ?, 0) "
-        "ON CONFLICT (kind, name) DO UPDATE SET cap = excluded.cap",
-        (*_key(scope), effective),
+        "INSERT INTO scopes VALUES (?, ?, ?, ?) ON CONFLICT (kind, name) "
+        "DO UPDATE SET cap = excluded.cap, spent = excluded.spent",
+        (*_key(scope), effective.units, spent),
     )
+    connection.execute("DELETE FROM orders WHERE kind = ? AND name = ?", _key(scope))
+    if cap.order is not None:
+        connection.execute("INSERT INTO orders VALUES (?, ?, ?)", (*_key(scope), cap.order))
+
+
+def _spent_at(connection: sqlite3.Connection, scope: Scope, *, order: int | None) -> int:
+    """Return what all charges of a scope take at an order."""
+    charges = replay(read_entries(connection)).charges.values()
+    return sum(price(c, order) for c in charges if scope in c.scopes)
 
 
 def add_charge(
@@ -68,6 +93,7 @@ def add_charge(
     request: tuple[str, str, int],
     payers: tuple[Scope, ...],
     capped: frozenset[Scope],
+    rdp: Vector | None = None,
 ) -> bytes | None:
     """Charge a request (id, hash, cost) unless it was; return its release if one is stored."""
     request_id, request_hash, cost_units = request
@@ -79,7 +105,7 @@ def add_charge(
                 hint="give a new request a new id",
             )
         return _release(connection, request_id)
-    _spend(connection, cost_units, payers=payers, capped=capped)
+    _spend(connection, cost_units, rdp=rdp, payers=payers, capped=capped)
     place, _ = append(connection, body)
     connection.execute("INSERT INTO requests VALUES (?, ?, ?, ?)", (*request, place))
     return None
@@ -133,6 +159,7 @@ def _spend(
     connection: sqlite3.Connection,
     cost_units: int,
     *,
+    rdp: Vector | None,
     payers: tuple[Scope, ...],
     capped: frozenset[Scope],
 ) -> None:
@@ -142,14 +169,16 @@ def _spend(
     for scope in payers:
         cap, spent = cap_and_spent(connection, scope)
         left = cap - spent if scope in capped else 0
-        if cost_units > left:
+        order = order_of(connection, scope) if rdp is not None else None
+        units = price_units(cost_units=cost_units, vector=rdp, order=order)
+        if units > left:
             raise BudgetExceeded(
-                f"the request costs {_rho(cost_units)} of zCDP rho; {scope} has {_rho(left)} left",
+                f"the request costs {_rho(units)} of zCDP rho; {scope} has {_rho(left)} left",
                 hint="ask for less, or have the silo's operator grant more",
             )
         connection.execute(
             "UPDATE scopes SET spent = spent + ? WHERE kind = ? AND name = ?",
-            (cost_units, *_key(scope)),
+            (units, *_key(scope)),
         )
 
 

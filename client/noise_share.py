@@ -8,7 +8,9 @@ from fractions import Fraction
 from silosynth.client.noise import check_sigma2
 from silosynth.common.cost import GaussianCost, rho_units
 from silosynth.common.noise_sum import check_share
+from silosynth.common.orders import Vector
 from silosynth.common.plan import Phase, Plan, TrustMode, phase_cost
+from silosynth.common.rdp import rdp_vector
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,12 +18,13 @@ class NoiseShare:
     """The noise that a silo draws, and the cost of one request in units of 2^-40 of zCDP rho.
 
     ``alone_units`` is what the request costs if nobody else adds noise. In own trust it is what
-    the request costs.
+    the request costs. ``vector`` is there where persons are sampled.
     """
 
     sigma2: Fraction
     cost_units: int
     alone_units: int
+    vector: Vector | None = None
 
 
 def noise_share(plan: Plan, phase: Phase, *, marginals: int) -> NoiseShare:
@@ -40,7 +43,10 @@ def noise_share(plan: Plan, phase: Phase, *, marginals: int) -> NoiseShare:
         check_share(cost.share)
     check_sigma2(cost.share)
     return NoiseShare(
-        sigma2=cost.share, cost_units=rho_units(cost.rho), alone_units=rho_units(_alone(cost).rho)
+        sigma2=cost.share,
+        cost_units=rho_units(cost.rho),
+        alone_units=rho_units(_alone(cost).rho),
+        vector=rdp_vector(cost) if cost.rate < 1 else None,
     )
 
 

@@ -48,7 +48,7 @@ def open_desk(policy: PolicyFile) -> Iterator[Ask]:
     from silosynth.client.silo import ledger_path, load_identity
 
     key = load_identity(policy)
-    with Ledger.open(ledger_path(policy), caps=policy.caps_in_units()) as ledger:
+    with Ledger.open(ledger_path(policy), caps=policy.scope_caps()) as ledger:
         yield Desk(policy=policy, key=key, ledger=ledger).ask
 
 

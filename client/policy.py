@@ -9,6 +9,7 @@ from silosynth.common.domain import Domain
 from silosynth.common.errors import CapExceeded, InvalidPlan, Refused
 from silosynth.common.plan import Plan, TrustMode
 from silosynth.common.sum_proof import MOST_STEP_BYTES
+from silosynth.common.training import WEIGHT_BYTES
 
 MAX_PLAN_BYTES = 1_000_000
 _MOST_SPELLED = 10**18
@@ -59,7 +60,8 @@ def request_limit(policy: Policy, *, plan: Plan, domain: Domain) -> int:
     marginals = min(policy.max_marginals, max(p.marginals for p in plan.phases))
     queries = marginals * min(_BYTES_PER_QUERY + 8 * names, policy.max_message_bytes)
     proof = MOST_STEP_BYTES * 2 if plan.trust is TrustMode.SHARED else 0
-    return min(policy.max_message_bytes, 100_000 + levels + queries + proof)
+    weights = WEIGHT_BYTES * plan.phases[-1].cells if plan.training is not None else 0
+    return min(policy.max_message_bytes, 100_000 + levels + queries + proof + weights)
 
 
 def check_plan_size(policy: Policy, *, plan: Plan, attributes: int) -> None:

@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from silosynth.client.ledger import Scope, ScopeKind
+from silosynth.client.ledger import Cap, Scope, ScopeKind
 from silosynth.client.policy import Policy
 from silosynth.client.rules import Approval, Rules
 from silosynth.client.source_spec import SourceFormat, SourceSpec
 from silosynth.common.document import describe_validation
 from silosynth.common.errors import InvalidArgument, InvalidPlan, InvalidPolicy
+from silosynth.common.orders import ORDERS
 from silosynth.common.plan import Method, Name
 from silosynth.common.roster import PublicKey
 from silosynth.common.wire import DIGEST_PATTERN
-from silosynth.common.zcdp import budget_units
+from silosynth.common.zcdp import budget_order
 
 
 class _Model(BaseModel):
@@ -41,15 +43,21 @@ UserName = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_-]{0,31}\$?$")]
 
 
 class Budget(_Model):
-    """The most that may ever be spent: epsilon at a stated delta."""
+    """The most that may ever be spent: epsilon at a stated delta.
+
+    ``order`` is the Rényi order that it is held at; by default the one that suits marginals best.
+    """
 
     epsilon: float = Field(gt=0, le=1000)
     delta: float = Field(gt=0, lt=1)
+    order: float | None = Field(default=None, gt=1, le=ORDERS[-1])
 
     @property
-    def units(self) -> int:
+    def cap(self) -> Cap:
         """Return the budget in the ledger's units of 2^-40 of zCDP rho, rounded down."""
-        return budget_units(epsilon=self.epsilon, delta=self.delta)
+        order = None if self.order is None else Fraction(self.order)
+        units, held = budget_order(epsilon=self.epsilon, delta=self.delta, order=order)
+        return Cap(units=units, order=held)
 
 
 class SiloSection(_Model):
@@ -212,9 +220,9 @@ class PolicyFile(_Model):
         """Return the name of each coordinator by its key."""
         return {c.key: c.name for c in self.coordinators}
 
-    def caps_in_units(self) -> dict[Scope, int]:
+    def scope_caps(self) -> dict[Scope, Cap]:
         """Return what each dataset, consumer and project may ever spend, in the ledger's units."""
-        return {scope: budget.units for scope, budget in self.budgets().items()}
+        return {scope: budget.cap for scope, budget in self.budgets().items()}
 
     def budgets(self) -> dict[Scope, Budget]:
         """Return what each dataset, consumer and project may ever spend."""
@@ -275,7 +283,7 @@ def parse_policy(data: Mapping[str, Any], *, home: Path, origin: str = "policy")
     """Build a policy from plain data; paths are taken relative to ``home``."""
     try:
         policy = PolicyFile.model_validate(_resolved(data, home=home))
-        policy.caps_in_units()
+        policy.scope_caps()
     except ValidationError as err:
         raise InvalidPolicy(f"{origin}: {describe_validation(err, data)}") from None
     except InvalidPlan as err:

@@ -19,7 +19,7 @@ from silosynth.common.errors import (
     PlanRefused,
 )
 from silosynth.common.plan import Plan
-from silosynth.common.plan_cost import plan_units
+from silosynth.common.plan_cost import plan_price
 from silosynth.common.seal import body_of
 from silosynth.common.wire import decode_receipt
 
@@ -108,8 +108,8 @@ class Proposals:
 
     def _check_budget(self, plan: Plan, *, consumer: str) -> None:
         """Raise BudgetExceeded when dataset, consumer or project cannot pay for all of a plan."""
-        units = plan_units(plan)
         for scope in plan_scopes(plan.dataset, consumer, plan.project):
+            units = plan_price(plan, order=self.ledger.order(scope))
             if units > self.ledger.remaining(scope):
                 raise BudgetExceeded(
                     f"plan {plan.id} costs more than {scope} has left",

@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ from flwr.common.constant import ErrorCode, SubStatus
 from flwr.proto.runtime_pb2 import AcquireTaskRequest, SendTaskHeartbeatRequest
 from flwr.supercore.constant import TaskType
 from flwr.supercore.heartbeat import HeartbeatSender
+from flwr.supercore.inflatable.inflatable_utils import ObjectPullError
 from flwr.supercore.interceptors import (
     RuntimeTokenHttpInterceptor,
     RuntimeVersionHttpInterceptor,
@@ -49,6 +51,7 @@ _RESTART_SECONDS = 1.0
 # A killed SuperNode whose session cannot be ended is taken for connected, and refused, for 60 s.
 _REJOIN_SECONDS = 90.0
 _SETTLED_SECONDS = 60.0
+_PASS_SECONDS = 20.0
 _PROTECTED = frozenset({"/flwr.proto.Runtime/AcquireTask"})
 _DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux's prctl
 _QUIET = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1"}
@@ -135,7 +138,7 @@ def _answer_tasks(
     while not stopping():
         _check_alive(node)
         if token := _take_task(client):
-            _answer_task(app, port=port, token=token)
+            _answer_task(app, node, port=port, token=token)
         else:
             time.sleep(_POLL_SECONDS)
 
@@ -149,7 +152,7 @@ def _take_task(client: RuntimeHttpClient) -> str:
         return ""  # the SuperNode has not started yet, or has just ended
 
 
-def _answer_task(app: ClientApp, *, port: int, token: str) -> None:
+def _answer_task(app: ClientApp, node: subprocess.Popen[bytes], *, port: int, token: str) -> None:
     """Pull one message, answer it, push the answer.
 
     A SuperNode waits for an answer to each message before it takes the next, so where none can be
@@ -159,14 +162,32 @@ def _answer_task(app: ClientApp, *, port: int, token: str) -> None:
     heartbeat = HeartbeatSender(lambda: _beat(client))
     heartbeat.start()
     try:
-        message, context, _, _ = pull_task_input(client)
-        push_message(client, _answer(app, message, context), context)
-        push_task_output(client, context=context, sub_status=SubStatus.COMPLETED, details="")
-    except (RunNotRunningException, httpx.HTTPError, RuntimeError) as err:
+        with _hurried(node, seconds=_PASS_SECONDS):
+            message, context, _, _ = pull_task_input(client)
+        answer = _answer(app, message, context)
+        with _hurried(node, seconds=_PASS_SECONDS):
+            push_message(client, answer, context)
+            push_task_output(client, context=context, sub_status=SubStatus.COMPLETED, details="")
+    except (RunNotRunningException, httpx.HTTPError, ObjectPullError, RuntimeError) as err:
         raise _Lost(type(err).__name__) from err
     finally:
         heartbeat.stop()
         client.close()
+
+
+@contextmanager
+def _hurried(node: subprocess.Popen[bytes], *, seconds: float) -> Iterator[None]:
+    """Kill a SuperNode that does not hand over or take a message; the block then raises.
+
+    Flower pulls an object that it does not get for up to two hours, and beats meanwhile.
+    """
+    timer = threading.Timer(seconds, node.kill)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _answer(app: ClientApp, message: Message, context: Context) -> Message:

@@ -9,7 +9,13 @@ from fractions import Fraction
 from silosynth.common.cost import RHO_UNIT
 from silosynth.common.errors import PlanRefused
 from silosynth.common.plan import Method, Plan
-from silosynth.common.plan_cost import alone_units, plan_units
+from silosynth.common.plan_cost import (
+    alone_costs,
+    alone_units,
+    plan_costs,
+    plan_units,
+    sampled_epsilon,
+)
 from silosynth.common.roster import PublicKey, SigningKey
 from silosynth.common.zcdp import cks_epsilon
 
@@ -91,9 +97,13 @@ def needs_person(rules: Rules, plan: Plan, *, consumer: str) -> str | None:
 
 def alone_epsilon(plan: Plan) -> float:
     """Return the epsilon of a plan if nobody else's noise protected the silo."""
+    if plan.training is not None:
+        return sampled_epsilon(alone_costs(plan), plan.privacy.delta)
     return cks_epsilon(Fraction(alone_units(plan), RHO_UNIT), plan.privacy.delta)
 
 
 def ledger_epsilon(plan: Plan) -> float:
     """Return the epsilon of a plan as the ledger adds it up, at the plan's delta."""
+    if plan.training is not None:
+        return sampled_epsilon(plan_costs(plan), plan.privacy.delta)
     return cks_epsilon(Fraction(plan_units(plan), RHO_UNIT), plan.privacy.delta)

@@ -107,7 +107,7 @@ class SumMember:
         Raises Refused when the secret of this request is gone: its vector was stored before.
         """
         record = self._store.load(plan.digest, agreed.session)
-        secret = record.secrets.get(request.id) if record else None
+        secret = record.secrets.get(request.key_id) if record else None
         if secret is None:
             raise Refused(f"the keys of request {request.id} are gone")
         peers = {s: agreed.key(s, request.phase) for s in agreed.members if s != self._silo}
@@ -130,11 +130,18 @@ class SumMember:
         return tuple(np.split(signed, stops)), receipt
 
     def forget(self, plan: Plan, request: Request) -> None:
-        """Drop the secret of a request whose masked vector is stored."""
+        """Drop the secret of a request whose masked vector is stored; of training, after the last.
+
+        Every round's masks are derived from that secret and from the round, so they are never the
+        same; but whoever gets hold of it before the last round can take off the masks before.
+        """
+        last = plan.training.rounds - 1 if plan.training else 0
+        if request.training is not None and request.training.round < last:
+            return
         with self._lock:
             record = self._store.load(plan.digest, request.sum.session) if request.sum else None
-            if record is not None and request.id in record.secrets:
-                rest = {name: s for name, s in record.secrets.items() if name != request.id}
+            if record is not None and request.key_id in record.secrets:
+                rest = {name: s for name, s in record.secrets.items() if name != request.key_id}
                 self._store.save(record.model_copy(update={"secrets": rest}))
 
     def _check(self, plan: Plan, session: int) -> None:

@@ -152,7 +152,7 @@ def _metrics(silo: Silo) -> Iterator[Telemetry]:
             return bool(silo.ledger.head)
         return False
 
-    scopes = tuple(silo.policy.caps_in_units())
+    scopes = tuple(silo.policy.scope_caps())
     with TelemetryServer(
         telemetry,
         port=silo.policy.metrics.port,

@@ -59,7 +59,7 @@ def open_silo(
     datasets = open_datasets(policy, tell_operator=tell_operator)
     records = Records(Path(policy.silo.directory))
     with Ledger.open(
-        ledger_path(policy), caps=policy.caps_in_units(), checkpoint=checkpoint
+        ledger_path(policy), caps=policy.scope_caps(), checkpoint=checkpoint
     ) as ledger:
         gateway = Gateway(
             silo=policy.silo.name,

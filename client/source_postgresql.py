@@ -5,7 +5,7 @@ What the server says of an error may quote rows; only its five-letter SQLSTATE g
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -80,6 +80,12 @@ class PushedDown:
                 result = _fetch(cursor, count_sql(tables, layout=layout, coded=coded))
                 add_counts(result, tables=tables, totals=totals[start : start + MOST_SETS])
         return layout.answers(totals)
+
+    def fold(
+        self, add: Callable[[Sequence[np.ndarray]], None], *, rows_per_person: int = 1
+    ) -> None:
+        """Refuse: the rows of this table stay on their server."""
+        self.encode()
 
     def encode(self) -> CodedTable:
         """Refuse: the rows of this table stay on their server."""

@@ -89,12 +89,14 @@ class Bounding:
 class CodedTable:
     """Rows as codes, one unsigned column per attribute. Private, like all that it holds.
 
-    ``persons`` is the raw person column, in the same order, when the source has one.
+    ``persons`` is the raw person column, in the same order, when the source has one; ``texts``
+    has (rows, max_bytes) uint16 for each text that a generator learns.
     """
 
     columns: tuple[np.ndarray, ...] = field(repr=False)
     persons: pa.ChunkedArray | None = field(repr=False)
     notes: tuple[EncodingNote, ...] = field(repr=False)
+    texts: tuple[np.ndarray, ...] = field(default=(), repr=False)
 
 
 class Source(Protocol):
@@ -111,6 +113,16 @@ class Source(Protocol):
 
         Guarantees: without a person column, one row changes one cell of each marginal by one.
         Raises InvalidTable without a data value or foreign text.
+        """
+        ...
+
+    def fold(
+        self, add: Callable[[Sequence[np.ndarray]], None], *, rows_per_person: int = 1
+    ) -> None:
+        """Call ``add`` with the codes of all rows, piece by piece, as :meth:`count` bounds them.
+
+        ``add`` gets one (rows,) unsigned column per coded attribute. Raises InvalidTable where
+        rows may not leave their server.
         """
         ...
 

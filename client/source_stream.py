@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -16,11 +16,13 @@ from silosynth.client.code_cache import CodeCache
 from silosynth.client.count import check_codes
 from silosynth.client.kernel import choose_kernel
 from silosynth.client.layout import lay_out
+from silosynth.client.people import People, gather_people
 from silosynth.client.source_spec import Bounding, CodedTable
 from silosynth.common.batches import available_threads, map_ahead
 from silosynth.common.codec import Codec, Encoded
 from silosynth.common.domain import Grouping
 from silosynth.common.errors import InvalidTable
+from silosynth.common.example import modelled_texts
 from silosynth.common.measurement import MarginalQuery
 from silosynth.common.schema import Schema
 from silosynth.common.tally import EncodingNote, add_notes
@@ -86,6 +88,7 @@ class StreamRows:
         self._notes: tuple[EncodingNote, ...] = ()
         self._ranks: np.ndarray | None = None
         self._told = False
+        self._people: dict[int, People] = {}
 
     def count(
         self,
@@ -112,10 +115,38 @@ class StreamRows:
                 kernel.add(columns, layout=layout, totals=totals)
         return layout.answers(totals)
 
-    def encode(self) -> CodedTable:
-        """Return all rows as codes, with the person column beside them."""
+    def fold(
+        self, add: Callable[[Sequence[np.ndarray]], None], *, rows_per_person: int = 1
+    ) -> None:
+        """Call ``add`` with the codes of all rows that are counted, piece by piece."""
         with self._lock:
-            return self._encode()
+            if self._bounding is not None:
+                self._rank(self._bounding)
+            pieces: Iterable[Piece] = self._pieces or ()
+            if self._pieces is None:
+                pieces = self._stream(self._open_reader())
+            for columns in _kept(pieces, self._ranks, rows_per_person):
+                add(columns)
+
+    def encode(self) -> CodedTable:
+        """Return all rows as codes, with texts and the person column beside them."""
+        with self._lock:
+            return self._encode_with_texts() if modelled_texts(self._schema) else self._encode()
+
+    def people(self, *, rows_per_person: int) -> People:
+        """Return the rows that a generator may learn from; kept for the rounds after this one."""
+        with self._lock:
+            known = self._people.get(rows_per_person)
+            if known is None:
+                texts = modelled_texts(self._schema)
+                known = gather_people(
+                    self._encode_with_texts() if texts else self._encode(),
+                    schema=self._schema,
+                    bounding=self._bounding,
+                    rows_per_person=rows_per_person,
+                )
+                self._people = {rows_per_person: known}
+        return known
 
     def _encode(self) -> CodedTable:
         pieces = self._pieces
@@ -127,6 +158,23 @@ class StreamRows:
         )
         persons = [piece.persons for piece in pieces if piece.persons is not None]
         return CodedTable(columns=columns, persons=_join(persons), notes=self._notes)
+
+    def _encode_with_texts(self) -> CodedTable:
+        """Read the table once more: texts are not kept, in memory or in the cache."""
+        reader = self._open_reader()
+        parts = list(map_ahead(self._read_texts, reader.fragments(), threads=self._threads))
+        reader.check()
+        for encoded, _, _ in parts:
+            check_codes(encoded.codes, domain=self._codec.domain)
+        columns = zip(*(encoded.codes for encoded, _, _ in parts), strict=True)
+        texts = zip(*(found for _, _, found in parts), strict=True)
+        persons = [column for _, column, _ in parts if column is not None]
+        return CodedTable(
+            columns=tuple(np.concatenate(column) for column in columns),
+            persons=_join(persons),
+            notes=add_notes(*(encoded.notes for encoded, _, _ in parts)),
+            texts=tuple(np.concatenate(text) for text in texts),
+        )
 
     def _rank(self, bounding: Bounding) -> None:
         """Hold all codes, and rank each person's rows, at the first count."""
@@ -195,6 +243,15 @@ class StreamRows:
         table = fragment()
         encoded = self._codec.encode(table, allow_extra=True)
         return encoded, None if self._person_column is None else _plain(table[self._person_column])
+
+    def _read_texts(
+        self, fragment: Fragment
+    ) -> tuple[Encoded, pa.ChunkedArray | None, tuple[np.ndarray, ...]]:
+        """Read and encode one fragment, texts and all."""
+        table = fragment()
+        encoded, persons = self._read(lambda: table)
+        texts, notes = self._codec.encode_texts(table)
+        return replace(encoded, notes=(*encoded.notes, *notes)), persons, texts
 
     def _open_cache(self, reader: Reader) -> CodeCache | None:
         """Return the cache for this table, if there is to be one."""

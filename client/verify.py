@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from silosynth.client.ask import require_training
 from silosynth.client.dataset import Dataset
 from silosynth.client.noise import check_sigma2
 from silosynth.client.noise_share import NoiseShare, noise_share
@@ -22,11 +23,20 @@ from silosynth.client.policy import (
 )
 from silosynth.client.rules import Rules, SiloIdentity, check_roster
 from silosynth.common.errors import InvalidPlan, PlanRefused, Refused, SchemaMismatch, Untrusted
-from silosynth.common.plan import Phase, Plan, Request, count_cells, decode_plan, decode_request
+from silosynth.common.plan import (
+    Phase,
+    Plan,
+    Request,
+    check_plan,
+    count_cells,
+    decode_plan,
+    decode_request,
+)
 from silosynth.common.roster import PublicKey, Purpose
 from silosynth.common.seal import Opened, unseal
 from silosynth.common.secure_sum import SumStep, decode_sum_statement
 from silosynth.common.sum_proof import MOST_STEP_BYTES
+from silosynth.common.training import read_weights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +112,21 @@ def permit_plan(door: Doorkeeper, plan: Plan) -> Dataset:
         check_rows(dataset.policy, plan=plan)
     for phase in plan.phases:
         check_sigma2(phase.sigma2)
+    if plan.training is not None:
+        _permit_training(dataset, plan)
     return dataset
+
+
+def _permit_training(dataset: Dataset, plan: Plan) -> None:
+    """Raise a SilosynthError unless this silo can train what a plan says, at the cost it says."""
+    require_training(plan)
+    check_plan(plan, dataset.schema)
+    if plan.privacy.rows_per_person > 1 and not dataset.bounded:
+        raise Refused(
+            f"plan {plan.id} samples persons of up to {plan.privacy.rows_per_person} rows, and "
+            "this silo's policy names no person column to tell them by",
+            hint="name it under 'person_column', or plan with one row a person",
+        )
 
 
 def verify_request(door: Doorkeeper, proposed: VerifiedPlan, data: bytes) -> VerifiedRequest:
@@ -119,6 +143,8 @@ def verify_request(door: Doorkeeper, proposed: VerifiedPlan, data: bytes) -> Ver
     cells = count_cells(request, plan=plan, domain=domain)
     check_request(dataset.policy, cells=cells, attributes=len(domain.attributes))
     phase = plan.phase(request.phase)
+    if request.training is not None:
+        read_weights(request.weights, parameters=phase.cells)
     return VerifiedRequest(
         proposed=proposed,
         request=request,
@@ -126,8 +152,15 @@ def verify_request(door: Doorkeeper, proposed: VerifiedPlan, data: bytes) -> Ver
         digest=request.digest,
         phase=phase,
         cells=cells,
-        share=noise_share(plan, phase, marginals=len(cells)),
+        share=noise_share(plan, phase, marginals=_sums(request, plan=plan, cells=cells)),
     )
+
+
+def _sums(request: Request, *, plan: Plan, cells: tuple[int, ...]) -> int:
+    """Return how many noised vectors a request costs: one for each step of a round."""
+    if request.training is None or plan.training is None:
+        return len(cells)
+    return plan.training.local_steps
 
 
 def verify_step(door: Doorkeeper, proposed: VerifiedPlan, data: bytes) -> SumStep:

@@ -9,6 +9,7 @@ from typing import Any
 
 from silosynth.common.entries import (
     GENESIS,
+    Cap,
     Charge,
     Decision,
     Scope,
@@ -17,20 +18,25 @@ from silosynth.common.entries import (
     next_head,
     read_decision,
     read_scope,
+    read_vector,
 )
 from silosynth.common.errors import InvalidArgument
+from silosynth.common.orders import price_units
 
+_CHARGE: Mapping[str, type] = {
+    "request": str,
+    "hash": str,
+    "cost": int,
+    "scopes": list,
+    "facts": dict,
+    "at": str,
+}
 _FIELDS: Mapping[str, Mapping[str, type]] = {
     "ledger": {"id": str, "at": str},
     "cap": {"scope": list, "cap": int, "at": str},
-    "charge": {
-        "request": str,
-        "hash": str,
-        "cost": int,
-        "scopes": list,
-        "facts": dict,
-        "at": str,
-    },
+    "rdp-cap": {"scope": list, "cap": int, "order": int, "at": str},
+    "charge": _CHARGE,
+    "rdp-charge": {**_CHARGE, "orders": int, "rdp": list},
     "release": {"request": str, "sha256": str, "size": int, "at": str},
     "decision": {"plan": str, "verdict": str, "why": str, "by": str, "at": str},
 }
@@ -42,7 +48,11 @@ class BrokenChain(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """What a chain adds up to; ``decisions`` holds all of them, the newest of a plan counts."""
+    """What a chain adds up to; ``decisions`` holds all of them, the newest of a plan counts.
+
+    ``caps`` and ``spent`` are in units at each scope's Rényi order; ``orders`` names those that
+    have one.
+    """
 
     ledger_id: str
     entries: int
@@ -52,6 +62,7 @@ class Account:
     charges: Mapping[str, Charge]
     releases: Mapping[str, StoredRelease]
     decisions: tuple[Decision, ...]
+    orders: Mapping[Scope, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -64,6 +75,7 @@ class _Fold:
     charges: dict[str, Charge] = field(default_factory=dict)
     releases: dict[str, StoredRelease] = field(default_factory=dict)
     decisions: list[Decision] = field(default_factory=list)
+    orders: dict[Scope, int] = field(default_factory=dict)
 
 
 def replay(rows: Iterable[tuple[int, str, str]]) -> Account:
@@ -96,7 +108,13 @@ def replay(rows: Iterable[tuple[int, str, str]]) -> Account:
         charges=fold.charges,
         releases=fold.releases,
         decisions=tuple(fold.decisions),
+        orders=fold.orders,
     )
+
+
+def price(charge: Charge, order: int | None) -> int:
+    """Return what a charge takes from a scope that is held at ``order``."""
+    return price_units(cost_units=charge.cost_units, vector=charge.rdp, order=order)
 
 
 def _read(body: str) -> dict[str, Any]:
@@ -118,9 +136,9 @@ def _apply(fold: _Fold, body: str, *, sequence: int, head: str) -> None:
     match entry["kind"]:
         case "ledger":
             fold.ledger_id = entry["id"]
-        case "cap":
+        case "cap" | "rdp-cap":
             _apply_cap(fold, entry)
-        case "charge":
+        case "charge" | "rdp-charge":
             _apply_charge(fold, entry, sequence=sequence, head=head)
         case "release":
             _apply_release(fold, entry, sequence=sequence, head=head)
@@ -129,11 +147,19 @@ def _apply(fold: _Fold, body: str, *, sequence: int, head: str) -> None:
 
 
 def _apply_cap(fold: _Fold, entry: dict[str, Any]) -> None:
-    """Set one cap."""
+    """Set one cap; at another order, what was spent is added up anew."""
     scope = read_scope(entry["scope"])
-    if entry["cap"] < fold.spent.setdefault(scope, 0):
+    cap = Cap(units=entry["cap"], order=entry.get("order"))
+    fold.spent.setdefault(scope, 0)
+    if cap.order != fold.orders.get(scope):
+        mine = (c for c in fold.charges.values() if scope in c.scopes)
+        fold.spent[scope] = sum(price(c, cap.order) for c in mine)
+        fold.orders.pop(scope, None)
+    if cap.units < fold.spent[scope]:
         raise ValueError("a cap below what was spent")
-    fold.caps[scope] = entry["cap"]
+    fold.caps[scope] = cap.units
+    if cap.order is not None:
+        fold.orders[scope] = cap.order
 
 
 def _apply_charge(fold: _Fold, entry: dict[str, Any], *, sequence: int, head: str) -> None:
@@ -147,11 +173,12 @@ def _apply_charge(fold: _Fold, entry: dict[str, Any], *, sequence: int, head: st
         at=entry["at"],
         sequence=sequence,
         head=head,
+        rdp=read_vector(entry),
     )
     if charge.request_id in fold.charges or charge.cost_units < 1 or not charge.scopes:
         raise ValueError("a charge that could not have been made")
     for scope in charge.scopes:
-        fold.spent[scope] += charge.cost_units
+        fold.spent[scope] += price(charge, fold.orders.get(scope))
         if fold.spent[scope] > fold.caps[scope]:
             raise ValueError("a charge above its cap")
     fold.charges[charge.request_id] = charge

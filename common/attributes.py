@@ -232,10 +232,16 @@ class IdentifierAttribute(_Attribute):
 
 
 class TextAttribute(_Attribute):
-    """Free text: not for marginals; only generators can model it."""
+    """Free text: not for marginals; a generator learns it where ``max_bytes`` is given."""
 
     kind: Literal["text"] = "text"
     source: Source = Source.DECLARED
+    max_bytes: int | None = Field(
+        default=None,
+        ge=1,
+        le=4096,
+        description="how much of a text, in bytes of UTF-8, a generator learns; none without it",
+    )
 
 
 CodedAttribute = (

@@ -13,7 +13,7 @@ from silosynth.common.certified import Certificate, CertifiedPhase, Overlap, Tru
 from silosynth.common.cost import RHO_UNIT, GaussianCost, rho_units, total_rho
 from silosynth.common.errors import InvalidPlan
 from silosynth.common.plan import Plan
-from silosynth.common.privacy import cks_epsilon, pld_epsilon
+from silosynth.common.privacy import cks_epsilon, pld_epsilon, rdp_epsilon
 
 __all__ = [
     "Certificate",
@@ -47,6 +47,7 @@ class PhaseCost:
     sensitivity: int = 1
     bound: int = 1
     cells: int | None = None
+    rate: Fraction | None = None
 
     @property
     def cost(self) -> GaussianCost:
@@ -56,6 +57,7 @@ class PhaseCost:
             count=self.count,
             sensitivity=self.sensitivity * self.bound,
             cells=self.cells,
+            rate=self.rate or Fraction(1),
         )
 
 
@@ -95,7 +97,9 @@ def certify(
     if shares < 1:
         raise InvalidPlan("fewer silos than colluders and absent ones together")
     costs = [p.cost if trust == "own" else replace(p.cost, shares=shares) for p in phases]
+    sampled = any(c.rate < 1 for c in costs)
     epsilon_cks = cks_epsilon(total_rho(costs), delta)
+    epsilon_rdp = rdp_epsilon(costs, delta) if sampled else None
     epsilon_pld = pld_epsilon(costs, delta) if fixed_in_advance else None
     certified = tuple(_certified(p, c) for p, c in zip(phases, costs, strict=True))
     units = sum(p.rho_units for p in certified)
@@ -109,6 +113,7 @@ def certify(
         epsilon=epsilon_cks if epsilon_pld is None else epsilon_pld,
         delta=delta,
         conversion="cks" if epsilon_pld is None else "pld",
+        epsilon_rdp=epsilon_rdp,
         epsilon_pld=epsilon_pld,
         epsilon_cks=epsilon_cks,
         rho_units=units,
@@ -139,6 +144,7 @@ def certify_plan(plan: Plan) -> Certificate:
                 sensitivity=plan.privacy.rows_per_person,
                 bound=p.bound,
                 cells=p.cells if p.bound > 1 else None,
+                rate=p.rate,
             )
             for p in plan.phases
         ],
@@ -169,6 +175,7 @@ def check_certificate(certificate: Certificate) -> None:
                 sensitivity=certificate.rows_per_person,
                 bound=p.bound,
                 cells=p.cells,
+                rate=None if p.rate is None else Fraction(p.rate),
             )
             for p in certificate.phases
         ],
@@ -203,14 +210,25 @@ def _certified(phase: PhaseCost, cost: GaussianCost) -> CertifiedPhase:
         sigma2=str(phase.sigma2),
         bound=phase.bound,
         cells=phase.cells,
+        rate=None if phase.rate is None else str(phase.rate),
         rho_units=rho_units(cost.rho),
     )
 
 
 def _for_overlap(costs: Sequence[GaussianCost], silos: int, trust: Trust) -> list[GaussianCost]:
-    """Return the cost of a person in m silos: m releases, or one that moves m times as far."""
-    counts, rows = (silos, 1) if trust == "own" else (1, silos)
-    return [replace(c, count=c.count * counts, sensitivity=c.sensitivity * rows) for c in costs]
+    """Return the cost of a person in m silos: m releases, or one that moves m times as far.
+
+    Where persons are sampled each silo does so by itself. A shared sum then follows from m sums of
+    one silo each, with an m-th of the noise.
+    """
+    if trust == "own":
+        return [replace(c, count=c.count * silos) for c in costs]
+    return [
+        replace(c, sensitivity=c.sensitivity * silos)
+        if c.rate == 1
+        else replace(c, count=c.count * silos, sigma2=c.sigma2 / silos)
+        for c in costs
+    ]
 
 
 def _overlap(

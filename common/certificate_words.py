@@ -38,6 +38,14 @@ def _phase_words(phase: CertifiedPhase) -> str:
             f"Phase {phase.name}: {phase.marginals} marginals, each count with exact integer "
             f"noise of standard deviation {sigma:.4g}."
         )
+    if phase.rate is not None:
+        chance = float(Fraction(phase.rate))
+        return (
+            f"Phase {phase.name}: {phase.marginals} sums of integer gradients, each row's of norm "
+            f"at most {phase.bound}, every entry with exact integer noise of standard deviation "
+            f"{sigma:.4g}; each person is in each sum with the chance {chance:.4g}, drawn in "
+            "secret."
+        )
     return (
         f"Phase {phase.name}: one sum of integer vectors, each of norm at most {phase.bound}, "
         f"every entry with exact integer noise of standard deviation {sigma:.4g}."
@@ -60,6 +68,13 @@ def _recognised(certificate: Certificate) -> str:
 def _conversion_words(certificate: Certificate) -> str:
     """Say how epsilon was worked out."""
     cost = f"The cost in the ledger is {certificate.rho} of zCDP rho."
+    if certificate.epsilon_rdp is not None:
+        return (
+            "Every noise scale and chance was fixed in advance, so epsilon is that of the privacy "
+            f"loss distribution; the Rényi conversion gives {_up(certificate.epsilon_rdp)}. "
+            f"{cost} That counts everybody as in every sum; budgets that are held at a Rényi order "
+            "are charged less."
+        )
     if certificate.conversion == "pld":
         return (
             f"{cost} Every noise scale was fixed in advance, so epsilon is that of the privacy "

@@ -15,13 +15,17 @@ class _Model(BaseModel):
 
 
 class CertifiedPhase(_Model):
-    """What one phase releases: ``marginals`` marginals, each with noise ``sigma2`` ("p/q")."""
+    """What one phase releases: ``marginals`` marginals, each with noise ``sigma2`` ("p/q").
+
+    With a ``rate`` each is a sum of gradients over every person with that chance.
+    """
 
     name: str
     marginals: int = Field(ge=1)
     sigma2: str = Field(pattern=r"^[0-9]+(/[0-9]+)?$")
     bound: int = Field(default=1, ge=1, description="L2 norm of what one row adds at most")
     cells: int | None = Field(default=None, ge=1, description="of a vector with a bound")
+    rate: str | None = Field(default=None, pattern=r"^[0-9]+(/[0-9]+)?$")
     rho_units: int = Field(ge=1)
 
 
@@ -37,7 +41,8 @@ class Certificate(_Model):
     """What a plan costs one person at most, and what that rests on. Units are 2^-40 of zCDP rho.
 
     ``epsilon_pld`` is there when every noise scale was fixed in advance; ``alone`` is there in
-    shared trust, and is the cost of a silo whose masks failed.
+    shared trust, and is the cost of a silo whose masks failed. ``epsilon_rdp`` is there where
+    persons are sampled: zCDP, and so ``rho``, does not know that they are.
     """
 
     version: Literal[1] = 1
@@ -49,6 +54,7 @@ class Certificate(_Model):
     conversion: Conversion
     epsilon_pld: float | None = Field(default=None, ge=0)
     epsilon_cks: float = Field(ge=0)
+    epsilon_rdp: float | None = Field(default=None, ge=0)
     rho_units: int = Field(ge=1)
     rho: str
     unit: str

@@ -302,6 +302,9 @@ def inspect(
     facts = describe_sampler(sampler)
     say(f"{path}: schema {sampler.schema.name}, about {sampler.total:,.0f} rows were measured")
     say(f"plan {certificate.plan_id} ({sampler.plan_digest[:19]}...), {facts['cells']} numbers")
+    if "generator" in facts:
+        learnt = facts["generator"]
+        say(f"generator: {learnt.get('kind', 'one-shot')}, label {learnt['label'] or 'none'}")
     header = ("attribute", "codes", "domain is", "codes in use", "chosen by")
     names = ("name", "codes", "source", "working_codes", "working_source")
     rows = [tuple(str(a[n]) for n in names) for a in facts["attributes"]]

@@ -28,17 +28,18 @@ from silosynth.common.attributes import (
     CodedAttribute,
     IdentifierAttribute,
     OrdinalAttribute,
-    TextAttribute,
 )
 from silosynth.common.binning import quantile_groups
 from silosynth.common.columns import TableLike, as_table, check_columns
 from silosynth.common.domain import Domain
 from silosynth.common.errors import InvalidTable
+from silosynth.common.example import modelled_texts
 from silosynth.common.listed_codec import ListedCodec
 from silosynth.common.numeric_codec import NumericCodec
 from silosynth.common.parsing import flatten, readable
 from silosynth.common.schema import Schema
 from silosynth.common.tally import EncodingNote, Uniform
+from silosynth.common.text_codec import decode_texts, encode_texts
 
 __all__ = ["Codec", "Encoded", "EncodingNote", "Uniform", "quantile_groups"]
 
@@ -97,10 +98,27 @@ class Codec:
             domain=self.domain, codes=tuple(codes), rows=arrow.num_rows, notes=tuple(notes)
         )
 
+    def encode_texts(
+        self, table: TableLike, *, origin: str = "table"
+    ) -> tuple[tuple[np.ndarray, ...], tuple[EncodingNote, ...]]:
+        """Return (rows, max_bytes) uint16 for each text that a generator learns, and notes."""
+        arrow = as_table(table, origin=origin)
+        check_columns(arrow.schema, schema=self.schema, allow_extra=True, origin=origin)
+        parts = [
+            encode_texts(arrow[name], name=name, max_bytes=length)
+            for name, length in modelled_texts(self.schema).items()
+        ]
+        return tuple(codes for codes, _ in parts), tuple(note for _, note in parts if note)
+
     def decode(
-        self, codes: Sequence[np.ndarray], *, uniform: Uniform, first_row: int = 0
+        self,
+        codes: Sequence[np.ndarray],
+        texts: Sequence[np.ndarray] = (),
+        *,
+        uniform: Uniform,
+        first_row: int = 0,
     ) -> pa.Table:
-        """Return a table with the schema's columns in order; free text is left out.
+        """Return a table with the schema's columns in order; text without codes is left out.
 
         Categories come back as dictionaries (ordered for ordinal attributes), numbers drawn
         uniformly inside their bin, datetimes as microseconds in UTC, identifiers as the prefix and
@@ -108,12 +126,13 @@ class Codec:
 
         Args:
             codes: one (rows,) unsigned column per coded attribute, in the schema's order.
+            texts: what :meth:`encode_texts` returned; none where no text is to come back.
             uniform: returns ``count`` float64 in [0, 1); called once per numeric attribute, in
                 the schema's order, so that a seeded source gives the same table everywhere.
             first_row: rows decoded before, when a large table is decoded in parts.
         """
         self._check_codes(codes)
-        rows = len(codes[0]) if codes else 0
+        rows = len((*codes, *texts)[0]) if (*codes, *texts) else 0
         decoded = {
             column.attribute.name: column.decode(code, uniform=uniform)
             for column, code in zip(self._columns, codes, strict=True)
@@ -121,7 +140,10 @@ class Codec:
         for attribute in self.schema.attributes:
             if isinstance(attribute, IdentifierAttribute):
                 decoded[attribute.name] = _fresh_keys(attribute, rows=rows, first_row=first_row)
-        kept = [a.name for a in self.schema.attributes if not isinstance(a, TextAttribute)]
+        if texts:
+            names = modelled_texts(self.schema)
+            decoded |= {n: decode_texts(t) for n, t in zip(names, texts, strict=True)}
+        kept = [a.name for a in self.schema.attributes if a.name in decoded]
         return pa.table({name: decoded[name] for name in kept})
 
     def _check_codes(self, codes: Sequence[np.ndarray]) -> None:

@@ -64,10 +64,12 @@ def check_columns(
 ) -> None:
     """Raise InvalidTable when a column is missing, undeclared or of an impossible type.
 
-    Identifier and text columns may be absent, since nothing is counted from them.
+    Identifier columns may be absent, and texts that no generator learns: they are not read.
     """
     _refuse_twins(table.names, origin=origin)
-    absent = [a.name for a in schema.coded if a.name not in table.names]
+    needed = [a for a in schema.attributes if not isinstance(a, IdentifierAttribute)]
+    needed = [a for a in needed if not isinstance(a, TextAttribute) or a.max_bytes]
+    absent = [a.name for a in needed if a.name not in table.names]
     if absent:
         raise InvalidTable(
             f"{origin}: {_spell(absent)} missing",
@@ -91,12 +93,16 @@ def check_columns(
 
 def accepts(attribute: Attribute, kind: pa.DataType) -> bool:
     """Say whether a column of this Arrow type can ever hold the attribute."""
-    if isinstance(attribute, IdentifierAttribute | TextAttribute):
+    if isinstance(attribute, IdentifierAttribute):
+        return True
+    if isinstance(attribute, TextAttribute) and not attribute.max_bytes:
         return True
     if pt.is_dictionary(kind):
         return accepts(attribute, kind.value_type)
     if pt.is_null(kind) or is_text(kind):
         return True
+    if isinstance(attribute, TextAttribute):
+        return False
     if isinstance(attribute, DatetimeAttribute):
         return is_instant(kind)
     if isinstance(attribute, CategoricalAttribute | OrdinalAttribute):
@@ -149,4 +155,6 @@ def _remedy(attribute: Attribute) -> str:
         return "store it as text or whole numbers"
     if isinstance(attribute, BooleanAttribute):
         return "store it as true and false, or 1 and 0"
+    if isinstance(attribute, TextAttribute):
+        return "store it as text"
     return "store it as numbers"

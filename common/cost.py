@@ -20,6 +20,7 @@ class GaussianCost:
     the rows fall into: for counts, the most rows of one person. ``cells`` is the most cells of a
     marginal that one person can change, ``sensitivity`` when None. With ``shares``, the noise is
     the sum of so many equal discrete Gaussians of ``sigma2`` together, each of at least 1.
+    ``rate`` is the chance with which a person takes part at all, in each of them anew.
     """
 
     sigma2: Fraction
@@ -27,6 +28,7 @@ class GaussianCost:
     sensitivity: int = 1
     cells: int | None = None
     shares: int = 1
+    rate: Fraction = Fraction(1)
 
     def __post_init__(self) -> None:
         if isinstance(self.sigma2, bool) or not isinstance(self.sigma2, Fraction | int):
@@ -41,6 +43,8 @@ class GaussianCost:
         ):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise InvalidPlan(f"{name} is {value!r}", hint="give an integer of at least 1")
+        if not isinstance(self.rate, Fraction) or not 0 < self.rate <= 1:
+            raise InvalidPlan(f"rate is {self.rate!r}", hint="give a Fraction above 0, at most 1")
         object.__setattr__(self, "sigma2", Fraction(self.sigma2))
         if self.shares > 1:
             check_share(self.share)
@@ -57,7 +61,7 @@ class GaussianCost:
 
     @property
     def rho(self) -> Fraction:
-        """Return the zCDP cost of all ``count`` marginals together."""
+        """Return the zCDP cost of all ``count`` marginals together, as if nobody were left out."""
         plain = gaussian_rho(sigma2=self.sigma2, sensitivity=self.sensitivity)
         return self.count * (
             plain + self.touched * excess_rho(share=self.share, shares=self.shares)

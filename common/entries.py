@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from silosynth.common.errors import InvalidArgument
+from silosynth.common.orders import ORDERS, ORDERS_VERSION, Vector
 
 GENESIS = "0" * 64
 Facts = Mapping[str, str | int]
@@ -48,8 +49,22 @@ class Scope:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cap:
+    """What a scope may spend, in units of zCDP rho at a Rényi ``order`` in units of 2^-20.
+
+    Without an order every charge takes its zCDP cost.
+    """
+
+    units: int
+    order: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Charge:
-    """A charge as the ledger holds it, with the head that it left behind."""
+    """A charge as the ledger holds it, with the head that it left behind.
+
+    ``rdp`` is there for sums over a random part of the persons.
+    """
 
     request_id: str
     request_hash: str
@@ -59,6 +74,7 @@ class Charge:
     at: str
     sequence: int
     head: str
+    rdp: Vector | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,9 +107,12 @@ def genesis_body(*, ledger_id: str, at: str) -> str:
     return canonical({"kind": "ledger", "id": ledger_id, "at": at})
 
 
-def cap_body(scope: Scope, *, cap: int, at: str) -> str:
-    """Return the body that sets a cap."""
-    return canonical({"kind": "cap", "scope": plain_scope(scope), "cap": cap, "at": at})
+def cap_body(scope: Scope, *, cap: int, at: str, order: int | None = None) -> str:
+    """Return the body that sets a cap, held at an order if there is one."""
+    body = {"kind": "cap", "scope": plain_scope(scope), "cap": cap, "at": at}
+    if order is not None:
+        body |= {"kind": "rdp-cap", "order": order}
+    return canonical(body)
 
 
 def charge_body(
@@ -104,19 +123,21 @@ def charge_body(
     scopes: tuple[Scope, ...],
     facts: Facts,
     at: str,
+    rdp: Vector | None = None,
 ) -> str:
-    """Return the body of a charge."""
-    return canonical(
-        {
-            "kind": "charge",
-            "request": request_id,
-            "hash": request_hash,
-            "cost": cost_units,
-            "scopes": [plain_scope(s) for s in scopes],
-            "facts": dict(facts),
-            "at": at,
-        }
-    )
+    """Return the body of a charge; with ``rdp`` it names the version of the orders."""
+    body = {
+        "kind": "charge",
+        "request": request_id,
+        "hash": request_hash,
+        "cost": cost_units,
+        "scopes": [plain_scope(s) for s in scopes],
+        "facts": dict(facts),
+        "at": at,
+    }
+    if rdp is not None:
+        body |= {"kind": "rdp-charge", "orders": ORDERS_VERSION, "rdp": list(rdp)}
+    return canonical(body)
 
 
 def release_body(*, request_id: str, release: bytes, at: str) -> str:
@@ -144,6 +165,18 @@ def decision_body(*, plan_digest: str, verdict: Verdict, why: str, by: str, at: 
             "at": at,
         }
     )
+
+
+def read_vector(entry: Mapping[str, Any]) -> Vector | None:
+    """Return the vector of a charge's entry; raise ValueError when its orders are not known."""
+    if entry["kind"] == "charge":
+        return None
+    vector = tuple(entry["rdp"])
+    if entry["orders"] != ORDERS_VERSION or len(vector) != len(ORDERS):
+        raise ValueError("the orders are not known")
+    if any(type(v) is not int or v < 0 for v in vector):
+        raise ValueError("a divergence is not a whole number")
+    return vector
 
 
 def read_decision(body: str, *, sequence: int, head: str) -> Decision:

@@ -37,6 +37,7 @@ PAIR_BOUND2 = AMPLITUDE**2 + math.isqrt(2 * AMPLITUDE**2) + 2
 """The most that the squares of a frequency's two integers add up to: (AMPLITUDE + 2^-1/2)²."""
 
 MOST_COUNTED = 5_000_000
+MOST_TURNS = 2**25
 _MOST_AT_ONCE = 2**20
 _ORDERED = OrdinalAttribute | IntegerAttribute | RealAttribute | DatetimeAttribute
 _PITCHES = (0.25, 0.5, 1.0, 2.0)
@@ -47,13 +48,15 @@ class FeatureSettings(PlainModel):
     """Which random features a plan asks for; ``seed`` is public.
 
     ``order`` is how many attributes, beside the label, one frequency looks at. The vectors are
-    summed by the classes of ``label``.
+    summed by the classes of ``label``. With ``images`` a frequency looks at all pixels of an image
+    instead, and other attributes are known by their 1-way marginals alone.
     """
 
     frequencies: int = Field(ge=1, le=16_384)
     order: int = Field(default=2, ge=1, le=2)
     seed: int = Field(default=1, ge=0, lt=2**63)
     label: str | None = None
+    images: bool = False
 
     @property
     def bound(self) -> int:
@@ -147,11 +150,19 @@ def feature_cells(settings: FeatureSettings, *, clique: Clique, domain: Domain) 
     """Return the length of the vector as a Python integer, before anything is allocated.
 
     Raises InvalidPlan unless the query names every attribute, in order, CapExceeded when a table
-    of counts behind it would be too large.
+    of counts, or of angles, behind it would be too large.
     """
     if clique != domain.attributes:
         raise InvalidPlan("random features are asked of all attributes, in the schema's order")
     classes = 1 if settings.label is None else domain.size((settings.label,))
+    if settings.images:
+        turns = settings.frequencies * sum(domain.size((a,)) for a in clique if a != settings.label)
+        if turns > MOST_TURNS:
+            raise CapExceeded(
+                f"features of images would hold {turns} angles; at most {MOST_TURNS} are allowed",
+                hint="lower the frequencies, or give pixels fewer levels",
+            )
+        return 2 * settings.frequencies * classes
     sizes = sorted(domain.size((a,)) for a in clique if a != settings.label)
     counted = classes * math.prod(sizes[-settings.order :])
     if counted > MOST_COUNTED:
@@ -226,7 +237,7 @@ def _phases(
     """Return (working codes, count) phases: linear along an order, else at random for each code."""
     size = int(groups.max()) + 1
     phases = 2 * math.pi * words.uniform(size * count).reshape(size, count)
-    pitch = np.asarray(_PITCHES)[words.below(len(_PITCHES), count)] * _normal(words, count)
+    pitch = np.asarray(_PITCHES)[words.below(len(_PITCHES), count)] * words.normal(count)
     if isinstance(attribute, _ORDERED):
         along = groups[: attribute.values]
         members = np.bincount(along, minlength=size)
@@ -235,10 +246,3 @@ def _phases(
         place = places[placed] / members[placed] / attribute.values
         phases[placed] = phases[0] + 2 * math.pi * place[:, None] * pitch
     return phases
-
-
-def _normal(words: SeededWords, count: int) -> np.ndarray:
-    """Return (count,) standard normal numbers (Box and Muller 1958)."""
-    radius = np.sqrt(-2 * np.log1p(-words.uniform(count)))
-    normal: np.ndarray = radius * np.cos(2 * math.pi * words.uniform(count))
-    return normal

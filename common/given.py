@@ -10,16 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import overload
+from typing import TypeVar, overload
 
 import numpy as np
 
+from silosynth.common.autoregressive_sampler import AutoregressiveSampler
 from silosynth.common.conditional import WHOLE, Conditional, shares, shares_within
 from silosynth.common.domain import Clique, Domain
 from silosynth.common.errors import InvalidArgument, InvalidSampler
 from silosynth.common.neural import NeuralSampler
 from silosynth.common.sampler import Sampler
 from silosynth.common.where import allowed_codes
+
+Generator = TypeVar("Generator", NeuralSampler, AutoregressiveSampler)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -33,13 +36,13 @@ class _Message:
 @overload
 def condition_on(sampler: Sampler, where: Mapping[str, str]) -> Sampler: ...
 @overload
-def condition_on(sampler: NeuralSampler, where: Mapping[str, str]) -> NeuralSampler: ...
+def condition_on(sampler: Generator, where: Mapping[str, str]) -> Generator: ...
 def condition_on(
-    sampler: Sampler | NeuralSampler, where: Mapping[str, str]
-) -> Sampler | NeuralSampler:
+    sampler: Sampler | NeuralSampler | AutoregressiveSampler, where: Mapping[str, str]
+) -> Sampler | NeuralSampler | AutoregressiveSampler:
     """Return the sampler of the rows that meet every condition of ``where``.
 
-    A generator's does what :meth:`~silosynth.common.neural.NeuralSampler.given` says.
+    A generator's does what its own ``given`` says.
 
     Guarantees, for a graphical model: its distribution is the sampler's own given ``where``, each
     share to 2^-31; every row that it draws meets ``where``; ``total`` is the expected number of
@@ -51,7 +54,7 @@ def condition_on(
     """
     if not where:
         return sampler
-    if isinstance(sampler, NeuralSampler):
+    if isinstance(sampler, NeuralSampler | AutoregressiveSampler):
         return sampler.given(where)
     allowed = allowed_codes(sampler.schema, where)
     evidence = {name: _weigh(sampler, name=name, allowed=mask) for name, mask in allowed.items()}

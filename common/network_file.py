@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -62,17 +62,22 @@ def parse_network(
     return Network(latents=table, layers=tuple(layers))
 
 
-def _header(widths: Sequence[int], latents: Sequence[int]) -> bytes:
-    """Return the length and the JSON that stand before the weights."""
-    shapes = {"latents": list(latents)}
-    for i, (inputs, outputs) in enumerate(pairwise(widths)):
-        shapes |= {f"{i}.weight": [inputs, outputs], f"{i}.bias": [outputs]}
+def tensors_header(shapes: Mapping[str, Sequence[int]]) -> bytes:
+    """Return the length and the JSON that stand before float32 tensors, spelled in one way."""
     entries: dict[str, dict[str, object]] = {}
     start = 0
     for name, shape in shapes.items():
         stop = start + 4 * math.prod(shape)
-        entries[name] = {"dtype": "F32", "shape": shape, "data_offsets": [start, stop]}
+        entries[name] = {"dtype": "F32", "shape": list(shape), "data_offsets": [start, stop]}
         start = stop
     text = json.dumps(entries, separators=(",", ":")).encode()
     text += b" " * (-len(text) % _ALIGNMENT)
     return len(text).to_bytes(8, "little") + text
+
+
+def _header(widths: Sequence[int], latents: Sequence[int]) -> bytes:
+    """Return what stands before the weights of a network."""
+    shapes = {"latents": list(latents)}
+    for i, (inputs, outputs) in enumerate(pairwise(widths)):
+        shapes |= {f"{i}.weight": [inputs, outputs], f"{i}.bias": [outputs]}
+    return tensors_header(shapes)

@@ -13,11 +13,12 @@ from silosynth.common.conditional import WHOLE, check_within
 from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.errors import InvalidArgument, InvalidPlan, InvalidSampler
 from silosynth.common.network import Network, softmax_parts
-from silosynth.common.sampler import DrawBatch, check_facts, draw
+from silosynth.common.sampler import BATCH_ROWS, DrawBatch, check_facts, draw
 from silosynth.common.schema import Schema
 from silosynth.common.seeded import SeededWords
 from silosynth.common.tally import code_dtype
 from silosynth.common.where import allowed_codes
+from silosynth.common.within import Unmerge
 
 if TYPE_CHECKING:
     from silosynth.common.frames import Frame
@@ -120,6 +121,11 @@ class NeuralSampler:
 
         return to_pandas(draw(self, rows=rows, seed=seed))
 
+    @property
+    def batch_rows(self) -> int:
+        """Return how many rows are drawn at once."""
+        return BATCH_ROWS
+
     def drawer(self) -> DrawBatch:
         """Return the function that draws the codes of a batch."""
         mixture = self.mixture()
@@ -163,8 +169,7 @@ class NeuralSampler:
         if self.label is not None:
             tables[self.label] = np.eye(len(shares)).repeat(count, axis=0)
         for name, mask in self.allowed.items():
-            groups = self.grouping.lookup(name, len(mask))
-            kept = tables[name] * np.bincount(groups, weights=self._inside(name) * mask)
+            kept = tables[name] * self._kept(name, mask)
             mass = kept.sum(axis=1, keepdims=True)
             weights = weights * mass[:, 0]
             tables[name] = kept / np.where(mass > 0, mass, 1.0)
@@ -183,35 +188,19 @@ class NeuralSampler:
 
     def _fine(self, name: str, codes: np.ndarray, words: SeededWords) -> np.ndarray:
         """Return fine codes for the working codes of one attribute."""
-        size = self.domain.size((name,))
         if name not in self.grouping.groups:
-            return codes.astype(code_dtype(size))
-        groups = self.grouping.lookup(name, size)
-        order = np.argsort(groups, kind="stable")
-        inside = (self._inside(name) * self.allowed.get(name, 1.0))[order]
-        ends = inside.cumsum()
-        stops = np.searchsorted(groups[order], np.arange(int(groups.max()) + 1), side="right") - 1
-        starts = np.append(0.0, ends[stops[:-1]])
-        places = np.arange(size) * (inside > 0)
-        last = np.maximum.accumulate(places)[stops]
-        uniform = words.uniform(len(codes))
-        target = starts[codes] + uniform * (ends[stops] - starts)[codes]
-        found = np.minimum(np.searchsorted(ends, target, side="right"), last[codes])
-        chosen: np.ndarray = order[found].astype(code_dtype(size))
-        return chosen
+            return codes.astype(code_dtype(self.domain.size((name,))))
+        return self._unmerge(name).draw(codes, words)
 
-    def _inside(self, name: str) -> np.ndarray:
-        """Return (fine codes,) the share of each code in its group."""
-        size = self.domain.size((name,))
+    def _unmerge(self, name: str) -> Unmerge:
+        groups = self.grouping.lookup(name, self.domain.size((name,)))
+        return Unmerge(groups=groups, ends=self.within[name], allowed=self.allowed.get(name))
+
+    def _kept(self, name: str, mask: np.ndarray) -> np.ndarray:
+        """Return (working codes,) the share of each that meets the condition."""
         if name not in self.grouping.groups:
-            return np.ones(size)
-        groups = self.grouping.lookup(name, size)
-        order = np.argsort(groups, kind="stable")
-        first = np.append(True, groups[order][1:] != groups[order][:-1])
-        before = np.where(first, 0, np.append(0, self.within[name][:-1].astype(np.int64)))
-        inside = np.empty(size)
-        inside[order] = (self.within[name] - before) / WHOLE
-        return inside
+            return mask.astype(np.float64)
+        return self._unmerge(name).weights()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import yaml
 from pydantic import (
@@ -18,22 +18,41 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    PrivateAttr,
+    SerializerFunctionWrapHandler,
     ValidationError,
+    model_serializer,
     model_validator,
 )
 
+from silosynth.common.attributes import TextAttribute
 from silosynth.common.cost import GaussianCost
 from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.errors import CapExceeded, InvalidPlan, InvalidSchema
+from silosynth.common.example import layout_of, modelled_texts
 from silosynth.common.features import FeatureSettings, feature_cells
 from silosynth.common.measurement import MarginalQuery
 from silosynth.common.roster import PublicKey
 from silosynth.common.schema import Schema, describe_validation, load_document
 from silosynth.common.sum_proof import MOST_MEMBERS, MOST_SESSIONS, SumProof
+from silosynth.common.training import (
+    BOUND,
+    OF_GRADIENTS,
+    OF_UPDATES,
+    TrainingSettings,
+    TrainingStep,
+    digest_weights,
+    frame_weights,
+    unframe_weights,
+)
 
 PLAN_VERSION = 1
 FINE = "fine"
 _MOST_SPELLED = 10**18
+_MOST_SUMMED = 2**18
+"""Sums of gradients that may be added up: of 2^32 rows each, they stay below 2^62."""
+
+_LEAST_GRADIENT_SIGMA2 = 2**10
 _EXACT = re.compile(r"[0-9]{1,40}(/[0-9]{1,40}|\.[0-9]{1,20})?", re.ASCII)
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
@@ -64,6 +83,13 @@ class _Model(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, arbitrary_types_allowed=True
     )
+    _ABSENT: ClassVar[frozenset[str]] = frozenset()
+    """Fields that are not written where they are None, so that older digests stay what they are."""
+
+    @model_serializer(mode="wrap")
+    def _leave_out(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        data: dict[str, Any] = handler(self)
+        return {k: v for k, v in data.items() if v is not None or k not in self._ABSENT}
 
 
 class TrustMode(StrEnum):
@@ -81,6 +107,7 @@ class Method(StrEnum):
     AIM = "aim"
     FIXED = "fixed"
     ONE_SHOT = "one-shot"
+    DP_SGD = "dp-sgd"
 
 
 class OnAbsent(StrEnum):
@@ -101,6 +128,7 @@ class PhaseName(StrEnum):
     ROUND_3 = "round-3"
     WORKLOAD = "workload"
     EMBEDDING = "embedding"
+    TRAINING = "training"
 
 
 class Privacy(_Model):
@@ -116,18 +144,31 @@ class Phase(_Model):
     """One message to each silo: at most ``marginals`` noised marginals, each with ``sigma2``.
 
     ``bound`` is the L2 norm that one row adds to each of them at most: 1 for counts. The phase
-    ``embedding`` asks for one sum of random features, which is no marginal but sums like one.
+    ``embedding`` asks for one sum of random features, which is no marginal but sums like one. The
+    phase ``training`` asks for ``marginals`` noised sums of gradients in all its requests together,
+    each over every person with the chance ``rate``.
     """
+
+    _ABSENT: ClassVar[frozenset[str]] = frozenset({"rate"})
 
     name: PhaseName
     marginals: int = Field(ge=1, le=100_000)
     cells: int = Field(ge=1, le=2**40, description="most cells in all marginals of the phase")
     sigma2: Exact
     bound: int = Field(default=1, ge=1, le=2**31)
+    rate: Exact | None = None
+
+    @model_validator(mode="after")
+    def _chance(self) -> Self:
+        if self.rate is not None and self.rate > 1:
+            raise ValueError("rate: is a chance, at most 1")
+        return self
 
 
 class Plan(_Model):
     """Everything that a silo must know to decide, fixed before anything is spent."""
+
+    _ABSENT: ClassVar[frozenset[str]] = frozenset({"training"})
 
     version: Literal[1] = 1
     id: Name
@@ -152,6 +193,9 @@ class Plan(_Model):
     features: FeatureSettings | None = Field(
         default=None, description="for the method one-shot: which random features are summed"
     )
+    training: TrainingSettings | None = Field(
+        default=None, description="for the method dp-sgd: which network is trained, and how"
+    )
     weights: tuple[Annotated[int, Field(ge=1, le=1_000_000)], ...] = Field(
         default=(), max_length=100_000, description="one a marginal of the workload; equal if none"
     )
@@ -174,12 +218,15 @@ class Plan(_Model):
         self._check_trust()
         self._check_workload()
         self._check_features()
+        self._check_training()
         return self
 
     def _check_phases(self) -> None:
         """Raise ValueError unless the phases are the method's; AIM may have fewer rounds."""
         names, known = tuple(p.name for p in self.phases), PHASES[self.method]
         fewest = FEWEST_AIM_PHASES if self.method is Method.AIM else len(known)
+        if self.training is not None and self.training.sizes and len(names) == 1:
+            known, fewest = (PhaseName.TRAINING,), 1
         if names != known[: len(names)] or len(names) < fewest:
             wanted = ", ".join(known)
             raise ValueError(f"phases: method {self.method.value} has the phases {wanted}")
@@ -202,8 +249,33 @@ class Plan(_Model):
         for phase in self.phases:
             embeds = phase.name is PhaseName.EMBEDDING
             bound = self.features.bound if embeds and self.features else 1
+            if phase.name is PhaseName.TRAINING:
+                continue
             if phase.bound != bound or (embeds and phase.marginals != 1):
                 raise ValueError(f"phases: {phase.name.value} must have bound {bound}")
+
+    def _check_training(self) -> None:
+        """Raise ValueError unless the phase of training says what its settings say."""
+        if (self.method is Method.DP_SGD) != (self.training is not None):
+            raise ValueError("training: the method dp-sgd needs it, and no other has it")
+        for phase in self.phases:
+            if (phase.rate is not None) != (phase.name is PhaseName.TRAINING):
+                raise ValueError("phases: the phase training has a rate, and no other")
+        if self.training is None:
+            return
+        how, phase = self.training, self.phases[-1]
+        if (phase.bound, phase.marginals) != (BOUND, how.steps):
+            raise ValueError(f"phases: training must have bound {BOUND} and rounds x local_steps")
+        known = OF_GRADIENTS if self.trust is TrustMode.SHARED else OF_UPDATES
+        if how.optimiser not in known:
+            names = ", ".join(known)
+            raise ValueError(f"training: with {self.trust.value} noise, optimiser is {names}")
+        if how.sizes and set(how.sizes) != set(self.silos):
+            raise ValueError("training: sizes must name exactly the silos")
+        if how.local_steps * len(self.silos) > _MOST_SUMMED:
+            raise ValueError("training: too many local_steps for so many silos")
+        if phase.sigma2 < _LEAST_GRADIENT_SIGMA2 * self.shares:
+            raise ValueError("phases: the noise of training is too small")
 
     def _check_trust(self) -> None:
         """Raise ValueError unless colluders and absent silos fit the roster and the noise."""
@@ -247,6 +319,11 @@ class Plan(_Model):
         """Return the zCDP cost of the whole plan to one silo (Bun and Steinke 2016, Prop. 1.6)."""
         return sum((self.phase_cost(p).rho for p in self.phases), Fraction(0))
 
+    def requests(self, phase: Phase) -> int:
+        """Return how often a phase may be charged to a silo: once a round, once a session."""
+        training = self.training if phase.name is PhaseName.TRAINING else None
+        return self.attempts * (training.rounds if training else 1)
+
     def phase(self, name: str) -> Phase:
         """Return the phase called ``name``; raise InvalidPlan when there is none."""
         for phase in self.phases:
@@ -267,25 +344,67 @@ PHASES: Mapping[Method, tuple[PhaseName, ...]] = {
     ),
     Method.FIXED: (PhaseName.ONE_WAY, PhaseName.WORKLOAD),
     Method.ONE_SHOT: (PhaseName.ONE_WAY, PhaseName.EMBEDDING),
+    Method.DP_SGD: (PhaseName.ONE_WAY, PhaseName.TRAINING),
 }
 FEWEST_AIM_PHASES = 3
 ROUNDS = (PhaseName.ROUND_1, PhaseName.ROUND_2, PhaseName.ROUND_3)
 
 
 class Request(_Model):
-    """The marginals that one phase asks of one silo."""
+    """The marginals that one phase asks of one silo, or one round of training.
+
+    The weights that a round starts from travel behind the request's JSON, which has their digest.
+    """
+
+    _ABSENT: ClassVar[frozenset[str]] = frozenset({"training"})
+    _weights: bytes | None = PrivateAttr(default=None)
 
     version: Literal[1] = 1
     plan_digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
     phase: PhaseName
     silo: Name
     levels: Mapping[str, Mapping[str, tuple[int, ...]]] = Field(default_factory=dict, max_length=8)
-    queries: tuple[tuple[Clique, str], ...] = Field(min_length=1, max_length=100_000)
+    queries: tuple[tuple[Clique, str], ...] = Field(default=(), max_length=100_000)
+    training: TrainingStep | None = None
     sum: SumProof | None = Field(default=None, description="in shared trust, and only there")
+
+    @model_validator(mode="after")
+    def _asks_one_thing(self) -> Self:
+        trains = self.phase is PhaseName.TRAINING
+        if (self.training is not None, bool(self.queries)) != (trains, not trains):
+            raise ValueError("a request asks for marginals, or in the phase training for a round")
+        if trains and self.levels:
+            raise ValueError("levels: a round of training has none")
+        return self
+
+    @property
+    def weights(self) -> bytes | None:
+        """Return the weights of a round, (parameters,) little-endian float32."""
+        return self._weights
+
+    def with_weights(self, weights: bytes) -> Request:
+        """Return the request with the weights that its round starts from.
+
+        Raises InvalidPlan when they are not those whose digest it states.
+        """
+        if self.training is None or digest_weights(weights) != self.training.weights:
+            raise InvalidPlan("the weights are not those that the request names")
+        carrying = self.model_copy()
+        carrying._weights = weights
+        return carrying
 
     @property
     def id(self) -> str:
         """Return the name of this request: one for each plan, phase, silo, and session of sums."""
+        session = self.sum.session if self.sum else None
+        number = self.training.round if self.training else None
+        return request_id(
+            self.plan_digest, phase=self.phase, silo=self.silo, session=session, number=number
+        )
+
+    @property
+    def key_id(self) -> str:
+        """Return the name of the key that masks this request: rounds of training share one."""
         session = self.sum.session if self.sum else None
         return request_id(self.plan_digest, phase=self.phase, silo=self.silo, session=session)
 
@@ -298,7 +417,8 @@ class Request(_Model):
     @property
     def digest(self) -> str:
         """Return ``sha256:`` and the hash of the canonical bytes."""
-        return "sha256:" + hashlib.sha256(encode_request(self)).hexdigest()
+        body = _canonical(self.model_dump(mode="json"))
+        return "sha256:" + hashlib.sha256(body).hexdigest()
 
     def groupings(self) -> dict[str, Grouping]:
         """Return the levels as groupings; ``fine`` merges nothing."""
@@ -309,9 +429,17 @@ class Request(_Model):
         return tuple(MarginalQuery(clique=c, level=level) for c, level in self.queries)
 
 
-def request_id(plan_digest: str, *, phase: PhaseName, silo: str, session: int | None) -> str:
-    """Return the name of a request."""
-    step = phase.value if session is None else f"{phase.value}.{session}"
+def request_id(
+    plan_digest: str,
+    *,
+    phase: PhaseName,
+    silo: str,
+    session: int | None,
+    number: int | None = None,
+) -> str:
+    """Return the name of a request; ``number`` is its round of training, from 0."""
+    step = phase.value if number is None else f"{phase.value}-{number}"
+    step = step if session is None else f"{step}.{session}"
     return f"{plan_digest.removeprefix('sha256:')[:32]}/{step}/{silo}"
 
 
@@ -325,6 +453,7 @@ def phase_cost(
         sensitivity=rows_per_person * phase.bound,
         cells=phase.cells if phase.bound > 1 else None,
         shares=shares,
+        rate=phase.rate or Fraction(1),
     )
 
 
@@ -345,6 +474,8 @@ def count_cells(request: Request, *, plan: Plan, domain: Domain) -> tuple[int, .
             f"session {request.sum.session} was asked for; the plan allows {plan.attempts}"
         )
     phase = plan.phase(request.phase)
+    if request.training is not None:
+        return _training_cells(request.training, plan=plan, phase=phase)
     if FINE in request.levels:
         raise InvalidPlan("the level 'fine' is reserved for codes as the schema has them")
     if len(request.queries) > phase.marginals:
@@ -364,6 +495,15 @@ def count_cells(request: Request, *, plan: Plan, domain: Domain) -> tuple[int, .
         )
     _check_cliques(request, phase=phase.name, plan=plan, domain=domain)
     return cells
+
+
+def _training_cells(step: TrainingStep, *, plan: Plan, phase: Phase) -> tuple[int, ...]:
+    """Return the cells of a round: one for each weight; raise CapExceeded beyond the last round."""
+    if plan.training is None or step.round >= plan.training.rounds:
+        raise CapExceeded(f"round {step.round} was asked for; the plan of {plan.id} ends before")
+    if (step.batch is None) != (plan.trust is TrustMode.SHARED):
+        raise InvalidPlan("a round has a batch with own noise, and none with shared noise")
+    return (phase.cells,)
 
 
 def _check_cliques(request: Request, *, phase: PhaseName, plan: Plan, domain: Domain) -> None:
@@ -403,8 +543,9 @@ def encode_plan(plan: Plan) -> bytes:
 
 
 def encode_request(request: Request) -> bytes:
-    """Return the canonical JSON of a request: what its hash covers."""
-    return _canonical(request.model_dump(mode="json"))
+    """Return the canonical JSON of a request, which its hash covers, and its weights if any."""
+    header = _canonical(request.model_dump(mode="json"))
+    return header if request.weights is None else frame_weights(header, request.weights)
 
 
 def decode_plan(data: bytes, *, origin: str = "plan") -> Plan:
@@ -413,12 +554,14 @@ def decode_plan(data: bytes, *, origin: str = "plan") -> Plan:
 
 
 def decode_request(data: bytes) -> Request:
-    """Parse the bytes of a request; raise InvalidPlan on anything unknown."""
-    value = _load_json(data, origin="request")
+    """Parse the bytes of a request; raise InvalidPlan on anything unknown, or other weights."""
+    header, weights = unframe_weights(data)
+    value = _load_json(header, origin="request")
     try:
-        return Request.model_validate(value)
+        request = Request.model_validate(value)
     except ValidationError as err:
         raise InvalidPlan(f"request: {describe_validation(err, value)}") from err
+    return request if weights is None else request.with_weights(weights)
 
 
 def parse_plan(data: Any, *, origin: str = "plan") -> Plan:
@@ -461,8 +604,36 @@ def check_plan(plan: Plan, schema: Schema) -> None:
             f"{unreviewed[0]!r} first",
             hint="check each domain, then set its source to 'declared' or 'public'",
         )
+    check_texts(schema, method=plan.method, workload=plan.workload)
     for clique in plan.workload:
         schema.domain.size(clique)
+    if plan.training is not None:
+        _check_network(plan, schema)
+
+
+def check_texts(schema: Schema, *, method: Method, workload: Sequence[Clique] = ()) -> None:
+    """Raise InvalidPlan where marginals are asked of a text, or a text would be lost."""
+    texts = {a.name for a in schema.attributes if isinstance(a, TextAttribute)}
+    asked = sorted(texts & {name for clique in workload for name in clique})
+    learnt = tuple(modelled_texts(schema))
+    if not asked and (not learnt or method is Method.DP_SGD):
+        return
+    raise InvalidPlan(
+        f"{(*asked, *learnt)[0]!r} is free text, which marginals cannot carry",
+        hint="use the method dp-sgd, or take its max_bytes out of the schema and leave it out",
+    )
+
+
+def _check_network(plan: Plan, schema: Schema) -> None:
+    """Raise InvalidPlan or CapExceeded unless the plan counts its network's weights right."""
+    assert plan.training is not None
+    exact = plan.training.architecture.parameters(layout_of(schema))
+    stated = plan.phase(PhaseName.TRAINING).cells
+    if exact != stated:
+        raise InvalidPlan(
+            f"plan {plan.id}: the network has {exact} weights, the phase training states {stated}",
+            hint="make the plan again with 'silosynth plan new'",
+        )
 
 
 def _canonical(data: Any) -> bytes:

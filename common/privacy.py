@@ -19,6 +19,7 @@ from silosynth.common.cost import (
 )
 from silosynth.common.errors import InvalidPlan
 from silosynth.common.noise_sum import PLAIN_SHARE
+from silosynth.common.rdp import SMOOTHING, rdp_epsilon
 from silosynth.common.zcdp import check_budget_arguments, check_delta, cks_epsilon
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "cks_epsilon",
     "gaussian_rho",
     "pld_epsilon",
+    "rdp_epsilon",
     "rho_for",
     "rho_units",
     "total_rho",
@@ -39,6 +41,8 @@ SMALLEST_DISCRETE_SIGMA2 = Fraction(1, 16)
 _SMOOTHING = 2
 _MOST_CELLS = 10**6
 _GRID = 1e-4
+_COARSER = 5
+"""Where persons are sampled: each point costs more there, and epsilon rises by below 0.1 %."""
 _SLACK = 1e-9
 _SLACK_DELTA = 1 - 1e-6
 
@@ -62,18 +66,27 @@ def pld_epsilon(costs: Sequence[GaussianCost], delta: float) -> float:
     (sigma2 < 1/16, or <= 2 or shares below 4 with several rows a person), and for delta < 1e-10,
     where float convolution is not to be trusted, the zCDP bound is returned.
 
+    Sums over a random part of the persons are dominated by Poisson-subsampled continuous Gaussians
+    (see :func:`silosynth.common.rdp.noise_multiplier`), whose privacy loss distribution is composed
+    in both directions, a person added and a person removed; there the bound is the lower of the
+    zCDP and the Rényi one.
+
     Time: 0.1 s for each distinct sigma2 at most, however many marginals share it.
     """
     check_delta(delta)
     bound = cks_epsilon(total_rho(costs), delta)
+    sampled = [c for c in costs if c.rate < 1]
+    if sampled and all(c.sigma2 > SMOOTHING for c in sampled):
+        bound = min(bound, rdp_epsilon(costs, delta))
     convolved = [c for c in costs if c.shares > 1 and c.share < PLAIN_SHARE]
-    plain = [c for c in costs if c not in convolved]
+    plain = [c for c in costs if c not in convolved and c not in sampled]
     smooth = [c for c in plain if c.sensitivity > 1 or c.sigma2 > LARGEST_DISCRETE_SIGMA2]
     if (
         not costs
         or delta < SMALLEST_PLD_DELTA
         or any(c.sigma2 < SMALLEST_DISCRETE_SIGMA2 for c in costs)
         or any(c.sigma2 <= _SMOOTHING for c in smooth)
+        or any(c.sigma2 <= SMOOTHING or c.share < PLAIN_SHARE for c in sampled)
         or any(c.sensitivity > 1 for c in convolved)
         or sum(c.count * c.touched for c in smooth) > _MOST_CELLS
     ):
@@ -83,10 +96,11 @@ def pld_epsilon(costs: Sequence[GaussianCost], delta: float) -> float:
         if cost not in smooth:
             discrete[cost.sigma2] += cost.count
     rho = sum((_dominating_rho(c) for c in smooth), Fraction(0))
-    if not discrete and not convolved:
+    if not discrete and not convolved and not sampled:
         return min(bound, _gaussian_epsilon(rho, delta) + _SLACK)
-    epsilon = _composed_epsilon(discrete, rho, delta, sums=convolved, grid=_grid(bound))
-    return min(bound, epsilon + _SLACK)
+    grid = _grid(bound) * (_COARSER if sampled else 1)
+    sums = [*convolved, *sampled]
+    return min(bound, _composed_epsilon(discrete, rho, delta, sums=sums, grid=grid) + _SLACK)
 
 
 def rho_for(epsilon: float, delta: float) -> Fraction:

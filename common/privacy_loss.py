@@ -9,11 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from functools import lru_cache
 
 from dp_accounting.pld import privacy_loss_distribution as pld
 from scipy.special import erfcx
 
 from silosynth.common.cost import GaussianCost
+from silosynth.common.rdp import noise_multiplier
 from silosynth.common.sum_privacy import sum_loss
 
 
@@ -41,9 +43,11 @@ def composed_epsilon(
 ) -> float:
     """Return the epsilon of discrete Gaussians, of ``sums``, and of continuous ones of ``rho``.
 
-    Args: discrete: how many mechanisms have each sigma2; sums: costs whose shares are convolved.
+    Args:
+        discrete: how many mechanisms have each sigma2.
+        sums: costs whose shares are convolved, or of sums over a random part of the persons.
     """
-    parts = [sum_loss(share=c.share, shares=c.shares, count=c.count, grid=grid) for c in sums]
+    parts = [_loss(cost, grid=grid) for cost in sums]
     parts += [
         pld.from_discrete_gaussian_mechanism(
             math.sqrt(sigma2), value_discretization_interval=grid, use_connect_dots=True
@@ -62,3 +66,22 @@ def composed_epsilon(
     for part in parts[1:]:
         total = total.compose(part)
     return float(total.get_epsilon_for_delta(delta))
+
+
+def _loss(cost: GaussianCost, *, grid: float) -> pld.PrivacyLossDistribution:
+    """Return the loss distribution of one kind of sum."""
+    if cost.rate < 1:
+        step = _sampled_loss(noise_multiplier(cost), float(cost.rate), grid)
+        return step.self_compose(cost.count)
+    return sum_loss(share=cost.share, shares=cost.shares, count=cost.count, grid=grid)
+
+
+@lru_cache(maxsize=8)
+def _sampled_loss(noise: float, rate: float, grid: float) -> pld.PrivacyLossDistribution:
+    """Return the loss distribution of one Poisson-subsampled Gaussian, in both directions."""
+    return pld.from_gaussian_mechanism(
+        noise,
+        value_discretization_interval=grid,
+        sampling_prob=min(math.nextafter(rate, 1.0), 1.0),
+        use_connect_dots=True,
+    )

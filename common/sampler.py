@@ -24,6 +24,7 @@ from silosynth.common.conditional import (
 from silosynth.common.domain import Domain, Grouping
 from silosynth.common.draw import BATCH_ROWS, Step, compile_steps, draw_batch
 from silosynth.common.errors import InvalidArgument, InvalidPlan, InvalidSampler
+from silosynth.common.example import modelled_texts
 from silosynth.common.schema import Schema, Source
 from silosynth.common.seeded import SeededWords, check_whole
 from silosynth.common.tally import code_dtype
@@ -51,7 +52,10 @@ class DrawBatch(Protocol):
     """Draw the fine codes of one batch: a function of seed, batch number and rows."""
 
     def __call__(self, *, rows: int, seed: int, batch: int) -> tuple[np.ndarray, ...]:
-        """Return one (rows,) unsigned column per coded attribute, in the schema's order."""
+        """Return one (rows,) unsigned column per coded attribute, in the schema's order.
+
+        A sampler of texts adds (rows, max_bytes) uint16 for each text that it learnt.
+        """
 
 
 class DrawsRows(Protocol):
@@ -80,6 +84,10 @@ class DrawsRows(Protocol):
     @property
     def plan_digest(self) -> str:
         """Return the digest of the plan."""
+
+    @property
+    def batch_rows(self) -> int:
+        """Return how many rows are drawn at once, by the sampler alone."""
 
     def drawer(self) -> DrawBatch:
         """Return the function that draws the codes of a batch."""
@@ -125,6 +133,11 @@ class Sampler:
         from silosynth.common.frames import to_pandas  # see there why not above
 
         return to_pandas(draw(self, rows=rows, seed=seed))
+
+    @property
+    def batch_rows(self) -> int:
+        """Return how many rows are drawn at once."""
+        return BATCH_ROWS
 
     def drawer(self) -> DrawBatch:
         """Return the function that draws the codes of a batch."""
@@ -187,16 +200,16 @@ def draw_codes(
     """Draw fine codes: one (rows,) unsigned column per coded attribute, in the schema's order."""
     check_whole(rows, name="rows")
     check_whole(seed, name="the seed")
-    draw_part = sampler.drawer()
+    draw_part, most = sampler.drawer(), sampler.batch_rows
     columns = tuple(np.empty(rows, dtype=code_dtype(size)) for size in sampler.domain.shape)
 
     def work(index: int, size: int) -> None:
-        start = index * BATCH_ROWS
+        start = index * most
         drawn = draw_part(rows=size, seed=seed, batch=index)
-        for column, part in zip(columns, drawn, strict=True):
+        for column, part in zip(columns, drawn[: len(columns)], strict=True):
             column[start : start + size] = part
 
-    sizes = split_rows(rows, batch_rows=BATCH_ROWS)
+    sizes = split_rows(rows, batch_rows=most)
     for _ in map_batches(work, sizes, threads=_threads(threads)):
         pass
     return columns
@@ -212,27 +225,31 @@ def draw_batches(
     *,
     rows: int,
     seed: int,
-    batch_rows: int = BATCH_ROWS,
+    batch_rows: int | None = None,
     threads: int | None = None,
 ) -> Generator[pa.Table, None, None]:
     """Yield the table in batches, holding a few of them at a time.
 
     Each batch is a function of sampler, seed, its index and its size, so ``batch_rows`` is part of
-    what makes a draw repeatable; the other functions leave it at 1,000,000. For no rows there is
-    one empty batch.
+    what makes a draw repeatable; the other functions leave it at the sampler's own, 1,000,000 for
+    most. For no rows there is one empty batch.
     """
     check_whole(rows, name="rows")
     check_whole(seed, name="the seed")
-    if not 0 < batch_rows <= _LARGEST_BATCH:
-        raise InvalidArgument(f"a batch of {batch_rows} rows is not between 1 and {_LARGEST_BATCH}")
+    most = sampler.batch_rows if batch_rows is None else batch_rows
+    if not 0 < most <= _LARGEST_BATCH:
+        raise InvalidArgument(f"a batch of {most} rows is not between 1 and {_LARGEST_BATCH}")
     draw_part, codec = sampler.drawer(), Codec(sampler.schema)
+    coded = len(sampler.domain.shape)
 
     def work(index: int, size: int) -> pa.Table:
-        codes = draw_part(rows=size, seed=seed, batch=index)
+        drawn = draw_part(rows=size, seed=seed, batch=index)
         values = SeededWords(seed=seed, purpose="values", index=index)
-        return codec.decode(codes, uniform=values.uniform, first_row=index * batch_rows)
+        return codec.decode(
+            drawn[:coded], drawn[coded:], uniform=values.uniform, first_row=index * most
+        )
 
-    sizes = split_rows(rows, batch_rows=batch_rows)
+    sizes = split_rows(rows, batch_rows=most)
     return map_batches(work, sizes, threads=_threads(threads))
 
 
@@ -264,7 +281,7 @@ def check_facts(
     *, schema: Schema, total: int, certificate: Mapping[str, Any], plan_digest: str
 ) -> None:
     """Raise InvalidSampler unless what every kind of sampler states can be true."""
-    if not schema.coded:
+    if not (schema.coded or modelled_texts(schema)):
         raise InvalidSampler("the schema has no attribute with codes")
     if isinstance(total, bool) or not isinstance(total, int) or total < 0:
         raise InvalidSampler("the total is not a whole number of rows")

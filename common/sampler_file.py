@@ -7,8 +7,8 @@
 ``certificate.json``  what was spent
 ``shares-N.npy``      the shares of the N-th conditional
 ``within-N.npy``      the shares inside the groups of the N-th merged attribute
-``label.npy``         of a generator: the shares of the label's classes
-``weights.safetensors``  of a generator: its network, with the widths of the manifest
+``label.npy``         of a one-shot generator: the shares of the label's classes
+``weights.safetensors``  of a generator: its network, by the manifest's widths or architecture
 ====================  =============================================================
 
 Reading trusts nothing: the size is capped before a byte is read, every byte is covered by a
@@ -24,65 +24,38 @@ import stat
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
-from pydantic import Field, ValidationError
 
 from silosynth.common.archive import pack, unpack
-from silosynth.common.bins import PlainModel
+from silosynth.common.autoregressive_sampler import AutoregressiveSampler
 from silosynth.common.conditional import Conditional
 from silosynth.common.domain import Grouping
-from silosynth.common.errors import InvalidPlan, InvalidSampler, InvalidSchema
+from silosynth.common.errors import CapExceeded, InvalidPlan, InvalidSampler, InvalidSchema
+from silosynth.common.example import layout_of
 from silosynth.common.network_file import dump_network, parse_network, widths_of
 from silosynth.common.neural import NeuralSampler
 from silosynth.common.output import fresh_file
 from silosynth.common.sampler import Sampler
+from silosynth.common.sampler_manifest import (
+    MAX_JSON_BYTES,
+    Manifest,
+    Member,
+    Node,
+    OneShotNetwork,
+    parse_json,
+    read_manifest,
+)
 from silosynth.common.schema import Schema, parse_schema
+from silosynth.common.weights_file import dump_weights, parse_weights
 
-AnySampler = Sampler | NeuralSampler
+AnySampler = Sampler | NeuralSampler | AutoregressiveSampler
 
-FORMAT: Final = "silosynth-sampler"
-VERSION: Final = 1
 MAX_BYTES = 2**30
-MAX_JSON_BYTES = 2**26
 _DTYPE: Final = "<u4"
 _NPY_MAGIC = b"\x93NUMPY\x01\x00"
 _NPY_ALIGNMENT = 64
-
-
-_Shape = Annotated[
-    tuple[Annotated[int, Field(ge=1, le=MAX_BYTES)], ...], Field(min_length=1, max_length=2)
-]
-
-
-class _Member(PlainModel):
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    bytes: int = Field(ge=0)
-    dtype: Literal["<u4"] | None = None
-    shape: _Shape | None = None
-
-
-class _Node(PlainModel):
-    attribute: str
-    given: tuple[str, ...]
-
-
-class _Generator(PlainModel):
-    label: str | None
-    latents: _Shape
-    widths: tuple[Annotated[int, Field(ge=1, le=MAX_BYTES)], ...] = Field(min_length=2)
-
-
-class _Manifest(PlainModel):
-    format: Literal["silosynth-sampler"] = FORMAT
-    version: Literal[1] = VERSION
-    plan_digest: str
-    total: int = Field(ge=0, lt=2**63)
-    conditionals: tuple[_Node, ...]
-    grouping: dict[str, tuple[int, ...]]
-    generator: _Generator | None = None
-    members: dict[str, _Member]
 
 
 def save_sampler(sampler: AnySampler, path: Path, *, force: bool = False) -> None:
@@ -118,28 +91,22 @@ def dump_sampler(sampler: AnySampler) -> bytes:
     for name, array in _arrays(sampler).items():
         shapes[name] = array.shape
         members[name] = _npy_header(array.shape) + array.astype(_DTYPE).tobytes()
-    generator: _Generator | None = None
-    nodes: tuple[_Node, ...] = ()
-    if isinstance(sampler, NeuralSampler):
-        if sampler.allowed:
-            raise InvalidSampler("a sampler with conditions has no file", hint="save it without")
-        members["weights.safetensors"] = dump_network(sampler.network)
-        generator = _Generator(
-            label=sampler.label,
-            latents=sampler.network.latents.shape,
-            widths=widths_of(sampler.network),
-        )
+    parts = _network_parts(sampler)
+    nodes: tuple[Node, ...] = ()
+    if isinstance(sampler, Sampler):
+        nodes = tuple(Node(attribute=c.attribute, given=c.given) for c in sampler.conditionals)
     else:
-        nodes = tuple(_Node(attribute=c.attribute, given=c.given) for c in sampler.conditionals)
-    manifest = _Manifest(
+        members["weights.safetensors"] = _dump_weights(sampler)
+    manifest = Manifest(
         plan_digest=sampler.plan_digest,
         total=sampler.total,
         conditionals=nodes,
-        generator=generator,
         grouping=dict(sampler.grouping.groups),
         members={name: _describe(data, shapes.get(name)) for name, data in members.items()},
+        **parts,
     )
-    text = _json(manifest.model_dump(mode="json", exclude=None if generator else {"generator"}))
+    absent = {"generator", "architecture"} - set(parts)
+    text = _json(manifest.model_dump(mode="json", exclude=absent))
     documents = (len(data) for name, data in members.items() if name.endswith(".json"))
     if max(len(text), *documents) > MAX_JSON_BYTES:
         raise InvalidSampler(f"a document of the sampler exceeds {MAX_JSON_BYTES} bytes")
@@ -149,11 +116,11 @@ def dump_sampler(sampler: AnySampler) -> bytes:
 def parse_sampler(data: bytes) -> AnySampler:
     """Return the sampler that ``data``, the bytes of a sampler file, holds."""
     members = unpack(data)
-    manifest = _read_manifest(members)
+    manifest = read_manifest(members)
     for name, member in manifest.members.items():
         if len(members[name]) != member.bytes or sha256(members[name]).hexdigest() != member.sha256:
             raise InvalidSampler(f"{name} is not what the manifest says")
-    certificate = _parse_json(members["certificate.json"], name="certificate.json")
+    certificate = parse_json(members["certificate.json"], name="certificate.json")
     if not isinstance(certificate, dict):
         raise InvalidSampler("certificate.json is not a mapping")
     common: dict[str, Any] = {
@@ -168,47 +135,81 @@ def parse_sampler(data: bytes) -> AnySampler:
     }
     try:
         common["grouping"] = Grouping(groups=manifest.grouping)
-        if manifest.generator is not None:
-            return NeuralSampler(
-                label=manifest.generator.label,
-                label_shares=_array(members, manifest, "label.npy"),
-                network=parse_network(
-                    members["weights.safetensors"],
-                    widths=manifest.generator.widths,
-                    latents=manifest.generator.latents,
-                ),
-                **common,
-            )
-        return Sampler(
-            conditionals=tuple(
-                Conditional(
-                    attribute=node.attribute,
-                    given=node.given,
-                    ends=_array(members, manifest, f"shares-{i}.npy"),
-                )
-                for i, node in enumerate(manifest.conditionals)
-            ),
-            **common,
-        )
-    except InvalidPlan as err:
+        return _build(members, manifest, common)
+    except (InvalidPlan, CapExceeded) as err:
         raise InvalidSampler(f"the sampler does not fit its schema: {err}") from err
+
+
+def _build(
+    members: Mapping[str, memoryview], manifest: Manifest, common: dict[str, Any]
+) -> AnySampler:
+    """Return the kind of sampler that the manifest speaks of."""
+    if manifest.architecture is not None:
+        layout = layout_of(common["schema"], grouping=common["grouping"])
+        weights = parse_weights(
+            members["weights.safetensors"], architecture=manifest.architecture, layout=layout
+        )
+        return AutoregressiveSampler(architecture=manifest.architecture, weights=weights, **common)
+    if manifest.generator is not None:
+        network = parse_network(
+            members["weights.safetensors"],
+            widths=manifest.generator.widths,
+            latents=manifest.generator.latents,
+        )
+        shares = _array(members, manifest, "label.npy")
+        label = manifest.generator.label
+        return NeuralSampler(label=label, label_shares=shares, network=network, **common)
+    conditionals = tuple(
+        Conditional(
+            attribute=node.attribute,
+            given=node.given,
+            ends=_array(members, manifest, f"shares-{i}.npy"),
+        )
+        for i, node in enumerate(manifest.conditionals)
+    )
+    return Sampler(conditionals=conditionals, **common)
+
+
+def _network_parts(sampler: AnySampler) -> dict[str, Any]:
+    """Return what the manifest says of a network; nothing for a graphical model."""
+    if isinstance(sampler, AutoregressiveSampler):
+        return {"architecture": sampler.architecture}
+    if isinstance(sampler, NeuralSampler):
+        network = sampler.network
+        shape = network.latents.shape
+        return {
+            "generator": OneShotNetwork(
+                label=sampler.label, latents=shape, widths=widths_of(network)
+            )
+        }
+    return {}
+
+
+def _dump_weights(sampler: NeuralSampler | AutoregressiveSampler) -> bytes:
+    """Return the weights of a network; raise InvalidSampler where conditions would be lost."""
+    if sampler.allowed:
+        raise InvalidSampler("a sampler with conditions has no file", hint="save it without")
+    if isinstance(sampler, NeuralSampler):
+        return dump_network(sampler.network)
+    return dump_weights(sampler.weights, architecture=sampler.architecture, layout=sampler.layout)
 
 
 def _arrays(sampler: AnySampler) -> dict[str, np.ndarray]:
     """Return the arrays of a sampler under their member names."""
+    shares: dict[str, np.ndarray] = {}
     if isinstance(sampler, NeuralSampler):
         shares = {"label.npy": sampler.label_shares}
-    else:
+    elif isinstance(sampler, Sampler):
         shares = {f"shares-{i}.npy": c.ends for i, c in enumerate(sampler.conditionals)}
     names = list(sampler.grouping.groups)
     return shares | {f"within-{i}.npy": sampler.within[a] for i, a in enumerate(names)}
 
 
-def _describe(data: bytes, shape: tuple[int, ...] | None) -> _Member:
+def _describe(data: bytes, shape: tuple[int, ...] | None) -> Member:
     digest = sha256(data).hexdigest()
     if shape is None:
-        return _Member(sha256=digest, bytes=len(data))
-    return _Member(sha256=digest, bytes=len(data), dtype=_DTYPE, shape=shape)
+        return Member(sha256=digest, bytes=len(data))
+    return Member(sha256=digest, bytes=len(data), dtype=_DTYPE, shape=shape)
 
 
 def _read(path: Path, *, max_bytes: int) -> bytes:
@@ -228,41 +229,14 @@ def _read(path: Path, *, max_bytes: int) -> bytes:
     return data
 
 
-def _read_manifest(members: Mapping[str, memoryview]) -> _Manifest:
-    """Return the manifest; raise InvalidSampler unless it names just the members there are."""
-    if "manifest.json" not in members:
-        raise InvalidSampler("there is no manifest.json", hint="is this a sampler file?")
-    data = _parse_json(members["manifest.json"], name="manifest.json")
-    if isinstance(data, dict) and data.get("format") == FORMAT and data.get("version") != VERSION:
-        raise InvalidSampler(
-            f"the version is not {VERSION}", hint="read it with the silosynth that wrote it"
-        )
-    try:
-        manifest = _Manifest.model_validate_json(bytes(members["manifest.json"]), strict=True)
-    except ValidationError as err:
-        fault = err.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(step) for step in fault["loc"][:2])
-        raise InvalidSampler(f"manifest.json: {where}: {fault['msg']}") from err
-    expected = {"manifest.json", "schema.json", "certificate.json"}
-    expected |= {f"shares-{i}.npy" for i in range(len(manifest.conditionals))}
-    expected |= {f"within-{i}.npy" for i in range(len(manifest.grouping))}
-    if manifest.generator is not None:
-        expected |= {"label.npy", "weights.safetensors"}
-        if manifest.conditionals:
-            raise InvalidSampler("manifest.json: a generator has no conditionals")
-    if set(members) != expected or {*manifest.members, "manifest.json"} != expected:
-        raise InvalidSampler("a member is missing, or there is one too many")
-    return manifest
-
-
 def _read_schema(data: memoryview) -> Schema:
     try:
-        return parse_schema(_parse_json(data, name="schema.json"), origin="schema.json")
+        return parse_schema(parse_json(data, name="schema.json"), origin="schema.json")
     except InvalidSchema as err:
         raise InvalidSampler(err.message, hint=err.hint) from err
 
 
-def _array(members: Mapping[str, memoryview], manifest: _Manifest, name: str) -> np.ndarray:
+def _array(members: Mapping[str, memoryview], manifest: Manifest, name: str) -> np.ndarray:
     """Return an array, after its header was compared with the one that its shape gives."""
     shape, data = manifest.members[name].shape, members[name]
     if shape is None:
@@ -283,17 +257,3 @@ def _npy_header(shape: tuple[int, ...]) -> bytes:
 
 def _json(data: Mapping[str, Any]) -> bytes:
     return json.dumps(data, allow_nan=False, indent=1).encode()
-
-
-def _parse_json(data: memoryview, *, name: str) -> Any:
-    """Parse a document; refuse one that is too long, nested too deep, or not of plain values."""
-    if len(data) > MAX_JSON_BYTES:
-        raise InvalidSampler(f"{name} is larger than {MAX_JSON_BYTES} bytes")
-    try:
-        return json.loads(bytes(data), parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as err:
-        raise InvalidSampler(f"{name} is not valid JSON") from err
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(name)

@@ -40,6 +40,7 @@ from silosynth.common.document import (
 )
 from silosynth.common.domain import Domain
 from silosynth.common.errors import InvalidSchema
+from silosynth.common.image import Image, check_images
 from silosynth.common.structural_zeros import (
     ImpossibleCells,
     StructuralZeros,
@@ -58,6 +59,7 @@ __all__ = [
     "Edges",
     "EqualWidth",
     "IdentifierAttribute",
+    "Image",
     "IntegerAttribute",
     "ListedAttribute",
     "NumericAttribute",
@@ -91,6 +93,9 @@ class Schema(PlainModel):
     structural_zeros: tuple[StructuralZeros, ...] = Field(
         default=(), max_length=256, description="combinations that cannot occur; public facts"
     )
+    images: tuple[Image, ...] = Field(
+        default=(), max_length=64, description="attributes that are the pixels of a picture"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -101,6 +106,7 @@ class Schema(PlainModel):
         if self.label is not None and self.label not in names:
             raise ValueError(f"label {self.label!r} is not an attribute")
         self.impossible()
+        check_images(self.images, coded=self.coded, label=self.label)
         return self
 
     @property
@@ -120,8 +126,13 @@ class Schema(PlainModel):
     def digest(self) -> str:
         """Return ``sha256:`` and the hash of the canonical JSON."""
         data = self.model_dump(mode="json")
-        if not self.structural_zeros:
-            del data["structural_zeros"]
+        # What came later is left out where it says nothing: older schemas keep their digest.
+        for name in ("structural_zeros", "images"):
+            if not data[name]:
+                del data[name]
+        for attribute in data["attributes"]:
+            if attribute.get("max_bytes", 0) is None:
+                del attribute["max_bytes"]
         text = json.dumps(data, sort_keys=True, separators=(",", ":"))
         return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 

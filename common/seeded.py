@@ -45,6 +45,12 @@ class SeededWords:
         uniform: np.ndarray = (self.raw(count) >> np.uint64(11)) * 2.0**-53
         return uniform
 
+    def normal(self, count: int) -> np.ndarray:
+        """Return (count,) float64, standard normal numbers (Box and Muller 1958)."""
+        radius = np.sqrt(-2 * np.log1p(-self.uniform(count)))
+        normal: np.ndarray = radius * np.cos(2 * np.pi * self.uniform(count))
+        return normal
+
     def below(self, bound: int, count: int) -> np.ndarray:
         """Return (count,) int64 in [0, bound), at most 2^-32 away from uniform per value."""
         if not 0 < bound <= _LARGEST_RANGE:

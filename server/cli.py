@@ -15,13 +15,30 @@ from silosynth.common.console import Force, Json, emit, say, show_table
 from silosynth.common.domain import Clique
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.output import check_output, write_text
-from silosynth.common.plan import Method, OnAbsent, TrustMode, check_plan, dump_plan, load_plan
+from silosynth.common.plan import (
+    Method,
+    OnAbsent,
+    PhaseName,
+    TrustMode,
+    check_plan,
+    dump_plan,
+    load_plan,
+)
 from silosynth.common.schema import load_schema
+from silosynth.common.training import Optimiser
 from silosynth.server.forecast import Forecast, forecast
-from silosynth.server.planner import AIM_ROUNDS, FREQUENCIES, ORDER, new_plan
+from silosynth.server.planner import AIM_ROUNDS, ORDER, new_plan
+from silosynth.server.planner_training import TrainingChoice
 from silosynth.server.roster_file import load_roster, with_roster
 from silosynth.server.run_cli import register_runs
 from silosynth.server.setup_cli import admit, certs
+from silosynth.server.training_cli import (
+    NetworkKind,
+    describe_network,
+    read_network,
+    read_rate,
+    read_sizes,
+)
 
 
 def register(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:
@@ -48,17 +65,44 @@ def plan_new(
         str | None, typer.Option(help="For aim: a whole number a marginal, such as '3,1'.")
     ] = None,
     rounds: Annotated[
-        int, typer.Option(help="For aim: how often it chooses and measures, 1 to 3.")
-    ] = AIM_ROUNDS,
+        int | None,
+        typer.Option(
+            help="For aim: how often it measures, 1 to 3. For dp-sgd: rounds of training."
+        ),
+    ] = None,
     max_model_mb: Annotated[
         int | None, typer.Option(help="Most MiB of the model's tables; aim stays below.")
     ] = None,
     frequencies: Annotated[
-        int, typer.Option(help="For the method one-shot: how many random features.")
-    ] = FREQUENCIES,
+        int | None,
+        typer.Option(help="For one-shot: how many random features; 4096, or 512 of images."),
+    ] = None,
     order: Annotated[
         int, typer.Option(help="For one-shot: attributes that one feature looks at, 1 or 2.")
     ] = ORDER,
+    network: Annotated[
+        NetworkKind | None, typer.Option(help="For dp-sgd: the kind of network.")
+    ] = None,
+    width: Annotated[int | None, typer.Option(help="For dp-sgd: numbers in a layer.")] = None,
+    layers: Annotated[int | None, typer.Option(help="For dp-sgd: layers of the network.")] = None,
+    local_steps: Annotated[
+        int | None, typer.Option(help="For dp-sgd with own noise: a silo's steps in a round.")
+    ] = None,
+    rate: Annotated[
+        str | None, typer.Option(help="For dp-sgd: each person's chance in a step, such as '1/20'.")
+    ] = None,
+    clip: Annotated[float, typer.Option(help="For dp-sgd: most norm of a row's gradient.")] = 1.0,
+    optimiser: Annotated[
+        Optimiser | None, typer.Option(help="For dp-sgd: adam and sgd are for shared noise.")
+    ] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="For dp-sgd.")] = None,
+    local_learning_rate: Annotated[
+        float | None, typer.Option(help="For dp-sgd with own noise: of a silo's steps.")
+    ] = None,
+    sizes: Annotated[
+        str | None,
+        typer.Option(help="For dp-sgd: the silos' public numbers of rows, as 'a=500,b=700'."),
+    ] = None,
     rows_per_person: Annotated[int, typer.Option(help="Most rows of one person in a silo.")] = 1,
     unit: Annotated[str, typer.Option(help="What a row stands for, in a word.")] = "row",
     on_absent: Annotated[
@@ -99,7 +143,18 @@ def plan_new(
         frequencies=frequencies,
         order=order,
         weights=_read_weights(weights),
-        rounds=rounds,
+        rounds=AIM_ROUNDS if rounds is None or method is Method.DP_SGD else rounds,
+        training=TrainingChoice(
+            architecture=read_network(network, width=width, layers=layers),
+            rounds=rounds,
+            local_steps=local_steps,
+            rate=read_rate(rate),
+            clip=clip,
+            optimiser=optimiser,
+            learning_rate=learning_rate,
+            local_learning_rate=local_learning_rate,
+            sizes=read_sizes(sizes),
+        ),
         max_model_mb=max_model_mb,
         rows_per_person=rows_per_person,
         unit=unit,
@@ -147,6 +202,8 @@ def plan_show(
     if plan.trust is TrustMode.SHARED:
         for sentence in trust_words(certify_plan(plan)):
             say(sentence)
+    for sentence in describe_network(plan):
+        say(sentence)
     _show_phases(seen)
     _show_cells(seen, largest=rows is None)
     emit(
@@ -172,7 +229,7 @@ def _show_phases(seen: Forecast) -> None:
             f"{p.cells:,}",
             f"{p.largest_cells:,}",
             _size(p.message_bytes),
-            f"± {p.noise:,.1f} rows",
+            f"± {p.noise:,.1f} rows" if p.name is not PhaseName.TRAINING else "-",
             "-" if p.distance is None else f"{p.distance:.3f}",
         )
         for p in seen.phases

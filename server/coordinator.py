@@ -35,7 +35,7 @@ from silosynth.common.plan import (
 from silosynth.common.roster import PublicKey
 from silosynth.common.schema import Schema
 from silosynth.common.wire import Refusal, Release, decode_release, refusal_error
-from silosynth.server.questions import ask_phase
+from silosynth.server.questions import Question, ask_phase
 from silosynth.server.state import (
     Absent,
     Acknowledged,
@@ -69,6 +69,7 @@ from silosynth.server.summing import (
     mute,
     take_statement,
 )
+from silosynth.server.training import begin, settings, take_round
 
 Commands = tuple[Command, ...]
 
@@ -203,14 +204,17 @@ def _begin(state: State) -> tuple[State, Commands]:
 
 def _open_phase(state: State, phase: PhaseName) -> tuple[State, Commands]:
     """Ask a phase of every silo, or go on when it has nothing to ask."""
-    question = ask_phase(
-        phase,
-        plan=state.plan,
-        schema=state.schema,
-        measured=state.measured(),
-        merging=state.merging(),
-    )
-    if not question.queries:
+    if phase is PhaseName.TRAINING:
+        state, question = _next_round(state)
+    else:
+        question = ask_phase(
+            phase,
+            plan=state.plan,
+            schema=state.schema,
+            measured=state.measured(),
+            merging=state.merging(),
+        )
+    if question.empty:
         return _close_phase(replace(state, phase=phase))
     opened = replace(
         state, stage=Stage.MEASURE, phase=phase, asked={**state.asked, phase: question}
@@ -224,6 +228,37 @@ def _open_phase(state: State, phase: PhaseName) -> tuple[State, Commands]:
     return opened, tuple(Ask(request=r) for r in requests)
 
 
+def _next_round(state: State) -> tuple[State, Question]:
+    """Return the question of the next round of training, which begins with the first weights."""
+    learning = state.learning
+    if learning is None:
+        learning = begin(
+            state.plan,
+            state.schema,
+            counted=state.releases.get(PhaseName.ONE_WAY, {}),
+            one_way=state.measured().get(PhaseName.ONE_WAY, ()),
+        )
+    return replace(state, learning=learning), Question(learning=learning)
+
+
+def _take_round(state: State) -> tuple[State, Commands]:
+    """Step by what a round's silos released, and ask the next one unless it was the last."""
+    assert state.learning is not None
+    released = state.releases[PhaseName.TRAINING]
+    taking = {s: r for s, r in released.items() if s in state.silos or state.agreement is not None}
+    try:
+        learning = take_round(state.learning, taking, plan=state.plan)
+    except RunFailed as err:
+        return state, (Fail(error=err),)
+    bare = tuple(r.model_copy(update={"marginals": ()}) for r in released.values())
+    rest = dict(state.releases)
+    del rest[PhaseName.TRAINING]
+    after = replace(state, learning=learning, releases=rest, rounds=(*state.rounds, *bare))
+    if learning.round < settings(state.plan).rounds:
+        return _open_phase(after, PhaseName.TRAINING)
+    return replace(after, phase=None, stage=Stage.FIT), (Finish(),)
+
+
 def _advance(state: State) -> tuple[State, Commands]:
     """Close the phase once nobody is waited for."""
     if state.phase is None or state.waiting(state.phase):
@@ -232,7 +267,9 @@ def _advance(state: State) -> tuple[State, Commands]:
 
 
 def _close_phase(state: State) -> tuple[State, Commands]:
-    """Open the next phase, or finish."""
+    """Open the next phase or round, or finish."""
+    if state.phase is PhaseName.TRAINING:
+        return _take_round(state)
     names = [p.name for p in state.plan.phases]
     after = names[names.index(state.phase) + 1 :] if state.phase else []
     if after:

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from silosynth.common.errors import RunFailed, SilosynthError
 from silosynth.common.plan import PhaseName, Plan, Request
+from silosynth.common.plan_cost import spent_epsilon
 from silosynth.common.schema import Schema
+from silosynth.server.checkpoint import keep_checkpoint
 from silosynth.server.coordinator import Commands, replay, step
 from silosynth.server.journal import Journal
 from silosynth.server.state import (
@@ -23,6 +25,7 @@ from silosynth.server.state import (
     Stage,
     State,
 )
+from silosynth.server.training import settings
 
 Send = Callable[[Sequence[Request]], Iterable[Event]]
 SendSteps = Callable[[Sequence[Agree]], Iterable[Event]]
@@ -44,12 +47,30 @@ CHECKPOINTS = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingProgress:
+    """How far training is: ``round`` of ``rounds`` are over, which cost ``epsilon`` at most.
+
+    ``signal`` is the last round's sum in standard deviations of its noise, 1 for noise alone. No
+    loss is shown: it would be one more question to the rows.
+    """
+
+    round: int
+    rounds: int
+    epsilon: float
+    signal: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far a phase or stage is: ``answered`` of ``asked`` silos."""
+    """How far a phase or stage is: ``answered`` of ``asked`` silos.
+
+    ``training`` is there in that phase.
+    """
 
     phase: PhaseName | Stage
     answered: int
     asked: int
+    training: TrainingProgress | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +159,8 @@ def _collect(
     agreeing = state.stage is Stage.AGREE
     asked: PhaseName | Stage = state.stage if agreeing else state.phase or state.stage
     answered = 0
-    pump.progress(Progress(phase=asked, answered=0, asked=count))
+    training = _training_progress(state)
+    pump.progress(Progress(phase=asked, answered=0, asked=count, training=training))
     for event in events:
         after, new = step(state, event)
         error = next((c.error for c in new if isinstance(c, Fail)), None)
@@ -149,10 +171,24 @@ def _collect(
             pump.checkpoint("after-record")
             state, commands = after, new or commands
             answered += 1
-            pump.progress(Progress(phase=asked, answered=answered, asked=count))
+            pump.progress(Progress(phase=asked, answered=answered, asked=count, training=training))
     if failure is not None:
         raise failure
+    keep_checkpoint(state, pump.journal.directory)
     return state, commands
+
+
+def _training_progress(state: State) -> TrainingProgress | None:
+    """Return how far training is, while it goes on."""
+    learning = state.learning
+    if learning is None:
+        return None
+    return TrainingProgress(
+        round=learning.round,
+        rounds=settings(state.plan).rounds,
+        epsilon=spent_epsilon(state.plan, rounds=learning.round),
+        signal=learning.signal,
+    )
 
 
 def _raise_failure(commands: Iterable[object]) -> None:

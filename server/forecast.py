@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from silosynth.common.cost import RHO_UNIT
 from silosynth.common.features import AMPLITUDE
+from silosynth.common.orders import ORDERS
 from silosynth.common.plan import Phase, PhaseName, Plan, TrustMode
+from silosynth.common.rdp import add_vectors, rdp_vector
 from silosynth.common.schema import Schema
 
 _BYTES_PER_CELL = 8
@@ -14,6 +17,7 @@ _HEADER_BYTES = 600
 _SECONDS_PER_ROW_AND_MARGINAL = 4e-9
 _SECONDS_PER_NOISED_CELL = 4e-7
 _SECONDS_PER_MESSAGE = 0.03
+_SECONDS_PER_GRADIENT = 2e-9
 _SECONDS_TO_START = 10.0
 """Measured on two cores; see docs/reference/plan.md."""
 
@@ -56,7 +60,7 @@ def forecast(plan: Plan, schema: Schema, *, rows: int | None = None) -> Forecast
     phases = tuple(_forecast_phase(p, plan=plan, schema=schema, rows=rows) for p in plan.phases)
     return Forecast(
         phases=phases,
-        messages=2 * len(plan.silos) * (len(plan.phases) + _steps(plan)),
+        messages=2 * len(plan.silos) * (_asked(plan) + _steps(plan)),
         model_bytes=_BYTES_PER_CELL * max(p.cells for p in plan.phases),
         seconds=None if rows is None else _seconds(plan, rows=rows),
     )
@@ -67,7 +71,7 @@ def _forecast_phase(phase: Phase, *, plan: Plan, schema: Schema, rows: int | Non
     whole = 1 if phase.bound == 1 else AMPLITUDE
     noise = math.sqrt(len(plan.silos) * phase.sigma2 / plan.shares) / whole
     cells = phase.cells / phase.marginals
-    share = plan.phase_cost(phase).rho / plan.rho
+    share = _share(phase, plan=plan)
     return PhaseForecast(
         name=phase.name,
         marginals=phase.marginals,
@@ -82,6 +86,22 @@ def _forecast_phase(phase: Phase, *, plan: Plan, schema: Schema, rows: int | Non
     )
 
 
+def _share(phase: Phase, *, plan: Plan) -> float:
+    """Return a phase's part of the budget, by zCDP or at the Rényi order that suits all of it."""
+    if plan.training is None:
+        return float(plan.phase_cost(phase).rho / plan.rho)
+    vectors = [rdp_vector(plan.phase_cost(p)) for p in plan.phases]
+    total = add_vectors(vectors)
+    logs = -math.log(plan.privacy.delta)
+    best = min(range(len(ORDERS)), key=lambda i: total[i] / RHO_UNIT + logs / (ORDERS[i] - 1))
+    return vectors[plan.phases.index(phase)][best] / total[best]
+
+
+def _asked(plan: Plan) -> int:
+    """Return how many requests a silo gets: one a phase, and one a round of training."""
+    return sum(plan.requests(phase) // plan.attempts for phase in plan.phases)
+
+
 def _steps(plan: Plan) -> int:
     """Return how often silos are asked before the first phase: for keys and for votes on a set."""
     return 2 if plan.trust is TrustMode.SHARED else 0
@@ -92,7 +112,7 @@ def _largest(phase: Phase, *, schema: Schema, plan: Plan) -> int:
     sizes = sorted(schema.domain.shape, reverse=True)
     if phase.name is PhaseName.ONE_WAY:
         return sizes[0]
-    if phase.name is PhaseName.EMBEDDING:
+    if phase.name in (PhaseName.EMBEDDING, PhaseName.TRAINING):
         return phase.cells
     if phase.name is PhaseName.WORKLOAD:
         return max(schema.domain.size(c) for c in plan.workload)
@@ -106,9 +126,16 @@ def _noise_distance(noise: float, *, cells: float, rows: int) -> float:
 
 def _seconds(plan: Plan, *, rows: int) -> float:
     """Return about how long a simulation takes on two cores."""
+    silos = len(plan.silos)
+    if plan.training is not None:
+        cells, steps = plan.phases[-1].cells, plan.training.steps
+        learnt = float(plan.phases[-1].rate or 1) * rows * steps * cells
+        noised = silos * steps * cells
+        return (
+            _SECONDS_TO_START + learnt * _SECONDS_PER_GRADIENT + noised * _SECONDS_PER_NOISED_CELL
+        )
     marginals = sum(p.marginals for p in plan.phases)
     cells = sum(p.cells for p in plan.phases)
-    silos = len(plan.silos)
     work = rows * marginals * _SECONDS_PER_ROW_AND_MARGINAL
     noise = silos * cells * _SECONDS_PER_NOISED_CELL
     messages = silos * (len(plan.phases) + _steps(plan)) * _SECONDS_PER_MESSAGE

@@ -1,8 +1,7 @@
 """Train a generator on summed random features: post-processing, on the CPU or a GPU.
 
-Given its latent vector, a generator draws every attribute by itself. So its 2-way marginals are
-exact and smooth, products of two distributions averaged over latent vectors, and features of
-pairs are sums over them. The latent vectors are a fixed set, drawn once: fresh ones for each step
+Given its latent vector, a generator draws every attribute by itself. So what features are expected
+to be is exact and smooth. The latent vectors are a fixed set, drawn once: fresh ones for each step
 would put their own scatter, far above the noise of a release, into every expectation. Training
 moves these expectations, and the 1-way marginals, towards what the silos released, each weighed
 by its noise.
@@ -10,7 +9,6 @@ by its noise.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,9 +18,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from silosynth.common.features import AMPLITUDE, FeatureMap
+from silosynth.common.features import FeatureMap
+from silosynth.common.image_features import ImageMap
 from silosynth.common.measurement import Measurement
 from silosynth.common.network import Layer, Network
+from silosynth.server.generator_images import image_target
+from silosynth.server.generator_pairs import pair_target
+from silosynth.server.generator_target import Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +44,10 @@ class Training:
     enough: float = 1.0
 
 
+IMAGES = Training(components=24, steps=300, rate=5e-3)
+"""For images, where a step costs as much as there are pixels."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Trained:
     """A network and how well it meets what was released.
@@ -57,7 +63,7 @@ def train_generator(
     released: Measurement,
     one_way: Mapping[str, Measurement],
     *,
-    features: FeatureMap,
+    features: FeatureMap | ImageMap,
     seed: int,
     training: Training | None = None,
     progress: Callable[[int, float], None] = lambda _step, _loss: None,
@@ -69,7 +75,7 @@ def train_generator(
         one_way: the noised 1-way marginals over working codes, the label's among them.
         seed: makes training repeatable on one machine.
     """
-    how = training or Training()
+    how = training or (IMAGES if isinstance(features, ImageMap) else Training())
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     target = _target(released, one_way, features=features, device=device)
     random = torch.Generator().manual_seed(seed)
@@ -82,7 +88,7 @@ def train_generator(
     with _one_thread():
         for step in range(how.steps):
             optimiser.zero_grad()
-            loss = _loss(model, target, inputs=inputs)
+            loss = target.loss(_parts(model, target, inputs=inputs))
             torch.autograd.backward(loss)
             optimiser.step()
             schedule.step()
@@ -90,6 +96,27 @@ def train_generator(
             if reached <= how.enough:
                 break
     return Trained(network=_export(model, latents), loss=float(loss.detach()))
+
+
+def _target(
+    released: Measurement,
+    one_way: Mapping[str, Measurement],
+    *,
+    features: FeatureMap | ImageMap,
+    device: torch.device,
+) -> Target:
+    """Return what training moves the expectations to."""
+    if isinstance(features, ImageMap):
+        return image_target(released, one_way, features=features, device=device)
+    return pair_target(released, one_way, features=features, device=device)
+
+
+def _parts(
+    model: nn.Sequential, target: Target, *, inputs: torch.Tensor
+) -> tuple[torch.Tensor, ...]:
+    """Return, for each attribute, (classes * components, codes) distributions."""
+    sizes = [len(share) for share in target.shares]
+    return tuple(part.softmax(-1) for part in torch.split(model(inputs), sizes, dim=1))
 
 
 @contextmanager
@@ -103,103 +130,7 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Target:
-    """What was released, as shares of all rows, and how to predict it.
-
-    ``cells`` (blocks, cells) says which pairs of codes a block looks at, by their place among all
-    pairs of codes; ``features`` (blocks, cells, entries) what each adds, and ``sums`` (classes,
-    blocks, entries) what was released. Blocks are padded with zeros to one size.
-    """
-
-    cells: torch.Tensor
-    features: torch.Tensor
-    sums: torch.Tensor
-    weight: float
-    entries: int
-    class_shares: torch.Tensor
-    shares: tuple[torch.Tensor, ...]
-    precisions: tuple[torch.Tensor, ...]
-
-
-def _target(
-    released: Measurement,
-    one_way: Mapping[str, Measurement],
-    *,
-    features: FeatureMap,
-    device: torch.device,
-) -> _Target:
-    """Turn releases into shares of all rows, and features into sums over pairs of codes."""
-    names = features.domain.attributes
-    rows = max(float(np.mean([m.values.sum() for m in one_way.values()])), 1.0)
-    scale = AMPLITUDE * rows
-    sums = (released.values / scale).reshape(features.classes, features.frequencies, 2)
-    marginals = [one_way[names[i]] for i in features.inputs]
-    cells, added = _pair_features(features)
-    return _Target(
-        cells=torch.as_tensor(cells, device=device),
-        features=_tensor(added, device),
-        sums=_tensor(_by_block(sums, features=features, entries=added.shape[2]), device),
-        weight=float(scale**2 / released.variance[0]),
-        entries=sums.size,
-        class_shares=_tensor(class_shares(features, one_way), device),
-        shares=tuple(_tensor(m.values / rows, device) for m in marginals),
-        precisions=tuple(_tensor(rows**2 / m.variance, device) for m in marginals),
-    )
-
-
-def _pair_features(features: FeatureMap) -> tuple[np.ndarray, np.ndarray]:
-    """Return, per block, where its pairs of codes stand among all, and their cosines and sines.
-
-    A block of one attribute looks at the pairs of a code with itself in the last row and column,
-    where the marginal of every attribute stands.
-    """
-    sizes = [features.domain.shape[i] for i in features.inputs]
-    starts = dict(zip(features.inputs, np.cumsum([0, *sizes]), strict=False))
-    width = sum(sizes) + 1
-    cells = max(math.prod(len(p) for p in b.phases) for b in features.blocks)
-    entries = 2 * max(b.frequencies for b in features.blocks)
-    places = np.zeros((len(features.blocks), cells), dtype=np.int64)
-    added = np.zeros((len(features.blocks), cells, entries), dtype=np.float32)
-    for i, block in enumerate(features.blocks):
-        left, right = block.phases[0], np.zeros((1, block.frequencies))
-        first, second = starts[block.columns[0]], width - 1
-        if len(block.columns) == 2:
-            right, second = block.phases[1], starts[block.columns[1]]
-        pairs = np.add.outer(np.arange(len(left)) + first, np.arange(len(right)) + second)
-        pairs += np.add.outer(
-            (np.arange(len(left)) + first) * (width - 1), np.zeros(len(right), int)
-        )
-        phases = (left[:, None] + right[None]).reshape(-1, block.frequencies)
-        places[i, : len(phases)] = pairs.ravel()
-        waves = np.stack((np.cos(phases), np.sin(phases)), axis=-1)
-        added[i, : len(phases), : 2 * block.frequencies] = waves.reshape(len(phases), -1)
-    return places, added
-
-
-def _by_block(sums: np.ndarray, *, features: FeatureMap, entries: int) -> np.ndarray:
-    """Return (classes, blocks, entries) what was released, padded with zeros."""
-    out = np.zeros((len(sums), len(features.blocks), entries), dtype=np.float32)
-    for i, block in enumerate(features.blocks):
-        part = sums[:, block.start : block.start + block.frequencies]
-        out[:, i, : 2 * block.frequencies] = part.reshape(len(sums), -1)
-    return out
-
-
-def class_shares(features: FeatureMap, one_way: Mapping[str, Measurement]) -> np.ndarray:
-    """Return (classes,) float64, the share of each class of the label, from its noised counts."""
-    if features.label is None:
-        return np.ones(1)
-    counts = np.clip(one_way[features.domain.attributes[features.label]].values, 0.0, None)
-    total = counts.sum()
-    return counts / total if total > 0 else np.full(len(counts), 1 / len(counts))
-
-
-def _tensor(values: np.ndarray, device: torch.device) -> torch.Tensor:
-    return torch.as_tensor(values, dtype=torch.float32, device=device)
-
-
-def _model(target: _Target, *, how: Training, random: torch.Generator) -> nn.Sequential:
+def _model(target: Target, *, how: Training, random: torch.Generator) -> nn.Sequential:
     """Return a network that starts at the released 1-way marginals."""
     classes = len(target.class_shares)
     outputs = sum(len(s) for s in target.shares)
@@ -222,24 +153,6 @@ def _inputs(latents: torch.Tensor, *, classes: int) -> torch.Tensor:
     """Return every latent vector beside every class, class by class."""
     labels = torch.eye(classes).repeat_interleave(len(latents), 0)
     return torch.cat((latents.repeat(classes, 1), labels), 1)
-
-
-def _loss(model: nn.Sequential, target: _Target, *, inputs: torch.Tensor) -> torch.Tensor:
-    """Return the mean squared distance to what was released, in units of its noise."""
-    classes = len(target.class_shares)
-    batch, device = len(inputs) // classes, inputs.device
-    sizes = [len(s) for s in target.shares]
-    parts = [part.softmax(-1) for part in torch.split(model(inputs), sizes, dim=1)]
-    ones = torch.ones(classes * batch, 1, device=device)
-    codes = torch.cat((*parts, ones), 1).view(classes, batch, -1)
-    pairs = codes.transpose(1, 2) @ codes * (target.class_shares / batch)[:, None, None]
-    chosen = pairs.flatten(1)[:, target.cells.flatten()].view(classes, *target.cells.shape)
-    expected = torch.einsum("cbx,bxe->cbe", chosen, target.features)
-    wrong = (expected - target.sums).square().sum() * target.weight
-    ways = torch.split(pairs[:, :-1, -1].sum(0), sizes)
-    for found, released, precision in zip(ways, target.shares, target.precisions, strict=True):
-        wrong = wrong + ((found - released).square() * precision).sum()
-    return wrong / (target.entries + sum(sizes))
 
 
 def _export(model: nn.Sequential, latents: torch.Tensor) -> Network:

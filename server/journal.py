@@ -60,6 +60,11 @@ class Journal:
         """Close the file."""
         self._file.close()
 
+    @property
+    def directory(self) -> Path:
+        """Return where the journal lies."""
+        return self._directory
+
     def events(self) -> Iterator[Event]:
         """Yield what was recorded before this journal was opened, in order.
 

@@ -24,11 +24,13 @@ from silosynth.common.plan import (
     Privacy,
     TrustMode,
     check_plan,
+    check_texts,
     parse_plan,
     phase_cost,
 )
 from silosynth.common.privacy import pld_epsilon, rho_for
 from silosynth.common.schema import Schema
+from silosynth.server.planner_training import PlannedTraining, TrainingChoice, plan_training
 from silosynth.server.select import MOST_AIM_GROUPS, MOST_COARSE_GROUPS, MOST_GROUPS
 
 SHARES: Mapping[Method, Mapping[PhaseName, Fraction]] = {
@@ -53,6 +55,8 @@ MAX_CELLS_PER_MARGINAL = 5_000_000
 MAX_CELLS_PER_PLAN = 50_000_000
 FREQUENCIES, ORDER = 4096, 2
 """Random features of the method one-shot; see docs/decisions/018."""
+IMAGE_FREQUENCIES = 512
+"""Fewer where they look at images: each is noised, and costs time for every pixel."""
 
 _TAIL = 40
 _STEP = 1024
@@ -80,7 +84,7 @@ def new_plan(
     max_model_mb: int | None = None,
     rows_per_person: int = 1,
     unit: str = "row",
-    frequencies: int = FREQUENCIES,
+    frequencies: int | None = None,
     order: int = ORDER,
     on_absent: OnAbsent | str | None = None,
     plan_id: str | None = None,
@@ -89,6 +93,7 @@ def new_plan(
     absent: int = 0,
     attempts: int = 1,
     rows_at_most: int | None = None,
+    training: TrainingChoice | None = None,
 ) -> Plan:
     """Make a plan that costs one silo at most (epsilon, delta).
 
@@ -107,6 +112,7 @@ def new_plan(
         rows_at_most: a public bound on all silos' rows; where it allows, shared sums take 4 bytes
             a cell.
         frequencies, order: the random features of the method one-shot, for no other.
+        training: what was chosen for the method dp-sgd; the defaults without it.
 
     Raises InvalidPlan for a budget out of range, an unreviewed schema, a marginal that is too
     large, or a method that the schema has too few attributes for.
@@ -114,29 +120,36 @@ def new_plan(
     if rows_per_person < 1:
         raise InvalidPlan(f"rows_per_person is {rows_per_person}", hint="it must be at least 1")
     chosen, trusted = _method(method), TrustMode(trust)
+    check_texts(schema, method=chosen, workload=workload)
     shares = len(silos) - colluders - absent if trusted is TrustMode.SHARED else 1
-    sizes = _phase_sizes(schema, method=chosen, workload=tuple(workload), rounds=rounds)
+    planned: PlannedTraining | None = None
     features = None
-    if chosen is Method.ONE_SHOT:
-        features = _features(schema, frequencies=frequencies, order=order)
-        sizes |= {PhaseName.EMBEDDING: _embedding_size(schema.domain, features)}
-    rho = rho_for(epsilon, delta)
-    scale = Fraction(1)
-    while True:
-        phases = _noise(
+    if chosen is Method.DP_SGD:
+        planned = plan_training(
+            schema,
+            training or TrainingChoice(),
+            epsilon=epsilon,
+            delta=delta,
+            rows_per_person=rows_per_person,
+            trust=trusted,
+            shares=max(shares, 1),
+            attempts=attempts,
+        )
+        phases = planned.phases
+    else:
+        sizes = _phase_sizes(schema, method=chosen, workload=tuple(workload), rounds=rounds)
+        if chosen is Method.ONE_SHOT:
+            features = _features(schema, frequencies=frequencies, order=order)
+            sizes |= {PhaseName.EMBEDDING: _embedding_size(schema.domain, features)}
+        phases = _calibrated(
             sizes,
-            rho=rho * scale / attempts,
+            epsilon=epsilon,
+            delta=delta,
             method=chosen,
             rows_per_person=rows_per_person,
-            least=Fraction(max(shares, 0) if shares > 1 else 0),
+            shares=shares,
+            attempts=attempts,
         )
-        costs = [
-            phase_cost(p, rows_per_person=rows_per_person, shares=max(shares, 1), attempts=attempts)
-            for p in phases
-        ]
-        if pld_epsilon(costs, delta) <= epsilon:
-            break
-        scale *= Fraction(99, 100)
     plan = parse_plan(
         {
             "id": plan_id or f"{schema.name[:48]}-{secrets.token_hex(4)}",
@@ -149,6 +162,7 @@ def new_plan(
             "method": chosen.value,
             "workload": tuple(workload),
             "features": features,
+            "training": planned.settings if planned else None,
             "weights": tuple(weights),
             **_model_limit(chosen, max_model_mb),
             "phases": phases,
@@ -164,6 +178,36 @@ def new_plan(
     )
     check_plan(plan, schema)
     return plan
+
+
+def _calibrated(
+    sizes: Mapping[PhaseName, _Size],
+    *,
+    epsilon: float,
+    delta: float,
+    method: Method,
+    rows_per_person: int,
+    shares: int,
+    attempts: int,
+) -> tuple[Phase, ...]:
+    """Return phases whose privacy loss distribution gives at most ``epsilon``."""
+    rho = rho_for(epsilon, delta)
+    scale = Fraction(1)
+    while True:
+        phases = _noise(
+            sizes,
+            rho=rho * scale / attempts,
+            method=method,
+            rows_per_person=rows_per_person,
+            least=Fraction(max(shares, 0) if shares > 1 else 0),
+        )
+        costs = [
+            phase_cost(p, rows_per_person=rows_per_person, shares=max(shares, 1), attempts=attempts)
+            for p in phases
+        ]
+        if pld_epsilon(costs, delta) <= epsilon:
+            return phases
+        scale *= Fraction(99, 100)
 
 
 def _method(method: Method | str) -> Method:
@@ -202,6 +246,7 @@ def _sum_bits(phases: Sequence[Phase], *, trust: TrustMode, rows_at_most: int | 
     if trust is TrustMode.OWN or rows_at_most is None:
         return 64
     largest = max(p.sigma2 for p in phases)
+    rows_at_most *= max(p.bound for p in phases)
     return 32 if rows_at_most + _TAIL * math.isqrt(int(2 * largest) + 1) < 2**31 else 64
 
 
@@ -276,8 +321,10 @@ def _phase_sizes(
     return sizes
 
 
-def _features(schema: Schema, *, frequencies: int, order: int) -> FeatureSettings:
+def _features(schema: Schema, *, frequencies: int | None, order: int) -> FeatureSettings:
     """Return the random features of a plan, with a public seed of its own."""
+    if frequencies is None:
+        frequencies = IMAGE_FREQUENCIES if schema.images else FREQUENCIES
     if schema.impossible():
         raise InvalidPlan(
             "the method one-shot cannot keep impossible combinations apart",
@@ -288,7 +335,11 @@ def _features(schema: Schema, *, frequencies: int, order: int) -> FeatureSetting
         raise InvalidPlan("the method one-shot needs an attribute beside the label")
     try:
         return FeatureSettings(
-            frequencies=frequencies, order=order, seed=secrets.randbelow(2**31), label=label
+            frequencies=frequencies,
+            order=order,
+            seed=secrets.randbelow(2**31),
+            label=label,
+            images=bool(schema.images),
         )
     except ValidationError as err:
         raise InvalidPlan(

@@ -38,6 +38,7 @@ from silosynth.server.select import (
     score_pairs,
     spanning_forest,
 )
+from silosynth.server.training import Learning, ask_round
 
 COARSE = "coarse"
 AIM_COARSE_DEVIATIONS = 4.0
@@ -46,15 +47,32 @@ AIM_COARSE_DEVIATIONS = 4.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """The same marginals for every silo. Without queries, the phase is skipped."""
+    """The same marginals for every silo, or the next round of training.
 
-    queries: tuple[MarginalQuery, ...]
+    Without queries or a round, the phase is skipped.
+    """
+
+    queries: tuple[MarginalQuery, ...] = ()
     levels: Mapping[str, Grouping] = field(default_factory=dict)
+    learning: Learning | None = None
+
+    @property
+    def empty(self) -> bool:
+        """Say whether nothing is asked."""
+        return not self.queries and self.learning is None
 
     def request(
         self, *, plan: Plan, phase: PhaseName, silo: str, proof: SumProof | None = None
     ) -> Request:
         """Return the request of one silo; in shared trust it carries the ``proof`` of its set."""
+        if self.learning is not None:
+            return Request(
+                plan_digest=plan.digest,
+                phase=phase,
+                silo=silo,
+                training=ask_round(self.learning, plan=plan, silo=silo),
+                sum=proof,
+            ).with_weights(self.learning.encoded())
         return Request(
             plan_digest=plan.digest,
             phase=phase,

@@ -16,7 +16,9 @@ from silosynth.server.compress import within_groups
 from silosynth.server.fitting import fit_run, model_grouping
 from silosynth.server.graphical_model import GraphicalModel
 from silosynth.server.release_one_shot import MixtureModel, mixture_model, train_sampler
+from silosynth.server.release_training import DrawnModel, trained_sampler
 from silosynth.server.state import State
+from silosynth.server.training import Learning
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +30,7 @@ class Outcome:
 
     sampler: AnySampler
     certificate: Certificate
-    model: GraphicalModel | MixtureModel
+    model: GraphicalModel | MixtureModel | DrawnModel
     measurements: tuple[Measurement, ...]
     grouping: Grouping
 
@@ -43,6 +45,8 @@ def finish(state: State, *, generator: NeuralSampler | None = None) -> Outcome:
     Raises ModelTooLarge when the model needs more memory than the plan grants.
     """
     measured = state.measured()
+    if state.learning is not None:
+        return _finish_training(state, measured, learning=state.learning)
     one_way = measured[PhaseName.ONE_WAY]
     grouping = model_grouping(state.plan, state.schema, state.merging())
     if PhaseName.EMBEDDING in measured:
@@ -93,6 +97,21 @@ def _finish_one_shot(
         model=mixture_model(generator),
         measurements=tuple(regroup(m, domain=domain, grouping=grouping) for m in one_way),
         grouping=grouping,
+    )
+
+
+def _finish_training(
+    state: State, measured: dict[PhaseName, tuple[Measurement, ...]], *, learning: Learning
+) -> Outcome:
+    """Make what is handed out of the weights that training has come to."""
+    certificate = certify_plan(state.plan)
+    sampler = trained_sampler(state, learning, certificate=certificate)
+    return Outcome(
+        sampler=sampler,
+        certificate=certificate,
+        model=DrawnModel(sampler),
+        measurements=tuple(m for phase in measured.values() for m in phase),
+        grouping=Grouping(),
     )
 
 

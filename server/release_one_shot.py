@@ -13,6 +13,7 @@ from silosynth.common.conditional import shares, shares_within
 from silosynth.common.domain import Clique, Grouping
 from silosynth.common.errors import RunFailed
 from silosynth.common.features import feature_map
+from silosynth.common.image_features import image_map
 from silosynth.common.measurement import Measurement
 from silosynth.common.neural import Mixture, NeuralSampler
 from silosynth.common.plan import Method, Plan
@@ -41,7 +42,7 @@ class MixtureModel:
 
 def require_generators(plan: Plan) -> None:
     """Raise RunFailed when a plan needs PyTorch and it is not there; ask before spending."""
-    if plan.method is Method.ONE_SHOT and find_spec("torch") is None:
+    if plan.method in (Method.ONE_SHOT, Method.DP_SGD) and find_spec("torch") is None:
         raise RunFailed(
             f"the method {plan.method.value} trains a generator, which needs PyTorch",
             hint="install silosynth[generators] where the coordinator runs",
@@ -60,11 +61,14 @@ def train_sampler(
     """Train a generator on what one plan's silos released; raise RunFailed without PyTorch."""
     require_generators(plan)
     # PyTorch is an extra: only a plan that trains a generator may need it.
-    from silosynth.server.generator import class_shares, train_generator
+    from silosynth.server.generator import train_generator
+    from silosynth.server.generator_target import class_shares
 
     if plan.features is None:
         raise RunFailed(f"plan {plan.id} has no random features")
-    features = feature_map(plan.features, schema=schema, grouping=grouping)
+    features = (image_map if plan.features.images else feature_map)(
+        plan.features, schema=schema, grouping=grouping
+    )
     merged = {m.clique[0]: regroup(m, domain=schema.domain, grouping=grouping) for m in one_way}
     trained = train_generator(released, merged, features=features, seed=_SEED)
     classes = class_shares(features, merged)

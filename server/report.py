@@ -23,6 +23,7 @@ from silosynth.server.report_facts import (
     ScoreName,
     encode_facts,
 )
+from silosynth.server.report_sheet import draw_sheet
 
 HTML_NAME = "report.html"
 JSON_NAME = "report.json"
@@ -121,6 +122,7 @@ def _filters(mode: Mode) -> dict[str, Callable[..., Any]]:
         "subsample": report_words.subsample,
         "score_ways": report_words.score_ways,
         "ruler": report_plots.draw_ruler,
+        "sheet": draw_sheet,
         "plot": partial(report_plots.draw_attribute, mode=mode),
         "heatmap": partial(report_plots.draw_heatmap, mode=mode),
     }

@@ -234,6 +234,44 @@ class Provenance(_Facts):
     versions: Mapping[Label, Label] = Field(default_factory=dict)
 
 
+class StripFacts(_Facts):
+    """Images of one class; each is its pixels row by row, from 0 for dark to 1."""
+
+    label: Label
+    images: tuple[tuple[Number, ...], ...] = Field(max_length=64)
+
+
+class SheetFacts(_Facts):
+    """Synthetic images of one kind, class by class."""
+
+    name: Label
+    width: int = Field(ge=1, le=64)
+    height: int = Field(ge=1, le=64)
+    strips: tuple[StripFacts, ...] = Field(max_length=64)
+
+    @model_validator(mode="after")
+    def _whole_images(self) -> Self:
+        pixels = self.width * self.height
+        if any(len(image) != pixels for strip in self.strips for image in strip.images):
+            raise ValueError("an image must have width times height pixels")
+        return self
+
+
+class TextFacts(_Facts):
+    """One synthetic text; it may hold anything, so the page escapes it."""
+
+    attribute: Label
+    label: Label
+    text: str = Field(max_length=4096)
+
+
+class SampleFacts(_Facts):
+    """What the synthetic rows look like where numbers do not tell."""
+
+    sheets: tuple[SheetFacts, ...] = ()
+    texts: tuple[TextFacts, ...] = ()
+
+
 class ReportFacts(_Facts):
     """Everything that the page shows, and nothing else."""
 
@@ -242,9 +280,10 @@ class ReportFacts(_Facts):
     headline: Headline
     certificate: CertificateFacts
     scores: tuple[Score, ...]
-    attributes: tuple[AttributeFacts, ...] = Field(min_length=1)
+    attributes: tuple[AttributeFacts, ...]
     pairs: PairsFacts
     not_compared: tuple[Label, ...] = ()
+    samples: SampleFacts | None = None
     silos: tuple[SiloFacts, ...]
     plan: PlanFacts
     provenance: Provenance

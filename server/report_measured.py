@@ -60,7 +60,8 @@ def from_measurements(
     not already in ``measurements``, ``costs`` or the plan enters the facts.
 
     Args:
-        measurements: every attribute's 1-way marginal among them, else InvalidMeasurement.
+        measurements: every attribute's 1-way marginal among them, else InvalidMeasurement; where
+            the plan trains a generator, attributes without one are not compared.
         model_marginal: returns the expected counts over a clique, row-major, float64.
         costs: what each silo charged, in ledger units of 2^-40.
         grouping: how the schema's codes were merged into the codes of model and measurements.
@@ -78,9 +79,11 @@ def from_measurements(
         for m in measurements
         if len(m.clique) <= 2
     ]
+    unmeasured = _unmeasured(measurements, schema=schema) if plan.training else ()
     attributes = [
         _attribute(a.name, schema, measurements, residuals, ones=ones, grouping=merged)
         for a in schema.coded
+        if a.name not in unmeasured
     ]
     return ReportFacts(
         mode=Mode.FEDERATION,
@@ -90,17 +93,23 @@ def from_measurements(
             attributes=len(schema.coded),
             silos=len(costs),
             rows_synthetic=rows_synthetic,
-            rows_estimated=max(float(ones[domain.attributes[0]].sum()), 0.0),
+            rows_estimated=max(float(next(iter(ones.values())).sum()), 0.0) if ones else None,
         ),
         certificate=certificate_facts(certificate),
         scores=_scores(residuals),
         attributes=tuple(sorted(attributes, key=lambda a: (-a.value, a.name))),
         pairs=_pairs(residuals, domain=domain, chosen=chosen),
-        not_compared=uncoded_names(schema),
-        silos=silo_facts(costs, delta=plan.privacy.delta),
+        not_compared=(*uncoded_names(schema), *unmeasured),
+        silos=silo_facts(costs, plan=plan),
         plan=plan_facts(plan),
         provenance=provenance or Provenance(digests={"schema": schema.digest}),
     )
+
+
+def _unmeasured(measurements: Sequence[Measurement], *, schema: Schema) -> tuple[str, ...]:
+    """Return the attributes whose 1-way marginal no silo released."""
+    measured = {m.clique for m in measurements}
+    return tuple(a.name for a in schema.coded if (a.name,) not in measured)
 
 
 def _residual(

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from fractions import Fraction
 
 from silosynth.common.certificate import Certificate, plain_words
 from silosynth.common.cost import RHO_UNIT
 from silosynth.common.plan import Plan
-from silosynth.common.privacy import cks_epsilon
+from silosynth.common.plan_cost import charged_epsilon
 from silosynth.common.schema import Schema
 from silosynth.server.report_facts import CertificateFacts, PhaseFacts, PlanFacts, SiloFacts
 
@@ -51,7 +50,7 @@ def certificate_facts(certificate: Certificate) -> CertificateFacts:
 
 
 def silo_facts(
-    costs: Mapping[str, int], *, delta: float, rows: Mapping[str, int] | None = None
+    costs: Mapping[str, int], *, plan: Plan, rows: Mapping[str, int] | None = None
 ) -> tuple[SiloFacts, ...]:
     """Return what each silo spent, by name.
 
@@ -63,7 +62,7 @@ def silo_facts(
         SiloFacts(
             name=silo,
             rho=units / RHO_UNIT,
-            epsilon=cks_epsilon(Fraction(units, RHO_UNIT), delta),
+            epsilon=charged_epsilon(plan, units),
             rows=None if rows is None else rows.get(silo),
         )
         for silo, units in sorted(costs.items())

@@ -9,6 +9,7 @@ SECTIONS = (
     ("summary", "Summary"),
     ("privacy", "What is promised"),
     ("scores", "How close it is"),
+    ("samples", "Samples"),
     ("attributes", "Attributes"),
     ("pairs", "Pairs"),
     ("silos", "Silos"),
@@ -60,6 +61,10 @@ SCORES_CAPTION = {
     Mode.FEDERATION: f"Root mean square of (model {MINUS} noised) / standard deviation; "
     "noise alone gives 1.",
 }
+SAMPLES = (
+    "The first synthetic rows of each class, as they come. They are made up: one that resembles a "
+    "person or a message does so by what the releases say of all rows together."
+)
 ATTRIBUTES = {
     Mode.SIMULATION: "Each attribute's real marginal beside the synthetic one, sorted by their "
     "distance. Bins are drawn equally wide, whatever they span.",
@@ -148,6 +153,7 @@ WORDS = {
     "glance": GLANCE,
     "scores": SCORES,
     "scores_caption": SCORES_CAPTION,
+    "samples": SAMPLES,
     "attributes": ATTRIBUTES,
     "attribute_value": ATTRIBUTE_VALUE,
     "pairs": PAIRS,

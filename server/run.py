@@ -44,6 +44,7 @@ from silosynth.server.state import Answered, Event, State
 from silosynth.server.superlink import SuperLinkLost, open_grid
 
 _ATTEMPTS = 5
+MOST_RECEIPTS = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,10 +80,21 @@ def check_runnable(plan: Plan, schema: Schema) -> None:
     check_plan(plan, schema)
     check_budget(plan)
     require_generators(plan)
+    _check_receipts(plan)
     if not plan.roster:
         raise InvalidPlan(
             f"plan {plan.id} names no keys of its silos",
             hint="make it with 'silosynth plan new --roster roster.yaml'",
+        )
+
+
+def _check_receipts(plan: Plan) -> None:
+    """Raise InvalidPlan for more requests than a result can hold the receipts of."""
+    receipts = len(plan.silos) * sum(plan.requests(phase) for phase in plan.phases)
+    if receipts > MOST_RECEIPTS:
+        raise InvalidPlan(
+            f"plan {plan.id} makes up to {receipts} receipts; a result holds {MOST_RECEIPTS}",
+            hint="train in fewer rounds, with a higher rate or more local steps",
         )
 
 

@@ -18,7 +18,7 @@ from silosynth.common.errors import InvalidArgument
 from silosynth.common.plan import load_plan
 from silosynth.common.schema import load_schema
 from silosynth.common.telemetry import Role, Telemetry, TelemetryServer, log_file, start_logging
-from silosynth.server.drive import Progress
+from silosynth.server.drive import Progress, TrainingProgress
 from silosynth.server.federation import find_federation, home
 from silosynth.server.runs import (
     Begun,
@@ -182,11 +182,22 @@ def _show_progress() -> Iterator[Callable[[Progress], None]]:
         nonlocal last
         name, answered, asked = progress.phase.value, progress.answered, progress.asked
         line = f"{name}: {answered} of {asked}" if name != "fit" else "fit"
+        if progress.training is not None:
+            line = describe_training(progress.training)
         if line != last:
             say(line)
         last = line
 
     yield show
+
+
+def describe_training(training: TrainingProgress) -> str:
+    """Say how far training is, what it has cost, and what stood above the noise."""
+    signal = "" if training.signal is None else f", signal {training.signal:.3f} of noise"
+    return (
+        f"training: {training.round} of {training.rounds} rounds, epsilon {training.epsilon:.3g} "
+        f"spent{signal}"
+    )
 
 
 def _read_journal(files: RunFiles) -> tuple[str, list[tuple[str, str, str, str]]]:

@@ -16,6 +16,7 @@ from silosynth.common.sum_proof import SumProof, pack
 from silosynth.common.wire import Receipt, Release
 from silosynth.server.aggregate import sum_masked, sum_releases
 from silosynth.server.questions import Question
+from silosynth.server.training import Learning
 
 
 class Stage(StrEnum):
@@ -202,7 +203,8 @@ class State:
     """Where a run stands; ``phase`` is None when no phase is open.
 
     ``silos`` are those that still take part, ``left`` says why others do not, and ``acknowledged``
-    what each silo had against the result: nothing, if it is well.
+    what each silo had against the result: nothing, if it is well. ``learning`` is there while and
+    after a generator is trained; ``rounds`` are the releases of the rounds before, without cells.
     """
 
     plan: Plan
@@ -218,6 +220,8 @@ class State:
     burned: tuple[Release, ...] = ()
     sampler_digest: str | None = None
     acknowledged: Mapping[str, str] = field(default_factory=dict)
+    learning: Learning | None = None
+    rounds: tuple[Release, ...] = ()
 
     def measured(self) -> dict[PhaseName, tuple[Measurement, ...]]:
         """Return the sums of every complete phase.
@@ -228,8 +232,8 @@ class State:
         shared = self.plan.trust is TrustMode.SHARED
         return {
             phase: self._sum(phase, silos=None if shared else self.silos)
-            for phase in self.asked
-            if not self.waiting(phase)
+            for phase, question in self.asked.items()
+            if question.queries and not self.waiting(phase)
         }
 
     def merging(self) -> tuple[Measurement, ...]:
@@ -289,6 +293,7 @@ class State:
         return {
             silo: (
                 *(r[silo] for r in self.releases.values() if silo in r),
+                *(r for r in self.rounds if r.receipt.silo == silo),
                 *(r for r in self.burned if r.receipt.silo == silo),
             )
             for silo in self.plan.silos

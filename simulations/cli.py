@@ -196,9 +196,14 @@ def progress_bars() -> Iterator[Callable[[Progress], None]]:
 
         def show(progress: Progress) -> None:
             name = progress.phase.value
+            done, total = progress.answered, progress.asked
+            if progress.training is not None:
+                total = progress.training.rounds
+                done = progress.training.round + (progress.answered == progress.asked)
+                name = f"{name}, rounds"
             if name not in tasks:
-                tasks[name] = bars.add_task(name, total=progress.asked)
-            bars.update(tasks[name], completed=progress.answered)
+                tasks[name] = bars.add_task(name, total=total)
+            bars.update(tasks[name], completed=done)
 
         yield show
 

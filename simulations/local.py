@@ -1,9 +1,11 @@
-"""The one-process driver: every silo's gateway is called in turn. For tests and for debugging."""
+"""The one-process driver: every silo's gateway is called in turn, and open until the run ends."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 
+from silosynth.client.gateway import Gateway
 from silosynth.client.noise import BitSource
 from silosynth.common.plan import Plan, Request, encode_plan, encode_request
 from silosynth.common.schema import Schema
@@ -30,21 +32,27 @@ def run_local(
     """
     by_name = {silo.name: silo for silo in silos}
     sealed = encode_plan(plan)
+    with ExitStack() as stack:
+        # Opening one checks its whole ledger, which a round of training adds to.
+        opened: dict[str, Gateway] = {}
 
-    def send(requests: Sequence[Request]) -> Iterable[Event]:
-        for request in requests:
-            source = bits[request.silo] if bits is not None else None
-            with open_gateway(by_name[request.silo], bits=source) as gateway:
-                data = gateway.answer(plan=sealed, request=encode_request(request))
-            yield Answered(phase=request.phase, silo=request.silo, data=data)
+        def reach(silo: str) -> Gateway:
+            if silo not in opened:
+                source = bits[silo] if bits is not None else None
+                opened[silo] = stack.enter_context(open_gateway(by_name[silo], bits=source))
+            return opened[silo]
 
-    def agree(steps: Sequence[Agree]) -> Iterable[Event]:
-        for ask in steps:
-            with open_gateway(by_name[ask.silo]) as gateway:
-                data = gateway.agree(plan=sealed, step=encode_sum_statement(ask.step))
-            session = ask.step.session
-            yield Stated(asked=ask.asked, session=session, silo=ask.silo, data=data)
+        def send(requests: Sequence[Request]) -> Iterable[Event]:
+            for request in requests:
+                data = reach(request.silo).answer(plan=sealed, request=encode_request(request))
+                yield Answered(phase=request.phase, silo=request.silo, data=data)
 
-    return drive(
-        plan, schema, journal=journal, send=send, agree=agree, progress=progress, tell=tell
-    )
+        def agree(steps: Sequence[Agree]) -> Iterable[Event]:
+            for ask in steps:
+                data = reach(ask.silo).agree(plan=sealed, step=encode_sum_statement(ask.step))
+                session = ask.step.session
+                yield Stated(asked=ask.asked, session=session, silo=ask.silo, data=data)
+
+        return drive(
+            plan, schema, journal=journal, send=send, agree=agree, progress=progress, tell=tell
+        )

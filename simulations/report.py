@@ -131,7 +131,7 @@ def compare(
         attributes=_attributes(comparison, distances[1]),
         pairs=_pairs(schema.domain, distances.get(2), chosen=chosen),
         not_compared=uncoded_names(schema),
-        silos=silo_facts(costs, delta=plan.privacy.delta, rows=silo_rows),
+        silos=silo_facts(costs, plan=plan, rows=silo_rows),
         plan=plan_facts(plan),
         provenance=made.model_copy(update={"seeds": {**made.seeds, "comparison": seed}}),
     )

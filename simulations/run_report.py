@@ -12,6 +12,7 @@ from silosynth.client.table import read_table
 from silosynth.common.sampler import draw
 from silosynth.server.report_facts import Provenance, ReportFacts
 from silosynth.server.report_outcome import charged_units, chosen_pairs, report_outcome
+from silosynth.server.report_samples import sample_facts
 from silosynth.simulations.report import compare
 from silosynth.simulations.run import RunDirectory, RunResult
 from silosynth.simulations.silos import SiloDirectory
@@ -25,6 +26,12 @@ def report_facts(
     Compares as many synthetic rows as the silos hold with the real rows, unless
     ``released_only``; then nothing but releases is used, as in a federation.
     """
+    facts = _facts(result, directory=directory, seed=seed, released_only=released_only)
+    return facts.model_copy(update={"samples": sample_facts(result.sampler, seed=seed)})
+
+
+def _facts(result: RunResult, *, directory: Path, seed: int, released_only: bool) -> ReportFacts:
+    """Return the facts that are numbers."""
     state, outcome = result.state, result.outcome
     provenance = _provenance(result, seed=seed)
     if released_only:

@@ -202,6 +202,7 @@ def test_a_ledger_of_version_1_is_taken_over(path: Path) -> None:
         ledger.store("r", b"noised")
         head = ledger.head
     connection = sqlite3.connect(path)
+    connection.execute("DROP TABLE orders")
     for statement in _ADDED_IN_VERSION_2:
         kind, name = statement.replace("UNIQUE ", "").split()[1:3]
         connection.execute(f"DROP {kind} {name}")

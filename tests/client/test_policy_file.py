@@ -11,7 +11,7 @@ import pytest
 import tomli_w
 from signed import Federation, people
 
-from silosynth.client.ledger import Ledger, Scope, ScopeKind
+from silosynth.client.ledger import Cap, Ledger, Scope, ScopeKind
 from silosynth.client.policy_file import load_policy, parse_policy
 from silosynth.client.policy_words import policy_words
 from silosynth.client.silo import check_files, ledger_path
@@ -91,14 +91,14 @@ def test_a_cluster_that_cannot_count_a_data_set_is_refused(
 
 
 def test_every_scope_of_a_policy_has_its_cap() -> None:
-    caps = parse_policy(_data(), home=Path("/")).caps_in_units()
+    caps = parse_policy(_data(), home=Path("/")).scope_caps()
     assert caps == dict.fromkeys(
         (
             Scope(kind=ScopeKind.DATASET, name="default"),
             Scope(kind=ScopeKind.CONSUMER, name="hub"),
             Scope(kind=ScopeKind.PROJECT, name="default"),
         ),
-        budget_units(epsilon=1.0, delta=1e-6),
+        Cap(units=budget_units(epsilon=1.0, delta=1e-6), order=round(21.98453712463379 * 2**20)),
     )
 
 

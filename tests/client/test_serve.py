@@ -200,7 +200,7 @@ def test_a_signal_ends_it_after_the_request_at_hand_with_nothing_left(serving: S
     assert all(isinstance(federation.read(a), Release) for a in answers)
     assert not serving.relay.exists() or AS_ROOT
     assert not serving.operator.exists()
-    caps = federation.policy.caps_in_units()
+    caps = federation.policy.scope_caps()
     with Ledger.open(ledger_path(federation.policy), caps=caps) as ledger:
         assert len(ledger.verify().releases) == len(ledger.verify().charges)
 

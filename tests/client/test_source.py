@@ -26,9 +26,11 @@ from silosynth.client.source import (
 from silosynth.client.source_files import open_parquet
 from silosynth.client.source_stream import Reader, StreamRows
 from silosynth.client.table import Wanted
+from silosynth.common.attributes import TextAttribute
 from silosynth.common.codec import Codec, Encoded
 from silosynth.common.columns import TableLike
 from silosynth.common.errors import InvalidArgument, InvalidTable
+from silosynth.common.text_codec import decode_texts
 
 TABLE = messy_table(2_000)
 QUERY = 'SELECT * FROM "Rows" ORDER BY rowid'
@@ -131,6 +133,21 @@ def test_codes_come_with_the_person_column_in_the_same_order(tmp_path: Path, wri
 
 
 @every_storage
+def test_texts_that_a_generator_learns_come_with_the_codes(tmp_path: Path, write: Writer) -> None:
+    texts = [None, "", "grüße, sir", "two\nlines"] * 500
+    table = TABLE.append_column("letter", pa.array(texts, pa.string()))
+    note = TextAttribute(name="letter", max_bytes=8)
+    schema = SCHEMA.model_copy(update={"attributes": (*SCHEMA.attributes, note)})
+    source = open_source(write(table, tmp_path), schema=schema)
+    source.count(QUERIES, levels=LEVELS)
+    coded = source.encode()
+    assert decode_texts(coded.texts[0]).to_pylist() == ["", "", "grüße,", "two\nline"] * 500
+    expected = open_table(TABLE.drop_columns("person"), schema=SCHEMA).encode()
+    assert coded.texts[0].shape == (2_000, 8)
+    assert all(np.array_equal(a, b) for a, b in zip(coded.columns, expected.columns, strict=True))
+
+
+@every_storage
 def test_only_rows_of_a_rank_that_is_allowed_are_counted(tmp_path: Path, write: Writer) -> None:
     ranks = np.arange(TABLE.num_rows) % 5
     spec = dataclasses.replace(write(TABLE, tmp_path), person_column="person")
@@ -140,6 +157,22 @@ def test_only_rows_of_a_rank_that_is_allowed_are_counted(tmp_path: Path, write: 
     for allowed in (2, 1, 5):
         kept = TABLE.filter(pa.array(ranks < allowed))
         assert_exact(source.count(QUERIES, levels=LEVELS, rows_per_person=allowed), kept)
+
+
+def test_rows_are_folded_as_they_are_counted(tmp_path: Path) -> None:
+    ranks = np.arange(TABLE.num_rows) % 5
+    spec = dataclasses.replace(write_parquet(TABLE, tmp_path), person_column="person")
+    bounded = open_source(
+        spec, schema=SCHEMA, bounding=Bounding(rank=lambda persons, codes: ranks, key=b"")
+    )
+    plain = open_table(TABLE.drop_columns("person"), schema=SCHEMA)
+    expected = plain.encode().columns
+    for source, kept in ((bounded, ranks < 2), (plain, ranks < 5)):
+        for _ in range(2):
+            parts: list[tuple[np.ndarray, ...]] = []
+            source.fold(lambda columns, parts=parts: parts.append(columns), rows_per_person=2)  # type: ignore[misc]  # bound now
+            columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+            assert all(np.array_equal(a, b[kept]) for a, b in zip(columns, expected, strict=True))
 
 
 @every_storage

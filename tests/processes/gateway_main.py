@@ -16,6 +16,7 @@ from silosynth.client.table import read_table
 from silosynth.common.budget import check_budget
 from silosynth.common.certificate import certify_plan
 from silosynth.common.codec import Codec
+from silosynth.common.example import layout_of
 from silosynth.common.plan import Plan, load_plan
 from silosynth.common.schema import load_schema
 from silosynth.common.zcdp import cks_epsilon
@@ -43,6 +44,14 @@ def load_everything(policy: PolicyFile, plan: Plan) -> None:
     schema = load_schema(Path(section.schema_path))
     table = read_table(Path(str(section.path)), schema=schema, allow_extra=True)
     Codec(schema).encode(table, allow_extra=True)
+    if plan.training is not None:
+        from silosynth.client.gradient import Gradients
+        from silosynth.common.autoregressive import initial_vector
+
+        layout = layout_of(schema)
+        gradients = Gradients(plan.training.architecture, layout, clip=1.0)
+        gradients.load(initial_vector(plan.training.architecture, layout, seed=1))
+        gradients.sum(np.zeros((2, layout.positions)), words=SeededBits(0).words)
 
 
 def main() -> None:

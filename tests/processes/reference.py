@@ -96,7 +96,7 @@ class Reference:
         (place / "state").mkdir(mode=0o700)
         policy = load_policy(place / "policy.toml")
         Ledger.create(ledger_path(policy))
-        ledger = Ledger.open(ledger_path(policy), caps=policy.caps_in_units())
+        ledger = Ledger.open(ledger_path(policy), caps=policy.scope_caps())
         self._stack.enter_context(ledger)
         key = load_identity(policy)
         return LabelledGateway(

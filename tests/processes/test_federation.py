@@ -18,12 +18,14 @@ from one_process import copy_of_silos, sample_in_one_process
 
 from silosynth.client import relay
 from silosynth.client.session import Session, open_session
+from silosynth.common.architecture import MaskedMlp
 from silosynth.common.dialogue import Bundle
 from silosynth.common.errors import ConnectionFailed
 from silosynth.common.roster import SigningKey
 from silosynth.common.telemetry import Role, Telemetry
 from silosynth.server.certs import make_certs
 from silosynth.server.federation import find_federation
+from silosynth.server.planner_training import TrainingChoice
 from silosynth.server.superlink import admit_nodes, list_nodes
 
 
@@ -86,6 +88,35 @@ def test_a_shared_run_over_processes_ends_in_the_sampler_of_the_one_process_driv
         for charge in sums:
             assert charge.facts["alone_units"] == pytest.approx(3 * charge.cost_units, rel=1e-6)
             assert charge.facts["session"] == 1
+
+
+def test_a_network_is_trained_over_processes_as_in_one(
+    federation: Federation, tmp_path: Path
+) -> None:
+    kept = federation.plan
+    choice = TrainingChoice(
+        architecture=MaskedMlp(width=8, layers=1, views=1), rounds=2, local_steps=2
+    )
+    plan = federation_plan(
+        federation.certs, plan_id="net", method="dp-sgd", epsilon=0.5, training=choice
+    )
+    federation.write_plan(plan)
+    for silo in SILOS:  # the seeds of their bits begin anew
+        federation.stop(f"gateway-{silo}")
+        federation.start_gateway(silo)
+    twin = copy_of_silos(federation, tmp_path)
+    done = federation.run()
+    federation.write_plan(kept)
+    assert done["exit_code"] == 0, federation.log("coordinator")
+    assert done["data"]["unacknowledged"] == {}
+    (tmp_path / "run").mkdir()
+    seeds = {silo: i for i, silo in enumerate(SILOS)}
+    alone = sample_in_one_process(twin, tmp_path / "run", plan=plan, seeds=seeds)
+    assert Path(done["data"]["sampler"]).read_bytes() == alone
+    for silo in SILOS:
+        charges = read_audit(federation, silo)[1].account.charges
+        rounds = [c for c in charges.values() if c.facts["plan_id"] == "net" and c.rdp]
+        assert [c.facts["round"] for c in rounds] == [0, 1]
 
 
 def _check_delivered(federation: Federation, silo: str, sampler: bytes) -> None:

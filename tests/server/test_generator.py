@@ -13,11 +13,13 @@ from silosynth.client.count import count_marginals
 from silosynth.common.domain import Grouping
 from silosynth.common.errors import RunFailed
 from silosynth.common.features import FeatureMap, FeatureSettings, feature_map, sum_features
+from silosynth.common.image_features import image_map, sum_image_features
 from silosynth.common.measurement import MarginalQuery, Measurement
 from silosynth.common.network import softmax_parts
 from silosynth.common.schema import Schema, parse_schema
 from silosynth.server import release_one_shot
-from silosynth.server.generator import Trained, Training, class_shares, train_generator
+from silosynth.server.generator import Trained, Training, train_generator
+from silosynth.server.generator_target import class_shares
 from silosynth.server.planner import new_plan
 from silosynth.server.release_one_shot import require_generators
 
@@ -98,6 +100,46 @@ def test_it_learns_how_attributes_hang_together(label: str | None) -> None:
         distance = np.abs(found.sum(axis) - real.sum(axis)).sum() / 2
         assert distance < 0.02
     assert np.abs(independent - real).sum() / 2 > 0.2
+
+
+def test_it_learns_what_pictures_look_like() -> None:
+    """Four pixels that are all dark or all light, more often light in one class."""
+    pixels = ["p0", "p1", "p2", "p3"]
+    schema = parse_schema(
+        {
+            "name": "made",
+            "label": "c",
+            "attributes": [
+                *({"name": n, "kind": "integer", "minimum": 0, "maximum": 2} for n in pixels),
+                {"name": "c", "kind": "boolean"},
+            ],
+            "images": [{"name": "scan", "width": 2, "height": 2, "attributes": pixels}],
+        }
+    )
+    rng = np.random.default_rng(0)
+    c = (rng.random(ROWS) < 0.4).astype(np.uint8)
+    light = (rng.random(ROWS) < np.array([0.2, 0.7])[c]).astype(np.uint8) * 2
+    columns = [light] * 4 + [c]
+    settings = FeatureSettings(frequencies=48, label="c", images=True)
+    features = image_map(settings, schema=schema, grouping=Grouping())
+    sums = sum_image_features(features, columns)
+    deviation = 256.0 * 30
+    released = Measurement(
+        clique=schema.domain.attributes,
+        values=sums + rng.normal(0, deviation, len(sums)),
+        variance=np.full(len(sums), deviation**2),
+    )
+    one_way = {
+        name: Measurement(
+            clique=(name,), values=np.bincount(x, minlength=s) * 1.0, variance=np.full(s, 25.0)
+        )
+        for name, s, x in zip(schema.domain.attributes, schema.domain.shape, columns, strict=True)
+    }
+    how = Training(hidden=32, latent=8, components=16, steps=400, rate=1e-2)
+    trained = train_generator(released, one_way, features=features, seed=1, training=how)
+    parts = softmax_parts(trained.network.components(), sizes=[3] * 4)
+    same = np.prod(parts, axis=0).reshape(2, 16, 3).mean(axis=1)
+    assert np.abs(same - [[0.8, 0, 0.2], [0.3, 0, 0.7]]).max() < 0.1
 
 
 def test_an_order_of_one_sees_the_label_alone() -> None:

@@ -223,3 +223,18 @@ def test_the_width_of_sums_follows_from_a_declared_bound_alone() -> None:
     assert small_plan(trust="shared", rows_at_most=10**6).sum_bits == 32
     assert small_plan(trust="shared", rows_at_most=2**31).sum_bits == 64
     assert small_plan(rows_at_most=10**6).sum_bits == 64
+
+
+def test_texts_are_for_generators_and_no_plan_for_marginals_drops_them() -> None:
+    def schema(**text: Any) -> Any:
+        note = {"name": "note", "kind": "text"} | text
+        label = {"name": "ill", "kind": "boolean"}
+        return parse_schema({"name": "s", "label": "ill", "attributes": [label, note]})
+
+    budget = {"epsilon": 1.0, "delta": 1e-6, "silos": ("a",)}
+    for method in ("mst", "independent", "aim", "one-shot"):
+        with pytest.raises(InvalidPlan, match="'note' is free text, which marginals cannot carry"):
+            new_plan(schema(max_bytes=8), method=method, **budget)
+    with pytest.raises(InvalidPlan, match="'note' is free text"):
+        new_plan(schema(), method="fixed", workload=[("ill", "note")], **budget)
+    assert new_plan(schema(), method="independent", **budget).method is Method.INDEPENDENT

@@ -1,0 +1,62 @@
+"""A generator's draws come to have the 1-way marginals that were measured."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from silosynth.common.architecture import Architecture, MaskedMlp, Transformer, bias_slices
+from silosynth.common.autoregressive import initial_vector
+from silosynth.common.chain import condition_cells, draw_examples, load_network
+from silosynth.common.example import Layout
+from silosynth.common.seeded import SeededWords
+from silosynth.server import calibrate
+from silosynth.server.calibrate import match_one_way
+
+LAYOUT = Layout(
+    attributes=("a", "b", "p", "q"), sizes=(2, 3, 4, 4), vocabularies=(0, 1, 2, 2), free=2
+)
+KINDS: tuple[Architecture, ...] = (
+    MaskedMlp(width=8, layers=1, views=1),
+    Transformer(width=8, layers=1, heads=2),
+)
+
+
+@pytest.mark.parametrize("architecture", KINDS)
+def test_draws_move_to_the_marginals_that_were_measured(
+    architecture: Architecture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calibrate, "_ROWS", 5_000)
+    vector = initial_vector(architecture, LAYOUT, seed=1)
+    vector += np.random.default_rng(1).normal(0, 0.4, len(vector)).astype(np.float32)
+    shares = {"a": np.array([0.9, 0.1]), "b": np.array([0.2, 0.5, 0.3])}
+    moved = match_one_way(vector, architecture=architecture, layout=LAYOUT, shares=shares, seed=1)
+
+    def distance(weights: np.ndarray) -> float:
+        network = load_network(architecture, LAYOUT, weights)
+        words = SeededWords(seed=9, purpose="test")
+        rows = draw_examples(network, rows=8_000, cells=condition_cells(network, {}), words=words)
+        found = [np.bincount(rows[:, i], minlength=len(s)) for i, s in enumerate(shares.values())]
+        return max(
+            float(np.abs(f / 8_000 - s).sum() / 2)
+            for f, s in zip(found, shares.values(), strict=True)
+        )
+
+    assert distance(vector) > 0.1
+    assert distance(moved) < 0.03
+    places = bias_slices(architecture, LAYOUT)
+    assert "p" in places or isinstance(architecture, Transformer)
+    changed = set(np.flatnonzero(moved != vector).tolist())
+    assert changed == {i for a in "ab" for i in range(places[a].start, places[a].stop)}
+
+
+def test_biases_stand_where_the_network_has_them() -> None:
+    mlp, transformer = (bias_slices(kind, LAYOUT) for kind in KINDS)
+    total = KINDS[0].parameters(LAYOUT)
+    assert mlp == {
+        "a": slice(total - 13, total - 11),
+        "b": slice(total - 11, total - 8),
+        "p": slice(total - 8, total - 4),
+        "q": slice(total - 4, total),
+    }
+    assert set(transformer) == {"a", "b"}
