@@ -24,7 +24,7 @@ from silosynth.server.planner import new_plan
 
 HERE = Path(__file__).resolve().parent
 REPEATS = 3
-MBI_SECONDS = 180
+MBI_SECONDS = 300
 """After so long mbi's AIM is stopped: what it took is a lower bound of the whole run."""
 
 
