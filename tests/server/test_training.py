@@ -15,6 +15,7 @@ from silosynth.common.autoregressive_sampler import AutoregressiveSampler
 from silosynth.common.budget import check_budget
 from silosynth.common.certificate import certify_plan
 from silosynth.common.domain import Grouping
+from silosynth.common.errors import InvalidPlan
 from silosynth.common.example import layout_of
 from silosynth.common.measurement import Measurement
 from silosynth.common.plan import Plan
@@ -23,6 +24,7 @@ from silosynth.common.training import Optimiser, gradient_unit
 from silosynth.common.wire import Release
 from silosynth.server.planner import new_plan
 from silosynth.server.planner_training import TrainingChoice
+from silosynth.server.run import check_runnable
 from silosynth.server.training import Learning, ask_round, begin, start_at, take_round
 
 SIZES = {"north": 1000, "south": 3000}
@@ -172,3 +174,13 @@ def test_a_sum_of_declared_rows_takes_half_the_bytes() -> None:
         training=TrainingChoice(**changes),  # type: ignore[arg-type]  # test arguments
     )
     assert plan.sum_bits == 32
+
+
+def test_a_federation_trains_in_no_more_rounds_than_a_result_has_receipts_for() -> None:
+    few, many = (
+        _plan(rounds=rounds, local_steps=1, rate=Fraction(1, 1000)) for rounds in (4_999, 5_001)
+    )
+    with pytest.raises(InvalidPlan, match="makes up to 10004 receipts; a result holds 10000"):
+        check_runnable(many, small_schema())
+    with pytest.raises(InvalidPlan, match="names no keys"):
+        check_runnable(few, small_schema())
