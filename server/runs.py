@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
+from typing import TextIO
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -19,6 +21,7 @@ from silosynth.common.plan import Plan, dump_plan, load_plan
 from silosynth.common.schema import Schema, dump_schema, load_schema
 
 MAX_PRESENTED_RECEIPTS = 16
+_LOOK_SECONDS = 1.0
 
 
 class RunState(StrEnum):
@@ -196,16 +199,18 @@ def describe_failure(error: SilosynthError, *, cancelled: bool) -> Ended:
 def lock_run(run: RunFiles) -> Iterator[None]:
     """Hold a run, so that two coordinators never pump it; the lock ends with the process.
 
-    Raises RunFailed when another coordinator holds it.
+    Raises RunFailed when another coordinator holds it for a second: who only looks whether it is
+    held has it for an instant.
     """
     with (run.path / "lock").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunFailed(
-                f"run {run.id} is being run by another coordinator",
-                hint="follow it with 'silosynth status'",
-            ) from None
+        until = time.monotonic() + _LOOK_SECONDS
+        while not _locks(file, fcntl.LOCK_EX):
+            if time.monotonic() > until:
+                raise RunFailed(
+                    f"run {run.id} is being run by another coordinator",
+                    hint="follow it with 'silosynth status'",
+                )
+            time.sleep(0.01)
         yield
 
 
@@ -215,11 +220,16 @@ def is_locked(run: RunFiles) -> bool:
     if not path.exists():
         return False
     with path.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+        return not _locks(file, fcntl.LOCK_SH)
+
+
+def _locks(file: TextIO, kind: int) -> bool:
+    """Try to take a lock; it ends when the file is closed."""
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def keep_receipt(home: Path, *, silo_key: str, receipt: bytes, name: str) -> None:

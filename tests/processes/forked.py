@@ -15,25 +15,27 @@ HERE = Path(__file__).parent
 
 
 class Forked:
-    """A process that the launcher forked, as far as tests need one."""
+    """A process that the launcher forked, as far as tests need one.
+
+    It holds its own exit code: a process id comes again once its process is gone.
+    """
 
     def __init__(self, launcher: Launcher, pid: int) -> None:
         self._launcher = launcher
         self.pid = pid
+        self.code: int | None = None
 
     def poll(self) -> int | None:
         """Return the exit code, or nothing while it runs."""
-        return self._launcher.codes.get(self.pid)
+        return self.code
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait for the end and return the exit code."""
         with self._launcher.changed:
-            ended = self._launcher.changed.wait_for(
-                lambda: self.pid in self._launcher.codes, timeout=timeout
-            )
-        if not ended:
+            self._launcher.changed.wait_for(lambda: self.code is not None, timeout=timeout)
+        if self.code is None:
             raise subprocess.TimeoutExpired(str(self.pid), timeout or 0.0)
-        return self._launcher.codes[self.pid]
+        return self.code
 
     def send(self, number: int) -> None:
         """Send a signal, unless it has ended."""
@@ -55,9 +57,9 @@ class Launcher:
     def __init__(
         self, *, environment: dict[str, str], log: Path, plans: Sequence[Path] = ()
     ) -> None:
-        self.codes: dict[int, int] = {}
         self.changed = threading.Condition()
-        self._started: list[int] = []
+        self._running: dict[int, Forked] = {}
+        self._started: list[Forked] = []
         self._gone = False
         self._asking = threading.Lock()
         with log.open("ab") as errors:
@@ -81,7 +83,7 @@ class Launcher:
             with self.changed:
                 self.changed.wait_for(lambda: self._started or self._gone, timeout=120)
                 assert self._started, "the launcher ended; its log says why"
-                return Forked(self, self._started.pop())
+                return self._started.pop()
 
     def close(self) -> None:
         """End the launcher and with it all that it forked."""
@@ -99,9 +101,10 @@ class Launcher:
             fact = json.loads(line)
             with self.changed:
                 if "started" in fact:
-                    self._started.append(fact["started"])
+                    process = self._running[fact["started"]] = Forked(self, fact["started"])
+                    self._started.append(process)
                 else:
-                    self.codes[fact["ended"]] = fact["code"]
+                    self._running.pop(fact["ended"]).code = fact["code"]
                 self.changed.notify_all()
         with self.changed:
             self._gone = True

@@ -91,7 +91,7 @@ class Disturbed:
             if self._left and time.monotonic() > self._next:
                 self._kill()
             time.sleep(0.01)
-        ended = time.monotonic()
+        ended, self._left = time.monotonic(), 0
         self._drop_traps()
         time.sleep(_LAST_BREATH_SECONDS)
         self._mend()

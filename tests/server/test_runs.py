@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from silosynth.server.runs import (
     begin_run,
     describe_failure,
     find_run,
+    is_locked,
     keep_receipt,
     kept_receipts,
     list_runs,
@@ -73,6 +75,25 @@ def test_two_coordinators_never_pump_one_run(tmp_path: Path) -> None:
     assert read_ended(run).state is RunState.INTERRUPTED
     with lock_run(run):
         pass
+
+
+def test_who_looks_at_a_run_does_not_keep_a_coordinator_out(tmp_path: Path) -> None:
+    run = _begin(tmp_path)
+    done = threading.Event()
+
+    def look() -> None:
+        while not done.is_set():
+            is_locked(run)
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        for _ in range(300):
+            with lock_run(run):
+                pass
+    finally:
+        done.set()
+        looking.join()
 
 
 def test_how_a_run_ended_is_read_back(tmp_path: Path) -> None:
