@@ -144,26 +144,31 @@ class Transformer(PlainModel):
 Architecture = Annotated[MaskedMlp | Transformer, Field(discriminator="kind")]
 
 
-def bias_slices(architecture: MaskedMlp | Transformer, layout: Layout) -> dict[str, slice]:
-    """Return, for each attribute with logits of its own, where their biases stand in a vector.
+def output_biases(
+    architecture: MaskedMlp | Transformer, layout: Layout
+) -> Iterator[tuple[tuple[str, ...], slice]]:
+    """Yield where biases of logits stand in a vector, and the attributes whose logits they are.
 
-    Pixels of a transformer share theirs, and are left out.
+    Pixels of a transformer share theirs; biases of texts have no attribute.
     """
-    found: dict[str, slice] = {}
     start = 0
-    names = {v: a for a, v in zip(layout.attributes, layout.vocabularies, strict=False)}
-    shared = {v for v in layout.vocabularies if layout.vocabularies.count(v) > 1}
     for tensor in architecture.tensors(layout):
         if tensor.name == "head.bias":
             ends = accumulate(layout.sizes, initial=start)
-            places = [slice(a, b) for a, b in pairwise(ends)]
-            found |= dict(zip(layout.attributes, places, strict=False))
+            for name, place in zip(layout.attributes, pairwise(ends), strict=False):
+                yield (name,), slice(*place)
         elif tensor.name.startswith("heads.") and tensor.name.endswith(".bias"):
             vocabulary = int(tensor.name.split(".")[1])
-            if vocabulary in names and vocabulary not in shared:
-                found[names[vocabulary]] = slice(start, start + tensor.size)
+            known = zip(layout.attributes, layout.vocabularies, strict=False)
+            yield tuple(a for a, v in known if v == vocabulary), slice(start, start + tensor.size)
         start += tensor.size
-    return found
+
+
+def bias_slices(architecture: MaskedMlp | Transformer, layout: Layout) -> dict[str, slice]:
+    """Return, for each attribute with logits of its own, where their biases stand in a vector."""
+    return {
+        names[0]: place for names, place in output_biases(architecture, layout) if len(names) == 1
+    }
 
 
 TEXT_SHARES: tuple[tuple[str, float], ...] = (

@@ -138,19 +138,17 @@ def plan_new(
     """
     check_output(out, force=force)
     described = load_schema(schema)
-    advice = advise(described) if method is None and workload is None else None
-    chosen = advice.method if advice else method or Method.AIM
     plan = new_plan(
         described,
         epsilon=epsilon,
         delta=delta,
         silos=tuple(s.strip() for s in silos.split(",") if s.strip()),
-        method=chosen,
+        method=method,
         workload=_read_workload(workload),
         frequencies=frequencies,
         order=order,
         weights=_read_weights(weights),
-        rounds=AIM_ROUNDS if rounds is None or chosen is Method.DP_SGD else rounds,
+        rounds=AIM_ROUNDS if rounds is None else rounds,
         training=TrainingChoice(
             architecture=read_network(network, width=width, layers=layers),
             rounds=rounds,
@@ -177,8 +175,8 @@ def plan_new(
         plan = with_roster(plan, load_roster(roster))
     write_text(out, dump_plan(plan), force=force)
     say(f"wrote {out}: plan {plan.id}, {len(plan.silos)} silos, epsilon {epsilon:g}")
-    if advice is not None:
-        say(f"method {plan.method.value}: {advice.reason}")
+    if method is None and workload is None:
+        say(f"method {plan.method.value}: {advise(described).reason}")
     notes = tuple(remarks(described, method=plan.method))
     for note in notes:
         say(note)

@@ -14,7 +14,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from silosynth.common.architecture import Architecture
+from silosynth.common.architecture import Architecture, output_biases
 from silosynth.common.errors import RunFailed
 from silosynth.common.example import Layout, layout_of
 from silosynth.common.measurement import Measurement
@@ -96,23 +96,10 @@ def start_at(
 ) -> None:
     """Set the output's biases, in place, so that training starts at the 1-way marginals."""
     shares = {m.clique[0]: shares_of(m) for m in one_way}
-    start = 0
-    for tensor in architecture.tensors(layout):
-        part = weights[start : start + tensor.size]
-        start += tensor.size
-        if tensor.name == "head.bias":
-            positions = np.split(part, np.cumsum(layout.sizes)[:-1])
-            for name, biases in zip(layout.attributes, positions, strict=False):
-                biases[:] = np.log(shares[name]) if name in shares else biases
-        elif tensor.name.startswith("heads.") and tensor.name.endswith(".bias"):
-            vocabulary = int(tensor.name.split(".")[1])
-            own = [
-                shares[name]
-                for name, number in zip(layout.attributes, layout.vocabularies, strict=False)
-                if number == vocabulary and name in shares
-            ]
-            if own:
-                part[:] = np.log(np.mean(own, axis=0))
+    for names, place in output_biases(architecture, layout):
+        own = [shares[name] for name in names if name in shares]
+        if own:
+            weights[place] = np.log(np.mean(own, axis=0))
 
 
 def shares_of(one_way: Measurement) -> np.ndarray:
