@@ -13,7 +13,7 @@ from torch.func import functional_call, grad, vmap
 
 from silosynth.client.clip import MOST_ROWS, add_clipped
 from silosynth.common.architecture import Architecture
-from silosynth.common.autoregressive import build_network, load_vector
+from silosynth.common.autoregressive import build_network, load_vector, one_thread
 from silosynth.common.example import Layout
 from silosynth.common.training import BOUND, scaled_norm
 
@@ -62,9 +62,7 @@ class Gradients:
         total = np.zeros(self._parameters, dtype=np.int64)
         lost = 0
         parameters = {k: v.detach() for k, v in self._network.named_parameters()}
-        before = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
+        with one_thread():
             for start in range(0, len(examples), self._rows):
                 codes = examples[start : start + self._rows].astype(np.int64)
                 rows = len(codes)
@@ -72,8 +70,6 @@ class Gradients:
                 found = self._gradient(parameters, *map(self._send, batch))
                 parts = [g.reshape(len(g), -1)[:rows] for g in found.values()]
                 lost += self._add(parts, total=total)
-        finally:
-            torch.set_num_threads(before)
         return total, lost
 
     def _add(self, parts: list[torch.Tensor], *, total: np.ndarray) -> int:

@@ -8,7 +8,8 @@ be taken by Opacus and by ``torch.func``.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import TypeAlias
 
@@ -192,6 +193,20 @@ class _Block(nn.Module):
         mixed = (scores.softmax(-1) @ value).transpose(1, 2).reshape(n, length, width)
         values = values + self.out(mixed)
         return values + self.down(functional.gelu(self.up(self.norm(values))))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Keep PyTorch to one thread: two stall on busy cores, and batches have threads of their own.
+
+    The number is one of the calling thread, so that nobody else's changes.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def build_network(architecture: Architecture, layout: Layout) -> Network:

@@ -22,7 +22,7 @@ from silosynth.common.errors import (
     RunFailed,
 )
 from silosynth.common.example import Layout, from_examples, layout_of
-from silosynth.common.sampler import BATCH_ROWS, DrawBatch, check_facts, draw
+from silosynth.common.sampler import BATCH_ROWS, DrawBatch, DrawnAlike, check_facts
 from silosynth.common.schema import Schema
 from silosynth.common.seeded import SeededWords
 from silosynth.common.tally import code_dtype
@@ -32,14 +32,13 @@ from silosynth.common.within import Unmerge
 if TYPE_CHECKING:
     from silosynth.common.autoregressive import Network
     from silosynth.common.chain import Cells
-    from silosynth.common.frames import Frame
 
 MOST_CONDITION_CELLS = 16_384
 _BATCH_CODES = 2**22
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class AutoregressiveSampler:
+class AutoregressiveSampler(DrawnAlike):
     """Draw rows, images or texts code by code.
 
     ``weights`` is (parameters,) float32, in the order of ``architecture``, for the layout of
@@ -85,12 +84,6 @@ class AutoregressiveSampler:
         if not np.isfinite(self.weights).all():
             raise InvalidSampler("a weight is not finite")
         self.weights.setflags(write=False)
-
-    def draw(self, rows: int, *, seed: int) -> Frame:
-        """Draw rows as a pandas frame."""
-        from silosynth.common.frames import to_pandas  # see there why not above
-
-        return to_pandas(draw(self, rows=rows, seed=seed))
 
     @property
     def batch_rows(self) -> int:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,6 +18,7 @@ from silosynth.common.autoregressive import (
     TransformerNetwork,
     build_network,
     load_vector,
+    one_thread,
 )
 from silosynth.common.example import END, Layout
 from silosynth.common.seeded import SeededWords
@@ -60,7 +60,7 @@ def condition_cells(network: Network, weights: Mapping[int, np.ndarray]) -> Cell
     Args: weights: by position, (codes,) float64 in [0, 1]; codes of weight 0 are left out. The
         number of cells is at most the product of what is left at each position.
     """
-    with _one_thread():
+    with one_thread():
         return _condition_cells(network, weights)
 
 
@@ -97,7 +97,7 @@ def draw_examples(
         step = min(step, max(rows // _ORDERS, _FEWEST_ROWS))
     ends = cells.shares.cumsum()
     last = int(np.flatnonzero(cells.shares)[-1])
-    with _one_thread():
+    with one_thread():
         for start in range(0, rows, step):
             part = examples[start : start + step]
             chosen = np.searchsorted(ends, words.uniform(len(part)) * ends[-1], side="right")
@@ -106,20 +106,6 @@ def draw_examples(
             if whole:
                 _draw_rest(chain, part, layout=layout, words=words)
     return examples
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Keep PyTorch to one thread: two stall on busy cores, and batches have threads of their own.
-
-    The number is one of the calling thread, so that nobody else's changes.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _draw_free(

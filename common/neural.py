@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,15 +13,12 @@ from silosynth.common.conditional import WHOLE, check_within
 from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.errors import InvalidArgument, InvalidPlan, InvalidSampler
 from silosynth.common.network import Network, softmax_parts
-from silosynth.common.sampler import BATCH_ROWS, DrawBatch, check_facts, draw
+from silosynth.common.sampler import DrawBatch, DrawnAlike, check_facts
 from silosynth.common.schema import Schema
 from silosynth.common.seeded import SeededWords
 from silosynth.common.tally import code_dtype
 from silosynth.common.where import allowed_codes
 from silosynth.common.within import Unmerge
-
-if TYPE_CHECKING:
-    from silosynth.common.frames import Frame
 
 _MOST_CELLS = 2**27
 
@@ -48,7 +45,7 @@ class Mixture:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class NeuralSampler:
+class NeuralSampler(DrawnAlike):
     """Draw rows from a generator network.
 
     A row gets a class of ``label`` by ``label_shares``, (classes,) uint32 rising to 2^31, and one
@@ -114,17 +111,6 @@ class NeuralSampler:
     def sizes(self) -> tuple[int, ...]:
         """Return the number of logits of each attribute that the network draws."""
         return self.working.sizes(self.inputs)
-
-    def draw(self, rows: int, *, seed: int) -> Frame:
-        """Draw rows as a pandas frame."""
-        from silosynth.common.frames import to_pandas  # see there why not above
-
-        return to_pandas(draw(self, rows=rows, seed=seed))
-
-    @property
-    def batch_rows(self) -> int:
-        """Return how many rows are drawn at once."""
-        return BATCH_ROWS
 
     def drawer(self) -> DrawBatch:
         """Return the function that draws the codes of a batch."""

@@ -96,8 +96,25 @@ class DrawsRows(Protocol):
         """Return what is known of this kind of sampler alone, as plain JSON data."""
 
 
+class DrawnAlike:
+    """What all kinds of sampler do in the same way, as a base of theirs."""
+
+    __slots__ = ()
+
+    @property
+    def batch_rows(self) -> int:
+        """Return how many rows are drawn at once."""
+        return BATCH_ROWS
+
+    def draw(self: DrawsRows, rows: int, *, seed: int) -> Frame:
+        """Draw rows as a pandas frame."""
+        from silosynth.common.frames import to_pandas  # see there why not above
+
+        return to_pandas(draw(self, rows=rows, seed=seed))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Sampler:
+class Sampler(DrawnAlike):
     """Conditional distributions of every coded attribute of a schema, in draw order.
 
     The conditionals are over working codes: ``grouping`` merges the schema's fine codes into them,
@@ -105,7 +122,8 @@ class Sampler:
     ``a``, for the codes sorted by group. ``total`` is the noised number of rows, ``certificate``
     the run's statement of what was spent, as plain JSON data.
 
-    Guarantees: what can be built can be drawn from and written to a file.
+    Guarantees: what can be built can be drawn from and written to a file. The same seed gives the
+    same rows everywhere.
     """
 
     schema: Schema
@@ -127,17 +145,6 @@ class Sampler:
         object.__setattr__(self, "domain", self.schema.domain)
         _check_conditionals(self.conditionals, working=_working(self))
         check_within(self.within, grouping=self.grouping)
-
-    def draw(self, rows: int, *, seed: int) -> Frame:
-        """Draw rows as a pandas frame; the same seed gives the same rows everywhere."""
-        from silosynth.common.frames import to_pandas  # see there why not above
-
-        return to_pandas(draw(self, rows=rows, seed=seed))
-
-    @property
-    def batch_rows(self) -> int:
-        """Return how many rows are drawn at once."""
-        return BATCH_ROWS
 
     def drawer(self) -> DrawBatch:
         """Return the function that draws the codes of a batch."""

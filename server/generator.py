@@ -9,8 +9,7 @@ by its noise.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -18,6 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from silosynth.common.autoregressive import one_thread
 from silosynth.common.features import FeatureMap
 from silosynth.common.image_features import ImageMap
 from silosynth.common.measurement import Measurement
@@ -85,7 +85,7 @@ def train_generator(
     optimiser = torch.optim.Adam(model.parameters(), lr=how.rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, how.steps)
     loss = torch.zeros(())
-    with _one_thread():
+    with one_thread():
         for step in range(how.steps):
             optimiser.zero_grad()
             loss = target.loss(_parts(model, target, inputs=inputs))
@@ -117,17 +117,6 @@ def _parts(
     """Return, for each attribute, (classes * components, codes) distributions."""
     sizes = [len(share) for share in target.shares]
     return tuple(part.softmax(-1) for part in torch.split(model(inputs), sizes, dim=1))
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Keep PyTorch to one thread: tables are small, and two threads stall on busy cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _model(target: Target, *, how: Training, random: torch.Generator) -> nn.Sequential:

@@ -21,6 +21,7 @@ from silosynth.client.session import Session, open_session
 from silosynth.common.architecture import MaskedMlp
 from silosynth.common.dialogue import Bundle
 from silosynth.common.errors import ConnectionFailed
+from silosynth.common.plan import Plan
 from silosynth.common.roster import SigningKey
 from silosynth.common.telemetry import Role, Telemetry
 from silosynth.server.certs import make_certs
@@ -63,24 +64,29 @@ def test_a_run_over_processes_ends_in_the_sampler_of_the_one_process_driver(
         _check_delivered(federation, silo, sampler)
 
 
-def test_a_shared_run_over_processes_ends_in_the_sampler_of_the_one_process_driver(
-    federation: Federation, tmp_path: Path
-) -> None:
+def _check_like_one_process(federation: Federation, plan: Plan, directory: Path) -> None:
+    """Run another plan over the processes and in one, and compare the samplers."""
     kept = federation.plan
-    plan = federation_plan(federation.certs, plan_id="sum", trust="shared", epsilon=0.5)
     federation.write_plan(plan)
     for silo in SILOS:  # the seeds of their bits begin anew
         federation.stop(f"gateway-{silo}")
         federation.start_gateway(silo)
-    twin = copy_of_silos(federation, tmp_path)
+    twin = copy_of_silos(federation, directory)
     done = federation.run()
     federation.write_plan(kept)
     assert done["exit_code"] == 0, federation.log("coordinator")
     assert done["data"]["unacknowledged"] == {}
-    (tmp_path / "run").mkdir()
+    (directory / "run").mkdir()
     seeds = {silo: i for i, silo in enumerate(SILOS)}
-    alone = sample_in_one_process(twin, tmp_path / "run", plan=plan, seeds=seeds)
+    alone = sample_in_one_process(twin, directory / "run", plan=plan, seeds=seeds)
     assert Path(done["data"]["sampler"]).read_bytes() == alone
+
+
+def test_a_shared_run_over_processes_ends_in_the_sampler_of_the_one_process_driver(
+    federation: Federation, tmp_path: Path
+) -> None:
+    plan = federation_plan(federation.certs, plan_id="sum", trust="shared", epsilon=0.5)
+    _check_like_one_process(federation, plan, tmp_path)
     for silo in SILOS:
         charges = read_audit(federation, silo)[1].account.charges
         sums = [c for c in charges.values() if c.facts["plan_id"] == "sum"]
@@ -93,26 +99,13 @@ def test_a_shared_run_over_processes_ends_in_the_sampler_of_the_one_process_driv
 def test_a_network_is_trained_over_processes_as_in_one(
     federation: Federation, tmp_path: Path
 ) -> None:
-    kept = federation.plan
     choice = TrainingChoice(
         architecture=MaskedMlp(width=8, layers=1, views=1), rounds=2, local_steps=2
     )
     plan = federation_plan(
         federation.certs, plan_id="net", method="dp-sgd", epsilon=0.5, training=choice
     )
-    federation.write_plan(plan)
-    for silo in SILOS:  # the seeds of their bits begin anew
-        federation.stop(f"gateway-{silo}")
-        federation.start_gateway(silo)
-    twin = copy_of_silos(federation, tmp_path)
-    done = federation.run()
-    federation.write_plan(kept)
-    assert done["exit_code"] == 0, federation.log("coordinator")
-    assert done["data"]["unacknowledged"] == {}
-    (tmp_path / "run").mkdir()
-    seeds = {silo: i for i, silo in enumerate(SILOS)}
-    alone = sample_in_one_process(twin, tmp_path / "run", plan=plan, seeds=seeds)
-    assert Path(done["data"]["sampler"]).read_bytes() == alone
+    _check_like_one_process(federation, plan, tmp_path)
     for silo in SILOS:
         charges = read_audit(federation, silo)[1].account.charges
         rounds = [c for c in charges.values() if c.facts["plan_id"] == "net" and c.rdp]
