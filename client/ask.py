@@ -15,7 +15,8 @@ from silosynth.common.errors import InvalidTable, Refused
 from silosynth.common.features import FeatureSettings, feature_map, sum_features
 from silosynth.common.image_features import image_map, sum_image_features
 from silosynth.common.measurement import MarginalQuery
-from silosynth.common.plan import PhaseName, Plan, Request
+from silosynth.common.plan import PhaseName, Plan
+from silosynth.common.request import Request
 from silosynth.common.schema import Schema
 
 

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from silosynth.common.certified import Certificate
 from silosynth.common.errors import RunFailed
-from silosynth.common.plan import Name
+from silosynth.common.plan_fields import Name
 from silosynth.common.roster import PublicKey, Purpose, SigningKey
 from silosynth.common.seal import seal, unseal
 from silosynth.common.wire import DIGEST_PATTERN

@@ -22,7 +22,9 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from silosynth.common.errors import InvalidPlan, Refused, Untrusted
-from silosynth.common.plan import Name, PhaseName, Plan, TrustMode, request_id
+from silosynth.common.plan import PhaseName, Plan, TrustMode
+from silosynth.common.plan_fields import Name
+from silosynth.common.request import request_id
 from silosynth.common.roster import PublicKey, Purpose, SigningKey
 from silosynth.common.seal import seal, unseal
 from silosynth.common.sum_proof import MOST_MEMBERS, Envelope, Session, unpack

@@ -23,11 +23,10 @@ from silosynth.common.plan import (
     Plan,
     Privacy,
     TrustMode,
-    check_plan,
-    check_texts,
     parse_plan,
     phase_cost,
 )
+from silosynth.common.plan_check import check_plan, check_texts
 from silosynth.common.privacy import pld_epsilon, rho_for
 from silosynth.common.schema import Schema
 from silosynth.server.advice import advise

@@ -9,7 +9,8 @@ import numpy as np
 
 from silosynth.common.domain import Clique, Grouping
 from silosynth.common.measurement import MarginalQuery, Measurement
-from silosynth.common.plan import FINE, ROUNDS, Method, PhaseName, Plan, Request
+from silosynth.common.plan import ROUNDS, Method, PhaseName, Plan
+from silosynth.common.request import FINE, Request
 from silosynth.common.schema import Schema
 from silosynth.common.sum_proof import SumProof
 from silosynth.server.aggregate import regroup

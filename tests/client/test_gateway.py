@@ -19,15 +19,8 @@ from silosynth.client.policy import Policy
 from silosynth.client.source_stream import Reader, StreamRows
 from silosynth.common.budget import plan_units
 from silosynth.common.errors import InvalidTable
-from silosynth.common.plan import (
-    PhaseName,
-    Plan,
-    Request,
-    decode_request,
-    encode_plan,
-    encode_request,
-    parse_plan,
-)
+from silosynth.common.plan import PhaseName, Plan, encode_plan, parse_plan
+from silosynth.common.request import Request, decode_request, encode_request
 from silosynth.common.schema import Schema, parse_schema
 from silosynth.common.wire import Refusal, Release, decode_release
 from silosynth.server.planner import new_plan

@@ -15,8 +15,9 @@ from silosynth.client.foresight import foresee_plan
 from silosynth.client.ledger import Scope, ScopeKind
 from silosynth.common.architecture import MaskedMlp
 from silosynth.common.dialogue import Answer
-from silosynth.common.plan import Plan, Request, dump_plan, encode_request, parse_plan
+from silosynth.common.plan import Plan, dump_plan, parse_plan
 from silosynth.common.plan_cost import plan_price, plan_units
+from silosynth.common.request import Request, encode_request
 from silosynth.common.roster import Purpose
 from silosynth.common.seal import seal
 from silosynth.common.training import digest_weights, encode_weights

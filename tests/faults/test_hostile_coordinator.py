@@ -26,7 +26,8 @@ from silosynth.client.source import SourceFormat, SourceSpec, open_source
 from silosynth.client.verify import Doorkeeper, VerifiedPlan, verify_plan, verify_request
 from silosynth.common.dialogue import Answer, digest_sampler
 from silosynth.common.errors import CapExceeded, InvalidPlan
-from silosynth.common.plan import Request, encode_plan, encode_request, parse_plan
+from silosynth.common.plan import encode_plan, parse_plan
+from silosynth.common.request import Request, encode_request
 from silosynth.common.roster import Purpose, SigningKey
 from silosynth.common.schema import parse_schema
 from silosynth.common.seal import MAGIC, seal

@@ -19,14 +19,8 @@ from silosynth.client.source import open_table
 from silosynth.common.architecture import MaskedMlp
 from silosynth.common.autoregressive import initial_vector
 from silosynth.common.example import layout_of
-from silosynth.common.plan import (
-    PhaseName,
-    Plan,
-    Request,
-    encode_plan,
-    encode_request,
-    parse_plan,
-)
+from silosynth.common.plan import PhaseName, Plan, encode_plan, parse_plan
+from silosynth.common.request import Request, encode_request
 from silosynth.common.schema import Schema, parse_schema
 from silosynth.common.training import BOUND, TrainingStep, digest_weights, encode_weights
 from silosynth.common.wire import Refusal, Release, decode_release

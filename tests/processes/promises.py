@@ -15,8 +15,9 @@ from sum_promises import check_secrets_are_gone, check_sum_at_death, request_of
 
 from silosynth.client.rpc import RemoteGateway
 from silosynth.common.audit import AuditSummary
-from silosynth.common.plan import PhaseName, Plan, TrustMode, encode_plan, encode_request
+from silosynth.common.plan import PhaseName, Plan, TrustMode, encode_plan
 from silosynth.common.plan_cost import plan_units
+from silosynth.common.request import encode_request
 from silosynth.common.roster import Purpose, SigningKey
 from silosynth.common.schema import Schema
 from silosynth.common.seal import seal

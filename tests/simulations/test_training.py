@@ -27,16 +27,10 @@ from silosynth.common.errors import (
     RunFailed,
     SiloAbsent,
 )
-from silosynth.common.plan import (
-    Plan,
-    Request,
-    check_plan,
-    decode_request,
-    encode_plan,
-    encode_request,
-    parse_plan,
-)
+from silosynth.common.plan import Plan, encode_plan, parse_plan
+from silosynth.common.plan_check import check_plan
 from silosynth.common.plan_cost import charged_epsilon, spent_epsilon
+from silosynth.common.request import Request, decode_request, encode_request
 from silosynth.common.sampler_file import load_sampler
 from silosynth.common.schema import Schema, dump_schema, parse_schema
 from silosynth.common.secure_sum import encode_sum_statement
