@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from enum import StrEnum
 from fractions import Fraction
@@ -13,10 +12,11 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from silosynth.common.cost import GaussianCost
+from silosynth.common.digest import Digest, canonical_json, digest_of
 from silosynth.common.domain import Clique
 from silosynth.common.errors import InvalidPlan, InvalidSchema
 from silosynth.common.features import FeatureSettings
-from silosynth.common.plan_fields import Exact, Name, PlanModel, canonical_json, read_json
+from silosynth.common.plan_fields import Exact, Name, PlanModel, read_json
 from silosynth.common.roster import PublicKey
 from silosynth.common.schema import describe_validation, load_document
 from silosynth.common.sum_proof import MOST_MEMBERS, MOST_SESSIONS
@@ -110,7 +110,7 @@ class Plan(PlanModel):
     version: Literal[1] = 1
     id: Name
     schema_name: str
-    schema_digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
+    schema_digest: Digest
     silos: tuple[Name, ...] = Field(min_length=1, max_length=10_000)
     roster: Mapping[Name, PublicKey] = Field(
         default_factory=dict, max_length=10_000, description="each silo's key; empty in simulations"
@@ -240,7 +240,7 @@ class Plan(PlanModel):
     @property
     def digest(self) -> str:
         """Return ``sha256:`` and the hash of the canonical bytes."""
-        return "sha256:" + hashlib.sha256(encode_plan(self)).hexdigest()
+        return digest_of(encode_plan(self))
 
     def phase_cost(self, phase: Phase) -> GaussianCost:
         """Return what a phase costs a silo if all that it allows is asked, as often as allowed."""

@@ -1,4 +1,4 @@
-"""What plans and requests are written with: names, exact numbers, canonical JSON."""
+"""What plans and requests are written with: names, exact numbers, JSON."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from fractions import Fraction
 from typing import Annotated, Any, ClassVar
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -17,6 +16,7 @@ from pydantic import (
     model_serializer,
 )
 
+from silosynth.common.bins import PlainModel
 from silosynth.common.errors import InvalidPlan
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
@@ -45,12 +45,10 @@ Exact = Annotated[Fraction, BeforeValidator(_fraction), PlainSerializer(str, ret
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 
 
-class PlanModel(BaseModel):
-    """A value that refuses unknown fields and cannot be changed."""
+class PlanModel(PlainModel):
+    """Hold plain data and exact numbers; refuse unknown fields."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, arbitrary_types_allowed=True
-    )
+    model_config = ConfigDict(arbitrary_types_allowed=True)
     _ABSENT: ClassVar[frozenset[str]] = frozenset()
     """Fields that are not written where they are None, so that older digests stay what they are."""
 
@@ -58,11 +56,6 @@ class PlanModel(BaseModel):
     def _leave_out(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         data: dict[str, Any] = handler(self)
         return {k: v for k, v in data.items() if v is not None or k not in self._ABSENT}
-
-
-def canonical_json(data: Any) -> bytes:
-    """Return JSON with sorted keys and no spaces."""
-    return json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
 def read_json(data: bytes, *, origin: str) -> Any:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
+from silosynth.common.digest import Digest, canonical_json, digest_of
 from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.errors import CapExceeded, InvalidPlan
 from silosynth.common.features import FeatureSettings, feature_cells
 from silosynth.common.measurement import MarginalQuery
 from silosynth.common.plan import Phase, PhaseName, Plan, TrustMode
-from silosynth.common.plan_fields import Name, PlanModel, canonical_json, read_json
+from silosynth.common.plan_fields import Name, PlanModel, read_json
 from silosynth.common.schema import describe_validation
 from silosynth.common.sum_proof import SumProof
 from silosynth.common.training import TrainingStep, digest_weights, frame_weights, unframe_weights
@@ -32,7 +32,7 @@ class Request(PlanModel):
     _weights: bytes | None = PrivateAttr(default=None)
 
     version: Literal[1] = 1
-    plan_digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
+    plan_digest: Digest
     phase: PhaseName
     silo: Name
     levels: Mapping[str, Mapping[str, tuple[int, ...]]] = Field(default_factory=dict, max_length=8)
@@ -84,13 +84,12 @@ class Request(PlanModel):
     def asked_of_all(self) -> str:
         """Return ``sha256:`` and the hash of what the request has in common with other silos'."""
         common = self.model_dump(mode="json", exclude={"silo", "sum"})
-        return "sha256:" + hashlib.sha256(canonical_json(common)).hexdigest()
+        return digest_of(canonical_json(common))
 
     @property
     def digest(self) -> str:
         """Return ``sha256:`` and the hash of the canonical bytes."""
-        body = canonical_json(self.model_dump(mode="json"))
-        return "sha256:" + hashlib.sha256(body).hexdigest()
+        return digest_of(canonical_json(self.model_dump(mode="json")))
 
     def groupings(self) -> dict[str, Grouping]:
         """Return the levels as groupings; ``fine`` merges nothing."""
@@ -112,7 +111,12 @@ def request_id(
     """Return the name of a request; ``number`` is its round of training, from 0."""
     step = phase.value if number is None else f"{phase.value}-{number}"
     step = step if session is None else f"{step}.{session}"
-    return f"{plan_digest.removeprefix('sha256:')[:32]}/{step}/{silo}"
+    return f"{request_prefix(plan_digest)}{step}/{silo}"
+
+
+def request_prefix(plan_digest: str) -> str:
+    """Return what the names of all requests of one plan begin with."""
+    return plan_digest.removeprefix("sha256:")[:32] + "/"
 
 
 def count_cells(request: Request, *, plan: Plan, domain: Domain) -> tuple[int, ...]:

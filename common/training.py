@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping
 from enum import StrEnum
@@ -13,6 +12,7 @@ from pydantic import Field, model_validator
 
 from silosynth.common.architecture import Architecture
 from silosynth.common.bins import PlainModel
+from silosynth.common.digest import Digest, digest_of
 from silosynth.common.errors import InvalidPlan
 
 BOUND = 4095
@@ -39,7 +39,6 @@ class Optimiser(StrEnum):
 
 OF_GRADIENTS = (Optimiser.SGD, Optimiser.ADAM)
 OF_UPDATES = (Optimiser.FEDAVG, Optimiser.FEDADAM, Optimiser.FEDYOGI)
-Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 Size = Annotated[int, Field(ge=1, le=2**40)]
 
 
@@ -115,7 +114,7 @@ def gradient_unit(*, clip: float, parameters: int) -> float:
 
 def digest_weights(weights: bytes) -> str:
     """Return ``sha256:`` and the hash of (parameters,) little-endian float32."""
-    return "sha256:" + hashlib.sha256(weights).hexdigest()
+    return digest_of(weights)
 
 
 def frame_weights(header: bytes, weights: bytes) -> bytes:
