@@ -16,7 +16,7 @@ from silosynth.common.plan import Phase, PhaseName, Plan, TrustMode
 from silosynth.common.plan_fields import Name, PlanModel, read_json
 from silosynth.common.schema import describe_validation
 from silosynth.common.sum_proof import SumProof
-from silosynth.common.training import TrainingStep, digest_weights, frame_weights, unframe_weights
+from silosynth.common.training import TrainingStep, Weights, frame_weights, unframe_weights
 
 FINE = "fine"
 _MOST_SPELLED = 10**18
@@ -54,15 +54,15 @@ class Request(PlanModel):
         """Return the weights of a round, (parameters,) little-endian float32."""
         return self._weights
 
-    def with_weights(self, weights: bytes) -> Request:
+    def with_weights(self, weights: Weights) -> Request:
         """Return the request with the weights that its round starts from.
 
         Raises InvalidPlan when they are not those whose digest it states.
         """
-        if self.training is None or digest_weights(weights) != self.training.weights:
+        if self.training is None or weights.digest != self.training.weights:
             raise InvalidPlan("the weights are not those that the request names")
         carrying = self.model_copy()
-        carrying._weights = weights
+        carrying._weights = weights.data
         return carrying
 
     @property
@@ -213,4 +213,4 @@ def decode_request(data: bytes) -> Request:
         request = Request.model_validate(value)
     except ValidationError as err:
         raise InvalidPlan(f"request: {describe_validation(err, value)}") from err
-    return request if weights is None else request.with_weights(weights)
+    return request if weights is None else request.with_weights(Weights(weights))

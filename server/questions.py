@@ -73,7 +73,7 @@ class Question:
                 silo=silo,
                 training=ask_round(self.learning, plan=plan, silo=silo),
                 sum=proof,
-            ).with_weights(self.learning.encoded())
+            ).with_weights(self.learning.encoded)
         return Request(
             plan_digest=plan.digest,
             phase=phase,

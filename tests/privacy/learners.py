@@ -22,7 +22,7 @@ from silosynth.common.example import layout_of
 from silosynth.common.plan import PhaseName, Plan, encode_plan, parse_plan
 from silosynth.common.request import Request, encode_request
 from silosynth.common.schema import Schema, parse_schema
-from silosynth.common.training import BOUND, TrainingStep, digest_weights, encode_weights
+from silosynth.common.training import BOUND, TrainingStep, encode_weights
 from silosynth.common.wire import Refusal, Release, decode_release
 
 PROJECT = Scope(kind=ScopeKind.PROJECT, name="p")
@@ -118,7 +118,7 @@ def open_learner(
 def round_request(plan: Plan, weights: np.ndarray, *, number: int = 0) -> Request:
     """Return the request of a round."""
     data = encode_weights(weights)
-    step = TrainingStep(round=number, weights=digest_weights(data), batch=1000)
+    step = TrainingStep(round=number, weights=data.digest, batch=1000)
     request = Request(
         plan_digest=plan.digest, phase=PhaseName.TRAINING, silo="north", training=step
     )

@@ -211,7 +211,7 @@ def test_a_run_resumes_without_charging_twice_and_ends_in_the_same_weights(
         again = run_local(plan, _schema(), silos=places, journal=journal)
     assert state.learning is not None
     assert again.learning is not None
-    assert state.learning.encoded() == again.learning.encoded()
+    assert state.learning.encoded == again.learning.encoded
     assert all(len(receipts) == 5 for receipts in again.receipts().values())
 
 
@@ -319,10 +319,10 @@ def _weights(plan: Plan, *, scale: float = 1.0) -> np.ndarray:
 
 
 def _request(plan: Plan, weights: np.ndarray, *, number: int = 0, **step: Any) -> Request:
-    from silosynth.common.training import digest_weights, encode_weights
+    from silosynth.common.training import encode_weights
 
     data = encode_weights(weights)
-    asked = {"round": number, "weights": digest_weights(data), "batch": 10} | step
+    asked = {"round": number, "weights": data.digest, "batch": 10} | step
     return Request(
         plan_digest=plan.digest,
         phase="training",  # type: ignore[arg-type]  # read as data
