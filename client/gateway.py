@@ -12,7 +12,7 @@ from functools import lru_cache, partial
 
 import numpy as np
 
-from silosynth.client.ask import ask_rows, learn_from
+from silosynth.client.ask import Asked, ask_rows, learn_from
 from silosynth.client.dataset import Dataset
 from silosynth.client.delivery import UNKNOWN, Deliveries
 from silosynth.client.ledger import Ledger, Scope
@@ -249,29 +249,25 @@ class Gateway:
 
     def _noised(self, verified: VerifiedRequest) -> tuple[np.ndarray, ...]:
         """Read the table; return marginals, or a round's sums of gradients, with noise."""
-        request, proposed = verified.request, verified.proposed
-        most = min(proposed.plan.privacy.rows_per_person, proposed.dataset.policy.rows_per_person)
+        plan, dataset = verified.proposed.plan, verified.proposed.dataset
+        asked = Asked(
+            rows=dataset.rows,
+            schema=dataset.schema,
+            plan=plan,
+            request=verified.request,
+            rows_per_person=min(plan.privacy.rows_per_person, dataset.policy.rows_per_person),
+        )
         add_noise = partial(_add_noise, sigma2=verified.share.sigma2, bits=self._bits)
-        if request.training is not None:
+        if verified.request.training is not None:
             learnt = learn_from(
-                proposed.dataset.rows,
-                plan=proposed.plan,
-                request=request,
-                schema=proposed.dataset.schema,
-                rows_per_person=most,
+                asked,
                 bits=self._bits,
                 add_noise=lambda clipped: add_noise([clipped])[0],
                 tell_operator=self._tell_operator,
             )
             self._checkpoint("counted")
             return (learnt,)
-        counts = ask_rows(
-            proposed.dataset.rows,
-            plan=proposed.plan,
-            request=request,
-            schema=proposed.dataset.schema,
-            rows_per_person=most,
-        )
+        counts = ask_rows(asked)
         self._checkpoint("counted")
         return add_noise(counts)
 
