@@ -15,7 +15,7 @@ import numpy as np
 from silosynth.client.ask import Asked, ask_rows, learn_from
 from silosynth.client.dataset import Dataset
 from silosynth.client.delivery import UNKNOWN, Deliveries
-from silosynth.client.ledger import Ledger, Scope
+from silosynth.client.ledger import Ledger
 from silosynth.client.noise import BitSource, SystemBits, discrete_gaussian
 from silosynth.client.proposals import (
     Proposals,
@@ -43,6 +43,7 @@ from silosynth.common.dialogue import (
     digest_sampler,
     encode_statement,
 )
+from silosynth.common.entries import Scope
 from silosynth.common.errors import Refused, SilosynthError
 from silosynth.common.plan import TrustMode
 from silosynth.common.secure_sum import AgreedSet

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from silosynth.client.ledger import Decision, Ledger, Scope, ScopeKind
-from silosynth.client.ledger import Verdict as Decided
+from silosynth.client.ledger import Ledger
 from silosynth.client.records import Records
 from silosynth.client.rules import needs_person
 from silosynth.client.verify import Doorkeeper, VerifiedPlan
 from silosynth.common.dialogue import Answer, Verdict
 from silosynth.common.digest import digest_of
+from silosynth.common.entries import Decision, Scope, ScopeKind
+from silosynth.common.entries import Verdict as Decided
 from silosynth.common.errors import (
     ApprovalPending,
     BudgetExceeded,

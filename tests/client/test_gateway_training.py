@@ -12,9 +12,9 @@ from signed import Federation, people
 
 from silosynth.client.desk import spent_epsilon
 from silosynth.client.foresight import foresee_plan
-from silosynth.client.ledger import Scope, ScopeKind
 from silosynth.common.architecture import MaskedMlp
 from silosynth.common.dialogue import Answer
+from silosynth.common.entries import Scope, ScopeKind
 from silosynth.common.plan import Plan, dump_plan, parse_plan
 from silosynth.common.plan_cost import plan_price, plan_units
 from silosynth.common.request import Request, encode_request

@@ -13,11 +13,12 @@ import pyarrow as pa
 from silosynth.client.bounding import bounding
 from silosynth.client.dataset import Dataset
 from silosynth.client.gateway import Gateway
-from silosynth.client.ledger import Ledger, Scope, ScopeKind
+from silosynth.client.ledger import Ledger
 from silosynth.client.policy import Policy
 from silosynth.client.source import open_table
 from silosynth.common.architecture import MaskedMlp
 from silosynth.common.autoregressive import initial_vector
+from silosynth.common.entries import Scope, ScopeKind
 from silosynth.common.example import layout_of
 from silosynth.common.plan import PhaseName, Plan, encode_plan, parse_plan
 from silosynth.common.request import Request, encode_request

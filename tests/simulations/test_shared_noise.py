@@ -13,8 +13,9 @@ import pyarrow as pa
 import pytest
 from fakes import small_schema
 
-from silosynth.client.ledger import Ledger, Scope, ScopeKind
+from silosynth.client.ledger import Ledger
 from silosynth.common.budget import plan_units
+from silosynth.common.entries import Scope, ScopeKind
 from silosynth.common.errors import RunFailed, SiloAbsent
 from silosynth.common.plan import Method, PhaseName, Plan, dump_plan, encode_plan
 from silosynth.common.request import encode_request

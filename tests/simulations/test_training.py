@@ -14,11 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from silosynth.client.ledger import Ledger, Scope, ScopeKind
+from silosynth.client.ledger import Ledger
 from silosynth.common.architecture import MaskedMlp
 from silosynth.common.autoregressive_sampler import AutoregressiveSampler
 from silosynth.common.certificate import check_certificate
 from silosynth.common.cli import run
+from silosynth.common.entries import Scope, ScopeKind
 from silosynth.common.errors import (
     CapExceeded,
     InvalidArgument,
