@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from functools import lru_cache, partial
+from itertools import accumulate, pairwise
 
 import numpy as np
 
@@ -349,7 +350,8 @@ def _add_noise(
     counts: Sequence[np.ndarray], *, sigma2: Fraction, bits: BitSource
 ) -> tuple[np.ndarray, ...]:
     """Add independent discrete Gaussian noise to every cell of every marginal."""
-    sizes = [len(c) for c in counts]
-    noise = discrete_gaussian(sigma2=sigma2, count=sum(sizes), bits=bits)
-    pieces = np.split(noise, np.cumsum(sizes)[:-1])
-    return tuple(c + n for c, n in zip(counts, pieces, strict=True))
+    ends = list(accumulate(len(c) for c in counts))
+    noise = discrete_gaussian(sigma2=sigma2, count=ends[-1], bits=bits)
+    noised = np.concatenate(counts)
+    noised += noise
+    return tuple(noised[start:end] for start, end in pairwise((0, *ends)))

@@ -187,10 +187,11 @@ def refusal_error(refusal: Refusal) -> SilosynthError:
 
 def _payload(marginals: Sequence[np.ndarray]) -> bytes:
     """Return the cells as little-endian integers, of 8 bytes unless they are int32."""
-    return b"".join(
-        m.astype("<i4" if m.dtype == np.int32 else "<i8", casting="safe", copy=False).tobytes()
-        for m in marginals
-    )
+    if not marginals:
+        return b""
+    cells = np.concatenate(marginals)
+    wide = "<i4" if cells.dtype == np.int32 else "<i8"
+    return cells.astype(wide, casting="safe", copy=False).tobytes()
 
 
 def _canonical(header: _Header) -> bytes:
