@@ -31,7 +31,7 @@ from silosynth.server.fitting import (
     model_grouping,
     phase_deviation,
 )
-from silosynth.server.planner import MAX_CELLS_PER_MARGINAL
+from silosynth.server.planner_sizes import MAX_CELLS_PER_MARGINAL
 from silosynth.server.select import (
     MOST_COARSE_GROUPS,
     all_pairs,
