@@ -36,7 +36,6 @@ from silosynth.client.ledger_waiting import (
     add_waiting,
     all_waiting,
     check_size,
-    one_waiting,
 )
 from silosynth.common.account import Account
 from silosynth.common.audit import encode_audit
@@ -54,7 +53,6 @@ from silosynth.common.entries import (
 )
 from silosynth.common.errors import InvalidArgument, LedgerUnavailable
 from silosynth.common.orders import Vector
-from silosynth.common.output import fresh_file
 from silosynth.common.zcdp import ORDER_UNIT
 
 Clock = Callable[[], datetime]
@@ -266,10 +264,6 @@ class Ledger:
         """Return the plans that wait for a person, oldest first."""
         return self._batch.read(all_waiting)
 
-    def pending_plan(self, plan_digest: str) -> WaitingPlan:
-        """Return one plan that waits; raise Refused when it does not, or was pushed out."""
-        return self._batch.read(lambda connection: one_waiting(connection, plan_digest))
-
     def decide(
         self,
         plan_digest: str,
@@ -354,16 +348,6 @@ class Ledger:
     def audit(self) -> bytes:
         """Return all entries as a file that a third party can check without the data."""
         return encode_audit(self._batch.read(lambda connection: tuple(read_entries(connection))))
-
-    def export_audit(self, path: Path, *, force: bool = False) -> bytes:
-        """Write the audit whole or not at all; return its bytes, for the silo to sign.
-
-        Raises OutputExists or InvalidArgument when the file cannot be written.
-        """
-        audit = self.audit()
-        with fresh_file(path, force=force) as part:
-            part.write_bytes(audit)
-        return audit
 
     def _stand_behind(self, fence: Proofs) -> None:
         """Raise LedgerUnavailable unless the ledger holds all of its fence."""

@@ -168,17 +168,6 @@ def decode_receipt(data: bytes, *, trusted: Collection[PublicKey]) -> Receipt:
     return answer
 
 
-def refusal_for(error: SilosynthError, *, silo: str, request_id: str | None) -> Refusal:
-    """Return the refusal that tells ``error`` to the coordinator."""
-    return Refusal(
-        request_id=request_id,
-        silo=silo,
-        code=error.code,
-        message=error.message[:2000],
-        hint=error.hint,
-    )
-
-
 def refusal_error(refusal: Refusal) -> SilosynthError:
     """Return the error that a refusal stands for, naming the silo."""
     kind = _KINDS.get(refusal.code, Refused)
