@@ -21,9 +21,10 @@ from gateway_silo import MAIN, QUERIES, BenchSilo, asked_phase
 from results import Figure, is_quick
 
 from silosynth.client.count import count_marginals
-from silosynth.client.ledger import Ledger, Scope, ScopeKind
+from silosynth.client.ledger import Ledger
 from silosynth.client.noise import SystemBits, discrete_gaussian
 from silosynth.common.domain import Grouping
+from silosynth.common.entries import Scope, ScopeKind
 from silosynth.common.measurement import MarginalQuery
 
 ROUNDS = 3 if is_quick() else 25

@@ -26,15 +26,8 @@ from silosynth.client.operator_rpc import relay_socket
 from silosynth.client.policy_file import load_policy
 from silosynth.client.policy_template import NewSilo
 from silosynth.client.rpc import RemoteGateway
-from silosynth.common.plan import (
-    Phase,
-    PhaseName,
-    Plan,
-    Request,
-    encode_plan,
-    encode_request,
-    parse_plan,
-)
+from silosynth.common.plan import Phase, PhaseName, Plan, encode_plan, parse_plan
+from silosynth.common.request import Request, encode_request
 from silosynth.common.roster import Purpose, SigningKey
 from silosynth.common.schema import Schema, dump_schema, parse_schema
 from silosynth.common.seal import seal

@@ -15,7 +15,8 @@ from aim_published import Counts
 
 from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.measurement import Measurement
-from silosynth.common.plan import FINE, PhaseName, Plan
+from silosynth.common.plan import PhaseName, Plan
+from silosynth.common.request import FINE
 from silosynth.common.sampler import Sampler, build_sampler
 from silosynth.common.schema import CategoricalAttribute, OrdinalAttribute, Schema, Source
 from silosynth.server.compress import within_groups

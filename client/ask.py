@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 
 import numpy as np
@@ -15,34 +16,38 @@ from silosynth.common.errors import InvalidTable, Refused
 from silosynth.common.features import FeatureSettings, feature_map, sum_features
 from silosynth.common.image_features import image_map, sum_image_features
 from silosynth.common.measurement import MarginalQuery
-from silosynth.common.plan import PhaseName, Plan, Request
+from silosynth.common.plan import PhaseName, Plan
+from silosynth.common.request import Request
 from silosynth.common.schema import Schema
 
 
-def ask_rows(
-    rows: Source, *, plan: Plan, request: Request, schema: Schema, rows_per_person: int
-) -> Sequence[np.ndarray]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What is asked, of which rows, and at most of how many of one person."""
+
+    rows: Source
+    schema: Schema
+    plan: Plan
+    request: Request
+    rows_per_person: int
+
+
+def ask_rows(asked: Asked) -> Sequence[np.ndarray]:
     """Return one int64 array per query of the request, of at most ``rows_per_person`` rows each.
 
     Guarantees: adding or removing one row moves each array by at most the phase's ``bound`` in L2
     norm: by one in one cell where counts are asked.
     """
-    levels = request.groupings()
-    if plan.features is None or request.phase is not PhaseName.EMBEDDING:
-        return rows.count(request.marginals(), levels=levels, rows_per_person=rows_per_person)
-    return [
-        _embed(rows, query, plan=plan, levels=levels, schema=schema, bound=rows_per_person)
-        for query in request.marginals()
-    ]
+    queries, levels = asked.request.marginals(), asked.request.groupings()
+    features = asked.plan.features
+    if features is None or asked.request.phase is not PhaseName.EMBEDDING:
+        return asked.rows.count(queries, levels=levels, rows_per_person=asked.rows_per_person)
+    return [_embed(asked, features, level=query.level, levels=levels) for query in queries]
 
 
 def learn_from(
-    rows: Source,
+    asked: Asked,
     *,
-    plan: Plan,
-    request: Request,
-    schema: Schema,
-    rows_per_person: int,
     bits: BitSource,
     add_noise: Callable[[np.ndarray], np.ndarray],
     tell_operator: Callable[[str], None],
@@ -53,7 +58,7 @@ def learn_from(
 
     Raises InvalidTable where rows do not reach the gateway, Refused without PyTorch.
     """
-    if not isinstance(rows, StreamRows):
+    if not isinstance(asked.rows, StreamRows):
         raise InvalidTable(
             "a generator learns from rows, which stay where they are counted here",
             hint="set push_down = false, or leave cluster out",
@@ -62,10 +67,10 @@ def learn_from(
     from silosynth.client.train import train_round
 
     return train_round(
-        rows.people(rows_per_person=rows_per_person),
-        plan=plan,
-        request=request,
-        schema=schema,
+        asked.rows.people(rows_per_person=asked.rows_per_person),
+        plan=asked.plan,
+        request=asked.request,
+        schema=asked.schema,
         bits=bits,
         add_noise=add_noise,
         tell_operator=tell_operator,
@@ -81,30 +86,22 @@ def require_training(plan: Plan) -> None:
 
 
 def _embed(
-    rows: Source,
-    query: MarginalQuery,
-    *,
-    plan: Plan,
-    levels: Mapping[str, Grouping],
-    schema: Schema,
-    bound: int,
+    asked: Asked, settings: FeatureSettings, *, level: str, levels: Mapping[str, Grouping]
 ) -> np.ndarray:
     """Return the sum of the rows' features."""
-    assert plan.features is not None
-    grouping = levels[query.level]
-    if plan.features.images:
-        return _embed_images(rows, plan.features, grouping=grouping, schema=schema, bound=bound)
+    if settings.images:
+        return _embed_images(asked, settings, grouping=levels[level])
     # Features of a few attributes are a linear function of counts.
-    features = feature_map(plan.features, schema=schema, grouping=grouping)
-    asked = [MarginalQuery(clique=c, level=query.level) for c in features.cliques()]
-    return sum_features(features, rows.count(asked, levels=levels, rows_per_person=bound))
+    features = feature_map(settings, schema=asked.schema, grouping=levels[level])
+    queries = [MarginalQuery(clique=c, level=level) for c in features.cliques()]
+    counts = asked.rows.count(queries, levels=levels, rows_per_person=asked.rows_per_person)
+    return sum_features(features, counts)
 
 
-def _embed_images(
-    rows: Source, settings: FeatureSettings, *, grouping: Grouping, schema: Schema, bound: int
-) -> np.ndarray:
+def _embed_images(asked: Asked, settings: FeatureSettings, *, grouping: Grouping) -> np.ndarray:
     """Return the sum of the features of the rows' images, added up piece by piece."""
-    features, domain = image_map(settings, schema=schema, grouping=grouping), schema.domain
+    features = image_map(settings, schema=asked.schema, grouping=grouping)
+    domain = asked.schema.domain
     lookups = [
         grouping.lookup(name, size)
         for name, size in zip(domain.attributes, domain.shape, strict=True)
@@ -115,5 +112,5 @@ def _embed_images(
         working = [lookup[c] for lookup, c in zip(lookups, columns, strict=True)]
         np.add(total, sum_image_features(features, working), out=total)
 
-    rows.fold(add, rows_per_person=bound)
+    asked.rows.fold(add, rows_per_person=asked.rows_per_person)
     return total

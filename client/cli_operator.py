@@ -6,6 +6,7 @@ import base64
 import getpass
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -51,8 +52,14 @@ def silo_serve(policy: PolicyPath = _POLICY) -> None:
 
     [dim]silosynth silo serve --policy silo.toml[/dim]
     """
-    # A fresh interpreter: this one has loaded the commands of every installed part.
     module = "silosynth.client.serve"
+    try:
+        import_module(module)
+    except ModuleNotFoundError as err:
+        raise InvalidArgument(
+            f"the gateway needs {err.name}, which is not installed", hint="install silosynth[silo]"
+        ) from err
+    # A fresh interpreter: this one has loaded the commands of every installed part.
     os.execv(sys.executable, [sys.executable, "-m", module, "--policy", str(policy)])
 
 

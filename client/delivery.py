@@ -15,6 +15,7 @@ from silosynth.common.certified import Certificate
 from silosynth.common.dialogue import Bundle, Result
 from silosynth.common.errors import ApprovalPending, InvalidSampler, RunFailed, Untrusted
 from silosynth.common.plan import Plan
+from silosynth.common.request import request_prefix
 from silosynth.common.roster import PublicKey, Purpose
 from silosynth.common.sampler_file import AnySampler, parse_sampler
 from silosynth.common.seal import unseal
@@ -92,7 +93,7 @@ class Deliveries:
         may have lost its releases.
         """
         given = {r.request_id for r in receipts}
-        start = plan.digest.removeprefix("sha256:")[:32] + "/"
+        start = request_prefix(plan.digest)
         left = {r.request_id for r in self.ledger.releases() if r.request_id.startswith(start)}
         if given != left:
             raise RunFailed(

@@ -17,10 +17,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from silosynth.client.ledger import Ledger, Scope, Verdict, WaitingPlan
+from silosynth.client.ledger import Ledger
+from silosynth.client.ledger_waiting import WaitingPlan
 from silosynth.client.policy_file import PolicyFile
 from silosynth.client.rules import alone_epsilon, ledger_epsilon
 from silosynth.common.cost import RHO_UNIT
+from silosynth.common.entries import Scope, Verdict
 from silosynth.common.errors import InvalidArgument, SilosynthError, error_of
 from silosynth.common.plan import Plan, decode_plan
 from silosynth.common.roster import Purpose, SigningKey

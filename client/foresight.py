@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from silosynth.client.ledger import Cap
 from silosynth.client.policy_file import PolicyFile
 from silosynth.client.proposals import check_promise, plan_scopes
 from silosynth.client.public_words import public_error
@@ -13,6 +12,7 @@ from silosynth.client.rules import SiloIdentity, alone_epsilon, ledger_epsilon, 
 from silosynth.client.silo import load_identity, open_datasets
 from silosynth.client.verify import Doorkeeper, permit_plan
 from silosynth.common.dialogue import Answer
+from silosynth.common.entries import Cap
 from silosynth.common.errors import BudgetExceeded, PlanRefused, SilosynthError
 from silosynth.common.plan import Plan, TrustMode, decode_plan, load_plan
 from silosynth.common.plan_cost import plan_price

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from functools import lru_cache, partial
+from itertools import accumulate, pairwise
 
 import numpy as np
 
-from silosynth.client.ask import ask_rows, learn_from
+from silosynth.client.ask import Asked, ask_rows, learn_from
 from silosynth.client.dataset import Dataset
 from silosynth.client.delivery import UNKNOWN, Deliveries
-from silosynth.client.ledger import Ledger, Scope
+from silosynth.client.ledger import Ledger
 from silosynth.client.noise import BitSource, SystemBits, discrete_gaussian
 from silosynth.client.proposals import (
     Proposals,
@@ -43,6 +44,7 @@ from silosynth.common.dialogue import (
     digest_sampler,
     encode_statement,
 )
+from silosynth.common.entries import Scope
 from silosynth.common.errors import Refused, SilosynthError
 from silosynth.common.plan import TrustMode
 from silosynth.common.secure_sum import AgreedSet
@@ -249,29 +251,25 @@ class Gateway:
 
     def _noised(self, verified: VerifiedRequest) -> tuple[np.ndarray, ...]:
         """Read the table; return marginals, or a round's sums of gradients, with noise."""
-        request, proposed = verified.request, verified.proposed
-        most = min(proposed.plan.privacy.rows_per_person, proposed.dataset.policy.rows_per_person)
+        plan, dataset = verified.proposed.plan, verified.proposed.dataset
+        asked = Asked(
+            rows=dataset.rows,
+            schema=dataset.schema,
+            plan=plan,
+            request=verified.request,
+            rows_per_person=min(plan.privacy.rows_per_person, dataset.policy.rows_per_person),
+        )
         add_noise = partial(_add_noise, sigma2=verified.share.sigma2, bits=self._bits)
-        if request.training is not None:
+        if verified.request.training is not None:
             learnt = learn_from(
-                proposed.dataset.rows,
-                plan=proposed.plan,
-                request=request,
-                schema=proposed.dataset.schema,
-                rows_per_person=most,
+                asked,
                 bits=self._bits,
                 add_noise=lambda clipped: add_noise([clipped])[0],
                 tell_operator=self._tell_operator,
             )
             self._checkpoint("counted")
             return (learnt,)
-        counts = ask_rows(
-            proposed.dataset.rows,
-            plan=proposed.plan,
-            request=request,
-            schema=proposed.dataset.schema,
-            rows_per_person=most,
-        )
+        counts = ask_rows(asked)
         self._checkpoint("counted")
         return add_noise(counts)
 
@@ -352,7 +350,8 @@ def _add_noise(
     counts: Sequence[np.ndarray], *, sigma2: Fraction, bits: BitSource
 ) -> tuple[np.ndarray, ...]:
     """Add independent discrete Gaussian noise to every cell of every marginal."""
-    sizes = [len(c) for c in counts]
-    noise = discrete_gaussian(sigma2=sigma2, count=sum(sizes), bits=bits)
-    pieces = np.split(noise, np.cumsum(sizes)[:-1])
-    return tuple(c + n for c, n in zip(counts, pieces, strict=True))
+    ends = list(accumulate(len(c) for c in counts))
+    noise = discrete_gaussian(sigma2=sigma2, count=ends[-1], bits=bits)
+    noised = np.concatenate(counts)
+    noised += noise
+    return tuple(noised[start:end] for start, end in pairwise((0, *ends)))

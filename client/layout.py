@@ -76,10 +76,13 @@ def lay_out(
     numbers: dict[tuple[str | None, int], int] = {}
     columns: list[Column] = []
     cliques = []
+    domains: dict[str, Domain] = {}
     for query in queries:
         if query.level not in levels:
             raise InvalidPlan(f"unknown level {query.level!r}")
-        sizes = levels[query.level].domain(domain).sizes(query.clique)
+        if query.level not in domains:
+            domains[query.level] = levels[query.level].domain(domain)
+        sizes = domains[query.level].sizes(query.clique)
         clique = []
         for attribute, groups in zip(query.clique, sizes, strict=True):
             grouped = attribute in levels[query.level].groups

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from silosynth.client.ledger_batch import Batch
+from silosynth.client.ledger_checks import MAX_WHY, check_text, check_units, check_vector
 from silosynth.client.ledger_fence import (
     Proofs,
     check_head,
@@ -35,7 +36,6 @@ from silosynth.client.ledger_waiting import (
     add_waiting,
     all_waiting,
     check_size,
-    one_waiting,
 )
 from silosynth.common.account import Account
 from silosynth.common.audit import encode_audit
@@ -45,7 +45,6 @@ from silosynth.common.entries import (
     Decision,
     Facts,
     Scope,
-    ScopeKind,
     StoredRelease,
     Verdict,
     charge_body,
@@ -53,27 +52,11 @@ from silosynth.common.entries import (
     release_body,
 )
 from silosynth.common.errors import InvalidArgument, LedgerUnavailable
-from silosynth.common.orders import ORDERS, Vector
-from silosynth.common.output import fresh_file
+from silosynth.common.orders import Vector
 from silosynth.common.zcdp import ORDER_UNIT
-
-__all__ = [
-    "Cap",
-    "Charge",
-    "Decision",
-    "Ledger",
-    "Scope",
-    "ScopeKind",
-    "StoredRelease",
-    "Verdict",
-    "WaitingPlan",
-]
 
 Clock = Callable[[], datetime]
 Checkpoint = Callable[[str], None]
-LARGEST_UNITS = 2**62
-MAX_ID = 256
-MAX_WHY = 2000
 
 
 def utc_now() -> datetime:
@@ -178,9 +161,9 @@ class Ledger:
         """
         whole = {s: c if isinstance(c, Cap) else Cap(units=c) for s, c in caps.items()}
         for scope, cap in whole.items():
-            _check_units(cap.units, f"the cap of {scope}", least=0)
+            check_units(cap.units, f"the cap of {scope}", least=0)
             if cap.order is not None:
-                _check_units(cap.order, f"the order of {scope}", least=ORDER_UNIT + 1)
+                check_units(cap.order, f"the order of {scope}", least=ORDER_UNIT + 1)
         at = _text(self._clock())
 
         def set_all(connection: Connection) -> None:
@@ -219,10 +202,10 @@ class Ledger:
         BudgetExceeded when a scope has less than that left or has no cap, LedgerUnavailable when
         the charge cannot be made durable.
         """
-        _check_text(request_id, "request id")
-        _check_text(request_hash, "request hash")
-        _check_units(cost_units, "the cost", least=1)
-        _check_vector(rdp)
+        check_text(request_id, "request id")
+        check_text(request_hash, "request hash")
+        check_units(cost_units, "the cost", least=1)
+        check_vector(rdp)
         capped = self._scopes
         payers = tuple(sorted(capped if scopes is None else set(scopes)))
         body = charge_body(
@@ -270,7 +253,7 @@ class Ledger:
 
         Raises CapExceeded when the plan is too large.
         """
-        _check_text(plan_digest, "plan digest")
+        check_text(plan_digest, "plan digest")
         check_size(plan)
         at = _text(self._clock())
         return self._batch.write(
@@ -280,10 +263,6 @@ class Ledger:
     def pending(self) -> tuple[WaitingPlan, ...]:
         """Return the plans that wait for a person, oldest first."""
         return self._batch.read(all_waiting)
-
-    def pending_plan(self, plan_digest: str) -> WaitingPlan:
-        """Return one plan that waits; raise Refused when it does not, or was pushed out."""
-        return self._batch.read(lambda connection: one_waiting(connection, plan_digest))
 
     def decide(
         self,
@@ -298,9 +277,9 @@ class Ledger:
 
         The newest decision counts; the older ones stay in the chain. A plan need not have waited.
         """
-        _check_text(plan_digest, "plan digest")
-        _check_text(by, "name of who decides")
-        _check_text(why, "reason", most=MAX_WHY)
+        check_text(plan_digest, "plan digest")
+        check_text(by, "name of who decides")
+        check_text(why, "reason", most=MAX_WHY)
         if not isinstance(verdict, Verdict):
             raise InvalidArgument(f"{verdict!r} is no verdict", hint="use a Verdict")
         when = _text(self._clock() if at is None else at)
@@ -370,16 +349,6 @@ class Ledger:
         """Return all entries as a file that a third party can check without the data."""
         return encode_audit(self._batch.read(lambda connection: tuple(read_entries(connection))))
 
-    def export_audit(self, path: Path, *, force: bool = False) -> bytes:
-        """Write the audit whole or not at all; return its bytes, for the silo to sign.
-
-        Raises OutputExists or InvalidArgument when the file cannot be written.
-        """
-        audit = self.audit()
-        with fresh_file(path, force=force) as part:
-            part.write_bytes(audit)
-        return audit
-
     def _stand_behind(self, fence: Proofs) -> None:
         """Raise LedgerUnavailable unless the ledger holds all of its fence."""
         if self._batch.read(lambda connection: missing(connection, fence)):
@@ -392,26 +361,3 @@ class Ledger:
 def _text(time: datetime) -> str:
     """Return a time in UTC to the second."""
     return time.astimezone(UTC).isoformat(timespec="seconds")
-
-
-def _check_units(units: int, what: str, *, least: int) -> None:
-    """Raise InvalidArgument unless ``units`` is a whole number that the file can hold."""
-    whole = isinstance(units, int) and not isinstance(units, bool)
-    if not whole or not least <= units <= LARGEST_UNITS:
-        raise InvalidArgument(
-            f"{what} is {units!r}", hint=f"give a whole number from {least} to 2^62"
-        )
-
-
-def _check_vector(rdp: Vector | None) -> None:
-    """Raise InvalidArgument unless a vector has one whole number for each order."""
-    if rdp is None:
-        return
-    if len(rdp) != len(ORDERS) or any(type(v) is not int or v < 0 for v in rdp):
-        raise InvalidArgument("the vector is not one of divergences at the ledger's orders")
-
-
-def _check_text(text: str, what: str, *, most: int = MAX_ID) -> None:
-    """Raise InvalidArgument unless ``text`` is short and printable."""
-    if not isinstance(text, str) or not 0 < len(text) <= most or not text.isprintable():
-        raise InvalidArgument(f"the {what} is not usable", hint=f"1 to {most} printable characters")

@@ -6,7 +6,7 @@ import sqlite3
 from dataclasses import dataclass
 
 from silosynth.common.entries import digest
-from silosynth.common.errors import CapExceeded, Refused
+from silosynth.common.errors import CapExceeded
 
 MAX_WAITING = 64
 MAX_PLAN_BYTES = 2**20
@@ -57,17 +57,3 @@ def all_waiting(connection: sqlite3.Connection) -> tuple[WaitingPlan, ...]:
     """Return the plans that wait, oldest first."""
     rows = connection.execute("SELECT plan, content, at FROM waiting ORDER BY place")
     return tuple(WaitingPlan(plan_digest=p, plan=bytes(c), at=at) for p, c, at in rows)
-
-
-def one_waiting(connection: sqlite3.Connection, plan_digest: str) -> WaitingPlan:
-    """Return a plan that waits; raise Refused when it does not."""
-    row = connection.execute(
-        "SELECT plan, content, at FROM waiting WHERE plan = ?", (plan_digest,)
-    ).fetchone()
-    if row is None:
-        raise Refused(
-            f"plan {plan_digest} does not wait for a decision: it never came, was decided, or "
-            f"{MAX_WAITING} newer plans pushed it out",
-            hint="have the coordinator send it again",
-        )
-    return WaitingPlan(plan_digest=row[0], plan=bytes(row[1]), at=row[2])

@@ -39,11 +39,6 @@ class Policy:
                 raise InvalidPlan(f"policy: {name} must be at least 1")
 
 
-def check_message(policy: Policy, *messages: bytes) -> None:
-    """Raise CapExceeded when a message is larger than the policy allows."""
-    check_size(sum(len(m) for m in messages), policy.max_message_bytes)
-
-
 def check_size(size: int, limit: int) -> None:
     """Raise CapExceeded when a message of ``size`` bytes is above ``limit``."""
     if size > limit:

@@ -14,16 +14,17 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from silosynth.client.ledger import Cap, Scope, ScopeKind
 from silosynth.client.policy import Policy
 from silosynth.client.rules import Approval, Rules
 from silosynth.client.source_spec import SourceFormat, SourceSpec
+from silosynth.common.digest import DIGEST_PATTERN
 from silosynth.common.document import describe_validation
+from silosynth.common.entries import Cap, Scope, ScopeKind
 from silosynth.common.errors import InvalidArgument, InvalidPlan, InvalidPolicy
 from silosynth.common.orders import ORDERS
-from silosynth.common.plan import Method, Name
+from silosynth.common.plan import Method
+from silosynth.common.plan_fields import Name
 from silosynth.common.roster import PublicKey
-from silosynth.common.wire import DIGEST_PATTERN
 from silosynth.common.zcdp import budget_order
 
 

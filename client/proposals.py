@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from silosynth.client.ledger import Decision, Ledger, Scope, ScopeKind
-from silosynth.client.ledger import Verdict as Decided
+from silosynth.client.ledger import Ledger
 from silosynth.client.records import Records
 from silosynth.client.rules import needs_person
 from silosynth.client.verify import Doorkeeper, VerifiedPlan
 from silosynth.common.dialogue import Answer, Verdict
+from silosynth.common.digest import digest_of
+from silosynth.common.entries import Decision, Scope, ScopeKind
+from silosynth.common.entries import Verdict as Decided
 from silosynth.common.errors import (
     ApprovalPending,
     BudgetExceeded,
@@ -148,7 +149,7 @@ def check_promise(plan: Plan) -> None:
 
 def unread_digest(sealed: bytes) -> str:
     """Return the digest of a plan that was not read: of its body as it came, signed or not."""
-    return "sha256:" + hashlib.sha256(body_of(sealed)).hexdigest()
+    return digest_of(body_of(sealed))
 
 
 def _check_decision(plan: Plan, decision: Decision | None) -> None:

@@ -40,8 +40,8 @@ class Records:
 
     def check_id(self, *, consumer: str, plan_id: str, digest: str) -> None:
         """Raise RequestConflict when a coordinator gave ``plan_id`` to another plan before."""
-        owner = self._ids / _id_name(consumer, plan_id) / "digest"
-        if owner.exists() and owner.read_text() != digest:
+        owner = _read(self._ids / _id_name(consumer, plan_id) / "digest")
+        if owner is not None and owner != digest.encode():
             raise RequestConflict(
                 f"plan {plan_id} was approved here with other content",
                 hint="give a new plan a new id",
@@ -51,7 +51,7 @@ class Records:
         """Keep an approved plan, and its id for it; raise CapExceeded when there are too many."""
         with self._lock:
             self.check_id(consumer=consumer, plan_id=plan_id, digest=digest)
-            if self.plan(digest) is None:
+            if not (self._plans / _hex(digest) / PLAN).exists():
                 if sum(1 for _ in self._plans.iterdir()) >= self._max_plans:
                     raise CapExceeded(f"this silo keeps at most {self._max_plans} plans")
                 _write(self._plans, _hex(digest), {PLAN: sealed})

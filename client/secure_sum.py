@@ -25,7 +25,8 @@ from silosynth.client.mask import mask_vector, new_secret, public_of
 from silosynth.client.noise_share import NoiseShare
 from silosynth.client.sum_store import SessionRecord, SumStore
 from silosynth.common.errors import Refused, RequestConflict, Untrusted
-from silosynth.common.plan import Plan, Request, TrustMode
+from silosynth.common.plan import Plan, TrustMode
+from silosynth.common.request import Request
 from silosynth.common.roster import SigningKey
 from silosynth.common.secure_sum import (
     AgreedSet,

@@ -25,7 +25,7 @@ from silosynth.client import gateway_pb2 as proto
 from silosynth.client.counted import CountedGateway
 from silosynth.client.desk import Desk, Notes, budget
 from silosynth.client.front_door import DoorRules, FrontDoor, TurnedAway
-from silosynth.client.ledger import Ledger, Scope
+from silosynth.client.ledger import Ledger
 from silosynth.client.listener import bind_socket, given_socket, remove_socket
 from silosynth.client.noise import BitSource
 from silosynth.client.operator_rpc import SERVICE as OPERATOR_SERVICE
@@ -34,6 +34,7 @@ from silosynth.client.policy_file import PolicyFile, load_policy
 from silosynth.client.rpc_server import Method, RpcServer, Service, gateway_service
 from silosynth.client.run_as import ROOT, become, forbid_core_dumps, user_ids
 from silosynth.client.silo import Silo, open_silo
+from silosynth.common.entries import Scope
 from silosynth.common.errors import InvalidArgument, SilosynthError
 from silosynth.common.telemetry import Role, Telemetry, TelemetryServer, log, start_logging
 

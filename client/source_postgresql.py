@@ -47,6 +47,10 @@ _BEGIN = (
     "SET LOCAL client_encoding = 'UTF8'",
 )
 
+_ENCODING = "SELECT current_setting('server_encoding') AS encoding"
+_EVERY_CHARACTER = "SELECT string_agg(chr(code), '') FROM generate_series(1, 255) AS code"
+_CANNOT_CONVERT = ("22P05", "22021", "54000")
+
 
 def open_pull(spec: SourceSpec, *, wanted: Wanted) -> Reader:
     """Read the rows of a query through the driver's binary copy, in batches."""
@@ -182,16 +186,22 @@ def _reading(spec: SourceSpec) -> Iterator[Any]:
 
 
 def _check_encoding(cursor: Any) -> None:
-    """Raise InvalidTable for a database that says of no text what its bytes mean.
+    """Raise InvalidTable for a database that may hold text which cannot be converted.
 
-    Whether a table can be read must not depend on one row's bytes, so it is asked before any.
+    Whether a table can be read must not depend on one row's bytes. So the server converts every
+    character of its encoding before it reads a row. It has no way to name those of several bytes,
+    some of which have no counterpart, and refuses.
     """
-    found = _fetch(cursor, "SELECT current_setting('server_encoding') AS encoding")
-    if found["encoding"].to_pylist() == ["SQL_ASCII"]:
+    (encoding,) = _fetch(cursor, _ENCODING)["encoding"].to_pylist()
+    try:
+        _fetch(cursor, _EVERY_CHARACTER)
+    except dbapi.Error as err:
+        if err.sqlstate not in _CANNOT_CONVERT:
+            raise
         raise InvalidTable(
-            "the database's encoding is SQL_ASCII, so nobody knows what its text says",
+            f"the database's encoding is {encoding}, and some of its bytes say nothing in UTF8",
             hint="dump it and restore it into a database of encoding UTF8, or export to Parquet",
-        )
+        ) from None
 
 
 @contextmanager

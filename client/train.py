@@ -16,7 +16,8 @@ from silosynth.client.noise import BitSource
 from silosynth.client.people import People
 from silosynth.common.errors import InvalidPlan
 from silosynth.common.example import layout_of
-from silosynth.common.plan import PhaseName, Plan, Request
+from silosynth.common.plan import PhaseName, Plan
+from silosynth.common.request import Request
 from silosynth.common.schema import Schema
 from silosynth.common.training import LARGEST_WEIGHT, gradient_unit, read_weights
 

@@ -23,15 +23,9 @@ from silosynth.client.policy import (
 )
 from silosynth.client.rules import Rules, SiloIdentity, check_roster
 from silosynth.common.errors import InvalidPlan, PlanRefused, Refused, SchemaMismatch, Untrusted
-from silosynth.common.plan import (
-    Phase,
-    Plan,
-    Request,
-    check_plan,
-    count_cells,
-    decode_plan,
-    decode_request,
-)
+from silosynth.common.plan import Phase, Plan, decode_plan
+from silosynth.common.plan_check import check_plan
+from silosynth.common.request import Request, count_cells, decode_request
 from silosynth.common.roster import PublicKey, Purpose
 from silosynth.common.seal import Opened, unseal
 from silosynth.common.secure_sum import SumStep, decode_sum_statement

@@ -28,7 +28,8 @@ from silosynth.common.document import load_document
 from silosynth.common.errors import InvalidArgument, InvalidSchema, SilosynthError
 from silosynth.common.given import condition_on
 from silosynth.common.output import check_output, write_text
-from silosynth.common.plan import check_plan, load_plan
+from silosynth.common.plan import load_plan
+from silosynth.common.plan_check import check_plan
 from silosynth.common.rows_file import write_rows
 from silosynth.common.sampler import describe_sampler
 from silosynth.common.sampler_file import load_sampler

@@ -11,8 +11,6 @@ the keys of the plan's roster make them. In a simulation nothing is signed and n
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Collection, Mapping
 from enum import StrEnum
 from typing import Literal, Self, TypeVar
@@ -20,11 +18,11 @@ from typing import Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from silosynth.common.certified import Certificate
+from silosynth.common.digest import DIGEST_PATTERN, canonical_json, digest_of
 from silosynth.common.errors import RunFailed
-from silosynth.common.plan import Name
+from silosynth.common.plan_fields import Name
 from silosynth.common.roster import PublicKey, Purpose, SigningKey
 from silosynth.common.seal import seal, unseal
-from silosynth.common.wire import DIGEST_PATTERN
 
 CHALLENGE_BYTES = 32
 _MAX_STATEMENT_BYTES = 16 * 2**20
@@ -98,8 +96,7 @@ Statement = TypeVar("Statement", Identity, Verdict, Result, Acknowledgement)
 
 def encode_statement(statement: _Statement, *, key: SigningKey | None = None) -> bytes:
     """Return the bytes of a statement: an envelope with ``key``, canonical JSON without."""
-    value = statement.model_dump(mode="json")
-    body = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+    body = canonical_json(statement.model_dump(mode="json"))
     return body if key is None else seal(body, purpose=_PURPOSES[type(statement)], key=key)
 
 
@@ -157,4 +154,4 @@ class Bundle(BaseModel):
 
 def digest_sampler(sampler: bytes) -> str:
     """Return ``sha256:`` and the hash of a sampler file."""
-    return "sha256:" + hashlib.sha256(sampler).hexdigest()
+    return digest_of(sampler)

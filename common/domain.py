@@ -40,15 +40,17 @@ class Domain:
         try:
             return self._position[attribute]
         except KeyError:
-            raise InvalidPlan(
-                f"unknown attribute {attribute!r}", hint="use the names of the schema"
-            ) from None
+            raise _unknown(attribute) from None
 
     def sizes(self, clique: Clique) -> tuple[int, ...]:
         """Return the size of each attribute of ``clique``."""
         if len(set(clique)) != len(clique):
             raise InvalidPlan(f"clique {clique} names an attribute twice")
-        return tuple(self.shape[self.index(a)] for a in clique)
+        shape, position = self.shape, self._position
+        try:
+            return tuple([shape[position[a]] for a in clique])
+        except KeyError as err:
+            raise _unknown(err.args[0]) from None
 
     def size(self, clique: Clique) -> int:
         """Return the number of cells of ``clique`` as a Python integer, never overflowing."""
@@ -57,6 +59,10 @@ class Domain:
     def ordered(self, clique: Iterable[str]) -> Clique:
         """Return ``clique`` in the domain's column order."""
         return tuple(sorted(clique, key=self.index))
+
+
+def _unknown(attribute: str) -> InvalidPlan:
+    return InvalidPlan(f"unknown attribute {attribute!r}", hint="use the names of the schema")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from silosynth.common.digest import canonical_json
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.orders import ORDERS, ORDERS_VERSION, Vector
 
@@ -216,4 +217,4 @@ def read_scope(plain: list[str]) -> Scope:
 
 def canonical(entry: Mapping[str, Any]) -> str:
     """Return JSON with sorted keys and no spaces, in ASCII."""
-    return json.dumps(entry, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return canonical_json(entry).decode("ascii")

@@ -2,94 +2,31 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import yaml
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    PrivateAttr,
-    SerializerFunctionWrapHandler,
-    ValidationError,
-    model_serializer,
-    model_validator,
-)
+from pydantic import Field, ValidationError, model_validator
 
-from silosynth.common.attributes import TextAttribute
 from silosynth.common.cost import GaussianCost
-from silosynth.common.domain import Clique, Domain, Grouping
-from silosynth.common.errors import CapExceeded, InvalidPlan, InvalidSchema
-from silosynth.common.example import layout_of, modelled_texts
-from silosynth.common.features import FeatureSettings, feature_cells
-from silosynth.common.measurement import MarginalQuery
+from silosynth.common.digest import Digest, canonical_json, digest_of
+from silosynth.common.domain import Clique
+from silosynth.common.errors import InvalidPlan, InvalidSchema
+from silosynth.common.features import FeatureSettings
+from silosynth.common.plan_fields import Exact, Name, PlanModel, read_json
 from silosynth.common.roster import PublicKey
-from silosynth.common.schema import Schema, describe_validation, load_document
-from silosynth.common.sum_proof import MOST_MEMBERS, MOST_SESSIONS, SumProof
-from silosynth.common.training import (
-    BOUND,
-    OF_GRADIENTS,
-    OF_UPDATES,
-    TrainingSettings,
-    TrainingStep,
-    digest_weights,
-    frame_weights,
-    unframe_weights,
-)
+from silosynth.common.schema import describe_validation, load_document
+from silosynth.common.sum_proof import MOST_MEMBERS, MOST_SESSIONS
+from silosynth.common.training import BOUND, OF_GRADIENTS, OF_UPDATES, TrainingSettings
 
 PLAN_VERSION = 1
-FINE = "fine"
-_MOST_SPELLED = 10**18
 _MOST_SUMMED = 2**18
 """Sums of gradients that may be added up: of 2^32 rows each, they stay below 2^62."""
 
 _LEAST_GRADIENT_SIGMA2 = 2**10
-_EXACT = re.compile(r"[0-9]{1,40}(/[0-9]{1,40}|\.[0-9]{1,20})?", re.ASCII)
-NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
-
-
-def _fraction(value: Any) -> Fraction:
-    """Read an exact positive number from ``"p/q"`` or an integer, never from a float."""
-    if isinstance(value, bool | float):
-        raise ValueError("write it as a fraction in quotes, such as '625/4'")
-    # Fraction("1e999999999") would write out a number of a thousand million digits.
-    if isinstance(value, str) and not _EXACT.fullmatch(value):
-        raise ValueError("write it as a fraction in quotes, such as '625/4'")
-    try:
-        fraction = Fraction(value)
-    except (TypeError, ValueError, ZeroDivisionError):
-        raise ValueError("write it as a fraction in quotes, such as '625/4'") from None
-    if fraction <= 0:
-        raise ValueError("must be above 0")
-    if fraction.denominator.bit_length() > 64 or fraction.numerator.bit_length() > 128:
-        raise ValueError("has too many digits")
-    return fraction
-
-
-Exact = Annotated[Fraction, BeforeValidator(_fraction), PlainSerializer(str, return_type=str)]
-Name = Annotated[str, Field(pattern=NAME_PATTERN)]
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, arbitrary_types_allowed=True
-    )
-    _ABSENT: ClassVar[frozenset[str]] = frozenset()
-    """Fields that are not written where they are None, so that older digests stay what they are."""
-
-    @model_serializer(mode="wrap")
-    def _leave_out(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        data: dict[str, Any] = handler(self)
-        return {k: v for k, v in data.items() if v is not None or k not in self._ABSENT}
 
 
 class TrustMode(StrEnum):
@@ -131,7 +68,7 @@ class PhaseName(StrEnum):
     TRAINING = "training"
 
 
-class Privacy(_Model):
+class Privacy(PlanModel):
     """The promise: (epsilon, delta) for one person's at most ``rows_per_person`` rows in a silo."""
 
     epsilon: float = Field(gt=0, le=100)
@@ -140,7 +77,7 @@ class Privacy(_Model):
     unit: str = Field(default="row", max_length=200, description="what a person's row stands for")
 
 
-class Phase(_Model):
+class Phase(PlanModel):
     """One message to each silo: at most ``marginals`` noised marginals, each with ``sigma2``.
 
     ``bound`` is the L2 norm that one row adds to each of them at most: 1 for counts. The phase
@@ -165,7 +102,7 @@ class Phase(_Model):
         return self
 
 
-class Plan(_Model):
+class Plan(PlanModel):
     """Everything that a silo must know to decide, fixed before anything is spent."""
 
     _ABSENT: ClassVar[frozenset[str]] = frozenset({"training"})
@@ -173,7 +110,7 @@ class Plan(_Model):
     version: Literal[1] = 1
     id: Name
     schema_name: str
-    schema_digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
+    schema_digest: Digest
     silos: tuple[Name, ...] = Field(min_length=1, max_length=10_000)
     roster: Mapping[Name, PublicKey] = Field(
         default_factory=dict, max_length=10_000, description="each silo's key; empty in simulations"
@@ -303,7 +240,7 @@ class Plan(_Model):
     @property
     def digest(self) -> str:
         """Return ``sha256:`` and the hash of the canonical bytes."""
-        return "sha256:" + hashlib.sha256(encode_plan(self)).hexdigest()
+        return digest_of(encode_plan(self))
 
     def phase_cost(self, phase: Phase) -> GaussianCost:
         """Return what a phase costs a silo if all that it allows is asked, as often as allowed."""
@@ -350,99 +287,6 @@ FEWEST_AIM_PHASES = 3
 ROUNDS = (PhaseName.ROUND_1, PhaseName.ROUND_2, PhaseName.ROUND_3)
 
 
-class Request(_Model):
-    """The marginals that one phase asks of one silo, or one round of training.
-
-    The weights that a round starts from travel behind the request's JSON, which has their digest.
-    """
-
-    _ABSENT: ClassVar[frozenset[str]] = frozenset({"training"})
-    _weights: bytes | None = PrivateAttr(default=None)
-
-    version: Literal[1] = 1
-    plan_digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
-    phase: PhaseName
-    silo: Name
-    levels: Mapping[str, Mapping[str, tuple[int, ...]]] = Field(default_factory=dict, max_length=8)
-    queries: tuple[tuple[Clique, str], ...] = Field(default=(), max_length=100_000)
-    training: TrainingStep | None = None
-    sum: SumProof | None = Field(default=None, description="in shared trust, and only there")
-
-    @model_validator(mode="after")
-    def _asks_one_thing(self) -> Self:
-        trains = self.phase is PhaseName.TRAINING
-        if (self.training is not None, bool(self.queries)) != (trains, not trains):
-            raise ValueError("a request asks for marginals, or in the phase training for a round")
-        if trains and self.levels:
-            raise ValueError("levels: a round of training has none")
-        return self
-
-    @property
-    def weights(self) -> bytes | None:
-        """Return the weights of a round, (parameters,) little-endian float32."""
-        return self._weights
-
-    def with_weights(self, weights: bytes) -> Request:
-        """Return the request with the weights that its round starts from.
-
-        Raises InvalidPlan when they are not those whose digest it states.
-        """
-        if self.training is None or digest_weights(weights) != self.training.weights:
-            raise InvalidPlan("the weights are not those that the request names")
-        carrying = self.model_copy()
-        carrying._weights = weights
-        return carrying
-
-    @property
-    def id(self) -> str:
-        """Return the name of this request: one for each plan, phase, silo, and session of sums."""
-        session = self.sum.session if self.sum else None
-        number = self.training.round if self.training else None
-        return request_id(
-            self.plan_digest, phase=self.phase, silo=self.silo, session=session, number=number
-        )
-
-    @property
-    def key_id(self) -> str:
-        """Return the name of the key that masks this request: rounds of training share one."""
-        session = self.sum.session if self.sum else None
-        return request_id(self.plan_digest, phase=self.phase, silo=self.silo, session=session)
-
-    @property
-    def asked_of_all(self) -> str:
-        """Return ``sha256:`` and the hash of what the request has in common with other silos'."""
-        common = self.model_dump(mode="json", exclude={"silo", "sum"})
-        return "sha256:" + hashlib.sha256(_canonical(common)).hexdigest()
-
-    @property
-    def digest(self) -> str:
-        """Return ``sha256:`` and the hash of the canonical bytes."""
-        body = _canonical(self.model_dump(mode="json"))
-        return "sha256:" + hashlib.sha256(body).hexdigest()
-
-    def groupings(self) -> dict[str, Grouping]:
-        """Return the levels as groupings; ``fine`` merges nothing."""
-        return {FINE: Grouping()} | {n: Grouping(groups=dict(g)) for n, g in self.levels.items()}
-
-    def marginals(self) -> tuple[MarginalQuery, ...]:
-        """Return the queries as values."""
-        return tuple(MarginalQuery(clique=c, level=level) for c, level in self.queries)
-
-
-def request_id(
-    plan_digest: str,
-    *,
-    phase: PhaseName,
-    silo: str,
-    session: int | None,
-    number: int | None = None,
-) -> str:
-    """Return the name of a request; ``number`` is its round of training, from 0."""
-    step = phase.value if number is None else f"{phase.value}-{number}"
-    step = step if session is None else f"{step}.{session}"
-    return f"{plan_digest.removeprefix('sha256:')[:32]}/{step}/{silo}"
-
-
 def phase_cost(
     phase: Phase, *, rows_per_person: int, shares: int = 1, attempts: int = 1
 ) -> GaussianCost:
@@ -457,111 +301,14 @@ def phase_cost(
     )
 
 
-def count_cells(request: Request, *, plan: Plan, domain: Domain) -> tuple[int, ...]:
-    """Check a request against its plan and return the cells of each marginal.
-
-    Cells are Python integers computed before anything is allocated. Raises InvalidPlan when the
-    request is not the plan's, CapExceeded when it asks for more than the plan's phase holds.
-    """
-    if request.plan_digest != plan.digest:
-        raise InvalidPlan("the request belongs to another plan")
-    if request.silo not in plan.silos:
-        raise InvalidPlan(f"silo {request.silo!r} is not in plan {plan.id}")
-    if (request.sum is not None) != (plan.trust is TrustMode.SHARED):
-        raise InvalidPlan(f"plan {plan.id} has {plan.trust.value} noise; the request has not")
-    if request.sum is not None and request.sum.session > plan.attempts:
-        raise CapExceeded(
-            f"session {request.sum.session} was asked for; the plan allows {plan.attempts}"
-        )
-    phase = plan.phase(request.phase)
-    if request.training is not None:
-        return _training_cells(request.training, plan=plan, phase=phase)
-    if FINE in request.levels:
-        raise InvalidPlan("the level 'fine' is reserved for codes as the schema has them")
-    if len(request.queries) > phase.marginals:
-        raise CapExceeded(
-            f"phase {phase.name.value} asks for {len(request.queries)} marginals; "
-            f"the plan allows {phase.marginals}"
-        )
-    if len(set(request.queries)) != len(request.queries):
-        raise InvalidPlan(f"phase {phase.name.value} asks for a marginal twice")
-    domains = {name: g.domain(domain) for name, g in request.groupings().items()}
-    embeds = plan.features if phase.name is PhaseName.EMBEDDING else None
-    cells = tuple(_cells(domains, clique, level, embeds) for clique, level in request.queries)
-    if sum(cells) > phase.cells:
-        raise CapExceeded(
-            f"phase {phase.name.value} asks for {_number(sum(cells))} cells; "
-            f"the plan allows {phase.cells}"
-        )
-    _check_cliques(request, phase=phase.name, plan=plan, domain=domain)
-    return cells
-
-
-def _training_cells(step: TrainingStep, *, plan: Plan, phase: Phase) -> tuple[int, ...]:
-    """Return the cells of a round: one for each weight; raise CapExceeded beyond the last round."""
-    if plan.training is None or step.round >= plan.training.rounds:
-        raise CapExceeded(f"round {step.round} was asked for; the plan of {plan.id} ends before")
-    if (step.batch is None) != (plan.trust is TrustMode.SHARED):
-        raise InvalidPlan("a round has a batch with own noise, and none with shared noise")
-    return (phase.cells,)
-
-
-def _check_cliques(request: Request, *, phase: PhaseName, plan: Plan, domain: Domain) -> None:
-    """Raise InvalidPlan for a clique that its phase does not ask: who approves goes by the name."""
-    listed = {domain.attributes} if phase is PhaseName.EMBEDDING else set(plan.workload)
-    by_name = phase in (PhaseName.WORKLOAD, PhaseName.EMBEDDING)
-    arity = 1 if phase is PhaseName.ONE_WAY else 2
-    for clique, _ in request.queries:
-        if clique not in listed if by_name else len(clique) != arity:
-            raise InvalidPlan(
-                f"phase {phase.value} asks for a marginal of {len(clique)} attributes that the "
-                "plan does not hold"
-            )
-
-
-def _number(cells: int) -> str:
-    """Spell a number of cells, which may have thousands of digits."""
-    return str(cells) if cells <= _MOST_SPELLED else "more than 10^18"
-
-
-def _cells(
-    domains: Mapping[str, Domain], clique: Clique, level: str, embeds: FeatureSettings | None
-) -> int:
-    """Return the cells of one marginal, or of one sum of features, at its level."""
-    if level not in domains:
-        raise InvalidPlan(f"unknown level {level!r}")
-    if not clique:
-        raise InvalidPlan("a marginal needs at least one attribute")
-    if embeds is not None:
-        return feature_cells(embeds, clique=clique, domain=domains[level])
-    return domains[level].size(clique)
-
-
 def encode_plan(plan: Plan) -> bytes:
     """Return the canonical JSON of a plan: what its digest and its signature cover."""
-    return _canonical(plan.model_dump(mode="json"))
-
-
-def encode_request(request: Request) -> bytes:
-    """Return the canonical JSON of a request, which its hash covers, and its weights if any."""
-    header = _canonical(request.model_dump(mode="json"))
-    return header if request.weights is None else frame_weights(header, request.weights)
+    return canonical_json(plan.model_dump(mode="json"))
 
 
 def decode_plan(data: bytes, *, origin: str = "plan") -> Plan:
     """Parse the bytes of a plan; raise InvalidPlan on anything unknown."""
-    return parse_plan(_load_json(data, origin=origin), origin=origin)
-
-
-def decode_request(data: bytes) -> Request:
-    """Parse the bytes of a request; raise InvalidPlan on anything unknown, or other weights."""
-    header, weights = unframe_weights(data)
-    value = _load_json(header, origin="request")
-    try:
-        request = Request.model_validate(value)
-    except ValidationError as err:
-        raise InvalidPlan(f"request: {describe_validation(err, value)}") from err
-    return request if weights is None else request.with_weights(weights)
+    return parse_plan(read_json(data, origin=origin), origin=origin)
 
 
 def parse_plan(data: Any, *, origin: str = "plan") -> Plan:
@@ -588,62 +335,3 @@ def load_plan(path: Path) -> Plan:
 def dump_plan(plan: Plan) -> str:
     """Return the plan as YAML."""
     return yaml.safe_dump(plan.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-
-
-def check_plan(plan: Plan, schema: Schema) -> None:
-    """Raise InvalidPlan unless ``plan`` was made for ``schema`` and may be run on it."""
-    if plan.schema_digest != schema.digest:
-        raise InvalidPlan(
-            f"plan {plan.id} was made for another version of schema {plan.schema_name!r}",
-            hint="make the plan again with 'silosynth plan new'",
-        )
-    unreviewed = schema.unreviewed()
-    if unreviewed:
-        raise InvalidPlan(
-            f"schema {schema.name!r}: {len(unreviewed)} attributes are unreviewed, "
-            f"{unreviewed[0]!r} first",
-            hint="check each domain, then set its source to 'declared' or 'public'",
-        )
-    check_texts(schema, method=plan.method, workload=plan.workload)
-    for clique in plan.workload:
-        schema.domain.size(clique)
-    if plan.training is not None:
-        _check_network(plan, schema)
-
-
-def check_texts(schema: Schema, *, method: Method, workload: Sequence[Clique] = ()) -> None:
-    """Raise InvalidPlan where marginals are asked of a text, or a text would be lost."""
-    texts = {a.name for a in schema.attributes if isinstance(a, TextAttribute)}
-    asked = sorted(texts & {name for clique in workload for name in clique})
-    learnt = tuple(modelled_texts(schema))
-    if not asked and (not learnt or method is Method.DP_SGD):
-        return
-    raise InvalidPlan(
-        f"{(*asked, *learnt)[0]!r} is free text, which marginals cannot carry",
-        hint="use the method dp-sgd, or take its max_bytes out of the schema and leave it out",
-    )
-
-
-def _check_network(plan: Plan, schema: Schema) -> None:
-    """Raise InvalidPlan or CapExceeded unless the plan counts its network's weights right."""
-    assert plan.training is not None
-    exact = plan.training.architecture.parameters(layout_of(schema))
-    stated = plan.phase(PhaseName.TRAINING).cells
-    if exact != stated:
-        raise InvalidPlan(
-            f"plan {plan.id}: the network has {exact} weights, the phase training states {stated}",
-            hint="make the plan again with 'silosynth plan new'",
-        )
-
-
-def _canonical(data: Any) -> bytes:
-    """Return JSON with sorted keys and no spaces."""
-    return json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
-
-
-def _load_json(data: bytes, *, origin: str) -> Any:
-    """Parse JSON; raise InvalidPlan when it is not JSON or too deep."""
-    try:
-        return json.loads(data)
-    except (ValueError, RecursionError) as err:
-        raise InvalidPlan(f"{origin}: is not JSON") from err

@@ -6,8 +6,6 @@ A schema is never read off private data without saying so: every attribute carri
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -31,6 +29,7 @@ from silosynth.common.attributes import (
     TextAttribute,
 )
 from silosynth.common.bins import Bins, Edges, EqualWidth, PlainModel, Quantiles
+from silosynth.common.digest import canonical_json, digest_of
 from silosynth.common.document import (
     describe_fault,
     describe_validation,
@@ -133,8 +132,7 @@ class Schema(PlainModel):
         for attribute in data["attributes"]:
             if attribute.get("max_bytes", 0) is None:
                 del attribute["max_bytes"]
-        text = json.dumps(data, sort_keys=True, separators=(",", ":"))
-        return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+        return digest_of(canonical_json(data))
 
     def impossible(self) -> tuple[ImpossibleCells, ...]:
         """Return the structural zeros by code, cliques in column order."""

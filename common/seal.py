@@ -6,12 +6,12 @@ body is parsed before its signature holds.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from silosynth.common.digest import canonical_json
 from silosynth.common.errors import Untrusted
 from silosynth.common.roster import PublicKey, Purpose, Signature, SigningKey, check_signature
 
@@ -38,7 +38,7 @@ class Opened:
 def seal(body: bytes, *, purpose: Purpose, key: SigningKey) -> bytes:
     """Sign ``body`` and put it into an envelope; the same input gives the same bytes."""
     header = _Header(purpose=purpose, signature=key.sign(body, purpose=purpose))
-    raw = json.dumps(header.model_dump(mode="json"), sort_keys=True, separators=(",", ":")).encode()
+    raw = canonical_json(header.model_dump(mode="json"))
     return b"".join((MAGIC, len(raw).to_bytes(_LENGTH, "little"), raw, body))
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self, TypeVar
@@ -21,12 +20,14 @@ from typing import Annotated, Literal, Self, TypeVar
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from silosynth.common.digest import DIGEST_PATTERN, canonical_json, digest_of
 from silosynth.common.errors import InvalidPlan, Refused, Untrusted
-from silosynth.common.plan import Name, PhaseName, Plan, TrustMode, request_id
+from silosynth.common.plan import PhaseName, Plan, TrustMode
+from silosynth.common.plan_fields import Name
+from silosynth.common.request import request_id
 from silosynth.common.roster import PublicKey, Purpose, SigningKey
 from silosynth.common.seal import seal, unseal
 from silosynth.common.sum_proof import MOST_MEMBERS, Envelope, Session, unpack
-from silosynth.common.wire import DIGEST_PATTERN
 
 MaskKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{43}$")]
 RequestId = Annotated[str, Field(max_length=256)]
@@ -90,7 +91,7 @@ class AgreedSet:
 
 def encode_sum_statement(statement: _Statement, *, key: SigningKey | None = None) -> bytes:
     """Return the bytes of a statement: an envelope with ``key``, canonical JSON without."""
-    body = _canonical(statement.model_dump(mode="json"))
+    body = canonical_json(statement.model_dump(mode="json"))
     return body if key is None else seal(body, purpose=_PURPOSES[type(statement)], key=key)
 
 
@@ -110,7 +111,7 @@ def decode_sum_statement(
 
 def roster_digest(plan: Plan) -> str:
     """Return ``sha256:`` and the hash of the plan's silos and their keys."""
-    return _digest({"silos": list(plan.silos), "roster": dict(plan.roster)})
+    return digest_of(canonical_json({"silos": list(plan.silos), "roster": dict(plan.roster)}))
 
 
 def read_advert(data: bytes, *, plan: Plan, session: int) -> KeyAdvert:
@@ -150,7 +151,9 @@ def read_set(adverts: Sequence[bytes], *, plan: Plan, session: int) -> AgreedSet
         session=session,
         members=members,
         adverts={advert.silo: advert for advert in read},
-        digest=_digest({"plan": named.plan_digest, "session": session, "members": entries}),
+        digest=digest_of(
+            canonical_json({"plan": named.plan_digest, "session": session, "members": entries})
+        ),
     )
 
 
@@ -232,13 +235,3 @@ def _check_point(raw: bytes, *, silo: str) -> None:
 def _raw(key: str) -> bytes:
     """Return the 32 bytes of a key."""
     return base64.urlsafe_b64decode(key + "=")
-
-
-def _digest(value: object) -> str:
-    """Return ``sha256:`` and the hash of canonical JSON."""
-    return "sha256:" + hashlib.sha256(_canonical(value)).hexdigest()
-
-
-def _canonical(value: object) -> bytes:
-    """Return JSON with sorted keys and no spaces."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, Self
 
@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from silosynth.common.architecture import Architecture
 from silosynth.common.bins import PlainModel
+from silosynth.common.digest import Digest, digest_of
 from silosynth.common.errors import InvalidPlan
 
 BOUND = 4095
@@ -39,7 +40,6 @@ class Optimiser(StrEnum):
 
 OF_GRADIENTS = (Optimiser.SGD, Optimiser.ADAM)
 OF_UPDATES = (Optimiser.FEDAVG, Optimiser.FEDADAM, Optimiser.FEDYOGI)
-Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 Size = Annotated[int, Field(ge=1, le=2**40)]
 
 
@@ -94,6 +94,20 @@ class TrainingStep(PlainModel):
     batch: int | None = Field(default=None, ge=1, le=2**40)
 
 
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """The weights that a round starts from, (parameters,) little-endian float32, and their name.
+
+    They are hashed once, however many requests carry them.
+    """
+
+    data: bytes
+    digest: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "digest", digest_of(self.data))
+
+
 def scaled_norm(parameters: int) -> int:
     """Return the norm, in whole units, that gradients are scaled down to.
 
@@ -111,11 +125,6 @@ def gradient_unit(*, clip: float, parameters: int) -> float:
     4093
     """
     return clip / scaled_norm(parameters)
-
-
-def digest_weights(weights: bytes) -> str:
-    """Return ``sha256:`` and the hash of (parameters,) little-endian float32."""
-    return "sha256:" + hashlib.sha256(weights).hexdigest()
 
 
 def frame_weights(header: bytes, weights: bytes) -> bytes:
@@ -154,6 +163,6 @@ def read_weights(data: bytes | None, *, parameters: int) -> np.ndarray:
     return weights
 
 
-def encode_weights(weights: np.ndarray) -> bytes:
-    """Return (parameters,) weights as little-endian float32."""
-    return weights.astype("<f4").tobytes()
+def encode_weights(weights: np.ndarray) -> Weights:
+    """Return (parameters,) weights as they travel."""
+    return Weights(weights.astype("<f4").tobytes())

@@ -10,8 +10,6 @@ canonical JSON. A receipt states the digest of the cells, so it can be checked w
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Collection, Sequence
 from typing import Annotated, Literal
 
@@ -19,6 +17,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from silosynth.common import errors
+from silosynth.common.digest import DIGEST_PATTERN, canonical_json, digest_of
 from silosynth.common.errors import Refused, RunFailed, SilosynthError, Untrusted
 from silosynth.common.roster import PublicKey, Purpose, Signature, SigningKey, check_signature
 
@@ -32,7 +31,6 @@ AGREE = "agree"
 
 MAGIC = b"silosynth-release-1\n"
 MAX_HEADER_BYTES = 4 * 2**20
-DIGEST_PATTERN = r"^sha256:[0-9a-f]{64}$"
 _KINDS: dict[str, type[SilosynthError]] = {
     kind.code: kind
     for kind in vars(errors).values()
@@ -103,7 +101,7 @@ class Release(BaseModel):
 
 def digest_cells(marginals: Sequence[np.ndarray]) -> str:
     """Return ``sha256:`` and the hash of the cells as they are sent."""
-    return _digest(_payload(marginals))
+    return digest_of(_payload(marginals))
 
 
 def encode_release(release: Release, *, key: SigningKey | None = None) -> bytes:
@@ -115,7 +113,7 @@ def encode_release(release: Release, *, key: SigningKey | None = None) -> bytes:
     if any((m.dtype == np.int32) != narrow for m in release.marginals):
         raise RunFailed("the cells of a release are not as wide as its receipt states")
     payload = _payload(release.marginals)
-    if release.receipt.cells_digest != _digest(payload):
+    if release.receipt.cells_digest != digest_of(payload):
         raise RunFailed("the cells of a release are not those of its receipt")
     return _frame(_sign(release.receipt, key=key), payload)
 
@@ -151,7 +149,7 @@ def decode_release(
     flat = np.frombuffer(payload, dtype=answer.cell).astype(answer.cell.newbyteorder("="))
     stops = np.cumsum(np.asarray(answer.cells, dtype=np.int64))[:-1]
     marginals = tuple(np.split(flat, stops))
-    if answer.cells_digest != _digest(payload):
+    if answer.cells_digest != digest_of(payload):
         raise _damaged("its cells are not those of its receipt")
     return Release(receipt=answer, marginals=marginals, signature=header.signature)
 
@@ -170,17 +168,6 @@ def decode_receipt(data: bytes, *, trusted: Collection[PublicKey]) -> Receipt:
     return answer
 
 
-def refusal_for(error: SilosynthError, *, silo: str, request_id: str | None) -> Refusal:
-    """Return the refusal that tells ``error`` to the coordinator."""
-    return Refusal(
-        request_id=request_id,
-        silo=silo,
-        code=error.code,
-        message=error.message[:2000],
-        hint=error.hint,
-    )
-
-
 def refusal_error(refusal: Refusal) -> SilosynthError:
     """Return the error that a refusal stands for, naming the silo."""
     kind = _KINDS.get(refusal.code, Refused)
@@ -189,21 +176,16 @@ def refusal_error(refusal: Refusal) -> SilosynthError:
 
 def _payload(marginals: Sequence[np.ndarray]) -> bytes:
     """Return the cells as little-endian integers, of 8 bytes unless they are int32."""
-    return b"".join(
-        m.astype("<i4" if m.dtype == np.int32 else "<i8", casting="safe", copy=False).tobytes()
-        for m in marginals
-    )
-
-
-def _digest(payload: bytes) -> str:
-    """Return ``sha256:`` and a hash."""
-    return "sha256:" + hashlib.sha256(payload).hexdigest()
+    if not marginals:
+        return b""
+    cells = np.concatenate(marginals)
+    wide = "<i4" if cells.dtype == np.int32 else "<i8"
+    return cells.astype(wide, casting="safe", copy=False).tobytes()
 
 
 def _canonical(header: _Header) -> bytes:
     """Return JSON with sorted keys and no spaces."""
-    value = header.model_dump(mode="json")
-    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+    return canonical_json(header.model_dump(mode="json"))
 
 
 def _purpose(answer: Receipt | Refusal) -> Purpose:

@@ -23,6 +23,7 @@ class Unmerge:
     groups: np.ndarray
     ends: np.ndarray
     allowed: np.ndarray | None = None
+    order: np.ndarray = field(init=False, repr=False)
     shares: np.ndarray = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -32,6 +33,7 @@ class Unmerge:
         before = np.where(first, 0, np.append(0, self.ends[:-1].astype(np.int64)))
         shares = np.empty(len(self.groups))
         shares[order] = (self.ends - before) / WHOLE
+        object.__setattr__(self, "order", order)
         object.__setattr__(self, "shares", shares)
 
     def weights(self) -> np.ndarray:
@@ -41,8 +43,7 @@ class Unmerge:
 
     def draw(self, codes: np.ndarray, words: SeededWords) -> np.ndarray:
         """Return (rows,) fine codes for (rows,) working codes that have one that is allowed."""
-        size = len(self.groups)
-        order = np.argsort(self.groups, kind="stable")
+        size, order = len(self.groups), self.order
         ordered = self.groups[order]
         inside = (self.shares * (1.0 if self.allowed is None else self.allowed))[order]
         ends = inside.cumsum()

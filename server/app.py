@@ -13,7 +13,8 @@ from flwr.app.typing import ConfigRecordValues
 from flwr.serverapp import Grid, ServerApp
 
 from silosynth.common.errors import DeadlineExceeded, RunFailed
-from silosynth.common.plan import Plan, Request, encode_plan, encode_request
+from silosynth.common.plan import Plan, encode_plan
+from silosynth.common.request import Request, encode_request
 from silosynth.common.secure_sum import encode_sum_statement
 from silosynth.common.wire import AGREE, IDENTIFY, MEASURE, RECORD
 from silosynth.server.state import Absent, Agree, Answered, Event, Mute, Stated

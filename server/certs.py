@@ -34,7 +34,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from silosynth.common.document import dump_document
 from silosynth.common.errors import InvalidArgument, OutputExists
 from silosynth.common.output import write_text
-from silosynth.common.plan import NAME_PATTERN
+from silosynth.common.plan_fields import NAME_PATTERN
 from silosynth.common.roster import PublicKey, SigningKey
 from silosynth.server.roster_file import Roster
 

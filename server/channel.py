@@ -18,7 +18,8 @@ from flwr.serverapp import Grid
 
 from silosynth.common.dialogue import CHALLENGE_BYTES, Answer, Identity, Verdict, decode_statement
 from silosynth.common.errors import RunFailed, SilosynthError
-from silosynth.common.plan import Plan, Request, encode_plan, encode_request
+from silosynth.common.plan import Plan, encode_plan
+from silosynth.common.request import Request, encode_request
 from silosynth.common.roster import PublicKey, Purpose, SigningKey
 from silosynth.common.seal import seal
 from silosynth.common.secure_sum import encode_sum_statement

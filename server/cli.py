@@ -15,15 +15,8 @@ from silosynth.common.console import Force, Json, emit, say, show_table
 from silosynth.common.domain import Clique
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.output import check_output, write_text
-from silosynth.common.plan import (
-    Method,
-    OnAbsent,
-    PhaseName,
-    TrustMode,
-    check_plan,
-    dump_plan,
-    load_plan,
-)
+from silosynth.common.plan import Method, OnAbsent, PhaseName, TrustMode, dump_plan, load_plan
+from silosynth.common.plan_check import check_plan
 from silosynth.common.schema import load_schema
 from silosynth.common.training import Optimiser
 from silosynth.server.advice import advise, remarks

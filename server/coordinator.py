@@ -23,15 +23,9 @@ from silosynth.common.errors import (
     SilosynthError,
     Untrusted,
 )
-from silosynth.common.plan import (
-    OnAbsent,
-    PhaseName,
-    Plan,
-    Request,
-    TrustMode,
-    check_plan,
-    count_cells,
-)
+from silosynth.common.plan import OnAbsent, PhaseName, Plan, TrustMode
+from silosynth.common.plan_check import check_plan
+from silosynth.common.request import Request, count_cells
 from silosynth.common.roster import PublicKey
 from silosynth.common.schema import Schema
 from silosynth.common.wire import Refusal, Release, decode_release, refusal_error

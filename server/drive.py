@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from silosynth.common.errors import RunFailed, SilosynthError
-from silosynth.common.plan import PhaseName, Plan, Request
+from silosynth.common.plan import PhaseName, Plan
 from silosynth.common.plan_cost import spent_epsilon
+from silosynth.common.request import Request
 from silosynth.common.schema import Schema
 from silosynth.server.checkpoint import keep_checkpoint
 from silosynth.server.coordinator import Commands, replay, step

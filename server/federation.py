@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from silosynth.common.document import describe_validation
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.output import write_text
-from silosynth.common.plan import Name
+from silosynth.common.plan_fields import Name
 from silosynth.server.certs import is_development
 
 HOME = "SILOSYNTH_HOME"

@@ -5,17 +5,14 @@ from __future__ import annotations
 import math
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
-from itertools import combinations
 
 from pydantic import ValidationError
 
-from silosynth.common.domain import Clique, Domain
-from silosynth.common.errors import InvalidPlan, InvalidSchema
-from silosynth.common.features import FeatureSettings, feature_cells
+from silosynth.common.domain import Clique
+from silosynth.common.errors import InvalidPlan
+from silosynth.common.features import FeatureSettings
 from silosynth.common.plan import (
-    ROUNDS,
     Method,
     OnAbsent,
     Phase,
@@ -23,16 +20,15 @@ from silosynth.common.plan import (
     Plan,
     Privacy,
     TrustMode,
-    check_plan,
-    check_texts,
     parse_plan,
     phase_cost,
 )
+from silosynth.common.plan_check import check_plan, check_texts
 from silosynth.common.privacy import pld_epsilon, rho_for
 from silosynth.common.schema import Schema
 from silosynth.server.advice import advise
+from silosynth.server.planner_sizes import Size, embedding_size, phase_sizes
 from silosynth.server.planner_training import PlannedTraining, TrainingChoice, plan_training
-from silosynth.server.select import MOST_AIM_GROUPS, MOST_COARSE_GROUPS, MOST_GROUPS
 
 SHARES: Mapping[Method, Mapping[PhaseName, Fraction]] = {
     Method.INDEPENDENT: {PhaseName.ONE_WAY: Fraction(1)},
@@ -52,8 +48,6 @@ AIM_ROUNDS = 2
 """Selection rounds of an AIM plan; they share what the other phases leave, by their marginals."""
 AIM_CLIQUES_PER_ATTRIBUTE = Fraction(7, 2)
 AIM_MODEL_MB = 4
-MAX_CELLS_PER_MARGINAL = 5_000_000
-MAX_CELLS_PER_PLAN = 50_000_000
 FREQUENCIES, ORDER = 4096, 2
 """Random features of the method one-shot; see docs/decisions/018."""
 IMAGE_FREQUENCIES = 512
@@ -61,15 +55,6 @@ IMAGE_FREQUENCIES = 512
 
 _TAIL = 40
 _STEP = 1024
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Size:
-    """How much a phase may ask."""
-
-    marginals: int
-    cells: int
-    bound: int = 1
 
 
 def new_plan(
@@ -141,10 +126,16 @@ def new_plan(
         )
         phases = planned.phases
     else:
-        sizes = _phase_sizes(schema, method=chosen, workload=tuple(workload), rounds=rounds)
+        sizes = phase_sizes(
+            schema,
+            method=chosen,
+            workload=tuple(workload),
+            rounds=rounds,
+            pairs_per_attribute=AIM_CLIQUES_PER_ATTRIBUTE,
+        )
         if chosen is Method.ONE_SHOT:
             features = _features(schema, frequencies=frequencies, order=order)
-            sizes |= {PhaseName.EMBEDDING: _embedding_size(schema.domain, features)}
+            sizes |= {PhaseName.EMBEDDING: embedding_size(schema.domain, features)}
         phases = _calibrated(
             sizes,
             epsilon=epsilon,
@@ -185,7 +176,7 @@ def new_plan(
 
 
 def _calibrated(
-    sizes: Mapping[PhaseName, _Size],
+    sizes: Mapping[PhaseName, Size],
     *,
     epsilon: float,
     delta: float,
@@ -230,7 +221,7 @@ def _model_limit(method: Method, max_model_mb: int | None) -> dict[str, int]:
     return {"max_model_mb": max_model_mb}
 
 
-def _share(name: PhaseName, *, sizes: Mapping[PhaseName, _Size], method: Method) -> Fraction:
+def _share(name: PhaseName, *, sizes: Mapping[PhaseName, Size], method: Method) -> Fraction:
     """Return a phase's share of rho; AIM's rounds share the rest by their marginals."""
     shares = SHARES[method]
     if name in shares:
@@ -255,7 +246,7 @@ def _sum_bits(phases: Sequence[Phase], *, trust: TrustMode, rows_at_most: int | 
 
 
 def _noise(
-    sizes: Mapping[PhaseName, _Size],
+    sizes: Mapping[PhaseName, Size],
     *,
     rho: Fraction,
     method: Method,
@@ -293,38 +284,6 @@ def _noise(
     )
 
 
-def _phase_sizes(
-    schema: Schema, *, method: Method, workload: tuple[Clique, ...], rounds: int
-) -> dict[PhaseName, _Size]:
-    """Return the most that each phase can ask, in Python integers."""
-    domain = schema.domain
-    if not domain.attributes:
-        raise InvalidSchema("the schema has no attribute that marginals can count")
-    sizes = {PhaseName.ONE_WAY: _Size(marginals=len(domain.shape), cells=sum(domain.shape))}
-    if method is Method.MST:
-        sizes |= _tree_sizes(domain)
-    if method is Method.AIM:
-        whole = frozenset(a for z in schema.structural_zeros for a in z.attributes)
-        sizes |= _aim_sizes(domain, rounds=rounds, whole=whole)
-    if method is Method.FIXED:
-        cells = [domain.size(c) for c in workload]
-        for clique, count in zip(workload, cells, strict=True):
-            if count > MAX_CELLS_PER_MARGINAL:
-                raise InvalidPlan(
-                    f"the marginal over {', '.join(clique)} has {count} cells; "
-                    f"at most {MAX_CELLS_PER_MARGINAL} are allowed",
-                    hint="give its attributes fewer bins or categories, or leave it out",
-                )
-        sizes[PhaseName.WORKLOAD] = _Size(marginals=max(len(workload), 1), cells=sum(cells) or 1)
-    total = sum(s.cells for s in sizes.values())
-    if total > MAX_CELLS_PER_PLAN:
-        raise InvalidPlan(
-            f"the plan may ask for {total} cells; at most {MAX_CELLS_PER_PLAN} are allowed",
-            hint="give large attributes fewer bins or categories",
-        )
-    return sizes
-
-
 def _features(schema: Schema, *, frequencies: int | None, order: int) -> FeatureSettings:
     """Return the random features of a plan, with a public seed of its own."""
     if frequencies is None:
@@ -350,66 +309,3 @@ def _features(schema: Schema, *, frequencies: int | None, order: int) -> Feature
             f"{frequencies} frequencies of order {order} are out of range",
             hint="use 1 to 16384 frequencies, and an order of 1 or 2",
         ) from err
-
-
-def _embedding_size(domain: Domain, features: FeatureSettings) -> _Size:
-    """Return the size of the one vector that the method one-shot sums."""
-    cells = feature_cells(features, clique=domain.attributes, domain=domain)
-    if cells > MAX_CELLS_PER_MARGINAL:
-        raise InvalidPlan(
-            f"the features make {cells} cells; at most {MAX_CELLS_PER_MARGINAL} are allowed",
-            hint="lower the frequencies, or merge classes of the label",
-        )
-    return _Size(marginals=1, cells=cells, bound=features.bound)
-
-
-def _tree_sizes(domain: Domain) -> dict[PhaseName, _Size]:
-    """Return the sizes of the two phases that find and measure a tree."""
-    _check_pairs(domain, method=Method.MST)
-    groups = [min(size, MOST_GROUPS) for size in domain.shape]
-    pairs = list(combinations(domain.shape, 2))
-    edges = len(domain.shape) - 1
-    largest = sorted((min(a * b, MAX_CELLS_PER_MARGINAL) for a, b in pairs), reverse=True)
-    return {
-        PhaseName.COARSE: _Size(
-            marginals=len(pairs), cells=sum(a * b for a, b in combinations(groups, 2))
-        ),
-        PhaseName.TREE: _Size(marginals=edges, cells=sum(largest[:edges])),
-    }
-
-
-def _aim_sizes(domain: Domain, *, rounds: int, whole: frozenset[str]) -> dict[PhaseName, _Size]:
-    """Return the sizes of the coarse phase and of the rounds that choose and measure.
-
-    Args: whole: attributes whose structural zeros may keep their codes from merging.
-    """
-    _check_pairs(domain, method=Method.AIM)
-    if not 1 <= rounds <= len(ROUNDS):
-        raise InvalidPlan(f"{rounds} rounds were asked for", hint=f"give 1 to {len(ROUNDS)}")
-    none = frozenset[str]()
-    coarse, fine = (
-        sorted((a * b for a, b in combinations(_capped(domain, most, apart), 2)), reverse=True)
-        for most, apart in ((MOST_COARSE_GROUPS, none), (MOST_AIM_GROUPS, whole))
-    )
-    cliques = min(round(AIM_CLIQUES_PER_ATTRIBUTE * len(domain.shape)), len(coarse))
-    rounds = min(rounds, cliques)
-    sizes = {PhaseName.COARSE: _Size(marginals=len(coarse), cells=sum(coarse))}
-    for i, name in enumerate(ROUNDS[:rounds]):
-        marginals = cliques * (i + 1) // rounds - cliques * i // rounds
-        sizes[name] = _Size(marginals=marginals, cells=sum(fine[:marginals]))
-    return sizes
-
-
-def _capped(domain: Domain, most: int, whole: frozenset[str]) -> list[int]:
-    """Return the size of each attribute after merging it to ``most`` groups, unless ``whole``."""
-    pairs = zip(domain.attributes, domain.shape, strict=True)
-    return [size if name in whole else min(size, most) for name, size in pairs]
-
-
-def _check_pairs(domain: Domain, *, method: Method) -> None:
-    """Raise InvalidPlan where there is no pair to choose."""
-    if len(domain.attributes) < 2:
-        raise InvalidPlan(
-            f"the method {method.value} needs at least two attributes",
-            hint="use the method independent",
-        )

@@ -9,7 +9,8 @@ import numpy as np
 
 from silosynth.common.domain import Clique, Grouping
 from silosynth.common.measurement import MarginalQuery, Measurement
-from silosynth.common.plan import FINE, ROUNDS, Method, PhaseName, Plan, Request
+from silosynth.common.plan import ROUNDS, Method, PhaseName, Plan
+from silosynth.common.request import FINE, Request
 from silosynth.common.schema import Schema
 from silosynth.common.sum_proof import SumProof
 from silosynth.server.aggregate import regroup
@@ -30,7 +31,7 @@ from silosynth.server.fitting import (
     model_grouping,
     phase_deviation,
 )
-from silosynth.server.planner import MAX_CELLS_PER_MARGINAL
+from silosynth.server.planner_sizes import MAX_CELLS_PER_MARGINAL
 from silosynth.server.select import (
     MOST_COARSE_GROUPS,
     all_pairs,
@@ -72,7 +73,7 @@ class Question:
                 silo=silo,
                 training=ask_round(self.learning, plan=plan, silo=silo),
                 sum=proof,
-            ).with_weights(self.learning.encoded())
+            ).with_weights(self.learning.encoded)
         return Request(
             plan_digest=plan.digest,
             phase=phase,

@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from silosynth.common.document import describe_validation, load_document
 from silosynth.common.errors import InvalidArgument, InvalidSchema
-from silosynth.common.plan import Name, Plan, parse_plan
+from silosynth.common.plan import Plan, parse_plan
+from silosynth.common.plan_fields import Name
 from silosynth.common.roster import PublicKey
 
 

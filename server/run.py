@@ -15,7 +15,9 @@ from silosynth.common.budget import check_budget
 from silosynth.common.dialogue import Bundle, Result, digest_sampler, encode_statement
 from silosynth.common.errors import InvalidPlan, RunFailed, SilosynthError
 from silosynth.common.output import fresh_file, write_text
-from silosynth.common.plan import Plan, Request, check_plan
+from silosynth.common.plan import Plan
+from silosynth.common.plan_check import check_plan
+from silosynth.common.request import Request
 from silosynth.common.roster import SigningKey
 from silosynth.common.sampler_file import save_sampler
 from silosynth.common.schema import Schema

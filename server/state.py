@@ -9,7 +9,8 @@ from enum import StrEnum
 from silosynth.common.domain import Grouping
 from silosynth.common.errors import SilosynthError
 from silosynth.common.measurement import Measurement
-from silosynth.common.plan import FINE, PhaseName, Plan, Request, TrustMode
+from silosynth.common.plan import PhaseName, Plan, TrustMode
+from silosynth.common.request import FINE, Request
 from silosynth.common.schema import Schema
 from silosynth.common.secure_sum import AgreedSet, SumStep
 from silosynth.common.sum_proof import SumProof, pack

@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cached_property
 
 import numpy as np
 
@@ -25,7 +26,7 @@ from silosynth.common.training import (
     Optimiser,
     TrainingSettings,
     TrainingStep,
-    digest_weights,
+    Weights,
     encode_weights,
     gradient_unit,
 )
@@ -33,7 +34,7 @@ from silosynth.common.wire import Release
 from silosynth.server.aggregate import add_masked
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Learning:
     """Where training stands: ``round`` is the next one, from 0.
 
@@ -52,8 +53,9 @@ class Learning:
     second_decay: float = 1.0
     signal: float | None = None
 
-    def encoded(self) -> bytes:
-        """Return the weights as silos get them."""
+    @cached_property
+    def encoded(self) -> Weights:
+        """The weights as silos get them: the same for all, so they are made once a round."""
         return encode_weights(self.weights)
 
 
@@ -122,7 +124,7 @@ def ask_round(learning: Learning, *, plan: Plan, silo: str) -> TrainingStep:
     own = plan.trust is TrustMode.OWN
     return TrainingStep(
         round=learning.round,
-        weights=digest_weights(learning.encoded()),
+        weights=learning.encoded.digest,
         batch=_batch(plan, learning.sizes[silo]) if own else None,
     )
 

@@ -22,7 +22,8 @@ from flwr.simulation import run_simulation
 from silosynth.client.app import make_relay
 from silosynth.client.contract import AnswersRequests
 from silosynth.common.errors import RunFailed, SilosynthError
-from silosynth.common.plan import Plan, Request
+from silosynth.common.plan import Plan
+from silosynth.common.request import Request
 from silosynth.common.schema import Schema
 from silosynth.server.app import find_silos, send_requests, send_steps
 from silosynth.server.drive import Progress, drive

@@ -7,7 +7,8 @@ from contextlib import ExitStack
 
 from silosynth.client.gateway import Gateway
 from silosynth.client.noise import BitSource
-from silosynth.common.plan import Plan, Request, encode_plan, encode_request
+from silosynth.common.plan import Plan, encode_plan
+from silosynth.common.request import Request, encode_request
 from silosynth.common.schema import Schema
 from silosynth.common.secure_sum import encode_sum_statement
 from silosynth.server.drive import Progress, drive

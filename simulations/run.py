@@ -18,7 +18,8 @@ from silosynth.common.certificate import Certificate
 from silosynth.common.columns import TableLike
 from silosynth.common.errors import InvalidArgument, InvalidTable, OutputExists, RunFailed
 from silosynth.common.neural import NeuralSampler
-from silosynth.common.plan import Plan, check_plan, dump_plan, load_plan
+from silosynth.common.plan import Plan, dump_plan, load_plan
+from silosynth.common.plan_check import check_plan
 from silosynth.common.sampler_file import AnySampler, load_sampler, save_sampler
 from silosynth.common.schema import Schema, dump_schema, load_schema
 from silosynth.common.wire import Receipt

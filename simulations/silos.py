@@ -14,13 +14,14 @@ import pyarrow.parquet as pq
 
 from silosynth.client.dataset import Dataset
 from silosynth.client.gateway import Gateway
-from silosynth.client.ledger import Ledger, Scope, ScopeKind
+from silosynth.client.ledger import Ledger
 from silosynth.client.noise import BitSource
 from silosynth.client.policy import Policy
 from silosynth.client.secure_sum import SumMember
 from silosynth.client.source import SourceFormat, SourceSpec, open_source
 from silosynth.client.sum_store import SumStore
 from silosynth.common.budget import plan_units
+from silosynth.common.entries import Scope, ScopeKind
 from silosynth.common.plan import Plan
 from silosynth.common.schema import load_schema
 

@@ -30,7 +30,8 @@ from silosynth.common.dialogue import (
     encode_statement,
 )
 from silosynth.common.domain import Grouping
-from silosynth.common.plan import PhaseName, Plan, Request, encode_plan, encode_request, parse_plan
+from silosynth.common.plan import PhaseName, Plan, encode_plan, parse_plan
+from silosynth.common.request import Request, encode_request
 from silosynth.common.roster import Purpose, SigningKey
 from silosynth.common.sampler import CliqueMarginal, build_sampler
 from silosynth.common.sampler_file import dump_sampler

@@ -14,20 +14,14 @@ import pytest
 
 from silosynth.client.dataset import Dataset
 from silosynth.client.gateway import Gateway
-from silosynth.client.ledger import Ledger, Scope, ScopeKind
+from silosynth.client.ledger import Ledger
 from silosynth.client.policy import Policy
 from silosynth.client.source_stream import Reader, StreamRows
 from silosynth.common.budget import plan_units
+from silosynth.common.entries import Scope, ScopeKind
 from silosynth.common.errors import InvalidTable
-from silosynth.common.plan import (
-    PhaseName,
-    Plan,
-    Request,
-    decode_request,
-    encode_plan,
-    encode_request,
-    parse_plan,
-)
+from silosynth.common.plan import PhaseName, Plan, encode_plan, parse_plan
+from silosynth.common.request import Request, decode_request, encode_request
 from silosynth.common.schema import Schema, parse_schema
 from silosynth.common.wire import Refusal, Release, decode_release
 from silosynth.server.planner import new_plan

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from signed import CANARY, Federation, make_sampler
 
-from silosynth.client.ledger import Scope, ScopeKind, Verdict
 from silosynth.client.silo import ledger_path
 from silosynth.common.dialogue import Answer, Identity, decode_statement
+from silosynth.common.entries import Scope, ScopeKind, Verdict
 from silosynth.common.errors import Untrusted
 from silosynth.common.plan import Plan
 from silosynth.common.wire import Refusal, Release, encode_receipt

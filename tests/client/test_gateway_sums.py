@@ -17,7 +17,8 @@ from silosynth.client.secure_sum import SumMember
 from silosynth.client.silo import Silo
 from silosynth.client.sum_store import SumStore
 from silosynth.common.dialogue import Answer
-from silosynth.common.plan import PhaseName, Plan, Request, encode_request, parse_plan
+from silosynth.common.plan import PhaseName, Plan, parse_plan
+from silosynth.common.request import Request, encode_request
 from silosynth.common.roster import Purpose, SigningKey
 from silosynth.common.seal import seal
 from silosynth.common.secure_sum import SumStep, encode_sum_statement

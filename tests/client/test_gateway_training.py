@@ -12,14 +12,15 @@ from signed import Federation, people
 
 from silosynth.client.desk import spent_epsilon
 from silosynth.client.foresight import foresee_plan
-from silosynth.client.ledger import Scope, ScopeKind
 from silosynth.common.architecture import MaskedMlp
 from silosynth.common.dialogue import Answer
-from silosynth.common.plan import Plan, Request, dump_plan, encode_request, parse_plan
+from silosynth.common.entries import Scope, ScopeKind
+from silosynth.common.plan import Plan, dump_plan, parse_plan
 from silosynth.common.plan_cost import plan_price, plan_units
+from silosynth.common.request import Request, encode_request
 from silosynth.common.roster import Purpose
 from silosynth.common.seal import seal
-from silosynth.common.training import digest_weights, encode_weights
+from silosynth.common.training import encode_weights
 from silosynth.common.wire import Release
 from silosynth.server.planner import new_plan
 from silosynth.server.planner_training import TrainingChoice
@@ -65,7 +66,7 @@ def _plan(federation: Federation, *, epsilon: float = 1.0, **changes: Any) -> Pl
 
 def _request(federation: Federation, plan: Plan, *, number: int) -> bytes:
     weights = encode_weights(np.full(plan.phases[-1].cells, 0.1, dtype=np.float32))
-    step = {"round": number, "weights": digest_weights(weights), "batch": 20}
+    step = {"round": number, "weights": weights.digest, "batch": 20}
     values = {"plan_digest": plan.digest, "phase": "training", "silo": "north", "training": step}
     request = Request.model_validate(values).with_weights(weights)
     return seal(encode_request(request), purpose=Purpose.REQUEST, key=federation.hub)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
-from silosynth.client.ledger import Ledger, Scope, ScopeKind, Verdict
+from silosynth.client.ledger import Ledger
 from silosynth.common.audit import verify_audit
-from silosynth.common.errors import OutputExists
+from silosynth.common.entries import Scope, ScopeKind, Verdict
 
 PROJECT = Scope(kind=ScopeKind.PROJECT, name="census")
 
 
-def test_an_exported_audit_holds_the_whole_chain(tmp_path: Path) -> None:
-    path, audit = tmp_path / "ledger.sqlite", tmp_path / "audit.jsonl"
+def test_an_audit_holds_the_whole_chain(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
     Ledger.create(path)
     with Ledger.open(path, caps={PROJECT: 40}) as ledger:
         ledger.charge("r1", "h", cost_units=10, facts={"plan": "sha256:aa"})
@@ -22,12 +20,9 @@ def test_an_exported_audit_holds_the_whole_chain(tmp_path: Path) -> None:
         ledger.charge("r2", "h", cost_units=10)
         ledger.wait("p2", b"sealed")
         ledger.decide("p1", Verdict.REFUSED, why="no", by="b")
-        written = ledger.export_audit(audit)
-        summary = verify_audit(audit.read_bytes())
-        assert written == audit.read_bytes() == ledger.audit()
+        audit = ledger.audit()
+        summary = verify_audit(audit)
         assert summary.account == ledger.verify()
         assert summary.head == ledger.head
-        with pytest.raises(OutputExists):
-            ledger.export_audit(audit)
-    assert b"the bytes that left" not in written
+    assert b"the bytes that left" not in audit
     assert (summary.charges, summary.releases, summary.unanswered) == (2, 1, 1)

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from silosynth.client.ledger import Cap, Ledger, Scope, ScopeKind
+from silosynth.client.ledger import Ledger
 from silosynth.common.account import BrokenChain, replay
 from silosynth.common.audit import verify_audit
 from silosynth.common.entries import (
     GENESIS,
+    Cap,
+    Scope,
+    ScopeKind,
     cap_body,
     charge_body,
     genesis_body,

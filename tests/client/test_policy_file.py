@@ -11,12 +11,13 @@ import pytest
 import tomli_w
 from signed import Federation, people
 
-from silosynth.client.ledger import Cap, Ledger, Scope, ScopeKind
+from silosynth.client.ledger import Ledger
 from silosynth.client.policy_file import load_policy, parse_policy
 from silosynth.client.policy_words import policy_words
 from silosynth.client.silo import check_files, ledger_path
 from silosynth.common.cli import run
 from silosynth.common.cost import RHO_UNIT
+from silosynth.common.entries import Cap, Scope, ScopeKind
 from silosynth.common.errors import (
     InvalidArgument,
     InvalidPolicy,

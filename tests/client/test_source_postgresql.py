@@ -246,18 +246,30 @@ def _database(uri: str, encoding: str, value: str) -> str:
     return address
 
 
-def test_a_database_that_does_not_know_its_encoding_is_refused_whatever_it_holds(uri: str) -> None:
+@pytest.mark.parametrize(
+    ("encoding", "value"),
+    [
+        ("SQL_ASCII", "E'\\xe9'::text"),
+        ("WIN1252", "chr(129)"),
+        ("LATIN3", "chr(165)"),
+        ("EUC_JP", "convert_from('\\xa2af', 'EUC_JP')"),
+    ],
+)
+def test_a_database_of_text_that_may_not_convert_is_refused_whatever_it_holds(
+    uri: str, encoding: str, value: str
+) -> None:
     """Else one row's bytes would decide whether the silo answers."""
-    address = _database(uri, "SQL_ASCII", "E'\\xe9'::text")
+    address = _database(uri, encoding, value)
     for query in ("SELECT 'a'::text AS x", "SELECT x FROM words"):
         for push_down in (False, True):
             source = open_source(spec(address, push_down=push_down, query=query), schema=LETTERS)
-            with pytest.raises(InvalidTable, match=r"encoding is SQL_ASCII.*UTF8"):
+            with pytest.raises(InvalidTable, match=rf"encoding is {encoding}.*UTF8"):
                 source.count(LETTER, levels={"fine": Grouping()})
 
 
-def test_text_of_another_encoding_arrives_as_unicode(uri: str) -> None:
-    address = _database(uri, "LATIN1", "chr(233)")
+@pytest.mark.parametrize("encoding", ["LATIN1", "LATIN9", "WIN1256"])
+def test_text_of_another_encoding_arrives_as_unicode(uri: str, encoding: str) -> None:
+    address = _database(uri, encoding, "chr(233)")
     schema = parse_schema(
         {
             "name": "latin",

@@ -30,6 +30,13 @@ def test_a_silo_works_without_the_packages_of_the_others() -> None:
     assert "pip install 'silosynth[simulation]'" in refused.stderr
 
 
+def test_a_gateway_without_its_packages_says_what_to_install() -> None:
+    refused = _run({"grpc_health"}, "silo", "serve", "--policy", "silo.toml")
+    assert refused.returncode == 4
+    what = "the gateway needs grpc_health, which is not installed; install silosynth[silo]"
+    assert refused.stderr == f"error: {what}\n"
+
+
 def test_a_coordinator_works_without_the_packages_of_the_others(tmp_path: Path) -> None:
     assert _run(COORDINATOR, "run", "--help").returncode == 0
     refused = _run(COORDINATOR, "demo", "--out", str(tmp_path / "demo"))

@@ -17,17 +17,14 @@ from silosynth.common.plan import (
     Phase,
     PhaseName,
     Plan,
-    Request,
-    check_plan,
-    count_cells,
     decode_plan,
-    decode_request,
     dump_plan,
     encode_plan,
-    encode_request,
     parse_plan,
     phase_cost,
 )
+from silosynth.common.plan_check import check_plan
+from silosynth.common.request import Request, count_cells, decode_request, encode_request
 from silosynth.common.schema import Schema, parse_schema
 from silosynth.server.planner import new_plan
 

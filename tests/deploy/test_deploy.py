@@ -26,7 +26,8 @@ from silosynth.client.policy_file import load_policy
 from silosynth.client.rpc import RemoteGateway
 from silosynth.common.budget import check_budget
 from silosynth.common.dialogue import Identity, decode_statement
-from silosynth.common.plan import check_plan, load_plan
+from silosynth.common.plan import load_plan
+from silosynth.common.plan_check import check_plan
 from silosynth.common.schema import load_schema
 from silosynth.server.roster_file import load_roster
 from silosynth.server.superlink import build_bundle

@@ -14,9 +14,9 @@ from pathlib import Path
 from hostile_mutations import mutate_bytes, mutate_json
 from signed import CANARY, Federation, make_sampler
 
-from silosynth.client.ledger import Verdict as Decided
 from silosynth.client.silo import Silo
 from silosynth.common.dialogue import Answer, Bundle, encode_statement
+from silosynth.common.entries import Verdict as Decided
 from silosynth.common.roster import Purpose
 from silosynth.common.seal import body_of, seal
 from silosynth.common.wire import Refusal, Release, encode_receipt

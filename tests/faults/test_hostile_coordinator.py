@@ -18,15 +18,16 @@ import pytest
 from signed import CANARY, Federation, make_sampler
 
 from silosynth.client.dataset import Dataset
-from silosynth.client.ledger import Scope, ScopeKind
 from silosynth.client.policy import Policy
 from silosynth.client.rules import Rules
 from silosynth.client.silo import Silo
 from silosynth.client.source import SourceFormat, SourceSpec, open_source
 from silosynth.client.verify import Doorkeeper, VerifiedPlan, verify_plan, verify_request
 from silosynth.common.dialogue import Answer, digest_sampler
+from silosynth.common.entries import Scope, ScopeKind
 from silosynth.common.errors import CapExceeded, InvalidPlan
-from silosynth.common.plan import Request, encode_plan, encode_request, parse_plan
+from silosynth.common.plan import encode_plan, parse_plan
+from silosynth.common.request import Request, encode_request
 from silosynth.common.roster import Purpose, SigningKey
 from silosynth.common.schema import parse_schema
 from silosynth.common.seal import MAGIC, seal

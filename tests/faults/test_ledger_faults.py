@@ -18,7 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from silosynth.client.ledger import Ledger, Scope, ScopeKind, Verdict
+from silosynth.client.ledger import Ledger
+from silosynth.common.entries import Scope, ScopeKind, Verdict
 from silosynth.common.errors import LedgerUnavailable
 
 PROJECT = Scope(kind=ScopeKind.PROJECT, name="census")

@@ -13,22 +13,17 @@ import pyarrow as pa
 from silosynth.client.bounding import bounding
 from silosynth.client.dataset import Dataset
 from silosynth.client.gateway import Gateway
-from silosynth.client.ledger import Ledger, Scope, ScopeKind
+from silosynth.client.ledger import Ledger
 from silosynth.client.policy import Policy
 from silosynth.client.source import open_table
 from silosynth.common.architecture import MaskedMlp
 from silosynth.common.autoregressive import initial_vector
+from silosynth.common.entries import Scope, ScopeKind
 from silosynth.common.example import layout_of
-from silosynth.common.plan import (
-    PhaseName,
-    Plan,
-    Request,
-    encode_plan,
-    encode_request,
-    parse_plan,
-)
+from silosynth.common.plan import PhaseName, Plan, encode_plan, parse_plan
+from silosynth.common.request import Request, encode_request
 from silosynth.common.schema import Schema, parse_schema
-from silosynth.common.training import BOUND, TrainingStep, digest_weights, encode_weights
+from silosynth.common.training import BOUND, TrainingStep, encode_weights
 from silosynth.common.wire import Refusal, Release, decode_release
 
 PROJECT = Scope(kind=ScopeKind.PROJECT, name="p")
@@ -124,7 +119,7 @@ def open_learner(
 def round_request(plan: Plan, weights: np.ndarray, *, number: int = 0) -> Request:
     """Return the request of a round."""
     data = encode_weights(weights)
-    step = TrainingStep(round=number, weights=digest_weights(data), batch=1000)
+    step = TrainingStep(round=number, weights=data.digest, batch=1000)
     request = Request(
         plan_digest=plan.digest, phase=PhaseName.TRAINING, silo="north", training=step
     )

@@ -12,7 +12,8 @@ from fakes import small_schema
 from silosynth.client.noise_share import NoiseShare, noise_share
 from silosynth.client.secure_sum import SumMember
 from silosynth.client.sum_store import SumStore
-from silosynth.common.plan import PhaseName, Plan, Request, parse_plan
+from silosynth.common.plan import PhaseName, Plan, parse_plan
+from silosynth.common.request import Request
 from silosynth.common.roster import SigningKey
 from silosynth.common.secure_sum import SumStep
 from silosynth.common.sum_proof import SumProof, pack

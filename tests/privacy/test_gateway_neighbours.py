@@ -20,11 +20,13 @@ import pytest
 from silosynth.client.bounding import bounding
 from silosynth.client.dataset import Dataset
 from silosynth.client.gateway import Gateway
-from silosynth.client.ledger import Ledger, Scope, ScopeKind
+from silosynth.client.ledger import Ledger
 from silosynth.client.noise import SystemBits, discrete_gaussian
 from silosynth.client.policy import Policy
 from silosynth.client.source import open_table
-from silosynth.common.plan import PhaseName, Request, encode_plan, encode_request, parse_plan
+from silosynth.common.entries import Scope, ScopeKind
+from silosynth.common.plan import PhaseName, encode_plan, parse_plan
+from silosynth.common.request import Request, encode_request
 from silosynth.common.schema import parse_schema
 from silosynth.common.wire import Release, decode_release
 

@@ -23,7 +23,7 @@ from silosynth.client import serve as served
 from silosynth.client import silo as opened
 from silosynth.client.gateway import Gateway
 from silosynth.client.proposals import unread_digest
-from silosynth.common.plan import decode_request
+from silosynth.common.request import decode_request
 from silosynth.common.seal import body_of
 from silosynth.common.secure_sum import SumStep
 from silosynth.common.wire import Release, decode_release

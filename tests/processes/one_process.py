@@ -14,7 +14,8 @@ from silosynth.client.gateway import Gateway
 from silosynth.client.ledger import Ledger
 from silosynth.client.policy_file import load_policy
 from silosynth.client.silo import open_silo
-from silosynth.common.plan import Plan, Request, encode_plan, encode_request
+from silosynth.common.plan import Plan, encode_plan
+from silosynth.common.request import Request, encode_request
 from silosynth.common.roster import Purpose, SigningKey
 from silosynth.common.sampler_file import save_sampler
 from silosynth.common.seal import seal

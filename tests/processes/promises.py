@@ -15,8 +15,9 @@ from sum_promises import check_secrets_are_gone, check_sum_at_death, request_of
 
 from silosynth.client.rpc import RemoteGateway
 from silosynth.common.audit import AuditSummary
-from silosynth.common.plan import PhaseName, Plan, TrustMode, encode_plan, encode_request
+from silosynth.common.plan import PhaseName, Plan, TrustMode, encode_plan
 from silosynth.common.plan_cost import plan_units
+from silosynth.common.request import encode_request, request_prefix
 from silosynth.common.roster import Purpose, SigningKey
 from silosynth.common.schema import Schema
 from silosynth.common.seal import seal
@@ -174,7 +175,7 @@ def _check_ledger(
     entries, account = after.entries[silo], after.accounts[silo].account
     known = before.entries[silo]
     assert entries[: len(known)] == known, f"{silo}: entries of the ledger were lost"
-    start = plan.digest.removeprefix("sha256:")[:32] + "/"
+    start = request_prefix(plan.digest)
     charges = {r: c for r, c in account.charges.items() if r.startswith(start)}
     wanted = {request_of(plan, phase=p.name, silo=silo): p.name.value for p in plan.phases}
     assert set(charges) == set(wanted), f"{silo}: charged {sorted(charges)}"

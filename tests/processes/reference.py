@@ -19,7 +19,8 @@ from silosynth.client.rules import SiloIdentity
 from silosynth.client.secure_sum import SumMember
 from silosynth.client.silo import ledger_path, load_identity, open_datasets
 from silosynth.client.sum_store import SumStore
-from silosynth.common.plan import Plan, Request, encode_plan, encode_request
+from silosynth.common.plan import Plan, encode_plan
+from silosynth.common.request import Request, encode_request
 from silosynth.common.roster import Purpose, SigningKey
 from silosynth.common.sampler_file import save_sampler
 from silosynth.common.seal import seal

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from lab import Lab
 
 from silosynth.client.sum_store import SessionRecord, SumStore
-from silosynth.common.plan import PhaseName, Plan, TrustMode, request_id
+from silosynth.common.plan import PhaseName, Plan, TrustMode
+from silosynth.common.request import request_id
 
 if TYPE_CHECKING:
     from cells import Cell

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from silosynth.common.plan import Plan, Request, count_cells
+from silosynth.common.plan import Plan
+from silosynth.common.request import Request, count_cells
 from silosynth.common.schema import Schema, parse_schema
 from silosynth.common.wire import Receipt, Release, digest_cells, encode_release
 from silosynth.server.planner import new_plan

@@ -18,7 +18,8 @@ from silosynth.common.dialogue import (
     decode_statement,
     encode_statement,
 )
-from silosynth.common.plan import Plan, decode_plan, decode_request, parse_plan
+from silosynth.common.plan import Plan, decode_plan, parse_plan
+from silosynth.common.request import decode_request
 from silosynth.common.roster import Purpose, SigningKey
 from silosynth.common.seal import unseal
 from silosynth.common.wire import RECORD, decode_release, encode_release

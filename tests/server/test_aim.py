@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.measurement import Measurement
-from silosynth.common.plan import ROUNDS, count_cells
+from silosynth.common.plan import ROUNDS
+from silosynth.common.request import count_cells
 from silosynth.server import engine
 from silosynth.server.aim import (
     choose_cliques,

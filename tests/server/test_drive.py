@@ -9,7 +9,8 @@ import pytest
 from fakes import SILOS, answer_exactly, small_codes, small_plan, small_schema
 
 from silosynth.common.errors import RunFailed, SiloAbsent
-from silosynth.common.plan import OnAbsent, Plan, Request
+from silosynth.common.plan import OnAbsent, Plan
+from silosynth.common.request import Request
 from silosynth.common.wire import Refusal, encode_refusal
 from silosynth.server.drive import Progress, drive
 from silosynth.server.journal import Journal

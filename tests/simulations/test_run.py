@@ -11,8 +11,9 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from silosynth.client.ledger import Ledger, Scope, ScopeKind
+from silosynth.client.ledger import Ledger
 from silosynth.common.budget import plan_units
+from silosynth.common.entries import Scope, ScopeKind
 from silosynth.common.errors import InvalidPlan, InvalidTable, OutputExists
 from silosynth.common.plan import Plan
 from silosynth.common.sampler_file import load_sampler

@@ -13,10 +13,12 @@ import pyarrow as pa
 import pytest
 from fakes import small_schema
 
-from silosynth.client.ledger import Ledger, Scope, ScopeKind
+from silosynth.client.ledger import Ledger
 from silosynth.common.budget import plan_units
+from silosynth.common.entries import Scope, ScopeKind
 from silosynth.common.errors import RunFailed, SiloAbsent
-from silosynth.common.plan import Method, PhaseName, Plan, dump_plan, encode_plan, encode_request
+from silosynth.common.plan import Method, PhaseName, Plan, dump_plan, encode_plan
+from silosynth.common.request import encode_request
 from silosynth.common.schema import dump_schema
 from silosynth.common.secure_sum import encode_sum_statement
 from silosynth.common.wire import decode_release, encode_release

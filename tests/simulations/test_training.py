@@ -14,11 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from silosynth.client.ledger import Ledger, Scope, ScopeKind
+from silosynth.client.ledger import Ledger
 from silosynth.common.architecture import MaskedMlp
 from silosynth.common.autoregressive_sampler import AutoregressiveSampler
 from silosynth.common.certificate import check_certificate
 from silosynth.common.cli import run
+from silosynth.common.entries import Scope, ScopeKind
 from silosynth.common.errors import (
     CapExceeded,
     InvalidArgument,
@@ -27,16 +28,10 @@ from silosynth.common.errors import (
     RunFailed,
     SiloAbsent,
 )
-from silosynth.common.plan import (
-    Plan,
-    Request,
-    check_plan,
-    decode_request,
-    encode_plan,
-    encode_request,
-    parse_plan,
-)
+from silosynth.common.plan import Plan, encode_plan, parse_plan
+from silosynth.common.plan_check import check_plan
 from silosynth.common.plan_cost import charged_epsilon, spent_epsilon
+from silosynth.common.request import Request, decode_request, encode_request
 from silosynth.common.sampler_file import load_sampler
 from silosynth.common.schema import Schema, dump_schema, parse_schema
 from silosynth.common.secure_sum import encode_sum_statement
@@ -217,7 +212,7 @@ def test_a_run_resumes_without_charging_twice_and_ends_in_the_same_weights(
         again = run_local(plan, _schema(), silos=places, journal=journal)
     assert state.learning is not None
     assert again.learning is not None
-    assert state.learning.encoded() == again.learning.encoded()
+    assert state.learning.encoded == again.learning.encoded
     assert all(len(receipts) == 5 for receipts in again.receipts().values())
 
 
@@ -325,10 +320,10 @@ def _weights(plan: Plan, *, scale: float = 1.0) -> np.ndarray:
 
 
 def _request(plan: Plan, weights: np.ndarray, *, number: int = 0, **step: Any) -> Request:
-    from silosynth.common.training import digest_weights, encode_weights
+    from silosynth.common.training import encode_weights
 
     data = encode_weights(weights)
-    asked = {"round": number, "weights": digest_weights(data), "batch": 10} | step
+    asked = {"round": number, "weights": data.digest, "batch": 10} | step
     return Request(
         plan_digest=plan.digest,
         phase="training",  # type: ignore[arg-type]  # read as data
