@@ -7,6 +7,7 @@ from importlib.util import find_spec
 
 import numpy as np
 
+from silosynth.client.checkpoints import Checkpoints
 from silosynth.client.noise import BitSource
 from silosynth.client.source_spec import Source
 from silosynth.client.source_stream import StreamRows
@@ -45,6 +46,7 @@ def learn_from(
     rows_per_person: int,
     bits: BitSource,
     add_noise: Callable[[np.ndarray], np.ndarray],
+    checkpoints: Checkpoints,
     tell_operator: Callable[[str], None],
 ) -> np.ndarray:
     """Return (parameters,) int64, the noised sums of one round of training.
@@ -68,6 +70,7 @@ def learn_from(
         schema=schema,
         bits=bits,
         add_noise=add_noise,
+        pretrained=checkpoints.network(plan, schema),
         tell_operator=tell_operator,
     )
 

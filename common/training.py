@@ -11,7 +11,7 @@ from typing import Annotated, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from silosynth.common.architecture import Architecture
+from silosynth.common.architecture import Architecture, Digest
 from silosynth.common.bins import PlainModel
 from silosynth.common.errors import InvalidPlan
 
@@ -39,7 +39,6 @@ class Optimiser(StrEnum):
 
 OF_GRADIENTS = (Optimiser.SGD, Optimiser.ADAM)
 OF_UPDATES = (Optimiser.FEDAVG, Optimiser.FEDADAM, Optimiser.FEDYOGI)
-Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 Size = Annotated[int, Field(ge=1, le=2**40)]
 
 
