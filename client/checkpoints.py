@@ -18,6 +18,7 @@ from silosynth.common.pretrained_files import short
 from silosynth.common.schema import Schema
 
 if TYPE_CHECKING:
+    from silosynth.common.pretrained import Checkpoint
     from silosynth.common.pretrained_network import PretrainedNetwork
 
 _MOST_CHECKED = 64
@@ -38,16 +39,26 @@ class Checkpoints:
         name, InvalidCheckpoint where its files are not what the digest says, InvalidPlan where
         the plan does not fit it. It reads no table. What it opened stays in memory.
         """
-        if plan.digest in self._checked:
+        architecture = _pretrained(plan)
+        if architecture is None:
             return
-        if self.network(plan, schema) is not None:
+        self._open(plan, architecture)
+        if plan.digest not in self._checked:
+            self.network(plan, schema)
             self._checked = {plan.digest, *list(self._checked)[: _MOST_CHECKED - 1]}
 
     def network(self, plan: Plan, schema: Schema) -> PretrainedNetwork | None:
         """Return the network of a plan, its weights not set; None where it needs no checkpoint."""
-        architecture = plan.training.architecture if plan.training else None
-        if not isinstance(architecture, Pretrained):
+        architecture = _pretrained(plan)
+        if architecture is None:
             return None
+        checkpoint = self._open(plan, architecture)
+        from silosynth.common.pretrained_network import PretrainedNetwork  # see below
+
+        return PretrainedNetwork(architecture, schema, checkpoint)
+
+    def _open(self, plan: Plan, architecture: Pretrained) -> Checkpoint:
+        """Return the checkpoint of a plan, from memory if it was opened before."""
         if not all(map(find_spec, ("transformers", "peft", "torch"))):
             raise Refused(
                 "this silo cannot train a pretrained network",
@@ -62,7 +73,17 @@ class Checkpoints:
             )
         # transformers is an extra, and takes seconds to import: only such a plan needs it.
         from silosynth.common.pretrained import open_checkpoint
-        from silosynth.common.pretrained_network import PretrainedNetwork
 
-        checkpoint = open_checkpoint(folder, architecture.checkpoint)
-        return PretrainedNetwork(architecture, schema, checkpoint)
+        return open_checkpoint(folder, architecture.checkpoint)
+
+
+def plan_checkpoint(plan: Plan) -> str | None:
+    """Return the digest of the checkpoint that a plan starts from, if it does."""
+    architecture = _pretrained(plan)
+    return None if architecture is None else architecture.checkpoint
+
+
+def _pretrained(plan: Plan) -> Pretrained | None:
+    """Return the architecture of a plan that starts from a checkpoint."""
+    architecture = plan.training.architecture if plan.training else None
+    return architecture if isinstance(architecture, Pretrained) else None

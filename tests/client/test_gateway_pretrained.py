@@ -14,6 +14,8 @@ import pytest
 from signed import ATTRIBUTES, Federation, people_table
 from tiny_checkpoint import make_checkpoint
 
+from silosynth.client.desk import _plan_facts
+from silosynth.client.desk_words import plan_words
 from silosynth.client.foresight import foresee_plan
 from silosynth.client.policy_file import PolicyFile
 from silosynth.client.policy_words import policy_words
@@ -90,6 +92,12 @@ def _request(federation: Federation, plan: Plan, **changes: Any) -> bytes:
     values = {"plan_digest": plan.digest, "phase": "training", "silo": "north", "training": step}
     request = Request.model_validate(values | changes).with_weights(weights)
     return seal(encode_request(request), purpose=Purpose.REQUEST, key=federation.hub)
+
+
+def test_who_approves_a_plan_is_told_its_checkpoint(federation: Federation, folder: Path) -> None:
+    facts = _plan_facts(_plan(federation, folder)) | {"id": "p", "coordinator": "hub"}
+    assert f"checkpoint {digest_checkpoint(folder)}" in " ".join(plan_words(facts))
+    assert "checkpoint" not in " ".join(plan_words(facts | {"checkpoint": None}))
 
 
 def test_a_round_is_answered_and_charged_once(federation: Federation, folder: Path) -> None:

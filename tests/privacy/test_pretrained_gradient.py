@@ -129,6 +129,21 @@ def test_a_rows_integers_do_not_depend_on_its_company(folder: Path) -> None:
     assert np.array_equal(some, together)
 
 
+def test_every_microbatch_has_one_shape(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that no product rounds in another order because of who else is there."""
+    gradients, shapes = _gradients(folder, clip=0.5), set[tuple[int, ...]]()
+    found = gradients._gradient
+
+    def seen(parameters: object, codes: torch.Tensor, uniform: torch.Tensor) -> object:
+        shapes.add((*codes.shape, *uniform.shape))
+        return found(parameters, codes, uniform)
+
+    monkeypatch.setattr(gradients, "_gradient", seen)
+    for rows in (1, 3, 16, 21):
+        gradients.sum(_rows(rows), words=BITS.words)
+    assert len(shapes) == 1
+
+
 def test_the_checkpoint_gets_no_gradient_and_does_not_move(folder: Path) -> None:
     digest = digest_checkpoint(folder)
     model = open_checkpoint(folder, digest).model
