@@ -44,7 +44,9 @@ class Checkpoints:
             return
         self._open(plan, architecture)
         if plan.digest not in self._checked:
-            self.network(plan, schema)
+            network = self.network(plan, schema)
+            assert network is not None
+            network.require_gradients()
             self._checked = {plan.digest, *list(self._checked)[: _MOST_CHECKED - 1]}
 
     def network(self, plan: Plan, schema: Schema) -> PretrainedNetwork | None:

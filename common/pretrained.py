@@ -135,12 +135,25 @@ def _load(place: Path, folder: Path) -> Checkpoint:
     positions = getattr(model.config, "max_position_embeddings", None)
     if not isinstance(positions, int) or positions < 2:
         raise InvalidCheckpoint(f"{folder}: its configuration says not how many tokens it reads")
+    if not _looks_back_alone(model):
+        raise InvalidCheckpoint(f"{folder}: it does not read from left to right alone")
     return Checkpoint(
         model=model,
         tokenizer=CheckpointTokenizer(tokenizer),
         positions=positions,
         kind=str(model.config.model_type),
     )
+
+
+def _looks_back_alone(model: nn.Module) -> bool:
+    """Say whether a token changes nothing of what is made of those before it: padding stands on it.
+
+    The model reads two rows of tokens of no meaning, which differ in the last.
+    """
+    with torch.no_grad():
+        logits = model(input_ids=torch.tensor([[1, 2, 1], [1, 2, 2]]), use_cache=False).logits
+    finite = bool(torch.isfinite(logits).all())
+    return finite and torch.allclose(logits[0, :2], logits[1, :2], rtol=1e-4, atol=1e-5)
 
 
 @contextmanager

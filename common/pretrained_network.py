@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
+from torch.func import functional_call, grad, vmap
 
 from silosynth.common.architecture import Pretrained
 from silosynth.common.autoregressive import MaskedMlpNetwork, load_vector, one_thread
+from silosynth.common.errors import InvalidCheckpoint
 from silosynth.common.example import layout_of
 from silosynth.common.pretrained import Checkpoint, adapted, open_checkpoint
 from silosynth.common.schema import Schema
@@ -32,7 +34,7 @@ class PretrainedNetwork(nn.Module):
         super().__init__()
         layout = layout_of(schema)
         self.table = MaskedMlpNetwork(architecture.table, architecture.table_layout(layout))
-        self.free = layout.free
+        self.free, self.positions = layout.free, layout.positions
         self.tokens = TextTokens(checkpoint.tokenizer, schema, tokens=architecture.tokens)
         self.tokens.require_room(checkpoint.positions)
         self.model = adapted(checkpoint, architecture)
@@ -66,6 +68,30 @@ class PretrainedNetwork(nn.Module):
         chosen = logits.log_softmax(-1).gather(-1, learnt.clamp(min=0)[..., None]).squeeze(-1)
         wrong: torch.Tensor = -(chosen * (learnt >= 0)).sum(-1)
         return self.table(codes, uniform) + wrong
+
+    def require_gradients(self) -> None:
+        """Raise InvalidCheckpoint unless gradients of single rows can be taken of such a model.
+
+        It is tried on rows of zeros, so that no round fails on it after it was charged.
+        """
+        parameters = {name: value.detach() for name, value in self.named_parameters()}
+
+        def loss(
+            weights: dict[str, torch.Tensor], codes: torch.Tensor, uniform: torch.Tensor
+        ) -> torch.Tensor:
+            found: torch.Tensor = functional_call(self, weights, (codes[None], uniform[None]))
+            return found[0]
+
+        codes = torch.from_numpy(self.prepare(np.zeros((2, self.positions), dtype=np.int64)))
+        uniform = torch.zeros((2, self.draws))
+        try:
+            with one_thread():
+                vmap(grad(loss), in_dims=(None, 0, 0))(parameters, codes, uniform)
+        except Exception as err:
+            raise InvalidCheckpoint(
+                "gradients of single rows cannot be taken of the checkpoint's kind of model",
+                hint="use one of another kind, such as gpt2 or llama",
+            ) from err
 
     def write(self, codes: np.ndarray, words: SeededWords) -> np.ndarray:
         """Return (rows, max_bytes) uint16 texts of rows that have (rows, free) codes.

@@ -37,7 +37,7 @@ def plan_pretrained(schema: Schema, choice: PretrainedChoice) -> Pretrained:
         )
     # An extra, which takes seconds to import: only such a plan needs it.
     from silosynth.common.pretrained import open_checkpoint, usual_layers
-    from silosynth.common.text_tokens import TextTokens
+    from silosynth.common.pretrained_network import PretrainedNetwork
 
     digest = digest_checkpoint(choice.checkpoint)
     checkpoint = open_checkpoint(choice.checkpoint, digest)
@@ -49,6 +49,5 @@ def plan_pretrained(schema: Schema, choice: PretrainedChoice) -> Pretrained:
         rank=RANK if choice.rank is None else choice.rank,
     )
     architecture.inputs(layout_of(schema))
-    tokens = TextTokens(checkpoint.tokenizer, schema, tokens=architecture.tokens)
-    tokens.require_room(checkpoint.positions)
+    PretrainedNetwork(architecture, schema, checkpoint).require_gradients()
     return architecture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pyarrow as pa
 import pytest
 import torch
 from tiny_checkpoint import END, make_checkpoint
+from transformers import BertConfig, BertLMHeadModel
 
 from silosynth.common.architecture import AdaptedLayer, MaskedMlp, Pretrained
 from silosynth.common.autoregressive import build_network, initial_vector, tensors_of
@@ -134,6 +136,33 @@ def test_weights_that_are_cut_off_are_named_in_one_line(gpt2: Path, tmp_path: Pa
     (copy / "model.safetensors").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InvalidCheckpoint, match="transformers cannot open it"):
         open_checkpoint(copy, digest_checkpoint(copy))
+
+
+def test_a_model_that_looks_ahead_is_refused(gpt2: Path, tmp_path: Path) -> None:
+    """It would see the padding, and what it is to predict."""
+    copy = Path(shutil.copytree(gpt2, tmp_path / "copy"))
+    size = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 4}
+    config = BertConfig(vocab_size=300, num_hidden_layers=2, **size)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        BertLMHeadModel(config).save_pretrained(copy)
+    with pytest.raises(InvalidCheckpoint, match="does not read from left to right alone"):
+        open_checkpoint(copy, digest_checkpoint(copy))
+
+
+def test_a_model_without_gradients_of_single_rows_is_refused(
+    gpt2: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = network_of(gpt2)
+    network.require_gradients()
+    real = network.model.forward
+
+    def forward(input_ids: torch.Tensor, **options: Any) -> Any:
+        return real(input_ids=input_ids, **options) if int(input_ids.sum()) else None
+
+    monkeypatch.setattr(network.model, "forward", forward)
+    with pytest.raises(InvalidCheckpoint, match="gradients of single rows cannot be taken"):
+        network.require_gradients()
 
 
 # Rows as tokens
