@@ -105,11 +105,14 @@ class TextTokens:
     def _learnt(self, text: str) -> list[int]:
         """Return the tokens of a text and the end, or as many as there is room for.
 
-        A text that the tokenizer fails on is empty: an error would tell of a row, without noise.
+        A text that the tokenizer fails on is empty: an error would tell of a row, without noise. A
+        panic of its Rust code is no Exception.
         """
         try:
             tokens = self._tokenizer.encode(text)
-        except Exception:
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException:
             tokens = []
         return (
             [*tokens, self._tokenizer.end] if len(tokens) <= self.tokens else tokens[: self.tokens]
