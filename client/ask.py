@@ -8,6 +8,7 @@ from importlib.util import find_spec
 
 import numpy as np
 
+from silosynth.client.checkpoints import Checkpoints
 from silosynth.client.noise import BitSource
 from silosynth.client.source_spec import Source
 from silosynth.client.source_stream import StreamRows
@@ -50,6 +51,7 @@ def learn_from(
     *,
     bits: BitSource,
     add_noise: Callable[[np.ndarray], np.ndarray],
+    checkpoints: Checkpoints,
     tell_operator: Callable[[str], None],
 ) -> np.ndarray:
     """Return (parameters,) int64, the noised sums of one round of training.
@@ -73,6 +75,7 @@ def learn_from(
         schema=asked.schema,
         bits=bits,
         add_noise=add_noise,
+        pretrained=checkpoints.network(asked.plan, asked.schema),
         tell_operator=tell_operator,
     )
 

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from silosynth.client.checkpoints import plan_checkpoint
 from silosynth.client.ledger import Ledger
 from silosynth.client.ledger_waiting import WaitingPlan
 from silosynth.client.policy_file import PolicyFile
@@ -260,6 +261,7 @@ def _plan_facts(plan: Plan) -> dict[str, Any]:
         "absent": plan.absent,
         "alone_epsilon": alone_epsilon(plan),
         "rows_per_person": plan.privacy.rows_per_person,
+        "checkpoint": plan_checkpoint(plan),
         "phases": [
             {
                 "name": phase.name.value,

@@ -32,8 +32,19 @@ def plan_words(plan: Facts) -> tuple[str, ...]:
         f"what is sent tells about one person (up to {rows} row{'s' * (rows > 1)}) at most "
         f"epsilon {plan['epsilon']:g} at delta {plan['delta']:g}; the budgets are charged epsilon "
         f"{plan['ledger_epsilon']:.4g} (zCDP conversion)",
+        *_checkpoint_words(plan),
         *_shared_words(plan),
         "no row leaves the silo, and nothing is ever refunded",
+    )
+
+
+def _checkpoint_words(plan: Facts) -> tuple[str, ...]:
+    """Say which pretrained checkpoint a network starts from."""
+    if plan.get("checkpoint") is None:
+        return ()
+    return (
+        f"a network is trained that starts from the pretrained checkpoint {plan['checkpoint']}, of "
+        "which the policy names a copy; it stays as it is",
     )
 
 

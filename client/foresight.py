@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from silosynth.client.checkpoints import Checkpoints
 from silosynth.client.policy_file import PolicyFile
 from silosynth.client.proposals import check_promise, plan_scopes
 from silosynth.client.public_words import public_error
@@ -40,10 +41,12 @@ def foresee_plan(policy: PolicyFile, path: Path) -> Foreseen:
         datasets=open_datasets(policy, tell_operator=lambda _: None),
         identity=SiloIdentity(key=load_identity(policy), coordinators=policy.consumers()),
         rules=policy.rules(),
+        checkpoints=Checkpoints(policy.checkpoint_folders()),
     )
     try:
         plan, consumers = _read(policy, path)
-        permit_plan(door, plan)
+        dataset = permit_plan(door, plan)
+        door.checkpoints.require(plan, dataset.schema)
         check_promise(plan)
         _check_budgets(policy, plan, consumers)
     except SilosynthError as err:

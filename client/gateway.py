@@ -14,6 +14,7 @@ from itertools import accumulate, pairwise
 import numpy as np
 
 from silosynth.client.ask import Asked, ask_rows, learn_from
+from silosynth.client.checkpoints import Checkpoints
 from silosynth.client.dataset import Dataset
 from silosynth.client.delivery import UNKNOWN, Deliveries
 from silosynth.client.ledger import Ledger
@@ -80,6 +81,7 @@ class Gateway:
         rules: Rules | None = None,
         records: Records | None = None,
         sums: SumMember | None = None,
+        checkpoints: Checkpoints | None = None,
         bits: BitSource | None = None,
         tell_operator: Callable[[str], None] = lambda _: None,
         checkpoint: Callable[[str], None] = lambda _: None,
@@ -90,12 +92,17 @@ class Gateway:
             datasets: the tables by the names that plans give them.
             sums: the silo's part in secure sums; without it, plans with shared noise are refused.
             records: where approved plans and results are kept; needed with an identity.
+            checkpoints: the pretrained ones that plans may start from; none by default.
             bits: a seam for tests of a single silo.
             checkpoint: a seam for tests, called with the name of each step as it is reached.
         """
         self._silo = silo
         self._door = Doorkeeper(
-            silo=silo, datasets=dict(datasets), identity=identity, rules=rules or Rules()
+            silo=silo,
+            datasets=dict(datasets),
+            identity=identity,
+            rules=rules or Rules(),
+            checkpoints=checkpoints or Checkpoints(),
         )
         # Every request carries its whole plan. What held for these bytes once holds again: the
         # policy stays as it is while the gateway runs, and approval is asked of the ledger anew.
@@ -130,6 +137,7 @@ class Gateway:
             self._checkpoint("received")
             proposed = self._verify_plan(plan)
             digest = proposed.digest
+            self._door.checkpoints.require(proposed.plan, proposed.dataset.schema)
             self._proposals.present_receipts(receipts)
             self._checkpoint("verified")
             verdict = self._proposals.judge(proposed)
@@ -265,6 +273,7 @@ class Gateway:
                 asked,
                 bits=self._bits,
                 add_noise=lambda clipped: add_noise([clipped])[0],
+                checkpoints=self._door.checkpoints,
                 tell_operator=self._tell_operator,
             )
             self._checkpoint("counted")

@@ -6,6 +6,7 @@ Measured faster than Opacus' GradSampleModule on both networks; see docs/decisio
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,6 +18,9 @@ from silosynth.common.autoregressive import build_network, load_vector, one_thre
 from silosynth.common.example import Layout
 from silosynth.common.training import BOUND, scaled_norm
 
+if TYPE_CHECKING:
+    from silosynth.common.pretrained_network import PretrainedNetwork
+
 _MICROBATCH_BYTES = 32 * 2**20
 """Of the gradients that are held at once; larger ones are slower as well."""
 
@@ -25,7 +29,8 @@ _LONGEST = 4096
 
 _ALIGNED = 8
 """Microbatches are filled up to a multiple of it: products of matrices of fewer rows round in
-another order, and then a row's integers would depend on how many others there are."""
+another order, and then a row's integers would depend on how many others there are. Those of a
+pretrained network, of which less is known, are always filled up."""
 
 Words = Callable[[int], np.ndarray]
 
@@ -33,17 +38,26 @@ Words = Callable[[int], np.ndarray]
 class Gradients:
     """Own a network, and sum what its rows' gradients are, clipped, as integers."""
 
-    def __init__(self, architecture: Architecture, layout: Layout, *, clip: float) -> None:
-        """Build the network; raise CapExceeded for one that is too large."""
+    def __init__(
+        self,
+        architecture: Architecture,
+        layout: Layout,
+        *,
+        clip: float,
+        pretrained: PretrainedNetwork | None = None,
+    ) -> None:
+        """Build the network, or take a pretrained one; raise CapExceeded when it is too large."""
         self._parameters = architecture.parameters(layout)
-        self._network = build_network(architecture, layout)
+        self._pretrained = pretrained
+        self._network = build_network(architecture, layout) if pretrained is None else pretrained
         self._clip = clip
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._network.to(self._device)
         self._gradient = vmap(grad(self._loss), in_dims=(None, 0, 0))
-        rows = min(_MICROBATCH_BYTES // (4 * self._parameters), _LONGEST // layout.positions)
-        rows = max(1, min(rows, MOST_ROWS))
+        most = _LONGEST // layout.positions if pretrained is None else pretrained.rows_learnt
+        rows = max(1, min(_MICROBATCH_BYTES // (4 * self._parameters), most, MOST_ROWS))
         self._rows = rows if rows < _ALIGNED else rows // _ALIGNED * _ALIGNED
+        self._full = min(_ALIGNED, self._rows) if pretrained is None else self._rows
 
     def load(self, weights: np.ndarray) -> None:
         """Set all weights, (parameters,) float32; raise InvalidArgument for other ones."""
@@ -64,13 +78,20 @@ class Gradients:
         parameters = {k: v.detach() for k, v in self._network.named_parameters()}
         with one_thread():
             for start in range(0, len(examples), self._rows):
-                codes = examples[start : start + self._rows].astype(np.int64)
+                codes = self._prepare(examples[start : start + self._rows])
                 rows = len(codes)
                 batch = self._filled(codes), self._filled(self._uniform(rows, words))
                 found = self._gradient(parameters, *map(self._send, batch))
                 parts = [g.reshape(len(g), -1)[:rows] for g in found.values()]
                 lost += self._add(parts, total=total)
         return total, lost
+
+    def _prepare(self, examples: np.ndarray) -> np.ndarray:
+        """Return what the network reads of examples."""
+        if self._pretrained is not None:
+            return self._pretrained.prepare(examples)
+        codes: np.ndarray = examples.astype(np.int64)
+        return codes
 
     def _add(self, parts: list[torch.Tensor], *, total: np.ndarray) -> int:
         """Add the rows' clipped integers to ``total``; return how many rows were not finite."""
@@ -97,7 +118,7 @@ class Gradients:
 
     def _filled(self, rows: np.ndarray) -> np.ndarray:
         """Return a microbatch with rows of zeros at its end, which nothing is added up of."""
-        missing = -len(rows) % min(_ALIGNED, self._rows)
+        missing = -len(rows) % self._full
         filled: np.ndarray = np.pad(rows, ((0, missing), (0, 0)))
         return filled
 

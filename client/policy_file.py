@@ -133,6 +133,13 @@ class ProjectSection(_Model):
     roster: dict[Name, PublicKey] = Field(min_length=1, max_length=10_000)
 
 
+class CheckpointSection(_Model):
+    """A pretrained checkpoint that plans may start from: public files, in a folder of the silo."""
+
+    path: FilePath
+    digest: str = Field(pattern=DIGEST_PATTERN)
+
+
 class CapsSection(_Model):
     """Limits on size that hold for every plan and every request."""
 
@@ -196,6 +203,7 @@ class PolicyFile(_Model):
     datasets: tuple[DatasetSection, ...] = Field(strict=False, min_length=1, max_length=100)
     coordinators: tuple[CoordinatorSection, ...] = Field(default=(), strict=False, max_length=100)
     projects: tuple[ProjectSection, ...] = Field(default=(), strict=False, max_length=1_000)
+    checkpoints: tuple[CheckpointSection, ...] = Field(default=(), strict=False, max_length=100)
     caps: CapsSection = CapsSection()
     approval: ApprovalSection = ApprovalSection()
     relay: RelaySection = RelaySection()
@@ -220,6 +228,10 @@ class PolicyFile(_Model):
     def consumers(self) -> dict[PublicKey, str]:
         """Return the name of each coordinator by its key."""
         return {c.key: c.name for c in self.coordinators}
+
+    def checkpoint_folders(self) -> dict[str, Path]:
+        """Return where each pretrained checkpoint lies, by its digest."""
+        return {c.digest: Path(c.path) for c in self.checkpoints}
 
     def scope_caps(self) -> dict[Scope, Cap]:
         """Return what each dataset, consumer and project may ever spend, in the ledger's units."""
@@ -295,6 +307,7 @@ def parse_policy(data: Mapping[str, Any], *, home: Path, origin: str = "policy")
 _PATHS = {
     "silo": ("key", "persons_secret", "directory"),
     "datasets": ("path", "schema"),
+    "checkpoints": ("path",),
     "relay": ("socket", "operator_socket"),
 }
 

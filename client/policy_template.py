@@ -125,6 +125,12 @@ budget = {budget}
 
 
 _REST = """\
+# A pretrained language model that plans may start from: public files, opened without code of their
+# own. 'silosynth checkpoint FOLDER' shows its digest.
+# [[checkpoints]]
+# path = "models/gpt2"
+# digest = "sha256:..."
+
 [caps]  # for every plan, whoever asks
 cells_per_marginal = 5_000_000
 cells_per_plan = 50_000_000

@@ -11,6 +11,10 @@ def policy_words(policy: PolicyFile) -> tuple[str, ...]:
         *(_dataset(section) for section in policy.datasets),
         *_coordinators(policy),
         *_projects(policy),
+        *(
+            f"Plans may start from the pretrained checkpoint {c.digest} in {c.path}."
+            for c in policy.checkpoints
+        ),
         *_approval(policy.approval),
         f"No plan may ask for more than {policy.caps.marginals:,} marginals, "
         f"{policy.caps.cells_per_plan:,} cells in all, {policy.caps.cells_per_marginal:,} in one "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from silosynth.common.errors import (
+    InvalidCheckpoint,
     InvalidPlan,
     InvalidSampler,
     LedgerUnavailable,
@@ -26,6 +27,11 @@ def public_error(error: Exception) -> SilosynthError:
     if isinstance(error, LedgerUnavailable):
         return LedgerUnavailable(
             "the silo's ledger cannot be used", hint="ask the silo's operator, whose log says why"
+        )
+    if isinstance(error, InvalidCheckpoint):
+        return Refused(
+            "this silo's copy of the plan's checkpoint cannot be used",
+            hint="ask the silo's operator, whose log says why",
         )
     if isinstance(error, _PUBLIC):
         return error

@@ -8,17 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from silosynth.client.bounding import bounding, load_secret
+from silosynth.client.checkpoints import Checkpoints
 from silosynth.client.dataset import Dataset
 from silosynth.client.gateway import Gateway
 from silosynth.client.ledger import Ledger
 from silosynth.client.noise import BitSource
-from silosynth.client.policy_file import DatasetSection, PolicyFile
+from silosynth.client.policy_file import CheckpointSection, DatasetSection, PolicyFile
 from silosynth.client.records import Records
 from silosynth.client.rules import SiloIdentity
 from silosynth.client.secure_sum import SumMember
 from silosynth.client.source import open_source
 from silosynth.client.sum_store import SumStore
-from silosynth.common.errors import InvalidPolicy, LedgerUnavailable
+from silosynth.common.errors import InvalidCheckpoint, InvalidPolicy, LedgerUnavailable
+from silosynth.common.pretrained_files import digest_checkpoint
 from silosynth.common.roster import SigningKey
 from silosynth.common.schema import Schema, load_schema
 
@@ -73,6 +75,7 @@ def open_silo(
                 store=SumStore(Path(policy.silo.directory) / "sums"),
                 key=key,
             ),
+            checkpoints=Checkpoints(policy.checkpoint_folders()),
             bits=bits,
             tell_operator=tell_operator,
             checkpoint=checkpoint,
@@ -93,12 +96,27 @@ def check_files(policy: PolicyFile) -> None:
                 f"dataset {section.name!r}: there is nothing at {section.path}",
                 hint="correct its path",
             )
+    for checkpoint in policy.checkpoints:
+        _check_checkpoint(checkpoint)
     ledger = ledger_path(policy)
     if not ledger.is_file():
         raise LedgerUnavailable(f"there is no ledger at {ledger}", hint="run 'silo init'")
     if ledger.stat().st_mode & 0o077:
         raise InvalidPolicy(
             f"{ledger} can be read by other users", hint=f"run 'chmod 600 {ledger}'"
+        )
+
+
+def _check_checkpoint(section: CheckpointSection) -> None:
+    """Raise InvalidPolicy unless a checkpoint has the digest of the policy."""
+    try:
+        digest = digest_checkpoint(Path(section.path))
+    except InvalidCheckpoint as err:
+        raise InvalidPolicy(f"checkpoints: {err.message}", hint=err.hint) from err
+    if digest != section.digest:
+        raise InvalidPolicy(
+            f"checkpoints: {section.path} is not the one whose digest the policy states",
+            hint=f"if it was meant to change, write {digest}",
         )
 
 

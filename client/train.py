@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,6 +22,9 @@ from silosynth.common.request import Request
 from silosynth.common.schema import Schema
 from silosynth.common.training import LARGEST_WEIGHT, gradient_unit, read_weights
 
+if TYPE_CHECKING:
+    from silosynth.common.pretrained_network import PretrainedNetwork
+
 AddNoise = Callable[[np.ndarray], np.ndarray]
 
 
@@ -32,6 +36,7 @@ def train_round(
     schema: Schema,
     bits: BitSource,
     add_noise: AddNoise,
+    pretrained: PretrainedNetwork | None = None,
     tell_operator: Callable[[str], None] = lambda _: None,
 ) -> np.ndarray:
     """Return (parameters,) int64: the noised sums of the round's steps, added up.
@@ -46,7 +51,7 @@ def train_round(
     layout = layout_of(schema)
     parameters = training.architecture.parameters(layout)
     weights = read_weights(request.weights, parameters=parameters)
-    gradients = Gradients(training.architecture, layout, clip=training.clip)
+    gradients = Gradients(training.architecture, layout, clip=training.clip, pretrained=pretrained)
     threshold = sampling_threshold(plan.phase(PhaseName.TRAINING).rate or Fraction(1))
     total, lost = np.zeros(parameters, dtype=np.int64), 0
     for number in range(training.local_steps):

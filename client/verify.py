@@ -7,9 +7,10 @@ Python integers, then the policy. Nothing here touches the table or the ledger.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from silosynth.client.ask import require_training
+from silosynth.client.checkpoints import Checkpoints
 from silosynth.client.dataset import Dataset
 from silosynth.client.noise import check_sigma2
 from silosynth.client.noise_share import NoiseShare, noise_share
@@ -41,6 +42,7 @@ class Doorkeeper:
     datasets: Mapping[str, Dataset]
     identity: SiloIdentity | None
     rules: Rules
+    checkpoints: Checkpoints = field(default_factory=Checkpoints)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +139,7 @@ def verify_request(door: Doorkeeper, proposed: VerifiedPlan, data: bytes) -> Ver
     cells = count_cells(request, plan=plan, domain=domain)
     check_request(dataset.policy, cells=cells, attributes=len(domain.attributes))
     phase = plan.phase(request.phase)
+    door.checkpoints.require(plan, dataset.schema)
     if request.training is not None:
         read_weights(request.weights, parameters=phase.cells)
     return VerifiedRequest(

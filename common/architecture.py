@@ -1,6 +1,6 @@
 """The architecture of a generator: data in a plan, never code, with its exact size.
 
-Both kinds learn the probability of an example code by code, each given some of the others, in any
+All kinds learn the probability of an example code by code, each given some of the others, in any
 order (Uria, Murray and Larochelle 2014; Hoogeboom et al. 2022, "Autoregressive diffusion models").
 """
 
@@ -15,6 +15,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from silosynth.common.bins import PlainModel
+from silosynth.common.digest import Digest
 from silosynth.common.errors import CapExceeded, InvalidPlan
 from silosynth.common.example import END, Layout
 
@@ -141,11 +142,79 @@ class Transformer(PlainModel):
         return _count(self.tensors(layout))
 
 
-Architecture = Annotated[MaskedMlp | Transformer, Field(discriminator="kind")]
+class AdaptedLayer(PlainModel):
+    """A linear layer of a checkpoint that gets an adapter, by the name that it has there."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$", max_length=200)
+    inputs: int = Field(ge=1, le=2**20)
+    outputs: int = Field(ge=1, le=2**20)
+
+
+class Pretrained(PlainModel):
+    """A causal language model that was trained before, on other texts, and learns by adapters.
+
+    ``checkpoint`` is the digest of its files, which are public and stay as they are. What is
+    learnt, clipped and noised are the adapters, two thin matrices beside each layer (Hu et al.
+    2021, "LoRA"), and ``table``, which learns the attributes. Those stand before the text as its
+    control code (Yue et al. 2022). ``tokens`` is how much of a text is learnt.
+    """
+
+    kind: Literal["pretrained"] = "pretrained"
+    checkpoint: Digest
+    layers: tuple[AdaptedLayer, ...] = Field(min_length=1, max_length=4096)
+    rank: int = Field(default=4, ge=1, le=256)
+    scale: float = Field(default=2.0, gt=0, le=1000, description="what adapters are multiplied by")
+    tokens: int = Field(ge=1, le=8192)
+    table: MaskedMlp = MaskedMlp(width=16, layers=1, views=4)
+
+    def table_layout(self, layout: Layout) -> Layout:
+        """Return the layout of the attributes; raise InvalidPlan for what cannot be learnt."""
+        if len(layout.texts) != 1 or layout.free < len(layout.attributes):
+            raise InvalidPlan(
+                "a pretrained network learns one text and no images",
+                hint="use kind transformer, or leave the others out of the schema",
+            )
+        if not layout.free:
+            raise InvalidPlan(
+                "a pretrained network needs an attribute that stands before the text",
+                hint="declare a label, or use kind transformer",
+            )
+        return Layout(
+            attributes=layout.attributes,
+            sizes=layout.sizes[: layout.free],
+            vocabularies=layout.vocabularies[: layout.free],
+            free=layout.free,
+        )
+
+    def inputs(self, layout: Layout) -> tuple[int, ...]:
+        """Return the number of codes of each attribute."""
+        return self.table_layout(layout).sizes
+
+    def tensors(self, layout: Layout) -> tuple[Tensor, ...]:
+        """Return the parameters in their order: the table's, then the adapters'."""
+        return (*self.table.tensors(self.table_layout(layout)), *self.adapters())
+
+    def adapters(self) -> Iterator[Tensor]:
+        """Yield the two matrices beside each layer; the second starts at zero, as does their sum.
+
+        Source: Hu et al. 2021, section 4.1.
+        """
+        for layer in self.layers:
+            down, up = (self.rank, layer.inputs), (layer.outputs, self.rank)
+            spread = 1 / math.sqrt(layer.inputs)
+            yield Tensor(name=f"{layer.name}.lora_A.weight", shape=down, spread=spread)
+            yield Tensor(name=f"{layer.name}.lora_B.weight", shape=up)
+
+    def parameters(self, layout: Layout) -> int:
+        """Return the exact number of parameters; raise CapExceeded above MOST_PARAMETERS."""
+        return _count(self.tensors(layout))
+
+
+Architecture = Annotated[MaskedMlp | Transformer | Pretrained, Field(discriminator="kind")]
 
 
 def output_biases(
-    architecture: MaskedMlp | Transformer, layout: Layout
+    architecture: Architecture, layout: Layout
 ) -> Iterator[tuple[tuple[str, ...], slice]]:
     """Yield where biases of logits stand in a vector, and the attributes whose logits they are.
 
@@ -164,7 +233,7 @@ def output_biases(
         start += tensor.size
 
 
-def bias_slices(architecture: MaskedMlp | Transformer, layout: Layout) -> dict[str, slice]:
+def bias_slices(architecture: Architecture, layout: Layout) -> dict[str, slice]:
     """Return, for each attribute with logits of its own, where their biases stand in a vector."""
     return {
         names[0]: place for names, place in output_biases(architecture, layout) if len(names) == 1

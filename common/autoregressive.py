@@ -21,6 +21,7 @@ from torch.nn import functional
 from silosynth.common.architecture import (
     Architecture,
     MaskedMlp,
+    Pretrained,
     Tensor,
     Transformer,
     text_biases,
@@ -212,8 +213,11 @@ def one_thread() -> Iterator[None]:
 def build_network(architecture: Architecture, layout: Layout) -> Network:
     """Return the network, on the CPU, with weights that are not set: load a vector into it.
 
-    Raises CapExceeded, before anything is allocated, for one with too many parameters.
+    Raises CapExceeded, before anything is allocated, for one with too many parameters;
+    InvalidArgument for a pretrained one, which its checkpoint builds.
     """
+    if isinstance(architecture, Pretrained):
+        raise InvalidArgument("a pretrained network is built from its checkpoint")
     architecture.parameters(layout)
     if isinstance(architecture, MaskedMlp):
         return MaskedMlpNetwork(architecture, layout)

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from silosynth.common.architecture import Architecture
+from silosynth.common.architecture import Architecture, Pretrained
 from silosynth.common.conditional import check_within
 from silosynth.common.domain import Domain, Grouping
 from silosynth.common.errors import (
@@ -22,6 +23,7 @@ from silosynth.common.errors import (
     RunFailed,
 )
 from silosynth.common.example import Layout, from_examples, layout_of
+from silosynth.common.pretrained_files import require_digest, short
 from silosynth.common.sampler import BATCH_ROWS, DrawBatch, DrawnAlike, check_facts
 from silosynth.common.schema import Schema
 from silosynth.common.seeded import SeededWords
@@ -32,6 +34,7 @@ from silosynth.common.within import Unmerge
 if TYPE_CHECKING:
     from silosynth.common.autoregressive import Network
     from silosynth.common.chain import Cells
+    from silosynth.common.pretrained_network import PretrainedNetwork
 
 MOST_CONDITION_CELLS = 16_384
 _BATCH_CODES = 2**22
@@ -44,10 +47,13 @@ class AutoregressiveSampler(DrawnAlike):
     ``weights`` is (parameters,) float32, in the order of ``architecture``, for the layout of
     ``schema`` over working codes; ``grouping`` and ``within`` are those of
     :class:`~silosynth.common.sampler.Sampler`. ``allowed`` holds, by attribute, which fine codes
-    rows may have: a condition, which no file keeps.
+    rows may have: a condition, which no file keeps. ``checkpoint`` is the folder of the pretrained
+    checkpoint that texts are written with, where the architecture names one; no file keeps it
+    either. Without ``texts`` rows are drawn that have none.
 
-    Guarantees: what can be built can be drawn from where PyTorch is installed. The same seed gives
-    the same rows with the same versions of PyTorch and NumPy on the same kind of machine.
+    Guarantees: what can be built can be drawn from where PyTorch is installed, texts of a
+    pretrained network where its checkpoint is. The same seed gives the same rows with the same
+    versions of PyTorch and NumPy on the same kind of machine.
     """
 
     schema: Schema
@@ -59,6 +65,8 @@ class AutoregressiveSampler(DrawnAlike):
     certificate: Mapping[str, Any]
     plan_digest: str
     allowed: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
+    checkpoint: Path | None = field(default=None, repr=False)
+    texts: bool = True
     domain: Domain = field(init=False, repr=False)
     layout: Layout = field(init=False, repr=False)
 
@@ -91,9 +99,13 @@ class AutoregressiveSampler(DrawnAlike):
         return min(BATCH_ROWS, max(_BATCH_CODES // self.layout.positions, 1))
 
     def drawer(self) -> DrawBatch:
-        """Return the function that draws the codes of a batch; raise RunFailed without PyTorch."""
+        """Return the function that draws the codes of a batch.
+
+        Raises RunFailed without PyTorch, or without what a pretrained network needs;
+        InvalidArgument where its checkpoint was not named.
+        """
         network = self._network()
-        return partial(self._draw_batch, network, self._cells(network))
+        return partial(self._draw_batch, network, self._writer(), self._cells(network))
 
     def describe(self) -> dict[str, Any]:
         """Return what is known of this kind of sampler alone, as plain JSON data."""
@@ -106,6 +118,21 @@ class AutoregressiveSampler(DrawnAlike):
             },
             "cells": int(self.weights.size),
         }
+
+    def with_checkpoint(self, folder: Path) -> AutoregressiveSampler:
+        """Return the sampler that writes texts with the checkpoint in a folder.
+
+        Raises InvalidArgument when this sampler needs none, InvalidCheckpoint when the folder holds
+        another one than it learnt with.
+        """
+        if not isinstance(self.architecture, Pretrained):
+            raise InvalidArgument("this sampler needs no checkpoint", hint="leave it out")
+        require_digest(folder, self.architecture.checkpoint)
+        return replace(self, checkpoint=folder)
+
+    def without_texts(self) -> AutoregressiveSampler:
+        """Return the sampler of the same rows without their texts, which needs no checkpoint."""
+        return replace(self, texts=False)
 
     def given(self, where: Mapping[str, str]) -> AutoregressiveSampler:
         """Return the sampler of the rows that meet every condition of ``where``.
@@ -158,6 +185,26 @@ class AutoregressiveSampler(DrawnAlike):
 
         return load_network(self.architecture, self.layout, self.weights)
 
+    def _writer(self) -> PretrainedNetwork | None:
+        """Return what writes texts; None where the network itself does, or none are drawn."""
+        if not isinstance(self.architecture, Pretrained) or not self.texts:
+            return None
+        if self.checkpoint is None:
+            raise InvalidArgument(
+                "this sampler writes texts with the checkpoint "
+                f"{short(self.architecture.checkpoint)}, which is not part of it",
+                hint="say in which folder it lies with --checkpoint",
+            )
+        if not all(map(find_spec, ("transformers", "peft"))):
+            raise RunFailed(
+                "this sampler writes texts with a pretrained network, which needs transformers",
+                hint="install silosynth[pretrained]",
+            )
+        # An extra, which takes seconds to import: only who draws from such a network needs it.
+        from silosynth.common.pretrained_network import load_pretrained
+
+        return load_pretrained(self.architecture, self.schema, self.checkpoint, self.weights)
+
     def _condition_weights(self) -> dict[int, np.ndarray]:
         """Return, by position, the share of each working code that meets its condition."""
         return {
@@ -174,13 +221,23 @@ class AutoregressiveSampler(DrawnAlike):
         return condition_cells(network, self._condition_weights())
 
     def _draw_batch(
-        self, network: Network, cells: Cells, *, rows: int, seed: int, batch: int
+        self,
+        network: Network,
+        writer: PretrainedNetwork | None,
+        cells: Cells,
+        *,
+        rows: int,
+        seed: int,
+        batch: int,
     ) -> tuple[np.ndarray, ...]:
         """Draw fine codes, and codes of texts."""
         from silosynth.common.chain import draw_examples  # see above
 
         words = SeededWords(seed=seed, purpose="generator", index=batch)
-        examples = draw_examples(network, rows=rows, cells=cells, words=words)
+        whole = self.texts or self.layout.free < len(self.layout.attributes)
+        examples = draw_examples(network, rows=rows, cells=cells, words=words, whole=whole)
+        if writer is not None:
+            examples = np.concatenate((examples, writer.write(examples, words)), axis=1)
         columns, texts = from_examples(examples, schema=self.schema, layout=self.layout)
         fine = (
             self._unmerge(name).draw(codes, words)
@@ -190,7 +247,7 @@ class AutoregressiveSampler(DrawnAlike):
                 self.domain.attributes, self.domain.shape, columns, strict=True
             )
         )
-        return (*fine, *texts)
+        return (*fine, *(texts if self.texts else ()))
 
     def _unmerge(self, name: str) -> Unmerge:
         groups = self.grouping.lookup(name, self.domain.size((name,)))

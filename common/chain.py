@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from silosynth.common.architecture import Architecture
+from silosynth.common.architecture import Architecture, Pretrained
 from silosynth.common.autoregressive import (
     MaskedMlpNetwork,
     Network,
@@ -46,7 +46,14 @@ class Cells:
 
 
 def load_network(architecture: Architecture, layout: Layout, vector: np.ndarray) -> Network:
-    """Return the network with its weights, on a GPU when there is one."""
+    """Return the network with its weights, on a GPU when there is one.
+
+    Of a pretrained one it is the network of the attributes, which needs no checkpoint.
+    """
+    if isinstance(architecture, Pretrained):
+        layout = architecture.table_layout(layout)
+        architecture = architecture.table
+        vector = vector[: architecture.parameters(layout)]
     network = build_network(architecture, layout)
     load_vector(network, vector)
     network.requires_grad_(False)

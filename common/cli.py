@@ -14,8 +14,10 @@ import click
 import typer
 from rich.markup import escape
 
+from silosynth.common.autoregressive_sampler import AutoregressiveSampler
 from silosynth.common.budget import check_budget
 from silosynth.common.certificate import Certificate, check_certificate, plain_words
+from silosynth.common.checkpoint_cli import checkpoint
 from silosynth.common.console import (
     Force,
     Json,
@@ -154,6 +156,7 @@ def register(app: typer.Typer, groups: Groups) -> None:
     groups["plan"].command("check")(plan_check)
     app.command("sample")(sample)
     app.command("inspect")(inspect)
+    app.command("checkpoint")(checkpoint)
 
 
 def _show_version(asked: bool) -> None:
@@ -273,6 +276,10 @@ def sample(
         list[str] | None,
         typer.Option(help="Only rows with 'attribute=value' or 'age=30..39'; repeat for more."),
     ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="The folder of the checkpoint that texts are written with, if any."),
+    ] = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -283,7 +290,12 @@ def sample(
     """
     check_output(out, force=force)
     conditions = parse_conditions(where or ())
-    sampler = condition_on(load_sampler(path), conditions)
+    loaded = load_sampler(path)
+    if checkpoint is not None:
+        if not isinstance(loaded, AutoregressiveSampler):
+            raise InvalidArgument("this sampler needs no checkpoint", hint="leave it out")
+        loaded = loaded.with_checkpoint(checkpoint)
+    sampler = condition_on(loaded, conditions)
     write_rows(sampler, rows=rows, seed=seed, path=out, force=force)
     say(f"wrote {out}: {rows:,} rows")
     emit({"path": str(out), "rows": rows, "seed": seed, "where": conditions}, as_json=as_json)

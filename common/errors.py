@@ -9,6 +9,7 @@
     │   ├── InvalidTable        a table that does not have the schema's columns
     │   ├── InvalidMeasurement  a measurement that cannot be fitted
     │   ├── InvalidSampler      a sampler file that is damaged or not ours
+    │   ├── InvalidCheckpoint   a pretrained checkpoint that cannot be used, or is another one
     │   ├── InvalidAudit        an audit whose entries do not hold
     │   └── OutputExists        a file is in the way
     ├── Refused                 the silo said no, for a stated public reason   exit 1
@@ -97,6 +98,12 @@ class InvalidSampler(InvalidInput):
     """A sampler file is truncated, edited, oversized or of an unknown version."""
 
     code = "invalid-sampler"
+
+
+class InvalidCheckpoint(InvalidInput):
+    """A pretrained checkpoint is missing, not of a kind that is read, or another one."""
+
+    code = "invalid-checkpoint"
 
 
 class InvalidAudit(InvalidInput):

@@ -114,7 +114,8 @@ def _bins(attribute: NumericAttribute, value: str) -> tuple[int, int]:
     if not edges[0] <= start < stop <= edges[-1]:
         raise InvalidArgument(
             f"{value!r} is no range inside the bounds of {attribute.name!r}",
-            hint=f"they are {_spell(attribute, edges[0])} and {_spell(attribute, edges[-1])}",
+            hint=f"they are {spell_edge(attribute, edges[0])} and "
+            f"{spell_edge(attribute, edges[-1])}",
         )
     first, last = (_edge(attribute, edges, number) for number in (start, stop))
     return first, last
@@ -125,9 +126,9 @@ def _edge(attribute: NumericAttribute, edges: Sequence[float], number: float) ->
     after = int(np.searchsorted(edges, number))
     if edges[after] == number:
         return after
-    near = " and ".join(_spell(attribute, edge) for edge in edges[after - 1 : after + 1])
+    near = " and ".join(spell_edge(attribute, edge) for edge in edges[after - 1 : after + 1])
     raise InvalidArgument(
-        f"{_spell(attribute, number)} lies inside a bin of {attribute.name!r}",
+        f"{spell_edge(attribute, number)} lies inside a bin of {attribute.name!r}",
         hint=f"begin a range at {near}, or end it just before",
     )
 
@@ -145,7 +146,7 @@ def _number(attribute: NumericAttribute, text: str) -> float:
     return number
 
 
-def _spell(attribute: NumericAttribute, number: float) -> str:
+def spell_edge(attribute: NumericAttribute, number: float) -> str:
     """Spell one end of a range as it is read."""
     if isinstance(attribute, DatetimeAttribute):
         return datetime.fromtimestamp(number, tz=UTC).isoformat()

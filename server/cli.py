@@ -28,6 +28,7 @@ from silosynth.server.run_cli import register_runs
 from silosynth.server.setup_cli import admit, certs
 from silosynth.server.training_cli import (
     NetworkKind,
+    NetworkOptions,
     describe_network,
     read_network,
     read_rate,
@@ -82,6 +83,17 @@ def plan_new(
     ] = None,
     width: Annotated[int | None, typer.Option(help="For dp-sgd: numbers in a layer.")] = None,
     layers: Annotated[int | None, typer.Option(help="For dp-sgd: layers of the network.")] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="For a pretrained network: the folder of its checkpoint, not sent."),
+    ] = None,
+    lora_rank: Annotated[
+        int | None, typer.Option(help="For a pretrained network: the rank of what is learnt.")
+    ] = None,
+    text_tokens: Annotated[
+        int | None,
+        typer.Option(help="For a pretrained network: most tokens of a text; its max_bytes if none"),
+    ] = None,
     local_steps: Annotated[
         int | None, typer.Option(help="For dp-sgd with own noise: a silo's steps in a round.")
     ] = None,
@@ -143,7 +155,17 @@ def plan_new(
         weights=_read_weights(weights),
         rounds=AIM_ROUNDS if rounds is None else rounds,
         training=TrainingChoice(
-            architecture=read_network(network, width=width, layers=layers),
+            architecture=read_network(
+                NetworkOptions(
+                    kind=network,
+                    width=width,
+                    layers=layers,
+                    checkpoint=checkpoint,
+                    rank=lora_rank,
+                    tokens=text_tokens,
+                ),
+                described,
+            ),
             rounds=rounds,
             local_steps=local_steps,
             rate=read_rate(rate),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from silosynth.common.architecture import Pretrained
 from silosynth.common.cost import RHO_UNIT
 from silosynth.common.features import AMPLITUDE
 from silosynth.common.orders import ORDERS
@@ -62,7 +63,7 @@ def forecast(plan: Plan, schema: Schema, *, rows: int | None = None) -> Forecast
         phases=phases,
         messages=2 * len(plan.silos) * (_asked(plan) + _steps(plan)),
         model_bytes=_BYTES_PER_CELL * max(p.cells for p in plan.phases),
-        seconds=None if rows is None else _seconds(plan, rows=rows),
+        seconds=None if rows is None or _is_pretrained(plan) else _seconds(plan, rows=rows),
     )
 
 
@@ -122,6 +123,11 @@ def _largest(phase: Phase, *, schema: Schema, plan: Plan) -> int:
 def _noise_distance(noise: float, *, cells: float, rows: int) -> float:
     """Return the mean of half the L1 norm of Gaussian noise over the rows, at most 1."""
     return min(1.0, 0.5 * cells * noise * math.sqrt(2 / math.pi) / max(rows, 1))
+
+
+def _is_pretrained(plan: Plan) -> bool:
+    """Say whether a plan's time is that of a checkpoint, which its number of weights hides."""
+    return plan.training is not None and isinstance(plan.training.architecture, Pretrained)
 
 
 def _seconds(plan: Plan, *, rows: int) -> float:

@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from pydantic import ValidationError
 
-from silosynth.common.architecture import MaskedMlp, Transformer
+from silosynth.common.architecture import Architecture, MaskedMlp, Transformer
 from silosynth.common.attributes import CategoricalAttribute, CodedAttribute
 from silosynth.common.cost import GaussianCost
 from silosynth.common.document import describe_validation
@@ -31,7 +31,7 @@ _BISECTIONS = 7
 class TrainingChoice:
     """What a person may choose; what is None is chosen by trust, see docs/decisions/026."""
 
-    architecture: MaskedMlp | Transformer | None = None
+    architecture: Architecture | None = None
     rounds: int | None = None
     local_steps: int | None = None
     rate: Fraction | None = None

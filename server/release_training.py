@@ -16,7 +16,7 @@ from silosynth.server.calibrate import match_one_way
 from silosynth.server.state import State
 from silosynth.server.training import Learning, settings, shares_of
 
-_DRAWN_ROWS, _DRAWN_TEXTS = 20_000, 1_000
+_DRAWN_ROWS = 20_000
 _SEED = 1
 
 
@@ -50,23 +50,25 @@ def trained_sampler(
 
 
 class DrawnModel:
-    """What a generator makes of small cliques, estimated from rows that it draws when asked."""
+    """What a generator makes of small cliques, estimated from rows that it draws when asked.
+
+    Texts have no codes to count, so none are drawn.
+    """
 
     def __init__(self, sampler: AutoregressiveSampler) -> None:
         """Take a sampler; nothing is drawn yet."""
-        self._sampler = sampler
+        self._sampler = sampler.without_texts()
         self._codes: dict[str, np.ndarray] | None = None
 
     def marginal(self, clique: Clique) -> np.ndarray:
         """Return (cells,) float64, the expected counts over a clique, row-major as it is named."""
-        rows = _DRAWN_TEXTS if self._sampler.layout.texts else _DRAWN_ROWS
         if self._codes is None:
-            codes = draw_codes(self._sampler, rows=rows, seed=_SEED)
+            codes = draw_codes(self._sampler, rows=_DRAWN_ROWS, seed=_SEED)
             self._codes = dict(zip(self._sampler.domain.attributes, codes, strict=True))
         sizes = self._sampler.domain.sizes(clique)
         cell = np.ravel_multi_index([self._codes[a].astype(np.intp) for a in clique], sizes)
         counts = np.bincount(cell, minlength=int(np.prod(sizes)))
-        return counts * (self._sampler.total / rows)
+        return counts * (self._sampler.total / _DRAWN_ROWS)
 
     def pair_marginals(self, pairs: Iterable[Clique]) -> dict[Clique, np.ndarray]:
         """Return :meth:`marginal` of many pairs."""

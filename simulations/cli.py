@@ -47,6 +47,10 @@ def simulate_command(
     by: Annotated[
         str | None, typer.Option(help="The column to split by, when --silos is one table.")
     ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="The folder of the pretrained checkpoint that the plan names, if any."),
+    ] = None,
     engine: Annotated[
         Engine, typer.Option(help="Flower messages on Ray, or plain calls in one process.")
     ] = Engine.FLOWER,
@@ -64,7 +68,9 @@ def simulate_command(
     tables = read_silos(silos, schema=described, by=by)
     if force:
         remove_run(out)
-    result = run_with_progress(loaded, described, tables=tables, out=out, engine=engine)
+    result = run_with_progress(
+        loaded, described, tables=tables, out=out, engine=engine, checkpoint=checkpoint
+    )
     show_result(result, directory=out)
     emit(result_facts(result, directory=out), as_json=as_json)
 
@@ -75,6 +81,10 @@ def report(
         Path | None, typer.Option(help="Where to write; the run's directory by default.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the rows that are compared.")] = 1,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="Where the run's pretrained checkpoint lies, if it was moved."),
+    ] = None,
     released_only: Annotated[
         bool,
         typer.Option("--released-only", help="Use released measurements alone, no real row."),
@@ -89,7 +99,7 @@ def report(
 
     [dim]silosynth report run/[/dim]
     """
-    result = reopen(directory)
+    result = reopen(directory, checkpoint=checkpoint)
     facts = report_facts(result, directory=directory, seed=seed, released_only=released_only)
     page, data = write_report(facts, out or directory, force=force)
     say(f"wrote {page} and {data}")
@@ -166,7 +176,13 @@ def read_silos(path: Path, *, schema: Schema, by: str | None) -> dict[str, pa.Ta
 
 
 def run_with_progress(
-    plan: Plan, schema: Schema, *, tables: dict[str, pa.Table], out: Path, engine: Engine
+    plan: Plan,
+    schema: Schema,
+    *,
+    tables: dict[str, pa.Table],
+    out: Path,
+    engine: Engine,
+    checkpoint: Path | None = None,
 ) -> RunResult:
     """Run a plan and show how far it is."""
     with progress_bars() as progress:
@@ -175,6 +191,7 @@ def run_with_progress(
             schema=schema,
             silos=tables,
             directory=out,
+            checkpoint=checkpoint,
             engine=engine,
             progress=progress,
             tell=say,

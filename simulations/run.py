@@ -6,13 +6,16 @@ import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
 import pyarrow as pa
 
+from silosynth.client.checkpoints import Checkpoints
 from silosynth.client.table import read_table
+from silosynth.common.architecture import Pretrained
+from silosynth.common.autoregressive_sampler import AutoregressiveSampler
 from silosynth.common.budget import check_budget
 from silosynth.common.certificate import Certificate
 from silosynth.common.columns import TableLike
@@ -20,6 +23,7 @@ from silosynth.common.errors import InvalidArgument, InvalidTable, OutputExists,
 from silosynth.common.neural import NeuralSampler
 from silosynth.common.plan import Plan, dump_plan, load_plan
 from silosynth.common.plan_check import check_plan
+from silosynth.common.pretrained_files import require_digest, short
 from silosynth.common.sampler_file import AnySampler, load_sampler, save_sampler
 from silosynth.common.schema import Schema, dump_schema, load_schema
 from silosynth.common.wire import Receipt
@@ -103,6 +107,7 @@ def simulate(
     schema: Schema,
     silos: Mapping[str, TableLike],
     directory: Path | None = None,
+    checkpoint: Path | None = None,
     engine: Engine | str = Engine.FLOWER,
     progress: Callable[[Progress], None] = lambda _: None,
     tell: Callable[[str], None] = lambda _: None,
@@ -111,7 +116,8 @@ def simulate(
 
     Each silo gets a gateway and a ledger of its own. With a ``directory``, everything is kept
     there, and calling again with the same plan goes on where the last call stopped: what silos
-    have released is not charged again.
+    have released is not charged again. ``checkpoint`` is the folder of the pretrained checkpoint
+    that a plan names, which the silos train with and the sampler writes with.
 
     Raises InvalidPlan or InvalidTable before anything is spent; OutputExists when the directory
     holds a run of another plan; what ends a run afterwards.
@@ -119,21 +125,27 @@ def simulate(
     check_plan(plan, schema)
     check_budget(plan)
     require_generators(plan)
+    _require_checkpoint(plan, schema, checkpoint)
     tables = {name: _read(name, table, schema=schema) for name, table in silos.items()}
     match_roster(tables, roster=plan.silos)
     with _open_directory(directory) as run:
         _claim(run, plan=plan, schema=schema)
-        places = make_silos(run.silos, plan=plan, schema_path=run.schema, tables=tables)
+        places = make_silos(
+            run.silos, plan=plan, schema_path=run.schema, tables=tables, checkpoint=checkpoint
+        )
         state = _drive(
             plan, schema, run=run, places=places, engine=engine, progress=progress, tell=tell
         )
         outcome = finish(state)
         _write_outcome(run, outcome)
+    outcome = _with_checkpoint(outcome, checkpoint)
     return RunResult(outcome=outcome, receipts=state.receipts(), state=state)
 
 
-def reopen(directory: Path) -> RunResult:
+def reopen(directory: Path, *, checkpoint: Path | None = None) -> RunResult:
     """Return the result of a run that has ended, from its journal: nothing is asked again.
+
+    Args: checkpoint: where the one that its plan names lies now; by default where it lay.
 
     Raises RunFailed when the run has not ended.
     """
@@ -147,7 +159,33 @@ def reopen(directory: Path) -> RunResult:
         raise RunFailed(f"the run in {directory} has not ended", hint="resume it with simulate")
     known = load_sampler(run.sampler) if run.sampler.is_file() else None
     outcome = finish(state, generator=known if isinstance(known, NeuralSampler) else None)
+    first = SiloDirectory(path=run.silos / plan.silos[0])
+    outcome = _with_checkpoint(outcome, checkpoint or first.checkpoint_folder())
     return RunResult(outcome=outcome, receipts=state.receipts(), state=state)
+
+
+def _require_checkpoint(plan: Plan, schema: Schema, folder: Path | None) -> None:
+    """Raise before anything is spent unless the checkpoint of a plan is here and fits it."""
+    architecture = plan.training.architecture if plan.training else None
+    if not isinstance(architecture, Pretrained):
+        if folder is not None:
+            raise InvalidArgument(f"plan {plan.id} needs no checkpoint", hint="leave it out")
+        return
+    if folder is None:
+        raise InvalidArgument(
+            f"plan {plan.id} starts from the checkpoint {short(architecture.checkpoint)}",
+            hint="say in which folder it lies with --checkpoint",
+        )
+    require_digest(folder, architecture.checkpoint)
+    Checkpoints({architecture.checkpoint: folder}).require(plan, schema)
+
+
+def _with_checkpoint(outcome: Outcome, folder: Path | None) -> Outcome:
+    """Return the outcome with a sampler that writes its texts, where that needs a checkpoint."""
+    sampler = outcome.sampler
+    if folder is None or not isinstance(sampler, AutoregressiveSampler):
+        return outcome
+    return replace(outcome, sampler=sampler.with_checkpoint(folder))
 
 
 def _read(silo: str, table: TableLike, *, schema: Schema) -> pa.Table:

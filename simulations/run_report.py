@@ -9,6 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from silosynth.client.table import read_table
+from silosynth.common.autoregressive_sampler import AutoregressiveSampler
+from silosynth.common.example import modelled_texts
 from silosynth.common.sampler import draw
 from silosynth.server.report_facts import Provenance, ReportFacts
 from silosynth.server.report_outcome import charged_units, chosen_pairs, report_outcome
@@ -36,11 +38,17 @@ def _facts(result: RunResult, *, directory: Path, seed: int, released_only: bool
     provenance = _provenance(result, seed=seed)
     if released_only:
         return report_outcome(state, outcome, provenance=provenance)
+    sampler, texts = result.sampler, modelled_texts(state.schema)
+    if texts and isinstance(sampler, AutoregressiveSampler):
+        sampler = sampler.without_texts()  # nothing of them is compared
     tables = {s: _read(directory, s, result=result) for s in state.silos}
     real = pool_tables(list(tables.values()))
+    drawn = draw(sampler, rows=real.num_rows, seed=seed)
+    for name in set(texts) - set(drawn.column_names):
+        drawn = drawn.append_column(name, pa.nulls(len(drawn), pa.string()))
     return compare(
         real,
-        draw(result.sampler, rows=real.num_rows, seed=seed),
+        drawn,
         schema=state.schema,
         plan=state.plan,
         certificate=outcome.certificate,

@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from silosynth.client.checkpoints import Checkpoints
 from silosynth.client.dataset import Dataset
 from silosynth.client.gateway import Gateway
 from silosynth.client.ledger import Ledger
@@ -23,6 +24,7 @@ from silosynth.client.sum_store import SumStore
 from silosynth.common.budget import plan_units
 from silosynth.common.entries import Scope, ScopeKind
 from silosynth.common.plan import Plan
+from silosynth.common.pretrained_files import digest_checkpoint
 from silosynth.common.schema import load_schema
 
 SILO_VERSION = 1
@@ -50,13 +52,29 @@ class SiloDirectory:
         return self.path / "ledger.sqlite"
 
     @property
+    def checkpoint(self) -> Path:
+        """Return the path of the file that says where a pretrained checkpoint lies."""
+        return self.path / "checkpoint.json"
+
+    def checkpoint_folder(self) -> Path | None:
+        """Return where a pretrained checkpoint lies; None where none was named."""
+        if not self.checkpoint.exists():
+            return None
+        return Path(json.loads(self.checkpoint.read_text())["folder"])
+
+    @property
     def settings(self) -> Path:
         """Return the path of the silo's settings."""
         return self.path / "silo.json"
 
 
 def make_silos(
-    directory: Path, *, plan: Plan, schema_path: Path, tables: Mapping[str, pa.Table]
+    directory: Path,
+    *,
+    plan: Plan,
+    schema_path: Path,
+    tables: Mapping[str, pa.Table],
+    checkpoint: Path | None = None,
 ) -> tuple[SiloDirectory, ...]:
     """Set up a directory for each silo; one that is there already keeps its table and ledger."""
     silos = []
@@ -68,6 +86,8 @@ def make_silos(
             if not silo.ledger.exists():
                 Ledger.create(silo.ledger)
             _write_settings(silo, plan=plan, schema_path=schema_path)
+        if checkpoint is not None:
+            silo.checkpoint.write_text(json.dumps({"folder": str(checkpoint.resolve())}))
         silos.append(silo)
     return tuple(silos)
 
@@ -94,9 +114,16 @@ def open_gateway(
             datasets={settings["dataset"]: dataset},
             ledger=ledger,
             sums=SumMember(silo=silo.name, store=SumStore(silo.path / "sums"), key=None),
+            checkpoints=Checkpoints(_checkpoints(silo)),
             bits=bits,
             tell_operator=tell,
         )
+
+
+def _checkpoints(silo: SiloDirectory) -> dict[str, Path]:
+    """Return the checkpoint that a simulated silo has, by its digest."""
+    folder = silo.checkpoint_folder()
+    return {} if folder is None else {digest_checkpoint(folder): folder}
 
 
 def _write_settings(silo: SiloDirectory, *, plan: Plan, schema_path: Path) -> None:

@@ -40,8 +40,12 @@ EDGES = {
     "grpc": {"client/rpc.py", "client/rpc_server.py"},
     "grpc_health": {"client/rpc_server.py"},
     "opendp": set(),
+    "peft": {"common/pretrained.py"},
+    "transformers": {"common/pretrained.py"},
     "torch": {
         "common/autoregressive.py",
+        "common/pretrained.py",
+        "common/pretrained_network.py",
         "client/gradient.py",
         "common/chain.py",
         "server/generator.py",
