@@ -88,7 +88,9 @@ class Transformer(PlainModel):
     """A causal transformer over the codes of an example, in an order that it is told.
 
     Every code carries where it stands and where the next one to predict stands, so that one
-    network serves all orders (Pannatier, Courdier and Fleuret 2024, sigma-GPT).
+    network serves all orders (Pannatier, Courdier and Fleuret 2024, sigma-GPT). Pixels and texts
+    are told of the label and of all other attributes at every step, not by attention alone: under
+    noise it is the way that is learnt, see docs/decisions/029.
     """
 
     kind: Literal["transformer"] = "transformer"
@@ -118,6 +120,8 @@ class Transformer(PlainModel):
         width, places = self.width, len(self.inputs(layout))
         codes = sum(layout.vocabulary_sizes)
         rows = {"codes": codes + 1, "places": places + 1, "targets": places}
+        if 0 < layout.free < layout.positions:
+            rows["conditions"] = sum(layout.sizes[: layout.free])
         tensors = [
             Tensor(name=f"{name}.weight", shape=(count, width), spread=0.3)
             for name, count in rows.items()

@@ -112,6 +112,10 @@ class TransformerNetwork(nn.Module):
         self.codes = nn.Embedding(self.symbols + 1, width)
         self.places = nn.Embedding(positions + 1, width)
         self.targets = nn.Embedding(positions, width)
+        if 0 < layout.free < positions:
+            self.conditions = nn.Embedding(sum(layout.sizes[: layout.free]), width)
+            after = (torch.arange(positions) >= layout.free).to(torch.float32)[:, None]
+            self.register_buffer("after", after, persistent=False)
         heads = architecture.heads
         self.layers = nn.ModuleList(_Block(width, heads) for _ in range(architecture.layers))
         self.norm = nn.LayerNorm(width)
@@ -146,6 +150,9 @@ class TransformerNetwork(nn.Module):
         places = torch.cat((torch.full_like(start, positions), order[:, :-1]), dim=1)
         symbols = torch.cat((start, symbols[:, :-1]), dim=1)
         values = self.codes(symbols) + self.places(places) + self.targets(order)
+        if 0 < (free := self.layout.free) < positions:
+            given = self.conditions(codes[:, :free] + self.offsets[:free]).sum(1)
+            values = values + given[:, None] * self.after
         for layer in self.layers:
             values = layer(values, self.mask)
         return self.norm(values)
