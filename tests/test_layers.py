@@ -61,6 +61,7 @@ EDGES = {
     "pickle": set(),
     "random": set(),
     "statsmodels": {"simulations/demo.py"},
+    "sklearn": {"simulations/demo_digits.py"},
 }
 
 
