@@ -48,6 +48,7 @@ class Tensor:
 class MaskedMlp(PlainModel):
     """A network that sees some codes of a row and predicts all others at once.
 
+    It adds up what it sees, so every position has codes of its own, pixels of one image too.
     ``views`` is how many masks each example is learnt under at every step; more make a step slower
     and its gradient steadier.
     """
@@ -66,11 +67,9 @@ class MaskedMlp(PlainModel):
     def tensors(self, layout: Layout) -> tuple[Tensor, ...]:
         """Return the parameters in their order: the order of a vector of all of them."""
         sizes = self.inputs(layout)
-        codes = sum(layout.vocabulary_sizes)
         spread = 1 / math.sqrt(len(sizes))
-        tensors = [
-            Tensor(name="codes.weight", shape=(codes + len(sizes), self.width), spread=spread)
-        ]
+        rows = sum(sizes) + len(sizes)
+        tensors = [Tensor(name="codes.weight", shape=(rows, self.width), spread=spread)]
         for i in range(self.layers):
             tensors += _norm(f"layers.{i}.norm", self.width)
             tensors += _linear(f"layers.{i}.up", self.width, self.width)

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from itertools import accumulate
 from typing import TypeAlias
 
 import numpy as np
@@ -39,14 +40,13 @@ class MaskedMlpNetwork(nn.Module):
         super().__init__()
         self.layout, self.views = layout, architecture.views
         width, positions = architecture.width, layout.positions
-        self.symbols = sum(layout.vocabulary_sizes)
+        self.symbols = sum(layout.sizes)
         self.codes = nn.Embedding(self.symbols + positions, width)
         self.layers = nn.ModuleList(_Residual(width) for _ in range(architecture.layers))
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, sum(layout.sizes))
-        _constants(
-            self, offsets=layout.offsets, masks=range(self.symbols, self.symbols + positions)
-        )
+        offsets = accumulate(layout.sizes[:-1], initial=0)
+        _constants(self, offsets=offsets, masks=range(self.symbols, self.symbols + positions))
         strata = torch.arange(self.views, dtype=torch.float32)[:, None]
         self.register_buffer("strata", strata, persistent=False)
 

@@ -117,6 +117,15 @@ def test_a_masked_mlp_predicts_every_code_from_those_it_sees_alone() -> None:
     assert float(torch.exp(-wrong[:2, 2]).sum()) == pytest.approx(1, abs=1e-5)
 
 
+def test_a_masked_mlp_tells_pixels_of_one_image_apart() -> None:
+    network = made(SMALL[0], IMAGE)
+    given = torch.tensor([[True, True, True, True]])
+    codes = torch.tensor([[1, 1, 0, 3], [1, 1, 3, 0]])
+    with torch.no_grad():
+        first, second = network.hidden(codes, given.expand(2, -1))
+    assert float((first - second).abs().max()) > 1e-3
+
+
 def test_the_loss_of_a_masked_mlp_averages_what_each_view_misses() -> None:
     network = made(SMALL[0], TABLE)
     codes, uniform = torch.tensor([[1, 2, 0]]), torch.rand(1, network.draws)
