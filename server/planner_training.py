@@ -69,7 +69,8 @@ def plan_training(
     """
     _check_learnable(schema)
     settings = _settings(schema, choice, trust=trust)
-    rate = choice.rate or (MEDIA_RATE if _shows(schema) else DEFAULT_RATE)
+    large = _shows(schema) and trust is TrustMode.SHARED
+    rate = choice.rate or (MEDIA_RATE if large else DEFAULT_RATE)
     rho = rho_for(epsilon, delta) * ONE_WAY_SHARE / attempts
     one_way = _one_way(schema, settings, rho=rho / rows_per_person**2, shares=shares)
     cells = settings.architecture.parameters(layout_of(schema))
