@@ -88,8 +88,8 @@ class Transformer(PlainModel):
 
     Every code carries where it stands and where the next one to predict stands, so that one
     network serves all orders (Pannatier, Courdier and Fleuret 2024, sigma-GPT). Pixels and texts
-    are told of the label and of all other attributes at every step, not by attention alone: under
-    noise it is the way that is learnt, see docs/decisions/029.
+    are told of the label and of all other attributes at every step, not by attention alone: see
+    docs/decisions/029.
     """
 
     kind: Literal["transformer"] = "transformer"
