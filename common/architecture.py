@@ -49,6 +49,7 @@ class Tensor:
 class MaskedMlp(PlainModel):
     """A network that sees some codes of a row and predicts all others at once.
 
+    It adds up what it sees, so every position has codes of its own, pixels of one image too.
     ``views`` is how many masks each example is learnt under at every step; more make a step slower
     and its gradient steadier.
     """
@@ -67,11 +68,9 @@ class MaskedMlp(PlainModel):
     def tensors(self, layout: Layout) -> tuple[Tensor, ...]:
         """Return the parameters in their order: the order of a vector of all of them."""
         sizes = self.inputs(layout)
-        codes = sum(layout.vocabulary_sizes)
         spread = 1 / math.sqrt(len(sizes))
-        tensors = [
-            Tensor(name="codes.weight", shape=(codes + len(sizes), self.width), spread=spread)
-        ]
+        rows = sum(sizes) + len(sizes)
+        tensors = [Tensor(name="codes.weight", shape=(rows, self.width), spread=spread)]
         for i in range(self.layers):
             tensors += _norm(f"layers.{i}.norm", self.width)
             tensors += _linear(f"layers.{i}.up", self.width, self.width)
@@ -89,7 +88,9 @@ class Transformer(PlainModel):
     """A causal transformer over the codes of an example, in an order that it is told.
 
     Every code carries where it stands and where the next one to predict stands, so that one
-    network serves all orders (Pannatier, Courdier and Fleuret 2024, sigma-GPT).
+    network serves all orders (Pannatier, Courdier and Fleuret 2024, sigma-GPT). Pixels and texts
+    are told of the label and of all other attributes at every step, not by attention alone: see
+    docs/decisions/029.
     """
 
     kind: Literal["transformer"] = "transformer"
@@ -119,6 +120,8 @@ class Transformer(PlainModel):
         width, places = self.width, len(self.inputs(layout))
         codes = sum(layout.vocabulary_sizes)
         rows = {"codes": codes + 1, "places": places + 1, "targets": places}
+        if 0 < layout.free < layout.positions:
+            rows["conditions"] = sum(layout.sizes[: layout.free])
         tensors = [
             Tensor(name=f"{name}.weight", shape=(count, width), spread=0.3)
             for name, count in rows.items()

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from itertools import accumulate
 from typing import TypeAlias
 
 import numpy as np
@@ -40,14 +41,13 @@ class MaskedMlpNetwork(nn.Module):
         super().__init__()
         self.layout, self.views = layout, architecture.views
         width, positions = architecture.width, layout.positions
-        self.symbols = sum(layout.vocabulary_sizes)
+        self.symbols = sum(layout.sizes)
         self.codes = nn.Embedding(self.symbols + positions, width)
         self.layers = nn.ModuleList(_Residual(width) for _ in range(architecture.layers))
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, sum(layout.sizes))
-        _constants(
-            self, offsets=layout.offsets, masks=range(self.symbols, self.symbols + positions)
-        )
+        offsets = accumulate(layout.sizes[:-1], initial=0)
+        _constants(self, offsets=offsets, masks=range(self.symbols, self.symbols + positions))
         strata = torch.arange(self.views, dtype=torch.float32)[:, None]
         self.register_buffer("strata", strata, persistent=False)
 
@@ -113,6 +113,10 @@ class TransformerNetwork(nn.Module):
         self.codes = nn.Embedding(self.symbols + 1, width)
         self.places = nn.Embedding(positions + 1, width)
         self.targets = nn.Embedding(positions, width)
+        if 0 < layout.free < positions:
+            self.conditions = nn.Embedding(sum(layout.sizes[: layout.free]), width)
+            after = (torch.arange(positions) >= layout.free).to(torch.float32)[:, None]
+            self.register_buffer("after", after, persistent=False)
         heads = architecture.heads
         self.layers = nn.ModuleList(_Block(width, heads) for _ in range(architecture.layers))
         self.norm = nn.LayerNorm(width)
@@ -147,6 +151,9 @@ class TransformerNetwork(nn.Module):
         places = torch.cat((torch.full_like(start, positions), order[:, :-1]), dim=1)
         symbols = torch.cat((start, symbols[:, :-1]), dim=1)
         values = self.codes(symbols) + self.places(places) + self.targets(order)
+        if 0 < (free := self.layout.free) < positions:
+            given = self.conditions(codes[:, :free] + self.offsets[:free]).sum(1)
+            values = values + given[:, None] * self.after
         for layer in self.layers:
             values = layer(values, self.mask)
         return self.norm(values)

@@ -214,6 +214,8 @@ class _CausalChain:
         shape = (len(network.layers), 2, rows, heads, steps, width // heads)
         self._past = torch.zeros(shape, device=self.device)
         self._values = torch.zeros((rows, width), device=self.device)
+        self._given = torch.zeros_like(self._values)
+        self._free = network.layout.free % network.layout.positions
 
     def shares(self, position: int) -> torch.Tensor:
         self._advance(position)
@@ -226,16 +228,21 @@ class _CausalChain:
             self._advance(position)
         self._symbols = codes + self._network.offsets[position]
         self._place, self._target = position, -1
+        if position < self._free:
+            self._given = self._given + self._network.conditions.weight[self._symbols]
 
     def take(self, rows: torch.Tensor) -> None:
         rows = rows.to(self.device)
         self._past, self._values = self._past[:, :, rows], self._values[rows]
+        self._given = self._given[rows]
 
     def _advance(self, position: int) -> None:
         """Let the code that was put last attend to those before it, and look at ``position``."""
         network = self._network
         values = network.codes(self._symbols) + network.places.weight[self._place]
         values = values + network.targets.weight[position]
+        if position >= self._free:
+            values = values + self._given
         for block, past in zip(network.layers, self._past, strict=True):
             values = self._attend(block, past, values)
         self._values, self._target = values, position

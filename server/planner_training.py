@@ -69,7 +69,8 @@ def plan_training(
     """
     _check_learnable(schema)
     settings = _settings(schema, choice, trust=trust)
-    rate = choice.rate or DEFAULT_RATE
+    large = _shows(schema) and trust is TrustMode.SHARED
+    rate = choice.rate or (MEDIA_RATE if large else DEFAULT_RATE)
     rho = rho_for(epsilon, delta) * ONE_WAY_SHARE / attempts
     one_way = _one_way(schema, settings, rho=rho / rows_per_person**2, shares=shares)
     cells = settings.architecture.parameters(layout_of(schema))
@@ -98,7 +99,7 @@ def plan_training(
     return PlannedTraining(settings=settings, phases=phases(noise))
 
 
-DEFAULT_RATE = Fraction(1, 20)
+DEFAULT_RATE, MEDIA_RATE = Fraction(1, 20), Fraction(1, 10)
 
 
 def _calibrate(
@@ -149,21 +150,20 @@ def _one_way(
 
 def _settings(schema: Schema, choice: TrainingChoice, *, trust: TrustMode) -> TrainingSettings:
     """Fill in what was not chosen."""
-    own = trust is TrustMode.OWN
-    architecture = choice.architecture
-    if architecture is None:
-        architecture = (
-            Transformer() if modelled_texts(schema) else MaskedMlp(width=32, layers=1, views=8)
-        )
+    own, shows = trust is TrustMode.OWN, _shows(schema)
     optimiser = choice.optimiser or (Optimiser.FEDADAM if own else Optimiser.ADAM)
+    rounds = MEDIA_ROUNDS if shows else SHARED_ROUNDS
+    learning_rate = LEARNING_RATES[optimiser]
+    if shows and optimiser is Optimiser.ADAM:
+        learning_rate = MEDIA_LEARNING_RATE
     values = {
-        "architecture": architecture,
+        "architecture": choice.architecture or (MEDIA_NETWORK if shows else TABLE_NETWORK),
         "seed": choice.seed,
-        "rounds": choice.rounds or (OWN_ROUNDS if own else SHARED_ROUNDS),
+        "rounds": choice.rounds or (OWN_ROUNDS if own else rounds),
         "local_steps": choice.local_steps or (OWN_STEPS if own else 1),
         "clip": choice.clip,
         "optimiser": optimiser,
-        "learning_rate": choice.learning_rate or LEARNING_RATES[optimiser],
+        "learning_rate": choice.learning_rate or learning_rate,
         "local_learning_rate": choice.local_learning_rate or (LOCAL_RATE if own else None),
         "sizes": dict(choice.sizes or {}),
     }
@@ -173,8 +173,18 @@ def _settings(schema: Schema, choice: TrainingChoice, *, trust: TrustMode) -> Tr
         raise InvalidPlan(f"training: {describe_validation(err, values)}") from err
 
 
-OWN_ROUNDS, OWN_STEPS, SHARED_ROUNDS = 30, 10, 300
+def _shows(schema: Schema) -> bool:
+    """Say whether the schema has images or texts that a generator learns."""
+    return bool(schema.images or modelled_texts(schema))
+
+
+TABLE_NETWORK = MaskedMlp(width=32, layers=1, views=8)
+MEDIA_NETWORK = Transformer(width=16, layers=1, heads=2)
+"""For images and texts; see docs/decisions/029, as for the three numbers that begin alike."""
+
+OWN_ROUNDS, OWN_STEPS, SHARED_ROUNDS, MEDIA_ROUNDS = 30, 10, 300, 100
 LOCAL_RATE = 1.0
+MEDIA_LEARNING_RATE = 0.02
 LEARNING_RATES = {
     Optimiser.SGD: 0.5,
     Optimiser.ADAM: 0.002,

@@ -65,6 +65,7 @@ EDGES = {
     "pickle": set(),
     "random": set(),
     "statsmodels": {"simulations/demo.py"},
+    "sklearn": {"simulations/demo_digits.py"},
 }
 
 

@@ -29,6 +29,9 @@ TEXT = Layout(
     free=1,
     texts=((1, 6),),
 )
+IMAGE = Layout(
+    attributes=("a", "b", "p", "q"), sizes=(2, 3, 4, 4), vocabularies=(0, 1, 2, 2), free=2
+)
 SMALL: tuple[Architecture, ...] = (
     MaskedMlp(width=8, layers=2, views=3),
     Transformer(width=8, layers=2, heads=2),
@@ -45,7 +48,7 @@ def made(architecture: Architecture, layout: Layout, seed: int = 1) -> torch.nn.
 
 
 @pytest.mark.parametrize("architecture", SMALL)
-@pytest.mark.parametrize("layout", [TABLE, TEXT])
+@pytest.mark.parametrize("layout", [TABLE, TEXT, IMAGE])
 def test_the_architecture_knows_every_parameter(architecture: Architecture, layout: Layout) -> None:
     if isinstance(architecture, MaskedMlp) and layout.texts:
         with pytest.raises(InvalidPlan, match="cannot learn texts"):
@@ -80,6 +83,30 @@ def test_a_transformer_gives_probabilities_that_add_up_to_one(order: tuple[int, 
     assert total == pytest.approx(1, abs=1e-5)
 
 
+def test_images_have_probabilities_that_add_up_to_one() -> None:
+    network = made(SMALL[1], IMAGE)
+    cells = torch.tensor(list(product(range(2), range(3), range(4), range(4))))
+    ranks = torch.tensor([0.5, 0.0]).expand(len(cells), -1)
+    with torch.no_grad():
+        total = float(torch.exp(-network(cells, ranks)).sum())
+    assert total == pytest.approx(1, abs=1e-5)
+
+
+def test_pixels_are_told_of_every_attribute_without_attention_and_attributes_are_not() -> None:
+    network = made(SMALL[1], IMAGE)
+    order = torch.arange(4).expand(2, -1)
+    with torch.no_grad():
+        for layer in network.layers:
+            layer.out.weight.zero_()
+        for position in (0, 1):
+            codes = torch.tensor([[0, 0, 1, 1], [0, 0, 1, 1]])
+            codes[1, position] = 1
+            values = network.hidden(codes, order)
+            differs = (values[0] - values[1]).abs().amax(-1) > 1e-3
+            assert differs[2:].tolist() == [True, True]
+            assert differs[:2].tolist() == [False, position == 0]
+
+
 def test_a_masked_mlp_predicts_every_code_from_those_it_sees_alone() -> None:
     network = made(SMALL[0], TABLE)
     given = torch.tensor([[True, False, False]])
@@ -88,6 +115,15 @@ def test_a_masked_mlp_predicts_every_code_from_those_it_sees_alone() -> None:
         wrong = network.wrong(rows, given.expand(6, -1))
     assert float(torch.exp(-wrong[::2, 1]).sum()) == pytest.approx(1, abs=1e-5)
     assert float(torch.exp(-wrong[:2, 2]).sum()) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_masked_mlp_tells_pixels_of_one_image_apart() -> None:
+    network = made(SMALL[0], IMAGE)
+    given = torch.tensor([[True, True, True, True]])
+    codes = torch.tensor([[1, 1, 0, 3], [1, 1, 3, 0]])
+    with torch.no_grad():
+        first, second = network.hidden(codes, given.expand(2, -1))
+    assert float((first - second).abs().max()) > 1e-3
 
 
 def test_the_loss_of_a_masked_mlp_averages_what_each_view_misses() -> None:

@@ -22,6 +22,12 @@ TEXT = Layout(
     free=1,
     texts=((1, 4), (4, 7)),
 )
+IMAGE = Layout(
+    attributes=("a", "b", "p", "q", "r"),
+    sizes=(2, 3, 4, 4, 4),
+    vocabularies=(0, 1, 2, 2, 2),
+    free=2,
+)
 KINDS: tuple[Architecture, ...] = (
     MaskedMlp(width=8, layers=2, views=2),
     Transformer(width=8, layers=2, heads=2),
@@ -34,11 +40,15 @@ def made(architecture: Architecture, layout: Layout) -> MaskedMlpNetwork | Trans
     return load_network(architecture, layout, vector + noise / 2)
 
 
-def log_shares(network: MaskedMlpNetwork | TransformerNetwork, order: tuple[int, ...]) -> float:
+def log_shares(
+    network: MaskedMlpNetwork | TransformerNetwork,
+    order: tuple[int, ...],
+    codes: tuple[int, ...] = (1, 2, 0),
+) -> float:
     """Return the log probability of one example, code by code."""
-    chain, total = _begin(network, rows=1, steps=3), 0.0
-    for position, code in zip(order, (1, 2, 0), strict=True):
-        code = (1, 2, 0)[position]
+    chain, total = _begin(network, rows=1, steps=len(codes)), 0.0
+    for position in order:
+        code = codes[position]
         total += float(torch.log(chain.shares(position)[0, code]))
         chain.put(position, torch.tensor([code]))
     return total
@@ -50,6 +60,30 @@ def test_a_transformers_chain_is_what_it_is_trained_by(order: tuple[int, ...]) -
     ranks = torch.tensor(np.argsort(order) / 3)[None]
     trained = -float(network(torch.tensor([[1, 2, 0]]), ranks))
     assert log_shares(network, order) == pytest.approx(trained, abs=1e-4)
+
+
+@pytest.mark.parametrize("free", [(0, 1), (1, 0)])
+def test_a_chain_tells_pixels_of_the_label_as_training_does(free: tuple[int, ...]) -> None:
+    network = made(KINDS[1], IMAGE)
+    codes = (1, 2, 0, 3, 1)
+    ranks = torch.tensor(np.argsort(free) / 2)[None]
+    trained = -float(network(torch.tensor([codes]), ranks))
+    order = (*free, 2, 3, 4)
+    assert log_shares(network, order, codes) == pytest.approx(trained, abs=1e-4)
+
+
+def test_a_chain_that_takes_rows_takes_what_they_are_told_as_well() -> None:
+    network = made(KINDS[1], IMAGE)
+    cells = condition_cells(network, {1: np.ones(3), 0: np.array([1.0, 1.0])})
+    weights = {1: np.ones(3), 0: np.ones(2), 2: np.ones(4)}
+    joint = condition_cells(network, weights)
+    for codes, share in zip(joint.codes.tolist(), joint.shares.tolist(), strict=True):
+        chain = _begin(network, rows=1, steps=3)
+        chain.put(1, torch.tensor([codes[0]]))
+        chain.put(0, torch.tensor([codes[1]]))
+        before = cells.shares[cells.codes.tolist().index(codes[:2])]
+        expected = before * float(chain.shares(2)[0, codes[2]])
+        assert share == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("order", list(permutations(range(3))))

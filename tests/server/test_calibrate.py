@@ -28,7 +28,7 @@ def test_draws_move_to_the_marginals_that_were_measured(
 ) -> None:
     monkeypatch.setattr(calibrate, "_ROWS", 5_000)
     vector = initial_vector(architecture, LAYOUT, seed=1)
-    vector += np.random.default_rng(1).normal(0, 0.4, len(vector)).astype(np.float32)
+    vector += np.random.default_rng(1).normal(0, 0.3, len(vector)).astype(np.float32)
     shares = {"a": np.array([0.9, 0.1]), "b": np.array([0.2, 0.5, 0.3])}
     moved = match_one_way(vector, architecture=architecture, layout=LAYOUT, shares=shares, seed=1)
 

@@ -20,6 +20,7 @@ from silosynth.common.example import layout_of
 from silosynth.common.measurement import Measurement
 from silosynth.common.plan import Plan
 from silosynth.common.sampler import draw_codes
+from silosynth.common.schema import parse_schema
 from silosynth.common.training import Optimiser, gradient_unit
 from silosynth.common.wire import Release
 from silosynth.server.planner import new_plan
@@ -184,3 +185,34 @@ def test_a_federation_trains_in_no_more_rounds_than_a_result_has_receipts_for() 
         check_runnable(many, small_schema())
     with pytest.raises(InvalidPlan, match="names no keys"):
         check_runnable(few, small_schema())
+
+
+@pytest.mark.parametrize("kind", ["image", "text", "table"])
+def test_images_and_texts_are_learnt_by_a_small_transformer_that_sees_where_codes_stand(
+    kind: str,
+) -> None:
+    label = {"name": "kind", "kind": "boolean", "source": "public"}
+    pixel = {"name": "p", "kind": "integer", "minimum": 0, "maximum": 3, "source": "public"}
+    attributes = [
+        label,
+        {"name": "note", "kind": "text", "max_bytes": 8} if kind == "text" else pixel,
+    ]
+    scan = {"name": "scan", "width": 1, "height": 1, "attributes": ["p"]}
+    schema = parse_schema(
+        {
+            "name": kind,
+            "label": "kind",
+            "attributes": attributes,
+            "images": [scan] * (kind == "image"),
+        }
+    )
+    silos = ("a", "b", "c")
+    plan = new_plan(schema, epsilon=4.0, delta=1e-6, silos=silos, method="dp-sgd", trust="shared")
+    assert plan.training is not None
+    shows = kind != "table"
+    assert isinstance(plan.training.architecture, Transformer if shows else MaskedMlp)
+    assert plan.training.rounds == (100 if shows else 300)
+    assert plan.training.learning_rate == (0.02 if shows else 0.002)
+    assert plan.phases[-1].rate == (Fraction(1, 10) if shows else Fraction(1, 20))
+    alone = new_plan(schema, epsilon=4.0, delta=1e-6, silos=silos, method="dp-sgd")
+    assert alone.phases[-1].rate == Fraction(1, 20)
