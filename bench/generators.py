@@ -40,15 +40,18 @@ def main() -> int:
     parser.add_argument(
         "--only", default="", metavar="TEXT", help="ways, networks or budgets whose name holds it"
     )
+    parser.add_argument("--repeat", type=int, default=1, help="runs of each way on a table")
     asked = parser.parse_args()
     if unknown := set(asked.part) - set(parts):
         raise SystemExit(f"unknown part {min(unknown)!r}; known: {', '.join(parts)}")
+    if asked.repeat < 1:
+        raise SystemExit(f"--repeat {asked.repeat}: at least one run of each way")
     torch.set_num_threads(1)
     codes = [0]
     for part in asked.part or (IN_QUICK if is_quick() else parts):
         if part in BY_BUDGET:
             for epsilon in asked.epsilon or generators_tables.epsilons():
-                figures = BY_BUDGET[part](epsilon=epsilon, only=asked.only)
+                figures = BY_BUDGET[part](epsilon=epsilon, only=asked.only, repeat=asked.repeat)
                 name = f"generators-{part}-{epsilon:g}"
                 codes.append(publish(name, figures, update=bool(asked.only)))
         else:

@@ -69,7 +69,7 @@ def plan_training(
     """
     _check_learnable(schema)
     settings = _settings(schema, choice, trust=trust)
-    rate = choice.rate or DEFAULT_RATE
+    rate = choice.rate or _habit(settings.architecture, own=trust is TrustMode.OWN).rate
     rho = rho_for(epsilon, delta) * ONE_WAY_SHARE / attempts
     one_way = _one_way(schema, settings, rho=rho / rows_per_person**2, shares=shares)
     cells = settings.architecture.parameters(layout_of(schema))
@@ -96,9 +96,6 @@ def plan_training(
     least = (32 * shares) ** 0.5 / BOUND
     noise = _calibrate(costs, epsilon=epsilon, delta=delta, least=least)
     return PlannedTraining(settings=settings, phases=phases(noise))
-
-
-DEFAULT_RATE = Fraction(1, 20)
 
 
 def _calibrate(
@@ -156,14 +153,15 @@ def _settings(schema: Schema, choice: TrainingChoice, *, trust: TrustMode) -> Tr
             Transformer() if modelled_texts(schema) else MaskedMlp(width=32, layers=1, views=8)
         )
     optimiser = choice.optimiser or (Optimiser.FEDADAM if own else Optimiser.ADAM)
+    habit = _habit(architecture, own=own)
     values = {
         "architecture": architecture,
         "seed": choice.seed,
-        "rounds": choice.rounds or (OWN_ROUNDS if own else SHARED_ROUNDS),
-        "local_steps": choice.local_steps or (OWN_STEPS if own else 1),
+        "rounds": choice.rounds or habit.rounds,
+        "local_steps": choice.local_steps or habit.local_steps,
         "clip": choice.clip,
         "optimiser": optimiser,
-        "learning_rate": choice.learning_rate or LEARNING_RATES[optimiser],
+        "learning_rate": choice.learning_rate or habit.learning_rates[optimiser],
         "local_learning_rate": choice.local_learning_rate or (LOCAL_RATE if own else None),
         "sizes": dict(choice.sizes or {}),
     }
@@ -173,7 +171,6 @@ def _settings(schema: Schema, choice: TrainingChoice, *, trust: TrustMode) -> Tr
         raise InvalidPlan(f"training: {describe_validation(err, values)}") from err
 
 
-OWN_ROUNDS, OWN_STEPS, SHARED_ROUNDS = 30, 10, 300
 LOCAL_RATE = 1.0
 LEARNING_RATES = {
     Optimiser.SGD: 0.5,
@@ -182,6 +179,31 @@ LEARNING_RATES = {
     Optimiser.FEDADAM: 0.005,
     Optimiser.FEDYOGI: 0.005,
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Habit:
+    """How a network is trained unless a person chooses otherwise, see docs/decisions/030."""
+
+    rounds: int
+    local_steps: int
+    rate: Fraction
+    learning_rates: Mapping[Optimiser, float]
+
+
+def _habit(architecture: MaskedMlp | Transformer, *, own: bool) -> _Habit:
+    """Return few large steps for small networks, many small ones for transformers."""
+    if isinstance(architecture, MaskedMlp):
+        large = dict.fromkeys((Optimiser.ADAM, Optimiser.FEDADAM, Optimiser.FEDYOGI), 0.025)
+        rates = LEARNING_RATES | large
+        return _Habit(rounds=50, local_steps=1, rate=Fraction(1, 10), learning_rates=rates)
+    rounds, local_steps = (30, 10) if own else (300, 1)
+    return _Habit(
+        rounds=rounds,
+        local_steps=local_steps,
+        rate=Fraction(1, 20),
+        learning_rates=LEARNING_RATES,
+    )
 
 
 def _check_learnable(schema: Schema) -> None:
