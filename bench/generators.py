@@ -26,7 +26,7 @@ BY_BUDGET = {
     **{name: partial(generators_tables.measure, name) for name in generators_tables.SCALES},
     "peers": generators_peers.measure,
 }
-IN_QUICK = ("adult", "digits", "text", "speed")
+IN_QUICK = ("adult", "digits", "text")
 
 
 def main() -> int:
