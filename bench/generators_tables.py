@@ -34,8 +34,9 @@ SHARED_ALLOWANCE = 1.05
 
 REFERENCES = "references"
 
-WIDE, WIDE_ROWS = 137, 25_000
-"""With one attribute more AIM asks for more marginals than a silo answers by default."""
+WIDTHS = {"wide": 137, "wide-100": 100, "wide-75": 75, "wide-50": 50}
+"""With one attribute more than 137 AIM asks for more marginals than a silo answers by default."""
+WIDE_ROWS = 25_000
 
 MEASURES = (("2-way distance", "TV"), ("3-way distance", "TV"), ("AUC", "AUC"))
 
@@ -210,8 +211,8 @@ def score_codes(
 
 def load_ground(name: str) -> Ground:
     """Return a table by name."""
-    load = {"adult": _adult, "acs": _acs, "diabetes130": _diabetes, "wide": _wide}
-    return load[name]()
+    load = {"adult": _adult, "acs": _acs, "diabetes130": _diabetes}
+    return _wide(WIDTHS[name]) if name in WIDTHS else load[name]()
 
 
 def _adult() -> Ground:
@@ -256,13 +257,13 @@ def _diabetes() -> Ground:
     )
 
 
-def _wide() -> Ground:
-    """Return a table that is wide: WIDE answers of 16 kinds of people, from a public seed."""
+def _wide(width: int) -> Ground:
+    """Return a table of so many answers of 16 kinds of people, from a public seed."""
     rng = np.random.default_rng(3)
     kinds = rng.integers(0, 16, WIDE_ROWS)
-    shares = rng.beta(0.5, 0.5, (16, WIDE))
-    answers = rng.random((WIDE_ROWS, WIDE)) < shares[kinds]
-    names = [f"q{i:03d}" for i in range(WIDE)]
+    shares = rng.beta(0.5, 0.5, (16, width))
+    answers = rng.random((WIDE_ROWS, width)) < shares[kinds]
+    names = [f"q{i:03d}" for i in range(width)]
     train, test = split(pa.table(dict(zip(names, answers.T, strict=True))))
     boolean = {"kind": "boolean", "source": "public"}
     attributes = [{"name": name, **boolean} for name in names]
@@ -276,5 +277,5 @@ SCALES = {
     "adult": Scale(broad_rounds=50),
     "acs": Scale(),
     "diabetes130": Scale(rate=Fraction(1, 25)),
-    "wide": Scale(),
+    **dict.fromkeys(WIDTHS, Scale()),
 }
