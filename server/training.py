@@ -124,7 +124,8 @@ def _nearest(counts: np.ndarray, *, total: float) -> np.ndarray:
     falling = np.sort(counts)[::-1]
     above = (np.cumsum(falling) - total) / np.arange(1, len(counts) + 1)
     kept = np.count_nonzero(falling > above)
-    return np.clip(counts - above[kept - 1], 0.0, None)
+    nearest: np.ndarray = np.clip(counts - above[kept - 1], 0.0, None)
+    return nearest
 
 
 def settings(plan: Plan) -> TrainingSettings:
