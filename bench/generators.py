@@ -22,17 +22,21 @@ OTHERS = {
     "text": generators_text.measure,
     "speed": generators_speed.measure,
 }
+ON_DEMAND = tuple(w for w in generators_tables.WIDTHS if w != "wide")
+"""Parts that are measured only when they are named."""
 BY_BUDGET = {
     **{name: partial(generators_tables.measure, name) for name in generators_tables.SCALES},
     "peers": generators_peers.measure,
 }
-IN_QUICK = ("adult", "digits", "text", "speed")
+IN_QUICK = {"adult": "", "digits": "one-shot"}
+"""What QUICK=1 runs where no part is named, and which of its ways: half a minute on quiet cores."""
 
 
 def main() -> int:
     """Measure the parts that are named, or all; print and write their figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parts = (*BY_BUDGET, *OTHERS)
+    whole = tuple(p for p in parts if p not in ON_DEMAND)
     parser.add_argument("part", nargs="*", help=f"of {', '.join(parts)}; all without one")
     parser.add_argument(
         "--epsilon", type=float, nargs="*", help="of tables and peers; 1, 3 and 10 without"
@@ -40,20 +44,25 @@ def main() -> int:
     parser.add_argument(
         "--only", default="", metavar="TEXT", help="ways, networks or budgets whose name holds it"
     )
+    parser.add_argument("--repeat", type=int, default=1, help="runs of each way on a table")
     asked = parser.parse_args()
     if unknown := set(asked.part) - set(parts):
         raise SystemExit(f"unknown part {min(unknown)!r}; known: {', '.join(parts)}")
+    if asked.repeat < 1:
+        raise SystemExit(f"--repeat {asked.repeat}: at least one run of each way")
     torch.set_num_threads(1)
     codes = [0]
-    for part in asked.part or (IN_QUICK if is_quick() else parts):
+    few = is_quick() and not asked.part
+    for part in asked.part or (IN_QUICK if few else whole):
+        only = asked.only or (IN_QUICK[part] if few else "")
         if part in BY_BUDGET:
             for epsilon in asked.epsilon or generators_tables.epsilons():
-                figures = BY_BUDGET[part](epsilon=epsilon, only=asked.only)
+                figures = BY_BUDGET[part](epsilon=epsilon, only=only, repeat=asked.repeat)
                 name = f"generators-{part}-{epsilon:g}"
-                codes.append(publish(name, figures, update=bool(asked.only)))
+                codes.append(publish(name, figures, update=bool(only)))
         else:
-            figures = OTHERS[part](only=asked.only)
-            codes.append(publish(f"generators-{part}", figures, update=bool(asked.only)))
+            figures = OTHERS[part](only=only)
+            codes.append(publish(f"generators-{part}", figures, update=bool(only)))
     return max(codes)
 
 

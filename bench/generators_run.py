@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +18,6 @@ from silosynth.server.planner_training import TrainingChoice
 from silosynth.simulations import simulate
 
 DELTA = 1e-6
-SEED = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +52,12 @@ def make(
     epsilon: float,
     rows: int,
     delta: float = DELTA,
+    seed: int = 1,
 ) -> Made:
-    """Run a plan of (epsilon, delta) on the silos in this process, and draw ``rows`` rows."""
+    """Run a plan of (epsilon, delta) on the silos in this process, and draw ``rows`` rows.
+
+    Args: seed: of a network's first weights and of the draw; the noise has none.
+    """
     tables = dict(silos)
     if way.pooled:
         whole = pa.concat_tables(silos.values())
@@ -67,14 +70,14 @@ def make(
         silos=tuple(tables),
         method=way.method,
         trust=way.trust,
-        training=way.training,
+        training=way.training and replace(way.training, seed=seed),
         frequencies=way.frequencies,
     )
     say(f"{schema.name}: {way.name}, epsilon {epsilon:g}")
     start = time.process_time()
     result = simulate(plan, schema=schema, silos=tables, engine="local")
     seconds = time.process_time() - start
-    made = Made(table=draw(result.sampler, rows=rows, seed=SEED, threads=1), seconds=seconds)
+    made = Made(table=draw(result.sampler, rows=rows, seed=seed, threads=1), seconds=seconds)
     say(f"  {seconds:.0f} s of processor time")
     return made
 

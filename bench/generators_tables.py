@@ -24,7 +24,6 @@ from tables import data_directory, encode, load_case, split_by
 from silosynth.common.architecture import MaskedMlp
 from silosynth.common.metrics import bootstrap, independent_columns
 from silosynth.common.schema import Schema, parse_schema
-from silosynth.common.training import Optimiser
 from silosynth.server.planner_training import TrainingChoice
 
 EPSILONS = (1.0, 3.0, 10.0)
@@ -35,8 +34,9 @@ SHARED_ALLOWANCE = 1.05
 
 REFERENCES = "references"
 
-WIDE, WIDE_ROWS = 137, 25_000
-"""With one attribute more AIM asks for more marginals than a silo answers by default."""
+WIDTHS = {"wide": 137, "wide-100": 100, "wide-75": 75, "wide-50": 50}
+"""With one attribute more than 137 AIM asks for more marginals than a silo answers by default."""
+WIDE_ROWS = 25_000
 
 MEASURES = (("2-way distance", "TV"), ("3-way distance", "TV"), ("AUC", "AUC"))
 
@@ -78,23 +78,25 @@ class Ground:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
-    """How long generators are trained: so that one run is half a minute or two of one core."""
+    """How long generators are trained: half a minute to two minutes of one core, pooled."""
 
-    rounds: int
-    rate: Fraction
+    rounds: int = 25
+    broad_rounds: int = 25
+    rate: Fraction = Fraction(1, 10)
 
     def own(self, *, epsilon: float) -> TrainingChoice:
-        """Return training with own noise: ten local steps a round."""
-        return self._choose(epsilon, rounds=-(-self.rounds // 10), local_steps=10)
+        """Return training with own noise: one local step a round."""
+        return self._choose(epsilon, local_steps=1)
 
     def shared(self, *, epsilon: float) -> TrainingChoice:
         """Return training with shared noise, as many steps."""
-        rounds = 10 if is_quick() else self.rounds
-        return self._choose(epsilon, rounds=rounds, optimiser=Optimiser.ADAM)
+        return self._choose(epsilon)
 
-    def _choose(self, epsilon: float, **settings: object) -> TrainingChoice:
-        network = MaskedMlp(width=NARROW if epsilon < WIDE_FROM else BROAD)
-        return TrainingChoice(architecture=network, rate=self.rate, **settings)  # type: ignore[arg-type]  # they are those of TrainingChoice
+    def _choose(self, epsilon: float, **settings: int) -> TrainingChoice:
+        broad = epsilon >= WIDE_FROM
+        network = MaskedMlp(width=BROAD if broad else NARROW)
+        rounds = 3 if is_quick() else self.broad_rounds if broad else self.rounds
+        return TrainingChoice(architecture=network, rate=self.rate, rounds=rounds, **settings)
 
 
 def epsilons() -> tuple[float, ...]:
@@ -102,10 +104,12 @@ def epsilons() -> tuple[float, ...]:
     return EPSILONS[:1] if is_quick() else EPSILONS
 
 
-def measure(name: str, *, epsilon: float, only: str = "") -> Iterator[Figure]:
+def measure(name: str, *, epsilon: float, only: str = "", repeat: int = 1) -> Iterator[Figure]:
     """Yield the figures of a table at one budget, marginals first.
 
-    Args: only: ways, or references, whose name holds this; others are read from the file.
+    Args:
+        only: ways, or references, whose name holds this; others are read from the file.
+        repeat: how many runs of each way a figure is the mean of.
     """
     ground = load_ground(name)
     real = ground.train
@@ -117,8 +121,12 @@ def measure(name: str, *, epsilon: float, only: str = "") -> Iterator[Figure]:
     for way in _ways(SCALES[name], epsilon=epsilon):
         if only not in way.name:
             continue
-        found, seconds = _score(way, ground, real, epsilon=epsilon)
-        for value, (measure, unit) in zip(found, MEASURES, strict=True):
+        runs = np.array(
+            [_score(way, ground, real, epsilon=epsilon, seed=1 + i) for i in range(repeat)]
+        )
+        *means, seconds = runs.mean(axis=0).tolist()
+        spreads = (np.ptp(runs, axis=0) / 2).tolist() if repeat > 1 else [None] * runs.shape[1]
+        for value, spread, (measure, unit) in zip(means, spreads, MEASURES, strict=False):
             known[f"{label}, {way.name}, {measure}"] = value
             peer = known.get(f"{label}, {_peer(way.name)}, {measure}")
             gated = way.name == SHARED and peer is not None and measure == MEASURES[0][0]
@@ -126,10 +134,13 @@ def measure(name: str, *, epsilon: float, only: str = "") -> Iterator[Figure]:
                 figure=f"{label}, {way.name}, {measure}",
                 value=value,
                 unit=unit,
+                spread=spread,
                 peer=None if _peer(way.name) == way.name else peer,
                 at_most=SHARED_ALLOWANCE * peer if gated and peer else None,
             )
-        yield Figure(figure=f"{label}, {way.name}, run", value=seconds, unit="CPU s")
+        yield Figure(
+            figure=f"{label}, {way.name}, run", value=seconds, spread=spreads[-1], unit="CPU s"
+        )
 
 
 POOLED, SHARED = "dp-sgd, pooled", "dp-sgd, silos, shared noise"
@@ -173,15 +184,15 @@ def _references(name: str, ground: Ground, real: np.ndarray) -> Iterator[Figure]
             yield Figure(figure=f"{name}, {reference}, {measure}", value=value, unit=unit)
 
 
-def _score(
-    way: Way, ground: Ground, real: np.ndarray, *, epsilon: float
-) -> tuple[list[float], float]:
+def _score(way: Way, ground: Ground, real: np.ndarray, *, epsilon: float, seed: int) -> list[float]:
     """Return the scores of what a way makes, and its processor seconds."""
-    made: Made = make(way, ground.silos, schema=ground.schema, epsilon=epsilon, rows=len(real))
+    made: Made = make(
+        way, ground.silos, schema=ground.schema, epsilon=epsilon, rows=len(real), seed=seed
+    )
     codes = encode(made.table, schema=ground.schema)
     found = score_codes(ground, real, codes, label=ground.is_positive(made.table))
     say("  " + ", ".join(f"{m[0]} {v:.4f}" for m, v in zip(MEASURES, found, strict=True)))
-    return found, made.seconds
+    return [*found, made.seconds]
 
 
 def score_codes(
@@ -200,8 +211,8 @@ def score_codes(
 
 def load_ground(name: str) -> Ground:
     """Return a table by name."""
-    load = {"adult": _adult, "acs": _acs, "diabetes130": _diabetes, "wide": _wide}
-    return load[name]()
+    load = {"adult": _adult, "acs": _acs, "diabetes130": _diabetes}
+    return _wide(WIDTHS[name]) if name in WIDTHS else load[name]()
 
 
 def _adult() -> Ground:
@@ -246,13 +257,13 @@ def _diabetes() -> Ground:
     )
 
 
-def _wide() -> Ground:
-    """Return a table that is wide: WIDE answers of 16 kinds of people, from a public seed."""
+def _wide(width: int) -> Ground:
+    """Return a table of so many answers of 16 kinds of people, from a public seed."""
     rng = np.random.default_rng(3)
     kinds = rng.integers(0, 16, WIDE_ROWS)
-    shares = rng.beta(0.5, 0.5, (16, WIDE))
-    answers = rng.random((WIDE_ROWS, WIDE)) < shares[kinds]
-    names = [f"q{i:03d}" for i in range(WIDE)]
+    shares = rng.beta(0.5, 0.5, (16, width))
+    answers = rng.random((WIDE_ROWS, width)) < shares[kinds]
+    names = [f"q{i:03d}" for i in range(width)]
     train, test = split(pa.table(dict(zip(names, answers.T, strict=True))))
     boolean = {"kind": "boolean", "source": "public"}
     attributes = [{"name": name, **boolean} for name in names]
@@ -263,8 +274,8 @@ def _wide() -> Ground:
 
 
 SCALES = {
-    "adult": Scale(rounds=100, rate=Fraction(1, 40)),
-    "acs": Scale(rounds=100, rate=Fraction(1, 40)),
-    "diabetes130": Scale(rounds=100, rate=Fraction(1, 100)),
-    "wide": Scale(rounds=100, rate=Fraction(1, 40)),
+    "adult": Scale(broad_rounds=50),
+    "acs": Scale(),
+    "diabetes130": Scale(rate=Fraction(1, 25)),
+    **dict.fromkeys(WIDTHS, Scale()),
 }

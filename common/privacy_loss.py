@@ -76,7 +76,7 @@ def _loss(cost: GaussianCost, *, grid: float) -> pld.PrivacyLossDistribution:
     return sum_loss(share=cost.share, shares=cost.shares, count=cost.count, grid=grid)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=32)
 def _sampled_loss(noise: float, rate: float, grid: float) -> pld.PrivacyLossDistribution:
     """Return the loss distribution of one Poisson-subsampled Gaussian, in both directions."""
     return pld.from_gaussian_mechanism(

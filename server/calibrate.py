@@ -16,8 +16,8 @@ from silosynth.common.example import Layout
 from silosynth.common.seeded import SeededWords
 
 _ROWS = 20_000
-_ROUNDS = 4
-_STEP = 0.7
+_STEPS = (0.7, 0.7, 0.6, 0.4)
+"""Parts of a correction that are taken; the last is smaller, as draws have noise of their own."""
 _SMOOTHING = 5.0
 
 
@@ -44,14 +44,14 @@ def match_one_way(
     free = layout.attributes[: layout.free]
     places = {a: p for a, p in bias_slices(architecture, layout).items() if a in shares}
     places = {a: places[a] for a in free if a in places}
-    for number in range(_ROUNDS if places else 0):
+    for number, part in enumerate(_STEPS if places else ()):
         network = load_network(architecture, layout, moved)
         words = SeededWords(seed=seed, purpose="calibrate", index=number)
         cells = condition_cells(network, {})
         drawn = draw_examples(network, rows=_ROWS, cells=cells, words=words, whole=False)
         for name, place in places.items():
             column = drawn[:, layout.attributes.index(name)]
-            counts = np.bincount(column, minlength=len(shares[name])) + _SMOOTHING
-            step = np.log(shares[name] / (counts / counts.sum()))
-            moved[place] += (_STEP * step).astype(np.float32)
+            counts = np.bincount(column, minlength=len(shares[name]))
+            step = np.log((_ROWS * shares[name] + _SMOOTHING) / (counts + _SMOOTHING))
+            moved[place] += (part * step).astype(np.float32)
     return moved

@@ -69,8 +69,10 @@ def plan_training(
     """
     _check_learnable(schema)
     settings = _settings(schema, choice, trust=trust)
-    large = _shows(schema) and trust is TrustMode.SHARED
-    rate = choice.rate or (MEDIA_RATE if large else DEFAULT_RATE)
+    rate = (
+        choice.rate
+        or _habit(settings.architecture, own=trust is TrustMode.OWN, shows=_shows(schema)).rate
+    )
     rho = rho_for(epsilon, delta) * ONE_WAY_SHARE / attempts
     one_way = _one_way(schema, settings, rho=rho / rows_per_person**2, shares=shares)
     cells = settings.architecture.parameters(layout_of(schema))
@@ -97,9 +99,6 @@ def plan_training(
     least = (32 * shares) ** 0.5 / BOUND
     noise = _calibrate(costs, epsilon=epsilon, delta=delta, least=least)
     return PlannedTraining(settings=settings, phases=phases(noise))
-
-
-DEFAULT_RATE, MEDIA_RATE = Fraction(1, 20), Fraction(1, 10)
 
 
 def _calibrate(
@@ -152,18 +151,16 @@ def _settings(schema: Schema, choice: TrainingChoice, *, trust: TrustMode) -> Tr
     """Fill in what was not chosen."""
     own, shows = trust is TrustMode.OWN, _shows(schema)
     optimiser = choice.optimiser or (Optimiser.FEDADAM if own else Optimiser.ADAM)
-    rounds = MEDIA_ROUNDS if shows else SHARED_ROUNDS
-    learning_rate = LEARNING_RATES[optimiser]
-    if shows and optimiser is Optimiser.ADAM:
-        learning_rate = MEDIA_LEARNING_RATE
+    architecture = choice.architecture or (MEDIA_NETWORK if shows else TABLE_NETWORK)
+    habit = _habit(architecture, own=own, shows=shows)
     values = {
-        "architecture": choice.architecture or (MEDIA_NETWORK if shows else TABLE_NETWORK),
+        "architecture": architecture,
         "seed": choice.seed,
-        "rounds": choice.rounds or (OWN_ROUNDS if own else rounds),
-        "local_steps": choice.local_steps or (OWN_STEPS if own else 1),
+        "rounds": choice.rounds or habit.rounds,
+        "local_steps": choice.local_steps or habit.local_steps,
         "clip": choice.clip,
         "optimiser": optimiser,
-        "learning_rate": choice.learning_rate or learning_rate,
+        "learning_rate": choice.learning_rate or habit.learning_rates[optimiser],
         "local_learning_rate": choice.local_learning_rate or (LOCAL_RATE if own else None),
         "sizes": dict(choice.sizes or {}),
     }
@@ -180,11 +177,9 @@ def _shows(schema: Schema) -> bool:
 
 TABLE_NETWORK = MaskedMlp(width=32, layers=1, views=8)
 MEDIA_NETWORK = Transformer(width=16, layers=1, heads=2)
-"""For images and texts; see docs/decisions/029, as for the three numbers that begin alike."""
+"""For images and texts; see docs/decisions/029, as for how it trains."""
 
-OWN_ROUNDS, OWN_STEPS, SHARED_ROUNDS, MEDIA_ROUNDS = 30, 10, 300, 100
 LOCAL_RATE = 1.0
-MEDIA_LEARNING_RATE = 0.02
 LEARNING_RATES = {
     Optimiser.SGD: 0.5,
     Optimiser.ADAM: 0.002,
@@ -192,6 +187,39 @@ LEARNING_RATES = {
     Optimiser.FEDADAM: 0.005,
     Optimiser.FEDYOGI: 0.005,
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Habit:
+    """How a network is trained unless a person chooses otherwise, see docs/decisions/030."""
+
+    rounds: int
+    local_steps: int
+    rate: Fraction
+    learning_rates: Mapping[Optimiser, float]
+
+
+_LARGE = dict.fromkeys((Optimiser.ADAM, Optimiser.FEDADAM, Optimiser.FEDYOGI), 0.025)
+FEW_LARGE = _Habit(
+    rounds=50, local_steps=1, rate=Fraction(1, 10), learning_rates=LEARNING_RATES | _LARGE
+)
+MEDIA_SHARED = _Habit(
+    rounds=100,
+    local_steps=1,
+    rate=Fraction(1, 10),
+    learning_rates=LEARNING_RATES | {Optimiser.ADAM: 0.02},
+)
+MANY_SMALL = _Habit(rounds=300, local_steps=1, rate=Fraction(1, 20), learning_rates=LEARNING_RATES)
+MANY_LOCAL = _Habit(rounds=30, local_steps=10, rate=Fraction(1, 20), learning_rates=LEARNING_RATES)
+
+
+def _habit(architecture: Architecture, *, own: bool, shows: bool) -> _Habit:
+    """Return few large steps for small networks, many small ones for large ones."""
+    if isinstance(architecture, MaskedMlp):
+        return FEW_LARGE
+    if own:
+        return MANY_LOCAL
+    return MEDIA_SHARED if shows and isinstance(architecture, Transformer) else MANY_SMALL
 
 
 def _check_learnable(schema: Schema) -> None:

@@ -34,7 +34,7 @@ def trained_sampler(
         learning.weights.astype(np.float32),
         architecture=architecture,
         layout=layout,
-        shares={m.clique[0]: shares_of(m) for m in one_way},
+        shares=shares_of(one_way) if one_way else {},
         seed=_SEED,
     )
     return AutoregressiveSampler(

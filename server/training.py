@@ -97,19 +97,37 @@ def start_at(
     one_way: Sequence[Measurement],
 ) -> None:
     """Set the output's biases, in place, so that training starts at the 1-way marginals."""
-    shares = {m.clique[0]: shares_of(m) for m in one_way}
+    shares = shares_of(one_way) if one_way else {}
     for names, place in output_biases(architecture, layout):
         own = [shares[name] for name in names if name in shares]
         if own:
             weights[place] = np.log(np.mean(own, axis=0))
 
 
-def shares_of(one_way: Measurement) -> np.ndarray:
-    """Return the shares of codes; a code that the noise hides has half a standard deviation."""
-    least = max(0.5 * math.sqrt(float(one_way.variance[0])), 1e-3)
-    counts = np.clip(one_way.values, least, None)
-    shares: np.ndarray = counts / counts.sum()
-    return shares
+def shares_of(one_way: Sequence[Measurement]) -> dict[str, np.ndarray]:
+    """Return, by attribute, (codes,) float64, the nearest shares to its noised counts; none is 0.
+
+    The nearest point of the simplex is what maximises the likelihood under Gaussian noise: one
+    amount is taken off all counts. Cut off at zero instead, noise would lift every rare code, and
+    there are many. All marginals say together how many rows there are. What is left without rows
+    has a twentieth of a standard deviation, as a network cannot express zero.
+    """
+    rows = _rows([m.values for m in one_way])
+    found = {}
+    for measurement in one_way:
+        least = max(0.05 * math.sqrt(float(measurement.variance[0])), 1e-3)
+        counts = np.clip(_nearest(measurement.values, total=rows), least, None)
+        found[measurement.clique[0]] = counts / counts.sum()
+    return found
+
+
+def _nearest(counts: np.ndarray, *, total: float) -> np.ndarray:
+    """Return the counts of that total, none below zero, nearest to the given ones in L2."""
+    falling = np.sort(counts)[::-1]
+    above = (np.cumsum(falling) - total) / np.arange(1, len(counts) + 1)
+    kept = np.count_nonzero(falling > above)
+    nearest: np.ndarray = np.clip(counts - above[kept - 1], 0.0, None)
+    return nearest
 
 
 def settings(plan: Plan) -> TrainingSettings:

@@ -50,6 +50,26 @@ def test_draws_move_to_the_marginals_that_were_measured(
     assert changed == {i for a in "ab" for i in range(places[a].start, places[a].stop)}
 
 
+def test_rare_codes_keep_their_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibrate, "_ROWS", 5_000)
+    layout = Layout(attributes=("a", "b"), sizes=(31, 2), vocabularies=(0, 1), free=2)
+    architecture = MaskedMlp(width=8, layers=1, views=1)
+    rare = np.array([0.97, *[0.001] * 30])
+    vector = initial_vector(architecture, layout, seed=1)
+    vector[bias_slices(architecture, layout)["a"]] = np.log(rare)
+    moved = match_one_way(
+        vector,
+        architecture=architecture,
+        layout=layout,
+        shares={"a": rare, "b": np.array([0.5, 0.5])},
+        seed=1,
+    )
+    network = load_network(architecture, layout, moved)
+    words = SeededWords(seed=9, purpose="test")
+    rows = draw_examples(network, rows=20_000, cells=condition_cells(network, {}), words=words)
+    assert (rows[:, 0] > 0).mean() == pytest.approx(0.03, abs=0.004)
+
+
 def test_biases_stand_where_the_network_has_them() -> None:
     mlp, transformer = (bias_slices(kind, LAYOUT) for kind in KINDS)
     total = KINDS[0].parameters(LAYOUT)

@@ -26,7 +26,14 @@ from silosynth.common.wire import Release
 from silosynth.server.planner import new_plan
 from silosynth.server.planner_training import TrainingChoice
 from silosynth.server.run import check_runnable
-from silosynth.server.training import Learning, ask_round, begin, start_at, take_round
+from silosynth.server.training import (
+    Learning,
+    ask_round,
+    begin,
+    shares_of,
+    start_at,
+    take_round,
+)
 
 SIZES = {"north": 1000, "south": 3000}
 SMALL = MaskedMlp(width=4, layers=1, views=1)
@@ -143,6 +150,29 @@ def test_training_starts_at_the_released_marginals(architecture: Architecture) -
         shares = np.bincount(column, minlength=len(measured.values)) / 4000
         wanted = np.clip(measured.values, 5, None)
         assert np.abs(shares - wanted / wanted.sum()).sum() / 2 < 0.12
+
+
+def test_noised_counts_become_the_nearest_shares() -> None:
+    counts = np.array([60.0, 48.0, 7.0, -9.0, -2.0])
+    other = Measurement(clique=("b",), values=np.array([100.0]), variance=np.ones(1))
+    one_way = Measurement(clique=("a",), values=counts, variance=np.full(5, 1e-8))
+    found = shares_of([one_way, replace(other, values=np.array([99.2]))])["a"] * 100
+    # All say together 100 rows: a fifth of a's 104, and the rest of b's 99.2.
+    rows = (104 / 5 + 99.2) / 1.2
+    off = (115 - rows) / 3
+    assert rows == pytest.approx(100, abs=0.01)
+    assert found == pytest.approx([60 - off, 48 - off, 7 - off, 0, 0], abs=0.01)
+    assert (found > 0).all()
+
+
+def test_noise_does_not_lift_codes_that_nobody_has() -> None:
+    rng = np.random.default_rng(2)
+    truth = np.array([30_000.0, 8_000.0, *[0.0] * 40])
+    noised = truth + rng.normal(0, 120, 42)
+    one_way = Measurement(clique=("a",), values=noised, variance=np.full(42, 120.0**2))
+    assert shares_of([one_way])["a"][2:].sum() < 0.02
+    cut_off = np.clip(noised, 0, None)
+    assert cut_off[2:].sum() / cut_off.sum() > 0.04
 
 
 def test_the_same_rounds_give_the_same_bytes() -> None:
