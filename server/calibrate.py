@@ -16,7 +16,7 @@ from silosynth.common.example import Layout
 from silosynth.common.seeded import SeededWords
 
 _ROWS = 20_000
-_STEPS = (0.7, 0.7, 0.6, 0.4)
+_STEPS = (0.7, 0.7, 0.7, 0.6, 0.4)
 """Parts of a correction that are taken; the last is smaller, as draws have noise of their own."""
 _SMOOTHING = 5.0
 
