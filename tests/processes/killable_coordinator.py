@@ -38,7 +38,7 @@ QUICK = Pace(
 )
 OVER_FLOWER = replace(
     QUICK,
-    poll_seconds=0.1,
+    poll_seconds=0.3,
     nodes_seconds=1.0,
     challenge_seconds=10.0,
     resend_seconds=10.0,

@@ -43,24 +43,32 @@ WAVES = (
     (
         _own("superlink", "propose:after-send", witness="coordinator"),
         _own("coordinator", "one-way:after-send"),
+    ),
+    (
         _own("gateway-west", "one-way:after-charge"),
         _own("relay-north", "one-way:after-charge", witness="gateway-north"),
     ),
     (
         _sum("superlink", "set:after-send", witness="coordinator"),
         _own("coordinator", "fit:sampler-written"),
+    ),
+    (
         _own("gateway-south", "one-way:after-store"),
         _own("coordinator", "deliver:after-send"),
     ),
     (
         _sum("superlink", "one-way:noised", witness="gateway-north"),
         _own("coordinator", "one-way:before-record", nth=2),
+    ),
+    (
         _sum("gateway-west", "set:before-send"),
         _own("supernode-south", "one-way:before-send", witness="gateway-south"),
     ),
     (
         _own("superlink", "deliver:after-send", witness="coordinator"),
         _own("gateway-north", "deliver:before-send"),
+    ),
+    (
         _sum("coordinator", "set:before-record", nth=2),
         _sum("relay-west", "keys:received", witness="gateway-west"),
     ),
