@@ -78,7 +78,7 @@ def ours(
             ground.schema,
             epsilon=epsilon,
             delta=ground.delta,
-            silos=("s",),
+            silos=[f"s{i}" for i in range(silos)],
             method=method,
             rounds=rounds,
         )

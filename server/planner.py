@@ -46,7 +46,10 @@ SHARES: Mapping[Method, Mapping[PhaseName, Fraction]] = {
 }
 AIM_ROUNDS = 2
 """Selection rounds of an AIM plan; they share what the other phases leave, by their marginals."""
-AIM_CLIQUES_PER_ATTRIBUTE = Fraction(7, 2)
+AIM_PAIRS = Fraction(7, 2)
+"""Pairs that an AIM plan asks for each attribute, where one noise is on all silos' sum."""
+AIM_PAIRS_OWN_NOISE = Fraction(2)
+"""Fewer where several silos add noise of their own; see docs/decisions/025."""
 AIM_MODEL_MB = 4
 FREQUENCIES, ORDER = 4096, 2
 """Random features of the method one-shot; see docs/decisions/018."""
@@ -131,7 +134,7 @@ def new_plan(
             method=chosen,
             workload=tuple(workload),
             rounds=rounds,
-            pairs_per_attribute=AIM_CLIQUES_PER_ATTRIBUTE,
+            pairs_per_attribute=_aim_pairs(trusted, silos=len(silos)),
         )
         if chosen is Method.ONE_SHOT:
             features = _features(schema, frequencies=frequencies, order=order)
@@ -203,6 +206,11 @@ def _calibrated(
         if pld_epsilon(costs, delta) <= epsilon:
             return phases
         scale *= Fraction(99, 100)
+
+
+def _aim_pairs(trust: TrustMode, *, silos: int) -> Fraction:
+    """Return how many pairs AIM asks for each attribute."""
+    return AIM_PAIRS_OWN_NOISE if trust is TrustMode.OWN and silos > 1 else AIM_PAIRS
 
 
 def _method(method: Method | str) -> Method:
