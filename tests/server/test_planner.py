@@ -113,6 +113,24 @@ def test_the_rounds_of_aim_hold_what_they_may_choose() -> None:
     assert _new(method="aim", max_model_mb=2).max_model_mb == 2
 
 
+@pytest.mark.parametrize(
+    ("silos", "fields", "pairs"),
+    [(1, {}, 42), (3, {}, 24), (3, {"trust": "shared"}, 42)],
+)
+def test_noise_of_several_silos_leaves_fewer_pairs_to_aim(
+    silos: int, fields: dict[str, Any], pairs: int
+) -> None:
+    plan = new_plan(
+        _categorical([3] * 12),
+        epsilon=1.0,
+        delta=1e-6,
+        silos=[f"s{i}" for i in range(silos)],
+        method="aim",
+        **fields,
+    )
+    assert sum(p.marginals for p in plan.phases if p.name in ROUNDS) == pairs
+
+
 def test_the_phases_of_mst_hold_what_a_tree_needs() -> None:
     plan = _new(method="mst")
     sizes = small_schema().domain.shape
