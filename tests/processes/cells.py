@@ -16,9 +16,6 @@ from reference import Reference
 from trap import Trap
 
 MOST_SECONDS = 60.0
-"""From a kill to the run's end, over sockets; a quiet machine takes one or two."""
-MOST_SECONDS_OVER_FLOWER = 180.0
-"""The same over Flower: 10 to 30 on two free cores, and several times that on busy ones."""
 
 KILLED = -9
 
@@ -91,12 +88,11 @@ class Run:
         killed = self._wait_for_kill(fired, coordinator)
         self._mend(coordinator, before=before)
         mended = time.time()
-        most = MOST_SECONDS_OVER_FLOWER if lab.over_flower else MOST_SECONDS
-        code = lab.processes[f"coordinator-{self._name}"].wait(timeout=most + 30)
+        code = lab.processes[f"coordinator-{self._name}"].wait(timeout=MOST_SECONDS + 30)
         ended = time.time()
         outcome = lab.outcome(self._name)
         assert code == 0, f"{cell}: {outcome} {lab.log(f'coordinator-{self._name}')[-2000:]}"
-        assert ended - killed <= most, f"{cell}: {ended - killed:.1f} s"
+        assert ended - killed <= MOST_SECONDS, f"{cell}: {ended - killed:.1f} s"
         self._check_rejoined()
         check_run(lab, self.plan, outcome["data"], before=before, expected=expected.result())
         return Survived(cell=cell, seconds=ended - killed, restart_seconds=mended - killed)
@@ -136,7 +132,7 @@ class Run:
             )
             return False
 
-        wait_for(f"the kill of {self._cell}", gone_off, seconds=MOST_SECONDS_OVER_FLOWER)
+        wait_for(f"the kill of {self._cell}", gone_off, seconds=3 * MOST_SECONDS)
         return float(fired.read_text())
 
     def _mend(self, coordinator: Forked, *, before: Silos) -> None:
