@@ -27,14 +27,14 @@ from pooled import run_pooled
 from results import Figure, is_quick, publish
 from rivals import Federation, flaim, hetero_fed_syn
 
+from silosynth.common.accounting.epsilon import rho_for
 from silosynth.common.domain import Grouping
-from silosynth.common.metrics import bootstrap
-from silosynth.common.privacy import rho_for
-from silosynth.common.sampler import build_sampler, draw_codes
-from silosynth.common.schema import Schema
-from silosynth.server.graphical_model import GraphicalModel
-from silosynth.server.planner import new_plan
-from silosynth.server.release import draw_order
+from silosynth.common.sampler.sampler import build_sampler, draw_codes
+from silosynth.common.schema.schema import Schema
+from silosynth.server.coordinator.outcome import draw_order
+from silosynth.server.model.graphical_model import GraphicalModel
+from silosynth.server.planning.planner import new_plan
+from silosynth.simulations.scores.metrics import bootstrap
 
 SEEDS = (0, 1, 2)
 SILOS = (10, 100)

@@ -23,11 +23,11 @@ from count_data import write_parquet as write_rows
 from count_race import PYTHON, Times, peers, race, timed
 from results import QUICK_RESULTS, RESULTS, Figure, is_quick, publish
 
-from silosynth.client.count import count_marginals
-from silosynth.client.cover import plan_cover
-from silosynth.client.kernel import compiled_kernel
-from silosynth.client.layout import lay_out
-from silosynth.client.source import SourceFormat, SourceSpec, open_source
+from silosynth.client.counting.count import count_marginals
+from silosynth.client.counting.cover import plan_cover
+from silosynth.client.counting.kernel import compiled_kernel
+from silosynth.client.counting.layout import lay_out
+from silosynth.client.source.open import SourceFormat, SourceSpec, open_source
 from silosynth.common.domain import Grouping
 from silosynth.common.measurement import MarginalQuery
 
@@ -254,7 +254,7 @@ def measure_memory(directory: Path) -> list[Figure]:
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     code = (
         "import sys, time; from pathlib import Path; start = time.perf_counter();"
-        "from silosynth.client.kernel import compiled_kernel; "
+        "from silosynth.client.counting.kernel import compiled_kernel; "
         "compiled_kernel(cache=Path(sys.argv[1])); "
         "print(time.perf_counter() - start, time.process_time())"
     )

@@ -15,11 +15,11 @@ from estimators import make_task
 from fit_problems import synthetic
 from results import Figure, publish
 
-from silosynth.server.beliefs import move, uniform, view
-from silosynth.server.descent import descend
-from silosynth.server.engine import NUMPY, Engine
-from silosynth.server.targets import move_objective
-from silosynth.server.torch_engine import TorchEngine
+from silosynth.server.model.beliefs import move, uniform, view
+from silosynth.server.model.descent import descend
+from silosynth.server.model.engine import NUMPY, Engine
+from silosynth.server.model.targets import move_objective
+from silosynth.server.model.torch_engine import TorchEngine
 
 ITERATIONS = 20
 REPEATS = 5

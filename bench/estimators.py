@@ -16,10 +16,16 @@ from fit_problems import Problem, adult_problems
 from results import Figure, publish
 from scipy.optimize import minimize
 
-from silosynth.server.beliefs import Beliefs, Layout, lay_out, reweight, uniform, view
-from silosynth.server.descent import descend, impose_targets
-from silosynth.server.junction_tree import build_junction_tree, reorder
-from silosynth.server.targets import Objective, gather, merge_measurements, place_targets, scatter
+from silosynth.server.model.beliefs import Beliefs, Layout, lay_out, reweight, uniform, view
+from silosynth.server.model.descent import descend, impose_targets
+from silosynth.server.model.junction_tree import build_junction_tree, reorder
+from silosynth.server.model.targets import (
+    Objective,
+    gather,
+    merge_measurements,
+    place_targets,
+    scatter,
+)
 
 SECONDS = (0.05, 0.1, 0.2, 0.5)
 SMOOTHINGS = (1e-2, 1e-3, 1e-4)

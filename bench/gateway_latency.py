@@ -20,11 +20,11 @@ from pathlib import Path
 from gateway_silo import MAIN, QUERIES, BenchSilo, asked_phase
 from results import Figure, is_quick
 
-from silosynth.client.count import count_marginals
-from silosynth.client.ledger import Ledger
-from silosynth.client.noise import SystemBits, discrete_gaussian
+from silosynth.client.counting.count import count_marginals
+from silosynth.client.ledger.ledger import Ledger
+from silosynth.client.noise.discrete_gaussian import SystemBits, discrete_gaussian
+from silosynth.common.audit.entries import Scope, ScopeKind
 from silosynth.common.domain import Grouping
-from silosynth.common.entries import Scope, ScopeKind
 from silosynth.common.measurement import MarginalQuery
 
 ROUNDS = 3 if is_quick() else 25

@@ -12,8 +12,10 @@ import pandas
 import pyarrow.parquet
 import scipy.special
 
-from silosynth.client import kernel_numba, serve
-from silosynth.common import budget, certificate
+from silosynth.client.counting import compiled as kernel_numba
+from silosynth.client.serving import serve
+from silosynth.common.certificate import certify as certificate
+from silosynth.common.plan import budget
 
 LATE = (dp_accounting, pandas, pyarrow.parquet, scipy.special, kernel_numba, budget, certificate)
 

@@ -25,10 +25,10 @@ from generators_run import Made, Way, dealt, make
 from results import QUICK_RESULTS, RESULTS, Figure, is_quick
 from tables import data_directory
 
-from silosynth.common.architecture import Transformer
-from silosynth.common.schema import Schema, parse_schema
-from silosynth.common.training import Optimiser
-from silosynth.server.planner_training import TrainingChoice
+from silosynth.common.generator.architecture import Transformer
+from silosynth.common.plan.training import Optimiser
+from silosynth.common.schema.schema import Schema, parse_schema
+from silosynth.server.planning.training import TrainingChoice
 
 SIDE, LEVELS, CLASSES = 8, 16, 10
 DELTA, SILOS = 1e-5, 3

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyarrow as pa
 
-from silosynth.common.attributes import Source
-from silosynth.common.sampler import draw
-from silosynth.common.schema import Schema
-from silosynth.server.planner import new_plan
-from silosynth.server.planner_training import TrainingChoice
+from silosynth.common.sampler.sampler import draw
+from silosynth.common.schema.attributes import Source
+from silosynth.common.schema.schema import Schema
+from silosynth.server.planning.planner import new_plan
+from silosynth.server.planning.training import TrainingChoice
 from silosynth.simulations import simulate
 
 DELTA = 1e-6

@@ -21,10 +21,10 @@ from generators_run import Made, Way, dealt, make, say, split, vouch
 from results import Figure, is_quick, read_facts
 from tables import data_directory, encode, load_case, split_by
 
-from silosynth.common.architecture import MaskedMlp
-from silosynth.common.metrics import bootstrap, independent_columns
-from silosynth.common.schema import Schema, parse_schema
-from silosynth.server.planner_training import TrainingChoice
+from silosynth.common.generator.architecture import MaskedMlp
+from silosynth.common.schema.schema import Schema, parse_schema
+from silosynth.server.planning.training import TrainingChoice
+from silosynth.simulations.scores.metrics import bootstrap, independent_columns
 
 EPSILONS = (1.0, 3.0, 10.0)
 NARROW, BROAD, WIDE_FROM = 16, 32, 3.0

@@ -15,15 +15,15 @@ from aim_published import Counts
 
 from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.measurement import Measurement
-from silosynth.common.plan import PhaseName, Plan
-from silosynth.common.request import FINE
-from silosynth.common.sampler import Sampler, build_sampler
-from silosynth.common.schema import CategoricalAttribute, OrdinalAttribute, Schema, Source
-from silosynth.server.compress import within_groups
-from silosynth.server.fitting import fit_run, model_grouping
-from silosynth.server.graphical_model import GraphicalModel
-from silosynth.server.questions import ask_phase
-from silosynth.server.release import draw_order
+from silosynth.common.messages.request import FINE
+from silosynth.common.plan.plan import PhaseName, Plan
+from silosynth.common.sampler.sampler import Sampler, build_sampler
+from silosynth.common.schema.schema import CategoricalAttribute, OrdinalAttribute, Schema, Source
+from silosynth.server.coordinator.outcome import draw_order
+from silosynth.server.coordinator.questions import ask_phase
+from silosynth.server.measuring.evidence import fit_run, model_grouping
+from silosynth.server.measuring.working_domain import within_groups
+from silosynth.server.model.graphical_model import GraphicalModel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

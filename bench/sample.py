@@ -20,10 +20,16 @@ from peers import PEERS
 from results import Figure, is_quick, publish
 
 from silosynth.common.domain import Grouping
-from silosynth.common.sampler import CliqueMarginal, Sampler, build_sampler, draw, draw_codes
-from silosynth.common.sampler_file import load_sampler, save_sampler
-from silosynth.common.schema import parse_schema
-from silosynth.server.fit import GraphicalModel
+from silosynth.common.sampler.file import load_sampler, save_sampler
+from silosynth.common.sampler.sampler import (
+    CliqueMarginal,
+    Sampler,
+    build_sampler,
+    draw,
+    draw_codes,
+)
+from silosynth.common.schema.schema import parse_schema
+from silosynth.server.model.fit import GraphicalModel
 
 HERE = Path(__file__).resolve().parent
 PEER = PEERS / "mbi"
@@ -32,8 +38,8 @@ FEW_ROWS, MANY_ROWS = 4_000_000, 12_000_000 if is_quick() else 100_000_000
 _WRITE = """
 import resource, sys
 from pathlib import Path
-from silosynth.common.rows_file import write_rows
-from silosynth.common.sampler_file import load_sampler
+from silosynth.common.sampler.rows_file import write_rows
+from silosynth.common.sampler.file import load_sampler
 sampler, path = load_sampler(Path(sys.argv[1])), Path(sys.argv[2])
 write_rows(sampler, rows=int(sys.argv[3]), seed=0, path=path, force=True, threads=2)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)

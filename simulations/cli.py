@@ -14,15 +14,14 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
-from silosynth.client.table import read_table, read_untyped
-from silosynth.common.console import Force, Json, emit, people, say, show_table
+from silosynth.client.source.table import read_table, read_untyped
+from silosynth.common.cli.console import Force, Json, emit, people, say, show_table
 from silosynth.common.errors import InvalidArgument, InvalidTable, OutputExists
-from silosynth.common.plan import Plan, load_plan
-from silosynth.common.schema import Schema, load_schema
-from silosynth.server.drive import Progress
-from silosynth.server.report import write_report
-from silosynth.server.report_facts import ReportFacts, ScoreName
-from silosynth.simulations.demo import demo_plan, demo_schema, demo_silos
+from silosynth.common.plan.plan import Plan, load_plan
+from silosynth.common.schema.schema import Schema, load_schema
+from silosynth.server.driver.drive import Progress
+from silosynth.server.report.facts import ReportFacts, ScoreName
+from silosynth.server.report.page import write_report
 from silosynth.simulations.demo_digits import (
     Recognised,
     digits_plan,
@@ -31,6 +30,7 @@ from silosynth.simulations.demo_digits import (
     recognise,
     require_digits,
 )
+from silosynth.simulations.demo_insurers import demo_plan, demo_schema, demo_silos
 from silosynth.simulations.demo_results import write_demo
 from silosynth.simulations.partition import split_table
 from silosynth.simulations.run import Engine, RunDirectory, RunResult, reopen, simulate

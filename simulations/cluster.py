@@ -19,16 +19,16 @@ from flwr.app.typing import ConfigRecordValues
 from flwr.serverapp import Grid, ServerApp
 from flwr.simulation import run_simulation
 
-from silosynth.client.app import make_relay
-from silosynth.client.contract import AnswersRequests
+from silosynth.client.relay.messages import make_relay
+from silosynth.client.rpc.calls import AnswersRequests
 from silosynth.common.errors import RunFailed, SilosynthError
-from silosynth.common.plan import Plan
-from silosynth.common.request import Request
-from silosynth.common.schema import Schema
-from silosynth.server.app import find_silos, send_requests, send_steps
-from silosynth.server.drive import Progress, drive
-from silosynth.server.journal import Journal
-from silosynth.server.state import Agree, Event, State
+from silosynth.common.messages.request import Request
+from silosynth.common.plan.plan import Plan
+from silosynth.common.schema.schema import Schema
+from silosynth.server.coordinator.state import Agree, Event, State
+from silosynth.server.driver.drive import Progress, drive
+from silosynth.server.driver.journal import Journal
+from silosynth.simulations.flower import find_silos, send_requests, send_steps
 from silosynth.simulations.silos import SiloDirectory, open_gateway
 
 _CONNECT_SECONDS = 120.0

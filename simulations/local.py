@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 
-from silosynth.client.gateway import Gateway
-from silosynth.client.noise import BitSource
-from silosynth.common.plan import Plan, encode_plan
-from silosynth.common.request import Request, encode_request
-from silosynth.common.schema import Schema
-from silosynth.common.secure_sum import encode_sum_statement
-from silosynth.server.drive import Progress, drive
-from silosynth.server.journal import Journal
-from silosynth.server.state import Agree, Answered, Event, State, Stated
+from silosynth.client.gateway.gateway import Gateway
+from silosynth.client.noise.discrete_gaussian import BitSource
+from silosynth.common.messages.request import Request, encode_request
+from silosynth.common.messages.sums import encode_sum_statement
+from silosynth.common.plan.plan import Plan, encode_plan
+from silosynth.common.schema.schema import Schema
+from silosynth.server.coordinator.state import Agree, Answered, Event, State, Stated
+from silosynth.server.driver.drive import Progress, drive
+from silosynth.server.driver.journal import Journal
 from silosynth.simulations.silos import SiloDirectory, open_gateway
 
 

@@ -12,27 +12,27 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from silosynth.client.checkpoints import Checkpoints
-from silosynth.client.table import read_table
-from silosynth.common.architecture import Pretrained
-from silosynth.common.autoregressive_sampler import AutoregressiveSampler
-from silosynth.common.budget import check_budget
-from silosynth.common.certificate import Certificate
-from silosynth.common.columns import TableLike
+from silosynth.client.learning.checkpoints import Checkpoints
+from silosynth.client.source.table import read_table
+from silosynth.common.certificate.certify import Certificate
+from silosynth.common.codec.columns import TableLike
 from silosynth.common.errors import InvalidArgument, InvalidTable, OutputExists, RunFailed
-from silosynth.common.neural import NeuralSampler
-from silosynth.common.plan import Plan, dump_plan, load_plan
-from silosynth.common.plan_check import check_plan
-from silosynth.common.pretrained_files import require_digest, short
-from silosynth.common.sampler_file import AnySampler, load_sampler, save_sampler
-from silosynth.common.schema import Schema, dump_schema, load_schema
-from silosynth.common.wire import Receipt
-from silosynth.server.coordinator import replay
-from silosynth.server.drive import Progress
-from silosynth.server.journal import Journal
-from silosynth.server.release import Outcome, finish
-from silosynth.server.release_one_shot import require_generators
-from silosynth.server.state import Stage, State
+from silosynth.common.generator.architecture import Pretrained
+from silosynth.common.generator.checkpoint_files import require_digest, short
+from silosynth.common.messages.release import Receipt
+from silosynth.common.plan.budget import check_budget
+from silosynth.common.plan.check import check_plan
+from silosynth.common.plan.plan import Plan, dump_plan, load_plan
+from silosynth.common.sampler.autoregressive import AutoregressiveSampler
+from silosynth.common.sampler.file import AnySampler, load_sampler, save_sampler
+from silosynth.common.sampler.mixture import NeuralSampler
+from silosynth.common.schema.schema import Schema, dump_schema, load_schema
+from silosynth.server.coordinator.machine import replay
+from silosynth.server.coordinator.one_shot import require_generators
+from silosynth.server.coordinator.outcome import Outcome, finish
+from silosynth.server.coordinator.state import Stage, State
+from silosynth.server.driver.drive import Progress
+from silosynth.server.driver.journal import Journal
 from silosynth.simulations.local import run_local
 from silosynth.simulations.partition import match_roster
 from silosynth.simulations.silos import SiloDirectory, make_silos

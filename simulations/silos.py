@@ -12,20 +12,20 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from silosynth.client.checkpoints import Checkpoints
-from silosynth.client.dataset import Dataset
-from silosynth.client.gateway import Gateway
-from silosynth.client.ledger import Ledger
-from silosynth.client.noise import BitSource
-from silosynth.client.policy import Policy
-from silosynth.client.secure_sum import SumMember
-from silosynth.client.source import SourceFormat, SourceSpec, open_source
-from silosynth.client.sum_store import SumStore
-from silosynth.common.budget import plan_units
-from silosynth.common.entries import Scope, ScopeKind
-from silosynth.common.plan import Plan
-from silosynth.common.pretrained_files import digest_checkpoint
-from silosynth.common.schema import load_schema
+from silosynth.client.gateway.dataset import Dataset
+from silosynth.client.gateway.gateway import Gateway
+from silosynth.client.learning.checkpoints import Checkpoints
+from silosynth.client.ledger.ledger import Ledger
+from silosynth.client.noise.discrete_gaussian import BitSource
+from silosynth.client.policy.limits import Policy
+from silosynth.client.source.open import SourceFormat, SourceSpec, open_source
+from silosynth.client.sums.member import SumMember
+from silosynth.client.sums.store import SumStore
+from silosynth.common.audit.entries import Scope, ScopeKind
+from silosynth.common.generator.checkpoint_files import digest_checkpoint
+from silosynth.common.plan.budget import plan_units
+from silosynth.common.plan.plan import Plan
+from silosynth.common.schema.schema import load_schema
 
 SILO_VERSION = 1
 

@@ -34,7 +34,7 @@ def main() -> None:
         subprocess.run([*pip, "install", "--no-deps", "--target", target, wheel], check=True)
         code = (
             f"import sys; sys.path.insert(0, {str(target)!r});"
-            "import silosynth.simulations.run as r, silosynth.common.cli as c;"
+            "import silosynth.simulations.run as r, silosynth.common.cli.app as c;"
             f"assert r.__file__.startswith({str(target)!r}), r.__file__;"
             "sys.argv = ['silosynth', '--version']; c.main()"
         )

@@ -13,64 +13,119 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PARTS = ("common", "client", "server", "simulations")
-ALLOWED = {
-    "common": {"common"},
-    "client": {"common", "client"},
-    "server": {"common", "server"},
-    "simulations": set(PARTS),
+GROUND = "common"
+# Room -> the rooms that it may import. Everything may import the ground of common; a room of
+# another part must be named, and no arrow may lead back up.
+ROOMS: dict[str, str] = {
+    "common/schema": "",
+    "common/trust": "",
+    "common/accounting": "",
+    "common/codec": "common/schema",
+    "common/importers": "common/schema common/codec",
+    "common/audit": "common/accounting",
+    "common/generator": "common/schema common/codec",
+    "common/plan": "common/schema common/codec common/generator common/accounting common/trust",
+    "common/certificate": "common/plan common/accounting",
+    "common/messages": "common/plan common/certificate common/generator common/trust common/schema",
+    "common/sampler": "common/schema common/codec common/generator",
+    "common/cli": "common/schema common/codec common/importers common/generator common/plan "
+    "common/certificate common/sampler",
+    "client/noise": "common/accounting common/plan",
+    "client/counting": "",
+    "client/ledger": "common/accounting common/audit",
+    "client/source": "client/counting client/noise common/schema common/codec",
+    "client/policy": "client/source common/accounting common/audit common/messages common/plan "
+    "common/trust",
+    "client/learning": "client/noise client/source common/schema common/codec common/generator "
+    "common/messages common/plan",
+    "client/sums": "client/noise common/messages common/plan common/trust",
+    "client/gateway": "client/ledger client/noise client/source client/learning client/sums "
+    "client/policy common/audit common/certificate common/generator common/messages common/plan "
+    "common/sampler common/schema common/trust",
+    "client/silo": "client/gateway client/ledger client/noise client/source client/learning "
+    "client/sums client/policy common/accounting common/audit common/codec common/generator "
+    "common/messages common/plan common/schema common/trust",
+    "client/rpc": "",
+    "client/desk": "client/silo client/ledger client/learning client/policy client/rpc "
+    "common/accounting common/audit common/plan common/trust",
+    "client/serving": "client/desk client/silo client/ledger client/noise client/policy client/rpc "
+    "common/audit common/messages common/trust",
+    "client/relay": "client/rpc common/messages",
+    "client/cli": "client/desk client/silo client/policy client/relay common/accounting "
+    "common/audit common/cli common/schema common/trust",
+    "server/model": "common/schema",
+    "server/measuring": "server/model common/codec common/messages common/plan common/schema",
+    "server/generator": "server/measuring common/codec common/generator common/messages "
+    "common/plan common/sampler common/schema",
+    "server/planning": "server/measuring common/accounting common/codec common/generator "
+    "common/plan common/schema",
+    "server/coordinator": "server/planning server/generator server/measuring server/model "
+    "common/accounting common/certificate common/codec common/generator common/messages "
+    "common/plan common/sampler common/schema common/trust",
+    "server/driver": "server/coordinator server/generator common/certificate common/messages "
+    "common/plan common/sampler common/schema",
+    "server/federation": "server/driver server/coordinator common/messages common/plan "
+    "common/sampler common/schema common/trust",
+    "server/report": "server/coordinator server/measuring common/accounting common/certificate "
+    "common/codec common/plan common/sampler common/schema",
+    "server/cli": "server/federation server/driver server/coordinator server/planning "
+    "common/certificate common/cli common/generator common/plan common/schema",
+    "simulations/scores": "common/codec common/schema",
 }
+# The floor of the simulations stands on everything.
+TOP = "simulations"
 EDGES = {
     "flwr": {
-        "client/app.py",
-        "client/relay.py",
-        "client/session.py",
-        "server/app.py",
-        "server/channel.py",
-        "server/superlink.py",
+        "client/relay/messages.py",
+        "client/relay/relay.py",
+        "client/relay/session.py",
+        "simulations/flower.py",
+        "server/federation/channel.py",
+        "server/federation/superlink.py",
         "simulations/cluster.py",
     },
-    "httpx": {"client/relay.py", "client/session.py", "server/superlink.py"},
-    "ray": {"client/count_ray.py", "simulations/cluster.py"},
-    "pandas": {"common/frames.py", "simulations/demo.py"},
-    "dp_accounting": {"common/privacy_loss.py", "common/sum_privacy.py"},
-    "scipy": {"common/privacy_loss.py"},
-    "numba": {"client/clip.py", "client/kernel_numba.py"},
-    "duckdb": {"client/source_duckdb.py"},
-    "adbc_driver_postgresql": {"client/source_postgresql.py"},
-    "grpc": {"client/rpc.py", "client/rpc_server.py"},
-    "grpc_health": {"client/rpc_server.py"},
+    "httpx": {"client/relay/relay.py", "client/relay/session.py", "server/federation/superlink.py"},
+    "ray": {"client/source/on_ray.py", "simulations/cluster.py"},
+    "pandas": {"common/codec/frames.py", "simulations/demo_insurers.py"},
+    "dp_accounting": {"common/accounting/loss.py", "common/accounting/sum_privacy.py"},
+    "scipy": {"common/accounting/loss.py"},
+    "numba": {"client/learning/clip.py", "client/counting/compiled.py"},
+    "duckdb": {"client/source/from_duckdb.py"},
+    "adbc_driver_postgresql": {"client/source/from_postgresql.py"},
+    "grpc": {"client/rpc/caller.py", "client/rpc/server.py"},
+    "grpc_health": {"client/rpc/server.py"},
     "opendp": set(),
-    "peft": {"common/pretrained.py"},
-    "transformers": {"common/pretrained.py"},
+    "peft": {"common/generator/checkpoint.py"},
+    "transformers": {"common/generator/checkpoint.py"},
     "torch": {
-        "common/autoregressive.py",
-        "common/pretrained.py",
-        "common/pretrained_network.py",
-        "client/gradient.py",
-        "common/chain.py",
-        "server/generator.py",
-        "server/generator_images.py",
-        "server/generator_pairs.py",
-        "server/generator_target.py",
-        "server/torch_engine.py",
+        "common/generator/networks.py",
+        "common/generator/checkpoint.py",
+        "common/generator/pretrained_network.py",
+        "client/learning/gradient.py",
+        "common/sampler/code_by_code.py",
+        "server/generator/train.py",
+        "server/generator/image_target.py",
+        "server/generator/pair_target.py",
+        "server/generator/target.py",
+        "server/model/torch_engine.py",
     },
     "sqlite3": {
-        "client/ledger.py",
-        "client/ledger_batch.py",
-        "client/ledger_fence.py",
-        "client/ledger_file.py",
-        "client/ledger_rows.py",
-        "client/ledger_waiting.py",
+        "client/ledger/ledger.py",
+        "client/ledger/batch.py",
+        "client/ledger/fence.py",
+        "client/ledger/file.py",
+        "client/ledger/rows.py",
+        "client/ledger/waiting.py",
     },
     "pickle": set(),
     "random": set(),
-    "statsmodels": {"simulations/demo.py"},
+    "statsmodels": {"simulations/demo_insurers.py"},
     "sklearn": {"simulations/demo_digits.py"},
 }
 
 
 def _modules(part: str) -> list[Path]:
-    return sorted((ROOT / part).glob("*.py"))
+    return sorted((ROOT / part).rglob("*.py"))
 
 
 def _imports(path: Path) -> set[str]:
@@ -85,12 +140,55 @@ def _imports(path: Path) -> set[str]:
     return names
 
 
-@pytest.mark.parametrize("part", PARTS)
-def test_a_part_imports_only_what_lies_below_it(part: str) -> None:
-    for path in _modules(part):
-        for name in _imports(path):
-            if name.startswith("silosynth."):
-                assert name.split(".")[1] in ALLOWED[part], f"{path} imports {name}"
+def _room(path: Path) -> str:
+    """Return the room of a module: its folder, from the root."""
+    return path.parent.relative_to(ROOT).as_posix()
+
+
+def _room_of(name: str) -> str:
+    """Return the room that a dotted name leads into."""
+    parts = name.split(".")[1:]
+    room = "/".join(parts[:2])
+    return room if room in ROOMS else parts[0]
+
+
+def _folders() -> set[str]:
+    return {_room(path) for part in PARTS for path in _modules(part)}
+
+
+def test_every_folder_is_a_room_of_the_table() -> None:
+    assert _folders() == {*ROOMS, *PARTS}
+
+
+@pytest.mark.parametrize("room", sorted(ROOMS))
+def test_a_room_imports_only_the_rooms_that_it_names(room: str) -> None:
+    used = {
+        _room_of(name)
+        for path in (ROOT / room).glob("*.py")
+        for name in _imports(path)
+        if name.startswith("silosynth.")
+    }
+    assert used - {room, GROUND} == set(ROOMS[room].split())
+
+
+def test_the_grounds_import_no_room() -> None:
+    for part in PARTS:
+        for path in (ROOT / part).glob("*.py"):
+            used = {_room_of(n) for n in _imports(path) if n.startswith("silosynth.")}
+            assert part == TOP or used <= {GROUND}, path
+
+
+def test_no_arrow_leads_back_up_and_client_and_server_never_meet() -> None:
+    below = {"client": {"common", "client"}, "server": {"common", "server"}, "common": {"common"}}
+    reached: dict[str, set[str]] = {}
+    while len(reached) < len(ROOMS):
+        ready = [r for r in ROOMS if r not in reached and set(ROOMS[r].split()) <= reached.keys()]
+        assert ready, f"a circle among {sorted(ROOMS.keys() - reached.keys())}"
+        for room in ready:
+            reached[room] = {room}.union(*(reached[r] for r in ROOMS[room].split()))
+    for room, rooms in reached.items():
+        part = room.split("/")[0]
+        assert {r.split("/")[0] for r in rooms} <= below.get(part, set(PARTS)), room
 
 
 @pytest.mark.parametrize("framework", sorted(EDGES))
@@ -108,13 +206,16 @@ def test_the_parts_are_not_imported_by_their_bare_names() -> None:
             assert not {n.split(".")[0] for n in _imports(path)} & set(PARTS), path
 
 
-def test_folders_are_flat_so_that_the_wheel_holds_every_module() -> None:
+def test_the_wheel_lists_every_room() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    assert project["tool"]["setuptools"]["packages"] == [f"silosynth.{p}" for p in PARTS]
+    packages = {f.replace("/", ".") for f in _folders()}
+    assert sorted(project["tool"]["setuptools"]["packages"]) == sorted(
+        f"silosynth.{name}" for name in packages
+    )
     for part in PARTS:
-        assert not [p for p in (ROOT / part).rglob("*.py") if p.parent != ROOT / part]
         assert (ROOT / part / "py.typed").exists()
-        assert (ROOT / part / "__init__.py").exists()
+    for folder in _folders():
+        assert (ROOT / folder / "__init__.py").exists()
 
 
 def test_every_entry_point_of_the_command_line_can_be_loaded() -> None:
@@ -123,8 +224,17 @@ def test_every_entry_point_of_the_command_line_can_be_loaded() -> None:
     assert all(callable(e.load()) for e in found)
 
 
-RELAY = ("client/rpc.py", "client/contract.py", "client/app.py", "client/relay.py")
-PRIVATE = ("silosynth.client.ledger", "silosynth.client.table", "silosynth.client.gateway")
+RELAY = (
+    "client/rpc/caller.py",
+    "client/rpc/calls.py",
+    "client/relay/messages.py",
+    "client/relay/relay.py",
+)
+PRIVATE = (
+    "silosynth.client.ledger.ledger",
+    "silosynth.client.source.table",
+    "silosynth.client.gateway.gateway",
+)
 
 
 @pytest.mark.parametrize("path", RELAY)
@@ -138,6 +248,9 @@ def test_what_a_relay_imports_can_reach_no_table_ledger_or_key(path: str) -> Non
 
 
 def test_fitting_and_drawing_load_no_accountant() -> None:
-    code = "import sys, silosynth.server.fitting, silosynth.common.sampler; print(*sys.modules)"
+    code = (
+        "import sys, silosynth.server.measuring.evidence, silosynth.common.sampler.sampler; "
+        "print(*sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not set(done.stdout.split()) & {"dp_accounting", "scipy", "pandas"}

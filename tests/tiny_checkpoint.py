@@ -16,7 +16,7 @@ from transformers import (
 )
 from transformers.utils import logging
 
-import silosynth.common.pretrained  # noqa: F401  # first, since it takes the network away
+import silosynth.common.generator.checkpoint  # noqa: F401  # first, since it takes the network away
 
 END = "<|endoftext|>"
 TEXTS = ("see you later", "win a prize now", "kind: spam | kind: ham") * 4

@@ -9,8 +9,9 @@ import pandas
 import pyarrow.parquet
 import scipy.special
 
-from silosynth.client import serve
-from silosynth.common import budget, certificate
+from silosynth.client.serving import serve
+from silosynth.common.certificate import certify as certificate
+from silosynth.common.plan import budget
 
 LATE = (dp_accounting, pandas, pyarrow.parquet, scipy.special, budget, certificate)
 

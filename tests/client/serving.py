@@ -19,9 +19,9 @@ from typing import Any, Self
 import tomli_w
 from signed import Federation
 
-from silosynth.client.operator_rpc import operator_socket, relay_socket
-from silosynth.client.policy_file import load_policy
-from silosynth.client.rpc import RemoteGateway
+from silosynth.client.desk.rpc import operator_socket, relay_socket
+from silosynth.client.policy.file import load_policy
+from silosynth.client.rpc.caller import RemoteGateway
 
 AS_ROOT = os.geteuid() == 0
 GATEWAY_USER, RELAY_USER, STRANGER = "nobody", "daemon", "bin"

@@ -14,13 +14,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from canary import CANARY
 
-from silosynth.client.init_silo import init_silo
-from silosynth.client.noise import BitSource
-from silosynth.client.policy_file import PolicyFile, load_policy
-from silosynth.client.policy_template import NewSilo
-from silosynth.client.silo import Silo, open_silo
-from silosynth.common.certificate import certify_plan
-from silosynth.common.dialogue import (
+from silosynth.client.noise.discrete_gaussian import BitSource
+from silosynth.client.policy.file import PolicyFile, load_policy
+from silosynth.client.policy.template import NewSilo
+from silosynth.client.silo.assemble import Silo, open_silo
+from silosynth.client.silo.init import init_silo
+from silosynth.common.certificate.certify import certify_plan
+from silosynth.common.domain import Grouping
+from silosynth.common.messages.release import Refusal, Release, decode_release, encode_receipt
+from silosynth.common.messages.request import Request, encode_request
+from silosynth.common.messages.statements import (
     Acknowledgement,
     Bundle,
     Result,
@@ -29,16 +32,13 @@ from silosynth.common.dialogue import (
     digest_sampler,
     encode_statement,
 )
-from silosynth.common.domain import Grouping
-from silosynth.common.plan import PhaseName, Plan, encode_plan, parse_plan
-from silosynth.common.request import Request, encode_request
-from silosynth.common.roster import Purpose, SigningKey
-from silosynth.common.sampler import CliqueMarginal, build_sampler
-from silosynth.common.sampler_file import dump_sampler
-from silosynth.common.schema import Schema, dump_schema, parse_schema
-from silosynth.common.seal import seal
-from silosynth.common.wire import Refusal, Release, decode_release, encode_receipt
-from silosynth.server.planner import new_plan
+from silosynth.common.plan.plan import PhaseName, Plan, encode_plan, parse_plan
+from silosynth.common.sampler.file import dump_sampler
+from silosynth.common.sampler.sampler import CliqueMarginal, build_sampler
+from silosynth.common.schema.schema import Schema, dump_schema, parse_schema
+from silosynth.common.trust.keys import Purpose, SigningKey
+from silosynth.common.trust.seal import seal
+from silosynth.server.planning.planner import new_plan
 
 ATTRIBUTES: list[dict[str, Any]] = [
     {"name": "age", "kind": "integer", "minimum": 0, "maximum": 9, "source": "public"},

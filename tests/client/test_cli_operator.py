@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from serving import Serving
 
-from silosynth.common.cli import run
-from silosynth.common.dialogue import Answer
-from silosynth.common.wire import Refusal, Release
-from silosynth.common.zcdp import cks_epsilon
+from silosynth.common.accounting.zcdp import cks_epsilon
+from silosynth.common.cli.app import run
+from silosynth.common.messages.release import Refusal, Release
+from silosynth.common.messages.statements import Answer
 
 Ask = Callable[..., Any]
 

@@ -12,11 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import silosynth.client.kernel as kernels
-from silosynth.client.count import count_marginals
-from silosynth.client.kernel import FLUSH_ROWS, Kernel, NumpyKernel, choose_kernel, compiled_kernel
-from silosynth.client.kernel_numba import load_kernel
-from silosynth.client.layout import Layout, lay_out
+import silosynth.client.counting.kernel as kernels
+from silosynth.client.counting.compiled import load_kernel
+from silosynth.client.counting.count import count_marginals
+from silosynth.client.counting.kernel import (
+    FLUSH_ROWS,
+    Kernel,
+    NumpyKernel,
+    choose_kernel,
+    compiled_kernel,
+)
+from silosynth.client.counting.layout import Layout, lay_out
 from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.errors import InvalidPlan, InvalidTable
 from silosynth.common.measurement import MarginalQuery
@@ -186,7 +192,7 @@ def test_compiling_is_left_out_where_it_does_not_pay_or_numba_is_absent(
 ) -> None:
     assert isinstance(choose_kernel(increments=1_000_000), NumpyKernel)
     assert not isinstance(choose_kernel(increments=10**9), NumpyKernel)
-    monkeypatch.setattr("silosynth.client.kernel.find_spec", lambda name: None)
+    monkeypatch.setattr("silosynth.client.counting.kernel.find_spec", lambda name: None)
     assert isinstance(choose_kernel(increments=10**9), NumpyKernel)
 
 

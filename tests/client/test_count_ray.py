@@ -12,10 +12,10 @@ import pytest
 import ray
 from messy import CANARY, LEVELS, QUERIES, SCHEMA, assert_exact, messy_table
 
-from silosynth.client.count_ray import ClusterRows, share
-from silosynth.client.policy_file import DatasetSection
-from silosynth.client.source import SourceFormat, SourceSpec, open_source
-from silosynth.client.source_files import RowGroup
+from silosynth.client.policy.file import DatasetSection
+from silosynth.client.source.files import RowGroup
+from silosynth.client.source.on_ray import ClusterRows, share
+from silosynth.client.source.open import SourceFormat, SourceSpec, open_source
 from silosynth.common.errors import InvalidArgument, InvalidTable
 
 TABLE = messy_table(2_000)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from silosynth.client.cover import plan_cover
+from silosynth.client.counting.cover import plan_cover
 
 SIZES = (20,) * 15
 PAIRS = tuple(combinations(range(15), 2))

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from silosynth.client.front_door import DoorRules, FrontDoor, TurnedAway, peer_user
-from silosynth.client.listener import bind_socket, given_socket
+from silosynth.client.rpc.front_door import DoorRules, FrontDoor, TurnedAway, peer_user
+from silosynth.client.rpc.listener import bind_socket, given_socket
 from silosynth.common.errors import InvalidArgument
 
 US = os.getuid()

@@ -12,19 +12,19 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from silosynth.client.dataset import Dataset
-from silosynth.client.gateway import Gateway
-from silosynth.client.ledger import Ledger
-from silosynth.client.policy import Policy
-from silosynth.client.source_stream import Reader, StreamRows
-from silosynth.common.budget import plan_units
-from silosynth.common.entries import Scope, ScopeKind
+from silosynth.client.gateway.dataset import Dataset
+from silosynth.client.gateway.gateway import Gateway
+from silosynth.client.ledger.ledger import Ledger
+from silosynth.client.policy.limits import Policy
+from silosynth.client.source.stream import Reader, StreamRows
+from silosynth.common.audit.entries import Scope, ScopeKind
 from silosynth.common.errors import InvalidTable
-from silosynth.common.plan import PhaseName, Plan, encode_plan, parse_plan
-from silosynth.common.request import Request, decode_request, encode_request
-from silosynth.common.schema import Schema, parse_schema
-from silosynth.common.wire import Refusal, Release, decode_release
-from silosynth.server.planner import new_plan
+from silosynth.common.messages.release import Refusal, Release, decode_release
+from silosynth.common.messages.request import Request, decode_request, encode_request
+from silosynth.common.plan.budget import plan_units
+from silosynth.common.plan.plan import PhaseName, Plan, encode_plan, parse_plan
+from silosynth.common.schema.schema import Schema, parse_schema
+from silosynth.server.planning.planner import new_plan
 
 PROJECT = Scope(kind=ScopeKind.PROJECT, name="p")
 SECRET = "zebra-7731"
@@ -171,7 +171,7 @@ def test_counts_are_right_when_there_is_no_noise(silo: Silo, monkeypatch: Any) -
     def no_noise(*, sigma2: Fraction, count: int, bits: Any) -> np.ndarray:
         return np.zeros(count, dtype=np.int64)
 
-    monkeypatch.setattr("silosynth.client.gateway.discrete_gaussian", no_noise)
+    monkeypatch.setattr("silosynth.client.gateway.gateway.discrete_gaussian", no_noise)
     plan = _plan()
     request = _request(
         plan,

@@ -14,25 +14,25 @@ import pytest
 from signed import ATTRIBUTES, Federation, people_table
 from tiny_checkpoint import make_checkpoint
 
-from silosynth.client.desk import _plan_facts
-from silosynth.client.desk_words import plan_words
-from silosynth.client.foresight import foresee_plan
-from silosynth.client.policy_file import PolicyFile
-from silosynth.client.policy_words import policy_words
-from silosynth.client.silo import check_files
-from silosynth.common.dialogue import Answer
+from silosynth.client.desk.desk import _plan_facts
+from silosynth.client.desk.words import plan_words
+from silosynth.client.policy.file import PolicyFile
+from silosynth.client.policy.words import policy_words
+from silosynth.client.silo.assemble import check_files
+from silosynth.client.silo.foresight import foresee_plan
 from silosynth.common.errors import InvalidPolicy
-from silosynth.common.plan import Plan, dump_plan, parse_plan
-from silosynth.common.pretrained_files import digest_checkpoint
-from silosynth.common.request import Request, encode_request
-from silosynth.common.roster import Purpose
-from silosynth.common.schema import Schema, dump_schema, parse_schema
-from silosynth.common.seal import seal
-from silosynth.common.training import encode_weights
-from silosynth.common.wire import Release
-from silosynth.server.planner import new_plan
-from silosynth.server.planner_pretrained import PretrainedChoice, plan_pretrained
-from silosynth.server.planner_training import TrainingChoice
+from silosynth.common.generator.checkpoint_files import digest_checkpoint
+from silosynth.common.messages.release import Release
+from silosynth.common.messages.request import Request, encode_request
+from silosynth.common.messages.statements import Answer
+from silosynth.common.plan.plan import Plan, dump_plan, parse_plan
+from silosynth.common.plan.training import encode_weights
+from silosynth.common.schema.schema import Schema, dump_schema, parse_schema
+from silosynth.common.trust.keys import Purpose
+from silosynth.common.trust.seal import seal
+from silosynth.server.planning.planner import new_plan
+from silosynth.server.planning.pretrained import PretrainedChoice, plan_pretrained
+from silosynth.server.planning.training import TrainingChoice
 
 
 def _schema() -> Schema:

@@ -9,23 +9,23 @@ import numpy as np
 import pytest
 from signed import CANARY, Federation, people
 
-from silosynth.client.desk import _plan_facts
-from silosynth.client.desk_words import plan_words
-from silosynth.client.noise_share import noise_share
-from silosynth.client.rules import alone_epsilon, ledger_epsilon
-from silosynth.client.secure_sum import SumMember
-from silosynth.client.silo import Silo
-from silosynth.client.sum_store import SumStore
-from silosynth.common.dialogue import Answer
-from silosynth.common.plan import PhaseName, Plan, parse_plan
-from silosynth.common.request import Request, encode_request
-from silosynth.common.roster import Purpose, SigningKey
-from silosynth.common.seal import seal
-from silosynth.common.secure_sum import SumStep, encode_sum_statement
-from silosynth.common.sum_proof import SumProof, pack
-from silosynth.common.wire import Refusal, Release, decode_release, is_answer
-from silosynth.server.aggregate import add_masked
-from silosynth.server.planner import new_plan
+from silosynth.client.desk.desk import _plan_facts
+from silosynth.client.desk.words import plan_words
+from silosynth.client.noise.share import noise_share
+from silosynth.client.policy.rules import alone_epsilon, ledger_epsilon
+from silosynth.client.silo.assemble import Silo
+from silosynth.client.sums.member import SumMember
+from silosynth.client.sums.store import SumStore
+from silosynth.common.messages.release import Refusal, Release, decode_release, is_answer
+from silosynth.common.messages.request import Request, encode_request
+from silosynth.common.messages.statements import Answer
+from silosynth.common.messages.sum_proof import SumProof, pack
+from silosynth.common.messages.sums import SumStep, encode_sum_statement
+from silosynth.common.plan.plan import PhaseName, Plan, parse_plan
+from silosynth.common.trust.keys import Purpose, SigningKey
+from silosynth.common.trust.seal import seal
+from silosynth.server.measuring.sum import add_masked
+from silosynth.server.planning.planner import new_plan
 
 
 @dataclass(kw_only=True)

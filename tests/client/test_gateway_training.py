@@ -10,20 +10,20 @@ import numpy as np
 import pytest
 from signed import Federation, people
 
-from silosynth.client.desk import spent_epsilon
-from silosynth.client.foresight import foresee_plan
-from silosynth.common.architecture import MaskedMlp
-from silosynth.common.dialogue import Answer
-from silosynth.common.entries import Scope, ScopeKind
-from silosynth.common.plan import Plan, dump_plan, parse_plan
-from silosynth.common.plan_cost import plan_price, plan_units
-from silosynth.common.request import Request, encode_request
-from silosynth.common.roster import Purpose
-from silosynth.common.seal import seal
-from silosynth.common.training import encode_weights
-from silosynth.common.wire import Release
-from silosynth.server.planner import new_plan
-from silosynth.server.planner_training import TrainingChoice
+from silosynth.client.desk.desk import spent_epsilon
+from silosynth.client.silo.foresight import foresee_plan
+from silosynth.common.audit.entries import Scope, ScopeKind
+from silosynth.common.generator.architecture import MaskedMlp
+from silosynth.common.messages.release import Release
+from silosynth.common.messages.request import Request, encode_request
+from silosynth.common.messages.statements import Answer
+from silosynth.common.plan.cost import plan_price, plan_units
+from silosynth.common.plan.plan import Plan, dump_plan, parse_plan
+from silosynth.common.plan.training import encode_weights
+from silosynth.common.trust.keys import Purpose
+from silosynth.common.trust.seal import seal
+from silosynth.server.planning.planner import new_plan
+from silosynth.server.planning.training import TrainingChoice
 
 PROJECT = Scope(kind=ScopeKind.PROJECT, name="default")
 ROUNDS, STEPS = 3, 2

@@ -19,8 +19,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from silosynth.client.ledger import Ledger
-from silosynth.common.entries import Scope, ScopeKind, next_head
+from silosynth.client.ledger.ledger import Ledger
+from silosynth.common.audit.entries import Scope, ScopeKind, next_head
 from silosynth.common.errors import (
     BudgetExceeded,
     InvalidArgument,
@@ -293,7 +293,7 @@ def test_an_unknown_version_is_refused(path: Path) -> None:
 def test_a_second_opener_is_refused_until_the_first_closes(path: Path) -> None:
     script = (
         "import sys; from pathlib import Path\n"
-        "from silosynth.client.ledger import Ledger\n"
+        "from silosynth.client.ledger.ledger import Ledger\n"
         "from silosynth.common.errors import LedgerUnavailable\n"
         "try: Ledger.open(Path(sys.argv[1]), caps={}).close(); print('opened')\n"
         "except LedgerUnavailable as err: print(err.message)\n"

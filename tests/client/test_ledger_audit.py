@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from silosynth.client.ledger import Ledger
-from silosynth.common.audit import verify_audit
-from silosynth.common.entries import Scope, ScopeKind, Verdict
+from silosynth.client.ledger.ledger import Ledger
+from silosynth.common.audit.audit import verify_audit
+from silosynth.common.audit.entries import Scope, ScopeKind, Verdict
 
 PROJECT = Scope(kind=ScopeKind.PROJECT, name="census")
 

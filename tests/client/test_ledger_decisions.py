@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from silosynth.client.ledger import Ledger
-from silosynth.client.ledger_file import _ADDED_IN_VERSION_2
-from silosynth.client.ledger_waiting import MAX_PLAN_BYTES, MAX_WAITING
-from silosynth.common.entries import Scope, ScopeKind, Verdict
+from silosynth.client.ledger.file import _ADDED_IN_VERSION_2
+from silosynth.client.ledger.ledger import Ledger
+from silosynth.client.ledger.waiting import MAX_PLAN_BYTES, MAX_WAITING
+from silosynth.common.audit.entries import Scope, ScopeKind, Verdict
 from silosynth.common.errors import (
     BudgetExceeded,
     CapExceeded,

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from silosynth.client.ledger import Ledger
-from silosynth.common.account import BrokenChain, replay
-from silosynth.common.audit import verify_audit
-from silosynth.common.entries import (
+from silosynth.client.ledger.ledger import Ledger
+from silosynth.common.accounting.orders import ORDERS
+from silosynth.common.accounting.zcdp import ORDER_UNIT
+from silosynth.common.audit.account import BrokenChain, replay
+from silosynth.common.audit.audit import verify_audit
+from silosynth.common.audit.entries import (
     GENESIS,
     Cap,
     Scope,
@@ -21,8 +23,6 @@ from silosynth.common.entries import (
     next_head,
 )
 from silosynth.common.errors import BudgetExceeded, InvalidArgument, LedgerUnavailable
-from silosynth.common.orders import ORDERS
-from silosynth.common.zcdp import ORDER_UNIT
 
 ZCDP = Scope(kind=ScopeKind.DATASET, name="plain")
 RDP = Scope(kind=ScopeKind.PROJECT, name="held")

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2
 
-from silosynth.client.mask import add_stream, mask_vector, new_secret, pair_key, public_of
+from silosynth.client.sums.mask import add_stream, mask_vector, new_secret, pair_key, public_of
 from silosynth.common.errors import InvalidPlan, Untrusted
 
 SMALL_ORDER = (

@@ -11,13 +11,14 @@ import pytest
 import tomli_w
 from signed import Federation, people
 
-from silosynth.client.ledger import Ledger
-from silosynth.client.policy_file import load_policy, parse_policy
-from silosynth.client.policy_words import policy_words
-from silosynth.client.silo import check_files, ledger_path
-from silosynth.common.cli import run
-from silosynth.common.cost import RHO_UNIT
-from silosynth.common.entries import Cap, Scope, ScopeKind
+from silosynth.client.ledger.ledger import Ledger
+from silosynth.client.policy.file import load_policy, parse_policy
+from silosynth.client.policy.words import policy_words
+from silosynth.client.silo.assemble import check_files, ledger_path
+from silosynth.common.accounting.cost import RHO_UNIT
+from silosynth.common.accounting.zcdp import budget_units, cks_epsilon
+from silosynth.common.audit.entries import Cap, Scope, ScopeKind
+from silosynth.common.cli.app import run
 from silosynth.common.errors import (
     InvalidArgument,
     InvalidPolicy,
@@ -25,9 +26,8 @@ from silosynth.common.errors import (
     LedgerUnavailable,
     SilosynthError,
 )
-from silosynth.common.plan import dump_plan
-from silosynth.common.schema import dump_schema, load_schema
-from silosynth.common.zcdp import budget_units, cks_epsilon
+from silosynth.common.plan.plan import dump_plan
+from silosynth.common.schema.schema import dump_schema, load_schema
 
 KEY = "ed25519:" + "A" * 43
 BUDGET = {"epsilon": 1.0, "delta": 1e-6}

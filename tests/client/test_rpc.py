@@ -12,8 +12,8 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2
 
-from silosynth.client.rpc import Caller, RemoteGateway
-from silosynth.client.rpc_server import RpcServer, gateway_service
+from silosynth.client.rpc.caller import Caller, RemoteGateway
+from silosynth.client.rpc.server import RpcServer, gateway_service
 from silosynth.common.errors import (
     CapExceeded,
     ConnectionFailed,

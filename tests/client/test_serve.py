@@ -19,12 +19,12 @@ from urllib.request import urlopen
 import pytest
 from serving import AS_ROOT, GATEWAY_USER, MAIN, RELAY_USER, STRANGER, WAIT_SECONDS, Serving
 
-from silosynth.client.ledger import Ledger
-from silosynth.client.listener import bind_socket
-from silosynth.client.rpc import RemoteGateway
-from silosynth.client.silo import ledger_path
+from silosynth.client.ledger.ledger import Ledger
+from silosynth.client.rpc.caller import RemoteGateway
+from silosynth.client.rpc.listener import bind_socket
+from silosynth.client.silo.assemble import ledger_path
 from silosynth.common.errors import ConnectionFailed, DeadlineExceeded
-from silosynth.common.wire import Release
+from silosynth.common.messages.release import Release
 
 needs_root = pytest.mark.skipif(
     not AS_ROOT, reason="becoming other users needs root; continuous integration runs as root"
@@ -34,7 +34,7 @@ TURNED_AWAY = {"turned away", "ConnectionResetError", "BrokenPipeError"}
 ACT_AS = """
 import base64, json, os, pwd, socket, sys
 from pathlib import Path
-from silosynth.client.rpc import RemoteGateway
+from silosynth.client.rpc.caller import RemoteGateway
 work = json.load(sys.stdin)
 RemoteGateway(Path("/nowhere"), timeout_seconds=1).close()
 user = pwd.getpwnam(work["user"])
@@ -261,7 +261,7 @@ def test_systemd_may_hand_over_the_socket(serving: Serving) -> None:
 
 
 def test_a_gateway_that_waits_holds_no_library_that_only_an_answer_needs() -> None:
-    code = "import sys, silosynth.client.serve; print(*sys.modules)"
+    code = "import sys, silosynth.client.serving.serve; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = {name.split(".")[0] for name in done.stdout.split()}
     assert not loaded & {

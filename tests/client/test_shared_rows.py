@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from silosynth.client.policy_file import parse_policy
-from silosynth.client.shared_rows import shared_rows_warnings
+from silosynth.client.policy.file import parse_policy
+from silosynth.client.policy.shared_rows import shared_rows_warnings
 
 PG = {"format": "postgresql", "query": "SELECT 1", "path": None}
 

@@ -15,22 +15,22 @@ import pyarrow.parquet as pq
 import pytest
 from messy import CANARY, LEVELS, QUERIES, SCHEMA, assert_exact, messy_table
 
-from silosynth.client import source as sources
-from silosynth.client.source import (
+from silosynth.client.source import open as sources
+from silosynth.client.source.files import open_parquet
+from silosynth.client.source.open import (
     Bounding,
     SourceFormat,
     SourceSpec,
     open_source,
     open_table,
 )
-from silosynth.client.source_files import open_parquet
-from silosynth.client.source_stream import Reader, StreamRows
-from silosynth.client.table import Wanted
-from silosynth.common.attributes import TextAttribute
-from silosynth.common.codec import Codec, Encoded
-from silosynth.common.columns import TableLike
+from silosynth.client.source.stream import Reader, StreamRows
+from silosynth.client.source.table import Wanted
+from silosynth.common.codec.codec import Codec, Encoded
+from silosynth.common.codec.columns import TableLike
+from silosynth.common.codec.text import decode_texts
 from silosynth.common.errors import InvalidArgument, InvalidTable
-from silosynth.common.text_codec import decode_texts
+from silosynth.common.schema.attributes import TextAttribute
 
 TABLE = messy_table(2_000)
 QUERY = 'SELECT * FROM "Rows" ORDER BY rowid'
@@ -390,6 +390,6 @@ def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         raise ModuleNotFoundError("No module named 'duckdb'", name="duckdb")
 
     spec = write_csv(TABLE, tmp_path)
-    monkeypatch.setattr("silosynth.client.source_duckdb.open_duckdb", absent)
+    monkeypatch.setattr("silosynth.client.source.from_duckdb.open_duckdb", absent)
     with pytest.raises(InvalidTable, match=r"csv needs duckdb.*silosynth\[silo-sql\]"):
         sources.open_source(spec, schema=SCHEMA).count(QUERIES, levels=LEVELS)

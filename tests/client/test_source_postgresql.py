@@ -12,12 +12,12 @@ import pytest
 from messy import CANARY, LEVELS, QUERIES, SCHEMA, assert_exact, messy_table
 from postgresql_server import running_server
 
-from silosynth.client.bounding import bounding
-from silosynth.client.source import Bounding, SourceFormat, SourceSpec, open_source
+from silosynth.client.source.bounding import bounding
+from silosynth.client.source.open import Bounding, SourceFormat, SourceSpec, open_source
 from silosynth.common.domain import Grouping
 from silosynth.common.errors import InvalidArgument, InvalidTable
 from silosynth.common.measurement import MarginalQuery
-from silosynth.common.schema import parse_schema
+from silosynth.common.schema.schema import parse_schema
 
 TABLE = messy_table(3_000)
 SELECT = 'SELECT zip, grade, smoker, age, weight, seen, note, person FROM "Rows"'
@@ -193,7 +193,7 @@ def test_columns_that_sql_would_code_differently_are_refused(
 def test_more_tables_than_one_statement_takes_are_counted_in_several(
     uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("silosynth.client.source_postgresql.MOST_SETS", 2)
+    monkeypatch.setattr("silosynth.client.source.from_postgresql.MOST_SETS", 2)
     source = open_source(spec(uri, push_down=True), schema=SCHEMA)
     assert_exact(source.count(QUERIES, levels=LEVELS), TABLE)
 

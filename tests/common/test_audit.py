@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from silosynth.common.audit import encode_audit, verify_audit
-from silosynth.common.entries import (
+from silosynth.common.audit.audit import encode_audit, verify_audit
+from silosynth.common.audit.entries import (
     GENESIS,
     Scope,
     ScopeKind,

@@ -9,8 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from silosynth.common.architecture import Architecture, MaskedMlp, Transformer, text_biases
-from silosynth.common.autoregressive import (
+from silosynth.common.codec.examples import END, Layout
+from silosynth.common.errors import CapExceeded, InvalidArgument, InvalidPlan
+from silosynth.common.generator.architecture import (
+    Architecture,
+    MaskedMlp,
+    Transformer,
+    text_biases,
+)
+from silosynth.common.generator.networks import (
     build_network,
     initial_vector,
     load_vector,
@@ -18,8 +25,6 @@ from silosynth.common.autoregressive import (
     read_vector,
     tensors_of,
 )
-from silosynth.common.errors import CapExceeded, InvalidArgument, InvalidPlan
-from silosynth.common.example import END, Layout
 
 TABLE = Layout(attributes=("a", "b", "c"), sizes=(2, 3, 2), vocabularies=(0, 1, 2), free=3)
 TEXT = Layout(

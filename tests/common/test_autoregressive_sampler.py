@@ -13,19 +13,19 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from silosynth.common import autoregressive_sampler
-from silosynth.common.architecture import Architecture, MaskedMlp, Transformer
-from silosynth.common.archive import pack, unpack
-from silosynth.common.autoregressive import initial_vector
-from silosynth.common.autoregressive_sampler import AutoregressiveSampler
-from silosynth.common.conditional import shares_within
+from silosynth.common.codec.examples import layout_of
 from silosynth.common.domain import Grouping
 from silosynth.common.errors import InvalidArgument, InvalidSampler, RunFailed
-from silosynth.common.example import layout_of
-from silosynth.common.given import condition_on
-from silosynth.common.sampler import describe_sampler, draw, draw_batches, draw_codes
-from silosynth.common.sampler_file import dump_sampler, load_sampler, parse_sampler, save_sampler
-from silosynth.common.schema import Schema, parse_schema
+from silosynth.common.generator.architecture import Architecture, MaskedMlp, Transformer
+from silosynth.common.generator.networks import initial_vector
+from silosynth.common.sampler import autoregressive as autoregressive_sampler
+from silosynth.common.sampler.archive import pack, unpack
+from silosynth.common.sampler.autoregressive import AutoregressiveSampler
+from silosynth.common.sampler.condition import condition_on
+from silosynth.common.sampler.conditional import shares_within
+from silosynth.common.sampler.file import dump_sampler, load_sampler, parse_sampler, save_sampler
+from silosynth.common.sampler.sampler import describe_sampler, draw, draw_batches, draw_codes
+from silosynth.common.schema.schema import Schema, parse_schema
 
 TEXT = {"name": "note", "kind": "text", "max_bytes": 4}
 HAND = {"name": "hand", "kind": "integer", "minimum": 0, "maximum": 3}

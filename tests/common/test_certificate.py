@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from silosynth.common.certificate import (
+from silosynth.common.accounting.cost import GaussianCost, rho_units, total_rho
+from silosynth.common.accounting.epsilon import cks_epsilon, pld_epsilon
+from silosynth.common.certificate.certify import (
     Certificate,
     PhaseCost,
     certify,
     check_certificate,
     plain_words,
 )
-from silosynth.common.cost import GaussianCost, rho_units, total_rho
 from silosynth.common.errors import InvalidPlan
-from silosynth.common.privacy import cks_epsilon, pld_epsilon
 
 DELTA = 1e-6
 COSTS = [(24, Fraction(625, 4)), (23, Fraction(99))]

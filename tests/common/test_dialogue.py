@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from silosynth.common.dialogue import (
+from silosynth.common.errors import RunFailed, Untrusted
+from silosynth.common.messages.statements import (
     Acknowledgement,
     Answer,
     Bundle,
@@ -13,8 +14,7 @@ from silosynth.common.dialogue import (
     decode_statement,
     encode_statement,
 )
-from silosynth.common.errors import RunFailed, Untrusted
-from silosynth.common.roster import SigningKey
+from silosynth.common.trust.keys import SigningKey
 
 KEY, OTHER = SigningKey.generate(), SigningKey.generate()
 DIGEST = "sha256:" + "0" * 64

@@ -10,10 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from silosynth.common import draw as draw_module
-from silosynth.common.conditional import WHOLE, CliqueMarginal, Conditional, condition, shares
 from silosynth.common.domain import Clique, Domain, Grouping
-from silosynth.common.draw import Step, apportion, compile_steps, draw_batch
+from silosynth.common.sampler import draw as draw_module
+from silosynth.common.sampler.conditional import (
+    WHOLE,
+    CliqueMarginal,
+    Conditional,
+    condition,
+    shares,
+)
+from silosynth.common.sampler.draw import Step, apportion, compile_steps, draw_batch
 
 DOMAIN = Domain(attributes=("a", "b", "c", "d", "e"), shape=(6, 5, 4, 7, 3))
 TREE = (("a", "b"), ("b", "c"), ("b", "d"), ("e",))

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pydantic import ValidationError
 
-from silosynth.client.count import count_marginals
-from silosynth.common import features as module
+from silosynth.client.counting.count import count_marginals
 from silosynth.common.domain import Domain, Grouping
 from silosynth.common.errors import CapExceeded, InvalidPlan
-from silosynth.common.features import (
+from silosynth.common.generator import features as module
+from silosynth.common.generator.features import (
     AMPLITUDE,
     PAIR_BOUND2,
     FeatureMap,
@@ -26,7 +26,7 @@ from silosynth.common.features import (
     sum_features,
 )
 from silosynth.common.measurement import MarginalQuery
-from silosynth.common.schema import Schema, parse_schema
+from silosynth.common.schema.schema import Schema, parse_schema
 
 
 def made_schema(label: str | None = "ill") -> Schema:

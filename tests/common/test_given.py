@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from silosynth.common.conditional import WHOLE, CliqueMarginal
+from silosynth.common.codec.conditions import allowed_codes, parse_conditions
 from silosynth.common.domain import Domain, Grouping
 from silosynth.common.errors import InvalidArgument
-from silosynth.common.given import condition_on
-from silosynth.common.sampler import Sampler, build_sampler, draw, draw_codes
-from silosynth.common.schema import Schema, parse_schema
-from silosynth.common.where import allowed_codes, parse_conditions
+from silosynth.common.sampler.condition import condition_on
+from silosynth.common.sampler.conditional import WHOLE, CliqueMarginal
+from silosynth.common.sampler.sampler import Sampler, build_sampler, draw, draw_codes
+from silosynth.common.schema.schema import Schema, parse_schema
 
 DIGEST = "sha256:" + "ab" * 32
 SCHEMA = parse_schema(

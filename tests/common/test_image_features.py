@@ -7,12 +7,17 @@ import math
 import numpy as np
 import pytest
 
-from silosynth.common import image_features as module
 from silosynth.common.domain import Domain, Grouping
 from silosynth.common.errors import CapExceeded, InvalidPlan, InvalidSchema
-from silosynth.common.features import AMPLITUDE, PAIR_BOUND2, FeatureSettings, feature_cells
-from silosynth.common.image_features import TURN, ImageMap, image_map, sum_image_features
-from silosynth.common.schema import Schema, parse_schema
+from silosynth.common.generator import image_features as module
+from silosynth.common.generator.features import (
+    AMPLITUDE,
+    PAIR_BOUND2,
+    FeatureSettings,
+    feature_cells,
+)
+from silosynth.common.generator.image_features import TURN, ImageMap, image_map, sum_image_features
+from silosynth.common.schema.schema import Schema, parse_schema
 
 PIXELS = [f"p{i}" for i in range(6)]
 GROUPING = Grouping(groups={"p1": (0, 0, 1, 2)})

@@ -13,17 +13,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from silosynth.common.archive import pack, unpack
-from silosynth.common.conditional import WHOLE, shares_within
 from silosynth.common.domain import Grouping
 from silosynth.common.errors import InvalidArgument, InvalidSampler
-from silosynth.common.given import condition_on
-from silosynth.common.network import Layer, Network
-from silosynth.common.network_file import dump_network, parse_network, widths_of
-from silosynth.common.neural import NeuralSampler
-from silosynth.common.sampler import describe_sampler, draw, draw_codes
-from silosynth.common.sampler_file import dump_sampler, load_sampler, parse_sampler, save_sampler
-from silosynth.common.schema import parse_schema
+from silosynth.common.sampler.archive import pack, unpack
+from silosynth.common.sampler.condition import condition_on
+from silosynth.common.sampler.conditional import WHOLE, shares_within
+from silosynth.common.sampler.file import dump_sampler, load_sampler, parse_sampler, save_sampler
+from silosynth.common.sampler.mixture import NeuralSampler
+from silosynth.common.sampler.network import Layer, Network
+from silosynth.common.sampler.network_file import dump_network, parse_network, widths_of
+from silosynth.common.sampler.sampler import describe_sampler, draw, draw_codes
+from silosynth.common.schema.schema import parse_schema
 
 SCHEMA = parse_schema(
     {

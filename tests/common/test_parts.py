@@ -16,7 +16,7 @@ class Absent:
         if name.partition(".")[0] in absent:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Absent())
-from silosynth.common.cli import run
+from silosynth.common.cli.app import run
 sys.exit(run(sys.argv[1:]))
 """
 

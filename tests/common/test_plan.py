@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 import yaml
 
-from silosynth.common.budget import check_budget, plan_units
-from silosynth.common.cost import RHO_UNIT
+from silosynth.common.accounting.cost import RHO_UNIT
 from silosynth.common.errors import CapExceeded, InvalidPlan
-from silosynth.common.plan import (
+from silosynth.common.messages.request import Request, count_cells, decode_request, encode_request
+from silosynth.common.plan.budget import check_budget, plan_units
+from silosynth.common.plan.check import check_plan
+from silosynth.common.plan.plan import (
     Phase,
     PhaseName,
     Plan,
@@ -23,10 +25,8 @@ from silosynth.common.plan import (
     parse_plan,
     phase_cost,
 )
-from silosynth.common.plan_check import check_plan
-from silosynth.common.request import Request, count_cells, decode_request, encode_request
-from silosynth.common.schema import Schema, parse_schema
-from silosynth.server.planner import new_plan
+from silosynth.common.schema.schema import Schema, parse_schema
+from silosynth.server.planning.planner import new_plan
 
 
 def _schema(**changes: Any) -> Schema:

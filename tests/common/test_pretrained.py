@@ -17,18 +17,18 @@ import torch
 from tiny_checkpoint import END, make_checkpoint
 from transformers import BertConfig, BertLMHeadModel
 
-from silosynth.common.architecture import AdaptedLayer, MaskedMlp, Pretrained
-from silosynth.common.autoregressive import build_network, initial_vector, tensors_of
-from silosynth.common.codec import Codec
-from silosynth.common.control_code import control_words
+from silosynth.common.codec.codec import Codec
+from silosynth.common.codec.examples import layout_of, to_examples
 from silosynth.common.errors import InvalidArgument, InvalidCheckpoint, InvalidPlan
-from silosynth.common.example import layout_of, to_examples
-from silosynth.common.pretrained import adapted, open_checkpoint, usual_layers
-from silosynth.common.pretrained_files import checkpoint_files, digest_checkpoint
-from silosynth.common.pretrained_network import PretrainedNetwork, load_pretrained
-from silosynth.common.schema import Schema, parse_schema
+from silosynth.common.generator.architecture import AdaptedLayer, MaskedMlp, Pretrained
+from silosynth.common.generator.checkpoint import adapted, open_checkpoint, usual_layers
+from silosynth.common.generator.checkpoint_files import checkpoint_files, digest_checkpoint
+from silosynth.common.generator.control_code import control_words
+from silosynth.common.generator.networks import build_network, initial_vector, tensors_of
+from silosynth.common.generator.pretrained_network import PretrainedNetwork, load_pretrained
+from silosynth.common.generator.tokens import IGNORED, TextTokens
+from silosynth.common.schema.schema import Schema, parse_schema
 from silosynth.common.seeded import SeededWords
-from silosynth.common.text_tokens import IGNORED, TextTokens
 
 KIND = {"name": "kind", "kind": "categorical", "categories": ["ham", "spam"], "other": False}
 REGION = {"name": "region", "kind": "categorical", "categories": ["north", "south"]}

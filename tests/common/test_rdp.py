@@ -14,12 +14,12 @@ from dp_accounting.rdp import RdpAccountant
 from hypothesis import given
 from hypothesis import strategies as st
 
-from silosynth.common.cost import RHO_UNIT, GaussianCost, rho_units
+from silosynth.common.accounting.cost import RHO_UNIT, GaussianCost, rho_units
+from silosynth.common.accounting.epsilon import cks_epsilon, pld_epsilon, rdp_epsilon, total_rho
+from silosynth.common.accounting.orders import ORDERS, price_units
+from silosynth.common.accounting.rdp import rdp_vector
+from silosynth.common.accounting.zcdp import ORDER_UNIT, budget_order, budget_units
 from silosynth.common.errors import InvalidPlan
-from silosynth.common.orders import ORDERS, price_units
-from silosynth.common.privacy import cks_epsilon, pld_epsilon, rdp_epsilon, total_rho
-from silosynth.common.rdp import rdp_vector
-from silosynth.common.zcdp import ORDER_UNIT, budget_order, budget_units
 
 DELTA = 1e-6
 BOUND = 4095

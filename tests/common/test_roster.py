@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from silosynth.common.errors import InvalidArgument, OutputExists, Untrusted
-from silosynth.common.roster import Purpose, SigningKey, check_signature
-from silosynth.common.seal import seal, unseal
+from silosynth.common.trust.keys import Purpose, SigningKey, check_signature
+from silosynth.common.trust.seal import seal, unseal
 
 KEY, OTHER = SigningKey.generate(), SigningKey.generate()
 

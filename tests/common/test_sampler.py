@@ -19,15 +19,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from silosynth.common import sampler as sampler_module
 from silosynth.common.batches import map_batches, split_rows
-from silosynth.common.codec import Codec
-from silosynth.common.conditional import WHOLE, Conditional, condition, shares
+from silosynth.common.codec.codec import Codec
 from silosynth.common.domain import Domain, Grouping
-from silosynth.common.draw import draw_batch
 from silosynth.common.errors import InvalidArgument, InvalidSampler, OutputExists
-from silosynth.common.rows_file import write_rows
-from silosynth.common.sampler import (
+from silosynth.common.sampler import sampler as sampler_module
+from silosynth.common.sampler.conditional import WHOLE, Conditional, condition, shares
+from silosynth.common.sampler.draw import draw_batch
+from silosynth.common.sampler.rows_file import write_rows
+from silosynth.common.sampler.sampler import (
     CliqueMarginal,
     Sampler,
     build_sampler,
@@ -36,7 +36,7 @@ from silosynth.common.sampler import (
     draw_batches,
     draw_codes,
 )
-from silosynth.common.schema import parse_schema
+from silosynth.common.schema.schema import parse_schema
 
 SCHEMA = parse_schema(
     {

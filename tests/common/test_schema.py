@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from silosynth.common.errors import InvalidSchema
-from silosynth.common.schema import (
+from silosynth.common.schema.schema import (
     EqualWidth,
     IntegerAttribute,
     Schema,

@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from silosynth.common.errors import BudgetExceeded, RunFailed, SilosynthError, Untrusted
-from silosynth.common.roster import SigningKey
-from silosynth.common.wire import (
+from silosynth.common.messages.release import (
     Receipt,
     Refusal,
     Release,
@@ -23,6 +22,7 @@ from silosynth.common.wire import (
     encode_release,
     refusal_error,
 )
+from silosynth.common.trust.keys import SigningKey
 
 
 def _release(*marginals: list[int]) -> Release:

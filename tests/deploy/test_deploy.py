@@ -22,15 +22,15 @@ from deploy_commands import DEPLOY, container_command, unit_command
 from dockerfile_parse import DockerfileParser
 from federation import Federation
 
-from silosynth.client.policy_file import load_policy
-from silosynth.client.rpc import RemoteGateway
-from silosynth.common.budget import check_budget
-from silosynth.common.dialogue import Identity, decode_statement
-from silosynth.common.plan import load_plan
-from silosynth.common.plan_check import check_plan
-from silosynth.common.schema import load_schema
-from silosynth.server.roster_file import load_roster
-from silosynth.server.superlink import build_bundle
+from silosynth.client.policy.file import load_policy
+from silosynth.client.rpc.caller import RemoteGateway
+from silosynth.common.messages.statements import Identity, decode_statement
+from silosynth.common.plan.budget import check_budget
+from silosynth.common.plan.check import check_plan
+from silosynth.common.plan.plan import load_plan
+from silosynth.common.schema.schema import load_schema
+from silosynth.server.federation.roster_file import load_roster
+from silosynth.server.federation.superlink import build_bundle
 
 UNITS = sorted(p.name for p in (DEPLOY / "systemd").iterdir())
 CONTAINERS = sorted(p.name for p in (DEPLOY / "docker").iterdir())
@@ -42,11 +42,11 @@ def test_the_bundle_that_goes_to_silos_holds_no_code() -> None:
         names = bundle.namelist()
         manifest = bundle.read("pyproject.toml").decode()
     assert not [n for n in names if n.endswith((".py", ".pyc", ".so", ".whl"))]
-    assert "silosynth.client.app:app" in manifest
+    assert "silosynth.client.relay.messages:app" in manifest
 
 
 def test_the_manifest_in_deploy_is_the_one_that_is_sent() -> None:
-    sent = (DEPLOY.parent / "server" / "flower_app.toml").read_text()
+    sent = (DEPLOY.parent / "server" / "federation" / "flower_app.toml").read_text()
     assert (DEPLOY / "flower" / "pyproject.toml").read_text() == sent
 
 

@@ -14,12 +14,12 @@ from pathlib import Path
 from hostile_mutations import mutate_bytes, mutate_json
 from signed import CANARY, Federation, make_sampler
 
-from silosynth.client.silo import Silo
-from silosynth.common.dialogue import Answer, Bundle, encode_statement
-from silosynth.common.entries import Verdict as Decided
-from silosynth.common.roster import Purpose
-from silosynth.common.seal import body_of, seal
-from silosynth.common.wire import Refusal, Release, encode_receipt
+from silosynth.client.silo.assemble import Silo
+from silosynth.common.audit.entries import Verdict as Decided
+from silosynth.common.messages.release import Refusal, Release, encode_receipt
+from silosynth.common.messages.statements import Answer, Bundle, encode_statement
+from silosynth.common.trust.keys import Purpose
+from silosynth.common.trust.seal import body_of, seal
 
 LONGEST_SECONDS = 3.0
 FORBIDDEN = (CANARY, "Traceback", "sqlite", "Error(", "/tmp", "/dev/shm", "people.parquet", ".pem")

@@ -20,12 +20,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from silosynth.common.archive import pack, unpack
 from silosynth.common.domain import Grouping
 from silosynth.common.errors import InvalidSampler, OutputExists
-from silosynth.common.sampler import CliqueMarginal, Sampler, build_sampler, draw
-from silosynth.common.sampler_file import dump_sampler, load_sampler, parse_sampler, save_sampler
-from silosynth.common.schema import parse_schema
+from silosynth.common.sampler.archive import pack, unpack
+from silosynth.common.sampler.file import dump_sampler, load_sampler, parse_sampler, save_sampler
+from silosynth.common.sampler.sampler import CliqueMarginal, Sampler, build_sampler, draw
+from silosynth.common.schema.schema import parse_schema
 
 Members = dict[str, bytes]
 
@@ -122,7 +122,7 @@ def test_any_zip_tool_and_numpy_can_read_it() -> None:
 
 
 def test_reading_needs_no_framework() -> None:
-    words = "import sys, silosynth.common.sampler_file; print(*sys.modules)"
+    words = "import sys, silosynth.common.sampler.file; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", words], capture_output=True, text=True, check=True, timeout=60
     )

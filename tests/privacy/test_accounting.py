@@ -12,9 +12,8 @@ from dp_accounting import get_epsilon_gaussian, get_sigma_gaussian
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from silosynth.common import privacy
-from silosynth.common.errors import InvalidPlan
-from silosynth.common.privacy import (
+from silosynth.common.accounting import epsilon as privacy
+from silosynth.common.accounting.epsilon import (
     RHO_UNIT,
     GaussianCost,
     cks_epsilon,
@@ -24,6 +23,7 @@ from silosynth.common.privacy import (
     rho_units,
     total_rho,
 )
+from silosynth.common.errors import InvalidPlan
 
 Law = tuple[np.ndarray, np.ndarray]
 

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from silosynth.client.bounding import (
+from silosynth.client.source.bounding import (
     NAMELESS,
     SECRET_BYTES,
     load_secret,

@@ -10,16 +10,16 @@ import pytest
 import torch
 from learners import ask, first_weights, learnt, open_learner, training_plan, wide_schema
 
-from silosynth.client import clip as clip_module
-from silosynth.client.clip import MOST_ROWS, add_clipped
-from silosynth.client.gradient import Gradients, add_clipped_there
-from silosynth.client.noise import SystemBits
-from silosynth.client.people import People
-from silosynth.common.architecture import Architecture, MaskedMlp, Transformer
-from silosynth.common.autoregressive import initial_vector
-from silosynth.common.example import Layout
-from silosynth.common.training import BOUND, LARGEST_WEIGHT, gradient_unit, scaled_norm
-from silosynth.common.wire import Release
+from silosynth.client.learning import clip as clip_module
+from silosynth.client.learning.clip import MOST_ROWS, add_clipped
+from silosynth.client.learning.gradient import Gradients, add_clipped_there
+from silosynth.client.noise.discrete_gaussian import SystemBits
+from silosynth.client.source.people import People
+from silosynth.common.codec.examples import Layout
+from silosynth.common.generator.architecture import Architecture, MaskedMlp, Transformer
+from silosynth.common.generator.networks import initial_vector
+from silosynth.common.messages.release import Release
+from silosynth.common.plan.training import BOUND, LARGEST_WEIGHT, gradient_unit, scaled_norm
 
 TABLE = Layout(attributes=("a", "b", "c"), sizes=(3, 5, 4), vocabularies=(0, 1, 2), free=3)
 TEXT = Layout(

@@ -12,14 +12,14 @@ import pytest
 from audit import audited_epsilon, best_audit, most_right
 from learners import first_weights, learnt, open_learner, training_plan, wide_schema
 
-from silosynth.client import clip as clip_module
-from silosynth.client import gateway as gateway_module
-from silosynth.client.gradient import Gradients
-from silosynth.client.noise import SystemBits, discrete_gaussian
-from silosynth.client.people import People
-from silosynth.common.budget import check_budget
-from silosynth.common.example import layout_of
-from silosynth.common.plan import Plan
+from silosynth.client.gateway import gateway as gateway_module
+from silosynth.client.learning import clip as clip_module
+from silosynth.client.learning.gradient import Gradients
+from silosynth.client.noise.discrete_gaussian import SystemBits, discrete_gaussian
+from silosynth.client.source.people import People
+from silosynth.common.codec.examples import layout_of
+from silosynth.common.plan.budget import check_budget
+from silosynth.common.plan.plan import Plan
 
 CANARIES = 1000
 SCHEMA = wide_schema(CANARIES)

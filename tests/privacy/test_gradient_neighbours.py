@@ -14,11 +14,11 @@ import pytest
 from learners import first_weights, learnt, open_learner, training_plan, wide_schema
 from scipy.stats import norm
 
-from silosynth.client.gradient import Gradients
-from silosynth.client.noise import SystemBits
-from silosynth.common.example import layout_of
-from silosynth.common.plan import Plan
-from silosynth.common.schema import Schema
+from silosynth.client.learning.gradient import Gradients
+from silosynth.client.noise.discrete_gaussian import SystemBits
+from silosynth.common.codec.examples import layout_of
+from silosynth.common.plan.plan import Plan
+from silosynth.common.schema.schema import Schema
 
 RUNS, RATE, NOISE, MOST = 500, Fraction(1, 2), Fraction(1, 2), 2
 OTHERS = list(range(2, 12))

@@ -26,8 +26,8 @@ from canary import CANARY, holds_token
 from serving import AS_ROOT, GATEWAY_USER, MAIN, Serving
 from signed import people_table
 
-from silosynth.common.cli import run
-from silosynth.common.wire import Refusal, Release
+from silosynth.common.cli.app import run
+from silosynth.common.messages.release import Refusal, Release
 
 MUTANT = MAIN.with_name("serve_mutant.py")
 COMMANDS = ("pending", "releases", "spent", "verify-ledger")

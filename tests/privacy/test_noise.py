@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from silosynth.client import noise, noise_table
-from silosynth.client.noise import BitSource, SystemBits, discrete_gaussian
-from silosynth.client.noise_table import exp_bounds, tail_table
+from silosynth.client.noise import discrete_gaussian as noise
+from silosynth.client.noise import tail_table as noise_table
+from silosynth.client.noise.discrete_gaussian import BitSource, SystemBits, discrete_gaussian
+from silosynth.client.noise.tail_table import exp_bounds, tail_table
 from silosynth.common.errors import InvalidPlan
 
 SCALES = [Fraction(1, 3), Fraction(4), Fraction(625, 4), Fraction(10**4)]

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from sums import CELLS, Circle, circle, names, proof_of, shared_plan
 
-from silosynth.client.mask import new_secret, public_of
-from silosynth.client.noise import SystemBits, discrete_gaussian
-from silosynth.client.secure_sum import SumMember
-from silosynth.client.sum_store import SumStore
-from silosynth.common.cost import gaussian_rho, rho_units
+from silosynth.client.noise.discrete_gaussian import SystemBits, discrete_gaussian
+from silosynth.client.sums.mask import new_secret, public_of
+from silosynth.client.sums.member import SumMember
+from silosynth.client.sums.store import SumStore
+from silosynth.common.accounting.cost import gaussian_rho, rho_units
 from silosynth.common.errors import (
     InvalidPlan,
     Refused,
@@ -23,14 +23,14 @@ from silosynth.common.errors import (
     SilosynthError,
     Untrusted,
 )
-from silosynth.common.plan import PhaseName, Plan, parse_plan
-from silosynth.common.roster import SigningKey
-from silosynth.common.secure_sum import (
+from silosynth.common.messages.sums import (
     KeyAdvert,
     SumStep,
     decode_sum_statement,
     encode_sum_statement,
 )
+from silosynth.common.plan.plan import PhaseName, Plan, parse_plan
+from silosynth.common.trust.keys import SigningKey
 
 
 def _advert(data: bytes, plan: Plan) -> KeyAdvert:

@@ -31,26 +31,26 @@ import pyarrow.parquet as pq
 from deploy_commands import unit_command
 from silo_tables import SILOS, federation_schema, silo_table
 
-from silosynth.client.desk import Command, Question
-from silosynth.client.ledger import Ledger
-from silosynth.client.operator_rpc import open_desk
-from silosynth.client.policy_file import load_policy
-from silosynth.common.audit import AuditSummary, verify_audit
+from silosynth.client.desk.desk import Command, Question
+from silosynth.client.desk.rpc import open_desk
+from silosynth.client.ledger.ledger import Ledger
+from silosynth.client.policy.file import load_policy
+from silosynth.common.audit.audit import AuditSummary, verify_audit
 from silosynth.common.document import load_document
-from silosynth.common.plan import Plan, dump_plan
-from silosynth.common.roster import Purpose
-from silosynth.common.schema import dump_schema
-from silosynth.common.seal import unseal
-from silosynth.server.certs import Certs, make_certs
-from silosynth.server.federation import Federation as Connection
-from silosynth.server.federation import add_federation, find_federation
-from silosynth.server.planner import new_plan
-from silosynth.server.roster_file import load_roster, with_roster
-from silosynth.server.superlink import admit_nodes, list_nodes
+from silosynth.common.plan.plan import Plan, dump_plan
+from silosynth.common.schema.schema import dump_schema
+from silosynth.common.trust.keys import Purpose
+from silosynth.common.trust.seal import unseal
+from silosynth.server.federation.certs import Certs, make_certs
+from silosynth.server.federation.roster_file import load_roster, with_roster
+from silosynth.server.federation.settings import Federation as Connection
+from silosynth.server.federation.settings import add_federation, find_federation
+from silosynth.server.federation.superlink import admit_nodes, list_nodes
+from silosynth.server.planning.planner import new_plan
 
 NAME = "loopback"
 HERE = Path(__file__).parent
-COMMAND = [sys.executable, "-c", "from silosynth.common.cli import main; main()"]
+COMMAND = [sys.executable, "-c", "from silosynth.common.cli.app import main; main()"]
 START_SECONDS = 90.0
 ROOT = os.geteuid() == 0
 GATEWAY_USER = "nobody"

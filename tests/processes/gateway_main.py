@@ -10,16 +10,16 @@ from pathlib import Path
 
 import numpy as np
 
-from silosynth.client.policy_file import PolicyFile, load_policy
-from silosynth.client.serve import Seams, serve
-from silosynth.client.table import read_table
-from silosynth.common.budget import check_budget
-from silosynth.common.certificate import certify_plan
-from silosynth.common.codec import Codec
-from silosynth.common.example import layout_of
-from silosynth.common.plan import Plan, load_plan
-from silosynth.common.schema import load_schema
-from silosynth.common.zcdp import cks_epsilon
+from silosynth.client.policy.file import PolicyFile, load_policy
+from silosynth.client.serving.serve import Seams, serve
+from silosynth.client.source.table import read_table
+from silosynth.common.accounting.zcdp import cks_epsilon
+from silosynth.common.certificate.certify import certify_plan
+from silosynth.common.codec.codec import Codec
+from silosynth.common.codec.examples import layout_of
+from silosynth.common.plan.budget import check_budget
+from silosynth.common.plan.plan import Plan, load_plan
+from silosynth.common.schema.schema import load_schema
 
 
 class SeededBits:
@@ -45,8 +45,8 @@ def load_everything(policy: PolicyFile, plan: Plan) -> None:
     table = read_table(Path(str(section.path)), schema=schema, allow_extra=True)
     Codec(schema).encode(table, allow_extra=True)
     if plan.training is not None:
-        from silosynth.client.gradient import Gradients
-        from silosynth.common.autoregressive import initial_vector
+        from silosynth.client.learning.gradient import Gradients
+        from silosynth.common.generator.networks import initial_vector
 
         layout = layout_of(schema)
         gradients = Gradients(plan.training.architecture, layout, clip=1.0)

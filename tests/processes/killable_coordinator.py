@@ -18,13 +18,13 @@ import mutants
 from socket_grid import SocketGrid
 from trap import Tripwire
 
-from silosynth.common.cli import main as command
-from silosynth.common.plan import TrustMode, load_plan
-from silosynth.server import run as server_run
-from silosynth.server.channel import Pace
-from silosynth.server.drive import Progress
-from silosynth.server.runs import RunFiles
-from silosynth.server.state import Stage, SumStage
+from silosynth.common.cli.app import main as command
+from silosynth.common.plan.plan import TrustMode, load_plan
+from silosynth.server.coordinator.state import Stage, SumStage
+from silosynth.server.driver.drive import Progress
+from silosynth.server.federation import run as server_run
+from silosynth.server.federation.channel import Pace
+from silosynth.server.federation.run_files import RunFiles
 
 QUICK = Pace(
     poll_seconds=0.02,

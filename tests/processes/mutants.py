@@ -9,19 +9,27 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from silosynth.client import gateway as gateway_module
-from silosynth.client import ledger, ledger_rows, secure_sum
-from silosynth.client.gateway import Gateway, _add_noise, _facts, _scopes
-from silosynth.client.mask import new_secret
-from silosynth.client.policy_file import load_policy
-from silosynth.client.secure_sum import SumMember
-from silosynth.client.sum_store import SessionRecord, SumStore
-from silosynth.client.verify import VerifiedRequest
+from silosynth.client.gateway import gateway as gateway_module
+from silosynth.client.gateway.gateway import Gateway, _add_noise, _facts, _scopes
+from silosynth.client.gateway.verify import VerifiedRequest
+from silosynth.client.ledger import ledger
+from silosynth.client.ledger import rows as ledger_rows
+from silosynth.client.policy.file import load_policy
+from silosynth.client.sums import member as secure_sum
+from silosynth.client.sums.mask import new_secret
+from silosynth.client.sums.member import SumMember
+from silosynth.client.sums.store import SessionRecord, SumStore
 from silosynth.common.errors import Refused, SilosynthError
-from silosynth.common.secure_sum import AgreedSet
-from silosynth.common.wire import Receipt, Release, SumReceipt, digest_cells, encode_release
-from silosynth.server.journal import Journal
-from silosynth.server.state import Event
+from silosynth.common.messages.release import (
+    Receipt,
+    Release,
+    SumReceipt,
+    digest_cells,
+    encode_release,
+)
+from silosynth.common.messages.sums import AgreedSet
+from silosynth.server.coordinator.state import Event
+from silosynth.server.driver.journal import Journal
 
 SECONDS_LATE = 60.0
 

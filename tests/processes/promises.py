@@ -13,19 +13,19 @@ from lab import Lab
 from silo_tables import SILOS
 from sum_promises import check_secrets_are_gone, check_sum_at_death, request_of
 
-from silosynth.client.rpc import RemoteGateway
-from silosynth.common.audit import AuditSummary
-from silosynth.common.plan import PhaseName, Plan, TrustMode, encode_plan
-from silosynth.common.plan_cost import plan_units
-from silosynth.common.request import encode_request, request_prefix
-from silosynth.common.roster import Purpose, SigningKey
-from silosynth.common.schema import Schema
-from silosynth.common.seal import seal
-from silosynth.common.secure_sum import SumStep, encode_sum_statement
-from silosynth.server.coordinator import replay
-from silosynth.server.journal import read_events
-from silosynth.server.runs import RunFiles
-from silosynth.server.state import Agreement, Answered, Stage, State, Stated
+from silosynth.client.rpc.caller import RemoteGateway
+from silosynth.common.audit.audit import AuditSummary
+from silosynth.common.messages.request import encode_request, request_prefix
+from silosynth.common.messages.sums import SumStep, encode_sum_statement
+from silosynth.common.plan.cost import plan_units
+from silosynth.common.plan.plan import PhaseName, Plan, TrustMode, encode_plan
+from silosynth.common.schema.schema import Schema
+from silosynth.common.trust.keys import Purpose, SigningKey
+from silosynth.common.trust.seal import seal
+from silosynth.server.coordinator.machine import replay
+from silosynth.server.coordinator.state import Agreement, Answered, Stage, State, Stated
+from silosynth.server.driver.journal import read_events
+from silosynth.server.federation.run_files import RunFiles
 
 if TYPE_CHECKING:
     from cells import Cell

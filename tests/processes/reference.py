@@ -12,23 +12,23 @@ from lab import Lab
 from remembered import remembered_epsilons
 from silo_tables import SILOS
 
-from silosynth.client.ledger import Ledger
-from silosynth.client.policy_file import load_policy
-from silosynth.client.records import Records
-from silosynth.client.rules import SiloIdentity
-from silosynth.client.secure_sum import SumMember
-from silosynth.client.silo import ledger_path, load_identity, open_datasets
-from silosynth.client.sum_store import SumStore
-from silosynth.common.plan import Plan, encode_plan
-from silosynth.common.request import Request, encode_request
-from silosynth.common.roster import Purpose, SigningKey
-from silosynth.common.sampler_file import save_sampler
-from silosynth.common.seal import seal
-from silosynth.common.secure_sum import encode_sum_statement
-from silosynth.server.drive import drive
-from silosynth.server.journal import Journal
-from silosynth.server.release import finish
-from silosynth.server.state import Absent, Agree, Answered, Decided, Event, Stated
+from silosynth.client.gateway.kept import Records
+from silosynth.client.ledger.ledger import Ledger
+from silosynth.client.policy.file import load_policy
+from silosynth.client.policy.rules import SiloIdentity
+from silosynth.client.silo.assemble import ledger_path, load_identity, open_datasets
+from silosynth.client.sums.member import SumMember
+from silosynth.client.sums.store import SumStore
+from silosynth.common.messages.request import Request, encode_request
+from silosynth.common.messages.sums import encode_sum_statement
+from silosynth.common.plan.plan import Plan, encode_plan
+from silosynth.common.sampler.file import save_sampler
+from silosynth.common.trust.keys import Purpose, SigningKey
+from silosynth.common.trust.seal import seal
+from silosynth.server.coordinator.outcome import finish
+from silosynth.server.coordinator.state import Absent, Agree, Answered, Decided, Event, Stated
+from silosynth.server.driver.drive import drive
+from silosynth.server.driver.journal import Journal
 
 
 class Reference:

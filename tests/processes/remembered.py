@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from silosynth.common import privacy
+from silosynth.common.accounting import epsilon as privacy
 
 _KNOWN: dict[str, float] = {}
 

@@ -15,8 +15,8 @@ from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.supercore.task_identity import TaskIdentity
 
-from silosynth.client.app import make_sealed_relay
-from silosynth.client.rpc import RemoteGateway
+from silosynth.client.relay.messages import make_sealed_relay
+from silosynth.client.rpc.caller import RemoteGateway
 
 
 class SocketGrid:

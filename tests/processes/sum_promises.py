@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from lab import Lab
 
-from silosynth.client.sum_store import SessionRecord, SumStore
-from silosynth.common.plan import PhaseName, Plan, TrustMode
-from silosynth.common.request import request_id
+from silosynth.client.sums.store import SessionRecord, SumStore
+from silosynth.common.messages.request import request_id
+from silosynth.common.plan.plan import PhaseName, Plan, TrustMode
 
 if TYPE_CHECKING:
     from cells import Cell

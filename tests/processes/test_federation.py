@@ -16,18 +16,18 @@ from flwr.proto.fleet_pb2 import ActivateNodeRequest
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 from one_process import copy_of_silos, sample_in_one_process
 
-from silosynth.client import relay
-from silosynth.client.session import Session, open_session
-from silosynth.common.architecture import MaskedMlp
-from silosynth.common.dialogue import Bundle
+from silosynth.client.relay import relay
+from silosynth.client.relay.session import Session, open_session
 from silosynth.common.errors import ConnectionFailed
-from silosynth.common.plan import Plan
-from silosynth.common.roster import SigningKey
+from silosynth.common.generator.architecture import MaskedMlp
+from silosynth.common.messages.statements import Bundle
+from silosynth.common.plan.plan import Plan
 from silosynth.common.telemetry import Role, Telemetry
-from silosynth.server.certs import make_certs
-from silosynth.server.federation import find_federation
-from silosynth.server.planner_training import TrainingChoice
-from silosynth.server.superlink import admit_nodes, list_nodes
+from silosynth.common.trust.keys import SigningKey
+from silosynth.server.federation.certs import make_certs
+from silosynth.server.federation.settings import find_federation
+from silosynth.server.federation.superlink import admit_nodes, list_nodes
+from silosynth.server.planning.training import TrainingChoice
 
 
 @pytest.fixture(scope="module")

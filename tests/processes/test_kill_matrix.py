@@ -26,9 +26,9 @@ from sum_promises import request_of
 from trap import Trap
 
 from silosynth.common.errors import SiloAbsent
-from silosynth.common.plan import PhaseName
-from silosynth.common.plan_cost import plan_units
-from silosynth.server.runs import RunFiles
+from silosynth.common.plan.cost import plan_units
+from silosynth.common.plan.plan import PhaseName
+from silosynth.server.federation.run_files import RunFiles
 
 PHASES = ("one-way", "coarse", "tree")
 GATEWAYS = matrix_of_gateways(PHASES)

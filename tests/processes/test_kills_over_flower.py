@@ -23,8 +23,8 @@ from federation import SILOS, free_port, wait_for
 from lab import POOR, Lab
 from reference import Reference
 
-from silosynth.common.cli import run
-from silosynth.server.runs import list_runs
+from silosynth.common.cli.app import run
+from silosynth.server.federation.run_files import list_runs
 
 COMMANDS = ("pending", "releases", "spent", "verify-ledger")
 

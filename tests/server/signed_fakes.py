@@ -8,7 +8,9 @@ from typing import Any
 from fakes import SILOS, answer_exactly, small_codes, small_plan
 from flwr.app import ConfigRecord, Error, Message, RecordDict
 
-from silosynth.common.dialogue import (
+from silosynth.common.messages.release import RECORD, decode_release, encode_release
+from silosynth.common.messages.request import decode_request
+from silosynth.common.messages.statements import (
     Acknowledgement,
     Answer,
     Bundle,
@@ -18,11 +20,9 @@ from silosynth.common.dialogue import (
     decode_statement,
     encode_statement,
 )
-from silosynth.common.plan import Plan, decode_plan, parse_plan
-from silosynth.common.request import decode_request
-from silosynth.common.roster import Purpose, SigningKey
-from silosynth.common.seal import unseal
-from silosynth.common.wire import RECORD, decode_release, encode_release
+from silosynth.common.plan.plan import Plan, decode_plan, parse_plan
+from silosynth.common.trust.keys import Purpose, SigningKey
+from silosynth.common.trust.seal import unseal
 
 KEYS = {silo: SigningKey.generate() for silo in SILOS}
 COORDINATOR = SigningKey.generate()

@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 
 from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.measurement import Measurement
-from silosynth.common.plan import ROUNDS
-from silosynth.common.request import count_cells
-from silosynth.server import engine
-from silosynth.server.aim import (
+from silosynth.common.messages.request import count_cells
+from silosynth.common.plan.plan import ROUNDS
+from silosynth.server.coordinator.machine import replay, start, step
+from silosynth.server.coordinator.outcome import finish
+from silosynth.server.coordinator.state import Answered, Ask, Finish, State
+from silosynth.server.measuring.aim import (
     choose_cliques,
     choose_level,
     estimate_errors,
@@ -23,12 +25,10 @@ from silosynth.server.aim import (
     level_ladder,
     pair_weights,
 )
-from silosynth.server.coordinator import replay, start, step
-from silosynth.server.fit import fit
-from silosynth.server.fitting import joining_pairs
-from silosynth.server.junction_tree import build_junction_tree
-from silosynth.server.release import finish
-from silosynth.server.state import Answered, Ask, Finish, State
+from silosynth.server.measuring.evidence import joining_pairs
+from silosynth.server.model import engine
+from silosynth.server.model.fit import fit
+from silosynth.server.model.junction_tree import build_junction_tree
 
 DOMAIN = Domain(attributes=("a", "b", "c", "d"), shape=(4, 3, 5, 2))
 PAIRS = tuple(combinations(DOMAIN.attributes, 2))

@@ -11,10 +11,10 @@ from flwr.app import ConfigRecord, Error, Message, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
 
 from silosynth.common.errors import DeadlineExceeded, RunFailed
-from silosynth.common.wire import RECORD
-from silosynth.server.app import find_silos, send_requests
-from silosynth.server.coordinator import start
-from silosynth.server.state import Absent, Answered, Ask
+from silosynth.common.messages.release import RECORD
+from silosynth.server.coordinator.machine import start
+from silosynth.server.coordinator.state import Absent, Answered, Ask
+from silosynth.simulations.flower import find_silos, send_requests
 
 NODES = {11: "north", 12: "south", 13: "west", 14: "stranger"}
 

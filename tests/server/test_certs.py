@@ -20,16 +20,16 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 
 from silosynth.common.errors import InvalidArgument, OutputExists
-from silosynth.common.roster import SigningKey
-from silosynth.server.certs import Certs, is_development, make_certs
-from silosynth.server.federation import (
+from silosynth.common.trust.keys import SigningKey
+from silosynth.server.federation.certs import Certs, is_development, make_certs
+from silosynth.server.federation.roster_file import load_roster
+from silosynth.server.federation.settings import (
     Federation,
     add_federation,
     check_development,
     find_federation,
     load_federations,
 )
-from silosynth.server.roster_file import load_roster
 
 
 @pytest.fixture

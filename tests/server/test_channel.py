@@ -13,15 +13,21 @@ from fakes import SILOS, small_schema
 from flwr.supercore.task_identity import TaskIdentity
 from signed_fakes import COORDINATOR, KEYS, FakeGrid, FakeSilo, signed_plan
 
-from silosynth.common.certificate import Certificate, certify_plan
-from silosynth.common.dialogue import Answer, Bundle, Result, digest_sampler, encode_statement
+from silosynth.common.certificate.certify import Certificate, certify_plan
 from silosynth.common.errors import DeadlineExceeded, PlanRefused, RunFailed, SiloAbsent
-from silosynth.common.plan import Plan
-from silosynth.common.roster import SigningKey
-from silosynth.server.channel import Channel, Pace
-from silosynth.server.drive import CHECKPOINTS, Signed, drive
-from silosynth.server.journal import Journal
-from silosynth.server.state import Stage, State
+from silosynth.common.messages.statements import (
+    Answer,
+    Bundle,
+    Result,
+    digest_sampler,
+    encode_statement,
+)
+from silosynth.common.plan.plan import Plan
+from silosynth.common.trust.keys import SigningKey
+from silosynth.server.coordinator.state import Stage, State
+from silosynth.server.driver.drive import CHECKPOINTS, Signed, drive
+from silosynth.server.driver.journal import Journal
+from silosynth.server.federation.channel import Channel, Pace
 
 PACE = Pace(
     poll_seconds=0.001,

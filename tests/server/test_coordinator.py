@@ -9,12 +9,12 @@ import pytest
 from fakes import SILOS, answer_exactly, pooled, small_codes, small_plan, small_schema
 
 from silosynth.common.errors import InvalidPlan, RunFailed, SiloAbsent
-from silosynth.common.plan import OnAbsent, PhaseName, Plan
-from silosynth.common.schema import parse_schema
-from silosynth.common.wire import Refusal, encode_refusal
-from silosynth.server.coordinator import replay, start, step
-from silosynth.server.release import finish
-from silosynth.server.state import (
+from silosynth.common.messages.release import Refusal, encode_refusal
+from silosynth.common.plan.plan import OnAbsent, PhaseName, Plan
+from silosynth.common.schema.schema import parse_schema
+from silosynth.server.coordinator.machine import replay, start, step
+from silosynth.server.coordinator.outcome import finish
+from silosynth.server.coordinator.state import (
     Absent,
     Answered,
     Ask,

@@ -9,12 +9,12 @@ import pytest
 from fakes import SILOS, answer_exactly, small_codes, small_plan, small_schema
 
 from silosynth.common.errors import RunFailed, SiloAbsent
-from silosynth.common.plan import OnAbsent, Plan
-from silosynth.common.request import Request
-from silosynth.common.wire import Refusal, encode_refusal
-from silosynth.server.drive import Progress, drive
-from silosynth.server.journal import Journal
-from silosynth.server.state import Absent, Answered, Event, State
+from silosynth.common.messages.release import Refusal, encode_refusal
+from silosynth.common.messages.request import Request
+from silosynth.common.plan.plan import OnAbsent, Plan
+from silosynth.server.coordinator.state import Absent, Answered, Event, State
+from silosynth.server.driver.drive import Progress, drive
+from silosynth.server.driver.journal import Journal
 
 TABLES = {silo: small_codes(seed) for seed, silo in enumerate(SILOS)}
 

@@ -12,10 +12,10 @@ import pytest
 from silosynth.common.domain import Domain, Grouping
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.measurement import Measurement
-from silosynth.common.structural_zeros import ImpossibleCells
-from silosynth.server import engine as engines
-from silosynth.server.engine import NUMPY, choose_engine
-from silosynth.server.fit import fit
+from silosynth.common.schema.zeros import ImpossibleCells
+from silosynth.server.model import engine as engines
+from silosynth.server.model.engine import NUMPY, choose_engine
+from silosynth.server.model.fit import fit
 
 DOMAIN = Domain(attributes=("a", "b", "c", "d"), shape=(3, 4, 2, 5))
 
@@ -38,7 +38,7 @@ def _measurements() -> list[Measurement]:
 def test_a_torch_device_gives_what_numpy_gives(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every kind of target takes part: cliques, separators, merged codes; and a zero."""
     torch = pytest.importorskip("torch", reason="torch comes with an extra")
-    from silosynth.server.torch_engine import TorchEngine
+    from silosynth.server.model.torch_engine import TorchEngine
 
     torch.set_num_threads(1)
     zeros = [ImpossibleCells(clique=("a", "b"), mask=np.eye(3, 4, dtype=bool))]
@@ -69,5 +69,5 @@ def test_a_gpu_that_is_not_there_is_refused_by_name(monkeypatch: pytest.MonkeyPa
 
 
 def test_torch_is_not_imported_for_a_fit_on_the_processor() -> None:
-    code = "import sys, silosynth.server.fit; assert 'torch' not in sys.modules"
+    code = "import sys, silosynth.server.model.fit; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

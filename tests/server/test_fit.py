@@ -15,11 +15,11 @@ from scipy.optimize import nnls
 from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.errors import InvalidArgument, InvalidMeasurement, ModelTooLarge
 from silosynth.common.measurement import Measurement
-from silosynth.server.factor import sum_onto
-from silosynth.server.fit import fit
-from silosynth.server.graphical_model import GraphicalModel
-from silosynth.server.junction_tree import build_junction_tree
-from silosynth.server.targets import estimate_total, merge_measurements
+from silosynth.server.model.fit import fit
+from silosynth.server.model.graphical_model import GraphicalModel
+from silosynth.server.model.junction_tree import build_junction_tree
+from silosynth.server.model.tables import sum_onto
+from silosynth.server.model.targets import estimate_total, merge_measurements
 
 ABCD = Domain(attributes=("a", "b", "c", "d"), shape=(2, 3, 4, 3))
 COARSE = Grouping(groups={"b": (0, 0, 1), "c": (1, 0, 0, 2)})

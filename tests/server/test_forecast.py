@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from fakes import SILOS, answer_exactly, small_codes, small_plan, small_schema
 
-from silosynth.common.plan import PhaseName
-from silosynth.server.coordinator import start
-from silosynth.server.forecast import forecast
+from silosynth.common.plan.plan import PhaseName
+from silosynth.server.coordinator.machine import start
+from silosynth.server.planning.forecast import forecast
 
 
 def test_the_noise_of_a_cell_is_that_of_all_silos_together() -> None:

@@ -9,19 +9,24 @@ import numpy as np
 import pytest
 import torch
 
-from silosynth.client.count import count_marginals
+from silosynth.client.counting.count import count_marginals
 from silosynth.common.domain import Grouping
 from silosynth.common.errors import RunFailed
-from silosynth.common.features import FeatureMap, FeatureSettings, feature_map, sum_features
-from silosynth.common.image_features import image_map, sum_image_features
+from silosynth.common.generator.features import (
+    FeatureMap,
+    FeatureSettings,
+    feature_map,
+    sum_features,
+)
+from silosynth.common.generator.image_features import image_map, sum_image_features
 from silosynth.common.measurement import MarginalQuery, Measurement
-from silosynth.common.network import softmax_parts
-from silosynth.common.schema import Schema, parse_schema
-from silosynth.server import release_one_shot
-from silosynth.server.generator import Trained, Training, train_generator
-from silosynth.server.generator_target import class_shares
-from silosynth.server.planner import new_plan
-from silosynth.server.release_one_shot import require_generators
+from silosynth.common.sampler.network import softmax_parts
+from silosynth.common.schema.schema import Schema, parse_schema
+from silosynth.server.coordinator import one_shot as release_one_shot
+from silosynth.server.coordinator.one_shot import require_generators
+from silosynth.server.generator.target import class_shares
+from silosynth.server.generator.train import Trained, Training, train_generator
+from silosynth.server.planning.planner import new_plan
 
 ROWS = 20_000
 QUICK = Training(hidden=32, latent=8, components=128, steps=600, rate=1e-2)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from silosynth.common.domain import Clique, Domain
 from silosynth.common.errors import InvalidArgument, InvalidPlan, ModelTooLarge
-from silosynth.server.beliefs import (
+from silosynth.server.model.beliefs import (
     FLOOR,
     Beliefs,
     Layout,
@@ -22,11 +22,11 @@ from silosynth.server.beliefs import (
     uniform,
     view,
 )
-from silosynth.server.factor import broadcast_shape, condition, contract, sum_onto
-from silosynth.server.graphical_model import GraphicalModel
-from silosynth.server.inference import marginal_table
-from silosynth.server.junction_tree import JunctionTree, build_junction_tree
-from silosynth.server.pairs import pair_tables
+from silosynth.server.model.graphical_model import GraphicalModel
+from silosynth.server.model.junction_tree import JunctionTree, build_junction_tree
+from silosynth.server.model.marginals import marginal_table
+from silosynth.server.model.pairs import pair_tables
+from silosynth.server.model.tables import broadcast_shape, condition, contract, sum_onto
 
 NAMES = tuple("abcdef")
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from silosynth.common.domain import Clique, Domain
 from silosynth.common.errors import InvalidArgument, InvalidPlan
-from silosynth.server.junction_tree import JunctionTree, build_junction_tree
+from silosynth.server.model.junction_tree import JunctionTree, build_junction_tree
 
 NAMES = tuple("abcdefgh")
 

@@ -11,12 +11,12 @@ from fakes import small_plan, small_schema
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from silosynth.common.budget import check_budget
+from silosynth.common.accounting.epsilon import rho_for
 from silosynth.common.errors import InvalidPlan, SilosynthError
-from silosynth.common.plan import ROUNDS, Method, OnAbsent, PhaseName
-from silosynth.common.privacy import rho_for
-from silosynth.common.schema import parse_schema
-from silosynth.server.planner import SHARES, new_plan
+from silosynth.common.plan.budget import check_budget
+from silosynth.common.plan.plan import ROUNDS, Method, OnAbsent, PhaseName
+from silosynth.common.schema.schema import parse_schema
+from silosynth.server.planning.planner import SHARES, new_plan
 
 
 def _new(**changes: Any) -> Any:

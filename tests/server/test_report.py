@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 from silosynth.common.errors import InvalidArgument, OutputExists
-from silosynth.common.schema import Schema, parse_schema
-from silosynth.server import report_numbers, report_words
-from silosynth.server.report import WORST_PAIRS, render_report, write_report
-from silosynth.server.report_bars import MAX_BINS, MAX_ROWS, attribute_facts
-from silosynth.server.report_facts import (
+from silosynth.common.schema.schema import Schema, parse_schema
+from silosynth.server.report import numbers as report_numbers
+from silosynth.server.report import words as report_words
+from silosynth.server.report.bars import MAX_BINS, MAX_ROWS, attribute_facts
+from silosynth.server.report.facts import (
     MAX_LABEL,
     CertificateFacts,
     Headline,
@@ -37,8 +37,9 @@ from silosynth.server.report_facts import (
     decode_facts,
     encode_facts,
 )
-from silosynth.server.report_plots import STEPS, draw_ruler, heat_step
-from silosynth.server.report_svg import element, fit, picture
+from silosynth.server.report.page import WORST_PAIRS, render_report, write_report
+from silosynth.server.report.plots import STEPS, draw_ruler, heat_step
+from silosynth.server.report.svg import element, fit, picture
 
 HOSTILE = "\"><script>document.title='pwned'</script><img src=x onerror=alert(1)>'&amp;"
 VOID = {"meta", "br", "img", "link", "input"}
@@ -223,7 +224,7 @@ def test_every_section_says_what_the_report_was_made_from(mode: Mode) -> None:
 
 @BOTH
 def test_the_print_header_says_what_the_ribbon_says(mode: Mode) -> None:
-    style = (Path(__file__).parents[2] / "server" / "report.css").read_text()
+    style = (Path(__file__).parents[2] / "server" / "report" / "report.css").read_text()
     header = style[style.index(f"@page {mode.value}") :]
     assert report_words.RIBBON[mode][0] in header[: header.index("}")]
 

@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 from fakes import SILOS, answer_exactly, small_codes, small_plan, small_schema
 
-from silosynth.common.certificate import certify_plan
+from silosynth.common.certificate.certify import certify_plan
 from silosynth.common.domain import Clique, Grouping
 from silosynth.common.errors import InvalidMeasurement
 from silosynth.common.measurement import Measurement
-from silosynth.server.coordinator import start, step
-from silosynth.server.release import finish
-from silosynth.server.report import render_report
-from silosynth.server.report_facts import Mode, Reference, ReportFacts, encode_facts
-from silosynth.server.report_measured import from_measurements
-from silosynth.server.report_outcome import chosen_pairs, report_outcome
-from silosynth.server.state import Answered, Ask, State
+from silosynth.server.coordinator.machine import start, step
+from silosynth.server.coordinator.outcome import finish
+from silosynth.server.coordinator.state import Answered, Ask, State
+from silosynth.server.report.facts import Mode, Reference, ReportFacts, encode_facts
+from silosynth.server.report.measured import from_measurements
+from silosynth.server.report.outcome import chosen_pairs, report_outcome
+from silosynth.server.report.page import render_report
 
 SCHEMA, PLAN = small_schema(), small_plan()
 DOMAIN = SCHEMA.domain

@@ -10,12 +10,12 @@ import pytest
 from markupsafe import escape
 from test_report import make_facts
 
-from silosynth.common.sampler import DrawBatch
-from silosynth.common.schema import Schema, parse_schema
-from silosynth.server.report import render_report
-from silosynth.server.report_facts import SampleFacts, SheetFacts, StripFacts, TextFacts
-from silosynth.server.report_samples import IMAGES_EACH, TEXTS_EACH, sample_facts, visible
-from silosynth.server.report_sheet import draw_sheet
+from silosynth.common.sampler.sampler import DrawBatch
+from silosynth.common.schema.schema import Schema, parse_schema
+from silosynth.server.report.facts import SampleFacts, SheetFacts, StripFacts, TextFacts
+from silosynth.server.report.page import render_report
+from silosynth.server.report.samples import IMAGES_EACH, TEXTS_EACH, sample_facts, visible
+from silosynth.server.report.sheet import draw_sheet
 
 EVIL = "<script>alert(1)</script>"
 PIXELS = ["p0", "p1"]

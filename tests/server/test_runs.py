@@ -11,8 +11,8 @@ import pytest
 from fakes import small_plan, small_schema
 
 from silosynth.common.errors import DeadlineExceeded, InvalidArgument, RunFailed
-from silosynth.server.run import cancel_run
-from silosynth.server.runs import (
+from silosynth.server.federation.run import cancel_run
+from silosynth.server.federation.run_files import (
     Ended,
     RunFiles,
     RunState,

@@ -9,24 +9,22 @@ import numpy as np
 import pytest
 from fakes import small_schema
 
-from silosynth.common.architecture import Architecture, MaskedMlp, Transformer
-from silosynth.common.autoregressive import initial_vector
-from silosynth.common.autoregressive_sampler import AutoregressiveSampler
-from silosynth.common.budget import check_budget
-from silosynth.common.certificate import certify_plan
+from silosynth.common.certificate.certify import certify_plan
+from silosynth.common.codec.examples import layout_of
 from silosynth.common.domain import Grouping
 from silosynth.common.errors import InvalidPlan
-from silosynth.common.example import layout_of
+from silosynth.common.generator.architecture import Architecture, MaskedMlp, Transformer
+from silosynth.common.generator.networks import initial_vector
 from silosynth.common.measurement import Measurement
-from silosynth.common.plan import Plan
-from silosynth.common.sampler import draw_codes
-from silosynth.common.schema import parse_schema
-from silosynth.common.training import Optimiser, gradient_unit
-from silosynth.common.wire import Release
-from silosynth.server.planner import new_plan
-from silosynth.server.planner_training import TrainingChoice
-from silosynth.server.run import check_runnable
-from silosynth.server.training import (
+from silosynth.common.messages.release import Release
+from silosynth.common.plan.budget import check_budget
+from silosynth.common.plan.plan import Plan
+from silosynth.common.plan.training import Optimiser, gradient_unit
+from silosynth.common.sampler.autoregressive import AutoregressiveSampler
+from silosynth.common.sampler.sampler import draw_codes
+from silosynth.common.schema.schema import parse_schema
+from silosynth.server.federation.run import check_runnable
+from silosynth.server.generator.rounds import (
     Learning,
     ask_round,
     begin,
@@ -34,6 +32,8 @@ from silosynth.server.training import (
     start_at,
     take_round,
 )
+from silosynth.server.planning.planner import new_plan
+from silosynth.server.planning.training import TrainingChoice
 
 SIZES = {"north": 1000, "south": 3000}
 SMALL = MaskedMlp(width=4, layers=1, views=1)

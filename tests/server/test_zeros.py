@@ -12,16 +12,16 @@ from hypothesis import strategies as st
 from silosynth.common.domain import Domain, Grouping
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.measurement import Measurement
-from silosynth.common.plan import Method, PhaseName
-from silosynth.common.sampler import build_sampler, draw_codes
-from silosynth.common.schema import Schema, parse_schema
-from silosynth.common.structural_zeros import ImpossibleCells
-from silosynth.server.compress import keep_zeros_apart, within_groups
-from silosynth.server.fit import fit
-from silosynth.server.fitting import fit_run, model_grouping
-from silosynth.server.planner import new_plan
-from silosynth.server.questions import ask_phase
-from silosynth.server.release import draw_order
+from silosynth.common.plan.plan import Method, PhaseName
+from silosynth.common.sampler.sampler import build_sampler, draw_codes
+from silosynth.common.schema.schema import Schema, parse_schema
+from silosynth.common.schema.zeros import ImpossibleCells
+from silosynth.server.coordinator.outcome import draw_order
+from silosynth.server.coordinator.questions import ask_phase
+from silosynth.server.measuring.evidence import fit_run, model_grouping
+from silosynth.server.measuring.working_domain import keep_zeros_apart, within_groups
+from silosynth.server.model.fit import fit
+from silosynth.server.planning.planner import new_plan
 
 DOMAIN = Domain(attributes=("a", "b", "c"), shape=(3, 4, 2))
 

@@ -11,9 +11,9 @@ import pyarrow.csv as csv
 import pyarrow.parquet as pq
 import pytest
 
-from silosynth.common.cli import run
-from silosynth.common.schema import dump_schema
-from silosynth.simulations.demo import demo_schema, demo_silos, demo_table
+from silosynth.common.cli.app import run
+from silosynth.common.schema.schema import dump_schema
+from silosynth.simulations.demo_insurers import demo_schema, demo_silos, demo_table
 
 
 @pytest.fixture
@@ -271,7 +271,7 @@ def test_our_own_bugs_are_one_line_without_values(
     def broken(_path: Path) -> None:
         raise ZeroDivisionError("zebra-7731")
 
-    monkeypatch.setattr("silosynth.common.cli.load_plan", broken)
+    monkeypatch.setattr("silosynth.common.cli.app.load_plan", broken)
     words = ["plan", "check", str(place / "p"), "--schema", str(place / "schema.yaml")]
     code, said = _fault(words, capsys)
     assert code == 5

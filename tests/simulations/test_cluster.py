@@ -13,13 +13,13 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from silosynth.common.plan import Plan, dump_plan
-from silosynth.common.schema import dump_schema
-from silosynth.server.planner import new_plan
-from silosynth.simulations.demo import demo_schema, demo_silos
+from silosynth.common.plan.plan import Plan, dump_plan
+from silosynth.common.schema.schema import dump_schema
+from silosynth.server.planning.planner import new_plan
+from silosynth.simulations.demo_insurers import demo_schema, demo_silos
 from silosynth.simulations.run import Engine, RunDirectory, simulate
 
-COMMAND = [sys.executable, "-c", "from silosynth.common.cli import main; main()"]
+COMMAND = [sys.executable, "-c", "from silosynth.common.cli.app import main; main()"]
 
 
 @pytest.fixture

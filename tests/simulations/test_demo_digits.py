@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from silosynth.common.cli import run
-from silosynth.server import generator
+from silosynth.common.cli.app import run
+from silosynth.server.generator import train as generator
 from silosynth.simulations import demo_digits
 from silosynth.simulations.demo_digits import (
     OFFICES,

@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from silosynth.common.architecture import MaskedMlp, Transformer
-from silosynth.common.cli import run
-from silosynth.common.schema import Schema, parse_schema
-from silosynth.server.planner import new_plan
-from silosynth.server.planner_training import TrainingChoice
+from silosynth.common.cli.app import run
+from silosynth.common.generator.architecture import MaskedMlp, Transformer
+from silosynth.common.schema.schema import Schema, parse_schema
+from silosynth.server.planning.planner import new_plan
+from silosynth.server.planning.training import TrainingChoice
 from silosynth.simulations import simulate
 
 PIXELS = ["p0", "p1", "p2", "p3"]

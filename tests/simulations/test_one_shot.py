@@ -12,8 +12,8 @@ import pyarrow.csv as csv
 import pyarrow.parquet as pq
 import pytest
 
-from silosynth.common.cli import run
-from silosynth.common.schema import dump_schema, parse_schema
+from silosynth.common.cli.app import run
+from silosynth.common.schema.schema import dump_schema, parse_schema
 
 SILOS = ("north", "south")
 

@@ -17,26 +17,26 @@ import pytest
 from pyarrow.csv import read_csv
 from tiny_checkpoint import make_checkpoint
 
-from silosynth.client import checkpoints as checkpoints_module
-from silosynth.client.ledger import Ledger
-from silosynth.client.public_words import public_error
-from silosynth.common.autoregressive_sampler import AutoregressiveSampler
-from silosynth.common.cli import run
+from silosynth.client.gateway.refusals import public_error
+from silosynth.client.learning import checkpoints as checkpoints_module
+from silosynth.client.ledger.ledger import Ledger
+from silosynth.common.cli.app import run
 from silosynth.common.errors import InvalidArgument, InvalidCheckpoint, InvalidPlan, Refused
-from silosynth.common.plan import Plan, encode_plan
-from silosynth.common.request import encode_request
-from silosynth.common.sampler_file import load_sampler
-from silosynth.common.schema import Schema, dump_schema, parse_schema
-from silosynth.common.wire import Release, decode_release
-from silosynth.server import planner_pretrained
-from silosynth.server.coordinator import start
-from silosynth.server.drive import Progress
-from silosynth.server.journal import Journal
-from silosynth.server.planner import new_plan
-from silosynth.server.planner_pretrained import PretrainedChoice, plan_pretrained
-from silosynth.server.planner_training import TrainingChoice
-from silosynth.server.state import Ask
-from silosynth.server.training_cli import NetworkKind, NetworkOptions, read_network
+from silosynth.common.messages.release import Release, decode_release
+from silosynth.common.messages.request import encode_request
+from silosynth.common.plan.plan import Plan, encode_plan
+from silosynth.common.sampler.autoregressive import AutoregressiveSampler
+from silosynth.common.sampler.file import load_sampler
+from silosynth.common.schema.schema import Schema, dump_schema, parse_schema
+from silosynth.server.cli.training import NetworkKind, NetworkOptions, read_network
+from silosynth.server.coordinator.machine import start
+from silosynth.server.coordinator.state import Ask
+from silosynth.server.driver.drive import Progress
+from silosynth.server.driver.journal import Journal
+from silosynth.server.planning import pretrained as planner_pretrained
+from silosynth.server.planning.planner import new_plan
+from silosynth.server.planning.pretrained import PretrainedChoice, plan_pretrained
+from silosynth.server.planning.training import TrainingChoice
 from silosynth.simulations.local import run_local
 from silosynth.simulations.run import reopen, simulate
 from silosynth.simulations.silos import SiloDirectory, make_silos, open_gateway
@@ -312,8 +312,9 @@ def test_a_rank_out_of_range_is_named(folder: Path) -> None:
 
 def test_nothing_but_such_a_plan_imports_transformers() -> None:
     code = (
-        "import sys, silosynth.client.serve, silosynth.server.planner, silosynth.simulations.run, "
-        "silosynth.common.cli as c; c.build_app(); print(*sys.modules)"
+        "import sys, silosynth.client.serving.serve, silosynth.server.planning.planner, "
+        "silosynth.simulations.run, "
+        "silosynth.common.cli.app as c; c.build_app(); print(*sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not set(done.stdout.split()) & {"transformers", "peft", "tokenizers", "torch"}

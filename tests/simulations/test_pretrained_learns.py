@@ -11,11 +11,11 @@ import torch
 from tiny_checkpoint import make_checkpoint
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from silosynth.common.schema import parse_schema
-from silosynth.common.training import Optimiser
-from silosynth.server.planner import new_plan
-from silosynth.server.planner_pretrained import PretrainedChoice, plan_pretrained
-from silosynth.server.planner_training import TrainingChoice
+from silosynth.common.plan.training import Optimiser
+from silosynth.common.schema.schema import parse_schema
+from silosynth.server.planning.planner import new_plan
+from silosynth.server.planning.pretrained import PretrainedChoice, plan_pretrained
+from silosynth.server.planning.training import TrainingChoice
 from silosynth.simulations.run import simulate
 
 SPAM, HAM = "win a prize", "see you"

@@ -9,13 +9,12 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from silosynth.common.certificate import certify_plan
-from silosynth.common.codec import Codec
+from silosynth.common.certificate.certify import certify_plan
+from silosynth.common.codec.codec import Codec
 from silosynth.common.errors import InvalidTable
-from silosynth.common.schema import Schema, parse_schema
-from silosynth.server.planner import new_plan
-from silosynth.server.report import render_report
-from silosynth.server.report_facts import (
+from silosynth.common.schema.schema import Schema, parse_schema
+from silosynth.server.planning.planner import new_plan
+from silosynth.server.report.facts import (
     Bound,
     Mode,
     Provenance,
@@ -25,8 +24,9 @@ from silosynth.server.report_facts import (
     decode_facts,
     encode_facts,
 )
-from silosynth.simulations.report import TRIPLES, compare
-from silosynth.simulations.report_rows import MAX_BINS, merge_bins, read_rows
+from silosynth.server.report.page import render_report
+from silosynth.simulations.compare import TRIPLES, compare
+from silosynth.simulations.compared_rows import MAX_BINS, merge_bins, read_rows
 
 ROWS = 600
 

@@ -13,20 +13,16 @@ import pyarrow as pa
 import pytest
 from fakes import small_schema
 
-from silosynth.client.ledger import Ledger
-from silosynth.common.budget import plan_units
-from silosynth.common.entries import Scope, ScopeKind
+from silosynth.client.ledger.ledger import Ledger
+from silosynth.common.audit.entries import Scope, ScopeKind
 from silosynth.common.errors import RunFailed, SiloAbsent
-from silosynth.common.plan import Method, PhaseName, Plan, dump_plan, encode_plan
-from silosynth.common.request import encode_request
-from silosynth.common.schema import dump_schema
-from silosynth.common.secure_sum import encode_sum_statement
-from silosynth.common.wire import decode_release, encode_release
-from silosynth.server.aggregate import add_masked
-from silosynth.server.drive import drive
-from silosynth.server.journal import Journal
-from silosynth.server.planner import new_plan
-from silosynth.server.state import (
+from silosynth.common.messages.release import decode_release, encode_release
+from silosynth.common.messages.request import encode_request
+from silosynth.common.messages.sums import encode_sum_statement
+from silosynth.common.plan.budget import plan_units
+from silosynth.common.plan.plan import Method, PhaseName, Plan, dump_plan, encode_plan
+from silosynth.common.schema.schema import dump_schema
+from silosynth.server.coordinator.state import (
     Absent,
     Agree,
     Answered,
@@ -37,6 +33,10 @@ from silosynth.server.state import (
     Stated,
     SumStage,
 )
+from silosynth.server.driver.drive import drive
+from silosynth.server.driver.journal import Journal
+from silosynth.server.measuring.sum import add_masked
+from silosynth.server.planning.planner import new_plan
 from silosynth.simulations.run import reopen, simulate
 from silosynth.simulations.silos import make_silos, open_gateway
 
@@ -257,7 +257,7 @@ def test_shared_noise_runs_over_flower_messages(tmp_path: Path) -> None:
     for name, table in _tables().items():
         table.to_parquet(tmp_path / "silos" / f"{name}.parquet")
     inputs = ["--schema", "schema.yaml", "--silos", "silos", "--out", "run"]
-    command = [sys.executable, "-c", "from silosynth.common.cli import main; main()"]
+    command = [sys.executable, "-c", "from silosynth.common.cli.app import main; main()"]
     done = subprocess.run(
         [*command, "simulate", "plan.yaml", *inputs, "--json"],
         cwd=tmp_path,

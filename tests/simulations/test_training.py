@@ -14,12 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from silosynth.client.ledger import Ledger
-from silosynth.common.architecture import MaskedMlp
-from silosynth.common.autoregressive_sampler import AutoregressiveSampler
-from silosynth.common.certificate import check_certificate
-from silosynth.common.cli import run
-from silosynth.common.entries import Scope, ScopeKind
+from silosynth.client.ledger.ledger import Ledger
+from silosynth.common.audit.entries import Scope, ScopeKind
+from silosynth.common.certificate.certify import check_certificate
+from silosynth.common.cli.app import run
 from silosynth.common.errors import (
     CapExceeded,
     InvalidArgument,
@@ -28,23 +26,25 @@ from silosynth.common.errors import (
     RunFailed,
     SiloAbsent,
 )
-from silosynth.common.plan import Plan, encode_plan, parse_plan
-from silosynth.common.plan_check import check_plan
-from silosynth.common.plan_cost import charged_epsilon, spent_epsilon
-from silosynth.common.request import Request, decode_request, encode_request
-from silosynth.common.sampler_file import load_sampler
-from silosynth.common.schema import Schema, dump_schema, parse_schema
-from silosynth.common.secure_sum import encode_sum_statement
-from silosynth.common.training import Optimiser, TrainingStep, read_weights
-from silosynth.common.wire import Release, decode_release
-from silosynth.server.drive import Progress, drive
-from silosynth.server.journal import Journal
-from silosynth.server.planner import new_plan
-from silosynth.server.planner_training import TrainingChoice
-from silosynth.server.release import finish
-from silosynth.server.state import Absent, Agree, Answered, Event, State, Stated
-from silosynth.server.training import Learning, begin, take_round
-from silosynth.server.training_cli import read_rate, read_sizes
+from silosynth.common.generator.architecture import MaskedMlp
+from silosynth.common.messages.release import Release, decode_release
+from silosynth.common.messages.request import Request, decode_request, encode_request
+from silosynth.common.messages.sums import encode_sum_statement
+from silosynth.common.plan.check import check_plan
+from silosynth.common.plan.cost import charged_epsilon, spent_epsilon
+from silosynth.common.plan.plan import Plan, encode_plan, parse_plan
+from silosynth.common.plan.training import Optimiser, TrainingStep, read_weights
+from silosynth.common.sampler.autoregressive import AutoregressiveSampler
+from silosynth.common.sampler.file import load_sampler
+from silosynth.common.schema.schema import Schema, dump_schema, parse_schema
+from silosynth.server.cli.training import read_rate, read_sizes
+from silosynth.server.coordinator.outcome import finish
+from silosynth.server.coordinator.state import Absent, Agree, Answered, Event, State, Stated
+from silosynth.server.driver.drive import Progress, drive
+from silosynth.server.driver.journal import Journal
+from silosynth.server.generator.rounds import Learning, begin, take_round
+from silosynth.server.planning.planner import new_plan
+from silosynth.server.planning.training import TrainingChoice
 from silosynth.simulations.local import run_local
 from silosynth.simulations.run import simulate
 from silosynth.simulations.silos import SiloDirectory, make_silos, open_gateway
@@ -320,7 +320,7 @@ def _weights(plan: Plan, *, scale: float = 1.0) -> np.ndarray:
 
 
 def _request(plan: Plan, weights: np.ndarray, *, number: int = 0, **step: Any) -> Request:
-    from silosynth.common.training import encode_weights
+    from silosynth.common.plan.training import encode_weights
 
     data = encode_weights(weights)
     asked = {"round": number, "weights": data.digest, "batch": 10} | step
@@ -487,7 +487,7 @@ def test_arguments_that_cannot_be_read_are_named() -> None:
 def test_a_silo_without_the_extra_says_so_before_it_is_asked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from silosynth.client import ask
+    from silosynth.client.gateway import asked as ask
 
     monkeypatch.setattr(ask, "find_spec", lambda name: None)
     with pytest.raises(Refused, match="cannot train a generator"):

@@ -1,0 +1,261 @@
+"""The commands of a silo's operator that ask the running gateway, or the ledger without one."""
+
+from __future__ import annotations
+
+import base64
+import getpass
+import os
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from silosynth.client.desk.desk import Command, Facts, Question, find_plan
+from silosynth.client.desk.rpc import open_desk
+from silosynth.client.desk.words import plan_words, short_digest
+from silosynth.client.policy.file import load_policy
+from silosynth.common.accounting.cost import RHO_UNIT
+from silosynth.common.audit.audit import verify_audit
+from silosynth.common.cli.console import Force, Json, emit, say, show_table
+from silosynth.common.errors import InvalidArgument
+from silosynth.common.files import check_output, fresh_file
+from silosynth.common.trust.keys import Purpose
+from silosynth.common.trust.seal import unseal
+
+PolicyPath = Annotated[Path, typer.Option("--policy", help="The silo's policy (TOML).")]
+PlanName = Annotated[str, typer.Argument(metavar="ID", help="A plan's id, or its digest's start.")]
+_POLICY = Path("silo.toml")
+
+
+def register_operator(groups: dict[str, typer.Typer]) -> None:
+    """Add the commands to the group ``silo``, and the group ``audit``."""
+    silo = groups["silo"]
+    silo.command("serve")(silo_serve)
+    silo.command("pending")(silo_pending)
+    silo.command("approve")(silo_approve)
+    silo.command("refuse")(silo_refuse)
+    silo.command("releases")(silo_releases)
+    silo.command("spent")(silo_spent)
+    silo.command("notes")(silo_notes)
+    silo.command("verify-ledger")(silo_verify_ledger)
+    silo.command("export-audit")(silo_export_audit)
+    audit = typer.Typer(help="Check what a silo says that it did.", no_args_is_help=True)
+    audit.command("verify")(audit_verify)
+    audit.callback()(lambda: None)
+    groups["audit"] = audit
+
+
+def silo_serve(policy: PolicyPath = _POLICY) -> None:
+    """Run the gateway, until SIGTERM or Ctrl-C ends it after the request at hand.
+
+    [dim]silosynth silo serve --policy silo.toml[/dim]
+    """
+    module = "silosynth.client.serving.serve"
+    try:
+        import_module(module)
+    except ModuleNotFoundError as err:
+        raise InvalidArgument(
+            f"the gateway needs {err.name}, which is not installed", hint="install silosynth[silo]"
+        ) from err
+    # A fresh interpreter: this one has loaded the commands of every installed part.
+    os.execv(sys.executable, [sys.executable, "-m", module, "--policy", str(policy)])
+
+
+def silo_pending(policy: PolicyPath = _POLICY, as_json: Json = False) -> None:
+    """Show the plans that wait for a person: who asks, what is asked, and what it costs.
+
+    [dim]silosynth silo pending[/dim]
+    """
+    plans = _ask(policy, Command.PENDING)["plans"]
+    for plan in plans:
+        say(f"{plan.get('id', '-')} ({short_digest(plan)}), since {plan['at']}")
+        for sentence in plan_words(plan):
+            say(f"- {sentence}")
+    if not plans:
+        say("no plan waits")
+    emit({"plans": plans}, as_json=as_json)
+
+
+def silo_approve(
+    plan: PlanName,
+    policy: PolicyPath = _POLICY,
+    why: Annotated[str | None, typer.Option(help="Why; it stays in the ledger.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Approve without being asked.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Approve a plan: its coordinator may then ask for all that the plan states.
+
+    It is shown again, and you are asked. It costs nothing until it is asked; 'refuse' takes back
+    what was not asked yet.
+
+    [dim]silosynth silo approve people-1a2b3c4d[/dim]
+    """
+    digest = _shown(plan, policy)
+    if not yes:
+        typer.confirm("Approve this?", abort=True, err=True)
+    _decide(digest, policy, approve=True, why=why, as_json=as_json)
+
+
+def silo_refuse(
+    plan: PlanName,
+    why: Annotated[str, typer.Option(help="Why; the coordinator is told.")],
+    policy: PolicyPath = _POLICY,
+    as_json: Json = False,
+) -> None:
+    """Refuse a plan; what it has been given already stays given.
+
+    [dim]silosynth silo refuse people-1a2b3c4d --why "not before the board meets"[/dim]
+    """
+    digest = _shown(plan, policy)
+    _decide(digest, policy, approve=False, why=why, as_json=as_json)
+
+
+def silo_releases(policy: PolicyPath = _POLICY, as_json: Json = False) -> None:
+    """List everything that ever left the silo, and what it cost.
+
+    [dim]silosynth silo releases[/dim]
+    """
+    releases = _ask(policy, Command.RELEASES)["releases"]
+    rows = [(r["at"], r["request"], f"{r['bytes']:,}", f"{r['rho']:.4g}") for r in releases]
+    show_table("releases", ("at", "request", "bytes", "zCDP rho"), rows)
+    emit({"releases": releases}, as_json=as_json)
+
+
+def silo_spent(policy: PolicyPath = _POLICY, as_json: Json = False) -> None:
+    """Show what each budget has spent and has left.
+
+    Costs add up as zCDP rho; epsilon is what the sum means at the budget's delta, and does not.
+
+    [dim]silosynth silo spent[/dim]
+    """
+    scopes = _ask(policy, Command.SPENT)["scopes"]
+    rows = [
+        (
+            f"{s['scope']} {s['name']}",
+            f"{s['spent_epsilon']:.4g} of {s['epsilon']:g}",
+            f"{s['delta']:g}",
+            f"{s['spent_rho']:.4g}",
+            f"{s['remaining_rho']:.4g}",
+        )
+        for s in scopes
+    ]
+    columns = ("scope", "epsilon spent", "delta", "zCDP rho spent", "zCDP rho left")
+    show_table("budgets", columns, rows)
+    emit({"scopes": scopes}, as_json=as_json)
+
+
+def silo_notes(policy: PolicyPath = _POLICY, as_json: Json = False) -> None:
+    """Show what the running gateway noticed; [bold]it may speak of the data[/bold].
+
+    The newest 100 sentences are kept in the gateway's memory, in no log and no file.
+
+    [dim]silosynth silo notes[/dim]
+    """
+    notes = _ask(policy, Command.NOTES)["notes"]
+    for note in notes:
+        say(f"- {note}")
+    if not notes:
+        say("nothing was noticed since the gateway started, or no gateway runs")
+    emit({"notes": notes}, as_json=as_json)
+
+
+def silo_verify_ledger(policy: PolicyPath = _POLICY, as_json: Json = False) -> None:
+    """Check every page, entry and release of the ledger.
+
+    [dim]silosynth silo verify-ledger[/dim]
+    """
+    facts = _ask(policy, Command.VERIFY)
+    say(
+        f"the ledger holds; entries: {facts['entries']}, charges: {facts['charges']}, "
+        f"releases: {facts['releases']}, decisions: {facts['decisions']}; its head is "
+        f"{facts['head']}"
+    )
+    emit(facts, as_json=as_json)
+
+
+def silo_export_audit(
+    out: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write the audit.")],
+    policy: PolicyPath = _POLICY,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Write all that the ledger recorded, signed, for somebody who may not see the data.
+
+    [dim]silosynth silo export-audit north.audit[/dim]
+    """
+    check_output(out, force=force)
+    answer = _ask(policy, Command.EXPORT)
+    sealed = base64.b64decode(answer["audit"])
+    with fresh_file(out, force=force) as part:
+        part.write_bytes(sealed)
+    say(f"wrote {out}, signed by {answer['key']}")
+    emit({"path": str(out), "key": answer["key"]}, as_json=as_json)
+
+
+def audit_verify(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="An audit that a silo exported.")],
+    key: Annotated[str, typer.Option(help="The silo's public key, got by another channel.")],
+    as_json: Json = False,
+) -> None:
+    """Check a silo's audit, without the data and without the silo.
+
+    [dim]silosynth audit verify north.audit --key ed25519:...[/dim]
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as err:
+        raise InvalidArgument(f"{path} cannot be read: {err.strerror}") from None
+    summary = verify_audit(unseal(data, purpose=Purpose.AUDIT, trusted={key}).body)
+    say(f"{path} holds; ledger: {summary.ledger_id}, entries: {summary.entries}")
+    say(
+        f"charges: {summary.charges}, releases: {summary.releases}, charged and not answered: "
+        f"{summary.unanswered}"
+    )
+    totals = [
+        {
+            "scope": t.kind,
+            "name": t.name,
+            "cap_rho": t.cap_units / RHO_UNIT,
+            "spent_rho": t.spent_units / RHO_UNIT,
+        }
+        for t in summary.totals
+    ]
+    rows = [
+        (f"{t['scope']} {t['name']}", f"{t['spent_rho']:.4g}", f"{t['cap_rho']:.4g}")
+        for t in totals
+    ]
+    show_table("budgets, as zCDP rho", ("scope", "spent", "cap"), rows)
+    facts: dict[str, Any] = {"ledger": summary.ledger_id, "head": summary.head, "totals": totals}
+    counts = {"entries": summary.entries, "charges": summary.charges, "releases": summary.releases}
+    emit(facts | counts | {"unanswered": summary.unanswered}, as_json=as_json)
+
+
+def _ask(policy: Path, command: Command) -> Facts:
+    """Ask the gateway, or the ledger when none runs."""
+    with open_desk(load_policy(policy)) as ask:
+        return ask(Question(command=command))
+
+
+def _shown(name: str, policy: Path) -> str:
+    """Show a plan in plain words; return its digest, or the name when it was decided before."""
+    plans = _ask(policy, Command.PENDING)["plans"]
+    if name.startswith("sha256:") and not any(p["digest"] == name for p in plans):
+        say(f"plan {name} does not wait; an earlier decision about it is changed")
+        return name
+    plan = find_plan(plans, name)
+    for sentence in plan_words(plan):
+        say(f"- {sentence}")
+    return str(plan["digest"])
+
+
+def _decide(digest: str, policy: Path, *, approve: bool, why: str | None, as_json: bool) -> None:
+    """Record a decision about the very plan that was shown."""
+    question = Question(
+        command=Command.DECIDE, plan=digest, approve=approve, why=why, by=getpass.getuser()
+    )
+    with open_desk(load_policy(policy)) as ask:
+        answer = ask(question)
+    say(f"{answer['verdict']} at {answer['at']}; the ledger's head is {answer['head']}")
+    emit(answer, as_json=as_json)

@@ -1,0 +1,47 @@
+"""The silo's commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from silosynth.client.cli.operator import register_operator
+from silosynth.client.cli.relay import relay
+from silosynth.client.cli.silo import register_silo
+from silosynth.client.silo.draft import draft_schema
+from silosynth.common.cli.console import Force, Json, emit, say
+from silosynth.common.files import check_output, write_text
+from silosynth.common.schema.schema import dump_schema
+
+
+def register(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:
+    """Add the silo's commands."""
+    groups["schema"].command("draft")(schema_draft)
+    app.command("relay")(relay)
+    register_silo(groups)
+    register_operator(groups)
+
+
+def schema_draft(
+    table: Annotated[Path, typer.Argument(help="A table: Parquet, CSV or Arrow.")],
+    out: Annotated[Path, typer.Option(help="Where to write the draft (YAML).")],
+    name: Annotated[str | None, typer.Option(help="A name for the schema.")] = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Draft a schema beside the data, for a person to review.
+
+    Whatever was read off the data is marked [bold]unreviewed[/bold], and no plan is made from it
+    until somebody has put declared or public facts in its place.
+
+    [dim]silosynth schema draft patients.parquet --out schema.yaml[/dim]
+    """
+    check_output(out, force=force)
+    draft = draft_schema(table, name=name or table.stem)
+    write_text(out, dump_schema(draft.schema), force=force)
+    for note in draft.notes:
+        say(f"note: {note}")
+    say(f"wrote {out}; it holds facts of the data, so review it before it leaves this machine")
+    emit({"path": str(out), "unreviewed": list(draft.schema.unreviewed())}, as_json=as_json)

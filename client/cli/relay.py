@@ -1,0 +1,51 @@
+"""The relay's command."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from threading import Event
+from typing import Annotated
+
+import typer
+
+from silosynth.common.telemetry import Role, Telemetry, TelemetryServer, start_logging
+
+
+def relay(
+    superlink: Annotated[str, typer.Option(help="The SuperLink: HOST:PORT.")],
+    silo: Annotated[str, typer.Option(help="The silo's name, as in plans.")],
+    gateway: Annotated[
+        Path, typer.Option(help="The gateway's socket, such as state/gateway.sock.")
+    ],
+    key: Annotated[
+        Path,
+        typer.Option(help="The SuperNode's private key (EC, PEM); its public one is admitted."),
+    ],
+    ca: Annotated[
+        Path | None, typer.Option(help="The CA of the SuperLink; the system's CAs by default.")
+    ] = None,
+    metrics_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Serve /metrics and /health on loopback.")
+    ] = None,
+    json_logs: Annotated[bool, typer.Option("--json-logs", help="Log lines as JSON.")] = False,
+) -> None:
+    """Run a silo's relay: a Flower SuperNode, and what answers its messages from the gateway.
+
+    It holds no data and runs no code from the coordinator. Run it as a user of its own.
+
+    [dim]silosynth relay --superlink host:9092 --ca ca.pem --key supernode.pem --silo north \\
+    --gateway /run/silosynth/gateway.sock[/dim]
+    """
+    from silosynth.client.relay.relay import RelaySettings, serve_relay
+
+    start_logging(as_json=json_logs)
+    settings = RelaySettings(superlink=superlink, silo=silo, gateway=gateway, key=key, ca=ca)
+    telemetry = Telemetry(role=Role.RELAY)
+    stopping = Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
+    if metrics_port is None:
+        serve_relay(settings, telemetry=telemetry, stopping=stopping.is_set)
+        return
+    with TelemetryServer(telemetry, port=metrics_port, healthy=gateway.is_socket):
+        serve_relay(settings, telemetry=telemetry, stopping=stopping.is_set)

@@ -1,0 +1,147 @@
+"""The commands of a silo's operator: ``silosynth silo ...``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from silosynth.client.policy.file import load_policy
+from silosynth.client.policy.shared_rows import shared_rows_warnings
+from silosynth.client.policy.template import NewSilo
+from silosynth.client.policy.words import policy_words
+from silosynth.client.silo.assemble import check_files
+from silosynth.client.silo.foresight import foresee_plan
+from silosynth.client.silo.init import init_silo
+from silosynth.client.silo.reading import read_tables
+from silosynth.common.cli.console import Json, emit, say
+from silosynth.common.errors import InvalidArgument
+
+PolicyPath = Annotated[Path, typer.Option("--policy", help="The silo's policy (TOML).")]
+
+
+def register_silo(groups: dict[str, typer.Typer]) -> None:
+    """Add the group ``silo``."""
+    group = typer.Typer(
+        help="Look after a silo: its policy, plans and ledger.", no_args_is_help=True
+    )
+    group.command("init")(silo_init)
+    group.command("check")(silo_check)
+    groups["silo"] = group
+
+
+def silo_init(
+    directory: Annotated[Path, typer.Argument(help="Where the silo's files go.")],
+    name: Annotated[str, typer.Option(help="The silo's name, as in plans.")],
+    schema: Annotated[Path, typer.Option(help="The public schema of the table.")],
+    table: Annotated[
+        Path,
+        typer.Option(help="The table's file or folder, not read now; a database: see the policy."),
+    ],
+    dataset: Annotated[str, typer.Option(help="The table's name, as in plans.")] = "default",
+    epsilon: Annotated[
+        float,
+        typer.Option(help="Most that table, coordinators and project may ever cost a person."),
+    ] = 3.0,
+    delta: Annotated[float, typer.Option(help="The delta of that epsilon.")] = 1e-6,
+    person_column: Annotated[
+        str | None, typer.Option(help="The column that names the person of each row.")
+    ] = None,
+    rows_per_person: Annotated[int, typer.Option(help="Most rows of one person.")] = 1,
+    key: Annotated[
+        Path | None, typer.Option(help="An Ed25519 key (PEM) to use; made by default.")
+    ] = None,
+    coordinator: Annotated[
+        list[str] | None, typer.Option(help="A trusted coordinator, NAME=PUBLIC-KEY; repeat.")
+    ] = None,
+    peer: Annotated[
+        list[str] | None, typer.Option(help="Another silo, NAME=PUBLIC-KEY; repeat.")
+    ] = None,
+    project: Annotated[str, typer.Option(help="The project that all of them share.")] = "default",
+    as_json: Json = False,
+) -> None:
+    """Make a silo: a commented policy, a key, a secret and an empty ledger.
+
+    Nothing that is there is written over. Read the policy, correct it, then run 'silo check'.
+
+    [dim]silosynth silo init silo --name north --schema schema.yaml --table people.parquet[/dim]
+    """
+    new = NewSilo(
+        name=name,
+        dataset=dataset,
+        schema=schema,
+        table=table,
+        epsilon=epsilon,
+        delta=delta,
+        person_column=person_column,
+        rows_per_person=rows_per_person,
+        key=key,
+        project=project,
+        coordinators=_pairs(coordinator),
+        peers=_pairs(peer),
+    )
+    made = init_silo(directory, new)
+    say(f"wrote {made.policy}; read it, correct it, then run 'silosynth silo check'")
+    say(f"this silo's public key, for the coordinator and the other silos: {made.public_key}")
+    emit({"policy": str(made.policy), "public_key": made.public_key}, as_json=as_json)
+
+
+def silo_check(
+    policy: PolicyPath = Path("silo.toml"),
+    plan: Annotated[
+        Path | None,
+        typer.Option(help="A plan, signed or not: say what this silo would answer to it."),
+    ] = None,
+    read: Annotated[
+        bool, typer.Option("--read", help="Read each table once, and say how it fits its schema.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Say in plain words what a policy permits, and what it would answer to a plan.
+
+    It spends nothing and leaves the ledger alone, so it may run beside a gateway. It reads no table
+    but with [bold]--read[/bold]; what it says then [bold]may speak of the data[/bold]. Do that
+    before the first plan: what a table cannot answer is charged all the same.
+
+    [dim]silosynth silo check --policy silo.toml --read[/dim]
+    [dim]silosynth silo check --policy silo.toml --plan plan.yaml[/dim]
+    """
+    file = load_policy(policy)
+    check_files(file)
+    words = policy_words(file)
+    for sentence in words:
+        say(f"- {sentence}")
+    warnings = shared_rows_warnings(file)
+    for warning in warnings:
+        say(f"warning: {warning}.")
+    data: dict[str, object] = {
+        "policy": str(policy),
+        "words": list(words),
+        "warnings": list(warnings),
+    }
+    if plan is not None:
+        foreseen = foresee_plan(file, plan)
+        say(f"{plan}:")
+        for sentence in foreseen.words:
+            say(f"- {sentence}")
+        data["plan"] = {"answer": foreseen.answer.value, "words": list(foreseen.words)}
+    if read:
+        found = read_tables(file)
+        for name, notes in found.items():
+            say(f"data set {name!r} was read and can be counted")
+            for note in notes:
+                say(f"- {note}")
+        data["tables"] = {name: list(notes) for name, notes in found.items()}
+    emit(data, as_json=as_json)
+
+
+def _pairs(texts: list[str] | None) -> dict[str, str]:
+    """Read NAME=PUBLIC-KEY options."""
+    pairs = {}
+    for text in texts or ():
+        name, equals, key = text.partition("=")
+        if not equals or not name or name in pairs:
+            raise InvalidArgument(f"{text!r} is not NAME=PUBLIC-KEY", hint="give each name once")
+        pairs[name] = key
+    return pairs

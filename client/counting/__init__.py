@@ -1,0 +1,1 @@
+"""Tables of codes to marginals, compiled where a compiler is at hand."""

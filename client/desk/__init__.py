@@ -1,0 +1,1 @@
+"""An operator's desk: what waits, what was released, what is spent."""

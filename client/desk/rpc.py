@@ -1,0 +1,73 @@
+"""The operator's socket: questions to a running gateway, or to the ledger when none runs."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from silosynth.client.desk.desk import Desk, Facts, Question, read_answer
+from silosynth.client.policy.file import PolicyFile
+from silosynth.client.rpc import gateway_pb2 as proto
+from silosynth.client.rpc.caller import Caller
+from silosynth.common.errors import ConnectionFailed
+
+SERVICE = "silosynth.gateway.v1.Operator"
+_TIMEOUT_SECONDS = 300.0
+Ask = Callable[[Question], Facts]
+
+
+def relay_socket(policy: PolicyFile) -> Path:
+    """Return where relays reach the gateway."""
+    return Path(policy.relay.socket or Path(policy.silo.directory) / "gateway.sock")
+
+
+def operator_socket(policy: PolicyFile) -> Path:
+    """Return where the operator reaches the gateway."""
+    return Path(policy.relay.operator_socket or Path(policy.silo.directory) / "operator.sock")
+
+
+@contextmanager
+def open_desk(policy: PolicyFile) -> Iterator[Ask]:
+    """Yield a way to ask: the running gateway, or the ledger itself when none runs.
+
+    Raises ConnectionFailed when a gateway runs that does not let this user in, and what
+    :meth:`silosynth.client.ledger.ledger.Ledger.open` raises.
+    """
+    path = operator_socket(policy)
+    if _somebody_listens(path):
+        caller = Caller(path, service=SERVICE, timeout_seconds=_TIMEOUT_SECONDS)
+        try:
+            yield lambda question: _ask(caller, question)
+        finally:
+            caller.close()
+        return
+    # Only here, because a question to a running gateway needs neither.
+    from silosynth.client.ledger.ledger import Ledger
+    from silosynth.client.silo.assemble import ledger_path, load_identity
+
+    key = load_identity(policy)
+    with Ledger.open(ledger_path(policy), caps=policy.scope_caps()) as ledger:
+        yield Desk(policy=policy, key=key, ledger=ledger).ask
+
+
+def _ask(caller: Caller, question: Question) -> Facts:
+    """Send a question to a gateway."""
+    request = proto.AskRequest(question=question.model_dump_json().encode())
+    return read_answer(caller.call("Ask", request, proto.AskReply).answer)
+
+
+def _somebody_listens(path: Path) -> bool:
+    """Say whether a gateway is at a socket."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+        except OSError as err:
+            raise ConnectionFailed(
+                f"cannot reach the gateway at {path}: {err.strerror}",
+                hint="run this as the gateway's own user",
+            ) from None
+    return True

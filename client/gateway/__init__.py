@@ -1,0 +1,1 @@
+"""The only process that reads private rows: verify, charge, read, noise, store, send."""

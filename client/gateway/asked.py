@@ -1,0 +1,119 @@
+"""What a request asks of a silo's rows: counts, random features of them, or a round of learning."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+import numpy as np
+
+from silosynth.client.learning.checkpoints import Checkpoints
+from silosynth.client.noise.discrete_gaussian import BitSource
+from silosynth.client.source.spec import Source
+from silosynth.client.source.stream import StreamRows
+from silosynth.common.domain import Grouping
+from silosynth.common.errors import InvalidTable, Refused
+from silosynth.common.generator.features import FeatureSettings, feature_map, sum_features
+from silosynth.common.generator.image_features import image_map, sum_image_features
+from silosynth.common.measurement import MarginalQuery
+from silosynth.common.messages.request import Request
+from silosynth.common.plan.plan import PhaseName, Plan
+from silosynth.common.schema.schema import Schema
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What is asked, of which rows, and at most of how many of one person."""
+
+    rows: Source
+    schema: Schema
+    plan: Plan
+    request: Request
+    rows_per_person: int
+
+
+def ask_rows(asked: Asked) -> Sequence[np.ndarray]:
+    """Return one int64 array per query of the request, of at most ``rows_per_person`` rows each.
+
+    Guarantees: adding or removing one row moves each array by at most the phase's ``bound`` in L2
+    norm: by one in one cell where counts are asked.
+    """
+    queries, levels = asked.request.marginals(), asked.request.groupings()
+    features = asked.plan.features
+    if features is None or asked.request.phase is not PhaseName.EMBEDDING:
+        return asked.rows.count(queries, levels=levels, rows_per_person=asked.rows_per_person)
+    return [_embed(asked, features, level=query.level, levels=levels) for query in queries]
+
+
+def learn_from(
+    asked: Asked,
+    *,
+    bits: BitSource,
+    add_noise: Callable[[np.ndarray], np.ndarray],
+    checkpoints: Checkpoints,
+    tell_operator: Callable[[str], None],
+) -> np.ndarray:
+    """Return (parameters,) int64, the noised sums of one round of training.
+
+    Guarantees: those of :func:`silosynth.client.learning.round.train_round`.
+
+    Raises InvalidTable where rows do not reach the gateway, Refused without PyTorch.
+    """
+    if not isinstance(asked.rows, StreamRows):
+        raise InvalidTable(
+            "a generator learns from rows, which stay where they are counted here",
+            hint="set push_down = false, or leave cluster out",
+        )
+    # PyTorch is an extra: a silo that only counts never imports it.
+    from silosynth.client.learning.round import train_round
+
+    return train_round(
+        asked.rows.people(rows_per_person=asked.rows_per_person),
+        plan=asked.plan,
+        request=asked.request,
+        schema=asked.schema,
+        bits=bits,
+        add_noise=add_noise,
+        pretrained=checkpoints.network(asked.plan, asked.schema),
+        tell_operator=tell_operator,
+    )
+
+
+def require_training(plan: Plan) -> None:
+    """Raise Refused when a plan trains a generator and this silo cannot; ask before charging."""
+    if plan.training is not None and not all(map(find_spec, ("torch", "numba"))):
+        raise Refused(
+            "this silo cannot train a generator", hint="install silosynth[generators] there"
+        )
+
+
+def _embed(
+    asked: Asked, settings: FeatureSettings, *, level: str, levels: Mapping[str, Grouping]
+) -> np.ndarray:
+    """Return the sum of the rows' features."""
+    if settings.images:
+        return _embed_images(asked, settings, grouping=levels[level])
+    # Features of a few attributes are a linear function of counts.
+    features = feature_map(settings, schema=asked.schema, grouping=levels[level])
+    queries = [MarginalQuery(clique=c, level=level) for c in features.cliques()]
+    counts = asked.rows.count(queries, levels=levels, rows_per_person=asked.rows_per_person)
+    return sum_features(features, counts)
+
+
+def _embed_images(asked: Asked, settings: FeatureSettings, *, grouping: Grouping) -> np.ndarray:
+    """Return the sum of the features of the rows' images, added up piece by piece."""
+    features = image_map(settings, schema=asked.schema, grouping=grouping)
+    domain = asked.schema.domain
+    lookups = [
+        grouping.lookup(name, size)
+        for name, size in zip(domain.attributes, domain.shape, strict=True)
+    ]
+    total = np.zeros(features.classes * features.frequencies * 2, dtype=np.int64)
+
+    def add(columns: Sequence[np.ndarray]) -> None:
+        working = [lookup[c] for lookup, c in zip(lookups, columns, strict=True)]
+        np.add(total, sum_image_features(features, working), out=total)
+
+    asked.rows.fold(add, rows_per_person=asked.rows_per_person)
+    return total

@@ -1,0 +1,138 @@
+"""Take a run's result only when all of it holds: who made it, what it claims, and who was paid."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from silosynth.client.gateway.kept import Records
+from silosynth.client.gateway.verify import Doorkeeper, verify_plan
+from silosynth.client.ledger.ledger import Ledger
+from silosynth.client.policy.limits import check_size
+from silosynth.common.certificate.certificate import Certificate
+from silosynth.common.errors import ApprovalPending, InvalidSampler, RunFailed, Untrusted
+from silosynth.common.messages.release import Receipt, decode_receipt
+from silosynth.common.messages.request import request_prefix
+from silosynth.common.messages.statements import Bundle, Result
+from silosynth.common.plan.plan import Plan
+from silosynth.common.sampler.file import AnySampler, parse_sampler
+from silosynth.common.trust.keys import PublicKey, Purpose
+from silosynth.common.trust.seal import unseal
+
+UNKNOWN = "sha256:" + "0" * 64
+"""Stands for the plan of a result that could not be read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivered:
+    """A result as it came, once it holds together; ``key`` signed it, where anything is signed."""
+
+    data: bytes
+    bundle: Bundle
+    result: Result
+    key: PublicKey | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deliveries:
+    """Check results against the plans that were approved here, and keep them."""
+
+    door: Doorkeeper
+    ledger: Ledger
+    records: Records | None
+
+    def open(self, data: bytes) -> Delivered:
+        """Return a result whose signature and digest hold; raise a SilosynthError otherwise."""
+        check_size(len(data), max(d.policy.max_message_bytes for d in self.door.datasets.values()))
+        bundle, key = Bundle.decode(data), None
+        if self.door.identity is not None:
+            trusted = self.door.identity.coordinators.keys()
+            key = unseal(bundle.statement, purpose=Purpose.RESULT, trusted=trusted).key
+        result = bundle.open(trusted=None if key is None else {key})
+        return Delivered(data=data, bundle=bundle, result=result, key=key)
+
+    def keep(self, delivered: Delivered) -> None:
+        """Check a result against its plan and keep it; raise unless all of it holds."""
+        bundle, result = delivered.bundle, delivered.result
+        if self.door.identity is None or self.records is None:
+            _check_sampler(bundle, result)
+            return
+        sealed = self.records.plan(result.plan_digest)
+        if sealed is None:
+            raise ApprovalPending("a result of a plan that was not approved here was delivered")
+        proposed = verify_plan(self.door, sealed)
+        if proposed.key != delivered.key:
+            raise Untrusted("the result is signed by another key than its plan")
+        self._check_result(bundle, result, plan=proposed.plan)
+        self.records.keep_result(result.plan_digest, bundle=delivered.data, sampler=bundle.sampler)
+
+    def _check_result(self, bundle: Bundle, result: Result, *, plan: Plan) -> None:
+        """Raise unless sampler, certificate and receipts are those of ``plan``."""
+        if not set(result.silos) <= set(plan.silos):
+            raise RunFailed("the result names a silo that is not in its plan")
+        sampler = _check_sampler(bundle, result)
+        if sampler.schema.digest != plan.schema_digest:
+            raise RunFailed("the sampler has another schema than the plan")
+        check_certificate(result.certificate, plan)
+        mine = self.door.silo
+        for silo, texts in sorted(result.receipts.items()):
+            if silo not in plan.roster:
+                raise RunFailed("the result holds receipts of a silo that is not in its plan")
+            receipts = _read_receipts(texts, silo=silo, plan=plan, key=plan.roster[silo])
+            if silo == mine and mine in result.silos:
+                self._check_own(receipts, plan=plan)
+        if mine in result.silos and mine not in result.receipts:
+            self._check_own((), plan=plan)
+
+    def _check_own(self, receipts: Collection[Receipt], *, plan: Plan) -> None:
+        """Raise RunFailed unless there is a receipt of each release that left under the plan.
+
+        Asked only where the result says that this silo took part: a run that went on without it
+        may have lost its releases.
+        """
+        given = {r.request_id for r in receipts}
+        start = request_prefix(plan.digest)
+        left = {r.request_id for r in self.ledger.releases() if r.request_id.startswith(start)}
+        if given != left:
+            raise RunFailed(
+                f"the result holds {len(given)} receipts of this silo, which gave {len(left)} "
+                "releases under the plan"
+            )
+
+
+def check_certificate(certificate: Certificate, plan: Plan) -> None:
+    """Raise RunFailed unless ``certificate`` is the one that ``plan`` gives."""
+    # The accountant's libraries are large, and a gateway that waits should not hold them.
+    from silosynth.common.certificate.certify import certify_plan, same_certificate
+
+    if not same_certificate(certificate, certify_plan(plan)):
+        raise RunFailed("the certificate is not the one that this silo works out from the plan")
+
+
+def _check_sampler(bundle: Bundle, result: Result) -> AnySampler:
+    """Return the sampler once it is one, of the result's plan and with its certificate."""
+    sampler = parse_sampler(bundle.sampler)
+    if sampler.plan_digest != result.plan_digest:
+        raise InvalidSampler("the sampler is of another plan than the result")
+    if sampler.certificate != result.certificate.model_dump(mode="json"):
+        raise InvalidSampler("the sampler holds another certificate than the result")
+    return sampler
+
+
+def _read_receipts(
+    texts: Collection[str], *, silo: str, plan: Plan, key: PublicKey
+) -> tuple[Receipt, ...]:
+    """Return the receipts of one silo, each signed by it and made under ``plan``."""
+    receipts = []
+    for text in texts:
+        try:
+            data = base64.b64decode(text, validate=True)
+        except (binascii.Error, ValueError):
+            raise RunFailed("a receipt in the result is not base64") from None
+        receipt = decode_receipt(data, trusted={key})
+        if receipt.silo != silo or receipt.plan_digest != plan.digest:
+            raise RunFailed("a receipt in the result is of another silo or plan")
+        receipts.append(receipt)
+    return tuple(receipts)

@@ -1,0 +1,366 @@
+"""The gateway: the only code of a silo that reads the data.
+
+The walk of one request is one function, :meth:`Gateway.answer`: verify, charge, read, count,
+noise, store, send. Nothing else in the project may call the noise sampler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
+from functools import lru_cache, partial
+from itertools import accumulate, pairwise
+
+import numpy as np
+
+from silosynth.client.gateway.asked import Asked, ask_rows, learn_from
+from silosynth.client.gateway.dataset import Dataset
+from silosynth.client.gateway.deliveries import UNKNOWN, Deliveries
+from silosynth.client.gateway.kept import Records
+from silosynth.client.gateway.proposals import (
+    Proposals,
+    plan_scopes,
+    unread_digest,
+)
+from silosynth.client.gateway.refusals import plain, public_error, refuse
+from silosynth.client.gateway.verify import (
+    Doorkeeper,
+    VerifiedPlan,
+    VerifiedRequest,
+    verify_plan,
+    verify_request,
+    verify_step,
+)
+from silosynth.client.learning.checkpoints import Checkpoints
+from silosynth.client.ledger.ledger import Ledger
+from silosynth.client.noise.discrete_gaussian import BitSource, SystemBits, discrete_gaussian
+from silosynth.client.policy.rules import Rules, SiloIdentity
+from silosynth.client.sums.member import SumMember
+from silosynth.common.audit.entries import Scope
+from silosynth.common.errors import Refused, SilosynthError
+from silosynth.common.messages.release import (
+    Receipt,
+    Release,
+    SumReceipt,
+    digest_cells,
+    encode_refusal,
+    encode_release,
+)
+from silosynth.common.messages.statements import (
+    CHALLENGE_BYTES,
+    Acknowledgement,
+    Answer,
+    Identity,
+    Verdict,
+    digest_sampler,
+    encode_statement,
+)
+from silosynth.common.messages.sums import AgreedSet
+from silosynth.common.plan.plan import TrustMode
+
+_PLANS_AT_HAND = 4
+
+
+class Gateway:
+    """Own one silo's tables and ledger, and answer whoever speaks to it.
+
+    With an identity, plans, requests and results are read from trusted keys alone, every plan
+    needs approval, and all that leaves is signed. Without one, as in simulations, nothing is
+    signed and every plan within the policy is answered.
+
+    ``tell_operator`` gets sentences for the silo's own operator, which may speak of the data.
+    """
+
+    def __init__(
+        self,
+        *,
+        silo: str,
+        datasets: Mapping[str, Dataset],
+        ledger: Ledger,
+        identity: SiloIdentity | None = None,
+        rules: Rules | None = None,
+        records: Records | None = None,
+        sums: SumMember | None = None,
+        checkpoints: Checkpoints | None = None,
+        bits: BitSource | None = None,
+        tell_operator: Callable[[str], None] = lambda _: None,
+        checkpoint: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Take what the gateway owns.
+
+        Args:
+            datasets: the tables by the names that plans give them.
+            sums: the silo's part in secure sums; without it, plans with shared noise are refused.
+            records: where approved plans and results are kept; needed with an identity.
+            checkpoints: the pretrained ones that plans may start from; none by default.
+            bits: a seam for tests of a single silo.
+            checkpoint: a seam for tests, called with the name of each step as it is reached.
+        """
+        self._silo = silo
+        self._door = Doorkeeper(
+            silo=silo,
+            datasets=dict(datasets),
+            identity=identity,
+            rules=rules or Rules(),
+            checkpoints=checkpoints or Checkpoints(),
+        )
+        # Every request carries its whole plan. What held for these bytes once holds again: the
+        # policy stays as it is while the gateway runs, and approval is asked of the ledger anew.
+        self._verify_plan = lru_cache(maxsize=_PLANS_AT_HAND)(partial(verify_plan, self._door))
+        self._key = identity.key if identity else None
+        self._ledger = ledger
+        self._proposals = Proposals(
+            door=self._door, ledger=ledger, records=records, tell_operator=tell_operator
+        )
+        self._deliveries = Deliveries(door=self._door, ledger=ledger, records=records)
+        self._sums = sums
+        self._bits = SystemBits() if bits is None else bits
+        self._tell_operator = tell_operator
+        self._checkpoint = checkpoint
+
+    def identify(self, challenge: bytes) -> bytes:
+        """Return the silo's identity over a fresh challenge of 32 bytes, or a refusal."""
+        if len(challenge) != CHALLENGE_BYTES:
+            error = Refused(f"a challenge has {CHALLENGE_BYTES} bytes")
+            return encode_refusal(refuse(error, silo=self._silo, request_id=None), key=self._key)
+        statement = Identity(silo=self._silo, challenge=challenge.hex())
+        return encode_statement(statement, key=self._key)
+
+    def propose(self, *, plan: bytes, receipts: Sequence[bytes] = ()) -> bytes:
+        """Return the verdict on a plan; it spends nothing and reads no table.
+
+        Guarantees: approved only by the policy's own rules or by a person's decision in the
+        ledger. ``receipts`` of this silo that lie ahead of the ledger fence it.
+        """
+        digest = unread_digest(plan)
+        try:
+            self._checkpoint("received")
+            proposed = self._verify_plan(plan)
+            digest = proposed.digest
+            self._door.checkpoints.require(proposed.plan, proposed.dataset.schema)
+            self._proposals.present_receipts(receipts)
+            self._checkpoint("verified")
+            verdict = self._proposals.judge(proposed)
+        except Exception as err:
+            error = self._told(err, what=f"plan {digest}")
+            verdict = Verdict(
+                silo=self._silo,
+                plan_digest=digest,
+                answer=Answer.REFUSED,
+                code=error.code,
+                message=plain(error.message),
+                hint=None if error.hint is None else plain(error.hint),
+            )
+        self._checkpoint("before-send")
+        return encode_statement(verdict, key=self._key)
+
+    def answer(self, *, plan: bytes, request: bytes) -> bytes:
+        """Return a release, or a refusal in public words.
+
+        Guarantees: a release is charged durably before the table is read, and stored before it is
+        returned. The same request gets the same bytes again without a charge; the same id with
+        other content is refused. A refusal depends on public facts only.
+        """
+        request_id = None
+        try:
+            self._checkpoint("received")
+            proposed = self._verify_plan(plan)
+            verified = verify_request(self._door, proposed, request)
+            request_id = verified.id
+            self._checkpoint("verified")
+            self._proposals.require_approval(proposed)
+            data = self._release(verified)
+        except Exception as err:
+            error = self._told(err, what=f"request {request_id}")
+            refusal = refuse(error, silo=self._silo, request_id=request_id)
+            data = encode_refusal(refusal, key=self._key)
+        self._checkpoint("before-send")
+        return data
+
+    def agree(self, *, plan: bytes, step: bytes) -> bytes:
+        """Return the silo's signed keys of a sum, or its signed vote on a set, or a refusal.
+
+        Guarantees: only for an approved plan; it spends nothing and reads no table. The same step
+        gets the same bytes again.
+        """
+        try:
+            self._checkpoint("received")
+            proposed = self._verify_plan(plan)
+            read = verify_step(self._door, proposed, step)
+            self._checkpoint("verified")
+            self._proposals.require_approval(proposed)
+            data = self._member().agree(proposed.plan, read)
+        except Exception as err:
+            error = self._told(err, what="a step towards a sum")
+            refusal = refuse(error, silo=self._silo, request_id=None)
+            data = encode_refusal(refusal, key=self._key)
+        self._checkpoint("before-send")
+        return data
+
+    def deliver(self, bundle: bytes) -> bytes:
+        """Keep a run's result once all of it holds, and return the acknowledgement.
+
+        Guarantees: kept durably before it is acknowledged; the same result again is acknowledged
+        again. Not accepted: a result of another coordinator, of a plan that was not approved
+        here, with another certificate than the plan gives, or without this silo's receipts.
+        """
+        plan_digest, sampler_digest = UNKNOWN, digest_sampler(bundle)
+        accepted, message = True, None
+        try:
+            self._checkpoint("received")
+            delivered = self._deliveries.open(bundle)
+            plan_digest = delivered.result.plan_digest
+            sampler_digest = delivered.result.sampler_digest
+            self._checkpoint("verified")
+            self._deliveries.keep(delivered)
+        except Exception as err:
+            accepted, message = False, plain(str(self._told(err, what="a delivered result")))
+        statement = Acknowledgement(
+            silo=self._silo,
+            plan_digest=plan_digest,
+            sampler_digest=sampler_digest,
+            accepted=accepted,
+            message=message,
+        )
+        self._checkpoint("before-send")
+        return encode_statement(statement, key=self._key)
+
+    def _release(self, verified: VerifiedRequest) -> bytes:
+        """Charge, read, count, noise, store: in this order, here and nowhere else."""
+        request, proposed = verified.request, verified.proposed
+        shared = proposed.plan.trust is TrustMode.SHARED
+        agreed = self._member().begin(proposed.plan, request) if shared else None
+        stored = self._ledger.charge(
+            verified.id,
+            verified.digest,
+            cost_units=verified.share.cost_units,
+            rdp=verified.share.vector,
+            scopes=_scopes(proposed),
+            facts=_facts(verified, agreed=agreed),
+        )
+        if stored is not None:
+            return self._stored(verified, stored)
+        noised = self._noised(verified)
+        cells, summed = (noised, None) if agreed is None else self._mask(verified, noised, agreed)
+        self._checkpoint("noised")
+        receipt = Receipt(
+            request_id=verified.id,
+            request_hash=verified.digest,
+            plan_digest=proposed.digest,
+            silo=self._silo,
+            cells=verified.cells,
+            cells_digest=digest_cells(cells),
+            cost_units=verified.share.cost_units,
+            ledger_head=self._ledger.head,
+            sum=summed,
+        )
+        data = encode_release(Release(receipt=receipt, marginals=cells), key=self._key)
+        return self._stored(verified, self._ledger.store(verified.id, data))
+
+    def _noised(self, verified: VerifiedRequest) -> tuple[np.ndarray, ...]:
+        """Read the table; return marginals, or a round's sums of gradients, with noise."""
+        plan, dataset = verified.proposed.plan, verified.proposed.dataset
+        asked = Asked(
+            rows=dataset.rows,
+            schema=dataset.schema,
+            plan=plan,
+            request=verified.request,
+            rows_per_person=min(plan.privacy.rows_per_person, dataset.policy.rows_per_person),
+        )
+        add_noise = partial(_add_noise, sigma2=verified.share.sigma2, bits=self._bits)
+        if verified.request.training is not None:
+            learnt = learn_from(
+                asked,
+                bits=self._bits,
+                add_noise=lambda clipped: add_noise([clipped])[0],
+                checkpoints=self._door.checkpoints,
+                tell_operator=self._tell_operator,
+            )
+            self._checkpoint("counted")
+            return (learnt,)
+        counts = ask_rows(asked)
+        self._checkpoint("counted")
+        return add_noise(counts)
+
+    def _mask(
+        self, verified: VerifiedRequest, noised: Sequence[np.ndarray], agreed: AgreedSet
+    ) -> tuple[tuple[np.ndarray, ...], SumReceipt]:
+        """Mask noised marginals for the set that was agreed on."""
+        return self._member().mask(
+            noised,
+            plan=verified.proposed.plan,
+            request=verified.request,
+            agreed=agreed,
+            share=verified.share,
+        )
+
+    def _stored(self, verified: VerifiedRequest, stored: bytes) -> bytes:
+        """Return stored bytes, once the secret that masked them is dropped."""
+        if verified.request.sum is not None:
+            self._member().forget(verified.proposed.plan, verified.request)
+        return stored
+
+    def _member(self) -> SumMember:
+        """Return the silo's part in sums; raise Refused where it takes none."""
+        if self._sums is None:
+            raise Refused("this silo takes no part in sums", hint="make a plan with own noise")
+        return self._sums
+
+    def _told(self, error: Exception, *, what: str) -> SilosynthError:
+        """Return what may be said of an error, and tell the operator what may not."""
+        public = public_error(error)
+        if public is not error:
+            # The relay and Flower would send the text of an error on, and it may hold a value.
+            self._tell_operator(f"{what}: {type(error).__name__}: {error}")
+        return public
+
+
+def _scopes(proposed: VerifiedPlan) -> tuple[Scope, ...] | None:
+    """Return who pays: all scopes in a simulation, dataset, consumer and project otherwise."""
+    if proposed.consumer is None:
+        return None
+    return plan_scopes(proposed.plan.dataset, proposed.consumer, proposed.plan.project)
+
+
+def _facts(verified: VerifiedRequest, *, agreed: AgreedSet | None) -> dict[str, str | int]:
+    """Return the public facts that the ledger records beside a charge.
+
+    In shared trust, the cost of the silo's share of the noise standing alone is one of them.
+    """
+    sums: dict[str, str | int] = {}
+    if agreed is not None:
+        sums = {"session": agreed.session, "set": agreed.digest}
+        sums |= {"alone_units": verified.share.alone_units}
+    return sums | {
+        "plan": verified.proposed.digest,
+        "plan_id": verified.proposed.plan.id,
+        "phase": verified.phase.name.value,
+        "marginals": len(verified.cells),
+        "sigma2": str(verified.phase.sigma2),
+        **({"bound": verified.phase.bound} if verified.phase.bound > 1 else {}),
+        **_training_facts(verified),
+    }
+
+
+def _training_facts(verified: VerifiedRequest) -> dict[str, str | int]:
+    """Return what the ledger records of a round of training."""
+    step, training = verified.request.training, verified.proposed.plan.training
+    if step is None or training is None:
+        return {}
+    return {
+        "round": step.round,
+        "steps": training.local_steps,
+        "rate": str(verified.phase.rate),
+        "weights": step.weights,
+    }
+
+
+def _add_noise(
+    counts: Sequence[np.ndarray], *, sigma2: Fraction, bits: BitSource
+) -> tuple[np.ndarray, ...]:
+    """Add independent discrete Gaussian noise to every cell of every marginal."""
+    ends = list(accumulate(len(c) for c in counts))
+    noise = discrete_gaussian(sigma2=sigma2, count=ends[-1], bits=bits)
+    noised = np.concatenate(counts)
+    noised += noise
+    return tuple(noised[start:end] for start, end in pairwise((0, *ends)))

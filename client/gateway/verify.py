@@ -1,0 +1,179 @@
+"""From bytes that anybody may have sent to a plan and a request that may be answered.
+
+The order is fixed: size before the envelope, signature before parsing, fields as data, cells in
+Python integers, then the policy. Nothing here touches the table or the ledger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from silosynth.client.gateway.asked import require_training
+from silosynth.client.gateway.dataset import Dataset
+from silosynth.client.learning.checkpoints import Checkpoints
+from silosynth.client.noise.discrete_gaussian import check_sigma2
+from silosynth.client.noise.share import NoiseShare, noise_share
+from silosynth.client.policy.limits import (
+    MAX_PLAN_BYTES,
+    check_plan_size,
+    check_request,
+    check_rows,
+    check_size,
+    request_limit,
+)
+from silosynth.client.policy.rules import Rules, SiloIdentity, check_roster
+from silosynth.common.errors import InvalidPlan, PlanRefused, Refused, SchemaMismatch, Untrusted
+from silosynth.common.messages.request import Request, count_cells, decode_request
+from silosynth.common.messages.sum_proof import MOST_STEP_BYTES
+from silosynth.common.messages.sums import SumStep, decode_sum_statement
+from silosynth.common.plan.check import check_plan
+from silosynth.common.plan.plan import Phase, Plan, decode_plan
+from silosynth.common.plan.training import read_weights
+from silosynth.common.trust.keys import PublicKey, Purpose
+from silosynth.common.trust.seal import Opened, unseal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doorkeeper:
+    """What a silo checks everything against. Without an identity nothing is signed."""
+
+    silo: str
+    datasets: Mapping[str, Dataset]
+    identity: SiloIdentity | None
+    rules: Rules
+    checkpoints: Checkpoints = field(default_factory=Checkpoints)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifiedPlan:
+    """A plan that the policy allows, the key that signed it, and the name of who holds it."""
+
+    plan: Plan
+    digest: str
+    sealed: bytes
+    dataset: Dataset
+    key: PublicKey | None
+    consumer: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifiedRequest:
+    """A request that the policy allows, and what it costs."""
+
+    proposed: VerifiedPlan
+    request: Request
+    id: str
+    digest: str
+    phase: Phase
+    cells: tuple[int, ...]
+    share: NoiseShare
+
+
+def verify_plan(door: Doorkeeper, data: bytes) -> VerifiedPlan:
+    """Return the plan in ``data``; raise a SilosynthError when it is not one to answer."""
+    check_size(len(data), MAX_PLAN_BYTES)
+    opened = _open(door, data, purpose=Purpose.PLAN)
+    plan = decode_plan(opened.body if opened else data)
+    dataset = permit_plan(door, plan)
+    return VerifiedPlan(
+        plan=plan,
+        digest=plan.digest,
+        sealed=data,
+        dataset=dataset,
+        key=opened.key if opened else None,
+        consumer=None if opened is None else _name(door, opened.key),
+    )
+
+
+def permit_plan(door: Doorkeeper, plan: Plan) -> Dataset:
+    """Return the data set of a plan; raise a SilosynthError when the policy does not permit it."""
+    dataset = door.datasets.get(plan.dataset)
+    if dataset is None:
+        raise PlanRefused(
+            f"dataset {plan.dataset!r} is not in this silo's policy",
+            hint="ask the silo's operator for the name that it has here",
+        )
+    if plan.schema_digest != dataset.schema_digest:
+        raise SchemaMismatch(
+            f"plan {plan.id} was made for another version of schema {plan.schema_name!r}",
+            hint="give every silo the schema that the plan was made from",
+        )
+    if door.silo not in plan.silos:
+        raise InvalidPlan(f"silo {door.silo!r} is not in plan {plan.id}")
+    if door.identity is not None:
+        check_roster(door.rules, plan, silo=door.silo)
+        check_plan_size(dataset.policy, plan=plan, attributes=len(dataset.domain.attributes))
+    if not dataset.bounded:
+        check_rows(dataset.policy, plan=plan)
+    for phase in plan.phases:
+        check_sigma2(phase.sigma2)
+    if plan.training is not None:
+        _permit_training(dataset, plan)
+    return dataset
+
+
+def _permit_training(dataset: Dataset, plan: Plan) -> None:
+    """Raise a SilosynthError unless this silo can train what a plan says, at the cost it says."""
+    require_training(plan)
+    check_plan(plan, dataset.schema)
+    if plan.privacy.rows_per_person > 1 and not dataset.bounded:
+        raise Refused(
+            f"plan {plan.id} samples persons of up to {plan.privacy.rows_per_person} rows, and "
+            "this silo's policy names no person column to tell them by",
+            hint="name it under 'person_column', or plan with one row a person",
+        )
+
+
+def verify_request(door: Doorkeeper, proposed: VerifiedPlan, data: bytes) -> VerifiedRequest:
+    """Return the request in ``data`` under its plan; raise a SilosynthError otherwise."""
+    plan, dataset = proposed.plan, proposed.dataset
+    domain = dataset.domain
+    check_size(len(data), request_limit(dataset.policy, plan=plan, domain=domain))
+    opened = _open(door, data, purpose=Purpose.REQUEST)
+    if opened is not None and opened.key != proposed.key:
+        raise Untrusted("the request is signed by another key than its plan")
+    request = decode_request(opened.body if opened else data)
+    if request.silo != door.silo:
+        raise Refused(f"the request is for silo {request.silo!r}")
+    cells = count_cells(request, plan=plan, domain=domain)
+    check_request(dataset.policy, cells=cells, attributes=len(domain.attributes))
+    phase = plan.phase(request.phase)
+    door.checkpoints.require(plan, dataset.schema)
+    if request.training is not None:
+        read_weights(request.weights, parameters=phase.cells)
+    return VerifiedRequest(
+        proposed=proposed,
+        request=request,
+        id=request.id,
+        digest=request.digest,
+        phase=phase,
+        cells=cells,
+        share=noise_share(plan, phase, marginals=_sums(request, plan=plan, cells=cells)),
+    )
+
+
+def _sums(request: Request, *, plan: Plan, cells: tuple[int, ...]) -> int:
+    """Return how many noised vectors a request costs: one for each step of a round."""
+    if request.training is None or plan.training is None:
+        return len(cells)
+    return plan.training.local_steps
+
+
+def verify_step(door: Doorkeeper, proposed: VerifiedPlan, data: bytes) -> SumStep:
+    """Return the step towards a sum in ``data``; raise a SilosynthError otherwise."""
+    check_size(len(data), MOST_STEP_BYTES)
+    trusted = None if proposed.key is None else (proposed.key,)
+    return decode_sum_statement(data, SumStep, trusted=trusted)
+
+
+def _name(door: Doorkeeper, key: PublicKey) -> str | None:
+    """Return what the policy calls the holder of a key."""
+    return None if door.identity is None else door.identity.coordinators[key]
+
+
+def _open(door: Doorkeeper, data: bytes, *, purpose: Purpose) -> Opened | None:
+    """Open an envelope of a trusted coordinator; None where nothing is signed."""
+    if door.identity is None:
+        return None
+    return unseal(data, purpose=purpose, trusted=door.identity.coordinators.keys())

@@ -1,0 +1,1 @@
+"""Local steps of a generator on private rows: gradients, clipping, noised sums."""

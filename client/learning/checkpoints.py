@@ -1,0 +1,91 @@
+"""The pretrained checkpoints that a silo's operator has, and the networks that plans make of them.
+
+They are public and hold nothing of the silo's. Which ones there are is the policy's word; where
+they lie is nobody's business but the operator's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from silosynth.common.errors import PlanRefused, Refused
+from silosynth.common.generator.architecture import Pretrained
+from silosynth.common.generator.checkpoint_files import short
+from silosynth.common.plan.plan import Plan
+from silosynth.common.schema.schema import Schema
+
+if TYPE_CHECKING:
+    from silosynth.common.generator.checkpoint import Checkpoint
+    from silosynth.common.generator.pretrained_network import PretrainedNetwork
+
+_MOST_CHECKED = 64
+
+
+class Checkpoints:
+    """Own the folders of checkpoints by their digests."""
+
+    def __init__(self, folders: Mapping[str, Path] | None = None) -> None:
+        """Take the folders; nothing is opened yet."""
+        self._folders = dict(folders or {})
+        self._checked: set[str] = set()
+
+    def require(self, plan: Plan, schema: Schema) -> None:
+        """Raise unless the network of a plan can be built here; ask before anything is charged.
+
+        Raises Refused without the extra, PlanRefused for a checkpoint that the policy does not
+        name, InvalidCheckpoint where its files are not what the digest says, InvalidPlan where
+        the plan does not fit it. It reads no table. What it opened stays in memory.
+        """
+        architecture = _pretrained(plan)
+        if architecture is None:
+            return
+        self._open(plan, architecture)
+        if plan.digest not in self._checked:
+            network = self.network(plan, schema)
+            assert network is not None
+            network.require_gradients()
+            self._checked = {plan.digest, *list(self._checked)[: _MOST_CHECKED - 1]}
+
+    def network(self, plan: Plan, schema: Schema) -> PretrainedNetwork | None:
+        """Return the network of a plan, its weights not set; None where it needs no checkpoint."""
+        architecture = _pretrained(plan)
+        if architecture is None:
+            return None
+        checkpoint = self._open(plan, architecture)
+        from silosynth.common.generator.pretrained_network import PretrainedNetwork  # see below
+
+        return PretrainedNetwork(architecture, schema, checkpoint)
+
+    def _open(self, plan: Plan, architecture: Pretrained) -> Checkpoint:
+        """Return the checkpoint of a plan, from memory if it was opened before."""
+        if not all(map(find_spec, ("transformers", "peft", "torch"))):
+            raise Refused(
+                "this silo cannot train a pretrained network",
+                hint="install silosynth[pretrained] there",
+            )
+        folder = self._folders.get(architecture.checkpoint)
+        if folder is None:
+            raise PlanRefused(
+                f"plan {plan.id} starts from checkpoint {short(architecture.checkpoint)}, which "
+                "this silo's policy does not name",
+                hint="ask the silo's operator to add it under [[checkpoints]]",
+            )
+        # transformers is an extra, and takes seconds to import: only such a plan needs it.
+        from silosynth.common.generator.checkpoint import open_checkpoint
+
+        return open_checkpoint(folder, architecture.checkpoint)
+
+
+def plan_checkpoint(plan: Plan) -> str | None:
+    """Return the digest of the checkpoint that a plan starts from, if it does."""
+    architecture = _pretrained(plan)
+    return None if architecture is None else architecture.checkpoint
+
+
+def _pretrained(plan: Plan) -> Pretrained | None:
+    """Return the architecture of a plan that starts from a checkpoint."""
+    architecture = plan.training.architecture if plan.training else None
+    return architecture if isinstance(architecture, Pretrained) else None

@@ -1,0 +1,1 @@
+"""The silo's durable record of charges and releases."""

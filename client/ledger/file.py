@@ -1,0 +1,252 @@
+"""The ledger's SQLite file: made whole or not at all, opened by one process, checked throughout."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from silosynth.common.audit.account import Account, BrokenChain, replay
+from silosynth.common.audit.entries import (
+    GENESIS,
+    Scope,
+    ScopeKind,
+    digest,
+    genesis_body,
+    next_head,
+)
+from silosynth.common.errors import LedgerUnavailable
+
+FILE_VERSION = 3
+APPLICATION_ID = 0x53_49_4C_4F
+_SETTINGS = (
+    "locking_mode = EXCLUSIVE",
+    "synchronous = EXTRA",
+    "foreign_keys = ON",
+    "trusted_schema = OFF",
+    "cell_size_check = ON",
+)
+_TABLES_OF_VERSION_1 = (
+    "CREATE TABLE entries (sequence INTEGER PRIMARY KEY, body TEXT NOT NULL, "
+    "head TEXT NOT NULL) STRICT",
+    "CREATE TABLE scopes (kind TEXT NOT NULL, name TEXT NOT NULL, cap INTEGER NOT NULL, "
+    "spent INTEGER NOT NULL, PRIMARY KEY (kind, name), CHECK (0 <= spent AND spent <= cap)) "
+    "STRICT",
+    "CREATE TABLE requests (id TEXT PRIMARY KEY, hash TEXT NOT NULL, "
+    "cost INTEGER NOT NULL CHECK (cost > 0), "
+    "charged INTEGER NOT NULL UNIQUE REFERENCES entries (sequence)) STRICT",
+    "CREATE TABLE releases (request TEXT PRIMARY KEY REFERENCES requests (id), "
+    "stored INTEGER NOT NULL UNIQUE REFERENCES entries (sequence), content BLOB NOT NULL) STRICT",
+)
+_ADDED_IN_VERSION_2 = (
+    "CREATE UNIQUE INDEX entries_by_head ON entries (head)",
+    "CREATE TABLE decisions (plan TEXT PRIMARY KEY, "
+    "decided INTEGER NOT NULL UNIQUE REFERENCES entries (sequence)) STRICT",
+    "CREATE TABLE waiting (place INTEGER PRIMARY KEY, plan TEXT NOT NULL UNIQUE, "
+    "at TEXT NOT NULL, sha256 TEXT NOT NULL, content BLOB NOT NULL) STRICT",
+)
+_ADDED_IN_VERSION_3 = (
+    "CREATE TABLE orders (kind TEXT NOT NULL, name TEXT NOT NULL, rdp_order INTEGER NOT NULL, "
+    "PRIMARY KEY (kind, name), FOREIGN KEY (kind, name) REFERENCES scopes (kind, name)) STRICT",
+)
+TABLES = (*_TABLES_OF_VERSION_1, *_ADDED_IN_VERSION_2, *_ADDED_IN_VERSION_3)
+_ADDED = {1: (*_ADDED_IN_VERSION_2, *_ADDED_IN_VERSION_3), 2: _ADDED_IN_VERSION_3}
+_LOCKED = ("SQLITE_BUSY", "SQLITE_LOCKED")
+
+
+def create_file(path: Path, *, at: str) -> None:
+    """Make an empty ledger, readable by its owner alone.
+
+    Guarantees: ``path`` is a whole ledger afterwards, or is not there. A file that is there
+    already is left alone.
+
+    Raises LedgerUnavailable when it is there, or cannot be written durably.
+    """
+    new = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
+    try:
+        os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        with translated("make"), closing(_connect(new)) as connection:
+            _write_empty(connection, at=at)
+        os.link(new, path)
+    except FileExistsError as err:
+        raise LedgerUnavailable(
+            f"{path} exists already", hint="open it, or choose another path"
+        ) from err
+    except OSError as err:
+        raise LedgerUnavailable(f"cannot make the ledger {path}: {err.strerror}") from err
+    finally:
+        new.unlink(missing_ok=True)
+    sync_directory(path.parent)
+
+
+def open_file(path: Path) -> sqlite3.Connection:
+    """Open a ledger for this process alone, and check that it can be written.
+
+    Raises LedgerUnavailable when it is missing, not a ledger, of an unknown version, read-only or
+    open elsewhere.
+    """
+    if not path.is_file():
+        raise LedgerUnavailable(f"there is no ledger at {path}", hint="make one first")
+    with translated("open"):
+        connection = _connect(path)
+        try:
+            _lock(connection)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def read_account(connection: sqlite3.Connection) -> Account:
+    """Check every page, table, entry and release, and return what they add up to.
+
+    Raises LedgerUnavailable naming the first thing that does not hold.
+    """
+    with translated("read"):
+        (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+        if verdict != "ok":
+            raise broken("its pages are not consistent")
+        made = connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
+        if sorted(sql for (sql,) in made) != sorted(TABLES):
+            raise broken("its tables are not those of a ledger")
+        try:
+            account = replay(read_entries(connection))
+        except BrokenChain as err:
+            raise broken(str(err)) from err
+        _check_tables(connection, account)
+        _check_contents(connection, account)
+    return account
+
+
+def read_entries(connection: sqlite3.Connection) -> Iterator[tuple[int, str, str]]:
+    """Return every entry in order, as (sequence, body, head)."""
+    return connection.execute("SELECT sequence, body, head FROM entries ORDER BY sequence")
+
+
+def broken(why: str) -> LedgerUnavailable:
+    """Return the error of a ledger that does not hold what it held."""
+    return LedgerUnavailable(
+        f"the ledger is damaged: {why}",
+        hint="keep the file as it is, and restore the newest copy whose head peers know",
+    )
+
+
+@contextmanager
+def translated(what: str) -> Iterator[None]:
+    """Turn the database's errors into LedgerUnavailable."""
+    try:
+        yield
+    except sqlite3.Error as err:
+        name = getattr(err, "sqlite_errorname", "")
+        if name.startswith(_LOCKED):
+            raise LedgerUnavailable(
+                "another process has the ledger open", hint="stop it, or use another ledger"
+            ) from err
+        raise LedgerUnavailable(
+            f"cannot {what} the ledger: {err}", hint="check the disk, then start again"
+        ) from err
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """Connect with every commit durable before it returns."""
+    connection = sqlite3.connect(
+        f"{path.resolve().as_uri()}?mode=rw",
+        uri=True,
+        timeout=0,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    try:
+        for pragma in _SETTINGS:
+            connection.execute(f"PRAGMA {pragma}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _lock(connection: sqlite3.Connection) -> None:
+    """Take the file for this process until the connection ends, by a write that changes nothing."""
+    connection.execute("BEGIN EXCLUSIVE")
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if application != APPLICATION_ID:
+        raise LedgerUnavailable("the file is not a ledger", hint="check the path")
+    if version in _ADDED:
+        for statement in _ADDED[version]:
+            connection.execute(statement)
+    elif version != FILE_VERSION:
+        raise LedgerUnavailable(
+            f"the ledger has version {version}; this program knows {FILE_VERSION}",
+            hint="use the program that wrote it, or a newer one",
+        )
+    connection.execute(f"PRAGMA user_version = {FILE_VERSION}")
+    connection.execute("COMMIT")
+    (mode,) = connection.execute("PRAGMA journal_mode = DELETE").fetchone()
+    if mode != "delete":
+        raise LedgerUnavailable(f"the ledger's journal mode is {mode}", hint="do not change it")
+
+
+def _write_empty(connection: sqlite3.Connection, *, at: str) -> None:
+    """Write the tables and the first entry, in one transaction."""
+    body = genesis_body(ledger_id=secrets.token_hex(16), at=at)
+    connection.execute("BEGIN EXCLUSIVE")
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {FILE_VERSION}")
+    for table in TABLES:
+        connection.execute(table)
+    connection.execute(
+        "INSERT INTO entries VALUES (1, ?, ?)", (body, next_head(GENESIS, sequence=1, body=body))
+    )
+    connection.execute("COMMIT")
+
+
+def _check_tables(connection: sqlite3.Connection, account: Account) -> None:
+    """Raise unless the tables hold what the chain adds up to."""
+    scopes = {
+        Scope(kind=ScopeKind(kind), name=name): (cap, spent)
+        for kind, name, cap, spent in connection.execute("SELECT * FROM scopes")
+        if kind in set(ScopeKind)
+    }
+    if scopes != {s: (cap, account.spent[s]) for s, cap in account.caps.items()}:
+        raise broken("its budgets are not the sum of its entries")
+    orders = connection.execute("SELECT kind, name, rdp_order FROM orders")
+    if {Scope(kind=ScopeKind(k), name=n): o for k, n, o in orders} != account.orders:
+        raise broken("its orders are not those of its entries")
+    requests = set(connection.execute("SELECT id, hash, cost, charged FROM requests"))
+    if requests != {
+        (c.request_id, c.request_hash, c.cost_units, c.sequence) for c in account.charges.values()
+    }:
+        raise broken("its requests are not those of its entries")
+    decided = {d.plan_digest: d.sequence for d in account.decisions}
+    if dict(connection.execute("SELECT plan, decided FROM decisions")) != decided:
+        raise broken("its decisions are not those of its entries")
+
+
+def _check_contents(connection: sqlite3.Connection, account: Account) -> None:
+    """Raise unless every release, and every plan that waits, has the digest that is on record."""
+    seen = 0
+    for request, stored, content in connection.execute(
+        "SELECT request, stored, content FROM releases"
+    ):
+        entry = account.releases.get(request)
+        if entry is None or entry.sequence != stored or entry.sha256 != digest(content):
+            raise broken("a stored release is not the one that was charged")
+        seen += 1
+    if seen != len(account.releases):
+        raise broken("a release is missing")
+    for sha256, content in connection.execute("SELECT sha256, content FROM waiting"):
+        if sha256 != digest(content):
+            raise broken("a plan that waits is not the one that came")
+
+
+def sync_directory(directory: Path) -> None:
+    """Make a new name in a directory durable."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

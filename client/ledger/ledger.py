@@ -1,0 +1,363 @@
+"""The ledger: the silo's durable record of charges, releases and decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from sqlite3 import Connection
+from types import TracebackType
+from typing import Self
+
+from silosynth.client.ledger.batch import Batch
+from silosynth.client.ledger.checks import MAX_WHY, check_text, check_units, check_vector
+from silosynth.client.ledger.fence import (
+    Proofs,
+    check_head,
+    fence_path,
+    missing,
+    old_copy,
+    raise_fence,
+    read_fence,
+)
+from silosynth.client.ledger.file import create_file, open_file, read_account, read_entries
+from silosynth.client.ledger.rows import (
+    add_charge,
+    add_decision,
+    add_release,
+    cap_and_spent,
+    last_entry,
+    newest_decision,
+    order_of,
+    set_cap,
+)
+from silosynth.client.ledger.waiting import (
+    WaitingPlan,
+    add_waiting,
+    all_waiting,
+    check_size,
+)
+from silosynth.common.accounting.orders import Vector
+from silosynth.common.accounting.zcdp import ORDER_UNIT
+from silosynth.common.audit.account import Account
+from silosynth.common.audit.audit import encode_audit
+from silosynth.common.audit.entries import (
+    Cap,
+    Charge,
+    Decision,
+    Facts,
+    Scope,
+    StoredRelease,
+    Verdict,
+    charge_body,
+    decision_body,
+    release_body,
+)
+from silosynth.common.errors import InvalidArgument, LedgerUnavailable
+
+Clock = Callable[[], datetime]
+Checkpoint = Callable[[str], None]
+
+
+def utc_now() -> datetime:
+    """Return the time of day."""
+    return datetime.now(UTC)
+
+
+class Ledger:
+    """Own one ledger file: charge before data is read, store before anything is sent.
+
+    Guarantees, through any crash, on disks that keep what they acknowledge:
+    - no scope's ``spent`` is ever above its cap, and none falls but at another Rényi order;
+    - a request id is charged once, whatever happens afterwards;
+    - once a release is stored, its request gets those bytes and no others;
+    - a decision about a plan is undone by a newer one alone, and both stand in the chain;
+    - after an error of the disk everything is refused until the ledger is opened again;
+    - once fenced, it is refused until a ledger that holds all of the fence is in its place.
+
+    One process at a time may have a ledger open; its threads may share it, and what they ask for
+    at one time is made durable together.
+    """
+
+    def __init__(
+        self,
+        batch: Batch,
+        *,
+        path: Path,
+        scopes: Collection[Scope],
+        clock: Clock,
+        checkpoint: Checkpoint,
+    ) -> None:
+        """Take an open, checked file; use :meth:`open`."""
+        self._batch = batch
+        self._path = path
+        self._scopes = frozenset(scopes)
+        self._clock = clock
+        self._checkpoint = checkpoint
+
+    @staticmethod
+    def create(path: Path, *, clock: Clock = utc_now) -> None:
+        """Make an empty ledger where there is none.
+
+        Opening never makes one: a ledger that is gone has to be noticed, not replaced.
+        """
+        create_file(path, at=_text(clock()))
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        *,
+        caps: Mapping[Scope, int | Cap],
+        known_heads: Collection[str] = (),
+        clock: Clock = utc_now,
+        checkpoint: Checkpoint = lambda _: None,
+    ) -> Self:
+        """Open a ledger, check all of it, and set its caps.
+
+        A cap below what is spent already is kept at what is spent: nothing is left then.
+
+        Args:
+            caps: most units of 2^-40 of zCDP rho that each scope may ever spend; a Cap with an
+                order also admits sums over a random part of the persons at their Rényi cost.
+            known_heads: as for :meth:`present_heads`.
+            checkpoint: called with "before-charge" and "before-store" just before a transaction,
+                "after-charge" and "after-store" just after it is durable, by the asking thread.
+
+        Raises LedgerUnavailable when the file is missing, damaged, an old copy, read-only or open
+        elsewhere.
+        """
+        batch = Batch(open_file(path))
+        try:
+            ledger = cls(batch, path=path, scopes=(), clock=clock, checkpoint=checkpoint)
+            ledger.verify()
+            ledger._stand_behind(read_fence(fence_path(path)))
+            ledger.present_heads(known_heads)
+            ledger.grant(caps)
+        except BaseException:
+            batch.close()
+            raise
+        return ledger
+
+    def close(self) -> None:
+        """Let another process open the file."""
+        self._batch.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def grant(self, caps: Mapping[Scope, int | Cap]) -> None:
+        """Set the caps of scopes, durably and all at once; those of other scopes stay.
+
+        A scope pays for nothing until a cap was granted since the ledger was opened.
+        """
+        whole = {s: c if isinstance(c, Cap) else Cap(units=c) for s, c in caps.items()}
+        for scope, cap in whole.items():
+            check_units(cap.units, f"the cap of {scope}", least=0)
+            if cap.order is not None:
+                check_units(cap.order, f"the order of {scope}", least=ORDER_UNIT + 1)
+        at = _text(self._clock())
+
+        def set_all(connection: Connection) -> None:
+            for scope in sorted(whole):
+                set_cap(connection, scope, cap=whole[scope], at=at)
+
+        self._batch.write(set_all)
+        self._scopes |= caps.keys()
+
+    def charge(
+        self,
+        request_id: str,
+        request_hash: str,
+        *,
+        cost_units: int,
+        rdp: Vector | None = None,
+        scopes: Collection[Scope] | None = None,
+        facts: Facts | None = None,
+    ) -> bytes | None:
+        """Charge a request to all its scopes or to none; return its release if one is stored.
+
+        None means: charged, durably; now read, draw noise and :meth:`store`. A request that was
+        charged but has no stored release gets None again without a new charge. That is sound: what
+        was drawn before was not stored, so it was not sent, and whoever asks learns from one draw
+        of the noise alone, the one that is stored first. Nothing is ever refunded, so a request
+        that fails after its charge has spent it.
+
+        Args:
+            cost_units: zCDP rho in units of 2^-40, rounded up, at least 1.
+            rdp: divergences at the ledger's orders, for a sum over a random part of the persons; a
+                scope with an order is charged by them.
+            scopes: those that pay; every scope that has a cap, by default.
+            facts: public facts to record beside the charge, such as the plan's digest.
+
+        Raises RequestConflict when the id was used with another hash or cost,
+        BudgetExceeded when a scope has less than that left or has no cap, LedgerUnavailable when
+        the charge cannot be made durable.
+        """
+        check_text(request_id, "request id")
+        check_text(request_hash, "request hash")
+        check_units(cost_units, "the cost", least=1)
+        check_vector(rdp)
+        capped = self._scopes
+        payers = tuple(sorted(capped if scopes is None else set(scopes)))
+        body = charge_body(
+            request_id=request_id,
+            request_hash=request_hash,
+            cost_units=cost_units,
+            scopes=payers,
+            facts=facts or {},
+            at=_text(self._clock()),
+            rdp=rdp,
+        )
+        request = (request_id, request_hash, cost_units)
+        self._checkpoint("before-charge")
+        stored = self._batch.write(
+            lambda connection: add_charge(
+                connection, body, request=request, payers=payers, capped=capped, rdp=rdp
+            )
+        )
+        self._checkpoint("after-charge")
+        return stored
+
+    def store(self, request_id: str, release: bytes) -> bytes:
+        """Store a release durably and return the bytes to send.
+
+        Guarantees: the bytes returned are those that were stored first for this request, whoever
+        stored them, so that two answers to one charge never both leave.
+
+        Raises RequestConflict when the request was not charged, LedgerUnavailable when the bytes
+        cannot be made durable.
+        """
+        body = release_body(request_id=request_id, release=release, at=_text(self._clock()))
+        self._checkpoint("before-store")
+        stored = self._batch.write(
+            lambda connection: add_release(connection, body, request_id=request_id, release=release)
+        )
+        self._checkpoint("after-store")
+        return stored
+
+    def wait(self, plan_digest: str, plan: bytes) -> tuple[str, ...]:
+        """Let a sealed plan wait for a person, unless it waits or was decided already.
+
+        Guarantees: at most 64 plans of at most 1 MiB wait, so that nobody can fill the disk with
+        them. The oldest are pushed out by newer ones; their digests are returned, for the
+        operator's log. Nothing is written to the chain.
+
+        Raises CapExceeded when the plan is too large.
+        """
+        check_text(plan_digest, "plan digest")
+        check_size(plan)
+        at = _text(self._clock())
+        return self._batch.write(
+            lambda connection: add_waiting(connection, plan_digest=plan_digest, plan=plan, at=at)
+        )
+
+    def pending(self) -> tuple[WaitingPlan, ...]:
+        """Return the plans that wait for a person, oldest first."""
+        return self._batch.read(all_waiting)
+
+    def decide(
+        self,
+        plan_digest: str,
+        verdict: Verdict,
+        *,
+        why: str,
+        by: str,
+        at: datetime | None = None,
+    ) -> Decision:
+        """Record durably what a person decided about a plan, which then waits no longer.
+
+        The newest decision counts; the older ones stay in the chain. A plan need not have waited.
+        """
+        check_text(plan_digest, "plan digest")
+        check_text(by, "name of who decides")
+        check_text(why, "reason", most=MAX_WHY)
+        if not isinstance(verdict, Verdict):
+            raise InvalidArgument(f"{verdict!r} is no verdict", hint="use a Verdict")
+        when = _text(self._clock() if at is None else at)
+        body = decision_body(plan_digest=plan_digest, verdict=verdict, why=why, by=by, at=when)
+        return self._batch.write(
+            lambda connection: add_decision(connection, body, plan_digest=plan_digest)
+        )
+
+    def decision(self, plan_digest: str) -> Decision | None:
+        """Return the decision that counts for a plan, or None when nobody decided."""
+        return self._batch.read(lambda connection: newest_decision(connection, plan_digest))
+
+    def decisions(self) -> tuple[Decision, ...]:
+        """Return every decision, in order."""
+        return self.verify().decisions
+
+    def present_heads(self, heads: Collection[str], *, released: Collection[str] = ()) -> None:
+        """Check what peers hold; fence the ledger when any of it is not here.
+
+        The caller has made sure that each head and each request id of ``released`` comes from a
+        receipt that this very silo signed: then a ledger that lacks the head, or the release of
+        the request, is an old copy or a fork, and would spend or draw noise twice. What is missing
+        is written to a file beside the ledger, which restoring the ledger does not undo.
+
+        Raises LedgerUnavailable when the ledger is an old copy; then it refuses everything.
+        """
+        for head in heads:
+            check_head(head)
+        proofs = Proofs(heads=tuple(heads), released=tuple(released))
+        lacking = self._batch.read(lambda connection: missing(connection, proofs))
+        if lacking:
+            self._batch.refuse(old_copy())
+            raise_fence(fence_path(self._path), lacking)
+            raise old_copy()
+
+    def spent(self, scope: Scope) -> int:
+        """Return the units that a scope has spent; 0 for one that never had a cap."""
+        return self._batch.read(lambda connection: cap_and_spent(connection, scope))[1]
+
+    def remaining(self, scope: Scope) -> int:
+        """Return the units that a scope has left; 0 for one that has no cap."""
+        cap, spent = self._batch.read(lambda connection: cap_and_spent(connection, scope))
+        return cap - spent if scope in self._scopes else 0
+
+    def order(self, scope: Scope) -> int | None:
+        """Return the Rényi order that a scope's budget is held at, in units of 2^-20, if any."""
+        return self._batch.read(lambda connection: order_of(connection, scope))
+
+    @property
+    def head(self) -> str:
+        """Return the hash of the last entry, which stands for all before it."""
+        return self._batch.read(last_entry)[1]
+
+    def charges(self) -> tuple[Charge, ...]:
+        """Return every charge, in order."""
+        return tuple(self.verify().charges.values())
+
+    def releases(self) -> tuple[StoredRelease, ...]:
+        """Return what is known of every stored release, in order."""
+        return tuple(self.verify().releases.values())
+
+    def verify(self) -> Account:
+        """Check all of the ledger again; raise LedgerUnavailable when it does not hold."""
+        return self._batch.read(read_account)
+
+    def audit(self) -> bytes:
+        """Return all entries as a file that a third party can check without the data."""
+        return encode_audit(self._batch.read(lambda connection: tuple(read_entries(connection))))
+
+    def _stand_behind(self, fence: Proofs) -> None:
+        """Raise LedgerUnavailable unless the ledger holds all of its fence."""
+        if self._batch.read(lambda connection: missing(connection, fence)):
+            raise LedgerUnavailable(
+                "the ledger is fenced: it is an old copy, without a head or release of a peer's",
+                hint="put the newest copy in its place, and leave the fence where it is",
+            )
+
+
+def _text(time: datetime) -> str:
+    """Return a time in UTC to the second."""
+    return time.astimezone(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,203 @@
+"""The ledger's statements. Each runs inside a transaction that its caller began."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+from silosynth.client.ledger.file import broken, read_entries
+from silosynth.common.accounting.cost import RHO_UNIT
+from silosynth.common.accounting.orders import Vector, price_units
+from silosynth.common.audit.account import price, replay
+from silosynth.common.audit.entries import (
+    Cap,
+    Decision,
+    Scope,
+    cap_body,
+    next_head,
+    read_decision,
+)
+from silosynth.common.errors import BudgetExceeded, RequestConflict
+
+
+def last_entry(connection: sqlite3.Connection) -> tuple[int, str]:
+    """Return place and head of the last entry."""
+    row = _row(connection, "SELECT sequence, head FROM entries ORDER BY sequence DESC LIMIT 1")
+    if row is None:
+        raise broken("it lost its entries")
+    return int(row[0]), str(row[1])
+
+
+def has_head(connection: sqlite3.Connection, head: str) -> bool:
+    """Say whether an entry left this head behind."""
+    return _row(connection, "SELECT 1 FROM entries WHERE head = ?", head) is not None
+
+
+def append(connection: sqlite3.Connection, body: str) -> tuple[int, str]:
+    """Add an entry to the chain; return its place and head."""
+    last, head = last_entry(connection)
+    following = next_head(head, sequence=last + 1, body=body)
+    connection.execute("INSERT INTO entries VALUES (?, ?, ?)", (last + 1, body, following))
+    return last + 1, following
+
+
+def cap_and_spent(connection: sqlite3.Connection, scope: Scope) -> tuple[int, int]:
+    """Return the units that a scope may spend and has spent; zeros for one that is not there."""
+    row = _row(
+        connection, "SELECT cap, spent FROM scopes WHERE kind = ? AND name = ?", *_key(scope)
+    )
+    return (0, 0) if row is None else (int(row[0]), int(row[1]))
+
+
+def order_of(connection: sqlite3.Connection, scope: Scope) -> int | None:
+    """Return the Rényi order that a scope's budget is held at; None where it has none."""
+    query = "SELECT rdp_order FROM orders WHERE kind = ? AND name = ?"
+    row = _row(connection, query, *_key(scope))
+    return None if row is None else int(row[0])
+
+
+def set_cap(connection: sqlite3.Connection, scope: Scope, *, cap: Cap, at: str) -> None:
+    """Set a cap, or what is spent if that is more; record it when it differs.
+
+    At another order, what was spent is added up anew from all charges.
+    """
+    old, spent = cap_and_spent(connection, scope)
+    exists = _row(connection, "SELECT 1 FROM scopes WHERE kind = ? AND name = ?", *_key(scope))
+    moved = exists is not None and cap.order != order_of(connection, scope)
+    if moved:
+        spent = _spent_at(connection, scope, order=cap.order)
+    effective = Cap(units=max(cap.units, spent), order=cap.order)
+    if exists and not moved and effective.units == old:
+        return
+    append(connection, cap_body(scope, cap=effective.units, at=at, order=cap.order))
+    connection.execute(
+        "INSERT INTO scopes VALUES (?, ?, ?, ?) ON CONFLICT (kind, name) "
+        "DO UPDATE SET cap = excluded.cap, spent = excluded.spent",
+        (*_key(scope), effective.units, spent),
+    )
+    connection.execute("DELETE FROM orders WHERE kind = ? AND name = ?", _key(scope))
+    if cap.order is not None:
+        connection.execute("INSERT INTO orders VALUES (?, ?, ?)", (*_key(scope), cap.order))
+
+
+def _spent_at(connection: sqlite3.Connection, scope: Scope, *, order: int | None) -> int:
+    """Return what all charges of a scope take at an order."""
+    charges = replay(read_entries(connection)).charges.values()
+    return sum(price(c, order) for c in charges if scope in c.scopes)
+
+
+def add_charge(
+    connection: sqlite3.Connection,
+    body: str,
+    *,
+    request: tuple[str, str, int],
+    payers: tuple[Scope, ...],
+    capped: frozenset[Scope],
+    rdp: Vector | None = None,
+) -> bytes | None:
+    """Charge a request (id, hash, cost) unless it was; return its release if one is stored."""
+    request_id, request_hash, cost_units = request
+    known = _row(connection, "SELECT hash, cost FROM requests WHERE id = ?", request_id)
+    if known is not None:
+        if known != (request_hash, cost_units):
+            raise RequestConflict(
+                f"request {request_id} was made before with other content",
+                hint="give a new request a new id",
+            )
+        return _release(connection, request_id)
+    _spend(connection, cost_units, rdp=rdp, payers=payers, capped=capped)
+    place, _ = append(connection, body)
+    connection.execute("INSERT INTO requests VALUES (?, ?, ?, ?)", (*request, place))
+    return None
+
+
+def add_release(
+    connection: sqlite3.Connection, body: str, *, request_id: str, release: bytes
+) -> bytes:
+    """Store a release unless one is; return the one that is stored."""
+    if _row(connection, "SELECT 1 FROM requests WHERE id = ?", request_id) is None:
+        raise RequestConflict(
+            f"request {request_id} was not charged", hint="charge it before it is answered"
+        )
+    stored = _release(connection, request_id)
+    if stored is not None:
+        return stored
+    place, _ = append(connection, body)
+    connection.execute("INSERT INTO releases VALUES (?, ?, ?)", (request_id, place, release))
+    return bytes(release)
+
+
+def has_release(connection: sqlite3.Connection, request_id: str) -> bool:
+    """Say whether a request's release is stored."""
+    return _row(connection, "SELECT 1 FROM releases WHERE request = ?", request_id) is not None
+
+
+def add_decision(connection: sqlite3.Connection, body: str, *, plan_digest: str) -> Decision:
+    """Record a decision; the plan waits no longer."""
+    place, head = append(connection, body)
+    connection.execute(
+        "INSERT INTO decisions VALUES (?, ?) "
+        "ON CONFLICT (plan) DO UPDATE SET decided = excluded.decided",
+        (plan_digest, place),
+    )
+    connection.execute("DELETE FROM waiting WHERE plan = ?", (plan_digest,))
+    return read_decision(body, sequence=place, head=head)
+
+
+def newest_decision(connection: sqlite3.Connection, plan_digest: str) -> Decision | None:
+    """Return the decision that counts for a plan."""
+    row = _row(
+        connection,
+        "SELECT sequence, body, head FROM decisions JOIN entries ON decided = sequence "
+        "WHERE plan = ?",
+        plan_digest,
+    )
+    return None if row is None else read_decision(row[1], sequence=row[0], head=row[2])
+
+
+def _spend(
+    connection: sqlite3.Connection,
+    cost_units: int,
+    *,
+    rdp: Vector | None,
+    payers: tuple[Scope, ...],
+    capped: frozenset[Scope],
+) -> None:
+    """Add the cost to every payer; raise BudgetExceeded naming one that has too little."""
+    if not payers:
+        raise BudgetExceeded("no scope pays for the request", hint="grant one a budget")
+    for scope in payers:
+        cap, spent = cap_and_spent(connection, scope)
+        left = cap - spent if scope in capped else 0
+        order = order_of(connection, scope) if rdp is not None else None
+        units = price_units(cost_units=cost_units, vector=rdp, order=order)
+        if units > left:
+            raise BudgetExceeded(
+                f"the request costs {_rho(units)} of zCDP rho; {scope} has {_rho(left)} left",
+                hint="ask for less, or have the silo's operator grant more",
+            )
+        connection.execute(
+            "UPDATE scopes SET spent = spent + ? WHERE kind = ? AND name = ?",
+            (units, *_key(scope)),
+        )
+
+
+def _release(connection: sqlite3.Connection, request_id: str) -> bytes | None:
+    """Return the stored release of a request."""
+    row = _row(connection, "SELECT content FROM releases WHERE request = ?", request_id)
+    return None if row is None else bytes(row[0])
+
+
+def _row(connection: sqlite3.Connection, query: str, *values: str | int) -> Any:
+    """Return the first row of a query, or None."""
+    return connection.execute(query, values).fetchone()
+
+
+def _key(scope: Scope) -> tuple[str, str]:
+    """Return a scope as the file holds it."""
+    return scope.kind.value, scope.name
+
+
+def _rho(units: int) -> str:
+    """Return units as a rho with six digits."""
+    return f"{units / RHO_UNIT:.6g}"

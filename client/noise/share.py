@@ -1,0 +1,55 @@
+"""The share of the noise that one silo adds to a sum, and what it costs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from silosynth.client.noise.discrete_gaussian import check_sigma2
+from silosynth.common.accounting.cost import GaussianCost, rho_units
+from silosynth.common.accounting.orders import Vector
+from silosynth.common.accounting.rdp import rdp_vector
+from silosynth.common.accounting.sum_law import check_share
+from silosynth.common.plan.plan import Phase, Plan, TrustMode, phase_cost
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoiseShare:
+    """The noise that a silo draws, and the cost of one request in units of 2^-40 of zCDP rho.
+
+    ``alone_units`` is what the request costs if nobody else adds noise. In own trust it is what
+    the request costs. ``vector`` is there where persons are sampled.
+    """
+
+    sigma2: Fraction
+    cost_units: int
+    alone_units: int
+    vector: Vector | None = None
+
+
+def noise_share(plan: Plan, phase: Phase, *, marginals: int) -> NoiseShare:
+    """Return a silo's share of the noise of one request: sigma2 / (K - t - d).
+
+    Guarantees: whichever t silos take their noise out of the sum, and whichever d stay away, the
+    noise of the others has at least the variance ``phase.sigma2`` that is charged for.
+
+    Raises InvalidPlan when the share is below 1 or cannot be drawn.
+    """
+    cost = replace(
+        phase_cost(phase, rows_per_person=plan.privacy.rows_per_person, shares=plan.shares),
+        count=marginals,
+    )
+    if plan.trust is TrustMode.SHARED:
+        check_share(cost.share)
+    check_sigma2(cost.share)
+    return NoiseShare(
+        sigma2=cost.share,
+        cost_units=rho_units(cost.rho),
+        alone_units=rho_units(_alone(cost).rho),
+        vector=rdp_vector(cost) if cost.rate < 1 else None,
+    )
+
+
+def _alone(cost: GaussianCost) -> GaussianCost:
+    """Return the cost of one share standing alone."""
+    return replace(cost, sigma2=cost.share, shares=1)

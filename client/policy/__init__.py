@@ -1,0 +1,1 @@
+"""What a silo allows, as its operator wrote it."""

@@ -1,0 +1,96 @@
+"""What a silo permits: limits that hold for every plan and request, whoever asks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from silosynth.common.domain import Domain
+from silosynth.common.errors import CapExceeded, InvalidPlan, Refused
+from silosynth.common.messages.sum_proof import MOST_STEP_BYTES
+from silosynth.common.plan.plan import Plan, TrustMode
+from silosynth.common.plan.training import WEIGHT_BYTES
+
+MAX_PLAN_BYTES = 1_000_000
+_MOST_SPELLED = 10**18
+_LEVELS = 8
+_BYTES_PER_CODE = 8
+_BYTES_PER_QUERY = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """Limits on size, and what the silo knows about persons and rows.
+
+    ``rows_per_person`` is how many rows one person may have at most: the silo's own word where
+    rows are not bounded by the gateway, and the most that it ever counts where they are.
+    """
+
+    rows_per_person: int = 1
+    max_cells_per_marginal: int = 5_000_000
+    max_cells_per_request: int = 50_000_000
+    max_marginals: int = 10_000
+    max_attributes: int = 256
+    max_message_bytes: int = 64_000_000
+
+    def __post_init__(self) -> None:
+        for name in self.__dataclass_fields__:
+            if getattr(self, name) < 1:
+                raise InvalidPlan(f"policy: {name} must be at least 1")
+
+
+def check_size(size: int, limit: int) -> None:
+    """Raise CapExceeded when a message of ``size`` bytes is above ``limit``."""
+    if size > limit:
+        raise CapExceeded(f"a message of over {limit} bytes was sent")
+
+
+def request_limit(policy: Policy, *, plan: Plan, domain: Domain) -> int:
+    """Return the most bytes that a request of ``plan`` can need, so that no more are parsed.
+
+    Every level may list the group of every code once, and a query names its attributes.
+    """
+    names = sum(len(a) for a in domain.attributes)
+    levels = _LEVELS * (sum(domain.shape) * _BYTES_PER_CODE + 8 * names)
+    marginals = min(policy.max_marginals, max(p.marginals for p in plan.phases))
+    queries = marginals * min(_BYTES_PER_QUERY + 8 * names, policy.max_message_bytes)
+    proof = MOST_STEP_BYTES * 2 if plan.trust is TrustMode.SHARED else 0
+    weights = WEIGHT_BYTES * plan.phases[-1].cells if plan.training is not None else 0
+    return min(policy.max_message_bytes, 100_000 + levels + queries + proof + weights)
+
+
+def check_plan_size(policy: Policy, *, plan: Plan, attributes: int) -> None:
+    """Raise CapExceeded or Refused when all of a plan goes beyond the policy."""
+    _check_limits(
+        ("attributes", attributes, policy.max_attributes),
+        ("marginals", sum(p.marginals for p in plan.phases), policy.max_marginals),
+        ("cells in one plan", sum(p.cells for p in plan.phases), policy.max_cells_per_request),
+    )
+
+
+def check_rows(policy: Policy, *, plan: Plan) -> None:
+    """Raise Refused when a plan assumes fewer rows a person than the silo's operator states."""
+    if plan.privacy.rows_per_person < policy.rows_per_person:
+        raise Refused(
+            f"plan {plan.id} assumes {plan.privacy.rows_per_person} rows a person; "
+            f"this silo has up to {policy.rows_per_person}",
+            hint="make the plan with --rows-per-person",
+        )
+
+
+def check_request(policy: Policy, *, cells: Sequence[int], attributes: int) -> None:
+    """Raise CapExceeded when a request goes beyond the policy."""
+    _check_limits(
+        ("attributes", attributes, policy.max_attributes),
+        ("marginals", len(cells), policy.max_marginals),
+        ("cells in one marginal", max(cells), policy.max_cells_per_marginal),
+        ("cells in one request", sum(cells), policy.max_cells_per_request),
+    )
+
+
+def _check_limits(*limits: tuple[str, int, int]) -> None:
+    """Raise CapExceeded for the first of (what, asked, limit) that is above its limit."""
+    for what, asked, limit in limits:
+        if asked > limit:
+            number = str(asked) if asked <= _MOST_SPELLED else "more than 10^18"
+            raise CapExceeded(f"{number} {what} were asked for; this silo allows {limit}")

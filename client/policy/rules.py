@@ -1,0 +1,109 @@
+"""Which plans a silo answers, and which of them without asking a person."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from silosynth.common.accounting.cost import RHO_UNIT
+from silosynth.common.accounting.zcdp import cks_epsilon
+from silosynth.common.errors import PlanRefused
+from silosynth.common.plan.cost import (
+    alone_costs,
+    alone_units,
+    plan_costs,
+    plan_units,
+    sampled_epsilon,
+)
+from silosynth.common.plan.plan import Method, Plan
+from silosynth.common.trust.keys import PublicKey, SigningKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiloIdentity:
+    """The key that signs what leaves, and the coordinators whose plans are read at all."""
+
+    key: SigningKey
+    coordinators: Mapping[PublicKey, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approval:
+    """Which plans are automatic; every other one waits for a person.
+
+    Empty ``projects`` or ``coordinators`` mean any that the policy names.
+    """
+
+    automatic: bool = False
+    max_epsilon: float | None = None
+    max_delta: float | None = None
+    methods: Collection[Method] = ()
+    projects: Collection[str] = ()
+    coordinators: Collection[str] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """The rosters that a silo pins, by project, and what it approves by itself."""
+
+    rosters: Mapping[str, Mapping[str, PublicKey]] = field(default_factory=dict)
+    approval: Approval = field(default_factory=Approval)
+
+
+def check_roster(rules: Rules, plan: Plan, *, silo: str) -> None:
+    """Raise PlanRefused unless the plan's project is known and every key of it is pinned here."""
+    pinned = rules.rosters.get(plan.project)
+    if pinned is None:
+        raise PlanRefused(
+            f"project {plan.project!r} is not in this silo's policy",
+            hint="ask the silo's operator to add it, or correct the plan's project",
+        )
+    if not plan.roster:
+        raise PlanRefused(
+            f"plan {plan.id} has no roster", hint="a signed plan states each silo's public key"
+        )
+    for name, key in sorted(plan.roster.items()):
+        if pinned.get(name) != key:
+            raise PlanRefused(
+                f"plan {plan.id} names a key of silo {name!r} that silo {silo!r} has not pinned",
+                hint="compare the plan's roster with the policy's, by another channel",
+            )
+
+
+def needs_person(rules: Rules, plan: Plan, *, consumer: str) -> str | None:
+    """Say why a plan has to wait for a person; None when the policy approves it by itself.
+
+    The epsilon compared is the ledger's, from the zCDP cost of the plan's noise at the plan's
+    delta, and not the one that the plan states. With shared noise it is that of the silo's share
+    standing alone: what a failure of the masks would cost is for a person to accept.
+    """
+    approval = rules.approval
+    if not approval.automatic or approval.max_epsilon is None or approval.max_delta is None:
+        return "this silo's policy approves no plan by itself"
+    if plan.method not in approval.methods:
+        return f"method {plan.method.value} is not automatic here"
+    if approval.projects and plan.project not in approval.projects:
+        return f"project {plan.project!r} is not automatic here"
+    if approval.coordinators and consumer not in approval.coordinators:
+        return f"coordinator {consumer!r} is not automatic here"
+    if plan.privacy.delta > approval.max_delta:
+        return f"delta {plan.privacy.delta:g} is above {approval.max_delta:g}"
+    epsilon = alone_epsilon(plan)
+    if epsilon > approval.max_epsilon:
+        return f"epsilon {epsilon:.4g} (zCDP conversion) is above {approval.max_epsilon:g}"
+    return None
+
+
+def alone_epsilon(plan: Plan) -> float:
+    """Return the epsilon of a plan if nobody else's noise protected the silo."""
+    if plan.training is not None:
+        return sampled_epsilon(alone_costs(plan), plan.privacy.delta)
+    return cks_epsilon(Fraction(alone_units(plan), RHO_UNIT), plan.privacy.delta)
+
+
+def ledger_epsilon(plan: Plan) -> float:
+    """Return the epsilon of a plan as the ledger adds it up, at the plan's delta."""
+    if plan.training is not None:
+        return sampled_epsilon(plan_costs(plan), plan.privacy.delta)
+    return cks_epsilon(Fraction(plan_units(plan), RHO_UNIT), plan.privacy.delta)

@@ -1,0 +1,1 @@
+"""Flower's side of a silo: passes plans in and releases out, sees no data."""

@@ -1,0 +1,304 @@
+"""The resident relay: it keeps a SuperNode running and answers that SuperNode's tasks itself.
+
+By itself a SuperNode starts a process for every message, and that process runs whatever code the
+bundle from the SuperLink holds. Here the SuperNode hands its tasks out ("process" isolation), and
+this process, which knows the five messages of ``client/app`` and nothing else, takes them. The
+bundle is never unpacked: no code from the coordinator runs at a silo.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from flwr.app import Context, Error, Message
+from flwr.clientapp import ClientApp
+from flwr.common.constant import ErrorCode, SubStatus
+from flwr.proto.runtime_pb2 import AcquireTaskRequest, SendTaskHeartbeatRequest
+from flwr.supercore.constant import TaskType
+from flwr.supercore.heartbeat import HeartbeatSender
+from flwr.supercore.inflatable.inflatable_utils import ObjectPullError
+from flwr.supercore.interceptors import (
+    RuntimeTokenHttpInterceptor,
+    RuntimeVersionHttpInterceptor,
+    SuperExecAuthHttpInterceptor,
+)
+from flwr.supercore.run import RunNotRunningException
+from flwr.supercore.runtime import RuntimeHttpClient
+from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message, push_task_output
+
+from silosynth.client.relay.messages import make_sealed_relay
+from silosynth.client.relay.session import Session, open_session
+from silosynth.client.rpc.caller import RemoteGateway
+from silosynth.common.errors import ConnectionFailed, InvalidArgument
+from silosynth.common.telemetry import Telemetry, log
+
+_POLL_SECONDS = 0.1
+_RESTART_SECONDS = 1.0
+# A killed SuperNode whose session cannot be ended is taken for connected, and refused, for 60 s.
+_REJOIN_SECONDS = 90.0
+_SETTLED_SECONDS = 60.0
+_PASS_SECONDS = 20.0
+_PROTECTED = frozenset({"/flwr.proto.Runtime/AcquireTask"})
+_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux's prctl
+_QUIET = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelaySettings:
+    """Where a silo's SuperLink and gateway are, and who the SuperNode is.
+
+    ``ca`` verifies the SuperLink's certificate; without it the system's CAs do.
+    """
+
+    superlink: str
+    silo: str
+    gateway: Path
+    key: Path
+    ca: Path | None = None
+
+    def __post_init__(self) -> None:
+        for path in (self.key, *((self.ca,) if self.ca else ())):
+            if not path.is_file():
+                raise InvalidArgument(f"{path} is no file", hint="see 'silosynth certs --help'")
+
+
+def serve_relay(
+    settings: RelaySettings,
+    *,
+    telemetry: Telemetry,
+    stopping: Callable[[], bool] = lambda: False,
+) -> None:
+    """Run a SuperNode and answer its tasks, until ``stopping``; start it again if it crashes.
+
+    Raises ConnectionFailed when the SuperNode gives up, as it does when the SuperLink does not know
+    its key or shows a certificate of another CA.
+    """
+    with (
+        open_session(superlink=settings.superlink, key=settings.key, ca=settings.ca) as session,
+        _secret_file() as secret_file,
+        RemoteGateway(settings.gateway) as gateway,
+    ):
+        app = make_sealed_relay(lambda _: gateway, telemetry=telemetry)
+        give_up = time.monotonic() + _REJOIN_SECONDS
+        while not stopping():
+            port, begun = _free_port(), time.monotonic()
+            _make_way(session, silo=settings.silo)
+            with _supernode(settings, port=port, secret_file=secret_file) as node:
+                log("relay-started", silo=settings.silo, superlink=settings.superlink)
+                try:
+                    secret = secret_file.read_bytes()
+                    _answer_tasks(app, node, port=port, secret=secret, stopping=stopping)
+                except _Lost as err:
+                    give_up = time.monotonic() + _REJOIN_SECONDS
+                    log("supernode-restarted", silo=settings.silo, why=str(err))
+                except ConnectionFailed:
+                    if time.monotonic() - begun > _SETTLED_SECONDS:
+                        give_up = time.monotonic() + _REJOIN_SECONDS
+                    elif begun > give_up:
+                        raise
+                    log("supernode-not-accepted", silo=settings.silo)
+            time.sleep(_RESTART_SECONDS)
+
+
+def _make_way(session: Session, *, silo: str) -> None:
+    """End the session of a SuperNode that was killed, so that the next is accepted at once."""
+    if session.end_stale():
+        log("stale-session-ended", silo=silo)
+
+
+class _Lost(Exception):
+    """The SuperNode crashed, or may wait for an answer that will never come."""
+
+
+def _answer_tasks(
+    app: ClientApp,
+    node: subprocess.Popen[bytes],
+    *,
+    port: int,
+    secret: bytes,
+    stopping: Callable[[], bool],
+) -> None:
+    """Answer the tasks of one SuperNode; raise _Lost when it has to be started again."""
+    acquire = SuperExecAuthHttpInterceptor(master_secret=secret, protected_methods=_PROTECTED)
+    client = _client(port, acquire)
+    while not stopping():
+        _check_alive(node)
+        if token := _take_task(client):
+            _answer_task(app, node, port=port, token=token)
+        else:
+            time.sleep(_POLL_SECONDS)
+
+
+def _take_task(client: RuntimeHttpClient) -> str:
+    """Take a waiting task from the SuperNode; return its token, or nothing."""
+    request = AcquireTaskRequest(supported_task_types=[TaskType.CLIENT_APP])
+    try:
+        return str(client.AcquireTask(request).token)
+    except httpx.TransportError:
+        return ""  # the SuperNode has not started yet, or has just ended
+
+
+def _answer_task(app: ClientApp, node: subprocess.Popen[bytes], *, port: int, token: str) -> None:
+    """Pull one message, answer it, push the answer.
+
+    A SuperNode waits for an answer to each message before it takes the next, so where none can be
+    pushed it has to be started again.
+    """
+    client = _client(port, RuntimeTokenHttpInterceptor(token))
+    heartbeat = HeartbeatSender(lambda: _beat(client))
+    heartbeat.start()
+    try:
+        with _hurried(node, seconds=_PASS_SECONDS):
+            message, context, _, _ = pull_task_input(client)
+        answer = _answer(app, message, context)
+        with _hurried(node, seconds=_PASS_SECONDS):
+            push_message(client, answer, context)
+            push_task_output(client, context=context, sub_status=SubStatus.COMPLETED, details="")
+    except (RunNotRunningException, httpx.HTTPError, ObjectPullError, RuntimeError) as err:
+        raise _Lost(type(err).__name__) from err
+    finally:
+        heartbeat.stop()
+        client.close()
+
+
+@contextmanager
+def _hurried(node: subprocess.Popen[bytes], *, seconds: float) -> Iterator[None]:
+    """Kill a SuperNode that does not hand over or take a message; the block then raises.
+
+    Flower pulls an object that it does not get for up to two hours, and beats meanwhile.
+    """
+    timer = threading.Timer(seconds, node.kill)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _answer(app: ClientApp, message: Message, context: Context) -> Message:
+    """Return the relay's answer; for a message that it does not know, an error in fixed words."""
+    try:
+        return app(message=message, context=context)
+    except Exception as err:
+        # Flower would send the text of an error on to the coordinator.
+        log("message-refused", kind=type(err).__name__)
+        refusal = Error(code=ErrorCode.CLIENT_APP_RAISED_EXCEPTION, reason="no answer")
+        return Message(refusal, reply_to=message)
+
+
+def _beat(client: RuntimeHttpClient) -> bool:
+    """Tell the SuperNode that its task is being answered; return whether it heard."""
+    try:
+        client.SendTaskHeartbeat(SendTaskHeartbeatRequest())
+    except httpx.HTTPError:
+        return False
+    return True
+
+
+def _client(
+    port: int, interceptor: RuntimeTokenHttpInterceptor | SuperExecAuthHttpInterceptor
+) -> RuntimeHttpClient:
+    """Return a client of the SuperNode's own loopback port."""
+    version = RuntimeVersionHttpInterceptor(component_name="flwr-clientapp")
+    return RuntimeHttpClient.from_server_address(
+        server_address=f"127.0.0.1:{port}",
+        insecure=True,
+        root_certificates=None,
+        interceptors=[version, interceptor],
+    )
+
+
+@contextmanager
+def _supernode(
+    settings: RelaySettings, *, port: int, secret_file: Path
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a SuperNode that ends with this process, whatever ends it."""
+    process = subprocess.Popen(
+        supernode_command(settings, port=port, secret_file=secret_file),
+        env=os.environ | _QUIET,
+        stdin=subprocess.DEVNULL,
+        preexec_fn=_end_with_parent,
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def supernode_command(settings: RelaySettings, *, port: int, secret_file: Path) -> list[str]:
+    """Return the command that starts the SuperNode, with the Flower of this installation."""
+    config = f'silo="{settings.silo}" gateway="{settings.gateway.absolute()}"'
+    command = [
+        sys.executable,
+        "-c",
+        "from flwr.supernode.cli import flower_supernode; flower_supernode()",
+        "--superlink",
+        settings.superlink,
+        "--auth-supernode-private-key",
+        str(settings.key),
+        "--node-config",
+        config,
+        "--isolation",
+        "process",
+        "--superexec-auth-secret-file",
+        str(secret_file),
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    ]
+    return command + (["--root-certificates", str(settings.ca)] if settings.ca else [])
+
+
+def _end_with_parent() -> None:
+    """Ask the kernel to kill this child when its parent ends, even by SIGKILL."""
+    ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL)
+
+
+def _check_alive(node: subprocess.Popen[bytes]) -> None:
+    """Raise _Lost when the SuperNode was killed, ConnectionFailed when it gave up."""
+    code = node.poll()
+    if code is not None and code < 0:
+        raise _Lost(f"killed by signal {-code}")
+    if code is not None:
+        raise ConnectionFailed(
+            f"the SuperNode ended with code {code}",
+            hint="its lines above say why: is its key admitted, is the CA right, is there a route?",
+        )
+
+
+@contextmanager
+def _secret_file() -> Iterator[Path]:
+    """Yield a file with a fresh secret, which lets this process alone take the node's tasks."""
+    with tempfile.TemporaryDirectory(prefix="silosynth-relay-") as directory:
+        path = Path(directory) / "secret"
+        path.touch(mode=0o600)
+        path.write_bytes(secrets.token_bytes(32))
+        yield path
+
+
+def _free_port() -> int:
+    """Return a loopback port that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,1 @@
+"""The socket between relay and gateway, and what is spoken over it."""

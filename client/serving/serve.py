@@ -1,0 +1,275 @@
+"""The gateway as a process: sockets first, then the privileges away, then ledger and tables.
+
+    python -m silosynth.client.serving.serve --policy silo.toml
+
+is what ``silosynth silo serve`` turns into, so that a gateway that waits holds no library that it
+does not need. SIGTERM and SIGINT end it after the requests at hand; SIGHUP changes nothing: a
+policy counts from the next start on, so that no budget changes under a plan that is being answered.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from socket import socket
+from types import FrameType
+
+from silosynth.client.desk.desk import Desk, Notes, budget
+from silosynth.client.desk.rpc import SERVICE as OPERATOR_SERVICE
+from silosynth.client.desk.rpc import operator_socket, relay_socket
+from silosynth.client.ledger.ledger import Ledger
+from silosynth.client.noise.discrete_gaussian import BitSource
+from silosynth.client.policy.file import PolicyFile, load_policy
+from silosynth.client.rpc import gateway_pb2 as proto
+from silosynth.client.rpc.front_door import DoorRules, FrontDoor, TurnedAway
+from silosynth.client.rpc.listener import bind_socket, given_socket, remove_socket
+from silosynth.client.rpc.server import Method, RpcServer, Service, gateway_service
+from silosynth.client.serving.metered import CountedGateway
+from silosynth.client.serving.run_as import ROOT, become, forbid_core_dumps, user_ids
+from silosynth.client.silo.assemble import Silo, open_silo
+from silosynth.common.audit.entries import Scope
+from silosynth.common.errors import InvalidArgument, SilosynthError
+from silosynth.common.telemetry import Role, Telemetry, TelemetryServer, log, start_logging
+
+GRACE_SECONDS = 300.0
+EXIT_BUG = 5
+_OPERATOR_MESSAGE_BYTES = 256_000_000
+_OPERATOR_THREADS = 4
+_POLL_SECONDS = 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seams:
+    """What tests put in the place of chance and of time; nothing in the product sets them."""
+
+    bits: BitSource | None = None
+    checkpoint: Callable[[str], None] = lambda _: None
+
+
+def serve(
+    path: Path, *, ready: Callable[[], None] = lambda: None, seams: Seams | None = None
+) -> None:
+    """Serve a silo until SIGTERM or SIGINT.
+
+    Raises InvalidArgument or InvalidPolicy when the policy does not allow it here,
+    LedgerUnavailable when the ledger cannot be used.
+    """
+    policy = load_policy(path)
+    start_logging(as_json=policy.logs.format == "json")
+    logging.getLogger("silosynth").setLevel(policy.logs.level.upper())
+    logging.getLogger("grpc").addHandler(logging.NullHandler())
+    logging.getLogger("grpc").propagate = False
+    forbid_core_dumps()
+    stop = _stop_signal()
+    relay = _relay_listener(policy)
+    relays = user_ids(policy.relay.users)
+    if os.geteuid() == ROOT:
+        become(_run_as(policy))
+    os.umask(0o077)
+    with ExitStack() as stack:
+        stack.enter_context(relay)
+        stack.callback(remove_socket, relay_socket(policy))
+        notes = Notes(heard=lambda: log("note", level=logging.WARNING, see="silo notes"))
+        seams = seams or Seams()
+        silo = stack.enter_context(
+            open_silo(
+                policy, bits=seams.bits, tell_operator=notes.tell, checkpoint=seams.checkpoint
+            )
+        )
+        telemetry = stack.enter_context(_metrics(silo))
+        stack.enter_context(
+            _doors(silo, relay=relay, relays=relays, notes=notes, metrics=telemetry)
+        )
+        log("serving", silo=policy.silo.name, pid=os.getpid())
+        ready()
+        while not stop.wait(_POLL_SECONDS):
+            pass
+        log("stopping")
+    log("stopped")
+
+
+def _stop_signal() -> threading.Event:
+    """Return an event that SIGTERM and SIGINT set."""
+    stop = threading.Event()
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    def stay(_number: int, _frame: FrameType | None) -> None:
+        log("reload-ignored", hint="restart the gateway for a new policy")
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+    signal.signal(signal.SIGHUP, stay)
+    return stop
+
+
+def _run_as(policy: PolicyFile) -> str:
+    """Return the user to become; raise InvalidArgument when root would have to read the data."""
+    if policy.silo.run_as is None:
+        raise InvalidArgument(
+            "a gateway does not run as root", hint="name its own user as run_as under [silo]"
+        )
+    return policy.silo.run_as
+
+
+def _relay_listener(policy: PolicyFile) -> socket:
+    """Return the relay's socket: systemd's, or one bound here and given to the relay's user."""
+    as_root = os.geteuid() == ROOT
+    if as_root:
+        _run_as(policy)
+    given = given_socket(os.environ)
+    if given is not None:
+        return given
+    owner = None
+    if as_root:
+        relays = sorted(user_ids(policy.relay.users))
+        if len(relays) > 1:
+            raise InvalidArgument(
+                "a socket of mode 0600 has one owner, and the policy names several relay users",
+                hint="name one, or let systemd make the socket",
+            )
+        owner = relays[0] if relays else min(user_ids([_run_as(policy)]))
+    return bind_socket(relay_socket(policy), owner=owner)
+
+
+@contextmanager
+def _metrics(silo: Silo) -> Iterator[Telemetry]:
+    """Serve metrics and health on loopback where the policy names a port."""
+    telemetry = Telemetry(role=Role.GATEWAY)
+    if silo.policy.metrics.port is None:
+        yield telemetry
+        return
+
+    def healthy() -> bool:
+        with suppress(SilosynthError):
+            return bool(silo.ledger.head)
+        return False
+
+    scopes = tuple(silo.policy.scope_caps())
+    with TelemetryServer(
+        telemetry,
+        port=silo.policy.metrics.port,
+        healthy=healthy,
+        before_metrics=lambda: _show_budgets(silo.ledger, scopes, telemetry),
+    ) as server:
+        log("metrics", port=server.port)
+        yield telemetry
+
+
+def _show_budgets(ledger: Ledger, scopes: Sequence[Scope], telemetry: Telemetry) -> None:
+    """State each scope's budget; nothing when the ledger cannot be read."""
+    with suppress(SilosynthError):
+        for scope in scopes:
+            figures = budget(ledger, scope)
+            telemetry.budget(scope=scope.kind.value, name=scope.name, **figures)
+
+
+@contextmanager
+def _doors(
+    silo: Silo, *, relay: socket, relays: frozenset[int], notes: Notes, metrics: Telemetry
+) -> Iterator[None]:
+    """Open the relay's door and the operator's; close them when the requests at hand are done."""
+    ours = frozenset({os.geteuid(), ROOT})
+    inner = _private_folder(Path(silo.policy.silo.directory) / "inner")
+    counted = CountedGateway(gateway=silo.gateway, telemetry=metrics)
+    desk = Desk(policy=silo.policy, key=silo.key, ledger=silo.ledger, notes=notes)
+    public = operator_socket(silo.policy)
+    with (
+        _door(
+            gateway_service(counted),
+            listener=relay,
+            inner=inner / "g",
+            users=relays | ours,
+            message_bytes=silo.policy.caps.message_mb * 1_000_000,
+        ),
+        _door(
+            _operator_service(desk),
+            listener=bind_socket(public),
+            inner=inner / "o",
+            users=ours,
+            message_bytes=_OPERATOR_MESSAGE_BYTES,
+            threads=_OPERATOR_THREADS,
+        ),
+    ):
+        yield
+    remove_socket(public)
+
+
+@contextmanager
+def _door(
+    service: Service,
+    *,
+    listener: socket,
+    inner: Path,
+    users: frozenset[int],
+    message_bytes: int,
+    threads: int = 16,
+) -> Iterator[None]:
+    """Answer a service behind a front door, and let the calls at hand finish at the end."""
+    name = service.name.rpartition(".")[2].lower()
+
+    def failed(method: str, error: BaseException) -> None:
+        log("failed", level=logging.ERROR, method=method, exception=type(error).__name__)
+
+    def turned_away(why: TurnedAway, user: int) -> None:
+        log("turned-away", level=logging.WARNING, door=name, why=why.value, user=user)
+
+    server = RpcServer(
+        service, socket=inner, message_bytes=message_bytes, threads=threads, failed=failed
+    )
+    door = FrontDoor(listener, inner=inner, rules=DoorRules(users=users), turned_away=turned_away)
+    try:
+        yield
+    finally:
+        door.close_to_new()
+        server.stop(grace_seconds=GRACE_SECONDS).wait()
+        door.close()
+
+
+def _operator_service(desk: Desk) -> Service:
+    """Return the service through which the operator reaches the desk."""
+    ask = Method(
+        request=proto.AskRequest,
+        respond=lambda m: proto.AskReply(answer=desk.answer(m.question)),
+    )
+    return Service(name=OPERATOR_SERVICE, methods={"Ask": ask})
+
+
+def _private_folder(path: Path) -> Path:
+    """Return a folder that this user alone can enter, without sockets of a gateway before."""
+    path.mkdir(mode=0o700, exist_ok=True)
+    path.chmod(0o700)
+    for left_over in path.iterdir():
+        remove_socket(left_over)
+    return path
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve the policy that the command line names; return the exit code."""
+    words = sys.argv[1:] if arguments is None else arguments
+    if len(words) != 2 or words[0] != "--policy":
+        sys.stderr.write("usage: python -m silosynth.client.serving.serve --policy FILE\n")
+        return InvalidArgument.exit_code
+    try:
+        serve(Path(words[1]))
+    except SilosynthError as err:
+        log("not-serving", level=logging.ERROR, code=err.code)
+        sys.stderr.write(f"error: {err}\n")
+        return err.exit_code
+    except Exception as err:
+        # No text of it: a person's row may be in it.
+        log("not-serving", level=logging.ERROR, code="bug", exception=type(err).__name__)
+        return EXIT_BUG
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""A silo put together from its policy, checked before it serves, drafted for its schema."""

@@ -1,0 +1,182 @@
+"""Put a silo together from its policy: key, ledger, tables and gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from silosynth.client.gateway.dataset import Dataset
+from silosynth.client.gateway.gateway import Gateway
+from silosynth.client.gateway.kept import Records
+from silosynth.client.learning.checkpoints import Checkpoints
+from silosynth.client.ledger.ledger import Ledger
+from silosynth.client.noise.discrete_gaussian import BitSource
+from silosynth.client.policy.file import CheckpointSection, DatasetSection, PolicyFile
+from silosynth.client.policy.rules import SiloIdentity
+from silosynth.client.source.bounding import bounding, load_secret
+from silosynth.client.source.open import open_source
+from silosynth.client.sums.member import SumMember
+from silosynth.client.sums.store import SumStore
+from silosynth.common.errors import InvalidCheckpoint, InvalidPolicy, LedgerUnavailable
+from silosynth.common.generator.checkpoint_files import digest_checkpoint
+from silosynth.common.schema.schema import Schema, load_schema
+from silosynth.common.trust.keys import SigningKey
+
+LEDGER = "ledger.sqlite"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Silo:
+    """A silo at work: its policy, its open ledger, and its gateway."""
+
+    policy: PolicyFile
+    key: SigningKey
+    ledger: Ledger
+    records: Records
+    gateway: Gateway
+
+
+def ledger_path(policy: PolicyFile) -> Path:
+    """Return where a silo's ledger is."""
+    return Path(policy.silo.directory) / LEDGER
+
+
+@contextmanager
+def open_silo(
+    policy: PolicyFile,
+    *,
+    bits: BitSource | None = None,
+    tell_operator: Callable[[str], None] = lambda _: None,
+    checkpoint: Callable[[str], None] = lambda _: None,
+) -> Iterator[Silo]:
+    """Open a silo's ledger and gateway, and close the ledger afterwards. No table is read yet.
+
+    Args: bits, checkpoint: seams for tests.
+    Raises InvalidPolicy, InvalidArgument or InvalidSchema when a file of the policy is not as it
+    says, LedgerUnavailable when the ledger cannot be used.
+    """
+    key = load_identity(policy)
+    datasets = open_datasets(policy, tell_operator=tell_operator)
+    records = Records(Path(policy.silo.directory))
+    with Ledger.open(
+        ledger_path(policy), caps=policy.scope_caps(), checkpoint=checkpoint
+    ) as ledger:
+        gateway = Gateway(
+            silo=policy.silo.name,
+            datasets=datasets,
+            ledger=ledger,
+            identity=SiloIdentity(key=key, coordinators=policy.consumers()),
+            rules=policy.rules(),
+            records=records,
+            sums=SumMember(
+                silo=policy.silo.name,
+                store=SumStore(Path(policy.silo.directory) / "sums"),
+                key=key,
+            ),
+            checkpoints=Checkpoints(policy.checkpoint_folders()),
+            bits=bits,
+            tell_operator=tell_operator,
+            checkpoint=checkpoint,
+        )
+        yield Silo(policy=policy, key=key, ledger=ledger, records=records, gateway=gateway)
+
+
+def check_files(policy: PolicyFile) -> None:
+    """Raise unless key, secret, schemas, tables and ledger are there and as the policy says.
+
+    No table is read and the ledger is not opened: another process may be at work with it.
+    """
+    load_identity(policy)
+    open_datasets(policy, tell_operator=lambda _: None)
+    for section in policy.datasets:
+        if section.path is not None and not Path(section.path).exists():
+            raise InvalidPolicy(
+                f"dataset {section.name!r}: there is nothing at {section.path}",
+                hint="correct its path",
+            )
+    for checkpoint in policy.checkpoints:
+        _check_checkpoint(checkpoint)
+    ledger = ledger_path(policy)
+    if not ledger.is_file():
+        raise LedgerUnavailable(f"there is no ledger at {ledger}", hint="run 'silo init'")
+    if ledger.stat().st_mode & 0o077:
+        raise InvalidPolicy(
+            f"{ledger} can be read by other users", hint=f"run 'chmod 600 {ledger}'"
+        )
+
+
+def _check_checkpoint(section: CheckpointSection) -> None:
+    """Raise InvalidPolicy unless a checkpoint has the digest of the policy."""
+    try:
+        digest = digest_checkpoint(Path(section.path))
+    except InvalidCheckpoint as err:
+        raise InvalidPolicy(f"checkpoints: {err.message}", hint=err.hint) from err
+    if digest != section.digest:
+        raise InvalidPolicy(
+            f"checkpoints: {section.path} is not the one whose digest the policy states",
+            hint=f"if it was meant to change, write {digest}",
+        )
+
+
+def load_identity(policy: PolicyFile) -> SigningKey:
+    """Return the silo's key; raise InvalidPolicy when a roster names another one for it."""
+    key = SigningKey.load(Path(policy.silo.key))
+    for project in policy.projects:
+        if project.roster[policy.silo.name] != key.public:
+            raise InvalidPolicy(
+                f"the roster of project {project.name!r} names another key for this silo",
+                hint=f"this silo's public key is {key.public}",
+            )
+    return key
+
+
+def open_datasets(
+    policy: PolicyFile, *, tell_operator: Callable[[str], None]
+) -> dict[str, Dataset]:
+    """Return the data sets of a policy, none of them read yet."""
+    secret = load_secret(Path(policy.silo.persons_secret))
+    return {
+        section.name: _open_dataset(policy, section, secret=secret, tell_operator=tell_operator)
+        for section in policy.datasets
+    }
+
+
+def load_checked_schema(section: DatasetSection) -> Schema:
+    """Return a data set's schema; raise InvalidPolicy unless it has the digest of the policy."""
+    schema = load_schema(Path(section.schema_path))
+    if schema.digest != section.schema_digest:
+        raise InvalidPolicy(
+            f"dataset {section.name!r}: the schema at {section.schema_path} is not the one whose "
+            "digest the policy states",
+            hint=f"if it was meant to change, write {schema.digest}",
+        )
+    unreviewed = schema.unreviewed()
+    if unreviewed:
+        raise InvalidPolicy(
+            f"dataset {section.name!r}: {len(unreviewed)} attributes of the schema are unreviewed, "
+            f"{unreviewed[0]!r} first",
+            hint="check each domain, then set its source to 'declared' or 'public'",
+        )
+    return schema
+
+
+def _open_dataset(
+    policy: PolicyFile,
+    section: DatasetSection,
+    *,
+    secret: bytes,
+    tell_operator: Callable[[str], None],
+) -> Dataset:
+    """Return one data set; its rows are read at the first count."""
+    schema = load_checked_schema(section)
+    bounded = section.person_column is not None
+    rows = open_source(
+        section.source(),
+        schema=schema,
+        bounding=bounding(secret, tell_operator=tell_operator) if bounded else None,
+        cache=Path(policy.silo.directory) / "cache" / section.name,
+        tell_operator=tell_operator,
+    )
+    return Dataset(schema=schema, rows=rows, policy=policy.limits(section), bounded=bounded)

@@ -1,0 +1,109 @@
+"""What a silo would answer to a plan, worked out from its policy alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from silosynth.client.gateway.proposals import check_promise, plan_scopes
+from silosynth.client.gateway.refusals import public_error
+from silosynth.client.gateway.verify import Doorkeeper, permit_plan
+from silosynth.client.learning.checkpoints import Checkpoints
+from silosynth.client.policy.file import PolicyFile
+from silosynth.client.policy.rules import SiloIdentity, alone_epsilon, ledger_epsilon, needs_person
+from silosynth.client.silo.assemble import load_identity, open_datasets
+from silosynth.common.accounting.zcdp import ORDER_UNIT
+from silosynth.common.audit.entries import Cap
+from silosynth.common.errors import BudgetExceeded, PlanRefused, SilosynthError
+from silosynth.common.messages.statements import Answer
+from silosynth.common.plan.cost import plan_price
+from silosynth.common.plan.plan import Plan, TrustMode, decode_plan, load_plan
+from silosynth.common.trust.keys import Purpose
+from silosynth.common.trust.seal import MAGIC, unseal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Foreseen:
+    """An answer that was not given, and why it would be."""
+
+    answer: Answer
+    words: tuple[str, ...]
+
+
+def foresee_plan(policy: PolicyFile, path: Path) -> Foreseen:
+    """Say what a silo would answer to the plan in a file, sealed or not.
+
+    Guarantees: it spends nothing, opens no ledger and reads no table. What was spent already and
+    what a person decided before is not known to it.
+    """
+    door = Doorkeeper(
+        silo=policy.silo.name,
+        datasets=open_datasets(policy, tell_operator=lambda _: None),
+        identity=SiloIdentity(key=load_identity(policy), coordinators=policy.consumers()),
+        rules=policy.rules(),
+        checkpoints=Checkpoints(policy.checkpoint_folders()),
+    )
+    try:
+        plan, consumers = _read(policy, path)
+        dataset = permit_plan(door, plan)
+        door.checkpoints.require(plan, dataset.schema)
+        check_promise(plan)
+        _check_budgets(policy, plan, consumers)
+    except SilosynthError as err:
+        error = public_error(err)
+        return Foreseen(answer=Answer.REFUSED, words=(f"it would be refused: {error}",))
+    return _approval(door, plan, consumers)
+
+
+def _approval(door: Doorkeeper, plan: Plan, consumers: tuple[str, ...]) -> Foreseen:
+    """Say who would approve a plan that is permitted."""
+    cost = (
+        f"it costs one person at most epsilon {plan.privacy.epsilon:g} at delta "
+        f"{plan.privacy.delta:g}; the budgets are charged epsilon {ledger_epsilon(plan):.4g} "
+        "(zCDP conversion)"
+    )
+    if plan.trust is TrustMode.SHARED:
+        cost += f"; standing alone, if masks failed, this silo spends {alone_epsilon(plan):.4g}"
+    waits = {c: needs_person(door.rules, plan, consumer=c) for c in consumers}
+    words = tuple(
+        f"signed by {consumer!r} it would be approved by the policy itself"
+        if why is None
+        else f"signed by {consumer!r} it would wait for a person: {why}"
+        for consumer, why in waits.items()
+    )
+    pending = any(why is not None for why in waits.values())
+    return Foreseen(answer=Answer.PENDING if pending else Answer.APPROVED, words=(cost, *words))
+
+
+def _read(policy: PolicyFile, path: Path) -> tuple[Plan, tuple[str, ...]]:
+    """Return the plan in a file, and the coordinators who signed it or might."""
+    consumers = policy.consumers()
+    data = path.read_bytes() if path.is_file() else b""
+    if data.startswith(MAGIC):
+        opened = unseal(data, purpose=Purpose.PLAN, trusted=consumers.keys())
+        return decode_plan(opened.body), (consumers[opened.key],)
+    return load_plan(path), tuple(consumers.values())
+
+
+def _check_budgets(policy: PolicyFile, plan: Plan, consumers: tuple[str, ...]) -> None:
+    """Raise PlanRefused when nobody may sign, or a budget could not pay even if it were whole."""
+    if not consumers:
+        raise PlanRefused("the policy trusts no coordinator", hint="add one under [[coordinators]]")
+    caps = policy.scope_caps()
+    for consumer in consumers:
+        for scope in plan_scopes(plan.dataset, consumer, plan.project):
+            cap = caps[scope]
+            if plan_price(plan, order=cap.order) > cap.units:
+                raise BudgetExceeded(
+                    f"it costs more than the whole budget of {scope}", hint=_order_hint(plan, cap)
+                )
+
+
+def _order_hint(plan: Plan, cap: Cap) -> str | None:
+    """Say so when a plan that samples persons is dear at the budget's Rényi order alone."""
+    if plan.training is None or cap.order is None:
+        return None
+    return (
+        f"its budget is held at the Rényi order {cap.order / ORDER_UNIT:.3g}; 'order' in the "
+        "policy's budget sets another"
+    )

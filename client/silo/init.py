@@ -1,0 +1,55 @@
+"""Make a silo's files: a commented policy, a key, a secret, an empty ledger."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from silosynth.client.ledger.ledger import Ledger
+from silosynth.client.policy.file import parse_policy
+from silosynth.client.policy.template import NewSilo, policy_text
+from silosynth.client.silo.assemble import ledger_path
+from silosynth.client.source.bounding import make_secret
+from silosynth.common.errors import OutputExists
+from silosynth.common.files import write_text
+from silosynth.common.schema.schema import load_schema
+from silosynth.common.trust.keys import PublicKey, SigningKey
+
+POLICY = "silo.toml"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MadeSilo:
+    """What was made."""
+
+    policy: Path
+    public_key: PublicKey
+
+
+def init_silo(directory: Path, new: NewSilo) -> MadeSilo:
+    """Make a silo in ``directory``; a key, secret or ledger that is there already is kept.
+
+    Guarantees: key, secret and ledger are readable by their owner alone; the policy is valid.
+
+    Raises OutputExists when there is a policy, InvalidPolicy when a value cannot stand in one.
+    """
+    policy = directory / POLICY
+    if policy.exists():
+        raise OutputExists(f"{policy} exists", hint="a policy is never written over; edit it")
+    digest = load_schema(new.schema).digest
+    keys = directory / "keys"
+    for folder in (directory, keys, directory / "state"):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    key_path = new.key or keys / "silo.pem"
+    if not key_path.exists():
+        SigningKey.generate().save(key_path)
+    public_key = SigningKey.load(key_path).public
+    text = policy_text(new, schema_digest=digest, public_key=public_key)
+    parsed = parse_policy(tomllib.loads(text), home=directory.absolute(), origin=str(policy))
+    if not Path(parsed.silo.persons_secret).exists():
+        make_secret(Path(parsed.silo.persons_secret))
+    if not ledger_path(parsed).exists():
+        Ledger.create(ledger_path(parsed))
+    write_text(policy, text, force=False)
+    return MadeSilo(policy=policy, public_key=public_key)

@@ -1,0 +1,49 @@
+"""Read a silo's tables as its gateway will, before a plan pays for it; for its operator alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from silosynth.client.policy.file import DatasetSection, PolicyFile
+from silosynth.client.silo.assemble import load_checked_schema
+from silosynth.client.source.bounding import bounding, load_secret
+from silosynth.client.source.open import open_source
+from silosynth.common.domain import Grouping
+from silosynth.common.errors import InvalidTable
+from silosynth.common.measurement import MarginalQuery
+
+_FINE = "fine"
+
+
+def read_tables(policy: PolicyFile) -> dict[str, tuple[str, ...]]:
+    """Return by data set what its operator should know; what is counted is thrown away.
+
+    The sentences may speak of the data. Nothing is kept, charged or sent.
+
+    Raises InvalidTable naming the data set when the gateway could not count it: a request would be
+    charged and not answered.
+    """
+    secret = load_secret(Path(policy.silo.persons_secret))
+    return {section.name: _read(section, secret=secret) for section in policy.datasets}
+
+
+def _read(section: DatasetSection, *, secret: bytes) -> tuple[str, ...]:
+    """Read one table whole."""
+    schema, notes = load_checked_schema(section), list[str]()
+    bounded = section.person_column is not None
+    try:
+        source = open_source(
+            section.source(),
+            schema=schema,
+            bounding=bounding(secret, tell_operator=notes.append) if bounded else None,
+            tell_operator=notes.append,
+        )
+        query = MarginalQuery(clique=schema.domain.attributes[:1], level=_FINE)
+        (counts,) = source.count(
+            [query], levels={_FINE: Grouping()}, rows_per_person=section.rows_per_person
+        )
+    except InvalidTable as err:
+        raise InvalidTable(f"data set {section.name!r}: {err.message}", hint=err.hint) from None
+    if not counts.any():
+        notes.append("no row of it is counted: this silo would add nothing but noise")
+    return tuple(notes)

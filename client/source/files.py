@@ -1,0 +1,132 @@
+"""Parquet and Arrow files, one or a folder of them, read a row group or batch at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pyarrow.types as pt
+
+from silosynth.client.source.code_cache import file_digest
+from silosynth.client.source.stream import Fragment, Reader
+from silosynth.client.source.table import ARROW, PARQUET, Wanted, guarded, open_arrow
+from silosynth.common.errors import InvalidTable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowGroup:
+    """One row group of a Parquet file; ``number`` is None for a file that has none."""
+
+    path: Path
+    number: int | None
+    columns: tuple[str, ...]
+    rows: int
+
+    def read(self) -> pa.Table:
+        """Read the row group; text is decoded once for each distinct value."""
+        return guarded(self.path, self._read)
+
+    def _read(self) -> pa.Table:
+        stored = pq.read_schema(self.path)
+        columns = list(self.columns)
+        if self.number is None:
+            return stored.empty_table().select(columns)
+        text = [field.name for field in stored if pt.is_string(field.type)]
+        with pq.ParquetFile(self.path, read_dictionary=text) as file:
+            return file.read_row_group(self.number, columns=columns, use_threads=False)
+
+
+def open_parquet(path: Path, *, wanted: Wanted) -> Reader:
+    """Read Parquet files by row groups."""
+    files = list_files(path, endings=PARQUET)
+    check = watch_files(files)
+    groups = list_row_groups(path, wanted=wanted)
+    return Reader(
+        fragments=lambda: (group.read for group in groups),
+        rows=sum(group.rows for group in groups),
+        key=lambda: file_digest(files),
+        check=check,
+    )
+
+
+def list_row_groups(path: Path, *, wanted: Wanted) -> list[RowGroup]:
+    """Return the row groups of a file or folder; raise InvalidTable for columns that do not fit."""
+    groups = []
+    for file in list_files(path, endings=PARQUET):
+        stored = guarded(file, partial(pq.read_metadata, file))
+        columns = tuple(wanted.columns(stored.schema.to_arrow_schema(), origin=str(file)))
+        for number in range(stored.num_row_groups):
+            rows = stored.row_group(number).num_rows
+            groups.append(RowGroup(path=file, number=number, columns=columns, rows=rows))
+        if not stored.num_row_groups:
+            groups.append(RowGroup(path=file, number=None, columns=columns, rows=0))
+    return groups
+
+
+def open_arrow_files(path: Path, *, wanted: Wanted) -> Reader:
+    """Read Arrow files or streams by record batches."""
+    files = list_files(path, endings=ARROW)
+    check = watch_files(files)
+    columns = {}
+    for file in files:
+        stored = guarded(file, lambda file=file: open_arrow(file).schema)  # type: ignore[misc]  # bound now
+        columns[file] = wanted.columns(stored, origin=str(file))
+    return Reader(
+        fragments=lambda: (f for file in files for f in _batches(file, columns[file])),
+        key=lambda: file_digest(files),
+        check=check,
+    )
+
+
+def list_files(path: Path, *, endings: Sequence[str]) -> list[Path]:
+    """Return the file, or a folder's files of one kind in the order of their names."""
+    if not path.is_dir():
+        return [path]
+    found = sorted(f for f in path.iterdir() if f.name.lower().endswith(tuple(endings)))
+    if not found:
+        raise InvalidTable(f"{path}: no file in it ends in {' or '.join(endings)}")
+    return found
+
+
+def watch_files(files: Sequence[Path]) -> Callable[[], None]:
+    """Note which files these are; return a check that they still are, which raises InvalidTable.
+
+    Half of one export and half of the next are no table: a row may be in both, and count twice.
+    """
+
+    def identify(file: Path) -> tuple[int, int, int, int]:
+        state = guarded(file, file.stat)
+        return state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns
+
+    noted = [identify(file) for file in files]
+
+    def check() -> None:
+        for file, before in zip(files, noted, strict=True):
+            if identify(file) != before:
+                raise InvalidTable(
+                    f"{file}: was changed while it was read", hint="put a new export in place whole"
+                )
+
+    return check
+
+
+def _batches(path: Path, columns: Sequence[str]) -> Iterator[Fragment]:
+    """Yield a fragment per record batch; one without rows for a file that has none."""
+    with guarded(path, partial(open_arrow, path)) as reader:
+        if isinstance(reader, pa.RecordBatchFileReader):
+            for number in range(reader.num_record_batches):
+                batch = guarded(path, partial(reader.get_batch, number))
+                yield partial(_select, batch, columns)
+        else:
+            while (batch := guarded(path, partial(next, iter(reader), None))) is not None:
+                yield partial(_select, batch, columns)
+        yield partial(_select, reader.schema.empty_table(), columns)
+
+
+def _select(rows: pa.RecordBatch | pa.Table, columns: Sequence[str]) -> pa.Table:
+    table = rows if isinstance(rows, pa.Table) else pa.Table.from_batches([rows])
+    return table.select(list(columns))

@@ -1,0 +1,215 @@
+"""PostgreSQL: rows pulled in batches, or counts pushed down. The only file that knows its driver.
+
+What the server says of an error may quote rows; only its five-letter SQLSTATE goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import adbc_driver_postgresql.dbapi as dbapi
+import numpy as np
+import pyarrow as pa
+
+from silosynth.client.counting.layout import lay_out
+from silosynth.client.source.spec import Bounding, CodedTable, SourceSpec
+from silosynth.client.source.sql import (
+    MOST_SETS,
+    Kind,
+    add_counts,
+    bin_code_sql,
+    coded_sql,
+    column_kind,
+    count_sql,
+    distinct_sql,
+    is_listed,
+    is_numeric,
+    listed_code_sql,
+    quote,
+)
+from silosynth.client.source.stream import Fragment, Reader
+from silosynth.client.source.table import Wanted
+from silosynth.common.domain import Grouping
+from silosynth.common.errors import InvalidTable
+from silosynth.common.measurement import MarginalQuery
+
+_PLAN_ROWS = 1 << 22
+"""What a cover is planned for: a server's rows are not counted beforehand."""
+
+_BEGIN = (
+    "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY",
+    "SET LOCAL datestyle = 'ISO, YMD'",
+    "SET LOCAL timezone = 'UTC'",
+    "SET LOCAL extra_float_digits = 1",
+    "SET LOCAL client_encoding = 'UTF8'",
+)
+
+_ENCODING = "SELECT current_setting('server_encoding') AS encoding"
+_EVERY_CHARACTER = "SELECT string_agg(chr(code), '') FROM generate_series(1, 255) AS code"
+_CANNOT_CONVERT = ("22P05", "22021", "54000")
+
+
+def open_pull(spec: SourceSpec, *, wanted: Wanted) -> Reader:
+    """Read the rows of a query through the driver's binary copy, in batches."""
+    return Reader(fragments=lambda: _fragments(spec, wanted=wanted))
+
+
+class PushedDown:
+    """Count on the server: rows stay there, counts and the distinct listed values come back."""
+
+    def __init__(self, spec: SourceSpec, *, wanted: Wanted, bounding: Bounding | None) -> None:
+        """Take what is needed to ask; nothing is asked yet."""
+        self._spec = spec
+        self._wanted = wanted
+        self._bounding = bounding
+
+    def count(
+        self,
+        queries: Sequence[MarginalQuery],
+        *,
+        levels: Mapping[str, Grouping],
+        rows_per_person: int = 1,
+    ) -> list[np.ndarray]:
+        """Return the counts of each query, all of one snapshot of the table."""
+        domain = self._wanted.schema.domain
+        layout = lay_out(queries, domain=domain, levels=levels, rows=_PLAN_ROWS)
+        totals = layout.zeros()
+        with _reading(self._spec) as cursor:
+            coded = self._coded(cursor, rows_per_person)
+            for start in range(0, len(layout.tables), MOST_SETS):
+                tables = layout.tables[start : start + MOST_SETS]
+                result = _fetch(cursor, count_sql(tables, layout=layout, coded=coded))
+                add_counts(result, tables=tables, totals=totals[start : start + MOST_SETS])
+        return layout.answers(totals)
+
+    def fold(
+        self, add: Callable[[Sequence[np.ndarray]], None], *, rows_per_person: int = 1
+    ) -> None:
+        """Refuse: the rows of this table stay on their server."""
+        self.encode()
+
+    def encode(self) -> CodedTable:
+        """Refuse: the rows of this table stay on their server."""
+        raise InvalidTable(
+            "rows of a pushed-down table do not leave their server", hint="set push_down = false"
+        )
+
+    def _coded(self, cursor: Any, rows_per_person: int) -> str:
+        """Return the SELECT of the codes."""
+        query = _inner(self._spec)
+        stored = _columns(cursor, self._spec, wanted=self._wanted)
+        codes = {}
+        for attribute in self._wanted.schema.coded:
+            kind = column_kind(stored.field(attribute.name))
+            if is_listed(attribute):
+                found = _fetch(cursor, distinct_sql(attribute, kind=kind, query=query))
+                values = found["value"].combine_chunks()
+                codes[attribute.name] = listed_code_sql(attribute, kind=kind, values=values)
+            else:
+                codes[attribute.name] = bin_code_sql(attribute, kind=kind)
+        person: tuple[str, Kind] | None = None
+        if (name := self._wanted.person_column) is not None:
+            person = (name, column_kind(stored.field(name)))
+        key = b"" if self._bounding is None else self._bounding.key
+        return coded_sql(codes, query=query, person=person, bound=rows_per_person, key=key)
+
+
+def _fragments(spec: SourceSpec, *, wanted: Wanted) -> Iterator[Fragment]:
+    """Yield batches of rows, one without rows first."""
+    with _reading(spec) as cursor:
+        stored = _columns(cursor, spec, wanted=wanted)
+        values = ", ".join(_pulled(stored.field(name), wanted=wanted) for name in stored.names)
+        cursor.execute(f"SELECT {values} FROM ({_inner(spec)}) AS source")
+        reader = cursor.fetch_record_batch()
+        yield partial(_plain, reader.schema.empty_table())
+        for batch in reader:
+            yield partial(_plain, pa.Table.from_batches([batch]))
+
+
+def _columns(cursor: Any, spec: SourceSpec, *, wanted: Wanted) -> pa.Schema:
+    """Return the names and types of the columns that are read."""
+    stored = _fetch(cursor, f"SELECT * FROM ({_inner(spec)}) AS source LIMIT 0").schema
+    plain = pa.schema([pa.field(f.name, _storage(f.type)) for f in stored])
+    names = wanted.columns(plain, origin="query")
+    return pa.schema([stored.field(name) for name in names])
+
+
+def _pulled(field: pa.Field, *, wanted: Wanted) -> str:
+    """Return how a column is selected; numeric persons so that equal ones are written alike."""
+    name = quote(field.name)
+    if field.name != wanted.person_column or not is_numeric(field):
+        return name
+    if any(attribute.name == field.name for attribute in wanted.schema.attributes):
+        raise InvalidTable(
+            f"column {field.name!r} is numeric, names persons and is an attribute",
+            hint="select it twice in the query, and name the other one as person_column",
+        )
+    return f"NULLIF(trim_scale({name}), 'NaN') AS {name}"
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    """Return the table with types of PostgreSQL alone, such as numeric, as they are stored."""
+    return table.cast(pa.schema([pa.field(f.name, _storage(f.type)) for f in table.schema]))
+
+
+def _storage(kind: pa.DataType) -> pa.DataType:
+    return kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
+
+
+def _inner(spec: SourceSpec) -> str:
+    """Return the query to stand in brackets."""
+    return (spec.query or "").strip().rstrip(";")
+
+
+def _fetch(cursor: Any, sql: str) -> pa.Table:
+    cursor.execute(sql)
+    return cursor.fetch_arrow_table()
+
+
+@contextmanager
+def _reading(spec: SourceSpec) -> Iterator[Any]:
+    """Open a transaction that reads one snapshot and writes nothing."""
+    with _guarded("the PostgreSQL server cannot be reached"):
+        connection = dbapi.connect(spec.uri or "")
+    try:
+        with _guarded("the query cannot be run"), connection.cursor() as cursor:
+            for statement in _BEGIN:
+                cursor.execute(statement)
+            _check_encoding(cursor)
+            yield cursor
+    finally:
+        with _guarded("the PostgreSQL server cannot be reached"):
+            connection.close()
+
+
+def _check_encoding(cursor: Any) -> None:
+    """Raise InvalidTable for a database that may hold text which cannot be converted.
+
+    Whether a table can be read must not depend on one row's bytes. So the server converts every
+    character of its encoding before it reads a row. It has no way to name those of several bytes,
+    some of which have no counterpart, and refuses.
+    """
+    (encoding,) = _fetch(cursor, _ENCODING)["encoding"].to_pylist()
+    try:
+        _fetch(cursor, _EVERY_CHARACTER)
+    except dbapi.Error as err:
+        if err.sqlstate not in _CANNOT_CONVERT:
+            raise
+        raise InvalidTable(
+            f"the database's encoding is {encoding}, and some of its bytes say nothing in UTF8",
+            hint="dump it and restore it into a database of encoding UTF8, or export to Parquet",
+        ) from None
+
+
+@contextmanager
+def _guarded(what: str) -> Iterator[None]:
+    """Turn the driver's errors, whose text may quote rows or a password, into ours."""
+    try:
+        yield
+    except (dbapi.Error, pa.ArrowException, OSError) as err:
+        state = getattr(err, "sqlstate", None)
+        code = f" (SQLSTATE {state})" if isinstance(state, str) and state.isalnum() else ""
+        raise InvalidTable(f"{what}{code}", hint="try the policy's uri and query in psql") from None

@@ -1,0 +1,132 @@
+"""Count a table's row groups on the workers of a Ray cluster; no other file of a silo knows Ray.
+
+Workers are part of the gateway: they read rows and hold raw counts. The cluster must be the silo's
+own and closed to others, since Ray asks nobody who they are.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import ray
+
+from silosynth.client.counting.count import check_codes
+from silosynth.client.counting.kernel import CompiledKernel, NumpyKernel, choose_kernel
+from silosynth.client.counting.layout import Layout, lay_out
+from silosynth.client.source.files import RowGroup, list_files, list_row_groups, watch_files
+from silosynth.client.source.spec import CodedTable, SourceSpec
+from silosynth.client.source.table import PARQUET, Wanted
+from silosynth.common.codec.codec import Codec
+from silosynth.common.domain import Grouping
+from silosynth.common.errors import InvalidTable
+from silosynth.common.measurement import MarginalQuery
+from silosynth.common.schema.schema import Schema
+
+_TASKS_PER_CPU = 2
+_LOCAL = "local"
+
+
+class ClusterRows:
+    """Count row groups in tasks; each task adds up its own, so that few tables travel."""
+
+    def __init__(self, spec: SourceSpec, *, wanted: Wanted, cache: Path | None) -> None:
+        """Take what is needed to count; no cluster is called yet."""
+        self._spec = spec
+        self._wanted = wanted
+        self._cache = cache
+        self._lock = threading.Lock()
+
+    def count(
+        self,
+        queries: Sequence[MarginalQuery],
+        *,
+        levels: Mapping[str, Grouping],
+        rows_per_person: int = 1,
+    ) -> list[np.ndarray]:
+        """Return the counts of each query."""
+        if self._spec.path is None:
+            raise InvalidTable("a path is needed")
+        check = watch_files(list_files(self._spec.path, endings=PARQUET))
+        groups = list_row_groups(self._spec.path, wanted=self._wanted)
+        rows = sum(group.rows for group in groups)
+        schema = self._wanted.schema
+        layout = lay_out(queries, domain=schema.domain, levels=levels, rows=max(rows, 1))
+        totals = layout.zeros()
+        with self._lock, _working():
+            self._join()
+            tasks = max(1, int(ray.cluster_resources().get("CPU", 1)) * _TASKS_PER_CPU)
+            work = ray.remote(num_cpus=1, max_retries=2)(count_groups)
+            shared = ray.put((schema, layout, self._cache))
+            pending = [work.remote(shared, part) for part in share(groups, parts=tasks)]
+            while pending:
+                ready, pending = ray.wait(pending, num_returns=1)
+                for total, part in zip(totals, ray.get(ready[0]), strict=True):
+                    total += part
+        check()
+        return layout.answers(totals)
+
+    def fold(
+        self, add: Callable[[Sequence[np.ndarray]], None], *, rows_per_person: int = 1
+    ) -> None:
+        """Refuse: the rows of such a table are on many machines."""
+        self.encode()
+
+    def encode(self) -> CodedTable:
+        """Refuse: the rows of such a table are on many machines."""
+        raise InvalidTable("rows that a cluster counts are not held in one place")
+
+    def _join(self) -> None:
+        """Connect to the cluster, unless this process has done so."""
+        if not ray.is_initialized():
+            address = None if self._spec.cluster == _LOCAL else self._spec.cluster
+            # Workers' output may speak of rows: none of it comes here.
+            ray.init(address=address, log_to_driver=False, include_dashboard=False)
+
+
+def count_groups(
+    shared: tuple[Schema, Layout, Path | None], groups: Sequence[RowGroup]
+) -> list[np.ndarray]:
+    """Return the totals over some row groups, on one thread."""
+    schema, layout, cache = shared
+    codec, totals = Codec(schema), layout.zeros()
+    kernel = choose_kernel(increments=sum(g.rows for g in groups) * len(layout.tables), cache=cache)
+    if isinstance(kernel, CompiledKernel):
+        kernel = CompiledKernel(loop=kernel.loop, threads=1)
+    else:
+        kernel = NumpyKernel()
+    for group in groups:
+        codes = codec.encode(group.read(), allow_extra=True).codes
+        check_codes(codes, domain=codec.domain)
+        kernel.add(codes, layout=layout, totals=totals)
+    return totals
+
+
+def share(groups: Sequence[RowGroup], *, parts: int) -> list[list[RowGroup]]:
+    """Split row groups into at most ``parts`` lists of about as many rows, none of them empty."""
+    lists: list[list[RowGroup]] = [[] for _ in range(min(parts, len(groups)))]
+    loads = [0] * len(lists)
+    for group in sorted(groups, key=lambda g: -g.rows):
+        lightest = loads.index(min(loads))
+        if not lists[lightest] or group.rows:
+            lists[lightest].append(group)
+            loads[lightest] += group.rows
+    return [part for part in lists if part]
+
+
+@contextmanager
+def _working() -> Iterator[None]:
+    """Turn Ray's errors, which quote the workers', into ours."""
+    try:
+        yield
+    except ray.exceptions.RayTaskError as err:
+        if isinstance(err.cause, InvalidTable):
+            raise InvalidTable(err.cause.message, hint=err.cause.hint) from None
+        raise InvalidTable("a worker of the cluster could not count") from None
+    except (ray.exceptions.RayError, ConnectionError, OSError, RuntimeError):
+        raise InvalidTable(
+            "the cluster cannot be reached, or went away", hint="check its address"
+        ) from None

@@ -1,0 +1,137 @@
+"""Open a silo's rows, wherever they are, for counting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+
+from silosynth.client.source.files import open_arrow_files, open_parquet
+from silosynth.client.source.spec import (
+    Bounding,
+    CodedTable,
+    Ranker,
+    Source,
+    SourceFormat,
+    SourceSpec,
+)
+from silosynth.client.source.stream import Reader, StreamRows
+from silosynth.client.source.table import Wanted, read_table
+from silosynth.common.codec.columns import TableLike
+from silosynth.common.errors import InvalidArgument, InvalidTable
+from silosynth.common.schema.schema import Schema
+
+__all__ = [
+    "Bounding",
+    "CodedTable",
+    "Ranker",
+    "Source",
+    "SourceFormat",
+    "SourceSpec",
+    "open_source",
+    "open_table",
+]
+
+
+def open_source(
+    spec: SourceSpec,
+    *,
+    schema: Schema,
+    bounding: Bounding | None = None,
+    cache: Path | None = None,
+    tell_operator: Callable[[str], None] = lambda _: None,
+) -> Source:
+    """Return the source that ``spec`` names; it reads nothing before it is asked to count.
+
+    Args:
+        bounding: needed when the spec names a person column.
+        cache: a directory of the gateway's own, for this table alone, where encoded columns may be
+            kept.
+        tell_operator: gets sentences for the silo's own operator, which may speak of the data.
+    """
+    if (spec.person_column is None) != (bounding is None):
+        raise InvalidArgument("a person column needs a bounding of rows, and the reverse")
+    wanted = Wanted(schema=schema, allow_extra=spec.allow_extra, person_column=spec.person_column)
+    if spec.push_down:
+        return _open_sql(spec, wanted=wanted, bounding=bounding)
+    if spec.cluster is not None:
+        return _open_cluster(spec, wanted=wanted, cache=cache)
+    return StreamRows(
+        open_reader=lambda: _open_reader(spec, wanted=wanted),
+        schema=schema,
+        person_column=spec.person_column,
+        bounding=bounding,
+        cache=cache,
+        tell_operator=tell_operator,
+    )
+
+
+def open_table(
+    table: TableLike,
+    *,
+    schema: Schema,
+    person_column: str | None = None,
+    bounding: Bounding | None = None,
+    tell_operator: Callable[[str], None] = lambda _: None,
+) -> Source:
+    """Return a source over rows in memory: an Arrow table, a pandas or polars frame."""
+
+    def read() -> pa.Table:
+        return read_table(table, schema=schema, person_column=person_column)
+
+    return StreamRows(
+        open_reader=lambda: Reader(fragments=lambda: [read]),
+        schema=schema,
+        person_column=person_column,
+        bounding=bounding,
+        tell_operator=tell_operator,
+    )
+
+
+def _open_reader(spec: SourceSpec, *, wanted: Wanted) -> Reader:
+    """Open a table's files or its query, when the first rows are asked for."""
+    # The SQL engines are extras: whoever has files alone need not install them.
+    if spec.path is not None and spec.format is SourceFormat.PARQUET:
+        return open_parquet(spec.path, wanted=wanted)
+    if spec.path is not None and spec.format is SourceFormat.ARROW:
+        return open_arrow_files(spec.path, wanted=wanted)
+    with _needs_extra(spec.format):
+        if spec.uri is not None:
+            from silosynth.client.source.from_postgresql import open_pull
+
+            return open_pull(spec, wanted=wanted)
+        from silosynth.client.source.from_duckdb import open_duckdb
+
+        return open_duckdb(spec, wanted=wanted)
+
+
+def _open_sql(spec: SourceSpec, *, wanted: Wanted, bounding: Bounding | None) -> Source:
+    """Open a server that counts."""
+    if spec.format is not SourceFormat.POSTGRESQL:
+        raise InvalidArgument(f"{spec.format} files are counted here; leave push_down out")
+    with _needs_extra(spec.format):
+        from silosynth.client.source.from_postgresql import PushedDown
+
+        return PushedDown(spec, wanted=wanted, bounding=bounding)
+
+
+def _open_cluster(spec: SourceSpec, *, wanted: Wanted, cache: Path | None) -> Source:
+    """Open files that the workers of a cluster count."""
+    with _needs_extra("counting on a cluster", extra="silo-cluster"):
+        from silosynth.client.source.on_ray import ClusterRows
+
+        return ClusterRows(spec, wanted=wanted, cache=cache)
+
+
+@contextmanager
+def _needs_extra(what: str, *, extra: str = "silo-sql") -> Iterator[None]:
+    """Say which extra is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as err:
+        raise InvalidTable(
+            f"{what} needs {err.name}, which is not installed",
+            hint=f"install silosynth[{extra}]",
+        ) from None

@@ -1,0 +1,55 @@
+"""The rows that a generator may learn from, as examples, with the person that each belongs to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from silosynth.client.noise.discrete_gaussian import BitSource
+from silosynth.client.source.bounding import number_persons
+from silosynth.client.source.spec import Bounding, CodedTable
+from silosynth.common.codec.examples import to_examples
+from silosynth.common.schema.schema import Schema
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class People:
+    """Examples, (rows, positions) int32, and whose they are, (rows,) int64 below ``count``.
+
+    Private, like all that it holds.
+    """
+
+    examples: np.ndarray = field(repr=False)
+    person: np.ndarray = field(repr=False)
+    count: int = field(repr=False)
+
+    def sample(self, threshold: int, *, bits: BitSource) -> np.ndarray:
+        """Return the rows of a Poisson sample of the persons, (rows, positions).
+
+        Guarantees: every person is in with the probability threshold / 2^64, independently of all
+        others and of the samples before, and with all of its rows or none.
+
+        Args: threshold: 0 to 2^64.
+        """
+        if threshold == 2**64:
+            return self.examples
+        chosen = bits.words(self.count) < np.uint64(threshold)
+        sampled: np.ndarray = self.examples[chosen[self.person]]
+        return sampled
+
+
+def gather_people(
+    coded: CodedTable, *, schema: Schema, bounding: Bounding | None, rows_per_person: int
+) -> People:
+    """Return at most ``rows_per_person`` examples of each person.
+
+    Without a person column each row is a person of its own.
+    """
+    examples = to_examples(coded.columns, coded.texts, schema=schema).astype(np.int32)
+    if coded.persons is None or bounding is None:
+        return People(examples=examples, person=np.arange(len(examples)), count=len(examples))
+    ranks = bounding.rank(coded.persons, coded.columns)
+    person, names = number_persons(coded.persons)
+    kept = ranks < rows_per_person
+    return People(examples=examples[kept], person=person[kept], count=len(names))

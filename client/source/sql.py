@@ -1,0 +1,228 @@
+"""Counting as SQL for PostgreSQL: codes, rows per person, and joint tables as GROUPING SETS.
+
+Codes in SQL are those of the codec. Bins come from ``width_bucket`` on the codec's own edges. What
+a listed value is coded as is asked of the codec, for each distinct value of the column, so that
+white space, truth values and numbers as text mean the same here and there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from enum import Enum
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.types as pt
+
+from silosynth.client.counting.layout import Column, JointTable, Layout
+from silosynth.common.codec.columns import is_text
+from silosynth.common.codec.listed import ListedCodec
+from silosynth.common.codec.numeric import NumericCodec
+from silosynth.common.errors import InvalidTable
+from silosynth.common.schema.attributes import (
+    BooleanAttribute,
+    CategoricalAttribute,
+    CodedAttribute,
+    DatetimeAttribute,
+    OrdinalAttribute,
+)
+
+MOST_SETS = 31
+"""PostgreSQL's GROUPING() takes at most so many arguments."""
+
+_LARGEST, _SMALLEST = "1e300", "1e-300"
+
+
+class Kind(Enum):
+    """What PostgreSQL holds in a column."""
+
+    TEXT = "text"
+    WHOLE = "a whole number"
+    FLOAT = "a float"
+    NUMERIC = "a numeric"
+    BOOLEAN = "a boolean"
+    DATE = "a date"
+    TIMESTAMP = "a timestamp"
+
+
+def column_kind(field: pa.Field) -> Kind:
+    """Return the kind of a column as the driver describes it; InvalidTable for any other."""
+    kind = field.type
+    tests = (
+        (is_text, Kind.TEXT),
+        (pt.is_integer, Kind.WHOLE),
+        (pt.is_floating, Kind.FLOAT),
+        (pt.is_boolean, Kind.BOOLEAN),
+        (pt.is_date, Kind.DATE),
+        (pt.is_timestamp, Kind.TIMESTAMP),
+    )
+    for test, found in tests:
+        if test(kind):
+            return found
+    if is_numeric(field):
+        return Kind.NUMERIC
+    raise _uncast(field.name, "has a type that is not counted in SQL")
+
+
+def is_numeric(field: pa.Field) -> bool:
+    """Say whether a column is a decimal number of any length, which the driver gives as text."""
+    kind = field.type
+    return isinstance(kind, pa.BaseExtensionType) and getattr(kind, "type_name", "") == "numeric"
+
+
+def is_listed(attribute: CodedAttribute) -> bool:
+    """Say whether codes depend on a list of values."""
+    return isinstance(attribute, CategoricalAttribute | OrdinalAttribute | BooleanAttribute)
+
+
+def distinct_sql(attribute: CodedAttribute, *, kind: Kind, query: str) -> str:
+    """Return the SELECT of a listed column's distinct values as text."""
+    if kind is Kind.TIMESTAMP:
+        raise _uncast(attribute.name, "is a timestamp, whose categories are not counted in SQL")
+    value = _text(quote(attribute.name), kind)
+    return f'SELECT DISTINCT {value} COLLATE "C" AS value FROM ({query}) AS source'
+
+
+def listed_code_sql(attribute: CodedAttribute, *, kind: Kind, values: pa.Array) -> str:
+    """Return the code of a listed column, given its distinct values."""
+    if not isinstance(attribute, CategoricalAttribute | OrdinalAttribute | BooleanAttribute):
+        raise InvalidTable(f"{attribute.name!r} is not a listed attribute")
+    codec = ListedCodec(attribute=attribute)
+    codes, _ = codec.encode(values.cast(pa.large_string()))
+    known = {
+        value: code
+        for value, code in zip(values.to_pylist(), codes.tolist(), strict=True)
+        if value is not None and code != codec.unseen_code
+    }
+    value = _text(quote(attribute.name), kind)
+    listed = quote_text(json.dumps(known, ensure_ascii=False))
+    return (
+        f"CASE WHEN {value} IS NULL THEN {codec.missing_code} "
+        f"ELSE COALESCE(({listed}::jsonb ->> {value})::int, {codec.unseen_code}) END"
+    )
+
+
+def bin_code_sql(attribute: CodedAttribute, *, kind: Kind) -> str:
+    """Return the code of a number or an instant."""
+    if isinstance(attribute, CategoricalAttribute | OrdinalAttribute | BooleanAttribute):
+        raise InvalidTable(f"{attribute.name!r} is a listed attribute")
+    codec = NumericCodec(attribute=attribute)
+    number = _number(attribute, kind)
+    inner = ",".join(repr(float(edge)) for edge in codec.edges[1:-1])
+    found = f"width_bucket({number}, ARRAY[{inner}]::float8[])" if inner else "0"
+    tokens = "".join(f" OR {number} = {float(t)!r}::float8" for t in codec.tokens)
+    absent = attribute.values if attribute.missing else 0
+    return f"CASE WHEN {number} IS NULL{tokens} THEN {absent} ELSE {found} END"
+
+
+def coded_sql(
+    codes: Mapping[str, str], *, query: str, person: tuple[str, Kind] | None, bound: int, key: bytes
+) -> str:
+    """Return a SELECT of c0, c1, ...: the codes of the rows that are counted.
+
+    With a person column, at most ``bound`` rows of each person: those that come first by the hash
+    of key, person and codes. Rows without a person are not counted. So what is kept of a person
+    depends on that person's rows and the key alone, and rows of equal codes are interchangeable.
+    """
+    names = [f"c{i}" for i in range(len(codes))]
+    columns = ", ".join(f"{sql} AS {name}" for name, sql in zip(names, codes.values(), strict=True))
+    if person is None:
+        return f"SELECT {columns} FROM ({query}) AS source"
+    column, kind = person
+    value = quote(column)
+    if kind in (Kind.FLOAT, Kind.NUMERIC):
+        value = f"NULLIF({value}, 'NaN')"
+    hashed = " || ',' || ".join([f"'{key.hex()}'", "person::text", *names])
+    return (
+        f"SELECT {', '.join(names)} FROM (SELECT *, row_number() OVER ("
+        f"PARTITION BY person ORDER BY md5({hashed})) AS place FROM ("
+        f"SELECT {columns}, {value} AS person FROM ({query}) AS source) AS coded "
+        f"WHERE person IS NOT NULL) AS placed WHERE place <= {int(bound)}"
+    )
+
+
+def count_sql(tables: Sequence[JointTable], *, layout: Layout, coded: str) -> str:
+    """Return a SELECT of (set, cell, count) over at most 31 joint tables, in one scan."""
+    cells = ", ".join(f"{_cell(t, layout=layout)} AS t{i}" for i, t in enumerate(tables))
+    names = ", ".join(f"t{i}" for i in range(len(tables)))
+    sets = ", ".join(f"(t{i})" for i in range(len(tables)))
+    return (
+        f"SELECT GROUPING({names})::bigint AS grouped, COALESCE({names})::bigint AS cell, "
+        f"count(*)::bigint AS rows FROM (SELECT {cells} FROM ({coded}) AS coded) AS cells "
+        f"GROUP BY GROUPING SETS ({sets})"
+    )
+
+
+def add_counts(
+    result: pa.Table, *, tables: Sequence[JointTable], totals: Sequence[np.ndarray]
+) -> None:
+    """Add the rows of a ``count_sql`` result to the tables' totals, in place."""
+    grouped, cell, rows = (result[name].to_numpy() for name in ("grouped", "cell", "rows"))
+    for i, (table, total) in enumerate(zip(tables, totals, strict=True)):
+        others = (1 << len(tables)) - 1 - (1 << (len(tables) - 1 - i))
+        chosen = grouped == others
+        if chosen.any() and not 0 <= cell[chosen].min() <= cell[chosen].max() < table.cells:
+            raise InvalidTable("the server counted cells that are not there")
+        np.add.at(total, cell[chosen], rows[chosen])
+
+
+def quote(name: str) -> str:
+    """Return a name as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def quote_text(text: str) -> str:
+    """Return a text as an SQL literal, whatever standard_conforming_strings says."""
+    doubled = text.replace("\\", "\\\\").replace("'", "''")
+    return f"E'{doubled}'"
+
+
+def _cell(table: JointTable, *, layout: Layout) -> str:
+    """Return the cell of a row, row-major."""
+    cell = ""
+    for member, size in zip(table.members, table.shape, strict=True):
+        group = _group(layout.columns[member])
+        cell = f"({cell}) * {size} + {group}" if cell else f"({group})::bigint"
+    return cell
+
+
+def _group(column: Column) -> str:
+    """Return the group of a row's code."""
+    if column.lookup is None:
+        return f"c{column.index}"
+    return f"(ARRAY[{','.join(map(str, column.lookup.tolist()))}])[c{column.index} + 1]"
+
+
+def _text(name: str, kind: Kind) -> str:
+    """Return a column as text, null for not-a-number."""
+    if kind in (Kind.FLOAT, Kind.NUMERIC):
+        return f"NULLIF({name}, 'NaN')::text"
+    return f"{name}::text"
+
+
+def _number(attribute: CodedAttribute, kind: Kind) -> str:
+    """Return a column as float8, null for not-a-number; no value can make it fail."""
+    name = quote(attribute.name)
+    if isinstance(attribute, DatetimeAttribute):
+        if kind not in (Kind.DATE, Kind.TIMESTAMP):
+            raise _uncast(attribute.name, f"is {kind.value}; an instant is needed")
+        return f"(EXTRACT(epoch FROM {name}) * 1000000)::float8"
+    if kind is Kind.NUMERIC:
+        # LEAST and GREATEST pass over null, and 'NaN' equals itself here.
+        bounded = f"LEAST(GREATEST({name}, -{_LARGEST}), {_LARGEST})"
+        return (
+            f"(CASE WHEN abs({name}) < {_SMALLEST} THEN 0 "
+            f"WHEN {name} <> 'NaN' THEN {bounded} END)::float8"
+        )
+    if kind is Kind.FLOAT:
+        return f"NULLIF({name}::float8, 'NaN')"
+    if kind is Kind.BOOLEAN:
+        return f"{name}::int::float8"
+    if kind is Kind.WHOLE:
+        return f"{name}::float8"
+    raise _uncast(attribute.name, f"is {kind.value}; a number is needed")
+
+
+def _uncast(name: str, what: str) -> InvalidTable:
+    return InvalidTable(f"column {name!r} {what}", hint="cast it in the query")

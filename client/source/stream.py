@@ -1,0 +1,296 @@
+"""Rows that reach the gateway piece by piece, from files or servers, and are counted as codes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.types as pt
+
+from silosynth.client.counting.count import check_codes
+from silosynth.client.counting.kernel import choose_kernel
+from silosynth.client.counting.layout import lay_out
+from silosynth.client.source.code_cache import CodeCache
+from silosynth.client.source.people import People, gather_people
+from silosynth.client.source.spec import Bounding, CodedTable
+from silosynth.common.batches import available_threads, map_ahead
+from silosynth.common.codec.codec import Codec, Encoded
+from silosynth.common.codec.examples import modelled_texts
+from silosynth.common.codec.notes import EncodingNote, add_notes
+from silosynth.common.domain import Grouping
+from silosynth.common.errors import InvalidTable
+from silosynth.common.measurement import MarginalQuery
+from silosynth.common.schema.schema import Schema
+
+Fragment: TypeAlias = Callable[[], pa.Table]
+"""Reads one piece of a table; called once, on any thread."""
+
+_KEEP_BYTES = 2 << 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """One fragment as codes, with its person column. Private."""
+
+    codes: tuple[np.ndarray, ...]
+    persons: pa.ChunkedArray | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reader:
+    """How a table is read: its fragments, about how many rows, and what identifies its content.
+
+    ``key`` changes whenever the rows may have changed; without one, codes are not kept on disk.
+    ``check`` is called after the last fragment; it raises when they are not of one table.
+    """
+
+    fragments: Callable[[], Iterable[Fragment]]
+    rows: int = 1 << 20
+    key: Callable[[], str] | None = None
+    check: Callable[[], None] = lambda: None
+
+
+class StreamRows:
+    """Count a table fragment by fragment; keep its codes for later counts where they fit.
+
+    Codes beyond ``keep_bytes`` lie on disk in the cache, or are made again for each count.
+    """
+
+    def __init__(
+        self,
+        *,
+        open_reader: Callable[[], Reader],
+        schema: Schema,
+        person_column: str | None = None,
+        bounding: Bounding | None = None,
+        cache: Path | None = None,
+        keep_bytes: int = _KEEP_BYTES,
+        threads: int | None = None,
+        tell_operator: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Take what is needed to read; nothing is read yet."""
+        self._open_reader = open_reader
+        self._schema = schema
+        self._codec = Codec(schema)
+        self._person_column = person_column
+        self._bounding = bounding
+        self._cache = cache
+        self._keep_bytes = keep_bytes
+        self._threads = threads or available_threads()
+        self._tell_operator = tell_operator
+        self._lock = threading.Lock()
+        self._pieces: tuple[Piece, ...] | None = None
+        self._notes: tuple[EncodingNote, ...] = ()
+        self._ranks: np.ndarray | None = None
+        self._told = False
+        self._people: dict[int, People] = {}
+
+    def count(
+        self,
+        queries: Sequence[MarginalQuery],
+        *,
+        levels: Mapping[str, Grouping],
+        rows_per_person: int = 1,
+    ) -> list[np.ndarray]:
+        """Return the counts of each query."""
+        with self._lock:
+            if self._bounding is not None:
+                self._rank(self._bounding)
+            reader = None if self._pieces is not None else self._open_reader()
+            rows = _rows(self._pieces) if reader is None else reader.rows
+            layout = lay_out(queries, domain=self._codec.domain, levels=levels, rows=rows or 1)
+            totals = layout.zeros()
+            increments = 0 if reader is None else reader.rows * len(layout.tables)
+            pieces: Iterable[Piece] = self._pieces or ()
+            if reader is not None:
+                pieces = self._stream(reader)
+            for columns in _kept(pieces, self._ranks, rows_per_person):
+                increments += len(columns[0]) * len(layout.tables)
+                kernel = choose_kernel(increments=increments, cache=self._cache)
+                kernel.add(columns, layout=layout, totals=totals)
+        return layout.answers(totals)
+
+    def fold(
+        self, add: Callable[[Sequence[np.ndarray]], None], *, rows_per_person: int = 1
+    ) -> None:
+        """Call ``add`` with the codes of all rows that are counted, piece by piece."""
+        with self._lock:
+            if self._bounding is not None:
+                self._rank(self._bounding)
+            pieces: Iterable[Piece] = self._pieces or ()
+            if self._pieces is None:
+                pieces = self._stream(self._open_reader())
+            for columns in _kept(pieces, self._ranks, rows_per_person):
+                add(columns)
+
+    def encode(self) -> CodedTable:
+        """Return all rows as codes, with texts and the person column beside them."""
+        with self._lock:
+            return self._encode_with_texts() if modelled_texts(self._schema) else self._encode()
+
+    def people(self, *, rows_per_person: int) -> People:
+        """Return the rows that a generator may learn from; kept for the rounds after this one."""
+        with self._lock:
+            known = self._people.get(rows_per_person)
+            if known is None:
+                texts = modelled_texts(self._schema)
+                known = gather_people(
+                    self._encode_with_texts() if texts else self._encode(),
+                    schema=self._schema,
+                    bounding=self._bounding,
+                    rows_per_person=rows_per_person,
+                )
+                self._people = {rows_per_person: known}
+        return known
+
+    def _encode(self) -> CodedTable:
+        pieces = self._pieces
+        if pieces is None:
+            pieces = tuple(self._stream(self._open_reader()))
+        columns = tuple(
+            np.concatenate([p.codes[i] for p in pieces]) if len(pieces) != 1 else pieces[0].codes[i]
+            for i in range(len(self._codec.domain.shape))
+        )
+        persons = [piece.persons for piece in pieces if piece.persons is not None]
+        return CodedTable(columns=columns, persons=_join(persons), notes=self._notes)
+
+    def _encode_with_texts(self) -> CodedTable:
+        """Read the table once more: texts are not kept, in memory or in the cache."""
+        reader = self._open_reader()
+        parts = list(map_ahead(self._read_texts, reader.fragments(), threads=self._threads))
+        reader.check()
+        for encoded, _, _ in parts:
+            check_codes(encoded.codes, domain=self._codec.domain)
+        columns = zip(*(encoded.codes for encoded, _, _ in parts), strict=True)
+        texts = zip(*(found for _, _, found in parts), strict=True)
+        persons = [column for _, column, _ in parts if column is not None]
+        return CodedTable(
+            columns=tuple(np.concatenate(column) for column in columns),
+            persons=_join(persons),
+            notes=add_notes(*(encoded.notes for encoded, _, _ in parts)),
+            texts=tuple(np.concatenate(text) for text in texts),
+        )
+
+    def _rank(self, bounding: Bounding) -> None:
+        """Hold all codes, and rank each person's rows, at the first count."""
+        if self._ranks is not None:
+            return
+        coded = self._encode()
+        if coded.persons is not None:
+            self._ranks = bounding.rank(coded.persons, coded.columns)
+        self._pieces = (Piece(codes=coded.columns, persons=coded.persons),)
+
+    def _stream(self, reader: Reader) -> Iterator[Piece]:
+        """Yield each fragment as codes, and keep them where there is room.
+
+        What is kept counts only after the last fragment, so that a stream that breaks off leaves
+        nothing behind, on disk neither.
+        """
+        cache = self._open_cache(reader)
+        if cache is not None and (stored := cache.load()) is not None:
+            self._pieces = (Piece(codes=stored),)
+            yield from self._pieces
+            return
+        try:
+            yield from self._stream_anew(reader, cache)
+        finally:
+            if cache is not None:
+                cache.drop()
+
+    def _stream_anew(self, reader: Reader, cache: CodeCache | None) -> Iterator[Piece]:
+        """Yield each fragment as codes, and keep all of them at the end."""
+        kept: list[Piece] | None = []
+        held, notes = 0, tuple[EncodingNote, ...]()
+        for encoded, persons in map_ahead(self._read, reader.fragments(), threads=self._threads):
+            check_codes(encoded.codes, domain=self._codec.domain)
+            piece = Piece(codes=encoded.codes, persons=persons)
+            notes = add_notes(notes, encoded.notes)
+            held += sum(column.nbytes for column in piece.codes)
+            if cache is not None:
+                cache.append(piece.codes)
+            if kept is not None and (held <= self._keep_bytes or self._bounding is not None):
+                kept.append(piece)
+            else:
+                kept = None
+            yield piece
+        reader.check()
+        self._finish(kept, notes, cache)
+
+    def _finish(
+        self,
+        kept: list[Piece] | None,
+        notes: tuple[EncodingNote, ...],
+        cache: CodeCache | None,
+    ) -> None:
+        """Keep the codes of a stream that has ended, and tell the operator once."""
+        self._notes = notes
+        if cache is not None and (stored := cache.finish()) is not None:
+            self._pieces = (Piece(codes=stored),)
+        elif kept is not None:
+            self._pieces = tuple(kept)
+        if not self._told:
+            self._told = True
+            for note in notes:
+                self._tell_operator(str(note))
+
+    def _read(self, fragment: Fragment) -> tuple[Encoded, pa.ChunkedArray | None]:
+        """Read and encode one fragment."""
+        table = fragment()
+        encoded = self._codec.encode(table, allow_extra=True)
+        return encoded, None if self._person_column is None else _plain(table[self._person_column])
+
+    def _read_texts(
+        self, fragment: Fragment
+    ) -> tuple[Encoded, pa.ChunkedArray | None, tuple[np.ndarray, ...]]:
+        """Read and encode one fragment, texts and all."""
+        table = fragment()
+        encoded, persons = self._read(lambda: table)
+        texts, notes = self._codec.encode_texts(table)
+        return replace(encoded, notes=(*encoded.notes, *notes)), persons, texts
+
+    def _open_cache(self, reader: Reader) -> CodeCache | None:
+        """Return the cache for this table, if there is to be one."""
+        if self._cache is None or reader.key is None or self._person_column is not None:
+            return None
+        return CodeCache(
+            self._cache, key=f"{reader.key()} {self._schema.digest}", domain=self._codec.domain
+        )
+
+
+def _kept(
+    pieces: Iterable[Piece], ranks: np.ndarray | None, rows_per_person: int
+) -> Iterator[tuple[np.ndarray, ...]]:
+    """Yield the codes of the rows that are counted."""
+    for piece in pieces:
+        if ranks is None:
+            yield piece.codes
+            continue
+        chosen = ranks < rows_per_person
+        yield piece.codes if chosen.all() else tuple(column[chosen] for column in piece.codes)
+
+
+def _plain(persons: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return the person column without a dictionary, which may differ between fragments."""
+    kind = persons.type
+    return persons.cast(kind.value_type) if pt.is_dictionary(kind) else persons
+
+
+def _join(persons: Sequence[pa.ChunkedArray]) -> pa.ChunkedArray | None:
+    """Return one column; InvalidTable when a table's fragments hold different types."""
+    if not persons:
+        return None
+    if len({str(column.type) for column in persons}) > 1:
+        raise InvalidTable(
+            "the person column has several types", hint="store it as one type in every file"
+        )
+    chunks = [chunk for column in persons for chunk in column.chunks]
+    return pa.chunked_array(chunks, type=persons[0].type)
+
+
+def _rows(pieces: Sequence[Piece] | None) -> int:
+    return sum(len(p.codes[0]) for p in pieces or () if p.codes)

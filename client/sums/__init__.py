@@ -1,0 +1,1 @@
+"""A member of a secure sum: masks, and the vectors that are stored once."""

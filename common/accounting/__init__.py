@@ -1,0 +1,1 @@
+"""What a release costs, and what the costs add up to."""

@@ -1,0 +1,92 @@
+"""Exact cost of noised marginals, in zCDP rho and in the ledger's integer units."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+
+from silosynth.common.accounting.sum_law import check_share, excess_rho
+from silosynth.common.errors import InvalidPlan
+
+RHO_UNIT = 2**40
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GaussianCost:
+    """``count`` marginals, each with discrete Gaussian noise of parameter ``sigma2``.
+
+    ``sensitivity`` bounds the L2 change that one person makes to every marginal, whichever cells
+    the rows fall into: for counts, the most rows of one person. ``cells`` is the most cells of a
+    marginal that one person can change, ``sensitivity`` when None. With ``shares``, the noise is
+    the sum of so many equal discrete Gaussians of ``sigma2`` together, each of at least 1.
+    ``rate`` is the chance with which a person takes part at all, in each of them anew.
+    """
+
+    sigma2: Fraction
+    count: int
+    sensitivity: int = 1
+    cells: int | None = None
+    shares: int = 1
+    rate: Fraction = Fraction(1)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.sigma2, bool) or not isinstance(self.sigma2, Fraction | int):
+            raise InvalidPlan("sigma2 must be exact", hint="give a Fraction, not a float")
+        if self.sigma2 <= 0:
+            raise InvalidPlan(f"sigma2 is {self.sigma2}", hint="noise needs sigma2 above 0")
+        for name, value in (
+            ("count", self.count),
+            ("sensitivity", self.sensitivity),
+            ("cells", self.touched),
+            ("shares", self.shares),
+        ):
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise InvalidPlan(f"{name} is {value!r}", hint="give an integer of at least 1")
+        if not isinstance(self.rate, Fraction) or not 0 < self.rate <= 1:
+            raise InvalidPlan(f"rate is {self.rate!r}", hint="give a Fraction above 0, at most 1")
+        object.__setattr__(self, "sigma2", Fraction(self.sigma2))
+        if self.shares > 1:
+            check_share(self.share)
+
+    @property
+    def share(self) -> Fraction:
+        """Return the noise that each of the shares adds."""
+        return self.sigma2 / self.shares
+
+    @property
+    def touched(self) -> int:
+        """Return the most cells of a marginal that one person can change."""
+        return self.sensitivity if self.cells is None else self.cells
+
+    @property
+    def rho(self) -> Fraction:
+        """Return the zCDP cost of all ``count`` marginals together, as if nobody were left out."""
+        plain = gaussian_rho(sigma2=self.sigma2, sensitivity=self.sensitivity)
+        return self.count * (
+            plain + self.touched * excess_rho(share=self.share, shares=self.shares)
+        )
+
+
+def gaussian_rho(*, sigma2: Fraction, sensitivity: int = 1) -> Fraction:
+    """Return the zCDP cost of one marginal, sensitivity² / (2 sigma2), exactly.
+
+    Source: Canonne, Kamath, Steinke 2020, Theorem 14 (discrete Gaussian, L2 sensitivity).
+    """
+    return Fraction(sensitivity**2) / (2 * sigma2)
+
+
+def total_rho(costs: Iterable[GaussianCost]) -> Fraction:
+    """Return the zCDP cost of all ``costs``; it adds up, also when they are chosen adaptively."""
+    return sum((c.rho for c in costs), Fraction(0))
+
+
+def rho_units(rho: Fraction) -> int:
+    """Return ``rho`` in ledger units of 2^-40, rounded up.
+
+    >>> rho_units(Fraction(1, 2)) == RHO_UNIT // 2, rho_units(Fraction(1, 2**50))
+    (True, 1)
+    """
+    if rho < 0:
+        raise InvalidPlan("a cost is below 0", hint="costs only add up; nothing is refunded")
+    return -((-rho * RHO_UNIT) // 1)

@@ -1,0 +1,1 @@
+"""A ledger's entries as an auditor reads and replays them."""

@@ -1,0 +1,198 @@
+"""What a chain of ledger entries adds up to, if every entry could have been made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from silosynth.common.accounting.orders import price_units
+from silosynth.common.audit.entries import (
+    GENESIS,
+    Cap,
+    Charge,
+    Decision,
+    Scope,
+    StoredRelease,
+    canonical,
+    next_head,
+    read_decision,
+    read_scope,
+    read_vector,
+)
+from silosynth.common.errors import InvalidArgument
+
+_CHARGE: Mapping[str, type] = {
+    "request": str,
+    "hash": str,
+    "cost": int,
+    "scopes": list,
+    "facts": dict,
+    "at": str,
+}
+_FIELDS: Mapping[str, Mapping[str, type]] = {
+    "ledger": {"id": str, "at": str},
+    "cap": {"scope": list, "cap": int, "at": str},
+    "rdp-cap": {"scope": list, "cap": int, "order": int, "at": str},
+    "charge": _CHARGE,
+    "rdp-charge": {**_CHARGE, "orders": int, "rdp": list},
+    "release": {"request": str, "sha256": str, "size": int, "at": str},
+    "decision": {"plan": str, "verdict": str, "why": str, "by": str, "at": str},
+}
+
+
+class BrokenChain(ValueError):
+    """An entry does not follow from those before it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """What a chain adds up to; ``decisions`` holds all of them, the newest of a plan counts.
+
+    ``caps`` and ``spent`` are in units at each scope's Rényi order; ``orders`` names those that
+    have one.
+    """
+
+    ledger_id: str
+    entries: int
+    head: str
+    caps: Mapping[Scope, int]
+    spent: Mapping[Scope, int]
+    charges: Mapping[str, Charge]
+    releases: Mapping[str, StoredRelease]
+    decisions: tuple[Decision, ...]
+    orders: Mapping[Scope, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Fold:
+    """An account in the making."""
+
+    ledger_id: str = ""
+    caps: dict[Scope, int] = field(default_factory=dict)
+    spent: dict[Scope, int] = field(default_factory=dict)
+    charges: dict[str, Charge] = field(default_factory=dict)
+    releases: dict[str, StoredRelease] = field(default_factory=dict)
+    decisions: list[Decision] = field(default_factory=list)
+    orders: dict[Scope, int] = field(default_factory=dict)
+
+
+def replay(rows: Iterable[tuple[int, str, str]]) -> Account:
+    """Add up entries (sequence, body, head) in order.
+
+    Guarantees: no scope of the account spent more than its cap, at any entry; every release
+    follows its charge.
+
+    Raises BrokenChain naming the first entry that does not follow from those before it.
+    """
+    fold, head, expected = _Fold(), GENESIS, 0
+    for sequence, body, stored_head in rows:
+        expected += 1
+        if body.isascii():
+            head = next_head(head, sequence=sequence, body=body)
+        if sequence != expected or head != stored_head:
+            raise BrokenChain(f"entry {expected} does not follow from the one before")
+        try:
+            _apply(fold, body, sequence=sequence, head=head)
+        except (KeyError, TypeError, ValueError, RecursionError, InvalidArgument) as err:
+            raise BrokenChain(f"entry {sequence} cannot be read") from err
+    if not expected:
+        raise BrokenChain("it has no first entry")
+    return Account(
+        ledger_id=fold.ledger_id,
+        entries=expected,
+        head=head,
+        caps=fold.caps,
+        spent=fold.spent,
+        charges=fold.charges,
+        releases=fold.releases,
+        decisions=tuple(fold.decisions),
+        orders=fold.orders,
+    )
+
+
+def price(charge: Charge, order: int | None) -> int:
+    """Return what a charge takes from a scope that is held at ``order``."""
+    return price_units(cost_units=charge.cost_units, vector=charge.rdp, order=order)
+
+
+def _read(body: str) -> dict[str, Any]:
+    """Parse a body that has exactly the fields of its kind, in its one spelling."""
+    entry = json.loads(body)
+    fields = {"kind": str, **_FIELDS[entry["kind"]]}
+    if {name: type(value) for name, value in entry.items()} != fields:
+        raise ValueError("its fields are not those of its kind")
+    if canonical(entry) != body:
+        raise ValueError("it is not spelled as the ledger spells")
+    return dict(entry)
+
+
+def _apply(fold: _Fold, body: str, *, sequence: int, head: str) -> None:
+    """Add one entry."""
+    entry = _read(body)
+    if (entry["kind"] == "ledger") != (sequence == 1):
+        raise ValueError("a chain begins once")
+    match entry["kind"]:
+        case "ledger":
+            fold.ledger_id = entry["id"]
+        case "cap" | "rdp-cap":
+            _apply_cap(fold, entry)
+        case "charge" | "rdp-charge":
+            _apply_charge(fold, entry, sequence=sequence, head=head)
+        case "release":
+            _apply_release(fold, entry, sequence=sequence, head=head)
+        case "decision":
+            fold.decisions.append(read_decision(body, sequence=sequence, head=head))
+
+
+def _apply_cap(fold: _Fold, entry: dict[str, Any]) -> None:
+    """Set one cap; at another order, what was spent is added up anew."""
+    scope = read_scope(entry["scope"])
+    cap = Cap(units=entry["cap"], order=entry.get("order"))
+    fold.spent.setdefault(scope, 0)
+    if cap.order != fold.orders.get(scope):
+        mine = (c for c in fold.charges.values() if scope in c.scopes)
+        fold.spent[scope] = sum(price(c, cap.order) for c in mine)
+        fold.orders.pop(scope, None)
+    if cap.units < fold.spent[scope]:
+        raise ValueError("a cap below what was spent")
+    fold.caps[scope] = cap.units
+    if cap.order is not None:
+        fold.orders[scope] = cap.order
+
+
+def _apply_charge(fold: _Fold, entry: dict[str, Any], *, sequence: int, head: str) -> None:
+    """Add one charge to all its scopes."""
+    charge = Charge(
+        request_id=entry["request"],
+        request_hash=entry["hash"],
+        cost_units=entry["cost"],
+        scopes=tuple(read_scope(s) for s in entry["scopes"]),
+        facts=entry["facts"],
+        at=entry["at"],
+        sequence=sequence,
+        head=head,
+        rdp=read_vector(entry),
+    )
+    if charge.request_id in fold.charges or charge.cost_units < 1 or not charge.scopes:
+        raise ValueError("a charge that could not have been made")
+    for scope in charge.scopes:
+        fold.spent[scope] += price(charge, fold.orders.get(scope))
+        if fold.spent[scope] > fold.caps[scope]:
+            raise ValueError("a charge above its cap")
+    fold.charges[charge.request_id] = charge
+
+
+def _apply_release(fold: _Fold, entry: dict[str, Any], *, sequence: int, head: str) -> None:
+    """Add one release to its charge."""
+    if entry["request"] not in fold.charges or entry["request"] in fold.releases:
+        raise ValueError("a release that was not charged, or a second one")
+    fold.releases[entry["request"]] = StoredRelease(
+        request_id=entry["request"],
+        sha256=entry["sha256"],
+        size=entry["size"],
+        at=entry["at"],
+        sequence=sequence,
+        head=head,
+    )

@@ -1,0 +1,220 @@
+"""A ledger's entries: plain facts in a hash chain, as silos and auditors both read them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from silosynth.common.accounting.orders import ORDERS, ORDERS_VERSION, Vector
+from silosynth.common.digest import canonical_json
+from silosynth.common.errors import InvalidArgument
+
+GENESIS = "0" * 64
+Facts = Mapping[str, str | int]
+
+
+class ScopeKind(StrEnum):
+    """What a budget is granted to."""
+
+    DATASET = "dataset"
+    CONSUMER = "consumer"
+    PROJECT = "project"
+
+
+class Verdict(StrEnum):
+    """What a person of the silo said to a plan."""
+
+    APPROVED = "approved"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Scope:
+    """A budget's owner: one data set, one consumer or one project."""
+
+    kind: ScopeKind
+    name: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.kind, ScopeKind):
+            raise InvalidArgument(f"{self.kind!r} is no kind of scope", hint="use a ScopeKind")
+        if not self.name:
+            raise InvalidArgument(f"a {self.kind.value} scope has no name", hint="give it one")
+
+    def __str__(self) -> str:
+        return f"{self.kind.value} {self.name!r}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cap:
+    """What a scope may spend, in units of zCDP rho at a Rényi ``order`` in units of 2^-20.
+
+    Without an order every charge takes its zCDP cost.
+    """
+
+    units: int
+    order: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charge:
+    """A charge as the ledger holds it, with the head that it left behind.
+
+    ``rdp`` is there for sums over a random part of the persons.
+    """
+
+    request_id: str
+    request_hash: str
+    cost_units: int
+    scopes: tuple[Scope, ...]
+    facts: Facts
+    at: str
+    sequence: int
+    head: str
+    rdp: Vector | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredRelease:
+    """What is known of the bytes of a release, with the head that storing them left behind."""
+
+    request_id: str
+    sha256: str
+    size: int
+    at: str
+    sequence: int
+    head: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What a person of the silo decided about a plan, with the head that it left behind."""
+
+    plan_digest: str
+    verdict: Verdict
+    why: str
+    by: str
+    at: str
+    sequence: int
+    head: str
+
+
+def genesis_body(*, ledger_id: str, at: str) -> str:
+    """Return the body of the first entry."""
+    return canonical({"kind": "ledger", "id": ledger_id, "at": at})
+
+
+def cap_body(scope: Scope, *, cap: int, at: str, order: int | None = None) -> str:
+    """Return the body that sets a cap, held at an order if there is one."""
+    body = {"kind": "cap", "scope": plain_scope(scope), "cap": cap, "at": at}
+    if order is not None:
+        body |= {"kind": "rdp-cap", "order": order}
+    return canonical(body)
+
+
+def charge_body(
+    *,
+    request_id: str,
+    request_hash: str,
+    cost_units: int,
+    scopes: tuple[Scope, ...],
+    facts: Facts,
+    at: str,
+    rdp: Vector | None = None,
+) -> str:
+    """Return the body of a charge; with ``rdp`` it names the version of the orders."""
+    body = {
+        "kind": "charge",
+        "request": request_id,
+        "hash": request_hash,
+        "cost": cost_units,
+        "scopes": [plain_scope(s) for s in scopes],
+        "facts": dict(facts),
+        "at": at,
+    }
+    if rdp is not None:
+        body |= {"kind": "rdp-charge", "orders": ORDERS_VERSION, "rdp": list(rdp)}
+    return canonical(body)
+
+
+def release_body(*, request_id: str, release: bytes, at: str) -> str:
+    """Return the body of a stored release: its digest and size, not its bytes."""
+    return canonical(
+        {
+            "kind": "release",
+            "request": request_id,
+            "sha256": digest(release),
+            "size": len(release),
+            "at": at,
+        }
+    )
+
+
+def decision_body(*, plan_digest: str, verdict: Verdict, why: str, by: str, at: str) -> str:
+    """Return the body of a decision about a plan."""
+    return canonical(
+        {
+            "kind": "decision",
+            "plan": plan_digest,
+            "verdict": verdict.value,
+            "why": why,
+            "by": by,
+            "at": at,
+        }
+    )
+
+
+def read_vector(entry: Mapping[str, Any]) -> Vector | None:
+    """Return the vector of a charge's entry; raise ValueError when its orders are not known."""
+    if entry["kind"] == "charge":
+        return None
+    vector = tuple(entry["rdp"])
+    if entry["orders"] != ORDERS_VERSION or len(vector) != len(ORDERS):
+        raise ValueError("the orders are not known")
+    if any(type(v) is not int or v < 0 for v in vector):
+        raise ValueError("a divergence is not a whole number")
+    return vector
+
+
+def read_decision(body: str, *, sequence: int, head: str) -> Decision:
+    """Read the body of a decision; raise KeyError or ValueError when it is none."""
+    entry = json.loads(body)
+    return Decision(
+        plan_digest=entry["plan"],
+        verdict=Verdict(entry["verdict"]),
+        why=entry["why"],
+        by=entry["by"],
+        at=entry["at"],
+        sequence=sequence,
+        head=head,
+    )
+
+
+def digest(content: bytes) -> str:
+    """Return the SHA-256 of bytes in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def next_head(head: str, *, sequence: int, body: str) -> str:
+    """Return SHA-256 over the head before, the place in the chain and the body."""
+    return hashlib.sha256(f"{head}\n{sequence}\n{body}".encode()).hexdigest()
+
+
+def plain_scope(scope: Scope) -> list[str]:
+    """Return a scope as plain data."""
+    return [scope.kind.value, scope.name]
+
+
+def read_scope(plain: list[str]) -> Scope:
+    """Read a scope from plain data; raise ValueError or InvalidArgument when it is none."""
+    kind, name = plain
+    return Scope(kind=ScopeKind(kind), name=name)
+
+
+def canonical(entry: Mapping[str, Any]) -> str:
+    """Return JSON with sorted keys and no spaces, in ASCII."""
+    return canonical_json(entry).decode("ascii")

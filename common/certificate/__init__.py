@@ -1,0 +1,1 @@
+"""What a run promises about one person, worked out and said in plain words."""

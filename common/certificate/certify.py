@@ -1,0 +1,273 @@
+"""Work out the privacy statement of a plan, and check one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from decimal import ROUND_CEILING, Context, Decimal
+from fractions import Fraction
+
+from silosynth.common.accounting.cost import RHO_UNIT, GaussianCost, rho_units, total_rho
+from silosynth.common.accounting.epsilon import cks_epsilon, pld_epsilon, rdp_epsilon
+from silosynth.common.certificate.certificate import Certificate, CertifiedPhase, Overlap, Trust
+from silosynth.common.certificate.words import plain_words
+from silosynth.common.errors import InvalidPlan
+from silosynth.common.plan.plan import Plan
+
+__all__ = [
+    "Certificate",
+    "PhaseCost",
+    "certify",
+    "certify_plan",
+    "check_certificate",
+    "plain_words",
+    "same_certificate",
+]
+
+ASSUMPTIONS = (
+    "The schema and the plan are public: names, categories, bounds, silos and noise scales are "
+    "not protected.",
+    "Silos hold different people; otherwise the lines for persons in several silos apply.",
+    "Every silo's gateway runs unaltered; the coordinator and the network may be hostile.",
+    "Other releases about the same people, before or after, add to this one.",
+)
+_TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseCost:
+    """``count`` marginals of a phase, each with noise ``sigma2``; one person has ``sensitivity``
+    rows at most, and one row adds at most ``bound`` to the L2 norm of a marginal of ``cells``.
+    """
+
+    name: str
+    count: int
+    sigma2: Fraction
+    sensitivity: int = 1
+    bound: int = 1
+    cells: int | None = None
+    rate: Fraction | None = None
+
+    @property
+    def cost(self) -> GaussianCost:
+        """Return the cost without its name; raise InvalidPlan when it cannot be."""
+        return GaussianCost(
+            sigma2=self.sigma2,
+            count=self.count,
+            sensitivity=self.sensitivity * self.bound,
+            cells=self.cells,
+            rate=self.rate or Fraction(1),
+        )
+
+
+def certify(
+    *,
+    phases: Sequence[PhaseCost],
+    delta: float,
+    plan_id: str,
+    plan_digest: str,
+    schema_digest: str,
+    silos: int,
+    unit: str = "row",
+    trust: Trust = "own",
+    colluders: int = 0,
+    absent: int = 0,
+    attempts: int = 1,
+    fixed_in_advance: bool = True,
+) -> Certificate:
+    """State what ``phases`` cost one person at most.
+
+    Guarantees: epsilon is an upper bound. It is the privacy loss distribution's when every noise
+    scale was fixed in advance, and the zCDP conversion's, which also holds for adaptive choices,
+    otherwise.
+
+    Args:
+        phases: in shared trust, ``sigma2`` is the noise of the sum over the silos.
+        colluders: silos that may work with the coordinator; shared trust only.
+        absent: silos that may be missing; shared trust only.
+        attempts: how often each sum may be begun; ``count`` of each phase holds all of them.
+
+    Raises InvalidPlan for values out of range.
+    """
+    rows = {p.sensitivity for p in phases}
+    if len(rows) != 1:
+        raise InvalidPlan("the phases do not agree on the rows of one person")
+    shares = silos - colluders - absent
+    if shares < 1:
+        raise InvalidPlan("fewer silos than colluders and absent ones together")
+    costs = [p.cost if trust == "own" else replace(p.cost, shares=shares) for p in phases]
+    sampled = any(c.rate < 1 for c in costs)
+    epsilon_cks = cks_epsilon(total_rho(costs), delta)
+    epsilon_rdp = rdp_epsilon(costs, delta) if sampled else None
+    epsilon_pld = pld_epsilon(costs, delta) if fixed_in_advance else None
+    certified = tuple(_certified(p, c) for p, c in zip(phases, costs, strict=True))
+    units = sum(p.rho_units for p in certified)
+    overlaps = tuple(
+        _overlap(m, _for_overlap(costs, m, trust), delta, fixed_in_advance) for m in (1, 2, 3)
+    )
+    return Certificate(
+        plan_id=plan_id,
+        plan_digest=plan_digest,
+        schema_digest=schema_digest,
+        epsilon=epsilon_cks if epsilon_pld is None else epsilon_pld,
+        delta=delta,
+        conversion="cks" if epsilon_pld is None else "pld",
+        epsilon_rdp=epsilon_rdp,
+        epsilon_pld=epsilon_pld,
+        epsilon_cks=epsilon_cks,
+        rho_units=units,
+        rho=_rho_text(units),
+        unit=unit,
+        rows_per_person=min(rows),
+        neighbours=_neighbours(min(rows)),
+        trust=trust,
+        colluders=colluders,
+        absent=absent,
+        attempts=attempts,
+        silos=silos,
+        phases=certified,
+        overlaps=overlaps,
+        alone=_alone(costs, delta, trust, fixed_in_advance),
+        assumptions=ASSUMPTIONS,
+    )
+
+
+def certify_plan(plan: Plan) -> Certificate:
+    """State what a plan costs one person at most, if everything that it allows is asked."""
+    return certify(
+        phases=[
+            PhaseCost(
+                name=p.name.value,
+                count=p.marginals * plan.attempts,
+                sigma2=p.sigma2,
+                sensitivity=plan.privacy.rows_per_person,
+                bound=p.bound,
+                cells=p.cells if p.bound > 1 else None,
+                rate=p.rate,
+            )
+            for p in plan.phases
+        ],
+        delta=plan.privacy.delta,
+        plan_id=plan.id,
+        plan_digest=plan.digest,
+        schema_digest=plan.schema_digest,
+        silos=len(plan.silos),
+        unit=plan.privacy.unit,
+        trust=plan.trust.value,
+        colluders=plan.colluders,
+        absent=plan.absent,
+        attempts=plan.attempts,
+    )
+
+
+def check_certificate(certificate: Certificate) -> None:
+    """Work the certificate out again from its phases; raise InvalidPlan when it states less.
+
+    Floats may differ by 1e-6 between versions of the libraries.
+    """
+    again = certify(
+        phases=[
+            PhaseCost(
+                name=p.name,
+                count=p.marginals,
+                sigma2=Fraction(p.sigma2),
+                sensitivity=certificate.rows_per_person,
+                bound=p.bound,
+                cells=p.cells,
+                rate=None if p.rate is None else Fraction(p.rate),
+            )
+            for p in certificate.phases
+        ],
+        delta=certificate.delta,
+        plan_id=certificate.plan_id,
+        plan_digest=certificate.plan_digest,
+        schema_digest=certificate.schema_digest,
+        silos=certificate.silos,
+        unit=certificate.unit,
+        trust=certificate.trust,
+        colluders=certificate.colluders,
+        absent=certificate.absent,
+        attempts=certificate.attempts,
+        fixed_in_advance=certificate.conversion == "pld",
+    )
+    stated, true = (c.model_dump(mode="json") for c in (certificate, again))
+    for field, value in true.items():
+        if not _same(stated[field], value):
+            raise InvalidPlan(f"certificate of plan {again.plan_id}: {field} does not follow")
+
+
+def same_certificate(one: Certificate, other: Certificate) -> bool:
+    """Say whether two certificates state the same, floats to 1e-6 of themselves."""
+    return _same(one.model_dump(mode="json"), other.model_dump(mode="json"))
+
+
+def _certified(phase: PhaseCost, cost: GaussianCost) -> CertifiedPhase:
+    """Return a phase as the certificate holds it."""
+    return CertifiedPhase(
+        name=phase.name,
+        marginals=phase.count,
+        sigma2=str(phase.sigma2),
+        bound=phase.bound,
+        cells=phase.cells,
+        rate=None if phase.rate is None else str(phase.rate),
+        rho_units=rho_units(cost.rho),
+    )
+
+
+def _for_overlap(costs: Sequence[GaussianCost], silos: int, trust: Trust) -> list[GaussianCost]:
+    """Return the cost of a person in m silos: m releases, or one that moves m times as far.
+
+    Where persons are sampled each silo does so by itself. A shared sum then follows from m sums of
+    one silo each, with an m-th of the noise.
+    """
+    if trust == "own":
+        return [replace(c, count=c.count * silos) for c in costs]
+    return [
+        replace(c, sensitivity=c.sensitivity * silos)
+        if c.rate == 1
+        else replace(c, count=c.count * silos, sigma2=c.sigma2 / silos)
+        for c in costs
+    ]
+
+
+def _overlap(
+    silos: int, costs: Sequence[GaussianCost], delta: float, fixed_in_advance: bool
+) -> Overlap:
+    """Return the cost of ``costs`` under the number of silos that they stand for."""
+    rho = total_rho(costs)
+    epsilon = pld_epsilon(costs, delta) if fixed_in_advance else cks_epsilon(rho, delta)
+    return Overlap(silos=silos, rho_units=sum(rho_units(c.rho) for c in costs), epsilon=epsilon)
+
+
+def _alone(
+    costs: Sequence[GaussianCost], delta: float, trust: Trust, fixed_in_advance: bool
+) -> Overlap | None:
+    """Return the cost of one silo's share of the noise standing alone; None in own trust."""
+    if trust == "own":
+        return None
+    share = [replace(c, sigma2=c.share, shares=1) for c in costs]
+    return _overlap(1, share, delta, fixed_in_advance)
+
+
+def _neighbours(rows: int) -> str:
+    """Say which tables the guarantee cannot tell apart."""
+    what = "one row" if rows == 1 else f"at most {rows} rows"
+    return f"add or remove one person's {what} in one silo"
+
+
+def _rho_text(units: int) -> str:
+    """Return units as a decimal rho of six digits, rounded up."""
+    context = Context(prec=6, rounding=ROUND_CEILING)
+    return f"{context.divide(Decimal(units), Decimal(RHO_UNIT)):f}"
+
+
+def _same(stated: object, true: object) -> bool:
+    """Compare plain data, floats to 1e-6 of themselves."""
+    if isinstance(stated, float) and isinstance(true, float):
+        return math.isclose(stated, true, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE)
+    if isinstance(stated, dict) and isinstance(true, dict):
+        return stated.keys() == true.keys() and all(_same(stated[k], true[k]) for k in true)
+    if isinstance(stated, list) and isinstance(true, list):
+        return len(stated) == len(true) and all(map(_same, stated, true))
+    return stated == true

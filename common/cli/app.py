@@ -1,0 +1,371 @@
+"""The command line: composed from what each installed part registers, and its common commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import entry_points, version
+from pathlib import Path
+from typing import Annotated
+
+import click
+import typer
+from rich.markup import escape
+
+from silosynth.common.certificate.certify import Certificate, check_certificate, plain_words
+from silosynth.common.cli.checkpoint import checkpoint
+from silosynth.common.cli.console import (
+    Force,
+    Json,
+    emit,
+    emit_error,
+    say,
+    show_table,
+)
+from silosynth.common.codec.conditions import parse_conditions
+from silosynth.common.document import load_document
+from silosynth.common.errors import InvalidArgument, InvalidSchema, SilosynthError
+from silosynth.common.files import check_output, write_text
+from silosynth.common.importers.detect import import_schema
+from silosynth.common.plan.budget import check_budget
+from silosynth.common.plan.check import check_plan
+from silosynth.common.plan.plan import load_plan
+from silosynth.common.sampler.autoregressive import AutoregressiveSampler
+from silosynth.common.sampler.condition import condition_on
+from silosynth.common.sampler.file import load_sampler
+from silosynth.common.sampler.rows_file import write_rows
+from silosynth.common.sampler.sampler import describe_sampler
+from silosynth.common.schema.schema import Schema, json_schema, list_faults, load_schema
+
+EXIT_STOPPED = 1
+_TYPER_INTERRUPTED = 130
+EXIT_BUG = 5
+_HELP = """Synthetic data from several silos, with a privacy guarantee that holds.
+
+A schema says publicly what the columns are. A plan says what is asked of each silo, at which noise. Silos answer with noised counts. A sampler draws the synthetic table.
+
+\b
+  silosynth schema import data.json --out schema.yaml
+  silosynth plan new schema.yaml --epsilon 1 --delta 1e-6 \\
+      --silos north,south --out plan.yaml
+  silosynth plan show plan.yaml --schema schema.yaml
+  silosynth simulate plan.yaml --schema schema.yaml \\
+      --silos tables/ --out run/
+  silosynth sample run/result.sampler --rows 10000 --seed 1 \\
+      --out synthetic.parquet
+"""  # noqa: E501
+
+Groups = dict[str, typer.Typer]
+_EXTRAS = {"client": "silo", "server": "coordinator", "simulations": "simulation"}
+"""The extra that brings the packages of each part."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with the code that the outcome calls for."""
+    os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    code = run(words)
+    if code:
+        # What matters is on disk by now, and an engine's threads could wait for minutes.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def run(words: Sequence[str]) -> int:
+    """Run one command and return its exit code; no traceback reaches a person."""
+    as_json = "--json" in words
+    try:
+        result = build_app()(args=list(words), prog_name="silosynth", standalone_mode=False)
+    except SilosynthError as err:
+        emit_error(err, as_json=as_json)
+        return err.exit_code
+    except click.ClickException as err:
+        emit_error(_usage_error(err), as_json=as_json)
+        return InvalidArgument.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return _stopped()
+    except Exception as err:
+        if os.environ.get("SILOSYNTH_DEBUG"):
+            raise
+        if isinstance(err, ModuleNotFoundError) and not _is_ours(err):
+            emit_error(_not_installed(err), as_json=as_json)
+            return InvalidArgument.exit_code
+        emit_error(_bug(err), as_json=as_json)
+        return EXIT_BUG
+    if result == _TYPER_INTERRUPTED:
+        return _stopped()
+    return result if isinstance(result, int) else 0
+
+
+def build_app() -> typer.Typer:
+    """Compose the commands of every part whose packages are installed."""
+    found, absent = _parts()
+    app = typer.Typer(
+        help=_HELP,
+        epilog=escape(_spell_absent(absent)) or None,
+        no_args_is_help=True,
+        rich_markup_mode="rich",
+        pretty_exceptions_enable=False,
+        add_completion=True,
+    )
+    groups: Groups = {
+        "schema": typer.Typer(help="Describe a table publicly.", no_args_is_help=True),
+        "plan": typer.Typer(help="Say what is asked of each silo.", no_args_is_help=True),
+    }
+    app.callback()(_global_options)
+    for register_part in found:
+        register_part(app, groups)
+    for name, group in groups.items():
+        app.add_typer(group, name=name)
+    return app
+
+
+def _parts() -> tuple[list[Callable[[typer.Typer, Groups], None]], list[str]]:
+    """Return what registers each part, and the extras of parts that are not installed whole.
+
+    The wheel holds every part; a silo installs the packages of its own part alone.
+    """
+    found, absent = [], []
+    for entry in sorted(entry_points(group="silosynth.commands"), key=lambda e: e.name):
+        try:
+            found.append(entry.load())
+        except ModuleNotFoundError as err:
+            if entry.name not in _EXTRAS or _is_ours(err):
+                raise
+            absent.append(_EXTRAS[entry.name])
+    return found, absent
+
+
+def _spell_absent(absent: Sequence[str]) -> str:
+    """Say which commands are missing, and how to get them."""
+    return "; ".join(
+        f"the commands of the {extra} are not installed: pip install 'silosynth[{extra}]'"
+        for extra in absent
+    )
+
+
+def register(app: typer.Typer, groups: Groups) -> None:
+    """Add the commands that every installation has."""
+    groups["schema"].command("check")(schema_check)
+    groups["schema"].command("import")(schema_import)
+    groups["schema"].command("json-schema")(schema_json_schema)
+    groups["plan"].command("check")(plan_check)
+    app.command("sample")(sample)
+    app.command("inspect")(inspect)
+    app.command("checkpoint")(checkpoint)
+
+
+def _show_version(asked: bool) -> None:
+    """Print the version and stop, if asked."""
+    if asked:
+        sys.stdout.write(f"silosynth {version('silosynth')}\n")
+        raise typer.Exit
+
+
+def _global_options(
+    show_version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Show the version and stop.", callback=_show_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Hold the options that stand before a command."""
+
+
+def schema_check(
+    path: Annotated[Path, typer.Argument(metavar="SCHEMA", help="A schema in YAML or JSON.")],
+    as_json: Json = False,
+) -> None:
+    """Check a schema and show its domain.
+
+    [dim]silosynth schema check schema.yaml[/dim]
+    """
+    faults = list_faults(load_document(path))
+    for fault in faults[1:]:
+        say(f"{path}: {fault}")
+    if faults:
+        raise InvalidSchema(f"{path}: {faults[0]}")
+    schema = load_schema(path)
+    _show_schema(schema)
+    unreviewed = schema.unreviewed()
+    if unreviewed:
+        raise InvalidSchema(
+            f"{path}: {len(unreviewed)} attributes are unreviewed, {unreviewed[0]!r} first",
+            hint="check each domain, then set its source to 'declared' or 'public'",
+        )
+    sizes = dict(zip(schema.domain.attributes, schema.domain.shape, strict=True))
+    emit({"digest": schema.digest, "attributes": sizes}, as_json=as_json)
+
+
+def schema_import(
+    path: Annotated[Path, typer.Argument(help="The file to read the description from.")],
+    out: Annotated[Path, typer.Option(help="Where to write the schema (YAML).")],
+    format: Annotated[
+        str | None,
+        typer.Option(help="sdv, frictionless, mbi, arrow or dataset; found out by default."),
+    ] = None,
+    table: Annotated[str | None, typer.Option(help="Which table, if there are several.")] = None,
+    trust_ranges: Annotated[
+        bool,
+        typer.Option(
+            "--trust-ranges",
+            help="Keep ranges and categories that the other tool read off private data.",
+        ),
+    ] = False,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Make a schema from SDV metadata, a Frictionless table, mbi's domain.json or Arrow.
+
+    Facts that another tool read off private data are dropped; what is then missing is named, for
+    you to declare.
+
+    [dim]silosynth schema import metadata.json --out schema.yaml[/dim]
+    """
+    check_output(out, force=force)
+    imported = import_schema(path, format=format, trust_ranges=trust_ranges, table=table)
+    write_text(out, imported.text(), force=force)
+    for note in (*imported.notes, *imported.missing_facts):
+        say(f"note: {note}")
+    say(f"wrote {out}")
+    emit(
+        {
+            "path": str(out),
+            "notes": list(imported.notes),
+            "missing_facts": list(imported.missing_facts),
+        },
+        as_json=as_json,
+    )
+
+
+def schema_json_schema() -> None:
+    """Print the JSON Schema of schema files, for editors.
+
+    [dim]silosynth schema json-schema > schema.schema.json[/dim]
+    """
+    sys.stdout.write(json.dumps(json_schema(), indent=2) + "\n")
+
+
+def plan_check(
+    path: Annotated[Path, typer.Argument(metavar="PLAN", help="A plan in YAML or JSON.")],
+    schema: Annotated[Path, typer.Option(help="The schema that the plan is for.")],
+    as_json: Json = False,
+) -> None:
+    """Check that a plan fits a schema and keeps what it promises.
+
+    [dim]silosynth plan check plan.yaml --schema schema.yaml[/dim]
+    """
+    plan = load_plan(path)
+    check_plan(plan, load_schema(schema))
+    epsilon = check_budget(plan)
+    say(f"{path}: plan {plan.id} costs each silo epsilon {epsilon:.4g} of {plan.privacy.epsilon:g}")
+    emit({"id": plan.id, "digest": plan.digest, "epsilon": epsilon}, as_json=as_json)
+
+
+def sample(
+    path: Annotated[Path, typer.Argument(metavar="SAMPLER", help="A sampler file.")],
+    rows: Annotated[int, typer.Option(min=0, help="How many rows to draw.")],
+    seed: Annotated[int, typer.Option(min=0, help="The same seed draws the same rows.")],
+    out: Annotated[Path, typer.Option(help="Where to write them: .parquet or .csv.")],
+    where: Annotated[
+        list[str] | None,
+        typer.Option(help="Only rows with 'attribute=value' or 'age=30..39'; repeat for more."),
+    ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="The folder of the checkpoint that texts are written with, if any."),
+    ] = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Draw synthetic rows from a sampler. It costs no privacy, however often.
+
+    [dim]silosynth sample run/result.sampler --rows 10000 --seed 1 --out synthetic.parquet[/dim]
+    [dim]silosynth sample run/result.sampler --rows 500 --seed 1 --out x.csv --where state=TX[/dim]
+    """
+    check_output(out, force=force)
+    conditions = parse_conditions(where or ())
+    loaded = load_sampler(path)
+    if checkpoint is not None:
+        if not isinstance(loaded, AutoregressiveSampler):
+            raise InvalidArgument("this sampler needs no checkpoint", hint="leave it out")
+        loaded = loaded.with_checkpoint(checkpoint)
+    sampler = condition_on(loaded, conditions)
+    write_rows(sampler, rows=rows, seed=seed, path=out, force=force)
+    say(f"wrote {out}: {rows:,} rows")
+    emit({"path": str(out), "rows": rows, "seed": seed, "where": conditions}, as_json=as_json)
+
+
+def inspect(
+    path: Annotated[Path, typer.Argument(metavar="SAMPLER", help="A sampler file.")],
+    as_json: Json = False,
+) -> None:
+    """Check a sampler file and show what it holds and what it cost.
+
+    [dim]silosynth inspect run/result.sampler[/dim]
+    """
+    sampler = load_sampler(path)
+    certificate = Certificate.model_validate(sampler.certificate)
+    check_certificate(certificate)
+    facts = describe_sampler(sampler)
+    say(f"{path}: schema {sampler.schema.name}, about {sampler.total:,.0f} rows were measured")
+    say(f"plan {certificate.plan_id} ({sampler.plan_digest[:19]}...), {facts['cells']} numbers")
+    if "generator" in facts:
+        learnt = facts["generator"]
+        say(f"generator: {learnt.get('kind', 'one-shot')}, label {learnt['label'] or 'none'}")
+    header = ("attribute", "codes", "domain is", "codes in use", "chosen by")
+    names = ("name", "codes", "source", "working_codes", "working_source")
+    rows = [tuple(str(a[n]) for n in names) for a in facts["attributes"]]
+    show_table("attributes (bought: merged by the noised counts)", header, rows)
+    for sentence in plain_words(certificate):
+        say(f"- {sentence}")
+    emit(facts, as_json=as_json)
+
+
+def _show_schema(schema: Schema) -> None:
+    """Show the attributes of a schema."""
+    rows = [
+        (a.name, a.kind, str(getattr(a, "size", "-")), a.source.value) for a in schema.attributes
+    ]
+    show_table(schema.name, ("attribute", "kind", "codes", "source"), rows)
+
+
+def _stopped() -> int:
+    """Say that a command was stopped by its user."""
+    say("stopped; what was written and charged is kept, and the same command goes on from it")
+    return EXIT_STOPPED
+
+
+def _usage_error(err: click.ClickException) -> InvalidArgument:
+    """Return a usage error of the command line as ours."""
+    path = err.ctx.command_path if isinstance(err, click.UsageError) and err.ctx else "silosynth"
+    hint = f"see '{path} --help'"
+    if "No such command" in err.format_message():
+        hint = "; ".join(filter(None, (hint, _spell_absent(_parts()[1]))))
+    return InvalidArgument(err.format_message().rstrip("."), hint=hint)
+
+
+def _is_ours(err: ModuleNotFoundError) -> bool:
+    """Say whether a module is missing that the wheel should hold."""
+    return (err.name or "").partition(".")[0] == "silosynth"
+
+
+def _not_installed(err: ModuleNotFoundError) -> InvalidArgument:
+    """Return the error of a command whose packages are in an extra that was left out."""
+    extras = ", ".join(f"silosynth[{extra}]" for extra in _EXTRAS.values())
+    return InvalidArgument(
+        f"this command needs {err.name}, which is not installed", hint=f"it comes with {extras}"
+    )
+
+
+def _bug(err: Exception) -> SilosynthError:
+    """Return an unexpected error as one line that holds no data value."""
+    return SilosynthError(
+        f"unexpected {type(err).__name__}; this is our bug",
+        hint="set SILOSYNTH_DEBUG=1 to see where, and please report it",
+    )

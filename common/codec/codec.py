@@ -1,0 +1,170 @@
+"""Tables to unsigned integer codes by a schema, and back.
+
+Every value gets a code, so that what a silo holds can never make it fail:
+
+====================================  ==========================================================
+a value                               its code
+====================================  ==========================================================
+listed, or a number                   its own; a number beyond the bounds takes the nearest bin
+not listed                            ``other``, else missing, else the first code
+null, NaN, a missing token            missing, else ``other``, else the first code
+text where a number should be         as null
+bytes that are not UTF-8 in a text    replaced by U+FFFD, then as any text
+====================================  ==========================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from silosynth.common.codec.columns import TableLike, as_table, check_columns
+from silosynth.common.codec.edges import quantile_groups
+from silosynth.common.codec.examples import modelled_texts
+from silosynth.common.codec.listed import ListedCodec
+from silosynth.common.codec.notes import EncodingNote, Uniform
+from silosynth.common.codec.numeric import NumericCodec
+from silosynth.common.codec.parsing import flatten, readable
+from silosynth.common.codec.text import decode_texts, encode_texts
+from silosynth.common.domain import Domain
+from silosynth.common.errors import InvalidTable
+from silosynth.common.schema.attributes import (
+    BooleanAttribute,
+    CategoricalAttribute,
+    CodedAttribute,
+    IdentifierAttribute,
+    OrdinalAttribute,
+)
+from silosynth.common.schema.schema import Schema
+
+__all__ = ["Codec", "Encoded", "EncodingNote", "Uniform", "quantile_groups"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Encoded:
+    """A table as codes: one contiguous unsigned column per coded attribute of the schema.
+
+    ``codes`` are uint8 where the attribute has at most 256 codes, else uint16. ``codes``, ``rows``
+    and ``notes`` are private; the notes, one per attribute that had to bend a value, are for the
+    silo's own operator and never leave.
+    """
+
+    domain: Domain
+    codes: tuple[np.ndarray, ...] = field(repr=False)
+    rows: int = field(repr=False)
+    notes: tuple[EncodingNote, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """Turn tables of one schema into codes, and codes into tables.
+
+    Guarantees: ``encode(decode(c)) == c`` for all codes, except that ``other`` of an attribute
+    with integer categories decodes to null; ``decode(encode(x))`` lies in the bin of ``x``.
+
+    >>> schema = Schema.model_validate(
+    ...     {"name": "t", "attributes": [{"name": "sex", "kind": "categorical",
+    ...      "categories": ["f", "m"], "missing": True}]})
+    >>> encoded = Codec(schema).encode(pa.table({"sex": ["m", None, "x"]}))
+    >>> encoded.codes[0].tolist()
+    [1, 3, 2]
+    """
+
+    schema: Schema
+    domain: Domain = field(init=False)
+    _columns: tuple[ListedCodec | NumericCodec, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "domain", self.schema.domain)
+        columns = tuple(_column_codec(attribute) for attribute in self.schema.coded)
+        object.__setattr__(self, "_columns", columns)
+
+    def encode(
+        self, table: TableLike, *, allow_extra: bool = False, origin: str = "table"
+    ) -> Encoded:
+        """Return the codes of ``table``; raise InvalidTable for its columns, never for a value."""
+        arrow = as_table(table, origin=origin)
+        check_columns(arrow.schema, schema=self.schema, allow_extra=allow_extra, origin=origin)
+        codes, notes = [], []
+        for column in self._columns:
+            code, note = column.encode(readable(flatten(arrow[column.attribute.name])))
+            codes.append(code)
+            notes.extend([note] if note else [])
+        return Encoded(
+            domain=self.domain, codes=tuple(codes), rows=arrow.num_rows, notes=tuple(notes)
+        )
+
+    def encode_texts(
+        self, table: TableLike, *, origin: str = "table"
+    ) -> tuple[tuple[np.ndarray, ...], tuple[EncodingNote, ...]]:
+        """Return (rows, max_bytes) uint16 for each text that a generator learns, and notes."""
+        arrow = as_table(table, origin=origin)
+        check_columns(arrow.schema, schema=self.schema, allow_extra=True, origin=origin)
+        parts = [
+            encode_texts(arrow[name], name=name, max_bytes=length)
+            for name, length in modelled_texts(self.schema).items()
+        ]
+        return tuple(codes for codes, _ in parts), tuple(note for _, note in parts if note)
+
+    def decode(
+        self,
+        codes: Sequence[np.ndarray],
+        texts: Sequence[np.ndarray] = (),
+        *,
+        uniform: Uniform,
+        first_row: int = 0,
+    ) -> pa.Table:
+        """Return a table with the schema's columns in order; text without codes is left out.
+
+        Categories come back as dictionaries (ordered for ordinal attributes), numbers drawn
+        uniformly inside their bin, datetimes as microseconds in UTC, identifiers as the prefix and
+        a running number from ``first_row + 1`` (whole numbers without a prefix).
+
+        Args:
+            codes: one (rows,) unsigned column per coded attribute, in the schema's order.
+            texts: what :meth:`encode_texts` returned; none where no text is to come back.
+            uniform: returns ``count`` float64 in [0, 1); called once per numeric attribute, in
+                the schema's order, so that a seeded source gives the same table everywhere.
+            first_row: rows decoded before, when a large table is decoded in parts.
+        """
+        self._check_codes(codes)
+        rows = len((*codes, *texts)[0]) if (*codes, *texts) else 0
+        decoded = {
+            column.attribute.name: column.decode(code, uniform=uniform)
+            for column, code in zip(self._columns, codes, strict=True)
+        }
+        for attribute in self.schema.attributes:
+            if isinstance(attribute, IdentifierAttribute):
+                decoded[attribute.name] = _fresh_keys(attribute, rows=rows, first_row=first_row)
+        if texts:
+            names = modelled_texts(self.schema)
+            decoded |= {n: decode_texts(t) for n, t in zip(names, texts, strict=True)}
+        kept = [a.name for a in self.schema.attributes if a.name in decoded]
+        return pa.table({name: decoded[name] for name in kept})
+
+    def _check_codes(self, codes: Sequence[np.ndarray]) -> None:
+        """Raise InvalidTable unless every column has one length and codes within its size."""
+        if len(codes) != len(self._columns) or len({len(code) for code in codes}) > 1:
+            raise InvalidTable(f"{len(self._columns)} code columns of one length are needed")
+        for name, size, code in zip(self.domain.attributes, self.domain.shape, codes, strict=True):
+            if code.ndim != 1 or code.dtype.kind != "u":
+                raise InvalidTable(f"the codes of {name!r} must be one unsigned integer column")
+            if code.size and int(code.max()) >= size:
+                raise InvalidTable(f"a code of {name!r} is not below its size {size}")
+
+
+def _column_codec(attribute: CodedAttribute) -> ListedCodec | NumericCodec:
+    if isinstance(attribute, CategoricalAttribute | OrdinalAttribute | BooleanAttribute):
+        return ListedCodec(attribute=attribute)
+    return NumericCodec(attribute=attribute)
+
+
+def _fresh_keys(attribute: IdentifierAttribute, *, rows: int, first_row: int) -> pa.Array:
+    numbers = pa.array(np.arange(first_row + 1, first_row + rows + 1, dtype=np.int64))
+    if not attribute.prefix:
+        return numbers
+    return pc.binary_join_element_wise(attribute.prefix, numbers.cast(pa.string()), "")

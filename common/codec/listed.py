@@ -1,0 +1,163 @@
+"""Listed values to codes and back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as pt
+
+from silosynth.common.codec.notes import EncodingNote, Uniform, code_dtype
+from silosynth.common.codec.parsing import distinct, spell_numbers, to_numbers, to_texts, trim
+from silosynth.common.schema.attributes import (
+    BooleanAttribute,
+    CategoricalAttribute,
+    OrdinalAttribute,
+)
+
+_FALSE = ("false", "0", "f", "no", "n")
+_PADDED = r"^[+-]?0\d"
+_TRUE = ("true", "1", "t", "yes", "y")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedCodec:
+    """Code one categorical, ordinal or boolean attribute.
+
+    A value is compared as text: exactly, then without white space around it, then as a number, so
+    that 3, "3" and 3.0 are one category; "03" is 3 among integer categories and a text of its own
+    among texts. Truth values match in any case.
+    """
+
+    attribute: CategoricalAttribute | OrdinalAttribute | BooleanAttribute
+    _listed: pa.Array = field(init=False, repr=False, compare=False)
+    _numbers: pa.Array = field(init=False, repr=False, compare=False)
+    _codes: np.ndarray = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        attribute = self.attribute
+        if isinstance(attribute, BooleanAttribute):
+            texts = [*_FALSE, *_TRUE]
+            codes = [0] * len(_FALSE) + [1] * len(_TRUE)
+        else:
+            texts = [str(category) for category in attribute.categories]
+            codes = list(range(len(texts)))
+        tokens = [token for token in attribute.missing_tokens if token not in texts]
+        listed = pa.array([*texts, *tokens], pa.large_string())
+        missing = [attribute.size - 1] * len(tokens)
+        object.__setattr__(self, "_listed", listed)
+        object.__setattr__(self, "_numbers", self._spell_as_numbers(listed))
+        object.__setattr__(self, "_codes", np.asarray([*codes, *missing], dtype=np.int64))
+
+    @property
+    def unseen_code(self) -> int:
+        """Return the code of a value that is not listed: other, else missing, else the first."""
+        attribute = self.attribute
+        has_spare = attribute.size > attribute.values
+        return attribute.values if has_spare else 0
+
+    @property
+    def missing_code(self) -> int:
+        """Return the code of a missing value: missing, else other, else the first."""
+        attribute = self.attribute
+        return attribute.size - 1 if attribute.size > attribute.values else 0
+
+    def encode(self, column: pa.Array) -> tuple[np.ndarray, EncodingNote]:
+        """Return (rows,) codes, and how many values had none of their own."""
+        values, positions = distinct(column)
+        found = self._find(values)
+        absent = _is_absent(values)
+        unseen = ~absent & (found < 0)
+        codes = np.where(absent, self.missing_code, np.where(unseen, self.unseen_code, found))
+        bent = unseen | (absent & (not self.attribute.missing))
+        # Null stands last among the values, whether or not a row holds it.
+        bent[-1] &= column.null_count > 0
+        counts = np.bincount(positions, minlength=len(values)) if bent.any() else bent
+        note = EncodingNote(
+            attribute=self.attribute.name,
+            unseen=int(counts[unseen].sum()),
+            undeclared_missing=0 if self.attribute.missing else int(counts[absent].sum()),
+        )
+        return codes.astype(code_dtype(self.attribute.size))[positions], note
+
+    def decode(self, codes: np.ndarray, *, uniform: Uniform) -> pa.Array:
+        """Return the categories; ``other`` is a text of its own, or null among integers."""
+        attribute = self.attribute
+        if isinstance(attribute, BooleanAttribute):
+            return pa.array(codes == 1, mask=codes >= attribute.values)
+        labels = list(_labels(attribute))
+        index = pa.array(codes.astype(np.int32), mask=codes >= len(labels))
+        ordered = isinstance(attribute, OrdinalAttribute)
+        return pa.DictionaryArray.from_arrays(index, pa.array(labels), ordered=ordered)
+
+    def _find(self, values: pa.Array) -> np.ndarray:
+        """Return (values,) the code of each distinct value, -1 where it is not listed."""
+        texts = to_texts(values)
+        found = self._look_up(texts)
+        if (found < 0).any():
+            texts = trim(texts)
+            if isinstance(self.attribute, BooleanAttribute) or pt.is_boolean(values.type):
+                found = np.where(found < 0, self._look_up_truth(texts), found)
+            found = np.where(found < 0, self._look_up(texts), found)
+        if (found < 0).any():
+            numbers = self._spell_as_numbers(texts)
+            found = np.where(found < 0, self._look_up(numbers, listed=self._numbers), found)
+        return found
+
+    def _spell_as_numbers(self, texts: pa.Array) -> pa.Array:
+        """Spell texts that are numbers in one way; a text code such as 01 is none."""
+        if not _all_integers(self.attribute):
+            texts = pc.if_else(pc.match_substring_regex(texts, _PADDED), None, texts)
+        return spell_numbers(to_numbers(texts)[0])
+
+    def _look_up(self, texts: pa.Array, *, listed: pa.Array | None = None) -> np.ndarray:
+        value_set = self._listed if listed is None else listed
+        positions = pc.fill_null(pc.index_in(texts, value_set=value_set, skip_nulls=True), -1)
+        codes: np.ndarray = np.append(self._codes, -1)[positions.to_numpy(zero_copy_only=False)]
+        return codes
+
+    def _look_up_truth(self, texts: pa.Array) -> np.ndarray:
+        """Match TRUE, True and 1 as true."""
+        lower = pc.utf8_lower(texts)
+        found = self._look_up(lower)
+        for spelled in (pc.utf8_capitalize(lower), pc.utf8_upper(lower), _as_digits(lower)):
+            found = np.where(found < 0, self._look_up(spelled), found)
+        return found
+
+
+def _labels(attribute: CategoricalAttribute | OrdinalAttribute) -> tuple[str | int, ...]:
+    """Return what each code decodes to; codes beyond are null."""
+    if _all_integers(attribute):
+        return attribute.categories
+    labels = tuple(str(category) for category in attribute.categories)
+    return (*labels, _other_label(attribute)) if attribute.other else labels
+
+
+def _all_integers(
+    attribute: CategoricalAttribute | OrdinalAttribute | BooleanAttribute,
+) -> bool:
+    if isinstance(attribute, BooleanAttribute):
+        return False
+    return all(isinstance(category, int) for category in attribute.categories)
+
+
+def _other_label(attribute: CategoricalAttribute | OrdinalAttribute) -> str:
+    """Return "other", in brackets as often as it is listed already."""
+    taken = {str(category) for category in attribute.categories} | set(attribute.missing_tokens)
+    label = "other"
+    while label in taken:
+        label = f"({label})"
+    return label
+
+
+def _is_absent(values: pa.Array) -> np.ndarray:
+    """Mark null and NaN among distinct values."""
+    absent: np.ndarray = pc.is_null(values, nan_is_null=True).to_numpy(zero_copy_only=False)
+    return absent
+
+
+def _as_digits(lower: pa.Array) -> pa.Array:
+    truth = pc.if_else(pc.equal(lower, "true"), "1", None)
+    return pc.if_else(pc.equal(lower, "false"), "0", truth).cast(pa.large_string())

@@ -1,0 +1,1 @@
+"""Neural networks that describe rows: their shapes, tokens, features and checkpoints."""

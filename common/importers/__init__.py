@@ -1,0 +1,1 @@
+"""Other tools' descriptions of a table, read as a schema."""

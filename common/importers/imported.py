@@ -1,0 +1,160 @@
+"""What an import yields: a schema document, and what the other description did not say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from silosynth.common.errors import InvalidSchema
+from silosynth.common.schema.schema import (
+    SCHEMA_VERSION,
+    Schema,
+    Source,
+    dump_document,
+    parse_schema,
+)
+
+_GAP = re.compile(r"^(\s+(?:minimum|maximum|categories): null)$", re.MULTILINE)
+_NEEDS = {
+    "categorical": ("categories",),
+    "ordinal": ("categories",),
+    "integer": ("minimum", "maximum"),
+    "real": ("minimum", "maximum"),
+    "datetime": ("minimum", "maximum"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportedAttribute:
+    """One attribute as plain data; facts that nobody declared are null."""
+
+    document: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Return the attribute's name."""
+        return str(self.document["name"])
+
+    @property
+    def gaps(self) -> tuple[str, ...]:
+        """Return the facts that a person must still declare."""
+        return tuple(key for key, value in self.document.items() if value is None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportedSchema:
+    """A schema document, perhaps with gaps; ``missing_facts`` names each of them."""
+
+    document: Mapping[str, Any]
+    notes: tuple[str, ...]
+    missing_facts: tuple[str, ...]
+
+    def schema(self) -> Schema:
+        """Return the schema; raise InvalidSchema naming what is still to be declared."""
+        if self.missing_facts:
+            named = "; ".join(self.missing_facts[:5])
+            more = f"; and {len(self.missing_facts) - 5} more" if self.missing_facts[5:] else ""
+            raise InvalidSchema(f"imported schema: {named}{more}", hint="write them in")
+        return parse_schema(self.document, origin="imported schema")
+
+    def text(self) -> str:
+        """Return the document as YAML, each gap marked by a comment."""
+        return _GAP.sub(r"\1  # declare this, then set source", dump_document(self.document))
+
+
+def describe_attribute(
+    name: object,
+    kind: str,
+    *,
+    facts: Mapping[str, Any] | None = None,
+    source: Source = Source.DECLARED,
+    notes: Iterable[str] = (),
+) -> ImportedAttribute:
+    """Build one attribute; a fact that its kind needs and ``facts`` lacks becomes a gap.
+
+    An attribute with a gap is ``unreviewed`` until a person fills it in.
+    """
+    given = {key: value for key, value in (facts or {}).items() if value is not None}
+    needed = {key: given.pop(key, None) for key in _NEEDS.get(kind, ())}
+    gap = any(value is None for value in needed.values())
+    document = {
+        "name": name,
+        "kind": kind,
+        **needed,
+        **given,
+        "source": (Source.UNREVIEWED if gap else source).value,
+    }
+    return ImportedAttribute(document=document, notes=tuple(notes))
+
+
+def assemble(
+    attributes: Sequence[ImportedAttribute],
+    *,
+    name: str,
+    label: str | None = None,
+    description: str | None = None,
+    notes: Iterable[str] = (),
+) -> ImportedSchema:
+    """Join attributes to a schema document, and collect what is told about each."""
+    if not attributes:
+        raise InvalidSchema(f"{name}: describes no column that can be an attribute")
+    known = [attribute.name for attribute in attributes]
+    head = {
+        "version": SCHEMA_VERSION,
+        "name": re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-")[:128] or "imported",
+        "description": description,
+        "label": label if label in known else None,
+    }
+    return ImportedSchema(
+        document={key: value for key, value in head.items() if value is not None}
+        | {"attributes": [dict(attribute.document) for attribute in attributes]},
+        notes=(*notes, *(f"{a.name}: {note}" for a in attributes for note in a.notes)),
+        missing_facts=tuple(
+            f"{a.name}: {' and '.join(a.gaps)} must be declared" for a in attributes if a.gaps
+        ),
+    )
+
+
+def choose_table(tables: Mapping[str, Any], *, table: str | None, origin: str) -> tuple[str, Any]:
+    """Return the wanted table, or the only one; raise InvalidSchema listing what there is."""
+    names = [name for name in tables if table in (None, name, name.rpartition(".")[0])]
+    if len(names) == 1:
+        return names[0], tables[names[0]]
+    listed = ", ".join(repr(name) for name in tables) or "no table"
+    wrong = "several tables" if table is None else f"no table {table!r}"
+    raise InvalidSchema(f"{origin}: {wrong}", hint=f"choose one of {listed}")
+
+
+def mapping_at(value: object, *, where: str) -> Mapping[str, Any]:
+    """Return ``value`` if it is a mapping; raise InvalidSchema naming ``where``."""
+    if not isinstance(value, Mapping):
+        raise InvalidSchema(f"{where}: a mapping of fields is expected here")
+    return value
+
+
+def list_at(value: object, *, where: str) -> list[Any]:
+    """Return ``value`` if it is a list; raise InvalidSchema naming ``where``."""
+    if not isinstance(value, list):
+        raise InvalidSchema(f"{where}: a list is expected here")
+    return value
+
+
+def names_at(value: object, *, where: str) -> list[str]:
+    """Return the names in a list, or the one that stands alone; nothing for null."""
+    several = [value] if isinstance(value, str) else list_at(value or [], where=where)
+    if not all(isinstance(name, str) for name in several):
+        raise InvalidSchema(f"{where}: a list of names is expected here")
+    return several
+
+
+def columns_at(value: object, *, where: str) -> list[Mapping[str, Any]]:
+    """Return column descriptions that each have a ``name``, given as a list or by name."""
+    if isinstance(value, Mapping):
+        return [dict(mapping_at(c, where=f"{where}: {n}"), name=str(n)) for n, c in value.items()]
+    columns = [mapping_at(c, where=where) for c in list_at(value, where=where)]
+    if not all(isinstance(column.get("name"), str) for column in columns):
+        raise InvalidSchema(f"{where}: a column has no name")
+    return columns

@@ -1,0 +1,144 @@
+"""Read SDV metadata: V1 (``fields``) and V2 (``METADATA_SPEC_VERSION``, ``columns``).
+
+SDV detects metadata from the data, so categories and ranges in it are private facts: they are
+dropped unless the user trusts them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from silosynth.common.importers.imported import (
+    ImportedAttribute,
+    ImportedSchema,
+    assemble,
+    choose_table,
+    columns_at,
+    describe_attribute,
+    list_at,
+    mapping_at,
+    names_at,
+)
+
+_KINDS = {
+    "boolean": "boolean",
+    "categorical": "categorical",
+    "numerical": "real",
+    "integer": "integer",
+    "float": "real",
+    "datetime": "datetime",
+    "id": "identifier",
+}
+_ALIASES = {
+    "minimum": ("minimum", "min", "min_value", "low_value"),
+    "maximum": ("maximum", "max", "max_value", "high_value"),
+    "categories": ("categories", "category_values", "values", "order"),
+}
+
+
+def is_sdv(document: Mapping[str, Any]) -> bool:
+    """Say whether a document looks like SDV metadata of either version."""
+    if "METADATA_SPEC_VERSION" in document or isinstance(document.get("fields"), Mapping):
+        return True
+    tables = document.get("tables")
+    listed = tables if isinstance(tables, list) else []
+    each = list(tables.values()) if isinstance(tables, Mapping) else listed
+    described = [document, *(table for table in each if isinstance(table, Mapping))]
+    return any("fields" in t for t in described[1:]) or any(
+        _has_sdtypes(t.get("columns")) for t in described
+    )
+
+
+def import_sdv(
+    document: Mapping[str, Any], *, name: str, table: str | None, trust_ranges: bool, origin: str
+) -> ImportedSchema:
+    """Return the schema document of one table of SDV metadata."""
+    described = document
+    if "tables" in document:
+        name, chosen = choose_table(_tables(document, origin=origin), table=table, origin=origin)
+        described = mapping_at(chosen, where=f"{origin}: {name}")
+    field = "columns" if "columns" in described else "fields"
+    columns = columns_at(described.get(field), where=f"{origin}: {field}")
+    keys = _keys(described)
+    attributes = [_attribute(c, keys=keys, trust_ranges=trust_ranges) for c in columns]
+    notes = ["SDV does not say whether values can be missing; missing: true stands everywhere"]
+    return assemble(attributes, name=name, notes=notes)
+
+
+def _tables(document: Mapping[str, Any], *, origin: str) -> Mapping[str, Any]:
+    tables = document["tables"]
+    if isinstance(tables, Mapping):
+        return tables
+    return {str(t["name"]): t for t in columns_at(tables, where=f"{origin}: tables")}
+
+
+def _has_sdtypes(columns: object) -> bool:
+    if not isinstance(columns, Mapping):
+        return False
+    return any(isinstance(column, Mapping) and "sdtype" in column for column in columns.values())
+
+
+def _keys(described: Mapping[str, Any]) -> set[str]:
+    """Return the columns that are keys; a primary key may be one name or several."""
+    groups = [
+        described.get("primary_key"),
+        *list_at(described.get("alternate_keys") or [], where="alternate_keys"),
+    ]
+    return {name for group in groups for name in names_at(group, where="primary_key")}
+
+
+def _attribute(
+    column: Mapping[str, Any], *, keys: set[str], trust_ranges: bool
+) -> ImportedAttribute:
+    declared = str(column.get("sdtype", column.get("type", "unknown")))
+    kind = _kind(column, declared)
+    if column["name"] in keys or "ref" in column:
+        kind = "identifier"
+    if kind == "identifier":
+        return describe_attribute(column["name"], kind)
+    if column.get("pii") or kind == "text":
+        why = f"SDV calls it {declared!r}; it is left out of the model as free text"
+        return describe_attribute(column["name"], "text", notes=[why])
+    facts, notes = _facts(column, kind, trust_ranges=trust_ranges)
+    if declared == "numerical" and not (column.get("subtype") or _representation(column)):
+        notes.append("drafted as real; make it integer if it holds whole numbers")
+    return describe_attribute(column["name"], kind, facts=facts, notes=notes)
+
+
+def _kind(column: Mapping[str, Any], declared: str) -> str:
+    if declared == "numerical":
+        whole = column.get("subtype") == "integer" or "Int" in _representation(column)
+        return "integer" if whole else "real"
+    if declared == "categorical" and ("order" in column or "order_by" in column):
+        return "ordinal"
+    return _KINDS.get(declared, "text")
+
+
+def _representation(column: Mapping[str, Any]) -> str:
+    return str(column.get("computer_representation") or "")
+
+
+def _facts(
+    column: Mapping[str, Any], kind: str, *, trust_ranges: bool
+) -> tuple[dict[str, Any], list[str]]:
+    facts: dict[str, Any] = {"missing": True}
+    if kind == "datetime":
+        facts["format"] = column.get("datetime_format") or column.get("format")
+    private = {fact: _first(column, names) for fact, names in _ALIASES.items()}
+    if "range" in column:
+        low, high = [*list_at(column["range"], where=f"{column['name']}: range"), None, None][:2]
+        private |= {"minimum": low, "maximum": high}
+    found = {fact: value for fact, value in private.items() if value is not None}
+    relevant = {"categories"} if kind in ("categorical", "ordinal") else {"minimum", "maximum"}
+    found = {fact: value for fact, value in found.items() if fact in relevant}
+    if not found or kind == "boolean":
+        return facts, []
+    if trust_ranges:
+        return facts | found, [f"{' and '.join(found)} taken from SDV as you asked"]
+    dropped = " and ".join(found)
+    return facts, [f"{dropped} dropped: SDV read them off the data; declare public ones"]
+
+
+def _first(column: Mapping[str, Any], names: tuple[str, ...]) -> Any:
+    return next((column[name] for name in names if column.get(name) is not None), None)

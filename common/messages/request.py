@@ -1,0 +1,216 @@
+"""What a silo is asked in one message, held against its plan: never more than the plan allows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
+
+from silosynth.common.digest import Digest, canonical_json, digest_of
+from silosynth.common.domain import Clique, Domain, Grouping
+from silosynth.common.errors import CapExceeded, InvalidPlan
+from silosynth.common.generator.features import FeatureSettings, feature_cells
+from silosynth.common.measurement import MarginalQuery
+from silosynth.common.messages.sum_proof import SumProof
+from silosynth.common.plan.fields import Name, PlanModel, read_json
+from silosynth.common.plan.plan import Phase, PhaseName, Plan, TrustMode
+from silosynth.common.plan.training import TrainingStep, Weights, frame_weights, unframe_weights
+from silosynth.common.schema.schema import describe_validation
+
+FINE = "fine"
+_MOST_SPELLED = 10**18
+
+
+class Request(PlanModel):
+    """The marginals that one phase asks of one silo, or one round of training.
+
+    The weights that a round starts from travel behind the request's JSON, which has their digest.
+    """
+
+    _ABSENT: ClassVar[frozenset[str]] = frozenset({"training"})
+    _weights: bytes | None = PrivateAttr(default=None)
+
+    version: Literal[1] = 1
+    plan_digest: Digest
+    phase: PhaseName
+    silo: Name
+    levels: Mapping[str, Mapping[str, tuple[int, ...]]] = Field(default_factory=dict, max_length=8)
+    queries: tuple[tuple[Clique, str], ...] = Field(default=(), max_length=100_000)
+    training: TrainingStep | None = None
+    sum: SumProof | None = Field(default=None, description="in shared trust, and only there")
+
+    @model_validator(mode="after")
+    def _asks_one_thing(self) -> Self:
+        trains = self.phase is PhaseName.TRAINING
+        if (self.training is not None, bool(self.queries)) != (trains, not trains):
+            raise ValueError("a request asks for marginals, or in the phase training for a round")
+        if trains and self.levels:
+            raise ValueError("levels: a round of training has none")
+        return self
+
+    @property
+    def weights(self) -> bytes | None:
+        """Return the weights of a round, (parameters,) little-endian float32."""
+        return self._weights
+
+    def with_weights(self, weights: Weights) -> Request:
+        """Return the request with the weights that its round starts from.
+
+        Raises InvalidPlan when they are not those whose digest it states.
+        """
+        if self.training is None or weights.digest != self.training.weights:
+            raise InvalidPlan("the weights are not those that the request names")
+        carrying = self.model_copy()
+        carrying._weights = weights.data
+        return carrying
+
+    @property
+    def id(self) -> str:
+        """Return the name of this request: one for each plan, phase, silo, and session of sums."""
+        session = self.sum.session if self.sum else None
+        number = self.training.round if self.training else None
+        return request_id(
+            self.plan_digest, phase=self.phase, silo=self.silo, session=session, number=number
+        )
+
+    @property
+    def key_id(self) -> str:
+        """Return the name of the key that masks this request: rounds of training share one."""
+        session = self.sum.session if self.sum else None
+        return request_id(self.plan_digest, phase=self.phase, silo=self.silo, session=session)
+
+    @property
+    def asked_of_all(self) -> str:
+        """Return ``sha256:`` and the hash of what the request has in common with other silos'."""
+        common = self.model_dump(mode="json", exclude={"silo", "sum"})
+        return digest_of(canonical_json(common))
+
+    @property
+    def digest(self) -> str:
+        """Return ``sha256:`` and the hash of the canonical bytes."""
+        return digest_of(canonical_json(self.model_dump(mode="json")))
+
+    def groupings(self) -> dict[str, Grouping]:
+        """Return the levels as groupings; ``fine`` merges nothing."""
+        return {FINE: Grouping()} | {n: Grouping(groups=dict(g)) for n, g in self.levels.items()}
+
+    def marginals(self) -> tuple[MarginalQuery, ...]:
+        """Return the queries as values."""
+        return tuple(MarginalQuery(clique=c, level=level) for c, level in self.queries)
+
+
+def request_id(
+    plan_digest: str,
+    *,
+    phase: PhaseName,
+    silo: str,
+    session: int | None,
+    number: int | None = None,
+) -> str:
+    """Return the name of a request; ``number`` is its round of training, from 0."""
+    step = phase.value if number is None else f"{phase.value}-{number}"
+    step = step if session is None else f"{step}.{session}"
+    return f"{request_prefix(plan_digest)}{step}/{silo}"
+
+
+def request_prefix(plan_digest: str) -> str:
+    """Return what the names of all requests of one plan begin with."""
+    return plan_digest.removeprefix("sha256:")[:32] + "/"
+
+
+def count_cells(request: Request, *, plan: Plan, domain: Domain) -> tuple[int, ...]:
+    """Check a request against its plan and return the cells of each marginal.
+
+    Cells are Python integers computed before anything is allocated. Raises InvalidPlan when the
+    request is not the plan's, CapExceeded when it asks for more than the plan's phase holds.
+    """
+    if request.plan_digest != plan.digest:
+        raise InvalidPlan("the request belongs to another plan")
+    if request.silo not in plan.silos:
+        raise InvalidPlan(f"silo {request.silo!r} is not in plan {plan.id}")
+    if (request.sum is not None) != (plan.trust is TrustMode.SHARED):
+        raise InvalidPlan(f"plan {plan.id} has {plan.trust.value} noise; the request has not")
+    if request.sum is not None and request.sum.session > plan.attempts:
+        raise CapExceeded(
+            f"session {request.sum.session} was asked for; the plan allows {plan.attempts}"
+        )
+    phase = plan.phase(request.phase)
+    if request.training is not None:
+        return _training_cells(request.training, plan=plan, phase=phase)
+    if FINE in request.levels:
+        raise InvalidPlan("the level 'fine' is reserved for codes as the schema has them")
+    if len(request.queries) > phase.marginals:
+        raise CapExceeded(
+            f"phase {phase.name.value} asks for {len(request.queries)} marginals; "
+            f"the plan allows {phase.marginals}"
+        )
+    if len(set(request.queries)) != len(request.queries):
+        raise InvalidPlan(f"phase {phase.name.value} asks for a marginal twice")
+    domains = {name: g.domain(domain) for name, g in request.groupings().items()}
+    embeds = plan.features if phase.name is PhaseName.EMBEDDING else None
+    cells = tuple(_cells(domains, clique, level, embeds) for clique, level in request.queries)
+    if sum(cells) > phase.cells:
+        raise CapExceeded(
+            f"phase {phase.name.value} asks for {_number(sum(cells))} cells; "
+            f"the plan allows {phase.cells}"
+        )
+    _check_cliques(request, phase=phase.name, plan=plan, domain=domain)
+    return cells
+
+
+def _training_cells(step: TrainingStep, *, plan: Plan, phase: Phase) -> tuple[int, ...]:
+    """Return the cells of a round: one for each weight; raise CapExceeded beyond the last round."""
+    if plan.training is None or step.round >= plan.training.rounds:
+        raise CapExceeded(f"round {step.round} was asked for; the plan of {plan.id} ends before")
+    if (step.batch is None) != (plan.trust is TrustMode.SHARED):
+        raise InvalidPlan("a round has a batch with own noise, and none with shared noise")
+    return (phase.cells,)
+
+
+def _check_cliques(request: Request, *, phase: PhaseName, plan: Plan, domain: Domain) -> None:
+    """Raise InvalidPlan for a clique that its phase does not ask: who approves goes by the name."""
+    listed = {domain.attributes} if phase is PhaseName.EMBEDDING else set(plan.workload)
+    by_name = phase in (PhaseName.WORKLOAD, PhaseName.EMBEDDING)
+    arity = 1 if phase is PhaseName.ONE_WAY else 2
+    for clique, _ in request.queries:
+        if clique not in listed if by_name else len(clique) != arity:
+            raise InvalidPlan(
+                f"phase {phase.value} asks for a marginal of {len(clique)} attributes that the "
+                "plan does not hold"
+            )
+
+
+def _number(cells: int) -> str:
+    """Spell a number of cells, which may have thousands of digits."""
+    return str(cells) if cells <= _MOST_SPELLED else "more than 10^18"
+
+
+def _cells(
+    domains: Mapping[str, Domain], clique: Clique, level: str, embeds: FeatureSettings | None
+) -> int:
+    """Return the cells of one marginal, or of one sum of features, at its level."""
+    if level not in domains:
+        raise InvalidPlan(f"unknown level {level!r}")
+    if not clique:
+        raise InvalidPlan("a marginal needs at least one attribute")
+    if embeds is not None:
+        return feature_cells(embeds, clique=clique, domain=domains[level])
+    return domains[level].size(clique)
+
+
+def encode_request(request: Request) -> bytes:
+    """Return the canonical JSON of a request, which its hash covers, and its weights if any."""
+    header = canonical_json(request.model_dump(mode="json"))
+    return header if request.weights is None else frame_weights(header, request.weights)
+
+
+def decode_request(data: bytes) -> Request:
+    """Parse the bytes of a request; raise InvalidPlan on anything unknown, or other weights."""
+    header, weights = unframe_weights(data)
+    value = read_json(header, origin="request")
+    try:
+        request = Request.model_validate(value)
+    except ValidationError as err:
+        raise InvalidPlan(f"request: {describe_validation(err, value)}") from err
+    return request if weights is None else request.with_weights(Weights(weights))

@@ -1,0 +1,1 @@
+"""The declarative request that silos approve: phases, noise, trust and cost."""

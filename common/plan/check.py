@@ -1,0 +1,58 @@
+"""Whether a plan goes with a schema."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from silosynth.common.codec.examples import layout_of, modelled_texts
+from silosynth.common.domain import Clique
+from silosynth.common.errors import InvalidPlan
+from silosynth.common.plan.plan import Method, PhaseName, Plan
+from silosynth.common.schema.attributes import TextAttribute
+from silosynth.common.schema.schema import Schema
+
+
+def check_plan(plan: Plan, schema: Schema) -> None:
+    """Raise InvalidPlan unless ``plan`` was made for ``schema`` and may be run on it."""
+    if plan.schema_digest != schema.digest:
+        raise InvalidPlan(
+            f"plan {plan.id} was made for another version of schema {plan.schema_name!r}",
+            hint="make the plan again with 'silosynth plan new'",
+        )
+    unreviewed = schema.unreviewed()
+    if unreviewed:
+        raise InvalidPlan(
+            f"schema {schema.name!r}: {len(unreviewed)} attributes are unreviewed, "
+            f"{unreviewed[0]!r} first",
+            hint="check each domain, then set its source to 'declared' or 'public'",
+        )
+    check_texts(schema, method=plan.method, workload=plan.workload)
+    for clique in plan.workload:
+        schema.domain.size(clique)
+    if plan.training is not None:
+        _check_network(plan, schema)
+
+
+def check_texts(schema: Schema, *, method: Method, workload: Sequence[Clique] = ()) -> None:
+    """Raise InvalidPlan where marginals are asked of a text, or a text would be lost."""
+    texts = {a.name for a in schema.attributes if isinstance(a, TextAttribute)}
+    asked = sorted(texts & {name for clique in workload for name in clique})
+    learnt = tuple(modelled_texts(schema))
+    if not asked and (not learnt or method is Method.DP_SGD):
+        return
+    raise InvalidPlan(
+        f"{(*asked, *learnt)[0]!r} is free text, which marginals cannot carry",
+        hint="use the method dp-sgd, or take its max_bytes out of the schema and leave it out",
+    )
+
+
+def _check_network(plan: Plan, schema: Schema) -> None:
+    """Raise InvalidPlan or CapExceeded unless the plan counts its network's weights right."""
+    assert plan.training is not None
+    exact = plan.training.architecture.parameters(layout_of(schema))
+    stated = plan.phase(PhaseName.TRAINING).cells
+    if exact != stated:
+        raise InvalidPlan(
+            f"plan {plan.id}: the network has {exact} weights, the phase training states {stated}",
+            hint="make the plan again with 'silosynth plan new'",
+        )

@@ -1,0 +1,1 @@
+"""The artifact that draws synthetic rows: data only, never code."""

@@ -1,0 +1,104 @@
+"""The manifest of a sampler file: what its members are, and which kind of sampler they make."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field, ValidationError
+
+from silosynth.common.errors import InvalidSampler
+from silosynth.common.generator.architecture import Architecture
+from silosynth.common.schema.bins import PlainModel
+
+FORMAT: Final = "silosynth-sampler"
+VERSION: Final = 1
+MAX_JSON_BYTES = 2**26
+_LARGEST = 2**30
+
+_Shape = Annotated[
+    tuple[Annotated[int, Field(ge=1, le=_LARGEST)], ...], Field(min_length=1, max_length=2)
+]
+
+
+class Member(PlainModel):
+    """Size and hash of a member, and what an array holds."""
+
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    bytes: int = Field(ge=0)
+    dtype: Literal["<u4"] | None = None
+    shape: _Shape | None = None
+
+
+class Node(PlainModel):
+    """One conditional of a graphical model."""
+
+    attribute: str
+    given: tuple[str, ...]
+
+
+class OneShotNetwork(PlainModel):
+    """The network of a one-shot generator."""
+
+    label: str | None
+    latents: _Shape
+    widths: tuple[Annotated[int, Field(ge=1, le=_LARGEST)], ...] = Field(min_length=2)
+
+
+class Manifest(PlainModel):
+    """Everything that is known of the members before they are read."""
+
+    format: Literal["silosynth-sampler"] = FORMAT
+    version: Literal[1] = VERSION
+    plan_digest: str
+    total: int = Field(ge=0, lt=2**63)
+    conditionals: tuple[Node, ...]
+    grouping: dict[str, tuple[int, ...]]
+    generator: OneShotNetwork | None = None
+    architecture: Architecture | None = None
+    members: dict[str, Member]
+
+
+def read_manifest(members: Mapping[str, memoryview]) -> Manifest:
+    """Return the manifest; raise InvalidSampler unless it names just the members there are."""
+    if "manifest.json" not in members:
+        raise InvalidSampler("there is no manifest.json", hint="is this a sampler file?")
+    data = parse_json(members["manifest.json"], name="manifest.json")
+    if isinstance(data, dict) and data.get("format") == FORMAT and data.get("version") != VERSION:
+        raise InvalidSampler(
+            f"the version is not {VERSION}", hint="read it with the silosynth that wrote it"
+        )
+    try:
+        manifest = Manifest.model_validate_json(bytes(members["manifest.json"]), strict=True)
+    except ValidationError as err:
+        fault = err.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(step) for step in fault["loc"][:2])
+        raise InvalidSampler(f"manifest.json: {where}: {fault['msg']}") from err
+    expected = {"manifest.json", "schema.json", "certificate.json"}
+    expected |= {f"shares-{i}.npy" for i in range(len(manifest.conditionals))}
+    expected |= {f"within-{i}.npy" for i in range(len(manifest.grouping))}
+    if manifest.generator is not None or manifest.architecture is not None:
+        expected.add("weights.safetensors")
+        expected |= {"label.npy"} if manifest.generator is not None else set()
+        if manifest.conditionals:
+            raise InvalidSampler("manifest.json: a generator has no conditionals")
+        if manifest.generator is not None and manifest.architecture is not None:
+            raise InvalidSampler("manifest.json: a sampler has one network")
+    if set(members) != expected or {*manifest.members, "manifest.json"} != expected:
+        raise InvalidSampler("a member is missing, or there is one too many")
+    return manifest
+
+
+def parse_json(data: memoryview, *, name: str) -> Any:
+    """Parse a document; refuse one that is too long, nested too deep, or not of plain values."""
+    if len(data) > MAX_JSON_BYTES:
+        raise InvalidSampler(f"{name} is larger than {MAX_JSON_BYTES} bytes")
+    try:
+        return json.loads(bytes(data), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as err:
+        raise InvalidSampler(f"{name} is not valid JSON") from err
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(name)

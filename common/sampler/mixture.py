@@ -1,0 +1,212 @@
+"""The sampler of a generator: a network, the shares of its label, and the shares inside groups."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from silosynth.common.codec.conditions import allowed_codes
+from silosynth.common.codec.notes import code_dtype
+from silosynth.common.domain import Clique, Domain, Grouping
+from silosynth.common.errors import InvalidArgument, InvalidPlan, InvalidSampler
+from silosynth.common.sampler.conditional import WHOLE, check_within
+from silosynth.common.sampler.network import Network, softmax_parts
+from silosynth.common.sampler.sampler import DrawBatch, DrawnAlike, check_facts
+from silosynth.common.sampler.within import Unmerge
+from silosynth.common.schema.schema import Schema
+from silosynth.common.seeded import SeededWords
+
+_MOST_CELLS = 2**27
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Mixture:
+    """The mixture that a generator stands for, over working codes.
+
+    ``weights`` is (components,), summing to the probability of the conditions; ``tables[a]`` is
+    (components, codes) and every row of it sums to one, or to zero where the weight is zero.
+    """
+
+    weights: np.ndarray
+    tables: Mapping[str, np.ndarray]
+
+    def marginal(self, clique: Clique) -> np.ndarray:
+        """Return (cells,) float64, the exact marginal over a clique, row-major as it is named."""
+        joint = self.weights[:, None]
+        for attribute in clique[:-1]:
+            table = self.tables[attribute]
+            joint = (joint[:, :, None] * table[:, None, :]).reshape(len(joint), -1)
+        exact: np.ndarray = (joint.T @ self.tables[clique[-1]]).ravel()
+        return exact
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class NeuralSampler(DrawnAlike):
+    """Draw rows from a generator network.
+
+    A row gets a class of ``label`` by ``label_shares``, (classes,) uint32 rising to 2^31, and one
+    of the network's latent vectors, all equally likely; then every other attribute is drawn by
+    itself from what the network says of both. Codes are working codes: ``grouping`` and
+    ``within`` are those of :class:`~silosynth.common.sampler.sampler.Sampler`. ``allowed`` holds,
+    by attribute, which fine codes rows may have: a condition, which no file keeps.
+
+    Guarantees: what can be built can be drawn from. The same seed gives the same rows with the
+    same version of NumPy on the same kind of machine: floats decide here, unlike in a graphical
+    model's sampler.
+    """
+
+    schema: Schema
+    grouping: Grouping
+    within: Mapping[str, np.ndarray]
+    label: str | None
+    label_shares: np.ndarray
+    network: Network
+    total: int
+    certificate: Mapping[str, Any]
+    plan_digest: str
+    allowed: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
+    domain: Domain = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        check_facts(
+            schema=self.schema,
+            total=self.total,
+            certificate=self.certificate,
+            plan_digest=self.plan_digest,
+        )
+        object.__setattr__(self, "domain", self.schema.domain)
+        check_within(self.within, grouping=self.grouping)
+        working = self.working
+        if self.label is not None and self.label not in working.attributes:
+            raise InvalidSampler(f"the label {self.label!r} is not an attribute with codes")
+        classes = 1 if self.label is None else working.size((self.label,))
+        shares = self.label_shares
+        if shares.shape != (classes,) or shares.dtype != np.uint32:
+            raise InvalidSampler("the shares of the label do not have the shape of its domain")
+        if (shares[1:] < shares[:-1]).any() or shares[-1] != WHOLE:
+            raise InvalidSampler("the shares of the label do not rise to one")
+        if self.network.classes != classes or self.network.outputs != sum(self.sizes):
+            raise InvalidSampler("the network does not fit the domain")
+        if len(self.network.latents) * classes * sum(working.shape) > _MOST_CELLS:
+            raise InvalidSampler("the mixture of the network is too large")
+
+    @property
+    def working(self) -> Domain:
+        """Return the domain of the network."""
+        try:
+            return self.grouping.domain(self.schema.domain)
+        except InvalidPlan as err:
+            raise InvalidSampler(f"the grouping does not fit the schema: {err}") from err
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Return the attributes that the network draws."""
+        return tuple(a for a in self.working.attributes if a != self.label)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Return the number of logits of each attribute that the network draws."""
+        return self.working.sizes(self.inputs)
+
+    def drawer(self) -> DrawBatch:
+        """Return the function that draws the codes of a batch."""
+        mixture = self.mixture()
+        steps = {"": _Choice.of(mixture.weights[None, :])}
+        steps |= {name: _Choice.of(table) for name, table in mixture.tables.items()}
+        return partial(self._draw_batch, steps)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what is known of this kind of sampler alone, as plain JSON data."""
+        layers = self.network.layers
+        return {
+            "generator": {"label": self.label, "layers": [list(x.weight.shape) for x in layers]},
+            "cells": sum(int(x.weight.size + x.bias.size) for x in layers),
+        }
+
+    def given(self, where: Mapping[str, str]) -> NeuralSampler:
+        """Return the sampler of the rows that meet every condition of ``where``.
+
+        Guarantees: exact for the mixture, without rejection; ``total`` is the expected number of
+        such rows. Errors: InvalidArgument for conditions that no row meets.
+        """
+        asked = allowed_codes(self.schema, where)
+        both = {name: mask & self.allowed.get(name, True) for name, mask in asked.items()}
+        before = float(self.mixture().weights.sum())
+        narrowed = replace(self, allowed={**self.allowed, **both})
+        share = float(narrowed.mixture().weights.sum())
+        if not share > 0:
+            raise InvalidArgument(
+                "no row of this sampler meets the conditions together",
+                hint="leave one of them out",
+            )
+        return replace(narrowed, total=round(self.total * share / before))
+
+    def mixture(self) -> Mixture:
+        """Return the mixture over working codes, given the conditions."""
+        count = len(self.network.latents)
+        parts = softmax_parts(self.network.components(), sizes=self.sizes)
+        tables = dict(zip(self.inputs, parts, strict=True))
+        shares = np.diff(self.label_shares.astype(np.float64), prepend=0) / WHOLE
+        weights = shares.repeat(count) / count
+        if self.label is not None:
+            tables[self.label] = np.eye(len(shares)).repeat(count, axis=0)
+        for name, mask in self.allowed.items():
+            kept = tables[name] * self._kept(name, mask)
+            mass = kept.sum(axis=1, keepdims=True)
+            weights = weights * mass[:, 0]
+            tables[name] = kept / np.where(mass > 0, mass, 1.0)
+        return Mixture(weights=weights, tables=tables)
+
+    def _draw_batch(
+        self, steps: Mapping[str, _Choice], *, rows: int, seed: int, batch: int
+    ) -> tuple[np.ndarray, ...]:
+        """Draw fine codes: one (rows,) unsigned column per coded attribute."""
+        words = SeededWords(seed=seed, purpose="generator", index=batch)
+        component = steps[""].draw(np.zeros(rows, dtype=np.int64), words.uniform(rows))
+        return tuple(
+            self._fine(a, steps[a].draw(component, words.uniform(rows)), words)
+            for a in self.domain.attributes
+        )
+
+    def _fine(self, name: str, codes: np.ndarray, words: SeededWords) -> np.ndarray:
+        """Return fine codes for the working codes of one attribute."""
+        if name not in self.grouping.groups:
+            return codes.astype(code_dtype(self.domain.size((name,))))
+        return self._unmerge(name).draw(codes, words)
+
+    def _unmerge(self, name: str) -> Unmerge:
+        groups = self.grouping.lookup(name, self.domain.size((name,)))
+        return Unmerge(groups=groups, ends=self.within[name], allowed=self.allowed.get(name))
+
+    def _kept(self, name: str, mask: np.ndarray) -> np.ndarray:
+        """Return (working codes,) the share of each that meets the condition."""
+        if name not in self.grouping.groups:
+            return mask.astype(np.float64)
+        return self._unmerge(name).weights()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Choice:
+    """Draw a column of a row of weights: running sums of all rows, one after another."""
+
+    ends: np.ndarray
+    last: np.ndarray
+
+    @classmethod
+    def of(cls, weights: np.ndarray) -> _Choice:
+        """Return the choice by (rows, columns) weights."""
+        ends = weights.cumsum(axis=1)
+        ends /= np.where(ends[:, -1:] > 0, ends[:, -1:], 1.0)
+        last = weights.shape[1] - 1 - np.argmax(weights[:, ::-1] > 0, axis=1)
+        return cls(ends=(ends + np.arange(len(ends))[:, None]).ravel(), last=last)
+
+    def draw(self, row: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+        """Return a column of each ``row``, by its weights; never one of weight 0."""
+        columns = len(self.ends) // len(self.last)
+        found = np.searchsorted(self.ends, row + uniform, side="right") - row * columns
+        chosen: np.ndarray = np.minimum(found, self.last[row])
+        return chosen

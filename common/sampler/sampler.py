@@ -1,0 +1,339 @@
+"""The artifact that draws synthetic rows: data only, never code."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from silosynth.common.batches import available_threads, map_batches, split_rows
+from silosynth.common.codec.codec import Codec
+from silosynth.common.codec.examples import modelled_texts
+from silosynth.common.codec.notes import code_dtype
+from silosynth.common.domain import Domain, Grouping
+from silosynth.common.errors import InvalidArgument, InvalidPlan, InvalidSampler
+from silosynth.common.sampler.conditional import (
+    CliqueMarginal,
+    Conditional,
+    check_within,
+    condition,
+    shares_within,
+)
+from silosynth.common.sampler.draw import BATCH_ROWS, Step, compile_steps, draw_batch
+from silosynth.common.schema.schema import Schema, Source
+from silosynth.common.seeded import SeededWords, check_whole
+
+if TYPE_CHECKING:
+    from silosynth.common.codec.frames import Frame
+
+__all__ = [
+    "BATCH_ROWS",
+    "CliqueMarginal",
+    "Conditional",
+    "Sampler",
+    "build_sampler",
+    "describe_sampler",
+    "draw",
+    "draw_batches",
+    "draw_codes",
+]
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_LARGEST_BATCH = 2**24
+
+
+class DrawBatch(Protocol):
+    """Draw the fine codes of one batch: a function of seed, batch number and rows."""
+
+    def __call__(self, *, rows: int, seed: int, batch: int) -> tuple[np.ndarray, ...]:
+        """Return one (rows,) unsigned column per coded attribute, in the schema's order.
+
+        A sampler of texts adds (rows, max_bytes) uint16 for each text that it learnt.
+        """
+
+
+class DrawsRows(Protocol):
+    """What every kind of sampler has."""
+
+    @property
+    def schema(self) -> Schema:
+        """Return the schema of the rows."""
+
+    @property
+    def domain(self) -> Domain:
+        """Return the domain of the fine codes."""
+
+    @property
+    def grouping(self) -> Grouping:
+        """Return the merge of fine codes into working codes."""
+
+    @property
+    def total(self) -> int:
+        """Return the noised number of rows."""
+
+    @property
+    def certificate(self) -> Mapping[str, Any]:
+        """Return what was spent, as plain JSON data."""
+
+    @property
+    def plan_digest(self) -> str:
+        """Return the digest of the plan."""
+
+    @property
+    def batch_rows(self) -> int:
+        """Return how many rows are drawn at once, by the sampler alone."""
+
+    def drawer(self) -> DrawBatch:
+        """Return the function that draws the codes of a batch."""
+
+    def describe(self) -> dict[str, Any]:
+        """Return what is known of this kind of sampler alone, as plain JSON data."""
+
+
+class DrawnAlike:
+    """What all kinds of sampler do in the same way, as a base of theirs."""
+
+    __slots__ = ()
+
+    @property
+    def batch_rows(self) -> int:
+        """Return how many rows are drawn at once."""
+        return BATCH_ROWS
+
+    def draw(self: DrawsRows, rows: int, *, seed: int) -> Frame:
+        """Draw rows as a pandas frame."""
+        from silosynth.common.codec.frames import to_pandas  # see there why not above
+
+        return to_pandas(draw(self, rows=rows, seed=seed))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Sampler(DrawnAlike):
+    """Conditional distributions of every coded attribute of a schema, in draw order.
+
+    The conditionals are over working codes: ``grouping`` merges the schema's fine codes into them,
+    and ``within[a]`` is (fine codes,) uint32, the cumulative shares of 2^31 inside each group of
+    ``a``, for the codes sorted by group. ``total`` is the noised number of rows, ``certificate``
+    the run's statement of what was spent, as plain JSON data.
+
+    Guarantees: what can be built can be drawn from and written to a file. The same seed gives the
+    same rows everywhere.
+    """
+
+    schema: Schema
+    grouping: Grouping
+    within: Mapping[str, np.ndarray]
+    conditionals: tuple[Conditional, ...]
+    total: int
+    certificate: Mapping[str, Any]
+    plan_digest: str
+    domain: Domain = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        check_facts(
+            schema=self.schema,
+            total=self.total,
+            certificate=self.certificate,
+            plan_digest=self.plan_digest,
+        )
+        object.__setattr__(self, "domain", self.schema.domain)
+        _check_conditionals(self.conditionals, working=_working(self))
+        check_within(self.within, grouping=self.grouping)
+
+    def drawer(self) -> DrawBatch:
+        """Return the function that draws the codes of a batch."""
+        return partial(draw_batch, self.steps())
+
+    def describe(self) -> dict[str, Any]:
+        """Return what is known of this kind of sampler alone, as plain JSON data."""
+        return {
+            "conditionals": [
+                {"attribute": c.attribute, "given": list(c.given), "cells": int(c.ends.size)}
+                for c in self.conditionals
+            ],
+            "cells": sum(int(c.ends.size) for c in self.conditionals),
+        }
+
+    def steps(self) -> tuple[Step, ...]:
+        """Return what is done, column by column, to draw a batch of rows."""
+        return compile_steps(
+            self.conditionals, domain=self.domain, grouping=self.grouping, within=self.within
+        )
+
+
+def build_sampler(
+    *,
+    schema: Schema,
+    grouping: Grouping,
+    within: Mapping[str, np.ndarray],
+    nodes: Sequence[CliqueMarginal],
+    total: float,
+    certificate: Mapping[str, Any],
+    plan_digest: str,
+) -> Sampler:
+    """Turn a fitted model into a sampler; floats become integers here, once.
+
+    Args:
+        grouping: the merge of fine codes into the codes that the marginals are over.
+        within: per merged attribute, (fine codes,) float64, the probability of a code given its
+            group; any scale per group.
+        nodes: the clique marginals of a junction tree in draw order, roots first.
+        total: noised number of rows; rounded, and taken as 0 when below.
+    """
+    working = grouping.domain(schema.domain)
+    return Sampler(
+        schema=schema,
+        grouping=grouping,
+        within={
+            name: shares_within(within[name], groups=np.asarray(groups), name=name)
+            for name, groups in grouping.groups.items()
+        },
+        conditionals=condition(nodes, domain=working),
+        total=max(round(total), 0),
+        certificate=dict(certificate),
+        plan_digest=plan_digest,
+    )
+
+
+def draw_codes(
+    sampler: DrawsRows, *, rows: int, seed: int, threads: int | None = None
+) -> tuple[np.ndarray, ...]:
+    """Draw fine codes: one (rows,) unsigned column per coded attribute, in the schema's order."""
+    check_whole(rows, name="rows")
+    check_whole(seed, name="the seed")
+    draw_part, most = sampler.drawer(), sampler.batch_rows
+    columns = tuple(np.empty(rows, dtype=code_dtype(size)) for size in sampler.domain.shape)
+
+    def work(index: int, size: int) -> None:
+        start = index * most
+        drawn = draw_part(rows=size, seed=seed, batch=index)
+        for column, part in zip(columns, drawn[: len(columns)], strict=True):
+            column[start : start + size] = part
+
+    sizes = split_rows(rows, batch_rows=most)
+    for _ in map_batches(work, sizes, threads=_threads(threads)):
+        pass
+    return columns
+
+
+def draw(sampler: DrawsRows, *, rows: int, seed: int, threads: int | None = None) -> pa.Table:
+    """Draw a table of ``rows`` rows; the same seed gives the same rows everywhere."""
+    return pa.concat_tables(draw_batches(sampler, rows=rows, seed=seed, threads=threads))
+
+
+def draw_batches(
+    sampler: DrawsRows,
+    *,
+    rows: int,
+    seed: int,
+    batch_rows: int | None = None,
+    threads: int | None = None,
+) -> Generator[pa.Table, None, None]:
+    """Yield the table in batches, holding a few of them at a time.
+
+    Each batch is a function of sampler, seed, its index and its size, so ``batch_rows`` is part of
+    what makes a draw repeatable; the other functions leave it at the sampler's own, 1,000,000 for
+    most. For no rows there is one empty batch.
+    """
+    check_whole(rows, name="rows")
+    check_whole(seed, name="the seed")
+    most = sampler.batch_rows if batch_rows is None else batch_rows
+    if not 0 < most <= _LARGEST_BATCH:
+        raise InvalidArgument(f"a batch of {most} rows is not between 1 and {_LARGEST_BATCH}")
+    draw_part, codec = sampler.drawer(), Codec(sampler.schema)
+    coded = len(sampler.domain.shape)
+
+    def work(index: int, size: int) -> pa.Table:
+        drawn = draw_part(rows=size, seed=seed, batch=index)
+        values = SeededWords(seed=seed, purpose="values", index=index)
+        return codec.decode(
+            drawn[:coded], drawn[coded:], uniform=values.uniform, first_row=index * most
+        )
+
+    sizes = split_rows(rows, batch_rows=most)
+    return map_batches(work, sizes, threads=_threads(threads))
+
+
+def describe_sampler(sampler: DrawsRows) -> dict[str, Any]:
+    """Return the facts of a sampler as plain JSON data."""
+    working = sampler.grouping.domain(sampler.domain)
+    return {
+        "schema": {"name": sampler.schema.name, "digest": sampler.schema.digest},
+        "plan_digest": sampler.plan_digest,
+        "total": sampler.total,
+        "attributes": [
+            {
+                "name": attribute.name,
+                "codes": attribute.size,
+                "source": attribute.source.value,
+                "working_codes": merged,
+                "working_source": (
+                    Source.BOUGHT if attribute.name in sampler.grouping.groups else attribute.source
+                ).value,
+            }
+            for attribute, merged in zip(sampler.schema.coded, working.shape, strict=True)
+        ],
+        **sampler.describe(),
+        "certificate": dict(sampler.certificate),
+    }
+
+
+def check_facts(
+    *, schema: Schema, total: int, certificate: Mapping[str, Any], plan_digest: str
+) -> None:
+    """Raise InvalidSampler unless what every kind of sampler states can be true."""
+    if not (schema.coded or modelled_texts(schema)):
+        raise InvalidSampler("the schema has no attribute with codes")
+    if isinstance(total, bool) or not isinstance(total, int) or total < 0:
+        raise InvalidSampler("the total is not a whole number of rows")
+    if not _DIGEST.fullmatch(plan_digest):
+        raise InvalidSampler("the plan digest is not sha256: and 64 hexadecimal digits")
+    _check_json(certificate)
+
+
+def _threads(threads: int | None) -> int:
+    return available_threads() if threads is None else threads
+
+
+def _working(sampler: Sampler) -> Domain:
+    """Return the domain of the conditionals."""
+    try:
+        return sampler.grouping.domain(sampler.domain)
+    except InvalidPlan as err:
+        raise InvalidSampler(f"the grouping does not fit the schema: {err}") from err
+
+
+def _check_json(certificate: Mapping[str, Any]) -> None:
+    """Raise InvalidSampler unless the certificate is plain JSON data."""
+    try:
+        same = json.loads(json.dumps(dict(certificate), allow_nan=False)) == dict(certificate)
+    except (TypeError, ValueError, RecursionError) as err:
+        raise InvalidSampler("the certificate is not plain JSON data") from err
+    if not same:
+        raise InvalidSampler("the certificate is not plain JSON data")
+
+
+def _check_conditionals(conditionals: Sequence[Conditional], *, working: Domain) -> None:
+    """Raise InvalidSampler unless every attribute is drawn once, given attributes before it."""
+    drawn: set[str] = set()
+    for conditional in conditionals:
+        name = conditional.attribute
+        if (
+            name not in working.attributes
+            or name in drawn
+            or not drawn.issuperset(conditional.given)
+        ):
+            raise InvalidSampler(f"{name!r} is unknown, drawn twice, or drawn before what it needs")
+        shape = (working.size(conditional.given), working.size((name,)))
+        if conditional.ends.shape != shape:
+            raise InvalidSampler(f"the shares of {name!r} do not have the shape of its domain")
+        drawn.add(name)
+    absent = sorted(set(working.attributes) - drawn)
+    if absent:
+        raise InvalidSampler(f"attribute {absent[0]!r} is never drawn")

@@ -1,0 +1,209 @@
+"""The public description of a table: attributes with declared categories or bounds.
+
+A schema is never read off private data without saying so: every attribute carries the
+:class:`Source` of its domain, and a plan over an ``unreviewed`` attribute is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from silosynth.common.digest import canonical_json, digest_of
+from silosynth.common.document import (
+    describe_fault,
+    describe_validation,
+    dump_document,
+    load_document,
+    own_faults,
+)
+from silosynth.common.domain import Domain
+from silosynth.common.errors import InvalidSchema
+from silosynth.common.schema.attributes import (
+    MAX_CODES,
+    Attribute,
+    BooleanAttribute,
+    CategoricalAttribute,
+    CodedAttribute,
+    DatetimeAttribute,
+    IdentifierAttribute,
+    IntegerAttribute,
+    ListedAttribute,
+    NumericAttribute,
+    OrdinalAttribute,
+    RealAttribute,
+    Source,
+    TextAttribute,
+)
+from silosynth.common.schema.bins import Bins, Edges, EqualWidth, PlainModel, Quantiles
+from silosynth.common.schema.images import Image, check_images
+from silosynth.common.schema.zeros import (
+    ImpossibleCells,
+    StructuralZeros,
+    impossible_cells,
+)
+
+__all__ = [
+    "MAX_CODES",
+    "SCHEMA_VERSION",
+    "Attribute",
+    "Bins",
+    "BooleanAttribute",
+    "CategoricalAttribute",
+    "CodedAttribute",
+    "DatetimeAttribute",
+    "Edges",
+    "EqualWidth",
+    "IdentifierAttribute",
+    "Image",
+    "IntegerAttribute",
+    "ListedAttribute",
+    "NumericAttribute",
+    "OrdinalAttribute",
+    "Quantiles",
+    "RealAttribute",
+    "Schema",
+    "Source",
+    "TextAttribute",
+    "describe_validation",
+    "dump_document",
+    "dump_schema",
+    "json_schema",
+    "list_faults",
+    "load_document",
+    "load_schema",
+    "parse_schema",
+]
+
+SCHEMA_VERSION = 1
+
+
+class Schema(PlainModel):
+    """The public description of one table."""
+
+    version: Literal[1] = 1
+    name: str = Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._-]+$")
+    description: str | None = Field(default=None, max_length=2000)
+    label: str | None = Field(default=None, description="the attribute to predict, if any")
+    attributes: tuple[Attribute, ...] = Field(min_length=1, max_length=4096)
+    structural_zeros: tuple[StructuralZeros, ...] = Field(
+        default=(), max_length=256, description="combinations that cannot occur; public facts"
+    )
+    images: tuple[Image, ...] = Field(
+        default=(), max_length=64, description="attributes that are the pixels of a picture"
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        names = [a.name for a in self.attributes]
+        twice = sorted({n for n in names if names.count(n) > 1})
+        if twice:
+            raise ValueError(f"attribute {twice[0]!r} stands twice")
+        if self.label is not None and self.label not in names:
+            raise ValueError(f"label {self.label!r} is not an attribute")
+        self.impossible()
+        check_images(self.images, coded=self.coded, label=self.label)
+        return self
+
+    @property
+    def coded(self) -> tuple[CodedAttribute, ...]:
+        """Return the attributes that have codes, in order."""
+        return tuple(
+            a for a in self.attributes if not isinstance(a, IdentifierAttribute | TextAttribute)
+        )
+
+    @property
+    def domain(self) -> Domain:
+        """Return the sizes of the coded attributes."""
+        coded = self.coded
+        return Domain(attributes=tuple(a.name for a in coded), shape=tuple(a.size for a in coded))
+
+    @property
+    def digest(self) -> str:
+        """Return ``sha256:`` and the hash of the canonical JSON."""
+        data = self.model_dump(mode="json")
+        # What came later is left out where it says nothing: older schemas keep their digest.
+        for name in ("structural_zeros", "images"):
+            if not data[name]:
+                del data[name]
+        for attribute in data["attributes"]:
+            if attribute.get("max_bytes", 0) is None:
+                del attribute["max_bytes"]
+        return digest_of(canonical_json(data))
+
+    def impossible(self) -> tuple[ImpossibleCells, ...]:
+        """Return the structural zeros by code, cliques in column order."""
+        return impossible_cells(self.structural_zeros, coded=self.coded)
+
+    def unreviewed(self) -> tuple[str, ...]:
+        """Return the names of attributes whose domain nobody has vouched for."""
+        return tuple(a.name for a in self.attributes if a.source is Source.UNREVIEWED)
+
+
+def parse_schema(data: Any, *, origin: str = "schema") -> Schema:
+    """Build a schema from plain data; raise InvalidSchema naming ``origin`` and the field."""
+    if not isinstance(data, Mapping):
+        raise InvalidSchema(
+            f"{origin}: is not a mapping of fields", hint="start with name: and attributes:"
+        )
+    if data.get("version", SCHEMA_VERSION) != SCHEMA_VERSION:
+        raise InvalidSchema(
+            f"{origin}: version {data['version']!r} is not known",
+            hint=f"use version {SCHEMA_VERSION}",
+        )
+    try:
+        return Schema.model_validate(data)
+    except ValidationError as err:
+        raise InvalidSchema(f"{origin}: {describe_validation(err, data)}") from err
+
+
+def list_faults(data: Any) -> tuple[str, ...]:
+    """Return every fault of a schema document, one line each; none when it is usable."""
+    try:
+        parse_schema(data)
+    except InvalidSchema as err:
+        if isinstance(err.__cause__, ValidationError):
+            return tuple(describe_fault(fault, data) for fault in own_faults(err.__cause__))
+        return (str(err),)
+    return ()
+
+
+def load_schema(path: Path) -> Schema:
+    """Read a schema from YAML or JSON; raise InvalidSchema naming the file and the field."""
+    return parse_schema(load_document(path), origin=str(path))
+
+
+def dump_schema(schema: Schema) -> str:
+    """Return the schema as YAML, leaving out what equals the default.
+
+    Guarantees: reading it again gives an equal schema.
+    """
+    data = schema.model_dump(mode="json", exclude_defaults=True)
+    data["attributes"] = [_dump_attribute(a) for a in schema.attributes]
+    return dump_document({"version": SCHEMA_VERSION} | data)
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a schema file, for editors."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **Schema.model_json_schema(),
+        "title": "silosynth schema",
+    }
+
+
+def _dump_attribute(attribute: Attribute) -> dict[str, Any]:
+    """Return one attribute as plain data: name and kind first, its source last."""
+    data = attribute.model_dump(mode="json", exclude_defaults=True)
+    if isinstance(attribute, NumericAttribute) and "bins" in data:
+        data["bins"] = attribute.bins.model_dump(mode="json")
+    rest = {k: v for k, v in data.items() if k not in {"name", "kind", "source"}}
+    return {
+        "name": attribute.name,
+        "kind": attribute.kind,
+        **rest,
+        "source": attribute.source.value,
+    }

@@ -1,0 +1,245 @@
+"""Commands of a federation's runs: run, runs, status, logs, cancel."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from silosynth.common.cli.console import Json, emit, say, show_table
+from silosynth.common.errors import InvalidArgument
+from silosynth.common.plan.plan import load_plan
+from silosynth.common.schema.schema import load_schema
+from silosynth.common.telemetry import Role, Telemetry, TelemetryServer, log_file, start_logging
+from silosynth.server.driver.drive import Progress, TrainingProgress
+from silosynth.server.federation.run_files import (
+    Begun,
+    RunFiles,
+    begin_run,
+    find_run,
+    list_runs,
+    read_ended,
+    read_plan,
+)
+from silosynth.server.federation.settings import find_federation, home
+
+RunId = Annotated[str, typer.Argument(metavar="RUN_ID", help="A run's id, from 'runs'.")]
+
+
+def register_runs(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("run")(run)
+    app.command("runs")(runs)
+    app.command("status")(status)
+    app.command("logs")(logs)
+    app.command("cancel")(cancel)
+
+
+def run(
+    plan: Annotated[
+        Path | None, typer.Argument(metavar="PLAN", help="A plan with the silos' keys.")
+    ] = None,
+    schema: Annotated[Path | None, typer.Option(help="The schema that the plan is for.")] = None,
+    federation: Annotated[
+        str | None, typer.Option(help="The federation, from federations.toml.")
+    ] = None,
+    resume: Annotated[
+        str | None, typer.Option(metavar="RUN_ID", help="Go on with a run that stopped.")
+    ] = None,
+    metrics_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Serve /metrics and /health on loopback.")
+    ] = None,
+    json_logs: Annotated[
+        bool, typer.Option("--json-logs", help="Log lines as JSON on stderr, no progress.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Run a plan over a federation: propose it, measure, fit, and hand the sampler back.
+
+    It goes to the silos of the plan's roster that approve it, and to nobody else. Whatever stops
+    it, [bold]--resume[/bold] goes on; nothing is charged twice.
+
+    [dim]silosynth run plan.yaml --schema schema.yaml --federation development[/dim]
+    [dim]silosynth run --resume people-20260301-120000-1a2b[/dim]
+    """
+    # Flower takes seconds to import, which only commands that use it should.
+    from silosynth.server.federation.run import Watchers, run_federation
+
+    files, begun = _begin(plan, schema, federation, resume)
+    found = find_federation(home(), begun.federation)
+    telemetry = Telemetry(role=Role.COORDINATOR)
+    say(f"run {files.id}: stop it with Ctrl-C, go on with 'silosynth run --resume {files.id}'")
+    with ExitStack() as stack:
+        if json_logs:
+            start_logging(as_json=True)
+        stack.enter_context(log_file(files.log))
+        if metrics_port is not None:
+            stack.enter_context(TelemetryServer(telemetry, port=metrics_port))
+        show = (lambda _: None) if json_logs else stack.enter_context(_show_progress())
+        watchers = Watchers(progress=show, tell=say, telemetry=telemetry)
+        state = run_federation(home(), files, begun, federation=found, watchers=watchers)
+    for silo, why in {**state.left, **state.unacknowledged()}.items():
+        say(f"note: silo {silo}: {why}")
+    say(f"done: {len(state.silos)} silos; {files.sampler} and {files.certificate}")
+    emit(_facts(files, begun), as_json=as_json)
+
+
+def runs(as_json: Json = False) -> None:
+    """List the runs of this coordinator, oldest first.
+
+    [dim]silosynth runs[/dim]
+    """
+    found = list_runs(home())
+    rows = [
+        (f.id, b.federation, read_ended(f).state.value, f"{b.started:%Y-%m-%d %H:%M}")
+        for f, b in found
+    ]
+    show_table("runs", ("run", "federation", "state", "started"), rows, numbers=False)
+    emit({"runs": [_facts(f, b) for f, b in found]}, as_json=as_json)
+
+
+def status(run_id: RunId, as_json: Json = False) -> None:
+    """Show where a run stands: which silos have approved and answered, and how it ended.
+
+    [dim]silosynth status people-20260301-120000-1a2b[/dim]
+    """
+    files, begun = find_run(home(), run_id)
+    ended = read_ended(files)
+    say(f"run {files.id} of plan {begun.plan_id}: {ended.state.value}")
+    if ended.message:
+        say(f"{ended.message}" + (f"; {ended.hint}" if ended.hint else ""))
+    stage, rows = _read_journal(files)
+    say(f"stage: {stage}")
+    show_table("silos", ("silo", "approved", "phases answered", "result"), rows, numbers=False)
+    emit(_facts(files, begun) | {"stage": stage}, as_json=as_json)
+
+
+def logs(run_id: RunId, as_json: Json = False) -> None:
+    """Print the coordinator's log of a run; with --json the lines as they are.
+
+    [dim]silosynth logs people-20260301-120000-1a2b[/dim]
+    """
+    files, _ = find_run(home(), run_id)
+    text = files.log.read_text(encoding="utf-8") if files.log.exists() else ""
+    for line in text.splitlines():
+        sys.stdout.write(f"{line if as_json else _spell(line)}\n")
+
+
+def cancel(run_id: RunId, as_json: Json = False) -> None:
+    """End a run for good. What silos have charged stays charged.
+
+    [dim]silosynth cancel people-20260301-120000-1a2b[/dim]
+    """
+    from silosynth.server.federation.run import cancel_run
+
+    files, begun = find_run(home(), run_id)
+    cancel_run(files)
+    say(f"run {files.id} is cancelled")
+    emit(_facts(files, begun), as_json=as_json)
+
+
+def _begin(
+    plan: Path | None, schema: Path | None, federation: str | None, resume: str | None
+) -> tuple[RunFiles, Begun]:
+    """Make a new run from a plan, or find the one to resume."""
+    from silosynth.server.federation.run import check_runnable
+
+    if resume is not None:
+        if plan is not None or schema is not None or federation is not None:
+            raise InvalidArgument("--resume stands alone", hint="a run keeps its plan and schema")
+        return find_run(home(), resume)
+    if plan is None or schema is None or federation is None:
+        raise InvalidArgument(
+            "a new run needs PLAN, --schema and --federation", hint="or give --resume RUN_ID"
+        )
+    loaded, described = load_plan(plan), load_schema(schema)
+    check_runnable(loaded, described)
+    find_federation(home(), federation)
+    files = begin_run(
+        home(),
+        plan=loaded,
+        schema=described,
+        federation=federation,
+        now=datetime.now(UTC),
+        token=secrets.token_hex(2),
+    )
+    return find_run(home(), files.id)
+
+
+@contextmanager
+def _show_progress() -> Iterator[Callable[[Progress], None]]:
+    """Yield what tells a person how far a run is: a line for each answer, none twice in a row."""
+    last = ""
+
+    def show(progress: Progress) -> None:
+        nonlocal last
+        name, answered, asked = progress.phase.value, progress.answered, progress.asked
+        line = f"{name}: {answered} of {asked}" if name != "fit" else "fit"
+        if progress.training is not None:
+            line = describe_training(progress.training)
+        if line != last:
+            say(line)
+        last = line
+
+    yield show
+
+
+def describe_training(training: TrainingProgress) -> str:
+    """Say how far training is, what it has cost, and what stood above the noise."""
+    signal = "" if training.signal is None else f", signal {training.signal:.3f} of noise"
+    return (
+        f"training: {training.round} of {training.rounds} rounds, epsilon {training.epsilon:.3g} "
+        f"spent{signal}"
+    )
+
+
+def _read_journal(files: RunFiles) -> tuple[str, list[tuple[str, str, str, str]]]:
+    """Return the stage of a run and a row for each silo, from its journal."""
+    from silosynth.server.coordinator.machine import replay
+    from silosynth.server.driver.journal import read_events
+
+    plan, schema = read_plan(files)
+    state, _ = replay(plan, schema, read_events(files.path, plan_digest=plan.digest))
+    stage = state.phase.value if state.phase else state.stage.value
+    rows = []
+    for silo in plan.silos:
+        answered = [p.value for p, releases in state.releases.items() if silo in releases]
+        result = state.acknowledged.get(silo)
+        rows.append(
+            (
+                silo,
+                "yes" if silo in state.approved else state.left.get(silo, "not yet"),
+                ", ".join(answered) or "-",
+                "-" if result is None else result or "accepted",
+            )
+        )
+    return stage, rows
+
+
+def _facts(files: RunFiles, begun: Begun) -> dict[str, object]:
+    """Return what a script wants to know of a run."""
+    ended = read_ended(files)
+    return {
+        "run_id": files.id,
+        "directory": str(files.path),
+        "federation": begun.federation,
+        "plan": begun.plan_id,
+        "plan_digest": begun.plan_digest,
+        "sampler": str(files.sampler) if files.sampler.exists() else None,
+        **ended.model_dump(mode="json"),
+    }
+
+
+def _spell(line: str) -> str:
+    """Return a JSON log line as text."""
+    facts = json.loads(line)
+    head = f"{facts.pop('time')} {facts.pop('event')}"
+    facts.pop("level", None)
+    return " ".join((head, *(f"{name}={json.dumps(value)}" for name, value in facts.items())))

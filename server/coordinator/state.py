@@ -1,0 +1,305 @@
+"""What the coordinator knows of a run, what happens to it, and what it wants done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from silosynth.common.domain import Grouping
+from silosynth.common.errors import SilosynthError
+from silosynth.common.measurement import Measurement
+from silosynth.common.messages.release import Receipt, Release
+from silosynth.common.messages.request import FINE, Request
+from silosynth.common.messages.sum_proof import SumProof, pack
+from silosynth.common.messages.sums import AgreedSet, SumStep
+from silosynth.common.plan.plan import PhaseName, Plan, TrustMode
+from silosynth.common.schema.schema import Schema
+from silosynth.server.coordinator.questions import Question
+from silosynth.server.generator.rounds import Learning
+from silosynth.server.measuring.sum import sum_masked, sum_releases
+
+
+class Stage(StrEnum):
+    """Where a run stands."""
+
+    PROPOSE = "propose"
+    AGREE = "agree"
+    MEASURE = "measure"
+    FIT = "fit"
+    DELIVER = "deliver"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """A silo sent ``data``, its verdict on the plan."""
+
+    silo: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undecided:
+    """A silo had not decided when the plan's time for approval was over."""
+
+    silo: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """A silo sent ``data``, a release or a refusal."""
+
+    phase: PhaseName
+    silo: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Absent:
+    """A silo did not answer before the deadline."""
+
+    phase: PhaseName
+    silo: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fitted:
+    """The model is fitted, and the sampler with this digest is on disk."""
+
+    sampler_digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acknowledged:
+    """A silo sent ``data``, its word on the result."""
+
+    silo: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Silent:
+    """A silo said nothing to the result before the deadline."""
+
+    silo: str
+
+
+class SumStage(StrEnum):
+    """What a silo is asked on the way to a sum."""
+
+    KEYS = "keys"
+    SET = "set"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stated:
+    """A silo sent ``data``: its keys, its vote on a set, or a refusal."""
+
+    asked: SumStage
+    session: int
+    silo: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mute:
+    """A silo did not take its step towards a sum before the deadline."""
+
+    asked: SumStage
+    session: int
+    silo: str
+
+
+Event = Decided | Undecided | Stated | Mute | Answered | Absent | Fitted | Acknowledged | Silent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Propose:
+    """Show the plan to a silo until it has decided."""
+
+    silo: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """Send ``request`` to its silo."""
+
+    request: Request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agree:
+    """Ask a silo for its keys, or for its vote on the set of all keys."""
+
+    silo: str
+    asked: SumStage
+    step: SumStep
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """Tell whoever watches, before what follows is asked."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finish:
+    """Every phase is answered: fit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deliver:
+    """Send the result to a silo."""
+
+    silo: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """Nothing is left to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fail:
+    """The run cannot go on."""
+
+    error: SilosynthError
+
+
+Command = Propose | Agree | Notice | Ask | Finish | Deliver | End | Fail
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agreement:
+    """How far the silos have agreed on a sum's participants.
+
+    ``members`` are those whose set ``agreed`` is up for signature, none while keys are gathered.
+    """
+
+    session: int = 1
+    adverts: Mapping[str, bytes] = field(default_factory=dict)
+    members: tuple[str, ...] = ()
+    votes: Mapping[str, bytes] = field(default_factory=dict)
+    agreed: AgreedSet | None = None
+
+    @property
+    def asked(self) -> SumStage:
+        """Return what silos are asked now."""
+        return SumStage.SET if self.members else SumStage.KEYS
+
+    @property
+    def proof(self) -> SumProof:
+        """Return the statements that every request of the session carries."""
+        return SumProof(
+            session=self.session,
+            adverts=tuple(pack(self.adverts[s]) for s in self.members),
+            votes=tuple(pack(self.votes[s]) for s in self.members),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """Where a run stands; ``phase`` is None when no phase is open.
+
+    ``silos`` are those that still take part, ``left`` says why others do not, and ``acknowledged``
+    what each silo had against the result: nothing, if it is well. ``learning`` is there while and
+    after a generator is trained; ``rounds`` are the releases of the rounds before, without cells.
+    """
+
+    plan: Plan
+    schema: Schema
+    silos: tuple[str, ...]
+    phase: PhaseName | None
+    stage: Stage
+    approved: tuple[str, ...] = ()
+    left: Mapping[str, str] = field(default_factory=dict)
+    asked: Mapping[PhaseName, Question] = field(default_factory=dict)
+    releases: Mapping[PhaseName, Mapping[str, Release]] = field(default_factory=dict)
+    agreement: Agreement | None = None
+    burned: tuple[Release, ...] = ()
+    sampler_digest: str | None = None
+    acknowledged: Mapping[str, str] = field(default_factory=dict)
+    learning: Learning | None = None
+    rounds: tuple[Release, ...] = ()
+
+    def measured(self) -> dict[PhaseName, tuple[Measurement, ...]]:
+        """Return the sums of every complete phase.
+
+        They are over the silos that still take part; a shared sum cannot be taken apart, so it is
+        over those that took part in it.
+        """
+        shared = self.plan.trust is TrustMode.SHARED
+        return {
+            phase: self._sum(phase, silos=None if shared else self.silos)
+            for phase, question in self.asked.items()
+            if question.queries and not self.waiting(phase)
+        }
+
+    def merging(self) -> tuple[Measurement, ...]:
+        """Return the 1-way sums that codes are merged by; none before the first phase is complete.
+
+        They are over all silos that answered them, so a silo that leaves later changes no merge,
+        and what was asked of merged codes still fits the model's. Its rows count nowhere else.
+        """
+        first = PhaseName.ONE_WAY
+        complete = first in self.asked and not self.waiting(first)
+        return self._sum(first, silos=None) if complete else ()
+
+    def _sum(self, phase: PhaseName, *, silos: tuple[str, ...] | None) -> tuple[Measurement, ...]:
+        """Return the sums of a phase over ``silos``, or over all that answered."""
+        question = self.asked[phase]
+        add = sum_masked if self.plan.trust is TrustMode.SHARED else sum_releases
+        return add(
+            [r for silo, r in self.releases[phase].items() if silos is None or silo in silos],
+            queries=question.queries,
+            levels={FINE: Grouping()} | dict(question.levels),
+            plan=self.plan,
+            phase=self.plan.phase(phase),
+        )
+
+    def waiting(self, phase: PhaseName) -> tuple[str, ...]:
+        """Return the silos that take part and have not answered ``phase``."""
+        answered = self.releases.get(phase, {})
+        return tuple(s for s in self.silos if s not in answered)
+
+    def waited_for(self) -> tuple[str, ...]:
+        """Return the silos whose word the run waits for where it stands."""
+        match self.stage:
+            case Stage.PROPOSE:
+                return tuple(s for s in self.silos if s not in self.approved)
+            case Stage.AGREE:
+                return self._unheard()
+            case Stage.MEASURE:
+                return self.waiting(self.phase) if self.phase else ()
+            case Stage.DELIVER:
+                return tuple(s for s in self.silos if s not in self.acknowledged)
+        return ()
+
+    def _unheard(self) -> tuple[str, ...]:
+        """Return the silos whose keys or vote are still to come."""
+        if self.agreement is None:
+            return ()
+        keys = self.agreement.asked is SumStage.KEYS
+        heard = self.agreement.adverts if keys else self.agreement.votes
+        return tuple(s for s in self.silos if s not in heard)
+
+    def unacknowledged(self) -> dict[str, str]:
+        """Return what the silos that did not accept the result have against it."""
+        return {silo: fault for silo, fault in self.acknowledged.items() if fault}
+
+    def answers(self) -> dict[str, tuple[Release, ...]]:
+        """Return what each silo released, absent silos included."""
+        return {
+            silo: (
+                *(r[silo] for r in self.releases.values() if silo in r),
+                *(r for r in self.rounds if r.receipt.silo == silo),
+                *(r for r in self.burned if r.receipt.silo == silo),
+            )
+            for silo in self.plan.silos
+        }
+
+    def receipts(self) -> dict[str, tuple[Receipt, ...]]:
+        """Return what each silo said it released, absent silos included."""
+        return {s: tuple(r.receipt for r in released) for s, released in self.answers().items()}

@@ -1,0 +1,1 @@
+"""The coordinator's run over Flower: SuperLink, channel, certificates."""

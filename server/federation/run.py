@@ -1,0 +1,312 @@
+"""Run a plan over a federation, from its first proposal to the last acknowledgement."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from silosynth.common.errors import InvalidPlan, RunFailed, SilosynthError
+from silosynth.common.files import fresh_file, write_text
+from silosynth.common.messages.release import Release, decode_release, encode_receipt
+from silosynth.common.messages.request import Request
+from silosynth.common.messages.statements import Bundle, Result, digest_sampler, encode_statement
+from silosynth.common.plan.budget import check_budget
+from silosynth.common.plan.check import check_plan
+from silosynth.common.plan.plan import Plan
+from silosynth.common.sampler.file import save_sampler
+from silosynth.common.schema.schema import Schema
+from silosynth.common.telemetry import Telemetry, log
+from silosynth.common.trust.keys import SigningKey
+from silosynth.server.coordinator.one_shot import require_generators
+from silosynth.server.coordinator.outcome import finish
+from silosynth.server.coordinator.state import Answered, Event, State
+from silosynth.server.driver.drive import Checkpoint, Progress, Signed, drive
+from silosynth.server.driver.journal import Journal
+from silosynth.server.federation.channel import Channel, Pace
+from silosynth.server.federation.run_files import (
+    Begun,
+    Ended,
+    RunFiles,
+    RunState,
+    describe_failure,
+    keep_receipt,
+    kept_receipts,
+    lock_run,
+    read_ended,
+    read_plan,
+    write_ended,
+)
+from silosynth.server.federation.settings import Federation
+from silosynth.server.federation.superlink import SuperLinkLost, open_grid
+
+_ATTEMPTS = 5
+MOST_RECEIPTS = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watchers:
+    """Who is told what happens in a run. ``checkpoint`` is a seam for tests."""
+
+    progress: Callable[[Progress], None] = lambda _: None
+    tell: Callable[[str], None] = lambda _: None
+    telemetry: Telemetry | None = None
+    checkpoint: Checkpoint = lambda _: None
+    pace: Pace | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    """What the steps of a run need."""
+
+    home: Path
+    files: RunFiles
+    begun: Begun
+    plan: Plan
+    schema: Schema
+    federation: Federation
+    key: SigningKey
+    watchers: Watchers
+
+
+def check_runnable(plan: Plan, schema: Schema) -> None:
+    """Raise InvalidPlan unless a federation can run a plan: it fits, keeps its word, has keys.
+
+    Raises RunFailed when what the plan trains cannot be trained here.
+    """
+    check_plan(plan, schema)
+    check_budget(plan)
+    require_generators(plan)
+    _check_receipts(plan)
+    if not plan.roster:
+        raise InvalidPlan(
+            f"plan {plan.id} names no keys of its silos",
+            hint="make it with 'silosynth plan new --roster roster.yaml'",
+        )
+
+
+def _check_receipts(plan: Plan) -> None:
+    """Raise InvalidPlan for more requests than a result can hold the receipts of."""
+    receipts = len(plan.silos) * sum(plan.requests(phase) for phase in plan.phases)
+    if receipts > MOST_RECEIPTS:
+        raise InvalidPlan(
+            f"plan {plan.id} makes up to {receipts} receipts; a result holds {MOST_RECEIPTS}",
+            hint="train in fewer rounds, with a higher rate or more local steps",
+        )
+
+
+def run_federation(
+    home: Path,
+    files: RunFiles,
+    begun: Begun,
+    *,
+    federation: Federation,
+    watchers: Watchers | None = None,
+) -> State:
+    """Run or resume a run to its end and write how it ended; return its state.
+
+    The journal holds every answer before the next question is sent. A SuperLink that goes away is
+    waited for, and where it forgot the run, another is begun there: nothing is asked twice that
+    was answered.
+
+    Raises what ends the run; RunFailed when another coordinator pumps it or it was cancelled.
+    """
+    with lock_run(files):
+        if files.cancel.exists():
+            raise RunFailed(
+                f"run {files.id} was cancelled", hint="make a new plan; what it spent stays spent"
+            )
+        plan, schema = read_plan(files)
+        run = _Run(
+            home=home,
+            files=files,
+            begun=begun,
+            plan=plan,
+            schema=schema,
+            federation=federation,
+            key=SigningKey.load(federation.identity),
+            watchers=watchers or Watchers(),
+        )
+        write_ended(files, Ended(state=RunState.INTERRUPTED))
+        try:
+            state = _run_to_end(run)
+        except SilosynthError as err:
+            log("run-failed", run=files.id, code=err.code)
+            write_ended(files, describe_failure(err, cancelled=files.cancel.exists()))
+            raise
+        write_ended(files, _completed(state))
+        log("run-completed", run=files.id, silos=len(state.silos))
+        return state
+
+
+def cancel_run(files: RunFiles) -> None:
+    """Ask the coordinator of a run to stop for good; charges that were made stay.
+
+    Raises RunFailed when the run has ended.
+    """
+    state = read_ended(files).state
+    if state is RunState.COMPLETED:
+        raise RunFailed(f"run {files.id} has ended")
+    files.cancel.touch()
+    if state is not RunState.RUNNING:
+        write_ended(files, describe_failure(_cancelled(files), cancelled=True))
+
+
+def _cancelled(files: RunFiles) -> RunFailed:
+    """Return the error that ends a cancelled run."""
+    return RunFailed(f"run {files.id} was cancelled")
+
+
+def _completed(state: State) -> Ended:
+    """Return the good end of a run: who took part, who left, who did not take the result."""
+    return Ended(
+        state=RunState.COMPLETED,
+        silos=state.silos,
+        left=state.left,
+        unacknowledged=state.unacknowledged(),
+    )
+
+
+def _run_to_end(run: _Run) -> State:
+    """Pump the run; begin anew at the SuperLink where it lost us, a few times."""
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            return _attempt(run)
+        except SuperLinkLost as err:
+            log("superlink-lost", attempt=attempt)
+            if attempt == _ATTEMPTS:
+                raise
+            last = err
+    raise last
+
+
+def _attempt(run: _Run) -> State:
+    """Pump the run over one run at the SuperLink."""
+    with (
+        Journal(run.files.path, plan_digest=run.plan.digest) as journal,
+        open_grid(run.federation, lock=run.home / "superlink.lock") as grid,
+    ):
+        channel = Channel(
+            grid,
+            plan=run.plan,
+            key=run.key,
+            receipts=lambda silo: kept_receipts(run.home, silo_key=run.plan.roster[silo]),
+            stopping=run.files.cancel.exists,
+            checkpoint=run.watchers.checkpoint,
+            pace=run.watchers.pace,
+        )
+        return drive(
+            run.plan,
+            run.schema,
+            journal=journal,
+            send=lambda requests: _ask(run, channel, requests),
+            agree=channel.agree,
+            tell=lambda text: _tell(run, text),
+            signed=Signed(
+                propose=lambda silos: channel.propose(silos, deadline=_approval_deadline(run)),
+                conclude=lambda state: _conclude(run, state),
+                deliver=lambda silos: channel.deliver(silos, bundle=run.files.bundle.read_bytes()),
+            ),
+            progress=lambda progress: _show(run, progress),
+            checkpoint=run.watchers.checkpoint,
+        )
+
+
+def _ask(run: _Run, channel: Channel, requests: Sequence[Request]) -> Iterator[Event]:
+    """Ask a phase, and say so in the log."""
+    log("phase-asked", run=run.files.id, phase=requests[0].phase.value, silos=len(requests))
+    for event in channel.ask(requests):
+        yield event
+        if isinstance(event, Answered):
+            _keep_answer(run, event)
+
+
+def _keep_answer(run: _Run, event: Answered) -> None:
+    """Keep the receipt of a release, which proves where a silo's ledger was."""
+    key = run.plan.roster[event.silo]
+    try:
+        answer = decode_release(event.data, trusted=(key,))
+    except SilosynthError:
+        return  # the state machine has named the silo
+    if isinstance(answer, Release):
+        _keep(run, event.silo, encode_receipt(answer))
+
+
+def _keep(run: _Run, silo: str, receipt: bytes) -> None:
+    """Keep a receipt under its own hash."""
+    name = hashlib.sha256(receipt).hexdigest()
+    keep_receipt(run.home, silo_key=run.plan.roster[silo], receipt=receipt, name=name)
+
+
+def _tell(run: _Run, text: str) -> None:
+    """Say what whoever watches has to know before more is asked."""
+    log("notice", run=run.files.id, text=text)
+    run.watchers.tell(text)
+
+
+def _approval_deadline(run: _Run) -> float:
+    """Return when approval ends, in ``time.monotonic``; resuming does not move it."""
+    passed = time.time() - run.begun.started.timestamp()
+    return time.monotonic() + max(0.0, run.plan.approval_seconds - passed)
+
+
+def _show(run: _Run, progress: Progress) -> None:
+    """Tell who watches how far the run is."""
+    if run.watchers.telemetry is not None:
+        answered = progress.answered
+        run.watchers.telemetry.entered(progress.phase.value, silos_answered=answered)
+    run.watchers.progress(progress)
+
+
+def _conclude(run: _Run, state: State) -> str:
+    """Fit, put sampler, certificate and the signed result on disk; return the sampler's digest."""
+    checkpoint = run.watchers.checkpoint
+    checkpoint("before-fit")
+    outcome = finish(state)
+    checkpoint("after-fit")
+    checkpoint("before-write")
+    save_sampler(outcome.sampler, run.files.sampler, force=True)
+    checkpoint("sampler-written")
+    certificate = outcome.certificate.model_dump(mode="json")
+    text = json.dumps(certificate, indent=1, sort_keys=True) + "\n"
+    write_text(run.files.certificate, text, force=True)
+    sampler = run.files.sampler.read_bytes()
+    result = Result(
+        plan_digest=run.plan.digest,
+        sampler_digest=digest_sampler(sampler),
+        certificate=outcome.certificate,
+        silos=state.silos,
+        receipts=_keep_receipts(run, state),
+    )
+    statement = encode_statement(result, key=run.key)
+    with fresh_file(run.files.bundle, force=True) as part:
+        part.write_bytes(Bundle(statement=statement, sampler=sampler).encode())
+    for path in (run.files.sampler, run.files.certificate, run.files.bundle, run.files.path):
+        _sync(path)
+    checkpoint("after-write")
+    return result.sampler_digest
+
+
+def _sync(path: Path) -> None:
+    """Return once a file or directory is on disk, before the journal says that it is."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _keep_receipts(run: _Run, state: State) -> dict[str, tuple[str, ...]]:
+    """Keep every silo's signed receipts here too, and return them in base64 for its peers."""
+    receipts = {}
+    for silo, releases in state.answers().items():
+        encoded = [encode_receipt(release) for release in releases]
+        for receipt in encoded:
+            _keep(run, silo, receipt)
+        receipts[silo] = tuple(base64.b64encode(receipt).decode() for receipt in encoded)
+    return receipts

@@ -1,0 +1,1 @@
+"""Generators trained by the coordinator on what silos released."""

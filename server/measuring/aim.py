@@ -1,0 +1,165 @@
+"""AIM in a federation: choose, measure and fit, in a few rounds of many cliques.
+
+The published mechanism (McKenna, Mullins, Sheldon and Miklau 2022) chooses one clique a round by
+the exponential mechanism on the pooled data, which nobody holds here. Its score is how far the
+model's marginal lies from the data's beyond the noise; ours is the same for the coarse 2-way
+marginals, which every silo has noised already. So choosing is post-processing: it needs no trusted
+party and costs no privacy. Workload weights and a size limit that grows are as published.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations, pairwise
+
+import numpy as np
+
+from silosynth.common.domain import Clique, Domain, Grouping
+from silosynth.common.measurement import Measurement
+from silosynth.common.schema.schema import Schema
+from silosynth.server.measuring.mst import estimate_rows
+from silosynth.server.measuring.working_domain import coarse_grouping
+from silosynth.server.model.graphical_model import GraphicalModel
+from silosynth.server.model.junction_tree import build_junction_tree
+
+LADDER = (4, 6, 8, 12, 16, 24, 32)
+"""Groups an attribute may be merged to in a round; above, it is measured as the model has it."""
+CELL_DEVIATIONS = 3.0
+"""Standard deviations of noise that a measured pair's cells hold on average."""
+FIRST_SHARE = 0.3
+"""Share of the size limit that the first clique may use; the last one may use all."""
+NOISE_EXCESS, NOISE_SPREAD = 0.1666, 0.3506
+"""Mean and standard deviation of max(|z| - 1, 0) for a standard normal z."""
+SHOWN_DEVIATIONS = 4.0
+TRIES_PER_CLIQUE = 20
+WORKING = "working"
+
+
+def pair_weights(
+    domain: Domain, *, workload: Sequence[Clique], weights: Sequence[int]
+) -> dict[Clique, float]:
+    """Return the weight of each pair: how much of the workload it overlaps, at most 1.
+
+    A pair counts when it lies inside a marginal of the workload; its weight is the sum over the
+    workload of a marginal's weight times the attributes shared (section 3.1 of the paper). Without
+    a workload every pair has weight 1.
+    """
+    if not workload:
+        return dict.fromkeys(combinations(domain.attributes, 2), 1.0)
+    asked = list(zip(map(set, workload), weights or [1] * len(workload), strict=True))
+    below = {domain.ordered(p) for c in workload for p in combinations(c, 2)}
+    found = {p: float(sum(w * len(s.intersection(p)) for s, w in asked)) for p in below}
+    largest = max(found.values(), default=1.0)
+    return {p: found[p] / largest for p in sorted(found)}
+
+
+def estimate_errors(model: GraphicalModel, coarse: Sequence[Measurement]) -> dict[Clique, float]:
+    """Estimate in rows how far the model is from each coarse pair, beyond its noise.
+
+    Sums over the cells by how much the distance exceeds one standard deviation of the noise, less
+    what noise alone makes of that; 0 where the rest is within four of its standard deviations. To a
+    thousandth of a row, so that rounding does not decide between equals.
+
+    Args: coarse: noised pairs with their groupings of the model's codes.
+    """
+    answers = model.pair_marginals([m.clique for m in coarse])
+    errors = {}
+    for m in coarse:
+        cells = _merge_cells(answers[m.clique], m, domain=model.domain)
+        expected = cells * (m.values.sum() / model.total)
+        deviation = np.sqrt(m.variance)
+        excess = np.clip(np.abs(m.values - expected) - deviation, 0.0, None).sum()
+        beyond = float(excess - NOISE_EXCESS * deviation.sum())
+        shown = beyond > SHOWN_DEVIATIONS * NOISE_SPREAD * float(np.sqrt(m.variance.sum()))
+        errors[m.clique] = round(beyond, 3) if shown else 0.0
+    return errors
+
+
+def score_by_workload(
+    model: GraphicalModel,
+    coarse: Sequence[Measurement],
+    *,
+    workload: Sequence[Clique],
+    weights: Sequence[int],
+) -> dict[Clique, float]:
+    """Return each wanted pair's estimated error times its weight; see :func:`pair_weights`.
+
+    Pairs that no workload covers, or that are not among ``coarse``, have no score.
+    """
+    wanted = pair_weights(model.domain, workload=workload, weights=weights)
+    errors = estimate_errors(model, coarse)
+    return {pair: wanted[pair] * error for pair, error in errors.items() if pair in wanted}
+
+
+def choose_cliques(
+    scores: Mapping[Clique, float],
+    *,
+    present: Sequence[Clique],
+    domain: Domain,
+    count: int,
+    limit_bytes: Sequence[int],
+) -> tuple[Clique, ...]:
+    """Return up to ``count`` cliques by falling score with which the model stays small.
+
+    Cliques without a score above 0 and those that are present are left out.
+
+    Args: limit_bytes: (count,) the most that the junction tree may take with each choice.
+    """
+    known = {frozenset(c) for c in present}
+    ranked = sorted(scores.items(), key=lambda item: (-item[1], item[0]))
+    wanted = [c for c, score in ranked if score > 0 and frozenset(c) not in known]
+    chosen: list[Clique] = []
+    for clique in wanted[: TRIES_PER_CLIQUE * count]:
+        if len(chosen) == count:
+            break
+        tree = build_junction_tree([*present, *chosen, clique], domain=domain)
+        if tree.bytes <= limit_bytes[len(chosen)]:
+            chosen.append(clique)
+    return tuple(chosen)
+
+
+def growing_limits(*, max_model_mb: float, before: int, count: int, of: int) -> list[int]:
+    """Return the size limit in bytes of each of ``count`` choices after ``before``, of ``of``."""
+    whole = max_model_mb * 2**20
+    steps = [(before + i + 1) / of for i in range(count)]
+    return [int(whole * (FIRST_SHARE + (1 - FIRST_SHARE) * min(step, 1.0))) for step in steps]
+
+
+def level_ladder(
+    schema: Schema, one_way: Sequence[Measurement], *, working: Grouping
+) -> dict[str, Grouping]:
+    """Return the levels that a round may measure at, from coarse to as fine as the model."""
+    largest = max(working.domain(schema.domain).shape)
+    ladder = {
+        f"groups-{count}": coarse_grouping(schema, one_way, working=working, count=count)
+        for count in LADDER
+        if count < largest
+    }
+    return {**ladder, WORKING: working}
+
+
+def choose_level(
+    clique: Clique,
+    *,
+    ladder: Mapping[str, Grouping],
+    domain: Domain,
+    one_way: Sequence[Measurement],
+    deviation: float,
+) -> str:
+    """Return the finest level whose cells hold three standard deviations of noise on average."""
+    cells = estimate_rows(one_way) / (CELL_DEVIATIONS * deviation)
+    for name, finer in pairwise(ladder):
+        if ladder[finer].domain(domain).size(clique) > cells:
+            return name
+    return list(ladder)[-1]
+
+
+def _merge_cells(values: np.ndarray, measurement: Measurement, *, domain: Domain) -> np.ndarray:
+    """Return (cells,) a marginal of the model over the cells of a measurement."""
+    table = values.reshape(domain.sizes(measurement.clique))
+    for axis, attribute in enumerate(measurement.clique):
+        groups = measurement.grouping.lookup(attribute, table.shape[axis])
+        merged = np.zeros((int(groups.max()) + 1, len(groups)))
+        merged[groups, np.arange(len(groups))] = 1.0
+        table = np.moveaxis(np.tensordot(merged, table, (1, axis)), 0, axis)
+    return table.ravel()

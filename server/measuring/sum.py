@@ -1,0 +1,136 @@
+"""Sum the silos' releases into measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from silosynth.common.domain import Domain, Grouping
+from silosynth.common.errors import RunFailed
+from silosynth.common.measurement import MarginalQuery, Measurement
+from silosynth.common.messages.release import Release
+from silosynth.common.plan.plan import Phase, Plan
+
+
+def sum_releases(
+    releases: Sequence[Release],
+    *,
+    queries: Sequence[MarginalQuery],
+    levels: Mapping[str, Grouping],
+    plan: Plan,
+    phase: Phase,
+) -> tuple[Measurement, ...]:
+    """Sum own-noise releases of the same queries, cell by cell.
+
+    Guarantees: the sum is exact in int64; each cell's variance is ``len(releases) * sigma2``.
+    """
+    if not releases:
+        raise RunFailed(f"no silo answered in phase {phase.name.value} of plan {plan.id}")
+    variance = float(len(releases) * phase.sigma2)
+    summed = [np.sum([r.marginals[i] for r in releases], axis=0) for i in range(len(queries))]
+    return _measurements(summed, variance=variance, queries=queries, levels=levels)
+
+
+def sum_masked(
+    releases: Sequence[Release],
+    *,
+    queries: Sequence[MarginalQuery],
+    levels: Mapping[str, Grouping],
+    plan: Plan,
+    phase: Phase,
+) -> tuple[Measurement, ...]:
+    """Add up the masked vectors of one set of silos; the masks cancel.
+
+    Guarantees: the sum is exact modulo 2^bits and read as a signed number; each cell's variance is
+    that of the shares of noise of all who took part.
+
+    Raises RunFailed when the vectors were not masked for one and the same set.
+    """
+    summed = add_masked(releases)
+    variance = float(len(releases) * phase.sigma2 / plan.shares)
+    return _measurements(summed, variance=variance, queries=queries, levels=levels)
+
+
+def add_masked(releases: Sequence[Release]) -> list[np.ndarray]:
+    """Return the sum of masked vectors, one (cells,) int64 per marginal.
+
+    Anybody who holds the signed releases can do this again and compare: a wrong sum shows.
+    """
+    if len({(r.receipt.cells, r.receipt.sum) for r in releases}) != 1:
+        raise RunFailed("the masked vectors of a phase belong to different sets of silos")
+    if releases[0].receipt.sum is None:
+        raise RunFailed("a release in shared trust is not masked")
+    width = releases[0].marginals[0].dtype
+    totals = [np.zeros(cells, dtype=f"u{width.itemsize}") for cells in releases[0].receipt.cells]
+    for release in releases:
+        for total, marginal in zip(totals, release.marginals, strict=True):
+            total += marginal.view(total.dtype)
+    return [total.view(width).astype(np.int64) for total in totals]
+
+
+def _measurements(
+    summed: Sequence[np.ndarray],
+    *,
+    variance: float,
+    queries: Sequence[MarginalQuery],
+    levels: Mapping[str, Grouping],
+) -> tuple[Measurement, ...]:
+    """Return sums as measurements whose cells have one variance."""
+    return tuple(
+        Measurement(
+            clique=query.clique,
+            values=values.astype(np.float64),
+            variance=np.full(values.shape, variance),
+            grouping=levels[query.level],
+        )
+        for query, values in zip(queries, summed, strict=True)
+    )
+
+
+def regroup(measurement: Measurement, *, domain: Domain, grouping: Grouping) -> Measurement:
+    """Carry a measurement made on fine codes over to the domain that ``grouping`` makes of it.
+
+    A fine measurement is summed within groups; one that was made on codes coarser than
+    ``grouping`` keeps its cells and gets the map from groups to its own codes.
+
+    Args: domain: the fine domain.
+    """
+    if not measurement.grouping.groups:
+        return _merge(measurement, domain=domain, grouping=grouping)
+    return Measurement(
+        clique=measurement.clique,
+        values=measurement.values,
+        variance=measurement.variance,
+        grouping=_coarsen(measurement, domain=domain, grouping=grouping),
+    )
+
+
+def _merge(measurement: Measurement, *, domain: Domain, grouping: Grouping) -> Measurement:
+    """Sum the cells of a fine measurement within groups; variances add."""
+    sizes = domain.sizes(measurement.clique)
+    values, variance = measurement.values.reshape(sizes), measurement.variance.reshape(sizes)
+    for axis, (attribute, size) in enumerate(zip(measurement.clique, sizes, strict=True)):
+        if attribute in grouping.groups:
+            membership = np.eye(max(grouping.groups[attribute]) + 1)[
+                grouping.lookup(attribute, size)
+            ]
+            values = np.moveaxis(np.tensordot(values, membership, (axis, 0)), -1, axis)
+            variance = np.moveaxis(np.tensordot(variance, membership, (axis, 0)), -1, axis)
+    return Measurement(clique=measurement.clique, values=values.ravel(), variance=variance.ravel())
+
+
+def _coarsen(measurement: Measurement, *, domain: Domain, grouping: Grouping) -> Grouping:
+    """Return the map from ``grouping``'s groups to the measurement's codes."""
+    maps: dict[str, tuple[int, ...]] = {}
+    for attribute in measurement.clique:
+        size = domain.sizes((attribute,))[0]
+        groups = grouping.lookup(attribute, size)
+        coarse = measurement.grouping.lookup(attribute, size)
+        step = np.full(int(groups.max()) + 1, -1)
+        step[groups] = coarse
+        if not np.array_equal(step[groups], coarse):
+            raise RunFailed(f"the codes measured for {attribute!r} cut through its groups")
+        if not np.array_equal(step, np.arange(len(step))):
+            maps[attribute] = tuple(int(s) for s in step)
+    return Grouping(groups=maps)

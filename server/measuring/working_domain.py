@@ -1,0 +1,177 @@
+"""Choose the working domain: merge codes that the noise hides, from noised 1-way marginals alone.
+
+Everything here is post-processing of releases, so it costs no privacy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from silosynth.common.codec.codec import quantile_groups
+from silosynth.common.domain import Grouping
+from silosynth.common.measurement import Measurement
+from silosynth.common.schema.schema import (
+    CodedAttribute,
+    DatetimeAttribute,
+    IntegerAttribute,
+    OrdinalAttribute,
+    Quantiles,
+    RealAttribute,
+    Schema,
+)
+
+RARE_STANDARD_DEVIATIONS = 3.0
+_RISING = OrdinalAttribute | IntegerAttribute | RealAttribute | DatetimeAttribute
+
+
+def working_grouping(
+    schema: Schema,
+    one_way: Sequence[Measurement],
+    *,
+    rare_deviations: float = RARE_STANDARD_DEVIATIONS,
+) -> Grouping:
+    """Merge rare codes and quantile bins, per attribute, from its noised 1-way marginal.
+
+    A code is rare when its noised count is below three standard deviations of its noise
+    (McKenna, Miklau and Sheldon 2021, section 3.2). Rare neighbours of an ordered attribute merge
+    with one another; rare codes of an unordered one merge into a single group. ``missing`` stays
+    by itself unless it is rare too.
+
+    Args: rare_deviations: below how many standard deviations of its noise a code is rare.
+    """
+    by_name = {m.clique[0]: m for m in one_way}
+    groups = {
+        a.name: working_groups(a, by_name[a.name], rare_deviations=rare_deviations)
+        for a in schema.coded
+    }
+    merged = {n: g for n, g in groups.items() if len(set(g)) < len(g)}
+    return keep_zeros_apart(Grouping(groups=merged), schema=schema)
+
+
+def keep_zeros_apart(grouping: Grouping, *, schema: Schema) -> Grouping:
+    """Split the groups whose codes differ in what is impossible with them.
+
+    Guarantees: every cell of the merged domain is either wholly impossible or free of structural
+    zeros, so a code drawn inside its group never makes an impossible row.
+    """
+    groups = dict(grouping.groups)
+    for zeros in schema.impossible():
+        for axis, attribute in enumerate(zeros.clique):
+            if attribute in groups:
+                patterns = np.moveaxis(zeros.mask, axis, 0).reshape(zeros.mask.shape[axis], -1)
+                keys = [(g, p.tobytes()) for g, p in zip(groups[attribute], patterns, strict=True)]
+                number = {key: i for i, key in enumerate(dict.fromkeys(keys))}
+                groups[attribute] = tuple(number[key] for key in keys)
+    return Grouping(groups={n: g for n, g in groups.items() if len(set(g)) < len(g)})
+
+
+def working_groups(
+    attribute: CodedAttribute,
+    one_way: Measurement,
+    *,
+    rare_deviations: float = RARE_STANDARD_DEVIATIONS,
+) -> tuple[int, ...]:
+    """Return the working group of each fine code of one attribute."""
+    counts, deviation = one_way.values, np.sqrt(one_way.variance)
+    rare = counts < rare_deviations * deviation
+    ordered = isinstance(attribute, _RISING)
+    if not ordered:
+        return _merge_unordered(rare)
+    bins = getattr(attribute, "bins", None)
+    values = attribute.values
+    if isinstance(bins, Quantiles):
+        body = quantile_groups(counts[:values], count=bins.count)
+    else:
+        body = _merge_neighbours(
+            counts[:values], deviation[:values], rare_deviations=rare_deviations
+        )
+    tail = range(max(body) + 1, max(body) + 1 + attribute.size - values)
+    return (*body, *tail)
+
+
+def within_groups(grouping: Grouping, one_way: Sequence[Measurement]) -> dict[str, np.ndarray]:
+    """Return, per merged attribute, (fine codes,) float64: P(code | its group).
+
+    Noised counts below zero count as zero; a group without positive counts is uniform.
+    """
+    within: dict[str, np.ndarray] = {}
+    for measurement in one_way:
+        attribute = measurement.clique[0]
+        if attribute in grouping.groups:
+            groups = np.asarray(grouping.groups[attribute])
+            mass = np.clip(measurement.values, 0.0, None)
+            total = np.bincount(groups, weights=mass)[groups]
+            members = np.bincount(groups)[groups]
+            within[attribute] = np.where(
+                total > 0, mass / np.where(total > 0, total, 1.0), 1.0 / members
+            )
+    return within
+
+
+def coarse_grouping(
+    schema: Schema, one_way: Sequence[Measurement], *, working: Grouping, count: int
+) -> Grouping:
+    """Merge each attribute's working groups into at most ``count`` of about equal noised mass.
+
+    Ordered attributes keep neighbours together and ``missing`` apart, so that a dependence
+    between two attributes survives the merge.
+    """
+    by_name = {m.clique[0]: m for m in one_way}
+    coarse: dict[str, tuple[int, ...]] = {}
+    for attribute in schema.coded:
+        lookup = working.lookup(attribute.name, attribute.size)
+        mass = np.bincount(lookup, weights=np.clip(by_name[attribute.name].values, 0.0, None))
+        step = _coarse_step(attribute, mass, count=count)
+        groups = step[lookup]
+        if int(groups.max()) + 1 < attribute.size:
+            coarse[attribute.name] = tuple(int(g) for g in groups)
+    return Grouping(groups=coarse)
+
+
+def _coarse_step(attribute: CodedAttribute, mass: np.ndarray, *, count: int) -> np.ndarray:
+    """Return the coarse group of each working group."""
+    if len(mass) <= count:
+        return np.arange(len(mass))
+    if not isinstance(attribute, _RISING):
+        return _balance(mass, count=count)
+    tail = attribute.size - attribute.values
+    body = len(mass) - tail
+    merged = quantile_groups(mass[:body], count=max(count - tail, 1))
+    return np.asarray([*merged, *range(max(merged) + 1, max(merged) + 1 + tail)])
+
+
+def _balance(mass: np.ndarray, *, count: int) -> np.ndarray:
+    """Fill ``count`` groups by falling mass, always the lightest one next."""
+    load = np.zeros(count)
+    groups = np.zeros(len(mass), dtype=np.int64)
+    for i in np.argsort(-mass, kind="stable"):
+        groups[i] = np.lexsort((np.arange(count), load))[0]
+        load[groups[i]] += mass[i] + 1e-9
+    return np.unique(groups, return_inverse=True)[1]
+
+
+def _merge_unordered(rare: np.ndarray) -> tuple[int, ...]:
+    """Give every common code a group of its own, and all rare ones a last group."""
+    if rare.sum() <= 1:
+        return tuple(range(len(rare)))
+    common = int((~rare).sum())
+    groups = np.where(rare, common, np.cumsum(~rare) - 1)
+    return tuple(int(g) for g in groups)
+
+
+def _merge_neighbours(
+    counts: np.ndarray, deviation: np.ndarray, *, rare_deviations: float
+) -> tuple[int, ...]:
+    """Merge each rare code with its right neighbours until the group is no longer rare."""
+    groups: list[int] = []
+    group, total, variance = 0, 0.0, 0.0
+    for count, noise in zip(counts, deviation, strict=True):
+        groups.append(group)
+        total, variance = total + float(count), variance + float(noise) ** 2
+        if total >= rare_deviations * variance**0.5:
+            group, total, variance = group + 1, 0.0, 0.0
+    if variance and group:
+        groups = [min(g, group - 1) for g in groups]
+    return tuple(groups)

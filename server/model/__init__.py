@@ -1,0 +1,1 @@
+"""The graphical model: junction tree, potentials, and their fit to measurements."""

@@ -1,0 +1,1 @@
+"""A plan from a schema and a budget, and what it will cost and give."""

@@ -1,0 +1,148 @@
+"""What a plan will ask, send and reach, before anything is spent."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from silosynth.common.accounting.cost import RHO_UNIT
+from silosynth.common.accounting.orders import ORDERS
+from silosynth.common.accounting.rdp import add_vectors, rdp_vector
+from silosynth.common.generator.architecture import Pretrained
+from silosynth.common.generator.features import AMPLITUDE
+from silosynth.common.plan.plan import Phase, PhaseName, Plan, TrustMode
+from silosynth.common.schema.schema import Schema
+
+_BYTES_PER_CELL = 8
+_HEADER_BYTES = 600
+_SECONDS_PER_ROW_AND_MARGINAL = 4e-9
+_SECONDS_PER_NOISED_CELL = 4e-7
+_SECONDS_PER_MESSAGE = 0.03
+_SECONDS_PER_GRADIENT = 2e-9
+_SECONDS_TO_START = 10.0
+"""Measured on two cores; see docs/reference/plan.md."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseForecast:
+    """One phase of a plan.
+
+    ``noise`` is the standard deviation, in rows, of one cell after summing over the silos;
+    ``distance`` the expected total variation distance that this noise alone puts between a
+    measured marginal and the true one, None when the number of rows is not given and for random
+    features.
+    """
+
+    name: PhaseName
+    marginals: int
+    cells: int
+    largest_cells: int
+    rho_share: float
+    noise: float
+    message_bytes: int
+    distance: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """The whole plan. ``seconds`` is None when the number of rows is not given."""
+
+    phases: tuple[PhaseForecast, ...]
+    messages: int
+    model_bytes: int
+    seconds: float | None
+
+
+def forecast(plan: Plan, schema: Schema, *, rows: int | None = None) -> Forecast:
+    """Work out sizes, noise, messages, time and accuracy of a plan.
+
+    Args: rows: about how many rows all silos have together: a public guess, never a count.
+    """
+    phases = tuple(_forecast_phase(p, plan=plan, schema=schema, rows=rows) for p in plan.phases)
+    return Forecast(
+        phases=phases,
+        messages=2 * len(plan.silos) * (_asked(plan) + _steps(plan)),
+        model_bytes=_BYTES_PER_CELL * max(p.cells for p in plan.phases),
+        seconds=None if rows is None or _is_pretrained(plan) else _seconds(plan, rows=rows),
+    )
+
+
+def _forecast_phase(phase: Phase, *, plan: Plan, schema: Schema, rows: int | None) -> PhaseForecast:
+    """Work out one phase."""
+    whole = 1 if phase.bound == 1 else AMPLITUDE
+    noise = math.sqrt(len(plan.silos) * phase.sigma2 / plan.shares) / whole
+    cells = phase.cells / phase.marginals
+    share = _share(phase, plan=plan)
+    return PhaseForecast(
+        name=phase.name,
+        marginals=phase.marginals,
+        cells=phase.cells,
+        largest_cells=_largest(phase, schema=schema, plan=plan),
+        rho_share=float(share),
+        noise=noise,
+        message_bytes=plan.sum_bits // 8 * phase.cells + _HEADER_BYTES,
+        distance=None
+        if rows is None or phase.bound > 1
+        else _noise_distance(noise, cells=cells, rows=rows),
+    )
+
+
+def _share(phase: Phase, *, plan: Plan) -> float:
+    """Return a phase's part of the budget, by zCDP or at the Rényi order that suits all of it."""
+    if plan.training is None:
+        return float(plan.phase_cost(phase).rho / plan.rho)
+    vectors = [rdp_vector(plan.phase_cost(p)) for p in plan.phases]
+    total = add_vectors(vectors)
+    logs = -math.log(plan.privacy.delta)
+    best = min(range(len(ORDERS)), key=lambda i: total[i] / RHO_UNIT + logs / (ORDERS[i] - 1))
+    return vectors[plan.phases.index(phase)][best] / total[best]
+
+
+def _asked(plan: Plan) -> int:
+    """Return how many requests a silo gets: one a phase, and one a round of training."""
+    return sum(plan.requests(phase) // plan.attempts for phase in plan.phases)
+
+
+def _steps(plan: Plan) -> int:
+    """Return how often silos are asked before the first phase: for keys and for votes on a set."""
+    return 2 if plan.trust is TrustMode.SHARED else 0
+
+
+def _largest(phase: Phase, *, schema: Schema, plan: Plan) -> int:
+    """Return the most cells that one marginal of the phase can have."""
+    sizes = sorted(schema.domain.shape, reverse=True)
+    if phase.name is PhaseName.ONE_WAY:
+        return sizes[0]
+    if phase.name in (PhaseName.EMBEDDING, PhaseName.TRAINING):
+        return phase.cells
+    if phase.name is PhaseName.WORKLOAD:
+        return max(schema.domain.size(c) for c in plan.workload)
+    return min(sizes[0] * sizes[1], phase.cells)
+
+
+def _noise_distance(noise: float, *, cells: float, rows: int) -> float:
+    """Return the mean of half the L1 norm of Gaussian noise over the rows, at most 1."""
+    return min(1.0, 0.5 * cells * noise * math.sqrt(2 / math.pi) / max(rows, 1))
+
+
+def _is_pretrained(plan: Plan) -> bool:
+    """Say whether a plan's time is that of a checkpoint, which its number of weights hides."""
+    return plan.training is not None and isinstance(plan.training.architecture, Pretrained)
+
+
+def _seconds(plan: Plan, *, rows: int) -> float:
+    """Return about how long a simulation takes on two cores."""
+    silos = len(plan.silos)
+    if plan.training is not None:
+        cells, steps = plan.phases[-1].cells, plan.training.steps
+        learnt = float(plan.phases[-1].rate or 1) * rows * steps * cells
+        noised = silos * steps * cells
+        return (
+            _SECONDS_TO_START + learnt * _SECONDS_PER_GRADIENT + noised * _SECONDS_PER_NOISED_CELL
+        )
+    marginals = sum(p.marginals for p in plan.phases)
+    cells = sum(p.cells for p in plan.phases)
+    work = rows * marginals * _SECONDS_PER_ROW_AND_MARGINAL
+    noise = silos * cells * _SECONDS_PER_NOISED_CELL
+    messages = silos * (len(plan.phases) + _steps(plan)) * _SECONDS_PER_MESSAGE
+    return _SECONDS_TO_START + work + noise + messages

@@ -1,0 +1,67 @@
+"""Report a finished run of the coordinator, from what it holds: releases, model, receipts."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from silosynth.common.domain import Clique
+from silosynth.common.plan.plan import PhaseName
+from silosynth.server.coordinator.outcome import Outcome
+from silosynth.server.coordinator.state import State
+from silosynth.server.measuring.sum import regroup
+from silosynth.server.report.facts import Provenance, ReportFacts
+from silosynth.server.report.measured import from_measurements
+
+_SCREENING = (PhaseName.ONE_WAY, PhaseName.COARSE)
+
+
+def report_outcome(
+    state: State,
+    outcome: Outcome,
+    *,
+    rows_synthetic: int | None = None,
+    provenance: Provenance | None = None,
+) -> ReportFacts:
+    """Hold a run's model against everything that its silos released.
+
+    Guarantees: those of :func:`silosynth.server.report.measured.from_measurements`.
+    """
+    measurements = tuple(
+        regroup(m, domain=state.schema.domain, grouping=outcome.grouping)
+        for phase, measured in state.measured().items()
+        if phase is not PhaseName.EMBEDDING
+        for m in measured
+    )
+    pairs = outcome.model.pair_marginals({m.clique for m in measurements if len(m.clique) == 2})
+
+    def marginal(clique: Clique) -> np.ndarray:
+        return pairs[clique] if clique in pairs else outcome.model.marginal(clique)
+
+    return from_measurements(
+        measurements,
+        marginal,
+        schema=state.schema,
+        plan=state.plan,
+        certificate=outcome.certificate,
+        costs=charged_units(state),
+        grouping=outcome.grouping,
+        rows_synthetic=rows_synthetic,
+        chosen=chosen_pairs(state),
+        provenance=provenance,
+    )
+
+
+def charged_units(state: State) -> dict[str, int]:
+    """Return what each silo charged in this run, in ledger units of 2^-40."""
+    return {silo: sum(r.cost_units for r in rs) for silo, rs in state.receipts().items()}
+
+
+def chosen_pairs(state: State) -> frozenset[Clique]:
+    """Return the pairs that were asked by themselves, beyond the screening of all pairs."""
+    return frozenset(
+        query.clique
+        for phase, question in state.asked.items()
+        if phase not in _SCREENING
+        for query in question.queries
+        if len(query.clique) == 2
+    )

@@ -1,0 +1,200 @@
+"""Render the facts of a report as one HTML file that opens offline, and write both."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from jinja2 import DictLoader, Environment, StrictUndefined
+from markupsafe import Markup
+
+from silosynth.common.errors import InvalidArgument, OutputExists
+from silosynth.server.report import numbers as report_numbers
+from silosynth.server.report import plots as report_plots
+from silosynth.server.report import words as report_words
+from silosynth.server.report.facts import (
+    Mode,
+    PairFacts,
+    ReportFacts,
+    Score,
+    ScoreName,
+    encode_facts,
+)
+from silosynth.server.report.sheet import draw_sheet
+
+HTML_NAME = "report.html"
+JSON_NAME = "report.json"
+WORST_PAIRS = 20
+_TEMPLATE = "report.html.j2"
+
+
+def render_report(facts: ReportFacts) -> str:
+    """Return the page of ``facts``.
+
+    Guarantees: the same facts give the same text; every name and label is escaped; nothing in the
+    page loads or runs anything, and its Content-Security-Policy forbids the browser to.
+    """
+    style = _resource("report.css")
+    return (
+        _environment(facts.mode)
+        .get_template(_TEMPLATE)
+        .render(
+            facts=facts,
+            words=report_words.WORDS,
+            style=Markup(style),
+            style_hash=_style_hash(style),
+            verdict=report_words.verdict(facts),
+            figures=_figures(facts),
+            glance=_glance(facts),
+            reference_name=report_plots.REFERENCE_NAME[facts.mode],
+            synthetic_name=report_plots.SYNTHETIC_NAME[facts.mode],
+            scale=_scale(facts.mode),
+            worst_pairs=_worst_pairs(facts),
+            silo_rows=any(s.rows is not None for s in facts.silos),
+            provenance=_provenance(facts),
+        )
+    )
+
+
+def write_report(facts: ReportFacts, directory: Path, *, force: bool = False) -> tuple[Path, Path]:
+    """Write ``report.html`` and ``report.json`` into ``directory`` and return their paths.
+
+    Both are rendered before either is written, and each appears under its name only when it is
+    complete. Raises OutputExists where one is in the way and ``force`` is off, InvalidArgument
+    where the directory cannot be written.
+    """
+    page, data = directory / HTML_NAME, directory / JSON_NAME
+    contents = {page: render_report(facts).encode(), data: encode_facts(facts)}
+    for path in contents:
+        if path.exists() and not force:
+            raise OutputExists(f"{path} is in the way", hint="choose another place or use --force")
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for path, content in contents.items():
+            _write_whole(path, content)
+    except OSError as err:
+        raise InvalidArgument(
+            f"{directory}: the report cannot be written: {err.strerror}",
+            hint="choose a directory that you may write to",
+        ) from err
+    return page, data
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Replace ``path`` by a complete file, or leave it as it was."""
+    partial_path = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with partial_path.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial_path.replace(path)
+    finally:
+        partial_path.unlink(missing_ok=True)
+
+
+def _environment(mode: Mode) -> Environment:
+    """Return a template environment that escapes everything and refuses unknown names."""
+    environment = Environment(
+        loader=DictLoader({_TEMPLATE: _resource(_TEMPLATE)}),
+        autoescape=True,
+        undefined=StrictUndefined,
+    )
+    environment.filters |= _filters(mode)
+    return environment
+
+
+def _filters(mode: Mode) -> dict[str, Callable[..., Any]]:
+    """Return the page's ways to write a number or draw a fact."""
+    digits = 4 if mode is Mode.SIMULATION else 2
+    return {
+        "score": partial(report_numbers.fixed, digits=digits),
+        "cost": report_numbers.cost,
+        "count": report_numbers.count,
+        "small": report_numbers.small,
+        "percent": report_numbers.percent,
+        "score_title": report_words.score_title,
+        "score_detail": report_words.score_detail,
+        "score_remark": report_words.score_remark,
+        "subsample": report_words.subsample,
+        "score_ways": report_words.score_ways,
+        "ruler": report_plots.draw_ruler,
+        "sheet": draw_sheet,
+        "plot": partial(report_plots.draw_attribute, mode=mode),
+        "heatmap": partial(report_plots.draw_heatmap, mode=mode),
+    }
+
+
+def _figures(facts: ReportFacts) -> list[tuple[str, str, str]]:
+    """Return the headline's (name, number, remark)."""
+    head, certificate = facts.headline, facts.certificate
+    figures = [
+        ("Attributes", report_numbers.count(head.attributes), ""),
+        ("Silos", report_numbers.count(head.silos), ""),
+        (
+            "Epsilon",
+            report_numbers.cost(certificate.epsilon),
+            f"of a budget of {report_numbers.cost(facts.plan.epsilon)}",
+        ),
+        ("Delta", report_numbers.small(certificate.delta), ""),
+    ]
+    if head.rows_synthetic is not None:
+        figures.insert(0, ("Rows", report_numbers.count(head.rows_synthetic), _row_remark(facts)))
+    elif head.rows_estimated is not None:
+        about = report_numbers.count(round(head.rows_estimated))
+        figures.insert(0, ("Rows, about", about, "in all silos, by noised counts"))
+    return figures
+
+
+def _row_remark(facts: ReportFacts) -> str:
+    """Say how many rows the table was made from, as far as this report may know."""
+    head = facts.headline
+    if head.rows_real is not None:
+        return f"made from {report_numbers.count(head.rows_real)} real rows (private)"
+    if head.rows_estimated is not None:
+        return f"silos hold about {report_numbers.count(round(head.rows_estimated))} (noised)"
+    return ""
+
+
+def _glance(facts: ReportFacts) -> list[Score]:
+    """Return the scores of the summary: one measure, by rising k."""
+    shown = {Mode.SIMULATION: ScoreName.MARGINAL_DISTANCE, Mode.FEDERATION: ScoreName.NOISE_RATIO}
+    return sorted((s for s in facts.scores if s.name is shown[facts.mode]), key=lambda s: s.ways)
+
+
+def _worst_pairs(facts: ReportFacts) -> list[PairFacts]:
+    """Return the pairs that lie farthest off, worst first."""
+    pairs = facts.pairs.pairs
+    return sorted(pairs, key=lambda p: (-p.value, p.left, p.right))[:WORST_PAIRS]
+
+
+def _scale(mode: Mode) -> list[str]:
+    """Name the colour steps of the heatmap."""
+    steps = [f"{s:g}" for s in report_plots.STEPS[mode]]
+    return [f"< {steps[0]}", *(f"{s}" for s in steps[:-1]), f"≥ {steps[-1]}"]
+
+
+def _provenance(facts: ReportFacts) -> list[tuple[str, str]]:
+    """Return what is needed to make the table again as (name, value)."""
+    found: Mapping[str, Mapping[str, object]] = {
+        "digest": {"plan": facts.plan.digest} | dict(facts.provenance.digests),
+        "seed": facts.provenance.seeds,
+        "version": facts.provenance.versions,
+    }
+    return [(f"{k} of {n}", str(v)) for k, part in found.items() for n, v in part.items()]
+
+
+def _style_hash(style: str) -> str:
+    """Return the source expression that lets this style sheet, and no other, apply."""
+    digest = hashlib.sha256(style.encode()).digest()
+    return f"sha256-{base64.b64encode(digest).decode()}"
+
+
+def _resource(name: str) -> str:
+    """Return a text file that ships beside this module."""
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")

@@ -1,0 +1,226 @@
+"""What the report says in words, by mode."""
+
+from __future__ import annotations
+
+from silosynth.server.report.facts import Bound, Mode, ReportFacts, Score, ScoreName
+from silosynth.server.report.numbers import MINUS
+
+SECTIONS = (
+    ("summary", "Summary"),
+    ("privacy", "What is promised"),
+    ("scores", "How close it is"),
+    ("samples", "Samples"),
+    ("attributes", "Attributes"),
+    ("pairs", "Pairs"),
+    ("silos", "Silos"),
+    ("plan", "The plan"),
+    ("again", "Make it again"),
+    ("words", "How to read this"),
+)
+RIBBON = {
+    Mode.SIMULATION: (
+        "Made by comparing with real rows.",
+        "This report is not differentially private and must not leave the place "
+        "where the real rows are.",
+    ),
+    Mode.FEDERATION: (
+        "Made from released measurements alone.",
+        "No real row was read; nothing was spent beyond the certificate.",
+    ),
+}
+MARK = {
+    Mode.SIMULATION: "Compared with real rows, not private",
+    Mode.FEDERATION: "From released measurements alone",
+}
+REFERENCE = {
+    "bootstrap": "a bootstrap of the real rows",
+    "held-out": "a held-out real sample",
+    "noise": "noise alone",
+    "independent": "independent columns",
+    "uniform": "equal values",
+}
+FLOORS = {
+    Mode.SIMULATION: "independent columns",
+    Mode.FEDERATION: "equal values, independent columns",
+}
+GLANCE = {
+    Mode.SIMULATION: "Mean distance of all marginals over one, two and three attributes.",
+    Mode.FEDERATION: "How far the model lies from what was measured, in units of the noise.",
+}
+SCORES = {
+    Mode.SIMULATION: "No score says anything alone. The floor is what a table reaches whose "
+    "columns are right one by one and know nothing of one another; the ceiling is what the "
+    "real rows reach when they are drawn again, or a held-out sample of them. The last number says "
+    "how small a random subsample of the real rows would be just as close.",
+    Mode.FEDERATION: "Nobody holds the pooled rows, so the model is held against the noised "
+    "marginals that it was fitted to. At a ratio of 1 or below it differs from them by no more "
+    "than their noise. Where the noise is large, a low ratio promises little.",
+}
+SCORES_CAPTION = {
+    Mode.SIMULATION: "Distances are best at 0, column shapes and pair trends at 1.",
+    Mode.FEDERATION: f"Root mean square of (model {MINUS} noised) / standard deviation; "
+    "noise alone gives 1.",
+}
+SAMPLES = (
+    "The first synthetic rows of each class, as they come. They are made up: one that resembles a "
+    "person or a message does so by what the releases say of all rows together."
+)
+ATTRIBUTES = {
+    Mode.SIMULATION: "Each attribute's real marginal beside the synthetic one, sorted by their "
+    "distance. Bins are drawn equally wide, whatever they span.",
+    Mode.FEDERATION: "Each attribute's noised marginal, as the silos released it, beside the "
+    "model's, sorted by the ratio to the noise. Noised shares may lie below zero. Bins "
+    "are drawn equally wide, whatever they span.",
+}
+ATTRIBUTE_VALUE = {Mode.SIMULATION: "Distance", Mode.FEDERATION: "Ratio to noise"}
+PAIRS = {
+    Mode.SIMULATION: "Below the diagonal: the distance of each pair's marginal to the real one. "
+    "Above it: the same for independent columns, that is, how much dependence there was to lose. "
+    "A dot marks the pairs that the plan measured by themselves.",
+    Mode.FEDERATION: "Below the diagonal: how far the model lies from each pair's noised "
+    "marginals, in units of their noise. Above it: the same for a model of independent columns. A "
+    "dot marks the pairs that the plan chose to measure again.",
+}
+PAIRS_CAPTION = {
+    Mode.SIMULATION: "Total variation distance of the pair's marginal.",
+    Mode.FEDERATION: f"Root mean square of (model {MINUS} noised) / standard deviation.",
+}
+SILOS = {
+    Mode.SIMULATION: "Silos hold different people, so the worst of these is the promise to "
+    "everybody. Row counts are private facts; they stand here because this is a simulation.",
+    Mode.FEDERATION: "Silos hold different people, so the worst of these is the promise to "
+    "everybody. Row counts are private and are not known here.",
+}
+_COMMON_TERMS = (
+    (
+        "Epsilon, delta",
+        "The promise to a person: whatever anybody concludes from the releases, they would have "
+        "concluded with almost the same probability had this person's rows not been there. "
+        "Smaller is stronger.",
+    ),
+    ("Rho", "The cost in zero-concentrated differential privacy; costs add up."),
+    ("Marginal", "The table of counts over one or more attributes."),
+)
+TERMS = {
+    Mode.SIMULATION: (
+        (
+            "Distance",
+            "Total variation distance: the share of rows that would have to move to another cell. "
+            "0 is equal, 1 has nothing in common. Numbers are compared in at most 32 bins.",
+        ),
+        (
+            "Ceiling",
+            "The same score for a bootstrap, as many of the real rows drawn again with "
+            "replacement, or for a held-out real sample. A table that beats it follows these very "
+            "rows closer than another sample would.",
+        ),
+        (
+            "Floor",
+            "The same score for the real columns shuffled one by one: every column alone is "
+            "right, every dependence is gone. For single columns the floor is therefore perfect.",
+        ),
+        (
+            "Looks like a subsample of",
+            "The share of the real rows that a random subsample would need to be as close.",
+        ),
+        (
+            "Column shapes, pair trends",
+            "The two scores that SDMetrics made common, computed here on their definitions.",
+        ),
+        *_COMMON_TERMS,
+    ),
+    Mode.FEDERATION: (
+        (
+            "Ratio to noise",
+            "The difference between model and noised marginal, divided by the standard deviation "
+            "of the noise; the root of the mean of its squares over all cells.",
+        ),
+        ("Ceiling", "1: the true marginals would differ from the noised ones by this."),
+        (
+            "Floor",
+            "For one attribute, a model that gives all values the same share; for pairs, a model "
+            "whose columns are independent.",
+        ),
+        *_COMMON_TERMS,
+    ),
+}
+WORDS = {
+    "sections": SECTIONS,
+    "ribbon": RIBBON,
+    "mark": MARK,
+    "reference": REFERENCE,
+    "floors": FLOORS,
+    "glance": GLANCE,
+    "scores": SCORES,
+    "scores_caption": SCORES_CAPTION,
+    "samples": SAMPLES,
+    "attributes": ATTRIBUTES,
+    "attribute_value": ATTRIBUTE_VALUE,
+    "pairs": PAIRS,
+    "pairs_caption": PAIRS_CAPTION,
+    "silos": SILOS,
+    "terms": TERMS,
+}
+_WAYS = {1: "One attribute", 2: "Two attributes", 3: "Three attributes"}
+_NAMES = {
+    ScoreName.MARGINAL_DISTANCE: "Distance",
+    ScoreName.NOISE_RATIO: "Ratio to noise",
+    ScoreName.COLUMN_SHAPES: "Column shapes",
+    ScoreName.COLUMN_PAIR_TRENDS: "Column pair trends",
+}
+_BOUNDS = {Bound.AT_MOST: "at most ", Bound.AT_LEAST: "at least "}
+
+
+def score_ways(score: Score) -> str:
+    """Say how many attributes a score looks at together."""
+    return _WAYS.get(score.ways, f"{score.ways} attributes")
+
+
+def score_title(score: Score) -> str:
+    """Name a score, with its k."""
+    return f"{_NAMES[score.name]}, {score.ways}-way"
+
+
+def score_detail(score: Score) -> str:
+    """Say what a score is the mean of."""
+    return "one marginal" if score.marginals == 1 else f"mean of {score.marginals:,} marginals"
+
+
+def subsample(score: Score) -> str:
+    """Say how large a random subsample of the real rows would be as close."""
+    if score.subsample is None:
+        return "no figure"
+    bound = "" if score.subsample_bound is None else _BOUNDS[score.subsample_bound]
+    return f"{bound}{100 * score.subsample:.2g}\u00a0%"
+
+
+def score_remark(score: Score) -> str:
+    """Say the one thing beside a score's ruler."""
+    if score.subsample is None:
+        return f"{score.value:.3f}"
+    return f"{score.value:.3f}, as {subsample(score)} of the rows"
+
+
+def verdict(facts: ReportFacts) -> str:
+    """Say the result in one sentence."""
+    name = ScoreName.MARGINAL_DISTANCE if facts.mode is Mode.SIMULATION else ScoreName.NOISE_RATIO
+    scores = sorted((s for s in facts.scores if s.name is name), key=lambda s: abs(s.ways - 2))
+    if not scores:
+        return "Nothing was compared."
+    best = scores[0]
+    what = "pairs of attributes" if best.ways == 2 else "single attributes"
+    if facts.mode is Mode.FEDERATION:
+        within = "within" if best.value <= 1.1 else "beyond"
+        return (
+            f"On {what} the model lies {within} the noise of what the silos released: "
+            f"{best.value:.2f} times its standard deviation, where noise alone gives 1 and "
+            f"{REFERENCE[best.floor_is]} {best.floor:.1f}."
+        )
+    ceiling = f"{REFERENCE[best.ceiling_is]} {best.ceiling:.3f}"
+    tail = f"independent columns reach {best.floor:.3f}, {ceiling}."
+    if best.subsample is None:
+        return f"On {what} the mean distance to the real rows is {best.value:.3f}; {tail}"
+    return (
+        f"On {what} this table is as close to the real rows as a random subsample of "
+        f"{subsample(best)} of them. Its mean distance is {best.value:.3f}; {tail}"
+    )

@@ -1,0 +1,321 @@
+"""Hold a synthetic table against the real rows of a simulation, with floor and ceiling."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from silosynth.common.certificate.certify import Certificate
+from silosynth.common.codec.codec import Codec
+from silosynth.common.codec.columns import TableLike
+from silosynth.common.domain import Clique, Domain
+from silosynth.common.plan.plan import Plan
+from silosynth.common.schema.schema import Schema
+from silosynth.server.report.bars import attribute_facts
+from silosynth.server.report.facts import (
+    AttributeFacts,
+    Bound,
+    Headline,
+    Mode,
+    PairFacts,
+    PairsFacts,
+    Provenance,
+    Reference,
+    ReportFacts,
+    Score,
+    ScoreName,
+)
+from silosynth.server.report.shared import certificate_facts, plan_facts, silo_facts, uncoded_names
+from silosynth.simulations.compared_rows import (
+    Rows,
+    draw_again,
+    merge_bins,
+    nested_subsamples,
+    read_rows,
+    shuffle_columns,
+)
+from silosynth.simulations.scores.metrics import (
+    SubsampleCurve,
+    all_cliques,
+    column_pair_trends,
+    column_shapes,
+    equivalent_subsample,
+    fixed_cliques,
+    marginal_distance,
+    mean_score,
+    subsample_curve,
+)
+
+TRIPLES = 200
+FRACTIONS = (0.002, 0.01, 0.05, 0.2, 0.6)
+_COLUMN_SCORES = (
+    (ScoreName.COLUMN_SHAPES, 1, column_shapes),
+    (ScoreName.COLUMN_PAIR_TRENDS, 2, column_pair_trends),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Comparison:
+    """Everything that a score is worked out from; ``ceiling`` and ``floor`` are made of real."""
+
+    schema: Schema
+    real: Rows
+    synthetic: Rows
+    ceiling: Rows
+    floor: Rows
+    ceiling_is: Reference
+    seed: int
+
+    def sides(self) -> tuple[Rows, Rows, Rows]:
+        """Return what is held against the real rows, in the order value, ceiling, floor."""
+        return self.synthetic, self.ceiling, self.floor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Distances:
+    """(cliques, 3) float64 total variation distances: of value, ceiling and floor.
+
+    ``curve`` holds the mean distances of subsamples of the real rows.
+    """
+
+    cliques: tuple[Clique, ...]
+    found: np.ndarray
+    curve: SubsampleCurve | None
+
+
+def compare(
+    real: TableLike,
+    synthetic: TableLike,
+    *,
+    schema: Schema,
+    plan: Plan,
+    certificate: Certificate,
+    costs: Mapping[str, int],
+    silo_rows: Mapping[str, int] | None = None,
+    held_out: TableLike | None = None,
+    chosen: Collection[Clique] = (),
+    seed: int = 0,
+    provenance: Provenance | None = None,
+) -> ReportFacts:
+    """Compare a synthetic table with the pooled real rows.
+
+    The result is **not** differentially private. The same arguments give the same facts.
+
+    Args:
+        costs: what each silo charged, in ledger units of 2^-40.
+        silo_rows: private row counts by silo, for the page's table.
+        held_out: a second real sample; without one the ceiling is a bootstrap of ``real``.
+        chosen: the pairs that the plan measured by themselves.
+        seed: for the bootstrap, the shuffled columns, the subsamples and the choice of triples.
+
+    Raises InvalidTable when a table has no rows or does not have the schema's columns.
+    """
+    comparison = _prepare(real, synthetic, schema=schema, held_out=held_out, seed=seed)
+    distances = _measure(comparison)
+    made = provenance or Provenance(digests={"schema": schema.digest})
+    return ReportFacts(
+        mode=Mode.SIMULATION,
+        headline=Headline(
+            schema_name=schema.name,
+            description=schema.description,
+            attributes=len(schema.coded),
+            silos=len(costs),
+            rows_synthetic=comparison.synthetic.table.num_rows,
+            rows_real=comparison.real.table.num_rows,
+        ),
+        certificate=certificate_facts(certificate),
+        scores=(*_distance_scores(comparison, distances), *_column_scores(comparison)),
+        attributes=_attributes(comparison, distances[1]),
+        pairs=_pairs(schema.domain, distances.get(2), chosen=chosen),
+        not_compared=uncoded_names(schema),
+        silos=silo_facts(costs, plan=plan, rows=silo_rows),
+        plan=plan_facts(plan),
+        provenance=made.model_copy(update={"seeds": {**made.seeds, "comparison": seed}}),
+    )
+
+
+def _prepare(
+    real: TableLike,
+    synthetic: TableLike,
+    *,
+    schema: Schema,
+    held_out: TableLike | None,
+    seed: int,
+) -> _Comparison:
+    """Read the tables and make floor and ceiling from the real one."""
+    codec = Codec(schema=schema)
+    rows = read_rows(real, codec=codec, origin="real table")
+    second = None
+    if held_out is not None:
+        second = read_rows(held_out, codec=codec, origin="held-out table")
+    return _Comparison(
+        schema=schema,
+        real=rows,
+        synthetic=read_rows(synthetic, codec=codec, origin="synthetic table"),
+        ceiling=second or draw_again(rows, seed=seed),
+        floor=shuffle_columns(rows, seed=seed),
+        ceiling_is=Reference.HELD_OUT if second else Reference.BOOTSTRAP,
+        seed=seed,
+    )
+
+
+def _measure(comparison: _Comparison) -> dict[int, _Distances]:
+    """Return the distances of all 1-way and 2-way and of up to 200 3-way marginals, by k."""
+    seed = comparison.seed
+    domain, real = merge_bins(comparison.schema, comparison.real)
+    sides = [merge_bins(comparison.schema, rows)[1] for rows in comparison.sides()]
+    distances = {}
+    for ways in range(1, min(len(domain.attributes), 3) + 1):
+        cliques = _cliques(domain, ways, seed=seed)
+        columns = [marginal_distance(real, s, domain=domain, cliques=cliques) for s in sides]
+        curve = subsample_curve(real, domain=domain, cliques=cliques, seed=seed)
+        distances[ways] = _Distances(
+            cliques=cliques,
+            found=np.stack(columns, axis=1),
+            curve=_curve(dict(zip(curve.fractions, curve.distances, strict=True))),
+        )
+    return distances
+
+
+def _cliques(domain: Domain, ways: int, *, seed: int) -> tuple[Clique, ...]:
+    """Return the cliques of ``ways`` attributes that are compared."""
+    if ways < 3:
+        return all_cliques(domain, ways)
+    return fixed_cliques(domain, ways, count=TRIPLES, seed=seed)
+
+
+def _distance_scores(comparison: _Comparison, distances: Mapping[int, _Distances]) -> list[Score]:
+    """Return the mean distance for each k."""
+    return [
+        _score(
+            comparison,
+            name=ScoreName.MARGINAL_DISTANCE,
+            ways=ways,
+            marginals=len(distance.cliques),
+            marks=[float(m) for m in distance.found.mean(axis=0)],
+            curve=distance.curve,
+        )
+        for ways, distance in distances.items()
+    ]
+
+
+def _column_scores(comparison: _Comparison) -> list[Score]:
+    """Return column shapes and column pair trends; a score that is not defined is left out."""
+    subsamples = _subsamples(comparison)
+    scores = []
+    for name, ways, measure in _COLUMN_SCORES:
+        score = partial(measure, comparison.real.table, schema=comparison.schema)
+        found = [score(rows.table) for rows in comparison.sides()]
+        marks = [mean_score(f.values()) for f in found]
+        if not np.isfinite(marks).all():
+            continue
+        misses = {f: 1 - mean_score(score(s.table).values()) for f, s in subsamples.items()}
+        scores.append(
+            _score(
+                comparison,
+                name=name,
+                ways=ways,
+                marginals=sum(m == m for m in found[0].values()),
+                marks=marks,
+                curve=_curve(misses),
+            )
+        )
+    return scores
+
+
+def _score(
+    comparison: _Comparison,
+    *,
+    name: ScoreName,
+    ways: int,
+    marginals: int,
+    marks: list[float],
+    curve: SubsampleCurve | None,
+) -> Score:
+    """Return a score of the synthetic table between its ceiling and its floor."""
+    miss = abs(marks[0] - (0.0 if name is ScoreName.MARGINAL_DISTANCE else 1.0))
+    return Score(
+        name=name,
+        ways=ways,
+        marginals=marginals,
+        value=marks[0],
+        ceiling=marks[1],
+        ceiling_is=comparison.ceiling_is,
+        floor=marks[2],
+        floor_is=Reference.INDEPENDENT,
+        subsample=None if curve is None else equivalent_subsample(miss, curve=curve),
+        subsample_bound=None if curve is None else _bound(miss, curve),
+    )
+
+
+def _curve(misses: Mapping[float, float]) -> SubsampleCurve | None:
+    """Return how far subsamples miss, by fraction, where that is defined and above 0."""
+    defined = {f: m for f, m in misses.items() if m > 0}
+    if not defined:
+        return None
+    return SubsampleCurve(fractions=tuple(defined), distances=tuple(defined.values()))
+
+
+def _bound(miss: float, curve: SubsampleCurve) -> Bound | None:
+    """Tell on which side of the tried subsamples a miss lies, if it lies beyond them."""
+    if miss > max(curve.distances):
+        return Bound.AT_MOST
+    return Bound.AT_LEAST if miss < min(curve.distances) else None
+
+
+def _subsamples(comparison: _Comparison) -> dict[float, Rows]:
+    """Return a few nested subsamples of the real rows by their fraction."""
+    rows = comparison.real.table.num_rows
+    fractions = [f for f in FRACTIONS if round(f * rows) >= 2] or [1 - 1 / (rows + 1)]
+    samples = nested_subsamples(comparison.real, fractions=fractions, seed=comparison.seed)
+    return dict(zip(fractions, samples, strict=True))
+
+
+def _attributes(comparison: _Comparison, distances: _Distances) -> tuple[AttributeFacts, ...]:
+    """Return every attribute's real marginal beside the synthetic one, worst first."""
+    facts = [
+        attribute_facts(
+            attribute,
+            reference=_shares(real, attribute.size),
+            synthetic=_shares(synthetic, attribute.size),
+            value=float(value),
+            ceiling=float(ceiling),
+        )
+        for attribute, real, synthetic, (value, ceiling, _) in zip(
+            comparison.schema.coded,
+            comparison.real.codes,
+            comparison.synthetic.codes,
+            distances.found,
+            strict=True,
+        )
+    ]
+    return tuple(sorted(facts, key=lambda a: (-a.value, a.name)))
+
+
+def _pairs(
+    domain: Domain, distances: _Distances | None, *, chosen: Collection[Clique]
+) -> PairsFacts:
+    """Return every pair's distance; none when there is one attribute."""
+    if distances is None:
+        return PairsFacts(attributes=domain.attributes)
+    edges = {domain.ordered(c) for c in chosen if len(c) == 2}
+    pairs = tuple(
+        PairFacts(
+            left=domain.index(pair[0]),
+            right=domain.index(pair[1]),
+            value=float(value),
+            ceiling=float(ceiling),
+            floor=float(floor),
+            chosen=pair in edges,
+        )
+        for pair, (value, ceiling, floor) in zip(distances.cliques, distances.found, strict=True)
+    )
+    return PairsFacts(attributes=domain.attributes, pairs=pairs)
+
+
+def _shares(codes: np.ndarray, size: int) -> np.ndarray:
+    """Return (size,) float64, the share of each code."""
+    return np.bincount(codes, minlength=size) / len(codes)

@@ -1,0 +1,108 @@
+"""Rows as a comparison needs them: as codes and as a table, drawn again, or shuffled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from silosynth.common.codec.codec import Codec
+from silosynth.common.codec.columns import TableLike, as_table
+from silosynth.common.codec.parsing import flatten
+from silosynth.common.domain import Domain, Grouping
+from silosynth.common.errors import InvalidTable
+from silosynth.common.schema.schema import NumericAttribute, Schema
+from silosynth.common.seeded import SeededWords
+from silosynth.simulations.scores.metrics import bootstrap, independent_columns
+
+MAX_BINS = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Rows:
+    """The same rows twice: ``codes``, one (rows,) column per coded attribute, and ``table``."""
+
+    codes: tuple[np.ndarray, ...]
+    table: pa.Table
+
+    def take(self, chosen: np.ndarray) -> Rows:
+        """Return the rows at ``chosen``."""
+        codes = tuple(column[chosen] for column in self.codes)
+        return Rows(codes=codes, table=self.table.take(pa.array(chosen)))
+
+
+def read_rows(table: TableLike, *, codec: Codec, origin: str) -> Rows:
+    """Read a table so that it can be compared; raise InvalidTable when it cannot or is empty.
+
+    Listed values come back as the schema spells them, numbers stay as they are, and whatever the
+    schema takes for missing is null.
+    """
+    arrow = as_table(table, origin=origin)
+    if arrow.num_rows == 0:
+        raise InvalidTable(f"{origin}: has no rows", hint="a comparison needs some on both sides")
+    codes = codec.encode(arrow, allow_extra=True, origin=origin).codes
+    decoded = codec.decode(codes, uniform=np.zeros)
+    columns = [
+        _keep_numbers(flatten(arrow[a.name]), code == a.values)
+        if isinstance(a, NumericAttribute)
+        else decoded[a.name]
+        for a, code in zip(codec.schema.coded, codes, strict=True)
+    ]
+    return Rows(codes=codes, table=pa.table(columns, names=list(codec.domain.attributes)))
+
+
+def draw_again(rows: Rows, *, seed: int) -> Rows:
+    """Return as many rows, drawn with replacement: the ceiling."""
+    places = np.arange(rows.table.num_rows)
+    return rows.take(bootstrap((places,), seed=seed)[0])
+
+
+def shuffle_columns(rows: Rows, *, seed: int) -> Rows:
+    """Return the rows with each column shuffled by itself: the floor."""
+    places = np.arange(rows.table.num_rows)
+    orders = independent_columns((places,) * len(rows.codes), seed=seed)
+    return Rows(
+        codes=tuple(c[order] for c, order in zip(rows.codes, orders, strict=True)),
+        table=pa.table(
+            [
+                column.take(pa.array(order))
+                for column, order in zip(rows.table.columns, orders, strict=True)
+            ],
+            names=rows.table.column_names,
+        ),
+    )
+
+
+def nested_subsamples(rows: Rows, *, fractions: Sequence[float], seed: int) -> list[Rows]:
+    """Return one subsample without replacement at each fraction, the small within the large."""
+    order = SeededWords(seed=seed, purpose="subsample").permutation(rows.table.num_rows)
+    return [rows.take(order[: round(f * len(order))]) for f in fractions]
+
+
+def merge_bins(schema: Schema, rows: Rows) -> tuple[Domain, tuple[np.ndarray, ...]]:
+    """Return domain and codes with at most 32 bins for each number, merged with neighbours."""
+    groups = {
+        a.name: _neighbours(a.values, a.size)
+        for a in schema.coded
+        if isinstance(a, NumericAttribute) and a.values > MAX_BINS
+    }
+    grouping = Grouping(groups=groups)
+    codes = tuple(
+        grouping.lookup(a.name, a.size)[c] for a, c in zip(schema.coded, rows.codes, strict=True)
+    )
+    return grouping.domain(schema.domain), codes
+
+
+def _neighbours(values: int, size: int) -> tuple[int, ...]:
+    """Return the group of each code: bins in runs of one length, ``missing`` by itself."""
+    step = -(-values // MAX_BINS)
+    bins = [i // step for i in range(values)]
+    return (*bins, *range(bins[-1] + 1, bins[-1] + 1 + size - values))
+
+
+def _keep_numbers(column: pa.Array, missing: np.ndarray) -> pa.Array:
+    """Return a column with null wherever its code says that the value is missing."""
+    return pc.if_else(pa.array(missing), pa.scalar(None, type=column.type), column)
