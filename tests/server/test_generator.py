@@ -188,7 +188,13 @@ def test_without_pytorch_a_plan_is_refused_before_anything_is_spent(
 
 @pytest.mark.parametrize(
     "module",
-    ["client.gateway", "client.app", "common.cli", "common.sampler_file", "server.release"],
+    [
+        "client.gateway.gateway",
+        "client.relay.messages",
+        "common.cli.app",
+        "common.sampler.file",
+        "server.coordinator.outcome",
+    ],
 )
 def test_nothing_but_training_imports_pytorch(module: str) -> None:
     words = f"import sys, silosynth.{module}; print('torch' in sys.modules)"
