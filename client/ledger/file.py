@@ -19,6 +19,7 @@ from silosynth.common.audit.entries import (
     next_head,
 )
 from silosynth.common.errors import LedgerUnavailable
+from silosynth.common.files import sync_directory
 
 FILE_VERSION = 3
 APPLICATION_ID = 0x53_49_4C_4F
@@ -241,12 +242,3 @@ def _check_contents(connection: sqlite3.Connection, account: Account) -> None:
     for sha256, content in connection.execute("SELECT sha256, content FROM waiting"):
         if sha256 != digest(content):
             raise broken("a plan that waits is not the one that came")
-
-
-def sync_directory(directory: Path) -> None:
-    """Make a new name in a directory durable."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import os
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from silosynth.common.errors import InvalidArgument, OutputExists, Untrusted
+from silosynth.common.files import create_file
 
 PREFIX = "ed25519:"
 _KEY_PATTERN = re.compile(r"^ed25519:[A-Za-z0-9_-]{43}$")
@@ -106,13 +106,9 @@ class SigningKey:
         """Write the key, readable by its owner alone; raise OutputExists when a file is there."""
         pem = self._private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         try:
-            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+            create_file(path, pem)
         except FileExistsError:
             raise OutputExists(f"{path} exists", hint="a key is never written over") from None
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(pem)
-            file.flush()
-            os.fsync(file.fileno())
 
     @property
     def public(self) -> PublicKey:
