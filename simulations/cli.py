@@ -19,6 +19,7 @@ from silosynth.common.cli.console import Force, Json, emit, people, say, show_ta
 from silosynth.common.errors import InvalidArgument, InvalidTable, OutputExists
 from silosynth.common.plan.plan import Plan, load_plan
 from silosynth.common.schema.schema import Schema, load_schema
+from silosynth.server.cli.report import write_run_report
 from silosynth.server.driver.drive import Progress
 from silosynth.server.report.facts import ReportFacts, ScoreName
 from silosynth.server.report.page import write_report
@@ -93,7 +94,10 @@ def simulate_command(
 
 
 def report(
-    directory: Annotated[Path, typer.Argument(metavar="RUN", help="The directory of a run.")],
+    directory: Annotated[
+        Path,
+        typer.Argument(metavar="RUN", help="A simulation's directory, or a federation's run id."),
+    ],
     out: Annotated[
         Path | None, typer.Option(help="Where to write; the run's directory by default.")
     ] = None,
@@ -115,7 +119,12 @@ def report(
     it is made as in a federation, where nobody holds them.
 
     [dim]silosynth report run/[/dim]
+    [dim]silosynth report people-20260301-120000-1a2b[/dim]
     """
+    if not directory.exists():
+        written = write_run_report(str(directory), out=out, seed=seed, force=force)
+        emit(written, as_json=as_json)
+        return
     result = reopen(directory, checkpoint=checkpoint)
     facts = report_facts(result, directory=directory, seed=seed, released_only=released_only)
     page, data = write_report(facts, out or directory, force=force)

@@ -68,8 +68,9 @@ ROOMS: dict[str, str] = {
     "common/sampler common/schema common/trust",
     "server/report": "server/coordinator server/measuring common/accounting common/certificate "
     "common/codec common/plan common/sampler common/schema",
-    "server/cli": "server/federation server/driver server/coordinator server/planning "
-    "common/certificate common/cli common/generator common/plan common/schema",
+    "server/cli": "server/federation server/report server/driver server/coordinator "
+    "server/planning common/certificate common/cli common/generator common/plan common/sampler "
+    "common/schema",
     "simulations/scores": "common/codec common/schema",
 }
 # The floor of the simulations stands on everything.

@@ -19,6 +19,7 @@ from silosynth.common.plan.check import check_plan
 from silosynth.common.plan.plan import Method, OnAbsent, PhaseName, TrustMode, dump_plan, load_plan
 from silosynth.common.plan.training import Optimiser
 from silosynth.common.schema.schema import load_schema
+from silosynth.server.cli.report import register_report
 from silosynth.server.cli.runs import register_runs
 from silosynth.server.cli.setup import admit, certs
 from silosynth.server.cli.training import (
@@ -41,6 +42,7 @@ def register(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:
     groups["plan"].command("new")(plan_new)
     groups["plan"].command("show")(plan_show)
     register_runs(app)
+    register_report(app)
     app.command("certs")(certs)
     app.command("admit")(admit)
 
