@@ -20,7 +20,7 @@ from silosynth.server.measuring.working_domain import (
     keep_zeros_apart,
     working_grouping,
 )
-from silosynth.server.model.engine import Device
+from silosynth.server.model.device import Device
 from silosynth.server.model.fit import ITERATIONS, GraphicalModel, fit
 from silosynth.server.model.junction_tree import build_junction_tree
 

@@ -1,4 +1,4 @@
-"""Where the descent's arithmetic runs: NumPy, or torch on a device; chosen in one place.
+"""What the descent's arithmetic runs on: NumPy, or torch on a device.
 
 The descent is written once, for whatever behaves as an array. What the two libraries spell
 differently stands here; torch is imported when it is used and not before.
@@ -6,24 +6,9 @@ differently stands here; torch is imported when it is used and not before.
 
 from __future__ import annotations
 
-import importlib.util
-from enum import StrEnum
 from typing import Protocol
 
 import numpy as np
-
-from silosynth.common.errors import InvalidArgument
-
-CUDA_CELLS = 200_000
-"""Fewer cells than this stay on the processor: starting a kernel costs more than it does."""
-
-
-class Device(StrEnum):
-    """Where to fit. ``auto`` is CUDA for large models where there is one, else NumPy."""
-
-    AUTO = "auto"
-    CPU = "cpu"
-    CUDA = "cuda"
 
 
 class Engine(Protocol):
@@ -92,32 +77,3 @@ class NumpyEngine:
 
 
 NUMPY = NumpyEngine()
-
-
-def choose_engine(device: Device | str, *, cells: int) -> Engine:
-    """Return the engine for a model of ``cells`` cells.
-
-    Raises InvalidArgument for an unknown device, and for ``cuda`` where torch or a GPU is missing.
-    """
-    try:
-        wanted = Device(device)
-    except ValueError:
-        names = ", ".join(d.value for d in Device)
-        raise InvalidArgument(f"device {str(device)!r} is not known", hint=f"use {names}") from None
-    if wanted is Device.CPU or (wanted is Device.AUTO and cells < CUDA_CELLS):
-        return NUMPY
-    found = _torch_on_cuda()
-    if found is None and wanted is Device.CUDA:
-        raise InvalidArgument(
-            "there is no torch with a CUDA device here", hint="install torch, or use device cpu"
-        )
-    return NUMPY if found is None else found
-
-
-def _torch_on_cuda() -> Engine | None:
-    """Return torch on the GPU, None where there is no torch or no GPU."""
-    if importlib.util.find_spec("torch") is None:
-        return None
-    from silosynth.server.model.torch_engine import cuda_engine
-
-    return cuda_engine()
