@@ -38,6 +38,10 @@ class Engine(Protocol):
         """Raise values below ``least`` to it, in place."""
         ...
 
+    def ratio(self, values: np.ndarray, *, over: np.ndarray) -> np.ndarray:
+        """Return ``values / over``, and 0 where both are 0."""
+        ...
+
     def group(self, cells: np.ndarray, *, weights: np.ndarray, count: int) -> np.ndarray:
         """Return (count,) the sums of ``weights`` by cell."""
         ...
@@ -70,6 +74,11 @@ class NumpyEngine:
     def lift(self, values: np.ndarray, *, least: float) -> None:
         """Raise values below ``least`` to it, in place."""
         np.maximum(values, least, out=values)
+
+    def ratio(self, values: np.ndarray, *, over: np.ndarray) -> np.ndarray:
+        """Return ``values / over``, and 0 where both are 0."""
+        divided: np.ndarray = np.zeros_like(values)
+        return np.divide(values, over, out=divided, where=(over != 0) | (values != 0))
 
     def group(self, cells: np.ndarray, *, weights: np.ndarray, count: int) -> np.ndarray:
         """Return (count,) the sums of ``weights`` by cell."""
