@@ -78,7 +78,8 @@ class NumpyEngine:
     def ratio(self, values: np.ndarray, *, over: np.ndarray) -> np.ndarray:
         """Return ``values / over``, and 0 where both are 0."""
         divided: np.ndarray = np.zeros_like(values)
-        return np.divide(values, over, out=divided, where=(over != 0) | (values != 0))
+        np.divide(values, over, out=divided, where=(over != 0) | (values != 0))
+        return divided
 
     def group(self, cells: np.ndarray, *, weights: np.ndarray, count: int) -> np.ndarray:
         """Return (count,) the sums of ``weights`` by cell."""
