@@ -17,6 +17,7 @@ from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.measurement import Measurement
 from silosynth.common.messages.request import FINE
 from silosynth.common.plan.plan import PhaseName, Plan
+from silosynth.common.sampler.file import AnySampler
 from silosynth.common.schema.schema import CategoricalAttribute, OrdinalAttribute, Schema, Source
 from silosynth.server.methods.method import Known, Model
 from silosynth.server.methods.table import ask_phase, finish_run
