@@ -10,7 +10,7 @@ from silosynth.common.accounting.orders import ORDERS
 from silosynth.common.accounting.rdp import add_vectors, rdp_vector
 from silosynth.common.generator.architecture import Pretrained
 from silosynth.common.generator.features import AMPLITUDE
-from silosynth.common.plan.plan import Phase, PhaseName, Plan, TrustMode
+from silosynth.common.plan.plan import Phase, PhaseName, Plan
 from silosynth.common.schema.schema import Schema
 
 _BYTES_PER_CELL = 8
@@ -61,7 +61,7 @@ def forecast(plan: Plan, schema: Schema, *, rows: int | None = None) -> Forecast
     phases = tuple(_forecast_phase(p, plan=plan, schema=schema, rows=rows) for p in plan.phases)
     return Forecast(
         phases=phases,
-        messages=2 * len(plan.silos) * (_asked(plan) + _steps(plan)),
+        messages=2 * len(plan.silos) * (_asked(plan) + plan.sharing.steps),
         model_bytes=_BYTES_PER_CELL * max(p.cells for p in plan.phases),
         seconds=None if rows is None or _is_pretrained(plan) else _seconds(plan, rows=rows),
     )
@@ -103,11 +103,6 @@ def _asked(plan: Plan) -> int:
     return sum(plan.requests(phase) // plan.attempts for phase in plan.phases)
 
 
-def _steps(plan: Plan) -> int:
-    """Return how often silos are asked before the first phase: for keys and for votes on a set."""
-    return 2 if plan.trust is TrustMode.SHARED else 0
-
-
 def _largest(phase: Phase, *, schema: Schema, plan: Plan) -> int:
     """Return the most cells that one marginal of the phase can have."""
     sizes = sorted(schema.domain.shape, reverse=True)
@@ -144,5 +139,5 @@ def _seconds(plan: Plan, *, rows: int) -> float:
     cells = sum(p.cells for p in plan.phases)
     work = rows * marginals * _SECONDS_PER_ROW_AND_MARGINAL
     noise = silos * cells * _SECONDS_PER_NOISED_CELL
-    messages = silos * (len(plan.phases) + _steps(plan)) * _SECONDS_PER_MESSAGE
+    messages = silos * (len(plan.phases) + plan.sharing.steps) * _SECONDS_PER_MESSAGE
     return _SECONDS_TO_START + work + noise + messages
