@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
+from inspect import signature
 from pathlib import Path
 
 import pytest
 
 from silosynth.common.plan.methods import MEMBERS
 from silosynth.common.plan.plan import Method
+from silosynth.server.cli.plan import plan_new
 from silosynth.server.methods.table import METHODS
+from silosynth.server.planning.planner import new_plan
 
 ROOT = Path(__file__).parent.parent
 PARTS = ("common", "client", "server", "simulations")
@@ -75,3 +78,8 @@ def test_no_method_knows_another(method: Method) -> None:
     source = ast.parse((ROOT / f"server/methods/{own}.py").read_text())
     used = {n.module for n in ast.walk(source) if isinstance(n, ast.ImportFrom)}
     assert not used & {f"silosynth.server.methods.{other}" for other in others}
+
+
+def test_options_of_methods_are_no_parameters_of_a_plan() -> None:
+    assert len(signature(plan_new).parameters) <= 12
+    assert len(signature(new_plan).parameters) <= 12
