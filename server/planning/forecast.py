@@ -70,7 +70,7 @@ def forecast(plan: Plan, schema: Schema, *, rows: int | None = None) -> Forecast
 def _forecast_phase(phase: Phase, *, plan: Plan, schema: Schema, rows: int | None) -> PhaseForecast:
     """Work out one phase."""
     whole = 1 if phase.bound == 1 else AMPLITUDE
-    noise = math.sqrt(len(plan.silos) * phase.sigma2 / plan.shares) / whole
+    noise = math.sqrt(plan.noise(phase).variance(silos=len(plan.silos))) / whole
     cells = phase.cells / phase.marginals
     share = _share(phase, plan=plan)
     return PhaseForecast(
