@@ -29,7 +29,6 @@ from silosynth.common.plan.check import check_plan
 from silosynth.common.plan.plan import OnAbsent, PhaseName, Plan, TrustMode
 from silosynth.common.schema.schema import Schema
 from silosynth.common.trust.keys import PublicKey
-from silosynth.server.coordinator.questions import Question, ask_phase
 from silosynth.server.coordinator.state import (
     Absent,
     Acknowledged,
@@ -63,7 +62,8 @@ from silosynth.server.coordinator.sums import (
     mute,
     take_statement,
 )
-from silosynth.server.generator.rounds import begin, settings, take_round
+from silosynth.server.generator.rounds import Learning, settings, take_round
+from silosynth.server.methods.table import ask_phase
 
 Commands = tuple[Command, ...]
 
@@ -198,16 +198,9 @@ def _begin(state: State) -> tuple[State, Commands]:
 
 def _open_phase(state: State, phase: PhaseName) -> tuple[State, Commands]:
     """Ask a phase of every silo, or go on when it has nothing to ask."""
-    if phase is PhaseName.TRAINING:
-        state, question = _next_round(state)
-    else:
-        question = ask_phase(
-            phase,
-            plan=state.plan,
-            schema=state.schema,
-            measured=state.measured(),
-            merging=state.merging(),
-        )
+    question = ask_phase(phase, state.known())
+    if question.learning is not None:
+        state = replace(state, learning=question.learning)
     if question.empty:
         return _close_phase(replace(state, phase=phase))
     opened = replace(
@@ -222,34 +215,20 @@ def _open_phase(state: State, phase: PhaseName) -> tuple[State, Commands]:
     return opened, tuple(Ask(request=r) for r in requests)
 
 
-def _next_round(state: State) -> tuple[State, Question]:
-    """Return the question of the next round of training, which begins with the first weights."""
-    learning = state.learning
-    if learning is None:
-        learning = begin(
-            state.plan,
-            state.schema,
-            counted=state.releases.get(PhaseName.ONE_WAY, {}),
-            one_way=state.measured().get(PhaseName.ONE_WAY, ()),
-        )
-    return replace(state, learning=learning), Question(learning=learning)
-
-
-def _take_round(state: State) -> tuple[State, Commands]:
+def _take_round(state: State, phase: PhaseName, *, learning: Learning) -> tuple[State, Commands]:
     """Step by what a round's silos released, and ask the next one unless it was the last."""
-    assert state.learning is not None
-    released = state.releases[PhaseName.TRAINING]
+    released = state.releases[phase]
     taking = {s: r for s, r in released.items() if s in state.silos or state.agreement is not None}
     try:
-        learning = take_round(state.learning, taking, plan=state.plan)
+        learning = take_round(learning, taking, plan=state.plan)
     except RunFailed as err:
         return state, (Fail(error=err),)
     bare = tuple(r.model_copy(update={"marginals": ()}) for r in released.values())
     rest = dict(state.releases)
-    del rest[PhaseName.TRAINING]
+    del rest[phase]
     after = replace(state, learning=learning, releases=rest, rounds=(*state.rounds, *bare))
     if learning.round < settings(state.plan).rounds:
-        return _open_phase(after, PhaseName.TRAINING)
+        return _open_phase(after, phase)
     return replace(after, phase=None, stage=Stage.FIT), (Finish(),)
 
 
@@ -262,8 +241,9 @@ def _advance(state: State) -> tuple[State, Commands]:
 
 def _close_phase(state: State) -> tuple[State, Commands]:
     """Open the next phase or round, or finish."""
-    if state.phase is PhaseName.TRAINING:
-        return _take_round(state)
+    question = state.asked.get(state.phase) if state.phase else None
+    if state.phase and question and question.learning is not None:
+        return _take_round(state, state.phase, learning=question.learning)
     names = [p.name for p in state.plan.phases]
     after = names[names.index(state.phase) + 1 :] if state.phase else []
     if after:

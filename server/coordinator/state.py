@@ -14,10 +14,11 @@ from silosynth.common.messages.request import FINE, Request
 from silosynth.common.messages.sum_proof import SumProof, pack
 from silosynth.common.messages.sums import AgreedSet, SumStep
 from silosynth.common.plan.plan import PhaseName, Plan, TrustMode
+from silosynth.common.sampler.mixture import NeuralSampler
 from silosynth.common.schema.schema import Schema
-from silosynth.server.coordinator.questions import Question
 from silosynth.server.generator.rounds import Learning
 from silosynth.server.measuring.sum import sum_masked, sum_releases
+from silosynth.server.methods.method import Known, Question
 
 
 class Stage(StrEnum):
@@ -236,6 +237,22 @@ class State:
             for phase, question in self.asked.items()
             if question.queries and not self.waiting(phase)
         }
+
+    def known(self, *, generator: NeuralSampler | None = None) -> Known:
+        """Return what the plan's method works with.
+
+        Args: generator: one that was trained on this state before.
+        """
+        return Known(
+            plan=self.plan,
+            schema=self.schema,
+            measured=self.measured(),
+            merging=self.merging(),
+            counted=self.releases.get(PhaseName.ONE_WAY, {}),
+            silos=self.silos,
+            learning=self.learning,
+            generator=generator,
+        )
 
     def merging(self) -> tuple[Measurement, ...]:
         """Return the 1-way sums that codes are merged by; none before the first phase is complete.
