@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from silosynth.client.ledger.file import broken, read_entries
@@ -12,10 +14,15 @@ from silosynth.common.audit.account import price, replay
 from silosynth.common.audit.entries import (
     Cap,
     Decision,
+    RecordedWord,
     Scope,
+    ScopeKind,
+    Verdict,
     cap_body,
     next_head,
+    plain_scope,
     read_decision,
+    read_word,
 )
 from silosynth.common.errors import BudgetExceeded, RequestConflict
 
@@ -95,14 +102,28 @@ def add_charge(
     capped: frozenset[Scope],
     rdp: Vector | None = None,
 ) -> bytes | None:
-    """Charge a request (id, hash, cost) unless it was; return its release if one is stored."""
+    """Charge a request (id, hash, cost) unless it was; return its release if one is stored.
+
+    A release belongs to the consumer who paid for it: no other gets it again.
+    """
     request_id, request_hash, cost_units = request
-    known = _row(connection, "SELECT hash, cost FROM requests WHERE id = ?", request_id)
+    known = _row(
+        connection,
+        "SELECT hash, cost, body FROM requests JOIN entries ON charged = sequence WHERE id = ?",
+        request_id,
+    )
     if known is not None:
-        if known != (request_hash, cost_units):
+        if known[:2] != (request_hash, cost_units):
             raise RequestConflict(
                 f"request {request_id} was made before with other content",
                 hint="give a new request a new id",
+            )
+        paid = _consumers(json.loads(known[2])["scopes"])
+        asking = _consumers(map(plain_scope, payers))
+        if paid and asking and paid != asking:
+            raise RequestConflict(
+                f"request {request_id} was paid for by another coordinator",
+                hint="make a plan of your own, with another id",
             )
         return _release(connection, request_id)
     _spend(connection, cost_units, rdp=rdp, payers=payers, capped=capped)
@@ -132,27 +153,123 @@ def has_release(connection: sqlite3.Connection, request_id: str) -> bool:
     return _row(connection, "SELECT 1 FROM releases WHERE request = ?", request_id) is not None
 
 
-def add_decision(connection: sqlite3.Connection, body: str, *, plan_digest: str) -> Decision:
-    """Record a decision; the plan waits no longer."""
+def add_decision(
+    connection: sqlite3.Connection, body: str, *, plan_digest: str, signer: str
+) -> Decision:
+    """Record a decision about the plan that ``signer`` signed, which waits no longer.
+
+    Raises RequestConflict when it approves what was approved for another signer before.
+    """
+    owner = claimed_by(connection, plan_digest)
     place, head = append(connection, body)
+    decision = read_decision(body, sequence=place, head=head)
+    if decision.verdict is Verdict.APPROVED:
+        if owner not in (None, signer):
+            raise RequestConflict(
+                f"plan {plan_digest} was approved for another coordinator",
+                hint="refuse it, and ask for a plan with another id",
+            )
+        connection.execute(
+            "INSERT INTO claims VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+            (plan_digest, signer, place),
+        )
     connection.execute(
-        "INSERT INTO decisions VALUES (?, ?) "
-        "ON CONFLICT (plan) DO UPDATE SET decided = excluded.decided",
-        (plan_digest, place),
+        "INSERT INTO decisions VALUES (?, ?, ?, ?) ON CONFLICT (plan, signer) DO UPDATE "
+        "SET decided = excluded.decided, refused = coalesce(excluded.refused, refused)",
+        (plan_digest, signer, place, place if decision.verdict is Verdict.REFUSED else None),
     )
-    connection.execute("DELETE FROM waiting WHERE plan = ?", (plan_digest,))
-    return read_decision(body, sequence=place, head=head)
+    connection.execute(
+        "DELETE FROM waiting WHERE plan = ? AND (signer = ? OR signer IS NULL)",
+        (plan_digest, signer),
+    )
+    return decision
 
 
-def newest_decision(connection: sqlite3.Connection, plan_digest: str) -> Decision | None:
-    """Return the decision that counts for a plan."""
+def newest_decision(
+    connection: sqlite3.Connection, plan_digest: str, *, signer: str
+) -> Decision | None:
+    """Return the decision that counts for the plan that ``signer`` signed.
+
+    One of a file before version 4, which does not say who signed, where there is no other.
+    """
     row = _row(
         connection,
         "SELECT sequence, body, head FROM decisions JOIN entries ON decided = sequence "
-        "WHERE plan = ?",
+        "WHERE plan = ? AND (signer = ? OR signer IS NULL) ORDER BY signer IS NULL LIMIT 1",
         plan_digest,
+        signer,
     )
     return None if row is None else read_decision(row[1], sequence=row[0], head=row[2])
+
+
+def decided_signers(connection: sqlite3.Connection, plan_digest: str) -> tuple[str, ...]:
+    """Return whose plans of a digest were decided about."""
+    rows = connection.execute(
+        "SELECT signer FROM decisions WHERE plan = ? AND signer IS NOT NULL ORDER BY decided",
+        (plan_digest,),
+    )
+    return tuple(str(signer) for (signer,) in rows)
+
+
+def claimed_by(connection: sqlite3.Connection, plan_digest: str) -> str | None:
+    """Return the signer for whom a plan was approved first."""
+    row = _row(connection, "SELECT signer FROM claims WHERE plan = ?", plan_digest)
+    return None if row is None else str(row[0])
+
+
+def first_payer(connection: sqlite3.Connection, plan_digest: str, *, prefix: str) -> str | None:
+    """Return the consumer who paid for the first request of a plan; None before that.
+
+    Args: prefix: what the ids of the plan's requests begin with.
+    """
+    rows = connection.execute(
+        "SELECT body FROM requests JOIN entries ON charged = sequence "
+        "WHERE id >= ? AND id < ? ORDER BY id",
+        (prefix, prefix[:-1] + chr(ord(prefix[-1]) + 1)),
+    )
+    for (body,) in rows:
+        entry = json.loads(body)
+        if entry["facts"].get("plan") == plan_digest:
+            return next(iter(_consumers(entry["scopes"])), None)
+    return None
+
+
+def add_word(connection: sqlite3.Connection, body: str) -> RecordedWord:
+    """Record what an approver signed; raise RequestConflict unless it is the approver's newest."""
+    place, head = append(connection, body)
+    recorded = read_word(body, sequence=place, head=head)
+    word = recorded.word
+    before = _row(
+        connection,
+        "SELECT signed_at FROM words WHERE plan = ? AND signer = ? AND key = ?",
+        word.plan_digest,
+        word.signer,
+        word.key,
+    )
+    if before is not None and word.signed_at <= before[0]:
+        raise RequestConflict(
+            f"{word.by} signed this decision, or a newer one, before",
+            hint="have it signed anew",
+        )
+    connection.execute(
+        "INSERT INTO words VALUES (?, ?, ?, ?, ?) ON CONFLICT (plan, signer, key) "
+        "DO UPDATE SET signed_at = excluded.signed_at, said = excluded.said",
+        (word.plan_digest, word.signer, word.key, word.signed_at, place),
+    )
+    return recorded
+
+
+def standing_words(
+    connection: sqlite3.Connection, plan_digest: str, *, signer: str
+) -> tuple[RecordedWord, ...]:
+    """Return the newest word of each approver on a plan, given since it was last refused."""
+    rows = connection.execute(
+        "SELECT sequence, body, head FROM words JOIN entries ON said = sequence "
+        "WHERE plan = ?1 AND signer = ?2 AND said > coalesce((SELECT refused FROM decisions "
+        "WHERE plan = ?1 AND signer = ?2), 0) ORDER BY said",
+        (plan_digest, signer),
+    )
+    return tuple(read_word(body, sequence=s, head=head) for s, body, head in rows)
 
 
 def _spend(
@@ -180,6 +297,11 @@ def _spend(
             "UPDATE scopes SET spent = spent + ? WHERE kind = ? AND name = ?",
             (units, *_key(scope)),
         )
+
+
+def _consumers(scopes: Iterable[Sequence[str]]) -> list[str]:
+    """Return the consumers among scopes as the file holds them."""
+    return [name for kind, name in scopes if kind == ScopeKind.CONSUMER.value]
 
 
 def _release(connection: sqlite3.Connection, request_id: str) -> bytes | None:

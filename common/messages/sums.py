@@ -11,14 +11,13 @@ members have all signed it (see :mod:`silosynth.client.sums.member`).
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from silosynth.common.digest import DIGEST_PATTERN, canonical_json, digest_of
 from silosynth.common.errors import InvalidPlan, Refused, Untrusted
@@ -28,8 +27,24 @@ from silosynth.common.plan.fields import Name
 from silosynth.common.plan.plan import MOST_MEMBERS, PhaseName, Plan, TrustMode
 from silosynth.common.trust.keys import PublicKey, Purpose, SigningKey
 from silosynth.common.trust.seal import seal, unseal
+from silosynth.common.trust.spelling import url_bytes
 
-MaskKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{43}$")]
+_FIELD = 2**255 - 19
+
+
+def _mask_key(text: str) -> str:
+    """Return an X25519 key in its one form; ValueError otherwise.
+
+    X25519 ignores the highest bit and takes the rest modulo 2^255 - 19 (RFC 7748, section 5), so
+    other bytes can stand for the same point. Keys are compared, so they have one form here.
+    """
+    raw = url_bytes(text)
+    if len(raw) != 32 or int.from_bytes(raw, "little") >= _FIELD:
+        raise ValueError("is no X25519 key in its one form")
+    return text
+
+
+MaskKey = Annotated[str, Field(max_length=43), AfterValidator(_mask_key)]
 RequestId = Annotated[str, Field(max_length=256)]
 FEWEST_HONEST = 2
 _PROBE = X25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -234,4 +249,4 @@ def _check_point(raw: bytes, *, silo: str) -> None:
 
 def _raw(key: str) -> bytes:
     """Return the 32 bytes of a key."""
-    return base64.urlsafe_b64decode(key + "=")
+    return url_bytes(key)

@@ -19,6 +19,7 @@ from silosynth.client.policy.file import PolicyFile, load_policy
 from silosynth.client.policy.template import NewSilo
 from silosynth.client.silo.assemble import Silo, open_silo
 from silosynth.client.silo.init import init_silo
+from silosynth.common.audit.entries import Verdict as Decided
 from silosynth.common.certificate.certify import certify_plan
 from silosynth.common.domain import Grouping
 from silosynth.common.messages.release import Refusal, Release, decode_release, encode_receipt
@@ -170,6 +171,19 @@ class Federation:
         release = self.read(data)
         assert isinstance(release, Release), release
         return release
+
+    def decide(
+        self,
+        silo: Silo,
+        plan: Plan,
+        verdict: Decided,
+        *,
+        why: str = "agreed",
+        key: SigningKey | None = None,
+    ) -> None:
+        """Record what a person at the silo decided about a plan of the coordinator."""
+        signer = (key or self.hub).public
+        silo.ledger.decide(plan.digest, verdict, signer=signer, why=why, by="anna")
 
     def result(self, plan: Plan, *releases: Release) -> Result:
         """Return the statement of a run's result."""
