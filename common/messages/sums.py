@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal, Self, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from silosynth.common.digest import DIGEST_PATTERN, canonical_json, digest_of
 from silosynth.common.errors import InvalidPlan, Refused, Untrusted
@@ -29,24 +29,10 @@ from silosynth.common.trust.keys import PublicKey, Purpose, SigningKey
 from silosynth.common.trust.seal import seal, unseal
 from silosynth.common.trust.spelling import url_bytes
 
-_FIELD = 2**255 - 19
-
-
-def _mask_key(text: str) -> str:
-    """Return an X25519 key in its one form; ValueError otherwise.
-
-    X25519 ignores the highest bit and takes the rest modulo 2^255 - 19 (RFC 7748, section 5), so
-    other bytes can stand for the same point. Keys are compared, so they have one form here.
-    """
-    raw = url_bytes(text)
-    if len(raw) != 32 or int.from_bytes(raw, "little") >= _FIELD:
-        raise ValueError("is no X25519 key in its one form")
-    return text
-
-
-MaskKey = Annotated[str, Field(max_length=43), AfterValidator(_mask_key)]
+MaskKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{43}$")]
 RequestId = Annotated[str, Field(max_length=256)]
 FEWEST_HONEST = 2
+_FIELD = 2**255 - 19
 _PROBE = X25519PrivateKey.from_private_bytes(bytes(range(32)))
 """Any scalar that is a multiple of 8 finds a point of small order; this one is no secret."""
 
@@ -235,12 +221,23 @@ def _read_advert(data: bytes, *, plan: Plan, named: _Named, session: int) -> Key
     if stated != (named.plan_digest, session, named.roster_digest, names):
         raise InvalidPlan(f"the keys of silo {advert.silo} belong to another plan or session")
     for key in advert.keys.values():
-        _check_point(_raw(key), silo=advert.silo)
+        _check_key(key, silo=advert.silo)
     return advert
 
 
-def _check_point(raw: bytes, *, silo: str) -> None:
-    """Raise Untrusted for a point of small order: every secret with it would be zero."""
+def _check_key(key: str, *, silo: str) -> None:
+    """Raise Untrusted for a key that is not in its one form, or a point of small order.
+
+    X25519 ignores the highest bit and takes the rest modulo 2^255 - 19 (RFC 7748, section 5), so
+    other bytes, and other texts, can stand for the same point: two keys that are compared as texts
+    would differ and be the same. With a point of small order every secret would be zero.
+    """
+    try:
+        raw = _raw(key)
+    except ValueError:
+        raise Untrusted(f"a key of silo {silo} is not in its one spelling") from None
+    if int.from_bytes(raw, "little") >= _FIELD:
+        raise Untrusted(f"a key of silo {silo} is not in its one form")
     try:
         _PROBE.exchange(X25519PublicKey.from_public_bytes(raw))
     except ValueError:
@@ -248,5 +245,5 @@ def _check_point(raw: bytes, *, silo: str) -> None:
 
 
 def _raw(key: str) -> bytes:
-    """Return the 32 bytes of a key."""
+    """Return the 32 bytes of a key; raise ValueError when it is spelled otherwise."""
     return url_bytes(key)

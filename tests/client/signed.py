@@ -100,6 +100,24 @@ class Federation:
             data[name] = data[name] | dict(fields)
         self.policy = PolicyFile.model_validate(data)
 
+    def trust(self, name: str, key: SigningKey, *, epsilon: float = 3.0) -> None:
+        """Let the policy name another coordinator, with a budget of its own."""
+        data = self.policy.model_dump(mode="json", by_alias=True)
+        data["coordinators"].append(
+            {"name": name, "key": key.public, "budget": {"epsilon": epsilon, "delta": 1e-6}}
+        )
+        self.policy = PolicyFile.model_validate(data)
+
+    def name_approvers(self, *keys: SigningKey, needed: int) -> None:
+        """Let plans that are not automatic wait for signed decisions."""
+        data = self.policy.model_dump(mode="json", by_alias=True)
+        data["approvers"] = [
+            {"name": name, "key": key.public}
+            for name, key in zip(("anna", "ben", "carla"), keys, strict=False)
+        ]
+        data["approval"]["needed"] = needed
+        self.policy = PolicyFile.model_validate(data)
+
     def approve_all(self) -> None:
         """Let every plan within epsilon 2 be automatic."""
         automatic = {"automatic": True, "max_epsilon": 2.0, "max_delta": 1e-5}
