@@ -16,12 +16,13 @@ from silosynth.client.desk.facts import Facts
 from silosynth.client.desk.person import sudo_user
 from silosynth.client.desk.rpc import open_desk
 from silosynth.client.desk.words import plan_words, short_digest
-from silosynth.client.policy.approvers import MOST_DECISION_BYTES
+from silosynth.client.policy.approvers import MOST_DECISION_BYTES, says
 from silosynth.client.policy.file import load_policy
 from silosynth.common.accounting.cost import RHO_UNIT
 from silosynth.common.audit.audit import verify_audit
+from silosynth.common.audit.entries import ApproverWord
 from silosynth.common.cli.console import Force, Json, emit, say, show_table
-from silosynth.common.errors import InvalidArgument
+from silosynth.common.errors import InvalidArgument, InvalidAudit
 from silosynth.common.files import check_output, fresh_file
 from silosynth.common.trust.keys import Purpose
 from silosynth.common.trust.seal import unseal
@@ -268,6 +269,9 @@ def audit_verify(
         f"charges: {summary.charges}, releases: {summary.releases}, charged and not answered: "
         f"{summary.unanswered}"
     )
+    signed = [_checked_word(recorded.word) for recorded in summary.account.words]
+    for word in signed:
+        say(f"{word['by']} {word['verdict']} plan {word['plan']}, signed by {word['key']}")
     totals = [
         {
             "scope": t.kind,
@@ -284,7 +288,22 @@ def audit_verify(
     show_table("budgets, as zCDP rho", ("scope", "spent", "cap"), rows)
     facts: dict[str, Any] = {"ledger": summary.ledger_id, "head": summary.head, "totals": totals}
     counts = {"entries": summary.entries, "charges": summary.charges, "releases": summary.releases}
-    emit(facts | counts | {"unanswered": summary.unanswered}, as_json=as_json)
+    facts |= {"unanswered": summary.unanswered, "signed": signed}
+    emit(facts | counts, as_json=as_json)
+
+
+def _checked_word(word: ApproverWord) -> Facts:
+    """Return an approver's word once its signature says the same; raise InvalidAudit otherwise."""
+    stated = {
+        "plan": word.plan_digest,
+        "coordinator": word.signer,
+        "verdict": word.verdict.value,
+        "by": word.by,
+        "key": word.key,
+    }
+    if not says(word):
+        raise InvalidAudit(f"the audit does not hold: {word.by} did not sign what it says")
+    return stated
 
 
 def _ask(policy: Path, command: Command) -> Facts:

@@ -19,7 +19,7 @@ from silosynth.common.errors import InvalidArgument, Untrusted
 from silosynth.common.plan.fields import Name
 from silosynth.common.trust.keys import PublicKey, Purpose, SigningKey
 from silosynth.common.trust.seal import seal, unseal
-from silosynth.common.trust.spelling import plain_text
+from silosynth.common.trust.spelling import plain_bytes, plain_text
 
 MOST_DECISION_BYTES = 8192
 _MOST_AHEAD = timedelta(hours=1)
@@ -107,6 +107,26 @@ def read_word(data: bytes, *, approvers: Approvers, silo: str, now: datetime) ->
         key=opened.key,
         signed_at=decision.signed_at,
         statement=plain_text(data),
+    )
+
+
+def says(word: ApproverWord) -> bool:
+    """Say whether the signed statement of a word, as a ledger or an audit holds it, says the same.
+
+    That the key is an approver's is for whoever asks to compare.
+    """
+    try:
+        opened = unseal(plain_bytes(word.statement), purpose=Purpose.DECISION, trusted={word.key})
+        decision = SignedDecision.model_validate_json(opened.body)
+    except (Untrusted, ValueError):
+        return False
+    signed = (decision.plan_digest, decision.signer, decision.verdict, decision.why)
+    return (*signed, decision.signed_at) == (
+        word.plan_digest,
+        word.signer,
+        word.verdict,
+        word.why,
+        word.signed_at,
     )
 
 

@@ -11,11 +11,18 @@ import pytest
 from signed import Federation
 
 from silosynth.client.desk.desk import Command, Desk, Question
-from silosynth.client.policy.approvers import SignedDecision, sign_decision, time_text
+from silosynth.client.policy.approvers import (
+    SignedDecision,
+    approved_by,
+    enough,
+    read_word,
+    sign_decision,
+    time_text,
+)
 from silosynth.client.policy.file import PolicyFile
 from silosynth.client.silo.assemble import Silo
 from silosynth.common.audit.audit import verify_audit
-from silosynth.common.audit.entries import Authority, Verdict
+from silosynth.common.audit.entries import Authority, RecordedWord, Verdict
 from silosynth.common.errors import InvalidArgument, RequestConflict, SilosynthError, Untrusted
 from silosynth.common.messages.release import Refusal, Release
 from silosynth.common.messages.statements import Answer
@@ -24,6 +31,7 @@ from silosynth.common.trust.keys import SigningKey
 from silosynth.common.trust.spelling import plain_text
 
 ANNA, BEN, CARLA, STRANGER = (SigningKey.generate() for _ in range(4))
+_AT: dict[str, Any] = {"at": "2026-01-02T12:00:00+00:00", "sequence": 9, "head": "0" * 64}
 NOW = datetime.now(UTC) - timedelta(minutes=10)
 
 
@@ -333,6 +341,36 @@ def test_after_a_refusal_all_who_approved_sign_anew(two_of_three: Federation) ->
         assert isinstance(_ask(two_of_three, silo, plan), Refusal)
         assert _take_in(two_of_three, silo, sign(ANNA, 2))["verdict"] == "approved"
         assert isinstance(_ask(two_of_three, silo, plan), Release)
+
+
+def test_signatures_for_one_coordinator_are_none_for_another(two_of_three: Federation) -> None:
+    two_of_three.trust("rival", two_of_three.rogue)
+    plan, rogue = two_of_three.plan(), two_of_three.rogue
+    theirs = two_of_three.sealed(plan, key=rogue)
+    with two_of_three.open() as silo:
+        _propose(two_of_three, silo, plan)
+        silo.gateway.propose(plan=theirs)
+        for key, signer in ((ANNA, two_of_three.hub), (BEN, rogue)):
+            signed = _signed(two_of_three, plan, key, signer=signer.public)
+            assert _take_in(two_of_three, silo, signed)["verdict"] is None
+        assert _propose(two_of_three, silo, plan) is Answer.PENDING
+        verdict = two_of_three.verdict(silo.gateway.propose(plan=theirs))
+        assert verdict.answer is Answer.PENDING
+
+
+def test_a_refusing_word_is_no_approval(two_of_three: Federation) -> None:
+    """Words of one chain, as the ledger gives them out, are counted one by one."""
+    approvers = two_of_three.policy.approving()
+    plan = two_of_three.plan()
+    words = [
+        RecordedWord(word=read_word(data, approvers=approvers, silo="north", now=NOW), **_AT)
+        for data in (
+            _signed(two_of_three, plan, ANNA),
+            _signed(two_of_three, plan, BEN, verdict=Verdict.REFUSED),
+        )
+    ]
+    assert approved_by(words, approvers) == ("anna",)
+    assert not enough(words, approvers)
 
 
 def test_signatures_are_counted_by_the_present_policy(two_of_three: Federation) -> None:
