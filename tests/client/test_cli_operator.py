@@ -194,8 +194,10 @@ def test_the_gateways_own_user_is_told_from_root(serving: Serving) -> None:
         "print(ask(Question.model_validate_json(sys.argv[2]))['by'])"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script, str(serving.policy), json.dumps(question)]
-        + [str(user.pw_uid), str(user.pw_gid)],
+        [
+            *(sys.executable, "-c", script, str(serving.policy), json.dumps(question)),
+            *(str(user.pw_uid), str(user.pw_gid)),
+        ],
         capture_output=True,
         text=True,
         check=True,

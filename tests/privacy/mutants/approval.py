@@ -82,7 +82,9 @@ MUTANTS = (
         path=ACCOUNT,
         old="fold.claims.setdefault(decision.plan_digest, decision).signer != decision.signer:",
         new="fold.claims.setdefault(decision.plan_digest, decision).signer is None:",
-        killed_by=("tests/common/test_audit.py::test_entries_that_could_not_have_been_made",),
+        killed_by=(
+            "tests/common/test_audit.py::test_entries_that_no_ledger_could_hold_are_refused",
+        ),
     ),
     Mutant(
         name="a stored release goes to whoever pays nothing for it",
