@@ -190,7 +190,7 @@ def test_the_gateways_own_user_is_told_from_root(serving: Serving) -> None:
         "from silosynth.client.policy.file import load_policy; "
         "import silosynth.client.rpc.caller; "
         "os.setgid(int(sys.argv[4])); os.setuid(int(sys.argv[3])); "
-        "ask = open_desk(load_policy(Path(sys.argv[1]))).__enter__(); "
+        "desk = open_desk(load_policy(Path(sys.argv[1]))); ask = desk.__enter__(); "
         "print(ask(Question.model_validate_json(sys.argv[2]))['by'])"
     )
     done = subprocess.run(
@@ -200,8 +200,8 @@ def test_the_gateways_own_user_is_told_from_root(serving: Serving) -> None:
         ],
         capture_output=True,
         text=True,
-        check=True,
     )
+    assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == GATEWAY_USER, "it may not say that it is somebody else"
 
 
