@@ -112,6 +112,7 @@ EDGES = {
     "sqlite3": {
         "client/ledger/ledger.py",
         "client/ledger/batch.py",
+        "client/ledger/decisions.py",
         "client/ledger/fence.py",
         "client/ledger/file.py",
         "client/ledger/rows.py",

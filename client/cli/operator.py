@@ -7,25 +7,20 @@ import os
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from silosynth.client.desk.desk import Command, Question, find_plan, is_digest
 from silosynth.client.desk.facts import Facts
 from silosynth.client.desk.person import sudo_user
+from silosynth.client.desk.questions import Command, Question, find_plan, is_digest
 from silosynth.client.desk.rpc import open_desk
 from silosynth.client.desk.words import plan_words, short_digest
-from silosynth.client.policy.approvers import MOST_DECISION_BYTES, says
+from silosynth.client.policy.approvers import MOST_DECISION_BYTES
 from silosynth.client.policy.file import load_policy
-from silosynth.common.accounting.cost import RHO_UNIT
-from silosynth.common.audit.audit import verify_audit
-from silosynth.common.audit.entries import ApproverWord
 from silosynth.common.cli.console import Force, Json, emit, say, show_table
-from silosynth.common.errors import InvalidArgument, InvalidAudit
+from silosynth.common.errors import InvalidArgument
 from silosynth.common.files import check_output, fresh_file
-from silosynth.common.trust.keys import Purpose
-from silosynth.common.trust.seal import unseal
 from silosynth.common.trust.spelling import plain_text
 
 PolicyPath = Annotated[Path, typer.Option("--policy", help="The silo's policy (TOML).")]
@@ -38,7 +33,7 @@ _POLICY = Path("silo.toml")
 
 
 def register_operator(groups: dict[str, typer.Typer]) -> None:
-    """Add the commands to the group ``silo``, and the group ``audit``."""
+    """Add the commands to the group ``silo``."""
     silo = groups["silo"]
     silo.command("serve")(silo_serve)
     silo.command("pending")(silo_pending)
@@ -51,10 +46,6 @@ def register_operator(groups: dict[str, typer.Typer]) -> None:
     silo.command("notes")(silo_notes)
     silo.command("verify-ledger")(silo_verify_ledger)
     silo.command("export-audit")(silo_export_audit)
-    audit = typer.Typer(help="Check what a silo says that it did.", no_args_is_help=True)
-    audit.command("verify")(audit_verify)
-    audit.callback()(lambda: None)
-    groups["audit"] = audit
 
 
 def silo_serve(policy: PolicyPath = _POLICY) -> None:
@@ -251,59 +242,6 @@ def silo_export_audit(
         part.write_bytes(sealed)
     say(f"wrote {out}, signed by {answer['key']}")
     emit({"path": str(out), "key": answer["key"]}, as_json=as_json)
-
-
-def audit_verify(
-    path: Annotated[Path, typer.Argument(metavar="FILE", help="An audit that a silo exported.")],
-    key: Annotated[str, typer.Option(help="The silo's public key, got by another channel.")],
-    as_json: Json = False,
-) -> None:
-    """Check a silo's audit, without the data and without the silo.
-
-    [dim]silosynth audit verify north.audit --key ed25519:...[/dim]
-    """
-    data = _bytes_of(path)
-    summary = verify_audit(unseal(data, purpose=Purpose.AUDIT, trusted={key}).body)
-    say(f"{path} holds; ledger: {summary.ledger_id}, entries: {summary.entries}")
-    say(
-        f"charges: {summary.charges}, releases: {summary.releases}, charged and not answered: "
-        f"{summary.unanswered}"
-    )
-    signed = [_checked_word(recorded.word) for recorded in summary.account.words]
-    for word in signed:
-        say(f"{word['by']} {word['verdict']} plan {word['plan']}, signed by {word['key']}")
-    totals = [
-        {
-            "scope": t.kind,
-            "name": t.name,
-            "cap_rho": t.cap_units / RHO_UNIT,
-            "spent_rho": t.spent_units / RHO_UNIT,
-        }
-        for t in summary.totals
-    ]
-    rows = [
-        (f"{t['scope']} {t['name']}", f"{t['spent_rho']:.4g}", f"{t['cap_rho']:.4g}")
-        for t in totals
-    ]
-    show_table("budgets, as zCDP rho", ("scope", "spent", "cap"), rows)
-    facts: dict[str, Any] = {"ledger": summary.ledger_id, "head": summary.head, "totals": totals}
-    counts = {"entries": summary.entries, "charges": summary.charges, "releases": summary.releases}
-    facts |= {"unanswered": summary.unanswered, "signed": signed}
-    emit(facts | counts, as_json=as_json)
-
-
-def _checked_word(word: ApproverWord) -> Facts:
-    """Return an approver's word once its signature says the same; raise InvalidAudit otherwise."""
-    stated = {
-        "plan": word.plan_digest,
-        "coordinator": word.signer,
-        "verdict": word.verdict.value,
-        "by": word.by,
-        "key": word.key,
-    }
-    if not says(word):
-        raise InvalidAudit(f"the audit does not hold: {word.by} did not sign what it says")
-    return stated
 
 
 def _ask(policy: Path, command: Command) -> Facts:

@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from silosynth.client.desk.desk import Desk, Question, read_answer
+from silosynth.client.desk.desk import Desk
 from silosynth.client.desk.facts import Facts
+from silosynth.client.desk.questions import Question, read_answer
 from silosynth.client.policy.file import PolicyFile
 from silosynth.client.rpc import gateway_pb2 as proto
 from silosynth.client.rpc.caller import Caller

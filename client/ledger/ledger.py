@@ -17,6 +17,14 @@ from silosynth.client.ledger.checks import (
     check_units,
     check_vector,
 )
+from silosynth.client.ledger.decisions import (
+    add_decision,
+    add_word,
+    claimed_by,
+    decided_signers,
+    newest_decision,
+    standing_words,
+)
 from silosynth.client.ledger.fence import (
     Proofs,
     check_head,
@@ -29,18 +37,12 @@ from silosynth.client.ledger.fence import (
 from silosynth.client.ledger.file import create_file, open_file, read_account, read_entries
 from silosynth.client.ledger.rows import (
     add_charge,
-    add_decision,
     add_release,
-    add_word,
     cap_and_spent,
-    claimed_by,
-    decided_signers,
     first_payer,
     last_entry,
-    newest_decision,
     order_of,
     set_cap,
-    standing_words,
 )
 from silosynth.client.ledger.waiting import (
     WaitingPlan,

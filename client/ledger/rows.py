@@ -13,23 +13,18 @@ from silosynth.common.accounting.orders import Vector, price_units
 from silosynth.common.audit.account import price, replay
 from silosynth.common.audit.entries import (
     Cap,
-    Decision,
-    RecordedWord,
     Scope,
     ScopeKind,
-    Verdict,
     cap_body,
     next_head,
     plain_scope,
-    read_decision,
-    read_word,
 )
 from silosynth.common.errors import BudgetExceeded, RequestConflict
 
 
 def last_entry(connection: sqlite3.Connection) -> tuple[int, str]:
     """Return place and head of the last entry."""
-    row = _row(connection, "SELECT sequence, head FROM entries ORDER BY sequence DESC LIMIT 1")
+    row = first_row(connection, "SELECT sequence, head FROM entries ORDER BY sequence DESC LIMIT 1")
     if row is None:
         raise broken("it lost its entries")
     return int(row[0]), str(row[1])
@@ -37,7 +32,7 @@ def last_entry(connection: sqlite3.Connection) -> tuple[int, str]:
 
 def has_head(connection: sqlite3.Connection, head: str) -> bool:
     """Say whether an entry left this head behind."""
-    return _row(connection, "SELECT 1 FROM entries WHERE head = ?", head) is not None
+    return first_row(connection, "SELECT 1 FROM entries WHERE head = ?", head) is not None
 
 
 def append(connection: sqlite3.Connection, body: str) -> tuple[int, str]:
@@ -50,7 +45,7 @@ def append(connection: sqlite3.Connection, body: str) -> tuple[int, str]:
 
 def cap_and_spent(connection: sqlite3.Connection, scope: Scope) -> tuple[int, int]:
     """Return the units that a scope may spend and has spent; zeros for one that is not there."""
-    row = _row(
+    row = first_row(
         connection, "SELECT cap, spent FROM scopes WHERE kind = ? AND name = ?", *_key(scope)
     )
     return (0, 0) if row is None else (int(row[0]), int(row[1]))
@@ -59,7 +54,7 @@ def cap_and_spent(connection: sqlite3.Connection, scope: Scope) -> tuple[int, in
 def order_of(connection: sqlite3.Connection, scope: Scope) -> int | None:
     """Return the Rényi order that a scope's budget is held at; None where it has none."""
     query = "SELECT rdp_order FROM orders WHERE kind = ? AND name = ?"
-    row = _row(connection, query, *_key(scope))
+    row = first_row(connection, query, *_key(scope))
     return None if row is None else int(row[0])
 
 
@@ -69,7 +64,7 @@ def set_cap(connection: sqlite3.Connection, scope: Scope, *, cap: Cap, at: str) 
     At another order, what was spent is added up anew from all charges.
     """
     old, spent = cap_and_spent(connection, scope)
-    exists = _row(connection, "SELECT 1 FROM scopes WHERE kind = ? AND name = ?", *_key(scope))
+    exists = first_row(connection, "SELECT 1 FROM scopes WHERE kind = ? AND name = ?", *_key(scope))
     moved = exists is not None and cap.order != order_of(connection, scope)
     if moved:
         spent = _spent_at(connection, scope, order=cap.order)
@@ -107,7 +102,7 @@ def add_charge(
     A release belongs to the consumer who paid for it: no other gets it again.
     """
     request_id, request_hash, cost_units = request
-    known = _row(
+    known = first_row(
         connection,
         "SELECT hash, cost, body FROM requests JOIN entries ON charged = sequence WHERE id = ?",
         request_id,
@@ -136,7 +131,7 @@ def add_release(
     connection: sqlite3.Connection, body: str, *, request_id: str, release: bytes
 ) -> bytes:
     """Store a release unless one is; return the one that is stored."""
-    if _row(connection, "SELECT 1 FROM requests WHERE id = ?", request_id) is None:
+    if first_row(connection, "SELECT 1 FROM requests WHERE id = ?", request_id) is None:
         raise RequestConflict(
             f"request {request_id} was not charged", hint="charge it before it is answered"
         )
@@ -150,71 +145,7 @@ def add_release(
 
 def has_release(connection: sqlite3.Connection, request_id: str) -> bool:
     """Say whether a request's release is stored."""
-    return _row(connection, "SELECT 1 FROM releases WHERE request = ?", request_id) is not None
-
-
-def add_decision(
-    connection: sqlite3.Connection, body: str, *, plan_digest: str, signer: str
-) -> Decision:
-    """Record a decision about the plan that ``signer`` signed, which waits no longer.
-
-    Raises RequestConflict when it approves what was approved for another signer before.
-    """
-    owner = claimed_by(connection, plan_digest)
-    place, head = append(connection, body)
-    decision = read_decision(body, sequence=place, head=head)
-    if decision.verdict is Verdict.APPROVED:
-        if owner not in (None, signer):
-            raise RequestConflict(
-                f"plan {plan_digest} was approved for another coordinator",
-                hint="refuse it, and ask for a plan with another id",
-            )
-        connection.execute(
-            "INSERT INTO claims VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-            (plan_digest, signer, place),
-        )
-    connection.execute(
-        "INSERT INTO decisions VALUES (?, ?, ?, ?) ON CONFLICT (plan, signer) DO UPDATE "
-        "SET decided = excluded.decided, refused = coalesce(excluded.refused, refused)",
-        (plan_digest, signer, place, place if decision.verdict is Verdict.REFUSED else None),
-    )
-    connection.execute(
-        "DELETE FROM waiting WHERE plan = ? AND (signer = ? OR signer IS NULL)",
-        (plan_digest, signer),
-    )
-    return decision
-
-
-def newest_decision(
-    connection: sqlite3.Connection, plan_digest: str, *, signer: str
-) -> Decision | None:
-    """Return the decision that counts for the plan that ``signer`` signed.
-
-    One of a file before version 4, which does not say who signed, where there is no other.
-    """
-    row = _row(
-        connection,
-        "SELECT sequence, body, head FROM decisions JOIN entries ON decided = sequence "
-        "WHERE plan = ? AND (signer = ? OR signer IS NULL) ORDER BY signer IS NULL LIMIT 1",
-        plan_digest,
-        signer,
-    )
-    return None if row is None else read_decision(row[1], sequence=row[0], head=row[2])
-
-
-def decided_signers(connection: sqlite3.Connection, plan_digest: str) -> tuple[str, ...]:
-    """Return whose plans of a digest were decided about."""
-    rows = connection.execute(
-        "SELECT signer FROM decisions WHERE plan = ? AND signer IS NOT NULL ORDER BY decided",
-        (plan_digest,),
-    )
-    return tuple(str(signer) for (signer,) in rows)
-
-
-def claimed_by(connection: sqlite3.Connection, plan_digest: str) -> str | None:
-    """Return the signer for whom a plan was approved first."""
-    row = _row(connection, "SELECT signer FROM claims WHERE plan = ?", plan_digest)
-    return None if row is None else str(row[0])
+    return first_row(connection, "SELECT 1 FROM releases WHERE request = ?", request_id) is not None
 
 
 def first_payer(connection: sqlite3.Connection, plan_digest: str, *, prefix: str) -> str | None:
@@ -232,44 +163,6 @@ def first_payer(connection: sqlite3.Connection, plan_digest: str, *, prefix: str
         if entry["facts"].get("plan") == plan_digest:
             return next(iter(_consumers(entry["scopes"])), None)
     return None
-
-
-def add_word(connection: sqlite3.Connection, body: str) -> RecordedWord:
-    """Record what an approver signed; raise RequestConflict unless it is the approver's newest."""
-    place, head = append(connection, body)
-    recorded = read_word(body, sequence=place, head=head)
-    word = recorded.word
-    before = _row(
-        connection,
-        "SELECT signed_at FROM words WHERE plan = ? AND signer = ? AND key = ?",
-        word.plan_digest,
-        word.signer,
-        word.key,
-    )
-    if before is not None and word.signed_at <= before[0]:
-        raise RequestConflict(
-            f"{word.by} signed this decision, or a newer one, before",
-            hint="have it signed anew",
-        )
-    connection.execute(
-        "INSERT INTO words VALUES (?, ?, ?, ?, ?) ON CONFLICT (plan, signer, key) "
-        "DO UPDATE SET signed_at = excluded.signed_at, said = excluded.said",
-        (word.plan_digest, word.signer, word.key, word.signed_at, place),
-    )
-    return recorded
-
-
-def standing_words(
-    connection: sqlite3.Connection, plan_digest: str, *, signer: str
-) -> tuple[RecordedWord, ...]:
-    """Return the newest word of each approver on a plan, given since it was last refused."""
-    rows = connection.execute(
-        "SELECT sequence, body, head FROM words JOIN entries ON said = sequence "
-        "WHERE plan = ?1 AND signer = ?2 AND said > coalesce((SELECT refused FROM decisions "
-        "WHERE plan = ?1 AND signer = ?2), 0) ORDER BY said",
-        (plan_digest, signer),
-    )
-    return tuple(read_word(body, sequence=s, head=head) for s, body, head in rows)
 
 
 def _spend(
@@ -306,11 +199,11 @@ def _consumers(scopes: Iterable[Sequence[str]]) -> list[str]:
 
 def _release(connection: sqlite3.Connection, request_id: str) -> bytes | None:
     """Return the stored release of a request."""
-    row = _row(connection, "SELECT content FROM releases WHERE request = ?", request_id)
+    row = first_row(connection, "SELECT content FROM releases WHERE request = ?", request_id)
     return None if row is None else bytes(row[0])
 
 
-def _row(connection: sqlite3.Connection, query: str, *values: str | int) -> Any:
+def first_row(connection: sqlite3.Connection, query: str, *values: str | int) -> Any:
     """Return the first row of a query, or None."""
     return connection.execute(query, values).fetchone()
 

@@ -185,7 +185,7 @@ def test_the_gateways_own_user_is_told_from_root(serving: Serving) -> None:
     question = {"command": "decide", "plan": "p", "approve": True, "sudo_user": 1, "why": "w"}
     script = (
         "import os, sys; from pathlib import Path; "
-        "from silosynth.client.desk.desk import Question; "
+        "from silosynth.client.desk.questions import Question; "
         "from silosynth.client.desk.rpc import open_desk; "
         "from silosynth.client.policy.file import load_policy; "
         "import silosynth.client.rpc.caller; "

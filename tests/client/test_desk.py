@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from signed import Federation, people
 
-from silosynth.client.desk.desk import Command, Desk, Question, find_plan
+from silosynth.client.desk.desk import Desk
 from silosynth.client.desk.facts import plan_facts
 from silosynth.client.desk.person import person_of, sudo_user
+from silosynth.client.desk.questions import Command, Question, find_plan
 from silosynth.client.desk.words import plan_words
 from silosynth.client.policy.file import PolicyFile
 from silosynth.common.accounting.zcdp import ORDER_UNIT, cks_epsilon, held_epsilon

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from signed import Federation
 
-from silosynth.client.desk.desk import Command, Desk, Question
+from silosynth.client.desk.desk import Desk
+from silosynth.client.desk.questions import Command, Question
 from silosynth.client.policy.approvers import (
     SignedDecision,
     approved_by,

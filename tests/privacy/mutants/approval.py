@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from privacy.mutants.mutant import Mutant
 
-PROPOSALS, RULES, ROWS = (
+PROPOSALS, RULES, DECISIONS = (
     "client/gateway/proposals.py",
     "client/policy/rules.py",
-    "client/ledger/rows.py",
+    "client/ledger/decisions.py",
 )
 APPROVERS, DESK, ACCOUNT = (
     "client/policy/approvers.py",
@@ -25,7 +25,7 @@ MUTANTS = (
     # Whose plan it is
     Mutant(
         name="a decision counts for every coordinator",
-        path=ROWS,
+        path=DECISIONS,
         old='"WHERE plan = ? AND (signer = ? OR signer IS NULL) ORDER BY signer IS NULL LIMIT 1",',
         new='"WHERE plan = ?1 AND ?2 = ?2 ORDER BY decided DESC LIMIT 1",',
         killed_by=(
@@ -72,7 +72,7 @@ MUTANTS = (
     ),
     Mutant(
         name="a plan is approved for two signers",
-        path=ROWS,
+        path=DECISIONS,
         old="if owner not in (None, signer):",
         new="if owner == '':",
         killed_by=(PAIRS + "test_two_who_wait_for_a_person_are_told_apart",),
@@ -88,7 +88,7 @@ MUTANTS = (
     ),
     Mutant(
         name="a stored release goes to whoever pays nothing for it",
-        path=ROWS,
+        path="client/ledger/rows.py",
         old="if paid and asking and paid != asking:",
         new="if paid and not asking and paid != asking:",
         killed_by=(PAIRS + "test_a_stored_release_goes_to_who_paid_whatever_the_gateway_asks",),
@@ -195,28 +195,28 @@ MUTANTS = (
     ),
     Mutant(
         name="a signed decision counts for the plan of every coordinator",
-        path=ROWS,
+        path=DECISIONS,
         old='"WHERE plan = ?1 AND signer = ?2 AND said > coalesce((SELECT refused FROM decisions "',
         new='"WHERE plan = ?1 AND said > coalesce((SELECT refused FROM decisions "',
         killed_by=(PRESENT + "test_signatures_for_one_coordinator_are_none_for_another",),
     ),
     Mutant(
         name="a signed decision is taken in twice",
-        path=ROWS,
+        path=DECISIONS,
         old="if before is not None and word.signed_at <= before[0]:",
         new="if before is not None and word.signed_at < before[0]:",
         killed_by=(PRESENT + "test_a_decision_is_taken_in_once_and_never_after_a_newer_one",),
     ),
     Mutant(
         name="an older signed decision takes the place of a newer one",
-        path=ROWS,
+        path=DECISIONS,
         old="if before is not None and word.signed_at <= before[0]:",
         new="if before is not None and word.signed_at == before[0]:",
         killed_by=(PRESENT + "test_a_decision_is_taken_in_once_and_never_after_a_newer_one",),
     ),
     Mutant(
         name="signatures from before a refusal count after it",
-        path=ROWS,
+        path=DECISIONS,
         old='"WHERE plan = ?1 AND signer = ?2), 0) ORDER BY said",',
         new='"WHERE plan = ?1 AND signer = ?2 AND 0), 0) ORDER BY said",',
         killed_by=(PRESENT + "test_after_a_refusal_all_who_approved_sign_anew",),
@@ -241,7 +241,7 @@ MUTANTS = (
     # Names and keys
     Mutant(
         name="a plan's id may look like another plan's digest",
-        path=DESK,
+        path="client/desk/questions.py",
         old="found = [p for p in plans if _names_digest(digits, p)]",
         new='found = [p for p in plans if _names_digest(digits, p) or p.get("id") == name]',
         killed_by=(AT_DESK + "test_what_looks_like_digits_of_a_digest_is_never_a_plans_id",),
