@@ -52,7 +52,7 @@ ROOMS: dict[str, str] = {
     "common/audit common/messages common/trust",
     "client/relay": "client/rpc common/messages",
     "client/cli": "client/desk client/silo client/policy client/relay common/accounting "
-    "common/audit common/cli common/schema common/trust",
+    "common/audit common/cli common/plan common/schema common/trust",
     "server/model": "common/schema",
     "server/measuring": "server/model common/codec common/messages common/plan common/schema",
     "server/generator": "server/measuring common/codec common/generator common/messages "
@@ -114,6 +114,7 @@ EDGES = {
     "sqlite3": {
         "client/ledger/ledger.py",
         "client/ledger/batch.py",
+        "client/ledger/decisions.py",
         "client/ledger/fence.py",
         "client/ledger/file.py",
         "client/ledger/rows.py",
