@@ -10,8 +10,8 @@ from typing import TypeVar
 import duckdb
 import pyarrow as pa
 
-from silosynth.client.source.code_cache import file_digest
-from silosynth.client.source.files import list_files, watch_files
+from silosynth.client.source.file_state import database_files, file_digest, watch_files
+from silosynth.client.source.files import list_files
 from silosynth.client.source.spec import SourceSpec
 from silosynth.client.source.stream import Fragment, Reader
 from silosynth.client.source.table import CSV, Wanted
@@ -30,7 +30,7 @@ def open_duckdb(spec: SourceSpec, *, wanted: Wanted) -> Reader:
     if not path.exists():
         raise InvalidTable(f"{path}: no such file", hint="check the path")
     if spec.query is not None:
-        query, names = spec.query, [path]
+        query, names = spec.query, database_files(path)
         open_rows = partial(_open_query, path, query)
     else:
         query, names = "", list_files(path, endings=CSV)
