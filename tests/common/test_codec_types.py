@@ -143,7 +143,7 @@ def in_all_forms(column: pa.Array) -> dict[str, pa.Array | pa.ChunkedArray]:
             for values in (column, column.slice(1))
         ]
         forms["dictionaries"] = pa.chunked_array(parts)
-        with suppress(pa.ArrowInvalid):
+        with suppress(pa.ArrowInvalid, pa.ArrowNotImplementedError):
             forms["runs"] = runs(column)
     return forms
 
