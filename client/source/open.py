@@ -63,7 +63,7 @@ def open_source(
     if spec.cluster is not None:
         return _open_cluster(spec, wanted=wanted, cache=cache)
     return StreamRows(
-        open_reader=lambda: _open_reader(spec, wanted=wanted),
+        open_reader=lambda: _open_reader(spec, wanted=wanted, tell_operator=tell_operator),
         schema=schema,
         lifetime=_lifetime(spec),
         person_column=spec.person_column,
@@ -106,7 +106,9 @@ def _lifetime(spec: SourceSpec) -> Lifetime:
     return Lifetime(look=lambda: look_at(list_files(path, endings=endings)))
 
 
-def _open_reader(spec: SourceSpec, *, wanted: Wanted) -> Reader:
+def _open_reader(
+    spec: SourceSpec, *, wanted: Wanted, tell_operator: Callable[[str], None]
+) -> Reader:
     """Open a table's files or its query, when the first rows are asked for."""
     # The SQL engines are extras: whoever has files alone need not install them.
     if spec.path is not None and spec.format is SourceFormat.PARQUET:
@@ -120,7 +122,7 @@ def _open_reader(spec: SourceSpec, *, wanted: Wanted) -> Reader:
             return open_pull(spec, wanted=wanted)
         from silosynth.client.source.from_duckdb import open_duckdb
 
-        return open_duckdb(spec, wanted=wanted)
+        return open_duckdb(spec, wanted=wanted, tell_operator=tell_operator)
 
 
 def _open_sql(spec: SourceSpec, *, wanted: Wanted, bounding: Bounding | None) -> Source:

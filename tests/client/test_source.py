@@ -184,8 +184,10 @@ def test_extra_columns_are_refused_unless_they_are_allowed(tmp_path: Path, write
         open_source(spec, schema=SCHEMA).count(QUERIES, levels=LEVELS)
 
 
-@every_storage
-def test_damaged_storage_is_named_without_its_content(tmp_path: Path, write: Writer) -> None:
+@pytest.mark.parametrize("name", [name for name in WRITERS if name != "csv"])
+def test_damaged_storage_is_named_without_its_content(tmp_path: Path, name: str) -> None:
+    """A CSV file cannot be damaged: each of its records is read for itself."""
+    write = WRITERS[name]
     spec = write(TABLE, tmp_path)
     assert spec.path is not None
     files = [spec.path] if spec.path.is_file() else sorted(spec.path.glob("*.parquet"))

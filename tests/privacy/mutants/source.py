@@ -100,4 +100,13 @@ MUTANTS: tuple[Mutant, ...] = (
             "policy",
         ),
     ),
+    Mutant(
+        name="a CSV file is read by what gives up at one long or odd record",
+        path="client/source/from_duckdb.py",
+        old="if all(is_legal(path, delimiter=delimiter) for path in paths):",
+        new="if True:",
+        killed_by=(
+            "tests/client/test_csv_rows.py::test_a_folder_of_which_one_file_is_odd_is_read_whole",
+        ),
+    ),
 )
