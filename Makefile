@@ -65,7 +65,7 @@ $(VENV)/.run: $(BIN)/python pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
-	$(PIP) install -c constraints.txt -e ".[coordinator,silo,silo-cluster,silo-sql,simulation,generators,pretrained,dev]"
+	$(PIP) install -c constraints.txt -e ".[coordinator,silo,silo-cluster,silo-sql,simulation,generators,pretrained,check,dev]"
 	@touch $@ $(VENV)/.run
 
 clean:

@@ -42,7 +42,8 @@ GRACE_SECONDS = 300.0
 EXIT_BUG = 5
 _OPERATOR_MESSAGE_BYTES = 256_000_000
 _OPERATOR_THREADS = 4
-_POLL_SECONDS = 3600.0
+FORGET_SECONDS = 600.0
+"""How often a gateway looks whether it holds rows that are no longer in their table."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +52,7 @@ class Seams:
 
     bits: BitSource | None = None
     checkpoint: Callable[[str], None] = lambda _: None
+    forget_seconds: float = FORGET_SECONDS
 
 
 def serve(
@@ -89,8 +91,8 @@ def serve(
         )
         log("serving", silo=policy.silo.name, pid=os.getpid())
         ready()
-        while not stop.wait(_POLL_SECONDS):
-            pass
+        while not stop.wait(seams.forget_seconds):
+            silo.forget_stale()
         log("stopping")
     log("stopped")
 

@@ -112,7 +112,11 @@ def _check_secret(secret: bytes) -> None:
 
 def number_persons(persons: pa.ChunkedArray | pa.Array) -> tuple[np.ndarray, pa.Array]:
     """Return (rows,) int64, each row's person from 0 or -1 for none, and the persons' names."""
-    column = flatten(persons)
+    try:
+        column = flatten(persons)
+    except pa.ArrowNotImplementedError:
+        # By the type alone: no value can make it fail.
+        raise _not_plain() from None
     if pt.is_floating(column.type):
         column = pc.if_else(pc.is_nan(column), None, column.cast(pa.float64()))
         column = pc.add(column, 0.0)  # -0.0 and 0.0 are one number, spelled as two

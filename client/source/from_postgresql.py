@@ -72,6 +72,7 @@ class PushedDown:
         *,
         levels: Mapping[str, Grouping],
         rows_per_person: int = 1,
+        plan: str | None = None,
     ) -> list[np.ndarray]:
         """Return the counts of each query, all of one snapshot of the table."""
         domain = self._wanted.schema.domain
@@ -86,7 +87,11 @@ class PushedDown:
         return layout.answers(totals)
 
     def fold(
-        self, add: Callable[[Sequence[np.ndarray]], None], *, rows_per_person: int = 1
+        self,
+        add: Callable[[Sequence[np.ndarray]], None],
+        *,
+        rows_per_person: int = 1,
+        plan: str | None = None,
     ) -> None:
         """Refuse: the rows of this table stay on their server."""
         self.encode()

@@ -17,7 +17,8 @@ import ray
 from silosynth.client.counting.count import check_codes
 from silosynth.client.counting.kernel import CompiledKernel, NumpyKernel, choose_kernel
 from silosynth.client.counting.layout import Layout, lay_out
-from silosynth.client.source.files import RowGroup, list_files, list_row_groups, watch_files
+from silosynth.client.source.file_state import watch_files
+from silosynth.client.source.files import RowGroup, list_files, list_row_groups
 from silosynth.client.source.spec import CodedTable, SourceSpec
 from silosynth.client.source.table import PARQUET, Wanted
 from silosynth.common.codec.codec import Codec
@@ -46,8 +47,9 @@ class ClusterRows:
         *,
         levels: Mapping[str, Grouping],
         rows_per_person: int = 1,
+        plan: str | None = None,
     ) -> list[np.ndarray]:
-        """Return the counts of each query."""
+        """Return the counts of each query; the table is read anew each time."""
         if self._spec.path is None:
             raise InvalidTable("a path is needed")
         check = watch_files(list_files(self._spec.path, endings=PARQUET))
@@ -70,7 +72,11 @@ class ClusterRows:
         return layout.answers(totals)
 
     def fold(
-        self, add: Callable[[Sequence[np.ndarray]], None], *, rows_per_person: int = 1
+        self,
+        add: Callable[[Sequence[np.ndarray]], None],
+        *,
+        rows_per_person: int = 1,
+        plan: str | None = None,
     ) -> None:
         """Refuse: the rows of such a table are on many machines."""
         self.encode()
