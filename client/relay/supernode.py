@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import os
-import sys
 import threading
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -20,6 +19,8 @@ from flwr.supernode import fleet_http_connection
 from flwr.supernode.cli import flower_supernode
 from flwr.supernode.fleet_http_client import FleetHttpClient
 
+BYTES_PER_SECOND = 250_000
+"""A call that carries data has a second more for every so many bytes."""
 _RETRY_SECONDS = 1.0
 
 
@@ -50,7 +51,8 @@ def _limited(
 
     @functools.wraps(call)
     def limited(*args: Any, **named: Any) -> Any:
-        timer = threading.Timer(seconds, end)
+        size = named["request"].ByteSize() if "request" in named else 0
+        timer = threading.Timer(seconds + size / BYTES_PER_SECOND, end)
         timer.daemon = True
         timer.start()
         try:
@@ -69,7 +71,5 @@ def _retries() -> RetryInvoker:
 
 
 def _end(code: int) -> NoReturn:
-    """End the process at once, whatever its other threads do."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    """End the process at once, whatever its other threads do or hold."""
     os._exit(code)

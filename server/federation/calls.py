@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, TypeVar
 
@@ -34,44 +35,49 @@ class Grid(Protocol):
 
 
 class Calls:
-    """Own since when each kind of call fails.
+    """Own since when each kind of call fails, and the replies that nobody has looked at.
 
-    Guarantees: every method returns within ``patience.call_seconds``. A call that is overdue or
-    fails counts as one whose answer was lost. It raises SuperLinkLost when the run is over at the
-    SuperLink, or when calls of one kind have failed for ``patience.away_seconds``.
+    Guarantees: every method returns within the time that ``patience`` states. A call that is
+    overdue or fails counts as one whose answer was lost; a reply that it brings later is kept.
+    It raises SuperLinkLost when the run is over at the SuperLink, or when calls of one kind have
+    failed for ``patience.away_seconds``.
     """
 
     def __init__(self, grid: Grid, *, patience: Patience) -> None:
         self._grid = grid
         self._patience = patience
         self._failing: dict[str, float] = {}
+        self._taken: deque[Message] = deque()
 
     def nodes(self) -> frozenset[int] | None:
         """Return the nodes that are connected; None when that cannot be known now."""
-        return self._call("nodes", lambda: frozenset(self._grid.get_node_ids()))
+        return self._call("nodes", lambda: frozenset(int(n) for n in self._grid.get_node_ids()))
 
-    def push(self, message: Message) -> str:
-        """Push a message; return its id, or nothing when it has to be sent again."""
-        ids = self._call("push", lambda: list(self._grid.push_messages([message])))
+    def push(self, message: Message, *, size: int = 0) -> str:
+        """Push a message of ``size`` bytes; return its id, or nothing when it was not taken."""
+        ids = self._call("push", lambda: list(self._grid.push_messages([message])), size=size)
         return str(ids[0] or "") if ids else ""
 
     def pull(self, message_ids: Iterable[str]) -> Sequence[Message]:
-        """Return the replies that came, also those that came before a call failed."""
-        wanted, taken = list(message_ids), list[Message]()
+        """Return the replies that came, also those that came before a call failed or after it."""
+        wanted = list(message_ids)
 
         def take() -> None:
             for message in self._grid.pull_messages(wanted):
-                taken.append(message)  # what came before a failure is kept
+                if not isinstance(message, Message):
+                    raise TypeError("no message")
+                self._taken.append(message)
 
         if wanted:
             self._call("pull", take)
-        return tuple(taken)
+        return [self._taken.popleft() for _ in range(len(self._taken))]
 
-    def _call(self, kind: str, call: Callable[[], T]) -> T | None:
+    def _call(self, kind: str, call: Callable[[], T], *, size: int = 0) -> T | None:
         """Return what a call returns, or None when its answer is lost."""
         begun = time.monotonic()
+        seconds = self._patience.call_seconds + size / self._patience.bytes_per_second
         try:
-            result = within(self._patience.call_seconds, call, what=kind)
+            result = within(seconds, call, what=kind)
         except (SuperLinkFault, Overdue) as err:
             self._note(kind, err, begun=begun)
             return None

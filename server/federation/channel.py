@@ -312,7 +312,7 @@ class Channel:
             dst_node_id=node,
             message_type=f"query.{kind}",
         )
-        return self._calls.push(message)
+        return self._calls.push(message, size=_size(fields))
 
     def _pull(self, waiting: dict[str, _Letter], *, field: str) -> Iterator[tuple[str, bytes]]:
         """Take replies; yield what silos answered, once each."""
@@ -365,6 +365,12 @@ class Channel:
         except SilosynthError:
             return False
         return verdict.answer is Answer.PENDING
+
+
+def _size(fields: Fields) -> int:
+    """Return how many bytes a letter carries, about."""
+    values = [v for f in fields.values() for v in (f if isinstance(f, list) else [f])]
+    return sum(len(v) for v in values if isinstance(v, bytes))
 
 
 def _field(reply: Message, name: str) -> ConfigRecordValues | None:

@@ -145,17 +145,23 @@ class SuperLinkGrid:
         return str(reply.message_ids[0])
 
     def _look(self, message_id: str) -> Message | None:
-        """Return a reply if it is whole now, an error if it never will be."""
+        """Return a reply if it is whole now, an error if it never will be.
+
+        It is out of the others' sight meanwhile: a call that was left alone may still be at it.
+        """
         coming = self._coming.pop(message_id, None)
         if coming is None:
             return None
         if time.monotonic() - coming.since > COMING_SECONDS:
             return _lost(coming)
-        self._coming[message_id] = coming  # behind the others
-        found = self._fetch(coming)
+        try:
+            found = self._fetch(coming)
+        except SuperLinkFault:
+            self._coming[message_id] = coming
+            raise
         if found and coming.missing:
+            self._coming[message_id] = coming
             return None
-        self._coming.pop(message_id, None)
         return _inflate(message_id, coming) if found else _lost(coming)
 
     def _fetch(self, coming: _Coming) -> bool:

@@ -37,9 +37,13 @@ _PASSING = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
-    """How long one call into Flower is waited for, and calls of one kind that all fail."""
+    """How long one call into Flower is waited for, and calls of one kind that all fail.
+
+    A call that carries data has a second more for every ``bytes_per_second`` of it.
+    """
 
     call_seconds: float = 20.0
+    bytes_per_second: int = 250_000
     away_seconds: float = 60.0
     retry_seconds: float = 1.0
 

@@ -80,9 +80,7 @@ def open_grid(
     SuperLinkLost, from within the block too, when a run that had begun is over there.
     """
     waits = patience or Patience()
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        run_id, token = insist(lambda: _begin(federation, waits), patience=waits)
+    run_id, token = insist(lambda: _begin(federation, lock, waits), patience=waits)
     interceptor = RuntimeTokenHttpInterceptor(token)
     with (
         open_runtime(federation, interceptor) as client,
@@ -95,10 +93,12 @@ def open_grid(
         yield SuperLinkGrid(client, run_id=run_id)
 
 
-def _begin(federation: Federation, patience: Patience) -> tuple[int, str]:
+def _begin(federation: Federation, lock: Path, patience: Patience) -> tuple[int, str]:
     """Begin a run at the SuperLink and take its task; return its id and the task's token."""
-    run_id = _start_run(federation, patience)
-    return run_id, _take_task(federation, run_id, patience)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        run_id = _start_run(federation, patience)
+        return run_id, _take_task(federation, run_id, patience)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -17,16 +18,25 @@ from flwr.supercore.runtime import RuntimeHttpClient
 
 from silosynth.client.relay import relay
 from silosynth.common.cli.app import main as command
+from silosynth.server.federation.channel import Pace
 from silosynth.server.federation.link import Patience
 
 CALL_SECONDS = "SILOSYNTH_TEST_CALL_SECONDS"
 NODE_PROXY = "SILOSYNTH_TEST_NODE_PROXY"
 
 
-def patience(environment: Mapping[str, str] = os.environ) -> Patience:
-    """Return the coordinator's patience."""
+def pace(usual: Pace, *, environment: Mapping[str, str] = os.environ) -> Pace:
+    """Return a coordinator's pace: the product's times of sending again where calls are limited."""
     seconds = environment.get(CALL_SECONDS)
-    return Patience(call_seconds=float(seconds)) if seconds else Patience()
+    if seconds is None:
+        return usual
+    real = Pace()
+    return replace(
+        usual,
+        resend_seconds=real.resend_seconds,
+        resend_most_seconds=real.resend_most_seconds,
+        patience=Patience(call_seconds=float(seconds)),
+    )
 
 
 def run_relay(arguments: Sequence[str]) -> None:

@@ -118,6 +118,6 @@ def main(arguments: Sequence[str]) -> None:
         sockets = {path.stem: path for path in asked.sockets}
         server_run.open_grid = lambda *_, **__: _grid_over(sockets)  # type: ignore[assignment]  # a grid
     wire = Tripwire(asked.notes / "traps", witness=asked.witness)
-    pace = QUICK if asked.sockets else replace(OVER_FLOWER, patience=hurried.patience())
+    pace = QUICK if asked.sockets else hurried.pace(OVER_FLOWER)
     server_run.run_federation = _run_with_traps(wire, pace=pace)
     command(asked.words)

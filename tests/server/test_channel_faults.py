@@ -103,8 +103,13 @@ class SpoiltGrid(FakeGrid):
         return replies
 
 
-@pytest.mark.parametrize("name", CALLS)
-@pytest.mark.parametrize("fault", FAULTS)
+SHORT = ("never returns", "raises an error that names nothing", "returns no words")
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [("pull_messages", f) for f in FAULTS] + [(n, f) for n in CALLS[:2] for f in SHORT],
+)
 def test_a_call_that_fails_or_never_returns_only_costs_time(
     name: str, fault: str, tmp_path: Path
 ) -> None:
