@@ -8,10 +8,8 @@ bundle is never unpacked: no code from the coordinator runs at a silo.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import secrets
-import signal
 import socket
 import subprocess
 import sys
@@ -56,7 +54,16 @@ _START_SECONDS = 120.0
 _STUCK = 70
 """The exit code of a SuperNode that ended itself (see supernode.py)."""
 _PROTECTED = frozenset({"/flwr.proto.Runtime/AcquireTask"})
-_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux's prctl
+# The kernel is to end a SuperNode with its relay (PR_SET_PDEATHSIG). It asks for that itself, first
+# of all: code of ours between fork and exec would run beside gRPC's threads, and abort at times.
+_START = """\
+import ctypes, os, signal
+ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+if os.getppid() != {parent}:
+    os._exit(1)
+from silosynth.client.relay.supernode import main
+main({seconds!r}, stuck={stuck})
+"""
 _QUIET = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1"}
 
 
@@ -256,7 +263,6 @@ def _supernode(
         supernode_command(settings, port=port, secret_file=secret_file),
         env=os.environ | _QUIET,
         stdin=subprocess.DEVNULL,
-        preexec_fn=_end_with_parent,
     )
     try:
         yield process
@@ -275,8 +281,7 @@ def supernode_command(settings: RelaySettings, *, port: int, secret_file: Path) 
     command = [
         sys.executable,
         "-c",
-        "from silosynth.client.relay.supernode import main; "
-        f"main({_PASS_SECONDS!r}, stuck={_STUCK})",
+        _START.format(parent=os.getpid(), seconds=_PASS_SECONDS, stuck=_STUCK),
         "--superlink",
         settings.superlink,
         "--auth-supernode-private-key",
@@ -293,11 +298,6 @@ def supernode_command(settings: RelaySettings, *, port: int, secret_file: Path) 
         str(port),
     ]
     return command + (["--root-certificates", str(settings.ca)] if settings.ca else [])
-
-
-def _end_with_parent() -> None:
-    """Ask the kernel to kill this child when its parent ends, even by SIGKILL."""
-    ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL)
 
 
 def _check_alive(node: subprocess.Popen[bytes]) -> None:
