@@ -77,6 +77,7 @@ TOP = "simulations"
 EDGES = {
     "flwr": {
         "client/relay/messages.py",
+        "client/relay/pushing.py",
         "client/relay/relay.py",
         "client/relay/session.py",
         "client/relay/supernode.py",
@@ -233,6 +234,8 @@ RELAY = (
     "client/rpc/calls.py",
     "client/relay/messages.py",
     "client/relay/relay.py",
+    "client/relay/pushing.py",
+    "client/relay/supernode.py",
 )
 PRIVATE = (
     "silosynth.client.ledger.ledger",

@@ -24,7 +24,7 @@ from typing import TypeVar
 import httpx
 from flwr.app import Context, Error, Message
 from flwr.clientapp import ClientApp
-from flwr.common.constant import ErrorCode, SubStatus
+from flwr.common.constant import ErrorCode
 from flwr.proto.runtime_pb2 import AcquireTaskRequest, SendTaskHeartbeatRequest
 from flwr.supercore.constant import TaskType
 from flwr.supercore.heartbeat import HeartbeatSender
@@ -34,9 +34,10 @@ from flwr.supercore.interceptors import (
     SuperExecAuthHttpInterceptor,
 )
 from flwr.supercore.runtime import RuntimeHttpClient
-from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message, push_task_output
+from flwr.supernode.runtime.run_clientapp import pull_task_input
 
 from silosynth.client.relay.messages import make_sealed_relay
+from silosynth.client.relay.pushing import push_answer
 from silosynth.client.relay.session import Session, open_session
 from silosynth.client.rpc.caller import RemoteGateway
 from silosynth.common.errors import ConnectionFailed, InvalidArgument
@@ -186,8 +187,10 @@ def _answer_task(app: ClientApp, node: subprocess.Popen[bytes], *, port: int, to
     heartbeat.start()
     try:
         message, context, _, _ = _passed(lambda: pull_task_input(client), what="a message")
+        if message.metadata.run_id != context.run_id:
+            raise _Lost("the message and its task are not of one run")
         answer = _answer(app, message, context)
-        _passed(lambda: _push(client, answer, context), what="an answer")
+        _passed(lambda: push_answer(client, answer, context), what="an answer")
     except _Lost:
         node.kill()
         raise
@@ -201,12 +204,6 @@ def _end(heartbeat: HeartbeatSender) -> None:
     if heartbeat.is_running:
         with suppress(Overdue):
             within(_RESTART_SECONDS, heartbeat.stop, what="the end of a heartbeat")
-
-
-def _push(client: RuntimeHttpClient, answer: Message, context: Context) -> None:
-    """Give an answer to the SuperNode."""
-    push_message(client, answer, context)
-    push_task_output(client, context=context, sub_status=SubStatus.COMPLETED, details="")
 
 
 def _passed(call: Callable[[], T], *, what: str) -> T:
