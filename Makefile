@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 export FLWR_TELEMETRY_ENABLED := 0
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: demo test check lint types structure wheel soak browser bench-setup postgresql clean
+.PHONY: demo test check lint types structure wheel soak faults browser bench-setup postgresql clean
 
 demo: $(VENV)/.run
 	$(BIN)/silosynth demo --out demo-out --force
@@ -38,6 +38,10 @@ wheel: $(VENV)/.dev
 # SHARED=1 lets the silos sum in secret.
 soak: $(VENV)/.dev
 	PYTHONPATH=tests $(BIN)/python tests/processes/soak.py
+
+# Every kind of request to Flower meets every fault of a network, in 17 rounds.
+faults: $(VENV)/.dev
+	FAULT_ROUNDS=$(or $(ROUNDS),17) $(BIN)/python -m pytest -s tests/processes/test_faulty_link.py
 
 bench-%: $(VENV)/.dev
 	$(BIN)/python bench/$(subst -,_,$*).py

@@ -79,14 +79,19 @@ TOP = "simulations"
 EDGES = {
     "flwr": {
         "client/relay/messages.py",
+        "client/relay/pushing.py",
         "client/relay/relay.py",
         "client/relay/session.py",
+        "client/relay/supernode.py",
         "simulations/flower.py",
+        "server/federation/calls.py",
         "server/federation/channel.py",
+        "server/federation/grid.py",
+        "server/federation/link.py",
         "server/federation/superlink.py",
         "simulations/cluster.py",
     },
-    "httpx": {"client/relay/relay.py", "client/relay/session.py", "server/federation/superlink.py"},
+    "httpx": {"client/relay/relay.py", "client/relay/session.py", "server/federation/link.py"},
     "ray": {"client/source/on_ray.py", "simulations/cluster.py"},
     "pandas": {"common/codec/frames.py", "simulations/demo_insurers.py"},
     "dp_accounting": {
@@ -237,6 +242,8 @@ RELAY = (
     "client/rpc/calls.py",
     "client/relay/messages.py",
     "client/relay/relay.py",
+    "client/relay/pushing.py",
+    "client/relay/supernode.py",
 )
 PRIVATE = (
     "silosynth.client.ledger.ledger",
