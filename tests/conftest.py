@@ -1,12 +1,18 @@
-"""Make shared test modules importable from the folder of the test."""
+"""Make shared test modules importable: by full names from here, by bare ones from old folders."""
 
 from __future__ import annotations
 
+import itertools
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
-for folder in ("server", "client", "faults", "privacy", "processes", "."):
+import numpy as np
+import pytest
+
+for folder in (".", "server", "client", "faults", "privacy", "processes", ".."):
     sys.path.append(str(Path(__file__).parent / folder))
 
 
@@ -22,3 +28,34 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.write_line(
             f"{len(kills)} cells; from kill to the run's end at most {worst:.1f} s"
         )
+
+
+@pytest.fixture
+def fixed_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give this process's silos bits with fixed starts, where randomness proves nothing.
+
+    What is learnt through noise has no law to work a tolerance out of; so it has one outcome.
+    """
+    from silosynth.client.noise.discrete_gaussian import SystemBits
+    from support.chance import FixedBits
+
+    sources: WeakKeyDictionary[SystemBits, FixedBits] = WeakKeyDictionary()
+
+    def words(self: SystemBits, count: int) -> np.ndarray:
+        if self not in sources:
+            sources[self] = FixedBits(next(starts))
+        return sources[self].words(count)
+
+    starts = itertools.count(1)
+    monkeypatch.setattr(SystemBits, "words", words)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse more cases of a statistical test than its false-alarm probability is shared by."""
+    tests = [getattr(item, "function", None) for item in items]
+    cases = Counter(test for test in tests if hasattr(test, "statistical_cases"))
+    for test, count in cases.items():
+        if count > test.statistical_cases:
+            raise pytest.UsageError(
+                f"{test.__name__} has {count} cases and shares its alarm by {test.statistical_cases}"
+            )
