@@ -36,8 +36,9 @@ def fixed_bits(monkeypatch: pytest.MonkeyPatch) -> None:
 
     What is learnt through noise has no law to work a tolerance out of; so it has one outcome.
     """
-    from silosynth.client.noise.discrete_gaussian import SystemBits
     from support.chance import FixedBits
+
+    from silosynth.client.noise.discrete_gaussian import SystemBits
 
     sources: WeakKeyDictionary[SystemBits, FixedBits] = WeakKeyDictionary()
 
@@ -57,5 +58,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for test, count in cases.items():
         if count > test.statistical_cases:
             raise pytest.UsageError(
-                f"{test.__name__} has {count} cases and shares its alarm by {test.statistical_cases}"
+                f"{test.__name__} shares its alarm by {test.statistical_cases}, "
+                f"and has {count} cases"
             )

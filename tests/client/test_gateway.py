@@ -128,7 +128,12 @@ def test_a_release_holds_noised_counts_and_its_receipt(silo: Silo) -> None:
     assert release.receipt.cost_units == silo.ledger.spent(PROJECT)
     variance = 10 * float(plan.phases[0].sigma2)
     total, none = int(release.marginals[0].sum()), SubGaussian(mean=0, variance=variance)
-    agrees(total, law=replace(none, mean=200), mutants={"tenfold rows": replace(none, mean=2000)}, alarm=1e-10)
+    agrees(
+        total,
+        law=replace(none, mean=200),
+        mutants={"tenfold rows": replace(none, mean=2000)},
+        alarm=1e-10,
+    )
 
 
 def test_the_table_is_read_after_the_charge_and_never_before(silo: Silo) -> None:

@@ -22,7 +22,7 @@ SMALL_ORDER = (
 )
 """RFC 7748, section 6.1, and the list of Bernstein, 'Curve25519: validate public keys?'."""
 
-SECRETS = [bytes([i]) * 32 for i in (1, 2, 3)]
+FIXED_SECRETS = [bytes([i]) * 32 for i in (1, 2, 3)]
 
 
 def _masked_all(
@@ -86,7 +86,7 @@ def test_a_masked_vector_looks_uniform(bits: int) -> None:
     Of fixed secrets, so that there is one outcome: that secrets are random is asked elsewhere.
     """
     values = np.zeros((3, 1 << 17), dtype=np.int64)
-    for vector in _masked_all(values, bits=bits, secrets=SECRETS):
+    for vector in _masked_all(values, bits=bits, secrets=FIXED_SECRETS):
         octets = vector.view(np.uint8).reshape(len(vector), bits // 8)
         for column in octets.T:
             assert _chi2(np.bincount(column, minlength=256)) > 1e-6
@@ -99,7 +99,7 @@ def test_a_masked_vector_looks_uniform(bits: int) -> None:
 
 def test_the_uniformity_test_sees_a_mask_that_leaves_the_top_bit_alone() -> None:
     values = np.zeros((2, 1 << 17), dtype=np.int64)
-    vector = _masked_all(values, bits=64, secrets=SECRETS[:2])[0] >> np.uint64(1)
+    vector = _masked_all(values, bits=64, secrets=FIXED_SECRETS[:2])[0] >> np.uint64(1)
     assert _chi2(np.bincount(vector.view(np.uint8)[7::8], minlength=256)) < 1e-6
 
 

@@ -78,8 +78,9 @@ def test_one_person_shows_as_much_as_was_paid_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("persons", [None, [0] * 5])
+@pytest.mark.usefixtures("fixed_bits")
 def test_rows_without_a_person_column_are_persons_of_their_own(
-    tmp_path: Path, fixed_bits: None, persons: list[int] | None
+    tmp_path: Path, persons: list[int] | None
 ) -> None:
     schema = wide_schema(16)
     most = 1 if persons is None else 5

@@ -5,9 +5,6 @@ A mutant is a change to one file of a copy of the project. Each runs in a proces
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from privacy.mutants.listed import listed
 from privacy.mutants.mutant import Mutant
@@ -18,9 +15,9 @@ NODES = sorted({node for mutant in MUTANTS for node in mutant.killed_by})
 
 
 @pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Tree:
     """Copy the project, once."""
-    yield Tree.copy(tmp_path_factory.mktemp("tree"))
+    return Tree.copy(tmp_path_factory.mktemp("tree"))
 
 
 def test_the_tests_that_kill_are_green_without_a_mutant(tree: Tree) -> None:

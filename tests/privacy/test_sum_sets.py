@@ -11,11 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sums import CELLS, Circle, circle
+from sums import CELLS, Circle, circle, proof_of
 from support.chance import masked, statistical
 
 from silosynth.client.sums.mask import mask_vector
 from silosynth.client.sums.member import _transcript
+from silosynth.common.errors import Refused
 from silosynth.common.messages.request import Request
 from silosynth.common.messages.sum_proof import SumProof, unpack
 from silosynth.common.messages.sums import AgreedSet, read_set
@@ -96,6 +97,16 @@ def test_two_vectors_of_a_silo_differ_in_more_than_one_pairs_mask(
     first = five.request(small.members[0], proof)
     difference = _vector(five, first, large) - _vector(five, first, small)
     masked(difference - _pair(five, first, LAST, large), alarm=1e-9)
+
+
+def test_a_silo_masks_for_the_set_that_it_signed_last_alone(five: Circle, proof: SumProof) -> None:
+    """All have signed both sets; once a silo has signed the smaller one, the larger gets nothing."""
+    adverts = five.adverts()[:4]
+    smaller = proof_of(adverts, [five.vote(s, adverts) for s in five.plan.silos[:4]])
+    zeros = np.zeros(CELLS, dtype=np.int64)
+    with pytest.raises(Refused, match="did not sign that set"):
+        five.masked(five.request("silo-000", proof), zeros)
+    assert len(five.masked(five.request("silo-000", smaller), zeros)) == CELLS
 
 
 def test_what_masks_depend_on_differs_by_set_question_and_width(

@@ -210,9 +210,7 @@ def _edge(takes: Callable[[float], bool], *, taken: float, refused: float) -> fl
     return taken
 
 
-def agrees(
-    value: float, *, law: Law, alarm: float, mutants: Mapping[str, Law]
-) -> None:
+def agrees(value: float, *, law: Law, alarm: float, mutants: Mapping[str, Law]) -> None:
     """Fail unless a right program may give ``value``, and where a mutant might give it as well.
 
     ``mutants``: what the value's law would be in programs that the test is there to find; each is
