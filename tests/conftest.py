@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -28,6 +29,18 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.write_line(
             f"{len(kills)} cells; from kill to the run's end at most {worst:.1f} s"
         )
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _epsilons_worked_out_once() -> Iterator[None]:
+    """Work out each epsilon once a process: an accountant's seconds are what no test is about.
+
+    It is a function of its arguments alone, and every test of it still works it out.
+    """
+    from remembered import remembered_epsilons
+
+    with remembered_epsilons():
+        yield
 
 
 @pytest.fixture

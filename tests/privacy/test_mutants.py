@@ -5,6 +5,8 @@ A mutant is a change to one file of a copy of the project. Each runs in a proces
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from privacy.mutants.listed import listed
 from privacy.mutants.mutant import Mutant
@@ -15,9 +17,10 @@ NODES = sorted({node for mutant in MUTANTS for node in mutant.killed_by})
 
 
 @pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Tree:
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
     """Copy the project, once."""
-    return Tree.copy(tmp_path_factory.mktemp("tree"))
+    with Tree(tmp_path_factory.mktemp("tree")) as copied:
+        yield copied
 
 
 def test_the_tests_that_kill_are_green_without_a_mutant(tree: Tree) -> None:

@@ -99,8 +99,15 @@ def test_two_vectors_of_a_silo_differ_in_more_than_one_pairs_mask(
     masked(difference - _pair(five, first, LAST, large), alarm=1e-9)
 
 
+def test_a_set_smaller_than_the_noise_needs_is_refused(tmp_path: Path) -> None:
+    """Of six silos one may stay away; four have honest silos enough, and noise too little."""
+    six = circle(tmp_path, 6, absent=1, colluders=1)
+    with pytest.raises(Refused, match="at least 5"):
+        six.vote("silo-000", six.adverts()[:4])
+
+
 def test_a_silo_masks_for_the_set_that_it_signed_last_alone(five: Circle, proof: SumProof) -> None:
-    """All have signed both sets; once a silo has signed the smaller one, the larger gets nothing."""
+    """All have signed both sets; once a silo has signed the smaller one, it masks for no other."""
     adverts = five.adverts()[:4]
     smaller = proof_of(adverts, [five.vote(s, adverts) for s in five.plan.silos[:4]])
     zeros = np.zeros(CELLS, dtype=np.int64)
@@ -114,10 +121,11 @@ def test_what_masks_depend_on_differs_by_set_question_and_width(
 ) -> None:
     request = five.request(LAST, proof)
     other = request.model_copy(update={"queries": ((("age",), "fine"),)})
+    another = read_set(five.adverts()[1:], plan=five.plan, session=1)
     texts = {
         _transcript(asked, agreed=agreed, bits=bits)
         for asked in (request, other)
-        for agreed in _sets(five)
+        for agreed in (*_sets(five), another)
         for bits in (64, 32)
     }
-    assert len(texts) == 8
+    assert len(texts) == 12

@@ -8,7 +8,7 @@ from pathlib import Path
 from privacy.mutants.mutant import Mutant
 
 HERE = Path(__file__).parent
-MACHINERY = {"__init__", "listed", "mutant", "tree", "verdicts"}
+MACHINERY = {"__init__", "fresh", "listed", "mutant", "tree", "verdicts"}
 
 
 def listed() -> tuple[Mutant, ...]:

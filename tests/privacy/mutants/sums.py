@@ -140,7 +140,7 @@ MUTANTS = (
         path=STATEMENTS,
         old="if len(members) < least or",
         new="if",
-        killed_by=(ATTACKS + "test_a_set_too_small_for_the_noise_or_for_the_colluders_is_refused",),
+        killed_by=(SETS + "test_a_set_smaller_than_the_noise_needs_is_refused",),
     ),
     Mutant(
         name="keys that another silo signed",
