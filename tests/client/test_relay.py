@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
+from support.patience import patience
 
 from silosynth.client.relay import relay
 from silosynth.client.relay.messages import make_sealed_relay, socket_of
@@ -132,7 +133,7 @@ def test_the_supernode_hands_its_tasks_out_and_runs_none(tmp_path: Path) -> None
 def test_a_supernode_that_hands_nothing_over_is_killed_and_the_wait_for_it_ends() -> None:
     node = subprocess.Popen(["sleep", "60"])
     with relay._hurried(node, seconds=0.05):
-        assert node.wait(timeout=10) == -9
+        assert node.wait(timeout=patience(10)) == -9
     quick = subprocess.Popen(["sleep", "60"])
     with relay._hurried(quick, seconds=0.05):
         pass

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 from fakes import small_schema
 from support.chance import SubGaussian, agrees, masked, statistical
+from support.patience import patience
 
 from silosynth.client.ledger.ledger import Ledger
 from silosynth.common.audit.entries import Scope, ScopeKind
@@ -274,7 +275,7 @@ def test_shared_noise_runs_over_flower_messages(tmp_path: Path) -> None:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=patience(240),
     )
     assert done.returncode == 0, done.stderr
     _check_one_way(reopen(tmp_path / "run").state, 1600)

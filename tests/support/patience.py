@@ -9,7 +9,8 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 
 GENEROUS = 10.0
@@ -30,7 +31,7 @@ def slowness() -> float:
 
 
 def patience(seconds: float) -> float:
-    """Return a deadline for what takes up to ``seconds`` on a quiet machine: only a hang meets it."""
+    """Return a deadline that only a hang meets, for what takes ``seconds`` on a quiet machine."""
     return seconds * slowness() * GENEROUS
 
 
@@ -39,17 +40,16 @@ def paced(seconds: float) -> float:
     return seconds * slowness()
 
 
-def cheap(act: Callable[[], object], *, units: float) -> None:
-    """Fail when an act takes more than ``units`` of 10 ms of a quiet machine's processor.
+@contextmanager
+def cheap(*, units: float) -> Iterator[None]:
+    """Fail when what is done takes more than ``units`` of 10 ms of a quiet machine's processor.
 
-    Both are measured in the processor's time of this process, the unit before and after the act:
-    the slower of both counts, for what else runs there takes caches away.
+    Both are measured in the processor's time of this process, the unit before and afterwards: the
+    slower of both counts, for what else runs there takes caches away.
     """
-    before = _unit()
-    started = time.process_time()
-    act()
-    spent = time.process_time() - started
-    unit = max(before, _unit())
+    before, started = _unit(), time.process_time()
+    yield
+    spent, unit = time.process_time() - started, max(before, _unit())
     assert spent <= units * unit, f"{spent / unit:.1f} units of {1000 * unit:.0f} ms were spent"
 
 
