@@ -13,8 +13,32 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import pytest
 
+NOT_QUICK = {
+    *("processes", "deploy", "simulations"),
+    *("client/test_serve.py", "client/test_source_postgresql.py", "client/test_count_ray.py"),
+    *("common/test_parts.py", "common/test_pretrained.py", "faults/test_ledger_faults.py"),
+    *("faults/test_ledger_random_faults.py", "privacy/test_leak_canary.py"),
+    *("privacy/test_mutants.py", "privacy/test_gradient_audit.py"),
+    *("privacy/test_gradient_neighbours.py", "privacy/test_pretrained_gradient.py"),
+    *("server/test_aim.py", "server/test_engine.py", "test_readme.py"),
+}
+"""What ``--quick`` leaves out: whole runs, and all that starts processes, browsers or servers."""
+
 for folder in (".", "server", "client", "faults", "privacy", "processes", ".."):
     sys.path.append(str(Path(__file__).parent / folder))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add --quick."""
+    parser.addoption("--quick", action="store_true", help="leave out what takes minutes")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out with --quick what it is to leave out."""
+    if not config.getoption("quick"):
+        return None
+    place = collection_path.relative_to(Path(__file__).parent)
+    return True if place.as_posix() in NOT_QUICK else None
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
