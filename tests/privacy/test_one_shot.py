@@ -100,7 +100,8 @@ def check_noise(noise: np.ndarray, *, alarm: float, off: Fraction) -> None:
     Features are noised at a scale of thousands: the lattice of whole numbers does not show.
     """
     law = SumOfSquares(count=len(noise), sigma2=1e6)
-    others = {f"{f:.2f} of the noise": replace(law, sigma2=f**2 * 1e6) for f in (1 - off, 1 + off)}
+    scales = (float(1 - off), float(1 + off))
+    others = {f"{f:.2f} of the noise": replace(law, sigma2=f**2 * 1e6) for f in scales}
     agrees(1e6 * float((noise**2).sum()), law=law, mutants=others, alarm=alarm / 2)
     distance = float(stats.kstest(noise, "norm").statistic)
     at_most(distance, law=Distance(count=len(noise)), mutants={}, alarm=alarm / 2)
