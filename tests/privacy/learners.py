@@ -13,6 +13,7 @@ import pyarrow as pa
 from silosynth.client.gateway.dataset import Dataset
 from silosynth.client.gateway.gateway import Gateway
 from silosynth.client.ledger.ledger import Ledger
+from silosynth.client.noise.discrete_gaussian import BitSource
 from silosynth.client.policy.limits import Policy
 from silosynth.client.source.bounding import bounding
 from silosynth.client.source.open import open_table
@@ -99,6 +100,7 @@ def open_learner(
     *,
     values: Sequence[int],
     persons: Sequence[int] | None = None,
+    bits: BitSource | None = None,
 ) -> Iterator[Gateway]:
     """Open a gateway over a column of values, with the person of each where they are named."""
     policy = Policy(rows_per_person=plan.privacy.rows_per_person)
@@ -113,7 +115,7 @@ def open_learner(
     if not path.exists():
         Ledger.create(path)
     with Ledger.open(path, caps={PROJECT: 2**60}) as ledger:
-        yield Gateway(silo="north", datasets={"default": dataset}, ledger=ledger)
+        yield Gateway(silo="north", datasets={"default": dataset}, ledger=ledger, bits=bits)
 
 
 def round_request(plan: Plan, weights: np.ndarray, *, number: int = 0) -> Request:
