@@ -21,6 +21,7 @@ from signed import Federation, people
 
 from silosynth.client.gateway import verify as verify_module
 from silosynth.common.codec.examples import layout_of
+from silosynth.common.errors import InvalidPlan
 from silosynth.common.generator.architecture import MaskedMlp, bias_slices
 from silosynth.common.messages.release import Refusal, Release
 from silosynth.common.messages.request import Request, encode_request
@@ -142,6 +143,14 @@ def test_a_gateway_refuses_such_a_clip_even_if_plans_allowed_it(
         answer = silo.gateway.answer(plan=sealed, request=_request(federation, plan, 0))
         assert isinstance(federation.read(answer), Refusal)
         assert silo.ledger.charges() == ()
+
+
+@pytest.mark.parametrize("clip", TINY + NO_NUMBERS)
+def test_a_plan_with_such_a_clip_cannot_be_made(federation: Federation, clip: float) -> None:
+    data = _plan(federation).model_dump(mode="json")
+    data["training"]["clip"] = clip
+    with pytest.raises(InvalidPlan, match="clip"):
+        parse_plan(data)
 
 
 @pytest.mark.parametrize("clip", [LEAST_CLIP, LARGEST_CLIP])

@@ -236,7 +236,9 @@ def test_rows_of_one_person_are_in_together() -> None:
         person=np.arange(2 * PERSONS) % PERSONS,
         count=PERSONS,
     )
-    chosen = people.sample(2**63, bits=Script([_words(1, 4)]))[:, 0]
+    script = Script([_words(1, 4)])
+    chosen = people.sample(2**63, bits=script)[:, 0]
+    assert script.asked == 1, "not a word for each person"
     assert chosen.tolist() == [1, 4, 7, 10]
 
 
