@@ -28,6 +28,7 @@ _MOST_SUMMED = 2**18
 """Sums of gradients that may be added up: of 2^32 rows each, they stay below 2^62."""
 
 _LEAST_GRADIENT_SIGMA2 = 2**10
+_LARGEST_PART = 1 - Fraction(1, 2**20)
 
 
 class TrustMode(StrEnum):
@@ -100,6 +101,8 @@ class Phase(PlanModel):
     def _chance(self) -> Self:
         if self.rate is not None and self.rate > 1:
             raise ValueError("rate: is a chance, at most 1")
+        if self.rate is not None and _LARGEST_PART < self.rate < 1:
+            raise ValueError("rate: is too near to 1 for its accountant; write 1")
         return self
 
 

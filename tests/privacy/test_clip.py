@@ -102,6 +102,19 @@ def test_a_clip_that_is_none_moves_nothing_too_far(path: str, clip: float) -> No
         assert _norm2(_summed(path, row[None], clip=clip)) <= BOUND**2
 
 
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("clip", [*HARD_CLIPS, 1e-28, 1e-22])
+def test_rows_of_all_magnitudes_keep_within_the_bound_beside_one_another(
+    path: str, clip: float
+) -> None:
+    pairs = [(a, b, 0.0) for a in MAGNITUDES for b in MAGNITUDES]
+    with np.errstate(all="ignore"):
+        rows = np.array(pairs, dtype=np.float32)
+    alone = [_summed(path, row[None], clip=clip) for row in rows]
+    assert max(map(_norm2, alone)) <= BOUND**2
+    assert np.array_equal(_summed(path, rows, clip=clip), np.sum(alone, axis=0))
+
+
 @st.composite
 def _weights(draw: st.DrawFn, architecture: Architecture, layout: Layout) -> np.ndarray:
     """Draw weights that are nothing, tiny or huge by tensor, with single ones that stand out."""
