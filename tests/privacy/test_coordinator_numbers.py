@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,12 @@ def _roster(federation: Federation) -> dict[str, Any]:
 
 def _plans(federation: Federation) -> dict[str, dict[str, Any]]:
     """Return plans that have every number between them, as data."""
+    return {name: copy.deepcopy(data) | _roster(federation) for name, data in _made().items()}
+
+
+@cache
+def _made() -> dict[str, dict[str, Any]]:
+    """Return the plans without a roster, made once."""
     usual: dict[str, Any] = {"epsilon": 1.0, "delta": 1e-6, "silos": ("north", "south")}
     usual |= {"rows_per_person": 2, "plan_id": "p"}
     sizes = {"north": 100, "south": 100}
@@ -174,9 +181,7 @@ def _plans(federation: Federation) -> dict[str, dict[str, Any]]:
             people(), method="aim", workload=[("age", "sex")], weights=[3], **usual
         ),
     }
-    plans = {
-        name: plan.model_dump(mode="json") | _roster(federation) for name, plan in made.items()
-    }
+    plans = {name: plan.model_dump(mode="json") for name, plan in made.items()}
     pretrained = copy.deepcopy(plans["own"])
     pretrained["training"]["architecture"] = {
         "kind": "pretrained",
@@ -327,7 +332,7 @@ def _plan(federation: Federation, name: str) -> Plan:
 
 
 @pytest.mark.parametrize("name", ["own", "shared"])
-@pytest.mark.parametrize("sigma2", ["1", "4", "1023"])
+@pytest.mark.parametrize("sigma2", ["4", "1023"])
 def test_training_needs_noise_beyond_the_rounding_of_its_accountant(
     name: str, sigma2: str, tmp_path: Path
 ) -> None:
