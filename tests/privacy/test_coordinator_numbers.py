@@ -361,8 +361,8 @@ def test_a_bound_is_what_the_question_has(name: str, other: int, tmp_path: Path)
 
 
 def test_as_many_sums_are_paid_for_as_a_plan_has_steps(tmp_path: Path) -> None:
-    for name in ("own", "shared"):
-        data = _plans(Federation(directory=tmp_path / name))[name]
+    plans = _plans(Federation(directory=tmp_path))
+    for data in (plans["own"], plans["shared"]):
         data["phases"][-1]["marginals"] -= 1
         with pytest.raises(InvalidPlan, match="rounds x local_steps"):
             parse_plan(data)
