@@ -70,13 +70,6 @@ MUTANTS = (
         killed_by=(INFINITE + "[here]",),
     ),
     Mutant(
-        name="a row whose gradient is not finite counts",
-        path=CLIP,
-        old="    scales[~usable] = 0\n",
-        new="    scales[np.isnan(scales)] = 1\n",
-        killed_by=(EVERY_ROW,),
-    ),
-    Mutant(
         name="squares of a row's integers wrap",
         path=CLIP,
         old="    if not all(bool((np.abs(piece) <= BOUND).all()) for piece in pieces):\n",
@@ -124,13 +117,6 @@ MUTANTS = (
         old="    usable = squares.isfinite() & scales.isfinite()\n",
         new="    usable = squares.isfinite()\n",
         killed_by=(INFINITE + "[torch]",),
-    ),
-    Mutant(
-        name="on a gpu rows that do not count are multiplied by zero",
-        path=GRADIENT,
-        old="torch.where(within, part, 0.0).sum(0",
-        new="(part * within).sum(0",
-        killed_by=(EVERY_ROW,),
     ),
     Mutant(
         name="on a gpu the last microbatch has another shape",
