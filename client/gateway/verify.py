@@ -29,7 +29,7 @@ from silosynth.common.messages.sum_proof import MOST_STEP_BYTES
 from silosynth.common.messages.sums import SumStep, decode_sum_statement
 from silosynth.common.plan.check import check_plan
 from silosynth.common.plan.plan import Phase, Plan, decode_plan
-from silosynth.common.plan.training import read_weights
+from silosynth.common.plan.training import check_clip, read_weights
 from silosynth.common.trust.keys import PublicKey, Purpose
 from silosynth.common.trust.seal import Opened, unseal
 
@@ -109,6 +109,7 @@ def permit_plan(door: Doorkeeper, plan: Plan) -> Dataset:
     for phase in plan.phases:
         check_sigma2(phase.sigma2)
     if plan.training is not None:
+        check_clip(plan.training.clip)
         _permit_training(dataset, plan)
     return dataset
 

@@ -16,7 +16,8 @@ def check_budget(plan: Plan) -> float:
     A plan is a file that anyone can edit, so its noise is not taken on trust.
     """
     epsilon = pld_epsilon(plan_costs(plan), plan.privacy.delta)
-    if epsilon > plan.privacy.epsilon:
+    # A comparison with NaN is false, so this refuses it as well.
+    if not epsilon <= plan.privacy.epsilon:
         raise InvalidPlan(
             f"plan {plan.id} states epsilon {plan.privacy.epsilon:g} but its noise gives "
             f"{epsilon:.4g}",

@@ -12,6 +12,8 @@ from silosynth.common.accounting.cost import GaussianCost
 from silosynth.common.accounting.noise import Noise
 from silosynth.common.plan.fields import Exact, PlanModel
 
+_LARGEST_PART = 1 - Fraction(1, 2**20)
+
 
 class PhaseName(StrEnum):
     """The steps of a run, in the order in which they happen."""
@@ -49,6 +51,8 @@ class Phase(PlanModel):
     def _chance(self) -> Self:
         if self.rate is not None and self.rate > 1:
             raise ValueError("rate: is a chance, at most 1")
+        if self.rate is not None and _LARGEST_PART < self.rate < 1:
+            raise ValueError("rate: is too near to 1 for its accountant; write 1")
         return self
 
 

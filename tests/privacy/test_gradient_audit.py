@@ -121,6 +121,7 @@ def _unclipped(change: Callable[..., object]) -> Callable[[pytest.MonkeyPatch], 
     def mutate(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(clip_module, "_scales", change)
         monkeypatch.setattr(clip_module, "_BOUND2", np.float32(np.inf))
+        monkeypatch.setattr(clip_module, "exact_sum", lambda sums, rows: sums.astype(np.int64))
 
     return mutate
 
