@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from privacy.mutants.mutant import Mutant
 
-REQUEST, PLAN, COST = (
+REQUEST, COST = (
     "common/messages/request.py",
-    "common/plan/plan.py",
     "common/accounting/cost.py",
 )
 LIMITS, PLANS = "tests/privacy/test_plan_limits.py::", "tests/common/test_plan.py::"
@@ -56,7 +55,7 @@ MUTANTS = (
     ),
     Mutant(
         name="attempts left out of the cost",
-        path=PLAN,
+        path="common/plan/phases.py",
         old="count=phase.marginals * attempts,",
         new="count=phase.marginals,",
         killed_by=(STATED + "[2]", STATED + "[3]", TOGETHER),
@@ -70,9 +69,9 @@ MUTANTS = (
     ),
     Mutant(
         name="shares of all silos, colluders among them",
-        path=PLAN,
-        old="return len(self.silos) - self.colluders - self.absent",
-        new="return len(self.silos) - self.absent",
+        path="common/plan/trust.py",
+        old="return silos - self.colluders - self.absent",
+        new="return silos - self.absent",
         killed_by=(
             SUMS + "test_what_colluders_leave_of_the_noise_has_the_stated_variance",
             SUMS + "test_the_sum_is_charged_and_the_silo_alone_is_recorded",
@@ -80,9 +79,9 @@ MUTANTS = (
     ),
     Mutant(
         name="a person of many rows costs as one of one row",
-        path=PLAN,
-        old="sensitivity=rows_per_person * phase.bound,",
-        new="sensitivity=phase.bound,",
+        path="common/accounting/noise.py",
+        old="sensitivity=rows_per_person * self.bound,",
+        new="sensitivity=self.bound,",
         killed_by=(
             "tests/privacy/test_one_shot.py::test_silos_charge_the_norm_that_a_person_can_add[3]",
         ),
