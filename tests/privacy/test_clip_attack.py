@@ -30,8 +30,8 @@ from silosynth.common.plan.plan import Plan, encode_plan, parse_plan
 from silosynth.common.plan.training import BOUND, LARGEST_CLIP, LEAST_CLIP, encode_weights
 from silosynth.common.trust.keys import Purpose
 from silosynth.common.trust.seal import seal
+from silosynth.server.methods.training import TrainingChoice
 from silosynth.server.planning.planner import new_plan
-from silosynth.server.planning.training import TrainingChoice
 
 ROUNDS = 3
 TARGET = {"age": 7, "sex": 1}

@@ -42,8 +42,8 @@ from silosynth.common.plan.plan import Plan, parse_plan
 from silosynth.common.plan.training import BOUND, frame_weights
 from silosynth.common.trust.keys import Purpose
 from silosynth.common.trust.seal import seal
+from silosynth.server.methods.training import TrainingChoice
 from silosynth.server.planning.planner import new_plan
-from silosynth.server.planning.training import TrainingChoice
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "explanation" / "threat-model.md"
