@@ -20,6 +20,7 @@ ROOMS: dict[str, str] = {
     "common/schema": "",
     "common/trust": "",
     "common/accounting": "",
+    "common/values": "common/schema",
     "common/codec": "common/schema",
     "common/importers": "common/schema common/codec",
     "common/audit": "common/accounting",
@@ -54,6 +55,7 @@ ROOMS: dict[str, str] = {
     "client/cli": "client/desk client/silo client/policy client/relay common/accounting "
     "common/audit common/cli common/schema common/trust",
     "server/model": "common/schema",
+    "server/values": "common/values common/codec",
     "server/measuring": "server/model common/codec common/messages common/plan common/schema",
     "server/generator": "server/measuring common/codec common/generator common/messages "
     "common/plan common/sampler common/schema",
