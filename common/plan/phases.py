@@ -15,6 +15,8 @@ from silosynth.common.plan.fields import Exact, PlanModel
 class PhaseName(StrEnum):
     """The steps of a run, in the order in which they happen."""
 
+    VALUES = "values"
+    CLOSER = "closer"
     ONE_WAY = "one-way"
     COARSE = "coarse"
     TREE = "tree"
@@ -31,7 +33,8 @@ class Phase(PlanModel):
 
     ``bound`` is the L2 norm that one row adds to each of them at most: 1 for counts. The phase
     ``embedding`` asks for one sum of random features, which is no marginal but sums like one. The
-    phase ``training`` asks for ``marginals`` noised sums of gradients in all its requests together,
+    phases ``values`` and ``closer`` ask for histograms of one number's points each. The phase
+    ``training`` asks for ``marginals`` noised sums of gradients in all its requests together,
     each over every person with the chance ``rate``.
     """
 
@@ -63,3 +66,7 @@ def phase_cost(
         shares=shares,
         rate=phase.rate or Fraction(1),
     )
+
+
+OF_VALUES = (PhaseName.VALUES, PhaseName.CLOSER)
+"""What any plan with numbers begins with, whatever its method."""

@@ -12,7 +12,6 @@ import numpy as np
 from silosynth.common.errors import InvalidSchema
 from silosynth.common.schema.attributes import (
     DatetimeAttribute,
-    IntegerAttribute,
     NumericAttribute,
     RealAttribute,
 )
@@ -82,6 +81,15 @@ class ValueGrid:
         numbers: np.ndarray = whole / power if self.decimals >= 0 else whole * power
         return numbers
 
+    def at_or_above(self, number: float) -> int:
+        """Return the first point whose value is ``number`` or more; ``points`` when none is."""
+        tick = number
+        if self.real:
+            power = float(10 ** abs(self.decimals))
+            tick = number * power if self.decimals >= 0 else number / power
+        place = math.ceil((tick - self.first) / self.stride - 1e-6)
+        return min(max(place, 0), self.points)
+
     def edge(self, point: int) -> float:
         """Return the number from which on numbers belong to ``point`` or a later one."""
         tick = self.first + point * self.stride
@@ -117,12 +125,15 @@ def refined_attributes(schema: Schema) -> dict[str, ValueGrid]:
 
     Pixels of a picture are left out: they are modelled as they are.
     """
+    kept = keeps_bins(schema)
     pixels = {name for image in schema.images for name in image.attributes}
     grids: dict[str, ValueGrid] = {}
     for attribute in schema.coded:
         if isinstance(attribute, NumericAttribute) and attribute.name not in pixels:
             grid = grid_of(attribute)
-            if grid is not None and grid.points > attribute.values:
+            if grid is None or grid.points <= attribute.values:
+                continue
+            if attribute.name not in kept or declared_edges(attribute, grid) is not None:
                 grids[attribute.name] = grid
     return grids
 
@@ -135,6 +146,21 @@ def keeps_bins(schema: Schema) -> frozenset[str]:
         for a in schema.coded
         if isinstance(a, NumericAttribute) and (a.name in fixed or isinstance(a.bins, Edges))
     )
+
+
+def declared_edges(attribute: NumericAttribute, grid: ValueGrid) -> tuple[int, ...] | None:
+    """Return the points at which declared bins begin; None where a bin has no point."""
+    scale = MICROSECONDS if isinstance(attribute, DatetimeAttribute) else 1
+    points = tuple(grid.at_or_above(edge * scale) for edge in attribute.edges()[1:-1])
+    if any(b <= a for a, b in zip((0, *points), (*points, grid.points), strict=True)):
+        return None
+    return points
+
+
+def edges_schema(schema: Schema, edges: Mapping[str, tuple[int, ...]]) -> Schema:
+    """Return :func:`refine` of the edges of those numbers whose bins do not stay."""
+    kept = keeps_bins(schema)
+    return refine(schema, edges={n: points for n, points in edges.items() if n not in kept})
 
 
 def refine(schema: Schema, *, edges: Mapping[str, tuple[int, ...]]) -> Schema:

@@ -133,6 +133,11 @@ class Closer:
             raise InvalidPlan("a leaf to look into is not there")
 
     @property
+    def grid(self) -> ValueGrid:
+        """Return the points."""
+        return self.leaves.grid
+
+    @property
     def width(self) -> int:
         """Return the cells of one leaf."""
         return factors(self.leaves)[self.digit]
@@ -188,7 +193,7 @@ def leaves_within(grid: ValueGrid, *, most_cells: int) -> Leaves:
 
 def endings_of(grid: ValueGrid) -> Endings | None:
     """Return the partition by round numbers, where there are enough points for it to matter."""
-    known = _NUMBER_ENDINGS
+    known: tuple[int, ...] = _NUMBER_ENDINGS
     if not grid.real and grid.stride in (MICROSECONDS, DAY):
         known = _TIME_ENDINGS if grid.stride == MICROSECONDS else ()
     moduli = tuple(m for m in known if m * 32 <= grid.points)
@@ -209,7 +214,7 @@ def sum_levels(cells: np.ndarray, *, leaves: Leaves) -> list[np.ndarray]:
 
 def _joins(grid: ValueGrid) -> Sequence[int]:
     """Return how many points leaves may hold: 1, 2, 5, 10, ..., of times round spans."""
-    by_tens = [m * 10**power for power in range(16) for m in (1, 2, 5)]
+    by_tens: list[int] = [m * 10**power for power in range(16) for m in (1, 2, 5)]
     if not grid.real and grid.stride == MICROSECONDS:
         days = [86_400 * n for n in by_tens if 86_400 * n > _TIME_JOINS[-1]]
         return (*_TIME_JOINS, *days)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Annotated, Any
@@ -73,7 +73,7 @@ class Spread:
             and self.stop[-1] <= self.grid.points
             and (self._code_of(self.start) == self._code_of(self.stop - 1)).all()
             and (self.mass > 0).all()
-            and int(self.mass.sum()) <= 2 * WHOLE
+            and int(self.mass.sum()) <= 4 * WHOLE
         ):
             raise InvalidSampler("the pieces of a number overlap, or cross its codes")
         if len(self.moduli) != len(self.heaps):
@@ -105,6 +105,28 @@ class Spread:
         points = np.empty(len(codes), dtype=np.int64)
         points[order] = self._heaped(piece, inner, uniform=uniform)
         return points
+
+    def share_between(self, low: int, high: int) -> np.ndarray:
+        """Return (codes,) float64, the share of each code's values that lie in [low, high)."""
+        inside = np.minimum(self._stops, high) - np.maximum(self._starts, low)
+        width = self._stops - self._starts
+        held = self._held * np.clip(inside, 0, None) / width
+        code = self._code_of(self._starts)
+        shares: np.ndarray = np.bincount(code, weights=held) / np.bincount(code, weights=self._held)
+        return shares
+
+    def between(self, low: int, high: int) -> Spread:
+        """Return the spread of the values in [low, high); codes without any keep theirs."""
+        lost = self.share_between(low, high) == 0
+        free = lost[self._code_of(self._starts)]
+        start = np.where(free, self._starts, np.maximum(self._starts, low))
+        stop = np.where(free, self._stops, np.minimum(self._stops, high))
+        inside = np.clip(stop - start, 0, None)
+        # Finer masses, so that what is left of a small one is not lost in rounding.
+        scale = WHOLE / max(float(self._held.sum()), 1.0)
+        mass = np.ceil(self._held * scale * inside / (self._stops - self._starts)).astype(np.int64)
+        there = inside > 0
+        return replace(self, start=start[there], stop=stop[there], mass=mass[there])
 
     def dump(self) -> dict[str, Any]:
         """Return the spread as plain data."""

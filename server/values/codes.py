@@ -52,14 +52,14 @@ def _cut(pieces: Pieces, *, share: float) -> Pieces:
     index = np.repeat(np.arange(len(parts)), parts)
     place = np.arange(len(index)) - np.repeat(np.cumsum(parts) - parts, parts)
     width, whole = pieces.points[index], parts[index]
-    # In Python integers a product could not overflow; here points stay below 2^48, parts below 2^13.
+    # Points stay below 2^48 and parts below 2^13, so a product stays below 2^63.
     start = pieces.start[index] + width * place // whole
     stop = pieces.start[index] + width * (place + 1) // whole
     return Pieces(start, stop, pieces.mass[index] / whole)
 
 
 def _ends_of_values(fine: Pieces, firsts: np.ndarray, *, room: int) -> set[int]:
-    """Return where heavy single values end, the heaviest first: a gap after them is another code."""
+    """Return where heavy single values end, the heaviest first: a gap after one is another code."""
     stops = np.append(firsts[1:], len(fine.mass))
     alone = [int(i) for i, j in zip(firsts, stops, strict=True) if j - i == 1]
     alone = [i for i in alone if fine.stop[i] - fine.start[i] == 1]

@@ -53,7 +53,7 @@ def _multiples(shares: np.ndarray, *, moduli: np.ndarray) -> np.ndarray:
 
 
 def _chances(pieces: Pieces, wanted: np.ndarray, *, endings: Endings) -> tuple[int, ...]:
-    """Return the chance of each modulus where a piece has a multiple and no larger one was drawn."""
+    """Return the chance of each modulus where a piece has one and no larger one was drawn."""
     wide = pieces.points > 1
     start, stop = pieces.start[wide] + endings.grid.phase, pieces.stop[wide] + endings.grid.phase
     left = pieces.mass[wide] / pieces.mass[wide].sum()

@@ -14,7 +14,7 @@ _SHRINKAGE_MARGIN = 1.5
 class Shared:
     """What became of some nodes' children.
 
-    ``mass``, ``heavy``: (nodes, children), rows of ``mass`` add up to the node's. ``even``: (nodes,)
+    ``mass``, ``heavy``: (nodes, children); rows of ``mass`` add up to the node's. ``even`` (nodes,)
     says that a node's children show nothing, so that their mass goes by their width.
     """
 

@@ -41,7 +41,7 @@ def _thin(pieces: Pieces, *, spread: float) -> Pieces:
 
 
 def _halving(tail: Pieces, *, begin: int, span: int, spread: float) -> Pieces:
-    """Return the tail's mass in spans that double; beyond each, what was found there and is sure."""
+    """Return the tail's mass in spans that double; beyond each, what was found and is sure."""
     end, total = int(tail.stop[-1]), float(tail.mass.sum())
     ends = [begin]
     while ends[-1] < end:
