@@ -130,9 +130,9 @@ class StreamRows:
         with self._lock:
             reader = self._open_reader()
             read = partial(self._read_points, grids=grids)
-            pieces = map_ahead(read, reader.fragments(), threads=self._threads)
+            pieces: Iterable[Points] = map_ahead(read, reader.fragments(), threads=self._threads)
             if self._bounding is not None:
-                pieces = iter([_bounded(list(pieces), self._bounding, rows_per_person)])
+                pieces = [_bounded(list(pieces), self._bounding, rows_per_person)]
             for points, _ in pieces:
                 for question, total in zip(questions, totals, strict=True):
                     total += question.count(points[question.attribute])

@@ -68,7 +68,8 @@ class ValueGrid:
             place = ticks - self.first
         else:
             place = np.floor((numbers - self.first) / self.stride)
-        return np.clip(place, 0, self.points - 1).astype(np.int64)
+        points: np.ndarray = np.clip(place, 0, self.points - 1).astype(np.int64)
+        return points
 
     def values(self, points: np.ndarray) -> np.ndarray:
         """Return (rows,) the numbers at ``points``: float64 of a real, else int64."""

@@ -71,7 +71,7 @@ def _begin(tree: Tree, leaves: Leaves) -> _Walk:
         nodes = np.arange(len(tree.levels[level + 1]))
         below = np.zeros(len(nodes) * fanout, dtype=bool)
         below[: len(hiding[-1])] = hiding[-1]
-        above = below.reshape(-1, fanout).any(axis=1)
+        above: np.ndarray = below.reshape(-1, fanout).any(axis=1)
         if level == 0:
             columns = _columns(walk, level=0, nodes=nodes)
             above |= stand_out(**columns, deviations=_HIDING_DEVIATIONS).any(axis=1)
