@@ -13,8 +13,8 @@ import pyarrow as pa
 from silosynth.common.sampler.sampler import draw
 from silosynth.common.schema.attributes import Source
 from silosynth.common.schema.schema import Schema
+from silosynth.server.methods.training import TrainingChoice
 from silosynth.server.planning.planner import new_plan
-from silosynth.server.planning.training import TrainingChoice
 from silosynth.simulations import simulate
 
 DELTA = 1e-6

@@ -24,7 +24,7 @@ from tables import data_directory
 from silosynth.common.generator.architecture import Transformer
 from silosynth.common.plan.training import Optimiser
 from silosynth.common.schema.schema import Schema, parse_schema
-from silosynth.server.planning.training import TrainingChoice
+from silosynth.server.methods.training import TrainingChoice
 
 LENGTH = 96
 DELTA, SILOS = 1e-5, 3

@@ -17,21 +17,18 @@ from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.measurement import Measurement
 from silosynth.common.messages.request import FINE
 from silosynth.common.plan.plan import PhaseName, Plan
-from silosynth.common.sampler.sampler import Sampler, build_sampler
+from silosynth.common.sampler.file import AnySampler
 from silosynth.common.schema.schema import CategoricalAttribute, OrdinalAttribute, Schema, Source
-from silosynth.server.coordinator.outcome import draw_order
-from silosynth.server.coordinator.questions import ask_phase
-from silosynth.server.measuring.evidence import fit_run, model_grouping
-from silosynth.server.measuring.working_domain import within_groups
-from silosynth.server.model.graphical_model import GraphicalModel
+from silosynth.server.methods.method import Known, Model
+from silosynth.server.methods.table import ask_phase, finish_run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PooledRun:
     """What a plan made: the model over the merged codes, and the sampler over fine ones."""
 
-    model: GraphicalModel
-    sampler: Sampler
+    model: Model
+    sampler: AnySampler
     asked: Mapping[PhaseName, tuple[Clique, ...]]
 
 
@@ -42,7 +39,7 @@ def run_pooled(
     measured: dict[PhaseName, tuple[Measurement, ...]] = {}
     asked: dict[PhaseName, tuple[Clique, ...]] = {}
     for phase in plan.phases:
-        question = ask_phase(phase.name, plan=plan, schema=schema, measured=measured)
+        question = ask_phase(phase.name, Known(plan=plan, schema=schema, measured=measured))
         levels = {FINE: Grouping()} | dict(question.levels)
         asked[phase.name] = tuple(q.clique for q in question.queries)
         if question.queries:
@@ -57,19 +54,8 @@ def run_pooled(
                 )
                 for q in question.queries
             )
-    one_way = measured[PhaseName.ONE_WAY]
-    grouping = model_grouping(plan, schema, one_way)
-    model, _ = fit_run(plan, schema, measured, grouping=grouping)
-    sampler = build_sampler(
-        schema=schema,
-        grouping=grouping,
-        within=within_groups(grouping, one_way),
-        nodes=draw_order(model),
-        total=model.total,
-        certificate={},
-        plan_digest=plan.digest,
-    )
-    return PooledRun(model=model, sampler=sampler, asked=asked)
+    outcome = finish_run(Known(plan=plan, schema=schema, measured=measured))
+    return PooledRun(model=outcome.model, sampler=outcome.sampler, asked=asked)
 
 
 def coded_schema(name: str, *, domain: Domain, ordered: frozenset[str]) -> Schema:

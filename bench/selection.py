@@ -27,9 +27,9 @@ from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.measurement import Measurement
 from silosynth.common.plan.plan import PhaseName, Plan
 from silosynth.common.sampler.sampler import draw_codes
-from silosynth.server.coordinator import outcome as release
-from silosynth.server.coordinator import questions
-from silosynth.server.measuring.mst import spanning_forest
+from silosynth.server.measuring import evidence
+from silosynth.server.methods import mst
+from silosynth.server.methods.mst import spanning_forest
 from silosynth.server.planning.planner import new_plan
 from silosynth.simulations import simulate
 
@@ -109,14 +109,14 @@ def run_once(
 ) -> np.ndarray:
     """Return the (3,) distances of one run whose tree was chosen in one way."""
     plan = new_plan(case.schema, epsilon=epsilon, delta=DELTA, silos=("pooled",), method="mst")
-    kept = questions._forest, release.fitting_measurements
+    kept = mst.choose_forest, evidence.fitting_measurements
     if way is not None:
-        questions._forest = _replacement(silos, plan=plan, way=way, seed=seed)
-        release.fitting_measurements = _without_coarse
+        mst.choose_forest = _replacement(silos, plan=plan, way=way, seed=seed)
+        evidence.fitting_measurements = _without_coarse
     try:
         run = simulate(plan, schema=case.schema, silos={"pooled": case.table}, engine="local")
     finally:
-        questions._forest, release.fitting_measurements = kept
+        mst.choose_forest, evidence.fitting_measurements = kept
     columns = draw_codes(run.sampler, rows=len(case.codes), seed=seed)
     codes = np.stack([column.astype(np.uint16) for column in columns], axis=1)
     return mean_distances(case.codes, codes, domain=case.domain)
@@ -164,7 +164,7 @@ def _working_codes(codes: np.ndarray, fine: Domain, working: Grouping) -> np.nda
     )
 
 
-_FITTING = release.fitting_measurements
+_FITTING = evidence.fitting_measurements
 
 
 def _without_coarse(

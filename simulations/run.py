@@ -28,11 +28,12 @@ from silosynth.common.sampler.file import AnySampler, load_sampler, save_sampler
 from silosynth.common.sampler.mixture import NeuralSampler
 from silosynth.common.schema.schema import Schema, dump_schema, load_schema
 from silosynth.server.coordinator.machine import replay
-from silosynth.server.coordinator.one_shot import require_generators
-from silosynth.server.coordinator.outcome import Outcome, finish
+from silosynth.server.coordinator.outcome import finish
 from silosynth.server.coordinator.state import Stage, State
 from silosynth.server.driver.drive import Progress
 from silosynth.server.driver.journal import Journal
+from silosynth.server.methods.method import Outcome
+from silosynth.server.methods.table import require_generators
 from silosynth.simulations.local import run_local
 from silosynth.simulations.partition import match_roster
 from silosynth.simulations.silos import SiloDirectory, make_silos

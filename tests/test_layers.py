@@ -60,20 +60,22 @@ ROOMS: dict[str, str] = {
     "server/measuring": "server/model common/codec common/messages common/plan common/schema",
     "server/generator": "server/measuring common/codec common/generator common/messages "
     "common/plan common/sampler common/schema",
-    "server/planning": "server/measuring common/accounting common/codec common/generator "
+    "server/methods": "server/generator server/measuring server/model common/accounting "
+    "common/certificate common/codec common/generator common/messages common/plan "
+    "common/sampler common/schema",
+    "server/planning": "server/methods common/accounting common/codec common/generator "
     "common/plan common/schema",
-    "server/coordinator": "server/planning server/generator server/measuring server/model "
-    "server/values common/values "
-    "common/accounting common/certificate common/codec common/generator common/messages "
+    "server/coordinator": "server/methods server/generator server/measuring server/values "
+    "common/values "
+    "common/accounting common/messages common/plan common/sampler common/schema common/trust",
+    "server/driver": "server/coordinator server/generator server/methods common/certificate "
+    "common/messages common/plan common/sampler common/schema",
+    "server/federation": "server/driver server/coordinator server/methods common/messages "
     "common/plan common/sampler common/schema common/trust",
-    "server/driver": "server/coordinator server/generator common/certificate common/messages "
-    "common/plan common/sampler common/schema",
-    "server/federation": "server/driver server/coordinator common/messages common/plan "
-    "common/sampler common/schema common/trust",
-    "server/report": "server/coordinator server/measuring common/accounting common/certificate "
-    "common/codec common/plan common/sampler common/schema",
-    "server/cli": "server/federation server/driver server/coordinator server/planning "
-    "common/certificate common/cli common/generator common/plan common/schema",
+    "server/report": "server/coordinator server/measuring server/methods common/accounting "
+    "common/certificate common/codec common/plan common/sampler common/schema",
+    "server/cli": "server/federation server/driver server/coordinator server/methods "
+    "server/planning common/certificate common/cli common/plan common/schema",
     "simulations/scores": "common/codec common/schema",
 }
 # The floor of the simulations stands on everything.

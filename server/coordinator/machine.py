@@ -30,7 +30,6 @@ from silosynth.common.plan.phases import OF_VALUES
 from silosynth.common.plan.plan import OnAbsent, PhaseName, Plan, TrustMode
 from silosynth.common.schema.schema import Schema
 from silosynth.common.trust.keys import PublicKey
-from silosynth.server.coordinator.questions import Question, ask_phase
 from silosynth.server.coordinator.state import (
     Absent,
     Acknowledged,
@@ -65,7 +64,8 @@ from silosynth.server.coordinator.sums import (
     take_statement,
 )
 from silosynth.server.coordinator.values import ask_values, settle_values
-from silosynth.server.generator.rounds import begin, settings, take_round
+from silosynth.server.generator.rounds import Learning, settings, take_round
+from silosynth.server.methods.table import ask_phase
 
 Commands = tuple[Command, ...]
 
@@ -203,7 +203,10 @@ def _open_phase(state: State, phase: PhaseName) -> tuple[State, Commands]:
     if phase in OF_VALUES:
         question = ask_values(state, phase)
     else:
-        state, question = _ask_method(settle_values(state), phase)
+        state = settle_values(state)
+        question = replace(ask_phase(phase, state.known()), edges=state.edges)
+    if question.learning is not None:
+        state = replace(state, learning=question.learning)
     if question.empty:
         return _close_phase(replace(state, phase=phase))
     opened = replace(
@@ -218,50 +221,20 @@ def _open_phase(state: State, phase: PhaseName) -> tuple[State, Commands]:
     return opened, tuple(Ask(request=r) for r in requests)
 
 
-def _ask_method(state: State, phase: PhaseName) -> tuple[State, Question]:
-    """Return what a phase of the method asks, by the bins that the run counts by."""
-    if phase is PhaseName.TRAINING:
-        state, question = _next_round(state)
-    else:
-        question = ask_phase(
-            phase,
-            plan=state.plan,
-            schema=state.coded,
-            measured=state.measured(),
-            merging=state.merging(),
-        )
-    edges = dict(state.values.edges) if state.values and state.values.edges else None
-    return state, replace(question, edges=edges)
-
-
-def _next_round(state: State) -> tuple[State, Question]:
-    """Return the question of the next round of training, which begins with the first weights."""
-    learning = state.learning
-    if learning is None:
-        learning = begin(
-            state.plan,
-            state.coded,
-            counted=state.releases.get(PhaseName.ONE_WAY, {}),
-            one_way=state.measured().get(PhaseName.ONE_WAY, ()),
-        )
-    return replace(state, learning=learning), Question(learning=learning)
-
-
-def _take_round(state: State) -> tuple[State, Commands]:
+def _take_round(state: State, phase: PhaseName, *, learning: Learning) -> tuple[State, Commands]:
     """Step by what a round's silos released, and ask the next one unless it was the last."""
-    assert state.learning is not None
-    released = state.releases[PhaseName.TRAINING]
+    released = state.releases[phase]
     taking = {s: r for s, r in released.items() if s in state.silos or state.agreement is not None}
     try:
-        learning = take_round(state.learning, taking, plan=state.plan)
+        learning = take_round(learning, taking, plan=state.plan)
     except RunFailed as err:
         return state, (Fail(error=err),)
     bare = tuple(r.model_copy(update={"marginals": ()}) for r in released.values())
     rest = dict(state.releases)
-    del rest[PhaseName.TRAINING]
+    del rest[phase]
     after = replace(state, learning=learning, releases=rest, rounds=(*state.rounds, *bare))
     if learning.round < settings(state.plan).rounds:
-        return _open_phase(after, PhaseName.TRAINING)
+        return _open_phase(after, phase)
     return replace(after, phase=None, stage=Stage.FIT), (Finish(),)
 
 
@@ -274,8 +247,9 @@ def _advance(state: State) -> tuple[State, Commands]:
 
 def _close_phase(state: State) -> tuple[State, Commands]:
     """Open the next phase or round, or finish."""
-    if state.phase is PhaseName.TRAINING:
-        return _take_round(state)
+    question = state.asked.get(state.phase) if state.phase else None
+    if state.phase and question and question.learning is not None:
+        return _take_round(state, state.phase, learning=question.learning)
     names = [p.name for p in state.plan.phases]
     after = names[names.index(state.phase) + 1 :] if state.phase else []
     if after:

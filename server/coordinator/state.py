@@ -15,11 +15,12 @@ from silosynth.common.messages.sum_proof import SumProof, pack
 from silosynth.common.messages.sums import AgreedSet, SumStep
 from silosynth.common.plan.phases import OF_VALUES
 from silosynth.common.plan.plan import PhaseName, Plan, TrustMode
+from silosynth.common.sampler.mixture import NeuralSampler
 from silosynth.common.schema.schema import Schema
 from silosynth.common.values.spread import Spread
-from silosynth.server.coordinator.questions import Question
 from silosynth.server.generator.rounds import Learning
 from silosynth.server.measuring.sum import sum_masked, sum_releases
+from silosynth.server.methods.method import Known, Question
 from silosynth.server.values.estimate import Values
 
 
@@ -234,6 +235,11 @@ class State:
         return self.schema if self.values is None else self.values.schema
 
     @property
+    def edges(self) -> dict[str, tuple[int, ...]] | None:
+        """Return where the bins of numbers begin that are not the schema's; None of none."""
+        return dict(self.values.edges) if self.values and self.values.edges else None
+
+    @property
     def spreads(self) -> Mapping[str, Spread]:
         """Return how values lie inside the codes of numbers, once known."""
         return {} if self.values is None else self.values.spreads
@@ -260,6 +266,22 @@ class State:
             for phase, question in self.asked.items()
             if phase not in OF_VALUES and question.queries and not self.waiting(phase)
         }
+
+    def known(self, *, generator: NeuralSampler | None = None) -> Known:
+        """Return what the plan's method works with.
+
+        Args: generator: one that was trained on this state before.
+        """
+        return Known(
+            plan=self.plan,
+            schema=self.coded,
+            measured=self.measured(),
+            merging=self.merging(),
+            counted=self.releases.get(PhaseName.ONE_WAY, {}),
+            silos=self.silos,
+            learning=self.learning,
+            generator=generator,
+        )
 
     def merging(self) -> tuple[Measurement, ...]:
         """Return the 1-way sums that codes are merged by; none before the first phase is complete.

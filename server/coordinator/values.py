@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from silosynth.common.measurement import MarginalQuery
 from silosynth.common.plan.phases import PhaseName
-from silosynth.server.coordinator.questions import Question
 from silosynth.server.coordinator.state import State
+from silosynth.server.methods.method import Question
 from silosynth.server.values.estimate import Counted, choose_leaves, estimate_values, gather
 
 

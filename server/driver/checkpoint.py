@@ -10,9 +10,9 @@ from pathlib import Path
 
 from silosynth.common.certificate.certify import certify_plan
 from silosynth.common.sampler.file import save_sampler
-from silosynth.server.coordinator.dp_sgd import trained_sampler
 from silosynth.server.coordinator.state import State
 from silosynth.server.generator.rounds import settings
+from silosynth.server.methods.dp_sgd import trained_sampler
 
 
 def keep_checkpoint(state: State, directory: Path) -> Path | None:
@@ -25,6 +25,6 @@ def keep_checkpoint(state: State, directory: Path) -> Path | None:
     path = directory / "checkpoints" / f"round-{learning.round:06}.sampler"
     if not path.exists():
         path.parent.mkdir(exist_ok=True)
-        sampler = trained_sampler(state, learning, certificate=certify_plan(state.plan))
+        sampler = trained_sampler(state.known(), learning, certificate=certify_plan(state.plan))
         save_sampler(sampler, path, force=True)
     return path

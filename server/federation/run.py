@@ -23,7 +23,6 @@ from silosynth.common.sampler.file import save_sampler
 from silosynth.common.schema.schema import Schema
 from silosynth.common.telemetry import Telemetry, log
 from silosynth.common.trust.keys import SigningKey
-from silosynth.server.coordinator.one_shot import require_generators
 from silosynth.server.coordinator.outcome import finish
 from silosynth.server.coordinator.state import Answered, Event, State
 from silosynth.server.driver.drive import Checkpoint, Progress, Signed, drive
@@ -44,6 +43,7 @@ from silosynth.server.federation.run_files import (
 )
 from silosynth.server.federation.settings import Federation
 from silosynth.server.federation.superlink import SuperLinkLost, open_grid
+from silosynth.server.methods.table import require_generators
 
 _ATTEMPTS = 5
 MOST_RECEIPTS = 10_000

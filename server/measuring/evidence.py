@@ -9,46 +9,14 @@ import numpy as np
 
 from silosynth.common.domain import Domain, Grouping
 from silosynth.common.measurement import Measurement
-from silosynth.common.plan.plan import ROUNDS, Method, PhaseName, Plan
+from silosynth.common.plan.plan import PhaseName, Plan
 from silosynth.common.schema.schema import Schema
 from silosynth.common.schema.zeros import ImpossibleCells
-from silosynth.server.measuring.aim import choose_cliques, score_by_workload
-from silosynth.server.measuring.mst import MOST_AIM_GROUPS, coarse_groups
 from silosynth.server.measuring.sum import regroup
-from silosynth.server.measuring.working_domain import (
-    coarse_grouping,
-    keep_zeros_apart,
-    working_grouping,
-)
-from silosynth.server.model.engine import Device
-from silosynth.server.model.fit import ITERATIONS, GraphicalModel, fit
+from silosynth.server.model.fit import GraphicalModel, fit
 from silosynth.server.model.junction_tree import build_junction_tree
 
-WORKING_DEVIATIONS = 1.5
-"""Standard deviations of a round's noise in a cell of two of AIM's working attributes."""
-
-AIM_RARE_DEVIATIONS = 1.0
-"""AIM merges by mass in any case; merging more rare codes first blurs what 1-ways know."""
-ROUND_ITERATIONS = 150
-AIM_ITERATIONS = 300
-"""Of the last fit: on models of many cells, further ones follow the noise and take a minute."""
-
 Measured = Mapping[PhaseName, Sequence[Measurement]]
-
-
-def model_grouping(plan: Plan, schema: Schema, one_way: Sequence[Measurement]) -> Grouping:
-    """Return the merge of fine codes into the codes that the model is over.
-
-    Rare codes are merged for every method. AIM merges on, into as many groups as its rounds can
-    tell apart in a pair: finer cells would only be noise that the model follows.
-    """
-    if plan.method is not Method.AIM:
-        return working_grouping(schema, one_way)
-    working = working_grouping(schema, one_way, rare_deviations=AIM_RARE_DEVIATIONS)
-    deviation = WORKING_DEVIATIONS * phase_deviation(ROUNDS[0], plan=plan, one_way=one_way)
-    count = coarse_groups(one_way, deviation=deviation, most=MOST_AIM_GROUPS)
-    merged = coarse_grouping(schema, one_way, working=working, count=count)
-    return keep_zeros_apart(merged, schema=schema)
 
 
 def merged_zeros(schema: Schema, *, grouping: Grouping) -> tuple[ImpossibleCells, ...]:
@@ -83,11 +51,11 @@ def fitting_measurements(
     Coarse pairs take part where they lie inside a clique that the others make: those cost nothing.
     The rest would join every attribute with every other one in a single clique.
     """
-    fitted, _ = _part_coarse(measured, domain=domain, grouping=grouping)
+    fitted, _ = part_coarse(measured, domain=domain, grouping=grouping)
     return fitted
 
 
-def _part_coarse(
+def part_coarse(
     measured: Measured, *, domain: Domain, grouping: Grouping
 ) -> tuple[tuple[Measurement, ...], tuple[Measurement, ...]]:
     """Return what a model is fitted to, and the coarse pairs that lie outside its cliques."""
@@ -103,67 +71,18 @@ def _part_coarse(
     return (*full, *inside), tuple(outside)
 
 
-def fit_run(
+def fit_measured(
     plan: Plan, schema: Schema, measured: Measured, *, grouping: Grouping
 ) -> tuple[GraphicalModel, tuple[Measurement, ...]]:
     """Fit the model of a finished run, and return it with what it was fitted to.
 
     Raises ModelTooLarge when the model needs more memory than the plan grants.
     """
-    domain, zeros = grouping.domain(schema.domain), merged_zeros(schema, grouping=grouping)
-    fitted, outside = _part_coarse(measured, domain=schema.domain, grouping=grouping)
-    if plan.method is Method.AIM and outside:
-        fitted += joining_pairs(plan, fitted, outside=outside, domain=domain, zeros=zeros)
+    fitted = fitting_measurements(measured, domain=schema.domain, grouping=grouping)
     model = fit(
         fitted,
-        domain=domain,
-        iterations=AIM_ITERATIONS if plan.method is Method.AIM else ITERATIONS,
+        domain=grouping.domain(schema.domain),
         max_model_mb=plan.max_model_mb,
-        zeros=zeros,
+        zeros=merged_zeros(schema, grouping=grouping),
     )
     return model, fitted
-
-
-def joining_pairs(
-    plan: Plan,
-    fitted: Sequence[Measurement],
-    *,
-    outside: Sequence[Measurement],
-    domain: Domain,
-    zeros: Sequence[ImpossibleCells],
-) -> tuple[Measurement, ...]:
-    """Return the pairs of ``outside`` that join a run's last fit: coarse ones that no round asked.
-
-    The model takes those that it is furthest from while it stays within the plan's limit, and then
-    all that lie inside one of its cliques. They are measured already, so this costs no privacy.
-    """
-    model = fit_to_choose(plan, fitted, domain=domain, zeros=zeros)
-    present = [*(m.clique for m in fitted), *(z.clique for z in zeros)]
-    chosen = choose_cliques(
-        score_by_workload(model, outside, workload=plan.workload, weights=plan.weights),
-        present=present,
-        domain=domain,
-        count=len(outside),
-        limit_bytes=[plan.max_model_mb * 2**20] * len(outside),
-    )
-    tree = build_junction_tree([*present, *chosen], domain=domain)
-    return tuple(m for m in outside if tree.holders(m.clique))
-
-
-def fit_to_choose(
-    plan: Plan,
-    fitted: Sequence[Measurement],
-    *,
-    domain: Domain,
-    zeros: Sequence[ImpossibleCells],
-) -> GraphicalModel:
-    """Fit a model that pairs are scored against."""
-    return fit(
-        fitted,
-        domain=domain,
-        iterations=ROUND_ITERATIONS,
-        max_model_mb=plan.max_model_mb,
-        zeros=zeros,
-        # A replay must choose the same again, and sums on a GPU differ from run to run.
-        device=Device.CPU,
-    )

@@ -13,13 +13,12 @@ from silosynth.common.codec.examples import modelled_texts
 from silosynth.common.plan.plan import Method
 from silosynth.common.schema.attributes import TextAttribute
 from silosynth.common.schema.schema import Schema
+from silosynth.server.methods.table import METHODS
 
 MOST_MARGINAL_ATTRIBUTES = 100
 """Marginals were nearer to the data at 16, 24 and 48 attributes and not at 137; no width between
 was measured, see docs/decisions/030. Over 137, a plan for AIM asks for over 10,000 marginals,
 which no silo answers by default."""
-
-MARGINALS = (Method.INDEPENDENT, Method.MST, Method.AIM, Method.FIXED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,5 +72,5 @@ def remarks(schema: Schema, *, method: Method) -> Iterator[str]:
             f"schema and take --method {Method.DP_SGD.value}"
         )
     advice = advise(schema)
-    if advice.method is not method and (method in MARGINALS) != (advice.method in MARGINALS):
+    if advice.method is not method and METHODS[advice.method].draws is not METHODS[method].draws:
         yield f"{advice.reason}: --method {advice.method.value} is advised, not {method.value}"

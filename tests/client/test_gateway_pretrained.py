@@ -30,9 +30,9 @@ from silosynth.common.plan.training import encode_weights
 from silosynth.common.schema.schema import Schema, dump_schema, parse_schema
 from silosynth.common.trust.keys import Purpose
 from silosynth.common.trust.seal import seal
+from silosynth.server.methods.network import PretrainedChoice, plan_pretrained
+from silosynth.server.methods.training import TrainingChoice
 from silosynth.server.planning.planner import new_plan
-from silosynth.server.planning.pretrained import PretrainedChoice, plan_pretrained
-from silosynth.server.planning.training import TrainingChoice
 
 
 def _schema() -> Schema:

@@ -22,8 +22,8 @@ from silosynth.common.plan.plan import Plan, dump_plan, parse_plan
 from silosynth.common.plan.training import encode_weights
 from silosynth.common.trust.keys import Purpose
 from silosynth.common.trust.seal import seal
+from silosynth.server.methods.training import TrainingChoice
 from silosynth.server.planning.planner import new_plan
-from silosynth.server.planning.training import TrainingChoice
 
 PROJECT = Scope(kind=ScopeKind.PROJECT, name="default")
 ROUNDS, STEPS = 3, 2

@@ -28,10 +28,11 @@ from silosynth.common.plan.plan import Plan, encode_plan
 from silosynth.common.sampler.file import dump_sampler
 from silosynth.common.schema.schema import Schema, parse_schema
 from silosynth.server.coordinator.machine import start, step
-from silosynth.server.coordinator.outcome import Outcome, finish
+from silosynth.server.coordinator.outcome import finish
 from silosynth.server.coordinator.state import Answered, Ask, State
+from silosynth.server.methods.method import Outcome
+from silosynth.server.methods.training import TrainingChoice
 from silosynth.server.planning.planner import new_plan
-from silosynth.server.planning.training import TrainingChoice
 
 PATH = Path(__file__).with_name("methods.json")
 SILOS = ("north", "south", "west")

@@ -27,7 +27,7 @@ from silosynth.common.trust.keys import SigningKey
 from silosynth.server.federation.certs import make_certs
 from silosynth.server.federation.settings import find_federation
 from silosynth.server.federation.superlink import admit_nodes, list_nodes
-from silosynth.server.planning.training import TrainingChoice
+from silosynth.server.methods.training import TrainingChoice
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,8 @@ from silosynth.common.plan.plan import ROUNDS
 from silosynth.server.coordinator.machine import replay, start, step
 from silosynth.server.coordinator.outcome import finish
 from silosynth.server.coordinator.state import Answered, Ask, Finish, State
-from silosynth.server.measuring.aim import (
+from silosynth.server.methods.aim import joining_pairs
+from silosynth.server.methods.choosing import (
     choose_cliques,
     choose_level,
     estimate_errors,
@@ -25,7 +26,6 @@ from silosynth.server.measuring.aim import (
     level_ladder,
     pair_weights,
 )
-from silosynth.server.measuring.evidence import joining_pairs
 from silosynth.server.model import engine
 from silosynth.server.model.fit import fit
 from silosynth.server.model.junction_tree import build_junction_tree

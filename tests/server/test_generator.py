@@ -22,10 +22,10 @@ from silosynth.common.generator.image_features import image_map, sum_image_featu
 from silosynth.common.measurement import MarginalQuery, Measurement
 from silosynth.common.sampler.network import softmax_parts
 from silosynth.common.schema.schema import Schema, parse_schema
-from silosynth.server.coordinator import one_shot as release_one_shot
-from silosynth.server.coordinator.one_shot import require_generators
 from silosynth.server.generator.target import class_shares
 from silosynth.server.generator.train import Trained, Training, train_generator
+from silosynth.server.methods import table as methods_table
+from silosynth.server.methods.table import require_generators
 from silosynth.server.planning.planner import new_plan
 
 ROWS = 20_000
@@ -180,7 +180,7 @@ def test_without_pytorch_a_plan_is_refused_before_anything_is_spent(
     schema = parse_schema(schema.model_dump(mode="json") | {"attributes": reviewed})
     plan = new_plan(schema, epsilon=1, delta=1e-6, silos=("s",), method="one-shot")
     require_generators(plan)
-    monkeypatch.setattr(release_one_shot, "find_spec", lambda _name: None)
+    monkeypatch.setattr(methods_table, "find_spec", lambda _name: None)
     with pytest.raises(RunFailed, match="needs PyTorch"):
         require_generators(plan)
     require_generators(new_plan(schema, epsilon=1, delta=1e-6, silos=("s",)))

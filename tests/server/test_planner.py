@@ -16,7 +16,8 @@ from silosynth.common.errors import InvalidPlan, SilosynthError
 from silosynth.common.plan.budget import check_budget
 from silosynth.common.plan.plan import ROUNDS, Method, OnAbsent, PhaseName
 from silosynth.common.schema.schema import parse_schema
-from silosynth.server.planning.planner import SHARES, new_plan
+from silosynth.server.methods import aim, fixed, independent, mst, one_shot
+from silosynth.server.planning.planner import new_plan
 
 
 def _new(**changes: Any) -> Any:
@@ -41,9 +42,11 @@ def test_more_rows_a_person_mean_more_noise_and_no_more_cost(rows_per_person: in
 
 
 def test_the_shares_of_every_method_add_up_to_one() -> None:
-    for method, shares in SHARES.items():
-        left = Fraction(1) - sum(shares.values())
-        assert left == (Fraction(3, 10) if method is Method.AIM else 0)
+    sizes = aim.Aim(rounds=3).sizes(small_schema())
+    tables = [module.SHARES for module in (independent, mst, fixed, one_shot)]
+    for shares in (*tables, aim.shares(sizes)):
+        assert sum(shares.values(), Fraction(0)) == 1
+    assert aim.shares(sizes).keys() == sizes.keys() > aim.SHARES.keys()
 
 
 @given(

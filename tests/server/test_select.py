@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from silosynth.common.domain import Clique, Domain
 from silosynth.common.measurement import Measurement
-from silosynth.server.measuring.mst import all_pairs, score_pair, spanning_forest
+from silosynth.server.methods.marginals import all_pairs
+from silosynth.server.methods.mst import score_pair, spanning_forest
 
 
 def _domain(count: int, size: int = 2) -> Domain:

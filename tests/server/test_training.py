@@ -32,8 +32,8 @@ from silosynth.server.generator.rounds import (
     start_at,
     take_round,
 )
+from silosynth.server.methods.training import TrainingChoice
 from silosynth.server.planning.planner import new_plan
-from silosynth.server.planning.training import TrainingChoice
 
 SIZES = {"north": 1000, "south": 3000}
 SMALL = MaskedMlp(width=4, layers=1, views=1)

@@ -13,13 +13,12 @@ from silosynth.common.domain import Domain, Grouping
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.measurement import Measurement
 from silosynth.common.plan.plan import Method, PhaseName
-from silosynth.common.sampler.sampler import build_sampler, draw_codes
+from silosynth.common.sampler.sampler import draw_codes
 from silosynth.common.schema.schema import Schema, parse_schema
 from silosynth.common.schema.zeros import ImpossibleCells
-from silosynth.server.coordinator.outcome import draw_order
-from silosynth.server.coordinator.questions import ask_phase
-from silosynth.server.measuring.evidence import fit_run, model_grouping
-from silosynth.server.measuring.working_domain import keep_zeros_apart, within_groups
+from silosynth.server.measuring.working_domain import keep_zeros_apart
+from silosynth.server.methods.method import Known
+from silosynth.server.methods.table import ask_phase, finish_run
 from silosynth.server.model.fit import fit
 from silosynth.server.planning.planner import new_plan
 
@@ -100,7 +99,7 @@ def test_an_impossible_row_is_never_drawn(method: Method) -> None:
     plan = new_plan(schema, epsilon=1.0, delta=1e-6, silos=("s",), method=method)
     measured: dict[PhaseName, tuple[Measurement, ...]] = {}
     for phase in plan.phases:
-        question = ask_phase(phase.name, plan=plan, schema=schema, measured=measured)
+        question = ask_phase(phase.name, Known(plan=plan, schema=schema, measured=measured))
         if not question.queries:
             continue
         levels = {"fine": Grouping()} | dict(question.levels)
@@ -114,18 +113,7 @@ def test_an_impossible_row_is_never_drawn(method: Method) -> None:
             for q in question.queries
             for cells in [levels[q.level].domain(schema.domain).size(q.clique)]
         )
-    one_way = measured[PhaseName.ONE_WAY]
-    grouping = model_grouping(plan, schema, one_way)
-    model, _ = fit_run(plan, schema, measured, grouping=grouping)
-    sampler = build_sampler(
-        schema=schema,
-        grouping=grouping,
-        within=within_groups(grouping, one_way),
-        nodes=draw_order(model),
-        total=model.total,
-        certificate={},
-        plan_digest=plan.digest,
-    )
+    sampler = finish_run(Known(plan=plan, schema=schema, measured=measured)).sampler
     x, y, _ = draw_codes(sampler, rows=50_000, seed=1)
     drawn = set(zip(x.tolist(), y.tolist(), strict=True))
     assert not drawn & set(product((0, 1), (1,)))

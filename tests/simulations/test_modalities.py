@@ -15,8 +15,8 @@ import pytest
 from silosynth.common.cli.app import run
 from silosynth.common.generator.architecture import MaskedMlp, Transformer
 from silosynth.common.schema.schema import Schema, parse_schema
+from silosynth.server.methods.training import TrainingChoice
 from silosynth.server.planning.planner import new_plan
-from silosynth.server.planning.training import TrainingChoice
 from silosynth.simulations import simulate
 
 PIXELS = ["p0", "p1", "p2", "p3"]

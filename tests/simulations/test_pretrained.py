@@ -28,15 +28,20 @@ from silosynth.common.plan.plan import Plan, encode_plan
 from silosynth.common.sampler.autoregressive import AutoregressiveSampler
 from silosynth.common.sampler.file import load_sampler
 from silosynth.common.schema.schema import Schema, dump_schema, parse_schema
-from silosynth.server.cli.training import NetworkKind, NetworkOptions, read_network
 from silosynth.server.coordinator.machine import start
 from silosynth.server.coordinator.state import Ask
 from silosynth.server.driver.drive import Progress
 from silosynth.server.driver.journal import Journal
-from silosynth.server.planning import pretrained as planner_pretrained
+from silosynth.server.methods import network as planner_pretrained
+from silosynth.server.methods.network import (
+    NetworkKind,
+    NetworkOptions,
+    PretrainedChoice,
+    plan_pretrained,
+    read_network,
+)
+from silosynth.server.methods.training import TrainingChoice
 from silosynth.server.planning.planner import new_plan
-from silosynth.server.planning.pretrained import PretrainedChoice, plan_pretrained
-from silosynth.server.planning.training import TrainingChoice
 from silosynth.simulations.local import run_local
 from silosynth.simulations.run import reopen, simulate
 from silosynth.simulations.silos import SiloDirectory, make_silos, open_gateway

@@ -13,9 +13,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from silosynth.common.plan.training import Optimiser
 from silosynth.common.schema.schema import parse_schema
+from silosynth.server.methods.network import PretrainedChoice, plan_pretrained
+from silosynth.server.methods.training import TrainingChoice
 from silosynth.server.planning.planner import new_plan
-from silosynth.server.planning.pretrained import PretrainedChoice, plan_pretrained
-from silosynth.server.planning.training import TrainingChoice
 from silosynth.simulations.run import simulate
 
 SPAM, HAM = "win a prize", "see you"

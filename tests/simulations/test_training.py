@@ -37,14 +37,14 @@ from silosynth.common.plan.training import Optimiser, TrainingStep, read_weights
 from silosynth.common.sampler.autoregressive import AutoregressiveSampler
 from silosynth.common.sampler.file import load_sampler
 from silosynth.common.schema.schema import Schema, dump_schema, parse_schema
-from silosynth.server.cli.training import read_rate, read_sizes
 from silosynth.server.coordinator.outcome import finish
 from silosynth.server.coordinator.state import Absent, Agree, Answered, Event, State, Stated
 from silosynth.server.driver.drive import Progress, drive
 from silosynth.server.driver.journal import Journal
 from silosynth.server.generator.rounds import Learning, begin, take_round
+from silosynth.server.methods.dp_sgd import read_rate, read_sizes
+from silosynth.server.methods.training import TrainingChoice
 from silosynth.server.planning.planner import new_plan
-from silosynth.server.planning.training import TrainingChoice
 from silosynth.simulations.local import run_local
 from silosynth.simulations.run import simulate
 from silosynth.simulations.silos import SiloDirectory, make_silos, open_gateway

@@ -15,12 +15,13 @@ from silosynth.common.codec.examples import layout_of, modelled_texts
 from silosynth.common.document import describe_validation
 from silosynth.common.errors import InvalidPlan
 from silosynth.common.generator.architecture import Architecture, MaskedMlp, Transformer
-from silosynth.common.plan.plan import Phase, PhaseName, TrustMode, phase_cost
+from silosynth.common.plan.phases import Phase, PhaseName, phase_cost
 from silosynth.common.plan.training import BOUND, Optimiser, TrainingSettings
-from silosynth.common.plan.values import plan_trees
+from silosynth.common.plan.trust import Own
 from silosynth.common.schema.attributes import CategoricalAttribute, CodedAttribute
 from silosynth.common.schema.schema import Schema
-from silosynth.server.planning.values import value_phases
+from silosynth.server.methods.budget import value_phases
+from silosynth.server.methods.method import Terms
 
 ONE_WAY_SHARE = Fraction(1, 5)
 """The part of rho that buys the 1-way marginals that training starts from."""
@@ -56,13 +57,7 @@ class PlannedTraining:
 def plan_training(
     schema: Schema,
     choice: TrainingChoice,
-    *,
-    epsilon: float,
-    delta: float,
-    rows_per_person: int,
-    trust: TrustMode,
-    shares: int,
-    attempts: int,
+    terms: Terms,
 ) -> PlannedTraining:
     """Return the settings and phases whose privacy loss distribution gives at most ``epsilon``.
 
@@ -70,14 +65,13 @@ def plan_training(
     no noise is enough for; CapExceeded for a network that is too large.
     """
     _check_learnable(schema)
-    settings = _settings(schema, choice, trust=trust)
-    rate = (
-        choice.rate
-        or _habit(settings.architecture, own=trust is TrustMode.OWN, shows=_shows(schema)).rate
-    )
-    rho = rho_for(epsilon, delta) / attempts / rows_per_person**2
+    own, shares, attempts = isinstance(terms.trust, Own), max(terms.shares, 1), terms.trust.attempts
+    rows_per_person, delta = terms.rows_per_person, terms.delta
+    settings = _settings(schema, choice, own=own)
+    rate = choice.rate or _habit(settings.architecture, own=own, shows=_shows(schema)).rate
+    rho = rho_for(terms.epsilon, delta) / attempts / rows_per_person**2
     before = (
-        *value_phases(plan_trees(schema), rho=rho, least=Fraction(shares)),
+        *value_phases(terms.trees, rho=rho, least=Fraction(shares)),
         *_one_way(schema, settings, rho=rho * ONE_WAY_SHARE, shares=shares),
     )
     cells = settings.architecture.parameters(layout_of(schema))
@@ -102,7 +96,7 @@ def plan_training(
         ]
 
     least = (32 * shares) ** 0.5 / BOUND
-    noise = _calibrate(costs, epsilon=epsilon, delta=delta, least=least)
+    noise = _calibrate(costs, epsilon=terms.epsilon, delta=delta, least=least)
     return PlannedTraining(settings=settings, phases=phases(noise))
 
 
@@ -152,9 +146,9 @@ def _one_way(
     return (phase,)
 
 
-def _settings(schema: Schema, choice: TrainingChoice, *, trust: TrustMode) -> TrainingSettings:
+def _settings(schema: Schema, choice: TrainingChoice, *, own: bool) -> TrainingSettings:
     """Fill in what was not chosen."""
-    own, shows = trust is TrustMode.OWN, _shows(schema)
+    shows = _shows(schema)
     optimiser = choice.optimiser or (Optimiser.FEDADAM if own else Optimiser.ADAM)
     architecture = choice.architecture or (MEDIA_NETWORK if shows else TABLE_NETWORK)
     habit = _habit(architecture, own=own, shows=shows)

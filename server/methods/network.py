@@ -1,22 +1,60 @@
-"""What the command line says of training: a network, a chance, and the silos' sizes."""
+"""Which network is trained: as the command line says, or worked out from a local checkpoint."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from fractions import Fraction
+from importlib.util import find_spec
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from silosynth.common.codec.examples import layout_of, modelled_texts
 from silosynth.common.document import describe_validation
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.generator.architecture import Architecture, MaskedMlp, Pretrained, Transformer
-from silosynth.common.generator.checkpoint_files import short
-from silosynth.common.plan.plan import Plan
+from silosynth.common.generator.checkpoint_files import digest_checkpoint
 from silosynth.common.schema.schema import Schema
-from silosynth.server.planning.pretrained import PretrainedChoice, plan_pretrained
+
+RANK = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PretrainedChoice:
+    """What a person may choose. Without ``tokens``, texts are learnt up to their ``max_bytes``."""
+
+    checkpoint: Path
+    rank: int | None = None
+    tokens: int | None = None
+
+
+def plan_pretrained(schema: Schema, choice: PretrainedChoice) -> Pretrained:
+    """Return the architecture: the checkpoint by its digest, and what is adapted in it.
+
+    Raises InvalidCheckpoint for a folder that cannot be used, InvalidPlan for a schema or a text
+    that does not fit it, InvalidArgument without the extra.
+    """
+    if not all(map(find_spec, ("transformers", "peft", "torch"))):
+        raise InvalidArgument(
+            "a plan for a pretrained network is made from its checkpoint, which needs transformers",
+            hint="install silosynth[pretrained]",
+        )
+    # An extra, which takes seconds to import: only such a plan needs it.
+    from silosynth.common.generator.checkpoint import open_checkpoint, usual_layers
+    from silosynth.common.generator.pretrained_network import PretrainedNetwork
+
+    digest = digest_checkpoint(choice.checkpoint)
+    checkpoint = open_checkpoint(choice.checkpoint, digest)
+    longest = max(modelled_texts(schema).values(), default=1)
+    architecture = Pretrained(
+        checkpoint=digest,
+        layers=usual_layers(checkpoint),
+        tokens=choice.tokens or longest,
+        rank=RANK if choice.rank is None else choice.rank,
+    )
+    architecture.inputs(layout_of(schema))
+    PretrainedNetwork(architecture, schema, checkpoint).require_gradients()
+    return architecture
 
 
 class NetworkKind(StrEnum):
@@ -80,53 +118,3 @@ def _read_pretrained(options: NetworkOptions, schema: Schema) -> Pretrained:
     except ValidationError as err:
         given = {"rank": options.rank, "tokens": options.tokens}
         raise InvalidArgument(f"the network: {describe_validation(err, given)}") from err
-
-
-def read_rate(text: str | None) -> Fraction | None:
-    """Read ``1/20`` as a chance."""
-    if text is None:
-        return None
-    try:
-        rate = Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        rate = Fraction(0)
-    if not 0 < rate <= 1:
-        raise InvalidArgument(f"the rate {text!r} is no chance", hint="write --rate 1/20")
-    return rate
-
-
-def read_sizes(text: str | None) -> dict[str, int] | None:
-    """Read ``a=500,b=700`` as the silos' numbers of rows."""
-    if text is None:
-        return None
-    pairs = [part.partition("=") for part in text.split(",")]
-    try:
-        return {name.strip(): int(rows) for name, _, rows in pairs}
-    except ValueError:
-        raise InvalidArgument(
-            f"the sizes {text!r} are not numbers of rows", hint="write --sizes north=500,south=700"
-        ) from None
-
-
-def describe_network(plan: Plan) -> Iterator[str]:
-    """Say what is trained, and how."""
-    how = plan.training
-    if how is None:
-        return
-    phase, learnt = plan.phases[-1], isinstance(how.architecture, Pretrained)
-    what = "part of a pretrained network" if learnt else how.architecture.kind
-    yield (
-        f"a {what} of {phase.cells:,} weights is trained in {how.rounds} rounds "
-        f"of {how.local_steps} steps with {how.optimiser.value}, each person in a step with the "
-        f"chance {phase.rate}, gradients clipped to {how.clip:g}"
-    )
-    if isinstance(how.architecture, Pretrained):
-        known = how.architecture
-        yield (
-            f"the checkpoint {short(known.checkpoint)} stays as it is; adapters of rank "
-            f"{known.rank} beside {len(known.layers)} of its layers are trained, on at most "
-            f"{known.tokens} tokens of a text, and a network of the attributes; silos and whoever "
-            "draws texts need a copy of it"
-        )
-    sizes = "are public" if how.sizes else "come from the noised counts of the phase one-way"
-    yield f"the silos' numbers of rows {sizes}"

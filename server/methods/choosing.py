@@ -1,4 +1,4 @@
-"""AIM in a federation: choose, measure and fit, in a few rounds of many cliques.
+"""How AIM chooses in a federation: which pairs, at which level.
 
 The published mechanism (McKenna, Mullins, Sheldon and Miklau 2022) chooses one clique a round by
 the exponential mechanism on the pooled data, which nobody holds here. Its score is how far the
@@ -17,8 +17,9 @@ import numpy as np
 from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.measurement import Measurement
 from silosynth.common.schema.schema import Schema
-from silosynth.server.measuring.mst import estimate_rows
 from silosynth.server.measuring.working_domain import coarse_grouping
+from silosynth.server.methods.marginals import estimate_rows
+from silosynth.server.methods.method import WORKING
 from silosynth.server.model.graphical_model import GraphicalModel
 from silosynth.server.model.junction_tree import build_junction_tree
 
@@ -32,7 +33,6 @@ NOISE_EXCESS, NOISE_SPREAD = 0.1666, 0.3506
 """Mean and standard deviation of max(|z| - 1, 0) for a standard normal z."""
 SHOWN_DEVIATIONS = 4.0
 TRIES_PER_CLIQUE = 20
-WORKING = "working"
 
 
 def pair_weights(

@@ -1,0 +1,332 @@
+"""AIM in a federation: choose, measure and fit, in a few rounds of many cliques.
+
+See :mod:`silosynth.server.methods.choosing` for what differs from the published mechanism.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import combinations
+from typing import Annotated, Any
+
+from silosynth.common.domain import Clique, Domain, Grouping
+from silosynth.common.errors import InvalidArgument, InvalidPlan
+from silosynth.common.measurement import MarginalQuery, Measurement
+from silosynth.common.messages.request import FINE
+from silosynth.common.plan.methods import ROUNDS
+from silosynth.common.plan.phases import PhaseName
+from silosynth.common.plan.plan import Method, Plan
+from silosynth.common.plan.trust import Own
+from silosynth.common.schema.schema import Schema
+from silosynth.common.schema.zeros import ImpossibleCells
+from silosynth.server.measuring.evidence import (
+    Measured,
+    fitting_measurements,
+    merged_zeros,
+    part_coarse,
+    phase_deviation,
+)
+from silosynth.server.measuring.sum import regroup
+from silosynth.server.measuring.working_domain import (
+    coarse_grouping,
+    keep_zeros_apart,
+    working_grouping,
+)
+from silosynth.server.methods.budget import (
+    Shares,
+    Size,
+    Sizes,
+    calibrated,
+    check_pairs,
+    check_total,
+    one_way_size,
+)
+from silosynth.server.methods.choosing import (
+    choose_cliques,
+    choose_level,
+    growing_limits,
+    level_ladder,
+    score_by_workload,
+)
+from silosynth.server.methods.marginals import COARSE, all_pairs, coarse_groups, finish_model
+from silosynth.server.methods.method import (
+    WORKING,
+    Design,
+    Known,
+    Outcome,
+    Question,
+    Recipe,
+    Terms,
+    ask_cliques,
+)
+from silosynth.server.model.engine import Device
+from silosynth.server.model.fit import GraphicalModel, fit
+from silosynth.server.model.junction_tree import build_junction_tree
+
+SHARES: Shares = {PhaseName.ONE_WAY: Fraction(2, 5), PhaseName.COARSE: Fraction(3, 10)}
+"""The rounds share what the other phases leave, by their marginals."""
+
+AIM_ROUNDS = 2
+"""Selection rounds of a plan."""
+AIM_PAIRS = Fraction(7, 2)
+"""Pairs that a plan asks for each attribute, where one noise is on all silos' sum."""
+AIM_PAIRS_OWN_NOISE = Fraction(2)
+"""Fewer where several silos add noise of their own; see docs/decisions/025."""
+AIM_MODEL_MB = 4
+MOST_COARSE_GROUPS = 32
+MOST_AIM_GROUPS = 64
+AIM_COARSE_DEVIATIONS = 4.0
+"""Standard deviations of noise in a coarse cell on average: AIM fits what the pairs say."""
+WORKING_DEVIATIONS = 1.5
+"""Standard deviations of a round's noise in a cell of two of AIM's working attributes."""
+
+AIM_RARE_DEVIATIONS = 1.0
+"""AIM merges by mass in any case; merging more rare codes first blurs what 1-ways know."""
+ROUND_ITERATIONS = 150
+AIM_ITERATIONS = 300
+"""Of the last fit: on models of many cells, further ones follow the noise and take a minute."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aim:
+    """What AIM chooses for, all pairs alike without it, and how often it chooses."""
+
+    workload: Sequence[Clique] = ()
+    weights: Sequence[int] = ()
+    rounds: int = AIM_ROUNDS
+
+    def sizes(self, schema: Schema, *, pairs: Fraction = AIM_PAIRS) -> Sizes:
+        """Return the most that each phase can ask.
+
+        Args: pairs: how many are asked in all rounds, for each attribute.
+
+        Raises InvalidPlan for a number of rounds out of range or a schema without a pair.
+        """
+        sizes, domain = one_way_size(schema), schema.domain
+        whole = frozenset(a for z in schema.structural_zeros for a in z.attributes)
+        check_pairs(domain, method=Method.AIM)
+        if not 1 <= self.rounds <= len(ROUNDS):
+            raise InvalidPlan(
+                f"{self.rounds} rounds were asked for", hint=f"give 1 to {len(ROUNDS)}"
+            )
+        coarse = _cells(domain, most=MOST_COARSE_GROUPS)
+        fine = _cells(domain, most=MOST_AIM_GROUPS, whole=whole)
+        cliques = min(round(pairs * len(domain.shape)), len(coarse))
+        rounds = min(self.rounds, cliques)
+        sizes[PhaseName.COARSE] = Size(marginals=len(coarse), cells=sum(coarse))
+        for i, name in enumerate(ROUNDS[:rounds]):
+            marginals = cliques * (i + 1) // rounds - cliques * i // rounds
+            sizes[name] = Size(marginals=marginals, cells=sum(fine[:marginals]))
+        return check_total(sizes)
+
+    def design(self, schema: Schema, terms: Terms) -> Design:
+        """Split the budget; where several silos add noise of their own, fewer pairs share it."""
+        alone = isinstance(terms.trust, Own) and terms.silos > 1
+        sizes = self.sizes(schema, pairs=AIM_PAIRS_OWN_NOISE if alone else AIM_PAIRS)
+        return Design(
+            phases=calibrated(sizes, shares=shares(sizes), terms=terms),
+            says={"max_model_mb": AIM_MODEL_MB},
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AimFlags:
+    """What the command line says of AIM."""
+
+    weights: Annotated[str | None, "For aim: a whole number a marginal, such as '3,1'."] = None
+    rounds: Annotated[int | None, "For aim: how often it measures, 1 to 3."] = None
+    max_model_mb: Annotated[int | None, "Most MiB of the model's tables; aim stays below."] = None
+
+    def read(self, schema: Schema) -> Mapping[str, Any]:
+        """Return the choices that were made."""
+        rounds = {} if self.rounds is None else {"rounds": self.rounds}
+        return {"weights": read_weights(self.weights), "max_model_mb": self.max_model_mb, **rounds}
+
+
+def read_weights(text: str | None) -> tuple[int, ...]:
+    """Read ``3,1`` as two weights."""
+    try:
+        return tuple(int(part) for part in (text or "").split(",") if part.strip())
+    except ValueError:
+        raise InvalidArgument(
+            f"the weights {text!r} are not whole numbers", hint="write --weights 3,1"
+        ) from None
+
+
+def shares(sizes: Sizes) -> Shares:
+    """Return each phase's share of rho; the rounds share the rest by their marginals."""
+    marginals = sum(s.marginals for n, s in sizes.items() if n not in SHARES)
+    left = 1 - sum(SHARES.values(), Fraction(0))
+    rounds = {n: left * Fraction(s.marginals, marginals) for n, s in sizes.items()}
+    return {n: SHARES.get(n, share) for n, share in rounds.items()}
+
+
+def _cells(domain: Domain, *, most: int, whole: frozenset[str] = frozenset()) -> list[int]:
+    """Return the cells of each pair, largest first, of attributes merged to ``most`` groups.
+
+    Args: whole: attributes whose structural zeros may keep their codes from merging.
+    """
+    pairs = zip(domain.attributes, domain.shape, strict=True)
+    capped = [size if name in whole else min(size, most) for name, size in pairs]
+    return sorted((a * b for a, b in combinations(capped, 2)), reverse=True)
+
+
+def working_codes(plan: Plan, schema: Schema, one_way: Sequence[Measurement]) -> Grouping:
+    """Return the merge of fine codes into the codes that the model is over.
+
+    Into as many groups as the rounds can tell apart in a pair: finer cells would only be noise
+    that the model follows.
+    """
+    working = working_grouping(schema, one_way, rare_deviations=AIM_RARE_DEVIATIONS)
+    deviation = WORKING_DEVIATIONS * phase_deviation(ROUNDS[0], plan=plan, one_way=one_way)
+    count = coarse_groups(one_way, deviation=deviation, most=MOST_AIM_GROUPS)
+    merged = coarse_grouping(schema, one_way, working=working, count=count)
+    return keep_zeros_apart(merged, schema=schema)
+
+
+def _ask(phase: PhaseName, known: Known) -> Question:
+    """Ask all pairs coarsely, and then in each round those that the model is furthest from."""
+    plan, schema, one_way = known.plan, known.schema, known.merged_by
+    working = working_codes(plan, schema, one_way)
+    if phase is not PhaseName.COARSE:
+        ladder = level_ladder(schema, one_way, working=working)
+        return _round(phase, plan=plan, schema=schema, measured=known.measured, ladder=ladder)
+    wanted = AIM_COARSE_DEVIATIONS * phase_deviation(phase, plan=plan, one_way=one_way)
+    count = coarse_groups(one_way, deviation=wanted, most=MOST_COARSE_GROUPS)
+    grouping = coarse_grouping(schema, one_way, working=working, count=count)
+    return ask_cliques(all_pairs(schema.domain), name=COARSE, grouping=grouping)
+
+
+def _round(
+    phase: PhaseName,
+    *,
+    plan: Plan,
+    schema: Schema,
+    measured: Measured,
+    ladder: Mapping[str, Grouping],
+) -> Question:
+    """Fit what is known, and ask the pairs that the model is furthest from.
+
+    The noise was fixed for ``count`` pairs. Where fewer are worth it or fit the model, the pairs
+    that were chosen first are measured again, which makes no model larger.
+    """
+    fine, one_way, working = schema.domain, measured[PhaseName.ONE_WAY], ladder[WORKING]
+    zeros = merged_zeros(schema, grouping=working)
+    fitted = fitting_measurements(measured, domain=fine, grouping=working)
+    model = fit_to_choose(plan, fitted, domain=working.domain(fine), zeros=zeros)
+    coarse = [regroup(m, domain=fine, grouping=working) for m in measured[PhaseName.COARSE]]
+    before = list(dict.fromkeys(m.clique for name in ROUNDS for m in measured.get(name, ())))
+    count = plan.phase(phase).marginals
+    chosen = choose_cliques(
+        score_by_workload(model, coarse, workload=plan.workload, weights=plan.weights),
+        present=[*before, *(z.clique for z in zeros)],
+        domain=model.domain,
+        count=count,
+        limit_bytes=growing_limits(
+            max_model_mb=plan.max_model_mb,
+            before=len(before),
+            count=count,
+            of=sum(p.marginals for p in plan.phases if p.name in ROUNDS),
+        ),
+    )
+    deviation = phase_deviation(phase, plan=plan, one_way=one_way)
+    levels = {
+        c: choose_level(c, ladder=ladder, domain=fine, one_way=one_way, deviation=deviation)
+        for c in (*chosen, *before[: count - len(chosen)])
+    }
+    return _questions(levels, ladder=ladder)
+
+
+def _questions(levels: Mapping[Clique, str], *, ladder: Mapping[str, Grouping]) -> Question:
+    """Ask each clique at its level; a level that merges nothing is called fine."""
+    used = {name for name in levels.values() if ladder[name].groups}
+    return Question(
+        queries=tuple(
+            MarginalQuery(clique=c, level=name if name in used else FINE)
+            for c, name in levels.items()
+        ),
+        levels={name: grouping for name, grouping in ladder.items() if name in used},
+    )
+
+
+def fit_run(
+    plan: Plan, schema: Schema, measured: Measured, *, grouping: Grouping
+) -> tuple[GraphicalModel, tuple[Measurement, ...]]:
+    """Fit the model of a finished run, and return it with what it was fitted to.
+
+    Raises ModelTooLarge when the model needs more memory than the plan grants.
+    """
+    domain, zeros = grouping.domain(schema.domain), merged_zeros(schema, grouping=grouping)
+    fitted, outside = part_coarse(measured, domain=schema.domain, grouping=grouping)
+    if outside:
+        fitted += joining_pairs(plan, fitted, outside=outside, domain=domain, zeros=zeros)
+    model = fit(
+        fitted,
+        domain=domain,
+        iterations=AIM_ITERATIONS,
+        max_model_mb=plan.max_model_mb,
+        zeros=zeros,
+    )
+    return model, fitted
+
+
+def joining_pairs(
+    plan: Plan,
+    fitted: Sequence[Measurement],
+    *,
+    outside: Sequence[Measurement],
+    domain: Domain,
+    zeros: Sequence[ImpossibleCells],
+) -> tuple[Measurement, ...]:
+    """Return the pairs of ``outside`` that join a run's last fit: coarse ones that no round asked.
+
+    The model takes those that it is furthest from while it stays within the plan's limit, and then
+    all that lie inside one of its cliques. They are measured already, so this costs no privacy.
+    """
+    model = fit_to_choose(plan, fitted, domain=domain, zeros=zeros)
+    present = [*(m.clique for m in fitted), *(z.clique for z in zeros)]
+    chosen = choose_cliques(
+        score_by_workload(model, outside, workload=plan.workload, weights=plan.weights),
+        present=present,
+        domain=domain,
+        count=len(outside),
+        limit_bytes=[plan.max_model_mb * 2**20] * len(outside),
+    )
+    tree = build_junction_tree([*present, *chosen], domain=domain)
+    return tuple(m for m in outside if tree.holders(m.clique))
+
+
+def fit_to_choose(
+    plan: Plan,
+    fitted: Sequence[Measurement],
+    *,
+    domain: Domain,
+    zeros: Sequence[ImpossibleCells],
+) -> GraphicalModel:
+    """Fit a model that pairs are scored against."""
+    return fit(
+        fitted,
+        domain=domain,
+        iterations=ROUND_ITERATIONS,
+        max_model_mb=plan.max_model_mb,
+        zeros=zeros,
+        # A replay must choose the same again, and sums on a GPU differ from run to run.
+        device=Device.CPU,
+    )
+
+
+def _finish(known: Known) -> Outcome:
+    """Fit everything that was measured, with the coarse pairs that the model is furthest from."""
+    grouping = working_codes(known.plan, known.schema, known.merged_by)
+    return finish_model(known, grouping=grouping, fit=fit_run)
+
+
+AIM = Recipe(
+    name=Method.AIM,
+    options=Aim,
+    flags=AimFlags,
+    ask=_ask,
+    finish=_finish,
+)

@@ -1,0 +1,171 @@
+"""How much a phase may ask, in Python integers from the schema alone, and the noise of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+from silosynth.common.accounting.epsilon import pld_epsilon, rho_for
+from silosynth.common.domain import Domain
+from silosynth.common.errors import InvalidPlan, InvalidSchema
+from silosynth.common.plan.phases import Phase, PhaseName, phase_cost
+from silosynth.common.plan.plan import Method
+from silosynth.common.plan.values import MOST_CLOSER_CELLS, PlannedTree
+from silosynth.common.schema.schema import Schema
+from silosynth.server.methods.method import Terms
+
+MAX_CELLS_PER_MARGINAL = 5_000_000
+MAX_CELLS_PER_PLAN = 50_000_000
+_STEP = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """How much a phase may ask."""
+
+    marginals: int
+    cells: int
+    bound: int = 1
+
+
+Sizes = dict[PhaseName, Size]
+Shares = Mapping[PhaseName, Fraction]
+
+
+def one_way_size(schema: Schema) -> Sizes:
+    """Return the size of the phase that counts every attribute by itself.
+
+    Raises InvalidSchema where nothing can be counted.
+    """
+    if not schema.domain.attributes:
+        raise InvalidSchema("the schema has no attribute that marginals can count")
+    shape = schema.domain.shape
+    return {PhaseName.ONE_WAY: Size(marginals=len(shape), cells=sum(shape))}
+
+
+def check_total(sizes: Sizes) -> Sizes:
+    """Return ``sizes``; raise InvalidPlan where a plan would ask for too many cells in all."""
+    total = sum(s.cells for s in sizes.values())
+    if total > MAX_CELLS_PER_PLAN:
+        raise InvalidPlan(
+            f"the plan may ask for {total} cells; at most {MAX_CELLS_PER_PLAN} are allowed",
+            hint="give large attributes fewer bins or categories",
+        )
+    return sizes
+
+
+def check_pairs(domain: Domain, *, method: Method) -> None:
+    """Raise InvalidPlan where there is no pair to choose."""
+    if len(domain.attributes) < 2:
+        raise InvalidPlan(
+            f"the method {method.value} needs at least two attributes",
+            hint="use the method independent",
+        )
+
+
+def calibrated(sizes: Sizes, *, shares: Shares, terms: Terms) -> tuple[Phase, ...]:
+    """Return phases whose privacy loss distribution gives at most the budget's epsilon.
+
+    Those that look at numbers' values come first, and take their share of all.
+
+    Args: shares: each of the method's phases' part of rho; they add up to 1.
+    """
+    values = value_sizes(terms.trees)
+    shares = value_shares(values) | {
+        name: share * (1 - VALUES_SHARE * bool(values)) for name, share in shares.items()
+    }
+    sizes = values | sizes
+    rho = rho_for(terms.epsilon, terms.delta)
+    attempts, rows = terms.trust.attempts, terms.rows_per_person
+    scale = Fraction(1)
+    while True:
+        phases = _noise(
+            sizes,
+            rho=rho * scale / attempts,
+            shares=shares,
+            rows_per_person=rows,
+            least=Fraction(terms.shares if terms.shares > 1 else 0),
+        )
+        costs = [
+            phase_cost(p, rows_per_person=rows, shares=max(terms.shares, 1), attempts=attempts)
+            for p in phases
+        ]
+        if pld_epsilon(costs, terms.delta) <= terms.epsilon:
+            return phases
+        scale *= Fraction(99, 100)
+
+
+VALUES_SHARE = Fraction(1, 10)
+"""Of rho, for the values of all numbers; the method gets the rest. See docs/decisions/042."""
+
+
+def value_sizes(trees: Mapping[str, PlannedTree]) -> Sizes:
+    """Return the most that the phases before the method's may ask; nothing without numbers."""
+    if not trees:
+        return {}
+    asked = [tree.asked() for tree in trees.values()]
+    sizes = {
+        PhaseName.VALUES: Size(
+            marginals=sum(map(len, asked)), cells=sum(sum(a.values()) for a in asked)
+        )
+    }
+    digits = sum(len(tree.digits()) for tree in trees.values())
+    if digits:
+        sizes[PhaseName.CLOSER] = Size(marginals=digits, cells=MOST_CLOSER_CELLS)
+    return sizes
+
+
+def value_shares(sizes: Sizes) -> dict[PhaseName, Fraction]:
+    """Return the share of rho of each phase of :func:`value_sizes`: one noise for all of them."""
+    marginals = sum(size.marginals for size in sizes.values())
+    return {name: VALUES_SHARE * size.marginals / marginals for name, size in sizes.items()}
+
+
+def value_phases(
+    trees: Mapping[str, PlannedTree], *, rho: Fraction, least: Fraction
+) -> tuple[Phase, ...]:
+    """Return the phases that cost :data:`VALUES_SHARE` of ``rho``, rounded down.
+
+    Args: rho: what a plan may cost one row. least: no sigma2 is below it.
+    """
+    sizes = value_sizes(trees)
+    marginals = sum(size.marginals for size in sizes.values())
+    sigma2 = max(Fraction(-((-marginals / (2 * rho * VALUES_SHARE)) // 1)), least)
+    return tuple(
+        Phase(name=name, marginals=size.marginals, cells=size.cells, sigma2=sigma2)
+        for name, size in sizes.items()
+    )
+
+
+def _noise(
+    sizes: Sizes, *, rho: Fraction, shares: Shares, rows_per_person: int, least: Fraction
+) -> tuple[Phase, ...]:
+    """Split ``rho`` by the shares and round every sigma2 up to a multiple of 1/1024.
+
+    A phase whose noise would be below ``least`` gets that, and the others what it leaves.
+    """
+    squared = {
+        n: Fraction(s.marginals * (rows_per_person * s.bound) ** 2) for n, s in sizes.items()
+    }
+    fixed: dict[PhaseName, Fraction] = {}
+    while True:
+        left = rho - sum((squared[n] / (2 * s) for n, s in fixed.items()), 0)
+        rest = sum((shares[n] for n in sizes if n not in fixed), Fraction(0))
+        exact = fixed | {
+            n: squared[n] * rest / (2 * left * shares[n]) for n in sizes if n not in fixed
+        }
+        below = {n: least for n, sigma2 in exact.items() if sigma2 < least}
+        if not below:
+            break
+        fixed |= below
+    return tuple(
+        Phase(
+            name=name,
+            marginals=size.marginals,
+            cells=size.cells,
+            sigma2=Fraction(-((-exact[name] * _STEP) // 1), _STEP),
+            bound=size.bound,
+        )
+        for name, size in sizes.items()
+    )

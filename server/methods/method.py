@@ -1,0 +1,209 @@
+"""What a method is to those who plan and run it: a recipe, and the values that go through it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from silosynth.common.certificate.certify import Certificate
+from silosynth.common.domain import Clique, Grouping
+from silosynth.common.measurement import MarginalQuery, Measurement
+from silosynth.common.messages.release import Release
+from silosynth.common.messages.request import FINE, Request
+from silosynth.common.messages.sum_proof import SumProof
+from silosynth.common.plan.phases import Phase, PhaseName
+from silosynth.common.plan.plan import Method, Plan
+from silosynth.common.plan.trust import Trust
+from silosynth.common.plan.values import PlannedTree
+from silosynth.common.sampler.file import AnySampler
+from silosynth.common.sampler.mixture import NeuralSampler
+from silosynth.common.schema.schema import Schema
+from silosynth.server.generator.rounds import Learning, ask_round
+from silosynth.server.measuring.evidence import Measured
+from silosynth.server.measuring.working_domain import working_grouping
+
+WORKING = "working"
+"""The level that the model is over."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What a plan is made within: one person's budget, and how many silos' noise adds up.
+
+    ``trees`` are over numbers' values, which every method's phases come after.
+    """
+
+    epsilon: float
+    delta: float
+    rows_per_person: int
+    silos: int
+    trust: Trust
+    trees: Mapping[str, PlannedTree] = field(default_factory=dict)
+
+    @property
+    def shares(self) -> int:
+        """Return how many silos' noise makes up a phase's; below 1 where the silos are too few."""
+        return self.trust.shares(self.silos)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Design:
+    """What a method puts into a plan: phases, and ``says``, the fields that belong to it.
+
+    ``counts`` tells whether a public bound on all rows bounds its sums.
+    """
+
+    phases: tuple[Phase, ...]
+    says: Mapping[str, Any] = field(default_factory=dict)
+    counts: bool = True
+
+
+class Options(Protocol):
+    """What a person may choose of a method, as a frozen value."""
+
+    def design(self, schema: Schema, terms: Terms) -> Design:
+        """Return phases that cost at most the budget; raise InvalidPlan where there are none."""
+
+
+class Flags(Protocol):
+    """What the command line says of a method: a frozen dataclass, its fields with their help."""
+
+    def read(self, schema: Schema) -> Mapping[str, Any]:
+        """Return the choices that were made; raise InvalidArgument for what cannot be read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What the coordinator knows of a run: the sums of the phases before, and who answered.
+
+    ``merging`` are the 1-ways that codes are merged by, the same in every phase of a run; without
+    them, those that were measured. ``counted`` is each silo's release of its 1-ways, ``learning``
+    where training stands, ``generator`` one that was trained on this run before.
+    """
+
+    plan: Plan
+    schema: Schema
+    measured: Measured
+    merging: Sequence[Measurement] = ()
+    counted: Mapping[str, Release] = field(default_factory=dict)
+    silos: tuple[str, ...] = ()
+    learning: Learning | None = None
+    generator: NeuralSampler | None = None
+
+    @property
+    def one_way(self) -> Sequence[Measurement]:
+        """Return the 1-way marginals; none where no phase asked for them."""
+        return self.measured.get(PhaseName.ONE_WAY, ())
+
+    @property
+    def rare_merged(self) -> Grouping:
+        """Return the merge of rare codes, which the models of most methods are over."""
+        return working_grouping(self.schema, self.merged_by)
+
+    @property
+    def merged_by(self) -> Sequence[Measurement]:
+        """Return the 1-way marginals that codes are merged by."""
+        return self.merging or self.one_way
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """The same marginals for every silo, or the next round of training.
+
+    Without queries or a round, the phase is skipped. ``edges`` are where the bins of numbers begin
+    by what was counted of their values, ``leaves`` those that are looked into once more.
+    """
+
+    queries: tuple[MarginalQuery, ...] = ()
+    levels: Mapping[str, Grouping] = field(default_factory=dict)
+    learning: Learning | None = None
+    edges: Mapping[str, tuple[int, ...]] | None = None
+    leaves: Mapping[str, tuple[int, ...]] | None = None
+
+    @property
+    def empty(self) -> bool:
+        """Say whether nothing is asked."""
+        return not self.queries and self.learning is None
+
+    def request(
+        self, *, plan: Plan, phase: PhaseName, silo: str, proof: SumProof | None = None
+    ) -> Request:
+        """Return the request of one silo; in shared trust it carries the ``proof`` of its set."""
+        if self.learning is not None:
+            return Request(
+                plan_digest=plan.digest,
+                phase=phase,
+                silo=silo,
+                training=ask_round(self.learning, plan=plan, silo=silo),
+                edges=self.edges,
+                sum=proof,
+            ).with_weights(self.learning.encoded)
+        return Request(
+            plan_digest=plan.digest,
+            phase=phase,
+            silo=silo,
+            levels={name: dict(g.groups) for name, g in self.levels.items()},
+            queries=tuple((q.clique, q.level) for q in self.queries),
+            edges=self.edges,
+            leaves=self.leaves,
+            sum=proof,
+        )
+
+
+class Model(Protocol):
+    """What a run came to, as expected counts: of any small clique, and of many pairs."""
+
+    def marginal(self, clique: Clique) -> np.ndarray:
+        """Return (cells,) float64, the expected counts over a clique, row-major as it is named."""
+
+    def pair_marginals(self, pairs: Iterable[Clique]) -> dict[Clique, np.ndarray]:
+        """Return :meth:`marginal` of many pairs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a finished run hands out.
+
+    ``measurements`` are over the working domain that ``grouping`` makes of the schema's.
+    """
+
+    sampler: AnySampler
+    certificate: Certificate
+    model: Model
+    measurements: tuple[Measurement, ...]
+    grouping: Grouping
+
+
+def _nothing(plan: Plan) -> Iterator[str]:
+    """Say nothing of a plan beyond its phases."""
+    yield from ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """One method: its options, what each phase after the first asks, and what is made of it all.
+
+    ``describe`` says in lines what a plan's table of phases does not; ``draws`` tells that the
+    result is a trained generator.
+    """
+
+    name: Method
+    options: type[Options]
+    ask: Callable[[PhaseName, Known], Question]
+    finish: Callable[[Known], Outcome]
+    flags: type[Flags] | None = None
+    describe: Callable[[Plan], Iterator[str]] = _nothing
+    draws: bool = False
+
+
+def ask_cliques(cliques: Sequence[Clique], *, name: str, grouping: Grouping) -> Question:
+    """Ask ``cliques`` at a level; the level is called fine when it merges nothing."""
+    if not grouping.groups:
+        return Question(queries=tuple(MarginalQuery(clique=c, level=FINE) for c in cliques))
+    return Question(
+        queries=tuple(MarginalQuery(clique=c, level=name) for c in cliques),
+        levels={name: grouping},
+    )

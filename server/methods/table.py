@@ -1,0 +1,75 @@
+"""The table of all methods, and what a person may choose of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from importlib.util import find_spec
+from typing import Any, TypedDict
+
+from silosynth.common.domain import Clique
+from silosynth.common.errors import InvalidPlan, RunFailed
+from silosynth.common.measurement import MarginalQuery
+from silosynth.common.plan.phases import PhaseName
+from silosynth.common.plan.plan import Method, Plan
+from silosynth.server.methods.aim import AIM
+from silosynth.server.methods.dp_sgd import DP_SGD
+from silosynth.server.methods.fixed import FIXED
+from silosynth.server.methods.independent import INDEPENDENT
+from silosynth.server.methods.method import Known, Options, Outcome, Question, Recipe
+from silosynth.server.methods.mst import MST
+from silosynth.server.methods.one_shot import ONE_SHOT
+from silosynth.server.methods.training import TrainingChoice
+
+METHODS: Mapping[Method, Recipe] = {
+    recipe.name: recipe for recipe in (INDEPENDENT, MST, FIXED, AIM, ONE_SHOT, DP_SGD)
+}
+
+
+class Choices(TypedDict, total=False):
+    """What may be chosen of methods, by name; each takes what is its own."""
+
+    workload: Sequence[Clique]
+    weights: Sequence[int]
+    rounds: int
+    frequencies: int | None
+    order: int
+    training: TrainingChoice | None
+
+
+def read_method(name: Method | str) -> Method:
+    """Read a method by name; raise InvalidPlan when there is none."""
+    try:
+        return Method(name)
+    except ValueError:
+        names = ", ".join(m.value for m in Method)
+        raise InvalidPlan(f"method {str(name)!r} is not known", hint=f"use {names}") from None
+
+
+def options_of(method: Method, choices: Mapping[str, Any]) -> Options:
+    """Return a method's options from what was chosen; the rest is other methods'."""
+    kind = METHODS[method].options
+    own = {f.name for f in fields(kind)}  # type: ignore[arg-type]  # options are dataclasses
+    return kind(**{n: v for n, v in choices.items() if n in own and v is not None})
+
+
+def ask_phase(phase: PhaseName, known: Known) -> Question:
+    """Return what ``phase`` asks, given the measurements of the phases before it."""
+    if phase is PhaseName.ONE_WAY:
+        coded = known.schema.coded
+        return Question(queries=tuple(MarginalQuery(clique=(a.name,)) for a in coded))
+    return METHODS[known.plan.method].ask(phase, known)
+
+
+def finish_run(known: Known) -> Outcome:
+    """Return what a run hands out, post-processing of its releases alone."""
+    return METHODS[known.plan.method].finish(known)
+
+
+def require_generators(plan: Plan) -> None:
+    """Raise RunFailed when a plan needs PyTorch and it is not there; ask before spending."""
+    if METHODS[plan.method].draws and find_spec("torch") is None:
+        raise RunFailed(
+            f"the method {plan.method.value} trains a generator, which needs PyTorch",
+            hint="install silosynth[generators] where the coordinator runs",
+        )
