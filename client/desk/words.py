@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from silosynth.client.desk.desk import Facts
+from silosynth.common.plan.phases import OF_VALUES
 
 
 def short_digest(plan: Facts) -> str:
@@ -25,8 +26,8 @@ def plan_words(plan: Facts) -> tuple[str, ...]:
         f"of data set {plan['dataset']!r}: noised counts of up to {marginals:,} marginals, "
         f"{cells:,} cells in all, by method {plan['method']!r}",
         *(
-            f"phase {p['name']!r}: up to {p['marginals']:,} marginals with noise of standard "
-            f"deviation {p['noise_deviation']:.4g} on every count"
+            f"phase {p['name']!r}: up to {p['marginals']:,} {_counted(p['name'])} with noise of "
+            f"standard deviation {p['noise_deviation']:.4g} on every count"
             for p in plan["phases"]
         ),
         f"what is sent tells about one person (up to {rows} row{'s' * (rows > 1)}) at most "
@@ -36,6 +37,11 @@ def plan_words(plan: Facts) -> tuple[str, ...]:
         *_shared_words(plan),
         "no row leaves the silo, and nothing is ever refunded",
     )
+
+
+def _counted(phase: str) -> str:
+    """Say what a phase counts."""
+    return "histograms of one number's values" if phase in OF_VALUES else "marginals"
 
 
 def _checkpoint_words(plan: Facts) -> tuple[str, ...]:
