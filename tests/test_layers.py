@@ -57,7 +57,8 @@ ROOMS: dict[str, str] = {
     "common/audit common/cli common/schema common/trust",
     "server/model": "common/schema",
     "server/values": "common/values common/codec common/plan common/schema",
-    "server/measuring": "server/model server/values common/codec common/messages common/plan common/schema",
+    "server/measuring": "server/model server/values common/codec common/messages common/plan "
+    "common/schema",
     "server/generator": "server/measuring common/codec common/generator common/messages "
     "common/plan common/sampler common/schema",
     "server/methods": "server/generator server/measuring server/model common/accounting "
