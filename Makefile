@@ -7,12 +7,13 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 export FLWR_TELEMETRY_ENABLED := 0
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: demo test check lint types wheel soak browser bench-setup postgresql clean
+.PHONY: demo test check lint types structure wheel soak browser bench-setup postgresql clean
 
 demo: $(VENV)/.run
 	$(BIN)/silosynth demo --out demo-out --force
 
 test: $(VENV)/.dev browser postgresql lint types
+	$(BIN)/python tests/structure.py --print
 	$(BIN)/python -m pytest -n auto --dist loadfile
 	$(MAKE) wheel
 
@@ -24,6 +25,10 @@ lint: $(VENV)/.dev
 
 types: $(VENV)/.dev
 	$(BIN)/mypy
+
+# How the tree is built, beside what it should be; writes the picture of the rooms into README.
+structure: $(VENV)/.dev
+	$(BIN)/python tests/structure.py
 
 # The tests that hold for what is shipped run once more against the wheel, from another directory.
 wheel: $(VENV)/.dev
@@ -60,7 +65,7 @@ $(VENV)/.run: $(BIN)/python pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
-	$(PIP) install -c constraints.txt -e ".[coordinator,silo,silo-cluster,silo-sql,simulation,generators,pretrained,dev]"
+	$(PIP) install -c constraints.txt -e ".[coordinator,silo,silo-cluster,silo-sql,simulation,generators,pretrained,check,dev]"
 	@touch $@ $(VENV)/.run
 
 clean:

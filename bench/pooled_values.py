@@ -75,7 +75,14 @@ def look(
         if question.empty:
             continue
         request = question.request(plan=plan, phase=phase.name, silo=plan.silos[0])
-        asked = Asked(rows=source, schema=schema, plan=plan, request=request, rows_per_person=1)
+        asked = Asked(
+            rows=source,
+            schema=schema,
+            plan=plan,
+            request=request,
+            rows_per_person=1,
+            plan_digest=plan.digest,
+        )
         sums = _measure(ask_rows(asked), question, phase=phase, rng=rng, silos=silos)
         levels = [q.level for q in question.queries]
         found[phase.name] = gather(plan.values, list(zip(levels, sums, strict=True)))

@@ -1,7 +1,8 @@
-"""Output files: whole or not at all."""
+"""Files: whole or not at all, and still there when the power is back."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,8 +14,9 @@ from silosynth.common.errors import InvalidArgument, OutputExists
 def fresh_file(path: Path, *, force: bool) -> Iterator[Path]:
     """Yield a path to write to, and move what was written to ``path`` when all went well.
 
-    Guarantees: ``path`` holds what it held before, or the whole new file; whatever stops the
-    writing, Ctrl-C included, leaves nothing else behind.
+    Guarantees: ``path`` holds what it held before, or the whole new file, which a loss of power
+    does not take back once the block has ended; whatever stops the writing, Ctrl-C included,
+    leaves nothing else behind.
 
     Errors: OutputExists when ``path`` is there, unless ``force``; InvalidArgument when its
     directory is not, or when it cannot be written.
@@ -23,7 +25,9 @@ def fresh_file(path: Path, *, force: bool) -> Iterator[Path]:
     part = path.with_name(f".{path.name}.part")
     try:
         yield part
+        _sync(part)
         part.replace(path)
+        sync_directory(path.parent)
     except OSError as err:
         raise InvalidArgument(f"{path} cannot be written: {err.strerror or err}") from err
     finally:
@@ -44,3 +48,56 @@ def write_text(path: Path, text: str, *, force: bool) -> None:
     """Write a text file whole or not at all."""
     with fresh_file(path, force=force) as part:
         part.write_text(text, encoding="utf-8")
+
+
+def replace_file(path: Path, data: bytes, *, mode: int = 0o600) -> None:
+    """Write ``data`` to ``path`` in place of what is there; raise OSError when it cannot be.
+
+    Guarantees: ``path`` holds what it held or the whole of ``data``; after the return a loss of
+    power does not take it back. A file that is made new has ``mode``, less the process' umask.
+    """
+    part = path.with_name(f".{path.name}.part")
+    try:
+        _fill(os.open(part, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, mode), data)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    sync_directory(path.parent)
+
+
+def create_file(path: Path, data: bytes, *, mode: int = 0o600) -> None:
+    """Write a file that is not there yet, durably; raise FileExistsError when it is."""
+    _fill(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode), data)
+    sync_directory(path.parent)
+
+
+def make_directory(directory: Path, *, mode: int = 0o777) -> None:
+    """Make a directory and those above it where they are missing, durably; keep what is there."""
+    if directory.is_dir():
+        return
+    if not directory.parent.is_dir():
+        make_directory(directory.parent, mode=mode)
+    directory.mkdir(mode=mode, exist_ok=True)
+    sync_directory(directory.parent)
+
+
+def sync_directory(directory: Path) -> None:
+    """Return once the names in a directory are on disk."""
+    _sync(directory)
+
+
+def _fill(descriptor: int, data: bytes) -> None:
+    """Write to an open file and return once it is on disk."""
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync(path: Path) -> None:
+    """Return once a file, or the names in a directory, are on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -19,6 +19,7 @@ from silosynth.common.cli.console import Force, Json, emit, people, say, show_ta
 from silosynth.common.errors import InvalidArgument, InvalidTable, OutputExists
 from silosynth.common.plan.plan import Plan, load_plan
 from silosynth.common.schema.schema import Schema, load_schema
+from silosynth.server.cli.report import write_run_report
 from silosynth.server.driver.drive import Progress
 from silosynth.server.report.facts import ReportFacts, ScoreName
 from silosynth.server.report.page import write_report
@@ -71,6 +72,16 @@ def simulate_command(
     engine: Annotated[
         Engine, typer.Option(help="Flower messages on Ray, or plain calls in one process.")
     ] = Engine.FLOWER,
+    person_column: Annotated[
+        str | None,
+        typer.Option(
+            help="The column that names persons, as in a policy; each row is one without."
+        ),
+    ] = None,
+    rows_per_person: Annotated[
+        int | None,
+        typer.Option(min=1, help="The most rows of a person that count; the plan's by default."),
+    ] = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -82,18 +93,28 @@ def simulate_command(
     [dim]silosynth simulate plan.yaml --schema schema.yaml --silos all.csv --by place --out r/[/dim]
     """
     loaded, described = load_plan(plan), load_schema(schema)
-    tables = read_silos(silos, schema=described, by=by)
+    tables = read_silos(silos, schema=described, by=by, person_column=person_column)
     if force:
         remove_run(out)
     result = run_with_progress(
-        loaded, described, tables=tables, out=out, engine=engine, checkpoint=checkpoint
+        loaded,
+        described,
+        tables=tables,
+        out=out,
+        engine=engine,
+        checkpoint=checkpoint,
+        person_column=person_column,
+        rows_per_person=rows_per_person,
     )
     show_result(result, directory=out)
     emit(result_facts(result, directory=out), as_json=as_json)
 
 
 def report(
-    directory: Annotated[Path, typer.Argument(metavar="RUN", help="The directory of a run.")],
+    directory: Annotated[
+        Path,
+        typer.Argument(metavar="RUN", help="A simulation's directory, or a federation's run id."),
+    ],
     out: Annotated[
         Path | None, typer.Option(help="Where to write; the run's directory by default.")
     ] = None,
@@ -115,7 +136,12 @@ def report(
     it is made as in a federation, where nobody holds them.
 
     [dim]silosynth report run/[/dim]
+    [dim]silosynth report people-20260301-120000-1a2b[/dim]
     """
+    if not directory.exists():
+        written = write_run_report(str(directory), out=out, seed=seed, force=force)
+        emit(written, as_json=as_json)
+        return
     result = reopen(directory, checkpoint=checkpoint)
     facts = report_facts(result, directory=directory, seed=seed, released_only=released_only)
     page, data = write_report(facts, out or directory, force=force)
@@ -192,7 +218,9 @@ def show_scores(facts: ReportFacts) -> None:
     show_table("0 is the same table, 1 another world", header, rows)
 
 
-def read_silos(path: Path, *, schema: Schema, by: str | None) -> dict[str, pa.Table]:
+def read_silos(
+    path: Path, *, schema: Schema, by: str | None, person_column: str | None = None
+) -> dict[str, pa.Table]:
     """Read one table a silo: the files of a directory, or the parts of one table."""
     if not path.exists():
         raise InvalidArgument(f"{path} does not exist", hint="give a directory or a table")
@@ -202,7 +230,7 @@ def read_silos(path: Path, *, schema: Schema, by: str | None) -> dict[str, pa.Ta
                 f"{path} is one table", hint="say which column splits it into silos with --by"
             )
         parts = split_table(read_untyped(path), by=by)
-        declared = {a.name for a in schema.attributes}
+        declared = {a.name for a in schema.attributes} | {person_column}
         return {n: t if by in declared else t.drop_columns([by]) for n, t in parts.items()}
     if by is not None:
         raise InvalidArgument("--by splits one table", hint=f"leave it out: {path} is a directory")
@@ -217,7 +245,7 @@ def read_silos(path: Path, *, schema: Schema, by: str | None) -> dict[str, pa.Ta
         raise InvalidTable(
             f"{path} holds two tables of silo {twice[0]!r}", hint="keep one file for each silo"
         )
-    return {f.stem: read_table(f, schema=schema) for f in files}
+    return {f.stem: read_table(f, schema=schema, person_column=person_column) for f in files}
 
 
 def run_with_progress(
@@ -228,6 +256,8 @@ def run_with_progress(
     out: Path,
     engine: Engine,
     checkpoint: Path | None = None,
+    person_column: str | None = None,
+    rows_per_person: int | None = None,
 ) -> RunResult:
     """Run a plan and show how far it is."""
     with progress_bars() as progress:
@@ -238,6 +268,8 @@ def run_with_progress(
             directory=out,
             checkpoint=checkpoint,
             engine=engine,
+            person_column=person_column,
+            rows_per_person=rows_per_person,
             progress=progress,
             tell=say,
         )

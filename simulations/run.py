@@ -110,6 +110,8 @@ def simulate(
     directory: Path | None = None,
     checkpoint: Path | None = None,
     engine: Engine | str = Engine.FLOWER,
+    person_column: str | None = None,
+    rows_per_person: int | None = None,
     progress: Callable[[Progress], None] = lambda _: None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> RunResult:
@@ -118,7 +120,9 @@ def simulate(
     Each silo gets a gateway and a ledger of its own. With a ``directory``, everything is kept
     there, and calling again with the same plan goes on where the last call stopped: what silos
     have released is not charged again. ``checkpoint`` is the folder of the pretrained checkpoint
-    that a plan names, which the silos train with and the sampler writes with.
+    that a plan names, which the silos train with and the sampler writes with. With a
+    ``person_column``, which need not be in the schema, at most as many rows of a person count as
+    the plan says, or ``rows_per_person`` where that is less.
 
     Raises InvalidPlan or InvalidTable before anything is spent; OutputExists when the directory
     holds a run of another plan; what ends a run afterwards.
@@ -127,12 +131,26 @@ def simulate(
     check_budget(plan)
     require_generators(plan)
     _require_checkpoint(plan, schema, checkpoint)
-    tables = {name: _read(name, table, schema=schema) for name, table in silos.items()}
+    if rows_per_person is not None and (person_column is None or rows_per_person < 1):
+        raise InvalidArgument(
+            "rows a person need a person column, and are at least 1",
+            hint="name the person column too, or leave the rows out",
+        )
+    tables = {
+        name: _read(name, table, schema=schema, person_column=person_column)
+        for name, table in silos.items()
+    }
     match_roster(tables, roster=plan.silos)
     with _open_directory(directory) as run:
         _claim(run, plan=plan, schema=schema)
         places = make_silos(
-            run.silos, plan=plan, schema_path=run.schema, tables=tables, checkpoint=checkpoint
+            run.silos,
+            plan=plan,
+            schema_path=run.schema,
+            tables=tables,
+            checkpoint=checkpoint,
+            person_column=person_column,
+            rows_per_person=rows_per_person,
         )
         state = _drive(
             plan, schema, run=run, places=places, engine=engine, progress=progress, tell=tell
@@ -189,10 +207,10 @@ def _with_checkpoint(outcome: Outcome, folder: Path | None) -> Outcome:
     return replace(outcome, sampler=sampler.with_checkpoint(folder))
 
 
-def _read(silo: str, table: TableLike, *, schema: Schema) -> pa.Table:
+def _read(silo: str, table: TableLike, *, schema: Schema, person_column: str | None) -> pa.Table:
     """Take the schema's columns of a silo's table; name the silo when they do not fit."""
     try:
-        return read_table(table, schema=schema)
+        return read_table(table, schema=schema, person_column=person_column)
     except InvalidTable as err:
         raise InvalidTable(f"silo {silo}: {err.message}", hint=err.hint) from err
 

@@ -91,7 +91,7 @@ def _spell(table: pa.Table, names: Sequence[str]) -> pa.Table:
 def _read(directory: Path, silo: str, *, result: RunResult) -> pa.Table:
     """Read a simulated silo's table."""
     place = SiloDirectory(path=RunDirectory(path=directory).silos / silo)
-    return read_table(place.table, schema=result.state.schema)
+    return read_table(place.table, schema=result.state.schema, allow_extra=True)
 
 
 def _provenance(result: RunResult, *, seed: int) -> Provenance:

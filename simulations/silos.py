@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,16 +20,18 @@ from silosynth.client.learning.checkpoints import Checkpoints
 from silosynth.client.ledger.ledger import Ledger
 from silosynth.client.noise.discrete_gaussian import BitSource
 from silosynth.client.policy.limits import Policy
+from silosynth.client.source.bounding import bounding, load_secret, make_secret
 from silosynth.client.source.open import SourceFormat, SourceSpec, open_source
 from silosynth.client.sums.member import SumMember
 from silosynth.client.sums.store import SumStore
 from silosynth.common.audit.entries import Scope, ScopeKind
+from silosynth.common.errors import OutputExists, RunFailed
 from silosynth.common.generator.checkpoint_files import digest_checkpoint
 from silosynth.common.plan.budget import plan_units
 from silosynth.common.plan.plan import Plan
 from silosynth.common.schema.schema import load_schema
 
-SILO_VERSION = 1
+SILO_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +67,11 @@ class SiloDirectory:
         return Path(json.loads(self.checkpoint.read_text())["folder"])
 
     @property
+    def secret(self) -> Path:
+        """Return the path of the secret that chooses the rows of each person."""
+        return self.path / "persons.secret"
+
+    @property
     def settings(self) -> Path:
         """Return the path of the silo's settings."""
         return self.path / "silo.json"
@@ -75,19 +84,50 @@ def make_silos(
     schema_path: Path,
     tables: Mapping[str, pa.Table],
     checkpoint: Path | None = None,
+    person_column: str | None = None,
+    rows_per_person: int | None = None,
 ) -> tuple[SiloDirectory, ...]:
-    """Set up a directory for each silo; one that is there already keeps its table and ledger."""
+    """Set up a directory for each silo, for its owner alone; one that is there keeps its ledger.
+
+    Its table becomes the one that is given, so that rows that were deleted are gone.
+
+    Args:
+        person_column: bounds the rows of a person, as a policy's does; rows are persons without it.
+        rows_per_person: the most that a plan gets of one person; what it asks for by default.
+
+    Raises OutputExists when a silo was set up with other persons.
+    """
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    directory.chmod(0o700)
     silos = []
     for name in plan.silos:
         silo = SiloDirectory(path=directory / name)
-        silo.path.mkdir(parents=True, exist_ok=True)
+        silo.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        silo.path.chmod(0o700)
+        settings = {
+            "version": SILO_VERSION,
+            "schema": str(schema_path.resolve()),
+            "dataset": plan.dataset,
+            "person_column": person_column,
+            "rows_per_person": rows_per_person or plan.privacy.rows_per_person,
+            "project": plan.id,
+            "cap_units": plan_units(plan),
+        }
+        _write_table(silo.table, tables[name])
         if not silo.settings.exists():
-            pq.write_table(tables[name], silo.table)
             if not silo.ledger.exists():
                 Ledger.create(silo.ledger)
-            _write_settings(silo, plan=plan, schema_path=schema_path)
+            if person_column is not None and not silo.secret.exists():
+                make_secret(silo.secret)
+            _write_private(silo.settings, json.dumps(settings, indent=1).encode())
+        elif _settings(silo) != settings:
+            raise OutputExists(
+                f"{silo.path} was set up with another schema or other persons",
+                hint="choose another directory, or add --force to replace it",
+            )
         if checkpoint is not None:
-            silo.checkpoint.write_text(json.dumps({"folder": str(checkpoint.resolve())}))
+            folder = json.dumps({"folder": str(checkpoint.resolve())})
+            _write_private(silo.checkpoint, folder.encode())
         silos.append(silo)
     return tuple(silos)
 
@@ -100,15 +140,17 @@ def open_gateway(
     tell_operator: Callable[[str], None] | None = None,
 ) -> Iterator[Gateway]:
     """Open the gateway of a silo's directory, and close its ledger afterwards."""
-    settings = json.loads(silo.settings.read_text())
+    settings = _settings(silo)
     schema = load_schema(Path(settings["schema"]))
     policy = Policy(rows_per_person=settings["rows_per_person"])
     tell = tell_operator or partial(_append_line, silo.path / "operator.log")
     project = Scope(kind=ScopeKind.PROJECT, name=settings["project"])
+    person = settings["person_column"]
+    bound = None if person is None else bounding(load_secret(silo.secret), tell_operator=tell)
     with Ledger.open(silo.ledger, caps={project: settings["cap_units"]}) as ledger:
-        spec = SourceSpec(format=SourceFormat.PARQUET, path=silo.table)
-        rows = open_source(spec, schema=schema, tell_operator=tell)
-        dataset = Dataset(schema=schema, rows=rows, policy=policy)
+        spec = SourceSpec(format=SourceFormat.PARQUET, path=silo.table, person_column=person)
+        rows = open_source(spec, schema=schema, bounding=bound, tell_operator=tell)
+        dataset = Dataset(schema=schema, rows=rows, policy=policy, bounded=person is not None)
         yield Gateway(
             silo=silo.name,
             datasets={settings["dataset"]: dataset},
@@ -126,20 +168,37 @@ def _checkpoints(silo: SiloDirectory) -> dict[str, Path]:
     return {} if folder is None else {digest_checkpoint(folder): folder}
 
 
-def _write_settings(silo: SiloDirectory, *, plan: Plan, schema_path: Path) -> None:
-    """Write what the gateway needs to open; last, so that a crash leaves no half silo."""
-    settings = {
-        "version": SILO_VERSION,
-        "schema": str(schema_path.resolve()),
-        "dataset": plan.dataset,
-        "rows_per_person": plan.privacy.rows_per_person,
-        "project": plan.id,
-        "cap_units": plan_units(plan),
-    }
-    silo.settings.write_text(json.dumps(settings, indent=1))
+def _settings(silo: SiloDirectory) -> dict[str, Any]:
+    """Return what a gateway needs to open; raise RunFailed for settings of another version."""
+    settings: dict[str, Any] = json.loads(silo.settings.read_text())
+    if settings.get("version") != SILO_VERSION:
+        raise RunFailed(
+            f"{silo.path} was made by another version", hint="start the run in a new directory"
+        )
+    return settings
+
+
+def _write_table(path: Path, table: pa.Table) -> None:
+    """Write real rows for their owner alone, unless they are there already."""
+    if path.exists():
+        path.chmod(0o600)
+        if pq.read_table(path, partitioning=None).equals(table):
+            return
+    buffer = pa.BufferOutputStream()
+    pq.write_table(table, buffer)
+    _write_private(path, buffer.getvalue())
+
+
+def _write_private(path: Path, data: bytes | pa.Buffer) -> None:
+    """Write a file whole or not at all, for its owner alone."""
+    part = path.with_name(f".{path.name}.part")
+    part.unlink(missing_ok=True)
+    with os.fdopen(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
+        file.write(data)
+    part.replace(path)
 
 
 def _append_line(path: Path, line: str) -> None:
     """Append a line to a file that only the silo's operator reads."""
-    with path.open("a", encoding="utf-8") as file:
+    with os.fdopen(os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600), "a") as file:
         file.write(line + "\n")

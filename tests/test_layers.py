@@ -54,7 +54,7 @@ ROOMS: dict[str, str] = {
     "common/audit common/messages common/trust",
     "client/relay": "client/rpc common/messages",
     "client/cli": "client/desk client/silo client/policy client/relay common/accounting "
-    "common/audit common/cli common/schema common/trust",
+    "common/audit common/cli common/plan common/schema common/trust",
     "server/model": "common/schema",
     "server/values": "common/values common/codec common/plan common/schema",
     "server/measuring": "server/model server/values common/codec common/messages common/plan "
@@ -75,8 +75,8 @@ ROOMS: dict[str, str] = {
     "common/plan common/sampler common/schema common/trust",
     "server/report": "server/coordinator server/measuring server/methods common/accounting "
     "common/certificate common/codec common/plan common/sampler common/schema",
-    "server/cli": "server/federation server/driver server/coordinator server/methods "
-    "server/planning common/certificate common/cli common/plan common/schema",
+    "server/cli": "server/federation server/report server/driver server/coordinator server/methods "
+    "server/planning common/certificate common/cli common/plan common/sampler common/schema",
     "simulations/scores": "common/codec common/schema",
 }
 # The floor of the simulations stands on everything.
@@ -94,14 +94,19 @@ EDGES = {
     "httpx": {"client/relay/relay.py", "client/relay/session.py", "server/federation/superlink.py"},
     "ray": {"client/source/on_ray.py", "simulations/cluster.py"},
     "pandas": {"common/codec/frames.py", "simulations/demo_insurers.py"},
-    "dp_accounting": {"common/accounting/loss.py", "common/accounting/sum_privacy.py"},
+    "dp_accounting": {
+        "common/accounting/loss.py",
+        "common/accounting/sum_privacy.py",
+        "common/certificate/accountants.py",
+    },
     "scipy": {"common/accounting/loss.py"},
     "numba": {"client/learning/clip.py", "client/counting/compiled.py"},
     "duckdb": {"client/source/from_duckdb.py"},
     "adbc_driver_postgresql": {"client/source/from_postgresql.py"},
     "grpc": {"client/rpc/caller.py", "client/rpc/server.py"},
     "grpc_health": {"client/rpc/server.py"},
-    "opendp": set(),
+    "opendp": {"common/certificate/accountants.py"},
+    "opacus": {"common/certificate/accountants.py"},
     "peft": {"common/generator/checkpoint.py"},
     "transformers": {"common/generator/checkpoint.py"},
     "torch": {
@@ -119,6 +124,7 @@ EDGES = {
     "sqlite3": {
         "client/ledger/ledger.py",
         "client/ledger/batch.py",
+        "client/ledger/decisions.py",
         "client/ledger/fence.py",
         "client/ledger/file.py",
         "client/ledger/rows.py",

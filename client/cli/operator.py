@@ -3,48 +3,49 @@
 from __future__ import annotations
 
 import base64
-import getpass
 import os
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from silosynth.client.desk.desk import Command, Facts, Question, find_plan
+from silosynth.client.desk.facts import Facts
+from silosynth.client.desk.person import sudo_user
+from silosynth.client.desk.questions import Command, Question, find_plan, is_digest
 from silosynth.client.desk.rpc import open_desk
 from silosynth.client.desk.words import plan_words, short_digest
+from silosynth.client.policy.approvers import MOST_DECISION_BYTES
 from silosynth.client.policy.file import load_policy
-from silosynth.common.accounting.cost import RHO_UNIT
-from silosynth.common.audit.audit import verify_audit
 from silosynth.common.cli.console import Force, Json, emit, say, show_table
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.files import check_output, fresh_file
-from silosynth.common.trust.keys import Purpose
-from silosynth.common.trust.seal import unseal
+from silosynth.common.trust.spelling import plain_text
 
 PolicyPath = Annotated[Path, typer.Option("--policy", help="The silo's policy (TOML).")]
 PlanName = Annotated[str, typer.Argument(metavar="ID", help="A plan's id, or its digest's start.")]
+Coordinator = Annotated[
+    str | None,
+    typer.Option(help="The coordinator's name, where several sent the same plan."),
+]
 _POLICY = Path("silo.toml")
 
 
 def register_operator(groups: dict[str, typer.Typer]) -> None:
-    """Add the commands to the group ``silo``, and the group ``audit``."""
+    """Add the commands to the group ``silo``."""
     silo = groups["silo"]
     silo.command("serve")(silo_serve)
     silo.command("pending")(silo_pending)
     silo.command("approve")(silo_approve)
     silo.command("refuse")(silo_refuse)
+    silo.command("export-plan")(silo_export_plan)
+    silo.command("take-in")(silo_take_in)
     silo.command("releases")(silo_releases)
     silo.command("spent")(silo_spent)
     silo.command("notes")(silo_notes)
     silo.command("verify-ledger")(silo_verify_ledger)
     silo.command("export-audit")(silo_export_audit)
-    audit = typer.Typer(help="Check what a silo says that it did.", no_args_is_help=True)
-    audit.command("verify")(audit_verify)
-    audit.callback()(lambda: None)
-    groups["audit"] = audit
 
 
 def silo_serve(policy: PolicyPath = _POLICY) -> None:
@@ -81,6 +82,7 @@ def silo_pending(policy: PolicyPath = _POLICY, as_json: Json = False) -> None:
 def silo_approve(
     plan: PlanName,
     policy: PolicyPath = _POLICY,
+    coordinator: Coordinator = None,
     why: Annotated[str | None, typer.Option(help="Why; it stays in the ledger.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Approve without being asked.")] = False,
     as_json: Json = False,
@@ -88,28 +90,76 @@ def silo_approve(
     """Approve a plan: its coordinator may then ask for all that the plan states.
 
     It is shown again, and you are asked. It costs nothing until it is asked; 'refuse' takes back
-    what was not asked yet.
+    what was not asked yet. The name on record is that of the user who runs this, or of who became
+    root by sudo. Where the policy names approvers, 'take-in' does this instead.
 
     [dim]silosynth silo approve people-1a2b3c4d[/dim]
     """
-    digest = _shown(plan, policy)
+    shown = _shown(plan, policy, coordinator=coordinator)
     if not yes:
         typer.confirm("Approve this?", abort=True, err=True)
-    _decide(digest, policy, approve=True, why=why, as_json=as_json)
+    _decide(shown, policy, approve=True, why=why, as_json=as_json)
 
 
 def silo_refuse(
     plan: PlanName,
     why: Annotated[str, typer.Option(help="Why; the coordinator is told.")],
     policy: PolicyPath = _POLICY,
+    coordinator: Coordinator = None,
     as_json: Json = False,
 ) -> None:
     """Refuse a plan; what it has been given already stays given.
 
     [dim]silosynth silo refuse people-1a2b3c4d --why "not before the board meets"[/dim]
     """
-    digest = _shown(plan, policy)
-    _decide(digest, policy, approve=False, why=why, as_json=as_json)
+    shown = _shown(plan, policy, coordinator=coordinator)
+    _decide(shown, policy, approve=False, why=why, as_json=as_json)
+
+
+def silo_export_plan(
+    plan: PlanName,
+    out: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write the plan.")],
+    policy: PolicyPath = _POLICY,
+    coordinator: Coordinator = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Write a plan that waits, as its coordinator signed it, for approvers to decide about.
+
+    [dim]silosynth silo export-plan people-1a2b3c4d people.plan[/dim]
+    """
+    check_output(out, force=force)
+    question = Question(command=Command.PLAN, plan=plan, coordinator=coordinator)
+    with open_desk(load_policy(policy)) as ask:
+        answer = ask(question)
+    with fresh_file(out, force=force) as part:
+        part.write_bytes(base64.b64decode(answer["sealed"]))
+    shown = answer["plan"]
+    say(f"wrote {out}: plan {shown['digest']}, signed by {shown['signer']}")
+    emit({"path": str(out), "digest": shown["digest"], "signer": shown["signer"]}, as_json=as_json)
+
+
+def silo_take_in(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="What an approver signed.")],
+    policy: PolicyPath = _POLICY,
+    as_json: Json = False,
+) -> None:
+    """Take in an approver's signed decision; with as many as the policy needs, a plan is approved.
+
+    One that refuses, refuses at once, and those who approved before have to sign anew.
+
+    [dim]silosynth silo take-in people.anna[/dim]
+    """
+    signed = plain_text(_bytes_of(path, most=MOST_DECISION_BYTES))
+    with open_desk(load_policy(policy)) as ask:
+        answer = ask(Question(command=Command.TAKE_IN, signed=signed))
+    say(f"{answer['by']} {answer['word']} plan {answer['plan']}")
+    if answer["verdict"] is None:
+        have = ", ".join(answer["approved_by"])
+        say(f"it needs {answer['needed']} approvers, and has {have}")
+    else:
+        say(f"the plan is {answer['verdict']}; the ledger's head is {answer['head']}")
+    emit(answer, as_json=as_json)
 
 
 def silo_releases(policy: PolicyPath = _POLICY, as_json: Json = False) -> None:
@@ -194,68 +244,47 @@ def silo_export_audit(
     emit({"path": str(out), "key": answer["key"]}, as_json=as_json)
 
 
-def audit_verify(
-    path: Annotated[Path, typer.Argument(metavar="FILE", help="An audit that a silo exported.")],
-    key: Annotated[str, typer.Option(help="The silo's public key, got by another channel.")],
-    as_json: Json = False,
-) -> None:
-    """Check a silo's audit, without the data and without the silo.
-
-    [dim]silosynth audit verify north.audit --key ed25519:...[/dim]
-    """
-    try:
-        data = path.read_bytes()
-    except OSError as err:
-        raise InvalidArgument(f"{path} cannot be read: {err.strerror}") from None
-    summary = verify_audit(unseal(data, purpose=Purpose.AUDIT, trusted={key}).body)
-    say(f"{path} holds; ledger: {summary.ledger_id}, entries: {summary.entries}")
-    say(
-        f"charges: {summary.charges}, releases: {summary.releases}, charged and not answered: "
-        f"{summary.unanswered}"
-    )
-    totals = [
-        {
-            "scope": t.kind,
-            "name": t.name,
-            "cap_rho": t.cap_units / RHO_UNIT,
-            "spent_rho": t.spent_units / RHO_UNIT,
-        }
-        for t in summary.totals
-    ]
-    rows = [
-        (f"{t['scope']} {t['name']}", f"{t['spent_rho']:.4g}", f"{t['cap_rho']:.4g}")
-        for t in totals
-    ]
-    show_table("budgets, as zCDP rho", ("scope", "spent", "cap"), rows)
-    facts: dict[str, Any] = {"ledger": summary.ledger_id, "head": summary.head, "totals": totals}
-    counts = {"entries": summary.entries, "charges": summary.charges, "releases": summary.releases}
-    emit(facts | counts | {"unanswered": summary.unanswered}, as_json=as_json)
-
-
 def _ask(policy: Path, command: Command) -> Facts:
     """Ask the gateway, or the ledger when none runs."""
     with open_desk(load_policy(policy)) as ask:
         return ask(Question(command=command))
 
 
-def _shown(name: str, policy: Path) -> str:
-    """Show a plan in plain words; return its digest, or the name when it was decided before."""
+def _bytes_of(path: Path, *, most: int | None = None) -> bytes:
+    """Read a file, and of a large one no more than is needed to see that it is."""
+    try:
+        with path.open("rb") as file:
+            return file.read(-1 if most is None else most + 1)
+    except OSError as err:
+        raise InvalidArgument(f"{path} cannot be read: {err.strerror}") from None
+
+
+def _shown(name: str, policy: Path, *, coordinator: str | None) -> Facts:
+    """Show a plan in plain words; return its digest and its coordinator's name."""
     plans = _ask(policy, Command.PENDING)["plans"]
-    if name.startswith("sha256:") and not any(p["digest"] == name for p in plans):
+    if is_digest(name) and not any(p["digest"] == name for p in plans):
         say(f"plan {name} does not wait; an earlier decision about it is changed")
-        return name
-    plan = find_plan(plans, name)
+        return {"digest": name, "coordinator": coordinator}
+    plan = find_plan(plans, name, coordinator=coordinator)
     for sentence in plan_words(plan):
         say(f"- {sentence}")
-    return str(plan["digest"])
+    return plan
 
 
-def _decide(digest: str, policy: Path, *, approve: bool, why: str | None, as_json: bool) -> None:
+def _decide(plan: Facts, policy: Path, *, approve: bool, why: str | None, as_json: bool) -> None:
     """Record a decision about the very plan that was shown."""
     question = Question(
-        command=Command.DECIDE, plan=digest, approve=approve, why=why, by=getpass.getuser()
+        command=Command.DECIDE,
+        plan=plan["digest"],
+        coordinator=plan.get("coordinator"),
+        approve=approve,
+        why=why,
+        sudo_user=sudo_user(),
     )
     with open_desk(load_policy(policy)) as ask:
         answer = ask(question)
-    say(f"{answer['verdict']} at {answer['at']}; the ledger's head is {answer['head']}")
+    say(
+        f"{answer['verdict']} by {answer['by']} at {answer['at']}; the ledger's head is "
+        f"{answer['head']}"
+    )
     emit(answer, as_json=as_json)

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from silosynth.client.cli.approver import register_approver
+from silosynth.client.cli.auditor import register_auditor
 from silosynth.client.cli.operator import register_operator
 from silosynth.client.cli.relay import relay
 from silosynth.client.cli.silo import register_silo
@@ -22,6 +24,8 @@ def register(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:
     app.command("relay")(relay)
     register_silo(groups)
     register_operator(groups)
+    register_approver(groups)
+    register_auditor(groups)
 
 
 def schema_draft(

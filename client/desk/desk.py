@@ -9,55 +9,32 @@ from __future__ import annotations
 import base64
 import json
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from enum import StrEnum
+from collections.abc import Callable
+from datetime import UTC, datetime
 from fractions import Fraction
 from threading import Lock
-from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
-from silosynth.client.learning.checkpoints import plan_checkpoint
+from silosynth.client.desk.facts import Facts, budget_facts, plan_facts
+from silosynth.client.desk.person import person_of
+from silosynth.client.desk.questions import Command, Question, find_plan, is_digest
 from silosynth.client.ledger.ledger import Ledger
 from silosynth.client.ledger.waiting import WaitingPlan
+from silosynth.client.policy.approvers import approved_by, enough, read_word
 from silosynth.client.policy.file import PolicyFile
-from silosynth.client.policy.rules import alone_epsilon, ledger_epsilon
 from silosynth.common.accounting.cost import RHO_UNIT
 from silosynth.common.accounting.zcdp import cks_epsilon, held_epsilon
-from silosynth.common.audit.entries import Scope, Verdict
-from silosynth.common.errors import InvalidArgument, SilosynthError, error_of
-from silosynth.common.plan.plan import Plan, decode_plan
+from silosynth.common.audit.entries import ApproverWord, Authority, Scope, Verdict
+from silosynth.common.errors import InvalidArgument, SilosynthError
+from silosynth.common.plan.plan import decode_plan
 from silosynth.common.trust.keys import Purpose, SigningKey
 from silosynth.common.trust.seal import seal, unseal
+from silosynth.common.trust.spelling import plain_bytes, plain_text
 
-Facts = Mapping[str, Any]
-_SHORTEST_DIGEST = 8
 _MOST_NOTES = 100
-
-
-class Command(StrEnum):
-    """What may be asked."""
-
-    PENDING = "pending"
-    DECIDE = "decide"
-    RELEASES = "releases"
-    SPENT = "spent"
-    VERIFY = "verify"
-    EXPORT = "export"
-    NOTES = "notes"
-
-
-class Question(BaseModel):
-    """A command, and for a decision what it needs."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    version: Literal[1] = 1
-    command: Command
-    plan: str | None = Field(default=None, max_length=256)
-    approve: bool | None = None
-    why: str | None = Field(default=None, max_length=2000)
-    by: str | None = Field(default=None, max_length=256)
+_UNKNOWN = "unknown"
+"""Stands for the signer of a plan that waits in a file that did not say who signed it."""
 
 
 class Notes:
@@ -93,11 +70,17 @@ class Desk:
         self._ledger = ledger
         self._notes = notes or Notes()
 
-    def ask(self, question: Question) -> Facts:
-        """Return the answer to a question; raise a SilosynthError when there is none."""
+    def ask(self, question: Question, *, user: int) -> Facts:
+        """Return the answer to a question; raise a SilosynthError when there is none.
+
+        Args: user: who asks, as the operating system says.
+        """
+        person = person_of(user, sudo_user=question.sudo_user)
         answers: dict[Command, Callable[[], Facts]] = {
             Command.PENDING: lambda: {"plans": self._pending()},
-            Command.DECIDE: lambda: self._decide(question),
+            Command.PLAN: lambda: self._sealed(question),
+            Command.DECIDE: lambda: self._decide(question, by=person),
+            Command.TAKE_IN: lambda: self._take_in(question),
             Command.RELEASES: lambda: {"releases": self._releases()},
             Command.SPENT: lambda: {"scopes": self._spent()},
             Command.VERIFY: self._verify,
@@ -106,10 +89,10 @@ class Desk:
         }
         return answers[question.command]()
 
-    def answer(self, data: bytes) -> bytes:
+    def answer(self, data: bytes, *, user: int) -> bytes:
         """Answer a question's bytes; an error is an answer, too."""
         try:
-            reply: Facts = {"data": self.ask(Question.model_validate_json(data))}
+            reply: Facts = {"data": self.ask(Question.model_validate_json(data), user=user)}
         except ValidationError:
             reply = {"error": {"code": InvalidArgument.code, "message": "no such question"}}
         except SilosynthError as err:
@@ -128,34 +111,132 @@ class Desk:
             plan = decode_plan(opened.body)
         except SilosynthError as err:
             # Its coordinator left the policy while it waited: it may be refused, not approved.
-            return {"digest": waiting.plan_digest, "at": waiting.at, "unusable": err.message}
+            return {
+                "digest": waiting.plan_digest,
+                "at": waiting.at,
+                "signer": waiting.signer or _UNKNOWN,
+                "unusable": err.message,
+            }
+        consumer = consumers[opened.key]
         return {
-            "id": plan.id,
+            **plan_facts(plan),
             "digest": waiting.plan_digest,
             "at": waiting.at,
-            "coordinator": consumers[opened.key],
-            **_plan_facts(plan),
+            "coordinator": consumer,
+            "signer": opened.key,
+            "budgets": budget_facts(
+                plan, consumer=consumer, policy=self._policy, ledger=self._ledger
+            ),
+            "signed": self._signed(waiting.plan_digest, signer=opened.key),
         }
 
-    def _decide(self, question: Question) -> Facts:
-        """Record a decision about one plan."""
-        if question.plan is None or question.approve is None or not question.by:
-            raise InvalidArgument("a decision needs a plan, a verdict and who decides")
-        plan = self._named(question.plan)
-        if question.approve and "unusable" in plan:
+    def _signed(self, plan_digest: str, *, signer: str) -> Facts | None:
+        """Return who has signed for a plan; None where the policy asks for no signatures."""
+        approvers = self._policy.approving()
+        if not approvers.needed:
+            return None
+        words = self._ledger.words(plan_digest, signer=signer)
+        return {"needed": approvers.needed, "by": list(approved_by(words, approvers))}
+
+    def _sealed(self, question: Question) -> Facts:
+        """Return a plan that waits as its coordinator sealed it, for those who sign decisions."""
+        plan = find_plan(self._pending(), question.plan or "", coordinator=question.coordinator)
+        for waiting in self._ledger.pending():
+            if waiting.plan_digest == plan["digest"] and self._facts(waiting) == plan:
+                return {"plan": plan, "sealed": plain_text(waiting.plan)}
+        raise InvalidArgument(f"plan {plan['digest']} waits no longer")
+
+    def _decide(self, question: Question, *, by: str) -> Facts:
+        """Record a person's decision about one plan of one coordinator."""
+        if question.plan is None or question.approve is None:
+            raise InvalidArgument("a decision needs a plan and a verdict")
+        plan = self._named(question.plan, coordinator=question.coordinator)
+        if question.approve:
+            self._check_approvable(plan)
+        verdict = Verdict.APPROVED if question.approve else Verdict.REFUSED
+        why = question.why or verdict.value
+        decision = self._ledger.decide(
+            plan["digest"], verdict, signer=plan["signer"], why=why, by=by
+        )
+        return {
+            "plan": plan,
+            "verdict": verdict.value,
+            "by": by,
+            "at": decision.at,
+            "head": decision.head,
+        }
+
+    def _check_approvable(self, plan: Facts) -> None:
+        """Raise InvalidArgument unless a person at this desk may approve a plan."""
+        if "unusable" in plan:
             raise InvalidArgument(
                 f"plan {plan['digest']} cannot be approved: {plan['unusable']}", hint="refuse it"
             )
-        verdict = Verdict.APPROVED if question.approve else Verdict.REFUSED
-        why = question.why or verdict.value
-        decision = self._ledger.decide(plan["digest"], verdict, why=why, by=question.by)
-        return {"plan": plan, "verdict": verdict.value, "at": decision.at, "head": decision.head}
+        needed = self._policy.approving().needed
+        if needed:
+            raise InvalidArgument(
+                f"this silo's policy asks for {needed} signed decisions of its approvers",
+                hint="have them sign, and use 'silosynth silo take-in'",
+            )
 
-    def _named(self, name: str) -> Facts:
-        """Return the plan that waits by a name, or the digest of one that was decided before."""
-        if self._ledger.decision(name) is not None:
-            return {"digest": name}
-        return find_plan(self._pending(), name)
+    def _take_in(self, question: Question) -> Facts:
+        """Record what an approver signed, and what follows from it."""
+        try:
+            data = plain_bytes(question.signed or "")
+        except ValueError:
+            raise InvalidArgument("a signed decision is not base64") from None
+        approvers, silo = self._policy.approving(), self._policy.silo.name
+        word = read_word(data, approvers=approvers, silo=silo, now=datetime.now(UTC))
+        self._check_known(word)
+        recorded = self._ledger.take_in(word)
+        words = self._ledger.words(word.plan_digest, signer=word.signer)
+        approved = word.verdict is Verdict.APPROVED and enough(words, approvers)
+        if approved:
+            self._ledger.decide(
+                word.plan_digest,
+                Verdict.APPROVED,
+                signer=word.signer,
+                why="signed decisions",
+                by=", ".join(approved_by(words, approvers)),
+                authority=Authority.APPROVERS,
+            )
+        return {
+            "plan": word.plan_digest,
+            "by": word.by,
+            "word": word.verdict.value,
+            "verdict": word.verdict.value if approved or word.verdict is Verdict.REFUSED else None,
+            "approved_by": list(approved_by(words, approvers)),
+            "needed": approvers.needed,
+            "at": recorded.at,
+            "head": self._ledger.head,
+        }
+
+    def _check_known(self, word: ApproverWord) -> None:
+        """Raise InvalidArgument unless a word is about a plan that waits here or was decided.
+
+        A plan that waits was checked by the gateway; of any other nothing is known here.
+        """
+        waits = {(p["digest"], p.get("signer")) for p in self._pending()}
+        decided = word.signer in self._ledger.decided(word.plan_digest)
+        if (word.plan_digest, word.signer) not in waits and not decided:
+            raise InvalidArgument(
+                f"no plan {word.plan_digest} that {word.signer} signed waits here",
+                hint="see 'silosynth silo pending'; the coordinator may propose it again",
+            )
+
+    def _named(self, name: str, *, coordinator: str | None) -> Facts:
+        """Return the plan that waits by a name, or one that was decided before by its digest."""
+        plans = self._pending()
+        if is_digest(name) and not any(p["digest"] == name for p in plans):
+            consumers = self._policy.consumers()
+            # A decision that does not say for whom is one about every coordinator's.
+            keys = sorted({*consumers, *self._ledger.decided(name)})
+            plans = [
+                {"digest": name, "signer": key, "coordinator": consumers.get(key, key)}
+                for key in keys
+                if self._ledger.decision(name, signer=key) is not None
+            ]
+        return find_plan(plans, name, coordinator=coordinator)
 
     def _releases(self) -> list[Facts]:
         """Return every release, with what it cost."""
@@ -198,6 +279,7 @@ class Desk:
             "charges": len(account.charges),
             "releases": len(account.releases),
             "decisions": len(account.decisions),
+            "signed": len(account.words),
         }
 
     def _export(self) -> Facts:
@@ -211,66 +293,6 @@ def budget(ledger: Ledger, scope: Scope) -> dict[str, float]:
     return {
         "spent_rho": ledger.spent(scope) / RHO_UNIT,
         "remaining_rho": ledger.remaining(scope) / RHO_UNIT,
-    }
-
-
-def read_answer(data: bytes) -> Facts:
-    """Return the data of an answer; raise the error that it tells."""
-    reply = json.loads(data)
-    if "error" in reply:
-        fault = reply["error"]
-        raise error_of(fault["code"])(fault["message"], hint=fault.get("hint"))
-    answer: Facts = reply["data"]
-    return answer
-
-
-def find_plan(plans: Sequence[Facts], name: str) -> Facts:
-    """Return the one plan with an id, or with a digest that begins so.
-
-    Raises InvalidArgument when none or several do: a plan's id is chosen by its coordinator.
-    """
-    digits = name.removeprefix("sha256:")
-    found = [
-        p
-        for p in plans
-        if p.get("id") == name
-        or (
-            len(digits) >= _SHORTEST_DIGEST
-            and str(p["digest"]).removeprefix("sha256:").startswith(digits)
-        )
-    ]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise InvalidArgument(f"{len(found)} plans are called {name!r}", hint="give the digest")
-    raise InvalidArgument(f"no plan {name!r} waits", hint="see 'silosynth silo pending'")
-
-
-def _plan_facts(plan: Plan) -> dict[str, Any]:
-    """Return what a plan asks, and what that costs."""
-    return {
-        "project": plan.project,
-        "dataset": plan.dataset,
-        "method": plan.method.value,
-        "silos": list(plan.silos),
-        "epsilon": plan.privacy.epsilon,
-        "delta": plan.privacy.delta,
-        "ledger_epsilon": ledger_epsilon(plan),
-        "trust": plan.trust.value,
-        "colluders": plan.colluders,
-        "absent": plan.absent,
-        "alone_epsilon": alone_epsilon(plan),
-        "rows_per_person": plan.privacy.rows_per_person,
-        "checkpoint": plan_checkpoint(plan),
-        "phases": [
-            {
-                "name": phase.name.value,
-                "marginals": phase.marginals,
-                "cells": phase.cells,
-                "noise_deviation": float(phase.sigma2) ** 0.5,
-            }
-            for phase in plan.phases
-        ],
     }
 
 

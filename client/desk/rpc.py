@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
-from silosynth.client.desk.desk import Desk, Facts, Question, read_answer
+from silosynth.client.desk.desk import Desk
+from silosynth.client.desk.facts import Facts
+from silosynth.client.desk.questions import Question, read_answer
 from silosynth.client.policy.file import PolicyFile
 from silosynth.client.rpc import gateway_pb2 as proto
 from silosynth.client.rpc.caller import Caller
@@ -49,7 +53,7 @@ def open_desk(policy: PolicyFile) -> Iterator[Ask]:
 
     key = load_identity(policy)
     with Ledger.open(ledger_path(policy), caps=policy.scope_caps()) as ledger:
-        yield Desk(policy=policy, key=key, ledger=ledger).ask
+        yield partial(Desk(policy=policy, key=key, ledger=ledger).ask, user=os.geteuid())
 
 
 def _ask(caller: Caller, question: Question) -> Facts:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from silosynth.client.desk.desk import Facts
+from silosynth.client.desk.facts import Facts
 from silosynth.common.plan.phases import OF_VALUES
 
 
@@ -17,31 +17,102 @@ def plan_words(plan: Facts) -> tuple[str, ...]:
         return (f"it cannot be approved: {plan['unusable']}",)
     if "id" not in plan:
         return ("its text is not kept here any more",)
-    marginals = sum(p["marginals"] for p in plan["phases"])
-    cells = sum(p["cells"] for p in plan["phases"])
     rows = plan["rows_per_person"]
     return (
         f"coordinator {plan['coordinator']!r} asks, for project {plan['project']!r}, together "
         f"with {len(plan['silos'])} silos: {', '.join(plan['silos'])}",
-        f"of data set {plan['dataset']!r}: noised counts of up to {marginals:,} marginals, "
-        f"{cells:,} cells in all, by method {plan['method']!r}",
-        *(
-            f"phase {p['name']!r}: up to {p['marginals']:,} {_counted(p['name'])} with noise of "
-            f"standard deviation {p['noise_deviation']:.4g} on every count"
-            for p in plan["phases"]
-        ),
+        f"of data set {plan['dataset']!r}, by method {plan['method']!r}: {_asked(plan)}",
+        *(f"phase {p['name']!r}: {_phase(p, plan)}" for p in plan["phases"]),
         f"what is sent tells about one person (up to {rows} row{'s' * (rows > 1)}) at most "
         f"epsilon {plan['epsilon']:g} at delta {plan['delta']:g}; the budgets are charged epsilon "
-        f"{plan['ledger_epsilon']:.4g} (zCDP conversion)",
+        f"{plan['ledger_epsilon']:.4g} ({_conversion(plan)})",
+        *(_budget(b, plan) for b in plan.get("budgets", ())),
+        *_network_words(plan),
         *_checkpoint_words(plan),
         *_shared_words(plan),
+        *_signed_words(plan),
         "no row leaves the silo, and nothing is ever refunded",
     )
 
 
-def _counted(phase: str) -> str:
-    """Say what a phase counts."""
-    return "histograms of one number's values" if phase in OF_VALUES else "marginals"
+def _asked(plan: Facts) -> str:
+    """Say what kind of numbers leave, and how many."""
+    training, features = plan["training"], plan["features"]
+    counts = [p for p in plan["phases"] if p["name"] not in ("training", "embedding")]
+    marginals, cells = (sum(p[what] for p in counts) for what in ("marginals", "cells"))
+    said = []
+    if counts:
+        said.append(f"noised counts of up to {marginals:,} marginals, {cells:,} cells in all")
+    if features is not None:
+        said.append("one noised sum of random features of its rows")
+    if training is not None:
+        said.append(
+            f"noised sums of gradients, {training['weights']:,} numbers each, in up to "
+            f"{training['rounds']:,} rounds"
+        )
+    return "; and ".join(said)
+
+
+def _phase(phase: Facts, plan: Facts) -> str:
+    """Say what one phase asks, and its noise."""
+    noise = f"noise of standard deviation {phase['noise_deviation']:.4g}"
+    training, features = plan["training"], plan["features"]
+    if phase["name"] == "training" and training is not None:
+        steps = training["local_steps"]
+        each = f"{steps:,} noised steps each" if steps > 1 else "one noised step each"
+        return (
+            f"{training['rounds']:,} rounds with {each}, {phase['marginals']:,} sums of gradients "
+            f"in all; a person is in a step with the chance {training['rate']}; each row's "
+            f"gradient is scaled down to norm {training['clip']:g}, and every number gets noise of "
+            f"standard deviation {training['noise_deviation']:.4g}, which is "
+            f"{training['noise_multiplier']:.4g} times that norm"
+        )
+    if phase["name"] == "embedding" and features is not None:
+        return (
+            f"one sum of {features['frequencies']:,} random features {_looked_at(features)}, "
+            f"{phase['cells']:,} numbers, with {noise} on every number; a row adds at most "
+            f"{phase['bound']:,} in L2 norm"
+        )
+    what = "histograms of one number's values" if phase["name"] in OF_VALUES else "marginals"
+    return f"up to {phase['marginals']:,} {what} with {noise} on every count"
+
+
+def _looked_at(features: Facts) -> str:
+    """Say what random features look at."""
+    label = "" if features["label"] is None else f", summed by class of {features['label']!r}"
+    if features["images"]:
+        return f"of whole images{label}"
+    what = "single attributes" if features["order"] == 1 else "pairs of attributes"
+    return f"of {what}{label}"
+
+
+def _conversion(plan: Facts) -> str:
+    """Say how the ledger's epsilon of a plan is worked out."""
+    return "zCDP conversion" if plan["training"] is None else "the better of zCDP and Rényi orders"
+
+
+def _budget(budget: Facts, plan: Facts) -> str:
+    """Say what one budget is charged, at the order that it is held at."""
+    held = ""
+    if plan["training"] is not None and budget["order"] is not None:
+        held = f", held at the Rényi order {budget['order']:.4g}"
+    short = ", which is more than is left of it" if budget["share"] > budget["left"] else ""
+    return (
+        f"the budget of {budget['scope']} {budget['name']!r} (epsilon "
+        f"{budget['budget_epsilon']:g} at delta {budget['delta']:g}{held}) is charged epsilon "
+        f"{budget['epsilon']:.4g}, {budget['share']:.1%} of it{short}"
+    )
+
+
+def _network_words(plan: Facts) -> tuple[str, ...]:
+    """Say what a network learns from."""
+    if plan["training"] is None:
+        return ()
+    return (
+        f"a network ({plan['training']['network']}) is trained on the rows themselves, with every "
+        "attribute of the schema, images and texts included; what leaves is noised sums over "
+        "sampled persons",
+    )
 
 
 def _checkpoint_words(plan: Facts) -> tuple[str, ...]:
@@ -49,7 +120,7 @@ def _checkpoint_words(plan: Facts) -> tuple[str, ...]:
     if plan.get("checkpoint") is None:
         return ()
     return (
-        f"a network is trained that starts from the pretrained checkpoint {plan['checkpoint']}, of "
+        f"the network starts from the pretrained checkpoint {plan['checkpoint']}, of "
         "which the policy names a copy; it stays as it is",
     )
 
@@ -58,10 +129,21 @@ def _shared_words(plan: Facts) -> tuple[str, ...]:
     """Say what the silo relies on where it adds a share of the noise alone."""
     if plan.get("trust") != "shared":
         return ()
+    attempts = plan["attempts"]
+    again = f", and may be begun up to {attempts} times" if attempts > 1 else ""
     return (
-        f"the noise is shared: this silo adds a part of it, its counts are masked, and only the "
-        f"sum over the silos is seen; this holds while at most {plan['colluders']} silos work "
-        "with the coordinator",
+        f"the noise is shared: this silo adds a part of it, what it sends is masked, and only the "
+        f"sum over the silos is seen{again}; this holds while at most {plan['colluders']} silos "
+        f"work with the coordinator, and at most {plan['absent']} stay away",
         f"if the masks failed, this silo's own noise would leave epsilon "
-        f"{plan['alone_epsilon']:.4g} (zCDP conversion)",
+        f"{plan['alone_epsilon']:.4g} ({_conversion(plan)})",
     )
+
+
+def _signed_words(plan: Facts) -> tuple[str, ...]:
+    """Say who signed for it already, where the policy asks for that."""
+    signed = plan.get("signed")
+    if signed is None:
+        return ()
+    names = ", ".join(signed["by"]) or "nobody yet"
+    return (f"it needs {signed['needed']} signed decisions of approvers; it has: {names}",)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
+from typing import TypedDict
 
 import numpy as np
 
@@ -25,6 +26,13 @@ from silosynth.common.schema.schema import Schema
 from silosynth.common.values.partitions import Endings, Partition, sum_levels
 
 
+class Terms(TypedDict):
+    """What a source of rows is told of a request, whatever is asked of it."""
+
+    rows_per_person: int
+    plan: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
     """What is asked, of which rows, and at most of how many of one person."""
@@ -34,6 +42,12 @@ class Asked:
     plan: Plan
     request: Request
     rows_per_person: int
+    plan_digest: str
+
+    @property
+    def terms(self) -> Terms:
+        """Return how many rows of a person count, and for which plan they are read."""
+        return {"rows_per_person": self.rows_per_person, "plan": self.plan_digest}
 
 
 def ask_rows(asked: Asked) -> Sequence[np.ndarray]:
@@ -47,7 +61,7 @@ def ask_rows(asked: Asked) -> Sequence[np.ndarray]:
     queries, levels = asked.request.marginals(), asked.request.groupings()
     features = asked.plan.features
     if features is None or asked.request.phase is not PhaseName.EMBEDDING:
-        return asked.rows.count(queries, levels=levels, rows_per_person=asked.rows_per_person)
+        return asked.rows.count(queries, levels=levels, **asked.terms)
     return [_embed(asked, features, level=query.level, levels=levels) for query in queries]
 
 
@@ -66,9 +80,7 @@ def _ask_values(asked: Asked) -> Sequence[np.ndarray]:
             part = partition(trees[name], level=level)
             key = ENDINGS if isinstance(part, Endings) else ""
         questions[name, key] = ValueQuestion(attribute=name, partition=part)
-    found = asked.rows.count_values(
-        tuple(questions.values()), rows_per_person=asked.rows_per_person
-    )
+    found = asked.rows.count_values(tuple(questions.values()), **asked.terms)
     counts = dict(zip(questions, found, strict=True))
     levels = {
         name: sum_levels(cells, leaves=trees[name].leaves)
@@ -104,7 +116,7 @@ def learn_from(
     from silosynth.client.learning.round import train_round
 
     return train_round(
-        asked.rows.people(rows_per_person=asked.rows_per_person),
+        asked.rows.people(**asked.terms),
         plan=asked.plan,
         request=asked.request,
         schema=asked.schema,
@@ -132,7 +144,7 @@ def _embed(
     # Features of a few attributes are a linear function of counts.
     features = feature_map(settings, schema=asked.schema, grouping=levels[level])
     queries = [MarginalQuery(clique=c, level=level) for c in features.cliques()]
-    counts = asked.rows.count(queries, levels=levels, rows_per_person=asked.rows_per_person)
+    counts = asked.rows.count(queries, levels=levels, **asked.terms)
     return sum_features(features, counts)
 
 
@@ -150,5 +162,5 @@ def _embed_images(asked: Asked, settings: FeatureSettings, *, grouping: Grouping
         working = [lookup[c] for lookup, c in zip(lookups, columns, strict=True)]
         np.add(total, sum_image_features(features, working), out=total)
 
-    asked.rows.fold(add, rows_per_person=asked.rows_per_person)
+    asked.rows.fold(add, **asked.terms)
     return total

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -20,6 +18,7 @@ from silosynth.common.plan.plan import Plan
 from silosynth.common.sampler.file import AnySampler, parse_sampler
 from silosynth.common.trust.keys import PublicKey, Purpose
 from silosynth.common.trust.seal import unseal
+from silosynth.common.trust.spelling import plain_bytes
 
 UNKNOWN = "sha256:" + "0" * 64
 """Stands for the plan of a result that could not be read."""
@@ -128,8 +127,8 @@ def _read_receipts(
     receipts = []
     for text in texts:
         try:
-            data = base64.b64decode(text, validate=True)
-        except (binascii.Error, ValueError):
+            data = plain_bytes(text)
+        except ValueError:
             raise RunFailed("a receipt in the result is not base64") from None
         receipt = decode_receipt(data, trusted={key})
         if receipt.silo != silo or receipt.plan_digest != plan.digest:

@@ -5,7 +5,6 @@ Names of files are made from digests alone, never from what a plan or a result c
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
 import threading
@@ -14,6 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from silosynth.common.errors import CapExceeded, RequestConflict
+from silosynth.common.files import create_file, make_directory, sync_directory
 
 MAX_PLANS = 4096
 PLAN, BUNDLE, SAMPLER = "plan.sealed", "result.bundle", "result.sampler"
@@ -34,7 +34,7 @@ class Records:
         self._max_plans = max_plans
         self._lock = threading.Lock()
         for folder in (self._plans, self._ids, self._results):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_directory(folder, mode=0o700)
             for left_over in folder.glob(".new-*"):
                 shutil.rmtree(left_over)
 
@@ -105,22 +105,8 @@ def _write(parent: Path, name: str, files: Mapping[str, bytes]) -> None:
     new.mkdir(mode=0o700)
     try:
         for file, data in files.items():
-            descriptor = os.open(new / file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-            with os.fdopen(descriptor, "wb") as stream:
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
-        _sync(new)
+            create_file(new / file, data)
         new.rename(parent / name)
-        _sync(parent)
+        sync_directory(parent)
     finally:
         shutil.rmtree(new, ignore_errors=True)
-
-
-def _sync(directory: Path) -> None:
-    """Make the names in a directory durable."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

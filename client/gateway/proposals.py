@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from silosynth.client.gateway.kept import Records
 from silosynth.client.gateway.verify import Doorkeeper, VerifiedPlan
 from silosynth.client.ledger.ledger import Ledger
+from silosynth.client.policy.approvers import approved_by, enough
 from silosynth.client.policy.rules import needs_person
-from silosynth.common.audit.entries import Decision, Scope, ScopeKind
+from silosynth.common.audit.entries import Authority, Decision, Scope, ScopeKind
 from silosynth.common.audit.entries import Verdict as Decided
 from silosynth.common.digest import digest_of
 from silosynth.common.errors import (
@@ -17,20 +18,42 @@ from silosynth.common.errors import (
     BudgetExceeded,
     CapExceeded,
     PlanRefused,
+    RequestConflict,
+    Untrusted,
 )
 from silosynth.common.messages.release import decode_receipt
+from silosynth.common.messages.request import request_prefix
 from silosynth.common.messages.statements import Answer, Verdict
 from silosynth.common.plan.cost import plan_price
 from silosynth.common.plan.plan import Plan
-from silosynth.common.trust.seal import body_of
+from silosynth.common.trust.keys import PublicKey, Purpose
+from silosynth.common.trust.seal import body_of, unseal
 
 MAX_RECEIPTS = 10_000
 BY_POLICY = "policy"
+SIGNED = "signed decisions"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Signed:
+    """A plan, the key that signed it, and what the policy calls the holder of that key."""
+
+    plan: Plan
+    digest: str
+    sealed: bytes
+    key: PublicKey
+    consumer: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposals:
-    """Judge plans by the policy, by decisions in the ledger, and by what is left to spend."""
+    """Judge plans by the policy, by decisions in the ledger, and by what is left to spend.
+
+    Guarantees: what was decided about a plan holds for the key that signed it and for no other;
+    a plan that was approved for one key is answered to that key alone, for good. Before the first
+    charge an approval is asked of the present policy each time; after it, it stands until a person
+    refuses.
+    """
 
     door: Doorkeeper
     ledger: Ledger
@@ -44,33 +67,91 @@ class Proposals:
         InvalidPlan when its noise gives more than its epsilon, RequestConflict when its id is
         taken.
         """
-        if proposed.consumer is None:
+        signed = _signed(proposed)
+        if signed is None:
             return self._verdict(proposed, Answer.APPROVED)
-        consumer, plan = proposed.consumer, proposed.plan
-        self._check_id(proposed)
-        decision = self.ledger.decision(proposed.digest)
-        if decision is None:
-            check_promise(plan)
-            self._check_budget(plan, consumer=consumer)
-            waits = needs_person(self.door.rules, plan, consumer=consumer)
+        self._check_owner(signed)
+        decision = self.ledger.decision(proposed.digest, signer=signed.key)
+        _check_refused(signed.plan, decision)
+        if decision is None or self._lapsed(signed, decision) is not None:
+            waits = self._decide(signed)
             if waits is not None:
-                for gone in self.ledger.wait(proposed.digest, proposed.sealed):
-                    self.tell_operator(f"plan {gone} waits no longer: newer plans pushed it out")
                 return self._verdict(proposed, Answer.PENDING, message=waits)
-            self._keep(proposed)
-            self.ledger.decide(proposed.digest, Decided.APPROVED, why="automatic", by=BY_POLICY)
-        else:
-            _check_decision(plan, decision)
-            self._keep(proposed)
+        self._keep(signed)
         return self._verdict(proposed, Answer.APPROVED)
 
     def require_approval(self, proposed: VerifiedPlan) -> None:
         """Raise ApprovalPending, PlanRefused or RequestConflict unless a plan may be answered."""
-        if proposed.consumer is None:
+        signed = _signed(proposed)
+        if signed is None:
             return
-        self._check_id(proposed)
-        _check_decision(proposed.plan, self.ledger.decision(proposed.digest))
-        self._keep(proposed)
+        self._check_owner(signed)
+        decision = self.ledger.decision(proposed.digest, signer=signed.key)
+        _check_refused(signed.plan, decision)
+        if decision is None:
+            raise ApprovalPending(
+                f"plan {signed.plan.id} was not approved here",
+                hint="propose it, and wait for the silo",
+            )
+        lapsed = self._lapsed(signed, decision)
+        if lapsed is not None:
+            raise ApprovalPending(
+                f"plan {signed.plan.id} was approved here before, and is no more: {lapsed}",
+                hint="propose it again, and wait for the silo",
+            )
+        self._keep(signed)
+
+    def _decide(self, signed: _Signed) -> str | None:
+        """Approve a plan by the policy or by its approvers, or let it wait and say why."""
+        plan, digest = signed.plan, signed.digest
+        check_promise(plan)
+        self._check_budget(plan, consumer=signed.consumer)
+        rules = self.door.rules
+        waits = needs_person(rules, plan, consumer=signed.consumer)
+        words = self.ledger.words(digest, signer=signed.key)
+        authority, by, why = Authority.POLICY, BY_POLICY, "automatic"
+        if waits is not None:
+            if not enough(words, rules.approvers):
+                for gone in self.ledger.wait(digest, signed.sealed, signer=signed.key):
+                    self.tell_operator(f"plan {gone} waits no longer: newer plans pushed it out")
+                return waits
+            authority, why = Authority.APPROVERS, SIGNED
+            by = ", ".join(approved_by(words, rules.approvers))
+        self._keep(signed)
+        self.ledger.decide(
+            digest, Decided.APPROVED, signer=signed.key, why=why, by=by, authority=authority
+        )
+        return None
+
+    def _lapsed(self, signed: _Signed, decision: Decision) -> str | None:
+        """Say why an approval holds no more; None while it does.
+
+        Once the first charge is made it holds: what a run has spent is not given back, and half of
+        it is worth nothing.
+        """
+        if self._payer(signed) is not None:
+            return None
+        if decision.signer is None:
+            return "the silo's record does not say for whom"
+        rules = self.door.rules
+        waits = needs_person(rules, signed.plan, consumer=signed.consumer)
+        if waits is None:
+            return None
+        match decision.authority:
+            case Authority.PERSON if not rules.approvers.needed:
+                return None
+            case Authority.APPROVERS if enough(
+                self.ledger.words(signed.digest, signer=signed.key), rules.approvers
+            ):
+                return None
+            case Authority.POLICY:
+                return waits
+            case _:
+                return "this silo's policy asks for other approvers now"
+
+    def _payer(self, signed: _Signed) -> str | None:
+        """Return who paid for the first request of a plan, if anybody did."""
+        return self.ledger.payer(signed.digest, prefix=request_prefix(signed.digest))
 
     def present_receipts(self, receipts: Sequence[bytes]) -> None:
         """Show the ledger what receipts prove that others hold, so that an old copy is noticed.
@@ -90,21 +171,33 @@ class Proposals:
             {r.ledger_head for r in mine}, released={r.request_id for r in mine}
         )
 
-    def _check_id(self, proposed: VerifiedPlan) -> None:
-        """Raise RequestConflict when the id of a plan belongs to another one."""
-        if self.records is not None and proposed.consumer is not None:
-            self.records.check_id(
-                consumer=proposed.consumer, plan_id=proposed.plan.id, digest=proposed.digest
-            )
+    def _check_owner(self, signed: _Signed) -> None:
+        """Raise RequestConflict when a plan, or its id, belongs to somebody else.
 
-    def _keep(self, proposed: VerifiedPlan) -> None:
+        A plan belongs to the key that it was approved for first. What files before version 4 hold
+        says less: there it belongs to who paid for it, and to the signer of the copy that is kept.
+        """
+        owner = self.ledger.owner(signed.digest)
+        payer = self._payer(signed) if owner is None else None
+        if owner not in (None, signed.key) or payer not in (None, signed.consumer):
+            raise _belongs(signed.plan)
+        if self.records is None:
+            return
+        self.records.check_id(
+            consumer=signed.consumer, plan_id=signed.plan.id, digest=signed.digest
+        )
+        kept = self.records.plan(signed.digest)
+        if kept not in (None, signed.sealed) and not _signed_by(kept, signed.key):
+            raise _belongs(signed.plan)
+
+    def _keep(self, signed: _Signed) -> None:
         """Keep an approved plan: a result is checked against it later."""
-        if self.records is not None and proposed.consumer is not None:
+        if self.records is not None:
             self.records.keep_plan(
-                proposed.sealed,
-                consumer=proposed.consumer,
-                plan_id=proposed.plan.id,
-                digest=proposed.digest,
+                signed.sealed,
+                consumer=signed.consumer,
+                plan_id=signed.plan.id,
+                digest=signed.digest,
             )
 
     def _check_budget(self, plan: Plan, *, consumer: str) -> None:
@@ -152,13 +245,39 @@ def unread_digest(sealed: bytes) -> str:
     return digest_of(body_of(sealed))
 
 
-def _check_decision(plan: Plan, decision: Decision | None) -> None:
-    """Raise ApprovalPending without a decision, PlanRefused when it is a refusal."""
-    if decision is None:
-        raise ApprovalPending(
-            f"plan {plan.id} was not approved here", hint="propose it, and wait for the silo"
-        )
-    if decision.verdict is not Decided.APPROVED:
+def _signed(proposed: VerifiedPlan) -> _Signed | None:
+    """Return a plan with its signer; None in simulations, where nothing is signed."""
+    if proposed.key is None or proposed.consumer is None:
+        return None
+    return _Signed(
+        plan=proposed.plan,
+        digest=proposed.digest,
+        sealed=proposed.sealed,
+        key=proposed.key,
+        consumer=proposed.consumer,
+    )
+
+
+def _signed_by(sealed: bytes, key: PublicKey) -> bool:
+    """Say whether a key sealed a plan."""
+    try:
+        unseal(sealed, purpose=Purpose.PLAN, trusted={key})
+    except Untrusted:
+        return False
+    return True
+
+
+def _belongs(plan: Plan) -> RequestConflict:
+    """Return the error of a plan that was approved for another coordinator."""
+    return RequestConflict(
+        f"plan {plan.id} was approved here for another coordinator",
+        hint="make a plan of your own, with another id",
+    )
+
+
+def _check_refused(plan: Plan, decision: Decision | None) -> None:
+    """Raise PlanRefused when a decision is a refusal."""
+    if decision is not None and decision.verdict is not Decided.APPROVED:
         raise PlanRefused(
             f"plan {plan.id} was refused here: {decision.why}", hint="ask the silo's operator"
         )

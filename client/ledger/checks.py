@@ -8,6 +8,7 @@ from silosynth.common.errors import InvalidArgument
 LARGEST_UNITS = 2**62
 MAX_ID = 256
 MAX_WHY = 2000
+MAX_STATEMENT = 16_384
 
 
 def check_units(units: int, what: str, *, least: int) -> None:

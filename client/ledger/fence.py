@@ -8,17 +8,16 @@ it would draw noise a second time for one charge.
 from __future__ import annotations
 
 import json
-import os
 import re
 import sqlite3
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from silosynth.client.ledger.file import sync_directory
 from silosynth.client.ledger.rows import has_head, has_release
 from silosynth.common.audit.entries import GENESIS
 from silosynth.common.errors import InvalidArgument, LedgerUnavailable
+from silosynth.common.files import replace_file
 
 MAX_HEADS = 1024
 _HEAD = re.compile("[0-9a-f]{64}")
@@ -103,15 +102,9 @@ def raise_fence(path: Path, proofs: Proofs) -> None:
     known = read_fence(path)
     heads = _joined(known.heads, proofs.heads)
     released = _joined(known.released, proofs.released)
-    part = path.with_name(f".{path.name}.part")
+    kept = {"version": 1, "heads": heads, "released": released}
     try:
-        descriptor = os.open(part, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            json.dump({"version": 1, "heads": heads, "released": released}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-        sync_directory(path.parent)
+        replace_file(path, json.dumps(kept).encode("ascii"))
     except OSError as err:
         raise LedgerUnavailable(
             f"{old_copy().message}; and the fence {path.name} cannot be written: {err.strerror}",

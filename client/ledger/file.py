@@ -14,13 +14,15 @@ from silosynth.common.audit.entries import (
     GENESIS,
     Scope,
     ScopeKind,
+    Verdict,
     digest,
     genesis_body,
     next_head,
 )
 from silosynth.common.errors import LedgerUnavailable
+from silosynth.common.files import sync_directory
 
-FILE_VERSION = 3
+FILE_VERSION = 4
 APPLICATION_ID = 0x53_49_4C_4F
 _SETTINGS = (
     "locking_mode = EXCLUSIVE",
@@ -41,19 +43,52 @@ _TABLES_OF_VERSION_1 = (
     "CREATE TABLE releases (request TEXT PRIMARY KEY REFERENCES requests (id), "
     "stored INTEGER NOT NULL UNIQUE REFERENCES entries (sequence), content BLOB NOT NULL) STRICT",
 )
-_ADDED_IN_VERSION_2 = (
-    "CREATE UNIQUE INDEX entries_by_head ON entries (head)",
-    "CREATE TABLE decisions (plan TEXT PRIMARY KEY, "
-    "decided INTEGER NOT NULL UNIQUE REFERENCES entries (sequence)) STRICT",
-    "CREATE TABLE waiting (place INTEGER PRIMARY KEY, plan TEXT NOT NULL UNIQUE, "
-    "at TEXT NOT NULL, sha256 TEXT NOT NULL, content BLOB NOT NULL) STRICT",
-)
+_HEADS_OF_VERSION_2 = ("CREATE UNIQUE INDEX entries_by_head ON entries (head)",)
 _ADDED_IN_VERSION_3 = (
     "CREATE TABLE orders (kind TEXT NOT NULL, name TEXT NOT NULL, rdp_order INTEGER NOT NULL, "
     "PRIMARY KEY (kind, name), FOREIGN KEY (kind, name) REFERENCES scopes (kind, name)) STRICT",
 )
-TABLES = (*_TABLES_OF_VERSION_1, *_ADDED_IN_VERSION_2, *_ADDED_IN_VERSION_3)
-_ADDED = {1: (*_ADDED_IN_VERSION_2, *_ADDED_IN_VERSION_3), 2: _ADDED_IN_VERSION_3}
+_DECISIONS = (
+    "CREATE TABLE decisions (plan TEXT NOT NULL, signer TEXT, "
+    "decided INTEGER NOT NULL UNIQUE REFERENCES entries (sequence), "
+    "refused INTEGER UNIQUE REFERENCES entries (sequence), UNIQUE (plan, signer)) STRICT"
+)
+_WAITING = (
+    "CREATE TABLE waiting (place INTEGER PRIMARY KEY, plan TEXT NOT NULL, signer TEXT, "
+    "at TEXT NOT NULL, sha256 TEXT NOT NULL, content BLOB NOT NULL, UNIQUE (plan, signer)) STRICT"
+)
+_ADDED_IN_VERSION_4 = (
+    "CREATE TABLE claims (plan TEXT PRIMARY KEY, signer TEXT NOT NULL, "
+    "claimed INTEGER NOT NULL UNIQUE REFERENCES entries (sequence)) STRICT",
+    "CREATE TABLE words (plan TEXT NOT NULL, signer TEXT NOT NULL, key TEXT NOT NULL, "
+    "signed_at TEXT NOT NULL, said INTEGER NOT NULL UNIQUE REFERENCES entries (sequence), "
+    "PRIMARY KEY (plan, signer, key)) STRICT",
+)
+# What was decided, or waits, without its signer on record keeps NULL in the signer's place.
+_CHANGED_IN_VERSION_4 = (
+    "ALTER TABLE decisions RENAME TO decisions_before",
+    _DECISIONS,
+    "INSERT INTO decisions SELECT plan, NULL, decided, NULL FROM decisions_before",
+    "DROP TABLE decisions_before",
+    "ALTER TABLE waiting RENAME TO waiting_before",
+    _WAITING,
+    "INSERT INTO waiting SELECT place, plan, NULL, at, sha256, content FROM waiting_before",
+    "DROP TABLE waiting_before",
+    *_ADDED_IN_VERSION_4,
+)
+_NEWER_THAN_VERSION_1 = (
+    *_HEADS_OF_VERSION_2,
+    *_ADDED_IN_VERSION_3,
+    _DECISIONS,
+    _WAITING,
+    *_ADDED_IN_VERSION_4,
+)
+TABLES = (*_TABLES_OF_VERSION_1, *_NEWER_THAN_VERSION_1)
+_ADDED = {
+    1: _NEWER_THAN_VERSION_1,
+    2: (*_ADDED_IN_VERSION_3, *_CHANGED_IN_VERSION_4),
+    3: _CHANGED_IN_VERSION_4,
+}
 _LOCKED = ("SQLITE_BUSY", "SQLITE_LOCKED")
 
 
@@ -221,9 +256,34 @@ def _check_tables(connection: sqlite3.Connection, account: Account) -> None:
         (c.request_id, c.request_hash, c.cost_units, c.sequence) for c in account.charges.values()
     }:
         raise broken("its requests are not those of its entries")
-    decided = {d.plan_digest: d.sequence for d in account.decisions}
-    if dict(connection.execute("SELECT plan, decided FROM decisions")) != decided:
+    decided = {(d.plan_digest, d.signer): d.sequence for d in account.decisions}
+    refused = {
+        (d.plan_digest, d.signer): d.sequence
+        for d in account.decisions
+        if d.signer is not None and d.verdict is Verdict.REFUSED
+    }
+    newest = "SELECT plan, signer, refused FROM decisions WHERE refused IS NOT NULL"
+    if (
+        _keyed(connection, "SELECT plan, signer, decided FROM decisions") != decided
+        or _keyed(connection, newest) != refused
+    ):
         raise broken("its decisions are not those of its entries")
+    claims = {(plan, d.signer): d.sequence for plan, d in account.claims.items()}
+    if _keyed(connection, "SELECT plan, signer, claimed FROM claims") != claims:
+        raise broken("its claims are not those of its entries")
+    words = {
+        (r.word.plan_digest, r.word.signer, r.word.key, r.word.signed_at): r.sequence
+        for r in {
+            (r.word.plan_digest, r.word.signer, r.word.key): r for r in account.words
+        }.values()
+    }
+    if _keyed(connection, "SELECT plan, signer, key, signed_at, said FROM words") != words:
+        raise broken("its approvers' words are not those of its entries")
+
+
+def _keyed(connection: sqlite3.Connection, query: str) -> dict[tuple[str | None, ...], int]:
+    """Return the rows of a query: the last column by the others."""
+    return {tuple(row[:-1]): row[-1] for row in connection.execute(query)}
 
 
 def _check_contents(connection: sqlite3.Connection, account: Account) -> None:
@@ -241,12 +301,3 @@ def _check_contents(connection: sqlite3.Connection, account: Account) -> None:
     for sha256, content in connection.execute("SELECT sha256, content FROM waiting"):
         if sha256 != digest(content):
             raise broken("a plan that waits is not the one that came")
-
-
-def sync_directory(directory: Path) -> None:
-    """Make a new name in a directory durable."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from silosynth.client.ledger.file import broken, read_entries
@@ -11,18 +13,18 @@ from silosynth.common.accounting.orders import Vector, price_units
 from silosynth.common.audit.account import price, replay
 from silosynth.common.audit.entries import (
     Cap,
-    Decision,
     Scope,
+    ScopeKind,
     cap_body,
     next_head,
-    read_decision,
+    plain_scope,
 )
 from silosynth.common.errors import BudgetExceeded, RequestConflict
 
 
 def last_entry(connection: sqlite3.Connection) -> tuple[int, str]:
     """Return place and head of the last entry."""
-    row = _row(connection, "SELECT sequence, head FROM entries ORDER BY sequence DESC LIMIT 1")
+    row = first_row(connection, "SELECT sequence, head FROM entries ORDER BY sequence DESC LIMIT 1")
     if row is None:
         raise broken("it lost its entries")
     return int(row[0]), str(row[1])
@@ -30,7 +32,7 @@ def last_entry(connection: sqlite3.Connection) -> tuple[int, str]:
 
 def has_head(connection: sqlite3.Connection, head: str) -> bool:
     """Say whether an entry left this head behind."""
-    return _row(connection, "SELECT 1 FROM entries WHERE head = ?", head) is not None
+    return first_row(connection, "SELECT 1 FROM entries WHERE head = ?", head) is not None
 
 
 def append(connection: sqlite3.Connection, body: str) -> tuple[int, str]:
@@ -43,7 +45,7 @@ def append(connection: sqlite3.Connection, body: str) -> tuple[int, str]:
 
 def cap_and_spent(connection: sqlite3.Connection, scope: Scope) -> tuple[int, int]:
     """Return the units that a scope may spend and has spent; zeros for one that is not there."""
-    row = _row(
+    row = first_row(
         connection, "SELECT cap, spent FROM scopes WHERE kind = ? AND name = ?", *_key(scope)
     )
     return (0, 0) if row is None else (int(row[0]), int(row[1]))
@@ -52,7 +54,7 @@ def cap_and_spent(connection: sqlite3.Connection, scope: Scope) -> tuple[int, in
 def order_of(connection: sqlite3.Connection, scope: Scope) -> int | None:
     """Return the Rényi order that a scope's budget is held at; None where it has none."""
     query = "SELECT rdp_order FROM orders WHERE kind = ? AND name = ?"
-    row = _row(connection, query, *_key(scope))
+    row = first_row(connection, query, *_key(scope))
     return None if row is None else int(row[0])
 
 
@@ -62,7 +64,7 @@ def set_cap(connection: sqlite3.Connection, scope: Scope, *, cap: Cap, at: str) 
     At another order, what was spent is added up anew from all charges.
     """
     old, spent = cap_and_spent(connection, scope)
-    exists = _row(connection, "SELECT 1 FROM scopes WHERE kind = ? AND name = ?", *_key(scope))
+    exists = first_row(connection, "SELECT 1 FROM scopes WHERE kind = ? AND name = ?", *_key(scope))
     moved = exists is not None and cap.order != order_of(connection, scope)
     if moved:
         spent = _spent_at(connection, scope, order=cap.order)
@@ -95,14 +97,28 @@ def add_charge(
     capped: frozenset[Scope],
     rdp: Vector | None = None,
 ) -> bytes | None:
-    """Charge a request (id, hash, cost) unless it was; return its release if one is stored."""
+    """Charge a request (id, hash, cost) unless it was; return its release if one is stored.
+
+    A release belongs to the consumer who paid for it: no other gets it again.
+    """
     request_id, request_hash, cost_units = request
-    known = _row(connection, "SELECT hash, cost FROM requests WHERE id = ?", request_id)
+    known = first_row(
+        connection,
+        "SELECT hash, cost, body FROM requests JOIN entries ON charged = sequence WHERE id = ?",
+        request_id,
+    )
     if known is not None:
-        if known != (request_hash, cost_units):
+        if known[:2] != (request_hash, cost_units):
             raise RequestConflict(
                 f"request {request_id} was made before with other content",
                 hint="give a new request a new id",
+            )
+        paid = _consumers(json.loads(known[2])["scopes"])
+        asking = _consumers(map(plain_scope, payers))
+        if paid and asking and paid != asking:
+            raise RequestConflict(
+                f"request {request_id} was paid for by another coordinator",
+                hint="make a plan of your own, with another id",
             )
         return _release(connection, request_id)
     _spend(connection, cost_units, rdp=rdp, payers=payers, capped=capped)
@@ -115,7 +131,7 @@ def add_release(
     connection: sqlite3.Connection, body: str, *, request_id: str, release: bytes
 ) -> bytes:
     """Store a release unless one is; return the one that is stored."""
-    if _row(connection, "SELECT 1 FROM requests WHERE id = ?", request_id) is None:
+    if first_row(connection, "SELECT 1 FROM requests WHERE id = ?", request_id) is None:
         raise RequestConflict(
             f"request {request_id} was not charged", hint="charge it before it is answered"
         )
@@ -129,30 +145,24 @@ def add_release(
 
 def has_release(connection: sqlite3.Connection, request_id: str) -> bool:
     """Say whether a request's release is stored."""
-    return _row(connection, "SELECT 1 FROM releases WHERE request = ?", request_id) is not None
+    return first_row(connection, "SELECT 1 FROM releases WHERE request = ?", request_id) is not None
 
 
-def add_decision(connection: sqlite3.Connection, body: str, *, plan_digest: str) -> Decision:
-    """Record a decision; the plan waits no longer."""
-    place, head = append(connection, body)
-    connection.execute(
-        "INSERT INTO decisions VALUES (?, ?) "
-        "ON CONFLICT (plan) DO UPDATE SET decided = excluded.decided",
-        (plan_digest, place),
+def first_payer(connection: sqlite3.Connection, plan_digest: str, *, prefix: str) -> str | None:
+    """Return the consumer who paid for the first request of a plan; None before that.
+
+    Args: prefix: what the ids of the plan's requests begin with.
+    """
+    rows = connection.execute(
+        "SELECT body FROM requests JOIN entries ON charged = sequence "
+        "WHERE id >= ? AND id < ? ORDER BY id",
+        (prefix, prefix[:-1] + chr(ord(prefix[-1]) + 1)),
     )
-    connection.execute("DELETE FROM waiting WHERE plan = ?", (plan_digest,))
-    return read_decision(body, sequence=place, head=head)
-
-
-def newest_decision(connection: sqlite3.Connection, plan_digest: str) -> Decision | None:
-    """Return the decision that counts for a plan."""
-    row = _row(
-        connection,
-        "SELECT sequence, body, head FROM decisions JOIN entries ON decided = sequence "
-        "WHERE plan = ?",
-        plan_digest,
-    )
-    return None if row is None else read_decision(row[1], sequence=row[0], head=row[2])
+    for (body,) in rows:
+        entry = json.loads(body)
+        if entry["facts"].get("plan") == plan_digest:
+            return next(iter(_consumers(entry["scopes"])), None)
+    return None
 
 
 def _spend(
@@ -182,13 +192,18 @@ def _spend(
         )
 
 
+def _consumers(scopes: Iterable[Sequence[str]]) -> list[str]:
+    """Return the consumers among scopes as the file holds them."""
+    return [name for kind, name in scopes if kind == ScopeKind.CONSUMER.value]
+
+
 def _release(connection: sqlite3.Connection, request_id: str) -> bytes | None:
     """Return the stored release of a request."""
-    row = _row(connection, "SELECT content FROM releases WHERE request = ?", request_id)
+    row = first_row(connection, "SELECT content FROM releases WHERE request = ?", request_id)
     return None if row is None else bytes(row[0])
 
 
-def _row(connection: sqlite3.Connection, query: str, *values: str | int) -> Any:
+def first_row(connection: sqlite3.Connection, query: str, *values: str | int) -> Any:
     """Return the first row of a query, or None."""
     return connection.execute(query, values).fetchone()
 

@@ -14,9 +14,10 @@ MAX_PLAN_BYTES = 2**20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaitingPlan:
-    """A sealed plan as it came, and when."""
+    """A sealed plan as it came, and when; ``signer`` is None in what version 3 of the file kept."""
 
     plan_digest: str
+    signer: str | None
     plan: bytes
     at: str
 
@@ -32,28 +33,27 @@ def check_size(plan: bytes) -> None:
 
 
 def add_waiting(
-    connection: sqlite3.Connection, *, plan_digest: str, plan: bytes, at: str
+    connection: sqlite3.Connection, *, plan_digest: str, signer: str, plan: bytes, at: str
 ) -> tuple[str, ...]:
-    """Let a plan wait, unless it does or was decided; return the digests of those pushed out."""
-    for table in ("waiting", "decisions"):
-        query = f"SELECT 1 FROM {table} WHERE plan = ?"
-        if connection.execute(query, (plan_digest,)).fetchone():
+    """Let a plan of a signer wait, unless it does or is refused; return those pushed out."""
+    for place in ("waiting WHERE", "decisions WHERE refused = decided AND"):
+        query = f"SELECT 1 FROM {place} plan = ? AND signer = ?"
+        if connection.execute(query, (plan_digest, signer)).fetchone():
             return ()
+    # The same bytes from a file that did not say who signed them.
+    connection.execute("DELETE FROM waiting WHERE signer IS NULL AND sha256 = ?", (digest(plan),))
     connection.execute(
-        "INSERT INTO waiting (plan, at, sha256, content) VALUES (?, ?, ?, ?)",
-        (plan_digest, at, digest(plan), plan),
+        "INSERT INTO waiting (plan, signer, at, sha256, content) VALUES (?, ?, ?, ?, ?)",
+        (plan_digest, signer, at, digest(plan), plan),
     )
-    pushed_out = tuple(
-        plan
-        for (plan,) in connection.execute(
-            "SELECT plan FROM waiting ORDER BY place DESC LIMIT -1 OFFSET ?", (MAX_WAITING,)
-        )
-    )
-    connection.executemany("DELETE FROM waiting WHERE plan = ?", [(p,) for p in pushed_out])
-    return pushed_out
+    gone = connection.execute(
+        "SELECT place, plan FROM waiting ORDER BY place DESC LIMIT -1 OFFSET ?", (MAX_WAITING,)
+    ).fetchall()
+    connection.executemany("DELETE FROM waiting WHERE place = ?", [(place,) for place, _ in gone])
+    return tuple(plan for _, plan in gone)
 
 
 def all_waiting(connection: sqlite3.Connection) -> tuple[WaitingPlan, ...]:
     """Return the plans that wait, oldest first."""
-    rows = connection.execute("SELECT plan, content, at FROM waiting ORDER BY place")
-    return tuple(WaitingPlan(plan_digest=p, plan=bytes(c), at=at) for p, c, at in rows)
+    rows = connection.execute("SELECT plan, signer, content, at FROM waiting ORDER BY place")
+    return tuple(WaitingPlan(plan_digest=p, signer=s, plan=bytes(c), at=at) for p, s, c, at in rows)

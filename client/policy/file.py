@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from silosynth.client.policy.approvers import Approvers
 from silosynth.client.policy.limits import Policy
 from silosynth.client.policy.rules import Approval, Rules
 from silosynth.client.source.spec import SourceFormat, SourceSpec
@@ -161,6 +162,9 @@ class ApprovalSection(_Model):
     )
     projects: tuple[Name, ...] = Field(default=(), strict=False, max_length=1_000)
     coordinators: tuple[Name, ...] = Field(default=(), strict=False, max_length=1_000)
+    needed: int | None = Field(
+        default=None, ge=1, le=100, description="approvers who must sign; all of them by default"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -168,6 +172,13 @@ class ApprovalSection(_Model):
         if self.automatic and not stated:
             raise ValueError("automatic plans need max_epsilon, max_delta and methods")
         return self
+
+
+class ApproverSection(_Model):
+    """Somebody whose signed decisions count, made on a machine of their own."""
+
+    name: Name
+    key: PublicKey
 
 
 class RelaySection(_Model):
@@ -206,13 +217,14 @@ class PolicyFile(_Model):
     checkpoints: tuple[CheckpointSection, ...] = Field(default=(), strict=False, max_length=100)
     caps: CapsSection = CapsSection()
     approval: ApprovalSection = ApprovalSection()
+    approvers: tuple[ApproverSection, ...] = Field(default=(), strict=False, max_length=100)
     relay: RelaySection = RelaySection()
     metrics: MetricsSection = MetricsSection()
     logs: LogsSection = LogsSection()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        for what in ("datasets", "coordinators", "projects"):
+        for what in ("datasets", "coordinators", "projects", "approvers"):
             names = [section.name for section in getattr(self, what)]
             if len(set(names)) < len(names):
                 raise ValueError(f"{what}: a name stands twice")
@@ -221,9 +233,31 @@ class PolicyFile(_Model):
         for project in self.projects:
             if self.silo.name not in project.roster:
                 raise ValueError(f"projects: the roster of {project.name!r} lacks this silo")
+        self._check_approvers()
         _check_known("projects", self.approval.projects, {p.name for p in self.projects})
         _check_known("coordinators", self.approval.coordinators, set(self.consumers().values()))
         return self
+
+    def _check_approvers(self) -> None:
+        """Raise ValueError unless approvers are as many as are needed, each somebody else."""
+        keys = [a.key for a in self.approvers]
+        others = {c.key for c in self.coordinators}.union(
+            *(p.roster.values() for p in self.projects)
+        )
+        if len(set(keys)) < len(keys):
+            raise ValueError("approvers: two have the same key")
+        if others & set(keys):
+            raise ValueError("approvers: one has the key of a coordinator or of a silo")
+        if (self.approval.needed or 0) > len(keys):
+            raise ValueError("approval: more approvers are needed than the file names")
+
+    def approving(self) -> Approvers:
+        """Return whose signatures count, and how many a plan needs."""
+        needed = self.approval.needed
+        return Approvers(
+            names={a.key: a.name for a in self.approvers},
+            needed=len(self.approvers) if needed is None else needed,
+        )
 
     def consumers(self) -> dict[PublicKey, str]:
         """Return the name of each coordinator by its key."""
@@ -265,7 +299,8 @@ class PolicyFile(_Model):
         """Return which plans are answered, and which of them without asking a person."""
         return Rules(
             rosters={p.name: dict(p.roster) for p in self.projects},
-            approval=Approval(**self.approval.model_dump()),
+            approval=Approval(**self.approval.model_dump(exclude={"needed"})),
+            approvers=self.approving(),
         )
 
 

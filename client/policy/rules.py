@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from silosynth.client.policy.approvers import Approvers
 from silosynth.common.accounting.cost import RHO_UNIT
 from silosynth.common.accounting.zcdp import cks_epsilon
 from silosynth.common.errors import PlanRefused
@@ -45,10 +46,11 @@ class Approval:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """The rosters that a silo pins, by project, and what it approves by itself."""
+    """The rosters that a silo pins, by project, what it approves by itself, and who else may."""
 
     rosters: Mapping[str, Mapping[str, PublicKey]] = field(default_factory=dict)
     approval: Approval = field(default_factory=Approval)
+    approvers: Approvers = field(default_factory=Approvers)
 
 
 def check_roster(rules: Rules, plan: Plan, *, silo: str) -> None:

@@ -145,6 +145,13 @@ automatic = false
 # methods = ["independent", "mst", "aim", "fixed"]
 # projects = ["default"]  # any project above, if left out
 # coordinators = ["hub"]  # any coordinator above, if left out
+# needed = 2  # approvers below who must sign for any other plan; all of them, if left out
+
+# Whose signed decisions count, made on their own machines with 'silosynth approver approve'. With
+# any of them here, 'silosynth silo approve' approves nothing.
+# [[approvers]]
+# name = "officer"
+# key = "ed25519:..."  # of 'silosynth approver key'; compare it by telephone
 
 [relay]  # who may speak to the gateway besides its own user and root
 users = []  # such as ["silosynth-relay"]

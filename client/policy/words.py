@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from silosynth.client.policy.approvers import Approvers
 from silosynth.client.policy.file import ApprovalSection, Budget, DatasetSection, PolicyFile
 
 
@@ -15,7 +16,7 @@ def policy_words(policy: PolicyFile) -> tuple[str, ...]:
             f"Plans may start from the pretrained checkpoint {c.digest} in {c.path}."
             for c in policy.checkpoints
         ),
-        *_approval(policy.approval),
+        *_approval(policy.approval, approvers=policy.approving()),
         f"No plan may ask for more than {policy.caps.marginals:,} marginals, "
         f"{policy.caps.cells_per_plan:,} cells in all, {policy.caps.cells_per_marginal:,} in one "
         f"marginal, or a table of over {policy.caps.attributes:,} attributes; no message may be "
@@ -69,10 +70,11 @@ def _projects(policy: PolicyFile) -> list[str]:
     ]
 
 
-def _approval(approval: ApprovalSection) -> list[str]:
-    """Say which plans are answered without asking a person."""
+def _approval(approval: ApprovalSection, *, approvers: Approvers) -> list[str]:
+    """Say which plans are answered without asking a person, and who that person is."""
+    people = _people(approvers)
     if not approval.automatic:
-        return ["Every plan waits until a person approves it with 'silosynth silo approve'."]
+        return [f"Every plan waits until {people}."]
     methods = ", ".join(m.value for m in approval.methods)
     projects = ", ".join(approval.projects) or "every project above"
     coordinators = ", ".join(approval.coordinators) or "every coordinator above"
@@ -80,8 +82,19 @@ def _approval(approval: ApprovalSection) -> list[str]:
         f"A plan is answered without asking anybody if it is by {methods}, costs epsilon "
         f"{approval.max_epsilon:g} or less in the zCDP conversion at a delta of "
         f"{approval.max_delta:g} or less, belongs to {projects} and comes from {coordinators}. "
-        "Every other plan waits for a person."
+        f"Every other plan waits until {people}."
     ]
+
+
+def _people(approvers: Approvers) -> str:
+    """Say whose word a plan waits for."""
+    if not approvers.needed:
+        return "a person approves it with 'silosynth silo approve'"
+    names = ", ".join(sorted(approvers.names.values()))
+    return (
+        f"{approvers.needed} of the approvers {names} have signed for it, each on a machine of "
+        "their own, and 'silosynth silo take-in' has taken that in"
+    )
 
 
 def _relay(policy: PolicyFile) -> str:

@@ -28,6 +28,7 @@ from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
 from silosynth.common.errors import ConnectionFailed, InvalidArgument
+from silosynth.common.files import replace_file
 from silosynth.common.telemetry import log
 
 RECORD_VERSION = 1
@@ -111,9 +112,7 @@ class Session:
     def _save(self, node: int) -> None:
         """Keep the node id."""
         kept = {"version": RECORD_VERSION, "superlink": self.superlink, "node": str(node)}
-        part = self.record.with_suffix(".part")
-        part.write_text(json.dumps(kept, sort_keys=True) + "\n", encoding="utf-8")
-        part.replace(self.record)
+        replace_file(self.record, json.dumps(kept, sort_keys=True).encode() + b"\n")
 
 
 @contextmanager

@@ -54,7 +54,7 @@ def peer_user(connection: socket.socket) -> int:
 
 
 class FrontDoor:
-    """Own a listening socket, and move bytes between those it lets in and the socket ``inner``.
+    """Own a listening socket, and move bytes between those it lets in and a socket inside.
 
     Guarantees: of a user who is not in the rules no byte is read. All connections together take
     one thread. ``turned_away`` is told of each who is not let in, with the user's id.
@@ -64,14 +64,18 @@ class FrontDoor:
         self,
         listener: socket.socket,
         *,
-        inner: Path,
+        inner: Callable[[int], Path],
         rules: DoorRules,
         turned_away: Callable[[TurnedAway, int], None] = lambda _why, _user: None,
     ) -> None:
-        """Open the door; somebody must listen at ``inner`` already."""
+        """Open the door.
+
+        Args: inner: the socket inside for a user's id, where somebody must listen already. Users
+            who have one each are told apart inside by where they came in.
+        """
         listener.setblocking(False)
         self._listener = listener
-        self._inner = str(inner)
+        self._inner = inner
         self._rules = rules
         self._turned_away = turned_away
         self._visits: set[asyncio.Task[None]] = set()
@@ -149,7 +153,7 @@ class FrontDoor:
             connection.setblocking(False)
             inside.setblocking(False)
             try:
-                await self._loop.sock_connect(inside, self._inner)
+                await self._loop.sock_connect(inside, str(self._inner(user)))
             except OSError:
                 self._turned_away(TurnedAway.CLOSED, user)
                 return

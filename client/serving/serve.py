@@ -14,7 +14,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +42,8 @@ GRACE_SECONDS = 300.0
 EXIT_BUG = 5
 _OPERATOR_MESSAGE_BYTES = 256_000_000
 _OPERATOR_THREADS = 4
-_POLL_SECONDS = 3600.0
+FORGET_SECONDS = 600.0
+"""How often a gateway looks whether it holds rows that are no longer in their table."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +52,7 @@ class Seams:
 
     bits: BitSource | None = None
     checkpoint: Callable[[str], None] = lambda _: None
+    forget_seconds: float = FORGET_SECONDS
 
 
 def serve(
@@ -89,8 +91,8 @@ def serve(
         )
         log("serving", silo=policy.silo.name, pid=os.getpid())
         ready()
-        while not stop.wait(_POLL_SECONDS):
-            pass
+        while not stop.wait(seams.forget_seconds):
+            silo.forget_stale()
         log("stopping")
     log("stopped")
 
@@ -184,17 +186,15 @@ def _doors(
     public = operator_socket(silo.policy)
     with (
         _door(
-            gateway_service(counted),
+            {inner / "g": gateway_service(counted)},
             listener=relay,
-            inner=inner / "g",
-            users=relays | ours,
+            inner=dict.fromkeys(relays | ours, inner / "g"),
             message_bytes=silo.policy.caps.message_mb * 1_000_000,
         ),
         _door(
-            _operator_service(desk),
+            {inner / f"o{user}": _operator_service(desk, user=user) for user in ours},
             listener=bind_socket(public),
-            inner=inner / "o",
-            users=ours,
+            inner={user: inner / f"o{user}" for user in ours},
             message_bytes=_OPERATOR_MESSAGE_BYTES,
             threads=_OPERATOR_THREADS,
         ),
@@ -205,16 +205,18 @@ def _doors(
 
 @contextmanager
 def _door(
-    service: Service,
+    services: Mapping[Path, Service],
     *,
     listener: socket,
-    inner: Path,
-    users: frozenset[int],
+    inner: Mapping[int, Path],
     message_bytes: int,
     threads: int = 16,
 ) -> Iterator[None]:
-    """Answer a service behind a front door, and let the calls at hand finish at the end."""
-    name = service.name.rpartition(".")[2].lower()
+    """Answer services behind a front door, and let the calls at hand finish at the end.
+
+    Args: inner: at which of the services' sockets each user who is let in arrives.
+    """
+    name = next(iter(services.values())).name.rpartition(".")[2].lower()
 
     def failed(method: str, error: BaseException) -> None:
         log("failed", level=logging.ERROR, method=method, exception=type(error).__name__)
@@ -222,23 +224,29 @@ def _door(
     def turned_away(why: TurnedAway, user: int) -> None:
         log("turned-away", level=logging.WARNING, door=name, why=why.value, user=user)
 
-    server = RpcServer(
-        service, socket=inner, message_bytes=message_bytes, threads=threads, failed=failed
-    )
-    door = FrontDoor(listener, inner=inner, rules=DoorRules(users=users), turned_away=turned_away)
+    servers = [
+        RpcServer(service, socket=at, message_bytes=message_bytes, threads=threads, failed=failed)
+        for at, service in services.items()
+    ]
+    rules = DoorRules(users=frozenset(inner))
+    door = FrontDoor(listener, inner=inner.__getitem__, rules=rules, turned_away=turned_away)
     try:
         yield
     finally:
         door.close_to_new()
-        server.stop(grace_seconds=GRACE_SECONDS).wait()
+        for stopped in [server.stop(grace_seconds=GRACE_SECONDS) for server in servers]:
+            stopped.wait()
         door.close()
 
 
-def _operator_service(desk: Desk) -> Service:
-    """Return the service through which the operator reaches the desk."""
+def _operator_service(desk: Desk, *, user: int) -> Service:
+    """Return the service through which one user reaches the desk.
+
+    gRPC does not tell who speaks: the front door knows, and leads each user to a socket apart.
+    """
     ask = Method(
         request=proto.AskRequest,
-        respond=lambda m: proto.AskReply(answer=desk.answer(m.question)),
+        respond=lambda m: proto.AskReply(answer=desk.answer(m.question, user=user)),
     )
     return Service(name=OPERATOR_SERVICE, methods={"Ask": ask})
 

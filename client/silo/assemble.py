@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,9 @@ from silosynth.client.noise.discrete_gaussian import BitSource
 from silosynth.client.policy.file import CheckpointSection, DatasetSection, PolicyFile
 from silosynth.client.policy.rules import SiloIdentity
 from silosynth.client.source.bounding import bounding, load_secret
+from silosynth.client.source.code_cache import forget_codes
 from silosynth.client.source.open import open_source
+from silosynth.client.source.stream import StreamRows
 from silosynth.client.sums.member import SumMember
 from silosynth.client.sums.store import SumStore
 from silosynth.common.errors import InvalidCheckpoint, InvalidPolicy, LedgerUnavailable
@@ -25,6 +27,7 @@ from silosynth.common.schema.schema import Schema, load_schema
 from silosynth.common.trust.keys import SigningKey
 
 LEDGER = "ledger.sqlite"
+CACHE = "cache"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +39,21 @@ class Silo:
     ledger: Ledger
     records: Records
     gateway: Gateway
+    datasets: Mapping[str, Dataset]
+
+    def forget_stale(self) -> None:
+        """Drop what is held, in memory and on the disk, of rows that are no longer in their tables.
+
+        Counting looks for itself; this is for rows that nobody asks for again.
+        """
+        places = Path(self.policy.silo.directory) / CACHE
+        for folder in [f for f in places.glob("*") if f.name not in self.datasets]:
+            forget_codes(folder, lifetime=None)
+        for name, dataset in self.datasets.items():
+            if isinstance(dataset.rows, StreamRows):
+                dataset.rows.forget_stale()
+            else:
+                forget_codes(places / name, lifetime=None)
 
 
 def ledger_path(policy: PolicyFile) -> Path:
@@ -52,6 +70,8 @@ def open_silo(
     checkpoint: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Silo]:
     """Open a silo's ledger and gateway, and close the ledger afterwards. No table is read yet.
+
+    Codes that were kept on disk of a table that has changed since are removed.
 
     Args: bits, checkpoint: seams for tests.
     Raises InvalidPolicy, InvalidArgument or InvalidSchema when a file of the policy is not as it
@@ -80,7 +100,16 @@ def open_silo(
             tell_operator=tell_operator,
             checkpoint=checkpoint,
         )
-        yield Silo(policy=policy, key=key, ledger=ledger, records=records, gateway=gateway)
+        silo = Silo(
+            policy=policy,
+            key=key,
+            ledger=ledger,
+            records=records,
+            gateway=gateway,
+            datasets=datasets,
+        )
+        silo.forget_stale()
+        yield silo
 
 
 def check_files(policy: PolicyFile) -> None:
@@ -176,7 +205,7 @@ def _open_dataset(
         section.source(),
         schema=schema,
         bounding=bounding(secret, tell_operator=tell_operator) if bounded else None,
-        cache=Path(policy.silo.directory) / "cache" / section.name,
+        cache=Path(policy.silo.directory) / CACHE / section.name,
         tell_operator=tell_operator,
     )
     return Dataset(schema=schema, rows=rows, policy=policy.limits(section), bounded=bounded)

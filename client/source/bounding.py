@@ -22,6 +22,7 @@ from silosynth.client.source.spec import Bounding
 from silosynth.common.codec.columns import is_text
 from silosynth.common.codec.parsing import flatten
 from silosynth.common.errors import InvalidArgument, InvalidTable, OutputExists
+from silosynth.common.files import create_file
 
 SECRET_BYTES = 32
 NAMELESS = np.iinfo(np.int32).max
@@ -84,13 +85,9 @@ def bounding(secret: bytes, *, tell_operator: Callable[[str], None] = lambda _: 
 def make_secret(path: Path) -> None:
     """Write a new secret, readable by its owner alone; raise OutputExists when one is there."""
     try:
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        create_file(path, os.urandom(SECRET_BYTES))
     except FileExistsError:
         raise OutputExists(f"{path} exists", hint="a secret is never written over") from None
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(os.urandom(SECRET_BYTES))
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def load_secret(path: Path) -> bytes:
@@ -115,7 +112,11 @@ def _check_secret(secret: bytes) -> None:
 
 def number_persons(persons: pa.ChunkedArray | pa.Array) -> tuple[np.ndarray, pa.Array]:
     """Return (rows,) int64, each row's person from 0 or -1 for none, and the persons' names."""
-    column = flatten(persons)
+    try:
+        column = flatten(persons)
+    except pa.ArrowNotImplementedError:
+        # By the type alone: no value can make it fail.
+        raise _not_plain() from None
     if pt.is_floating(column.type):
         column = pc.if_else(pc.is_nan(column), None, column.cast(pa.float64()))
         column = pc.add(column, 0.0)  # -0.0 and 0.0 are one number, spelled as two

@@ -10,16 +10,28 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
+from silosynth.client.source.file_state import FileState
+from silosynth.client.source.held import Lifetime, Moment
 from silosynth.common.codec.notes import code_dtype
 from silosynth.common.domain import Domain
 
-_VERSION = 1
+_VERSION = 2
 _FACTS = "codes.json"
+_PLACES = "codes-*"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Stored:
+    """Codes mapped from disk, and when the rows that they were made of were read."""
+
+    columns: tuple[np.ndarray, ...] = field(repr=False)
+    read_at: float
 
 
 class CodeCache:
@@ -29,23 +41,29 @@ class CodeCache:
     another content are removed, so that rows do not outlive the table that they were deleted from.
     """
 
-    def __init__(self, directory: Path, *, key: str, domain: Domain) -> None:
+    def __init__(
+        self, directory: Path, *, key: str, domain: Domain, moment: Moment, lifetime: Lifetime
+    ) -> None:
         """Name the place in ``directory``, one table's own; nothing is read or written yet."""
         digest = hashlib.sha256(f"{_VERSION} {key}".encode()).hexdigest()[:32]
         self._place = directory / f"codes-{digest}"
         self._partial = directory / f"codes-{digest}.{os.getpid()}.tmp"
         self._domain = domain
+        self._moment = moment
+        self._lifetime = lifetime
         self._files: list[BinaryIO] = []
         self._rows = 0
 
-    def load(self) -> tuple[np.ndarray, ...] | None:
-        """Return the codes mapped from disk, or None when they are not all there."""
-        try:
-            facts = json.loads((self._place / _FACTS).read_text())
-            rows = int(facts["rows"])
-            sizes = [(self._place / f"{i}.u").stat().st_size for i in range(len(self._kinds))]
-        except (OSError, ValueError, KeyError, TypeError):
+    def load(self) -> Stored | None:
+        """Return the codes mapped from disk, or None when they are not all there, or too old."""
+        facts = _read_facts(self._place)
+        if facts is None or not self._lifetime.lasts(facts.moment):
             return None
+        try:
+            sizes = [(self._place / f"{i}.u").stat().st_size for i in range(len(self._kinds))]
+        except OSError:
+            return None
+        rows = facts.rows
         if sizes != [rows * kind.itemsize for kind in self._kinds]:
             return None
         # As plain arrays: each slice and sum of a np.memmap costs microseconds more.
@@ -58,9 +76,9 @@ class CodeCache:
         inside = zip(columns, self._domain.shape, strict=True)
         if not all(not len(c) or int(c.max()) < size for c, size in inside):
             return None
-        for other in set(self._place.parent.glob("codes-*")) - {self._place}:
+        for other in set(self._place.parent.glob(_PLACES)) - {self._place}:
             shutil.rmtree(other, ignore_errors=True)
-        return columns
+        return Stored(columns=columns, read_at=facts.moment.read_at)
 
     def append(self, codes: Sequence[np.ndarray]) -> None:
         """Write the codes of further rows."""
@@ -72,14 +90,14 @@ class CodeCache:
             file.write(np.ascontiguousarray(column, dtype=kind).data)
         self._rows += len(codes[0]) if codes else 0
 
-    def finish(self) -> tuple[np.ndarray, ...] | None:
+    def finish(self) -> Stored | None:
         """Give the directory its name, and return the codes mapped from it."""
         if not self._files:
             return None
         for file in self._files:
             file.close()
         with _create(self._partial / _FACTS) as file:
-            file.write(json.dumps({"version": _VERSION, "rows": self._rows}).encode())
+            file.write(_spell_facts(self._rows, self._moment))
         self._files = []
         shutil.rmtree(self._place, ignore_errors=True)
         self._partial.rename(self._place)
@@ -97,13 +115,44 @@ class CodeCache:
         return [code_dtype(size) for size in self._domain.shape]
 
 
-def file_digest(paths: Sequence[Path]) -> str:
-    """Return the hash of some files' contents, in order."""
-    total = hashlib.sha256()
-    for path in paths:
-        with path.open("rb") as file:
-            total.update(hashlib.file_digest(file, "sha256").digest())
-    return total.hexdigest()
+def forget_codes(directory: Path, *, lifetime: Lifetime | None) -> None:
+    """Remove the codes of rows whose files have changed or whose time is up; all without lifetime.
+
+    So are those that a process left half written. No count may be under way.
+    """
+    for place in directory.glob(_PLACES):
+        facts = _read_facts(place)
+        if lifetime is None or facts is None or not lifetime.holds(facts.moment, plan=None):
+            shutil.rmtree(place, ignore_errors=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Facts:
+    """What stands beside codes: their number, and when and of which files they were read."""
+
+    rows: int
+    moment: Moment
+
+
+def _spell_facts(rows: int, moment: Moment) -> bytes:
+    """Return what is written beside codes."""
+    state = moment.state or FileState(stamps=())
+    facts = {"version": _VERSION, "rows": rows, "read_at": moment.read_at}
+    return json.dumps(facts | {"stamps": state.stamps, "digest": state.digest}).encode()
+
+
+def _read_facts(place: Path) -> _Facts | None:
+    """Return what stands beside codes; None when it is not all there, or of another version."""
+    try:
+        facts = json.loads((place / _FACTS).read_text())
+        if facts["version"] != _VERSION:
+            return None
+        stamps = tuple((str(s[0]), *map(int, s[1:])) for s in facts["stamps"])
+        state = FileState(stamps=stamps, digest=facts["digest"])  # type: ignore[arg-type]  # six
+        moment = Moment(state=state, plan=None, read_at=float(facts["read_at"]))
+        return _Facts(rows=int(facts["rows"]), moment=moment)
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        return None
 
 
 def _create(path: Path) -> BinaryIO:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pyarrow.types as pt
 
-from silosynth.client.source.code_cache import file_digest
+from silosynth.client.source.file_state import file_digest, watch_files
 from silosynth.client.source.stream import Fragment, Reader
 from silosynth.client.source.table import ARROW, PARQUET, Wanted, guarded, open_arrow
 from silosynth.common.errors import InvalidTable
@@ -90,28 +90,6 @@ def list_files(path: Path, *, endings: Sequence[str]) -> list[Path]:
     if not found:
         raise InvalidTable(f"{path}: no file in it ends in {' or '.join(endings)}")
     return found
-
-
-def watch_files(files: Sequence[Path]) -> Callable[[], None]:
-    """Note which files these are; return a check that they still are, which raises InvalidTable.
-
-    Half of one export and half of the next are no table: a row may be in both, and count twice.
-    """
-
-    def identify(file: Path) -> tuple[int, int, int, int]:
-        state = guarded(file, file.stat)
-        return state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns
-
-    noted = [identify(file) for file in files]
-
-    def check() -> None:
-        for file, before in zip(files, noted, strict=True):
-            if identify(file) != before:
-                raise InvalidTable(
-                    f"{file}: was changed while it was read", hint="put a new export in place whole"
-                )
-
-    return check
 
 
 def _batches(path: Path, columns: Sequence[str]) -> Iterator[Fragment]:

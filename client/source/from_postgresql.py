@@ -78,6 +78,7 @@ class PushedDown:
         *,
         levels: Mapping[str, Grouping],
         rows_per_person: int = 1,
+        plan: str | None = None,
     ) -> list[np.ndarray]:
         """Return the counts of each query, all of one snapshot of the table."""
         domain = self._wanted.schema.domain
@@ -92,7 +93,11 @@ class PushedDown:
         return layout.answers(totals)
 
     def count_values(
-        self, questions: Sequence[ValueQuestion], *, rows_per_person: int = 1
+        self,
+        questions: Sequence[ValueQuestion],
+        *,
+        rows_per_person: int = 1,
+        plan: str | None = None,
     ) -> list[np.ndarray]:
         """Return the counts of each question, all of one snapshot of the table."""
         grids = {q.attribute: q.partition.grid for q in questions}
@@ -113,7 +118,11 @@ class PushedDown:
         )
 
     def fold(
-        self, add: Callable[[Sequence[np.ndarray]], None], *, rows_per_person: int = 1
+        self,
+        add: Callable[[Sequence[np.ndarray]], None],
+        *,
+        rows_per_person: int = 1,
+        plan: str | None = None,
     ) -> None:
         """Refuse: the rows of this table stay on their server."""
         self.encode()

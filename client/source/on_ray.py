@@ -19,7 +19,8 @@ import ray
 from silosynth.client.counting.count import check_codes
 from silosynth.client.counting.kernel import CompiledKernel, NumpyKernel, choose_kernel
 from silosynth.client.counting.layout import Layout, lay_out
-from silosynth.client.source.files import RowGroup, list_files, list_row_groups, watch_files
+from silosynth.client.source.file_state import watch_files
+from silosynth.client.source.files import RowGroup, list_files, list_row_groups
 from silosynth.client.source.spec import CodedTable, SourceSpec, ValueQuestion
 from silosynth.client.source.table import PARQUET, Wanted
 from silosynth.common.codec.codec import Codec
@@ -48,8 +49,9 @@ class ClusterRows:
         *,
         levels: Mapping[str, Grouping],
         rows_per_person: int = 1,
+        plan: str | None = None,
     ) -> list[np.ndarray]:
-        """Return the counts of each query."""
+        """Return the counts of each query; the table is read anew each time."""
         layouts: list[Layout] = []
 
         def lay(rows: int) -> tuple[Layout, list[np.ndarray]]:
@@ -62,7 +64,11 @@ class ClusterRows:
         return layouts[0].answers(totals)
 
     def count_values(
-        self, questions: Sequence[ValueQuestion], *, rows_per_person: int = 1
+        self,
+        questions: Sequence[ValueQuestion],
+        *,
+        rows_per_person: int = 1,
+        plan: str | None = None,
     ) -> list[np.ndarray]:
         """Return the counts of each question."""
         zeros = [np.zeros(q.partition.cells, dtype=np.int64) for q in questions]
@@ -102,7 +108,11 @@ class ClusterRows:
         return totals
 
     def fold(
-        self, add: Callable[[Sequence[np.ndarray]], None], *, rows_per_person: int = 1
+        self,
+        add: Callable[[Sequence[np.ndarray]], None],
+        *,
+        rows_per_person: int = 1,
+        plan: str | None = None,
     ) -> None:
         """Refuse: the rows of such a table are on many machines."""
         self.encode()

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from silosynth.client.source.files import open_arrow_files, open_parquet
+from silosynth.client.source.file_state import database_files, look_at
+from silosynth.client.source.files import list_files, open_arrow_files, open_parquet
+from silosynth.client.source.held import QUERY_SECONDS, Lifetime
 from silosynth.client.source.spec import (
     Bounding,
     CodedTable,
@@ -18,7 +20,7 @@ from silosynth.client.source.spec import (
     SourceSpec,
 )
 from silosynth.client.source.stream import Reader, StreamRows
-from silosynth.client.source.table import Wanted, read_table
+from silosynth.client.source.table import ARROW, CSV, PARQUET, Wanted, read_table
 from silosynth.common.codec.columns import TableLike
 from silosynth.common.errors import InvalidArgument, InvalidTable
 from silosynth.common.schema.schema import Schema
@@ -33,6 +35,8 @@ __all__ = [
     "open_source",
     "open_table",
 ]
+
+_ENDINGS = {SourceFormat.PARQUET: PARQUET, SourceFormat.ARROW: ARROW, SourceFormat.CSV: CSV}
 
 
 def open_source(
@@ -59,8 +63,9 @@ def open_source(
     if spec.cluster is not None:
         return _open_cluster(spec, wanted=wanted, cache=cache)
     return StreamRows(
-        open_reader=lambda: _open_reader(spec, wanted=wanted),
+        open_reader=lambda: _open_reader(spec, wanted=wanted, tell_operator=tell_operator),
         schema=schema,
+        lifetime=_lifetime(spec),
         person_column=spec.person_column,
         bounding=bounding,
         cache=cache,
@@ -90,7 +95,20 @@ def open_table(
     )
 
 
-def _open_reader(spec: SourceSpec, *, wanted: Wanted) -> Reader:
+def _lifetime(spec: SourceSpec) -> Lifetime:
+    """Return how long the rows of a table are used again: while its files are as they were."""
+    path = spec.path
+    if path is None:
+        return Lifetime(seconds=QUERY_SECONDS)
+    if spec.query is not None:
+        return Lifetime(look=lambda: look_at(database_files(path)), seconds=QUERY_SECONDS)
+    endings = _ENDINGS[spec.format]
+    return Lifetime(look=lambda: look_at(list_files(path, endings=endings)))
+
+
+def _open_reader(
+    spec: SourceSpec, *, wanted: Wanted, tell_operator: Callable[[str], None]
+) -> Reader:
     """Open a table's files or its query, when the first rows are asked for."""
     # The SQL engines are extras: whoever has files alone need not install them.
     if spec.path is not None and spec.format is SourceFormat.PARQUET:
@@ -104,7 +122,7 @@ def _open_reader(spec: SourceSpec, *, wanted: Wanted) -> Reader:
             return open_pull(spec, wanted=wanted)
         from silosynth.client.source.from_duckdb import open_duckdb
 
-        return open_duckdb(spec, wanted=wanted)
+        return open_duckdb(spec, wanted=wanted, tell_operator=tell_operator)
 
 
 def _open_sql(spec: SourceSpec, *, wanted: Wanted, bounding: Bounding | None) -> Source:

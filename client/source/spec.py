@@ -127,8 +127,12 @@ class Source(Protocol):
         *,
         levels: Mapping[str, Grouping],
         rows_per_person: int = 1,
+        plan: str | None = None,
     ) -> list[np.ndarray]:
         """Return one (cells,) int64 per query, of at most ``rows_per_person`` rows a person.
+
+        ``plan`` is the digest of the plan that asks: where nobody can see whether a table changed,
+        what was read for one plan is not used for another.
 
         Guarantees: without a person column, one row changes one cell of each marginal by one.
         Raises InvalidTable without a data value or foreign text.
@@ -136,7 +140,11 @@ class Source(Protocol):
         ...
 
     def count_values(
-        self, questions: Sequence[ValueQuestion], *, rows_per_person: int = 1
+        self,
+        questions: Sequence[ValueQuestion],
+        *,
+        rows_per_person: int = 1,
+        plan: str | None = None,
     ) -> list[np.ndarray]:
         """Return one (cells,) int64 per question, of at most ``rows_per_person`` rows a person.
 
@@ -149,7 +157,11 @@ class Source(Protocol):
         ...
 
     def fold(
-        self, add: Callable[[Sequence[np.ndarray]], None], *, rows_per_person: int = 1
+        self,
+        add: Callable[[Sequence[np.ndarray]], None],
+        *,
+        rows_per_person: int = 1,
+        plan: str | None = None,
     ) -> None:
         """Call ``add`` with the codes of all rows, piece by piece, as :meth:`count` bounds them.
 

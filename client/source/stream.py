@@ -16,7 +16,16 @@ import pyarrow.types as pt
 from silosynth.client.counting.count import check_codes
 from silosynth.client.counting.kernel import choose_kernel
 from silosynth.client.counting.layout import lay_out
-from silosynth.client.source.code_cache import CodeCache
+from silosynth.client.source.code_cache import CodeCache, forget_codes
+from silosynth.client.source.held import (
+    QUERY_SECONDS,
+    Held,
+    HeldPeople,
+    Lifetime,
+    Moment,
+    Piece,
+    choose,
+)
 from silosynth.client.source.people import People, gather_people
 from silosynth.client.source.spec import Bounding, CodedTable, ValueQuestion
 from silosynth.common.batches import available_threads, map_ahead
@@ -39,14 +48,6 @@ _KEEP_BYTES = 2 << 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Piece:
-    """One fragment as codes, with its person column. Private."""
-
-    codes: tuple[np.ndarray, ...]
-    persons: pa.ChunkedArray | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Reader:
     """How a table is read: its fragments, about how many rows, and what identifies its content.
 
@@ -63,6 +64,9 @@ class Reader:
 class StreamRows:
     """Count a table fragment by fragment; keep its codes for later counts where they fit.
 
+    Guarantees: a row that is no longer in its files is not counted, nor learnt from, by any request
+    that comes after; see :mod:`silosynth.client.source.held` for servers and queries.
+
     Codes beyond ``keep_bytes`` lie on disk in the cache, or are made again for each count.
     """
 
@@ -71,6 +75,7 @@ class StreamRows:
         *,
         open_reader: Callable[[], Reader],
         schema: Schema,
+        lifetime: Lifetime | None = None,
         person_column: str | None = None,
         bounding: Bounding | None = None,
         cache: Path | None = None,
@@ -82,6 +87,7 @@ class StreamRows:
         self._open_reader = open_reader
         self._schema = schema
         self._codec = Codec(schema)
+        self._lifetime = lifetime or Lifetime(seconds=QUERY_SECONDS)
         self._person_column = person_column
         self._bounding = bounding
         self._cache = cache
@@ -89,11 +95,10 @@ class StreamRows:
         self._threads = threads or available_threads()
         self._tell_operator = tell_operator
         self._lock = threading.Lock()
-        self._pieces: tuple[Piece, ...] | None = None
+        self._held: Held | None = None
+        self._people: HeldPeople | None = None
         self._notes: tuple[EncodingNote, ...] = ()
-        self._ranks: np.ndarray | None = None
-        self._told = False
-        self._people: dict[int, People] = {}
+        self._told: tuple[EncodingNote, ...] = ()
         self._recoded: StreamRows | None = None
 
     def count(
@@ -102,27 +107,29 @@ class StreamRows:
         *,
         levels: Mapping[str, Grouping],
         rows_per_person: int = 1,
+        plan: str | None = None,
     ) -> list[np.ndarray]:
         """Return the counts of each query."""
         with self._lock:
-            if self._bounding is not None:
-                self._rank(self._bounding)
-            reader = None if self._pieces is not None else self._open_reader()
-            rows = _rows(self._pieces) if reader is None else reader.rows
+            held = self._find(plan)
+            moment = self._lifetime.begin(plan)
+            reader = self._open_reader() if held is None else None
+            rows = reader.rows if reader is not None else held.rows if held is not None else 0
             layout = lay_out(queries, domain=self._codec.domain, levels=levels, rows=rows or 1)
             totals = layout.zeros()
             increments = 0 if reader is None else reader.rows * len(layout.tables)
-            pieces: Iterable[Piece] = self._pieces or ()
-            if reader is not None:
-                pieces = self._stream(reader)
-            for columns in _kept(pieces, self._ranks, rows_per_person):
+            for columns in self._chosen(held, reader, moment, rows_per_person):
                 increments += len(columns[0]) * len(layout.tables)
                 kernel = choose_kernel(increments=increments, cache=self._cache)
                 kernel.add(columns, layout=layout, totals=totals)
         return layout.answers(totals)
 
     def count_values(
-        self, questions: Sequence[ValueQuestion], *, rows_per_person: int = 1
+        self,
+        questions: Sequence[ValueQuestion],
+        *,
+        rows_per_person: int = 1,
+        plan: str | None = None,
     ) -> list[np.ndarray]:
         """Return the counts of each question. The table is read once more: points are not kept."""
         grids = {q.attribute: q.partition.grid for q in questions}
@@ -146,6 +153,7 @@ class StreamRows:
                 self._recoded = StreamRows(
                     open_reader=self._open_reader,
                     schema=schema,
+                    lifetime=self._lifetime,
                     person_column=self._person_column,
                     bounding=self._bounding,
                     cache=self._cache,
@@ -156,42 +164,109 @@ class StreamRows:
         return self._recoded
 
     def fold(
-        self, add: Callable[[Sequence[np.ndarray]], None], *, rows_per_person: int = 1
+        self,
+        add: Callable[[Sequence[np.ndarray]], None],
+        *,
+        rows_per_person: int = 1,
+        plan: str | None = None,
     ) -> None:
         """Call ``add`` with the codes of all rows that are counted, piece by piece."""
         with self._lock:
-            if self._bounding is not None:
-                self._rank(self._bounding)
-            pieces: Iterable[Piece] = self._pieces or ()
-            if self._pieces is None:
-                pieces = self._stream(self._open_reader())
-            for columns in _kept(pieces, self._ranks, rows_per_person):
+            held = self._find(plan)
+            moment = self._lifetime.begin(plan)
+            reader = self._open_reader() if held is None else None
+            for columns in self._chosen(held, reader, moment, rows_per_person):
                 add(columns)
 
     def encode(self) -> CodedTable:
         """Return all rows as codes, with texts and the person column beside them."""
         with self._lock:
-            return self._encode_with_texts() if modelled_texts(self._schema) else self._encode()
+            return self._encode_all(None)
 
-    def people(self, *, rows_per_person: int) -> People:
+    def people(self, *, rows_per_person: int, plan: str | None = None) -> People:
         """Return the rows that a generator may learn from; kept for the rounds after this one."""
         with self._lock:
-            known = self._people.get(rows_per_person)
-            if known is None:
-                texts = modelled_texts(self._schema)
-                known = gather_people(
-                    self._encode_with_texts() if texts else self._encode(),
-                    schema=self._schema,
-                    bounding=self._bounding,
-                    rows_per_person=rows_per_person,
-                )
-                self._people = {rows_per_person: known}
-        return known
+            kept = self._people
+            if (
+                kept is not None
+                and kept.rows_per_person == rows_per_person
+                and self._lifetime.holds(kept.moment, plan=plan)
+            ):
+                return kept.people
+            self._people = None
+            held = self._find(plan) if not modelled_texts(self._schema) else None
+            moment = self._lifetime.begin(plan) if held is None else held.moment
+            people = gather_people(
+                self._encode_all(plan),
+                schema=self._schema,
+                bounding=self._bounding,
+                rows_per_person=rows_per_person,
+            )
+            self._people = HeldPeople(moment=moment, rows_per_person=rows_per_person, people=people)
+            return people
 
-    def _encode(self) -> CodedTable:
-        pieces = self._pieces
-        if pieces is None:
-            pieces = tuple(self._stream(self._open_reader()))
+    def forget_stale(self) -> None:
+        """Drop what is held of rows whose table has changed, in memory and on the disk.
+
+        Nothing is dropped while rows are being counted; who counts looks for itself.
+        """
+        if not self._lock.acquire(blocking=False):
+            return
+        try:
+            for held in (self._held, self._people):
+                if held is None or self._lifetime.holds(held.moment, plan=held.moment.plan):
+                    continue
+                self._held = None if held is self._held else self._held
+                self._people = None if held is self._people else self._people
+            if self._recoded is not None:
+                self._recoded.forget_stale()
+            if self._cache is not None:
+                cached = self._person_column is None
+                forget_codes(self._cache, lifetime=self._lifetime if cached else None)
+        finally:
+            self._lock.release()
+
+    def _find(self, plan: str | None) -> Held | None:
+        """Return what is held of the table as it is now; with a bounding all of it is read now."""
+        held = self._held
+        if held is not None and not self._lifetime.holds(held.moment, plan=plan):
+            held = self._held = None
+        if held is not None or self._bounding is None:
+            return held
+        moment = self._lifetime.begin(plan)
+        coded = self._read_all(moment)
+        ranks = None
+        if coded.persons is not None:
+            ranks = self._bounding.rank(coded.persons, coded.columns)
+        piece = Piece(codes=coded.columns, persons=coded.persons)
+        self._held = Held(moment=moment, pieces=(piece,), ranks=ranks)
+        return self._held
+
+    def _chosen(
+        self, held: Held | None, reader: Reader | None, moment: Moment, rows_per_person: int
+    ) -> Iterator[tuple[np.ndarray, ...]]:
+        """Yield the codes of the rows that are counted: those that are held, or read anew."""
+        if held is not None:
+            yield from held.chosen(rows_per_person)
+        elif reader is not None:
+            pieces = self._stream(reader, moment)
+            yield from choose(pieces, None, rows_per_person=rows_per_person)
+
+    def _encode_all(self, plan: str | None) -> CodedTable:
+        """Return all rows as codes, texts and all."""
+        if modelled_texts(self._schema):
+            return self._read_texts_too()
+        held = self._find(plan)
+        if held is not None:
+            return self._join_pieces(held.pieces)
+        return self._read_all(self._lifetime.begin(plan))
+
+    def _read_all(self, moment: Moment) -> CodedTable:
+        """Read the table and return all of its rows."""
+        return self._join_pieces(tuple(self._stream(self._open_reader(), moment)))
+
+    def _join_pieces(self, pieces: Sequence[Piece]) -> CodedTable:
+        """Return all rows of a reading in one piece."""
         columns = tuple(
             np.concatenate([p.codes[i] for p in pieces]) if len(pieces) != 1 else pieces[0].codes[i]
             for i in range(len(self._codec.domain.shape))
@@ -199,7 +274,7 @@ class StreamRows:
         persons = [piece.persons for piece in pieces if piece.persons is not None]
         return CodedTable(columns=columns, persons=_join(persons), notes=self._notes)
 
-    def _encode_with_texts(self) -> CodedTable:
+    def _read_texts_too(self) -> CodedTable:
         """Read the table once more: texts are not kept, in memory or in the cache."""
         reader = self._open_reader()
         parts = list(map_ahead(self._read_texts, reader.fragments(), threads=self._threads))
@@ -216,65 +291,58 @@ class StreamRows:
             texts=tuple(np.concatenate(text) for text in texts),
         )
 
-    def _rank(self, bounding: Bounding) -> None:
-        """Hold all codes, and rank each person's rows, at the first count."""
-        if self._ranks is not None:
-            return
-        coded = self._encode()
-        if coded.persons is not None:
-            self._ranks = bounding.rank(coded.persons, coded.columns)
-        self._pieces = (Piece(codes=coded.columns, persons=coded.persons),)
-
-    def _stream(self, reader: Reader) -> Iterator[Piece]:
+    def _stream(self, reader: Reader, moment: Moment) -> Iterator[Piece]:
         """Yield each fragment as codes, and keep them where there is room.
 
         What is kept counts only after the last fragment, so that a stream that breaks off leaves
         nothing behind, on disk neither.
         """
-        cache = self._open_cache(reader)
+        cache = self._open_cache(reader, moment)
         if cache is not None and (stored := cache.load()) is not None:
-            self._pieces = (Piece(codes=stored),)
-            yield from self._pieces
+            self._hold((Piece(codes=stored.columns),), replace(moment, read_at=stored.read_at))
+            yield Piece(codes=stored.columns)
             return
         try:
-            yield from self._stream_anew(reader, cache)
+            yield from self._stream_anew(reader, cache, moment)
         finally:
             if cache is not None:
                 cache.drop()
 
-    def _stream_anew(self, reader: Reader, cache: CodeCache | None) -> Iterator[Piece]:
+    def _stream_anew(
+        self, reader: Reader, cache: CodeCache | None, moment: Moment
+    ) -> Iterator[Piece]:
         """Yield each fragment as codes, and keep all of them at the end."""
         kept: list[Piece] | None = []
-        held, notes = 0, tuple[EncodingNote, ...]()
+        size, notes = 0, tuple[EncodingNote, ...]()
         for encoded, persons in map_ahead(self._read, reader.fragments(), threads=self._threads):
             check_codes(encoded.codes, domain=self._codec.domain)
             piece = Piece(codes=encoded.codes, persons=persons)
             notes = add_notes(notes, encoded.notes)
-            held += sum(column.nbytes for column in piece.codes)
+            size += sum(column.nbytes for column in piece.codes)
             if cache is not None:
                 cache.append(piece.codes)
-            if kept is not None and (held <= self._keep_bytes or self._bounding is not None):
+            if kept is not None and size <= self._keep_bytes and self._bounding is None:
                 kept.append(piece)
             else:
                 kept = None
             yield piece
         reader.check()
-        self._finish(kept, notes, cache)
-
-    def _finish(
-        self,
-        kept: list[Piece] | None,
-        notes: tuple[EncodingNote, ...],
-        cache: CodeCache | None,
-    ) -> None:
-        """Keep the codes of a stream that has ended, and tell the operator once."""
-        self._notes = notes
+        self._tell(notes)
         if cache is not None and (stored := cache.finish()) is not None:
-            self._pieces = (Piece(codes=stored),)
-        elif kept is not None:
-            self._pieces = tuple(kept)
-        if not self._told:
-            self._told = True
+            kept = [Piece(codes=stored.columns)]
+        if kept is not None:
+            self._hold(tuple(kept), moment)
+
+    def _hold(self, pieces: tuple[Piece, ...], moment: Moment) -> None:
+        """Hold rows without ranks; those with ranks are held once they are ranked."""
+        if self._bounding is None:
+            self._held = Held(moment=moment, pieces=pieces)
+
+    def _tell(self, notes: tuple[EncodingNote, ...]) -> None:
+        """Tell the operator what a reading noticed, once for each time that it is new."""
+        self._notes = notes
+        if notes != self._told:
+            self._told = notes
             for note in notes:
                 self._tell_operator(str(note))
 
@@ -299,12 +367,16 @@ class StreamRows:
         texts, notes = self._codec.encode_texts(table)
         return replace(encoded, notes=(*encoded.notes, *notes)), persons, texts
 
-    def _open_cache(self, reader: Reader) -> CodeCache | None:
+    def _open_cache(self, reader: Reader, moment: Moment) -> CodeCache | None:
         """Return the cache for this table, if there is to be one."""
         if self._cache is None or reader.key is None or self._person_column is not None:
             return None
         return CodeCache(
-            self._cache, key=f"{reader.key()} {self._schema.digest}", domain=self._codec.domain
+            self._cache,
+            key=f"{reader.key()} {self._schema.digest}",
+            domain=self._codec.domain,
+            moment=moment,
+            lifetime=self._lifetime,
         )
 
 
@@ -324,18 +396,6 @@ def _bounded(pieces: Sequence[Points], bounding: Bounding, rows_per_person: int)
     return {n: column[kept] for n, column in points.items()}, None
 
 
-def _kept(
-    pieces: Iterable[Piece], ranks: np.ndarray | None, rows_per_person: int
-) -> Iterator[tuple[np.ndarray, ...]]:
-    """Yield the codes of the rows that are counted."""
-    for piece in pieces:
-        if ranks is None:
-            yield piece.codes
-            continue
-        chosen = ranks < rows_per_person
-        yield piece.codes if chosen.all() else tuple(column[chosen] for column in piece.codes)
-
-
 def _plain(persons: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return the person column without a dictionary, which may differ between fragments."""
     kind = persons.type
@@ -352,7 +412,3 @@ def _join(persons: Sequence[pa.ChunkedArray]) -> pa.ChunkedArray | None:
         )
     chunks = [chunk for column in persons for chunk in column.chunks]
     return pa.chunked_array(chunks, type=persons[0].type)
-
-
-def _rows(pieces: Sequence[Piece] | None) -> int:
-    return sum(len(p.codes[0]) for p in pieces or () if p.codes)

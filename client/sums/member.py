@@ -14,7 +14,6 @@ What protects the silo, whatever the coordinator does:
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import threading
 from collections.abc import Sequence
@@ -42,6 +41,7 @@ from silosynth.common.messages.sums import (
 )
 from silosynth.common.plan.plan import Plan, TrustMode
 from silosynth.common.trust.keys import SigningKey
+from silosynth.common.trust.spelling import url_text
 
 
 class SumMember:
@@ -164,7 +164,7 @@ class SumMember:
                 session=session,
                 silo=self._silo,
                 roster_digest=roster_digest(plan),
-                keys={name: _text(public_of(secret)) for name, secret in secrets.items()},
+                keys={name: url_text(public_of(secret)) for name, secret in secrets.items()},
             )
             record = SessionRecord(
                 plan_digest=plan.digest,
@@ -208,8 +208,3 @@ def _transcript(request: Request, *, agreed: AgreedSet, bits: int) -> bytes:
     """Return what the masks of a request depend on, the same at every member."""
     parts = (agreed.digest, request.phase.value, request.asked_of_all, str(bits))
     return hashlib.sha256("\n".join(parts).encode()).digest()
-
-
-def _text(raw: bytes) -> str:
-    """Return a key as URL-safe base64 without padding."""
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()

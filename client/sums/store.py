@@ -8,7 +8,6 @@ after it sends the stored vector again.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from silosynth.common.errors import LedgerUnavailable
+from silosynth.common.files import make_directory, replace_file
 
 STORE_VERSION = 1
 
@@ -68,32 +68,16 @@ class SumStore:
     def save(self, record: SessionRecord) -> None:
         """Write a record durably, whole or not at all; raise LedgerUnavailable when it cannot."""
         path = self._path(record.plan_digest, record.session)
-        part = path.with_suffix(".part")
         body = json.dumps(record.model_dump(mode="json"), sort_keys=True).encode()
         try:
-            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(part, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(body)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-            _sync(self.directory)
+            make_directory(self.directory, mode=0o700)
+            replace_file(path, body)
         except OSError as err:
             raise _unusable() from err
 
     def _path(self, plan_digest: str, session: int) -> Path:
         """Return where the record of a session lies."""
         return self.directory / f"{plan_digest.removeprefix('sha256:')}.{session}.json"
-
-
-def _sync(directory: Path) -> None:
-    """Make the names in a directory durable."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _unusable() -> LedgerUnavailable:

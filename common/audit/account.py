@@ -13,13 +13,16 @@ from silosynth.common.audit.entries import (
     Cap,
     Charge,
     Decision,
+    RecordedWord,
     Scope,
     StoredRelease,
+    Verdict,
     canonical,
     next_head,
     read_decision,
     read_scope,
     read_vector,
+    read_word,
 )
 from silosynth.common.errors import InvalidArgument
 
@@ -31,6 +34,7 @@ _CHARGE: Mapping[str, type] = {
     "facts": dict,
     "at": str,
 }
+_DECISION: Mapping[str, type] = {"plan": str, "verdict": str, "why": str, "by": str, "at": str}
 _FIELDS: Mapping[str, Mapping[str, type]] = {
     "ledger": {"id": str, "at": str},
     "cap": {"scope": list, "cap": int, "at": str},
@@ -38,7 +42,15 @@ _FIELDS: Mapping[str, Mapping[str, type]] = {
     "charge": _CHARGE,
     "rdp-charge": {**_CHARGE, "orders": int, "rdp": list},
     "release": {"request": str, "sha256": str, "size": int, "at": str},
-    "decision": {"plan": str, "verdict": str, "why": str, "by": str, "at": str},
+    "decision": _DECISION,
+    "plan-decision": {**_DECISION, "signer": str, "authority": str},
+    "approver-word": {
+        **_DECISION,
+        "signer": str,
+        "key": str,
+        "signed_at": str,
+        "statement": str,
+    },
 }
 
 
@@ -51,7 +63,7 @@ class Account:
     """What a chain adds up to; ``decisions`` holds all of them, the newest of a plan counts.
 
     ``caps`` and ``spent`` are in units at each scope's Rényi order; ``orders`` names those that
-    have one.
+    have one. ``claims`` says for whom each plan was approved first; for nobody else it ever is.
     """
 
     ledger_id: str
@@ -63,6 +75,8 @@ class Account:
     releases: Mapping[str, StoredRelease]
     decisions: tuple[Decision, ...]
     orders: Mapping[Scope, int] = field(default_factory=dict)
+    words: tuple[RecordedWord, ...] = ()
+    claims: Mapping[str, Decision] = field(default_factory=dict)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -76,6 +90,9 @@ class _Fold:
     releases: dict[str, StoredRelease] = field(default_factory=dict)
     decisions: list[Decision] = field(default_factory=list)
     orders: dict[Scope, int] = field(default_factory=dict)
+    words: list[RecordedWord] = field(default_factory=list)
+    said: dict[tuple[str, str, str], str] = field(default_factory=dict)
+    claims: dict[str, Decision] = field(default_factory=dict)
 
 
 def replay(rows: Iterable[tuple[int, str, str]]) -> Account:
@@ -109,6 +126,8 @@ def replay(rows: Iterable[tuple[int, str, str]]) -> Account:
         releases=fold.releases,
         decisions=tuple(fold.decisions),
         orders=fold.orders,
+        words=tuple(fold.words),
+        claims=fold.claims,
     )
 
 
@@ -142,8 +161,10 @@ def _apply(fold: _Fold, body: str, *, sequence: int, head: str) -> None:
             _apply_charge(fold, entry, sequence=sequence, head=head)
         case "release":
             _apply_release(fold, entry, sequence=sequence, head=head)
-        case "decision":
-            fold.decisions.append(read_decision(body, sequence=sequence, head=head))
+        case "decision" | "plan-decision":
+            _apply_decision(fold, read_decision(body, sequence=sequence, head=head))
+        case "approver-word":
+            _apply_word(fold, read_word(body, sequence=sequence, head=head))
 
 
 def _apply_cap(fold: _Fold, entry: dict[str, Any]) -> None:
@@ -160,6 +181,25 @@ def _apply_cap(fold: _Fold, entry: dict[str, Any]) -> None:
     fold.caps[scope] = cap.units
     if cap.order is not None:
         fold.orders[scope] = cap.order
+
+
+def _apply_decision(fold: _Fold, decision: Decision) -> None:
+    """Add one decision; a plan is approved for one signer alone."""
+    fold.decisions.append(decision)
+    if decision.signer is None or decision.verdict is not Verdict.APPROVED:
+        return
+    if fold.claims.setdefault(decision.plan_digest, decision).signer != decision.signer:
+        raise ValueError("a plan that was approved for another signer")
+
+
+def _apply_word(fold: _Fold, recorded: RecordedWord) -> None:
+    """Add one approver's word, newer than what the approver said of the same before."""
+    word = recorded.word
+    place = (word.plan_digest, word.signer, word.key)
+    if word.signed_at <= fold.said.get(place, ""):
+        raise ValueError("a word that was taken in before")
+    fold.said[place] = word.signed_at
+    fold.words.append(recorded)
 
 
 def _apply_charge(fold: _Fold, entry: dict[str, Any], *, sequence: int, head: str) -> None:

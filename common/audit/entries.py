@@ -26,10 +26,18 @@ class ScopeKind(StrEnum):
 
 
 class Verdict(StrEnum):
-    """What a person of the silo said to a plan."""
+    """What the silo said to a plan."""
 
     APPROVED = "approved"
     REFUSED = "refused"
+
+
+class Authority(StrEnum):
+    """Who decided: the policy's own rules, a person at the silo, or approvers who signed."""
+
+    POLICY = "policy"
+    PERSON = "person"
+    APPROVERS = "approvers"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -92,12 +100,45 @@ class StoredRelease:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What a person of the silo decided about a plan, with the head that it left behind."""
+    """What was decided about the plan that ``signer`` signed, with the head that it left behind.
+
+    Neither ``signer`` nor ``authority`` is on record for decisions of files before version 4.
+    """
 
     plan_digest: str
     verdict: Verdict
     why: str
     by: str
+    at: str
+    sequence: int
+    head: str
+    signer: str | None = None
+    authority: Authority | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApproverWord:
+    """What one named approver signed about the plan that ``signer`` signed.
+
+    ``key`` is the approver's, ``signed_at`` the approver's own clock, and ``statement`` the signed
+    envelope in base64, so that an auditor can check it.
+    """
+
+    plan_digest: str
+    signer: str
+    verdict: Verdict
+    why: str
+    by: str
+    key: str
+    signed_at: str
+    statement: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedWord:
+    """An approver's word as the ledger holds it, with the head that it left behind."""
+
+    word: ApproverWord
     at: str
     sequence: int
     head: str
@@ -154,15 +195,44 @@ def release_body(*, request_id: str, release: bytes, at: str) -> str:
     )
 
 
-def decision_body(*, plan_digest: str, verdict: Verdict, why: str, by: str, at: str) -> str:
-    """Return the body of a decision about a plan."""
+def decision_body(
+    *,
+    plan_digest: str,
+    signer: str,
+    verdict: Verdict,
+    why: str,
+    by: str,
+    authority: Authority,
+    at: str,
+) -> str:
+    """Return the body of a decision about the plan that ``signer`` signed."""
     return canonical(
         {
-            "kind": "decision",
+            "kind": "plan-decision",
             "plan": plan_digest,
+            "signer": signer,
             "verdict": verdict.value,
             "why": why,
             "by": by,
+            "authority": authority.value,
+            "at": at,
+        }
+    )
+
+
+def word_body(word: ApproverWord, *, at: str) -> str:
+    """Return the body of what an approver signed."""
+    return canonical(
+        {
+            "kind": "approver-word",
+            "plan": word.plan_digest,
+            "signer": word.signer,
+            "verdict": word.verdict.value,
+            "why": word.why,
+            "by": word.by,
+            "key": word.key,
+            "signed_at": word.signed_at,
+            "statement": word.statement,
             "at": at,
         }
     )
@@ -183,6 +253,7 @@ def read_vector(entry: Mapping[str, Any]) -> Vector | None:
 def read_decision(body: str, *, sequence: int, head: str) -> Decision:
     """Read the body of a decision; raise KeyError or ValueError when it is none."""
     entry = json.loads(body)
+    bound = entry["kind"] == "plan-decision"
     return Decision(
         plan_digest=entry["plan"],
         verdict=Verdict(entry["verdict"]),
@@ -191,7 +262,25 @@ def read_decision(body: str, *, sequence: int, head: str) -> Decision:
         at=entry["at"],
         sequence=sequence,
         head=head,
+        signer=entry["signer"] if bound else None,
+        authority=Authority(entry["authority"]) if bound else None,
     )
+
+
+def read_word(body: str, *, sequence: int, head: str) -> RecordedWord:
+    """Read the body of an approver's word; raise KeyError or ValueError when it is none."""
+    entry = json.loads(body)
+    word = ApproverWord(
+        plan_digest=entry["plan"],
+        signer=entry["signer"],
+        verdict=Verdict(entry["verdict"]),
+        why=entry["why"],
+        by=entry["by"],
+        key=entry["key"],
+        signed_at=entry["signed_at"],
+        statement=entry["statement"],
+    )
+    return RecordedWord(word=word, at=entry["at"], sequence=sequence, head=head)
 
 
 def digest(content: bytes) -> str:

@@ -17,10 +17,12 @@ from silosynth.common.plan.plan import Plan
 
 __all__ = [
     "Certificate",
+    "Claim",
     "PhaseCost",
     "certify",
     "certify_plan",
     "check_certificate",
+    "claims",
     "plain_words",
     "same_certificate",
 ]
@@ -59,6 +61,15 @@ class PhaseCost:
             cells=self.cells,
             rate=self.rate or Fraction(1),
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """An epsilon that a certificate states, of whom, and the noise that it must follow from."""
+
+    what: str
+    epsilon: float
+    costs: tuple[GaussianCost, ...]
 
 
 def certify(
@@ -167,18 +178,7 @@ def check_certificate(certificate: Certificate) -> None:
     Floats may differ by 1e-6 between versions of the libraries.
     """
     again = certify(
-        phases=[
-            PhaseCost(
-                name=p.name,
-                count=p.marginals,
-                sigma2=Fraction(p.sigma2),
-                sensitivity=certificate.rows_per_person,
-                bound=p.bound,
-                cells=p.cells,
-                rate=None if p.rate is None else Fraction(p.rate),
-            )
-            for p in certificate.phases
-        ],
+        phases=_phases_of(certificate),
         delta=certificate.delta,
         plan_id=certificate.plan_id,
         plan_digest=certificate.plan_digest,
@@ -197,9 +197,46 @@ def check_certificate(certificate: Certificate) -> None:
             raise InvalidPlan(f"certificate of plan {again.plan_id}: {field} does not follow")
 
 
+def claims(certificate: Certificate) -> tuple[Claim, ...]:
+    """Return every epsilon that a certificate states, with the noise that it must follow from."""
+    c = certificate
+    shares = 1 if c.trust == "own" else c.silos - c.colluders - c.absent
+    costs = [replace(p.cost, shares=shares) for p in _phases_of(c)]
+    stated = [Claim(what="one person in one silo", epsilon=c.epsilon, costs=tuple(costs))]
+    stated += [
+        Claim(
+            what=f"one person in {o.silos} silos",
+            epsilon=o.epsilon,
+            costs=tuple(_for_overlap(costs, o.silos, c.trust)),
+        )
+        for o in c.overlaps
+        if 1 < o.silos <= c.silos
+    ]
+    if c.alone is not None:
+        share = tuple(replace(cost, sigma2=cost.share, shares=1) for cost in costs)
+        stated.append(Claim(what="if a silo's masks failed", epsilon=c.alone.epsilon, costs=share))
+    return tuple(stated)
+
+
 def same_certificate(one: Certificate, other: Certificate) -> bool:
     """Say whether two certificates state the same, floats to 1e-6 of themselves."""
     return _same(one.model_dump(mode="json"), other.model_dump(mode="json"))
+
+
+def _phases_of(certificate: Certificate) -> list[PhaseCost]:
+    """Return what a certificate's phases cost one person."""
+    return [
+        PhaseCost(
+            name=p.name,
+            count=p.marginals,
+            sigma2=Fraction(p.sigma2),
+            sensitivity=certificate.rows_per_person,
+            bound=p.bound,
+            cells=p.cells,
+            rate=None if p.rate is None else Fraction(p.rate),
+        )
+        for p in certificate.phases
+    ]
 
 
 def _certified(phase: PhaseCost, cost: GaussianCost) -> CertifiedPhase:

@@ -15,6 +15,7 @@ import typer
 from rich.markup import escape
 
 from silosynth.common.certificate.certify import Certificate, check_certificate, plain_words
+from silosynth.common.cli.certificate import certificate_check
 from silosynth.common.cli.checkpoint import checkpoint
 from silosynth.common.cli.console import (
     Force,
@@ -115,6 +116,7 @@ def build_app() -> typer.Typer:
     groups: Groups = {
         "schema": typer.Typer(help="Describe a table publicly.", no_args_is_help=True),
         "plan": typer.Typer(help="Say what is asked of each silo.", no_args_is_help=True),
+        "certificate": typer.Typer(help="Check a privacy statement.", no_args_is_help=True),
     }
     app.callback()(_global_options)
     for register_part in found:
@@ -154,6 +156,7 @@ def register(app: typer.Typer, groups: Groups) -> None:
     groups["schema"].command("import")(schema_import)
     groups["schema"].command("json-schema")(schema_json_schema)
     groups["plan"].command("check")(plan_check)
+    groups["certificate"].command("check")(certificate_check)
     app.command("sample")(sample)
     app.command("inspect")(inspect)
     app.command("checkpoint")(checkpoint)

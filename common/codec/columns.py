@@ -99,6 +99,11 @@ def accepts(attribute: Attribute, kind: pa.DataType) -> bool:
         return True
     if pt.is_dictionary(kind):
         return accepts(attribute, kind.value_type)
+    if pt.is_run_end_encoded(kind):
+        # Arrow cannot decode runs of views.
+        return not pt.is_string_view(kind.value_type) and accepts(attribute, kind.value_type)
+    if isinstance(kind, pa.BaseExtensionType):
+        return accepts(attribute, kind.storage_type)
     if pt.is_null(kind) or is_text(kind):
         return True
     if isinstance(attribute, TextAttribute):
@@ -106,7 +111,7 @@ def accepts(attribute: Attribute, kind: pa.DataType) -> bool:
     if isinstance(attribute, DatetimeAttribute):
         return is_instant(kind)
     if isinstance(attribute, CategoricalAttribute | OrdinalAttribute):
-        return is_number(kind) or is_instant(kind)
+        return is_number(kind) or is_instant(kind) or bool(pt.is_time(kind))
     if isinstance(attribute, BooleanAttribute):
         return is_number(kind) and not pt.is_decimal(kind)
     return is_number(kind)

@@ -16,19 +16,39 @@ _MICROSECONDS = {"s": 1_000_000, "ms": 1_000, "us": 1}
 
 
 def flatten(column: pa.ChunkedArray | pa.Array) -> pa.Array:
-    """Return one array; text becomes a dictionary, so that its length is no limit."""
+    """Return one array; text becomes a dictionary, so that its length is no limit.
+
+    Types that Arrow has few functions for become those that hold the same values.
+    """
+    column = _common(column)
     kind = column.type
     if pt.is_dictionary(kind) and isinstance(column, pa.ChunkedArray) and column.num_chunks > 1:
         if not any(chunk.dictionary.null_count for chunk in column.chunks):
             return column.unify_dictionaries().combine_chunks()
         column, kind = column.cast(kind.value_type), kind.value_type
-    if pt.is_string_view(kind):
-        column = column.cast(pa.large_string())
-    if pt.is_float16(kind):
-        column = column.cast(pa.float32())
     if is_text(kind):
         column = column.dictionary_encode()
     return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
+def _common(column: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
+    """Return a column of extensions, runs or views as plain values, and short numbers as longer."""
+    kind = column.type
+    if isinstance(kind, pa.BaseExtensionType):
+        return _common(column.cast(kind.storage_type))
+    if pt.is_run_end_encoded(kind):
+        return _common(pc.run_end_decode(column))
+    if pt.is_dictionary(kind) and kind.value_type not in (pa.string(), pa.large_string()):
+        # Dictionaries of anything else cannot be unified.
+        return _common(column.cast(kind.value_type))
+    longer = {
+        pa.string_view(): pa.large_string(),
+        pa.binary_view(): pa.large_binary(),
+        pa.float16(): pa.float32(),
+    }
+    if pt.is_decimal32(kind) or pt.is_decimal64(kind):
+        longer[kind] = pa.decimal128(kind.precision, kind.scale)
+    return column.cast(longer[kind]) if kind in longer else column
 
 
 def readable(column: pa.Array) -> pa.Array:
@@ -100,7 +120,11 @@ def to_texts(values: pa.Array) -> pa.Array:
     """Spell distinct values as the schema lists them: 3.0 as "3", a date as "2020-01-31"."""
     if is_text(values.type):
         return values.cast(pa.large_string())
-    if pt.is_integer(values.type) or pt.is_date(values.type) or pt.is_boolean(values.type):
+    kind = values.type
+    if pt.is_integer(kind) or pt.is_date(kind) or pt.is_boolean(kind) or pt.is_time(kind):
+        return values.cast(pa.large_string())
+    if pt.is_decimal(kind):
+        # Exact: two long decimals may be one float.
         return values.cast(pa.large_string())
     if pt.is_timestamp(values.type):
         return pc.replace_substring_regex(

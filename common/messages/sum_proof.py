@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from silosynth.common.errors import InvalidPlan
 from silosynth.common.plan.plan import MOST_MEMBERS, MOST_SESSIONS
+from silosynth.common.trust.spelling import plain_bytes, plain_text
 
 MOST_ENVELOPE = 8192
 MOST_STEP_BYTES = 2048 + MOST_MEMBERS * (MOST_ENVELOPE + 4)
@@ -30,12 +29,12 @@ class SumProof(BaseModel):
 
 def pack(statement: bytes) -> str:
     """Return the text form of a statement."""
-    return base64.b64encode(statement).decode()
+    return plain_text(statement)
 
 
 def unpack(text: str) -> bytes:
     """Return the statement of a text form; raise InvalidPlan when it is none."""
     try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
+        return plain_bytes(text)
+    except ValueError:
         raise InvalidPlan("a statement about a sum is not base64") from None

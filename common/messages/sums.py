@@ -11,7 +11,6 @@ members have all signed it (see :mod:`silosynth.client.sums.member`).
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,10 +27,12 @@ from silosynth.common.plan.fields import Name
 from silosynth.common.plan.plan import MOST_MEMBERS, PhaseName, Plan, TrustMode
 from silosynth.common.trust.keys import PublicKey, Purpose, SigningKey
 from silosynth.common.trust.seal import seal, unseal
+from silosynth.common.trust.spelling import url_bytes
 
 MaskKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{43}$")]
 RequestId = Annotated[str, Field(max_length=256)]
 FEWEST_HONEST = 2
+_FIELD = 2**255 - 19
 _PROBE = X25519PrivateKey.from_private_bytes(bytes(range(32)))
 """Any scalar that is a multiple of 8 finds a point of small order; this one is no secret."""
 
@@ -220,12 +221,23 @@ def _read_advert(data: bytes, *, plan: Plan, named: _Named, session: int) -> Key
     if stated != (named.plan_digest, session, named.roster_digest, names):
         raise InvalidPlan(f"the keys of silo {advert.silo} belong to another plan or session")
     for key in advert.keys.values():
-        _check_point(_raw(key), silo=advert.silo)
+        _check_key(key, silo=advert.silo)
     return advert
 
 
-def _check_point(raw: bytes, *, silo: str) -> None:
-    """Raise Untrusted for a point of small order: every secret with it would be zero."""
+def _check_key(key: str, *, silo: str) -> None:
+    """Raise Untrusted for a key that is not in its one form, or a point of small order.
+
+    X25519 ignores the highest bit and takes the rest modulo 2^255 - 19 (RFC 7748, section 5), so
+    other bytes, and other texts, can stand for the same point: two keys that are compared as texts
+    would differ and be the same. With a point of small order every secret would be zero.
+    """
+    try:
+        raw = _raw(key)
+    except ValueError:
+        raise Untrusted(f"a key of silo {silo} is not in its one spelling") from None
+    if int.from_bytes(raw, "little") >= _FIELD:
+        raise Untrusted(f"a key of silo {silo} is not in its one form")
     try:
         _PROBE.exchange(X25519PublicKey.from_public_bytes(raw))
     except ValueError:
@@ -233,5 +245,5 @@ def _check_point(raw: bytes, *, silo: str) -> None:
 
 
 def _raw(key: str) -> bytes:
-    """Return the 32 bytes of a key."""
-    return base64.urlsafe_b64decode(key + "=")
+    """Return the 32 bytes of a key; raise ValueError when it is spelled otherwise."""
+    return url_bytes(key)

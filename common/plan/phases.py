@@ -9,6 +9,7 @@ from typing import ClassVar, Self
 from pydantic import Field, model_validator
 
 from silosynth.common.accounting.cost import GaussianCost
+from silosynth.common.accounting.noise import Noise
 from silosynth.common.plan.fields import Exact, PlanModel
 
 
@@ -58,13 +59,15 @@ def phase_cost(
     phase: Phase, *, rows_per_person: int, shares: int = 1, attempts: int = 1
 ) -> GaussianCost:
     """Return the noise of one phase as a mechanism for the accountant."""
-    return GaussianCost(
-        sigma2=phase.sigma2,
-        count=phase.marginals * attempts,
-        sensitivity=rows_per_person * phase.bound,
-        cells=phase.cells if phase.bound > 1 else None,
-        shares=shares,
-        rate=phase.rate or Fraction(1),
+    return phase_noise(phase, shares=shares).cost(
+        count=phase.marginals * attempts, rows_per_person=rows_per_person, cells=phase.cells
+    )
+
+
+def phase_noise(phase: Phase, *, shares: int) -> Noise:
+    """Return the noise of one phase, made up of so many shares."""
+    return Noise(
+        sigma2=phase.sigma2, bound=phase.bound, rate=phase.rate or Fraction(1), shares=shares
     )
 
 

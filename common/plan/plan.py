@@ -12,6 +12,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from silosynth.common.accounting.cost import GaussianCost
+from silosynth.common.accounting.noise import Noise
 from silosynth.common.digest import Digest, canonical_json, digest_of
 from silosynth.common.domain import Clique
 from silosynth.common.errors import InvalidPlan, InvalidSchema
@@ -25,7 +26,13 @@ from silosynth.common.plan.methods import (
     check_phases,
     choose,
 )
-from silosynth.common.plan.phases import OF_VALUES, Phase, PhaseName, phase_cost
+from silosynth.common.plan.phases import (
+    OF_VALUES,
+    Phase,
+    PhaseName,
+    phase_cost,
+    phase_noise,
+)
 from silosynth.common.plan.training import TrainingSettings
 from silosynth.common.plan.trust import (
     MOST_MEMBERS,
@@ -191,6 +198,10 @@ class Plan(PlanModel):
     def digest(self) -> str:
         """Return ``sha256:`` and the hash of the canonical bytes."""
         return digest_of(encode_plan(self))
+
+    def noise(self, phase: Phase) -> Noise:
+        """Return the noise of a phase: a silo's own, or the shares of all."""
+        return phase_noise(phase, shares=self.shares)
 
     def phase_cost(self, phase: Phase) -> GaussianCost:
         """Return what a phase costs a silo if all that it allows is asked, as often as allowed."""

@@ -46,9 +46,14 @@ from silosynth.common.sampler.manifest import (
     read_manifest,
 )
 from silosynth.common.sampler.mixture import NeuralSampler
-from silosynth.common.sampler.network_file import dump_network, parse_network, widths_of
+from silosynth.common.sampler.safetensors import (
+    dump_network,
+    dump_weights,
+    parse_network,
+    parse_weights,
+    widths_of,
+)
 from silosynth.common.sampler.sampler import Sampler
-from silosynth.common.sampler.weights_file import dump_weights, parse_weights
 from silosynth.common.schema.schema import Schema, parse_schema
 from silosynth.common.values.spread import Spread, parse_spread
 

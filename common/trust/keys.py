@@ -7,9 +7,6 @@ never taken for another. Source: RFC 8032.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import os
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -28,9 +25,13 @@ from cryptography.hazmat.primitives.serialization import (
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from silosynth.common.errors import InvalidArgument, OutputExists, Untrusted
+from silosynth.common.files import create_file
+from silosynth.common.trust.spelling import url_bytes, url_text
 
 PREFIX = "ed25519:"
-_KEY_PATTERN = re.compile(r"^ed25519:[A-Za-z0-9_-]{43}$")
+_KEY_PATTERN = re.compile(r"ed25519:[A-Za-z0-9_-]{43}")
+_FIELD = 2**255 - 19
+_SIGNATURE_BYTES = 64
 _CONTEXT = b"silosynth-signature-1\0"
 
 
@@ -49,12 +50,30 @@ class Purpose(StrEnum):
     SUM_STEP = "sum step"
     SUM_KEYS = "sum keys"
     SUM_SET = "sum set"
+    DECISION = "decision"
 
 
 def _public_key(text: str) -> str:
-    """Return a well-formed public key; ValueError otherwise."""
-    if not _KEY_PATTERN.match(text):
+    """Return a well-formed public key in its one spelling; ValueError otherwise.
+
+    Keys are compared as text, so a second text for one key would make it two: in base64, and in
+    the point that the 32 bytes stand for (RFC 8032, section 5.1.3).
+    """
+    if not _KEY_PATTERN.fullmatch(text):
         raise ValueError("is no public key: 'ed25519:' and 43 characters are expected")
+    try:
+        raw = url_bytes(text.removeprefix(PREFIX))
+    except ValueError:
+        raise ValueError("is no public key: its last character is not as it is written") from None
+    if int.from_bytes(raw, "little") % 2**255 >= _FIELD:
+        raise ValueError("is no public key: its point is not in its one form")
+    return text
+
+
+def _signature_value(text: str) -> str:
+    """Return 64 bytes in their one spelling; ValueError otherwise."""
+    if len(url_bytes(text)) != _SIGNATURE_BYTES:
+        raise ValueError("is no signature")
     return text
 
 
@@ -68,7 +87,7 @@ class Signature(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     key: PublicKey
-    value: str = Field(pattern=r"^[A-Za-z0-9_-]{86}$")
+    value: Annotated[str, AfterValidator(_signature_value)] = Field(max_length=86)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,22 +125,20 @@ class SigningKey:
         """Write the key, readable by its owner alone; raise OutputExists when a file is there."""
         pem = self._private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         try:
-            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+            create_file(path, pem)
         except FileExistsError:
             raise OutputExists(f"{path} exists", hint="a key is never written over") from None
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(pem)
-            file.flush()
-            os.fsync(file.fileno())
 
     @property
     def public(self) -> PublicKey:
         """Return the public key as text."""
-        return PREFIX + _base64(self._private.public_key().public_bytes_raw())
+        return PREFIX + url_text(self._private.public_key().public_bytes_raw())
 
     def sign(self, data: bytes, *, purpose: Purpose) -> Signature:
         """Sign ``data`` for ``purpose``; the same input gives the same signature."""
-        return Signature(key=self.public, value=_base64(self._private.sign(_signed(data, purpose))))
+        return Signature(
+            key=self.public, value=url_text(self._private.sign(_signed(data, purpose)))
+        )
 
     def __repr__(self) -> str:
         return f"SigningKey({self.public})"
@@ -137,23 +154,13 @@ def check_signature(
             hint="check the key against the plan's roster or the policy",
         )
     try:
-        raw = _bytes(signature.key.removeprefix(PREFIX))
+        raw = url_bytes(signature.key.removeprefix(PREFIX))
         public = Ed25519PublicKey.from_public_bytes(raw)
-        public.verify(_bytes(signature.value), _signed(data, purpose))
-    except (InvalidSignature, ValueError, binascii.Error):
+        public.verify(url_bytes(signature.value), _signed(data, purpose))
+    except (InvalidSignature, ValueError):
         raise Untrusted(f"the signature of the {purpose.value} does not hold") from None
 
 
 def _signed(data: bytes, purpose: Purpose) -> bytes:
     """Return what is signed: context, purpose and data."""
     return _CONTEXT + purpose.value.encode() + b"\0" + data
-
-
-def _base64(raw: bytes) -> str:
-    """Return URL-safe base64 without padding."""
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
-
-
-def _bytes(text: str) -> bytes:
-    """Read URL-safe base64 without padding."""
-    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))

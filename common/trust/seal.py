@@ -68,6 +68,8 @@ def unseal(data: bytes, *, purpose: Purpose, trusted: Collection[PublicKey]) -> 
         header = _Header.model_validate_json(data[start : start + length])
     except ValidationError:
         raise Untrusted(f"the envelope of the {purpose.value} is damaged") from None
+    if canonical_json(header.model_dump(mode="json")) != data[start : start + length]:
+        raise Untrusted(f"the envelope of the {purpose.value} is not in its one spelling")
     if header.purpose is not purpose:
         raise Untrusted(f"a {header.purpose.value} was sent where a {purpose.value} is expected")
     body = data[start + length :]

@@ -26,6 +26,7 @@ from silosynth.common.plan.plan import (
 )
 from silosynth.common.schema.schema import load_schema
 from silosynth.server.cli.flags import with_flags
+from silosynth.server.cli.report import register_report
 from silosynth.server.cli.runs import register_runs
 from silosynth.server.cli.setup import admit, certs
 from silosynth.server.federation.roster_file import load_roster, with_roster
@@ -47,6 +48,7 @@ def register(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:
     groups["plan"].command("new")(with_flags(plan_new, flags))
     groups["plan"].command("show")(plan_show)
     register_runs(app)
+    register_report(app)
     app.command("certs")(certs)
     app.command("admit")(admit)
 

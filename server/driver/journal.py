@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from silosynth.common.errors import RunFailed
+from silosynth.common.files import make_directory, replace_file, sync_directory
 from silosynth.common.plan.plan import PhaseName
 from silosynth.server.coordinator.state import (
     Absent,
@@ -40,12 +41,13 @@ class Journal:
     def __init__(self, directory: Path, *, plan_digest: str) -> None:
         """Open or make the journal in ``directory``; raise RunFailed if it is another plan's."""
         self._directory = directory
-        _answers(directory).mkdir(parents=True, exist_ok=True)
+        make_directory(_answers(directory))
         self._lines, size = _read_lines(directory, plan_digest=plan_digest)
         self._file = _journal(directory).open("ab")
         self._file.truncate(size)
         if not self._lines:
             self._append({"version": JOURNAL_VERSION, "plan_digest": plan_digest})
+            sync_directory(directory)
 
     def __enter__(self) -> Self:
         """Return the journal."""
@@ -83,13 +85,7 @@ class Journal:
 
     def _store(self, digest: str, data: bytes) -> None:
         """Write an answer under its digest, whole or not at all."""
-        path = _answer_path(self._directory, digest)
-        part = path.with_suffix(".part")
-        with part.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
+        replace_file(_answer_path(self._directory, digest), data, mode=0o666)
 
     def _append(self, line: dict[str, str | int]) -> None:
         """Append one line and sync."""

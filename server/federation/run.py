@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -286,19 +285,8 @@ def _conclude(run: _Run, state: State) -> str:
     statement = encode_statement(result, key=run.key)
     with fresh_file(run.files.bundle, force=True) as part:
         part.write_bytes(Bundle(statement=statement, sampler=sampler).encode())
-    for path in (run.files.sampler, run.files.certificate, run.files.bundle, run.files.path):
-        _sync(path)
     checkpoint("after-write")
     return result.sampler_digest
-
-
-def _sync(path: Path) -> None:
-    """Return once a file or directory is on disk, before the journal says that it is."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _keep_receipts(run: _Run, state: State) -> dict[str, tuple[str, ...]]:

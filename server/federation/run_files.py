@@ -16,7 +16,7 @@ from typing import TextIO
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from silosynth.common.errors import InvalidArgument, RunFailed, SilosynthError
-from silosynth.common.files import fresh_file, write_text
+from silosynth.common.files import make_directory, replace_file, write_text
 from silosynth.common.plan.plan import Plan, dump_plan, load_plan
 from silosynth.common.schema.schema import Schema, dump_schema, load_schema
 
@@ -135,9 +135,9 @@ def begin_run(
     """Make the directory of a new run; ``now`` and ``token`` make its id its own."""
     run_id = f"{plan.id}-{now.astimezone(UTC):%Y%m%d-%H%M%S}-{token}"
     run = RunFiles(path=runs_directory(home) / run_id)
-    run.path.mkdir(parents=True, mode=0o700)
-    run.plan.write_text(dump_plan(plan), encoding="utf-8")
-    run.schema.write_text(dump_schema(schema), encoding="utf-8")
+    make_directory(run.path, mode=0o700)
+    write_text(run.plan, dump_plan(plan), force=False)
+    write_text(run.schema, dump_schema(schema), force=False)
     begun = Begun(
         run_id=run_id, federation=federation, plan_id=plan.id, plan_digest=plan.digest, started=now
     )
@@ -235,11 +235,10 @@ def _locks(file: TextIO, kind: int) -> bool:
 def keep_receipt(home: Path, *, silo_key: str, receipt: bytes, name: str) -> None:
     """Keep a silo's signed receipt, so that an older copy of its ledger can be told later."""
     directory = _receipts(home, silo_key)
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_directory(directory, mode=0o700)
     path = directory / f"{name}.receipt"
     if not path.exists():
-        with fresh_file(path, force=True) as part:
-            part.write_bytes(receipt)
+        replace_file(path, receipt)
 
 
 def kept_receipts(home: Path, *, silo_key: str) -> Sequence[bytes]:

@@ -180,7 +180,7 @@ def _rows(marginals: Sequence[np.ndarray]) -> float:
 
 
 def _rate(plan: Plan) -> Fraction:
-    return plan.phase(PhaseName.TRAINING).rate or Fraction(1)
+    return plan.noise(plan.phase(PhaseName.TRAINING)).rate
 
 
 def _batch(plan: Plan, size: float) -> int:
@@ -195,7 +195,7 @@ def _gradient(
     total = add_masked(list(releases.values()))[0].astype(np.float64)
     size = learning.sizes.get("") or sum(learning.sizes[silo] for silo in releases)
     unit = gradient_unit(clip=settings(plan).clip, parameters=len(total))
-    variance = len(releases) * plan.phase(PhaseName.TRAINING).sigma2 / plan.shares
+    variance = plan.noise(plan.phase(PhaseName.TRAINING)).variance(silos=len(releases))
     return total * (unit / _batch(plan, size)), _signal(total, variance)
 
 
@@ -208,7 +208,7 @@ def _update(
     update = np.zeros(len(learning.weights))
     signal = 0.0
     unit = gradient_unit(clip=how.clip, parameters=len(update))
-    variance = how.local_steps * plan.phase(PhaseName.TRAINING).sigma2
+    variance = how.local_steps * plan.noise(plan.phase(PhaseName.TRAINING)).variance(silos=1)
     for silo in sorted(releases):
         total, size = releases[silo].marginals[0].astype(np.float64), learning.sizes[silo]
         step = -(how.local_learning_rate or 0.0) * unit / _batch(plan, size)

@@ -27,7 +27,7 @@ def sum_releases(
     """
     if not releases:
         raise RunFailed(f"no silo answered in phase {phase.name.value} of plan {plan.id}")
-    variance = float(len(releases) * phase.sigma2)
+    variance = float(plan.noise(phase).variance(silos=len(releases)))
     summed = [np.sum([r.marginals[i] for r in releases], axis=0) for i in range(len(queries))]
     return _measurements(summed, variance=variance, queries=queries, levels=levels)
 
@@ -48,7 +48,7 @@ def sum_masked(
     Raises RunFailed when the vectors were not masked for one and the same set.
     """
     summed = add_masked(releases)
-    variance = float(len(releases) * phase.sigma2 / plan.shares)
+    variance = float(plan.noise(phase).variance(silos=len(releases)))
     return _measurements(summed, variance=variance, queries=queries, levels=levels)
 
 

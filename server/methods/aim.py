@@ -61,7 +61,7 @@ from silosynth.server.methods.method import (
     Terms,
     ask_cliques,
 )
-from silosynth.server.model.engine import Device
+from silosynth.server.model.device import Device
 from silosynth.server.model.fit import GraphicalModel, fit
 from silosynth.server.model.junction_tree import build_junction_tree
 

@@ -183,11 +183,15 @@ def _collect(
 
 
 def _distribute(*, layout: Layout, out: Beliefs) -> None:
-    """Scale each child to the sums of its parent, and keep those in the separator."""
+    """Scale each child to the sums of its parent, and keep those in the separator.
+
+    Where a zero empties a cell of the separator both are 0, and so it stays.
+    """
     for edge, separator in zip(layout.edges, out.tables[layout.cliques :], strict=True):
         sums = layout.engine.empty(math.prod(separator.shape)).reshape(separator.shape)
         layout.engine.sum_into(out.tables[edge.parent], axes=edge.parent_axes, out=sums)
-        out.tables[edge.child].__imul__((sums / separator).reshape(edge.child_shape))
+        ratio = layout.engine.ratio(sums, over=separator)
+        out.tables[edge.child].__imul__(ratio.reshape(edge.child_shape))
         separator[...] = sums
 
 

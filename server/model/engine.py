@@ -1,4 +1,4 @@
-"""Where the descent's arithmetic runs: NumPy, or torch on a device; chosen in one place.
+"""What the descent's arithmetic runs on: NumPy, or torch on a device.
 
 The descent is written once, for whatever behaves as an array. What the two libraries spell
 differently stands here; torch is imported when it is used and not before.
@@ -6,24 +6,9 @@ differently stands here; torch is imported when it is used and not before.
 
 from __future__ import annotations
 
-import importlib.util
-from enum import StrEnum
 from typing import Protocol
 
 import numpy as np
-
-from silosynth.common.errors import InvalidArgument
-
-CUDA_CELLS = 200_000
-"""Fewer cells than this stay on the processor: starting a kernel costs more than it does."""
-
-
-class Device(StrEnum):
-    """Where to fit. ``auto`` is CUDA for large models where there is one, else NumPy."""
-
-    AUTO = "auto"
-    CPU = "cpu"
-    CUDA = "cuda"
 
 
 class Engine(Protocol):
@@ -51,6 +36,10 @@ class Engine(Protocol):
 
     def lift(self, values: np.ndarray, *, least: float) -> None:
         """Raise values below ``least`` to it, in place."""
+        ...
+
+    def ratio(self, values: np.ndarray, *, over: np.ndarray) -> np.ndarray:
+        """Return ``values / over``, and 0 where both are 0."""
         ...
 
     def group(self, cells: np.ndarray, *, weights: np.ndarray, count: int) -> np.ndarray:
@@ -86,38 +75,15 @@ class NumpyEngine:
         """Raise values below ``least`` to it, in place."""
         np.maximum(values, least, out=values)
 
+    def ratio(self, values: np.ndarray, *, over: np.ndarray) -> np.ndarray:
+        """Return ``values / over``, and 0 where both are 0."""
+        divided: np.ndarray = np.zeros_like(values)
+        np.divide(values, over, out=divided, where=(over != 0) | (values != 0))
+        return divided
+
     def group(self, cells: np.ndarray, *, weights: np.ndarray, count: int) -> np.ndarray:
         """Return (count,) the sums of ``weights`` by cell."""
         return np.bincount(cells, weights=weights, minlength=count)
 
 
 NUMPY = NumpyEngine()
-
-
-def choose_engine(device: Device | str, *, cells: int) -> Engine:
-    """Return the engine for a model of ``cells`` cells.
-
-    Raises InvalidArgument for an unknown device, and for ``cuda`` where torch or a GPU is missing.
-    """
-    try:
-        wanted = Device(device)
-    except ValueError:
-        names = ", ".join(d.value for d in Device)
-        raise InvalidArgument(f"device {str(device)!r} is not known", hint=f"use {names}") from None
-    if wanted is Device.CPU or (wanted is Device.AUTO and cells < CUDA_CELLS):
-        return NUMPY
-    found = _torch_on_cuda()
-    if found is None and wanted is Device.CUDA:
-        raise InvalidArgument(
-            "there is no torch with a CUDA device here", hint="install torch, or use device cpu"
-        )
-    return NUMPY if found is None else found
-
-
-def _torch_on_cuda() -> Engine | None:
-    """Return torch on the GPU, None where there is no torch or no GPU."""
-    if importlib.util.find_spec("torch") is None:
-        return None
-    from silosynth.server.model.torch_engine import cuda_engine
-
-    return cuda_engine()

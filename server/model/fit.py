@@ -14,7 +14,8 @@ from silosynth.common.measurement import Measurement
 from silosynth.common.schema.zeros import ImpossibleCells
 from silosynth.server.model.beliefs import Beliefs, Layout, lay_out, move, reweight, uniform, view
 from silosynth.server.model.descent import Descent, descend, impose_targets
-from silosynth.server.model.engine import Device, Engine, choose_engine
+from silosynth.server.model.device import Device, choose_engine
+from silosynth.server.model.engine import Engine
 from silosynth.server.model.graphical_model import GraphicalModel
 from silosynth.server.model.junction_tree import JunctionTree, build_junction_tree, reorder
 from silosynth.server.model.marginals import marginal_table

@@ -48,6 +48,12 @@ class TorchEngine:
         """Raise values below ``least`` to it, in place; not a number stays."""
         _tensor(values).clamp_(min=least)
 
+    def ratio(self, values: np.ndarray, *, over: np.ndarray) -> np.ndarray:
+        """Return ``values / over``, and 0 where both are 0."""
+        above, below = _tensor(values), _tensor(over)
+        divided = torch.where((above == 0) & (below == 0), torch.zeros_like(above), above / below)
+        return cast(np.ndarray, divided)
+
     def group(self, cells: np.ndarray, *, weights: np.ndarray, count: int) -> np.ndarray:
         """Return (count,) the sums of ``weights`` by cell."""
         sums = torch.zeros(count, dtype=torch.float64, device=self._device)

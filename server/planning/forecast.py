@@ -11,7 +11,7 @@ from silosynth.common.accounting.rdp import add_vectors, rdp_vector
 from silosynth.common.generator.architecture import Pretrained
 from silosynth.common.generator.features import AMPLITUDE
 from silosynth.common.plan.phases import OF_VALUES
-from silosynth.common.plan.plan import Phase, PhaseName, Plan, TrustMode
+from silosynth.common.plan.plan import Phase, PhaseName, Plan
 from silosynth.common.schema.schema import Schema
 
 _BYTES_PER_CELL = 8
@@ -62,7 +62,7 @@ def forecast(plan: Plan, schema: Schema, *, rows: int | None = None) -> Forecast
     phases = tuple(_forecast_phase(p, plan=plan, schema=schema, rows=rows) for p in plan.phases)
     return Forecast(
         phases=phases,
-        messages=2 * len(plan.silos) * (_asked(plan) + _steps(plan)),
+        messages=2 * len(plan.silos) * (_asked(plan) + plan.sharing.steps),
         model_bytes=_BYTES_PER_CELL * max(p.cells for p in plan.phases),
         seconds=None if rows is None or _is_pretrained(plan) else _seconds(plan, rows=rows),
     )
@@ -71,7 +71,7 @@ def forecast(plan: Plan, schema: Schema, *, rows: int | None = None) -> Forecast
 def _forecast_phase(phase: Phase, *, plan: Plan, schema: Schema, rows: int | None) -> PhaseForecast:
     """Work out one phase."""
     whole = 1 if phase.bound == 1 else AMPLITUDE
-    noise = math.sqrt(len(plan.silos) * phase.sigma2 / plan.shares) / whole
+    noise = math.sqrt(plan.noise(phase).variance(silos=len(plan.silos))) / whole
     cells = phase.cells / phase.marginals
     share = _share(phase, plan=plan)
     return PhaseForecast(
@@ -102,11 +102,6 @@ def _share(phase: Phase, *, plan: Plan) -> float:
 def _asked(plan: Plan) -> int:
     """Return how many requests a silo gets: one a phase, and one a round of training."""
     return sum(plan.requests(phase) // plan.attempts for phase in plan.phases)
-
-
-def _steps(plan: Plan) -> int:
-    """Return how often silos are asked before the first phase: for keys and for votes on a set."""
-    return 2 if plan.trust is TrustMode.SHARED else 0
 
 
 def _largest(phase: Phase, *, schema: Schema, plan: Plan) -> int:
@@ -149,5 +144,5 @@ def _seconds(plan: Plan, *, rows: int) -> float:
     cells = sum(p.cells for p in plan.phases)
     work = rows * marginals * _SECONDS_PER_ROW_AND_MARGINAL
     noise = silos * cells * _SECONDS_PER_NOISED_CELL
-    messages = silos * (len(plan.phases) + _steps(plan)) * _SECONDS_PER_MESSAGE
+    messages = silos * (len(plan.phases) + plan.sharing.steps) * _SECONDS_PER_MESSAGE
     return _SECONDS_TO_START + work + noise + messages

@@ -99,7 +99,7 @@ def new_plan(
             "weights": tuple(choices.get("weights", ())),
             **design.says,
             "values": terms.trees or None,
-            **_said(choices, absent=choices.get("absent", 0), on_absent=on_absent),
+            **_said(choices, trust=terms.trust, on_absent=on_absent),
             "phases": design.phases,
             "sum_bits": _sum_bits(design, trust=terms.trust, choices=choices),
         }
@@ -126,13 +126,13 @@ def _trust(choices: Chosen) -> Trust:
     )
 
 
-def _said(choices: Chosen, *, absent: int, on_absent: OnAbsent | str | None) -> Mapping[str, Any]:
+def _said(choices: Chosen, *, trust: Trust, on_absent: OnAbsent | str | None) -> Mapping[str, Any]:
     """Return the fields of a plan that are taken as they were chosen."""
-    limit = choices.get("max_model_mb")
+    limit, absent = choices.get("max_model_mb"), choices.get("absent", 0)
     return {
         **({} if limit is None else {"max_model_mb": limit}),
         "on_absent": str(on_absent or (OnAbsent.CONTINUE if absent else OnAbsent.STOP)),
-        "trust": TrustMode(choices.get("trust", TrustMode.OWN)).value,
+        "trust": trust.mode.value,
         "colluders": choices.get("colluders", 0),
         "absent": absent,
         "attempts": choices.get("attempts", 1),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -14,6 +13,7 @@ from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup
 
 from silosynth.common.errors import InvalidArgument, OutputExists
+from silosynth.common.files import replace_file
 from silosynth.server.report import numbers as report_numbers
 from silosynth.server.report import plots as report_plots
 from silosynth.server.report import words as report_words
@@ -76,26 +76,13 @@ def write_report(facts: ReportFacts, directory: Path, *, force: bool = False) ->
     try:
         directory.mkdir(parents=True, exist_ok=True)
         for path, content in contents.items():
-            _write_whole(path, content)
+            replace_file(path, content, mode=0o666)
     except OSError as err:
         raise InvalidArgument(
             f"{directory}: the report cannot be written: {err.strerror}",
             hint="choose a directory that you may write to",
         ) from err
     return page, data
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """Replace ``path`` by a complete file, or leave it as it was."""
-    partial_path = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with partial_path.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial_path.replace(path)
-    finally:
-        partial_path.unlink(missing_ok=True)
 
 
 def _environment(mode: Mode) -> Environment:

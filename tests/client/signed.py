@@ -19,6 +19,7 @@ from silosynth.client.policy.file import PolicyFile, load_policy
 from silosynth.client.policy.template import NewSilo
 from silosynth.client.silo.assemble import Silo, open_silo
 from silosynth.client.silo.init import init_silo
+from silosynth.common.audit.entries import Verdict as Decided
 from silosynth.common.certificate.certify import certify_plan
 from silosynth.common.domain import Grouping
 from silosynth.common.messages.release import Refusal, Release, decode_release, encode_receipt
@@ -99,6 +100,24 @@ class Federation:
             data[name] = data[name] | dict(fields)
         self.policy = PolicyFile.model_validate(data)
 
+    def trust(self, name: str, key: SigningKey, *, epsilon: float = 3.0) -> None:
+        """Let the policy name another coordinator, with a budget of its own."""
+        data = self.policy.model_dump(mode="json", by_alias=True)
+        data["coordinators"].append(
+            {"name": name, "key": key.public, "budget": {"epsilon": epsilon, "delta": 1e-6}}
+        )
+        self.policy = PolicyFile.model_validate(data)
+
+    def name_approvers(self, *keys: SigningKey, needed: int) -> None:
+        """Let plans that are not automatic wait for signed decisions."""
+        data = self.policy.model_dump(mode="json", by_alias=True)
+        data["approvers"] = [
+            {"name": name, "key": key.public}
+            for name, key in zip(("anna", "ben", "carla"), keys, strict=False)
+        ]
+        data["approval"]["needed"] = needed
+        self.policy = PolicyFile.model_validate(data)
+
     def approve_all(self) -> None:
         """Let every plan within epsilon 2 be automatic."""
         automatic = {"automatic": True, "max_epsilon": 2.0, "max_delta": 1e-5}
@@ -170,6 +189,19 @@ class Federation:
         release = self.read(data)
         assert isinstance(release, Release), release
         return release
+
+    def decide(
+        self,
+        silo: Silo,
+        plan: Plan,
+        verdict: Decided,
+        *,
+        why: str = "agreed",
+        key: SigningKey | None = None,
+    ) -> None:
+        """Record what a person at the silo decided about a plan of the coordinator."""
+        signer = (key or self.hub).public
+        silo.ledger.decide(plan.digest, verdict, signer=signer, why=why, by="anna")
 
     def result(self, plan: Plan, *releases: Release) -> Result:
         """Return the statement of a run's result."""

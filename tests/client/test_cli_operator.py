@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import pwd
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
@@ -11,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from serving import Serving
+from serving import GATEWAY_USER, Serving
 
 from silosynth.common.accounting.zcdp import cks_epsilon
 from silosynth.common.cli.app import run
 from silosynth.common.messages.release import Refusal, Release
 from silosynth.common.messages.statements import Answer
+from silosynth.common.trust.keys import SigningKey
 
 Ask = Callable[..., Any]
 
@@ -151,3 +156,108 @@ def test_a_plan_that_does_not_wait_is_named(command: Ask) -> None:
     code, envelope, _ = command("silo", "approve", "nobody", "--yes")
     assert code == 4
     assert envelope["error"]["message"] == "no plan 'nobody' waits"
+
+
+@pytest.mark.parametrize("beside", [True, False], ids=["beside a gateway", "without one"])
+def test_who_decided_is_asked_of_the_system_and_not_of_the_person(
+    serving: Serving, command: Ask, monkeypatch: pytest.MonkeyPatch, beside: bool
+) -> None:
+    me = pwd.getpwuid(os.geteuid()).pw_name
+    for name in ("USER", "LOGNAME", "USERNAME"):
+        monkeypatch.setenv(name, "someone-else")
+    monkeypatch.setenv("SUDO_UID", str(pwd.getpwnam("daemon").pw_uid))
+    with serving.gateway() as gateway:
+        gateway.propose(plan=serving.federation.sealed(serving.federation.plan()))
+    with _asked(serving, beside=beside):
+        by_sudo = command("silo", "refuse", "p", "--why", "no")[1]["data"]["by"]
+        assert by_sudo == ("daemon (sudo)" if os.geteuid() == 0 else me)
+        monkeypatch.delenv("SUDO_UID")
+        plan = serving.federation.plan()
+        answer = command("silo", "approve", plan.digest, "--yes")[1]["data"]
+        assert answer["by"] == me
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="another user's commands need root")
+def test_the_gateways_own_user_is_told_from_root(serving: Serving) -> None:
+    with serving.gateway() as gateway:
+        gateway.propose(plan=serving.federation.sealed(serving.federation.plan()))
+    user = pwd.getpwnam(GATEWAY_USER)
+    question = {"command": "decide", "plan": "p", "approve": True, "sudo_user": 1, "why": "w"}
+    script = (
+        "import os, sys; from pathlib import Path; "
+        "from silosynth.client.desk.questions import Question; "
+        "from silosynth.client.desk.rpc import open_desk; "
+        "from silosynth.client.policy.file import load_policy; "
+        "import silosynth.client.rpc.caller; "
+        "os.setgid(int(sys.argv[4])); os.setuid(int(sys.argv[3])); "
+        "desk = open_desk(load_policy(Path(sys.argv[1]))); ask = desk.__enter__(); "
+        "print(ask(Question.model_validate_json(sys.argv[2]))['by'])"
+    )
+    done = subprocess.run(
+        [
+            *(sys.executable, "-c", script, str(serving.policy), json.dumps(question)),
+            *(str(user.pw_uid), str(user.pw_gid)),
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == GATEWAY_USER, "it may not say that it is somebody else"
+
+
+@pytest.fixture
+def approvers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, Path]:
+    """Make the keys of two approvers by their own command."""
+    keys = {name: tmp_path / f"{name}.pem" for name in ("anna", "ben")}
+    for path in keys.values():
+        assert run(["approver", "key", str(path)]) == 0
+        assert path.stat().st_mode & 0o077 == 0
+    capsys.readouterr()
+    return keys
+
+
+def test_approvers_sign_elsewhere_and_the_operator_takes_it_in(
+    serving: Serving, command: Ask, approvers: dict[str, Path], tmp_path: Path
+) -> None:
+    federation, plan = serving.federation, serving.federation.plan()
+    serving.stop()
+    federation.name_approvers(*map(SigningKey.load, approvers.values()), needed=2)
+    serving.write_policy()
+    serving.start()
+    sealed, exported = federation.sealed(plan), tmp_path / "p.plan"
+    with serving.gateway() as gateway:
+        gateway.propose(plan=sealed)
+        assert command("silo", "approve", "p", "--yes")[0] == 4, "nobody approves alone"
+        assert command("silo", "export-plan", "p", str(exported))[0] == 0
+        assert exported.read_bytes() == sealed
+        for name, key in approvers.items():
+            signed = tmp_path / f"p.{name}"
+            sign = ("approver", "approve", str(exported), "--key", str(key), "--silo", "north")
+            to = ("--coordinator", federation.hub.public, "--out", str(signed), "--yes")
+            assert command(*sign, *to, policy=False)[0] == 0
+            assert federation.verdict(gateway.propose(plan=sealed)).answer is Answer.PENDING
+            assert command("silo", "take-in", str(signed))[0] == 0
+            assert command("silo", "take-in", str(signed))[0] != 0, "a replay"
+        assert federation.verdict(gateway.propose(plan=sealed)).answer is Answer.APPROVED
+        audit = tmp_path / "north.audit"
+        command("silo", "export-audit", str(audit))
+        code, checked, said = command(
+            "audit", "verify", str(audit), "--key", federation.north.public, policy=False
+        )
+    assert code == 0
+    assert [w["by"] for w in checked["data"]["signed"]] == ["anna", "ben"]
+    assert "anna approved" in said
+
+
+def test_an_approver_signs_only_what_this_coordinator_sent_to_this_silo(
+    approvers: dict[str, Path], command: Ask, serving: Serving, tmp_path: Path
+) -> None:
+    federation = serving.federation
+    exported = tmp_path / "p.plan"
+    exported.write_bytes(federation.sealed(federation.plan()))
+    out = tmp_path / "signed"
+    sign = ("approver", "refuse", str(exported), "--key", str(approvers["anna"]), "--why", "no")
+    for silo, key in (("north", federation.rogue.public), ("west", federation.hub.public)):
+        to = ("--silo", silo, "--coordinator", key, "--out", str(out))
+        assert command(*sign, *to, policy=False)[0] in (2, 4)
+        assert not out.exists()

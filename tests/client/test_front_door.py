@@ -39,7 +39,7 @@ class House:
     def open(self, rules: DoorRules) -> FrontDoor:
         door = FrontDoor(
             bind_socket(self.public),
-            inner=self.inner,
+            inner=lambda _: self.inner,
             rules=rules,
             turned_away=lambda why, user: self.turned_away.append((why, user)),
         )

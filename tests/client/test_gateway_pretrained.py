@@ -14,7 +14,7 @@ import pytest
 from signed import ATTRIBUTES, Federation, people_table
 from tiny_checkpoint import make_checkpoint
 
-from silosynth.client.desk.desk import _plan_facts
+from silosynth.client.desk.facts import plan_facts
 from silosynth.client.desk.words import plan_words
 from silosynth.client.policy.file import PolicyFile
 from silosynth.client.policy.words import policy_words
@@ -96,7 +96,7 @@ def _request(federation: Federation, plan: Plan, **changes: Any) -> bytes:
 
 
 def test_who_approves_a_plan_is_told_its_checkpoint(federation: Federation, folder: Path) -> None:
-    facts = _plan_facts(_plan(federation, folder)) | {"id": "p", "coordinator": "hub"}
+    facts = plan_facts(_plan(federation, folder)) | {"id": "p", "coordinator": "hub"}
     assert f"checkpoint {digest_checkpoint(folder)}" in " ".join(plan_words(facts))
     assert "checkpoint" not in " ".join(plan_words(facts | {"checkpoint": None}))
 

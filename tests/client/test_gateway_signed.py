@@ -45,7 +45,7 @@ def test_an_automatic_plan_is_approved_in_the_chain_and_answered(federation: Fed
     with federation.open() as silo:
         verdict = federation.verdict(silo.gateway.propose(plan=federation.sealed(plan)))
         assert (verdict.answer, verdict.plan_digest) == (Answer.APPROVED, plan.digest)
-        decision = silo.ledger.decision(plan.digest)
+        decision = silo.ledger.decision(plan.digest, signer=federation.hub.public)
         assert decision is not None
         assert (decision.verdict, decision.by) == (Verdict.APPROVED, "policy")
         assert isinstance(federation.release(silo, plan), Release)
@@ -92,7 +92,7 @@ def test_a_plan_waits_for_a_person_and_is_answered_once_approved(federation: Fed
         assert refusal.code == "approval-pending"
         (waiting,) = silo.ledger.pending()
         assert waiting.plan == sealed
-        silo.ledger.decide(plan.digest, Verdict.APPROVED, why="agreed", by="anna")
+        federation.decide(silo, plan, Verdict.APPROVED, why="agreed")
         assert isinstance(
             federation.read(silo.gateway.answer(plan=sealed, request=request)), Release
         )
@@ -106,7 +106,7 @@ def test_a_plan_that_a_person_refused_is_refused_with_the_persons_words(
     plan = federation.plan()
     with federation.open() as silo:
         federation.verdict(silo.gateway.propose(plan=federation.sealed(plan)))
-        silo.ledger.decide(plan.digest, Verdict.REFUSED, why="not this year", by="anna")
+        federation.decide(silo, plan, Verdict.REFUSED, why="not this year")
         verdict = federation.verdict(silo.gateway.propose(plan=federation.sealed(plan)))
         assert verdict.answer is Answer.REFUSED
         assert "not this year" in str(verdict.message)
@@ -172,7 +172,7 @@ def test_a_plan_outside_the_policy_is_refused_for_a_public_reason(
         verdict = federation.verdict(silo.gateway.propose(plan=federation.sealed(plan)))
         assert (verdict.answer, verdict.code) == (Answer.REFUSED, code)
         assert verdict.plan_digest == plan.digest
-        assert silo.ledger.decision(plan.digest) is None
+        assert silo.ledger.decision(plan.digest, signer=federation.hub.public) is None
         assert silo.ledger.pending() == ()
         answer = silo.gateway.answer(plan=federation.sealed(plan), request=federation.request(plan))
         assert isinstance(federation.read(answer), Refusal)
@@ -212,7 +212,7 @@ def test_another_plan_under_the_same_id_is_refused(federation: Federation) -> No
         federation.release(silo, first)
         verdict = federation.verdict(silo.gateway.propose(plan=federation.sealed(second)))
         assert (verdict.answer, verdict.code) == (Answer.REFUSED, "request-conflict")
-        silo.ledger.decide(second.digest, Verdict.APPROVED, why="by mistake", by="anna")
+        federation.decide(silo, second, Verdict.APPROVED, why="by mistake")
         answer = silo.gateway.answer(
             plan=federation.sealed(second), request=federation.request(second)
         )

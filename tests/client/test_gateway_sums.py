@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from signed import CANARY, Federation, people
 
-from silosynth.client.desk.desk import _plan_facts
+from silosynth.client.desk.desk import plan_facts
 from silosynth.client.desk.words import plan_words
 from silosynth.client.noise.share import noise_share
 from silosynth.client.policy.rules import alone_epsilon, ledger_epsilon
@@ -225,7 +225,7 @@ def test_the_policy_approves_shared_noise_by_what_the_silo_alone_would_spend(sum
 
 
 def test_who_approves_shared_noise_is_told_what_it_relies_on(summed: Sum) -> None:
-    words = " ".join(plan_words(_plan_facts(summed.plan) | {"id": "p", "coordinator": "hub"}))
+    words = " ".join(plan_words(plan_facts(summed.plan) | {"id": "p", "coordinator": "hub"}))
     assert "the noise is shared" in words
     assert "at most 0 silos" in words
     assert f"{alone_epsilon(summed.plan):.4g}" in words

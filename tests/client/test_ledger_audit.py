@@ -8,6 +8,7 @@ from silosynth.client.ledger.ledger import Ledger
 from silosynth.common.audit.audit import verify_audit
 from silosynth.common.audit.entries import Scope, ScopeKind, Verdict
 
+HUB = "ed25519:hub"
 PROJECT = Scope(kind=ScopeKind.PROJECT, name="census")
 
 
@@ -18,8 +19,8 @@ def test_an_audit_holds_the_whole_chain(tmp_path: Path) -> None:
         ledger.charge("r1", "h", cost_units=10, facts={"plan": "sha256:aa"})
         ledger.store("r1", b"the bytes that left")
         ledger.charge("r2", "h", cost_units=10)
-        ledger.wait("p2", b"sealed")
-        ledger.decide("p1", Verdict.REFUSED, why="no", by="b")
+        ledger.wait("p2", b"sealed", signer=HUB)
+        ledger.decide("p1", Verdict.REFUSED, signer=HUB, why="no", by="b")
         audit = ledger.audit()
         summary = verify_audit(audit)
         assert summary.account == ledger.verify()

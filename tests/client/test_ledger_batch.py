@@ -144,7 +144,7 @@ def test_reading_starts_no_transaction(ledger: Ledger) -> None:
     with statements(ledger) as seen:
         assert (ledger.spent(PROJECT), ledger.remaining(PROJECT)) == (1, 399)
         assert ledger.head == ledger.charges()[0].head
-        assert (ledger.pending(), ledger.decision("p")) == ((), None)
+        assert (ledger.pending(), ledger.decision("p", signer="hub")) == ((), None)
         ledger.present_heads([ledger.head])
     assert seen
     assert not [s for s in seen if not s.startswith(("SELECT", "PRAGMA integrity_check"))]

@@ -76,17 +76,6 @@ def test_another_order_adds_up_what_was_spent_anew(path: Path) -> None:
     assert account.orders == {RDP: ORDER}
 
 
-def test_a_ledger_of_version_2_is_taken_over(path: Path) -> None:
-    with Ledger.open(path, caps={RDP: 100}) as ledger:
-        ledger.charge("r", "h", cost_units=5)
-    connection = sqlite3.connect(path)
-    connection.execute("DROP TABLE orders")
-    connection.execute("PRAGMA user_version = 2")
-    connection.close()
-    with Ledger.open(path, caps=CAPS) as ledger:
-        assert (ledger.spent(RDP), ledger.order(RDP)) == (5, ORDER)
-
-
 def test_an_order_that_was_edited_is_noticed(path: Path) -> None:
     with Ledger.open(path, caps=CAPS):
         pass

@@ -52,6 +52,13 @@ def _data(**changes: Any) -> dict[str, Any]:
     return data | changes
 
 
+OTHER, THIRD = ("ed25519:" + c * 42 + "E" for c in "BC")
+
+
+def _approvers(*keys: str) -> list[dict[str, str]]:
+    return [{"name": f"a{n}", "key": key} for n, key in enumerate(keys)]
+
+
 def _dataset(**changes: Any) -> dict[str, Any]:
     return _data(datasets=[_data()["datasets"][0] | changes])
 
@@ -140,6 +147,18 @@ def test_paths_are_relative_to_the_policy() -> None:
         (_data(approval={"automatic": True}), "need max_epsilon"),
         (_data(approval={"projects": ["other"]}), "not in the file"),
         (_data(approval={"coordinators": ["other"]}), "not in the file"),
+        (
+            _data(coordinators=[{"name": "hub", "key": KEY[:-1] + "B", "budget": BUDGET}]),
+            "public key",
+        ),
+        (_data(approvers=_approvers(OTHER, OTHER)), "same key"),
+        (_data(approvers=_approvers(OTHER, OTHER[:-1] + "F")), "public key"),
+        (_data(approvers=_approvers(KEY)), "of a coordinator or of a silo"),
+        (_data(coordinators=[], approvers=_approvers(KEY)), "of a coordinator or of a silo"),
+        (_data(approvers=[*_approvers(OTHER), *_approvers(THIRD)]), "stands twice"),
+        (_data(approvers=_approvers(OTHER), approval={"needed": 2}), "more approvers are needed"),
+        (_data(approval={"needed": 1}), "more approvers are needed"),
+        (_data(approvers=_approvers(OTHER), approval={"needed": 0}), "needed"),
         (_data(caps={"marginals": 0}), "marginals"),
         (_data(caps={"cells": 5}), "cells"),
         (_data(relay={"users": ["Root; rm"]}), "users"),
@@ -153,6 +172,18 @@ def test_a_policy_that_is_not_one_is_refused_naming_the_field(
     with pytest.raises(InvalidPolicy) as refused:
         parse_policy(data, home=Path("/"))
     assert words in refused.value.message
+
+
+def test_all_approvers_are_needed_unless_the_policy_says_how_many() -> None:
+    named = _approvers(OTHER, THIRD)
+    for approval, needed in (({}, 2), ({"needed": 1}, 1)):
+        policy = parse_policy(_data(approvers=named, approval=approval), home=Path("/"))
+        assert policy.approving().needed == needed
+        assert policy.rules().approvers.names == {OTHER: "a0", THIRD: "a1"}
+        assert f"until {needed} of the approvers a0, a1 have signed" in " ".join(
+            policy_words(policy)
+        )
+    assert parse_policy(_data(), home=Path("/")).approving().needed == 0
 
 
 @pytest.mark.parametrize("text", ["version = ", "[silo", "version = 1\nversion = 1", "\ud800"])

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from silosynth.common.audit.audit import encode_audit, verify_audit
 from silosynth.common.audit.entries import (
     GENESIS,
+    ApproverWord,
+    Authority,
     Scope,
     ScopeKind,
     Verdict,
@@ -23,6 +25,7 @@ from silosynth.common.audit.entries import (
     genesis_body,
     next_head,
     release_body,
+    word_body,
 )
 from silosynth.common.errors import InvalidAudit
 
@@ -41,10 +44,36 @@ def charge(request: str, *, cost: int = 7) -> str:
     )
 
 
+def decision(signer: str, verdict: Verdict = Verdict.APPROVED) -> str:
+    return decision_body(
+        plan_digest="sha256:aa",
+        signer=signer,
+        verdict=verdict,
+        why="w",
+        by="b",
+        authority=Authority.PERSON,
+        at=AT,
+    )
+
+
+def word(signed_at: str, *, key: str = "anna's") -> str:
+    said = ApproverWord(
+        plan_digest="sha256:aa",
+        signer="hub",
+        verdict=Verdict.APPROVED,
+        why="w",
+        by="anna",
+        key=key,
+        signed_at=signed_at,
+        statement="AAAA",
+    )
+    return word_body(said, at=AT)
+
+
 BODIES = (
     genesis_body(ledger_id="5" * 32, at=AT),
     cap_body(PROJECT, cap=20, at=AT),
-    decision_body(plan_digest="sha256:aa", verdict=Verdict.APPROVED, why="w", by="b", at=AT),
+    decision("hub"),
     charge("r1"),
     release_body(request_id="r1", release=b"noised", at=AT),
     charge("r2"),
@@ -106,6 +135,10 @@ def test_sealing_valid_entries_gives_the_audit() -> None:
 
 
 IMPOSSIBLE = {
+    "approved for two signers": (*BODIES, decision("rogue")),
+    "a word taken in twice": (*BODIES, word("2026-01-02"), word("2026-01-02")),
+    "a word older than the last": (*BODIES, word("2026-01-03"), word("2026-01-02")),
+    "an authority that is none": (*BODIES, decision("hub").replace('"person"', '"nobody"')),
     "spent above the cap": (*BODIES, charge("r3")),
     "charged twice": (*BODIES, charge("r2", cost=1)),
     "a cost of nothing": (*BODIES, charge("r3", cost=0)),

@@ -21,7 +21,7 @@ from silosynth.common.sampler.conditional import WHOLE, shares_within
 from silosynth.common.sampler.file import dump_sampler, load_sampler, parse_sampler, save_sampler
 from silosynth.common.sampler.mixture import NeuralSampler
 from silosynth.common.sampler.network import Layer, Network
-from silosynth.common.sampler.network_file import dump_network, parse_network, widths_of
+from silosynth.common.sampler.safetensors import dump_network, parse_network, widths_of
 from silosynth.common.sampler.sampler import describe_sampler, draw, draw_codes
 from silosynth.common.schema.schema import parse_schema
 

@@ -210,9 +210,9 @@ def filled(path: Path) -> tuple[object, ...]:
         for n in range(6):
             ledger.charge(f"r{n}", "h", cost_units=3)
             ledger.store(f"r{n}", bytes_for(str(n)))
-            ledger.wait(f"p{n}", bytes_for(str(n)))
-        ledger.decide("p0", Verdict.REFUSED, why="too much", by="a")
-        ledger.decide("p0", Verdict.APPROVED, why="smaller now", by="a")
+            ledger.wait(f"p{n}", bytes_for(str(n)), signer="hub")
+        ledger.decide("p0", Verdict.REFUSED, signer="hub", why="too much", by="a")
+        ledger.decide("p0", Verdict.APPROVED, signer="hub", why="smaller now", by="a")
         return facts(ledger)
 
 

@@ -100,7 +100,7 @@ def any_operation(chance: random.Random, number: int, place: int) -> Operation:
         verdict = chance.choice(list(Verdict))
         return Operation(
             expect=lambda m: m.decide(request, verdict),
-            ask=lambda x: x.decide(request, verdict, why="w", by="b").verdict,
+            ask=lambda x: x.decide(request, verdict, signer="hub", why="w", by="b").verdict,
         )
     scope = chance.choice(sorted(CAPS))
     return Operation(expect=lambda m: m.spent[scope], ask=lambda x: x.spent(scope))

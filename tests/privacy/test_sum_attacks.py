@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,37 @@ def test_a_peer_that_copies_a_key_is_refused(four: Circle) -> None:
     keys = dict(zip(_advert(adverts[1], four.plan).keys, stolen, strict=True))
     copy = _resigned(adverts[1], four.plan, four.keys["silo-001"], keys=keys)
     with pytest.raises(Untrusted, match="same key"):
+        four.vote("silo-002", [adverts[0], copy, *adverts[2:]])
+
+
+_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
+
+def _respelled(key: str) -> str:
+    """Return another text that a lenient reader takes for the same 32 bytes."""
+    return key[:-1] + _ALPHABET[_ALPHABET.index(key[-1]) + 1]
+
+
+def _ignored_bit(key: str) -> str:
+    """Return the text of a key with the bit set that X25519 ignores."""
+    raw = bytearray(base64.urlsafe_b64decode(key + "="))
+    raw[31] |= 128
+    return _text(bytes(raw))
+
+
+def _beyond_the_field(_: str) -> str:
+    """Return a text of the point 9, which X25519 begins at, plus the field's size."""
+    return _text((2**255 - 19 + 9).to_bytes(32, "little"))
+
+
+@pytest.mark.parametrize("disguise", [_respelled, _ignored_bit, _beyond_the_field])
+def test_a_key_has_one_form(four: Circle, disguise: Callable[[str], str]) -> None:
+    """A colluder hands in an honest silo's key in another form: masks of pairs would be equal."""
+    adverts = list(four.adverts())
+    stolen = [disguise(k) for k in _advert(adverts[0], four.plan).keys.values()]
+    keys = dict(zip(_advert(adverts[1], four.plan).keys, stolen, strict=True))
+    copy = _resigned(adverts[1], four.plan, four.keys["silo-001"], keys=keys)
+    with pytest.raises(Untrusted, match="not in its one"):
         four.vote("silo-002", [adverts[0], copy, *adverts[2:]])
 
 

@@ -82,7 +82,12 @@ def counts_of(
 ) -> Sequence[np.ndarray]:
     rows = open_table(table, schema=schema, person_column="who", bounding=bounding(b"s" * 32))
     asked = Asked(
-        rows=rows, schema=schema, plan=plan, request=request, rows_per_person=rows_per_person
+        rows=rows,
+        schema=schema,
+        plan=plan,
+        request=request,
+        rows_per_person=rows_per_person,
+        plan_digest=plan.digest,
     )
     return ask_rows(asked)
 

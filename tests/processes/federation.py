@@ -31,7 +31,7 @@ import pyarrow.parquet as pq
 from deploy_commands import unit_command
 from silo_tables import SILOS, federation_schema, silo_table
 
-from silosynth.client.desk.desk import Command, Question
+from silosynth.client.desk.questions import Command, Question
 from silosynth.client.desk.rpc import open_desk
 from silosynth.client.ledger.ledger import Ledger
 from silosynth.client.policy.file import load_policy

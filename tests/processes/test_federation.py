@@ -28,6 +28,7 @@ from silosynth.server.federation.certs import make_certs
 from silosynth.server.federation.settings import find_federation
 from silosynth.server.federation.superlink import admit_nodes, list_nodes
 from silosynth.server.methods.training import TrainingChoice
+from silosynth.server.report.facts import Mode, decode_facts
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +63,20 @@ def test_a_run_over_processes_ends_in_the_sampler_of_the_one_process_driver(
     )
     for silo in SILOS:
         _check_delivered(federation, silo, sampler)
+    _check_reported(federation, done["data"]["run_id"])
+
+
+def _check_reported(federation: Federation, run_id: str) -> None:
+    """Report the run at the coordinator, from what the silos released."""
+    done = federation.command("report", run_id, "--json")
+    assert done.returncode == 0, done.stderr
+    written = json.loads(done.stdout)["data"]
+    facts = decode_facts(Path(written["json"]).read_bytes())
+    assert facts.mode is Mode.FEDERATION
+    assert facts.plan.digest == federation.plan.digest
+    assert {silo.name for silo in facts.silos} == set(SILOS)
+    assert Path(written["html"]).stat().st_size > 10_000
+    assert federation.command("report", "nobody-20260301-120000-1a2b").returncode == 4
 
 
 def _check_like_one_process(federation: Federation, plan: Plan, directory: Path) -> None:

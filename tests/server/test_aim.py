@@ -26,7 +26,7 @@ from silosynth.server.methods.choosing import (
     level_ladder,
     pair_weights,
 )
-from silosynth.server.model import engine
+from silosynth.server.model import device
 from silosynth.server.model.fit import fit
 from silosynth.server.model.junction_tree import build_junction_tree
 
@@ -202,8 +202,8 @@ def test_a_round_chooses_on_the_processor_where_sums_repeat(
     def gpu() -> None:
         raise AssertionError("a GPU was asked for")
 
-    monkeypatch.setattr(engine, "CUDA_CELLS", 0)
-    monkeypatch.setattr(engine, "_torch_on_cuda", gpu)
+    monkeypatch.setattr(device, "CUDA_CELLS", 0)
+    monkeypatch.setattr(device, "_torch_on_cuda", gpu)
     state, _ = _run()
     with pytest.raises(AssertionError, match="GPU"):
         finish(state)

@@ -13,8 +13,9 @@ from silosynth.common.domain import Domain, Grouping
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.measurement import Measurement
 from silosynth.common.schema.zeros import ImpossibleCells
-from silosynth.server.model import engine as engines
-from silosynth.server.model.engine import NUMPY, choose_engine
+from silosynth.server.model import device as engines
+from silosynth.server.model.device import choose_engine
+from silosynth.server.model.engine import NUMPY
 from silosynth.server.model.fit import fit
 
 DOMAIN = Domain(attributes=("a", "b", "c", "d"), shape=(3, 4, 2, 5))

@@ -259,3 +259,9 @@ def test_texts_are_for_generators_and_no_plan_for_marginals_drops_them() -> None
     with pytest.raises(InvalidPlan, match="'note' is free text"):
         new_plan(schema(), method="fixed", workload=[("ill", "note")], **budget)
     assert new_plan(schema(), method="independent", **budget).method is Method.INDEPENDENT
+
+
+def test_a_choice_that_there_is_not_is_refused_as_any_argument() -> None:
+    with pytest.raises(TypeError, match="'frequency'"):
+        _new(method="one-shot", frequency=64)
+    assert _new(method="mst", frequencies=64).features is None

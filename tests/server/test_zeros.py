@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import combinations, product
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from silosynth.common.domain import Domain, Grouping
+from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.measurement import Measurement
 from silosynth.common.plan.plan import Method, PhaseName
@@ -19,7 +19,9 @@ from silosynth.common.schema.zeros import ImpossibleCells
 from silosynth.server.measuring.working_domain import keep_zeros_apart
 from silosynth.server.methods.method import Known
 from silosynth.server.methods.table import ask_phase, finish_run
+from silosynth.server.model.engine import NUMPY, Engine
 from silosynth.server.model.fit import fit
+from silosynth.server.model.torch_engine import TorchEngine
 from silosynth.server.planning.planner import new_plan
 
 DOMAIN = Domain(attributes=("a", "b", "c"), shape=(3, 4, 2))
@@ -49,6 +51,48 @@ def test_impossible_cells_are_exactly_zero_whatever_was_measured(seed: int, warm
     assert joint.sum() == pytest.approx(model.total)
     for pair in (("b", "c"), ("a", "c")):
         assert model.marginal(pair).sum() == pytest.approx(model.total)
+
+
+FOUR = Domain(attributes=("a", "b", "c", "d"), shape=(3, 3, 2, 2))
+PAIRS = list(combinations(FOUR.attributes, 2))
+TRIPLES = list(combinations(FOUR.attributes, 3))
+
+
+@pytest.mark.parametrize("engine", [NUMPY, TorchEngine("cpu")], ids=["numpy", "torch"])
+@pytest.mark.parametrize("pair", PAIRS, ids="".join)
+def test_a_zero_may_lie_anywhere_in_the_tree(
+    pair: Clique, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Any two or three cliques beside any zeros of a pair, whole rows of it among them."""
+    monkeypatch.setattr("silosynth.server.model.fit.choose_engine", lambda *_, **__: engine)
+    random = np.random.default_rng(PAIRS.index(pair))
+    sizes = FOUR.sizes(pair)
+    single, row, column = (np.zeros(sizes, dtype=bool) for _ in range(3))
+    single[-1, 0], row[-1], column[:, 0] = True, True, True
+    cases = [*combinations(PAIRS, 2), *combinations(TRIPLES, 2), *product(PAIRS, TRIPLES)]
+    for mask, cliques in product((single, row, column), cases):
+        measured = [_measured(random.uniform(-5, 50, FOUR.size(c)), *c) for c in cliques]
+        model = fit(
+            measured, domain=FOUR, zeros=[ImpossibleCells(clique=pair, mask=mask)], iterations=20
+        )
+        joint = model.marginal(pair).reshape(sizes)
+        assert (joint[mask] == 0.0).all()
+        assert joint.sum() == pytest.approx(model.total)
+
+
+def test_zeros_of_a_triangle_meet_measurements_beside_it() -> None:
+    zeros = [
+        ImpossibleCells(clique=p, mask=np.eye(*FOUR.sizes(p), dtype=bool))
+        for p in (("a", "b"), ("b", "c"), ("a", "c"))
+    ]
+    random = np.random.default_rng(5)
+    measured = [
+        _measured(random.uniform(0, 50, FOUR.size(c)), *c) for c in (("a", "d"), ("b", "d"))
+    ]
+    model = fit(measured, domain=FOUR, zeros=zeros)
+    for cells in zeros:
+        joint = model.marginal(cells.clique).reshape(cells.mask.shape)
+        assert (joint[cells.mask] == 0.0).all()
 
 
 def test_the_rest_is_what_least_squares_says() -> None:

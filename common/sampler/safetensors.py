@@ -1,8 +1,8 @@
-"""A network as the bytes of a safetensors file, spelled in one way.
+"""Networks and weights as the bytes of safetensors files, spelled in one way.
 
-Anything that opens safetensors opens these; :func:`parse_network` opens nothing else: it writes
-the header that the widths give and compares it with the one that is there, so nothing in a file is
-ever interpreted.
+Anything that opens safetensors opens these; nothing else is opened here: a reader writes the header
+that the widths or the architecture give and compares it with the one that is there, so nothing in a
+file is ever interpreted.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from itertools import pairwise
 
 import numpy as np
 
+from silosynth.common.codec.examples import Layout
 from silosynth.common.errors import InvalidSampler
+from silosynth.common.generator.architecture import Architecture
 from silosynth.common.sampler.network import MOST_LAYERS, Layer, Network
 
 MOST_WEIGHTS = 2**28
@@ -62,7 +64,32 @@ def parse_network(
     return Network(latents=table, layers=tuple(layers))
 
 
-def tensors_header(shapes: Mapping[str, Sequence[int]]) -> bytes:
+def dump_weights(vector: np.ndarray, *, architecture: Architecture, layout: Layout) -> bytes:
+    """Return all weights as safetensors; the same weights give the same bytes."""
+    return (
+        _weights_header(architecture, layout) + np.ascontiguousarray(vector, dtype=_DTYPE).tobytes()
+    )
+
+
+def parse_weights(
+    data: bytes | memoryview, *, architecture: Architecture, layout: Layout
+) -> np.ndarray:
+    """Return (parameters,) float32, the weights of ``architecture`` that data holds.
+
+    Errors: CapExceeded for too large a network, before anything is allocated; InvalidSampler for
+    bytes that are not the safetensors file of this architecture.
+    """
+    parameters = architecture.parameters(layout)
+    header = _weights_header(architecture, layout)
+    if len(data) != len(header) + 4 * parameters or data[: len(header)] != header:
+        raise InvalidSampler(
+            "the weights are those of another architecture",
+            hint="use the checkpoint that belongs to this plan and schema",
+        )
+    return np.frombuffer(data[len(header) :], dtype=_DTYPE).astype(np.float32)
+
+
+def _tensors_header(shapes: Mapping[str, Sequence[int]]) -> bytes:
     """Return the length and the JSON that stand before float32 tensors, spelled in one way."""
     entries: dict[str, dict[str, object]] = {}
     start = 0
@@ -80,4 +107,8 @@ def _header(widths: Sequence[int], latents: Sequence[int]) -> bytes:
     shapes = {"latents": list(latents)}
     for i, (inputs, outputs) in enumerate(pairwise(widths)):
         shapes |= {f"{i}.weight": [inputs, outputs], f"{i}.bias": [outputs]}
-    return tensors_header(shapes)
+    return _tensors_header(shapes)
+
+
+def _weights_header(architecture: Architecture, layout: Layout) -> bytes:
+    return _tensors_header({t.name: t.shape for t in architecture.tensors(layout)})

@@ -1,0 +1,119 @@
+"""What a person has to know of a plan to decide about it, as plain data of public facts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any
+
+from silosynth.client.learning.checkpoints import plan_checkpoint
+from silosynth.client.ledger.ledger import Ledger
+from silosynth.client.policy.file import Budget, PolicyFile
+from silosynth.client.policy.rules import alone_epsilon, ledger_epsilon
+from silosynth.common.accounting.cost import RHO_UNIT
+from silosynth.common.accounting.zcdp import ORDER_UNIT, cks_epsilon, held_epsilon
+from silosynth.common.audit.entries import Scope, ScopeKind
+from silosynth.common.plan.cost import plan_price
+from silosynth.common.plan.plan import Phase, Plan
+from silosynth.common.plan.training import BOUND, gradient_unit
+
+Facts = Mapping[str, Any]
+
+
+def plan_facts(plan: Plan) -> dict[str, Any]:
+    """Return what a plan asks, and what that costs."""
+    return {
+        "id": plan.id,
+        "project": plan.project,
+        "dataset": plan.dataset,
+        "method": plan.method.value,
+        "silos": list(plan.silos),
+        "epsilon": plan.privacy.epsilon,
+        "delta": plan.privacy.delta,
+        "ledger_epsilon": ledger_epsilon(plan),
+        "trust": plan.trust.value,
+        "colluders": plan.colluders,
+        "absent": plan.absent,
+        "attempts": plan.attempts,
+        "alone_epsilon": alone_epsilon(plan),
+        "rows_per_person": plan.privacy.rows_per_person,
+        "checkpoint": plan_checkpoint(plan),
+        "features": _feature_facts(plan),
+        "training": _training_facts(plan),
+        "phases": [_phase_facts(phase) for phase in plan.phases],
+    }
+
+
+def budget_facts(plan: Plan, *, consumer: str, policy: PolicyFile, ledger: Ledger) -> list[Facts]:
+    """Return what each budget that pays for a plan is charged, at the order it is held at."""
+    budgets = policy.budgets()
+    payers = (
+        Scope(kind=ScopeKind.DATASET, name=plan.dataset),
+        Scope(kind=ScopeKind.CONSUMER, name=consumer),
+        Scope(kind=ScopeKind.PROJECT, name=plan.project),
+    )
+    return [_charged(plan, s, budgets[s], ledger=ledger) for s in payers if s in budgets]
+
+
+def _charged(plan: Plan, scope: Scope, stated: Budget, *, ledger: Ledger) -> Facts:
+    """Return what one budget is charged, as an epsilon at its own order and delta."""
+    order = ledger.order(scope)
+    units = plan_price(plan, order=order)
+    if plan.training is None or order is None:
+        epsilon = cks_epsilon(Fraction(units, RHO_UNIT), stated.delta)
+    else:
+        epsilon = held_epsilon(units, order=order, delta=stated.delta)
+    return {
+        "scope": scope.kind.value,
+        "name": scope.name,
+        "order": None if order is None else order / ORDER_UNIT,
+        "epsilon": epsilon,
+        "budget_epsilon": stated.epsilon,
+        "delta": stated.delta,
+        "share": units / stated.cap.units,
+        "left": ledger.remaining(scope) / stated.cap.units,
+    }
+
+
+def _phase_facts(phase: Phase) -> Facts:
+    """Return what one phase asks, and its noise."""
+    return {
+        "name": phase.name.value,
+        "marginals": phase.marginals,
+        "cells": phase.cells,
+        "bound": phase.bound,
+        "noise_deviation": float(phase.sigma2) ** 0.5,
+    }
+
+
+def _feature_facts(plan: Plan) -> Facts | None:
+    """Return which random features are summed."""
+    features = plan.features
+    if features is None:
+        return None
+    return {
+        "frequencies": features.frequencies,
+        "order": features.order,
+        "label": features.label,
+        "images": features.images,
+    }
+
+
+def _training_facts(plan: Plan) -> Facts | None:
+    """Return which network is trained, and how; noise in units of the clip."""
+    training = plan.training
+    if training is None:
+        return None
+    phase = plan.phases[-1]
+    unit = gradient_unit(clip=training.clip, parameters=phase.cells)
+    return {
+        "network": training.architecture.kind,
+        "weights": phase.cells,
+        "rounds": training.rounds,
+        "local_steps": training.local_steps,
+        "rate": str(phase.rate),
+        "clip": training.clip,
+        "optimiser": training.optimiser.value,
+        "noise_multiplier": float(phase.sigma2) ** 0.5 / BOUND,
+        "noise_deviation": float(phase.sigma2) ** 0.5 * unit,
+    }

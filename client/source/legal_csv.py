@@ -1,0 +1,128 @@
+"""Say whether a CSV file is written as RFC 4180 has it, so that a fast reader cannot fail on it.
+
+Whether a silo answers must not depend on one row. A fast reader gives up at the first line that is
+too long or not UTF-8; so a file is looked through first, and read by another where there is one.
+"""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import zlib
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import numpy as np
+
+from silosynth.common.errors import InvalidTable
+
+LONGEST_RECORD = 2_000_000
+"""Bytes of a record that the fast reader takes; a longer one is read by the other, see there."""
+
+_CHUNK = 1 << 22
+_QUOTE, _RETURN, _FEED = b'"\r\n'
+
+
+def is_legal(path: Path, *, delimiter: str) -> bool:
+    """Say whether a file is UTF-8 and each record is legal, short, and of the header's length.
+
+    Guarantees: True only if quotes open and close at the ends of fields and are doubled within,
+    records all end in one way, none is above ``LONGEST_RECORD``, and all have as many fields.
+
+    Raises InvalidTable when the file cannot be read, or what it is compressed by is damaged.
+    """
+    check = _Check(delimiter=ord(delimiter))
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        for chunk in read_chunks(path):
+            decoder.decode(chunk)
+            if not check.takes(chunk):
+                return False
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False
+    return check.ends_well()
+
+
+def read_chunks(path: Path) -> Iterator[bytes]:
+    """Yield the bytes of a file, uncompressed; raise InvalidTable when they cannot be read."""
+    try:
+        with closing(open_plain(path)) as file:
+            while chunk := file.read(_CHUNK):
+                yield chunk
+    except (OSError, EOFError, zlib.error):
+        raise InvalidTable(f"{path}: cannot be read", hint="export the table again") from None
+
+
+def open_plain(path: Path) -> BinaryIO:
+    """Open a file, compressed or not."""
+    return cast(BinaryIO, gzip.open(path)) if path.suffix.lower() == ".gz" else path.open("rb")
+
+
+class _Check:
+    """Own what one look through a file has to remember between its pieces."""
+
+    def __init__(self, *, delimiter: int) -> None:
+        self._delimiter = delimiter
+        self._last = _FEED
+        """The byte before: a file begins as a record does."""
+        self._inside = False
+        self._fields: int | None = None
+        self._open_fields = 0
+        self._open_bytes = 0
+        self._returns: bool | None = None
+
+    def takes(self, chunk: bytes) -> bool:
+        """Say whether the file is legal up to the end of another piece."""
+        data = np.frombuffer(chunk, dtype=np.uint8)
+        before = np.concatenate(([self._last], data[:-1])).astype(np.uint8)
+        quotes = data == _QUOTE
+        inside = (np.cumsum(quotes, dtype=np.int64) & 1).astype(bool) ^ self._inside
+        if not self._quotes_stand_right(data, before, quotes, inside):
+            return False
+        ends = np.flatnonzero((data == _FEED) & ~inside)
+        returned = before[ends] == _RETURN
+        bare = (before == _RETURN) & (data != _FEED) & ~inside & ~quotes
+        self._returns = bool(returned[0]) if self._returns is None and len(ends) else self._returns
+        if bare.any() or (returned != self._returns).any():
+            return False
+        separators = np.cumsum((data == self._delimiter) & ~inside)
+        legal = self._records_fit(ends, separators, size=len(data))
+        self._last, self._inside = int(data[-1]), bool(inside[-1])
+        return legal
+
+    def ends_well(self) -> bool:
+        """Say whether the last record is legal too; it need not end."""
+        if self._inside or self._last == _RETURN:
+            return False
+        last = self._last != _FEED
+        return not last or self._fields in (None, self._open_fields + 1)
+
+    def _quotes_stand_right(
+        self, data: np.ndarray, before: np.ndarray, quotes: np.ndarray, inside: np.ndarray
+    ) -> bool:
+        """Say whether quotes open after, and close before, a separator or the end of a record."""
+        opening = quotes & inside
+        allowed = (before == self._delimiter) | (before == _FEED) | (before == _QUOTE)
+        closed = (before == _QUOTE) & ~inside & ~quotes
+        follows = (data == self._delimiter) | (data == _RETURN) | (data == _FEED)
+        return not (opening & ~allowed).any() and not (closed & ~follows).any()
+
+    def _records_fit(self, ends: np.ndarray, separators: np.ndarray, *, size: int) -> bool:
+        """Say whether records have the length and the fields that they may have."""
+        if not len(ends):
+            self._open_fields += int(separators[-1])
+            self._open_bytes += size
+            return self._open_bytes <= LONGEST_RECORD
+        found = np.diff(separators[ends], prepend=0)
+        found[0] += self._open_fields
+        lengths = np.diff(ends, prepend=-1)
+        lengths[0] += self._open_bytes
+        fields = found + 1
+        self._fields = int(fields[0]) if self._fields is None else self._fields
+        self._open_fields = int(separators[-1] - separators[ends[-1]])
+        self._open_bytes = size - 1 - int(ends[-1])
+        longest = max(int(lengths.max()), self._open_bytes)
+        return bool((fields == self._fields).all()) and longest <= LONGEST_RECORD

@@ -1,0 +1,88 @@
+"""The command that reports a federation's run, from releases alone."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from silosynth.common.cli.console import Force, Json, emit, say
+from silosynth.common.errors import RunFailed
+from silosynth.common.sampler.file import load_sampler
+from silosynth.server.coordinator.machine import replay
+from silosynth.server.coordinator.outcome import finish
+from silosynth.server.driver.journal import read_events
+from silosynth.server.federation.run_files import (
+    RunFiles,
+    RunState,
+    find_run,
+    read_ended,
+    read_plan,
+)
+from silosynth.server.federation.settings import home
+from silosynth.server.report.facts import Provenance, ReportFacts
+from silosynth.server.report.outcome import report_outcome
+from silosynth.server.report.page import write_report
+from silosynth.server.report.samples import sample_facts
+
+
+def register_report(app: typer.Typer) -> None:
+    """Add the command; the simulations, where they are installed, put one in its place that
+    reports directories of theirs as well.
+    """
+    app.command("report")(report)
+
+
+def report(
+    run_id: Annotated[str, typer.Argument(metavar="RUN_ID", help="A run's id, from 'runs'.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Where to write; the run's directory by default.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the rows that are shown.")] = 1,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Write the report of a run: an HTML page that opens offline, and the same facts as JSON.
+
+    It holds the model against what the silos released, since nobody holds the pooled rows.
+
+    [dim]silosynth report people-20260301-120000-1a2b[/dim]
+    """
+    emit(write_run_report(run_id, out=out, seed=seed, force=force), as_json=as_json)
+
+
+def write_run_report(run_id: str, *, out: Path | None, seed: int, force: bool) -> dict[str, str]:
+    """Write the report of a run of this coordinator and return where it lies.
+
+    Raises InvalidArgument when there is no such run, RunFailed when it has not ended well.
+    """
+    files, _ = find_run(home(), run_id)
+    facts = _facts(files, seed=seed)
+    page, data = write_report(facts, out or files.path, force=force)
+    say(f"wrote {page} and {data}")
+    return {"html": str(page), "json": str(data)}
+
+
+def _facts(files: RunFiles, *, seed: int) -> ReportFacts:
+    """Return the facts of a run that has ended: its journal played again, its model fitted again.
+
+    Both give what they gave, so nothing is asked and nothing is spent.
+    """
+    ended = read_ended(files)
+    if ended.state is not RunState.COMPLETED:
+        raise RunFailed(
+            f"run {files.id} is {ended.state.value}: there is nothing to report yet",
+            hint=f"go on with 'silosynth run --resume {files.id}'",
+        )
+    plan, schema = read_plan(files)
+    state, _ = replay(plan, schema, read_events(files.path, plan_digest=plan.digest))
+    provenance = Provenance(
+        digests={"schema": schema.digest, "plan": plan.digest},
+        seeds={"rows": seed},
+        versions={"silosynth": version("silosynth")},
+    )
+    facts = report_outcome(state, finish(state), provenance=provenance)
+    samples = sample_facts(load_sampler(files.sampler), seed=seed)
+    return facts.model_copy(update={"samples": samples})

@@ -1,0 +1,112 @@
+"""Changes to how a table is read and kept, each of which lets out more than was charged for."""
+
+from __future__ import annotations
+
+from privacy.mutants.mutant import Mutant
+
+_ERASURE = "tests/privacy/test_erasure.py"
+
+MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
+        name="codes in memory outlive the rows that were deleted",
+        path="client/source/stream.py",
+        old="if held is not None and not self._lifetime.holds(held.moment, plan=plan):",
+        new="if False:",
+        killed_by=(
+            f"{_ERASURE}::test_a_table_of_500_persons_replaced_by_3_counts_3",
+            f"{_ERASURE}::test_a_gateway_answers_its_next_plan_from_the_table_as_it_is",
+        ),
+    ),
+    Mutant(
+        name="a generator goes on learning from rows that were deleted",
+        path="client/source/stream.py",
+        old="                and self._lifetime.holds(kept.moment, plan=plan)\n",
+        new="",
+        killed_by=(
+            f"{_ERASURE}::test_a_table_of_500_persons_replaced_by_3_counts_3",
+            f"{_ERASURE}::test_rows_of_a_server_are_held_for_one_plan_and_an_hour_at_most",
+        ),
+    ),
+    Mutant(
+        name="rows of a server are held for every plan",
+        path="client/source/held.py",
+        old="return plan is not None and plan == moment.plan",
+        new="return True",
+        killed_by=(
+            f"{_ERASURE}::test_rows_of_a_server_are_held_for_one_plan_and_an_hour_at_most",
+            f"{_ERASURE}::test_rows_that_are_asked_for_without_a_plan_are_read_each_time",
+        ),
+    ),
+    Mutant(
+        name="rows of a query are held for ever",
+        path="client/source/held.py",
+        old="return self.seconds is None or 0 <= self.clock() - moment.read_at <= self.seconds",
+        new="return True",
+        killed_by=(
+            f"{_ERASURE}::test_rows_of_a_server_are_held_for_one_plan_and_an_hour_at_most",
+            f"{_ERASURE}::test_the_rows_of_a_query_last_an_hour_on_disk_as_in_memory",
+        ),
+    ),
+    Mutant(
+        name="codes from disk are taken for new each time that they are loaded",
+        path="client/source/stream.py",
+        old="replace(moment, read_at=stored.read_at)",
+        new="replace(moment)",
+        killed_by=(f"{_ERASURE}::test_the_rows_of_a_query_last_an_hour_on_disk_as_in_memory",),
+    ),
+    Mutant(
+        name="what was deleted stays in a database as long as it stands in the log alone",
+        path="client/source/file_state.py",
+        old='return [path, path.with_name(f"{path.name}.wal")]',
+        new="return [path]",
+        killed_by=(
+            f"{_ERASURE}::test_a_table_of_500_persons_replaced_by_3_counts_3",
+            f"{_ERASURE}::test_a_gateway_that_starts_again_does_not_count_from_its_disk_what_was_"
+            "deleted",
+        ),
+    ),
+    Mutant(
+        name="a file that was written twice within a tick is taken for the same",
+        path="client/source/file_state.py",
+        old="digest=None if settled else file_digest(files)",
+        new="digest=None",
+        killed_by=(
+            f"{_ERASURE}::test_a_file_that_is_written_within_one_tick_of_its_clock_is_read_again",
+        ),
+    ),
+    Mutant(
+        name="a file whose times were put back is taken for the same",
+        path="client/source/file_state.py",
+        old="times = (found.st_mtime_ns, found.st_ctime_ns)",
+        new="times = (found.st_mtime_ns, 0)",
+        killed_by=(f"{_ERASURE}::test_a_file_whose_times_are_put_back_is_read_again",),
+    ),
+    Mutant(
+        name="codes of a table that changed stay on disk until somebody asks",
+        path="client/source/code_cache.py",
+        old="if lifetime is None or facts is None or not lifetime.holds(facts.moment, plan=None):",
+        new="if lifetime is None or facts is None:",
+        killed_by=(
+            f"{_ERASURE}::test_what_is_held_of_a_table_that_changed_is_dropped_before_anybody_asks",
+        ),
+    ),
+    Mutant(
+        name="codes of a data set that left the policy stay on disk",
+        path="client/silo/assemble.py",
+        old="            forget_codes(folder, lifetime=None)\n        for name",
+        new="            folder.exists()\n        for name",
+        killed_by=(
+            f"{_ERASURE}::test_a_silo_that_opens_removes_codes_of_tables_that_changed_or_left_its_"
+            "policy",
+        ),
+    ),
+    Mutant(
+        name="a CSV file is read by what gives up at one long or odd record",
+        path="client/source/from_duckdb.py",
+        old="if all(is_legal(path, delimiter=delimiter) for path in paths):",
+        new="if True:",
+        killed_by=(
+            "tests/client/test_csv_rows.py::test_a_folder_of_which_one_file_is_odd_is_read_whole",
+        ),
+    ),
+)

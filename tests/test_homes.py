@@ -1,0 +1,85 @@
+"""Where the code tells methods, phases and trust apart, outside the homes that they have."""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from inspect import signature
+from pathlib import Path
+
+import pytest
+
+from silosynth.common.plan.methods import MEMBERS
+from silosynth.common.plan.plan import Method
+from silosynth.server.cli.plan import plan_new
+from silosynth.server.methods.table import METHODS
+from silosynth.server.planning.planner import new_plan
+
+ROOT = Path(__file__).parent.parent
+PARTS = ("common", "client", "server", "simulations")
+HOMES = {
+    "Method": ("server/methods/", "common/plan/methods.py"),
+    "PhaseName": ("server/methods/", "common/plan/methods.py", "common/plan/phases.py"),
+    "TrustMode": ("common/plan/trust.py",),
+    "training is None": ("server/methods/", "common/plan/methods.py"),
+}
+# What is left; less is better, and more is a second home.
+MOST = {"Method": 7, "PhaseName": 24, "TrustMode": 20, "training is None": 23}
+# advise() names the methods that it advises; nothing else outside may name one but the planner,
+# which takes AIM for a workload.
+NAMED = {"server/planning/advice.py": 6, "server/planning/planner.py": 1}
+
+
+def _kind(node: ast.AST) -> str | None:
+    """Say what a node tells apart, if it does."""
+    match node:
+        case ast.Attribute(value=ast.Name(id=("Method" | "PhaseName" | "TrustMode") as name)):
+            return name
+        case ast.Compare(
+            left=ast.Attribute(attr="training"),
+            ops=[ast.Is() | ast.IsNot()],
+            comparators=[ast.Constant(value=None)],
+        ):
+            return "training is None"
+    return None
+
+
+def _found(kind: str) -> Counter[str]:
+    """Return how often each file outside the homes tells ``kind`` apart."""
+    found: Counter[str] = Counter()
+    for part in PARTS:
+        for path in (ROOT / part).rglob("*.py"):
+            where = path.relative_to(ROOT).as_posix()
+            if not where.startswith(HOMES[kind]):
+                nodes = ast.walk(ast.parse(path.read_text()))
+                found[where] += sum(_kind(node) == kind for node in nodes)
+    return +found
+
+
+@pytest.mark.parametrize("kind", sorted(MOST))
+def test_no_more_places_tell_them_apart(kind: str) -> None:
+    found = _found(kind)
+    assert 0 < found.total() <= MOST[kind], found
+
+
+def test_methods_are_named_by_those_alone_that_choose_one() -> None:
+    assert _found("Method") == NAMED
+
+
+def test_every_method_has_one_row_in_each_table() -> None:
+    assert set(METHODS) == set(MEMBERS) == set(Method)
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_no_method_knows_another(method: Method) -> None:
+    """What two methods share stands in a module that is no method's."""
+    own = method.value.replace("-", "_")
+    others = {m.value.replace("-", "_") for m in METHODS} - {own}
+    source = ast.parse((ROOT / f"server/methods/{own}.py").read_text())
+    used = {n.module for n in ast.walk(source) if isinstance(n, ast.ImportFrom)}
+    assert not used & {f"silosynth.server.methods.{other}" for other in others}
+
+
+def test_options_of_methods_are_no_parameters_of_a_plan() -> None:
+    assert len(signature(plan_new).parameters) <= 12
+    assert len(signature(new_plan).parameters) <= 12
