@@ -17,6 +17,7 @@ from itertools import combinations
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from aim_published import count_with_cache
 from peers import PEERS, run_table_peer
 from pooled import coded_schema, run_pooled
@@ -28,6 +29,7 @@ from silosynth.common.codec.parsing import flatten, to_numbers
 from silosynth.common.plan.phases import OF_VALUES
 from silosynth.common.sampler.sampler import draw, draw_codes
 from silosynth.common.schema.attributes import (
+    CategoricalAttribute,
     IntegerAttribute,
     NumericAttribute,
     OrdinalAttribute,
@@ -100,7 +102,19 @@ def with_form(case: Case) -> Case:
         for a in case.schema.attributes
     )
     schema = case.schema.model_copy(update={"attributes": attributes})
-    return Case(schema=schema, table=case.table, codes=case.codes)
+    return Case(schema=schema, table=without_tokens(case), codes=case.codes)
+
+
+def without_tokens(case: Case) -> pa.Table:
+    """Return the table with the texts that stand for a missing value made null."""
+    table = case.table
+    for a in case.schema.coded:
+        if isinstance(a, CategoricalAttribute | OrdinalAttribute) and a.missing_tokens:
+            column = table[a.name].cast(pa.string())
+            absent = pc.is_in(column, value_set=pa.array(a.missing_tokens, pa.string()))
+            place = table.schema.get_field_index(a.name)
+            table = table.set_column(place, a.name, pc.if_else(absent, None, column))
+    return table
 
 
 def _decimals(column: pa.ChunkedArray) -> int:
