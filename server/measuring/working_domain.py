@@ -117,7 +117,8 @@ def _projected(counts: np.ndarray) -> np.ndarray:
     """Return the nearest counts that are not negative and add up to as many rows."""
     total = np.array([max(float(counts.sum()), 0.0)])
     there = np.ones((1, len(counts)), dtype=bool)
-    return project(counts[None, :], there=there, total=total)[0]
+    projected: np.ndarray = project(counts[None, :], there=there, total=total)[0]
+    return projected
 
 
 def coarse_grouping(
