@@ -366,10 +366,12 @@ def main() -> None:
     """Run the tables that are named, or all."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="", help="tables whose name holds this text")
-    only = parser.parse_args().only
+    parser.add_argument("--seeds", type=int, default=len(SEEDS), help="how many seeds, 1 to 3")
+    options = parser.parse_args()
+    only = options.only
     quick = is_quick()
     names = ("RAND",) if quick else tuple(n for n in SHAPES if only in n)
-    seeds = SEEDS[:1] if quick else SEEDS
+    seeds = SEEDS[: 1 if quick else options.seeds]
     peers = not quick and (PEERS / "sdv" / "READY").exists()
     found = [f for n in names for f in figures(n, seeds=seeds, gated=not quick, peers=peers)]
     sys.exit(publish("values", found, update=bool(only)))
