@@ -30,8 +30,10 @@ def main() -> None:
         columns[name] = {"sdtype": "numerical" if name in numbers else "categorical"}
     metadata = Metadata.load_from_dict({"tables": {"table": {"columns": columns}}})
     synthesizer = GaussianCopulaSynthesizer(metadata)
-    synthesizer.fit(data)
+    # From version 2 on, one table is a dictionary of one.
+    synthesizer.fit({"table": data})
     drawn = synthesizer.sample(num_rows=len(data))
+    drawn = drawn["table"] if isinstance(drawn, dict) else drawn
     for name in drawn.columns:
         if name not in numbers:
             drawn[name] = drawn[name].map(lambda v: None if v is None or v != v else str(v))
