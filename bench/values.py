@@ -367,12 +367,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="", help="tables whose name holds this text")
     parser.add_argument("--seeds", type=int, default=len(SEEDS), help="how many seeds, 1 to 3")
+    parser.add_argument("--no-peers", action="store_true", help="leave SDV out")
     options = parser.parse_args()
     only = options.only
     quick = is_quick()
     names = ("RAND",) if quick else tuple(n for n in SHAPES if only in n)
     seeds = SEEDS[: 1 if quick else options.seeds]
-    peers = not quick and (PEERS / "sdv" / "READY").exists()
+    peers = not (quick or options.no_peers) and (PEERS / "sdv" / "READY").exists()
     found = [f for n in names for f in figures(n, seeds=seeds, gated=not quick, peers=peers)]
     sys.exit(publish("values", found, update=bool(only)))
 
