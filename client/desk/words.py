@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from silosynth.client.desk.facts import Facts
+from silosynth.common.plan.phases import OF_VALUES
 
 
 def short_digest(plan: Facts) -> str:
@@ -72,7 +73,8 @@ def _phase(phase: Facts, plan: Facts) -> str:
             f"{phase['cells']:,} numbers, with {noise} on every number; a row adds at most "
             f"{phase['bound']:,} in L2 norm"
         )
-    return f"up to {phase['marginals']:,} marginals with {noise} on every count"
+    what = "histograms of one number's values" if phase["name"] in OF_VALUES else "marginals"
+    return f"up to {phase['marginals']:,} {what} with {noise} on every count"
 
 
 def _looked_at(features: Facts) -> str:

@@ -15,7 +15,7 @@ bytes that are not UTF-8 in a text    replaced by U+FFFD, then as any text
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -40,6 +40,8 @@ from silosynth.common.schema.attributes import (
     OrdinalAttribute,
 )
 from silosynth.common.schema.schema import Schema
+from silosynth.common.values.grid import ValueGrid
+from silosynth.common.values.spread import Spread
 
 __all__ = ["Codec", "Encoded", "EncodingNote", "Uniform", "quantile_groups"]
 
@@ -98,6 +100,20 @@ class Codec:
             domain=self.domain, codes=tuple(codes), rows=arrow.num_rows, notes=tuple(notes)
         )
 
+    def find_points(
+        self, table: TableLike, *, grids: Mapping[str, ValueGrid], origin: str = "table"
+    ) -> dict[str, np.ndarray]:
+        """Return (rows,) int64 for each number of ``grids``: its points, -1 for missing."""
+        arrow = as_table(table, origin=origin)
+        check_columns(arrow.schema, schema=self.schema, allow_extra=True, origin=origin)
+        return {
+            c.attribute.name: c.find_points(
+                readable(flatten(arrow[c.attribute.name])), grid=grids[c.attribute.name]
+            )
+            for c in self._columns
+            if isinstance(c, NumericCodec) and c.attribute.name in grids
+        }
+
     def encode_texts(
         self, table: TableLike, *, origin: str = "table"
     ) -> tuple[tuple[np.ndarray, ...], tuple[EncodingNote, ...]]:
@@ -117,6 +133,7 @@ class Codec:
         *,
         uniform: Uniform,
         first_row: int = 0,
+        spreads: Mapping[str, Spread] | None = None,
     ) -> pa.Table:
         """Return a table with the schema's columns in order; text without codes is left out.
 
@@ -127,14 +144,20 @@ class Codec:
         Args:
             codes: one (rows,) unsigned column per coded attribute, in the schema's order.
             texts: what :meth:`encode_texts` returned; none where no text is to come back.
-            uniform: returns ``count`` float64 in [0, 1); called once per numeric attribute, in
-                the schema's order, so that a seeded source gives the same table everywhere.
+            uniform: returns ``count`` float64 in [0, 1); called for each numeric attribute in the
+                schema's order, so that a seeded source gives the same table everywhere.
+            spreads: how values lie inside the codes of numbers; evenly where there is none.
             first_row: rows decoded before, when a large table is decoded in parts.
         """
         self._check_codes(codes)
         rows = len((*codes, *texts)[0]) if (*codes, *texts) else 0
+        known = spreads or {}
         decoded = {
-            column.attribute.name: column.decode(code, uniform=uniform)
+            column.attribute.name: column.decode(
+                code, uniform=uniform, spread=known.get(column.attribute.name)
+            )
+            if isinstance(column, NumericCodec)
+            else column.decode(code, uniform=uniform)
             for column, code in zip(self._columns, codes, strict=True)
         }
         for attribute in self.schema.attributes:

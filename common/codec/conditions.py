@@ -19,6 +19,8 @@ from silosynth.common.schema.attributes import (
 )
 from silosynth.common.schema.bins import epoch_seconds
 from silosynth.common.schema.schema import Schema
+from silosynth.common.values.grid import MICROSECONDS
+from silosynth.common.values.spread import Spread
 
 _RANGE = ".."
 _SHOWN = 5
@@ -44,16 +46,20 @@ def parse_conditions(texts: Iterable[str]) -> dict[str, str]:
     return conditions
 
 
-def allowed_codes(schema: Schema, where: Mapping[str, str]) -> dict[str, np.ndarray]:
-    """Return, per attribute of ``where``, (codes,) bool: which fine codes meet its condition.
+def allowed_codes(
+    schema: Schema, where: Mapping[str, str], *, spreads: Mapping[str, Spread] | None = None
+) -> dict[str, np.ndarray]:
+    """Return, per attribute of ``where``, (codes,) float64: the share of each that meets it.
+
+    That is 1 or 0, but for a number with a spread, whose range may begin and end inside a bin.
 
     A listed attribute takes one value as the schema spells it, a number or an instant a range
     ``low..high`` (either end may be left out; whole numbers include both ends, the others exclude
     the high one), and every attribute the empty text for a missing value.
 
-    Errors: InvalidArgument for an attribute without codes, a value that is not listed, and a range
-    that does not begin and end where bins do: rows are uniform inside a bin, so half of one could
-    not be drawn as the model has it.
+    Errors: InvalidArgument for an attribute without codes, a value that is not listed, and, of a
+    number without a spread, a range that does not begin and end where bins do: rows are uniform
+    inside a bin, so half of one could not be drawn as the model has it.
     """
     coded = {a.name: a for a in schema.coded}
     allowed = {}
@@ -63,8 +69,38 @@ def allowed_codes(schema: Schema, where: Mapping[str, str]) -> dict[str, np.ndar
                 f"there is no attribute {name!r} to set a condition on",
                 hint="'silosynth inspect' lists the attributes",
             )
-        allowed[name] = _allowed(coded[name], value)
+        spread = (spreads or {}).get(name)
+        attribute = coded[name]
+        if spread is not None and isinstance(attribute, NumericAttribute) and value != "":
+            shares = spread.share_between(*_points(attribute, value, spread=spread))
+            allowed[name] = np.append(shares, [0.0] * attribute.missing)
+        else:
+            allowed[name] = _allowed(attribute, value).astype(np.float64)
     return allowed
+
+
+def narrow_spreads(
+    schema: Schema, where: Mapping[str, str], *, spreads: Mapping[str, Spread]
+) -> dict[str, Spread]:
+    """Return the spreads of the values that meet every range of ``where``."""
+    coded = {a.name: a for a in schema.coded}
+    narrowed = dict(spreads)
+    for name, value in where.items():
+        attribute = coded.get(name)
+        if name in narrowed and isinstance(attribute, NumericAttribute) and value != "":
+            low, high = _points(attribute, value, spread=narrowed[name])
+            narrowed[name] = narrowed[name].between(low, high)
+    return narrowed
+
+
+def _points(attribute: NumericAttribute, value: str, *, spread: Spread) -> tuple[int, int]:
+    """Return the first point of a range, and the one after its last."""
+    start, stop = _range(attribute, value)
+    scale = MICROSECONDS if isinstance(attribute, DatetimeAttribute) else 1
+    low, high = (spread.grid.at_or_above(number * scale) for number in (start, stop))
+    if stop >= attribute.edges()[-1]:
+        high = spread.grid.points
+    return low, high
 
 
 def _allowed(attribute: CodedAttribute, value: str) -> np.ndarray:
@@ -99,6 +135,13 @@ def _listed(codec: ListedCodec, value: str) -> int:
 
 def _bins(attribute: NumericAttribute, value: str) -> tuple[int, int]:
     """Return the first bin of a range, and the one after its last."""
+    edges = attribute.edges()
+    first, last = (_edge(attribute, edges, number) for number in _range(attribute, value))
+    return first, last
+
+
+def _range(attribute: NumericAttribute, value: str) -> tuple[float, float]:
+    """Return the ends of a range, the upper one excluded."""
     low, dots, high = value.partition(_RANGE)
     if not dots and isinstance(attribute, IntegerAttribute):
         high = low
@@ -117,8 +160,7 @@ def _bins(attribute: NumericAttribute, value: str) -> tuple[int, int]:
             hint=f"they are {spell_edge(attribute, edges[0])} and "
             f"{spell_edge(attribute, edges[-1])}",
         )
-    first, last = (_edge(attribute, edges, number) for number in (start, stop))
-    return first, last
+    return start, stop
 
 
 def _edge(attribute: NumericAttribute, edges: Sequence[float], number: float) -> int:

@@ -10,6 +10,7 @@ from silosynth.common.errors import InvalidPlan
 from silosynth.common.plan.methods import MEMBERS, DpSgd, Method
 from silosynth.common.plan.plan import Plan
 from silosynth.common.plan.training import TrainingSettings
+from silosynth.common.plan.values import check_trees
 from silosynth.common.schema.attributes import TextAttribute
 from silosynth.common.schema.schema import Schema
 
@@ -31,6 +32,7 @@ def check_plan(plan: Plan, schema: Schema) -> None:
     check_texts(schema, method=plan.method, workload=plan.workload)
     for clique in plan.workload:
         schema.domain.size(clique)
+    check_trees(plan.values or {}, schema)
     chosen = plan.chosen
     if isinstance(chosen, DpSgd):
         _check_network(plan, schema, training=chosen.training)

@@ -175,6 +175,9 @@ class IntegerAttribute(_Numeric):
     kind: Literal["integer"] = "integer"
     minimum: int = Field(ge=-(2**53), le=2**53)
     maximum: int = Field(ge=-(2**53), le=2**53)
+    step: int | None = Field(
+        default=None, ge=1, le=2**53, description="values are minimum + k * step; 1 without it"
+    )
 
     def limits(self) -> tuple[float, float]:
         """Return (minimum, maximum + 1)."""
@@ -195,6 +198,9 @@ class RealAttribute(_Numeric):
     kind: Literal["real"] = "real"
     minimum: float
     maximum: float
+    decimals: int | None = Field(
+        default=None, ge=0, le=15, description="digits after the point that values have at most"
+    )
 
     def limits(self) -> tuple[float, float]:
         """Return (minimum, maximum)."""

@@ -130,8 +130,9 @@ class Schema(PlainModel):
             if not data[name]:
                 del data[name]
         for attribute in data["attributes"]:
-            if attribute.get("max_bytes", 0) is None:
-                del attribute["max_bytes"]
+            for name in ("max_bytes", "step", "decimals"):
+                if attribute.get(name, 0) is None:
+                    del attribute[name]
         return digest_of(canonical_json(data))
 
     def impossible(self) -> tuple[ImpossibleCells, ...]:

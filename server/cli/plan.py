@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,7 +15,15 @@ from silosynth.common.cli.console import Force, Json, emit, say, show_table
 from silosynth.common.files import check_output, write_text
 from silosynth.common.plan.budget import check_budget
 from silosynth.common.plan.check import check_plan
-from silosynth.common.plan.plan import Method, OnAbsent, PhaseName, TrustMode, dump_plan, load_plan
+from silosynth.common.plan.plan import (
+    Method,
+    OnAbsent,
+    PhaseName,
+    Plan,
+    TrustMode,
+    dump_plan,
+    load_plan,
+)
 from silosynth.common.schema.schema import load_schema
 from silosynth.server.cli.flags import with_flags
 from silosynth.server.cli.report import register_report
@@ -172,7 +180,7 @@ def plan_show(
     if plan.trust is TrustMode.SHARED:
         for sentence in trust_words(certify_plan(plan)):
             say(sentence)
-    for sentence in METHODS[plan.method].describe(plan):
+    for sentence in (*_value_words(plan), *METHODS[plan.method].describe(plan)):
         say(sentence)
     for note in remarks(described, method=plan.method):
         say(note)
@@ -188,6 +196,16 @@ def plan_show(
         },
         as_json=as_json,
     )
+
+
+def _value_words(plan: Plan) -> Iterator[str]:
+    """Say of which numbers values are looked at, and how finely."""
+    trees = plan.values or {}
+    if trees:
+        cells = sum(tree.leaves.cells for tree in trees.values())
+        joined = [name for name, tree in trees.items() if tree.digits()]
+        more = f"; {len(joined)} of them once more where many rows are" if joined else ""
+        yield f"values of {len(trees)} numbers are looked at in {cells:,} cells{more}"
 
 
 def _show_phases(seen: Forecast) -> None:
