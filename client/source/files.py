@@ -1,4 +1,4 @@
-"""Parquet and Arrow files, one or a folder of them, read a row group or batch at a time."""
+"""Parquet, Arrow and text files, one or a folder of them, read piece by piece."""
 
 from __future__ import annotations
 
@@ -8,13 +8,21 @@ from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pyarrow.types as pt
 
 from silosynth.client.source.code_cache import file_digest
+from silosynth.client.source.csv_files import (
+    csv_columns,
+    csv_fault,
+    csv_options,
+    default_dialect,
+)
 from silosynth.client.source.stream import Fragment, Reader
 from silosynth.client.source.table import ARROW, PARQUET, Wanted, guarded, open_arrow
 from silosynth.common.errors import InvalidTable
+from silosynth.common.schema.forms import CsvDialect
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +90,20 @@ def open_arrow_files(path: Path, *, wanted: Wanted) -> Reader:
     )
 
 
+def open_csv_files(paths: Sequence[Path], *, dialect: CsvDialect | None, wanted: Wanted) -> Reader:
+    """Read files of one dialect block by block, as a gateway does: whatever the rows hold.
+
+    A line with more or fewer fields than the header line is passed over, and bytes that are not
+    text are read as U+FFFD: what a person's row looks like decides over that row alone.
+    """
+    how = dialect or wanted.schema.csv or default_dialect(paths[0])
+    return Reader(
+        fragments=lambda: (f for path in paths for f in _blocks(path, dialect=how, wanted=wanted)),
+        key=lambda: f"{file_digest(paths)} {how.model_dump_json()}",
+        check=watch_files(paths),
+    )
+
+
 def list_files(path: Path, *, endings: Sequence[str]) -> list[Path]:
     """Return the file, or a folder's files of one kind in the order of their names."""
     if not path.is_dir():
@@ -112,6 +134,21 @@ def watch_files(files: Sequence[Path]) -> Callable[[], None]:
                 )
 
     return check
+
+
+def _blocks(path: Path, *, dialect: CsvDialect, wanted: Wanted) -> Iterator[Fragment]:
+    """Yield a fragment per block, at least one."""
+    columns = csv_columns(path, dialect=dialect, names=wanted.names())
+    kept = wanted.columns(pa.schema([(name, pa.string()) for name in columns]), origin=str(path))
+    options = csv_options(columns, dialect=dialect, bad_line=lambda _: "skip", kept=kept)
+    empty = pa.schema([(name, pa.string()) for name in kept]).empty_table()
+    yield lambda: empty
+    try:
+        with pacsv.open_csv(path, **options) as reader:
+            for batch in reader:
+                yield partial(pa.Table.from_batches, [batch])
+    except (pa.ArrowException, UnicodeError, EOFError) as err:
+        raise csv_fault(str(path), err) from None
 
 
 def _batches(path: Path, columns: Sequence[str]) -> Iterator[Fragment]:

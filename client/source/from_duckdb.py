@@ -1,4 +1,4 @@
-"""CSV files and DuckDB databases, read through DuckDB in batches: the only file that knows it."""
+"""DuckDB databases, read in batches, and its sniffer of CSV: the only file that knows DuckDB."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import duckdb
 import pyarrow as pa
 
 from silosynth.client.source.code_cache import file_digest
-from silosynth.client.source.files import list_files, watch_files
+from silosynth.client.source.files import watch_files
 from silosynth.client.source.spec import SourceSpec
 from silosynth.client.source.stream import Fragment, Reader
-from silosynth.client.source.table import CSV, Wanted
+from silosynth.client.source.table import Wanted
 from silosynth.common.errors import InvalidTable
 
 Result = TypeVar("Result")
@@ -23,39 +23,30 @@ _BATCH_ROWS = 1 << 18
 
 
 def open_duckdb(spec: SourceSpec, *, wanted: Wanted) -> Reader:
-    """Read a CSV file or folder, all of it as text, or a query on a DuckDB database."""
+    """Read a query on a DuckDB database."""
     if spec.path is None:
         raise InvalidTable("a path is needed")
     path = spec.path
     if not path.exists():
         raise InvalidTable(f"{path}: no such file", hint="check the path")
-    if spec.query is not None:
-        query, names = spec.query, [path]
-        open_rows = partial(_open_query, path, query)
-    else:
-        query, names = "", list_files(path, endings=CSV)
-        open_rows = partial(_open_csv, names)
+    query, names = spec.query or "", [path]
     return Reader(
-        fragments=lambda: _fragments(open_rows, wanted=wanted, origin=str(path)),
+        fragments=lambda: _fragments(
+            partial(_open_query, path, query), wanted=wanted, origin=str(path)
+        ),
         key=lambda: f"{file_digest(names)} {query}",
         check=watch_files(names),
     )
 
 
-def _open_csv(paths: list[Path]) -> duckdb.DuckDBPyRelation:
-    """Open CSV files as text: an empty field is null, a quoted empty one is text."""
-    tabbed = ".tsv" in paths[0].name.lower()
-    return duckdb.connect().read_csv(
-        [str(path) for path in paths],
-        header=True,
-        all_varchar=True,
-        delimiter="\t" if tabbed else ",",
-        quotechar='"',
-        escapechar='"',
-        na_values="",
-        allow_quoted_nulls=False,
-        strict_mode=True,
-    )
+def sniff_csv(path: Path) -> tuple[str, str] | None:
+    """Return delimiter and quote as DuckDB's sniffer finds them, None where it finds nothing."""
+    try:
+        found = duckdb.connect().execute("SELECT Delimiter, Quote FROM sniff_csv(?)", [str(path)])
+        row = found.fetchone()
+    except (duckdb.Error, RuntimeError):
+        return None
+    return None if row is None else (str(row[0]), str(row[1]))
 
 
 def _open_query(path: Path, query: str) -> duckdb.DuckDBPyRelation:
@@ -88,5 +79,5 @@ def _guarded(read: Callable[[], Result], *, origin: str) -> Result:
     except (duckdb.Error, pa.ArrowException, OSError, UnicodeDecodeError, RuntimeError):
         raise InvalidTable(
             f"{origin}: cannot be read",
-            hint="try the query in DuckDB, or export the table again as UTF-8",
+            hint="try the query in DuckDB",
         ) from None

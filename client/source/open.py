@@ -8,7 +8,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from silosynth.client.source.files import open_arrow_files, open_parquet
+from silosynth.client.source.files import (
+    list_files,
+    open_arrow_files,
+    open_csv_files,
+    open_parquet,
+)
 from silosynth.client.source.spec import (
     Bounding,
     CodedTable,
@@ -18,7 +23,7 @@ from silosynth.client.source.spec import (
     SourceSpec,
 )
 from silosynth.client.source.stream import Reader, StreamRows
-from silosynth.client.source.table import Wanted, read_table
+from silosynth.client.source.table import CSV, Wanted, read_table
 from silosynth.common.codec.columns import TableLike
 from silosynth.common.errors import InvalidArgument, InvalidTable
 from silosynth.common.schema.schema import Schema
@@ -97,6 +102,8 @@ def _open_reader(spec: SourceSpec, *, wanted: Wanted) -> Reader:
         return open_parquet(spec.path, wanted=wanted)
     if spec.path is not None and spec.format is SourceFormat.ARROW:
         return open_arrow_files(spec.path, wanted=wanted)
+    if spec.path is not None and spec.format is SourceFormat.CSV:
+        return open_csv_files(list_files(spec.path, endings=CSV), dialect=spec.csv, wanted=wanted)
     with _needs_extra(spec.format):
         if spec.uri is not None:
             from silosynth.client.source.from_postgresql import open_pull

@@ -16,6 +16,7 @@ from silosynth.common.codec.notes import EncodingNote
 from silosynth.common.domain import Grouping
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.measurement import MarginalQuery
+from silosynth.common.schema.forms import CsvDialect
 
 Ranker: TypeAlias = Callable[[pa.ChunkedArray, Sequence[np.ndarray]], np.ndarray]
 """From the person column and the codes, (rows,) the place of each row among its person's rows."""
@@ -42,7 +43,8 @@ class SourceSpec:
     ``query`` a SELECT for DuckDB and PostgreSQL. With ``push_down`` counting is done in SQL and
     rows do not leave the server. ``cluster`` is the address of a Ray cluster of the silo's own
     (``local`` starts one here), whose workers can read ``path`` and count its row groups.
-    ``person_column`` need not be in the schema.
+    ``person_column`` need not be in the schema. ``csv`` says how text files are written, where it
+    is not as the schema says.
     """
 
     format: SourceFormat
@@ -53,6 +55,7 @@ class SourceSpec:
     cluster: str | None = None
     person_column: str | None = None
     allow_extra: bool = False
+    csv: CsvDialect | None = None
 
     def __post_init__(self) -> None:
         served = self.format is SourceFormat.POSTGRESQL

@@ -17,20 +17,16 @@ import pyarrow.types as pt
 
 from silosynth.client.counting.layout import Column, JointTable, Layout
 from silosynth.common.codec.columns import is_text
+from silosynth.common.codec.kinds.table import codec_of
 from silosynth.common.codec.listed import ListedCodec
 from silosynth.common.codec.numeric import NumericCodec
 from silosynth.common.errors import InvalidTable
-from silosynth.common.schema.attributes import (
-    BooleanAttribute,
-    CategoricalAttribute,
-    CodedAttribute,
-    DatetimeAttribute,
-    OrdinalAttribute,
-)
+from silosynth.common.schema.attributes import CodedAttribute
 
 MOST_SETS = 31
 """PostgreSQL's GROUPING() takes at most so many arguments."""
 
+_INSTANTS = ("datetime",)
 _LARGEST, _SMALLEST = "1e300", "1e-300"
 
 
@@ -73,7 +69,7 @@ def is_numeric(field: pa.Field) -> bool:
 
 def is_listed(attribute: CodedAttribute) -> bool:
     """Say whether codes depend on a list of values."""
-    return isinstance(attribute, CategoricalAttribute | OrdinalAttribute | BooleanAttribute)
+    return isinstance(codec_of(attribute), ListedCodec)
 
 
 def distinct_sql(attribute: CodedAttribute, *, kind: Kind, query: str) -> str:
@@ -86,9 +82,9 @@ def distinct_sql(attribute: CodedAttribute, *, kind: Kind, query: str) -> str:
 
 def listed_code_sql(attribute: CodedAttribute, *, kind: Kind, values: pa.Array) -> str:
     """Return the code of a listed column, given its distinct values."""
-    if not isinstance(attribute, CategoricalAttribute | OrdinalAttribute | BooleanAttribute):
+    codec = codec_of(attribute)
+    if not isinstance(codec, ListedCodec):
         raise InvalidTable(f"{attribute.name!r} is not a listed attribute")
-    codec = ListedCodec(attribute=attribute)
     codes, _ = codec.encode(values.cast(pa.large_string()))
     known = {
         value: code
@@ -105,14 +101,19 @@ def listed_code_sql(attribute: CodedAttribute, *, kind: Kind, values: pa.Array) 
 
 def bin_code_sql(attribute: CodedAttribute, *, kind: Kind) -> str:
     """Return the code of a number or an instant."""
-    if isinstance(attribute, CategoricalAttribute | OrdinalAttribute | BooleanAttribute):
-        raise InvalidTable(f"{attribute.name!r} is a listed attribute")
-    codec = NumericCodec(attribute=attribute)
+    codec = codec_of(attribute)
+    if not isinstance(codec, NumericCodec):
+        raise InvalidTable(f"{attribute.name!r} has no bins that SQL can count")
+    if attribute.missing_apart:
+        raise InvalidTable(
+            f"{attribute.name!r} has missing_apart, which is not counted in SQL",
+            hint="leave push_down out",
+        )
     number = _number(attribute, kind)
     inner = ",".join(repr(float(edge)) for edge in codec.edges[1:-1])
     found = f"width_bucket({number}, ARRAY[{inner}]::float8[])" if inner else "0"
     tokens = "".join(f" OR {number} = {float(t)!r}::float8" for t in codec.tokens)
-    absent = attribute.values if attribute.missing else 0
+    absent = attribute.size - 1 if attribute.missing else 0
     return f"CASE WHEN {number} IS NULL{tokens} THEN {absent} ELSE {found} END"
 
 
@@ -204,7 +205,7 @@ def _text(name: str, kind: Kind) -> str:
 def _number(attribute: CodedAttribute, kind: Kind) -> str:
     """Return a column as float8, null for not-a-number; no value can make it fail."""
     name = quote(attribute.name)
-    if isinstance(attribute, DatetimeAttribute):
+    if attribute.kind in _INSTANTS:
         if kind not in (Kind.DATE, Kind.TIMESTAMP):
             raise _uncast(attribute.name, f"is {kind.value}; an instant is needed")
         return f"(EXTRACT(epoch FROM {name}) * 1000000)::float8"

@@ -8,7 +8,6 @@ from silosynth.common.codec.examples import layout_of, modelled_texts
 from silosynth.common.domain import Clique
 from silosynth.common.errors import InvalidPlan
 from silosynth.common.plan.plan import Method, PhaseName, Plan
-from silosynth.common.schema.attributes import TextAttribute
 from silosynth.common.schema.schema import Schema
 
 
@@ -35,7 +34,7 @@ def check_plan(plan: Plan, schema: Schema) -> None:
 
 def check_texts(schema: Schema, *, method: Method, workload: Sequence[Clique] = ()) -> None:
     """Raise InvalidPlan where marginals are asked of a text, or a text would be lost."""
-    texts = {a.name for a in schema.attributes if isinstance(a, TextAttribute)}
+    texts = {text.name for text in schema.texts}
     asked = sorted(texts & {name for clique in workload for name in clique})
     learnt = tuple(modelled_texts(schema))
     if not asked and (not learnt or method is Method.DP_SGD):

@@ -15,6 +15,7 @@ import pyarrow as pa
 from silosynth.common.batches import available_threads, map_batches, split_rows
 from silosynth.common.codec.codec import Codec
 from silosynth.common.codec.examples import modelled_texts
+from silosynth.common.codec.form import Form
 from silosynth.common.codec.notes import code_dtype
 from silosynth.common.domain import Domain, Grouping
 from silosynth.common.errors import InvalidArgument, InvalidPlan, InvalidSampler
@@ -110,7 +111,8 @@ class DrawnAlike:
         """Draw rows as a pandas frame."""
         from silosynth.common.codec.frames import to_pandas  # see there why not above
 
-        return to_pandas(draw(self, rows=rows, seed=seed))
+        never_null = {a.name for a in self.schema.coded if a.stored and not a.missing}
+        return to_pandas(draw(self, rows=rows, seed=seed), plain=never_null)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -234,6 +236,7 @@ def draw_batches(
     seed: int,
     batch_rows: int | None = None,
     threads: int | None = None,
+    form: Form = Form.TYPED,
 ) -> Generator[pa.Table, None, None]:
     """Yield the table in batches, holding a few of them at a time.
 
@@ -253,7 +256,11 @@ def draw_batches(
         drawn = draw_part(rows=size, seed=seed, batch=index)
         values = SeededWords(seed=seed, purpose="values", index=index)
         return codec.decode(
-            drawn[:coded], drawn[coded:], uniform=values.uniform, first_row=index * most
+            drawn[:coded],
+            drawn[coded:],
+            uniform=values.uniform,
+            first_row=index * most,
+            form=form,
         )
 
     sizes = split_rows(rows, batch_rows=most)

@@ -17,7 +17,7 @@ from silosynth.common.errors import InvalidPlan
 from silosynth.common.generator.architecture import Architecture, MaskedMlp, Transformer
 from silosynth.common.plan.plan import Phase, PhaseName, TrustMode, phase_cost
 from silosynth.common.plan.training import BOUND, Optimiser, TrainingSettings
-from silosynth.common.schema.attributes import CategoricalAttribute, CodedAttribute
+from silosynth.common.schema.attributes import CodedAttribute
 from silosynth.common.schema.schema import Schema
 
 ONE_WAY_SHARE = Fraction(1, 5)
@@ -239,4 +239,4 @@ def _check_learnable(schema: Schema) -> None:
 
 def _classes(attribute: CodedAttribute) -> int | None:
     """Return how many classes a label lists; None where it is not listed."""
-    return len(attribute.categories) if isinstance(attribute, CategoricalAttribute) else None
+    return attribute.values if attribute.kind == "categorical" else None
