@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-for folder in ("server", "client", "faults", "privacy", "processes", "."):
+for folder in ("server", "client", "faults", "privacy", "processes", "golden", "."):
     sys.path.append(str(Path(__file__).parent / folder))
 
 

@@ -20,20 +20,22 @@ ROOMS: dict[str, str] = {
     "common/schema": "",
     "common/trust": "",
     "common/accounting": "",
-    "common/codec": "common/schema",
+    "common/values": "common/schema",
+    "common/codec": "common/schema common/values",
     "common/importers": "common/schema common/codec",
     "common/audit": "common/accounting",
     "common/generator": "common/schema common/codec",
-    "common/plan": "common/schema common/codec common/generator common/accounting common/trust",
+    "common/plan": "common/schema common/values common/codec common/generator common/accounting "
+    "common/trust",
     "common/certificate": "common/plan common/accounting",
     "common/messages": "common/plan common/certificate common/generator common/trust common/schema",
-    "common/sampler": "common/schema common/codec common/generator",
+    "common/sampler": "common/schema common/values common/codec common/generator",
     "common/cli": "common/schema common/codec common/importers common/generator common/plan "
     "common/certificate common/sampler",
     "client/noise": "common/accounting common/plan",
     "client/counting": "",
     "client/ledger": "common/accounting common/audit",
-    "client/source": "client/counting client/noise common/schema common/codec",
+    "client/source": "client/counting client/noise common/schema common/values common/codec",
     "client/policy": "client/source common/accounting common/audit common/messages common/plan "
     "common/trust",
     "client/learning": "client/noise client/source common/schema common/codec common/generator "
@@ -41,7 +43,7 @@ ROOMS: dict[str, str] = {
     "client/sums": "client/noise common/messages common/plan common/trust",
     "client/gateway": "client/ledger client/noise client/source client/learning client/sums "
     "client/policy common/audit common/certificate common/generator common/messages common/plan "
-    "common/sampler common/schema common/trust",
+    "common/sampler common/schema common/trust common/values",
     "client/silo": "client/gateway client/ledger client/noise client/source client/learning "
     "client/sums client/policy common/accounting common/audit common/codec common/generator "
     "common/messages common/plan common/schema common/trust",
@@ -54,12 +56,14 @@ ROOMS: dict[str, str] = {
     "client/cli": "client/desk client/silo client/policy client/relay common/accounting "
     "common/audit common/cli common/schema common/trust",
     "server/model": "common/schema",
+    "server/values": "common/values common/codec common/plan common/schema",
     "server/measuring": "server/model common/codec common/messages common/plan common/schema",
     "server/generator": "server/measuring common/codec common/generator common/messages "
     "common/plan common/sampler common/schema",
     "server/planning": "server/measuring common/accounting common/codec common/generator "
     "common/plan common/schema",
     "server/coordinator": "server/planning server/generator server/measuring server/model "
+    "server/values common/values "
     "common/accounting common/certificate common/codec common/generator common/messages "
     "common/plan common/sampler common/schema common/trust",
     "server/driver": "server/coordinator server/generator common/certificate common/messages "

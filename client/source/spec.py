@@ -102,6 +102,23 @@ class CodedTable:
     texts: tuple[np.ndarray, ...] = field(default=(), repr=False)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValueQuestion:
+    """Count the rows of an attribute by the cells of a partition of its points."""
+
+    attribute: str
+    partition: Partition
+
+    def count(self, points: np.ndarray) -> np.ndarray:
+        """Return (cells,) int64 of (rows,) points; rows of -1, or outside, are in no cell.
+
+        Guarantees: one row changes one cell by one, or none.
+        """
+        cells = self.partition.find(points[points >= 0])
+        counts: np.ndarray = np.bincount(cells[cells >= 0], minlength=self.partition.cells)
+        return counts
+
+
 class Source(Protocol):
     """Rows that can be counted, wherever they are. Nothing is read before the first call."""
 
@@ -117,6 +134,19 @@ class Source(Protocol):
         Guarantees: without a person column, one row changes one cell of each marginal by one.
         Raises InvalidTable without a data value or foreign text.
         """
+        ...
+
+    def count_values(
+        self, questions: Sequence[ValueQuestion], *, rows_per_person: int = 1
+    ) -> list[np.ndarray]:
+        """Return one (cells,) int64 per question, of at most ``rows_per_person`` rows a person.
+
+        Guarantees and raises as :meth:`count`.
+        """
+        ...
+
+    def recode(self, schema: Schema) -> Source:
+        """Return the same rows, coded by another schema of the same columns."""
         ...
 
     def fold(

@@ -1,4 +1,4 @@
-"""Counting as SQL for PostgreSQL: codes, rows per person, and joint tables as GROUPING SETS.
+"""Counting as SQL for PostgreSQL: codes, points, rows per person, joint tables as GROUPING SETS.
 
 Codes in SQL are those of the codec. Bins come from ``width_bucket`` on the codec's own edges. What
 a listed value is coded as is asked of the codec, for each distinct value of the column, so that
@@ -117,6 +117,56 @@ def bin_code_sql(attribute: CodedAttribute, *, kind: Kind) -> str:
     return f"CASE WHEN {number} IS NULL{tokens} THEN {absent} ELSE {found} END"
 
 
+def point_sql(attribute: CodedAttribute, *, kind: Kind, grid: ValueGrid) -> str:
+    """Return the point of a number or an instant; -1 where it has the code of missing.
+
+    Never null: what a person's rows are ordered by is made of all points, and of no null.
+    """
+    if isinstance(attribute, CategoricalAttribute | OrdinalAttribute | BooleanAttribute):
+        raise InvalidTable(f"{attribute.name!r} is a listed attribute")
+    number = _number(attribute, kind)
+    power = f"{10 ** abs(grid.decimals)}::float8"
+    if grid.real:
+        scaled = f"{number} {'*' if grid.decimals >= 0 else '/'} {power}"
+        place = f"floor({scaled} + 0.5::float8) - {grid.first}::float8"
+    else:
+        place = f"floor(({number} - {grid.first}::float8) / {grid.stride}::float8)"
+    bounded = f"LEAST(GREATEST({place}, 0::float8), {grid.points - 1}::float8)::bigint"
+    absent = "-1" if attribute.missing else "0"
+    tokens = "".join(
+        f" OR {number} = {float(t)!r}::float8" for t in NumericCodec(attribute=attribute).tokens
+    )
+    return f"CASE WHEN {number} IS NULL{tokens} THEN {absent} ELSE {bounded} END"
+
+
+def cell_sql(partition: Partition, *, point: str) -> str:
+    """Return the cell of a point; null outside of the partition."""
+    if isinstance(partition, Endings):
+        place = f"({point} + {partition.grid.phase})"
+        pairs = list(enumerate(partition.moduli, start=1))[::-1]
+        tests = " ".join(f"WHEN {place} % {m} = 0 THEN {i}" for i, m in pairs)
+        return f"CASE {tests} ELSE 0 END"
+    leaves = partition.leaves if isinstance(partition, Closer) else partition
+    leaf = f"(({point} + {leaves.offset}) / {leaves.join})"
+    place = f"(({point} + {leaves.offset}) % {leaves.join})"
+    if isinstance(partition, Closer):
+        chosen = f"ARRAY[{','.join(map(str, partition.chosen))}]::bigint[]"
+        rank = f"(array_position({chosen}, {leaf}) - 1)"
+        return f"{rank} * {partition.width} + {place} / {partition.below} % {partition.width}"
+    if leaves.join == 1:
+        return point
+    return f"2 * {leaf} + CASE WHEN {place} > 0 THEN 1 ELSE 0 END"
+
+
+def value_count_sql(partition: Partition, *, column: str, coded: str) -> str:
+    """Return a SELECT of (cell, rows) of one partition of the points in ``column``."""
+    cell = cell_sql(partition, point=column)
+    return (
+        f"SELECT ({cell})::bigint AS cell, count(*)::bigint AS rows FROM ({coded}) AS coded "
+        f"WHERE {column} >= 0 AND ({cell}) IS NOT NULL GROUP BY 1"
+    )
+
+
 def coded_sql(
     codes: Mapping[str, str], *, query: str, person: tuple[str, Kind] | None, bound: int, key: bytes
 ) -> str:
@@ -166,6 +216,16 @@ def add_counts(
         if chosen.any() and not 0 <= cell[chosen].min() <= cell[chosen].max() < table.cells:
             raise InvalidTable("the server counted cells that are not there")
         np.add.at(total, cell[chosen], rows[chosen])
+
+
+def place_counts(result: pa.Table, *, cells: int) -> np.ndarray:
+    """Return (cells,) int64 of a ``value_count_sql`` result."""
+    cell, rows = (result[name].to_numpy() for name in ("cell", "rows"))
+    if len(cell) and not 0 <= cell.min() <= cell.max() < cells:
+        raise InvalidTable("the server counted cells that are not there")
+    counts = np.zeros(cells, dtype=np.int64)
+    counts[cell] = rows
+    return counts
 
 
 def quote(name: str) -> str:

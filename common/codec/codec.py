@@ -15,7 +15,7 @@ bytes that are not UTF-8 in a text    replaced by U+FFFD, then as any text
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -34,6 +34,8 @@ from silosynth.common.codec.text import decode_texts, encode_texts
 from silosynth.common.domain import Domain
 from silosynth.common.errors import InvalidTable
 from silosynth.common.schema.schema import Schema
+from silosynth.common.values.grid import ValueGrid
+from silosynth.common.values.spread import Spread
 
 __all__ = ["Codec", "Encoded", "EncodingNote", "Uniform", "quantile_groups"]
 
@@ -100,6 +102,20 @@ class Codec:
             domain=self.domain, codes=tuple(codes), rows=arrow.num_rows, notes=tuple(notes)
         )
 
+    def find_points(
+        self, table: TableLike, *, grids: Mapping[str, ValueGrid], origin: str = "table"
+    ) -> dict[str, np.ndarray]:
+        """Return (rows,) int64 for each number of ``grids``: its points, -1 for missing."""
+        arrow = as_table(table, origin=origin)
+        check_columns(arrow.schema, schema=self.schema, allow_extra=True, origin=origin)
+        return {
+            c.attribute.name: c.find_points(
+                readable(flatten(arrow[c.attribute.name])), grid=grids[c.attribute.name]
+            )
+            for c in self._columns
+            if isinstance(c, NumericCodec) and c.attribute.name in grids
+        }
+
     def encode_texts(
         self, table: TableLike, *, origin: str = "table"
     ) -> tuple[tuple[np.ndarray, ...], tuple[EncodingNote, ...]]:
@@ -131,8 +147,9 @@ class Codec:
         Args:
             codes: one (rows,) unsigned column per coded attribute, in the schema's order.
             texts: what :meth:`encode_texts` returned; none where no text is to come back.
-            uniform: returns ``count`` float64 in [0, 1); called once per numeric attribute, in
-                the schema's order, so that a seeded source gives the same table everywhere.
+            uniform: returns ``count`` float64 in [0, 1); called for each numeric attribute in the
+                schema's order, so that a seeded source gives the same table everywhere.
+            spreads: how values lie inside the codes of numbers; evenly where there is none.
             first_row: rows decoded before, when a large table is decoded in parts.
             form: typed as Parquet holds it, or all as text, as a CSV file spells it.
         """

@@ -9,6 +9,8 @@ import numpy as np
 from silosynth.common.codec.kinds.table import codes_meeting
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.schema.schema import Schema
+from silosynth.common.values.grid import MICROSECONDS
+from silosynth.common.values.spread import Spread
 
 
 def parse_conditions(texts: Iterable[str]) -> dict[str, str]:
@@ -31,16 +33,20 @@ def parse_conditions(texts: Iterable[str]) -> dict[str, str]:
     return conditions
 
 
-def allowed_codes(schema: Schema, where: Mapping[str, str]) -> dict[str, np.ndarray]:
-    """Return, per attribute of ``where``, (codes,) bool: which fine codes meet its condition.
+def allowed_codes(
+    schema: Schema, where: Mapping[str, str], *, spreads: Mapping[str, Spread] | None = None
+) -> dict[str, np.ndarray]:
+    """Return, per attribute of ``where``, (codes,) float64: the share of each that meets it.
+
+    That is 1 or 0, but for a number with a spread, whose range may begin and end inside a bin.
 
     A listed attribute takes one value as the schema spells it, a number or an instant a range
     ``low..high`` (either end may be left out; whole numbers include both ends, the others exclude
     the high one), and every attribute the empty text for a missing value.
 
-    Errors: InvalidArgument for an attribute without codes, a value that is not listed, and a range
-    that does not begin and end where bins do: rows are uniform inside a bin, so half of one could
-    not be drawn as the model has it.
+    Errors: InvalidArgument for an attribute without codes, a value that is not listed, and, of a
+    number without a spread, a range that does not begin and end where bins do: rows are uniform
+    inside a bin, so half of one could not be drawn as the model has it.
     """
     coded = {a.name: a for a in schema.coded}
     allowed = {}

@@ -103,9 +103,35 @@ class NumericCodec:
         )
         return codes, note
 
-    def decode(self, codes: np.ndarray, *, uniform: Uniform) -> pa.Array:
-        """Return numbers drawn uniformly inside their bin, null for missing."""
+    def find_points(self, column: pa.Array, *, grid: ValueGrid) -> np.ndarray:
+        """Return (rows,) int64, the point of each value; -1 where it has the code of missing.
+
+        Guarantees: a value has a point of the bin that :meth:`encode` gives it, where bins begin
+        at points.
+        """
+        numbers, _ = self._read(self._without_tokens(column))
+        absent = np.isnan(numbers)
+        if self._tokens.size:
+            absent |= np.isin(numbers, self._tokens)
+        points = grid.find(np.where(absent, self._bins.edges[0], numbers))
+        return np.where(absent, -1 if self.attribute.missing else 0, points)
+
+    def decode_points(self, points: np.ndarray, *, spread: Spread, absent: np.ndarray) -> pa.Array:
+        """Return the values at points of a grid, null where ``absent``."""
+        values = pa.array(spread.grid.values(points), mask=absent)
+        if isinstance(self.attribute, DatetimeAttribute):
+            return values.cast(pa.timestamp("us", tz="UTC"))
+        return values
+
+    def decode(
+        self, codes: np.ndarray, *, uniform: Uniform, spread: Spread | None = None
+    ) -> pa.Array:
+        """Return numbers drawn from their bin's pieces, or evenly inside it; null for missing."""
         absent = codes >= self._bins.count
+        if spread is not None:
+            points = np.zeros(len(codes), dtype=np.int64)
+            points[~absent] = spread.draw(codes[~absent].astype(np.int64), uniform=uniform)
+            return self.decode_points(points, spread=spread, absent=absent)
         bins = np.where(absent, 0, codes).astype(np.intp)
         low, high = self._bins.edges[bins], self._bins.edges[bins + 1]
         grid = self.scale.grid(self.attribute)

@@ -28,8 +28,10 @@ def check_plan(plan: Plan, schema: Schema) -> None:
     check_texts(schema, method=plan.method, workload=plan.workload)
     for clique in plan.workload:
         schema.domain.size(clique)
-    if plan.training is not None:
-        _check_network(plan, schema)
+    check_trees(plan.values or {}, schema)
+    chosen = plan.chosen
+    if isinstance(chosen, DpSgd):
+        _check_network(plan, schema, training=chosen.training)
 
 
 def check_texts(schema: Schema, *, method: Method, workload: Sequence[Clique] = ()) -> None:
@@ -37,7 +39,7 @@ def check_texts(schema: Schema, *, method: Method, workload: Sequence[Clique] = 
     texts = {text.name for text in schema.texts}
     asked = sorted(texts & {name for clique in workload for name in clique})
     learnt = tuple(modelled_texts(schema))
-    if not asked and (not learnt or method is Method.DP_SGD):
+    if not asked and (not learnt or MEMBERS[method].reads_texts):
         return
     raise InvalidPlan(
         f"{(*asked, *learnt)[0]!r} is free text, which marginals cannot carry",
@@ -45,11 +47,10 @@ def check_texts(schema: Schema, *, method: Method, workload: Sequence[Clique] = 
     )
 
 
-def _check_network(plan: Plan, schema: Schema) -> None:
+def _check_network(plan: Plan, schema: Schema, *, training: TrainingSettings) -> None:
     """Raise InvalidPlan or CapExceeded unless the plan counts its network's weights right."""
-    assert plan.training is not None
-    exact = plan.training.architecture.parameters(layout_of(schema))
-    stated = plan.phase(PhaseName.TRAINING).cells
+    exact = training.architecture.parameters(layout_of(schema))
+    stated = plan.phases[-1].cells
     if exact != stated:
         raise InvalidPlan(
             f"plan {plan.id}: the network has {exact} weights, the phase training states {stated}",

@@ -46,6 +46,7 @@ def trained_sampler(
         total=total_rows(state, learning),
         certificate=certificate.model_dump(mode="json"),
         plan_digest=state.plan.digest,
+        spreads=state.spreads,
     )
 
 

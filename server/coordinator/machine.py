@@ -26,6 +26,7 @@ from silosynth.common.messages.release import Refusal, Release, decode_release, 
 from silosynth.common.messages.request import Request, count_cells
 from silosynth.common.messages.statements import Acknowledgement, Answer, Verdict, decode_statement
 from silosynth.common.plan.check import check_plan
+from silosynth.common.plan.phases import OF_VALUES
 from silosynth.common.plan.plan import OnAbsent, PhaseName, Plan, TrustMode
 from silosynth.common.schema.schema import Schema
 from silosynth.common.trust.keys import PublicKey
@@ -63,6 +64,7 @@ from silosynth.server.coordinator.sums import (
     mute,
     take_statement,
 )
+from silosynth.server.coordinator.values import ask_values, settle_values
 from silosynth.server.generator.rounds import begin, settings, take_round
 
 Commands = tuple[Command, ...]
@@ -198,16 +200,10 @@ def _begin(state: State) -> tuple[State, Commands]:
 
 def _open_phase(state: State, phase: PhaseName) -> tuple[State, Commands]:
     """Ask a phase of every silo, or go on when it has nothing to ask."""
-    if phase is PhaseName.TRAINING:
-        state, question = _next_round(state)
+    if phase in OF_VALUES:
+        question = ask_values(state, phase)
     else:
-        question = ask_phase(
-            phase,
-            plan=state.plan,
-            schema=state.schema,
-            measured=state.measured(),
-            merging=state.merging(),
-        )
+        state, question = _ask_method(settle_values(state), phase)
     if question.empty:
         return _close_phase(replace(state, phase=phase))
     opened = replace(
@@ -222,13 +218,29 @@ def _open_phase(state: State, phase: PhaseName) -> tuple[State, Commands]:
     return opened, tuple(Ask(request=r) for r in requests)
 
 
+def _ask_method(state: State, phase: PhaseName) -> tuple[State, Question]:
+    """Return what a phase of the method asks, by the bins that the run counts by."""
+    if phase is PhaseName.TRAINING:
+        state, question = _next_round(state)
+    else:
+        question = ask_phase(
+            phase,
+            plan=state.plan,
+            schema=state.coded,
+            measured=state.measured(),
+            merging=state.merging(),
+        )
+    edges = dict(state.values.edges) if state.values and state.values.edges else None
+    return state, replace(question, edges=edges)
+
+
 def _next_round(state: State) -> tuple[State, Question]:
     """Return the question of the next round of training, which begins with the first weights."""
     learning = state.learning
     if learning is None:
         learning = begin(
             state.plan,
-            state.schema,
+            state.coded,
             counted=state.releases.get(PhaseName.ONE_WAY, {}),
             one_way=state.measured().get(PhaseName.ONE_WAY, ()),
         )

@@ -18,6 +18,7 @@ from silosynth.common.plan.plan import Method, Plan
 from silosynth.common.sampler.conditional import shares, shares_within
 from silosynth.common.sampler.mixture import Mixture, NeuralSampler
 from silosynth.common.schema.schema import Schema
+from silosynth.common.values.spread import Spread
 from silosynth.server.measuring.sum import regroup
 from silosynth.server.measuring.working_domain import within_groups
 
@@ -57,6 +58,7 @@ def train_sampler(
     plan: Plan,
     grouping: Grouping,
     certificate: Certificate,
+    spreads: Mapping[str, Spread],
 ) -> NeuralSampler:
     """Train a generator on what one plan's silos released; raise RunFailed without PyTorch."""
     require_generators(plan)
@@ -86,6 +88,7 @@ def train_sampler(
         total=max(round(mean_total(merged)), 0),
         certificate=certificate.model_dump(mode="json"),
         plan_digest=plan.digest,
+        spreads=spreads,
     )
 
 

@@ -48,10 +48,10 @@ def finish(state: State, *, generator: NeuralSampler | None = None) -> Outcome:
     if state.learning is not None:
         return _finish_training(state, measured, learning=state.learning)
     one_way = measured[PhaseName.ONE_WAY]
-    grouping = model_grouping(state.plan, state.schema, state.merging())
+    grouping = model_grouping(state.plan, state.coded, state.merging())
     if PhaseName.EMBEDDING in measured:
         return _finish_one_shot(state, measured, grouping=grouping, generator=generator)
-    model, fitted = fit_run(state.plan, state.schema, measured, grouping=grouping)
+    model, fitted = fit_run(state.plan, state.coded, measured, grouping=grouping)
     certificate = certify_plan(state.plan)
     sampler = build_sampler(
         schema=state.schema,
@@ -61,6 +61,7 @@ def finish(state: State, *, generator: NeuralSampler | None = None) -> Outcome:
         total=model.total,
         certificate=certificate.model_dump(mode="json"),
         plan_digest=state.plan.digest,
+        spreads=state.spreads,
     )
     return Outcome(
         sampler=sampler,
@@ -89,6 +90,7 @@ def _finish_one_shot(
             plan=state.plan,
             grouping=grouping,
             certificate=certificate,
+            spreads=state.spreads,
         )
     domain = state.schema.domain
     return Outcome(

@@ -50,12 +50,15 @@ AIM_COARSE_DEVIATIONS = 4.0
 class Question:
     """The same marginals for every silo, or the next round of training.
 
-    Without queries or a round, the phase is skipped.
+    Without queries or a round, the phase is skipped. ``edges`` are where the bins of numbers begin
+    by what was counted of their values, ``leaves`` those that are looked into once more.
     """
 
     queries: tuple[MarginalQuery, ...] = ()
     levels: Mapping[str, Grouping] = field(default_factory=dict)
     learning: Learning | None = None
+    edges: Mapping[str, tuple[int, ...]] | None = None
+    leaves: Mapping[str, tuple[int, ...]] | None = None
 
     @property
     def empty(self) -> bool:
@@ -72,6 +75,7 @@ class Question:
                 phase=phase,
                 silo=silo,
                 training=ask_round(self.learning, plan=plan, silo=silo),
+                edges=self.edges,
                 sum=proof,
             ).with_weights(self.learning.encoded)
         return Request(
@@ -80,6 +84,8 @@ class Question:
             silo=silo,
             levels={name: dict(g.groups) for name, g in self.levels.items()},
             queries=tuple((q.clique, q.level) for q in self.queries),
+            edges=self.edges,
+            leaves=self.leaves,
             sum=proof,
         )
 

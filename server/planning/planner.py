@@ -14,6 +14,7 @@ from silosynth.common.domain import Clique
 from silosynth.common.errors import InvalidPlan
 from silosynth.common.generator.features import FeatureSettings
 from silosynth.common.plan.check import check_plan, check_texts
+from silosynth.common.plan.phases import OF_VALUES
 from silosynth.common.plan.plan import (
     Method,
     OnAbsent,
@@ -25,10 +26,12 @@ from silosynth.common.plan.plan import (
     parse_plan,
     phase_cost,
 )
+from silosynth.common.plan.values import plan_trees
 from silosynth.common.schema.schema import Schema
 from silosynth.server.planning.advice import advise
 from silosynth.server.planning.sizes import Size, embedding_size, phase_sizes
 from silosynth.server.planning.training import PlannedTraining, TrainingChoice, plan_training
+from silosynth.server.planning.values import value_shares, value_sizes
 
 SHARES: Mapping[Method, Mapping[PhaseName, Fraction]] = {
     Method.INDEPENDENT: {PhaseName.ONE_WAY: Fraction(1)},
@@ -116,6 +119,7 @@ def new_plan(
     shares = len(silos) - colluders - absent if trusted is TrustMode.SHARED else 1
     planned: PlannedTraining | None = None
     features = None
+    trees = plan_trees(schema)
     if chosen is Method.DP_SGD:
         planned = plan_training(
             schema,
@@ -140,7 +144,7 @@ def new_plan(
             features = _features(schema, frequencies=frequencies, order=order)
             sizes |= {PhaseName.EMBEDDING: embedding_size(schema.domain, features)}
         phases = _calibrated(
-            sizes,
+            value_sizes(trees) | sizes,
             epsilon=epsilon,
             delta=delta,
             method=chosen,
@@ -162,6 +166,7 @@ def new_plan(
             "features": features,
             "training": planned.settings if planned else None,
             "weights": tuple(weights),
+            "values": trees or None,
             **_model_limit(chosen, max_model_mb),
             "phases": phases,
             "on_absent": str(on_absent or _goes_on(absent)),
@@ -231,12 +236,16 @@ def _model_limit(method: Method, max_model_mb: int | None) -> dict[str, int]:
 
 def _share(name: PhaseName, *, sizes: Mapping[PhaseName, Size], method: Method) -> Fraction:
     """Return a phase's share of rho; AIM's rounds share the rest by their marginals."""
+    values = value_shares({n: s for n, s in sizes.items() if n in OF_VALUES})
+    if name in values:
+        return values[name]
+    part = 1 - sum(values.values(), Fraction(0))
     shares = SHARES[method]
     if name in shares:
-        return shares[name]
-    marginals = sum(s.marginals for n, s in sizes.items() if n not in shares)
+        return part * shares[name]
+    marginals = sum(s.marginals for n, s in sizes.items() if n not in (*shares, *values))
     left = 1 - sum(shares.values(), Fraction(0))
-    return left * Fraction(sizes[name].marginals, marginals)
+    return part * left * Fraction(sizes[name].marginals, marginals)
 
 
 def _goes_on(absent: int) -> OnAbsent:

@@ -19,6 +19,7 @@ from silosynth.common.plan.plan import Phase, PhaseName, TrustMode, phase_cost
 from silosynth.common.plan.training import BOUND, Optimiser, TrainingSettings
 from silosynth.common.schema.attributes import CodedAttribute
 from silosynth.common.schema.schema import Schema
+from silosynth.server.planning.values import value_phases
 
 ONE_WAY_SHARE = Fraction(1, 5)
 """The part of rho that buys the 1-way marginals that training starts from."""
@@ -73,8 +74,11 @@ def plan_training(
         choice.rate
         or _habit(settings.architecture, own=trust is TrustMode.OWN, shows=_shows(schema)).rate
     )
-    rho = rho_for(epsilon, delta) * ONE_WAY_SHARE / attempts
-    one_way = _one_way(schema, settings, rho=rho / rows_per_person**2, shares=shares)
+    rho = rho_for(epsilon, delta) / attempts / rows_per_person**2
+    before = (
+        *value_phases(plan_trees(schema), rho=rho, least=Fraction(shares)),
+        *_one_way(schema, settings, rho=rho * ONE_WAY_SHARE, shares=shares),
+    )
     cells = settings.architecture.parameters(layout_of(schema))
 
     def phases(noise: float) -> tuple[Phase, ...]:
@@ -88,7 +92,7 @@ def plan_training(
             bound=BOUND,
             rate=rate,
         )
-        return (*one_way, training)
+        return (*before, training)
 
     def costs(noise: float) -> list[GaussianCost]:
         return [

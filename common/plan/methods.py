@@ -1,0 +1,204 @@
+"""What a plan of each method says, and which phases it has: one class a method, one table.
+
+A plan keeps its fields side by side, as it is stored and signed; these read them apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from typing import Any, ClassVar
+
+from silosynth.common.domain import Clique
+from silosynth.common.generator.features import FeatureSettings
+from silosynth.common.plan.phases import Phase, PhaseName
+from silosynth.common.plan.training import BOUND, TrainingSettings
+from silosynth.common.plan.trust import Trust
+
+_MOST_SUMMED = 2**18
+"""Sums of gradients that may be added up: of 2^32 rows each, they stay below 2^62."""
+
+_LEAST_GRADIENT_SIGMA2 = 2**10
+
+
+class Method(StrEnum):
+    """How the coordinator chooses what to measure."""
+
+    INDEPENDENT = "independent"
+    MST = "mst"
+    AIM = "aim"
+    FIXED = "fixed"
+    ONE_SHOT = "one-shot"
+    DP_SGD = "dp-sgd"
+
+
+class HasPhases:
+    """What methods have in common: phases in their order, which ask for counts of bound 1."""
+
+    __slots__ = ()
+    phases: ClassVar[tuple[PhaseName, ...]]
+    fewest: ClassVar[int | None] = None
+    """How many phases there are at least; all if None."""
+
+    reads_texts: ClassVar[bool] = False
+
+    def bound(self, phase: Phase) -> int:
+        """Return the L2 norm that one row adds to a vector of ``phase`` at most."""
+        return 1
+
+    def check(self, phases: Sequence[Phase], *, silos: Sequence[str], trust: Trust) -> None:
+        """Raise ValueError unless the phases state the norm that a row can add to them."""
+        for phase in phases:
+            if phase.bound != self.bound(phase):
+                raise ValueError(f"phases: {phase.name.value} must have bound {self.bound(phase)}")
+            if phase.rate is not None:
+                raise ValueError("phases: the phase training has a rate, and no other")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Independent(HasPhases):
+    """Every attribute by itself."""
+
+    phases: ClassVar = (PhaseName.ONE_WAY,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mst(HasPhases):
+    """A spanning tree of the pairs that depend most."""
+
+    phases: ClassVar = (PhaseName.ONE_WAY, PhaseName.COARSE, PhaseName.TREE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aim(HasPhases):
+    """Rounds of the pairs that the model is furthest from, for a workload or for all pairs."""
+
+    phases: ClassVar = (
+        PhaseName.ONE_WAY,
+        PhaseName.COARSE,
+        PhaseName.ROUND_1,
+        PhaseName.ROUND_2,
+        PhaseName.ROUND_3,
+    )
+    fewest: ClassVar = 3
+    workload: tuple[Clique, ...] = ()
+    weights: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.weights and len(self.weights) != len(self.workload):
+            raise ValueError("weights: give one for each marginal of the workload")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fixed(HasPhases):
+    """The marginals that the plan lists."""
+
+    phases: ClassVar = (PhaseName.ONE_WAY, PhaseName.WORKLOAD)
+    workload: tuple[Clique, ...]
+
+    def __post_init__(self) -> None:
+        if not self.workload:
+            raise ValueError("workload: the method fixed needs one")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OneShot(HasPhases):
+    """One sum of random features, which a generator is trained on."""
+
+    phases: ClassVar = (PhaseName.ONE_WAY, PhaseName.EMBEDDING)
+    features: FeatureSettings
+
+    def __post_init__(self) -> None:
+        if self.features is None:
+            raise ValueError("features: the method one-shot needs them, and no other has them")
+
+    def bound(self, phase: Phase) -> int:
+        """Return the norm of a row's features in the phase that sums them."""
+        return self.features.bound if phase.name is PhaseName.EMBEDDING else 1
+
+    def check(self, phases: Sequence[Phase], *, silos: Sequence[str], trust: Trust) -> None:
+        """Raise ValueError unless one sum is asked, of the norm that its features have."""
+        HasPhases.check(self, phases, silos=silos, trust=trust)
+        if phases[-1].marginals != 1:
+            name, bound = phases[-1].name.value, self.features.bound
+            raise ValueError(f"phases: {name} must have bound {bound}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DpSgd(HasPhases):
+    """A generator whose gradients are noised."""
+
+    phases: ClassVar = (PhaseName.ONE_WAY, PhaseName.TRAINING)
+    reads_texts: ClassVar = True
+    training: TrainingSettings
+
+    def __post_init__(self) -> None:
+        if self.training is None:
+            raise ValueError("training: the method dp-sgd needs it, and no other has it")
+
+    def check(self, phases: Sequence[Phase], *, silos: Sequence[str], trust: Trust) -> None:
+        """Raise ValueError unless the phase of training says what its settings say."""
+        HasPhases.check(self, phases[:-1], silos=silos, trust=trust)
+        how, phase = self.training, phases[-1]
+        if phase.rate is None:
+            raise ValueError("phases: the phase training has a rate, and no other")
+        if (phase.bound, phase.marginals) != (BOUND, how.steps):
+            raise ValueError(f"phases: training must have bound {BOUND} and rounds x local_steps")
+        if how.optimiser not in trust.optimisers:
+            names = ", ".join(trust.optimisers)
+            raise ValueError(f"training: with {trust.mode.value} noise, optimiser is {names}")
+        if how.sizes and set(how.sizes) != set(silos):
+            raise ValueError("training: sizes must name exactly the silos")
+        if how.local_steps * len(silos) > _MOST_SUMMED:
+            raise ValueError("training: too many local_steps for so many silos")
+        if phase.sigma2 < _LEAST_GRADIENT_SIGMA2 * trust.shares(len(silos)):
+            raise ValueError("phases: the noise of training is too small")
+
+
+Chosen = Independent | Mst | Aim | Fixed | OneShot | DpSgd
+MEMBERS: Mapping[Method, type[Chosen]] = {
+    Method.INDEPENDENT: Independent,
+    Method.MST: Mst,
+    Method.AIM: Aim,
+    Method.FIXED: Fixed,
+    Method.ONE_SHOT: OneShot,
+    Method.DP_SGD: DpSgd,
+}
+ROUNDS = (PhaseName.ROUND_1, PhaseName.ROUND_2, PhaseName.ROUND_3)
+_FOREIGN = {
+    "workload": "workload: only the methods aim and fixed have one",
+    "weights": "weights: only the method aim weighs its workload",
+    "features": "features: the method one-shot needs them, and no other has them",
+    "training": "training: the method dp-sgd needs it, and no other has it",
+}
+
+
+OF_METHODS = tuple(_FOREIGN)
+"""The fields of a plan that belong to methods."""
+
+
+def choose(method: Method, said: Mapping[str, Any]) -> Chosen:
+    """Return what a plan says of its method; raise ValueError for what only others have.
+
+    Args: said: the fields of a plan that belong to methods, empty or None where it says nothing.
+    """
+    member = MEMBERS[method]
+    own = {f.name for f in fields(member)}
+    for name, value in said.items():
+        if value and name not in own:
+            raise ValueError(_FOREIGN[name])
+    return member(**{name: said[name] for name in own})
+
+
+def check_phases(method: Method, phases: Sequence[Phase], *, spared: bool) -> None:
+    """Raise ValueError unless the phases are the method's, in order; AIM may have fewer rounds.
+
+    Args: spared: whether the silos' public sizes may stand in for the first phase.
+    """
+    names, known = tuple(p.name for p in phases), MEMBERS[method].phases
+    fewest = MEMBERS[method].fewest or len(known)
+    if spared and len(names) == 1:
+        known, fewest = known[-1:], 1
+    if names != known[: len(names)] or len(names) < fewest:
+        raise ValueError(f"phases: method {method.value} has the phases {', '.join(known)}")

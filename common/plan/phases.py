@@ -1,0 +1,72 @@
+"""The phases of a plan: what one message to each silo may ask, and what it costs."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from fractions import Fraction
+from typing import ClassVar, Self
+
+from pydantic import Field, model_validator
+
+from silosynth.common.accounting.cost import GaussianCost
+from silosynth.common.plan.fields import Exact, PlanModel
+
+
+class PhaseName(StrEnum):
+    """The steps of a run, in the order in which they happen."""
+
+    VALUES = "values"
+    CLOSER = "closer"
+    ONE_WAY = "one-way"
+    COARSE = "coarse"
+    TREE = "tree"
+    ROUND_1 = "round-1"
+    ROUND_2 = "round-2"
+    ROUND_3 = "round-3"
+    WORKLOAD = "workload"
+    EMBEDDING = "embedding"
+    TRAINING = "training"
+
+
+class Phase(PlanModel):
+    """One message to each silo: at most ``marginals`` noised marginals, each with ``sigma2``.
+
+    ``bound`` is the L2 norm that one row adds to each of them at most: 1 for counts. The phase
+    ``embedding`` asks for one sum of random features, which is no marginal but sums like one. The
+    phases ``values`` and ``closer`` ask for histograms of one number's points each. The phase
+    ``training`` asks for ``marginals`` noised sums of gradients in all its requests together,
+    each over every person with the chance ``rate``.
+    """
+
+    _ABSENT: ClassVar[frozenset[str]] = frozenset({"rate"})
+
+    name: PhaseName
+    marginals: int = Field(ge=1, le=100_000)
+    cells: int = Field(ge=1, le=2**40, description="most cells in all marginals of the phase")
+    sigma2: Exact
+    bound: int = Field(default=1, ge=1, le=2**31)
+    rate: Exact | None = None
+
+    @model_validator(mode="after")
+    def _chance(self) -> Self:
+        if self.rate is not None and self.rate > 1:
+            raise ValueError("rate: is a chance, at most 1")
+        return self
+
+
+def phase_cost(
+    phase: Phase, *, rows_per_person: int, shares: int = 1, attempts: int = 1
+) -> GaussianCost:
+    """Return the noise of one phase as a mechanism for the accountant."""
+    return GaussianCost(
+        sigma2=phase.sigma2,
+        count=phase.marginals * attempts,
+        sensitivity=rows_per_person * phase.bound,
+        cells=phase.cells if phase.bound > 1 else None,
+        shares=shares,
+        rate=phase.rate or Fraction(1),
+    )
+
+
+OF_VALUES = (PhaseName.VALUES, PhaseName.CLOSER)
+"""What any plan with numbers begins with, whatever its method."""

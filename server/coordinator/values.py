@@ -1,0 +1,44 @@
+"""What a run asks of numbers' values before its method begins, and what it makes of the answers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from silosynth.common.measurement import MarginalQuery
+from silosynth.common.plan.phases import PhaseName
+from silosynth.server.coordinator.questions import Question
+from silosynth.server.coordinator.state import State
+from silosynth.server.values.estimate import Counted, choose_leaves, estimate_values, gather
+
+
+def ask_values(state: State, phase: PhaseName) -> Question:
+    """Return what a phase asks of values: all trees, or the leaves that hold much once more."""
+    trees = state.plan.values or {}
+    if phase is PhaseName.VALUES:
+        levels = [(name, level) for name, tree in trees.items() for level in tree.asked()]
+        return Question(queries=tuple(MarginalQuery(clique=(n,), level=x) for n, x in levels))
+    leaves = choose_leaves(_counted(state, PhaseName.VALUES), state.schema)
+    if not leaves:
+        return Question()
+    levels = [(name, level) for name in leaves for level in trees[name].digits()]
+    queries = tuple(MarginalQuery(clique=(n,), level=x) for n, x in levels)
+    return Question(queries=queries, leaves=leaves)
+
+
+def settle_values(state: State) -> State:
+    """Return the state that knows values, once a phase after them opens."""
+    if state.values is not None or not state.plan.values:
+        return state
+    asked = state.asked.get(PhaseName.CLOSER, Question())
+    values = estimate_values(
+        _counted(state, PhaseName.VALUES),
+        schema=state.schema,
+        leaves=asked.leaves or {},
+        closer=_counted(state, PhaseName.CLOSER),
+    )
+    return replace(state, values=values)
+
+
+def _counted(state: State, phase: PhaseName) -> dict[str, Counted]:
+    """Return the histograms of a phase."""
+    return gather(state.plan.values or {}, state.looked(phase))
