@@ -15,6 +15,7 @@ import pyarrow as pa
 from silosynth.client.learning.checkpoints import Checkpoints
 from silosynth.client.source.table import read_table
 from silosynth.common.certificate.certify import Certificate
+from silosynth.common.codec.codec import Codec
 from silosynth.common.codec.columns import TableLike
 from silosynth.common.errors import InvalidArgument, InvalidTable, OutputExists, RunFailed
 from silosynth.common.generator.architecture import Pretrained
@@ -109,6 +110,7 @@ def simulate(
     directory: Path | None = None,
     checkpoint: Path | None = None,
     engine: Engine | str = Engine.FLOWER,
+    accept_misfits: bool = False,
     progress: Callable[[Progress], None] = lambda _: None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> RunResult:
@@ -117,7 +119,9 @@ def simulate(
     Each silo gets a gateway and a ledger of its own. With a ``directory``, everything is kept
     there, and calling again with the same plan goes on where the last call stopped: what silos
     have released is not charged again. ``checkpoint`` is the folder of the pretrained checkpoint
-    that a plan names, which the silos train with and the sampler writes with.
+    that a plan names, which the silos train with and the sampler writes with. ``tell`` gets what
+    each silo's operator would be told of their table; a column of which no value fits the schema
+    stops the run unless ``accept_misfits``.
 
     Raises InvalidPlan or InvalidTable before anything is spent; OutputExists when the directory
     holds a run of another plan; what ends a run afterwards.
@@ -128,6 +132,8 @@ def simulate(
     _require_checkpoint(plan, schema, checkpoint)
     tables = {name: _read(name, table, schema=schema) for name, table in silos.items()}
     match_roster(tables, roster=plan.silos)
+    if directory is None or not RunDirectory(path=directory).plan.exists():
+        _tell_fit(tables, schema=schema, accept_misfits=accept_misfits, tell=tell)
     with _open_directory(directory) as run:
         _claim(run, plan=plan, schema=schema)
         places = make_silos(
@@ -194,6 +200,28 @@ def _read(silo: str, table: TableLike, *, schema: Schema) -> pa.Table:
         return read_table(table, schema=schema)
     except InvalidTable as err:
         raise InvalidTable(f"silo {silo}: {err.message}", hint=err.hint) from err
+
+
+def _tell_fit(
+    tables: Mapping[str, pa.Table],
+    *,
+    schema: Schema,
+    accept_misfits: bool,
+    tell: Callable[[str], None],
+) -> None:
+    """Say what each operator would be told; raise InvalidTable where nothing of a column fits."""
+    codec, misfits = Codec(schema), []
+    for silo, table in tables.items():
+        notes = codec.encode(table, origin=f"silo {silo}").notes
+        for note in notes:
+            tell(f"{silo}: {note}")
+        misfits += [(silo, n.attribute) for n in notes if n.bent >= table.num_rows > 0]
+    if misfits and not accept_misfits:
+        silo, name = misfits[0]
+        raise InvalidTable(
+            f"silo {silo}: no value of column {name!r} fits the schema",
+            hint="correct the table or the schema, or go on with --accept-misfits",
+        )
 
 
 def _drive(

@@ -16,7 +16,8 @@ from silosynth.common.codec.notes import EncodingNote
 from silosynth.common.domain import Grouping
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.measurement import MarginalQuery
-from silosynth.common.schema.forms import CsvDialect
+from silosynth.common.schema.schema import CsvDialect, Schema
+from silosynth.common.values.partitions import Partition
 
 Ranker: TypeAlias = Callable[[pa.ChunkedArray, Sequence[np.ndarray]], np.ndarray]
 """From the person column and the codes, (rows,) the place of each row among its person's rows."""

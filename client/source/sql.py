@@ -22,6 +22,8 @@ from silosynth.common.codec.listed import ListedCodec
 from silosynth.common.codec.numeric import NumericCodec
 from silosynth.common.errors import InvalidTable
 from silosynth.common.schema.attributes import CodedAttribute
+from silosynth.common.values.grid import ValueGrid
+from silosynth.common.values.partitions import Closer, Endings, Partition
 
 MOST_SETS = 31
 """PostgreSQL's GROUPING() takes at most so many arguments."""
@@ -101,14 +103,7 @@ def listed_code_sql(attribute: CodedAttribute, *, kind: Kind, values: pa.Array) 
 
 def bin_code_sql(attribute: CodedAttribute, *, kind: Kind) -> str:
     """Return the code of a number or an instant."""
-    codec = codec_of(attribute)
-    if not isinstance(codec, NumericCodec):
-        raise InvalidTable(f"{attribute.name!r} has no bins that SQL can count")
-    if attribute.missing_apart:
-        raise InvalidTable(
-            f"{attribute.name!r} has missing_apart, which is not counted in SQL",
-            hint="leave push_down out",
-        )
+    codec = _bins_of(attribute)
     number = _number(attribute, kind)
     inner = ",".join(repr(float(edge)) for edge in codec.edges[1:-1])
     found = f"width_bucket({number}, ARRAY[{inner}]::float8[])" if inner else "0"
@@ -122,8 +117,7 @@ def point_sql(attribute: CodedAttribute, *, kind: Kind, grid: ValueGrid) -> str:
 
     Never null: what a person's rows are ordered by is made of all points, and of no null.
     """
-    if isinstance(attribute, CategoricalAttribute | OrdinalAttribute | BooleanAttribute):
-        raise InvalidTable(f"{attribute.name!r} is a listed attribute")
+    codec = _bins_of(attribute)
     number = _number(attribute, kind)
     power = f"{10 ** abs(grid.decimals)}::float8"
     if grid.real:
@@ -133,9 +127,7 @@ def point_sql(attribute: CodedAttribute, *, kind: Kind, grid: ValueGrid) -> str:
         place = f"floor(({number} - {grid.first}::float8) / {grid.stride}::float8)"
     bounded = f"LEAST(GREATEST({place}, 0::float8), {grid.points - 1}::float8)::bigint"
     absent = "-1" if attribute.missing else "0"
-    tokens = "".join(
-        f" OR {number} = {float(t)!r}::float8" for t in NumericCodec(attribute=attribute).tokens
-    )
+    tokens = "".join(f" OR {number} = {float(t)!r}::float8" for t in codec.tokens)
     return f"CASE WHEN {number} IS NULL{tokens} THEN {absent} ELSE {bounded} END"
 
 
@@ -226,6 +218,19 @@ def place_counts(result: pa.Table, *, cells: int) -> np.ndarray:
     counts = np.zeros(cells, dtype=np.int64)
     counts[cell] = rows
     return counts
+
+
+def _bins_of(attribute: CodedAttribute) -> NumericCodec:
+    """Return the codec of a number; InvalidTable for what is not counted in SQL."""
+    codec = codec_of(attribute)
+    if not isinstance(codec, NumericCodec):
+        raise InvalidTable(f"{attribute.name!r} has no bins that SQL can count")
+    if attribute.missing_apart:
+        raise InvalidTable(
+            f"{attribute.name!r} has missing_apart, which is not counted in SQL",
+            hint="leave push_down out",
+        )
+    return codec
 
 
 def quote(name: str) -> str:

@@ -54,7 +54,8 @@ class Wanted:
         if person is not None and person not in declared:
             checked = pa.schema([field for field in stored if field.name != person])
         check_columns(checked, schema=self.schema, allow_extra=self.allow_extra, origin=origin)
-        return [name for name in stored.names if name in declared or name == person]
+        read = {a.name for a in self.schema.attributes if a.kind != "ignored"}
+        return [name for name in stored.names if name in read or name == person]
 
 
 def read_table(

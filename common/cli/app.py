@@ -24,6 +24,7 @@ from silosynth.common.cli.console import (
     say,
     show_table,
 )
+from silosynth.common.cli.review import schema_accept, schema_review
 from silosynth.common.codec.conditions import parse_conditions
 from silosynth.common.document import load_document
 from silosynth.common.errors import InvalidArgument, InvalidSchema, SilosynthError
@@ -151,6 +152,8 @@ def _spell_absent(absent: Sequence[str]) -> str:
 def register(app: typer.Typer, groups: Groups) -> None:
     """Add the commands that every installation has."""
     groups["schema"].command("check")(schema_check)
+    groups["schema"].command("review")(schema_review)
+    groups["schema"].command("accept")(schema_accept)
     groups["schema"].command("import")(schema_import)
     groups["schema"].command("json-schema")(schema_json_schema)
     groups["plan"].command("check")(plan_check)
@@ -196,7 +199,7 @@ def schema_check(
     if unreviewed:
         raise InvalidSchema(
             f"{path}: {len(unreviewed)} attributes are unreviewed, {unreviewed[0]!r} first",
-            hint="check each domain, then set its source to 'declared' or 'public'",
+            hint="check each domain with 'schema review', or vouch for them with 'schema accept'",
         )
     sizes = dict(zip(schema.domain.attributes, schema.domain.shape, strict=True))
     emit({"digest": schema.digest, "attributes": sizes}, as_json=as_json)

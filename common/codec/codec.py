@@ -29,6 +29,7 @@ from silosynth.common.codec.form import Form, in_form
 from silosynth.common.codec.kinds.kind import ColumnCodec
 from silosynth.common.codec.kinds.table import codec_of
 from silosynth.common.codec.notes import EncodingNote, Uniform
+from silosynth.common.codec.numeric import NumericCodec
 from silosynth.common.codec.parsing import flatten, readable
 from silosynth.common.codec.text import decode_texts, encode_texts
 from silosynth.common.domain import Domain
@@ -136,6 +137,7 @@ class Codec:
         uniform: Uniform,
         first_row: int = 0,
         form: Form = Form.TYPED,
+        spreads: Mapping[str, Spread] | None = None,
     ) -> pa.Table:
         """Return a table with the schema's columns in order, in the form that the schema declares.
 
@@ -162,7 +164,9 @@ class Codec:
         for attribute in self.schema.attributes:
             name, codec, values = attribute.name, by_name.get(attribute.name), None
             code = coded.get(name, np.zeros(rows, dtype=np.uint8))
-            if codec is not None:
+            if isinstance(codec, NumericCodec) and name in (spreads or {}):
+                values = codec.decode(code, uniform=uniform, spread=(spreads or {})[name])
+            elif codec is not None:
                 values = codec.decode(code, uniform=uniform if name in coded else np.zeros)
             elif name in learnt:
                 values = decode_texts(learnt[name])

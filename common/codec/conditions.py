@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from silosynth.common.codec.kinds.table import codes_meeting
+from silosynth.common.codec.kinds.table import codes_meeting, range_of
 from silosynth.common.errors import InvalidArgument
+from silosynth.common.schema.attributes import CodedAttribute, NumericAttribute, as_numeric
 from silosynth.common.schema.schema import Schema
-from silosynth.common.values.grid import MICROSECONDS
+from silosynth.common.values.grid import per_unit
 from silosynth.common.values.spread import Spread
 
 
@@ -56,5 +57,43 @@ def allowed_codes(
                 f"there is no attribute {name!r} to set a condition on",
                 hint="'silosynth inspect' lists the attributes",
             )
-        allowed[name] = codes_meeting(coded[name], value)
+        allowed[name] = _shares(coded[name], value, spread=(spreads or {}).get(name))
     return allowed
+
+
+def narrow_spreads(
+    schema: Schema, where: Mapping[str, str], *, spreads: Mapping[str, Spread]
+) -> dict[str, Spread]:
+    """Return the spreads of the values that meet every range of ``where``."""
+    numbers = {a.name: a for a in schema.numbers}
+    narrowed = dict(spreads)
+    for name, value in where.items():
+        number = numbers.get(name)
+        if name in narrowed and number is not None and _is_range(number, value):
+            low, high = _points(number, value, spread=narrowed[name])
+            narrowed[name] = narrowed[name].between(low, high)
+    return narrowed
+
+
+def _shares(attribute: CodedAttribute, value: str, *, spread: Spread | None) -> np.ndarray:
+    """Return (codes,) float64, the share of each code that meets a condition."""
+    number = as_numeric(attribute)
+    if spread is None or number is None or not _is_range(number, value):
+        return codes_meeting(attribute, value).astype(np.float64)
+    shares = spread.share_between(*_points(number, value, spread=spread))
+    return np.append(shares, np.zeros(number.size - number.values))
+
+
+def _is_range(attribute: NumericAttribute, value: str) -> bool:
+    """Say whether a condition is no word for a missing value."""
+    return value != "" and value not in attribute.missing_apart
+
+
+def _points(attribute: NumericAttribute, value: str, *, spread: Spread) -> tuple[int, int]:
+    """Return the first point of a range, and the one after its last."""
+    start, stop = range_of(attribute, value)
+    scale = per_unit(attribute)
+    low, high = (spread.grid.at_or_above(number * scale) for number in (start, stop))
+    if stop >= attribute.edges()[-1]:
+        high = spread.grid.points
+    return low, high

@@ -17,6 +17,8 @@ from silosynth.common.codec.edges import BinEdges, Grid, bin_edges, bin_points, 
 from silosynth.common.codec.notes import EncodingNote, Uniform, code_dtype
 from silosynth.common.codec.parsing import distinct, trim
 from silosynth.common.schema.attributes import NumericAttribute
+from silosynth.common.values.grid import ValueGrid
+from silosynth.common.values.spread import Spread
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,21 +76,11 @@ class NumericCodec:
 
     def encode(self, column: pa.Array) -> tuple[np.ndarray, EncodingNote]:
         """Return (rows,) codes, and how many values had none of their own."""
-        column, apart = self._without_words(column)
-        numbers, unreadable = self._read(column)
-        absent = np.isnan(numbers)
-        if self._tokens.size:
-            absent |= np.isin(numbers, self._tokens)
-        apart = self._numbers_apart(numbers, apart)
-        if apart is not None:
-            absent |= apart >= 0
-        some_absent = bool(absent.any())
-        if some_absent:
-            numbers = np.where(absent, self._bins.edges[0], numbers)
+        numbers, absent, unreadable, apart = self._numbers(column)
         codes = find_bins(numbers, bins=self._bins).astype(
             code_dtype(self.attribute.size), copy=False
         )
-        if some_absent and self.attribute.missing:
+        if self.attribute.missing:
             codes[absent] = self.attribute.size - 1
         if apart is not None:
             named = apart >= 0
@@ -104,24 +96,36 @@ class NumericCodec:
         return codes, note
 
     def find_points(self, column: pa.Array, *, grid: ValueGrid) -> np.ndarray:
-        """Return (rows,) int64, the point of each value; -1 where it has the code of missing.
+        """Return (rows,) int64, the point of each value; -1 where it has a code of missing.
 
         Guarantees: a value has a point of the bin that :meth:`encode` gives it, where bins begin
         at points.
         """
-        numbers, _ = self._read(self._without_tokens(column))
+        numbers, absent, _, apart = self._numbers(column)
+        nowhere = absent if self.attribute.missing else np.zeros_like(absent)
+        if apart is not None:
+            nowhere = nowhere | (apart >= 0)
+        points: np.ndarray = np.where(nowhere, -1, grid.find(numbers))
+        return points
+
+    def _numbers(
+        self, column: pa.Array
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
+        """Return (rows,) numbers and absent, unreadable, apart.
+
+        Where a number is absent the lowest stands; ``apart`` are codes, -1 for all other rows.
+        """
+        column, apart = self._without_words(column)
+        numbers, unreadable = self._read(column)
         absent = np.isnan(numbers)
         if self._tokens.size:
             absent |= np.isin(numbers, self._tokens)
-        points = grid.find(np.where(absent, self._bins.edges[0], numbers))
-        return np.where(absent, -1 if self.attribute.missing else 0, points)
-
-    def decode_points(self, points: np.ndarray, *, spread: Spread, absent: np.ndarray) -> pa.Array:
-        """Return the values at points of a grid, null where ``absent``."""
-        values = pa.array(spread.grid.values(points), mask=absent)
-        if isinstance(self.attribute, DatetimeAttribute):
-            return values.cast(pa.timestamp("us", tz="UTC"))
-        return values
+        apart = self._numbers_apart(numbers, apart)
+        if apart is not None:
+            absent |= apart >= 0
+        if absent.any():
+            numbers = np.where(absent, self._bins.edges[0], numbers)
+        return numbers, absent, unreadable, apart
 
     def decode(
         self, codes: np.ndarray, *, uniform: Uniform, spread: Spread | None = None
@@ -131,7 +135,7 @@ class NumericCodec:
         if spread is not None:
             points = np.zeros(len(codes), dtype=np.int64)
             points[~absent] = spread.draw(codes[~absent].astype(np.int64), uniform=uniform)
-            return self.decode_points(points, spread=spread, absent=absent)
+            return self.scale.build(self.attribute, spread.grid.values(points), absent)
         bins = np.where(absent, 0, codes).astype(np.intp)
         low, high = self._bins.edges[bins], self._bins.edges[bins + 1]
         grid = self.scale.grid(self.attribute)

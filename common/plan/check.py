@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from silosynth.common.codec.examples import layout_of, modelled_texts
 from silosynth.common.domain import Clique
 from silosynth.common.errors import InvalidPlan
-from silosynth.common.plan.plan import Method, PhaseName, Plan
+from silosynth.common.plan.methods import MEMBERS, DpSgd, Method
+from silosynth.common.plan.plan import Plan
+from silosynth.common.plan.training import TrainingSettings
+from silosynth.common.plan.values import check_trees
 from silosynth.common.schema.schema import Schema
 
 

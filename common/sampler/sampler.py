@@ -27,7 +27,6 @@ from silosynth.common.sampler.conditional import (
     shares_within,
 )
 from silosynth.common.sampler.draw import BATCH_ROWS, Step, compile_steps, draw_batch
-from silosynth.common.schema.attributes import NumericAttribute
 from silosynth.common.schema.schema import Schema, Source
 from silosynth.common.seeded import SeededWords, check_whole
 from silosynth.common.values.grid import edges_schema, grid_of
@@ -273,6 +272,7 @@ def draw_batches(
             uniform=values.uniform,
             first_row=index * most,
             form=form,
+            spreads=sampler.spreads,
         )
 
     sizes = split_rows(rows, batch_rows=most)
@@ -312,7 +312,7 @@ def coded_schema(schema: Schema, spreads: Mapping[str, Spread]) -> Schema:
 
 def check_spreads(spreads: Mapping[str, Spread], *, schema: Schema) -> None:
     """Raise InvalidSampler unless every spread has the codes of a number of the schema."""
-    numbers = {a.name: a for a in schema.coded if isinstance(a, NumericAttribute)}
+    numbers = {a.name: a for a in schema.numbers}
     for name, spread in spreads.items():
         if name not in numbers or len(spread.edges) + 1 != numbers[name].values:
             raise InvalidSampler(f"the values of {name!r} do not fit the schema")

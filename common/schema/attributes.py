@@ -69,6 +69,9 @@ class _Attribute(PlainModel):
     name: str = Field(min_length=1, max_length=512, pattern=r"^[^\x00-\x1f]+$")
     description: str | None = Field(default=None, max_length=2000)
     source: Source = Source.UNREVIEWED
+    why: str | None = since(
+        2, default=None, max_length=200, description="where the domain is written down"
+    )
     stored: Stored | None = since(
         2, default=None, description="the Arrow type that synthetic rows have, such as int32"
     )

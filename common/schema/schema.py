@@ -119,6 +119,20 @@ class Schema(PlainModel):
         description="how text files of the table are written, if not plainly",
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _one_source(cls, data: Any) -> Any:
+        """Give the file's one ``source`` to all attributes that do not state their own."""
+        if not isinstance(data, Mapping) or "source" not in data:
+            return data
+        rest = {key: value for key, value in data.items() if key != "source"}
+        attributes = rest.get("attributes")
+        if isinstance(attributes, list | tuple):
+            rest["attributes"] = [
+                {"source": data["source"], **a} if isinstance(a, Mapping) else a for a in attributes
+            ]
+        return rest
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         names = [a.name for a in self.attributes]

@@ -14,7 +14,8 @@ from silosynth.common.cli.console import Force, Json, emit, say, show_table
 from silosynth.common.domain import Clique
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.files import check_output, write_text
-from silosynth.common.plan.budget import check_budget
+from silosynth.common.names import machine_key
+from silosynth.common.plan.budget import check_budget, check_promise
 from silosynth.common.plan.check import check_plan
 from silosynth.common.plan.plan import Method, OnAbsent, PhaseName, TrustMode, dump_plan, load_plan
 from silosynth.common.plan.training import Optimiser
@@ -142,12 +143,13 @@ def plan_new(
     [dim]silosynth plan new schema.yaml --epsilon 1 --delta 1e-6 --silos a,b --out plan.yaml[/dim]
     """
     check_output(out, force=force)
+    check_promise(epsilon=epsilon, delta=delta)
     described = load_schema(schema)
     plan = new_plan(
         described,
         epsilon=epsilon,
         delta=delta,
-        silos=tuple(s.strip() for s in silos.split(",") if s.strip()),
+        silos=read_silo_names(silos),
         method=method,
         workload=_read_workload(workload),
         frequencies=frequencies,
@@ -293,6 +295,21 @@ def _read_weights(text: str | None) -> tuple[int, ...]:
         raise InvalidArgument(
             f"the weights {text!r} are not whole numbers", hint="write --weights 3,1"
         ) from None
+
+
+def read_silo_names(text: str) -> tuple[str, ...]:
+    """Return the keys of silos whose names people gave, and say where a key is another text."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    keys = [machine_key(name) for name in names]
+    for name, key in zip(names, keys, strict=True):
+        if name != key:
+            say(f"silo {name!r} is written {key} in the plan, and in the names of its files")
+    twice = sorted({key for key in keys if keys.count(key) > 1})
+    if twice:
+        raise InvalidArgument(
+            f"two silos would be written {twice[0]}", hint="give one of them another name"
+        )
+    return tuple(keys)
 
 
 def _read_workload(text: str | None) -> tuple[Clique, ...]:

@@ -17,6 +17,7 @@ from silosynth.common.errors import InvalidPlan
 from silosynth.common.generator.architecture import Architecture, MaskedMlp, Transformer
 from silosynth.common.plan.plan import Phase, PhaseName, TrustMode, phase_cost
 from silosynth.common.plan.training import BOUND, Optimiser, TrainingSettings
+from silosynth.common.plan.values import plan_trees
 from silosynth.common.schema.attributes import CodedAttribute
 from silosynth.common.schema.schema import Schema
 from silosynth.server.planning.values import value_phases

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
@@ -14,21 +13,17 @@ from silosynth.common.schema.attributes import NumericAttribute
 
 RANGE = ".."
 
-Edge = Callable[[Any, float], str]
 
-
-def range_allowed(
+def value_range(
     attribute: NumericAttribute,
     value: str,
     *,
     read: Callable[[str], float],
     spell: Callable[[float], str],
-) -> np.ndarray:
-    """Mark the bins of a range ``low..high``; either end may be left out.
+) -> tuple[float, float]:
+    """Return the ends of a range ``low..high``, the upper one excluded; either may be left out.
 
-    Whole numbers include both ends, the others exclude the high one. Raises InvalidArgument for a
-    range that does not begin and end where bins do: rows are uniform inside a bin, so half of one
-    could not be drawn as the model has it.
+    Whole numbers include both ends, the others exclude the high one.
     """
     low, dots, high = value.partition(RANGE)
     if not dots and attribute.unit:
@@ -46,7 +41,19 @@ def range_allowed(
             f"{value!r} is no range inside the bounds of {attribute.name!r}",
             hint=f"they are {spell(edges[0])} and {spell(edges[-1])}",
         )
-    first, last = (_place(attribute, edges, n, spell=spell) for n in (start, stop))
+    return start, stop
+
+
+def bins_between(
+    attribute: NumericAttribute, bounds: tuple[float, float], *, spell: Callable[[float], str]
+) -> np.ndarray:
+    """Return (codes,) bool: the bins of a range.
+
+    Raises InvalidArgument for one that does not begin and end where bins do: rows are uniform
+    inside a bin, so half of one could not be drawn as the model has it.
+    """
+    edges = attribute.edges()
+    first, last = (_place(attribute, edges, n, spell=spell) for n in bounds)
     codes = np.arange(attribute.size)
     return np.logical_and(first <= codes, codes < last)
 

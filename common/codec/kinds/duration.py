@@ -10,7 +10,7 @@ import pyarrow.types as pt
 
 from silosynth.common.codec.edges import Grid
 from silosynth.common.codec.facts import ColumnFacts, Proposal
-from silosynth.common.codec.kinds.bins import bin_words, range_allowed, two_digits
+from silosynth.common.codec.kinds.bins import bin_words, two_digits
 from silosynth.common.codec.kinds.instant import UNITS, resolution_grid
 from silosynth.common.codec.kinds.kind import Kind
 from silosynth.common.codec.moments import to_span_microseconds, write_spans
@@ -24,6 +24,10 @@ _FORMATS = (
     (r"^-?\d{1,4}:\d{2}:\d{2}(\.\d+)?$", "clock"),
     (r"^-?P(\d+D)?(T(\d+H)?(\d+M)?([\d.]+S)?)?$", "iso"),
 )
+
+
+_UNITS = (1, 60, 3_600, 86_400)
+"""Seconds of the units that bounds are rounded to."""
 
 
 def _read(attribute: DurationAttribute, column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
@@ -57,10 +61,6 @@ def _seconds(text: str) -> float:
     return float(numbers[0]) / 1e6
 
 
-def _allowed(attribute: DurationAttribute, value: str) -> np.ndarray:
-    return range_allowed(attribute, value, read=_seconds, spell=_edge)
-
-
 def _draft(column: ColumnFacts) -> Proposal | None:
     """Propose spans of time where the type or all texts say so."""
     format = None
@@ -77,7 +77,9 @@ def _draft(column: ColumnFacts) -> Proposal | None:
     names = [r for r in UNITS if r not in coarse]
     whole = spans.astype(np.int64)
     finest = next(r for r in names if not (whole % UNITS[r]).any())
-    low, high = two_digits(float(whole.min()) / 1e6, float(whole.max()) / 1e6, step=1.0)
+    low, high = float(whole.min()) / 1e6, float(whole.max()) / 1e6
+    unit = max((u for u in _UNITS if u <= (high - low) / 10), default=1)
+    low, high = (x * unit for x in two_digits(low / unit, high / unit, step=1.0))
     facts = {
         "kind": "duration",
         "minimum": _edge(low),
@@ -97,7 +99,7 @@ KIND = Kind(
     as_text=lambda attribute: attribute.format is not None,
     words=lambda attribute: bin_words(attribute, spell=_edge),
     edge=_edge,
-    allowed=_allowed,
+    read_edge=_seconds,
     draft=_draft,
     needs=("minimum", "maximum"),
 )

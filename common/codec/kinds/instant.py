@@ -16,7 +16,7 @@ import pyarrow.types as pt
 from silosynth.common.codec.columns import is_instant
 from silosynth.common.codec.edges import Grid
 from silosynth.common.codec.facts import ColumnFacts, Proposal
-from silosynth.common.codec.kinds.bins import bin_words, range_allowed
+from silosynth.common.codec.kinds.bins import bin_words
 from silosynth.common.codec.kinds.kind import Kind
 from silosynth.common.codec.moments import epoch_text, write_instants
 from silosynth.common.codec.numeric import NumericCodec, Scale
@@ -138,14 +138,12 @@ def _spell(attribute: DatetimeAttribute, column: pa.Array) -> pa.Array:
     return write_instants(column, format=None, seconds=attribute.resolution in coarse)
 
 
+def _seconds(text: str) -> float:
+    return epoch_seconds(datetime.fromisoformat(text))
+
+
 def _edge(number: float) -> str:
     return epoch_text(number)
-
-
-def _allowed(attribute: DatetimeAttribute, value: str) -> np.ndarray:
-    return range_allowed(
-        attribute, value, read=lambda text: epoch_seconds(datetime.fromisoformat(text)), spell=_edge
-    )
 
 
 def _draft(column: ColumnFacts) -> Proposal | None:
@@ -299,7 +297,7 @@ KIND = Kind(
     as_text=lambda attribute: attribute.format is not None,
     words=lambda attribute: bin_words(attribute, spell=_edge),
     edge=_edge,
-    allowed=_allowed,
+    read_edge=_seconds,
     draft=_draft,
     needs=("minimum", "maximum"),
 )

@@ -11,7 +11,7 @@ from silosynth.common.codec.columns import is_number
 from silosynth.common.codec.dress import dress, recognise, undress
 from silosynth.common.codec.edges import Grid, grid_of
 from silosynth.common.codec.facts import FEW, MANY, ColumnFacts, Proposal
-from silosynth.common.codec.kinds.bins import bin_words, range_allowed, two_digits
+from silosynth.common.codec.kinds.bins import bin_words, two_digits
 from silosynth.common.codec.kinds.kind import Kind
 from silosynth.common.codec.numeric import NumericCodec, Scale
 from silosynth.common.codec.parsing import to_numbers
@@ -23,7 +23,7 @@ _SPREAD = 1_000
 _DENSE = 0.5
 _ALIKE, _HEAPED = 0.9, 0.3
 _WHOLE = r"^[+-]?\d+$"
-_PADDED = r"^0\d"
+_PADDED = r"^[+-]?0\d"
 
 
 def _read(attribute: IntegerAttribute, column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
@@ -45,10 +45,6 @@ def _edge(number: float) -> str:
     return str(int(number))
 
 
-def _allowed(attribute: IntegerAttribute, value: str) -> np.ndarray:
-    return range_allowed(attribute, value, read=int, spell=_edge)
-
-
 def _draft(column: ColumnFacts) -> Proposal | None:
     """Propose codes, a key or whole numbers, by how values are spread and repeat."""
     column, spelled = wearing(column)
@@ -57,8 +53,8 @@ def _draft(column: ColumnFacts) -> Proposal | None:
         if numbers is None or not bool((numbers % 1 == 0).all()) or column.some_match(r"\."):
             return None
     numbers = column.numbers
-    if numbers is None:
-        return _padded(column) if column.is_text else None
+    if numbers is None or (column.is_text and column.some_match(_PADDED)):
+        return None
     finite = numbers[np.isfinite(numbers)]
     if not len(finite) or len(finite) < len(numbers) or (finite % 1 != 0).any():
         return None
@@ -104,12 +100,6 @@ def wearing(column: ColumnFacts) -> tuple[ColumnFacts, dict[str, Any]]:
         kind=column.kind,
     )
     return plain, {"spelled": spelled.model_dump(exclude_defaults=True)}
-
-
-def _padded(column: ColumnFacts) -> Proposal | None:
-    """Leave digits with leading zeros to the lists and keys: they are codes."""
-    del column
-    return None
 
 
 def _too_long(column: ColumnFacts) -> Proposal | None:
@@ -196,7 +186,7 @@ KIND = Kind(
     as_text=lambda attribute: attribute.spelled is not None and attribute.spelled.dressed,
     words=lambda attribute: bin_words(attribute, spell=_edge),
     edge=_edge,
-    allowed=_allowed,
+    read_edge=int,
     draft=_draft,
     needs=("minimum", "maximum"),
 )

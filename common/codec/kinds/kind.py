@@ -58,6 +58,7 @@ class Kind:
     as_text: Callable[[Any], bool] = lambda _: False
     words: Callable[[Any], list[str]] = _no_words
     edge: Callable[[float], str] | None = None
+    read_edge: Callable[[str], float] | None = None
     allowed: Callable[[Any, str], np.ndarray] | None = None
     draft: Callable[[ColumnFacts], Proposal | None] = _no_proposal
     needs: tuple[str, ...] = ()

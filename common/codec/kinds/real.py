@@ -12,7 +12,7 @@ from silosynth.common.codec.columns import is_number
 from silosynth.common.codec.dress import decimals_of, dress, fewest_decimals
 from silosynth.common.codec.edges import Grid, grid_of
 from silosynth.common.codec.facts import ColumnFacts, Proposal
-from silosynth.common.codec.kinds.bins import bin_words, range_allowed, two_digits
+from silosynth.common.codec.kinds.bins import bin_words, two_digits
 from silosynth.common.codec.kinds.integer import wearing
 from silosynth.common.codec.kinds.kind import Kind
 from silosynth.common.codec.numeric import NumericCodec, Scale
@@ -48,15 +48,11 @@ def _edge(number: float) -> str:
     return f"{number:.12g}"
 
 
-def _allowed(attribute: RealAttribute, value: str) -> np.ndarray:
-    return range_allowed(attribute, value, read=float, spell=_edge)
-
-
 def _draft(column: ColumnFacts) -> Proposal | None:
     """Propose real numbers with as many decimals as write every value."""
     column, spelled = wearing(column)
     numbers = column.numbers
-    if numbers is None:
+    if numbers is None or (column.is_text and column.some_match(r"^[+-]?0\d")):
         return None
     finite = numbers[np.isfinite(numbers)]
     if not len(finite) or np.abs(finite).max() > _LARGEST:
@@ -98,7 +94,7 @@ KIND = Kind(
     as_text=lambda attribute: attribute.spelled is not None and attribute.spelled.dressed,
     words=lambda attribute: bin_words(attribute, spell=_edge),
     edge=_edge,
-    allowed=_allowed,
+    read_edge=float,
     draft=_draft,
     needs=("minimum", "maximum"),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -21,10 +22,16 @@ from silosynth.common.codec.kinds import (
     time_of_day,
     unmodelled,
 )
+from silosynth.common.codec.kinds.bins import bins_between, value_range
 from silosynth.common.codec.kinds.kind import ColumnCodec, Kind
 from silosynth.common.codec.numeric import NumericCodec
 from silosynth.common.errors import InvalidArgument
-from silosynth.common.schema.attributes import Attribute, CodedAttribute, NumericAttribute
+from silosynth.common.schema.attributes import (
+    Attribute,
+    CodedAttribute,
+    NumericAttribute,
+    as_numeric,
+)
 
 KINDS: dict[str, Kind] = {
     "ignored": unmodelled.IGNORED,
@@ -93,9 +100,19 @@ def codes_meeting(attribute: CodedAttribute, condition: str) -> np.ndarray:
         return np.equal(codes, attribute.size - 1)
     if condition in attribute.missing_apart:
         return np.isin(codes, attribute.codes_of(condition))
+    if (number := as_numeric(attribute)) is not None:
+        spell = partial(spell_edge, number)
+        return bins_between(number, range_of(number, condition), spell=spell)
     meets = kind_of(attribute).allowed
     assert meets is not None
     return meets(attribute, condition)
+
+
+def range_of(attribute: NumericAttribute, condition: str) -> tuple[float, float]:
+    """Return the ends of a range of numbers in the units of its bounds, the upper one excluded."""
+    read = kind_of(attribute).read_edge
+    assert read is not None
+    return value_range(attribute, condition, read=read, spell=partial(spell_edge, attribute))
 
 
 def draft_kind(column: ColumnFacts) -> Proposal:

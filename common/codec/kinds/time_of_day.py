@@ -11,7 +11,7 @@ import pyarrow.types as pt
 
 from silosynth.common.codec.edges import Grid
 from silosynth.common.codec.facts import ColumnFacts, Proposal
-from silosynth.common.codec.kinds.bins import bin_words, range_allowed
+from silosynth.common.codec.kinds.bins import bin_words
 from silosynth.common.codec.kinds.instant import resolution_grid
 from silosynth.common.codec.kinds.kind import Kind
 from silosynth.common.codec.moments import DAY, to_day_microseconds, write_clock
@@ -61,10 +61,6 @@ def _seconds(text: str) -> float:
     return 86_400.0 if text == "24:00" else day_seconds(time.fromisoformat(text))
 
 
-def _allowed(attribute: TimeAttribute, value: str) -> np.ndarray:
-    return range_allowed(attribute, value, read=_seconds, spell=_edge)
-
-
 def _draft(column: ColumnFacts) -> Proposal | None:
     """Propose times of day where the type or all texts say so; the whole day bounds them."""
     if pt.is_time(column.values.type):
@@ -93,6 +89,6 @@ KIND = Kind(
     as_text=lambda attribute: attribute.format is not None,
     words=lambda attribute: bin_words(attribute, spell=_edge),
     edge=_edge,
-    allowed=_allowed,
+    read_edge=_seconds,
     draft=_draft,
 )
