@@ -53,7 +53,8 @@ ROOMS: dict[str, str] = {
     "client/serving": "client/desk client/silo client/ledger client/noise client/policy client/rpc "
     "common/audit common/messages common/trust",
     "client/relay": "client/rpc common/messages",
-    "client/cli": "client/desk client/silo client/policy client/relay common/accounting "
+    "client/cli": "client/desk client/silo client/policy client/relay client/source "
+    "common/accounting "
     "common/audit common/cli common/schema common/trust",
     "server/model": "common/schema",
     "server/values": "common/values common/codec common/plan common/schema",

@@ -96,7 +96,7 @@ def draft_schema(source: TableSource, *, name: str, dialect: CsvDialect | None =
         attributes.append(attribute)
         notes += [f"{column.name}: {line}" for line in why]
         reasons[column.name] = why[0] if why else _default_reason(column)
-    if all(attribute["kind"] in _UNCODED for attribute in attributes):
+    if all(attribute["kind"] == "ignored" for attribute in attributes):
         raise InvalidTable("the table has no column that can be drafted")
     document: dict[str, Any] = {"name": name, "attributes": attributes}
     if how is not None and how != CsvDialect():

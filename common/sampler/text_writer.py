@@ -19,6 +19,7 @@ class TextWriter:
         """Open the file and write its header line."""
         self._dialect = dialect
         self._encoding = dialect.encoding
+        self._alone = len(names) == 1
         self._file = path.open("wb")
         mark, end = re.escape(dialect.delimiter), r"\r\n"
         self._special = rf"[{mark}{re.escape(dialect.quote)}{end}]|^\s|\s$|^$"
@@ -50,6 +51,9 @@ class TextWriter:
     def _quote(self, texts: pa.Array) -> pa.Array:
         """Put quotes around texts that would be read otherwise without them."""
         texts, quote = texts.cast(pa.large_string()), self._dialect.quote
+        if self._alone:
+            # A line that holds nothing would not be read as a row.
+            texts = pc.fill_null(texts, "")
         needed = pc.match_substring_regex(texts, self._special)
         if not pc.any(needed).as_py():
             return texts

@@ -295,7 +295,7 @@ class _Numeric(_Coded):
     @model_validator(mode="after")
     def _bounded(self) -> Self:
         low, high = self.limits()
-        if not low <= high:
+        if high - low < self.unit:
             raise ValueError("minimum must be below maximum")
         if low == high:
             return self

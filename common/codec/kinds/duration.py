@@ -73,7 +73,7 @@ def _draft(column: ColumnFacts) -> Proposal | None:
     spans, unreadable = to_span_microseconds(column.values)
     if unreadable.any():
         return None
-    coarse = (Resolution.DAY, Resolution.HOUR) if column.is_text else (Resolution.HOUR,)
+    coarse = (Resolution.DAY, Resolution.HOUR) if column.is_text else ()
     names = [r for r in UNITS if r not in coarse]
     whole = spans.astype(np.int64)
     finest = next(r for r in names if not (whole % UNITS[r]).any())

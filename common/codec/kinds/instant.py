@@ -43,6 +43,8 @@ _PARTS = (
     (("%d",), "day"),
     (("%b", "%B", "%m"), "month"),
 )
+_LAST = {"hour": "T23:00:00", "minute": "T23:59:00", "second": "T23:59:59"}
+_LAST |= dict.fromkeys(("year", "month", "day"), "")
 _ISO = r"^\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?$"
 _ISO_CLOCKS = (
     (r":\d{2}\.\d+", "%H:%M:%S.%f"),
@@ -161,34 +163,33 @@ def _draft(column: ColumnFacts) -> Proposal | None:
 def _typed(column: ColumnFacts) -> Proposal:
     kind = column.values.type
     instants, _ = to_microseconds(column.values, format=None)
-    facts: dict[str, Any] = {"kind": "datetime", **_bounds(instants)}
-    facts["resolution"] = "day" if pt.is_date(kind) else _finest(instants)
-    why: list[str] = []
-    if pt.is_timestamp(kind) and kind.tz:
-        facts["zone"] = kind.tz
-        if facts["resolution"] == "day":
-            facts["resolution"] = "hour"
-    return Proposal(facts=facts, why=tuple(why))
+    zoned = pt.is_timestamp(kind) and kind.tz is not None
+    finest = "day" if pt.is_date(kind) else _finest(instants)
+    finest = "hour" if zoned and finest == "day" else finest
+    facts = {"kind": "datetime", "resolution": finest, **_bounds(instants, finest=finest)}
+    return Proposal(facts=facts | ({"zone": kind.tz} if zoned else {}))
 
 
 def _written_iso(column: ColumnFacts, instants: np.ndarray) -> Proposal:
     """Propose a format for ISO 8601, with its zone where texts have offsets."""
     texts = column.trimmed
-    facts: dict[str, Any] = {"kind": "datetime", **_bounds(instants)}
+    finest = _finest(instants)
+    zoned = column.some_match(_OFFSET)
+    finest = "hour" if zoned and finest == "day" else finest
+    facts: dict[str, Any] = {"kind": "datetime", "resolution": finest}
+    facts |= _bounds(instants, finest=finest)
     if column.matches(r"^\d{4}-\d{2}-\d{2}$"):
-        return Proposal(facts={**facts, "resolution": "day"})
-    facts["resolution"] = finest = _finest(instants)
+        return Proposal(facts=facts)
     separator = "T" if column.some_match("T") else " "
     clock = next(f for shape, f in _ISO_CLOCKS if column.some_match(shape))
     offsets = pc.struct_field(pc.extract_regex(texts, _OFFSET), "o")
-    if offsets.null_count == len(offsets):
+    if not zoned:
         if separator == "T" or finest != "second" or clock != "%H:%M:%S":
             facts |= {"format": f"%Y-%m-%d{separator}{clock}", "stored": "timestamp[us]"}
         return Proposal(facts=facts)
     zone, why = _zone(instants, offsets.to_pylist())
     written = "Z" if column.matches("Z$") else "%:z" if column.some_match(":..$") else "%z"
     spelled = f"%Y-%m-%d{separator}{clock}{written}"
-    facts["resolution"] = "hour" if finest == "day" else finest
     facts |= {"zone": zone, "format": spelled, "stored": "timestamp[us]"}
     return Proposal(facts=facts, why=why)
 
@@ -220,19 +221,14 @@ def _written(column: ColumnFacts) -> Proposal | None:
         return None
     chosen = found[0]
     instants, _ = to_microseconds(column.trimmed, format=chosen)
-    written = write_instants(pa.array(instants.astype(np.int64), pa.timestamp("us")), format=chosen)
-    if written.to_pylist() != column.trimmed.to_pylist():
-        loose = re.sub(r"%([dmHI])", r"%-\1", chosen)
-        again = write_instants(
-            pa.array(instants.astype(np.int64), pa.timestamp("us")), format=loose
-        )
-        chosen = loose if again.to_pylist() == column.trimmed.to_pylist() else chosen
-    facts = {
-        "kind": "datetime",
-        **_bounds(instants),
-        "format": chosen,
-        "resolution": _resolution_of(chosen),
-    }
+    moments, texts = pa.array(instants.astype(np.int64), pa.timestamp("us")), column.trimmed
+    if not write_instants(moments, format=chosen).equals(texts):
+        loose = [re.sub(rf"%([{letters}])", r"%-\1", chosen) for letters in ("dmHI", "dm", "HI")]
+        exact = [f for f in loose if write_instants(moments, format=f).equals(texts)]
+        chosen = exact[0] if exact else chosen
+    finest = _resolution_of(chosen)
+    facts = {"kind": "datetime", "format": chosen, "resolution": finest}
+    facts |= _bounds(instants, finest=finest)
     why = [f"all read as dates written {chosen}"]
     if len(found) > 1:
         why = [f"dates read as {chosen} and as {found[1]}; say which in format"]
@@ -279,12 +275,13 @@ def _finest(instants: np.ndarray) -> str:
     return next((r.value for r in UNITS if not (whole % UNITS[r]).any()), "microsecond")
 
 
-def _bounds(instants: np.ndarray) -> dict[str, str]:
-    """Bound instants by whole years."""
+def _bounds(instants: np.ndarray, *, finest: str) -> dict[str, str]:
+    """Bound instants by the first and the last day of their years, or that day's last moment."""
     years = np.array([instants.min(), instants.max()]).astype("datetime64[us]")
     first, last = years.astype("datetime64[Y]").astype(int) + 1970
-    first, last = max(int(first), 1), min(int(last), 9998)
-    return {"minimum": f"{first:04}-01-01", "maximum": f"{last + 1:04}-01-01"}
+    first, last = max(int(first), 1), min(int(last), 9999)
+    clock = _LAST.get(finest, "T23:59:59.999999")
+    return {"minimum": f"{first:04}-01-01", "maximum": f"{last:04}-12-31{clock}"}
 
 
 KIND = Kind(
