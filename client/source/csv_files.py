@@ -120,7 +120,8 @@ def csv_options(
             include_columns=list(columns if kept is None else kept),
             null_values=[""],
             strings_can_be_null=True,
-            quoted_strings_can_be_null=False,
+            # In one column alone, a line that holds nothing is a quoted nothing.
+            quoted_strings_can_be_null=not wide,
             check_utf8=bad_line is None,
         ),
     }
