@@ -65,6 +65,8 @@ class SourceSpec:
         queried = served or self.format is SourceFormat.DUCKDB
         if queried != (self.query is not None):
             raise InvalidArgument(f"{self.format} {'needs a' if queried else 'has no'} query")
+        if self.csv is not None and self.format is not SourceFormat.CSV:
+            raise InvalidArgument(f"{self.format} is no text file; leave csv out")
         if self.push_down and not queried:
             raise InvalidArgument(f"{self.format} has nothing to push counting down to")
         if self.cluster is not None and self.format is not SourceFormat.PARQUET:

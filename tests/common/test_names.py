@@ -20,7 +20,18 @@ def test_every_text_has_a_key_that_is_its_own_key(text: str) -> None:
 
 
 def test_names_of_any_language_stay_apart() -> None:
-    names = ["Site A", "Köln", "São Paulo", "北京", "上海", "O'Hare/T1", "Москва", "é", "", "a" * 90]
+    names = [
+        "Site A",
+        "Köln",
+        "São Paulo",
+        "北京",
+        "上海",
+        "O'Hare/T1",
+        "Москва",
+        "é",
+        "",
+        "a" * 90,
+    ]
     keys = [machine_key(name) for name in names]
     assert len(set(keys)) == len(keys)
     assert keys[:3] == ["Site-A", "Koln", "Sao-Paulo"]
