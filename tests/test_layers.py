@@ -37,7 +37,7 @@ ROOMS: dict[str, str] = {
     "client/ledger": "common/accounting common/audit",
     "client/source": "client/counting client/noise common/schema common/values common/codec",
     "client/policy": "client/source common/accounting common/audit common/messages common/plan "
-    "common/trust",
+    "common/schema common/trust",
     "client/learning": "client/noise client/source common/schema common/codec common/generator "
     "common/messages common/plan",
     "client/sums": "client/noise common/messages common/plan common/trust",

@@ -218,7 +218,7 @@ def csv_fault(origin: str, err: Exception) -> InvalidTable:
     )
 
 
-def _open(path: Path) -> IO[bytes]:
+def _open(path: Path) -> IO[bytes] | gzip.GzipFile:
     return gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb")
 
 

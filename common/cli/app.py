@@ -210,7 +210,9 @@ def schema_import(
     out: Annotated[Path, typer.Option(help="Where to write the schema (YAML).")],
     format: Annotated[
         str | None,
-        typer.Option(help="sdv, frictionless, mbi, arrow or dataset; found out by default."),
+        typer.Option(
+            help="sdv, frictionless, pandera, dbt, omop, mbi, arrow, dataset; found out by default."
+        ),
     ] = None,
     table: Annotated[str | None, typer.Option(help="Which table, if there are several.")] = None,
     trust_ranges: Annotated[
@@ -223,7 +225,7 @@ def schema_import(
     force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """Make a schema from SDV metadata, a Frictionless table, mbi's domain.json or Arrow.
+    """Make a schema from what SDV, Frictionless, pandera, dbt, OMOP, mbi or Arrow say of a table.
 
     Facts that another tool read off private data are dropped; what is then missing is named, for
     you to declare.

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from pandas.api.types import pandas_dtype
 
 Frame: TypeAlias = pd.DataFrame
 
@@ -30,17 +31,10 @@ def to_pandas(table: pa.Table, *, plain: Collection[str] = ()) -> Frame:
 
     Args: plain: columns that come back as NumPy's own types, since they are never null.
     """
-    nullable = {
-        pa.from_numpy_dtype(kind.lower()): pd.array([], dtype=kind).dtype for kind in _NULLABLE
-    }
+    nullable = {pa.from_numpy_dtype(kind.lower()): pandas_dtype(kind) for kind in _NULLABLE}
     frame: Frame = table.to_pandas(types_mapper=nullable.get)
-    return frame.astype(
-        {
-            name: str(frame[name].dtype).lower()
-            for name in plain
-            if str(frame[name].dtype) in _NULLABLE
-        }
-    )
+    kinds = {name: str(frame[name].dtype) for name in plain}
+    return frame.astype({name: kind.lower() for name, kind in kinds.items() if kind in _NULLABLE})
 
 
 def read_instants(texts: pa.Array, *, format: str | None) -> pa.Array:

@@ -27,13 +27,13 @@ def listed_words(attribute: ListedAttribute) -> list[str]:
 
 def listed_allowed(attribute: ListedAttribute, value: str) -> np.ndarray:
     """Mark the code of one listed value, or of ``other`` by its word."""
-    codes = np.arange(attribute.size)
+    codes: np.ndarray = np.arange(attribute.size)
     codec = ListedCodec(attribute=attribute)
     found, note = codec.encode(pa.array([value], pa.large_string()))
     if not note.unseen:
-        return codes == int(found[0])
+        return np.asarray(codes == int(found[0]))
     if attribute.other_as is not None and value == attribute.other_as:
-        return codes == attribute.values
+        return np.asarray(codes == attribute.values)
     shown = ", ".join(repr(word) for word in listed_words(attribute)[:_SHOWN])
     more = "" if attribute.values <= _SHOWN else ", ..."
     raise InvalidArgument(
