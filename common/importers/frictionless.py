@@ -30,10 +30,18 @@ _KINDS = {
     "duration": "duration",
 }
 _FINEST = {"date": "day", "yearmonth": "month"}
-_TAKEN = ("name", "type", "title", "description", "constraints", "format", "missingValues")
+_TAKEN: tuple[str, ...] = (
+    "name",
+    "type",
+    "title",
+    "description",
+    "constraints",
+    "format",
+    "missingValues",
+)
 _TAKEN += ("categories", "categoriesOrdered", "trueValues", "falseValues", "decimalChar")
 _TAKEN += ("groupChar", "bareNumber", "example", "rdfType")
-_RULES = ("required", "unique", "enum", "minimum", "maximum", "exclusiveMinimum")
+_RULES: tuple[str, ...] = ("required", "unique", "enum", "minimum", "maximum", "exclusiveMinimum")
 _RULES += ("exclusiveMaximum",)
 _TRUTHS = {"true", "false", "1", "0", "t", "f", "yes", "no", "y", "n"}
 

@@ -16,9 +16,24 @@ from silosynth.common.importers.imported import (
     mapping_at,
 )
 
-_TAKEN = ("name", "dtype", "nullable", "checks", "unique", "description", "title", "required")
+_TAKEN: tuple[str, ...] = (
+    "name",
+    "dtype",
+    "nullable",
+    "checks",
+    "unique",
+    "description",
+    "title",
+    "required",
+)
 _TAKEN += ("coerce", "regex")
-_CHECKS = ("isin", "in_range", "greater_than_or_equal_to", "less_than_or_equal_to", "greater_than")
+_CHECKS: tuple[str, ...] = (
+    "isin",
+    "in_range",
+    "greater_than_or_equal_to",
+    "less_than_or_equal_to",
+    "greater_than",
+)
 _CHECKS += ("less_than", "ge", "le", "gt", "lt", "between")
 
 
@@ -61,7 +76,12 @@ def _attribute(column: Mapping[str, Any], *, origin: str) -> ImportedAttribute:
 
 
 def _kind(dtype: str) -> str:
-    kinds = (("bool", "boolean"), ("int", "integer"), ("uint", "integer"), ("float", "real"))
+    kinds: tuple[tuple[str, str], ...] = (
+        ("bool", "boolean"),
+        ("int", "integer"),
+        ("uint", "integer"),
+        ("float", "real"),
+    )
     kinds += (("decimal", "real"), ("datetime", "datetime"), ("date", "datetime"))
     kinds += (("timedelta", "duration"), ("category", "categorical"))
     return next((kind for start, kind in kinds if dtype.startswith(start)), "text")

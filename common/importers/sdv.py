@@ -111,8 +111,8 @@ def _attribute(
     if kind == "identifier":
         form = key_form(column.get("regex_format"))
         dropped = "regex_format" in column and not form
-        why = ["its regex_format was dropped; give it a prefix and digits"] if dropped else []
-        return describe_attribute(column["name"], kind, facts=form, notes=why)
+        told = ["its regex_format was dropped; give it a prefix and digits"] if dropped else []
+        return describe_attribute(column["name"], kind, facts=form, notes=told)
     if column.get("pii") or kind == "text":
         why = f"SDV calls it {declared!r}; it is left out of the model as free text"
         if not column.get("pii"):
