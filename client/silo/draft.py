@@ -24,6 +24,7 @@ from silosynth.client.source.table import (
 )
 from silosynth.common.codec.facts import ColumnFacts, Proposal, summarise
 from silosynth.common.codec.form import stored_name
+from silosynth.common.codec.kinds.identifier import form_of
 from silosynth.common.codec.kinds.table import draft_kind
 from silosynth.common.codec.parsing import flatten
 from silosynth.common.errors import InvalidTable
@@ -90,8 +91,7 @@ def draft_schema(source: TableSource, *, name: str, dialect: CsvDialect | None =
     for column in columns:
         attribute, why = _attribute(column, proposals[column.name], stored=stored)
         if column.name in persons:
-            attribute = {"name": column.name, "kind": "identifier", "source": Source.UNREVIEWED}
-            attribute |= _stored(column, "identifier", stored=stored)
+            attribute = _person_key(column, proposals[column.name], stored=stored)
             why = [persons[column.name]]
         attributes.append(attribute)
         notes += [f"{column.name}: {line}" for line in why]
@@ -154,6 +154,16 @@ def _attribute(
         why += told
     attribute |= _stored(column, facts["kind"], stored=stored)
     return attribute | {"source": Source.UNREVIEWED}, why
+
+
+def _person_key(
+    column: ColumnFacts, proposal: Proposal, *, stored: pa.Schema | None
+) -> dict[str, Any]:
+    """Return a person's key as plain data, in the form that was found."""
+    form = proposal.facts if proposal.facts["kind"] == "identifier" else {}
+    form = form_of(column) if column.is_text and not form else form
+    plain = {"name": column.name, **form, "kind": "identifier", "source": Source.UNREVIEWED}
+    return plain | _stored(column, "identifier", stored=stored)
 
 
 def _missing(column: ColumnFacts) -> tuple[dict[str, Any], list[str]]:

@@ -29,6 +29,7 @@ _CURRENCIES = {"usd", "us$", "eur", "gbp", "chf", "jpy", "rs", "rs.", "a$", "c$"
 _UNITS = {"kg", "g", "mg", "lb", "lbs", "t", "km", "m", "cm", "mm", "ft", "in", "mi", "l", "ml"}
 _UNITS |= {"h", "hr", "hrs", "min", "mins", "s", "sec", "ms", "mph", "kmh", "km/h", "kwh", "kw"}
 _UNITS |= {"c", "f", "k", "gb", "mb", "kb", "tb", "hz", "ghz", "mhz", "years", "days", "months"}
+_UNITS |= {"°c", "°f", "°", "µg", "ug", "mcg", "iu", "bpm", "mmhg", "usd/mt", "kcal", "cal", "pt"}
 _UNITS |= {"year", "day", "yrs", "hours", "minutes", "bhp", "kmpl", "cc", "nm", "mmol/l", "mg/dl"}
 
 

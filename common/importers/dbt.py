@@ -17,14 +17,16 @@ from silosynth.common.importers.imported import (
     mapping_at,
 )
 
-_TAKEN: tuple[str, ...] = ("name", "data_type", "description", "tests", "data_tests", "quote")
+_TAKEN = frozenset(["name", "data_type", "description", "tests", "data_tests", "quote"])
 _TESTS = ("unique", "not_null", "accepted_values", "relationships")
-_RANGES: tuple[str, ...] = (
-    "accepted_range",
-    "dbt_utils.accepted_range",
-    "expect_column_values_to_be_between",
+_RANGES = frozenset(
+    [
+        "accepted_range",
+        "dbt_utils.accepted_range",
+        "expect_column_values_to_be_between",
+        "dbt_expectations.expect_column_values_to_be_between",
+    ]
 )
-_RANGES += ("dbt_expectations.expect_column_values_to_be_between",)
 _KINDS = (
     *(("bool", "boolean"), ("int", "integer"), ("bigint", "integer"), ("smallint", "integer")),
     *(("num", "real"), ("dec", "real"), ("float", "real"), ("double", "real"), ("real", "real")),

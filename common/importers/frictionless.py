@@ -30,19 +30,29 @@ _KINDS = {
     "duration": "duration",
 }
 _FINEST = {"date": "day", "yearmonth": "month"}
-_TAKEN: tuple[str, ...] = (
-    "name",
-    "type",
-    "title",
-    "description",
-    "constraints",
-    "format",
-    "missingValues",
+_TAKEN = frozenset(
+    [
+        "name",
+        "type",
+        "title",
+        "description",
+        "constraints",
+        "format",
+        "missingValues",
+        "categories",
+        "categoriesOrdered",
+        "trueValues",
+        "falseValues",
+        "decimalChar",
+        "groupChar",
+        "bareNumber",
+        "example",
+        "rdfType",
+    ]
 )
-_TAKEN += ("categories", "categoriesOrdered", "trueValues", "falseValues", "decimalChar")
-_TAKEN += ("groupChar", "bareNumber", "example", "rdfType")
-_RULES: tuple[str, ...] = ("required", "unique", "enum", "minimum", "maximum", "exclusiveMinimum")
-_RULES += ("exclusiveMaximum",)
+_RULES = frozenset(
+    ["required", "unique", "enum", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"]
+)
 _TRUTHS = {"true", "false", "1", "0", "t", "f", "yes", "no", "y", "n"}
 
 

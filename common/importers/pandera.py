@@ -16,25 +16,40 @@ from silosynth.common.importers.imported import (
     mapping_at,
 )
 
-_TAKEN: tuple[str, ...] = (
-    "name",
-    "dtype",
-    "nullable",
-    "checks",
-    "unique",
-    "description",
-    "title",
-    "required",
+_TAKEN = frozenset(
+    [
+        "name",
+        "dtype",
+        "nullable",
+        "checks",
+        "unique",
+        "description",
+        "title",
+        "required",
+        "coerce",
+        "regex",
+    ]
 )
-_TAKEN += ("coerce", "regex")
-_CHECKS: tuple[str, ...] = (
-    "isin",
-    "in_range",
-    "greater_than_or_equal_to",
-    "less_than_or_equal_to",
-    "greater_than",
+_CHECKS = frozenset(
+    [
+        "isin",
+        "in_range",
+        "greater_than_or_equal_to",
+        "less_than_or_equal_to",
+        "greater_than",
+        "less_than",
+        "ge",
+        "le",
+        "gt",
+        "lt",
+        "between",
+    ]
 )
-_CHECKS += ("less_than", "ge", "le", "gt", "lt", "between")
+_KINDS = (
+    *(("bool", "boolean"), ("int", "integer"), ("uint", "integer"), ("float", "real")),
+    *(("decimal", "real"), ("date", "datetime"), ("timedelta", "duration")),
+    *(("category", "categorical"),),
+)
 
 
 def is_pandera(document: Mapping[str, Any]) -> bool:
@@ -76,15 +91,7 @@ def _attribute(column: Mapping[str, Any], *, origin: str) -> ImportedAttribute:
 
 
 def _kind(dtype: str) -> str:
-    kinds: tuple[tuple[str, str], ...] = (
-        ("bool", "boolean"),
-        ("int", "integer"),
-        ("uint", "integer"),
-        ("float", "real"),
-    )
-    kinds += (("decimal", "real"), ("datetime", "datetime"), ("date", "datetime"))
-    kinds += (("timedelta", "duration"), ("category", "categorical"))
-    return next((kind for start, kind in kinds if dtype.startswith(start)), "text")
+    return next((kind for start, kind in _KINDS if dtype.startswith(start)), "text")
 
 
 def _checks(value: object, *, where: str) -> Mapping[str, Any]:

@@ -77,10 +77,10 @@ def _draft(column: ColumnFacts) -> Proposal | None:
         if column.all_differ
         else f"{count} different texts; drafted as an identifier, list categories to model it"
     )
-    return Proposal(facts={"kind": "identifier", **_form(column)}, why=(why,))
+    return Proposal(facts={"kind": "identifier", **form_of(column)}, why=(why,))
 
 
-def _form(column: ColumnFacts) -> dict[str, Any]:
+def form_of(column: ColumnFacts) -> dict[str, Any]:
     """Return prefix, digits and suffix where all keys have one form."""
     texts = column.trimmed.to_pylist()
     shape = re.match(r"^(\D*)(\d+)(\D*)$", texts[0])

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.types as pt
 
 from silosynth.common.codec.edges import Grid
-from silosynth.common.codec.facts import ColumnFacts, Proposal
+from silosynth.common.codec.facts import FEW, ColumnFacts, Proposal
 from silosynth.common.codec.kinds.bins import bin_words
 from silosynth.common.codec.kinds.instant import resolution_grid
 from silosynth.common.codec.kinds.kind import Kind
@@ -22,6 +22,8 @@ from silosynth.common.schema.bins import day_seconds
 _FORMATS = (
     (r"^\d{2}:\d{2}$", None, "minute"),
     (r"^\d{2}:\d{2}:\d{2}$", None, "second"),
+    (r"^([01]\d|2[0-3])[0-5]\d$", "%H%M", "minute"),
+    (r"^([01]\d|2[0-3])[0-5]\d[0-5]\d$", "%H%M%S", "second"),
     (r"^\d{1,2}:\d{2}$", "%-H:%M", "minute"),
     (r"^\d{1,2}:\d{2}:\d{2}$", "%-H:%M:%S", "second"),
     (r"^\d{2}:\d{2}:\d{2}\.\d{1,6}$", None, "microsecond"),
@@ -71,6 +73,8 @@ def _draft(column: ColumnFacts) -> Proposal | None:
         return None
     for pattern, format, finest in _FORMATS:
         if not column.matches(pattern):
+            continue
+        if ":" not in pattern and not (column.some_match("^0") and len(column.values) > FEW):
             continue
         if to_day_microseconds(column.trimmed, format=format)[1].any():
             return None
