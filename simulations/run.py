@@ -38,6 +38,8 @@ from silosynth.simulations.local import run_local
 from silosynth.simulations.partition import match_roster
 from silosynth.simulations.silos import SiloDirectory, make_silos
 
+_FEW_ROWS = 100
+
 
 class Engine(StrEnum):
     """What carries the messages: Flower on Ray, or plain calls in one process."""
@@ -212,6 +214,8 @@ def _tell_fit(
     """Say what each operator would be told; raise InvalidTable where nothing of a column fits."""
     codec, misfits = Codec(schema), []
     for silo, table in tables.items():
+        if table.num_rows < _FEW_ROWS:
+            tell(f"{silo}: {table.num_rows} rows are few: most counts will be lost in the noise")
         notes = codec.encode(table, origin=f"silo {silo}").notes
         for note in notes:
             tell(f"{silo}: {note}")

@@ -52,7 +52,8 @@ _PLACE = re.compile(r"column_(\d+)")
 class Draft:
     """A schema that nobody has reviewed, and what its reviewer should look at.
 
-    ``reasons`` say in a line, per attribute, why it was drafted so. They may speak of the data.
+    ``reasons`` say in a line, per attribute, why it was drafted so; they hold no count, since they
+    stand in the file as comments, which a hand that edits it may leave there.
     """
 
     schema: Schema
@@ -83,6 +84,8 @@ def draft_schema(source: TableSource, *, name: str, dialect: CsvDialect | None =
     """
     how, told = _dialect(source, like=dialect)
     table = read_untyped(source, dialect=how)
+    if table.num_rows == 0:
+        raise InvalidTable("the table has no rows to draft from", hint="import a description")
     stored = None if how is not None else stored_schema(source)
     columns = [_facts(table, n, stored=stored) for n in table.column_names]
     proposals = {c.name: _propose(c) for c in columns}
@@ -95,7 +98,9 @@ def draft_schema(source: TableSource, *, name: str, dialect: CsvDialect | None =
             why = [persons[column.name]]
         attributes.append(attribute)
         notes += [f"{column.name}: {line}" for line in why]
-        reasons[column.name] = why[0] if why else _default_reason(column)
+        kind = attribute["kind"]
+        said = [line for line in proposals[column.name].why if not re.search(r"\d", line)]
+        reasons[column.name] = said[0] if said else _REASONS.get(kind, kind)
     if all(attribute["kind"] == "ignored" for attribute in attributes):
         raise InvalidTable("the table has no column that can be drafted")
     document: dict[str, Any] = {"name": name, "attributes": attributes}
@@ -205,5 +210,12 @@ def _stored(column: ColumnFacts, kind: str, *, stored: pa.Schema | None) -> dict
     return {"stored": name}
 
 
-def _default_reason(column: ColumnFacts) -> str:
-    return f"{len(column.values)} different values in {column.rows} rows"
+_REASONS = {
+    "categorical": "texts that repeat",
+    "boolean": "two values that mean false and true",
+    "integer": "whole numbers",
+    "real": "numbers with decimals",
+    "datetime": "all read as dates",
+    "time": "all read as times of day",
+    "duration": "all read as spans of time",
+}

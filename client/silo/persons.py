@@ -44,7 +44,7 @@ def person_keys(table: pa.Table, *, proposals: Mapping[str, Proposal]) -> dict[s
         if named or (steady and often and proposal.facts["kind"] == "identifier"):
             why = f"; {steady!r} never changes with it" if steady else ""
             found[name] = (
-                f"{size} values repeat over {len(codes)} rows and look like a person's key{why}: "
+                f"its values repeat and look like a person's key{why}: "
                 "name it as the person column of the policy, plan with --rows-per-person, and "
                 "leave it out of the schema"
             )

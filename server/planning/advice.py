@@ -49,6 +49,10 @@ def advise(schema: Schema) -> Advice:
             "draw no pictures",
         )
     width = len(schema.coded)
+    if width == 1:
+        return Advice(
+            method=Method.INDEPENDENT, reason="one attribute alone has no pairs to measure"
+        )
     if width > MOST_MARGINAL_ATTRIBUTES:
         return Advice(
             method=Method.ONE_SHOT,

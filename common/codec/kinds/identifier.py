@@ -71,11 +71,11 @@ def _draft(column: ColumnFacts) -> Proposal | None:
     spaced = float(pc.mean(pc.count_substring(column.values, " ")).as_py())
     if length > _LONG or spaced > 3:
         return None
-    count = len(column.values)
     why = (
         "every value differs; drafted as an identifier"
         if column.all_differ
-        else f"{count} different texts; drafted as an identifier, list categories to model it"
+        else "too many different texts for a list; drafted as an identifier, list categories to "
+        "model it"
     )
     return Proposal(facts={"kind": "identifier", **form_of(column)}, why=(why,))
 

@@ -76,8 +76,7 @@ def _draft(column: ColumnFacts) -> Proposal | None:
     facts |= {"minimum": bottom, "maximum": top}
     if len(finite) <= FEW and low < high:
         why.append(
-            f"whole numbers with {len(finite)} values; if they are codes, make it categorical "
-            "or ordinal and list them"
+            "few whole numbers; if they are codes, make it categorical or ordinal and list them"
         )
     elif column.all_differ:
         why.append("every value differs; if it is a key, make it an identifier")
@@ -150,7 +149,7 @@ def _codes(column: ColumnFacts, numbers: np.ndarray) -> Proposal | None:
     categories = sorted(int(n) for n in numbers)
     why = "one value in every row; it costs nothing"
     if count > 1:
-        why = f"{count} whole numbers with wide gaps between them are codes"
+        why = "whole numbers with wide gaps between them are codes"
     return Proposal(
         facts={"kind": "categorical", "categories": categories, "other": False}, why=(why,)
     )
