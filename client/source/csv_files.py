@@ -134,9 +134,12 @@ def csv_columns(path: Path, *, dialect: CsvDialect, names: Sequence[str]) -> lis
 
 def read_header(path: Path, *, dialect: CsvDialect) -> list[str]:
     """Return the names of a file's columns; those without one are called after their place."""
-    lines = first_lines(path, encoding=dialect.encoding, skip=dialect.skip)
+    # What the rows below hold must not decide whether the header can be read.
+    lines = first_lines(path, encoding=dialect.encoding, skip=dialect.skip, errors="replace")
     rows = csv.reader(lines, delimiter=dialect.delimiter, quotechar=dialect.quote)
     names = next((row for row in rows if row), [])
+    if any("\ufffd" in name for name in names):
+        raise _not_text(path, encoding=dialect.encoding)
     twins = sorted({name for name in names if name and names.count(name) > 1})
     if twins:
         raise InvalidTable(f"{path}: column {twins[0]!r} is there twice", hint="rename one of them")
@@ -172,22 +175,19 @@ def default_dialect(path: Path) -> CsvDialect:
     return CsvDialect(delimiter="\t") if ".tsv" in path.name.lower() else CsvDialect()
 
 
-def first_lines(path: Path, *, encoding: str, skip: int = 0) -> list[str]:
+def first_lines(path: Path, *, encoding: str, skip: int = 0, errors: str = "strict") -> list[str]:
     """Return the first lines of a text file, packed or not; raise InvalidTable for what is none."""
     lines: list[str] = []
     try:
         with _open(path) as file:
-            reader = codecs.getreader(_ENCODINGS[encoding])(file)
+            reader = codecs.getreader(_ENCODINGS[encoding])(file, errors=errors)
             for _ in range(_SAMPLE_LINES + skip):
                 line = reader.readline(_LINE)
                 if not line:
                     break
                 lines.append(line)
     except UnicodeError:
-        raise InvalidTable(
-            f"{path}: is not {encoding.upper()} text",
-            hint="declare its encoding (latin-1 or utf-16), or save it as UTF-8",
-        ) from None
+        raise _not_text(path, encoding=encoding) from None
     except (gzip.BadGzipFile, EOFError, zlib.error):
         raise InvalidTable(
             f"{path}: cannot be read: damaged", hint="pack it again with gzip"
@@ -195,6 +195,13 @@ def first_lines(path: Path, *, encoding: str, skip: int = 0) -> list[str]:
     if not "".join(lines[skip:]).strip():
         raise InvalidTable(f"{path}: is empty; a table begins with a header line")
     return lines[skip:]
+
+
+def _not_text(path: Path, *, encoding: str) -> InvalidTable:
+    return InvalidTable(
+        f"{path}: is not {encoding.upper()} text",
+        hint="declare its encoding (latin-1 or utf-16), or save it as UTF-8",
+    )
 
 
 def csv_fault(origin: str, err: Exception) -> InvalidTable:

@@ -307,7 +307,7 @@ def read_silo_names(text: str) -> tuple[str, ...]:
     twice = sorted({key for key in keys if keys.count(key) > 1})
     if twice:
         raise InvalidArgument(
-            f"two silos would be written {twice[0]}", hint="give one of them another name"
+            f"silo {twice[0]!r} stands twice", hint="give one of them another name"
         )
     return tuple(keys)
 
