@@ -105,7 +105,8 @@ def csv_options(
             column_names=list(columns),
             skip_rows=dialect.skip,
             skip_rows_after_names=int(dialect.header),
-            encoding=_ENCODINGS[dialect.encoding],
+            # Arrow skips the mark at the start of UTF-8 itself, and reads any bytes as text.
+            encoding=dialect.encoding.replace("utf-8", "utf8"),
             block_size=_BLOCK_BYTES,
         ),
         "parse_options": pacsv.ParseOptions(
@@ -211,7 +212,7 @@ def csv_fault(origin: str, err: Exception) -> InvalidTable:
         return InvalidTable(f"{origin}: cannot be read: damaged", hint="pack it again with gzip")
     if isinstance(err, UnicodeError) or "utf8" in text or "utf-8" in text:
         return InvalidTable(
-            f"{origin}: is not text in the encoding that is declared, UTF-8 by default",
+            f"{origin}: is not UTF-8 text, or not in the encoding that is declared",
             hint="declare its encoding (latin-1 or utf-16), or save it as UTF-8",
         )
     if "expected" in text and "column" in text:
