@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from silosynth.common.codec.codec import Codec
 from silosynth.common.codec.columns import TableLike, as_table
 from silosynth.common.codec.kinds.table import code_words
-from silosynth.common.codec.parsing import flatten
+from silosynth.common.codec.parsing import distinct, flatten, to_texts, trim
 from silosynth.common.domain import Domain, Grouping
 from silosynth.common.errors import InvalidTable
 from silosynth.common.schema.attributes import CodedAttribute, as_numeric
@@ -45,9 +45,10 @@ def read_rows(table: TableLike, *, codec: Codec, origin: str) -> Rows:
     arrow = as_table(table, origin=origin)
     if arrow.num_rows == 0:
         raise InvalidTable(f"{origin}: has no rows", hint="a comparison needs some on both sides")
-    codes = codec.encode(arrow, allow_extra=True, origin=origin).codes
+    encoded = codec.encode(arrow, allow_extra=True, origin=origin)
+    codes, bent = encoded.codes, {n.attribute for n in encoded.notes if n.unseen}
     columns = [
-        _named(a, code)
+        _named(a, code, raw=flatten(arrow[a.name]) if a.name in bent else None)
         if as_numeric(a) is None
         else _keep_numbers(flatten(arrow[a.name]), code >= a.values)
         for a, code in zip(codec.schema.coded, codes, strict=True)
@@ -100,12 +101,22 @@ def _neighbours(values: int, size: int) -> tuple[int, ...]:
     return (*bins, *range(bins[-1] + 1, bins[-1] + 1 + size - values))
 
 
-def _named(attribute: CodedAttribute, codes: np.ndarray) -> pa.Array:
-    """Return the words of codes as a dictionary, null for missing: ``other`` is a word too."""
+def _named(attribute: CodedAttribute, codes: np.ndarray, *, raw: pa.Array | None) -> pa.Array:
+    """Return the words of codes as a dictionary, null for missing: ``other`` is a word too.
+
+    Values that have no code of their own stay as they are, so that a bent column shows.
+    """
     words = code_words(attribute)
     known = len(words) - attribute.missing
     index = pa.array(codes.astype(np.int32), mask=codes >= known)
-    return pa.DictionaryArray.from_arrays(index, pa.array(words[:known]))
+    named = pa.DictionaryArray.from_arrays(index, pa.array(words[:known]))
+    if raw is None or attribute.has_other:
+        return named
+    values, positions = distinct(raw)
+    texts = to_texts(values).take(pa.array(positions))
+    plain = named.cast(pa.large_string())
+    listed = pc.is_in(trim(texts), value_set=pa.array(words, pa.large_string()))
+    return pc.if_else(pc.fill_null(listed, True), plain, texts).dictionary_encode()
 
 
 def _keep_numbers(column: pa.Array, missing: np.ndarray) -> pa.Array:

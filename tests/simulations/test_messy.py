@@ -13,11 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from silosynth.common.cli.app import run
+from silosynth.common.codec.codec import Codec
 from silosynth.common.errors import InvalidTable
 from silosynth.common.plan.plan import Plan
 from silosynth.common.schema.schema import Schema, dump_schema, load_schema, parse_schema
 from silosynth.server.planning.planner import new_plan
 from silosynth.simulations.cli import find_silos, read_silos
+from silosynth.simulations.compared_rows import read_rows
 from silosynth.simulations.run import simulate
 
 ROWS = 400
@@ -197,3 +199,9 @@ def test_budgets_out_of_range_are_refused_at_once(
     code = run([*words, "--silos", "a,b", "--out", str(tmp_path / "p.yaml")])
     assert code == 4
     assert said in capsys.readouterr().err
+
+
+def test_a_comparison_shows_a_bent_column_as_it_is() -> None:
+    frame = people(3, sex=("f", "1"))
+    rows = read_rows(frame, codec=Codec(SCHEMA), origin="real")
+    assert set(rows.table["sex"].to_pylist()) == {"f", "1"}
