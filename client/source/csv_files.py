@@ -181,7 +181,7 @@ def first_lines(path: Path, *, encoding: str, skip: int = 0, errors: str = "stri
     lines: list[str] = []
     try:
         with _open(path) as file:
-            reader = codecs.getreader(_ENCODINGS[encoding])(file, errors=errors)
+            reader = codecs.getreader(_ENCODINGS[encoding])(file, errors)
             for _ in range(_SAMPLE_LINES + skip):
                 line = reader.readline(_LINE)
                 if not line:

@@ -17,6 +17,7 @@ from silosynth.common.schema.attributes import (
     as_numeric,
 )
 from silosynth.common.schema.bins import Edges
+from silosynth.common.schema.forms import Resolution
 from silosynth.common.schema.schema import Schema
 
 MICROSECONDS = 1_000_000
@@ -119,11 +120,13 @@ def grid_of(attribute: NumericAttribute) -> ValueGrid | None:
             points = (attribute.maximum - attribute.minimum) // step + 1
             return _grid(first=attribute.minimum, stride=step, decimals=0, points=points)
         case "real":
-            return _real_grid(attribute)
+            # Points of another step than a power of ten are drawn inside bins alone.
+            return None if attribute.step is not None else _real_grid(attribute)
         case "datetime" if attribute.resolution is None:
             return _instant_grid(attribute, stride=DAY if _whole_days(attribute) else MICROSECONDS)
         case _:
-            return _instant_grid(attribute, stride=_ticks(attribute))
+            months = attribute.resolution in (Resolution.MONTH, Resolution.YEAR)
+            return None if months else _instant_grid(attribute, stride=_ticks(attribute))
 
 
 def per_unit(attribute: NumericAttribute) -> int:
@@ -132,9 +135,9 @@ def per_unit(attribute: NumericAttribute) -> int:
 
 
 def _ticks(attribute: NumericAttribute) -> int:
-    """Return the declared resolution in microseconds, a second without one; at most a day."""
+    """Return the declared resolution in microseconds, a second without one."""
     grid = attribute.grid
-    return MICROSECONDS if grid is None else min(int(grid * MICROSECONDS), DAY)
+    return MICROSECONDS if grid is None else int(grid * MICROSECONDS)
 
 
 def refined_attributes(schema: Schema) -> dict[str, ValueGrid]:
