@@ -7,6 +7,7 @@ public schema; numbers are spelled as their bins.
 from __future__ import annotations
 
 from silosynth.common.codec.kinds.table import code_words
+from silosynth.common.schema.attributes import CodedAttribute
 from silosynth.common.schema.schema import Schema
 
 SEPARATOR, BEFORE_TEXT = " | ", "\n"
@@ -14,4 +15,11 @@ SEPARATOR, BEFORE_TEXT = " | ", "\n"
 
 def control_words(schema: Schema) -> dict[str, tuple[str, ...]]:
     """Return, for each attribute with codes, the words of each code: ``kind: spam``."""
-    return {a.name: tuple(f"{a.name}: {word}" for word in code_words(a)) for a in schema.coded}
+    return {a.name: tuple(f"{a.name}: {word}" for word in _words(a)) for a in schema.coded}
+
+
+def _words(attribute: CodedAttribute) -> tuple[str, ...]:
+    """Return the words of an attribute's codes, as networks that were trained before know them."""
+    words = code_words(attribute)
+    plain = attribute.kind == "boolean" and attribute.spelled is None
+    return ("False", "True", *words[2:]) if plain else words
