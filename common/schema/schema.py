@@ -24,7 +24,6 @@ from silosynth.common.document import (
 from silosynth.common.domain import Domain
 from silosynth.common.errors import InvalidSchema
 from silosynth.common.schema.attributes import (
-    MAX_CODES,
     Attribute,
     BooleanAttribute,
     CategoricalAttribute,
@@ -39,11 +38,11 @@ from silosynth.common.schema.attributes import (
     NumericAttribute,
     OrdinalAttribute,
     RealAttribute,
-    Source,
     TextAttribute,
     TimeAttribute,
     as_numeric,
 )
+from silosynth.common.schema.bases import MAX_CODES, Source
 from silosynth.common.schema.bins import Bins, Edges, EqualWidth, PlainModel, Quantiles
 from silosynth.common.schema.forms import SINCE, CsvDialect, NumberText, Resolution, since
 from silosynth.common.schema.images import Image, check_images

@@ -71,11 +71,12 @@ def _begin(tree: Tree, leaves: Leaves) -> _Walk:
         nodes = np.arange(len(tree.levels[level + 1]))
         below = np.zeros(len(nodes) * fanout, dtype=bool)
         below[: len(hiding[-1])] = hiding[-1]
-        above: np.ndarray = below.reshape(-1, fanout).any(axis=1)
+        above = np.logical_or.reduce(below.reshape(-1, fanout), axis=1)
         if level == 0:
             columns = _columns(walk, level=0, nodes=nodes)
-            above |= stand_out(**columns, deviations=_HIDING_DEVIATIONS).any(axis=1)
-        hiding.append(above)
+            apart = stand_out(**columns, deviations=_HIDING_DEVIATIONS)
+            above = above | np.logical_or.reduce(apart, axis=1)
+        hiding.append(np.asarray(above))
     return replace(walk, hiding=hiding)
 
 
