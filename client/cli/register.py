@@ -13,9 +13,11 @@ from silosynth.client.cli.operator import register_operator
 from silosynth.client.cli.relay import relay
 from silosynth.client.cli.silo import register_silo
 from silosynth.client.silo.draft import draft_schema
+from silosynth.client.source.csv_files import declared_dialect
+from silosynth.client.source.table import table_name
 from silosynth.common.cli.console import Force, Json, emit, say
 from silosynth.common.files import check_output, write_text
-from silosynth.common.schema.schema import dump_schema
+from silosynth.common.schema.schema import schema_name
 
 
 def register(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:
@@ -29,9 +31,18 @@ def register(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:
 
 
 def schema_draft(
-    table: Annotated[Path, typer.Argument(help="A table: Parquet, CSV or Arrow.")],
+    table: Annotated[Path, typer.Argument(help="A table: Parquet, CSV, Arrow or Excel.")],
     out: Annotated[Path, typer.Option(help="Where to write the draft (YAML).")],
     name: Annotated[str | None, typer.Option(help="A name for the schema.")] = None,
+    delimiter: Annotated[
+        str | None, typer.Option(help="What separates fields of a text file; found out by default.")
+    ] = None,
+    encoding: Annotated[
+        str | None, typer.Option(help="utf-8, latin-1 or utf-16; UTF-8 by default.")
+    ] = None,
+    no_header: Annotated[
+        bool, typer.Option("--no-header", help="The first line of a text file is a row.")
+    ] = False,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -43,8 +54,12 @@ def schema_draft(
     [dim]silosynth schema draft patients.parquet --out schema.yaml[/dim]
     """
     check_output(out, force=force)
-    draft = draft_schema(table, name=name or table.stem)
-    write_text(out, dump_schema(draft.schema), force=force)
+    draft = draft_schema(
+        table,
+        name=name or schema_name(table_name(table)),
+        dialect=declared_dialect(delimiter=delimiter, encoding=encoding, header=not no_header),
+    )
+    write_text(out, draft.text(), force=force)
     for note in draft.notes:
         say(f"note: {note}")
     say(f"wrote {out}; it holds facts of the data, so review it before it leaves this machine")

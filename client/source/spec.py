@@ -16,7 +16,7 @@ from silosynth.common.codec.notes import EncodingNote
 from silosynth.common.domain import Grouping
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.measurement import MarginalQuery
-from silosynth.common.schema.schema import Schema
+from silosynth.common.schema.schema import CsvDialect, Schema
 from silosynth.common.values.partitions import Partition
 
 Ranker: TypeAlias = Callable[[pa.ChunkedArray, Sequence[np.ndarray]], np.ndarray]
@@ -44,7 +44,8 @@ class SourceSpec:
     ``query`` a SELECT for DuckDB and PostgreSQL. With ``push_down`` counting is done in SQL and
     rows do not leave the server. ``cluster`` is the address of a Ray cluster of the silo's own
     (``local`` starts one here), whose workers can read ``path`` and count its row groups.
-    ``person_column`` need not be in the schema.
+    ``person_column`` need not be in the schema. ``csv`` says how text files are written, where it
+    is not as the schema says.
     """
 
     format: SourceFormat
@@ -55,6 +56,7 @@ class SourceSpec:
     cluster: str | None = None
     person_column: str | None = None
     allow_extra: bool = False
+    csv: CsvDialect | None = None
 
     def __post_init__(self) -> None:
         served = self.format is SourceFormat.POSTGRESQL
@@ -63,6 +65,8 @@ class SourceSpec:
         queried = served or self.format is SourceFormat.DUCKDB
         if queried != (self.query is not None):
             raise InvalidArgument(f"{self.format} {'needs a' if queried else 'has no'} query")
+        if self.csv is not None and self.format is not SourceFormat.CSV:
+            raise InvalidArgument(f"{self.format} is no text file; leave csv out")
         if self.push_down and not queried:
             raise InvalidArgument(f"{self.format} has nothing to push counting down to")
         if self.cluster is not None and self.format is not SourceFormat.PARQUET:

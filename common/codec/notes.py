@@ -24,6 +24,11 @@ class EncodingNote:
     unreadable: int = 0
     undeclared_missing: int = 0
 
+    @property
+    def bent(self) -> int:
+        """Return how many values are not listed, unreadable, or beyond the bounds."""
+        return self.unseen + self.unreadable + self.clipped
+
     def __bool__(self) -> bool:
         """Say whether there is anything to tell."""
         return bool(self.unseen or self.clipped or self.unreadable or self.undeclared_missing)

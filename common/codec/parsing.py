@@ -8,6 +8,8 @@ import pyarrow.compute as pc
 import pyarrow.types as pt
 
 from silosynth.common.codec.columns import is_instant, is_text
+from silosynth.common.codec.dress import undress
+from silosynth.common.schema.forms import NumberText
 
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^[+-]?(?i:inf|infinity)$"
 _NANOSECONDS = r"([.,]\d{6})\d+"
@@ -74,14 +76,19 @@ def distinct(column: pa.Array) -> tuple[pa.Array, np.ndarray]:
     return pa.concat_arrays([values, pa.nulls(1, values.type)]), positions.to_numpy()
 
 
-def to_numbers(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """Return (rows,) float64, NaN where there is no number, and where a text was unreadable."""
+def to_numbers(
+    column: pa.Array, *, spelled: NumberText | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (rows,) float64, NaN where there is no number, and where a text was unreadable.
+
+    Args: spelled: how numbers are written in texts, where not plainly.
+    """
     if is_text(column.type) or pt.is_dictionary(column.type):
         values, positions = distinct(column)
         if pt.is_dictionary(column.type) and not is_text(values.type):
             numbers, unreadable = to_numbers(values)
         else:
-            numbers, unreadable = _parse_numbers(values)
+            numbers, unreadable = _parse_numbers(values, spelled=spelled)
         return numbers[positions], unreadable[positions]
     if pt.is_boolean(column.type):
         column = column.cast(pa.uint8())
@@ -163,8 +170,12 @@ def _floor_thousandth(ticks: pa.Array) -> pa.Array:
     return pa.array(values, mask=pc.is_null(ticks).to_numpy(zero_copy_only=False))
 
 
-def _parse_numbers(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+def _parse_numbers(
+    texts: pa.Array, *, spelled: NumberText | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     trimmed = trim(texts.cast(pa.large_string()))
+    if spelled is not None and spelled.dressed:
+        trimmed = undress(trimmed, spelled)
     readable = pc.fill_null(pc.match_substring_regex(trimmed, _NUMBER), False)
     numbers = pc.cast(pc.if_else(readable, trimmed, None), pa.float64())
     return _as_float(numbers), _both(pc.invert(readable), _says_something(trimmed))

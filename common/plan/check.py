@@ -11,7 +11,6 @@ from silosynth.common.plan.methods import MEMBERS, DpSgd, Method
 from silosynth.common.plan.plan import Plan
 from silosynth.common.plan.training import TrainingSettings
 from silosynth.common.plan.values import check_trees
-from silosynth.common.schema.attributes import TextAttribute
 from silosynth.common.schema.schema import Schema
 
 
@@ -40,7 +39,7 @@ def check_plan(plan: Plan, schema: Schema) -> None:
 
 def check_texts(schema: Schema, *, method: Method, workload: Sequence[Clique] = ()) -> None:
     """Raise InvalidPlan where marginals are asked of a text, or a text would be lost."""
-    texts = {a.name for a in schema.attributes if isinstance(a, TextAttribute)}
+    texts = {text.name for text in schema.texts}
     asked = sorted(texts & {name for clique in workload for name in clique})
     learnt = tuple(modelled_texts(schema))
     if not asked and (not learnt or MEMBERS[method].reads_texts):

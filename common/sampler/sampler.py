@@ -15,6 +15,7 @@ import pyarrow as pa
 from silosynth.common.batches import available_threads, map_batches, split_rows
 from silosynth.common.codec.codec import Codec
 from silosynth.common.codec.examples import modelled_texts
+from silosynth.common.codec.form import Form
 from silosynth.common.codec.notes import code_dtype
 from silosynth.common.domain import Domain, Grouping
 from silosynth.common.errors import InvalidArgument, InvalidPlan, InvalidSampler
@@ -26,7 +27,6 @@ from silosynth.common.sampler.conditional import (
     shares_within,
 )
 from silosynth.common.sampler.draw import BATCH_ROWS, Step, compile_steps, draw_batch
-from silosynth.common.schema.attributes import NumericAttribute
 from silosynth.common.schema.schema import Schema, Source
 from silosynth.common.seeded import SeededWords, check_whole
 from silosynth.common.values.grid import edges_schema, grid_of
@@ -117,7 +117,8 @@ class DrawnAlike:
         """Draw rows as a pandas frame."""
         from silosynth.common.codec.frames import to_pandas  # see there why not above
 
-        return to_pandas(draw(self, rows=rows, seed=seed))
+        never_null = {a.name for a in self.schema.coded if a.stored and not a.missing}
+        return to_pandas(draw(self, rows=rows, seed=seed), plain=never_null)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -246,6 +247,7 @@ def draw_batches(
     seed: int,
     batch_rows: int | None = None,
     threads: int | None = None,
+    form: Form = Form.TYPED,
 ) -> Generator[pa.Table, None, None]:
     """Yield the table in batches, holding a few of them at a time.
 
@@ -269,6 +271,7 @@ def draw_batches(
             drawn[coded:],
             uniform=values.uniform,
             first_row=index * most,
+            form=form,
             spreads=sampler.spreads,
         )
 
@@ -309,7 +312,7 @@ def coded_schema(schema: Schema, spreads: Mapping[str, Spread]) -> Schema:
 
 def check_spreads(spreads: Mapping[str, Spread], *, schema: Schema) -> None:
     """Raise InvalidSampler unless every spread has the codes of a number of the schema."""
-    numbers = {a.name: a for a in schema.coded if isinstance(a, NumericAttribute)}
+    numbers = {a.name: a for a in schema.numbers}
     for name, spread in spreads.items():
         if name not in numbers or len(spread.edges) + 1 != numbers[name].values:
             raise InvalidSampler(f"the values of {name!r} do not fit the schema")

@@ -6,6 +6,7 @@ A schema is never read off private data without saying so: every attribute carri
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -23,22 +24,27 @@ from silosynth.common.document import (
 from silosynth.common.domain import Domain
 from silosynth.common.errors import InvalidSchema
 from silosynth.common.schema.attributes import (
-    MAX_CODES,
     Attribute,
     BooleanAttribute,
     CategoricalAttribute,
     CodedAttribute,
     DatetimeAttribute,
+    DurationAttribute,
+    EmptyAttribute,
     IdentifierAttribute,
+    IgnoredAttribute,
     IntegerAttribute,
     ListedAttribute,
     NumericAttribute,
     OrdinalAttribute,
     RealAttribute,
-    Source,
     TextAttribute,
+    TimeAttribute,
+    as_numeric,
 )
+from silosynth.common.schema.bases import MAX_CODES, Source
 from silosynth.common.schema.bins import Bins, Edges, EqualWidth, PlainModel, Quantiles
+from silosynth.common.schema.forms import SINCE, CsvDialect, NumberText, Resolution, since
 from silosynth.common.schema.images import Image, check_images
 from silosynth.common.schema.zeros import (
     ImpossibleCells,
@@ -54,20 +60,27 @@ __all__ = [
     "BooleanAttribute",
     "CategoricalAttribute",
     "CodedAttribute",
+    "CsvDialect",
     "DatetimeAttribute",
+    "DurationAttribute",
     "Edges",
+    "EmptyAttribute",
     "EqualWidth",
     "IdentifierAttribute",
+    "IgnoredAttribute",
     "Image",
     "IntegerAttribute",
     "ListedAttribute",
+    "NumberText",
     "NumericAttribute",
     "OrdinalAttribute",
     "Quantiles",
     "RealAttribute",
+    "Resolution",
     "Schema",
     "Source",
     "TextAttribute",
+    "TimeAttribute",
     "describe_validation",
     "dump_document",
     "dump_schema",
@@ -78,23 +91,46 @@ __all__ = [
     "parse_schema",
 ]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class Schema(PlainModel):
-    """The public description of one table."""
+    """The public description of one table.
 
-    version: Literal[1] = 1
+    ``version`` is the first version of the format that knows all that is declared; it is worked out
+    where it is not given.
+    """
+
+    version: Literal[1, 2] = 1
     name: str = Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._-]+$")
     description: str | None = Field(default=None, max_length=2000)
     label: str | None = Field(default=None, description="the attribute to predict, if any")
     attributes: tuple[Attribute, ...] = Field(min_length=1, max_length=4096)
-    structural_zeros: tuple[StructuralZeros, ...] = Field(
-        default=(), max_length=256, description="combinations that cannot occur; public facts"
+    structural_zeros: tuple[StructuralZeros, ...] = since(
+        1, default=(), max_length=256, description="combinations that cannot occur; public facts"
     )
-    images: tuple[Image, ...] = Field(
-        default=(), max_length=64, description="attributes that are the pixels of a picture"
+    images: tuple[Image, ...] = since(
+        1, default=(), max_length=64, description="attributes that are the pixels of a picture"
     )
+    csv: CsvDialect | None = since(
+        2,
+        default=None,
+        description="how text files of the table are written, if not plainly",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_source(cls, data: Any) -> Any:
+        """Give the file's one ``source`` to all attributes that do not state their own."""
+        if not isinstance(data, Mapping) or "source" not in data:
+            return data
+        rest = {key: value for key, value in data.items() if key != "source"}
+        attributes = rest.get("attributes")
+        if isinstance(attributes, list | tuple):
+            rest["attributes"] = [
+                {"source": data["source"], **a} if isinstance(a, Mapping) else a for a in attributes
+            ]
+        return rest
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -104,6 +140,11 @@ class Schema(PlainModel):
             raise ValueError(f"attribute {twice[0]!r} stands twice")
         if self.label is not None and self.label not in names:
             raise ValueError(f"label {self.label!r} is not an attribute")
+        needed = max(2 if self.csv else 1, *(a.needs_version() for a in self.attributes))
+        if "version" not in self.model_fields_set:
+            self.__dict__["version"] = needed
+        elif self.version < needed:
+            raise ValueError(f"what is declared needs version: {needed}")
         self.impossible()
         check_images(self.images, coded=self.coded, label=self.label)
         return self
@@ -111,9 +152,26 @@ class Schema(PlainModel):
     @property
     def coded(self) -> tuple[CodedAttribute, ...]:
         """Return the attributes that have codes, in order."""
+        return tuple(a for a in self.attributes if isinstance(a, CodedAttribute) and a.modelled)
+
+    @property
+    def constants(self) -> tuple[CodedAttribute, ...]:
+        """Return the attributes that have one value alone: not asked, and the same in every row."""
         return tuple(
-            a for a in self.attributes if not isinstance(a, IdentifierAttribute | TextAttribute)
+            a
+            for a in self.attributes
+            if isinstance(a, CodedAttribute) and not a.modelled and a.kind != "identifier"
         )
+
+    @property
+    def texts(self) -> tuple[TextAttribute, ...]:
+        """Return the attributes that are free text."""
+        return tuple(a for a in self.attributes if isinstance(a, TextAttribute))
+
+    @property
+    def numbers(self) -> tuple[NumericAttribute, ...]:
+        """Return the attributes whose codes are bins of numbers, in order."""
+        return tuple(a for a in self.coded if isinstance(a, NumericAttribute))
 
     @property
     def domain(self) -> Domain:
@@ -125,14 +183,9 @@ class Schema(PlainModel):
     def digest(self) -> str:
         """Return ``sha256:`` and the hash of the canonical JSON."""
         data = self.model_dump(mode="json")
-        # What came later is left out where it says nothing: older schemas keep their digest.
-        for name in ("structural_zeros", "images"):
-            if not data[name]:
-                del data[name]
-        for attribute in data["attributes"]:
-            for name in ("max_bytes", "step", "decimals"):
-                if attribute.get(name, 0) is None:
-                    del attribute[name]
+        _leave_out_unsaid(self, data)
+        for attribute, described in zip(self.attributes, data["attributes"], strict=True):
+            _leave_out_unsaid(attribute, described)
         return digest_of(canonical_json(data))
 
     def impossible(self) -> tuple[ImpossibleCells, ...]:
@@ -144,13 +197,27 @@ class Schema(PlainModel):
         return tuple(a.name for a in self.attributes if a.source is Source.UNREVIEWED)
 
 
+def _leave_out_unsaid(model: PlainModel, data: dict[str, Any]) -> None:
+    """Take out what came later and says nothing, so that older schemas keep their digest."""
+    for name, field in type(model).model_fields.items():
+        extra = field.json_schema_extra
+        later = isinstance(extra, dict) and SINCE in extra
+        if later and name in data and getattr(model, name) == field.default:
+            del data[name]
+
+
+def schema_name(text: str) -> str:
+    """Return a text as the name of a schema: what a name cannot hold becomes ``-``."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.")[:128] or "table"
+
+
 def parse_schema(data: Any, *, origin: str = "schema") -> Schema:
     """Build a schema from plain data; raise InvalidSchema naming ``origin`` and the field."""
     if not isinstance(data, Mapping):
         raise InvalidSchema(
             f"{origin}: is not a mapping of fields", hint="start with name: and attributes:"
         )
-    if data.get("version", SCHEMA_VERSION) != SCHEMA_VERSION:
+    if data.get("version", SCHEMA_VERSION) not in range(1, SCHEMA_VERSION + 1):
         raise InvalidSchema(
             f"{origin}: version {data['version']!r} is not known",
             hint=f"use version {SCHEMA_VERSION}",
@@ -184,7 +251,7 @@ def dump_schema(schema: Schema) -> str:
     """
     data = schema.model_dump(mode="json", exclude_defaults=True)
     data["attributes"] = [_dump_attribute(a) for a in schema.attributes]
-    return dump_document({"version": SCHEMA_VERSION} | data)
+    return dump_document({"version": schema.version} | data)
 
 
 def json_schema() -> dict[str, Any]:
@@ -199,8 +266,8 @@ def json_schema() -> dict[str, Any]:
 def _dump_attribute(attribute: Attribute) -> dict[str, Any]:
     """Return one attribute as plain data: name and kind first, its source last."""
     data = attribute.model_dump(mode="json", exclude_defaults=True)
-    if isinstance(attribute, NumericAttribute) and "bins" in data:
-        data["bins"] = attribute.bins.model_dump(mode="json")
+    if (number := as_numeric(attribute)) is not None and "bins" in data:
+        data["bins"] = number.bins.model_dump(mode="json")
     rest = {k: v for k, v in data.items() if k not in {"name", "kind", "source"}}
     return {
         "name": attribute.name,

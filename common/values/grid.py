@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, time
+from datetime import time
 
 import numpy as np
 
@@ -14,8 +14,10 @@ from silosynth.common.schema.attributes import (
     DatetimeAttribute,
     NumericAttribute,
     RealAttribute,
+    as_numeric,
 )
-from silosynth.common.schema.bins import Edges, epoch_seconds
+from silosynth.common.schema.bins import Edges
+from silosynth.common.schema.forms import Resolution
 from silosynth.common.schema.schema import Schema
 
 MICROSECONDS = 1_000_000
@@ -112,13 +114,30 @@ class ValueGrid:
 
 def grid_of(attribute: NumericAttribute) -> ValueGrid | None:
     """Return the points of a numeric attribute; None where they cannot be told apart."""
-    if isinstance(attribute, RealAttribute):
-        return _real_grid(attribute)
-    if isinstance(attribute, DatetimeAttribute):
-        return _instant_grid(attribute)
-    step = attribute.step or 1
-    points = (attribute.maximum - attribute.minimum) // step + 1
-    return _grid(first=attribute.minimum, stride=step, decimals=0, points=points)
+    match attribute.kind:
+        case "integer":
+            step = attribute.step or 1
+            points = (attribute.maximum - attribute.minimum) // step + 1
+            return _grid(first=attribute.minimum, stride=step, decimals=0, points=points)
+        case "real":
+            # Points of another step than a power of ten are drawn inside bins alone.
+            return None if attribute.step is not None else _real_grid(attribute)
+        case "datetime" if attribute.resolution is None:
+            return _instant_grid(attribute, stride=DAY if _whole_days(attribute) else MICROSECONDS)
+        case _:
+            months = attribute.resolution in (Resolution.MONTH, Resolution.YEAR)
+            return None if months else _instant_grid(attribute, stride=_ticks(attribute))
+
+
+def per_unit(attribute: NumericAttribute) -> int:
+    """Return how many of a grid's numbers make one unit of the attribute's bounds."""
+    return 1 if attribute.kind in ("integer", "real") else MICROSECONDS
+
+
+def _ticks(attribute: NumericAttribute) -> int:
+    """Return the declared resolution in microseconds, a second without one."""
+    grid = attribute.grid
+    return MICROSECONDS if grid is None else int(grid * MICROSECONDS)
 
 
 def refined_attributes(schema: Schema) -> dict[str, ValueGrid]:
@@ -129,8 +148,8 @@ def refined_attributes(schema: Schema) -> dict[str, ValueGrid]:
     kept = keeps_bins(schema)
     pixels = {name for image in schema.images for name in image.attributes}
     grids: dict[str, ValueGrid] = {}
-    for attribute in schema.coded:
-        if isinstance(attribute, NumericAttribute) and attribute.name not in pixels:
+    for attribute in schema.numbers:
+        if attribute.name not in pixels:
             grid = grid_of(attribute)
             if grid is None or grid.points <= attribute.values:
                 continue
@@ -142,16 +161,12 @@ def refined_attributes(schema: Schema) -> dict[str, ValueGrid]:
 def keeps_bins(schema: Schema) -> frozenset[str]:
     """Return the attributes whose bins stay: their edges, or what cannot be, are declared."""
     fixed = {name for zeros in schema.structural_zeros for name in zeros.attributes}
-    return frozenset(
-        a.name
-        for a in schema.coded
-        if isinstance(a, NumericAttribute) and (a.name in fixed or isinstance(a.bins, Edges))
-    )
+    return frozenset(a.name for a in schema.numbers if a.name in fixed or isinstance(a.bins, Edges))
 
 
 def declared_edges(attribute: NumericAttribute, grid: ValueGrid) -> tuple[int, ...] | None:
     """Return the points at which declared bins begin; None where a bin has no point."""
-    scale = MICROSECONDS if isinstance(attribute, DatetimeAttribute) else 1
+    scale = per_unit(attribute)
     points = tuple(grid.at_or_above(edge * scale) for edge in attribute.edges()[1:-1])
     if any(b <= a for a, b in zip((0, *points), (*points, grid.points), strict=True)):
         return None
@@ -171,8 +186,8 @@ def refine(schema: Schema, *, edges: Mapping[str, tuple[int, ...]]) -> Schema:
     """
     grids = refined_attributes(schema)
     attributes = tuple(
-        _refined(a, grid=grids[a.name], edges=edges[a.name])
-        if isinstance(a, NumericAttribute) and a.name in edges
+        _refined(number, grid=grids[a.name], edges=edges[a.name])
+        if a.name in edges and (number := as_numeric(a)) is not None
         else a
         for a in schema.attributes
     )
@@ -181,13 +196,12 @@ def refine(schema: Schema, *, edges: Mapping[str, tuple[int, ...]]) -> Schema:
 
 def check_edges(schema: Schema, *, edges: Mapping[str, tuple[int, ...]]) -> str | None:
     """Say what is wrong with the edges of :func:`refine`; None where they can be."""
-    grids, by_name = refined_attributes(schema), {a.name: a for a in schema.coded}
+    grids, by_name = refined_attributes(schema), {a.name: a for a in schema.numbers}
     kept = keeps_bins(schema)
     for name, points in edges.items():
         if name not in grids or name in kept:
             return f"the bins of {name!r} are fixed"
         attribute = by_name[name]
-        assert isinstance(attribute, NumericAttribute)
         if len(points) != attribute.values - 1:
             return f"{name!r} has {attribute.values} bins, not {len(points) + 1}"
         if any(b <= a for a, b in zip((0, *points), (*points, grids[name].points), strict=True)):
@@ -201,7 +215,7 @@ def _refined(
     """Return an attribute with bins that begin at points."""
     if not edges:
         return attribute
-    scale = MICROSECONDS if isinstance(attribute, DatetimeAttribute) else 1
+    scale = per_unit(attribute)
     bins = Edges.model_construct(edges=tuple(grid.edge(k) / scale for k in edges))
     return attribute.model_copy(update={"bins": bins})
 
@@ -224,24 +238,20 @@ def _real_grid(attribute: RealAttribute) -> ValueGrid | None:
     return _grid(first=first, stride=1, decimals=decimals, points=last - first + 1, real=True)
 
 
-def _instant_grid(attribute: DatetimeAttribute) -> ValueGrid | None:
-    """Return the points of instants: days where the bounds and the format know no time, else s."""
-    low, high = (round(epoch_seconds(x) * MICROSECONDS) for x in _bounds(attribute))
-    stride = DAY if _whole_days(attribute) else MICROSECONDS
-    return _grid(first=low, stride=stride, decimals=0, points=(high - low) // stride + 1)
+def _instant_grid(attribute: NumericAttribute, *, stride: int) -> ValueGrid | None:
+    """Return the points of instants, times or spans from the lower bound on."""
+    low, high = (round(x * MICROSECONDS) for x in attribute.limits())
+    first = -(-low // stride) * stride
+    return _grid(first=first, stride=stride, decimals=0, points=(high - first) // stride + 1)
 
 
 def _whole_days(attribute: DatetimeAttribute) -> bool:
     """Say whether nothing in the schema speaks of a time of day."""
-    midnight = all(x.time() == time(0) for x in _bounds(attribute))
+    midnight = all(x.time() == time(0) for x in (attribute.minimum, attribute.maximum))
     told = attribute.format is None or not any(
         f"%{letter}" in attribute.format for letter in "HIMSfpTXcrR"
     )
     return midnight and told
-
-
-def _bounds(attribute: DatetimeAttribute) -> tuple[datetime, datetime]:
-    return attribute.minimum, attribute.maximum
 
 
 def _grid(

@@ -14,17 +14,12 @@ from silosynth.common.domain import Grouping
 from silosynth.common.measurement import Measurement
 from silosynth.common.schema.schema import (
     CodedAttribute,
-    DatetimeAttribute,
-    IntegerAttribute,
-    OrdinalAttribute,
     Quantiles,
-    RealAttribute,
     Schema,
 )
 from silosynth.server.values.shares import project
 
 RARE_STANDARD_DEVIATIONS = 3.0
-_RISING = OrdinalAttribute | IntegerAttribute | RealAttribute | DatetimeAttribute
 
 
 def working_grouping(
@@ -77,8 +72,7 @@ def working_groups(
     """Return the working group of each fine code of one attribute."""
     counts, deviation = one_way.values, np.sqrt(one_way.variance)
     rare = counts < rare_deviations * deviation
-    ordered = isinstance(attribute, _RISING)
-    if not ordered:
+    if not attribute.rising:
         return _merge_unordered(rare)
     bins = getattr(attribute, "bins", None)
     values = attribute.values
@@ -145,7 +139,7 @@ def _coarse_step(attribute: CodedAttribute, mass: np.ndarray, *, count: int) -> 
     """Return the coarse group of each working group."""
     if len(mass) <= count:
         return np.arange(len(mass))
-    if not isinstance(attribute, _RISING):
+    if not attribute.rising:
         return _balance(mass, count=count)
     tail = attribute.size - attribute.values
     body = len(mass) - tail

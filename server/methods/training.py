@@ -18,7 +18,7 @@ from silosynth.common.generator.architecture import Architecture, MaskedMlp, Tra
 from silosynth.common.plan.phases import Phase, PhaseName, phase_cost
 from silosynth.common.plan.training import BOUND, Optimiser, TrainingSettings
 from silosynth.common.plan.trust import Own
-from silosynth.common.schema.attributes import CategoricalAttribute, CodedAttribute
+from silosynth.common.schema.attributes import CodedAttribute
 from silosynth.common.schema.schema import Schema
 from silosynth.server.methods.budget import value_phases
 from silosynth.server.methods.method import Terms
@@ -238,4 +238,4 @@ def _check_learnable(schema: Schema) -> None:
 
 def _classes(attribute: CodedAttribute) -> int | None:
     """Return how many classes a label lists; None where it is not listed."""
-    return len(attribute.categories) if isinstance(attribute, CategoricalAttribute) else None
+    return attribute.values if attribute.kind == "categorical" else None

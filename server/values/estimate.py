@@ -14,7 +14,6 @@ from silosynth.common.plan.values import (
     PlannedTree,
     level_number,
 )
-from silosynth.common.schema.attributes import NumericAttribute
 from silosynth.common.schema.schema import Schema
 from silosynth.common.values.grid import declared_edges, keeps_bins, refine
 from silosynth.common.values.spread import WHOLE, Spread
@@ -91,12 +90,11 @@ def estimate_values(
 
     Args: leaves: those that ``closer`` has the digits of.
     """
-    kept, attributes = keeps_bins(schema), {a.name: a for a in schema.coded}
+    kept, attributes = keeps_bins(schema), {a.name: a for a in schema.numbers}
     edges: dict[str, tuple[int, ...]] = {}
     spreads: dict[str, Spread] = {}
     for name, pieces in _pieces(counted, schema).items():
         attribute, grid = attributes[name], counted[name].tree.grid
-        assert isinstance(attribute, NumericAttribute)
         finer = _finer(pieces, leaves.get(name, ()), closer.get(name))
         heaps = _heaps(counted[name], finer)
         thinned = thin_tails(finer, variance=counted[name].variance, points=grid.points)
@@ -113,7 +111,7 @@ def _pieces(counted: Mapping[str, Counted], schema: Schema) -> dict[str, Pieces]
     """Return the pieces of each number, before any closer look."""
     trees = {name: _reconciled(c) for name, c in counted.items()}
     rows = _rows(trees, schema)
-    missing = {a.name for a in schema.coded if isinstance(a, NumericAttribute) and a.missing}
+    missing = {a.name for a in schema.numbers if a.size > a.values}
     return {
         name: find_pieces(
             tree,
@@ -126,7 +124,7 @@ def _pieces(counted: Mapping[str, Counted], schema: Schema) -> dict[str, Pieces]
 
 def _rows(trees: Mapping[str, Tree], schema: Schema) -> float | None:
     """Return the number of rows by all numbers that every row has; None without any."""
-    missing = {a.name for a in schema.coded if isinstance(a, NumericAttribute) and a.missing}
+    missing = {a.name for a in schema.numbers if a.size > a.values}
     totals = [(t.total, float(t.variance[-1][0])) for n, t in trees.items() if n not in missing]
     if not totals:
         return None

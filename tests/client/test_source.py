@@ -398,7 +398,7 @@ def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     def absent(*_: object, **__: object) -> None:
         raise ModuleNotFoundError("No module named 'duckdb'", name="duckdb")
 
-    spec = write_csv(TABLE, tmp_path)
+    spec = SourceSpec(format=SourceFormat.DUCKDB, path=tmp_path / "a.duckdb", query="SELECT 1")
     monkeypatch.setattr("silosynth.client.source.from_duckdb.open_duckdb", absent)
-    with pytest.raises(InvalidTable, match=r"csv needs duckdb.*silosynth\[silo-sql\]"):
+    with pytest.raises(InvalidTable, match=r"duckdb needs duckdb.*silosynth\[silo-sql\]"):
         sources.open_source(spec, schema=SCHEMA).count(QUERIES, levels=LEVELS)

@@ -44,7 +44,8 @@ SCHEMA = parse_schema(
         "name": "made",
         "attributes": [
             {"name": "key", "kind": "identifier", "prefix": "p"},
-            {"name": "sex", "kind": "categorical", "categories": ["f", "m"], "missing": True},
+            {"name": "sex", "kind": "categorical", "categories": ["f", "m"], "missing": True}
+            | {"other_as": "other"},
             {"name": "age", "kind": "integer", "minimum": 0, "maximum": 99}
             | {"bins": {"kind": "width", "count": 20}},
             {"name": "note", "kind": "text"},
