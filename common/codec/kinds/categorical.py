@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.types as pt
 import pyarrow.compute as pc
 
 from silosynth.common.codec.columns import is_instant, is_number
@@ -57,7 +58,7 @@ def draft_list(column: ColumnFacts) -> Proposal | None:
 
 
 KIND = Kind(
-    accepts=lambda _, kind: is_number(kind) or is_instant(kind),
+    accepts=lambda _, kind: is_number(kind) or is_instant(kind) or bool(pt.is_time(kind)),
     store_as="store it as text or whole numbers",
     codec=lambda attribute: ListedCodec(attribute=attribute),
     spell=lambda _, column: to_texts(column),
