@@ -14,7 +14,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
-from silosynth.client.source.csv_files import sniff_dialect
+from silosynth.client.csv.files import sniff_dialect
 from silosynth.client.source.table import (
     ENDINGS,
     is_text_file,

@@ -35,7 +35,9 @@ ROOMS: dict[str, str] = {
     "client/noise": "common/accounting common/plan",
     "client/counting": "",
     "client/ledger": "common/accounting common/audit",
-    "client/source": "client/counting client/noise common/schema common/values common/codec",
+    "client/csv": "common/schema",
+    "client/source": "client/counting client/csv client/noise common/schema common/values "
+    "common/codec",
     "client/policy": "client/source common/accounting common/audit common/messages common/plan "
     "common/schema common/trust",
     "client/learning": "client/noise client/source common/schema common/codec common/generator "
@@ -106,7 +108,7 @@ EDGES = {
     },
     "scipy": {"common/accounting/loss.py"},
     "numba": {"client/learning/clip.py", "client/counting/compiled.py"},
-    "duckdb": {"client/source/from_duckdb.py"},
+    "duckdb": {"client/csv/sniffer.py", "client/source/from_duckdb.py"},
     "adbc_driver_postgresql": {"client/source/from_postgresql.py"},
     "grpc": {"client/rpc/caller.py", "client/rpc/server.py"},
     "grpc_health": {"client/rpc/server.py"},

@@ -12,8 +12,8 @@ from silosynth.client.cli.auditor import register_auditor
 from silosynth.client.cli.operator import register_operator
 from silosynth.client.cli.relay import relay
 from silosynth.client.cli.silo import register_silo
+from silosynth.client.csv.files import declared_dialect
 from silosynth.client.silo.draft import draft_schema
-from silosynth.client.source.csv_files import declared_dialect
 from silosynth.client.source.table import table_name
 from silosynth.common.cli.console import Force, Json, emit, say
 from silosynth.common.files import check_output, write_text

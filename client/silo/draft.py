@@ -14,8 +14,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from silosynth.client.csv.files import sniff_dialect
 from silosynth.client.silo.persons import person_keys
-from silosynth.client.source.csv_files import sniff_dialect
 from silosynth.client.source.table import (
     TableSource,
     is_text_file,

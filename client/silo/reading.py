@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from silosynth.client.csv.files import count_bad_lines
 from silosynth.client.policy.file import DatasetSection, PolicyFile
 from silosynth.client.silo.assemble import load_checked_schema
 from silosynth.client.source.bounding import bounding, load_secret
-from silosynth.client.source.csv_files import count_bad_lines
 from silosynth.client.source.files import list_files
 from silosynth.client.source.open import SourceFormat, open_source
 from silosynth.client.source.table import CSV

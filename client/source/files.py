@@ -12,16 +12,16 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pyarrow.types as pt
 
-from silosynth.client.source.csv_files import (
+from silosynth.client.csv.files import (
     as_plain_text,
     csv_columns,
     csv_fault,
     csv_options,
     default_dialect,
 )
+from silosynth.client.csv.legal import is_legal
+from silosynth.client.csv.odd import read_oddly
 from silosynth.client.source.file_state import file_digest, watch_files
-from silosynth.client.source.legal_csv import is_legal
-from silosynth.client.source.odd_csv import read_oddly
 from silosynth.client.source.stream import Fragment, Reader
 from silosynth.client.source.table import ARROW, PARQUET, Wanted, guarded, open_arrow
 from silosynth.common.errors import InvalidTable
@@ -155,7 +155,8 @@ def _blocks(
             for batch in reader:
                 yield partial(pa.Table.from_batches, [batch])
     except (pa.ArrowException, UnicodeError, EOFError) as err:
-        raise csv_fault(str(path), err) from None
+        if "Empty CSV file" not in str(err):  # a header alone is a table
+            raise csv_fault(str(path), err) from None
 
 
 def _batches(path: Path, columns: Sequence[str]) -> Iterator[Fragment]:

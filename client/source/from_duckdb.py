@@ -1,4 +1,4 @@
-"""DuckDB databases, read in batches, and its sniffer of CSV: the only file that knows DuckDB."""
+"""DuckDB databases, read in batches."""
 
 from __future__ import annotations
 
@@ -36,16 +36,6 @@ def open_duckdb(spec: SourceSpec, *, wanted: Wanted) -> Reader:
         key=lambda: f"{file_digest(names)} {query}",
         check=watch_files(names),
     )
-
-
-def sniff_csv(path: Path) -> tuple[str, str] | None:
-    """Return delimiter and quote as DuckDB's sniffer finds them, None where it finds nothing."""
-    try:
-        found = duckdb.connect().execute("SELECT Delimiter, Quote FROM sniff_csv(?)", [str(path)])
-        row = found.fetchone()
-    except (duckdb.Error, RuntimeError):
-        return None
-    return None if row is None else (str(row[0]), str(row[1]))
 
 
 def _delimiter(path: Path) -> str:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pyarrow.types as pt
 
-from silosynth.client.source.csv_files import name_columns, read_csv
+from silosynth.client.csv.files import name_columns, read_csv
 from silosynth.common.codec.codec import Codec
 from silosynth.common.codec.columns import TableLike, as_table
 from silosynth.common.codec.fit import check_columns

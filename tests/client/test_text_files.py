@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from silosynth.client.source.csv_files import count_bad_lines, read_header, sniff_dialect
+from silosynth.client.csv.files import count_bad_lines, read_header, sniff_dialect
 from silosynth.client.source.open import SourceFormat, SourceSpec, open_source
 from silosynth.client.source.table import read_table
 from silosynth.common.domain import Grouping

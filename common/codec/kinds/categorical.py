@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.types as pt
 import pyarrow.compute as pc
+import pyarrow.types as pt
 
 from silosynth.common.codec.columns import is_instant, is_number
 from silosynth.common.codec.facts import FEW, MANY, ColumnFacts, Proposal

@@ -271,7 +271,7 @@ def _lines_before_header(lines: Sequence[str]) -> int:
 def _sniffed(path: Path) -> dict[str, object] | None:
     """Return what DuckDB's sniffer finds, or None where it finds nothing, or is not installed."""
     try:
-        from silosynth.client.source.from_duckdb import sniff_csv  # an extra
+        from silosynth.client.csv.sniffer import sniff_csv  # an extra
     except ModuleNotFoundError:
         return None
     found = sniff_csv(path)

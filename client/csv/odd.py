@@ -14,8 +14,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from silosynth.client.source.legal_csv import open_plain
-from silosynth.client.source.stream import Fragment
+from silosynth.client.csv.legal import open_plain
 from silosynth.common.errors import InvalidTable
 from silosynth.common.schema.forms import CsvDialect
 
@@ -25,6 +24,7 @@ LONGEST_FIELD = 64 << 20
 _BATCH_ROWS = 1 << 16
 _BATCH_BYTES = 1 << 27
 
+Fragment = Callable[[], pa.Table]
 Record = list[bytes | None]
 
 
