@@ -19,7 +19,7 @@ from silosynth.client.csv.files import (
     csv_options,
     default_dialect,
 )
-from silosynth.client.csv.legal import is_legal
+from silosynth.client.csv.legal import is_legal, read_chunks
 from silosynth.client.csv.odd import read_oddly
 from silosynth.client.source.file_state import file_digest, watch_files
 from silosynth.client.source.stream import Fragment, Reader
@@ -135,12 +135,18 @@ def _records(
     names = csv_columns(path, dialect=dialect, names=wanted.names())
     kept = wanted.columns(pa.schema([(name, pa.string()) for name in names]), origin=str(path))
     with as_plain_text(path, dialect=dialect) as (plain, how):
-        if is_legal(plain, delimiter=how.delimiter, quote=how.quote):
+        if is_legal(plain, delimiter=how.delimiter, quote=how.quote) and _has_rows(plain):
             yield from _blocks(plain, dialect=how, names=names, kept=kept)
         else:
             yield from read_oddly(
                 plain, dialect=how, names=names, columns=kept, tell_operator=tell_operator
             )
+
+
+def _has_rows(path: Path) -> bool:
+    """Say whether a legal file has a second line; Arrow cannot read one that has not."""
+    lines = (piece.count(b"\n") for piece in read_chunks(path))
+    return next(lines, 0) > 0
 
 
 def _blocks(
@@ -155,8 +161,7 @@ def _blocks(
             for batch in reader:
                 yield partial(pa.Table.from_batches, [batch])
     except (pa.ArrowException, UnicodeError, EOFError) as err:
-        if "Empty CSV file" not in str(err):  # a header alone is a table
-            raise csv_fault(str(path), err) from None
+        raise csv_fault(str(path), err) from None
 
 
 def _batches(path: Path, columns: Sequence[str]) -> Iterator[Fragment]:
