@@ -135,7 +135,8 @@ def _records(
     names = csv_columns(path, dialect=dialect, names=wanted.names())
     kept = wanted.columns(pa.schema([(name, pa.string()) for name in names]), origin=str(path))
     with as_plain_text(path, dialect=dialect) as (plain, how):
-        if is_legal(plain, delimiter=how.delimiter, quote=how.quote) and _has_rows(plain):
+        legal = is_legal(plain, delimiter=how.delimiter, quote=how.quote)
+        if legal and _suits_arrow(plain, delimiter=how.delimiter):
             yield from _blocks(plain, dialect=how, names=names, kept=kept)
         else:
             yield from read_oddly(
@@ -143,10 +144,15 @@ def _records(
             )
 
 
-def _has_rows(path: Path) -> bool:
-    """Say whether a legal file has a second line; Arrow cannot read one that has not."""
-    lines = (piece.count(b"\n") for piece in read_chunks(path))
-    return next(lines, 0) > 0
+def _suits_arrow(path: Path, *, delimiter: str) -> bool:
+    """Say whether Arrow reads a legal file as it is written.
+
+    It cannot read a header without rows, and takes an empty field at the very end for a quoted one.
+    """
+    lines, last = 0, b""
+    for piece in read_chunks(path):
+        lines, last = lines + piece.count(b"\n"), piece[-1:]
+    return lines > 0 and last != delimiter.encode()
 
 
 def _blocks(
