@@ -101,7 +101,7 @@ def _check_budgets(policy: PolicyFile, plan: Plan, consumers: tuple[str, ...]) -
 
 def _order_hint(plan: Plan, cap: Cap) -> str | None:
     """Say so when a plan that samples persons is dear at the budget's Rényi order alone."""
-    if plan.training is None or cap.order is None:
+    if cap.order is None or not plan.chosen.samples_persons:
         return None
     return (
         f"its budget is held at the Rényi order {cap.order / ORDER_UNIT:.3g}; 'order' in the "

@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 import duckdb
 import pyarrow as pa
 
+from silosynth.client.source.csv.legal import is_legal
+from silosynth.client.source.csv.odd import header_bytes, read_oddly
 from silosynth.client.source.file_state import database_files, file_digest, watch_files
 from silosynth.client.source.files import list_files
-from silosynth.client.source.legal_csv import is_legal
-from silosynth.client.source.odd_csv import header_bytes, read_oddly
 from silosynth.client.source.spec import SourceSpec
 from silosynth.client.source.stream import Fragment, Reader
 from silosynth.client.source.table import CSV, Wanted

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from silosynth.client.source import legal_csv, odd_csv
+from silosynth.client.source.csv import legal, odd
+from silosynth.client.source.csv.legal import is_legal
 from silosynth.client.source.from_duckdb import open_duckdb
-from silosynth.client.source.legal_csv import is_legal
 from silosynth.client.source.open import SourceFormat, SourceSpec, open_source
 from silosynth.client.source.table import Wanted
 from silosynth.common.domain import Grouping
@@ -107,8 +107,8 @@ def test_the_operator_hears_how_many_records_were_left_out(tmp_path: Path) -> No
 
 
 def test_a_field_above_the_maximum_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(legal_csv, "LONGEST_RECORD", 50)
-    monkeypatch.setattr(odd_csv, "LONGEST_FIELD", 60)
+    monkeypatch.setattr(legal, "LONGEST_RECORD", 50)
+    monkeypatch.setattr(odd, "LONGEST_FIELD", 60)
     path = tmp_path / "rows.csv"
     path.write_bytes(b"sex,note\nf," + b"y" * 100 + b'\nm,"' + b"z" * 100 + b'"\n')
     assert columns_of(path) == {"sex": ["f", "m"], "note": ["y" * 60, "z" * 60]}
@@ -143,7 +143,7 @@ def test_legal_files_are_told_as_such_and_both_readers_agree_on_them(
     path = tmp_path_factory.mktemp("csv") / "rows.csv"
     path.write_bytes((ending.join(lines) + (ending if ends else "")).encode())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(legal_csv, "_CHUNK", chunk)
+        patch.setattr(legal, "_CHUNK", chunk)
         assert is_legal(path, delimiter=",")
     expected = {"sex": [r[0] for r in rows], "note": [r[1] for r in rows]}
     assert columns_of(path) == expected

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from silosynth.client.source.legal_csv import open_plain
+from silosynth.client.source.csv.legal import open_plain
 from silosynth.client.source.stream import Fragment
 from silosynth.common.errors import InvalidTable
 

@@ -1,0 +1,1 @@
+"""CSV files that a fast reader would refuse for a single record, and how to tell them."""
