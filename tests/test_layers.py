@@ -135,6 +135,7 @@ EDGES = {
         "client/ledger/fence.py",
         "client/ledger/file.py",
         "client/ledger/rows.py",
+        "client/ledger/statements.py",
         "client/ledger/waiting.py",
     },
     "pickle": set(),

@@ -32,6 +32,7 @@ from silosynth.common.batches import available_threads, map_ahead
 from silosynth.common.codec.codec import Codec, Encoded
 from silosynth.common.codec.examples import modelled_texts
 from silosynth.common.codec.notes import EncodingNote, add_notes
+from silosynth.common.codec.parsing import plain_values
 from silosynth.common.domain import Grouping
 from silosynth.common.errors import InvalidTable
 from silosynth.common.measurement import MarginalQuery
@@ -398,8 +399,7 @@ def _bounded(pieces: Sequence[Points], bounding: Bounding, rows_per_person: int)
 
 def _plain(persons: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return the person column without a dictionary, which may differ between fragments."""
-    kind = persons.type
-    return persons.cast(kind.value_type) if pt.is_dictionary(kind) else persons
+    return plain_values(persons) if pt.is_dictionary(persons.type) else persons
 
 
 def _join(persons: Sequence[pa.ChunkedArray]) -> pa.ChunkedArray | None:

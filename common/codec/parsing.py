@@ -42,7 +42,7 @@ def _common(column: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
         return _common(pc.run_end_decode(column))
     if pt.is_dictionary(kind) and kind.value_type not in (pa.string(), pa.large_string()):
         # Dictionaries of anything else cannot be unified.
-        return _common(column.cast(kind.value_type))
+        return plain_values(column)
     longer = {
         pa.string_view(): pa.large_string(),
         pa.binary_view(): pa.large_binary(),
@@ -51,6 +51,14 @@ def _common(column: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
     if pt.is_decimal32(kind) or pt.is_decimal64(kind):
         longer[kind] = pa.decimal128(kind.precision, kind.scale)
     return column.cast(longer[kind]) if kind in longer else column
+
+
+def plain_values(column: pa.ChunkedArray | pa.DictionaryArray) -> pa.ChunkedArray:
+    """Return what a column of dictionaries says, also where Arrow cannot cast it, as of views."""
+    chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+    if not chunks:
+        return _common(pa.chunked_array([], column.type.value_type))
+    return pa.chunked_array([_common(c.dictionary).take(c.indices) for c in chunks])
 
 
 def readable(column: pa.Array) -> pa.Array:
