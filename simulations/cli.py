@@ -21,8 +21,8 @@ from silosynth.common.plan.plan import Plan, load_plan
 from silosynth.common.schema.schema import Schema, load_schema
 from silosynth.server.cli.report import write_run_report
 from silosynth.server.driver.drive import Progress
-from silosynth.server.report.facts import ReportFacts, ScoreName
-from silosynth.server.report.page import write_report
+from silosynth.common.report.facts import ReportFacts, ScoreName
+from silosynth.common.report.page import write_report
 from silosynth.simulations.demo_digits import (
     Recognised,
     digits_plan,

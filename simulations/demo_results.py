@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from silosynth.common.sampler.rows_file import write_rows
-from silosynth.server.report.facts import ReportFacts
-from silosynth.server.report.page import write_report
+from silosynth.common.report.facts import ReportFacts
+from silosynth.common.report.page import write_report
 from silosynth.simulations.run import RunDirectory, RunResult
 from silosynth.simulations.run_report import report_facts
 

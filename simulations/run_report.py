@@ -12,10 +12,10 @@ from silosynth.client.source.table import read_table
 from silosynth.common.codec.examples import modelled_texts
 from silosynth.common.sampler.autoregressive import AutoregressiveSampler
 from silosynth.common.sampler.sampler import draw
-from silosynth.server.report.facts import Provenance, ReportFacts
+from silosynth.common.report.facts import Provenance, ReportFacts
 from silosynth.server.report.outcome import charged_units, chosen_pairs, report_outcome
-from silosynth.server.report.samples import sample_facts
-from silosynth.simulations.compare import compare
+from silosynth.common.report.samples import sample_facts
+from silosynth.common.evaluate.compare import compare
 from silosynth.simulations.run import RunDirectory, RunResult
 from silosynth.simulations.silos import SiloDirectory
 

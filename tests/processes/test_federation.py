@@ -28,7 +28,7 @@ from silosynth.server.federation.certs import make_certs
 from silosynth.server.federation.settings import find_federation
 from silosynth.server.federation.superlink import admit_nodes, list_nodes
 from silosynth.server.methods.training import TrainingChoice
-from silosynth.server.report.facts import Mode, decode_facts
+from silosynth.common.report.facts import Mode, decode_facts
 
 
 @pytest.fixture(scope="module")

@@ -15,10 +15,10 @@ import pytest
 
 from silosynth.common.errors import InvalidArgument, OutputExists
 from silosynth.common.schema.schema import Schema, parse_schema
-from silosynth.server.report import numbers as report_numbers
-from silosynth.server.report import words as report_words
-from silosynth.server.report.bars import MAX_BINS, MAX_ROWS, attribute_facts
-from silosynth.server.report.facts import (
+from silosynth.common.report import numbers as report_numbers
+from silosynth.common.report import words as report_words
+from silosynth.common.report.bars import MAX_BINS, MAX_ROWS, attribute_facts
+from silosynth.common.report.facts import (
     MAX_LABEL,
     CertificateFacts,
     Headline,
@@ -37,9 +37,9 @@ from silosynth.server.report.facts import (
     decode_facts,
     encode_facts,
 )
-from silosynth.server.report.page import WORST_PAIRS, render_report, write_report
-from silosynth.server.report.plots import STEPS, draw_ruler, heat_step
-from silosynth.server.report.svg import element, fit, picture
+from silosynth.common.report.page import WORST_PAIRS, render_report, write_report
+from silosynth.common.report.plots import STEPS, draw_ruler, heat_step
+from silosynth.common.report.svg import element, fit, picture
 
 HOSTILE = "\"><script>document.title='pwned'</script><img src=x onerror=alert(1)>'&amp;"
 VOID = {"meta", "br", "img", "link", "input"}

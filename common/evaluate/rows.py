@@ -16,7 +16,7 @@ from silosynth.common.domain import Domain, Grouping
 from silosynth.common.errors import InvalidTable
 from silosynth.common.schema.schema import NumericAttribute, Schema
 from silosynth.common.seeded import SeededWords
-from silosynth.simulations.scores.metrics import bootstrap, independent_columns
+from silosynth.common.evaluate.metrics import bootstrap, independent_columns
 
 MAX_BINS = 32
 

@@ -17,8 +17,8 @@ from silosynth.common.schema.schema import (
     NumericAttribute,
     OrdinalAttribute,
 )
-from silosynth.server.report.facts import AttributeFacts, Layout
-from silosynth.server.report.numbers import DASH, edge
+from silosynth.common.report.facts import AttributeFacts, Layout
+from silosynth.common.report.numbers import DASH, edge
 
 MAX_BINS = 32
 MAX_ROWS = 14

@@ -14,10 +14,10 @@ from markupsafe import Markup
 
 from silosynth.common.errors import InvalidArgument, OutputExists
 from silosynth.common.files import replace_file
-from silosynth.server.report import numbers as report_numbers
-from silosynth.server.report import plots as report_plots
-from silosynth.server.report import words as report_words
-from silosynth.server.report.facts import (
+from silosynth.common.report import numbers as report_numbers
+from silosynth.common.report import plots as report_plots
+from silosynth.common.report import words as report_words
+from silosynth.common.report.facts import (
     Mode,
     PairFacts,
     ReportFacts,
@@ -25,7 +25,7 @@ from silosynth.server.report.facts import (
     ScoreName,
     encode_facts,
 )
-from silosynth.server.report.sheet import draw_sheet
+from silosynth.common.report.sheet import draw_sheet
 
 HTML_NAME = "report.html"
 JSON_NAME = "report.json"

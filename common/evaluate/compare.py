@@ -14,8 +14,8 @@ from silosynth.common.codec.columns import TableLike
 from silosynth.common.domain import Clique, Domain
 from silosynth.common.plan.plan import Plan
 from silosynth.common.schema.schema import Schema
-from silosynth.server.report.bars import attribute_facts
-from silosynth.server.report.facts import (
+from silosynth.common.report.bars import attribute_facts
+from silosynth.common.report.facts import (
     AttributeFacts,
     Bound,
     Headline,
@@ -28,8 +28,8 @@ from silosynth.server.report.facts import (
     Score,
     ScoreName,
 )
-from silosynth.server.report.shared import certificate_facts, plan_facts, silo_facts, uncoded_names
-from silosynth.simulations.compared_rows import (
+from silosynth.common.report.shared import certificate_facts, plan_facts, silo_facts, uncoded_names
+from silosynth.common.evaluate.rows import (
     Rows,
     draw_again,
     merge_bins,
@@ -37,7 +37,7 @@ from silosynth.simulations.compared_rows import (
     read_rows,
     shuffle_columns,
 )
-from silosynth.simulations.scores.metrics import (
+from silosynth.common.evaluate.metrics import (
     SubsampleCurve,
     all_cliques,
     column_pair_trends,

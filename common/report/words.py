@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from silosynth.server.report.facts import Bound, Mode, ReportFacts, Score, ScoreName
-from silosynth.server.report.numbers import MINUS
+from silosynth.common.report.facts import Bound, Mode, ReportFacts, Score, ScoreName
+from silosynth.common.report.numbers import MINUS
 
 SECTIONS = (
     ("summary", "Summary"),
