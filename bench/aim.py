@@ -34,7 +34,7 @@ from silosynth.common.schema.schema import Schema
 from silosynth.server.methods.marginals import draw_order
 from silosynth.server.model.graphical_model import GraphicalModel
 from silosynth.server.planning.planner import new_plan
-from silosynth.common.evaluate.metrics import bootstrap
+from silosynth.common.scores.metrics import bootstrap
 
 SEEDS = (0, 1, 2)
 SILOS = (10, 100)

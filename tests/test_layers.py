@@ -30,7 +30,8 @@ ROOMS: dict[str, str] = {
     "common/sampler": "common/schema common/codec common/generator",
     "common/report": "common/accounting common/certificate common/codec common/plan "
     "common/sampler common/schema",
-    "common/evaluate": "common/certificate common/codec common/plan common/report common/sampler "
+    "common/scores": "common/codec common/schema",
+    "common/evaluate": "common/scores "common/certificate common/codec common/plan common/report common/sampler "
     "common/schema",
     "common/cli": "common/schema common/codec common/importers common/generator common/plan "
     "common/certificate common/sampler",

@@ -26,7 +26,7 @@ from silosynth.common.report.facts import (
 )
 from silosynth.common.report.page import render_report
 from silosynth.common.evaluate.compare import TRIPLES, compare
-from silosynth.common.evaluate.rows import MAX_BINS, merge_bins, read_rows
+from silosynth.common.scores.rows import MAX_BINS, merge_bins, read_rows
 
 ROWS = 600
 

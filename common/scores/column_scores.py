@@ -17,7 +17,7 @@ from silosynth.common.codec.columns import TableLike, as_table
 from silosynth.common.codec.parsing import distinct, flatten, to_microseconds, to_numbers, to_texts
 from silosynth.common.schema.attributes import CodedAttribute, DatetimeAttribute
 from silosynth.common.schema.schema import NumericAttribute, Schema
-from silosynth.common.evaluate.distance import joint_codes, total_variations
+from silosynth.common.scores.distance import joint_codes, total_variations
 
 REPORT_CORRELATION = 0.5
 REPORT_ASSOCIATION = 0.3
