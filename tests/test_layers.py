@@ -31,10 +31,10 @@ ROOMS: dict[str, str] = {
     "common/report": "common/accounting common/certificate common/codec common/plan "
     "common/sampler common/schema",
     "common/scores": "common/codec common/schema",
-    "common/evaluate": "common/scores "common/certificate common/codec common/plan common/report common/sampler "
-    "common/schema",
+    "common/evaluate": "common/certificate common/codec common/plan common/report common/sampler "
+    "common/schema common/scores",
     "common/cli": "common/schema common/codec common/importers common/generator common/plan "
-    "common/certificate common/sampler",
+    "common/certificate common/sampler common/evaluate common/report",
     "client/noise": "common/accounting common/plan",
     "client/counting": "",
     "client/ledger": "common/accounting common/audit",

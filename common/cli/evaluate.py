@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import pyarrow as pa
 import typer
 
-from silosynth.common.certificate.certify import Certificate, check_certificate
 from silosynth.common.cli.console import Force, Json, emit, say
-from silosynth.common.codec.columns import check_columns
-from silosynth.common.digest import digest_bytes
 from silosynth.common.errors import InvalidArgument
-from silosynth.common.sampler.file import load_sampler
-from silosynth.common.sampler.sampler import draw
-from silosynth.common.schema.schema import load_schema
-from silosynth.common.scores.tables import is_table, read_sample
 
 if TYPE_CHECKING:
     from silosynth.common.report.evaluation import EvaluationFacts
-    from silosynth.common.report.facts import ReportFacts
 
-_SAMPLER = "result.sampler"
 _FAILED = 1
 
 
@@ -65,6 +54,7 @@ def evaluate_command(
     [dim]silosynth evaluate other.csv --real mine.csv --control held.csv --attack --out o/[/dim]
     """
     from silosynth.common.evaluate.evaluate import Wish  # scikit-learn is in an extra
+    from silosynth.common.evaluate.files import evaluate_file
     from silosynth.common.evaluate.gate import hold_gate, load_gate
     from silosynth.common.report.page import check_place, write_report
 
@@ -77,6 +67,7 @@ def evaluate_command(
         schema=schema,
         wish=Wish(targets=target or (), groups=group or (), attack=attack),
         seed=seed,
+        tell=say,
     )
     found = facts.evaluation
     if found is None:
@@ -104,15 +95,3 @@ def _tell(found: EvaluationFacts, page: Path, missed: Sequence[str]) -> None:
     for line in missed:
         say(f"gate missed: {line}")
     say(f"wrote {page}; it is private, like the real rows")
-
-
-def evaluate_file(
-    what: Path,
-    *,
-    real: Path,
-    control: Path | None = None,
-    schema: Path | None = None,
-    wish: object = None,
-    seed: int = 1,
-) -> ReportFacts:
-    """Return the facts of an evaluation of a run's directory, a sampler, or a table."""

@@ -13,8 +13,9 @@ from silosynth.common.certificate.certify import Certificate
 from silosynth.common.codec.codec import Codec
 from silosynth.common.codec.columns import TableLike, as_table
 from silosynth.common.domain import Clique, Domain
+from silosynth.common.evaluate.evaluate import FEWEST_ROWS, Tell, Wish, evaluate, silent
+from silosynth.common.evaluate.lamps import Guarantee
 from silosynth.common.plan.plan import Plan
-from silosynth.common.schema.schema import Schema
 from silosynth.common.report.bars import attribute_facts
 from silosynth.common.report.evaluation import Measure
 from silosynth.common.report.facts import (
@@ -31,17 +32,7 @@ from silosynth.common.report.facts import (
     ScoreName,
 )
 from silosynth.common.report.shared import certificate_facts, plan_facts, silo_facts, uncoded_names
-from silosynth.common.evaluate.evaluate import FEWEST_ROWS, Tell, Wish, evaluate, silent
-from silosynth.common.evaluate.lamps import Guarantee
-from silosynth.common.scores.rows import (
-    Rows,
-    draw_again,
-    merge_bins,
-    nested_subsamples,
-    read_rows,
-    shuffle_columns,
-    some_rows,
-)
+from silosynth.common.schema.schema import Schema
 from silosynth.common.scores.metrics import (
     SubsampleCurve,
     all_cliques,
@@ -52,6 +43,15 @@ from silosynth.common.scores.metrics import (
     marginal_distance,
     mean_score,
     subsample_curve,
+)
+from silosynth.common.scores.rows import (
+    Rows,
+    draw_again,
+    merge_bins,
+    nested_subsamples,
+    read_rows,
+    shuffle_columns,
+    some_rows,
 )
 
 TRIPLES = 200

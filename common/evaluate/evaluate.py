@@ -26,9 +26,7 @@ from silosynth.common.evaluate.lamps import (
 )
 from silosynth.common.evaluate.learners import features, tell_apart
 from silosynth.common.evaluate.shapes import column_facts, dropped_labels, rare_labels
-from silosynth.common.scores.sides import Sides, make_sides
 from silosynth.common.evaluate.utility import MOST_LEARNT, evaluate_targets
-from silosynth.common.scores.values import Values, read_values
 from silosynth.common.report.evaluation import (
     Axis,
     Better,
@@ -39,6 +37,8 @@ from silosynth.common.report.evaluation import (
     Measure,
 )
 from silosynth.common.schema.schema import Schema
+from silosynth.common.scores.sides import Sides, make_sides
+from silosynth.common.scores.values import Values, read_values
 from silosynth.common.seeded import SeededWords
 
 FEWEST_ROWS = 200
@@ -245,9 +245,7 @@ def _dropped(tables: Sequence[Values]) -> tuple[Dropped, ...]:
     return tuple(sorted(found, key=lambda d: (-d.rows, d.column))[:_MOST_DROPPED])
 
 
-def _apart(
-    sides: Sides, *, seed: int
-) -> tuple[list[Measure], tuple[tuple[str, float], ...]]:
+def _apart(sides: Sides, *, seed: int) -> tuple[list[Measure], tuple[tuple[str, float], ...]]:
     """Return how well a classifier tells the tables apart, and by which columns."""
     rows = [features(v)[:_APART_ROWS] for v in (sides.real, *sides.others())]
     found = [

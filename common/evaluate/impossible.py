@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 
-from silosynth.common.scores.sides import Sides
-from silosynth.common.scores.value_bins import contiguous_edges
-from silosynth.common.scores.values import Column, Values, ValueKind
 from silosynth.common.report.evaluation import Axis, Better, Impossible, Measure
 from silosynth.common.schema.schema import IntegerAttribute, RealAttribute, Schema
+from silosynth.common.scores.sides import Sides
+from silosynth.common.scores.value_bins import contiguous_edges
+from silosynth.common.scores.values import Column, ValueKind, Values
 
 EXPECTED_FROM = 20
 _GROUPS = 8
@@ -32,8 +32,7 @@ Entry = str | bool | int | list[float] | None
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Grid:
-    """A column in contiguous cells; ``entries`` are their spelling in a schema, if they have one.
-    """
+    """A column in contiguous cells; ``entries`` are their spelling in a schema, if they have one."""
 
     name: str
     edges: np.ndarray
@@ -56,9 +55,7 @@ class Found:
     structural_zeros: str
 
 
-def impossible(
-    sides: Sides, *, known: tuple[Values, ...], schema: Schema | None
-) -> Found:
+def impossible(sides: Sides, *, known: tuple[Values, ...], schema: Schema | None) -> Found:
     """Return the share of synthetic rows in pairs of values that none of ``known`` rows has.
 
     A pair counts when independent columns would put at least twenty of the real rows there. The
@@ -117,7 +114,7 @@ def _grid(column: Column, *, schema: Schema | None) -> Grid:
     if isinstance(attribute, IntegerAttribute | RealAttribute):
         allowed = np.asarray(attribute.edges(), dtype=np.float64)
     edges = contiguous_edges(column, count=_GROUPS, allowed=allowed)
-    ranges = [[float(a), float(b)] for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    ranges = [[float(a), float(b)] for a, b in pairwise(edges.tolist())]
     return Grid(name=column.name, edges=edges, entries=(None, *ranges))
 
 
@@ -139,16 +136,13 @@ def _count(table: list[np.ndarray], a: int, b: int, shape: list[int]) -> np.ndar
 
 def _spell(pairs: list[tuple[list[str], np.ndarray]], grids: dict[str, Grid]) -> str:
     """Write cells as ``structural_zeros`` of a schema, marked as not reviewed."""
-    zeros = []
+    lines = []
     for names, mask in pairs:
-        sides = [grids[n].entries for n in names]
-        places = np.argwhere(mask)[:_MOST_CELLS]
-        cells = [[sides[0][i], sides[1][j]] for i, j in places.tolist()]
-        zeros.append({"attributes": names, "cells": cells})
-    if not zeros:
+        left, right = (grids[n].entries for n in names)
+        lines += [f"- attributes: {json.dumps(names, ensure_ascii=False)}", "  cells:"]
+        for i, j in np.argwhere(mask)[:_MOST_CELLS].tolist():
+            lines.append(f"  - {json.dumps([left[i], right[j]], ensure_ascii=False)}")
+    if not lines:
         return ""
-    lines = ["structural_zeros:"]
-    for zero in zeros:
-        lines += [f"- attributes: {json.dumps(zero['attributes'], ensure_ascii=False)}", "  cells:"]
-        lines += [f"  - {json.dumps(cell, ensure_ascii=False)}" for cell in zero["cells"]]
+    lines.insert(0, "structural_zeros:")
     return _HEADER + "\n".join(lines) + "\n"

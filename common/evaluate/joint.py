@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from silosynth.common.domain import Clique, Domain
+from silosynth.common.report.evaluation import Axis, Better, Measure
 from silosynth.common.scores.metrics import all_cliques, fixed_cliques, marginal_distance
 from silosynth.common.scores.sides import Sides
 from silosynth.common.scores.value_bins import value_bins
 from silosynth.common.scores.values import Values
-from silosynth.common.report.evaluation import Axis, Better, Measure
 from silosynth.common.seeded import SeededWords
 
 FINE, COARSE = 32, 8
@@ -140,9 +140,7 @@ def _questions(real: Values, *, seed: int) -> list[_Question]:
     return chosen
 
 
-def _predicate(
-    real: Values, place: int, words: SeededWords
-) -> Callable[[np.ndarray], np.ndarray]:
+def _predicate(real: Values, place: int, words: SeededWords) -> Callable[[np.ndarray], np.ndarray]:
     """Return which values of a column a question means."""
     column = real.columns[place]
     if column.listed:
@@ -163,4 +161,3 @@ def _answers(values: Values, questions: Sequence[_Question]) -> np.ndarray:
         masks = [meant(stored[place]) for place, meant in question.items()]
         found[i] = np.logical_and.reduce(masks).mean()
     return found
-

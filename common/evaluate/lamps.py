@@ -63,9 +63,7 @@ def fidelity_lamp(
         parts.append(f"{share:.1%} of the rows combine what no real row combines")
     if form.form_off > FORM_GOOD:
         parts.append(f"{form.name} is spelled as no real value is")
-    return Lamp(
-        axis=Axis.FIDELITY, state=state, sentence=f"{words[state]} {'; '.join(parts)}."
-    )
+    return Lamp(axis=Axis.FIDELITY, state=state, sentence=f"{words[state]} {'; '.join(parts)}.")
 
 
 def utility_lamp(

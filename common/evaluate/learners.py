@@ -60,9 +60,7 @@ def tell_apart(first: np.ndarray, second: np.ndarray, *, seed: int, drops: bool)
         guesses[test] = model.predict_proba(rows[test])[:, 1]
         if drops and not lost.any():
             lost = _drops(model.predict_proba, rows[test], truth[test], seed=seed)
-    return Apart(
-        auc=area(truth, guesses), pmse=float(((guesses - 0.5) ** 2).mean()), drops=lost
-    )
+    return Apart(auc=area(truth, guesses), pmse=float(((guesses - 0.5) ** 2).mean()), drops=lost)
 
 
 def _folds(rows: np.ndarray, *, seed: int) -> np.ndarray:
@@ -74,9 +72,7 @@ def _folds(rows: np.ndarray, *, seed: int) -> np.ndarray:
     return chosen
 
 
-def _drops(
-    predict: _Predict, rows: np.ndarray, truth: np.ndarray, *, seed: int
-) -> np.ndarray:
+def _drops(predict: _Predict, rows: np.ndarray, truth: np.ndarray, *, seed: int) -> np.ndarray:
     """Return (columns,) float64, the AUC that is lost when one column is shuffled."""
     whole = area(truth, predict(rows)[:, 1])
     order = SeededWords(seed=seed, purpose="drops").permutation(len(rows))

@@ -8,9 +8,9 @@ import pyarrow.compute as pc
 import pyarrow.types as pt
 
 from silosynth.common.codec.parsing import distinct, to_texts
+from silosynth.common.report.evaluation import ColumnFacts, Side
 from silosynth.common.scores.distance import total_variations
 from silosynth.common.scores.values import Column, ValueKind
-from silosynth.common.report.evaluation import ColumnFacts, Side
 
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _TEN = 10
@@ -85,21 +85,18 @@ def _heaviest(real: Column) -> np.ndarray:
 def _side(column: Column, *, ten: np.ndarray, form: str) -> Side:
     """Return what one table holds."""
     stored = column.codes if column.listed else column.numbers
-    shares = {
-        "missing": float(column.missing.mean()),
-        "ten_commonest": float(np.isin(stored, ten).mean()),
-    }
+    missing, commonest = float(column.missing.mean()), float(np.isin(stored, ten).mean())
     present = stored[~column.missing]
     if column.listed or not len(present):
-        return Side(form=form, **shares)
-    if column.kind is ValueKind.NUMBER:
-        shares["zeros"] = float((stored == 0).mean())
+        return Side(missing=missing, ten_commonest=commonest, form=form)
     return Side(
-        form=form,
+        missing=missing,
+        ten_commonest=commonest,
+        zeros=float((stored == 0).mean()) if column.kind is ValueKind.NUMBER else None,
         mean=float(present.mean()),
         spread=float(present.std()),
         quantiles=tuple(float(q) for q in np.quantile(present, _QUANTILES)),
-        **shares,
+        form=form,
     )
 
 

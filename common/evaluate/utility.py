@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -19,9 +20,9 @@ from silosynth.common.evaluate.learners import (
     predict_classes,
     predict_numbers,
 )
+from silosynth.common.report.evaluation import Axis, Better, Measure, PairedScore, TargetFacts
 from silosynth.common.scores.sides import Sides
 from silosynth.common.scores.values import Column, Values
-from silosynth.common.report.evaluation import Axis, Better, Measure, PairedScore, TargetFacts
 from silosynth.common.seeded import SeededWords
 
 MOST_LEARNT = 15_000
@@ -231,7 +232,7 @@ def _members(values: Values, name: str) -> list[tuple[str, np.ndarray]]:
     edges = np.unique(np.quantile(column.numbers[~column.missing], (0, 0.25, 0.5, 0.75, 1)))
     return [
         (f"{a:g} to {b:g}", (column.numbers >= a) & (column.numbers <= b))
-        for a, b in zip(edges[:-1], edges[1:], strict=True)
+        for a, b in pairwise(edges.tolist())
     ]
 
 
@@ -246,16 +247,12 @@ def _importance(exam: Exam, side: str, *, seed: int) -> np.ndarray:
     )
 
 
-def _looks(
-    exam: Exam, looked: dict[str, np.ndarray]
-) -> tuple[tuple[str, float, float], ...]:
+def _looks(exam: Exam, looked: dict[str, np.ndarray]) -> tuple[tuple[str, float, float], ...]:
     """Return the eight columns that the real-trained model looks at most, with both weights."""
     names = [n for n in exam.test.names if n != exam.target.name] or [exam.target.name]
     order = np.argsort(-looked["real"], kind="stable")[:8]
     shares = {k: v / max(v.sum(), 1e-12) for k, v in looked.items()}
-    return tuple(
-        (names[i], float(shares["real"][i]), float(shares["synthetic"][i])) for i in order
-    )
+    return tuple((names[i], float(shares["real"][i]), float(shares["synthetic"][i])) for i in order)
 
 
 def _measure(exam: Exam, score: str, whole: dict[str, float]) -> Measure:
@@ -278,7 +275,7 @@ def _agreement(exam: Exam, looked: dict[str, np.ndarray]) -> Measure:
         axis=Axis.UTILITY,
         name="agreement on which columns matter (rank correlation)",
         target=exam.target.name,
-        value=1.0 if constant else float(np.corrcoef(*ranks)[0, 1]),
+        value=1.0 if constant else float(np.corrcoef(ranks[0], ranks[1])[0, 1]),
         ceiling=1.0,
         floor=0.0,
         better=Better.HIGH,

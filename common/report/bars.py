@@ -8,6 +8,8 @@ from itertools import pairwise
 import numpy as np
 
 from silosynth.common.domain import Grouping
+from silosynth.common.report.facts import AttributeFacts, Layout
+from silosynth.common.report.numbers import DASH, edge
 from silosynth.common.schema.schema import (
     BooleanAttribute,
     CategoricalAttribute,
@@ -17,8 +19,6 @@ from silosynth.common.schema.schema import (
     NumericAttribute,
     OrdinalAttribute,
 )
-from silosynth.common.report.facts import AttributeFacts, Layout
-from silosynth.common.report.numbers import DASH, edge
 
 MAX_BINS = 32
 MAX_ROWS = 14

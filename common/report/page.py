@@ -70,9 +70,7 @@ def write_report(facts: ReportFacts, directory: Path, *, force: bool = False) ->
     """
     page, data = directory / HTML_NAME, directory / JSON_NAME
     contents = {page: render_report(facts).encode(), data: encode_facts(facts)}
-    for path in contents:
-        if path.exists() and not force:
-            raise OutputExists(f"{path} is in the way", hint="choose another place or use --force")
+    check_place(directory, force=force)
     try:
         directory.mkdir(parents=True, exist_ok=True)
         for path, content in contents.items():
@@ -83,6 +81,13 @@ def write_report(facts: ReportFacts, directory: Path, *, force: bool = False) ->
             hint="choose a directory that you may write to",
         ) from err
     return page, data
+
+
+def check_place(directory: Path, *, force: bool) -> None:
+    """Raise OutputExists where a report is in the way and ``force`` is off."""
+    for path in (directory / HTML_NAME, directory / JSON_NAME):
+        if path.exists() and not force:
+            raise OutputExists(f"{path} is in the way", hint="choose another place or use --force")
 
 
 def _environment(mode: Mode) -> Environment:
@@ -122,14 +127,19 @@ def _figures(facts: ReportFacts) -> list[tuple[str, str, str]]:
     head, certificate = facts.headline, facts.certificate
     figures = [
         ("Attributes", report_numbers.count(head.attributes), ""),
-        ("Silos", report_numbers.count(head.silos), ""),
-        (
-            "Epsilon",
-            report_numbers.cost(certificate.epsilon),
-            f"of a budget of {report_numbers.cost(facts.plan.epsilon)}",
-        ),
-        ("Delta", report_numbers.small(certificate.delta), ""),
     ]
+    if head.silos:
+        figures.append(("Silos", report_numbers.count(head.silos), ""))
+    if certificate is not None:
+        budget = "" if facts.plan is None else report_numbers.cost(facts.plan.epsilon)
+        figures += [
+            (
+                "Epsilon",
+                report_numbers.cost(certificate.epsilon),
+                f"of a budget of {budget}" if budget else "",
+            ),
+            ("Delta", report_numbers.small(certificate.delta), ""),
+        ]
     if head.rows_synthetic is not None:
         figures.insert(0, ("Rows", report_numbers.count(head.rows_synthetic), _row_remark(facts)))
     elif head.rows_estimated is not None:
@@ -169,7 +179,8 @@ def _scale(mode: Mode) -> list[str]:
 def _provenance(facts: ReportFacts) -> list[tuple[str, str]]:
     """Return what is needed to make the table again as (name, value)."""
     found: Mapping[str, Mapping[str, object]] = {
-        "digest": {"plan": facts.plan.digest} | dict(facts.provenance.digests),
+        "digest": ({"plan": facts.plan.digest} if facts.plan else {})
+        | dict(facts.provenance.digests),
         "seed": facts.provenance.seeds,
         "version": facts.provenance.versions,
     }

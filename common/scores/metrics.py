@@ -14,7 +14,6 @@ import numpy as np
 
 from silosynth.common.domain import Clique, Domain
 from silosynth.common.errors import InvalidArgument
-from silosynth.common.seeded import SeededWords
 from silosynth.common.scores.column_scores import (
     REPORT_ASSOCIATION,
     REPORT_CORRELATION,
@@ -23,6 +22,7 @@ from silosynth.common.scores.column_scores import (
     mean_score,
 )
 from silosynth.common.scores.distance import Columns, joint_codes, total_variations
+from silosynth.common.seeded import SeededWords
 
 __all__ = [
     "REPORT_ASSOCIATION",

@@ -15,9 +15,9 @@ from silosynth.common.codec.parsing import flatten
 from silosynth.common.domain import Domain, Grouping
 from silosynth.common.errors import InvalidTable
 from silosynth.common.schema.schema import NumericAttribute, Schema
+from silosynth.common.scores.metrics import bootstrap, independent_columns
 from silosynth.common.scores.sides import MOST_COMPARED
 from silosynth.common.seeded import SeededWords
-from silosynth.common.scores.metrics import bootstrap, independent_columns
 
 MAX_BINS = 32
 

@@ -52,8 +52,7 @@ def make_sides(real: Values, synthetic: Values, control: Values | None, *, seed:
 
 
 def _some(values: Values, *, rows: int, seed: int, purpose: str) -> Values:
-    """Return ``rows`` rows without replacement; all of them in their order when there are no more.
-    """
+    """Return ``rows`` rows without replacement, in their order."""
     if values.rows == rows:
         return values.take(np.arange(rows))
     order = SeededWords(seed=seed, purpose=f"evaluate-{purpose}").permutation(values.rows)

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 
 from silosynth.common.errors import InvalidArgument, OutputExists
-from silosynth.common.schema.schema import Schema, parse_schema
 from silosynth.common.report import numbers as report_numbers
 from silosynth.common.report import words as report_words
 from silosynth.common.report.bars import MAX_BINS, MAX_ROWS, attribute_facts
@@ -40,6 +39,7 @@ from silosynth.common.report.facts import (
 from silosynth.common.report.page import WORST_PAIRS, render_report, write_report
 from silosynth.common.report.plots import STEPS, draw_ruler, heat_step
 from silosynth.common.report.svg import element, fit, picture
+from silosynth.common.schema.schema import Schema, parse_schema
 
 HOSTILE = "\"><script>document.title='pwned'</script><img src=x onerror=alert(1)>'&amp;"
 VOID = {"meta", "br", "img", "link", "input"}

@@ -12,8 +12,7 @@ import pytest
 from silosynth.common.certificate.certify import certify_plan
 from silosynth.common.codec.codec import Codec
 from silosynth.common.errors import InvalidTable
-from silosynth.common.schema.schema import Schema, parse_schema
-from silosynth.server.planning.planner import new_plan
+from silosynth.common.evaluate.compare import TRIPLES, compare
 from silosynth.common.report.facts import (
     Bound,
     Mode,
@@ -25,8 +24,9 @@ from silosynth.common.report.facts import (
     encode_facts,
 )
 from silosynth.common.report.page import render_report
-from silosynth.common.evaluate.compare import TRIPLES, compare
+from silosynth.common.schema.schema import Schema, parse_schema
 from silosynth.common.scores.rows import MAX_BINS, merge_bins, read_rows
+from silosynth.server.planning.planner import new_plan
 
 ROWS = 600
 
