@@ -11,7 +11,7 @@ import pyarrow as pa
 from silosynth.client.source.table import read_table
 from silosynth.common.codec.examples import modelled_texts
 from silosynth.common.evaluate.compare import compare
-from silosynth.common.evaluate.evaluate import Tell, silent
+from silosynth.common.evaluate.evaluate import Tell, Wish, silent
 from silosynth.common.evaluate.reuse import reuse_measures
 from silosynth.common.report.facts import Provenance, ReportFacts
 from silosynth.common.report.samples import sample_facts
@@ -75,6 +75,7 @@ def _facts(
             epsilon=epsilon,
             seed=seed,
         ),
+        wish=Wish(),
         tell=tell,
     )
 

@@ -111,7 +111,7 @@ def compare(
     """Compare a synthetic table with the pooled real rows: by the model's bins, and by values.
 
     Tables beyond 30,000 rows are compared in the model's bins by as many of theirs. Values are
-    not compared where a table has fewer than 200 rows.
+    compared where a wish says so and each table has 200 rows.
 
     The result is **not** differentially private. The same arguments give the same facts.
 
@@ -120,6 +120,7 @@ def compare(
         silo_rows: private row counts by silo, for the page's table.
         held_out: a second real sample; without one the ceiling is a bootstrap of ``real``.
         chosen: the pairs that the plan measured by themselves.
+        wish: what is asked of the comparison of values; none is made without one.
         seed: for the bootstrap, the shuffled columns, the subsamples and the choice of triples.
 
     Raises InvalidTable when a table has no rows or does not have the schema's columns.
@@ -130,7 +131,7 @@ def compare(
     comparison = _prepare(given, made_up, schema=schema, held_out=held_out, seed=seed)
     distances = _measure(comparison)
     evaluation = None
-    if min(given.num_rows, made_up.num_rows) >= FEWEST_ROWS:
+    if wish is not None and min(given.num_rows, made_up.num_rows) >= FEWEST_ROWS:
         evaluation = evaluate(
             given,
             made_up,

@@ -24,7 +24,7 @@ from silosynth.common.evaluate.lamps import (
     reuse_lamp,
     utility_lamp,
 )
-from silosynth.common.evaluate.learners import features, tell_apart
+from silosynth.common.evaluate.learners import features, one_thread, tell_apart
 from silosynth.common.evaluate.shapes import column_facts, dropped_labels, rare_labels
 from silosynth.common.evaluate.utility import MOST_LEARNT, evaluate_targets
 from silosynth.common.report.evaluation import (
@@ -88,12 +88,33 @@ def evaluate(
     Raises InvalidTable for fewer than 200 rows, other columns, or a control that shares rows with
     the real table; InvalidArgument for an attack without a control.
     """
-    asked = wish or Wish()
-    given = [as_table(t, origin=o) for t, o in _named(real, synthetic, control)]
+    with one_thread():
+        return _evaluate(
+            [as_table(t, origin=o) for t, o in _named(real, synthetic, control)],
+            schema=schema,
+            asked=wish or Wish(),
+            guarantee=guarantee,
+            reuse=reuse,
+            seed=seed,
+            tell=tell,
+        )
+
+
+def _evaluate(
+    given: Sequence[pa.Table],
+    *,
+    schema: Schema | None,
+    asked: Wish,
+    guarantee: Guarantee | None,
+    reuse: Sequence[Measure],
+    seed: int,
+    tell: Tell,
+) -> EvaluationFacts:
+    """Work the facts out, on one core."""
     _check_rows(given, asked)
     tell("reading values")
     tables, skipped = read_values(given, schema=schema)
-    beside = tables[2] if control is not None else None
+    beside = tables[2] if len(tables) > 2 else None
     if beside is not None:
         refuse_shared_rows(tables[0], beside)
     sides = make_sides(tables[0], tables[1], beside, seed=seed)

@@ -128,7 +128,7 @@ def _facts(
             held_out=control,
             seed=seed,
             provenance=made,
-            wish=wish,
+            wish=wish or Wish(),
             reuse=judged.reuse,
             tell=tell,
         )

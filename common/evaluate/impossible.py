@@ -32,7 +32,7 @@ Entry = str | bool | int | list[float] | None
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Grid:
-    """A column in contiguous cells; ``entries`` are their spelling in a schema, if they have one."""
+    """A column in contiguous cells; ``entries`` are their spelling in a schema, if any."""
 
     name: str
     edges: np.ndarray

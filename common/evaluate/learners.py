@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.metrics import average_precision_score, r2_score, roc_auc_score
+from threadpoolctl import threadpool_limits
 
 from silosynth.common.scores.values import Column, Values
 from silosynth.common.seeded import SeededWords
@@ -23,6 +25,11 @@ class Apart:
     auc: float
     pmse: float
     drops: np.ndarray
+
+
+def one_thread() -> AbstractContextManager[object]:
+    """Hold learners to one thread: on a busy machine many wait for one another."""
+    return threadpool_limits(limits=1)
 
 
 def features(values: Values, *, without: str | None = None) -> np.ndarray:

@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from silosynth.common.errors import InvalidArgument, OutputExists
 from silosynth.common.files import replace_file
+from silosynth.common.report import evaluation_plots
 from silosynth.common.report import numbers as report_numbers
 from silosynth.common.report import plots as report_plots
 from silosynth.common.report import words as report_words
@@ -31,6 +32,7 @@ HTML_NAME = "report.html"
 JSON_NAME = "report.json"
 WORST_PAIRS = 20
 _TEMPLATE = "report.html.j2"
+_EVALUATION = "evaluation.html.j2"
 
 
 def render_report(facts: ReportFacts) -> str:
@@ -46,6 +48,8 @@ def render_report(facts: ReportFacts) -> str:
         .render(
             facts=facts,
             words=report_words.WORDS,
+            sections=report_words.sections(facts),
+            state_words=evaluation_plots.STATE_WORDS,
             style=Markup(style),
             style_hash=_style_hash(style),
             verdict=report_words.verdict(facts),
@@ -93,7 +97,7 @@ def check_place(directory: Path, *, force: bool) -> None:
 def _environment(mode: Mode) -> Environment:
     """Return a template environment that escapes everything and refuses unknown names."""
     environment = Environment(
-        loader=DictLoader({_TEMPLATE: _resource(_TEMPLATE)}),
+        loader=DictLoader({name: _resource(name) for name in (_TEMPLATE, _EVALUATION)}),
         autoescape=True,
         undefined=StrictUndefined,
     )
@@ -117,6 +121,13 @@ def _filters(mode: Mode) -> dict[str, Callable[..., Any]]:
         "score_ways": report_words.score_ways,
         "ruler": report_plots.draw_ruler,
         "sheet": draw_sheet,
+        "lamp": evaluation_plots.draw_lamp,
+        "measure": evaluation_plots.draw_measure,
+        "agreement": evaluation_plots.draw_agreement,
+        "quantiles": evaluation_plots.draw_quantiles,
+        "target": evaluation_plots.draw_target,
+        "importance": evaluation_plots.draw_importance,
+        "plain": report_numbers.plain,
         "plot": partial(report_plots.draw_attribute, mode=mode),
         "heatmap": partial(report_plots.draw_heatmap, mode=mode),
     }
@@ -178,9 +189,9 @@ def _scale(mode: Mode) -> list[str]:
 
 def _provenance(facts: ReportFacts) -> list[tuple[str, str]]:
     """Return what is needed to make the table again as (name, value)."""
+    plan = {"plan": facts.plan.digest} if facts.plan else {}
     found: Mapping[str, Mapping[str, object]] = {
-        "digest": ({"plan": facts.plan.digest} if facts.plan else {})
-        | dict(facts.provenance.digests),
+        "digest": plan | dict(facts.provenance.digests),
         "seed": facts.provenance.seeds,
         "version": facts.provenance.versions,
     }

@@ -18,7 +18,6 @@ from silosynth.common.report import numbers as report_numbers
 from silosynth.common.report import words as report_words
 from silosynth.common.report.bars import MAX_BINS, MAX_ROWS, attribute_facts
 from silosynth.common.report.facts import (
-    MAX_LABEL,
     CertificateFacts,
     Headline,
     Layout,
@@ -39,6 +38,7 @@ from silosynth.common.report.facts import (
 from silosynth.common.report.page import WORST_PAIRS, render_report, write_report
 from silosynth.common.report.plots import STEPS, draw_ruler, heat_step
 from silosynth.common.report.svg import element, fit, picture
+from silosynth.common.report.terms import MAX_LABEL
 from silosynth.common.schema.schema import Schema, parse_schema
 
 HOSTILE = "\"><script>document.title='pwned'</script><img src=x onerror=alert(1)>'&amp;"
@@ -258,8 +258,9 @@ def test_a_federation_has_no_place_for_private_counts() -> None:
     [
         (b"not json", "is not a report's JSON"),
         (b"[1]", "version None"),
-        (b'{"version": 2}', "version 2 of a report is not known"),
-        (b'{"version": 1, "extra": 1}', "r.json: "),
+        (b'{"version": 1}', "version 1 of a report is not known"),
+        (b'{"version": 3}', "version 3 of a report is not known"),
+        (b'{"version": 2, "extra": 1}', "r.json: "),
         (b"[" * 100_000, "is not a report's JSON"),
     ],
 )
