@@ -224,7 +224,7 @@ def test_every_section_says_what_the_report_was_made_from(mode: Mode) -> None:
 
 @BOTH
 def test_the_print_header_says_what_the_ribbon_says(mode: Mode) -> None:
-    style = (Path(__file__).parents[2] / "server" / "report" / "report.css").read_text()
+    style = (Path(__file__).parents[2] / "common" / "report" / "report.css").read_text()
     header = style[style.index(f"@page {mode.value}") :]
     assert report_words.RIBBON[mode][0] in header[: header.index("}")]
 
