@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from silosynth.common.report.evaluation import Axis
+from silosynth.common.report.evaluation import Axis, State
 from silosynth.common.report.facts import Bound, Mode, ReportFacts, Score, ScoreName
 from silosynth.common.report.numbers import MINUS
 
@@ -168,6 +168,25 @@ EVALUATION = {
     "alone would. Where nature forbids them, paste the cells into the schema. They were read off "
     "real rows: unreviewed, they are as private as those.",
 }
+ADVICE = {
+    (State.GOOD, State.GOOD): "Use this table for counts, pictures and models, as you would use a "
+    "sample of the real one; check what you publish against real rows.",
+    (State.GOOD, State.FAIR): "Use this table for counts and pictures, and to prepare an analysis; "
+    "learn the final model from real rows.",
+    (State.GOOD, State.POOR): "Use this table for counts and pictures. Do not learn from it.",
+    (State.FAIR, State.GOOD): "Use this table to prepare an analysis and to learn from; take no "
+    "figure from it before you have looked at its worst columns below.",
+    (State.FAIR, State.FAIR): "Use this table to write and test an analysis; take no figure from "
+    "it before you have looked at its worst columns below.",
+    (State.FAIR, State.POOR): "Use this table to write and test code. Do not learn from it, and "
+    "look at its worst columns below before you count anything.",
+    (State.POOR, State.GOOD): "Do not count with this table: parts of it are far from the real "
+    "one. What was learnt from it held on real rows, for the columns named below alone.",
+    (State.POOR, State.FAIR): "Do not count with this table: parts of it are far from the real "
+    "one. Use it to write and test code.",
+    (State.POOR, State.POOR): "Do not count with this table and do not learn from it. It is good "
+    "for writing and testing code.",
+}
 CEILINGS = {
     True: "a control of other real people",
     False: "a bootstrap of the real rows (it knows them, so it flatters)",
@@ -253,11 +272,12 @@ def score_remark(score: Score) -> str:
 
 def verdict(facts: ReportFacts) -> str:
     """Say the result in one sentence."""
+    if facts.evaluation is not None:
+        close, useful = (lamp.state for lamp in facts.evaluation.lamps[:2])
+        return ADVICE[close, useful if useful is not State.UNKNOWN else State.FAIR]
     name = ScoreName.MARGINAL_DISTANCE if facts.mode is Mode.SIMULATION else ScoreName.NOISE_RATIO
     scores = sorted((s for s in facts.scores if s.name is name), key=lambda s: abs(s.ways - 2))
     if not scores:
-        if facts.evaluation is not None:
-            return " ".join(lamp.sentence for lamp in facts.evaluation.lamps[:2])
         return "Nothing was compared."
     best = scores[0]
     what = "pairs of attributes" if best.ways == 2 else "single attributes"
