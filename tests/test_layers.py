@@ -132,6 +132,7 @@ EDGES = {
     "pickle": set(),
     "random": set(),
     "statsmodels": {"simulations/demo_insurers.py"},
+    "threadpoolctl": {"common/evaluate/learners.py"},
     "sklearn": {"common/evaluate/learners.py", "simulations/demo_digits.py"},
 }
 

@@ -29,7 +29,8 @@ class Apart:
 
 def one_thread() -> AbstractContextManager[object]:
     """Hold learners to one thread: on a busy machine many wait for one another."""
-    return threadpool_limits(limits=1)
+    limits: AbstractContextManager[object] = threadpool_limits(limits=1)
+    return limits
 
 
 def features(values: Values, *, without: str | None = None) -> np.ndarray:
