@@ -75,8 +75,9 @@ ROOMS: dict[str, str] = {
     "common/plan common/sampler common/schema common/trust",
     "server/report": "server/coordinator server/measuring server/methods common/certificate "
     "common/plan common/report common/schema",
-    "server/cli": "common/report server/federation server/report server/driver server/coordinator server/methods "
-    "server/planning common/certificate common/cli common/plan common/sampler common/schema",
+    "server/cli": "server/federation server/report server/driver server/coordinator server/methods "
+    "server/planning common/certificate common/cli common/plan common/report common/sampler "
+    "common/schema",
 }
 # The floor of the simulations stands on everything.
 TOP = "simulations"

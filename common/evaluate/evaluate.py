@@ -26,7 +26,7 @@ from silosynth.common.evaluate.lamps import (
 )
 from silosynth.common.evaluate.learners import features, one_thread, tell_apart
 from silosynth.common.evaluate.shapes import column_facts, dropped_labels, rare_labels
-from silosynth.common.evaluate.utility import MOST_LEARNT, evaluate_targets
+from silosynth.common.evaluate.utility import MOST_LEARNT, check_targets, evaluate_targets
 from silosynth.common.report.evaluation import (
     Axis,
     Better,
@@ -117,6 +117,7 @@ def _evaluate(
     beside = tables[2] if len(tables) > 2 else None
     if beside is not None:
         refuse_shared_rows(tables[0], beside)
+    check_targets(tables[0], targets=asked.targets, groups=asked.groups)
     sides = make_sides(tables[0], tables[1], beside, seed=seed)
     tell("comparing columns, and columns together")
     columns = _columns(tables)

@@ -15,6 +15,7 @@ from silosynth.common.scores.values import Column, Values
 from silosynth.common.seeded import SeededWords
 
 FOLDS = 3
+_FAR = 1e30
 _Predict = Callable[[np.ndarray], np.ndarray]
 
 
@@ -34,7 +35,10 @@ def one_thread() -> AbstractContextManager[object]:
 
 
 def features(values: Values, *, without: str | None = None) -> np.ndarray:
-    """Return (rows, columns) float64; missing is NaN, labels their place in the shared list."""
+    """Return (rows, columns) float64, all finite: missing is below all numbers, or label 0.
+
+    Gradient boosting refuses a column that is missing in every row, and infinities.
+    """
     kept = [c for c in values.columns if c.name != without]
     if not kept:
         return np.zeros((values.rows, 1))
@@ -43,8 +47,8 @@ def features(values: Values, *, without: str | None = None) -> np.ndarray:
 
 def _feature(column: Column) -> np.ndarray:
     if not column.listed:
-        return column.numbers
-    return np.where(column.codes == 0, np.nan, column.codes.astype(np.float64))
+        return np.nan_to_num(column.numbers, nan=-_FAR, posinf=_FAR, neginf=-_FAR)
+    return column.codes.astype(np.float64)
 
 
 def tell_apart(first: np.ndarray, second: np.ndarray, *, seed: int, drops: bool) -> Apart:
@@ -73,7 +77,7 @@ def tell_apart(first: np.ndarray, second: np.ndarray, *, seed: int, drops: bool)
 
 def _folds(rows: np.ndarray, *, seed: int) -> np.ndarray:
     """Return (rows,) int64, the fold of each row; equal rows share one."""
-    _, same = np.unique(np.nan_to_num(rows, nan=-1e300), axis=0, return_inverse=True)
+    _, same = np.unique(rows, axis=0, return_inverse=True)
     same = same.reshape(-1)
     fold = SeededWords(seed=seed, purpose="folds").below(FOLDS, int(same.max()) + 1)
     chosen: np.ndarray = fold[same]

@@ -70,14 +70,9 @@ def evaluate_targets(
     real-trained model, but not from the synthetic table. Without targets one list and one number
     are chosen.
 
-    Raises InvalidArgument for an unknown name, InvalidTable for a target that cannot be learnt.
+    Raises InvalidTable for a target that cannot be learnt.
     """
     real = sides.real
-    for name in (*targets, *groups):
-        if name not in real.names:
-            raise InvalidArgument(
-                f"{name!r} is no column that is compared", hint="name one of the tables' columns"
-            )
     named = bool(targets)
     facts, measures = [], []
     for name in targets or _choose(real):
@@ -86,6 +81,19 @@ def evaluate_targets(
         facts.append(found.targets[0])
         measures += [*found.measures, *coefficient_measures(sides, target=name)]
     return Useful(targets=tuple(facts), measures=tuple(measures))
+
+
+def check_targets(real: Values, *, targets: Sequence[str], groups: Sequence[str]) -> None:
+    """Raise InvalidArgument for an unknown name, InvalidTable where nothing can be learnt."""
+    for name in (*targets, *groups):
+        if name not in real.names:
+            raise InvalidArgument(
+                f"{name!r} is no column that is compared", hint="name one of the tables' columns"
+            )
+    for name in targets:
+        column = real.columns[real.names.index(name)]
+        stored = column.codes if column.listed else column.numbers
+        _check_answers(name, stored[~column.missing], listed=column.listed)
 
 
 def _choose(real: Values) -> list[str]:
@@ -122,7 +130,12 @@ def _exam(sides: Sides, *, name: str, control: bool, seed: int) -> Exam:
     target = tables["real"].columns[place]
     lookup = _classes(target)
     answers = {k: _answer(v.columns[place], lookup) for k, v in tables.items()}
-    _check_answers(name, answers, listed=lookup is not None)
+    for side in ("real", "test"):
+        _check_answers(name, answers[side], listed=lookup is not None)
+    if not len(answers["synthetic"]):
+        raise InvalidTable(
+            f"target {name!r} is missing in every synthetic row", hint="name another target"
+        )
     return Exam(
         target=target,
         classes=0 if lookup is None else int(lookup.max()) + 1,
@@ -157,20 +170,13 @@ def _answer(column: Column, lookup: np.ndarray | None) -> np.ndarray:
     return column.numbers if lookup is None else lookup[column.codes]
 
 
-def _check_answers(name: str, answers: dict[str, np.ndarray], *, listed: bool) -> None:
-    """Raise InvalidTable for a target that no model could learn from real rows."""
-    for side in ("real", "test"):
-        if not len(answers[side]):
-            raise InvalidTable(
-                f"target {name!r} is missing in every row", hint="name another target"
-            )
-        if len(np.unique(answers[side])) < 2:
-            what = "class" if listed else "value"
-            raise InvalidTable(f"target {name!r} has one {what} alone", hint="name another target")
-    if not len(answers["synthetic"]):
-        raise InvalidTable(
-            f"target {name!r} is missing in every synthetic row", hint="name another target"
-        )
+def _check_answers(name: str, answers: np.ndarray, *, listed: bool) -> None:
+    """Raise InvalidTable for a target that no model could learn."""
+    if not len(answers):
+        raise InvalidTable(f"target {name!r} is missing in every row", hint="name another target")
+    if len(np.unique(answers)) < 2:
+        what = "class" if listed else "value"
+        raise InvalidTable(f"target {name!r} has one {what} alone", hint="name another target")
 
 
 def _target(exam: Exam, *, groups: Sequence[str], chosen: bool, seed: int) -> Useful:
