@@ -47,7 +47,8 @@ def features(values: Values, *, without: str | None = None) -> np.ndarray:
 
 def _feature(column: Column) -> np.ndarray:
     if not column.listed:
-        return np.nan_to_num(column.numbers, nan=-_FAR, posinf=_FAR, neginf=-_FAR)
+        numbers: np.ndarray = np.nan_to_num(column.numbers, nan=-_FAR, posinf=_FAR, neginf=-_FAR)
+        return numbers
     return column.codes.astype(np.float64)
 
 
