@@ -23,8 +23,8 @@ from tables import data_directory, encode, load_case, split_by
 
 from silosynth.common.generator.architecture import MaskedMlp
 from silosynth.common.schema.schema import Schema, parse_schema
+from silosynth.common.scores.metrics import bootstrap, independent_columns
 from silosynth.server.methods.training import TrainingChoice
-from silosynth.simulations.scores.metrics import bootstrap, independent_columns
 
 EPSILONS = (1.0, 3.0, 10.0)
 NARROW, BROAD, WIDE_FROM = 16, 32, 3.0

@@ -24,7 +24,7 @@ from peers import HERE, PEERS, run_peer
 from results import RESULTS, Figure, is_quick, publish
 from tables import Case, load_case, split_by
 
-from silosynth.simulations.scores.metrics import bootstrap, independent_columns
+from silosynth.common.scores.metrics import bootstrap, independent_columns
 
 DELTA = 1e-6
 PEER_NAMES = ("mbi", "dpmm")

@@ -36,10 +36,10 @@ from silosynth.common.schema.attributes import (
     RealAttribute,
 )
 from silosynth.common.schema.schema import Schema
+from silosynth.common.scores.column_scores import column_shapes, mean_score
+from silosynth.common.scores.metrics import all_cliques, marginal_distance
 from silosynth.server.planning.planner import new_plan
 from silosynth.simulations.demo_insurers import demo_schema, demo_table
-from silosynth.simulations.scores.column_scores import column_shapes, mean_score
-from silosynth.simulations.scores.metrics import all_cliques, marginal_distance
 
 SEEDS = (0, 1, 2)
 EPSILON, DELTA = 1.0, 1e-6

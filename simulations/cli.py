@@ -26,11 +26,11 @@ from silosynth.common.cli.console import Force, Json, emit, people, say, show_ta
 from silosynth.common.errors import InvalidArgument, InvalidTable, OutputExists
 from silosynth.common.names import machine_key
 from silosynth.common.plan.plan import Plan, load_plan
+from silosynth.common.report.facts import ReportFacts, ScoreName
+from silosynth.common.report.page import write_report
 from silosynth.common.schema.schema import CsvDialect, Schema, load_schema
 from silosynth.server.cli.report import write_run_report
 from silosynth.server.driver.drive import Progress
-from silosynth.server.report.facts import ReportFacts, ScoreName
-from silosynth.server.report.page import write_report
 from silosynth.simulations.demo_digits import (
     Recognised,
     digits_plan,
@@ -156,7 +156,9 @@ def report(
         emit(written, as_json=as_json)
         return
     result = reopen(directory, checkpoint=checkpoint)
-    facts = report_facts(result, directory=directory, seed=seed, released_only=released_only)
+    facts = report_facts(
+        result, directory=directory, seed=seed, released_only=released_only, tell=say
+    )
     page, data = write_report(facts, out or directory, force=force)
     say(f"wrote {page} and {data}")
     emit({"html": str(page), "json": str(data)}, as_json=as_json)
@@ -220,8 +222,9 @@ def show_recognised(found: Recognised) -> None:
 
 def show_scores(facts: ReportFacts) -> None:
     """Show the distances of a report beside their ceiling and floor."""
-    certificate = facts.certificate
-    say(f"epsilon {certificate.epsilon:.3g} at delta {certificate.delta:g}, for each silo")
+    if facts.certificate is not None:
+        epsilon, delta = facts.certificate.epsilon, facts.certificate.delta
+        say(f"epsilon {epsilon:.3g} at delta {delta:g}, for each silo")
     rows = [
         (f"{s.ways}-way", f"{s.ceiling:.4f}", f"{s.value:.4f}", f"{s.floor:.4f}")
         for s in facts.scores

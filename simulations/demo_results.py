@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from silosynth.common.report.facts import ReportFacts
+from silosynth.common.report.page import write_report
 from silosynth.common.sampler.rows_file import write_rows
-from silosynth.server.report.facts import ReportFacts
-from silosynth.server.report.page import write_report
 from silosynth.simulations.run import RunDirectory, RunResult
 from silosynth.simulations.run_report import report_facts
 

@@ -10,29 +10,39 @@ import pyarrow as pa
 
 from silosynth.client.source.table import read_table
 from silosynth.common.codec.examples import modelled_texts
+from silosynth.common.evaluate.compare import compare
+from silosynth.common.evaluate.evaluate import Tell, Wish, silent
+from silosynth.common.evaluate.reuse import reuse_measures
+from silosynth.common.report.facts import Provenance, ReportFacts
+from silosynth.common.report.samples import sample_facts
 from silosynth.common.sampler.autoregressive import AutoregressiveSampler
 from silosynth.common.sampler.sampler import draw
-from silosynth.server.report.facts import Provenance, ReportFacts
+from silosynth.common.scores.tables import MOST_ROWS, sample_batches
 from silosynth.server.report.outcome import charged_units, chosen_pairs, report_outcome
-from silosynth.server.report.samples import sample_facts
-from silosynth.simulations.compare import compare
 from silosynth.simulations.run import RunDirectory, RunResult
 from silosynth.simulations.silos import SiloDirectory
 
 
 def report_facts(
-    result: RunResult, *, directory: Path, seed: int, released_only: bool = False
+    result: RunResult,
+    *,
+    directory: Path,
+    seed: int,
+    released_only: bool = False,
+    tell: Tell = silent,
 ) -> ReportFacts:
     """Return the facts of a run's report.
 
     Compares as many synthetic rows as the silos hold with the real rows, unless
     ``released_only``; then nothing but releases is used, as in a federation.
     """
-    facts = _facts(result, directory=directory, seed=seed, released_only=released_only)
+    facts = _facts(result, directory=directory, seed=seed, released_only=released_only, tell=tell)
     return facts.model_copy(update={"samples": sample_facts(result.sampler, seed=seed)})
 
 
-def _facts(result: RunResult, *, directory: Path, seed: int, released_only: bool) -> ReportFacts:
+def _facts(
+    result: RunResult, *, directory: Path, seed: int, released_only: bool, tell: Tell
+) -> ReportFacts:
     """Return the facts that are numbers."""
     state, outcome = result.state, result.outcome
     provenance = _provenance(result, seed=seed)
@@ -42,10 +52,13 @@ def _facts(result: RunResult, *, directory: Path, seed: int, released_only: bool
     if texts and isinstance(sampler, AutoregressiveSampler):
         sampler = sampler.without_texts()  # nothing of them is compared
     tables = {s: _read(directory, s, result=result) for s in state.silos}
-    real = pool_tables(list(tables.values()))
+    sizes = {name: table.num_rows for name, table in tables.items()}
+    real = pool_tables([_share(t, of=sum(sizes.values()), seed=seed) for t in tables.values()])
+    del tables
     drawn = draw(sampler, rows=real.num_rows, seed=seed)
     for name in set(texts) - set(drawn.column_names):
         drawn = drawn.append_column(name, pa.nulls(len(drawn), pa.string()))
+    epsilon = outcome.certificate.epsilon
     return compare(
         real,
         drawn,
@@ -53,10 +66,26 @@ def _facts(result: RunResult, *, directory: Path, seed: int, released_only: bool
         plan=state.plan,
         certificate=outcome.certificate,
         costs=charged_units(state),
-        silo_rows={name: table.num_rows for name, table in tables.items()},
+        silo_rows=sizes,
         chosen=chosen_pairs(state),
         provenance=provenance,
+        reuse=reuse_measures(
+            sampler,
+            sampler_bytes=RunDirectory(path=directory).sampler.stat().st_size,
+            epsilon=epsilon,
+            seed=seed,
+        ),
+        wish=Wish(),
+        tell=tell,
     )
+
+
+def _share(table: pa.Table, *, of: int, seed: int) -> pa.Table:
+    """Return a silo's share of the 100,000 rows that are compared; all rows of smaller runs."""
+    if of <= MOST_ROWS or not table.num_rows:
+        return table
+    kept = max(1, round(table.num_rows * MOST_ROWS / of))
+    return sample_batches(iter(table.to_batches()), seed=seed, most=kept).table
 
 
 def pool_tables(tables: Sequence[pa.Table]) -> pa.Table:

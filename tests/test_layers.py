@@ -30,8 +30,13 @@ ROOMS: dict[str, str] = {
     "common/certificate": "common/plan common/accounting",
     "common/messages": "common/plan common/certificate common/generator common/trust common/schema",
     "common/sampler": "common/schema common/values common/codec common/generator",
+    "common/report": "common/accounting common/certificate common/codec common/plan "
+    "common/sampler common/schema",
+    "common/scores": "common/codec common/schema",
+    "common/evaluate": "common/certificate common/codec common/plan common/report common/sampler "
+    "common/schema common/scores",
     "common/cli": "common/schema common/codec common/importers common/generator common/plan "
-    "common/certificate common/sampler",
+    "common/certificate common/sampler common/evaluate common/report",
     "client/noise": "common/accounting common/plan",
     "client/counting": "",
     "client/ledger": "common/accounting common/audit",
@@ -75,11 +80,11 @@ ROOMS: dict[str, str] = {
     "common/messages common/plan common/sampler common/schema",
     "server/federation": "server/driver server/coordinator server/methods common/messages "
     "common/plan common/sampler common/schema common/trust",
-    "server/report": "server/coordinator server/measuring server/methods common/accounting "
-    "common/certificate common/codec common/plan common/sampler common/schema",
+    "server/report": "server/coordinator server/measuring server/methods common/certificate "
+    "common/plan common/report common/schema",
     "server/cli": "server/federation server/report server/driver server/coordinator server/methods "
-    "server/planning common/certificate common/cli common/plan common/sampler common/schema",
-    "simulations/scores": "common/codec common/schema",
+    "server/planning common/certificate common/cli common/plan common/report common/sampler "
+    "common/schema",
 }
 # The floor of the simulations stands on everything.
 TOP = "simulations"
@@ -141,7 +146,8 @@ EDGES = {
     "pickle": set(),
     "random": set(),
     "statsmodels": {"simulations/demo_insurers.py"},
-    "sklearn": {"simulations/demo_digits.py"},
+    "threadpoolctl": {"common/evaluate/learners.py"},
+    "sklearn": {"common/evaluate/learners.py", "simulations/demo_digits.py"},
 }
 
 

@@ -25,6 +25,7 @@ from silosynth.common.cli.console import (
     say,
     show_table,
 )
+from silosynth.common.cli.evaluate import evaluate_command
 from silosynth.common.cli.review import schema_accept, schema_review
 from silosynth.common.codec.conditions import parse_conditions
 from silosynth.common.document import load_document
@@ -162,6 +163,7 @@ def register(app: typer.Typer, groups: Groups) -> None:
     groups["certificate"].command("check")(certificate_check)
     app.command("sample")(sample)
     app.command("inspect")(inspect)
+    app.command("evaluate")(evaluate_command)
     app.command("checkpoint")(checkpoint)
 
 
@@ -365,7 +367,7 @@ def _is_ours(err: ModuleNotFoundError) -> bool:
 
 def _not_installed(err: ModuleNotFoundError) -> InvalidArgument:
     """Return the error of a command whose packages are in an extra that was left out."""
-    extras = ", ".join(f"silosynth[{extra}]" for extra in _EXTRAS.values())
+    extras = ", ".join(f"silosynth[{extra}]" for extra in (*_EXTRAS.values(), "evaluate"))
     return InvalidArgument(
         f"this command needs {err.name}, which is not installed", hint=f"it comes with {extras}"
     )

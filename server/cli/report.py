@@ -10,6 +10,9 @@ import typer
 
 from silosynth.common.cli.console import Force, Json, emit, say
 from silosynth.common.errors import RunFailed
+from silosynth.common.report.facts import Provenance, ReportFacts
+from silosynth.common.report.page import write_report
+from silosynth.common.report.samples import sample_facts
 from silosynth.common.sampler.file import load_sampler
 from silosynth.server.coordinator.machine import replay
 from silosynth.server.coordinator.outcome import finish
@@ -22,10 +25,7 @@ from silosynth.server.federation.run_files import (
     read_plan,
 )
 from silosynth.server.federation.settings import home
-from silosynth.server.report.facts import Provenance, ReportFacts
 from silosynth.server.report.outcome import report_outcome
-from silosynth.server.report.page import write_report
-from silosynth.server.report.samples import sample_facts
 
 
 def register_report(app: typer.Typer) -> None:

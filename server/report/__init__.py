@@ -1,1 +1,1 @@
-"""The report of a run: one static page and the facts behind it."""
+"""The facts of a report that a federation can give: from what its silos released."""

@@ -13,9 +13,8 @@ from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.errors import InvalidMeasurement
 from silosynth.common.measurement import Measurement
 from silosynth.common.plan.plan import Plan
-from silosynth.common.schema.schema import Schema
-from silosynth.server.report.bars import attribute_facts
-from silosynth.server.report.facts import (
+from silosynth.common.report.bars import attribute_facts
+from silosynth.common.report.facts import (
     AttributeFacts,
     Headline,
     Mode,
@@ -27,7 +26,8 @@ from silosynth.server.report.facts import (
     Score,
     ScoreName,
 )
-from silosynth.server.report.shared import certificate_facts, plan_facts, silo_facts, uncoded_names
+from silosynth.common.report.shared import certificate_facts, plan_facts, silo_facts, uncoded_names
+from silosynth.common.schema.schema import Schema
 
 NOISE_ALONE = 1.0
 

@@ -22,13 +22,13 @@ from silosynth.common.errors import ConnectionFailed
 from silosynth.common.generator.architecture import MaskedMlp
 from silosynth.common.messages.statements import Bundle
 from silosynth.common.plan.plan import Plan
+from silosynth.common.report.facts import Mode, decode_facts
 from silosynth.common.telemetry import Role, Telemetry
 from silosynth.common.trust.keys import SigningKey
 from silosynth.server.federation.certs import make_certs
 from silosynth.server.federation.settings import find_federation
 from silosynth.server.federation.superlink import admit_nodes, list_nodes
 from silosynth.server.methods.training import TrainingChoice
-from silosynth.server.report.facts import Mode, decode_facts
 
 
 @pytest.fixture(scope="module")

@@ -15,13 +15,13 @@ from silosynth.common.certificate.certify import certify_plan
 from silosynth.common.domain import Clique, Grouping
 from silosynth.common.errors import InvalidMeasurement
 from silosynth.common.measurement import Measurement
+from silosynth.common.report.facts import Mode, Reference, ReportFacts, encode_facts
+from silosynth.common.report.page import render_report
 from silosynth.server.coordinator.machine import start, step
 from silosynth.server.coordinator.outcome import finish
 from silosynth.server.coordinator.state import Answered, Ask, State
-from silosynth.server.report.facts import Mode, Reference, ReportFacts, encode_facts
 from silosynth.server.report.measured import from_measurements
 from silosynth.server.report.outcome import chosen_pairs, report_outcome
-from silosynth.server.report.page import render_report
 
 SCHEMA, PLAN = small_schema(), small_plan()
 DOMAIN = SCHEMA.domain

@@ -17,9 +17,9 @@ from silosynth.common.codec.codec import Codec
 from silosynth.common.errors import InvalidTable
 from silosynth.common.plan.plan import Plan
 from silosynth.common.schema.schema import Schema, dump_schema, load_schema, parse_schema
+from silosynth.common.scores.rows import read_rows
 from silosynth.server.planning.planner import new_plan
 from silosynth.simulations.cli import find_silos, read_silos
-from silosynth.simulations.compared_rows import read_rows
 from silosynth.simulations.run import simulate
 
 ROWS = 400

@@ -12,9 +12,8 @@ import pytest
 from silosynth.common.certificate.certify import certify_plan
 from silosynth.common.codec.codec import Codec
 from silosynth.common.errors import InvalidTable
-from silosynth.common.schema.schema import Schema, parse_schema
-from silosynth.server.planning.planner import new_plan
-from silosynth.server.report.facts import (
+from silosynth.common.evaluate.compare import TRIPLES, compare
+from silosynth.common.report.facts import (
     Bound,
     Mode,
     Provenance,
@@ -24,9 +23,10 @@ from silosynth.server.report.facts import (
     decode_facts,
     encode_facts,
 )
-from silosynth.server.report.page import render_report
-from silosynth.simulations.compare import TRIPLES, compare
-from silosynth.simulations.compared_rows import MAX_BINS, merge_bins, read_rows
+from silosynth.common.report.page import render_report
+from silosynth.common.schema.schema import Schema, parse_schema
+from silosynth.common.scores.rows import MAX_BINS, merge_bins, read_rows
+from silosynth.server.planning.planner import new_plan
 
 ROWS = 600
 

@@ -19,13 +19,13 @@ from support.patience import patience
 
 from silosynth.common.certificate.certify import certify_plan
 from silosynth.common.codec.codec import Codec
+from silosynth.common.evaluate.compare import compare
 from silosynth.common.measurement import Measurement
+from silosynth.common.report.facts import Mode, ReportFacts
+from silosynth.common.report.page import render_report, write_report
 from silosynth.common.schema.schema import parse_schema
 from silosynth.server.planning.planner import new_plan
-from silosynth.server.report.facts import Mode, ReportFacts
 from silosynth.server.report.measured import from_measurements
-from silosynth.server.report.page import render_report, write_report
-from silosynth.simulations.compare import compare
 
 HOSTILE = "\"><script>document.title='ran'</script><img src=x onerror=document.title='ran'>"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")

@@ -14,15 +14,15 @@ import numpy as np
 
 from silosynth.common.domain import Clique, Domain
 from silosynth.common.errors import InvalidArgument
-from silosynth.common.seeded import SeededWords
-from silosynth.simulations.scores.column_scores import (
+from silosynth.common.scores.column_scores import (
     REPORT_ASSOCIATION,
     REPORT_CORRELATION,
     column_pair_trends,
     column_shapes,
     mean_score,
 )
-from silosynth.simulations.scores.distance import Columns, joint_codes, total_variations
+from silosynth.common.scores.distance import Columns, joint_codes, total_variations
+from silosynth.common.seeded import SeededWords
 
 __all__ = [
     "REPORT_ASSOCIATION",

@@ -6,8 +6,8 @@ from collections import defaultdict
 
 from markupsafe import Markup
 
-from silosynth.server.report.facts import SheetFacts
-from silosynth.server.report.svg import element, fit, picture
+from silosynth.common.report.facts import SheetFacts
+from silosynth.common.report.svg import element, fit, picture
 
 _SHADES = 16
 _SIDE = 44

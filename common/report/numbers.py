@@ -65,6 +65,15 @@ def percent(share: float) -> str:
     )
 
 
+def plain(value: float | None) -> str:
+    """Write any number with four digits, a dash where there is none.
+
+    >>> plain(0.98765), plain(1234567.0), plain(None)
+    ('0.9877', '1,234,567', '–')
+    """
+    return DASH if value is None else edge(value)
+
+
 def points(difference: float) -> str:
     """Write a difference of shares in percentage points, with its sign."""
     text = f"{100 * abs(difference):.1f}"

@@ -1,21 +1,24 @@
-"""Hold a synthetic table against the real rows of a simulation, with floor and ceiling."""
+"""Hold a synthetic table against real rows, with floor and ceiling, for a report."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+import pyarrow as pa
 
 from silosynth.common.certificate.certify import Certificate
 from silosynth.common.codec.codec import Codec
-from silosynth.common.codec.columns import TableLike
+from silosynth.common.codec.columns import TableLike, as_table
 from silosynth.common.domain import Clique, Domain
+from silosynth.common.evaluate.evaluate import FEWEST_ROWS, Tell, Wish, evaluate, silent
+from silosynth.common.evaluate.lamps import Guarantee
 from silosynth.common.plan.plan import Plan
-from silosynth.common.schema.schema import Schema
-from silosynth.server.report.bars import attribute_facts
-from silosynth.server.report.facts import (
+from silosynth.common.report.bars import attribute_facts
+from silosynth.common.report.evaluation import Measure
+from silosynth.common.report.facts import (
     AttributeFacts,
     Bound,
     Headline,
@@ -28,16 +31,9 @@ from silosynth.server.report.facts import (
     Score,
     ScoreName,
 )
-from silosynth.server.report.shared import certificate_facts, plan_facts, silo_facts, uncoded_names
-from silosynth.simulations.compared_rows import (
-    Rows,
-    draw_again,
-    merge_bins,
-    nested_subsamples,
-    read_rows,
-    shuffle_columns,
-)
-from silosynth.simulations.scores.metrics import (
+from silosynth.common.report.shared import certificate_facts, plan_facts, silo_facts, uncoded_names
+from silosynth.common.schema.schema import Schema
+from silosynth.common.scores.metrics import (
     SubsampleCurve,
     all_cliques,
     column_pair_trends,
@@ -47,6 +43,15 @@ from silosynth.simulations.scores.metrics import (
     marginal_distance,
     mean_score,
     subsample_curve,
+)
+from silosynth.common.scores.rows import (
+    Rows,
+    draw_again,
+    merge_bins,
+    nested_subsamples,
+    read_rows,
+    shuffle_columns,
+    some_rows,
 )
 
 TRIPLES = 200
@@ -91,30 +96,53 @@ def compare(
     synthetic: TableLike,
     *,
     schema: Schema,
-    plan: Plan,
-    certificate: Certificate,
-    costs: Mapping[str, int],
+    plan: Plan | None = None,
+    certificate: Certificate | None = None,
+    costs: Mapping[str, int] | None = None,
     silo_rows: Mapping[str, int] | None = None,
     held_out: TableLike | None = None,
     chosen: Collection[Clique] = (),
     seed: int = 0,
     provenance: Provenance | None = None,
+    wish: Wish | None = None,
+    reuse: Sequence[Measure] = (),
+    tell: Tell = silent,
 ) -> ReportFacts:
-    """Compare a synthetic table with the pooled real rows.
+    """Compare a synthetic table with the pooled real rows: by the model's bins, and by values.
+
+    Tables beyond 30,000 rows are compared in the model's bins by as many of theirs. Values are
+    compared where a wish says so and each table has 200 rows.
 
     The result is **not** differentially private. The same arguments give the same facts.
 
     Args:
-        costs: what each silo charged, in ledger units of 2^-40.
+        costs: what each silo charged, in ledger units of 2^-40; a table alone has no plan.
         silo_rows: private row counts by silo, for the page's table.
         held_out: a second real sample; without one the ceiling is a bootstrap of ``real``.
         chosen: the pairs that the plan measured by themselves.
+        wish: what is asked of the comparison of values; none is made without one.
         seed: for the bootstrap, the shuffled columns, the subsamples and the choice of triples.
 
     Raises InvalidTable when a table has no rows or does not have the schema's columns.
     """
-    comparison = _prepare(real, synthetic, schema=schema, held_out=held_out, seed=seed)
+    given, made_up = (
+        as_table(t, origin=o) for t, o in ((real, "real table"), (synthetic, "synthetic table"))
+    )
+    comparison = _prepare(given, made_up, schema=schema, held_out=held_out, seed=seed)
     distances = _measure(comparison)
+    evaluation = None
+    if wish is not None and min(given.num_rows, made_up.num_rows) >= FEWEST_ROWS:
+        evaluation = evaluate(
+            given,
+            made_up,
+            control=held_out,
+            schema=schema,
+            wish=wish,
+            guarantee=_guarantee(certificate, plan),
+            reuse=reuse,
+            seed=seed,
+            tell=tell,
+        )
     made = provenance or Provenance(digests={"schema": schema.digest})
     return ReportFacts(
         mode=Mode.SIMULATION,
@@ -122,24 +150,36 @@ def compare(
             schema_name=schema.name,
             description=schema.description,
             attributes=len(schema.coded),
-            silos=len(costs),
-            rows_synthetic=comparison.synthetic.table.num_rows,
-            rows_real=comparison.real.table.num_rows,
+            silos=len(costs or {}),
+            rows_synthetic=made_up.num_rows,
+            rows_real=given.num_rows,
         ),
-        certificate=certificate_facts(certificate),
+        certificate=certificate_facts(certificate) if certificate else None,
+        evaluation=evaluation,
         scores=(*_distance_scores(comparison, distances), *_column_scores(comparison)),
         attributes=_attributes(comparison, distances[1]),
         pairs=_pairs(schema.domain, distances.get(2), chosen=chosen),
         not_compared=uncoded_names(schema),
-        silos=silo_facts(costs, plan=plan, rows=silo_rows),
-        plan=plan_facts(plan),
+        silos=silo_facts(costs or {}, plan=plan, rows=silo_rows) if plan else (),
+        plan=plan_facts(plan) if plan else None,
         provenance=made.model_copy(update={"seeds": {**made.seeds, "comparison": seed}}),
     )
 
 
+def _guarantee(certificate: Certificate | None, plan: Plan | None) -> Guarantee | None:
+    """Return what a certificate states, in numbers."""
+    if certificate is None:
+        return None
+    return Guarantee(
+        epsilon=certificate.epsilon,
+        delta=certificate.delta,
+        unit=plan.privacy.unit if plan else "person",
+    )
+
+
 def _prepare(
-    real: TableLike,
-    synthetic: TableLike,
+    real: pa.Table,
+    synthetic: pa.Table,
     *,
     schema: Schema,
     held_out: TableLike | None,
@@ -147,14 +187,15 @@ def _prepare(
 ) -> _Comparison:
     """Read the tables and make floor and ceiling from the real one."""
     codec = Codec(schema=schema)
-    rows = read_rows(real, codec=codec, origin="real table")
+    rows = read_rows(some_rows(real, seed=seed), codec=codec, origin="real table")
     second = None
     if held_out is not None:
-        second = read_rows(held_out, codec=codec, origin="held-out table")
+        other = some_rows(as_table(held_out, origin="held-out table"), seed=seed)
+        second = read_rows(other, codec=codec, origin="held-out table")
     return _Comparison(
         schema=schema,
         real=rows,
-        synthetic=read_rows(synthetic, codec=codec, origin="synthetic table"),
+        synthetic=read_rows(some_rows(synthetic, seed=seed), codec=codec, origin="synthetic table"),
         ceiling=second or draw_again(rows, seed=seed),
         floor=shuffle_columns(rows, seed=seed),
         ceiling_is=Reference.HELD_OUT if second else Reference.BOOTSTRAP,

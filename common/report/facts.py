@@ -4,51 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from decimal import ROUND_CEILING, Context, Decimal
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    model_validator,
-)
+from pydantic import Field, ValidationError, model_validator
 
 from silosynth.common.errors import InvalidArgument
+from silosynth.common.report.evaluation import EvaluationFacts
+from silosynth.common.report.terms import Cost, Count, Facts, Label, Number
 from silosynth.common.schema.schema import describe_validation
 
-FACTS_VERSION = 1
-MAX_LABEL = 200
-_DIGITS = 6
-_UPWARDS = Context(prec=_DIGITS, rounding=ROUND_CEILING)
-
-
-def _nearest(value: float) -> float:
-    """Keep six significant digits, so that the last bits of a sum do not change the page."""
-    return float(f"{value:.{_DIGITS}g}") + 0.0
-
-
-def _upwards(value: float) -> float:
-    """Keep six significant digits of a privacy cost, rounded up."""
-    return float(_UPWARDS.create_decimal(Decimal(repr(float(value)))))
-
-
-def _shorten(text: str) -> str:
-    """Cut a label that is longer than any page can show."""
-    return text if len(text) <= MAX_LABEL else text[: MAX_LABEL - 1] + "…"
-
-
-Number = Annotated[float, AfterValidator(_nearest)]
-Cost = Annotated[float, Field(ge=0), AfterValidator(_upwards)]
-Label = Annotated[str, AfterValidator(_shorten)]
-Count = Annotated[int, Field(ge=0)]
-
-
-class _Facts(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+FACTS_VERSION = 2
 
 
 class Mode(StrEnum):
@@ -84,7 +50,7 @@ class Bound(StrEnum):
     AT_LEAST = "at-least"
 
 
-class Score(_Facts):
+class Score(Facts):
     """A number that never stands alone: its floor and its ceiling belong to it.
 
     ``ways`` is the k of a k-way score, ``subsample`` the share of the real rows that a random
@@ -116,7 +82,7 @@ class Layout(StrEnum):
     BINS = "bins"
 
 
-class AttributeFacts(_Facts):
+class AttributeFacts(Facts):
     """One attribute's 1-way marginal beside the synthetic table's, as shares of all rows.
 
     ``reference`` is real in a simulation and noised in a federation, where ``spread`` holds the
@@ -145,7 +111,7 @@ class AttributeFacts(_Facts):
         return self
 
 
-class PairFacts(_Facts):
+class PairFacts(Facts):
     """How far a pair of attributes lies from its reference.
 
     ``chosen`` tells whether the plan spent budget on this pair by itself.
@@ -159,7 +125,7 @@ class PairFacts(_Facts):
     chosen: bool = False
 
 
-class PairsFacts(_Facts):
+class PairsFacts(Facts):
     """All pairs that were compared, by position in ``attributes``."""
 
     attributes: tuple[Label, ...]
@@ -172,7 +138,7 @@ class PairsFacts(_Facts):
         return self
 
 
-class SiloFacts(_Facts):
+class SiloFacts(Facts):
     """What one silo spent. ``rows`` is a private count: only a simulation may show it."""
 
     name: Label
@@ -181,7 +147,7 @@ class SiloFacts(_Facts):
     rows: Count | None = None
 
 
-class PhaseFacts(_Facts):
+class PhaseFacts(Facts):
     """One phase of the plan."""
 
     name: str
@@ -192,7 +158,7 @@ class PhaseFacts(_Facts):
     rho: Cost
 
 
-class PlanFacts(_Facts):
+class PlanFacts(Facts):
     """The plan, as far as a reader needs it."""
 
     id: Label
@@ -206,7 +172,7 @@ class PlanFacts(_Facts):
     phases: tuple[PhaseFacts, ...]
 
 
-class CertificateFacts(_Facts):
+class CertificateFacts(Facts):
     """The privacy statement: what was spent, in numbers and in plain words."""
 
     epsilon: Cost
@@ -214,7 +180,7 @@ class CertificateFacts(_Facts):
     sentences: tuple[str, ...] = Field(min_length=1)
 
 
-class Headline(_Facts):
+class Headline(Facts):
     """Sizes. ``rows_real`` is private; ``rows_estimated`` is read off noised marginals."""
 
     schema_name: Label
@@ -226,7 +192,7 @@ class Headline(_Facts):
     rows_estimated: Number | None = None
 
 
-class Provenance(_Facts):
+class Provenance(Facts):
     """What is needed to make the same table again."""
 
     digests: Mapping[Label, Label] = Field(default_factory=dict)
@@ -234,14 +200,14 @@ class Provenance(_Facts):
     versions: Mapping[Label, Label] = Field(default_factory=dict)
 
 
-class StripFacts(_Facts):
+class StripFacts(Facts):
     """Images of one class; each is its pixels row by row, from 0 for dark to 1."""
 
     label: Label
     images: tuple[tuple[Number, ...], ...] = Field(max_length=64)
 
 
-class SheetFacts(_Facts):
+class SheetFacts(Facts):
     """Synthetic images of one kind, class by class."""
 
     name: Label
@@ -257,7 +223,7 @@ class SheetFacts(_Facts):
         return self
 
 
-class TextFacts(_Facts):
+class TextFacts(Facts):
     """One synthetic text; it may hold anything, so the page escapes it."""
 
     attribute: Label
@@ -265,33 +231,36 @@ class TextFacts(_Facts):
     text: str = Field(max_length=4096)
 
 
-class SampleFacts(_Facts):
+class SampleFacts(Facts):
     """What the synthetic rows look like where numbers do not tell."""
 
     sheets: tuple[SheetFacts, ...] = ()
     texts: tuple[TextFacts, ...] = ()
 
 
-class ReportFacts(_Facts):
+class ReportFacts(Facts):
     """Everything that the page shows, and nothing else."""
 
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     mode: Mode
     headline: Headline
-    certificate: CertificateFacts
+    certificate: CertificateFacts | None = None
+    evaluation: EvaluationFacts | None = None
     scores: tuple[Score, ...]
     attributes: tuple[AttributeFacts, ...]
     pairs: PairsFacts
     not_compared: tuple[Label, ...] = ()
     samples: SampleFacts | None = None
-    silos: tuple[SiloFacts, ...]
-    plan: PlanFacts
+    silos: tuple[SiloFacts, ...] = ()
+    plan: PlanFacts | None = None
     provenance: Provenance
 
     @model_validator(mode="after")
     def _no_private_counts(self) -> Self:
         if self.mode is Mode.SIMULATION:
             return self
+        if self.plan is None or self.certificate is None or self.evaluation is not None:
+            raise ValueError("a federation's report has a plan, a certificate and no real row")
         if self.headline.rows_real is not None or any(s.rows is not None for s in self.silos):
             raise ValueError("a federation's report must not hold row counts of silos")
         if any(a.spread is None for a in self.attributes):

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from silosynth.server.report.facts import Bound, Mode, ReportFacts, Score, ScoreName
-from silosynth.server.report.numbers import MINUS
+from silosynth.common.report.evaluation import Axis, State
+from silosynth.common.report.facts import Bound, Mode, ReportFacts, Score, ScoreName
+from silosynth.common.report.numbers import MINUS
 
 SECTIONS = (
     ("summary", "Summary"),
     ("privacy", "What is promised"),
-    ("scores", "How close it is"),
+    ("side", "Side by side"),
+    ("values", "Values"),
+    ("together", "Together"),
+    ("use", "What it is good for"),
+    ("attacks", "Attacks"),
+    ("scores", "By the model's bins"),
     ("samples", "Samples"),
     ("attributes", "Attributes"),
     ("pairs", "Pairs"),
@@ -144,8 +150,48 @@ TERMS = {
         *_COMMON_TERMS,
     ),
 }
+EVALUATION = {
+    "lamps": "The floor of every score is what a table reaches whose columns are right one by one "
+    "and know nothing of one another; the ceiling is what {ceiling} reaches.",
+    "side": "Ten rows of each table, chosen at random. The real ones are real people's.",
+    "values": "Values against values, column by column, the worst first. A column agrees to 100 % "
+    "when the same values occur equally often; the thin mark is {ceiling}. Form is how values are "
+    "spelled.",
+    "together": "Columns against columns, in cells that the model did not choose: quantiles of the "
+    "real rows, with every common value a cell of its own.",
+    "use": "Models learn from synthetic rows and are tested on real ones, beside models that "
+    "learnt from real rows. Nearer is better.",
+    "attacks": "What somebody finds out who holds the table and knows other people's rows. That an "
+    "attack finds nothing proves nothing; the certificate does.",
+    "reuse": "What it takes to make the table again.",
+    "impossible": "Synthetic rows that combine values which no real row combines, though chance "
+    "alone would. Where nature forbids them, paste the cells into the schema. They were read off "
+    "real rows: unreviewed, they are as private as those.",
+}
+ADVICE = {
+    (State.GOOD, State.GOOD): "Use this table for counts, pictures and models, as you would use a "
+    "sample of the real one; check what you publish against real rows.",
+    (State.GOOD, State.FAIR): "Use this table for counts and pictures, and to prepare an analysis; "
+    "learn the final model from real rows.",
+    (State.GOOD, State.POOR): "Use this table for counts and pictures. Do not learn from it.",
+    (State.FAIR, State.GOOD): "Use this table to prepare an analysis and to learn from; take no "
+    "figure from it before you have looked at its worst columns below.",
+    (State.FAIR, State.FAIR): "Use this table to write and test an analysis; take no figure from "
+    "it before you have looked at its worst columns below.",
+    (State.FAIR, State.POOR): "Use this table to write and test code. Do not learn from it, and "
+    "look at its worst columns below before you count anything.",
+    (State.POOR, State.GOOD): "Do not count with this table: parts of it are far from the real "
+    "one. What was learnt from it held on real rows, for the columns named below alone.",
+    (State.POOR, State.FAIR): "Do not count with this table: parts of it are far from the real "
+    "one. Use it to write and test code.",
+    (State.POOR, State.POOR): "Do not count with this table and do not learn from it. It is good "
+    "for writing and testing code.",
+}
+CEILINGS = {
+    True: "a control of other real people",
+    False: "a bootstrap of the real rows (it knows them, so it flatters)",
+}
 WORDS = {
-    "sections": SECTIONS,
     "ribbon": RIBBON,
     "mark": MARK,
     "reference": REFERENCE,
@@ -160,6 +206,8 @@ WORDS = {
     "pairs_caption": PAIRS_CAPTION,
     "silos": SILOS,
     "terms": TERMS,
+    "evaluation": EVALUATION,
+    "ceilings": CEILINGS,
 }
 _WAYS = {1: "One attribute", 2: "Two attributes", 3: "Three attributes"}
 _NAMES = {
@@ -169,6 +217,27 @@ _NAMES = {
     ScoreName.COLUMN_PAIR_TRENDS: "Column pair trends",
 }
 _BOUNDS = {Bound.AT_MOST: "at most ", Bound.AT_LEAST: "at least "}
+
+
+def sections(facts: ReportFacts) -> tuple[tuple[str, str], ...]:
+    """Return the sections that a page has, by id and name."""
+    found = facts.evaluation
+    attacked = found is not None and any(m.axis is Axis.PRIVACY for m in found.measures)
+    there = {
+        "privacy": facts.certificate is not None,
+        "side": found is not None,
+        "values": found is not None,
+        "together": found is not None,
+        "use": found is not None,
+        "attacks": attacked,
+        "scores": bool(facts.scores) or facts.mode is Mode.FEDERATION,
+        "samples": facts.samples is not None,
+        "attributes": bool(facts.attributes),
+        "pairs": bool(facts.attributes),
+        "silos": facts.plan is not None,
+        "plan": facts.plan is not None,
+    }
+    return tuple(s for s in SECTIONS if there.get(s[0], True))
 
 
 def score_ways(score: Score) -> str:
@@ -203,6 +272,9 @@ def score_remark(score: Score) -> str:
 
 def verdict(facts: ReportFacts) -> str:
     """Say the result in one sentence."""
+    if facts.evaluation is not None:
+        close, useful = (lamp.state for lamp in facts.evaluation.lamps[:2])
+        return ADVICE[close, useful if useful is not State.UNKNOWN else State.FAIR]
     name = ScoreName.MARGINAL_DISTANCE if facts.mode is Mode.SIMULATION else ScoreName.NOISE_RATIO
     scores = sorted((s for s in facts.scores if s.name is name), key=lambda s: abs(s.ways - 2))
     if not scores:

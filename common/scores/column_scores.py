@@ -18,7 +18,7 @@ from silosynth.common.codec.kinds.table import read_numbers
 from silosynth.common.codec.parsing import distinct, flatten, to_texts
 from silosynth.common.schema.attributes import CodedAttribute, as_numeric
 from silosynth.common.schema.schema import Schema
-from silosynth.simulations.scores.distance import joint_codes, total_variations
+from silosynth.common.scores.distance import joint_codes, total_variations
 
 REPORT_CORRELATION = 0.5
 REPORT_ASSOCIATION = 0.3

@@ -9,9 +9,9 @@ import numpy as np
 
 from silosynth.common.codec.kinds.table import code_words, spell_edge
 from silosynth.common.domain import Grouping
+from silosynth.common.report.facts import AttributeFacts, Layout
+from silosynth.common.report.numbers import DASH, edge
 from silosynth.common.schema.attributes import CodedAttribute, NumericAttribute, as_numeric
-from silosynth.server.report.facts import AttributeFacts, Layout
-from silosynth.server.report.numbers import DASH, edge
 
 MAX_BINS = 32
 MAX_ROWS = 14

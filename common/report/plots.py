@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from markupsafe import Markup
 
-from silosynth.server.report.facts import (
+from silosynth.common.report.facts import (
     AttributeFacts,
     Layout,
     Mode,
@@ -15,8 +15,8 @@ from silosynth.server.report.facts import (
     PairsFacts,
     Score,
 )
-from silosynth.server.report.numbers import TIMES, percent, points
-from silosynth.server.report.svg import element, fit, path, picture, tooltip
+from silosynth.common.report.numbers import TIMES, percent, points
+from silosynth.common.report.svg import element, fit, path, picture, tooltip
 
 STEPS: Mapping[Mode, tuple[float, ...]] = {
     Mode.SIMULATION: (0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.20, 0.30),

@@ -9,8 +9,8 @@ from silosynth.common.accounting.cost import RHO_UNIT
 from silosynth.common.certificate.certify import Certificate, plain_words
 from silosynth.common.plan.cost import charged_epsilon
 from silosynth.common.plan.plan import Plan
+from silosynth.common.report.facts import CertificateFacts, PhaseFacts, PlanFacts, SiloFacts
 from silosynth.common.schema.schema import Schema
-from silosynth.server.report.facts import CertificateFacts, PhaseFacts, PlanFacts, SiloFacts
 
 
 def plan_facts(plan: Plan) -> PlanFacts:

@@ -10,11 +10,11 @@ import pyarrow as pa
 
 from silosynth.common.codec.codec import Codec
 from silosynth.common.codec.examples import modelled_texts
+from silosynth.common.report.facts import SampleFacts, SheetFacts, StripFacts, TextFacts
 from silosynth.common.sampler.sampler import DrawsRows
 from silosynth.common.schema.images import Image
 from silosynth.common.schema.schema import Schema
 from silosynth.common.seeded import SeededWords
-from silosynth.server.report.facts import SampleFacts, SheetFacts, StripFacts, TextFacts
 
 ROWS = 400
 TEXT_ROWS = 64

@@ -17,8 +17,9 @@ from silosynth.common.domain import Domain, Grouping
 from silosynth.common.errors import InvalidTable
 from silosynth.common.schema.attributes import CodedAttribute, as_numeric
 from silosynth.common.schema.schema import Schema
+from silosynth.common.scores.metrics import bootstrap, independent_columns
+from silosynth.common.scores.sides import MOST_COMPARED
 from silosynth.common.seeded import SeededWords
-from silosynth.simulations.scores.metrics import bootstrap, independent_columns
 
 MAX_BINS = 32
 
@@ -54,6 +55,14 @@ def read_rows(table: TableLike, *, codec: Codec, origin: str) -> Rows:
         for a, code in zip(codec.schema.coded, codes, strict=True)
     ]
     return Rows(codes=codes, table=pa.table(columns, names=list(codec.domain.attributes)))
+
+
+def some_rows(table: pa.Table, *, seed: int) -> pa.Table:
+    """Return at most 30,000 rows, chosen at random, in their order."""
+    if table.num_rows <= MOST_COMPARED:
+        return table
+    order = SeededWords(seed=seed, purpose="some-rows").permutation(table.num_rows)
+    return table.take(pa.array(np.sort(order[:MOST_COMPARED])))
 
 
 def draw_again(rows: Rows, *, seed: int) -> Rows:

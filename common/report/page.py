@@ -14,10 +14,11 @@ from markupsafe import Markup
 
 from silosynth.common.errors import InvalidArgument, OutputExists
 from silosynth.common.files import replace_file
-from silosynth.server.report import numbers as report_numbers
-from silosynth.server.report import plots as report_plots
-from silosynth.server.report import words as report_words
-from silosynth.server.report.facts import (
+from silosynth.common.report import evaluation_plots
+from silosynth.common.report import numbers as report_numbers
+from silosynth.common.report import plots as report_plots
+from silosynth.common.report import words as report_words
+from silosynth.common.report.facts import (
     Mode,
     PairFacts,
     ReportFacts,
@@ -25,12 +26,13 @@ from silosynth.server.report.facts import (
     ScoreName,
     encode_facts,
 )
-from silosynth.server.report.sheet import draw_sheet
+from silosynth.common.report.sheet import draw_sheet
 
 HTML_NAME = "report.html"
 JSON_NAME = "report.json"
 WORST_PAIRS = 20
 _TEMPLATE = "report.html.j2"
+_EVALUATION = "evaluation.html.j2"
 
 
 def render_report(facts: ReportFacts) -> str:
@@ -46,6 +48,8 @@ def render_report(facts: ReportFacts) -> str:
         .render(
             facts=facts,
             words=report_words.WORDS,
+            sections=report_words.sections(facts),
+            state_words=evaluation_plots.STATE_WORDS,
             style=Markup(style),
             style_hash=_style_hash(style),
             verdict=report_words.verdict(facts),
@@ -70,9 +74,7 @@ def write_report(facts: ReportFacts, directory: Path, *, force: bool = False) ->
     """
     page, data = directory / HTML_NAME, directory / JSON_NAME
     contents = {page: render_report(facts).encode(), data: encode_facts(facts)}
-    for path in contents:
-        if path.exists() and not force:
-            raise OutputExists(f"{path} is in the way", hint="choose another place or use --force")
+    check_place(directory, force=force)
     try:
         directory.mkdir(parents=True, exist_ok=True)
         for path, content in contents.items():
@@ -85,10 +87,17 @@ def write_report(facts: ReportFacts, directory: Path, *, force: bool = False) ->
     return page, data
 
 
+def check_place(directory: Path, *, force: bool) -> None:
+    """Raise OutputExists where a report is in the way and ``force`` is off."""
+    for path in (directory / HTML_NAME, directory / JSON_NAME):
+        if path.exists() and not force:
+            raise OutputExists(f"{path} is in the way", hint="choose another place or use --force")
+
+
 def _environment(mode: Mode) -> Environment:
     """Return a template environment that escapes everything and refuses unknown names."""
     environment = Environment(
-        loader=DictLoader({_TEMPLATE: _resource(_TEMPLATE)}),
+        loader=DictLoader({name: _resource(name) for name in (_TEMPLATE, _EVALUATION)}),
         autoescape=True,
         undefined=StrictUndefined,
     )
@@ -112,6 +121,13 @@ def _filters(mode: Mode) -> dict[str, Callable[..., Any]]:
         "score_ways": report_words.score_ways,
         "ruler": report_plots.draw_ruler,
         "sheet": draw_sheet,
+        "lamp": evaluation_plots.draw_lamp,
+        "measure": evaluation_plots.draw_measure,
+        "agreement": evaluation_plots.draw_agreement,
+        "quantiles": evaluation_plots.draw_quantiles,
+        "target": evaluation_plots.draw_target,
+        "importance": evaluation_plots.draw_importance,
+        "plain": report_numbers.plain,
         "plot": partial(report_plots.draw_attribute, mode=mode),
         "heatmap": partial(report_plots.draw_heatmap, mode=mode),
     }
@@ -122,14 +138,19 @@ def _figures(facts: ReportFacts) -> list[tuple[str, str, str]]:
     head, certificate = facts.headline, facts.certificate
     figures = [
         ("Attributes", report_numbers.count(head.attributes), ""),
-        ("Silos", report_numbers.count(head.silos), ""),
-        (
-            "Epsilon",
-            report_numbers.cost(certificate.epsilon),
-            f"of a budget of {report_numbers.cost(facts.plan.epsilon)}",
-        ),
-        ("Delta", report_numbers.small(certificate.delta), ""),
     ]
+    if head.silos:
+        figures.append(("Silos", report_numbers.count(head.silos), ""))
+    if certificate is not None:
+        budget = "" if facts.plan is None else report_numbers.cost(facts.plan.epsilon)
+        figures += [
+            (
+                "Epsilon",
+                report_numbers.cost(certificate.epsilon),
+                f"of a budget of {budget}" if budget else "",
+            ),
+            ("Delta", report_numbers.small(certificate.delta), ""),
+        ]
     if head.rows_synthetic is not None:
         figures.insert(0, ("Rows", report_numbers.count(head.rows_synthetic), _row_remark(facts)))
     elif head.rows_estimated is not None:
@@ -168,8 +189,9 @@ def _scale(mode: Mode) -> list[str]:
 
 def _provenance(facts: ReportFacts) -> list[tuple[str, str]]:
     """Return what is needed to make the table again as (name, value)."""
+    plan = {"plan": facts.plan.digest} if facts.plan else {}
     found: Mapping[str, Mapping[str, object]] = {
-        "digest": {"plan": facts.plan.digest} | dict(facts.provenance.digests),
+        "digest": plan | dict(facts.provenance.digests),
         "seed": facts.provenance.seeds,
         "version": facts.provenance.versions,
     }

@@ -1,0 +1,1 @@
+"""How close a synthetic table is to real rows, how useful, and what it gives away."""

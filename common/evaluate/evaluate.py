@@ -1,0 +1,315 @@
+"""Hold a synthetic table against real rows: is it close, useful, private, and can it be made again?
+
+What comes out is **not** differentially private: it must stay where the real rows are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from silosynth.common.codec.columns import TableLike, as_table
+from silosynth.common.codec.parsing import distinct, flatten, to_texts
+from silosynth.common.errors import InvalidArgument, InvalidTable
+from silosynth.common.evaluate.attacks import attack, refuse_shared_rows
+from silosynth.common.evaluate.impossible import impossible
+from silosynth.common.evaluate.joint import correlation_gaps, query_errors, value_distances
+from silosynth.common.evaluate.lamps import (
+    Guarantee,
+    fidelity_lamp,
+    privacy_lamp,
+    reuse_lamp,
+    utility_lamp,
+)
+from silosynth.common.evaluate.learners import features, one_thread, tell_apart
+from silosynth.common.evaluate.shapes import column_facts, dropped_labels, rare_labels
+from silosynth.common.evaluate.utility import MOST_LEARNT, check_targets, evaluate_targets
+from silosynth.common.report.evaluation import (
+    Axis,
+    Better,
+    ColumnFacts,
+    Dropped,
+    EvaluationFacts,
+    Example,
+    Measure,
+)
+from silosynth.common.schema.schema import Schema
+from silosynth.common.scores.sides import Sides, make_sides
+from silosynth.common.scores.values import Values, read_values
+from silosynth.common.seeded import SeededWords
+
+FEWEST_ROWS = 200
+EXAMPLES = 10
+_APART_ROWS = 6_000
+_MOST_DROPPED = 50
+_TOP = 8
+
+Tell = Callable[[str], None]
+
+
+def silent(_: str) -> None:
+    """Say nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What is asked of an evaluation beyond the two tables."""
+
+    targets: Sequence[str] = ()
+    groups: Sequence[str] = ()
+    attack: bool = False
+
+
+def evaluate(
+    real: TableLike,
+    synthetic: TableLike,
+    *,
+    control: TableLike | None = None,
+    schema: Schema | None = None,
+    wish: Wish | None = None,
+    guarantee: Guarantee | None = None,
+    reuse: Sequence[Measure] = (),
+    seed: int = 0,
+    tell: Tell = silent,
+) -> EvaluationFacts:
+    """Compare values with values. The same arguments give the same facts.
+
+    Args:
+        control: other real rows; without them the ceiling is a bootstrap, which flatters it.
+        schema: what the columns are; without one the real columns say so.
+        guarantee: what the table's certificate states.
+        reuse: measures of how the table was made, for the last lamp.
+        seed: for choices of rows and cliques, folds and questions.
+        tell: told one line before each step.
+
+    Raises InvalidTable for fewer than 200 rows, other columns, or a control that shares rows with
+    the real table; InvalidArgument for an attack without a control.
+    """
+    with one_thread():
+        return _evaluate(
+            [as_table(t, origin=o) for t, o in _named(real, synthetic, control)],
+            schema=schema,
+            asked=wish or Wish(),
+            guarantee=guarantee,
+            reuse=reuse,
+            seed=seed,
+            tell=tell,
+        )
+
+
+def _evaluate(
+    given: Sequence[pa.Table],
+    *,
+    schema: Schema | None,
+    asked: Wish,
+    guarantee: Guarantee | None,
+    reuse: Sequence[Measure],
+    seed: int,
+    tell: Tell,
+) -> EvaluationFacts:
+    """Work the facts out, on one core."""
+    _check_rows(given, asked)
+    tell("reading values")
+    tables, skipped = read_values(given, schema=schema)
+    beside = tables[2] if len(tables) > 2 else None
+    if beside is not None:
+        refuse_shared_rows(tables[0], beside)
+    check_targets(tables[0], targets=asked.targets, groups=asked.groups)
+    sides = make_sides(tables[0], tables[1], beside, seed=seed)
+    tell("comparing columns, and columns together")
+    columns = _columns(tables)
+    odd = impossible(sides, known=(tables[0], *tables[2:]), schema=schema)
+    measures = [
+        *_shape_measures(columns),
+        *value_distances(sides, seed=seed),
+        *correlation_gaps(sides),
+        odd.measure,
+        *_label_measures(tables),
+    ]
+    tell("telling both tables apart")
+    apart, told = _apart(sides, seed=seed)
+    tell("learning from synthetic rows")
+    useful = evaluate_targets(
+        sides,
+        control=beside is not None,
+        targets=asked.targets,
+        groups=asked.groups,
+        seed=seed,
+    )
+    measures += [*apart, *query_errors(sides, seed=seed), *useful.measures]
+    worst: tuple[int, ...] = ()
+    if asked.attack and beside is not None:
+        tell("attacking")
+        attacked = attack(tables[0], tables[1], beside, seed=seed)
+        measures += attacked.measures
+        worst = attacked.worst
+    measures += reuse
+    ceiling_is = "a bootstrap" if beside is None else "the control"
+    return EvaluationFacts(
+        rows_real=given[0].num_rows,
+        rows_synthetic=given[1].num_rows,
+        rows_control=None if beside is None else beside.rows,
+        rows_compared=sides.real.rows,
+        rows_learnt=min(MOST_LEARNT, sides.real.rows),
+        lamps=(
+            fidelity_lamp(columns, measures, ceiling_is=ceiling_is),
+            utility_lamp(useful.targets, measures, ceiling_is=ceiling_is),
+            privacy_lamp(guarantee, measures),
+            reuse_lamp(measures),
+        ),
+        measures=tuple(measures),
+        columns=columns,
+        not_compared=skipped,
+        dropped=_dropped(tables),
+        impossible=odd.pairs,
+        structural_zeros=odd.structural_zeros,
+        told_apart_by=told,
+        targets=useful.targets,
+        worst_records=worst,
+        example=_example(given, sides.real.names, seed=seed),
+    )
+
+
+def _named(
+    real: TableLike, synthetic: TableLike, control: TableLike | None
+) -> list[tuple[TableLike, str]]:
+    """Return the tables that were given, with what errors call them."""
+    named = [(real, "real table"), (synthetic, "synthetic table")]
+    return named if control is None else [*named, (control, "control table")]
+
+
+def _check_rows(tables: Sequence[pa.Table], wish: Wish) -> None:
+    """Refuse tables too small to say anything of, and attacks without a control."""
+    if wish.attack and len(tables) < 3:
+        raise InvalidArgument(
+            "an attack needs a control", hint="give rows of other people with --control"
+        )
+    for table, name in zip(tables, ("real", "synthetic", "control"), strict=False):
+        if table.num_rows < FEWEST_ROWS:
+            raise InvalidTable(
+                f"the {name} table has fewer than {FEWEST_ROWS} rows",
+                hint="scores of so few rows are chance",
+            )
+
+
+def _columns(tables: Sequence[Values]) -> tuple[ColumnFacts, ...]:
+    """Return every column, worst first; the ceiling is the control or a second half."""
+    real, synthetic = tables[0], tables[1]
+    beside = tables[2] if len(tables) > 2 else _drawn_again(real)
+    facts = [
+        column_facts(*three)
+        for three in zip(real.columns, synthetic.columns, beside.columns, strict=True)
+    ]
+    return tuple(sorted(facts, key=lambda c: (c.shape - c.form_off, c.name)))
+
+
+def _drawn_again(real: Values) -> Values:
+    """Return as many real rows, drawn with replacement."""
+    return real.take(SeededWords(seed=0, purpose="bootstrap").below(real.rows, real.rows))
+
+
+def _shape_measures(columns: Sequence[ColumnFacts]) -> list[Measure]:
+    """Return mean and worst agreement of single columns. Independent columns are perfect at it."""
+    shapes, ceilings = [c.shape for c in columns], [c.ceiling for c in columns]
+    return [
+        Measure(
+            axis=Axis.FIDELITY,
+            name=f"shape of columns, {name}",
+            value=float(reduce(shapes)),
+            ceiling=float(reduce(ceilings)),
+            floor=None,
+            better=Better.HIGH,
+        )
+        for name, reduce in (("mean", np.mean), ("worst", np.min))
+    ]
+
+
+def _label_measures(tables: Sequence[Values]) -> list[Measure]:
+    """Return how many labels are dropped, and the share of rare ones that occur."""
+    pairs = list(zip(tables[0].columns, tables[1].columns, strict=True))
+    beside = (tables[2] if len(tables) > 2 else _drawn_again(tables[0])).columns
+    again = list(zip(tables[0].columns, beside, strict=True))
+    found = [
+        Measure(
+            axis=Axis.FIDELITY,
+            name="dropped categories",
+            value=sum(len(dropped_labels(*p)) for p in pairs),
+            ceiling=sum(len(dropped_labels(*p)) for p in again),
+            floor=0.0,
+            better=Better.LOW,
+        )
+    ]
+    recalls = [np.sum([rare_labels(*p) for p in side], axis=0) for side in (pairs, again)]
+    if recalls[0][0]:
+        found.append(
+            Measure(
+                axis=Axis.FIDELITY,
+                name="rare categories that occur",
+                value=float(recalls[0][1] / recalls[0][0]),
+                ceiling=float(recalls[1][1] / recalls[1][0]),
+                floor=1.0,
+                better=Better.HIGH,
+            )
+        )
+    return found
+
+
+def _dropped(tables: Sequence[Values]) -> tuple[Dropped, ...]:
+    """Return the commonest labels that no synthetic row has."""
+    found = [
+        Dropped(column=real.name, category=label, rows=rows)
+        for real, synthetic in zip(tables[0].columns, tables[1].columns, strict=True)
+        for label, rows in dropped_labels(real, synthetic)
+    ]
+    return tuple(sorted(found, key=lambda d: (-d.rows, d.column))[:_MOST_DROPPED])
+
+
+def _apart(sides: Sides, *, seed: int) -> tuple[list[Measure], tuple[tuple[str, float], ...]]:
+    """Return how well a classifier tells the tables apart, and by which columns."""
+    rows = [features(v)[:_APART_ROWS] for v in (sides.real, *sides.others())]
+    found = [
+        tell_apart(rows[0], other, seed=seed, drops=place == 0)
+        for place, other in enumerate(rows[1:])
+    ]
+    order = np.argsort(-found[0].drops, kind="stable")[:_TOP]
+    told = tuple(
+        (sides.real.names[i], float(found[0].drops[i])) for i in order if found[0].drops[i] > 0
+    )
+    return [
+        Measure(
+            axis=Axis.FIDELITY,
+            name=name,
+            value=values[0],
+            ceiling=values[1],
+            floor=values[2],
+            better=Better.LOW,
+        )
+        for name, values in (
+            ("told apart by a classifier, AUC", [f.auc for f in found]),
+            ("told apart by a classifier, pMSE", [f.pmse for f in found]),
+        )
+    ], told
+
+
+def _example(tables: Sequence[pa.Table], names: Sequence[str], *, seed: int) -> Example:
+    """Return ten rows of both tables, as they are spelled."""
+    return Example(
+        columns=tuple(names),
+        real=_rows(tables[0], names, seed=seed),
+        synthetic=_rows(tables[1], names, seed=seed),
+    )
+
+
+def _rows(table: pa.Table, names: Sequence[str], *, seed: int) -> tuple[tuple[str, ...], ...]:
+    """Spell ten rows chosen at random."""
+    words = SeededWords(seed=seed, purpose="example")
+    places = pa.array(np.sort(words.permutation(table.num_rows)[:EXAMPLES]))
+    spelled = []
+    for name in names:
+        values, positions = distinct(flatten(table[name].take(places)))
+        texts = to_texts(values).to_pylist()
+        spelled.append([texts[i] or "" for i in positions])
+    return tuple(zip(*spelled, strict=True))

@@ -1,0 +1,196 @@
+"""Four questions, four lamps: each answer is one sentence with its floor and its ceiling."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from silosynth.common.report.evaluation import (
+    Axis,
+    ColumnFacts,
+    Lamp,
+    Measure,
+    State,
+    TargetFacts,
+)
+
+SHAPE_GOOD, SHAPE_POOR = 0.9, 0.6
+IMPOSSIBLE_GOOD, IMPOSSIBLE_POOR = 0.01, 0.1
+FORM_GOOD = 0.01
+EPSILON_GOOD, EPSILON_FAIR = 1.0, 10.0
+_BETWEEN_GOOD, _BETWEEN_POOR = 0.4, 0.8
+_AUC_GOOD, _FOUND = 0.03, 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guarantee:
+    """What a certificate states."""
+
+    epsilon: float
+    delta: float
+    unit: str
+
+
+def fidelity_lamp(
+    columns: Sequence[ColumnFacts], measures: Sequence[Measure], *, ceiling_is: str
+) -> Lamp:
+    """Say whether the table is close: by its worst column, its pairs, and impossible rows."""
+    worst = columns[0]
+    pairs = _named(measures, "2-way distance of values") or measures[0]
+    odd = _named(measures, "rows in impossible combinations")
+    share = odd.value if odd else 0.0
+    form = max(columns, key=lambda c: c.form_off)
+    between = _between(pairs)
+    states = [
+        _grade(-worst.shape, -SHAPE_GOOD, -SHAPE_POOR),
+        _grade(between, _BETWEEN_GOOD, _BETWEEN_POOR),
+        _grade(share, IMPOSSIBLE_GOOD, IMPOSSIBLE_POOR),
+        _grade(form.form_off, FORM_GOOD, 1.1),
+    ]
+    words = {
+        State.GOOD: "Close.",
+        State.FAIR: "Close in parts.",
+        State.POOR: "Not close.",
+    }
+    state = max(states, key=list(words).index)
+    parts = [
+        f"The worst column, {worst.name}, agrees to {worst.shape:.0%} "
+        f"({ceiling_is} {worst.ceiling:.0%})",
+        f"pairs are {pairs.value:.3f} off, where {ceiling_is} is {pairs.ceiling or 0:.3f} and "
+        f"independent columns are {pairs.floor or 0:.3f}",
+    ]
+    if share > IMPOSSIBLE_GOOD:
+        parts.append(f"{share:.1%} of the rows combine what no real row combines")
+    if form.form_off > FORM_GOOD:
+        parts.append(f"{form.name} is spelled as no real value is")
+    return Lamp(axis=Axis.FIDELITY, state=state, sentence=f"{words[state]} {'; '.join(parts)}.")
+
+
+def utility_lamp(
+    targets: Sequence[TargetFacts], measures: Sequence[Measure], *, ceiling_is: str
+) -> Lamp:
+    """Say whether one can learn from the table: by its worst target, or by counts alone."""
+    queries = next((m for m in measures if m.name.endswith("range queries, mean error")), None)
+    if not targets:
+        if queries is None:
+            return Lamp(
+                axis=Axis.UTILITY, state=State.UNKNOWN, sentence="Nothing was tried with it."
+            )
+        ceiling = queries.ceiling or 0.0
+        ratio = queries.value / max(ceiling, 1e-6)
+        return Lamp(
+            axis=Axis.UTILITY,
+            state=_grade(ratio, 2.0, 5.0),
+            sentence=f"Counts of rows are {queries.value:.2%} of all rows off in the mean "
+            f"({ceiling_is} {ceiling:.2%}, independent columns {queries.floor or 0:.2%}); no "
+            "column was predicted, since none was named that can be.",
+        )
+    lost = {t.name: _lost(t) for t in targets}
+    worst = max(targets, key=lambda t: (_place(_learnt(t)), lost[t.name]))
+    state = _learnt(worst)
+    words = {
+        State.GOOD: "Useful to learn from.",
+        State.FAIR: "Useful to explore, less so to learn from.",
+        State.POOR: "Not useful to learn from.",
+    }
+    text = (
+        f"{words[state]} A model of {worst.name} that learnt from synthetic rows scores "
+        f"{worst.score} {worst.whole.synthetic:.3f} on real ones, one that learnt from real rows "
+        f"{worst.whole.real:.3f}, one from independent columns {worst.floor:.3f}"
+    )
+    hurt = [g for t in targets for g in t.groups if g.real - g.synthetic > 0.05]
+    if hurt:
+        state = max(state, State.FAIR, key=_place)
+        group = max(hurt, key=lambda g: g.real - g.synthetic)
+        text += f"; it loses {group.real - group.synthetic:.3f} where {group.group}"
+    return Lamp(axis=Axis.UTILITY, state=state, sentence=f"{text}.")
+
+
+def privacy_lamp(guarantee: Guarantee | None, measures: Sequence[Measure]) -> Lamp:
+    """Say what is promised, and whether an attack found more than chance."""
+    attacks = [m for m in measures if m.axis is Axis.PRIVACY]
+    found = [m for m in attacks if (m.low or 0) - (m.ceiling or 0) > _FOUND / 2]
+    if found:
+        worst = max(found, key=lambda m: (m.low or 0) - (m.ceiling or 0))
+        return Lamp(
+            axis=Axis.PRIVACY,
+            state=State.POOR,
+            sentence=f"An attack tells who is in it: {worst.name} is {worst.value:.3f}, where "
+            f"guessing gives {worst.ceiling or 0:.2f}. Do not hand this table out.",
+        )
+    tried = (
+        "attacks found no more than guessing does, which alone proves nothing"
+        if attacks
+        else "no attack was tried"
+    )
+    if guarantee is None:
+        return Lamp(
+            axis=Axis.PRIVACY,
+            state=State.UNKNOWN,
+            sentence=f"No guarantee comes with this table; {tried}.",
+        )
+    return Lamp(
+        axis=Axis.PRIVACY,
+        state=_grade(guarantee.epsilon, EPSILON_GOOD, EPSILON_FAIR),
+        sentence=f"A guarantee of epsilon {guarantee.epsilon:.3g} at delta {guarantee.delta:g} "
+        f"for each {guarantee.unit} (0 gives nothing away, above 10 little is promised); {tried}.",
+    )
+
+
+def reuse_lamp(measures: Sequence[Measure]) -> Lamp:
+    """Say whether the table can be made again."""
+    again = _named(measures, "drawn again, same rows")
+    if again is None:
+        return Lamp(
+            axis=Axis.REUSE,
+            state=State.UNKNOWN,
+            sentence="A table alone cannot be made again; give its sampler to try.",
+        )
+    size = _named(measures, "bytes of the sampler")
+    about = f" The sampler has {size.value / 1000:,.0f} kB." if size else ""
+    if again.value == 1:
+        return Lamp(
+            axis=Axis.REUSE,
+            state=State.GOOD,
+            sentence="Made again, same rows, at epsilon 0: the sampler was asked twice with one "
+            f"seed.{about}",
+        )
+    return Lamp(
+        axis=Axis.REUSE,
+        state=State.POOR,
+        sentence=f"The sampler gave other rows when it was asked again with one seed.{about}",
+    )
+
+
+def _named(measures: Sequence[Measure], name: str) -> Measure | None:
+    """Return the measure of that name, if there is one."""
+    return next((m for m in measures if m.name == name), None)
+
+
+def _between(measure: Measure) -> float:
+    """Return where a distance lies: 0 at its ceiling, 1 at its floor."""
+    ceiling, floor = measure.ceiling or 0.0, measure.floor or 0.0
+    if measure.value <= ceiling * 1.2:
+        return 0.0
+    return (measure.value - ceiling) / max(floor - ceiling, 1e-9)
+
+
+def _lost(target: TargetFacts) -> float:
+    return target.whole.real - target.whole.synthetic
+
+
+def _learnt(target: TargetFacts) -> State:
+    """Grade a target by what was lost of what there was to learn."""
+    lost, there = _lost(target), max(target.whole.real - target.floor, 1e-9)
+    if target.task == "classification" and lost <= _AUC_GOOD:
+        return State.GOOD
+    return _grade(lost / there, 0.15, 0.5)
+
+
+def _grade(value: float, good: float, poor: float) -> State:
+    """Return good up to ``good``, poor beyond ``poor``."""
+    return State.GOOD if value <= good else State.FAIR if value <= poor else State.POOR
+
+
+def _place(state: State) -> int:
+    return (State.GOOD, State.FAIR, State.POOR, State.UNKNOWN).index(state)

@@ -1,0 +1,37 @@
+"""Whether a table can be made again, and what its sampler weighs."""
+
+from __future__ import annotations
+
+import time
+
+from silosynth.common.report.evaluation import Axis, Better, Measure
+from silosynth.common.sampler.sampler import DrawsRows, draw
+
+_ROWS = 1_000
+_TIMED_ROWS = 20_000
+
+
+def reuse_measures(
+    sampler: DrawsRows, *, sampler_bytes: int, epsilon: float | None, seed: int
+) -> list[Measure]:
+    """Ask the sampler twice with one seed, and compare every value; it costs no privacy."""
+    same = draw(sampler, rows=_ROWS, seed=seed).equals(draw(sampler, rows=_ROWS, seed=seed))
+    found = [
+        _measure("drawn again, same rows", float(same), Better.HIGH),
+        _measure("bytes of the sampler", float(sampler_bytes), Better.LOW),
+    ]
+    if epsilon is not None:
+        found.append(_measure("epsilon spent once, for any number of rows", epsilon, Better.LOW))
+    return found
+
+
+def drawing_speed(sampler: DrawsRows, *, seed: int) -> Measure:
+    """Return how many rows a second are drawn here, to two digits."""
+    started = time.perf_counter()
+    draw(sampler, rows=_TIMED_ROWS, seed=seed)
+    speed = _TIMED_ROWS / max(time.perf_counter() - started, 1e-6)
+    return _measure("rows drawn a second", float(f"{speed:.2g}"), Better.HIGH)
+
+
+def _measure(name: str, value: float, better: Better) -> Measure:
+    return Measure(axis=Axis.REUSE, name=name, value=value, better=better)

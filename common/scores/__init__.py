@@ -1,0 +1,1 @@
+"""Rows to be compared, and how far apart they are."""

@@ -1,1 +1,0 @@
-"""How near two tables are."""
