@@ -73,6 +73,9 @@ ROOMS: dict[str, str] = {
     "server/cli": "server/federation server/report server/driver server/coordinator server/methods "
     "server/planning common/certificate common/cli common/plan common/sampler common/schema",
     "simulations/scores": "common/codec common/schema",
+    "simulations/scenario": "client/gateway client/ledger client/noise client/policy client/source "
+    "client/sums common/audit common/messages common/plan common/sampler common/schema "
+    "common/trust server/coordinator server/driver server/methods server/planning server/report",
 }
 # The floor of the simulations stands on everything.
 TOP = "simulations"
