@@ -97,7 +97,7 @@ def simulate_command(
 
     [dim]silosynth simulate plan.yaml --schema schema.yaml --silos tables/ --out run/[/dim]
     [dim]silosynth simulate plan.yaml --schema schema.yaml --silos all.csv --by place --out r/[/dim]
-    [dim]silosynth simulate plan.yaml --schema s.yaml --silos t/ --scenario world.yaml --out r/[/dim]
+    [dim]silosynth simulate plan.yaml --schema s.yaml --silos t/ --scenario w.yaml --out r/[/dim]
     """
     loaded, described = load_plan(plan), load_schema(schema)
     tables = read_silos(silos, schema=described, by=by, person_column=person_column)
