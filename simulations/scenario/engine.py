@@ -10,7 +10,6 @@ from __future__ import annotations
 import heapq
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 
 from silosynth.client.gateway.gateway import Gateway
@@ -41,54 +40,16 @@ from silosynth.server.coordinator.state import (
     Undecided,
 )
 from silosynth.simulations.scenario.federation import Federation
+from silosynth.simulations.scenario.letters import Call, Letter, Link, Talk
 from silosynth.simulations.scenario.scenario import STEPS, Crash, Point, Stall
-from silosynth.simulations.scenario.sizes import Sizes
 from silosynth.simulations.scenario.timeline import Leg, Timeline, What
 from silosynth.simulations.scenario.units import SECOND
-from silosynth.simulations.scenario.world import Place
+from silosynth.simulations.scenario.world import Place, Sizes
 
-_RESEND, _RESEND_MOST = 15 * SECOND, 30 * SECOND
+_RESEND_MOST = 30 * SECOND
 _CHALLENGE, _CHALLENGE_MOST = 15 * SECOND, 3600 * SECOND
 _ASK_APPROVAL = 5 * SECOND
 _FIT = 5 * SECOND
-
-Call = Callable[[Gateway], bytes]
-
-
-@dataclass(slots=True, kw_only=True)
-class _Letter:
-    """What a silo is sent until it answers. ``parked`` while its people decide."""
-
-    point: Point
-    call: Call
-    size: int
-    answer: int
-    work: int
-    phase: str | None = None
-    sent: int = 0
-    wait: int = _RESEND
-    parked: bool = False
-
-
-@dataclass(slots=True, kw_only=True)
-class _Talk:
-    """One stage's letters, and what was heard since the coordinator last looked."""
-
-    leg: Leg
-    waiting: dict[str, _Letter]
-    heard: list[tuple[str, bytes]] = field(default_factory=list)
-
-
-@dataclass(slots=True, kw_only=True)
-class _Link:
-    """What the coordinator and the silo's machine are at: for one silo."""
-
-    connected: bool = False
-    connecting: bool = False
-    busy_until: int = -1
-    messages: int = 0
-    decided: bool = False
-    befell: dict[int, int] = field(default_factory=dict)
 
 
 class VirtualTime:
@@ -107,8 +68,8 @@ class VirtualTime:
         self._sizes = Sizes(plan, sealed=len(self._sealed))
         self._heap: list[tuple[int, int, Callable[[], None]]] = []
         self._count = 0
-        self._links = {s: _Link() for s in plan.silos}
-        self._talk: _Talk | None = None
+        self._links = {s: Link() for s in plan.silos}
+        self._talk: Talk | None = None
 
     def propose(self, silos: Sequence[str]) -> Iterator[Event]:
         """Show the plan until every silo has decided, or the time for it is over."""
@@ -172,11 +133,11 @@ class VirtualTime:
     def _deadline(self) -> int:
         return self.now + self._plan.deadline_seconds * SECOND
 
-    def _letter(self, point: Point, call: Call, *, phase: str | None = None) -> _Letter:
+    def _letter(self, point: Point, call: Call, *, phase: str | None = None) -> Letter:
         size, answer, work = self._sizes.of(point, phase)
-        return _Letter(point=point, call=call, size=size, answer=answer, work=work, phase=phase)
+        return Letter(point=point, call=call, size=size, answer=answer, work=work, phase=phase)
 
-    def _unheard(self, letters: Mapping[str, _Letter]) -> list[str]:
+    def _unheard(self, letters: Mapping[str, Letter]) -> list[str]:
         """Return who did not answer, and mark it."""
         answered = self.timeline.legs[-1].answered
         missing = [s for s in letters if s not in answered]
@@ -190,12 +151,12 @@ class VirtualTime:
         heapq.heappush(self._heap, (max(moment, self.now), self._count, event))
 
     def _converse(
-        self, name: str, letters: dict[str, _Letter], *, deadline: int
+        self, name: str, letters: dict[str, Letter], *, deadline: int
     ) -> Iterator[tuple[str, bytes]]:
         """Let time pass until every silo has answered or the deadline is there."""
         leg = Leg(name=name, begin=self.now, asked=len(letters))
         self.timeline.legs.append(leg)
-        talk = self._talk = _Talk(leg=leg, waiting=dict(letters))
+        talk = self._talk = Talk(leg=leg, waiting=dict(letters))
         for silo in letters:
             self._begin(silo)
         while talk.waiting and self._heap and self._heap[0][0] < deadline:
@@ -238,7 +199,7 @@ class VirtualTime:
             self.timeline.mark(silo, What.CLOCK, self.now)
             self._at(self.now + wait, later)
             return
-        befell = self._befalls(silo, Point.CONNECT, None)
+        befell = self._befell(silo, Point.CONNECT, None)
         if isinstance(befell, Crash):
             self._crash(silo, befell)
             self._at(self.now, later)
@@ -289,20 +250,20 @@ class VirtualTime:
         arrives = self.now + place.travel(message=number, size=letter.size)
         self._at(arrives, partial(self._arrive, silo, letter, talk))
 
-    def _again(self, silo: str, letter: _Letter) -> None:
+    def _again(self, silo: str, letter: Letter) -> None:
         """Send a letter again that was not answered."""
         if self._talk and self._talk.waiting.get(silo) is letter:
             self._send(silo)
 
-    def _arrive(self, silo: str, letter: _Letter, talk: _Talk) -> None:
+    def _arrive(self, silo: str, letter: Letter, talk: Talk) -> None:
         """Let a silo's gateway begin to work, unless it is at it."""
         place, link = self._places[silo], self._links[silo]
         if place.away(self.now) or link.busy_until > self.now:
             return
-        befell = self._befalls(silo, letter.point, letter.phase)
+        befell = self._befell(silo, letter.point, letter.phase)
         end = self.now + round(letter.work / place.speed) + self._stalled(silo, befell)
         if befell is None and letter.point is Point.COUNT:
-            sending = self._befalls(silo, Point.SEND, letter.phase)
+            sending = self._befell(silo, Point.SEND, letter.phase)
             befell = sending if isinstance(sending, Crash) else None
         down = place.goes_down(self.now, end)
         link.busy_until = end if down is None else down
@@ -313,7 +274,7 @@ class VirtualTime:
         else:
             self._at(end, partial(self._work, silo, letter, talk, self.now))
 
-    def _work(self, silo: str, letter: _Letter, talk: _Talk, begun: int) -> None:
+    def _work(self, silo: str, letter: Letter, talk: Talk, begun: int) -> None:
         """Let the real gateway answer, and send the answer off."""
         self.timeline.mark(silo, What.WORK, begun, self.now)
         data = letter.call(self._silos.gateway(silo))
@@ -322,7 +283,7 @@ class VirtualTime:
         place, number = self._places[silo], self._number(silo)
         sending = None
         if letter.point is Point.COUNT:
-            sending = self._befalls(silo, Point.SEND, letter.phase, stalls=True)
+            sending = self._befell(silo, Point.SEND, letter.phase, stalls=True)
         leaves = self.now + self._stalled(silo, sending)
         point = Point.SEND if letter.point is Point.COUNT else letter.point
         if place.away(leaves) or place.loses(message=number, now=leaves, point=point):
@@ -332,7 +293,7 @@ class VirtualTime:
         arrives = leaves + place.travel(message=number, size=letter.answer)
         self._at(arrives, partial(self._heard, silo, data, talk))
 
-    def _heard(self, silo: str, data: bytes, talk: _Talk) -> None:
+    def _heard(self, silo: str, data: bytes, talk: Talk) -> None:
         """Take an answer, unless its silo was cut off meanwhile or nobody waits for it."""
         if self._places[silo].away(self.now):
             self.timeline.mark(silo, What.LOST, self.now)
@@ -357,7 +318,7 @@ class VirtualTime:
             return False
         return verdict.answer is Answer.PENDING
 
-    def _wait_for_person(self, silo: str, letter: _Letter) -> None:
+    def _wait_for_person(self, silo: str, letter: Letter) -> None:
         """Leave a silo alone until its person has decided; the channel would ask every 5 s."""
         letter.parked = True
         link, place = self._links[silo], self._places[silo]
@@ -365,7 +326,7 @@ class VirtualTime:
             link.decided = True
             self._at(place.decides(self.now), partial(self._decide, silo, letter, self.now))
 
-    def _decide(self, silo: str, letter: _Letter, asked: int) -> None:
+    def _decide(self, silo: str, letter: Letter, asked: int) -> None:
         """Let a silo's person decide, once the machine is on; ask for the verdict soon after."""
         place = self._places[silo]
         if place.is_down(self.now):
@@ -379,7 +340,7 @@ class VirtualTime:
         passed = self.now - asked
         self._at(self.now + -passed % _ASK_APPROVAL, partial(self._again, silo, letter))
 
-    def _die(self, silo: str, letter: _Letter, step: str, crash: Crash | None) -> None:
+    def _die(self, silo: str, letter: Letter, step: str, crash: Crash | None) -> None:
         """Let the real gateway die at a step of its work."""
         self._silos.dying(silo, step=step, call=partial(self._watched, silo, letter))
         if crash is not None:
@@ -389,7 +350,7 @@ class VirtualTime:
         self._links[silo].connected = False
         self._connect(silo)
 
-    def _watched(self, silo: str, letter: _Letter, gateway: Gateway) -> bytes:
+    def _watched(self, silo: str, letter: Letter, gateway: Gateway) -> bytes:
         data = letter.call(gateway)
         if letter.point is Point.COUNT:
             self._watch(silo, data)
@@ -402,23 +363,14 @@ class VirtualTime:
         self._places[silo].crash(now=self.now, until=until)
         self.timeline.mark(silo, What.CRASH, self.now, until)
 
-    def _befalls(
+    def _befell(
         self, silo: str, point: Point, phase: str | None, *, stalls: bool = False
     ) -> Stall | Crash | None:
         """Return what befalls a silo at a point now, and count it."""
-        link = self._links[silo]
-        for number, fault in self._places[silo].befalls:
-            over = fault.until is not None and self.now >= fault.until
-            if fault.at is not point or self.now < fault.begin or over:
-                continue
-            if fault.phase is not None and fault.phase.value != phase:
-                continue
-            if point is Point.SEND and isinstance(fault, Stall) is not stalls:
-                continue
-            if link.befell.get(number, 0) < fault.times:
-                link.befell[number] = link.befell.get(number, 0) + 1
-                return fault
-        return None
+        befalls = self._places[silo].befalls
+        return self._links[silo].meets(
+            befalls, point=point, phase=phase, now=self.now, stalls=stalls
+        )
 
     def _stalled(self, silo: str, befell: Stall | Crash | None) -> int:
         """Return how long a stall lasts, and mark it."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,11 +14,12 @@ from typing import Any
 
 import pyarrow as pa
 
+from silosynth.common.audit.entries import Scope, ScopeKind
 from silosynth.common.errors import InvalidArgument, OutputExists, SilosynthError
 from silosynth.common.files import write_text
 from silosynth.common.messages.release import encode_receipt
 from silosynth.common.messages.statements import Bundle, Result, digest_sampler, encode_statement
-from silosynth.common.plan.budget import check_budget
+from silosynth.common.plan.budget import check_budget, plan_units
 from silosynth.common.plan.check import check_plan
 from silosynth.common.plan.plan import Plan, dump_plan
 from silosynth.common.sampler.file import save_sampler
@@ -37,7 +39,6 @@ from silosynth.simulations.scenario.federation import (
     RequestBits,
     with_roster,
 )
-from silosynth.simulations.scenario.invariants import HELD, faults
 from silosynth.simulations.scenario.picture import timeline_picture
 from silosynth.simulations.scenario.rules import check_rules, match_plan
 from silosynth.simulations.scenario.scenario import Scenario
@@ -46,6 +47,13 @@ from silosynth.simulations.scenario.timeline import Timeline
 from silosynth.simulations.scenario.world import Place, make_places
 
 Keys = Mapping[str, SigningKey]
+HELD = (
+    "no release without a charge",
+    "no request charged twice",
+    "no request answered by two releases",
+    "no silo spent more than the plan says",
+    "no sum of fewer silos than the plan says",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -299,3 +307,49 @@ def forget(directory: Path) -> None:
     if any(directory.iterdir()) and not (directory / "plan.yaml").is_file():
         raise OutputExists(f"{directory} is not the directory of a run", hint="choose another")
     shutil.rmtree(directory)
+
+
+def faults(
+    plan: Plan,
+    *,
+    federation: Federation,
+    left: Mapping[str, Mapping[str, bytes]],
+    conflicts: list[str],
+    state: State | None,
+    liars: frozenset[str] = frozenset(),
+) -> list[str]:
+    """Return what does not hold, one line each; nothing is asked of silos that lie.
+
+    Args: left: what left each silo, by request id, whether it arrived or not.
+    """
+    found = [
+        f"silo {s} answered one request with two releases" for s in conflicts if s not in liars
+    ]
+    for silo in plan.silos:
+        if silo not in liars:
+            found += _faults_of(silo, plan, federation=federation, left=left[silo])
+    if state is not None and plan.shares > 1:
+        for phase, releases in state.releases.items():
+            if state.asked[phase].queries and len(releases) < len(plan.silos) - plan.absent:
+                found.append(f"phase {phase.value} is a sum of {len(releases)} silos")
+    return found
+
+
+def _faults_of(
+    silo: str, plan: Plan, *, federation: Federation, left: Mapping[str, bytes]
+) -> Iterator[str]:
+    """Yield what does not hold at one silo, by its ledger."""
+    ledger = federation.ledger(silo)
+    charges = ledger.charges()
+    times = Counter(c.request_id for c in charges)
+    for request, count in times.items():
+        if count > 1:
+            yield f"silo {silo} was charged {count} times for request {request}"
+    for request in left:
+        if request not in times:
+            yield f"silo {silo} released an answer to request {request} without a charge"
+    spent = ledger.spent(Scope(kind=ScopeKind.PROJECT, name=plan.project))
+    if spent != sum(c.cost_units for c in charges):
+        yield f"silo {silo} spent {spent} units, and its charges are others"
+    if spent > plan_units(plan):
+        yield f"silo {silo} spent {spent} units, and the plan says {plan_units(plan)}"

@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 
 from silosynth.common.document import describe_validation, load_document
 from silosynth.common.errors import InvalidArgument, InvalidSchema
@@ -143,6 +143,17 @@ class Numbered(PlainModel):
     count: int = Field(ge=1, le=MOST_SILOS)
 
 
+def _spelling(value: Any) -> str:
+    """Say how silos are written."""
+    return "numbered" if isinstance(value, Mapping | Numbered) else "named"
+
+
+Silos = Annotated[
+    Annotated[tuple[Name, ...], Tag("named")] | Annotated[Numbered, Tag("numbered")],
+    Discriminator(_spelling),
+]
+
+
 class Lie(StrEnum):
     """What a silo does that lies."""
 
@@ -154,7 +165,7 @@ class Lie(StrEnum):
 class Region(PlainModel):
     """Silos that share a link, a machine, a clock, people and rules."""
 
-    silos: tuple[Name, ...] | Numbered
+    silos: Silos
     link: Link = Link()
     machine: Machine = Machine()
     clock: Clock = Clock()

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from silosynth.common.plan.plan import Plan
 from silosynth.simulations.scenario.chance import exponential, normal, share
 from silosynth.simulations.scenario.scenario import (
     Approval,
@@ -31,6 +32,10 @@ from silosynth.simulations.scenario.units import SECOND, hours_of
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _DAY = 86_400 * SECOND
+_HEAD = 1024
+_QUERY = 64
+_STATEMENT = 512
+_MILLISECOND = SECOND // 1000
 _AHEAD, _BEHIND = 5 * SECOND, -300 * SECOND
 """How far Flower lets a SuperNode's clock be from the SuperLink's."""
 
@@ -193,3 +198,34 @@ def make_places(scenario: Scenario, silos: Sequence[str]) -> dict[str, Place]:
     """Return the world of each silo."""
     homes = scenario.homes()
     return {silo: Place(scenario, silo, region=homes[silo]) for silo in silos}
+
+
+class Sizes:
+    """Own the bytes of each kind of message of a plan, and the work behind its answer.
+
+    From the plan alone, and not from what is sent: the choice of pairs and the noise would move
+    the clock otherwise, and one seed would not give one timeline.
+    """
+
+    def __init__(self, plan: Plan, *, sealed: int) -> None:
+        """Take a plan and the length of its sealed bytes."""
+        self._plan, self._sealed = plan, sealed
+
+    def of(self, point: Point, phase: str | None) -> tuple[int, int, int]:
+        """Return bytes there, bytes back, and microseconds of work at speed 1; all at most."""
+        plan, silos = self._plan, len(self._plan.silos)
+        match point:
+            case Point.CONNECT:
+                return _STATEMENT, _STATEMENT, 10 * _MILLISECOND
+            case Point.PROPOSE:
+                return self._sealed + _HEAD, _HEAD, 100 * _MILLISECOND
+            case Point.SET:
+                there = self._sealed + _STATEMENT * silos
+                return there, _HEAD, 20 * _MILLISECOND
+            case Point.DELIVER:
+                cells = sum(p.cells for p in plan.phases)
+                return 4 * _HEAD + 8 * cells + _STATEMENT * silos, _HEAD, 50 * _MILLISECOND
+        asked = plan.phase(phase or plan.phases[0].name.value)
+        there = self._sealed + _HEAD + _QUERY * asked.marginals
+        back = _HEAD + plan.sum_bits // 8 * asked.cells
+        return there, back, 200 * _MILLISECOND + asked.cells

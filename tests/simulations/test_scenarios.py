@@ -89,7 +89,7 @@ WORLDS = [
     ),
     World(
         name="answer-too-late",
-        faults=[{"kind": "stall", "at": "send", "lasts": "2h", "silos": ["east"], "times": 9}],
+        faults=[{"kind": "stall", "at": "send", "lasts": "2h", "silos": ["east"], "times": 1000}],
         asks=GOES_ON | {"method": "mst"},
         gone=("east",),
     ),
@@ -137,7 +137,7 @@ WORLDS = [
     World(name="partition-goes-on", faults=[FOREVER], asks=GOES_ON, gone=("west",)),
     World(
         name="partition-later",
-        faults=[FOREVER | {"from": "500ms"}],
+        faults=[FOREVER | {"from": "600ms"}],
         ends="silo-absent",
         more=link(delay="100ms", distribution="fixed") | {"seed": 2},
     ),
