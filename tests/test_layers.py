@@ -74,8 +74,8 @@ ROOMS: dict[str, str] = {
     "server/planning common/certificate common/cli common/plan common/sampler common/schema",
     "simulations/scores": "common/codec common/schema",
     "simulations/scenario": "client/gateway client/ledger client/noise client/policy client/source "
-    "client/sums common/audit common/messages common/plan common/sampler common/schema "
-    "common/trust server/coordinator server/driver server/methods server/planning server/report",
+    "client/sums common/audit common/cli common/messages common/plan common/sampler common/schema "
+    "common/trust server/coordinator server/driver server/methods server/report",
 }
 # The floor of the simulations stands on everything.
 TOP = "simulations"

@@ -150,7 +150,7 @@ class Federation:
         """Return what asks a silo's gateway for a release, with what a liar makes of it."""
         member = self._members[silo]
         sealed = seal(encode_request(request), purpose=Purpose.REQUEST, key=self._key)
-        step = request.training.round if request.training is not None else 0
+        step = request.training.round if request.training else 0
 
         def call(gateway: Gateway) -> bytes:
             if member.bits is not None:

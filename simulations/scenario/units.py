@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 SECOND = 1_000_000
 """Microseconds: virtual time is whole numbers of them, so that machines agree on the order."""
@@ -76,10 +76,16 @@ def _clock(text: str) -> int:
 
 
 _TEXT = {"anyOf": [{"type": "number"}, {"type": "string"}], "examples": ["250ms", "30s", "2h"]}
+_SECONDS = PlainSerializer(lambda span: span / SECOND, return_type=float, when_used="json")
 Span = Annotated[
-    int, BeforeValidator(lambda v: _span(v, signed=False)), WithJsonSchema({**_TEXT, "minimum": 0})
+    int,
+    BeforeValidator(lambda v: _span(v, signed=False)),
+    WithJsonSchema({**_TEXT, "minimum": 0}),
+    _SECONDS,
 ]
-Offset = Annotated[int, BeforeValidator(lambda v: _span(v, signed=True)), WithJsonSchema(_TEXT)]
+Offset = Annotated[
+    int, BeforeValidator(lambda v: _span(v, signed=True)), WithJsonSchema(_TEXT), _SECONDS
+]
 Hours = Annotated[
     str,
     BeforeValidator(_hours),

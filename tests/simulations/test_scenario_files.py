@@ -106,6 +106,13 @@ def test_the_json_schema_knows_every_field() -> None:
     assert set(described["properties"]) == set(Scenario.model_fields)
 
 
+@pytest.mark.parametrize("path", sorted(GALLERY.glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_scenario_that_is_written_and_read_again_is_the_same(path: Path) -> None:
+    world = load_scenario(path)
+    written = world.model_dump(mode="json", by_alias=True)
+    assert parse_scenario(written, origin="x") == world
+
+
 def test_spans_are_spelt_for_people() -> None:
     assert [spell_span(n * SECOND) for n in (0.25, 61, 3600, 93_784)] == [
         "0.25 s",
