@@ -44,6 +44,7 @@ from silosynth.simulations.demo_results import write_demo
 from silosynth.simulations.partition import split_table
 from silosynth.simulations.run import Engine, RunDirectory, RunResult, reopen, simulate
 from silosynth.simulations.run_report import report_facts
+from silosynth.simulations.scenario.cli import register_scenario, simulate_scenario
 
 _SEED = 1
 
@@ -60,6 +61,7 @@ def register(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:
     app.command("simulate")(simulate_command)
     app.command("report")(report)
     app.command("demo")(demo)
+    register_scenario(groups)
 
 
 def simulate_command(
@@ -93,6 +95,10 @@ def simulate_command(
         bool,
         typer.Option("--accept-misfits", help="Go on where no value of a column fits the schema."),
     ] = False,
+    scenario: Annotated[
+        Path | None,
+        typer.Option(help="A world to run in, by a virtual clock: delays, outages, people, rules."),
+    ] = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -103,9 +109,24 @@ def simulate_command(
 
     [dim]silosynth simulate plan.yaml --schema schema.yaml --silos tables/ --out run/[/dim]
     [dim]silosynth simulate plan.yaml --schema schema.yaml --silos all.csv --by place --out r/[/dim]
+    [dim]silosynth simulate plan.yaml --schema s.yaml --silos t/ --scenario w.yaml --out r/[/dim]
     """
     loaded, described = load_plan(plan), load_schema(schema)
     tables = read_silos(silos, schema=described, by=by, person_column=person_column)
+    if scenario is not None:
+        _refuse_options(checkpoint, person_column, rows_per_person)
+        with progress_bars() as progress:
+            simulate_scenario(
+                loaded,
+                described,
+                tables=tables,
+                scenario=scenario,
+                out=out,
+                force=force,
+                progress=progress,
+                as_json=as_json,
+            )
+        return
     if force:
         remove_run(out)
     result = run_with_progress(
@@ -121,6 +142,14 @@ def simulate_command(
     )
     show_result(result, directory=out)
     emit(result_facts(result, directory=out), as_json=as_json)
+
+
+def _refuse_options(*options: object) -> None:
+    """Raise InvalidArgument for what a scenario cannot do."""
+    if any(option is not None for option in options):
+        raise InvalidArgument(
+            "a scenario takes no checkpoint and no persons", hint="leave these options out"
+        )
 
 
 def report(

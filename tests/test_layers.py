@@ -51,7 +51,7 @@ ROOMS: dict[str, str] = {
     "client/gateway": "client/ledger client/noise client/source client/learning client/sums "
     "client/policy common/audit common/certificate common/generator common/messages common/plan "
     "common/sampler common/schema common/trust common/values",
-    "client/silo": "client/gateway client/ledger client/noise client/source client/learning "
+    "client/silo": "client/csv client/gateway client/ledger client/noise client/source client/learning "
     "client/sums client/policy common/accounting common/audit common/codec common/generator "
     "common/messages common/plan common/schema common/trust",
     "client/rpc": "",
@@ -60,7 +60,7 @@ ROOMS: dict[str, str] = {
     "client/serving": "client/desk client/silo client/ledger client/noise client/policy client/rpc "
     "common/audit common/messages common/trust",
     "client/relay": "client/rpc common/messages",
-    "client/cli": "client/desk client/silo client/policy client/relay client/source "
+    "client/cli": "client/csv client/desk client/silo client/policy client/relay client/source "
     "common/accounting common/audit common/cli common/plan common/schema common/trust",
     "server/model": "common/schema",
     "server/values": "common/values common/codec common/plan common/schema",
@@ -85,6 +85,9 @@ ROOMS: dict[str, str] = {
     "server/cli": "server/federation server/report server/driver server/coordinator server/methods "
     "server/planning common/certificate common/cli common/plan common/report common/sampler "
     "common/schema",
+    "simulations/scenario": "client/gateway client/ledger client/noise client/policy client/source "
+    "client/sums common/audit common/cli common/messages common/plan common/sampler common/schema "
+    "common/trust server/coordinator server/driver server/methods common/report",
 }
 # The floor of the simulations stands on everything.
 TOP = "simulations"

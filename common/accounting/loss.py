@@ -47,12 +47,25 @@ def composed_epsilon(
         discrete: how many mechanisms have each sigma2.
         sums: costs whose shares are convolved, or of sums over a random part of the persons.
     """
+    return _composed_epsilon(tuple(sorted(discrete.items())), rho, delta, tuple(sums), grid)
+
+
+# Many gateways of one process, as in a simulation, ask about the same plan.
+@lru_cache(maxsize=64)
+def _composed_epsilon(
+    discrete: tuple[tuple[Fraction, int], ...],
+    rho: Fraction,
+    delta: float,
+    sums: tuple[GaussianCost, ...],
+    grid: float,
+) -> float:
+    """Return the epsilon of :func:`composed_epsilon`; it depends on its arguments alone."""
     parts = [_loss(cost, grid=grid) for cost in sums]
     parts += [
         pld.from_discrete_gaussian_mechanism(
             math.sqrt(sigma2), value_discretization_interval=grid, use_connect_dots=True
         ).self_compose(count)
-        for sigma2, count in sorted(discrete.items())
+        for sigma2, count in discrete
     ]
     if rho:
         parts.append(

@@ -1,0 +1,257 @@
+"""The real silos of a scenario: keys, ledgers and gateways, killed and opened as the world says."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+import pyarrow as pa
+
+from silosynth.client.gateway.asked import Asked, ask_rows
+from silosynth.client.gateway.dataset import Dataset
+from silosynth.client.gateway.gateway import Gateway
+from silosynth.client.gateway.kept import Records
+from silosynth.client.ledger.ledger import Ledger
+from silosynth.client.noise.discrete_gaussian import BitSource
+from silosynth.client.policy.limits import Policy
+from silosynth.client.policy.rules import Approval, Rules, SiloIdentity
+from silosynth.client.source.open import open_table
+from silosynth.client.sums.member import SumMember
+from silosynth.client.sums.store import SumStore
+from silosynth.common.audit.entries import Scope, ScopeKind, Verdict
+from silosynth.common.errors import SilosynthError
+from silosynth.common.messages.release import (
+    Release,
+    decode_release,
+    digest_cells,
+    encode_release,
+)
+from silosynth.common.messages.request import Request, encode_request
+from silosynth.common.plan.budget import plan_units
+from silosynth.common.plan.plan import Method, Plan
+from silosynth.common.schema.schema import Schema
+from silosynth.common.trust.keys import Purpose, SigningKey
+from silosynth.common.trust.seal import seal
+from silosynth.simulations.scenario.scenario import Lie
+
+COORDINATOR = "coordinator"
+LEDGER = "ledger.sqlite"
+
+
+class RequestBits(BitSource, Protocol):
+    """Bits for tests, which begin anew for each request: a killed gateway draws them again."""
+
+    def begin(self, request: str) -> None:
+        """Begin the bits of one request, by its phase and round."""
+
+
+class Killed(BaseException):
+    """The gateway died at a step of its work. Not an Exception: no handler may answer for it."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Member:
+    """One silo: what its disk keeps through every crash, and its gateway while that runs.
+
+    ``time`` is its clock; ``dies_at`` the step at which it is about to die.
+    """
+
+    name: str
+    key: SigningKey
+    table: pa.Table = field(repr=False)
+    directory: Path
+    person: bool
+    lie: Lie | None
+    bits: RequestBits | None
+    now: Callable[[], datetime]
+    dies_at: str | None = None
+    opened: tuple[Gateway, Ledger] | None = None
+    kept: bytes | None = field(default=None, repr=False)
+    told: list[str] = field(default_factory=list, repr=False)
+
+    def checkpoint(self, step: str) -> None:
+        """Die where it was said."""
+        if step == self.dies_at:
+            self.dies_at = None
+            raise Killed
+
+    def close(self) -> None:
+        """End the gateway: the ledger's file is let go."""
+        if self.opened is not None:
+            self.opened[1].close()
+            self.opened = None
+
+
+class Federation:
+    """Own the silos of one scenario, and speak to their real gateways as the coordinator."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        schema: Schema,
+        *,
+        members: Mapping[str, Member],
+        key: SigningKey,
+    ) -> None:
+        """Take a plan whose roster holds the members' keys, and the coordinator's key."""
+        self._plan, self._schema, self._members, self._key = plan, schema, members, key
+        self._caps = {
+            Scope(kind=ScopeKind.DATASET, name=plan.dataset): plan_units(plan),
+            Scope(kind=ScopeKind.CONSUMER, name=COORDINATOR): plan_units(plan),
+            Scope(kind=ScopeKind.PROJECT, name=plan.project): plan_units(plan),
+        }
+        for member in members.values():
+            member.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not (member.directory / LEDGER).exists():
+                Ledger.create(member.directory / LEDGER, clock=member.now)
+
+    @property
+    def key(self) -> SigningKey:
+        """Return the key that the coordinator signs with."""
+        return self._key
+
+    def __enter__(self) -> Federation:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End all gateways."""
+        for member in self._members.values():
+            member.close()
+
+    def gateway(self, silo: str) -> Gateway:
+        """Return a silo's gateway, started anew if it was killed."""
+        return self._open(self._members[silo])[0]
+
+    def kill(self, silo: str) -> None:
+        """End a silo's gateway between two messages."""
+        self._members[silo].close()
+
+    def dying(self, silo: str, *, step: str, call: Callable[[Gateway], bytes]) -> None:
+        """Let the gateway die at a step of a call; its answer, if it has one, is lost."""
+        member = self._members[silo]
+        gateway = self._open(member)[0]
+        member.dies_at = step
+        try:
+            call(gateway)
+        except Killed:
+            pass
+        finally:
+            member.dies_at = None
+            member.close()
+
+    def answer(self, silo: str, request: Request, *, plan: bytes) -> Callable[[Gateway], bytes]:
+        """Return what asks a silo's gateway for a release, with what a liar makes of it."""
+        member = self._members[silo]
+        sealed = seal(encode_request(request), purpose=Purpose.REQUEST, key=self._key)
+        step = request.training.round if request.training else 0
+
+        def call(gateway: Gateway) -> bytes:
+            if member.bits is not None:
+                member.bits.begin(f"{request.phase.value} {step}")
+            if member.lie is Lie.STALE_LEDGER and member.kept is None:
+                member.kept = (member.directory / LEDGER).read_bytes()
+            data = gateway.answer(plan=plan, request=sealed)
+            return self._lied(member, request, data)
+
+        return call
+
+    def decide(self, silo: str, *, refuses: bool) -> None:
+        """Record what a silo's person says to the plan, as the operator's desk does."""
+        ledger = self._open(self._members[silo])[1]
+        ledger.decide(
+            self._plan.digest,
+            Verdict.REFUSED if refuses else Verdict.APPROVED,
+            signer=self._key.public,
+            why="the scenario says so",
+            by=f"operator of {silo}",
+        )
+
+    def ledger(self, silo: str) -> Ledger:
+        """Return a silo's open ledger."""
+        return self._open(self._members[silo])[1]
+
+    def _open(self, member: Member) -> tuple[Gateway, Ledger]:
+        """Open a silo's ledger and gateway, unless they are."""
+        if member.opened is not None:
+            return member.opened
+        plan = self._plan
+        rows = open_table(member.table, schema=self._schema, tell_operator=member.told.append)
+        dataset = Dataset(
+            schema=self._schema,
+            rows=rows,
+            policy=Policy(rows_per_person=plan.privacy.rows_per_person),
+        )
+        ledger = Ledger.open(
+            member.directory / LEDGER,
+            caps=self._caps,
+            clock=member.now,
+            checkpoint=member.checkpoint,
+        )
+        automatic = Approval(
+            automatic=not member.person,
+            max_epsilon=float("inf"),
+            max_delta=1.0,
+            methods=tuple(Method),
+        )
+        gateway = Gateway(
+            silo=member.name,
+            datasets={plan.dataset: dataset},
+            ledger=ledger,
+            identity=SiloIdentity(key=member.key, coordinators={self._key.public: COORDINATOR}),
+            rules=Rules(rosters={plan.project: plan.roster}, approval=automatic),
+            records=Records(member.directory),
+            sums=SumMember(
+                silo=member.name, store=SumStore(member.directory / "sums"), key=member.key
+            ),
+            bits=member.bits,
+            tell_operator=member.told.append,
+            checkpoint=member.checkpoint,
+        )
+        member.opened = gateway, ledger
+        return member.opened
+
+    def _lied(self, member: Member, request: Request, data: bytes) -> bytes:
+        """Return what a silo sends in place of its answer; an honest one sends that."""
+        match member.lie:
+            case Lie.RUBBISH:
+                return hashlib.sha256(data).digest() * 8
+            case Lie.NO_NOISE:
+                return self._bare(member, request, data)
+            case Lie.STALE_LEDGER if member.kept is not None:
+                member.close()
+                (member.directory / LEDGER).write_bytes(member.kept)
+        return data
+
+    def _bare(self, member: Member, request: Request, data: bytes) -> bytes:
+        """Return a release whose cells are counts without noise, signed as if they were right."""
+        try:
+            release = decode_release(data, trusted=(member.key.public,))
+        except SilosynthError:
+            return data
+        if not isinstance(release, Release) or release.receipt.sum is not None:
+            return data
+        plan = self._plan
+        asked = Asked(
+            rows=open_table(member.table, schema=self._schema),
+            schema=self._schema,
+            plan=plan,
+            request=request,
+            rows_per_person=plan.privacy.rows_per_person,
+            plan_digest=plan.digest,
+        )
+        cells = tuple(ask_rows(asked))
+        receipt = release.receipt.model_copy(update={"cells_digest": digest_cells(cells)})
+        return encode_release(Release(receipt=receipt, marginals=cells), key=member.key)
+
+
+def with_roster(plan: Plan, keys: Mapping[str, SigningKey]) -> Plan:
+    """Return a plan that names each silo's key."""
+    data = plan.model_dump(mode="json") | {"roster": {s: keys[s].public for s in plan.silos}}
+    return Plan.model_validate(data)

@@ -1,0 +1,77 @@
+"""What the coordinator and one silo are at: a letter on its way, a stage, a connection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from silosynth.client.gateway.gateway import Gateway
+from silosynth.simulations.scenario.scenario import Crash, Point, Stall
+from silosynth.simulations.scenario.timeline import Leg
+from silosynth.simulations.scenario.units import SECOND
+
+RESEND = 15 * SECOND
+
+Call = Callable[[Gateway], bytes]
+
+
+@dataclass(slots=True, kw_only=True)
+class Letter:
+    """What a silo is sent until it answers. ``parked`` while its people decide."""
+
+    point: Point
+    call: Call
+    size: int
+    answer: int
+    work: int
+    phase: str | None = None
+    sent: int = 0
+    wait: int = RESEND
+    parked: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class Talk:
+    """One stage's letters, and what was heard since the coordinator last looked."""
+
+    leg: Leg
+    waiting: dict[str, Letter]
+    heard: list[tuple[str, bytes]] = field(default_factory=list)
+
+
+@dataclass(slots=True, kw_only=True)
+class Link:
+    """What the coordinator and the silo's machine are at: for one silo."""
+
+    connected: bool = False
+    connecting: bool = False
+    busy_until: int = -1
+    messages: int = 0
+    decided: bool = False
+    befell: dict[int, int] = field(default_factory=dict)
+
+    def meets(
+        self,
+        befalls: Sequence[tuple[int, Stall | Crash]],
+        *,
+        point: Point,
+        phase: str | None,
+        now: int,
+        stalls: bool,
+    ) -> Stall | Crash | None:
+        """Return what befalls the silo at a point now, and count it.
+
+        Args: stalls: at ``send`` a stall holds the answer, and a crash comes before there is one.
+        """
+        for number, fault in befalls:
+            over = fault.until is not None and now >= fault.until
+            if fault.at is not point or now < fault.begin or over:
+                continue
+            if fault.phase is not None and fault.phase.value != phase:
+                continue
+            if point is Point.SEND and isinstance(fault, Stall) is not stalls:
+                continue
+            if self.befell.get(number, 0) < fault.times:
+                self.befell[number] = self.befell.get(number, 0) + 1
+                return fault
+        return None

@@ -1,0 +1,355 @@
+"""Run a plan through a scenario in virtual time, with the real coordinator and real gateways."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from silosynth.common.audit.entries import Scope, ScopeKind
+from silosynth.common.errors import InvalidArgument, OutputExists, SilosynthError
+from silosynth.common.files import write_text
+from silosynth.common.messages.release import encode_receipt
+from silosynth.common.messages.statements import Bundle, Result, digest_sampler, encode_statement
+from silosynth.common.plan.budget import check_budget, plan_units
+from silosynth.common.plan.check import check_plan
+from silosynth.common.plan.plan import Plan, dump_plan
+from silosynth.common.sampler.file import save_sampler
+from silosynth.common.schema.schema import Schema, dump_schema
+from silosynth.common.trust.keys import SigningKey
+from silosynth.server.coordinator.machine import replay
+from silosynth.server.coordinator.outcome import finish
+from silosynth.server.coordinator.state import State
+from silosynth.server.driver.drive import Progress, Signed, drive
+from silosynth.server.driver.journal import Journal
+from silosynth.server.methods.table import require_generators
+from silosynth.simulations.scenario.engine import VirtualTime
+from silosynth.simulations.scenario.federation import (
+    COORDINATOR,
+    Federation,
+    Member,
+    RequestBits,
+    with_roster,
+)
+from silosynth.simulations.scenario.picture import timeline_picture
+from silosynth.simulations.scenario.rules import check_rules, match_plan
+from silosynth.simulations.scenario.scenario import Scenario
+from silosynth.simulations.scenario.skewed import skew_tables
+from silosynth.simulations.scenario.timeline import Timeline
+from silosynth.simulations.scenario.world import Place, make_places
+
+Keys = Mapping[str, SigningKey]
+HELD = (
+    "no release without a charge",
+    "no request charged twice",
+    "no request answered by two releases",
+    "no silo spent more than the plan says",
+    "no sum of fewer silos than the plan says",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seams:
+    """For tests: the keys of all silos and of the coordinator, and each silo's bits."""
+
+    keys: Keys | None = None
+    bits: Mapping[str, RequestBits] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rehearsal:
+    """What came of a scenario: a state, or the error that ended the run; and what did not hold."""
+
+    plan: Plan
+    timeline: Timeline
+    places: Mapping[str, Place]
+    broken: tuple[str, ...]
+    state: State
+    error: SilosynthError | None
+    sampler: Path | None
+
+    def facts(self) -> dict[str, Any]:
+        """Return it as plain data: the same seed gives the same."""
+        error = self.error
+        return {
+            "plan": self.plan.id,
+            "ended": "completed" if error is None else error.code,
+            "error": None if error is None else error.message,
+            "silos": list(self.state.silos),
+            "left": dict(self.state.left),
+            "unacknowledged": self.state.unacknowledged(),
+            "on_absent": self.plan.on_absent.value,
+            "deadline_seconds": self.plan.deadline_seconds,
+            "approval_seconds": self.plan.approval_seconds,
+            "attempts": self.plan.attempts,
+            "absent": self.plan.absent,
+            "invariants": {"held": not self.broken, "of": list(HELD), "broken": list(self.broken)},
+            "timeline": self.timeline.facts(),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """Where a rehearsal keeps what comes of it."""
+
+    path: Path
+
+    @property
+    def sampler(self) -> Path:
+        """Return the path of the sampler."""
+        return self.path / "result.sampler"
+
+    @property
+    def facts(self) -> Path:
+        """Return the path of the timeline as JSON."""
+        return self.path / "timeline.json"
+
+    @property
+    def picture(self) -> Path:
+        """Return the path of the timeline as a picture."""
+        return self.path / "timeline.svg"
+
+
+def rehearse(
+    plan: Plan,
+    *,
+    schema: Schema,
+    tables: Mapping[str, pa.Table],
+    scenario: Scenario,
+    directory: Path,
+    progress: Callable[[Progress], None] = lambda _: None,
+    tell: Callable[[str], None] = lambda _: None,
+    seams: Seams | None = None,
+) -> Rehearsal:
+    """Live through a scenario and write sampler, certificate, timeline and picture.
+
+    An error that ends the run is part of what is returned. Nothing sleeps: the real time is that
+    of the silos' and the coordinator's work.
+
+    Args: tables: one a silo, before the scenario's skew.
+    Raises InvalidPlan, InvalidArgument or PlanRefused before anything is spent.
+    """
+    seams = seams or Seams()
+    match_plan(scenario, plan)
+    check_rules(scenario, plan)
+    check_plan(plan, schema)
+    check_budget(plan)
+    require_generators(plan)
+    if missing := [s for s in plan.silos if s not in tables]:
+        raise InvalidArgument(f"silo {missing[0]!r} has no table", hint="give one table a silo")
+    skewed = skew_tables({s: tables[s] for s in plan.silos}, scenario.skew, seed=scenario.seed)
+    keys = seams.keys or {s: SigningKey.generate() for s in (*plan.silos, COORDINATOR)}
+    signed = with_roster(plan, keys)
+    _claim(directory, plan=plan, schema=schema)
+    places = make_places(scenario, plan.silos)
+    clock = _Clock()
+    members = {
+        silo: Member(
+            name=silo,
+            key=keys[silo],
+            table=skewed[silo],
+            directory=directory / "silos" / silo,
+            person=places[silo].approval.by == "person",
+            lie=places[silo].lie,
+            bits=None if seams.bits is None else seams.bits[silo],
+            now=clock.of(places[silo]),
+        )
+        for silo in plan.silos
+    }
+    timeline = Timeline(homes=scenario.homes())
+    with Federation(signed, schema, members=members, key=keys[COORDINATOR]) as federation:
+        engine = clock.engine = VirtualTime(
+            signed, federation=federation, places=places, timeline=timeline
+        )
+        run = _Run(plan=signed, schema=schema, directory=directory, engine=engine)
+        error = run.to_end(key=keys[COORDINATOR], progress=progress, tell=tell)
+        state = run.state()
+        broken = faults(
+            signed,
+            federation=federation,
+            left=engine.left,
+            conflicts=engine.conflicts,
+            state=state if error is None else None,
+            liars=frozenset(s for s, p in places.items() if p.lie is not None),
+        )
+    result = Rehearsal(
+        plan=plan,
+        timeline=timeline,
+        places=places,
+        broken=tuple(broken),
+        state=state,
+        error=error,
+        sampler=Places(path=directory).sampler if error is None else None,
+    )
+    _write(directory, result, scenario=scenario)
+    return result
+
+
+class _Clock:
+    """Own the way from a silo's clock to the engine, which is made after the silos."""
+
+    engine: VirtualTime | None = None
+
+    def of(self, place: Place) -> Callable[[], datetime]:
+        """Return a silo's clock."""
+        return lambda: place.time(self.engine.now if self.engine else 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    """One run of the real coordinator over a virtual clock."""
+
+    plan: Plan
+    schema: Schema
+    directory: Path
+    engine: VirtualTime
+
+    def to_end(
+        self,
+        *,
+        key: SigningKey,
+        progress: Callable[[Progress], None],
+        tell: Callable[[str], None],
+    ) -> SilosynthError | None:
+        """Drive the plan; return the error that ended it, if one did."""
+        bundle = self.directory / "result.bundle"
+        with Journal(self.directory, plan_digest=self.plan.digest) as journal:
+            try:
+                drive(
+                    self.plan,
+                    self.schema,
+                    journal=journal,
+                    send=self.engine.ask,
+                    agree=self.engine.agree,
+                    signed=Signed(
+                        propose=self.engine.propose,
+                        conclude=lambda state: self._conclude(state, key=key, bundle=bundle),
+                        deliver=lambda silos: self.engine.deliver(
+                            silos, bundle=bundle.read_bytes()
+                        ),
+                    ),
+                    progress=progress,
+                    tell=tell,
+                )
+            except SilosynthError as err:
+                return err
+        return None
+
+    def state(self) -> State:
+        """Return where the run stands, from its journal."""
+        with Journal(self.directory, plan_digest=self.plan.digest) as journal:
+            return replay(self.plan, self.schema, journal.events())[0]
+
+    def _conclude(self, state: State, *, key: SigningKey, bundle: Path) -> str:
+        """Fit, write the results, sign what goes back; return the sampler's digest."""
+        outcome = finish(state)
+        self.engine.fit()
+        path = Places(path=self.directory).sampler
+        save_sampler(outcome.sampler, path, force=True)
+        text = json.dumps(outcome.certificate.model_dump(mode="json"), indent=1, sort_keys=True)
+        write_text(self.directory / "certificate.json", text + "\n", force=True)
+        sampler = path.read_bytes()
+        result = Result(
+            plan_digest=self.plan.digest,
+            sampler_digest=digest_sampler(sampler),
+            certificate=outcome.certificate,
+            silos=state.silos,
+            receipts={
+                silo: tuple(base64.b64encode(encode_receipt(r)).decode() for r in releases)
+                for silo, releases in state.answers().items()
+            },
+        )
+        statement = encode_statement(result, key=key)
+        bundle.write_bytes(Bundle(statement=statement, sampler=sampler).encode())
+        return result.sampler_digest
+
+
+def _claim(directory: Path, *, plan: Plan, schema: Schema) -> None:
+    """Begin in a new directory: a rehearsal takes seconds and is not resumed."""
+    if directory.exists() and any(directory.iterdir()):
+        raise OutputExists(
+            f"{directory} holds a run", hint="choose another directory, or add --force"
+        )
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (directory / "silos").mkdir(mode=0o700)
+    write_text(directory / "plan.yaml", dump_plan(plan), force=False)
+    write_text(directory / "schema.yaml", dump_schema(schema), force=False)
+
+
+def _write(directory: Path, result: Rehearsal, *, scenario: Scenario) -> None:
+    """Write the timeline as JSON and as a picture."""
+    places = Places(path=directory)
+    facts = {"scenario": scenario.name, "seed": scenario.seed, **result.facts()}
+    write_text(places.facts, json.dumps(facts, indent=1, sort_keys=True) + "\n", force=True)
+    picture = timeline_picture(
+        result.timeline, places=result.places, title=_title(scenario, result), seed=scenario.seed
+    )
+    write_text(places.picture, picture, force=True)
+
+
+def _title(scenario: Scenario, result: Rehearsal) -> str:
+    ended = "completed" if result.error is None else f"ended by {result.error.code}"
+    return f"{scenario.name}: {len(result.plan.silos)} silos, {result.plan.method.value}, {ended}"
+
+
+def forget(directory: Path) -> None:
+    """Remove a rehearsal's directory; refuse anything that is not one."""
+    if not directory.exists():
+        return
+    if any(directory.iterdir()) and not (directory / "plan.yaml").is_file():
+        raise OutputExists(f"{directory} is not the directory of a run", hint="choose another")
+    shutil.rmtree(directory)
+
+
+def faults(
+    plan: Plan,
+    *,
+    federation: Federation,
+    left: Mapping[str, Mapping[str, bytes]],
+    conflicts: list[str],
+    state: State | None,
+    liars: frozenset[str] = frozenset(),
+) -> list[str]:
+    """Return what does not hold, one line each; nothing is asked of silos that lie.
+
+    Args: left: what left each silo, by request id, whether it arrived or not.
+    """
+    found = [
+        f"silo {s} answered one request with two releases" for s in conflicts if s not in liars
+    ]
+    for silo in plan.silos:
+        if silo not in liars:
+            found += _faults_of(silo, plan, federation=federation, left=left[silo])
+    if state is not None and plan.shares > 1:
+        for phase, releases in state.releases.items():
+            if state.asked[phase].queries and len(releases) < len(plan.silos) - plan.absent:
+                found.append(f"phase {phase.value} is a sum of {len(releases)} silos")
+    return found
+
+
+def _faults_of(
+    silo: str, plan: Plan, *, federation: Federation, left: Mapping[str, bytes]
+) -> Iterator[str]:
+    """Yield what does not hold at one silo, by its ledger."""
+    ledger = federation.ledger(silo)
+    charges = ledger.charges()
+    times = Counter(c.request_id for c in charges)
+    for request, count in times.items():
+        if count > 1:
+            yield f"silo {silo} was charged {count} times for request {request}"
+    for request in left:
+        if request not in times:
+            yield f"silo {silo} released an answer to request {request} without a charge"
+    spent = ledger.spent(Scope(kind=ScopeKind.PROJECT, name=plan.project))
+    if spent != sum(c.cost_units for c in charges):
+        yield f"silo {silo} spent {spent} units, and its charges are others"
+    if spent > plan_units(plan):
+        yield f"silo {silo} spent {spent} units, and the plan says {plan_units(plan)}"

@@ -1,0 +1,383 @@
+"""A scenario: regions with their silos, what happens to them, and what they permit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
+
+from silosynth.common.document import describe_validation, load_document
+from silosynth.common.errors import InvalidArgument, InvalidSchema
+from silosynth.common.plan.fields import Name
+from silosynth.common.plan.plan import Method, PhaseName, TrustMode
+from silosynth.common.schema.bins import PlainModel
+from silosynth.simulations.scenario.skewed import Skew
+from silosynth.simulations.scenario.units import Hours, Offset, Share, Span
+
+SCENARIO_VERSION = 1
+MOST_SILOS = 10_000
+
+
+class Point(StrEnum):
+    """Where in the protocol something happens to a silo."""
+
+    CONNECT = "connect"
+    PROPOSE = "propose"
+    SET = "set"
+    COUNT = "count"
+    SEND = "send"
+    DELIVER = "deliver"
+
+
+STEPS: Mapping[Point, tuple[str, ...]] = {
+    Point.CONNECT: ("before-send",),
+    Point.PROPOSE: ("verified", "received", "before-send"),
+    Point.SET: ("verified", "received", "before-send"),
+    Point.COUNT: (
+        "counted",
+        "received",
+        "verified",
+        "before-charge",
+        "after-charge",
+        "noised",
+        "before-store",
+    ),
+    Point.SEND: ("before-send", "after-store"),
+    Point.DELIVER: ("verified", "received", "before-send"),
+}
+"""At which steps of the gateway's work a crash at a point may be; the first one by default."""
+
+
+class Distribution(StrEnum):
+    """How one-way delays spread around their middle."""
+
+    FIXED = "fixed"
+    UNIFORM = "uniform"
+    NORMAL = "normal"
+    LOGNORMAL = "lognormal"
+
+
+class Link(PlainModel):
+    """The way to the coordinator and back; silos never speak to one another."""
+
+    delay: Span = Field(default="20ms", validate_default=True, description="one way, the middle")
+    jitter: Span = Field(default=0, description="the spread: half width, or standard deviation")
+    distribution: Distribution = Distribution.NORMAL
+    bandwidth_mbit: float = Field(default=100.0, gt=0, le=1_000_000)
+    loss: Share = Field(default=0.0, description="of each message, either way")
+
+
+class Machine(PlainModel):
+    """What a silo computes on."""
+
+    speed: float = Field(default=1.0, gt=0, le=1000, description="2 is twice as fast")
+
+
+class Clock(PlainModel):
+    """How a silo's clock differs from the coordinator's."""
+
+    offset: Offset = Field(default=0, description="ahead, or behind with a minus")
+    drift_ppm: float = Field(default=0.0, ge=-100_000, le=100_000)
+
+
+class Approval(PlainModel):
+    """Who approves a plan at a silo, and when that person is at work."""
+
+    by: Literal["policy", "person"] = "policy"
+    hours: Hours = "09:00-17:00"
+    days: tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...] = Field(
+        default=("mon", "tue", "wed", "thu", "fri"), min_length=1
+    )
+    utc_offset: Offset = 0
+    takes: Span = Field(default="30m", validate_default=True, description="the middle")
+    refuses: bool = False
+
+
+class Churn(PlainModel):
+    """How long a silo stays up and down, on average; both are exponential."""
+
+    up: Span
+    down: Span
+
+    @model_validator(mode="after")
+    def _not_too_often(self) -> Self:
+        if self.up < 60_000_000 or self.down < 1_000_000:
+            raise ValueError("up is at least a minute, down at least a second")
+        return self
+
+
+class Rules(PlainModel):
+    """What a region permits; a plan that breaks a rule is refused before anything is spent."""
+
+    max_epsilon: float | None = Field(default=None, gt=0, le=100)
+    max_delta: float | None = Field(default=None, gt=0, lt=1)
+    methods: tuple[Method, ...] | None = Field(default=None, min_length=1)
+    trust: tuple[TrustMode, ...] | None = Field(default=None, min_length=1)
+    min_silos_in_sum: int = Field(default=1, ge=1, le=MOST_SILOS)
+    only_sums: bool = Field(
+        default=False, description="nothing leaves but masked parts of a noised sum"
+    )
+    datasets: tuple[Name, ...] | None = Field(
+        default=None, min_length=1, description="data sets that may take part; any without it"
+    )
+    datasets_apart: tuple[Name, ...] = Field(default=(), description="data sets that may not join")
+    not_with: tuple[Name, ...] = Field(
+        default=(), description="regions or silos that this one's may not be summed with"
+    )
+
+    @property
+    def smallest_sum(self) -> int:
+        """Return how many silos have to be in a sum."""
+        return max(self.min_silos_in_sum, 2 if self.only_sums else 1)
+
+
+class Numbered(PlainModel):
+    """Silos by number: ``prefix`` and 1, 2, 3 and so on."""
+
+    prefix: Name
+    count: int = Field(ge=1, le=MOST_SILOS)
+
+
+def _spelling(value: Any) -> str:
+    """Say how silos are written."""
+    return "numbered" if isinstance(value, Mapping | Numbered) else "named"
+
+
+Silos = Annotated[
+    Annotated[tuple[Name, ...], Tag("named")] | Annotated[Numbered, Tag("numbered")],
+    Discriminator(_spelling),
+]
+
+
+class Lie(StrEnum):
+    """What a silo does that lies."""
+
+    NO_NOISE = "no-noise"
+    RUBBISH = "rubbish"
+    STALE_LEDGER = "stale-ledger"
+
+
+class Region(PlainModel):
+    """Silos that share a link, a machine, a clock, people and rules."""
+
+    silos: Silos
+    link: Link = Link()
+    machine: Machine = Machine()
+    clock: Clock = Clock()
+    approval: Approval = Approval()
+    churn: Churn | None = None
+    rules: Rules = Rules()
+
+    def names(self) -> tuple[str, ...]:
+        """Return the silos' names."""
+        if isinstance(self.silos, tuple):
+            return self.silos
+        return tuple(f"{self.silos.prefix}{i + 1}" for i in range(self.silos.count))
+
+
+class OneSilo(PlainModel):
+    """What is different at one silo; the rest is as in its region."""
+
+    link: Link | None = None
+    machine: Machine | None = None
+    clock: Clock | None = None
+    approval: Approval | None = None
+    churn: Churn | None = None
+    lie: Lie | None = None
+
+
+class _Fault(PlainModel):
+    """To whom something happens, and in which stretch of time."""
+
+    silos: tuple[Name, ...] = ()
+    regions: tuple[Name, ...] = ()
+    begin: Span = Field(default=0, alias="from")
+    until: Span | None = None
+
+    @model_validator(mode="after")
+    def _forwards(self) -> Self:
+        if self.until is not None and self.until <= self.begin:
+            raise ValueError("times run backwards: 'until' is not after 'from'")
+        return self
+
+
+class Outage(_Fault):
+    """The silo's machine is off."""
+
+    kind: Literal["outage"]
+
+
+class Partition(_Fault):
+    """The silo runs, and nothing reaches it or comes back."""
+
+    kind: Literal["partition"]
+
+
+class Loss(_Fault):
+    """Messages get lost on their way."""
+
+    kind: Literal["loss"]
+    probability: Share
+    at: Point | None = Field(default=None, description="of these messages alone; 'send': answers")
+
+
+class Stall(_Fault):
+    """The silo's work stands still for a while."""
+
+    kind: Literal["stall"]
+    at: Point
+    lasts: Span
+    phase: PhaseName | None = None
+    times: int = Field(default=1, ge=1, le=1000, description="to each silo")
+
+
+class Crash(_Fault):
+    """The gateway is killed at a step of its work, and started again after a while."""
+
+    kind: Literal["crash"]
+    at: Point
+    step: str | None = None
+    lasts: Span = Field(default="1m", validate_default=True)
+    phase: PhaseName | None = None
+    times: int = Field(default=1, ge=1, le=1000, description="to each silo")
+
+    @property
+    def dies_at(self) -> str:
+        """Return the step at which the gateway dies."""
+        return self.step or STEPS[self.at][0]
+
+    @model_validator(mode="after")
+    def _known_step(self) -> Self:
+        if self.step is not None and self.step not in STEPS[self.at]:
+            steps = ", ".join(STEPS[self.at])
+            raise ValueError(f"step: at {self.at.value} it is one of {steps}")
+        return self
+
+
+Fault = Annotated[Outage | Partition | Loss | Stall | Crash, Field(discriminator="kind")]
+
+
+class Scenario(PlainModel):
+    """A world for a federation. One seed gives one timeline."""
+
+    version: Literal[1] = 1
+    name: Name
+    description: str = Field(default="", max_length=2000)
+    seed: int = Field(default=1, ge=0, lt=2**63)
+    starts: datetime = Field(default=datetime(2026, 3, 2, 8, 0, tzinfo=UTC))
+    regions: Mapping[Name, Region] = Field(min_length=1, max_length=1000)
+    silos: Mapping[Name, OneSilo] = Field(default_factory=dict)
+    faults: tuple[Fault, ...] = Field(default=(), max_length=10_000)
+    skew: tuple[Skew, ...] = Field(default=(), max_length=100)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.starts.tzinfo is None:
+            raise ValueError("starts: say the time zone, as in 2026-03-02T08:00:00Z")
+        count = sum(_count(r) for r in self.regions.values())
+        if count > MOST_SILOS:
+            raise ValueError(f"{count} silos are more than {MOST_SILOS}")
+        self._check_names()
+        for name, region in self.regions.items():
+            _check_keepable(name, region.rules, silos=count)
+        return self
+
+    def _check_names(self) -> None:
+        """Raise ValueError for a silo that stands twice, or is named and not there."""
+        homes = self.homes()
+        if len(homes) < sum(len(r.names()) for r in self.regions.values()):
+            raise ValueError("a silo stands in two regions, or twice in one")
+        for silo in self.silos:
+            if silo not in homes:
+                raise ValueError(f"silos: {silo!r} stands in no region")
+        for where, names, there in self._named(homes):
+            for name in names:
+                if name not in there:
+                    raise ValueError(f"{where}: {name!r} is no silo or region of this scenario")
+
+    def _named(
+        self, homes: Mapping[str, str]
+    ) -> Iterator[tuple[str, tuple[str, ...], Collection[str]]]:
+        """Yield where silos or regions are named, and among which they have to be."""
+        for i, fault in enumerate(self.faults):
+            yield f"faults: {i}: silos", fault.silos, homes
+            yield f"faults: {i}: regions", fault.regions, self.regions
+        for i, skew in enumerate(self.skew):
+            yield f"skew: {i}: silos", skew.silos, homes
+        for name, region in self.regions.items():
+            yield (
+                f"regions: {name}: rules: not_with",
+                region.rules.not_with,
+                {
+                    *homes,
+                    *self.regions,
+                },
+            )
+
+    def homes(self) -> dict[str, str]:
+        """Return each silo's region."""
+        return {s: name for name, region in self.regions.items() for s in region.names()}
+
+
+def _count(region: Region) -> int:
+    """Return the number of a region's silos, without naming them."""
+    return region.silos.count if isinstance(region.silos, Numbered) else len(region.silos)
+
+
+def _check_keepable(name: str, rules: Rules, *, silos: int) -> None:
+    """Raise ValueError for rules that no plan can keep."""
+    if rules.smallest_sum > silos:
+        raise ValueError(
+            f"regions: {name}: rules: no plan can keep them: a sum of {rules.smallest_sum} silos "
+            f"is asked for, and there are {silos}"
+        )
+    if rules.smallest_sum > 1 and rules.trust is not None and "shared" not in rules.trust:
+        raise ValueError(
+            f"regions: {name}: rules: no plan can keep them: a sum of several silos needs shared "
+            "trust, and trust leaves it out"
+        )
+    if set(rules.datasets or ()) and set(rules.datasets or ()) <= set(rules.datasets_apart):
+        raise ValueError(
+            f"regions: {name}: rules: no plan can keep them: every data set is kept apart"
+        )
+    if name in rules.not_with:
+        raise ValueError(f"regions: {name}: rules: not_with: a region cannot exclude itself")
+
+
+def parse_scenario(data: Any, *, origin: str) -> Scenario:
+    """Build a scenario from plain data; raise InvalidArgument naming ``origin`` and the field."""
+    if isinstance(data, Mapping) and data.get("version", 1) != SCENARIO_VERSION:
+        raise InvalidArgument(
+            f"{origin}: version {data['version']!r} is not known", hint=f"use {SCENARIO_VERSION}"
+        )
+    try:
+        return Scenario.model_validate(data)
+    except ValidationError as err:
+        raise InvalidArgument(
+            f"{origin}: {describe_validation(err, data)}",
+            hint="'silosynth scenario json-schema' describes the file to an editor",
+        ) from err
+
+
+def load_scenario(path: Path) -> Scenario:
+    """Read a scenario from YAML or JSON; raise InvalidArgument naming the file and the field."""
+    try:
+        data = load_document(path)
+    except InvalidSchema as err:
+        raise InvalidArgument(err.message, hint=err.hint) from err
+    return parse_scenario(data, origin=str(path))
+
+
+def scenario_json_schema() -> str:
+    """Return the JSON Schema of a scenario file, for editors."""
+    found = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **Scenario.model_json_schema(),
+        "title": "silosynth scenario",
+    }
+    return json.dumps(found, indent=2) + "\n"

@@ -1,0 +1,116 @@
+"""What happened, and when: kept while a scenario runs, handed out as plain facts."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from silosynth.simulations.scenario.units import SECOND, spell_span
+
+TIMELINE_VERSION = 1
+
+
+class What(StrEnum):
+    """What a silo did, or what was done to it."""
+
+    WORK = "work"
+    WAIT = "wait"
+    STALL = "stall"
+    AGAIN = "again"
+    LOST = "lost"
+    CRASH = "crash"
+    LATE = "late"
+    CLOCK = "clock"
+    HEARD = "heard"
+    LEFT = "left"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """Something at one silo; ``until`` is its beginning where it took no time."""
+
+    silo: str
+    what: What
+    begin: int
+    until: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Leg:
+    """One stage or phase of a run: who was asked, and who answered when."""
+
+    name: str
+    begin: int
+    asked: int
+    until: int = 0
+    answered: dict[str, int] = field(default_factory=dict)
+
+    def late(self) -> list[tuple[str, int]]:
+        """Return who answered last, and how long after the middle one, slowest first."""
+        times = sorted(self.answered.values())
+        if len(times) < 2:
+            return []
+        middle = times[len(times) // 2] - self.begin
+        found = [(s, t - self.begin) for s, t in self.answered.items()]
+        slow = [(s, t - middle) for s, t in found if t > 2 * middle]
+        return sorted(slow, key=lambda item: (-item[1], item[0]))
+
+
+@dataclass(slots=True, kw_only=True)
+class Timeline:
+    """Everything that is told of a run in virtual time."""
+
+    homes: dict[str, str]
+    legs: list[Leg] = field(default_factory=list)
+    marks: list[Mark] = field(default_factory=list)
+    sent: Counter[str] = field(default_factory=Counter)
+    received: Counter[str] = field(default_factory=Counter)
+    counts: defaultdict[str, Counter[What]] = field(default_factory=lambda: defaultdict(Counter))
+
+    def mark(self, silo: str, what: What, begin: int, until: int | None = None) -> None:
+        """Keep what happened at a silo."""
+        end = begin if until is None else until
+        self.marks.append(Mark(silo=silo, what=what, begin=begin, until=end))
+        self.counts[silo][what] += 1
+
+    @property
+    def until(self) -> int:
+        """Return when the run ended."""
+        return max((leg.until for leg in self.legs), default=0)
+
+    def facts(self) -> dict[str, Any]:
+        """Return the timeline as plain data: the same seed gives the same."""
+        regions = sorted(set(self.homes.values()))
+        return {
+            "version": TIMELINE_VERSION,
+            "virtual_seconds": self.until / SECOND,
+            "virtual_time": spell_span(self.until),
+            "legs": [_leg_facts(leg) for leg in self.legs],
+            "bytes": {
+                r: {"to_silos": self.sent[r], "from_silos": self.received[r]} for r in regions
+            },
+            "silos": {
+                silo: {
+                    "region": region,
+                    **{w.value: n for w, n in sorted(self.counts[silo].items()) if n},
+                }
+                for silo, region in self.homes.items()
+            },
+        }
+
+
+def _leg_facts(leg: Leg) -> dict[str, Any]:
+    """Return one stage: when it began and ended, who answered, who was late."""
+    missing = leg.asked - len(leg.answered)
+    return {
+        "name": leg.name,
+        "begin_seconds": leg.begin / SECOND,
+        "end_seconds": leg.until / SECOND,
+        "took": spell_span(leg.until - leg.begin),
+        "asked": leg.asked,
+        "answered": len(leg.answered),
+        "missing": missing,
+        "late": [{"silo": s, "after_the_middle_seconds": t / SECOND} for s, t in leg.late()[:20]],
+    }

@@ -1,0 +1,95 @@
+"""Units of a scenario: spans of virtual time, hours of a day, shares."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
+
+SECOND = 1_000_000
+"""Microseconds: virtual time is whole numbers of them, so that machines agree on the order."""
+_SPAN = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)\s*(us|ms|s|m|h|d|w)", re.ASCII)
+_UNITS = {"us": 1, "ms": 1000, "s": SECOND, "m": 60 * SECOND, "h": 3600 * SECOND}
+_UNITS |= {"d": 24 * _UNITS["h"], "w": 7 * 24 * _UNITS["h"]}
+_HOURS = re.compile(r"([0-2][0-9]):([0-5][0-9])-([0-2][0-9]):([0-5][0-9])", re.ASCII)
+MOST_SPAN = 10 * 366 * _UNITS["d"]
+
+
+def _span(value: Any, *, signed: bool) -> int:
+    """Return microseconds for ``"1.5h"``, or for a number of seconds."""
+    fault = ValueError("write a time such as '250ms', '30s', '2h' or '3d'")
+    sign, unit = 1, SECOND
+    if isinstance(value, str):
+        negative = signed and value.startswith("-")
+        found = _SPAN.fullmatch(value.strip().removeprefix("-") if negative else value.strip())
+        if found is None:
+            raise fault
+        sign, number, unit = (-1 if negative else 1), float(found[1]), _UNITS[found[2]]
+    elif isinstance(value, bool) or not isinstance(value, int | float):
+        raise fault
+    else:
+        number = float(value)
+    if number < 0 and not signed:
+        raise ValueError("a time cannot be below 0")
+    if not abs(number) * unit <= MOST_SPAN:
+        raise ValueError("is more than ten years")
+    return sign * round(number * unit)
+
+
+def spell_span(span: int) -> str:
+    """Write a span for people: its two largest units.
+
+    >>> spell_span(93_784 * SECOND)
+    '1 d 2 h'
+    """
+    if abs(span) < 10 * SECOND:
+        return f"{span / SECOND:.3g} s"
+    rest, words = abs(span) // SECOND, []
+    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)):
+        if rest >= size:
+            words.append(f"{rest // size} {unit}")
+            rest %= size
+    return ("-" if span < 0 else "") + " ".join(words[:2])
+
+
+def _hours(value: Any) -> str:
+    """Return hours of a day as they are written; ValueError when they run backwards."""
+    found = _HOURS.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError("write hours such as '09:00-17:00'")
+    begin, end = hours_of(value)
+    if not begin < end <= _UNITS["d"]:
+        raise ValueError("hours run backwards, or beyond 24:00")
+    return str(value)
+
+
+def hours_of(text: str) -> tuple[int, int]:
+    """Return when hours begin and end, in microseconds from midnight."""
+    begin, end = text.split("-")
+    return _clock(begin), _clock(end)
+
+
+def _clock(text: str) -> int:
+    hour, minute = text.split(":")
+    return (int(hour) * 60 + int(minute)) * _UNITS["m"]
+
+
+_TEXT = {"anyOf": [{"type": "number"}, {"type": "string"}], "examples": ["250ms", "30s", "2h"]}
+_SECONDS = PlainSerializer(lambda span: span / SECOND, return_type=float, when_used="json")
+Span = Annotated[
+    int,
+    BeforeValidator(lambda v: _span(v, signed=False)),
+    WithJsonSchema({**_TEXT, "minimum": 0}),
+    _SECONDS,
+]
+Offset = Annotated[
+    int, BeforeValidator(lambda v: _span(v, signed=True)), WithJsonSchema(_TEXT), _SECONDS
+]
+Hours = Annotated[
+    str,
+    BeforeValidator(_hours),
+    WithJsonSchema({"type": "string", "pattern": _HOURS.pattern, "examples": ["09:00-17:00"]}),
+]
+Share = Annotated[float, Field(ge=0, le=1)]
+"""A probability, or a part of a whole."""

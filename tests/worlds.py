@@ -1,0 +1,128 @@
+"""A tiny federation that many scenarios share: one schema, tables, keys and bits of a seed."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from silosynth.common.plan.plan import Plan
+from silosynth.common.schema.schema import Schema, parse_schema
+from silosynth.common.trust.keys import SigningKey
+from silosynth.server.planning.planner import new_plan
+from silosynth.simulations.scenario.federation import COORDINATOR
+from silosynth.simulations.scenario.rehearse import Rehearsal, Seams, rehearse
+from silosynth.simulations.scenario.scenario import Scenario, parse_scenario
+
+SILOS = ("north", "south", "west", "east")
+CALM = {
+    "name": "calm",
+    "regions": {"eu": {"silos": ["north", "south"]}, "us": {"silos": ["west", "east"]}},
+}
+
+
+class KeyedBits:
+    """Bits that depend on the silo and the request alone, however often a gateway is killed."""
+
+    def __init__(self, silo: str) -> None:
+        self._silo = silo
+        self.begin("")
+
+    def begin(self, request: str) -> None:
+        seed = zlib.crc32(f"{self._silo} {request}".encode())
+        self._random = np.random.Generator(np.random.Philox(seed))
+
+    def words(self, count: int) -> np.ndarray:
+        return self._random.integers(0, 2**64, count, dtype=np.uint64)
+
+
+@cache
+def schema() -> Schema:
+    return parse_schema(
+        {
+            "name": "people",
+            "attributes": [
+                {"name": "age", "kind": "integer", "minimum": 0, "maximum": 9, "source": "public"},
+                {
+                    "name": "town",
+                    "kind": "categorical",
+                    "categories": ["n", "s", "w"],
+                    "source": "public",
+                },
+                {"name": "ill", "kind": "boolean"},
+            ],
+        }
+    )
+
+
+@cache
+def tables() -> Mapping[str, pa.Table]:
+    found = {}
+    for i, silo in enumerate(SILOS):
+        random = np.random.default_rng(i)
+        found[silo] = pa.table(
+            {
+                "age": random.integers(0, 10, 40),
+                "town": random.choice(["n", "s", "w"], 40),
+                "ill": random.random(40) < 0.4,
+            }
+        )
+    return found
+
+
+@cache
+def _made(method: str, trust: str, absent: int, attempts: int) -> Plan:
+    more = {"trust": trust, "absent": absent, "attempts": attempts} if trust == "shared" else {}
+    return new_plan(
+        schema(),
+        epsilon=5.0,
+        delta=1e-6,
+        silos=SILOS,
+        plan_id="p",
+        method=method,
+        **more,  # type: ignore[arg-type]  # choices of trust
+    )
+
+
+def plan(
+    method: str = "independent",
+    *,
+    trust: str = "own",
+    absent: int = 0,
+    attempts: int = 1,
+    **changes: Any,
+) -> Plan:
+    """Return a plan; those of one kind share what the accountant has worked out."""
+    made = _made(method, trust, absent, attempts)
+    return Plan.model_validate(made.model_dump(mode="json") | changes)
+
+
+@cache
+def _keys() -> Mapping[str, SigningKey]:
+    return {s: SigningKey.generate() for s in (*SILOS, COORDINATOR)}
+
+
+def seams() -> Seams:
+    return Seams(keys=_keys(), bits={s: KeyedBits(s) for s in SILOS})
+
+
+def scenario(**changes: Any) -> Scenario:
+    """Return the calm scenario with some fields otherwise."""
+    return parse_scenario(CALM | {"name": "test"} | changes, origin="test")
+
+
+def live(made: Plan, world: Scenario, directory: Path, *, seeded: bool = True) -> Rehearsal:
+    """Live through a scenario on the tiny federation."""
+    return rehearse(
+        made,
+        schema=schema(),
+        tables=tables(),
+        scenario=world,
+        directory=directory,
+        seams=seams() if seeded else None,
+    )
