@@ -103,7 +103,7 @@ def serve_relay(
         _secret_file() as secret_file,
         RemoteGateway(settings.gateway) as gateway,
     ):
-        app = make_sealed_relay(lambda _: gateway, telemetry=telemetry)
+        app = make_sealed_relay(lambda _: gateway, telemetry=telemetry, silo=settings.silo)
         give_up = time.monotonic() + _REJOIN_SECONDS
         while not stopping():
             port, begun = _free_port(), time.monotonic()

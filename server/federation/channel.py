@@ -11,12 +11,21 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.app.typing import ConfigRecordValues
 
 from silosynth.common.errors import RunFailed, SilosynthError
-from silosynth.common.messages.release import AGREE, DELIVER, IDENTIFY, MEASURE, PROPOSE, RECORD
+from silosynth.common.messages.release import (
+    AGREE,
+    DELIVER,
+    IDENTIFY,
+    MEASURE,
+    PROPOSE,
+    RECORD,
+    UNREACHABLE,
+)
 from silosynth.common.messages.request import Request, encode_request
 from silosynth.common.messages.statements import (
     CHALLENGE_BYTES,
@@ -45,13 +54,19 @@ from silosynth.server.coordinator.state import (
 from silosynth.server.driver.drive import Checkpoint
 from silosynth.server.federation.calls import Calls, Grid
 from silosynth.server.federation.link import Patience
+from silosynth.server.federation.standing import Standing, Waiting, printable
 
 Fields = dict[str, ConfigRecordValues]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """How often things are tried, in seconds."""
+    """How often things are tried, in seconds.
+
+    A silo that waits for a person is asked again after ``approval_seconds``, then after twice as
+    long each time, up to ``approval_most_seconds``; in the last ``approval_last_seconds`` before
+    the deadline after ``approval_seconds`` again, so that no approval comes too late by the wait.
+    """
 
     poll_seconds: float = 0.2
     idle_poll_seconds: float = 2.0
@@ -61,17 +76,25 @@ class Pace:
     resend_most_seconds: float = 30.0
     failed_seconds: float = 2.0
     approval_seconds: float = 5.0
+    approval_most_seconds: float = 300.0
+    approval_last_seconds: float = 60.0
     patience: Patience = field(default_factory=Patience)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Letter:
-    """What is sent to a silo until it answers, and when to send it next."""
+    """What is sent to a silo until it answers, and when to send it next.
+
+    ``pending`` says that the silo has it and waits for a person; ``approval_seconds`` is how long
+    that is left alone the next time.
+    """
 
     kind: str
     fields: Fields
     due: float = 0.0
     wait_seconds: float
+    approval_seconds: float
+    pending: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +124,8 @@ class Channel:
     """Own what is on its way between a coordinator and the silos of one plan.
 
     Only a node that signs a fresh challenge with a key of the roster is that silo; a node that
-    cannot gets no plan. ``stopping`` ends every wait with RunFailed.
+    cannot gets no plan. ``stopping`` ends every wait with RunFailed. ``standing`` is told, when it
+    changes, why each silo is waited for.
     """
 
     def __init__(
@@ -113,6 +137,7 @@ class Channel:
         receipts: Callable[[str], Sequence[bytes]] = lambda _: (),
         stopping: Callable[[], bool] = lambda: False,
         checkpoint: Checkpoint = lambda _: None,
+        standing: Callable[[Mapping[str, Waiting]], None] = lambda _: None,
         pace: Pace | None = None,
     ) -> None:
         """Take Flower's grid, the signed plan's roster and the coordinator's key."""
@@ -126,6 +151,9 @@ class Channel:
         self._sealed = seal(encode_plan(plan), purpose=Purpose.PLAN, key=key)
         self._nodes: dict[str, int] = {}
         self._post = _Post()
+        self._standing = standing
+        self._waiting: dict[str, Waiting] = {}
+        self._told: dict[str, Waiting] = {}
 
     def propose(self, silos: Sequence[str], *, deadline: float) -> Iterator[Event]:
         """Show the plan to silos until each has decided; who has not by ``deadline`` is named.
@@ -199,7 +227,12 @@ class Channel:
 
     def _letter(self, kind: str, fields: Fields) -> _Letter:
         """Write a letter that is due at once."""
-        return _Letter(kind=kind, fields=fields, wait_seconds=self._pace.resend_seconds)
+        return _Letter(
+            kind=kind,
+            fields=fields,
+            wait_seconds=self._pace.resend_seconds,
+            approval_seconds=self._pace.approval_seconds,
+        )
 
     def _converse(
         self, letters: Mapping[str, _Letter], *, field: str, deadline: float
@@ -207,6 +240,9 @@ class Channel:
         """Send letters until every silo has answered or the deadline passes."""
         waiting = dict(letters)
         self._post = _Post(active=time.monotonic())
+        self._waiting = {}
+        for silo in waiting:
+            self._stand(silo, Standing.ASKED if silo in self._nodes else Standing.ABSENT)
         while waiting and time.monotonic() < deadline:
             if self._stopping():
                 raise RunFailed(
@@ -215,13 +251,43 @@ class Channel:
             self._look_at_nodes(waiting)
             self._send_due(waiting)
             for silo, data in self._pull(waiting, field=field):
-                if field == "verdict" and self._is_pending(silo, data):
-                    due = time.monotonic() + self._pace.approval_seconds
-                    waiting[silo] = replace(waiting[silo], due=due)
+                pending = self._pending(silo, data) if field == "verdict" else None
+                if pending is not None:
+                    self._stand(silo, Standing.PENDING, why=printable(pending.message))
+                    waiting[silo] = self._left_alone(waiting[silo], deadline=deadline)
                     continue
-                del waiting[silo]
+                del waiting[silo], self._waiting[silo]
                 yield silo, data
+            self._tell_standing()
             self._sleep()
+        self._tell_standing()
+
+    def _left_alone(self, letter: _Letter, *, deadline: float) -> _Letter:
+        """Return a letter that a person has to decide on, due again after a wait that doubles."""
+        pace, now = self._pace, time.monotonic()
+        soonest, last = now + pace.approval_seconds, deadline - pace.approval_last_seconds
+        return replace(
+            letter,
+            due=min(now + letter.approval_seconds, max(soonest, last)),
+            approval_seconds=min(2 * letter.approval_seconds, pace.approval_most_seconds),
+            wait_seconds=pace.resend_seconds,
+            pending=True,
+        )
+
+    def _stand(self, silo: str, what: Standing, *, why: str | None = None) -> None:
+        """Note why a silo is waited for, and since when."""
+        known = self._waiting.get(silo)
+        if known is not None and (known.what, known.why) == (what, why):
+            return
+        self._waiting[silo] = Waiting(what=what, since=datetime.now(UTC), why=why)
+        if what is Standing.PENDING:
+            log("waits-for-approval", silo=silo, why=why)
+
+    def _tell_standing(self) -> None:
+        """Tell whoever watches what has changed."""
+        if self._waiting != self._told:
+            self._told = dict(self._waiting)
+            self._standing(self._told)
 
     def _sleep(self) -> None:
         """Wait a moment, longer when nothing has happened for a while."""
@@ -239,6 +305,9 @@ class Channel:
         if nodes is None:
             return
         self._post.listed = nodes
+        for silo in waiting:
+            if silo in self._nodes and self._nodes[silo] not in nodes:
+                self._stand(silo, Standing.ABSENT)
         for node in nodes:
             if listed is not None and node not in listed:
                 self._take_back(node, waiting, now=now)
@@ -251,6 +320,7 @@ class Channel:
         for silo, known in self._nodes.items():
             if known == node and silo in waiting:
                 log("silo-returned", silo=silo)
+                self._stand(silo, Standing.ASKED)
                 waiting[silo] = replace(waiting[silo], due=min(waiting[silo].due, now))
 
     def _challenge(self, nodes: Iterable[int], *, now: float) -> None:
@@ -287,7 +357,7 @@ class Channel:
             self._post.letters[message] = silo
             waiting[silo] = self._later(letter, now=now)
             sent = True
-            if letter.due:
+            if letter.due and not letter.pending:
                 log("sent-again", silo=silo, kind=letter.kind)
         if sent:
             self._checkpoint("after-send")
@@ -303,6 +373,7 @@ class Channel:
             letter,
             due=now + letter.wait_seconds,
             wait_seconds=min(2 * letter.wait_seconds, most),
+            pending=False,
         )
 
     def _push(self, node: int, kind: str, fields: Fields) -> str:
@@ -322,7 +393,7 @@ class Channel:
             sent = reply.metadata.reply_to_message_id
             challenge = self._post.challenges.pop(sent, None)
             if challenge is not None:
-                self._check_identity(challenge, _field(reply, "identity"))
+                self._check_identity(challenge, reply)
                 continue
             silo = self._post.letters.pop(sent, None)
             if silo not in waiting or silo in answered:
@@ -332,6 +403,8 @@ class Channel:
                 answered.add(silo)
                 yield silo, data
             else:
+                away = _field(reply, UNREACHABLE) is not None
+                self._stand(silo, Standing.GATEWAY_AWAY if away else Standing.ABSENT)
                 self._hurry(waiting, silo)
 
     def _hurry(self, waiting: dict[str, _Letter], silo: str) -> None:
@@ -341,9 +414,11 @@ class Channel:
         due = time.monotonic() + self._pace.failed_seconds
         waiting[silo] = replace(waiting[silo], due=due)
 
-    def _check_identity(self, asked: _Challenge, data: ConfigRecordValues | None) -> None:
+    def _check_identity(self, asked: _Challenge, reply: Message) -> None:
         """Take a node for the silo whose key signed its challenge; log any other."""
+        data = _field(reply, "identity")
         if not isinstance(data, bytes):
+            self._note_away(reply)
             self._post.challenge_due[asked.node] = time.monotonic() + self._pace.failed_seconds
             return
         for silo, key in self._plan.roster.items():
@@ -354,17 +429,29 @@ class Channel:
             if (identity.silo, identity.challenge) == (silo, asked.challenge.hex()):
                 self._nodes[silo] = asked.node
                 log("silo-connected", silo=silo)
+                if silo in self._waiting:
+                    self._stand(silo, Standing.ASKED)
                 return
         log("node-rejected", node=str(asked.node))
 
-    def _is_pending(self, silo: str, data: bytes) -> bool:
-        """Tell whether a silo's people have not decided yet."""
+    def _note_away(self, reply: Message) -> None:
+        """Believe a relay without a gateway whose it is: nobody has signed that, it is only shown.
+
+        A silo that has proved who it is, is not spoken for.
+        """
+        silo = _field(reply, "silo")
+        known = self._waiting.get(silo) if isinstance(silo, str) else None
+        if isinstance(silo, str) and known is not None and known.what is Standing.ABSENT:
+            self._stand(silo, Standing.GATEWAY_AWAY)
+
+    def _pending(self, silo: str, data: bytes) -> Verdict | None:
+        """Return a silo's word that its people have not decided yet; None for any other word."""
         trusted: tuple[PublicKey, ...] = (self._plan.roster[silo],)
         try:
             verdict = decode_statement(data, Verdict, trusted=trusted)
         except SilosynthError:
-            return False
-        return verdict.answer is Answer.PENDING
+            return None
+        return verdict if verdict.answer is Answer.PENDING else None
 
 
 def _size(fields: Fields) -> int:

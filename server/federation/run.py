@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +42,7 @@ from silosynth.server.federation.run_files import (
     write_ended,
 )
 from silosynth.server.federation.settings import Federation
+from silosynth.server.federation.standing import Waiting, keep_standing
 from silosynth.server.federation.superlink import open_grid
 from silosynth.server.methods.table import require_generators
 
@@ -55,6 +56,7 @@ class Watchers:
     """Who is told what happens in a run. ``checkpoint`` is a seam for tests."""
 
     progress: Callable[[Progress], None] = lambda _: None
+    standing: Callable[[Mapping[str, Waiting]], None] = lambda _: None
     tell: Callable[[str], None] = lambda _: None
     telemetry: Telemetry | None = None
     checkpoint: Checkpoint = lambda _: None
@@ -63,7 +65,7 @@ class Watchers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Run:
-    """What the steps of a run need."""
+    """What the steps of a run need; ``approve_by`` is when approval ends, of ``time.monotonic``."""
 
     home: Path
     files: RunFiles
@@ -73,6 +75,7 @@ class _Run:
     federation: Federation
     key: SigningKey
     watchers: Watchers
+    approve_by: float
 
 
 def check_runnable(plan: Plan, schema: Schema) -> None:
@@ -113,7 +116,8 @@ def run_federation(
 
     The journal holds every answer before the next question is sent. A SuperLink that goes away is
     waited for, and where it forgot the run, another is begun there: nothing is asked twice that
-    was answered.
+    was answered. Who resumes a run gives the silos the plan's whole time to approve it again: an
+    approval that came late is heard.
 
     Raises what ends the run; RunFailed when another coordinator pumps it or it was cancelled.
     """
@@ -132,6 +136,7 @@ def run_federation(
             federation=federation,
             key=SigningKey.load(federation.identity),
             watchers=watchers or Watchers(),
+            approve_by=time.monotonic() + plan.approval_seconds,
         )
         write_ended(files, Ended(state=RunState.INTERRUPTED))
         try:
@@ -201,6 +206,7 @@ def _attempt(run: _Run) -> State:
             receipts=lambda silo: kept_receipts(run.home, silo_key=run.plan.roster[silo]),
             stopping=run.files.cancel.exists,
             checkpoint=run.watchers.checkpoint,
+            standing=lambda silos: _stand(run, silos),
             pace=pace,
         )
         return drive(
@@ -211,7 +217,7 @@ def _attempt(run: _Run) -> State:
             agree=channel.agree,
             tell=lambda text: _tell(run, text),
             signed=Signed(
-                propose=lambda silos: channel.propose(silos, deadline=_approval_deadline(run)),
+                propose=lambda silos: channel.propose(silos, deadline=run.approve_by),
                 conclude=lambda state: _conclude(run, state),
                 deliver=lambda silos: channel.deliver(silos, bundle=run.files.bundle.read_bytes()),
             ),
@@ -252,10 +258,10 @@ def _tell(run: _Run, text: str) -> None:
     run.watchers.tell(text)
 
 
-def _approval_deadline(run: _Run) -> float:
-    """Return when approval ends, in ``time.monotonic``; resuming does not move it."""
-    passed = time.time() - run.begun.started.timestamp()
-    return time.monotonic() + max(0.0, run.plan.approval_seconds - passed)
+def _stand(run: _Run, silos: Mapping[str, Waiting]) -> None:
+    """Tell who watches, here and by 'status', why the run waits for whom."""
+    keep_standing(run.files.standing, silos)
+    run.watchers.standing(silos)
 
 
 def _show(run: _Run, progress: Progress) -> None:

@@ -98,6 +98,11 @@ class RunFiles:
         return self.path / "coordinator.log"
 
     @property
+    def standing(self) -> Path:
+        """Return the path of why the run waits for whom."""
+        return self.path / "standing.json"
+
+    @property
     def cancel(self) -> Path:
         """Return the path of the file that asks a coordinator to stop for good."""
         return self.path / "cancel"
