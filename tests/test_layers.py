@@ -91,7 +91,12 @@ EDGES = {
         "server/federation/superlink.py",
         "simulations/cluster.py",
     },
-    "httpx": {"client/relay/relay.py", "client/relay/session.py", "server/federation/link.py"},
+    "httpx": {
+        "client/relay/relay.py",
+        "client/relay/session.py",
+        "common/reach.py",
+        "server/federation/link.py",
+    },
     "ray": {"client/source/on_ray.py", "simulations/cluster.py"},
     "pandas": {"common/codec/frames.py", "simulations/demo_insurers.py"},
     "dp_accounting": {

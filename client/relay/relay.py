@@ -8,6 +8,7 @@ bundle is never unpacked: no code from the coordinator runs at a silo.
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import socket
@@ -40,8 +41,9 @@ from silosynth.client.relay.messages import make_sealed_relay
 from silosynth.client.relay.pushing import push_answer
 from silosynth.client.relay.session import Session, open_session
 from silosynth.client.rpc.caller import RemoteGateway
-from silosynth.common.errors import ConnectionFailed, InvalidArgument
+from silosynth.common.errors import ConnectionFailed, InvalidArgument, SilosynthError
 from silosynth.common.limits import Overdue, within
+from silosynth.common.reach import clock_hint, look_at
 from silosynth.common.telemetry import Telemetry, log
 
 T = TypeVar("T")
@@ -52,6 +54,7 @@ _REJOIN_SECONDS = 90.0
 _SETTLED_SECONDS = 60.0
 _PASS_SECONDS = 20.0
 _START_SECONDS = 120.0
+_UNKNOWN_KEY = "its key is not admitted, or another SuperNode runs with it"
 _STUCK = 70
 """The exit code of a SuperNode that ended itself (see supernode.py)."""
 _PROTECTED = frozenset({"/flwr.proto.Runtime/AcquireTask"})
@@ -103,6 +106,7 @@ def serve_relay(
         _secret_file() as secret_file,
         RemoteGateway(settings.gateway) as gateway,
     ):
+        _explain(settings)
         app = make_sealed_relay(lambda _: gateway, telemetry=telemetry, silo=settings.silo)
         give_up = time.monotonic() + _REJOIN_SECONDS
         while not stopping():
@@ -116,13 +120,26 @@ def serve_relay(
                 except _Lost as err:
                     give_up = time.monotonic() + _REJOIN_SECONDS
                     log("supernode-restarted", silo=settings.silo, why=str(err))
-                except ConnectionFailed:
+                except ConnectionFailed as err:
+                    why = _explain(settings)
                     if time.monotonic() - begun > _SETTLED_SECONDS:
                         give_up = time.monotonic() + _REJOIN_SECONDS
                     elif begun > give_up:
-                        raise
-                    log("supernode-not-accepted", silo=settings.silo)
+                        raise ConnectionFailed(err.message, hint=why or err.hint) from None
+                    log("supernode-not-accepted", silo=settings.silo, why=why or _UNKNOWN_KEY)
             time.sleep(_RESTART_SECONDS)
+
+
+def _explain(settings: RelaySettings) -> str | None:
+    """Look at the SuperLink as Flower does; log and return why it would refuse us, if it shows."""
+    try:
+        words = look_at(settings.superlink, ca=settings.ca)
+        why = words and f"{words}; {clock_hint()}"
+    except SilosynthError as err:
+        why = str(err)
+    if why is not None:
+        log("superlink-looks-wrong", level=logging.WARNING, silo=settings.silo, why=why)
+    return why
 
 
 def _make_way(session: Session, *, silo: str) -> None:

@@ -3,33 +3,44 @@
 from __future__ import annotations
 
 import json
+import logging
 import secrets
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event
 from typing import Annotated
 
 import typer
 
 from silosynth.common.cli.console import Json, emit, say, show_table
-from silosynth.common.errors import InvalidArgument
+from silosynth.common.errors import ConnectionFailed, InvalidArgument
 from silosynth.common.plan.plan import load_plan
+from silosynth.common.reach import clock_hint, look_at
 from silosynth.common.schema.schema import load_schema
-from silosynth.common.telemetry import Role, Telemetry, TelemetryServer, log_file, start_logging
+from silosynth.common.telemetry import (
+    Role,
+    Telemetry,
+    TelemetryServer,
+    log,
+    log_file,
+    start_logging,
+)
 from silosynth.server.driver.drive import Progress, TrainingProgress
 from silosynth.server.federation.run_files import (
     Begun,
     RunFiles,
-    begin_run,
     RunState,
+    begin_run,
+    discard_run,
     find_run,
     list_runs,
     read_ended,
     read_plan,
 )
-from silosynth.server.federation.settings import find_federation, home
+from silosynth.server.federation.settings import Federation, check_files, find_federation, home
 from silosynth.server.federation.standing import Waiting, read_standing, summarise
 
 RunId = Annotated[str, typer.Argument(metavar="RUN_ID", help="A run's id, from 'runs'.")]
@@ -77,7 +88,7 @@ def run(
     files, begun = _begin(plan, schema, federation, resume)
     found = find_federation(home(), begun.federation)
     telemetry = Telemetry(role=Role.COORDINATOR)
-    say(f"run {files.id}: stop it with Ctrl-C, go on with 'silosynth run --resume {files.id}'")
+    opened = Event()
     with ExitStack() as stack:
         if json_logs:
             start_logging(as_json=True)
@@ -85,8 +96,20 @@ def run(
         if metrics_port is not None:
             stack.enter_context(TelemetryServer(telemetry, port=metrics_port))
         show, stand = (lambda _: None, lambda _: None) if json_logs else _spoken()
-        watchers = Watchers(progress=show, standing=stand, tell=say, telemetry=telemetry)
-        state = run_federation(home(), files, begun, federation=found, watchers=watchers)
+        watchers = Watchers(
+            progress=show,
+            standing=stand,
+            tell=say,
+            opened=lambda: _open(files, opened),
+            telemetry=telemetry,
+        )
+        _check_clock(found)
+        try:
+            state = run_federation(home(), files, begun, federation=found, watchers=watchers)
+        except ConnectionFailed:
+            if resume is None and not opened.is_set():
+                discard_run(files)
+            raise
     for silo, why in {**state.left, **state.unacknowledged()}.items():
         say(f"note: silo {silo}: {why}")
     say(f"done: {len(state.silos)} silos; {files.sampler} and {files.certificate}")
@@ -168,7 +191,7 @@ def _begin(
         )
     loaded, described = load_plan(plan), load_schema(schema)
     check_runnable(loaded, described)
-    find_federation(home(), federation)
+    check_files(find_federation(home(), federation))
     files = begin_run(
         home(),
         plan=loaded,
@@ -178,6 +201,24 @@ def _begin(
         token=secrets.token_hex(2),
     )
     return find_run(home(), files.id)
+
+
+def _check_clock(federation: Federation) -> None:
+    """Warn of a clock that is off; a SuperLink that is away is the run's to wait for."""
+    try:
+        words = look_at(federation.superlink, ca=federation.ca)
+    except ConnectionFailed:
+        return
+    if words is not None:
+        log("clock-off", level=logging.WARNING, why=words)
+        say(f"warning: {words}; {clock_hint()}")
+
+
+def _open(files: RunFiles, opened: Event) -> None:
+    """Say once how a run that the SuperLink has taken is stopped and gone on with."""
+    if not opened.is_set():
+        opened.set()
+        say(f"run {files.id}: stop it with Ctrl-C, go on with 'silosynth run --resume {files.id}'")
 
 
 def _spoken() -> tuple[Callable[[Progress], None], Callable[[Mapping[str, Waiting]], None]]:

@@ -53,11 +53,15 @@ MOST_RECEIPTS = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watchers:
-    """Who is told what happens in a run. ``checkpoint`` is a seam for tests."""
+    """Who is told what happens in a run. ``checkpoint`` is a seam for tests.
+
+    ``opened`` is called when the SuperLink has taken the run: before that no silo heard of it.
+    """
 
     progress: Callable[[Progress], None] = lambda _: None
     standing: Callable[[Mapping[str, Waiting]], None] = lambda _: None
     tell: Callable[[str], None] = lambda _: None
+    opened: Callable[[], None] = lambda: None
     telemetry: Telemetry | None = None
     checkpoint: Checkpoint = lambda _: None
     pace: Pace | None = None
@@ -199,6 +203,7 @@ def _attempt(run: _Run) -> State:
         Journal(run.files.path, plan_digest=run.plan.digest) as journal,
         open_grid(run.federation, lock=run.home / "superlink.lock", patience=pace.patience) as grid,
     ):
+        run.watchers.opened()
         channel = Channel(
             grid,
             plan=run.plan,

@@ -13,7 +13,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.files import replace_file
 
-STANDING_VERSION = 1
 _MOST_WORDS = 300
 
 
@@ -44,7 +43,7 @@ class Waiting(BaseModel):
 class _Kept(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    version: Literal[1] = STANDING_VERSION
+    version: Literal[1] = 1
     silos: Mapping[str, Waiting]
 
 
