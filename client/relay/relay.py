@@ -15,12 +15,13 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar
 
 import httpx
 from flwr.app import Context, Error, Message
@@ -44,7 +45,7 @@ from silosynth.client.rpc.caller import RemoteGateway
 from silosynth.common.errors import ConnectionFailed, InvalidArgument, SilosynthError
 from silosynth.common.limits import Overdue, within
 from silosynth.common.reach import clock_hint, look_at
-from silosynth.common.telemetry import Telemetry, log
+from silosynth.common.telemetry import Telemetry, log, strip_colours
 
 T = TypeVar("T")
 _POLL_SECONDS = 0.1
@@ -55,6 +56,7 @@ _SETTLED_SECONDS = 60.0
 _PASS_SECONDS = 20.0
 _START_SECONDS = 120.0
 _UNKNOWN_KEY = "its key is not admitted, or another SuperNode runs with it"
+_MOST_OF_A_LINE = 2_000
 _STUCK = 70
 """The exit code of a SuperNode that ended itself (see supernode.py)."""
 _PROTECTED = frozenset({"/flwr.proto.Runtime/AcquireTask"})
@@ -66,7 +68,7 @@ ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 if os.getppid() != {parent}:
     os._exit(1)
 from silosynth.client.relay.supernode import main
-main({seconds!r}, stuck={stuck})
+main({seconds!r}, stuck={stuck}, heard={heard!r})
 """
 _QUIET = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1"}
 
@@ -75,7 +77,9 @@ _QUIET = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1"}
 class RelaySettings:
     """Where a silo's SuperLink and gateway are, and who the SuperNode is.
 
-    ``ca`` verifies the SuperLink's certificate; without it the system's CAs do.
+    ``ca`` verifies the SuperLink's certificate; without it the system's CAs do. ``heard`` is
+    touched whenever the SuperLink answers the SuperNode. ``json_logs`` turns the SuperNode's lines into
+    events of ours; otherwise they go where the relay's go.
     """
 
     superlink: str
@@ -83,6 +87,8 @@ class RelaySettings:
     gateway: Path
     key: Path
     ca: Path | None = None
+    heard: Path | None = None
+    json_logs: bool = False
 
     def __post_init__(self) -> None:
         for path in (self.key, *((self.ca,) if self.ca else ())):
@@ -277,7 +283,11 @@ def _supernode(
         supernode_command(settings, port=port, secret_file=secret_file),
         env=os.environ | _QUIET,
         stdin=subprocess.DEVNULL,
+        **_streams(settings),
     )
+    if process.stdout is not None:
+        lines = process.stdout
+        threading.Thread(target=_pass_lines, args=(lines,), name="lines", daemon=True).start()
     try:
         yield process
     finally:
@@ -289,13 +299,32 @@ def _supernode(
             process.wait()
 
 
+def _streams(settings: RelaySettings) -> dict[str, int]:
+    """Return where the SuperNode's lines go."""
+    return {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT} if settings.json_logs else {}
+
+
+def _pass_lines(lines: IO[bytes]) -> None:
+    """Log what the SuperNode writes, line by line; it has seen no data."""
+    with lines:
+        for line in lines:
+            text = strip_colours(line.decode("utf-8", "replace")).strip()
+            if text:
+                log("supernode", text=text[:_MOST_OF_A_LINE])
+
+
 def supernode_command(settings: RelaySettings, *, port: int, secret_file: Path) -> list[str]:
     """Return the command that starts the SuperNode, with the Flower of this installation."""
     config = f'silo="{settings.silo}" gateway="{settings.gateway.absolute()}"'
     command = [
         sys.executable,
         "-c",
-        _START.format(parent=os.getpid(), seconds=_PASS_SECONDS, stuck=_STUCK),
+        _START.format(
+            parent=os.getpid(),
+            seconds=_PASS_SECONDS,
+            stuck=_STUCK,
+            heard=str(settings.heard.absolute()) if settings.heard else None,
+        ),
         "--superlink",
         settings.superlink,
         "--auth-supernode-private-key",

@@ -36,7 +36,16 @@ from silosynth.client.serving.run_as import ROOT, become, forbid_core_dumps, use
 from silosynth.client.silo.assemble import Silo, open_silo
 from silosynth.common.audit.entries import Scope
 from silosynth.common.errors import InvalidArgument, SilosynthError
-from silosynth.common.telemetry import Role, Telemetry, TelemetryServer, log, start_logging
+from silosynth.common.files import storage_error
+from silosynth.common.telemetry import (
+    Role,
+    Telemetry,
+    TelemetryServer,
+    log,
+    logs_json,
+    start_logging,
+    take_in_others,
+)
 
 GRACE_SECONDS = 300.0
 EXIT_BUG = 5
@@ -65,6 +74,8 @@ def serve(
     """
     policy = load_policy(path)
     start_logging(as_json=policy.logs.format == "json")
+    if policy.logs.format == "json":
+        take_in_others(text=False)
     logging.getLogger("silosynth").setLevel(policy.logs.level.upper())
     logging.getLogger("grpc").addHandler(logging.NullHandler())
     logging.getLogger("grpc").propagate = False
@@ -260,6 +271,16 @@ def _private_folder(path: Path) -> Path:
     return path
 
 
+def _not_serving(error: SilosynthError) -> int:
+    """Say why a gateway does not serve, to its operator alone; return the exit code."""
+    if logs_json():
+        log("not-serving", level=logging.ERROR, code=error.code, why=str(error))
+    else:
+        log("not-serving", level=logging.ERROR, code=error.code)
+        sys.stderr.write(f"error: {error}\n")
+    return error.exit_code
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Serve the policy that the command line names; return the exit code."""
     words = sys.argv[1:] if arguments is None else arguments
@@ -269,9 +290,13 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         serve(Path(words[1]))
     except SilosynthError as err:
-        log("not-serving", level=logging.ERROR, code=err.code)
-        sys.stderr.write(f"error: {err}\n")
-        return err.exit_code
+        return _not_serving(err)
+    except OSError as err:
+        failure = storage_error(err)
+        if failure is None:
+            log("not-serving", level=logging.ERROR, code="bug", exception=type(err).__name__)
+            return EXIT_BUG
+        return _not_serving(failure)
     except Exception as err:
         # No text of it: a person's row may be in it.
         log("not-serving", level=logging.ERROR, code="bug", exception=type(err).__name__)

@@ -27,6 +27,7 @@ from silosynth.common.telemetry import (
     log,
     log_file,
     start_logging,
+    take_in_others,
 )
 from silosynth.server.driver.drive import Progress, TrainingProgress
 from silosynth.server.federation.run_files import (
@@ -85,13 +86,14 @@ def run(
     # Flower takes seconds to import, which only commands that use it should.
     from silosynth.server.federation.run import Watchers, run_federation
 
+    if json_logs:
+        start_logging(as_json=True)
+        take_in_others(text=True)
     files, begun = _begin(plan, schema, federation, resume)
     found = find_federation(home(), begun.federation)
     telemetry = Telemetry(role=Role.COORDINATOR)
     opened = Event()
     with ExitStack() as stack:
-        if json_logs:
-            start_logging(as_json=True)
         stack.enter_context(log_file(files.log))
         if metrics_port is not None:
             stack.enter_context(TelemetryServer(telemetry, port=metrics_port))

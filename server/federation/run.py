@@ -7,11 +7,12 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from silosynth.common.errors import InvalidPlan, RunFailed, SilosynthError
-from silosynth.common.files import fresh_file, write_text
+from silosynth.common.errors import InvalidPlan, RunFailed, SilosynthError, StorageFailed
+from silosynth.common.files import fresh_file, storage_error, write_text
 from silosynth.common.messages.release import Release, decode_release, encode_receipt
 from silosynth.common.messages.request import Request
 from silosynth.common.messages.statements import Bundle, Result, digest_sampler, encode_statement
@@ -47,6 +48,7 @@ from silosynth.server.federation.superlink import open_grid
 from silosynth.server.methods.table import require_generators
 
 _ATTEMPTS = 5
+_RESUME = "make room or mend the disk, then 'silosynth run --resume {run}': nothing is lost"
 _SETTLED_SECONDS = 120.0
 MOST_RECEIPTS = 10_000
 
@@ -147,8 +149,17 @@ def run_federation(
             state = _run_to_end(run)
         except SilosynthError as err:
             log("run-failed", run=files.id, code=err.code)
-            write_ended(files, describe_failure(err, cancelled=files.cancel.exists()))
+            with suppress(StorageFailed):  # what ended the run is told, not the log of it
+                write_ended(files, describe_failure(err, cancelled=files.cancel.exists()))
             raise
+        except OSError as err:
+            failure = storage_error(err)
+            if failure is None:
+                raise
+            log("run-failed", run=files.id, code=failure.code)
+            with suppress(SilosynthError, OSError):  # the disk that is full
+                write_ended(files, describe_failure(failure, cancelled=files.cancel.exists()))
+            raise StorageFailed(failure.message, hint=_RESUME.format(run=files.id)) from err
         write_ended(files, _completed(state))
         log("run-completed", run=files.id, silos=len(state.silos))
         return state
