@@ -310,7 +310,7 @@ class _FileLines(logging.FileHandler):
     """A file of events; a full disk ends no run by its log, and prints no traceback."""
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """Let a line go: whatever filled the disk is told where something that counts is written."""
+        """Let a line go: who fills the disk is told where it matters."""
 
 
 class _JsonLines(logging.Formatter):
@@ -327,7 +327,7 @@ class _JsonLines(logging.Formatter):
 
 
 class _ForeignLines(_JsonLines):
-    """What another library logged: by whom, how grave, and its words where they may be passed on."""
+    """What another library logged: by whom, how grave, and its words if they may pass."""
 
     def __init__(self, *, text: bool) -> None:
         super().__init__()

@@ -6,6 +6,7 @@ strictest sensible one. Paths are relative to the file.
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping
 from fractions import Fraction
@@ -156,6 +157,9 @@ class ApprovalSection(_Model):
 
     automatic: bool = False
     max_epsilon: float | None = Field(default=None, gt=0, le=1000)
+    max_alone_epsilon: float | None = Field(
+        default=None, gt=0, le=1000, description="of a share of shared noise; default: max_epsilon"
+    )
     max_delta: float | None = Field(default=None, gt=0, lt=1)
     methods: tuple[Annotated[Method, Field(strict=False)], ...] = Field(
         default=(), strict=False, max_length=8
@@ -171,6 +175,8 @@ class ApprovalSection(_Model):
         stated = self.max_epsilon is not None and self.max_delta is not None and self.methods
         if self.automatic and not stated:
             raise ValueError("automatic plans need max_epsilon, max_delta and methods")
+        if (self.max_alone_epsilon or math.inf) < (self.max_epsilon or 0):
+            raise ValueError("max_alone_epsilon is below max_epsilon: no shared plan reaches it")
         return self
 
 

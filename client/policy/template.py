@@ -141,6 +141,8 @@ message_mb = 64
 [approval]  # which plans are answered without asking a person; no other is
 automatic = false
 # max_epsilon = 1.1  # of the zCDP conversion, as the ledger counts
+# max_alone_epsilon = 4.0  # of this silo's share of shared noise, if the masks failed; without it
+#                          # that is held against max_epsilon, which few shared plans meet
 # max_delta = 1e-6
 # methods = ["independent", "mst", "aim", "fixed"]
 # projects = ["default"]  # any project above, if left out

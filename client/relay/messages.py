@@ -136,7 +136,8 @@ def _pass(
     except SilosynthError as err:
         telemetry.refused(err.code)
         log("gateway-unreachable", kind=kind, code=err.code)
-        return _reply(message, {UNREACHABLE: err.code} | ({"silo": silo} if silo else {}))
+        away: Fields = {UNREACHABLE: err.code}
+        return _reply(message, away | {"silo": silo} if silo else away)
     seconds = time.monotonic() - begun
     record = message.content.config_records.get(RECORD, ConfigRecord())
     received, sent = _size(record), _size(fields)

@@ -78,8 +78,8 @@ class RelaySettings:
     """Where a silo's SuperLink and gateway are, and who the SuperNode is.
 
     ``ca`` verifies the SuperLink's certificate; without it the system's CAs do. ``heard`` is
-    touched whenever the SuperLink answers the SuperNode. ``json_logs`` turns the SuperNode's lines into
-    events of ours; otherwise they go where the relay's go.
+    touched whenever the SuperLink answers the SuperNode. ``json_logs`` makes events of the
+    SuperNode's lines, which otherwise go where the relay's go.
     """
 
     superlink: str
@@ -283,7 +283,8 @@ def _supernode(
         supernode_command(settings, port=port, secret_file=secret_file),
         env=os.environ | _QUIET,
         stdin=subprocess.DEVNULL,
-        **_streams(settings),
+        stdout=subprocess.PIPE if settings.json_logs else None,
+        stderr=subprocess.STDOUT if settings.json_logs else None,
     )
     if process.stdout is not None:
         lines = process.stdout
@@ -297,11 +298,6 @@ def _supernode(
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def _streams(settings: RelaySettings) -> dict[str, int]:
-    """Return where the SuperNode's lines go."""
-    return {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT} if settings.json_logs else {}
 
 
 def _pass_lines(lines: IO[bytes]) -> None:

@@ -34,9 +34,8 @@ def main(seconds: float, *, stuck: int, heard: str | None = None) -> NoReturn:
     end = functools.partial(_end, stuck)
     threading.excepthook = lambda _: end()
     fleet_http_connection.make_simple_http_retry_invoker = _retries  # type: ignore[attr-defined]  # of its own import
-    limited = _limited(
-        FleetHttpClient._unary_unary, seconds=seconds, end=end, heard=Path(heard) if heard else None
-    )
+    path = Path(heard) if heard else None
+    limited = _limited(FleetHttpClient._unary_unary, seconds=seconds, end=end, heard=path)
     FleetHttpClient._unary_unary = limited  # type: ignore[method-assign]  # Flower has no seam here
     code = stuck
     try:
