@@ -18,6 +18,7 @@ from enum import StrEnum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 from pathlib import Path
+from socket import socket as Socket
 from socketserver import TCPServer
 from threading import Thread
 from types import TracebackType
@@ -28,6 +29,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from silosynth.common.errors import InvalidArgument
 
 Fact = str | int | float | bool | None
+Page = Callable[[], tuple[int, bytes]]
 _LOGGER = logging.getLogger("silosynth")
 _COLOURS = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 _SECONDS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
@@ -137,18 +139,22 @@ class Telemetry:
 
 
 class TelemetryServer:
-    """Own a loopback port that serves ``/metrics`` and ``/health`` until it is closed."""
+    """Own a loopback port, or a Unix socket, that serves ``/metrics`` and ``/health``.
+
+    ``pages`` are more of them, by path: what each returns as status and text.
+    """
 
     def __init__(
         self,
         telemetry: Telemetry,
         *,
-        port: int,
+        port: int | Socket,
         host: str = "127.0.0.1",
         healthy: Callable[[], bool] = lambda: True,
         before_metrics: Callable[[], None] = lambda: None,
+        pages: Mapping[str, Page] | None = None,
     ) -> None:
-        """Bind the port (0 picks a free one) and answer in a thread.
+        """Bind the port (0 picks a free one), or take a listening socket; answer in a thread.
 
         Args: before_metrics: states what is worked out when it is asked for, and not before.
         Raises InvalidArgument when the address is not a loopback one, or the port is taken.
@@ -158,8 +164,13 @@ class TelemetryServer:
                 f"metrics are served on loopback addresses alone, not on {host}",
                 hint="let a reverse proxy with authentication publish them",
             )
+        answering = _handler(telemetry, healthy, before_metrics, pages or {})
         try:
-            self._server = _Server((host, port), _handler(telemetry, healthy, before_metrics))
+            self._server = (
+                _Server((host, port), answering)
+                if isinstance(port, int)
+                else _SocketServer(port, answering)
+            )
         except OSError as err:
             raise InvalidArgument(
                 f"the metrics port {port} cannot be used: {err.strerror}", hint="choose another"
@@ -202,8 +213,20 @@ class _Server(ThreadingHTTPServer):
         self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
 
 
+class _SocketServer(_Server):
+    """Answer on a Unix socket that listens already."""
+
+    def __init__(self, listener: Socket, answering: type[BaseHTTPRequestHandler]) -> None:
+        super().__init__(("", 0), answering, bind_and_activate=False)
+        self.socket.close()
+        self.socket = listener
+
+
 def _handler(
-    telemetry: Telemetry, healthy: Callable[[], bool], before_metrics: Callable[[], None]
+    telemetry: Telemetry,
+    healthy: Callable[[], bool],
+    before_metrics: Callable[[], None],
+    more: Mapping[str, Page],
 ) -> type[BaseHTTPRequestHandler]:
     """Return the handler of the two pages."""
 
@@ -213,7 +236,8 @@ def _handler(
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            pages: dict[str, Callable[[], tuple[int, bytes]]] = {
+            pages: dict[str, Page] = {
+                **more,
                 "/metrics": metrics,
                 "/health": lambda: (200, b"ok\n") if healthy() else (503, b"not ready\n"),
             }

@@ -37,6 +37,10 @@ def relay(
     metrics_port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Serve /metrics and /health on loopback.")
     ] = None,
+    gateway_metrics: Annotated[
+        Path | None,
+        typer.Option(help="The gateway's metrics socket, shown at /gateway/metrics and /health."),
+    ] = None,
     json_logs: Annotated[bool, typer.Option("--json-logs", help="Log lines as JSON.")] = False,
 ) -> None:
     """Run a silo's relay: a Flower SuperNode, and what answers its messages from the gateway.
@@ -46,7 +50,7 @@ def relay(
     [dim]silosynth relay --superlink host:9092 --ca ca.pem --key supernode.pem --silo north \\
     --gateway /run/silosynth/gateway.sock[/dim]
     """
-    from silosynth.client.relay.health import is_healthy
+    from silosynth.client.relay.health import gateway_pages, is_healthy
     from silosynth.client.relay.relay import RelaySettings, serve_relay
 
     start_logging(as_json=json_logs)
@@ -69,5 +73,8 @@ def relay(
         )
         if metrics_port is not None:
             healthy = partial(is_healthy, gateway=gateway, heard=heard)
-            stack.enter_context(TelemetryServer(telemetry, port=metrics_port, healthy=healthy))
+            pages = gateway_pages(gateway_metrics) if gateway_metrics else {}
+            stack.enter_context(
+                TelemetryServer(telemetry, port=metrics_port, healthy=healthy, pages=pages)
+            )
         serve_relay(settings, telemetry=telemetry, stopping=stopping.is_set)

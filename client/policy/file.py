@@ -188,9 +188,14 @@ class ApproverSection(_Model):
 
 
 class RelaySection(_Model):
-    """Who may speak to the gateway: Unix users, by the socket at ``socket``."""
+    """Who may speak to the gateway: Unix users, by the socket at ``socket``.
+
+    ``group`` lets users of that group reach the socket without root's help; who they are is asked
+    all the same, and ``users`` alone are let in.
+    """
 
     users: tuple[UserName, ...] = Field(default=(), strict=False, max_length=16)
+    group: UserName | None = None
     socket: FilePath | None = Field(
         default=None, description="default: gateway.sock in the silo's directory"
     )
@@ -200,9 +205,16 @@ class RelaySection(_Model):
 
 
 class MetricsSection(_Model):
-    """Metrics and health on loopback; no port, no page."""
+    """Metrics and health: on a loopback port, or on a socket that the relay passes on."""
 
     port: int | None = Field(default=None, ge=0, le=65_535)
+    socket: FilePath | None = Field(default=None, description="for a gateway without a network")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.port is not None and self.socket is not None:
+            raise ValueError("metrics are served on a port or on a socket")
+        return self
 
 
 class LogsSection(_Model):

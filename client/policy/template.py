@@ -157,11 +157,13 @@ automatic = false
 
 [relay]  # who may speak to the gateway besides its own user and root
 users = []  # such as ["silosynth-relay"]
+# group = "silosynth-socket"  # a group of both users: then no root is needed to start
 # socket = "/run/silosynth/gateway.sock"  # default: gateway.sock in the silo's directory
 # operator_socket = "/run/silosynth/operator.sock"
 
-[metrics]  # on loopback only
-# port = 9464
+[metrics]  # on loopback, or on a socket that 'silosynth relay --gateway-metrics' passes on
+# port = 9465
+# socket = "/run/silosynth/metrics.sock"
 
 [logs]  # no data value is ever in them
 format = "text"  # or json

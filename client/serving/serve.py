@@ -32,7 +32,7 @@ from silosynth.client.rpc.front_door import DoorRules, FrontDoor, TurnedAway
 from silosynth.client.rpc.listener import bind_socket, given_socket, remove_socket
 from silosynth.client.rpc.server import Method, RpcServer, Service, gateway_service
 from silosynth.client.serving.metered import CountedGateway
-from silosynth.client.serving.run_as import ROOT, become, forbid_core_dumps, user_ids
+from silosynth.client.serving.run_as import ROOT, become, forbid_core_dumps, group_id, user_ids
 from silosynth.client.silo.assemble import Silo, open_silo
 from silosynth.common.audit.entries import Scope
 from silosynth.common.errors import InvalidArgument, SilosynthError
@@ -150,14 +150,15 @@ def _relay_listener(policy: PolicyFile) -> socket:
                 hint="name one, or let systemd make the socket",
             )
         owner = relays[0] if relays else min(user_ids([_run_as(policy)]))
-    return bind_socket(relay_socket(policy), owner=owner)
+    return bind_socket(relay_socket(policy), owner=owner, group=group_id(policy.relay.group))
 
 
 @contextmanager
 def _metrics(silo: Silo) -> Iterator[Telemetry]:
     """Serve metrics and health on loopback where the policy names a port."""
     telemetry = Telemetry(role=Role.GATEWAY)
-    if silo.policy.metrics.port is None:
+    metrics = silo.policy.metrics
+    if metrics.port is None and metrics.socket is None:
         yield telemetry
         return
 
@@ -167,14 +168,20 @@ def _metrics(silo: Silo) -> Iterator[Telemetry]:
         return False
 
     scopes = tuple(silo.policy.scope_caps())
+    place: int | socket = metrics.port or 0
+    if metrics.socket is not None:
+        path, group = Path(metrics.socket), group_id(silo.policy.relay.group)
+        place = bind_socket(path, group=group)
     with TelemetryServer(
         telemetry,
-        port=silo.policy.metrics.port,
+        port=place,
         healthy=healthy,
         before_metrics=lambda: _show_budgets(silo.ledger, scopes, telemetry),
     ) as server:
-        log("metrics", port=server.port)
+        log("metrics", at=metrics.socket or str(server.port))
         yield telemetry
+    if metrics.socket is not None:
+        remove_socket(Path(metrics.socket))
 
 
 def _show_budgets(ledger: Ledger, scopes: Sequence[Scope], telemetry: Telemetry) -> None:
