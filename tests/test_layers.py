@@ -87,6 +87,7 @@ EDGES = {
         "server/federation/calls.py",
         "server/federation/channel.py",
         "server/federation/grid.py",
+        "server/federation/letters.py",
         "server/federation/link.py",
         "server/federation/superlink.py",
         "simulations/cluster.py",

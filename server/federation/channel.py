@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from flwr.app import ConfigRecord, Message, RecordDict
-from flwr.app.typing import ConfigRecordValues
 
 from silosynth.common.errors import RunFailed, SilosynthError
 from silosynth.common.messages.release import (
@@ -53,10 +52,16 @@ from silosynth.server.coordinator.state import (
 )
 from silosynth.server.driver.drive import Checkpoint
 from silosynth.server.federation.calls import Calls, Grid
+from silosynth.server.federation.letters import (
+    Challenge,
+    Fields,
+    Letter,
+    Post,
+    field_of,
+    size_of,
+)
 from silosynth.server.federation.link import Patience
 from silosynth.server.federation.standing import Standing, Waiting, printable
-
-Fields = dict[str, ConfigRecordValues]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,45 +84,6 @@ class Pace:
     approval_most_seconds: float = 300.0
     approval_last_seconds: float = 60.0
     patience: Patience = field(default_factory=Patience)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Letter:
-    """What is sent to a silo until it answers, and when to send it next.
-
-    ``pending`` says that the silo has it and waits for a person; ``approval_seconds`` is how long
-    that is left alone the next time.
-    """
-
-    kind: str
-    fields: Fields
-    due: float = 0.0
-    wait_seconds: float
-    approval_seconds: float
-    pending: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Challenge:
-    """What a node was asked to sign."""
-
-    node: int
-    challenge: bytes
-
-
-@dataclass(slots=True)
-class _Post:
-    """Letters on their way: message ids, and when each node may be challenged again.
-
-    ``listed`` are the nodes that were connected when they were last looked at.
-    """
-
-    letters: dict[str, str] = field(default_factory=dict)
-    challenges: dict[str, _Challenge] = field(default_factory=dict)
-    challenge_due: dict[int, float] = field(default_factory=dict)
-    listed: frozenset[int] | None = None
-    nodes_due: float = 0.0
-    active: float = 0.0
 
 
 class Channel:
@@ -150,7 +116,7 @@ class Channel:
         self._calls = Calls(grid, patience=self._pace.patience)
         self._sealed = seal(encode_plan(plan), purpose=Purpose.PLAN, key=key)
         self._nodes: dict[str, int] = {}
-        self._post = _Post()
+        self._post = Post()
         self._standing = standing
         self._waiting: dict[str, Waiting] = {}
         self._told: dict[str, Waiting] = {}
@@ -225,9 +191,9 @@ class Channel:
             if silo not in heard:
                 yield Silent(silo=silo)
 
-    def _letter(self, kind: str, fields: Fields) -> _Letter:
+    def _letter(self, kind: str, fields: Fields) -> Letter:
         """Write a letter that is due at once."""
-        return _Letter(
+        return Letter(
             kind=kind,
             fields=fields,
             wait_seconds=self._pace.resend_seconds,
@@ -235,11 +201,11 @@ class Channel:
         )
 
     def _converse(
-        self, letters: Mapping[str, _Letter], *, field: str, deadline: float
+        self, letters: Mapping[str, Letter], *, field: str, deadline: float
     ) -> Iterator[tuple[str, bytes]]:
         """Send letters until every silo has answered or the deadline passes."""
         waiting = dict(letters)
-        self._post = _Post(active=time.monotonic())
+        self._post = Post(active=time.monotonic())
         self._waiting = {}
         for silo in waiting:
             self._stand(silo, Standing.ASKED if silo in self._nodes else Standing.ABSENT)
@@ -262,7 +228,7 @@ class Channel:
             self._sleep()
         self._tell_standing()
 
-    def _left_alone(self, letter: _Letter, *, deadline: float) -> _Letter:
+    def _left_alone(self, letter: Letter, *, deadline: float) -> Letter:
         """Return a letter that a person has to decide on, due again after a wait that doubles."""
         pace, now = self._pace, time.monotonic()
         soonest, last = now + pace.approval_seconds, deadline - pace.approval_last_seconds
@@ -294,7 +260,7 @@ class Channel:
         idle = time.monotonic() - self._post.active > 60
         time.sleep(self._pace.idle_poll_seconds if idle else self._pace.poll_seconds)
 
-    def _look_at_nodes(self, waiting: dict[str, _Letter]) -> None:
+    def _look_at_nodes(self, waiting: dict[str, Letter]) -> None:
         """See who is connected: send anew to who was away, challenge who is nobody yet."""
         now = time.monotonic()
         if now < self._post.nodes_due:
@@ -314,7 +280,7 @@ class Channel:
         if any(self._nodes.get(silo) not in nodes for silo in waiting):
             self._challenge(sorted(nodes), now=now)
 
-    def _take_back(self, node: int, waiting: dict[str, _Letter], *, now: float) -> None:
+    def _take_back(self, node: int, waiting: dict[str, Letter], *, now: float) -> None:
         """Send again to a node that was away: what its SuperNode had is lost."""
         self._post.challenge_due.pop(node, None)
         for silo, known in self._nodes.items():
@@ -335,10 +301,10 @@ class Channel:
             if not message:
                 due[node] = time.monotonic() + self._pace.failed_seconds
                 return
-            self._post.challenges[message] = _Challenge(node=node, challenge=challenge)
+            self._post.challenges[message] = Challenge(node=node, challenge=challenge)
             due[node] = now + self._pace.challenge_seconds
 
-    def _send_due(self, waiting: dict[str, _Letter]) -> None:
+    def _send_due(self, waiting: dict[str, Letter]) -> None:
         """Send or resend the letters whose time has come, to nodes that proved who they are.
 
         A node that is away gets nothing: it would find a pile. A letter that cannot be pushed is
@@ -366,7 +332,7 @@ class Channel:
         """Tell whether a node was not connected when they were last looked at."""
         return self._post.listed is not None and node not in self._post.listed
 
-    def _later(self, letter: _Letter, *, now: float) -> _Letter:
+    def _later(self, letter: Letter, *, now: float) -> Letter:
         """Return a letter that was just sent, due again after a wait that doubles."""
         most = self._pace.resend_most_seconds
         return replace(
@@ -383,9 +349,9 @@ class Channel:
             dst_node_id=node,
             message_type=f"query.{kind}",
         )
-        return self._calls.push(message, size=_size(fields))
+        return self._calls.push(message, size=size_of(fields))
 
-    def _pull(self, waiting: dict[str, _Letter], *, field: str) -> Iterator[tuple[str, bytes]]:
+    def _pull(self, waiting: dict[str, Letter], *, field: str) -> Iterator[tuple[str, bytes]]:
         """Take replies; yield what silos answered, once each."""
         answered = set()
         for reply in self._calls.pull((*self._post.letters, *self._post.challenges)):
@@ -398,25 +364,25 @@ class Channel:
             silo = self._post.letters.pop(sent, None)
             if silo not in waiting or silo in answered:
                 continue
-            data = _field(reply, field)
+            data = field_of(reply, field)
             if isinstance(data, bytes):
                 answered.add(silo)
                 yield silo, data
             else:
-                away = _field(reply, UNREACHABLE) is not None
+                away = field_of(reply, UNREACHABLE) is not None
                 self._stand(silo, Standing.GATEWAY_AWAY if away else Standing.ABSENT)
                 self._hurry(waiting, silo)
 
-    def _hurry(self, waiting: dict[str, _Letter], silo: str) -> None:
+    def _hurry(self, waiting: dict[str, Letter], silo: str) -> None:
         """Look for the silo's node anew and send again soon: its node failed, or its gateway."""
         self._nodes.pop(silo, None)
         log("silo-failed", silo=silo, kind=waiting[silo].kind)
         due = time.monotonic() + self._pace.failed_seconds
         waiting[silo] = replace(waiting[silo], due=due)
 
-    def _check_identity(self, asked: _Challenge, reply: Message) -> None:
+    def _check_identity(self, asked: Challenge, reply: Message) -> None:
         """Take a node for the silo whose key signed its challenge; log any other."""
-        data = _field(reply, "identity")
+        data = field_of(reply, "identity")
         if not isinstance(data, bytes):
             self._note_away(reply)
             self._post.challenge_due[asked.node] = time.monotonic() + self._pace.failed_seconds
@@ -439,7 +405,7 @@ class Channel:
 
         A silo that has proved who it is, is not spoken for.
         """
-        silo = _field(reply, "silo")
+        silo = field_of(reply, "silo")
         known = self._waiting.get(silo) if isinstance(silo, str) else None
         if isinstance(silo, str) and known is not None and known.what is Standing.ABSENT:
             self._stand(silo, Standing.GATEWAY_AWAY)
@@ -452,16 +418,3 @@ class Channel:
         except SilosynthError:
             return None
         return verdict if verdict.answer is Answer.PENDING else None
-
-
-def _size(fields: Fields) -> int:
-    """Return how many bytes a letter carries, about."""
-    values = [v for f in fields.values() for v in (f if isinstance(f, list) else [f])]
-    return sum(len(v) for v in values if isinstance(v, bytes))
-
-
-def _field(reply: Message, name: str) -> ConfigRecordValues | None:
-    """Return a field of a reply; None when the node failed or answered something else."""
-    if reply.has_error() or not reply.has_content():
-        return None
-    return reply.content.config_records.get(RECORD, ConfigRecord()).get(name)
