@@ -11,7 +11,6 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 
 from flwr.app import ConfigRecord, Message, RecordDict
 
@@ -36,7 +35,7 @@ from silosynth.common.messages.statements import (
 from silosynth.common.messages.sums import encode_sum_statement
 from silosynth.common.plan.plan import Plan, encode_plan
 from silosynth.common.telemetry import log
-from silosynth.common.trust.keys import PublicKey, Purpose, SigningKey
+from silosynth.common.trust.keys import Purpose, SigningKey
 from silosynth.common.trust.seal import seal
 from silosynth.server.coordinator.state import (
     Absent,
@@ -61,7 +60,9 @@ from silosynth.server.federation.letters import (
     size_of,
 )
 from silosynth.server.federation.link import Patience
-from silosynth.server.federation.standing import Standing, Waiting, printable
+from silosynth.server.federation.standing import Standing, Waiting, Watch, printable
+
+ABSENT, ASKED = Standing.ABSENT, Standing.ASKED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,9 +118,7 @@ class Channel:
         self._sealed = seal(encode_plan(plan), purpose=Purpose.PLAN, key=key)
         self._nodes: dict[str, int] = {}
         self._post = Post()
-        self._standing = standing
-        self._waiting: dict[str, Waiting] = {}
-        self._told: dict[str, Waiting] = {}
+        self._watch = Watch(standing)
 
     def propose(self, silos: Sequence[str], *, deadline: float) -> Iterator[Event]:
         """Show the plan to silos until each has decided; who has not by ``deadline`` is named.
@@ -206,9 +205,7 @@ class Channel:
         """Send letters until every silo has answered or the deadline passes."""
         waiting = dict(letters)
         self._post = Post(active=time.monotonic())
-        self._waiting = {}
-        for silo in waiting:
-            self._stand(silo, Standing.ASKED if silo in self._nodes else Standing.ABSENT)
+        self._watch.begin({s: ASKED if s in self._nodes else ABSENT for s in waiting})
         while waiting and time.monotonic() < deadline:
             if self._stopping():
                 raise RunFailed(
@@ -219,14 +216,15 @@ class Channel:
             for silo, data in self._pull(waiting, field=field):
                 pending = self._pending(silo, data) if field == "verdict" else None
                 if pending is not None:
-                    self._stand(silo, Standing.PENDING, why=printable(pending.message))
+                    self._watch.stand(silo, Standing.PENDING, why=printable(pending.message))
                     waiting[silo] = self._left_alone(waiting[silo], deadline=deadline)
                     continue
-                del waiting[silo], self._waiting[silo]
+                del waiting[silo]
+                self._watch.heard(silo)
                 yield silo, data
-            self._tell_standing()
+            self._watch.tell()
             self._sleep()
-        self._tell_standing()
+        self._watch.tell()
 
     def _left_alone(self, letter: Letter, *, deadline: float) -> Letter:
         """Return a letter that a person has to decide on, due again after a wait that doubles."""
@@ -239,21 +237,6 @@ class Channel:
             wait_seconds=pace.resend_seconds,
             pending=True,
         )
-
-    def _stand(self, silo: str, what: Standing, *, why: str | None = None) -> None:
-        """Note why a silo is waited for, and since when."""
-        known = self._waiting.get(silo)
-        if known is not None and (known.what, known.why) == (what, why):
-            return
-        self._waiting[silo] = Waiting(what=what, since=datetime.now(UTC), why=why)
-        if what is Standing.PENDING:
-            log("waits-for-approval", silo=silo, why=why)
-
-    def _tell_standing(self) -> None:
-        """Tell whoever watches what has changed."""
-        if self._waiting != self._told:
-            self._told = dict(self._waiting)
-            self._standing(self._told)
 
     def _sleep(self) -> None:
         """Wait a moment, longer when nothing has happened for a while."""
@@ -273,7 +256,7 @@ class Channel:
         self._post.listed = nodes
         for silo in waiting:
             if silo in self._nodes and self._nodes[silo] not in nodes:
-                self._stand(silo, Standing.ABSENT)
+                self._watch.stand(silo, ABSENT)
         for node in nodes:
             if listed is not None and node not in listed:
                 self._take_back(node, waiting, now=now)
@@ -286,7 +269,7 @@ class Channel:
         for silo, known in self._nodes.items():
             if known == node and silo in waiting:
                 log("silo-returned", silo=silo)
-                self._stand(silo, Standing.ASKED)
+                self._watch.stand(silo, ASKED)
                 waiting[silo] = replace(waiting[silo], due=min(waiting[silo].due, now))
 
     def _challenge(self, nodes: Iterable[int], *, now: float) -> None:
@@ -370,7 +353,7 @@ class Channel:
                 yield silo, data
             else:
                 away = field_of(reply, UNREACHABLE) is not None
-                self._stand(silo, Standing.GATEWAY_AWAY if away else Standing.ABSENT)
+                self._watch.stand(silo, Standing.GATEWAY_AWAY if away else Standing.ABSENT)
                 self._hurry(waiting, silo)
 
     def _hurry(self, waiting: dict[str, Letter], silo: str) -> None:
@@ -395,8 +378,7 @@ class Channel:
             if (identity.silo, identity.challenge) == (silo, asked.challenge.hex()):
                 self._nodes[silo] = asked.node
                 log("silo-connected", silo=silo)
-                if silo in self._waiting:
-                    self._stand(silo, Standing.ASKED)
+                self._watch.stand(silo, ASKED)
                 return
         log("node-rejected", node=str(asked.node))
 
@@ -406,15 +388,13 @@ class Channel:
         A silo that has proved who it is, is not spoken for.
         """
         silo = field_of(reply, "silo")
-        known = self._waiting.get(silo) if isinstance(silo, str) else None
-        if isinstance(silo, str) and known is not None and known.what is Standing.ABSENT:
-            self._stand(silo, Standing.GATEWAY_AWAY)
+        if isinstance(silo, str) and self._watch.is_absent(silo):
+            self._watch.stand(silo, Standing.GATEWAY_AWAY)
 
     def _pending(self, silo: str, data: bytes) -> Verdict | None:
         """Return a silo's word that its people have not decided yet; None for any other word."""
-        trusted: tuple[PublicKey, ...] = (self._plan.roster[silo],)
         try:
-            verdict = decode_statement(data, Verdict, trusted=trusted)
+            verdict = decode_statement(data, Verdict, trusted=(self._plan.roster[silo],))
         except SilosynthError:
             return None
         return verdict if verdict.answer is Answer.PENDING else None

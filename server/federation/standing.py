@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Literal
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.files import replace_file
+from silosynth.common.telemetry import log
 
 _MOST_WORDS = 300
 
@@ -45,6 +46,44 @@ class _Kept(BaseModel):
 
     version: Literal[1] = 1
     silos: Mapping[str, Waiting]
+
+
+class Watch:
+    """Own why each silo is waited for, and tell whoever watches when that changes."""
+
+    def __init__(self, tell: Callable[[Mapping[str, Waiting]], None]) -> None:
+        """Take who is told; nobody is waited for yet."""
+        self._tell = tell
+        self._waiting: dict[str, Waiting] = {}
+        self._told: dict[str, Waiting] = {}
+
+    def begin(self, silos: Mapping[str, Standing]) -> None:
+        """Wait for these silos, and for no others."""
+        now = datetime.now(UTC)
+        self._waiting = {silo: Waiting(what=what, since=now) for silo, what in silos.items()}
+
+    def stand(self, silo: str, what: Standing, *, why: str | None = None) -> None:
+        """Note why a silo that is waited for has not answered, and since when."""
+        known = self._waiting.get(silo)
+        if known is None or (known.what, known.why) == (what, why):
+            return
+        self._waiting[silo] = Waiting(what=what, since=datetime.now(UTC), why=why)
+        if what is Standing.PENDING:
+            log("waits-for-approval", silo=silo, why=why)
+
+    def is_absent(self, silo: str) -> bool:
+        """Tell whether a silo is waited for that has shown no sign of itself."""
+        return silo in self._waiting and self._waiting[silo].what is Standing.ABSENT
+
+    def heard(self, silo: str) -> None:
+        """Wait for a silo no longer."""
+        del self._waiting[silo]
+
+    def tell(self) -> None:
+        """Tell what has changed since the last time."""
+        if self._waiting != self._told:
+            self._told = dict(self._waiting)
+            self._tell(self._told)
 
 
 def printable(text: str | None) -> str | None:
