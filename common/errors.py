@@ -24,6 +24,7 @@
     │   ├── SiloAbsent
     │   └── ModelTooLarge
     ├── LedgerUnavailable       the ledger cannot promise durability      exit 6
+    ├── StorageFailed           a disk is full or cannot be written       exit 6
     ├── ConnectionFailed        no connection, or not authenticated       exit 2
     └── DeadlineExceeded        a phase ran out of time                   exit 3
 
@@ -189,6 +190,13 @@ class LedgerUnavailable(SilosynthError):
     """The ledger cannot promise that a charge is durable; everything is refused."""
 
     code = "ledger-unavailable"
+    exit_code = 6
+
+
+class StorageFailed(SilosynthError):
+    """A disk is full, read-only or broken, or this user may not write there."""
+
+    code = "storage-failed"
     exit_code = 6
 
 

@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from silosynth.common.errors import InvalidArgument, OutputExists
+from silosynth.common.errors import InvalidArgument, OutputExists, StorageFailed
+
+_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG})
+_RIGHTS = frozenset({errno.EACCES, errno.EPERM})
+
+
+def storage_error(error: OSError) -> StorageFailed | None:
+    """Return what an error of the operating system means for whoever runs the machine.
+
+    None where it is neither a disk that takes nothing more nor a path that this user may not use.
+    """
+    if error.errno not in _DISK | _RIGHTS:
+        return None
+    where = f" at {error.filename}" if isinstance(error.filename, str | Path) else ""
+    return StorageFailed(
+        f"cannot write or read{where}: {os.strerror(error.errno or 0)}",
+        hint="make room, or mend the disk; then run the same again: nothing is charged twice"
+        if error.errno in _DISK
+        else f"give the user {os.geteuid()} the right to it",
+    )
 
 
 @contextmanager
@@ -29,7 +49,10 @@ def fresh_file(path: Path, *, force: bool) -> Iterator[Path]:
         part.replace(path)
         sync_directory(path.parent)
     except OSError as err:
-        raise InvalidArgument(f"{path} cannot be written: {err.strerror or err}") from err
+        failure = storage_error(err) if err.errno in _DISK else None
+        raise failure or InvalidArgument(
+            f"{path} cannot be written: {err.strerror or err}"
+        ) from err
     finally:
         part.unlink(missing_ok=True)
 

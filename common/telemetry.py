@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 from pathlib import Path
+from socket import socket as Socket
 from socketserver import TCPServer
 from threading import Thread
 from types import TracebackType
@@ -26,7 +29,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from silosynth.common.errors import InvalidArgument
 
 Fact = str | int | float | bool | None
+Page = Callable[[], tuple[int, bytes]]
 _LOGGER = logging.getLogger("silosynth")
+_COLOURS = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 _SECONDS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 _TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -134,18 +139,22 @@ class Telemetry:
 
 
 class TelemetryServer:
-    """Own a loopback port that serves ``/metrics`` and ``/health`` until it is closed."""
+    """Own a loopback port, or a Unix socket, that serves ``/metrics`` and ``/health``.
+
+    ``pages`` are more of them, by path: what each returns as status and text.
+    """
 
     def __init__(
         self,
         telemetry: Telemetry,
         *,
-        port: int,
+        port: int | Socket,
         host: str = "127.0.0.1",
         healthy: Callable[[], bool] = lambda: True,
         before_metrics: Callable[[], None] = lambda: None,
+        pages: Mapping[str, Page] | None = None,
     ) -> None:
-        """Bind the port (0 picks a free one) and answer in a thread.
+        """Bind the port (0 picks a free one), or take a listening socket; answer in a thread.
 
         Args: before_metrics: states what is worked out when it is asked for, and not before.
         Raises InvalidArgument when the address is not a loopback one, or the port is taken.
@@ -155,8 +164,13 @@ class TelemetryServer:
                 f"metrics are served on loopback addresses alone, not on {host}",
                 hint="let a reverse proxy with authentication publish them",
             )
+        answering = _handler(telemetry, healthy, before_metrics, pages or {})
         try:
-            self._server = _Server((host, port), _handler(telemetry, healthy, before_metrics))
+            self._server = (
+                _Server((host, port), answering)
+                if isinstance(port, int)
+                else _SocketServer(port, answering)
+            )
         except OSError as err:
             raise InvalidArgument(
                 f"the metrics port {port} cannot be used: {err.strerror}", hint="choose another"
@@ -199,8 +213,20 @@ class _Server(ThreadingHTTPServer):
         self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
 
 
+class _SocketServer(_Server):
+    """Answer on a Unix socket that listens already."""
+
+    def __init__(self, listener: Socket, answering: type[BaseHTTPRequestHandler]) -> None:
+        super().__init__(("", 0), answering, bind_and_activate=False)
+        self.socket.close()
+        self.socket = listener
+
+
 def _handler(
-    telemetry: Telemetry, healthy: Callable[[], bool], before_metrics: Callable[[], None]
+    telemetry: Telemetry,
+    healthy: Callable[[], bool],
+    before_metrics: Callable[[], None],
+    more: Mapping[str, Page],
 ) -> type[BaseHTTPRequestHandler]:
     """Return the handler of the two pages."""
 
@@ -210,7 +236,8 @@ def _handler(
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            pages: dict[str, Callable[[], tuple[int, bytes]]] = {
+            pages: dict[str, Page] = {
+                **more,
                 "/metrics": metrics,
                 "/health": lambda: (200, b"ok\n") if healthy() else (503, b"not ready\n"),
             }
@@ -243,16 +270,56 @@ def start_logging(*, as_json: bool, stream: TextIO | None = None) -> None:
     _add(logging.StreamHandler(stream or sys.stderr), as_json=as_json)
 
 
+def logs_json() -> bool:
+    """Tell whether this process' stream of events is JSON, where no other line should stand."""
+    return any(isinstance(h.formatter, _JsonLines) for h in _LOGGER.handlers if _is_stream(h))
+
+
+def strip_colours(text: str) -> str:
+    """Return text without the codes that colour a terminal."""
+    return _COLOURS.sub("", text)
+
+
+def _is_stream(handler: logging.Handler) -> bool:
+    """Tell a stream of events from a file that gets them too."""
+    return not isinstance(handler, logging.FileHandler)
+
+
+def take_in_others(*, text: bool) -> None:
+    """Make JSON events of what other libraries log, warn of, or let a thread end in.
+
+    Nothing else is on the stream of events then. Call it when those libraries are imported.
+
+    Args: text: pass on what they say; never where one has read the data.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_ForeignLines(text=text))
+    for name in list(logging.root.manager.loggerDict):
+        other = logging.getLogger(name)
+        if other is not _LOGGER and other.handlers:
+            other.handlers.clear()
+            other.propagate = True
+    logging.root.handlers[:] = [handler]
+    logging.captureWarnings(True)
+    threading.excepthook = lambda ended: log("failed", exception=_name(ended.exc_type))
+
+
+def _name(kind: type[BaseException] | None) -> str:
+    """Return the name of an error's type."""
+    return kind.__name__ if kind is not None else "unknown"
+
+
 @contextmanager
 def log_file(path: Path) -> Iterator[None]:
     """Append this project's events to a file too, as JSON lines, while the block lasts."""
-    handler = logging.FileHandler(path, encoding="utf-8")
+    handler = _FileLines(path, encoding="utf-8")
     _add(handler, as_json=True)
     try:
         yield
     finally:
         _LOGGER.removeHandler(handler)
-        handler.close()
+        with suppress(OSError):
+            handler.close()
 
 
 def _add(handler: logging.Handler, *, as_json: bool) -> None:
@@ -261,6 +328,13 @@ def _add(handler: logging.Handler, *, as_json: bool) -> None:
     _LOGGER.addHandler(handler)
     _LOGGER.setLevel(logging.INFO)
     _LOGGER.propagate = False
+
+
+class _FileLines(logging.FileHandler):
+    """A file of events; a full disk ends no run by its log, and prints no traceback."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Let a line go: who fills the disk is told where it matters."""
 
 
 class _JsonLines(logging.Formatter):
@@ -273,6 +347,26 @@ class _JsonLines(logging.Formatter):
             "level": record.levelname.lower(),
             "event": str(record.msg),
         }
+        return json.dumps(line, sort_keys=True, ensure_ascii=True)
+
+
+class _ForeignLines(_JsonLines):
+    """What another library logged: by whom, how grave, and its words if they may pass."""
+
+    def __init__(self, *, text: bool) -> None:
+        super().__init__()
+        self._text = text
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return one line."""
+        line: dict[str, Fact] = {
+            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+            "level": record.levelname.lower(),
+            "event": "library",
+            "logger": record.name,
+        }
+        if self._text:
+            line["text"] = strip_colours(record.getMessage())
         return json.dumps(line, sort_keys=True, ensure_ascii=True)
 
 

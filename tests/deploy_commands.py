@@ -8,6 +8,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import yaml
+
 DEPLOY = Path(__file__).parent.parent / "deploy"
 BIN = str(Path(sys.executable).parent)
 
@@ -19,14 +21,13 @@ def unit_command(name: str, values: Mapping[str, str]) -> list[str]:
     return _replace(shlex.split(line.removeprefix("ExecStart=")), values)
 
 
-def container_command(name: str, values: Mapping[str, str]) -> list[str]:
-    """Return ENTRYPOINT and CMD of a container file with every key of ``values`` replaced."""
-    words: list[str] = []
-    for line in (DEPLOY / "docker" / name).read_text().splitlines():
-        head, _, rest = line.partition(" ")
-        if head in ("ENTRYPOINT", "CMD"):
-            words += json.loads(rest)
-    return _replace(words, values)
+def container_command(service: str, values: Mapping[str, str]) -> list[str]:
+    """Return what a service of the compose file runs with every key of ``values`` replaced."""
+    found = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"][service]
+    lines = (DEPLOY / "docker" / "Dockerfile").read_text().splitlines()
+    entry = next(line for line in lines if line.startswith("ENTRYPOINT "))
+    words = found.get("entrypoint") or json.loads(entry.removeprefix("ENTRYPOINT "))
+    return _replace([*words, *found["command"]], values)
 
 
 def _replace(words: list[str], values: Mapping[str, str]) -> list[str]:

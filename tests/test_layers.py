@@ -51,7 +51,8 @@ ROOMS: dict[str, str] = {
     "client/gateway": "client/ledger client/noise client/source client/learning client/sums "
     "client/policy common/audit common/certificate common/generator common/messages common/plan "
     "common/sampler common/schema common/trust common/values",
-    "client/silo": "client/csv client/gateway client/ledger client/noise client/source client/learning "
+    "client/silo": "client/csv client/gateway client/ledger client/noise client/source "
+    "client/learning "
     "client/sums client/policy common/accounting common/audit common/codec common/generator "
     "common/messages common/plan common/schema common/trust",
     "client/rpc": "",
@@ -102,11 +103,17 @@ EDGES = {
         "server/federation/calls.py",
         "server/federation/channel.py",
         "server/federation/grid.py",
+        "server/federation/letters.py",
         "server/federation/link.py",
         "server/federation/superlink.py",
         "simulations/cluster.py",
     },
-    "httpx": {"client/relay/relay.py", "client/relay/session.py", "server/federation/link.py"},
+    "httpx": {
+        "client/relay/relay.py",
+        "client/relay/session.py",
+        "common/reach.py",
+        "server/federation/link.py",
+    },
     "ray": {"client/source/on_ray.py", "simulations/cluster.py"},
     "pandas": {"common/codec/frames.py", "simulations/demo_insurers.py"},
     "dp_accounting": {

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import signal
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Event
 from typing import Annotated
 
 import typer
 
-from silosynth.common.telemetry import Role, Telemetry, TelemetryServer, start_logging
+from silosynth.common.telemetry import (
+    Role,
+    Telemetry,
+    TelemetryServer,
+    start_logging,
+    take_in_others,
+)
 
 
 def relay(
@@ -28,6 +37,10 @@ def relay(
     metrics_port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Serve /metrics and /health on loopback.")
     ] = None,
+    gateway_metrics: Annotated[
+        Path | None,
+        typer.Option(help="The gateway's metrics socket, shown at /gateway/metrics and /health."),
+    ] = None,
     json_logs: Annotated[bool, typer.Option("--json-logs", help="Log lines as JSON.")] = False,
 ) -> None:
     """Run a silo's relay: a Flower SuperNode, and what answers its messages from the gateway.
@@ -37,15 +50,31 @@ def relay(
     [dim]silosynth relay --superlink host:9092 --ca ca.pem --key supernode.pem --silo north \\
     --gateway /run/silosynth/gateway.sock[/dim]
     """
+    from silosynth.client.relay.health import gateway_pages, is_healthy
     from silosynth.client.relay.relay import RelaySettings, serve_relay
 
     start_logging(as_json=json_logs)
-    settings = RelaySettings(superlink=superlink, silo=silo, gateway=gateway, key=key, ca=ca)
+    if json_logs:
+        take_in_others(text=True)
     telemetry = Telemetry(role=Role.RELAY)
     stopping = Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
-    if metrics_port is None:
-        serve_relay(settings, telemetry=telemetry, stopping=stopping.is_set)
-        return
-    with TelemetryServer(telemetry, port=metrics_port, healthy=gateway.is_socket):
+    with ExitStack() as stack:
+        directory = stack.enter_context(TemporaryDirectory(prefix="silosynth-heard-"))
+        heard = Path(directory) / "heard"
+        settings = RelaySettings(
+            superlink=superlink,
+            silo=silo,
+            gateway=gateway,
+            key=key,
+            heard=heard,
+            ca=ca,
+            json_logs=json_logs,
+        )
+        if metrics_port is not None:
+            healthy = partial(is_healthy, gateway=gateway, heard=heard)
+            pages = gateway_pages(gateway_metrics) if gateway_metrics else {}
+            stack.enter_context(
+                TelemetryServer(telemetry, port=metrics_port, healthy=healthy, pages=pages)
+            )
         serve_relay(settings, telemetry=telemetry, stopping=stopping.is_set)

@@ -13,7 +13,7 @@ from silosynth.client.policy.template import NewSilo
 from silosynth.client.policy.words import policy_words
 from silosynth.client.silo.assemble import check_files
 from silosynth.client.silo.foresight import foresee_plan
-from silosynth.client.silo.init import init_silo
+from silosynth.client.silo.init import init_silo, new_ledger
 from silosynth.client.silo.reading import read_tables
 from silosynth.common.cli.console import Json, emit, say
 from silosynth.common.errors import InvalidArgument
@@ -28,6 +28,7 @@ def register_silo(groups: dict[str, typer.Typer]) -> None:
     )
     group.command("init")(silo_init)
     group.command("check")(silo_check)
+    group.command("new-ledger")(silo_new_ledger)
     groups["silo"] = group
 
 
@@ -85,6 +86,22 @@ def silo_init(
     say(f"wrote {made.policy}; read it, correct it, then run 'silosynth silo check'")
     say(f"this silo's public key, for the coordinator and the other silos: {made.public_key}")
     emit({"policy": str(made.policy), "public_key": made.public_key}, as_json=as_json)
+
+
+def silo_new_ledger(
+    policy: PolicyPath = Path("silo.toml"),
+    as_json: Json = False,
+) -> None:
+    """Make the first, empty ledger in the policy's directory, for a silo that never answered.
+
+    Where anything is in that directory it refuses: a ledger that was lost is put back from a
+    backup, and an empty one in its place is refused by what the other silos know of it.
+
+    [dim]silosynth silo new-ledger --policy /etc/silosynth/silo/silo.toml[/dim]
+    """
+    path = new_ledger(load_policy(policy))
+    say(f"wrote {path}; keep backups of it, and never make another one for this silo")
+    emit({"ledger": str(path)}, as_json=as_json)
 
 
 def silo_check(

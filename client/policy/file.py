@@ -6,6 +6,7 @@ strictest sensible one. Paths are relative to the file.
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping
 from fractions import Fraction
@@ -161,6 +162,9 @@ class ApprovalSection(_Model):
 
     automatic: bool = False
     max_epsilon: float | None = Field(default=None, gt=0, le=1000)
+    max_alone_epsilon: float | None = Field(
+        default=None, gt=0, le=1000, description="of a share of shared noise; default: max_epsilon"
+    )
     max_delta: float | None = Field(default=None, gt=0, lt=1)
     methods: tuple[Annotated[Method, Field(strict=False)], ...] = Field(
         default=(), strict=False, max_length=8
@@ -176,6 +180,8 @@ class ApprovalSection(_Model):
         stated = self.max_epsilon is not None and self.max_delta is not None and self.methods
         if self.automatic and not stated:
             raise ValueError("automatic plans need max_epsilon, max_delta and methods")
+        if (self.max_alone_epsilon or math.inf) < (self.max_epsilon or 0):
+            raise ValueError("max_alone_epsilon is below max_epsilon: no shared plan reaches it")
         return self
 
 
@@ -187,9 +193,14 @@ class ApproverSection(_Model):
 
 
 class RelaySection(_Model):
-    """Who may speak to the gateway: Unix users, by the socket at ``socket``."""
+    """Who may speak to the gateway: Unix users, by the socket at ``socket``.
+
+    ``group`` lets users of that group reach the socket without root's help; who they are is asked
+    all the same, and ``users`` alone are let in.
+    """
 
     users: tuple[UserName, ...] = Field(default=(), strict=False, max_length=16)
+    group: UserName | None = None
     socket: FilePath | None = Field(
         default=None, description="default: gateway.sock in the silo's directory"
     )
@@ -199,9 +210,16 @@ class RelaySection(_Model):
 
 
 class MetricsSection(_Model):
-    """Metrics and health on loopback; no port, no page."""
+    """Metrics and health: on a loopback port, or on a socket that the relay passes on."""
 
     port: int | None = Field(default=None, ge=0, le=65_535)
+    socket: FilePath | None = Field(default=None, description="for a gateway without a network")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.port is not None and self.socket is not None:
+            raise ValueError("metrics are served on a port or on a socket")
+        return self
 
 
 class LogsSection(_Model):

@@ -17,7 +17,7 @@ from silosynth.common.plan.cost import (
     plan_units,
     sampled_epsilon,
 )
-from silosynth.common.plan.plan import Method, Plan
+from silosynth.common.plan.plan import Method, Plan, TrustMode
 from silosynth.common.trust.keys import PublicKey, SigningKey
 
 
@@ -33,11 +33,14 @@ class SiloIdentity:
 class Approval:
     """Which plans are automatic; every other one waits for a person.
 
+    ``max_alone_epsilon`` is what a silo's share of shared noise may cost if the masks failed;
+    ``max_epsilon`` where it is not stated.
     Empty ``projects`` or ``coordinators`` mean any that the policy names.
     """
 
     automatic: bool = False
     max_epsilon: float | None = None
+    max_alone_epsilon: float | None = None
     max_delta: float | None = None
     methods: Collection[Method] = ()
     projects: Collection[str] = ()
@@ -77,8 +80,9 @@ def needs_person(rules: Rules, plan: Plan, *, consumer: str) -> str | None:
     """Say why a plan has to wait for a person; None when the policy approves it by itself.
 
     The epsilon compared is the ledger's, from the zCDP cost of the plan's noise at the plan's
-    delta, and not the one that the plan states. With shared noise it is that of the silo's share
-    standing alone: what a failure of the masks would cost is for a person to accept.
+    delta, and not the one that the plan states. With shared noise both count: that of the sum, and
+    that of the silo's share standing alone, which a policy accepts in a number of its own or as if
+    it were the sum's.
     """
     approval = rules.approval
     if not approval.automatic or approval.max_epsilon is None or approval.max_delta is None:
@@ -91,9 +95,15 @@ def needs_person(rules: Rules, plan: Plan, *, consumer: str) -> str | None:
         return f"coordinator {consumer!r} is not automatic here"
     if plan.privacy.delta > approval.max_delta:
         return f"delta {plan.privacy.delta:g} is above {approval.max_delta:g}"
-    epsilon = alone_epsilon(plan)
+    epsilon, alone = ledger_epsilon(plan), alone_epsilon(plan)
     if epsilon > approval.max_epsilon:
         return f"epsilon {epsilon:.4g} (zCDP conversion) is above {approval.max_epsilon:g}"
+    limit = approval.max_alone_epsilon or approval.max_epsilon
+    if plan.trust is TrustMode.SHARED and alone > limit:
+        return (
+            f"epsilon {alone:.4g} (zCDP conversion) of the silo's share standing alone is above "
+            f"{limit:g}"
+        )
     return None
 
 

@@ -141,6 +141,8 @@ message_mb = 64
 [approval]  # which plans are answered without asking a person; no other is
 automatic = false
 # max_epsilon = 1.1  # of the zCDP conversion, as the ledger counts
+# max_alone_epsilon = 4.0  # of this silo's share of shared noise, if the masks failed; without it
+#                          # that is held against max_epsilon, which few shared plans meet
 # max_delta = 1e-6
 # methods = ["independent", "mst", "aim", "fixed"]
 # projects = ["default"]  # any project above, if left out
@@ -155,11 +157,13 @@ automatic = false
 
 [relay]  # who may speak to the gateway besides its own user and root
 users = []  # such as ["silosynth-relay"]
+# group = "silosynth-socket"  # a group of both users: then no root is needed to start
 # socket = "/run/silosynth/gateway.sock"  # default: gateway.sock in the silo's directory
 # operator_socket = "/run/silosynth/operator.sock"
 
-[metrics]  # on loopback only
-# port = 9464
+[metrics]  # on loopback, or on a socket that 'silosynth relay --gateway-metrics' passes on
+# port = 9465
+# socket = "/run/silosynth/metrics.sock"
 
 [logs]  # no data value is ever in them
 format = "text"  # or json

@@ -82,6 +82,8 @@ def _approval(approval: ApprovalSection, *, approvers: Approvers) -> list[str]:
         f"A plan is answered without asking anybody if it is by {methods}, costs epsilon "
         f"{approval.max_epsilon:g} or less in the zCDP conversion at a delta of "
         f"{approval.max_delta:g} or less, belongs to {projects} and comes from {coordinators}. "
+        "Where silos share noise, this silo's share standing alone, if the masks failed, may cost "
+        f"epsilon {approval.max_alone_epsilon or approval.max_epsilon:g} at most. "
         f"Every other plan waits until {people}."
     ]
 

@@ -14,7 +14,15 @@ from flwr.clientapp import ClientApp
 from silosynth.client.rpc.caller import RemoteGateway
 from silosynth.client.rpc.calls import AnswersRequests, SpeaksForSilo
 from silosynth.common.errors import ConnectionFailed, SilosynthError
-from silosynth.common.messages.release import AGREE, DELIVER, IDENTIFY, MEASURE, PROPOSE, RECORD
+from silosynth.common.messages.release import (
+    AGREE,
+    DELIVER,
+    IDENTIFY,
+    MEASURE,
+    PROPOSE,
+    RECORD,
+    UNREACHABLE,
+)
 from silosynth.common.telemetry import Role, Telemetry, log
 
 Fields: TypeAlias = dict[str, ConfigRecordValues]
@@ -47,11 +55,15 @@ def make_relay(
 
 
 def make_sealed_relay(
-    reach_gateway: Callable[[Context], SpeaksForSilo], *, telemetry: Telemetry | None = None
+    reach_gateway: Callable[[Context], SpeaksForSilo],
+    *,
+    telemetry: Telemetry | None = None,
+    silo: str | None = None,
 ) -> ClientApp:
     """Make the ClientApp of a federation's silo: opaque bytes from and to the gateway.
 
-    A gateway that cannot be reached is told to the coordinator in fixed words.
+    A gateway that cannot be reached is told to the coordinator in fixed words, with the name of
+    the ``silo`` whose it is.
     """
     counted = telemetry or Telemetry(role=Role.RELAY)
     app = ClientApp()
@@ -59,7 +71,7 @@ def make_sealed_relay(
     def pass_on(call: Callable[[SpeaksForSilo, Message], Fields]) -> Handler:
         def handle(message: Message, context: Context) -> Message:
             gateway = reach_gateway(context)
-            return _pass(message, lambda: call(gateway, message), telemetry=counted)
+            return _pass(message, lambda: call(gateway, message), telemetry=counted, silo=silo)
 
         return handle
 
@@ -114,6 +126,7 @@ def _pass(
     call: Callable[[], Fields],
     *,
     telemetry: Telemetry,
+    silo: str | None,
 ) -> Message:
     """Call the gateway and pass its answer on; count bytes and seconds, look at nothing."""
     kind = message.metadata.message_type.removeprefix("query.")
@@ -123,7 +136,8 @@ def _pass(
     except SilosynthError as err:
         telemetry.refused(err.code)
         log("gateway-unreachable", kind=kind, code=err.code)
-        return _reply(message, {"unreachable": err.code})
+        away: Fields = {UNREACHABLE: err.code}
+        return _reply(message, away | {"silo": silo} if silo else away)
     seconds = time.monotonic() - begun
     record = message.content.config_records.get(RECORD, ConfigRecord())
     received, sent = _size(record), _size(fields)

@@ -8,18 +8,20 @@ bundle is never unpacked: no code from the coordinator runs at a silo.
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar
 
 import httpx
 from flwr.app import Context, Error, Message
@@ -40,9 +42,10 @@ from silosynth.client.relay.messages import make_sealed_relay
 from silosynth.client.relay.pushing import push_answer
 from silosynth.client.relay.session import Session, open_session
 from silosynth.client.rpc.caller import RemoteGateway
-from silosynth.common.errors import ConnectionFailed, InvalidArgument
+from silosynth.common.errors import ConnectionFailed, InvalidArgument, SilosynthError
 from silosynth.common.limits import Overdue, within
-from silosynth.common.telemetry import Telemetry, log
+from silosynth.common.reach import clock_hint, look_at
+from silosynth.common.telemetry import Telemetry, log, strip_colours
 
 T = TypeVar("T")
 _POLL_SECONDS = 0.1
@@ -52,6 +55,8 @@ _REJOIN_SECONDS = 90.0
 _SETTLED_SECONDS = 60.0
 _PASS_SECONDS = 20.0
 _START_SECONDS = 120.0
+_UNKNOWN_KEY = "its key is not admitted, or another SuperNode runs with it"
+_MOST_OF_A_LINE = 2_000
 _STUCK = 70
 """The exit code of a SuperNode that ended itself (see supernode.py)."""
 _PROTECTED = frozenset({"/flwr.proto.Runtime/AcquireTask"})
@@ -63,7 +68,7 @@ ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 if os.getppid() != {parent}:
     os._exit(1)
 from silosynth.client.relay.supernode import main
-main({seconds!r}, stuck={stuck})
+main({seconds!r}, stuck={stuck}, heard={heard!r})
 """
 _QUIET = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1"}
 
@@ -72,7 +77,9 @@ _QUIET = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1"}
 class RelaySettings:
     """Where a silo's SuperLink and gateway are, and who the SuperNode is.
 
-    ``ca`` verifies the SuperLink's certificate; without it the system's CAs do.
+    ``ca`` verifies the SuperLink's certificate; without it the system's CAs do. ``heard`` is
+    touched whenever the SuperLink answers the SuperNode. ``json_logs`` makes events of the
+    SuperNode's lines, which otherwise go where the relay's go.
     """
 
     superlink: str
@@ -80,6 +87,8 @@ class RelaySettings:
     gateway: Path
     key: Path
     ca: Path | None = None
+    heard: Path | None = None
+    json_logs: bool = False
 
     def __post_init__(self) -> None:
         for path in (self.key, *((self.ca,) if self.ca else ())):
@@ -103,7 +112,8 @@ def serve_relay(
         _secret_file() as secret_file,
         RemoteGateway(settings.gateway) as gateway,
     ):
-        app = make_sealed_relay(lambda _: gateway, telemetry=telemetry)
+        _explain(settings)
+        app = make_sealed_relay(lambda _: gateway, telemetry=telemetry, silo=settings.silo)
         give_up = time.monotonic() + _REJOIN_SECONDS
         while not stopping():
             port, begun = _free_port(), time.monotonic()
@@ -116,13 +126,26 @@ def serve_relay(
                 except _Lost as err:
                     give_up = time.monotonic() + _REJOIN_SECONDS
                     log("supernode-restarted", silo=settings.silo, why=str(err))
-                except ConnectionFailed:
+                except ConnectionFailed as err:
+                    why = _explain(settings)
                     if time.monotonic() - begun > _SETTLED_SECONDS:
                         give_up = time.monotonic() + _REJOIN_SECONDS
                     elif begun > give_up:
-                        raise
-                    log("supernode-not-accepted", silo=settings.silo)
+                        raise ConnectionFailed(err.message, hint=why or err.hint) from None
+                    log("supernode-not-accepted", silo=settings.silo, why=why or _UNKNOWN_KEY)
             time.sleep(_RESTART_SECONDS)
+
+
+def _explain(settings: RelaySettings) -> str | None:
+    """Look at the SuperLink as Flower does; log and return why it would refuse us, if it shows."""
+    try:
+        words = look_at(settings.superlink, ca=settings.ca)
+        why = words and f"{words}; {clock_hint()}"
+    except SilosynthError as err:
+        why = str(err)
+    if why is not None:
+        log("superlink-looks-wrong", level=logging.WARNING, silo=settings.silo, why=why)
+    return why
 
 
 def _make_way(session: Session, *, silo: str) -> None:
@@ -260,7 +283,12 @@ def _supernode(
         supernode_command(settings, port=port, secret_file=secret_file),
         env=os.environ | _QUIET,
         stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE if settings.json_logs else None,
+        stderr=subprocess.STDOUT if settings.json_logs else None,
     )
+    if process.stdout is not None:
+        lines = process.stdout
+        threading.Thread(target=_pass_lines, args=(lines,), name="lines", daemon=True).start()
     try:
         yield process
     finally:
@@ -272,13 +300,27 @@ def _supernode(
             process.wait()
 
 
+def _pass_lines(lines: IO[bytes]) -> None:
+    """Log what the SuperNode writes, line by line; it has seen no data."""
+    with lines:
+        for line in lines:
+            text = strip_colours(line.decode("utf-8", "replace")).strip()
+            if text:
+                log("supernode", text=text[:_MOST_OF_A_LINE])
+
+
 def supernode_command(settings: RelaySettings, *, port: int, secret_file: Path) -> list[str]:
     """Return the command that starts the SuperNode, with the Flower of this installation."""
     config = f'silo="{settings.silo}" gateway="{settings.gateway.absolute()}"'
     command = [
         sys.executable,
         "-c",
-        _START.format(parent=os.getpid(), seconds=_PASS_SECONDS, stuck=_STUCK),
+        _START.format(
+            parent=os.getpid(),
+            seconds=_PASS_SECONDS,
+            stuck=_STUCK,
+            heard=str(settings.heard.absolute()) if settings.heard else None,
+        ),
         "--superlink",
         settings.superlink,
         "--auth-supernode-private-key",

@@ -12,6 +12,7 @@ import functools
 import os
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
 from flwr.supercore.retry import RetryInvoker, constant, make_simple_http_retry_invoker
@@ -24,16 +25,17 @@ BYTES_PER_SECOND = 250_000
 _RETRY_SECONDS = 1.0
 
 
-def main(seconds: float, *, stuck: int) -> NoReturn:
+def main(seconds: float, *, stuck: int, heard: str | None = None) -> NoReturn:
     """Run a SuperNode whose calls to the SuperLink take at most ``seconds`` each, and end with it.
 
     Flower's options are taken from the command line. Args: stuck: the exit code where it ends
-    though nobody asked it to.
+    though nobody asked it to. heard: the file that is touched whenever the SuperLink answers well.
     """
     end = functools.partial(_end, stuck)
     threading.excepthook = lambda _: end()
     fleet_http_connection.make_simple_http_retry_invoker = _retries  # type: ignore[attr-defined]  # of its own import
-    limited = _limited(FleetHttpClient._unary_unary, seconds=seconds, end=end)
+    path = Path(heard) if heard else None
+    limited = _limited(FleetHttpClient._unary_unary, seconds=seconds, end=end, heard=path)
     FleetHttpClient._unary_unary = limited  # type: ignore[method-assign]  # Flower has no seam here
     code = stuck
     try:
@@ -45,9 +47,9 @@ def main(seconds: float, *, stuck: int) -> NoReturn:
 
 
 def _limited(
-    call: Callable[..., Any], *, seconds: float, end: Callable[[], NoReturn]
+    call: Callable[..., Any], *, seconds: float, end: Callable[[], NoReturn], heard: Path | None
 ) -> Callable[..., Any]:
-    """Return a call that ends the process when it does not return in time."""
+    """Return a call that ends the process when it does not return in time, and notes its answer."""
 
     @functools.wraps(call)
     def limited(*args: Any, **named: Any) -> Any:
@@ -56,7 +58,10 @@ def _limited(
         timer.daemon = True
         timer.start()
         try:
-            return call(*args, **named)
+            answer = call(*args, **named)
+            if heard is not None:
+                heard.touch()
+            return answer
         finally:
             timer.cancel()
 

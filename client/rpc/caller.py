@@ -33,6 +33,8 @@ RESTART_SECONDS = 60.0
 FRAME_BYTES = 65_536
 """What field tags and lengths may add to a message on its way."""
 
+_HEALTH_SECONDS = 2.0
+_SERVING = b"\x08\x01"
 _LONGEST_PATH = 107
 _SERVED_SECONDS = 1.5
 """An attempt that took longer had reached a gateway, which has gone away since."""
@@ -152,6 +154,22 @@ class Caller:
 def _passes(error: grpc.RpcError) -> bool:
     """Say whether a failure passes by waiting: nobody is there, or all threads are taken."""
     return error.code() in _AWAY or "Concurrent RPC limit" in (error.details() or "")
+
+
+def is_serving(socket: Path, *, seconds: float = _HEALTH_SECONDS) -> bool:
+    """Tell whether a gateway lets us in at ``socket`` and says that it serves.
+
+    It asks gRPC's health service in its own bytes: an empty request, and field 1 of the answer.
+    """
+    with grpc.insecure_channel(
+        socket_address(socket),
+        options=[("grpc.use_local_subchannel_pool", 1), ("grpc.default_authority", "localhost")],
+    ) as channel:
+        check = channel.unary_unary("/grpc.health.v1.Health/Check")
+        try:
+            return bool(check(b"", timeout=seconds) == _SERVING)
+        except grpc.RpcError:
+            return False
 
 
 class RemoteGateway:

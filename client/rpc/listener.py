@@ -13,6 +13,7 @@ from silosynth.client.rpc.caller import socket_address
 from silosynth.common.errors import InvalidArgument
 
 SOCKET_MODE = 0o600
+GROUP_MODE = 0o660
 _FIRST_GIVEN = 3
 _BACKLOG = 64
 _VARIABLES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
@@ -45,13 +46,14 @@ def given_socket(environment: MutableMapping[str, str]) -> socket.socket | None:
     return given
 
 
-def bind_socket(path: Path, *, owner: int | None = None) -> socket.socket:
-    """Listen at ``path``, which its owner alone may connect to.
+def bind_socket(path: Path, *, owner: int | None = None, group: int | None = None) -> socket.socket:
+    """Listen at ``path``, which its owner alone, or a group too, may connect to.
 
     What a gateway left behind that has ended is replaced; a socket that somebody listens on, and
     whatever is no socket, is left alone.
 
     Args: owner: the user id who gets the socket; this process' own, by default.
+        group: the id of a group of this process that may connect; nobody else, by default.
     Raises InvalidArgument when the path is taken or cannot be used.
     """
     socket_address(path)
@@ -62,6 +64,9 @@ def bind_socket(path: Path, *, owner: int | None = None) -> socket.socket:
         listener.bind(str(path))
         if owner is not None:
             os.chown(path, owner, -1, follow_symlinks=False)
+        if group is not None:
+            os.chown(path, -1, group, follow_symlinks=False)
+            path.chmod(GROUP_MODE)
         listener.listen(_BACKLOG)
     except OSError as err:
         listener.close()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from silosynth.client.rpc.calls import SpeaksForSilo
-from silosynth.common.errors import SilosynthError
+from silosynth.common.errors import ApprovalPending, SilosynthError
 from silosynth.common.messages.release import (
     AGREE,
     DELIVER,
@@ -23,14 +23,21 @@ from silosynth.common.telemetry import Telemetry, log
 from silosynth.common.trust.seal import body_of
 
 _LARGEST_REFUSAL = 65_536
+_MOST_REMEMBERED = 1_000
+_NO_REFUSALS = frozenset({"ok", Answer.APPROVED.value, ApprovalPending.code})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CountedGateway:
-    """Pass calls on to ``gateway``."""
+    """Pass calls on to ``gateway``.
+
+    A plan that waits for a person is proposed again and again, which is no refusal and is logged
+    once; ``_waiting`` are the digests of those that were.
+    """
 
     gateway: SpeaksForSilo
     telemetry: Telemetry
+    _waiting: set[str] = field(default_factory=set, init=False)
 
     def identify(self, challenge: bytes) -> bytes:
         """Pass on a challenge."""
@@ -64,8 +71,10 @@ class CountedGateway:
         seconds = time.monotonic() - start
         self.telemetry.answered(kind, seconds=seconds, received_bytes=size, sent_bytes=len(answer))
         outcome = _outcome(kind, answer)
-        if outcome not in ("ok", Answer.APPROVED.value):
+        if outcome not in _NO_REFUSALS:
             self.telemetry.refused(outcome)
+        if kind == PROPOSE and not self._is_news(answer):
+            return answer
         log(
             "answered",
             kind=kind,
@@ -76,15 +85,37 @@ class CountedGateway:
         )
         return answer
 
+    def _is_news(self, answer: bytes) -> bool:
+        """Tell whether a verdict is other than that a plan waits, which is said once a plan."""
+        verdict = _verdict(answer)
+        if verdict is None or verdict.code != ApprovalPending.code:
+            if verdict is not None:
+                self._waiting.discard(verdict.plan_digest)
+            return True
+        if verdict.plan_digest in self._waiting:
+            return False
+        if len(self._waiting) >= _MOST_REMEMBERED:
+            self._waiting.clear()
+        self._waiting.add(verdict.plan_digest)
+        return True
+
+
+def _verdict(answer: bytes) -> Verdict | None:
+    """Return a verdict; None where the answer is something else."""
+    try:
+        return decode_statement(body_of(answer), Verdict)
+    except SilosynthError:
+        return None
+
 
 def _outcome(kind: str, answer: bytes) -> str:
     """Return the code of a refusal or of a verdict that is none, or ``ok``."""
     if len(answer) > _LARGEST_REFUSAL:
         return "ok"
+    if kind == PROPOSE:
+        verdict = _verdict(answer)
+        return "ok" if verdict is None else verdict.code or verdict.answer.value
     try:
-        if kind == PROPOSE:
-            verdict = decode_statement(body_of(answer), Verdict)
-            return verdict.code or verdict.answer.value
         if kind in (MEASURE, IDENTIFY, AGREE) and is_answer(answer):
             found = decode_release(answer)
             return found.code if isinstance(found, Refusal) else "ok"

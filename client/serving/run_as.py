@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import pwd
 import resource
@@ -15,6 +16,18 @@ ROOT = 0
 def user_ids(names: Iterable[str]) -> frozenset[int]:
     """Return the ids of users; raise InvalidArgument naming one that this machine lacks."""
     return frozenset(_user(name).pw_uid for name in names)
+
+
+def group_id(name: str | None) -> int | None:
+    """Return the id of a group, if one is named; raise InvalidArgument when there is none."""
+    if name is None:
+        return None
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError:
+        raise InvalidArgument(
+            f"there is no group {name!r} on this machine", hint="make it, or correct the policy"
+        ) from None
 
 
 def become(name: str) -> None:

@@ -32,11 +32,20 @@ from silosynth.client.rpc.front_door import DoorRules, FrontDoor, TurnedAway
 from silosynth.client.rpc.listener import bind_socket, given_socket, remove_socket
 from silosynth.client.rpc.server import Method, RpcServer, Service, gateway_service
 from silosynth.client.serving.metered import CountedGateway
-from silosynth.client.serving.run_as import ROOT, become, forbid_core_dumps, user_ids
+from silosynth.client.serving.run_as import ROOT, become, forbid_core_dumps, group_id, user_ids
 from silosynth.client.silo.assemble import Silo, open_silo
 from silosynth.common.audit.entries import Scope
 from silosynth.common.errors import InvalidArgument, SilosynthError
-from silosynth.common.telemetry import Role, Telemetry, TelemetryServer, log, start_logging
+from silosynth.common.files import storage_error
+from silosynth.common.telemetry import (
+    Role,
+    Telemetry,
+    TelemetryServer,
+    log,
+    logs_json,
+    start_logging,
+    take_in_others,
+)
 
 GRACE_SECONDS = 300.0
 EXIT_BUG = 5
@@ -65,6 +74,8 @@ def serve(
     """
     policy = load_policy(path)
     start_logging(as_json=policy.logs.format == "json")
+    if policy.logs.format == "json":
+        take_in_others(text=False)
     logging.getLogger("silosynth").setLevel(policy.logs.level.upper())
     logging.getLogger("grpc").addHandler(logging.NullHandler())
     logging.getLogger("grpc").propagate = False
@@ -139,14 +150,15 @@ def _relay_listener(policy: PolicyFile) -> socket:
                 hint="name one, or let systemd make the socket",
             )
         owner = relays[0] if relays else min(user_ids([_run_as(policy)]))
-    return bind_socket(relay_socket(policy), owner=owner)
+    return bind_socket(relay_socket(policy), owner=owner, group=group_id(policy.relay.group))
 
 
 @contextmanager
 def _metrics(silo: Silo) -> Iterator[Telemetry]:
     """Serve metrics and health on loopback where the policy names a port."""
     telemetry = Telemetry(role=Role.GATEWAY)
-    if silo.policy.metrics.port is None:
+    metrics = silo.policy.metrics
+    if metrics.port is None and metrics.socket is None:
         yield telemetry
         return
 
@@ -156,14 +168,20 @@ def _metrics(silo: Silo) -> Iterator[Telemetry]:
         return False
 
     scopes = tuple(silo.policy.scope_caps())
+    place: int | socket = metrics.port or 0
+    if metrics.socket is not None:
+        path, group = Path(metrics.socket), group_id(silo.policy.relay.group)
+        place = bind_socket(path, group=group)
     with TelemetryServer(
         telemetry,
-        port=silo.policy.metrics.port,
+        port=place,
         healthy=healthy,
         before_metrics=lambda: _show_budgets(silo.ledger, scopes, telemetry),
     ) as server:
-        log("metrics", port=server.port)
+        log("metrics", at=metrics.socket or str(server.port))
         yield telemetry
+    if metrics.socket is not None:
+        remove_socket(Path(metrics.socket))
 
 
 def _show_budgets(ledger: Ledger, scopes: Sequence[Scope], telemetry: Telemetry) -> None:
@@ -260,6 +278,16 @@ def _private_folder(path: Path) -> Path:
     return path
 
 
+def _not_serving(error: SilosynthError) -> int:
+    """Say why a gateway does not serve, to its operator alone; return the exit code."""
+    if logs_json():
+        log("not-serving", level=logging.ERROR, code=error.code, why=str(error))
+    else:
+        log("not-serving", level=logging.ERROR, code=error.code)
+        sys.stderr.write(f"error: {error}\n")
+    return error.exit_code
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Serve the policy that the command line names; return the exit code."""
     words = sys.argv[1:] if arguments is None else arguments
@@ -269,9 +297,13 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         serve(Path(words[1]))
     except SilosynthError as err:
-        log("not-serving", level=logging.ERROR, code=err.code)
-        sys.stderr.write(f"error: {err}\n")
-        return err.exit_code
+        return _not_serving(err)
+    except OSError as err:
+        failure = storage_error(err)
+        if failure is None:
+            log("not-serving", level=logging.ERROR, code="bug", exception=type(err).__name__)
+            return EXIT_BUG
+        return _not_serving(failure)
     except Exception as err:
         # No text of it: a person's row may be in it.
         log("not-serving", level=logging.ERROR, code="bug", exception=type(err).__name__)

@@ -7,16 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from silosynth.client.ledger.ledger import Ledger
-from silosynth.client.policy.file import parse_policy
+from silosynth.client.policy.file import PolicyFile, parse_policy
 from silosynth.client.policy.template import NewSilo, policy_text
 from silosynth.client.silo.assemble import ledger_path
 from silosynth.client.source.bounding import make_secret
-from silosynth.common.errors import OutputExists
+from silosynth.common.errors import InvalidArgument, OutputExists
 from silosynth.common.files import write_text
 from silosynth.common.schema.schema import load_schema
 from silosynth.common.trust.keys import PublicKey, SigningKey
 
 POLICY = "silo.toml"
+_VOLUMES = ("lost+found",)
+"""What a file system of its own holds by itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +27,29 @@ class MadeSilo:
 
     policy: Path
     public_key: PublicKey
+
+
+def new_ledger(policy: PolicyFile) -> Path:
+    """Make the first ledger of a silo in the policy's ``directory``; return its path.
+
+    Guarantees: it refuses where anything shows that a gateway was at work there. A ledger that was
+    lost is no new silo: what it had spent stays spent, and the other silos' receipts prove it.
+
+    Raises OutputExists then, and InvalidArgument where the directory is missing.
+    """
+    path = ledger_path(policy)
+    directory = path.parent
+    if not directory.is_dir():
+        raise InvalidArgument(f"{directory} is no directory", hint="make it for the gateway's user")
+    found = sorted(p.name for p in directory.iterdir() if p.name not in _VOLUMES)
+    if found:
+        raise OutputExists(
+            f"{directory} is not empty: {found[0]}",
+            hint="a first ledger needs an empty directory; one that was lost is put back from a "
+            "backup, since an empty one would spend its budget twice",
+        )
+    Ledger.create(path)
+    return path
 
 
 def init_silo(directory: Path, new: NewSilo) -> MadeSilo:

@@ -30,7 +30,7 @@ from silosynth.common.cli.review import schema_accept, schema_review
 from silosynth.common.codec.conditions import parse_conditions
 from silosynth.common.document import load_document
 from silosynth.common.errors import InvalidArgument, InvalidSchema, SilosynthError
-from silosynth.common.files import check_output, write_text
+from silosynth.common.files import check_output, storage_error, write_text
 from silosynth.common.importers.detect import import_schema
 from silosynth.common.plan.budget import check_budget
 from silosynth.common.plan.check import check_plan
@@ -97,8 +97,9 @@ def run(words: Sequence[str]) -> int:
         if isinstance(err, ModuleNotFoundError) and not _is_ours(err):
             emit_error(_not_installed(err), as_json=as_json)
             return InvalidArgument.exit_code
-        emit_error(_bug(err), as_json=as_json)
-        return EXIT_BUG
+        failure = storage_error(err) if isinstance(err, OSError) else None
+        emit_error(failure or _bug(err), as_json=as_json)
+        return failure.exit_code if failure else EXIT_BUG
     if result == _TYPER_INTERRUPTED:
         return _stopped()
     return result if isinstance(result, int) else 0

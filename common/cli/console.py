@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any
@@ -13,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from silosynth.common.errors import SilosynthError
+from silosynth.common.telemetry import log, logs_json
 
 ENVELOPE_VERSION = 1
 
@@ -30,19 +32,30 @@ def emit(data: Mapping[str, Any], *, as_json: bool) -> None:
 
 def emit_error(error: SilosynthError, *, as_json: bool) -> None:
     """Print an error: one line with its remedy, and the envelope if ``as_json``."""
+    fault = {"code": error.code, "message": error.message, "hint": error.hint}
+    if logs_json():
+        log("error", level=logging.ERROR, **fault)
+    else:
+        _print_error(error)
+    if as_json:
+        _print_envelope({"status": "error", "error": fault})
+
+
+def _print_error(error: SilosynthError) -> None:
+    """Print an error for a person."""
     line = Text("error: ", style="bold red")
     line.append(error.message, style="default not bold")
     if error.hint:
         line.append(f"; {error.hint}", style="not bold")
     people.print(line)
-    if as_json:
-        fault = {"code": error.code, "message": error.message, "hint": error.hint}
-        _print_envelope({"status": "error", "error": fault})
 
 
 def say(text: str) -> None:
-    """Tell a person one line."""
-    people.print(Text(text))
+    """Tell a person one line, or who reads the log, where that is all that is printed."""
+    if logs_json():
+        log("said", text=text)
+    else:
+        people.print(Text(text))
 
 
 def show_table(

@@ -22,6 +22,8 @@ from silosynth.common.errors import Refused, RunFailed, SilosynthError, Untruste
 from silosynth.common.trust.keys import PublicKey, Purpose, Signature, SigningKey, check_signature
 
 RECORD = "silosynth"
+UNREACHABLE = "unreachable"
+"""The field of a relay's answer that stands for a gateway that it cannot reach."""
 IDENTIFY = "identify"
 PROPOSE = "propose"
 MEASURE = "measure"

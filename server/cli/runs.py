@@ -3,32 +3,46 @@
 from __future__ import annotations
 
 import json
+import logging
 import secrets
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event
 from typing import Annotated
 
 import typer
 
 from silosynth.common.cli.console import Json, emit, say, show_table
-from silosynth.common.errors import InvalidArgument
+from silosynth.common.errors import ConnectionFailed, InvalidArgument
 from silosynth.common.plan.plan import load_plan
+from silosynth.common.reach import clock_hint, look_at
 from silosynth.common.schema.schema import load_schema
-from silosynth.common.telemetry import Role, Telemetry, TelemetryServer, log_file, start_logging
+from silosynth.common.telemetry import (
+    Role,
+    Telemetry,
+    TelemetryServer,
+    log,
+    log_file,
+    start_logging,
+    take_in_others,
+)
 from silosynth.server.driver.drive import Progress, TrainingProgress
 from silosynth.server.federation.run_files import (
     Begun,
     RunFiles,
+    RunState,
     begin_run,
+    discard_run,
     find_run,
     list_runs,
     read_ended,
     read_plan,
 )
-from silosynth.server.federation.settings import find_federation, home
+from silosynth.server.federation.settings import Federation, check_files, find_federation, home
+from silosynth.server.federation.standing import Waiting, read_standing, summarise
 
 RunId = Annotated[str, typer.Argument(metavar="RUN_ID", help="A run's id, from 'runs'.")]
 
@@ -72,19 +86,32 @@ def run(
     # Flower takes seconds to import, which only commands that use it should.
     from silosynth.server.federation.run import Watchers, run_federation
 
+    if json_logs:
+        start_logging(as_json=True)
+        take_in_others(text=True)
     files, begun = _begin(plan, schema, federation, resume)
     found = find_federation(home(), begun.federation)
     telemetry = Telemetry(role=Role.COORDINATOR)
-    say(f"run {files.id}: stop it with Ctrl-C, go on with 'silosynth run --resume {files.id}'")
+    opened = Event()
     with ExitStack() as stack:
-        if json_logs:
-            start_logging(as_json=True)
         stack.enter_context(log_file(files.log))
         if metrics_port is not None:
             stack.enter_context(TelemetryServer(telemetry, port=metrics_port))
-        show = (lambda _: None) if json_logs else stack.enter_context(_show_progress())
-        watchers = Watchers(progress=show, tell=say, telemetry=telemetry)
-        state = run_federation(home(), files, begun, federation=found, watchers=watchers)
+        show, stand = (lambda _: None, lambda _: None) if json_logs else _spoken()
+        watchers = Watchers(
+            progress=show,
+            standing=stand,
+            tell=say,
+            opened=lambda: _open(files, opened),
+            telemetry=telemetry,
+        )
+        _check_clock(found)
+        try:
+            state = run_federation(home(), files, begun, federation=found, watchers=watchers)
+        except ConnectionFailed:
+            if resume is None and not opened.is_set():
+                discard_run(files)
+            raise
     for silo, why in {**state.left, **state.unacknowledged()}.items():
         say(f"note: silo {silo}: {why}")
     say(f"done: {len(state.silos)} silos; {files.sampler} and {files.certificate}")
@@ -115,10 +142,15 @@ def status(run_id: RunId, as_json: Json = False) -> None:
     say(f"run {files.id} of plan {begun.plan_id}: {ended.state.value}")
     if ended.message:
         say(f"{ended.message}" + (f"; {ended.hint}" if ended.hint else ""))
-    stage, rows = _read_journal(files)
+    running = ended.state is RunState.RUNNING
+    waiting = read_standing(files.standing) if running else {}
+    stage, rows = _read_journal(files, waiting)
     say(f"stage: {stage}")
     show_table("silos", ("silo", "approved", "phases answered", "result"), rows, numbers=False)
-    emit(_facts(files, begun) | {"stage": stage}, as_json=as_json)
+    for silo, standing in waiting.items():
+        say(f"{silo}: {standing.words()}")
+    shown = {silo: standing.model_dump(mode="json") for silo, standing in waiting.items()}
+    emit(_facts(files, begun) | {"stage": stage, "waiting": shown}, as_json=as_json)
 
 
 def logs(run_id: RunId, as_json: Json = False) -> None:
@@ -161,7 +193,7 @@ def _begin(
         )
     loaded, described = load_plan(plan), load_schema(schema)
     check_runnable(loaded, described)
-    find_federation(home(), federation)
+    check_files(find_federation(home(), federation))
     files = begin_run(
         home(),
         plan=loaded,
@@ -173,22 +205,45 @@ def _begin(
     return find_run(home(), files.id)
 
 
-@contextmanager
-def _show_progress() -> Iterator[Callable[[Progress], None]]:
-    """Yield what tells a person how far a run is: a line for each answer, none twice in a row."""
+def _check_clock(federation: Federation) -> None:
+    """Warn of a clock that is off; a SuperLink that is away is the run's to wait for."""
+    try:
+        words = look_at(federation.superlink, ca=federation.ca)
+    except ConnectionFailed:
+        return
+    if words is not None:
+        log("clock-off", level=logging.WARNING, why=words)
+        say(f"warning: {words}; {clock_hint()}")
+
+
+def _open(files: RunFiles, opened: Event) -> None:
+    """Say once how a run that the SuperLink has taken is stopped and gone on with."""
+    if not opened.is_set():
+        opened.set()
+        say(f"run {files.id}: stop it with Ctrl-C, go on with 'silosynth run --resume {files.id}'")
+
+
+def _spoken() -> tuple[Callable[[Progress], None], Callable[[Mapping[str, Waiting]], None]]:
+    """Return what tells a person how far a run is, and for whom it waits; no line twice in a row.
+
+    What is merely asked is not spoken of.
+    """
     last = ""
 
-    def show(progress: Progress) -> None:
+    def speak(line: str) -> None:
         nonlocal last
+        if line and line != last:
+            say(line)
+            last = line
+
+    def show(progress: Progress) -> None:
         name, answered, asked = progress.phase.value, progress.answered, progress.asked
         line = f"{name}: {answered} of {asked}" if name != "fit" else "fit"
         if progress.training is not None:
             line = describe_training(progress.training)
-        if line != last:
-            say(line)
-        last = line
+        speak(line)
 
-    yield show
+    return show, lambda silos: speak(summarise(silos))
 
 
 def describe_training(training: TrainingProgress) -> str:
@@ -200,7 +255,9 @@ def describe_training(training: TrainingProgress) -> str:
     )
 
 
-def _read_journal(files: RunFiles) -> tuple[str, list[tuple[str, str, str, str]]]:
+def _read_journal(
+    files: RunFiles, waiting: Mapping[str, Waiting]
+) -> tuple[str, list[tuple[str, str, str, str]]]:
     """Return the stage of a run and a row for each silo, from its journal."""
     from silosynth.server.coordinator.machine import replay
     from silosynth.server.driver.journal import read_events
@@ -212,10 +269,11 @@ def _read_journal(files: RunFiles) -> tuple[str, list[tuple[str, str, str, str]]
     for silo in plan.silos:
         answered = [p.value for p, releases in state.releases.items() if silo in releases]
         result = state.acknowledged.get(silo)
+        undecided = waiting[silo].what.value if silo in waiting else "not yet"
         rows.append(
             (
                 silo,
-                "yes" if silo in state.approved else state.left.get(silo, "not yet"),
+                "yes" if silo in state.approved else state.left.get(silo, undecided),
                 ", ".join(answered) or "-",
                 "-" if result is None else result or "accepted",
             )

@@ -13,10 +13,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from flwr.app import ConfigRecord, Message, RecordDict
-from flwr.app.typing import ConfigRecordValues
 
 from silosynth.common.errors import RunFailed, SilosynthError
-from silosynth.common.messages.release import AGREE, DELIVER, IDENTIFY, MEASURE, PROPOSE, RECORD
+from silosynth.common.messages.release import (
+    AGREE,
+    DELIVER,
+    IDENTIFY,
+    MEASURE,
+    PROPOSE,
+    RECORD,
+    UNREACHABLE,
+)
 from silosynth.common.messages.request import Request, encode_request
 from silosynth.common.messages.statements import (
     CHALLENGE_BYTES,
@@ -28,7 +35,7 @@ from silosynth.common.messages.statements import (
 from silosynth.common.messages.sums import encode_sum_statement
 from silosynth.common.plan.plan import Plan, encode_plan
 from silosynth.common.telemetry import log
-from silosynth.common.trust.keys import PublicKey, Purpose, SigningKey
+from silosynth.common.trust.keys import Purpose, SigningKey
 from silosynth.common.trust.seal import seal
 from silosynth.server.coordinator.state import (
     Absent,
@@ -44,14 +51,28 @@ from silosynth.server.coordinator.state import (
 )
 from silosynth.server.driver.drive import Checkpoint
 from silosynth.server.federation.calls import Calls, Grid
+from silosynth.server.federation.letters import (
+    Challenge,
+    Fields,
+    Letter,
+    Post,
+    field_of,
+    size_of,
+)
 from silosynth.server.federation.link import Patience
+from silosynth.server.federation.standing import Standing, Waiting, Watch, printable
 
-Fields = dict[str, ConfigRecordValues]
+ABSENT, ASKED = Standing.ABSENT, Standing.ASKED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """How often things are tried, in seconds."""
+    """How often things are tried, in seconds.
+
+    A silo that waits for a person is asked again after ``approval_seconds``, then after twice as
+    long each time, up to ``approval_most_seconds``; in the last ``approval_last_seconds`` before
+    the deadline after ``approval_seconds`` again, so that no approval comes too late by the wait.
+    """
 
     poll_seconds: float = 0.2
     idle_poll_seconds: float = 2.0
@@ -61,47 +82,17 @@ class Pace:
     resend_most_seconds: float = 30.0
     failed_seconds: float = 2.0
     approval_seconds: float = 5.0
+    approval_most_seconds: float = 300.0
+    approval_last_seconds: float = 60.0
     patience: Patience = field(default_factory=Patience)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Letter:
-    """What is sent to a silo until it answers, and when to send it next."""
-
-    kind: str
-    fields: Fields
-    due: float = 0.0
-    wait_seconds: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Challenge:
-    """What a node was asked to sign."""
-
-    node: int
-    challenge: bytes
-
-
-@dataclass(slots=True)
-class _Post:
-    """Letters on their way: message ids, and when each node may be challenged again.
-
-    ``listed`` are the nodes that were connected when they were last looked at.
-    """
-
-    letters: dict[str, str] = field(default_factory=dict)
-    challenges: dict[str, _Challenge] = field(default_factory=dict)
-    challenge_due: dict[int, float] = field(default_factory=dict)
-    listed: frozenset[int] | None = None
-    nodes_due: float = 0.0
-    active: float = 0.0
 
 
 class Channel:
     """Own what is on its way between a coordinator and the silos of one plan.
 
     Only a node that signs a fresh challenge with a key of the roster is that silo; a node that
-    cannot gets no plan. ``stopping`` ends every wait with RunFailed.
+    cannot gets no plan. ``stopping`` ends every wait with RunFailed. ``standing`` is told, when it
+    changes, why each silo is waited for.
     """
 
     def __init__(
@@ -113,6 +104,7 @@ class Channel:
         receipts: Callable[[str], Sequence[bytes]] = lambda _: (),
         stopping: Callable[[], bool] = lambda: False,
         checkpoint: Checkpoint = lambda _: None,
+        standing: Callable[[Mapping[str, Waiting]], None] = lambda _: None,
         pace: Pace | None = None,
     ) -> None:
         """Take Flower's grid, the signed plan's roster and the coordinator's key."""
@@ -125,7 +117,8 @@ class Channel:
         self._calls = Calls(grid, patience=self._pace.patience)
         self._sealed = seal(encode_plan(plan), purpose=Purpose.PLAN, key=key)
         self._nodes: dict[str, int] = {}
-        self._post = _Post()
+        self._post = Post()
+        self._watch = Watch(standing)
 
     def propose(self, silos: Sequence[str], *, deadline: float) -> Iterator[Event]:
         """Show the plan to silos until each has decided; who has not by ``deadline`` is named.
@@ -197,16 +190,22 @@ class Channel:
             if silo not in heard:
                 yield Silent(silo=silo)
 
-    def _letter(self, kind: str, fields: Fields) -> _Letter:
+    def _letter(self, kind: str, fields: Fields) -> Letter:
         """Write a letter that is due at once."""
-        return _Letter(kind=kind, fields=fields, wait_seconds=self._pace.resend_seconds)
+        return Letter(
+            kind=kind,
+            fields=fields,
+            wait_seconds=self._pace.resend_seconds,
+            approval_seconds=self._pace.approval_seconds,
+        )
 
     def _converse(
-        self, letters: Mapping[str, _Letter], *, field: str, deadline: float
+        self, letters: Mapping[str, Letter], *, field: str, deadline: float
     ) -> Iterator[tuple[str, bytes]]:
         """Send letters until every silo has answered or the deadline passes."""
         waiting = dict(letters)
-        self._post = _Post(active=time.monotonic())
+        self._post = Post(active=time.monotonic())
+        self._watch.begin({s: ASKED if s in self._nodes else ABSENT for s in waiting})
         while waiting and time.monotonic() < deadline:
             if self._stopping():
                 raise RunFailed(
@@ -215,20 +214,36 @@ class Channel:
             self._look_at_nodes(waiting)
             self._send_due(waiting)
             for silo, data in self._pull(waiting, field=field):
-                if field == "verdict" and self._is_pending(silo, data):
-                    due = time.monotonic() + self._pace.approval_seconds
-                    waiting[silo] = replace(waiting[silo], due=due)
+                pending = self._pending(silo, data) if field == "verdict" else None
+                if pending is not None:
+                    self._watch.stand(silo, Standing.PENDING, why=printable(pending.message))
+                    waiting[silo] = self._left_alone(waiting[silo], deadline=deadline)
                     continue
                 del waiting[silo]
+                self._watch.heard(silo)
                 yield silo, data
+            self._watch.tell()
             self._sleep()
+        self._watch.tell()
+
+    def _left_alone(self, letter: Letter, *, deadline: float) -> Letter:
+        """Return a letter that a person has to decide on, due again after a wait that doubles."""
+        pace, now = self._pace, time.monotonic()
+        soonest, last = now + pace.approval_seconds, deadline - pace.approval_last_seconds
+        return replace(
+            letter,
+            due=min(now + letter.approval_seconds, max(soonest, last)),
+            approval_seconds=min(2 * letter.approval_seconds, pace.approval_most_seconds),
+            wait_seconds=pace.resend_seconds,
+            pending=True,
+        )
 
     def _sleep(self) -> None:
         """Wait a moment, longer when nothing has happened for a while."""
         idle = time.monotonic() - self._post.active > 60
         time.sleep(self._pace.idle_poll_seconds if idle else self._pace.poll_seconds)
 
-    def _look_at_nodes(self, waiting: dict[str, _Letter]) -> None:
+    def _look_at_nodes(self, waiting: dict[str, Letter]) -> None:
         """See who is connected: send anew to who was away, challenge who is nobody yet."""
         now = time.monotonic()
         if now < self._post.nodes_due:
@@ -239,18 +254,22 @@ class Channel:
         if nodes is None:
             return
         self._post.listed = nodes
+        for silo in waiting:
+            if silo in self._nodes and self._nodes[silo] not in nodes:
+                self._watch.stand(silo, ABSENT)
         for node in nodes:
             if listed is not None and node not in listed:
                 self._take_back(node, waiting, now=now)
         if any(self._nodes.get(silo) not in nodes for silo in waiting):
             self._challenge(sorted(nodes), now=now)
 
-    def _take_back(self, node: int, waiting: dict[str, _Letter], *, now: float) -> None:
+    def _take_back(self, node: int, waiting: dict[str, Letter], *, now: float) -> None:
         """Send again to a node that was away: what its SuperNode had is lost."""
         self._post.challenge_due.pop(node, None)
         for silo, known in self._nodes.items():
             if known == node and silo in waiting:
                 log("silo-returned", silo=silo)
+                self._watch.stand(silo, ASKED)
                 waiting[silo] = replace(waiting[silo], due=min(waiting[silo].due, now))
 
     def _challenge(self, nodes: Iterable[int], *, now: float) -> None:
@@ -265,10 +284,10 @@ class Channel:
             if not message:
                 due[node] = time.monotonic() + self._pace.failed_seconds
                 return
-            self._post.challenges[message] = _Challenge(node=node, challenge=challenge)
+            self._post.challenges[message] = Challenge(node=node, challenge=challenge)
             due[node] = now + self._pace.challenge_seconds
 
-    def _send_due(self, waiting: dict[str, _Letter]) -> None:
+    def _send_due(self, waiting: dict[str, Letter]) -> None:
         """Send or resend the letters whose time has come, to nodes that proved who they are.
 
         A node that is away gets nothing: it would find a pile. A letter that cannot be pushed is
@@ -287,7 +306,7 @@ class Channel:
             self._post.letters[message] = silo
             waiting[silo] = self._later(letter, now=now)
             sent = True
-            if letter.due:
+            if letter.due and not letter.pending:
                 log("sent-again", silo=silo, kind=letter.kind)
         if sent:
             self._checkpoint("after-send")
@@ -296,13 +315,14 @@ class Channel:
         """Tell whether a node was not connected when they were last looked at."""
         return self._post.listed is not None and node not in self._post.listed
 
-    def _later(self, letter: _Letter, *, now: float) -> _Letter:
+    def _later(self, letter: Letter, *, now: float) -> Letter:
         """Return a letter that was just sent, due again after a wait that doubles."""
         most = self._pace.resend_most_seconds
         return replace(
             letter,
             due=now + letter.wait_seconds,
             wait_seconds=min(2 * letter.wait_seconds, most),
+            pending=False,
         )
 
     def _push(self, node: int, kind: str, fields: Fields) -> str:
@@ -312,9 +332,9 @@ class Channel:
             dst_node_id=node,
             message_type=f"query.{kind}",
         )
-        return self._calls.push(message, size=_size(fields))
+        return self._calls.push(message, size=size_of(fields))
 
-    def _pull(self, waiting: dict[str, _Letter], *, field: str) -> Iterator[tuple[str, bytes]]:
+    def _pull(self, waiting: dict[str, Letter], *, field: str) -> Iterator[tuple[str, bytes]]:
         """Take replies; yield what silos answered, once each."""
         answered = set()
         for reply in self._calls.pull((*self._post.letters, *self._post.challenges)):
@@ -322,28 +342,32 @@ class Channel:
             sent = reply.metadata.reply_to_message_id
             challenge = self._post.challenges.pop(sent, None)
             if challenge is not None:
-                self._check_identity(challenge, _field(reply, "identity"))
+                self._check_identity(challenge, reply)
                 continue
             silo = self._post.letters.pop(sent, None)
             if silo not in waiting or silo in answered:
                 continue
-            data = _field(reply, field)
+            data = field_of(reply, field)
             if isinstance(data, bytes):
                 answered.add(silo)
                 yield silo, data
             else:
+                away = field_of(reply, UNREACHABLE) is not None
+                self._watch.stand(silo, Standing.GATEWAY_AWAY if away else Standing.ABSENT)
                 self._hurry(waiting, silo)
 
-    def _hurry(self, waiting: dict[str, _Letter], silo: str) -> None:
+    def _hurry(self, waiting: dict[str, Letter], silo: str) -> None:
         """Look for the silo's node anew and send again soon: its node failed, or its gateway."""
         self._nodes.pop(silo, None)
         log("silo-failed", silo=silo, kind=waiting[silo].kind)
         due = time.monotonic() + self._pace.failed_seconds
         waiting[silo] = replace(waiting[silo], due=due)
 
-    def _check_identity(self, asked: _Challenge, data: ConfigRecordValues | None) -> None:
+    def _check_identity(self, asked: Challenge, reply: Message) -> None:
         """Take a node for the silo whose key signed its challenge; log any other."""
+        data = field_of(reply, "identity")
         if not isinstance(data, bytes):
+            self._note_away(reply)
             self._post.challenge_due[asked.node] = time.monotonic() + self._pace.failed_seconds
             return
         for silo, key in self._plan.roster.items():
@@ -354,27 +378,23 @@ class Channel:
             if (identity.silo, identity.challenge) == (silo, asked.challenge.hex()):
                 self._nodes[silo] = asked.node
                 log("silo-connected", silo=silo)
+                self._watch.stand(silo, ASKED)
                 return
         log("node-rejected", node=str(asked.node))
 
-    def _is_pending(self, silo: str, data: bytes) -> bool:
-        """Tell whether a silo's people have not decided yet."""
-        trusted: tuple[PublicKey, ...] = (self._plan.roster[silo],)
+    def _note_away(self, reply: Message) -> None:
+        """Believe a relay without a gateway whose it is: nobody has signed that, it is only shown.
+
+        A silo that has proved who it is, is not spoken for.
+        """
+        silo = field_of(reply, "silo")
+        if isinstance(silo, str) and self._watch.is_absent(silo):
+            self._watch.stand(silo, Standing.GATEWAY_AWAY)
+
+    def _pending(self, silo: str, data: bytes) -> Verdict | None:
+        """Return a silo's word that its people have not decided yet; None for any other word."""
         try:
-            verdict = decode_statement(data, Verdict, trusted=trusted)
+            verdict = decode_statement(data, Verdict, trusted=(self._plan.roster[silo],))
         except SilosynthError:
-            return False
-        return verdict.answer is Answer.PENDING
-
-
-def _size(fields: Fields) -> int:
-    """Return how many bytes a letter carries, about."""
-    values = [v for f in fields.values() for v in (f if isinstance(f, list) else [f])]
-    return sum(len(v) for v in values if isinstance(v, bytes))
-
-
-def _field(reply: Message, name: str) -> ConfigRecordValues | None:
-    """Return a field of a reply; None when the node failed or answered something else."""
-    if reply.has_error() or not reply.has_content():
-        return None
-    return reply.content.config_records.get(RECORD, ConfigRecord()).get(name)
+            return None
+        return verdict if verdict.answer is Answer.PENDING else None

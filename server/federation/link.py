@@ -23,6 +23,7 @@ from flwr.supercore.runtime import RuntimeHttpClient
 
 from silosynth.common.errors import ConnectionFailed, InvalidArgument
 from silosynth.common.limits import Overdue, within
+from silosynth.common.reach import certificate_words, clock_hint, clock_words
 from silosynth.common.telemetry import log
 from silosynth.server.federation.settings import Federation
 
@@ -137,13 +138,20 @@ def converted(*, begun: bool = False) -> Iterator[None]:
     except httpx.HTTPStatusError as err:
         code = err.response.status_code
         kind = SuperLinkFault if code >= 500 or code in _PASSING else final
+        clock = clock_words(err.response.headers.get("date"), now=time.time())
+        if code in _DENIED and clock is not None:
+            raise final(f"the SuperLink answered {code}: {clock}", hint=clock_hint()) from err
         raise kind(
             f"the SuperLink answered {code} to {err.request.url.path}",
             hint="is the superexec secret the SuperLink's?" if code in _DENIED else None,
         ) from err
     except httpx.HTTPError as err:
-        kind = final if "certificate" in str(err).lower() else SuperLinkFault
-        raise kind(
+        if (words := certificate_words(str(err))) is not None:
+            raise final(
+                f"no connection to the SuperLink: {words}",
+                hint="its certificate has to be signed by the federation's ca, for its name",
+            ) from err
+        raise SuperLinkFault(
             f"no connection to the SuperLink: {type(err).__name__}",
             hint="is it running, and is its certificate signed by the federation's CA?",
         ) from err

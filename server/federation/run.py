@@ -6,12 +6,13 @@ import base64
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from silosynth.common.errors import InvalidPlan, RunFailed, SilosynthError
-from silosynth.common.files import fresh_file, write_text
+from silosynth.common.errors import InvalidPlan, RunFailed, SilosynthError, StorageFailed
+from silosynth.common.files import fresh_file, storage_error, write_text
 from silosynth.common.messages.release import Release, decode_release, encode_receipt
 from silosynth.common.messages.request import Request
 from silosynth.common.messages.statements import Bundle, Result, digest_sampler, encode_statement
@@ -42,20 +43,27 @@ from silosynth.server.federation.run_files import (
     write_ended,
 )
 from silosynth.server.federation.settings import Federation
+from silosynth.server.federation.standing import Waiting, keep_standing
 from silosynth.server.federation.superlink import open_grid
 from silosynth.server.methods.table import require_generators
 
 _ATTEMPTS = 5
+_RESUME = "make room or mend the disk, then 'silosynth run --resume {run}': nothing is lost"
 _SETTLED_SECONDS = 120.0
 MOST_RECEIPTS = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watchers:
-    """Who is told what happens in a run. ``checkpoint`` is a seam for tests."""
+    """Who is told what happens in a run. ``checkpoint`` is a seam for tests.
+
+    ``opened`` is called when the SuperLink has taken the run: before that no silo heard of it.
+    """
 
     progress: Callable[[Progress], None] = lambda _: None
+    standing: Callable[[Mapping[str, Waiting]], None] = lambda _: None
     tell: Callable[[str], None] = lambda _: None
+    opened: Callable[[], None] = lambda: None
     telemetry: Telemetry | None = None
     checkpoint: Checkpoint = lambda _: None
     pace: Pace | None = None
@@ -63,7 +71,7 @@ class Watchers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Run:
-    """What the steps of a run need."""
+    """What the steps of a run need; ``approve_by`` is when approval ends, of ``time.monotonic``."""
 
     home: Path
     files: RunFiles
@@ -73,6 +81,7 @@ class _Run:
     federation: Federation
     key: SigningKey
     watchers: Watchers
+    approve_by: float
 
 
 def check_runnable(plan: Plan, schema: Schema) -> None:
@@ -113,7 +122,8 @@ def run_federation(
 
     The journal holds every answer before the next question is sent. A SuperLink that goes away is
     waited for, and where it forgot the run, another is begun there: nothing is asked twice that
-    was answered.
+    was answered. Who resumes a run gives the silos the plan's whole time to approve it again: an
+    approval that came late is heard.
 
     Raises what ends the run; RunFailed when another coordinator pumps it or it was cancelled.
     """
@@ -132,14 +142,24 @@ def run_federation(
             federation=federation,
             key=SigningKey.load(federation.identity),
             watchers=watchers or Watchers(),
+            approve_by=time.monotonic() + plan.approval_seconds,
         )
         write_ended(files, Ended(state=RunState.INTERRUPTED))
         try:
             state = _run_to_end(run)
         except SilosynthError as err:
             log("run-failed", run=files.id, code=err.code)
-            write_ended(files, describe_failure(err, cancelled=files.cancel.exists()))
+            with suppress(StorageFailed):  # what ended the run is told, not the log of it
+                write_ended(files, describe_failure(err, cancelled=files.cancel.exists()))
             raise
+        except OSError as err:
+            failure = storage_error(err)
+            if failure is None:
+                raise
+            log("run-failed", run=files.id, code=failure.code)
+            with suppress(SilosynthError, OSError):  # the disk that is full
+                write_ended(files, describe_failure(failure, cancelled=files.cancel.exists()))
+            raise StorageFailed(failure.message, hint=_RESUME.format(run=files.id)) from err
         write_ended(files, _completed(state))
         log("run-completed", run=files.id, silos=len(state.silos))
         return state
@@ -194,6 +214,7 @@ def _attempt(run: _Run) -> State:
         Journal(run.files.path, plan_digest=run.plan.digest) as journal,
         open_grid(run.federation, lock=run.home / "superlink.lock", patience=pace.patience) as grid,
     ):
+        run.watchers.opened()
         channel = Channel(
             grid,
             plan=run.plan,
@@ -201,6 +222,7 @@ def _attempt(run: _Run) -> State:
             receipts=lambda silo: kept_receipts(run.home, silo_key=run.plan.roster[silo]),
             stopping=run.files.cancel.exists,
             checkpoint=run.watchers.checkpoint,
+            standing=lambda silos: _stand(run, silos),
             pace=pace,
         )
         return drive(
@@ -211,7 +233,7 @@ def _attempt(run: _Run) -> State:
             agree=channel.agree,
             tell=lambda text: _tell(run, text),
             signed=Signed(
-                propose=lambda silos: channel.propose(silos, deadline=_approval_deadline(run)),
+                propose=lambda silos: channel.propose(silos, deadline=run.approve_by),
                 conclude=lambda state: _conclude(run, state),
                 deliver=lambda silos: channel.deliver(silos, bundle=run.files.bundle.read_bytes()),
             ),
@@ -252,10 +274,10 @@ def _tell(run: _Run, text: str) -> None:
     run.watchers.tell(text)
 
 
-def _approval_deadline(run: _Run) -> float:
-    """Return when approval ends, in ``time.monotonic``; resuming does not move it."""
-    passed = time.time() - run.begun.started.timestamp()
-    return time.monotonic() + max(0.0, run.plan.approval_seconds - passed)
+def _stand(run: _Run, silos: Mapping[str, Waiting]) -> None:
+    """Tell who watches, here and by 'status', why the run waits for whom."""
+    keep_standing(run.files.standing, silos)
+    run.watchers.standing(silos)
 
 
 def _show(run: _Run, progress: Progress) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -98,6 +99,11 @@ class RunFiles:
         return self.path / "coordinator.log"
 
     @property
+    def standing(self) -> Path:
+        """Return the path of why the run waits for whom."""
+        return self.path / "standing.json"
+
+    @property
     def cancel(self) -> Path:
         """Return the path of the file that asks a coordinator to stop for good."""
         return self.path / "cancel"
@@ -143,6 +149,11 @@ def begin_run(
     )
     write_text(run.begun, begun.model_dump_json(indent=1) + "\n", force=False)
     return run
+
+
+def discard_run(run: RunFiles) -> None:
+    """Remove a run that no silo ever heard of."""
+    shutil.rmtree(run.path)
 
 
 def find_run(home: Path, run_id: str) -> tuple[RunFiles, Begun]:

@@ -7,15 +7,18 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
+from cryptography.x509 import load_pem_x509_certificates
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from silosynth.common.document import describe_validation
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.files import write_text
 from silosynth.common.plan.fields import Name
+from silosynth.common.trust.keys import SigningKey
 from silosynth.server.federation.certs import is_development
 
 HOME = "SILOSYNTH_HOME"
+_SECRET_HINT = "give the file that the SuperLink was started with"
 
 
 class Federation(BaseModel):
@@ -87,6 +90,23 @@ def find_federation(directory: Path, name: str) -> Federation:
             hint="give the certificate of your own CA",
         )
     return federation
+
+
+def check_files(federation: Federation) -> None:
+    """Raise InvalidArgument unless the files that a federation names are what they should be."""
+    SigningKey.load(federation.identity)
+    try:
+        if not federation.superexec_secret.read_bytes().strip():
+            raise InvalidArgument(f"{federation.superexec_secret} is empty", hint=_SECRET_HINT)
+        load_pem_x509_certificates(federation.ca.read_bytes())
+    except OSError as err:
+        raise InvalidArgument(
+            f"cannot read {err.filename}: {err.strerror}", hint="federations.toml names it"
+        ) from None
+    except ValueError:
+        raise InvalidArgument(
+            f"{federation.ca} is no certificate", hint="give the CA's, in PEM"
+        ) from None
 
 
 def check_development(directory: Path) -> None:

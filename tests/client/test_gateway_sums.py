@@ -231,6 +231,32 @@ def test_the_policy_approves_shared_noise_by_what_the_silo_alone_would_spend(sum
     assert verdict.answer is Answer.PENDING
 
 
+def _answer(summed: Sum, **approval: float) -> Answer:
+    """Return what the silo says to the plan under another rule for automatic approval."""
+    summed.federation.change(approval=dict(approval))
+    with summed.federation.open() as silo:
+        sealed = summed.federation.sealed(summed.plan)
+        return summed.federation.verdict(silo.gateway.propose(plan=sealed)).answer
+
+
+def test_a_limit_of_its_own_lets_shared_noise_be_automatic(summed: Sum) -> None:
+    total, alone = ledger_epsilon(summed.plan), alone_epsilon(summed.plan)
+    assert _answer(summed, max_epsilon=1.01 * total, max_alone_epsilon=1.01 * alone) is (
+        Answer.APPROVED
+    )
+
+
+@pytest.mark.parametrize(("total", "alone"), [(0.99, 1.01), (1.01, 0.99)])
+def test_neither_limit_of_shared_noise_makes_up_for_the_other(
+    summed: Sum, total: float, alone: float
+) -> None:
+    limits = {
+        "max_epsilon": total * ledger_epsilon(summed.plan),
+        "max_alone_epsilon": alone * alone_epsilon(summed.plan),
+    }
+    assert _answer(summed, **limits) is Answer.PENDING
+
+
 def test_who_approves_shared_noise_is_told_what_it_relies_on(summed: Sum) -> None:
     words = " ".join(plan_words(plan_facts(summed.plan) | {"id": "p", "coordinator": "hub"}))
     assert "the noise is shared" in words

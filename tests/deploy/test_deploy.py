@@ -34,7 +34,6 @@ from silosynth.server.federation.roster_file import load_roster
 from silosynth.server.federation.superlink import build_bundle
 
 UNITS = sorted(p.name for p in (DEPLOY / "systemd").iterdir())
-CONTAINERS = sorted(p.name for p in (DEPLOY / "docker").iterdir())
 EXAMPLES = ("multi-region", "cross-organisation")
 
 
@@ -120,32 +119,67 @@ def test_the_compose_file_follows_the_compose_specification() -> None:
         jsonschema.validate(broken, schema)
 
 
+def _mounts(service: dict[str, object]) -> dict[str, str]:
+    """Return what is mounted where, by the place in the container."""
+    pairs = [str(v).split(":") for v in service["volumes"]]  # type: ignore[attr-defined]  # a list
+    return {pair[1]: pair[0] for pair in pairs}
+
+
 def test_only_gateways_mount_tables_and_they_have_no_network() -> None:
     services = _compose()["services"]
-    assert len(services) == 7
+    assert len(services) == 8
     for name, service in services.items():
-        mounts = [str(v).split(":") for v in service["volumes"]]  # type: ignore[union-attr,attr-defined]  # a list
-        targets = {m[1] for m in mounts}
+        targets = _mounts(service)
         assert service["cap_drop"] == ["ALL"]
+        assert "cap_add" not in service
+        assert service["user"] != "root"
         assert service["read_only"] is True
+        assert name == "coordinator" or "healthcheck" in service
         gateway = name.startswith("gateway-")
         assert ("/data" in targets) is gateway, name
         assert ("/etc/silosynth/silo" in targets) is gateway, name
         assert (service.get("network_mode") == "none") is gateway, name
-        assert ("cap_add" in service) is gateway, name
 
 
-@pytest.mark.parametrize("name", CONTAINERS)
-def test_container_files_parse_pin_their_base_and_run_one_command(name: str) -> None:
-    parser = DockerfileParser(fileobj=io.BytesIO((DEPLOY / "docker" / name).read_bytes()))
+SECRETS = {
+    "identity.pem": {"coordinator"},
+    "superlink-key.pem": {"superlink"},
+    "superexec.secret": {"coordinator", "superlink"},
+}
+
+
+def test_each_secret_is_mounted_into_its_own_role_alone_and_no_folder_of_secrets_is() -> None:
+    """A silo's own key is within its policy's folder, which its gateway alone mounts."""
+    for name, service in _compose()["services"].items():
+        for source in _mounts(service).values():
+            if not source.startswith("./certs/"):
+                continue
+            file = source.rpartition("/")[2]
+            assert "." in file, f"{name} mounts the folder {source}"
+            if file == "supernode.pem":
+                assert name == f"relay-{source.split('/')[3]}"
+            else:
+                assert name in SECRETS.get(file, {name}), f"{name} mounts {source}"
+
+
+def test_the_image_runs_one_entry_point_as_no_root_and_its_base_is_pinned() -> None:
+    parser = DockerfileParser(fileobj=io.BytesIO((DEPLOY / "docker" / "Dockerfile").read_bytes()))
     steps = parser.structure
     kinds = [s["instruction"] for s in steps if s["instruction"] != "COMMENT"]
     assert kinds.count("ENTRYPOINT") == 1
     assert "ADD" not in kinds
     assert parser.parent_images == ["python:3.11-slim-bookworm"] * 2
-    user = [s["value"] for s in steps if s["instruction"] == "USER"][-1]
-    assert (user == "root") is name.startswith("gateway")
-    assert container_command(name, {})[0].endswith(("silosynth", "flower-superlink"))
+    assert [s["value"] for s in steps if s["instruction"] == "USER"] == ["silosynth"]
+
+
+def test_a_build_sees_no_key_table_or_history() -> None:
+    lines = (DEPLOY.parent / ".dockerignore").read_text().splitlines()
+    rules = [line for line in lines if line and not line.startswith("#")]
+    assert rules[0] == "*"
+    allowed = {rule.removeprefix("!") for rule in rules if rule.startswith("!")}
+    assert all((DEPLOY.parent / place).exists() for place in allowed)
+    assert not allowed & {".git", ".venv", "deploy", "tests"}
+    assert {"**/*.pem", "**/*.secret", "**/*.parquet"} <= set(rules)
 
 
 def _flags(words: list[str]) -> set[tuple[str, str]]:
@@ -156,9 +190,9 @@ def _flags(words: list[str]) -> set[tuple[str, str]]:
 def test_containers_and_units_run_the_same_commands() -> None:
     values = {"superlink:9092": "${SUPERLINK}", "north": "${SILO}"}
     for container, unit in (
-        ("relay.Dockerfile", "silosynth-relay.service"),
-        ("gateway.Dockerfile", "silosynth-gateway.service"),
-        ("coordinator.Dockerfile", "silosynth-superlink.service"),
+        ("relay-north", "silosynth-relay.service"),
+        ("gateway-north", "silosynth-gateway.service"),
+        ("superlink", "silosynth-superlink.service"),
     ):
         flags = {f for f in _flags(container_command(container, values)) if f[0].startswith("--")}
         wanted = {f for f in _flags(unit_command(unit, {})) if f[0].startswith("--")}

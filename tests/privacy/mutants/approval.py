@@ -289,4 +289,26 @@ MUTANTS = (
         new="if raw is None:",
         killed_by=(KEYS + "test_a_key_is_a_point_in_its_one_form",),
     ),
+    Mutant(
+        name="a share of shared noise is approved whatever it costs alone",
+        path=RULES,
+        old="if plan.trust is TrustMode.SHARED and alone > limit:",
+        new="if plan.trust is TrustMode.SHARED and alone > limit and limit < 0:",
+        killed_by=(
+            "tests/client/test_gateway_sums.py::"
+            "test_the_policy_approves_shared_noise_by_what_the_silo_alone_would_spend",
+            "tests/client/test_gateway_sums.py::"
+            "test_neither_limit_of_shared_noise_makes_up_for_the_other",
+        ),
+    ),
+    Mutant(
+        name="a sum is approved by the limit of the share alone",
+        path=RULES,
+        old="    if epsilon > approval.max_epsilon:\n",
+        new="    if plan.trust is not TrustMode.SHARED and epsilon > approval.max_epsilon:\n",
+        killed_by=(
+            "tests/client/test_gateway_sums.py::"
+            "test_neither_limit_of_shared_noise_makes_up_for_the_other",
+        ),
+    ),
 )
