@@ -106,9 +106,11 @@ def test_weights_out_of_range_are_reported_and_tiny_ones_do_not_lose_a_cell() ->
     for scope in (0, 1):
         nothing = [Weight(scope=scope, values=np.zeros((2, 2)))]
         assert math.isnan(reweight(start, nothing, layout=layout, out=out))
-    with np.errstate(invalid="ignore"):
-        no_b = [Weight(scope=1, values=np.array([[0.0, 0.0], [1.0, 1.0]]))]
-        assert math.isnan(reweight(start, no_b, layout=layout, out=out))
+    # A value of the separator that one weight rules out is ruled out on both of its sides.
+    no_b = [Weight(scope=1, values=np.array([[0.0, 0.0], [1.0, 1.0]]))]
+    assert reweight(start, no_b, layout=layout, out=out) == pytest.approx(math.log(0.5), rel=1e-15)
+    for table, kept in zip(out.tables, ([[0, 0.5]] * 2, [[0, 0], [0.5] * 2], [0, 1]), strict=True):
+        np.testing.assert_array_equal(table, np.maximum(kept, FLOOR))
     tiny = [Weight(scope=0, values=np.array([[1.0, 1e-200], [1.0, 1.0]]))]
     assert math.isfinite(reweight(start, tiny, layout=layout, out=out))
     assert out.tables[0][0, 1] == FLOOR
