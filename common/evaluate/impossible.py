@@ -12,7 +12,8 @@ from itertools import combinations, pairwise
 import numpy as np
 
 from silosynth.common.report.evaluation import Axis, Better, Impossible, Measure
-from silosynth.common.schema.schema import IntegerAttribute, RealAttribute, Schema
+from silosynth.common.schema.attributes import as_numeric
+from silosynth.common.schema.schema import Schema
 from silosynth.common.scores.sides import Sides
 from silosynth.common.scores.value_bins import contiguous_edges
 from silosynth.common.scores.values import Column, ValueKind, Values
@@ -111,8 +112,9 @@ def _grid(column: Column, *, schema: Schema | None) -> Grid:
     declared = {a.name: a for a in schema.coded} if schema else {}
     attribute = declared.get(column.name)
     allowed = None
-    if isinstance(attribute, IntegerAttribute | RealAttribute):
-        allowed = np.asarray(attribute.edges(), dtype=np.float64)
+    if attribute is not None and column.kind is ValueKind.NUMBER:
+        numeric = as_numeric(attribute)
+        allowed = None if numeric is None else np.asarray(numeric.edges(), dtype=np.float64)
     edges = contiguous_edges(column, count=_GROUPS, allowed=allowed)
     ranges = [[float(a), float(b)] for a, b in pairwise(edges.tolist())]
     return Grid(name=column.name, edges=edges, entries=(None, *ranges))

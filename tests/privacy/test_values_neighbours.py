@@ -256,7 +256,9 @@ def test_a_plan_over_other_points_than_the_schemas_is_refused(tmp_path: Path) ->
     assert silo.ledger.spent(PROJECT) == 0
 
 
-def test_bins_that_a_coordinator_chooses_cost_what_any_bins_cost(tmp_path: Path) -> None:
+def test_bins_that_a_coordinator_chooses_cost_what_any_bins_cost(
+    tmp_path: Path, fixed_bits: None
+) -> None:
     table = pa.table({"n": np.arange(100), "r": np.zeros(100)})
     silo = Silo(tmp_path, table, SCHEMA)
     request = Request(

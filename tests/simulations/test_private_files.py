@@ -105,7 +105,9 @@ def test_a_silo_that_goes_on_holds_the_table_that_it_is_given(tmp_path: Path) ->
     assert before.sampler.total == after.sampler.total
 
 
-def test_at_most_so_many_rows_of_a_person_count_as_a_policy_would_have_it(tmp_path: Path) -> None:
+def test_at_most_so_many_rows_of_a_person_count_as_a_policy_would_have_it(
+    tmp_path: Path, fixed_bits: None
+) -> None:
     """The busy person's 2,000 rows of 4,000 are far beyond the noise."""
     every = simulate_in(tmp_path / "every").sampler.total
     bounded = simulate_in(tmp_path / "bounded", person_column="who").sampler.total
