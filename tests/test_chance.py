@@ -47,9 +47,10 @@ MEASURES = {
 
 EXACT = {
     "simulations/test_cli.py::test_the_whole_walk": "shares of a forecast, which is not random",
-    "privacy/test_round.py::test_weights_between_steps_follow_from_noised_sums_and_public_numbers": (
-        "the bits are a script's"
-    ),
+    (
+        "privacy/test_round.py::"
+        "test_weights_between_steps_follow_from_noised_sums_and_public_numbers"
+    ): "the bits are a script's",
 }
 """Tests that look statistical and are not, and why."""
 
