@@ -38,8 +38,9 @@ from silosynth.common.messages.request import Request
 from silosynth.common.messages.statements import Answer
 from silosynth.common.messages.sums import SumStep
 from silosynth.common.plan import budget as budget_module
-from silosynth.common.plan.plan import Plan, parse_plan
+from silosynth.common.plan.plan import Plan, decode_plan, parse_plan
 from silosynth.common.plan.training import BOUND, frame_weights
+from silosynth.common.schema.schema import parse_schema
 from silosynth.common.trust.keys import Purpose
 from silosynth.common.trust.seal import seal
 from silosynth.server.methods.training import TrainingChoice
@@ -48,6 +49,16 @@ from silosynth.server.planning.planner import new_plan
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "explanation" / "threat-model.md"
 UNEXPECTED = "the table could not be counted"
+NUMBERS = parse_schema(
+    {
+        "name": "paid",
+        "source": "public",
+        "attributes": [
+            {"name": "amount", "kind": "real", "minimum": 0, "maximum": 5000, "source": "public"},
+            {"name": "sex", "kind": "categorical", "categories": ["f", "m"], "source": "public"},
+        ],
+    }
+)
 _RANGE = re.compile(r"([\[(])([^,]+), ([^\])]+)([\])])")
 Interval = tuple[float, bool, float, bool]
 
@@ -114,7 +125,8 @@ def _stated(text: str) -> Interval | None:
 
     def number(spelled: str) -> float:
         base, _, power = spelled.replace(",", "").partition("^")
-        return float(base) ** int(power) if power else float(base)
+        size = float(base.removeprefix("-")) ** int(power or 1)
+        return -size if base.startswith("-") else size
 
     return number(low), opens == "[", number(high), closes == "]"
 
@@ -180,6 +192,7 @@ def _made() -> dict[str, dict[str, Any]]:
         "weighed": new_plan(
             people(), method="aim", workload=[("age", "sex")], weights=[3], **usual
         ),
+        "values": new_plan(NUMBERS, method="mst", **usual),
     }
     plans = {name: plan.model_dump(mode="json") for name, plan in made.items()}
     pretrained = copy.deepcopy(plans["own"])
@@ -200,7 +213,7 @@ def _places(data: Any, path: str, *, at: str) -> Iterator[tuple[Any, Any, str]]:
     pairs = data.items() if isinstance(data, dict) else enumerate(data)
     for key, value in list(pairs):
         inner = f"{at}[]" if isinstance(data, list | tuple) else f"{at}.{key}"
-        if at.endswith(".sizes"):
+        if at.endswith((".sizes", ".values")):
             inner = f"{at}.*"
         if isinstance(value, dict | list):
             yield from _places(value, path, at=inner)
@@ -228,7 +241,7 @@ def _outside(allowed: str, *, whole: bool) -> list[object]:
         down, up = (low - 1, high + 1) if whole else (low - abs(low) / 1e6, high * (1 + 1e-6))
         wrong += [down if with_low else low, up if with_high else high]
         wrong += [int(v) for v in wrong[-2:] if whole and isinstance(v, float)]
-        wrong += [low + 0.5] if whole else []
+        wrong += [low + 0.5] if whole and low + 0.5 > low else []
     return [w for w in wrong if interval is None or not _holds(interval, w)]
 
 
@@ -236,7 +249,7 @@ def _holds(interval: Interval, value: object) -> bool:
     low, with_low, high, with_high = interval
     if not isinstance(value, int | float) or (isinstance(value, float) and math.isnan(value)):
         return False
-    if isinstance(value, float) and value == low + 0.5:
+    if isinstance(value, float) and value == low + 0.5 > low:
         return False
     return (value >= low if with_low else value > low) and (
         value <= high if with_high else value < high
@@ -260,6 +273,9 @@ def test_the_gateway_refuses_what_is_out_of_range(path: str, tmp_path: Path) -> 
                     verdict = federation.verdict(silo.gateway.propose(plan=sealed))
                     assert verdict.answer is Answer.REFUSED, (value, verdict)
                     assert verdict.message != UNEXPECTED, (value, federation.told[-1])
+                    if path.startswith("plan.values."):  # this silo has no such numbers
+                        with pytest.raises(InvalidPlan):
+                            decode_plan(body)
                     tried += 1
         assert silo.ledger.charges() == ()
     assert tried > 0, "no plan has this number"
