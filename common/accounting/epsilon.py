@@ -41,6 +41,8 @@ LARGEST_DISCRETE_SIGMA2 = 2**14
 SMALLEST_DISCRETE_SIGMA2 = Fraction(1, 16)
 _SMOOTHING = 2
 _MOST_CELLS = 10**6
+_LEAST_NOISE = 2**14
+"""Noise below 1/128 of what a person adds hides nothing, and its losses need grids without end."""
 _GRID = 1e-4
 _COARSER = 5
 """Where persons are sampled: each point costs more there, and epsilon rises by below 0.1 %."""
@@ -64,7 +66,8 @@ def pld_epsilon(costs: Sequence[GaussianCost], delta: float) -> float:
     2018). A sum of shares of at least 4 differs from a discrete Gaussian by a factor 1 +- 4e-17 per
     cell and is taken for one; with smaller shares its law is convolved and its own privacy loss
     distribution composed (see :mod:`silosynth.common.accounting.sum_law`). Where neither can be had
-    (sigma2 < 1/16, or <= 2 or shares below 4 with several rows a person), and for delta < 1e-10,
+    (sigma2 < 1/16, or <= 2 or shares below 4 with several rows a person, or a sigma below 1/128 of
+    what a person adds), and for delta < 1e-10,
     where float convolution is not to be trusted, the zCDP bound is returned.
 
     Sums over a random part of the persons are dominated by Poisson-subsampled continuous Gaussians
@@ -92,6 +95,7 @@ def _remembered_epsilon(costs: tuple[GaussianCost, ...], delta: float) -> float:
     smooth = [c for c in plain if c.sensitivity > 1 or c.sigma2 > LARGEST_DISCRETE_SIGMA2]
     if (
         not costs
+        or any(c.sensitivity**2 > _LEAST_NOISE * c.sigma2 for c in costs)
         or delta < SMALLEST_PLD_DELTA
         or any(c.sigma2 < SMALLEST_DISCRETE_SIGMA2 for c in costs)
         or any(c.sigma2 <= _SMOOTHING for c in smooth)
