@@ -44,7 +44,7 @@ def read_rows(table: TableLike, *, codec: Codec, origin: str) -> Rows:
     if arrow.num_rows == 0:
         raise InvalidTable(f"{origin}: has no rows", hint="a comparison needs some on both sides")
     codes = codec.encode(arrow, allow_extra=True, origin=origin).codes
-    decoded = codec.decode(codes, uniform=np.zeros)
+    arrow, decoded = codec.counted(arrow), codec.decode(codes, uniform=np.zeros, counted=True)
     columns = [
         _keep_numbers(flatten(arrow[a.name]), code == a.values)
         if isinstance(a, NumericAttribute)

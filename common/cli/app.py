@@ -299,9 +299,16 @@ def sample(
             raise InvalidArgument("this sampler needs no checkpoint", hint="leave it out")
         loaded = loaded.with_checkpoint(checkpoint)
     sampler = condition_on(loaded, conditions)
-    write_rows(sampler, rows=rows, seed=seed, path=out, force=force)
+    told = write_rows(sampler, rows=rows, seed=seed, path=out, force=force)
     say(f"wrote {out}: {rows:,} rows")
-    emit({"path": str(out), "rows": rows, "seed": seed, "where": conditions}, as_json=as_json)
+    written = {"path": str(out), "rows": rows, "seed": seed, "where": conditions}
+    if sampler.schema.rules:
+        say(
+            f"every row keeps the {len(sampler.schema.rules)} rules; {told.bias:.2%} were drawn "
+            "again, and the rows lie that far from the model"
+        )
+        written["rules"] = {"count": len(sampler.schema.rules), "bias": told.bias}
+    emit(written, as_json=as_json)
 
 
 def inspect(

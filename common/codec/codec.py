@@ -29,6 +29,7 @@ from silosynth.common.codec.listed import ListedCodec
 from silosynth.common.codec.notes import EncodingNote, Uniform
 from silosynth.common.codec.numeric import NumericCodec
 from silosynth.common.codec.parsing import flatten, readable
+from silosynth.common.codec.ruled import from_counted, to_counted
 from silosynth.common.codec.text import decode_texts, encode_texts
 from silosynth.common.domain import Domain
 from silosynth.common.errors import InvalidTable
@@ -89,7 +90,8 @@ class Codec:
         """Return the codes of ``table``; raise InvalidTable for its columns, never for a value."""
         arrow = as_table(table, origin=origin)
         check_columns(arrow.schema, schema=self.schema, allow_extra=allow_extra, origin=origin)
-        codes, notes = [], []
+        arrow, broken = self._counted(arrow)
+        codes, notes = [], [*broken]
         for column in self._columns:
             code, note = column.encode(readable(flatten(arrow[column.attribute.name])))
             codes.append(code)
@@ -97,6 +99,15 @@ class Codec:
         return Encoded(
             domain=self.domain, codes=tuple(codes), rows=arrow.num_rows, notes=tuple(notes)
         )
+
+    def counted(self, table: pa.Table) -> pa.Table:
+        """Return what is counted of a table of the schema; the table itself without rules."""
+        return self._counted(table)[0]
+
+    def _counted(self, table: pa.Table) -> tuple[pa.Table, tuple[EncodingNote, ...]]:
+        if not self.schema.rules:
+            return table, ()
+        return to_counted(table, schema=self.schema)
 
     def encode_texts(
         self, table: TableLike, *, origin: str = "table"
@@ -117,6 +128,7 @@ class Codec:
         *,
         uniform: Uniform,
         first_row: int = 0,
+        counted: bool = False,
     ) -> pa.Table:
         """Return a table with the schema's columns in order; text without codes is left out.
 
@@ -130,6 +142,7 @@ class Codec:
             uniform: returns ``count`` float64 in [0, 1); called once per numeric attribute, in
                 the schema's order, so that a seeded source gives the same table everywhere.
             first_row: rows decoded before, when a large table is decoded in parts.
+            counted: return what was counted, and not the table that the rules make of it.
         """
         self._check_codes(codes)
         rows = len((*codes, *texts)[0]) if (*codes, *texts) else 0
@@ -143,7 +156,9 @@ class Codec:
         if texts:
             names = modelled_texts(self.schema)
             decoded |= {n: decode_texts(t) for n, t in zip(names, texts, strict=True)}
-        kept = [a.name for a in self.schema.attributes if a.name in decoded]
+        if self.schema.rules and not counted:
+            return from_counted(pa.table(decoded), schema=self.schema)
+        kept = [a.name for a in self.schema.ruled.attributes if a.name in decoded]
         return pa.table({name: decoded[name] for name in kept})
 
     def _check_codes(self, codes: Sequence[np.ndarray]) -> None:

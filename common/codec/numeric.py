@@ -66,6 +66,13 @@ class NumericCodec:
         )
         return codes, note
 
+    def read(self, column: pa.Array) -> np.ndarray:
+        """Return (rows,) float64, NaN for what has the code of missing; instants in microseconds."""
+        numbers, _ = self._read(self._without_tokens(column))
+        if self._tokens.size:
+            numbers = np.where(np.isin(numbers, self._tokens), np.nan, numbers)
+        return numbers
+
     def decode(self, codes: np.ndarray, *, uniform: Uniform) -> pa.Array:
         """Return numbers drawn uniformly inside their bin, null for missing."""
         absent = codes >= self._bins.count

@@ -13,6 +13,7 @@ import pyarrow.parquet
 
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.files import fresh_file
+from silosynth.common.sampler.keeping import Kept
 from silosynth.common.sampler.sampler import DrawsRows, draw_batches
 
 
@@ -41,11 +42,13 @@ def write_rows(
     force: bool = False,
     threads: int | None = None,
     progress: Callable[[int], None] | None = None,
-) -> None:
+) -> Kept:
     """Draw ``rows`` rows into a ``.parquet`` or ``.csv`` file.
 
     Guarantees: the rows are those of :func:`silosynth.common.sampler.sampler.draw`; memory does
     not grow with ``rows``; a file that was begun and not ended is removed.
+
+    Returns: how many rows were drawn so that those written keep the schema's rules.
 
     Args:    progress: told the rows written so far after each batch.
     """
@@ -54,13 +57,15 @@ def write_rows(
         raise InvalidArgument(
             f"{path} has no known format", hint=f"end its name in {' or '.join(_OPENERS)}"
         )
-    batches = draw_batches(sampler, rows=rows, seed=seed, threads=threads)
+    told = Kept()
+    batches = draw_batches(sampler, rows=rows, seed=seed, threads=threads, told=told)
     with fresh_file(path, force=force) as part, closing(batches):
         first = next(batches)
         with closing(opener(part, first.schema)) as writer:
             written = _write(writer, first, written=0, progress=progress)
             for batch in batches:
                 written = _write(writer, batch, written=written, progress=progress)
+    return told
 
 
 def _write(

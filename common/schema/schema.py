@@ -7,6 +7,7 @@ A schema is never read off private data without saying so: every attribute carri
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -40,6 +41,7 @@ from silosynth.common.schema.attributes import (
 )
 from silosynth.common.schema.bins import Bins, Edges, EqualWidth, PlainModel, Quantiles
 from silosynth.common.schema.images import Image, check_images
+from silosynth.common.schema.ruled import Ruled, compile_rules
 from silosynth.common.schema.zeros import (
     ImpossibleCells,
     StructuralZeros,
@@ -95,6 +97,9 @@ class Schema(PlainModel):
     images: tuple[Image, ...] = Field(
         default=(), max_length=64, description="attributes that are the pixels of a picture"
     )
+    rules: tuple[str, ...] = Field(
+        default=(), max_length=256, description="what every row keeps; public facts, one line each"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -104,15 +109,26 @@ class Schema(PlainModel):
             raise ValueError(f"attribute {twice[0]!r} stands twice")
         if self.label is not None and self.label not in names:
             raise ValueError(f"label {self.label!r} is not an attribute")
+        _ = self.ruled
         self.impossible()
         check_images(self.images, coded=self.coded, label=self.label)
         return self
 
+    @cached_property
+    def ruled(self) -> Ruled:
+        """Return the rules, and the attributes that are counted in the place of the table's."""
+        return compile_rules(self.rules, attributes=self.attributes)
+
     @property
     def coded(self) -> tuple[CodedAttribute, ...]:
-        """Return the attributes that have codes, in order."""
+        """Return the attributes that are counted by their codes, in order.
+
+        Without rules they are the table's own; rules leave out columns that follow from others.
+        """
         return tuple(
-            a for a in self.attributes if not isinstance(a, IdentifierAttribute | TextAttribute)
+            a
+            for a in self.ruled.attributes
+            if not isinstance(a, IdentifierAttribute | TextAttribute)
         )
 
     @property
@@ -126,7 +142,7 @@ class Schema(PlainModel):
         """Return ``sha256:`` and the hash of the canonical JSON."""
         data = self.model_dump(mode="json")
         # What came later is left out where it says nothing: older schemas keep their digest.
-        for name in ("structural_zeros", "images"):
+        for name in ("structural_zeros", "images", "rules"):
             if not data[name]:
                 del data[name]
         for attribute in data["attributes"]:
@@ -136,7 +152,9 @@ class Schema(PlainModel):
 
     def impossible(self) -> tuple[ImpossibleCells, ...]:
         """Return the structural zeros by code, cliques in column order."""
-        return impossible_cells(self.structural_zeros, coded=self.coded)
+        declared = impossible_cells(self.structural_zeros, coded=self.coded)
+        ruled = self.ruled.zeros
+        return (*declared, *(ImpossibleCells(clique=z.clique, mask=z.mask) for z in ruled))
 
     def unreviewed(self) -> tuple[str, ...]:
         """Return the names of attributes whose domain nobody has vouched for."""
