@@ -109,9 +109,7 @@ def score(table: pa.Table, schema: Schema, *, epsilon: float, seed: int) -> Scor
     pairs = marginal_distance(tuple(real.T), tuple(other.T), domain=plain.domain, cliques=named)
     ruled = flights_schema(table, RULES)
     broken = sum(int((~kept).sum()) for kept in keeps_rules(drawn, schema=ruled).values())
-    return Score(
-        one=one, two=two, times=pairs[0], delays=pairs[1], broken=broken, seconds=seconds
-    )
+    return Score(one=one, two=two, times=pairs[0], delays=pairs[1], broken=broken, seconds=seconds)
 
 
 def main() -> int:

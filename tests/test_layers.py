@@ -45,7 +45,7 @@ ROOMS: dict[str, str] = {
     "common/sampler common/schema common/trust",
     "client/silo": "client/gateway client/ledger client/noise client/source client/learning "
     "client/sums client/policy common/accounting common/audit common/codec common/generator "
-    "common/messages common/plan common/schema common/trust",
+    "common/messages common/plan common/schema common/trust common/rules",
     "client/rpc": "",
     "client/desk": "client/silo client/ledger client/learning client/policy client/rpc "
     "common/accounting common/audit common/plan common/trust",
@@ -53,7 +53,7 @@ ROOMS: dict[str, str] = {
     "common/audit common/messages common/trust",
     "client/relay": "client/rpc common/messages",
     "client/cli": "client/desk client/silo client/policy client/relay common/accounting "
-    "common/audit common/cli common/plan common/schema common/trust",
+    "common/audit common/cli common/plan common/schema common/trust client/source",
     "server/model": "common/schema",
     "server/measuring": "server/model common/codec common/messages common/plan common/schema",
     "server/generator": "server/measuring common/codec common/generator common/messages "

@@ -25,6 +25,7 @@ from silosynth.common.cli.console import (
     say,
     show_table,
 )
+from silosynth.common.cli.rules import rule_facts, show_rules
 from silosynth.common.codec.conditions import parse_conditions
 from silosynth.common.document import load_document
 from silosynth.common.errors import InvalidArgument, InvalidSchema, SilosynthError
@@ -195,14 +196,21 @@ def schema_check(
         raise InvalidSchema(f"{path}: {faults[0]}")
     schema = load_schema(path)
     _show_schema(schema)
+    if schema.rules:
+        show_rules(schema)
     unreviewed = schema.unreviewed()
     if unreviewed:
         raise InvalidSchema(
-            f"{path}: {len(unreviewed)} attributes are unreviewed, {unreviewed[0]!r} first",
-            hint="check each domain, then set its source to 'declared' or 'public'",
+            f"{path}: {len(unreviewed)} attributes or rules are unreviewed, "
+            f"{unreviewed[0]!r} first",
+            hint="check each domain, then set its source to 'declared' or 'public'; check each "
+            "rule, then take '# unreviewed' away",
         )
     sizes = dict(zip(schema.domain.attributes, schema.domain.shape, strict=True))
-    emit({"digest": schema.digest, "attributes": sizes}, as_json=as_json)
+    facts: dict[str, object] = {"digest": schema.digest, "attributes": sizes}
+    if schema.rules:
+        facts["rules"] = rule_facts(schema)
+    emit(facts, as_json=as_json)
 
 
 def schema_import(
@@ -301,7 +309,7 @@ def sample(
     sampler = condition_on(loaded, conditions)
     told = write_rows(sampler, rows=rows, seed=seed, path=out, force=force)
     say(f"wrote {out}: {rows:,} rows")
-    written = {"path": str(out), "rows": rows, "seed": seed, "where": conditions}
+    written: dict[str, object] = {"path": str(out), "rows": rows, "seed": seed, "where": conditions}
     if sampler.schema.rules:
         say(
             f"every row keeps the {len(sampler.schema.rules)} rules; {told.bias:.2%} were drawn "

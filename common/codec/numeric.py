@@ -67,7 +67,7 @@ class NumericCodec:
         return codes, note
 
     def read(self, column: pa.Array) -> np.ndarray:
-        """Return (rows,) float64, NaN for what has the code of missing; instants in microseconds."""
+        """Return (rows,) float64, NaN for what has the code of missing; instants in µs."""
         numbers, _ = self._read(self._without_tokens(column))
         if self._tokens.size:
             numbers = np.where(np.isin(numbers, self._tokens), np.nan, numbers)

@@ -8,7 +8,7 @@ After: the columns of the table are worked out again, in the schema's order.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -34,8 +34,9 @@ from silosynth.common.schema.attributes import (
 from silosynth.common.schema.facts import bounds_of
 from silosynth.common.schema.nulls import Patterns
 from silosynth.common.schema.orders import Gap
-from silosynth.common.schema.ruled import Choice, Follows, OnGrid, Recipe, Ruled
+from silosynth.common.schema.ruled import Choice, OnGrid, Recipe, Ruled
 from silosynth.common.schema.schema import Schema
+from silosynth.common.schema.sums import Follows
 
 Values = dict[str, np.ndarray]
 
@@ -88,11 +89,12 @@ def keeps_rules(table: pa.Table, *, schema: Schema) -> dict[str, np.ndarray]:
     return {spell(r): holds(r, rows=values, facts=ruled.facts) for r in ruled.rules}
 
 
-def read_values(table: pa.Table, *, schema: Schema) -> Values:
-    """Return the columns that rules name as numbers, as :mod:`silosynth.common.rules.hold` has it."""
+def read_values(table: pa.Table, *, schema: Schema, names: Sequence[str] | None = None) -> Values:
+    """Return columns as :mod:`silosynth.common.rules.hold` has them: those that rules name."""
     ruled = schema.ruled
     known = {a.name: a for a in schema.attributes}
-    named = dict.fromkeys(n for rule in ruled.rules for n in columns_of(rule))
+    ruling = (n for rule in ruled.rules for n in columns_of(rule))
+    named = dict.fromkeys(ruling if names is None else names)
     rows = table.num_rows
     return {
         name: _read(known[name], table[name])

@@ -77,13 +77,16 @@ def _truth(part: Condition, *, ranges: Mapping[str, Range], facts: Facts) -> Tru
         return unmet, met
     if isinstance(part, Among):
         equal = [Compare(Column(part.column), "=", v) for v in part.values]  # type: ignore[arg-type]
-        truths = [_compared(c, value=v, ranges=ranges, facts=facts) for c, v in zip(equal, part.values, strict=True)]
+        truths = [
+            _compared(c, value=v, ranges=ranges, facts=facts)
+            for c, v in zip(equal, part.values, strict=True)
+        ]
         return _any([t for t, _ in truths]), _all([f for _, f in truths])
     if isinstance(part, Compare):
         return _compared(part, value=value_of(part), ranges=ranges, facts=facts)
-    truths = [_truth(p, ranges=ranges, facts=facts) for p in part.parts]
-    met, unmet = [t for t, _ in truths], [f for _, f in truths]
-    return (_all(met), _any(unmet)) if isinstance(part, Both) else (_any(met), _all(unmet))
+    parts = [_truth(p, ranges=ranges, facts=facts) for p in part.parts]
+    can, cannot = [t for t, _ in parts], [f for _, f in parts]
+    return (_all(can), _any(cannot)) if isinstance(part, Both) else (_any(can), _all(cannot))
 
 
 def _all(masks: list[np.ndarray]) -> np.ndarray:

@@ -56,11 +56,11 @@ def holds(rule: Rule, *, rows: Rows, facts: Facts) -> np.ndarray:
     if isinstance(rule, NullWhen):
         null, meets = np.isnan(rows[rule.column]), _meets(rule.condition, rows=rows, facts=facts)
         if rule.word == "iff":
-            return null == meets
-        return null | ~meets if rule.word == "if" else null | meets
+            return np.asarray(null == meets)
+        return np.asarray(null | ~meets if rule.word == "if" else null | meets)
     if isinstance(rule, NullTogether):
         nulls = [np.isnan(rows[c]) for c in rule.columns]
-        return np.logical_and.reduce([n == nulls[0] for n in nulls])
+        return np.asarray(np.logical_and.reduce([n == nulls[0] for n in nulls]))
     if isinstance(rule, Never):
         return ~_meets(rule.condition, rows=rows, facts=facts)
     if isinstance(rule, Keep):
@@ -141,19 +141,19 @@ def _same(column: np.ndarray, value: np.ndarray, *, whole: bool) -> np.ndarray:
     if whole:
         value = np.round(value)
     near = np.abs(column - value) <= _NEAR * np.maximum(1, np.abs(value))
-    return near | np.isnan(column) & np.isnan(value)
+    return np.asarray(near | np.isnan(column) & np.isnan(value))
 
 
 def _on_grid(column: np.ndarray, *, size: float) -> np.ndarray:
     steps = column / size
     near: np.ndarray = np.abs(steps - np.round(steps)) <= _NEAR * np.maximum(1, np.abs(steps))
-    return near | np.isnan(column)
+    return np.asarray(near | np.isnan(column))
 
 
 def _meets(part: Condition, *, rows: Rows, facts: Facts) -> np.ndarray:
     """Return (rows,) bool: where the condition is met; a comparison with null is not."""
     if isinstance(part, IsNull):
-        return np.isnan(rows[part.column]) == part.null
+        return np.asarray(np.isnan(rows[part.column]) == part.null)
     if isinstance(part, Not):
         return ~_meets(part.part, rows=rows, facts=facts)
     if isinstance(part, Among):
@@ -164,9 +164,11 @@ def _meets(part: Condition, *, rows: Rows, facts: Facts) -> np.ndarray:
         right = np.asarray(_right(part, facts=facts)) if _is_value(part) else None
         if right is None:
             right = evaluate(part.right, rows=rows)  # type: ignore[arg-type]
-        return COMPARED[part.sign](left, right) & ~np.isnan(left) & ~np.isnan(right)
-    met = [_meets(p, rows=rows, facts=facts) for p in part.parts]
-    return np.logical_and.reduce(met) if isinstance(part, Both) else np.logical_or.reduce(met)
+        met = COMPARED[part.sign](left, right) & ~np.isnan(left) & ~np.isnan(right)
+        return np.asarray(met)
+    parts = [_meets(p, rows=rows, facts=facts) for p in part.parts]
+    joined = np.logical_and if isinstance(part, Both) else np.logical_or
+    return np.asarray(joined.reduce(parts))
 
 
 def _is_value(part: Compare) -> bool:

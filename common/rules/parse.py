@@ -42,7 +42,7 @@ from silosynth.common.rules.rule import (
     Step,
     Unique,
 )
-from silosynth.common.rules.tokens import KEYWORDS, UNITS, RuleFault, Token, split
+from silosynth.common.rules.tokens import KEYWORDS, UNITS, UNREVIEWED, RuleFault, Token, split
 
 _ORDERS = ("<", "<=")
 _COMPARED = ("=", "!=", "<", "<=", ">", ">=")
@@ -66,7 +66,7 @@ class _Reader:
         self._line, self._columns = line, columns
         if len(line) > _MOST:
             raise RuleFault(f"is longer than {_MOST} signs", line=line[:40], place=_MOST + 1)
-        self._tokens = split(line)
+        self._tokens = split(UNREVIEWED.sub("", line))
         self._at = self._depth = 0
 
     def rule(self) -> Rule:
@@ -132,7 +132,7 @@ class _Reader:
             return Step(left.name, self._positive())
         if self._take("like"):
             self._fail("patterns are not made; declare the column as an identifier", place=1)
-        self._fail(f"expected <, <=, =, 'null' or 'step' after {first.text!r}")
+        return self._fail(f"expected <, <=, =, 'null' or 'step' after {first.text!r}")
 
     def _order(self, left: Expression) -> Order:
         terms, signs = [left], []
@@ -178,7 +178,7 @@ class _Reader:
                 self._fail(f"there is no column {token.text!r}")
             self._at += 1
             return token.text
-        self._fail("expected a column" + (f", not {token.text!r}" if token.text else ""))
+        return self._fail("expected a column" + (f", not {token.text!r}" if token.text else ""))
 
     def _sum(self) -> Expression:
         left = self._product()

@@ -10,7 +10,6 @@ from silosynth.common.rules.rule import (
     Condition,
     Derived,
     Difference,
-    Either,
     Expression,
     IsNull,
     Keep,
@@ -52,8 +51,8 @@ def spell(rule: Rule) -> str:
         return f"{spell_name(rule.column)} step {spell_number(rule.size)}"
     if isinstance(rule, Never | Keep):
         return f"{type(rule).__name__.lower()} {_condition(rule.condition)}"
-    words = {NullTogether: "null together", OneOf: "one of", Unique: "unique"}[type(rule)]
-    return f"{words}: {', '.join(spell_name(c) for c in rule.columns)}"
+    begin = {NullTogether: "null together", OneOf: "one of", Unique: "unique"}[type(rule)]
+    return f"{begin}: {', '.join(spell_name(c) for c in rule.columns)}"
 
 
 def _expression(part: Expression, *, inside: bool = False) -> str:
@@ -88,5 +87,3 @@ def _scalar(value: Scalar) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return spell_text(value) if isinstance(value, str) else spell_number(value)
-
-

@@ -6,9 +6,11 @@ import re
 from dataclasses import dataclass
 
 KEYWORDS = frozenset(
-    "null iff if unless never keep one of together step unique difference and or not in "
-    "true false like lookup".split()
+    {"null", "iff", "if", "unless", "never", "keep", "one", "of", "together", "step", "unique"}
+    | {"difference", "and", "or", "not", "in", "true", "false", "like", "lookup"}
 )
+UNREVIEWED = re.compile(r"\s*#\s*unreviewed\s*$")
+"""What stands behind a rule that was read off data, until a person has vouched for it."""
 UNITS = {
     "microsecond": 1,
     "millisecond": 1_000,

@@ -25,8 +25,8 @@ from silosynth.common.sampler.conditional import (
     condition,
     shares_within,
 )
-from silosynth.common.sampler.keeping import Kept, draw_kept
 from silosynth.common.sampler.draw import BATCH_ROWS, Step, compile_steps, draw_batch
+from silosynth.common.sampler.keeping import Kept, draw_kept
 from silosynth.common.schema.schema import Schema, Source
 from silosynth.common.seeded import SeededWords, check_whole
 

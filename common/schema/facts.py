@@ -29,7 +29,8 @@ def facts_of(attributes: Sequence[Attribute]) -> dict[str, Fact]:
 
 def _fact(attribute: Attribute) -> Fact:
     missing = bool(getattr(attribute, "missing", False))
-    name, kind, words, listed = attribute.name, Kind.OTHER, (), False
+    name, kind, listed = attribute.name, Kind.OTHER, False
+    words: tuple[str, ...] = ()
     if isinstance(attribute, IntegerAttribute | RealAttribute):
         kind = Kind.NUMBER
     elif isinstance(attribute, DatetimeAttribute):
@@ -44,9 +45,7 @@ def _fact(attribute: Attribute) -> Fact:
         if all(isinstance(c, int) for c in attribute.categories):
             kind = Kind.NUMBER
     whole = isinstance(attribute, IntegerAttribute)
-    return Fact(
-        name=name, kind=kind, missing=missing, listed=listed, whole=whole, words=words
-    )
+    return Fact(name=name, kind=kind, missing=missing, listed=listed, whole=whole, words=words)
 
 
 def scale_of(attribute: NumericAttribute) -> float:

@@ -50,7 +50,7 @@ class Gap:
 def bounds_between(
     rule: Order, *, numbers: Mapping[str, NumericAttribute]
 ) -> tuple[Apart, ...] | None:
-    """Return an order as bounds on differences; None where a term is more than column and number."""
+    """Return an order as bounds on differences; None where a term is more than that."""
     terms = [_plain(term) for term in rule.terms]
     found: list[Apart] = []
     for sign, left, right in zip(rule.signs, terms, terms[1:], strict=False):
@@ -145,9 +145,7 @@ def gaps_of(
 
 def _widest(lower: Sequence[Apart], upper: Sequence[Apart]) -> list[float]:
     """Return how wide a gap can be where lower and upper bound are of one column."""
-    return [
-        -up.least - low.least for low in lower for up in upper if up.high == low.low
-    ]
+    return [-up.least - low.least for low in lower for up in upper if up.high == low.low]
 
 
 def _in_order(aparts: Sequence[Apart]) -> list[str]:

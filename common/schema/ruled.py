@@ -316,7 +316,9 @@ class _Compiler:
         known = {a.name: a for a in counted}
         zeros: list[RuleZeros] = []
         for name, patterns in told.items():
-            for column, nulls in zip(patterns.columns, zip(*patterns.nulls, strict=True), strict=True):
+            for column, nulls in zip(
+                patterns.columns, zip(*patterns.nulls, strict=True), strict=True
+            ):
                 attribute = known[getattr(self._inner.get(column), "name", column)]
                 if isinstance(attribute, IdentifierAttribute | TextAttribute):
                     continue
@@ -375,5 +377,3 @@ def _in_order(names: Sequence[str], mask: np.ndarray, counted: Sequence[Attribut
     order = [a.name for a in counted if a.name in names]
     axes = [list(names).index(n) for n in order]
     return RuleZeros(clique=tuple(order), mask=np.ascontiguousarray(mask.transpose(axes)))
-
-

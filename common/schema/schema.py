@@ -23,6 +23,7 @@ from silosynth.common.document import (
 )
 from silosynth.common.domain import Domain
 from silosynth.common.errors import InvalidSchema
+from silosynth.common.rules.tokens import UNREVIEWED
 from silosynth.common.schema.attributes import (
     MAX_CODES,
     Attribute,
@@ -157,8 +158,9 @@ class Schema(PlainModel):
         return (*declared, *(ImpossibleCells(clique=z.clique, mask=z.mask) for z in ruled))
 
     def unreviewed(self) -> tuple[str, ...]:
-        """Return the names of attributes whose domain nobody has vouched for."""
-        return tuple(a.name for a in self.attributes if a.source is Source.UNREVIEWED)
+        """Return the attributes whose domain, and the rules, that nobody has vouched for."""
+        attributes = [a.name for a in self.attributes if a.source is Source.UNREVIEWED]
+        return (*attributes, *(rule for rule in self.rules if UNREVIEWED.search(rule)))
 
 
 def parse_schema(data: Any, *, origin: str = "schema") -> Schema:

@@ -40,7 +40,9 @@ def choices(
     named = Follows(rule.column, worked_out(rule))
     if isinstance(rule, Difference):
         high = Arithmetic("+", Column(rule.low), Column(rule.column))
-        return (Follows(rule.high, high),) if _known(rule.high, rule, numbers, patterns) else (named,)
+        return (
+            (Follows(rule.high, high),) if _known(rule.high, rule, numbers, patterns) else (named,)
+        )
     signs = _signs(named.value)
     kinds = {type(numbers.get(n)) for n in columns_of(rule)}
     if signs is None or not kinds <= {IntegerAttribute, RealAttribute} or len(kinds) > 1:
