@@ -1,4 +1,4 @@
-"""Rules from silos' tables to drawn rows: every row keeps them, and nothing tells who broke them."""
+"""Rules from silos' tables to drawn rows: every row keeps them, and no gateway minds."""
 
 from __future__ import annotations
 
