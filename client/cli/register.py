@@ -63,7 +63,7 @@ def schema_rules(
 ) -> None:
     """Propose rules that at least 99.5 % of the rows keep, for a person to review.
 
-    Each is marked [bold]# unreviewed[/bold], and no plan is made of them: keep a rule that is true
+    Each is marked [bold]unreviewed:[/bold], and no plan is made of them: keep a rule that is true
     of the world, and not of these rows alone, and take the mark away; strike out the others.
 
     [dim]silosynth schema rules visits.parquet --schema schema.yaml --out ruled.yaml[/dim]
@@ -71,7 +71,7 @@ def schema_rules(
     check_output(out, force=force)
     known = load_schema(schema)
     found = propose_rules(read_table(table, schema=known, allow_extra=True), schema=known)
-    marked = tuple(f"{p.rule}  # unreviewed" for p in found)
+    marked = tuple(f"unreviewed: {p.rule}" for p in found)
     write_text(
         out, dump_schema(known.model_copy(update={"rules": known.rules + marked})), force=force
     )

@@ -204,7 +204,7 @@ def schema_check(
             f"{path}: {len(unreviewed)} attributes or rules are unreviewed, "
             f"{unreviewed[0]!r} first",
             hint="check each domain, then set its source to 'declared' or 'public'; check each "
-            "rule, then take '# unreviewed' away",
+            "rule, then take 'unreviewed:' away",
         )
     sizes = dict(zip(schema.domain.attributes, schema.domain.shape, strict=True))
     facts: dict[str, object] = {"digest": schema.digest, "attributes": sizes}

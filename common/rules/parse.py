@@ -66,7 +66,7 @@ class _Reader:
         self._line, self._columns = line, columns
         if len(line) > _MOST:
             raise RuleFault(f"is longer than {_MOST} signs", line=line[:40], place=_MOST + 1)
-        self._tokens = split(UNREVIEWED.sub("", line))
+        self._tokens = split(UNREVIEWED.sub(lambda mark: " " * len(mark.group()), line))
         self._at = self._depth = 0
 
     def rule(self) -> Rule:

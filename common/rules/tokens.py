@@ -9,8 +9,8 @@ KEYWORDS = frozenset(
     {"null", "iff", "if", "unless", "never", "keep", "one", "of", "together", "step", "unique"}
     | {"difference", "and", "or", "not", "in", "true", "false", "like", "lookup"}
 )
-UNREVIEWED = re.compile(r"\s*#\s*unreviewed\s*$")
-"""What stands behind a rule that was read off data, until a person has vouched for it."""
+UNREVIEWED = re.compile(r"^\s*unreviewed:\s*")
+"""What stands before a rule that was read off data, until a person has vouched for it."""
 UNITS = {
     "microsecond": 1,
     "millisecond": 1_000,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Protocol
@@ -42,6 +42,7 @@ def write_rows(
     force: bool = False,
     threads: int | None = None,
     progress: Callable[[int], None] | None = None,
+    mark: Mapping[str, str] | None = None,
 ) -> Kept:
     """Draw ``rows`` rows into a ``.parquet`` or ``.csv`` file.
 
@@ -50,7 +51,9 @@ def write_rows(
 
     Returns: how many rows were drawn so that those written keep the schema's rules.
 
-    Args:    progress: told the rows written so far after each batch.
+    Args:
+        progress: told the rows written so far after each batch.
+        mark: what a Parquet file says of itself in its metadata.
     """
     opener = _OPENERS.get(path.suffix.lower())
     if opener is None:
@@ -61,7 +64,7 @@ def write_rows(
     batches = draw_batches(sampler, rows=rows, seed=seed, threads=threads, told=told)
     with fresh_file(path, force=force) as part, closing(batches):
         first = next(batches)
-        with closing(opener(part, first.schema)) as writer:
+        with closing(opener(part, first.schema.with_metadata(mark))) as writer:
             written = _write(writer, first, written=0, progress=progress)
             for batch in batches:
                 written = _write(writer, batch, written=written, progress=progress)

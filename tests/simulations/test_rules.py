@@ -153,7 +153,7 @@ def test_rules_are_proposed_and_marked_until_somebody_vouches(
     assert {"pickup <= dropoff", "total = fare + tip", "null together: card, bank"} <= set(proposed)
     assert run(["schema", "check", str(tmp_path / "r.yaml")]) == InvalidSchema.exit_code
     assert "unreviewed" in capsys.readouterr().err
-    text = (tmp_path / "r.yaml").read_text().replace("  # unreviewed", "")
+    text = (tmp_path / "r.yaml").read_text().replace("unreviewed: ", "")
     (tmp_path / "r.yaml").write_text(text)
     assert run(["schema", "check", str(tmp_path / "r.yaml")]) == 0
 
@@ -172,3 +172,21 @@ def test_each_method_keeps_rules_or_draws_again(tmp_path: Path, method: str) -> 
     result = _simulate(schema, tmp_path / "run", method=method)
     rows = draw(result.sampler, rows=2000, seed=1)
     assert all(k.all() for k in keeps_rules(rows, schema=schema).values())
+
+
+def test_a_dummy_needs_the_schema_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    schema = _schema(*RULES)
+    (tmp_path / "s.yaml").write_text(dump_schema(schema))
+    out = tmp_path / "d.parquet"
+    words = ["dummy", str(tmp_path / "s.yaml"), "--rows", "3000", "--out", str(out), "--json"]
+    assert run(words) == 0
+    assert json.loads(capsys.readouterr().out)["data"]["epsilon"] == 0
+    rows = pq.read_table(out)
+    assert b"the schema alone" in rows.schema.metadata[b"silosynth"]
+    assert all(k.all() for k in keeps_rules(rows, schema=schema).values())
+    assert set(rows["paid"].to_pylist()) == {"cash", "card"}
+    assert (rows.num_rows, rows.column_names) == (3000, [a.name for a in schema.attributes])
+    (tmp_path / "s.yaml").write_text(
+        dump_schema(schema).replace("total = fare + tip", "'unreviewed: total = fare + tip'")
+    )
+    assert run([*words, "--force"]) == InvalidSchema.exit_code
