@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from silosynth.common.codec.codec import Codec
+from silosynth.common.codec.conditions import allowed_codes
 from silosynth.common.codec.ruled import keeps_rules
-from silosynth.common.errors import InvalidSchema
+from silosynth.common.errors import InvalidArgument, InvalidSchema
 from silosynth.common.schema.schema import Schema, dump_schema, load_document, parse_schema
 
 _ATTRIBUTES: list[dict[str, Any]] = [
@@ -235,3 +236,8 @@ def test_one_row_moves_one_cell_whatever_it_holds(values: list[int], random: Any
     for i, one in enumerate(rows):
         alone = Codec(ruled).encode(pa.Table.from_pylist([one], schema=types))
         assert [c[i] for c in whole.codes] == [c[0] for c in alone.codes]
+
+
+def test_a_condition_on_a_column_that_follows_says_so() -> None:
+    with pytest.raises(InvalidArgument, match="'z' follows from a rule"):
+        allowed_codes(schema("z = x + y"), {"z": "1..2"})
