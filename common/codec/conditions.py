@@ -61,7 +61,7 @@ def allowed_codes(schema: Schema, where: Mapping[str, str]) -> dict[str, np.ndar
         if name not in coded and name in schema.ruled.replaced:
             raise InvalidArgument(
                 f"{name!r} follows from a rule, and is not counted as it is",
-                hint=f"set conditions on {', '.join(list(coded)[:8])}, or strike rows out afterwards",
+                hint=f"set conditions on {', '.join(list(coded)[:8])}, or pick rows afterwards",
             )
         if name not in coded:
             raise InvalidArgument(
