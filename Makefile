@@ -1,4 +1,4 @@
-# Two commands matter: make demo, make test. Both set up .venv first.
+# Two commands matter: make demo, make test; make quick is the inner loop. All set up .venv first.
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { echo $$p; break; }; done)
 VENV := .venv
@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 export FLWR_TELEMETRY_ENABLED := 0
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: demo test check lint types structure wheel soak browser bench-setup postgresql clean
+.PHONY: demo test quick check lint types structure wheel soak faults browser bench-setup postgresql clean
 
 demo: $(VENV)/.run
 	$(BIN)/silosynth demo --out demo-out --force
@@ -18,6 +18,10 @@ test: $(VENV)/.dev browser postgresql lint types
 	$(MAKE) wheel
 
 check: test
+
+# The inner loop: all but whole runs, processes, browsers and servers.
+quick: lint types
+	$(BIN)/python -m pytest -n auto --dist loadfile --quick
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -38,6 +42,10 @@ wheel: $(VENV)/.dev
 # SHARED=1 lets the silos sum in secret.
 soak: $(VENV)/.dev
 	PYTHONPATH=tests $(BIN)/python tests/processes/soak.py
+
+# Every kind of request to Flower meets every fault of a network, in 17 rounds.
+faults: $(VENV)/.dev
+	FAULT_ROUNDS=$(or $(ROUNDS),17) $(BIN)/python -m pytest -s tests/processes/test_faulty_link.py
 
 bench-%: $(VENV)/.dev
 	$(BIN)/python bench/$(subst -,_,$*).py

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from silosynth.common.sampler.sampler import draw
-from silosynth.common.schema.attributes import Source
+from silosynth.common.schema.bases import Source
 from silosynth.common.schema.schema import Schema
 from silosynth.server.methods.training import TrainingChoice
 from silosynth.server.planning.planner import new_plan

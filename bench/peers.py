@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
 
 HERE = Path(__file__).resolve().parent
 PEERS = HERE / ".peers"
@@ -77,3 +80,25 @@ def _run(
     finally:
         source.unlink(missing_ok=True)
         partial.unlink(missing_ok=True)
+
+
+def run_table_peer(peer: str, table: pa.Table, *, numbers: Sequence[str]) -> pa.Table:
+    """Return as many rows as ``table`` has from a peer that takes tables, kept as codes are.
+
+    Args: numbers: the columns that are numbers; the others are categories.
+    """
+    script = HERE / f"values_{peer}.py"
+    digest = hashlib.sha256(script.read_bytes())
+    digest.update((HERE / f"constraints-{peer}.txt").read_bytes())
+    for column in table.columns:
+        digest.update(repr(column.to_pylist()).encode())
+    target = CACHE / f"{peer}-{digest.hexdigest()[:16]}.parquet"
+    if not target.exists():
+        CACHE.mkdir(parents=True, exist_ok=True)
+        source = target.with_suffix(".source.parquet")
+        pyarrow.parquet.write_table(table, source)
+        python = PEERS / peer / "bin" / "python"
+        arguments = [f"--numbers={','.join(numbers)}"]
+        subprocess.run([str(python), str(script), str(source), str(target), *arguments], check=True)
+        source.unlink()
+    return pyarrow.parquet.read_table(target)

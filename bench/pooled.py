@@ -16,6 +16,7 @@ from aim_published import Counts
 from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.measurement import Measurement
 from silosynth.common.messages.request import FINE
+from silosynth.common.plan.phases import OF_VALUES
 from silosynth.common.plan.plan import PhaseName, Plan
 from silosynth.common.sampler.file import AnySampler
 from silosynth.common.schema.schema import CategoricalAttribute, OrdinalAttribute, Schema, Source
@@ -35,10 +36,15 @@ class PooledRun:
 def run_pooled(
     plan: Plan, counts: Counts, *, schema: Schema, rng: np.random.Generator, silos: int = 1
 ) -> PooledRun:
-    """Ask every phase of ``plan``, with the noise of ``silos`` silos in each sum, and fit."""
+    """Ask every phase of ``plan``, with the noise of ``silos`` silos in each sum, and fit.
+
+    Numbers have the bins of ``schema``: their values are not looked at.
+    """
     measured: dict[PhaseName, tuple[Measurement, ...]] = {}
     asked: dict[PhaseName, tuple[Clique, ...]] = {}
     for phase in plan.phases:
+        if phase.name in OF_VALUES:
+            continue
         question = ask_phase(phase.name, Known(plan=plan, schema=schema, measured=measured))
         levels = {FINE: Grouping()} | dict(question.levels)
         asked[phase.name] = tuple(q.clique for q in question.queries)

@@ -14,11 +14,19 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
-from silosynth.client.source.table import read_table, read_untyped
+from silosynth.client.csv.files import sniff_dialect
+from silosynth.client.source.table import (
+    ENDINGS,
+    is_text_file,
+    read_table,
+    read_untyped,
+    table_name,
+)
 from silosynth.common.cli.console import Force, Json, emit, people, say, show_table
 from silosynth.common.errors import InvalidArgument, InvalidTable, OutputExists
+from silosynth.common.names import machine_key
 from silosynth.common.plan.plan import Plan, load_plan
-from silosynth.common.schema.schema import Schema, load_schema
+from silosynth.common.schema.schema import CsvDialect, Schema, load_schema
 from silosynth.server.cli.report import write_run_report
 from silosynth.server.driver.drive import Progress
 from silosynth.server.report.facts import ReportFacts, ScoreName
@@ -37,7 +45,6 @@ from silosynth.simulations.partition import split_table
 from silosynth.simulations.run import Engine, RunDirectory, RunResult, reopen, simulate
 from silosynth.simulations.run_report import report_facts
 
-_SUFFIXES = (".parquet", ".csv", ".arrow", ".feather")
 _SEED = 1
 
 
@@ -82,12 +89,17 @@ def simulate_command(
         int | None,
         typer.Option(min=1, help="The most rows of a person that count; the plan's by default."),
     ] = None,
+    accept_misfits: Annotated[
+        bool,
+        typer.Option("--accept-misfits", help="Go on where no value of a column fits the schema."),
+    ] = False,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Run a plan on one machine: every silo with a gateway and a ledger of its own.
 
-    The same command goes on where it was stopped. Nothing is charged twice.
+    The same command goes on where it was stopped. Nothing is charged twice. What each silo's
+    operator would be told of their table is printed first.
 
     [dim]silosynth simulate plan.yaml --schema schema.yaml --silos tables/ --out run/[/dim]
     [dim]silosynth simulate plan.yaml --schema schema.yaml --silos all.csv --by place --out r/[/dim]
@@ -105,6 +117,7 @@ def simulate_command(
         checkpoint=checkpoint,
         person_column=person_column,
         rows_per_person=rows_per_person,
+        accept_misfits=accept_misfits,
     )
     show_result(result, directory=out)
     emit(result_facts(result, directory=out), as_json=as_json)
@@ -229,23 +242,53 @@ def read_silos(
             raise InvalidArgument(
                 f"{path} is one table", hint="say which column splits it into silos with --by"
             )
-        parts = split_table(read_untyped(path), by=by)
+        table = read_untyped(path, dialect=_dialect(path, schema=schema))
+        parts = split_table(table, by=by)
         declared = {a.name for a in schema.attributes} | {person_column}
         return {n: t if by in declared else t.drop_columns([by]) for n, t in parts.items()}
     if by is not None:
         raise InvalidArgument("--by splits one table", hint=f"leave it out: {path} is a directory")
-    files = sorted(f for f in path.iterdir() if f.suffix in _SUFFIXES)
-    if not files:
+    return {
+        silo: read_table(
+            file,
+            schema=schema,
+            dialect=_dialect(file, schema=schema),
+            person_column=person_column,
+        )
+        for silo, file in find_silos(path).items()
+    }
+
+
+def find_silos(folder: Path) -> dict[str, Path]:
+    """Return the table of each silo: a file named after it. Files that are no table are told."""
+    files = sorted(f for f in folder.iterdir() if f.is_file() and not f.name.startswith("."))
+    tables = [f for f in files if f.name.lower().endswith(ENDINGS)]
+    if not tables:
         raise InvalidArgument(
-            f"{path} holds no table", hint=f"put files that end in {', '.join(_SUFFIXES)} there"
+            f"{folder} holds no table", hint=f"put files that end in {', '.join(ENDINGS)} there"
         )
-    names = [f.stem for f in files]
-    twice = sorted({n for n in names if names.count(n) > 1})
-    if twice:
-        raise InvalidTable(
-            f"{path} holds two tables of silo {twice[0]!r}", hint="keep one file for each silo"
-        )
-    return {f.stem: read_table(f, schema=schema, person_column=person_column) for f in files}
+    for other in files:
+        if other not in tables:
+            say(f"{other} is left out: it is no table by its ending")
+    found: dict[str, Path] = {}
+    for file in tables:
+        silo = machine_key(table_name(file))
+        if silo in found:
+            raise InvalidTable(
+                f"{folder} holds two tables of silo {silo!r}", hint="keep one file for each silo"
+            )
+        found[silo] = file
+    return found
+
+
+def _dialect(path: Path, *, schema: Schema) -> CsvDialect | None:
+    """Return how a text file is written: as the schema says, else found out and said."""
+    if not is_text_file(path):
+        return None
+    found = schema.csv or sniff_dialect(path)
+    if schema.csv is None and found != CsvDialect(newline=found.newline):
+        say(f"{path}: read as a text file with {found.describe()}")
+    return found
 
 
 def run_with_progress(
@@ -258,6 +301,7 @@ def run_with_progress(
     checkpoint: Path | None = None,
     person_column: str | None = None,
     rows_per_person: int | None = None,
+    accept_misfits: bool = False,
 ) -> RunResult:
     """Run a plan and show how far it is."""
     with progress_bars() as progress:
@@ -270,6 +314,7 @@ def run_with_progress(
             engine=engine,
             person_column=person_column,
             rows_per_person=rows_per_person,
+            accept_misfits=accept_misfits,
             progress=progress,
             tell=say,
         )

@@ -31,7 +31,7 @@ from silosynth.server.driver.journal import Journal
 from silosynth.simulations.flower import find_silos, send_requests, send_steps
 from silosynth.simulations.silos import SiloDirectory, open_gateway
 
-_CONNECT_SECONDS = 120.0
+_CONNECT_SECONDS = 600.0
 
 
 class _WorkerGateway:

@@ -11,10 +11,12 @@ import pyarrow.compute as pc
 
 from silosynth.common.codec.codec import Codec
 from silosynth.common.codec.columns import TableLike, as_table
-from silosynth.common.codec.parsing import flatten
+from silosynth.common.codec.kinds.table import code_words
+from silosynth.common.codec.parsing import distinct, flatten, to_texts, trim
 from silosynth.common.domain import Domain, Grouping
 from silosynth.common.errors import InvalidTable
-from silosynth.common.schema.schema import NumericAttribute, Schema
+from silosynth.common.schema.attributes import CodedAttribute, as_numeric
+from silosynth.common.schema.schema import Schema
 from silosynth.common.seeded import SeededWords
 from silosynth.simulations.scores.metrics import bootstrap, independent_columns
 
@@ -43,12 +45,13 @@ def read_rows(table: TableLike, *, codec: Codec, origin: str) -> Rows:
     arrow = as_table(table, origin=origin)
     if arrow.num_rows == 0:
         raise InvalidTable(f"{origin}: has no rows", hint="a comparison needs some on both sides")
-    codes = codec.encode(arrow, allow_extra=True, origin=origin).codes
-    arrow, decoded = codec.counted(arrow), codec.decode(codes, uniform=np.zeros, counted=True)
+    encoded = codec.encode(arrow, allow_extra=True, origin=origin)
+    codes, bent = encoded.codes, {n.attribute for n in encoded.notes if n.unseen}
+    arrow = codec.counted(arrow)
     columns = [
-        _keep_numbers(flatten(arrow[a.name]), code == a.values)
-        if isinstance(a, NumericAttribute)
-        else decoded[a.name]
+        _named(a, code, raw=flatten(arrow[a.name]) if a.name in bent else None)
+        if as_numeric(a) is None
+        else _keep_numbers(flatten(arrow[a.name]), code >= a.values)
         for a, code in zip(codec.schema.coded, codes, strict=True)
     ]
     return Rows(codes=codes, table=pa.table(columns, names=list(codec.domain.attributes)))
@@ -84,11 +87,7 @@ def nested_subsamples(rows: Rows, *, fractions: Sequence[float], seed: int) -> l
 
 def merge_bins(schema: Schema, rows: Rows) -> tuple[Domain, tuple[np.ndarray, ...]]:
     """Return domain and codes with at most 32 bins for each number, merged with neighbours."""
-    groups = {
-        a.name: _neighbours(a.values, a.size)
-        for a in schema.coded
-        if isinstance(a, NumericAttribute) and a.values > MAX_BINS
-    }
+    groups = {a.name: _neighbours(a.values, a.size) for a in schema.numbers if a.values > MAX_BINS}
     grouping = Grouping(groups=groups)
     codes = tuple(
         grouping.lookup(a.name, a.size)[c] for a, c in zip(schema.coded, rows.codes, strict=True)
@@ -101,6 +100,24 @@ def _neighbours(values: int, size: int) -> tuple[int, ...]:
     step = -(-values // MAX_BINS)
     bins = [i // step for i in range(values)]
     return (*bins, *range(bins[-1] + 1, bins[-1] + 1 + size - values))
+
+
+def _named(attribute: CodedAttribute, codes: np.ndarray, *, raw: pa.Array | None) -> pa.Array:
+    """Return the words of codes as a dictionary, null for missing: ``other`` is a word too.
+
+    Values that have no code of their own stay as they are, so that a bent column shows.
+    """
+    words = code_words(attribute)
+    known = len(words) - attribute.missing
+    index = pa.array(codes.astype(np.int32), mask=codes >= known)
+    named = pa.DictionaryArray.from_arrays(index, pa.array(words[:known]))
+    if raw is None or attribute.has_other:
+        return named
+    values, positions = distinct(raw)
+    texts = to_texts(values).take(pa.array(positions))
+    plain = named.cast(pa.large_string())
+    listed = pc.is_in(trim(texts), value_set=pa.array(words, pa.large_string()))
+    return pc.if_else(pc.fill_null(listed, True), plain, texts).dictionary_encode()
 
 
 def _keep_numbers(column: pa.Array, missing: np.ndarray) -> pa.Array:

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from silosynth.common.errors import InvalidTable
-
-MISSING_SILO = "missing"
+from silosynth.common.names import machine_key
 
 
 def silo_name(value: object) -> str:
-    """Spell a value of the silo column as a silo name: letters, digits, ``.``, ``_`` and ``-``."""
-    text = MISSING_SILO if value is None else str(value)
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.")
-    return name[:64] or MISSING_SILO
+    """Spell a value of the silo column as a silo's name, by the rule that plans have too."""
+    return machine_key(value)
 
 
 def split_table(table: pa.Table, *, by: str) -> dict[str, pa.Table]:

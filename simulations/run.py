@@ -15,6 +15,7 @@ import pyarrow as pa
 from silosynth.client.learning.checkpoints import Checkpoints
 from silosynth.client.source.table import read_table
 from silosynth.common.certificate.certify import Certificate
+from silosynth.common.codec.codec import Codec
 from silosynth.common.codec.columns import TableLike
 from silosynth.common.errors import InvalidArgument, InvalidTable, OutputExists, RunFailed
 from silosynth.common.generator.architecture import Pretrained
@@ -37,6 +38,8 @@ from silosynth.server.methods.table import require_generators
 from silosynth.simulations.local import run_local
 from silosynth.simulations.partition import match_roster
 from silosynth.simulations.silos import SiloDirectory, make_silos
+
+_FEW_ROWS = 100
 
 
 class Engine(StrEnum):
@@ -112,6 +115,7 @@ def simulate(
     engine: Engine | str = Engine.FLOWER,
     person_column: str | None = None,
     rows_per_person: int | None = None,
+    accept_misfits: bool = False,
     progress: Callable[[Progress], None] = lambda _: None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> RunResult:
@@ -122,7 +126,9 @@ def simulate(
     have released is not charged again. ``checkpoint`` is the folder of the pretrained checkpoint
     that a plan names, which the silos train with and the sampler writes with. With a
     ``person_column``, which need not be in the schema, at most as many rows of a person count as
-    the plan says, or ``rows_per_person`` where that is less.
+    the plan says, or ``rows_per_person`` where that is less. ``tell`` gets what
+    each silo's operator would be told of their table; a column of which no value fits the schema
+    stops the run unless ``accept_misfits``.
 
     Raises InvalidPlan or InvalidTable before anything is spent; OutputExists when the directory
     holds a run of another plan; what ends a run afterwards.
@@ -141,6 +147,8 @@ def simulate(
         for name, table in silos.items()
     }
     match_roster(tables, roster=plan.silos)
+    if directory is None or not RunDirectory(path=directory).plan.exists():
+        _tell_fit(tables, schema=schema, accept_misfits=accept_misfits, tell=tell)
     with _open_directory(directory) as run:
         _claim(run, plan=plan, schema=schema)
         places = make_silos(
@@ -213,6 +221,30 @@ def _read(silo: str, table: TableLike, *, schema: Schema, person_column: str | N
         return read_table(table, schema=schema, person_column=person_column)
     except InvalidTable as err:
         raise InvalidTable(f"silo {silo}: {err.message}", hint=err.hint) from err
+
+
+def _tell_fit(
+    tables: Mapping[str, pa.Table],
+    *,
+    schema: Schema,
+    accept_misfits: bool,
+    tell: Callable[[str], None],
+) -> None:
+    """Say what each operator would be told; raise InvalidTable where nothing of a column fits."""
+    codec, misfits = Codec(schema), []
+    for silo, table in tables.items():
+        if table.num_rows < _FEW_ROWS:
+            tell(f"{silo}: {table.num_rows} rows are few: most counts will be lost in the noise")
+        notes = codec.encode(table, origin=f"silo {silo}").notes
+        for note in notes:
+            tell(f"{silo}: {note}")
+        misfits += [(silo, n.attribute) for n in notes if n.bent >= table.num_rows > 0]
+    if misfits and not accept_misfits:
+        silo, name = misfits[0]
+        raise InvalidTable(
+            f"silo {silo}: no value of column {name!r} fits the schema",
+            hint="correct the table or the schema, or go on with --accept-misfits",
+        )
 
 
 def _drive(

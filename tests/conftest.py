@@ -1,13 +1,44 @@
-"""Make shared test modules importable from the folder of the test."""
+"""Make shared test modules importable: by full names from here, by bare ones from old folders."""
 
 from __future__ import annotations
 
+import itertools
 import sys
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
-for folder in ("server", "client", "faults", "privacy", "processes", "golden", "."):
+import numpy as np
+import pytest
+
+NOT_QUICK = {
+    *("processes", "deploy", "simulations"),
+    *("client/test_serve.py", "client/test_source_postgresql.py", "client/test_count_ray.py"),
+    *("common/test_parts.py", "common/test_pretrained.py", "faults/test_ledger_faults.py"),
+    *("faults/test_ledger_random_faults.py", "privacy/test_leak_canary.py"),
+    *("privacy/test_mutants.py", "privacy/test_gradient_audit.py"),
+    *("privacy/test_gradient_neighbours.py", "privacy/test_pretrained_gradient.py"),
+    *("server/test_aim.py", "server/test_engine.py", "test_readme.py"),
+}
+"""What ``--quick`` leaves out: whole runs, and all that starts processes, browsers or servers."""
+
+for folder in (".", "server", "client", "faults", "privacy", "processes", "golden", ".."):
     sys.path.append(str(Path(__file__).parent / folder))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add --quick."""
+    parser.addoption("--quick", action="store_true", help="leave out what takes minutes")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out with --quick what it is to leave out."""
+    if not config.getoption("quick"):
+        return None
+    place = collection_path.relative_to(Path(__file__).parent)
+    return True if place.as_posix() in NOT_QUICK else None
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
@@ -22,3 +53,48 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.write_line(
             f"{len(kills)} cells; from kill to the run's end at most {worst:.1f} s"
         )
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _epsilons_worked_out_once() -> Iterator[None]:
+    """Work out each epsilon once a process: an accountant's seconds are what no test is about.
+
+    It is a function of its arguments alone, and every test of it still works it out.
+    """
+    from remembered import remembered_epsilons
+
+    with remembered_epsilons():
+        yield
+
+
+@pytest.fixture
+def fixed_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give this process's silos bits with fixed starts, where randomness proves nothing.
+
+    What is learnt through noise has no law to work a tolerance out of; so it has one outcome.
+    """
+    from support.chance import FixedBits
+
+    from silosynth.client.noise.discrete_gaussian import SystemBits
+
+    sources: WeakKeyDictionary[SystemBits, FixedBits] = WeakKeyDictionary()
+
+    def words(self: SystemBits, count: int) -> np.ndarray:
+        if self not in sources:
+            sources[self] = FixedBits(next(starts))
+        return sources[self].words(count)
+
+    starts = itertools.count(1)
+    monkeypatch.setattr(SystemBits, "words", words)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse more cases of a statistical test than its false-alarm probability is shared by."""
+    tests = [getattr(item, "function", None) for item in items]
+    cases = Counter(test for test in tests if hasattr(test, "statistical_cases"))
+    for test, count in cases.items():
+        if count > test.statistical_cases:
+            raise pytest.UsageError(
+                f"{test.__name__} shares its alarm by {test.statistical_cases}, "
+                f"and has {count} cases"
+            )

@@ -24,7 +24,7 @@ HOMES = {
     "training is None": ("server/methods/", "common/plan/methods.py"),
 }
 # What is left; less is better, and more is a second home.
-MOST = {"Method": 7, "PhaseName": 24, "TrustMode": 20, "training is None": 23}
+MOST = {"Method": 7, "PhaseName": 24, "TrustMode": 20, "training is None": 19}
 # advise() names the methods that it advises; nothing else outside may name one but the planner,
 # which takes AIM for a workload.
 NAMED = {"server/planning/advice.py": 6, "server/planning/planner.py": 1}

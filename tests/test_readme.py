@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from support.patience import patience
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -15,7 +17,11 @@ def test_the_python_of_the_readme_runs_as_printed() -> None:
     assert len(blocks) == 1
     code = blocks[0] + "\nassert table.shape == (10_000, 8)\n"
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=180, check=False
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=patience(180),
+        check=False,
     )
     assert done.returncode == 0, done.stderr
 

@@ -67,7 +67,7 @@ def approver_approve(
 ) -> None:
     """Show a plan, ask, and sign that you approve it for one silo and this coordinator.
 
-    [dim]silosynth approver approve people.plan --key anna.pem --silo north \
+    [dim]silosynth approver approve people.plan --key anna.pem --silo north \\
     --coordinator ed25519:... --out people.anna[/dim]
     """
     check_output(out, force=force)
@@ -90,7 +90,7 @@ def approver_refuse(
 ) -> None:
     """Sign that you refuse a plan for one silo; it takes back what you approved before.
 
-    [dim]silosynth approver refuse people.plan --key anna.pem --silo north \
+    [dim]silosynth approver refuse people.plan --key anna.pem --silo north \\
     --coordinator ed25519:... --why "not before the board meets" --out people.anna[/dim]
     """
     check_output(out, force=force)

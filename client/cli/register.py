@@ -12,12 +12,13 @@ from silosynth.client.cli.auditor import register_auditor
 from silosynth.client.cli.operator import register_operator
 from silosynth.client.cli.relay import relay
 from silosynth.client.cli.silo import register_silo
+from silosynth.client.csv.files import declared_dialect
 from silosynth.client.silo.draft import draft_schema
 from silosynth.client.silo.propose import propose_rules
-from silosynth.client.source.table import read_table
+from silosynth.client.source.table import read_table, table_name
 from silosynth.common.cli.console import Force, Json, emit, say
 from silosynth.common.files import check_output, write_text
-from silosynth.common.schema.schema import dump_schema, load_schema
+from silosynth.common.schema.schema import SCHEMA_VERSION, dump_schema, load_schema, schema_name
 
 
 def register(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:
@@ -32,9 +33,18 @@ def register(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:
 
 
 def schema_draft(
-    table: Annotated[Path, typer.Argument(help="A table: Parquet, CSV or Arrow.")],
+    table: Annotated[Path, typer.Argument(help="A table: Parquet, CSV, Arrow or Excel.")],
     out: Annotated[Path, typer.Option(help="Where to write the draft (YAML).")],
     name: Annotated[str | None, typer.Option(help="A name for the schema.")] = None,
+    delimiter: Annotated[
+        str | None, typer.Option(help="What separates fields of a text file; found out by default.")
+    ] = None,
+    encoding: Annotated[
+        str | None, typer.Option(help="utf-8, latin-1 or utf-16; UTF-8 by default.")
+    ] = None,
+    no_header: Annotated[
+        bool, typer.Option("--no-header", help="The first line of a text file is a row.")
+    ] = False,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -46,8 +56,12 @@ def schema_draft(
     [dim]silosynth schema draft patients.parquet --out schema.yaml[/dim]
     """
     check_output(out, force=force)
-    draft = draft_schema(table, name=name or table.stem)
-    write_text(out, dump_schema(draft.schema), force=force)
+    draft = draft_schema(
+        table,
+        name=name or schema_name(table_name(table)),
+        dialect=declared_dialect(delimiter=delimiter, encoding=encoding, header=not no_header),
+    )
+    write_text(out, draft.text(), force=force)
     for note in draft.notes:
         say(f"note: {note}")
     say(f"wrote {out}; it holds facts of the data, so review it before it leaves this machine")
@@ -72,9 +86,8 @@ def schema_rules(
     known = load_schema(schema)
     found = propose_rules(read_table(table, schema=known, allow_extra=True), schema=known)
     marked = tuple(f"unreviewed: {p.rule}" for p in found)
-    write_text(
-        out, dump_schema(known.model_copy(update={"rules": known.rules + marked})), force=force
-    )
+    ruled = known.model_copy(update={"rules": known.rules + marked, "version": SCHEMA_VERSION})
+    write_text(out, dump_schema(ruled), force=force)
     for proposal in found:
         say(f"proposed: {proposal.rule}  ({proposal.share:.2%} of the rows)")
     say(f"wrote {out}; it holds facts of the data, so review it before it leaves this machine")

@@ -59,7 +59,7 @@ def _charged(plan: Plan, scope: Scope, stated: Budget, *, ledger: Ledger) -> Fac
     """Return what one budget is charged, as an epsilon at its own order and delta."""
     order = ledger.order(scope)
     units = plan_price(plan, order=order)
-    if plan.training is None or order is None:
+    if order is None or not plan.chosen.samples_persons:
         epsilon = cks_epsilon(Fraction(units, RHO_UNIT), stated.delta)
     else:
         epsilon = held_epsilon(units, order=order, delta=stated.delta)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from silosynth.client.desk.facts import Facts
+from silosynth.common.plan.phases import OF_VALUES
 
 
 def short_digest(plan: Facts) -> str:
@@ -18,7 +19,7 @@ def plan_words(plan: Facts) -> tuple[str, ...]:
         return ("its text is not kept here any more",)
     rows = plan["rows_per_person"]
     return (
-        f"coordinator {plan['coordinator']!r} asks, for project {plan['project']!r}, together "
+        f"{_who(plan['coordinator'])} asks, for project {plan['project']!r}, together "
         f"with {len(plan['silos'])} silos: {', '.join(plan['silos'])}",
         f"of data set {plan['dataset']!r}, by method {plan['method']!r}: {_asked(plan)}",
         *(f"phase {p['name']!r}: {_phase(p, plan)}" for p in plan["phases"]),
@@ -32,6 +33,13 @@ def plan_words(plan: Facts) -> tuple[str, ...]:
         *_signed_words(plan),
         "no row leaves the silo, and nothing is ever refunded",
     )
+
+
+def _who(coordinator: str) -> str:
+    """Name who asks: as the policy does, or by the key where there is no policy to ask."""
+    if coordinator.startswith("ed25519:"):
+        return f"the coordinator that holds {coordinator}"
+    return f"coordinator {coordinator!r}"
 
 
 def _asked(plan: Facts) -> str:
@@ -72,7 +80,8 @@ def _phase(phase: Facts, plan: Facts) -> str:
             f"{phase['cells']:,} numbers, with {noise} on every number; a row adds at most "
             f"{phase['bound']:,} in L2 norm"
         )
-    return f"up to {phase['marginals']:,} marginals with {noise} on every count"
+    what = "histograms of one number's values" if phase["name"] in OF_VALUES else "marginals"
+    return f"up to {phase['marginals']:,} {what} with {noise} on every count"
 
 
 def _looked_at(features: Facts) -> str:

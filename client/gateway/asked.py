@@ -11,7 +11,7 @@ import numpy as np
 
 from silosynth.client.learning.checkpoints import Checkpoints
 from silosynth.client.noise.discrete_gaussian import BitSource
-from silosynth.client.source.spec import Source
+from silosynth.client.source.spec import Source, ValueQuestion
 from silosynth.client.source.stream import StreamRows
 from silosynth.common.domain import Grouping
 from silosynth.common.errors import InvalidTable, Refused
@@ -19,8 +19,11 @@ from silosynth.common.generator.features import FeatureSettings, feature_map, su
 from silosynth.common.generator.image_features import image_map, sum_image_features
 from silosynth.common.measurement import MarginalQuery
 from silosynth.common.messages.request import Request
+from silosynth.common.plan.phases import OF_VALUES
 from silosynth.common.plan.plan import PhaseName, Plan
+from silosynth.common.plan.values import ENDINGS, level_number, partition
 from silosynth.common.schema.schema import Schema
+from silosynth.common.values.partitions import Endings, Partition, sum_levels
 
 
 class Terms(TypedDict):
@@ -53,11 +56,41 @@ def ask_rows(asked: Asked) -> Sequence[np.ndarray]:
     Guarantees: adding or removing one row moves each array by at most the phase's ``bound`` in L2
     norm: by one in one cell where counts are asked.
     """
+    if asked.request.phase in OF_VALUES:
+        return _ask_values(asked)
     queries, levels = asked.request.marginals(), asked.request.groupings()
     features = asked.plan.features
     if features is None or asked.request.phase is not PhaseName.EMBEDDING:
         return asked.rows.count(queries, levels=levels, **asked.terms)
     return [_embed(asked, features, level=query.level, levels=levels) for query in queries]
+
+
+def _ask_values(asked: Asked) -> Sequence[np.ndarray]:
+    """Return histograms of numbers' points: levels of trees, round numbers, or a closer look.
+
+    The levels of a tree are sums of its cells, so those are counted once.
+    """
+    trees, request = asked.plan.values or {}, asked.request
+    questions: dict[tuple[str, str], ValueQuestion] = {}
+    for (name,), level in request.queries:
+        part: Partition
+        if request.leaves is not None:
+            part, key = trees[name].closer(request.leaves[name], level=level), level
+        else:
+            part = partition(trees[name], level=level)
+            key = ENDINGS if isinstance(part, Endings) else ""
+        questions[name, key] = ValueQuestion(attribute=name, partition=part)
+    found = asked.rows.count_values(tuple(questions.values()), **asked.terms)
+    counts = dict(zip(questions, found, strict=True))
+    levels = {
+        name: sum_levels(cells, leaves=trees[name].leaves)
+        for (name, key), cells in counts.items()
+        if not key
+    }
+    return [
+        counts[name, level] if (number := level_number(level)) is None else levels[name][number]
+        for (name,), level in request.queries
+    ]
 
 
 def learn_from(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from silosynth.client.policy.limits import Policy
 from silosynth.client.source.open import Source
 from silosynth.common.domain import Domain
 from silosynth.common.schema.schema import Schema
+from silosynth.common.values.grid import refine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,3 +29,13 @@ class Dataset:
     def __post_init__(self) -> None:
         object.__setattr__(self, "domain", self.schema.domain)
         object.__setattr__(self, "schema_digest", self.schema.digest)
+
+    def coded(self, edges: Mapping[str, tuple[int, ...]] | None) -> tuple[Source, Schema]:
+        """Return the rows by the bins that begin at ``edges``, or by the schema's own.
+
+        Whatever the bins are, a row has one code of each attribute.
+        """
+        if not edges:
+            return self.rows, self.schema
+        schema = refine(self.schema, edges=edges)
+        return self.rows.recode(schema), schema

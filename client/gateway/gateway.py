@@ -260,9 +260,10 @@ class Gateway:
     def _noised(self, verified: VerifiedRequest) -> tuple[np.ndarray, ...]:
         """Read the table; return marginals, or a round's sums of gradients, with noise."""
         plan, dataset = verified.proposed.plan, verified.proposed.dataset
+        rows, schema = dataset.coded(verified.request.edges)
         asked = Asked(
-            rows=dataset.rows,
-            schema=dataset.schema,
+            rows=rows,
+            schema=schema,
             plan=plan,
             request=verified.request,
             rows_per_person=min(plan.privacy.rows_per_person, dataset.policy.rows_per_person),

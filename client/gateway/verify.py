@@ -29,9 +29,11 @@ from silosynth.common.messages.sum_proof import MOST_STEP_BYTES
 from silosynth.common.messages.sums import SumStep, decode_sum_statement
 from silosynth.common.plan.check import check_plan
 from silosynth.common.plan.plan import Phase, Plan, decode_plan
-from silosynth.common.plan.training import read_weights
+from silosynth.common.plan.training import check_clip, read_weights
+from silosynth.common.plan.values import check_trees
 from silosynth.common.trust.keys import PublicKey, Purpose
 from silosynth.common.trust.seal import Opened, unseal
+from silosynth.common.values.grid import check_edges
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +110,9 @@ def permit_plan(door: Doorkeeper, plan: Plan) -> Dataset:
         check_rows(dataset.policy, plan=plan)
     for phase in plan.phases:
         check_sigma2(phase.sigma2)
+    check_trees(plan.values or {}, dataset.schema)
     if plan.training is not None:
+        check_clip(plan.training.clip)
         _permit_training(dataset, plan)
     return dataset
 
@@ -137,6 +141,8 @@ def verify_request(door: Doorkeeper, proposed: VerifiedPlan, data: bytes) -> Ver
     if request.silo != door.silo:
         raise Refused(f"the request is for silo {request.silo!r}")
     cells = count_cells(request, plan=plan, domain=domain)
+    if fault := check_edges(dataset.schema, edges=request.edges or {}):
+        raise InvalidPlan(f"the request cannot be answered: {fault}")
     check_request(dataset.policy, cells=cells, attributes=len(domain.attributes))
     phase = plan.phase(request.phase)
     door.checkpoints.require(plan, dataset.schema)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.func import functional_call, grad, vmap
 
-from silosynth.client.learning.clip import MOST_ROWS, add_clipped
+from silosynth.client.learning.clip import MOST_ROWS, add_clipped, exact_sum
 from silosynth.common.codec.examples import Layout
 from silosynth.common.generator.architecture import Architecture
 from silosynth.common.generator.networks import build_network, load_vector, one_thread
@@ -30,7 +30,7 @@ _LONGEST = 4096
 _ALIGNED = 8
 """Microbatches are filled up to a multiple of it: products of matrices of fewer rows round in
 another order, and then a row's integers would depend on how many others there are. Those of a
-pretrained network, of which less is known, are always filled up."""
+pretrained network, and those on a GPU, of which less is known, are always filled up."""
 
 Words = Callable[[int], np.ndarray]
 
@@ -57,7 +57,8 @@ class Gradients:
         most = _LONGEST // layout.positions if pretrained is None else pretrained.rows_learnt
         rows = max(1, min(_MICROBATCH_BYTES // (4 * self._parameters), most, MOST_ROWS))
         self._rows = rows if rows < _ALIGNED else rows // _ALIGNED * _ALIGNED
-        self._full = min(_ALIGNED, self._rows) if pretrained is None else self._rows
+        known = pretrained is None and self._device.type == "cpu"
+        self._full = min(_ALIGNED, self._rows) if known else self._rows
 
     def load(self, weights: np.ndarray) -> None:
         """Set all weights, (parameters,) float32; raise InvalidArgument for other ones."""
@@ -134,13 +135,14 @@ def add_clipped_there(parts: list[torch.Tensor], *, clip: float, total: np.ndarr
     exactly there as well, in any order; a row that rounding lifts above the bound adds zero.
     """
     squares = torch.stack([part.square().sum(1, dtype=torch.float64) for part in parts]).sum(0)
-    finite = squares.isfinite()
-    scales = torch.where(finite, scaled_norm(len(total)) / squares.sqrt().clamp(min=clip), 0.0)
-    factors = scales.to(torch.float32)[:, None]
+    scales = (scaled_norm(len(total)) / squares.sqrt().clamp(min=clip)).to(torch.float32)
+    usable = squares.isfinite() & scales.isfinite()
+    factors = torch.where(usable, scales, 0.0)[:, None]
     for part in parts:
         part.nan_to_num_(0.0, 0.0, 0.0).mul_(factors).round_()
     norms2 = torch.stack([part.square().sum(1, dtype=torch.float64) for part in parts]).sum(0)
-    kept = finite & (norms2 <= BOUND**2)
-    sums = [(part * kept[:, None]).sum(0, dtype=torch.float64) for part in parts]
-    total += torch.cat(sums).to(torch.int64).cpu().numpy()
-    return int((~finite).sum())
+    # Chosen, not multiplied by zero: zero times what is infinite is not a number.
+    within = (usable & (norms2 <= BOUND**2))[:, None]
+    sums = [torch.where(within, part, 0.0).sum(0, dtype=torch.float64) for part in parts]
+    total += exact_sum(torch.cat(sums).cpu().numpy(), rows=len(within))
+    return int((~usable).sum())

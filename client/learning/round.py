@@ -63,7 +63,9 @@ def train_round(
         if number + 1 < training.local_steps:
             weights = local_step(weights, noised, plan=plan, batch=step.batch or 1)
     if lost:
-        tell_operator(f"round {step.round}: gradients of {lost} rows were not finite")
+        tell_operator(
+            f"round {step.round}: gradients of {lost} rows were not finite and count as zero"
+        )
     return total
 
 

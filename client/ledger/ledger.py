@@ -10,21 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from silosynth.client.ledger.batch import Batch
-from silosynth.client.ledger.checks import (
-    MAX_STATEMENT,
-    MAX_WHY,
-    check_text,
-    check_units,
-    check_vector,
-)
-from silosynth.client.ledger.decisions import (
-    add_decision,
-    add_word,
-    claimed_by,
-    decided_signers,
-    newest_decision,
-    standing_words,
-)
+from silosynth.client.ledger.checks import check_text, check_units, check_vector
 from silosynth.client.ledger.fence import (
     Proofs,
     check_head,
@@ -39,40 +25,27 @@ from silosynth.client.ledger.rows import (
     add_charge,
     add_release,
     cap_and_spent,
-    first_payer,
     last_entry,
     order_of,
     set_cap,
 )
-from silosynth.client.ledger.waiting import (
-    WaitingPlan,
-    add_waiting,
-    all_waiting,
-    check_size,
-)
+from silosynth.client.ledger.statements import Clock, Statements, time_text
 from silosynth.common.accounting.orders import Vector
 from silosynth.common.accounting.zcdp import ORDER_UNIT
 from silosynth.common.audit.account import Account
 from silosynth.common.audit.audit import encode_audit
 from silosynth.common.audit.entries import (
-    ApproverWord,
-    Authority,
     Cap,
     Charge,
     Decision,
     Facts,
-    RecordedWord,
     Scope,
     StoredRelease,
-    Verdict,
     charge_body,
-    decision_body,
     release_body,
-    word_body,
 )
-from silosynth.common.errors import InvalidArgument, LedgerUnavailable
+from silosynth.common.errors import LedgerUnavailable
 
-Clock = Callable[[], datetime]
 Checkpoint = Callable[[str], None]
 
 
@@ -81,7 +54,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class Ledger:
+class Ledger(Statements):
     """Own one ledger file: charge before data is read, store before anything is sent.
 
     Guarantees, through any crash, on disks that keep what they acknowledge:
@@ -108,10 +81,9 @@ class Ledger:
         checkpoint: Checkpoint,
     ) -> None:
         """Take an open, checked file; use :meth:`open`."""
-        self._batch = batch
+        super().__init__(batch, clock=clock)
         self._path = path
         self._scopes = frozenset(scopes)
-        self._clock = clock
         self._checkpoint = checkpoint
 
     @staticmethod
@@ -120,7 +92,7 @@ class Ledger:
 
         Opening never makes one: a ledger that is gone has to be noticed, not replaced.
         """
-        create_file(path, at=_text(clock()))
+        create_file(path, at=time_text(clock()))
 
     @classmethod
     def open(
@@ -183,7 +155,7 @@ class Ledger:
             check_units(cap.units, f"the cap of {scope}", least=0)
             if cap.order is not None:
                 check_units(cap.order, f"the order of {scope}", least=ORDER_UNIT + 1)
-        at = _text(self._clock())
+        at = time_text(self._clock())
 
         def set_all(connection: Connection) -> None:
             for scope in sorted(whole):
@@ -233,7 +205,7 @@ class Ledger:
             cost_units=cost_units,
             scopes=payers,
             facts=facts or {},
-            at=_text(self._clock()),
+            at=time_text(self._clock()),
             rdp=rdp,
         )
         request = (request_id, request_hash, cost_units)
@@ -255,142 +227,13 @@ class Ledger:
         Raises RequestConflict when the request was not charged, LedgerUnavailable when the bytes
         cannot be made durable.
         """
-        body = release_body(request_id=request_id, release=release, at=_text(self._clock()))
+        body = release_body(request_id=request_id, release=release, at=time_text(self._clock()))
         self._checkpoint("before-store")
         stored = self._batch.write(
             lambda connection: add_release(connection, body, request_id=request_id, release=release)
         )
         self._checkpoint("after-store")
         return stored
-
-    def wait(self, plan_digest: str, plan: bytes, *, signer: str) -> tuple[str, ...]:
-        """Let a plan as ``signer`` sealed it wait for a person, unless it waits or is refused.
-
-        Guarantees: at most 64 plans of at most 1 MiB wait, so that nobody can fill the disk with
-        them. The oldest are pushed out by newer ones; their digests are returned, for the
-        operator's log. Nothing is written to the chain.
-
-        Raises CapExceeded when the plan is too large.
-        """
-        check_text(plan_digest, "plan digest")
-        check_text(signer, "key of who signed the plan")
-        check_size(plan)
-        at = _text(self._clock())
-        return self._batch.write(
-            lambda connection: add_waiting(
-                connection, plan_digest=plan_digest, signer=signer, plan=plan, at=at
-            )
-        )
-
-    def pending(self) -> tuple[WaitingPlan, ...]:
-        """Return the plans that wait for a person, oldest first."""
-        return self._batch.read(all_waiting)
-
-    def decide(
-        self,
-        plan_digest: str,
-        verdict: Verdict,
-        *,
-        signer: str,
-        why: str,
-        by: str,
-        authority: Authority = Authority.PERSON,
-        at: datetime | None = None,
-    ) -> Decision:
-        """Record durably what was decided about the plan that ``signer`` signed.
-
-        It then waits no longer. The newest decision counts; the older ones stay in the chain. A
-        plan need not have waited.
-
-        Raises RequestConflict when it approves what was approved for another signer before.
-        """
-        check_text(plan_digest, "plan digest")
-        check_text(signer, "key of who signed the plan")
-        check_text(by, "name of who decides")
-        check_text(why, "reason", most=MAX_WHY)
-        if not isinstance(verdict, Verdict):
-            raise InvalidArgument(f"{verdict!r} is no verdict", hint="use a Verdict")
-        when = _text(self._clock() if at is None else at)
-        body = decision_body(
-            plan_digest=plan_digest,
-            signer=signer,
-            verdict=verdict,
-            why=why,
-            by=by,
-            authority=authority,
-            at=when,
-        )
-        return self._batch.write(
-            lambda connection: add_decision(
-                connection, body, plan_digest=plan_digest, signer=signer
-            )
-        )
-
-    def decision(self, plan_digest: str, *, signer: str) -> Decision | None:
-        """Return the decision that counts for the plan that ``signer`` signed, if there is one.
-
-        A decision of a file before version 4 names no signer; it is returned where no newer one
-        is, and its caller judges what it is worth.
-        """
-        return self._batch.read(
-            lambda connection: newest_decision(connection, plan_digest, signer=signer)
-        )
-
-    def decided(self, plan_digest: str) -> tuple[str, ...]:
-        """Return the signers whose plans of this digest were decided about."""
-        return self._batch.read(lambda connection: decided_signers(connection, plan_digest))
-
-    def owner(self, plan_digest: str) -> str | None:
-        """Return the signer for whom a plan was approved first; for nobody else it ever is."""
-        return self._batch.read(lambda connection: claimed_by(connection, plan_digest))
-
-    def payer(self, plan_digest: str, *, prefix: str) -> str | None:
-        """Return the consumer who paid for the first request of a plan; None before that.
-
-        Args: prefix: what the ids of the plan's requests begin with.
-        """
-        return self._batch.read(
-            lambda connection: first_payer(connection, plan_digest, prefix=prefix)
-        )
-
-    def take_in(self, word: ApproverWord) -> RecordedWord:
-        """Record durably what an approver signed; its caller has checked the signature.
-
-        Guarantees: a word that refuses is a decision that refuses, at once. One that approves is
-        none: how many it takes is the policy's to say.
-
-        Raises RequestConflict when this word, or a newer one of this approver on this plan of this
-        signer, is on record.
-        """
-        for text, what in ((word.plan_digest, "plan digest"), (word.by, "name of who decides")):
-            check_text(text, what)
-        check_text(word.why, "reason", most=MAX_WHY)
-        check_text(word.statement, "statement", most=MAX_STATEMENT)
-        at = _text(self._clock())
-        body = word_body(word, at=at)
-        refusal = decision_body(
-            plan_digest=word.plan_digest,
-            signer=word.signer,
-            verdict=Verdict.REFUSED,
-            why=word.why,
-            by=word.by,
-            authority=Authority.APPROVERS,
-            at=at,
-        )
-
-        def record(connection: Connection) -> RecordedWord:
-            recorded = add_word(connection, body)
-            if word.verdict is Verdict.REFUSED:
-                add_decision(connection, refusal, plan_digest=word.plan_digest, signer=word.signer)
-            return recorded
-
-        return self._batch.write(record)
-
-    def words(self, plan_digest: str, *, signer: str) -> tuple[RecordedWord, ...]:
-        """Return the newest word of each approver on a plan, given since it was last refused."""
-        return self._batch.read(
-            lambda connection: standing_words(connection, plan_digest, signer=signer)
-        )
 
     def decisions(self) -> tuple[Decision, ...]:
         """Return every decision, in order."""
@@ -456,8 +299,3 @@ class Ledger:
                 "the ledger is fenced: it is an old copy, without a head or release of a peer's",
                 hint="put the newest copy in its place, and leave the fence where it is",
             )
-
-
-def _text(time: datetime) -> str:
-    """Return a time in UTC to the second."""
-    return time.astimezone(UTC).isoformat(timespec="seconds")

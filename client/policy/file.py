@@ -26,6 +26,7 @@ from silosynth.common.document import describe_validation
 from silosynth.common.errors import InvalidArgument, InvalidPlan, InvalidPolicy
 from silosynth.common.plan.fields import Name
 from silosynth.common.plan.plan import Method
+from silosynth.common.schema.schema import CsvDialect
 from silosynth.common.trust.keys import PublicKey
 
 
@@ -93,7 +94,10 @@ class DatasetSection(_Model):
     schema_path: FilePath = Field(alias="schema")
     schema_digest: str = Field(pattern=DIGEST_PATTERN)
     rows_per_person: int = Field(default=1, ge=1, le=1_000_000)
-    person_column: str | None = Field(default=None, min_length=1, max_length=256)
+    person_column: str | None = Field(default=None, min_length=1, max_length=512)
+    csv: CsvDialect | None = Field(
+        default=None, description="how the text file is written, where not as the schema says"
+    )
     budget: Budget
 
     @model_validator(mode="after")
@@ -115,6 +119,7 @@ class DatasetSection(_Model):
             cluster=self.cluster,
             person_column=self.person_column,
             allow_extra=True,
+            csv=self.csv,
         )
 
 

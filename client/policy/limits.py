@@ -16,6 +16,8 @@ _MOST_SPELLED = 10**18
 _LEVELS = 8
 _BYTES_PER_CODE = 8
 _BYTES_PER_QUERY = 1024
+_BYTES_PER_POINT = 17
+"""Of a point up to 2^48 and its comma."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,15 +50,17 @@ def check_size(size: int, limit: int) -> None:
 def request_limit(policy: Policy, *, plan: Plan, domain: Domain) -> int:
     """Return the most bytes that a request of ``plan`` can need, so that no more are parsed.
 
-    Every level may list the group of every code once, and a query names its attributes.
+    Every level may list the group of every code once, a query names its attributes, and bins and
+    leaves begin at points.
     """
     names = sum(len(a) for a in domain.attributes)
     levels = _LEVELS * (sum(domain.shape) * _BYTES_PER_CODE + 8 * names)
     marginals = min(policy.max_marginals, max(p.marginals for p in plan.phases))
     queries = marginals * min(_BYTES_PER_QUERY + 8 * names, policy.max_message_bytes)
     proof = MOST_STEP_BYTES * 2 if plan.trust is TrustMode.SHARED else 0
+    points = (sum(domain.shape) + plan.closer_leaves) * _BYTES_PER_POINT if plan.values else 0
     weights = WEIGHT_BYTES * plan.phases[-1].cells if plan.training is not None else 0
-    return min(policy.max_message_bytes, 100_000 + levels + queries + proof + weights)
+    return min(policy.max_message_bytes, 100_000 + levels + queries + proof + points + weights)
 
 
 def check_plan_size(policy: Policy, *, plan: Plan, attributes: int) -> None:

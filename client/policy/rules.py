@@ -99,13 +99,13 @@ def needs_person(rules: Rules, plan: Plan, *, consumer: str) -> str | None:
 
 def alone_epsilon(plan: Plan) -> float:
     """Return the epsilon of a plan if nobody else's noise protected the silo."""
-    if plan.training is not None:
+    if plan.chosen.samples_persons:
         return sampled_epsilon(alone_costs(plan), plan.privacy.delta)
     return cks_epsilon(Fraction(alone_units(plan), RHO_UNIT), plan.privacy.delta)
 
 
 def ledger_epsilon(plan: Plan) -> float:
     """Return the epsilon of a plan as the ledger adds it up, at the plan's delta."""
-    if plan.training is not None:
+    if plan.chosen.samples_persons:
         return sampled_epsilon(plan_costs(plan), plan.privacy.delta)
     return cks_epsilon(Fraction(plan_units(plan), RHO_UNIT), plan.privacy.delta)

@@ -8,52 +8,63 @@ bundle is never unpacked: no code from the coordinator runs at a silo.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import secrets
-import signal
 import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import httpx
 from flwr.app import Context, Error, Message
 from flwr.clientapp import ClientApp
-from flwr.common.constant import ErrorCode, SubStatus
+from flwr.common.constant import ErrorCode
 from flwr.proto.runtime_pb2 import AcquireTaskRequest, SendTaskHeartbeatRequest
 from flwr.supercore.constant import TaskType
 from flwr.supercore.heartbeat import HeartbeatSender
-from flwr.supercore.inflatable.inflatable_utils import ObjectPullError
 from flwr.supercore.interceptors import (
     RuntimeTokenHttpInterceptor,
     RuntimeVersionHttpInterceptor,
     SuperExecAuthHttpInterceptor,
 )
-from flwr.supercore.run import RunNotRunningException
 from flwr.supercore.runtime import RuntimeHttpClient
-from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message, push_task_output
+from flwr.supernode.runtime.run_clientapp import pull_task_input
 
 from silosynth.client.relay.messages import make_sealed_relay
+from silosynth.client.relay.pushing import push_answer
 from silosynth.client.relay.session import Session, open_session
 from silosynth.client.rpc.caller import RemoteGateway
 from silosynth.common.errors import ConnectionFailed, InvalidArgument
+from silosynth.common.limits import Overdue, within
 from silosynth.common.telemetry import Telemetry, log
 
+T = TypeVar("T")
 _POLL_SECONDS = 0.1
 _RESTART_SECONDS = 1.0
 # A killed SuperNode whose session cannot be ended is taken for connected, and refused, for 60 s.
 _REJOIN_SECONDS = 90.0
 _SETTLED_SECONDS = 60.0
 _PASS_SECONDS = 20.0
+_START_SECONDS = 120.0
+_STUCK = 70
+"""The exit code of a SuperNode that ended itself (see supernode.py)."""
 _PROTECTED = frozenset({"/flwr.proto.Runtime/AcquireTask"})
-_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux's prctl
+# The kernel is to end a SuperNode with its relay (PR_SET_PDEATHSIG). It asks for that itself, first
+# of all: code of ours between fork and exec would run beside gRPC's threads, and abort at times.
+_START = """\
+import ctypes, os, signal
+ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+if os.getppid() != {parent}:
+    os._exit(1)
+from silosynth.client.relay.supernode import main
+main({seconds!r}, stuck={stuck})
+"""
 _QUIET = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1"}
 
 
@@ -134,22 +145,35 @@ def _answer_tasks(
 ) -> None:
     """Answer the tasks of one SuperNode; raise _Lost when it has to be started again."""
     acquire = SuperExecAuthHttpInterceptor(master_secret=secret, protected_methods=_PROTECTED)
-    client = _client(port, acquire)
-    while not stopping():
-        _check_alive(node)
-        if token := _take_task(client):
-            _answer_task(app, node, port=port, token=token)
-        else:
-            time.sleep(_POLL_SECONDS)
+    late, heard = time.monotonic() + _START_SECONDS, False
+    with closing(_client(port, acquire)) as client:
+        while not stopping():
+            _check_alive(node)
+            token = _take_task(client, node)
+            if token is None and (heard or time.monotonic() > late):
+                raise _Lost("it does not listen")
+            heard = heard or token is not None
+            if token:
+                _answer_task(app, node, port=port, token=token)
+            else:
+                time.sleep(_POLL_SECONDS)
 
 
-def _take_task(client: RuntimeHttpClient) -> str:
-    """Take a waiting task from the SuperNode; return its token, or nothing."""
+def _take_task(client: RuntimeHttpClient, node: subprocess.Popen[bytes]) -> str | None:
+    """Take a waiting task from the SuperNode; return its token, or None when nobody listens.
+
+    A task whose token was lost on its way is held by nobody, so any other failure raises _Lost.
+    """
     request = AcquireTaskRequest(supported_task_types=[TaskType.CLIENT_APP])
     try:
-        return str(client.AcquireTask(request).token)
-    except httpx.TransportError:
-        return ""  # the SuperNode has not started yet, or has just ended
+        return str(_passed(lambda: client.AcquireTask(request), what="a task").token)
+    except _Lost as err:
+        with suppress(subprocess.TimeoutExpired):
+            node.wait(timeout=_RESTART_SECONDS)
+        _check_alive(node)
+        if isinstance(err.__cause__, httpx.ConnectError):
+            return None
+        raise
 
 
 def _answer_task(app: ClientApp, node: subprocess.Popen[bytes], *, port: int, token: str) -> None:
@@ -162,32 +186,36 @@ def _answer_task(app: ClientApp, node: subprocess.Popen[bytes], *, port: int, to
     heartbeat = HeartbeatSender(lambda: _beat(client))
     heartbeat.start()
     try:
-        with _hurried(node, seconds=_PASS_SECONDS):
-            message, context, _, _ = pull_task_input(client)
+        message, context, _, _ = _passed(lambda: pull_task_input(client), what="a message")
+        if message.metadata.run_id != context.run_id:
+            raise _Lost("the message and its task are not of one run")
         answer = _answer(app, message, context)
-        with _hurried(node, seconds=_PASS_SECONDS):
-            push_message(client, answer, context)
-            push_task_output(client, context=context, sub_status=SubStatus.COMPLETED, details="")
-    except (RunNotRunningException, httpx.HTTPError, ObjectPullError, RuntimeError) as err:
-        raise _Lost(type(err).__name__) from err
+        _passed(lambda: push_answer(client, answer, context), what="an answer")
+    except _Lost:
+        node.kill()
+        raise
     finally:
-        heartbeat.stop()
+        _end(heartbeat)
         client.close()
 
 
-@contextmanager
-def _hurried(node: subprocess.Popen[bytes], *, seconds: float) -> Iterator[None]:
-    """Kill a SuperNode that does not hand over or take a message; the block then raises.
+def _end(heartbeat: HeartbeatSender) -> None:
+    """Stop a heartbeat; one that is within a call that stands still is left to end with it."""
+    if heartbeat.is_running:
+        with suppress(Overdue):
+            within(_RESTART_SECONDS, heartbeat.stop, what="the end of a heartbeat")
+
+
+def _passed(call: Callable[[], T], *, what: str) -> T:
+    """Make one call to the SuperNode; raise _Lost when it fails or takes too long.
 
     Flower pulls an object that it does not get for up to two hours, and beats meanwhile.
     """
-    timer = threading.Timer(seconds, node.kill)
-    timer.daemon = True
-    timer.start()
     try:
-        yield
-    finally:
-        timer.cancel()
+        return within(_PASS_SECONDS, call, what=what)
+    except Exception as err:
+        # Flower raises what its parsers and its transport come upon: there is no other name.
+        raise _Lost(type(err).__name__) from err
 
 
 def _answer(app: ClientApp, message: Message, context: Context) -> Message:
@@ -205,7 +233,7 @@ def _beat(client: RuntimeHttpClient) -> bool:
     """Tell the SuperNode that its task is being answered; return whether it heard."""
     try:
         client.SendTaskHeartbeat(SendTaskHeartbeatRequest())
-    except httpx.HTTPError:
+    except (httpx.HTTPError, ValueError, RuntimeError):
         return False
     return True
 
@@ -232,7 +260,6 @@ def _supernode(
         supernode_command(settings, port=port, secret_file=secret_file),
         env=os.environ | _QUIET,
         stdin=subprocess.DEVNULL,
-        preexec_fn=_end_with_parent,
     )
     try:
         yield process
@@ -251,7 +278,7 @@ def supernode_command(settings: RelaySettings, *, port: int, secret_file: Path) 
     command = [
         sys.executable,
         "-c",
-        "from flwr.supernode.cli import flower_supernode; flower_supernode()",
+        _START.format(parent=os.getpid(), seconds=_PASS_SECONDS, stuck=_STUCK),
         "--superlink",
         settings.superlink,
         "--auth-supernode-private-key",
@@ -270,14 +297,11 @@ def supernode_command(settings: RelaySettings, *, port: int, secret_file: Path) 
     return command + (["--root-certificates", str(settings.ca)] if settings.ca else [])
 
 
-def _end_with_parent() -> None:
-    """Ask the kernel to kill this child when its parent ends, even by SIGKILL."""
-    ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL)
-
-
 def _check_alive(node: subprocess.Popen[bytes]) -> None:
-    """Raise _Lost when the SuperNode was killed, ConnectionFailed when it gave up."""
+    """Raise _Lost when the SuperNode was killed or got stuck, ConnectionFailed when it gave up."""
     code = node.poll()
+    if code == _STUCK:
+        raise _Lost("stuck")
     if code is not None and code < 0:
         raise _Lost(f"killed by signal {-code}")
     if code is not None:

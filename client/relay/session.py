@@ -29,9 +29,12 @@ from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
 from silosynth.common.errors import ConnectionFailed, InvalidArgument
 from silosynth.common.files import replace_file
+from silosynth.common.limits import Overdue, within
 from silosynth.common.telemetry import log
 
 RECORD_VERSION = 1
+CALL_SECONDS = 10.0
+"""Each call has its own time: one that is overdue must not go on to end the next session."""
 _NOT_OPEN = httpx.codes.PRECONDITION_FAILED
 _NOT_THIS_NODE = httpx.codes.UNAUTHORIZED
 
@@ -57,7 +60,7 @@ class Session:
         try:
             with self.fleet() as fleet:
                 return self._end(fleet)
-        except (httpx.HTTPError, OSError) as err:
+        except (httpx.HTTPError, OSError, ValueError, Overdue) as err:
             log("session-not-ended", why=type(err).__name__)
             return False
 
@@ -88,7 +91,8 @@ class Session:
         """Be told the node id by a short session of our own; it lapses in 20 s if we die now."""
         public = public_key_to_bytes(self.key.public_key())
         request = ActivateNodeRequest(public_key=public, heartbeat_interval=HEARTBEAT_MIN_INTERVAL)
-        node = int(fleet.ActivateNode(request).node_id)
+        activated = within(CALL_SECONDS, lambda: fleet.ActivateNode(request), what="a session")
+        node = int(activated.node_id)
         _deactivate(fleet, node)
         self._save(node)
 
@@ -147,8 +151,9 @@ def open_session(*, superlink: str, key: Path, ca: Path | None) -> Iterator[Sess
 
 def _deactivate(fleet: FleetHttpClient, node: int) -> bool | None:
     """End a node's session: whether there was one, or None where the id is not this key's."""
+    request = DeactivateNodeRequest(node_id=node)
     try:
-        fleet.DeactivateNode(DeactivateNodeRequest(node_id=node))
+        within(CALL_SECONDS, lambda: fleet.DeactivateNode(request), what="the end of a session")
     except httpx.HTTPStatusError as err:
         if err.response.status_code == _NOT_THIS_NODE:
             return None

@@ -6,217 +6,216 @@ until a person has vouched for its domain. Its notes are for the operator alone.
 
 from __future__ import annotations
 
-import math
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.types as pt
 
-from silosynth.client.source.table import TableSource, read_untyped
-from silosynth.common.codec.columns import is_instant, is_number, is_text
-from silosynth.common.codec.parsing import distinct, flatten, to_microseconds, to_numbers, trim
+from silosynth.client.csv.files import sniff_dialect
+from silosynth.client.silo.persons import person_keys
+from silosynth.client.source.table import (
+    TableSource,
+    is_text_file,
+    read_untyped,
+    stored_schema,
+)
+from silosynth.common.codec.facts import ColumnFacts, Proposal, summarise
+from silosynth.common.codec.form import stored_name
+from silosynth.common.codec.kinds.identifier import form_of
+from silosynth.common.codec.kinds.table import draft_kind
+from silosynth.common.codec.parsing import flatten
 from silosynth.common.errors import InvalidTable
-from silosynth.common.schema.schema import Schema, Source, parse_schema
+from silosynth.common.schema.schema import CsvDialect, Schema, Source, dump_schema, parse_schema
 
 _WARNING = (
     "categories and bounds were read off the data: replace what only the data could tell, "
     "set each source, and do not share the draft before"
 )
-_TOKENS = ("", "?", "NA", "N/A", "NaN", "nan", "NULL", "null")
-_FEW = 20
-_MANY = 1024
-_LONG = 50
-_LARGEST = 1e300
-_SMALLEST = 1e-290
-_RESOLUTION = 1e-9
-_KEY = re.compile(r"(^|[_\W])(id|uuid|key|nr|nbr|number)$", re.IGNORECASE)
-_SEPARATED_DATE = r"^\d{4}-\d{2}-\d{2}"
-_PADDED = r"^[+-]?0\d"
+_UNCODED = ("text", "empty", "ignored")
+_NATURAL = {
+    "categorical": "dictionary",
+    "ordinal": "dictionary",
+    "boolean": "bool",
+    "integer": "int64",
+    "real": "double",
+    "time": "time64[us]",
+    "duration": "duration[us]",
+    "empty": "string",
+}
+_PLACE = re.compile(r"column_(\d+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """A schema that nobody has reviewed, and what its reviewer should look at."""
+    """A schema that nobody has reviewed, and what its reviewer should look at.
+
+    ``reasons`` say in a line, per attribute, why it was drafted so; they hold no count, since they
+    stand in the file as comments, which a hand that edits it may leave there.
+    """
 
     schema: Schema
     notes: tuple[str, ...]
+    reasons: Mapping[str, str] = field(repr=False)
+
+    def text(self) -> str:
+        """Return the schema as YAML, the reason for each attribute in a comment above it."""
+        lines = []
+        names = iter(self.schema.attributes)
+        for line in dump_schema(self.schema).splitlines():
+            if re.match(r"^- name:|^  - name:", line) and (a := next(names, None)) is not None:
+                indent = line[: len(line) - len(line.lstrip())]
+                lines.append(f"{indent}# {self.reasons[a.name]}")
+            lines.append(line)
+        return "\n".join(lines) + "\n"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Column:
-    """The distinct values of a column that are there, and how many rows hold each."""
-
-    name: str
-    values: pa.Array
-    counts: np.ndarray
-    missing: bool
-    tokens: tuple[str, ...] = ()
-    ordered: bool = False
-
-    @property
-    def rows(self) -> int:
-        """Return the number of rows that hold a value."""
-        return int(self.counts.sum())
-
-    @property
-    def all_differ(self) -> bool:
-        """Say whether no value stands twice, in a column long enough to tell."""
-        return self.rows == len(self.values) > _FEW
-
-
-def draft_schema(source: TableSource, *, name: str) -> Draft:
+def draft_schema(source: TableSource, *, name: str, dialect: CsvDialect | None = None) -> Draft:
     """Guess a schema from a table; every attribute comes out ``unreviewed``.
 
-    Bounds are rounded outward. Raises InvalidTable when no column can be drafted.
+    Bounds are rounded outward to two digits of their span. How a text file is written is found out,
+    told and put into the schema.
+
+    Args: dialect: what is known of how a text file is written.
+
+    Raises InvalidTable when no column can be drafted.
     """
-    table = read_untyped(source)
-    attributes, notes = [], []
-    for column_name in table.column_names:
-        attribute, told = _draft_column(column_name, flatten(table[column_name]))
-        attributes += [attribute] if attribute else []
-        notes += [f"{column_name}: {line}" for line in told]
-    if not attributes:
+    how, told = _dialect(source, like=dialect)
+    table = read_untyped(source, dialect=how)
+    if table.num_rows == 0:
+        raise InvalidTable("the table has no rows to draft from", hint="import a description")
+    stored = None if how is not None else stored_schema(source)
+    columns = [_facts(table, n, stored=stored) for n in table.column_names]
+    proposals = {c.name: _propose(c) for c in columns}
+    persons = person_keys(table, proposals=proposals)
+    attributes, notes, reasons = [], list(told), {}
+    for column in columns:
+        attribute, why = _attribute(column, proposals[column.name], stored=stored)
+        if column.name in persons:
+            attribute = _person_key(column, proposals[column.name], stored=stored)
+            why = [persons[column.name]]
+        attributes.append(attribute)
+        notes += [f"{column.name}: {line}" for line in why]
+        kind = attribute["kind"]
+        said = [line for line in proposals[column.name].why if not re.search(r"\d", line)]
+        reasons[column.name] = said[0] if said else _REASONS.get(kind, kind)
+    if all(attribute["kind"] == "ignored" for attribute in attributes):
         raise InvalidTable("the table has no column that can be drafted")
-    document = {"name": name, "attributes": attributes}
-    return Draft(schema=parse_schema(document, origin="draft"), notes=(_WARNING, *notes))
+    document: dict[str, Any] = {"name": name, "attributes": attributes}
+    if how is not None and how != CsvDialect():
+        document["csv"] = how.model_dump(exclude_defaults=True)
+    schema = parse_schema(document, origin="draft")
+    return Draft(schema=schema, notes=(_WARNING, *notes), reasons=reasons)
 
 
-def _draft_column(name: str, array: pa.Array) -> tuple[dict[str, Any] | None, list[str]]:
-    """Return one attribute as plain data, or None where the type has no kind."""
-    kind = array.type.value_type if pt.is_dictionary(array.type) else array.type
-    if not (is_text(kind) or is_number(kind) or is_instant(kind) or pt.is_null(kind)):
-        return None, [f"type {kind} cannot be modelled; left out, so drop the column"]
-    column = _summarise(name, array)
-    if not len(column.values):
-        drafted, notes = {"kind": "text"}, ["holds no value; say what it should hold"]
-    elif is_text(kind):
-        drafted, notes = _draft_text(column)
-    elif pt.is_boolean(kind):
-        drafted, notes = {"kind": "boolean"}, []
-    elif is_instant(kind):
-        drafted, notes = _draft_instants(column), []
-    else:
-        drafted, notes = _draft_numbers(column)
-    if drafted["kind"] in ("text", "identifier"):
-        return {"name": name, **drafted, "source": Source.UNREVIEWED}, notes
-    missing = {"missing": True} if column.missing else {}
-    tokens = {"missing_tokens": column.tokens} if column.tokens else {}
-    return {"name": name, **drafted, **missing, **tokens, "source": Source.UNREVIEWED}, notes
+def _dialect(
+    source: TableSource, *, like: CsvDialect | None
+) -> tuple[CsvDialect | None, tuple[str, ...]]:
+    """Find out how a text file is written, and say so where it is not plain."""
+    if not (isinstance(source, Path) and is_text_file(source)) or not source.is_file():
+        return None, ()
+    how = sniff_dialect(source, like=like)
+    plain = how == CsvDialect(newline=how.newline)
+    return how, () if plain else (f"read as a text file with {how.describe()}",)
 
 
-def _summarise(name: str, array: pa.Array) -> _Column:
-    """Split the distinct values of a column into values and missing ones."""
-    values, positions = distinct(array)
-    counts = np.bincount(positions, minlength=len(values))
-    absent = pc.is_null(values, nan_is_null=True).to_numpy(zero_copy_only=False)
-    token = np.zeros(len(values), dtype=bool)
-    if is_text(values.type):
-        values = values.cast(pa.large_string())
-        token = pc.is_in(values, value_set=pa.array(_TOKENS, pa.large_string())).to_numpy(False)
-        token |= _lone_word(values, absent | token | (counts == 0))
-    kept = ~absent & ~token & (counts > 0)
-    return _Column(
-        name=name,
-        values=values.filter(pa.array(kept)),
-        counts=counts[kept],
-        missing=bool(counts[absent | token].any()),
-        tokens=tuple(values.filter(pa.array(token & (counts > 0))).to_pylist()),
-        ordered=pt.is_dictionary(array.type) and array.type.ordered,
+def _facts(table: pa.Table, name: str, *, stored: pa.Schema | None) -> ColumnFacts:
+    kind = table.schema.field(name).type if stored is None else stored.field(name).type
+    if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        # Nothing is read of what no kind can hold.
+        values = table[name].combine_chunks()[:1]
+        return ColumnFacts(name=name, values=values, counts=_one(values), nulls=False, kind=kind)
+    return summarise(name, flatten(table[name]), stored=kind)
+
+
+def _one(values: pa.Array) -> Any:
+    return values.is_valid().to_numpy(zero_copy_only=False).astype(int)
+
+
+def _propose(column: ColumnFacts) -> Proposal:
+    """Propose a kind; a column without a name that counts rows, or holds nothing, is ignored."""
+    proposal = draft_kind(column)
+    place = _PLACE.fullmatch(column.name)
+    nameless = place is not None and proposal.facts["kind"] in ("empty", "identifier")
+    if not nameless:
+        return proposal
+    what = "holds nothing" if proposal.facts["kind"] == "empty" else "numbers the rows"
+    return Proposal(
+        facts={"kind": "ignored"}, why=(f"has no name and {what}; it is not read or written",)
     )
 
 
-def _lone_word(texts: pa.Array, ignored: np.ndarray) -> np.ndarray:
-    """Mark the one text among numbers that is no number itself, such as N."""
-    numbers, unreadable = to_numbers(texts)
-    words = unreadable & ~ignored
-    readable = ~np.isnan(numbers) & ~ignored
-    return words if words.sum() == 1 and readable.sum() > 1 else np.zeros_like(words)
+def _attribute(
+    column: ColumnFacts, proposal: Proposal, *, stored: pa.Schema | None
+) -> tuple[dict[str, Any], list[str]]:
+    """Return one attribute as plain data, and what its reviewer should know."""
+    facts, why = dict(proposal.facts), list(proposal.why)
+    attribute = {"name": column.name, **facts}
+    if facts["kind"] not in _UNCODED:
+        missing, told = _missing(column)
+        attribute |= missing
+        why += told
+    attribute |= _stored(column, facts["kind"], stored=stored)
+    return attribute | {"source": Source.UNREVIEWED}, why
 
 
-def _draft_text(column: _Column) -> tuple[dict[str, Any], list[str]]:
-    trimmed = trim(column.values)
-    if set(pc.utf8_lower(trimmed).to_pylist()) == {"true", "false"}:
-        return {"kind": "boolean"}, []
-    padded = pc.any(pc.match_substring_regex(trimmed, _PADDED)).as_py()
-    if not padded and not to_numbers(trimmed)[1].any():
-        numbers = pa.array(to_numbers(trimmed)[0])
-        return _draft_numbers(_replace(column, values=numbers))
-    dated = pc.all(pc.match_substring_regex(trimmed, _SEPARATED_DATE)).as_py()
-    if dated and not to_microseconds(trimmed, format=None)[1].any():
-        return _draft_instants(column), []
-    return _draft_words(column)
+def _person_key(
+    column: ColumnFacts, proposal: Proposal, *, stored: pa.Schema | None
+) -> dict[str, Any]:
+    """Return a person's key as plain data, in the form that was found."""
+    form = proposal.facts if proposal.facts["kind"] == "identifier" else {}
+    form = form_of(column) if column.is_text and not form else form
+    plain = {"name": column.name, **form, "kind": "identifier", "source": Source.UNREVIEWED}
+    return plain | _stored(column, "identifier", stored=stored)
 
 
-def _draft_words(column: _Column) -> tuple[dict[str, Any], list[str]]:
-    count = len(column.values)
-    length = float(pc.mean(pc.utf8_length(column.values)).as_py())
-    if length > _LONG and count > _FEW:
-        return {"kind": "text"}, ["long texts; drafted as free text, which is not modelled"]
-    if column.all_differ:
-        return {"kind": "identifier"}, ["every value differs; drafted as an identifier"]
-    if count > _FEW and (count > _MANY or count > column.rows / 2):
-        return {"kind": "identifier"}, [
-            f"{count} different texts; drafted as an identifier, list categories to model it"
-        ]
-    texts = column.values.to_pylist()
-    categories = texts if column.ordered else sorted(texts)
-    notes = ["only one value; is the column of any use?"] if count == 1 else []
-    return {"kind": "ordinal" if column.ordered else "categorical", "categories": categories}, notes
+def _missing(column: ColumnFacts) -> tuple[dict[str, Any], list[str]]:
+    """Say how values are missing: each word for it stands apart where there are several ways."""
+    words = [token for token in column.tokens if token.strip()]
+    blanks = [token for token in column.tokens if not token.strip()]
+    if not (column.nulls or column.tokens):
+        return {}, []
+    told = [f"{', '.join(map(repr, words))} taken for missing; list it if it is a value"]
+    told = told if words else []
+    if blanks:
+        told.append("a blank is taken for missing")
+    if len(words) + bool(column.nulls or blanks) > 1:
+        facts: dict[str, Any] = {"missing_apart": words}
+        facts |= {"missing": True} if column.nulls or blanks else {}
+        told.append("each of them is kept apart; join them in missing_tokens if they mean the same")
+        return facts | _blanks(column, blanks), told
+    if words:
+        return {"missing": True, "missing_tokens": words, "missing_as": words[0]}, told
+    return {"missing": True, **_blanks(column, blanks)}, told
 
 
-def _draft_numbers(column: _Column) -> tuple[dict[str, Any], list[str]]:
-    numbers = to_numbers(column.values)[0]
-    finite = numbers[np.isfinite(numbers)]
-    if not len(finite) or np.abs(finite).max() > _LARGEST:
-        return {"kind": "text"}, ["holds no usable number; say what it should hold"]
-    low, high = float(finite.min()), float(finite.max())
-    whole = len(finite) == len(numbers) and bool((finite % 1 == 0).all()) and -low < 2**53 > high
-    if not whole:
-        bottom, top = _outward(low, high)
-        return {"kind": "real", "minimum": bottom, "maximum": top}, []
-    running = column.all_differ and high - low + 1 == len(numbers)
-    named = _KEY.search(column.name) and (column.all_differ or len(numbers) > _MANY)
-    if running or named:
-        return {"kind": "identifier"}, ["looks like a key; drafted as an identifier"]
-    bottom, top = (int(bound) for bound in _outward(low, high, step=1.0))
-    notes = []
-    if len(finite) <= _FEW:
-        notes.append(
-            f"whole numbers with {len(finite)} values; if they are codes, make it categorical "
-            "or ordinal and list them"
-        )
-    return {"kind": "integer", "minimum": bottom, "maximum": top}, notes
+def _blanks(column: ColumnFacts, blanks: Sequence[str]) -> dict[str, Any]:
+    """Return blanks as missing tokens, written back where no row is null."""
+    if not blanks:
+        return {}
+    written = {} if column.nulls or len(blanks) > 1 else {"missing_as": blanks[0]}
+    return {"missing_tokens": list(blanks), **written}
 
 
-def _draft_instants(column: _Column) -> dict[str, Any]:
-    """Bound instants by whole years."""
-    instants = to_microseconds(column.values, format=None)[0]
-    years = np.array([instants.min(), instants.max()]).astype("datetime64[us]")
-    first, last = years.astype("datetime64[Y]").astype(int) + 1970
-    first, last = max(int(first), 1), min(int(last), 9998)
-    return {"kind": "datetime", "minimum": f"{first:04}-01-01", "maximum": f"{last + 1:04}-01-01"}
+def _stored(column: ColumnFacts, kind: str, *, stored: pa.Schema | None) -> dict[str, Any]:
+    """Return the stored type where the file has types, and another one than the kind's own."""
+    if stored is None:
+        lettered = column.is_text and column.numbers is None
+        return {"stored": "string"} if kind == "identifier" and lettered else {}
+    name = stored_name(column.kind)
+    if name is None or kind in ("ignored", "text") or name == _NATURAL.get(kind):
+        return {}
+    return {"stored": name}
 
 
-def _outward(low: float, high: float, *, step: float = 0.0) -> tuple[float, float]:
-    """Round bounds outward to the power of ten in their span, and pull them apart."""
-    size = max(abs(low), abs(high))
-    span = max(high - low, size * _RESOLUTION, _SMALLEST) if size else 1.0
-    step = max(step, 10.0 ** math.floor(math.log10(span)))
-    bottom, top = math.floor(low / step) * step, math.ceil(high / step) * step
-    bottom, top = min(float(f"{bottom:.12g}"), low), max(float(f"{top:.12g}"), high)
-    return (bottom, top) if bottom < top else (low, high + step)
-
-
-def _replace(column: _Column, *, values: pa.Array) -> _Column:
-    """Return the column with its values read as numbers."""
-    return _Column(
-        name=column.name,
-        values=values,
-        counts=column.counts,
-        missing=column.missing,
-        tokens=column.tokens,
-    )
+_REASONS = {
+    "categorical": "texts that repeat",
+    "boolean": "two values that mean false and true",
+    "integer": "whole numbers",
+    "real": "numbers with decimals",
+    "datetime": "all read as dates",
+    "time": "all read as times of day",
+    "duration": "all read as spans of time",
+}

@@ -65,10 +65,12 @@ def _approval(door: Doorkeeper, plan: Plan, consumers: tuple[str, ...]) -> Fores
     if plan.trust is TrustMode.SHARED:
         cost += f"; standing alone, if masks failed, this silo spends {alone_epsilon(plan):.4g}"
     waits = {c: needs_person(door.rules, plan, consumer=c) for c in consumers}
+    needed = door.rules.approvers.needed
+    whom = f"{needed} signed decisions of approvers" if needed else "a person"
     words = tuple(
         f"signed by {consumer!r} it would be approved by the policy itself"
         if why is None
-        else f"signed by {consumer!r} it would wait for a person: {why}"
+        else f"signed by {consumer!r} it would wait for {whom}: {why}"
         for consumer, why in waits.items()
     )
     pending = any(why is not None for why in waits.values())
@@ -101,7 +103,7 @@ def _check_budgets(policy: PolicyFile, plan: Plan, consumers: tuple[str, ...]) -
 
 def _order_hint(plan: Plan, cap: Cap) -> str | None:
     """Say so when a plan that samples persons is dear at the budget's Rényi order alone."""
-    if plan.training is None or cap.order is None:
+    if cap.order is None or not plan.chosen.samples_persons:
         return None
     return (
         f"its budget is held at the Rényi order {cap.order / ORDER_UNIT:.3g}; 'order' in the "

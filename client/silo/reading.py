@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from silosynth.client.csv.files import count_bad_lines
 from silosynth.client.policy.file import DatasetSection, PolicyFile
 from silosynth.client.silo.assemble import load_checked_schema
 from silosynth.client.source.bounding import bounding, load_secret
-from silosynth.client.source.open import open_source
+from silosynth.client.source.files import list_files
+from silosynth.client.source.open import SourceFormat, open_source
+from silosynth.client.source.table import CSV
 from silosynth.common.domain import Grouping
 from silosynth.common.errors import InvalidTable
 from silosynth.common.measurement import MarginalQuery
+from silosynth.common.schema.schema import Schema
 
 _FINE = "fine"
 
@@ -32,6 +36,7 @@ def _read(section: DatasetSection, *, secret: bytes) -> tuple[str, ...]:
     schema, notes = load_checked_schema(section), list[str]()
     bounded = section.person_column is not None
     try:
+        notes += _bad_lines(section, schema=schema)
         source = open_source(
             section.source(),
             schema=schema,
@@ -47,3 +52,14 @@ def _read(section: DatasetSection, *, secret: bytes) -> tuple[str, ...]:
     if not counts.any():
         notes.append("no row of it is counted: this silo would add nothing but noise")
     return tuple(notes)
+
+
+def _bad_lines(section: DatasetSection, *, schema: Schema) -> list[str]:
+    """Say how many lines of a text file the gateway will pass over."""
+    if section.path is None or section.format is not SourceFormat.CSV:
+        return []
+    names = tuple(a.name for a in schema.attributes)
+    files = list_files(Path(section.path), endings=CSV)
+    dialect = section.csv or schema.csv
+    bad = sum(count_bad_lines(file, dialect=dialect, names=names) for file in files)
+    return [f"{bad} lines have more or fewer fields than the header line: not read"] if bad else []

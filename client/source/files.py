@@ -1,20 +1,31 @@
-"""Parquet and Arrow files, one or a folder of them, read a row group or batch at a time."""
+"""Parquet, Arrow and text files, one or a folder of them, read piece by piece."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pyarrow.types as pt
 
+from silosynth.client.csv.files import (
+    as_plain_text,
+    csv_columns,
+    csv_fault,
+    csv_options,
+    default_dialect,
+)
+from silosynth.client.csv.legal import is_legal, read_chunks
+from silosynth.client.csv.odd import read_oddly
 from silosynth.client.source.file_state import file_digest, watch_files
 from silosynth.client.source.stream import Fragment, Reader
 from silosynth.client.source.table import ARROW, PARQUET, Wanted, guarded, open_arrow
 from silosynth.common.errors import InvalidTable
+from silosynth.common.schema.forms import CsvDialect
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +93,31 @@ def open_arrow_files(path: Path, *, wanted: Wanted) -> Reader:
     )
 
 
+def open_csv_files(
+    paths: Sequence[Path],
+    *,
+    dialect: CsvDialect | None,
+    wanted: Wanted,
+    tell_operator: Callable[[str], None] = lambda _: None,
+) -> Reader:
+    """Read files of one dialect block by block, as a gateway does: whatever the rows hold.
+
+    A record with more or fewer fields than the header is passed over, a quote that does not close
+    is text, and bytes that are not text are left to the codec: what a person's row looks like
+    decides over that row alone.
+    """
+    how = dialect or wanted.schema.csv or default_dialect(paths[0])
+    return Reader(
+        fragments=lambda: (
+            fragment
+            for path in paths
+            for fragment in _records(path, dialect=how, wanted=wanted, tell_operator=tell_operator)
+        ),
+        key=lambda: f"{file_digest(paths)} {how.model_dump_json()}",
+        check=watch_files(paths),
+    )
+
+
 def list_files(path: Path, *, endings: Sequence[str]) -> list[Path]:
     """Return the file, or a folder's files of one kind in the order of their names."""
     if not path.is_dir():
@@ -90,6 +126,48 @@ def list_files(path: Path, *, endings: Sequence[str]) -> list[Path]:
     if not found:
         raise InvalidTable(f"{path}: no file in it ends in {' or '.join(endings)}")
     return found
+
+
+def _records(
+    path: Path, *, dialect: CsvDialect, wanted: Wanted, tell_operator: Callable[[str], None]
+) -> Iterator[Fragment]:
+    """Yield a file's records: by a fast reader where it cannot fail, else one by one."""
+    names = csv_columns(path, dialect=dialect, names=wanted.names())
+    kept = wanted.columns(pa.schema([(name, pa.string()) for name in names]), origin=str(path))
+    with as_plain_text(path, dialect=dialect) as (plain, how):
+        legal = is_legal(plain, delimiter=how.delimiter, quote=how.quote)
+        if legal and _suits_arrow(plain, delimiter=how.delimiter):
+            yield from _blocks(plain, dialect=how, names=names, kept=kept)
+        else:
+            yield from read_oddly(
+                plain, dialect=how, names=names, columns=kept, tell_operator=tell_operator
+            )
+
+
+def _suits_arrow(path: Path, *, delimiter: str) -> bool:
+    """Say whether Arrow reads a legal file as it is written.
+
+    It cannot read a header without rows, and takes an empty field at the very end for a quoted one.
+    """
+    lines, last = 0, b""
+    for piece in read_chunks(path):
+        lines, last = lines + piece.count(b"\n"), piece[-1:]
+    return lines > 0 and last != delimiter.encode()
+
+
+def _blocks(
+    path: Path, *, dialect: CsvDialect, names: Sequence[str], kept: Sequence[str]
+) -> Iterator[Fragment]:
+    """Yield a fragment per block of a legal file, at least one."""
+    options = csv_options(names, dialect=dialect, bad_line=lambda _: "skip", kept=kept)
+    empty = pa.schema([(name, pa.string()) for name in kept]).empty_table()
+    yield lambda: empty
+    try:
+        with pacsv.open_csv(path, **options) as reader:
+            for batch in reader:
+                yield partial(pa.Table.from_batches, [batch])
+    except (pa.ArrowException, UnicodeError, EOFError) as err:
+        raise csv_fault(str(path), err) from None
 
 
 def _batches(path: Path, columns: Sequence[str]) -> Iterator[Fragment]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from silosynth.client.counting.layout import lay_out
-from silosynth.client.source.spec import Bounding, CodedTable, SourceSpec
+from silosynth.client.source.spec import Bounding, CodedTable, SourceSpec, ValueQuestion
 from silosynth.client.source.sql import (
     MOST_SETS,
     Kind,
@@ -28,13 +29,18 @@ from silosynth.client.source.sql import (
     is_listed,
     is_numeric,
     listed_code_sql,
+    place_counts,
+    point_sql,
     quote,
+    value_count_sql,
 )
 from silosynth.client.source.stream import Fragment, Reader
 from silosynth.client.source.table import Wanted
 from silosynth.common.domain import Grouping
 from silosynth.common.errors import InvalidTable
 from silosynth.common.measurement import MarginalQuery
+from silosynth.common.schema.schema import Schema
+from silosynth.common.values.grid import ValueGrid
 
 _PLAN_ROWS = 1 << 22
 """What a cover is planned for: a server's rows are not counted beforehand."""
@@ -86,6 +92,31 @@ class PushedDown:
                 add_counts(result, tables=tables, totals=totals[start : start + MOST_SETS])
         return layout.answers(totals)
 
+    def count_values(
+        self,
+        questions: Sequence[ValueQuestion],
+        *,
+        rows_per_person: int = 1,
+        plan: str | None = None,
+    ) -> list[np.ndarray]:
+        """Return the counts of each question, all of one snapshot of the table."""
+        grids = {q.attribute: q.partition.grid for q in questions}
+        columns = {name: f"c{i}" for i, name in enumerate(grids)}
+        totals = []
+        with _reading(self._spec) as cursor:
+            coded = self._points(cursor, grids, rows_per_person)
+            for question in questions:
+                column = columns[question.attribute]
+                sql = value_count_sql(question.partition, column=column, coded=coded)
+                totals.append(place_counts(_fetch(cursor, sql), cells=question.partition.cells))
+        return totals
+
+    def recode(self, schema: Schema) -> PushedDown:
+        """Return the same rows, coded by another schema."""
+        return PushedDown(
+            self._spec, wanted=replace(self._wanted, schema=schema), bounding=self._bounding
+        )
+
     def fold(
         self,
         add: Callable[[Sequence[np.ndarray]], None],
@@ -106,7 +137,7 @@ class PushedDown:
         """Return the SELECT of the codes."""
         query = _inner(self._spec)
         stored = _columns(cursor, self._spec, wanted=self._wanted)
-        codes = {}
+        codes: dict[str, str] = {}
         for attribute in self._wanted.schema.coded:
             kind = column_kind(stored.field(attribute.name))
             if is_listed(attribute):
@@ -115,10 +146,25 @@ class PushedDown:
                 codes[attribute.name] = listed_code_sql(attribute, kind=kind, values=values)
             else:
                 codes[attribute.name] = bin_code_sql(attribute, kind=kind)
+        return self._bounded(codes, stored, rows_per_person)
+
+    def _points(self, cursor: Any, grids: Mapping[str, ValueGrid], rows_per_person: int) -> str:
+        """Return the SELECT of the points of some numbers, in the order of ``grids``."""
+        stored = _columns(cursor, self._spec, wanted=self._wanted)
+        by_name = {a.name: a for a in self._wanted.schema.coded}
+        points = {
+            name: point_sql(by_name[name], kind=column_kind(stored.field(name)), grid=grid)
+            for name, grid in grids.items()
+        }
+        return self._bounded(points, stored, rows_per_person)
+
+    def _bounded(self, codes: Mapping[str, str], stored: pa.Schema, rows_per_person: int) -> str:
+        """Return the SELECT of the codes of the rows that are counted."""
         person: tuple[str, Kind] | None = None
         if (name := self._wanted.person_column) is not None:
             person = (name, column_kind(stored.field(name)))
         key = b"" if self._bounding is None else self._bounding.key
+        query = _inner(self._spec)
         return coded_sql(codes, query=query, person=person, bound=rows_per_person, key=key)
 
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import ray
@@ -19,7 +21,7 @@ from silosynth.client.counting.kernel import CompiledKernel, NumpyKernel, choose
 from silosynth.client.counting.layout import Layout, lay_out
 from silosynth.client.source.file_state import watch_files
 from silosynth.client.source.files import RowGroup, list_files, list_row_groups
-from silosynth.client.source.spec import CodedTable, SourceSpec
+from silosynth.client.source.spec import CodedTable, SourceSpec, ValueQuestion
 from silosynth.client.source.table import PARQUET, Wanted
 from silosynth.common.codec.codec import Codec
 from silosynth.common.domain import Grouping
@@ -50,26 +52,60 @@ class ClusterRows:
         plan: str | None = None,
     ) -> list[np.ndarray]:
         """Return the counts of each query; the table is read anew each time."""
+        layouts: list[Layout] = []
+
+        def lay(rows: int) -> tuple[Layout, list[np.ndarray]]:
+            schema = self._wanted.schema
+            layout = lay_out(queries, domain=schema.domain, levels=levels, rows=max(rows, 1))
+            layouts.append(layout)
+            return layout, layout.zeros()
+
+        totals = self._work(count_groups, lay)
+        return layouts[0].answers(totals)
+
+    def count_values(
+        self,
+        questions: Sequence[ValueQuestion],
+        *,
+        rows_per_person: int = 1,
+        plan: str | None = None,
+    ) -> list[np.ndarray]:
+        """Return the counts of each question."""
+        zeros = [np.zeros(q.partition.cells, dtype=np.int64) for q in questions]
+        return self._work(count_group_values, lambda rows: (tuple(questions), zeros))
+
+    def recode(self, schema: Schema) -> ClusterRows:
+        """Return the same rows, coded by another schema."""
+        return ClusterRows(
+            self._spec, wanted=replace(self._wanted, schema=schema), cache=self._cache
+        )
+
+    def _work(
+        self,
+        task: Callable[..., list[np.ndarray]],
+        lay: Callable[[int], tuple[Any, list[np.ndarray]]],
+    ) -> list[np.ndarray]:
+        """Add up what tasks make of shares of the row groups.
+
+        Args: lay: from the number of rows, what every task gets and the totals to add to.
+        """
         if self._spec.path is None:
             raise InvalidTable("a path is needed")
         check = watch_files(list_files(self._spec.path, endings=PARQUET))
         groups = list_row_groups(self._spec.path, wanted=self._wanted)
-        rows = sum(group.rows for group in groups)
-        schema = self._wanted.schema
-        layout = lay_out(queries, domain=schema.domain, levels=levels, rows=max(rows, 1))
-        totals = layout.zeros()
+        asked, totals = lay(sum(group.rows for group in groups))
         with self._lock, _working():
             self._join()
             tasks = max(1, int(ray.cluster_resources().get("CPU", 1)) * _TASKS_PER_CPU)
-            work = ray.remote(num_cpus=1, max_retries=2)(count_groups)
-            shared = ray.put((schema, layout, self._cache))
+            work = ray.remote(num_cpus=1, max_retries=2)(task)
+            shared = ray.put((self._wanted.schema, asked, self._cache))
             pending = [work.remote(shared, part) for part in share(groups, parts=tasks)]
             while pending:
                 ready, pending = ray.wait(pending, num_returns=1)
                 for total, part in zip(totals, ray.get(ready[0]), strict=True):
                     total += part
         check()
-        return layout.answers(totals)
+        return totals
 
     def fold(
         self,
@@ -108,6 +144,20 @@ def count_groups(
         codes = codec.encode(group.read(), allow_extra=True).codes
         check_codes(codes, domain=codec.domain)
         kernel.add(codes, layout=layout, totals=totals)
+    return totals
+
+
+def count_group_values(
+    shared: tuple[Schema, Sequence[ValueQuestion], Path | None], groups: Sequence[RowGroup]
+) -> list[np.ndarray]:
+    """Return the counts of each question over some row groups."""
+    schema, questions, _ = shared
+    codec, grids = Codec(schema), {q.attribute: q.partition.grid for q in questions}
+    totals = [np.zeros(q.partition.cells, dtype=np.int64) for q in questions]
+    for group in groups:
+        points = codec.find_points(group.read(), grids=grids)
+        for question, total in zip(questions, totals, strict=True):
+            total += question.count(points[question.attribute])
     return totals
 
 

@@ -9,7 +9,12 @@ from pathlib import Path
 import pyarrow as pa
 
 from silosynth.client.source.file_state import database_files, look_at
-from silosynth.client.source.files import list_files, open_arrow_files, open_parquet
+from silosynth.client.source.files import (
+    list_files,
+    open_arrow_files,
+    open_csv_files,
+    open_parquet,
+)
 from silosynth.client.source.held import QUERY_SECONDS, Lifetime
 from silosynth.client.source.spec import (
     Bounding,
@@ -115,6 +120,9 @@ def _open_reader(
         return open_parquet(spec.path, wanted=wanted)
     if spec.path is not None and spec.format is SourceFormat.ARROW:
         return open_arrow_files(spec.path, wanted=wanted)
+    if spec.path is not None and spec.format is SourceFormat.CSV:
+        files = list_files(spec.path, endings=CSV)
+        return open_csv_files(files, dialect=spec.csv, wanted=wanted, tell_operator=tell_operator)
     with _needs_extra(spec.format):
         if spec.uri is not None:
             from silosynth.client.source.from_postgresql import open_pull
@@ -122,7 +130,7 @@ def _open_reader(
             return open_pull(spec, wanted=wanted)
         from silosynth.client.source.from_duckdb import open_duckdb
 
-        return open_duckdb(spec, wanted=wanted, tell_operator=tell_operator)
+        return open_duckdb(spec, wanted=wanted)
 
 
 def _open_sql(spec: SourceSpec, *, wanted: Wanted, bounding: Bounding | None) -> Source:

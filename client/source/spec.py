@@ -16,6 +16,8 @@ from silosynth.common.codec.notes import EncodingNote
 from silosynth.common.domain import Grouping
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.measurement import MarginalQuery
+from silosynth.common.schema.schema import CsvDialect, Schema
+from silosynth.common.values.partitions import Partition
 
 Ranker: TypeAlias = Callable[[pa.ChunkedArray, Sequence[np.ndarray]], np.ndarray]
 """From the person column and the codes, (rows,) the place of each row among its person's rows."""
@@ -42,7 +44,8 @@ class SourceSpec:
     ``query`` a SELECT for DuckDB and PostgreSQL. With ``push_down`` counting is done in SQL and
     rows do not leave the server. ``cluster`` is the address of a Ray cluster of the silo's own
     (``local`` starts one here), whose workers can read ``path`` and count its row groups.
-    ``person_column`` need not be in the schema.
+    ``person_column`` need not be in the schema. ``csv`` says how text files are written, where it
+    is not as the schema says.
     """
 
     format: SourceFormat
@@ -53,6 +56,7 @@ class SourceSpec:
     cluster: str | None = None
     person_column: str | None = None
     allow_extra: bool = False
+    csv: CsvDialect | None = None
 
     def __post_init__(self) -> None:
         served = self.format is SourceFormat.POSTGRESQL
@@ -61,6 +65,8 @@ class SourceSpec:
         queried = served or self.format is SourceFormat.DUCKDB
         if queried != (self.query is not None):
             raise InvalidArgument(f"{self.format} {'needs a' if queried else 'has no'} query")
+        if self.csv is not None and self.format is not SourceFormat.CSV:
+            raise InvalidArgument(f"{self.format} is no text file; leave csv out")
         if self.push_down and not queried:
             raise InvalidArgument(f"{self.format} has nothing to push counting down to")
         if self.cluster is not None and self.format is not SourceFormat.PARQUET:
@@ -99,6 +105,23 @@ class CodedTable:
     texts: tuple[np.ndarray, ...] = field(default=(), repr=False)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValueQuestion:
+    """Count the rows of an attribute by the cells of a partition of its points."""
+
+    attribute: str
+    partition: Partition
+
+    def count(self, points: np.ndarray) -> np.ndarray:
+        """Return (cells,) int64 of (rows,) points; rows of -1, or outside, are in no cell.
+
+        Guarantees: one row changes one cell by one, or none.
+        """
+        cells = self.partition.find(points[points >= 0])
+        counts: np.ndarray = np.bincount(cells[cells >= 0], minlength=self.partition.cells)
+        return counts
+
+
 class Source(Protocol):
     """Rows that can be counted, wherever they are. Nothing is read before the first call."""
 
@@ -118,6 +141,23 @@ class Source(Protocol):
         Guarantees: without a person column, one row changes one cell of each marginal by one.
         Raises InvalidTable without a data value or foreign text.
         """
+        ...
+
+    def count_values(
+        self,
+        questions: Sequence[ValueQuestion],
+        *,
+        rows_per_person: int = 1,
+        plan: str | None = None,
+    ) -> list[np.ndarray]:
+        """Return one (cells,) int64 per question, of at most ``rows_per_person`` rows a person.
+
+        Guarantees and raises as :meth:`count`.
+        """
+        ...
+
+    def recode(self, schema: Schema) -> Source:
+        """Return the same rows, coded by another schema of the same columns."""
         ...
 
     def fold(

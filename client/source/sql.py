@@ -1,4 +1,4 @@
-"""Counting as SQL for PostgreSQL: codes, rows per person, and joint tables as GROUPING SETS.
+"""Counting as SQL for PostgreSQL: codes, points, rows per person, joint tables as GROUPING SETS.
 
 Codes in SQL are those of the codec. Bins come from ``width_bucket`` on the codec's own edges. What
 a listed value is coded as is asked of the codec, for each distinct value of the column, so that
@@ -17,20 +17,18 @@ import pyarrow.types as pt
 
 from silosynth.client.counting.layout import Column, JointTable, Layout
 from silosynth.common.codec.columns import is_text
+from silosynth.common.codec.kinds.table import codec_of
 from silosynth.common.codec.listed import ListedCodec
 from silosynth.common.codec.numeric import NumericCodec
 from silosynth.common.errors import InvalidTable
-from silosynth.common.schema.attributes import (
-    BooleanAttribute,
-    CategoricalAttribute,
-    CodedAttribute,
-    DatetimeAttribute,
-    OrdinalAttribute,
-)
+from silosynth.common.schema.attributes import CodedAttribute
+from silosynth.common.values.grid import ValueGrid
+from silosynth.common.values.partitions import Closer, Endings, Partition
 
 MOST_SETS = 31
 """PostgreSQL's GROUPING() takes at most so many arguments."""
 
+_INSTANTS = ("datetime",)
 _LARGEST, _SMALLEST = "1e300", "1e-300"
 
 
@@ -73,7 +71,7 @@ def is_numeric(field: pa.Field) -> bool:
 
 def is_listed(attribute: CodedAttribute) -> bool:
     """Say whether codes depend on a list of values."""
-    return isinstance(attribute, CategoricalAttribute | OrdinalAttribute | BooleanAttribute)
+    return isinstance(codec_of(attribute), ListedCodec)
 
 
 def distinct_sql(attribute: CodedAttribute, *, kind: Kind, query: str) -> str:
@@ -86,9 +84,9 @@ def distinct_sql(attribute: CodedAttribute, *, kind: Kind, query: str) -> str:
 
 def listed_code_sql(attribute: CodedAttribute, *, kind: Kind, values: pa.Array) -> str:
     """Return the code of a listed column, given its distinct values."""
-    if not isinstance(attribute, CategoricalAttribute | OrdinalAttribute | BooleanAttribute):
+    codec = codec_of(attribute)
+    if not isinstance(codec, ListedCodec):
         raise InvalidTable(f"{attribute.name!r} is not a listed attribute")
-    codec = ListedCodec(attribute=attribute)
     codes, _ = codec.encode(values.cast(pa.large_string()))
     known = {
         value: code
@@ -105,15 +103,60 @@ def listed_code_sql(attribute: CodedAttribute, *, kind: Kind, values: pa.Array) 
 
 def bin_code_sql(attribute: CodedAttribute, *, kind: Kind) -> str:
     """Return the code of a number or an instant."""
-    if isinstance(attribute, CategoricalAttribute | OrdinalAttribute | BooleanAttribute):
-        raise InvalidTable(f"{attribute.name!r} is a listed attribute")
-    codec = NumericCodec(attribute=attribute)
+    codec = _bins_of(attribute)
     number = _number(attribute, kind)
     inner = ",".join(repr(float(edge)) for edge in codec.edges[1:-1])
     found = f"width_bucket({number}, ARRAY[{inner}]::float8[])" if inner else "0"
     tokens = "".join(f" OR {number} = {float(t)!r}::float8" for t in codec.tokens)
-    absent = attribute.values if attribute.missing else 0
+    absent = attribute.size - 1 if attribute.missing else 0
     return f"CASE WHEN {number} IS NULL{tokens} THEN {absent} ELSE {found} END"
+
+
+def point_sql(attribute: CodedAttribute, *, kind: Kind, grid: ValueGrid) -> str:
+    """Return the point of a number or an instant; -1 where it has the code of missing.
+
+    Never null: what a person's rows are ordered by is made of all points, and of no null.
+    """
+    codec = _bins_of(attribute)
+    number = _number(attribute, kind)
+    power = f"{10 ** abs(grid.decimals)}::float8"
+    if grid.real:
+        scaled = f"{number} {'*' if grid.decimals >= 0 else '/'} {power}"
+        place = f"floor({scaled} + 0.5::float8) - {grid.first}::float8"
+    else:
+        place = f"floor(({number} - {grid.first}::float8) / {grid.stride}::float8)"
+    bounded = f"LEAST(GREATEST({place}, 0::float8), {grid.points - 1}::float8)::bigint"
+    absent = "-1" if attribute.missing else "0"
+    tokens = "".join(f" OR {number} = {float(t)!r}::float8" for t in codec.tokens)
+    return f"CASE WHEN {number} IS NULL{tokens} THEN {absent} ELSE {bounded} END"
+
+
+def cell_sql(partition: Partition, *, point: str) -> str:
+    """Return the cell of a point; null outside of the partition."""
+    if isinstance(partition, Endings):
+        place = f"({point} + {partition.grid.phase})"
+        pairs = list(enumerate(partition.moduli, start=1))[::-1]
+        tests = " ".join(f"WHEN {place} % {m} = 0 THEN {i}" for i, m in pairs)
+        return f"CASE {tests} ELSE 0 END"
+    leaves = partition.leaves if isinstance(partition, Closer) else partition
+    leaf = f"(({point} + {leaves.offset}) / {leaves.join})"
+    place = f"(({point} + {leaves.offset}) % {leaves.join})"
+    if isinstance(partition, Closer):
+        chosen = f"ARRAY[{','.join(map(str, partition.chosen))}]::bigint[]"
+        rank = f"(array_position({chosen}, {leaf}) - 1)"
+        return f"{rank} * {partition.width} + {place} / {partition.below} % {partition.width}"
+    if leaves.join == 1:
+        return point
+    return f"2 * {leaf} + CASE WHEN {place} > 0 THEN 1 ELSE 0 END"
+
+
+def value_count_sql(partition: Partition, *, column: str, coded: str) -> str:
+    """Return a SELECT of (cell, rows) of one partition of the points in ``column``."""
+    cell = cell_sql(partition, point=column)
+    return (
+        f"SELECT ({cell})::bigint AS cell, count(*)::bigint AS rows FROM ({coded}) AS coded "
+        f"WHERE {column} >= 0 AND ({cell}) IS NOT NULL GROUP BY 1"
+    )
 
 
 def coded_sql(
@@ -167,6 +210,29 @@ def add_counts(
         np.add.at(total, cell[chosen], rows[chosen])
 
 
+def place_counts(result: pa.Table, *, cells: int) -> np.ndarray:
+    """Return (cells,) int64 of a ``value_count_sql`` result."""
+    cell, rows = (result[name].to_numpy() for name in ("cell", "rows"))
+    if len(cell) and not 0 <= cell.min() <= cell.max() < cells:
+        raise InvalidTable("the server counted cells that are not there")
+    counts = np.zeros(cells, dtype=np.int64)
+    counts[cell] = rows
+    return counts
+
+
+def _bins_of(attribute: CodedAttribute) -> NumericCodec:
+    """Return the codec of a number; InvalidTable for what is not counted in SQL."""
+    codec = codec_of(attribute)
+    if not isinstance(codec, NumericCodec):
+        raise InvalidTable(f"{attribute.name!r} has no bins that SQL can count")
+    if attribute.missing_apart:
+        raise InvalidTable(
+            f"{attribute.name!r} has missing_apart, which is not counted in SQL",
+            hint="leave push_down out",
+        )
+    return codec
+
+
 def quote(name: str) -> str:
     """Return a name as an SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
@@ -204,7 +270,7 @@ def _text(name: str, kind: Kind) -> str:
 def _number(attribute: CodedAttribute, kind: Kind) -> str:
     """Return a column as float8, null for not-a-number; no value can make it fail."""
     name = quote(attribute.name)
-    if isinstance(attribute, DatetimeAttribute):
+    if attribute.kind in _INSTANTS:
         if kind not in (Kind.DATE, Kind.TIMESTAMP):
             raise _uncast(attribute.name, f"is {kind.value}; an instant is needed")
         return f"(EXTRACT(epoch FROM {name}) * 1000000)::float8"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -26,18 +27,23 @@ from silosynth.client.source.held import (
     choose,
 )
 from silosynth.client.source.people import People, gather_people
-from silosynth.client.source.spec import Bounding, CodedTable
+from silosynth.client.source.spec import Bounding, CodedTable, ValueQuestion
 from silosynth.common.batches import available_threads, map_ahead
 from silosynth.common.codec.codec import Codec, Encoded
 from silosynth.common.codec.examples import modelled_texts
 from silosynth.common.codec.notes import EncodingNote, add_notes
+from silosynth.common.codec.parsing import plain_values
 from silosynth.common.domain import Grouping
 from silosynth.common.errors import InvalidTable
 from silosynth.common.measurement import MarginalQuery
 from silosynth.common.schema.schema import Schema
+from silosynth.common.values.grid import ValueGrid
 
 Fragment: TypeAlias = Callable[[], pa.Table]
 """Reads one piece of a table; called once, on any thread."""
+
+Points: TypeAlias = tuple[Mapping[str, np.ndarray], pa.ChunkedArray | None]
+"""The points of each number of some rows, and their person column. Private."""
 
 _KEEP_BYTES = 2 << 30
 
@@ -94,6 +100,7 @@ class StreamRows:
         self._people: HeldPeople | None = None
         self._notes: tuple[EncodingNote, ...] = ()
         self._told: tuple[EncodingNote, ...] = ()
+        self._recoded: StreamRows | None = None
 
     def count(
         self,
@@ -117,6 +124,45 @@ class StreamRows:
                 kernel = choose_kernel(increments=increments, cache=self._cache)
                 kernel.add(columns, layout=layout, totals=totals)
         return layout.answers(totals)
+
+    def count_values(
+        self,
+        questions: Sequence[ValueQuestion],
+        *,
+        rows_per_person: int = 1,
+        plan: str | None = None,
+    ) -> list[np.ndarray]:
+        """Return the counts of each question. The table is read once more: points are not kept."""
+        grids = {q.attribute: q.partition.grid for q in questions}
+        totals = [np.zeros(q.partition.cells, dtype=np.int64) for q in questions]
+        with self._lock:
+            reader = self._open_reader()
+            read = partial(self._read_points, grids=grids)
+            pieces: Iterable[Points] = map_ahead(read, reader.fragments(), threads=self._threads)
+            if self._bounding is not None:
+                pieces = [_bounded(list(pieces), self._bounding, rows_per_person)]
+            for points, _ in pieces:
+                for question, total in zip(questions, totals, strict=True):
+                    total += question.count(points[question.attribute])
+            reader.check()
+        return totals
+
+    def recode(self, schema: Schema) -> StreamRows:
+        """Return the same rows, coded by another schema; the last one is kept for what follows."""
+        with self._lock:
+            if self._recoded is None or self._recoded._schema != schema:
+                self._recoded = StreamRows(
+                    open_reader=self._open_reader,
+                    schema=schema,
+                    lifetime=self._lifetime,
+                    person_column=self._person_column,
+                    bounding=self._bounding,
+                    cache=self._cache,
+                    keep_bytes=self._keep_bytes,
+                    threads=self._threads,
+                    tell_operator=self._tell_operator,
+                )
+        return self._recoded
 
     def fold(
         self,
@@ -173,6 +219,8 @@ class StreamRows:
                     continue
                 self._held = None if held is self._held else self._held
                 self._people = None if held is self._people else self._people
+            if self._recoded is not None:
+                self._recoded.forget_stale()
             if self._cache is not None:
                 cached = self._person_column is None
                 forget_codes(self._cache, lifetime=self._lifetime if cached else None)
@@ -305,6 +353,12 @@ class StreamRows:
         encoded = self._codec.encode(table, allow_extra=True)
         return encoded, None if self._person_column is None else _plain(table[self._person_column])
 
+    def _read_points(self, fragment: Fragment, *, grids: Mapping[str, ValueGrid]) -> Points:
+        """Read one fragment, and find the points of its numbers."""
+        table = fragment()
+        persons = None if self._person_column is None else _plain(table[self._person_column])
+        return self._codec.find_points(table, grids=grids), persons
+
     def _read_texts(
         self, fragment: Fragment
     ) -> tuple[Encoded, pa.ChunkedArray | None, tuple[np.ndarray, ...]]:
@@ -327,10 +381,25 @@ class StreamRows:
         )
 
 
+def _bounded(pieces: Sequence[Points], bounding: Bounding, rows_per_person: int) -> Points:
+    """Return the rows that are counted: of each person those that come first by all its points.
+
+    Which they are depends on nothing but this person's points and the secret, as with codes.
+    """
+    persons = _join([column for _, column in pieces if column is not None])
+    names = list(pieces[0][0])
+    points = {n: np.concatenate([piece[n] for piece, _ in pieces]) for n in names}
+    if persons is None:
+        return points, None
+    parts = [column.view(np.uint16).reshape(-1, 4) for column in points.values()]
+    codes = [np.ascontiguousarray(part[:, i]) for part in parts for i in range(part.shape[1])]
+    kept = bounding.rank(persons, codes) < rows_per_person
+    return {n: column[kept] for n, column in points.items()}, None
+
+
 def _plain(persons: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return the person column without a dictionary, which may differ between fragments."""
-    kind = persons.type
-    return persons.cast(kind.value_type) if pt.is_dictionary(kind) else persons
+    return plain_values(persons) if pt.is_dictionary(persons.type) else persons
 
 
 def _join(persons: Sequence[pa.ChunkedArray]) -> pa.ChunkedArray | None:

@@ -6,25 +6,28 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias, TypeVar
+from zipfile import BadZipFile
 
 import pyarrow as pa
-import pyarrow.csv as csv
 import pyarrow.parquet as pq
 import pyarrow.types as pt
 
+from silosynth.client.csv.files import name_columns, read_csv
 from silosynth.common.codec.codec import Codec
-from silosynth.common.codec.columns import TableLike, as_table, check_columns
+from silosynth.common.codec.columns import TableLike, as_table
+from silosynth.common.codec.fit import check_columns
 from silosynth.common.errors import InvalidTable
-from silosynth.common.schema.schema import IntegerAttribute, RealAttribute, Schema
+from silosynth.common.schema.schema import CsvDialect, Schema
 
 Result = TypeVar("Result")
 TableSource: TypeAlias = "Path | TableLike"
 
-CSV = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
+CSV = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
 PARQUET = (".parquet", ".pq")
 ARROW = (".arrow", ".feather", ".ipc")
-_TEXT = pa.string()
-_INFERRED = (pa.int64(), pa.float64(), pa.string(), pa.null())
+EXCEL = (".xlsx", ".xlsm")
+ENDINGS = (*PARQUET, *CSV, *ARROW, *EXCEL)
+"""The endings of all files that are tables, in lower case."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +37,10 @@ class Wanted:
     schema: Schema
     allow_extra: bool = False
     person_column: str | None = None
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of a file's columns where it has no header line: all declared ones."""
+        return tuple(a.name for a in self.schema.attributes)
 
     def columns(self, stored: pa.Schema, *, origin: str) -> list[str]:
         """Return the names to read, in stored order; raise InvalidTable as check_columns does."""
@@ -47,7 +54,8 @@ class Wanted:
         if person is not None and person not in declared:
             checked = pa.schema([field for field in stored if field.name != person])
         check_columns(checked, schema=self.schema, allow_extra=self.allow_extra, origin=origin)
-        return [name for name in stored.names if name in declared or name == person]
+        read = {a.name for a in self.schema.attributes if a.kind != "ignored"}
+        return [name for name in stored.names if name in read or name == person]
 
 
 def read_table(
@@ -56,12 +64,13 @@ def read_table(
     schema: Schema,
     allow_extra: bool = False,
     person_column: str | None = None,
+    dialect: CsvDialect | None = None,
 ) -> pa.Table:
-    """Read the schema's columns of a Parquet, CSV or Arrow file, or of a frame in memory.
+    """Read the schema's columns of a file that is a table, or of a frame in memory.
 
-    In CSV files an empty field is null, numbers may be text, and every other column is text, so
-    that leading zeros survive. Zero rows are a table. The person column is read too, whether or
-    not the schema declares it.
+    In text files an empty field is null and every column is text, so that leading zeros survive;
+    they are written as ``dialect`` or the schema says, with commas where neither does. Zero rows
+    are a table. The person column is read too, whether or not the schema declares it.
 
     Raises InvalidTable naming the file, the column and the remedy, and no value.
     """
@@ -69,16 +78,38 @@ def read_table(
     if not isinstance(source, Path):
         table = as_table(source)
         return table.select(wanted.columns(table.schema, origin="table"))
-    return guarded(source, lambda: _read(source, wanted=wanted))
+    return guarded(source, lambda: _read(source, wanted=wanted, dialect=dialect))
 
 
-def read_untyped(source: TableSource) -> pa.Table:
-    """Read all columns as they are stored; those of a CSV file as text."""
+def read_untyped(source: TableSource, *, dialect: CsvDialect | None = None) -> pa.Table:
+    """Read all columns as they are stored; those of a text file as text.
+
+    Args: dialect: how a text file is written; see :func:`sniff_dialect`.
+    """
     if not isinstance(source, Path):
         return as_table(source)
-    if not source.name.lower().endswith(CSV):
-        return guarded(source, lambda: as_table(_read_stored(source, columns=None)))
-    return guarded(source, lambda: _read_csv(source, types=dict.fromkeys(_header(source), _TEXT)))
+    if is_text_file(source):
+        return guarded(source, lambda: read_csv(source, dialect=dialect))
+    return guarded(source, lambda: as_table(_read_stored(source, columns=None)))
+
+
+def stored_schema(source: TableSource) -> pa.Schema:
+    """Return the types that a table's columns are stored in, before any is read."""
+    if isinstance(source, Path):
+        return guarded(source, lambda: _stored_schema(source))
+    return source.schema if isinstance(source, pa.Table) else as_table(source).schema
+
+
+def is_text_file(path: Path) -> bool:
+    """Say whether a file is text with delimiters, by its name."""
+    return path.name.lower().endswith(CSV)
+
+
+def table_name(path: Path) -> str:
+    """Return the name of a file without the ending that says what kind of table it is."""
+    lower = path.name.lower()
+    ending = max((e for e in ENDINGS if lower.endswith(e)), key=len, default="")
+    return path.name[: len(path.name) - len(ending)]
 
 
 def check_table(
@@ -101,49 +132,33 @@ def check_table(
     return tuple(warnings)
 
 
-def _read(path: Path, *, wanted: Wanted) -> pa.Table:
-    if not path.name.lower().endswith(CSV):
-        return _read_stored(path, columns=wanted.columns(_stored_schema(path), origin=str(path)))
-    untyped = pa.schema([(name, pa.null()) for name in _header(path)])
-    declared = wanted.columns(untyped, origin=str(path))
-    numbers = {
-        a.name for a in wanted.schema.attributes if isinstance(a, IntegerAttribute | RealAttribute)
-    }
-    types = {name: None if name in numbers else _TEXT for name in declared}
-    table = _read_csv(path, types=types)
-    odd = {f.name: _TEXT for f in table.schema if f.type not in _INFERRED}
-    return _read_csv(path, types=types | odd) if odd else table
+def _read(path: Path, *, wanted: Wanted, dialect: CsvDialect | None) -> pa.Table:
+    if not is_text_file(path):
+        return _select(path, wanted=wanted)
+    table = read_csv(path, dialect=dialect or wanted.schema.csv, names=wanted.names())
+    return table.select(wanted.columns(table.schema, origin=str(path)))
 
 
-def _header(path: Path) -> list[str]:
-    with csv.open_csv(path, parse_options=_dialect(path)) as reader:
-        return list(reader.schema.names)
-
-
-def _read_csv(path: Path, *, types: dict[str, pa.DataType | None]) -> pa.Table:
-    """Read the columns of ``types``; those without a type are inferred."""
-    options = csv.ConvertOptions(
-        include_columns=list(types),
-        column_types={name: kind for name, kind in types.items() if kind is not None},
-        null_values=[""],
-        strings_can_be_null=True,
-        quoted_strings_can_be_null=False,
-    )
-    return csv.read_csv(path, parse_options=_dialect(path), convert_options=options)
-
-
-def _dialect(path: Path) -> csv.ParseOptions:
-    tabbed = ".tsv" in "".join(path.suffixes).lower()
-    return csv.ParseOptions(delimiter="\t" if tabbed else ",", newlines_in_values=True)
+def _select(path: Path, *, wanted: Wanted) -> pa.Table:
+    """Read the columns that are wanted of a file with types."""
+    if not path.name.lower().endswith(EXCEL):
+        columns = wanted.columns(_stored_schema(path), origin=str(path))
+        return as_table(_read_stored(path, columns=columns))
+    table = as_table(_read_stored(path, columns=None))
+    return table.select(wanted.columns(table.schema, origin=str(path)))
 
 
 def _stored_schema(path: Path) -> pa.Schema:
+    if path.name.lower().endswith(EXCEL):
+        return read_excel(path).schema
     if path.name.lower().endswith(PARQUET):
         return pq.read_schema(path)
     return open_arrow(path).schema
 
 
 def _read_stored(path: Path, *, columns: list[str] | None) -> pa.Table:
+    if path.name.lower().endswith(EXCEL):
+        return read_excel(path)
     if path.name.lower().endswith(PARQUET):
         text = [f.name for f in pq.read_schema(path) if pt.is_string(f.type)]
         return pq.read_table(path, columns=columns, read_dictionary=text, partitioning=None)
@@ -151,10 +166,28 @@ def _read_stored(path: Path, *, columns: list[str] | None) -> pa.Table:
     return table if columns is None else table.select(columns)
 
 
+def read_excel(path: Path) -> pa.Table:
+    """Read the first sheet of an Excel file; an unnamed column is called after its place."""
+    from silosynth.common.codec.frames import read_sheet  # see there why not above
+
+    try:
+        table = read_sheet(path)
+    except ModuleNotFoundError as err:
+        raise InvalidTable(
+            f"{path}: Excel files need {err.name}, which is not installed",
+            hint="install silosynth[excel], or save the sheet as CSV",
+        ) from None
+    except (ValueError, KeyError, BadZipFile):
+        raise InvalidTable(
+            f"{path}: is no Excel file, or is damaged", hint="save it again as .xlsx or CSV"
+        ) from None
+    return table.rename_columns(name_columns(table.column_names))
+
+
 def open_arrow(path: Path) -> pa.RecordBatchFileReader | pa.RecordBatchStreamReader:
     """Open an Arrow file, or a stream saved as one."""
     if not path.name.lower().endswith(ARROW):
-        known = ", ".join((*PARQUET, *CSV, *ARROW))
+        known = ", ".join(ENDINGS)
         raise InvalidTable(f"{path}: unknown kind of file", hint=f"use one of {known}")
     try:
         return pa.ipc.open_file(path)
@@ -173,10 +206,7 @@ def guarded(path: Path, read: Callable[[], Result]) -> Result:
     except OSError as err:
         raise InvalidTable(f"{path}: cannot be read: {err.strerror or 'damaged'}") from None
     except (pa.ArrowException, UnicodeDecodeError):
-        raise InvalidTable(f"{path}: {_damage(path)}", hint="export the table again") from None
-
-
-def _damage(path: Path) -> str:
-    if not path.name.lower().endswith(CSV):
-        return "is damaged, or not the kind of file that its name says"
-    return "is not UTF-8 text with a header line and as many fields on every line"
+        raise InvalidTable(
+            f"{path}: is damaged, or not the kind of file that its name says",
+            hint="export the table again",
+        ) from None

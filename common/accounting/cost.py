@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -53,6 +54,11 @@ class GaussianCost:
     def share(self) -> Fraction:
         """Return the noise that each of the shares adds."""
         return self.sigma2 / self.shares
+
+    @property
+    def scale(self) -> float:
+        """Return the standard deviation of the noise, as libraries that count in floats take it."""
+        return math.sqrt(self.sigma2)
 
     @property
     def touched(self) -> int:

@@ -26,18 +26,20 @@ def least_epsilon(costs: Sequence[GaussianCost], delta: float) -> float:
 
     parts = []
     for cost in costs:
-        sigma = math.sqrt(cost.sigma2) / cost.sensitivity
         options = {"value_discretization_interval": _GRID, "pessimistic_estimate": False}
-        if cost.rate == 1 and math.sqrt(cost.sigma2) <= _LARGEST_DISCRETE:
+        if cost.rate == 1 and cost.scale <= _LARGEST_DISCRETE:
             one = pld.from_discrete_gaussian_mechanism(
-                math.sqrt(cost.sigma2),
+                cost.scale,
                 sensitivity=cost.sensitivity,
                 use_connect_dots=False,
                 **options,
             )
         else:
             one = pld.from_gaussian_mechanism(
-                sigma, sampling_prob=float(cost.rate), use_connect_dots=False, **options
+                cost.scale / cost.sensitivity,
+                sampling_prob=float(cost.rate),
+                use_connect_dots=False,
+                **options,
             )
         parts.append(one.self_compose(cost.count))
     total = reduce(lambda a, b: a.compose(b), parts)
@@ -53,7 +55,7 @@ def opendp_rho(cost: GaussianCost) -> float:
 
     dp.enable_features("contrib")
     space = dp.vector_domain(dp.atom_domain(T="i64")), dp.l2_distance(T="f64")
-    one = dp.m.make_gaussian(*space, scale=math.sqrt(cost.sigma2))
+    one = dp.m.make_gaussian(*space, scale=cost.scale)
     return cost.count * float(one.map(float(cost.sensitivity)))
 
 
@@ -80,7 +82,7 @@ def opacus_epsilon(costs: Sequence[GaussianCost], delta: float) -> float:
     total = sum(
         rdp.compute_rdp(
             q=float(cost.rate),
-            noise_multiplier=math.sqrt(cost.sigma2) / cost.sensitivity,
+            noise_multiplier=cost.scale / cost.sensitivity,
             steps=cost.count,
             orders=orders,
         )

@@ -7,7 +7,7 @@ them refutes it; and bounds from above that lie below one from below contradict 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from importlib.util import find_spec
 
@@ -155,6 +155,4 @@ def _rho_faults(claim: Claim) -> list[str]:
 
 def _plain_rho(cost: GaussianCost) -> Fraction:
     """Return the rho of one discrete Gaussian, whatever its shares."""
-    return GaussianCost(
-        sigma2=cost.sigma2, count=cost.count, sensitivity=cost.sensitivity, rate=cost.rate
-    ).rho
+    return replace(cost, shares=1, cells=None).rho

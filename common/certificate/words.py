@@ -7,6 +7,7 @@ from decimal import ROUND_CEILING, Context
 from fractions import Fraction
 
 from silosynth.common.certificate.certificate import Certificate, CertifiedPhase
+from silosynth.common.plan.phases import OF_VALUES
 
 
 def plain_words(certificate: Certificate) -> tuple[str, ...]:
@@ -33,6 +34,11 @@ def plain_words(certificate: Certificate) -> tuple[str, ...]:
 def _phase_words(phase: CertifiedPhase) -> str:
     """Say what one phase releases."""
     sigma = math.sqrt(Fraction(phase.sigma2))
+    if phase.name in OF_VALUES:
+        return (
+            f"Phase {phase.name}: {phase.marginals} histograms of one number's values each, every "
+            f"count with exact integer noise of standard deviation {sigma:.4g}."
+        )
     if phase.bound == 1:
         return (
             f"Phase {phase.name}: {phase.marginals} marginals, each count with exact integer "

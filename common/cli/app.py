@@ -25,6 +25,7 @@ from silosynth.common.cli.console import (
     say,
     show_table,
 )
+from silosynth.common.cli.review import schema_accept, schema_review
 from silosynth.common.cli.rules import rule_facts, show_rules
 from silosynth.common.codec.conditions import parse_conditions
 from silosynth.common.document import load_document
@@ -154,6 +155,8 @@ def _spell_absent(absent: Sequence[str]) -> str:
 def register(app: typer.Typer, groups: Groups) -> None:
     """Add the commands that every installation has."""
     groups["schema"].command("check")(schema_check)
+    groups["schema"].command("review")(schema_review)
+    groups["schema"].command("accept")(schema_accept)
     groups["schema"].command("import")(schema_import)
     groups["schema"].command("json-schema")(schema_json_schema)
     groups["plan"].command("check")(plan_check)
@@ -203,8 +206,8 @@ def schema_check(
         raise InvalidSchema(
             f"{path}: {len(unreviewed)} attributes or rules are unreviewed, "
             f"{unreviewed[0]!r} first",
-            hint="check each domain, then set its source to 'declared' or 'public'; check each "
-            "rule, then take 'unreviewed:' away",
+            hint="check each domain with 'schema review', or vouch for them with 'schema accept'; "
+            "check each rule, then take 'unreviewed:' away",
         )
     sizes = dict(zip(schema.domain.attributes, schema.domain.shape, strict=True))
     facts: dict[str, object] = {"digest": schema.digest, "attributes": sizes}
@@ -218,7 +221,9 @@ def schema_import(
     out: Annotated[Path, typer.Option(help="Where to write the schema (YAML).")],
     format: Annotated[
         str | None,
-        typer.Option(help="sdv, frictionless, mbi, arrow or dataset; found out by default."),
+        typer.Option(
+            help="sdv, frictionless, pandera, dbt, omop, mbi, arrow, dataset; found out by default."
+        ),
     ] = None,
     table: Annotated[str | None, typer.Option(help="Which table, if there are several.")] = None,
     trust_ranges: Annotated[
@@ -231,7 +236,7 @@ def schema_import(
     force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """Make a schema from SDV metadata, a Frictionless table, mbi's domain.json or Arrow.
+    """Make a schema from what SDV, Frictionless, pandera, dbt, OMOP, mbi or Arrow say of a table.
 
     Facts that another tool read off private data are dropped; what is then missing is named, for
     you to declare.

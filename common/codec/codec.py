@@ -15,17 +15,19 @@ bytes that are not UTF-8 in a text    replaced by U+FFFD, then as any text
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from silosynth.common.codec.columns import TableLike, as_table, check_columns
+from silosynth.common.codec.columns import TableLike, as_table
 from silosynth.common.codec.edges import quantile_groups
 from silosynth.common.codec.examples import modelled_texts
-from silosynth.common.codec.listed import ListedCodec
+from silosynth.common.codec.fit import check_columns
+from silosynth.common.codec.form import Form, in_form
+from silosynth.common.codec.kinds.kind import ColumnCodec
+from silosynth.common.codec.kinds.table import codec_of
 from silosynth.common.codec.notes import EncodingNote, Uniform
 from silosynth.common.codec.numeric import NumericCodec
 from silosynth.common.codec.parsing import flatten, readable
@@ -33,14 +35,10 @@ from silosynth.common.codec.ruled import from_counted, to_counted
 from silosynth.common.codec.text import decode_texts, encode_texts
 from silosynth.common.domain import Domain
 from silosynth.common.errors import InvalidTable
-from silosynth.common.schema.attributes import (
-    BooleanAttribute,
-    CategoricalAttribute,
-    CodedAttribute,
-    IdentifierAttribute,
-    OrdinalAttribute,
-)
+from silosynth.common.schema.attributes import CodedAttribute
 from silosynth.common.schema.schema import Schema
+from silosynth.common.values.grid import ValueGrid
+from silosynth.common.values.spread import Spread
 
 __all__ = ["Codec", "Encoded", "EncodingNote", "Uniform", "quantile_groups"]
 
@@ -64,8 +62,9 @@ class Encoded:
 class Codec:
     """Turn tables of one schema into codes, and codes into tables.
 
-    Guarantees: ``encode(decode(c)) == c`` for all codes, except that ``other`` of an attribute
-    with integer categories decodes to null; ``decode(encode(x))`` lies in the bin of ``x``.
+    Guarantees: ``encode(decode(c)) == c`` for all codes, except that ``other`` without a word of
+    its own decodes to a listed value; ``decode(encode(x))`` lies in the bin of ``x`` and on the
+    declared grid, and has the declared form.
 
     >>> schema = Schema.model_validate(
     ...     {"name": "t", "attributes": [{"name": "sex", "kind": "categorical",
@@ -77,12 +76,19 @@ class Codec:
 
     schema: Schema
     domain: Domain = field(init=False)
-    _columns: tuple[ListedCodec | NumericCodec, ...] = field(init=False, repr=False, compare=False)
+    _columns: tuple[ColumnCodec, ...] = field(init=False, repr=False, compare=False)
+    _constants: tuple[ColumnCodec, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "domain", self.schema.domain)
-        columns = tuple(_column_codec(attribute) for attribute in self.schema.coded)
+        columns = tuple(codec_of(attribute) for attribute in self.schema.coded)
         object.__setattr__(self, "_columns", columns)
+        constants = tuple(
+            codec_of(a)
+            for a in self.schema.ruled.attributes
+            if isinstance(a, CodedAttribute) and not a.modelled and a.kind != "identifier"
+        )
+        object.__setattr__(self, "_constants", constants)
 
     def encode(
         self, table: TableLike, *, allow_extra: bool = False, origin: str = "table"
@@ -96,6 +102,10 @@ class Codec:
             code, note = column.encode(readable(flatten(arrow[column.attribute.name])))
             codes.append(code)
             notes.extend([note] if note else [])
+        for column in self._constants:
+            if (name := column.attribute.name) in arrow.column_names:
+                _, note = column.encode(readable(flatten(arrow[name])))
+                notes.extend([note] if note else [])
         return Encoded(
             domain=self.domain, codes=tuple(codes), rows=arrow.num_rows, notes=tuple(notes)
         )
@@ -105,9 +115,22 @@ class Codec:
         return self._counted(table)[0]
 
     def _counted(self, table: pa.Table) -> tuple[pa.Table, tuple[EncodingNote, ...]]:
-        if not self.schema.rules:
-            return table, ()
-        return to_counted(table, schema=self.schema)
+        return to_counted(table, schema=self.schema) if self.schema.rules else (table, ())
+
+    def find_points(
+        self, table: TableLike, *, grids: Mapping[str, ValueGrid], origin: str = "table"
+    ) -> dict[str, np.ndarray]:
+        """Return (rows,) int64 for each number of ``grids``: its points, -1 for missing."""
+        arrow = as_table(table, origin=origin)
+        check_columns(arrow.schema, schema=self.schema, allow_extra=True, origin=origin)
+        arrow, _ = self._counted(arrow)
+        return {
+            c.attribute.name: c.find_points(
+                readable(flatten(arrow[c.attribute.name])), grid=grids[c.attribute.name]
+            )
+            for c in self._columns
+            if isinstance(c, NumericCodec) and c.attribute.name in grids
+        }
 
     def encode_texts(
         self, table: TableLike, *, origin: str = "table"
@@ -128,38 +151,50 @@ class Codec:
         *,
         uniform: Uniform,
         first_row: int = 0,
-        counted: bool = False,
+        form: Form = Form.TYPED,
+        spreads: Mapping[str, Spread] | None = None,
     ) -> pa.Table:
-        """Return a table with the schema's columns in order; text without codes is left out.
+        """Return a table with the schema's columns in order, in the form that the schema declares.
 
-        Categories come back as dictionaries (ordered for ordinal attributes), numbers drawn
-        uniformly inside their bin, datetimes as microseconds in UTC, identifiers as the prefix and
-        a running number from ``first_row + 1`` (whole numbers without a prefix).
+        Without a declared form categories come back as dictionaries (ordered for ordinal
+        attributes), numbers drawn uniformly inside their bin, datetimes as microseconds in UTC,
+        identifiers as the prefix and a running number from ``first_row + 1`` (whole numbers without
+        a prefix). Text without codes is left out, or an empty column where the schema wants it so.
 
         Args:
             codes: one (rows,) unsigned column per coded attribute, in the schema's order.
             texts: what :meth:`encode_texts` returned; none where no text is to come back.
-            uniform: returns ``count`` float64 in [0, 1); called once per numeric attribute, in
-                the schema's order, so that a seeded source gives the same table everywhere.
+            uniform: returns ``count`` float64 in [0, 1); called for each numeric attribute in the
+                schema's order, so that a seeded source gives the same table everywhere.
+            spreads: how values lie inside the codes of numbers; evenly where there is none.
             first_row: rows decoded before, when a large table is decoded in parts.
-            counted: return what was counted, and not the table that the rules make of it.
+            form: typed as Parquet holds it, or all as text, as a CSV file spells it.
         """
         self._check_codes(codes)
         rows = len((*codes, *texts)[0]) if (*codes, *texts) else 0
-        decoded = {
-            column.attribute.name: column.decode(code, uniform=uniform)
-            for column, code in zip(self._columns, codes, strict=True)
-        }
-        for attribute in self.schema.attributes:
-            if isinstance(attribute, IdentifierAttribute):
-                decoded[attribute.name] = _fresh_keys(attribute, rows=rows, first_row=first_row)
-        if texts:
-            names = modelled_texts(self.schema)
-            decoded |= {n: decode_texts(t) for n, t in zip(names, texts, strict=True)}
-        if self.schema.rules and not counted:
-            return from_counted(pa.table(decoded), schema=self.schema)
-        kept = [a.name for a in self.schema.ruled.attributes if a.name in decoded]
-        return pa.table({name: decoded[name] for name in kept})
+        by_name = {c.attribute.name: c for c in (*self._columns, *self._constants)}
+        coded = dict(zip(self.domain.attributes, codes, strict=True))
+        learnt = dict(zip(modelled_texts(self.schema), texts, strict=False))
+        ruled = self.schema.ruled
+        plain = {a.name for a in self.schema.attributes} - ruled.replaced
+        decoded: dict[str, pa.Array] = {}
+        for attribute in ruled.attributes:
+            name, codec, values = attribute.name, by_name.get(attribute.name), None
+            code = coded.get(name, np.zeros(rows, dtype=np.uint8))
+            if isinstance(codec, NumericCodec) and name in (spreads or {}):
+                values = codec.decode(code, uniform=uniform, spread=(spreads or {})[name])
+            elif codec is not None:
+                values = codec.decode(code, uniform=uniform if name in coded else np.zeros)
+            elif name in learnt:
+                values = decode_texts(learnt[name])
+            column = values
+            if name in plain:
+                column = in_form(attribute, values, codes=code, form=form, first_row=first_row)
+            if column is not None:
+                decoded[name] = column
+        if self.schema.rules:
+            return from_counted(pa.table(decoded), schema=self.schema, form=form)
+        return pa.table(decoded)
 
     def _check_codes(self, codes: Sequence[np.ndarray]) -> None:
         """Raise InvalidTable unless every column has one length and codes within its size."""
@@ -170,16 +205,3 @@ class Codec:
                 raise InvalidTable(f"the codes of {name!r} must be one unsigned integer column")
             if code.size and int(code.max()) >= size:
                 raise InvalidTable(f"a code of {name!r} is not below its size {size}")
-
-
-def _column_codec(attribute: CodedAttribute) -> ListedCodec | NumericCodec:
-    if isinstance(attribute, CategoricalAttribute | OrdinalAttribute | BooleanAttribute):
-        return ListedCodec(attribute=attribute)
-    return NumericCodec(attribute=attribute)
-
-
-def _fresh_keys(attribute: IdentifierAttribute, *, rows: int, first_row: int) -> pa.Array:
-    numbers = pa.array(np.arange(first_row + 1, first_row + rows + 1, dtype=np.int64))
-    if not attribute.prefix:
-        return numbers
-    return pc.binary_join_element_wise(attribute.prefix, numbers.cast(pa.string()), "")

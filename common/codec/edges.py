@@ -1,8 +1,10 @@
-"""Numbers to bins, and fine bins to quantile groups."""
+"""Numbers to bins, bins to the points that values lie on, and fine bins to quantile groups."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
+from math import gcd
 
 import numpy as np
 
@@ -131,3 +133,64 @@ def _close_light_gaps(starts: np.ndarray, *, mass: np.ndarray, count: int) -> No
     while (firsts := np.flatnonzero(starts)).size > count:
         load = np.add.reduceat(mass, firsts)
         starts[firsts[int(np.argmin(load[:-1] + load[1:])) + 1]] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """Point k is ``(base + k * stride) / denominator``, or the start of a month or year.
+
+    ``calendar`` is ``M`` or ``Y``: points are microseconds since 1970 then.
+    """
+
+    base: int = 0
+    stride: int = 1
+    denominator: int = 1
+    calendar: str = ""
+
+    def points(self, numbers: np.ndarray) -> np.ndarray:
+        """Return (points,) float64 for (points,) int64."""
+        if self.calendar:
+            starts = numbers.astype(f"datetime64[{self.calendar}]").astype("datetime64[us]")
+            whole: np.ndarray = starts.astype(np.int64).astype(np.float64)
+            return whole
+        exact: np.ndarray = (self.base + numbers * self.stride) / self.denominator
+        return exact
+
+    def near(self, values: np.ndarray) -> np.ndarray:
+        """Return (values,) int64, the points that are nearest, off by one at the most."""
+        if self.calendar:
+            moments = np.floor(values).astype(np.int64).astype("datetime64[us]")
+            months: np.ndarray = moments.astype(f"datetime64[{self.calendar}]").astype(np.int64)
+            return months
+        found: np.ndarray = np.rint((values * self.denominator - self.base) / self.stride)
+        return found.astype(np.int64)
+
+
+def grid_of(step: Fraction, *, start: Fraction = Fraction(0)) -> Grid:
+    """Return the grid of ``start + k * step``."""
+    shared = gcd(step.denominator, start.denominator)
+    denominator = step.denominator * start.denominator // shared
+    return Grid(
+        base=int(start * denominator), stride=int(step * denominator), denominator=denominator
+    )
+
+
+def bin_points(grid: Grid, *, edges: np.ndarray, closed: bool) -> np.ndarray:
+    """Return (bins, 2) int64: the first point of each bin, and how many there are.
+
+    A bin without any has the one after its lower edge. ``closed`` bounds include the last edge.
+    """
+    first = _at_or_after(grid, edges)
+    count = np.diff(first)
+    if closed and float(grid.points(first[-1:])[0]) == edges[-1]:
+        count[-1] += 1
+    starts = np.where(count > 0, first[:-1], np.minimum(first[:-1], first[-1] - (not closed)))
+    return np.stack([starts, np.maximum(count, 1)], axis=1)
+
+
+def _at_or_after(grid: Grid, values: np.ndarray) -> np.ndarray:
+    """Return the first point that is not below each value."""
+    found = grid.near(values) - 1
+    while (low := grid.points(found) < values).any():
+        found = found + low
+    return found

@@ -14,7 +14,6 @@ import numpy as np
 from silosynth.common.codec.notes import code_dtype
 from silosynth.common.domain import Clique, Grouping
 from silosynth.common.errors import CapExceeded, InvalidPlan
-from silosynth.common.schema.attributes import TextAttribute
 from silosynth.common.schema.schema import Schema
 
 MOST_POSITIONS = 8192
@@ -106,8 +105,7 @@ def layout_of(schema: Schema, *, grouping: Grouping | None = None) -> Layout:
 
 def modelled_texts(schema: Schema) -> dict[str, int]:
     """Return the text attributes that a generator learns, and up to how many bytes."""
-    texts = (a for a in schema.attributes if isinstance(a, TextAttribute))
-    return {text.name: text.max_bytes for text in texts if text.max_bytes}
+    return {text.name: text.max_bytes for text in schema.texts if text.max_bytes}
 
 
 def to_examples(

@@ -6,12 +6,18 @@ asked for, because pandas takes 40 MB and a second, which a gateway that waits d
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
+from pandas.api.types import pandas_dtype
 
 Frame: TypeAlias = pd.DataFrame
+
+_NULLABLE = ("Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UInt64")
 
 
 def from_pandas(frame: Frame) -> pa.Table:
@@ -20,17 +26,42 @@ def from_pandas(frame: Frame) -> pa.Table:
     return pa.Table.from_arrays(columns, names=[str(name) for name in frame.columns])
 
 
-def to_pandas(table: pa.Table) -> Frame:
-    """Return a decoded table as pandas: ordered categories kept, whole numbers nullable."""
-    frame: Frame = table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
-    return frame
+def to_pandas(table: pa.Table, *, plain: Collection[str] = ()) -> Frame:
+    """Return a decoded table as pandas: ordered categories kept, whole numbers nullable.
+
+    Args: plain: columns that come back as NumPy's own types, since they are never null.
+    """
+    nullable = {pa.from_numpy_dtype(kind.lower()): pandas_dtype(kind) for kind in _NULLABLE}
+    frame: Frame = table.to_pandas(types_mapper=nullable.get)
+    kinds = {name: str(frame[name].dtype) for name in plain}
+    return frame.astype({name: kind.lower() for name, kind in kinds.items() if kind in _NULLABLE})
 
 
 def read_instants(texts: pa.Array, *, format: str | None) -> pa.Array:
     """Return texts as instants in UTC, null where one is unreadable, by ISO 8601 or ``format``."""
     series: pd.Series[Any] = pd.Series(texts.to_pylist(), dtype=object)
-    instants = pd.to_datetime(series, errors="coerce", utc=True, format=format or "ISO8601")
+    # %:z and %-d say how to write an offset and a day; read, they are %z and %d.
+    spelled = (format or "ISO8601").replace("%:z", "%z").replace("%-", "%")
+    instants = pd.to_datetime(series, errors="coerce", utc=True, format=spelled)
     return pa.array(instants, from_pandas=True)
+
+
+def read_spans(texts: pa.Array) -> np.ndarray:
+    """Return (texts,) float64 seconds of spans of time as text, NaN where one is unreadable."""
+    series: pd.Series[Any] = pd.Series(texts.to_pylist(), dtype=object)
+    seconds: np.ndarray = pd.to_timedelta(series, errors="coerce").dt.total_seconds().to_numpy()
+    return seconds
+
+
+def read_sheet(path: Path) -> pa.Table:
+    """Return the first sheet of an Excel file, its first row as names; mixed columns as text.
+
+    Raises ValueError, KeyError or OSError for a file that is none.
+    """
+    cells = pd.read_excel(path, header=None, dtype=object, keep_default_na=False, na_values=[""])
+    names = ["" if name != name else str(name) for name in cells.iloc[0]] if len(cells) else []
+    columns = [_convert(cells.iloc[1:, i].infer_objects()) for i in range(len(names))]
+    return pa.Table.from_arrays(columns, names=names)
 
 
 def _convert(series: pd.Series[Any]) -> pa.Array | pa.ChunkedArray:

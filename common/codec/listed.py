@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -39,30 +40,36 @@ class ListedCodec:
     def __post_init__(self) -> None:
         attribute = self.attribute
         if isinstance(attribute, BooleanAttribute):
-            texts = [*_FALSE, *_TRUE]
-            codes = [0] * len(_FALSE) + [1] * len(_TRUE)
+            spelled = attribute.spelled or ()
+            words = [(word, i) for i, word in enumerate(spelled)]
+            words += [(word, i) for i, known in enumerate((_FALSE, _TRUE)) for word in known]
         else:
-            texts = [str(category) for category in attribute.categories]
-            codes = list(range(len(texts)))
-        tokens = [token for token in attribute.missing_tokens if token not in texts]
-        listed = pa.array([*texts, *tokens], pa.large_string())
-        missing = [attribute.size - 1] * len(tokens)
+            words = [(str(category), i) for i, category in enumerate(attribute.categories)]
+            words += [(attribute.other_as, attribute.values)] if attribute.other_as else []
+        words += [(word, attribute.codes_of(word)[0]) for word in attribute.missing_apart]
+        words += [(word, attribute.size - 1) for word in attribute.missing_tokens]
+        # The first of two equal texts counts.
+        by_text = dict(reversed(words))
+        listed = pa.array(list(by_text), pa.large_string())
         object.__setattr__(self, "_listed", listed)
         object.__setattr__(self, "_numbers", self._spell_as_numbers(listed))
-        object.__setattr__(self, "_codes", np.asarray([*codes, *missing], dtype=np.int64))
+        object.__setattr__(self, "_codes", np.asarray(list(by_text.values()), dtype=np.int64))
 
     @property
     def unseen_code(self) -> int:
         """Return the code of a value that is not listed: other, else missing, else the first."""
         attribute = self.attribute
-        has_spare = attribute.size > attribute.values
-        return attribute.values if has_spare else 0
+        if attribute.has_other:
+            return attribute.values
+        return attribute.size - 1 if attribute.missing else 0
 
     @property
     def missing_code(self) -> int:
         """Return the code of a missing value: missing, else other, else the first."""
         attribute = self.attribute
-        return attribute.size - 1 if attribute.size > attribute.values else 0
+        if attribute.missing:
+            return attribute.size - 1
+        return attribute.values if attribute.has_other else 0
 
     def encode(self, column: pa.Array) -> tuple[np.ndarray, EncodingNote]:
         """Return (rows,) codes, and how many values had none of their own."""
@@ -83,14 +90,23 @@ class ListedCodec:
         return codes.astype(code_dtype(self.attribute.size))[positions], note
 
     def decode(self, codes: np.ndarray, *, uniform: Uniform) -> pa.Array:
-        """Return the categories; ``other`` is a text of its own, or null among integers."""
+        """Return the categories, null for missing.
+
+        Without a word for ``other``, rows that have it get the categories of other rows in turn.
+        """
+        del uniform
         attribute = self.attribute
         if isinstance(attribute, BooleanAttribute):
             return pa.array(codes == 1, mask=codes >= attribute.values)
-        labels = list(_labels(attribute))
+        labels: list[str | int] = list(attribute.categories)
+        if attribute.other_as is not None:
+            labels.append(attribute.other_as)
+        elif attribute.other:
+            codes = _without_other(codes, values=attribute.values)
         index = pa.array(codes.astype(np.int32), mask=codes >= len(labels))
+        words = pa.array(labels if _all_integers(labels) else [str(label) for label in labels])
         ordered = isinstance(attribute, OrdinalAttribute)
-        return pa.DictionaryArray.from_arrays(index, pa.array(labels), ordered=ordered)
+        return pa.DictionaryArray.from_arrays(index, words, ordered=ordered)
 
     def _find(self, values: pa.Array) -> np.ndarray:
         """Return (values,) the code of each distinct value, -1 where it is not listed."""
@@ -108,7 +124,8 @@ class ListedCodec:
 
     def _spell_as_numbers(self, texts: pa.Array) -> pa.Array:
         """Spell texts that are numbers in one way; a text code such as 01 is none."""
-        if not _all_integers(self.attribute):
+        attribute = self.attribute
+        if isinstance(attribute, BooleanAttribute) or not _all_integers(attribute.categories):
             texts = pc.if_else(pc.match_substring_regex(texts, _PADDED), None, texts)
         return spell_numbers(to_numbers(texts)[0])
 
@@ -127,29 +144,22 @@ class ListedCodec:
         return found
 
 
-def _labels(attribute: CategoricalAttribute | OrdinalAttribute) -> tuple[str | int, ...]:
-    """Return what each code decodes to; codes beyond are null."""
-    if _all_integers(attribute):
-        return attribute.categories
-    labels = tuple(str(category) for category in attribute.categories)
-    return (*labels, _other_label(attribute)) if attribute.other else labels
+def _without_other(codes: np.ndarray, *, values: int) -> np.ndarray:
+    """Give rows of ``other`` the codes of rows that have a listed one, spread evenly over them."""
+    other = np.flatnonzero(codes == values)
+    if not len(other):
+        return codes
+    listed = codes[codes < values]
+    if not len(listed):
+        listed = np.arange(values, dtype=codes.dtype)
+    places = np.arange(len(other)) * max(len(listed) // len(other), 1) % len(listed)
+    replaced = codes.copy()
+    replaced[other] = listed[places]
+    return replaced
 
 
-def _all_integers(
-    attribute: CategoricalAttribute | OrdinalAttribute | BooleanAttribute,
-) -> bool:
-    if isinstance(attribute, BooleanAttribute):
-        return False
-    return all(isinstance(category, int) for category in attribute.categories)
-
-
-def _other_label(attribute: CategoricalAttribute | OrdinalAttribute) -> str:
-    """Return "other", in brackets as often as it is listed already."""
-    taken = {str(category) for category in attribute.categories} | set(attribute.missing_tokens)
-    label = "other"
-    while label in taken:
-        label = f"({label})"
-    return label
+def _all_integers(labels: Sequence[str | int]) -> bool:
+    return all(isinstance(label, int) for label in labels)
 
 
 def _is_absent(values: pa.Array) -> np.ndarray:

@@ -26,6 +26,11 @@ class EncodingNote:
     undeclared_missing: int = 0
     broken: int = 0
 
+    @property
+    def bent(self) -> int:
+        """Return how many values are not listed, unreadable, or beyond the bounds."""
+        return self.unseen + self.unreadable + self.clipped
+
     def __bool__(self) -> bool:
         """Say whether there is anything to tell."""
         counts = (self.unseen, self.clipped, self.unreadable, self.undeclared_missing, self.broken)

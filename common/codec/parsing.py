@@ -8,6 +8,8 @@ import pyarrow.compute as pc
 import pyarrow.types as pt
 
 from silosynth.common.codec.columns import is_instant, is_text
+from silosynth.common.codec.dress import undress
+from silosynth.common.schema.forms import NumberText
 
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^[+-]?(?i:inf|infinity)$"
 _NANOSECONDS = r"([.,]\d{6})\d+"
@@ -40,7 +42,7 @@ def _common(column: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
         return _common(pc.run_end_decode(column))
     if pt.is_dictionary(kind) and kind.value_type not in (pa.string(), pa.large_string()):
         # Dictionaries of anything else cannot be unified.
-        return _common(column.cast(kind.value_type))
+        return plain_values(column)
     longer = {
         pa.string_view(): pa.large_string(),
         pa.binary_view(): pa.large_binary(),
@@ -49,6 +51,14 @@ def _common(column: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
     if pt.is_decimal32(kind) or pt.is_decimal64(kind):
         longer[kind] = pa.decimal128(kind.precision, kind.scale)
     return column.cast(longer[kind]) if kind in longer else column
+
+
+def plain_values(column: pa.ChunkedArray | pa.DictionaryArray) -> pa.ChunkedArray:
+    """Return what a column of dictionaries says, also where Arrow cannot cast it, as of views."""
+    chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+    if not chunks:
+        return _common(pa.chunked_array([], column.type.value_type))
+    return pa.chunked_array([_common(c.dictionary).take(c.indices) for c in chunks])
 
 
 def readable(column: pa.Array) -> pa.Array:
@@ -74,14 +84,19 @@ def distinct(column: pa.Array) -> tuple[pa.Array, np.ndarray]:
     return pa.concat_arrays([values, pa.nulls(1, values.type)]), positions.to_numpy()
 
 
-def to_numbers(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """Return (rows,) float64, NaN where there is no number, and where a text was unreadable."""
+def to_numbers(
+    column: pa.Array, *, spelled: NumberText | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (rows,) float64, NaN where there is no number, and where a text was unreadable.
+
+    Args: spelled: how numbers are written in texts, where not plainly.
+    """
     if is_text(column.type) or pt.is_dictionary(column.type):
         values, positions = distinct(column)
         if pt.is_dictionary(column.type) and not is_text(values.type):
             numbers, unreadable = to_numbers(values)
         else:
-            numbers, unreadable = _parse_numbers(values)
+            numbers, unreadable = _parse_numbers(values, spelled=spelled)
         return numbers[positions], unreadable[positions]
     if pt.is_boolean(column.type):
         column = column.cast(pa.uint8())
@@ -163,8 +178,12 @@ def _floor_thousandth(ticks: pa.Array) -> pa.Array:
     return pa.array(values, mask=pc.is_null(ticks).to_numpy(zero_copy_only=False))
 
 
-def _parse_numbers(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+def _parse_numbers(
+    texts: pa.Array, *, spelled: NumberText | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     trimmed = trim(texts.cast(pa.large_string()))
+    if spelled is not None and spelled.dressed:
+        trimmed = undress(trimmed, spelled)
     readable = pc.fill_null(pc.match_substring_regex(trimmed, _NUMBER), False)
     numbers = pc.cast(pc.if_else(readable, trimmed, None), pa.float64())
     return _as_float(numbers), _both(pc.invert(readable), _says_something(trimmed))

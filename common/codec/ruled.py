@@ -14,7 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from silosynth.common.codec.listed import ListedCodec
+from silosynth.common.codec.form import Form, in_form
+from silosynth.common.codec.kinds.table import codec_of
 from silosynth.common.codec.notes import EncodingNote
 from silosynth.common.codec.numeric import NumericCodec
 from silosynth.common.codec.parsing import flatten, readable
@@ -25,11 +26,13 @@ from silosynth.common.rules.spell import spell
 from silosynth.common.schema.attributes import (
     Attribute,
     BooleanAttribute,
-    CategoricalAttribute,
-    DatetimeAttribute,
+    CodedAttribute,
+    IdentifierAttribute,
     IntegerAttribute,
-    OrdinalAttribute,
-    RealAttribute,
+    ListedAttribute,
+    NumericAttribute,
+    TimeAttribute,
+    as_numeric,
 )
 from silosynth.common.schema.facts import bounds_of
 from silosynth.common.schema.nulls import Patterns
@@ -39,6 +42,7 @@ from silosynth.common.schema.schema import Schema
 from silosynth.common.schema.sums import Follows
 
 Values = dict[str, np.ndarray]
+_MOST = 2.0**62
 
 
 def to_counted(table: pa.Table, *, schema: Schema) -> tuple[pa.Table, tuple[EncodingNote, ...]]:
@@ -56,16 +60,21 @@ def to_counted(table: pa.Table, *, schema: Schema) -> tuple[pa.Table, tuple[Enco
     made: dict[str, pa.Array | pa.ChunkedArray] = {}
     for recipe in ruled.recipes:
         made |= _take_apart(recipe, values, schema=schema)
+    outer = {a.name for a in schema.attributes}
     names = {a.name for a in ruled.attributes}
-    columns = {n: table[n] for n in table.column_names if n in names or not _declared(n, schema)}
+    columns = {n: table[n] for n in table.column_names if n in names or n not in outer}
     columns |= made
     for name, patterns in ruled.patterns.items():
         columns[name] = _tell_nulls(patterns, values, columns, ruled=ruled)
     return pa.table(columns), notes
 
 
-def from_counted(table: pa.Table, *, schema: Schema) -> pa.Table:
-    """Return the schema's table of what was counted or drawn; the reverse of :func:`to_counted`."""
+def from_counted(table: pa.Table, *, schema: Schema, form: Form = Form.TYPED) -> pa.Table:
+    """Return the schema's table of what was counted or drawn; the reverse of :func:`to_counted`.
+
+    Args:
+        table: columns of the schema in their form already, all others as they were decoded.
+    """
     ruled = schema.ruled
     known = {a.name: a for a in schema.attributes}
     columns = {n: table[n] for n in table.column_names}
@@ -76,7 +85,7 @@ def from_counted(table: pa.Table, *, schema: Schema) -> pa.Table:
     }
     for recipe in ruled.recipes:
         for name, numbers in _put_together(recipe, values, columns, ruled=ruled).items():
-            column = _column(known[name], numbers)
+            column = _column(known[name], numbers, form=form)
             columns[name], values[name] = column, _read(known[name], column)
     kept = [a.name for a in schema.attributes if a.name in columns]
     return pa.table({name: columns[name] for name in kept})
@@ -87,6 +96,20 @@ def keeps_rules(table: pa.Table, *, schema: Schema) -> dict[str, np.ndarray]:
     values = read_values(table, schema=schema)
     ruled = schema.ruled
     return {spell(r): holds(r, rows=values, facts=ruled.facts) for r in ruled.rules}
+
+
+def renumber(table: pa.Table, *, schema: Schema, form: Form, first_row: int) -> pa.Table:
+    """Return a finished table with keys that run on without a gap; a row without one stays so."""
+    for attribute in schema.attributes:
+        if not isinstance(attribute, IdentifierAttribute):
+            continue
+        if (name := attribute.name) in table.column_names:
+            codec = codec_of(attribute)
+            codes, _ = codec.encode(readable(flatten(table[name])))
+            there = codec.decode(codes, uniform=np.zeros)
+            keys = in_form(attribute, there, codes=codes, form=form, first_row=first_row)
+            table = table.set_column(table.column_names.index(name), name, keys)
+    return table
 
 
 def read_values(table: pa.Table, *, schema: Schema, names: Sequence[str] | None = None) -> Values:
@@ -104,47 +127,50 @@ def read_values(table: pa.Table, *, schema: Schema, names: Sequence[str] | None 
     }
 
 
-_READ = {Kind.NUMBER, Kind.INSTANT, Kind.WORD, Kind.TRUTH}
-
-
-def _declared(name: str, schema: Schema) -> bool:
-    return any(a.name == name for a in schema.attributes)
+_READ = {Kind.NUMBER, Kind.INSTANT, Kind.SPAN, Kind.WORD, Kind.TRUTH}
 
 
 def _read(attribute: Attribute, column: pa.Array | pa.ChunkedArray) -> np.ndarray:
     """Return a column as numbers: what the codec takes for missing is NaN."""
-    flat = readable(flatten(column))
-    if isinstance(attribute, IntegerAttribute | RealAttribute | DatetimeAttribute):
-        numbers = NumericCodec(attribute=attribute).read(flat)
-        return np.round(numbers) if isinstance(attribute, IntegerAttribute) else numbers
-    if not isinstance(attribute, BooleanAttribute | CategoricalAttribute | OrdinalAttribute):
+    if not isinstance(attribute, NumericAttribute | ListedAttribute | BooleanAttribute):
         return np.zeros(len(column))
-    codes, _ = ListedCodec(attribute=attribute).encode(flat)
+    codec, flat = codec_of(attribute), readable(flatten(column))
+    if isinstance(codec, NumericCodec):
+        numbers = codec.read(flat)
+        return np.round(numbers) if isinstance(attribute, IntegerAttribute) else numbers
+    codes, _ = codec.encode(flat)
     numbers = codes.astype(np.float64)
-    if not isinstance(attribute, BooleanAttribute) and all(
-        isinstance(c, int) for c in attribute.categories
-    ):
+    if isinstance(attribute, ListedAttribute) and attribute.whole:
         listed = [float(c) for c in attribute.categories]
         numbers = np.asarray([*listed, *[np.nan] * (attribute.size - len(listed))])[codes]
-    if attribute.missing:
-        numbers[codes == attribute.size - 1] = np.nan
+    numbers[codes >= attribute.values + attribute.has_other] = np.nan
     return numbers
 
 
-def _column(attribute: Attribute, numbers: np.ndarray) -> pa.Array:
-    """Return numbers as the column of an attribute, as its codec decodes it."""
+def _column(attribute: Attribute, numbers: np.ndarray, *, form: Form) -> pa.Array:
+    """Return numbers as the column of an attribute, as its codec decodes it, in its form."""
+    assert isinstance(attribute, CodedAttribute)
     null = np.isnan(numbers)
-    if isinstance(attribute, RealAttribute):
-        return pa.array(numbers, mask=null)
-    whole = np.where(null, 0, np.clip(np.round(numbers), -(2.0**62), 2.0**62)).astype(np.int64)
-    if isinstance(attribute, BooleanAttribute):
-        return pa.array(whole == 1, mask=null)
-    column = pa.array(whole, mask=null)
-    return column.cast(pa.timestamp("us", tz="UTC")) if _dated(attribute) else column
+    codec = codec_of(attribute)
+    if isinstance(codec, NumericCodec):
+        filled = _on_points(codec, np.where(null, codec.edges[0], numbers))
+        values = codec.scale.build(attribute, filled, null)
+    else:
+        values = pa.array(np.round(np.where(null, 0, numbers)) == 1, mask=null)
+    codes = np.where(null, attribute.size - 1, 0)
+    return in_form(attribute, values, codes=codes, form=form)
 
 
-def _dated(attribute: Attribute) -> bool:
-    return isinstance(attribute, DatetimeAttribute)
+def _on_points(codec: NumericCodec, numbers: np.ndarray) -> np.ndarray:
+    """Return numbers on the points that the schema declares, whole where they have no fractions."""
+    grid = codec.scale.grid(codec.attribute)
+    if grid is not None:
+        told = np.abs(numbers) * grid.denominator < _MOST
+        points = grid.points(grid.near(np.where(told, numbers, codec.edges[0])))
+        numbers = np.where(told, points, numbers)
+    if isinstance(codec.attribute, TimeAttribute):
+        numbers = np.clip(numbers, 0, codec.scale.per_unit * 86_400 - 1)
+    return np.clip(np.round(numbers), -_MOST, _MOST) if codec.scale.whole else numbers
 
 
 def _take_apart(recipe: Recipe, values: Values, *, schema: Schema) -> dict[str, pa.Array]:
@@ -162,6 +188,10 @@ def _take_apart(recipe: Recipe, values: Values, *, schema: Schema) -> dict[str, 
     known = {a.name: a for a in schema.attributes}
     inside = {n: _clip(known[n], values[n]) for n in _compared(recipe)}
     gap = (inside[recipe.column] - _lowest(recipe, inside)) / recipe.scale
+    # A row that breaks the order counts as the nearest that keeps it.
+    counted = next(a for a in schema.ruled.attributes if a.name == recipe.name)
+    assert isinstance(counted, NumericAttribute)
+    gap = np.clip(np.round(gap) if recipe.whole else gap, *bounds_of(counted))
     return {recipe.name: pa.array(gap, mask=np.isnan(gap))}
 
 
@@ -171,9 +201,10 @@ def _compared(gap: Gap) -> tuple[str, ...]:
 
 def _clip(attribute: Attribute, numbers: np.ndarray) -> np.ndarray:
     """Return numbers within the bounds of their attribute."""
-    if not isinstance(attribute, IntegerAttribute | RealAttribute | DatetimeAttribute):
+    number = as_numeric(attribute)
+    if number is None:
         return numbers
-    clipped: np.ndarray = np.clip(numbers, *bounds_of(attribute))
+    clipped: np.ndarray = np.clip(numbers, *bounds_of(number))
     return clipped
 
 

@@ -6,17 +6,11 @@ public schema; numbers are spelled as their bins.
 
 from __future__ import annotations
 
-from itertools import pairwise
-
-import numpy as np
-
-from silosynth.common.codec.conditions import spell_edge
-from silosynth.common.codec.listed import ListedCodec
-from silosynth.common.schema.attributes import CodedAttribute, IntegerAttribute, NumericAttribute
+from silosynth.common.codec.kinds.table import code_words
+from silosynth.common.schema.attributes import CodedAttribute
 from silosynth.common.schema.schema import Schema
 
 SEPARATOR, BEFORE_TEXT = " | ", "\n"
-_MISSING, _OTHER = "missing", "other"
 
 
 def control_words(schema: Schema) -> dict[str, tuple[str, ...]]:
@@ -24,19 +18,8 @@ def control_words(schema: Schema) -> dict[str, tuple[str, ...]]:
     return {a.name: tuple(f"{a.name}: {word}" for word in _words(a)) for a in schema.coded}
 
 
-def _words(attribute: CodedAttribute) -> list[str]:
-    """Return the words of the codes of one attribute, in order."""
-    if isinstance(attribute, NumericAttribute):
-        edges, step = attribute.edges(), int(isinstance(attribute, IntegerAttribute))
-        bins = [
-            f"{spell_edge(attribute, low)} to {spell_edge(attribute, high - step)}"
-            for low, high in pairwise(edges)
-        ]
-        return [*bins, _MISSING][: attribute.size]
-    codes = np.arange(attribute.size, dtype=np.uint16)
-    found = ListedCodec(attribute=attribute).decode(codes, uniform=np.zeros).to_pylist()
-    last = attribute.size - 1 if attribute.missing else attribute.size
-    return [
-        str(word) if word is not None else _MISSING if code == last else _OTHER
-        for code, word in enumerate(found)
-    ]
+def _words(attribute: CodedAttribute) -> tuple[str, ...]:
+    """Return the words of an attribute's codes, as networks that were trained before know them."""
+    words = code_words(attribute)
+    plain = attribute.kind == "boolean" and attribute.spelled is None
+    return ("False", "True", *words[2:]) if plain else words

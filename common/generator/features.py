@@ -38,6 +38,7 @@ PAIR_BOUND2 = AMPLITUDE**2 + math.isqrt(2 * AMPLITUDE**2) + 2
 
 MOST_COUNTED = 5_000_000
 MOST_TURNS = 2**25
+MOST_PHASES = 2**27
 _MOST_AT_ONCE = 2**20
 _ORDERED = OrdinalAttribute | IntegerAttribute | RealAttribute | DatetimeAttribute
 _PITCHES = (0.25, 0.5, 1.0, 2.0)
@@ -164,6 +165,12 @@ def feature_cells(settings: FeatureSettings, *, clique: Clique, domain: Domain) 
             )
         return 2 * settings.frequencies * classes
     sizes = sorted(domain.size((a,)) for a in clique if a != settings.label)
+    phases = settings.frequencies * sum(sizes[-settings.order :])
+    if phases > MOST_PHASES:
+        raise CapExceeded(
+            f"random features would hold up to {phases} phases; at most {MOST_PHASES} are allowed",
+            hint="lower the frequencies, or give large attributes fewer bins or categories",
+        )
     counted = classes * math.prod(sizes[-settings.order :])
     if counted > MOST_COUNTED:
         raise CapExceeded(
@@ -180,10 +187,11 @@ def quantise(phases: np.ndarray) -> np.ndarray:
     Guarantees: the squares of the two add up to at most ``PAIR_BOUND2``, for every float there is:
     a pair that would exceed it, or is not a number, becomes (0, 0).
     """
-    with np.errstate(invalid="ignore"):
-        pair = np.stack((np.cos(phases), np.sin(phases)), axis=-1)
-    whole: np.ndarray = np.rint(AMPLITUDE * np.nan_to_num(pair)).astype(np.int64)
-    whole[(whole**2).sum(axis=-1) > PAIR_BOUND2] = 0
+    with np.errstate(all="ignore"):
+        pair = np.rint(AMPLITUDE * np.stack((np.cos(phases), np.sin(phases)), axis=-1))
+        # Decided before the cast: what is no number becomes one, and squares of int64 may wrap.
+        pair[~((pair**2).sum(axis=-1) <= PAIR_BOUND2)] = 0
+        whole: np.ndarray = pair.astype(np.int64)
     return whole
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pyarrow.types as pt
 
 from silosynth.common.codec.columns import is_instant, is_text
+from silosynth.common.codec.form import stored_name
 from silosynth.common.errors import InvalidSchema
 from silosynth.common.importers.imported import (
     ImportedAttribute,
@@ -17,6 +19,9 @@ from silosynth.common.importers.imported import (
     describe_attribute,
 )
 
+_RESOLUTIONS = {"s": "second", "ms": "millisecond", "us": "microsecond", "ns": "microsecond"}
+_NATURAL = {"integer": "int64", "real": "double", "boolean": "bool"}
+_NATURAL |= dict.fromkeys(("categorical", "ordinal"), "dictionary")
 ARROW_SUFFIXES = (".parquet", ".pq", ".arrow", ".feather", ".ipc")
 
 
@@ -50,7 +55,19 @@ def _attribute(field: pa.Field) -> ImportedAttribute | None:
     if kind == "text":
         why = "text: left out of the model; make it categorical and list categories to include it"
         return describe_attribute(field.name, kind, notes=[why])
-    return describe_attribute(field.name, kind, facts={"missing": True} if field.nullable else {})
+    facts: dict[str, Any] = {"missing": True} if field.nullable else {}
+    return describe_attribute(field.name, kind, facts=facts | _form(field.type, kind))
+
+
+def _form(kind: pa.DataType, named: str) -> dict[str, Any]:
+    """Return the stored type, and what it says of instants."""
+    stored = stored_name(kind)
+    facts: dict[str, Any] = {"stored": stored} if stored and stored != _NATURAL.get(named) else {}
+    if pt.is_date(kind):
+        facts |= {"resolution": "day"}
+    if pt.is_timestamp(kind):
+        facts |= {"resolution": _RESOLUTIONS[kind.unit]} | ({"zone": kind.tz} if kind.tz else {})
+    return facts
 
 
 def _kind(kind: pa.DataType) -> str | None:
@@ -65,4 +82,8 @@ def _kind(kind: pa.DataType) -> str | None:
         return "real"
     if is_instant(kind):
         return "datetime"
+    if pt.is_time(kind):
+        return "time"
+    if pt.is_duration(kind):
+        return "duration"
     return "text" if is_text(kind) else None

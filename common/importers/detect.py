@@ -12,6 +12,7 @@ import pyarrow as pa
 from silosynth.common.errors import InvalidArgument, InvalidSchema
 from silosynth.common.importers.arrow import ARROW_SUFFIXES, import_arrow, read_arrow_schema
 from silosynth.common.importers.dataset import import_dataset, is_dataset
+from silosynth.common.importers.dbt import import_dbt, is_dbt
 from silosynth.common.importers.frictionless import import_frictionless, is_frictionless
 from silosynth.common.importers.imported import (
     ImportedSchema,
@@ -19,6 +20,8 @@ from silosynth.common.importers.imported import (
     describe_attribute,
     mapping_at,
 )
+from silosynth.common.importers.omop import import_omop, read_omop
+from silosynth.common.importers.pandera import import_pandera, is_pandera
 from silosynth.common.importers.sdv import import_sdv, is_sdv
 from silosynth.common.schema.schema import load_document
 
@@ -33,6 +36,9 @@ class ImportFormat(StrEnum):
     MBI = "mbi"
     ARROW = "arrow"
     DATASET = "dataset"
+    PANDERA = "pandera"
+    DBT = "dbt"
+    OMOP = "omop"
 
 
 def import_schema(
@@ -59,6 +65,8 @@ def import_schema(
     if wanted is ImportFormat.ARROW or (wanted is None and source.suffix.lower() in ARROW_SUFFIXES):
         return import_arrow(read_arrow_schema(source), name=source.stem)
     origin, name = str(source), source.stem
+    if wanted is ImportFormat.OMOP or (wanted is None and source.suffix.lower() == ".csv"):
+        return _import_fields(source, table=table)
     document = mapping_at(load_document(source), where=origin)
     match wanted or detect_format(document, origin=origin):
         case ImportFormat.SDV:
@@ -67,6 +75,10 @@ def import_schema(
             )
         case ImportFormat.FRICTIONLESS:
             return import_frictionless(document, name=name, table=table, origin=origin)
+        case ImportFormat.PANDERA:
+            return import_pandera(document, name=name, origin=origin)
+        case ImportFormat.DBT:
+            return import_dbt(document, table=table, origin=origin)
         case ImportFormat.DATASET:
             return import_dataset(
                 document, name=name, table=table, trust_ranges=trust_ranges, origin=origin
@@ -83,9 +95,24 @@ def detect_format(document: Mapping[str, Any], *, origin: str) -> ImportFormat:
         return ImportFormat.FRICTIONLESS
     if is_dataset(document):
         return ImportFormat.DATASET
+    if is_pandera(document):
+        return ImportFormat.PANDERA
+    if is_dbt(document):
+        return ImportFormat.DBT
     if _sizes(document) is not None:
         return ImportFormat.MBI
     raise InvalidSchema(f"{origin}: is no known description of a table", hint=_known())
+
+
+def _import_fields(path: Path, *, table: str | None) -> ImportedSchema:
+    """Return the schema of a table of OMOP's field-level file; refuse any other CSV file."""
+    rows = read_omop(path)
+    if rows is None:
+        raise InvalidSchema(
+            f"{path}: is no known description of a table",
+            hint="'schema draft' makes a schema from a table itself; " + _known(),
+        )
+    return import_omop(rows, table=table, origin=str(path))
 
 
 def _import_mbi(document: Mapping[str, Any], *, name: str, origin: str) -> ImportedSchema:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from silosynth.common.importers.forms import date_format, key_form, lost
 from silosynth.common.importers.imported import (
     ImportedAttribute,
     ImportedSchema,
@@ -25,7 +26,33 @@ _KINDS = {
     "date": "datetime",
     "datetime": "datetime",
     "yearmonth": "datetime",
+    "time": "time",
+    "duration": "duration",
 }
+_FINEST = {"date": "day", "yearmonth": "month"}
+_TAKEN = frozenset(
+    [
+        "name",
+        "type",
+        "title",
+        "description",
+        "constraints",
+        "format",
+        "missingValues",
+        "categories",
+        "categoriesOrdered",
+        "trueValues",
+        "falseValues",
+        "decimalChar",
+        "groupChar",
+        "bareNumber",
+        "example",
+        "rdfType",
+    ]
+)
+_RULES = frozenset(
+    ["required", "unique", "enum", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"]
+)
 _TRUTHS = {"true", "false", "1", "0", "t", "f", "yes", "no", "y", "n"}
 
 
@@ -46,7 +73,15 @@ def import_frictionless(
     keys = names_at(document.get("primaryKey"), where=f"{origin}: primaryKey")
     tokens = _tokens(document.get("missingValues", [""]), where=f"{origin}: missingValues")
     fields = columns_at(document.get("fields"), where=f"{origin}: fields")
-    return assemble([_attribute(f, keys=keys, tokens=tokens) for f in fields], name=name)
+    known = ("fields", "primaryKey", "missingValues", "title", "description", "name", "$schema")
+    notes = [
+        f"{key.get('fields')}: refers to another table; synthetic rows will not join with it"
+        for key in list_at(document.get("foreignKeys") or [], where=f"{origin}: foreignKeys")
+        if isinstance(key, Mapping)
+    ]
+    notes += lost(document, taken=(*known, "foreignKeys", "fieldsMatch"))
+    described = [_attribute(f, keys=keys, tokens=tokens) for f in fields]
+    return assemble(described, name=name, notes=notes)
 
 
 def _attribute(
@@ -54,8 +89,12 @@ def _attribute(
 ) -> ImportedAttribute:
     where, declared = str(field["name"]), str(field.get("type", "string"))
     rules = mapping_at(field.get("constraints") or {}, where=f"{where}: constraints")
+    left = lost(field, taken=_TAKEN)
     if where in keys or rules.get("unique") or field.get("format") == "uuid":
-        return describe_attribute(where, "identifier", facts=_description(field))
+        form = key_form(rules.get("pattern"))
+        left += lost(rules, taken=(*_RULES, *(["pattern"] if form else [])))
+        return describe_attribute(where, "identifier", facts=_description(field) | form, notes=left)
+    left += lost(rules, taken=_RULES)
     if "missingValues" in field:
         tokens = _tokens(field["missingValues"], where=f"{where}: missingValues")
     facts = _description(field) | _missing(required=rules.get("required") is True, tokens=tokens)
@@ -64,14 +103,18 @@ def _attribute(
         values = [_value(v) for v in list_at(listed, where=f"{where}: enum")]
         facts |= {"categories": [v for v in values if str(v) not in tokens], "other": False}
         kind = "ordinal" if field.get("categoriesOrdered") else "categorical"
-        return describe_attribute(where, kind, facts=facts)
+        return describe_attribute(where, kind, facts=facts, notes=left)
     kind = _KINDS.get(declared, "text")
     if kind == "text":
         why = f"{declared} without an enum: left out of the model; list categories to include it"
-        return describe_attribute(where, "text", facts=_description(field), notes=[why])
+        return describe_attribute(where, "text", facts=_description(field), notes=[why, *left])
     if kind == "boolean":
-        return describe_attribute(where, kind, facts=facts, notes=_truth_notes(field))
-    return describe_attribute(where, kind, facts=facts | _bounds(field, rules, kind=kind))
+        spelled, told = _truths(field)
+        return describe_attribute(where, kind, facts=facts | spelled, notes=[*told, *left])
+    facts |= _bounds(field, rules, kind=kind) | _numbers(field, kind=kind)
+    if kind in ("datetime", "time"):
+        facts |= _form(field, declared)
+    return describe_attribute(where, kind, facts=facts, notes=left)
 
 
 def _bounds(field: Mapping[str, Any], rules: Mapping[str, Any], *, kind: str) -> dict[str, Any]:
@@ -84,9 +127,26 @@ def _bounds(field: Mapping[str, Any], rules: Mapping[str, Any], *, kind: str) ->
         if facts[fact] is None and (bound := rules.get(exclusive)) is not None:
             whole = kind == "integer" and isinstance(bound, int)
             facts[fact] = bound + move if whole else bound
-    if kind == "datetime" and str(field.get("format", "default")) not in ("default", "any"):
-        facts["format"] = str(field["format"]).removeprefix("fmt:")
     return facts
+
+
+def _form(field: Mapping[str, Any], declared: str) -> dict[str, Any]:
+    """Return the format of dates and times, and the finest part that they have."""
+    said = str(field.get("format", "default"))
+    if said not in ("default", "any"):
+        return date_format(said.removeprefix("fmt:"))
+    return {"resolution": _FINEST[declared]} if declared in _FINEST else {}
+
+
+def _numbers(field: Mapping[str, Any], *, kind: str) -> dict[str, Any]:
+    """Return how numbers are written as text, where not plainly."""
+    if kind not in ("integer", "real"):
+        return {}
+    spelled = {"thousands": field.get("groupChar"), "decimal": field.get("decimalChar")}
+    said = {key: mark for key, mark in spelled.items() if mark}
+    if said == {"decimal": "."}:
+        return {}
+    return {"spelled": said} if said else {}
 
 
 def _description(field: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,12 +167,15 @@ def _value(entry: object) -> Any:
     return entry.get("value") if isinstance(entry, Mapping) else entry
 
 
-def _truth_notes(field: Mapping[str, Any]) -> list[str]:
+def _truths(field: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return how false and true are written; a note where there are several ways."""
     where = str(field["name"])
-    values = [
-        value
-        for key in ("trueValues", "falseValues")
-        for value in list_at(field.get(key) or [], where=f"{where}: {key}")
-    ]
-    odd = [value for value in values if str(value).lower() not in _TRUTHS]
-    return ["has true or false values of its own; make it categorical and list them"] if odd else []
+    false, true = (
+        [str(value) for value in list_at(field.get(key) or [], where=f"{where}: {key}")]
+        for key in ("falseValues", "trueValues")
+    )
+    if len(false) == len(true) == 1:
+        return {"spelled": [false[0], true[0]]}, []
+    odd = [value for value in (*false, *true) if value.lower() not in _TRUTHS]
+    why = "has several true or false values of its own; make it categorical and list them"
+    return {}, [why] if odd else []

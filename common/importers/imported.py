@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from silosynth.common.codec.kinds.table import KINDS
 from silosynth.common.errors import InvalidSchema
 from silosynth.common.schema.schema import (
-    SCHEMA_VERSION,
     Schema,
     Source,
     dump_document,
@@ -17,13 +17,6 @@ from silosynth.common.schema.schema import (
 )
 
 _GAP = re.compile(r"^(\s+(?:minimum|maximum|categories): null)$", re.MULTILINE)
-_NEEDS = {
-    "categorical": ("categories",),
-    "ordinal": ("categories",),
-    "integer": ("minimum", "maximum"),
-    "real": ("minimum", "maximum"),
-    "datetime": ("minimum", "maximum"),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +71,7 @@ def describe_attribute(
     An attribute with a gap is ``unreviewed`` until a person fills it in.
     """
     given = {key: value for key, value in (facts or {}).items() if value is not None}
-    needed = {key: given.pop(key, None) for key in _NEEDS.get(kind, ())}
+    needed = {key: given.pop(key, None) for key in KINDS[kind].needs}
     gap = any(value is None for value in needed.values())
     document = {
         "name": name,
@@ -103,7 +96,6 @@ def assemble(
         raise InvalidSchema(f"{name}: describes no column that can be an attribute")
     known = [attribute.name for attribute in attributes]
     head = {
-        "version": SCHEMA_VERSION,
         "name": re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-")[:128] or "imported",
         "description": description,
         "label": label if label in known else None,

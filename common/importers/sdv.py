@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from silosynth.common.importers.forms import date_format, key_form
 from silosynth.common.importers.imported import (
     ImportedAttribute,
     ImportedSchema,
@@ -62,8 +63,20 @@ def import_sdv(
     columns = columns_at(described.get(field), where=f"{origin}: {field}")
     keys = _keys(described)
     attributes = [_attribute(c, keys=keys, trust_ranges=trust_ranges) for c in columns]
-    notes = ["SDV does not say whether values can be missing; missing: true stands everywhere"]
+    notes = _relations(document, table=name)
+    notes += ["SDV does not say whether values can be missing; missing: true stands everywhere"]
     return assemble(attributes, name=name, notes=notes)
+
+
+def _relations(document: Mapping[str, Any], *, table: str) -> list[str]:
+    """Say which columns refer to other tables."""
+    related = list_at(document.get("relationships") or [], where="relationships")
+    return [
+        f"{r.get('child_foreign_key')}: refers to table {r.get('parent_table_name')!r}; "
+        "synthetic rows will not join with it"
+        for r in related
+        if isinstance(r, Mapping) and r.get("child_table_name") == table
+    ]
 
 
 def _tables(document: Mapping[str, Any], *, origin: str) -> Mapping[str, Any]:
@@ -96,9 +109,14 @@ def _attribute(
     if column["name"] in keys or "ref" in column:
         kind = "identifier"
     if kind == "identifier":
-        return describe_attribute(column["name"], kind)
+        form = key_form(column.get("regex_format"))
+        dropped = "regex_format" in column and not form
+        told = ["its regex_format was dropped; give it a prefix and digits"] if dropped else []
+        return describe_attribute(column["name"], kind, facts=form, notes=told)
     if column.get("pii") or kind == "text":
         why = f"SDV calls it {declared!r}; it is left out of the model as free text"
+        if not column.get("pii"):
+            why += "; make it categorical and list categories, or real with bounds, to include it"
         return describe_attribute(column["name"], "text", notes=[why])
     facts, notes = _facts(column, kind, trust_ranges=trust_ranges)
     if declared == "numerical" and not (column.get("subtype") or _representation(column)):
@@ -124,7 +142,7 @@ def _facts(
 ) -> tuple[dict[str, Any], list[str]]:
     facts: dict[str, Any] = {"missing": True}
     if kind == "datetime":
-        facts["format"] = column.get("datetime_format") or column.get("format")
+        facts |= date_format(column.get("datetime_format") or column.get("format"))
     private = {fact: _first(column, names) for fact, names in _ALIASES.items()}
     if "range" in column:
         low, high = [*list_at(column["range"], where=f"{column['name']}: range"), None, None][:2]

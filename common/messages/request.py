@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
@@ -14,6 +14,7 @@ from silosynth.common.generator.features import FeatureSettings, feature_cells
 from silosynth.common.measurement import MarginalQuery
 from silosynth.common.messages.sum_proof import SumProof
 from silosynth.common.plan.fields import Name, PlanModel, read_json
+from silosynth.common.plan.phases import OF_VALUES
 from silosynth.common.plan.plan import Phase, PhaseName, Plan, TrustMode
 from silosynth.common.plan.training import TrainingStep, Weights, frame_weights, unframe_weights
 from silosynth.common.schema.schema import describe_validation
@@ -22,13 +23,16 @@ FINE = "fine"
 _MOST_SPELLED = 10**18
 
 
+Point = Annotated[int, Field(ge=0, le=2**48)]
+
+
 class Request(PlanModel):
     """The marginals that one phase asks of one silo, or one round of training.
 
     The weights that a round starts from travel behind the request's JSON, which has their digest.
     """
 
-    _ABSENT: ClassVar[frozenset[str]] = frozenset({"training"})
+    _ABSENT: ClassVar[frozenset[str]] = frozenset({"training", "edges", "leaves"})
     _weights: bytes | None = PrivateAttr(default=None)
 
     version: Literal[1] = 1
@@ -37,6 +41,15 @@ class Request(PlanModel):
     silo: Name
     levels: Mapping[str, Mapping[str, tuple[int, ...]]] = Field(default_factory=dict, max_length=8)
     queries: tuple[tuple[Clique, str], ...] = Field(default=(), max_length=100_000)
+    edges: Mapping[str, tuple[Point, ...]] | None = Field(
+        default=None,
+        max_length=4096,
+        description="per number, the points at which its second and later bins begin; as the "
+        "schema has them without it",
+    )
+    leaves: Mapping[str, tuple[Point, ...]] | None = Field(
+        default=None, max_length=4096, description="in the phase closer: which are looked into"
+    )
     training: TrainingStep | None = None
     sum: SumProof | None = Field(default=None, description="in shared trust, and only there")
 
@@ -47,6 +60,10 @@ class Request(PlanModel):
             raise ValueError("a request asks for marginals, or in the phase training for a round")
         if trains and self.levels:
             raise ValueError("levels: a round of training has none")
+        if (self.leaves is not None) != (self.phase is PhaseName.CLOSER):
+            raise ValueError("leaves: the phase closer names them, and no other")
+        if self.phase in OF_VALUES and (self.edges is not None or self.levels):
+            raise ValueError("edges, levels: values are counted as the plan's trees have them")
         return self
 
     @property
@@ -147,15 +164,33 @@ def count_cells(request: Request, *, plan: Plan, domain: Domain) -> tuple[int, .
         )
     if len(set(request.queries)) != len(request.queries):
         raise InvalidPlan(f"phase {phase.name.value} asks for a marginal twice")
-    domains = {name: g.domain(domain) for name, g in request.groupings().items()}
-    embeds = plan.features if phase.name is PhaseName.EMBEDDING else None
-    cells = tuple(_cells(domains, clique, level, embeds) for clique, level in request.queries)
+    if request.edges is not None and not set(request.edges) <= set(plan.values or {}):
+        raise InvalidPlan(f"plan {plan.id} has no tree over a number whose bins were sent")
+    if phase.name in OF_VALUES:
+        cells = tuple(_value_cells(request, plan, c, level) for c, level in request.queries)
+    else:
+        domains = {name: g.domain(domain) for name, g in request.groupings().items()}
+        embeds = plan.features if phase.name is PhaseName.EMBEDDING else None
+        cells = tuple(_cells(domains, clique, level, embeds) for clique, level in request.queries)
     if sum(cells) > phase.cells:
         raise CapExceeded(
             f"phase {phase.name.value} asks for {_number(sum(cells))} cells; "
             f"the plan allows {phase.cells}"
         )
     _check_cliques(request, phase=phase.name, plan=plan, domain=domain)
+    return cells
+
+
+def _value_cells(request: Request, plan: Plan, clique: Clique, level: str) -> int:
+    """Return the cells of one histogram of a number's points."""
+    tree = (plan.values or {}).get(clique[0]) if len(clique) == 1 else None
+    if tree is None:
+        raise InvalidPlan(f"plan {plan.id} has no tree over {', '.join(clique)}")
+    if request.leaves is not None:
+        return tree.closer(request.leaves.get(clique[0], ()), level=level).cells
+    cells = tree.asked().get(level)
+    if cells is None:
+        raise InvalidPlan(f"unknown level {level!r}")
     return cells
 
 
@@ -172,7 +207,7 @@ def _check_cliques(request: Request, *, phase: PhaseName, plan: Plan, domain: Do
     """Raise InvalidPlan for a clique that its phase does not ask: who approves goes by the name."""
     listed = {domain.attributes} if phase is PhaseName.EMBEDDING else set(plan.workload)
     by_name = phase in (PhaseName.WORKLOAD, PhaseName.EMBEDDING)
-    arity = 1 if phase is PhaseName.ONE_WAY else 2
+    arity = 1 if phase in (*OF_VALUES, PhaseName.ONE_WAY) else 2
     for clique, _ in request.queries:
         if clique not in listed if by_name else len(clique) != arity:
             raise InvalidPlan(

@@ -10,7 +10,7 @@ from silosynth.common.errors import InvalidPlan
 from silosynth.common.plan.methods import MEMBERS, DpSgd, Method
 from silosynth.common.plan.plan import Plan
 from silosynth.common.plan.training import TrainingSettings
-from silosynth.common.schema.attributes import TextAttribute
+from silosynth.common.plan.values import check_trees
 from silosynth.common.schema.schema import Schema
 
 
@@ -31,6 +31,7 @@ def check_plan(plan: Plan, schema: Schema) -> None:
     check_texts(schema, method=plan.method, workload=plan.workload)
     for clique in plan.workload:
         schema.domain.size(clique)
+    check_trees(plan.values or {}, schema)
     chosen = plan.chosen
     if isinstance(chosen, DpSgd):
         _check_network(plan, schema, training=chosen.training)
@@ -38,7 +39,7 @@ def check_plan(plan: Plan, schema: Schema) -> None:
 
 def check_texts(schema: Schema, *, method: Method, workload: Sequence[Clique] = ()) -> None:
     """Raise InvalidPlan where marginals are asked of a text, or a text would be lost."""
-    texts = {a.name for a in schema.attributes if isinstance(a, TextAttribute)}
+    texts = {text.name for text in schema.texts}
     asked = sorted(texts & {name for clique in workload for name in clique})
     learnt = tuple(modelled_texts(schema))
     if not asked and (not learnt or MEMBERS[method].reads_texts):

@@ -64,7 +64,7 @@ def charged_epsilon(plan: Plan, units: int) -> float:
     Where persons are sampled, the units say how many rounds there were, and these convert better.
     """
     delta = plan.privacy.delta
-    if plan.training is None:
+    if not plan.chosen.samples_persons:
         return cks_epsilon(Fraction(units, RHO_UNIT), delta)
     costs = []
     for phase, cost in zip(plan.phases, plan_costs(plan), strict=True):

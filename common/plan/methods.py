@@ -42,6 +42,8 @@ class HasPhases:
     """How many phases there are at least; all if None."""
 
     reads_texts: ClassVar[bool] = False
+    samples_persons: ClassVar[bool] = False
+    """Whether a person takes part by chance, so that Rényi orders tell the cost better."""
 
     def bound(self, phase: Phase) -> int:
         """Return the L2 norm that one row adds to a vector of ``phase`` at most."""
@@ -131,6 +133,7 @@ class DpSgd(HasPhases):
 
     phases: ClassVar = (PhaseName.ONE_WAY, PhaseName.TRAINING)
     reads_texts: ClassVar = True
+    samples_persons: ClassVar = True
     training: TrainingSettings
 
     def __post_init__(self) -> None:

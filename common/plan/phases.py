@@ -12,10 +12,14 @@ from silosynth.common.accounting.cost import GaussianCost
 from silosynth.common.accounting.noise import Noise
 from silosynth.common.plan.fields import Exact, PlanModel
 
+_LARGEST_PART = 1 - Fraction(1, 2**20)
+
 
 class PhaseName(StrEnum):
     """The steps of a run, in the order in which they happen."""
 
+    VALUES = "values"
+    CLOSER = "closer"
     ONE_WAY = "one-way"
     COARSE = "coarse"
     TREE = "tree"
@@ -32,7 +36,8 @@ class Phase(PlanModel):
 
     ``bound`` is the L2 norm that one row adds to each of them at most: 1 for counts. The phase
     ``embedding`` asks for one sum of random features, which is no marginal but sums like one. The
-    phase ``training`` asks for ``marginals`` noised sums of gradients in all its requests together,
+    phases ``values`` and ``closer`` ask for histograms of one number's points each. The phase
+    ``training`` asks for ``marginals`` noised sums of gradients in all its requests together,
     each over every person with the chance ``rate``.
     """
 
@@ -49,6 +54,8 @@ class Phase(PlanModel):
     def _chance(self) -> Self:
         if self.rate is not None and self.rate > 1:
             raise ValueError("rate: is a chance, at most 1")
+        if self.rate is not None and _LARGEST_PART < self.rate < 1:
+            raise ValueError("rate: is too near to 1 for its accountant; write 1")
         return self
 
 
@@ -66,3 +73,7 @@ def phase_noise(phase: Phase, *, shares: int) -> Noise:
     return Noise(
         sigma2=phase.sigma2, bound=phase.bound, rate=phase.rate or Fraction(1), shares=shares
     )
+
+
+OF_VALUES = (PhaseName.VALUES, PhaseName.CLOSER)
+"""What any plan with numbers begins with, whatever its method."""

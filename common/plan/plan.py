@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
@@ -26,7 +26,13 @@ from silosynth.common.plan.methods import (
     check_phases,
     choose,
 )
-from silosynth.common.plan.phases import Phase, PhaseName, phase_cost, phase_noise
+from silosynth.common.plan.phases import (
+    OF_VALUES,
+    Phase,
+    PhaseName,
+    phase_cost,
+    phase_noise,
+)
 from silosynth.common.plan.training import TrainingSettings
 from silosynth.common.plan.trust import (
     MOST_MEMBERS,
@@ -36,6 +42,7 @@ from silosynth.common.plan.trust import (
     TrustMode,
     trust_of,
 )
+from silosynth.common.plan.values import PlannedTree
 from silosynth.common.schema.schema import describe_validation, load_document
 from silosynth.common.trust.keys import PublicKey
 
@@ -82,7 +89,7 @@ class Privacy(PlanModel):
 class Plan(PlanModel):
     """Everything that a silo must know to decide, fixed before anything is spent."""
 
-    _ABSENT: ClassVar[frozenset[str]] = frozenset({"training"})
+    _ABSENT: ClassVar[frozenset[str]] = frozenset({"training", "values"})
 
     version: Literal[1] = 1
     id: Name
@@ -113,6 +120,9 @@ class Plan(PlanModel):
     weights: tuple[Annotated[int, Field(ge=1, le=1_000_000)], ...] = Field(
         default=(), max_length=100_000, description="one a marginal of the workload; equal if none"
     )
+    values: Mapping[str, PlannedTree] | None = Field(
+        default=None, min_length=1, max_length=4096, description="trees over numbers' values"
+    )
     phases: tuple[Phase, ...] = Field(min_length=1, max_length=8)
     on_absent: OnAbsent = OnAbsent.STOP
     deadline_seconds: int = Field(default=600, ge=1, le=604_800)
@@ -129,10 +139,27 @@ class Plan(PlanModel):
         if self.roster and set(self.roster) != set(self.silos):
             raise ValueError("roster: it must name exactly the silos")
         sizes = self.training.sizes if self.training else None
-        check_phases(self.method, self.phases, spared=bool(sizes))
+        before, phases = self._split_phases()
+        check_phases(self.method, phases, spared=bool(sizes))
         self._check_trust()
-        self.chosen.check(self.phases, silos=self.silos, trust=self.sharing)
+        self.chosen.check(phases, silos=self.silos, trust=self.sharing)
+        self._check_values(before)
         return self
+
+    def _split_phases(self) -> tuple[tuple[Phase, ...], tuple[Phase, ...]]:
+        """Return the phases that look at values, and those of the method."""
+        count = next((i for i, p in enumerate(self.phases) if p.name not in OF_VALUES), 0)
+        return self.phases[:count], self.phases[count:]
+
+    def _check_values(self, before: Sequence[Phase]) -> None:
+        """Raise ValueError unless values are looked at where there are trees over them."""
+        closer = any(tree.digits() for tree in (self.values or {}).values())
+        wanted = OF_VALUES[: 1 + closer] if self.values else ()
+        if tuple(p.name for p in before) != wanted:
+            names = ", ".join(wanted) or "none"
+            raise ValueError(f"phases: those before the method's must be {names}")
+        if any(p.bound != 1 or p.rate is not None for p in before):
+            raise ValueError("phases: values are counted, so their bound is 1")
 
     def _check_trust(self) -> None:
         """Raise ValueError unless colluders and absent silos fit the roster and the noise."""
@@ -194,6 +221,11 @@ class Plan(PlanModel):
         """Return how often a phase may be charged to a silo: once a round, once a session."""
         training = self.training if phase.name is PhaseName.TRAINING else None
         return self.attempts * (training.rounds if training else 1)
+
+    @property
+    def closer_leaves(self) -> int:
+        """Return how many leaves a closer look may name at most: each has two cells or more."""
+        return sum(p.cells for p in self.phases if p.name is PhaseName.CLOSER) // 2
 
     def phase(self, name: str) -> Phase:
         """Return the phase called ``name``; raise InvalidPlan when there is none."""

@@ -25,6 +25,12 @@ MOST_LOCAL_STEPS = 10_000
 MOST_STEPS = 100_000
 WEIGHT_BYTES = 4
 LARGEST_WEIGHT = 1e6
+LEAST_CLIP = 1e-6
+LARGEST_CLIP = 1e6
+"""Between these the scale of a row, BOUND / max(norm, clip), is a moderate single precision number.
+
+Below 1e-35 it is infinite for a row without a gradient, and a coordinate's square may vanish."""
+
 _MAGIC = b"silosynth-weights-1\n"
 
 
@@ -56,7 +62,7 @@ class TrainingSettings(PlainModel):
     seed: int = Field(default=1, ge=0, lt=2**63, description="of the first weights; public")
     rounds: int = Field(ge=1, le=MOST_ROUNDS)
     local_steps: int = Field(default=1, ge=1, le=MOST_LOCAL_STEPS)
-    clip: float = Field(default=1.0, gt=0, le=1e6)
+    clip: float = Field(default=1.0, ge=LEAST_CLIP, le=LARGEST_CLIP)
     optimiser: Optimiser
     learning_rate: float = Field(gt=0, le=1000)
     local_learning_rate: float | None = Field(default=None, gt=0, le=1000)
@@ -106,6 +112,16 @@ class Weights:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "digest", digest_of(self.data))
+
+
+def check_clip(clip: float) -> None:
+    """Raise InvalidPlan unless gradients can be clipped to ``clip``; ask before charging."""
+    # A comparison with NaN is false, so this refuses it as well.
+    if not LEAST_CLIP <= clip <= LARGEST_CLIP:
+        raise InvalidPlan(
+            f"training: clip is {clip!r}",
+            hint=f"it must be at least {LEAST_CLIP:g} and at most {LARGEST_CLIP:g}",
+        )
 
 
 def scaled_norm(parameters: int) -> int:

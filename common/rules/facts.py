@@ -140,14 +140,16 @@ class _Check:
         if column in of:
             self.fail(f"column {column!r} follows from itself", name=column)
         fact = self.facts[column]
-        if fact.listed or fact.kind not in (Kind.NUMBER, Kind.INSTANT):
+        if fact.listed or fact.kind not in (Kind.NUMBER, Kind.INSTANT, Kind.SPAN):
             self.fail(f"column {column!r} is {fact.kind}, and cannot be worked out", name=column)
-        if kind is Kind.SPAN:
+        if kind is Kind.SPAN and fact.kind is not kind:
             self.fail("is a length of time; divide it, by 1 day for one", name=column)
         if kind is not fact.kind:
             self.fail(f"column {column!r} is {fact.kind}, and not {kind}", name=column)
 
     def nullable(self, name: str) -> None:
+        if self.facts[name].kind is Kind.KEY:
+            self.fail(f"column {name!r} is an identifier", name=name)
         if not self.facts[name].missing:
             self.fail(f"column {name!r} is never missing; declare missing: true", name=name)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from silosynth.common.codec.conditions import allowed_codes
+from silosynth.common.codec.conditions import allowed_codes, narrow_spreads
 from silosynth.common.codec.examples import Layout, from_examples, layout_of
 from silosynth.common.codec.notes import code_dtype
 from silosynth.common.domain import Domain, Grouping
@@ -26,10 +26,18 @@ from silosynth.common.errors import (
 from silosynth.common.generator.architecture import Architecture, Pretrained
 from silosynth.common.generator.checkpoint_files import require_digest, short
 from silosynth.common.sampler.conditional import check_within
-from silosynth.common.sampler.sampler import BATCH_ROWS, DrawBatch, DrawnAlike, check_facts
+from silosynth.common.sampler.sampler import (
+    BATCH_ROWS,
+    DrawBatch,
+    DrawnAlike,
+    check_facts,
+    check_spreads,
+    coded_schema,
+)
 from silosynth.common.sampler.within import Unmerge
 from silosynth.common.schema.schema import Schema
 from silosynth.common.seeded import SeededWords
+from silosynth.common.values.spread import Spread
 
 if TYPE_CHECKING:
     from silosynth.common.generator.networks import Network
@@ -68,6 +76,7 @@ class AutoregressiveSampler(DrawnAlike):
     allowed: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
     checkpoint: Path | None = field(default=None, repr=False)
     texts: bool = True
+    spreads: Mapping[str, Spread] = field(default_factory=dict, repr=False)
     domain: Domain = field(init=False, repr=False)
     layout: Layout = field(init=False, repr=False)
 
@@ -79,6 +88,7 @@ class AutoregressiveSampler(DrawnAlike):
             plan_digest=self.plan_digest,
         )
         object.__setattr__(self, "domain", self.schema.domain)
+        check_spreads(self.spreads, schema=self.schema)
         check_within(self.within, grouping=self.grouping)
         try:
             layout = layout_of(self.schema, grouping=self.grouping)
@@ -143,9 +153,13 @@ class AutoregressiveSampler(DrawnAlike):
         Errors: InvalidArgument for conditions that no row meets, that leave too many combinations
         open, or that speak of pixels.
         """
-        asked = allowed_codes(self.schema, where)
-        both = {name: mask & self.allowed.get(name, True) for name, mask in asked.items()}
-        narrowed = replace(self, allowed={**self.allowed, **both})
+        asked = allowed_codes(self.schema, where, spreads=self.spreads)
+        both = {name: share * self.allowed.get(name, 1.0) for name, share in asked.items()}
+        narrowed = replace(
+            self,
+            allowed={**self.allowed, **both},
+            spreads=narrow_spreads(self.schema, where, spreads=self.spreads),
+        )
         narrowed._check_conditions()
         network = self._network()
         share = float(narrowed._cells(network).shares.sum())
@@ -204,7 +218,12 @@ class AutoregressiveSampler(DrawnAlike):
         # An extra, which takes seconds to import: only who draws from such a network needs it.
         from silosynth.common.generator.pretrained_network import load_pretrained
 
-        return load_pretrained(self.architecture, self.schema, self.checkpoint, self.weights)
+        return load_pretrained(
+            self.architecture,
+            coded_schema(self.schema, self.spreads),
+            self.checkpoint,
+            self.weights,
+        )
 
     def _condition_weights(self) -> dict[int, np.ndarray]:
         """Return, by position, the share of each working code that meets its condition."""

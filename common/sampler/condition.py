@@ -14,7 +14,7 @@ from typing import TypeVar, overload
 
 import numpy as np
 
-from silosynth.common.codec.conditions import allowed_codes
+from silosynth.common.codec.conditions import allowed_codes, narrow_spreads
 from silosynth.common.domain import Clique, Domain
 from silosynth.common.errors import InvalidArgument, InvalidSampler
 from silosynth.common.sampler.autoregressive import AutoregressiveSampler
@@ -56,7 +56,7 @@ def condition_on(
         return sampler
     if isinstance(sampler, NeuralSampler | AutoregressiveSampler):
         return sampler.given(where)
-    allowed = allowed_codes(sampler.schema, where)
+    allowed = allowed_codes(sampler.schema, where, spreads=sampler.spreads)
     evidence = {name: _weigh(sampler, name=name, allowed=mask) for name, mask in allowed.items()}
     working = sampler.grouping.domain(sampler.domain)
     try:
@@ -74,6 +74,7 @@ def condition_on(
             for name, ends in sampler.within.items()
         },
         total=round(sampler.total * share),
+        spreads=narrow_spreads(sampler.schema, where, spreads=sampler.spreads),
     )
 
 

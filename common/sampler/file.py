@@ -5,6 +5,7 @@
                       sha256, the size, and an array's dtype and shape
 ``schema.json``       the public schema
 ``certificate.json``  what was spent
+``values.json``       how values lie inside the codes of numbers, where it is known
 ``shares-N.npy``      the shares of the N-th conditional
 ``within-N.npy``      the shares inside the groups of the N-th merged attribute
 ``label.npy``         of a one-shot generator: the shares of the label's classes
@@ -54,6 +55,7 @@ from silosynth.common.sampler.safetensors import (
 )
 from silosynth.common.sampler.sampler import Sampler
 from silosynth.common.schema.schema import Schema, parse_schema
+from silosynth.common.values.spread import Spread, parse_spread
 
 AnySampler = Sampler | NeuralSampler | AutoregressiveSampler
 
@@ -92,6 +94,8 @@ def dump_sampler(sampler: AnySampler) -> bytes:
         "schema.json": _json(sampler.schema.model_dump(mode="json")),
         "certificate.json": _json(dict(sampler.certificate)),
     }
+    if sampler.spreads:
+        members["values.json"] = _json({n: s.dump() for n, s in sampler.spreads.items()})
     shapes: dict[str, tuple[int, ...]] = {}
     for name, array in _arrays(sampler).items():
         shapes[name] = array.shape
@@ -107,6 +111,7 @@ def dump_sampler(sampler: AnySampler) -> bytes:
         total=sampler.total,
         conditionals=nodes,
         grouping=dict(sampler.grouping.groups),
+        spreads=tuple(sampler.spreads),
         members={name: _describe(data, shapes.get(name)) for name, data in members.items()},
         **parts,
     )
@@ -137,12 +142,26 @@ def parse_sampler(data: bytes) -> AnySampler:
             attribute: _array(members, manifest, f"within-{i}.npy")
             for i, attribute in enumerate(manifest.grouping)
         },
+        "spreads": _spreads(members, manifest),
     }
     try:
         common["grouping"] = Grouping(groups=manifest.grouping)
         return _build(members, manifest, common)
     except (InvalidPlan, CapExceeded) as err:
         raise InvalidSampler(f"the sampler does not fit its schema: {err}") from err
+
+
+def _spreads(members: Mapping[str, memoryview], manifest: Manifest) -> dict[str, Spread]:
+    """Return how values lie inside the codes of numbers."""
+    if not manifest.spreads:
+        return {}
+    data = parse_json(members["values.json"], name="values.json")
+    if not isinstance(data, dict) or tuple(data) != manifest.spreads:
+        raise InvalidSampler("values.json is not of the numbers that the manifest names")
+    try:
+        return {name: parse_spread(spread) for name, spread in data.items()}
+    except InvalidSchema as err:
+        raise InvalidSampler(f"values.json: {err.message}") from err
 
 
 def _build(

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from silosynth.common.codec.ruled import keeps_rules
+from silosynth.common.codec.form import Form
+from silosynth.common.codec.ruled import keeps_rules, renumber
 from silosynth.common.errors import InvalidSampler
-from silosynth.common.schema.attributes import IdentifierAttribute
 from silosynth.common.schema.schema import Schema
 
 LEAST_KEPT = 0.05
@@ -47,16 +47,24 @@ class Kept:
             self.kept += kept
 
 
-def draw_kept(draw: Attempt, *, rows: int, index: int, schema: Schema, told: Kept) -> pa.Table:
-    """Return ``rows`` rows that keep every rule, a function of the first three arguments.
+def draw_kept(
+    draw: Attempt,
+    *,
+    rows: int,
+    index: int,
+    schema: Schema,
+    told: Kept,
+    form: Form = Form.TYPED,
+    first_row: int = 0,
+) -> pa.Table:
+    """Return ``rows`` rows that keep every rule, a function of draw, rows and index.
 
     Guarantees: without a broken rule they are the rows of the first attempt.
 
     Raises InvalidSampler where fewer than 5 % of the rows drawn keep the rules.
     """
-    first = draw(rows, index)
     parts, drawn, found, attempt = [], 0, 0, 0
-    table = first
+    table = draw(rows, index)
     while True:
         checks = keeps_rules(table, schema=schema)
         mask = np.logical_and.reduce(list(checks.values()))
@@ -74,13 +82,5 @@ def draw_kept(draw: Attempt, *, rows: int, index: int, schema: Schema, told: Kep
         share = max(found / drawn, LEAST_KEPT)
         table = draw(max(int((rows - found) / share * 1.1), _ENOUGH), index + attempt * _AGAIN)
     told.add(drawn=drawn, kept=found)
-    return _numbered(pa.concat_tables(parts).slice(0, rows), first, schema=schema)
-
-
-def _numbered(table: pa.Table, first: pa.Table, *, schema: Schema) -> pa.Table:
-    """Give the rows the identifiers of the first attempt, which run on without a gap."""
-    for attribute in schema.attributes:
-        if isinstance(attribute, IdentifierAttribute) and attribute.name in table.column_names:
-            place = table.column_names.index(attribute.name)
-            table = table.set_column(place, attribute.name, first[attribute.name])
-    return table
+    kept = pa.concat_tables(parts).slice(0, rows)
+    return kept if attempt == 0 else renumber(kept, schema=schema, form=form, first_row=first_row)

@@ -13,7 +13,10 @@ from silosynth.common.generator.architecture import Architecture
 from silosynth.common.schema.bins import PlainModel
 
 FORMAT: Final = "silosynth-sampler"
-VERSION: Final = 1
+VERSION: Final = 2
+READ: Final = (1, 2)
+"""Version 1 knows no spreads: its numbers lie evenly in the schema's bins."""
+
 MAX_JSON_BYTES = 2**26
 _LARGEST = 2**30
 
@@ -50,13 +53,14 @@ class Manifest(PlainModel):
     """Everything that is known of the members before they are read."""
 
     format: Literal["silosynth-sampler"] = FORMAT
-    version: Literal[1] = VERSION
+    version: Literal[1, 2] = VERSION
     plan_digest: str
     total: int = Field(ge=0, lt=2**63)
     conditionals: tuple[Node, ...]
     grouping: dict[str, tuple[int, ...]]
     generator: OneShotNetwork | None = None
     architecture: Architecture | None = None
+    spreads: tuple[str, ...] = Field(default=(), max_length=4096)
     members: dict[str, Member]
 
 
@@ -65,9 +69,10 @@ def read_manifest(members: Mapping[str, memoryview]) -> Manifest:
     if "manifest.json" not in members:
         raise InvalidSampler("there is no manifest.json", hint="is this a sampler file?")
     data = parse_json(members["manifest.json"], name="manifest.json")
-    if isinstance(data, dict) and data.get("format") == FORMAT and data.get("version") != VERSION:
+    if isinstance(data, dict) and data.get("format") == FORMAT and data.get("version") not in READ:
         raise InvalidSampler(
-            f"the version is not {VERSION}", hint="read it with the silosynth that wrote it"
+            f"the version is none of {', '.join(map(str, READ))}",
+            hint="read it with the silosynth that wrote it",
         )
     try:
         manifest = Manifest.model_validate_json(bytes(members["manifest.json"]), strict=True)
@@ -78,6 +83,10 @@ def read_manifest(members: Mapping[str, memoryview]) -> Manifest:
     expected = {"manifest.json", "schema.json", "certificate.json"}
     expected |= {f"shares-{i}.npy" for i in range(len(manifest.conditionals))}
     expected |= {f"within-{i}.npy" for i in range(len(manifest.grouping))}
+    if manifest.spreads:
+        expected.add("values.json")
+        if manifest.version == 1:
+            raise InvalidSampler("manifest.json: version 1 has no spreads")
     if manifest.generator is not None or manifest.architecture is not None:
         expected.add("weights.safetensors")
         expected |= {"label.npy"} if manifest.generator is not None else set()

@@ -9,16 +9,22 @@ from typing import Any
 
 import numpy as np
 
-from silosynth.common.codec.conditions import allowed_codes
+from silosynth.common.codec.conditions import allowed_codes, narrow_spreads
 from silosynth.common.codec.notes import code_dtype
 from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.errors import InvalidArgument, InvalidPlan, InvalidSampler
 from silosynth.common.sampler.conditional import WHOLE, check_within
 from silosynth.common.sampler.network import Network, softmax_parts
-from silosynth.common.sampler.sampler import DrawBatch, DrawnAlike, check_facts
+from silosynth.common.sampler.sampler import (
+    DrawBatch,
+    DrawnAlike,
+    check_facts,
+    check_spreads,
+)
 from silosynth.common.sampler.within import Unmerge
 from silosynth.common.schema.schema import Schema
 from silosynth.common.seeded import SeededWords
+from silosynth.common.values.spread import Spread
 
 _MOST_CELLS = 2**27
 
@@ -69,6 +75,7 @@ class NeuralSampler(DrawnAlike):
     certificate: Mapping[str, Any]
     plan_digest: str
     allowed: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
+    spreads: Mapping[str, Spread] = field(default_factory=dict, repr=False)
     domain: Domain = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -79,6 +86,7 @@ class NeuralSampler(DrawnAlike):
             plan_digest=self.plan_digest,
         )
         object.__setattr__(self, "domain", self.schema.domain)
+        check_spreads(self.spreads, schema=self.schema)
         check_within(self.within, grouping=self.grouping)
         working = self.working
         if self.label is not None and self.label not in working.attributes:
@@ -133,10 +141,14 @@ class NeuralSampler(DrawnAlike):
         Guarantees: exact for the mixture, without rejection; ``total`` is the expected number of
         such rows. Errors: InvalidArgument for conditions that no row meets.
         """
-        asked = allowed_codes(self.schema, where)
-        both = {name: mask & self.allowed.get(name, True) for name, mask in asked.items()}
+        asked = allowed_codes(self.schema, where, spreads=self.spreads)
+        both = {name: share * self.allowed.get(name, 1.0) for name, share in asked.items()}
         before = float(self.mixture().weights.sum())
-        narrowed = replace(self, allowed={**self.allowed, **both})
+        narrowed = replace(
+            self,
+            allowed={**self.allowed, **both},
+            spreads=narrow_spreads(self.schema, where, spreads=self.spreads),
+        )
         share = float(narrowed.mixture().weights.sum())
         if not share > 0:
             raise InvalidArgument(

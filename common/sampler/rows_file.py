@@ -1,4 +1,4 @@
-"""Synthetic rows to a Parquet or CSV file, as a stream."""
+"""Synthetic rows to a Parquet or text file, as a stream."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Protocol
 
 import pyarrow as pa
-import pyarrow.csv
 import pyarrow.parquet
 
+from silosynth.common.codec.form import Form
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.files import fresh_file
 from silosynth.common.sampler.keeping import Kept
 from silosynth.common.sampler.sampler import DrawsRows, draw_batches
+from silosynth.common.sampler.text_writer import TextWriter
+from silosynth.common.schema.schema import CsvDialect
 
 
 class Writer(Protocol):
@@ -27,10 +29,8 @@ class Writer(Protocol):
         """End the file."""
 
 
-_OPENERS: dict[str, Callable[[Path, pa.Schema], Writer]] = {
-    ".parquet": lambda path, schema: pa.parquet.ParquetWriter(path, schema, compression="zstd"),
-    ".csv": lambda path, schema: pa.csv.CSVWriter(path, schema),
-}
+_TEXT = {".csv": CsvDialect(), ".tsv": CsvDialect(delimiter="\t")}
+_ENDINGS = (".parquet", *_TEXT)
 
 
 def write_rows(
@@ -44,7 +44,9 @@ def write_rows(
     progress: Callable[[int], None] | None = None,
     mark: Mapping[str, str] | None = None,
 ) -> Kept:
-    """Draw ``rows`` rows into a ``.parquet`` or ``.csv`` file.
+    """Draw ``rows`` rows into a ``.parquet``, ``.csv`` or ``.tsv`` file.
+
+    Text files are spelled as the schema declares, in its dialect.
 
     Guarantees: the rows are those of :func:`silosynth.common.sampler.sampler.draw`; memory does
     not grow with ``rows``; a file that was begun and not ended is removed.
@@ -55,20 +57,29 @@ def write_rows(
         progress: told the rows written so far after each batch.
         mark: what a Parquet file says of itself in its metadata.
     """
-    opener = _OPENERS.get(path.suffix.lower())
-    if opener is None:
+    ending = path.suffix.lower()
+    if ending not in _ENDINGS:
         raise InvalidArgument(
-            f"{path} has no known format", hint=f"end its name in {' or '.join(_OPENERS)}"
+            f"{path} has no known format", hint=f"end its name in {' or '.join(_ENDINGS)}"
         )
     told = Kept()
-    batches = draw_batches(sampler, rows=rows, seed=seed, threads=threads, told=told)
+    form = Form.SPELLED if ending in _TEXT else Form.TYPED
+    batches = draw_batches(sampler, rows=rows, seed=seed, threads=threads, form=form, told=told)
     with fresh_file(path, force=force) as part, closing(batches):
         first = next(batches)
-        with closing(opener(part, first.schema.with_metadata(mark))) as writer:
+        columns = first.schema.with_metadata(mark)
+        with closing(_open(part, ending, columns, sampler.schema.csv)) as writer:
             written = _write(writer, first, written=0, progress=progress)
             for batch in batches:
                 written = _write(writer, batch, written=written, progress=progress)
     return told
+
+
+def _open(path: Path, ending: str, columns: pa.Schema, declared: CsvDialect | None) -> Writer:
+    """Open the writer that a file's ending calls for."""
+    if ending in _TEXT:
+        return TextWriter(path, names=columns.names, dialect=declared or _TEXT[ending])
+    return pa.parquet.ParquetWriter(path, columns, compression="zstd")  # type: ignore[no-any-return]  # pyarrow is untyped
 
 
 def _write(

@@ -15,6 +15,7 @@ import pyarrow as pa
 from silosynth.common.batches import available_threads, map_batches, split_rows
 from silosynth.common.codec.codec import Codec
 from silosynth.common.codec.examples import modelled_texts
+from silosynth.common.codec.form import Form
 from silosynth.common.codec.notes import code_dtype
 from silosynth.common.domain import Domain, Grouping
 from silosynth.common.errors import InvalidArgument, InvalidPlan, InvalidSampler
@@ -29,6 +30,8 @@ from silosynth.common.sampler.draw import BATCH_ROWS, Step, compile_steps, draw_
 from silosynth.common.sampler.keeping import Kept, draw_kept
 from silosynth.common.schema.schema import Schema, Source
 from silosynth.common.seeded import SeededWords, check_whole
+from silosynth.common.values.grid import edges_schema, grid_of
+from silosynth.common.values.spread import Spread
 
 if TYPE_CHECKING:
     from silosynth.common.codec.frames import Frame
@@ -87,6 +90,10 @@ class DrawsRows(Protocol):
         """Return the digest of the plan."""
 
     @property
+    def spreads(self) -> Mapping[str, Spread]:
+        """Return how values lie inside the codes of numbers."""
+
+    @property
     def batch_rows(self) -> int:
         """Return how many rows are drawn at once, by the sampler alone."""
 
@@ -111,7 +118,8 @@ class DrawnAlike:
         """Draw rows as a pandas frame."""
         from silosynth.common.codec.frames import to_pandas  # see there why not above
 
-        return to_pandas(draw(self, rows=rows, seed=seed))
+        never_null = {a.name for a in self.schema.coded if a.stored and not a.missing}
+        return to_pandas(draw(self, rows=rows, seed=seed), plain=never_null)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -121,7 +129,8 @@ class Sampler(DrawnAlike):
     The conditionals are over working codes: ``grouping`` merges the schema's fine codes into them,
     and ``within[a]`` is (fine codes,) uint32, the cumulative shares of 2^31 inside each group of
     ``a``, for the codes sorted by group. ``total`` is the noised number of rows, ``certificate``
-    the run's statement of what was spent, as plain JSON data.
+    the run's statement of what was spent, as plain JSON data. ``spreads`` says how values lie
+    inside the codes of numbers: evenly in the schema's bins where there is none.
 
     Guarantees: what can be built can be drawn from and written to a file. The same seed gives the
     same rows everywhere.
@@ -134,6 +143,7 @@ class Sampler(DrawnAlike):
     total: int
     certificate: Mapping[str, Any]
     plan_digest: str
+    spreads: Mapping[str, Spread] = field(default_factory=dict, repr=False)
     domain: Domain = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -144,6 +154,7 @@ class Sampler(DrawnAlike):
             plan_digest=self.plan_digest,
         )
         object.__setattr__(self, "domain", self.schema.domain)
+        check_spreads(self.spreads, schema=self.schema)
         _check_conditionals(self.conditionals, working=_working(self))
         check_within(self.within, grouping=self.grouping)
 
@@ -177,6 +188,7 @@ def build_sampler(
     total: float,
     certificate: Mapping[str, Any],
     plan_digest: str,
+    spreads: Mapping[str, Spread] | None = None,
 ) -> Sampler:
     """Turn a fitted model into a sampler; floats become integers here, once.
 
@@ -199,6 +211,7 @@ def build_sampler(
         total=max(round(total), 0),
         certificate=dict(certificate),
         plan_digest=plan_digest,
+        spreads=dict(spreads or {}),
     )
 
 
@@ -236,6 +249,7 @@ def draw_batches(
     batch_rows: int | None = None,
     threads: int | None = None,
     told: Kept | None = None,
+    form: Form = Form.TYPED,
 ) -> Generator[pa.Table, None, None]:
     """Yield the table in batches, holding a few of them at a time.
 
@@ -258,7 +272,12 @@ def draw_batches(
         drawn = draw_part(rows=rows, seed=seed, batch=batch)
         values = SeededWords(seed=seed, purpose="values", index=batch)
         return codec.decode(
-            drawn[:coded], drawn[coded:], uniform=values.uniform, first_row=first_row
+            drawn[:coded],
+            drawn[coded:],
+            uniform=values.uniform,
+            first_row=first_row,
+            form=form,
+            spreads=sampler.spreads,
         )
 
     def work(index: int, size: int) -> pa.Table:
@@ -270,6 +289,8 @@ def draw_batches(
             index=index,
             schema=sampler.schema,
             told=count,
+            form=form,
+            first_row=index * most,
         )
 
     sizes = split_rows(rows, batch_rows=most)
@@ -290,7 +311,9 @@ def describe_sampler(sampler: DrawsRows) -> dict[str, Any]:
                 "source": attribute.source.value,
                 "working_codes": merged,
                 "working_source": (
-                    Source.BOUGHT if attribute.name in sampler.grouping.groups else attribute.source
+                    Source.BOUGHT
+                    if attribute.name in {*sampler.grouping.groups, *sampler.spreads}
+                    else attribute.source
                 ).value,
             }
             for attribute, merged in zip(sampler.schema.coded, working.shape, strict=True)
@@ -298,6 +321,21 @@ def describe_sampler(sampler: DrawsRows) -> dict[str, Any]:
         **sampler.describe(),
         "certificate": dict(sampler.certificate),
     }
+
+
+def coded_schema(schema: Schema, spreads: Mapping[str, Spread]) -> Schema:
+    """Return the schema with the bins that a sampler's codes stand for."""
+    return edges_schema(schema, {name: spread.edges for name, spread in spreads.items()})
+
+
+def check_spreads(spreads: Mapping[str, Spread], *, schema: Schema) -> None:
+    """Raise InvalidSampler unless every spread has the codes of a number of the schema."""
+    numbers = {a.name: a for a in schema.numbers}
+    for name, spread in spreads.items():
+        if name not in numbers or len(spread.edges) + 1 != numbers[name].values:
+            raise InvalidSampler(f"the values of {name!r} do not fit the schema")
+        if grid_of(numbers[name]) != spread.grid:
+            raise InvalidSampler(f"the values of {name!r} are not the points of its schema")
 
 
 def check_facts(

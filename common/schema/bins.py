@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+_DURATION = re.compile(r"^(-?)(\d+) (\d{1,2}):(\d{2}):(\d{2}(?:\.\d+)?)$")
 
 
 class PlainModel(BaseModel):
@@ -19,6 +22,31 @@ class PlainModel(BaseModel):
 def epoch_seconds(moment: datetime) -> float:
     """Return seconds since 1970 in UTC, taking a naive datetime as UTC."""
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def day_seconds(moment: time) -> float:
+    """Return seconds since midnight; the last microsecond of the day counts as its end."""
+    if moment == time.max:
+        return 86_400.0
+    return moment.hour * 3600 + moment.minute * 60 + moment.second + moment.microsecond / 1e6
+
+
+def spell_duration(span: timedelta) -> str:
+    """Write a span of time as it is read: ``1 02:30:00``, ``-0 00:00:05.25``."""
+    sign, whole = ("-", -span) if span < timedelta(0) else ("", span)
+    minutes, seconds = divmod(whole.seconds, 60)
+    text = f"{sign}{whole.days} {minutes // 60:02}:{minutes % 60:02}:{seconds:02}"
+    return f"{text}.{whole.microseconds:06}" if whole.microseconds else text
+
+
+def read_duration(value: object) -> object:
+    """Take ``1 02:30:00`` for a day and two and a half hours; leave other spellings alone."""
+    found = _DURATION.match(value) if isinstance(value, str) else None
+    if found is None:
+        return value
+    sign, days, hours, minutes, seconds = found.groups()
+    span = timedelta(days=int(days), hours=int(hours), minutes=int(minutes), seconds=float(seconds))
+    return -span if sign else span
 
 
 def rises(numbers: Sequence[float]) -> bool:

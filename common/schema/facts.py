@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 
 import numpy as np
 
@@ -14,12 +15,16 @@ from silosynth.common.schema.attributes import (
     CategoricalAttribute,
     CodedAttribute,
     DatetimeAttribute,
+    DurationAttribute,
     IdentifierAttribute,
     IntegerAttribute,
     NumericAttribute,
     OrdinalAttribute,
     RealAttribute,
+    TimeAttribute,
 )
+from silosynth.common.schema.bases import BaseTemporal
+from silosynth.common.schema.forms import Resolution
 
 
 def facts_of(attributes: Sequence[Attribute]) -> dict[str, Fact]:
@@ -35,6 +40,8 @@ def _fact(attribute: Attribute) -> Fact:
         kind = Kind.NUMBER
     elif isinstance(attribute, DatetimeAttribute):
         kind = Kind.INSTANT
+    elif isinstance(attribute, DurationAttribute | TimeAttribute):
+        kind = Kind.SPAN
     elif isinstance(attribute, BooleanAttribute):
         kind = Kind.TRUTH
     elif isinstance(attribute, IdentifierAttribute):
@@ -49,8 +56,26 @@ def _fact(attribute: Attribute) -> Fact:
 
 
 def scale_of(attribute: NumericAttribute) -> float:
-    """Return how many of a rule's units one unit of the bounds is: instants are microseconds."""
-    return 1e6 if isinstance(attribute, DatetimeAttribute) else 1.0
+    """Return how many of a rule's units one unit of the bounds is: times are microseconds."""
+    return 1.0 if isinstance(attribute, IntegerAttribute | RealAttribute) else 1e6
+
+
+def common_step(left: NumericAttribute, right: NumericAttribute) -> float | None:
+    """Return what the values of both are apart at least, in a rule's units; None if that varies.
+
+    Whole numbers are one apart at least, even where their steps differ.
+    """
+    grids = (left.grid, right.grid)
+    whole = isinstance(left, IntegerAttribute) and isinstance(right, IntegerAttribute)
+    same = type(left) is type(right) and grids[0] is not None and grids[0] == grids[1]
+    if same and isinstance(left, BaseTemporal):
+        same = left.resolution not in (Resolution.YEAR, Resolution.MONTH)
+    elif same and isinstance(left, IntegerAttribute | RealAttribute):
+        lows = [Fraction(repr(a.limits()[0])) for a in (left, right)]
+        same = (lows[0] - lows[1]) % (grids[0] or 1) == 0
+    if same:
+        return float(grids[0] or 1) * scale_of(left)
+    return 1.0 if whole else None
 
 
 def bounds_of(attribute: NumericAttribute) -> tuple[float, float]:
@@ -74,10 +99,10 @@ def range_of(attribute: CodedAttribute, fact: Fact) -> Range:
             low[len(known)] = high[len(known)] = len(known)
     elif isinstance(attribute, BooleanAttribute):
         low[:2] = high[:2] = (0, 1)
-    else:
+    elif isinstance(attribute, NumericAttribute):
         edges = np.asarray(attribute.edges(), dtype=np.float64) * scale_of(attribute)
         low[: attribute.values] = edges[:-1]
         high[: attribute.values] = edges[1:] - isinstance(attribute, IntegerAttribute)
-    if attribute.missing:
-        null[-1], value[-1] = True, False
+    gone = attribute.missing + len(attribute.missing_apart)
+    null[size - gone :], value[size - gone :] = True, False
     return Range(low=low, high=high, null=null, value=value)

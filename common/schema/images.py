@@ -8,8 +8,10 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from silosynth.common.domain import Clique
-from silosynth.common.schema.attributes import CodedAttribute, IntegerAttribute, OrdinalAttribute
+from silosynth.common.schema.attributes import CodedAttribute
 from silosynth.common.schema.bins import PlainModel
+
+_LEVELS = ("integer", "ordinal")
 
 
 class Image(PlainModel):
@@ -44,7 +46,7 @@ def check_images(
         raise ValueError("images: two have one name")
     for name in pixels:
         attribute = by_name.get(name)
-        if not isinstance(attribute, IntegerAttribute | OrdinalAttribute) or attribute.missing:
+        if attribute is None or attribute.kind not in _LEVELS or attribute.missing:
             raise ValueError(
                 f"images: pixel {name!r} must be an integer or ordinal attribute, never missing"
             )

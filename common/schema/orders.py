@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
+from fractions import Fraction
 
 import numpy as np
 from pydantic import ValidationError
@@ -16,9 +18,11 @@ from silosynth.common.schema.attributes import (
     IntegerAttribute,
     NumericAttribute,
     RealAttribute,
+    TimeAttribute,
 )
+from silosynth.common.schema.bases import BaseTemporal
 from silosynth.common.schema.bins import Edges, EqualWidth
-from silosynth.common.schema.facts import bounds_of, scale_of
+from silosynth.common.schema.facts import bounds_of, common_step, scale_of
 
 GAP_BINS = 48
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -59,7 +63,10 @@ def bounds_between(
         if left[0] == right[0]:
             return None
         sides = (numbers[left[0]], numbers[right[0]])
-        unit = sign == "<" and not any(isinstance(a, RealAttribute) for a in sides)
+        unit = 0.0
+        if sign == "<":
+            real = any(isinstance(a, RealAttribute) for a in sides)
+            unit = common_step(*sides) or (0.0 if real else 1.0)
         found.append(Apart(left[0], right[0], left[1] - right[1] + unit))
     return tuple(found)
 
@@ -127,7 +134,7 @@ def gaps_of(
         upper = tuple(a for a in aparts if a.low == name and place[a.high] < place[name])
         if not lower and not upper:
             continue
-        whole = isinstance(numbers[name], IntegerAttribute)
+        step = _step_of(name, (*lower, *upper), numbers=numbers)
         gaps.append(
             Gap(
                 column=name,
@@ -136,11 +143,25 @@ def gaps_of(
                 upper=upper,
                 least=bounds[name][0],
                 most=bounds[name][1],
-                scale=scale_of(numbers[name]),
-                whole=whole,
+                scale=step or scale_of(numbers[name]),
+                whole=step is not None,
             )
         )
     return tuple(gaps)
+
+
+def _step_of(
+    name: str, aparts: Sequence[Apart], *, numbers: Mapping[str, NumericAttribute]
+) -> float | None:
+    """Return what a gap is counted in where all of its values are so far apart; None else."""
+    others = [numbers[a.low if a.high == name else a.high] for a in aparts]
+    steps = {common_step(numbers[name], other) for other in others}
+    step = steps.pop()
+    if isinstance(numbers[name], IntegerAttribute) and step is not None and steps:
+        return 1.0
+    if steps or step is None or any(abs(a.least / step % 1 - 0.5) < 0.5 - 1e-6 for a in aparts):
+        return 1.0 if isinstance(numbers[name], IntegerAttribute) else None
+    return step
 
 
 def _widest(lower: Sequence[Apart], upper: Sequence[Apart]) -> list[float]:
@@ -178,20 +199,41 @@ def gap_attribute(gap: Gap, attribute: NumericAttribute) -> IntegerAttribute | R
     common = {
         "name": gap.name,
         "missing": attribute.missing,
-        "missing_tokens": attribute.missing_tokens,
         "source": attribute.source,
         "minimum": 0,
     }
     count = max(attribute.values, GAP_BINS)
     if gap.whole:
-        span = max(int(span), 1)
+        span = max(int(span + 1e-6), 1)
         inner = sorted({round(e) for e in np.geomspace(1, span + 1, count)[:-1]})
         bins = Edges(edges=tuple(inner)) if span > count else EqualWidth(count=span + 1)
         return IntegerAttribute.model_validate({**common, "maximum": span, "bins": bins})
-    unit = 1.0 if isinstance(attribute, DatetimeAttribute) and span > 100 else span / 1e4
+    unit = 1.0 if isinstance(attribute, BaseTemporal) and span > 100 else span / 1e4
     inner = np.geomspace(unit, span, count)[:-1].tolist()
     bins = Edges(edges=tuple(inner))
     return RealAttribute.model_validate({**common, "maximum": span, "bins": bins})
+
+
+def _moment(attribute: NumericAttribute, ticks: float) -> datetime | time | timedelta:
+    """Return microseconds as a bound of an attribute."""
+    span = timedelta(microseconds=ticks)
+    if isinstance(attribute, DatetimeAttribute):
+        return _EPOCH + span
+    if isinstance(attribute, TimeAttribute):
+        return time.max if span >= timedelta(days=1) else (datetime.min + span).time()
+    return span
+
+
+def _on_points(attribute: NumericAttribute, bounds: tuple[float, float]) -> tuple[float, float]:
+    """Return the outermost values of a number inside of bounds."""
+    kind = int if isinstance(attribute, IntegerAttribute) else float
+    if attribute.grid is None:
+        return kind(bounds[0]), kind(bounds[1])
+    step = attribute.grid
+    start = Fraction(repr(attribute.limits()[0]))
+    low, high = ((Fraction(repr(b)) - start) / step for b in bounds)
+    tiny = Fraction(1, 10**6)
+    return kind(start + math.ceil(low - tiny) * step), kind(start + math.floor(high + tiny) * step)
 
 
 def narrowed(attribute: NumericAttribute, bounds: tuple[float, float]) -> NumericAttribute:
@@ -200,11 +242,10 @@ def narrowed(attribute: NumericAttribute, bounds: tuple[float, float]) -> Numeri
         return attribute
     low, high = bounds
     data = attribute.model_dump()
-    if isinstance(attribute, DatetimeAttribute):
-        data["minimum"], data["maximum"] = (_EPOCH + timedelta(microseconds=b) for b in bounds)
+    if isinstance(attribute, BaseTemporal):
+        data["minimum"], data["maximum"] = (_moment(attribute, b) for b in bounds)
     else:
-        kind = int if isinstance(attribute, IntegerAttribute) else float
-        data["minimum"], data["maximum"] = kind(low), kind(high)
+        data["minimum"], data["maximum"] = low, high = _on_points(attribute, bounds)
     if isinstance(attribute.bins, Edges):
         scale = scale_of(attribute)
         inner = [e for e in attribute.bins.edges if low < e * scale < high]

@@ -36,12 +36,9 @@ from silosynth.common.rules.spell import spell
 from silosynth.common.schema.attributes import (
     Attribute,
     CategoricalAttribute,
-    DatetimeAttribute,
-    IdentifierAttribute,
+    CodedAttribute,
     IntegerAttribute,
     NumericAttribute,
-    RealAttribute,
-    TextAttribute,
 )
 from silosynth.common.schema.bins import EqualWidth
 from silosynth.common.schema.facts import bounds_of, facts_of, range_of
@@ -147,9 +144,8 @@ class _Compiler:
         self, attributes: Sequence[Attribute], rules: Sequence[Rule], facts: Facts
     ) -> None:
         self._attributes, self._rules, self._facts = attributes, tuple(rules), facts
-        numeric = (IntegerAttribute, RealAttribute, DatetimeAttribute)
         self._numbers: dict[str, NumericAttribute] = {
-            a.name: a for a in attributes if isinstance(a, numeric)
+            a.name: a for a in attributes if isinstance(a, NumericAttribute)
         }
         self._recipes: list[Recipe] = []
         self._inner: dict[str, Attribute] = {}
@@ -228,9 +224,11 @@ class _Compiler:
     def _order(self) -> None:
         aparts: list[Apart] = []
         kept: list[Order] = []
+        # A gap cannot tell for which reason a value is missing.
+        plain = {n: a for n, a in self._numbers.items() if not a.missing_apart}
         for rule in self._rules:
             if isinstance(rule, Order):
-                found = bounds_between(rule, numbers=self._numbers)
+                found = bounds_between(rule, numbers=plain)
                 if found is not None:
                     aparts += found
                     kept += [rule] if not self._made & set(columns_of(rule)) else []
@@ -261,13 +259,17 @@ class _Compiler:
             if any(isinstance(r, Gap) and r.column == rule.column for r in self._recipes):
                 self._grids[rule.column] = rule.size
                 self._kept[rule] = "rounded up to it when rows are drawn"
+            elif attribute.missing_apart:
+                continue
             elif rule.column not in self._made and rule.column not in self._inner:
                 self._on_grid(rule, attribute, least=least, most=most)
 
     def _on_grid(self, rule: Step, attribute: NumericAttribute, *, least: int, most: int) -> None:
         name = f"{rule.column} in steps"[:128]
         count = max(min(attribute.values, most - least + 1), 1)
-        common = attribute.model_dump(include={"missing", "missing_tokens", "source"})
+        common = attribute.model_dump(include={"missing", "source"})
+        if least == most:
+            raise ValueError(f"rule {spell(rule)!r} leaves one value of {rule.column!r}")
         try:
             self._inner[rule.column] = IntegerAttribute.model_validate(
                 {**common, "name": name, "minimum": least, "maximum": most}
@@ -320,10 +322,10 @@ class _Compiler:
                 patterns.columns, zip(*patterns.nulls, strict=True), strict=True
             ):
                 attribute = known[getattr(self._inner.get(column), "name", column)]
-                if isinstance(attribute, IdentifierAttribute | TextAttribute):
+                if not (isinstance(attribute, CodedAttribute) and attribute.modelled):
                     continue
                 is_null = np.zeros(attribute.size, dtype=bool)
-                is_null[-1:] = attribute.missing
+                is_null[attribute.values + attribute.has_other :] = True
                 mask = np.asarray(nulls)[None, :] != is_null[:, None]
                 zeros.append(_in_order((attribute.name, name), mask, counted))
         return zeros
@@ -337,7 +339,7 @@ class _Compiler:
                 continue
             names = columns_of(rule)
             found = [known[n] for n in names if n in known]
-            coded = [a for a in found if not isinstance(a, IdentifierAttribute | TextAttribute)]
+            coded = [a for a in found if isinstance(a, CodedAttribute) and a.modelled]
             if len(coded) < len(names) or len(names) > MOST_ZERO_COLUMNS:
                 continue
             if math.prod(a.size for a in coded) > MOST_ZERO_CELLS:

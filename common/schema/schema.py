@@ -6,7 +6,9 @@ A schema is never read off private data without saying so: every attribute carri
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -25,22 +27,27 @@ from silosynth.common.domain import Domain
 from silosynth.common.errors import InvalidSchema
 from silosynth.common.rules.tokens import UNREVIEWED
 from silosynth.common.schema.attributes import (
-    MAX_CODES,
     Attribute,
     BooleanAttribute,
     CategoricalAttribute,
     CodedAttribute,
     DatetimeAttribute,
+    DurationAttribute,
+    EmptyAttribute,
     IdentifierAttribute,
+    IgnoredAttribute,
     IntegerAttribute,
     ListedAttribute,
     NumericAttribute,
     OrdinalAttribute,
     RealAttribute,
-    Source,
     TextAttribute,
+    TimeAttribute,
+    as_numeric,
 )
+from silosynth.common.schema.bases import MAX_CODES, Source
 from silosynth.common.schema.bins import Bins, Edges, EqualWidth, PlainModel, Quantiles
+from silosynth.common.schema.forms import SINCE, CsvDialect, NumberText, Resolution, since
 from silosynth.common.schema.images import Image, check_images
 from silosynth.common.schema.ruled import Ruled, compile_rules
 from silosynth.common.schema.zeros import (
@@ -57,20 +64,27 @@ __all__ = [
     "BooleanAttribute",
     "CategoricalAttribute",
     "CodedAttribute",
+    "CsvDialect",
     "DatetimeAttribute",
+    "DurationAttribute",
     "Edges",
+    "EmptyAttribute",
     "EqualWidth",
     "IdentifierAttribute",
+    "IgnoredAttribute",
     "Image",
     "IntegerAttribute",
     "ListedAttribute",
+    "NumberText",
     "NumericAttribute",
     "OrdinalAttribute",
     "Quantiles",
     "RealAttribute",
+    "Resolution",
     "Schema",
     "Source",
     "TextAttribute",
+    "TimeAttribute",
     "describe_validation",
     "dump_document",
     "dump_schema",
@@ -81,26 +95,49 @@ __all__ = [
     "parse_schema",
 ]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class Schema(PlainModel):
-    """The public description of one table."""
+    """The public description of one table.
 
-    version: Literal[1] = 1
+    ``version`` is the first version of the format that knows all that is declared; it is worked out
+    where it is not given.
+    """
+
+    version: Literal[1, 2] = 1
     name: str = Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._-]+$")
     description: str | None = Field(default=None, max_length=2000)
     label: str | None = Field(default=None, description="the attribute to predict, if any")
     attributes: tuple[Attribute, ...] = Field(min_length=1, max_length=4096)
-    structural_zeros: tuple[StructuralZeros, ...] = Field(
-        default=(), max_length=256, description="combinations that cannot occur; public facts"
+    structural_zeros: tuple[StructuralZeros, ...] = since(
+        1, default=(), max_length=256, description="combinations that cannot occur; public facts"
     )
-    images: tuple[Image, ...] = Field(
-        default=(), max_length=64, description="attributes that are the pixels of a picture"
+    images: tuple[Image, ...] = since(
+        1, default=(), max_length=64, description="attributes that are the pixels of a picture"
     )
-    rules: tuple[str, ...] = Field(
-        default=(), max_length=256, description="what every row keeps; public facts, one line each"
+    rules: tuple[str, ...] = since(
+        2, default=(), max_length=256, description="what every row keeps; public facts, a line each"
     )
+    csv: CsvDialect | None = since(
+        2,
+        default=None,
+        description="how text files of the table are written, if not plainly",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_source(cls, data: Any) -> Any:
+        """Give the file's one ``source`` to all attributes that do not state their own."""
+        if not isinstance(data, Mapping) or "source" not in data:
+            return data
+        rest = {key: value for key, value in data.items() if key != "source"}
+        attributes = rest.get("attributes")
+        if isinstance(attributes, list | tuple):
+            rest["attributes"] = [
+                {"source": data["source"], **a} if isinstance(a, Mapping) else a for a in attributes
+            ]
+        return rest
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -111,9 +148,29 @@ class Schema(PlainModel):
         if self.label is not None and self.label not in names:
             raise ValueError(f"label {self.label!r} is not an attribute")
         _ = self.ruled
+        later = bool(self.csv or self.rules)
+        needed = max(2 if later else 1, *(a.needs_version() for a in self.attributes))
+        if "version" not in self.model_fields_set:
+            self.__dict__["version"] = needed
+        elif self.version < needed:
+            raise ValueError(f"what is declared needs version: {needed}")
         self.impossible()
         check_images(self.images, coded=self.coded, label=self.label)
         return self
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy; its rules are compiled anew, for its own attributes."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied.__dict__.pop("ruled", None)
+        return copied
+
+    def counting(self, attributes: tuple[Attribute, ...]) -> Self:
+        """Return the schema with other bins of what is counted; its rules stay as compiled."""
+        before = {id(a): new for a, new in zip(self.ruled.attributes, attributes, strict=True)}
+        own = tuple(before.get(id(a), a) for a in self.attributes)
+        copied = self.model_copy(update={"attributes": own})
+        copied.__dict__["ruled"] = replace(self.ruled, attributes=attributes)
+        return copied
 
     @cached_property
     def ruled(self) -> Ruled:
@@ -126,11 +183,27 @@ class Schema(PlainModel):
 
         Without rules they are the table's own; rules leave out columns that follow from others.
         """
+        counted = self.ruled.attributes
+        return tuple(a for a in counted if isinstance(a, CodedAttribute) and a.modelled)
+
+    @property
+    def constants(self) -> tuple[CodedAttribute, ...]:
+        """Return the attributes that have one value alone: not asked, and the same in every row."""
         return tuple(
             a
-            for a in self.ruled.attributes
-            if not isinstance(a, IdentifierAttribute | TextAttribute)
+            for a in self.attributes
+            if isinstance(a, CodedAttribute) and not a.modelled and a.kind != "identifier"
         )
+
+    @property
+    def texts(self) -> tuple[TextAttribute, ...]:
+        """Return the attributes that are free text."""
+        return tuple(a for a in self.attributes if isinstance(a, TextAttribute))
+
+    @property
+    def numbers(self) -> tuple[NumericAttribute, ...]:
+        """Return the attributes whose codes are bins of numbers, in order."""
+        return tuple(a for a in self.coded if isinstance(a, NumericAttribute))
 
     @property
     def domain(self) -> Domain:
@@ -142,13 +215,9 @@ class Schema(PlainModel):
     def digest(self) -> str:
         """Return ``sha256:`` and the hash of the canonical JSON."""
         data = self.model_dump(mode="json")
-        # What came later is left out where it says nothing: older schemas keep their digest.
-        for name in ("structural_zeros", "images", "rules"):
-            if not data[name]:
-                del data[name]
-        for attribute in data["attributes"]:
-            if attribute.get("max_bytes", 0) is None:
-                del attribute["max_bytes"]
+        _leave_out_unsaid(self, data)
+        for attribute, described in zip(self.attributes, data["attributes"], strict=True):
+            _leave_out_unsaid(attribute, described)
         return digest_of(canonical_json(data))
 
     def impossible(self) -> tuple[ImpossibleCells, ...]:
@@ -163,13 +232,27 @@ class Schema(PlainModel):
         return (*attributes, *(rule for rule in self.rules if UNREVIEWED.search(rule)))
 
 
+def _leave_out_unsaid(model: PlainModel, data: dict[str, Any]) -> None:
+    """Take out what came later and says nothing, so that older schemas keep their digest."""
+    for name, field in type(model).model_fields.items():
+        extra = field.json_schema_extra
+        later = isinstance(extra, dict) and SINCE in extra
+        if later and name in data and getattr(model, name) == field.default:
+            del data[name]
+
+
+def schema_name(text: str) -> str:
+    """Return a text as the name of a schema: what a name cannot hold becomes ``-``."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.")[:128] or "table"
+
+
 def parse_schema(data: Any, *, origin: str = "schema") -> Schema:
     """Build a schema from plain data; raise InvalidSchema naming ``origin`` and the field."""
     if not isinstance(data, Mapping):
         raise InvalidSchema(
             f"{origin}: is not a mapping of fields", hint="start with name: and attributes:"
         )
-    if data.get("version", SCHEMA_VERSION) != SCHEMA_VERSION:
+    if data.get("version", SCHEMA_VERSION) not in range(1, SCHEMA_VERSION + 1):
         raise InvalidSchema(
             f"{origin}: version {data['version']!r} is not known",
             hint=f"use version {SCHEMA_VERSION}",
@@ -203,7 +286,7 @@ def dump_schema(schema: Schema) -> str:
     """
     data = schema.model_dump(mode="json", exclude_defaults=True)
     data["attributes"] = [_dump_attribute(a) for a in schema.attributes]
-    return dump_document({"version": SCHEMA_VERSION} | data)
+    return dump_document({"version": schema.version} | data)
 
 
 def json_schema() -> dict[str, Any]:
@@ -218,8 +301,8 @@ def json_schema() -> dict[str, Any]:
 def _dump_attribute(attribute: Attribute) -> dict[str, Any]:
     """Return one attribute as plain data: name and kind first, its source last."""
     data = attribute.model_dump(mode="json", exclude_defaults=True)
-    if isinstance(attribute, NumericAttribute) and "bins" in data:
-        data["bins"] = attribute.bins.model_dump(mode="json")
+    if (number := as_numeric(attribute)) is not None and "bins" in data:
+        data["bins"] = number.bins.model_dump(mode="json")
     rest = {k: v for k, v in data.items() if k not in {"name", "kind", "source"}}
     return {
         "name": attribute.name,

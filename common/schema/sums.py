@@ -70,7 +70,8 @@ def _known(
     others = [c for c in columns_of(rule) if c != column]
     if any(p.follows(column, others) for p in patterns):
         return True
-    return not any(numbers[c].missing for c in (column, *others) if c in numbers)
+    known = (numbers[c] for c in (column, *others) if c in numbers)
+    return not any(a.missing or a.missing_apart for a in known)
 
 
 def _signs(part: Expression) -> tuple[dict[str, int], float] | None:

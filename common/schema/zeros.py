@@ -11,13 +11,7 @@ import numpy as np
 from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
 from silosynth.common.domain import Clique
-from silosynth.common.schema.attributes import (
-    CodedAttribute,
-    IntegerAttribute,
-    ListedAttribute,
-    NumericAttribute,
-    RealAttribute,
-)
+from silosynth.common.schema.attributes import CodedAttribute
 from silosynth.common.schema.bins import PlainModel
 
 MAX_ZERO_CELLS = 1_000_000
@@ -105,24 +99,7 @@ def _cells(zeros: StructuralZeros, *, known: dict[str, CodedAttribute]) -> Impos
 
 def _codes(attribute: CodedAttribute, value: Value) -> list[int]:
     """Return the codes of one value; raise ValueError when it has none."""
-    if value is None:
-        if attribute.missing:
-            return [attribute.size - 1]
-    elif isinstance(attribute, ListedAttribute):
-        texts = [str(c) for c in attribute.categories]
-        if not isinstance(value, bool | tuple) and str(value) in texts:
-            return [texts.index(str(value))]
-    elif isinstance(attribute, NumericAttribute):
-        if isinstance(value, tuple) and isinstance(attribute, IntegerAttribute | RealAttribute):
-            edges = attribute.edges()
-            inside = [
-                i
-                for i in range(len(edges) - 1)
-                if value[0] <= edges[i] and edges[i + 1] <= value[1]
-            ]
-            if inside:
-                return inside
-    elif isinstance(value, bool):
-        return [int(value)]
+    if codes := attribute.codes_of(value):
+        return codes
     shown = "null" if value is None else repr(_plain(value))
     raise ValueError(f"{attribute.name!r} has no value {shown}, or it holds no whole bin")

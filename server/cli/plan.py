@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,10 +12,20 @@ import typer
 from silosynth.common.certificate.certify import certify_plan
 from silosynth.common.certificate.words import trust_words
 from silosynth.common.cli.console import Force, Json, emit, say, show_table
+from silosynth.common.errors import InvalidArgument
 from silosynth.common.files import check_output, write_text
-from silosynth.common.plan.budget import check_budget
+from silosynth.common.names import machine_key
+from silosynth.common.plan.budget import check_budget, check_promise
 from silosynth.common.plan.check import check_plan
-from silosynth.common.plan.plan import Method, OnAbsent, PhaseName, TrustMode, dump_plan, load_plan
+from silosynth.common.plan.plan import (
+    Method,
+    OnAbsent,
+    PhaseName,
+    Plan,
+    TrustMode,
+    dump_plan,
+    load_plan,
+)
 from silosynth.common.schema.schema import load_schema
 from silosynth.server.cli.dummy import dummy
 from silosynth.server.cli.flags import with_flags
@@ -109,7 +119,9 @@ def plan_new(
     [dim]silosynth plan new schema.yaml --epsilon 1 --delta 1e-6 --silos a,b --out plan.yaml[/dim]
     """
     check_output(out, force=force)
-    described, promise = load_schema(schema), budget[0]
+    promise = budget[0]
+    check_promise(epsilon=promise.epsilon, delta=promise.delta)
+    described = load_schema(schema)
     choices: dict[str, Any] = {}
     for flags in said:
         choices |= flags.read(described)
@@ -174,7 +186,7 @@ def plan_show(
     if plan.trust is TrustMode.SHARED:
         for sentence in trust_words(certify_plan(plan)):
             say(sentence)
-    for sentence in METHODS[plan.method].describe(plan):
+    for sentence in (*_value_words(plan), *METHODS[plan.method].describe(plan)):
         say(sentence)
     for note in remarks(described, method=plan.method):
         say(note)
@@ -190,6 +202,16 @@ def plan_show(
         },
         as_json=as_json,
     )
+
+
+def _value_words(plan: Plan) -> Iterator[str]:
+    """Say of which numbers values are looked at, and how finely."""
+    trees = plan.values or {}
+    if trees:
+        cells = sum(tree.leaves.cells for tree in trees.values())
+        joined = [name for name, tree in trees.items() if tree.digits()]
+        more = f"; {len(joined)} of them once more where many rows are" if joined else ""
+        yield f"values of {len(trees)} numbers are looked at in {cells:,} cells{more}"
 
 
 def _show_phases(seen: Forecast) -> None:
@@ -221,6 +243,21 @@ def _show_cells(seen: Forecast, *, largest: bool) -> None:
         say("add --rows for the expected time and distance")
     else:
         say("distance is what the noise alone adds to a measured marginal, before fitting")
+
+
+def read_silo_names(text: str) -> tuple[str, ...]:
+    """Return the keys of silos whose names people gave, and say where a key is another text."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    keys = [machine_key(name) for name in names]
+    for name, key in zip(names, keys, strict=True):
+        if name != key:
+            say(f"silo {name!r} is written {key} in the plan, and in the names of its files")
+    twice = sorted({key for key in keys if keys.count(key) > 1})
+    if twice:
+        raise InvalidArgument(
+            f"silo {twice[0]!r} stands twice", hint="give one of them another name"
+        )
+    return tuple(keys)
 
 
 def _size(count: int) -> str:

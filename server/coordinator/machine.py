@@ -26,6 +26,7 @@ from silosynth.common.messages.release import Refusal, Release, decode_release, 
 from silosynth.common.messages.request import Request, count_cells
 from silosynth.common.messages.statements import Acknowledgement, Answer, Verdict, decode_statement
 from silosynth.common.plan.check import check_plan
+from silosynth.common.plan.phases import OF_VALUES
 from silosynth.common.plan.plan import OnAbsent, PhaseName, Plan, TrustMode
 from silosynth.common.schema.schema import Schema
 from silosynth.common.trust.keys import PublicKey
@@ -62,6 +63,7 @@ from silosynth.server.coordinator.sums import (
     mute,
     take_statement,
 )
+from silosynth.server.coordinator.values import ask_values, settle_values
 from silosynth.server.generator.rounds import Learning, settings, take_round
 from silosynth.server.methods.table import ask_phase
 
@@ -198,7 +200,11 @@ def _begin(state: State) -> tuple[State, Commands]:
 
 def _open_phase(state: State, phase: PhaseName) -> tuple[State, Commands]:
     """Ask a phase of every silo, or go on when it has nothing to ask."""
-    question = ask_phase(phase, state.known())
+    if phase in OF_VALUES:
+        question = ask_values(state, phase)
+    else:
+        state = settle_values(state)
+        question = replace(ask_phase(phase, state.known()), edges=state.edges)
     if question.learning is not None:
         state = replace(state, learning=question.learning)
     if question.empty:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from silosynth.common.sampler.mixture import NeuralSampler
 from silosynth.server.coordinator.state import State
 from silosynth.server.methods.method import Outcome
@@ -17,4 +19,8 @@ def finish(state: State, *, generator: NeuralSampler | None = None) -> Outcome:
 
     Raises ModelTooLarge when the model needs more memory than the plan grants.
     """
-    return finish_run(state.known(generator=generator))
+    outcome = finish_run(state.known(generator=generator))
+    # Methods work with codes; the schema as it was declared, and what a code's values are, belong
+    # to the run.
+    sampler = replace(outcome.sampler, schema=state.schema, spreads=state.spreads)
+    return replace(outcome, sampler=sampler)

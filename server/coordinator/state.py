@@ -10,15 +10,18 @@ from silosynth.common.domain import Grouping
 from silosynth.common.errors import SilosynthError
 from silosynth.common.measurement import Measurement
 from silosynth.common.messages.release import Receipt, Release
-from silosynth.common.messages.request import FINE, Request
+from silosynth.common.messages.request import Request
 from silosynth.common.messages.sum_proof import SumProof, pack
 from silosynth.common.messages.sums import AgreedSet, SumStep
+from silosynth.common.plan.phases import OF_VALUES
 from silosynth.common.plan.plan import PhaseName, Plan, TrustMode
 from silosynth.common.sampler.mixture import NeuralSampler
 from silosynth.common.schema.schema import Schema
+from silosynth.common.values.spread import Spread
 from silosynth.server.generator.rounds import Learning
 from silosynth.server.measuring.sum import sum_masked, sum_releases
 from silosynth.server.methods.method import Known, Question
+from silosynth.server.values.estimate import Values
 
 
 class Stage(StrEnum):
@@ -224,6 +227,32 @@ class State:
     acknowledged: Mapping[str, str] = field(default_factory=dict)
     learning: Learning | None = None
     rounds: tuple[Release, ...] = ()
+    values: Values | None = None
+
+    @property
+    def coded(self) -> Schema:
+        """Return the schema with the bins that the run counts by: its values', once known."""
+        return self.schema if self.values is None else self.values.schema
+
+    @property
+    def edges(self) -> dict[str, tuple[int, ...]] | None:
+        """Return where the bins of numbers begin that are not the schema's; None of none."""
+        return dict(self.values.edges) if self.values and self.values.edges else None
+
+    @property
+    def spreads(self) -> Mapping[str, Spread]:
+        """Return how values lie inside the codes of numbers, once known."""
+        return {} if self.values is None else self.values.spreads
+
+    def looked(self, phase: PhaseName) -> tuple[tuple[str, Measurement], ...]:
+        """Return the sums of a phase that looked at values, each with its level.
+
+        They are over all silos that answered, as those that codes are merged by.
+        """
+        if phase not in self.asked or self.waiting(phase):
+            return ()
+        levels = (q.level for q in self.asked[phase].queries)
+        return tuple(zip(levels, self._sum(phase, silos=None), strict=True))
 
     def measured(self) -> dict[PhaseName, tuple[Measurement, ...]]:
         """Return the sums of every complete phase.
@@ -235,7 +264,7 @@ class State:
         return {
             phase: self._sum(phase, silos=None if shared else self.silos)
             for phase, question in self.asked.items()
-            if question.queries and not self.waiting(phase)
+            if phase not in OF_VALUES and question.queries and not self.waiting(phase)
         }
 
     def known(self, *, generator: NeuralSampler | None = None) -> Known:
@@ -245,7 +274,7 @@ class State:
         """
         return Known(
             plan=self.plan,
-            schema=self.schema,
+            schema=self.coded,
             measured=self.measured(),
             merging=self.merging(),
             counted=self.releases.get(PhaseName.ONE_WAY, {}),
@@ -271,7 +300,7 @@ class State:
         return add(
             [r for silo, r in self.releases[phase].items() if silos is None or silo in silos],
             queries=question.queries,
-            levels={FINE: Grouping()} | dict(question.levels),
+            levels={q.level: Grouping() for q in question.queries} | dict(question.levels),
             plan=self.plan,
             phase=self.plan.phase(phase),
         )

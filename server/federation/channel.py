@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 
 from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.app.typing import ConfigRecordValues
-from flwr.serverapp import Grid
 
 from silosynth.common.errors import RunFailed, SilosynthError
 from silosynth.common.messages.release import AGREE, DELIVER, IDENTIFY, MEASURE, PROPOSE, RECORD
@@ -44,6 +43,8 @@ from silosynth.server.coordinator.state import (
     Undecided,
 )
 from silosynth.server.driver.drive import Checkpoint
+from silosynth.server.federation.calls import Calls, Grid
+from silosynth.server.federation.link import Patience
 
 Fields = dict[str, ConfigRecordValues]
 
@@ -57,9 +58,10 @@ class Pace:
     nodes_seconds: float = 1.0
     challenge_seconds: float = 15.0
     resend_seconds: float = 15.0
-    resend_most_seconds: float = 300.0
+    resend_most_seconds: float = 30.0
     failed_seconds: float = 2.0
     approval_seconds: float = 5.0
+    patience: Patience = field(default_factory=Patience)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,13 +116,13 @@ class Channel:
         pace: Pace | None = None,
     ) -> None:
         """Take Flower's grid, the signed plan's roster and the coordinator's key."""
-        self._grid = grid
         self._plan = plan
         self._key = key
         self._receipts = receipts
         self._stopping = stopping
         self._checkpoint = checkpoint
         self._pace = pace or Pace()
+        self._calls = Calls(grid, patience=self._pace.patience)
         self._sealed = seal(encode_plan(plan), purpose=Purpose.PLAN, key=key)
         self._nodes: dict[str, int] = {}
         self._post = _Post()
@@ -231,14 +233,17 @@ class Channel:
         now = time.monotonic()
         if now < self._post.nodes_due:
             return
+        nodes, listed = self._calls.nodes(), self._post.listed
+        now = time.monotonic()
         self._post.nodes_due = now + self._pace.nodes_seconds
-        nodes, listed = self._grid.get_node_ids(), self._post.listed
-        self._post.listed = frozenset(nodes)
+        if nodes is None:
+            return
+        self._post.listed = nodes
         for node in nodes:
             if listed is not None and node not in listed:
                 self._take_back(node, waiting, now=now)
-        if set(waiting) - set(self._nodes):
-            self._challenge(nodes, now=now)
+        if any(self._nodes.get(silo) not in nodes for silo in waiting):
+            self._challenge(sorted(nodes), now=now)
 
     def _take_back(self, node: int, waiting: dict[str, _Letter], *, now: float) -> None:
         """Send again to a node that was away: what its SuperNode had is lost."""
@@ -249,23 +254,36 @@ class Channel:
                 waiting[silo] = replace(waiting[silo], due=min(waiting[silo].due, now))
 
     def _challenge(self, nodes: Iterable[int], *, now: float) -> None:
-        """Ask nodes that are nobody yet to prove who they are."""
+        """Ask nodes that are nobody yet to prove who they are; the first failure ends the round."""
         known = set(self._nodes.values())
-        for node in nodes:
-            if node not in known and now >= self._post.challenge_due.get(node, 0.0):
-                challenge = secrets.token_bytes(CHALLENGE_BYTES)
-                message = self._push(node, IDENTIFY, {"challenge": challenge})
-                self._post.challenges[message] = _Challenge(node=node, challenge=challenge)
-                self._post.challenge_due[node] = now + self._pace.challenge_seconds
+        due = self._post.challenge_due
+        for node in sorted(nodes, key=lambda n: due.get(n, 0.0)):
+            if node in known or now < due.get(node, 0.0):
+                continue
+            challenge = secrets.token_bytes(CHALLENGE_BYTES)
+            message = self._push(node, IDENTIFY, {"challenge": challenge})
+            if not message:
+                due[node] = time.monotonic() + self._pace.failed_seconds
+                return
+            self._post.challenges[message] = _Challenge(node=node, challenge=challenge)
+            due[node] = now + self._pace.challenge_seconds
 
     def _send_due(self, waiting: dict[str, _Letter]) -> None:
-        """Send or resend the letters whose time has come, to nodes that proved who they are."""
-        now = time.monotonic()
+        """Send or resend the letters whose time has come, to nodes that proved who they are.
+
+        A node that is away gets nothing: it would find a pile. A letter that cannot be pushed is
+        tried again soon, after the others, and what came meanwhile is looked at before.
+        """
         sent = False
-        for silo, letter in waiting.items():
-            if silo not in self._nodes or now < letter.due:
+        for silo, letter in sorted(waiting.items(), key=lambda item: item[1].due):
+            node, now = self._nodes.get(silo), time.monotonic()
+            if node is None or now < letter.due or self._is_away(node):
                 continue
-            message = self._push(self._nodes[silo], letter.kind, letter.fields)
+            message = self._push(node, letter.kind, letter.fields)
+            if not message:
+                due = time.monotonic() + self._pace.failed_seconds
+                waiting[silo] = replace(letter, due=due)
+                break
             self._post.letters[message] = silo
             waiting[silo] = self._later(letter, now=now)
             sent = True
@@ -273,6 +291,10 @@ class Channel:
                 log("sent-again", silo=silo, kind=letter.kind)
         if sent:
             self._checkpoint("after-send")
+
+    def _is_away(self, node: int) -> bool:
+        """Tell whether a node was not connected when they were last looked at."""
+        return self._post.listed is not None and node not in self._post.listed
 
     def _later(self, letter: _Letter, *, now: float) -> _Letter:
         """Return a letter that was just sent, due again after a wait that doubles."""
@@ -284,20 +306,18 @@ class Channel:
         )
 
     def _push(self, node: int, kind: str, fields: Fields) -> str:
-        """Give one message to Flower; return its id."""
+        """Give one message to Flower; return its id, or nothing when it was not taken."""
         message = Message(
             content=RecordDict({RECORD: ConfigRecord(fields)}),
             dst_node_id=node,
             message_type=f"query.{kind}",
         )
-        return next(iter(self._grid.push_messages([message])), "")
+        return self._calls.push(message, size=_size(fields))
 
     def _pull(self, waiting: dict[str, _Letter], *, field: str) -> Iterator[tuple[str, bytes]]:
         """Take replies; yield what silos answered, once each."""
-        ids = [i for i in (*self._post.letters, *self._post.challenges) if i]
-        replies = list(self._grid.pull_messages(ids)) if ids else []
         answered = set()
-        for reply in replies:
+        for reply in self._calls.pull((*self._post.letters, *self._post.challenges)):
             self._post.active = time.monotonic()
             sent = reply.metadata.reply_to_message_id
             challenge = self._post.challenges.pop(sent, None)
@@ -347,8 +367,14 @@ class Channel:
         return verdict.answer is Answer.PENDING
 
 
+def _size(fields: Fields) -> int:
+    """Return how many bytes a letter carries, about."""
+    values = [v for f in fields.values() for v in (f if isinstance(f, list) else [f])]
+    return sum(len(v) for v in values if isinstance(v, bytes))
+
+
 def _field(reply: Message, name: str) -> ConfigRecordValues | None:
     """Return a field of a reply; None when the node failed or answered something else."""
-    if reply.has_error():
+    if reply.has_error() or not reply.has_content():
         return None
     return reply.content.config_records.get(RECORD, ConfigRecord()).get(name)

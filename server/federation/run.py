@@ -27,6 +27,7 @@ from silosynth.server.coordinator.state import Answered, Event, State
 from silosynth.server.driver.drive import Checkpoint, Progress, Signed, drive
 from silosynth.server.driver.journal import Journal
 from silosynth.server.federation.channel import Channel, Pace
+from silosynth.server.federation.link import SuperLinkLost
 from silosynth.server.federation.run_files import (
     Begun,
     Ended,
@@ -41,10 +42,11 @@ from silosynth.server.federation.run_files import (
     write_ended,
 )
 from silosynth.server.federation.settings import Federation
-from silosynth.server.federation.superlink import SuperLinkLost, open_grid
+from silosynth.server.federation.superlink import open_grid
 from silosynth.server.methods.table import require_generators
 
 _ATTEMPTS = 5
+_SETTLED_SECONDS = 120.0
 MOST_RECEIPTS = 10_000
 
 
@@ -172,23 +174,25 @@ def _completed(state: State) -> Ended:
 
 
 def _run_to_end(run: _Run) -> State:
-    """Pump the run; begin anew at the SuperLink where it lost us, a few times."""
-    for attempt in range(1, _ATTEMPTS + 1):
+    """Pump the run; begin anew at the SuperLink where it lost us, a few times in a row."""
+    attempt = 0
+    while True:
+        begun = time.monotonic()
         try:
             return _attempt(run)
-        except SuperLinkLost as err:
+        except SuperLinkLost:
+            attempt = 1 if time.monotonic() - begun > _SETTLED_SECONDS else attempt + 1
             log("superlink-lost", attempt=attempt)
             if attempt == _ATTEMPTS:
                 raise
-            last = err
-    raise last
 
 
 def _attempt(run: _Run) -> State:
     """Pump the run over one run at the SuperLink."""
+    pace = run.watchers.pace or Pace()
     with (
         Journal(run.files.path, plan_digest=run.plan.digest) as journal,
-        open_grid(run.federation, lock=run.home / "superlink.lock") as grid,
+        open_grid(run.federation, lock=run.home / "superlink.lock", patience=pace.patience) as grid,
     ):
         channel = Channel(
             grid,
@@ -197,7 +201,7 @@ def _attempt(run: _Run) -> State:
             receipts=lambda silo: kept_receipts(run.home, silo_key=run.plan.roster[silo]),
             stopping=run.files.cancel.exists,
             checkpoint=run.watchers.checkpoint,
-            pace=run.watchers.pace,
+            pace=pace,
         )
         return drive(
             run.plan,

@@ -12,11 +12,11 @@ import hashlib
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
-import httpx
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     PublicFormat,
@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from flwr.cli.build import build_fab_from_disk
 from flwr.common.constant import SubStatus
-from flwr.common.serde import fab_to_proto, run_from_proto
+from flwr.common.serde import fab_to_proto
 from flwr.proto.control_pb2 import (
     ListNodesRequest,
     RegisterNodeRequest,
@@ -33,71 +33,114 @@ from flwr.proto.control_pb2 import (
 )
 from flwr.proto.runtime_pb2 import (
     AcquireTaskRequest,
+    AcquireTaskResponse,
     PullTaskInputRequest,
+    PullTaskInputResponse,
     PushTaskOutputRequest,
     SendTaskHeartbeatRequest,
 )
-from flwr.serverapp import Grid
 from flwr.supercore.constant import TaskType
 from flwr.supercore.control import ControlHttpClient
 from flwr.supercore.fab import Fab
 from flwr.supercore.heartbeat import HeartbeatSender
 from flwr.supercore.interceptors import (
     RuntimeTokenHttpInterceptor,
-    RuntimeVersionHttpInterceptor,
     SuperExecAuthHttpInterceptor,
 )
-from flwr.supercore.retry import RetryInvoker, constant
-from flwr.supercore.run import RunNotRunningException
 from flwr.supercore.runtime import RuntimeHttpClient
 from flwr.supercore.task_identity import TaskIdentity
-from flwr.superlink.grid import HttpGrid
 
 from silosynth.common.errors import ConnectionFailed, InvalidArgument
+from silosynth.common.limits import Overdue, within
 from silosynth.common.telemetry import log
+from silosynth.server.federation.grid import SuperLinkGrid
+from silosynth.server.federation.link import (
+    Patience,
+    SuperLinkFault,
+    ask,
+    converted,
+    insist,
+    open_control,
+    open_runtime,
+)
 from silosynth.server.federation.settings import Federation
 
-_PATIENCE_SECONDS = 60.0
-_RETRY_SECONDS = 0.5
+_LEAVE_SECONDS = 5.0
 _PROTECTED = frozenset({"/flwr.proto.Runtime/AcquireTask"})
-_DENIED = (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
-
-
-class SuperLinkLost(ConnectionFailed):
-    """The SuperLink ended our run there, or stayed away: begin another run and go on."""
 
 
 @contextmanager
-def open_grid(federation: Federation, *, lock: Path) -> Iterator[Grid]:
+def open_grid(
+    federation: Federation, *, lock: Path, patience: Patience | None = None
+) -> Iterator[SuperLinkGrid]:
     """Begin a run at the SuperLink, take its task, and yield the grid to speak over.
 
     Args: lock: a file that keeps two coordinators of one home from taking each other's task.
     Raises ConnectionFailed when the SuperLink cannot be reached or does not accept us, and
     SuperLinkLost, from within the block too, when a run that had begun is over there.
     """
-    with _converted(), lock.open("w") as file:
+    waits = patience or Patience()
+    run_id, token = insist(lambda: _begin(federation, lock, waits), patience=waits)
+    interceptor = RuntimeTokenHttpInterceptor(token)
+    with (
+        open_runtime(federation, interceptor) as client,
+        open_runtime(federation, interceptor) as other,
+        _beating(other),
+        _leaving(client),
+    ):
+        insist(lambda: _enter_run(client, waits), patience=waits, begun=True)
+        log("superlink-run", superlink=federation.superlink, run=str(run_id))
+        yield SuperLinkGrid(client, run_id=run_id)
+
+
+def _begin(federation: Federation, lock: Path, patience: Patience) -> tuple[int, str]:
+    """Begin a run at the SuperLink and take its task; return its id and the task's token."""
+    with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        run_id = _start_run(federation)
-        token = _take_task(federation, run_id)
-    grid = HttpGrid(
-        runtime_api_address=federation.superlink,
-        root_certificates=federation.ca.read_bytes(),
-        token=token,
-    )
-    grid._retry_invoker = _retries()
-    heart = HeartbeatSender(lambda: _beat(federation, token))
-    done, details = SubStatus.FAILED, "the coordinator stopped"
+        run_id = _start_run(federation, patience)
+        return run_id, _take_task(federation, run_id, patience)
+
+
+@contextmanager
+def _beating(client: RuntimeHttpClient) -> Iterator[None]:
+    """Tell the SuperLink that the coordinator lives, until the block ends."""
+    heart = HeartbeatSender(lambda: _beat(client))
+    heart.start()
     try:
-        with _converted(begun=True):
-            _enter_run(grid)
-            heart.start()
-            log("superlink-run", superlink=federation.superlink, run=str(run_id))
-            yield grid
-        done, details = SubStatus.COMPLETED, ""
+        yield
     finally:
         if heart.is_running:
-            heart.stop()
-        _leave_run(grid, done, details=details)
+            with suppress(Overdue):
+                within(_LEAVE_SECONDS, heart.stop, what="the end of the heartbeat")
+
+
+def _beat(client: RuntimeHttpClient) -> bool:
+    """Send one heartbeat; return whether it was heard."""
+    try:
+        with converted():
+            client.SendTaskHeartbeat(SendTaskHeartbeatRequest())
+    except ConnectionFailed:
+        return False
+    return True
+
+
+@contextmanager
+def _leaving(client: RuntimeHttpClient) -> Iterator[None]:
+    """End the run at the SuperLink with the block, if it is still there."""
+    done, details = SubStatus.FAILED, "the coordinator stopped"
+
+    def leave() -> None:
+        with converted():
+            client.PushTaskOutput(PushTaskOutputRequest(sub_status=done, details=details))
+
+    try:
+        yield
+        done, details = SubStatus.COMPLETED, ""
+    finally:
+        try:
+            within(_LEAVE_SECONDS, leave, what="the end of a run")
+        except ConnectionFailed:
+            log("superlink-run-left-open")
 
 
 def admit_nodes(federation: Federation, keys: dict[str, Path]) -> dict[str, int]:
@@ -106,170 +149,91 @@ def admit_nodes(federation: Federation, keys: dict[str, Path]) -> dict[str, int]
     Args: keys: the path of each silo's ``supernode.pub``. One that is admitted already stays so.
     """
     loaded = {name: _load_public_key(path) for name, path in keys.items()}
-    with _converted(), _control(federation) as client:
-        known = {bytes(n.public_key).strip(): n for n in _nodes(client)}
-        admitted = {}
-        for name, key in loaded.items():
-            if key.strip() in known:
-                admitted[name] = int(known[key.strip()].node_id)
-                continue
-            reply = client.RegisterNode(RegisterNodeRequest(public_key=key, name=name))
-            admitted[name] = int(reply.node_id)
-    return admitted
+
+    patience = Patience()
+    with open_control(federation) as client:
+
+        def admit() -> dict[str, int]:
+            known = {bytes(n.public_key).strip(): n for n in _nodes(client, patience)}
+            admitted = {}
+            for name, key in loaded.items():
+                if key.strip() in known:
+                    admitted[name] = int(known[key.strip()].node_id)
+                    continue
+                register = partial(
+                    client.RegisterNode, RegisterNodeRequest(public_key=key, name=name)
+                )
+                reply = ask(register, patience=patience, what="the admission of a node")
+                admitted[name] = int(reply.node_id)
+            return admitted
+
+        return insist(admit, patience=patience)
 
 
 def list_nodes(federation: Federation) -> dict[str, str]:
     """Return the status of every SuperNode that may connect, by its name."""
-    with _converted(), _control(federation) as client:
-        return {str(n.name): str(n.status) for n in _nodes(client)}
+    patience = Patience()
+    with open_control(federation) as client:
+        nodes = insist(lambda: _nodes(client, patience), patience=patience)
+    return {str(n.name): str(n.status) for n in nodes}
 
 
-def _nodes(client: ControlHttpClient) -> list:  # type: ignore[type-arg]  # Flower's generated type
+def _nodes(client: ControlHttpClient, patience: Patience) -> list:  # type: ignore[type-arg]  # Flower's generated type
     """Return what the SuperLink knows of its nodes."""
-    return list(client.ListNodes(ListNodesRequest()).nodes_info)
+    request = ListNodesRequest()
+    reply = ask(lambda: client.ListNodes(request), patience=patience, what="the list of nodes")
+    return list(reply.nodes_info)
 
 
-def _start_run(federation: Federation) -> int:
+def _start_run(federation: Federation, patience: Patience) -> int:
     """Begin a run at the SuperLink and return its id."""
     bundle = build_bundle()
     fab = Fab(hashlib.sha256(bundle).hexdigest(), bundle, {})
-    with _control(federation) as client:
-        return int(client.StartRun(StartRunRequest(fab=fab_to_proto(fab))).run_id)
+    request = StartRunRequest(fab=fab_to_proto(fab))
+    with open_control(federation) as client:
+        reply = ask(lambda: client.StartRun(request), patience=patience, what="the begin of a run")
+    return int(reply.run_id)
 
 
-def _take_task(federation: Federation, run_id: int) -> str:
-    """Take the task of ``run_id``; drop those of coordinators that died before taking theirs."""
+def _take_task(federation: Federation, run_id: int, patience: Patience) -> str:
+    """Take the task of ``run_id``; drop those of coordinators that died before taking theirs.
+
+    Each call has its own time: one that is overdue must not go on to drop the next run.
+    """
     secret = SuperExecAuthHttpInterceptor(
         master_secret=federation.superexec_secret.read_bytes(), protected_methods=_PROTECTED
     )
     request = AcquireTaskRequest(supported_task_types=[TaskType.SERVER_APP])
-    with _runtime(federation, secret) as client, _control(federation) as control:
-        while (reply := client.AcquireTask(request)).token:
+    with open_runtime(federation, secret) as client, open_control(federation) as control:
+
+        def acquire() -> AcquireTaskResponse:
+            return ask(lambda: client.AcquireTask(request), patience=patience, what="a task")
+
+        while (reply := acquire()).token:
             if int(reply.task.run_id) == run_id:
                 return str(reply.token)
             log("stale-run-dropped", run=str(reply.task.run_id))
-            control.StopRun(StopRunRequest(run_id=reply.task.run_id))
-    raise ConnectionFailed(
+            stop = StopRunRequest(run_id=reply.task.run_id)
+            ask(partial(control.StopRun, stop), patience=patience, what="the end of a stale run")
+    raise SuperLinkFault(  # an answer of ours that was lost may have had it
         "the SuperLink gave the run's task to somebody else",
         hint="start it with --isolation process and with no flower-superexec beside it",
     )
 
 
-def _enter_run(grid: HttpGrid) -> None:
+def _enter_run(client: RuntimeHttpClient, patience: Patience) -> None:
     """Activate the task, and tell Flower whose messages these are."""
-    reply = grid._runtime_client.PullTaskInput(PullTaskInputRequest())
+
+    def pull() -> PullTaskInputResponse:
+        reply = client.PullTaskInput(PullTaskInputRequest())
+        if not reply.task_id:
+            raise ValueError("no task")
+        return reply
+
+    reply = ask(pull, patience=patience, what="the start of a task", begun=True)
     TaskIdentity.task_id = reply.task_id
     TaskIdentity.run_id = reply.run.run_id
     TaskIdentity.node_id = reply.context.node_id
-    grid.set_run(run_from_proto(reply.run))
-
-
-def _leave_run(grid: HttpGrid, done: str, *, details: str) -> None:
-    """End the run at the SuperLink, if it is still there."""
-    grid._retry_invoker.max_tries = 1
-    try:
-        request = PushTaskOutputRequest(sub_status=done, details=details)
-        grid._runtime_client.PushTaskOutput(request)
-    except (httpx.HTTPError, RunNotRunningException):
-        log("superlink-run-left-open")
-    grid.close()
-
-
-def _beat(federation: Federation, token: str) -> bool:
-    """Tell the SuperLink that the coordinator lives; return whether it heard."""
-    try:
-        with _runtime(federation, RuntimeTokenHttpInterceptor(token)) as client:
-            client.SendTaskHeartbeat(SendTaskHeartbeatRequest())
-    except httpx.HTTPError:
-        return False
-    return True
-
-
-@contextmanager
-def _control(federation: Federation) -> Iterator[ControlHttpClient]:
-    """Yield a client of the Control API."""
-    client = ControlHttpClient.from_server_address(
-        server_address=federation.superlink,
-        insecure=False,
-        root_certificates=_read_ca(federation),
-        interceptors=[RuntimeVersionHttpInterceptor(component_name="flwr CLI")],
-        retry_invoker=_retries(),
-    )
-    try:
-        yield client
-    finally:
-        client.close()
-
-
-@contextmanager
-def _runtime(
-    federation: Federation,
-    interceptor: SuperExecAuthHttpInterceptor | RuntimeTokenHttpInterceptor,
-) -> Iterator[RuntimeHttpClient]:
-    """Yield a client of the Runtime API."""
-    version = RuntimeVersionHttpInterceptor(component_name="flwr-serverapp")
-    client = RuntimeHttpClient.from_server_address(
-        server_address=federation.superlink,
-        insecure=False,
-        root_certificates=_read_ca(federation),
-        interceptors=[version, interceptor],
-    )
-    try:
-        yield client
-    finally:
-        client.close()
-
-
-def _read_ca(federation: Federation) -> bytes:
-    """Return the CA's certificate."""
-    try:
-        return federation.ca.read_bytes()
-    except OSError as err:
-        raise InvalidArgument(f"cannot read the CA {federation.ca}: {err.strerror}") from None
-
-
-def _retries() -> RetryInvoker:
-    """Try again while the SuperLink restarts, and give up at once when it says no."""
-    return RetryInvoker(
-        lambda: constant(_RETRY_SECONDS),
-        (httpx.TransportError, httpx.HTTPStatusError),
-        max_tries=None,
-        max_time=_PATIENCE_SECONDS,
-        should_giveup=_is_final,
-    )
-
-
-def _is_final(error: Exception) -> bool:
-    """Tell whether trying again is of no use."""
-    if isinstance(error, httpx.HTTPStatusError):
-        return error.response.status_code < 500
-    return "certificate" in str(error).lower()
-
-
-@contextmanager
-def _converted(*, begun: bool = False) -> Iterator[None]:
-    """Turn the errors of HTTP and of Flower into ours."""
-    try:
-        yield
-    except RunNotRunningException as err:
-        raise SuperLinkLost("the SuperLink ended the run") from err
-    except httpx.HTTPStatusError as err:
-        kind = SuperLinkLost if begun else ConnectionFailed
-        raise kind(
-            f"the SuperLink answered {err.response.status_code} to {err.request.url.path}",
-            hint="is the superexec secret the SuperLink's?" if _denied(err) else None,
-        ) from err
-    except httpx.TransportError as err:
-        kind = SuperLinkLost if begun else ConnectionFailed
-        raise kind(
-            f"no connection to the SuperLink: {type(err).__name__}",
-            hint="is it running, and is its certificate signed by the federation's CA?",
-        ) from err
-
-
-def _denied(error: httpx.HTTPStatusError) -> bool:
-    """Tell whether the SuperLink did not accept us."""
-    return error.response.status_code in _DENIED
 
 
 def build_bundle() -> bytes:

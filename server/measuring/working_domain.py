@@ -14,16 +14,12 @@ from silosynth.common.domain import Grouping
 from silosynth.common.measurement import Measurement
 from silosynth.common.schema.schema import (
     CodedAttribute,
-    DatetimeAttribute,
-    IntegerAttribute,
-    OrdinalAttribute,
     Quantiles,
-    RealAttribute,
     Schema,
 )
+from silosynth.server.values.shares import project
 
 RARE_STANDARD_DEVIATIONS = 3.0
-_RISING = OrdinalAttribute | IntegerAttribute | RealAttribute | DatetimeAttribute
 
 
 def working_grouping(
@@ -76,8 +72,7 @@ def working_groups(
     """Return the working group of each fine code of one attribute."""
     counts, deviation = one_way.values, np.sqrt(one_way.variance)
     rare = counts < rare_deviations * deviation
-    ordered = isinstance(attribute, _RISING)
-    if not ordered:
+    if not attribute.rising:
         return _merge_unordered(rare)
     bins = getattr(attribute, "bins", None)
     values = attribute.values
@@ -94,20 +89,30 @@ def working_groups(
 def within_groups(grouping: Grouping, one_way: Sequence[Measurement]) -> dict[str, np.ndarray]:
     """Return, per merged attribute, (fine codes,) float64: P(code | its group).
 
-    Noised counts below zero count as zero; a group without positive counts is uniform.
+    Counts are brought to the nearest ones without negative numbers that add up to as many rows:
+    one constant is taken off all and what is below zero is cut, so that noise makes no mass in
+    long lists. A group without any is uniform.
     """
     within: dict[str, np.ndarray] = {}
     for measurement in one_way:
         attribute = measurement.clique[0]
         if attribute in grouping.groups:
             groups = np.asarray(grouping.groups[attribute])
-            mass = np.clip(measurement.values, 0.0, None)
+            mass = _projected(measurement.values)
             total = np.bincount(groups, weights=mass)[groups]
             members = np.bincount(groups)[groups]
             within[attribute] = np.where(
                 total > 0, mass / np.where(total > 0, total, 1.0), 1.0 / members
             )
     return within
+
+
+def _projected(counts: np.ndarray) -> np.ndarray:
+    """Return the nearest counts that are not negative and add up to as many rows."""
+    total = np.array([max(float(counts.sum()), 0.0)])
+    there = np.ones((1, len(counts)), dtype=bool)
+    projected: np.ndarray = project(counts[None, :], there=there, total=total)[0]
+    return projected
 
 
 def coarse_grouping(
@@ -122,7 +127,7 @@ def coarse_grouping(
     coarse: dict[str, tuple[int, ...]] = {}
     for attribute in schema.coded:
         lookup = working.lookup(attribute.name, attribute.size)
-        mass = np.bincount(lookup, weights=np.clip(by_name[attribute.name].values, 0.0, None))
+        mass = np.bincount(lookup, weights=_projected(by_name[attribute.name].values))
         step = _coarse_step(attribute, mass, count=count)
         groups = step[lookup]
         if int(groups.max()) + 1 < attribute.size:
@@ -134,7 +139,7 @@ def _coarse_step(attribute: CodedAttribute, mass: np.ndarray, *, count: int) -> 
     """Return the coarse group of each working group."""
     if len(mass) <= count:
         return np.arange(len(mass))
-    if not isinstance(attribute, _RISING):
+    if not attribute.rising:
         return _balance(mass, count=count)
     tail = attribute.size - attribute.values
     body = len(mass) - tail

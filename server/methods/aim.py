@@ -6,7 +6,7 @@ See :mod:`silosynth.server.methods.choosing` for what differs from the published
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import combinations
 from typing import Annotated, Any
@@ -85,6 +85,8 @@ WORKING_DEVIATIONS = 1.5
 AIM_RARE_DEVIATIONS = 1.0
 """AIM merges by mass in any case; merging more rare codes first blurs what 1-ways know."""
 ROUND_ITERATIONS = 150
+ONE_WAY_VARIANCE = 0.1
+"""Of what was measured, in the last fit; see docs/decisions/043."""
 AIM_ITERATIONS = 300
 """Of the last fit: on models of many cells, further ones follow the noise and take a minute."""
 
@@ -263,13 +265,20 @@ def fit_run(
     if outside:
         fitted += joining_pairs(plan, fitted, outside=outside, domain=domain, zeros=zeros)
     model = fit(
-        fitted,
+        [_trust_one_way(m) for m in fitted],
         domain=domain,
         iterations=AIM_ITERATIONS,
         max_model_mb=plan.max_model_mb,
         zeros=zeros,
     )
     return model, fitted
+
+
+def _trust_one_way(measurement: Measurement) -> Measurement:
+    """Let the last fit keep nearer to the 1-ways, which many noised pairs pull away from."""
+    if len(measurement.clique) > 1:
+        return measurement
+    return replace(measurement, variance=measurement.variance * ONE_WAY_VARIANCE)
 
 
 def joining_pairs(

@@ -11,6 +11,7 @@ from silosynth.common.domain import Domain
 from silosynth.common.errors import InvalidPlan, InvalidSchema
 from silosynth.common.plan.phases import Phase, PhaseName, phase_cost
 from silosynth.common.plan.plan import Method
+from silosynth.common.plan.values import MOST_CLOSER_CELLS, PlannedTree
 from silosynth.common.schema.schema import Schema
 from silosynth.server.methods.method import Terms
 
@@ -66,8 +67,15 @@ def check_pairs(domain: Domain, *, method: Method) -> None:
 def calibrated(sizes: Sizes, *, shares: Shares, terms: Terms) -> tuple[Phase, ...]:
     """Return phases whose privacy loss distribution gives at most the budget's epsilon.
 
-    Args: shares: each phase's part of rho; they add up to 1.
+    Those that look at numbers' values come first, and take their share of all.
+
+    Args: shares: each of the method's phases' part of rho; they add up to 1.
     """
+    values = value_sizes(terms.trees)
+    shares = value_shares(values) | {
+        name: share * (1 - VALUES_SHARE * bool(values)) for name, share in shares.items()
+    }
+    sizes = values | sizes
     rho = rho_for(terms.epsilon, terms.delta)
     attempts, rows = terms.trust.attempts, terms.rows_per_person
     scale = Fraction(1)
@@ -86,6 +94,48 @@ def calibrated(sizes: Sizes, *, shares: Shares, terms: Terms) -> tuple[Phase, ..
         if pld_epsilon(costs, terms.delta) <= terms.epsilon:
             return phases
         scale *= Fraction(99, 100)
+
+
+VALUES_SHARE = Fraction(1, 10)
+"""Of rho, for the values of all numbers; the method gets the rest. See docs/decisions/042."""
+
+
+def value_sizes(trees: Mapping[str, PlannedTree]) -> Sizes:
+    """Return the most that the phases before the method's may ask; nothing without numbers."""
+    if not trees:
+        return {}
+    asked = [tree.asked() for tree in trees.values()]
+    sizes = {
+        PhaseName.VALUES: Size(
+            marginals=sum(map(len, asked)), cells=sum(sum(a.values()) for a in asked)
+        )
+    }
+    digits = sum(len(tree.digits()) for tree in trees.values())
+    if digits:
+        sizes[PhaseName.CLOSER] = Size(marginals=digits, cells=MOST_CLOSER_CELLS)
+    return sizes
+
+
+def value_shares(sizes: Sizes) -> dict[PhaseName, Fraction]:
+    """Return the share of rho of each phase of :func:`value_sizes`: one noise for all of them."""
+    marginals = sum(size.marginals for size in sizes.values())
+    return {name: VALUES_SHARE * size.marginals / marginals for name, size in sizes.items()}
+
+
+def value_phases(
+    trees: Mapping[str, PlannedTree], *, rho: Fraction, least: Fraction
+) -> tuple[Phase, ...]:
+    """Return the phases that cost :data:`VALUES_SHARE` of ``rho``, rounded down.
+
+    Args: rho: what a plan may cost one row. least: no sigma2 is below it.
+    """
+    sizes = value_sizes(trees)
+    marginals = sum(size.marginals for size in sizes.values())
+    sigma2 = max(Fraction(-((-marginals / (2 * rho * VALUES_SHARE)) // 1)), least)
+    return tuple(
+        Phase(name=name, marginals=size.marginals, cells=size.cells, sigma2=sigma2)
+        for name, size in sizes.items()
+    )
 
 
 def _noise(

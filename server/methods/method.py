@@ -17,6 +17,7 @@ from silosynth.common.messages.sum_proof import SumProof
 from silosynth.common.plan.phases import Phase, PhaseName
 from silosynth.common.plan.plan import Method, Plan
 from silosynth.common.plan.trust import Trust
+from silosynth.common.plan.values import PlannedTree
 from silosynth.common.sampler.file import AnySampler
 from silosynth.common.sampler.mixture import NeuralSampler
 from silosynth.common.schema.schema import Schema
@@ -30,13 +31,17 @@ WORKING = "working"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """What a plan is made within: one person's budget, and how many silos' noise adds up."""
+    """What a plan is made within: one person's budget, and how many silos' noise adds up.
+
+    ``trees`` are over numbers' values, which every method's phases come after.
+    """
 
     epsilon: float
     delta: float
     rows_per_person: int
     silos: int
     trust: Trust
+    trees: Mapping[str, PlannedTree] = field(default_factory=dict)
 
     @property
     def shares(self) -> int:
@@ -108,12 +113,15 @@ class Known:
 class Question:
     """The same marginals for every silo, or the next round of training.
 
-    Without queries or a round, the phase is skipped.
+    Without queries or a round, the phase is skipped. ``edges`` are where the bins of numbers begin
+    by what was counted of their values, ``leaves`` those that are looked into once more.
     """
 
     queries: tuple[MarginalQuery, ...] = ()
     levels: Mapping[str, Grouping] = field(default_factory=dict)
     learning: Learning | None = None
+    edges: Mapping[str, tuple[int, ...]] | None = None
+    leaves: Mapping[str, tuple[int, ...]] | None = None
 
     @property
     def empty(self) -> bool:
@@ -130,6 +138,7 @@ class Question:
                 phase=phase,
                 silo=silo,
                 training=ask_round(self.learning, plan=plan, silo=silo),
+                edges=self.edges,
                 sum=proof,
             ).with_weights(self.learning.encoded)
         return Request(
@@ -138,6 +147,8 @@ class Question:
             silo=silo,
             levels={name: dict(g.groups) for name, g in self.levels.items()},
             queries=tuple((q.clique, q.level) for q in self.queries),
+            edges=self.edges,
+            leaves=self.leaves,
             sum=proof,
         )
 

@@ -18,8 +18,9 @@ from silosynth.common.generator.architecture import Architecture, MaskedMlp, Tra
 from silosynth.common.plan.phases import Phase, PhaseName, phase_cost
 from silosynth.common.plan.training import BOUND, Optimiser, TrainingSettings
 from silosynth.common.plan.trust import Own
-from silosynth.common.schema.attributes import CategoricalAttribute, CodedAttribute
+from silosynth.common.schema.attributes import CodedAttribute
 from silosynth.common.schema.schema import Schema
+from silosynth.server.methods.budget import value_phases
 from silosynth.server.methods.method import Terms
 
 ONE_WAY_SHARE = Fraction(1, 5)
@@ -68,8 +69,11 @@ def plan_training(
     rows_per_person, delta = terms.rows_per_person, terms.delta
     settings = _settings(schema, choice, own=own)
     rate = choice.rate or _habit(settings.architecture, own=own, shows=_shows(schema)).rate
-    rho = rho_for(terms.epsilon, delta) * ONE_WAY_SHARE / attempts
-    one_way = _one_way(schema, settings, rho=rho / rows_per_person**2, shares=shares)
+    rho = rho_for(terms.epsilon, delta) / attempts / rows_per_person**2
+    before = (
+        *value_phases(terms.trees, rho=rho, least=Fraction(shares)),
+        *_one_way(schema, settings, rho=rho * ONE_WAY_SHARE, shares=shares),
+    )
     cells = settings.architecture.parameters(layout_of(schema))
 
     def phases(noise: float) -> tuple[Phase, ...]:
@@ -83,7 +87,7 @@ def plan_training(
             bound=BOUND,
             rate=rate,
         )
-        return (*one_way, training)
+        return (*before, training)
 
     def costs(noise: float) -> list[GaussianCost]:
         return [
@@ -234,4 +238,4 @@ def _check_learnable(schema: Schema) -> None:
 
 def _classes(attribute: CodedAttribute) -> int | None:
     """Return how many classes a label lists; None where it is not listed."""
-    return len(attribute.categories) if isinstance(attribute, CategoricalAttribute) else None
+    return attribute.values if attribute.kind == "categorical" else None

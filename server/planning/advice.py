@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from silosynth.common.codec.examples import modelled_texts
 from silosynth.common.plan.plan import Method
-from silosynth.common.schema.attributes import TextAttribute
 from silosynth.common.schema.schema import Schema
 from silosynth.server.methods.table import METHODS
 
@@ -49,6 +48,10 @@ def advise(schema: Schema) -> Advice:
             "draw no pictures",
         )
     width = len(schema.coded)
+    if width == 1:
+        return Advice(
+            method=Method.INDEPENDENT, reason="one attribute alone has no pairs to measure"
+        )
     if width > MOST_MARGINAL_ATTRIBUTES:
         return Advice(
             method=Method.ONE_SHOT,
@@ -63,9 +66,7 @@ def advise(schema: Schema) -> Advice:
 
 def remarks(schema: Schema, *, method: Method) -> Iterator[str]:
     """Yield, a line each, what ``method`` loses of ``schema`` and which method carries it."""
-    left_out = [
-        a.name for a in schema.attributes if isinstance(a, TextAttribute) and a.max_bytes is None
-    ]
+    left_out = [text.name for text in schema.texts if text.max_bytes is None]
     if left_out:
         yield (
             f"free text is left out: {', '.join(left_out)}; to learn it, give it max_bytes in the "

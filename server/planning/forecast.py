@@ -10,6 +10,7 @@ from silosynth.common.accounting.orders import ORDERS
 from silosynth.common.accounting.rdp import add_vectors, rdp_vector
 from silosynth.common.generator.architecture import Pretrained
 from silosynth.common.generator.features import AMPLITUDE
+from silosynth.common.plan.phases import OF_VALUES
 from silosynth.common.plan.plan import Phase, PhaseName, Plan
 from silosynth.common.schema.schema import Schema
 
@@ -29,8 +30,8 @@ class PhaseForecast:
 
     ``noise`` is the standard deviation, in rows, of one cell after summing over the silos;
     ``distance`` the expected total variation distance that this noise alone puts between a
-    measured marginal and the true one, None when the number of rows is not given and for random
-    features.
+    measured marginal and the true one, None when the number of rows is not given, for random
+    features, and for histograms of values, which are not taken as they come.
     """
 
     name: PhaseName
@@ -82,7 +83,7 @@ def _forecast_phase(phase: Phase, *, plan: Plan, schema: Schema, rows: int | Non
         noise=noise,
         message_bytes=plan.sum_bits // 8 * phase.cells + _HEADER_BYTES,
         distance=None
-        if rows is None or phase.bound > 1
+        if rows is None or phase.bound > 1 or phase.name in OF_VALUES
         else _noise_distance(noise, cells=cells, rows=rows),
     )
 
@@ -106,6 +107,10 @@ def _asked(plan: Plan) -> int:
 def _largest(phase: Phase, *, schema: Schema, plan: Plan) -> int:
     """Return the most cells that one marginal of the phase can have."""
     sizes = sorted(schema.domain.shape, reverse=True)
+    if phase.name is PhaseName.VALUES and plan.values:
+        return max(tree.leaves.cells for tree in plan.values.values())
+    if phase.name is PhaseName.CLOSER:
+        return phase.cells
     if phase.name is PhaseName.ONE_WAY:
         return sizes[0]
     if phase.name in (PhaseName.EMBEDDING, PhaseName.TRAINING):

@@ -11,6 +11,7 @@ from silosynth.common.errors import InvalidPlan
 from silosynth.common.plan.check import check_plan, check_texts
 from silosynth.common.plan.plan import Method, OnAbsent, Plan, Privacy, TrustMode, parse_plan
 from silosynth.common.plan.trust import Own, Shared, Trust
+from silosynth.common.plan.values import plan_trees
 from silosynth.common.schema.schema import Schema
 from silosynth.server.methods.method import Design, Terms
 from silosynth.server.methods.table import Choices, options_of, read_method
@@ -81,6 +82,7 @@ def new_plan(
         rows_per_person=rows_per_person,
         silos=len(silos),
         trust=_trust(choices),
+        trees=plan_trees(schema),
     )
     design = options_of(chosen, choices).design(schema, terms)
     plan = parse_plan(
@@ -96,6 +98,7 @@ def new_plan(
             "workload": workload,
             "weights": tuple(choices.get("weights", ())),
             **design.says,
+            "values": terms.trees or None,
             **_said(choices, trust=terms.trust, on_absent=on_absent),
             "phases": design.phases,
             "sum_bits": _sum_bits(design, trust=terms.trust, choices=choices),

@@ -7,16 +7,9 @@ from itertools import pairwise
 
 import numpy as np
 
+from silosynth.common.codec.kinds.table import code_words, spell_edge
 from silosynth.common.domain import Grouping
-from silosynth.common.schema.schema import (
-    BooleanAttribute,
-    CategoricalAttribute,
-    CodedAttribute,
-    DatetimeAttribute,
-    IntegerAttribute,
-    NumericAttribute,
-    OrdinalAttribute,
-)
+from silosynth.common.schema.attributes import CodedAttribute, NumericAttribute, as_numeric
 from silosynth.server.report.facts import AttributeFacts, Layout
 from silosynth.server.report.numbers import DASH, edge
 
@@ -64,9 +57,7 @@ def attribute_facts(
 
 def attribute_layout(attribute: CodedAttribute) -> Layout:
     """Return BINS for numbers and for long ordered lists, ROWS for all others."""
-    if isinstance(attribute, NumericAttribute):
-        return Layout.BINS
-    if isinstance(attribute, OrdinalAttribute) and attribute.values > _ORDERED_ROWS:
+    if as_numeric(attribute) or (attribute.rising and attribute.values > _ORDERED_ROWS):
         return Layout.BINS
     return Layout.ROWS
 
@@ -85,7 +76,7 @@ def bar_groups(
     first = np.full(len(mass), attribute.size)
     np.minimum.at(first, codes, np.arange(attribute.size))
     merged = np.bincount(codes, minlength=len(mass)) > 1
-    last = merged if isinstance(attribute, CategoricalAttribute) else np.zeros_like(merged)
+    last = np.zeros_like(merged) if attribute.rising else merged
     order = np.lexsort((first, last))
     listed = first[order] < attribute.values
     inside, beside = order[listed], order[~listed]
@@ -105,15 +96,12 @@ def bar_groups(
 
 def code_labels(attribute: CodedAttribute) -> tuple[str, ...]:
     """Return the name of each code, ``other`` and ``missing`` in brackets."""
-    if isinstance(attribute, BooleanAttribute):
-        names = ["false", "true"]
-    elif isinstance(attribute, NumericAttribute):
-        edges = attribute.edges()
-        names = [_span(attribute, a, b) for a, b in pairwise(edges)]
-    else:
-        names = [str(c) for c in attribute.categories]
-        names += ["[other]"] if attribute.other else []
-    return (*names, *(["[missing]"] if attribute.missing else []))
+    words = code_words(attribute, other="[other]", missing="[missing]")
+    number = as_numeric(attribute)
+    if number is None:
+        return words
+    spans = [_span(number, a, b) for a, b in pairwise(number.edges())]
+    return (*spans, *words[len(spans) :])
 
 
 def _bar_labels(attribute: CodedAttribute, bars: np.ndarray) -> tuple[str, ...]:
@@ -125,10 +113,10 @@ def _bar_labels(attribute: CodedAttribute, bars: np.ndarray) -> tuple[str, ...]:
         first, last = int(codes[0]), int(codes[-1])
         if len(codes) == 1:
             labels.append(names[first])
-        elif isinstance(attribute, NumericAttribute):
-            edges = attribute.edges()
-            labels.append(_span(attribute, edges[first], edges[last + 1]))
-        elif isinstance(attribute, OrdinalAttribute):
+        elif (number := as_numeric(attribute)) is not None:
+            edges = number.edges()
+            labels.append(_span(number, edges[first], edges[last + 1]))
+        elif attribute.rising:
             labels.append(f"{names[first]} {DASH} {names[last]}")
         else:
             labels.append(f"[{len(codes)} more]")
@@ -137,12 +125,12 @@ def _bar_labels(attribute: CodedAttribute, bars: np.ndarray) -> tuple[str, ...]:
 
 def _bar_edges(attribute: CodedAttribute, bars: np.ndarray, *, body: int) -> tuple[str, ...]:
     """Return the axis of numbers: one edge more than there are bins; nothing for lists."""
-    if not isinstance(attribute, NumericAttribute):
+    number = as_numeric(attribute)
+    if number is None:
         return ()
-    edges = attribute.edges()
+    edges = number.edges()
     starts = [edges[int(np.flatnonzero(bars == bar)[0])] for bar in range(body)]
-    last = edges[-1] - 1 if isinstance(attribute, IntegerAttribute) else edges[-1]
-    return tuple(_spell(attribute, e) for e in (*starts, last))
+    return tuple(_spell(number, e) for e in (*starts, edges[-1] - number.unit))
 
 
 def _fold(shares: np.ndarray, bars: np.ndarray) -> np.ndarray:
@@ -150,17 +138,17 @@ def _fold(shares: np.ndarray, bars: np.ndarray) -> np.ndarray:
     return np.bincount(bars, weights=shares, minlength=int(bars.max()) + 1)
 
 
-def _span(attribute: CodedAttribute, low: float, high: float) -> str:
+def _span(attribute: NumericAttribute, low: float, high: float) -> str:
     """Name the values from ``low`` up to, for whole numbers without, ``high``."""
-    if isinstance(attribute, IntegerAttribute):
-        high -= 1
-    start, end = _spell(attribute, low), _spell(attribute, high)
+    start, end = _spell(attribute, low), _spell(attribute, high - attribute.unit)
     return start if start == end else f"{start} {DASH} {end}"
 
 
-def _spell(attribute: CodedAttribute, value: float) -> str:
+def _spell(attribute: NumericAttribute, value: float) -> str:
     """Write one edge as its kind is written."""
-    if isinstance(attribute, DatetimeAttribute):
+    if attribute.kind in ("time", "duration"):
+        return spell_edge(attribute, value)
+    if attribute.kind == "datetime":
         moment = datetime.fromtimestamp(value, tz=UTC)
         low, high = attribute.limits()
         short = (high - low) / attribute.values < _DAY_SECONDS

@@ -40,14 +40,14 @@ def report_outcome(
     return from_measurements(
         measurements,
         marginal,
-        schema=state.schema,
+        schema=state.coded,
         plan=state.plan,
         certificate=outcome.certificate,
         costs=charged_units(state),
         grouping=outcome.grouping,
         rows_synthetic=rows_synthetic,
         chosen=chosen_pairs(state),
-        provenance=provenance,
+        provenance=provenance or Provenance(digests={"schema": state.schema.digest}),
     )
 
 

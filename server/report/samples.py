@@ -33,7 +33,9 @@ def sample_facts(sampler: DrawsRows, *, seed: int) -> SampleFacts | None:
     drawn = sampler.drawer()(rows=rows, seed=seed, batch=0)
     coded = len(sampler.domain.shape)
     words = SeededWords(seed=seed, purpose="values")
-    table = Codec(schema).decode(drawn[:coded], drawn[coded:], uniform=words.uniform)
+    table = Codec(schema).decode(
+        drawn[:coded], drawn[coded:], uniform=words.uniform, spreads=sampler.spreads
+    )
     classes = _classes(schema, table, rows=rows)
     codes = dict(zip(sampler.domain.attributes, drawn, strict=False))
     return SampleFacts(

@@ -14,9 +14,10 @@ import numpy as np
 import pyarrow as pa
 
 from silosynth.common.codec.columns import TableLike, as_table
-from silosynth.common.codec.parsing import distinct, flatten, to_microseconds, to_numbers, to_texts
-from silosynth.common.schema.attributes import CodedAttribute, DatetimeAttribute
-from silosynth.common.schema.schema import NumericAttribute, Schema
+from silosynth.common.codec.kinds.table import read_numbers
+from silosynth.common.codec.parsing import distinct, flatten, to_texts
+from silosynth.common.schema.attributes import CodedAttribute, as_numeric
+from silosynth.common.schema.schema import Schema
 from silosynth.simulations.scores.distance import joint_codes, total_variations
 
 REPORT_CORRELATION = 0.5
@@ -147,20 +148,13 @@ def _read(real: TableLike, synthetic: TableLike, *, schema: Schema) -> list[_Pai
 
 
 def _read_pair(attribute: CodedAttribute, real: pa.Array, synthetic: pa.Array) -> _Pair:
-    if isinstance(attribute, NumericAttribute):
-        numbers = (_numbers(attribute, real), _numbers(attribute, synthetic))
+    if (number := as_numeric(attribute)) is not None:
+        numbers = (read_numbers(number, real), read_numbers(number, synthetic))
         codes = (_cut(numbers[0]), _cut(numbers[1]))
         return _Pair(name=attribute.name, numbers=numbers, codes=codes, size=_BINS + 2)
     known: dict[str, int] = {}
     codes = (_label(real, known=known), _label(synthetic, known=known))
     return _Pair(name=attribute.name, numbers=None, codes=codes, size=len(known) + 1)
-
-
-def _numbers(attribute: NumericAttribute, column: pa.Array) -> np.ndarray:
-    if isinstance(attribute, DatetimeAttribute):
-        numbers, _ = to_microseconds(column, format=attribute.format)
-        return numbers
-    return to_numbers(column)[0]
 
 
 def _cut(numbers: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import adbc_driver_postgresql.dbapi as dbapi
+from support.patience import patience
 
 _PATIENCE_SECONDS = 60
 
@@ -39,7 +40,7 @@ def running_server() -> Iterator[str]:
             yield uri
         finally:
             server.send_signal(signal.SIGINT)
-            server.wait(_PATIENCE_SECONDS)
+            server.wait(patience(_PATIENCE_SECONDS))
     finally:
         shutil.rmtree(place)
 
@@ -66,7 +67,7 @@ def _as(owner: pwd.struct_passwd) -> dict[str, object]:
 
 def _await(uri: str, server: subprocess.Popen[bytes]) -> None:
     """Wait until the server answers."""
-    end = time.monotonic() + _PATIENCE_SECONDS
+    end = time.monotonic() + patience(_PATIENCE_SECONDS)
     while True:
         assert server.poll() is None, "the server ended"
         try:

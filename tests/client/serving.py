@@ -18,6 +18,7 @@ from typing import Any, Self
 
 import tomli_w
 from signed import Federation
+from support.patience import patience
 
 from silosynth.client.desk.rpc import operator_socket, relay_socket
 from silosynth.client.policy.file import load_policy
@@ -107,7 +108,7 @@ class Serving:
                 stderr=log,
                 **options,
             )
-        end = time.monotonic() + WAIT_SECONDS
+        end = time.monotonic() + patience(WAIT_SECONDS)
         while not self._answers():
             assert self.process.poll() is None, self.log
             assert time.monotonic() < end, "the gateway did not start in time"
@@ -117,17 +118,17 @@ class Serving:
         """End the process as systemd would; return its exit code."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(WAIT_SECONDS)
+        return self.process.wait(patience(WAIT_SECONDS))
 
     def kill(self) -> None:
         """Kill the process."""
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
-            self.process.wait(WAIT_SECONDS)
+            self.process.wait(patience(WAIT_SECONDS))
 
     def gateway(self) -> RemoteGateway:
         """Return the gateway as a relay sees it."""
-        return RemoteGateway(self.relay, timeout_seconds=WAIT_SECONDS)
+        return RemoteGateway(self.relay, timeout_seconds=patience(WAIT_SECONDS))
 
     def _answers(self) -> bool:
         """Say whether this start of the process has said that it serves."""

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from silosynth.client.source import legal_csv, odd_csv
-from silosynth.client.source.from_duckdb import open_duckdb
-from silosynth.client.source.legal_csv import is_legal
+from silosynth.client.csv import legal as legal_csv
+from silosynth.client.csv import odd as odd_csv
+from silosynth.client.csv.legal import is_legal
+from silosynth.client.source.files import open_csv_files
 from silosynth.client.source.open import SourceFormat, SourceSpec, open_source
 from silosynth.client.source.table import Wanted
 from silosynth.common.domain import Grouping
@@ -52,7 +53,7 @@ def counts(path: Path, told: list[str] | None = None) -> list[int]:
 
 def columns_of(path: Path) -> dict[str, list[str | None]]:
     """Return what is read of a file, whichever way."""
-    reader = open_duckdb(spec_of(path), wanted=Wanted(schema=SCHEMA))
+    reader = open_csv_files([path], dialect=None, wanted=Wanted(schema=SCHEMA))
     tables = [fragment() for fragment in reader.fragments()]
     kind = pa.large_string()
     return {
@@ -148,7 +149,7 @@ def test_legal_files_are_told_as_such_and_both_readers_agree_on_them(
     expected = {"sex": [r[0] for r in rows], "note": [r[1] for r in rows]}
     assert columns_of(path) == expected
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("silosynth.client.source.from_duckdb.is_legal", lambda *_, **__: False)
+        patch.setattr("silosynth.client.source.files.is_legal", lambda *_, **__: False)
         assert columns_of(path) == expected
 
 

@@ -23,8 +23,8 @@ from silosynth.common.errors import InvalidArgument
 from silosynth.common.generator.architecture import MaskedMlp
 from silosynth.common.plan.cost import plan_price
 from silosynth.common.plan.plan import Plan, parse_plan
+from silosynth.server.methods.training import TrainingChoice
 from silosynth.server.planning.planner import new_plan
-from silosynth.server.planning.training import TrainingChoice
 
 DIGEST = "sha256:" + "1a2b3c4d5e6f" + "0" * 52
 OTHER = "sha256:" + "f" * 64

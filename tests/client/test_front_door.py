@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support.patience import paced, patience
 
 from silosynth.client.rpc.front_door import DoorRules, FrontDoor, TurnedAway, peer_user
 from silosynth.client.rpc.listener import bind_socket, given_socket
@@ -48,7 +49,7 @@ class House:
 
     def connect(self) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        connection.settimeout(SETUP_SECONDS)
+        connection.settimeout(patience(SETUP_SECONDS))
         try:
             connection.connect(str(self.public))
         except OSError:
@@ -77,7 +78,7 @@ def _send_back(connection: socket.socket) -> None:
 
 
 def _wait_until(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + SETUP_SECONDS
+    end = time.monotonic() + patience(SETUP_SECONDS)
     while not true():
         assert time.monotonic() < end, "it did not happen in time"
         time.sleep(0.01)
@@ -145,13 +146,14 @@ def test_a_visitor_who_says_nothing_is_sent_away(house: House) -> None:
 
 
 def test_a_visitor_who_falls_silent_is_sent_away_later(house: House) -> None:
-    house.open(replace(RULES, first_byte_seconds=0.2, idle_seconds=0.6))
+    idle = paced(0.6)
+    house.open(replace(RULES, first_byte_seconds=idle / 3, idle_seconds=idle))
     with house.connect() as visitor:
         visitor.sendall(b"x")
         assert visitor.recv(1) == b"x"
         start = time.monotonic()
         assert visitor.recv(1) == b""
-        assert time.monotonic() - start > 0.4
+        assert time.monotonic() - start > 0.6 * idle
     assert house.turned_away == [(TurnedAway.SILENT, US)]
 
 

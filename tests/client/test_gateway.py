@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from support.chance import SubGaussian, SumOfSquares, agrees, statistical
 
 from silosynth.client.gateway.dataset import Dataset
 from silosynth.client.gateway.gateway import Gateway
@@ -117,15 +119,21 @@ def silo(tmp_path: Path) -> Iterator[Silo]:
     silo.ledger.close()
 
 
+@statistical(alarm=1e-10)
 def test_a_release_holds_noised_counts_and_its_receipt(silo: Silo) -> None:
     plan = _plan()
     release = silo.answer(plan)
     assert isinstance(release, Release)
     assert release.receipt.cells == (10, 3)
     assert release.receipt.cost_units == silo.ledger.spent(PROJECT)
-    deviation = float(plan.phases[0].sigma2) ** 0.5
-    assert abs(int(release.marginals[0].sum()) - 200) < 8 * deviation * 10**0.5
-    assert not np.array_equal(release.marginals[0], np.full(10, 20))
+    variance = 10 * float(plan.phases[0].sigma2)
+    total, none = int(release.marginals[0].sum()), SubGaussian(mean=0, variance=variance)
+    agrees(
+        total,
+        law=replace(none, mean=200),
+        mutants={"tenfold rows": replace(none, mean=2000)},
+        alarm=1e-10,
+    )
 
 
 def test_the_table_is_read_after_the_charge_and_never_before(silo: Silo) -> None:
@@ -183,6 +191,7 @@ def test_counts_are_right_when_there_is_no_noise(silo: Silo, monkeypatch: Any) -
     assert release.marginals[0].tolist() == [50, 50, 50, 50, 0, 0]
 
 
+@statistical(alarm=1e-10)
 def test_the_noise_has_the_plans_variance(silo: Silo) -> None:
     attributes = [
         {"name": "x", "kind": "integer", "minimum": 0, "maximum": 4095, "source": "public"}
@@ -197,10 +206,10 @@ def test_the_noise_has_the_plans_variance(silo: Silo) -> None:
     silo.table = table
     release = silo.answer(plan, request, schema=schema)
     assert isinstance(release, Release)
-    ratio = float(np.var(release.marginals[0]) / float(plan.phases[0].sigma2))
-    spread = (2 / 4096) ** 0.5
-    assert abs(ratio - 1) < 5 * spread, "the noise has another variance than the plan's"
-    assert abs(0.7 - 1) > 5 * spread, "this test could not tell 0.7 of the variance"
+    squares = int((release.marginals[0] ** 2).sum())
+    law = SumOfSquares(count=4096, sigma2=float(plan.phases[0].sigma2))
+    less = {"0.7 of the variance": replace(law, sigma2=0.7 * law.sigma2)}
+    agrees(squares, law=law, mutants=less, alarm=1e-10)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from signed import CANARY, Federation, people
+from support.chance import SubGaussian, agrees, masked, statistical
 
 from silosynth.client.desk.desk import plan_facts
 from silosynth.client.desk.words import plan_words
@@ -95,6 +96,7 @@ def _propose(summed: Sum, silo: Silo) -> None:
     silo.gateway.propose(plan=summed.federation.sealed(summed.plan))
 
 
+@statistical(alarm=1e-10)
 def test_what_leaves_is_masked_signed_and_charged_for_the_sum(summed: Sum) -> None:
     with summed.federation.open() as silo:
         _propose(summed, silo)
@@ -102,13 +104,14 @@ def test_what_leaves_is_masked_signed_and_charged_for_the_sum(summed: Sum) -> No
         charges = silo.ledger.charges()
     assert isinstance(answer, Release)
     assert answer.receipt.sum is not None
-    assert np.abs(np.concatenate(answer.marginals).astype(float)).mean() > 2**60
+    masked(np.concatenate(answer.marginals), alarm=1e-10)
     assert len(charges) == 1
     assert charges[0].cost_units == answer.receipt.cost_units
     assert charges[0].facts["alone_units"] == answer.receipt.sum.alone_units
     assert answer.receipt.sum.alone_units == pytest.approx(2 * charges[0].cost_units, rel=1e-9)
 
 
+@statistical(alarm=1e-10)
 def test_the_masks_of_north_and_of_its_peer_cancel(summed: Sum) -> None:
     with summed.federation.open() as silo:
         _propose(summed, silo)
@@ -129,7 +132,11 @@ def test_the_masks_of_north_and_of_its_peer_cancel(summed: Sum) -> None:
     facts = {"sum": receipt, "silo": "south"}
     other = Release(receipt=answer.receipt.model_copy(update=facts), marginals=cells)
     total = add_masked([answer, other])
-    assert abs(float(total[0].sum()) - 100) < 8 * float(phase.sigma2) ** 0.5 * 11**0.5
+    # The peer adds no noise, and north its share of half.
+    variance = len(total[0]) * float(phase.sigma2) / 2
+    law = SubGaussian(mean=100, variance=variance)
+    left = {"a bit of a mask that is left": SubGaussian(mean=2.0**32, variance=variance)}
+    agrees(float(total[0].sum()), law=law, mutants=left, alarm=1e-10)
 
 
 def test_the_same_request_gets_the_same_bytes_after_a_restart_and_no_secret_is_left(

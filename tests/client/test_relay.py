@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import time
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -13,7 +11,6 @@ import pytest
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
 
-from silosynth.client.relay import relay
 from silosynth.client.relay.messages import make_sealed_relay, socket_of
 from silosynth.client.relay.relay import RelaySettings, supernode_command
 from silosynth.client.rpc.caller import RemoteGateway
@@ -127,16 +124,3 @@ def test_the_supernode_hands_its_tasks_out_and_runs_none(tmp_path: Path) -> None
     assert "--insecure" not in command
     with pytest.raises(InvalidArgument, match="is no file"):
         RelaySettings(superlink="h:1", silo="a", gateway=tmp_path, key=tmp_path / "none")
-
-
-def test_a_supernode_that_hands_nothing_over_is_killed_and_the_wait_for_it_ends() -> None:
-    node = subprocess.Popen(["sleep", "60"])
-    with relay._hurried(node, seconds=0.05):
-        assert node.wait(timeout=10) == -9
-    quick = subprocess.Popen(["sleep", "60"])
-    with relay._hurried(quick, seconds=0.05):
-        pass
-    time.sleep(0.1)
-    assert quick.poll() is None
-    quick.kill()
-    quick.wait()

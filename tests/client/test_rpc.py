@@ -11,6 +11,7 @@ from pathlib import Path
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2
+from support.patience import paced, patience
 
 from silosynth.client.rpc.caller import Caller, RemoteGateway
 from silosynth.client.rpc.server import RpcServer, gateway_service
@@ -77,7 +78,7 @@ def test_every_call_arrives_as_it_was_made_and_comes_back_as_answered(
     echo: Echo, socket: Path
 ) -> None:
     server = _serve(echo, socket)
-    with RemoteGateway(socket, timeout_seconds=10) as gateway:
+    with RemoteGateway(socket, timeout_seconds=patience(10)) as gateway:
         assert gateway.identify(b"\x00\xff") == b"identity of \x00\xff"
         assert gateway.propose(plan=b"plan", receipts=(b"a", b"b")) == b"plan|a|b"
         assert gateway.propose(plan=b"plan") == b"plan"
@@ -92,11 +93,14 @@ def test_the_text_of_a_failure_does_not_pass_the_socket(echo: Echo, socket: Path
     channel = grpc.insecure_channel(f"unix:{socket}")
     call = channel.unary_unary("/silosynth.gateway.v1.Gateway/Measure")
     with pytest.raises(grpc.RpcError) as caught:
-        call(b"\x12\x04fail", timeout=10)
+        call(b"\x12\x04fail", timeout=patience(10))
     assert caught.value.code() is grpc.StatusCode.INTERNAL
     assert SECRET not in str(caught.value)
     assert failures == ["Measure ValueError"]
-    with RemoteGateway(socket, timeout_seconds=10) as gateway, pytest.raises(ConnectionFailed):
+    with (
+        RemoteGateway(socket, timeout_seconds=patience(10)) as gateway,
+        pytest.raises(ConnectionFailed),
+    ):
         gateway.answer(plan=b"", request=b"fail")
     channel.close()
     server.stop(grace_seconds=0).wait()
@@ -109,7 +113,7 @@ def test_bytes_that_are_no_message_are_refused_and_not_logged(
     channel = grpc.insecure_channel(f"unix:{socket}")
     call = channel.unary_unary("/silosynth.gateway.v1.Gateway/Measure")
     with pytest.raises(grpc.RpcError) as caught:
-        call(SECRET.encode(), timeout=10)
+        call(SECRET.encode(), timeout=patience(10))
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     channel.close()
     server.stop(grace_seconds=0).wait()
@@ -118,7 +122,9 @@ def test_bytes_that_are_no_message_are_refused_and_not_logged(
 
 def test_a_call_waits_for_a_gateway_that_restarts(echo: Echo, socket: Path) -> None:
     first = _serve(echo, socket)
-    with RemoteGateway(socket, timeout_seconds=20) as gateway:
+    with RemoteGateway(
+        socket, timeout_seconds=patience(20), restart_seconds=patience(20)
+    ) as gateway:
         assert gateway.identify(b"1") == b"identity of 1"
         first.stop(grace_seconds=0).wait()
         later: list[RpcServer] = []
@@ -134,17 +140,17 @@ def test_a_call_waits_for_a_gateway_that_restarts(echo: Echo, socket: Path) -> N
 def test_a_gateway_that_ends_in_the_middle_of_a_long_answer_is_waited_for(
     echo: Echo, socket: Path
 ) -> None:
-    first, answers = _serve(echo, socket), list[bytes]()
-    with RemoteGateway(socket, timeout_seconds=60, restart_seconds=3) as gateway:
+    first, answers, wait = _serve(echo, socket), list[bytes](), paced(3)
+    with RemoteGateway(socket, timeout_seconds=patience(60), restart_seconds=wait) as gateway:
 
         def ask() -> None:
             answers.append(gateway.answer(plan=b"a", request=b"wait"))
 
         thread = threading.Thread(target=ask)
         thread.start()
-        assert echo.entered.wait(10)
-        time.sleep(3.5)
-        first.stop(grace_seconds=0).wait(5)
+        assert echo.entered.wait(patience(10))
+        time.sleep(wait + 0.5)
+        first.stop(grace_seconds=0).wait(patience(5))
         echo.go_on.set()
         second = _serve(echo, socket)
         thread.join()
@@ -165,12 +171,12 @@ def test_a_gateway_that_takes_too_long_is_given_up(echo: Echo, socket: Path) -> 
     with RemoteGateway(socket, timeout_seconds=0.5) as gateway, pytest.raises(DeadlineExceeded):
         gateway.answer(plan=b"", request=b"wait")
     echo.go_on.set()
-    server.stop(grace_seconds=5).wait()
+    server.stop(grace_seconds=patience(5)).wait()
 
 
 def test_a_message_above_the_limit_is_refused(echo: Echo, socket: Path) -> None:
     server = _serve(echo, socket)
-    with RemoteGateway(socket, timeout_seconds=10) as gateway:
+    with RemoteGateway(socket, timeout_seconds=patience(10)) as gateway:
         assert len(gateway.deliver(b"x" * LIMIT)) == LIMIT
         with pytest.raises(CapExceeded):
             gateway.deliver(b"x" * (LIMIT + 100_000))
@@ -180,22 +186,24 @@ def test_a_message_above_the_limit_is_refused(echo: Echo, socket: Path) -> None:
 def test_stopping_finishes_the_call_at_hand(echo: Echo, socket: Path) -> None:
     server = _serve(echo, socket)
     answers: list[bytes] = []
-    with RemoteGateway(socket, timeout_seconds=20) as gateway:
+    with RemoteGateway(
+        socket, timeout_seconds=patience(20), restart_seconds=patience(20)
+    ) as gateway:
         thread = threading.Thread(
             target=lambda: answers.append(gateway.answer(plan=b"a", request=b"wait"))
         )
         thread.start()
-        assert echo.entered.wait(10)
-        stopped = server.stop(grace_seconds=20)
+        assert echo.entered.wait(patience(10))
+        stopped = server.stop(grace_seconds=patience(20))
         echo.go_on.set()
         thread.join()
-    assert stopped.wait(20)
+    assert stopped.wait(patience(20))
     assert answers == [b"await"]
 
 
 def test_health_says_serving_for_the_gateway(echo: Echo, socket: Path) -> None:
     server = _serve(echo, socket)
-    caller = Caller(socket, service="grpc.health.v1.Health", timeout_seconds=10)
+    caller = Caller(socket, service="grpc.health.v1.Health", timeout_seconds=patience(10))
     request = health_pb2.HealthCheckRequest(service="silosynth.gateway.v1.Gateway")
     reply = caller.call("Check", request, health_pb2.HealthCheckResponse)
     assert reply.status == health_pb2.HealthCheckResponse.SERVING

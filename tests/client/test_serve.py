@@ -18,6 +18,7 @@ from urllib.request import urlopen
 
 import pytest
 from serving import AS_ROOT, GATEWAY_USER, MAIN, RELAY_USER, STRANGER, WAIT_SECONDS, Serving
+from support.patience import patience
 
 from silosynth.client.ledger.ledger import Ledger
 from silosynth.client.rpc.caller import RemoteGateway
@@ -87,7 +88,7 @@ def act_as(user: str, serving: Serving, *, ask: bool) -> dict[str, str]:
         input=json.dumps(work),
         capture_output=True,
         text=True,
-        timeout=WAIT_SECONDS,
+        timeout=patience(WAIT_SECONDS),
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -169,7 +170,7 @@ def test_root_serves_nothing_without_a_user_to_become(serving: Serving) -> None:
         [sys.executable, str(MAIN), "--policy", str(serving.policy)],
         capture_output=True,
         text=True,
-        timeout=WAIT_SECONDS,
+        timeout=patience(WAIT_SECONDS),
         check=False,
     )
     assert done.returncode == 4
@@ -209,7 +210,7 @@ def test_a_hangup_changes_nothing(serving: Serving) -> None:
     serving.start()
     assert serving.process is not None
     serving.process.send_signal(signal.SIGHUP)
-    end = time.monotonic() + WAIT_SECONDS
+    end = time.monotonic() + patience(WAIT_SECONDS)
     while "reload-ignored" not in serving.log:
         assert time.monotonic() < end
         time.sleep(0.02)
@@ -238,7 +239,7 @@ def test_a_second_gateway_on_one_silo_gives_up_and_the_first_goes_on(serving: Se
         [sys.executable, str(MAIN), "--policy", str(serving.policy)],
         capture_output=True,
         text=True,
-        timeout=WAIT_SECONDS,
+        timeout=patience(WAIT_SECONDS),
         check=False,
     )
     assert done.returncode == 4
@@ -287,7 +288,7 @@ def test_metrics_and_health_are_served_on_loopback() -> None:
 
 
 def _page(port: int, path: str) -> str:
-    with urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as reply:
+    with urlopen(f"http://127.0.0.1:{port}{path}", timeout=patience(10)) as reply:
         return str(reply.read().decode())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 
 import duckdb
@@ -132,6 +133,26 @@ def test_codes_come_with_the_person_column_in_the_same_order(tmp_path: Path, wri
     assert persons == TABLE["person"].to_pylist()
     expected = open_table(TABLE.drop_columns("person"), schema=SCHEMA).encode()
     assert all(np.array_equal(a, b) for a, b in zip(coded.columns, expected.columns, strict=True))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [pa.string(), pa.string_view(), pa.binary_view(), pa.binary(3), pa.int32(), pa.decimal32(5)],
+    ids=str,
+)
+def test_persons_may_be_stored_as_a_dictionary_of_any_values(
+    tmp_path: Path, kind: pa.DataType
+) -> None:
+    raw = {"int32": [101, 102, 101], "decimal32(5, 0)": [Decimal(1), Decimal(2), Decimal(1)]}
+    names = raw.get(str(kind), [b"ann", b"bob", b"ann"] if "binary" in str(kind) else list("aba"))
+    values = pa.array(names[:2], kind)
+    persons = pa.DictionaryArray.from_arrays(pa.array([0, 1, 0], pa.int8()), values)
+    rows = TABLE.slice(0, 3).drop_columns("person").append_column("person", persons)
+    spec = dataclasses.replace(write_arrow(rows, tmp_path), person_column="person")
+    bounding = Bounding(rank=lambda persons, codes: np.zeros(len(persons)), key=b"")
+    coded = open_source(spec, schema=SCHEMA, bounding=bounding).encode()
+    assert coded.persons is not None
+    assert coded.persons.to_pylist() == names
 
 
 @every_storage
@@ -398,7 +419,7 @@ def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     def absent(*_: object, **__: object) -> None:
         raise ModuleNotFoundError("No module named 'duckdb'", name="duckdb")
 
-    spec = write_csv(TABLE, tmp_path)
+    spec = SourceSpec(format=SourceFormat.DUCKDB, path=tmp_path / "a.duckdb", query="SELECT 1")
     monkeypatch.setattr("silosynth.client.source.from_duckdb.open_duckdb", absent)
-    with pytest.raises(InvalidTable, match=r"csv needs duckdb.*silosynth\[silo-sql\]"):
+    with pytest.raises(InvalidTable, match=r"duckdb needs duckdb.*silosynth\[silo-sql\]"):
         sources.open_source(spec, schema=SCHEMA).count(QUERIES, levels=LEVELS)

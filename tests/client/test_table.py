@@ -129,14 +129,15 @@ def test_column_faults_of_a_csv_and_of_a_frame_are_named(tmp_path: Path) -> None
     ("name", "content", "message"),
     [
         ("a.csv", b"", "with a header line"),
-        ("a.csv", b"zip,age,key\nSECRET,1\n", "as many fields on every line"),
+        ("a.csv", b"zip,age,key\nSECRET,1\n", "more or fewer fields than its header line"),
         ("a.csv", b"zip,age,key\nSECRET\xff,1,1\n", "is not UTF-8 text"),
         ("a.csv", b"zip\xff,age,key\nSECRET,1,1\n", "is not UTF-8 text"),
         ("a.csv.gz", b"zip,age\nSECRET", "cannot be read"),
         ("a.parquet", b"SECRET", "is damaged, or not the kind of file"),
         ("a.parquet", b"", "is damaged, or not the kind of file"),
         ("a.arrow", b"SECRET", "is damaged, or not the kind of file"),
-        ("a.xlsx", b"SECRET", "unknown kind of file; use one of .parquet"),
+        ("a.xlsx", b"SECRET", "is no Excel file, or is damaged"),
+        ("a.doc", b"SECRET", "unknown kind of file; use one of .parquet"),
     ],
 )
 def test_damaged_files_are_named_without_their_content(

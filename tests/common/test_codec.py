@@ -45,6 +45,7 @@ def seeded(seed: int) -> Callable[[int], np.ndarray]:
 
 
 COLOURS = {"kind": "categorical", "categories": ["red", "green"], "missing": True}
+COLOURS |= {"other_as": "other"}
 CODES = {"kind": "ordinal", "categories": [3, 1, 2], "missing": True}
 AGE = {"kind": "integer", "minimum": 0, "maximum": 99, "bins": {"kind": "width", "count": 10}}
 SHARE = {"kind": "real", "minimum": 0, "maximum": 1, "bins": {"kind": "width", "count": 4}}
@@ -70,7 +71,9 @@ class TestListed:
     def test_unseen_and_null_have_a_code_in_every_declaration(
         self, other: bool, missing: bool, expected: list[int]
     ) -> None:
-        codes, notes = encode(COLOURS | {"other": other, "missing": missing}, ["mauve", None])
+        codes, notes = encode(
+            COLOURS | {"other": other, "missing": missing, "other_as": None}, ["mauve", None]
+        )
         assert codes == expected
         assert notes[0].unseen == 1
         assert notes[0].undeclared_missing == (0 if missing else 1)
@@ -150,17 +153,22 @@ class TestListed:
         assert frame["x2"].cat.categories.tolist() == ["red", "green", "other"]
         assert frame["x1"].tolist() == ["red", "green", "other"]
 
-    def test_other_never_takes_the_name_of_a_category(self) -> None:
-        listed = {"kind": "categorical", "categories": ["other", "(other)"]}
-        codec = Codec(schema(listed))
-        codes = np.arange(3, dtype=np.uint8)
-        table = codec.decode((codes,), uniform=seeded(0))
-        assert table["x0"].to_pylist() == ["other", "(other)", "((other))"]
-        assert codec.encode(table).codes[0].tolist() == [0, 1, 2]
+    def test_other_comes_back_by_its_word_or_as_listed_values(self) -> None:
+        codes = np.array([2, 0, 1, 2, 1, 2, 2, 0, 1, 1], dtype=np.uint8)
+        named = Codec(schema(COLOURS)).decode((codes,), uniform=seeded(0))["x0"].to_pylist()
+        assert [v == "other" for v in named] == (codes == 2).tolist()
+        plain = Codec(schema(COLOURS | {"other_as": None}))
+        drawn = plain.decode((codes,), uniform=seeded(0))["x0"].to_pylist()
+        assert set(drawn) == {"red", "green"}
+        assert [v for v, code in zip(drawn, codes, strict=True) if code < 2] == [
+            ["red", "green"][code] for code in codes if code < 2
+        ]
+        alone = plain.decode((np.full(3, 2, dtype=np.uint8),), uniform=seeded(0))
+        assert alone["x0"].to_pylist() == ["red", "green", "red"]
 
-    def test_other_among_integers_comes_back_as_null(self) -> None:
+    def test_other_among_integers_comes_back_as_an_integer(self) -> None:
         table = Codec(schema(CODES)).decode((np.arange(5, dtype=np.uint8),), uniform=seeded(0))
-        assert table["x0"].to_pylist() == [3, 1, 2, None, None]
+        assert table["x0"].to_pylist() == [3, 1, 2, 3, None]
         assert table["x0"].type.value_type == pa.int64()
 
 
@@ -298,7 +306,7 @@ class TestInstants:
 
 
 KINDS = st.one_of(
-    st.sampled_from([COLOURS, COLOURS | {"kind": "ordinal", "other": False, "missing": False}]),
+    st.sampled_from([COLOURS, {"kind": "ordinal", "categories": ["red", "green"], "other": False}]),
     st.just({"kind": "categorical", "categories": [5, 6, 7], "missing": True, "other": False}),
     st.just({"kind": "boolean", "missing": True}),
     st.builds(

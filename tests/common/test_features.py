@@ -75,8 +75,9 @@ def test_no_phase_gives_a_pair_beyond_its_bound(phases: np.ndarray) -> None:
 
 
 def test_a_cosine_beyond_one_is_dropped_and_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module.np, "cos", lambda x: np.full_like(x, 1.5))
-    assert not quantise(np.zeros(5)).any()
+    for wrong in (1.5, -1.5, 2.0**24, 1e300, np.nan, np.inf, -np.inf):
+        monkeypatch.setattr(module.np, "cos", lambda x, wrong=wrong: np.full_like(x, wrong))
+        assert not quantise(np.zeros(5)).any()
 
 
 def test_a_usual_pair_is_the_rounded_cosine_and_sine() -> None:

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from support.patience import patience
+
 SILO = {"jinja2", "statsmodels", "ray"}
 COORDINATOR = {"numba", "grpc_health", "statsmodels", "ray"}
 WITHOUT = """
@@ -46,4 +48,6 @@ def test_a_coordinator_works_without_the_packages_of_the_others(tmp_path: Path) 
 
 def _run(absent: set[str], *words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", WITHOUT, ",".join(sorted(absent)), *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=patience(120), check=False
+    )

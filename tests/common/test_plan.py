@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import time
 from fractions import Fraction
 from typing import Any
 
 import pytest
 import yaml
+from support.patience import cheap
 
 from silosynth.common.accounting.cost import RHO_UNIT
 from silosynth.common.errors import CapExceeded, InvalidPlan
@@ -210,10 +210,8 @@ def test_a_huge_request_is_refused_without_allocation() -> None:
     schema = parse_schema({"name": "wide", "attributes": attributes})
     plan = new_plan(schema, epsilon=1.0, delta=1e-6, silos=("a",), method="independent")
     request = _request(plan, queries=((tuple(names), "fine"),))
-    started = time.perf_counter()
-    with pytest.raises(CapExceeded, match="cells"):
+    with cheap(units=50), pytest.raises(CapExceeded, match="cells"):
         count_cells(request, plan=plan, domain=schema.domain)
-    assert time.perf_counter() - started < 0.5
 
 
 def test_a_group_number_far_out_of_range_is_refused_without_allocation() -> None:
@@ -243,7 +241,5 @@ def test_unknown_fields_of_a_request_are_refused() -> None:
 def test_a_number_that_would_write_itself_out_for_hours_is_refused(sigma2: str) -> None:
     plan = _plan().model_dump(mode="json")
     plan["phases"][0]["sigma2"] = sigma2
-    started = time.perf_counter()
-    with pytest.raises(InvalidPlan, match="fraction in quotes"):
+    with cheap(units=100), pytest.raises(InvalidPlan, match="fraction in quotes"):
         decode_plan(json.dumps(plan).encode())
-    assert time.perf_counter() - started < 1

@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from support.patience import patience
 
 from silosynth.common.batches import map_batches, split_rows
 from silosynth.common.codec.codec import Codec
@@ -43,7 +44,8 @@ SCHEMA = parse_schema(
         "name": "made",
         "attributes": [
             {"name": "key", "kind": "identifier", "prefix": "p"},
-            {"name": "sex", "kind": "categorical", "categories": ["f", "m"], "missing": True},
+            {"name": "sex", "kind": "categorical", "categories": ["f", "m"], "missing": True}
+            | {"other_as": "other"},
             {"name": "age", "kind": "integer", "minimum": 0, "maximum": 99}
             | {"bins": {"kind": "width", "count": 20}},
             {"name": "note", "kind": "text"},
@@ -300,7 +302,7 @@ def test_batches_under_way_are_bounded_and_stop_with_the_reader() -> None:
 
     def work(index: int, size: int) -> int:
         begun.append(index)
-        assert gate.acquire(timeout=10)
+        assert gate.acquire(timeout=patience(10))
         return size
 
     results = map_batches(work, split_rows(1000, batch_rows=10), threads=3)

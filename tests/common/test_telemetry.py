@@ -9,6 +9,7 @@ from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
+from support.patience import patience
 
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.telemetry import Role, Telemetry, TelemetryServer, log, start_logging
@@ -16,7 +17,7 @@ from silosynth.common.telemetry import Role, Telemetry, TelemetryServer, log, st
 
 def _get(port: int, path: str) -> tuple[int, str]:
     try:
-        with urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as page:
+        with urlopen(f"http://127.0.0.1:{port}{path}", timeout=patience(5)) as page:
             return page.status, page.read().decode()
     except HTTPError as err:
         with err:

@@ -21,6 +21,7 @@ import yaml
 from deploy_commands import DEPLOY, container_command, unit_command
 from dockerfile_parse import DockerfileParser
 from federation import Federation
+from support.patience import patience
 
 from silosynth.client.policy.file import load_policy
 from silosynth.client.rpc.caller import RemoteGateway
@@ -63,7 +64,7 @@ def test_the_units_are_valid_and_well_contained(tmp_path: Path) -> None:
             ["systemd-analyze", "verify", "--man=no", str(tmp_path / name)],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=patience(60),
             check=False,
         )
         ours = [line for line in done.stderr.splitlines() if "silosynth" in line]
@@ -209,6 +210,6 @@ def test_the_gateways_command_serves_the_socket_that_systemd_hands_over(
                 data = gateway.identify(bytes(32))
         finally:
             process.terminate()
-            process.communicate(timeout=30)
+            process.communicate(timeout=patience(30))
     roster = federation.plan.roster
     assert decode_statement(data, Identity, trusted=(roster["north"],)).silo == "north"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from hostile_mutations import mutate_bytes, mutate_json
 from signed import CANARY, Federation, make_sampler
+from support.patience import cheap
 
 from silosynth.client.silo.assemble import Silo
 from silosynth.common.audit.entries import Verdict as Decided
@@ -21,7 +21,7 @@ from silosynth.common.messages.statements import Answer, Bundle, encode_statemen
 from silosynth.common.trust.keys import Purpose
 from silosynth.common.trust.seal import body_of, seal
 
-LONGEST_SECONDS = 3.0
+LONGEST_UNITS = 300
 FORBIDDEN = (CANARY, "Traceback", "sqlite", "Error(", "/tmp", "/dev/shm", "people.parquet", ".pem")
 
 
@@ -47,9 +47,8 @@ class Target:
         self.bundle = Bundle(statement=self.result, sampler=self.sampler).encode()
         self.all = (self.plan, *self.requests, self.receipt, self.bundle)
 
-    def check(self, kind: str, answer: bytes, *, seconds: float) -> None:
-        """Check an answer: signed by the silo, of public words, and in time."""
-        assert seconds < LONGEST_SECONDS, f"{kind} took {seconds:.1f} s"
+    def check(self, kind: str, answer: bytes) -> None:
+        """Check an answer: signed by the silo, and of public words."""
         if (kind, answer) not in self.labels:
             self.labels[kind, answer] = f"{kind} {self.read(kind, answer)}"
         self.tally[self.labels[kind, answer]] += 1
@@ -71,9 +70,9 @@ class Target:
 
     def send(self, kind: str, call: Callable[[], bytes]) -> None:
         """Make a call, and check its answer."""
-        started = time.process_time()
-        answer = call()
-        self.check(kind, answer, seconds=time.process_time() - started)
+        with cheap(units=LONGEST_UNITS):
+            answer = call()
+        self.check(kind, answer)
 
     def propose(self, plan: bytes, *receipts: bytes) -> None:
         self.send("propose", lambda: self.silo.gateway.propose(plan=plan, receipts=receipts))

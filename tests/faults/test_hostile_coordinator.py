@@ -6,7 +6,6 @@ After every attack nothing was charged beyond what was approved, and no answer h
 from __future__ import annotations
 
 import json
-import time
 import tracemalloc
 import zipfile
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from typing import Any
 
 import pytest
 from signed import CANARY, Federation, make_sampler
+from support.patience import cheap
 
 from silosynth.client.gateway.dataset import Dataset
 from silosynth.client.gateway.verify import Doorkeeper, VerifiedPlan, verify_plan, verify_request
@@ -209,9 +209,8 @@ def test_a_plan_that_promises_more_than_its_noise_gives_is_refused(attack: Attac
 def test_noise_that_writes_itself_out_for_hours_is_refused_at_once(attack: Attack) -> None:
     phases = [p.model_dump(mode="json") for p in attack.plan.phases]
     phases[0]["sigma2"] = "1e999999999"
-    started = time.process_time()
-    assert attack.propose(attack.body(id="q", phases=phases)) == "invalid-plan"
-    assert time.process_time() - started < 1
+    with cheap(units=200):
+        assert attack.propose(attack.body(id="q", phases=phases)) == "invalid-plan"
 
 
 @pytest.mark.parametrize("field", ["expression", "__class__", "roster ", "on_absent\0", "🦓"])
@@ -242,9 +241,8 @@ def test_path_tricks_in_names_are_refused_and_make_no_file(attack: Attack, name:
 def test_a_message_bomb_is_refused_before_it_is_parsed(attack: Attack) -> None:
     for body in (b"[" * 900_000, b'{"a":' * 150_000, b"9" * 900_000, b'{"id":' + b'"x' * 400_000):
         bomb = seal(body, purpose=Purpose.PLAN, key=attack.federation.hub)
-        started = time.process_time()
-        assert attack.propose(bomb) == "invalid-plan"
-        assert time.process_time() - started < 1
+        with cheap(units=200):
+            assert attack.propose(bomb) == "invalid-plan"
     large = seal(b" " * 2_000_000, purpose=Purpose.PLAN, key=attack.federation.hub)
     assert attack.propose(large) == "cap-exceeded"
     groups = {f"l{i}": {"age": [0] * 500_000} for i in range(8)}
@@ -319,13 +317,10 @@ def test_a_huge_domain_is_refused_in_under_a_millisecond_without_allocation(
         }
     )
     data = encode_request(request)
-    seconds = []
-    for _ in range(30):
-        started = time.perf_counter()
-        with pytest.raises((CapExceeded, InvalidPlan)):
-            verify_request(door, proposed, data)
-        seconds.append(time.perf_counter() - started)
-    assert min(seconds) < 0.001
+    with cheap(units=30):
+        for _ in range(30):
+            with pytest.raises((CapExceeded, InvalidPlan)):
+                verify_request(door, proposed, data)
     tracemalloc.start()
     with pytest.raises((CapExceeded, InvalidPlan)) as refused:
         verify_request(door, proposed, data)

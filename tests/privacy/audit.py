@@ -41,7 +41,7 @@ def best_audit(
 
 
 def most_right(*, canaries: int, steps: int, rate: float, noise: float) -> int:
-    """Return how many right guesses of all canaries the mechanism allows, but for 1 in 10,000.
+    """Return how many right guesses of all canaries the mechanism allows, but for one in a billion.
 
     A canary adds its own direction in Binomial(steps, rate) of the steps, to noise of sqrt(steps)
     times ``noise`` there. The best guess is by a threshold, and is right with the chance below.
@@ -51,7 +51,7 @@ def most_right(*, canaries: int, steps: int, rate: float, noise: float) -> int:
     times = np.arange(steps + 1)
     above = binom.pmf(times, steps, rate) @ norm.sf((grid - times[:, None]) / deviation)
     chance = float(np.max((above + norm.cdf(grid / deviation)) / 2))
-    return int(binom.ppf(1 - 1e-4, canaries, chance))
+    return int(binom.isf(1e-9, canaries, chance))
 
 
 def _chance(epsilon: float, guesses: int, right: int, canaries: int, delta: float) -> float:

@@ -13,6 +13,7 @@ import pyarrow as pa
 from silosynth.client.gateway.dataset import Dataset
 from silosynth.client.gateway.gateway import Gateway
 from silosynth.client.ledger.ledger import Ledger
+from silosynth.client.noise.discrete_gaussian import BitSource
 from silosynth.client.policy.limits import Policy
 from silosynth.client.source.bounding import bounding
 from silosynth.client.source.open import open_table
@@ -22,7 +23,7 @@ from silosynth.common.generator.architecture import MaskedMlp
 from silosynth.common.generator.networks import initial_vector
 from silosynth.common.messages.release import Refusal, Release, decode_release
 from silosynth.common.messages.request import Request, encode_request
-from silosynth.common.plan.plan import PhaseName, Plan, encode_plan, parse_plan
+from silosynth.common.plan.plan import PhaseName, Plan, TrustMode, encode_plan, parse_plan
 from silosynth.common.plan.training import BOUND, TrainingStep, encode_weights
 from silosynth.common.schema.schema import Schema, parse_schema
 
@@ -85,6 +86,27 @@ def training_plan(
     )
 
 
+def shared_plan(plan: Plan) -> Plan:
+    """Return the same plan with shared noise, of ``north`` and ``south`` together."""
+    data = plan.model_dump(mode="json")
+    silos = ["north", "south"]
+    data |= {"silos": silos, "trust": "shared"}
+    data["training"] |= {
+        "optimiser": "sgd",
+        "local_learning_rate": None,
+        "sizes": dict.fromkeys(silos, 1000),
+    }
+    return parse_plan(data)
+
+
+class ConstantBits:
+    """Give every row the same masks and orders, whoever stands beside it."""
+
+    def words(self, count: int) -> np.ndarray:
+        """Return (count,) uint64, all the same."""
+        return np.full(count, 0x6FFFFFFF_6FFFFFFF, dtype=np.uint64)
+
+
 def first_weights(plan: Plan, schema: Schema, *, seed: int = 1) -> np.ndarray:
     """Return the plan's first weights."""
     assert plan.training is not None
@@ -99,6 +121,7 @@ def open_learner(
     *,
     values: Sequence[int],
     persons: Sequence[int] | None = None,
+    bits: BitSource | None = None,
 ) -> Iterator[Gateway]:
     """Open a gateway over a column of values, with the person of each where they are named."""
     policy = Policy(rows_per_person=plan.privacy.rows_per_person)
@@ -113,13 +136,14 @@ def open_learner(
     if not path.exists():
         Ledger.create(path)
     with Ledger.open(path, caps={PROJECT: 2**60}) as ledger:
-        yield Gateway(silo="north", datasets={"default": dataset}, ledger=ledger)
+        yield Gateway(silo="north", datasets={"default": dataset}, ledger=ledger, bits=bits)
 
 
 def round_request(plan: Plan, weights: np.ndarray, *, number: int = 0) -> Request:
     """Return the request of a round."""
     data = encode_weights(weights)
-    step = TrainingStep(round=number, weights=data.digest, batch=1000)
+    batch = None if plan.trust is TrustMode.SHARED else 1000
+    step = TrainingStep(round=number, weights=data.digest, batch=batch)
     request = Request(
         plan_digest=plan.digest, phase=PhaseName.TRAINING, silo="north", training=step
     )

@@ -5,7 +5,6 @@ The mutants at the end do what looks as good, and must fail the same check.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
@@ -15,6 +14,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from support.patience import cheap
 
 from silosynth.client.source.bounding import (
     NAMELESS,
@@ -209,9 +209,8 @@ def test_a_million_rows_are_ranked_in_seconds() -> None:
     rng = np.random.default_rng(0)
     codes = [rng.integers(0, 50, 10**6).astype(np.uint8) for _ in range(15)]
     persons = pa.array(rng.integers(0, 330_000, 10**6))
-    started = time.process_time()
-    rank_rows(persons, codes, secret=SECRET)
-    assert time.process_time() - started < 5
+    with cheap(units=500):
+        rank_rows(persons, codes, secret=SECRET)
 
 
 def test_a_secret_is_for_its_owner_alone(tmp_path: Path) -> None:

@@ -10,17 +10,18 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from support.chance import SubGaussian, SumOfSquares, agrees, counts_agree, statistical
 
 from silosynth.client.gateway.dataset import Dataset
 from silosynth.client.gateway.gateway import Gateway
 from silosynth.client.ledger.ledger import Ledger
-from silosynth.client.noise.discrete_gaussian import SystemBits, discrete_gaussian
 from silosynth.client.policy.limits import Policy
 from silosynth.client.source.bounding import bounding
 from silosynth.client.source.open import open_table
@@ -33,7 +34,8 @@ from silosynth.common.schema.schema import parse_schema
 SIGMA2 = Fraction(4)
 MOST = 2
 CELLS = 4096
-REQUESTS = 20
+REQUESTS = 32
+VALUES = range(3 - 9, 3 + 10)
 SCHEMA = parse_schema(
     {
         "name": "wide",
@@ -104,25 +106,34 @@ def _draws(directory: Path, *, with_person: bool) -> np.ndarray:
     return np.concatenate([_release(directory, table, number=i) for i in range(REQUESTS)])
 
 
-def _statistic(draws: np.ndarray, law: Mapping[int, float]) -> float:
-    """Return the chi-square of draws against a law, in standard deviations above its mean."""
-    seen, n = Counter(draws.tolist()), len(draws)
-    cells = [(seen[x], n * p) for x, p in law.items() if n * p > 20]
-    value = sum((count - expected) ** 2 / expected for count, expected in cells)
-    return (value - len(cells)) / math.sqrt(2 * len(cells))
+def _chances(center: int) -> list[float]:
+    """Return the chance of each of VALUES under N_Z(center, SIGMA2), and of all others."""
+    law = _law(center)
+    return [*(law.get(x, 0.0) for x in VALUES), 1 - sum(law.get(x, 0.0) for x in VALUES)]
 
 
 @pytest.mark.parametrize("with_person", [False, True])
+@statistical(alarm=1e-9, cases=2)
 def test_a_cell_has_the_exact_law_with_and_without_a_person(
     tmp_path: Path, with_person: bool
 ) -> None:
     draws = _draws(tmp_path, with_person=with_person)
-    assert abs(_statistic(draws, _law(3))) < 6
-    assert _statistic(draws, _law(4)) > 100, "a row too many would not be noticed"
-    less = discrete_gaussian(sigma2=SIGMA2 * Fraction(95, 100), count=len(draws), bits=SystemBits())
-    assert _statistic(3 + less, _law(3)) > 6, "0.95 of the variance would not be noticed"
+    seen = Counter(draws.tolist())
+    counts = [seen[x] for x in VALUES]
+    counts_agree(
+        [*counts, len(draws) - sum(counts)],
+        chances=_chances(3),
+        mutants={"a row too many": _chances(4)},
+        others=MOST * REQUESTS if with_person else 0,
+        alarm=1e-10,
+    )
+    if not with_person:
+        law = SumOfSquares(count=len(draws), sigma2=float(SIGMA2))
+        less = {"0.95 of the variance": replace(law, sigma2=0.95 * law.sigma2)}
+        agrees(int(((draws - 3) ** 2).sum()), law=law, mutants=less, alarm=1e-10)
 
 
+@statistical(alarm=1e-10)
 def test_one_person_moves_the_law_by_what_was_paid(tmp_path: Path) -> None:
     """Neighbouring laws of one cell: Rényi divergence of every order is alpha x rho of a cell."""
     for shift in range(1, MOST + 1):
@@ -133,7 +144,7 @@ def test_one_person_moves_the_law_by_what_was_paid(tmp_path: Path) -> None:
             rho = Fraction(MOST**2) / (2 * SIGMA2)
             assert divergence <= alpha * float(rho) * (1 + 1e-9)
     with_person = _draws(tmp_path, with_person=True).reshape(REQUESTS, CELLS)
-    excess = with_person.sum(axis=1) - 3 * CELLS
-    deviation = math.sqrt(float(SIGMA2) * CELLS / REQUESTS)
-    assert abs(excess.mean() - MOST) < 5 * deviation, "more than c rows of the person were counted"
-    assert 5 * deviation + MOST < CELLS, "a person without a bound would not be noticed"
+    excess = int(with_person.sum()) - 3 * CELLS * REQUESTS
+    law = SubGaussian(mean=MOST * REQUESTS, variance=float(SIGMA2) * CELLS * REQUESTS)
+    boundless = {"a person without a bound": replace(law, mean=CELLS * REQUESTS)}
+    agrees(excess, law=law, mutants=boundless, alarm=1e-10)

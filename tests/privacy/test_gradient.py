@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 from learners import ask, first_weights, learnt, open_learner, training_plan, wide_schema
+from scipy.stats import binom
+from support.chance import Binomial, SumOfSquares, agrees, statistical
 
 from silosynth.client.learning import clip as clip_module
 from silosynth.client.learning.clip import MOST_ROWS, add_clipped
@@ -31,6 +34,7 @@ NETWORKS = [
     (Transformer(width=8, layers=1, heads=2), TEXT),
 ]
 BITS = SystemBits()
+DRAWS = 200
 
 
 def _norm2(values: np.ndarray) -> int:
@@ -101,6 +105,7 @@ def test_clipping_that_is_left_out_would_be_seen(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(clip_module, "_scales", without)
     monkeypatch.setattr(clip_module, "_BOUND2", np.float32(np.inf))
+    monkeypatch.setattr(clip_module, "exact_sum", lambda sums, rows: sums.astype(np.int64))
     architecture, layout = NETWORKS[0]
     gradients = Gradients(architecture, layout, clip=0.5)
     gradients.load(10 * initial_vector(architecture, layout, seed=1))
@@ -185,32 +190,49 @@ def test_short_gradients_are_kept_but_for_rounding() -> None:
     assert np.abs(total * unit - row[0]).max() <= unit / 2 * (1 + 1e-5)
 
 
+@statistical(alarm=1e-9)
 def test_samples_are_poisson_and_take_all_rows_of_a_person() -> None:
+    """Of 2,000 persons each with chance 1/4, anew each time: their number and who is there."""
     people = People(
         examples=np.arange(6000)[:, None], person=np.repeat(np.arange(2000), 3), count=2000
     )
     threshold = 2**62
-    sizes = []
-    for _ in range(100):
+    times = np.zeros((DRAWS, 2000), dtype=bool)
+    for draw in range(DRAWS):
         chosen = people.sample(threshold, bits=BITS)[:, 0]
         persons, rows = np.unique(chosen // 3, return_counts=True)
         assert (rows == 3).all()
-        sizes.append(len(persons))
-    assert abs(np.mean(sizes) - 500) < 5 * (2000 * 3 / 16 / 100) ** 0.5
-    assert 0.6 < np.var(sizes) / (2000 * 3 / 16) < 1.6, "a fixed number of persons is no sample"
+        times[draw, persons] = True
+    all_draws = Binomial(count=DRAWS * 2000, chance=1 / 4)
+    other = {"a rate of 0.26": replace(all_draws, chance=0.26)}
+    agrees(int(times.sum()), law=all_draws, mutants=other, alarm=2e-10)
+    # A right sample's size is within 10 of the mean 41 % of the time; a fixed number's is always.
+    sizes = times.sum(axis=1)
+    near = binom.cdf(510, 2000, 1 / 4) - binom.cdf(489, 2000, 1 / 4)
+    within = Binomial(count=DRAWS, chance=float(near))
+    fixed = {"a fixed number of persons": replace(within, chance=1.0)}
+    agrees(int((np.abs(sizes - 500) <= 10).sum()), law=within, mutants=fixed, alarm=2e-10)
+    # Two draws have a person in common by chance alone, 1/16; one sample for all has a quarter.
+    pairs = Binomial(count=DRAWS // 2 * 2000, chance=1 / 16)
+    same = {"one sample for all draws": replace(pairs, chance=1 / 4)}
+    both = int((times[0::2] & times[1::2]).sum())
+    agrees(both, law=pairs, mutants=same, alarm=2e-10)
     assert len(people.sample(0, bits=BITS)) == 0
     assert len(people.sample(2**64, bits=BITS)) == 6000
 
 
+@statistical(alarm=1e-9)
 def test_an_empty_silo_releases_noise_of_exactly_the_plans_variance(tmp_path: Path) -> None:
-    schema = wide_schema(2000)
-    plan = training_plan(schema, noise=Fraction(1, 4), rate=Fraction(1, 2), local_steps=3)
+    schema = wide_schema(4000)
+    plan = training_plan(schema, noise=Fraction(1, 4), rate=Fraction(1, 2), local_steps=3, rounds=6)
+    weights = first_weights(plan, schema)
     with open_learner(tmp_path, plan, schema, values=[]) as gateway:
-        released = learnt(gateway, plan, first_weights(plan, schema)).astype(np.float64)
-    expected = 3 * float(plan.phases[0].sigma2)
-    deviations = (np.mean(released**2) / expected - 1) * np.sqrt(len(released) / 2)
-    assert abs(deviations) < 5
-    assert (1 / 0.95 - 1) * np.sqrt(len(released) / 2) > 5, "0.95 of the noise would pass"
+        rounds = [learnt(gateway, plan, weights, number=i) for i in range(6)]
+    released = np.concatenate(rounds)
+    # Three draws of so large a variance add up to one of thrice it, but for 1 part in 10^1000.
+    law = SumOfSquares(count=len(released), sigma2=3 * float(plan.phases[0].sigma2))
+    less = {"0.95 of the variance": replace(law, sigma2=0.95 * law.sigma2)}
+    agrees(sum(int(v) ** 2 for v in released), law=law, mutants=less, alarm=1e-9)
 
 
 def test_weights_that_overflow_for_some_rows_tell_nobody_which(tmp_path: Path) -> None:

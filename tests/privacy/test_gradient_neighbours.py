@@ -6,6 +6,7 @@ law is known: N(0, 1) without the person, and N(shift, 1) in a share ``rate`` of
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from learners import first_weights, learnt, open_learner, training_plan, wide_schema
 from scipy.stats import norm
+from support.chance import Binomial, SubGaussian, SumOfSquares, agrees, at_most, statistical
 
 from silosynth.client.learning.gradient import Gradients
 from silosynth.client.noise.discrete_gaussian import SystemBits
@@ -46,6 +48,7 @@ def _projected(directory: Path, plan: Plan, schema: Schema, *, with_person: bool
     return np.asarray([float(s @ own) for s in sums]) / deviation
 
 
+@statistical(alarm=1e-9)
 def test_one_person_shows_as_much_as_was_paid_for(tmp_path: Path) -> None:
     schema = wide_schema(16)
     plan = training_plan(
@@ -57,19 +60,25 @@ def test_one_person_shows_as_much_as_was_paid_for(tmp_path: Path) -> None:
         place.mkdir()
         found[with_person] = _projected(place, plan, schema, with_person=with_person)
     without, within = found[False], found[True]
-    assert abs(without.mean()) < 5 / RUNS**0.5
-    assert abs(without.var() - 1) < 5 * (2 / RUNS) ** 0.5, "the noise is not the plan's"
-    most = float(RATE / NOISE)
-    spread = (1 + float(RATE * (1 - RATE) / NOISE**2)) ** 0.5
-    assert within.mean() < most + 4 * spread / RUNS**0.5, "more rows than two were learnt from"
-    assert within.mean() > most / 2, "the person would not be seen"
+    alone = SubGaussian(mean=0, variance=RUNS)
+    agrees(without.sum(), law=alone, mutants={"a person": replace(alone, mean=RUNS)}, alarm=1e-10)
+    # Sums of 1,000 cells of so large a variance do not show their lattice: the scale is free.
+    noise = SumOfSquares(count=RUNS, sigma2=1e6)
+    less = {"0.4 of the variance": replace(noise, sigma2=0.4e6)}
+    agrees(1e6 * float((without**2).sum()), law=noise, mutants=less, alarm=1e-10)
+    # Two rows move a run by at most 2 deviations, in a share RATE of the runs; five by 5 at most.
+    paid = SubGaussian(mean=2 * float(RATE) * RUNS, variance=RUNS * (1 + 2**2 / 4))
+    five = SubGaussian(mean=0.95 * 5 * float(RATE) * RUNS, variance=RUNS * (1 + 5**2 / 4))
+    at_most(within.sum(), law=paid, mutants={"all five rows": five}, alarm=1e-10)
     # Of the laws' trade-off: a threshold tells no more apart than the claim allows.
     for threshold in (0.5, 1.0, 1.5, 2.0):
         claimed = float(1 - RATE) * norm.sf(threshold) + float(RATE) * norm.sf(threshold - 2)
-        assert (within > threshold).mean() <= claimed + 4 * (0.25 / RUNS) ** 0.5
+        law = Binomial(count=RUNS, chance=float(claimed))
+        at_most(int((within > threshold).sum()), law=law, mutants={}, alarm=1e-10)
 
 
 @pytest.mark.parametrize("persons", [None, [0] * 5])
+@pytest.mark.usefixtures("fixed_bits")
 def test_rows_without_a_person_column_are_persons_of_their_own(
     tmp_path: Path, persons: list[int] | None
 ) -> None:

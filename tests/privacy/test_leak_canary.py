@@ -25,6 +25,7 @@ import pytest
 from canary import CANARY, holds_token
 from serving import AS_ROOT, GATEWAY_USER, MAIN, Serving
 from signed import people_table
+from support.patience import patience
 
 from silosynth.common.cli.app import run
 from silosynth.common.messages.release import Refusal, Release
@@ -90,7 +91,7 @@ def everything_said(
             gateway.deliver(b"no bundle"),
         ]
     answer = federation.read(said[2])
-    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as page:
+    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=patience(10)) as page:
         said.append(page.read())
     for command in COMMANDS:
         run(["silo", command, "--policy", str(serving.policy), "--json"])
@@ -186,7 +187,7 @@ def test_no_token_gets_out_of_a_simulation(tmp_path: Path) -> None:
         done = subprocess.run(
             [Path(sys.executable).with_name("silosynth"), *simulate, "--out", str(out)],
             capture_output=True,
-            timeout=240,
+            timeout=patience(240),
             check=False,
         )
         assert done.returncode == 0, done.stderr

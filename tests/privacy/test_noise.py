@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from dataclasses import replace
 from fractions import Fraction
 
 import mpmath
@@ -12,6 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from support.chance import (
+    Binomial,
+    FixedBits,
+    SumOfSquares,
+    agrees,
+    counts_agree,
+    statistical,
+)
 
 from silosynth.client.noise import discrete_gaussian as noise
 from silosynth.client.noise import tail_table as noise_table
@@ -21,16 +29,6 @@ from silosynth.common.errors import InvalidPlan
 
 SCALES = [Fraction(1, 3), Fraction(4), Fraction(625, 4), Fraction(10**4)]
 REJECTED, KEPT = 1e-9, 1e-4
-
-
-class RecordedBits:
-    """A generator with a fixed start, so that a statistical test has one outcome."""
-
-    def __init__(self, start: int) -> None:
-        self._generator = np.random.Generator(np.random.PCG64(start))
-
-    def words(self, count: int) -> np.ndarray:
-        return self._generator.integers(0, 2**64, size=count, dtype=np.uint64)
 
 
 class GivenBits:
@@ -73,7 +71,7 @@ def p_value(values: np.ndarray, *, sigma2: float) -> float:
 
 
 def draws(sigma2: Fraction, *, count: int = 400_000, start: int = 7) -> np.ndarray:
-    return discrete_gaussian(sigma2=sigma2, count=count, bits=RecordedBits(start))
+    return discrete_gaussian(sigma2=sigma2, count=count, bits=FixedBits(start))
 
 
 # The law
@@ -122,26 +120,32 @@ def test_zero_is_not_counted_twice_just_above_the_largest_table() -> None:
     assert 0.85 * expected < zeros < 1.15 * expected
 
 
+@statistical(alarm=1e-9)
 def test_it_agrees_with_opendp() -> None:
+    """Theirs, from their own source of bits, has the law that ours has above."""
     sigma2 = Fraction(25, 4)
     dp.enable_features("contrib")
     space = dp.vector_domain(dp.atom_domain(T="i64")), dp.l2_distance(T=float)
     opendp_gaussian = space >> dp.m.then_gaussian(scale=float(sigma2) ** 0.5)
-    theirs = np.array(opendp_gaussian([0] * 60_000))
-    assert two_sample_p_value(draws(sigma2), theirs) > REJECTED
-    assert two_sample_p_value(draws(sigma2 * Fraction(21, 20) ** 2), theirs) < REJECTED
-
-
-def two_sample_p_value(ours: np.ndarray, theirs: np.ndarray) -> float:
-    first, second = Counter(np.clip(ours, -7, 7).tolist()), Counter(np.clip(theirs, -7, 7).tolist())
-    table = [[sample[x] for x in range(-7, 8)] for sample in (first, second)]
-    return float(stats.chi2_contingency(table).pvalue)
+    theirs, ours = np.array(opendp_gaussian([0] * 60_000)), draws(sigma2, count=60_000)
+    support, weights = np.arange(-7, 8), np.exp(-(np.arange(-40, 41) ** 2) / (2 * float(sigma2)))
+    law = weights / weights.sum()
+    chances = [law[x + 40] for x in support]
+    chances[0] = chances[-1] = law[: 40 - 6].sum()
+    for sample in (theirs, ours):
+        seen = np.bincount(np.clip(sample, -7, 7) + 7, minlength=15)
+        shifted = {"shifted": np.roll(chances, 1)}
+        counts_agree(seen, chances=chances, mutants=shifted, alarm=2e-10)
+        squares = SumOfSquares(count=len(sample), sigma2=float(sigma2))
+        others = {f: replace(squares, sigma2=f**2 * squares.sigma2) for f in (0.95, 1.05)}
+        named = {f"{f} of sigma": other for f, other in others.items()}
+        agrees(int((sample**2).sum()), law=squares, mutants=named, alarm=2e-10)
 
 
 @pytest.mark.parametrize("sigma2", [Fraction(4), Fraction(10**4), Fraction(10**9)])
 def test_complemented_bits_give_the_opposite_noise_or_the_same_law(sigma2: Fraction) -> None:
     there = draws(sigma2, count=20_000)
-    back = discrete_gaussian(sigma2=sigma2, count=20_000, bits=MirroredBits(RecordedBits(7)))
+    back = discrete_gaussian(sigma2=sigma2, count=20_000, bits=MirroredBits(FixedBits(7)))
     if sigma2 <= noise.LARGEST_TABLE_SIGMA2:
         assert np.array_equal(there, -back)
     assert abs(np.mean(there < 0) - np.mean(there > 0)) < 0.03
@@ -283,11 +287,19 @@ def test_as_many_as_asked_are_drawn(sigma2: Fraction, count: int) -> None:
     assert values.dtype == np.int64
 
 
+@statistical(alarm=1e-9)
 def test_system_bits_are_fresh_and_balanced() -> None:
     first, second = SystemBits().words(50_000), SystemBits().words(50_000)
-    assert not np.any(first == second)
-    ones = np.unpackbits(first.view(np.uint8)).mean()
-    assert abs(ones - 0.5) < 0.005
+    same = Binomial(count=50_000, chance=2.0**-64)
+    agrees(
+        int((first == second).sum()),
+        law=same,
+        mutants={"a source that starts anew": replace(same, chance=1.0)},
+        alarm=1e-10,
+    )
+    ones = Binomial(count=64 * 50_000, chance=0.5)
+    stuck = {"a bit that is stuck": replace(ones, chance=63 / 128)}
+    agrees(int(np.unpackbits(first.view(np.uint8)).sum()), law=ones, mutants=stuck, alarm=1e-10)
 
 
 def test_noise_far_below_one_is_always_zero() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from scipy import stats
+from support.chance import Distance, SumOfSquares, agrees, at_most, statistical
 
 from silosynth.client.counting.count import count_marginals
 from silosynth.client.gateway import gateway as gateway_module
@@ -31,7 +33,6 @@ from silosynth.simulations.local import run_local
 from silosynth.simulations.silos import make_silos
 
 SILOS = ("north", "south")
-SMALLEST = 1e-6
 
 
 def made_schema() -> Schema:
@@ -61,7 +62,7 @@ def made_table(seed: int, rows: int = 500) -> pa.Table:
 
 
 def made_plan(**changes: Any) -> Plan:
-    asked = {"method": "one-shot", "frequencies": 4096, "silos": SILOS, "plan_id": "p"}
+    asked = {"method": "one-shot", "frequencies": 8192, "silos": SILOS, "plan_id": "p"}
     return new_plan(made_schema(), epsilon=1.0, delta=1e-6, **(asked | changes))
 
 
@@ -93,27 +94,36 @@ def noise_of(state: State, tables: dict[str, pa.Table]) -> np.ndarray:
     return (measured[PhaseName.EMBEDDING][0].values - exact) / deviation
 
 
-def is_stated_noise(noise: np.ndarray) -> bool:
-    """Say whether the variance is one and the shape normal, at a level that chance never meets."""
-    square = float((noise**2).sum())
-    tail = 2 * min(stats.chi2.cdf(square, len(noise)), stats.chi2.sf(square, len(noise)))
-    return bool(tail > SMALLEST and stats.kstest(noise, "norm").pvalue > SMALLEST)
+def check_noise(noise: np.ndarray, *, alarm: float, off: Fraction) -> None:
+    """Fail unless the variance is one and the shape normal; find ``off`` of the deviation.
+
+    Features are noised at a scale of thousands: the lattice of whole numbers does not show.
+    """
+    law = SumOfSquares(count=len(noise), sigma2=1e6)
+    scales = (float(1 - off), float(1 + off))
+    others = {f"{f:.2f} of the noise": replace(law, sigma2=f**2 * 1e6) for f in scales}
+    agrees(1e6 * float((noise**2).sum()), law=law, mutants=others, alarm=alarm / 2)
+    distance = float(stats.kstest(noise, "norm").statistic)
+    at_most(distance, law=Distance(count=len(noise)), mutants={}, alarm=alarm / 2)
 
 
+@statistical(alarm=1e-9)
 def test_the_noise_is_the_stated_one(tmp_path: Path) -> None:
-    assert is_stated_noise(noise_of(*run(tmp_path, made_plan())))
+    check_noise(noise_of(*run(tmp_path, made_plan())), alarm=1e-9, off=Fraction(5, 100))
 
 
+@statistical(alarm=1e-9)
 def test_in_shared_trust_the_sum_has_the_stated_noise(tmp_path: Path) -> None:
     plan = made_plan(trust="shared")
     certificate = certify_plan(plan)
     check_certificate(certificate)
     assert certificate.epsilon <= 1.0
     state, tables = run(tmp_path, plan)
-    assert is_stated_noise(noise_of(state, tables))
+    check_noise(noise_of(state, tables), alarm=1e-9, off=Fraction(5, 100))
 
 
 @pytest.mark.parametrize("scale", [Fraction(95, 100), Fraction(105, 100)])
+@statistical(alarm=1e-9, cases=2)
 def test_noise_of_another_scale_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scale: Fraction
 ) -> None:
@@ -123,7 +133,8 @@ def test_noise_of_another_scale_is_found(
         return draw(sigma2=sigma2 * scale**2, **rest)
 
     monkeypatch.setattr(gateway_module, "discrete_gaussian", weaker)
-    assert not is_stated_noise(noise_of(*run(tmp_path, made_plan())))
+    with pytest.raises(AssertionError, match="is not within"):
+        check_noise(noise_of(*run(tmp_path, made_plan())), alarm=5e-10, off=Fraction(5, 100))
 
 
 @pytest.mark.parametrize("rows", [1, 3])

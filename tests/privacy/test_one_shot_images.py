@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from test_one_shot import SILOS, is_stated_noise
+from support.chance import statistical
+from test_one_shot import SILOS, check_noise
 
 from silosynth.client.gateway import gateway as gateway_module
 from silosynth.common.codec.codec import Codec
@@ -76,11 +77,14 @@ def noise_of(place: Path, **changes: Any) -> np.ndarray:
 
 
 @pytest.mark.parametrize("changes", [{}, {"trust": "shared"}])
+@statistical(alarm=1e-9, cases=2)
 def test_the_noise_is_the_stated_one(tmp_path: Path, changes: dict[str, Any]) -> None:
-    assert is_stated_noise(noise_of(tmp_path, frequencies=2048, **changes))
+    noise = noise_of(tmp_path, frequencies=4096, **changes)
+    check_noise(noise, alarm=5e-10, off=Fraction(7, 100))
 
 
 @pytest.mark.parametrize("scale", [Fraction(93, 100), Fraction(107, 100)])
+@statistical(alarm=1e-9, cases=2)
 def test_noise_of_another_scale_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scale: Fraction
 ) -> None:
@@ -90,4 +94,5 @@ def test_noise_of_another_scale_is_found(
         return draw(sigma2=sigma2 * scale**2, **rest)
 
     monkeypatch.setattr(gateway_module, "discrete_gaussian", other)
-    assert not is_stated_noise(noise_of(tmp_path, frequencies=2048))
+    with pytest.raises(AssertionError, match="is not within"):
+        check_noise(noise_of(tmp_path, frequencies=4096), alarm=5e-10, off=Fraction(7, 100))

@@ -113,6 +113,21 @@ def test_one_row_stays_within_the_bound_whatever_the_weights_are(
         assert sum(int(v) ** 2 for v in total) <= BOUND**2
 
 
+@pytest.mark.parametrize("scale", [5e-324, 1e-30, 1.0, 1000.0])
+def test_one_row_stays_within_the_bound_whatever_the_adapters_are_multiplied_by(
+    folder: Path, scale: float
+) -> None:
+    architecture = _architecture(folder).model_copy(update={"scale": scale})
+    checkpoint = open_checkpoint(folder, architecture.checkpoint)
+    network = PretrainedNetwork(architecture, SCHEMA, checkpoint)
+    for clip in (1e-6, 1.0):
+        gradients = Gradients(architecture, LAYOUT, clip=clip, pretrained=network)
+        for weights in (1e-40, 1.0, float(LARGEST_WEIGHT) / 2):
+            gradients.load((_weights(architecture) * weights).astype(np.float32))
+            total, _ = gradients.sum(_rows(1), words=BITS.words)
+            assert sum(int(v) ** 2 for v in total) <= BOUND**2
+
+
 def test_a_long_gradient_is_cut_to_the_clip_as_one_whole(folder: Path) -> None:
     total, _ = _gradients(folder, clip=1e-3).sum(_rows(1), words=_same_masks)
     norm = np.sqrt(sum(int(v) ** 2 for v in total))

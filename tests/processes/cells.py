@@ -13,6 +13,7 @@ from federation import SILOS, wait_for
 from lab import Forked, Lab
 from promises import AGREEING, Silos, check_at_death, check_run, journal_at_death
 from reference import Reference
+from support.patience import patience
 from trap import Trap
 
 MOST_SECONDS = 60.0
@@ -88,11 +89,11 @@ class Run:
         killed = self._wait_for_kill(fired, coordinator)
         self._mend(coordinator, before=before)
         mended = time.time()
-        code = lab.processes[f"coordinator-{self._name}"].wait(timeout=MOST_SECONDS + 30)
+        code = lab.processes[f"coordinator-{self._name}"].wait(timeout=patience(MOST_SECONDS))
         ended = time.time()
         outcome = lab.outcome(self._name)
         assert code == 0, f"{cell}: {outcome} {lab.log(f'coordinator-{self._name}')[-2000:]}"
-        assert ended - killed <= MOST_SECONDS, f"{cell}: {ended - killed:.1f} s"
+        assert ended - killed <= patience(MOST_SECONDS), f"{cell}: {ended - killed:.1f} s"
         self._check_rejoined()
         check_run(lab, self.plan, outcome["data"], before=before, expected=expected.result())
         return Survived(cell=cell, seconds=ended - killed, restart_seconds=mended - killed)
@@ -140,13 +141,13 @@ class Run:
         lab, victim = self._lab, self._cell.victim
         kind, _, silo = victim.partition("-")
         if kind == "coordinator":
-            assert coordinator.wait(timeout=10) == KILLED
+            assert coordinator.wait(timeout=patience(10)) == KILLED
             run = lab.run_directory(self._name)
             journal_at_death(run, self.plan, lab.schema, cell=self._cell)
             lab.start_run(self._name, resume=run.name, mutant=self._mutant)
         elif kind != "supernode":
             process: Any = lab.processes[victim]
-            assert process.wait(timeout=10) == KILLED
+            assert process.wait(timeout=patience(10)) == KILLED
             if kind == "gateway":
                 check_at_death(lab, self._cell, plan=self.plan, before=before)
             self._start(kind, silo)

@@ -30,6 +30,7 @@ from typing import Any, Self
 import pyarrow.parquet as pq
 from deploy_commands import unit_command
 from silo_tables import SILOS, federation_schema, silo_table
+from support.patience import patience
 
 from silosynth.client.desk.questions import Command, Question
 from silosynth.client.desk.rpc import open_desk
@@ -96,12 +97,12 @@ def wait_for(
     every_seconds: float = 0.02,
 ) -> None:
     """Return once ``ready``; raise TimeoutError naming ``what``."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + patience(seconds)
     while time.monotonic() < deadline:
         if ready():
             return
         time.sleep(every_seconds)
-    raise TimeoutError(f"{what} was not ready within {seconds:g} s")
+    raise TimeoutError(f"{what} was not ready within {patience(seconds):.0f} s")
 
 
 def _end_with_parent() -> None:
@@ -232,7 +233,7 @@ class Federation:
 
     def run(self, *, seconds: float = 300.0) -> dict[str, Any]:
         """Run to the end; return the JSON envelope and the exit code in it, or the code alone."""
-        code = self.start_coordinator().wait(timeout=seconds)
+        code = self.start_coordinator().wait(timeout=patience(seconds))
         out = (self.directory / "coordinator.out").read_text()
         envelope: dict[str, Any] = json.loads(out.splitlines()[-1]) if out else {}
         return envelope | {"exit_code": code}
@@ -244,7 +245,7 @@ class Federation:
             env=self.environment(),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=patience(60),
             check=False,
         )
 
@@ -280,7 +281,7 @@ class Federation:
         process = self.processes.pop(name)
         process.terminate()
         try:
-            process.wait(timeout=15)
+            process.wait(timeout=patience(15))
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

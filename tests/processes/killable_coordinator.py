@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import hurried
 import mutants
 from socket_grid import SocketGrid
 from trap import Tripwire
@@ -117,6 +118,6 @@ def main(arguments: Sequence[str]) -> None:
         sockets = {path.stem: path for path in asked.sockets}
         server_run.open_grid = lambda *_, **__: _grid_over(sockets)  # type: ignore[assignment]  # a grid
     wire = Tripwire(asked.notes / "traps", witness=asked.witness)
-    pace = QUICK if asked.sockets else OVER_FLOWER
+    pace = QUICK if asked.sockets else hurried.pace(OVER_FLOWER)
     server_run.run_federation = _run_with_traps(wire, pace=pace)
     command(asked.words)

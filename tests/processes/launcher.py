@@ -17,6 +17,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import hurried
 import killable_coordinator
 import killable_gateway
 from flwr.superlink.cli import flower_superlink
@@ -24,7 +25,6 @@ from remembered import remembered_epsilons
 
 from silosynth.common.certificate.certify import certify_plan
 from silosynth.common.cli.app import build_app
-from silosynth.common.cli.app import main as command
 from silosynth.common.plan.plan import load_plan
 
 _POLL_SECONDS = 0.02
@@ -40,7 +40,7 @@ ENTRIES: dict[str, Callable[[Sequence[str]], None]] = {
     "gateway": killable_gateway.main,
     "coordinator": killable_coordinator.main,
     "superlink": superlink,
-    "relay": command,
+    "relay": hurried.run_relay,
 }
 
 

@@ -6,6 +6,7 @@ those of ``test_kills_over_flower`` run over a SuperLink, SuperNodes and relays 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import pytest
@@ -23,6 +24,7 @@ from promises import Silos, check_run
 from reference import Reference
 from silo_tables import SILOS
 from sum_promises import request_of
+from support.patience import paced, patience
 from trap import Trap
 
 from silosynth.common.errors import SiloAbsent
@@ -77,16 +79,18 @@ def test_a_silo_that_stays_dead_is_named_and_the_run_resumes_once_it_is_back(
 ) -> None:
     before = Silos.of(lab)
     name = f"absent-{trust}"
-    plan = lab.new_plan(name, method="independent", trust=trust, deadline_seconds=3)
+    plan = lab.new_plan(
+        name, method="independent", trust=trust, deadline_seconds=math.ceil(paced(3))
+    )
     trap = Trap(witness="gateway-west", label="one-way:noised", plan_digest=plan.digest)
     trap.set(lab.directory / "traps", name=name)
-    assert lab.start_run(name).wait(timeout=60) == SiloAbsent.exit_code
+    assert lab.start_run(name).wait(timeout=patience(60)) == SiloAbsent.exit_code
     error = lab.outcome(name)["error"]
     assert error["code"] == SiloAbsent.code
     assert "west" in error["message"]
     lab.start_gateway("west")
     resumed = lab.start_run(name, resume=lab.run_directory(name).name)
-    assert resumed.wait(timeout=60) == 0
+    assert resumed.wait(timeout=patience(60)) == 0
     done = lab.outcome(name)["data"]
     check_run(lab, plan, done, before=before, expected=reference.sampler(plan))
 
@@ -95,11 +99,16 @@ def test_a_silo_lost_after_the_set_is_signed_burns_the_sum_and_the_next_is_a_new
     lab: Lab, reference: Reference
 ) -> None:
     plan = lab.new_plan(
-        "burned", method="independent", trust="shared", absent=1, attempts=2, deadline_seconds=4
+        "burned",
+        method="independent",
+        trust="shared",
+        absent=1,
+        attempts=2,
+        deadline_seconds=math.ceil(paced(4)),
     )
     trap = Trap(witness="gateway-west", label="one-way:noised", plan_digest=plan.digest)
     trap.set(lab.directory / "traps", name="burned")
-    assert lab.start_run("burned").wait(timeout=60) == 0, lab.outcome("burned")
+    assert lab.start_run("burned").wait(timeout=patience(60)) == 0, lab.outcome("burned")
     done = lab.outcome("burned")["data"]
     assert done["silos"] == ["north", "south"]
     assert "is burned; asking again charges" in lab.log("coordinator-burned")

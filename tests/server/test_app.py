@@ -9,6 +9,7 @@ import pytest
 from fakes import SILOS, small_plan, small_schema
 from flwr.app import ConfigRecord, Error, Message, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
+from support.patience import patience
 
 from silosynth.common.errors import DeadlineExceeded, RunFailed
 from silosynth.common.messages.release import RECORD
@@ -66,7 +67,7 @@ def _requests() -> list[Any]:
 
 def test_only_the_silos_of_the_roster_are_found_and_sent_a_plan() -> None:
     grid: Any = FakeGrid({n: {"release": b"x"} for n in NODES})
-    nodes = find_silos(grid, silos=SILOS, timeout_seconds=5)
+    nodes = find_silos(grid, silos=SILOS, timeout_seconds=patience(5))
     assert nodes == {"north": 11, "south": 12, "west": 13}
     events = list(send_requests(grid, _requests(), plan=small_plan(), nodes=nodes))
     assert {e.silo for e in events} == set(SILOS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import replace
 from functools import cache
@@ -12,6 +13,7 @@ import pytest
 from fakes import SILOS, small_schema
 from flwr.supercore.task_identity import TaskIdentity
 from signed_fakes import COORDINATOR, KEYS, FakeGrid, FakeSilo, signed_plan
+from support.patience import paced
 
 from silosynth.common.certificate.certify import Certificate, certify_plan
 from silosynth.common.errors import DeadlineExceeded, PlanRefused, RunFailed, SiloAbsent
@@ -58,7 +60,7 @@ def _federation() -> tuple[FakeGrid, dict[str, FakeSilo]]:
 
 
 def _drive(
-    grid: Any, plan: Plan, directory: Path, *, approval: float = 5.0, **options: Any
+    grid: Any, plan: Plan, directory: Path, *, approval: float = 600.0, **options: Any
 ) -> State:
     channel = Channel(grid, plan=plan, key=COORDINATOR, **{"pace": PACE, **options})
 
@@ -152,7 +154,7 @@ def test_a_node_that_signs_with_another_key_gets_no_plan(tmp_path: Path) -> None
     stranger = FakeSilo("south", key=SigningKey.generate())
     grid = FakeGrid([FakeSilo("north"), stranger, FakeSilo("west")])
     with pytest.raises(DeadlineExceeded, match="silo south did not approve"):
-        _drive(grid, signed_plan(), tmp_path, approval=0.5)
+        _drive(grid, signed_plan(), tmp_path, approval=paced(0.5))
     assert set(stranger.received) == {"identify"}
 
 
@@ -160,7 +162,7 @@ def test_a_silo_cannot_speak_as_another_one(tmp_path: Path) -> None:
     impostor = FakeSilo("south", key=KEYS["north"])
     grid = FakeGrid([FakeSilo("north"), impostor, FakeSilo("west")])
     with pytest.raises(DeadlineExceeded, match="south"):
-        _drive(grid, signed_plan(), tmp_path, approval=0.5)
+        _drive(grid, signed_plan(), tmp_path, approval=paced(0.5))
     assert set(impostor.received) == {"identify"}
 
 
@@ -183,7 +185,7 @@ def test_a_silo_that_never_decides_is_named_at_the_deadline(tmp_path: Path) -> N
     grid, silos = _federation()
     silos["west"].answers = [Answer.PENDING]
     with pytest.raises(DeadlineExceeded, match="silo west did not approve"):
-        _drive(grid, signed_plan(), tmp_path, approval=0.3)
+        _drive(grid, signed_plan(), tmp_path, approval=paced(0.3))
     assert grid.letters("measure") == []
 
 
@@ -217,7 +219,7 @@ def test_a_forged_release_is_refused_and_the_silo_named(tmp_path: Path) -> None:
 def test_a_silent_silo_does_not_fail_the_delivery_but_is_named(tmp_path: Path) -> None:
     grid, _ = _federation()
     grid.lose[("north", "deliver")] = 10**6
-    state = _drive(grid, signed_plan(deadline_seconds=1), tmp_path)
+    state = _drive(grid, signed_plan(deadline_seconds=math.ceil(paced(1))), tmp_path)
     assert state.stage is Stage.ENDED
     assert state.unacknowledged() == {"north": "did not answer"}
 
@@ -226,17 +228,18 @@ def test_a_silent_silo_ends_a_phase_at_its_deadline(tmp_path: Path) -> None:
     grid, _ = _federation()
     grid.lose[("north", "measure")] = 10**6
     with pytest.raises(SiloAbsent, match="north"):
-        _drive(grid, signed_plan(deadline_seconds=1), tmp_path)
+        _drive(grid, signed_plan(deadline_seconds=math.ceil(paced(1))), tmp_path)
 
 
 def test_resuming_asks_no_silo_what_it_has_answered(tmp_path: Path) -> None:
     grid, silos = _federation()
     grid.lose[("north", "measure")] = 10**6
+    plan = signed_plan(deadline_seconds=math.ceil(paced(1)))
     with pytest.raises(SiloAbsent):
-        _drive(grid, signed_plan(deadline_seconds=1), tmp_path)
+        _drive(grid, plan, tmp_path)
     before = list(silos["south"].received)
     again, others = _federation()
-    _drive(again, signed_plan(deadline_seconds=1), tmp_path)
+    _drive(again, plan, tmp_path)
     assert "propose" not in others["south"].received
     assert before.count("measure") + others["south"].received.count("measure") == 3
 

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from support.patience import patience
 
 from silosynth.client.counting.count import count_marginals
 from silosynth.common.domain import Grouping
@@ -199,6 +200,10 @@ def test_without_pytorch_a_plan_is_refused_before_anything_is_spent(
 def test_nothing_but_training_imports_pytorch(module: str) -> None:
     words = f"import sys, silosynth.{module}; print('torch' in sys.modules)"
     done = subprocess.run(
-        [sys.executable, "-c", words], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", words],
+        capture_output=True,
+        text=True,
+        timeout=patience(60),
+        check=True,
     )
     assert done.stdout.strip().endswith("False")

@@ -191,7 +191,7 @@ def test_force_never_removes_a_directory_that_is_no_run(
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
-        ("schema.yaml", "version: 2\n", "version 2"),
+        ("schema.yaml", "version: 3\n", "version 3"),
         ("schema.yaml", "a: [1\n", "line"),
         ("schema.yaml", "name: x\nattributes: []\n", "attributes"),
         ("plan.yaml", "version: 1\n", "plan.yaml"),

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from support.patience import patience
 
 from silosynth.common.plan.plan import Plan, dump_plan
 from silosynth.common.schema.schema import dump_schema
@@ -55,7 +56,7 @@ def test_flower_ends_as_plain_calls_do_and_says_nothing_to_others(
 ) -> None:
     plan, directory = inputs
     done = subprocess.run(
-        _arguments(directory), capture_output=True, text=True, timeout=180, check=False
+        _arguments(directory), capture_output=True, text=True, timeout=patience(180), check=False
     )
     assert done.returncode == 0, done.stderr
     envelope = json.loads(done.stdout)
@@ -85,18 +86,18 @@ def test_ctrl_c_stops_a_run_that_then_goes_on(inputs: tuple[Plan, Path]) -> None
         start_new_session=True,
     )
     journal = directory / "run" / "journal.jsonl"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + patience(60)
     while time.monotonic() < deadline and not (
         journal.exists() and len(journal.read_text().splitlines()) >= 2
     ):
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGINT)
-    _, stderr = process.communicate(timeout=30)
+    _, stderr = process.communicate(timeout=patience(30))
     assert "Traceback" not in stderr
     if process.returncode != 0:
         assert process.returncode == 1
         assert "stopped" in stderr
     again = subprocess.run(
-        _arguments(directory), capture_output=True, text=True, timeout=180, check=False
+        _arguments(directory), capture_output=True, text=True, timeout=patience(180), check=False
     )
     assert again.returncode == 0, again.stderr

@@ -40,6 +40,7 @@ def test_the_plan_sums_in_secret_and_a_run_goes_on_with_its_own(tmp_path: Path) 
     assert digits_plan(tmp_path) == plan
 
 
+@pytest.mark.usefixtures("fixed_bits")
 def test_the_whole_demonstration(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -66,6 +66,7 @@ def _simulate(place: Path, capsys: pytest.CaptureFixture[str]) -> Any:
     return _json(capsys, "simulate", place / "plan.yaml", *schema, *where)
 
 
+@pytest.mark.usefixtures("fixed_bits")
 def test_the_whole_walk_and_a_crash_before_the_sampler(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

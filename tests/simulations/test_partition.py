@@ -36,7 +36,7 @@ def test_a_split_works_on_chunked_and_dictionary_columns() -> None:
 
 @pytest.mark.parametrize(
     ("value", "name"),
-    [("New York", "New-York"), (None, "missing"), ("../../etc", "etc"), ("é", "missing"), (5, "5")],
+    [("New York", "New-York"), (None, "missing"), ("../../etc", "etc"), ("é", "e"), (5, "5")],
 )
 def test_silo_names_are_safe_as_names_of_directories(value: object, name: str) -> None:
     assert silo_name(value) == name

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pytest
 import torch
 from tiny_checkpoint import make_checkpoint
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -62,6 +63,7 @@ def _tables() -> dict[str, pa.Table]:
     return tables
 
 
+@pytest.mark.usefixtures("fixed_bits")
 def test_a_run_learns_which_texts_go_with_which_label(tmp_path: Path) -> None:
     folder = make_checkpoint(tmp_path / "checkpoint", positions=32)
     _know_both(folder)

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pyarrow as pa
 import pytest
+from support.patience import patience
 
 from silosynth.common.certificate.certify import certify_plan
 from silosynth.common.codec.codec import Codec
@@ -156,7 +157,7 @@ def visit(page: Path, scratch: Path, *flags: str, size: tuple[int, int] = (700, 
             page.as_uri(),
         ],
         capture_output=True,
-        timeout=120,
+        timeout=patience(120),
         check=True,
     )
     lines = done.stderr.decode(errors="replace").splitlines()

@@ -67,6 +67,7 @@ def _plan(**changes: object) -> Plan:
 
 
 @pytest.mark.parametrize("method", ["mst", "aim"])
+@pytest.mark.usefixtures("fixed_bits")
 def test_a_run_ends_in_a_sampler_that_follows_the_data(method: str, tmp_path: Path) -> None:
     result = simulate(
         _plan(method=method),
@@ -169,6 +170,7 @@ def test_a_directory_of_another_plan_is_left_alone(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.usefixtures("fixed_bits")
 def test_an_empty_silo_takes_part(tmp_path: Path) -> None:
     tables = _tables() | {"west": _table("west", 0)}
     result = simulate(

@@ -103,6 +103,7 @@ def _charged(directory: Path, silo: str) -> list[str]:
 
 
 @pytest.mark.parametrize("trust", ["own", "shared"])
+@pytest.mark.usefixtures("fixed_bits")
 def test_a_run_learns_what_depends_on_what(trust: str, tmp_path: Path) -> None:
     choice = TrainingChoice(
         architecture=SMALL,

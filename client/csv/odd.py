@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from silosynth.client.source.legal_csv import open_plain
-from silosynth.client.source.stream import Fragment
+from silosynth.client.csv.legal import open_plain
 from silosynth.common.errors import InvalidTable
+from silosynth.common.schema.forms import CsvDialect
 
 LONGEST_FIELD = 64 << 20
 """Bytes that are kept of a field; the rest of a longer one is cut off."""
@@ -24,13 +24,14 @@ LONGEST_FIELD = 64 << 20
 _BATCH_ROWS = 1 << 16
 _BATCH_BYTES = 1 << 27
 
+Fragment = Callable[[], pa.Table]
 Record = list[bytes | None]
 
 
 def read_oddly(
     path: Path,
     *,
-    delimiter: str,
+    dialect: CsvDialect,
     names: Sequence[str],
     columns: Sequence[str],
     tell_operator: Callable[[str], None],
@@ -45,13 +46,16 @@ def read_oddly(
         columns: those that are wanted.
     """
     left_out, batch, size = 0, list[Record](), 0
-    records = _records(_content(path), delimiter=delimiter.encode())
-    next(records, None)
+    mark, quote = dialect.delimiter.encode(), dialect.quote.encode()
+    records = _records(_content(path), delimiter=mark, quote=quote)
+    if dialect.header:
+        next(records, None)
     for record in records:
         if len(record) != len(names):
             left_out += record != [None]
             continue
-        batch.append(record)
+        # In one column alone, a line that holds nothing is written as a quoted nothing.
+        batch.append([record[0] or None] if len(names) == 1 else record)
         size += sum(len(field) for field in record if field is not None)
         if len(batch) == _BATCH_ROWS or size > _BATCH_BYTES:
             yield partial(_as_table, batch, names, columns)
@@ -59,17 +63,6 @@ def read_oddly(
     yield partial(_as_table, batch, names, columns)
     if left_out:
         tell_operator(f"{left_out} records have too few or too many fields and are not counted")
-
-
-def header_bytes(path: Path, *, delimiter: str) -> bytes:
-    """Return the first record as it is written."""
-    content = _content(path)
-    end = 0
-    for match in _pattern(delimiter.encode()).finditer(content):
-        end = match.end()
-        if match["end"] != delimiter.encode():
-            break
-    return bytes(content[:end])
 
 
 def _content(path: Path) -> bytes | mmap.mmap:
@@ -83,24 +76,26 @@ def _content(path: Path) -> bytes | mmap.mmap:
         raise InvalidTable(f"{path}: cannot be read", hint="export the table again") from None
 
 
-def _pattern(delimiter: bytes) -> re.Pattern[bytes]:
+def _pattern(delimiter: bytes, quote: bytes) -> re.Pattern[bytes]:
     """Return the pattern of one field with what ends it; a quote that does not close is text."""
+    inside = b"[^" + quote + b"]*"
+    quoted = quote + b"(?P<quoted>" + inside + b"(?:" + quote * 2 + inside + b")*)" + quote
     separator = re.escape(delimiter)
     return re.compile(
-        rb'(?:"(?P<quoted>[^"]*(?:""[^"]*)*)"|(?P<plain>[^' + separator + rb"\r\n]*))"
+        b"(?:" + quoted + b"|(?P<plain>[^" + separator + rb"\r\n]*))"
         rb"(?P<end>" + separator + rb"|\r\n|\n|\r|\Z)"
     )
 
 
-def _records(content: bytes | mmap.mmap, *, delimiter: bytes) -> Iterator[Record]:
+def _records(content: bytes | mmap.mmap, *, delimiter: bytes, quote: bytes) -> Iterator[Record]:
     """Yield each record's fields."""
     record: Record = []
-    for match in _pattern(delimiter).finditer(content):
+    for match in _pattern(delimiter, quote).finditer(content):
         if match.start() == len(content) and not record:
             return  # behind the end of the last record
         quoted = match["quoted"]
         if quoted is not None:
-            record.append(quoted[:LONGEST_FIELD].replace(b'""', b'"'))
+            record.append(quoted[:LONGEST_FIELD].replace(quote * 2, quote))
         else:
             record.append(match["plain"][:LONGEST_FIELD] or None)
         if match["end"] != delimiter:

@@ -22,10 +22,10 @@ LONGEST_RECORD = 2_000_000
 """Bytes of a record that the fast reader takes; a longer one is read by the other, see there."""
 
 _CHUNK = 1 << 22
-_QUOTE, _RETURN, _FEED = b'"\r\n'
+_RETURN, _FEED = b"\r\n"
 
 
-def is_legal(path: Path, *, delimiter: str) -> bool:
+def is_legal(path: Path, *, delimiter: str, quote: str = '"') -> bool:
     """Say whether a file is UTF-8 and each record is legal, short, and of the header's length.
 
     Guarantees: True only if quotes open and close at the ends of fields and are doubled within,
@@ -33,7 +33,7 @@ def is_legal(path: Path, *, delimiter: str) -> bool:
 
     Raises InvalidTable when the file cannot be read, or what it is compressed by is damaged.
     """
-    check = _Check(delimiter=ord(delimiter))
+    check = _Check(delimiter=ord(delimiter), quote=ord(quote))
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
         for chunk in read_chunks(path):
@@ -64,8 +64,8 @@ def open_plain(path: Path) -> BinaryIO:
 class _Check:
     """Own what one look through a file has to remember between its pieces."""
 
-    def __init__(self, *, delimiter: int) -> None:
-        self._delimiter = delimiter
+    def __init__(self, *, delimiter: int, quote: int) -> None:
+        self._delimiter, self._quote = delimiter, quote
         self._last = _FEED
         """The byte before: a file begins as a record does."""
         self._inside = False
@@ -78,7 +78,7 @@ class _Check:
         """Say whether the file is legal up to the end of another piece."""
         data = np.frombuffer(chunk, dtype=np.uint8)
         before = np.concatenate(([self._last], data[:-1])).astype(np.uint8)
-        quotes = data == _QUOTE
+        quotes = data == self._quote
         inside = (np.cumsum(quotes, dtype=np.int64) & 1).astype(bool) ^ self._inside
         if not self._quotes_stand_right(data, before, quotes, inside):
             return False
@@ -105,8 +105,8 @@ class _Check:
     ) -> bool:
         """Say whether quotes open after, and close before, a separator or the end of a record."""
         opening = quotes & inside
-        allowed = (before == self._delimiter) | (before == _FEED) | (before == _QUOTE)
-        closed = (before == _QUOTE) & ~inside & ~quotes
+        allowed = (before == self._delimiter) | (before == _FEED) | (before == self._quote)
+        closed = (before == self._quote) & ~inside & ~quotes
         follows = (data == self._delimiter) | (data == _RETURN) | (data == _FEED)
         return not (opening & ~allowed).any() and not (closed & ~follows).any()
 

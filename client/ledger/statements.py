@@ -1,0 +1,179 @@
+"""What a ledger keeps about plans: those that wait, what was decided, and what approvers signed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from sqlite3 import Connection
+
+from silosynth.client.ledger.batch import Batch
+from silosynth.client.ledger.checks import MAX_STATEMENT, MAX_WHY, check_text
+from silosynth.client.ledger.decisions import (
+    add_decision,
+    add_word,
+    claimed_by,
+    decided_signers,
+    newest_decision,
+    standing_words,
+)
+from silosynth.client.ledger.rows import first_payer
+from silosynth.client.ledger.waiting import WaitingPlan, add_waiting, all_waiting, check_size
+from silosynth.common.audit.entries import (
+    ApproverWord,
+    Authority,
+    Decision,
+    RecordedWord,
+    Verdict,
+    decision_body,
+    word_body,
+)
+from silosynth.common.errors import InvalidArgument
+
+Clock = Callable[[], datetime]
+
+
+def time_text(time: datetime) -> str:
+    """Return a time in UTC to the second."""
+    return time.astimezone(UTC).isoformat(timespec="seconds")
+
+
+class Statements:
+    """The part of a ledger that spends nothing: whose a plan is, and who said what about it.
+
+    A decision about a plan of one signer is undone by a newer one alone, and both stand in the
+    chain; a plan is approved for one signer and for no other, for good.
+    """
+
+    def __init__(self, batch: Batch, *, clock: Clock) -> None:
+        """Take an open, checked file."""
+        self._batch = batch
+        self._clock = clock
+
+    def wait(self, plan_digest: str, plan: bytes, *, signer: str) -> tuple[str, ...]:
+        """Let a plan as ``signer`` sealed it wait for a person, unless it waits or is refused.
+
+        Guarantees: at most 64 plans of at most 1 MiB wait, so that nobody can fill the disk with
+        them. The oldest are pushed out by newer ones; their digests are returned, for the
+        operator's log. Nothing is written to the chain.
+
+        Raises CapExceeded when the plan is too large.
+        """
+        check_text(plan_digest, "plan digest")
+        check_text(signer, "key of who signed the plan")
+        check_size(plan)
+        at = time_text(self._clock())
+        return self._batch.write(
+            lambda connection: add_waiting(
+                connection, plan_digest=plan_digest, signer=signer, plan=plan, at=at
+            )
+        )
+
+    def pending(self) -> tuple[WaitingPlan, ...]:
+        """Return the plans that wait for a person, oldest first."""
+        return self._batch.read(all_waiting)
+
+    def decide(
+        self,
+        plan_digest: str,
+        verdict: Verdict,
+        *,
+        signer: str,
+        why: str,
+        by: str,
+        authority: Authority = Authority.PERSON,
+        at: datetime | None = None,
+    ) -> Decision:
+        """Record durably what was decided about the plan that ``signer`` signed.
+
+        It then waits no longer. The newest decision counts; the older ones stay in the chain. A
+        plan need not have waited.
+
+        Raises RequestConflict when it approves what was approved for another signer before.
+        """
+        check_text(plan_digest, "plan digest")
+        check_text(signer, "key of who signed the plan")
+        check_text(by, "name of who decides")
+        check_text(why, "reason", most=MAX_WHY)
+        if not isinstance(verdict, Verdict):
+            raise InvalidArgument(f"{verdict!r} is no verdict", hint="use a Verdict")
+        when = time_text(self._clock() if at is None else at)
+        body = decision_body(
+            plan_digest=plan_digest,
+            signer=signer,
+            verdict=verdict,
+            why=why,
+            by=by,
+            authority=authority,
+            at=when,
+        )
+        return self._batch.write(
+            lambda connection: add_decision(
+                connection, body, plan_digest=plan_digest, signer=signer
+            )
+        )
+
+    def decision(self, plan_digest: str, *, signer: str) -> Decision | None:
+        """Return the decision that counts for the plan that ``signer`` signed, if there is one.
+
+        A decision of a file before version 4 names no signer; it is returned where no newer one
+        is, and its caller judges what it is worth.
+        """
+        return self._batch.read(
+            lambda connection: newest_decision(connection, plan_digest, signer=signer)
+        )
+
+    def decided(self, plan_digest: str) -> tuple[str, ...]:
+        """Return the signers whose plans of this digest were decided about."""
+        return self._batch.read(lambda connection: decided_signers(connection, plan_digest))
+
+    def owner(self, plan_digest: str) -> str | None:
+        """Return the signer for whom a plan was approved first; for nobody else it ever is."""
+        return self._batch.read(lambda connection: claimed_by(connection, plan_digest))
+
+    def payer(self, plan_digest: str, *, prefix: str) -> str | None:
+        """Return the consumer who paid for the first request of a plan; None before that.
+
+        Args: prefix: what the ids of the plan's requests begin with.
+        """
+        return self._batch.read(
+            lambda connection: first_payer(connection, plan_digest, prefix=prefix)
+        )
+
+    def take_in(self, word: ApproverWord) -> RecordedWord:
+        """Record durably what an approver signed; its caller has checked the signature.
+
+        Guarantees: a word that refuses is a decision that refuses, at once. One that approves is
+        none: how many it takes is the policy's to say.
+
+        Raises RequestConflict when this word, or a newer one of this approver on this plan of this
+        signer, is on record.
+        """
+        for text, what in ((word.plan_digest, "plan digest"), (word.by, "name of who decides")):
+            check_text(text, what)
+        check_text(word.why, "reason", most=MAX_WHY)
+        check_text(word.statement, "statement", most=MAX_STATEMENT)
+        at = time_text(self._clock())
+        body = word_body(word, at=at)
+        refusal = decision_body(
+            plan_digest=word.plan_digest,
+            signer=word.signer,
+            verdict=Verdict.REFUSED,
+            why=word.why,
+            by=word.by,
+            authority=Authority.APPROVERS,
+            at=at,
+        )
+
+        def record(connection: Connection) -> RecordedWord:
+            recorded = add_word(connection, body)
+            if word.verdict is Verdict.REFUSED:
+                add_decision(connection, refusal, plan_digest=word.plan_digest, signer=word.signer)
+            return recorded
+
+        return self._batch.write(record)
+
+    def words(self, plan_digest: str, *, signer: str) -> tuple[RecordedWord, ...]:
+        """Return the newest word of each approver on a plan, given since it was last refused."""
+        return self._batch.read(
+            lambda connection: standing_words(connection, plan_digest, signer=signer)
+        )

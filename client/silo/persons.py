@@ -1,0 +1,74 @@
+"""Which column of a table names persons: it repeats, and what a person is stays with it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import numpy as np
+import pyarrow as pa
+
+from silosynth.common.codec.facts import FEW, Proposal
+from silosynth.common.codec.parsing import distinct, flatten
+
+_NAMED = re.compile(
+    r"(^|[_\W])(person|patient|subject|user|customer|client|member|participant|student|employee"
+    r"|respondent|household|insured|visitor|account|holder)[_\W]*(id|nr|nbr|no|num|number|key)$"
+    r"|(^|[_\W])(mrn|ssn|pid|uid|person|patient|subject|respondent|participant)$",
+    re.IGNORECASE,
+)
+_MOST_ROWS = 50_000
+_REPEATS = 1.05
+_MOST_COLUMNS = 40
+_LISTS = ("categorical", "boolean", "ordinal", "datetime")
+_KEYS = ("integer", "identifier", "categorical")
+
+
+def person_keys(table: pa.Table, *, proposals: Mapping[str, Proposal]) -> dict[str, str]:
+    """Return, per column that looks like a person's key, a line for the operator.
+
+    Such a column repeats; it is called like one, or values of other columns never change with it.
+    """
+    part, found = table.slice(0, _MOST_ROWS), {}
+    coded = {n: _codes(part[n]) for n, p in proposals.items() if p.facts["kind"] in _LISTS + _KEYS}
+    for name, proposal in proposals.items():
+        if proposal.facts["kind"] not in _KEYS:
+            continue
+        codes, size = coded[name]
+        if size <= FEW or len(codes) < _REPEATS * size:
+            continue
+        named = _NAMED.search(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name))
+        others = {n: c for n, c in coded.items() if proposals[n].facts["kind"] in _LISTS}
+        steady = _steady(name, codes, size, others=others)
+        often = len(codes) >= 1.5 * size
+        if named or (steady and often and proposal.facts["kind"] == "identifier"):
+            why = f"; {steady!r} never changes with it" if steady else ""
+            found[name] = (
+                f"its values repeat and look like a person's key{why}: "
+                "name it as the person column of the policy, plan with --rows-per-person, and "
+                "leave it out of the schema"
+            )
+    return found
+
+
+def _steady(
+    key: str, codes: np.ndarray, size: int, *, others: Mapping[str, tuple[np.ndarray, int]]
+) -> str | None:
+    """Return a column that has one value for each value of the key, though it has several."""
+    for name, (values, count) in list(others.items())[:_MOST_COLUMNS]:
+        top = np.bincount(values).max(initial=0)
+        if name == key or count < 2 or top > 0.9 * len(values):
+            continue
+        pairs = len(np.unique(codes.astype(np.int64) * (count + 1) + values))
+        if pairs <= 1.02 * size:
+            return name
+    return None
+
+
+def _codes(column: pa.ChunkedArray) -> tuple[np.ndarray, int]:
+    """Return (rows,) numbers of a column's values, and how many there are."""
+    flat = flatten(column)
+    if pa.types.is_nested(flat.type):
+        return np.zeros(0, dtype=np.int64), 0
+    _, positions = distinct(flat)
+    return positions, len(np.unique(positions))

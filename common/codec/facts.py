@@ -1,0 +1,120 @@
+"""What a column's values do: the facts that a draft is made of. Private, like the column."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as pt
+
+from silosynth.common.codec.columns import is_text
+from silosynth.common.codec.parsing import distinct, to_numbers, trim
+
+FEW = 20
+"""Up to so many different values are looked at one by one."""
+MANY = 1024
+"""More different values than that are no list that a person would review."""
+TOKENS = ("", "?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "#N/A", "\\N", "<NA>")
+"""Texts that stand for a missing value in the files of many programs."""
+_MOST_WORDS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """A kind for a column: the facts of its attribute, and why."""
+
+    facts: Mapping[str, Any]
+    why: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnFacts:
+    """The distinct values of a column that are there, and how many rows hold each.
+
+    ``texts`` are the values as text, where the column holds text. ``tokens`` are the texts among
+    them that stand for missing values, as they are written; ``nulls`` says that some rows are null.
+    """
+
+    name: str
+    values: pa.Array = field(repr=False)
+    counts: np.ndarray = field(repr=False)
+    nulls: bool
+    tokens: tuple[str, ...] = field(default=(), repr=False)
+    kind: pa.DataType
+    ordered: bool = False
+
+    @property
+    def rows(self) -> int:
+        """Return the number of rows that hold a value."""
+        return int(self.counts.sum())
+
+    @property
+    def is_text(self) -> bool:
+        """Say whether the values are text."""
+        return is_text(self.values.type)
+
+    @property
+    def all_differ(self) -> bool:
+        """Say whether no value stands twice, in a column long enough to tell."""
+        return self.rows == len(self.values) > FEW
+
+    @cached_property
+    def trimmed(self) -> pa.Array:
+        """Return text values without white space around them."""
+        return trim(self.values)
+
+    @cached_property
+    def numbers(self) -> np.ndarray | None:
+        """Return the values as numbers if all are; codes such as 01 are none."""
+        if not self.is_text:
+            return to_numbers(self.values)[0]
+        numbers, unreadable = to_numbers(self.trimmed)
+        return None if unreadable.any() else numbers
+
+    def matches(self, pattern: str) -> bool:
+        """Say whether all text values match a regular expression, in some column that has any."""
+        found = pc.all(pc.match_substring_regex(self.trimmed, pattern)).as_py()
+        return bool(found) and len(self.values) > 0
+
+    def some_match(self, pattern: str) -> bool:
+        """Say whether a text value matches a regular expression."""
+        return bool(pc.any(pc.match_substring_regex(self.trimmed, pattern)).as_py())
+
+
+def summarise(name: str, array: pa.Array, *, stored: pa.DataType | None = None) -> ColumnFacts:
+    """Split the distinct values of a flattened column into values and missing ones."""
+    values, positions = distinct(array)
+    counts = np.bincount(positions, minlength=len(values))
+    absent = pc.is_null(values, nan_is_null=True).to_numpy(zero_copy_only=False)
+    token = np.zeros(len(values), dtype=bool)
+    if is_text(values.type):
+        values = values.cast(pa.large_string())
+        token = pc.is_in(values, value_set=pa.array(TOKENS, pa.large_string())).to_numpy(False)
+        token |= pc.equal(pc.utf8_length(trim(values)), 0).fill_null(False).to_numpy(False)
+        token |= _few_words(values, absent | token | (counts == 0))
+    kept = ~absent & ~token & (counts > 0)
+    tokens = values.filter(pa.array(token & (counts > 0)))
+    return ColumnFacts(
+        name=name,
+        values=values.filter(pa.array(kept)),
+        counts=counts[kept],
+        nulls=bool(counts[absent].any()),
+        tokens=tuple(tokens.to_pylist()),
+        kind=array.type if stored is None else stored,
+        ordered=pt.is_dictionary(array.type) and array.type.ordered,
+    )
+
+
+def _few_words(texts: pa.Array, ignored: np.ndarray) -> np.ndarray:
+    """Mark the few texts among many numbers that are no number themselves, such as N."""
+    numbers, unreadable = to_numbers(texts)
+    words = unreadable & ~ignored
+    readable = ~np.isnan(numbers) & ~ignored
+    lettered = pc.match_substring_regex(texts, r"^[^\d]+$").fill_null(False).to_numpy(False)
+    few = 0 < words.sum() <= _MOST_WORDS and readable.sum() > (1 if words.sum() == 1 else FEW)
+    return words if few and bool(lettered[words].all()) else np.zeros_like(words)

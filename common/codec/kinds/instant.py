@@ -1,0 +1,300 @@
+"""Dates and instants."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as pt
+
+from silosynth.common.codec.columns import is_instant
+from silosynth.common.codec.edges import Grid
+from silosynth.common.codec.facts import ColumnFacts, Proposal
+from silosynth.common.codec.kinds.bins import bin_words
+from silosynth.common.codec.kinds.kind import Kind
+from silosynth.common.codec.moments import epoch_text, write_instants
+from silosynth.common.codec.numeric import NumericCodec, Scale
+from silosynth.common.codec.parsing import to_microseconds
+from silosynth.common.schema.attributes import DatetimeAttribute
+from silosynth.common.schema.bins import epoch_seconds
+from silosynth.common.schema.forms import Resolution
+
+UNITS = {
+    Resolution.DAY: 86_400_000_000,
+    Resolution.HOUR: 3_600_000_000,
+    Resolution.MINUTE: 60_000_000,
+    Resolution.SECOND: 1_000_000,
+    Resolution.MILLISECOND: 1_000,
+    Resolution.MICROSECOND: 1,
+}
+_CALENDAR = {Resolution.YEAR: "Y", Resolution.MONTH: "M"}
+_DAYS = (Resolution.YEAR, Resolution.MONTH, Resolution.DAY)
+_PARTS = (
+    (("%f",), "microsecond"),
+    (("%S",), "second"),
+    (("%M",), "minute"),
+    (("%H", "%I"), "hour"),
+    (("%d",), "day"),
+    (("%b", "%B", "%m"), "month"),
+)
+_LAST = {"hour": "T23:00:00", "minute": "T23:59:00", "second": "T23:59:59"}
+_LAST |= dict.fromkeys(("year", "month", "day"), "")
+_ISO = r"^\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?$"
+_ISO_CLOCKS = (
+    (r":\d{2}\.\d+", "%H:%M:%S.%f"),
+    (r"[ T]\d{2}:\d{2}:\d{2}", "%H:%M:%S"),
+    ("", "%H:%M"),
+)
+_OFFSET = r"(?P<o>Z|[+-]\d{2}:?\d{2})$"
+_FORMATS: tuple[tuple[str, str], ...] = (
+    (r"^\d{4}-\d{1,2}$", "%Y-%m"),
+    (r"^\d{4}/\d{1,2}$", "%Y/%m"),
+    (r"^\d{1,2}/\d{4}$", "%m/%Y"),
+    (r"^[A-Za-z]{3}[- ]\d{4}$", "%b %Y"),
+    (r"^[A-Za-z]{3}[- ]\d{2}$", "%b-%y"),
+    (r"^[A-Za-z]{3,9} \d{4}$", "%B %Y"),
+    (r"^\d{4}/\d{1,2}/\d{1,2}", "%Y/%m/%d"),
+    (r"^\d{4}\.\d{1,2}\.\d{1,2}", "%Y.%m.%d"),
+    (r"^\d{4}-\d{1,2}-\d{1,2}", "%Y-%m-%d"),
+    (r"^(19|20)\d{6}$", "%Y%m%d"),
+    (r"^\d{1,2}/\d{1,2}/\d{4}", "%d/%m/%Y"),
+    (r"^\d{1,2}/\d{1,2}/\d{4}", "%m/%d/%Y"),
+    (r"^\d{1,2}-\d{1,2}-\d{4}", "%d-%m-%Y"),
+    (r"^\d{1,2}-\d{1,2}-\d{4}", "%m-%d-%Y"),
+    (r"^\d{1,2}\.\d{1,2}\.\d{4}", "%d.%m.%Y"),
+    (r"^\d{1,2}\.\d{1,2}\.\d{2}\b", "%d.%m.%y"),
+    (r"^\d{1,2}/\d{1,2}/\d{2}\b", "%d/%m/%y"),
+    (r"^\d{1,2}/\d{1,2}/\d{2}\b", "%m/%d/%y"),
+    (r"^\d{1,2} [A-Za-z]{3} \d{4}", "%d %b %Y"),
+    (r"^\d{1,2}-[A-Za-z]{3}-\d{4}", "%d-%b-%Y"),
+    (r"^\d{1,2}-[A-Za-z]{3}-\d{2}\b", "%d-%b-%y"),
+    (r"^\d{1,2}[A-Za-z]{3}\d{4}", "%d%b%Y"),
+    (r"^\d{1,2} [A-Za-z]{3,9} \d{4}", "%d %B %Y"),
+    (r"^[A-Za-z]{3} \d{1,2}, \d{4}", "%b %d, %Y"),
+    (r"^[A-Za-z]{3,9} \d{1,2}, \d{4}", "%B %d, %Y"),
+)
+_CLOCKS: tuple[tuple[str, str], ...] = (
+    (r"\d{1,2}:\d{2}:\d{2}\.\d+$", "%H:%M:%S.%f"),
+    (r"\d{1,2}:\d{2}:\d{2}$", "%H:%M:%S"),
+    (r"\d{1,2}:\d{2}:\d{2} [AaPp][Mm]$", "%I:%M:%S %p"),
+    (r"\d{1,2}:\d{2} [AaPp][Mm]$", "%I:%M %p"),
+    (r"\d{1,2}:\d{2}[AaPp][Mm]$", "%I:%M%p"),
+    (r"\d{1,2}:\d{2}$", "%H:%M"),
+)
+_ZONES = (
+    *("Europe/London", "Europe/Berlin", "Europe/Helsinki", "America/New_York"),
+    *("America/Chicago", "America/Denver", "America/Los_Angeles", "Australia/Sydney"),
+)
+
+
+def _read(attribute: DatetimeAttribute, column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    return to_microseconds(column, format=attribute.format)
+
+
+def _build(attribute: DatetimeAttribute, numbers: np.ndarray, absent: np.ndarray) -> pa.Array:
+    """Return a date, a timestamp without a zone or one in it, as the schema says."""
+    whole = pa.array(np.floor(numbers).astype(np.int64), mask=absent)
+    if attribute.zone is not None:
+        return whole.cast(pa.timestamp("us", tz=attribute.zone))
+    if attribute.resolution in _DAYS:
+        return whole.cast(pa.timestamp("us")).cast(pa.date32(), safe=False)
+    if attribute.resolution is None and attribute.format is None and attribute.stored is None:
+        return whole.cast(pa.timestamp("us", tz="UTC"))
+    return whole.cast(pa.timestamp("us"))
+
+
+def _grid(attribute: DatetimeAttribute) -> Grid | None:
+    """Return the declared resolution as points."""
+    return resolution_grid(attribute.resolution)
+
+
+def resolution_grid(resolution: Resolution | None) -> Grid | None:
+    """Return the points of a resolution, in microseconds."""
+    if resolution is None or resolution is Resolution.MICROSECOND:
+        return None
+    if resolution in _CALENDAR:
+        return Grid(calendar=_CALENDAR[resolution])
+    return Grid(stride=UNITS[resolution])
+
+
+def _spell(attribute: DatetimeAttribute, column: pa.Array) -> pa.Array:
+    """Write instants by the format, or as ISO 8601 to their resolution."""
+    if attribute.format is not None:
+        return write_instants(column, format=attribute.format)
+    if attribute.resolution is Resolution.YEAR:
+        return write_instants(column, format="%Y")
+    if attribute.resolution is Resolution.MONTH:
+        return write_instants(column, format="%Y-%m")
+    if pt.is_timestamp(column.type) and column.type.tz == "UTC" and attribute.zone is None:
+        return column.cast(pa.large_string())
+    if attribute.resolution in (Resolution.MINUTE, Resolution.HOUR):
+        zoned = "%:z" if attribute.zone else ""
+        return write_instants(column, format=f"%Y-%m-%d %H:%M{zoned}")
+    coarse = (*_DAYS, Resolution.SECOND)
+    return write_instants(column, format=None, seconds=attribute.resolution in coarse)
+
+
+def _seconds(text: str) -> float:
+    return epoch_seconds(datetime.fromisoformat(text))
+
+
+def _edge(number: float) -> str:
+    return epoch_text(number)
+
+
+def _draft(column: ColumnFacts) -> Proposal | None:
+    """Propose instants where the type, or one format of all texts, says so."""
+    if is_instant(column.values.type):
+        return _typed(column)
+    if not column.is_text:
+        return None
+    if column.matches(_ISO):
+        instants, unreadable = to_microseconds(column.trimmed, format=None)
+        return None if unreadable.any() else _written_iso(column, instants)
+    return _written(column)
+
+
+def _typed(column: ColumnFacts) -> Proposal:
+    kind = column.values.type
+    instants, _ = to_microseconds(column.values, format=None)
+    zoned = pt.is_timestamp(kind) and kind.tz is not None
+    finest = "day" if pt.is_date(kind) else _finest(instants)
+    finest = "hour" if zoned and finest == "day" else finest
+    facts = {"kind": "datetime", "resolution": finest, **_bounds(instants, finest=finest)}
+    return Proposal(facts=facts | ({"zone": kind.tz} if zoned else {}))
+
+
+def _written_iso(column: ColumnFacts, instants: np.ndarray) -> Proposal:
+    """Propose a format for ISO 8601, with its zone where texts have offsets."""
+    texts = column.trimmed
+    finest = _finest(instants)
+    zoned = column.some_match(_OFFSET)
+    finest = "hour" if zoned and finest == "day" else finest
+    facts: dict[str, Any] = {"kind": "datetime", "resolution": finest}
+    facts |= _bounds(instants, finest=finest)
+    if column.matches(r"^\d{4}-\d{2}-\d{2}$"):
+        return Proposal(facts=facts)
+    separator = "T" if column.some_match("T") else " "
+    clock = next(f for shape, f in _ISO_CLOCKS if column.some_match(shape))
+    offsets = pc.struct_field(pc.extract_regex(texts, _OFFSET), "o")
+    if not zoned:
+        if separator == "T" or finest != "second" or clock != "%H:%M:%S":
+            facts |= {"format": f"%Y-%m-%d{separator}{clock}", "stored": "timestamp[us]"}
+        return Proposal(facts=facts)
+    zone, why = _zone(instants, offsets.to_pylist())
+    written = "Z" if column.matches("Z$") else "%:z" if column.some_match(":..$") else "%z"
+    spelled = f"%Y-%m-%d{separator}{clock}{written}"
+    facts |= {"zone": zone, "format": spelled, "stored": "timestamp[us]"}
+    return Proposal(facts=facts, why=why)
+
+
+def _zone(instants: np.ndarray, offsets: Sequence[str | None]) -> tuple[str, tuple[str, ...]]:
+    """Return the zone that gives every instant its offset; UTC with a note where none does."""
+    plain = ["+00:00" if o in (None, "Z") else f"{o[:3]}:{o[-2:]}" for o in offsets]
+    if len(set(plain)) == 1:
+        only = plain[0]
+        return ("UTC", ()) if only == "+00:00" else (only, ())
+    moments = [datetime.fromtimestamp(i / 1e6, tz=UTC) for i in instants[:2000].tolist()]
+    for name in _ZONES:
+        zone = ZoneInfo(name)
+        if all(_offset(m.astimezone(zone)) == o for m, o in zip(moments, plain, strict=False)):
+            return name, (f"its offsets are those of {name}; correct the zone if it is another",)
+    return "UTC", ("no zone has these offsets; synthetic instants will be in UTC",)
+
+
+def _offset(moment: datetime) -> str:
+    seconds = int((moment.utcoffset() or timedelta()).total_seconds())
+    sign, size = ("-", -seconds) if seconds < 0 else ("+", seconds)
+    return f"{sign}{size // 3600:02}:{size % 3600 // 60:02}"
+
+
+def _written(column: ColumnFacts) -> Proposal | None:
+    """Propose the format that reads every text, and name a second one that does too."""
+    found = [f for f in _candidates(column) if _reads_all(column, f)]
+    if not found:
+        return None
+    chosen = found[0]
+    instants, _ = to_microseconds(column.trimmed, format=chosen)
+    moments, texts = pa.array(instants.astype(np.int64), pa.timestamp("us")), column.trimmed
+    if not write_instants(moments, format=chosen).equals(texts):
+        loose = [re.sub(rf"%([{letters}])", r"%-\1", chosen) for letters in ("dmHI", "dm", "HI")]
+        exact = [f for f in loose if write_instants(moments, format=f).equals(texts)]
+        chosen = exact[0] if exact else chosen
+    finest = _resolution_of(chosen)
+    facts = {"kind": "datetime", "format": chosen, "resolution": finest}
+    facts |= _bounds(instants, finest=finest)
+    why = [f"all read as dates written {chosen}"]
+    if len(found) > 1:
+        why = [f"dates read as {chosen} and as {found[1]}; say which in format"]
+    return Proposal(facts=facts, why=tuple(why))
+
+
+def _candidates(column: ColumnFacts) -> list[str]:
+    """Return the formats whose shape all texts have."""
+    if not column.some_match(r"\d"):
+        return []
+    days = [(p, f) for p, f in _FORMATS if column.matches(p)]
+    found = []
+    for pattern, day in days:
+        if column.matches(pattern if pattern.endswith("$") else rf"{pattern}$"):
+            found.append(day)
+            found += [day.replace(" ", "-")] if day == "%b %Y" else []
+            continue
+        for between in (" ", "T", ", "):
+            found += [
+                f"{day}{between}{clock}"
+                for shape, clock in _CLOCKS
+                if column.matches(rf"{pattern.rstrip('$')}{between}{shape}")
+            ]
+    return found
+
+
+def _reads_all(column: ColumnFacts, format: str) -> bool:
+    instants, unreadable = to_microseconds(column.trimmed, format=format)
+    if unreadable.any() or np.isnan(instants).any():
+        return False
+    years = instants.astype("datetime64[us]").astype("datetime64[Y]").astype(int) + 1970
+    return bool(years.min() >= 1800 and years.max() <= 2200) or "%Y%m%d" not in format
+
+
+def _resolution_of(format: str) -> str:
+    """Return the finest part that a format writes."""
+    plain = format.replace("%-", "%")
+    return next((name for marks, name in _PARTS if any(m in plain for m in marks)), "year")
+
+
+def _finest(instants: np.ndarray) -> str:
+    """Return the coarsest resolution that holds all instants."""
+    whole = instants[~np.isnan(instants)].astype(np.int64)
+    return next((r.value for r in UNITS if not (whole % UNITS[r]).any()), "microsecond")
+
+
+def _bounds(instants: np.ndarray, *, finest: str) -> dict[str, str]:
+    """Bound instants by the first and the last day of their years, or that day's last moment."""
+    years = np.array([instants.min(), instants.max()]).astype("datetime64[us]")
+    first, last = years.astype("datetime64[Y]").astype(int) + 1970
+    first, last = max(int(first), 1), min(int(last), 9999)
+    clock = _LAST.get(finest, "T23:59:59.999999")
+    return {"minimum": f"{first:04}-01-01", "maximum": f"{last:04}-12-31{clock}"}
+
+
+KIND = Kind(
+    accepts=lambda _, kind: is_instant(kind),
+    store_as="store it as a timestamp, a date or ISO 8601 text",
+    codec=lambda attribute: NumericCodec(
+        attribute=attribute, scale=Scale(read=_read, build=_build, grid=_grid, per_unit=1_000_000)
+    ),
+    spell=_spell,
+    as_text=lambda attribute: attribute.format is not None,
+    words=lambda attribute: bin_words(attribute, spell=_edge),
+    edge=_edge,
+    read_edge=_seconds,
+    draft=_draft,
+    needs=("minimum", "maximum"),
+)

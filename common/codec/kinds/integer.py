@@ -1,0 +1,191 @@
+"""Whole numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from silosynth.common.codec.columns import is_number
+from silosynth.common.codec.dress import dress, recognise, undress
+from silosynth.common.codec.edges import Grid, grid_of
+from silosynth.common.codec.facts import FEW, MANY, ColumnFacts, Proposal
+from silosynth.common.codec.kinds.bins import bin_words, two_digits
+from silosynth.common.codec.kinds.kind import Kind
+from silosynth.common.codec.numeric import NumericCodec, Scale
+from silosynth.common.codec.parsing import to_numbers
+from silosynth.common.schema.attributes import IntegerAttribute
+
+_LARGEST = 2**53
+_SPREAD = 1_000
+"""Numbers to a row from which on numbers that all differ are keys."""
+_DENSE = 0.5
+_ALIKE, _HEAPED = 0.9, 0.3
+_WHOLE = r"^[+-]?\d+$"
+_PADDED = r"^[+-]?0\d"
+
+
+def _read(attribute: IntegerAttribute, column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    return to_numbers(column, spelled=attribute.spelled)
+
+
+def _build(attribute: IntegerAttribute, numbers: np.ndarray, absent: np.ndarray) -> pa.Array:
+    del attribute
+    return pa.array(np.floor(numbers).astype(np.int64), mask=absent)
+
+
+def _grid(attribute: IntegerAttribute) -> Grid | None:
+    if attribute.step in (None, 1) or attribute.grid is None:
+        return None
+    return grid_of(attribute.grid, start=attribute.grid * 0 + attribute.minimum)
+
+
+def _edge(number: float) -> str:
+    return str(int(number))
+
+
+def _draft(column: ColumnFacts) -> Proposal | None:
+    """Propose codes, a key or whole numbers, by how values are spread and repeat."""
+    column, spelled = wearing(column)
+    if column.is_text and not column.matches(_WHOLE):
+        numbers = column.numbers
+        if numbers is None or not bool((numbers % 1 == 0).all()) or column.some_match(r"\."):
+            return None
+    numbers = column.numbers
+    if numbers is None or (column.is_text and column.some_match(_PADDED)):
+        return None
+    finite = numbers[np.isfinite(numbers)]
+    if not len(finite) or len(finite) < len(numbers) or (finite % 1 != 0).any():
+        return None
+    low, high = int(finite.min()), int(finite.max())
+    if max(-low, high) >= _LARGEST:
+        return _too_long(column)
+    if not spelled and (found := _key(column, finite)):
+        return found
+    if not spelled and (found := _codes(column, finite)):
+        return found
+    facts: dict[str, Any] = {"kind": "integer", **spelled}
+    step = int(np.gcd.reduce((finite - low).astype(np.int64))) if len(finite) > FEW else 1
+    bottom, top = (int(b) for b in two_digits(low, high, step=1.0))
+    why = []
+    if step > 1 and low % step == 0:
+        bottom, top = low // step * step, -(-high // step) * step
+        facts |= {"step": step}
+        why.append(f"all are multiples of {step}")
+    facts |= {"minimum": bottom, "maximum": top}
+    if len(finite) <= FEW and low < high:
+        why.append(
+            "few whole numbers; if they are codes, make it categorical or ordinal and list them"
+        )
+    elif column.all_differ:
+        why.append("every value differs; if it is a key, make it an identifier")
+    return Proposal(facts=facts, why=(*why, *_sentinels(column, finite)))
+
+
+def wearing(column: ColumnFacts) -> tuple[ColumnFacts, dict[str, Any]]:
+    """Return a column with its numbers' dress taken off, and the dress as a fact."""
+    if not column.is_text or not len(column.values) or column.numbers is not None:
+        return column, {}
+    spelled = recognise(column.trimmed)
+    if spelled is None:
+        return column, {}
+    plain = ColumnFacts(
+        name=column.name,
+        values=undress(column.trimmed, spelled),
+        counts=column.counts,
+        nulls=column.nulls,
+        tokens=column.tokens,
+        kind=column.kind,
+    )
+    return plain, {"spelled": spelled.model_dump(exclude_defaults=True)}
+
+
+def _too_long(column: ColumnFacts) -> Proposal | None:
+    """Propose a key for numbers that no float can tell apart."""
+    if len(column.values) <= FEW:
+        return None
+    return Proposal(
+        facts={"kind": "identifier"},
+        why=("numbers of more than 15 digits look like a key; drafted as an identifier",),
+    )
+
+
+def _key(column: ColumnFacts, numbers: np.ndarray) -> Proposal | None:
+    """Propose a key for numbers that all differ and run on, or are spread wide."""
+    if not column.all_differ:
+        return None
+    span = float(numbers.max() - numbers.min()) + 1
+    digits = np.floor(np.log10(np.maximum(np.abs(numbers), 1))).astype(np.int64) + 1
+    alike = np.sort(np.bincount(digits))[-2:].sum() >= _ALIKE * len(numbers)
+    heaped = (numbers % 10 == 0).mean() > _HEAPED
+    if span == len(numbers):
+        why = "every value differs, one after the other"
+    elif span > _SPREAD * len(numbers) and alike and not heaped and digits.max() >= 6:
+        why = "every value differs, in numbers of about one length"
+    else:
+        return None
+    return Proposal(facts={"kind": "identifier"}, why=(f"{why}; drafted as an identifier",))
+
+
+def _codes(column: ColumnFacts, numbers: np.ndarray) -> Proposal | None:
+    """Propose a list for whole numbers that leave most of their range empty, and repeat."""
+    count, span = len(numbers), float(numbers.max() - numbers.min()) + 1
+    if not 1 <= count <= MANY or (count > 1 and count >= _DENSE * span):
+        return None
+    lengths = {len(str(abs(int(n)))) for n in numbers}
+    step = int(np.gcd.reduce((numbers - numbers.min()).astype(np.int64))) if count > 1 else 1
+    if count > FEW and not (
+        len(lengths) == 1
+        and max(lengths) >= 4
+        and column.rows >= 10 * count
+        and count < span / 20
+        and step == 1
+        and (numbers % 10 == 0).mean() < 0.5
+    ):
+        return None
+    if count > 2 and step > 1 and count >= _DENSE * (span - 1) / step:
+        return None
+    categories = sorted(int(n) for n in numbers)
+    why = "one value in every row; it costs nothing"
+    if count > 1:
+        why = "whole numbers with wide gaps between them are codes"
+    return Proposal(
+        facts={"kind": "categorical", "categories": categories, "other": False}, why=(why,)
+    )
+
+
+def _sentinels(column: ColumnFacts, numbers: np.ndarray) -> tuple[str, ...]:
+    """Name a number such as -9 or 9999 that may stand for a missing value."""
+    if len(numbers) <= FEW:
+        return ()
+    ordered = np.sort(numbers)
+    spread = ordered[-2] - ordered[1]
+    if spread <= 0:
+        return ()
+    found = []
+    for end, near in ((ordered[0], ordered[1]), (ordered[-1], ordered[-2])):
+        digits = set(str(abs(int(end))))
+        rows = int(column.counts[np.flatnonzero(numbers == end)[0]])
+        if digits <= {"9"} and abs(end - near) > spread and rows > 1:
+            found.append(int(end))
+    return tuple(
+        f"{value} stands far from the rest; if it means missing, put it into missing_tokens"
+        for value in found
+    )
+
+
+KIND = Kind(
+    accepts=lambda _, kind: is_number(kind),
+    store_as="store it as numbers",
+    codec=lambda attribute: NumericCodec(
+        attribute=attribute, scale=Scale(read=_read, build=_build, grid=_grid, closed=False)
+    ),
+    spell=lambda attribute, column: dress(column, attribute.spelled, decimals=0),
+    as_text=lambda attribute: attribute.spelled is not None and attribute.spelled.dressed,
+    words=lambda attribute: bin_words(attribute, spell=_edge),
+    edge=_edge,
+    read_edge=int,
+    draft=_draft,
+    needs=("minimum", "maximum"),
+)

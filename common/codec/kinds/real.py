@@ -1,0 +1,107 @@
+"""Real numbers."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from silosynth.common.codec.columns import is_number
+from silosynth.common.codec.dress import decimals_of, dress, fewest_decimals
+from silosynth.common.codec.edges import Grid, grid_of
+from silosynth.common.codec.facts import ColumnFacts, Proposal
+from silosynth.common.codec.kinds.bins import bin_words, two_digits
+from silosynth.common.codec.kinds.integer import wearing
+from silosynth.common.codec.kinds.kind import Kind
+from silosynth.common.codec.numeric import NumericCodec, Scale
+from silosynth.common.codec.parsing import to_numbers
+from silosynth.common.schema.attributes import RealAttribute
+
+_LARGEST = 1e300
+_MOST_DECIMALS = 8
+_EXACT = 2.0**50
+
+
+def _read(attribute: RealAttribute, column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    return to_numbers(column, spelled=attribute.spelled)
+
+
+def _build(attribute: RealAttribute, numbers: np.ndarray, absent: np.ndarray) -> pa.Array:
+    del attribute
+    return pa.array(numbers, mask=absent)
+
+
+def _grid(attribute: RealAttribute) -> Grid | None:
+    step = attribute.grid
+    if step is None:
+        return None
+    points = Fraction(attribute.maximum - attribute.minimum) / step
+    finest = step.denominator * max(abs(attribute.minimum), abs(attribute.maximum))
+    if points >= _EXACT or finest >= _EXACT:
+        return None
+    return grid_of(step, start=Fraction(repr(attribute.minimum)))
+
+
+def _edge(number: float) -> str:
+    return f"{number:.12g}"
+
+
+def _draft(column: ColumnFacts) -> Proposal | None:
+    """Propose real numbers with as many decimals as write every value."""
+    column, spelled = wearing(column)
+    numbers = column.numbers
+    if numbers is None or (column.is_text and column.some_match(r"^[+-]?0\d")):
+        return None
+    finite = numbers[np.isfinite(numbers)]
+    if not len(finite) or np.abs(finite).max() > _LARGEST:
+        return None
+    low, high = float(finite.min()), float(finite.max())
+    decimals = fewest_decimals(finite, most=_MOST_DECIMALS)
+    facts: dict[str, Any] = {"kind": "real"}
+    bottom, top = two_digits(low, high, step=10.0**-decimals if decimals is not None else 0.0)
+    if decimals is not None:
+        bottom, top = round(bottom, decimals), round(top, decimals)
+        facts |= {"decimals": decimals}
+    places = _places(column, most=decimals)
+    if places:
+        spelled = {"spelled": {**spelled.get("spelled", {}), "places": places}}
+    why = () if decimals is not None else ("values have more decimals than are kept",)
+    return Proposal(facts={**facts, "minimum": bottom, "maximum": top, **spelled}, why=why)
+
+
+def _places(column: ColumnFacts, *, most: int | None) -> int:
+    """Return how many decimals are always written, where zeros show it: 12.50, or 3.0."""
+    if not column.is_text or len(column.values) < 2:
+        return 0
+    written = decimals_of(column.trimmed)
+    if written is None or most is None:
+        return 0
+    longest, shortest = written
+    return shortest if longest == shortest else min(shortest, 1)
+
+
+KIND = Kind(
+    accepts=lambda _, kind: is_number(kind),
+    store_as="store it as numbers",
+    codec=lambda attribute: NumericCodec(
+        attribute=attribute, scale=Scale(read=_read, build=_build, grid=_grid, whole=False)
+    ),
+    spell=lambda attribute, column: dress(
+        column, attribute.spelled, decimals=_written_decimals(attribute)
+    ),
+    as_text=lambda attribute: attribute.spelled is not None and attribute.spelled.dressed,
+    words=lambda attribute: bin_words(attribute, spell=_edge),
+    edge=_edge,
+    read_edge=float,
+    draft=_draft,
+    needs=("minimum", "maximum"),
+)
+
+
+def _written_decimals(attribute: RealAttribute) -> int | None:
+    """Return the most decimals that are written: those declared, or those of the step."""
+    if attribute.decimals is not None or attribute.step is None:
+        return attribute.decimals
+    return len(repr(attribute.step).partition(".")[2])

@@ -1,0 +1,131 @@
+"""The kinds there are: the one place that lists them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+
+from silosynth.common.codec.facts import ColumnFacts, Proposal
+from silosynth.common.codec.kinds import (
+    boolean,
+    categorical,
+    duration,
+    free_text,
+    identifier,
+    instant,
+    integer,
+    ordinal,
+    real,
+    time_of_day,
+    unmodelled,
+)
+from silosynth.common.codec.kinds.bins import bins_between, value_range
+from silosynth.common.codec.kinds.kind import ColumnCodec, Kind
+from silosynth.common.codec.numeric import NumericCodec
+from silosynth.common.errors import InvalidArgument
+from silosynth.common.schema.attributes import (
+    Attribute,
+    CodedAttribute,
+    NumericAttribute,
+    as_numeric,
+)
+
+KINDS: dict[str, Kind] = {
+    "ignored": unmodelled.IGNORED,
+    "empty": unmodelled.EMPTY,
+    "boolean": boolean.KIND,
+    "ordinal": ordinal.KIND,
+    "datetime": instant.KIND,
+    "time": time_of_day.KIND,
+    "duration": duration.KIND,
+    "integer": integer.KIND,
+    "real": real.KIND,
+    "categorical": categorical.KIND,
+    "identifier": identifier.KIND,
+    "text": free_text.KIND,
+}
+"""By name, in the order in which they are asked to draft a column."""
+
+MISSING, OTHER = "missing", "other"
+
+
+def kind_of(attribute: Attribute) -> Kind:
+    """Return what the attribute's kind does."""
+    return KINDS[attribute.kind]
+
+
+def codec_of(attribute: CodedAttribute) -> ColumnCodec:
+    """Return the codec of an attribute that has codes."""
+    build = kind_of(attribute).codec
+    assert build is not None
+    return build(attribute)
+
+
+def code_words(
+    attribute: CodedAttribute, *, other: str = OTHER, missing: str = MISSING
+) -> tuple[str, ...]:
+    """Return a word for each code; ``other`` by its own word where the schema gives it one."""
+    words = kind_of(attribute).words(attribute)
+    if attribute.has_other:
+        words.append(getattr(attribute, "other_as", None) or other)
+    words += attribute.missing_apart
+    return (*words, *([missing] if attribute.missing else []))
+
+
+def spell_edge(attribute: NumericAttribute, number: float) -> str:
+    """Write the edge of a bin as a condition is written."""
+    spell = kind_of(attribute).edge
+    return str(number) if spell is None else spell(number)
+
+
+def read_numbers(attribute: NumericAttribute, column: pa.Array) -> np.ndarray:
+    """Return (rows,) float64, what bins are found from, NaN for null; instants in microseconds."""
+    codec = codec_of(attribute)
+    assert isinstance(codec, NumericCodec)
+    return codec.scale.read(attribute, column)[0]
+
+
+def codes_meeting(attribute: CodedAttribute, condition: str) -> np.ndarray:
+    """Return (codes,) bool: which codes meet a condition; the empty text is a missing value.
+
+    Raises InvalidArgument for a condition that no code can meet.
+    """
+    codes = np.arange(attribute.size)
+    if condition == "":
+        if not attribute.missing:
+            raise InvalidArgument(f"{attribute.name!r} is never missing", hint="give a value")
+        return np.equal(codes, attribute.size - 1)
+    if condition in attribute.missing_apart:
+        return np.isin(codes, attribute.codes_of(condition))
+    if (number := as_numeric(attribute)) is not None:
+        spell = partial(spell_edge, number)
+        return bins_between(number, range_of(number, condition), spell=spell)
+    meets = kind_of(attribute).allowed
+    assert meets is not None
+    return meets(attribute, condition)
+
+
+def range_of(attribute: NumericAttribute, condition: str) -> tuple[float, float]:
+    """Return the ends of a range of numbers in the units of its bounds, the upper one excluded."""
+    read = kind_of(attribute).read_edge
+    assert read is not None
+    return value_range(attribute, condition, read=read, spell=partial(spell_edge, attribute))
+
+
+def draft_kind(column: ColumnFacts) -> Proposal:
+    """Return what the first kind that knows the column proposes."""
+    for kind in KINDS.values():
+        if (proposal := kind.draft(column)) is not None:
+            return proposal
+    raise AssertionError("free text takes every column")
+
+
+def spell_special(attribute: CodedAttribute, codes: np.ndarray) -> pa.Array:
+    """Return the texts of missing values by code, null for all other rows."""
+    first = attribute.size - attribute.missing - len(attribute.missing_apart)
+    words: Sequence[str | None] = [*attribute.missing_apart, attribute.missing_as]
+    index = codes.astype(np.int64) - first
+    return pa.array(words, pa.large_string()).take(pa.array(index, mask=index < 0))

@@ -1,0 +1,264 @@
+"""The points that a number may take, by the schema alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import time
+
+import numpy as np
+
+from silosynth.common.errors import InvalidSchema
+from silosynth.common.schema.attributes import (
+    DatetimeAttribute,
+    NumericAttribute,
+    RealAttribute,
+    as_numeric,
+)
+from silosynth.common.schema.bins import Edges
+from silosynth.common.schema.forms import Resolution
+from silosynth.common.schema.schema import Schema
+
+MICROSECONDS = 1_000_000
+DAY = 86_400 * MICROSECONDS
+_MOST_POINTS = 2**48
+_MOST_TICK = 2**52
+"""Ticks up to here are told apart as float64."""
+
+_DIGITS = 12
+"""A real without ``decimals`` is told apart to so many digits of its span."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValueGrid:
+    """The points ``(first + k * stride) / 10^decimals`` for ``0 <= k < points``.
+
+    A tick is 10^-decimals; of instants, a microsecond. A number belongs to the nearest point
+    where it is ``real``, else to the point at or below it; beyond the bounds, to the first or the
+    last.
+
+    >>> ValueGrid(first=0, stride=1, decimals=2, points=101, real=True).find(np.array([0.29, 7.0]))
+    array([ 29, 100])
+    """
+
+    first: int
+    stride: int
+    decimals: int
+    points: int
+    real: bool = False
+
+    def __post_init__(self) -> None:
+        last = self.first + self.stride * (self.points - 1)
+        if not (
+            self.stride >= 1
+            and 1 <= self.points <= _MOST_POINTS
+            and -400 <= self.decimals <= 20
+            and max(abs(self.first), abs(last)) <= 2**62
+            and not (self.real and self.stride != 1)
+        ):
+            raise InvalidSchema("the points of a number are out of range")
+
+    def find(self, numbers: np.ndarray) -> np.ndarray:
+        """Return (rows,) int64, the point of each number; none of them may be NaN.
+
+        Args: numbers: as the codec reads them; instants in microseconds.
+        """
+        if self.real:
+            with np.errstate(over="ignore"):
+                ticks = np.floor(self._scaled(numbers) + 0.5)
+            place = ticks - self.first
+        else:
+            place = np.floor((numbers - self.first) / self.stride)
+        points: np.ndarray = np.clip(place, 0, self.points - 1).astype(np.int64)
+        return points
+
+    def values(self, points: np.ndarray) -> np.ndarray:
+        """Return (rows,) the numbers at ``points``: float64 of a real, else int64."""
+        ticks = self.first + points.astype(np.int64) * self.stride
+        if not self.real:
+            return ticks
+        whole = ticks.astype(np.float64)
+        power = float(10 ** abs(self.decimals))
+        # A quotient of whole numbers below 2^53 is the double that its decimal spells.
+        numbers: np.ndarray = whole / power if self.decimals >= 0 else whole * power
+        return numbers
+
+    def at_or_above(self, number: float) -> int:
+        """Return the first point whose value is ``number`` or more; ``points`` when none is."""
+        tick = number
+        if self.real:
+            power = float(10 ** abs(self.decimals))
+            tick = number * power if self.decimals >= 0 else number / power
+        place = math.ceil((tick - self.first) / self.stride - 1e-6)
+        return min(max(place, 0), self.points)
+
+    def edge(self, point: int) -> float:
+        """Return the number from which on numbers belong to ``point`` or a later one."""
+        tick = self.first + point * self.stride
+        if not self.real:
+            return float(tick)
+        power = float(10 ** abs(self.decimals))
+        return (tick - 0.5) / power if self.decimals >= 0 else (tick - 0.5) * power
+
+    @property
+    def phase(self) -> int:
+        """Return the number of strides between zero and the first point, rounded down."""
+        return self.first // self.stride
+
+    def _scaled(self, numbers: np.ndarray) -> np.ndarray:
+        power = float(10 ** abs(self.decimals))
+        scaled: np.ndarray = numbers * power if self.decimals >= 0 else numbers / power
+        return scaled
+
+
+def grid_of(attribute: NumericAttribute) -> ValueGrid | None:
+    """Return the points of a numeric attribute; None where they cannot be told apart."""
+    match attribute.kind:
+        case "integer":
+            step = attribute.step or 1
+            points = (attribute.maximum - attribute.minimum) // step + 1
+            return _grid(first=attribute.minimum, stride=step, decimals=0, points=points)
+        case "real":
+            # Points of another step than a power of ten are drawn inside bins alone.
+            return None if attribute.step is not None else _real_grid(attribute)
+        case "datetime" if attribute.resolution is None:
+            return _instant_grid(attribute, stride=DAY if _whole_days(attribute) else MICROSECONDS)
+        case _:
+            months = attribute.resolution in (Resolution.MONTH, Resolution.YEAR)
+            return None if months else _instant_grid(attribute, stride=_ticks(attribute))
+
+
+def per_unit(attribute: NumericAttribute) -> int:
+    """Return how many of a grid's numbers make one unit of the attribute's bounds."""
+    return 1 if attribute.kind in ("integer", "real") else MICROSECONDS
+
+
+def _ticks(attribute: NumericAttribute) -> int:
+    """Return the declared resolution in microseconds, a second without one."""
+    grid = attribute.grid
+    return MICROSECONDS if grid is None else int(grid * MICROSECONDS)
+
+
+def refined_attributes(schema: Schema) -> dict[str, ValueGrid]:
+    """Return the grids of the attributes whose bins hold several points, in the schema's order.
+
+    Pixels of a picture are left out: they are modelled as they are.
+    """
+    kept = keeps_bins(schema)
+    pixels = {name for image in schema.images for name in image.attributes}
+    grids: dict[str, ValueGrid] = {}
+    for attribute in schema.numbers:
+        if attribute.name not in pixels:
+            grid = grid_of(attribute)
+            if grid is None or grid.points <= attribute.values:
+                continue
+            if attribute.name not in kept or declared_edges(attribute, grid) is not None:
+                grids[attribute.name] = grid
+    return grids
+
+
+def keeps_bins(schema: Schema) -> frozenset[str]:
+    """Return the attributes whose bins stay: their edges, or what cannot be, are declared."""
+    fixed = {name for zeros in schema.structural_zeros for name in zeros.attributes}
+    fixed |= {name for zeros in schema.ruled.zeros for name in zeros.clique}
+    return frozenset(a.name for a in schema.numbers if a.name in fixed or isinstance(a.bins, Edges))
+
+
+def declared_edges(attribute: NumericAttribute, grid: ValueGrid) -> tuple[int, ...] | None:
+    """Return the points at which declared bins begin; None where a bin has no point."""
+    scale = per_unit(attribute)
+    points = tuple(grid.at_or_above(edge * scale) for edge in attribute.edges()[1:-1])
+    if any(b <= a for a, b in zip((0, *points), (*points, grid.points), strict=True)):
+        return None
+    return points
+
+
+def edges_schema(schema: Schema, edges: Mapping[str, tuple[int, ...]]) -> Schema:
+    """Return :func:`refine` of the edges of those numbers whose bins do not stay."""
+    kept = keeps_bins(schema)
+    return refine(schema, edges={n: points for n, points in edges.items() if n not in kept})
+
+
+def refine(schema: Schema, *, edges: Mapping[str, tuple[int, ...]]) -> Schema:
+    """Return the schema with the bins that begin at points: its codes are as many as before.
+
+    Args: edges: per attribute, the points at which its second and later bins begin.
+    """
+    grids = refined_attributes(schema)
+    counted = tuple(
+        _refined(number, grid=grids[a.name], edges=edges[a.name])
+        if a.name in edges and (number := as_numeric(a)) is not None
+        else a
+        for a in schema.ruled.attributes
+    )
+    return schema.counting(counted)
+
+
+def check_edges(schema: Schema, *, edges: Mapping[str, tuple[int, ...]]) -> str | None:
+    """Say what is wrong with the edges of :func:`refine`; None where they can be."""
+    grids, by_name = refined_attributes(schema), {a.name: a for a in schema.numbers}
+    kept = keeps_bins(schema)
+    for name, points in edges.items():
+        if name not in grids or name in kept:
+            return f"the bins of {name!r} are fixed"
+        attribute = by_name[name]
+        if len(points) != attribute.values - 1:
+            return f"{name!r} has {attribute.values} bins, not {len(points) + 1}"
+        if any(b <= a for a, b in zip((0, *points), (*points, grids[name].points), strict=True)):
+            return f"the bins of {name!r} do not rise inside its bounds"
+    return None
+
+
+def _refined(
+    attribute: NumericAttribute, *, grid: ValueGrid, edges: tuple[int, ...]
+) -> NumericAttribute:
+    """Return an attribute with bins that begin at points."""
+    if not edges:
+        return attribute
+    scale = per_unit(attribute)
+    bins = Edges.model_construct(edges=tuple(grid.edge(k) / scale for k in edges))
+    return attribute.model_copy(update={"bins": bins})
+
+
+def _real_grid(attribute: RealAttribute) -> ValueGrid | None:
+    """Return the points of a real: multiples of a power of ten inside its bounds."""
+    low, high = attribute.minimum, attribute.maximum
+    decimals = attribute.decimals
+    if decimals is None:
+        decimals = _DIGITS - math.ceil(math.log10(high - low))
+    most = max(abs(low), abs(high))
+    if most > 0:
+        decimals = min(decimals, math.floor(math.log10(_MOST_TICK) - math.log10(most)))
+    decimals = min(decimals, 20)
+    if decimals < -300:
+        return None
+    power = 10.0 ** abs(decimals)
+    ticks = [x * power if decimals >= 0 else x / power for x in (low, high)]
+    first, last = math.ceil(ticks[0] - 1e-6), math.floor(ticks[1] + 1e-6)
+    return _grid(first=first, stride=1, decimals=decimals, points=last - first + 1, real=True)
+
+
+def _instant_grid(attribute: NumericAttribute, *, stride: int) -> ValueGrid | None:
+    """Return the points of instants, times or spans from the lower bound on."""
+    low, high = (round(x * MICROSECONDS) for x in attribute.limits())
+    first = -(-low // stride) * stride
+    return _grid(first=first, stride=stride, decimals=0, points=(high - first) // stride + 1)
+
+
+def _whole_days(attribute: DatetimeAttribute) -> bool:
+    """Say whether nothing in the schema speaks of a time of day."""
+    midnight = all(x.time() == time(0) for x in (attribute.minimum, attribute.maximum))
+    told = attribute.format is None or not any(
+        f"%{letter}" in attribute.format for letter in "HIMSfpTXcrR"
+    )
+    return midnight and told
+
+
+def _grid(
+    *, first: int, stride: int, decimals: int, points: int, real: bool = False
+) -> ValueGrid | None:
+    """Return a grid of at least two points that are not too many."""
+    if not 2 <= points <= _MOST_POINTS:
+        return None
+    return ValueGrid(first=first, stride=stride, decimals=decimals, points=points, real=real)

@@ -1,0 +1,176 @@
+"""From what a run counted of numbers' values to its model's codes, and what is drawn in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from silosynth.common.measurement import Measurement
+from silosynth.common.plan.values import (
+    ENDINGS,
+    MOST_CLOSER_CELLS,
+    PlannedTree,
+    level_number,
+)
+from silosynth.common.schema.schema import Schema
+from silosynth.common.values.grid import declared_edges, keeps_bins, refine
+from silosynth.common.values.spread import WHOLE, Spread
+from silosynth.server.values.closer import look_closer, look_into
+from silosynth.server.values.codes import choose_edges, cut_at
+from silosynth.server.values.heaps import find_heaps
+from silosynth.server.values.pieces import Pieces, find_pieces
+from silosynth.server.values.tails import thin_tails
+from silosynth.server.values.tree import Tree, reconcile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Counted:
+    """The noised histograms of one number, by level, and the variance of each count."""
+
+    tree: PlannedTree
+    counts: Mapping[str, np.ndarray]
+    variance: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Values:
+    """What is known of numbers' values.
+
+    ``schema`` has as many codes as the plan's, beginning at ``edges``; ``spreads`` says how values
+    lie inside them.
+    """
+
+    schema: Schema
+    edges: Mapping[str, tuple[int, ...]]
+    spreads: Mapping[str, Spread]
+
+
+def gather(
+    trees: Mapping[str, PlannedTree], measured: Sequence[tuple[str, Measurement]]
+) -> dict[str, Counted]:
+    """Return the histograms of each number.
+
+    Args: measured: each with its level.
+    """
+    found: dict[str, dict[str, np.ndarray]] = {}
+    variance: dict[str, float] = {}
+    for level, measurement in measured:
+        name = measurement.clique[0]
+        found.setdefault(name, {})[level] = measurement.values
+        variance[name] = float(measurement.variance[0])
+    return {
+        name: Counted(tree=trees[name], counts=counts, variance=variance[name])
+        for name, counts in found.items()
+    }
+
+
+def choose_leaves(counted: Mapping[str, Counted], schema: Schema) -> dict[str, tuple[int, ...]]:
+    """Return the leaves that a second look is worth, per number that has any."""
+    pieces = _pieces(counted, schema)
+    room = MOST_CLOSER_CELLS // max(sum(1 for c in counted.values() if c.tree.digits()), 1)
+    chosen = {
+        name: look_into(pieces[name], leaves=c.tree.leaves, variance=c.variance, most_cells=room)
+        for name, c in counted.items()
+    }
+    return {name: leaves for name, leaves in chosen.items() if leaves}
+
+
+def estimate_values(
+    counted: Mapping[str, Counted],
+    *,
+    schema: Schema,
+    leaves: Mapping[str, tuple[int, ...]],
+    closer: Mapping[str, Counted],
+) -> Values:
+    """Return the codes and spreads of all numbers that were looked at.
+
+    Post-processing of releases: it costs no privacy.
+
+    Args: leaves: those that ``closer`` has the digits of.
+    """
+    kept, attributes = keeps_bins(schema), {a.name: a for a in schema.numbers}
+    edges: dict[str, tuple[int, ...]] = {}
+    spreads: dict[str, Spread] = {}
+    for name, pieces in _pieces(counted, schema).items():
+        attribute, grid = attributes[name], counted[name].tree.grid
+        finer = _finer(pieces, leaves.get(name, ()), closer.get(name))
+        heaps = _heaps(counted[name], finer)
+        thinned = thin_tails(finer, variance=counted[name].variance, points=grid.points)
+        if name in kept:
+            bounds = declared_edges(attribute, grid) or ()
+        else:
+            bounds = choose_edges(thinned, codes=attribute.values, points=grid.points)
+            edges[name] = bounds
+        spreads[name] = _spread(counted[name].tree, thinned, edges=bounds, heaps=heaps)
+    return Values(schema=refine(schema, edges=edges), edges=edges, spreads=spreads)
+
+
+def _pieces(counted: Mapping[str, Counted], schema: Schema) -> dict[str, Pieces]:
+    """Return the pieces of each number, before any closer look."""
+    trees = {name: _reconciled(c) for name, c in counted.items()}
+    rows = _rows(trees, schema)
+    missing = {a.name for a in schema.numbers if a.size > a.values}
+    return {
+        name: find_pieces(
+            tree,
+            leaves=counted[name].tree.leaves,
+            total=min(tree.total, rows or tree.total) if name in missing else rows or tree.total,
+        )
+        for name, tree in trees.items()
+    }
+
+
+def _rows(trees: Mapping[str, Tree], schema: Schema) -> float | None:
+    """Return the number of rows by all numbers that every row has; None without any."""
+    missing = {a.name for a in schema.numbers if a.size > a.values}
+    totals = [(t.total, float(t.variance[-1][0])) for n, t in trees.items() if n not in missing]
+    if not totals:
+        return None
+    weight = sum(1.0 / variance for _, variance in totals)
+    return sum(total / variance for total, variance in totals) / weight
+
+
+def _reconciled(counted: Counted) -> Tree:
+    """Return the tree of one number, its levels in agreement."""
+    levels = {level_number(level): c for level, c in counted.counts.items() if level != ENDINGS}
+    ordered = [levels[number] for number in range(len(counted.tree.leaves.levels))]
+    return reconcile(ordered, variance=counted.variance)
+
+
+def _finer(pieces: Pieces, leaves: tuple[int, ...], closer: Counted | None) -> Pieces:
+    """Return the pieces after a second look into some leaves, if there was one."""
+    if closer is None or not leaves:
+        return pieces
+    digits = [closer.counts[level] for level in closer.tree.digits()]
+    look = closer.tree.closer(leaves, level=closer.tree.digits()[0])
+    return look_closer(pieces, digits, closer=look, variance=closer.variance)
+
+
+def _heaps(counted: Counted, pieces: Pieces) -> tuple[int, ...]:
+    """Return the chances of round numbers; none where they are not counted."""
+    endings = counted.tree.endings
+    if endings is None or ENDINGS not in counted.counts:
+        return ()
+    counts = counted.counts[ENDINGS]
+    return find_heaps(pieces, counts, endings=endings, variance=counted.variance)
+
+
+def _spread(
+    tree: PlannedTree, pieces: Pieces, *, edges: tuple[int, ...], heaps: tuple[int, ...]
+) -> Spread:
+    """Return pieces as a sampler has them; floats become integers here, once."""
+    cut = cut_at(pieces, edges=edges)
+    total = float(cut.mass.sum()) or 1.0
+    mass = np.rint(cut.mass / total * WHOLE).astype(np.int64)
+    held = mass > 0
+    return Spread(
+        grid=tree.grid,
+        edges=edges,
+        start=cut.start[held],
+        stop=cut.stop[held],
+        mass=mass[held],
+        moduli=tree.endings.moduli if heaps and tree.endings else (),
+        heaps=heaps,
+    )

@@ -1,0 +1,115 @@
+"""How the mass of a node is shared out among its children: what stands out, and what is even."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+HEAVY_DEVIATIONS = 4.0
+_SHRINKAGE_MARGIN = 1.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Shared:
+    """What became of some nodes' children.
+
+    ``mass``, ``heavy``: (nodes, children); rows of ``mass`` add up to the node's. ``even`` (nodes,)
+    says that a node's children show nothing, so that their mass goes by their width.
+    """
+
+    mass: np.ndarray
+    heavy: np.ndarray
+    even: np.ndarray
+
+
+def share_out(
+    total: np.ndarray, *, counts: np.ndarray, variance: np.ndarray, width: np.ndarray
+) -> Shared:
+    """Share each node's mass out among its children, given their noised counts.
+
+    A child that stands out of the middle density by more than 4 standard deviations keeps its
+    count. The others get the rest by their width, and of what they deviate from that as much as
+    James and Stein leave: nothing, where noise alone would deviate so much. What falls below zero
+    is cut by one constant for all, which keeps the sum, so that noise makes no mass.
+
+    Args:
+        total: (nodes,) at least 0.
+        counts, variance: (nodes, children), the estimates and those of their noise.
+        width: (nodes, children), the points of each child; children without any are not there.
+    """
+    heavy = stand_out(counts, variance=variance, width=width, deviations=HEAVY_DEVIATIONS)
+    light = (width > 0) & ~heavy
+    kept = np.where(heavy, counts, 0.0)
+    sums = kept.sum(axis=1)
+    # Heavy ones take no more than there is, and all of it where nothing else is there.
+    bound = (sums > total) | ~light.any(axis=1)
+    scale = np.where(bound & (sums > 0), total / np.where(sums > 0, sums, 1.0), 1.0)
+    kept *= scale[:, None]
+    left = np.maximum(total - kept.sum(axis=1), 0.0)
+    even = _even(left, width=np.where(light, width, 0))
+    deviation = np.where(light, counts - even, 0.0)
+    noise = np.where(light, variance, 0.0)
+    deviation -= noise * _ratio(deviation.sum(axis=1), noise.sum(axis=1))[:, None]
+    factor = _shrinkage(deviation, noise=noise, children=light.sum(axis=1))
+    shrunk = project(even + factor[:, None] * deviation, there=light, total=left)
+    return Shared(mass=kept + shrunk, heavy=heavy, even=(factor == 0.0) & ~heavy.any(axis=1))
+
+
+def stand_out(
+    counts: np.ndarray, *, variance: np.ndarray, width: np.ndarray, deviations: float
+) -> np.ndarray:
+    """Say, (nodes, children), which lie so many deviations of noise above the middle density."""
+    middle = np.maximum(_middle(counts, width=width), 0.0)[:, None] * width
+    heavy: np.ndarray = (width > 0) & (counts - middle > deviations * np.sqrt(variance))
+    return heavy
+
+
+def project(values: np.ndarray, *, there: np.ndarray, total: np.ndarray) -> np.ndarray:
+    """Return the nearest rows without negative numbers that add up to ``total``.
+
+    Guarantees: one constant is taken off each row and what is below zero is cut, so the order
+    stays. Entries that are not ``there`` are 0.
+    """
+    big = np.where(there, values, -np.inf)
+    falling = -np.sort(-big, axis=1)
+    number = np.arange(1, values.shape[1] + 1)
+    finite = np.isfinite(falling)
+    sums = np.cumsum(np.where(finite, falling, 0.0), axis=1)
+    level = (sums - total[:, None]) / number
+    inside = finite & (falling > level)
+    last = np.maximum(inside.cumsum(axis=1).argmax(axis=1), 0)
+    constant = level[np.arange(len(values)), last]
+    projected: np.ndarray = np.where(there, np.maximum(values - constant[:, None], 0.0), 0.0)
+    return projected
+
+
+def _middle(counts: np.ndarray, *, width: np.ndarray) -> np.ndarray:
+    """Return (nodes,) the median count a point, points weighing alike."""
+    density = np.where(width > 0, counts / np.where(width > 0, width, 1), np.inf)
+    order = np.argsort(density, axis=1)
+    points = np.cumsum(np.take_along_axis(width, order, axis=1), axis=1)
+    place = (points * 2 >= points[:, -1:]).argmax(axis=1)
+    rows = np.arange(len(counts))
+    middle: np.ndarray = density[rows, order[rows, place]]
+    return np.where(np.isfinite(middle), middle, 0.0)
+
+
+def _even(total: np.ndarray, *, width: np.ndarray) -> np.ndarray:
+    """Return each row's total by width."""
+    shares: np.ndarray = width * _ratio(total, width.sum(axis=1))[:, None]
+    return shares
+
+
+def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    ratio: np.ndarray = np.where(below > 0, above / np.where(below > 0, below, 1), 0.0)
+    return ratio
+
+
+def _shrinkage(deviation: np.ndarray, *, noise: np.ndarray, children: np.ndarray) -> np.ndarray:
+    """Return (nodes,) how much of the deviations is kept (James and Stein 1961), with a margin."""
+    free = np.maximum(children - 1, 0)
+    squares = np.where(noise > 0, deviation**2 / np.where(noise > 0, noise, 1.0), 0.0).sum(axis=1)
+    margin = 1.0 + _SHRINKAGE_MARGIN * np.sqrt(2.0 / np.maximum(free, 1))
+    kept = 1.0 - free * margin / np.where(squares > 0, squares, 1.0)
+    return np.where((squares > 0) & (free > 0), np.maximum(kept, 0.0), 0.0)

@@ -1,0 +1,25 @@
+"""Find the mutants of every place."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+from privacy.mutants.mutant import Mutant
+
+HERE = Path(__file__).parent
+MACHINERY = {"__init__", "fresh", "listed", "mutant", "tree", "verdicts"}
+
+
+def listed() -> tuple[Mutant, ...]:
+    """Return the mutants of all places; raise ValueError where two share a name."""
+    places = sorted(p.stem for p in HERE.glob("*.py") if p.stem not in MACHINERY)
+    found = [
+        mutant
+        for place in places
+        for mutant in importlib.import_module(f"privacy.mutants.{place}").MUTANTS
+    ]
+    names = [mutant.name for mutant in found]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"two mutants are called {twice}")
+    return tuple(found)

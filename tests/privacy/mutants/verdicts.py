@@ -1,0 +1,46 @@
+"""A plugin of pytest: write down how each test ended, and whether an assertion ended it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import pytest
+
+PLACE = "SILOSYNTH_VERDICTS"
+# The first example that fails is enough: nobody reads the shortest one.
+hypothesis.settings.register_profile(
+    "mutants",
+    database=None,
+    phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
+    print_blob=False,
+)
+hypothesis.settings.load_profile("mutants")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[Any]:
+    """Write a line: the node, the step, how it ended, and whether by an assertion."""
+    report = yield
+    raised = None if call.excinfo is None else call.excinfo.value
+    asserted = call.when == "call" and raised is not None and _asserted(raised)
+    line = [report.nodeid, report.when, report.outcome, asserted]
+    with Path(os.environ[PLACE]).open("a") as file:
+        file.write(json.dumps(line) + "\n")
+    return report
+
+
+def _asserted(raised: BaseException) -> bool:
+    """Say whether a claim failed: an assertion, or an error that did not come or is another one.
+
+    Where ``pytest.raises`` waits for one of the project's errors, another of them passes through.
+    """
+    if isinstance(raised, BaseExceptionGroup):
+        return any(map(_asserted, raised.exceptions))
+    named = {f"{kind.__module__}.{kind.__name__}" for kind in type(raised).__mro__}
+    claims = isinstance(raised, AssertionError | pytest.fail.Exception)
+    return claims or "silosynth.common.errors.SilosynthError" in named

@@ -1,0 +1,207 @@
+"""From a messy file to rows by the command line: what each step is told, and what comes out."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from silosynth.common.cli.app import run
+from silosynth.common.codec.codec import Codec
+from silosynth.common.errors import InvalidTable
+from silosynth.common.plan.plan import Plan
+from silosynth.common.schema.schema import Schema, dump_schema, load_schema, parse_schema
+from silosynth.server.planning.planner import new_plan
+from silosynth.simulations.cli import find_silos, read_silos
+from silosynth.simulations.compared_rows import read_rows
+from silosynth.simulations.run import simulate
+
+ROWS = 400
+SCHEMA = parse_schema(
+    {
+        "name": "people",
+        "source": "public",
+        "attributes": [
+            {"name": "age", "kind": "integer", "minimum": 18, "maximum": 90},
+            {"name": "sex", "kind": "categorical", "categories": ["f", "m"], "other": False},
+        ],
+    }
+)
+
+
+def people(seed: int = 1, *, sex: tuple[str, str] = ("f", "m")) -> pd.DataFrame:
+    r = np.random.default_rng(seed)
+    return pd.DataFrame({"age": r.integers(18, 90, ROWS), "sex": r.choice(sex, ROWS)})
+
+
+def plan_for(schema: Schema, *silos: str) -> Plan:
+    return new_plan(schema, epsilon=3.0, delta=1e-6, silos=silos, workload=[("age",), ("sex",)])
+
+
+def test_a_messy_file_walks_from_draft_to_rows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    r = np.random.default_rng(3)
+    day = pd.Timestamp("2021-01-01") + pd.to_timedelta(r.integers(0, 300, ROWS), unit="D")
+    frame = pd.DataFrame(
+        {
+            "Ort": r.choice(["Köln", "北京"], ROWS),
+            "Betrag": [f"{x:.2f}".replace(".", ",") for x in r.gamma(3, 20, ROWS)],
+            "Tag": day.strftime("%d.%m.%Y"),
+            "leer": "",
+            "Währung": "EUR",
+            "Alter": [["NA", str(k % 90)][k % 5 > 0] for k in range(ROWS)],
+        }
+    )
+    table, schema, plan = tmp_path / "t.csv", tmp_path / "s.yaml", tmp_path / "p.yaml"
+    frame.to_csv(table, index=False, sep=";")
+    assert run(["schema", "draft", str(table), "--out", str(schema)]) == 0
+    assert run(["schema", "check", str(schema)]) == 4
+    assert run(["schema", "accept", str(schema), "--public", "Ort", "--why", "a map"]) == 0
+    assert run(["schema", "accept", str(schema), "--all-declared", "--why", "our codebook"]) == 0
+    reviewed = load_schema(schema)
+    assert reviewed.unreviewed() == ()
+    assert {a.why for a in reviewed.attributes} == {"a map", "our codebook"}
+    words = ["plan", "new", str(schema), "--epsilon", "5", "--delta", "1e-6", "--out", str(plan)]
+    assert run([*words, "--silos", "Köln,北京", "--method", "independent"]) == 0
+    words = ["simulate", str(plan), "--schema", str(schema), "--silos", str(table), "--by", "Ort"]
+    assert run([*words, "--engine", "local", "--out", str(tmp_path / "run")]) == 0
+    sampler, out = tmp_path / "run" / "result.sampler", tmp_path / "out.csv"
+    words = ["sample", str(sampler), "--rows", "300", "--seed", "1", "--out", str(out)]
+    assert run(words) == 0
+    rows = pd.read_csv(out, sep=";", dtype=str, keep_default_na=False)
+    assert list(rows.columns) == list(frame.columns)
+    assert rows["Betrag"].str.fullmatch(r"\d+,\d\d").all()
+    assert rows["Tag"].str.fullmatch(r"\d\d\.\d\d\.2021").all()
+    assert set(rows["leer"]) == {""}
+    assert set(rows["Währung"]) == {"EUR"}
+    assert set(rows["Ort"]) == {"Köln", "北京"}
+    assert rows["Alter"].str.fullmatch(r"\d+|NA").all()
+    assert "silo 'Köln' is written Koln in the plan" in capsys.readouterr().err
+
+
+def test_a_draft_is_reviewed_in_the_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table, schema = tmp_path / "t.csv", tmp_path / "s.yaml"
+    people().assign(ward="A", note="B").to_csv(table, index=False)
+    assert run(["schema", "draft", str(table), "--out", str(schema)]) == 0
+    answers = iter(["c", "maximum=120", "maximum=1", "", "p", "a", "d", "q"])
+    monkeypatch.setattr("typer.prompt", lambda *_, **__: next(answers))
+    assert run(["schema", "review", str(schema)]) == 0
+    reviewed = {a.name: a for a in load_schema(schema).attributes}
+    assert reviewed["age"].model_dump()["maximum"] == 120
+    assert [a.source.value for a in reviewed.values()] == [
+        "public",
+        "declared",
+        "declared",
+        "unreviewed",
+    ]
+    assert reviewed["ward"].kind == "ignored"
+
+
+def test_accepting_all_needs_a_reason_and_known_names(tmp_path: Path) -> None:
+    table, schema = tmp_path / "t.csv", tmp_path / "s.yaml"
+    people().to_csv(table, index=False)
+    assert run(["schema", "draft", str(table), "--out", str(schema)]) == 0
+    assert run(["schema", "accept", str(schema), "--all-declared"]) == 4
+    assert run(["schema", "accept", str(schema), "--public", "nobody"]) == 4
+    assert run(["schema", "accept", str(schema)]) == 4
+    assert len(load_schema(schema).unreviewed()) == 2
+
+
+def test_a_file_has_one_source_for_all() -> None:
+    assert SCHEMA.unreviewed() == ()
+    assert {a.source.value for a in SCHEMA.attributes} == {"public"}
+
+
+def test_one_silo_that_spells_otherwise_stops_the_run(tmp_path: Path) -> None:
+    silos = {"north": people(), "south": people(2, sex=("1", "2"))}
+    plan, told = plan_for(SCHEMA, *silos), list[str]()
+    with pytest.raises(InvalidTable, match="silo south: no value of column 'sex' fits the schema"):
+        simulate(plan, schema=SCHEMA, silos=silos, engine="local", tell=told.append)
+    assert told == [f"south: sex: {ROWS} values not listed"]
+    again = simulate(plan, schema=SCHEMA, silos=silos, engine="local", accept_misfits=True)
+    assert again.certificate.epsilon <= 3.0
+
+
+@pytest.mark.parametrize("ending", [".csv.gz", ".tsv", ".CSV", ".pq"])
+def test_a_folder_of_any_endings_is_read(
+    tmp_path: Path, ending: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("north", "São Paulo"):
+        path, frame = tmp_path / f"{name}{ending}", people()
+        text = frame.to_csv(index=False, sep="\t" if ending == ".tsv" else ",")
+        if ending == ".pq":
+            frame.to_parquet(path, index=False)
+        elif ending == ".csv.gz":
+            path.write_bytes(gzip.compress(text.encode()))
+        else:
+            path.write_text(text)
+    (tmp_path / "notes.md").write_text("no table")
+    assert list(find_silos(tmp_path)) == ["Sao-Paulo", "north"]
+    assert "notes.md is left out" in capsys.readouterr().err
+    tables = read_silos(tmp_path, schema=SCHEMA, by=None)
+    assert {t.num_rows for t in tables.values()} == {ROWS}
+
+
+def test_frames_of_polars_run_like_any(tmp_path: Path) -> None:
+    frame = pl.from_pandas(people()).with_columns(pl.col("sex").cast(pl.Categorical))
+    enum = pl.from_pandas(people(2)).with_columns(pl.col("sex").cast(pl.Enum(["f", "m"])))
+    silos = {"north": frame, "south": enum}
+    result = simulate(plan_for(SCHEMA, *silos), schema=SCHEMA, silos=silos, engine="local")
+    assert set(result.sampler.draw(100, seed=1)["sex"]) == {"f", "m"}
+
+
+def test_columns_that_the_schema_ignores_are_left_alone(tmp_path: Path) -> None:
+    schema = parse_schema(
+        {
+            "name": "people",
+            "source": "public",
+            "attributes": [
+                *(
+                    a.model_dump(exclude_defaults=True) | {"kind": a.kind}
+                    for a in SCHEMA.attributes
+                ),
+                {"name": "tags", "kind": "ignored"},
+            ],
+        }
+    )
+    table = pa.Table.from_pandas(people()).append_column("tags", pa.array([["a"]] * ROWS))
+    for name in ("north", "south"):
+        pq.write_table(table, tmp_path / f"{name}.parquet")
+    tables = read_silos(tmp_path, schema=schema, by=None)
+    assert tables["north"].column_names == ["age", "sex"]
+
+
+@pytest.mark.parametrize(
+    ("epsilon", "delta", "said"),
+    [
+        ("200", "1e-6", "epsilon 200 is not between 0 and 100"),
+        ("1e9", "1e-6", "epsilon 1e+09 is not between 0 and 100"),
+        ("0", "1e-6", "epsilon 0 is not between 0 and 100"),
+        ("nan", "1e-6", "epsilon nan is not between 0 and 100"),
+        ("1", "0.5", "delta 0.5 is not between 0 and 0.01"),
+        ("1", "0", "delta 0 is not between 0 and 0.01"),
+    ],
+)
+def test_budgets_out_of_range_are_refused_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], epsilon: str, delta: str, said: str
+) -> None:
+    (tmp_path / "s.yaml").write_text(dump_schema(SCHEMA))
+    words = ["plan", "new", str(tmp_path / "s.yaml"), "--epsilon", epsilon, "--delta", delta]
+    code = run([*words, "--silos", "a,b", "--out", str(tmp_path / "p.yaml")])
+    assert code == 4
+    assert said in capsys.readouterr().err
+
+
+def test_a_comparison_shows_a_bent_column_as_it_is() -> None:
+    frame = people(3, sex=("f", "1"))
+    rows = read_rows(frame, codec=Codec(SCHEMA), origin="real")
+    assert set(rows.table["sex"].to_pylist()) == {"f", "1"}

@@ -1,0 +1,52 @@
+"""Kinds of attribute have one home: nothing outside of it asks which kind an attribute is."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+from silosynth.common.codec.kinds.table import KINDS
+from silosynth.common.schema.schema import json_schema
+
+ROOT = Path(__file__).parent.parent
+PARTS = ("common", "client", "server", "simulations")
+HOME = ("common/schema/", "common/codec/")
+KIND = re.compile(r"^([A-Z]\w*)?Attribute$")
+MOST_NAMED = 20
+"""Places outside of the home that compare ``kind`` with a word."""
+
+
+def _outside() -> list[Path]:
+    found = [p for part in PARTS for p in (ROOT / part).rglob("*.py")]
+    return [p for p in found if not p.relative_to(ROOT).as_posix().startswith(HOME)]
+
+
+def _names(node: ast.expr) -> set[str]:
+    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
+
+
+def test_no_ladder_over_kinds_stands_outside_of_their_home() -> None:
+    for path in _outside():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "isinstance":
+                asked = {name for name in _names(node.args[1]) if KIND.match(name)}
+                assert not asked, f"{path.relative_to(ROOT)}:{node.lineno}: {asked}"
+
+
+def test_few_places_outside_compare_a_kind_with_a_word() -> None:
+    named = [
+        path
+        for path in _outside()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Compare)
+        and isinstance(node.left, ast.Attribute)
+        and node.left.attr == "kind"
+        and {c.value for c in ast.walk(node) if isinstance(c, ast.Constant)} & set(KINDS)
+    ]
+    assert len(named) <= MOST_NAMED, sorted({str(p.relative_to(ROOT)) for p in named})
+
+
+def test_every_kind_of_a_schema_has_its_module() -> None:
+    mapping = json_schema()["properties"]["attributes"]["items"]["discriminator"]["mapping"]
+    assert set(mapping) == set(KINDS)
