@@ -14,15 +14,17 @@ from silosynth.client.cli.relay import relay
 from silosynth.client.cli.silo import register_silo
 from silosynth.client.csv.files import declared_dialect
 from silosynth.client.silo.draft import draft_schema
-from silosynth.client.source.table import table_name
+from silosynth.client.silo.propose import propose_rules
+from silosynth.client.source.table import read_table, table_name
 from silosynth.common.cli.console import Force, Json, emit, say
 from silosynth.common.files import check_output, write_text
-from silosynth.common.schema.schema import schema_name
+from silosynth.common.schema.schema import SCHEMA_VERSION, dump_schema, load_schema, schema_name
 
 
 def register(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:
     """Add the silo's commands."""
     groups["schema"].command("draft")(schema_draft)
+    groups["schema"].command("rules")(schema_rules)
     app.command("relay")(relay)
     register_silo(groups)
     register_operator(groups)
@@ -64,3 +66,29 @@ def schema_draft(
         say(f"note: {note}")
     say(f"wrote {out}; it holds facts of the data, so review it before it leaves this machine")
     emit({"path": str(out), "unreviewed": list(draft.schema.unreviewed())}, as_json=as_json)
+
+
+def schema_rules(
+    table: Annotated[Path, typer.Argument(help="A table: Parquet, CSV or Arrow.")],
+    schema: Annotated[Path, typer.Option(help="The schema of the table.")],
+    out: Annotated[Path, typer.Option(help="Where to write the schema with the proposals (YAML).")],
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Propose rules that at least 99.5 % of the rows keep, for a person to review.
+
+    Each is marked [bold]unreviewed:[/bold], and no plan is made of them: keep a rule that is true
+    of the world, and not of these rows alone, and take the mark away; strike out the others.
+
+    [dim]silosynth schema rules visits.parquet --schema schema.yaml --out ruled.yaml[/dim]
+    """
+    check_output(out, force=force)
+    known = load_schema(schema)
+    found = propose_rules(read_table(table, schema=known, allow_extra=True), schema=known)
+    marked = tuple(f"unreviewed: {p.rule}" for p in found)
+    ruled = known.model_copy(update={"rules": known.rules + marked, "version": SCHEMA_VERSION})
+    write_text(out, dump_schema(ruled), force=force)
+    for proposal in found:
+        say(f"proposed: {proposal.rule}  ({proposal.share:.2%} of the rows)")
+    say(f"wrote {out}; it holds facts of the data, so review it before it leaves this machine")
+    emit({"path": str(out), "proposed": [p.rule for p in found]}, as_json=as_json)

@@ -137,6 +137,11 @@ def _open_sql(spec: SourceSpec, *, wanted: Wanted, bounding: Bounding | None) ->
     """Open a server that counts."""
     if spec.format is not SourceFormat.POSTGRESQL:
         raise InvalidArgument(f"{spec.format} files are counted here; leave push_down out")
+    if wanted.schema.rules:
+        raise InvalidArgument(
+            "rows under rules are counted by the gateway, and not by a server",
+            hint="leave push_down out",
+        )
     with _needs_extra(spec.format):
         from silosynth.client.source.from_postgresql import PushedDown
 

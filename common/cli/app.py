@@ -27,6 +27,7 @@ from silosynth.common.cli.console import (
 )
 from silosynth.common.cli.evaluate import evaluate_command
 from silosynth.common.cli.review import schema_accept, schema_review
+from silosynth.common.cli.rules import rule_facts, show_rules
 from silosynth.common.codec.conditions import parse_conditions
 from silosynth.common.document import load_document
 from silosynth.common.errors import InvalidArgument, InvalidSchema, SilosynthError
@@ -201,14 +202,21 @@ def schema_check(
         raise InvalidSchema(f"{path}: {faults[0]}")
     schema = load_schema(path)
     _show_schema(schema)
+    if schema.rules:
+        show_rules(schema)
     unreviewed = schema.unreviewed()
     if unreviewed:
         raise InvalidSchema(
-            f"{path}: {len(unreviewed)} attributes are unreviewed, {unreviewed[0]!r} first",
-            hint="check each domain with 'schema review', or vouch for them with 'schema accept'",
+            f"{path}: {len(unreviewed)} attributes or rules are unreviewed, "
+            f"{unreviewed[0]!r} first",
+            hint="check each domain with 'schema review', or vouch for them with 'schema accept'; "
+            "check each rule, then take 'unreviewed:' away",
         )
     sizes = dict(zip(schema.domain.attributes, schema.domain.shape, strict=True))
-    emit({"digest": schema.digest, "attributes": sizes}, as_json=as_json)
+    facts: dict[str, object] = {"digest": schema.digest, "attributes": sizes}
+    if schema.rules:
+        facts["rules"] = rule_facts(schema)
+    emit(facts, as_json=as_json)
 
 
 def schema_import(
@@ -307,9 +315,16 @@ def sample(
             raise InvalidArgument("this sampler needs no checkpoint", hint="leave it out")
         loaded = loaded.with_checkpoint(checkpoint)
     sampler = condition_on(loaded, conditions)
-    write_rows(sampler, rows=rows, seed=seed, path=out, force=force)
+    told = write_rows(sampler, rows=rows, seed=seed, path=out, force=force)
     say(f"wrote {out}: {rows:,} rows")
-    emit({"path": str(out), "rows": rows, "seed": seed, "where": conditions}, as_json=as_json)
+    written: dict[str, object] = {"path": str(out), "rows": rows, "seed": seed, "where": conditions}
+    if sampler.schema.rules:
+        say(
+            f"every row keeps the {len(sampler.schema.rules)} rules; {told.bias:.2%} were drawn "
+            "again, and the rows lie that far from the model"
+        )
+        written["rules"] = {"count": len(sampler.schema.rules), "bias": told.bias}
+    emit(written, as_json=as_json)
 
 
 def inspect(

@@ -31,9 +31,11 @@ from silosynth.common.codec.kinds.table import codec_of
 from silosynth.common.codec.notes import EncodingNote, Uniform
 from silosynth.common.codec.numeric import NumericCodec
 from silosynth.common.codec.parsing import flatten, readable
+from silosynth.common.codec.ruled import from_counted, to_counted
 from silosynth.common.codec.text import decode_texts, encode_texts
 from silosynth.common.domain import Domain
 from silosynth.common.errors import InvalidTable
+from silosynth.common.schema.attributes import CodedAttribute
 from silosynth.common.schema.schema import Schema
 from silosynth.common.values.grid import ValueGrid
 from silosynth.common.values.spread import Spread
@@ -81,7 +83,11 @@ class Codec:
         object.__setattr__(self, "domain", self.schema.domain)
         columns = tuple(codec_of(attribute) for attribute in self.schema.coded)
         object.__setattr__(self, "_columns", columns)
-        constants = tuple(codec_of(attribute) for attribute in self.schema.constants)
+        constants = tuple(
+            codec_of(a)
+            for a in self.schema.ruled.attributes
+            if isinstance(a, CodedAttribute) and not a.modelled and a.kind != "identifier"
+        )
         object.__setattr__(self, "_constants", constants)
 
     def encode(
@@ -90,7 +96,8 @@ class Codec:
         """Return the codes of ``table``; raise InvalidTable for its columns, never for a value."""
         arrow = as_table(table, origin=origin)
         check_columns(arrow.schema, schema=self.schema, allow_extra=allow_extra, origin=origin)
-        codes, notes = [], []
+        arrow, broken = self._counted(arrow)
+        codes, notes = [], [*broken]
         for column in self._columns:
             code, note = column.encode(readable(flatten(arrow[column.attribute.name])))
             codes.append(code)
@@ -103,12 +110,20 @@ class Codec:
             domain=self.domain, codes=tuple(codes), rows=arrow.num_rows, notes=tuple(notes)
         )
 
+    def counted(self, table: pa.Table) -> pa.Table:
+        """Return what is counted of a table of the schema; the table itself without rules."""
+        return self._counted(table)[0]
+
+    def _counted(self, table: pa.Table) -> tuple[pa.Table, tuple[EncodingNote, ...]]:
+        return to_counted(table, schema=self.schema) if self.schema.rules else (table, ())
+
     def find_points(
         self, table: TableLike, *, grids: Mapping[str, ValueGrid], origin: str = "table"
     ) -> dict[str, np.ndarray]:
         """Return (rows,) int64 for each number of ``grids``: its points, -1 for missing."""
         arrow = as_table(table, origin=origin)
         check_columns(arrow.schema, schema=self.schema, allow_extra=True, origin=origin)
+        arrow, _ = self._counted(arrow)
         return {
             c.attribute.name: c.find_points(
                 readable(flatten(arrow[c.attribute.name])), grid=grids[c.attribute.name]
@@ -160,8 +175,10 @@ class Codec:
         by_name = {c.attribute.name: c for c in (*self._columns, *self._constants)}
         coded = dict(zip(self.domain.attributes, codes, strict=True))
         learnt = dict(zip(modelled_texts(self.schema), texts, strict=False))
+        ruled = self.schema.ruled
+        plain = {a.name for a in self.schema.attributes} - ruled.replaced
         decoded: dict[str, pa.Array] = {}
-        for attribute in self.schema.attributes:
+        for attribute in ruled.attributes:
             name, codec, values = attribute.name, by_name.get(attribute.name), None
             code = coded.get(name, np.zeros(rows, dtype=np.uint8))
             if isinstance(codec, NumericCodec) and name in (spreads or {}):
@@ -170,9 +187,13 @@ class Codec:
                 values = codec.decode(code, uniform=uniform if name in coded else np.zeros)
             elif name in learnt:
                 values = decode_texts(learnt[name])
-            column = in_form(attribute, values, codes=code, form=form, first_row=first_row)
+            column = values
+            if name in plain:
+                column = in_form(attribute, values, codes=code, form=form, first_row=first_row)
             if column is not None:
                 decoded[name] = column
+        if self.schema.rules:
+            return from_counted(pa.table(decoded), schema=self.schema, form=form)
         return pa.table(decoded)
 
     def _check_codes(self, codes: Sequence[np.ndarray]) -> None:

@@ -52,6 +52,11 @@ def allowed_codes(
     coded = {a.name: a for a in schema.coded}
     allowed = {}
     for name, value in where.items():
+        if name not in coded and name in schema.ruled.replaced:
+            raise InvalidArgument(
+                f"{name!r} follows from a rule, and is not counted as it is",
+                hint=f"set conditions on {', '.join(list(coded)[:8])}, or pick rows afterwards",
+            )
         if name not in coded:
             raise InvalidArgument(
                 f"there is no attribute {name!r} to set a condition on",

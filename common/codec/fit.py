@@ -8,6 +8,7 @@ import pyarrow.types as pt
 from silosynth.common.codec.columns import is_text, refuse_twins, spell_columns
 from silosynth.common.codec.kinds.table import kind_of
 from silosynth.common.errors import InvalidTable
+from silosynth.common.rules.rule import columns_of
 from silosynth.common.schema.attributes import Attribute
 from silosynth.common.schema.schema import Schema
 
@@ -45,8 +46,14 @@ def check_columns(
 
 def needed_columns(schema: Schema) -> list[str]:
     """Return the columns that are counted or learnt from."""
-    coded = {a.name for a in schema.coded}
-    return [a.name for a in schema.attributes if a.name in coded or getattr(a, "max_bytes", None)]
+    coded = {a.name for a in (*schema.coded, *schema.attributes) if a.modelled}
+    coded |= {n for rule in schema.ruled.rules for n in columns_of(rule)}
+    unread = {a.name for a in schema.attributes if a.kind == "identifier" and not a.modelled}
+    return [
+        a.name
+        for a in schema.attributes
+        if a.name in coded - unread or getattr(a, "max_bytes", None)
+    ]
 
 
 def accepts(attribute: Attribute, kind: pa.DataType) -> bool:

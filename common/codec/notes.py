@@ -16,6 +16,7 @@ class EncodingNote:
 
     ``unseen`` values are not listed, ``clipped`` ones lie beyond the bounds, ``unreadable`` texts
     are no number or date, ``undeclared_missing`` ones are null although missing is not declared.
+    ``broken`` counts the rows that break a rule, whose text stands for the attribute.
     """
 
     attribute: str
@@ -23,6 +24,7 @@ class EncodingNote:
     clipped: int = 0
     unreadable: int = 0
     undeclared_missing: int = 0
+    broken: int = 0
 
     @property
     def bent(self) -> int:
@@ -31,9 +33,12 @@ class EncodingNote:
 
     def __bool__(self) -> bool:
         """Say whether there is anything to tell."""
-        return bool(self.unseen or self.clipped or self.unreadable or self.undeclared_missing)
+        counts = (self.unseen, self.clipped, self.unreadable, self.undeclared_missing, self.broken)
+        return any(counts)
 
     def __str__(self) -> str:
+        if self.broken:
+            return f"rule '{self.attribute}': {self.broken} rows break it; the nearest is counted"
         told = (
             (self.unseen, "not listed"),
             (self.clipped, "beyond the bounds"),
@@ -59,5 +64,6 @@ def add_notes(*parts: tuple[EncodingNote, ...]) -> tuple[EncodingNote, ...]:
             clipped=before.clipped + note.clipped,
             unreadable=before.unreadable + note.unreadable,
             undeclared_missing=before.undeclared_missing + note.undeclared_missing,
+            broken=before.broken + note.broken,
         )
     return tuple(total.values())

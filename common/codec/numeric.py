@@ -95,6 +95,11 @@ class NumericCodec:
         )
         return codes, note
 
+    def read(self, column: pa.Array) -> np.ndarray:
+        """Return (rows,) float64, NaN for what has a code of missing; instants in microseconds."""
+        numbers, absent, _, _ = self._numbers(column)
+        return np.where(absent, np.nan, numbers)
+
     def find_points(self, column: pa.Array, *, grid: ValueGrid) -> np.ndarray:
         """Return (rows,) int64, the point of each value; -1 where it has a code of missing.
 

@@ -24,7 +24,7 @@ def check_plan(plan: Plan, schema: Schema) -> None:
     unreviewed = schema.unreviewed()
     if unreviewed:
         raise InvalidPlan(
-            f"schema {schema.name!r}: {len(unreviewed)} attributes are unreviewed, "
+            f"schema {schema.name!r}: {len(unreviewed)} attributes or rules are unreviewed, "
             f"{unreviewed[0]!r} first",
             hint="check each domain, then set its source to 'declared' or 'public'",
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Protocol
@@ -13,6 +13,7 @@ import pyarrow.parquet
 from silosynth.common.codec.form import Form
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.files import fresh_file
+from silosynth.common.sampler.keeping import Kept
 from silosynth.common.sampler.sampler import DrawsRows, draw_batches
 from silosynth.common.sampler.text_writer import TextWriter
 from silosynth.common.schema.schema import CsvDialect
@@ -41,7 +42,8 @@ def write_rows(
     force: bool = False,
     threads: int | None = None,
     progress: Callable[[int], None] | None = None,
-) -> None:
+    mark: Mapping[str, str] | None = None,
+) -> Kept:
     """Draw ``rows`` rows into a ``.parquet``, ``.csv`` or ``.tsv`` file.
 
     Text files are spelled as the schema declares, in its dialect.
@@ -49,21 +51,28 @@ def write_rows(
     Guarantees: the rows are those of :func:`silosynth.common.sampler.sampler.draw`; memory does
     not grow with ``rows``; a file that was begun and not ended is removed.
 
-    Args:    progress: told the rows written so far after each batch.
+    Returns: how many rows were drawn so that those written keep the schema's rules.
+
+    Args:
+        progress: told the rows written so far after each batch.
+        mark: what a Parquet file says of itself in its metadata.
     """
     ending = path.suffix.lower()
     if ending not in _ENDINGS:
         raise InvalidArgument(
             f"{path} has no known format", hint=f"end its name in {' or '.join(_ENDINGS)}"
         )
+    told = Kept()
     form = Form.SPELLED if ending in _TEXT else Form.TYPED
-    batches = draw_batches(sampler, rows=rows, seed=seed, threads=threads, form=form)
+    batches = draw_batches(sampler, rows=rows, seed=seed, threads=threads, form=form, told=told)
     with fresh_file(path, force=force) as part, closing(batches):
         first = next(batches)
-        with closing(_open(part, ending, first.schema, sampler.schema.csv)) as writer:
+        columns = first.schema.with_metadata(mark)
+        with closing(_open(part, ending, columns, sampler.schema.csv)) as writer:
             written = _write(writer, first, written=0, progress=progress)
             for batch in batches:
                 written = _write(writer, batch, written=written, progress=progress)
+    return told
 
 
 def _open(path: Path, ending: str, columns: pa.Schema, declared: CsvDialect | None) -> Writer:

@@ -27,6 +27,7 @@ from silosynth.common.sampler.conditional import (
     shares_within,
 )
 from silosynth.common.sampler.draw import BATCH_ROWS, Step, compile_steps, draw_batch
+from silosynth.common.sampler.keeping import Kept, draw_kept
 from silosynth.common.schema.schema import Schema, Source
 from silosynth.common.seeded import SeededWords, check_whole
 from silosynth.common.values.grid import edges_schema, grid_of
@@ -247,13 +248,15 @@ def draw_batches(
     seed: int,
     batch_rows: int | None = None,
     threads: int | None = None,
+    told: Kept | None = None,
     form: Form = Form.TYPED,
 ) -> Generator[pa.Table, None, None]:
     """Yield the table in batches, holding a few of them at a time.
 
     Each batch is a function of sampler, seed, its index and its size, so ``batch_rows`` is part of
     what makes a draw repeatable; the other functions leave it at the sampler's own, 1,000,000 for
-    most. For no rows there is one empty batch.
+    most. For no rows there is one empty batch. Every row keeps the schema's rules; ``told`` counts
+    how many were drawn for that.
     """
     check_whole(rows, name="rows")
     check_whole(seed, name="the seed")
@@ -263,16 +266,31 @@ def draw_batches(
     draw_part, codec = sampler.drawer(), Codec(sampler.schema)
     coded = len(sampler.domain.shape)
 
-    def work(index: int, size: int) -> pa.Table:
-        drawn = draw_part(rows=size, seed=seed, batch=index)
-        values = SeededWords(seed=seed, purpose="values", index=index)
+    count = told or Kept()
+
+    def attempt(rows: int, batch: int, first_row: int) -> pa.Table:
+        drawn = draw_part(rows=rows, seed=seed, batch=batch)
+        values = SeededWords(seed=seed, purpose="values", index=batch)
         return codec.decode(
             drawn[:coded],
             drawn[coded:],
             uniform=values.uniform,
-            first_row=index * most,
+            first_row=first_row,
             form=form,
             spreads=sampler.spreads,
+        )
+
+    def work(index: int, size: int) -> pa.Table:
+        if not sampler.schema.rules:
+            return attempt(size, index, index * most)
+        return draw_kept(
+            lambda rows, batch: attempt(rows, batch, index * most),
+            rows=size,
+            index=index,
+            schema=sampler.schema,
+            told=count,
+            form=form,
+            first_row=index * most,
         )
 
     sizes = split_rows(rows, batch_rows=most)

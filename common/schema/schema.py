@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -23,6 +25,7 @@ from silosynth.common.document import (
 )
 from silosynth.common.domain import Domain
 from silosynth.common.errors import InvalidSchema
+from silosynth.common.rules.tokens import UNREVIEWED
 from silosynth.common.schema.attributes import (
     Attribute,
     BooleanAttribute,
@@ -46,6 +49,7 @@ from silosynth.common.schema.bases import MAX_CODES, Source
 from silosynth.common.schema.bins import Bins, Edges, EqualWidth, PlainModel, Quantiles
 from silosynth.common.schema.forms import SINCE, CsvDialect, NumberText, Resolution, since
 from silosynth.common.schema.images import Image, check_images
+from silosynth.common.schema.ruled import Ruled, compile_rules
 from silosynth.common.schema.zeros import (
     ImpossibleCells,
     StructuralZeros,
@@ -112,6 +116,9 @@ class Schema(PlainModel):
     images: tuple[Image, ...] = since(
         1, default=(), max_length=64, description="attributes that are the pixels of a picture"
     )
+    rules: tuple[str, ...] = since(
+        2, default=(), max_length=256, description="what every row keeps; public facts, a line each"
+    )
     csv: CsvDialect | None = since(
         2,
         default=None,
@@ -140,7 +147,9 @@ class Schema(PlainModel):
             raise ValueError(f"attribute {twice[0]!r} stands twice")
         if self.label is not None and self.label not in names:
             raise ValueError(f"label {self.label!r} is not an attribute")
-        needed = max(2 if self.csv else 1, *(a.needs_version() for a in self.attributes))
+        _ = self.ruled
+        later = bool(self.csv or self.rules)
+        needed = max(2 if later else 1, *(a.needs_version() for a in self.attributes))
         if "version" not in self.model_fields_set:
             self.__dict__["version"] = needed
         elif self.version < needed:
@@ -149,10 +158,33 @@ class Schema(PlainModel):
         check_images(self.images, coded=self.coded, label=self.label)
         return self
 
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy; its rules are compiled anew, for its own attributes."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied.__dict__.pop("ruled", None)
+        return copied
+
+    def counting(self, attributes: tuple[Attribute, ...]) -> Self:
+        """Return the schema with other bins of what is counted; its rules stay as compiled."""
+        before = {id(a): new for a, new in zip(self.ruled.attributes, attributes, strict=True)}
+        own = tuple(before.get(id(a), a) for a in self.attributes)
+        copied = self.model_copy(update={"attributes": own})
+        copied.__dict__["ruled"] = replace(self.ruled, attributes=attributes)
+        return copied
+
+    @cached_property
+    def ruled(self) -> Ruled:
+        """Return the rules, and the attributes that are counted in the place of the table's."""
+        return compile_rules(self.rules, attributes=self.attributes)
+
     @property
     def coded(self) -> tuple[CodedAttribute, ...]:
-        """Return the attributes that have codes, in order."""
-        return tuple(a for a in self.attributes if isinstance(a, CodedAttribute) and a.modelled)
+        """Return the attributes that are counted by their codes, in order.
+
+        Without rules they are the table's own; rules leave out columns that follow from others.
+        """
+        counted = self.ruled.attributes
+        return tuple(a for a in counted if isinstance(a, CodedAttribute) and a.modelled)
 
     @property
     def constants(self) -> tuple[CodedAttribute, ...]:
@@ -190,11 +222,14 @@ class Schema(PlainModel):
 
     def impossible(self) -> tuple[ImpossibleCells, ...]:
         """Return the structural zeros by code, cliques in column order."""
-        return impossible_cells(self.structural_zeros, coded=self.coded)
+        declared = impossible_cells(self.structural_zeros, coded=self.coded)
+        ruled = self.ruled.zeros
+        return (*declared, *(ImpossibleCells(clique=z.clique, mask=z.mask) for z in ruled))
 
     def unreviewed(self) -> tuple[str, ...]:
-        """Return the names of attributes whose domain nobody has vouched for."""
-        return tuple(a.name for a in self.attributes if a.source is Source.UNREVIEWED)
+        """Return the attributes whose domain, and the rules, that nobody has vouched for."""
+        attributes = [a.name for a in self.attributes if a.source is Source.UNREVIEWED]
+        return (*attributes, *(rule for rule in self.rules if UNREVIEWED.search(rule)))
 
 
 def _leave_out_unsaid(model: PlainModel, data: dict[str, Any]) -> None:

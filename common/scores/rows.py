@@ -48,6 +48,7 @@ def read_rows(table: TableLike, *, codec: Codec, origin: str) -> Rows:
         raise InvalidTable(f"{origin}: has no rows", hint="a comparison needs some on both sides")
     encoded = codec.encode(arrow, allow_extra=True, origin=origin)
     codes, bent = encoded.codes, {n.attribute for n in encoded.notes if n.unseen}
+    arrow = codec.counted(arrow)
     columns = [
         _named(a, code, raw=flatten(arrow[a.name]) if a.name in bent else None)
         if as_numeric(a) is None

@@ -12,15 +12,11 @@ import pyarrow.compute as pc
 import pyarrow.types as pt
 
 from silosynth.common.codec.columns import is_instant, is_number, is_text
+from silosynth.common.codec.kinds.table import read_numbers
 from silosynth.common.codec.parsing import distinct, flatten, to_microseconds, to_numbers, to_texts
 from silosynth.common.errors import InvalidTable
-from silosynth.common.schema.schema import (
-    CodedAttribute,
-    DatetimeAttribute,
-    IntegerAttribute,
-    RealAttribute,
-    Schema,
-)
+from silosynth.common.schema.attributes import CodedAttribute, as_numeric
+from silosynth.common.schema.schema import Schema
 
 _READABLE = 0.99
 _MANY_LABELS = 1000
@@ -138,19 +134,28 @@ def _read(
         return None
     if kind is ValueKind.LISTED:
         return _read_labels(cleaned, stored, name=name, declared=attribute is not None)
-    style = attribute.format if isinstance(attribute, DatetimeAttribute) else None
     return tuple(
         Column(
             name=name,
             kind=kind,
-            numbers=to_numbers(c)[0]
-            if kind is ValueKind.NUMBER
-            else to_microseconds(c, format=style)[0],
+            numbers=_numbers(c, kind=kind, attribute=attribute),
             codes=np.zeros(0, dtype=np.int64),
             labels=(),
             spelled=raw,
         )
         for c, raw in zip(cleaned, stored, strict=True)
+    )
+
+
+def _numbers(column: pa.Array, *, kind: ValueKind, attribute: CodedAttribute | None) -> np.ndarray:
+    """Return (rows,) float64, NaN for null: as the schema reads them, or as they stand."""
+    declared = None if attribute is None else as_numeric(attribute)
+    if declared is not None:
+        return read_numbers(declared, column)
+    return (
+        to_numbers(column)[0]
+        if kind is ValueKind.NUMBER
+        else to_microseconds(column, format=None)[0]
     )
 
 
@@ -168,10 +173,9 @@ def _without_tokens(column: pa.Array, attribute: CodedAttribute | None) -> pa.Ar
 
 def _kind(column: pa.Array, attribute: CodedAttribute | None) -> ValueKind | None:
     """Say how a column is compared: by its attribute, or by what its values are."""
-    if isinstance(attribute, DatetimeAttribute):
-        return ValueKind.INSTANT
-    if isinstance(attribute, IntegerAttribute | RealAttribute):
-        return ValueKind.NUMBER
+    declared = None if attribute is None else as_numeric(attribute)
+    if declared is not None:
+        return ValueKind.INSTANT if declared.kind == "datetime" else ValueKind.NUMBER
     kind = column.type.value_type if pt.is_dictionary(column.type) else column.type
     if attribute is not None or pt.is_boolean(kind) or pt.is_null(kind) or pt.is_time(kind):
         return ValueKind.LISTED

@@ -161,6 +161,7 @@ def refined_attributes(schema: Schema) -> dict[str, ValueGrid]:
 def keeps_bins(schema: Schema) -> frozenset[str]:
     """Return the attributes whose bins stay: their edges, or what cannot be, are declared."""
     fixed = {name for zeros in schema.structural_zeros for name in zeros.attributes}
+    fixed |= {name for zeros in schema.ruled.zeros for name in zeros.clique}
     return frozenset(a.name for a in schema.numbers if a.name in fixed or isinstance(a.bins, Edges))
 
 
@@ -185,13 +186,13 @@ def refine(schema: Schema, *, edges: Mapping[str, tuple[int, ...]]) -> Schema:
     Args: edges: per attribute, the points at which its second and later bins begin.
     """
     grids = refined_attributes(schema)
-    attributes = tuple(
+    counted = tuple(
         _refined(number, grid=grids[a.name], edges=edges[a.name])
         if a.name in edges and (number := as_numeric(a)) is not None
         else a
-        for a in schema.attributes
+        for a in schema.ruled.attributes
     )
-    return schema.model_copy(update={"attributes": attributes})
+    return schema.counting(counted)
 
 
 def check_edges(schema: Schema, *, edges: Mapping[str, tuple[int, ...]]) -> str | None:

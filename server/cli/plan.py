@@ -27,6 +27,7 @@ from silosynth.common.plan.plan import (
     load_plan,
 )
 from silosynth.common.schema.schema import load_schema
+from silosynth.server.cli.dummy import dummy
 from silosynth.server.cli.flags import with_flags
 from silosynth.server.cli.report import register_report
 from silosynth.server.cli.runs import register_runs
@@ -52,6 +53,7 @@ def register(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:
     register_runs(app)
     register_report(app)
     app.command("certs")(certs)
+    app.command("dummy")(dummy)
     app.command("admit")(admit)
 
 

@@ -107,7 +107,7 @@ class Aim:
         Raises InvalidPlan for a number of rounds out of range or a schema without a pair.
         """
         sizes, domain = one_way_size(schema), schema.domain
-        whole = frozenset(a for z in schema.structural_zeros for a in z.attributes)
+        whole = frozenset(a for z in schema.impossible() for a in z.clique)
         check_pairs(domain, method=Method.AIM)
         if not 1 <= self.rounds <= len(ROUNDS):
             raise InvalidPlan(

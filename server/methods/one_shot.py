@@ -168,7 +168,7 @@ def _features(schema: Schema, *, frequencies: int | None, order: int) -> Feature
     """Return the random features of a plan, with a public seed of its own."""
     if frequencies is None:
         frequencies = IMAGE_FREQUENCIES if schema.images else FREQUENCIES
-    if schema.impossible():
+    if schema.structural_zeros:
         raise InvalidPlan(
             "the method one-shot cannot keep impossible combinations apart",
             hint="use mst, aim or fixed, or take them out of the schema",

@@ -223,7 +223,7 @@ def _habit(architecture: Architecture, *, own: bool, shows: bool) -> _Habit:
 
 def _check_learnable(schema: Schema) -> None:
     """Raise InvalidPlan for what a generator would learn wrongly or not at all."""
-    if schema.impossible():
+    if schema.structural_zeros:
         raise InvalidPlan(
             "the method dp-sgd cannot keep impossible combinations apart",
             hint="use mst, aim or fixed, or take them out of the schema",
