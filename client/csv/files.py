@@ -250,7 +250,12 @@ def csv_fault(origin: str, err: Exception) -> InvalidTable:
 
 
 def _open(path: Path) -> IO[bytes] | gzip.GzipFile:
-    return gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb")
+    try:
+        return gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb")
+    except OSError as err:
+        raise InvalidTable(
+            f"{path}: cannot be read: {err.strerror}", hint="check the path and who may read it"
+        ) from None
 
 
 def _encoding(path: Path) -> str:
