@@ -27,8 +27,8 @@ from sum_promises import request_of
 from support.patience import paced, patience
 from trap import Trap
 
+from silosynth.common.accounting.cost import rho_units
 from silosynth.common.errors import SiloAbsent
-from silosynth.common.plan.cost import plan_units
 from silosynth.common.plan.plan import PhaseName
 from silosynth.server.federation.run_files import RunFiles
 
@@ -120,10 +120,12 @@ def test_a_silo_lost_after_the_set_is_signed_burns_the_sum_and_the_next_is_a_new
             for session in ((1,) if silo == "west" else (1, 2))
         ]
         digest = plan.digest.removeprefix("sha256:")[:32]
-        assert [c for c in account.charges if c.startswith(digest)] == charged
+        assert [c for c in account.charges if c.startswith(f"{digest}/one-way.")] == charged
+        assert sum(c.startswith(f"{digest}/values.") for c in account.charges) == 1
         assert [c in account.releases for c in charged] == [silo != "west"] * len(charged)
         spent = sum(account.charges[c].cost_units for c in charged)
-        assert spent * plan.attempts == plan_units(plan) * len(charged)
+        once = plan.phase_cost(plan.phase("one-way")).rho / plan.attempts
+        assert spent == rho_units(once) * len(charged)
     sampler = RunFiles(path=lab.run_directory("burned")).sampler.read_bytes()
     assert sampler == reference.sampler(plan, lost="west")
 

@@ -56,6 +56,8 @@ def test_the_whole_walk(place: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert checked["digest"] == made["digest"]
     shown = _json(capsys, ["plan", "show", str(plan), "--schema", str(schema), "--rows", "1500"])
     assert [p["name"] for p in shown["forecast"]["phases"]] == [
+        "values",
+        "closer",
         "one-way",
         "coarse",
         "round-1",
