@@ -66,8 +66,8 @@ class BudgetFlags:
     silos: Annotated[str, "Names of the silos, with commas between."]
 
     def read(self) -> tuple[str, ...]:
-        """Return the names of the silos."""
-        return tuple(s.strip() for s in self.silos.split(",") if s.strip())
+        """Return the keys of the silos."""
+        return read_silo_names(self.silos)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -121,7 +121,7 @@ def test_a_run_that_was_stopped_goes_on_and_charges_nothing_twice(
     for silo, receipts in result.receipts.items():
         path = RunDirectory(path=tmp_path).silos / silo / "ledger.sqlite"
         with Ledger.open(path, caps={scope: plan_units(plan)}) as ledger:
-            assert len(ledger.charges()) == 3
+            assert 3 < len(ledger.charges()) == len(receipts) <= len(plan.phases)
             assert ledger.spent(scope) == sum(r.cost_units for r in receipts) <= plan_units(plan)
 
 
