@@ -232,10 +232,12 @@ def _tell_fit(
 ) -> None:
     """Say what each operator would be told; raise InvalidTable where nothing of a column fits."""
     codec, misfits = Codec(schema), []
+    names = {a.name for a in schema.attributes}  # the person column need not be among them
     for silo, table in tables.items():
         if table.num_rows < _FEW_ROWS:
             tell(f"{silo}: {table.num_rows} rows are few: most counts will be lost in the noise")
-        notes = codec.encode(table, origin=f"silo {silo}").notes
+        declared = table.select([n for n in table.column_names if n in names])
+        notes = codec.encode(declared, origin=f"silo {silo}").notes
         for note in notes:
             tell(f"{silo}: {note}")
         misfits += [(silo, n.attribute) for n in notes if n.bent >= table.num_rows > 0]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from silosynth.client.gateway import gateway as gateway_module
-from silosynth.client.gateway.gateway import Gateway, _add_noise, _facts, _scopes
+from silosynth.client.gateway.gateway import Gateway, _facts, _scopes
 from silosynth.client.gateway.verify import VerifiedRequest
 from silosynth.client.ledger import ledger
 from silosynth.client.ledger import rows as ledger_rows
@@ -89,12 +89,8 @@ def _charge(self: Any, verified: VerifiedRequest, *, request_id: str) -> bytes |
 
 def _draw(self: Any, verified: VerifiedRequest) -> bytes:
     """Read, noise and encode, as the gateway does."""
-    request, proposed = verified.request, verified.proposed
-    counts = proposed.dataset.rows.count(
-        request.marginals(), levels=request.groupings(), rows_per_person=1
-    )
-    self._checkpoint("counted")
-    noised = _add_noise(counts, sigma2=verified.share.sigma2, bits=self._bits)
+    proposed = verified.proposed
+    noised = self._noised(verified)
     agreed = _agreed(self, verified)
     noised, summed = (noised, None) if agreed is None else self._mask(verified, noised, agreed)
     self._checkpoint("noised")

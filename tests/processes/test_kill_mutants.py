@@ -56,7 +56,10 @@ SUM_MUTANTS = {
         _sum("coordinator", "one-way:after-record", nth=3),
         "two answers to one charge",
     ),
-    "charge-after-read": (_sum("gateway-north", "one-way:counted"), "the set at a charge"),
+    "charge-after-read": (
+        _sum("gateway-north", "one-way:counted"),
+        "the set at a charge|charge at death",
+    ),
     "masks-anew": (
         _sum("gateway-north", "one-way:noised"),
         "not the one of an undisturbed run|, shared noise: {",

@@ -16,6 +16,7 @@ from silosynth.common.report.samples import IMAGES_EACH, TEXTS_EACH, sample_fact
 from silosynth.common.report.sheet import draw_sheet
 from silosynth.common.sampler.sampler import DrawBatch
 from silosynth.common.schema.schema import Schema, parse_schema
+from silosynth.common.values.spread import Spread
 
 EVIL = "<script>alert(1)</script>"
 PIXELS = ["p0", "p1"]
@@ -26,6 +27,7 @@ class Drawn:
 
     def __init__(self, schema: Schema, text: str | None = None) -> None:
         self.schema, self.domain, self._text = schema, schema.domain, text
+        self.spreads: dict[str, Spread] = {}
 
     def drawer(self) -> DrawBatch:
         def draw(*, rows: int, seed: int, batch: int) -> tuple[np.ndarray, ...]:
