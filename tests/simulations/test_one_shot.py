@@ -73,7 +73,7 @@ def test_the_whole_walk_and_a_crash_before_the_sampler(
     _plan(place, capsys, "--frequencies", 256)
     schema = ("--schema", place / "schema.yaml")
     shown = _json(capsys, "plan", "show", place / "plan.yaml", *schema, "--rows", 8000)
-    assert [p["name"] for p in shown["forecast"]["phases"]] == ["one-way", "embedding"]
+    assert [p["name"] for p in shown["forecast"]["phases"]] == ["values", "one-way", "embedding"]
     assert shown["epsilon"] <= 4.0
     ran = _simulate(place, capsys)
     sampler = Path(ran["sampler"])
