@@ -21,7 +21,7 @@ from silosynth.client.sums.member import SumMember
 from silosynth.client.sums.store import SumStore
 from silosynth.common.messages.request import Request, encode_request
 from silosynth.common.messages.sums import encode_sum_statement
-from silosynth.common.plan.plan import Plan, encode_plan
+from silosynth.common.plan.plan import PhaseName, Plan, encode_plan
 from silosynth.common.sampler.file import save_sampler
 from silosynth.common.trust.keys import Purpose, SigningKey
 from silosynth.common.trust.seal import seal
@@ -46,10 +46,10 @@ class Reference:
         """Close the twins' ledgers."""
         self._stack.close()
 
-    def sampler(self, plan: Plan, *, lost: str | None = None) -> bytes:
+    def sampler(self, plan: Plan, *, lost: tuple[str, PhaseName] | None = None) -> bytes:
         """Return the sampler file of an uninterrupted run.
 
-        Args: lost: a silo that agrees and answers no request.
+        Args: lost: a silo that agrees, and answers no request of this phase.
         """
         sealed = seal(encode_plan(plan), purpose=Purpose.PLAN, key=self._key)
         place = self._directory / plan.id
@@ -72,10 +72,10 @@ class Reference:
         return (place / "sampler").read_bytes()
 
     def _ask(
-        self, requests: Sequence[Request], *, plan: bytes, lost: str | None
+        self, requests: Sequence[Request], *, plan: bytes, lost: tuple[str, PhaseName] | None
     ) -> Iterator[Event]:
         for request in requests:
-            if request.silo == lost:
+            if (request.silo, request.phase) == lost:
                 yield Absent(phase=request.phase, silo=request.silo)
                 continue
             sealed = seal(encode_request(request), purpose=Purpose.REQUEST, key=self._key)

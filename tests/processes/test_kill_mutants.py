@@ -57,8 +57,8 @@ SUM_MUTANTS = {
         "two answers to one charge",
     ),
     "charge-after-read": (
-        _sum("gateway-north", "one-way:counted"),
-        "the set at a charge|charge at death",
+        _sum("gateway-north", "values:counted"),
+        "the set at a charge",
     ),
     "masks-anew": (
         _sum("gateway-north", "one-way:noised"),
