@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 from pydantic import ValidationError
 
+from silosynth.client.csv.legal import open_plain
 from silosynth.common.errors import InvalidArgument, InvalidTable
 from silosynth.common.schema.forms import CsvDialect
 
@@ -251,7 +252,7 @@ def csv_fault(origin: str, err: Exception) -> InvalidTable:
 
 def _open(path: Path) -> IO[bytes] | gzip.GzipFile:
     try:
-        return gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb")
+        return open_plain(path)
     except OSError as err:
         raise InvalidTable(
             f"{path}: cannot be read: {err.strerror}", hint="check the path and who may read it"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import gzip
+import os
 import zlib
 from collections.abc import Iterator
 from contextlib import closing
@@ -56,9 +57,25 @@ def read_chunks(path: Path) -> Iterator[bytes]:
         raise InvalidTable(f"{path}: cannot be read", hint="export the table again") from None
 
 
+def last_byte(path: Path) -> bytes:
+    """Return the last byte of a file, uncompressed; nothing of an empty one."""
+    if _is_packed(path):
+        last = b""
+        for chunk in read_chunks(path):
+            last = chunk[-1:]
+        return last
+    with open_plain(path) as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - 1))
+        return file.read()
+
+
 def open_plain(path: Path) -> BinaryIO:
     """Open a file, compressed or not."""
-    return cast(BinaryIO, gzip.open(path)) if path.suffix.lower() == ".gz" else path.open("rb")
+    return cast(BinaryIO, gzip.open(path)) if _is_packed(path) else path.open("rb")
+
+
+def _is_packed(path: Path) -> bool:
+    return path.suffix.lower() == ".gz"
 
 
 class _Check:

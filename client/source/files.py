@@ -19,7 +19,7 @@ from silosynth.client.csv.files import (
     csv_options,
     default_dialect,
 )
-from silosynth.client.csv.legal import is_legal, read_chunks
+from silosynth.client.csv.legal import is_legal, last_byte, read_chunks
 from silosynth.client.csv.odd import read_oddly
 from silosynth.client.source.file_state import file_digest, watch_files
 from silosynth.client.source.stream import Fragment, Reader
@@ -149,10 +149,8 @@ def _suits_arrow(path: Path, *, delimiter: str) -> bool:
 
     It cannot read a header without rows, and takes an empty field at the very end for a quoted one.
     """
-    lines, last = 0, b""
-    for piece in read_chunks(path):
-        lines, last = lines + piece.count(b"\n"), piece[-1:]
-    return lines > 0 and last != delimiter.encode()
+    has_rows = any(b"\n" in piece for piece in read_chunks(path))
+    return has_rows and last_byte(path) != delimiter.encode()
 
 
 def _blocks(

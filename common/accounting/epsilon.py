@@ -9,7 +9,6 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from fractions import Fraction
-from functools import lru_cache
 
 from silosynth.common.accounting.cost import (
     RHO_UNIT,
@@ -76,15 +75,9 @@ def pld_epsilon(costs: Sequence[GaussianCost], delta: float) -> float:
     in both directions, a person added and a person removed; there the bound is the lower of the
     zCDP and the Rényi one.
 
-    Time: 0.1 s for each distinct sigma2 at most, however many marginals share it; what was worked
-    out is remembered, since planner, certificate and gateway ask for the same plan's.
+    Time: 0.1 s for each distinct sigma2 at most, however many marginals share it; what was
+    composed is remembered, since planner, certificate and gateway ask for the same plan's.
     """
-    return _remembered_epsilon(tuple(costs), delta)
-
-
-@lru_cache(maxsize=256)
-def _remembered_epsilon(costs: tuple[GaussianCost, ...], delta: float) -> float:
-    """Return :func:`pld_epsilon` of costs; a pure function of public numbers."""
     check_delta(delta)
     bound = cks_epsilon(total_rho(costs), delta)
     sampled = [c for c in costs if c.rate < 1]
