@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,12 +12,17 @@ from silosynth.common.codec.examples import modelled_texts
 from silosynth.common.evaluate.compare import compare
 from silosynth.common.evaluate.evaluate import Tell, Wish, silent
 from silosynth.common.evaluate.reuse import reuse_measures
-from silosynth.common.report.facts import Provenance, ReportFacts
+from silosynth.common.report.facts import ReportFacts
 from silosynth.common.report.samples import sample_facts
 from silosynth.common.sampler.autoregressive import AutoregressiveSampler
 from silosynth.common.sampler.sampler import draw
 from silosynth.common.scores.tables import MOST_ROWS, sample_batches
-from silosynth.server.report.outcome import charged_units, chosen_pairs, report_outcome
+from silosynth.server.report.outcome import (
+    charged_units,
+    chosen_pairs,
+    report_outcome,
+    run_provenance,
+)
 from silosynth.simulations.run import RunDirectory, RunResult
 from silosynth.simulations.silos import SiloDirectory
 
@@ -45,7 +49,7 @@ def _facts(
 ) -> ReportFacts:
     """Return the facts that are numbers."""
     state, outcome = result.state, result.outcome
-    provenance = _provenance(result, seed=seed)
+    provenance = run_provenance(result.state, seed=seed)
     if released_only:
         return report_outcome(state, outcome, provenance=provenance)
     sampler, texts = result.sampler, modelled_texts(state.schema)
@@ -121,12 +125,3 @@ def _read(directory: Path, silo: str, *, result: RunResult) -> pa.Table:
     """Read a simulated silo's table."""
     place = SiloDirectory(path=RunDirectory(path=directory).silos / silo)
     return read_table(place.table, schema=result.state.schema, allow_extra=True)
-
-
-def _provenance(result: RunResult, *, seed: int) -> Provenance:
-    """Return what is needed to make the same report again."""
-    return Provenance(
-        digests={"schema": result.state.schema.digest, "plan": result.state.plan.digest},
-        seeds={"rows": seed},
-        versions={"silosynth": version("silosynth")},
-    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +9,7 @@ import typer
 
 from silosynth.common.cli.console import Force, Json, emit, say
 from silosynth.common.errors import RunFailed
-from silosynth.common.report.facts import Provenance, ReportFacts
+from silosynth.common.report.facts import ReportFacts
 from silosynth.common.report.page import write_report
 from silosynth.common.report.samples import sample_facts
 from silosynth.common.sampler.file import load_sampler
@@ -25,7 +24,7 @@ from silosynth.server.federation.run_files import (
     read_plan,
 )
 from silosynth.server.federation.settings import home
-from silosynth.server.report.outcome import report_outcome
+from silosynth.server.report.outcome import report_outcome, run_provenance
 
 
 def register_report(app: typer.Typer) -> None:
@@ -78,11 +77,6 @@ def _facts(files: RunFiles, *, seed: int) -> ReportFacts:
         )
     plan, schema = read_plan(files)
     state, _ = replay(plan, schema, read_events(files.path, plan_digest=plan.digest))
-    provenance = Provenance(
-        digests={"schema": schema.digest, "plan": plan.digest},
-        seeds={"rows": seed},
-        versions={"silosynth": version("silosynth")},
-    )
-    facts = report_outcome(state, finish(state), provenance=provenance)
+    facts = report_outcome(state, finish(state), provenance=run_provenance(state, seed=seed))
     samples = sample_facts(load_sampler(files.sampler), seed=seed)
     return facts.model_copy(update={"samples": samples})

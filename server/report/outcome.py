@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+
 import numpy as np
 
 from silosynth.common.domain import Clique
@@ -48,6 +50,15 @@ def report_outcome(
         rows_synthetic=rows_synthetic,
         chosen=chosen_pairs(state),
         provenance=provenance or Provenance(digests={"schema": state.schema.digest}),
+    )
+
+
+def run_provenance(state: State, *, seed: int) -> Provenance:
+    """Return what is needed to make the same report again."""
+    return Provenance(
+        digests={"schema": state.schema.digest, "plan": state.plan.digest},
+        seeds={"rows": seed},
+        versions={"silosynth": version("silosynth")},
     )
 
 
