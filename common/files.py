@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from silosynth.common.errors import InvalidArgument, OutputExists, StorageFailed
+from silosynth.common.errors import InvalidArgument, InvalidTable, OutputExists, StorageFailed
 
 _DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG})
 _RIGHTS = frozenset({errno.EACCES, errno.EPERM})
@@ -28,6 +28,17 @@ def storage_error(error: OSError) -> StorageFailed | None:
         if error.errno in _DISK
         else f"give the user {os.geteuid()} the right to it",
     )
+
+
+def unreadable_table(path: Path, error: OSError) -> InvalidTable:
+    """Return what an error of the operating system means for whoever named the table."""
+    if isinstance(error, FileNotFoundError):
+        return InvalidTable(f"{path}: no such file", hint="check the path")
+    if isinstance(error, PermissionError):
+        return InvalidTable(
+            f"{path}: may not be read by user {os.geteuid()}", hint="give it the right to"
+        )
+    return InvalidTable(f"{path}: cannot be read: {error.strerror or 'damaged'}")
 
 
 @contextmanager

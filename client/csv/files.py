@@ -22,6 +22,7 @@ from pydantic import ValidationError
 
 from silosynth.client.csv.legal import open_plain
 from silosynth.common.errors import InvalidArgument, InvalidTable
+from silosynth.common.files import unreadable_table
 from silosynth.common.schema.forms import CsvDialect
 
 DELIMITERS = (",", ";", "\t", "|")
@@ -254,9 +255,7 @@ def _open(path: Path) -> IO[bytes] | gzip.GzipFile:
     try:
         return open_plain(path)
     except OSError as err:
-        raise InvalidTable(
-            f"{path}: cannot be read: {err.strerror}", hint="check the path and who may read it"
-        ) from None
+        raise unreadable_table(path, err) from None
 
 
 def _encoding(path: Path) -> str:

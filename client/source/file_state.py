@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from silosynth.common.errors import InvalidTable
+from silosynth.common.files import unreadable_table
 
 Stamp = tuple[str, int, int, int, int, int]
 """Path, device, inode, size, and when content and inode were changed, in nanoseconds."""
@@ -84,7 +85,7 @@ def file_digest(files: Sequence[Path]) -> str:
         except FileNotFoundError:
             total.update(b"-")
         except OSError as err:
-            raise _unreadable(path, err) from None
+            raise unreadable_table(path, err) from None
     return total.hexdigest()
 
 
@@ -95,10 +96,6 @@ def _stamp(file: Path) -> Stamp:
     except FileNotFoundError:
         return str(file), -1, -1, -1, -1, -1
     except OSError as err:
-        raise _unreadable(file, err) from None
+        raise unreadable_table(file, err) from None
     times = (found.st_mtime_ns, found.st_ctime_ns)
     return str(file), found.st_dev, found.st_ino, found.st_size, *times
-
-
-def _unreadable(path: Path, err: OSError) -> InvalidTable:
-    return InvalidTable(f"{path}: cannot be read: {err.strerror or 'damaged'}")

@@ -17,6 +17,7 @@ from silosynth.common.codec.codec import Codec
 from silosynth.common.codec.columns import TableLike, as_table
 from silosynth.common.codec.fit import check_columns
 from silosynth.common.errors import InvalidTable
+from silosynth.common.files import unreadable_table
 from silosynth.common.schema.schema import CsvDialect, Schema
 
 Result = TypeVar("Result")
@@ -201,10 +202,8 @@ def guarded(path: Path, read: Callable[[], Result]) -> Result:
         raise InvalidTable(f"{path}: is a folder", hint="name a file in it")
     try:
         return read()
-    except FileNotFoundError:
-        raise InvalidTable(f"{path}: no such file", hint="check the path") from None
     except OSError as err:
-        raise InvalidTable(f"{path}: cannot be read: {err.strerror or 'damaged'}") from None
+        raise unreadable_table(path, err) from None
     except (pa.ArrowException, UnicodeDecodeError):
         raise InvalidTable(
             f"{path}: is damaged, or not the kind of file that its name says",

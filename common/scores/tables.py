@@ -12,6 +12,7 @@ import pyarrow.csv as csv
 import pyarrow.parquet as pq
 
 from silosynth.common.errors import InvalidTable
+from silosynth.common.files import unreadable_table
 from silosynth.common.seeded import SeededWords
 
 MOST_ROWS = 100_000
@@ -45,10 +46,8 @@ def read_sample(path: Path, *, seed: int, most: int = MOST_ROWS) -> Sampled:
         raise InvalidTable(f"{path}: unknown kind of file", hint=f"use one of {known}")
     try:
         return sample_batches(_batches(path), seed=seed, most=most)
-    except FileNotFoundError:
-        raise InvalidTable(f"{path}: no such file", hint="check the path") from None
     except OSError as err:
-        raise InvalidTable(f"{path}: cannot be read: {err.strerror or 'damaged'}") from None
+        raise unreadable_table(path, err) from None
     except (pa.ArrowException, UnicodeDecodeError):
         raise InvalidTable(
             f"{path}: is damaged, or not the kind of file that its name says",
