@@ -31,6 +31,7 @@ from silosynth.common.report.page import write_report
 from silosynth.common.schema.schema import CsvDialect, Schema, load_schema
 from silosynth.server.cli.report import write_run_report
 from silosynth.server.driver.drive import Progress
+from silosynth.simulations.audit.cli import register_audit
 from silosynth.simulations.demo_digits import (
     Recognised,
     digits_plan,
@@ -62,6 +63,7 @@ def register(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:
     app.command("report")(report)
     app.command("demo")(demo)
     register_scenario(groups)
+    register_audit(groups)
 
 
 def simulate_command(

@@ -26,10 +26,13 @@ def run_local(
     progress: Callable[[Progress], None] = lambda _: None,
     bits: Mapping[str, BitSource] | None = None,
     tell: Callable[[str], None] = lambda _: None,
+    asked: Callable[[Request], None] = lambda _: None,
 ) -> State:
     """Drive a plan with the gateways in this process.
 
-    Args: bits: a seam for tests: the source of random bits of each silo.
+    Args:
+        bits: a seam for tests: the source of random bits of each silo.
+        asked: is told of every request.
     """
     by_name = {silo.name: silo for silo in silos}
     sealed = encode_plan(plan)
@@ -45,6 +48,7 @@ def run_local(
 
         def send(requests: Sequence[Request]) -> Iterable[Event]:
             for request in requests:
+                asked(request)
                 data = reach(request.silo).answer(plan=sealed, request=encode_request(request))
                 yield Answered(phase=request.phase, silo=request.silo, data=data)
 

@@ -87,6 +87,9 @@ ROOMS: dict[str, str] = {
     "server/cli": "server/federation server/report server/driver server/coordinator server/methods "
     "server/planning common/certificate common/cli common/plan common/report common/sampler "
     "common/schema",
+    "simulations/audit": "client/gateway client/ledger client/noise client/source "
+    "common/accounting common/cli common/messages common/plan common/schema server/driver "
+    "server/measuring server/planning",
     "simulations/scenario": "client/gateway client/ledger client/noise client/policy client/source "
     "client/sums common/audit common/cli common/messages common/plan common/sampler common/schema "
     "common/trust server/coordinator server/driver server/methods common/report",
@@ -122,7 +125,7 @@ EDGES = {
         "common/accounting/sum_privacy.py",
         "common/certificate/accountants.py",
     },
-    "scipy": {"common/accounting/loss.py"},
+    "scipy": {"common/accounting/loss.py", "simulations/audit/bound.py"},
     "numba": {"client/learning/clip.py", "client/counting/compiled.py"},
     "duckdb": {"client/csv/sniffer.py", "client/source/from_duckdb.py"},
     "adbc_driver_postgresql": {"client/source/from_postgresql.py"},

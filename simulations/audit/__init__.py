@@ -1,0 +1,1 @@
+"""What an attacker really learns from a plan's releases, by games with made-up people."""

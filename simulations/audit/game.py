@@ -1,0 +1,209 @@
+"""One run of the real gateways, ledgers and coordinator, and what it tells of each canary.
+
+The attacker knows everybody but one canary, so the rest is taken off the releases and noise is
+left, with the canary or without. Of all that a canary adds, weighed by the noise, one sum is the
+best test there is (Neyman and Pearson); canaries that share cells share noise, which is taken apart
+again, so that a run is as many games as it has canaries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from silosynth.client.gateway.asked import Asked, ask_rows
+from silosynth.client.ledger.ledger import Ledger
+from silosynth.client.noise.discrete_gaussian import BitSource, SystemBits
+from silosynth.client.source.open import open_table
+from silosynth.common.accounting.cost import RHO_UNIT
+from silosynth.common.messages.release import Release
+from silosynth.common.messages.request import Request
+from silosynth.common.plan.plan import PhaseName, Plan, TrustMode
+from silosynth.common.schema.schema import dump_schema
+from silosynth.server.driver.journal import Journal
+from silosynth.server.measuring.sum import add_masked
+from silosynth.simulations.audit.made_up import ATTRIBUTES, CANARIES, PERSON, MadeUp, People
+from silosynth.simulations.local import run_local
+from silosynth.simulations.silos import SiloDirectory, make_silos
+
+
+class NoNoise:
+    """Bits of which every draw of noise is 0: the largest, so that no tail lies above them."""
+
+    def words(self, count: int) -> np.ndarray:
+        """Return (count,) uint64."""
+        return np.full(count, (1 << 63) - 1, dtype=np.uint64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Played:
+    """Scores of the canaries of one run, (canaries,), and what its silos' ledgers were charged."""
+
+    scores: np.ndarray
+    gaps: np.ndarray
+    charged: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """What everybody who added up to some cells gave: the cells, their noise, and of whom."""
+
+    request: Request
+    cells: np.ndarray
+    variance: float
+    silos: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Game:
+    """Own the made-up people of a plan, and what each adds to a question, once it was asked."""
+
+    plan: Plan
+    people: MadeUp
+    _exact: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
+
+    def play(self, inside: np.ndarray, *, directory: Path) -> Played:
+        """Run the plan in a fresh directory with the canaries of ``inside``, (canaries,) bool."""
+        requests: list[Request] = []
+        schema = self.people.schema
+        path = directory / "schema.yaml"
+        path.write_text(dump_schema(schema))
+        places = make_silos(
+            directory / "silos",
+            plan=self.plan,
+            schema_path=path,
+            tables=self.people.tables(inside),
+            person_column=PERSON,
+        )
+        with Journal(directory, plan_digest=self.plan.digest) as journal:
+            state = run_local(
+                self.plan,
+                schema,
+                silos=places,
+                journal=journal,
+                bits=self._bits(),
+                asked=requests.append,
+            )
+        seen = self._seen(requests, releases=state.releases)
+        scores, gaps = self._scores(seen, inside=inside)
+        return Played(scores=scores, gaps=gaps, charged=max(map(_charged, places)))
+
+    def _seen(
+        self, requests: Sequence[Request], *, releases: Mapping[str, Mapping[str, Release]]
+    ) -> list[_Seen]:
+        """Return what the coordinator sees: every silo's cells, or in shared trust their sums."""
+        seen = []
+        shared = self.plan.trust is TrustMode.SHARED
+        for phase, answers in releases.items():
+            asked = {r.silo: r for r in requests if r.phase == phase}
+            noise = self.plan.noise(self.plan.phase(phase))
+            groups = [tuple(answers)] if shared else [(silo,) for silo in answers]
+            for silos in groups:
+                given = [answers[silo] for silo in silos]
+                cells = add_masked(given) if shared else given[0].marginals
+                seen.append(
+                    _Seen(
+                        request=asked[silos[0]],
+                        cells=np.concatenate(cells),
+                        variance=float(noise.variance(silos=self._noisy(silos))),
+                        silos=silos,
+                    )
+                )
+        return seen
+
+    def _noisy(self, silos: Sequence[str]) -> int:
+        """Return how many of some silos add noise."""
+        return len(silos) - (self.people.colluders if len(silos) > 1 else 0)
+
+    def _bits(self) -> dict[str, BitSource]:
+        """Return where each silo's noise comes from: colluders add none."""
+        honest = len(self.people.silos) - self.people.colluders
+        return {
+            silo: SystemBits() if i < honest else NoNoise()
+            for i, silo in enumerate(self.people.silos)
+        }
+
+    def _scores(
+        self, seen: Sequence[_Seen], *, inside: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return each canary's score, normal with variance 1, and its gap between in and out."""
+        scores, gaps = np.zeros(CANARIES), np.zeros(CANARIES)
+        groups = {s.silos for s in seen}
+        for group in groups:
+            mine = [i for i in range(CANARIES) if self.people.silo(i) in group]
+            alone, gram = np.zeros(len(mine)), np.zeros((len(mine), len(mine)))
+            for part in (s for s in seen if s.silos == group):
+                added = np.array([self._canary(i, part.request) for i in mine], dtype=np.float64)
+                rest = part.cells - sum(self._known(silo, part.request) for silo in part.silos)
+                noise = rest - inside[mine] @ added
+                alone += added @ noise / part.variance
+                gram += added @ added.T / part.variance
+            root = _root(gram)
+            gap = np.diag(root).copy()
+            scores[mine] = np.linalg.solve(root, alone) + gap * inside[mine]
+            gaps[mine] = gap
+        return scores, gaps
+
+    def _canary(self, canary: int, request: Request) -> np.ndarray:
+        """Return what a canary adds to a request's cells, without noise."""
+        people = self.people.canary(canary, rows=self.people.rows_per_person)
+        return self._added(f"canary {canary}", people, request)
+
+    def _known(self, silo: str, request: Request) -> np.ndarray:
+        """Return what the people whom the attacker knows add to a request's cells."""
+        return self._added(f"silo {silo}", self.people.known[silo], request)
+
+    def _added(self, who: str, people: People, request: Request) -> np.ndarray:
+        """Return what people add to a request's cells, each question worked out once."""
+        key = who, request.asked_of_all
+        if key not in self._exact:
+            embedded = request.phase is PhaseName.EMBEDDING
+            count = self._embed if embedded else self._count
+            self._exact[key] = count(people, request)
+        return self._exact[key]
+
+    def _count(self, people: People, request: Request) -> np.ndarray:
+        """Count people as a marginal is defined; nothing here is a silo's code."""
+        levels, counts = request.groupings(), []
+        for query in request.marginals():
+            sizes = self.people.schema.domain.sizes(query.clique)
+            lookups = [
+                levels[query.level].lookup(name, size)
+                for name, size in zip(query.clique, sizes, strict=True)
+            ]
+            shape = [int(lookup.max()) + 1 for lookup in lookups]
+            codes = [people.codes[:, ATTRIBUTES.index(name)] for name in query.clique]
+            merged = [lookup[code] for lookup, code in zip(lookups, codes, strict=True)]
+            cells = np.ravel_multi_index(merged, shape)
+            counts.append(np.bincount(cells, minlength=int(np.prod(shape))))
+        return np.concatenate(counts)
+
+    def _embed(self, people: People, request: Request) -> np.ndarray:
+        """Return the sum of people's random features, as the silo's own code works them out."""
+        schema = self.people.schema
+        asked = Asked(
+            rows=open_table(people.table().drop_columns([PERSON]), schema=schema),
+            schema=schema,
+            plan=self.plan,
+            request=request,
+            rows_per_person=self.people.rows_per_person,
+            plan_digest=self.plan.digest,
+        )
+        return np.concatenate(ask_rows(asked))
+
+
+def _root(gram: np.ndarray) -> np.ndarray:
+    """Return the symmetric root of a positive matrix."""
+    values, vectors = np.linalg.eigh(gram)
+    root: np.ndarray = (vectors * np.sqrt(np.maximum(values, 1e-12))) @ vectors.T
+    return root
+
+
+def _charged(silo: SiloDirectory) -> float:
+    """Return the mu that a silo's ledger was charged."""
+    with Ledger.open(silo.ledger, caps={}) as ledger:
+        units = sum(charge.cost_units for charge in ledger.charges())
+    return float(np.sqrt(2 * units / RHO_UNIT))

@@ -1,0 +1,133 @@
+"""A made-up table with canaries: people of whom an attacker knows all but whether they are in.
+
+Source: ``docs/decisions/041-audit-of-the-pipeline.md``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+
+from silosynth.common.errors import InvalidPlan
+from silosynth.common.plan.plan import Plan, TrustMode
+from silosynth.common.schema.schema import Schema, parse_schema
+from silosynth.server.planning.planner import Chosen, new_plan
+
+PERSON = "person"
+CANARIES = 16
+ATTRIBUTES = ("a", "b", "c", "d")
+_MOST_SILOS = 3
+_ALIKE, _MIXED = 2_400, 1_800
+_SEED = 20_260_401
+
+
+def _words() -> list[str]:
+    return [f"w{i:02}" for i in range(CANARIES)]
+
+
+def made_up_schema() -> Schema:
+    """Return a schema of four attributes with a code for each canary."""
+    attribute = {"kind": "categorical", "categories": _words(), "source": "public"}
+    return parse_schema(
+        {
+            "name": "made-up",
+            "attributes": [{"name": name, **attribute} for name in ATTRIBUTES],
+        }
+    )
+
+
+def made_up_plan(plan: Plan, schema: Schema) -> Plan:
+    """Return the plan of the same method, promise and trust on the made-up schema.
+
+    With own noise nobody's rows but those of one silo are at stake; with shared noise three silos
+    play where there are more, and but for two of them as many collude as the plan says.
+
+    Raises InvalidPlan where persons are sampled: a sampled round is no Gaussian.
+    """
+    if plan.chosen.samples_persons:
+        raise InvalidPlan(
+            f"plan {plan.id} samples persons anew in each round, which this audit cannot judge",
+            hint="rounds of training are audited by tests/privacy/test_gradient_audit.py",
+        )
+    silos, choices = plan.silos[:1], Chosen()
+    if plan.trust is TrustMode.SHARED:
+        silos = plan.silos[:_MOST_SILOS]
+        colluders = min(plan.colluders, len(silos) - 2)
+        choices = Chosen(trust=TrustMode.SHARED, colluders=colluders, absent=0)
+    return new_plan(
+        schema,
+        epsilon=plan.privacy.epsilon,
+        delta=plan.privacy.delta,
+        silos=silos,
+        method=plan.method,
+        rows_per_person=plan.privacy.rows_per_person,
+        plan_id="audit",
+        **choices,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class People:
+    """Rows as (rows, attributes) codes, and whose each is."""
+
+    codes: np.ndarray
+    persons: tuple[str, ...]
+
+    def table(self) -> pa.Table:
+        """Return the rows as a table with a person column."""
+        words = np.array(_words())
+        columns = {name: pa.array(words[self.codes[:, i]]) for i, name in enumerate(ATTRIBUTES)}
+        return pa.table({**columns, PERSON: pa.array(self.persons)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class MadeUp:
+    """The people of a game: those whom the attacker knows, and the canaries, by their silos.
+
+    The ``colluders``, the last of the silos, hold no canary.
+    """
+
+    schema: Schema
+    silos: tuple[str, ...]
+    rows_per_person: int
+    colluders: int = 0
+
+    def silo(self, canary: int) -> str:
+        """Return whose patient, or customer, a canary would be."""
+        return self.silos[canary % (len(self.silos) - self.colluders)]
+
+    def canary(self, canary: int, *, rows: int) -> People:
+        """Return a canary with so many rows, all alike."""
+        codes = np.full((rows, len(ATTRIBUTES)), canary)
+        return People(codes=codes, persons=(f"canary-{canary}",) * rows)
+
+    @cached_property
+    def known(self) -> dict[str, People]:
+        """Return the people of each silo who are no secret; all codes are common enough to stay."""
+        draws = np.random.default_rng(_SEED)
+        alike = np.repeat(np.arange(_ALIKE) % CANARIES, len(ATTRIBUTES))
+        mixed = draws.integers(0, CANARIES, size=(_MIXED, len(ATTRIBUTES)))
+        codes = np.vstack((alike.reshape(_ALIKE, -1), mixed))
+        parts = {s: codes[i :: len(self.silos)] for i, s in enumerate(self.silos)}
+        return {
+            silo: People(codes=part, persons=tuple(f"{silo}-{n}" for n in range(len(part))))
+            for silo, part in parts.items()
+        }
+
+    def tables(self, inside: np.ndarray) -> dict[str, pa.Table]:
+        """Return each silo's table when the canaries of ``inside`` are in.
+
+        A canary brings one row more than may count.
+        """
+        tables = {silo: [self._known_tables[silo]] for silo in self.silos}
+        for i in np.flatnonzero(inside):
+            canary = self.canary(int(i), rows=self.rows_per_person + 1)
+            tables[self.silo(int(i))].append(canary.table())
+        return {silo: pa.concat_tables(parts) for silo, parts in tables.items()}
+
+    @cached_property
+    def _known_tables(self) -> dict[str, pa.Table]:
+        return {silo: people.table() for silo, people in self.known.items()}
