@@ -24,6 +24,7 @@ from silosynth.server.planning.planner import new_plan
 from silosynth.simulations.audit.audit import audit_plan
 from silosynth.simulations.audit.bound import gaussian_epsilon
 from silosynth.simulations.audit.made_up import made_up_schema
+from silosynth.simulations.whole import run_whole
 
 DELTA = 1e-5
 Breach = Callable[[], Any]
@@ -74,7 +75,7 @@ def with_a_phase_unpaid() -> Any:
     right = Ledger.charge
 
     def charge(self: Ledger, name: str, digest: str, *, cost_units: int, **more: Any) -> Any:
-        return right(self, name, digest, cost_units=0 if "/tree" in name else cost_units, **more)
+        return right(self, name, digest, cost_units=1 if "/tree" in name else cost_units, **more)
 
     return patch.object(Ledger, "charge", charge)
 
@@ -113,9 +114,9 @@ def timed(seconds: list[float]) -> Iterator[None]:
 def healthy(name: str, plan: Plan, *, runs: int) -> list[Figure]:
     """Return what an audit of a right program finds."""
     seconds: list[float] = []
-    audit_plan(plan, runs=4)  # tables of noise are built once
+    audit_plan(plan, run=run_whole, runs=4)  # tables of noise are built once
     with timed(seconds):
-        found = audit_plan(plan, runs=runs)
+        found = audit_plan(plan, run=run_whole, runs=runs)
     low = gaussian_epsilon(found.low, delta=DELTA) / plan.privacy.epsilon
     first, speed = name == "mst" and not is_quick(), runs / seconds[0]
     return [
@@ -138,7 +139,7 @@ def healthy(name: str, plan: Plan, *, runs: int) -> list[Figure]:
 def broken(name: str, breach: Breach, plan: Plan, *, runs: int) -> Figure:
     """Return how far above the charge a broken program is found."""
     with breach():
-        found = audit_plan(plan, runs=runs)
+        found = audit_plan(plan, run=run_whole, runs=runs)
     return Figure(figure=f"{name}: found above the charge", value=found.z, unit="se", at_least=4)
 
 

@@ -46,6 +46,7 @@ from silosynth.simulations.partition import split_table
 from silosynth.simulations.run import Engine, RunDirectory, RunResult, reopen, simulate
 from silosynth.simulations.run_report import report_facts
 from silosynth.simulations.scenario.cli import register_scenario, simulate_scenario
+from silosynth.simulations.whole import run_whole
 
 _SEED = 1
 
@@ -63,7 +64,7 @@ def register(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:
     app.command("report")(report)
     app.command("demo")(demo)
     register_scenario(groups)
-    register_audit(groups)
+    register_audit(groups, run=run_whole)
 
 
 def simulate_command(

@@ -87,9 +87,8 @@ ROOMS: dict[str, str] = {
     "server/cli": "server/federation server/report server/driver server/coordinator server/methods "
     "server/planning common/certificate common/cli common/plan common/report common/sampler "
     "common/schema",
-    "simulations/audit": "client/gateway client/ledger client/noise client/source "
-    "common/accounting common/cli common/messages common/plan common/schema server/driver "
-    "server/measuring server/planning",
+    "simulations/audit": "client/gateway client/noise client/source common/accounting common/cli "
+    "common/messages common/plan common/schema server/measuring server/planning",
     "simulations/scenario": "client/gateway client/ledger client/noise client/policy client/source "
     "client/sums common/audit common/cli common/messages common/plan common/sampler common/schema "
     "common/trust server/coordinator server/driver server/methods common/report",

@@ -10,14 +10,18 @@ import numpy as np
 
 from silosynth.common.plan.plan import Plan
 from silosynth.simulations.audit.bound import Audited, audit_scores
-from silosynth.simulations.audit.game import Game
+from silosynth.simulations.audit.game import Game, RunsPlan
 from silosynth.simulations.audit.made_up import CANARIES, MadeUp, made_up_plan, made_up_schema
 
 LEAST_RUNS = 4
 
 
 def audit_plan(
-    plan: Plan, *, runs: int = 300, progress: Callable[[int], None] = lambda _: None
+    plan: Plan,
+    *,
+    run: RunsPlan,
+    runs: int = 300,
+    progress: Callable[[int], None] = lambda _: None,
 ) -> Audited:
     """Return what an attacker learns of a person from a plan's kind of releases, at the least.
 
@@ -26,6 +30,7 @@ def audit_plan(
 
     Args:
         plan: whose method, promise and trust are audited; not its schema.
+        run: runs it on tables, as :func:`silosynth.simulations.whole.run_whole` does.
         runs: each is as many games as there are canaries.
         progress: called with the number of runs that are done.
     Raises InvalidPlan where persons are sampled, or for a plan that no made-up schema fits.
@@ -38,7 +43,7 @@ def audit_plan(
         rows_per_person=played.privacy.rows_per_person,
         colluders=played.colluders,
     )
-    game, draws = Game(plan=played, people=people), np.random.default_rng()
+    game, draws = Game(plan=played, people=people, run=run), np.random.default_rng()
     inside = draws.random((max(runs, LEAST_RUNS), CANARIES)) < 0.5
     found = []
     for number, canaries in enumerate(inside, start=1):

@@ -16,6 +16,10 @@ from scipy.stats import beta, norm
 
 _CONFIDENCE = 0.975
 """Of each of two error rates, so 95 % of both."""
+_LEAST_SPREAD = 1e-9
+"""Where there is no noise at all."""
+_ROUNDED = 1.001
+"""Noise that is charged by its exact sum may show a little more than it costs as a Gaussian."""
 MOST_Z = 4.0
 """More standard errors above the claim than this are no chance: a false alarm of 3e-5."""
 
@@ -42,8 +46,8 @@ class Audited:
 
     @property
     def broken(self) -> bool:
-        """Return whether more was learnt than was paid for."""
-        return self.z > MOST_Z
+        """Return whether more was learnt than was paid for, or could be by the plan."""
+        return self.z > MOST_Z or self.reach > self.charged * _ROUNDED
 
 
 def audit_scores(
@@ -57,7 +61,7 @@ def audit_scores(
     """
     yes, no = scores[inside], scores[~inside]
     spread = math.sqrt((yes.var(ddof=1) * len(yes) + no.var(ddof=1) * len(no)) / len(scores))
-    mu = float(yes.mean() - no.mean()) / spread
+    mu = float(yes.mean() - no.mean()) / max(spread, _LEAST_SPREAD)
     error = math.sqrt(1 / len(yes) + 1 / len(no) + mu**2 / (2 * len(scores)))
     above = scores > gaps / 2
     false = _upper(int(above[~inside].sum()), len(no))

@@ -8,26 +8,25 @@ again, so that a run is as many games as it has canaries.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
+import pyarrow as pa
 
 from silosynth.client.gateway.asked import Asked, ask_rows
-from silosynth.client.ledger.ledger import Ledger
 from silosynth.client.noise.discrete_gaussian import BitSource, SystemBits
 from silosynth.client.source.open import open_table
 from silosynth.common.accounting.cost import RHO_UNIT
 from silosynth.common.messages.release import Release
 from silosynth.common.messages.request import Request
 from silosynth.common.plan.plan import PhaseName, Plan, TrustMode
-from silosynth.common.schema.schema import dump_schema
-from silosynth.server.driver.journal import Journal
+from silosynth.common.schema.schema import Schema
 from silosynth.server.measuring.sum import add_masked
 from silosynth.simulations.audit.made_up import ATTRIBUTES, CANARIES, PERSON, MadeUp, People
-from silosynth.simulations.local import run_local
-from silosynth.simulations.silos import SiloDirectory, make_silos
 
 
 class NoNoise:
@@ -48,6 +47,31 @@ class Played:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """What left the silos in a run, and the most ledger units that one of them was charged."""
+
+    releases: Mapping[PhaseName, Mapping[str, Release]]
+    units: int
+
+
+class RunsPlan(Protocol):
+    """Runs a plan on tables with real gateways, ledgers and coordinator."""
+
+    def __call__(
+        self,
+        plan: Plan,
+        schema: Schema,
+        *,
+        tables: Mapping[str, pa.Table],
+        person_column: str,
+        directory: Path,
+        bits: Mapping[str, BitSource],
+        asked: Callable[[Request], None],
+    ) -> Ran:
+        """Run it in a fresh directory, telling of every request."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Seen:
     """What everybody who added up to some cells gave: the cells, their noise, and of whom."""
 
@@ -63,36 +87,27 @@ class Game:
 
     plan: Plan
     people: MadeUp
+    run: RunsPlan
     _exact: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
 
     def play(self, inside: np.ndarray, *, directory: Path) -> Played:
         """Run the plan in a fresh directory with the canaries of ``inside``, (canaries,) bool."""
         requests: list[Request] = []
-        schema = self.people.schema
-        path = directory / "schema.yaml"
-        path.write_text(dump_schema(schema))
-        places = make_silos(
-            directory / "silos",
-            plan=self.plan,
-            schema_path=path,
+        ran = self.run(
+            self.plan,
+            self.people.schema,
             tables=self.people.tables(inside),
             person_column=PERSON,
+            directory=directory,
+            bits=self._bits(),
+            asked=requests.append,
         )
-        with Journal(directory, plan_digest=self.plan.digest) as journal:
-            state = run_local(
-                self.plan,
-                schema,
-                silos=places,
-                journal=journal,
-                bits=self._bits(),
-                asked=requests.append,
-            )
-        seen = self._seen(requests, releases=state.releases)
+        seen = self._seen(requests, releases=ran.releases)
         scores, gaps = self._scores(seen, inside=inside)
-        return Played(scores=scores, gaps=gaps, charged=max(map(_charged, places)))
+        return Played(scores=scores, gaps=gaps, charged=math.sqrt(2 * ran.units / RHO_UNIT))
 
     def _seen(
-        self, requests: Sequence[Request], *, releases: Mapping[str, Mapping[str, Release]]
+        self, requests: Sequence[Request], *, releases: Mapping[PhaseName, Mapping[str, Release]]
     ) -> list[_Seen]:
         """Return what the coordinator sees: every silo's cells, or in shared trust their sums."""
         seen = []
@@ -200,10 +215,3 @@ def _root(gram: np.ndarray) -> np.ndarray:
     values, vectors = np.linalg.eigh(gram)
     root: np.ndarray = (vectors * np.sqrt(np.maximum(values, 1e-12))) @ vectors.T
     return root
-
-
-def _charged(silo: SiloDirectory) -> float:
-    """Return the mu that a silo's ledger was charged."""
-    with Ledger.open(silo.ledger, caps={}) as ledger:
-        units = sum(charge.cost_units for charge in ledger.charges())
-    return float(np.sqrt(2 * units / RHO_UNIT))

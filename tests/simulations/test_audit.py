@@ -15,12 +15,14 @@ from support.chance import SubGaussian, agrees, statistical
 
 from silosynth.client.gateway import gateway
 from silosynth.client.ledger.ledger import Ledger
-from silosynth.common.cli.app import main
+from silosynth.common.cli.app import run
 from silosynth.common.plan.plan import Plan, dump_plan
+from silosynth.server.methods.training import TrainingChoice
 from silosynth.server.planning.planner import new_plan
 from silosynth.simulations.audit.audit import audit_plan
 from silosynth.simulations.audit.bound import audit_scores, gaussian_epsilon
 from silosynth.simulations.audit.made_up import CANARIES, made_up_schema
+from silosynth.simulations.whole import run_whole
 
 RUNS = 60
 
@@ -50,14 +52,14 @@ def plan_of(method: str, *, shared: bool = False, rows: int = 1) -> Plan:
     ],
 )
 def test_canaries_reach_the_whole_of_what_is_charged(method: str, shared: bool, rows: int) -> None:
-    audited = audit_plan(plan_of(method, shared=shared, rows=rows), runs=4)
+    audited = audit_plan(plan_of(method, shared=shared, rows=rows), run=run_whole, runs=4)
     assert audited.reach == pytest.approx(audited.charged, rel=0.02)
     assert audited.reach <= audited.charged * (1 + 1e-9)
 
 
 @statistical(alarm=1e-9)
 def test_an_attacker_learns_what_the_ledger_was_charged_and_no_more() -> None:
-    audited = audit_plan(plan_of("mst"), runs=RUNS)
+    audited = audit_plan(plan_of("mst"), run=run_whole, runs=RUNS)
 
     def law(mu: float) -> SubGaussian:
         return SubGaussian(mean=mu, variance=(4 + mu**2 / 2) / audited.samples)
@@ -95,7 +97,7 @@ def leave_a_charge_out(monkeypatch: pytest.MonkeyPatch) -> None:
     right = Ledger.charge
 
     def charge(self: Ledger, name: str, digest: str, *, cost_units: int, **more: Any) -> Any:
-        return right(self, name, digest, cost_units=0 if "/tree" in name else cost_units, **more)
+        return right(self, name, digest, cost_units=1 if "/tree" in name else cost_units, **more)
 
     monkeypatch.setattr(Ledger, "charge", charge)
 
@@ -107,7 +109,7 @@ def test_whoever_lets_out_more_is_found(
     breach: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     breach(monkeypatch)
-    assert audit_plan(plan_of("mst"), runs=RUNS).broken
+    assert audit_plan(plan_of("mst"), run=run_whole, runs=RUNS).broken
 
 
 def test_the_command_says_what_was_found(
@@ -115,12 +117,12 @@ def test_the_command_says_what_was_found(
 ) -> None:
     path = tmp_path / "plan.yaml"
     path.write_text(dump_plan(plan_of("independent")))
-    assert main(["audit", "plan", str(path), "--runs", "4", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)["result"]
+    assert run(["audit", "plan", str(path), "--runs", "4", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["data"]
     assert found["games"] == 4 * CANARIES
     assert found["mu"]["reachable"] == pytest.approx(found["mu"]["charged"])
     monkeypatch.setattr(gateway, "_add_noise", lambda counts, **_: tuple(counts))
-    assert main(["audit", "plan", str(path), "--runs", "4"]) == 1
+    assert run(["audit", "plan", str(path), "--runs", "4"]) == 1
     assert "the promise of plan" in capsys.readouterr().err
 
 
@@ -133,11 +135,11 @@ def test_a_plan_that_samples_persons_is_told_where_its_audit_is(
         delta=1e-5,
         silos=("north", "south"),
         method="dp-sgd",
-        expected_rows=4_000,
+        training=TrainingChoice(rounds=2, rate=Fraction(1, 10)),
     )
     path = tmp_path / "plan.yaml"
     path.write_text(dump_plan(plan))
-    assert main(["audit", "plan", str(path)]) == 4
+    assert run(["audit", "plan", str(path)]) == 4
     assert "samples persons anew" in capsys.readouterr().err
 
 
