@@ -136,11 +136,14 @@ def healthy(name: str, plan: Plan, *, runs: int) -> list[Figure]:
     ]
 
 
-def broken(name: str, breach: Breach, plan: Plan, *, runs: int) -> Figure:
-    """Return how far above the charge a broken program is found."""
+def broken(name: str, breach: Breach, plan: Plan, *, runs: int) -> list[Figure]:
+    """Return whether a broken program is found."""
     with breach():
         found = audit_plan(plan, run=run_whole, runs=runs)
-    return Figure(figure=f"{name}: found above the charge", value=found.z, unit="se", at_least=4)
+    return [
+        Figure(figure=f"mutant {name}: found", value=float(found.broken), unit="", at_least=1),
+        Figure(figure=f"mutant {name}: found above the charge", value=found.z, unit="se"),
+    ]
 
 
 def main() -> int:
@@ -151,7 +154,7 @@ def main() -> int:
         figures += healthy(name, plan, runs=runs // 15 if is_quick() else runs)
     for name, (breach, plan, runs) in BREACHES.items():
         if not (is_quick() and runs > 100):
-            figures.append(broken(name, breach, plan, runs=runs))
+            figures += broken(name, breach, plan, runs=runs)
     return publish("audit", figures)
 
 

@@ -21,7 +21,7 @@ _LEAST_SPREAD = 1e-9
 _ROUNDED = 1.001
 """Noise that is charged by its exact sum may show a little more than it costs as a Gaussian."""
 MOST_Z = 4.0
-"""More standard errors above the claim than this are no chance: a false alarm of 3e-5."""
+"""More standard errors above the claim than this are no chance: a false alarm of 1e-4 in all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +29,8 @@ class Audited:
     """What games showed. ``mu`` is the distance between in and out, in deviations of the noise.
 
     ``charged`` is the mu that the ledgers were charged for, ``reach`` the most that these canaries
-    can show of it. ``low`` trusts no model of the noise.
+    can show of it. ``low`` trusts no model of the noise. ``shift`` is how many standard errors
+    those who are out lie from 0, where they lie if everybody else is counted as it is said.
     """
 
     samples: int
@@ -38,6 +39,7 @@ class Audited:
     mu: float
     error: float
     low: float
+    shift: float
 
     @property
     def z(self) -> float:
@@ -47,7 +49,8 @@ class Audited:
     @property
     def broken(self) -> bool:
         """Return whether more was learnt than was paid for, or could be by the plan."""
-        return self.z > MOST_Z or self.reach > self.charged * _ROUNDED
+        alarm = max(self.z, abs(self.shift))
+        return alarm > MOST_Z or self.reach > self.charged * _ROUNDED
 
 
 def audit_scores(
@@ -67,8 +70,15 @@ def audit_scores(
     false = _upper(int(above[~inside].sum()), len(no))
     missed = _upper(int((~above[inside]).sum()), len(yes))
     low = max(0.0, float(norm.ppf(1 - false) + norm.ppf(1 - missed)))
-    reach = float(gaps.mean())
-    return Audited(samples=len(scores), charged=charged, reach=reach, mu=mu, error=error, low=low)
+    return Audited(
+        samples=len(scores),
+        charged=charged,
+        reach=float(gaps.mean()),
+        mu=mu,
+        error=error,
+        low=low,
+        shift=float(no.mean()) * math.sqrt(len(no)),
+    )
 
 
 def gaussian_epsilon(mu: float, *, delta: float) -> float:

@@ -53,8 +53,9 @@ def require_kept(plan: Plan, audited: Audited) -> None:
     if audited.broken:
         learnt = max(audited.mu, audited.reach)
         raise RunFailed(
-            f"an attacker learns mu {learnt:.3f} where ledgers were charged {audited.charged:.3f}: "
-            f"the promise of plan {plan.id} is broken here",
+            f"an attacker learns mu {learnt:.3f} where ledgers were charged {audited.charged:.3f}, "
+            f"and those whom he knows lie {abs(audited.shift):.1f} standard errors from where they "
+            f"are: the promise of plan {plan.id} is broken here",
             hint="spend nothing with this installation, and report it",
         )
 
