@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
+from functools import cache
 from inspect import signature
 from pathlib import Path
 
@@ -44,16 +45,22 @@ def _kind(node: ast.AST) -> str | None:
     return None
 
 
+@cache
+def _told_apart() -> dict[str, Counter[str]]:
+    """Return how often each file tells each kind apart."""
+    return {
+        path.relative_to(ROOT).as_posix(): Counter(
+            kind for node in ast.walk(ast.parse(path.read_text())) if (kind := _kind(node))
+        )
+        for part in PARTS
+        for path in (ROOT / part).rglob("*.py")
+    }
+
+
 def _found(kind: str) -> Counter[str]:
     """Return how often each file outside the homes tells ``kind`` apart."""
-    found: Counter[str] = Counter()
-    for part in PARTS:
-        for path in (ROOT / part).rglob("*.py"):
-            where = path.relative_to(ROOT).as_posix()
-            if not where.startswith(HOMES[kind]):
-                nodes = ast.walk(ast.parse(path.read_text()))
-                found[where] += sum(_kind(node) == kind for node in nodes)
-    return +found
+    told = _told_apart().items()
+    return +Counter({w: counts[kind] for w, counts in told if not w.startswith(HOMES[kind])})
 
 
 @pytest.mark.parametrize("kind", sorted(MOST))

@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -164,10 +165,12 @@ EDGES = {
 }
 
 
+@cache
 def _modules(part: str) -> list[Path]:
     return sorted((ROOT / part).rglob("*.py"))
 
 
+@cache
 def _imports(path: Path) -> set[str]:
     """Return every imported module name, wherever in the file the import stands."""
     names: set[str] = set()

@@ -6,10 +6,12 @@ A mutant is a change to one file of a copy of the project. Each runs in a proces
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from privacy.mutants.listed import listed
 from privacy.mutants.mutant import Mutant
+from privacy.mutants.swap import changed_functions, swap
 from privacy.mutants.tree import ROOT, Tree
 
 MUTANTS = listed()
@@ -19,12 +21,14 @@ NODES = sorted({node for mutant in MUTANTS for node in mutant.killed_by})
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
     """Copy the project, once."""
-    with Tree(tmp_path_factory.mktemp("tree")) as copied:
+    with Tree(tmp_path_factory.mktemp("tree"), MUTANTS) as copied:
         yield copied
 
 
 def test_the_tests_that_kill_are_green_without_a_mutant(tree: Tree) -> None:
-    ran = tree.run(NODES)
+    """They run as with a mutant, and every function of the mutants' files is put in anew."""
+    files = {mutant.path: (tree.root / mutant.path).read_text() for mutant in MUTANTS}
+    ran = tree.run_warm(NODES, {path: (text, text) for path, text in files.items()}, stops=False)
     red = [v for v in ran.verdicts if v.outcome == "failed"]
     assert red == [], ran.output
     unseen = [n for n in NODES if not any(v.when == "call" for v in ran.of(n))]
@@ -33,10 +37,7 @@ def test_the_tests_that_kill_are_green_without_a_mutant(tree: Tree) -> None:
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_a_mutant_dies_by_each_test_that_is_named(mutant: Mutant, tree: Tree) -> None:
-    with tree.with_mutant(mutant):
-        ran = tree.run(mutant.killed_by)
-    alive = [node for node in mutant.killed_by if not any(v.asserted for v in ran.of(node))]
-    assert alive == [], ran.output
+    assert tree.alive(mutant) == {}
 
 
 def test_a_change_that_fits_nowhere_or_twice_is_none() -> None:
@@ -59,4 +60,51 @@ def test_a_test_that_cannot_run_kills_nothing(tree: Tree) -> None:
             killed_by=("tests/client/test_mask.py",),
         )
         with tree.with_mutant(broken):
-            assert not any(v.asserted for v in tree.run(broken.killed_by).verdicts)
+            assert not tree.run(broken.killed_by).claims_fail
+
+
+def test_a_mutant_that_no_named_test_notices_is_told(tree: Tree) -> None:
+    """It is asked in the imported project first, and then in one that is imported anew."""
+    named = next(node for node in NODES if node.startswith("tests/client/test_mask.py::"))
+    harmless = Mutant(
+        name="harmless",
+        path="client/sums/mask.py",
+        old="subtract=own > peer",
+        new="subtract=peer < own",
+        killed_by=(named,),
+    )
+    assert tree.alive(harmless)[named].startswith("green with the mutant")
+
+
+MODULE = """
+LIMIT = 3
+class Kept:
+    most = LIMIT
+    def take(self, count=1):
+        return [count + one for one in range(LIMIT)]
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("LIMIT = 3", "LIMIT = 4"),
+        ("most = LIMIT", "most = 2"),
+        ("count=1", "count=2"),
+        ("    def", "    @property\n    def"),
+        ("count=1", "count=1, more=()"),
+        ("take", "took"),
+    ],
+)
+def test_what_happens_at_import_is_no_change_of_functions_alone(old: str, new: str) -> None:
+    assert changed_functions(MODULE, MODULE.replace(old, new)) is None
+
+
+def test_a_change_within_a_function_is_found_at_its_place() -> None:
+    found = changed_functions(MODULE, MODULE.replace("count +", "count -"))
+    assert found is not None
+    assert [place for place in found if place[0] == "Kept.take"] == [("Kept.take", 5)]
+    taken: dict[str, Any] = {}
+    exec(MODULE, taken)
+    swap([taken["Kept"].take], found)
+    assert taken["Kept"]().take() == [1, 0, -1]

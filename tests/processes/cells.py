@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from federation import SILOS, wait_for
-from lab import Forked, Lab
+from lab import Lab
 from promises import AGREEING, Silos, check_at_death, check_run, journal_at_death
 from reference import Reference
 from support.patience import patience
@@ -66,41 +66,49 @@ NoteKills = Callable[[Sequence[Survived]], None]
 
 
 class Run:
-    """Own one plan's way through one cell."""
+    """Own one plan's way through cells, each of a later stage than the one before."""
 
-    def __init__(self, lab: Lab, cell: Cell, *, name: str, mutant: str | None = None) -> None:
+    def __init__(
+        self, lab: Lab, cells: Sequence[Cell], *, name: str, mutant: str | None = None
+    ) -> None:
         self._lab = lab
-        self._cell = cell
+        self._cells = cells
         self._name = name
         self._mutant = mutant
-        self.plan = lab.new_plan(name, method=cell.method, trust=cell.trust)
+        self.plan = lab.new_plan(name, method=cells[0].method, trust=cells[0].trust)
 
-    def survive(self, reference: Reference) -> Survived:
-        """Begin the run, let the kill happen, mend, and check all promises."""
+    def survive(self, reference: Reference) -> list[Survived]:
+        """Begin the run, let each kill happen, mend, and check all promises."""
         with ThreadPoolExecutor(1) as aside:
             return self._survive(aside.submit(reference.sampler, self.plan))
 
-    def _survive(self, expected: Future[bytes]) -> Survived:
+    def _survive(self, expected: Future[bytes]) -> list[Survived]:
         """Do so while the undisturbed run goes its way."""
-        lab, cell = self._lab, self._cell
+        lab, name = self._lab, f"coordinator-{self._name}"
         before = Silos.of(lab)
-        fired = self._set_trap()
-        coordinator = lab.start_run(self._name, mutant=self._mutant)
-        killed = self._wait_for_kill(fired, coordinator)
-        self._mend(coordinator, before=before)
-        mended = time.time()
-        code = lab.processes[f"coordinator-{self._name}"].wait(timeout=patience(MOST_SECONDS))
-        ended = time.time()
-        outcome = lab.outcome(self._name)
-        assert code == 0, f"{cell}: {outcome} {lab.log(f'coordinator-{self._name}')[-2000:]}"
-        assert ended - killed <= patience(MOST_SECONDS), f"{cell}: {ended - killed:.1f} s"
+        traps = [self._set_trap(place) for place in range(len(self._cells))]
+        lab.start_run(self._name, mutant=self._mutant)
+        times = []
+        for cell, fired in zip(self._cells, traps, strict=True):
+            killed = self._wait_for_kill(cell, fired)
+            self._mend(cell, before=before)
+            times.append((killed, time.time()))
+        code = lab.processes[name].wait(timeout=patience(MOST_SECONDS))
+        ended, outcome = time.time(), lab.outcome(self._name)
+        assert code == 0, f"{self._cells}: {outcome} {lab.log(name)[-2000:]}"
+        took = ended - times[-1][0]
+        assert took <= patience(MOST_SECONDS), f"{self._cells[-1]}: {took:.1f} s"
         self._check_rejoined()
         check_run(lab, self.plan, outcome["data"], before=before, expected=expected.result())
-        return Survived(cell=cell, seconds=ended - killed, restart_seconds=mended - killed)
+        nexts = [*(killed for killed, _ in times[1:]), ended]
+        return [
+            Survived(cell=cell, seconds=after - killed, restart_seconds=mended - killed)
+            for cell, (killed, mended), after in zip(self._cells, times, nexts, strict=True)
+        ]
 
-    def _set_trap(self) -> Path:
-        """Let the victim die at the cell's point."""
-        lab, cell = self._lab, self._cell
+    def _set_trap(self, place: int) -> Path:
+        """Let a victim die at its cell's point."""
+        lab, cell = self._lab, self._cells[place]
         witness, victim = (self._process(name) for name in (cell.seen_by, cell.victim))
         if cell.victim.startswith("supernode-"):
             victims = (lab.supernode_pid(cell.victim.partition("-")[2]),)
@@ -115,48 +123,52 @@ class Run:
             nth=cell.nth,
             victims=victims,
         )
-        return trap.set(lab.directory / "traps", name=self._name)
+        return trap.set(lab.directory / "traps", name=f"{self._name}-{place}")
 
     def _process(self, name: str) -> str:
         """Return a process' name in the laboratory."""
         return f"coordinator-{self._name}" if name == "coordinator" else name
 
-    def _wait_for_kill(self, fired: Path, coordinator: Forked) -> float:
-        """Return when the trap went off."""
+    def _wait_for_kill(self, cell: Cell, fired: Path) -> float:
+        """Return when a trap went off."""
+        name = f"coordinator-{self._name}"
 
         def gone_off() -> bool:
+            over = self._lab.processes[name].poll() is not None
             if fired.exists():
                 return True
-            assert coordinator.poll() is None, (
-                f"{self._cell}: the run ended before: {self._lab.outcome(self._name)} "
-                f"{self._lab.log(f'coordinator-{self._name}')[-2000:]}"
+            assert not over, (
+                f"{cell}: the run ended before: {self._lab.outcome(self._name)} "
+                f"{self._lab.log(name)[-2000:]}"
             )
             return False
 
-        wait_for(f"the kill of {self._cell}", gone_off, seconds=3 * MOST_SECONDS)
+        wait_for(f"the kill of {cell}", gone_off, seconds=3 * MOST_SECONDS)
         return float(fired.read_text())
 
-    def _mend(self, coordinator: Forked, *, before: Silos) -> None:
+    def _mend(self, cell: Cell, *, before: Silos) -> None:
         """Look at what the dead left, and start it again."""
-        lab, victim = self._lab, self._cell.victim
+        lab, victim = self._lab, cell.victim
         kind, _, silo = victim.partition("-")
+        if kind == "supernode":
+            return
+        process: Any = lab.processes[self._process(victim)]
+        assert process.wait(timeout=patience(10)) == KILLED
         if kind == "coordinator":
-            assert coordinator.wait(timeout=patience(10)) == KILLED
             run = lab.run_directory(self._name)
-            journal_at_death(run, self.plan, lab.schema, cell=self._cell)
+            journal_at_death(run, self.plan, lab.schema, cell=cell)
             lab.start_run(self._name, resume=run.name, mutant=self._mutant)
-        elif kind != "supernode":
-            process: Any = lab.processes[victim]
-            assert process.wait(timeout=patience(10)) == KILLED
+        else:
             if kind == "gateway":
-                check_at_death(lab, self._cell, plan=self.plan, before=before)
+                check_at_death(lab, cell, plan=self.plan, before=before)
             self._start(kind, silo)
 
     def _check_rejoined(self) -> None:
         """Check that a relay ended what a killed SuperNode left open, where one was killed."""
-        kind, _, silo = self._cell.victim.partition("-")
-        if kind in ("relay", "supernode"):
-            assert "stale-session-ended" in self._lab.log(f"relay-{silo}"), f"{self._cell}: waited"
+        for cell in self._cells:
+            kind, _, silo = cell.victim.partition("-")
+            if kind in ("relay", "supernode"):
+                assert "stale-session-ended" in self._lab.log(f"relay-{silo}"), f"{cell}: waited"
 
     def _start(self, kind: str, silo: str) -> None:
         """Start a process as a service manager would."""
@@ -173,7 +185,25 @@ def survive(
     lab: Lab, cell: Cell, *, name: str, reference: Reference, mutant: str | None = None
 ) -> Survived:
     """Run one cell; raise AssertionError naming the first promise that does not hold."""
-    return Run(lab, cell, name=name, mutant=mutant).survive(reference)
+    return Run(lab, [cell], name=name, mutant=mutant).survive(reference)[0]
+
+
+def in_turn(cells: Sequence[Cell], *, phases: Sequence[str]) -> list[tuple[Cell, ...]]:
+    """Put cells together that one run can meet one after the other, one of each stage.
+
+    Each stage begins with another of its steps, and so with another silo.
+    A cell is no easier to survive where the run has survived others: what must hold at a death is
+    checked at each of them before anything is mended, and the end is that of an undisturbed run.
+    """
+    stages = ("propose", *AGREEING, *phases, "fit", "deliver")
+    groups = [[c for c in cells if c.label.split(":")[0] == stage] for stage in stages]
+    assert sum(map(len, groups)) == len(cells), "a cell has no stage"
+    longest = max(map(len, groups))
+    chosen = [[(place + turn) % longest for turn in range(len(groups))] for place in range(longest)]
+    return [
+        tuple(group[at] for group, at in zip(groups, places, strict=True) if at < len(group))
+        for places in chosen
+    ]
 
 
 def matrix_of_gateways(phases: Sequence[str], *, trust: str = "own") -> list[Cell]:

@@ -8,6 +8,7 @@ Flower's servers.
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,9 +21,10 @@ from socket_grid import SocketGrid
 from trap import Tripwire
 
 from silosynth.common.cli.app import main as command
-from silosynth.common.plan.plan import TrustMode, load_plan
-from silosynth.server.coordinator.state import Stage, SumStage
+from silosynth.common.plan.plan import Plan, TrustMode, load_plan
+from silosynth.server.coordinator.state import Answered, Stage, Stated, SumStage
 from silosynth.server.driver.drive import Progress
+from silosynth.server.driver.journal import read_events
 from silosynth.server.federation import run as server_run
 from silosynth.server.federation.channel import Pace
 from silosynth.server.federation.run_files import RunFiles
@@ -51,12 +53,14 @@ AGREEING = (SumStage.KEYS.value, SumStage.SET.value)
 
 
 class Labels:
-    """Own where a run stands, to name its checkpoints."""
+    """Own where a run stands, to name its checkpoints; it may have begun in another process."""
 
     def __init__(self, files: RunFiles, *, reach: Callable[[str], None]) -> None:
         plan = load_plan(files.plan)
         agreeing = AGREEING if plan.trust is TrustMode.SHARED else ()
-        self._asked = iter([*agreeing, *(p.name.value for p in plan.phases)])
+        over = _answered_by_all(files, plan)
+        steps = [*agreeing, *(p.name.value for p in plan.phases)]
+        self._asked = iter([step for step in steps if step not in over])
         self._reach = reach
         self._stage = "propose"
 
@@ -72,6 +76,17 @@ class Labels:
         elif name in ("before-fit", "before-deliver"):
             self._stage = name.removeprefix("before-")
         self._reach(f"{self._stage}:{name}")
+
+
+def _answered_by_all(files: RunFiles, plan: Plan) -> set[str]:
+    """Return the steps towards a sum and the phases that the journal has all answers of."""
+    answers: Counter[str] = Counter()
+    for event in read_events(files.path, plan_digest=plan.digest):
+        if isinstance(event, Answered):
+            answers[event.phase.value] += 1
+        elif isinstance(event, Stated):
+            answers[event.asked.value] += 1
+    return {step for step, count in answers.items() if count == len(plan.silos)}
 
 
 def _run_with_traps(wire: Tripwire, *, pace: Pace) -> Callable[..., Any]:

@@ -1,23 +1,26 @@
 """Kill -9 of every process at named points of every phase: nothing is lost, nothing spent twice.
 
 The cells run over the gateways' sockets, with the relay's app inside the coordinator's process;
-those of ``test_kills_over_flower`` run over a SuperLink, SuperNodes and relays as well.
+those of ``test_kills_over_flower`` run over a SuperLink, SuperNodes and relays as well. A run meets
+one cell of each stage, one after the other: no step of any stage is left out, and what must hold at
+a death is looked at where it happens. ``test_kill_mutants`` breaks each promise in a single cell.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 from canary import holds_token
 from cells import (
     Cell,
     NoteKills,
+    Run,
+    in_turn,
     matrix_of_coordinators,
     matrix_of_gateways,
     once_each,
-    survive,
 )
 from lab import TRUSTS, Lab
 from promises import Silos, check_run
@@ -33,10 +36,14 @@ from silosynth.common.plan.plan import PhaseName
 from silosynth.server.federation.run_files import RunFiles
 
 PHASES = ("one-way", "coarse", "tree")
-GATEWAYS = matrix_of_gateways(PHASES)
-GATEWAYS += once_each(matrix_of_gateways(PHASES, trust="shared"), phases=PHASES)
-COORDINATORS = matrix_of_coordinators(PHASES)
-COORDINATORS += once_each(matrix_of_coordinators(PHASES, trust="shared"), phases=PHASES)
+GATEWAYS = in_turn(matrix_of_gateways(PHASES), phases=PHASES)
+GATEWAYS += in_turn(
+    once_each(matrix_of_gateways(PHASES, trust="shared"), phases=PHASES), phases=PHASES
+)
+COORDINATORS = in_turn(matrix_of_coordinators(PHASES), phases=PHASES)
+COORDINATORS += in_turn(
+    once_each(matrix_of_coordinators(PHASES, trust="shared"), phases=PHASES), phases=PHASES
+)
 
 
 @pytest.fixture(scope="module")
@@ -55,22 +62,26 @@ def reference(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Re
     twins.close()
 
 
-def _names(cells: list[Cell]) -> list[str]:
-    return [str(cell) for cell in cells]
+def _names(runs: Sequence[Sequence[Cell]]) -> list[str]:
+    return [f"{cells[0].trust} noise, {', '.join(map(_name, cells))}" for cells in runs]
+
+
+def _name(cell: Cell) -> str:
+    return f"{cell.victim} at {cell.label} {cell.nth}"
 
 
 @pytest.mark.parametrize("place", range(len(GATEWAYS)), ids=_names(GATEWAYS))
-def test_a_gateway_that_is_killed_changes_nothing(
+def test_gateways_that_are_killed_change_nothing(
     place: int, lab: Lab, reference: Reference, note_kills: NoteKills
 ) -> None:
-    note_kills([survive(lab, GATEWAYS[place], name=f"g{place}", reference=reference)])
+    note_kills(Run(lab, GATEWAYS[place], name=f"g{place}").survive(reference))
 
 
 @pytest.mark.parametrize("place", range(len(COORDINATORS)), ids=_names(COORDINATORS))
 def test_a_coordinator_that_is_killed_is_resumed_to_the_same_end(
     place: int, lab: Lab, reference: Reference, note_kills: NoteKills
 ) -> None:
-    note_kills([survive(lab, COORDINATORS[place], name=f"c{place}", reference=reference)])
+    note_kills(Run(lab, COORDINATORS[place], name=f"c{place}").survive(reference))
 
 
 @pytest.mark.parametrize("trust", TRUSTS)

@@ -8,7 +8,7 @@ from pathlib import Path
 from privacy.mutants.mutant import Mutant
 
 HERE = Path(__file__).parent
-MACHINERY = {"__init__", "fresh", "listed", "mutant", "tree", "verdicts"}
+MACHINERY = {"__init__", "child", "fresh", "listed", "mutant", "swap", "tree", "verdicts", "warm"}
 
 
 def listed() -> tuple[Mutant, ...]:

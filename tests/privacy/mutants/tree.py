@@ -7,16 +7,19 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from privacy.mutants import fresh, verdicts
 from privacy.mutants.mutant import Mutant
+from privacy.mutants.swap import changed_functions
+from privacy.mutants.warm import belongs
 
 ROOT = Path(__file__).parents[3]
+OPTIONS = ("-p", verdicts.__name__, "-p", "no:cacheprovider", "-p", "no:xdist")
 COPIED = ("client", "common", "server", "simulations", "tests", ".typing", "deploy", "docs")
 
 
@@ -31,7 +34,7 @@ class Verdict:
 
     def belongs(self, named: str) -> bool:
         """Say whether this is the named test, or a case of it."""
-        return self.node == named or self.node.startswith((f"{named}[", f"{named}::"))
+        return belongs(self.node, named)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,11 +48,22 @@ class Ran:
         """Return the verdicts of a named test."""
         return tuple(v for v in self.verdicts if v.belongs(named))
 
+    @property
+    def claims_fail(self) -> bool:
+        """Say whether a test failed by a claim."""
+        return any(v.asserted for v in self.verdicts)
+
+    @property
+    def is_green(self) -> bool:
+        """Say whether tests ran, and none failed."""
+        ran = any(v.when == "call" for v in self.verdicts)
+        return ran and all(v.outcome != "failed" for v in self.verdicts)
+
 
 class Tree:
     """Own a copy of the project, and a process that runs tests in it."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, mutants: Sequence[Mutant]) -> None:
         """Copy what tests need, with the compiled files: what did not change is not compiled."""
         self.root = root
         for name in COPIED:
@@ -57,15 +71,25 @@ class Tree:
         for name in ("pyproject.toml", "README.md", "CHANGELOG.md", "Makefile", "constraints.txt"):
             shutil.copy2(ROOT / name, root / name)
         self._verdicts, self._output = root / "verdicts.jsonl", root / "output.txt"
+        self._green: set[str] = set()
+        warm = {
+            "options": [*OPTIONS, *sorted({node for m in mutants for node in m.killed_by})],
+            "files": sorted({str(root / m.path) for m in mutants}),
+            "output": str(root / "collected.txt"),
+        }
         self._process = subprocess.Popen(
-            [sys.executable, "-m", fresh.__name__],
+            [sys.executable, "-m", fresh.__name__, json.dumps(warm)],
             cwd=root,
             env=self._environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
-        self._hear("ready")
+        try:
+            self._hear("ready")
+        except EOFError:
+            self.__exit__()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -79,7 +103,7 @@ class Tree:
 
     @contextmanager
     def with_mutant(self, mutant: Mutant) -> Iterator[None]:
-        """Apply a mutant, and take it back."""
+        """Apply a mutant to its file, and take it back."""
         path = self.root / mutant.path
         text, changed = path.read_text(), mutant.mutated(self.root)
         path.write_text(changed)
@@ -88,13 +112,51 @@ class Tree:
         finally:
             path.write_text(text)
 
+    def alive(self, mutant: Mutant) -> dict[str, str]:
+        """Return the tests that a mutant names and that do not fail by a claim, with their output.
+
+        Where it changes functions alone they are changed in a project that is imported already.
+        What does not die by that is imported anew, and dies of what was green just before.
+        """
+        text, changed = (self.root / mutant.path).read_text(), mutant.mutated(self.root)
+        changes = {mutant.path: (text, changed)} if changed_functions(text, changed) else None
+        found = {}
+        for node in mutant.killed_by:
+            with self.with_mutant(mutant):
+                dead = changes and self.run_warm([node], changes, stops=True).claims_fail
+            if not dead and (said := self._survives_anew(node, mutant)):
+                found[node] = said
+        return found
+
+    def _survives_anew(self, node: str, mutant: Mutant) -> str:
+        """Say what a test said that does not notice a mutant, or is red without it as well."""
+        if node not in self._green:
+            if not (ran := self.run([node])).is_green:
+                return f"red without a mutant: {ran.output}"
+            self._green.add(node)
+        with self.with_mutant(mutant):
+            ran = self.run([node])
+        return "" if ran.claims_fail else f"green with the mutant: {ran.output}"
+
+    def run_warm(
+        self, nodes: Sequence[str], changes: Mapping[str, tuple[str, str]], *, stops: bool
+    ) -> Ran:
+        """Run tests that were collected before, with other texts of some files.
+
+        Args: changes: by path the text of a file, and its other text; they differ in functions.
+        """
+        return self._ask({"nodes": list(nodes), "changes": changes, "stops": stops})
+
     def run(self, nodes: Sequence[str]) -> Ran:
-        """Run tests in a process of their own, of which nothing is compiled to a file."""
+        """Run tests in a process that imports the project anew, and compiles nothing to a file."""
+        return self._ask({"arguments": [*OPTIONS, *nodes]})
+
+    def _ask(self, asked: dict[str, Any]) -> Ran:
+        """Let tests run and return what came of it."""
         self._verdicts.unlink(missing_ok=True)
-        options = ["-p", verdicts.__name__, "-p", "no:cacheprovider", "-p", "no:xdist"]
-        asked = {"arguments": [*options, *nodes], "output": str(self._output)}
+        self._output.unlink(missing_ok=True)
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(asked) + "\n")
+        self._process.stdin.write(json.dumps(asked | {"output": str(self._output)}) + "\n")
         self._process.stdin.flush()
         self._hear("ended")
         lines = self._verdicts.read_text().splitlines() if self._verdicts.exists() else []
@@ -110,7 +172,10 @@ class Tree:
         """Wait for a word of the process."""
         assert self._process.stdout is not None
         said = self._process.stdout.readline().strip()
-        assert said == word, f"the process that runs tests said {said!r}"
+        if said != word:
+            output = self.root / "collected.txt"
+            told = output.read_text() if output.exists() else ""
+            raise EOFError(f"the process that runs tests said {said!r}: {told}")
 
     def _environment(self) -> dict[str, str]:
         """Return an environment in which the copy is imported, and nothing is compiled."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+from privacy.mutants.child import STOPS
 
 PLACE = "SILOSYNTH_VERDICTS"
 # The first example that fails is enough: nobody reads the shortest one.
@@ -24,13 +25,18 @@ hypothesis.settings.load_profile("mutants")
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[Any]:
-    """Write a line: the node, the step, how it ended, and whether by an assertion."""
+    """Write a line: the node, the step, how it ended, and whether by an assertion.
+
+    The first assertion ends the session where it is asked to.
+    """
     report = yield
     raised = None if call.excinfo is None else call.excinfo.value
     asserted = call.when == "call" and raised is not None and _asserted(raised)
     line = [report.nodeid, report.when, report.outcome, asserted]
     with Path(os.environ[PLACE]).open("a") as file:
         file.write(json.dumps(line) + "\n")
+    if asserted and STOPS in os.environ:
+        item.session.shouldstop = "a claim failed"
     return report
 
 
