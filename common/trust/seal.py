@@ -53,6 +53,18 @@ def body_of(data: bytes) -> bytes:
     return data[start + int.from_bytes(data[len(MAGIC) : start], "little") :]
 
 
+def purpose_of(data: bytes) -> Purpose | None:
+    """Return what an envelope says that it is for; nothing of it is checked by that."""
+    start = len(MAGIC) + _LENGTH
+    length = int.from_bytes(data[len(MAGIC) : start], "little")
+    if not data.startswith(MAGIC) or length > _MAX_HEADER_BYTES:
+        return None
+    try:
+        return _Header.model_validate_json(data[start : start + length]).purpose
+    except ValidationError:
+        return None
+
+
 def unseal(data: bytes, *, purpose: Purpose, trusted: Collection[PublicKey]) -> Opened:
     """Return the body of an envelope that one of ``trusted`` sealed for ``purpose``.
 
