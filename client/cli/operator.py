@@ -65,7 +65,7 @@ def silo_serve(policy: PolicyPath = _POLICY) -> None:
 
 
 def silo_pending(policy: PolicyPath = _POLICY, as_json: Json = False) -> None:
-    """Show the plans that wait for a person: who asks, what is asked, and what it costs.
+    """Show what waits for a person: plans with what they cost, and changes of the roster.
 
     [dim]silosynth silo pending[/dim]
     """

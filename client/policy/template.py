@@ -36,6 +36,7 @@ class NewSilo:
     project: str = "default"
     coordinators: Mapping[str, str] = field(default_factory=dict)
     peers: Mapping[str, str] = field(default_factory=dict)
+    roster_version: int = 0
 
 
 def policy_text(new: NewSilo, *, schema_digest: str, public_key: PublicKey) -> str:
@@ -118,6 +119,7 @@ def _project(new: NewSilo, *, public_key: PublicKey, budget: str) -> str:
 [[projects]]
 name = {_text(new.project)}
 budget = {budget}
+roster_version = {new.roster_version}  # of the roster below; changes of it follow from that
 # The silos that take part, this one included. A plan that names another key is refused. What was
 # approved since ('silosynth silo roster') is in the ledger, not here.
 [projects.roster]
