@@ -58,15 +58,17 @@ ROOMS: dict[str, str] = {
     "client/silo": "client/csv client/gateway client/ledger client/noise client/source "
     "client/learning "
     "client/sums client/policy client/roster common/accounting common/audit common/codec "
-    "common/generator common/messages common/plan common/schema common/trust common/rules",
+    "common/generator common/messages common/plan common/roster common/schema common/trust "
+    "common/rules",
     "client/rpc": "",
     "client/desk": "client/silo client/ledger client/learning client/policy client/roster "
     "client/rpc common/accounting common/audit common/plan common/roster common/trust",
     "client/serving": "client/desk client/silo client/ledger client/noise client/policy client/rpc "
     "common/audit common/messages common/trust",
     "client/relay": "client/rpc common/messages",
-    "client/cli": "client/csv client/desk client/silo client/policy client/relay client/source "
-    "common/accounting common/audit common/cli common/plan common/schema common/trust",
+    "client/cli": "client/csv client/desk client/silo client/policy client/relay client/roster "
+    "client/source common/accounting common/audit common/cli common/plan common/roster "
+    "common/schema common/trust",
     "server/model": "common/schema",
     "server/values": "common/values common/codec common/plan common/schema",
     "server/measuring": "server/model server/values common/codec common/messages common/plan "
@@ -84,12 +86,12 @@ ROOMS: dict[str, str] = {
     "server/driver": "server/coordinator server/generator server/methods common/certificate "
     "common/messages common/plan common/sampler common/schema",
     "server/federation": "server/driver server/coordinator server/methods common/messages "
-    "common/plan common/sampler common/schema common/trust",
+    "common/plan common/roster common/sampler common/schema common/trust",
     "server/report": "server/coordinator server/measuring server/methods common/certificate "
     "common/plan common/report common/schema",
     "server/cli": "server/federation server/report server/driver server/coordinator server/methods "
-    "server/planning common/certificate common/cli common/plan common/report common/sampler "
-    "common/schema",
+    "server/planning common/certificate common/cli common/plan common/report common/roster "
+    "common/sampler common/schema common/trust",
     "simulations/scenario": "client/gateway client/ledger client/noise client/policy client/source "
     "client/sums common/audit common/cli common/messages common/plan common/sampler common/schema "
     "common/trust server/coordinator server/driver server/methods common/report",

@@ -15,6 +15,10 @@ from deploy_commands import unit_command
 from federation import GATEWAY_USER, HERE, ROOT, Federation, give_to_gateway, wait_for
 from silo_tables import silo_table
 
+from silosynth.client.desk.questions import Command, Question
+from silosynth.client.desk.rpc import open_desk
+from silosynth.client.policy.file import load_policy
+
 EAST = "east"
 
 
@@ -80,7 +84,7 @@ def start(federation: Federation) -> None:
 
 def approve(federation: Federation, silo: str, *, words: str) -> None:
     """See what waits at a silo, compare the words, and approve it."""
-    policy = ("--policy", str(federation.policy(silo)))
-    (change,) = say(federation, "silo", "pending", *policy)["plans"]
-    assert [e["words"] for e in change["added"]] == [words], change
-    say(federation, "silo", "approve", change["id"], *policy, "--yes")
+    with open_desk(load_policy(federation.policy(silo))) as ask:
+        (change,) = ask(Question(command=Command.PENDING))["plans"]
+        assert [e["words"] for e in change["added"]] == [words], change
+        ask(Question(command=Command.DECIDE, plan=change["id"], approve=True, why="compared"))
