@@ -30,6 +30,7 @@ ROOMS: dict[str, str] = {
     "common/plan": "common/schema common/values common/codec common/generator common/accounting "
     "common/trust",
     "common/certificate": "common/plan common/accounting",
+    "common/roster": "common/plan common/trust",
     "common/messages": "common/plan common/certificate common/generator common/trust common/schema",
     "common/sampler": "common/schema common/values common/codec common/generator",
     "common/report": "common/accounting common/certificate common/codec common/plan "
@@ -50,21 +51,25 @@ ROOMS: dict[str, str] = {
     "client/learning": "client/noise client/source common/schema common/codec common/generator "
     "common/messages common/plan",
     "client/sums": "client/noise common/messages common/plan common/trust",
+    "client/roster": "client/ledger client/policy common/audit common/messages common/roster "
+    "common/trust",
     "client/gateway": "client/ledger client/noise client/source client/learning client/sums "
-    "client/policy common/audit common/certificate common/generator common/messages common/plan "
-    "common/sampler common/schema common/trust common/values",
+    "client/policy client/roster common/audit common/certificate common/generator "
+    "common/messages common/plan common/sampler common/schema common/trust common/values",
     "client/silo": "client/csv client/gateway client/ledger client/noise client/source "
     "client/learning "
-    "client/sums client/policy common/accounting common/audit common/codec common/generator "
-    "common/messages common/plan common/schema common/trust common/rules",
+    "client/sums client/policy client/roster common/accounting common/audit common/codec "
+    "common/generator common/messages common/plan common/roster common/schema common/trust "
+    "common/rules",
     "client/rpc": "",
-    "client/desk": "client/silo client/ledger client/learning client/policy client/rpc "
-    "common/accounting common/audit common/plan common/trust",
+    "client/desk": "client/silo client/ledger client/learning client/policy client/roster "
+    "client/rpc common/accounting common/audit common/plan common/roster common/trust",
     "client/serving": "client/desk client/silo client/ledger client/noise client/policy client/rpc "
     "common/audit common/messages common/trust",
     "client/relay": "client/rpc common/messages",
-    "client/cli": "client/csv client/desk client/silo client/policy client/relay client/source "
-    "common/accounting common/audit common/cli common/plan common/schema common/trust",
+    "client/cli": "client/csv client/desk client/silo client/policy client/relay client/roster "
+    "client/source common/accounting common/audit common/cli common/plan common/roster "
+    "common/schema common/trust",
     "server/model": "common/schema",
     "server/values": "common/values common/codec common/plan common/schema",
     "server/measuring": "server/model server/values common/codec common/messages common/plan "
@@ -82,12 +87,12 @@ ROOMS: dict[str, str] = {
     "server/driver": "server/coordinator server/generator server/methods common/certificate "
     "common/messages common/plan common/sampler common/schema",
     "server/federation": "server/driver server/coordinator server/methods common/messages "
-    "common/plan common/sampler common/schema common/trust",
+    "common/plan common/roster common/sampler common/schema common/trust",
     "server/report": "server/coordinator server/measuring server/methods common/certificate "
     "common/plan common/report common/schema",
     "server/cli": "server/federation server/report server/driver server/coordinator server/methods "
-    "server/planning common/certificate common/cli common/plan common/report common/sampler "
-    "common/schema",
+    "server/planning common/certificate common/cli common/plan common/report common/roster "
+    "common/sampler common/schema common/trust",
     "simulations/audit": "client/gateway client/noise client/source common/accounting common/cli "
     "common/messages common/plan common/schema server/measuring server/planning",
     "simulations/scenario": "client/gateway client/ledger client/noise client/policy client/source "

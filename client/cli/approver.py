@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from silosynth.client.desk.facts import Facts, plan_facts
+from silosynth.client.desk.rosters import change_facts
 from silosynth.client.desk.words import plan_words
 from silosynth.client.policy.approvers import SignedDecision, sign_decision, time_text
 from silosynth.client.policy.limits import MAX_PLAN_BYTES
@@ -17,8 +18,9 @@ from silosynth.common.cli.console import Force, Json, emit, say
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.files import check_output, fresh_file
 from silosynth.common.plan.plan import decode_plan
+from silosynth.common.roster.roster import open_change
 from silosynth.common.trust.keys import Purpose, SigningKey
-from silosynth.common.trust.seal import unseal
+from silosynth.common.trust.seal import purpose_of, unseal
 
 PlanFile = Annotated[Path, typer.Argument(metavar="PLAN", help="What 'silo export-plan' wrote.")]
 KeyFile = Annotated[Path, typer.Option(help="Your private key (PEM, mode 0600).")]
@@ -108,6 +110,8 @@ def _shown(path: Path, *, silo: str, coordinator: str) -> Facts:
         raise InvalidArgument(f"{path} cannot be read: {err.strerror}") from None
     if len(data) > MAX_PLAN_BYTES:
         raise InvalidArgument(f"{path} is larger than any plan that a silo reads")
+    if purpose_of(data) is Purpose.ROSTER:
+        return _shown_change(data, silo=silo, coordinator=coordinator)
     opened = unseal(data, purpose=Purpose.PLAN, trusted={coordinator})
     plan = decode_plan(opened.body, origin=str(path))
     if silo not in plan.silos:
@@ -120,6 +124,22 @@ def _shown(path: Path, *, silo: str, coordinator: str) -> Facts:
         "signer": opened.key,
     }
     say(f"plan {plan.id}, {plan.digest}")
+    for sentence in plan_words(facts):
+        say(f"- {sentence}")
+    return facts
+
+
+def _shown_change(data: bytes, *, silo: str, coordinator: str) -> Facts:
+    """Show a change of a roster that the coordinator signed, with this silo in it."""
+    change, signer = open_change(data, trusted={coordinator})
+    if silo not in change.silos:
+        raise InvalidArgument(f"silo {silo!r} is not in that roster")
+    facts = change_facts(change) | {
+        "digest": change.digest,
+        "coordinator": signer,
+        "signer": signer,
+    }
+    say(f"{facts['id']}, {change.digest}")
     for sentence in plan_words(facts):
         say(f"- {sentence}")
     return facts

@@ -8,9 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from silosynth.client.policy.approvers import says
+from silosynth.client.roster.book import says_roster
 from silosynth.common.accounting.cost import RHO_UNIT
 from silosynth.common.audit.audit import verify_audit
-from silosynth.common.audit.entries import ApproverWord
+from silosynth.common.audit.entries import ApproverWord, RosterStep
 from silosynth.common.cli.console import Json, emit, say, show_table
 from silosynth.common.errors import InvalidArgument, InvalidAudit
 from silosynth.common.trust.keys import Purpose
@@ -47,6 +48,12 @@ def audit_verify(
     signed = [_checked_word(recorded.word) for recorded in summary.account.words]
     for word in signed:
         say(f"{word['by']} {word['verdict']} plan {word['plan']}, signed by {word['key']}")
+    rosters = [_checked_roster(step) for step in summary.account.rosters]
+    for step in rosters:
+        say(
+            f"version {step['version']} of the roster of {step['project']}, approved by "
+            f"{step['by']}, signed by {step['coordinator']}"
+        )
     totals = [
         {
             "scope": t.kind,
@@ -63,8 +70,23 @@ def audit_verify(
     show_table("budgets, as zCDP rho", ("scope", "spent", "cap"), rows)
     facts: dict[str, Any] = {"ledger": summary.ledger_id, "head": summary.head, "totals": totals}
     counts = {"entries": summary.entries, "charges": summary.charges, "releases": summary.releases}
-    facts |= {"unanswered": summary.unanswered, "signed": signed}
+    facts |= {"unanswered": summary.unanswered, "signed": signed, "rosters": rosters}
     emit(facts | counts, as_json=as_json)
+
+
+def _checked_roster(step: RosterStep) -> dict[str, str]:
+    """Return a change of a roster once its signature says so; raise InvalidAudit otherwise."""
+    if not says_roster(step):
+        raise InvalidAudit(
+            f"the audit does not hold: {step.signer} did not sign version {step.version}"
+        )
+    return {
+        "project": step.project,
+        "version": str(step.version),
+        "roster": step.roster,
+        "coordinator": step.signer,
+        "by": step.by,
+    }
 
 
 def _checked_word(word: ApproverWord) -> dict[str, str]:

@@ -48,7 +48,13 @@ def register_operator(groups: dict[str, typer.Typer]) -> None:
     silo.command("export-audit")(silo_export_audit)
 
 
-def silo_serve(policy: PolicyPath = _POLICY) -> None:
+def silo_serve(
+    policy: PolicyPath = _POLICY,
+    no_network: Annotated[
+        bool,
+        typer.Option("--no-network", help="Open Unix sockets alone, where a relay shares the net."),
+    ] = False,
+) -> None:
     """Run the gateway, until SIGTERM or Ctrl-C ends it after the request at hand.
 
     [dim]silosynth silo serve --policy silo.toml[/dim]
@@ -61,11 +67,12 @@ def silo_serve(policy: PolicyPath = _POLICY) -> None:
             f"the gateway needs {err.name}, which is not installed", hint="install silosynth[silo]"
         ) from err
     # A fresh interpreter: this one has loaded the commands of every installed part.
-    os.execv(sys.executable, [sys.executable, "-m", module, "--policy", str(policy)])
+    more = ["--no-network"] if no_network else []
+    os.execv(sys.executable, [sys.executable, "-m", module, "--policy", str(policy), *more])
 
 
 def silo_pending(policy: PolicyPath = _POLICY, as_json: Json = False) -> None:
-    """Show the plans that wait for a person: who asks, what is asked, and what it costs.
+    """Show what waits for a person: plans with what they cost, and changes of the roster.
 
     [dim]silosynth silo pending[/dim]
     """

@@ -19,17 +19,27 @@ from pydantic import ValidationError
 from silosynth.client.desk.facts import Facts, budget_facts, plan_facts
 from silosynth.client.desk.person import person_of
 from silosynth.client.desk.questions import Command, Question, find_plan, is_digest
+from silosynth.client.desk.rosters import KIND, all_rosters, change_facts
 from silosynth.client.ledger.ledger import Ledger
 from silosynth.client.ledger.waiting import WaitingPlan
 from silosynth.client.policy.approvers import approved_by, enough, read_word
 from silosynth.client.policy.file import PolicyFile
+from silosynth.client.policy.rules import SiloIdentity
+from silosynth.client.roster.book import RosterBook
 from silosynth.common.accounting.cost import RHO_UNIT
 from silosynth.common.accounting.zcdp import cks_epsilon, held_epsilon
-from silosynth.common.audit.entries import ApproverWord, Authority, Scope, Verdict
+from silosynth.common.audit.entries import (
+    ApproverWord,
+    Authority,
+    Decision,
+    RosterStep,
+    Scope,
+    Verdict,
+)
 from silosynth.common.errors import InvalidArgument, SilosynthError
 from silosynth.common.plan.plan import decode_plan
 from silosynth.common.trust.keys import Purpose, SigningKey
-from silosynth.common.trust.seal import seal, unseal
+from silosynth.common.trust.seal import purpose_of, seal, unseal
 from silosynth.common.trust.spelling import plain_bytes, plain_text
 
 _MOST_NOTES = 100
@@ -69,6 +79,12 @@ class Desk:
         self._key = key
         self._ledger = ledger
         self._notes = notes or Notes()
+        self._book = RosterBook(
+            silo=policy.silo.name,
+            identity=SiloIdentity(key=key, coordinators=policy.consumers()),
+            rules=policy.rules(),
+            ledger=ledger,
+        )
 
     def ask(self, question: Question, *, user: int) -> Facts:
         """Return the answer to a question; raise a SilosynthError when there is none.
@@ -86,6 +102,7 @@ class Desk:
             Command.VERIFY: self._verify,
             Command.EXPORT: self._export,
             Command.NOTES: lambda: {"notes": self._notes.all()},
+            Command.ROSTERS: lambda: {"rosters": all_rosters(self._book)},
         }
         return answers[question.command]()
 
@@ -106,6 +123,8 @@ class Desk:
     def _facts(self, waiting: WaitingPlan) -> Facts:
         """Return what a person has to know of a plan to decide about it."""
         consumers = self._policy.consumers()
+        if purpose_of(waiting.plan) is Purpose.ROSTER:
+            return self._change_facts(waiting)
         try:
             opened = unseal(waiting.plan, purpose=Purpose.PLAN, trusted=consumers.keys())
             plan = decode_plan(opened.body)
@@ -129,6 +148,30 @@ class Desk:
             ),
             "signed": self._signed(waiting.plan_digest, signer=opened.key),
         }
+
+    def _change_facts(self, waiting: WaitingPlan) -> Facts:
+        """Return what a person has to know of a change of a roster to decide about it."""
+        known: Facts = {"kind": KIND, "digest": waiting.plan_digest, "at": waiting.at}
+        try:
+            proposed = self._book.read(waiting.plan)
+        except SilosynthError as err:
+            # Another change was approved while it waited, or its coordinator left the policy.
+            return {**known, "signer": waiting.signer or _UNKNOWN, "unusable": err.message}
+        return {
+            **change_facts(proposed.change),
+            **known,
+            "removed": list(proposed.difference.removed),
+            "coordinator": self._policy.consumers()[proposed.signer],
+            "signer": proposed.signer,
+            "signed": self._signed(waiting.plan_digest, signer=proposed.signer),
+        }
+
+    def _change(self, plan_digest: str) -> bytes | None:
+        """Return a change of a roster that waits, as its coordinator signed it."""
+        for waiting in self._ledger.pending():
+            if (waiting.plan_digest, purpose_of(waiting.plan)) == (plan_digest, Purpose.ROSTER):
+                return waiting.plan
+        return None
 
     def _signed(self, plan_digest: str, *, signer: str) -> Facts | None:
         """Return who has signed for a plan; None where the policy asks for no signatures."""
@@ -155,9 +198,15 @@ class Desk:
             self._check_approvable(plan)
         verdict = Verdict.APPROVED if question.approve else Verdict.REFUSED
         why = question.why or verdict.value
-        decision = self._ledger.decide(
-            plan["digest"], verdict, signer=plan["signer"], why=why, by=by
-        )
+        change = self._change(plan["digest"]) if question.approve else None
+        decision: RosterStep | Decision
+        if change is not None:
+            decision = self._book.approve(change, by=by, authority=Authority.PERSON, why=why)
+        else:
+            self._check_not_gone_by(plan["digest"])
+            decision = self._ledger.decide(
+                plan["digest"], verdict, signer=plan["signer"], why=why, by=by
+            )
         return {
             "plan": plan,
             "verdict": verdict.value,
@@ -165,6 +214,16 @@ class Desk:
             "at": decision.at,
             "head": decision.head,
         }
+
+    def _check_not_gone_by(self, digest: str) -> None:
+        """Raise InvalidArgument for a change of a roster that was approved already."""
+        step = next((s for s in self._ledger.rosters if s.change == digest), None)
+        if step is not None:
+            raise InvalidArgument(
+                f"version {step.version} of the roster of {step.project!r} is gone by since "
+                f"{step.at}",
+                hint="no change is undone but by another one, which the coordinator proposes",
+            )
 
     def _check_approvable(self, plan: Facts) -> None:
         """Raise InvalidArgument unless a person at this desk may approve a plan."""
@@ -188,10 +247,15 @@ class Desk:
         approvers, silo = self._policy.approving(), self._policy.silo.name
         word = read_word(data, approvers=approvers, silo=silo, now=datetime.now(UTC))
         self._check_known(word)
+        self._check_not_gone_by(word.plan_digest)
         recorded = self._ledger.take_in(word)
         words = self._ledger.words(word.plan_digest, signer=word.signer)
         approved = word.verdict is Verdict.APPROVED and enough(words, approvers)
-        if approved:
+        change = self._change(word.plan_digest) if approved else None
+        if change is not None:
+            by = ", ".join(approved_by(words, approvers))
+            self._book.approve(change, by=by, authority=Authority.APPROVERS, why="signed decisions")
+        elif approved:
             self._ledger.decide(
                 word.plan_digest,
                 Verdict.APPROVED,

@@ -30,6 +30,7 @@ class Command(StrEnum):
     VERIFY = "verify"
     EXPORT = "export"
     NOTES = "notes"
+    ROSTERS = "rosters"
 
 
 class Question(BaseModel):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from silosynth.client.desk.facts import Facts
+from silosynth.client.desk.rosters import KIND, roster_words
 from silosynth.common.plan.phases import OF_VALUES
 
 
@@ -13,6 +14,8 @@ def short_digest(plan: Facts) -> str:
 
 def plan_words(plan: Facts) -> tuple[str, ...]:
     """Say who asks, what is asked, and what it costs."""
+    if plan.get("kind") == KIND:
+        return roster_words(plan)
     if "unusable" in plan:
         return (f"it cannot be approved: {plan['unusable']}",)
     if "id" not in plan:

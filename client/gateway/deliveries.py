@@ -61,7 +61,7 @@ class Deliveries:
         sealed = self.records.plan(result.plan_digest)
         if sealed is None:
             raise ApprovalPending("a result of a plan that was not approved here was delivered")
-        proposed = verify_plan(self.door, sealed)
+        proposed = verify_plan(self.door, sealed, ended=True)
         if proposed.key != delivered.key:
             raise Untrusted("the result is signed by another key than its plan")
         self._check_result(bundle, result, plan=proposed.plan)

@@ -35,6 +35,7 @@ from silosynth.client.learning.checkpoints import Checkpoints
 from silosynth.client.ledger.ledger import Ledger
 from silosynth.client.noise.discrete_gaussian import BitSource, SystemBits, discrete_gaussian
 from silosynth.client.policy.rules import Rules, SiloIdentity
+from silosynth.client.roster.book import RosterBook
 from silosynth.client.sums.member import SumMember
 from silosynth.common.audit.entries import Scope
 from silosynth.common.errors import Refused, SilosynthError
@@ -57,6 +58,8 @@ from silosynth.common.messages.statements import (
 )
 from silosynth.common.messages.sums import AgreedSet
 from silosynth.common.plan.plan import TrustMode
+from silosynth.common.trust.keys import Purpose
+from silosynth.common.trust.seal import purpose_of
 
 _PLANS_AT_HAND = 4
 
@@ -97,16 +100,21 @@ class Gateway:
             checkpoint: a seam for tests, called with the name of each step as it is reached.
         """
         self._silo = silo
+        rules = rules or Rules()
         self._door = Doorkeeper(
             silo=silo,
             datasets=dict(datasets),
             identity=identity,
-            rules=rules or Rules(),
+            rules=rules,
             checkpoints=checkpoints or Checkpoints(),
+            book=None
+            if identity is None
+            else RosterBook(silo=silo, identity=identity, rules=rules, ledger=ledger),
         )
-        # Every request carries its whole plan. What held for these bytes once holds again: the
-        # policy stays as it is while the gateway runs, and approval is asked of the ledger anew.
-        self._verify_plan = lru_cache(maxsize=_PLANS_AT_HAND)(partial(verify_plan, self._door))
+        # Every request carries its whole plan. What held for these bytes once holds again, until a
+        # roster changes: the policy stays as it is while the gateway runs, and approval is asked
+        # of the ledger anew.
+        self._verified = lru_cache(maxsize=_PLANS_AT_HAND)(self._verify)
         self._key = identity.key if identity else None
         self._ledger = ledger
         self._proposals = Proposals(
@@ -131,10 +139,16 @@ class Gateway:
 
         Guarantees: approved only by the policy's own rules or by a person's decision in the
         ledger. ``receipts`` of this silo that lie ahead of the ledger fence it.
+
+        A change of a roster is proposed as a plan is; then ``receipts`` are what other silos said.
         """
         digest = unread_digest(plan)
         try:
             self._checkpoint("received")
+            if self._door.book is not None and purpose_of(plan) is Purpose.ROSTER:
+                said = self._door.book.judge(plan, vouchers=receipts)
+                self._checkpoint("before-send")
+                return encode_statement(said, key=self._key)
             proposed = self._verify_plan(plan)
             digest = proposed.digest
             self._door.checkpoints.require(proposed.plan, proposed.dataset.schema)
@@ -307,6 +321,14 @@ class Gateway:
         if self._sums is None:
             raise Refused("this silo takes no part in sums", hint="make a plan with own noise")
         return self._sums
+
+    def _verify_plan(self, plan: bytes) -> VerifiedPlan:
+        """Return a plan that holds by the rosters of now."""
+        return self._verified(plan, len(self._ledger.rosters))
+
+    def _verify(self, plan: bytes, rosters: int) -> VerifiedPlan:
+        """Return a plan that holds, after so many changes of rosters."""
+        return verify_plan(self._door, plan)
 
     def _told(self, error: Exception, *, what: str) -> SilosynthError:
         """Return what may be said of an error, and tell the operator what may not."""

@@ -23,6 +23,7 @@ from silosynth.client.policy.limits import (
     request_limit,
 )
 from silosynth.client.policy.rules import Rules, SiloIdentity, check_roster
+from silosynth.client.roster.book import RosterBook
 from silosynth.common.errors import InvalidPlan, PlanRefused, Refused, SchemaMismatch, Untrusted
 from silosynth.common.messages.request import Request, count_cells, decode_request
 from silosynth.common.messages.sum_proof import MOST_STEP_BYTES
@@ -45,6 +46,14 @@ class Doorkeeper:
     identity: SiloIdentity | None
     rules: Rules
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
+    book: RosterBook | None = None
+
+    def rosters(self, project: str) -> tuple[Mapping[str, PublicKey], ...]:
+        """Return the rosters of a project that were gone by, the present one last."""
+        if self.book is not None:
+            return tuple(roster.silos for roster in self.book.ever(project))
+        pinned = self.rules.rosters.get(project)
+        return () if pinned is None else (pinned,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,12 +81,15 @@ class VerifiedRequest:
     share: NoiseShare
 
 
-def verify_plan(door: Doorkeeper, data: bytes) -> VerifiedPlan:
-    """Return the plan in ``data``; raise a SilosynthError when it is not one to answer."""
+def verify_plan(door: Doorkeeper, data: bytes, *, ended: bool = False) -> VerifiedPlan:
+    """Return the plan in ``data``; raise a SilosynthError when it is not one to answer.
+
+    Args: ended: nothing will be answered under it: a roster that was gone by before is enough.
+    """
     check_size(len(data), MAX_PLAN_BYTES)
     opened = _open(door, data, purpose=Purpose.PLAN)
     plan = decode_plan(opened.body if opened else data)
-    dataset = permit_plan(door, plan)
+    dataset = permit_plan(door, plan, ended=ended)
     return VerifiedPlan(
         plan=plan,
         digest=plan.digest,
@@ -88,7 +100,7 @@ def verify_plan(door: Doorkeeper, data: bytes) -> VerifiedPlan:
     )
 
 
-def permit_plan(door: Doorkeeper, plan: Plan) -> Dataset:
+def permit_plan(door: Doorkeeper, plan: Plan, *, ended: bool = False) -> Dataset:
     """Return the data set of a plan; raise a SilosynthError when the policy does not permit it."""
     dataset = door.datasets.get(plan.dataset)
     if dataset is None:
@@ -104,7 +116,7 @@ def permit_plan(door: Doorkeeper, plan: Plan) -> Dataset:
     if door.silo not in plan.silos:
         raise InvalidPlan(f"silo {door.silo!r} is not in plan {plan.id}")
     if door.identity is not None:
-        check_roster(door.rules, plan, silo=door.silo)
+        _check_rosters(door, plan, ended=ended)
         check_plan_size(dataset.policy, plan=plan, attributes=len(dataset.domain.attributes))
     if not dataset.bounded:
         check_rows(dataset.policy, plan=plan)
@@ -115,6 +127,19 @@ def permit_plan(door: Doorkeeper, plan: Plan) -> Dataset:
         check_clip(plan.training.clip)
         _permit_training(dataset, plan)
     return dataset
+
+
+def _check_rosters(door: Doorkeeper, plan: Plan, *, ended: bool) -> None:
+    """Raise PlanRefused unless every key of a plan is in the roster of now, or was in one."""
+    rosters = door.rosters(plan.project)
+    if ended and any(plan.roster and plan.roster.items() <= r.items() for r in rosters):
+        return
+    check_roster(rosters[-1] if rosters else None, plan, silo=door.silo)
+    if door.identity is not None and plan.roster.get(door.silo) != door.identity.key.public:
+        raise PlanRefused(
+            f"plan {plan.id} names another key of silo {door.silo!r} than the one it runs with",
+            hint="have the roster changed with 'silosynth roster replace', and plan anew",
+        )
 
 
 def _permit_training(dataset: Dataset, plan: Plan) -> None:

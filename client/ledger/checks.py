@@ -9,6 +9,7 @@ LARGEST_UNITS = 2**62
 MAX_ID = 256
 MAX_WHY = 2000
 MAX_STATEMENT = 16_384
+MAX_CHANGE = 1_400_000
 
 
 def check_units(units: int, what: str, *, least: int) -> None:

@@ -6,14 +6,17 @@ Each runs inside a transaction that its caller began.
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 
 from silosynth.client.ledger.rows import append, first_row
 from silosynth.common.audit.entries import (
     Decision,
     RecordedWord,
+    RosterStep,
     Verdict,
     read_decision,
     read_word,
+    roster_body,
 )
 from silosynth.common.errors import RequestConflict
 
@@ -48,6 +51,26 @@ def add_decision(
         (plan_digest, signer),
     )
     return decision
+
+
+def add_roster(connection: sqlite3.Connection, step: RosterStep) -> RosterStep:
+    """Record a change of a roster that was just approved; return it with its place.
+
+    Raises RequestConflict unless it is ahead of every change of its project before it.
+    """
+    row = first_row(
+        connection,
+        "SELECT max(json_extract(body, '$.version')) FROM entries "
+        "WHERE json_extract(body, '$.kind') = 'roster' AND json_extract(body, '$.project') = ?",
+        step.project,
+    )
+    if row is not None and row[0] is not None and step.version <= row[0]:
+        raise RequestConflict(
+            f"the roster of project {step.project!r} has version {row[0]} here already",
+            hint="an older roster, or another one of a version, is never gone back to",
+        )
+    place, head = append(connection, roster_body(step))
+    return replace(step, sequence=place, head=head)
 
 
 def newest_decision(

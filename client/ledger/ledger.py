@@ -121,7 +121,7 @@ class Ledger(Statements):
         batch = Batch(open_file(path))
         try:
             ledger = cls(batch, path=path, scopes=(), clock=clock, checkpoint=checkpoint)
-            ledger.verify()
+            ledger._take_rosters(ledger.verify().rosters)
             ledger._stand_behind(read_fence(fence_path(path)))
             ledger.present_heads(known_heads)
             ledger.grant(caps)

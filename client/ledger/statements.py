@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from datetime import UTC, datetime
 from sqlite3 import Connection
+from threading import Lock
 
 from silosynth.client.ledger.batch import Batch
-from silosynth.client.ledger.checks import MAX_STATEMENT, MAX_WHY, check_text
+from silosynth.client.ledger.checks import MAX_CHANGE, MAX_STATEMENT, MAX_WHY, check_text
 from silosynth.client.ledger.decisions import (
     add_decision,
+    add_roster,
     add_word,
     claimed_by,
     decided_signers,
@@ -23,6 +26,7 @@ from silosynth.common.audit.entries import (
     Authority,
     Decision,
     RecordedWord,
+    RosterStep,
     Verdict,
     decision_body,
     word_body,
@@ -48,6 +52,8 @@ class Statements:
         """Take an open, checked file."""
         self._batch = batch
         self._clock = clock
+        self._rosters: tuple[RosterStep, ...] = ()
+        self._remembering = Lock()
 
     def wait(self, plan_digest: str, plan: bytes, *, signer: str) -> tuple[str, ...]:
         """Let a plan as ``signer`` sealed it wait for a person, unless it waits or is refused.
@@ -171,6 +177,48 @@ class Statements:
             return recorded
 
         return self._batch.write(record)
+
+    def change_roster(self, step: RosterStep, *, why: str) -> RosterStep:
+        """Record durably that a change of a roster was approved; from then on it is gone by.
+
+        Guarantees: a project's versions only rise, whoever asks at the same time; the change waits
+        no longer; approval and change stand in the chain together or not at all.
+
+        Raises RequestConflict for a version that is not ahead, or a change that was approved for
+        another signer.
+        """
+        check_text(step.by, "name of who decides")
+        check_text(why, "reason", most=MAX_WHY)
+        check_text(step.statement, "statement", most=MAX_CHANGE)
+        at = time_text(self._clock())
+        approval = decision_body(
+            plan_digest=step.change,
+            signer=step.signer,
+            verdict=Verdict.APPROVED,
+            why=why,
+            by=step.by,
+            authority=step.authority,
+            at=at,
+        )
+
+        def record(connection: Connection) -> RosterStep:
+            add_decision(connection, approval, plan_digest=step.change, signer=step.signer)
+            return add_roster(connection, replace(step, at=at))
+
+        recorded = self._batch.write(record)
+        self._take_rosters([recorded])
+        return recorded
+
+    @property
+    def rosters(self) -> tuple[RosterStep, ...]:
+        """Return every change of a roster that was approved here, in order."""
+        return self._rosters
+
+    def _take_rosters(self, steps: Collection[RosterStep]) -> None:
+        """Remember the changes that the chain holds, so that no request reads it through."""
+        with self._remembering:
+            known = {s.sequence: s for s in (*self._rosters, *steps)}
+            self._rosters = tuple(known[place] for place in sorted(known))
 
     def words(self, plan_digest: str, *, signer: str) -> tuple[RecordedWord, ...]:
         """Return the newest word of each approver on a plan, given since it was last refused."""

@@ -76,6 +76,9 @@ class SiloSection(_Model):
     run_as: UserName | None = Field(
         default=None, description="the user to become when started as root"
     )
+    previous_keys: tuple[PublicKey, ...] = Field(
+        default=(), strict=False, max_length=100, description="its own before; receipts still bind"
+    )
 
 
 class DatasetSection(_Model):
@@ -137,6 +140,7 @@ class ProjectSection(_Model):
 
     name: Name
     budget: Budget
+    roster_version: int = Field(default=0, ge=0, le=1_000_000, description="of the roster below")
     roster: dict[Name, PublicKey] = Field(min_length=1, max_length=10_000)
 
 
@@ -174,6 +178,7 @@ class ApprovalSection(_Model):
     needed: int | None = Field(
         default=None, ge=1, le=100, description="approvers who must sign; all of them by default"
     )
+    roster_vouchers: int | None = Field(default=None, ge=1, le=1_000, description="see Rules")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -322,7 +327,9 @@ class PolicyFile(_Model):
         """Return which plans are answered, and which of them without asking a person."""
         return Rules(
             rosters={p.name: dict(p.roster) for p in self.projects},
-            approval=Approval(**self.approval.model_dump(exclude={"needed"})),
+            versions={p.name: p.roster_version for p in self.projects},
+            vouchers=self.approval.roster_vouchers,
+            approval=Approval(**self.approval.model_dump(exclude={"needed", "roster_vouchers"})),
             approvers=self.approving(),
         )
 

@@ -23,10 +23,14 @@ from silosynth.common.trust.keys import PublicKey, SigningKey
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SiloIdentity:
-    """The key that signs what leaves, and the coordinators whose plans are read at all."""
+    """The key that signs what leaves, and the coordinators whose plans are read at all.
+
+    ``former`` are keys that the silo had before: what they signed binds it still.
+    """
 
     key: SigningKey
     coordinators: Mapping[PublicKey, str]
+    former: Collection[PublicKey] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,16 +53,21 @@ class Approval:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """The rosters that a silo pins, by project, what it approves by itself, and who else may."""
+    """The rosters that a silo pins, by project, what it approves by itself, and who else may.
+
+    ``versions`` are those of the rosters, 0 where none is stated. A change of a roster is approved
+    without a person here once the persons of ``vouchers`` other silos approved it; None: never.
+    """
 
     rosters: Mapping[str, Mapping[str, PublicKey]] = field(default_factory=dict)
+    versions: Mapping[str, int] = field(default_factory=dict)
+    vouchers: int | None = None
     approval: Approval = field(default_factory=Approval)
     approvers: Approvers = field(default_factory=Approvers)
 
 
-def check_roster(rules: Rules, plan: Plan, *, silo: str) -> None:
-    """Raise PlanRefused unless the plan's project is known and every key of it is pinned here."""
-    pinned = rules.rosters.get(plan.project)
+def check_roster(pinned: Mapping[str, PublicKey] | None, plan: Plan, *, silo: str) -> None:
+    """Raise PlanRefused unless the plan's project has a roster and every key is pinned there."""
     if pinned is None:
         raise PlanRefused(
             f"project {plan.project!r} is not in this silo's policy",
@@ -72,7 +81,8 @@ def check_roster(rules: Rules, plan: Plan, *, silo: str) -> None:
         if pinned.get(name) != key:
             raise PlanRefused(
                 f"plan {plan.id} names a key of silo {name!r} that silo {silo!r} has not pinned",
-                hint="compare the plan's roster with the policy's, by another channel",
+                hint="see 'silosynth silo pending' for a change of the roster that waits, and "
+                "'silosynth silo roster'",
             )
 
 

@@ -36,6 +36,7 @@ class NewSilo:
     project: str = "default"
     coordinators: Mapping[str, str] = field(default_factory=dict)
     peers: Mapping[str, str] = field(default_factory=dict)
+    roster_version: int = 0
 
 
 def policy_text(new: NewSilo, *, schema_digest: str, public_key: PublicKey) -> str:
@@ -118,7 +119,9 @@ def _project(new: NewSilo, *, public_key: PublicKey, budget: str) -> str:
 [[projects]]
 name = {_text(new.project)}
 budget = {budget}
-# The silos that take part, this one included. A plan that names another key is refused.
+roster_version = {new.roster_version}  # of the roster below; changes of it follow from that
+# The silos that take part, this one included. A plan that names another key is refused. What was
+# approved since ('silosynth silo roster') is in the ledger, not here.
 [projects.roster]
 {roster}
 """
@@ -148,6 +151,7 @@ automatic = false
 # projects = ["default"]  # any project above, if left out
 # coordinators = ["hub"]  # any coordinator above, if left out
 # needed = 2  # approvers below who must sign for any other plan; all of them, if left out
+# roster_vouchers = 2  # changes of the roster that persons of 2 other silos approved; none, if out
 
 # Whose signed decisions count, made on their own machines with 'silosynth approver approve'. With
 # any of them here, 'silosynth silo approve' approves nothing.

@@ -32,6 +32,7 @@ from silosynth.client.rpc.front_door import DoorRules, FrontDoor, TurnedAway
 from silosynth.client.rpc.listener import bind_socket, given_socket, remove_socket
 from silosynth.client.rpc.server import Method, RpcServer, Service, gateway_service
 from silosynth.client.serving.metered import CountedGateway
+from silosynth.client.serving.no_network import check_without_network, forbid_network
 from silosynth.client.serving.run_as import ROOT, become, forbid_core_dumps, group_id, user_ids
 from silosynth.client.silo.assemble import Silo, open_silo
 from silosynth.common.audit.entries import Scope
@@ -49,6 +50,7 @@ from silosynth.common.telemetry import (
 
 GRACE_SECONDS = 300.0
 EXIT_BUG = 5
+_NO_NETWORK = "--no-network"
 _OPERATOR_MESSAGE_BYTES = 256_000_000
 _OPERATOR_THREADS = 4
 FORGET_SECONDS = 600.0
@@ -65,14 +67,23 @@ class Seams:
 
 
 def serve(
-    path: Path, *, ready: Callable[[], None] = lambda: None, seams: Seams | None = None
+    path: Path,
+    *,
+    network: bool = True,
+    ready: Callable[[], None] = lambda: None,
+    seams: Seams | None = None,
 ) -> None:
     """Serve a silo until SIGTERM or SIGINT.
+
+    Args: network: False gives up the right to any socket but Unix ones, before anything is read.
 
     Raises InvalidArgument or InvalidPolicy when the policy does not allow it here,
     LedgerUnavailable when the ledger cannot be used.
     """
     policy = load_policy(path)
+    if not network:
+        check_without_network(policy)
+        forbid_network()
     start_logging(as_json=policy.logs.format == "json")
     if policy.logs.format == "json":
         take_in_others(text=False)
@@ -291,11 +302,12 @@ def _not_serving(error: SilosynthError) -> int:
 def main(arguments: list[str] | None = None) -> int:
     """Serve the policy that the command line names; return the exit code."""
     words = sys.argv[1:] if arguments is None else arguments
-    if len(words) != 2 or words[0] != "--policy":
-        sys.stderr.write("usage: python -m silosynth.client.serving.serve --policy FILE\n")
+    if len(words) < 2 or words[0] != "--policy" or words[2:] not in ([], [_NO_NETWORK]):
+        usage = f"--policy FILE [{_NO_NETWORK}]"
+        sys.stderr.write(f"usage: python -m silosynth.client.serving.serve {usage}\n")
         return InvalidArgument.exit_code
     try:
-        serve(Path(words[1]))
+        serve(Path(words[1]), network=len(words) == 2)
     except SilosynthError as err:
         return _not_serving(err)
     except OSError as err:

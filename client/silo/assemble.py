@@ -15,6 +15,7 @@ from silosynth.client.ledger.ledger import Ledger
 from silosynth.client.noise.discrete_gaussian import BitSource
 from silosynth.client.policy.file import CheckpointSection, DatasetSection, PolicyFile
 from silosynth.client.policy.rules import SiloIdentity
+from silosynth.client.roster.book import RosterBook
 from silosynth.client.source.bounding import bounding, load_secret
 from silosynth.client.source.code_cache import forget_codes
 from silosynth.client.source.open import open_source
@@ -78,16 +79,22 @@ def open_silo(
     says, LedgerUnavailable when the ledger cannot be used.
     """
     key = load_identity(policy)
+    identity = SiloIdentity(
+        key=key, coordinators=policy.consumers(), former=policy.silo.previous_keys
+    )
     datasets = open_datasets(policy, tell_operator=tell_operator)
     records = Records(Path(policy.silo.directory))
     with Ledger.open(
         ledger_path(policy), caps=policy.scope_caps(), checkpoint=checkpoint
     ) as ledger:
+        RosterBook(
+            silo=policy.silo.name, identity=identity, rules=policy.rules(), ledger=ledger
+        ).check()
         gateway = Gateway(
             silo=policy.silo.name,
             datasets=datasets,
             ledger=ledger,
-            identity=SiloIdentity(key=key, coordinators=policy.consumers()),
+            identity=identity,
             rules=policy.rules(),
             records=records,
             sums=SumMember(
@@ -150,10 +157,15 @@ def _check_checkpoint(section: CheckpointSection) -> None:
 
 
 def load_identity(policy: PolicyFile) -> SigningKey:
-    """Return the silo's key; raise InvalidPolicy when a roster names another one for it."""
+    """Return the silo's key; raise InvalidPolicy when a roster names another one for it.
+
+    One that it had before may stand there: the change to the new one is then in the ledger, or is
+    yet to be approved.
+    """
     key = SigningKey.load(Path(policy.silo.key))
+    own = {key.public, *policy.silo.previous_keys}
     for project in policy.projects:
-        if project.roster[policy.silo.name] != key.public:
+        if project.roster[policy.silo.name] not in own:
             raise InvalidPolicy(
                 f"the roster of project {project.name!r} names another key for this silo",
                 hint=f"this silo's public key is {key.public}",

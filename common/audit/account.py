@@ -14,12 +14,14 @@ from silosynth.common.audit.entries import (
     Charge,
     Decision,
     RecordedWord,
+    RosterStep,
     Scope,
     StoredRelease,
     Verdict,
     canonical,
     next_head,
     read_decision,
+    read_roster,
     read_scope,
     read_vector,
     read_word,
@@ -51,6 +53,17 @@ _FIELDS: Mapping[str, Mapping[str, type]] = {
         "signed_at": str,
         "statement": str,
     },
+    "roster": {
+        "project": str,
+        "version": int,
+        "roster": str,
+        "change": str,
+        "signer": str,
+        "by": str,
+        "authority": str,
+        "statement": str,
+        "at": str,
+    },
 }
 
 
@@ -77,6 +90,7 @@ class Account:
     orders: Mapping[Scope, int] = field(default_factory=dict)
     words: tuple[RecordedWord, ...] = ()
     claims: Mapping[str, Decision] = field(default_factory=dict)
+    rosters: tuple[RosterStep, ...] = ()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -93,6 +107,7 @@ class _Fold:
     words: list[RecordedWord] = field(default_factory=list)
     said: dict[tuple[str, str, str], str] = field(default_factory=dict)
     claims: dict[str, Decision] = field(default_factory=dict)
+    rosters: list[RosterStep] = field(default_factory=list)
 
 
 def replay(rows: Iterable[tuple[int, str, str]]) -> Account:
@@ -128,6 +143,7 @@ def replay(rows: Iterable[tuple[int, str, str]]) -> Account:
         orders=fold.orders,
         words=tuple(fold.words),
         claims=fold.claims,
+        rosters=tuple(fold.rosters),
     )
 
 
@@ -165,6 +181,8 @@ def _apply(fold: _Fold, body: str, *, sequence: int, head: str) -> None:
             _apply_decision(fold, read_decision(body, sequence=sequence, head=head))
         case "approver-word":
             _apply_word(fold, read_word(body, sequence=sequence, head=head))
+        case "roster":
+            _apply_roster(fold, read_roster(body, sequence=sequence, head=head))
 
 
 def _apply_cap(fold: _Fold, entry: dict[str, Any]) -> None:
@@ -200,6 +218,17 @@ def _apply_word(fold: _Fold, recorded: RecordedWord) -> None:
         raise ValueError("a word that was taken in before")
     fold.said[place] = word.signed_at
     fold.words.append(recorded)
+
+
+def _apply_roster(fold: _Fold, step: RosterStep) -> None:
+    """Add one change of a roster: approved, and ahead of those before it of its project."""
+    before = [r.version for r in fold.rosters if r.project == step.project]
+    if step.version <= max(before, default=0):
+        raise ValueError("a roster that goes back")
+    claim = fold.claims.get(step.change)
+    if claim is None or claim.signer != step.signer:
+        raise ValueError("a roster that nobody approved")
+    fold.rosters.append(step)
 
 
 def _apply_charge(fold: _Fold, entry: dict[str, Any], *, sequence: int, head: str) -> None:

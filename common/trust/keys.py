@@ -51,6 +51,9 @@ class Purpose(StrEnum):
     SUM_KEYS = "sum keys"
     SUM_SET = "sum set"
     DECISION = "decision"
+    JOIN = "join"
+    ROSTER = "roster"
+    KIT = "kit"
 
 
 def _public_key(text: str) -> str:

@@ -53,6 +53,30 @@ def body_of(data: bytes) -> bytes:
     return data[start + int.from_bytes(data[len(MAGIC) : start], "little") :]
 
 
+def purpose_of(data: bytes) -> Purpose | None:
+    """Return what an envelope says that it is for; nothing of it is checked by that."""
+    header = _header(data)
+    return None if header is None else header.purpose
+
+
+def signer_of(data: bytes) -> PublicKey | None:
+    """Return who an envelope says that it is of; nothing of it is checked by that."""
+    header = _header(data)
+    return None if header is None else header.signature.key
+
+
+def _header(data: bytes) -> _Header | None:
+    """Return the header of an envelope, if it has one that can be read."""
+    start = len(MAGIC) + _LENGTH
+    length = int.from_bytes(data[len(MAGIC) : start], "little")
+    if not data.startswith(MAGIC) or length > _MAX_HEADER_BYTES:
+        return None
+    try:
+        return _Header.model_validate_json(data[start : start + length])
+    except ValidationError:
+        return None
+
+
 def unseal(data: bytes, *, purpose: Purpose, trusted: Collection[PublicKey]) -> Opened:
     """Return the body of an envelope that one of ``trusted`` sealed for ``purpose``.
 

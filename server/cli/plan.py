@@ -30,6 +30,7 @@ from silosynth.common.schema.schema import load_schema
 from silosynth.server.cli.dummy import dummy
 from silosynth.server.cli.flags import with_flags
 from silosynth.server.cli.report import register_report
+from silosynth.server.cli.roster import register_roster
 from silosynth.server.cli.runs import register_runs
 from silosynth.server.cli.setup import admit, certs
 from silosynth.server.federation.roster_file import load_roster, with_roster
@@ -52,6 +53,7 @@ def register(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:
     groups["plan"].command("show")(plan_show)
     register_runs(app)
     register_report(app)
+    register_roster(app, groups)
     app.command("certs")(certs)
     app.command("dummy")(dummy)
     app.command("admit")(admit)

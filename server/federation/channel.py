@@ -33,7 +33,7 @@ from silosynth.common.messages.statements import (
     decode_statement,
 )
 from silosynth.common.messages.sums import encode_sum_statement
-from silosynth.common.plan.plan import Plan, encode_plan
+from silosynth.common.plan.plan import Plan
 from silosynth.common.telemetry import log
 from silosynth.common.trust.keys import Purpose, SigningKey
 from silosynth.common.trust.seal import seal
@@ -52,11 +52,13 @@ from silosynth.server.coordinator.state import (
 from silosynth.server.driver.drive import Checkpoint
 from silosynth.server.federation.calls import Calls, Grid
 from silosynth.server.federation.letters import (
+    Addressees,
     Challenge,
     Fields,
     Letter,
     Post,
     field_of,
+    seal_plan,
     size_of,
 )
 from silosynth.server.federation.link import Patience
@@ -90,16 +92,15 @@ class Pace:
 class Channel:
     """Own what is on its way between a coordinator and the silos of one plan.
 
-    Only a node that signs a fresh challenge with a key of the roster is that silo; a node that
-    cannot gets no plan. ``stopping`` ends every wait with RunFailed. ``standing`` is told, when it
-    changes, why each silo is waited for.
+    Only a node that signs a fresh challenge with a key of the roster is that silo; no other gets a
+    plan. ``stopping`` ends every wait with RunFailed; ``standing`` is told why silos are awaited.
     """
 
     def __init__(
         self,
         grid: Grid,
         *,
-        plan: Plan,
+        plan: Plan | Addressees,
         key: SigningKey,
         receipts: Callable[[str], Sequence[bytes]] = lambda _: (),
         stopping: Callable[[], bool] = lambda: False,
@@ -107,7 +108,7 @@ class Channel:
         standing: Callable[[Mapping[str, Waiting]], None] = lambda _: None,
         pace: Pace | None = None,
     ) -> None:
-        """Take Flower's grid, the signed plan's roster and the coordinator's key."""
+        """Take Flower's grid, the plan (or what is proposed instead), and our key."""
         self._plan = plan
         self._key = key
         self._receipts = receipts
@@ -115,7 +116,7 @@ class Channel:
         self._checkpoint = checkpoint
         self._pace = pace or Pace()
         self._calls = Calls(grid, patience=self._pace.patience)
-        self._sealed = seal(encode_plan(plan), purpose=Purpose.PLAN, key=key)
+        self._sealed = plan.sealed if isinstance(plan, Addressees) else seal_plan(plan, key)
         self._nodes: dict[str, int] = {}
         self._post = Post()
         self._watch = Watch(standing)
@@ -208,9 +209,7 @@ class Channel:
         self._watch.begin({s: ASKED if s in self._nodes else ABSENT for s in waiting})
         while waiting and time.monotonic() < deadline:
             if self._stopping():
-                raise RunFailed(
-                    "the run was stopped", hint="resume it with 'silosynth run --resume'"
-                )
+                raise RunFailed("the run was stopped", hint="resume it by 'silosynth run --resume'")
             self._look_at_nodes(waiting)
             self._send_due(waiting)
             for silo, data in self._pull(waiting, field=field):

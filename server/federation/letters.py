@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from flwr.app import ConfigRecord, Message
 from flwr.app.typing import ConfigRecordValues
 
 from silosynth.common.messages.release import RECORD
+from silosynth.common.plan.plan import Plan, encode_plan
+from silosynth.common.trust.keys import PublicKey, Purpose, SigningKey
+from silosynth.common.trust.seal import seal
 
 Fields = dict[str, ConfigRecordValues]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addressees:
+    """Silos by their keys, where there is no plan, and what is proposed to them instead."""
+
+    roster: Mapping[str, PublicKey]
+    sealed: bytes
+    deadline_seconds: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +62,11 @@ class Post:
     listed: frozenset[int] | None = None
     nodes_due: float = 0.0
     active: float = 0.0
+
+
+def seal_plan(plan: Plan, key: SigningKey) -> bytes:
+    """Return a plan in the coordinator's envelope."""
+    return seal(encode_plan(plan), purpose=Purpose.PLAN, key=key)
 
 
 def size_of(fields: Fields) -> int:

@@ -29,6 +29,7 @@ from silosynth.server.driver.drive import Checkpoint, Progress, Signed, drive
 from silosynth.server.driver.journal import Journal
 from silosynth.server.federation.channel import Channel, Pace
 from silosynth.server.federation.link import SuperLinkLost
+from silosynth.server.federation.roster_chain import former_keys
 from silosynth.server.federation.run_files import (
     Begun,
     Ended,
@@ -219,7 +220,7 @@ def _attempt(run: _Run) -> State:
             grid,
             plan=run.plan,
             key=run.key,
-            receipts=lambda silo: kept_receipts(run.home, silo_key=run.plan.roster[silo]),
+            receipts=lambda silo: _receipts_of(run, silo),
             stopping=run.files.cancel.exists,
             checkpoint=run.watchers.checkpoint,
             standing=lambda silos: _stand(run, silos),
@@ -260,6 +261,19 @@ def _keep_answer(run: _Run, event: Answered) -> None:
         return  # the state machine has named the silo
     if isinstance(answer, Release):
         _keep(run, event.silo, encode_receipt(answer))
+
+
+def _receipts_of(run: _Run, silo: str) -> Sequence[bytes]:
+    """Return the receipts that are kept of a silo, under its key and those that it had before."""
+    before = former_keys(
+        run.home,
+        federation=run.begun.federation,
+        project=run.plan.project,
+        silo=silo,
+        coordinator=run.key.public,
+    )
+    keys = (run.plan.roster[silo], *before)
+    return [r for key in keys for r in kept_receipts(run.home, silo_key=key)]
 
 
 def _keep(run: _Run, silo: str, receipt: bytes) -> None:

@@ -11,7 +11,7 @@ import fcntl
 import hashlib
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from importlib.resources import files
@@ -30,6 +30,7 @@ from flwr.proto.control_pb2 import (
     RegisterNodeRequest,
     StartRunRequest,
     StopRunRequest,
+    UnregisterNodeRequest,
 )
 from flwr.proto.runtime_pb2 import (
     AcquireTaskRequest,
@@ -168,6 +169,33 @@ def admit_nodes(federation: Federation, keys: dict[str, Path]) -> dict[str, int]
             return admitted
 
         return insist(admit, patience=patience)
+
+
+def dismiss_nodes(
+    federation: Federation, names: Collection[str], *, keep: Path | None = None
+) -> int:
+    """Let the SuperNodes of these names connect no more; return how many there were.
+
+    Args: keep: the public key of one that stays.
+    """
+    staying = b"" if keep is None else _load_public_key(keep).strip()
+    patience = Patience()
+    with open_control(federation) as client:
+
+        def dismiss() -> int:
+            gone = [
+                n
+                for n in _nodes(client, patience)
+                if n.name in names and bytes(n.public_key).strip() != staying
+            ]
+            for node in gone:
+                unregister = partial(
+                    client.UnregisterNode, UnregisterNodeRequest(node_id=node.node_id)
+                )
+                ask(unregister, patience=patience, what="the dismissal of a node")
+            return len(gone)
+
+        return insist(dismiss, patience=patience)
 
 
 def list_nodes(federation: Federation) -> dict[str, str]:

@@ -40,6 +40,7 @@ from silosynth.common.messages.sums import SumStep
 from silosynth.common.plan import budget as budget_module
 from silosynth.common.plan.plan import Plan, decode_plan, parse_plan
 from silosynth.common.plan.training import BOUND, frame_weights
+from silosynth.common.roster.roster import RosterChange
 from silosynth.common.schema.schema import parse_schema
 from silosynth.common.trust.keys import Purpose
 from silosynth.common.trust.seal import seal
@@ -85,7 +86,8 @@ def _walk(schema: Mapping[str, Any], defs: Mapping[str, Any], path: str) -> Iter
 def _of_models() -> dict[str, list[Mapping[str, Any]]]:
     """Return the schemas of every number that a coordinator sends, by its path."""
     found: dict[str, list[Mapping[str, Any]]] = {}
-    for name, model in (("plan", Plan), ("request", Request), ("step", SumStep)):
+    models = (("plan", Plan), ("request", Request), ("step", SumStep), ("change", RosterChange))
+    for name, model in models:
         schema = model.model_json_schema()
         for path, number in _walk(schema, schema.get("$defs", {}), name):
             found.setdefault(path, []).append(number)
@@ -134,7 +136,8 @@ def _stated(text: str) -> Interval | None:
 def test_the_threat_model_names_every_number_that_a_coordinator_sends() -> None:
     sent, stated = set(_of_models()), set(_rows())
     assert sent - stated == set(), "without a row in the table"
-    assert {name for name in stated - sent if name.split(".")[0] in ("plan", "step")} == set()
+    models = ("plan", "step", "change")
+    assert {name for name in stated - sent if name.split(".")[0] in models} == set()
 
 
 def test_ranges_in_the_threat_model_are_those_of_the_models() -> None:

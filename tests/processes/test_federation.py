@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+import fourth
 import httpx
 import pytest
 from federation import NAME, SILOS, Federation, federation_plan, read_audit, wait_for
 from flwr.proto.fleet_pb2 import ActivateNodeRequest
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 from one_process import copy_of_silos, sample_in_one_process
+from support.patience import patience
 
 from silosynth.client.relay import relay
 from silosynth.client.relay.session import Session, open_session
@@ -26,9 +28,11 @@ from silosynth.common.report.facts import Mode, decode_facts
 from silosynth.common.telemetry import Role, Telemetry
 from silosynth.common.trust.keys import SigningKey
 from silosynth.server.federation.certs import make_certs
+from silosynth.server.federation.roster_file import load_roster, with_roster
 from silosynth.server.federation.settings import find_federation
 from silosynth.server.federation.superlink import admit_nodes, list_nodes
 from silosynth.server.methods.training import TrainingChoice
+from silosynth.server.planning.planner import new_plan
 
 
 @pytest.fixture(scope="module")
@@ -278,3 +282,53 @@ def test_a_node_without_the_rosters_key_gets_no_plan(
     assert [line for line in lines if line["event"] == "node-rejected"]
     connected = {line["silo"] for line in lines if line["event"] == "silo-connected"}
     assert connected == {"south", "west"}
+
+
+def test_a_fourth_silo_comes_in_by_two_files_and_no_restart(
+    federation: Federation, tmp_path: Path
+) -> None:
+    """Last in this file: the federation is of four then, and of three again."""
+    kept, before = federation.plan, {name: p.pid for name, p in federation.processes.items()}
+    begun = time.monotonic()
+    request, words = fourth.join(federation)
+    kit = tmp_path / "east.kit"
+    start = ("--federation", NAME, "--roster", str(federation.certs.roster))
+    schema = ("--schema", str(federation.directory / "schema.yaml"))
+    told = ("--words", words, "--out", str(kit))
+    added = fourth.say(federation, "roster", "add", str(request), *start, *schema, *told)
+    assert all(added["silos"][s].startswith("waits for a person") for s in SILOS), added
+    fourth.take_kit(federation, kit, words=added["words"])
+    fourth.start(federation)
+    for silo in SILOS:
+        fourth.approve(federation, silo, words=words)
+    sent = fourth.say(federation, "roster", "send", "--federation", NAME)
+    assert sent["silos"] == dict.fromkeys((*SILOS, fourth.EAST), "goes by it")
+    _run_four(federation, Path(sent["roster"]))
+    assert time.monotonic() - begun < patience(180), "a silo comes in within three minutes"
+    running = {name: p.pid for name, p in federation.processes.items()}
+    assert {n: pid for n, pid in running.items() if n in before and n != "coordinator"} == {
+        n: pid for n, pid in before.items() if n != "coordinator"
+    }, "nobody was restarted"
+    removed = fourth.say(federation, "roster", "remove", fourth.EAST, "--federation", NAME)
+    assert set(removed["silos"]) == set(SILOS)
+    nodes = list_nodes(find_federation(federation.home, NAME))
+    assert nodes.get(fourth.EAST) != "online", "its SuperNode connects no more"
+    federation.write_plan(kept)
+
+
+def _run_four(federation: Federation, roster: Path) -> None:
+    """Run a plan over the four; each of them pays for it and keeps the result."""
+    silos = (*SILOS, fourth.EAST)
+    plan = new_plan(
+        federation.schema,
+        epsilon=0.5,
+        delta=1e-6,
+        silos=silos,
+        method="independent",
+        plan_id="four",
+    )
+    federation.write_plan(with_roster(plan, load_roster(roster)))
+    done = federation.run()
+    assert done["exit_code"] == 0, federation.log("coordinator")
+    assert done["data"]["silos"] == list(silos)
+    assert done["data"]["unacknowledged"] == {}

@@ -1,0 +1,1 @@
+"""A federation's roster: who takes part, its signed changes, requests to join, words to compare."""
