@@ -9,6 +9,7 @@ import typer
 
 from silosynth.client.cli.approver import register_approver
 from silosynth.client.cli.auditor import register_auditor
+from silosynth.client.cli.keeping import register_keeping
 from silosynth.client.cli.operator import register_operator
 from silosynth.client.cli.relay import relay
 from silosynth.client.cli.silo import register_silo
@@ -28,6 +29,7 @@ def register(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:
     app.command("relay")(relay)
     register_silo(groups)
     register_operator(groups)
+    register_keeping(groups)
     register_approver(groups)
     register_auditor(groups)
 

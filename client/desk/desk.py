@@ -23,6 +23,7 @@ from silosynth.client.ledger.ledger import Ledger
 from silosynth.client.ledger.waiting import WaitingPlan
 from silosynth.client.policy.approvers import approved_by, enough, read_word
 from silosynth.client.policy.file import PolicyFile
+from silosynth.client.silo.backup import backup_bytes
 from silosynth.common.accounting.cost import RHO_UNIT
 from silosynth.common.accounting.zcdp import cks_epsilon, held_epsilon
 from silosynth.common.audit.entries import ApproverWord, Authority, Scope, Verdict
@@ -33,6 +34,7 @@ from silosynth.common.trust.seal import seal, unseal
 from silosynth.common.trust.spelling import plain_bytes, plain_text
 
 _MOST_NOTES = 100
+_PIECE_BYTES = 32_000_000
 _UNKNOWN = "unknown"
 """Stands for the signer of a plan that waits in a file that did not say who signed it."""
 
@@ -86,6 +88,7 @@ class Desk:
             Command.VERIFY: self._verify,
             Command.EXPORT: self._export,
             Command.NOTES: lambda: {"notes": self._notes.all()},
+            Command.BACKUP: lambda: self._backup(question),
         }
         return answers[question.command]()
 
@@ -286,6 +289,18 @@ class Desk:
         """Return the ledger's audit, sealed with the silo's key."""
         sealed = seal(self._ledger.audit(), purpose=Purpose.AUDIT, key=self._key)
         return {"audit": base64.b64encode(sealed).decode(), "key": self._key.public}
+
+    def _backup(self, question: Question) -> Facts:
+        """Return a piece of a backup; the same last entry makes the same bytes."""
+        copied = self._ledger.copied(upto=question.upto)
+        whole = backup_bytes(copied, key=self._key)
+        piece = whole[question.offset : question.offset + _PIECE_BYTES]
+        return {
+            "upto": copied.entries,
+            "head": copied.head,
+            "piece": plain_text(piece),
+            "bytes": len(whole),
+        }
 
 
 def budget(ledger: Ledger, scope: Scope) -> dict[str, float]:

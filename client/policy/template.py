@@ -161,6 +161,9 @@ users = []  # such as ["silosynth-relay"]
 # socket = "/run/silosynth/gateway.sock"  # default: gateway.sock in the silo's directory
 # operator_socket = "/run/silosynth/operator.sock"
 
+[ledger]  # a second copy, on another disk, written before each charge and answer is heard of
+# mirror = "/second-disk/silosynth/north.mirror"
+
 [metrics]  # on loopback, or on a socket that 'silosynth relay --gateway-metrics' passes on
 # port = 9465
 # socket = "/run/silosynth/metrics.sock"

@@ -51,6 +51,7 @@ class Purpose(StrEnum):
     SUM_KEYS = "sum keys"
     SUM_SET = "sum set"
     DECISION = "decision"
+    BACKUP = "backup"
 
 
 def _public_key(text: str) -> str:
