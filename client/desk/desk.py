@@ -79,7 +79,7 @@ class Desk:
         """
         person = person_of(user, sudo_user=question.sudo_user)
         answers: dict[Command, Callable[[], Facts]] = {
-            Command.PENDING: lambda: {"plans": self._pending()},
+            Command.PENDING: lambda: {"plans": self.pending()},
             Command.PLAN: lambda: self._sealed(question),
             Command.DECIDE: lambda: self._decide(question, by=person),
             Command.TAKE_IN: lambda: self._take_in(question),
@@ -102,7 +102,7 @@ class Desk:
             reply = {"error": {"code": err.code, "message": err.message, "hint": err.hint}}
         return json.dumps(reply).encode()
 
-    def _pending(self) -> list[Facts]:
+    def pending(self) -> list[Facts]:
         """Return the facts of each plan that waits."""
         return [self._facts(waiting) for waiting in self._ledger.pending()]
 
@@ -143,7 +143,7 @@ class Desk:
 
     def _sealed(self, question: Question) -> Facts:
         """Return a plan that waits as its coordinator sealed it, for those who sign decisions."""
-        plan = find_plan(self._pending(), question.plan or "", coordinator=question.coordinator)
+        plan = find_plan(self.pending(), question.plan or "", coordinator=question.coordinator)
         for waiting in self._ledger.pending():
             if waiting.plan_digest == plan["digest"] and self._facts(waiting) == plan:
                 return {"plan": plan, "sealed": plain_text(waiting.plan)}
@@ -219,7 +219,7 @@ class Desk:
 
         A plan that waits was checked by the gateway; of any other nothing is known here.
         """
-        waits = {(p["digest"], p.get("signer")) for p in self._pending()}
+        waits = {(p["digest"], p.get("signer")) for p in self.pending()}
         decided = word.signer in self._ledger.decided(word.plan_digest)
         if (word.plan_digest, word.signer) not in waits and not decided:
             raise InvalidArgument(
@@ -229,7 +229,7 @@ class Desk:
 
     def _named(self, name: str, *, coordinator: str | None) -> Facts:
         """Return the plan that waits by a name, or one that was decided before by its digest."""
-        plans = self._pending()
+        plans = self.pending()
         if is_digest(name) and not any(p["digest"] == name for p in plans):
             consumers = self._policy.consumers()
             # A decision that does not say for whom is one about every coordinator's.

@@ -27,6 +27,7 @@ from silosynth.client.policy.sections import (
     LedgerSection,
     LogsSection,
     MetricsSection,
+    NotifySection,
     ProjectSection,
     RelaySection,
     Section,
@@ -53,6 +54,7 @@ class PolicyFile(Section):
     relay: RelaySection = RelaySection()
     ledger: LedgerSection = LedgerSection()
     metrics: MetricsSection = MetricsSection()
+    notify: NotifySection = NotifySection()
     logs: LogsSection = LogsSection()
 
     @model_validator(mode="after")
@@ -182,6 +184,7 @@ _PATHS = {
     "checkpoints": ("path",),
     "relay": ("socket", "operator_socket"),
     "ledger": ("mirror",),
+    "notify": ("directory",),
 }
 
 

@@ -6,6 +6,7 @@ import math
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -33,6 +34,7 @@ def _path(text: str) -> str:
 
 
 FilePath = Annotated[str, Field(max_length=4096), AfterValidator(_path)]
+Address = Annotated[str, Field(pattern=r"^[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9.-]{1,253}$")]
 UserName = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_-]{0,31}\$?$")]
 
 
@@ -216,6 +218,57 @@ class LedgerSection(Section):
     """Where a second copy of the ledger is written before anybody hears of a charge or answer."""
 
     mirror: FilePath | None = Field(default=None, description="a file on another disk")
+
+
+class MailSection(Section):
+    """A mail server, and who hears from it."""
+
+    to: tuple[Address, ...] = Field(strict=False, min_length=1, max_length=20)
+    sender: Address
+    host: str = Field(default="localhost", pattern=r"^[A-Za-z0-9.:_-]{1,253}$")
+    port: int = Field(default=25, ge=1, le=65_535)
+    security: Literal["none", "starttls", "tls"] = "none"
+    user: str | None = Field(default=None, min_length=1, max_length=256)
+    password_file: FilePath | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.user is None) != (self.password_file is None):
+            raise ValueError("user and password_file go together")
+        if self.user is not None and self.security == "none":
+            raise ValueError("a password needs security = 'starttls' or 'tls'")
+        return self
+
+
+class NotifySection(Section):
+    """Who is told that plans wait, and by which of four ways; by all that are named."""
+
+    command: tuple[str, ...] = Field(default=(), strict=False, max_length=64)
+    webhook: str | None = Field(default=None, max_length=2048, description="https://, by POST")
+    mail: MailSection | None = None
+    directory: FilePath | None = Field(
+        default=None, description="a folder that a program of another user looks into"
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.webhook is not None:
+            _check_url(self.webhook)
+        if self.command and not self.command[0].startswith("/"):
+            raise ValueError("the command needs the whole path of its program")
+        return self
+
+
+def _check_url(url: str) -> None:
+    """Raise ValueError unless a notice may be posted to a URL."""
+    parts = urlsplit(url)
+    if not url.isascii() or not url.isprintable() or " " in url or parts.username is not None:
+        raise ValueError("the webhook is no plain URL; a secret belongs into its path or query")
+    local = parts.hostname in ("localhost", "127.0.0.1", "::1")
+    if not parts.hostname or (parts.scheme != "https" and not (local and parts.scheme == "http")):
+        raise ValueError("the webhook is not https://, or http:// on this machine")
+    if parts.port == 0:
+        raise ValueError("the webhook has no usable port")
 
 
 class LogsSection(Section):

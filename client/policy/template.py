@@ -168,6 +168,12 @@ users = []  # such as ["silosynth-relay"]
 # port = 9465
 # socket = "/run/silosynth/metrics.sock"
 
+[notify]  # who is told that a plan waits, and again daily; nothing private is in it
+# command = ["/usr/local/bin/tell-us"]  # gets JSON on its input
+# webhook = "https://chat.example/hook"
+# mail = { to = ["officer@clinic.example"], sender = "silo@clinic.example", host = "localhost" }
+# directory = "/run/silosynth/notices"  # for a gateway without a network
+
 [logs]  # no data value is ever in them
 format = "text"  # or json
 level = "info"
