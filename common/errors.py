@@ -11,6 +11,7 @@
     │   ├── InvalidSampler      a sampler file that is damaged or not ours
     │   ├── InvalidCheckpoint   a pretrained checkpoint that cannot be used, or is another one
     │   ├── InvalidAudit        an audit whose entries do not hold
+    │   ├── InvalidCopy         a ledger's backup or mirror that does not hold
     │   └── OutputExists        a file is in the way
     ├── Refused                 the silo said no, for a stated public reason   exit 1
     │   ├── SchemaMismatch
@@ -111,6 +112,12 @@ class InvalidAudit(InvalidInput):
     """An audit is cut off, edited, or of an unknown version."""
 
     code = "invalid-audit"
+
+
+class InvalidCopy(InvalidInput):
+    """A ledger's backup or mirror is cut off, edited, of an unknown version, or another's."""
+
+    code = "invalid-copy"
 
 
 class OutputExists(InvalidInput):

@@ -11,29 +11,19 @@ import logging
 import re
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from ipaddress import ip_address
 from pathlib import Path
-from socket import socket as Socket
-from socketserver import TCPServer
-from threading import Thread
-from types import TracebackType
-from typing import Self, TextIO
+from typing import TextIO
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from silosynth.common.errors import InvalidArgument
-
 Fact = str | int | float | bool | None
-Page = Callable[[], tuple[int, bytes]]
 _LOGGER = logging.getLogger("silosynth")
 _COLOURS = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 _SECONDS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
-_TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Role(StrEnum):
@@ -69,6 +59,12 @@ class Telemetry:
             "refusals": Counter(
                 "silosynth_refusals", "Refusals by code.", ("role", "code"), registry=registry
             ),
+            "notices": Counter(
+                "silosynth_notices",
+                "Notices that plans wait, by way and outcome.",
+                ("way", "outcome"),
+                registry=registry,
+            ),
             "bytes": Counter(
                 "silosynth_bytes",
                 "Bytes of requests and answers.",
@@ -87,6 +83,24 @@ class Telemetry:
                 "silosynth_budget_remaining_rho",
                 "Budget left, as zCDP rho.",
                 ("scope", "name"),
+                registry=registry,
+            ),
+            "waiting": Gauge(
+                "silosynth_plans_waiting",
+                "Plans that wait for a person of the silo.",
+                ("silo",),
+                registry=registry,
+            ),
+            "connected": Gauge(
+                "silosynth_silo_connected",
+                "1 while letters get from the SuperLink to the silo's gateway.",
+                ("silo",),
+                registry=registry,
+            ),
+            "certificate": Gauge(
+                "silosynth_certificate_days_left",
+                "Days until a certificate ends.",
+                ("certificate",),
                 registry=registry,
             ),
             "phase": Gauge(
@@ -127,6 +141,24 @@ class Telemetry:
         self._gauges["spent"].labels(scope=scope, name=name).set(spent_rho)
         self._gauges["remaining"].labels(scope=scope, name=name).set(remaining_rho)
 
+    def notified(self, way: str, *, outcome: str) -> None:
+        """Count a notice that was sent, or that failed."""
+        self._counters["notices"].labels(way=way, outcome=outcome).inc()
+
+    def waits(self, silo: str, *, plans: int) -> None:
+        """State how many plans wait for a person of a silo."""
+        self._gauges["waiting"].labels(silo=silo).set(plans)
+
+    def connected(self, silo: str, *, is_connected: bool) -> None:
+        """State whether letters get to a silo's gateway now."""
+        self._gauges["connected"].labels(silo=silo).set(is_connected)
+
+    def certificates(self, left: Mapping[str, float | None]) -> None:
+        """State the days until certificates end, by name; nothing of one that was not seen."""
+        for name, days in left.items():
+            if days is not None:
+                self._gauges["certificate"].labels(certificate=name).set(days)
+
     def entered(self, phase: str, *, silos_answered: int = 0) -> None:
         """State the step that a run is in, and how many silos have answered there."""
         self._gauges["phase"].clear()
@@ -136,123 +168,6 @@ class Telemetry:
     def text(self) -> bytes:
         """Return the metrics in Prometheus' text format."""
         return generate_latest(self.registry)
-
-
-class TelemetryServer:
-    """Own a loopback port, or a Unix socket, that serves ``/metrics`` and ``/health``.
-
-    ``pages`` are more of them, by path: what each returns as status and text.
-    """
-
-    def __init__(
-        self,
-        telemetry: Telemetry,
-        *,
-        port: int | Socket,
-        host: str = "127.0.0.1",
-        healthy: Callable[[], bool] = lambda: True,
-        before_metrics: Callable[[], None] = lambda: None,
-        pages: Mapping[str, Page] | None = None,
-    ) -> None:
-        """Bind the port (0 picks a free one), or take a listening socket; answer in a thread.
-
-        Args: before_metrics: states what is worked out when it is asked for, and not before.
-        Raises InvalidArgument when the address is not a loopback one, or the port is taken.
-        """
-        if not ip_address(host).is_loopback:
-            raise InvalidArgument(
-                f"metrics are served on loopback addresses alone, not on {host}",
-                hint="let a reverse proxy with authentication publish them",
-            )
-        answering = _handler(telemetry, healthy, before_metrics, pages or {})
-        try:
-            self._server = (
-                _Server((host, port), answering)
-                if isinstance(port, int)
-                else _SocketServer(port, answering)
-            )
-        except OSError as err:
-            raise InvalidArgument(
-                f"the metrics port {port} cannot be used: {err.strerror}", hint="choose another"
-            ) from err
-        self._server.daemon_threads = True
-        self._thread = Thread(target=self._server.serve_forever, name="telemetry", daemon=True)
-        self._thread.start()
-
-    @property
-    def port(self) -> int:
-        """Return the port."""
-        return int(self._server.server_address[1])
-
-    def __enter__(self) -> Self:
-        """Return the server."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Free the port."""
-        self.close()
-
-    def close(self) -> None:
-        """Free the port."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-
-class _Server(ThreadingHTTPServer):
-    """Bind without asking the name service who this machine is, which can take seconds."""
-
-    def server_bind(self) -> None:
-        """Bind the port."""
-        TCPServer.server_bind(self)
-        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
-
-
-class _SocketServer(_Server):
-    """Answer on a Unix socket that listens already."""
-
-    def __init__(self, listener: Socket, answering: type[BaseHTTPRequestHandler]) -> None:
-        super().__init__(("", 0), answering, bind_and_activate=False)
-        self.socket.close()
-        self.socket = listener
-
-
-def _handler(
-    telemetry: Telemetry,
-    healthy: Callable[[], bool],
-    before_metrics: Callable[[], None],
-    more: Mapping[str, Page],
-) -> type[BaseHTTPRequestHandler]:
-    """Return the handler of the two pages."""
-
-    def metrics() -> tuple[int, bytes]:
-        before_metrics()
-        return 200, telemetry.text()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            pages: dict[str, Page] = {
-                **more,
-                "/metrics": metrics,
-                "/health": lambda: (200, b"ok\n") if healthy() else (503, b"not ready\n"),
-            }
-            page = pages.get(self.path)
-            status, body = page() if page is not None else (404, b"not found\n")
-            self.send_response(status)
-            self.send_header("Content-Type", _TEXT)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Say nothing: a scrape is no event."""
-
-    return Handler
 
 
 def log(event: str, *, level: int = logging.INFO, **facts: Fact) -> None:

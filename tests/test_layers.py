@@ -155,6 +155,9 @@ EDGES = {
     "sqlite3": {
         "client/ledger/ledger.py",
         "client/ledger/batch.py",
+        "client/ledger/copied.py",
+        "client/ledger/mirror.py",
+        "client/ledger/rebuild.py",
         "client/ledger/decisions.py",
         "client/ledger/fence.py",
         "client/ledger/file.py",

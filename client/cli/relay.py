@@ -12,10 +12,11 @@ from typing import Annotated
 
 import typer
 
+from silosynth.common.expiry import Expiry
+from silosynth.common.pages import TelemetryServer
 from silosynth.common.telemetry import (
     Role,
     Telemetry,
-    TelemetryServer,
     start_logging,
     take_in_others,
 )
@@ -73,8 +74,20 @@ def relay(
         )
         if metrics_port is not None:
             healthy = partial(is_healthy, gateway=gateway, heard=heard)
+            expiry = Expiry(telemetry, superlink=superlink, ca=ca)
+
+            def show() -> None:
+                telemetry.connected(silo, is_connected=healthy())
+                expiry.show()
+
             pages = gateway_pages(gateway_metrics) if gateway_metrics else {}
             stack.enter_context(
-                TelemetryServer(telemetry, port=metrics_port, healthy=healthy, pages=pages)
+                TelemetryServer(
+                    telemetry,
+                    port=metrics_port,
+                    healthy=healthy,
+                    before_metrics=show,
+                    pages=pages,
+                )
             )
         serve_relay(settings, telemetry=telemetry, stopping=stopping.is_set)

@@ -26,6 +26,7 @@ from silosynth.client.policy.approvers import approved_by, enough, read_word
 from silosynth.client.policy.file import PolicyFile
 from silosynth.client.policy.rules import SiloIdentity
 from silosynth.client.roster.book import RosterBook
+from silosynth.client.silo.backup import backup_bytes
 from silosynth.common.accounting.cost import RHO_UNIT
 from silosynth.common.accounting.zcdp import cks_epsilon, held_epsilon
 from silosynth.common.audit.entries import (
@@ -43,6 +44,7 @@ from silosynth.common.trust.seal import purpose_of, seal, unseal
 from silosynth.common.trust.spelling import plain_bytes, plain_text
 
 _MOST_NOTES = 100
+_PIECE_BYTES = 32_000_000
 _UNKNOWN = "unknown"
 """Stands for the signer of a plan that waits in a file that did not say who signed it."""
 
@@ -93,7 +95,7 @@ class Desk:
         """
         person = person_of(user, sudo_user=question.sudo_user)
         answers: dict[Command, Callable[[], Facts]] = {
-            Command.PENDING: lambda: {"plans": self._pending()},
+            Command.PENDING: lambda: {"plans": self.pending()},
             Command.PLAN: lambda: self._sealed(question),
             Command.DECIDE: lambda: self._decide(question, by=person),
             Command.TAKE_IN: lambda: self._take_in(question),
@@ -103,6 +105,7 @@ class Desk:
             Command.EXPORT: self._export,
             Command.NOTES: lambda: {"notes": self._notes.all()},
             Command.ROSTERS: lambda: {"rosters": all_rosters(self._book)},
+            Command.BACKUP: lambda: self._backup(question),
         }
         return answers[question.command]()
 
@@ -116,7 +119,7 @@ class Desk:
             reply = {"error": {"code": err.code, "message": err.message, "hint": err.hint}}
         return json.dumps(reply).encode()
 
-    def _pending(self) -> list[Facts]:
+    def pending(self) -> list[Facts]:
         """Return the facts of each plan that waits."""
         return [self._facts(waiting) for waiting in self._ledger.pending()]
 
@@ -183,7 +186,7 @@ class Desk:
 
     def _sealed(self, question: Question) -> Facts:
         """Return a plan that waits as its coordinator sealed it, for those who sign decisions."""
-        plan = find_plan(self._pending(), question.plan or "", coordinator=question.coordinator)
+        plan = find_plan(self.pending(), question.plan or "", coordinator=question.coordinator)
         for waiting in self._ledger.pending():
             if waiting.plan_digest == plan["digest"] and self._facts(waiting) == plan:
                 return {"plan": plan, "sealed": plain_text(waiting.plan)}
@@ -280,7 +283,7 @@ class Desk:
 
         A plan that waits was checked by the gateway; of any other nothing is known here.
         """
-        waits = {(p["digest"], p.get("signer")) for p in self._pending()}
+        waits = {(p["digest"], p.get("signer")) for p in self.pending()}
         decided = word.signer in self._ledger.decided(word.plan_digest)
         if (word.plan_digest, word.signer) not in waits and not decided:
             raise InvalidArgument(
@@ -290,7 +293,7 @@ class Desk:
 
     def _named(self, name: str, *, coordinator: str | None) -> Facts:
         """Return the plan that waits by a name, or one that was decided before by its digest."""
-        plans = self._pending()
+        plans = self.pending()
         if is_digest(name) and not any(p["digest"] == name for p in plans):
             consumers = self._policy.consumers()
             # A decision that does not say for whom is one about every coordinator's.
@@ -350,6 +353,18 @@ class Desk:
         """Return the ledger's audit, sealed with the silo's key."""
         sealed = seal(self._ledger.audit(), purpose=Purpose.AUDIT, key=self._key)
         return {"audit": base64.b64encode(sealed).decode(), "key": self._key.public}
+
+    def _backup(self, question: Question) -> Facts:
+        """Return a piece of a backup; the same last entry makes the same bytes."""
+        copied = self._ledger.copied(upto=question.upto)
+        whole = backup_bytes(copied, key=self._key)
+        piece = whole[question.offset : question.offset + _PIECE_BYTES]
+        return {
+            "upto": copied.entries,
+            "head": copied.head,
+            "piece": plain_text(piece),
+            "bytes": len(whole),
+        }
 
 
 def budget(ledger: Ledger, scope: Scope) -> dict[str, float]:

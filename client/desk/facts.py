@@ -8,8 +8,9 @@ from typing import Any
 
 from silosynth.client.learning.checkpoints import plan_checkpoint
 from silosynth.client.ledger.ledger import Ledger
-from silosynth.client.policy.file import Budget, PolicyFile
+from silosynth.client.policy.file import PolicyFile
 from silosynth.client.policy.rules import alone_epsilon, ledger_epsilon
+from silosynth.client.policy.sections import Budget
 from silosynth.common.accounting.cost import RHO_UNIT
 from silosynth.common.accounting.zcdp import ORDER_UNIT, cks_epsilon, held_epsilon
 from silosynth.common.audit.entries import Scope, ScopeKind

@@ -31,6 +31,7 @@ class Command(StrEnum):
     EXPORT = "export"
     NOTES = "notes"
     ROSTERS = "rosters"
+    BACKUP = "backup"
 
 
 class Question(BaseModel):
@@ -38,7 +39,8 @@ class Question(BaseModel):
 
     Who decides is no part of it: that is asked of the operating system. ``sudo_user`` counts where
     that says root. ``coordinator`` is the name of who signed the plan, ``signed`` an approver's
-    decision in base64.
+    decision in base64, ``upto`` the last entry of a backup that was begun and ``offset`` the bytes
+    of it that have been read.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -51,6 +53,8 @@ class Question(BaseModel):
     why: str | None = Field(default=None, max_length=2000)
     sudo_user: int | None = Field(default=None, ge=0, lt=2**32)
     signed: str | None = Field(default=None, max_length=16_384)
+    upto: int | None = Field(default=None, ge=1, lt=2**62)
+    offset: int = Field(default=0, ge=0, lt=2**62)
 
 
 def read_answer(data: bytes) -> Facts:

@@ -40,7 +40,7 @@ def open_desk(policy: PolicyFile) -> Iterator[Ask]:
     :meth:`silosynth.client.ledger.ledger.Ledger.open` raises.
     """
     path = operator_socket(policy)
-    if _somebody_listens(path):
+    if somebody_listens(path):
         caller = Caller(path, service=SERVICE, timeout_seconds=_TIMEOUT_SECONDS)
         try:
             yield lambda question: _ask(caller, question)
@@ -52,7 +52,9 @@ def open_desk(policy: PolicyFile) -> Iterator[Ask]:
     from silosynth.client.silo.assemble import ledger_path, load_identity
 
     key = load_identity(policy)
-    with Ledger.open(ledger_path(policy), caps=policy.scope_caps()) as ledger:
+    with Ledger.open(
+        ledger_path(policy), caps=policy.scope_caps(), mirror=policy.mirror()
+    ) as ledger:
         yield partial(Desk(policy=policy, key=key, ledger=ledger).ask, user=os.geteuid())
 
 
@@ -62,7 +64,7 @@ def _ask(caller: Caller, question: Question) -> Facts:
     return read_answer(caller.call("Ask", request, proto.AskReply).answer)
 
 
-def _somebody_listens(path: Path) -> bool:
+def somebody_listens(path: Path) -> bool:
     """Say whether a gateway is at a socket."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:

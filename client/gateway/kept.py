@@ -16,6 +16,7 @@ from silosynth.common.errors import CapExceeded, RequestConflict
 from silosynth.common.files import create_file, make_directory, sync_directory
 
 MAX_PLANS = 4096
+PLANS = "plans"
 PLAN, BUNDLE, SAMPLER = "plan.sealed", "result.bundle", "result.sampler"
 
 
@@ -28,7 +29,7 @@ class Records:
 
     def __init__(self, directory: Path, *, max_plans: int = MAX_PLANS) -> None:
         """Take a directory of the silo's own; its folders are made where they are missing."""
-        self._plans = directory / "plans"
+        self._plans = directory / PLANS
         self._ids = directory / "plan-ids"
         self._results = directory / "results"
         self._max_plans = max_plans

@@ -68,6 +68,7 @@ class Batch:
     Guarantees:
     - :meth:`write` returns, and raises a refusal, only after the commit is durable;
     - an operation that is refused undoes its own writes and no others;
+    - nobody hears of a commit that what follows it has not taken over (:meth:`follow_with`);
     - after one failed commit every operation of that batch and every later one raises
       LedgerUnavailable.
     """
@@ -80,7 +81,15 @@ class Batch:
         self._busy = False
         self._grace_seconds = 0.0
         self._failure: LedgerUnavailable | None = None
+        self._follow: Callable[[sqlite3.Connection], None] = lambda _: None
         self._process = os.getpid()
+
+    def follow_with(self, follow: Callable[[sqlite3.Connection], None]) -> None:
+        """Call ``follow`` after each commit, before anybody hears of it.
+
+        When it raises, nobody hears of that commit, and everything later is refused.
+        """
+        self._follow = follow
 
     def write(self, operation: Operation[T]) -> T:
         """Run an operation durably, together with those of other threads.
@@ -159,6 +168,7 @@ class Batch:
             self._check_usable()
             with translated("write"):
                 self._commit(jobs)
+                self._follow(self._connection)
         except BaseException as err:
             self._fail(_as_failure(err))
             for job in jobs:

@@ -22,7 +22,7 @@ from silosynth.common.audit.entries import (
 from silosynth.common.errors import LedgerUnavailable
 from silosynth.common.files import sync_directory
 
-FILE_VERSION = 4
+FILE_VERSION = 5
 APPLICATION_ID = 0x53_49_4C_4F
 _SETTINGS = (
     "locking_mode = EXCLUSIVE",
@@ -64,6 +64,10 @@ _ADDED_IN_VERSION_4 = (
     "signed_at TEXT NOT NULL, said INTEGER NOT NULL UNIQUE REFERENCES entries (sequence), "
     "PRIMARY KEY (plan, signer, key)) STRICT",
 )
+_ADDED_IN_VERSION_5 = (
+    "CREATE TABLE former (head TEXT PRIMARY KEY) STRICT",
+    "CREATE TABLE lost (request TEXT PRIMARY KEY) STRICT",
+)
 # What was decided, or waits, without its signer on record keeps NULL in the signer's place.
 _CHANGED_IN_VERSION_4 = (
     "ALTER TABLE decisions RENAME TO decisions_before",
@@ -82,12 +86,14 @@ _NEWER_THAN_VERSION_1 = (
     _DECISIONS,
     _WAITING,
     *_ADDED_IN_VERSION_4,
+    *_ADDED_IN_VERSION_5,
 )
 TABLES = (*_TABLES_OF_VERSION_1, *_NEWER_THAN_VERSION_1)
 _ADDED = {
     1: _NEWER_THAN_VERSION_1,
-    2: (*_ADDED_IN_VERSION_3, *_CHANGED_IN_VERSION_4),
-    3: _CHANGED_IN_VERSION_4,
+    2: (*_ADDED_IN_VERSION_3, *_CHANGED_IN_VERSION_4, *_ADDED_IN_VERSION_5),
+    3: (*_CHANGED_IN_VERSION_4, *_ADDED_IN_VERSION_5),
+    4: _ADDED_IN_VERSION_5,
 }
 _LOCKED = ("SQLITE_BUSY", "SQLITE_LOCKED")
 
@@ -103,7 +109,7 @@ def create_file(path: Path, *, at: str) -> None:
     new = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
     try:
         os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        with translated("make"), closing(_connect(new)) as connection:
+        with translated("make"), closing(connect(new)) as connection:
             _write_empty(connection, at=at)
         os.link(new, path)
     except FileExistsError as err:
@@ -126,7 +132,7 @@ def open_file(path: Path) -> sqlite3.Connection:
     if not path.is_file():
         raise LedgerUnavailable(f"there is no ledger at {path}", hint="make one first")
     with translated("open"):
-        connection = _connect(path)
+        connection = connect(path)
         try:
             _lock(connection)
         except BaseException:
@@ -185,7 +191,7 @@ def translated(what: str) -> Iterator[None]:
         ) from err
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def connect(path: Path) -> sqlite3.Connection:
     """Connect with every commit durable before it returns."""
     connection = sqlite3.connect(
         f"{path.resolve().as_uri()}?mode=rw",
@@ -229,14 +235,19 @@ def _write_empty(connection: sqlite3.Connection, *, at: str) -> None:
     """Write the tables and the first entry, in one transaction."""
     body = genesis_body(ledger_id=secrets.token_hex(16), at=at)
     connection.execute("BEGIN EXCLUSIVE")
-    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    connection.execute(f"PRAGMA user_version = {FILE_VERSION}")
-    for table in TABLES:
-        connection.execute(table)
+    write_schema(connection)
     connection.execute(
         "INSERT INTO entries VALUES (1, ?, ?)", (body, next_head(GENESIS, sequence=1, body=body))
     )
     connection.execute("COMMIT")
+
+
+def write_schema(connection: sqlite3.Connection) -> None:
+    """Write what says that a file is a ledger, and its empty tables."""
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {FILE_VERSION}")
+    for table in TABLES:
+        connection.execute(table)
 
 
 def _check_tables(connection: sqlite3.Connection, account: Account) -> None:
@@ -279,6 +290,9 @@ def _check_tables(connection: sqlite3.Connection, account: Account) -> None:
     }
     if _keyed(connection, "SELECT plan, signer, key, signed_at, said FROM words") != words:
         raise broken("its approvers' words are not those of its entries")
+    gone = ("SELECT head FROM former", account.heads), ("SELECT request FROM lost", account.lost)
+    if any({text for (text,) in connection.execute(query)} != stated for query, stated in gone):
+        raise broken("what it says was lost is not what its entries say")
 
 
 def _keyed(connection: sqlite3.Connection, query: str) -> dict[tuple[str | None, ...], int]:
@@ -293,10 +307,12 @@ def _check_contents(connection: sqlite3.Connection, account: Account) -> None:
         "SELECT request, stored, content FROM releases"
     ):
         entry = account.releases.get(request)
-        if entry is None or entry.sequence != stored or entry.sha256 != digest(content):
+        if entry is None or (entry.sequence, entry.sha256) != (stored, digest(content)):
             raise broken("a stored release is not the one that was charged")
+        if request in account.lost:
+            raise broken("a release is there that its entries call lost")
         seen += 1
-    if seen != len(account.releases):
+    if seen != len(account.releases.keys() - account.lost):
         raise broken("a release is missing")
     for sha256, content in connection.execute("SELECT sha256, content FROM waiting"):
         if sha256 != digest(content):

@@ -11,6 +11,7 @@ from typing import Self
 
 from silosynth.client.ledger.batch import Batch
 from silosynth.client.ledger.checks import check_text, check_units, check_vector
+from silosynth.client.ledger.copied import Copied, named_entry, records_after
 from silosynth.client.ledger.fence import (
     Proofs,
     check_head,
@@ -21,6 +22,7 @@ from silosynth.client.ledger.fence import (
     read_fence,
 )
 from silosynth.client.ledger.file import create_file, open_file, read_account, read_entries
+from silosynth.client.ledger.mirror import Mirror, open_mirror
 from silosynth.client.ledger.rows import (
     add_charge,
     add_release,
@@ -85,6 +87,7 @@ class Ledger(Statements):
         self._path = path
         self._scopes = frozenset(scopes)
         self._checkpoint = checkpoint
+        self._mirror: Mirror | None = None
 
     @staticmethod
     def create(path: Path, *, clock: Clock = utc_now) -> None:
@@ -101,6 +104,7 @@ class Ledger(Statements):
         *,
         caps: Mapping[Scope, int | Cap],
         known_heads: Collection[str] = (),
+        mirror: Path | None = None,
         clock: Clock = utc_now,
         checkpoint: Checkpoint = lambda _: None,
     ) -> Self:
@@ -112,11 +116,14 @@ class Ledger(Statements):
             caps: most units of 2^-40 of zCDP rho that each scope may ever spend; a Cap with an
                 order also admits sums over a random part of the persons at their Rényi cost.
             known_heads: as for :meth:`present_heads`.
+            mirror: a copy, best on another disk, that is written before anybody hears of a commit;
+                one that the ledger had before at another path is retired.
             checkpoint: called with "before-charge" and "before-store" just before a transaction,
-                "after-charge" and "after-store" just after it is durable, by the asking thread.
+                "after-charge" and "after-store" just after it is durable, by the asking thread;
+                "before-mirror" and "mirrored" around the mirror's part of it, by any.
 
         Raises LedgerUnavailable when the file is missing, damaged, an old copy, read-only or open
-        elsewhere.
+        elsewhere, and for a mirror that cannot be written or knows more.
         """
         batch = Batch(open_file(path))
         try:
@@ -124,6 +131,7 @@ class Ledger(Statements):
             ledger._take_rosters(ledger.verify().rosters)
             ledger._stand_behind(read_fence(fence_path(path)))
             ledger.present_heads(known_heads)
+            ledger._mirrored(mirror)
             ledger.grant(caps)
         except BaseException:
             batch.close()
@@ -133,6 +141,8 @@ class Ledger(Statements):
     def close(self) -> None:
         """Let another process open the file."""
         self._batch.close()
+        if self._mirror is not None:
+            self._mirror.close()
 
     def __enter__(self) -> Self:
         return self
@@ -291,6 +301,30 @@ class Ledger(Statements):
     def audit(self) -> bytes:
         """Return all entries as a file that a third party can check without the data."""
         return encode_audit(self._batch.read(lambda connection: tuple(read_entries(connection))))
+
+    def copied(self, *, upto: int | None = None) -> Copied:
+        """Return the place and head of an entry, the last by default, and the records up to it.
+
+        The same place gives the same records, whatever was added since.
+        """
+
+        def read(connection: Connection) -> Copied:
+            last = last_entry(connection)[0] if upto is None else upto
+            ledger_id, head = named_entry(connection, last)
+            records = tuple(records_after(connection, 0, upto=last))
+            return Copied(ledger_id=ledger_id, entries=last, head=head, records=records)
+
+        return self._batch.read(read)
+
+    def _mirrored(self, path: Path | None) -> None:
+        """Go on with the mirror, from before the first write of this process on."""
+
+        def begin(connection: Connection) -> Mirror | None:
+            return open_mirror(connection, ledger=self._path, path=path, reached=self._checkpoint)
+
+        self._mirror = self._batch.read(begin)
+        if self._mirror is not None:
+            self._batch.follow_with(self._mirror.follow)
 
     def _stand_behind(self, fence: Proofs) -> None:
         """Raise LedgerUnavailable unless the ledger holds all of its fence."""

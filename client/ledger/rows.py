@@ -10,7 +10,7 @@ from typing import Any
 from silosynth.client.ledger.file import broken, read_entries
 from silosynth.common.accounting.cost import RHO_UNIT
 from silosynth.common.accounting.orders import Vector, price_units
-from silosynth.common.audit.account import price, replay
+from silosynth.common.audit.account import replay, repriced
 from silosynth.common.audit.entries import (
     Cap,
     Scope,
@@ -31,8 +31,9 @@ def last_entry(connection: sqlite3.Connection) -> tuple[int, str]:
 
 
 def has_head(connection: sqlite3.Connection, head: str) -> bool:
-    """Say whether an entry left this head behind."""
-    return first_row(connection, "SELECT 1 FROM entries WHERE head = ?", head) is not None
+    """Say whether an entry left this head behind, here or in a chain that this one replaced."""
+    query = "SELECT 1 FROM entries WHERE head = ?1 UNION SELECT 1 FROM former WHERE head = ?1"
+    return first_row(connection, query, head) is not None
 
 
 def append(connection: sqlite3.Connection, body: str) -> tuple[int, str]:
@@ -67,7 +68,7 @@ def set_cap(connection: sqlite3.Connection, scope: Scope, *, cap: Cap, at: str) 
     exists = first_row(connection, "SELECT 1 FROM scopes WHERE kind = ? AND name = ?", *_key(scope))
     moved = exists is not None and cap.order != order_of(connection, scope)
     if moved:
-        spent = _spent_at(connection, scope, order=cap.order)
+        spent = _spent_at(connection, scope, cap=cap)
     effective = Cap(units=max(cap.units, spent), order=cap.order)
     if exists and not moved and effective.units == old:
         return
@@ -82,10 +83,10 @@ def set_cap(connection: sqlite3.Connection, scope: Scope, *, cap: Cap, at: str) 
         connection.execute("INSERT INTO orders VALUES (?, ?, ?)", (*_key(scope), cap.order))
 
 
-def _spent_at(connection: sqlite3.Connection, scope: Scope, *, order: int | None) -> int:
-    """Return what all charges of a scope take at an order."""
-    charges = replay(read_entries(connection)).charges.values()
-    return sum(price(c, order) for c in charges if scope in c.scopes)
+def _spent_at(connection: sqlite3.Connection, scope: Scope, *, cap: Cap) -> int:
+    """Return what all charges of a scope, and its losses, take at the order of its next cap."""
+    account = replay(read_entries(connection))
+    return repriced(scope, cap=cap, charges=account.charges.values(), losses=account.losses)
 
 
 def add_charge(
@@ -102,6 +103,11 @@ def add_charge(
     A release belongs to the consumer who paid for it: no other gets it again.
     """
     request_id, request_hash, cost_units = request
+    if first_row(connection, "SELECT 1 FROM lost WHERE request = ?", request_id) is not None:
+        raise RequestConflict(
+            f"request {request_id} was answered before this silo's ledger was lost",
+            hint="the coordinator has the answer, or makes a new plan: nothing is drawn again",
+        )
     known = first_row(
         connection,
         "SELECT hash, cost, body FROM requests JOIN entries ON charged = sequence WHERE id = ?",
@@ -144,8 +150,9 @@ def add_release(
 
 
 def has_release(connection: sqlite3.Connection, request_id: str) -> bool:
-    """Say whether a request's release is stored."""
-    return first_row(connection, "SELECT 1 FROM releases WHERE request = ?", request_id) is not None
+    """Say whether a request's release is stored, or was and is known to be lost."""
+    query = "SELECT 1 FROM releases WHERE request = ?1 UNION SELECT 1 FROM lost WHERE request = ?1"
+    return first_row(connection, query, request_id) is not None
 
 
 def first_payer(connection: sqlite3.Connection, plan_digest: str, *, prefix: str) -> str | None:

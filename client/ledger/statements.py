@@ -20,7 +20,13 @@ from silosynth.client.ledger.decisions import (
     standing_words,
 )
 from silosynth.client.ledger.rows import first_payer
-from silosynth.client.ledger.waiting import WaitingPlan, add_waiting, all_waiting, check_size
+from silosynth.client.ledger.waiting import (
+    WaitingPlan,
+    add_waiting,
+    all_waiting,
+    check_size,
+    count_waiting,
+)
 from silosynth.common.audit.entries import (
     ApproverWord,
     Authority,
@@ -77,6 +83,10 @@ class Statements:
     def pending(self) -> tuple[WaitingPlan, ...]:
         """Return the plans that wait for a person, oldest first."""
         return self._batch.read(all_waiting)
+
+    def waits(self) -> int:
+        """Return how many plans wait for a person."""
+        return self._batch.read(count_waiting)
 
     def decide(
         self,

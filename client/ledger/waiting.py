@@ -53,6 +53,12 @@ def add_waiting(
     return tuple(plan for _, plan in gone)
 
 
+def count_waiting(connection: sqlite3.Connection) -> int:
+    """Return how many plans wait."""
+    (count,) = connection.execute("SELECT count(*) FROM waiting").fetchone()
+    return int(count)
+
+
 def all_waiting(connection: sqlite3.Connection) -> tuple[WaitingPlan, ...]:
     """Return the plans that wait, oldest first."""
     rows = connection.execute("SELECT plan, signer, content, at FROM waiting ORDER BY place")

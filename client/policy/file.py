@@ -6,235 +6,40 @@ strictest sensible one. Paths are relative to the file.
 
 from __future__ import annotations
 
-import math
 import tomllib
 from collections.abc import Mapping
-from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from silosynth.client.policy.approvers import Approvers
 from silosynth.client.policy.limits import Policy
 from silosynth.client.policy.rules import Approval, Rules
-from silosynth.client.source.spec import SourceFormat, SourceSpec
-from silosynth.common.accounting.orders import ORDERS
-from silosynth.common.accounting.zcdp import budget_order
+from silosynth.client.policy.sections import (
+    ApprovalSection,
+    ApproverSection,
+    Budget,
+    CapsSection,
+    CheckpointSection,
+    CoordinatorSection,
+    DatasetSection,
+    LedgerSection,
+    LogsSection,
+    MetricsSection,
+    NotifySection,
+    ProjectSection,
+    RelaySection,
+    Section,
+    SiloSection,
+)
 from silosynth.common.audit.entries import Cap, Scope, ScopeKind
-from silosynth.common.digest import DIGEST_PATTERN
 from silosynth.common.document import describe_validation
-from silosynth.common.errors import InvalidArgument, InvalidPlan, InvalidPolicy
-from silosynth.common.plan.fields import Name
-from silosynth.common.plan.plan import Method
-from silosynth.common.schema.schema import CsvDialect
+from silosynth.common.errors import InvalidPlan, InvalidPolicy
 from silosynth.common.trust.keys import PublicKey
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
-
-
-def _path(text: str) -> str:
-    """Refuse a path that no file can have."""
-    if "\0" in text or not text.strip():
-        raise ValueError("is not a path")
-    return text
-
-
-FilePath = Annotated[str, Field(max_length=4096), AfterValidator(_path)]
-UserName = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_-]{0,31}\$?$")]
-
-
-class Budget(_Model):
-    """The most that may ever be spent: epsilon at a stated delta.
-
-    ``order`` is the Rényi order that it is held at; by default the one that suits marginals best.
-    """
-
-    epsilon: float = Field(gt=0, le=1000)
-    delta: float = Field(gt=0, lt=1)
-    order: float | None = Field(default=None, gt=1, le=ORDERS[-1])
-
-    @property
-    def cap(self) -> Cap:
-        """Return the budget in the ledger's units of 2^-40 of zCDP rho, rounded down."""
-        order = None if self.order is None else Fraction(self.order)
-        units, held = budget_order(epsilon=self.epsilon, delta=self.delta, order=order)
-        return Cap(units=units, order=held)
-
-
-class SiloSection(_Model):
-    """Who this silo is, and where it keeps what only it may read."""
-
-    name: Name
-    key: FilePath = Field(description="the Ed25519 key that signs what leaves (PEM, mode 0600)")
-    persons_secret: FilePath = Field(
-        description="32 random bytes that choose which rows of a person are kept (mode 0600)"
-    )
-    directory: FilePath = Field(description="ledger, approved plans, results, sockets")
-    run_as: UserName | None = Field(
-        default=None, description="the user to become when started as root"
-    )
-    previous_keys: tuple[PublicKey, ...] = Field(
-        default=(), strict=False, max_length=100, description="its own before; receipts still bind"
-    )
-
-
-class DatasetSection(_Model):
-    """A table, what is public about it, and what it may ever cost."""
-
-    name: Name
-    format: Annotated[SourceFormat, Field(strict=False)]
-    path: FilePath | None = None
-    uri: str | None = Field(default=None, max_length=4096)
-    query: str | None = Field(default=None, max_length=100_000)
-    push_down: bool = False
-    cluster: str | None = Field(
-        default=None,
-        max_length=261,
-        description="a Ray cluster of the silo's own that counts a folder of Parquet files",
-    )
-    schema_path: FilePath = Field(alias="schema")
-    schema_digest: str = Field(pattern=DIGEST_PATTERN)
-    rows_per_person: int = Field(default=1, ge=1, le=1_000_000)
-    person_column: str | None = Field(default=None, min_length=1, max_length=512)
-    csv: CsvDialect | None = Field(
-        default=None, description="how the text file is written, where not as the schema says"
-    )
-    budget: Budget
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        try:
-            self.source()
-        except InvalidArgument as err:
-            raise ValueError(err.message) from None
-        return self
-
-    def source(self) -> SourceSpec:
-        """Return where the rows are."""
-        return SourceSpec(
-            format=self.format,
-            path=None if self.path is None else Path(self.path),
-            uri=self.uri,
-            query=self.query,
-            push_down=self.push_down,
-            cluster=self.cluster,
-            person_column=self.person_column,
-            allow_extra=True,
-            csv=self.csv,
-        )
-
-
-class CoordinatorSection(_Model):
-    """A coordinator whose plans are read at all, and what it may ever spend."""
-
-    name: Name
-    key: PublicKey
-    budget: Budget
-
-
-class ProjectSection(_Model):
-    """A project: its budget, and the keys of the silos that take part, this one included."""
-
-    name: Name
-    budget: Budget
-    roster_version: int = Field(default=0, ge=0, le=1_000_000, description="of the roster below")
-    roster: dict[Name, PublicKey] = Field(min_length=1, max_length=10_000)
-
-
-class CheckpointSection(_Model):
-    """A pretrained checkpoint that plans may start from: public files, in a folder of the silo."""
-
-    path: FilePath
-    digest: str = Field(pattern=DIGEST_PATTERN)
-
-
-class CapsSection(_Model):
-    """Limits on size that hold for every plan and every request."""
-
-    cells_per_marginal: int = Field(default=5_000_000, ge=1, le=2**40)
-    cells_per_plan: int = Field(default=50_000_000, ge=1, le=2**40)
-    marginals: int = Field(default=2_000, ge=1, le=100_000)
-    attributes: int = Field(default=256, ge=1, le=4_096)
-    message_mb: int = Field(default=64, ge=1, le=1_024)
-
-
-class ApprovalSection(_Model):
-    """Which plans are automatic. Without ``automatic = true`` every plan waits for a person."""
-
-    automatic: bool = False
-    max_epsilon: float | None = Field(default=None, gt=0, le=1000)
-    max_alone_epsilon: float | None = Field(
-        default=None, gt=0, le=1000, description="of a share of shared noise; default: max_epsilon"
-    )
-    max_delta: float | None = Field(default=None, gt=0, lt=1)
-    methods: tuple[Annotated[Method, Field(strict=False)], ...] = Field(
-        default=(), strict=False, max_length=8
-    )
-    projects: tuple[Name, ...] = Field(default=(), strict=False, max_length=1_000)
-    coordinators: tuple[Name, ...] = Field(default=(), strict=False, max_length=1_000)
-    needed: int | None = Field(
-        default=None, ge=1, le=100, description="approvers who must sign; all of them by default"
-    )
-    roster_vouchers: int | None = Field(default=None, ge=1, le=1_000, description="see Rules")
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        stated = self.max_epsilon is not None and self.max_delta is not None and self.methods
-        if self.automatic and not stated:
-            raise ValueError("automatic plans need max_epsilon, max_delta and methods")
-        if (self.max_alone_epsilon or math.inf) < (self.max_epsilon or 0):
-            raise ValueError("max_alone_epsilon is below max_epsilon: no shared plan reaches it")
-        return self
-
-
-class ApproverSection(_Model):
-    """Somebody whose signed decisions count, made on a machine of their own."""
-
-    name: Name
-    key: PublicKey
-
-
-class RelaySection(_Model):
-    """Who may speak to the gateway: Unix users, by the socket at ``socket``.
-
-    ``group`` lets users of that group reach the socket without root's help; who they are is asked
-    all the same, and ``users`` alone are let in.
-    """
-
-    users: tuple[UserName, ...] = Field(default=(), strict=False, max_length=16)
-    group: UserName | None = None
-    socket: FilePath | None = Field(
-        default=None, description="default: gateway.sock in the silo's directory"
-    )
-    operator_socket: FilePath | None = Field(
-        default=None, description="default: operator.sock in the silo's directory"
-    )
-
-
-class MetricsSection(_Model):
-    """Metrics and health: on a loopback port, or on a socket that the relay passes on."""
-
-    port: int | None = Field(default=None, ge=0, le=65_535)
-    socket: FilePath | None = Field(default=None, description="for a gateway without a network")
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if self.port is not None and self.socket is not None:
-            raise ValueError("metrics are served on a port or on a socket")
-        return self
-
-
-class LogsSection(_Model):
-    """How the gateway writes its log; no data value is ever in it."""
-
-    format: Literal["text", "json"] = "text"
-    level: Literal["debug", "info", "warning", "error"] = "info"
-
-
-class PolicyFile(_Model):
+class PolicyFile(Section):
     """A whole policy. ``home`` is the folder that its paths are relative to."""
 
     version: Literal[1]
@@ -247,7 +52,9 @@ class PolicyFile(_Model):
     approval: ApprovalSection = ApprovalSection()
     approvers: tuple[ApproverSection, ...] = Field(default=(), strict=False, max_length=100)
     relay: RelaySection = RelaySection()
+    ledger: LedgerSection = LedgerSection()
     metrics: MetricsSection = MetricsSection()
+    notify: NotifySection = NotifySection()
     logs: LogsSection = LogsSection()
 
     @model_validator(mode="after")
@@ -290,6 +97,10 @@ class PolicyFile(_Model):
     def consumers(self) -> dict[PublicKey, str]:
         """Return the name of each coordinator by its key."""
         return {c.key: c.name for c in self.coordinators}
+
+    def mirror(self) -> Path | None:
+        """Return where the ledger's mirror is, if it has one."""
+        return None if self.ledger.mirror is None else Path(self.ledger.mirror)
 
     def checkpoint_folders(self) -> dict[str, Path]:
         """Return where each pretrained checkpoint lies, by its digest."""
@@ -374,6 +185,8 @@ _PATHS = {
     "datasets": ("path", "schema"),
     "checkpoints": ("path",),
     "relay": ("socket", "operator_socket"),
+    "ledger": ("mirror",),
+    "notify": ("directory",),
 }
 
 

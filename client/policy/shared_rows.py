@@ -11,7 +11,8 @@ from itertools import combinations
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from silosynth.client.policy.file import DatasetSection, PolicyFile
+from silosynth.client.policy.file import PolicyFile
+from silosynth.client.policy.sections import DatasetSection
 
 
 def shared_rows_warnings(policy: PolicyFile) -> tuple[str, ...]:

@@ -165,9 +165,18 @@ users = []  # such as ["silosynth-relay"]
 # socket = "/run/silosynth/gateway.sock"  # default: gateway.sock in the silo's directory
 # operator_socket = "/run/silosynth/operator.sock"
 
+[ledger]  # a second copy, on another disk, written before each charge and answer is heard of
+# mirror = "/second-disk/silosynth/north.mirror"
+
 [metrics]  # on loopback, or on a socket that 'silosynth relay --gateway-metrics' passes on
 # port = 9465
 # socket = "/run/silosynth/metrics.sock"
+
+[notify]  # who is told that a plan waits, and again daily; nothing private is in it
+# command = ["/usr/local/bin/tell-us"]  # gets JSON on its input
+# webhook = "https://chat.example/hook"
+# mail = { to = ["officer@clinic.example"], sender = "silo@clinic.example", host = "localhost" }
+# directory = "/run/silosynth/notices"  # for a gateway without a network
 
 [logs]  # no data value is ever in them
 format = "text"  # or json

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from silosynth.client.policy.approvers import Approvers
-from silosynth.client.policy.file import ApprovalSection, Budget, DatasetSection, PolicyFile
+from silosynth.client.policy.file import PolicyFile
+from silosynth.client.policy.sections import ApprovalSection, Budget, DatasetSection
 
 
 def policy_words(policy: PolicyFile) -> tuple[str, ...]:
@@ -22,6 +23,11 @@ def policy_words(policy: PolicyFile) -> tuple[str, ...]:
         f"marginal, or a table of over {policy.caps.attributes:,} attributes; no message may be "
         f"larger than {policy.caps.message_mb} MB.",
         _relay(policy),
+        *(
+            f"The ledger is mirrored at {path}, before anything is answered."
+            for path in (policy.mirror(),)
+            if path is not None
+        ),
     )
 
 

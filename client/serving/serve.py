@@ -31,17 +31,19 @@ from silosynth.client.rpc import gateway_pb2 as proto
 from silosynth.client.rpc.front_door import DoorRules, FrontDoor, TurnedAway
 from silosynth.client.rpc.listener import bind_socket, given_socket, remove_socket
 from silosynth.client.rpc.server import Method, RpcServer, Service, gateway_service
+from silosynth.client.serving.bell import LOOK_SECONDS, TOLD, Bell, ringing
 from silosynth.client.serving.metered import CountedGateway
 from silosynth.client.serving.no_network import check_without_network, forbid_network
+from silosynth.client.serving.notices import senders
 from silosynth.client.serving.run_as import ROOT, become, forbid_core_dumps, group_id, user_ids
 from silosynth.client.silo.assemble import Silo, open_silo
 from silosynth.common.audit.entries import Scope
 from silosynth.common.errors import InvalidArgument, SilosynthError
 from silosynth.common.files import storage_error
+from silosynth.common.pages import TelemetryServer
 from silosynth.common.telemetry import (
     Role,
     Telemetry,
-    TelemetryServer,
     log,
     logs_json,
     start_logging,
@@ -64,6 +66,7 @@ class Seams:
     bits: BitSource | None = None
     checkpoint: Callable[[str], None] = lambda _: None
     forget_seconds: float = FORGET_SECONDS
+    look_seconds: float = LOOK_SECONDS
 
 
 def serve(
@@ -111,6 +114,7 @@ def serve(
         stack.enter_context(
             _doors(silo, relay=relay, relays=relays, notes=notes, metrics=telemetry)
         )
+        stack.enter_context(_bell(silo, telemetry, look_seconds=seams.look_seconds))
         log("serving", silo=policy.silo.name, pid=os.getpid())
         ready()
         while not stop.wait(seams.forget_seconds):
@@ -178,6 +182,11 @@ def _metrics(silo: Silo) -> Iterator[Telemetry]:
             return bool(silo.ledger.head)
         return False
 
+    def show() -> None:
+        _show_budgets(silo.ledger, scopes, telemetry)
+        with suppress(SilosynthError):
+            telemetry.waits(silo.policy.silo.name, plans=silo.ledger.waits())
+
     scopes = tuple(silo.policy.scope_caps())
     place: int | socket = metrics.port or 0
     if metrics.socket is not None:
@@ -187,12 +196,31 @@ def _metrics(silo: Silo) -> Iterator[Telemetry]:
         telemetry,
         port=place,
         healthy=healthy,
-        before_metrics=lambda: _show_budgets(silo.ledger, scopes, telemetry),
+        before_metrics=show,
     ) as server:
         log("metrics", at=metrics.socket or str(server.port))
         yield telemetry
     if metrics.socket is not None:
         remove_socket(Path(metrics.socket))
+
+
+@contextmanager
+def _bell(silo: Silo, telemetry: Telemetry, *, look_seconds: float) -> Iterator[None]:
+    """Tell whom the policy names of plans that wait, where it names anybody."""
+    ways = senders(silo.policy.notify)
+    if not ways:
+        yield
+        return
+    desk = Desk(policy=silo.policy, key=silo.key, ledger=silo.ledger)
+    bell = Bell(
+        silo=silo.policy.silo.name,
+        ways=ways,
+        waiting=desk.pending,
+        told=Path(silo.policy.silo.directory) / TOLD,
+        telemetry=telemetry,
+    )
+    with ringing(bell, look_seconds=look_seconds):
+        yield
 
 
 def _show_budgets(ledger: Ledger, scopes: Sequence[Scope], telemetry: Telemetry) -> None:

@@ -13,8 +13,9 @@ from silosynth.client.gateway.kept import Records
 from silosynth.client.learning.checkpoints import Checkpoints
 from silosynth.client.ledger.ledger import Ledger
 from silosynth.client.noise.discrete_gaussian import BitSource
-from silosynth.client.policy.file import CheckpointSection, DatasetSection, PolicyFile
+from silosynth.client.policy.file import PolicyFile
 from silosynth.client.policy.rules import SiloIdentity
+from silosynth.client.policy.sections import CheckpointSection, DatasetSection
 from silosynth.client.roster.book import RosterBook
 from silosynth.client.source.bounding import bounding, load_secret
 from silosynth.client.source.code_cache import forget_codes
@@ -85,7 +86,10 @@ def open_silo(
     datasets = open_datasets(policy, tell_operator=tell_operator)
     records = Records(Path(policy.silo.directory))
     with Ledger.open(
-        ledger_path(policy), caps=policy.scope_caps(), checkpoint=checkpoint
+        ledger_path(policy),
+        caps=policy.scope_caps(),
+        mirror=policy.mirror(),
+        checkpoint=checkpoint,
     ) as ledger:
         RosterBook(
             silo=policy.silo.name, identity=identity, rules=policy.rules(), ledger=ledger

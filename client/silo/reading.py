@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from silosynth.client.csv.files import count_bad_lines
-from silosynth.client.policy.file import DatasetSection, PolicyFile
+from silosynth.client.policy.file import PolicyFile
+from silosynth.client.policy.sections import DatasetSection
 from silosynth.client.silo.assemble import load_checked_schema
 from silosynth.client.source.bounding import bounding, load_secret
 from silosynth.client.source.files import list_files

@@ -13,6 +13,7 @@ from silosynth.common.audit.entries import (
     Cap,
     Charge,
     Decision,
+    Loss,
     RecordedWord,
     RosterStep,
     Scope,
@@ -64,6 +65,9 @@ _FIELDS: Mapping[str, Mapping[str, type]] = {
         "statement": str,
         "at": str,
     },
+    "loss": {"scope": list, "units": int, "why": str, "at": str},
+    "rdp-loss": {"scope": list, "units": int, "why": str, "order": int, "at": str},
+    "recovered": {"heads": list, "lost": list, "by": str, "at": str},
 }
 
 
@@ -77,6 +81,8 @@ class Account:
 
     ``caps`` and ``spent`` are in units at each scope's Rényi order; ``orders`` names those that
     have one. ``claims`` says for whom each plan was approved first; for nobody else it ever is.
+    ``losses`` is what was charged for records that were lost, part of ``spent``; ``heads`` are of
+    chains that were lost, and the requests in ``lost`` are answered no more.
     """
 
     ledger_id: str
@@ -91,6 +97,9 @@ class Account:
     words: tuple[RecordedWord, ...] = ()
     claims: Mapping[str, Decision] = field(default_factory=dict)
     rosters: tuple[RosterStep, ...] = ()
+    losses: tuple[Loss, ...] = ()
+    heads: frozenset[str] = frozenset()
+    lost: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -108,6 +117,9 @@ class _Fold:
     said: dict[tuple[str, str, str], str] = field(default_factory=dict)
     claims: dict[str, Decision] = field(default_factory=dict)
     rosters: list[RosterStep] = field(default_factory=list)
+    losses: list[Loss] = field(default_factory=list)
+    heads: set[str] = field(default_factory=set)
+    lost: set[str] = field(default_factory=set)
 
 
 def replay(rows: Iterable[tuple[int, str, str]]) -> Account:
@@ -144,12 +156,26 @@ def replay(rows: Iterable[tuple[int, str, str]]) -> Account:
         words=tuple(fold.words),
         claims=fold.claims,
         rosters=tuple(fold.rosters),
+        losses=tuple(fold.losses),
+        heads=frozenset(fold.heads),
+        lost=frozenset(fold.lost),
     )
 
 
 def price(charge: Charge, order: int | None) -> int:
     """Return what a charge takes from a scope that is held at ``order``."""
     return price_units(cost_units=charge.cost_units, vector=charge.rdp, order=order)
+
+
+def repriced(scope: Scope, *, cap: Cap, charges: Iterable[Charge], losses: Iterable[Loss]) -> int:
+    """Return what charges and losses of a scope take at the order of its next cap.
+
+    A loss that is not bounded at that order is taken for all that there is.
+    """
+    spent = sum(price(c, cap.order) for c in charges if scope in c.scopes)
+    lost = [loss.price(cap.order) for loss in losses if loss.scope == scope]
+    spent += sum(units or 0 for units in lost)
+    return max(spent, cap.units) if None in lost else spent
 
 
 def _read(body: str) -> dict[str, Any]:
@@ -183,6 +209,10 @@ def _apply(fold: _Fold, body: str, *, sequence: int, head: str) -> None:
             _apply_word(fold, read_word(body, sequence=sequence, head=head))
         case "roster":
             _apply_roster(fold, read_roster(body, sequence=sequence, head=head))
+        case "loss" | "rdp-loss":
+            _apply_loss(fold, entry)
+        case "recovered":
+            _apply_recovered(fold, entry)
 
 
 def _apply_cap(fold: _Fold, entry: dict[str, Any]) -> None:
@@ -191,14 +221,35 @@ def _apply_cap(fold: _Fold, entry: dict[str, Any]) -> None:
     cap = Cap(units=entry["cap"], order=entry.get("order"))
     fold.spent.setdefault(scope, 0)
     if cap.order != fold.orders.get(scope):
-        mine = (c for c in fold.charges.values() if scope in c.scopes)
-        fold.spent[scope] = sum(price(c, cap.order) for c in mine)
+        fold.spent[scope] = repriced(
+            scope, cap=cap, charges=fold.charges.values(), losses=fold.losses
+        )
         fold.orders.pop(scope, None)
     if cap.units < fold.spent[scope]:
         raise ValueError("a cap below what was spent")
     fold.caps[scope] = cap.units
     if cap.order is not None:
         fold.orders[scope] = cap.order
+
+
+def _apply_loss(fold: _Fold, entry: dict[str, Any]) -> None:
+    """Charge one scope for what was lost."""
+    scope = read_scope(entry["scope"])
+    loss = Loss(scope=scope, units=entry["units"], why=entry["why"], order=entry.get("order"))
+    units = loss.price(fold.orders.get(scope))
+    if loss.units < 1 or units is None or fold.spent[scope] + units > fold.caps[scope]:
+        raise ValueError("a loss of nothing, at another order, or above its cap")
+    fold.spent[scope] += units
+    fold.losses.append(loss)
+
+
+def _apply_recovered(fold: _Fold, entry: dict[str, Any]) -> None:
+    """Add what was held once, and no longer is."""
+    heads, lost = entry["heads"], entry["lost"]
+    if not all(isinstance(text, str) for text in (*heads, *lost)):
+        raise ValueError("no head, or no request")
+    fold.heads |= set(heads)
+    fold.lost |= set(lost)
 
 
 def _apply_decision(fold: _Fold, decision: Decision) -> None:

@@ -98,6 +98,12 @@ def verify_audit(data: bytes) -> AuditSummary:
     return _summary(account)
 
 
+def audit_rows(data: bytes) -> tuple[Row, ...]:
+    """Return the entries of an audit once all of it holds; raise as :func:`verify_audit` does."""
+    verify_audit(data)
+    return tuple(_rows(data.split(b"\n")[1:-1]))
+
+
 def _summary(account: Account) -> AuditSummary:
     """Return an account in figures."""
     return AuditSummary(

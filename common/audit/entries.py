@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -114,6 +114,31 @@ class Decision:
     head: str
     signer: str | None = None
     authority: Authority | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loss:
+    """What a scope was charged for a record that was lost; ``why`` names what may have spent it.
+
+    Without an ``order`` it bounds what was spent at every Rényi order; with one, at that order.
+    """
+
+    scope: Scope
+    units: int
+    why: str
+    order: int | None = None
+
+    def price(self, order: int | None) -> int | None:
+        """Return the most units that it took at an order; None where that is not bounded.
+
+        Rényi divergences grow with the order, so those at a lower one are no larger; a budget of
+        rho at the order alpha admits alpha * rho.
+        """
+        if self.order is None or order == self.order:
+            return self.units
+        if order is None or order > self.order:
+            return None
+        return -(-self.units * self.order // order)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -273,6 +298,38 @@ def roster_body(step: RosterStep) -> str:
             "authority": step.authority.value,
             "statement": step.statement,
             "at": step.at,
+        }
+    )
+
+
+def loss_body(loss: Loss, *, at: str) -> str:
+    """Return the body that charges a scope what a lost record may have spent of it."""
+    body: dict[str, Any] = {
+        "kind": "loss",
+        "scope": plain_scope(loss.scope),
+        "units": loss.units,
+        "why": loss.why,
+        "at": at,
+    }
+    if loss.order is not None:
+        body |= {"kind": "rdp-loss", "order": loss.order}
+    return canonical(body)
+
+
+def recovered_body(*, heads: Sequence[str], lost: Sequence[str], by: str, at: str) -> str:
+    """Return the body that says what a ledger once held and no longer does.
+
+    Args:
+        heads: of the chain that was lost, which peers hold receipts of.
+        lost: ids of requests whose release left, or may have left, and cannot be given again.
+    """
+    return canonical(
+        {
+            "kind": "recovered",
+            "heads": sorted(heads),
+            "lost": sorted(lost),
+            "by": by,
+            "at": at,
         }
     )
 

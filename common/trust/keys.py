@@ -54,6 +54,7 @@ class Purpose(StrEnum):
     JOIN = "join"
     ROSTER = "roster"
     KIT = "kit"
+    BACKUP = "backup"
 
 
 def _public_key(text: str) -> str:

@@ -32,7 +32,7 @@ from silosynth.server.cli.flags import with_flags
 from silosynth.server.cli.report import register_report
 from silosynth.server.cli.roster import register_roster
 from silosynth.server.cli.runs import register_runs
-from silosynth.server.cli.setup import admit, certs
+from silosynth.server.cli.setup import admit, certs, nodes
 from silosynth.server.federation.roster_file import load_roster, with_roster
 from silosynth.server.methods.method import Flags
 from silosynth.server.methods.table import METHODS
@@ -57,6 +57,7 @@ def register(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:
     app.command("certs")(certs)
     app.command("dummy")(dummy)
     app.command("admit")(admit)
+    app.command("nodes")(nodes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,13 +17,14 @@ import typer
 
 from silosynth.common.cli.console import Json, emit, say, show_table
 from silosynth.common.errors import ConnectionFailed, InvalidArgument
+from silosynth.common.expiry import Expiry
+from silosynth.common.pages import TelemetryServer
 from silosynth.common.plan.plan import load_plan
 from silosynth.common.reach import clock_hint, look_at
 from silosynth.common.schema.schema import load_schema
 from silosynth.common.telemetry import (
     Role,
     Telemetry,
-    TelemetryServer,
     log,
     log_file,
     start_logging,
@@ -106,6 +107,8 @@ def run(
             telemetry=telemetry,
         )
         _check_clock(found)
+        for words in Expiry(telemetry, superlink=found.superlink, ca=found.ca).show():
+            say(f"warning: {words}; renew it before that day")
         try:
             state = run_federation(home(), files, begun, federation=found, watchers=watchers)
         except ConnectionFailed:

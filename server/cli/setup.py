@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from silosynth.common.certificates import days_left, expiry_words, served_days_left
 from silosynth.common.cli.console import Json, emit, say, show_table
 from silosynth.common.errors import InvalidArgument
 from silosynth.server.federation.certs import make_certs
@@ -89,6 +90,31 @@ def admit(
     rows = [(name, str(node)) for name, node in admitted.items()]
     show_table("admitted", ("silo", "node"), rows, numbers=False)
     emit({"nodes": {n: str(i) for n, i in admitted.items()}}, as_json=as_json)
+
+
+def nodes(
+    federation: Annotated[str, typer.Option(help="The federation, from federations.toml.")],
+    as_json: Json = False,
+) -> None:
+    """Show which silos are connected to the SuperLink, and certificates that end soon.
+
+    [dim]silosynth nodes --federation development[/dim]
+    """
+    # Flower takes seconds to import, which only commands that use it should.
+    from silosynth.server.federation.superlink import list_nodes
+
+    found = find_federation(home(), federation)
+    known = list_nodes(found)
+    show_table("nodes", ("silo", "status"), sorted(known.items()), numbers=False)
+    if not known:
+        say("no SuperNode was admitted; see 'silosynth admit'")
+    left = {
+        "superlink": served_days_left(found.superlink, ca=found.ca),
+        "ca": days_left(found.ca),
+    }
+    for words in expiry_words(left):
+        say(f"warning: {words}; renew it before that day")
+    emit({"nodes": known, "certificate_days_left": left}, as_json=as_json)
 
 
 def _split(text: str) -> list[str]:

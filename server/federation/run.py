@@ -44,7 +44,7 @@ from silosynth.server.federation.run_files import (
     write_ended,
 )
 from silosynth.server.federation.settings import Federation
-from silosynth.server.federation.standing import Waiting, keep_standing
+from silosynth.server.federation.standing import Standing, Waiting, keep_standing
 from silosynth.server.federation.superlink import open_grid
 from silosynth.server.methods.table import require_generators
 
@@ -292,6 +292,12 @@ def _stand(run: _Run, silos: Mapping[str, Waiting]) -> None:
     """Tell who watches, here and by 'status', why the run waits for whom."""
     keep_standing(run.files.standing, silos)
     run.watchers.standing(silos)
+    if run.watchers.telemetry is not None:
+        away = (Standing.ABSENT, Standing.GATEWAY_AWAY)
+        for silo in run.plan.silos:
+            what = silos[silo].what if silo in silos else None
+            run.watchers.telemetry.connected(silo, is_connected=what not in away)
+            run.watchers.telemetry.waits(silo, plans=int(what is Standing.PENDING))
 
 
 def _show(run: _Run, progress: Progress) -> None:

@@ -12,7 +12,7 @@ import pytest
 import ray
 from messy import CANARY, LEVELS, QUERIES, SCHEMA, assert_exact, messy_table
 
-from silosynth.client.policy.file import DatasetSection
+from silosynth.client.policy.sections import DatasetSection
 from silosynth.client.source.files import RowGroup
 from silosynth.client.source.on_ray import ClusterRows, share
 from silosynth.client.source.open import SourceFormat, SourceSpec, open_source

@@ -12,7 +12,8 @@ import pytest
 from support.patience import patience
 
 from silosynth.common.errors import InvalidArgument
-from silosynth.common.telemetry import Role, Telemetry, TelemetryServer, log, start_logging
+from silosynth.common.pages import TelemetryServer
+from silosynth.common.telemetry import Role, Telemetry, log, start_logging
 
 
 def _get(port: int, path: str) -> tuple[int, str]:

@@ -1,0 +1,210 @@
+"""A mirror: a copy of the ledger on another disk, as new as every answer that ever left.
+
+The batch calls it after each commit and before anybody hears of it. What a mirror lacks has
+therefore left nobody, so a ledger that is put back from one has the right sum.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from silosynth.client.ledger.copied import (
+    Copy,
+    CopyKind,
+    begin,
+    read_copy,
+    record,
+    records_after,
+)
+from silosynth.client.ledger.rows import last_entry
+from silosynth.common.errors import InvalidCopy, LedgerUnavailable
+from silosynth.common.files import replace_file, sync_directory
+
+
+class Mirror:
+    """Own an open copy and add to it what the ledger has gained."""
+
+    def __init__(self, path: Path, *, reached: Callable[[str], None] = lambda _: None) -> None:
+        """Take a path; use :func:`open_mirror`.
+
+        Args: reached: a seam for tests, called with "before-mirror" before a write and
+            "mirrored" after it.
+        """
+        self._path = path
+        self._reached = reached
+        self._descriptor = -1
+        self._last = 0
+
+    def follow(self, connection: sqlite3.Connection) -> None:
+        """Add what the ledger has gained, and return once it is on the mirror's disk.
+
+        Raises LedgerUnavailable when it cannot be.
+        """
+        last, _ = last_entry(connection)
+        if last == self._last:
+            return
+        self._reached("before-mirror")
+        with _told(self._path):
+            for data in records_after(connection, self._last):
+                _write_all(self._descriptor, data)
+            os.fsync(self._descriptor)
+        self._last = last
+        self._reached("mirrored")
+
+    def begin(self, connection: sqlite3.Connection, known: Copy | None) -> None:
+        """Make the mirror, or go on with what is ``known`` of it."""
+        if known is None or known.kind is not CopyKind.MIRROR:
+            self._make(connection)
+            return
+        with _told(self._path):
+            self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
+            os.ftruncate(self._descriptor, known.size)
+            os.lseek(self._descriptor, 0, os.SEEK_END)
+        self._last = known.account.entries
+        self.follow(connection)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _make(self, connection: sqlite3.Connection) -> None:
+        """Write a whole mirror, in place of none or of a retired one."""
+        last, _ = last_entry(connection)
+        with _told(self._path):
+            data = begin(CopyKind.MIRROR) + b"".join(records_after(connection, 0))
+            replace_file(self._path, data)
+            self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        self._last = last
+
+
+def mirror_note(ledger: Path) -> Path:
+    """Return where it stands which mirror a ledger has.
+
+    >>> mirror_note(Path("/var/lib/silosynth/ledger.sqlite")).name
+    'ledger.sqlite.mirror'
+    """
+    whole = ledger.resolve()
+    return whole.with_name(f"{whole.name}.mirror")
+
+
+def open_mirror(
+    connection: sqlite3.Connection,
+    *,
+    ledger: Path,
+    path: Path | None,
+    reached: Callable[[str], None] = lambda _: None,
+) -> Mirror | None:
+    """Go on with a ledger's mirror, and retire the one that it had before at another place.
+
+    Guarantees: a mirror that is not followed any more says so itself, since it would be taken for
+    one that holds all that left.
+
+    Raises LedgerUnavailable when the mirror, or the one before, cannot be written, or knows more
+    than the ledger.
+    """
+    note = mirror_note(ledger)
+    before = _noted(note)
+    if before is not None and before != path:
+        _retire(before, note=note)
+    if path is None:
+        return None
+    known = _known(path)
+    if known is not None:
+        _check_beginning(connection, known, path=path)
+    if before != path:
+        with _told(path):
+            replace_file(note, json.dumps({"version": 1, "path": str(path)}).encode("ascii"))
+    mirror = Mirror(path, reached=reached)
+    try:
+        mirror.begin(connection, known)
+    except BaseException:
+        mirror.close()
+        if known is None and not path.exists():
+            note.unlink(missing_ok=True)
+        raise
+    return mirror
+
+
+def _retire(path: Path, *, note: Path) -> None:
+    """Write into a mirror that it is one no more, then forget it."""
+    try:
+        known = read_copy(path)
+        with path.open("r+b") as file:
+            file.truncate(known.size)
+            file.seek(known.size)
+            file.write(record({"record": "retired"}))
+            file.flush()
+            os.fsync(file.fileno())
+    except (OSError, InvalidCopy) as err:
+        raise LedgerUnavailable(
+            f"the ledger's mirror {path} cannot be retired: {err}",
+            hint=f"bring it back; or destroy that copy for good, then remove {note}",
+        ) from err
+    note.unlink()
+    sync_directory(note.parent)
+
+
+def _noted(note: Path) -> Path | None:
+    """Return the mirror that a ledger had when it was opened last."""
+    try:
+        stated = json.loads(note.read_bytes())
+        if stated["version"] != 1:
+            raise ValueError("another version")
+        return Path(stated["path"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as err:
+        raise LedgerUnavailable(
+            f"{note} cannot be read", hint="restore it; it says where the ledger's mirror is"
+        ) from err
+
+
+def _known(path: Path) -> Copy | None:
+    """Return the mirror that is there, if one is."""
+    if not path.exists():
+        return None
+    try:
+        return read_copy(path)
+    except InvalidCopy as err:
+        raise LedgerUnavailable(
+            f"the ledger's mirror cannot be used: {err.message}",
+            hint="move it away; a new one is then written",
+        ) from err
+
+
+def _check_beginning(connection: sqlite3.Connection, known: Copy, *, path: Path) -> None:
+    """Raise LedgerUnavailable unless a mirror is the beginning of the ledger's chain."""
+    row = connection.execute(
+        "SELECT head FROM entries WHERE sequence = ?", (known.account.entries,)
+    ).fetchone()
+    if row is None or row[0] != known.account.head:
+        raise LedgerUnavailable(
+            f"the ledger is behind its mirror {path}, or of another silo",
+            hint="put the ledger back from the mirror with 'silosynth silo recover'",
+        )
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Turn errors of the mirror's disk into LedgerUnavailable."""
+    try:
+        yield
+    except OSError as err:
+        raise LedgerUnavailable(
+            f"cannot write the ledger's mirror {path}: {err.strerror}",
+            hint="mend its disk, then start again: nothing has left that it lacks",
+        ) from err
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    """Write all of ``data``."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]

@@ -1,0 +1,64 @@
+"""How long certificates still hold, so that nobody learns it from the day that they do not."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+WARN_DAYS = 30
+_SECONDS = 5.0
+
+
+def days_left(path: Path, *, now: datetime | None = None) -> float | None:
+    """Return the days until the first certificate in a PEM file ends; None where there is none."""
+    # Only here: most commands read no certificate.
+    from cryptography.x509 import load_pem_x509_certificates
+
+    try:
+        found = load_pem_x509_certificates(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return _days(min(c.not_valid_after_utc for c in found), now=now)
+
+
+def served_days_left(address: str, *, ca: Path | None, now: datetime | None = None) -> float | None:
+    """Return the days until the certificate that a server shows ends; None without one that holds.
+
+    Args: address: HOST:PORT. ca: what the certificate is checked against; the system's by default.
+    """
+    import socket
+    import ssl
+
+    host, _, port = address.rpartition(":")
+    host = host.strip("[]")
+    try:
+        context = ssl.create_default_context(cafile=None if ca is None else str(ca))
+        with (
+            socket.create_connection((host, int(port)), timeout=_SECONDS) as plain,
+            context.wrap_socket(plain, server_hostname=host) as secure,
+        ):
+            shown = secure.getpeercert() or {}
+        ends = ssl.cert_time_to_seconds(str(shown["notAfter"]))
+    except (OSError, ValueError, KeyError):
+        return None
+    return _days(datetime.fromtimestamp(ends, UTC), now=now)
+
+
+def expiry_words(left: dict[str, float | None]) -> tuple[str, ...]:
+    """Say which certificates end within 30 days, by their names.
+
+    >>> expiry_words({"ca": 400.0, "superlink": 12.4, "other": None})
+    ('the certificate superlink ends in 12 days',)
+    """
+    return tuple(
+        f"the certificate {name} has ended"
+        if days < 0
+        else f"the certificate {name} ends in {int(days)} days"
+        for name, days in left.items()
+        if days is not None and days < WARN_DAYS
+    )
+
+
+def _days(end: datetime, *, now: datetime | None) -> float:
+    """Return the days until a time."""
+    return (end - (now or datetime.now(UTC))).total_seconds() / 86_400
