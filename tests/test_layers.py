@@ -30,7 +30,8 @@ ROOMS: dict[str, str] = {
     "common/trust",
     "common/certificate": "common/plan common/accounting",
     "common/messages": "common/plan common/certificate common/generator common/trust common/schema",
-    "common/sampler": "common/schema common/values common/codec common/generator",
+    "common/generated": "common/rules common/schema common/codec",
+    "common/sampler": "common/schema common/values common/codec common/generated common/generator",
     "common/report": "common/accounting common/certificate common/codec common/plan "
     "common/sampler common/schema",
     "common/scores": "common/codec common/schema",
@@ -122,6 +123,7 @@ EDGES = {
         "common/accounting/sum_privacy.py",
         "common/certificate/accountants.py",
     },
+    "faker": {"common/generated/people.py"},
     "scipy": {"common/accounting/loss.py"},
     "numba": {"client/learning/clip.py", "client/counting/compiled.py"},
     "duckdb": {"client/csv/sniffer.py", "client/source/from_duckdb.py"},

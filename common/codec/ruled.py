@@ -34,7 +34,7 @@ from silosynth.common.schema.attributes import (
     TimeAttribute,
     as_numeric,
 )
-from silosynth.common.schema.facts import bounds_of
+from silosynth.common.schema.bases import bounds_of
 from silosynth.common.schema.nulls import Patterns
 from silosynth.common.schema.orders import Gap
 from silosynth.common.schema.ruled import Choice, OnGrid, Recipe, Ruled

@@ -21,6 +21,7 @@ from silosynth.common.rules.rule import (
     Expression,
     IsNull,
     Keep,
+    Like,
     Never,
     Not,
     NullTogether,
@@ -128,6 +129,8 @@ class _Check:
             self.number(rule.column)
         elif isinstance(rule, Unique):
             self.unique(rule.columns)
+        elif isinstance(rule, Like) and self.facts[rule.column].kind is not Kind.KEY:
+            self.fail(f"column {rule.column!r} is no identifier", name=rule.column)
 
     def order(self, rule: Order) -> None:
         kinds = {self.expression(term) for term in rule.terms}

@@ -6,6 +6,7 @@
     a null iff b null              a null if b = x and c > 3      a null unless b in (x, y)
     null together: a, b            never a = x and b = y          keep a > 3
     one of: a, b, c                a step 1000                    unique: a, b
+    a like "[A-Z]{2}[0-9]{6}"
 
 Names with spaces or other marks stand in `backquotes`, values in quotes or, without marks, bare.
 A bare word on the right of a comparison is a column where one has that name, else a value.
@@ -16,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import NoReturn
 
+from silosynth.common.rules.pattern import PatternFault, parse_pattern
 from silosynth.common.rules.rule import (
     Among,
     Arithmetic,
@@ -29,6 +31,7 @@ from silosynth.common.rules.rule import (
     Expression,
     IsNull,
     Keep,
+    Like,
     Never,
     Not,
     NullTogether,
@@ -131,8 +134,8 @@ class _Reader:
         if self._take("step"):
             return Step(left.name, self._positive())
         if self._take("like"):
-            self._fail("patterns are not made; declare the column as an identifier", place=1)
-        return self._fail(f"expected <, <=, =, 'null' or 'step' after {first.text!r}")
+            return Like(left.name, self._pattern())
+        return self._fail(f"expected <, <=, =, 'null', 'step' or 'like' after {first.text!r}")
 
     def _order(self, left: Expression) -> Order:
         terms, signs = [left], []
@@ -157,6 +160,17 @@ class _Reader:
             self._fail("expected a number above 0")
         self._at += 1
         return float(token.text)
+
+    def _pattern(self) -> str:
+        token = self._now
+        if token.kind != "text":
+            self._fail('expected a pattern in quotes, such as "[A-Z]{2}[0-9]{6}"')
+        self._at += 1
+        try:
+            parse_pattern(token.text)
+        except PatternFault as err:
+            self._fail(str(err), place=token.place)
+        return token.text
 
     def _list(self, *, least: int) -> tuple[str, ...]:
         self._need(":")

@@ -169,8 +169,26 @@ class Unique:
     columns: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Like:
+    """The column's keys are words of the pattern."""
+
+    column: str
+    pattern: str
+
+
 Rule: TypeAlias = (
-    Order | Derived | Difference | NullWhen | NullTogether | Never | Keep | OneOf | Step | Unique
+    Order
+    | Derived
+    | Difference
+    | NullWhen
+    | NullTogether
+    | Never
+    | Keep
+    | OneOf
+    | Step
+    | Unique
+    | Like
 )
 
 
@@ -191,9 +209,9 @@ def _names(part: object) -> Iterator[str]:
         yield from part.columns
     elif isinstance(part, Difference):
         yield from (part.column, part.high, part.low)
-    elif isinstance(part, Derived | NullWhen | Step):
+    elif isinstance(part, Derived | NullWhen | Step | Like):
         yield part.column
-        if not isinstance(part, Step):
+        if not isinstance(part, Step | Like):
             yield from _names(part.value if isinstance(part, Derived) else part.condition)
     elif hasattr(part, "__dataclass_fields__"):
         for item in fields(part):  # type: ignore[arg-type]

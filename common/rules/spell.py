@@ -13,6 +13,7 @@ from silosynth.common.rules.rule import (
     Expression,
     IsNull,
     Keep,
+    Like,
     Never,
     Not,
     NullTogether,
@@ -49,6 +50,8 @@ def spell(rule: Rule) -> str:
         return f"{spell_name(rule.column)} null {rule.word} {_condition(rule.condition)}"
     if isinstance(rule, Step):
         return f"{spell_name(rule.column)} step {spell_number(rule.size)}"
+    if isinstance(rule, Like):
+        return f"{spell_name(rule.column)} like {spell_text(rule.pattern)}"
     if isinstance(rule, Never | Keep):
         return f"{type(rule).__name__.lower()} {_condition(rule.condition)}"
     begin = {NullTogether: "null together", OneOf: "one of", Unique: "unique"}[type(rule)]

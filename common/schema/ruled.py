@@ -19,10 +19,12 @@ from silosynth.common.domain import Clique
 from silosynth.common.rules.certain import certainly_broken
 from silosynth.common.rules.facts import Facts, check_rule
 from silosynth.common.rules.parse import parse_rule
+from silosynth.common.rules.pattern import parse_pattern, words_of
 from silosynth.common.rules.rule import (
     Derived,
     Difference,
     Keep,
+    Like,
     Never,
     NullWhen,
     OneOf,
@@ -40,8 +42,9 @@ from silosynth.common.schema.attributes import (
     IntegerAttribute,
     NumericAttribute,
 )
+from silosynth.common.schema.bases import bounds_of
 from silosynth.common.schema.bins import EqualWidth
-from silosynth.common.schema.facts import bounds_of, facts_of, range_of
+from silosynth.common.schema.facts import facts_of, range_of
 from silosynth.common.schema.nulls import Patterns, about_nulls, find_patterns
 from silosynth.common.schema.orders import (
     Apart,
@@ -103,6 +106,11 @@ class Ruled:
     zeros: tuple[RuleZeros, ...]
     kept: tuple[str, ...]
     grids: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def likes(self) -> dict[str, str]:
+        """Return the pattern of each column whose keys are words of one."""
+        return {r.column: r.pattern for r in self.rules if isinstance(r, Like)}
 
     @property
     def replaced(self) -> frozenset[str]:
@@ -190,6 +198,9 @@ class _Compiler:
                 self._kept[rule] = f"counted as one attribute of {len(rule.columns)} codes"
             elif isinstance(rule, Unique):
                 self._kept[rule] = "kept by fresh numbers; nothing is counted"
+            elif isinstance(rule, Like):
+                words = words_of(parse_pattern(rule.pattern))
+                self._kept[rule] = f"fresh keys of {words:,} words; nothing is counted"
 
     def _derive(self, patterns: Sequence[Patterns]) -> None:
         for rule in self._rules:

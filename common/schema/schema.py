@@ -48,6 +48,7 @@ from silosynth.common.schema.attributes import (
 from silosynth.common.schema.bases import MAX_CODES, Source
 from silosynth.common.schema.bins import Bins, Edges, EqualWidth, PlainModel, Quantiles
 from silosynth.common.schema.forms import SINCE, CsvDialect, NumberText, Resolution, since
+from silosynth.common.schema.generated import GeneratedAttribute, check_people
 from silosynth.common.schema.images import Image, check_images
 from silosynth.common.schema.ruled import Ruled, compile_rules
 from silosynth.common.schema.zeros import (
@@ -70,6 +71,7 @@ __all__ = [
     "Edges",
     "EmptyAttribute",
     "EqualWidth",
+    "GeneratedAttribute",
     "IdentifierAttribute",
     "IgnoredAttribute",
     "Image",
@@ -148,6 +150,7 @@ class Schema(PlainModel):
         if self.label is not None and self.label not in names:
             raise ValueError(f"label {self.label!r} is not an attribute")
         _ = self.ruled
+        check_people(self.generated, listed=[a for a in self.attributes if _lists(a)])
         later = bool(self.csv or self.rules)
         needed = max(2 if later else 1, *(a.needs_version() for a in self.attributes))
         if "version" not in self.model_fields_set:
@@ -201,6 +204,17 @@ class Schema(PlainModel):
         return tuple(a for a in self.attributes if isinstance(a, TextAttribute))
 
     @property
+    def generated(self) -> tuple[GeneratedAttribute, ...]:
+        """Return the attributes that are made up: no silo's column is loaded for them."""
+        return tuple(a for a in self.attributes if isinstance(a, GeneratedAttribute))
+
+    @property
+    def unread(self) -> frozenset[str]:
+        """Return the columns that no silo loads, whatever its table holds."""
+        ignored = (a.name for a in self.attributes if isinstance(a, IgnoredAttribute))
+        return frozenset((*ignored, *(a.name for a in self.generated)))
+
+    @property
     def numbers(self) -> tuple[NumericAttribute, ...]:
         """Return the attributes whose codes are bins of numbers, in order."""
         return tuple(a for a in self.coded if isinstance(a, NumericAttribute))
@@ -239,6 +253,10 @@ def _leave_out_unsaid(model: PlainModel, data: dict[str, Any]) -> None:
         later = isinstance(extra, dict) and SINCE in extra
         if later and name in data and getattr(model, name) == field.default:
             del data[name]
+
+
+def _lists(attribute: Attribute) -> bool:
+    return isinstance(attribute, ListedAttribute | BooleanAttribute)
 
 
 def schema_name(text: str) -> str:
