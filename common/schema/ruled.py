@@ -15,7 +15,6 @@ from typing import TypeAlias
 import numpy as np
 from pydantic import ValidationError
 
-from silosynth.common.domain import Clique
 from silosynth.common.rules.certain import certainly_broken
 from silosynth.common.rules.facts import Facts, check_rule
 from silosynth.common.rules.parse import parse_rule
@@ -56,6 +55,7 @@ from silosynth.common.schema.orders import (
     narrowed,
 )
 from silosynth.common.schema.sums import Follows, choices
+from silosynth.common.schema.zeros import ImpossibleCells
 
 MOST_ZERO_COLUMNS = 3
 MOST_ZERO_CELLS = 1_000_000
@@ -82,14 +82,6 @@ Recipe: TypeAlias = Follows | Gap | OnGrid | Choice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class RuleZeros:
-    """Cells that no row of a rule is in: one axis for each attribute of ``clique``."""
-
-    clique: Clique
-    mask: np.ndarray
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Ruled:
     """Rules and what they make of a schema's attributes.
 
@@ -103,7 +95,7 @@ class Ruled:
     attributes: tuple[Attribute, ...]
     recipes: tuple[Recipe, ...]
     patterns: Mapping[str, Patterns]
-    zeros: tuple[RuleZeros, ...]
+    zeros: tuple[ImpossibleCells, ...]
     kept: tuple[str, ...]
     grids: Mapping[str, float] = field(default_factory=dict)
 
@@ -324,10 +316,10 @@ class _Compiler:
 
     def _null_zeros(
         self, told: Mapping[str, Patterns], counted: Sequence[Attribute]
-    ) -> list[RuleZeros]:
+    ) -> list[ImpossibleCells]:
         """Return the cells in which a pattern and a column do not agree on what is null."""
         known = {a.name: a for a in counted}
-        zeros: list[RuleZeros] = []
+        zeros: list[ImpossibleCells] = []
         for name, patterns in told.items():
             for column, nulls in zip(
                 patterns.columns, zip(*patterns.nulls, strict=True), strict=True
@@ -338,13 +330,13 @@ class _Compiler:
                 is_null = np.zeros(attribute.size, dtype=bool)
                 is_null[attribute.values + attribute.has_other :] = True
                 mask = np.asarray(nulls)[None, :] != is_null[:, None]
-                zeros.append(_in_order((attribute.name, name), mask, counted))
+                zeros.append(_in_order((attribute.name, name), mask, counted, declared=True))
         return zeros
 
-    def _zeros(self, counted: Sequence[Attribute]) -> list[RuleZeros]:
+    def _zeros(self, counted: Sequence[Attribute]) -> list[ImpossibleCells]:
         """Return the cells that rules about values leave empty."""
         known = {a.name: a for a in counted}
-        zeros: list[RuleZeros] = []
+        zeros: list[ImpossibleCells] = []
         for rule in self._rules:
             if not isinstance(rule, NullWhen | Never | Keep) or rule in self._kept:
                 continue
@@ -385,8 +377,15 @@ class _Compiler:
 _LOOKED_AT = "looked at row by row when rows are drawn: those that break it are drawn again"
 
 
-def _in_order(names: Sequence[str], mask: np.ndarray, counted: Sequence[Attribute]) -> RuleZeros:
+def _in_order(
+    names: Sequence[str],
+    mask: np.ndarray,
+    counted: Sequence[Attribute],
+    *,
+    declared: bool = False,
+) -> ImpossibleCells:
     """Return cells with their attributes in the order in which they are counted."""
     order = [a.name for a in counted if a.name in names]
     axes = [list(names).index(n) for n in order]
-    return RuleZeros(clique=tuple(order), mask=np.ascontiguousarray(mask.transpose(axes)))
+    cells = np.ascontiguousarray(mask.transpose(axes))
+    return ImpossibleCells(clique=tuple(order), mask=cells, declared=declared)

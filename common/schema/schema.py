@@ -238,7 +238,7 @@ class Schema(PlainModel):
         """Return the structural zeros by code, cliques in column order."""
         declared = impossible_cells(self.structural_zeros, coded=self.coded)
         ruled = self.ruled.zeros
-        return (*declared, *(ImpossibleCells(clique=z.clique, mask=z.mask) for z in ruled))
+        return (*declared, *ruled)
 
     def unreviewed(self) -> tuple[str, ...]:
         """Return the attributes whose domain, and the rules, that nobody has vouched for."""
