@@ -22,6 +22,7 @@ from silosynth.common.rules.rule import (
     IsNull,
     Keep,
     Like,
+    Lookup,
     Never,
     Not,
     NullTogether,
@@ -108,7 +109,9 @@ class _Check:
         if isinstance(rule, Order):
             self.order(rule)
         elif isinstance(rule, Derived):
-            self.derived(rule.column, self.expression(rule.value), of=columns_of(rule.value))
+            found = self.expression(rule.value)
+            if not (isinstance(rule.value, Lookup) and rule.column not in columns_of(rule.value)):
+                self.derived(rule.column, found, of=columns_of(rule.value))
         elif isinstance(rule, Difference):
             sides = (self.facts[rule.high].kind, self.facts[rule.low].kind)
             kind = _ARITHMETIC.get(("-", *sides))
@@ -173,6 +176,8 @@ class _Check:
     def expression(self, part: Expression) -> Kind:
         if isinstance(part, Column):
             return self.facts[part.name].kind
+        if isinstance(part, Lookup):
+            return Kind(part.gives)
         if isinstance(part, Span):
             return Kind.SPAN
         if not isinstance(part, Arithmetic):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 KEYWORDS = frozenset(
     {"null", "iff", "if", "unless", "never", "keep", "one", "of", "together", "step", "unique"}
-    | {"difference", "and", "or", "not", "in", "true", "false", "like", "lookup"}
+    | {"difference", "and", "or", "not", "in", "true", "false", "like", "lookup", "from"}
 )
 UNREVIEWED = re.compile(r"^\s*unreviewed:\s*")
 """What stands before a rule that was read off data, until a person has vouched for it."""

@@ -12,20 +12,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-import numpy as np
 from pydantic import ValidationError
 
-from silosynth.common.rules.certain import certainly_broken
 from silosynth.common.rules.facts import Facts, check_rule
 from silosynth.common.rules.parse import parse_rule
 from silosynth.common.rules.pattern import parse_pattern, words_of
 from silosynth.common.rules.rule import (
     Derived,
     Difference,
-    Keep,
     Like,
-    Never,
-    NullWhen,
     OneOf,
     Order,
     Rule,
@@ -37,7 +32,6 @@ from silosynth.common.rules.spell import spell
 from silosynth.common.schema.attributes import (
     Attribute,
     CategoricalAttribute,
-    CodedAttribute,
     IntegerAttribute,
     NumericAttribute,
 )
@@ -54,11 +48,10 @@ from silosynth.common.schema.orders import (
     narrow,
     narrowed,
 )
+from silosynth.common.schema.references import Reference, resolve
+from silosynth.common.schema.rule_zeros import null_zeros, value_zeros
 from silosynth.common.schema.sums import Follows, choices
 from silosynth.common.schema.zeros import ImpossibleCells
-
-MOST_ZERO_COLUMNS = 3
-MOST_ZERO_CELLS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +117,18 @@ def needs(recipe: Recipe) -> tuple[str, ...]:
     return ()
 
 
-def compile_rules(lines: Sequence[str], *, attributes: Sequence[Attribute]) -> Ruled:
+def compile_rules(
+    lines: Sequence[str],
+    *,
+    attributes: Sequence[Attribute],
+    references: Mapping[str, Reference] | None = None,
+) -> Ruled:
     """Return the rules of a schema, compiled; raise ValueError naming the rule that cannot be."""
     facts = facts_of(attributes)
     rules: list[Rule] = []
     for line in lines:
         rule = parse_rule(line, columns=facts)
+        rule = resolve(rule, line=line, facts=facts, references=references or {})
         check_rule(rule, line=line, facts=facts)
         if rule in rules:
             raise ValueError(f"rule {line!r} stands twice")
@@ -160,7 +159,9 @@ class _Compiler:
         self._steps()
         told = self._tell_nulls(patterns)
         counted = self._counted(told)
-        zeros = (*self._null_zeros(told, counted), *self._zeros(counted))
+        nulls = null_zeros(told, inner=self._inner, counted=counted)
+        told_of = (ImpossibleCells(clique=c, mask=m) for c, m in nulls)
+        zeros = (*told_of, *self._zeros(counted))
         kept = [self._kept.get(r, _LOOKED_AT) for r in self._rules]
         return Ruled(
             rules=self._rules,
@@ -314,48 +315,19 @@ class _Compiler:
             raise ValueError(f"rules make an attribute {twice[0]!r}, and there is one already")
         return tuple(counted)
 
-    def _null_zeros(
-        self, told: Mapping[str, Patterns], counted: Sequence[Attribute]
-    ) -> list[ImpossibleCells]:
-        """Return the cells in which a pattern and a column do not agree on what is null."""
-        known = {a.name: a for a in counted}
-        zeros: list[ImpossibleCells] = []
-        for name, patterns in told.items():
-            for column, nulls in zip(
-                patterns.columns, zip(*patterns.nulls, strict=True), strict=True
-            ):
-                attribute = known[getattr(self._inner.get(column), "name", column)]
-                if not (isinstance(attribute, CodedAttribute) and attribute.modelled):
-                    continue
-                is_null = np.zeros(attribute.size, dtype=bool)
-                is_null[attribute.values + attribute.has_other :] = True
-                mask = np.asarray(nulls)[None, :] != is_null[:, None]
-                zeros.append(_in_order((attribute.name, name), mask, counted, declared=True))
-        return zeros
-
     def _zeros(self, counted: Sequence[Attribute]) -> list[ImpossibleCells]:
         """Return the cells that rules about values leave empty."""
-        known = {a.name: a for a in counted}
         zeros: list[ImpossibleCells] = []
         for rule in self._rules:
-            if not isinstance(rule, NullWhen | Never | Keep) or rule in self._kept:
+            if rule in self._kept:
                 continue
-            names = columns_of(rule)
-            found = [known[n] for n in names if n in known]
-            coded = [a for a in found if isinstance(a, CodedAttribute) and a.modelled]
-            if len(coded) < len(names) or len(names) > MOST_ZERO_COLUMNS:
-                continue
-            if math.prod(a.size for a in coded) > MOST_ZERO_CELLS:
-                continue
-            ranges = {a.name: range_of(a, self._facts[a.name]) for a in coded}
-            mask = certainly_broken(rule, ranges=ranges, facts=self._facts)
-            if mask.all():
-                raise ValueError(f"rule {spell(rule)!r} leaves nothing")
-            if mask.any():
-                zeros.append(_in_order(names, mask, counted))
+            cells = value_zeros(rule, counted=counted, facts=self._facts, ranging=range_of)
+            if cells is not None:
+                clique, mask = cells
+                zeros.append(ImpossibleCells(clique=clique, mask=mask, declared=False))
                 self._kept[rule] = (
-                    f"{int(mask.sum())} of {mask.size} combinations of codes are impossible; "
-                    "rows inside a bin are looked at when they are drawn"
+                    f"{int(mask.sum())} of {mask.size} combinations of codes are "
+                    "impossible; rows inside a bin are looked at when they are drawn"
                 )
         return zeros
 
@@ -375,17 +347,3 @@ class _Compiler:
 
 
 _LOOKED_AT = "looked at row by row when rows are drawn: those that break it are drawn again"
-
-
-def _in_order(
-    names: Sequence[str],
-    mask: np.ndarray,
-    counted: Sequence[Attribute],
-    *,
-    declared: bool = False,
-) -> ImpossibleCells:
-    """Return cells with their attributes in the order in which they are counted."""
-    order = [a.name for a in counted if a.name in names]
-    axes = [list(names).index(n) for n in order]
-    cells = np.ascontiguousarray(mask.transpose(axes))
-    return ImpossibleCells(clique=tuple(order), mask=cells, declared=declared)

@@ -50,6 +50,7 @@ from silosynth.common.schema.bins import Bins, Edges, EqualWidth, PlainModel, Qu
 from silosynth.common.schema.forms import SINCE, CsvDialect, NumberText, Resolution, since
 from silosynth.common.schema.generated import GeneratedAttribute, check_people
 from silosynth.common.schema.images import Image, check_images
+from silosynth.common.schema.references import Reference, read_references
 from silosynth.common.schema.ruled import Ruled, compile_rules
 from silosynth.common.schema.zeros import (
     ImpossibleCells,
@@ -95,6 +96,7 @@ __all__ = [
     "load_document",
     "load_schema",
     "parse_schema",
+    "read_schema",
 ]
 
 SCHEMA_VERSION = 2
@@ -120,6 +122,9 @@ class Schema(PlainModel):
     )
     rules: tuple[str, ...] = since(
         2, default=(), max_length=256, description="what every row keeps; public facts, a line each"
+    )
+    references: dict[str, Reference] = since(
+        2, default={}, max_length=32, description="public tables that rules look things up in"
     )
     csv: CsvDialect | None = since(
         2,
@@ -151,7 +156,7 @@ class Schema(PlainModel):
             raise ValueError(f"label {self.label!r} is not an attribute")
         _ = self.ruled
         check_people(self.generated, listed=[a for a in self.attributes if _lists(a)])
-        later = bool(self.csv or self.rules)
+        later = bool(self.csv or self.rules or self.references)
         needed = max(2 if later else 1, *(a.needs_version() for a in self.attributes))
         if "version" not in self.model_fields_set:
             self.__dict__["version"] = needed
@@ -178,7 +183,7 @@ class Schema(PlainModel):
     @cached_property
     def ruled(self) -> Ruled:
         """Return the rules, and the attributes that are counted in the place of the table's."""
-        return compile_rules(self.rules, attributes=self.attributes)
+        return compile_rules(self.rules, attributes=self.attributes, references=self.references)
 
     @property
     def coded(self) -> tuple[CodedAttribute, ...]:
@@ -294,7 +299,12 @@ def list_faults(data: Any) -> tuple[str, ...]:
 
 def load_schema(path: Path) -> Schema:
     """Read a schema from YAML or JSON; raise InvalidSchema naming the file and the field."""
-    return parse_schema(load_document(path), origin=str(path))
+    return parse_schema(read_schema(path), origin=str(path))
+
+
+def read_schema(path: Path) -> Any:
+    """Return the document of a schema file, with the rows of the public tables that it names."""
+    return read_references(load_document(path), folder=path.parent)
 
 
 def dump_schema(schema: Schema) -> str:
