@@ -32,7 +32,8 @@ ROOMS: dict[str, str] = {
     "common/certificate": "common/plan common/accounting",
     "common/roster": "common/plan common/trust",
     "common/messages": "common/plan common/certificate common/generator common/trust common/schema",
-    "common/sampler": "common/schema common/values common/codec common/generator",
+    "common/generated": "common/rules common/schema common/codec",
+    "common/sampler": "common/schema common/values common/codec common/generated common/generator",
     "common/report": "common/accounting common/certificate common/codec common/plan "
     "common/sampler common/schema",
     "common/scores": "common/codec common/schema",
@@ -131,6 +132,7 @@ EDGES = {
         "common/certificate/accountants.py",
     },
     "scipy": {"common/accounting/loss.py", "simulations/audit/bound.py"},
+    "faker": {"common/generated/people.py"},
     "numba": {"client/learning/clip.py", "client/counting/compiled.py"},
     "duckdb": {"client/csv/sniffer.py", "client/source/from_duckdb.py"},
     "adbc_driver_postgresql": {"client/source/from_postgresql.py"},

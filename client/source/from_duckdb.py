@@ -56,13 +56,14 @@ def _open_query(path: Path, query: str) -> duckdb.DuckDBPyRelation:
 def _fragments(
     open_rows: Callable[[], duckdb.DuckDBPyRelation], *, wanted: Wanted, origin: str
 ) -> Iterator[Fragment]:
-    """Yield batches of rows, at least one."""
+    """Yield batches of rows, at least one; columns that are not wanted are not computed."""
     rows = _guarded(open_rows, origin=origin)
-    reader = _guarded(lambda: rows.to_arrow_reader(_BATCH_ROWS), origin=origin)
-    columns = wanted.columns(reader.schema, origin=origin)
-    yield lambda: reader.schema.empty_table().select(columns)
-    while (batch := _guarded(lambda: next(reader, None), origin=origin)) is not None:
-        yield partial(pa.Table.from_batches, [batch.select(columns)])
+    stored = _guarded(lambda: rows.limit(0).to_arrow_table(), origin=origin).schema
+    columns = [duckdb.ColumnExpression(n) for n in wanted.columns(stored, origin=origin)]
+    read = _guarded(lambda: rows.select(*columns).to_arrow_reader(_BATCH_ROWS), origin=origin)
+    yield lambda: read.schema.empty_table()
+    while (batch := _guarded(lambda: next(read, None), origin=origin)) is not None:
+        yield partial(pa.Table.from_batches, [batch])
 
 
 def _guarded(read: Callable[[], Result], *, origin: str) -> Result:

@@ -55,7 +55,7 @@ class Wanted:
         if person is not None and person not in declared:
             checked = pa.schema([field for field in stored if field.name != person])
         check_columns(checked, schema=self.schema, allow_extra=self.allow_extra, origin=origin)
-        read = {a.name for a in self.schema.attributes if a.kind != "ignored"}
+        read = {a.name for a in self.schema.attributes} - self.schema.unread
         return [name for name in stored.names if name in read or name == person]
 
 

@@ -29,7 +29,6 @@ from silosynth.common.cli.evaluate import evaluate_command
 from silosynth.common.cli.review import schema_accept, schema_review
 from silosynth.common.cli.rules import rule_facts, show_rules
 from silosynth.common.codec.conditions import parse_conditions
-from silosynth.common.document import load_document
 from silosynth.common.errors import InvalidArgument, InvalidSchema, SilosynthError
 from silosynth.common.files import check_output, storage_error, write_text
 from silosynth.common.importers.detect import import_schema
@@ -41,7 +40,13 @@ from silosynth.common.sampler.condition import condition_on
 from silosynth.common.sampler.file import load_sampler
 from silosynth.common.sampler.rows_file import write_rows
 from silosynth.common.sampler.sampler import describe_sampler
-from silosynth.common.schema.schema import Schema, json_schema, list_faults, load_schema
+from silosynth.common.schema.schema import (
+    Schema,
+    json_schema,
+    list_faults,
+    load_schema,
+    read_schema,
+)
 
 EXIT_STOPPED = 1
 _TYPER_INTERRUPTED = 130
@@ -195,7 +200,7 @@ def schema_check(
 
     [dim]silosynth schema check schema.yaml[/dim]
     """
-    faults = list_faults(load_document(path))
+    faults = list_faults(read_schema(path))
     for fault in faults[1:]:
         say(f"{path}: {fault}")
     if faults:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,9 +12,10 @@ import yaml
 from silosynth.common.cli.console import Json, emit, say
 from silosynth.common.errors import InvalidArgument, InvalidSchema
 from silosynth.common.files import write_text
+from silosynth.common.schema.generated import provider_named
 from silosynth.common.schema.schema import Schema, Source, dump_schema, load_schema, parse_schema
 
-_HELP = "a: accept as declared, p: public, c: change, d: drop, s: skip, q: quit"
+_HELP = "a: accept as declared, p: public, c: change, g: generate, d: drop, s: skip, q: quit"
 _SHOWN = 8
 _PLAIN = ("name", "kind", "source", "why")
 
@@ -120,7 +122,7 @@ def _ask(schema: Schema, name: str, *, place: str, why: str | None) -> Schema | 
         for line in _describe(schema, name, place=place):
             say(line)
         try:
-            answer = typer.prompt("a/p/c/d/s/q", prompt_suffix="> ", default="s", err=True)
+            answer = typer.prompt("a/p/c/g/d/s/q", prompt_suffix="> ", default="s", err=True)
         except (EOFError, typer.Abort):
             return None
         match answer.strip().lower():
@@ -129,6 +131,8 @@ def _ask(schema: Schema, name: str, *, place: str, why: str | None) -> Schema | 
                 return accept(schema, {name: source}, why=why)
             case "d":
                 return change(schema, name, {"kind": "ignored", "source": "declared"})
+            case "g":
+                return _generate(schema, name)
             case "s":
                 return schema
             case "q":
@@ -137,6 +141,20 @@ def _ask(schema: Schema, name: str, *, place: str, why: str | None) -> Schema | 
                 schema = _change(schema, name)
             case _:
                 say(_HELP)
+
+
+def _generate(schema: Schema, name: str) -> Schema:
+    """Let a column be made up, and not be read: by its name, else as keys of its form."""
+    attribute = next(a for a in schema.attributes if a.name == name)
+    provider = provider_named(name)
+    if provider is not None:
+        facts: dict[str, Any] = {"provider": provider.value}
+    else:
+        digits = getattr(attribute, "digits", 0) or 8
+        before, after = (re.escape(getattr(attribute, f, "")) for f in ("prefix", "suffix"))
+        facts = {"provider": "pattern", "like": f"{before}[0-9]{{{digits}}}{after}"}
+    say(f"{name}: made up by {', '.join(map(str, facts.values()))}; no gateway loads it")
+    return change(schema, name, {"kind": "generated", "source": "declared", **facts})
 
 
 def _change(schema: Schema, name: str) -> Schema:

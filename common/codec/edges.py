@@ -9,7 +9,18 @@ from math import gcd
 import numpy as np
 
 from silosynth.common.errors import InvalidArgument
+from silosynth.common.schema.forms import Resolution
 
+UNITS = {
+    Resolution.DAY: 86_400_000_000,
+    Resolution.HOUR: 3_600_000_000,
+    Resolution.MINUTE: 60_000_000,
+    Resolution.SECOND: 1_000_000,
+    Resolution.MILLISECOND: 1_000,
+    Resolution.MICROSECOND: 1,
+}
+"""Resolutions in microseconds, but for those of the calendar."""
+_CALENDAR = {Resolution.YEAR: "Y", Resolution.MONTH: "M"}
 _EVEN_TOLERANCE = 1e-6
 _BLOCK_ROWS = 1 << 14
 
@@ -194,3 +205,12 @@ def _at_or_after(grid: Grid, values: np.ndarray) -> np.ndarray:
     while (low := grid.points(found) < values).any():
         found = found + low
     return found
+
+
+def resolution_grid(resolution: Resolution | None) -> Grid | None:
+    """Return the points of a resolution, in microseconds."""
+    if resolution is None or resolution is Resolution.MICROSECOND:
+        return None
+    if resolution in _CALENDAR:
+        return Grid(calendar=_CALENDAR[resolution])
+    return Grid(stride=UNITS[resolution])

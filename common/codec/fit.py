@@ -49,6 +49,7 @@ def needed_columns(schema: Schema) -> list[str]:
     coded = {a.name for a in (*schema.coded, *schema.attributes) if a.modelled}
     coded |= {n for rule in schema.ruled.rules for n in columns_of(rule)}
     unread = {a.name for a in schema.attributes if a.kind == "identifier" and not a.modelled}
+    unread |= schema.unread
     return [
         a.name
         for a in schema.attributes

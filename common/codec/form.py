@@ -64,7 +64,7 @@ def in_form(
         values: what the attribute's codec decoded, a learnt text, or None.
         codes: (rows,) its codes, zeros where it has none.
     """
-    if attribute.kind == "ignored":
+    if attribute.kind in ("ignored", "generated"):
         return None
     if attribute.kind == "identifier":
         values = _keys(attribute, values, rows=len(codes), first_row=first_row)

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from silosynth.common.codec.form import Form, in_form
 from silosynth.common.codec.kinds.table import codec_of
-from silosynth.common.codec.notes import EncodingNote
+from silosynth.common.codec.notes import EncodingNote, code_dtype
 from silosynth.common.codec.numeric import NumericCodec
 from silosynth.common.codec.parsing import flatten, readable
 from silosynth.common.rules.facts import Kind
@@ -34,7 +34,7 @@ from silosynth.common.schema.attributes import (
     TimeAttribute,
     as_numeric,
 )
-from silosynth.common.schema.facts import bounds_of
+from silosynth.common.schema.bases import bounds_of
 from silosynth.common.schema.nulls import Patterns
 from silosynth.common.schema.orders import Gap
 from silosynth.common.schema.ruled import Choice, OnGrid, Recipe, Ruled
@@ -155,6 +155,12 @@ def _column(attribute: Attribute, numbers: np.ndarray, *, form: Form) -> pa.Arra
     if isinstance(codec, NumericCodec):
         filled = _on_points(codec, np.where(null, codec.edges[0], numbers))
         values = codec.scale.build(attribute, filled, null)
+    elif isinstance(attribute, ListedAttribute):
+        if attribute.whole:
+            listed = {float(c): i for i, c in enumerate(attribute.categories)}
+            numbers = np.array([listed.get(n, 0) for n in numbers.tolist()], dtype=np.float64)
+        places = np.where(null, 0, numbers).astype(code_dtype(attribute.size))
+        values = pc.if_else(pa.array(~null), codec.decode(places, uniform=np.zeros), None)
     else:
         values = pa.array(np.round(np.where(null, 0, numbers)) == 1, mask=null)
     codes = np.where(null, attribute.size - 1, 0)

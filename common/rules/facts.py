@@ -21,6 +21,8 @@ from silosynth.common.rules.rule import (
     Expression,
     IsNull,
     Keep,
+    Like,
+    Lookup,
     Never,
     Not,
     NullTogether,
@@ -107,7 +109,9 @@ class _Check:
         if isinstance(rule, Order):
             self.order(rule)
         elif isinstance(rule, Derived):
-            self.derived(rule.column, self.expression(rule.value), of=columns_of(rule.value))
+            found = self.expression(rule.value)
+            if not (isinstance(rule.value, Lookup) and rule.column not in columns_of(rule.value)):
+                self.derived(rule.column, found, of=columns_of(rule.value))
         elif isinstance(rule, Difference):
             sides = (self.facts[rule.high].kind, self.facts[rule.low].kind)
             kind = _ARITHMETIC.get(("-", *sides))
@@ -128,6 +132,8 @@ class _Check:
             self.number(rule.column)
         elif isinstance(rule, Unique):
             self.unique(rule.columns)
+        elif isinstance(rule, Like) and self.facts[rule.column].kind is not Kind.KEY:
+            self.fail(f"column {rule.column!r} is no identifier", name=rule.column)
 
     def order(self, rule: Order) -> None:
         kinds = {self.expression(term) for term in rule.terms}
@@ -170,6 +176,8 @@ class _Check:
     def expression(self, part: Expression) -> Kind:
         if isinstance(part, Column):
             return self.facts[part.name].kind
+        if isinstance(part, Lookup):
+            return Kind(part.gives)
         if isinstance(part, Span):
             return Kind.SPAN
         if not isinstance(part, Arithmetic):

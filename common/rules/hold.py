@@ -23,6 +23,7 @@ from silosynth.common.rules.rule import (
     Expression,
     IsNull,
     Keep,
+    Lookup,
     Never,
     Not,
     NullTogether,
@@ -34,6 +35,7 @@ from silosynth.common.rules.rule import (
     Scalar,
     Span,
     Step,
+    Together,
 )
 from silosynth.common.rules.tokens import UNITS
 
@@ -68,6 +70,8 @@ def holds(rule: Rule, *, rows: Rows, facts: Facts) -> np.ndarray:
     if isinstance(rule, OneOf):
         true: np.ndarray = sum(rows[c] == 1 for c in rule.columns) == 1
         return true
+    if isinstance(rule, Together):
+        return _listed(rule, rows=rows)
     if isinstance(rule, Step):
         return _on_grid(rows[rule.column], size=rule.size)
     return np.ones(_length(rows), dtype=bool)
@@ -86,6 +90,8 @@ def evaluate(part: Expression, *, rows: Rows) -> np.ndarray:
         return rows[part.name]
     if isinstance(part, Number):
         return np.full(_length(rows), part.value)
+    if isinstance(part, Lookup):
+        return _looked_up(part, rows[part.column])
     if isinstance(part, Span):
         return np.full(_length(rows), part.count * UNITS[part.unit])
     left, right = evaluate(part.left, rows=rows), evaluate(part.right, rows=rows)
@@ -94,6 +100,30 @@ def evaluate(part: Expression, *, rows: Rows) -> np.ndarray:
     with np.errstate(over="ignore", invalid="ignore"):
         result: np.ndarray = _OPERATIONS[part.sign](left, right)
     return np.where(np.isfinite(result), result, np.nan)
+
+
+def _looked_up(part: Lookup, keys: np.ndarray) -> np.ndarray:
+    """Return what a public table has for each key, NaN where it has nothing."""
+    pairs = np.asarray(part.pairs, dtype=np.float64).reshape(-1, 2)
+    at = np.minimum(np.searchsorted(pairs[:, 0], keys), max(len(pairs) - 1, 0))
+    if not len(pairs):
+        return np.full(len(keys), np.nan)
+    return np.where(pairs[at, 0] == keys, pairs[at, 1], np.nan)
+
+
+def _listed(rule: Together, *, rows: Rows) -> np.ndarray:
+    """Say which rows hold a combination of the list, or a null."""
+    values = np.stack([rows[c] for c in rule.columns], axis=1)
+    allowed = np.asarray(rule.allowed, dtype=np.float64).reshape(-1, len(rule.columns))
+    place, listed = np.zeros(len(values), dtype=np.int64), np.zeros(len(allowed), dtype=np.int64)
+    known = np.ones(len(values), dtype=bool)
+    for i in range(len(rule.columns)):
+        words, at = np.unique(allowed[:, i], return_inverse=True)
+        mine = np.minimum(np.searchsorted(words, values[:, i]), len(words) - 1)
+        known &= words[mine] == values[:, i]
+        place, listed = place * len(words) + mine, listed * len(words) + at
+    null = np.isnan(values).any(axis=1)
+    return np.asarray(null | known & np.isin(place, listed))
 
 
 _OPERATIONS = {

@@ -6,6 +6,7 @@
     a null iff b null              a null if b = x and c > 3      a null unless b in (x, y)
     null together: a, b            never a = x and b = y          keep a > 3
     one of: a, b, c                a step 1000                    unique: a, b
+    a like "[A-Z]{2}[0-9]{6}"      together: a, b from places     a = lookup(places, b)
 
 Names with spaces or other marks stand in `backquotes`, values in quotes or, without marks, bare.
 A bare word on the right of a comparison is a column where one has that name, else a value.
@@ -16,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import NoReturn
 
+from silosynth.common.rules.pattern import PatternFault, parse_pattern
 from silosynth.common.rules.rule import (
     Among,
     Arithmetic,
@@ -29,6 +31,8 @@ from silosynth.common.rules.rule import (
     Expression,
     IsNull,
     Keep,
+    Like,
+    Lookup,
     Never,
     Not,
     NullTogether,
@@ -40,6 +44,7 @@ from silosynth.common.rules.rule import (
     Scalar,
     Span,
     Step,
+    Together,
     Unique,
 )
 from silosynth.common.rules.tokens import KEYWORDS, UNITS, UNREVIEWED, RuleFault, Token, split
@@ -106,7 +111,10 @@ class _Reader:
         if self._take("unique"):
             return Unique(self._list(least=1))
         if self._take("together"):
-            self._fail("lists of combinations are not read; write 'never a = x and b = y'", place=1)
+            columns = self._list(least=2)
+            if not self._take("from"):
+                self._fail("expected 'from' and a reference, a public table of the schema")
+            return Together(columns, self._any_name())
         if self._take("null"):
             self._need("together")
             return NullTogether(self._list(least=2))
@@ -131,8 +139,8 @@ class _Reader:
         if self._take("step"):
             return Step(left.name, self._positive())
         if self._take("like"):
-            self._fail("patterns are not made; declare the column as an identifier", place=1)
-        return self._fail(f"expected <, <=, =, 'null' or 'step' after {first.text!r}")
+            return Like(left.name, self._pattern())
+        return self._fail(f"expected <, <=, =, 'null', 'step' or 'like' after {first.text!r}")
 
     def _order(self, left: Expression) -> Order:
         terms, signs = [left], []
@@ -157,6 +165,17 @@ class _Reader:
             self._fail("expected a number above 0")
         self._at += 1
         return float(token.text)
+
+    def _pattern(self) -> str:
+        token = self._now
+        if token.kind != "text":
+            self._fail('expected a pattern in quotes, such as "[A-Z]{2}[0-9]{6}"')
+        self._at += 1
+        try:
+            parse_pattern(token.text)
+        except PatternFault as err:
+            self._fail(str(err), place=token.place)
+        return token.text
 
     def _list(self, *, least: int) -> tuple[str, ...]:
         self._need(":")
@@ -208,8 +227,25 @@ class _Reader:
                 return Span(float(token.text), unit)
             return Number(float(token.text))
         if token.text == "lookup" and token.kind == "word":
-            self._fail("tables to look up in are not known; write the values as an attribute")
+            return self._lookup()
         return Column(self._column())
+
+    def _lookup(self) -> Lookup:
+        self._at += 1
+        self._need("(")
+        reference = self._any_name()
+        self._need(",")
+        column = self._column()
+        field = self._any_name() if self._take(",") else ""
+        self._need(")")
+        return Lookup(reference, column, field)
+
+    def _any_name(self) -> str:
+        token = self._now
+        if token.kind not in ("word", "name"):
+            self._fail("expected a name")
+        self._at += 1
+        return token.text
 
     def _deeper(self, read: object) -> Expression:
         self._depth += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from dataclasses import field as later
 from typing import TypeAlias
 
 Scalar: TypeAlias = "bool | float | str"
@@ -40,7 +41,22 @@ class Arithmetic:
     right: Expression
 
 
-Expression: TypeAlias = Column | Number | Span | Arithmetic
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """What a public table has for the value of a column, in ``field`` or the column to work out.
+
+    ``pairs`` are the numbers of keys and values, once the table is known, and ``gives`` is the kind
+    of the values.
+    """
+
+    reference: str
+    column: str
+    field: str = ""
+    pairs: tuple[tuple[float, float], ...] = later(default=(), compare=False, repr=False)
+    gives: str = later(default="a number", compare=False, repr=False)
+
+
+Expression: TypeAlias = Column | Number | Span | Arithmetic | Lookup
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +185,39 @@ class Unique:
     columns: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Together:
+    """The columns hold only combinations that a public table lists; null goes with any.
+
+    ``allowed`` are the combinations as numbers, once the table is known.
+    """
+
+    columns: tuple[str, ...]
+    reference: str
+    allowed: tuple[tuple[float, ...], ...] = later(default=(), compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Like:
+    """The column's keys are words of the pattern."""
+
+    column: str
+    pattern: str
+
+
 Rule: TypeAlias = (
-    Order | Derived | Difference | NullWhen | NullTogether | Never | Keep | OneOf | Step | Unique
+    Order
+    | Derived
+    | Difference
+    | NullWhen
+    | NullTogether
+    | Never
+    | Keep
+    | OneOf
+    | Step
+    | Unique
+    | Like
+    | Together
 )
 
 
@@ -185,15 +232,15 @@ def _names(part: object) -> Iterator[str]:
     elif isinstance(part, tuple):
         for item in part:
             yield from _names(item)
-    elif isinstance(part, Among | IsNull):
+    elif isinstance(part, Among | IsNull | Lookup):
         yield part.column
-    elif isinstance(part, OneOf | NullTogether | Unique):
+    elif isinstance(part, OneOf | NullTogether | Unique | Together):
         yield from part.columns
     elif isinstance(part, Difference):
         yield from (part.column, part.high, part.low)
-    elif isinstance(part, Derived | NullWhen | Step):
+    elif isinstance(part, Derived | NullWhen | Step | Like):
         yield part.column
-        if not isinstance(part, Step):
+        if not isinstance(part, Step | Like):
             yield from _names(part.value if isinstance(part, Derived) else part.condition)
     elif hasattr(part, "__dataclass_fields__"):
         for item in fields(part):  # type: ignore[arg-type]

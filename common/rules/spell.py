@@ -13,6 +13,8 @@ from silosynth.common.rules.rule import (
     Expression,
     IsNull,
     Keep,
+    Like,
+    Lookup,
     Never,
     Not,
     NullTogether,
@@ -24,6 +26,7 @@ from silosynth.common.rules.rule import (
     Scalar,
     Span,
     Step,
+    Together,
     Unique,
 )
 from silosynth.common.rules.tokens import spell_name, spell_number, spell_text
@@ -49,8 +52,13 @@ def spell(rule: Rule) -> str:
         return f"{spell_name(rule.column)} null {rule.word} {_condition(rule.condition)}"
     if isinstance(rule, Step):
         return f"{spell_name(rule.column)} step {spell_number(rule.size)}"
+    if isinstance(rule, Like):
+        return f"{spell_name(rule.column)} like {spell_text(rule.pattern)}"
     if isinstance(rule, Never | Keep):
         return f"{type(rule).__name__.lower()} {_condition(rule.condition)}"
+    if isinstance(rule, Together):
+        columns = ", ".join(spell_name(c) for c in rule.columns)
+        return f"together: {columns} from {spell_name(rule.reference)}"
     begin = {NullTogether: "null together", OneOf: "one of", Unique: "unique"}[type(rule)]
     return f"{begin}: {', '.join(spell_name(c) for c in rule.columns)}"
 
@@ -62,6 +70,9 @@ def _expression(part: Expression, *, inside: bool = False) -> str:
         return spell_number(part.value)
     if isinstance(part, Span):
         return f"{spell_number(part.count)} {part.unit}s"
+    if isinstance(part, Lookup):
+        named = [part.reference, part.column, *([part.field] if part.field else [])]
+        return f"lookup({', '.join(spell_name(n) for n in named)})"
     left, right = _expression(part.left, inside=True), _expression(part.right, inside=True)
     text = f"{left} {part.sign} {right}"
     return f"({text})" if inside else text

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 KEYWORDS = frozenset(
     {"null", "iff", "if", "unless", "never", "keep", "one", "of", "together", "step", "unique"}
-    | {"difference", "and", "or", "not", "in", "true", "false", "like", "lookup"}
+    | {"difference", "and", "or", "not", "in", "true", "false", "like", "lookup", "from"}
 )
 UNREVIEWED = re.compile(r"^\s*unreviewed:\s*")
 """What stands before a rule that was read off data, until a person has vouched for it."""
@@ -61,7 +61,7 @@ def split(line: str) -> tuple[Token, ...]:
         if kind in ("double", "single", "name"):
             start -= 1
         if kind in ("double", "single"):
-            kind, text = "text", re.sub(r"\\(.)", r"\1", text)
+            kind, text = "text", re.sub(r"\\([\\\"'])", r"\1", text)
         tokens.append(Token(kind=kind, text=text, place=start + 1))
         at = found.end()
     return (*tokens, Token(kind="end", text="", place=len(line.rstrip()) + 1))

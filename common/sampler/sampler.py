@@ -19,6 +19,7 @@ from silosynth.common.codec.form import Form
 from silosynth.common.codec.notes import code_dtype
 from silosynth.common.domain import Domain, Grouping
 from silosynth.common.errors import InvalidArgument, InvalidPlan, InvalidSampler
+from silosynth.common.generated.columns import complete
 from silosynth.common.sampler.conditional import (
     CliqueMarginal,
     Conditional,
@@ -256,7 +257,7 @@ def draw_batches(
     Each batch is a function of sampler, seed, its index and its size, so ``batch_rows`` is part of
     what makes a draw repeatable; the other functions leave it at the sampler's own, 1,000,000 for
     most. For no rows there is one empty batch. Every row keeps the schema's rules; ``told`` counts
-    how many were drawn for that.
+    how many were drawn for that. Batches with made-up columns are yielded in smaller pieces.
     """
     check_whole(rows, name="rows")
     check_whole(seed, name="the seed")
@@ -281,20 +282,22 @@ def draw_batches(
         )
 
     def work(index: int, size: int) -> pa.Table:
+        first_row = index * most
         if not sampler.schema.rules:
-            return attempt(size, index, index * most)
+            return attempt(size, index, first_row)
         return draw_kept(
-            lambda rows, batch: attempt(rows, batch, index * most),
+            lambda rows, batch: attempt(rows, batch, first_row),
             rows=size,
             index=index,
             schema=sampler.schema,
             told=count,
             form=form,
-            first_row=index * most,
+            first_row=first_row,
         )
 
     sizes = split_rows(rows, batch_rows=most)
-    return map_batches(work, sizes, threads=_threads(threads))
+    drawn = map_batches(work, sizes, threads=_threads(threads))
+    return complete(drawn, schema=sampler.schema, seed=seed, form=form)
 
 
 def describe_sampler(sampler: DrawsRows) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import datetime, time, timedelta
+from datetime import time, timedelta
 from fractions import Fraction
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -30,6 +30,7 @@ from silosynth.common.schema.forms import (
     Zone,
     since,
 )
+from silosynth.common.schema.generated import GeneratedAttribute, Instant
 
 
 def _plain_category(value: object) -> object:
@@ -39,15 +40,7 @@ def _plain_category(value: object) -> object:
     return value
 
 
-def _plain_instant(value: object) -> object:
-    """Refuse bare numbers, which could be a year or seconds."""
-    if isinstance(value, int | float):
-        raise ValueError("write a date such as 2020-01-31 or 2020-01-31T12:00:00Z")
-    return value
-
-
 Category = Annotated[str | int, BeforeValidator(_plain_category)]
-Instant = Annotated[datetime, BeforeValidator(_plain_instant)]
 
 
 class _Listed(BaseCoded):
@@ -369,7 +362,7 @@ NumericAttribute = (
 )
 ListedAttribute = CategoricalAttribute | OrdinalAttribute
 Attribute = Annotated[
-    CodedAttribute | TextAttribute | EmptyAttribute | IgnoredAttribute,
+    CodedAttribute | TextAttribute | EmptyAttribute | IgnoredAttribute | GeneratedAttribute,
     Field(discriminator="kind"),
 ]
 

@@ -246,3 +246,15 @@ class BaseTemporal(BaseNumeric):
     def _distinguishes(self, edges: tuple[float, ...]) -> bool:
         """Say whether every bin holds at least one whole microsecond."""
         return rises([math.ceil(edge * 1e6) for edge in edges])
+
+
+def scale_of(attribute: BaseNumeric) -> float:
+    """Return how many of a rule's units one unit of the bounds is: times are microseconds."""
+    return 1e6 if isinstance(attribute, BaseTemporal) else 1.0
+
+
+def bounds_of(attribute: BaseNumeric) -> tuple[float, float]:
+    """Return the least and the most value, both included, in a rule's units."""
+    low, high = attribute.limits()
+    scale = scale_of(attribute)
+    return low * scale, high * scale - attribute.unit

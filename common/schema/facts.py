@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fractions import Fraction
 
 import numpy as np
 
@@ -23,8 +22,7 @@ from silosynth.common.schema.attributes import (
     RealAttribute,
     TimeAttribute,
 )
-from silosynth.common.schema.bases import BaseTemporal
-from silosynth.common.schema.forms import Resolution
+from silosynth.common.schema.bases import scale_of
 
 
 def facts_of(attributes: Sequence[Attribute]) -> dict[str, Fact]:
@@ -44,7 +42,7 @@ def _fact(attribute: Attribute) -> Fact:
         kind = Kind.SPAN
     elif isinstance(attribute, BooleanAttribute):
         kind = Kind.TRUTH
-    elif isinstance(attribute, IdentifierAttribute):
+    elif isinstance(attribute, IdentifierAttribute) or getattr(attribute, "differs", False):
         kind = Kind.KEY
     elif isinstance(attribute, CategoricalAttribute | OrdinalAttribute):
         kind, listed = Kind.WORD, True
@@ -53,36 +51,6 @@ def _fact(attribute: Attribute) -> Fact:
             kind = Kind.NUMBER
     whole = isinstance(attribute, IntegerAttribute)
     return Fact(name=name, kind=kind, missing=missing, listed=listed, whole=whole, words=words)
-
-
-def scale_of(attribute: NumericAttribute) -> float:
-    """Return how many of a rule's units one unit of the bounds is: times are microseconds."""
-    return 1.0 if isinstance(attribute, IntegerAttribute | RealAttribute) else 1e6
-
-
-def common_step(left: NumericAttribute, right: NumericAttribute) -> float | None:
-    """Return what the values of both are apart at least, in a rule's units; None if that varies.
-
-    Whole numbers are one apart at least, even where their steps differ.
-    """
-    grids = (left.grid, right.grid)
-    whole = isinstance(left, IntegerAttribute) and isinstance(right, IntegerAttribute)
-    same = type(left) is type(right) and grids[0] is not None and grids[0] == grids[1]
-    if same and isinstance(left, BaseTemporal):
-        same = left.resolution not in (Resolution.YEAR, Resolution.MONTH)
-    elif same and isinstance(left, IntegerAttribute | RealAttribute):
-        lows = [Fraction(repr(a.limits()[0])) for a in (left, right)]
-        same = (lows[0] - lows[1]) % (grids[0] or 1) == 0
-    if same:
-        return float(grids[0] or 1) * scale_of(left)
-    return 1.0 if whole else None
-
-
-def bounds_of(attribute: NumericAttribute) -> tuple[float, float]:
-    """Return the least and the most value, both included, in a rule's units."""
-    low, high = attribute.limits()
-    scale = scale_of(attribute)
-    return low * scale, high * scale - isinstance(attribute, IntegerAttribute)
 
 
 def range_of(attribute: CodedAttribute, fact: Fact) -> Range:

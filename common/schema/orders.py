@@ -20,9 +20,9 @@ from silosynth.common.schema.attributes import (
     RealAttribute,
     TimeAttribute,
 )
-from silosynth.common.schema.bases import BaseTemporal
+from silosynth.common.schema.bases import BaseTemporal, bounds_of, scale_of
 from silosynth.common.schema.bins import Edges, EqualWidth
-from silosynth.common.schema.facts import bounds_of, common_step, scale_of
+from silosynth.common.schema.forms import Resolution
 
 GAP_BINS = 48
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -162,6 +162,24 @@ def _step_of(
     if steps or step is None or any(abs(a.least / step % 1 - 0.5) < 0.5 - 1e-6 for a in aparts):
         return 1.0 if isinstance(numbers[name], IntegerAttribute) else None
     return step
+
+
+def common_step(left: NumericAttribute, right: NumericAttribute) -> float | None:
+    """Return what the values of both are apart at least, in a rule's units; None if that varies.
+
+    Whole numbers are one apart at least, even where their steps differ.
+    """
+    grids = (left.grid, right.grid)
+    whole = isinstance(left, IntegerAttribute) and isinstance(right, IntegerAttribute)
+    same = type(left) is type(right) and grids[0] is not None and grids[0] == grids[1]
+    if same and isinstance(left, BaseTemporal):
+        same = left.resolution not in (Resolution.YEAR, Resolution.MONTH)
+    elif same and isinstance(left, IntegerAttribute | RealAttribute):
+        lows = [Fraction(repr(a.limits()[0])) for a in (left, right)]
+        same = (lows[0] - lows[1]) % (grids[0] or 1) == 0
+    if same:
+        return float(grids[0] or 1) * scale_of(left)
+    return 1.0 if whole else None
 
 
 def _widest(lower: Sequence[Apart], upper: Sequence[Apart]) -> list[float]:

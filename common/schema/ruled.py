@@ -12,19 +12,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-import numpy as np
 from pydantic import ValidationError
 
-from silosynth.common.domain import Clique
-from silosynth.common.rules.certain import certainly_broken
 from silosynth.common.rules.facts import Facts, check_rule
 from silosynth.common.rules.parse import parse_rule
+from silosynth.common.rules.pattern import parse_pattern, words_of
 from silosynth.common.rules.rule import (
     Derived,
     Difference,
-    Keep,
-    Never,
-    NullWhen,
+    Like,
     OneOf,
     Order,
     Rule,
@@ -36,12 +32,12 @@ from silosynth.common.rules.spell import spell
 from silosynth.common.schema.attributes import (
     Attribute,
     CategoricalAttribute,
-    CodedAttribute,
     IntegerAttribute,
     NumericAttribute,
 )
+from silosynth.common.schema.bases import bounds_of
 from silosynth.common.schema.bins import EqualWidth
-from silosynth.common.schema.facts import bounds_of, facts_of, range_of
+from silosynth.common.schema.facts import facts_of, range_of
 from silosynth.common.schema.nulls import Patterns, about_nulls, find_patterns
 from silosynth.common.schema.orders import (
     Apart,
@@ -52,10 +48,10 @@ from silosynth.common.schema.orders import (
     narrow,
     narrowed,
 )
+from silosynth.common.schema.references import Reference, resolve
+from silosynth.common.schema.rule_zeros import null_zeros, value_zeros
 from silosynth.common.schema.sums import Follows, choices
-
-MOST_ZERO_COLUMNS = 3
-MOST_ZERO_CELLS = 1_000_000
+from silosynth.common.schema.zeros import ImpossibleCells
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +75,6 @@ Recipe: TypeAlias = Follows | Gap | OnGrid | Choice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class RuleZeros:
-    """Cells that no row of a rule is in: one axis for each attribute of ``clique``."""
-
-    clique: Clique
-    mask: np.ndarray
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Ruled:
     """Rules and what they make of a schema's attributes.
 
@@ -100,9 +88,14 @@ class Ruled:
     attributes: tuple[Attribute, ...]
     recipes: tuple[Recipe, ...]
     patterns: Mapping[str, Patterns]
-    zeros: tuple[RuleZeros, ...]
+    zeros: tuple[ImpossibleCells, ...]
     kept: tuple[str, ...]
     grids: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def likes(self) -> dict[str, str]:
+        """Return the pattern of each column whose keys are words of one."""
+        return {r.column: r.pattern for r in self.rules if isinstance(r, Like)}
 
     @property
     def replaced(self) -> frozenset[str]:
@@ -124,12 +117,18 @@ def needs(recipe: Recipe) -> tuple[str, ...]:
     return ()
 
 
-def compile_rules(lines: Sequence[str], *, attributes: Sequence[Attribute]) -> Ruled:
+def compile_rules(
+    lines: Sequence[str],
+    *,
+    attributes: Sequence[Attribute],
+    references: Mapping[str, Reference] | None = None,
+) -> Ruled:
     """Return the rules of a schema, compiled; raise ValueError naming the rule that cannot be."""
     facts = facts_of(attributes)
     rules: list[Rule] = []
     for line in lines:
         rule = parse_rule(line, columns=facts)
+        rule = resolve(rule, line=line, facts=facts, references=references or {})
         check_rule(rule, line=line, facts=facts)
         if rule in rules:
             raise ValueError(f"rule {line!r} stands twice")
@@ -160,7 +159,9 @@ class _Compiler:
         self._steps()
         told = self._tell_nulls(patterns)
         counted = self._counted(told)
-        zeros = (*self._null_zeros(told, counted), *self._zeros(counted))
+        nulls = null_zeros(told, inner=self._inner, counted=counted)
+        told_of = (ImpossibleCells(clique=c, mask=m) for c, m in nulls)
+        zeros = (*told_of, *self._zeros(counted))
         kept = [self._kept.get(r, _LOOKED_AT) for r in self._rules]
         return Ruled(
             rules=self._rules,
@@ -190,6 +191,9 @@ class _Compiler:
                 self._kept[rule] = f"counted as one attribute of {len(rule.columns)} codes"
             elif isinstance(rule, Unique):
                 self._kept[rule] = "kept by fresh numbers; nothing is counted"
+            elif isinstance(rule, Like):
+                words = words_of(parse_pattern(rule.pattern))
+                self._kept[rule] = f"fresh keys of {words:,} words; nothing is counted"
 
     def _derive(self, patterns: Sequence[Patterns]) -> None:
         for rule in self._rules:
@@ -311,48 +315,19 @@ class _Compiler:
             raise ValueError(f"rules make an attribute {twice[0]!r}, and there is one already")
         return tuple(counted)
 
-    def _null_zeros(
-        self, told: Mapping[str, Patterns], counted: Sequence[Attribute]
-    ) -> list[RuleZeros]:
-        """Return the cells in which a pattern and a column do not agree on what is null."""
-        known = {a.name: a for a in counted}
-        zeros: list[RuleZeros] = []
-        for name, patterns in told.items():
-            for column, nulls in zip(
-                patterns.columns, zip(*patterns.nulls, strict=True), strict=True
-            ):
-                attribute = known[getattr(self._inner.get(column), "name", column)]
-                if not (isinstance(attribute, CodedAttribute) and attribute.modelled):
-                    continue
-                is_null = np.zeros(attribute.size, dtype=bool)
-                is_null[attribute.values + attribute.has_other :] = True
-                mask = np.asarray(nulls)[None, :] != is_null[:, None]
-                zeros.append(_in_order((attribute.name, name), mask, counted))
-        return zeros
-
-    def _zeros(self, counted: Sequence[Attribute]) -> list[RuleZeros]:
+    def _zeros(self, counted: Sequence[Attribute]) -> list[ImpossibleCells]:
         """Return the cells that rules about values leave empty."""
-        known = {a.name: a for a in counted}
-        zeros: list[RuleZeros] = []
+        zeros: list[ImpossibleCells] = []
         for rule in self._rules:
-            if not isinstance(rule, NullWhen | Never | Keep) or rule in self._kept:
+            if rule in self._kept:
                 continue
-            names = columns_of(rule)
-            found = [known[n] for n in names if n in known]
-            coded = [a for a in found if isinstance(a, CodedAttribute) and a.modelled]
-            if len(coded) < len(names) or len(names) > MOST_ZERO_COLUMNS:
-                continue
-            if math.prod(a.size for a in coded) > MOST_ZERO_CELLS:
-                continue
-            ranges = {a.name: range_of(a, self._facts[a.name]) for a in coded}
-            mask = certainly_broken(rule, ranges=ranges, facts=self._facts)
-            if mask.all():
-                raise ValueError(f"rule {spell(rule)!r} leaves nothing")
-            if mask.any():
-                zeros.append(_in_order(names, mask, counted))
+            cells = value_zeros(rule, counted=counted, facts=self._facts, ranging=range_of)
+            if cells is not None:
+                clique, mask = cells
+                zeros.append(ImpossibleCells(clique=clique, mask=mask, declared=False))
                 self._kept[rule] = (
-                    f"{int(mask.sum())} of {mask.size} combinations of codes are impossible; "
-                    "rows inside a bin are looked at when they are drawn"
+                    f"{int(mask.sum())} of {mask.size} combinations of codes are "
+                    "impossible; rows inside a bin are looked at when they are drawn"
                 )
         return zeros
 
@@ -372,10 +347,3 @@ class _Compiler:
 
 
 _LOOKED_AT = "looked at row by row when rows are drawn: those that break it are drawn again"
-
-
-def _in_order(names: Sequence[str], mask: np.ndarray, counted: Sequence[Attribute]) -> RuleZeros:
-    """Return cells with their attributes in the order in which they are counted."""
-    order = [a.name for a in counted if a.name in names]
-    axes = [list(names).index(n) for n in order]
-    return RuleZeros(clique=tuple(order), mask=np.ascontiguousarray(mask.transpose(axes)))

@@ -48,7 +48,9 @@ from silosynth.common.schema.attributes import (
 from silosynth.common.schema.bases import MAX_CODES, Source
 from silosynth.common.schema.bins import Bins, Edges, EqualWidth, PlainModel, Quantiles
 from silosynth.common.schema.forms import SINCE, CsvDialect, NumberText, Resolution, since
+from silosynth.common.schema.generated import GeneratedAttribute, check_people
 from silosynth.common.schema.images import Image, check_images
+from silosynth.common.schema.references import Reference, read_references
 from silosynth.common.schema.ruled import Ruled, compile_rules
 from silosynth.common.schema.zeros import (
     ImpossibleCells,
@@ -70,6 +72,7 @@ __all__ = [
     "Edges",
     "EmptyAttribute",
     "EqualWidth",
+    "GeneratedAttribute",
     "IdentifierAttribute",
     "IgnoredAttribute",
     "Image",
@@ -93,6 +96,7 @@ __all__ = [
     "load_document",
     "load_schema",
     "parse_schema",
+    "read_schema",
 ]
 
 SCHEMA_VERSION = 2
@@ -118,6 +122,9 @@ class Schema(PlainModel):
     )
     rules: tuple[str, ...] = since(
         2, default=(), max_length=256, description="what every row keeps; public facts, a line each"
+    )
+    references: dict[str, Reference] = since(
+        2, default={}, max_length=32, description="public tables that rules look things up in"
     )
     csv: CsvDialect | None = since(
         2,
@@ -148,7 +155,8 @@ class Schema(PlainModel):
         if self.label is not None and self.label not in names:
             raise ValueError(f"label {self.label!r} is not an attribute")
         _ = self.ruled
-        later = bool(self.csv or self.rules)
+        check_people(self.generated, listed=[a for a in self.attributes if _lists(a)])
+        later = bool(self.csv or self.rules or self.references)
         needed = max(2 if later else 1, *(a.needs_version() for a in self.attributes))
         if "version" not in self.model_fields_set:
             self.__dict__["version"] = needed
@@ -175,7 +183,7 @@ class Schema(PlainModel):
     @cached_property
     def ruled(self) -> Ruled:
         """Return the rules, and the attributes that are counted in the place of the table's."""
-        return compile_rules(self.rules, attributes=self.attributes)
+        return compile_rules(self.rules, attributes=self.attributes, references=self.references)
 
     @property
     def coded(self) -> tuple[CodedAttribute, ...]:
@@ -201,6 +209,17 @@ class Schema(PlainModel):
         return tuple(a for a in self.attributes if isinstance(a, TextAttribute))
 
     @property
+    def generated(self) -> tuple[GeneratedAttribute, ...]:
+        """Return the attributes that are made up: no silo's column is loaded for them."""
+        return tuple(a for a in self.attributes if isinstance(a, GeneratedAttribute))
+
+    @property
+    def unread(self) -> frozenset[str]:
+        """Return the columns that no silo loads, whatever its table holds."""
+        ignored = (a.name for a in self.attributes if isinstance(a, IgnoredAttribute))
+        return frozenset((*ignored, *(a.name for a in self.generated)))
+
+    @property
     def numbers(self) -> tuple[NumericAttribute, ...]:
         """Return the attributes whose codes are bins of numbers, in order."""
         return tuple(a for a in self.coded if isinstance(a, NumericAttribute))
@@ -224,7 +243,7 @@ class Schema(PlainModel):
         """Return the structural zeros by code, cliques in column order."""
         declared = impossible_cells(self.structural_zeros, coded=self.coded)
         ruled = self.ruled.zeros
-        return (*declared, *(ImpossibleCells(clique=z.clique, mask=z.mask) for z in ruled))
+        return (*declared, *ruled)
 
     def unreviewed(self) -> tuple[str, ...]:
         """Return the attributes whose domain, and the rules, that nobody has vouched for."""
@@ -239,6 +258,10 @@ def _leave_out_unsaid(model: PlainModel, data: dict[str, Any]) -> None:
         later = isinstance(extra, dict) and SINCE in extra
         if later and name in data and getattr(model, name) == field.default:
             del data[name]
+
+
+def _lists(attribute: Attribute) -> bool:
+    return isinstance(attribute, ListedAttribute | BooleanAttribute)
 
 
 def schema_name(text: str) -> str:
@@ -276,7 +299,12 @@ def list_faults(data: Any) -> tuple[str, ...]:
 
 def load_schema(path: Path) -> Schema:
     """Read a schema from YAML or JSON; raise InvalidSchema naming the file and the field."""
-    return parse_schema(load_document(path), origin=str(path))
+    return parse_schema(read_schema(path), origin=str(path))
+
+
+def read_schema(path: Path) -> Any:
+    """Return the document of a schema file, with the rows of the public tables that it names."""
+    return read_references(load_document(path), folder=path.parent)
 
 
 def dump_schema(schema: Schema) -> str:

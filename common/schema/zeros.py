@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -61,10 +61,28 @@ class StructuralZeros(PlainModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ImpossibleCells:
-    """``mask`` is true where nobody can be: one axis for each attribute of ``clique``."""
+    """``mask`` is true where nobody can be: one axis for each attribute of ``clique``.
+
+    What is not ``declared`` comes of a rule: its rows are looked at when they are drawn, so that
+    codes that differ in it may be merged.
+    """
 
     clique: Clique
     mask: np.ndarray
+    declared: bool = True
+
+    def merged(self, lookups: Sequence[np.ndarray]) -> ImpossibleCells:
+        """Return the cells over merged codes: those of which every code is impossible.
+
+        Args: lookups: the group of each code, an array an axis.
+        """
+        mask = self.mask
+        for axis, lookup in enumerate(lookups):
+            shape = (int(lookup.max()) + 1, *np.delete(mask.shape, axis).tolist())
+            whole = np.ones(shape, dtype=bool)
+            np.logical_and.at(whole, lookup, np.moveaxis(mask, axis, 0))
+            mask = np.moveaxis(whole, 0, axis)
+        return replace(self, mask=np.ascontiguousarray(mask))
 
 
 def impossible_cells(

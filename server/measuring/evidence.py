@@ -20,18 +20,13 @@ Measured = Mapping[PhaseName, Sequence[Measurement]]
 
 
 def merged_zeros(schema: Schema, *, grouping: Grouping) -> tuple[ImpossibleCells, ...]:
-    """Return the structural zeros over merged codes; ``grouping`` keeps them apart."""
+    """Return the impossible cells over merged codes: those of which every code is impossible."""
     return tuple(
-        ImpossibleCells(
-            clique=zeros.clique,
-            mask=zeros.mask[
-                np.ix_(
-                    *[
-                        np.unique(grouping.lookup(a, size), return_index=True)[1]
-                        for a, size in zip(zeros.clique, zeros.mask.shape, strict=True)
-                    ]
-                )
-            ],
+        zeros.merged(
+            [
+                np.asarray(grouping.lookup(a, size))
+                for a, size in zip(zeros.clique, zeros.mask.shape, strict=True)
+            ]
         )
         for zeros in schema.impossible()
     )

@@ -20,6 +20,8 @@ from silosynth.common.schema.schema import (
 from silosynth.server.values.shares import project
 
 RARE_STANDARD_DEVIATIONS = 3.0
+MOST_SPLIT = 8
+"""So many groups may come of keeping the zeros of rules apart, where twice as many are fewer."""
 
 
 def working_grouping(
@@ -49,17 +51,21 @@ def working_grouping(
 def keep_zeros_apart(grouping: Grouping, *, schema: Schema) -> Grouping:
     """Split the groups whose codes differ in what is impossible with them.
 
-    Guarantees: every cell of the merged domain is either wholly impossible or free of structural
-    zeros, so a code drawn inside its group never makes an impossible row.
+    Guarantees: every cell of the merged domain is either wholly impossible or free of declared
+    zeros, so a code drawn inside its group never makes an impossible row. Zeros of rules, whose
+    rows are looked at when they are drawn, split groups only where few come of it: in an order,
+    every code would stand alone again.
     """
     groups = dict(grouping.groups)
-    for zeros in schema.impossible():
+    for zeros in sorted(schema.impossible(), key=lambda z: not z.declared):
         for axis, attribute in enumerate(zeros.clique):
             if attribute in groups:
                 patterns = np.moveaxis(zeros.mask, axis, 0).reshape(zeros.mask.shape[axis], -1)
                 keys = [(g, p.tobytes()) for g, p in zip(groups[attribute], patterns, strict=True)]
                 number = {key: i for i, key in enumerate(dict.fromkeys(keys))}
-                groups[attribute] = tuple(number[key] for key in keys)
+                before = len(set(grouping.groups[attribute]))
+                if zeros.declared or len(number) <= max(2 * before, before + MOST_SPLIT):
+                    groups[attribute] = tuple(number[key] for key in keys)
     return Grouping(groups={n: g for n, g in groups.items() if len(set(g)) < len(g)})
 
 

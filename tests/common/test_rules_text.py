@@ -122,7 +122,7 @@ def test_any_text_is_a_rule_or_a_fault_with_a_place(text: str) -> None:
         ("never (a = 1", 13, "expected ')'"),
         ("a < b c", 7, "did not expect"),
         ("", 1, "expected a column"),
-        ("a = lookup(b, c)", 5, "not known"),
+        ("a = lookup(b, 3)", 15, "expected a column"),
     ],
 )
 def test_a_fault_points_at_the_column_of_the_line(line: str, place: int, what: str) -> None:

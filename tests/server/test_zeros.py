@@ -16,6 +16,7 @@ from silosynth.common.plan.plan import Method, PhaseName
 from silosynth.common.sampler.sampler import draw_codes
 from silosynth.common.schema.schema import Schema, parse_schema
 from silosynth.common.schema.zeros import ImpossibleCells
+from silosynth.server.measuring.evidence import merged_zeros
 from silosynth.server.measuring.working_domain import keep_zeros_apart
 from silosynth.server.methods.method import Known
 from silosynth.server.methods.table import ask_phase, finish_run
@@ -134,6 +135,19 @@ def test_codes_merge_only_with_codes_that_are_impossible_with_the_same() -> None
     merged = Grouping(groups={"x": (0, 1, 1, 1, 2, 2), "z": (0, 0)})
     apart = keep_zeros_apart(merged, schema=_schema())
     assert apart.groups == {"x": (0, 1, 2, 2, 3, 3), "z": (0, 0)}
+
+
+def test_zeros_of_an_order_are_merged_and_a_merged_cell_is_one_only_where_all_of_it_is() -> None:
+    number = {"kind": "integer", "minimum": 0, "maximum": 39, "source": "public"}
+    bins = {"bins": {"kind": "width", "count": 40}}
+    attributes = [{"name": n, **number, **bins} for n in "ab"]
+    rule = {"rules": ["never a > b and a != b"]}
+    schema = parse_schema({"name": "t", "attributes": attributes, **rule})
+    groups = {n: tuple(i // 8 for i in range(40)) for n in "ab"}
+    merged = Grouping(groups=groups)
+    assert keep_zeros_apart(merged, schema=schema).groups == groups
+    (zeros,) = merged_zeros(schema, grouping=merged)
+    assert zeros.mask.tolist() == np.tril(np.ones((5, 5), dtype=bool), -1).tolist()
 
 
 @pytest.mark.parametrize("method", [Method.INDEPENDENT, Method.MST, Method.AIM])

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.types as pt
 
 from silosynth.common.codec.columns import is_instant
-from silosynth.common.codec.edges import Grid
+from silosynth.common.codec.edges import UNITS, Grid, resolution_grid
 from silosynth.common.codec.facts import ColumnFacts, Proposal
 from silosynth.common.codec.kinds.bins import bin_words
 from silosynth.common.codec.kinds.kind import Kind
@@ -25,15 +25,6 @@ from silosynth.common.schema.attributes import DatetimeAttribute
 from silosynth.common.schema.bins import epoch_seconds
 from silosynth.common.schema.forms import Resolution
 
-UNITS = {
-    Resolution.DAY: 86_400_000_000,
-    Resolution.HOUR: 3_600_000_000,
-    Resolution.MINUTE: 60_000_000,
-    Resolution.SECOND: 1_000_000,
-    Resolution.MILLISECOND: 1_000,
-    Resolution.MICROSECOND: 1,
-}
-_CALENDAR = {Resolution.YEAR: "Y", Resolution.MONTH: "M"}
 _DAYS = (Resolution.YEAR, Resolution.MONTH, Resolution.DAY)
 _PARTS = (
     (("%f",), "microsecond"),
@@ -112,15 +103,6 @@ def _build(attribute: DatetimeAttribute, numbers: np.ndarray, absent: np.ndarray
 def _grid(attribute: DatetimeAttribute) -> Grid | None:
     """Return the declared resolution as points."""
     return resolution_grid(attribute.resolution)
-
-
-def resolution_grid(resolution: Resolution | None) -> Grid | None:
-    """Return the points of a resolution, in microseconds."""
-    if resolution is None or resolution is Resolution.MICROSECOND:
-        return None
-    if resolution in _CALENDAR:
-        return Grid(calendar=_CALENDAR[resolution])
-    return Grid(stride=UNITS[resolution])
 
 
 def _spell(attribute: DatetimeAttribute, column: pa.Array) -> pa.Array:

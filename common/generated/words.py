@@ -1,0 +1,123 @@
+"""The words of a pattern by their numbers, and one for each row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from silosynth.common.errors import InvalidSampler
+from silosynth.common.generated.by_row import MOST_PERMUTED, permuted, row_words
+from silosynth.common.rules.pattern import (
+    Choice,
+    Part,
+    Series,
+    Signs,
+    longest,
+    parse_pattern,
+    words_of,
+)
+
+_LEAST_UNIQUE = 2**40
+
+
+def words_by_row(pattern: str, *, seed: int, column: str, first_row: int, rows: int) -> pa.Array:
+    """Return a word of the pattern for each row: no two rows of one draw have the same.
+
+    Raises InvalidSampler where there are fewer words than rows.
+    """
+    part = parse_pattern(pattern)
+    if words_of(part) < first_row + rows:
+        raise InvalidSampler(
+            f"column {column!r}: pattern {pattern!r} has {words_of(part):,} words, fewer than rows",
+            hint=f"allow more signs, or draw at most {words_of(part):,} rows",
+        )
+    numbers = np.arange(first_row, first_row + rows, dtype=np.uint64)
+    pieces = _split(part)
+    texts = [
+        _spelled(piece, _number(i, piece, numbers, seed=seed, column=column, last=len(pieces) - 1))
+        for i, piece in enumerate(pieces)
+    ]
+    return pa.array(_joined(texts), pa.large_string())
+
+
+def _number(
+    place: int, piece: Part, rows: np.ndarray, *, seed: int, column: str, last: int
+) -> np.ndarray:
+    """Return the number of the word that a piece has in each row; the last one's differ."""
+    space, purpose = words_of(piece), f"pattern/{column}/{place}"
+    if place == last:
+        return permuted(rows, space=space, seed=seed, purpose=purpose)
+    return row_words(seed=seed, purpose=purpose, rows=rows) % np.uint64(space)
+
+
+def _split(part: Part) -> list[Part]:
+    """Return pieces of at most 2^62 words each; the last one has enough for any table."""
+    if words_of(part) <= MOST_PERMUTED:
+        return [part]
+    if isinstance(part, Choice):
+        return _split(max(part.parts, key=words_of))
+    assert isinstance(part, Series)
+    pieces: list[Part] = []
+    open_: list[Part] = []
+    for inner in reversed(part.parts):
+        if words_of(inner) > MOST_PERMUTED:
+            pieces += [Series(tuple(reversed(open_)))] if open_ else []
+            pieces += reversed(_split(inner))
+            open_ = []
+        elif words_of(Series((inner, *open_))) > MOST_PERMUTED:
+            pieces.append(Series(tuple(reversed(open_))))
+            open_ = [inner]
+        else:
+            open_.append(inner)
+    pieces += [Series(tuple(reversed(open_)))] if open_ else []
+    return list(reversed(pieces))
+
+
+def _spelled(part: Part, numbers: np.ndarray) -> np.ndarray:
+    """Return (rows,) text: the words of a part with these numbers, counted from its last place."""
+    if isinstance(part, Signs):
+        return np.array(list(part.signs))[numbers.astype(np.int64)]
+    if isinstance(part, Choice):
+        return _one_of(part, numbers)
+    texts: list[np.ndarray] = []
+    for inner in reversed(part.parts):
+        size = np.uint64(words_of(inner))
+        texts.append(_spelled(inner, numbers % size))
+        numbers = numbers // size
+    return _joined(list(reversed(texts))) if texts else np.full(len(numbers), "")
+
+
+def _one_of(part: Choice, numbers: np.ndarray) -> np.ndarray:
+    """Return words of a choice: its parts' words are numbered one part after the other."""
+    ends = np.cumsum([words_of(p) for p in part.parts], dtype=np.uint64)
+    which = np.searchsorted(ends, numbers, side="right")
+    texts = np.full(len(numbers), "", dtype=f"<U{max(longest(part), 1)}")
+    for i, inner in enumerate(part.parts):
+        rows = which == i
+        begin = ends[i] - np.uint64(words_of(inner))
+        texts[rows] = _spelled(inner, numbers[rows] - begin)
+    return texts
+
+
+def _joined(texts: Sequence[np.ndarray]) -> np.ndarray:
+    """Return texts one after the other; parts of one sign in every row take no time."""
+    if len(texts) == 1:
+        return texts[0]
+    widths = [t.dtype.itemsize // 4 for t in texts]
+    whole = np.zeros((len(texts[0]), max(sum(widths), 1)), dtype=np.uint32)
+    at = np.zeros(len(whole), dtype=np.int64)
+    fixed = 0
+    for text, width in zip(texts, widths, strict=True):
+        signs = np.ascontiguousarray(text).view(np.uint32).reshape(len(text), width)
+        if at.any() or (signs[:, -1:] == 0).any():
+            lengths = np.char.str_len(text)
+            for i in range(width):
+                there = lengths > i
+                whole[there, fixed + at[there] + i] = signs[there, i]
+            at += lengths
+        else:
+            whole[:, fixed : fixed + width] = signs
+            fixed += width
+    return whole.view(f"<U{whole.shape[1]}").reshape(len(whole))
