@@ -31,7 +31,7 @@ from silosynth.server.values.estimate import Counted, Values, estimate_values, g
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Drawable:
-    """A sampler, and how long the values and all the rest took."""
+    """A sampler, and how many CPU seconds the values, and all of it, took."""
 
     sampler: AnySampler
     values_seconds: float
@@ -42,9 +42,9 @@ def run_table(
     plan: Plan, table: pa.Table, *, schema: Schema, rng: np.random.Generator, silos: int = 1
 ) -> Drawable:
     """Ask every phase of ``plan`` of all rows, with the noise of ``silos`` silos in each sum."""
-    start = time.perf_counter()
+    start = time.process_time()
     values = look(plan, table, schema=schema, rng=rng, silos=silos)
-    between = time.perf_counter()
+    between = time.process_time()
     counts = count_with_cache(
         encode(table, schema=values.schema).astype(np.int64), domain=schema.domain
     )
@@ -53,7 +53,7 @@ def run_table(
     )
     done = run_pooled(rest, counts, schema=values.schema, rng=rng, silos=silos)
     sampler = replace(done.sampler, schema=schema, spreads=values.spreads)
-    end = time.perf_counter()
+    end = time.process_time()
     return Drawable(sampler=sampler, values_seconds=between - start, seconds=end - start)
 
 

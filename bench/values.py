@@ -35,6 +35,7 @@ from silosynth.common.schema.attributes import (
     OrdinalAttribute,
     RealAttribute,
 )
+from silosynth.common.schema.bases import BaseCoded
 from silosynth.common.schema.schema import Schema
 from silosynth.common.scores.column_scores import column_shapes, mean_score
 from silosynth.common.scores.metrics import all_cliques, marginal_distance
@@ -94,15 +95,21 @@ def load(name: str) -> Case:
 
 
 def with_form(case: Case) -> Case:
-    """Return the case whose reals state their decimals, which are public form."""
-    attributes = tuple(
-        a.model_copy(update={"decimals": _decimals(case.table[a.name])})
-        if isinstance(a, RealAttribute)
-        else a
-        for a in case.schema.attributes
-    )
-    schema = case.schema.model_copy(update={"attributes": attributes})
-    return Case(schema=schema, table=without_tokens(case), codes=case.codes)
+    """Return the case whose schema states what is public form.
+
+    The decimals of reals, and where values can be missing, which dictionaries leave out.
+    """
+    table = without_tokens(case)
+    attributes = []
+    for a in case.schema.attributes:
+        facts: dict[str, object] = {}
+        if isinstance(a, RealAttribute):
+            facts["decimals"] = _decimals(table[a.name])
+        if isinstance(a, BaseCoded) and table[a.name].null_count:
+            facts["missing"] = True
+        attributes.append(a.model_copy(update=facts))
+    schema = case.schema.model_copy(update={"attributes": tuple(attributes)})
+    return Case(schema=schema, table=table, codes=case.codes)
 
 
 def without_tokens(case: Case) -> pa.Table:

@@ -105,7 +105,7 @@ def _write(value: float, how: NumberText, *, decimals: int | None) -> str:
     text = f"{how.prefix}{number}{how.suffix}"
     negative = value < 0 and any(digit in "123456789" for digit in number)
     if not negative:
-        return text
+        return f"+{text}" if how.negative == "signed" else text
     if how.negative == "parentheses":
         return f"({text})"
     return f"{text}-" if how.negative == "trailing" else f"-{text}"
@@ -133,6 +133,12 @@ def recognise(trimmed: pa.Array) -> NumberText | None:
     return _marks(trimmed, bare, prefix=prefix, suffix=suffix)
 
 
+def is_signed(trimmed: pa.Array) -> bool:
+    """Say whether every number has a sign before it, some of them a plus."""
+    plus, sign = (pc.match_substring_regex(trimmed, shape) for shape in (r"^\+.*\d", r"^[+-].*\d"))
+    return bool(pc.any(plus).as_py()) and bool(pc.all(sign).as_py())
+
+
 def _is_known(affix: str, known: set[str]) -> bool:
     """Say whether what stands beside a number is a unit, and not part of a key such as T123."""
     return affix.lower() in known or not re.search(r"[A-Za-z#:/_*@;]|.{5}", affix)
@@ -145,6 +151,7 @@ def _marks(trimmed: pa.Array, bare: list[str], *, prefix: str, suffix: str) -> N
     bracketed = bool(pc.any(pc.match_substring_regex(trimmed, r"^\(.*\)$")).as_py())
     trailing = bool(pc.any(pc.match_substring_regex(trimmed, r"\d-$")).as_py())
     negative = "parentheses" if bracketed else "trailing" if trailing else "minus"
+    negative = "signed" if is_signed(trimmed) else negative
     for thousands, decimal in _PAIRS:
         if thousands and not any(thousands in text for text in bare):
             continue

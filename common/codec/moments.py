@@ -41,10 +41,14 @@ def to_span_microseconds(column: pa.Array) -> Read:
     return np.full(len(column), np.nan), np.zeros(len(column), dtype=bool)
 
 
-def write_instants(instants: pa.Array, *, format: str | None, seconds: bool = True) -> pa.Array:
+def write_instants(
+    instants: pa.Array, *, format: str | None, seconds: bool = True, unit: str = "us"
+) -> pa.Array:
     """Write dates or timestamps as text; ISO 8601 without a format.
 
-    Args: seconds: whether instants have no fraction of a second.
+    Args:
+        seconds: whether instants have no fraction of a second.
+        unit: that fractions are written to, ``ms`` or ``us``.
     """
     if pt.is_date(instants.type):
         instants = instants.cast(pa.date32()).cast(pa.timestamp("s"))
@@ -59,7 +63,7 @@ def write_instants(instants: pa.Array, *, format: str | None, seconds: bool = Tr
         # Seconds of finer timestamps would be written with their fraction.
         instants = instants.cast(pa.timestamp("s", tz=instants.type.tz), safe=False)
     else:
-        instants = instants.cast(pa.timestamp("us", tz=instants.type.tz))
+        instants = instants.cast(pa.timestamp(unit, tz=instants.type.tz), safe=False)
         format = format.replace("%S.%f", "%S")
     return pc.strftime(instants, format=format.replace("%:z", "%Ez")).cast(pa.large_string())
 
@@ -71,12 +75,12 @@ def write_clock(microseconds: np.ndarray, *, format: str | None, finest: str) ->
         format = {"hour": "%H:%M", "minute": "%H:%M", "second": "%H:%M:%S"}.get(
             finest, "%H:%M:%S.%f"
         )
-    return write_instants(instants, format=format)
+    return write_instants(instants, format=format, unit="ms" if finest == "millisecond" else "us")
 
 
 def write_spans(microseconds: np.ndarray, *, format: str | None) -> pa.Array:
     """Write spans of time as text."""
-    write = {"clock": _as_clock, "iso": _as_iso}.get(format or "days", _as_days)
+    write = _SPANS[format or "days"]
     return pa.array([write(int(value)) for value in microseconds], pa.large_string())
 
 
@@ -172,9 +176,39 @@ def _as_clock(value: int) -> str:
     return f"{sign}{days * 24 + hours}:{minutes:02}:{seconds}"
 
 
+def _as_long_clock(value: int) -> str:
+    sign, days, hours, minutes, seconds = _parts(value)
+    return f"{sign}{days * 24 + hours:02}:{minutes:02}:{seconds}"
+
+
 def _as_iso(value: int) -> str:
     sign, days, hours, minutes, seconds = _parts(value)
-    return f"{sign}P{days}DT{hours}H{minutes}M{seconds.lstrip('0') or '0'}S"
+    return f"{sign}P{days}DT{hours}H{minutes}M{_bare(seconds)}S"
+
+
+def _as_short_iso(value: int) -> str:
+    """Leave out what is zero."""
+    sign, days, hours, minutes, seconds = _parts(value)
+    parts = ((str(hours), "H"), (str(minutes), "M"), (_bare(seconds), "S"))
+    clock = "".join(f"{part}{unit}" for part, unit in parts if part != "0")
+    if not days and not clock:
+        return "PT0S"
+    return f"{sign}P{f'{days}D' if days else ''}{f'T{clock}' if clock else ''}"
+
+
+def _bare(seconds: str) -> str:
+    """Return seconds without a zero before them."""
+    bare = seconds.lstrip("0")
+    return bare if bare[:1].isdigit() else f"0{bare}"
+
+
+_SPANS = {
+    "days": _as_days,
+    "clock": _as_clock,
+    "long-clock": _as_long_clock,
+    "iso": _as_iso,
+    "short-iso": _as_short_iso,
+}
 
 
 def epoch_text(seconds: float) -> str:

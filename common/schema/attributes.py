@@ -275,8 +275,9 @@ class DurationAttribute(BaseTemporal):
     kind: Literal["duration"] = "duration"
     minimum: Span
     maximum: Span
-    format: Literal["days", "clock", "iso"] | None = Field(
-        default=None, description="text as '1 days 02:30:00', '26:30:00' or 'P1DT2H30M'"
+    format: Literal["days", "clock", "long-clock", "iso", "short-iso"] | None = Field(
+        default=None,
+        description="text as '1 days 02:30:00', '2:30:00', '02:30:00', 'P0DT2H30M0S' or 'PT2H30M'",
     )
 
     def limits(self) -> tuple[float, float]:

@@ -59,13 +59,16 @@ Stored = Annotated[str, Field(max_length=32, pattern=_STORED)]
 
 
 class NumberText(PlainModel):
-    """How a number is written as text: ``$4,000``, ``12,5``, ``40 %``, ``(73)`` or ``0042``."""
+    """How a number is written as text: ``$4,000``, ``12,5``, ``40 %``, ``(73)`` or ``0042``.
+
+    ``signed`` writes a sign before every number: ``+29`` and ``-3``.
+    """
 
     prefix: str = Field(default="", max_length=16, pattern=r"^[^\d\x00-\x1f]*$")
     suffix: str = Field(default="", max_length=16, pattern=r"^[^\d\x00-\x1f]*$")
     thousands: Literal["", ",", ".", " ", "'", "\u00a0", "\u202f", "\u2019"] = ""
     decimal: Literal[".", ","] = "."
-    negative: Literal["minus", "parentheses", "trailing"] = "minus"
+    negative: Literal["minus", "parentheses", "trailing", "signed"] = "minus"
     places: int = Field(default=0, ge=0, le=15, description="decimals that are always written")
     digits: int = Field(default=0, ge=0, le=15, description="zeros fill up to so many digits")
 

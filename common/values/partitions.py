@@ -13,7 +13,7 @@ from silosynth.common.errors import InvalidPlan
 from silosynth.common.values.grid import DAY, MICROSECONDS, ValueGrid
 
 FANOUT = 16
-MOST_TOP_NODES = 64
+MOST_TOP_NODES = 16
 MOST_DIGIT = 1_000
 """Most values of one digit of the place in a leaf."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -21,7 +22,7 @@ from silosynth.server.values.closer import look_closer, look_into
 from silosynth.server.values.codes import choose_edges, cut_at
 from silosynth.server.values.heaps import find_heaps
 from silosynth.server.values.pieces import Pieces, find_pieces
-from silosynth.server.values.tails import thin_tails
+from silosynth.server.values.tails import Noise, noise_of, thin_tails
 from silosynth.server.values.tree import Tree, reconcile
 
 
@@ -71,7 +72,7 @@ def choose_leaves(counted: Mapping[str, Counted], schema: Schema) -> dict[str, t
     pieces = _pieces(counted, schema)
     room = MOST_CLOSER_CELLS // max(sum(1 for c in counted.values() if c.tree.digits()), 1)
     chosen = {
-        name: look_into(pieces[name], leaves=c.tree.leaves, variance=c.variance, most_cells=room)
+        name: look_into(pieces[name][0], leaves=c.tree.leaves, variance=c.variance, most_cells=room)
         for name, c in counted.items()
     }
     return {name: leaves for name, leaves in chosen.items() if leaves}
@@ -93,11 +94,11 @@ def estimate_values(
     kept, attributes = keeps_bins(schema), {a.name: a for a in schema.numbers}
     edges: dict[str, tuple[int, ...]] = {}
     spreads: dict[str, Spread] = {}
-    for name, pieces in _pieces(counted, schema).items():
+    for name, (pieces, noise) in _pieces(counted, schema).items():
         attribute, grid = attributes[name], counted[name].tree.grid
         finer = _finer(pieces, leaves.get(name, ()), closer.get(name))
         heaps = _heaps(counted[name], finer)
-        thinned = thin_tails(finer, variance=counted[name].variance, points=grid.points)
+        thinned = thin_tails(finer, noise=noise)
         if name in kept:
             bounds = declared_edges(attribute, grid) or ()
         else:
@@ -107,29 +108,32 @@ def estimate_values(
     return Values(schema=refine(schema, edges=edges), edges=edges, spreads=spreads)
 
 
-def _pieces(counted: Mapping[str, Counted], schema: Schema) -> dict[str, Pieces]:
-    """Return the pieces of each number, before any closer look."""
+def _pieces(counted: Mapping[str, Counted], schema: Schema) -> dict[str, tuple[Pieces, Noise]]:
+    """Return the pieces of each number, before any closer look, and what noise they hold."""
     trees = {name: _reconciled(c) for name, c in counted.items()}
-    rows = _rows(trees, schema)
+    rows, spread = _rows(trees, schema)
     missing = {a.name for a in schema.numbers if a.size > a.values}
-    return {
-        name: find_pieces(
-            tree,
-            leaves=counted[name].tree.leaves,
-            total=min(tree.total, rows or tree.total) if name in missing else rows or tree.total,
-        )
-        for name, tree in trees.items()
-    }
+    found = {}
+    for name, tree in trees.items():
+        own, leaves = tree.total, counted[name].tree.leaves
+        total = min(own, rows) if name in missing else rows
+        known = tree.variance[-1][0] if name in missing else spread
+        pieces = find_pieces(tree, leaves=leaves, total=total)
+        found[name] = pieces, noise_of(tree, leaves=leaves, rows=total, total=float(known))
+    return found
 
 
-def _rows(trees: Mapping[str, Tree], schema: Schema) -> float | None:
-    """Return the number of rows by all numbers that every row has; None without any."""
+def _rows(trees: Mapping[str, Tree], schema: Schema) -> tuple[float, float]:
+    """Return the number of rows by all numbers that every row has, and its variance.
+
+    Infinite without any.
+    """
     missing = {a.name for a in schema.numbers if a.size > a.values}
     totals = [(t.total, float(t.variance[-1][0])) for n, t in trees.items() if n not in missing]
-    if not totals:
-        return None
     weight = sum(1.0 / variance for _, variance in totals)
-    return sum(total / variance for total, variance in totals) / weight
+    if not totals:
+        return math.inf, math.inf
+    return sum(total / variance for total, variance in totals) / weight, 1.0 / weight
 
 
 def _reconciled(counted: Counted) -> Tree:

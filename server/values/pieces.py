@@ -65,7 +65,7 @@ def find_pieces(tree: Tree, *, leaves: Leaves, total: float) -> Pieces:
 
 def _begin(tree: Tree, leaves: Leaves) -> _Walk:
     """Find out what hides below every node of a tree, from the cells up."""
-    walk = _Walk(tree=tree, leaves=leaves, starts=_node_starts(tree, leaves), hiding=())
+    walk = _Walk(tree=tree, leaves=leaves, starts=node_starts(tree, leaves), hiding=())
     hiding = [np.zeros(len(tree.levels[0]), dtype=bool)]
     for level, fanout in enumerate(tree.fanout[1:]):
         nodes = np.arange(len(tree.levels[level + 1]))
@@ -140,7 +140,7 @@ def _cells(level: _Level, *, leaves: Leaves, starts: np.ndarray) -> Pieces:
     return keep_pieces(begin, end, mass)
 
 
-def _node_starts(tree: Tree, leaves: Leaves) -> list[np.ndarray]:
+def node_starts(tree: Tree, leaves: Leaves) -> list[np.ndarray]:
     """Return (nodes + 1,) for each level: the points at which its nodes begin."""
     starts = [leaves.starts()]
     for level, fanout in zip(tree.levels[1:], tree.fanout[1:], strict=True):

@@ -8,6 +8,7 @@ import numpy as np
 
 HEAVY_DEVIATIONS = 4.0
 _SHRINKAGE_MARGIN = 1.5
+_LEAST_ROWS = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -47,13 +48,31 @@ def share_out(
     scale = np.where(bound & (sums > 0), total / np.where(sums > 0, sums, 1.0), 1.0)
     kept *= scale[:, None]
     left = np.maximum(total - kept.sum(axis=1), 0.0)
+    sums = kept.sum(axis=1)
+    apart = [np.where(some, variance, 0.0) for some in (heavy, light)]
+    unsure = np.where(sums > 0, _unsure(left, heavy=apart[0], light=apart[1]), 0.0)
+    kept *= 1.0 + _ratio(unsure, sums)[:, None]
+    left -= unsure
     even = _even(left, width=np.where(light, width, 0))
     deviation = np.where(light, counts - even, 0.0)
     noise = np.where(light, variance, 0.0)
     deviation -= noise * _ratio(deviation.sum(axis=1), noise.sum(axis=1))[:, None]
     factor = _shrinkage(deviation, noise=noise, children=light.sum(axis=1))
     shrunk = project(even + factor[:, None] * deviation, there=light, total=left)
-    return Shared(mass=kept + shrunk, heavy=heavy, even=(factor == 0.0) & ~heavy.any(axis=1))
+    # A child without neighbours says nothing of how even its node is.
+    even_nodes = (factor == 0.0) & ~heavy.any(axis=1) & ((width > 0).sum(axis=1) > 1)
+    return Shared(mass=kept + shrunk, heavy=heavy, even=even_nodes)
+
+
+def _unsure(left: np.ndarray, *, heavy: np.ndarray, light: np.ndarray) -> np.ndarray:
+    """Return (nodes,) how much of the rest beside heavy children may be their noise alone.
+
+    Args: left: (nodes,) the rest; heavy, light: (nodes, children) variances, 0 of others.
+    """
+    some, rest = heavy.sum(axis=1), light.sum(axis=1)
+    noise = some * rest * _ratio(np.ones(len(some)), some + rest)
+    unsure: np.ndarray = np.minimum(left, _ratio(noise, np.where(left > _LEAST_ROWS, left, 0.0)))
+    return unsure
 
 
 def stand_out(

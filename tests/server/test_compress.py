@@ -75,6 +75,21 @@ def test_shares_within_a_group_sum_to_one(values: list[float]) -> None:
         assert (within >= 0).all()
 
 
+def test_codes_that_noise_alone_tells_apart_have_one_share() -> None:
+    schema = _schema(kind="categorical", categories=list("abcdefgh"), missing=True)
+    rare = [12.0, -9.0, 3.0, 0.0, 15.0, -2.0, 8.0, 5.0]
+    one_way = _one_way([*rare, 900.0])
+    within = within_groups(working_grouping(schema, one_way), one_way)["x"]
+    assert within[:8] == pytest.approx(np.full(8, 1 / 8))
+
+
+def test_codes_that_differ_by_more_than_noise_keep_their_shares() -> None:
+    schema = _schema(kind="categorical", categories=list("abcdefgh"), missing=True)
+    one_way = _one_way([28.0, 29.0, 28.0, 27.0, -15.0, -20.0, -18.0, -19.0, 900.0])
+    within = within_groups(working_grouping(schema, one_way), one_way)["x"]
+    assert within[:4].sum() > 0.95
+
+
 @pytest.mark.parametrize("schema", [CATEGORICAL, INTEGER])
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())

@@ -21,7 +21,7 @@ from silosynth.server.values.codes import choose_edges, cut_at
 from silosynth.server.values.heaps import find_heaps
 from silosynth.server.values.pieces import Pieces, find_pieces
 from silosynth.server.values.shares import project, share_out
-from silosynth.server.values.tails import thin_tails
+from silosynth.server.values.tails import Noise, noise_of, thin_tails
 from silosynth.server.values.tree import reconcile
 
 SIGMA2 = 3600.0
@@ -226,20 +226,92 @@ def test_a_value_of_half_the_rows_is_a_code_alone() -> None:
     assert {40, 41} <= set(edges)
 
 
+def _noise(points: int, found: Pieces, *, nodes: int = 16, total: float = SIGMA2) -> Noise:
+    """Two levels of equal nodes, the finer one sixteen times as many, without any error."""
+    starts = tuple(np.linspace(0, points, n + 1).astype(np.int64) for n in (nodes, 16 * nodes))
+    ends = np.append(found.start, found.stop[-1:])
+    below = np.interp(starts[-1], ends, np.append(0.0, np.cumsum(found.mass)))
+    return Noise(
+        starts=starts,
+        variance=(SIGMA2, SIGMA2),
+        counts=np.diff(below),
+        rows=float(found.mass.sum()),
+        total=total,
+    )
+
+
+def _mean(pieces: Pieces) -> float:
+    middle = (pieces.start + pieces.stop - 1) / 2
+    return float((middle * pieces.mass).sum() / pieces.mass.sum())
+
+
 def test_tails_thin_out_and_keep_their_mass() -> None:
     body = Pieces(
         np.array([0, 100, 1000]), np.array([100, 200, 10_000]), np.array([5000.0, 4900.0, 100.0])
     )
-    thinned = thin_tails(body, variance=SIGMA2, points=10_000)
+    thinned = thin_tails(body, noise=_noise(10_000, body))
     assert thinned.mass.sum() == pytest.approx(10_000)
-    middle = (thinned.start + thinned.stop) / 2
-    assert (middle * thinned.mass).sum() / 10_000 < 110
+    assert _mean(thinned) < 125
 
 
 def test_a_tail_that_is_sure_stays() -> None:
     body = Pieces(np.array([0, 9990]), np.array([200, 10_000]), np.array([9000.0, 3000.0]))
-    thinned = thin_tails(body, variance=SIGMA2, points=10_000)
+    thinned = thin_tails(body, noise=_noise(10_000, body))
     assert thinned.mass[thinned.start >= 9990].sum() == pytest.approx(3000)
+
+
+def test_a_value_that_stands_out_of_a_tail_stays_where_it_is() -> None:
+    body = Pieces(
+        np.array([0, 100, 1000, 8000, 8001]),
+        np.array([100, 200, 8000, 8001, 10_000]),
+        np.array([5000.0, 4900.0, 70.0, 400.0, 30.0]),
+    )
+    thinned = thin_tails(body, noise=_noise(10_000, body))
+    assert _mass_at(thinned, 8000) == pytest.approx(400)
+    assert thinned.mass.sum() == pytest.approx(10_400)
+    assert (thinned.stop[:-1] <= thinned.start[1:]).all()
+
+
+@pytest.mark.parametrize("power", [2.0, 4.0])
+def test_a_tail_goes_on_as_the_rows_before_it_end(power: float) -> None:
+    edges = np.array([0, *range(100, 2_000, 10)])
+    beyond = 5_000 * (edges / 100.0).clip(1) ** -power
+    beyond[0] = 12_000
+    body = Pieces(edges[:-1], edges[1:], -np.diff(beyond))
+    thinned = thin_tails(body, noise=_noise(12_800, body))
+    for edge in (200, 400, 800):
+        left = np.clip((thinned.stop - edge) / thinned.points, 0, 1)
+        assert (left * thinned.mass).sum() == pytest.approx(
+            5_000 * (edge / 100) ** -power, rel=0.5, abs=30
+        )
+
+
+def test_what_lies_above_is_known_by_what_lies_below_and_all_rows() -> None:
+    body = Pieces(np.array([0]), np.array([16_000]), np.array([10_000.0]))
+    known, unknown = (_noise(16_000, body, total=t) for t in (0.0, np.inf))
+    near, far = np.array([1_000]), np.array([15_000])
+    assert known.above(near)[0] < 1.8 * SIGMA2**0.5
+    assert unknown.above(near)[0] > 3.8 * SIGMA2**0.5
+    assert known.above(far)[0] == pytest.approx(known.mirrored().above(near)[0], rel=0.3)
+    assert (known.above(np.arange(0, 16_000, 250)) <= 3 * SIGMA2**0.5).all()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_bounds_far_beyond_the_values_do_not_move_the_mean(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    points = np.minimum(rng.lognormal(4.3, 0.8, 25_000), 9_998).astype(np.int64)
+    leaves = Leaves(grid=_grid(10_000), join=1)
+    tree = reconcile(_levels(points, leaves, sigma2=90_000.0, rng=rng), variance=90_000.0)
+    pieces = find_pieces(tree, leaves=leaves, total=25_000.0)
+    thinned = thin_tails(pieces, noise=noise_of(tree, leaves=leaves, rows=25_000.0, total=0.0))
+    assert abs(_mean(thinned) - points.mean()) < 0.25 * points.std()
+
+
+def test_the_only_leaf_of_a_node_is_looked_into() -> None:
+    leaves = Leaves(grid=_grid(16 * 16 + 1), join=1)
+    points = np.concatenate([np.zeros(5_000, dtype=np.int64), np.full(2_000, 256)])
+    pieces = _find(points, leaves)
+    assert _mass_at(pieces, 256) > 1_500
 
 
 def test_heaps_are_found_and_drawn() -> None:

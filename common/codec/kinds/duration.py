@@ -25,6 +25,8 @@ _FORMATS = (
 )
 
 
+_OTHERWISE = {"clock": "long-clock", "iso": "short-iso"}
+
 _UNITS = (1, 60, 3_600, 86_400)
 """Seconds of the units that bounds are rounded to."""
 
@@ -79,6 +81,8 @@ def _draft(column: ColumnFacts) -> Proposal | None:
     low, high = float(whole.min()) / 1e6, float(whole.max()) / 1e6
     unit = max((u for u in _UNITS if u <= (high - low) / 10), default=1)
     low, high = (x * unit for x in two_digits(low / unit, high / unit, step=1.0))
+    if format in _OTHERWISE and not _writes(column, spans, format):
+        format = _OTHERWISE[format]
     facts = {
         "kind": "duration",
         "minimum": _edge(low),
@@ -86,6 +90,11 @@ def _draft(column: ColumnFacts) -> Proposal | None:
         "resolution": finest.value,
     }
     return Proposal(facts=facts | ({"format": format} if format else {}))
+
+
+def _writes(column: ColumnFacts, spans: np.ndarray, format: str) -> bool:
+    """Say whether a format gives the texts again."""
+    return bool(write_spans(spans.astype(np.int64), format=format).equals(column.trimmed))
 
 
 KIND = Kind(

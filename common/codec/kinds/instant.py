@@ -37,6 +37,7 @@ _PARTS = (
 _LAST = {"hour": "T23:00:00", "minute": "T23:59:00", "second": "T23:59:59"}
 _LAST |= dict.fromkeys(("year", "month", "day"), "")
 _ISO = r"^\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?$"
+_MILLISECONDS, _MICROSECONDS = r":\d{2}\.\d{3}(\D|$)", r":\d{2}\.\d{4}"
 _ISO_CLOCKS = (
     (r":\d{2}\.\d+", "%H:%M:%S.%f"),
     (r"[ T]\d{2}:\d{2}:\d{2}", "%H:%M:%S"),
@@ -107,8 +108,9 @@ def _grid(attribute: DatetimeAttribute) -> Grid | None:
 
 def _spell(attribute: DatetimeAttribute, column: pa.Array) -> pa.Array:
     """Write instants by the format, or as ISO 8601 to their resolution."""
+    unit = "ms" if attribute.resolution is Resolution.MILLISECOND else "us"
     if attribute.format is not None:
-        return write_instants(column, format=attribute.format)
+        return write_instants(column, format=attribute.format, unit=unit)
     if attribute.resolution is Resolution.YEAR:
         return write_instants(column, format="%Y")
     if attribute.resolution is Resolution.MONTH:
@@ -119,7 +121,8 @@ def _spell(attribute: DatetimeAttribute, column: pa.Array) -> pa.Array:
         zoned = "%:z" if attribute.zone else ""
         return write_instants(column, format=f"%Y-%m-%d %H:%M{zoned}")
     coarse = (*_DAYS, Resolution.SECOND)
-    return write_instants(column, format=None, seconds=attribute.resolution in coarse)
+    seconds = attribute.resolution in coarse
+    return write_instants(column, format=None, seconds=seconds, unit=unit)
 
 
 def _seconds(text: str) -> float:
@@ -158,6 +161,8 @@ def _written_iso(column: ColumnFacts, instants: np.ndarray) -> Proposal:
     finest = _finest(instants)
     zoned = column.some_match(_OFFSET)
     finest = "hour" if zoned and finest == "day" else finest
+    # What is written says how finely, where it is more than three digits.
+    finest = "microsecond" if column.some_match(_MICROSECONDS) else finest
     facts: dict[str, Any] = {"kind": "datetime", "resolution": finest}
     facts |= _bounds(instants, finest=finest)
     if column.matches(r"^\d{4}-\d{2}-\d{2}$"):
@@ -209,6 +214,8 @@ def _written(column: ColumnFacts) -> Proposal | None:
         exact = [f for f in loose if write_instants(moments, format=f).equals(texts)]
         chosen = exact[0] if exact else chosen
     finest = _resolution_of(chosen)
+    if finest == "microsecond" and column.matches(_MILLISECONDS):
+        finest = "millisecond"
     facts = {"kind": "datetime", "format": chosen, "resolution": finest}
     facts |= _bounds(instants, finest=finest)
     why = [f"all read as dates written {chosen}"]

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from silosynth.common.codec.columns import is_number
-from silosynth.common.codec.dress import dress, recognise, undress
+from silosynth.common.codec.dress import dress, is_signed, recognise, undress
 from silosynth.common.codec.edges import Grid, grid_of
 from silosynth.common.codec.facts import FEW, MANY, ColumnFacts, Proposal
 from silosynth.common.codec.kinds.bins import bin_words, two_digits
@@ -24,6 +24,7 @@ _DENSE = 0.5
 _ALIKE, _HEAPED = 0.9, 0.3
 _WHOLE = r"^[+-]?\d+$"
 _PADDED = r"^[+-]?0\d"
+_SIGNED: dict[str, Any] = {"spelled": {"negative": "signed"}}
 
 
 def _read(attribute: IntegerAttribute, column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
@@ -50,7 +51,7 @@ def _draft(column: ColumnFacts) -> Proposal | None:
     column, spelled = wearing(column)
     if column.is_text and not column.matches(_WHOLE):
         numbers = column.numbers
-        if numbers is None or not bool((numbers % 1 == 0).all()) or column.some_match(r"\."):
+        if numbers is None or column.some_match(r"\."):
             return None
     numbers = column.numbers
     if numbers is None or (column.is_text and column.some_match(_PADDED)):
@@ -61,7 +62,7 @@ def _draft(column: ColumnFacts) -> Proposal | None:
     low, high = int(finite.min()), int(finite.max())
     if max(-low, high) >= _LARGEST:
         return _too_long(column)
-    if not spelled and (found := _key(column, finite)):
+    if spelled in ({}, _SIGNED) and (found := _key(column, finite)):
         return found
     if not spelled and (found := _codes(column, finite)):
         return found
@@ -85,8 +86,10 @@ def _draft(column: ColumnFacts) -> Proposal | None:
 
 def wearing(column: ColumnFacts) -> tuple[ColumnFacts, dict[str, Any]]:
     """Return a column with its numbers' dress taken off, and the dress as a fact."""
-    if not column.is_text or not len(column.values) or column.numbers is not None:
+    if not column.is_text or not len(column.values):
         return column, {}
+    if column.numbers is not None:
+        return column, _SIGNED if is_signed(column.trimmed) else {}
     spelled = recognise(column.trimmed)
     if spelled is None:
         return column, {}

@@ -22,6 +22,11 @@ from silosynth.common.schema.attributes import RealAttribute
 _LARGEST = 1e300
 _MOST_DECIMALS = 8
 _EXACT = 2.0**50
+_GROUPED = r"^[+-]?[1-9]\d{0,2}\.\d{3}$"
+_GROUPED_WHY = (
+    "every value has three decimals; if the point parts thousands, make it an integer with "
+    "spelled: {thousands: '.', decimal: ','}"
+)
 
 
 def _read(attribute: RealAttribute, column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
@@ -67,13 +72,17 @@ def _draft(column: ColumnFacts) -> Proposal | None:
     places = _places(column, most=decimals)
     if places:
         spelled = {"spelled": {**spelled.get("spelled", {}), "places": places}}
-    why = () if decimals is not None else ("values have more decimals than are kept",)
-    return Proposal(facts={**facts, "minimum": bottom, "maximum": top, **spelled}, why=why)
+    why = [] if decimals is not None else ["values have more decimals than are kept"]
+    if column.is_text and len(finite) > 1 and column.matches(_GROUPED):
+        why.append(_GROUPED_WHY)
+    if len(finite) < len(numbers):
+        why.append("infinite values count as the nearest bound; list them in missing_apart to keep")
+    return Proposal(facts={**facts, "minimum": bottom, "maximum": top, **spelled}, why=tuple(why))
 
 
 def _places(column: ColumnFacts, *, most: int | None) -> int:
     """Return how many decimals are always written, where zeros show it: 12.50, or 3.0."""
-    if not column.is_text or len(column.values) < 2:
+    if not column.is_text:
         return 0
     written = decimals_of(column.trimmed)
     if written is None or most is None:

@@ -77,6 +77,8 @@ def _draft(column: ColumnFacts) -> Proposal | None:
             continue
         if to_day_microseconds(column.trimmed, format=format)[1].any():
             return None
+        if column.matches(r"\.\d{3}$"):
+            finest = "millisecond"
         facts: dict[str, Any] = {"kind": "time", "resolution": finest}
         return Proposal(facts=facts | ({"format": format} if format else {}))
     return None
