@@ -221,7 +221,7 @@ class _Run:
     ) -> SilosynthError | None:
         """Drive the plan; return the error that ended it, if one did."""
         bundle = self.directory / "result.bundle"
-        with Journal(self.directory, plan_digest=self.plan.digest) as journal:
+        with Journal(self.directory, plan_digest=self.plan.digest, durable=False) as journal:
             try:
                 drive(
                     self.plan,
