@@ -6,6 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain, islice
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -39,9 +40,13 @@ def map_ahead(
 ) -> Generator[Result, None, None]:
     """Yield ``work(item)`` of each item in order, at most ``threads`` under way at once.
 
-    Items are taken one at a time by the caller's thread. With one thread no thread is started. When
-    the caller stops early, what is under way is ended and nothing more is begun.
+    Items are taken one at a time by the caller's thread. With one thread, or one item, no thread is
+    started. When the caller stops early, what is under way is ended and nothing more is begun.
     """
+    if threads > 1:
+        rest = iter(items)
+        first = list(islice(rest, 2))
+        items, threads = chain(first, rest), threads if len(first) > 1 else 1
     if threads <= 1:
         for item in items:
             yield work(item)

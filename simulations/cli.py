@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import pyarrow as pa
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bars
 
 from silosynth.client.csv.files import sniff_dialect
 from silosynth.client.source.table import (
@@ -22,31 +17,31 @@ from silosynth.client.source.table import (
     read_untyped,
     table_name,
 )
-from silosynth.common.cli.console import Force, Json, emit, people, say, show_table
-from silosynth.common.errors import InvalidArgument, InvalidTable, OutputExists
+from silosynth.common.cli.console import Force, Json, emit, say, show_table
+from silosynth.common.errors import InvalidArgument, InvalidTable
 from silosynth.common.names import machine_key
-from silosynth.common.plan.plan import Plan, load_plan
+from silosynth.common.plan.plan import load_plan
 from silosynth.common.report.facts import ReportFacts, ScoreName
 from silosynth.common.report.page import write_report
 from silosynth.common.schema.schema import CsvDialect, Schema, load_schema
 from silosynth.server.cli.report import write_run_report
-from silosynth.server.driver.drive import Progress
 from silosynth.simulations.audit.cli import register_audit
-from silosynth.simulations.demo_digits import (
-    Recognised,
-    digits_plan,
-    digits_schema,
-    digits_silos,
-    recognise,
-    require_digits,
-)
-from silosynth.simulations.demo_insurers import demo_plan, demo_schema, demo_silos
-from silosynth.simulations.demo_results import write_demo
 from silosynth.simulations.partition import split_table
-from silosynth.simulations.run import Engine, RunDirectory, RunResult, reopen, simulate
-from silosynth.simulations.run_report import report_facts
+from silosynth.simulations.run import Engine, reopen
 from silosynth.simulations.scenario.cli import register_scenario, simulate_scenario
+from silosynth.simulations.show import (
+    progress_bars,
+    remove_run,
+    result_facts,
+    run_with_progress,
+    show_paths,
+    show_result,
+)
+from silosynth.simulations.sweep.cli import simulate_sweep
 from silosynth.simulations.whole import run_whole
+
+if TYPE_CHECKING:
+    from silosynth.simulations.demo_digits import Recognised
 
 _SEED = 1
 
@@ -102,6 +97,14 @@ def simulate_command(
         Path | None,
         typer.Option(help="A world to run in, by a virtual clock: delays, outages, people, rules."),
     ] = None,
+    sweep: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Vary silos, skew.COLUMN, epsilon, trust, absent or delay: epsilon=0.5,1,2. "
+            "Once or twice."
+        ),
+    ] = None,
+    repeat: Annotated[int, typer.Option(min=1, help="Runs of each point of a sweep.")] = 1,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -113,9 +116,24 @@ def simulate_command(
     [dim]silosynth simulate plan.yaml --schema schema.yaml --silos tables/ --out run/[/dim]
     [dim]silosynth simulate plan.yaml --schema schema.yaml --silos all.csv --by place --out r/[/dim]
     [dim]silosynth simulate plan.yaml --schema s.yaml --silos t/ --scenario w.yaml --out r/[/dim]
+    [dim]silosynth simulate plan.yaml --schema s.yaml --silos t/ --sweep epsilon=1,2 --out r/[/dim]
     """
     loaded, described = load_plan(plan), load_schema(schema)
     tables = read_silos(silos, schema=described, by=by, person_column=person_column)
+    if sweep:
+        _refuse_options(checkpoint, person_column, rows_per_person)
+        simulate_sweep(
+            loaded,
+            described,
+            tables=tables,
+            asked=sweep,
+            scenario=scenario,
+            out=out,
+            repeats=repeat,
+            force=force,
+            as_json=as_json,
+        )
+        return
     if scenario is not None:
         _refuse_options(checkpoint, person_column, rows_per_person)
         with progress_bars() as progress:
@@ -151,7 +169,8 @@ def _refuse_options(*options: object) -> None:
     """Raise InvalidArgument for what a scenario cannot do."""
     if any(option is not None for option in options):
         raise InvalidArgument(
-            "a scenario takes no checkpoint and no persons", hint="leave these options out"
+            "a scenario or a sweep takes no checkpoint and no persons",
+            hint="leave these options out",
         )
 
 
@@ -187,6 +206,9 @@ def report(
         written = write_run_report(str(directory), out=out, seed=seed, force=force)
         emit(written, as_json=as_json)
         return
+    # What compares tables takes two seconds to import, which every command would wait for.
+    from silosynth.simulations.run_report import report_facts
+
     result = reopen(directory, checkpoint=checkpoint)
     facts = report_facts(
         result, directory=directory, seed=seed, released_only=released_only, tell=say
@@ -218,6 +240,16 @@ def demo(
     [dim]silosynth demo --out demo-out[/dim]
     [dim]silosynth demo --data digits[/dim]
     """
+    from silosynth.simulations.demo_digits import (
+        digits_plan,
+        digits_schema,
+        digits_silos,
+        recognise,
+        require_digits,
+    )
+    from silosynth.simulations.demo_insurers import demo_plan, demo_schema, demo_silos
+    from silosynth.simulations.demo_results import write_demo
+
     digits = data is DemoData.DIGITS
     if digits:
         require_digits()
@@ -324,98 +356,3 @@ def _dialect(path: Path, *, schema: Schema) -> CsvDialect | None:
     if schema.csv is None and found != CsvDialect(newline=found.newline):
         say(f"{path}: read as a text file with {found.describe()}")
     return found
-
-
-def run_with_progress(
-    plan: Plan,
-    schema: Schema,
-    *,
-    tables: dict[str, pa.Table],
-    out: Path,
-    engine: Engine,
-    checkpoint: Path | None = None,
-    person_column: str | None = None,
-    rows_per_person: int | None = None,
-    accept_misfits: bool = False,
-) -> RunResult:
-    """Run a plan and show how far it is."""
-    with progress_bars() as progress:
-        return simulate(
-            plan,
-            schema=schema,
-            silos=tables,
-            directory=out,
-            checkpoint=checkpoint,
-            engine=engine,
-            person_column=person_column,
-            rows_per_person=rows_per_person,
-            accept_misfits=accept_misfits,
-            progress=progress,
-            tell=say,
-        )
-
-
-@contextmanager
-def progress_bars() -> Iterator[Callable[[Progress], None]]:
-    """Yield a callback that shows one bar a phase."""
-    columns = (
-        TextColumn("{task.description:<10}"),
-        BarColumn(bar_width=30),
-        MofNCompleteColumn(),
-        TextColumn("silos"),
-        TimeElapsedColumn(),
-    )
-    with Bars(*columns, console=people) as bars:
-        tasks = {}
-
-        def show(progress: Progress) -> None:
-            name = progress.phase.value
-            done, total = progress.answered, progress.asked
-            if progress.training is not None:
-                total = progress.training.rounds
-                done = progress.training.round + (progress.answered == progress.asked)
-                name = f"{name}, rounds"
-            if name not in tasks:
-                tasks[name] = bars.add_task(name, total=total)
-            bars.update(tasks[name], completed=done)
-
-        yield show
-
-
-def remove_run(path: Path) -> None:
-    """Remove a run's directory; refuse anything that is not one."""
-    if not path.exists():
-        return
-    if not RunDirectory(path=path).plan.is_file() and (path.is_file() or any(path.iterdir())):
-        raise OutputExists(f"{path} is not the directory of a run", hint="choose another one")
-    shutil.rmtree(path)
-
-
-def show_result(result: RunResult, *, directory: Path) -> None:
-    """Say what a run spent and where its results lie."""
-    run = RunDirectory(path=directory)
-    certificate = result.certificate
-    silos = len(result.state.silos)
-    say(
-        f"done: {silos} silos, epsilon {certificate.epsilon:.4g} at delta {certificate.delta:g} "
-        "for each silo"
-    )
-    show_paths({"sampler": run.sampler, "privacy certificate": run.certificate})
-
-
-def show_paths(paths: Mapping[str, Path]) -> None:
-    """Say where results lie."""
-    rows = [(name, str(path)) for name, path in paths.items()]
-    show_table("results", ("what", "where"), rows, numbers=False)
-
-
-def result_facts(result: RunResult, *, directory: Path) -> dict[str, object]:
-    """Return what a script wants to know of a run."""
-    run = RunDirectory(path=directory)
-    return {
-        "sampler": str(run.sampler),
-        "certificate": str(run.certificate),
-        "epsilon": result.certificate.epsilon,
-        "delta": result.certificate.delta,
-        "silos": list(result.state.silos),
-    }

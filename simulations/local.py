@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+
+import pyarrow as pa
 
 from silosynth.client.gateway.gateway import Gateway
 from silosynth.client.noise.discrete_gaussian import BitSource
+from silosynth.common.codec.codec import Codec
 from silosynth.common.messages.request import Request, encode_request
 from silosynth.common.messages.sums import encode_sum_statement
 from silosynth.common.plan.plan import Plan, encode_plan
@@ -14,6 +17,7 @@ from silosynth.common.schema.schema import Schema
 from silosynth.server.coordinator.state import Agree, Answered, Event, State, Stated
 from silosynth.server.driver.drive import Progress, drive
 from silosynth.server.driver.journal import Journal
+from silosynth.simulations.one_process.held import HeldLedgers, OneProcess, fits_memory
 from silosynth.simulations.silos import SiloDirectory, open_gateway
 
 
@@ -26,31 +30,43 @@ def run_local(
     progress: Callable[[Progress], None] = lambda _: None,
     bits: Mapping[str, BitSource] | None = None,
     tell: Callable[[str], None] = lambda _: None,
+    tables: Mapping[str, pa.Table] | None = None,
     asked: Callable[[Request], None] = lambda _: None,
 ) -> State:
     """Drive a plan with the gateways in this process.
 
+    Where a plan's releases are small, the silos' ledgers are held in memory, and written before
+    the answers of a phase go on, with one sync for all.
+
     Args:
         bits: a seam for tests: the source of random bits of each silo.
+        tables: the silos' rows, where they are in memory already.
         asked: is told of every request.
     """
     by_name = {silo.name: silo for silo in silos}
     sealed = encode_plan(plan)
+    ledgers = HeldLedgers() if fits_memory(plan) else None
+    shared = OneProcess(codec=Codec(schema), tables=tables or {}, ledgers=ledgers)
     with ExitStack() as stack:
         # Opening one checks its whole ledger, which a round of training adds to.
         opened: dict[str, Gateway] = {}
 
         def reach(silo: str) -> Gateway:
             if silo not in opened:
-                source = bits[silo] if bits is not None else None
-                opened[silo] = stack.enter_context(open_gateway(by_name[silo], bits=source))
+                gateway = open_gateway(
+                    by_name[silo], bits=bits[silo] if bits is not None else None, shared=shared
+                )
+                opened[silo] = stack.enter_context(gateway)
             return opened[silo]
 
-        def send(requests: Sequence[Request]) -> Iterable[Event]:
+        def answers(requests: Sequence[Request]) -> Iterator[Event]:
             for request in requests:
                 asked(request)
                 data = reach(request.silo).answer(plan=sealed, request=encode_request(request))
                 yield Answered(phase=request.phase, silo=request.silo, data=data)
+
+        def send(requests: Sequence[Request]) -> Iterable[Event]:
+            return answers(requests) if ledgers is None else _settled(answers(requests), ledgers)
 
         def agree(steps: Sequence[Agree]) -> Iterable[Event]:
             for ask in steps:
@@ -61,3 +77,10 @@ def run_local(
         return drive(
             plan, schema, journal=journal, send=send, agree=agree, progress=progress, tell=tell
         )
+
+
+def _settled(events: Iterable[Event], ledgers: HeldLedgers) -> list[Event]:
+    """Return all answers of a phase, once every charge and release behind them is on disk."""
+    collected = list(events)
+    ledgers.settle()
+    return collected

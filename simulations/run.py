@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -37,7 +38,7 @@ from silosynth.server.methods.method import Outcome
 from silosynth.server.methods.table import require_generators
 from silosynth.simulations.local import run_local
 from silosynth.simulations.partition import match_roster
-from silosynth.simulations.silos import SiloDirectory, make_silos
+from silosynth.simulations.silos import SiloDirectory, alone, make_silos
 
 _FEW_ROWS = 100
 
@@ -149,7 +150,7 @@ def simulate(
     match_roster(tables, roster=plan.silos)
     if directory is None or not RunDirectory(path=directory).plan.exists():
         _tell_fit(tables, schema=schema, accept_misfits=accept_misfits, tell=tell)
-    with _open_directory(directory) as run:
+    with _open_directory(directory) as run, alone(run.path):
         _claim(run, plan=plan, schema=schema)
         places = make_silos(
             run.silos,
@@ -160,9 +161,9 @@ def simulate(
             person_column=person_column,
             rows_per_person=rows_per_person,
         )
-        state = _drive(
-            plan, schema, run=run, places=places, engine=engine, progress=progress, tell=tell
-        )
+        drive = _runner(Engine(engine), tables=tables)
+        with Journal(run.path, plan_digest=plan.digest, durable=False) as journal:
+            state = drive(plan, schema, silos=places, journal=journal, progress=progress, tell=tell)
         outcome = finish(state)
         _write_outcome(run, outcome)
     outcome = _with_checkpoint(outcome, checkpoint)
@@ -249,26 +250,10 @@ def _tell_fit(
         )
 
 
-def _drive(
-    plan: Plan,
-    schema: Schema,
-    *,
-    run: RunDirectory,
-    places: tuple[SiloDirectory, ...],
-    engine: Engine | str,
-    progress: Callable[[Progress], None],
-    tell: Callable[[str], None],
-) -> State:
-    """Ask every phase of every silo with the chosen engine."""
-    runner = _runner(Engine(engine))
-    with Journal(run.path, plan_digest=plan.digest) as journal:
-        return runner(plan, schema, silos=places, journal=journal, progress=progress, tell=tell)
-
-
-def _runner(engine: Engine) -> Callable[..., State]:
+def _runner(engine: Engine, *, tables: Mapping[str, pa.Table]) -> Callable[..., State]:
     """Return what pumps a run's messages."""
     if engine is not Engine.FLOWER:
-        return run_local
+        return partial(run_local, tables=tables)
     # Flower's engine takes a second to import, which every command of a silo would wait for.
     from silosynth.simulations.cluster import run_cluster
 

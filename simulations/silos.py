@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -16,12 +17,20 @@ import pyarrow.parquet as pq
 
 from silosynth.client.gateway.dataset import Dataset
 from silosynth.client.gateway.gateway import Gateway
+from silosynth.client.gateway.verify import each_time
 from silosynth.client.learning.checkpoints import Checkpoints
 from silosynth.client.ledger.ledger import Ledger
 from silosynth.client.noise.discrete_gaussian import BitSource
 from silosynth.client.policy.limits import Policy
 from silosynth.client.source.bounding import bounding, load_secret, make_secret
-from silosynth.client.source.open import SourceFormat, SourceSpec, open_source
+from silosynth.client.source.open import (
+    Bounding,
+    Source,
+    SourceFormat,
+    SourceSpec,
+    open_source,
+    open_table,
+)
 from silosynth.client.sums.member import SumMember
 from silosynth.client.sums.store import SumStore
 from silosynth.common.audit.entries import Scope, ScopeKind
@@ -29,7 +38,8 @@ from silosynth.common.errors import OutputExists, RunFailed
 from silosynth.common.generator.checkpoint_files import digest_checkpoint
 from silosynth.common.plan.budget import plan_units
 from silosynth.common.plan.plan import Plan
-from silosynth.common.schema.schema import load_schema
+from silosynth.common.schema.schema import Schema, load_schema
+from silosynth.simulations.one_process.held import OneProcess, write_private
 
 SILO_VERSION = 2
 
@@ -116,10 +126,10 @@ def make_silos(
         _write_table(silo.table, tables[name])
         if not silo.settings.exists():
             if not silo.ledger.exists():
-                Ledger.create(silo.ledger)
+                write_private(silo.ledger, Ledger.blank())
             if person_column is not None and not silo.secret.exists():
                 make_secret(silo.secret)
-            _write_private(silo.settings, json.dumps(settings, indent=1).encode())
+            write_private(silo.settings, json.dumps(settings, indent=1).encode())
         elif _settings(silo) != settings:
             raise OutputExists(
                 f"{silo.path} was set up with another schema or other persons",
@@ -127,7 +137,7 @@ def make_silos(
             )
         if checkpoint is not None:
             folder = json.dumps({"folder": str(checkpoint.resolve())})
-            _write_private(silo.checkpoint, folder.encode())
+            write_private(silo.checkpoint, folder.encode())
         silos.append(silo)
     return tuple(silos)
 
@@ -138,18 +148,23 @@ def open_gateway(
     *,
     bits: BitSource | None = None,
     tell_operator: Callable[[str], None] | None = None,
+    shared: OneProcess | None = None,
 ) -> Iterator[Gateway]:
-    """Open the gateway of a silo's directory, and close its ledger afterwards."""
+    """Open the gateway of a silo's directory, and close its ledger afterwards.
+
+    Args: shared: what other silos of this process have read already.
+    """
     settings = _settings(silo)
-    schema = load_schema(Path(settings["schema"]))
+    schema = shared.codec.schema if shared else load_schema(Path(settings["schema"]))
     policy = Policy(rows_per_person=settings["rows_per_person"])
     tell = tell_operator or partial(_append_line, silo.path / "operator.log")
     project = Scope(kind=ScopeKind.PROJECT, name=settings["project"])
     person = settings["person_column"]
     bound = None if person is None else bounding(load_secret(silo.secret), tell_operator=tell)
-    with Ledger.open(silo.ledger, caps={project: settings["cap_units"]}) as ledger:
-        spec = SourceSpec(format=SourceFormat.PARQUET, path=silo.table, person_column=person)
-        rows = open_source(spec, schema=schema, bounding=bound, tell_operator=tell)
+    with _open_ledger(silo, caps={project: settings["cap_units"]}, shared=shared) as ledger:
+        rows = _open_rows(
+            silo, schema=schema, person_column=person, bound=bound, tell=tell, shared=shared
+        )
         dataset = Dataset(schema=schema, rows=rows, policy=policy, bounded=person is not None)
         yield Gateway(
             silo=silo.name,
@@ -159,7 +174,41 @@ def open_gateway(
             checkpoints=Checkpoints(_checkpoints(silo)),
             bits=bits,
             tell_operator=tell,
+            once=shared.once if shared else each_time,
         )
+
+
+def _open_ledger(
+    silo: SiloDirectory, *, caps: Mapping[Scope, int], shared: OneProcess | None
+) -> Ledger:
+    """Open a silo's ledger from its file, in memory where those of its process are held."""
+    if shared is None or shared.ledgers is None:
+        return Ledger.open(silo.ledger, caps=caps)
+    return shared.ledgers.open(silo.ledger, caps=caps)
+
+
+def _open_rows(
+    silo: SiloDirectory,
+    *,
+    schema: Schema,
+    person_column: str | None,
+    bound: Bounding | None,
+    tell: Callable[[str], None],
+    shared: OneProcess | None,
+) -> Source:
+    """Return a silo's rows: those in memory, or its file."""
+    table = shared.tables.get(silo.name) if shared else None
+    if shared is None or table is None:
+        spec = SourceSpec(format=SourceFormat.PARQUET, path=silo.table, person_column=person_column)
+        return open_source(spec, schema=schema, bounding=bound, tell_operator=tell)
+    return open_table(
+        table,
+        schema=schema,
+        person_column=person_column,
+        bounding=bound,
+        tell_operator=tell,
+        codec=shared.codec,
+    )
 
 
 def _checkpoints(silo: SiloDirectory) -> dict[str, Path]:
@@ -186,16 +235,21 @@ def _write_table(path: Path, table: pa.Table) -> None:
             return
     buffer = pa.BufferOutputStream()
     pq.write_table(table, buffer)
-    _write_private(path, buffer.getvalue())
+    write_private(path, buffer.getvalue())
 
 
-def _write_private(path: Path, data: bytes | pa.Buffer) -> None:
-    """Write a file whole or not at all, for its owner alone."""
-    part = path.with_name(f".{path.name}.part")
-    part.unlink(missing_ok=True)
-    with os.fdopen(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
-        file.write(data)
-    part.replace(path)
+@contextmanager
+def alone(directory: Path) -> Iterator[None]:
+    """Keep a run's directory for this process; raise RunFailed while another one has it."""
+    with os.fdopen(os.open(directory / ".lock", os.O_CREAT | os.O_RDWR, 0o600)) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as err:
+            raise RunFailed(
+                f"another process runs the simulation in {directory}",
+                hint="wait for it, or choose another directory",
+            ) from err
+        yield
 
 
 def _append_line(path: Path, line: str) -> None:

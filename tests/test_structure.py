@@ -18,7 +18,7 @@ CEILINGS = {
     "modules that spell sigma2": 27,
     "median lines of a function": 8,
     "p90 lines of a function": 22,
-    "largest file": 418,
+    "largest file": 415,
 }
 PATH = re.compile(r"`((?:common|client|server|simulations|tests|bench)/[\w/.-]+)`")
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]

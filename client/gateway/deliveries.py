@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from silosynth.client.gateway.kept import Records
+from silosynth.client.gateway.kept import KeepsRecords
 from silosynth.client.gateway.verify import Doorkeeper, verify_plan
 from silosynth.client.ledger.ledger import Ledger
 from silosynth.client.policy.limits import check_size
@@ -40,17 +40,14 @@ class Deliveries:
 
     door: Doorkeeper
     ledger: Ledger
-    records: Records | None
+    records: KeepsRecords | None
 
     def open(self, data: bytes) -> Delivered:
         """Return a result whose signature and digest hold; raise a SilosynthError otherwise."""
         check_size(len(data), max(d.policy.max_message_bytes for d in self.door.datasets.values()))
-        bundle, key = Bundle.decode(data), None
-        if self.door.identity is not None:
-            trusted = self.door.identity.coordinators.keys()
-            key = unseal(bundle.statement, purpose=Purpose.RESULT, trusted=trusted).key
-        result = bundle.open(trusted=None if key is None else {key})
-        return Delivered(data=data, bundle=bundle, result=result, key=key)
+        identity = self.door.identity
+        trusted = None if identity is None else tuple(sorted(identity.coordinators))
+        return self.door.once(("result", data, trusted), lambda: _open(data, trusted=trusted))
 
     def keep(self, delivered: Delivered) -> None:
         """Check a result against its plan and keep it; raise unless all of it holds."""
@@ -64,41 +61,56 @@ class Deliveries:
         proposed = verify_plan(self.door, sealed, ended=True)
         if proposed.key != delivered.key:
             raise Untrusted("the result is signed by another key than its plan")
-        self._check_result(bundle, result, plan=proposed.plan)
+        given = self.door.once(
+            ("receipts", delivered.data, proposed.digest),
+            lambda: _check_result(bundle, result, plan=proposed.plan),
+        )
+        if self.door.silo in result.silos:
+            self._check_own(given.get(self.door.silo, ()), plan_digest=proposed.digest)
         self.records.keep_result(result.plan_digest, bundle=delivered.data, sampler=bundle.sampler)
 
-    def _check_result(self, bundle: Bundle, result: Result, *, plan: Plan) -> None:
-        """Raise unless sampler, certificate and receipts are those of ``plan``."""
-        if not set(result.silos) <= set(plan.silos):
-            raise RunFailed("the result names a silo that is not in its plan")
-        sampler = _check_sampler(bundle, result)
-        if sampler.schema.digest != plan.schema_digest:
-            raise RunFailed("the sampler has another schema than the plan")
-        check_certificate(result.certificate, plan)
-        mine = self.door.silo
-        for silo, texts in sorted(result.receipts.items()):
-            if silo not in plan.roster:
-                raise RunFailed("the result holds receipts of a silo that is not in its plan")
-            receipts = _read_receipts(texts, silo=silo, plan=plan, key=plan.roster[silo])
-            if silo == mine and mine in result.silos:
-                self._check_own(receipts, plan=plan)
-        if mine in result.silos and mine not in result.receipts:
-            self._check_own((), plan=plan)
-
-    def _check_own(self, receipts: Collection[Receipt], *, plan: Plan) -> None:
+    def _check_own(self, receipts: Collection[Receipt], *, plan_digest: str) -> None:
         """Raise RunFailed unless there is a receipt of each release that left under the plan.
 
         Asked only where the result says that this silo took part: a run that went on without it
         may have lost its releases.
         """
         given = {r.request_id for r in receipts}
-        start = request_prefix(plan.digest)
+        start = request_prefix(plan_digest)
         left = {r.request_id for r in self.ledger.releases() if r.request_id.startswith(start)}
         if given != left:
             raise RunFailed(
                 f"the result holds {len(given)} receipts of this silo, which gave {len(left)} "
                 "releases under the plan"
             )
+
+
+def _open(data: bytes, *, trusted: Collection[PublicKey] | None) -> Delivered:
+    """Return a result that one of ``trusted`` signed, where anything is signed."""
+    bundle, key = Bundle.decode(data), None
+    if trusted is not None:
+        key = unseal(bundle.statement, purpose=Purpose.RESULT, trusted=trusted).key
+    result = bundle.open(trusted=None if key is None else {key})
+    return Delivered(data=data, bundle=bundle, result=result, key=key)
+
+
+def _check_result(
+    bundle: Bundle, result: Result, *, plan: Plan
+) -> Mapping[str, tuple[Receipt, ...]]:
+    """Return each silo's receipts; raise unless these, sampler and certificate are the plan's."""
+    if not set(result.silos) <= set(plan.silos):
+        raise RunFailed("the result names a silo that is not in its plan")
+    sampler = _check_sampler(bundle, result)
+    if sampler.schema.digest != plan.schema_digest:
+        raise RunFailed("the sampler has another schema than the plan")
+    check_certificate(result.certificate, plan)
+    if not result.receipts.keys() <= plan.roster.keys():
+        raise RunFailed("the result holds receipts of a silo that is not in its plan")
+    digest = plan.digest
+    return {
+        silo: _read_receipts(texts, silo=silo, plan_digest=digest, key=plan.roster[silo])
+        for silo, texts in sorted(result.receipts.items())
+    }
 
 
 def check_certificate(certificate: Certificate, plan: Plan) -> None:
@@ -121,7 +133,7 @@ def _check_sampler(bundle: Bundle, result: Result) -> AnySampler:
 
 
 def _read_receipts(
-    texts: Collection[str], *, silo: str, plan: Plan, key: PublicKey
+    texts: Collection[str], *, silo: str, plan_digest: str, key: PublicKey
 ) -> tuple[Receipt, ...]:
     """Return the receipts of one silo, each signed by it and made under ``plan``."""
     receipts = []
@@ -131,7 +143,7 @@ def _read_receipts(
         except ValueError:
             raise RunFailed("a receipt in the result is not base64") from None
         receipt = decode_receipt(data, trusted={key})
-        if receipt.silo != silo or receipt.plan_digest != plan.digest:
+        if receipt.silo != silo or receipt.plan_digest != plan_digest:
             raise RunFailed("a receipt in the result is of another silo or plan")
         receipts.append(receipt)
     return tuple(receipts)

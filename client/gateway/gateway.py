@@ -16,7 +16,7 @@ import numpy as np
 from silosynth.client.gateway.asked import Asked, ask_rows, learn_from
 from silosynth.client.gateway.dataset import Dataset
 from silosynth.client.gateway.deliveries import UNKNOWN, Deliveries
-from silosynth.client.gateway.kept import Records
+from silosynth.client.gateway.kept import KeepsRecords
 from silosynth.client.gateway.proposals import (
     Proposals,
     plan_scopes,
@@ -25,8 +25,10 @@ from silosynth.client.gateway.proposals import (
 from silosynth.client.gateway.refusals import plain, public_error, refuse
 from silosynth.client.gateway.verify import (
     Doorkeeper,
+    Once,
     VerifiedPlan,
     VerifiedRequest,
+    each_time,
     verify_plan,
     verify_request,
     verify_step,
@@ -82,12 +84,13 @@ class Gateway:
         ledger: Ledger,
         identity: SiloIdentity | None = None,
         rules: Rules | None = None,
-        records: Records | None = None,
+        records: KeepsRecords | None = None,
         sums: SumMember | None = None,
         checkpoints: Checkpoints | None = None,
         bits: BitSource | None = None,
         tell_operator: Callable[[str], None] = lambda _: None,
         checkpoint: Callable[[str], None] = lambda _: None,
+        once: Once = each_time,
     ) -> None:
         """Take what the gateway owns.
 
@@ -98,6 +101,7 @@ class Gateway:
             checkpoints: the pretrained ones that plans may start from; none by default.
             bits: a seam for tests of a single silo.
             checkpoint: a seam for tests, called with the name of each step as it is reached.
+            once: a seam for simulations, which read the same bytes for many silos.
         """
         self._silo = silo
         rules = rules or Rules()
@@ -110,6 +114,7 @@ class Gateway:
             book=None
             if identity is None
             else RosterBook(silo=silo, identity=identity, rules=rules, ledger=ledger),
+            once=once,
         )
         # Every request carries its whole plan. What held for these bytes once holds again, until a
         # roster changes: the policy stays as it is while the gateway runs, and approval is asked

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
+from typing import Protocol
 
 from silosynth.common.errors import CapExceeded, RequestConflict
 from silosynth.common.files import create_file, make_directory, sync_directory
@@ -18,6 +19,22 @@ from silosynth.common.files import create_file, make_directory, sync_directory
 MAX_PLANS = 4096
 PLANS = "plans"
 PLAN, BUNDLE, SAMPLER = "plan.sealed", "result.bundle", "result.sampler"
+
+
+class KeepsRecords(Protocol):
+    """Where a gateway keeps approved plans and results; see :class:`Records`."""
+
+    def check_id(self, *, consumer: str, plan_id: str, digest: str) -> None:
+        """Raise RequestConflict when a coordinator gave ``plan_id`` to another plan before."""
+
+    def keep_plan(self, sealed: bytes, *, consumer: str, plan_id: str, digest: str) -> None:
+        """Keep an approved plan, and its id for it."""
+
+    def plan(self, digest: str) -> bytes | None:
+        """Return the sealed bytes of an approved plan, if it is kept."""
+
+    def keep_result(self, digest: str, *, bundle: bytes, sampler: bytes) -> object:
+        """Keep the result of a plan."""
 
 
 class Records:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from silosynth.client.gateway.kept import Records
+from silosynth.client.gateway.kept import KeepsRecords
 from silosynth.client.gateway.verify import Doorkeeper, VerifiedPlan
 from silosynth.client.ledger.ledger import Ledger
 from silosynth.client.policy.approvers import approved_by, enough
@@ -57,7 +57,7 @@ class Proposals:
 
     door: Doorkeeper
     ledger: Ledger
-    records: Records | None
+    records: KeepsRecords | None
     tell_operator: Callable[[str], None]
 
     def judge(self, proposed: VerifiedPlan) -> Verdict:

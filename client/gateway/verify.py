@@ -6,8 +6,9 @@ Python integers, then the policy. Nothing here touches the table or the ledger.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
 
 from silosynth.client.gateway.asked import require_training
 from silosynth.client.gateway.dataset import Dataset
@@ -36,10 +37,28 @@ from silosynth.common.trust.keys import PublicKey, Purpose
 from silosynth.common.trust.seal import Opened, unseal
 from silosynth.common.values.grid import check_edges
 
+T = TypeVar("T")
+
+
+class Once(Protocol):
+    """How what follows from some bytes alone, whichever silo reads them, is worked out."""
+
+    def __call__(self, key: tuple[object, ...], work: Callable[[], T], /) -> T:
+        """Return what ``work`` returns; ``key`` is all that it depends on."""
+
+
+def each_time(_key: tuple[object, ...], work: Callable[[], T]) -> T:
+    """Work it out each time it is asked for, as every silo of its own does."""
+    return work()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doorkeeper:
-    """What a silo checks everything against. Without an identity nothing is signed."""
+    """What a silo checks everything against. Without an identity nothing is signed.
+
+    ``once`` is a seam for simulations, where one process is a thousand silos and reads the same
+    bytes for each of them.
+    """
 
     silo: str
     datasets: Mapping[str, Dataset]
@@ -47,6 +66,7 @@ class Doorkeeper:
     rules: Rules
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
     book: RosterBook | None = None
+    once: Once = each_time
 
     def rosters(self, project: str) -> tuple[Mapping[str, PublicKey], ...]:
         """Return the rosters of a project that were gone by, the present one last."""
@@ -88,16 +108,23 @@ def verify_plan(door: Doorkeeper, data: bytes, *, ended: bool = False) -> Verifi
     """
     check_size(len(data), MAX_PLAN_BYTES)
     opened = _open(door, data, purpose=Purpose.PLAN)
-    plan = decode_plan(opened.body if opened else data)
+    body = opened.body if opened else data
+    plan, digest = door.once(("plan", body), lambda: _read_plan(body))
     dataset = permit_plan(door, plan, ended=ended)
     return VerifiedPlan(
         plan=plan,
-        digest=plan.digest,
+        digest=digest,
         sealed=data,
         dataset=dataset,
         key=opened.key if opened else None,
         consumer=None if opened is None else _name(door, opened.key),
     )
+
+
+def _read_plan(body: bytes) -> tuple[Plan, str]:
+    """Return a plan with its digest."""
+    plan = decode_plan(body)
+    return plan, plan.digest
 
 
 def permit_plan(door: Doorkeeper, plan: Plan, *, ended: bool = False) -> Dataset:

@@ -24,6 +24,7 @@ from silosynth.common.files import sync_directory
 
 FILE_VERSION = 5
 APPLICATION_ID = 0x53_49_4C_4F
+_IMAGE_PAGE_BYTES = 1024
 _SETTINGS = (
     "locking_mode = EXCLUSIVE",
     "synchronous = EXTRA",
@@ -123,6 +124,31 @@ def create_file(path: Path, *, at: str) -> None:
     sync_directory(path.parent)
 
 
+def new_image(*, at: str) -> bytes:
+    """Return the bytes of an empty ledger, for simulations alone: nothing of it is on a disk."""
+    with translated("make"), closing(_memory()) as connection:
+        connection.execute(f"PRAGMA page_size = {_IMAGE_PAGE_BYTES}")
+        _write_empty(connection, at=at)
+        return connection.serialize()
+
+
+def open_image(image: bytes) -> sqlite3.Connection:
+    """Open a ledger's bytes in memory, for simulations alone: a commit reaches no disk.
+
+    Raises LedgerUnavailable when they are no ledger, or one of an unknown version.
+    """
+    with translated("open"):
+        connection = _memory()
+        try:
+            connection.deserialize(image)
+            _set(connection)
+            _lock(connection)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
 def open_file(path: Path) -> sqlite3.Connection:
     """Open a ledger for this process alone, and check that it can be written.
 
@@ -201,12 +227,22 @@ def connect(path: Path) -> sqlite3.Connection:
         check_same_thread=False,
     )
     try:
-        for pragma in _SETTINGS:
-            connection.execute(f"PRAGMA {pragma}")
+        _set(connection)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _memory() -> sqlite3.Connection:
+    """Connect to a database of this process's own memory."""
+    return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+
+
+def _set(connection: sqlite3.Connection) -> None:
+    """Set what every ledger is kept by."""
+    for pragma in _SETTINGS:
+        connection.execute(f"PRAGMA {pragma}")
 
 
 def _lock(connection: sqlite3.Connection) -> None:

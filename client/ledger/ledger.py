@@ -21,7 +21,14 @@ from silosynth.client.ledger.fence import (
     raise_fence,
     read_fence,
 )
-from silosynth.client.ledger.file import create_file, open_file, read_account, read_entries
+from silosynth.client.ledger.file import (
+    create_file,
+    new_image,
+    open_file,
+    open_image,
+    read_account,
+    read_entries,
+)
 from silosynth.client.ledger.mirror import Mirror, open_mirror
 from silosynth.client.ledger.rows import (
     add_charge,
@@ -125,18 +132,59 @@ class Ledger(Statements):
         Raises LedgerUnavailable when the file is missing, damaged, an old copy, read-only or open
         elsewhere, and for a mirror that cannot be written or knows more.
         """
-        batch = Batch(open_file(path))
+        ledger = cls(
+            Batch(open_file(path)), path=path, scopes=(), clock=clock, checkpoint=checkpoint
+        )
+        return ledger._checked(caps, known_heads=known_heads, mirror=mirror)
+
+    @classmethod
+    def hold(
+        cls,
+        image: bytes,
+        *,
+        path: Path,
+        caps: Mapping[Scope, int | Cap],
+        clock: Clock = utc_now,
+        checkpoint: Checkpoint = lambda _: None,
+    ) -> Self:
+        """Open a ledger's bytes in memory, as :meth:`open` opens a file: for simulations alone.
+
+        Nothing is durable before its holder has written :meth:`image` somewhere, so whoever holds
+        it has to do that before an answer leaves.
+
+        Args: path: the file that the bytes are of, beside which its fence stands.
+        """
+        batch = Batch(open_image(image))
+        ledger = cls(batch, path=path, scopes=(), clock=clock, checkpoint=checkpoint)
+        return ledger._checked(caps, known_heads=(), mirror=None)
+
+    @staticmethod
+    def blank(*, clock: Clock = utc_now) -> bytes:
+        """Return the bytes of an empty ledger to :meth:`hold`, or to write to a file."""
+        return new_image(at=time_text(clock()))
+
+    def image(self) -> bytes:
+        """Return the ledger's bytes as they are now: those of its file, whole."""
+        return self._batch.read(lambda connection: connection.serialize())
+
+    def _checked(
+        self,
+        caps: Mapping[Scope, int | Cap],
+        *,
+        known_heads: Collection[str],
+        mirror: Path | None,
+    ) -> Self:
+        """Check all of the ledger, set its caps and return it; close it where it does not hold."""
         try:
-            ledger = cls(batch, path=path, scopes=(), clock=clock, checkpoint=checkpoint)
-            ledger._take_rosters(ledger.verify().rosters)
-            ledger._stand_behind(read_fence(fence_path(path)))
-            ledger.present_heads(known_heads)
-            ledger._mirrored(mirror)
-            ledger.grant(caps)
+            self._take_rosters(self.verify().rosters)
+            self._stand_behind(read_fence(fence_path(self._path)))
+            self.present_heads(known_heads)
+            self._mirrored(mirror)
+            self.grant(caps)
         except BaseException:
-            batch.close()
+            self.close()
             raise
-        return ledger
+        return self
 
     def close(self) -> None:
         """Let another process open the file."""

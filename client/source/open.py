@@ -26,6 +26,7 @@ from silosynth.client.source.spec import (
 )
 from silosynth.client.source.stream import Reader, StreamRows
 from silosynth.client.source.table import ARROW, CSV, PARQUET, Wanted, read_table
+from silosynth.common.codec.codec import Codec
 from silosynth.common.codec.columns import TableLike
 from silosynth.common.errors import InvalidArgument, InvalidTable
 from silosynth.common.schema.schema import Schema
@@ -85,8 +86,12 @@ def open_table(
     person_column: str | None = None,
     bounding: Bounding | None = None,
     tell_operator: Callable[[str], None] = lambda _: None,
+    codec: Codec | None = None,
 ) -> Source:
-    """Return a source over rows in memory: an Arrow table, a pandas or polars frame."""
+    """Return a source over rows in memory: an Arrow table, a pandas or polars frame.
+
+    Args: codec: the schema's, where there is one already.
+    """
 
     def read() -> pa.Table:
         return read_table(table, schema=schema, person_column=person_column)
@@ -97,6 +102,7 @@ def open_table(
         person_column=person_column,
         bounding=bounding,
         tell_operator=tell_operator,
+        codec=codec,
     )
 
 

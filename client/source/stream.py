@@ -83,11 +83,12 @@ class StreamRows:
         keep_bytes: int = _KEEP_BYTES,
         threads: int | None = None,
         tell_operator: Callable[[str], None] = lambda _: None,
+        codec: Codec | None = None,
     ) -> None:
         """Take what is needed to read; nothing is read yet."""
         self._open_reader = open_reader
         self._schema = schema
-        self._codec = Codec(schema)
+        self._codec = codec or Codec(schema)
         self._lifetime = lifetime or Lifetime(seconds=QUERY_SECONDS)
         self._person_column = person_column
         self._bounding = bounding

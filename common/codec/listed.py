@@ -112,12 +112,13 @@ class ListedCodec:
         """Return (values,) the code of each distinct value, -1 where it is not listed."""
         texts = to_texts(values)
         found = self._look_up(texts)
-        if (found < 0).any():
+        given = values.is_valid().to_numpy(zero_copy_only=False)
+        if (found[given] < 0).any():
             texts = trim(texts)
             if isinstance(self.attribute, BooleanAttribute) or pt.is_boolean(values.type):
                 found = np.where(found < 0, self._look_up_truth(texts), found)
             found = np.where(found < 0, self._look_up(texts), found)
-        if (found < 0).any():
+        if (found[given] < 0).any():
             numbers = self._spell_as_numbers(texts)
             found = np.where(found < 0, self._look_up(numbers, listed=self._numbers), found)
         return found

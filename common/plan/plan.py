@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -194,10 +195,16 @@ class Plan(PlanModel):
         """Return how many silos' noise makes up sigma2: all that are sure to add honest noise."""
         return self.sharing.shares(len(self.silos))
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Return ``sha256:`` and the hash of the canonical bytes."""
         return digest_of(encode_plan(self))
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy, whose digest is worked out anew."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied.__dict__.pop("digest", None)
+        return copied
 
     def noise(self, phase: Phase) -> Noise:
         """Return the noise of a phase: a silo's own, or the shares of all."""

@@ -38,9 +38,13 @@ class Journal:
     worst bytes that no line names.
     """
 
-    def __init__(self, directory: Path, *, plan_digest: str) -> None:
-        """Open or make the journal in ``directory``; raise RunFailed if it is another plan's."""
-        self._directory = directory
+    def __init__(self, directory: Path, *, plan_digest: str, durable: bool = True) -> None:
+        """Open or make the journal in ``directory``; raise RunFailed if it is another plan's.
+
+        Args: durable: False for simulations alone: what was recorded outlives the process and not
+            a loss of power, after which a journal may be found damaged.
+        """
+        self._directory, self._durable = directory, durable
         make_directory(_answers(directory))
         self._lines, size = _read_lines(directory, plan_digest=plan_digest)
         self._file = _journal(directory).open("ab")
@@ -85,13 +89,20 @@ class Journal:
 
     def _store(self, digest: str, data: bytes) -> None:
         """Write an answer under its digest, whole or not at all."""
-        replace_file(_answer_path(self._directory, digest), data, mode=0o666)
+        path = _answer_path(self._directory, digest)
+        if self._durable:
+            replace_file(path, data, mode=0o666)
+            return
+        part = path.with_name(f".{path.name}.part")
+        part.write_bytes(data)
+        part.replace(path)
 
     def _append(self, line: dict[str, str | int]) -> None:
-        """Append one line and sync."""
+        """Append one line, and sync where the journal is durable."""
         self._file.write(json.dumps(line, sort_keys=True).encode() + b"\n")
         self._file.flush()
-        os.fsync(self._file.fileno())
+        if self._durable:
+            os.fsync(self._file.fileno())
 
 
 def read_events(directory: Path, *, plan_digest: str) -> tuple[Event, ...]:

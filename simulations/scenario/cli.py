@@ -220,7 +220,7 @@ def _show(result: Rehearsal, *, out: Path) -> None:
     for fault in result.broken:
         say(f"DOES NOT HOLD: {fault}")
     places = Places(path=out)
-    paths = {"timeline": places.picture, "facts": places.facts}
+    paths = {"report": places.report, "timeline": places.picture, "facts": places.facts}
     paths |= {} if result.sampler is None else {"sampler": result.sampler}
     show_table("results", ("what", "where"), [(k, str(v)) for k, v in paths.items()], numbers=False)
 

@@ -40,7 +40,7 @@ from silosynth.server.coordinator.state import (
     Undecided,
 )
 from silosynth.simulations.scenario.federation import Federation
-from silosynth.simulations.scenario.letters import Call, Letter, Link, Talk
+from silosynth.simulations.scenario.letters import Call, Letter, Link, Talk, agree
 from silosynth.simulations.scenario.scenario import STEPS, Crash, Point, Stall
 from silosynth.simulations.scenario.timeline import Leg, Timeline, What
 from silosynth.simulations.scenario.units import SECOND
@@ -106,7 +106,7 @@ class VirtualTime:
         letters = {}
         for ask in steps:
             step = encode_sum_statement(ask.step, key=self._silos.key)
-            letters[ask.silo] = self._letter(Point.SET, partial(_agree, self._sealed, step))
+            letters[ask.silo] = self._letter(Point.SET, partial(agree, self._sealed, step))
         name = f"agree: {asked.value}"
         for silo, data in self._converse(name, letters, deadline=self._deadline()):
             yield Stated(asked=asked, session=session, silo=silo, data=data)
@@ -394,8 +394,3 @@ class VirtualTime:
             known = self.left[silo].setdefault(answer.receipt.request_id, data)
             if known != data:
                 self.conflicts.append(silo)
-
-
-def _agree(plan: bytes, step: bytes, gateway: Gateway) -> bytes:
-    """Take a step towards a sum."""
-    return gateway.agree(plan=plan, step=step)

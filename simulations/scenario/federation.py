@@ -14,7 +14,6 @@ import pyarrow as pa
 from silosynth.client.gateway.asked import Asked, ask_rows
 from silosynth.client.gateway.dataset import Dataset
 from silosynth.client.gateway.gateway import Gateway
-from silosynth.client.gateway.kept import Records
 from silosynth.client.ledger.ledger import Ledger
 from silosynth.client.noise.discrete_gaussian import BitSource
 from silosynth.client.policy.limits import Policy
@@ -23,6 +22,7 @@ from silosynth.client.source.open import open_table
 from silosynth.client.sums.member import SumMember
 from silosynth.client.sums.store import SumStore
 from silosynth.common.audit.entries import Scope, ScopeKind, Verdict
+from silosynth.common.codec.codec import Codec
 from silosynth.common.errors import SilosynthError
 from silosynth.common.messages.release import (
     Release,
@@ -36,6 +36,7 @@ from silosynth.common.plan.plan import Method, Plan
 from silosynth.common.schema.schema import Schema
 from silosynth.common.trust.keys import Purpose, SigningKey
 from silosynth.common.trust.seal import seal
+from silosynth.simulations.one_process.held import HeldRecords, Remembered, write_private
 from silosynth.simulations.scenario.scenario import Lie
 
 COORDINATOR = "coordinator"
@@ -70,6 +71,8 @@ class Member:
     now: Callable[[], datetime]
     dies_at: str | None = None
     opened: tuple[Gateway, Ledger] | None = None
+    ledger: bytes = field(default=b"", repr=False)
+    records: HeldRecords = field(default_factory=HeldRecords, repr=False)
     kept: bytes | None = field(default=None, repr=False)
     told: list[str] = field(default_factory=list, repr=False)
 
@@ -80,8 +83,9 @@ class Member:
             raise Killed
 
     def close(self) -> None:
-        """End the gateway: the ledger's file is let go."""
+        """End the gateway: what its ledger has committed stays, as on a disk."""
         if self.opened is not None:
+            self.ledger = self.opened[1].image()
             self.opened[1].close()
             self.opened = None
 
@@ -99,6 +103,7 @@ class Federation:
     ) -> None:
         """Take a plan whose roster holds the members' keys, and the coordinator's key."""
         self._plan, self._schema, self._members, self._key = plan, schema, members, key
+        self._codec, self._once = Codec(schema), Remembered()
         self._caps = {
             Scope(kind=ScopeKind.DATASET, name=plan.dataset): plan_units(plan),
             Scope(kind=ScopeKind.CONSUMER, name=COORDINATOR): plan_units(plan),
@@ -106,8 +111,7 @@ class Federation:
         }
         for member in members.values():
             member.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if not (member.directory / LEDGER).exists():
-                Ledger.create(member.directory / LEDGER, clock=member.now)
+            member.ledger = Ledger.blank(clock=member.now)
 
     @property
     def key(self) -> SigningKey:
@@ -121,9 +125,10 @@ class Federation:
         self.close()
 
     def close(self) -> None:
-        """End all gateways."""
+        """End all gateways, and leave their ledgers as files that an auditor can open."""
         for member in self._members.values():
             member.close()
+            write_private(member.directory / LEDGER, member.ledger)
 
     def gateway(self, silo: str) -> Gateway:
         """Return a silo's gateway, started anew if it was killed."""
@@ -156,7 +161,7 @@ class Federation:
             if member.bits is not None:
                 member.bits.begin(f"{request.phase.value} {step}")
             if member.lie is Lie.STALE_LEDGER and member.kept is None:
-                member.kept = (member.directory / LEDGER).read_bytes()
+                member.kept = self._open(member)[1].image()
             data = gateway.answer(plan=plan, request=sealed)
             return self._lied(member, request, data)
 
@@ -182,14 +187,20 @@ class Federation:
         if member.opened is not None:
             return member.opened
         plan = self._plan
-        rows = open_table(member.table, schema=self._schema, tell_operator=member.told.append)
+        rows = open_table(
+            member.table,
+            schema=self._schema,
+            tell_operator=member.told.append,
+            codec=self._codec,
+        )
         dataset = Dataset(
             schema=self._schema,
             rows=rows,
             policy=Policy(rows_per_person=plan.privacy.rows_per_person),
         )
-        ledger = Ledger.open(
-            member.directory / LEDGER,
+        ledger = Ledger.hold(
+            member.ledger,
+            path=member.directory / LEDGER,
             caps=self._caps,
             clock=member.now,
             checkpoint=member.checkpoint,
@@ -206,13 +217,14 @@ class Federation:
             ledger=ledger,
             identity=SiloIdentity(key=member.key, coordinators={self._key.public: COORDINATOR}),
             rules=Rules(rosters={plan.project: plan.roster}, approval=automatic),
-            records=Records(member.directory),
+            records=member.records,
             sums=SumMember(
                 silo=member.name, store=SumStore(member.directory / "sums"), key=member.key
             ),
             bits=member.bits,
             tell_operator=member.told.append,
             checkpoint=member.checkpoint,
+            once=self._once,
         )
         member.opened = gateway, ledger
         return member.opened
@@ -226,7 +238,7 @@ class Federation:
                 return self._bare(member, request, data)
             case Lie.STALE_LEDGER if member.kept is not None:
                 member.close()
-                (member.directory / LEDGER).write_bytes(member.kept)
+                member.ledger = member.kept
         return data
 
     def _bare(self, member: Member, request: Request, data: bytes) -> bytes:

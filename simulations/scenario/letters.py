@@ -75,3 +75,8 @@ class Link:
                 self.befell[number] = self.befell.get(number, 0) + 1
                 return fault
         return None
+
+
+def agree(plan: bytes, step: bytes, gateway: Gateway) -> bytes:
+    """Take a step towards a sum."""
+    return gateway.agree(plan=plan, step=step)

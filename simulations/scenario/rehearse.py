@@ -39,6 +39,7 @@ from silosynth.simulations.scenario.federation import (
     RequestBits,
     with_roster,
 )
+from silosynth.simulations.scenario.page import bought, run_page
 from silosynth.simulations.scenario.picture import timeline_picture
 from silosynth.simulations.scenario.rules import check_rules, match_plan
 from silosynth.simulations.scenario.scenario import Scenario
@@ -91,6 +92,7 @@ class Rehearsal:
             "approval_seconds": self.plan.approval_seconds,
             "attempts": self.plan.attempts,
             "absent": self.plan.absent,
+            "bought": bought(self.plan, self.timeline, left=self.state.left),
             "invariants": {"held": not self.broken, "of": list(HELD), "broken": list(self.broken)},
             "timeline": self.timeline.facts(),
         }
@@ -116,6 +118,11 @@ class Places:
     def picture(self) -> Path:
         """Return the path of the timeline as a picture."""
         return self.path / "timeline.svg"
+
+    @property
+    def report(self) -> Path:
+        """Return the path of the page that shows all of it."""
+        return self.path / "report.html"
 
 
 def rehearse(
@@ -221,7 +228,7 @@ class _Run:
     ) -> SilosynthError | None:
         """Drive the plan; return the error that ended it, if one did."""
         bundle = self.directory / "result.bundle"
-        with Journal(self.directory, plan_digest=self.plan.digest) as journal:
+        with Journal(self.directory, plan_digest=self.plan.digest, durable=False) as journal:
             try:
                 drive(
                     self.plan,
@@ -293,6 +300,8 @@ def _write(directory: Path, result: Rehearsal, *, scenario: Scenario) -> None:
         result.timeline, places=result.places, title=_title(scenario, result), seed=scenario.seed
     )
     write_text(places.picture, picture, force=True)
+    page = run_page(facts, picture=picture, title=_title(scenario, result))
+    write_text(places.report, page, force=True)
 
 
 def _title(scenario: Scenario, result: Rehearsal) -> str:

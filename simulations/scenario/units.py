@@ -37,6 +37,11 @@ def _span(value: Any, *, signed: bool) -> int:
     return sign * round(number * unit)
 
 
+def read_span(text: str) -> int:
+    """Return the microseconds of a time such as '250ms'; ValueError where it is none."""
+    return _span(text, signed=False)
+
+
 def spell_span(span: int) -> str:
     """Write a span for people: its two largest units.
 

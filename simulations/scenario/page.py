@@ -1,0 +1,175 @@
+"""The report of a rehearsal: one page with the timeline, who was late, and what settings bought."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+from silosynth.common.plan.plan import Plan
+from silosynth.common.plan.trust import Shared
+from silosynth.common.report.svg import element
+from silosynth.simulations.scenario.timeline import Leg, Timeline, What
+from silosynth.simulations.scenario.units import SECOND, spell_span
+
+_STYLE = (
+    "body{font:14px/1.45 'DejaVu Sans',Arial,sans-serif;margin:24px;color:#222;max-width:1140px}"
+    "svg{max-width:100%;height:auto}table{border-collapse:collapse;margin:8px 0 20px}"
+    "th,td{padding:3px 12px 3px 0;text-align:left;border-bottom:1px solid #ddd}"
+    "td.n{text-align:right;font-variant-numeric:tabular-nums}h2{font-size:16px;margin:24px 0 4px}"
+)
+_COUNTED = (What.AGAIN, What.LOST, What.STALL, What.CRASH, What.CLOCK, What.LATE, What.LEFT)
+_MOST_SILOS = 50
+
+
+def bought(plan: Plan, timeline: Timeline, *, left: Mapping[str, str]) -> list[dict[str, str]]:
+    """Return what the plan's ways with absent silos did in this run, one line each.
+
+    A deadline's slack is what was left of it when the last answer of the slowest stage came.
+    """
+    asked = [leg for leg in timeline.legs if leg.asked]
+    deadline = plan.deadline_seconds * SECOND
+    within = [leg for leg in asked if leg.name != "propose" and leg.answered]
+    lines = [
+        ("on_absent", plan.on_absent.value, _absent(plan, left)),
+        ("deadline", spell_span(deadline), _slack(within, deadline)),
+        (
+            "approval",
+            spell_span(plan.approval_seconds * SECOND),
+            _slack(
+                [leg for leg in asked if leg.name == "propose" and leg.answered],
+                plan.approval_seconds * SECOND,
+            ),
+        ),
+    ]
+    if isinstance(plan.sharing, Shared):
+        sessions = sum(leg.name.startswith("agree: ") for leg in asked) // 2
+        spared = f"{len(left)} of {plan.absent} spared silos were missing"
+        lines += [
+            ("absent", str(plan.absent), spared),
+            ("attempts", str(plan.attempts), f"the silos agreed on {sessions} sets"),
+        ]
+    return [{"setting": s, "value": v, "what_it_did": w} for s, v, w in lines]
+
+
+def _absent(plan: Plan, left: Mapping[str, str]) -> str:
+    """Say what going on, or stopping, did."""
+    if left:
+        return f"went on without {len(left)} of {len(plan.silos)} silos: {', '.join(left)}"
+    return "no silo was left out"
+
+
+def _slack(legs: Sequence[Leg], deadline: int) -> str:
+    """Say how near the slowest answer came to its deadline, and how many missed it."""
+    if not legs:
+        return "nothing was answered"
+    slow = max(legs, key=lambda leg: max(leg.answered.values()) - leg.begin)
+    took = max(slow.answered.values()) - slow.begin
+    missing = sum(leg.asked - len(leg.answered) for leg in legs)
+    missed = f"; {missing} answers missed it" if missing else ""
+    return f"the last answer came after {spell_span(took)}, in {slow.name}{missed}"
+
+
+def run_page(facts: Mapping[str, Any], *, picture: str, title: str) -> str:
+    """Return the page as HTML that opens offline; the same facts give the same bytes."""
+    timeline = facts["timeline"]
+    held = facts["invariants"]
+    broken = held["broken"] or ["all of them held"]
+    body = [
+        element("h1", title),
+        element("p", _ended(facts)),
+        Markup(picture[picture.index("<svg") :]),
+        element("h2", "Stages, in virtual time"),
+        _table(
+            ("stage", "begins", "takes", "answered", "missing", "late (after the middle one)"),
+            [_stage(leg) for leg in timeline["legs"]],
+        ),
+        element("h2", "What the plan's settings did"),
+        _table(
+            ("setting", "value", "in this run"),
+            [(b["setting"], b["value"], b["what_it_did"]) for b in facts["bought"]],
+        ),
+        element("h2", "Bytes by region, at most"),
+        _table(
+            ("region", "to silos", "from silos"),
+            [(r, n["to_silos"], n["from_silos"]) for r, n in timeline["bytes"].items()],
+        ),
+        element("h2", "Silos to which something happened"),
+        _silos(timeline["silos"]),
+        element("h2", "What holds in every scenario"),
+        element("p", f"Looked through: {'; '.join(held['of'])}. Found: {'; '.join(broken)}."),
+    ]
+    page = element(
+        "html",
+        element(
+            "head",
+            Markup('<meta charset="utf-8">'),
+            element("title", title),
+            element("style", Markup(_STYLE)),
+        ),
+        element("body", *body),
+        lang="en",
+    )
+    return f"<!doctype html>\n{page}\n"
+
+
+def _ended(facts: Mapping[str, Any]) -> str:
+    """Say how a run ended."""
+    took = facts["timeline"]["virtual_time"]
+    how = f"{facts['ended']} after {took} of virtual time, with {len(facts['silos'])} silos"
+    return how if facts["error"] is None else f"{how}: {facts['error']}"
+
+
+def _stage(leg: Mapping[str, Any]) -> tuple[str | int, ...]:
+    """Return a stage's row."""
+    late = [
+        f"{n['silo']} {spell_span(round(n['after_the_middle_seconds'] * SECOND))}"
+        for n in leg["late"][:5]
+    ]
+    begins = spell_span(round(leg["begin_seconds"] * SECOND))
+    counts = (leg["answered"], leg["missing"]) if leg["asked"] else ("", "")
+    return (leg["name"], begins, leg["took"], *counts, ", ".join(late))
+
+
+def _silos(silos: Mapping[str, Mapping[str, Any]]) -> Markup:
+    """Return what befell the silos that it befell most, by region."""
+    words = [what.value for what in _COUNTED]
+    hit = [(sum(n.get(w, 0) for w in words), s, n) for s, n in silos.items()]
+    rows = [
+        (s, n["region"], *(n.get(w, 0) for w in words))
+        for total, s, n in sorted(hit, key=lambda item: (-item[0], item[1]))[:_MOST_SILOS]
+        if total
+    ]
+    if not rows:
+        return element("p", "None: a calm run.")
+    header = (
+        "silo",
+        "region",
+        "sent again",
+        "lost",
+        "stalls",
+        "killed",
+        "clock refused",
+        "answers too late",
+        "left out",
+    )
+    return _table(header, rows)
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str | int]]) -> Markup:
+    """Return a table; numbers stand at the right."""
+    head = element("tr", *(element("th", word) for word in header))
+    lines = [
+        element(
+            "tr",
+            *(
+                element("td", f"{cell:,}", class_="n")
+                if isinstance(cell, int)
+                else element("td", cell or Markup("&nbsp;"))
+                for cell in row
+            ),
+        )
+        for row in rows
+    ]
+    return element("table", head, *lines)

@@ -1,0 +1,114 @@
+"""Run for a command: show how far it is, and say what came of it and where it lies."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+
+from silosynth.common.cli.console import people, say, show_table
+from silosynth.common.errors import OutputExists
+from silosynth.common.plan.plan import Plan
+from silosynth.common.schema.schema import Schema
+from silosynth.server.driver.drive import Progress
+from silosynth.simulations.run import Engine, RunDirectory, RunResult, simulate
+
+
+def run_with_progress(
+    plan: Plan,
+    schema: Schema,
+    *,
+    tables: dict[str, pa.Table],
+    out: Path,
+    engine: Engine,
+    checkpoint: Path | None = None,
+    person_column: str | None = None,
+    rows_per_person: int | None = None,
+    accept_misfits: bool = False,
+) -> RunResult:
+    """Run a plan and show how far it is."""
+    with progress_bars() as progress:
+        return simulate(
+            plan,
+            schema=schema,
+            silos=tables,
+            directory=out,
+            checkpoint=checkpoint,
+            engine=engine,
+            person_column=person_column,
+            rows_per_person=rows_per_person,
+            accept_misfits=accept_misfits,
+            progress=progress,
+            tell=say,
+        )
+
+
+@contextmanager
+def progress_bars() -> Iterator[Callable[[Progress], None]]:
+    """Yield a callback that shows one bar a phase."""
+    columns = (
+        TextColumn("{task.description:<10}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TextColumn("silos"),
+        TimeElapsedColumn(),
+    )
+    with Bars(*columns, console=people) as bars:
+        tasks = {}
+
+        def show(progress: Progress) -> None:
+            name = progress.phase.value
+            done, total = progress.answered, progress.asked
+            if progress.training is not None:
+                total = progress.training.rounds
+                done = progress.training.round + (progress.answered == progress.asked)
+                name = f"{name}, rounds"
+            if name not in tasks:
+                tasks[name] = bars.add_task(name, total=total)
+            bars.update(tasks[name], completed=done)
+
+        yield show
+
+
+def remove_run(path: Path) -> None:
+    """Remove a run's directory; refuse anything that is not one."""
+    if not path.exists():
+        return
+    if not RunDirectory(path=path).plan.is_file() and (path.is_file() or any(path.iterdir())):
+        raise OutputExists(f"{path} is not the directory of a run", hint="choose another one")
+    shutil.rmtree(path)
+
+
+def show_result(result: RunResult, *, directory: Path) -> None:
+    """Say what a run spent and where its results lie."""
+    run = RunDirectory(path=directory)
+    certificate = result.certificate
+    silos = len(result.state.silos)
+    say(
+        f"done: {silos} silos, epsilon {certificate.epsilon:.4g} at delta {certificate.delta:g} "
+        "for each silo"
+    )
+    show_paths({"sampler": run.sampler, "privacy certificate": run.certificate})
+
+
+def show_paths(paths: Mapping[str, Path]) -> None:
+    """Say where results lie."""
+    rows = [(name, str(path)) for name, path in paths.items()]
+    show_table("results", ("what", "where"), rows, numbers=False)
+
+
+def result_facts(result: RunResult, *, directory: Path) -> dict[str, object]:
+    """Return what a script wants to know of a run."""
+    run = RunDirectory(path=directory)
+    return {
+        "sampler": str(run.sampler),
+        "certificate": str(run.certificate),
+        "epsilon": result.certificate.epsilon,
+        "delta": result.certificate.delta,
+        "silos": list(result.state.silos),
+    }

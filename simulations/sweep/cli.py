@@ -1,0 +1,97 @@
+"""What ``simulate --sweep`` does: run it with progress, and show its numbers."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from silosynth.common.cli.console import emit, people, say, show_table
+from silosynth.common.errors import OutputExists
+from silosynth.common.plan.plan import Plan
+from silosynth.common.report.numbers import plain
+from silosynth.common.schema.schema import Schema
+from silosynth.simulations.scenario.rules import match_plan
+from silosynth.simulations.scenario.scenario import load_scenario
+from silosynth.simulations.scenario.units import SECOND, spell_span
+from silosynth.simulations.sweep.axes import AxisName, parse_axes
+from silosynth.simulations.sweep.point import Base
+from silosynth.simulations.sweep.sweep import SweepFiles, check_base, sweep
+
+
+def simulate_sweep(
+    plan: Plan,
+    schema: Schema,
+    *,
+    tables: Mapping[str, pa.Table],
+    asked: Sequence[str],
+    scenario: Path | None,
+    out: Path,
+    repeats: int,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Run a sweep over all cores and show its points; the same command goes on with it."""
+    axes = parse_axes(asked, columns=[a.name for a in schema.coded])
+    world = None if scenario is None else load_scenario(scenario)
+    if world is not None and not any(axis.name is AxisName.SILOS for axis in axes):
+        match_plan(world, plan)
+    base = Base(plan=plan, schema=schema, tables=tables, scenario=world, axes=axes)
+    check_base(base)
+    if force:
+        _forget(out)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TextColumn("runs"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=people) as bars:
+        task = bars.add_task("sweep")
+        facts = sweep(
+            base,
+            repeats=repeats,
+            directory=out,
+            progress=lambda done, of: bars.update(task, completed=done, total=of),
+        )
+    _show(facts, files=SweepFiles(path=out))
+    emit({"out": str(out), "points": facts["points"]}, as_json=as_json)
+
+
+def _forget(directory: Path) -> None:
+    """Remove a sweep's directory; refuse anything that is not one."""
+    if not directory.exists():
+        return
+    if any(directory.iterdir()) and not SweepFiles(path=directory).asked.is_file():
+        raise OutputExists(f"{directory} is not the directory of a sweep", hint="choose another")
+    shutil.rmtree(directory)
+
+
+def _show(facts: Mapping[str, Any], *, files: SweepFiles) -> None:
+    """Show a line for each point, and where the files are."""
+    labels = list(facts["axes"])
+    rows = [
+        (
+            *point["point"].values(),
+            f"{point['completed']} of {point['runs']}",
+            *(plain(point[n]["mean"]) if n in point else "–" for n in ("distance_1", "distance_2")),
+            spell_span(round(point["virtual_seconds"]["mean"] * SECOND))
+            if "virtual_seconds" in point
+            else "–",
+            plain(point["took_part"]["mean"]) if "took_part" in point else "–",
+        )
+        for point in facts["points"]
+    ]
+    header = (*labels, "completed", "1-way", "2-way", "virtual time", "silos")
+    show_table(f"{facts['method']}: mean distances to all real rows", header, rows)
+    for run in facts["runs"]:
+        if run["ended"] != "completed" and run["repeat"] == 0:
+            where = ", ".join(f"{k}={v}" for k, v in run["point"].items())
+            say(f"{where}: {run['error']}")
+    paths = {"curves": files.picture, "numbers": files.facts, "table": files.table}
+    show_table("results", ("what", "where"), [(k, str(v)) for k, v in paths.items()], numbers=False)
