@@ -23,7 +23,7 @@ from silosynth.client.source.open import open_table
 from silosynth.common.accounting.cost import RHO_UNIT
 from silosynth.common.messages.release import Release
 from silosynth.common.messages.request import Request
-from silosynth.common.plan.plan import PhaseName, Plan, TrustMode
+from silosynth.common.plan.plan import PhaseName, Plan
 from silosynth.common.schema.schema import Schema
 from silosynth.server.measuring.sum import add_masked
 from silosynth.simulations.audit.made_up import ATTRIBUTES, CANARIES, PERSON, MadeUp, People
@@ -111,7 +111,7 @@ class Game:
     ) -> list[_Seen]:
         """Return what the coordinator sees: every silo's cells, or in shared trust their sums."""
         seen = []
-        shared = self.plan.trust is TrustMode.SHARED
+        shared = self.plan.shares > 1
         for phase, answers in releases.items():
             asked = {r.silo: r for r in requests if r.phase == phase}
             noise = self.plan.noise(self.plan.phase(phase))
@@ -175,8 +175,8 @@ class Game:
         """Return what people add to a request's cells, each question worked out once."""
         key = who, request.asked_of_all
         if key not in self._exact:
-            embedded = request.phase is PhaseName.EMBEDDING
-            count = self._embed if embedded else self._count
+            counts = self.plan.noise(self.plan.phase(request.phase)).bound == 1
+            count = self._count if counts else self._embed
             self._exact[key] = count(people, request)
         return self._exact[key]
 

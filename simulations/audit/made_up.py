@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 
 from silosynth.common.errors import InvalidPlan
-from silosynth.common.plan.plan import Plan, TrustMode
+from silosynth.common.plan.plan import Plan
 from silosynth.common.schema.schema import Schema, parse_schema
-from silosynth.server.planning.planner import Chosen, new_plan
+from silosynth.server.planning.planner import new_plan
 
 PERSON = "person"
 CANARIES = 16
@@ -52,11 +52,8 @@ def made_up_plan(plan: Plan, schema: Schema) -> Plan:
             f"plan {plan.id} samples persons anew in each round, which this audit cannot judge",
             hint="rounds of training are audited by tests/privacy/test_gradient_audit.py",
         )
-    silos, choices = plan.silos[:1], Chosen()
-    if plan.trust is TrustMode.SHARED:
-        silos = plan.silos[:_MOST_SILOS]
-        colluders = min(plan.colluders, len(silos) - 2)
-        choices = Chosen(trust=TrustMode.SHARED, colluders=colluders, absent=0)
+    silos = plan.silos[: _MOST_SILOS if plan.shares > 1 else 1]
+    colluders = max(0, min(plan.colluders, len(silos) - 2))
     return new_plan(
         schema,
         epsilon=plan.privacy.epsilon,
@@ -65,7 +62,8 @@ def made_up_plan(plan: Plan, schema: Schema) -> Plan:
         method=plan.method,
         rows_per_person=plan.privacy.rows_per_person,
         plan_id="audit",
-        **choices,
+        trust=plan.trust,
+        colluders=colluders,
     )
 
 
