@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import csv
 import gzip
+import re
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -52,6 +53,7 @@ def sniff_dialect(path: Path, *, like: CsvDialect | None = None) -> CsvDialect:
     shown = [mark for mark in DELIMITERS if mark in header]
     if len(shown) == 1:
         found["delimiter"] = shown[0]
+        found |= _quoted(header, delimiter=shown[0])
     elif shown:
         found |= _sniffed(path) or {"delimiter": shown[0]}
     return CsvDialect.model_validate(found | declared)
@@ -271,6 +273,12 @@ def _lines_before_header(lines: Sequence[str]) -> int:
     """Return how many comments stand before the header."""
     count = next((i for i, line in enumerate(lines) if not line.startswith("#")), 0)
     return min(count, len(lines) - 1)
+
+
+def _quoted(header: str, *, delimiter: str) -> dict[str, object]:
+    """Return the other quote where every name of a header stands in it."""
+    names = [name.strip() for name in header.split(delimiter)]
+    return {"quote": "'"} if all(re.fullmatch(r"'[^']+'", name) for name in names) else {}
 
 
 def _sniffed(path: Path) -> dict[str, object] | None:

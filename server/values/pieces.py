@@ -73,7 +73,7 @@ def _begin(tree: Tree, leaves: Leaves) -> _Walk:
         below[: len(hiding[-1])] = hiding[-1]
         above = np.logical_or.reduce(below.reshape(-1, fanout), axis=1)
         if level == 0:
-            columns = _columns(walk, level=0, nodes=nodes)
+            columns = _unfolded(walk, level=0, nodes=nodes)
             apart = stand_out(**columns, deviations=_HIDING_DEVIATIONS)
             above = above | np.logical_or.reduce(apart, axis=1)
         hiding.append(np.asarray(above))
@@ -97,17 +97,22 @@ def _columns(walk: _Walk, *, level: int, nodes: np.ndarray) -> dict[str, np.ndar
 
     Args: nodes: of the level above.
     """
+    columns = _unfolded(walk, level=level, nodes=nodes)
+    return _fold_firsts(columns) if level == 0 and walk.leaves.join > 1 else columns
+
+
+def _unfolded(walk: _Walk, *, level: int, nodes: np.ndarray) -> dict[str, np.ndarray]:
+    """Return :func:`_columns` with the first point of a leaf counted by itself."""
     tree, starts = walk.tree, walk.starts[level]
     size, many = len(tree.levels[level]), tree.fanout[level + 1]
     index = nodes[:, None] * many + np.arange(many)
     there = index < size
     index = np.minimum(index, size - 1)
-    columns = {
+    return {
         "counts": np.where(there, tree.levels[level][index], 0.0),
         "variance": np.where(there, tree.variance[level][index], 1.0),
         "width": np.where(there, starts[index + 1] - starts[index], 0),
     }
-    return _fold_firsts(columns) if level == 0 and walk.leaves.join > 1 else columns
 
 
 def _fold_firsts(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -68,3 +68,21 @@ def test_a_zero_without_its_sign_leaves_signs_out() -> None:
 def test_what_could_mean_another_number_is_told(texts: list[str], said: str) -> None:
     notes = draft_schema(pa.table({"x": texts}), name="t").notes
     assert any(said in note for note in notes)
+
+
+@pytest.mark.parametrize("mark", ["\t", ",", ";"])
+def test_names_in_apostrophes_lose_and_get_them_again(tmp_path: Path, mark: str) -> None:
+    path = tmp_path / "a.csv"
+    rows = "".join(f"{i % 9}{mark}{i % 4}\n" for i in range(60))
+    path.write_text(f"'one'{mark}'two'\n{rows}")
+    drafted, out = round_trip(path)
+    assert list(kinds(drafted)) == ["one", "two"]
+    assert drafted.schema.csv is not None
+    assert drafted.schema.csv.quote == "'"
+    assert len(out) == 60
+
+
+def test_a_name_with_an_apostrophe_keeps_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("'t was,two\n" + "1,2\n3,4\n" * 20)
+    assert list(kinds(draft_schema(path, name="t"))) == ["'t was", "two"]
