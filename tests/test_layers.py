@@ -24,7 +24,7 @@ ROOMS: dict[str, str] = {
     "common/accounting": "",
     "common/values": "common/schema",
     "common/codec": "common/schema common/rules common/values",
-    "common/importers": "common/schema common/codec",
+    "common/importers": "common/rules common/schema common/codec",
     "common/audit": "common/accounting",
     "common/generator": "common/schema common/codec",
     "common/plan": "common/schema common/values common/codec common/generator common/accounting "

@@ -230,7 +230,7 @@ def schema_import(
     format: Annotated[
         str | None,
         typer.Option(
-            help="sdv, frictionless, pandera, dbt, omop, mbi, arrow, dataset; found out by default."
+            help="sdv, frictionless, pandera, dbt, omop, mbi, dpsynth, arrow, dataset; else found"
         ),
     ] = None,
     table: Annotated[str | None, typer.Option(help="Which table, if there are several.")] = None,

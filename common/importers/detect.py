@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,15 @@ from silosynth.common.errors import InvalidArgument, InvalidSchema
 from silosynth.common.importers.arrow import ARROW_SUFFIXES, import_arrow, read_arrow_schema
 from silosynth.common.importers.dataset import import_dataset, is_dataset
 from silosynth.common.importers.dbt import import_dbt, is_dbt
+from silosynth.common.importers.dpsynth import dpsynth_rules
 from silosynth.common.importers.frictionless import import_frictionless, is_frictionless
 from silosynth.common.importers.imported import (
     ImportedSchema,
     assemble,
     describe_attribute,
+    list_at,
     mapping_at,
+    with_rules,
 )
 from silosynth.common.importers.omop import import_omop, read_omop
 from silosynth.common.importers.pandera import import_pandera, is_pandera
@@ -34,6 +38,7 @@ class ImportFormat(StrEnum):
     SDV = "sdv"
     FRICTIONLESS = "frictionless"
     MBI = "mbi"
+    DPSYNTH = "dpsynth"
     ARROW = "arrow"
     DATASET = "dataset"
     PANDERA = "pandera"
@@ -75,6 +80,8 @@ def import_schema(
             )
         case ImportFormat.FRICTIONLESS:
             return import_frictionless(document, name=name, table=table, origin=origin)
+        case ImportFormat.DPSYNTH:
+            return _import_dpsynth(document, name=name)
         case ImportFormat.PANDERA:
             return import_pandera(document, name=name, origin=origin)
         case ImportFormat.DBT:
@@ -95,6 +102,8 @@ def detect_format(document: Mapping[str, Any], *, origin: str) -> ImportFormat:
         return ImportFormat.FRICTIONLESS
     if is_dataset(document):
         return ImportFormat.DATASET
+    if _is_dpsynth(document):
+        return ImportFormat.DPSYNTH
     if is_pandera(document):
         return ImportFormat.PANDERA
     if is_dbt(document):
@@ -130,6 +139,35 @@ def _import_mbi(document: Mapping[str, Any], *, name: str, origin: str) -> Impor
         for attribute, size in sizes.items()
     ]
     return assemble(attributes, name=name)
+
+
+def _import_dpsynth(document: Mapping[str, Any], *, name: str) -> ImportedSchema:
+    """Return listed and bounded attributes, and the combinations that constraints list."""
+    domains = mapping_at(document["domains"], where="domains")
+    kinds = {n: mapping_at(d, where=f"domains: {n}") for n, d in domains.items()}
+    attributes = []
+    for column, facts in kinds.items():
+        if "possible_values" in facts:
+            values = list_at(facts["possible_values"], where=column)
+            listed = {"categories": [v for v in values if v is not None], "other": False}
+            listed |= {"missing": True} if None in values else {}
+            attributes.append(describe_attribute(column, "categorical", facts=listed))
+        else:
+            kind = "integer" if facts.get("dtype") == "int" else "real"
+            bounds = {"minimum": facts.get("min_value"), "maximum": facts.get("max_value")}
+            attributes.append(describe_attribute(column, kind, facts=bounds))
+    rules, references = dpsynth_rules(document.get("constraints") or [])
+    made = with_rules(assemble(attributes, name=name), rules)
+    more = {"references": references} if references else {}
+    return replace(made, document={**made.document, **more})
+
+
+def _is_dpsynth(document: Mapping[str, Any]) -> bool:
+    domains = document.get("domains")
+    known = ("possible_values", "min_value")
+    return isinstance(domains, Mapping) and any(
+        isinstance(d, Mapping) and any(k in d for k in known) for d in domains.values()
+    )
 
 
 def _sizes(document: Mapping[str, Any]) -> dict[str, int] | None:

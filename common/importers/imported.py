@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from silosynth.common.codec.kinds.table import KINDS
@@ -108,6 +108,13 @@ def assemble(
             f"{a.name}: {' and '.join(a.gaps)} must be declared" for a in attributes if a.gaps
         ),
     )
+
+
+def with_rules(imported: ImportedSchema, rules: Sequence[str]) -> ImportedSchema:
+    """Return an imported schema with the rules that the other description states."""
+    if not rules:
+        return imported
+    return replace(imported, document={**imported.document, "rules": list(rules)})
 
 
 def choose_table(tables: Mapping[str, Any], *, table: str | None, origin: str) -> tuple[str, Any]:

@@ -20,7 +20,11 @@ from silosynth.common.importers.imported import (
     list_at,
     mapping_at,
     names_at,
+    with_rules,
 )
+from silosynth.common.importers.sdv_rules import import_constraints, one_hot
+from silosynth.common.rules.pattern import PatternFault, parse_pattern
+from silosynth.common.rules.tokens import spell_name, spell_text
 
 _KINDS = {
     "boolean": "boolean",
@@ -62,10 +66,32 @@ def import_sdv(
     field = "columns" if "columns" in described else "fields"
     columns = columns_at(described.get(field), where=f"{origin}: {field}")
     keys = _keys(described)
-    attributes = [_attribute(c, keys=keys, trust_ranges=trust_ranges) for c in columns]
-    notes = _relations(document, table=name)
+    rules, bounds, dropped = import_constraints(document, table=name)
+    hot = one_hot(document)
+    columns = [{**c, "sdtype": "boolean"} if c["name"] in hot else c for c in columns]
+    bounds |= {name: {"missing": False} for name in hot}
+    attributes = [
+        _attribute(c, keys=keys, trust_ranges=trust_ranges, bounds=bounds.get(str(c["name"]), {}))
+        for c in columns
+    ]
+    rules += [_like(c, rules_on=keys) for c in columns if _like(c, rules_on=keys)]
+    notes = [*_relations(document, table=name), *dropped]
     notes += ["SDV does not say whether values can be missing; missing: true stands everywhere"]
-    return assemble(attributes, name=name, notes=notes)
+    return with_rules(assemble(attributes, name=name, notes=notes), rules)
+
+
+def _like(column: Mapping[str, Any], *, rules_on: set[str]) -> str:
+    """Return the rule of a key whose form is more than a prefix and digits; none for any other."""
+    pattern = column.get("regex_format")
+    if key_form(pattern) or not isinstance(pattern, str):
+        return ""
+    if not (column["name"] in rules_on or "ref" in column or column.get("sdtype") == "id"):
+        return ""
+    try:
+        parse_pattern(pattern)
+    except PatternFault:
+        return ""
+    return f"{spell_name(str(column['name']))} like {spell_text(pattern)}"
 
 
 def _relations(document: Mapping[str, Any], *, table: str) -> list[str]:
@@ -102,7 +128,7 @@ def _keys(described: Mapping[str, Any]) -> set[str]:
 
 
 def _attribute(
-    column: Mapping[str, Any], *, keys: set[str], trust_ranges: bool
+    column: Mapping[str, Any], *, keys: set[str], trust_ranges: bool, bounds: Mapping[str, Any]
 ) -> ImportedAttribute:
     declared = str(column.get("sdtype", column.get("type", "unknown")))
     kind = _kind(column, declared)
@@ -110,7 +136,7 @@ def _attribute(
         kind = "identifier"
     if kind == "identifier":
         form = key_form(column.get("regex_format"))
-        dropped = "regex_format" in column and not form
+        dropped = "regex_format" in column and not (form or _like(column, rules_on=keys))
         told = ["its regex_format was dropped; give it a prefix and digits"] if dropped else []
         return describe_attribute(column["name"], kind, facts=form, notes=told)
     if column.get("pii") or kind == "text":
@@ -119,6 +145,7 @@ def _attribute(
             why += "; make it categorical and list categories, or real with bounds, to include it"
         return describe_attribute(column["name"], "text", notes=[why])
     facts, notes = _facts(column, kind, trust_ranges=trust_ranges)
+    facts |= bounds
     if declared == "numerical" and not (column.get("subtype") or _representation(column)):
         notes.append("drafted as real; make it integer if it holds whole numbers")
     return describe_attribute(column["name"], kind, facts=facts, notes=notes)

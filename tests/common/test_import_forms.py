@@ -75,7 +75,7 @@ def test_sdv_keys_and_relations(tmp_path: Path) -> None:
     assert found["arrival"]["resolution"] == "day"
     told = "\n".join(imported.notes)
     assert "hotel_id: refers to table 'hotels'; synthetic rows will not join" in told
-    assert "code: its regex_format was dropped" in told
+    assert 'code like "[A-Z]{2}x"' in imported.document["rules"]
     assert "make it categorical and list categories" in told
 
 
