@@ -43,6 +43,7 @@ from silosynth.common.messages.release import Refusal, Release, encode_receipt
 from silosynth.common.messages.statements import Answer, Verdict, decode_statement
 from silosynth.common.messages.sums import SumStep, encode_sum_statement
 from silosynth.common.plan.plan import Plan, parse_plan
+from silosynth.common.roster.request import make_request
 from silosynth.common.roster.roster import Roster, RosterChange, seal_change
 from silosynth.common.trust.keys import Purpose, SigningKey
 from silosynth.common.trust.seal import seal
@@ -240,10 +241,12 @@ def test_nobodys_key_is_entered_without_its_holder(federation: Federation, silo:
     facts = asks("east", EAST).model_dump(mode="json")
     other_place = asks("west", EAST).model_dump(mode="json")
     other_project = asks("east", EAST, project="trial").model_dump(mode="json")
-    forged = facts | {"signature": asks("east", MADE_UP).model_dump(mode="json")["signature"]}
+    forged = make_request(asks("east", EAST).asked, key=MADE_UP).model_dump(mode="json")
+    borrowed = facts | {"signature": asks("east", MADE_UP).model_dump(mode="json")["signature"]}
     cases: list[tuple[dict[str, object], str]] = [
         ({"requests": {}}, "invalid-plan"),
         ({"requests": {"east": forged}}, "untrusted"),
+        ({"requests": {"east": borrowed}}, "untrusted"),
         ({"requests": {"east": other_place}}, "invalid-plan"),
         ({"requests": {"east": other_project}}, "invalid-plan"),
         ({"requests": {"east": asks("east", WEST).model_dump(mode="json")}}, "invalid-plan"),
