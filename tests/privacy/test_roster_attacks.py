@@ -33,8 +33,9 @@ from silosynth.client.desk.questions import Command, Question
 from silosynth.client.ledger.ledger import Ledger
 from silosynth.client.policy.approvers import SignedDecision, sign_decision, time_text
 from silosynth.client.policy.file import PolicyFile
-from silosynth.client.roster.book import BY_PERSON
+from silosynth.client.roster.book import BY_PERSON, says_roster
 from silosynth.client.silo.assemble import Silo
+from silosynth.common.audit.audit import verify_audit
 from silosynth.common.audit.entries import Authority
 from silosynth.common.audit.entries import Verdict as Decided
 from silosynth.common.digest import canonical_json
@@ -530,3 +531,20 @@ def _takes_in(federation: Federation, silo: Silo, change: RosterChange) -> None:
     )
     signed = plain_text(sign_decision(decision, key=APPROVER))
     desk_of(federation, silo).ask(Question(command=Command.TAKE_IN, signed=signed), user=2)
+
+
+def test_an_audit_tells_a_change_that_nobody_signed_so(federation: Federation, silo: Silo) -> None:
+    _approved(federation, silo, gains(roster_of(federation), asks("east", EAST)))
+    (step,) = verify_audit(silo.ledger.audit()).account.rosters
+    assert says_roster(step)
+    other = gains(roster_of(federation), asks("west", WEST))
+    false = (
+        replace(step, version=2),
+        replace(step, roster=other.after.digest),
+        replace(step, change=other.digest),
+        replace(step, signer=federation.south.public),
+        replace(step, project="trial"),
+        replace(step, statement=plain_text(seal_change(other, key=federation.hub))),
+        replace(step, statement="rubbish"),
+    )
+    assert [says_roster(s) for s in false] == [False] * len(false)
