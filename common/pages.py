@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
+from socket import AF_UNIX
 from socket import socket as Socket
 from socketserver import TCPServer
 from threading import Thread
@@ -94,7 +95,9 @@ class _Server(ThreadingHTTPServer):
 
 
 class _SocketServer(_Server):
-    """Answer on a Unix socket that listens already."""
+    """Answer on a Unix socket that listens already; no other kind is opened on the way."""
+
+    address_family = AF_UNIX
 
     def __init__(self, listener: Socket, answering: type[BaseHTTPRequestHandler]) -> None:
         super().__init__(("", 0), answering, bind_and_activate=False)

@@ -1,7 +1,10 @@
 """A gateway lives with exactly its container's rights: start, stop, start, kill, start.
 
-No engine is needed: the accounts are those of the image's file, in a mount and a network namespace,
-without any capability and without a way to get one.
+No engine is needed. A root file system of its own is made by the steps of the image's file, run in
+it for real, over the programs of this machine (read-only) in the place of the base image. What the
+compose file mounts lies at the container's paths, the rest is read-only, and the gateway runs there
+by the compose file's own words, in a mount and a network namespace, without any capability and
+without a way to get one.
 """
 
 from __future__ import annotations
@@ -48,27 +51,87 @@ from silosynth.client.relay.health import gateway_pages
 status, text = gateway_pages(Path(sys.argv[1]))["/gateway/metrics"]()
 assert status == 200 and b"silosynth_budget_remaining_rho" in text, (status, text)
 """
+_WRITE = """
+import errno, sys
+for path in sys.argv[1:]:
+    try:
+        open(path, "w")
+    except OSError as err:
+        assert err.errno in (errno.EROFS, errno.EACCES, errno.ENOENT), err
+    else:
+        raise AssertionError(path)
+"""
 _OPEN = "import sys\nfor path in sys.argv[1:]:\n    open(path, 'rb').read(1)\n"
+
+
+STEPS = re.compile(r"^RUN ((?:.*\\\n)*.*)", re.MULTILINE)
+VOLUMES = {
+    "silo": "/etc/silosynth/silo",
+    "data": "/data",
+    "state": "/var/lib/silosynth",
+    "run": "/run/silosynth",
+}
+POLICY, SOCKET = "/etc/silosynth/silo/silo.toml", "/run/silosynth/gateway.sock"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Container:
-    """The folders that a gateway's container mounts, and the accounts of the image."""
+    """An image's root file system, and the folders that a gateway's container mounts."""
 
     root: Path
 
+    @property
+    def image(self) -> Path:
+        """Return the root file system."""
+        return self.root / "image"
+
     def command(self, words: Sequence[str], *, user: int = SILO, group: bool = True) -> list[str]:
         """Return what runs a command as a user of the image, without rights and network."""
-        mounts = [f"mount --bind {self.root}/{n} /etc/{n}" for n in ("passwd", "group")]
-        mounts += _reach_interpreter(self.root / "python")
+        mounts = [f"mount --bind {self.root}/{n} {self.image}{at}" for n, at in VOLUMES.items()]
+        closed = [f"mount -o remount,bind,ro {self.image}"]
         rights = f"setpriv --reuid {user} --regid {user} --bounding-set=-all --inh-caps=-all"
         groups = f"--groups {GROUP}" if group else "--clear-groups"
-        script = f'{" && ".join(mounts)} && exec {rights} {groups} --no-new-privs "$@"'
+        run = f'exec chroot {self.image} {rights} {groups} --no-new-privs "$@"'
+        script = " && ".join((*self._base(), *mounts, *closed, run))
         return ["unshare", "--mount", "--net", "sh", "-c", script, "sh", *words]
+
+    def build(self) -> None:
+        """Make the root file system by the steps of the image's file."""
+        for name in ("etc", "proc", "dev", "tmp", "var/lib", "run", "data", "etc/silosynth/silo"):
+            (self.image / name).mkdir(parents=True, exist_ok=True)
+        for name in ("bin", "sbin", "lib", "lib64"):
+            (self.image / name).symlink_to(f"usr/{name}")
+        for path in ("ld.so.cache", "login.defs", "nsswitch.conf"):
+            shutil.copy(f"/etc/{path}", self.image / "etc" / path)
+        stranger = f"stranger:x:{STRANGER}:{STRANGER}::/:/bin/false\n"
+        (self.image / "etc/passwd").write_text(f"root:x:0:0::/root:/bin/sh\n{stranger}")
+        (self.image / "etc/group").write_text("root:x:0:\n")
+        for path in _interpreter():
+            (self.image / path.relative_to("/")).mkdir(parents=True, exist_ok=True)
+        image = (DEPLOY / "docker" / "Dockerfile").read_text().split("\nFROM ")[-1]
+        steps = STEPS.findall(image)
+        assert len(steps) >= 2, "the image's file makes users and folders"
+        for step in steps:
+            words = " && ".join((*self._base(), f'exec chroot {self.image} sh -ec "$1"'))
+            subprocess.run(["unshare", "--mount", "sh", "-c", words, "sh", step], check=True)
+
+    def _base(self) -> list[str]:
+        """Return the mounts that stand for the base image."""
+        shown = [
+            f"mount --bind {path} {self.image}{path} && mount -o remount,bind,ro {self.image}{path}"
+            for path in _interpreter()
+        ]
+        return [
+            f"mount --bind {self.image} {self.image}",
+            f"mount --bind /proc {self.image}/proc",
+            f"mount --rbind /dev {self.image}/dev",
+            f"mount -t tmpfs none {self.image}/tmp",
+            *shown,
+        ]
 
     def ask(self, code: str, *paths: str, user: int, group: bool = True) -> int:
         """Run a few lines as a user; return the exit code."""
-        words = [sys.executable, "-c", code, *(str(self.root / path) for path in paths)]
+        words = [sys.executable, "-c", code, *paths]
         done = subprocess.run(
             self.command(words, user=user, group=group), capture_output=True, check=False
         )
@@ -76,62 +139,46 @@ class Container:
 
     def start(self, *more: str) -> subprocess.Popen[bytes]:
         """Start the gateway by the compose file's words, and more; return when it serves."""
-        policy = str(self.root / "silo/silo.toml")
-        words = container_command("gateway-north", {"/etc/silosynth/silo/silo.toml": policy})
+        words = container_command("gateway-north", {})
+        assert POLICY in words
         with (self.root / "log").open("ab") as log:
             process = subprocess.Popen(self.command([*words, *more]), stderr=log)
         until = time.monotonic() + 120
-        while self.ask(_ASK, "run/gateway.sock", user=SILO):
+        while self.ask(_ASK, SOCKET, user=SILO):
             assert process.poll() is None, (self.root / "log").read_text()
             assert time.monotonic() < until, (self.root / "log").read_text()
         return process
 
 
-def _reach_interpreter(spare: Path) -> list[str]:
-    """Return what shows this interpreter to every user, where it lies in somebody's home."""
-    prefix = Path(sys.base_prefix)
-    closed = [p for p in reversed(prefix.parents) if not p.stat().st_mode & 0o001]
-    if not closed:
-        return []
-    return [
-        f"mount --bind {prefix} {spare}",
-        f"mount -t tmpfs -o mode=755 none {closed[0]}",
-        f"mkdir -p {prefix}",
-        f"mount --bind {spare} {prefix}",
-    ]
+def _interpreter() -> tuple[Path, ...]:
+    """Return the folders that hold the system's programs, Python, its packages and the project."""
+    wanted = [Path(p) for p in ("/usr", sys.base_prefix, sys.prefix, str(DEPLOY.parent), *sys.path)]
+    found: list[Path] = []
+    for path in sorted(wanted, key=lambda path: len(path.parts)):
+        inside = any(path.is_relative_to(known) for known in found)
+        if path.is_absolute() and path.is_dir() and not inside:
+            found.append(path)
+    return tuple(found)
 
 
 @pytest.fixture
 def container() -> Iterator[Container]:
-    """Make what the image and the guide make: folders, owners, accounts, a silo and its ledger."""
+    """Build the image and make what the guide makes: volumes with owners, a silo and its ledger."""
     with tempfile.TemporaryDirectory(prefix="box-") as name:
         root = Path(name)
         root.chmod(0o755)
         box = Container(root=root)
-        _accounts(root)
+        box.build()
         _make_silo(root)
-        (root / "python").mkdir()
-        for place, group, mode in (("state", SILO, 0o700), ("run", GROUP, 0o750)):
+        for place in ("state", "run"):  # a new volume takes owner and mode of what it covers
             (root / place).mkdir()
-            (root / place).chmod(mode)
-            os.chown(root / place, SILO, group)
+            made = (box.image / VOLUMES[place].lstrip("/")).stat()
+            assert (made.st_uid, made.st_mode & 0o007) == (SILO, 0), place
+            (root / place).chmod(made.st_mode & 0o7777)
+            os.chown(root / place, made.st_uid, made.st_gid)
         words = container_command("gateway-north", {})[:1]
-        policy = str(root / "silo/silo.toml")
-        subprocess.run(box.command([*words, "silo", "new-ledger", "--policy", policy]), check=True)
+        subprocess.run(box.command([*words, "silo", "new-ledger", "--policy", POLICY]), check=True)
         yield box
-
-
-def _accounts(root: Path) -> None:
-    """Write the image's accounts, as its file makes them."""
-    text = (DEPLOY / "docker" / "Dockerfile").read_text()
-    users = re.findall(r"useradd --system --uid (\d+) .* ([a-z-]+)(?: \\|$)", text, re.MULTILINE)
-    assert {int(uid) for uid, _ in users} >= {SILO, RELAY}
-    passwd = ["root:x:0:0::/root:/bin/sh", f"stranger:x:{STRANGER}:{STRANGER}::/:/bin/false"]
-    passwd += [f"{name}:x:{uid}:{uid}::/:/usr/sbin/nologin" for uid, name in users]
-    groups = ["root:x:0:", f"silosynth-socket:x:{GROUP}:silosynth,silosynth-relay"]
-    groups += [f"{name}:x:{uid}:" for uid, name in users]
-    (root / "passwd").write_text("\n".join(passwd) + "\n")
-    (root / "group").write_text("\n".join(groups) + "\n")
 
 
 def _make_silo(root: Path) -> None:
@@ -142,28 +189,30 @@ def _make_silo(root: Path) -> None:
             {"name": "ill", "kind": "categorical", "categories": ["no", "yes"], "source": "public"}
         ],
     }
-    (root / "schema.yaml").write_text(dump_schema(parse_schema(schema)))
-    (root / "schema.yaml").chmod(0o644)
-    pq.write_table(pa.table({"ill": ["no", "yes"]}), root / "table.parquet")
+    (root / "silo").mkdir(mode=0o700)
+    (root / "data").mkdir()
+    (root / "silo/schema.yaml").write_text(dump_schema(parse_schema(schema)))
+    pq.write_table(pa.table({"ill": ["no", "yes"]}), root / "data/table.parquet")
     init_silo(
         root / "silo",
-        NewSilo(name="north", schema=root / "schema.yaml", table=root / "table.parquet"),
+        NewSilo(name="north", schema=root / "silo/schema.yaml", table=Path("/data/table.parquet")),
     )
     policy = root / "silo/silo.toml"
     text = policy.read_text()
     for old, new in (
-        (r'^directory = ".*?"', f'directory = "{root}/state"'),
+        (r'^directory = ".*?"', 'directory = "/var/lib/silosynth"'),
+        (r"^schema = .*$", 'schema = "/etc/silosynth/silo/schema.yaml"'),
         (r"^users = \[\].*$", 'users = ["silosynth-relay"]'),
         (r"^# group = ", "group = "),
-        (r"^# socket = .*gateway.sock.*$", f'socket = "{root}/run/gateway.sock"'),
-        (r"^# socket = .*metrics.sock.*$", f'socket = "{root}/run/metrics.sock"'),
+        (r"^# socket = .*gateway.sock.*$", f'socket = "{SOCKET}"'),
+        (r"^# socket = .*metrics.sock.*$", 'socket = "/run/silosynth/metrics.sock"'),
     ):
         text, count = re.subn(old, new, text, count=1, flags=re.MULTILINE)
         assert count == 1, old
     policy.write_text(text)
-    for path in (root / "silo", *(root / "silo").rglob("*"), root / "table.parquet"):
+    for path in (root / "silo", *(root / "silo").rglob("*"), *(root / "data").rglob("*")):
         os.chown(path, SILO, SILO)
-    (root / "table.parquet").chmod(0o600)
+    (root / "data/table.parquet").chmod(0o600)
 
 
 def _end(process: subprocess.Popen[bytes], number: signal.Signals) -> int:
@@ -176,15 +225,15 @@ def test_a_gateway_starts_stops_and_starts_again_whatever_ended_it(container: Co
     assert _end(container.start(), signal.SIGKILL) == -signal.SIGKILL
     process = container.start("--no-network")
     try:
-        assert container.ask(_ASK, "run/gateway.sock", user=RELAY) == 0
-        assert container.ask(_PAGE, "run/metrics.sock", user=RELAY) == 0
-        assert container.ask(_ASK, "run/gateway.sock", user=RELAY, group=False) != 0
-        assert container.ask(_ASK, "run/gateway.sock", user=STRANGER) != 0, "the group is no user"
-        secrets = ("table.parquet", "silo/silo.toml", "silo/keys/silo.pem", "state/ledger.sqlite")
-        for secret in secrets:
-            assert (container.root / secret).exists(), secret
+        assert container.ask(_ASK, SOCKET, user=RELAY) == 0
+        assert container.ask(_PAGE, "/run/silosynth/metrics.sock", user=RELAY) == 0
+        assert container.ask(_ASK, SOCKET, user=RELAY, group=False) != 0
+        assert container.ask(_ASK, SOCKET, user=STRANGER) != 0, "the group is no user"
+        keys, state = "/etc/silosynth/silo/keys/silo.pem", "/var/lib/silosynth/ledger.sqlite"
+        for secret in ("/data/table.parquet", POLICY, keys, state):
             assert container.ask(_OPEN, secret, user=RELAY) != 0, secret
             assert container.ask(_OPEN, secret, user=SILO) == 0, secret
+        assert container.ask(_WRITE, "/etc/x", "/opt/x", "/var/lib/x", user=SILO) == 0, "read-only"
     finally:
         _end(process, signal.SIGTERM)
 
@@ -193,9 +242,7 @@ def test_a_second_ledger_is_not_made_beside_a_first_or_after_it_was_lost(
     container: Container,
 ) -> None:
     words = container_command("gateway-north", {})[:1]
-    command = container.command(
-        [*words, "silo", "new-ledger", "--policy", str(container.root / "silo/silo.toml")]
-    )
+    command = container.command([*words, "silo", "new-ledger", "--policy", POLICY])
     assert subprocess.run(command, capture_output=True, check=False).returncode == 4
     _end(container.start(), signal.SIGTERM)
     for path in (container.root / "state").glob("ledger*"):

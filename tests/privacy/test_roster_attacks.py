@@ -33,8 +33,9 @@ from silosynth.client.desk.questions import Command, Question
 from silosynth.client.ledger.ledger import Ledger
 from silosynth.client.policy.approvers import SignedDecision, sign_decision, time_text
 from silosynth.client.policy.file import PolicyFile
-from silosynth.client.roster.book import BY_PERSON
+from silosynth.client.roster.book import BY_PERSON, says_roster
 from silosynth.client.silo.assemble import Silo
+from silosynth.common.audit.audit import verify_audit
 from silosynth.common.audit.entries import Authority
 from silosynth.common.audit.entries import Verdict as Decided
 from silosynth.common.digest import canonical_json
@@ -43,6 +44,7 @@ from silosynth.common.messages.release import Refusal, Release, encode_receipt
 from silosynth.common.messages.statements import Answer, Verdict, decode_statement
 from silosynth.common.messages.sums import SumStep, encode_sum_statement
 from silosynth.common.plan.plan import Plan, parse_plan
+from silosynth.common.roster.request import make_request
 from silosynth.common.roster.roster import Roster, RosterChange, seal_change
 from silosynth.common.trust.keys import Purpose, SigningKey
 from silosynth.common.trust.seal import seal
@@ -240,10 +242,12 @@ def test_nobodys_key_is_entered_without_its_holder(federation: Federation, silo:
     facts = asks("east", EAST).model_dump(mode="json")
     other_place = asks("west", EAST).model_dump(mode="json")
     other_project = asks("east", EAST, project="trial").model_dump(mode="json")
-    forged = facts | {"signature": asks("east", MADE_UP).model_dump(mode="json")["signature"]}
+    forged = make_request(asks("east", EAST).asked, key=MADE_UP).model_dump(mode="json")
+    borrowed = facts | {"signature": asks("east", MADE_UP).model_dump(mode="json")["signature"]}
     cases: list[tuple[dict[str, object], str]] = [
         ({"requests": {}}, "invalid-plan"),
         ({"requests": {"east": forged}}, "untrusted"),
+        ({"requests": {"east": borrowed}}, "untrusted"),
         ({"requests": {"east": other_place}}, "invalid-plan"),
         ({"requests": {"east": other_project}}, "invalid-plan"),
         ({"requests": {"east": asks("east", WEST).model_dump(mode="json")}}, "invalid-plan"),
@@ -527,3 +531,20 @@ def _takes_in(federation: Federation, silo: Silo, change: RosterChange) -> None:
     )
     signed = plain_text(sign_decision(decision, key=APPROVER))
     desk_of(federation, silo).ask(Question(command=Command.TAKE_IN, signed=signed), user=2)
+
+
+def test_an_audit_tells_a_change_that_nobody_signed_so(federation: Federation, silo: Silo) -> None:
+    _approved(federation, silo, gains(roster_of(federation), asks("east", EAST)))
+    (step,) = verify_audit(silo.ledger.audit()).account.rosters
+    assert says_roster(step)
+    other = gains(roster_of(federation), asks("west", WEST))
+    false = (
+        replace(step, version=2),
+        replace(step, roster=other.after.digest),
+        replace(step, change=other.digest),
+        replace(step, signer=federation.south.public),
+        replace(step, project="trial"),
+        replace(step, statement=plain_text(seal_change(other, key=federation.hub))),
+        replace(step, statement="rubbish"),
+    )
+    assert [says_roster(s) for s in false] == [False] * len(false)

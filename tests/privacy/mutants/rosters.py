@@ -128,7 +128,6 @@ MUTANTS = (
         killed_by=(
             ATTACKS + "test_an_older_roster_does_not_come_back",
             ATTACKS + "test_of_two_changes_of_one_version_one_alone_is_ever_gone_by",
-            ATTACKS + "test_silos_that_were_shown_different_rosters_never_meet_in_a_plan",
         ),
     ),
     Mutant(
