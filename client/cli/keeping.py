@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from silosynth.client.desk.copies import pieces
 from silosynth.client.desk.person import person_of, sudo_user
-from silosynth.client.desk.questions import Command, Question
-from silosynth.client.desk.rpc import Ask, open_desk, operator_socket, somebody_listens
+from silosynth.client.desk.rpc import open_desk, operator_socket, somebody_listens
 from silosynth.client.policy.file import PolicyFile, load_policy
 from silosynth.client.silo.assemble import load_identity
 from silosynth.client.silo.backup import check_copy
@@ -22,7 +21,6 @@ from silosynth.common.accounting.cost import RHO_UNIT
 from silosynth.common.cli.console import Force, Json, emit, say
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.files import check_output, fresh_file
-from silosynth.common.trust.spelling import plain_bytes
 
 PolicyPath = Annotated[Path, typer.Option("--policy", help="The silo's policy (TOML).")]
 _POLICY = Path("silo.toml")
@@ -58,7 +56,7 @@ def silo_backup(
     key = load_identity(loaded).public
     with fresh_file(out, force=force) as part:
         with open_desk(loaded) as ask, part.open("wb") as file:
-            for piece in _pieces(ask):
+            for piece in pieces(ask):
                 file.write(piece)
         account = check_copy(part, key=key).account
     say(f"wrote {out}: {account.entries} entries, the last with head {account.head}")
@@ -119,18 +117,6 @@ def silo_recover(
     facts = {"path": str(recovery.path), "basis": recovery.basis.value, "head": account.head}
     spent = {f"{s.kind.value} {s.name}": n / RHO_UNIT for s, n in account.spent.items()}
     emit(facts | {"spent_rho": spent, "lost": sorted(account.lost)}, as_json=as_json)
-
-
-def _pieces(ask: Ask) -> Iterator[bytes]:
-    """Yield a backup piece by piece; all are of the ledger as it was at the first."""
-    upto, offset, size = None, 0, 1
-    while offset < size:
-        question = Question(command=Command.BACKUP, upto=upto, offset=offset)
-        answer = ask(question)
-        upto, size = answer["upto"], answer["bytes"]
-        piece = plain_bytes(answer["piece"])
-        offset += len(piece)
-        yield piece
 
 
 def _show(recovery: Recovery, policy: PolicyFile) -> None:

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from silosynth.client.policy.file import load_policy
+from silosynth.client.desk.copies import present_account
+from silosynth.client.policy.file import PolicyFile, load_policy
 from silosynth.client.policy.shared_rows import shared_rows_warnings
 from silosynth.client.policy.template import NewSilo
 from silosynth.client.policy.words import policy_words
@@ -15,8 +16,9 @@ from silosynth.client.silo.assemble import check_files
 from silosynth.client.silo.foresight import foresee_plan
 from silosynth.client.silo.init import init_silo, new_ledger
 from silosynth.client.silo.reading import read_tables
+from silosynth.common.audit.account import Account
 from silosynth.common.cli.console import Json, emit, say
-from silosynth.common.errors import InvalidArgument
+from silosynth.common.errors import InvalidArgument, SilosynthError
 
 PolicyPath = Annotated[Path, typer.Option("--policy", help="The silo's policy (TOML).")]
 
@@ -117,7 +119,8 @@ def silo_check(
 ) -> None:
     """Say in plain words what a policy permits, and what it would answer to a plan.
 
-    It spends nothing and leaves the ledger alone, so it may run beside a gateway. It reads no table
+    It spends nothing and leaves the ledger as it is, so it may run beside a gateway; with
+    [bold]--plan[/bold] it asks either for what is left. It reads no table
     but with [bold]--read[/bold]; what it says then [bold]may speak of the data[/bold]. Do that
     before the first plan: what a table cannot answer is charged all the same.
 
@@ -138,11 +141,18 @@ def silo_check(
         "warnings": list(warnings),
     }
     if plan is not None:
-        foreseen = foresee_plan(file, plan)
+        account, why = _account(file)
+        foreseen = foresee_plan(file, plan, account=account)
         say(f"{plan}:")
         for sentence in foreseen.words:
             say(f"- {sentence}")
-        data["plan"] = {"answer": foreseen.answer.value, "words": list(foreseen.words)}
+        if why is not None:
+            say(f"- what is left to spend was not looked at: {why}")
+        data["plan"] = {
+            "answer": foreseen.answer.value,
+            "words": list(foreseen.words),
+            "ledger": why is None,
+        }
     if read:
         found = read_tables(file)
         for name, notes in found.items():
@@ -151,6 +161,14 @@ def silo_check(
                 say(f"- {note}")
         data["tables"] = {name: list(notes) for name, notes in found.items()}
     emit(data, as_json=as_json)
+
+
+def _account(policy: PolicyFile) -> tuple[Account | None, str | None]:
+    """Return what the ledger adds up to, or why it cannot be looked at."""
+    try:
+        return present_account(policy), None
+    except SilosynthError as err:
+        return None, str(err)
 
 
 def _pairs(texts: list[str] | None) -> dict[str, str]:

@@ -1,7 +1,8 @@
-"""What a silo would answer to a plan, worked out from its policy alone."""
+"""What a silo would answer to a plan, by its policy and by what is left to spend."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from silosynth.client.policy.file import PolicyFile
 from silosynth.client.policy.rules import SiloIdentity, alone_epsilon, ledger_epsilon, needs_person
 from silosynth.client.silo.assemble import load_identity, open_datasets
 from silosynth.common.accounting.zcdp import ORDER_UNIT
-from silosynth.common.audit.entries import Cap
+from silosynth.common.audit.account import Account, repriced
+from silosynth.common.audit.entries import Cap, Decision, Scope, Verdict
 from silosynth.common.errors import BudgetExceeded, PlanRefused, SilosynthError
 from silosynth.common.messages.statements import Answer
 from silosynth.common.plan.cost import plan_price
@@ -30,11 +32,13 @@ class Foreseen:
     words: tuple[str, ...]
 
 
-def foresee_plan(policy: PolicyFile, path: Path) -> Foreseen:
+def foresee_plan(policy: PolicyFile, path: Path, *, account: Account | None = None) -> Foreseen:
     """Say what a silo would answer to the plan in a file, sealed or not.
 
-    Guarantees: it spends nothing, opens no ledger and reads no table. What was spent already and
-    what a person decided before is not known to it.
+    Guarantees: it spends nothing, opens no ledger and reads no table.
+
+    Args: account: what the ledger adds up to; without it, what was spent already and what was
+        decided before is not known.
     """
     door = Doorkeeper(
         silo=policy.silo.name,
@@ -48,14 +52,40 @@ def foresee_plan(policy: PolicyFile, path: Path) -> Foreseen:
         dataset = permit_plan(door, plan)
         door.checkpoints.require(plan, dataset.schema)
         check_promise(plan)
-        _check_budgets(policy, plan, consumers)
+        decided = {} if account is None else _decided(policy, plan, account)
+        _check_refused(plan, consumers, decided)
+        _check_budgets(policy, plan, consumers, account=account, decided=decided)
     except SilosynthError as err:
         error = public_error(err)
         return Foreseen(answer=Answer.REFUSED, words=(f"it would be refused: {error}",))
-    return _approval(door, plan, consumers)
+    return _approval(door, plan, consumers, decided=decided)
 
 
-def _approval(door: Doorkeeper, plan: Plan, consumers: tuple[str, ...]) -> Foreseen:
+def _decided(policy: PolicyFile, plan: Plan, account: Account) -> dict[str, Decision]:
+    """Return what was decided last about a plan, by the name of the coordinator who signed it."""
+    names = policy.consumers()
+    return {
+        names[d.signer]: d
+        for d in account.decisions
+        if d.plan_digest == plan.digest and d.signer in names
+    }
+
+
+def _check_refused(plan: Plan, consumers: tuple[str, ...], decided: Mapping[str, Decision]) -> None:
+    """Raise PlanRefused when a plan was refused here for all who might have signed it."""
+    refusals = [decided[c] for c in consumers if c in decided]
+    refusals = [d for d in refusals if d.verdict is not Verdict.APPROVED]
+    if consumers and len(refusals) == len(consumers):
+        raise PlanRefused(f"plan {plan.id} was refused here: {refusals[0].why}")
+
+
+def _approval(
+    door: Doorkeeper,
+    plan: Plan,
+    consumers: tuple[str, ...],
+    *,
+    decided: Mapping[str, Decision],
+) -> Foreseen:
     """Say who would approve a plan that is permitted."""
     cost = (
         f"it costs one person at most epsilon {plan.privacy.epsilon:g} at delta "
@@ -64,10 +94,15 @@ def _approval(door: Doorkeeper, plan: Plan, consumers: tuple[str, ...]) -> Fores
     )
     if plan.trust is TrustMode.SHARED:
         cost += f"; standing alone, if masks failed, this silo spends {alone_epsilon(plan):.4g}"
-    waits = {c: needs_person(door.rules, plan, consumer=c) for c in consumers}
+    refused = [c for c in decided if decided[c].verdict is not Verdict.APPROVED]
+    waits = {c: needs_person(door.rules, plan, consumer=c) for c in consumers if c not in refused}
     needed = door.rules.approvers.needed
     whom = f"{needed} signed decisions of approvers" if needed else "a person"
     words = tuple(
+        f"signed by {c!r} it was approved here on {decided[c].at}" for c in waits if c in decided
+    ) + tuple(f"signed by {c!r} it was refused here: {decided[c].why}" for c in refused)
+    waits = {c: why for c, why in waits.items() if c not in decided}
+    words += tuple(
         f"signed by {consumer!r} it would be approved by the policy itself"
         if why is None
         else f"signed by {consumer!r} it would wait for {whom}: {why}"
@@ -87,8 +122,18 @@ def _read(policy: PolicyFile, path: Path) -> tuple[Plan, tuple[str, ...]]:
     return load_plan(path), tuple(consumers.values())
 
 
-def _check_budgets(policy: PolicyFile, plan: Plan, consumers: tuple[str, ...]) -> None:
-    """Raise PlanRefused when nobody may sign, or a budget could not pay even if it were whole."""
+def _check_budgets(
+    policy: PolicyFile,
+    plan: Plan,
+    consumers: tuple[str, ...],
+    *,
+    account: Account | None,
+    decided: Mapping[str, Decision],
+) -> None:
+    """Raise when nobody may sign, or when a budget cannot pay: were it whole, or as it stands.
+
+    What was approved before is not held against what is left: part of it may be spent already.
+    """
     if not consumers:
         raise PlanRefused("the policy trusts no coordinator", hint="add one under [[coordinators]]")
     caps = policy.scope_caps()
@@ -99,6 +144,21 @@ def _check_budgets(policy: PolicyFile, plan: Plan, consumers: tuple[str, ...]) -
                 raise BudgetExceeded(
                     f"it costs more than the whole budget of {scope}", hint=_order_hint(plan, cap)
                 )
+            if account is None or consumer in decided:
+                continue
+            left = cap.units - _spent(account, scope, cap)
+            if plan_price(plan, order=cap.order) > left:
+                raise BudgetExceeded(
+                    f"it costs more than {scope} has left",
+                    hint=f"{max(0, left) / cap.units:.1%} of that budget is left",
+                )
+
+
+def _spent(account: Account, scope: Scope, cap: Cap) -> int:
+    """Return what a scope has spent, at the order that the policy holds it at."""
+    if account.orders.get(scope) == cap.order:
+        return account.spent.get(scope, 0)
+    return repriced(scope, cap=cap, charges=account.charges.values(), losses=account.losses)
 
 
 def _order_hint(plan: Plan, cap: Cap) -> str | None:

@@ -33,6 +33,7 @@ from silosynth.server.cli.report import register_report
 from silosynth.server.cli.roster import register_roster
 from silosynth.server.cli.runs import register_runs
 from silosynth.server.cli.setup import admit, certs, nodes
+from silosynth.server.cli.terms import TermFlags
 from silosynth.server.federation.roster_file import load_roster, with_roster
 from silosynth.server.methods.method import Flags
 from silosynth.server.methods.table import METHODS
@@ -48,6 +49,7 @@ def register(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:
         "said": METHOD_FLAGS,
         "person": (PersonFlags,),
         "trust": (TrustFlags,),
+        "terms": (TermFlags,),
     }
     groups["plan"].command("new")(with_flags(plan_new, flags))
     groups["plan"].command("show")(plan_show)
@@ -110,6 +112,7 @@ def plan_new(
     said: Sequence[Flags],
     person: tuple[PersonFlags],
     trust: tuple[TrustFlags],
+    terms: tuple[TermFlags],
     plan_id: Annotated[str | None, typer.Option("--id", help="A name of your own.")] = None,
     roster: Annotated[
         Path | None, typer.Option(help="The silos' public keys; a federation needs them.")
@@ -139,6 +142,7 @@ def plan_new(
         **asdict(trust[0]),
         **choices,
     )
+    plan = terms[0].apply(plan)
     if roster is not None:
         plan = with_roster(plan, load_roster(roster))
     write_text(out, dump_plan(plan), force=force)

@@ -174,4 +174,12 @@ MUTANTS = (
             LOST + "test_a_request_that_was_charged_at_the_backup_may_have_been_answered_since",
         ),
     ),
+    # What is left
+    Mutant(
+        name="a plan is held against whole budgets alone",
+        path="client/silo/foresight.py",
+        old="if plan_price(plan, order=cap.order) > left:",
+        new="if plan_price(plan, order=cap.order) > cap.units:",
+        killed_by=("tests/client/test_foresight.py::test_what_is_foreseen_is_answered",),
+    ),
 )
