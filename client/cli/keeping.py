@@ -17,6 +17,7 @@ from silosynth.client.silo.assemble import load_identity
 from silosynth.client.silo.backup import check_copy
 from silosynth.client.silo.found import find
 from silosynth.client.silo.recover import Basis, Recovery, recover, write_recovery
+from silosynth.client.silo.upgrade import next_step, take_step
 from silosynth.common.accounting.cost import RHO_UNIT
 from silosynth.common.cli.console import Force, Json, emit, say
 from silosynth.common.errors import InvalidArgument
@@ -36,6 +37,7 @@ def register_keeping(groups: dict[str, typer.Typer]) -> None:
     """Add the commands to the group ``silo``."""
     groups["silo"].command("backup")(silo_backup)
     groups["silo"].command("recover")(silo_recover)
+    groups["silo"].command("upgrade")(silo_upgrade)
 
 
 def silo_backup(
@@ -117,6 +119,36 @@ def silo_recover(
     facts = {"path": str(recovery.path), "basis": recovery.basis.value, "head": account.head}
     spent = {f"{s.kind.value} {s.name}": n / RHO_UNIT for s, n in account.spent.items()}
     emit(facts | {"spent_rho": spent, "lost": sorted(account.lost)}, as_json=as_json)
+
+
+def silo_upgrade(
+    policy: PolicyPath = _POLICY,
+    check: Annotated[
+        bool, typer.Option("--check", help="Say what would be done, beside a gateway or without.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Bring the ledger's file to this program's version, or say what that would do.
+
+    A start of the gateway does the same. The file as it was is kept beside it first; it is a
+    record, and no ledger to put back: use 'silo recover'.
+
+    [dim]silosynth silo upgrade --check[/dim]
+    """
+    loaded = load_policy(policy)
+    step = next_step(loaded)
+    say(f"policy, keys, schemas and tables can be used; the ledger's file has version {step.found}")
+    if step.is_due:
+        say(f"it is brought to version {step.written}; the file as it is is kept as {step.kept}")
+    else:
+        say("nothing has to be done")
+    if step.is_due and not check:
+        if somebody_listens(operator_socket(loaded)):
+            raise InvalidArgument("the gateway is running", hint="stop it first")
+        take_step(step)
+        say("done")
+    facts = {"found": step.found, "written": step.written, "due": step.is_due}
+    emit(facts | {"kept": str(step.kept) if step.kept else None}, as_json=as_json)
 
 
 def _show(recovery: Recovery, policy: PolicyFile) -> None:

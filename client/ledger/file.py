@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from silosynth.client.ledger.waiting import seal_row
 from silosynth.common.audit.account import Account, BrokenChain, replay
 from silosynth.common.audit.entries import (
     GENESIS,
@@ -20,7 +21,7 @@ from silosynth.common.audit.entries import (
     next_head,
 )
 from silosynth.common.errors import LedgerUnavailable
-from silosynth.common.files import sync_directory
+from silosynth.common.files import replace_file, sync_directory
 
 FILE_VERSION = 5
 APPLICATION_ID = 0x53_49_4C_4F
@@ -96,6 +97,7 @@ _ADDED = {
     3: (*_CHANGED_IN_VERSION_4, *_ADDED_IN_VERSION_5),
     4: _ADDED_IN_VERSION_5,
 }
+_HEADER_BYTES = 100
 _LOCKED = ("SQLITE_BUSY", "SQLITE_LOCKED")
 
 
@@ -142,7 +144,7 @@ def open_image(image: bytes) -> sqlite3.Connection:
         try:
             connection.deserialize(image)
             _set(connection)
-            _lock(connection)
+            _lock(connection, None)
         except BaseException:
             connection.close()
             raise
@@ -160,7 +162,7 @@ def open_file(path: Path) -> sqlite3.Connection:
     with translated("open"):
         connection = connect(path)
         try:
-            _lock(connection)
+            _lock(connection, path)
         except BaseException:
             connection.close()
             raise
@@ -206,6 +208,9 @@ def translated(what: str) -> Iterator[None]:
     """Turn the database's errors into LedgerUnavailable."""
     try:
         yield
+    except UnicodeDecodeError as err:
+        # What is damaged may be a table's own text, which SQLite quotes in its error.
+        raise broken("its tables are not those of a ledger") from err
     except sqlite3.Error as err:
         name = getattr(err, "sqlite_errorname", "")
         if name.startswith(_LOCKED):
@@ -245,14 +250,55 @@ def _set(connection: sqlite3.Connection) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _lock(connection: sqlite3.Connection) -> None:
-    """Take the file for this process until the connection ends, by a write that changes nothing."""
+def file_version(path: Path) -> int:
+    """Return the version of a ledger's file without opening it, beside a gateway or without one.
+
+    Source: sqlite.org, Database File Format, section 1.3.
+    Raises LedgerUnavailable when it cannot be read, or is no ledger.
+    """
+    try:
+        with path.open("rb") as file:
+            header = file.read(_HEADER_BYTES)
+    except OSError as err:
+        raise LedgerUnavailable(f"the ledger {path} cannot be read: {err.strerror}") from err
+    if int.from_bytes(header[68:72], "big") != APPLICATION_ID:
+        raise LedgerUnavailable(f"{path} is not a ledger", hint="check the path")
+    return int.from_bytes(header[60:64], "big")
+
+
+def copy_before(path: Path, version: int) -> Path:
+    """Return where a ledger of an older version is kept before its file is changed.
+
+    >>> copy_before(Path("/var/lib/silosynth/ledger.sqlite"), 4).name
+    'ledger.sqlite.version-4'
+    """
+    return path.with_name(f"{path.name}.version-{version}")
+
+
+def _keep_before(path: Path, version: int) -> None:
+    """Keep a ledger as it is before its file is changed; nobody else has it open now."""
+    try:
+        replace_file(copy_before(path, version), path.read_bytes())
+    except OSError as err:
+        raise LedgerUnavailable(
+            f"cannot keep a copy of the ledger before its file is changed: {err.strerror}",
+            hint="make room beside it; nothing was changed",
+        ) from err
+
+
+def _lock(connection: sqlite3.Connection, path: Path | None) -> None:
+    """Take the file for this process until the connection ends; bring it to this version.
+
+    A ledger in memory, which has no ``path``, is not kept as it was.
+    """
     connection.execute("BEGIN EXCLUSIVE")
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if application != APPLICATION_ID:
         raise LedgerUnavailable("the file is not a ledger", hint="check the path")
     if version in _ADDED:
+        if path is not None:
+            _keep_before(path, version)
         for statement in _ADDED[version]:
             connection.execute(statement)
     elif version != FILE_VERSION:
@@ -350,6 +396,8 @@ def _check_contents(connection: sqlite3.Connection, account: Account) -> None:
         seen += 1
     if seen != len(account.releases.keys() - account.lost):
         raise broken("a release is missing")
-    for sha256, content in connection.execute("SELECT sha256, content FROM waiting"):
-        if sha256 != digest(content):
+    rows = connection.execute("SELECT place, plan, signer, at, sha256, content FROM waiting")
+    for place, plan, signer, at, sha256, content in rows:
+        whole = seal_row(place=place, plan_digest=plan, signer=signer or "", at=at, plan=content)
+        if sha256 not in (whole, digest(content)):
             raise broken("a plan that waits is not the one that came")

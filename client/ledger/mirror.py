@@ -6,6 +6,7 @@ therefore left nobody, so a ledger that is put back from one has the right sum.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sqlite3
@@ -53,6 +54,9 @@ class Mirror:
             for data in records_after(connection, self._last):
                 _write_all(self._descriptor, data)
             os.fsync(self._descriptor)
+            if not os.fstat(self._descriptor).st_nlink:
+                # What was deleted can still be written, and is gone when this process ends.
+                raise FileNotFoundError(errno.ENOENT, "it was deleted")
         self._last = last
         self._reached("mirrored")
 

@@ -32,6 +32,14 @@ def check_size(plan: bytes) -> None:
         )
 
 
+def seal_row(*, place: int, plan_digest: str, signer: str, at: str, plan: bytes) -> str:
+    """Return what a row of the table has to have: all of it is held, and not the plan alone.
+
+    Rows of files before version 5 have the digest of the plan alone.
+    """
+    return digest(f"{place}\n{plan_digest}\n{signer}\n{at}\n".encode() + plan)
+
+
 def add_waiting(
     connection: sqlite3.Connection, *, plan_digest: str, signer: str, plan: bytes, at: str
 ) -> tuple[str, ...]:
@@ -42,9 +50,12 @@ def add_waiting(
             return ()
     # The same bytes from a file that did not say who signed them.
     connection.execute("DELETE FROM waiting WHERE signer IS NULL AND sha256 = ?", (digest(plan),))
+    (last,) = connection.execute("SELECT coalesce(max(place), 0) FROM waiting").fetchone()
+    next_place = int(last) + 1
+    held = seal_row(place=next_place, plan_digest=plan_digest, signer=signer, at=at, plan=plan)
     connection.execute(
-        "INSERT INTO waiting (plan, signer, at, sha256, content) VALUES (?, ?, ?, ?, ?)",
-        (plan_digest, signer, at, digest(plan), plan),
+        "INSERT INTO waiting (place, plan, signer, at, sha256, content) VALUES (?, ?, ?, ?, ?, ?)",
+        (next_place, plan_digest, signer, at, held, plan),
     )
     gone = connection.execute(
         "SELECT place, plan FROM waiting ORDER BY place DESC LIMIT -1 OFFSET ?", (MAX_WAITING,)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from pathlib import Path
 
 import pytest
+from signed import Federation
 
-from silosynth.client.ledger.file import FILE_VERSION
+from silosynth.client.ledger.file import FILE_VERSION, copy_before, file_version
 from silosynth.client.ledger.ledger import Ledger
+from silosynth.client.silo.assemble import ledger_path
 from silosynth.common.accounting.zcdp import ORDER_UNIT
 from silosynth.common.audit.audit import verify_audit
 from silosynth.common.audit.entries import Cap, Scope, ScopeKind, Verdict
+from silosynth.common.cli.app import run
+from silosynth.common.errors import LedgerUnavailable
 
 WRITTEN = Path(__file__).with_name("ledgers") / "version-3.sql"
 PROJECT = Scope(kind=ScopeKind.PROJECT, name="census")
@@ -101,3 +106,56 @@ def test_a_newer_decision_goes_before_one_of_version_3(tmp_path: Path) -> None:
         assert mine.verdict is Verdict.APPROVED
         assert other is not None
         assert other.verdict is Verdict.REFUSED
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_the_file_is_kept_as_it_was_before_it_is_changed(tmp_path: Path, version: int) -> None:
+    path = tmp_path / "ledger.sqlite"
+    _ = written(path) if version == 3 else emptied(path, version)
+    before = path.read_bytes()
+    assert file_version(path) == version
+    Ledger.open(path, caps=CAPS).close()
+    assert file_version(path) == FILE_VERSION
+    kept = copy_before(path, version)
+    assert kept.read_bytes() == before
+    assert kept.stat().st_mode & 0o077 == 0
+    kept.unlink()
+    Ledger.open(path, caps=CAPS).close()
+    assert not kept.exists()
+
+
+def test_a_file_is_not_changed_where_no_copy_can_be_kept(tmp_path: Path) -> None:
+    path = written(tmp_path / "ledger.sqlite")
+    before = path.read_bytes()
+    copy_before(path, 3).mkdir()
+    with pytest.raises(LedgerUnavailable, match="cannot keep a copy"):
+        Ledger.open(path, caps=CAPS)
+    assert path.read_bytes() == before
+
+
+def test_an_upgrade_is_foreseen_and_then_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    federation = Federation(directory=tmp_path)
+    policy = tmp_path / "north" / "silo.toml"
+    ledger = ledger_path(federation.policy)
+    words = ["silo", "upgrade", "--policy", str(policy), "--json"]
+    assert run([*words, "--check"]) == 0
+    assert json.loads(capsys.readouterr().out)["data"]["due"] is False
+    ledger.unlink()
+    written(ledger)
+    ledger.chmod(0o600)
+    before = ledger.read_bytes()
+    for _ in range(2):
+        assert run([*words, "--check"]) == 0
+        said = json.loads(capsys.readouterr().out)["data"]
+        assert (said["found"], said["written"], said["due"]) == (3, FILE_VERSION, True)
+        assert ledger.read_bytes() == before
+    assert run(words) == 0
+    capsys.readouterr()
+    assert file_version(ledger) == FILE_VERSION
+    connection = sqlite3.connect(ledger)
+    connection.execute(f"PRAGMA user_version = {FILE_VERSION + 1}")
+    connection.close()
+    assert run([*words, "--check"]) == LedgerUnavailable.exit_code
+    assert "use the program that wrote it" in capsys.readouterr().err

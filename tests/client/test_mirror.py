@@ -111,6 +111,16 @@ def test_nobody_hears_of_what_the_mirror_could_not_take(
         assert ledger.charge("r1", "h", cost_units=5) == b"noised"
 
 
+def test_a_mirror_that_is_deleted_under_the_gateway_is_noticed(path: Path, mirror: Path) -> None:
+    with Ledger.open(path, caps=CAPS, mirror=mirror) as ledger:
+        _answer(ledger, "r1")
+        mirror.unlink()
+        with pytest.raises(LedgerUnavailable, match="it was deleted"):
+            ledger.charge("r2", "h", cost_units=5)
+    with Ledger.open(path, caps=CAPS, mirror=mirror) as ledger:
+        assert read_copy(mirror).account == ledger.verify()
+
+
 def _forked(path: Path, mirror: Path, *, step: str, nth: int) -> list[str]:
     """Answer in a process that dies by SIGKILL at a step; return what had left it."""
     heard, say = os.pipe()

@@ -129,8 +129,8 @@ MUTANTS = (
     Mutant(
         name="a mirror is not synced",
         path=MIRROR,
-        old="            os.fsync(self._descriptor)\n        self._last = last",
-        new="        self._last = last",
+        old="            os.fsync(self._descriptor)\n            if",
+        new="            if",
         killed_by=(MIRRORED + "test_what_left_is_in_the_mirror_when_the_power_is_back",),
     ),
     # What is a backup
