@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 export FLWR_TELEMETRY_ENABLED := 0
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: demo test quick check lint types structure wheel soak faults browser bench-setup postgresql clean
+.PHONY: demo test quick check lint types structure wheel soak faults test-flower browser bench-setup postgresql clean
 
 demo: $(VENV)/.run
 	$(BIN)/silosynth demo --out demo-out --force
@@ -46,6 +46,18 @@ soak: $(VENV)/.dev
 # Every kind of request to Flower meets every fault of a network, in 17 rounds.
 faults: $(VENV)/.dev
 	FAULT_ROUNDS=$(or $(ROUNDS),17) $(BIN)/python -m pytest -s tests/processes/test_faulty_link.py
+
+# What stands on Flower, over real processes too, with another version of it: FLWR=1.41 or 1.42.
+FLWR ?= 1.42
+FLOWER := $(CURDIR)/$(VENV)/flower-$(FLWR)
+test-flower: $(VENV)/.dev
+	$(PIP) install --no-deps --upgrade --target $(FLOWER) "flwr==$(FLWR).*"
+	PYTHONPATH=$(FLOWER) $(BIN)/python -c 'import flwr; assert flwr.__version__.startswith("$(FLWR).")'
+	PYTHONPATH=$(FLOWER) $(BIN)/python -m pytest -n 0 tests/common/test_flower.py \
+		tests/client/test_relay.py tests/client/test_supernode.py tests/client/test_pushing.py \
+		tests/server/test_app.py tests/server/test_grid.py tests/server/test_channel.py \
+		tests/server/test_channel_faults.py tests/simulations/test_cluster.py \
+		tests/processes/test_federation.py
 
 bench-%: $(VENV)/.dev
 	$(BIN)/python bench/$(subst -,_,$*).py

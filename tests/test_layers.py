@@ -19,6 +19,7 @@ GROUND = "common"
 # another part must be named, and no arrow may lead back up.
 ROOMS: dict[str, str] = {
     "common/rules": "",
+    "common/flower": "",
     "common/schema": "common/rules",
     "common/trust": "",
     "common/accounting": "",
@@ -67,7 +68,7 @@ ROOMS: dict[str, str] = {
     "client/rpc common/accounting common/audit common/plan common/roster common/trust",
     "client/serving": "client/desk client/silo client/ledger client/noise client/policy client/rpc "
     "common/audit common/messages common/trust",
-    "client/relay": "client/rpc common/messages",
+    "client/relay": "client/rpc common/flower common/messages",
     "client/cli": "client/csv client/desk client/silo client/policy client/relay client/roster "
     "client/source common/accounting common/audit common/cli common/plan common/roster "
     "common/schema common/trust",
@@ -87,8 +88,8 @@ ROOMS: dict[str, str] = {
     "common/accounting common/messages common/plan common/sampler common/schema common/trust",
     "server/driver": "server/coordinator server/generator server/methods common/certificate "
     "common/messages common/plan common/sampler common/schema",
-    "server/federation": "server/driver server/coordinator server/methods common/messages "
-    "common/plan common/roster common/sampler common/schema common/trust",
+    "server/federation": "server/driver server/coordinator server/methods common/flower "
+    "common/messages common/plan common/roster common/sampler common/schema common/trust",
     "server/report": "server/coordinator server/measuring server/methods common/certificate "
     "common/plan common/report common/schema",
     "server/cli": "server/federation server/report server/driver server/coordinator server/methods "
@@ -108,18 +109,17 @@ ROOMS: dict[str, str] = {
 TOP = "simulations"
 EDGES = {
     "flwr": {
+        "common/flower/bundle.py",
+        "common/flower/supernode.py",
+        "common/flower/wire.py",
         "client/relay/messages.py",
         "client/relay/pushing.py",
         "client/relay/relay.py",
-        "client/relay/session.py",
-        "client/relay/supernode.py",
         "simulations/flower.py",
         "server/federation/calls.py",
         "server/federation/channel.py",
         "server/federation/grid.py",
         "server/federation/letters.py",
-        "server/federation/link.py",
-        "server/federation/superlink.py",
         "simulations/cluster.py",
     },
     "httpx": {

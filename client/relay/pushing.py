@@ -7,15 +7,20 @@ answer without its objects, while its task is done, waits for the rest without e
 from __future__ import annotations
 
 from flwr.app import Context, Message
-from flwr.app.message import remove_content_from_message
-from flwr.common.constant import SubStatus
-from flwr.common.serde import message_to_proto
-from flwr.proto.message_pb2 import PullObjectRequest, PushObjectRequest
-from flwr.proto.node_pb2 import Node
-from flwr.proto.runtime_pb2 import PushAppMessagesRequest
-from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects, get_object_tree
-from flwr.supercore.runtime import RuntimeHttpClient
-from flwr.supernode.runtime.run_clientapp import push_task_output
+
+from silosynth.common.flower.supernode import push_task_output
+from silosynth.common.flower.wire import (
+    Node,
+    PullObjectRequest,
+    PushAppMessagesRequest,
+    PushObjectRequest,
+    RuntimeHttpClient,
+    SubStatus,
+    get_all_nested_objects,
+    get_object_tree,
+    message_to_proto,
+    remove_content_from_message,
+)
 
 
 def push_answer(client: RuntimeHttpClient, answer: Message, context: Context) -> None:

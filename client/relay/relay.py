@@ -26,23 +26,24 @@ from typing import IO, TypeVar
 import httpx
 from flwr.app import Context, Error, Message
 from flwr.clientapp import ClientApp
-from flwr.common.constant import ErrorCode
-from flwr.proto.runtime_pb2 import AcquireTaskRequest, SendTaskHeartbeatRequest
-from flwr.supercore.constant import TaskType
-from flwr.supercore.heartbeat import HeartbeatSender
-from flwr.supercore.interceptors import (
-    RuntimeTokenHttpInterceptor,
-    RuntimeVersionHttpInterceptor,
-    SuperExecAuthHttpInterceptor,
-)
-from flwr.supercore.runtime import RuntimeHttpClient
-from flwr.supernode.runtime.run_clientapp import pull_task_input
 
 from silosynth.client.relay.messages import make_sealed_relay
 from silosynth.client.relay.pushing import push_answer
 from silosynth.client.relay.session import Session, open_session
 from silosynth.client.rpc.caller import RemoteGateway
 from silosynth.common.errors import ConnectionFailed, InvalidArgument, SilosynthError
+from silosynth.common.flower.supernode import pull_task_input
+from silosynth.common.flower.wire import (
+    AcquireTaskRequest,
+    ErrorCode,
+    HeartbeatSender,
+    RuntimeHttpClient,
+    RuntimeTokenHttpInterceptor,
+    RuntimeVersionHttpInterceptor,
+    SendTaskHeartbeatRequest,
+    SuperExecAuthHttpInterceptor,
+    TaskType,
+)
 from silosynth.common.limits import Overdue, within
 from silosynth.common.reach import clock_hint, look_at
 from silosynth.common.telemetry import Telemetry, log, strip_colours

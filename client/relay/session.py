@@ -3,7 +3,7 @@
 A SuperLink takes a SuperNode that was killed for connected until its heartbeat lapses, up to 60 s,
 and refuses its successor. The Fleet API lets a node end its own session, signed with its own key,
 if it names its node id. That id is told to a node that activates, so it is kept from then on.
-Source: Flower 1.41, Fleet API as its protocol buffers define it.
+Source: Flower 1.41 and 1.42, Fleet API as its protocol buffers define it.
 """
 
 from __future__ import annotations
@@ -19,16 +19,18 @@ from pathlib import Path
 import httpx
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_ssh_private_key
-from flwr.common.constant import HEARTBEAT_MIN_INTERVAL
-from flwr.proto.fleet_pb2 import ActivateNodeRequest, DeactivateNodeRequest
-from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
-from flwr.supercore.primitives.asymmetric import public_key_to_bytes
-from flwr.supercore.utils import get_flwr_home
-from flwr.supernode.fleet_http_client import FleetHttpClient
-from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
 from silosynth.common.errors import ConnectionFailed, InvalidArgument
 from silosynth.common.files import replace_file
+from silosynth.common.flower.supernode import FleetHttpClient, NodeAuthHttpInterceptor
+from silosynth.common.flower.wire import (
+    HEARTBEAT_MIN_INTERVAL,
+    ActivateNodeRequest,
+    DeactivateNodeRequest,
+    RuntimeVersionHttpInterceptor,
+    get_flwr_home,
+    public_key_to_bytes,
+)
 from silosynth.common.limits import Overdue, within
 from silosynth.common.telemetry import log
 

@@ -3,7 +3,7 @@
 By itself a SuperNode waits without end for an answer that trickles, goes on without a heartbeat
 when that met an error, and stays as a process that does nothing when its loop met one. A relay
 cannot see any of this, but it sees a process end, and starts another.
-Source: Flower 1.41, ``flwr.supernode``.
+Source: Flower 1.41 and 1.42, ``flwr.supernode``.
 """
 
 from __future__ import annotations
@@ -15,10 +15,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from flwr.supercore.retry import RetryInvoker, constant, make_simple_http_retry_invoker
-from flwr.supernode import fleet_http_connection
-from flwr.supernode.cli import flower_supernode
-from flwr.supernode.fleet_http_client import FleetHttpClient
+from silosynth.common.flower.supernode import (
+    FleetHttpClient,
+    RetryInvoker,
+    constant,
+    fleet_http_connection,
+    flower_supernode,
+    make_simple_http_retry_invoker,
+)
 
 BYTES_PER_SECOND = 250_000
 """A call that carries data has a second more for every so many bytes."""

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, TypeVar
 
 from flwr.app import Message
-from flwr.supercore.run import RunNotRunningException
 
 from silosynth.common.errors import SilosynthError
+from silosynth.common.flower.wire import RunNotRunningException
 from silosynth.common.limits import Overdue, within
 from silosynth.common.telemetry import log
 from silosynth.server.federation.link import Patience, SuperLinkFault, SuperLinkLost

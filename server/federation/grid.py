@@ -11,30 +11,28 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from flwr.app import Error, Message, Metadata
-from flwr.app.message import make_message, remove_content_from_message
-from flwr.common.constant import SUPERLINK_NODE_ID, ErrorCode
-from flwr.common.serde import message_to_proto
-from flwr.proto.message_pb2 import (
+
+from silosynth.common.flower.wire import (
+    SUPERLINK_NODE_ID,
+    SYSTEM_MESSAGE_TYPE,
     ConfirmMessageReceivedRequest,
-    PullObjectRequest,
-    PushObjectRequest,
-)
-from flwr.proto.node_pb2 import Node
-from flwr.proto.runtime_pb2 import (
+    ErrorCode,
     GetNodesRequest,
+    Node,
     PullAppMessagesRequest,
+    PullObjectRequest,
     PushAppMessagesRequest,
-)
-from flwr.supercore.constant import SYSTEM_MESSAGE_TYPE
-from flwr.supercore.inflatable.inflatable_object import (
+    PushObjectRequest,
+    RuntimeHttpClient,
     get_all_nested_objects,
     get_object_id,
     get_object_tree,
+    inflate_object_from_contents,
     iterate_object_tree,
+    make_message,
+    message_to_proto,
+    remove_content_from_message,
 )
-from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_contents
-from flwr.supercore.runtime import RuntimeHttpClient
-
 from silosynth.common.telemetry import log
 from silosynth.server.federation.link import SuperLinkFault, converted
 

@@ -1,6 +1,6 @@
 """Calls to a SuperLink: its clients, which errors are worth another try, and how long we wait.
 
-Source: Flower 1.41, Control and Runtime APIs as their protocol buffers define them.
+Source: Flower 1.41 and 1.42, Control and Runtime APIs as their protocol buffers define them.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import httpx
-from flwr.supercore.control import ControlHttpClient
-from flwr.supercore.interceptors import (
+
+from silosynth.common.errors import ConnectionFailed, InvalidArgument
+from silosynth.common.flower.wire import (
+    ControlHttpClient,
+    RunNotRunningException,
+    RuntimeHttpClient,
     RuntimeTokenHttpInterceptor,
     RuntimeVersionHttpInterceptor,
     SuperExecAuthHttpInterceptor,
 )
-from flwr.supercore.run import RunNotRunningException
-from flwr.supercore.runtime import RuntimeHttpClient
-
-from silosynth.common.errors import ConnectionFailed, InvalidArgument
 from silosynth.common.limits import Overdue, within
 from silosynth.common.reach import certificate_words, clock_hint, clock_words
 from silosynth.common.telemetry import log

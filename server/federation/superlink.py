@@ -1,8 +1,8 @@
 """A coordinator's side of Flower's SuperLink: begin a run there, take its task, speak to nodes.
 
 The SuperLink runs no code of ours or of anybody ("process" isolation): it keeps messages. The
-task of a run is taken by the process that began it. Source: Flower 1.41, Control and Runtime APIs
-as their protocol buffers define them.
+task of a run is taken by the process that began it. Source: Flower 1.41 and 1.42, Control and
+Runtime APIs as their protocol buffers define them.
 """
 
 from __future__ import annotations
@@ -22,36 +22,31 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
     load_ssh_public_key,
 )
-from flwr.cli.build import build_fab_from_disk
-from flwr.common.constant import SubStatus
-from flwr.common.serde import fab_to_proto
-from flwr.proto.control_pb2 import (
-    ListNodesRequest,
-    RegisterNodeRequest,
-    StartRunRequest,
-    StopRunRequest,
-    UnregisterNodeRequest,
-)
-from flwr.proto.runtime_pb2 import (
+
+from silosynth.common.errors import ConnectionFailed, InvalidArgument
+from silosynth.common.flower.bundle import Fab, build_fab_from_disk
+from silosynth.common.flower.wire import (
     AcquireTaskRequest,
     AcquireTaskResponse,
+    ControlHttpClient,
+    HeartbeatSender,
+    ListNodesRequest,
     PullTaskInputRequest,
     PullTaskInputResponse,
     PushTaskOutputRequest,
-    SendTaskHeartbeatRequest,
-)
-from flwr.supercore.constant import TaskType
-from flwr.supercore.control import ControlHttpClient
-from flwr.supercore.fab import Fab
-from flwr.supercore.heartbeat import HeartbeatSender
-from flwr.supercore.interceptors import (
+    RegisterNodeRequest,
+    RuntimeHttpClient,
     RuntimeTokenHttpInterceptor,
+    SendTaskHeartbeatRequest,
+    StartRunRequest,
+    StopRunRequest,
+    SubStatus,
     SuperExecAuthHttpInterceptor,
+    TaskIdentity,
+    TaskType,
+    UnregisterNodeRequest,
+    fab_to_proto,
 )
-from flwr.supercore.runtime import RuntimeHttpClient
-from flwr.supercore.task_identity import TaskIdentity
-
-from silosynth.common.errors import ConnectionFailed, InvalidArgument
 from silosynth.common.limits import Overdue, within
 from silosynth.common.telemetry import log
 from silosynth.server.federation.grid import SuperLinkGrid
