@@ -11,7 +11,8 @@ from silosynth.client.policy.approvers import says
 from silosynth.client.roster.book import says_roster
 from silosynth.common.accounting.cost import RHO_UNIT
 from silosynth.common.audit.audit import verify_audit
-from silosynth.common.audit.entries import ApproverWord, RosterStep
+from silosynth.common.audit.entries import ApproverWord
+from silosynth.common.audit.rosters import RosterStep
 from silosynth.common.cli.console import Json, emit, say, show_table
 from silosynth.common.errors import InvalidArgument, InvalidAudit
 from silosynth.common.trust.keys import Purpose

@@ -33,10 +33,10 @@ from silosynth.common.audit.entries import (
     ApproverWord,
     Authority,
     Decision,
-    RosterStep,
     Scope,
     Verdict,
 )
+from silosynth.common.audit.rosters import RosterStep
 from silosynth.common.errors import InvalidArgument, SilosynthError
 from silosynth.common.plan.plan import decode_plan
 from silosynth.common.trust.keys import Purpose, SigningKey

@@ -7,7 +7,7 @@ from typing import Any
 
 from silosynth.client.desk.facts import Facts
 from silosynth.client.roster.book import RosterBook
-from silosynth.common.audit.entries import RosterStep
+from silosynth.common.audit.rosters import RosterStep
 from silosynth.common.roster.request import JoinRequest
 from silosynth.common.roster.roster import Roster, RosterChange
 from silosynth.common.roster.words import key_words

@@ -32,11 +32,11 @@ from silosynth.common.audit.entries import (
     Authority,
     Decision,
     RecordedWord,
-    RosterStep,
     Verdict,
     decision_body,
     word_body,
 )
+from silosynth.common.audit.rosters import RosterStep
 from silosynth.common.errors import InvalidArgument
 
 Clock = Callable[[], datetime]

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from silosynth.client.ledger.ledger import Ledger
 from silosynth.client.policy.approvers import approved_by, enough
 from silosynth.client.policy.rules import Rules, SiloIdentity
-from silosynth.common.audit.entries import Authority, RosterStep, Verdict
+from silosynth.common.audit.entries import Authority, Verdict
+from silosynth.common.audit.rosters import RosterStep
 from silosynth.common.errors import (
     ApprovalPending,
     InvalidPlan,

@@ -15,18 +15,17 @@ from silosynth.common.audit.entries import (
     Decision,
     Loss,
     RecordedWord,
-    RosterStep,
     Scope,
     StoredRelease,
     Verdict,
     canonical,
     next_head,
     read_decision,
-    read_roster,
     read_scope,
     read_vector,
     read_word,
 )
+from silosynth.common.audit.rosters import RosterStep, read_roster
 from silosynth.common.errors import InvalidArgument
 
 _CHARGE: Mapping[str, type] = {
