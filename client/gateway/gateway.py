@@ -253,6 +253,7 @@ class Gateway:
             cost_units=verified.share.cost_units,
             ledger_head=self._ledger.head,
             sum=summed,
+            map_digest=proposed.dataset.map_digest,
         )
         data = encode_release(Release(receipt=receipt, marginals=cells), key=self._key)
         return self._stored(verified, self._ledger.store(verified.id, data))

@@ -111,6 +111,12 @@ def permit_plan(door: Doorkeeper, plan: Plan) -> Dataset:
     for phase in plan.phases:
         check_sigma2(phase.sigma2)
     check_trees(plan.values or {}, dataset.schema)
+    if dataset.lacks and (plan.training or plan.features):
+        raise PlanRefused(
+            f"plan {plan.id} learns from whole rows, and this silo holds no column "
+            f"{min(dataset.lacks)!r}",
+            hint="plan with a method that measures marginals",
+        )
     if plan.training is not None:
         check_clip(plan.training.clip)
         _permit_training(dataset, plan)
@@ -144,6 +150,7 @@ def verify_request(door: Doorkeeper, proposed: VerifiedPlan, data: bytes) -> Ver
     if fault := check_edges(dataset.schema, edges=request.edges or {}):
         raise InvalidPlan(f"the request cannot be answered: {fault}")
     check_request(dataset.policy, cells=cells, attributes=len(domain.attributes))
+    _check_held(dataset, request)
     phase = plan.phase(request.phase)
     door.checkpoints.require(plan, dataset.schema)
     if request.training is not None:
@@ -157,6 +164,15 @@ def verify_request(door: Doorkeeper, proposed: VerifiedPlan, data: bytes) -> Ver
         cells=cells,
         share=noise_share(plan, phase, marginals=_sums(request, plan=plan, cells=cells)),
     )
+
+
+def _check_held(dataset: Dataset, request: Request) -> None:
+    """Raise PlanRefused for a marginal over a column that the silo declares not to hold."""
+    for clique, _ in request.queries:
+        if lacked := dataset.lacks.intersection(clique):
+            raise PlanRefused(
+                f"this silo holds no column {min(lacked)!r}", hint="make a plan that says so"
+            )
 
 
 def _sums(request: Request, *, plan: Plan, cells: tuple[int, ...]) -> int:

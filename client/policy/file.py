@@ -94,6 +94,9 @@ class DatasetSection(_Model):
     )
     schema_path: FilePath = Field(alias="schema")
     schema_digest: str = Field(pattern=DIGEST_PATTERN)
+    map_path: FilePath | None = Field(
+        default=None, alias="map", description="how the table is brought to the schema"
+    )
     rows_per_person: int = Field(default=1, ge=1, le=1_000_000)
     person_column: str | None = Field(default=None, min_length=1, max_length=512)
     csv: CsvDialect | None = Field(
@@ -364,7 +367,7 @@ def parse_policy(data: Mapping[str, Any], *, home: Path, origin: str = "policy")
 
 _PATHS = {
     "silo": ("key", "persons_secret", "directory"),
-    "datasets": ("path", "schema"),
+    "datasets": ("path", "schema", "map"),
     "checkpoints": ("path",),
     "relay": ("socket", "operator_socket"),
 }

@@ -1,0 +1,140 @@
+"""A gateway whose table is read by a map: what leaves, what is refused, and who is told what."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from canary import CANARY
+from signed import Federation, people_table
+from support.chance import FixedBits
+
+from silosynth.client.policy.words import policy_words
+from silosynth.client.silo.assemble import check_files
+from silosynth.client.silo.reading import read_tables
+from silosynth.common.errors import InvalidMap
+from silosynth.common.messages.release import Refusal, Release, encode_receipt
+
+WORDS = f"{{{CANARY}-f: f, {CANARY}-m: m}}"
+MAP = f"""\
+version: 1
+columns:
+  sex: {{from: {CANARY}-sex, map: {WORDS}}}
+  age: {{from: months, scale: 0.5}}
+"""
+
+
+@pytest.fixture
+def federation(tmp_path: Path) -> Federation:
+    return Federation(directory=tmp_path)
+
+
+def local(table: pa.Table) -> pa.Table:
+    """Return the rows as the silo writes them."""
+    sexes = [f"{CANARY}-{s}" if s in ("f", "m") else s for s in table["sex"].to_pylist()]
+    return pa.table(
+        {
+            f"{CANARY}-sex": sexes,
+            "months": [2 * a for a in table["age"].to_pylist()],
+            "who": table["who"],
+        }
+    )
+
+
+def use_map(federation: Federation, text: str = MAP) -> None:
+    """Write the silo's own table and its map, and name the map in the policy."""
+    pq.write_table(local(people_table()), federation.directory / "people.parquet")
+    path = federation.directory / "map.yaml"
+    path.write_text(text)
+    data = federation.policy.model_dump(mode="json", by_alias=True)
+    data["datasets"][0]["map"] = str(path)
+    federation.policy = type(federation.policy).model_validate(data)
+
+
+def released(federation: Federation) -> Release:
+    """Return what the silo answers, with noise that repeats."""
+    with federation.open(bits=FixedBits(7)) as silo:
+        return federation.release(silo, federation.plan())
+
+
+def test_a_mapped_table_is_counted_as_one_that_needs_no_map(tmp_path: Path) -> None:
+    releases = []
+    for name in ("plain", "mapped"):
+        (tmp_path / name).mkdir()
+        federation = Federation(directory=tmp_path / name)
+        if name == "mapped":
+            use_map(federation)
+        secret = Path(federation.policy.silo.persons_secret)
+        secret.chmod(0o600)
+        secret.write_bytes(b"s" * 32)
+        releases.append(released(federation))
+    for plain, mapped in zip(*(r.marginals for r in releases), strict=True):
+        assert np.array_equal(plain, mapped)
+
+
+def test_nothing_of_a_map_leaves_but_its_name_under_the_silos_own_key(
+    federation: Federation,
+) -> None:
+    use_map(federation)
+    plan = federation.plan()
+    with federation.open() as silo:
+        proposed = silo.gateway.propose(plan=federation.sealed(plan))
+        answer = silo.gateway.answer(plan=federation.sealed(plan), request=federation.request(plan))
+    release = federation.read(answer)
+    assert isinstance(release, Release)
+    for left in (proposed, answer, encode_receipt(release)):
+        assert CANARY.encode() not in left
+        assert b"months" not in left
+    first = release.receipt.map_digest
+    assert first is not None
+    other = federation.directory / "other"
+    other.mkdir()
+    again = Federation(directory=other)
+    use_map(again)
+    assert released(again).receipt.map_digest != first, "another silo's key names it otherwise"
+
+
+def test_without_a_map_a_receipt_is_what_it_was(federation: Federation) -> None:
+    assert "map_digest" not in released(federation).receipt.model_dump(mode="json")
+
+
+def test_a_column_that_a_silo_lacks_is_never_counted(federation: Federation) -> None:
+    use_map(federation, "version: 1\ncolumns:\n  sex: absent\n  age: {from: months}\n")
+    plan = federation.plan()
+    with federation.open() as silo:
+        silo.gateway.propose(plan=federation.sealed(plan))
+        answer = federation.read(
+            silo.gateway.answer(plan=federation.sealed(plan), request=federation.request(plan))
+        )
+        assert not silo.ledger.releases()
+    assert isinstance(answer, Refusal)
+    assert "this silo holds no column 'sex'" in answer.message
+
+
+def test_an_unreviewed_map_is_not_served(federation: Federation) -> None:
+    use_map(federation, MAP.replace("scale: 0.5", "scale: 0.5, unreviewed: true"))
+    with pytest.raises(InvalidMap, match="1 columns are unreviewed, 'age' first"):
+        check_files(federation.policy)
+    use_map(federation, MAP.replace("version: 1", "version: 1\nunreviewed: true"))
+    with pytest.raises(InvalidMap, match="2 columns are unreviewed"), federation.open():
+        pass
+
+
+def test_the_operator_alone_is_shown_what_a_map_does_to_counts(federation: Federation) -> None:
+    use_map(federation)
+    (lines,) = read_tables(federation.policy).values()
+    told = "\n".join(lines)
+    assert f"map: sex, from '{CANARY}-sex': " in told
+    assert f"'{CANARY}-f' becomes 'f' in 60 rows" in told
+    assert "map: age, from 'months': 0 to 18 becomes 0 to 9" in told
+    assert "sex: 30 of 150 values not listed: 80.0% of it fits" in told
+    assert any("map.yaml" in sentence for sentence in policy_words(federation.policy))
+
+
+def test_hardly_anything_that_fits_is_told_before_a_plan(federation: Federation) -> None:
+    use_map(federation, MAP.replace(f"{CANARY}-f", "f").replace(f"{CANARY}-m: m", "m: m"))
+    (lines,) = read_tables(federation.policy).values()
+    assert "sex: hardly anything of it fits the schema" in lines
