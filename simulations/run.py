@@ -39,7 +39,7 @@ from silosynth.server.methods.table import require_generators
 from silosynth.simulations.local import run_local
 from silosynth.simulations.partition import match_roster
 from silosynth.simulations.silos import SiloDirectory, make_silos
-from silosynth.simulations.tables import check_maps, take_table, tell_fit
+from silosynth.simulations.tables import check_lacks, check_maps, check_people, take_table, tell_fit
 
 
 class Engine(StrEnum):
@@ -152,6 +152,8 @@ def simulate(
         for name, table in silos.items()
     }
     match_roster(tables, roster=plan.silos)
+    check_lacks(plan, known, schema=schema, tell=tell)
+    check_people(plan, tables, person_column=person_column)
     if directory is None or not RunDirectory(path=directory).plan.exists():
         tell_fit(tables, schema=schema, maps=known, accept_misfits=accept_misfits, tell=tell)
     with _open_directory(directory) as run:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import combinations
 from pathlib import Path
 
 import pyarrow as pa
@@ -20,8 +21,10 @@ from silosynth.client.source.table import (
 )
 from silosynth.common.cli.console import say
 from silosynth.common.codec.columns import TableLike
-from silosynth.common.errors import InvalidArgument, InvalidMap, InvalidTable
+from silosynth.common.errors import InvalidArgument, InvalidMap, InvalidPlan, InvalidTable
 from silosynth.common.names import machine_key
+from silosynth.common.plan.lacks import lack_words
+from silosynth.common.plan.plan import Plan
 from silosynth.common.schema.schema import CsvDialect, Schema
 from silosynth.simulations.partition import split_table
 
@@ -114,6 +117,42 @@ def check_maps(
             raise InvalidMap(f"there is a map of silo {silo!r}, and no table", hint="rename it")
         check_map(silo_map, schema=schema, origin=f"silo {silo}")
         check_reviewed(silo_map, origin=f"silo {silo}")
+
+
+def check_lacks(
+    plan: Plan, maps: Mapping[str, SiloMap], *, schema: Schema, tell: Callable[[str], None]
+) -> None:
+    """Say who lacks what; raise InvalidPlan unless a plan says of columns what the maps do."""
+    for sentence in lack_words(plan):
+        tell(sentence)
+    counted = set(schema.domain.attributes)
+    for silo, silo_map in maps.items():
+        stated = set((plan.lacks or {}).get(silo, ()))
+        lacked = silo_map.absent & counted
+        if wrong := sorted(stated ^ lacked):
+            raise InvalidPlan(
+                f"silo {silo} {'holds' if wrong[0] in stated else 'lacks'} {wrong[0]!r}, and plan "
+                f"{plan.id} says otherwise",
+                hint="make the plan with --lacks as the silos' maps declare columns absent",
+            )
+
+
+def check_people(plan: Plan, tables: Mapping[str, pa.Table], *, person_column: str | None) -> None:
+    """Raise InvalidTable where silos of different columns hold the same people.
+
+    Their rows would be counted as those of different people, and no pair of columns that lie in
+    two silos could be known from noised counts: join the tables beforehand.
+    """
+    if person_column is None or not plan.lacks:
+        return
+    names = {s: set(t[person_column].to_pylist()) - {None} for s, t in tables.items()}
+    for one, other in combinations(names, 2):
+        same = len(names[one] & names[other])
+        if plan.lacks.get(one) != plan.lacks.get(other) and 2 * same > len(names[one]):
+            raise InvalidTable(
+                f"silos {one} and {other} hold different columns of the same people",
+                hint="join their tables into one silo's beforehand; noised counts cannot",
+            )
 
 
 def take_table(

@@ -269,6 +269,8 @@ class Gateway:
             request=verified.request,
             rows_per_person=min(plan.privacy.rows_per_person, dataset.policy.rows_per_person),
             plan_digest=verified.proposed.digest,
+            cells=verified.cells,
+            lacks=dataset.lacks,
         )
         add_noise = partial(_add_noise, sigma2=verified.share.sigma2, bits=self._bits)
         if verified.request.training is not None:

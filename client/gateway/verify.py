@@ -111,12 +111,7 @@ def permit_plan(door: Doorkeeper, plan: Plan) -> Dataset:
     for phase in plan.phases:
         check_sigma2(phase.sigma2)
     check_trees(plan.values or {}, dataset.schema)
-    if dataset.lacks and (plan.training or plan.features):
-        raise PlanRefused(
-            f"plan {plan.id} learns from whole rows, and this silo holds no column "
-            f"{min(dataset.lacks)!r}",
-            hint="plan with a method that measures marginals",
-        )
+    _check_lacks(door.silo, dataset, plan)
     if plan.training is not None:
         check_clip(plan.training.clip)
         _permit_training(dataset, plan)
@@ -166,8 +161,32 @@ def verify_request(door: Doorkeeper, proposed: VerifiedPlan, data: bytes) -> Ver
     )
 
 
+def _check_lacks(silo: str, dataset: Dataset, plan: Plan) -> None:
+    """Raise PlanRefused unless a plan says of this silo's columns what its map does.
+
+    Which columns a silo lacks is its operator's word, and public; no row is looked at.
+    """
+    stated = set((plan.lacks or {}).get(silo, ()))
+    lacked = dataset.lacks.intersection(dataset.domain.attributes)
+    if stated - lacked:
+        raise PlanRefused(
+            f"plan {plan.id} says that this silo lacks {min(stated - lacked)!r}, which it holds",
+            hint="leave it out of --lacks, or have the silo's operator declare it absent",
+        )
+    if lacked - stated:
+        raise PlanRefused(
+            f"this silo holds no column {min(lacked - stated)!r}, and plan {plan.id} counts on it",
+            hint=f"make the plan with --lacks '{silo}={','.join(sorted(lacked))}'",
+        )
+
+
 def _check_held(dataset: Dataset, request: Request) -> None:
-    """Raise PlanRefused for a marginal over a column that the silo declares not to hold."""
+    """Raise PlanRefused for a marginal over a column that the silo declares not to hold.
+
+    In a sum all silos answer the same: there it adds its share of the noise, and no count.
+    """
+    if request.sum is not None:
+        return
     for clique, _ in request.queries:
         if lacked := dataset.lacks.intersection(clique):
             raise PlanRefused(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,17 +83,20 @@ def estimate_values(
     schema: Schema,
     leaves: Mapping[str, tuple[int, ...]],
     closer: Mapping[str, Counted],
+    partly: frozenset[str] = frozenset(),
 ) -> Values:
     """Return the codes and spreads of all numbers that were looked at.
 
     Post-processing of releases: it costs no privacy.
 
-    Args: leaves: those that ``closer`` has the digits of.
+    Args:
+        leaves: those that ``closer`` has the digits of.
+        partly: numbers that not every silo holds.
     """
     kept, attributes = keeps_bins(schema), {a.name: a for a in schema.numbers}
     edges: dict[str, tuple[int, ...]] = {}
     spreads: dict[str, Spread] = {}
-    for name, pieces in _pieces(counted, schema).items():
+    for name, pieces in _pieces(counted, schema, partly=partly).items():
         attribute, grid = attributes[name], counted[name].tree.grid
         finer = _finer(pieces, leaves.get(name, ()), closer.get(name))
         heaps = _heaps(counted[name], finer)
@@ -107,11 +110,13 @@ def estimate_values(
     return Values(schema=refine(schema, edges=edges), edges=edges, spreads=spreads)
 
 
-def _pieces(counted: Mapping[str, Counted], schema: Schema) -> dict[str, Pieces]:
+def _pieces(
+    counted: Mapping[str, Counted], schema: Schema, *, partly: frozenset[str] = frozenset()
+) -> dict[str, Pieces]:
     """Return the pieces of each number, before any closer look."""
     trees = {name: _reconciled(c) for name, c in counted.items()}
-    rows = _rows(trees, schema)
-    missing = {a.name for a in schema.numbers if a.size > a.values}
+    missing = {a.name for a in schema.numbers if a.size > a.values} | partly
+    rows = _rows(trees, missing=missing)
     return {
         name: find_pieces(
             tree,
@@ -122,9 +127,8 @@ def _pieces(counted: Mapping[str, Counted], schema: Schema) -> dict[str, Pieces]
     }
 
 
-def _rows(trees: Mapping[str, Tree], schema: Schema) -> float | None:
+def _rows(trees: Mapping[str, Tree], *, missing: Collection[str]) -> float | None:
     """Return the number of rows by all numbers that every row has; None without any."""
-    missing = {a.name for a in schema.numbers if a.size > a.values}
     totals = [(t.total, float(t.variance[-1][0])) for n, t in trees.items() if n not in missing]
     if not totals:
         return None

@@ -9,14 +9,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from canary import CANARY
-from signed import Federation, people_table
+from signed import Federation, people, people_table
 from support.chance import FixedBits
 
+from silosynth.client.gateway.asked import Asked, ask_rows
+from silosynth.client.maps.silo_map import parse_map
 from silosynth.client.policy.words import policy_words
 from silosynth.client.silo.assemble import check_files
 from silosynth.client.silo.reading import read_tables
+from silosynth.client.source.open import open_table
 from silosynth.common.errors import InvalidMap
 from silosynth.common.messages.release import Refusal, Release, encode_receipt
+from silosynth.common.messages.request import Request
+from silosynth.common.messages.statements import Answer
+from silosynth.common.plan.plan import PhaseName
+from silosynth.server.planning.planner import new_plan
 
 WORDS = f"{{{CANARY}-f: f, {CANARY}-m: m}}"
 MAP = f"""\
@@ -101,17 +108,74 @@ def test_without_a_map_a_receipt_is_what_it_was(federation: Federation) -> None:
     assert "map_digest" not in released(federation).receipt.model_dump(mode="json")
 
 
+LACKING = "version: 1\ncolumns:\n  sex: absent\n  age: {from: months}\n"
+
+
 def test_a_column_that_a_silo_lacks_is_never_counted(federation: Federation) -> None:
-    use_map(federation, "version: 1\ncolumns:\n  sex: absent\n  age: {from: months}\n")
-    plan = federation.plan()
+    use_map(federation, LACKING)
+    plan = federation.plan(lacks={"north": ["sex"]})
     with federation.open() as silo:
         silo.gateway.propose(plan=federation.sealed(plan))
         answer = federation.read(
             silo.gateway.answer(plan=federation.sealed(plan), request=federation.request(plan))
         )
         assert not silo.ledger.releases()
+        asked = federation.request(plan, queries=((("age",), "fine"),))
+        held = federation.read(silo.gateway.answer(plan=federation.sealed(plan), request=asked))
     assert isinstance(answer, Refusal)
     assert "this silo holds no column 'sex'" in answer.message
+    assert isinstance(held, Release)
+
+
+@pytest.mark.parametrize(
+    ("text", "lacks", "said"),
+    [
+        (LACKING, {}, "this silo holds no column 'sex', and plan p counts on it"),
+        (MAP, {"north": ["sex"]}, "says that this silo lacks 'sex', which it holds"),
+        (LACKING, {"south": ["sex"]}, "this silo holds no column 'sex'"),
+    ],
+)
+def test_a_plan_that_says_otherwise_of_the_columns_is_refused_by_what_is_public(
+    federation: Federation, text: str, lacks: dict[str, list[str]], said: str
+) -> None:
+    """The same answer whatever the rows hold: none is read."""
+    use_map(federation, text)
+    (federation.directory / "people.parquet").unlink()
+    plan = federation.plan(**({"lacks": lacks} if lacks else {}))
+    with federation.open() as silo:
+        verdict = federation.verdict(silo.gateway.propose(plan=federation.sealed(plan)))
+    assert verdict.answer is Answer.REFUSED
+    assert said in (verdict.message or "")
+
+
+def test_in_a_sum_a_silo_counts_nothing_of_what_it_lacks() -> None:
+    """Rows without the column would otherwise all lie in the cell of missing, or in the first."""
+    schema = people()
+    silo_map = parse_map({"version": 1, "columns": {"sex": "absent"}})
+    rows = open_table(people_table().select(["age"]), schema=schema, silo_map=silo_map)
+    made = new_plan(schema, epsilon=1.0, delta=1e-6, silos=("north", "south"), method="independent")
+    request = Request.model_validate(
+        {
+            "plan_digest": made.digest,
+            "phase": PhaseName.ONE_WAY,
+            "silo": "north",
+            "queries": ((("sex",), "fine"), (("age",), "fine"), (("age", "sex"), "fine")),
+        }
+    )
+    asked = Asked(
+        rows=rows,
+        schema=schema,
+        plan=made,
+        request=request,
+        rows_per_person=1,
+        plan_digest=made.digest,
+        cells=(2, 10, 20),
+        lacks=silo_map.absent,
+    )
+    sex, age, both = ask_rows(asked)
+    assert not sex.any()
+    assert not both.any()
+    assert age.sum() == people_table().num_rows
 
 
 def test_an_unreviewed_map_is_not_served(federation: Federation) -> None:

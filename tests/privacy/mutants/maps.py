@@ -26,6 +26,22 @@ MUTANTS: tuple[Mutant, ...] = (
         killed_by=(_MAPS + "test_a_column_that_a_silo_lacks_is_never_counted",),
     ),
     Mutant(
+        name="in a sum a silo counts its rows for a column that it does not hold",
+        path="client/gateway/asked.py",
+        old="held = [not asked.lacks.intersection(clique) for clique, _ in asked.request.queries]",
+        new="held = [True for clique, _ in asked.request.queries]",
+        killed_by=(_MAPS + "test_in_a_sum_a_silo_counts_nothing_of_what_it_lacks",),
+    ),
+    Mutant(
+        name="a plan may count on a column that a silo declares absent",
+        path="client/gateway/verify.py",
+        old="    if lacked - stated:\n",
+        new="    if lacked < stated:\n",
+        killed_by=(
+            _MAPS + "test_a_plan_that_says_otherwise_of_the_columns_is_refused_by_what_is_public",
+        ),
+    ),
+    Mutant(
         name="a map that nobody reviewed is served",
         path="client/maps/check.py",
         old="if drafted := silo_map.drafted():",
