@@ -6,6 +6,7 @@
     │   ├── InvalidSchema       a schema, or a foreign file that describes one
     │   ├── InvalidPlan         a plan or a request made from it
     │   ├── InvalidPolicy       a silo's policy
+    │   ├── InvalidMap          a map from a silo's own table to the schema
     │   ├── InvalidTable        a table that does not have the schema's columns
     │   ├── InvalidMeasurement  a measurement that cannot be fitted
     │   ├── InvalidSampler      a sampler file that is damaged or not ours
@@ -82,6 +83,12 @@ class InvalidPolicy(InvalidInput):
     """A silo's policy is not usable."""
 
     code = "invalid-policy"
+
+
+class InvalidMap(InvalidInput):
+    """A map from a silo's own table to the schema is not usable."""
+
+    code = "invalid-map"
 
 
 class InvalidTable(InvalidInput):

@@ -6,27 +6,16 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import pyarrow as pa
 import typer
 
-from silosynth.client.csv.files import sniff_dialect
-from silosynth.client.source.table import (
-    ENDINGS,
-    is_text_file,
-    read_table,
-    read_untyped,
-    table_name,
-)
 from silosynth.common.cli.console import Force, Json, emit, say, show_table
-from silosynth.common.errors import InvalidArgument, InvalidTable
-from silosynth.common.names import machine_key
+from silosynth.common.errors import InvalidArgument
 from silosynth.common.plan.plan import load_plan
 from silosynth.common.report.facts import ReportFacts, ScoreName
 from silosynth.common.report.page import write_report
-from silosynth.common.schema.schema import CsvDialect, Schema, load_schema
+from silosynth.common.schema.schema import load_schema
 from silosynth.server.cli.report import write_run_report
 from silosynth.simulations.audit.cli import register_audit
-from silosynth.simulations.partition import split_table
 from silosynth.simulations.run import Engine, reopen
 from silosynth.simulations.scenario.cli import register_scenario, simulate_scenario
 from silosynth.simulations.show import (
@@ -38,6 +27,7 @@ from silosynth.simulations.show import (
     show_result,
 )
 from silosynth.simulations.sweep.cli import simulate_sweep
+from silosynth.simulations.tables import read_maps, read_silos
 from silosynth.simulations.whole import run_whole
 
 if TYPE_CHECKING:
@@ -91,8 +81,12 @@ def simulate_command(
     ] = None,
     accept_misfits: Annotated[
         bool,
-        typer.Option("--accept-misfits", help="Go on where no value of a column fits the schema."),
+        typer.Option("--accept-misfits", help="Go on where hardly anything of a column fits."),
     ] = False,
+    maps: Annotated[
+        Path | None,
+        typer.Option(help="A folder with the map of each silo, SILO.yaml; see 'silo map'."),
+    ] = None,
     scenario: Annotated[
         Path | None,
         typer.Option(help="A world to run in, by a virtual clock: delays, outages, people, rules."),
@@ -119,9 +113,10 @@ def simulate_command(
     [dim]silosynth simulate plan.yaml --schema s.yaml --silos t/ --sweep epsilon=1,2 --out r/[/dim]
     """
     loaded, described = load_plan(plan), load_schema(schema)
-    tables = read_silos(silos, schema=described, by=by, person_column=person_column)
+    known = read_maps(maps)
+    tables = read_silos(silos, schema=described, by=by, person_column=person_column, maps=known)
     if sweep:
-        _refuse_options(checkpoint, person_column, rows_per_person)
+        _refuse_options(checkpoint, person_column, rows_per_person, maps)
         simulate_sweep(
             loaded,
             described,
@@ -135,7 +130,7 @@ def simulate_command(
         )
         return
     if scenario is not None:
-        _refuse_options(checkpoint, person_column, rows_per_person)
+        _refuse_options(checkpoint, person_column, rows_per_person, maps)
         with progress_bars() as progress:
             simulate_scenario(
                 loaded,
@@ -160,6 +155,7 @@ def simulate_command(
         person_column=person_column,
         rows_per_person=rows_per_person,
         accept_misfits=accept_misfits,
+        maps=known,
     )
     show_result(result, directory=out)
     emit(result_facts(result, directory=out), as_json=as_json)
@@ -169,7 +165,7 @@ def _refuse_options(*options: object) -> None:
     """Raise InvalidArgument for what a scenario cannot do."""
     if any(option is not None for option in options):
         raise InvalidArgument(
-            "a scenario or a sweep takes no checkpoint and no persons",
+            "a scenario or a sweep takes no checkpoint, no persons and no maps",
             hint="leave these options out",
         )
 
@@ -296,63 +292,3 @@ def show_scores(facts: ReportFacts) -> None:
     ]
     header = ("mean distance", "bootstrap of the real rows", "synthetic", "independent columns")
     show_table("0 is the same table, 1 another world", header, rows)
-
-
-def read_silos(
-    path: Path, *, schema: Schema, by: str | None, person_column: str | None = None
-) -> dict[str, pa.Table]:
-    """Read one table a silo: the files of a directory, or the parts of one table."""
-    if not path.exists():
-        raise InvalidArgument(f"{path} does not exist", hint="give a directory or a table")
-    if path.is_file():
-        if by is None:
-            raise InvalidArgument(
-                f"{path} is one table", hint="say which column splits it into silos with --by"
-            )
-        table = read_untyped(path, dialect=_dialect(path, schema=schema))
-        parts = split_table(table, by=by)
-        declared = {a.name for a in schema.attributes} | {person_column}
-        return {n: t if by in declared else t.drop_columns([by]) for n, t in parts.items()}
-    if by is not None:
-        raise InvalidArgument("--by splits one table", hint=f"leave it out: {path} is a directory")
-    return {
-        silo: read_table(
-            file,
-            schema=schema,
-            dialect=_dialect(file, schema=schema),
-            person_column=person_column,
-        )
-        for silo, file in find_silos(path).items()
-    }
-
-
-def find_silos(folder: Path) -> dict[str, Path]:
-    """Return the table of each silo: a file named after it. Files that are no table are told."""
-    files = sorted(f for f in folder.iterdir() if f.is_file() and not f.name.startswith("."))
-    tables = [f for f in files if f.name.lower().endswith(ENDINGS)]
-    if not tables:
-        raise InvalidArgument(
-            f"{folder} holds no table", hint=f"put files that end in {', '.join(ENDINGS)} there"
-        )
-    for other in files:
-        if other not in tables:
-            say(f"{other} is left out: it is no table by its ending")
-    found: dict[str, Path] = {}
-    for file in tables:
-        silo = machine_key(table_name(file))
-        if silo in found:
-            raise InvalidTable(
-                f"{folder} holds two tables of silo {silo!r}", hint="keep one file for each silo"
-            )
-        found[silo] = file
-    return found
-
-
-def _dialect(path: Path, *, schema: Schema) -> CsvDialect | None:
-    """Return how a text file is written: as the schema says, else found out and said."""
-    if not is_text_file(path):
-        return None
-    found = schema.csv or sniff_dialect(path)
-    if schema.csv is None and found != CsvDialect(newline=found.newline):
-        say(f"{path}: read as a text file with {found.describe()}")
-    return found

@@ -14,11 +14,14 @@ from pathlib import Path
 import pyarrow as pa
 
 from silosynth.client.learning.checkpoints import Checkpoints
-from silosynth.client.source.table import read_table
+from silosynth.client.maps.silo_map import NO_MAP, SiloMap
 from silosynth.common.certificate.certify import Certificate
-from silosynth.common.codec.codec import Codec
 from silosynth.common.codec.columns import TableLike
-from silosynth.common.errors import InvalidArgument, InvalidTable, OutputExists, RunFailed
+from silosynth.common.errors import (
+    InvalidArgument,
+    OutputExists,
+    RunFailed,
+)
 from silosynth.common.generator.architecture import Pretrained
 from silosynth.common.generator.checkpoint_files import require_digest, short
 from silosynth.common.messages.release import Receipt
@@ -39,8 +42,7 @@ from silosynth.server.methods.table import require_generators
 from silosynth.simulations.local import run_local
 from silosynth.simulations.partition import match_roster
 from silosynth.simulations.silos import SiloDirectory, alone, make_silos
-
-_FEW_ROWS = 100
+from silosynth.simulations.tables import check_lacks, check_maps, check_people, take_table, tell_fit
 
 
 class Engine(StrEnum):
@@ -117,6 +119,7 @@ def simulate(
     person_column: str | None = None,
     rows_per_person: int | None = None,
     accept_misfits: bool = False,
+    maps: Mapping[str, SiloMap] | None = None,
     progress: Callable[[Progress], None] = lambda _: None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> RunResult:
@@ -127,9 +130,9 @@ def simulate(
     have released is not charged again. ``checkpoint`` is the folder of the pretrained checkpoint
     that a plan names, which the silos train with and the sampler writes with. With a
     ``person_column``, which need not be in the schema, at most as many rows of a person count as
-    the plan says, or ``rows_per_person`` where that is less. ``tell`` gets what
-    each silo's operator would be told of their table; a column of which no value fits the schema
-    stops the run unless ``accept_misfits``.
+    the plan says, or ``rows_per_person`` where that is less. ``maps`` say by silo how its table is
+    brought to the schema. ``tell`` gets what each silo's operator would be told of their table; a
+    column of which hardly any value fits the schema stops the run unless ``accept_misfits``.
 
     Raises InvalidPlan or InvalidTable before anything is spent; OutputExists when the directory
     holds a run of another plan; what ends a run afterwards.
@@ -143,13 +146,19 @@ def simulate(
             "rows a person need a person column, and are at least 1",
             hint="name the person column too, or leave the rows out",
         )
+    known = {name: (maps or {}).get(name, NO_MAP) for name in silos}
+    check_maps(maps or {}, schema=schema, silos=silos)
     tables = {
-        name: _read(name, table, schema=schema, person_column=person_column)
+        name: take_table(
+            name, table, schema=schema, person_column=person_column, silo_map=known[name]
+        )
         for name, table in silos.items()
     }
     match_roster(tables, roster=plan.silos)
+    check_lacks(plan, known, schema=schema, tell=tell)
+    check_people(plan, tables, person_column=person_column)
     if directory is None or not RunDirectory(path=directory).plan.exists():
-        _tell_fit(tables, schema=schema, accept_misfits=accept_misfits, tell=tell)
+        tell_fit(tables, schema=schema, maps=known, accept_misfits=accept_misfits, tell=tell)
     with _open_directory(directory) as run, alone(run.path):
         _claim(run, plan=plan, schema=schema)
         places = make_silos(
@@ -160,6 +169,7 @@ def simulate(
             checkpoint=checkpoint,
             person_column=person_column,
             rows_per_person=rows_per_person,
+            maps=known,
         )
         drive = _runner(Engine(engine), tables=tables)
         with Journal(run.path, plan_digest=plan.digest, durable=False) as journal:
@@ -214,40 +224,6 @@ def _with_checkpoint(outcome: Outcome, folder: Path | None) -> Outcome:
     if folder is None or not isinstance(sampler, AutoregressiveSampler):
         return outcome
     return replace(outcome, sampler=sampler.with_checkpoint(folder))
-
-
-def _read(silo: str, table: TableLike, *, schema: Schema, person_column: str | None) -> pa.Table:
-    """Take the schema's columns of a silo's table; name the silo when they do not fit."""
-    try:
-        return read_table(table, schema=schema, person_column=person_column)
-    except InvalidTable as err:
-        raise InvalidTable(f"silo {silo}: {err.message}", hint=err.hint) from err
-
-
-def _tell_fit(
-    tables: Mapping[str, pa.Table],
-    *,
-    schema: Schema,
-    accept_misfits: bool,
-    tell: Callable[[str], None],
-) -> None:
-    """Say what each operator would be told; raise InvalidTable where nothing of a column fits."""
-    codec, misfits = Codec(schema), []
-    names = {a.name for a in schema.attributes}  # the person column need not be among them
-    for silo, table in tables.items():
-        if table.num_rows < _FEW_ROWS:
-            tell(f"{silo}: {table.num_rows} rows are few: most counts will be lost in the noise")
-        declared = table.select([n for n in table.column_names if n in names])
-        notes = codec.encode(declared, origin=f"silo {silo}").notes
-        for note in notes:
-            tell(f"{silo}: {note}")
-        misfits += [(silo, n.attribute) for n in notes if n.bent >= table.num_rows > 0]
-    if misfits and not accept_misfits:
-        silo, name = misfits[0]
-        raise InvalidTable(
-            f"silo {silo}: no value of column {name!r} fits the schema",
-            hint="correct the table or the schema, or go on with --accept-misfits",
-        )
 
 
 def _runner(engine: Engine, *, tables: Mapping[str, pa.Table]) -> Callable[..., State]:

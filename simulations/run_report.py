@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from silosynth.client.maps.read import map_table
 from silosynth.client.source.table import read_table
 from silosynth.common.codec.examples import modelled_texts
 from silosynth.common.evaluate.compare import compare
@@ -124,4 +125,6 @@ def _spell(table: pa.Table, names: Sequence[str]) -> pa.Table:
 def _read(directory: Path, silo: str, *, result: RunResult) -> pa.Table:
     """Read a simulated silo's table."""
     place = SiloDirectory(path=RunDirectory(path=directory).silos / silo)
-    return read_table(place.table, schema=result.state.schema, allow_extra=True)
+    schema, silo_map = result.state.schema, place.silo_map()
+    table = read_table(place.table, schema=schema, allow_extra=True, silo_map=silo_map)
+    return map_table(table, schema=schema, silo_map=silo_map, person=None)

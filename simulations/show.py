@@ -11,6 +11,7 @@ import pyarrow as pa
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
+from silosynth.client.maps.silo_map import SiloMap
 from silosynth.common.cli.console import people, say, show_table
 from silosynth.common.errors import OutputExists
 from silosynth.common.plan.plan import Plan
@@ -30,6 +31,7 @@ def run_with_progress(
     person_column: str | None = None,
     rows_per_person: int | None = None,
     accept_misfits: bool = False,
+    maps: Mapping[str, SiloMap] | None = None,
 ) -> RunResult:
     """Run a plan and show how far it is."""
     with progress_bars() as progress:
@@ -43,6 +45,7 @@ def run_with_progress(
             person_column=person_column,
             rows_per_person=rows_per_person,
             accept_misfits=accept_misfits,
+            maps=maps,
             progress=progress,
             tell=say,
         )

@@ -20,6 +20,7 @@ from silosynth.client.gateway.gateway import Gateway
 from silosynth.client.gateway.verify import each_time
 from silosynth.client.learning.checkpoints import Checkpoints
 from silosynth.client.ledger.ledger import Ledger
+from silosynth.client.maps.silo_map import NO_MAP, SiloMap, dump_map, load_map
 from silosynth.client.noise.discrete_gaussian import BitSource
 from silosynth.client.policy.limits import Policy
 from silosynth.client.source.bounding import bounding, load_secret, make_secret
@@ -82,6 +83,15 @@ class SiloDirectory:
         return self.path / "persons.secret"
 
     @property
+    def map(self) -> Path:
+        """Return the path of the map that the table is brought to the schema by, if any."""
+        return self.path / "map.yaml"
+
+    def silo_map(self) -> SiloMap:
+        """Return the map; the empty one where there is none."""
+        return load_map(self.map) if self.map.exists() else NO_MAP
+
+    @property
     def settings(self) -> Path:
         """Return the path of the silo's settings."""
         return self.path / "silo.json"
@@ -96,6 +106,7 @@ def make_silos(
     checkpoint: Path | None = None,
     person_column: str | None = None,
     rows_per_person: int | None = None,
+    maps: Mapping[str, SiloMap] | None = None,
 ) -> tuple[SiloDirectory, ...]:
     """Set up a directory for each silo, for its owner alone; one that is there keeps its ledger.
 
@@ -104,6 +115,7 @@ def make_silos(
     Args:
         person_column: bounds the rows of a person, as a policy's does; rows are persons without it.
         rows_per_person: the most that a plan gets of one person; what it asks for by default.
+        maps: how the table of a silo is brought to the schema.
 
     Raises OutputExists when a silo was set up with other persons.
     """
@@ -114,7 +126,7 @@ def make_silos(
         silo = SiloDirectory(path=directory / name)
         silo.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         silo.path.chmod(0o700)
-        settings = {
+        settings: dict[str, Any] = {
             "version": SILO_VERSION,
             "schema": str(schema_path.resolve()),
             "dataset": plan.dataset,
@@ -123,6 +135,12 @@ def make_silos(
             "project": plan.id,
             "cap_units": plan_units(plan),
         }
+        silo_map = (maps or {}).get(name, NO_MAP)
+        if silo_map.columns:
+            settings["map"] = silo_map.model_dump(mode="json", by_alias=True)
+            write_private(silo.map, dump_map(silo_map).encode())
+            if not silo.secret.exists():
+                make_secret(silo.secret)
         _write_table(silo.table, tables[name])
         if not silo.settings.exists():
             if not silo.ledger.exists():
@@ -132,7 +150,7 @@ def make_silos(
             write_private(silo.settings, json.dumps(settings, indent=1).encode())
         elif _settings(silo) != settings:
             raise OutputExists(
-                f"{silo.path} was set up with another schema or other persons",
+                f"{silo.path} was set up with another schema, another map or other persons",
                 hint="choose another directory, or add --force to replace it",
             )
         if checkpoint is not None:
@@ -165,7 +183,15 @@ def open_gateway(
         rows = _open_rows(
             silo, schema=schema, person_column=person, bound=bound, tell=tell, shared=shared
         )
-        dataset = Dataset(schema=schema, rows=rows, policy=policy, bounded=person is not None)
+        silo_map = silo.silo_map()
+        dataset = Dataset(
+            schema=schema,
+            rows=rows,
+            policy=policy,
+            bounded=person is not None,
+            lacks=silo_map.absent,
+            map_digest=silo_map.digest(load_secret(silo.secret)) if silo_map.columns else None,
+        )
         yield Gateway(
             silo=silo.name,
             datasets={settings["dataset"]: dataset},
@@ -197,10 +223,12 @@ def _open_rows(
     shared: OneProcess | None,
 ) -> Source:
     """Return a silo's rows: those in memory, or its file."""
-    table = shared.tables.get(silo.name) if shared else None
-    if shared is None or table is None:
+    table, silo_map = shared.tables.get(silo.name) if shared else None, silo.silo_map()
+    if shared is None or table is None or silo_map.columns:
         spec = SourceSpec(format=SourceFormat.PARQUET, path=silo.table, person_column=person_column)
-        return open_source(spec, schema=schema, bounding=bound, tell_operator=tell)
+        return open_source(
+            spec, schema=schema, bounding=bound, silo_map=silo_map, tell_operator=tell
+        )
     return open_table(
         table,
         schema=schema,

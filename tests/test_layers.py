@@ -46,8 +46,9 @@ ROOMS: dict[str, str] = {
     "client/counting": "",
     "client/ledger": "common/accounting common/audit",
     "client/csv": "common/schema",
-    "client/source": "client/counting client/csv client/noise common/schema common/values "
-    "common/codec",
+    "client/maps": "common/schema common/codec common/rules",
+    "client/source": "client/counting client/csv client/maps client/noise common/schema "
+    "common/values common/codec",
     "client/policy": "client/source common/accounting common/audit common/messages common/plan "
     "common/schema common/trust",
     "client/learning": "client/noise client/source common/schema common/codec common/generator "
@@ -58,7 +59,7 @@ ROOMS: dict[str, str] = {
     "client/gateway": "client/ledger client/noise client/source client/learning client/sums "
     "client/policy client/roster common/audit common/certificate common/generator "
     "common/messages common/plan common/sampler common/schema common/trust common/values",
-    "client/silo": "client/csv client/gateway client/ledger client/noise client/source "
+    "client/silo": "client/csv client/maps client/gateway client/ledger client/noise client/source "
     "client/learning "
     "client/sums client/policy client/roster common/accounting common/audit common/codec "
     "common/generator common/messages common/plan common/roster common/schema common/trust "
@@ -69,8 +70,8 @@ ROOMS: dict[str, str] = {
     "client/serving": "client/desk client/silo client/ledger client/noise client/policy client/rpc "
     "common/audit common/messages common/trust",
     "client/relay": "client/rpc common/flower common/messages",
-    "client/cli": "client/csv client/desk client/silo client/policy client/relay client/roster "
-    "client/source common/accounting common/audit common/cli common/plan common/roster "
+    "client/cli": "client/csv client/maps client/desk client/silo client/policy client/relay "
+    "client/roster client/source common/accounting common/audit common/cli common/plan common/roster "
     "common/schema common/trust",
     "server/model": "common/schema",
     "server/values": "common/values common/codec common/plan common/schema",

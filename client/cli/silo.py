@@ -7,18 +7,24 @@ from typing import Annotated
 
 import typer
 
+from silosynth.client.csv.files import sniff_dialect
 from silosynth.client.desk.copies import present_account
+from silosynth.client.maps.silo_map import dump_map
 from silosynth.client.policy.file import PolicyFile, load_policy
 from silosynth.client.policy.shared_rows import shared_rows_warnings
 from silosynth.client.policy.template import NewSilo
 from silosynth.client.policy.words import policy_words
 from silosynth.client.silo.assemble import check_files
+from silosynth.client.silo.draft_map import draft_map
 from silosynth.client.silo.foresight import foresee_plan
 from silosynth.client.silo.init import init_silo, new_ledger
 from silosynth.client.silo.reading import read_tables
+from silosynth.client.source.table import is_text_file
 from silosynth.common.audit.account import Account
-from silosynth.common.cli.console import Json, emit, say
+from silosynth.common.cli.console import Force, Json, emit, say
 from silosynth.common.errors import InvalidArgument, SilosynthError
+from silosynth.common.files import check_output, write_text
+from silosynth.common.schema.schema import load_schema
 
 PolicyPath = Annotated[Path, typer.Option("--policy", help="The silo's policy (TOML).")]
 
@@ -31,6 +37,7 @@ def register_silo(groups: dict[str, typer.Typer]) -> None:
     group.command("init")(silo_init)
     group.command("check")(silo_check)
     group.command("new-ledger")(silo_new_ledger)
+    group.command("map")(silo_map)
     groups["silo"] = group
 
 
@@ -161,6 +168,30 @@ def silo_check(
                 say(f"- {note}")
         data["tables"] = {name: list(notes) for name, notes in found.items()}
     emit(data, as_json=as_json)
+
+
+def silo_map(
+    table: Annotated[Path, typer.Argument(help="The silo's own table: Parquet, CSV or Arrow.")],
+    schema: Annotated[Path, typer.Option(help="The schema that all silos share.")],
+    out: Annotated[Path, typer.Option(help="Where to write the draft (YAML).")],
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Draft how a table is brought to the schema: near names, words and units, for you to correct.
+
+    It was read off the data, so every column of it is marked [bold]unreviewed[/bold]: no gateway
+    serves by it until you have checked each, and taken the marks away.
+
+    [dim]silosynth silo map patients.csv --schema schema.yaml --out map.yaml[/dim]
+    """
+    check_output(out, force=force)
+    dialect = sniff_dialect(table) if is_text_file(table) else None
+    draft = draft_map(table, schema=load_schema(schema), dialect=dialect)
+    write_text(out, dump_map(draft.silo_map), force=force)
+    for note in draft.notes:
+        say(f"note: {note}")
+    say(f"wrote {out}; check every column, then name it as map under [[datasets]] of the policy")
+    emit({"path": str(out), "unreviewed": list(draft.silo_map.drafted())}, as_json=as_json)
 
 
 def _account(policy: PolicyFile) -> tuple[Account | None, str | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import TypedDict
 
@@ -43,6 +43,8 @@ class Asked:
     request: Request
     rows_per_person: int
     plan_digest: str
+    cells: tuple[int, ...] = ()
+    lacks: frozenset[str] = frozenset()
 
     @property
     def terms(self) -> Terms:
@@ -56,6 +58,9 @@ def ask_rows(asked: Asked) -> Sequence[np.ndarray]:
     Guarantees: adding or removing one row moves each array by at most the phase's ``bound`` in L2
     norm: by one in one cell where counts are asked.
     """
+    held = [not asked.lacks.intersection(clique) for clique, _ in asked.request.queries]
+    if not all(held):
+        return _ask_held(asked, held)
     if asked.request.phase in OF_VALUES:
         return _ask_values(asked)
     queries, levels = asked.request.marginals(), asked.request.groupings()
@@ -63,6 +68,17 @@ def ask_rows(asked: Asked) -> Sequence[np.ndarray]:
     if features is None or asked.request.phase is not PhaseName.EMBEDDING:
         return asked.rows.count(queries, levels=levels, **asked.terms)
     return [_embed(asked, features, level=query.level, levels=levels) for query in queries]
+
+
+def _ask_held(asked: Asked, held: Sequence[bool]) -> Sequence[np.ndarray]:
+    """Return zeros for every marginal over a column that the silo lacks, and ask the others."""
+    queries = tuple(q for q, there in zip(asked.request.queries, held, strict=True) if there)
+    rest = replace(asked, request=asked.request.model_copy(update={"queries": queries}))
+    counted = iter(ask_rows(rest) if queries else ())
+    return [
+        next(counted) if there else np.zeros(cells, dtype=np.int64)
+        for there, cells in zip(held, asked.cells, strict=True)
+    ]
 
 
 def _ask_values(asked: Asked) -> Sequence[np.ndarray]:

@@ -16,13 +16,16 @@ from silosynth.common.values.grid import refine
 class Dataset:
     """One table of a silo. ``bounded`` says that its source bounds the rows of a person.
 
-    ``domain`` and ``schema_digest`` are the schema's, worked out once.
+    ``domain`` and ``schema_digest`` are the schema's, worked out once. ``lacks`` are the columns
+    that the silo declares not to hold, ``map_digest`` the keyed name of the map that says so.
     """
 
     schema: Schema
     rows: Source
     policy: Policy
     bounded: bool = False
+    lacks: frozenset[str] = frozenset()
+    map_digest: str | None = None
     domain: Domain = field(init=False)
     schema_digest: str = field(init=False)
 

@@ -272,6 +272,7 @@ class Gateway:
             cost_units=verified.share.cost_units,
             ledger_head=self._ledger.head,
             sum=summed,
+            map_digest=proposed.dataset.map_digest,
         )
         data = encode_release(Release(receipt=receipt, marginals=cells), key=self._key)
         return self._stored(verified, self._ledger.store(verified.id, data))
@@ -287,6 +288,8 @@ class Gateway:
             request=verified.request,
             rows_per_person=min(plan.privacy.rows_per_person, dataset.policy.rows_per_person),
             plan_digest=verified.proposed.digest,
+            cells=verified.cells,
+            lacks=dataset.lacks,
         )
         add_noise = partial(_add_noise, sigma2=verified.share.sigma2, bits=self._bits)
         if verified.request.training is not None:

@@ -150,6 +150,7 @@ def permit_plan(door: Doorkeeper, plan: Plan, *, ended: bool = False) -> Dataset
     for phase in plan.phases:
         check_sigma2(phase.sigma2)
     check_trees(plan.values or {}, dataset.schema)
+    _check_lacks(door.silo, dataset, plan)
     if plan.training is not None:
         check_clip(plan.training.clip)
         _permit_training(dataset, plan)
@@ -196,6 +197,7 @@ def verify_request(door: Doorkeeper, proposed: VerifiedPlan, data: bytes) -> Ver
     if fault := check_edges(dataset.schema, edges=request.edges or {}):
         raise InvalidPlan(f"the request cannot be answered: {fault}")
     check_request(dataset.policy, cells=cells, attributes=len(domain.attributes))
+    _check_held(dataset, request)
     phase = plan.phase(request.phase)
     door.checkpoints.require(plan, dataset.schema)
     if request.training is not None:
@@ -209,6 +211,39 @@ def verify_request(door: Doorkeeper, proposed: VerifiedPlan, data: bytes) -> Ver
         cells=cells,
         share=noise_share(plan, phase, marginals=_sums(request, plan=plan, cells=cells)),
     )
+
+
+def _check_lacks(silo: str, dataset: Dataset, plan: Plan) -> None:
+    """Raise PlanRefused unless a plan says of this silo's columns what its map does.
+
+    Which columns a silo lacks is its operator's word, and public; no row is looked at.
+    """
+    stated = set((plan.lacks or {}).get(silo, ()))
+    lacked = dataset.lacks.intersection(dataset.domain.attributes)
+    if stated - lacked:
+        raise PlanRefused(
+            f"plan {plan.id} says that this silo lacks {min(stated - lacked)!r}, which it holds",
+            hint="leave it out of --lacks, or have the silo's operator declare it absent",
+        )
+    if lacked - stated:
+        raise PlanRefused(
+            f"this silo holds no column {min(lacked - stated)!r}, and plan {plan.id} counts on it",
+            hint=f"make the plan with --lacks '{silo}={','.join(sorted(lacked))}'",
+        )
+
+
+def _check_held(dataset: Dataset, request: Request) -> None:
+    """Raise PlanRefused for a marginal over a column that the silo declares not to hold.
+
+    In a sum all silos answer the same: there it adds its share of the noise, and no count.
+    """
+    if request.sum is not None:
+        return
+    for clique, _ in request.queries:
+        if lacked := dataset.lacks.intersection(clique):
+            raise PlanRefused(
+                f"this silo holds no column {min(lacked)!r}", hint="make a plan that says so"
+            )
 
 
 def _sums(request: Request, *, plan: Plan, cells: tuple[int, ...]) -> int:

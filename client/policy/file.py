@@ -182,7 +182,7 @@ def parse_policy(data: Mapping[str, Any], *, home: Path, origin: str = "policy")
 
 _PATHS = {
     "silo": ("key", "persons_secret", "directory"),
-    "datasets": ("path", "schema"),
+    "datasets": ("path", "schema", "map"),
     "checkpoints": ("path",),
     "relay": ("socket", "operator_socket"),
     "ledger": ("mirror",),

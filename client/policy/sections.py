@@ -89,6 +89,9 @@ class DatasetSection(Section):
     )
     schema_path: FilePath = Field(alias="schema")
     schema_digest: str = Field(pattern=DIGEST_PATTERN)
+    map_path: FilePath | None = Field(
+        default=None, alias="map", description="how the table is brought to the schema"
+    )
     rows_per_person: int = Field(default=1, ge=1, le=1_000_000)
     person_column: str | None = Field(default=None, min_length=1, max_length=512)
     csv: CsvDialect | None = Field(

@@ -88,6 +88,7 @@ path = {_text(str(new.table.absolute()))}
 # cluster = "10.0.0.5:6379"  # count Parquet files on a Ray cluster of your own, closed to others
 schema = {_text(str(new.schema.absolute()))}
 schema_digest = "{schema_digest}"
+# map = "map.yaml"  # how the table names and spells what the schema lists: 'silosynth silo map'
 rows_per_person = {new.rows_per_person}  # most rows of one person
 {person}
 # All that this table may ever cost one person, over all plans and for ever. The ledger adds costs

@@ -49,6 +49,11 @@ def _dataset(section: DatasetSection) -> str:
             f". The Ray cluster {section.cluster!r} reads and counts its rows, and whoever reaches "
             "that cluster can read them"
         )
+    if section.map_path is not None:
+        rows += (
+            f". Its columns are brought to the schema by the map {section.map_path}, whose content "
+            "stays here"
+        )
     return (
         f"Data set {section.name!r} ({section.format.value}) may cost one person at most "
         f"{_budget(section.budget)} for ever, over all plans. {rows}."

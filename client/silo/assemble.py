@@ -12,6 +12,8 @@ from silosynth.client.gateway.gateway import Gateway
 from silosynth.client.gateway.kept import Records
 from silosynth.client.learning.checkpoints import Checkpoints
 from silosynth.client.ledger.ledger import Ledger
+from silosynth.client.maps.check import check_map, check_reviewed
+from silosynth.client.maps.silo_map import NO_MAP, SiloMap, load_map
 from silosynth.client.noise.discrete_gaussian import BitSource
 from silosynth.client.policy.file import PolicyFile
 from silosynth.client.policy.rules import SiloIdentity
@@ -207,6 +209,20 @@ def load_checked_schema(section: DatasetSection) -> Schema:
     return schema
 
 
+def load_checked_map(section: DatasetSection, *, schema: Schema) -> SiloMap:
+    """Return a data set's map; the empty one where the policy names none.
+
+    Raises InvalidMap for one that does not fit the schema, or that nobody has reviewed.
+    """
+    if section.map_path is None:
+        return NO_MAP
+    origin = f"dataset {section.name!r}: {section.map_path}"
+    silo_map = load_map(Path(section.map_path))
+    check_map(silo_map, schema=schema, origin=origin)
+    check_reviewed(silo_map, origin=origin)
+    return silo_map
+
+
 def _open_dataset(
     policy: PolicyFile,
     section: DatasetSection,
@@ -216,12 +232,21 @@ def _open_dataset(
 ) -> Dataset:
     """Return one data set; its rows are read at the first count."""
     schema = load_checked_schema(section)
+    silo_map = load_checked_map(section, schema=schema)
     bounded = section.person_column is not None
     rows = open_source(
         section.source(),
         schema=schema,
         bounding=bounding(secret, tell_operator=tell_operator) if bounded else None,
         cache=Path(policy.silo.directory) / CACHE / section.name,
+        silo_map=silo_map,
         tell_operator=tell_operator,
     )
-    return Dataset(schema=schema, rows=rows, policy=policy.limits(section), bounded=bounded)
+    return Dataset(
+        schema=schema,
+        rows=rows,
+        policy=policy.limits(section),
+        bounded=bounded,
+        lacks=silo_map.absent,
+        map_digest=None if section.map_path is None else silo_map.digest(secret),
+    )

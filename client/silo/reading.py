@@ -7,10 +7,11 @@ from pathlib import Path
 from silosynth.client.csv.files import count_bad_lines
 from silosynth.client.policy.file import PolicyFile
 from silosynth.client.policy.sections import DatasetSection
-from silosynth.client.silo.assemble import load_checked_schema
+from silosynth.client.silo.assemble import load_checked_map, load_checked_schema
 from silosynth.client.source.bounding import bounding, load_secret
 from silosynth.client.source.files import list_files
-from silosynth.client.source.open import SourceFormat, open_source
+from silosynth.client.source.open import Source, SourceFormat, open_source
+from silosynth.client.source.stream import StreamRows
 from silosynth.client.source.table import CSV
 from silosynth.common.domain import Grouping
 from silosynth.common.errors import InvalidTable
@@ -42,8 +43,9 @@ def _read(section: DatasetSection, *, secret: bytes) -> tuple[str, ...]:
             section.source(),
             schema=schema,
             bounding=bounding(secret, tell_operator=notes.append) if bounded else None,
-            tell_operator=notes.append,
+            silo_map=load_checked_map(section, schema=schema),
         )
+        notes += _survey(source)
         query = MarginalQuery(clique=schema.domain.attributes[:1], level=_FINE)
         (counts,) = source.count(
             [query], levels={_FINE: Grouping()}, rows_per_person=section.rows_per_person
@@ -53,6 +55,15 @@ def _read(section: DatasetSection, *, secret: bytes) -> tuple[str, ...]:
     if not counts.any():
         notes.append("no row of it is counted: this silo would add nothing but noise")
     return tuple(notes)
+
+
+def _survey(source: Source) -> tuple[str, ...]:
+    """Say what the map does to the rows, and what share of each column fits the schema."""
+    if not isinstance(source, StreamRows):
+        return ("how columns fit is not looked at: the rows are counted where they are",)
+    found = source.survey()
+    warned = (f"{name}: hardly anything of it fits the schema" for name in found.hardly)
+    return (*found.lines(), *warned)
 
 
 def _bad_lines(section: DatasetSection, *, schema: Schema) -> list[str]:

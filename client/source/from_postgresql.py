@@ -26,6 +26,7 @@ from silosynth.client.source.sql import (
     column_kind,
     count_sql,
     distinct_sql,
+    find_stored,
     is_listed,
     is_numeric,
     listed_code_sql,
@@ -138,24 +139,29 @@ class PushedDown:
         query = _inner(self._spec)
         stored = _columns(cursor, self._spec, wanted=self._wanted)
         codes: dict[str, str] = {}
+        silo_map = self._wanted.silo_map
         for attribute in self._wanted.schema.coded:
-            kind = column_kind(stored.field(attribute.name))
+            if attribute.name in silo_map.absent:
+                codes[attribute.name] = "0"
+                continue
+            place = find_stored(attribute, columns=stored, silo_map=silo_map)
             if is_listed(attribute):
-                found = _fetch(cursor, distinct_sql(attribute, kind=kind, query=query))
+                found = _fetch(cursor, distinct_sql(place, query=query))
                 values = found["value"].combine_chunks()
-                codes[attribute.name] = listed_code_sql(attribute, kind=kind, values=values)
+                codes[attribute.name] = listed_code_sql(attribute, stored=place, values=values)
             else:
-                codes[attribute.name] = bin_code_sql(attribute, kind=kind)
+                codes[attribute.name] = bin_code_sql(attribute, stored=place)
         return self._bounded(codes, stored, rows_per_person)
 
     def _points(self, cursor: Any, grids: Mapping[str, ValueGrid], rows_per_person: int) -> str:
         """Return the SELECT of the points of some numbers, in the order of ``grids``."""
         stored = _columns(cursor, self._spec, wanted=self._wanted)
         by_name = {a.name: a for a in self._wanted.schema.coded}
-        points = {
-            name: point_sql(by_name[name], kind=column_kind(stored.field(name)), grid=grid)
-            for name, grid in grids.items()
-        }
+        silo_map = self._wanted.silo_map
+        points = {}
+        for name, grid in grids.items():
+            place = find_stored(by_name[name], columns=stored, silo_map=silo_map)
+            points[name] = point_sql(by_name[name], stored=place, grid=grid)
         return self._bounded(points, stored, rows_per_person)
 
     def _bounded(self, codes: Mapping[str, str], stored: pa.Schema, rows_per_person: int) -> str:
@@ -193,7 +199,7 @@ def _pulled(field: pa.Field, *, wanted: Wanted) -> str:
     name = quote(field.name)
     if field.name != wanted.person_column or not is_numeric(field):
         return name
-    if any(attribute.name == field.name for attribute in wanted.schema.attributes):
+    if any(wanted.silo_map.origin(a.name) == field.name for a in wanted.schema.attributes):
         raise InvalidTable(
             f"column {field.name!r} is numeric, names persons and is an attribute",
             hint="select it twice in the query, and name the other one as person_column",

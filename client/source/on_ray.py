@@ -98,7 +98,7 @@ class ClusterRows:
             self._join()
             tasks = max(1, int(ray.cluster_resources().get("CPU", 1)) * _TASKS_PER_CPU)
             work = ray.remote(num_cpus=1, max_retries=2)(task)
-            shared = ray.put((self._wanted.schema, asked, self._cache))
+            shared = ray.put((self._wanted, asked, self._cache))
             pending = [work.remote(shared, part) for part in share(groups, parts=tasks)]
             while pending:
                 ready, pending = ray.wait(pending, num_returns=1)
@@ -130,32 +130,32 @@ class ClusterRows:
 
 
 def count_groups(
-    shared: tuple[Schema, Layout, Path | None], groups: Sequence[RowGroup]
+    shared: tuple[Wanted, Layout, Path | None], groups: Sequence[RowGroup]
 ) -> list[np.ndarray]:
     """Return the totals over some row groups, on one thread."""
-    schema, layout, cache = shared
-    codec, totals = Codec(schema), layout.zeros()
+    wanted, layout, cache = shared
+    codec, totals = Codec(wanted.spelled), layout.zeros()
     kernel = choose_kernel(increments=sum(g.rows for g in groups) * len(layout.tables), cache=cache)
     if isinstance(kernel, CompiledKernel):
         kernel = CompiledKernel(loop=kernel.loop, threads=1)
     else:
         kernel = NumpyKernel()
     for group in groups:
-        codes = codec.encode(group.read(), allow_extra=True).codes
+        codes = codec.encode(wanted.mapped(group.read()), allow_extra=True).codes
         check_codes(codes, domain=codec.domain)
         kernel.add(codes, layout=layout, totals=totals)
     return totals
 
 
 def count_group_values(
-    shared: tuple[Schema, Sequence[ValueQuestion], Path | None], groups: Sequence[RowGroup]
+    shared: tuple[Wanted, Sequence[ValueQuestion], Path | None], groups: Sequence[RowGroup]
 ) -> list[np.ndarray]:
     """Return the counts of each question over some row groups."""
-    schema, questions, _ = shared
-    codec, grids = Codec(schema), {q.attribute: q.partition.grid for q in questions}
+    wanted, questions, _ = shared
+    codec, grids = Codec(wanted.spelled), {q.attribute: q.partition.grid for q in questions}
     totals = [np.zeros(q.partition.cells, dtype=np.int64) for q in questions]
     for group in groups:
-        points = codec.find_points(group.read(), grids=grids)
+        points = codec.find_points(wanted.mapped(group.read()), grids=grids)
         for question, total in zip(questions, totals, strict=True):
             total += question.count(points[question.attribute])
     return totals

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from silosynth.client.maps.silo_map import NO_MAP, SiloMap
 from silosynth.client.source.file_state import database_files, look_at
 from silosynth.client.source.files import (
     list_files,
@@ -51,6 +52,7 @@ def open_source(
     schema: Schema,
     bounding: Bounding | None = None,
     cache: Path | None = None,
+    silo_map: SiloMap = NO_MAP,
     tell_operator: Callable[[str], None] = lambda _: None,
 ) -> Source:
     """Return the source that ``spec`` names; it reads nothing before it is asked to count.
@@ -59,20 +61,25 @@ def open_source(
         bounding: needed when the spec names a person column.
         cache: a directory of the gateway's own, for this table alone, where encoded columns may be
             kept.
+        silo_map: how the table is brought to the schema, whose check it has passed.
         tell_operator: gets sentences for the silo's own operator, which may speak of the data.
     """
     if (spec.person_column is None) != (bounding is None):
         raise InvalidArgument("a person column needs a bounding of rows, and the reverse")
-    wanted = Wanted(schema=schema, allow_extra=spec.allow_extra, person_column=spec.person_column)
+    wanted = Wanted(
+        schema=schema,
+        allow_extra=spec.allow_extra,
+        person_column=spec.person_column,
+        silo_map=silo_map,
+    )
     if spec.push_down:
         return _open_sql(spec, wanted=wanted, bounding=bounding)
     if spec.cluster is not None:
         return _open_cluster(spec, wanted=wanted, cache=cache)
     return StreamRows(
         open_reader=lambda: _open_reader(spec, wanted=wanted, tell_operator=tell_operator),
-        schema=schema,
+        wanted=wanted,
         lifetime=_lifetime(spec),
-        person_column=spec.person_column,
         bounding=bounding,
         cache=cache,
         tell_operator=tell_operator,
@@ -85,6 +92,7 @@ def open_table(
     schema: Schema,
     person_column: str | None = None,
     bounding: Bounding | None = None,
+    silo_map: SiloMap = NO_MAP,
     tell_operator: Callable[[str], None] = lambda _: None,
     codec: Codec | None = None,
 ) -> Source:
@@ -94,12 +102,11 @@ def open_table(
     """
 
     def read() -> pa.Table:
-        return read_table(table, schema=schema, person_column=person_column)
+        return read_table(table, schema=schema, person_column=person_column, silo_map=silo_map)
 
     return StreamRows(
         open_reader=lambda: Reader(fragments=lambda: [read]),
-        schema=schema,
-        person_column=person_column,
+        wanted=Wanted(schema=schema, person_column=person_column, silo_map=silo_map),
         bounding=bounding,
         tell_operator=tell_operator,
         codec=codec,

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.types as pt
 
 from silosynth.client.noise.discrete_gaussian import BitSource
 from silosynth.client.source.bounding import number_persons
 from silosynth.client.source.spec import Bounding, CodedTable
 from silosynth.common.codec.examples import to_examples
+from silosynth.common.codec.parsing import plain_values
+from silosynth.common.errors import InvalidTable
 from silosynth.common.schema.schema import Schema
 
 
@@ -53,3 +58,20 @@ def gather_people(
     person, names = number_persons(coded.persons)
     kept = ranks < rows_per_person
     return People(examples=examples[kept], person=person[kept], count=len(names))
+
+
+def plain_persons(persons: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return the person column without a dictionary, which may differ between fragments."""
+    return plain_values(persons) if pt.is_dictionary(persons.type) else persons
+
+
+def join_persons(persons: Sequence[pa.ChunkedArray]) -> pa.ChunkedArray | None:
+    """Return one column; InvalidTable when a table's fragments hold different types."""
+    if not persons:
+        return None
+    if len({str(column.type) for column in persons}) > 1:
+        raise InvalidTable(
+            "the person column has several types", hint="store it as one type in every file"
+        )
+    chunks = [chunk for column in persons for chunk in column.chunks]
+    return pa.chunked_array(chunks, type=persons[0].type)

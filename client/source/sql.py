@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
@@ -16,10 +17,13 @@ import pyarrow as pa
 import pyarrow.types as pt
 
 from silosynth.client.counting.layout import Column, JointTable, Layout
+from silosynth.client.maps.read import FARTHEST, NEAREST, as_number, map_column
+from silosynth.client.maps.silo_map import ColumnMap, SiloMap
 from silosynth.common.codec.columns import is_text
 from silosynth.common.codec.kinds.table import codec_of
 from silosynth.common.codec.listed import ListedCodec
 from silosynth.common.codec.numeric import NumericCodec
+from silosynth.common.codec.parsing import flatten
 from silosynth.common.errors import InvalidTable
 from silosynth.common.schema.attributes import CodedAttribute
 from silosynth.common.values.grid import ValueGrid
@@ -42,6 +46,15 @@ class Kind(Enum):
     BOOLEAN = "a boolean"
     DATE = "a date"
     TIMESTAMP = "a timestamp"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """Where a column of the schema is on the server, what it holds, and how the map reads it."""
+
+    name: str
+    kind: Kind
+    how: ColumnMap
 
 
 def column_kind(field: pa.Field) -> Kind:
@@ -69,42 +82,51 @@ def is_numeric(field: pa.Field) -> bool:
     return isinstance(kind, pa.BaseExtensionType) and getattr(kind, "type_name", "") == "numeric"
 
 
+def find_stored(attribute: CodedAttribute, *, columns: pa.Schema, silo_map: SiloMap) -> Stored:
+    """Return where an attribute is among a query's columns."""
+    name = silo_map.origin(attribute.name)
+    how = silo_map.column(attribute.name)
+    return Stored(name=name, kind=column_kind(columns.field(name)), how=how)
+
+
 def is_listed(attribute: CodedAttribute) -> bool:
     """Say whether codes depend on a list of values."""
     return isinstance(codec_of(attribute), ListedCodec)
 
 
-def distinct_sql(attribute: CodedAttribute, *, kind: Kind, query: str) -> str:
+def distinct_sql(stored: Stored, *, query: str) -> str:
     """Return the SELECT of a listed column's distinct values as text."""
-    if kind is Kind.TIMESTAMP:
-        raise _uncast(attribute.name, "is a timestamp, whose categories are not counted in SQL")
-    value = _text(quote(attribute.name), kind)
+    if stored.kind is Kind.TIMESTAMP:
+        raise _uncast(stored.name, "is a timestamp, whose categories are not counted in SQL")
+    value = _text(quote(stored.name), stored.kind)
     return f'SELECT DISTINCT {value} COLLATE "C" AS value FROM ({query}) AS source'
 
 
-def listed_code_sql(attribute: CodedAttribute, *, kind: Kind, values: pa.Array) -> str:
+def listed_code_sql(attribute: CodedAttribute, *, stored: Stored, values: pa.Array) -> str:
     """Return the code of a listed column, given its distinct values."""
     codec = codec_of(attribute)
     if not isinstance(codec, ListedCodec):
         raise InvalidTable(f"{attribute.name!r} is not a listed attribute")
-    codes, _ = codec.encode(values.cast(pa.large_string()))
+    # The last is null, whatever the column holds.
+    values = pa.concat_arrays([values.cast(pa.large_string()), pa.nulls(1, pa.large_string())])
+    codes, _ = codec.encode(flatten(map_column(values, stored.how, attribute)))
     known = {
         value: code
         for value, code in zip(values.to_pylist(), codes.tolist(), strict=True)
         if value is not None and code != codec.unseen_code
     }
-    value = _text(quote(attribute.name), kind)
+    value = _text(quote(stored.name), stored.kind)
     listed = quote_text(json.dumps(known, ensure_ascii=False))
     return (
-        f"CASE WHEN {value} IS NULL THEN {codec.missing_code} "
+        f"CASE WHEN {value} IS NULL THEN {int(codes[-1])} "
         f"ELSE COALESCE(({listed}::jsonb ->> {value})::int, {codec.unseen_code}) END"
     )
 
 
-def bin_code_sql(attribute: CodedAttribute, *, kind: Kind) -> str:
+def bin_code_sql(attribute: CodedAttribute, *, stored: Stored) -> str:
     """Return the code of a number or an instant."""
     codec = _bins_of(attribute)
-    number = _number(attribute, kind)
+    number = _mapped_number(attribute, stored)
     inner = ",".join(repr(float(edge)) for edge in codec.edges[1:-1])
     found = f"width_bucket({number}, ARRAY[{inner}]::float8[])" if inner else "0"
     tokens = "".join(f" OR {number} = {float(t)!r}::float8" for t in codec.tokens)
@@ -112,13 +134,13 @@ def bin_code_sql(attribute: CodedAttribute, *, kind: Kind) -> str:
     return f"CASE WHEN {number} IS NULL{tokens} THEN {absent} ELSE {found} END"
 
 
-def point_sql(attribute: CodedAttribute, *, kind: Kind, grid: ValueGrid) -> str:
+def point_sql(attribute: CodedAttribute, *, stored: Stored, grid: ValueGrid) -> str:
     """Return the point of a number or an instant; -1 where it has the code of missing.
 
     Never null: what a person's rows are ordered by is made of all points, and of no null.
     """
     codec = _bins_of(attribute)
-    number = _number(attribute, kind)
+    number = _mapped_number(attribute, stored)
     power = f"{10 ** abs(grid.decimals)}::float8"
     if grid.real:
         scaled = f"{number} {'*' if grid.decimals >= 0 else '/'} {power}"
@@ -267,12 +289,42 @@ def _text(name: str, kind: Kind) -> str:
     return f"{name}::text"
 
 
-def _number(attribute: CodedAttribute, kind: Kind) -> str:
+def _mapped_number(attribute: CodedAttribute, stored: Stored) -> str:
+    """Return a number as the map has it, computed as where rows are read here."""
+    how = stored.how
+    if how.format is not None:
+        raise _uncast(stored.name, "has a format in the map, which text alone has")
+    number = _number(attribute, stored)
+    found = number
+    if how.calculates:
+        bounded = f"LEAST(GREATEST({number}, -{FARTHEST!r}::float8), {FARTHEST!r}::float8)"
+        bounded = f"CASE WHEN abs({number}) < {NEAREST!r}::float8 THEN 0::float8 ELSE {bounded} END"
+        found = f"(({bounded}) * {how.scale!r}::float8 + {how.offset!r}::float8)"
+        found = f"floor({found} + 0.5::float8)" if attribute.kind == "integer" else found
+        found = f"CASE WHEN {number} IS NOT NULL THEN {found} END"
+    tests = ""
+    for word, target in reversed(tuple((how.words or {}).items())):
+        led = "NULL" if target is None else f"{float(target)!r}::float8"
+        if not word:
+            tests += f" WHEN {number} IS NULL THEN {led}"
+        elif (known := as_number(word)) is not None and known == known:
+            tests += f" WHEN {number} = {_float(known)} THEN {led}"
+    return f"(CASE{tests} ELSE {found} END)" if tests else f"({found})"
+
+
+def _float(number: float) -> str:
+    """Return a float as SQL spells it."""
+    if number in (float("inf"), -float("inf")):
+        return f"'{'-' * (number < 0)}Infinity'::float8"
+    return f"{number!r}::float8"
+
+
+def _number(attribute: CodedAttribute, stored: Stored) -> str:
     """Return a column as float8, null for not-a-number; no value can make it fail."""
-    name = quote(attribute.name)
+    name, kind = quote(stored.name), stored.kind
     if attribute.kind in _INSTANTS:
         if kind not in (Kind.DATE, Kind.TIMESTAMP):
-            raise _uncast(attribute.name, f"is {kind.value}; an instant is needed")
+            raise _uncast(stored.name, f"is {kind.value}; an instant is needed")
         return f"(EXTRACT(epoch FROM {name}) * 1000000)::float8"
     if kind is Kind.NUMERIC:
         # LEAST and GREATEST pass over null, and 'NaN' equals itself here.
@@ -287,7 +339,7 @@ def _number(attribute: CodedAttribute, kind: Kind) -> str:
         return f"{name}::int::float8"
     if kind is Kind.WHOLE:
         return f"{name}::float8"
-    raise _uncast(attribute.name, f"is {kind.value}; a number is needed")
+    raise _uncast(stored.name, f"is {kind.value}; a number is needed")
 
 
 def _uncast(name: str, what: str) -> InvalidTable:

@@ -11,11 +11,11 @@ from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.types as pt
 
 from silosynth.client.counting.count import check_codes
 from silosynth.client.counting.kernel import choose_kernel
 from silosynth.client.counting.layout import lay_out
+from silosynth.client.maps.read import lacking
 from silosynth.client.source.code_cache import CodeCache, forget_codes
 from silosynth.client.source.held import (
     QUERY_SECONDS,
@@ -26,15 +26,20 @@ from silosynth.client.source.held import (
     Piece,
     choose,
 )
-from silosynth.client.source.people import People, gather_people
+from silosynth.client.source.people import (
+    People,
+    gather_people,
+    join_persons,
+    plain_persons,
+)
 from silosynth.client.source.spec import Bounding, CodedTable, ValueQuestion
+from silosynth.client.source.survey import Survey, take_survey
+from silosynth.client.source.table import Wanted
 from silosynth.common.batches import available_threads, map_ahead
 from silosynth.common.codec.codec import Codec, Encoded
 from silosynth.common.codec.examples import modelled_texts
 from silosynth.common.codec.notes import EncodingNote, add_notes
-from silosynth.common.codec.parsing import plain_values
 from silosynth.common.domain import Grouping
-from silosynth.common.errors import InvalidTable
 from silosynth.common.measurement import MarginalQuery
 from silosynth.common.schema.schema import Schema
 from silosynth.common.values.grid import ValueGrid
@@ -75,9 +80,8 @@ class StreamRows:
         self,
         *,
         open_reader: Callable[[], Reader],
-        schema: Schema,
+        wanted: Wanted,
         lifetime: Lifetime | None = None,
-        person_column: str | None = None,
         bounding: Bounding | None = None,
         cache: Path | None = None,
         keep_bytes: int = _KEEP_BYTES,
@@ -87,10 +91,11 @@ class StreamRows:
     ) -> None:
         """Take what is needed to read; nothing is read yet."""
         self._open_reader = open_reader
-        self._schema = schema
-        self._codec = codec or Codec(schema)
+        self._wanted = wanted
+        self._schema = wanted.schema
+        self._codec = codec or Codec(wanted.spelled)
         self._lifetime = lifetime or Lifetime(seconds=QUERY_SECONDS)
-        self._person_column = person_column
+        self._person_column = wanted.person_column
         self._bounding = bounding
         self._cache = cache
         self._keep_bytes = keep_bytes
@@ -154,9 +159,8 @@ class StreamRows:
             if self._recoded is None or self._recoded._schema != schema:
                 self._recoded = StreamRows(
                     open_reader=self._open_reader,
-                    schema=schema,
+                    wanted=replace(self._wanted, schema=schema),
                     lifetime=self._lifetime,
-                    person_column=self._person_column,
                     bounding=self._bounding,
                     cache=self._cache,
                     keep_bytes=self._keep_bytes,
@@ -179,6 +183,14 @@ class StreamRows:
             reader = self._open_reader() if held is None else None
             for columns in self._chosen(held, reader, moment, rows_per_person):
                 add(columns)
+
+    def survey(self) -> Survey:
+        """Read all rows once more and say how they fit, for the operator alone; none is kept."""
+        reader = self._open_reader()
+        tables = (fragment() for fragment in reader.fragments())
+        found = take_survey(tables, schema=self._schema, silo_map=self._wanted.silo_map)
+        reader.check()
+        return found
 
     def encode(self) -> CodedTable:
         """Return all rows as codes, with texts and the person column beside them."""
@@ -274,7 +286,7 @@ class StreamRows:
             for i in range(len(self._codec.domain.shape))
         )
         persons = [piece.persons for piece in pieces if piece.persons is not None]
-        return CodedTable(columns=columns, persons=_join(persons), notes=self._notes)
+        return CodedTable(columns=columns, persons=join_persons(persons), notes=self._notes)
 
     def _read_texts_too(self) -> CodedTable:
         """Read the table once more: texts are not kept, in memory or in the cache."""
@@ -288,7 +300,7 @@ class StreamRows:
         persons = [column for _, column, _ in parts if column is not None]
         return CodedTable(
             columns=tuple(np.concatenate(column) for column in columns),
-            persons=_join(persons),
+            persons=join_persons(persons),
             notes=add_notes(*(encoded.notes for encoded, _, _ in parts)),
             texts=tuple(np.concatenate(text) for text in texts),
         )
@@ -350,14 +362,17 @@ class StreamRows:
 
     def _read(self, fragment: Fragment) -> tuple[Encoded, pa.ChunkedArray | None]:
         """Read and encode one fragment."""
-        table = fragment()
+        table = self._wanted.mapped(fragment())
         encoded = self._codec.encode(table, allow_extra=True)
-        return encoded, None if self._person_column is None else _plain(table[self._person_column])
+        notes = lacking(encoded.notes, silo_map=self._wanted.silo_map)
+        encoded = replace(encoded, notes=notes)
+        name = self._person_column
+        return encoded, None if name is None else plain_persons(table[name])
 
     def _read_points(self, fragment: Fragment, *, grids: Mapping[str, ValueGrid]) -> Points:
         """Read one fragment, and find the points of its numbers."""
-        table = fragment()
-        persons = None if self._person_column is None else _plain(table[self._person_column])
+        table = self._wanted.mapped(fragment())
+        persons = None if self._person_column is None else plain_persons(table[self._person_column])
         return self._codec.find_points(table, grids=grids), persons
 
     def _read_texts(
@@ -366,7 +381,7 @@ class StreamRows:
         """Read and encode one fragment, texts and all."""
         table = fragment()
         encoded, persons = self._read(lambda: table)
-        texts, notes = self._codec.encode_texts(table)
+        texts, notes = self._codec.encode_texts(self._wanted.mapped(table))
         return replace(encoded, notes=(*encoded.notes, *notes)), persons, texts
 
     def _open_cache(self, reader: Reader, moment: Moment) -> CodeCache | None:
@@ -375,7 +390,7 @@ class StreamRows:
             return None
         return CodeCache(
             self._cache,
-            key=f"{reader.key()} {self._schema.digest}",
+            key=f"{reader.key()} {self._schema.digest}{self._wanted.map_key}",
             domain=self._codec.domain,
             moment=moment,
             lifetime=self._lifetime,
@@ -387,7 +402,7 @@ def _bounded(pieces: Sequence[Points], bounding: Bounding, rows_per_person: int)
 
     Which they are depends on nothing but this person's points and the secret, as with codes.
     """
-    persons = _join([column for _, column in pieces if column is not None])
+    persons = join_persons([column for _, column in pieces if column is not None])
     names = list(pieces[0][0])
     points = {n: np.concatenate([piece[n] for piece, _ in pieces]) for n in names}
     if persons is None:
@@ -396,20 +411,3 @@ def _bounded(pieces: Sequence[Points], bounding: Bounding, rows_per_person: int)
     codes = [np.ascontiguousarray(part[:, i]) for part in parts for i in range(part.shape[1])]
     kept = bounding.rank(persons, codes) < rows_per_person
     return {n: column[kept] for n, column in points.items()}, None
-
-
-def _plain(persons: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return the person column without a dictionary, which may differ between fragments."""
-    return plain_values(persons) if pt.is_dictionary(persons.type) else persons
-
-
-def _join(persons: Sequence[pa.ChunkedArray]) -> pa.ChunkedArray | None:
-    """Return one column; InvalidTable when a table's fragments hold different types."""
-    if not persons:
-        return None
-    if len({str(column.type) for column in persons}) > 1:
-        raise InvalidTable(
-            "the person column has several types", hint="store it as one type in every file"
-        )
-    chunks = [chunk for column in persons for chunk in column.chunks]
-    return pa.chunked_array(chunks, type=persons[0].type)

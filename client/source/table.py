@@ -13,6 +13,8 @@ import pyarrow.parquet as pq
 import pyarrow.types as pt
 
 from silosynth.client.csv.files import name_columns, read_csv
+from silosynth.client.maps.read import map_table, read_by, seen_as
+from silosynth.client.maps.silo_map import NO_MAP, SiloMap
 from silosynth.common.codec.codec import Codec
 from silosynth.common.codec.columns import TableLike, as_table
 from silosynth.common.codec.fit import check_columns
@@ -33,15 +35,33 @@ ENDINGS = (*PARQUET, *CSV, *ARROW, *EXCEL)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """Which columns are read: the schema's, and the one that names persons."""
+    """Which columns are read: the schema's, by the silo's map, and the one that names persons."""
 
     schema: Schema
     allow_extra: bool = False
     person_column: str | None = None
+    silo_map: SiloMap = NO_MAP
+
+    @property
+    def spelled(self) -> Schema:
+        """Return the schema as what is read spells its values."""
+        return read_by(self.schema, self.silo_map)
+
+    @property
+    def map_key(self) -> str:
+        """Return what tells one map from another; nothing without one."""
+        return f" {self.silo_map.model_dump_json()}" if self.silo_map.columns else ""
+
+    def mapped(self, table: pa.Table) -> pa.Table:
+        """Return rows as they were read, in the schema's names, words and units."""
+        return map_table(
+            table, schema=self.schema, silo_map=self.silo_map, person=self.person_column
+        )
 
     def names(self) -> tuple[str, ...]:
         """Return the names of a file's columns where it has no header line: all declared ones."""
-        return tuple(a.name for a in self.schema.attributes)
+        held = (a.name for a in self.schema.attributes if a.name not in self.silo_map.absent)
+        return tuple(self.silo_map.origin(name) for name in held)
 
     def columns(self, stored: pa.Schema, *, origin: str) -> list[str]:
         """Return the names to read, in stored order; raise InvalidTable as check_columns does."""
@@ -51,11 +71,20 @@ class Wanted:
                 f"{origin}: column {person!r}, which names persons, is missing",
                 hint="add it, or name another person column in the policy",
             )
-        checked = stored
+        if person in declared and self.silo_map.origin(person or "") != person:
+            raise InvalidTable(
+                f"{origin}: column {person!r} names persons, and the map takes {person!r} from "
+                "another column",
+                hint="give the column that names persons another name",
+            )
+        checked = seen_as(stored, schema=self.schema, silo_map=self.silo_map, origin=origin)
         if person is not None and person not in declared:
-            checked = pa.schema([field for field in stored if field.name != person])
-        check_columns(checked, schema=self.schema, allow_extra=self.allow_extra, origin=origin)
-        read = {a.name for a in self.schema.attributes} - self.schema.unread
+            checked = pa.schema([field for field in checked if field.name != person])
+        check_columns(checked, schema=self.spelled, allow_extra=self.allow_extra, origin=origin)
+        unread = self.schema.unread | self.silo_map.absent
+        read = {
+            self.silo_map.origin(a.name) for a in self.schema.attributes if a.name not in unread
+        }
         return [name for name in stored.names if name in read or name == person]
 
 
@@ -66,16 +95,20 @@ def read_table(
     allow_extra: bool = False,
     person_column: str | None = None,
     dialect: CsvDialect | None = None,
+    silo_map: SiloMap = NO_MAP,
 ) -> pa.Table:
     """Read the schema's columns of a file that is a table, or of a frame in memory.
 
     In text files an empty field is null and every column is text, so that leading zeros survive;
     they are written as ``dialect`` or the schema says, with commas where neither does. Zero rows
-    are a table. The person column is read too, whether or not the schema declares it.
+    are a table. The person column is read too, whether or not the schema declares it. Columns
+    that a ``silo_map`` names are read under their own names, and not mapped.
 
     Raises InvalidTable naming the file, the column and the remedy, and no value.
     """
-    wanted = Wanted(schema=schema, allow_extra=allow_extra, person_column=person_column)
+    wanted = Wanted(
+        schema=schema, allow_extra=allow_extra, person_column=person_column, silo_map=silo_map
+    )
     if not isinstance(source, Path):
         table = as_table(source)
         return table.select(wanted.columns(table.schema, origin="table"))

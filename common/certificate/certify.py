@@ -13,6 +13,7 @@ from silosynth.common.accounting.epsilon import cks_epsilon, pld_epsilon, rdp_ep
 from silosynth.common.certificate.certificate import Certificate, CertifiedPhase, Overlap, Trust
 from silosynth.common.certificate.words import plain_words
 from silosynth.common.errors import InvalidPlan
+from silosynth.common.plan.lacks import lack_words
 from silosynth.common.plan.plan import Plan
 
 __all__ = [
@@ -145,8 +146,11 @@ def certify(
 
 
 def certify_plan(plan: Plan) -> Certificate:
-    """State what a plan costs one person at most, if everything that it allows is asked."""
-    return certify(
+    """State what a plan costs one person at most, if everything that it allows is asked.
+
+    Where silos lack columns, the certificate says who gave what, and which pairs nobody knows.
+    """
+    certificate = certify(
         phases=[
             PhaseCost(
                 name=p.name.value,
@@ -170,6 +174,8 @@ def certify_plan(plan: Plan) -> Certificate:
         absent=plan.absent,
         attempts=plan.attempts,
     )
+    held = lack_words(plan)
+    return certificate.model_copy(update={"assumptions": (*certificate.assumptions, *held)})
 
 
 def check_certificate(certificate: Certificate) -> None:

@@ -9,6 +9,9 @@ import numpy as np
 
 Uniform = Callable[[int], np.ndarray]
 
+HARDLY = 0.1
+"""A column of which less than this share fits has hardly anything to say under its schema."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodingNote:
@@ -27,6 +30,22 @@ class EncodingNote:
     broken: int = 0
 
     @property
+    def misfits(self) -> int:
+        """Return in how many rows the attribute has a code that is not the value's own."""
+        return self.bent + self.undeclared_missing + self.broken
+
+    def share_fitting(self, rows: int) -> float:
+        """Return the share of ``rows`` that fit, 1 of none."""
+        return 1.0 if not rows else max(0.0, 1.0 - self.misfits / rows)
+
+    def of(self, rows: int) -> str:
+        """Say what there is to tell, of how many rows."""
+        if self.broken:
+            return str(self).replace(f"{self.broken} rows", f"{self.broken} of {rows} rows")
+        told = "; ".join(f"{n} of {rows} values {why}" for n, why in self._told() if n)
+        return f"{self.attribute}: {told}"
+
+    @property
     def bent(self) -> int:
         """Return how many values are not listed, unreadable, or beyond the bounds."""
         return self.unseen + self.unreadable + self.clipped
@@ -39,13 +58,16 @@ class EncodingNote:
     def __str__(self) -> str:
         if self.broken:
             return f"rule '{self.attribute}': {self.broken} rows break it; the nearest is counted"
-        told = (
+        told = "; ".join(f"{n} values {why}" for n, why in self._told() if n)
+        return f"{self.attribute}: {told}"
+
+    def _told(self) -> tuple[tuple[int, str], ...]:
+        return (
             (self.unseen, "not listed"),
             (self.clipped, "beyond the bounds"),
             (self.unreadable, "unreadable"),
             (self.undeclared_missing, "missing, though missing is not declared"),
         )
-        return f"{self.attribute}: " + "; ".join(f"{n} values {why}" for n, why in told if n)
 
 
 def code_dtype(size: int) -> np.dtype[np.unsignedinteger]:

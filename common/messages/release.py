@@ -11,10 +11,17 @@ canonical JSON. A receipt states the digest of the cells, so it can be checked w
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 from silosynth.common import errors
 from silosynth.common.digest import DIGEST_PATTERN, canonical_json, digest_of
@@ -66,6 +73,17 @@ class Receipt(_Header):
     cost_units: int = Field(ge=0, description="zCDP rho in units of 2^-40, rounded up")
     ledger_head: str = Field(max_length=128)
     sum: SumReceipt | None = Field(default=None, description="in shared trust: cells are masked")
+    map_digest: str | None = Field(
+        default=None,
+        pattern=DIGEST_PATTERN,
+        description="of the map that the silo's table is read by, under a key of the silo's own",
+    )
+
+    @model_serializer(mode="wrap")
+    def _leave_out(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Write a map where there is one alone: older receipts keep their signature."""
+        data: dict[str, Any] = handler(self)
+        return {k: v for k, v in data.items() if v is not None or k != "map_digest"}
 
     @property
     def cell(self) -> np.dtype[np.signedinteger]:

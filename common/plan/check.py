@@ -32,9 +32,29 @@ def check_plan(plan: Plan, schema: Schema) -> None:
     for clique in plan.workload:
         schema.domain.size(clique)
     check_trees(plan.values or {}, schema)
+    _check_lacks(plan, schema)
     chosen = plan.chosen
     if isinstance(chosen, DpSgd):
         _check_network(plan, schema, training=chosen.training)
+
+
+def _check_lacks(plan: Plan, schema: Schema) -> None:
+    """Raise InvalidPlan unless every column is held, and one by all, which joins the others."""
+    columns = schema.domain.attributes
+    for silo, lacked in (plan.lacks or {}).items():
+        if strange := sorted(set(lacked) - set(columns)):
+            raise InvalidPlan(f"silo {silo} lacks {strange[0]!r}, which is no column that counts")
+    for clique in [*((c,) for c in columns), *plan.workload]:
+        if not plan.holders(clique, silos=plan.silos):
+            raise InvalidPlan(
+                f"no silo holds {' and '.join(clique)}",
+                hint="take it out of the schema, or out of the workload",
+            )
+    if not any(len(plan.holders((c,), silos=plan.silos)) == len(plan.silos) for c in columns):
+        raise InvalidPlan(
+            "no column is held by all silos, so nothing joins what they hold",
+            hint="leave a silo out, or have all of them hold one column at least",
+        )
 
 
 def check_texts(schema: Schema, *, method: Method, workload: Sequence[Clique] = ()) -> None:

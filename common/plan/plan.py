@@ -68,6 +68,7 @@ __all__ = [
 ]
 
 PLAN_VERSION = 1
+Column = Annotated[str, Field(min_length=1, max_length=512)]
 MOST_SESSIONS = 8
 
 
@@ -90,7 +91,7 @@ class Privacy(PlanModel):
 class Plan(PlanModel):
     """Everything that a silo must know to decide, fixed before anything is spent."""
 
-    _ABSENT: ClassVar[frozenset[str]] = frozenset({"training", "values"})
+    _ABSENT: ClassVar[frozenset[str]] = frozenset({"training", "values", "lacks"})
 
     version: Literal[1] = 1
     id: Name
@@ -124,6 +125,12 @@ class Plan(PlanModel):
     values: Mapping[str, PlannedTree] | None = Field(
         default=None, min_length=1, max_length=4096, description="trees over numbers' values"
     )
+    lacks: Mapping[Name, tuple[Column, ...]] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=10_000,
+        description="columns that a silo declares not to hold; it is asked nothing of them",
+    )
     phases: tuple[Phase, ...] = Field(min_length=1, max_length=8)
     on_absent: OnAbsent = OnAbsent.STOP
     deadline_seconds: int = Field(default=600, ge=1, le=604_800)
@@ -143,6 +150,7 @@ class Plan(PlanModel):
         before, phases = self._split_phases()
         check_phases(self.method, phases, spared=bool(sizes))
         self._check_trust()
+        self._check_lacks()
         self.chosen.check(phases, silos=self.silos, trust=self.sharing)
         self._check_values(before)
         return self
@@ -161,6 +169,24 @@ class Plan(PlanModel):
             raise ValueError(f"phases: those before the method's must be {names}")
         if any(p.bound != 1 or p.rate is not None for p in before):
             raise ValueError("phases: values are counted, so their bound is 1")
+
+    def _check_lacks(self) -> None:
+        """Raise ValueError for columns that a silo lacks and a method cannot do without."""
+        lacks = self.lacks or {}
+        if strange := sorted(set(lacks) - set(self.silos)):
+            raise ValueError(f"lacks: {strange[0]!r} is no silo of the plan")
+        if any(not columns or len(set(columns)) < len(columns) for columns in lacks.values()):
+            raise ValueError("lacks: name the columns of a silo once each, or leave it out")
+        if lacks and (self.training or self.features):
+            raise ValueError("lacks: this method learns from whole rows; measure marginals")
+
+    def holds(self, silo: str, clique: Clique) -> bool:
+        """Say whether a silo holds every column of a clique."""
+        return not set((self.lacks or {}).get(silo, ())).intersection(clique)
+
+    def holders(self, clique: Clique, *, silos: Sequence[str]) -> tuple[str, ...]:
+        """Return those of ``silos`` that hold every column of a clique."""
+        return tuple(s for s in silos if self.holds(s, clique))
 
     def _check_trust(self) -> None:
         """Raise ValueError unless colluders and absent silos fit the roster and the noise."""

@@ -180,6 +180,18 @@ class Schema(PlainModel):
         copied.__dict__["ruled"] = replace(self.ruled, attributes=attributes)
         return copied
 
+    def spelled_as(self, attributes: Mapping[str, Attribute]) -> Self:
+        """Return the schema with some attributes written otherwise; its codes stay, and its rules.
+
+        Args: attributes: by name, the same attribute in another form.
+        """
+        own = tuple(attributes.get(a.name, a) for a in self.attributes)
+        before = {id(a): new for a, new in zip(self.attributes, own, strict=True)}
+        copied = self.model_copy(update={"attributes": own})
+        counted = tuple(before.get(id(a), a) for a in self.ruled.attributes)
+        copied.__dict__["ruled"] = replace(self.ruled, attributes=counted)
+        return copied
+
     @cached_property
     def ruled(self) -> Ruled:
         """Return the rules, and the attributes that are counted in the place of the table's."""

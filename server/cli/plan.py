@@ -17,6 +17,7 @@ from silosynth.common.files import check_output, write_text
 from silosynth.common.names import machine_key
 from silosynth.common.plan.budget import check_budget, check_promise
 from silosynth.common.plan.check import check_plan
+from silosynth.common.plan.lacks import lack_words
 from silosynth.common.plan.plan import (
     Method,
     OnAbsent,
@@ -82,6 +83,10 @@ class PersonFlags:
     rows_per_person: Annotated[int, "Most rows of one person in a silo."] = 1
     unit: Annotated[str, "What a row stands for, in a word."] = "row"
     on_absent: Annotated[OnAbsent | None, "What to do when a silo stays away."] = None
+    lacks: Annotated[
+        str | None,
+        "Columns that silos of other people lack: 'south=thal,ca;west=slope'.",
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +100,21 @@ class TrustFlags:
     rows_at_most: Annotated[
         int | None, "Shared: a public bound on all rows, for 4 bytes a cell."
     ] = None
+
+
+def read_lacks(text: str | None) -> dict[str, tuple[str, ...]] | None:
+    """Read ``south=thal,ca;west=slope`` as the columns that each silo lacks."""
+    lacks: dict[str, tuple[str, ...]] = {}
+    for part in (p for p in (text or "").split(";") if p.strip()):
+        silo, equals, columns = part.partition("=")
+        names = tuple(c.strip() for c in columns.split(","))
+        if not equals or not silo.strip() or not all(names) or silo.strip() in lacks:
+            raise InvalidArgument(
+                f"--lacks {text!r} does not say which columns silos lack",
+                hint="write it as 'south=thal,ca;west=slope', each silo once",
+            )
+        lacks[silo.strip()] = names
+    return lacks or None
 
 
 METHOD_FLAGS = tuple(recipe.flags for recipe in METHODS.values() if recipe.flags is not None)
@@ -138,7 +158,7 @@ def plan_new(
         silos=promise.read(),
         method=method,
         plan_id=plan_id,
-        **asdict(person[0]),
+        **(asdict(person[0]) | {"lacks": read_lacks(person[0].lacks)}),
         **asdict(trust[0]),
         **choices,
     )
@@ -193,7 +213,7 @@ def plan_show(
     if plan.trust is TrustMode.SHARED:
         for sentence in trust_words(certify_plan(plan)):
             say(sentence)
-    for sentence in (*_value_words(plan), *METHODS[plan.method].describe(plan)):
+    for sentence in (*lack_words(plan), *_value_words(plan), *METHODS[plan.method].describe(plan)):
         say(sentence)
     for note in remarks(described, method=plan.method):
         say(note)

@@ -205,6 +205,7 @@ def _open_phase(state: State, phase: PhaseName) -> tuple[State, Commands]:
     else:
         state = settle_values(state)
         question = replace(ask_phase(phase, state.known()), edges=state.edges)
+    question = question.held(plan=state.plan, silos=state.silos)
     if question.learning is not None:
         state = replace(state, learning=question.learning)
     if question.empty:
@@ -214,7 +215,8 @@ def _open_phase(state: State, phase: PhaseName) -> tuple[State, Commands]:
     )
     proof = state.agreement.proof if state.agreement else None
     requests = [
-        question.request(plan=state.plan, phase=phase, silo=s, proof=proof) for s in state.silos
+        question.request(plan=state.plan, phase=phase, silo=s, proof=proof)
+        for s in opened.waiting(phase)
     ]
     for request in requests[:1]:
         count_cells(request, plan=state.plan, domain=state.schema.domain)
@@ -268,9 +270,18 @@ def _leave(
     rest = tuple(s for s in state.silos if s != silo)
     if state.plan.on_absent is OnAbsent.STOP or not rest:
         return state, (Fail(error=error),)
-    if (reason := cannot_spare(state)) is not None:
+    reason = cannot_spare(state) or _lost(state, rest)
+    if reason is not None:
         return state, (Fail(error=type(error)(f"{error.message}; {reason}", hint=error.hint)),)
     return then(replace(state, silos=rest, left={**state.left, silo: error.message}))
+
+
+def _lost(state: State, rest: Collection[str]) -> str | None:
+    """Say which column nobody holds any more; None where none is lost."""
+    for column in state.schema.domain.attributes:
+        if not state.plan.holders((column,), silos=tuple(rest)):
+            return f"nobody else holds the column {column!r}"
+    return None
 
 
 def _silo(command: Command) -> str | None:

@@ -19,9 +19,12 @@ from silosynth.common.sampler.mixture import NeuralSampler
 from silosynth.common.schema.schema import Schema
 from silosynth.common.values.spread import Spread
 from silosynth.server.generator.rounds import Learning
-from silosynth.server.measuring.sum import sum_masked, sum_releases
+from silosynth.server.measuring.sum import sum_masked, sum_releases, to_all_rows
 from silosynth.server.methods.method import Known, Question
 from silosynth.server.values.estimate import Values
+
+_COUNTS = PhaseName.ONE_WAY
+"""The phase that says how many rows there are, and which codes are rare."""
 
 
 class Stage(StrEnum):
@@ -252,7 +255,7 @@ class State:
         if phase not in self.asked or self.waiting(phase):
             return ()
         levels = (q.level for q in self.asked[phase].queries)
-        return tuple(zip(levels, self._sum(phase, silos=None), strict=True))
+        return tuple(zip(levels, self._own_sum(phase, silos=None), strict=True))
 
     def measured(self) -> dict[PhaseName, tuple[Measurement, ...]]:
         """Return the sums of every complete phase.
@@ -277,7 +280,7 @@ class State:
             schema=self.coded,
             measured=self.measured(),
             merging=self.merging(),
-            counted=self.releases.get(PhaseName.ONE_WAY, {}),
+            counted=self.releases.get(_COUNTS, {}),
             silos=self.silos,
             learning=self.learning,
             generator=generator,
@@ -289,12 +292,26 @@ class State:
         They are over all silos that answered them, so a silo that leaves later changes no merge,
         and what was asked of merged codes still fits the model's. Its rows count nowhere else.
         """
-        first = PhaseName.ONE_WAY
+        first = _COUNTS
         complete = first in self.asked and not self.waiting(first)
         return self._sum(first, silos=None) if complete else ()
 
     def _sum(self, phase: PhaseName, *, silos: tuple[str, ...] | None) -> tuple[Measurement, ...]:
-        """Return the sums of a phase over ``silos``, or over all that answered."""
+        """Return the sums of a phase, all brought to the rows of ``silos``, or of all."""
+        sums = self._own_sum(phase, silos=silos)
+        if not self.plan.lacks:
+            return sums
+        first = _COUNTS
+        apart = phase is not first and first in self.asked
+        others = self._own_sum(first, silos=silos) if apart else ()
+        taking = self.releases[first if apart else phase]
+        over = tuple(s for s in taking if silos is None or s in silos)
+        return to_all_rows(sums, others=others, plan=self.plan, silos=over)
+
+    def _own_sum(
+        self, phase: PhaseName, *, silos: tuple[str, ...] | None
+    ) -> tuple[Measurement, ...]:
+        """Return the sums of a phase over those of ``silos`` that hold each, or over all."""
         question = self.asked[phase]
         add = sum_masked if self.plan.trust is TrustMode.SHARED else sum_releases
         return add(
@@ -308,7 +325,12 @@ class State:
     def waiting(self, phase: PhaseName) -> tuple[str, ...]:
         """Return the silos that take part and have not answered ``phase``."""
         answered = self.releases.get(phase, {})
-        return tuple(s for s in self.silos if s not in answered)
+        question = self.asked.get(phase)
+        if question is None or question.learning is not None:
+            return tuple(s for s in self.silos if s not in answered)
+        return tuple(
+            s for s in self.silos if s not in answered and question.asked_of(s, plan=self.plan)
+        )
 
     def waited_for(self) -> tuple[str, ...]:
         """Return the silos whose word the run waits for where it stands."""

@@ -21,6 +21,11 @@ def ask_values(state: State, phase: PhaseName) -> Question:
     return leaves_question(state.plan, state.schema, _counted(state, PhaseName.VALUES))
 
 
+def _partly(plan: Plan) -> frozenset[str]:
+    """Return the columns that not every silo holds."""
+    return frozenset(column for columns in (plan.lacks or {}).values() for column in columns)
+
+
 def trees_question(plan: Plan) -> Question:
     """Ask every level of every tree, and the round numbers."""
     asked = ((name, level) for name, tree in (plan.values or {}).items() for level in tree.asked())
@@ -46,6 +51,7 @@ def settle_values(state: State) -> State:
         schema=state.schema,
         leaves=asked.leaves or {},
         closer=_counted(state, PhaseName.CLOSER),
+        partly=_partly(state.plan),
     )
     return replace(state, values=values)
 

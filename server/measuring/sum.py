@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -21,15 +22,66 @@ def sum_releases(
     plan: Plan,
     phase: Phase,
 ) -> tuple[Measurement, ...]:
-    """Sum own-noise releases of the same queries, cell by cell.
+    """Sum own-noise releases of the same queries, cell by cell, over the silos that hold them.
 
-    Guarantees: the sum is exact in int64; each cell's variance is ``len(releases) * sigma2``.
+    Guarantees: the sum is exact in int64; each cell's variance is the number of silos that hold
+    its columns times sigma2. A query that none of the releases answers is left out.
     """
     if not releases:
         raise RunFailed(f"no silo answered in phase {phase.name.value} of plan {plan.id}")
-    variance = float(plan.noise(phase).variance(silos=len(releases)))
-    summed = [np.sum([r.marginals[i] for r in releases], axis=0) for i in range(len(queries))]
-    return _measurements(summed, variance=variance, queries=queries, levels=levels)
+    answered: dict[int, list[np.ndarray]] = {}
+    for release in releases:
+        asked = [i for i, q in enumerate(queries) if plan.holds(release.receipt.silo, q.clique)]
+        for i, marginal in zip(asked, release.marginals, strict=True):
+            answered.setdefault(i, []).append(marginal)
+    return tuple(
+        measurement
+        for i, marginals in sorted(answered.items())
+        for measurement in _measurements(
+            [np.sum(marginals, axis=0)],
+            variance=float(plan.noise(phase).variance(silos=len(marginals))),
+            queries=[queries[i]],
+            levels=levels,
+        )
+    )
+
+
+def to_all_rows(
+    measurements: Sequence[Measurement],
+    *,
+    others: Sequence[Measurement],
+    plan: Plan,
+    silos: Sequence[str],
+) -> tuple[Measurement, ...]:
+    """Bring sums over the silos that hold a clique to the rows of all ``silos``.
+
+    Each is divided by the noised total of its own silos and multiplied by that of all; so is its
+    noise. Totals are means over all sums of the same silos, by their variance.
+
+    Args: others: sums whose totals count as well, such as the 1-ways.
+    """
+    totals: dict[tuple[str, ...], list[tuple[float, float]]] = {}
+    for measurement in (*measurements, *others):
+        holders = plan.holders(measurement.clique, silos=silos)
+        total = float(measurement.values.sum()), float(measurement.variance.sum())
+        totals.setdefault(holders, []).append(total)
+    rows = {
+        h: sum(t / v for t, v in found) / sum(1 / v for _, v in found)
+        for h, found in totals.items()
+    }
+    everywhere = max(rows.get(tuple(silos), max(rows.values())), 1.0)
+    scaled = []
+    for measurement in measurements:
+        holders = plan.holders(measurement.clique, silos=silos)
+        factor = 1.0 if len(holders) == len(silos) else everywhere / max(rows[holders], 1.0)
+        scaled.append(
+            replace(
+                measurement,
+                values=measurement.values * factor,
+                variance=measurement.variance * factor**2,
+            )
+        )
+    return tuple(scaled)
 
 
 def sum_masked(

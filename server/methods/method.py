@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,7 +16,7 @@ from silosynth.common.messages.request import FINE, Request
 from silosynth.common.messages.sum_proof import SumProof
 from silosynth.common.plan.phases import Phase, PhaseName
 from silosynth.common.plan.plan import Method, Plan
-from silosynth.common.plan.trust import Trust
+from silosynth.common.plan.trust import Own, Trust
 from silosynth.common.plan.values import PlannedTree
 from silosynth.common.sampler.file import AnySampler
 from silosynth.common.sampler.mixture import NeuralSampler
@@ -128,6 +128,17 @@ class Question:
         """Say whether nothing is asked."""
         return not self.queries and self.learning is None
 
+    def asked_of(self, silo: str, *, plan: Plan) -> tuple[MarginalQuery, ...]:
+        """Return what one silo is asked: what it holds; in shared trust all are asked the same."""
+        if not isinstance(plan.sharing, Own):
+            return self.queries
+        return tuple(q for q in self.queries if plan.holds(silo, q.clique))
+
+    def held(self, *, plan: Plan, silos: Sequence[str]) -> Question:
+        """Return what somebody holds all columns of; nobody can be asked the rest."""
+        queries = tuple(q for q in self.queries if plan.holders(q.clique, silos=silos))
+        return self if len(queries) == len(self.queries) else replace(self, queries=queries)
+
     def request(
         self, *, plan: Plan, phase: PhaseName, silo: str, proof: SumProof | None = None
     ) -> Request:
@@ -146,7 +157,7 @@ class Question:
             phase=phase,
             silo=silo,
             levels={name: dict(g.groups) for name, g in self.levels.items()},
-            queries=tuple((q.clique, q.level) for q in self.queries),
+            queries=tuple((q.clique, q.level) for q in self.asked_of(silo, plan=plan)),
             edges=self.edges,
             leaves=self.leaves,
             sum=proof,

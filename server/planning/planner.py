@@ -50,6 +50,7 @@ def new_plan(
     unit: str = "row",
     on_absent: OnAbsent | str | None = None,
     plan_id: str | None = None,
+    lacks: Mapping[str, Sequence[str]] | None = None,
     **choices: Unpack[Chosen],
 ) -> Plan:
     """Make a plan that costs one silo at most (epsilon, delta).
@@ -61,6 +62,8 @@ def new_plan(
     Args:
         method: without it, what :func:`~silosynth.server.planning.advice.advise` says; AIM for a
             workload.
+        lacks: by silo, the columns that it declares not to hold; its people are others than
+            those of the other silos.
         on_absent: by default, shared trust goes on without ``absent`` silos and own trust stops.
         choices: see :class:`Chosen`; those of methods are described in
             :mod:`silosynth.server.methods`, and a method takes its own.
@@ -91,6 +94,7 @@ def new_plan(
             "schema_name": schema.name,
             "schema_digest": schema.digest,
             "silos": list(silos),
+            "lacks": {s: tuple(c) for s, c in lacks.items()} if lacks else None,
             "privacy": Privacy(
                 epsilon=epsilon, delta=delta, rows_per_person=rows_per_person, unit=unit
             ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,17 +84,20 @@ def estimate_values(
     schema: Schema,
     leaves: Mapping[str, tuple[int, ...]],
     closer: Mapping[str, Counted],
+    partly: frozenset[str] = frozenset(),
 ) -> Values:
     """Return the codes and spreads of all numbers that were looked at.
 
     Post-processing of releases: it costs no privacy.
 
-    Args: leaves: those that ``closer`` has the digits of.
+    Args:
+        leaves: those that ``closer`` has the digits of.
+        partly: numbers that not every silo holds.
     """
     kept, attributes = keeps_bins(schema), {a.name: a for a in schema.numbers}
     edges: dict[str, tuple[int, ...]] = {}
     spreads: dict[str, Spread] = {}
-    for name, (pieces, noise) in _pieces(counted, schema).items():
+    for name, (pieces, noise) in _pieces(counted, schema, partly=partly).items():
         attribute, grid = attributes[name], counted[name].tree.grid
         finer = _finer(pieces, leaves.get(name, ()), closer.get(name))
         heaps = _heaps(counted[name], finer)
@@ -108,11 +111,13 @@ def estimate_values(
     return Values(schema=refine(schema, edges=edges), edges=edges, spreads=spreads)
 
 
-def _pieces(counted: Mapping[str, Counted], schema: Schema) -> dict[str, tuple[Pieces, Noise]]:
+def _pieces(
+    counted: Mapping[str, Counted], schema: Schema, *, partly: frozenset[str] = frozenset()
+) -> dict[str, tuple[Pieces, Noise]]:
     """Return the pieces of each number, before any closer look, and what noise they hold."""
     trees = {name: _reconciled(c) for name, c in counted.items()}
-    rows, spread = _rows(trees, schema)
-    missing = {a.name for a in schema.numbers if a.size > a.values}
+    missing = {a.name for a in schema.numbers if a.size > a.values} | partly
+    rows, spread = _rows(trees, missing=missing)
     found = {}
     for name, tree in trees.items():
         own, leaves = tree.total, counted[name].tree.leaves
@@ -123,12 +128,11 @@ def _pieces(counted: Mapping[str, Counted], schema: Schema) -> dict[str, tuple[P
     return found
 
 
-def _rows(trees: Mapping[str, Tree], schema: Schema) -> tuple[float, float]:
+def _rows(trees: Mapping[str, Tree], *, missing: Collection[str]) -> tuple[float, float]:
     """Return the number of rows by all numbers that every row has, and its variance.
 
     Infinite without any.
     """
-    missing = {a.name for a in schema.numbers if a.size > a.values}
     totals = [(t.total, float(t.variance[-1][0])) for n, t in trees.items() if n not in missing]
     weight = sum(1.0 / variance for _, variance in totals)
     if not totals:

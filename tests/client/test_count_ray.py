@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import ray
+from local_table import TYPED, by_hand, local_table
 from messy import CANARY, LEVELS, QUERIES, SCHEMA, assert_exact, messy_table
 
 from silosynth.client.policy.sections import DatasetSection
@@ -80,6 +81,12 @@ def test_every_table_equals_brute_force_and_errors_carry_no_text(tmp_path: Path)
         source.count(QUERIES, levels=LEVELS)
     assert CANARY not in str(caught.value)
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+def test_workers_map_what_they_read(tmp_path: Path) -> None:
+    table = local_table(2_000)
+    source = open_source(write(table, tmp_path / "rows"), schema=SCHEMA, silo_map=TYPED)
+    assert_exact(source.count(QUERIES, levels=LEVELS), by_hand(table))
 
 
 def test_row_groups_are_shared_out_evenly_and_each_once() -> None:

@@ -19,6 +19,7 @@ from silosynth.client.gateway.gateway import Gateway
 from silosynth.client.ledger.ledger import Ledger
 from silosynth.client.policy.limits import Policy
 from silosynth.client.source.stream import Reader, StreamRows
+from silosynth.client.source.table import Wanted
 from silosynth.common.audit.entries import Scope, ScopeKind
 from silosynth.common.errors import InvalidTable
 from silosynth.common.messages.release import Refusal, Release, decode_release
@@ -91,7 +92,7 @@ class Silo:
         schema = changes.pop("schema", _schema())
         read = changes.pop("read", self.read)
         rows = StreamRows(
-            schema=schema,
+            wanted=Wanted(schema=schema),
             open_reader=lambda: Reader(fragments=lambda: [read]),
             tell_operator=self.told.append,
         )

@@ -267,7 +267,7 @@ def test_a_check_may_read_the_table_before_a_plan_pays_for_it(
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     assert run(["silo", "check", "--policy", str(policy), "--read", "--json"]) == 0
     (note,) = _envelope(capsys)["data"]["tables"]["default"]
-    assert note.startswith("sex: 30 values")
+    assert note.startswith("sex: 30 of 150 values")
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
     policy.write_text(policy.read_text().replace('column = "who"', 'column = "patient"'))
     assert run(["silo", "check", "--policy", str(policy), "--json"]) == 0

@@ -277,7 +277,7 @@ def test_a_table_larger_than_memory_is_read_again_for_each_count(tmp_path: Path)
         opened.append(1)
         return open_parquet(path, wanted=Wanted(schema=SCHEMA, allow_extra=True))
 
-    source = StreamRows(open_reader=read, schema=SCHEMA, keep_bytes=1_000, threads=2)
+    source = StreamRows(open_reader=read, wanted=Wanted(schema=SCHEMA), keep_bytes=1_000, threads=2)
     for _ in range(2):
         assert_exact(source.count(QUERIES, levels=LEVELS), TABLE)
     assert len(opened) == 2
@@ -294,7 +294,7 @@ def test_a_table_larger_than_memory_is_read_once_into_a_cache(tmp_path: Path) ->
 
     source = StreamRows(
         open_reader=read,
-        schema=SCHEMA,
+        wanted=Wanted(schema=SCHEMA),
         lifetime=Lifetime(look=lambda: look_at([path])),
         keep_bytes=0,
         cache=tmp_path / "cache",
@@ -312,7 +312,7 @@ def test_a_stream_that_breaks_off_leaves_nothing_behind() -> None:
     def read() -> Reader:
         return Reader(fragments=lambda: pieces if broken else [lambda: TABLE])
 
-    source = StreamRows(open_reader=read, schema=SCHEMA, threads=1)
+    source = StreamRows(open_reader=read, wanted=Wanted(schema=SCHEMA), threads=1)
     with pytest.raises(InvalidTable):
         source.count(QUERIES, levels=LEVELS)
     broken.clear()

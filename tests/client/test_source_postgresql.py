@@ -8,18 +8,31 @@ from collections.abc import Iterator
 import adbc_driver_postgresql.dbapi as dbapi
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
+from local_table import TYPED, by_hand, local_table
 from messy import CANARY, LEVELS, QUERIES, SCHEMA, assert_exact, messy_table
 from postgresql_server import running_server
 
+from silosynth.client.maps.silo_map import parse_map
 from silosynth.client.source.bounding import bounding
-from silosynth.client.source.open import Bounding, SourceFormat, SourceSpec, open_source
+from silosynth.client.source.open import (
+    Bounding,
+    SourceFormat,
+    SourceSpec,
+    open_source,
+    open_table,
+)
+from silosynth.client.source.spec import ValueQuestion
 from silosynth.common.domain import Grouping
 from silosynth.common.errors import InvalidArgument, InvalidTable
 from silosynth.common.measurement import MarginalQuery
 from silosynth.common.schema.schema import parse_schema
+from silosynth.common.values.grid import refined_attributes
+from silosynth.common.values.partitions import Leaves
 
 TABLE = messy_table(3_000)
+LOCAL = local_table(2_000)
 SELECT = 'SELECT zip, grade, smoker, age, weight, seen, note, person FROM "Rows"'
 
 
@@ -29,6 +42,7 @@ def uri() -> Iterator[str]:
     with running_server() as address:
         with dbapi.connect(address) as connection, connection.cursor() as cursor:
             cursor.adbc_ingest("Rows", TABLE, mode="create")
+            cursor.adbc_ingest("Local", LOCAL, mode="create")
             cursor.execute(
                 "CREATE VIEW typed AS SELECT zip::varchar(20) AS zip, grade::numeric AS grade, "
                 "smoker, age::numeric(9,2) AS age, weight, seen AT TIME ZONE 'UTC' AS seen, note, "
@@ -289,3 +303,57 @@ def test_text_of_another_encoding_arrives_as_unicode(uri: str, encoding: str) ->
 def test_a_person_column_needs_a_bounding(uri: str) -> None:
     with pytest.raises(InvalidArgument, match="bounding"):
         open_source(spec(uri, push_down=True, person=True), schema=SCHEMA)
+
+
+@pytest.mark.parametrize("push_down", [False, True])
+@pytest.mark.parametrize("person", [False, True])
+def test_mapped_rows_count_as_those_mapped_by_hand(uri: str, push_down: bool, person: bool) -> None:
+    """Pulled or counted on the server: names, words, units and whole numbers are those of a map."""
+    query = 'SELECT * FROM "Local"' + " WHERE person IS NOT NULL" * person
+    source = open_source(
+        spec(uri, push_down=push_down, query=query, person=person),
+        schema=SCHEMA,
+        silo_map=TYPED,
+        bounding=bounding(b"s" * 32) if person else None,
+    )
+    counted = source.count(QUERIES, levels=LEVELS, rows_per_person=len(LOCAL))
+    right = by_hand(LOCAL)
+    if person:
+        right = right.filter(pc.is_valid(right["person"]))
+    assert_exact(counted, right)
+
+
+@pytest.mark.parametrize("push_down", [False, True])
+def test_points_are_those_of_rows_mapped_by_hand(uri: str, push_down: bool) -> None:
+    grids = refined_attributes(SCHEMA)
+    questions = [
+        ValueQuestion(attribute=n, partition=Leaves(grid=g, join=max(1, g.points // 997)))
+        for n, g in grids.items()
+    ]
+    mapped, plain = (
+        source.count_values(questions)
+        for source in (
+            open_source(
+                spec(uri, push_down=push_down, query='SELECT * FROM "Local"'),
+                schema=SCHEMA,
+                silo_map=TYPED,
+            ),
+            open_table(by_hand(LOCAL).drop_columns(["person"]), schema=SCHEMA),
+        )
+    )
+    assert all(np.array_equal(a, b) for a, b in zip(mapped, plain, strict=True))
+
+
+def test_a_format_is_not_read_on_a_server(uri: str) -> None:
+    silo_map = parse_map(
+        {
+            "version": 1,
+            "columns": TYPED.model_dump(by_alias=True)["columns"]
+            | {"seen": {"format": "%d.%m.%Y"}},
+        }
+    )
+    source = open_source(
+        spec(uri, push_down=True, query='SELECT * FROM "Local"'), schema=SCHEMA, silo_map=silo_map
+    )
+    with pytest.raises(InvalidTable, match="has a format in the map"):
+        source.count(QUERIES, levels=LEVELS)

@@ -21,6 +21,7 @@ from silosynth.client.source.file_state import look_at, same_files
 from silosynth.client.source.held import QUERY_SECONDS, Lifetime
 from silosynth.client.source.open import SourceFormat, SourceSpec, open_source
 from silosynth.client.source.stream import Reader, StreamRows
+from silosynth.client.source.table import Wanted
 from silosynth.common.domain import Grouping
 from silosynth.common.measurement import MarginalQuery
 from silosynth.common.schema.schema import Schema, parse_schema
@@ -230,9 +231,8 @@ class Server:
     def open(self, person: str | None = None) -> StreamRows:
         return StreamRows(
             open_reader=lambda: Reader(fragments=lambda: [lambda: self.table]),
-            schema=SCHEMA,
+            wanted=Wanted(schema=SCHEMA, person_column=person),
             lifetime=Lifetime(seconds=QUERY_SECONDS, clock=lambda: self.now),
-            person_column=person,
             bounding=None if person is None else bounding(SECRET),
         )
 

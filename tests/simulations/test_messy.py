@@ -19,8 +19,8 @@ from silosynth.common.plan.plan import Plan
 from silosynth.common.schema.schema import Schema, dump_schema, load_schema, parse_schema
 from silosynth.common.scores.rows import read_rows
 from silosynth.server.planning.planner import new_plan
-from silosynth.simulations.cli import find_silos, read_silos
 from silosynth.simulations.run import simulate
+from silosynth.simulations.tables import find_silos, read_silos
 
 ROWS = 400
 SCHEMA = parse_schema(
@@ -126,7 +126,7 @@ def test_one_silo_that_spells_otherwise_stops_the_run(tmp_path: Path) -> None:
     plan, told = plan_for(SCHEMA, *silos), list[str]()
     with pytest.raises(InvalidTable, match="silo south: no value of column 'sex' fits the schema"):
         simulate(plan, schema=SCHEMA, silos=silos, engine="local", tell=told.append)
-    assert told == [f"south: sex: {ROWS} values not listed"]
+    assert told == [f"south: sex: {ROWS} of {ROWS} values not listed: 0.0% of it fits"]
     again = simulate(plan, schema=SCHEMA, silos=silos, engine="local", accept_misfits=True)
     assert again.certificate.epsilon <= 3.0
 

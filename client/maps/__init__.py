@@ -1,0 +1,1 @@
+"""How a silo's own table is brought to the schema's columns, words and units."""

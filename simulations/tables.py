@@ -1,0 +1,192 @@
+"""The tables of a simulation's silos, and the maps that lie beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import combinations
+from pathlib import Path
+
+import pyarrow as pa
+
+from silosynth.client.csv.files import sniff_dialect
+from silosynth.client.maps.check import check_map, check_reviewed
+from silosynth.client.maps.silo_map import NO_MAP, SiloMap, load_map
+from silosynth.client.source.survey import take_survey
+from silosynth.client.source.table import (
+    ENDINGS,
+    is_text_file,
+    read_table,
+    read_untyped,
+    table_name,
+)
+from silosynth.common.cli.console import say
+from silosynth.common.codec.columns import TableLike
+from silosynth.common.errors import InvalidArgument, InvalidMap, InvalidPlan, InvalidTable
+from silosynth.common.names import machine_key
+from silosynth.common.plan.lacks import lack_words
+from silosynth.common.plan.plan import Plan
+from silosynth.common.schema.schema import CsvDialect, Schema
+from silosynth.simulations.partition import split_table
+
+_FEW_ROWS = 100
+
+
+def read_silos(
+    path: Path,
+    *,
+    schema: Schema,
+    by: str | None,
+    person_column: str | None = None,
+    maps: Mapping[str, SiloMap] | None = None,
+) -> dict[str, pa.Table]:
+    """Read one table a silo: the files of a directory, or the parts of one table."""
+    if not path.exists():
+        raise InvalidArgument(f"{path} does not exist", hint="give a directory or a table")
+    if path.is_file():
+        if by is None:
+            raise InvalidArgument(
+                f"{path} is one table", hint="say which column splits it into silos with --by"
+            )
+        table = read_untyped(path, dialect=_dialect(path, schema=schema))
+        parts = split_table(table, by=by)
+        declared = {a.name for a in schema.attributes} | {person_column}
+        return {n: t if by in declared else t.drop_columns([by]) for n, t in parts.items()}
+    if by is not None:
+        raise InvalidArgument("--by splits one table", hint=f"leave it out: {path} is a directory")
+    return {
+        silo: read_table(
+            file,
+            schema=schema,
+            dialect=_dialect(file, schema=schema),
+            person_column=person_column,
+            silo_map=(maps or {}).get(silo, NO_MAP),
+            allow_extra=bool(maps),
+        )
+        for silo, file in find_silos(path).items()
+    }
+
+
+def read_maps(folder: Path | None) -> dict[str, SiloMap]:
+    """Return the map of each silo: a file named after it; none without a folder."""
+    if folder is None:
+        return {}
+    if not folder.is_dir():
+        raise InvalidArgument(f"{folder} is no folder", hint="put SILO.yaml of each silo there")
+    files = sorted(f for f in folder.iterdir() if f.suffix in (".yaml", ".yml", ".json"))
+    return {machine_key(file.stem): load_map(file) for file in files}
+
+
+def find_silos(folder: Path) -> dict[str, Path]:
+    """Return the table of each silo: a file named after it. Files that are no table are told."""
+    files = sorted(f for f in folder.iterdir() if f.is_file() and not f.name.startswith("."))
+    tables = [f for f in files if f.name.lower().endswith(ENDINGS)]
+    if not tables:
+        raise InvalidArgument(
+            f"{folder} holds no table", hint=f"put files that end in {', '.join(ENDINGS)} there"
+        )
+    for other in files:
+        if other not in tables:
+            say(f"{other} is left out: it is no table by its ending")
+    found: dict[str, Path] = {}
+    for file in tables:
+        silo = machine_key(table_name(file))
+        if silo in found:
+            raise InvalidTable(
+                f"{folder} holds two tables of silo {silo!r}", hint="keep one file for each silo"
+            )
+        found[silo] = file
+    return found
+
+
+def _dialect(path: Path, *, schema: Schema) -> CsvDialect | None:
+    """Return how a text file is written: as the schema says, else found out and said."""
+    if not is_text_file(path):
+        return None
+    found = schema.csv or sniff_dialect(path)
+    if schema.csv is None and found != CsvDialect(newline=found.newline):
+        say(f"{path}: read as a text file with {found.describe()}")
+    return found
+
+
+def check_maps(
+    maps: Mapping[str, SiloMap], *, schema: Schema, silos: Mapping[str, TableLike]
+) -> None:
+    """Raise InvalidMap unless every map is of a silo, fits the schema and was reviewed."""
+    for silo, silo_map in maps.items():
+        if silo not in silos:
+            raise InvalidMap(f"there is a map of silo {silo!r}, and no table", hint="rename it")
+        check_map(silo_map, schema=schema, origin=f"silo {silo}")
+        check_reviewed(silo_map, origin=f"silo {silo}")
+
+
+def check_lacks(
+    plan: Plan, maps: Mapping[str, SiloMap], *, schema: Schema, tell: Callable[[str], None]
+) -> None:
+    """Say who lacks what; raise InvalidPlan unless a plan says of columns what the maps do."""
+    for sentence in lack_words(plan):
+        tell(sentence)
+    counted = set(schema.domain.attributes)
+    for silo, silo_map in maps.items():
+        stated = set((plan.lacks or {}).get(silo, ()))
+        lacked = silo_map.absent & counted
+        if wrong := sorted(stated ^ lacked):
+            raise InvalidPlan(
+                f"silo {silo} {'holds' if wrong[0] in stated else 'lacks'} {wrong[0]!r}, and plan "
+                f"{plan.id} says otherwise",
+                hint="make the plan with --lacks as the silos' maps declare columns absent",
+            )
+
+
+def check_people(plan: Plan, tables: Mapping[str, pa.Table], *, person_column: str | None) -> None:
+    """Raise InvalidTable where silos of different columns hold the same people.
+
+    Their rows would be counted as those of different people, and no pair of columns that lie in
+    two silos could be known from noised counts: join the tables beforehand.
+    """
+    if person_column is None or not plan.lacks:
+        return
+    names = {s: set(t[person_column].to_pylist()) - {None} for s, t in tables.items()}
+    for one, other in combinations(names, 2):
+        same = len(names[one] & names[other])
+        if plan.lacks.get(one) != plan.lacks.get(other) and 2 * same > len(names[one]):
+            raise InvalidTable(
+                f"silos {one} and {other} hold different columns of the same people",
+                hint="join their tables into one silo's beforehand; noised counts cannot",
+            )
+
+
+def take_table(
+    silo: str, table: TableLike, *, schema: Schema, person_column: str | None, silo_map: SiloMap
+) -> pa.Table:
+    """Take the schema's columns of a silo's table; name the silo when they do not fit."""
+    try:
+        return read_table(table, schema=schema, person_column=person_column, silo_map=silo_map)
+    except InvalidTable as err:
+        raise InvalidTable(f"silo {silo}: {err.message}", hint=err.hint) from err
+
+
+def tell_fit(
+    tables: Mapping[str, pa.Table],
+    *,
+    schema: Schema,
+    maps: Mapping[str, SiloMap],
+    accept_misfits: bool,
+    tell: Callable[[str], None],
+) -> None:
+    """Say what each operator would be told; raise InvalidTable where hardly anything fits."""
+    misfits: list[tuple[str, str, float]] = []
+    for silo, table in tables.items():
+        if table.num_rows < _FEW_ROWS:
+            tell(f"{silo}: {table.num_rows} rows are few: most counts will be lost in the noise")
+        found = take_survey([table], schema=schema, silo_map=maps[silo])
+        for line in found.lines():
+            tell(f"{silo}: {line}")
+        misfits += [(silo, name, found.fits[name]) for name in found.hardly]
+    if misfits and not accept_misfits:
+        silo, name, share = misfits[0]
+        some = f"only {share:.1%} of the values" if share else "no value"
+        raise InvalidTable(
+            f"silo {silo}: {some} of column {name!r} fits the schema",
+            hint="correct the table, the schema or the silo's map (silosynth silo map), or go on "
+            "with --accept-misfits",
+        )

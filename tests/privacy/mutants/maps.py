@@ -1,0 +1,51 @@
+"""Maps: their content leaves, what fits leaves, or a column that nobody holds is counted."""
+
+from __future__ import annotations
+
+from privacy.mutants.mutant import Mutant
+
+_MAPS = "tests/client/test_gateway_maps.py::"
+
+MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
+        name="a map is named by a hash that whoever guesses its content can find out",
+        path="client/maps/silo_map.py",
+        old='key = hashlib.blake2b(b"map", key=secret[:64], digest_size=32).digest()',
+        new='key = b""',
+        killed_by=(
+            _MAPS + "test_nothing_of_a_map_leaves_but_its_name_under_the_silos_own_key",
+            "tests/client/test_maps.py::"
+            "test_a_digest_names_the_content_to_those_alone_who_have_the_secret",
+        ),
+    ),
+    Mutant(
+        name="a silo answers for a column that it does not hold",
+        path="client/gateway/verify.py",
+        old="if lacked := dataset.lacks.intersection(clique):",
+        new="if lacked := frozenset[str]():",
+        killed_by=(_MAPS + "test_a_column_that_a_silo_lacks_is_never_counted",),
+    ),
+    Mutant(
+        name="in a sum a silo counts its rows for a column that it does not hold",
+        path="client/gateway/asked.py",
+        old="held = [not asked.lacks.intersection(clique) for clique, _ in asked.request.queries]",
+        new="held = [True for clique, _ in asked.request.queries]",
+        killed_by=(_MAPS + "test_in_a_sum_a_silo_counts_nothing_of_what_it_lacks",),
+    ),
+    Mutant(
+        name="a plan may count on a column that a silo declares absent",
+        path="client/gateway/verify.py",
+        old="    if lacked - stated:\n",
+        new="    if lacked < stated:\n",
+        killed_by=(
+            _MAPS + "test_a_plan_that_says_otherwise_of_the_columns_is_refused_by_what_is_public",
+        ),
+    ),
+    Mutant(
+        name="a map that nobody reviewed is served",
+        path="client/maps/check.py",
+        old="if drafted := silo_map.drafted():",
+        new="if drafted := ():",
+        killed_by=(_MAPS + "test_an_unreviewed_map_is_not_served",),
+    ),
+)
