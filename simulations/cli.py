@@ -83,10 +83,6 @@ def simulate_command(
         bool,
         typer.Option("--accept-misfits", help="Go on where hardly anything of a column fits."),
     ] = False,
-    maps: Annotated[
-        Path | None,
-        typer.Option(help="A folder with the map of each silo, SILO.yaml; see 'silo map'."),
-    ] = None,
     scenario: Annotated[
         Path | None,
         typer.Option(help="A world to run in, by a virtual clock: delays, outages, people, rules."),
@@ -113,10 +109,10 @@ def simulate_command(
     [dim]silosynth simulate plan.yaml --schema s.yaml --silos t/ --sweep epsilon=1,2 --out r/[/dim]
     """
     loaded, described = load_plan(plan), load_schema(schema)
-    known = read_maps(maps)
-    tables = read_silos(silos, schema=described, by=by, person_column=person_column, maps=known)
+    maps = read_maps(silos)
+    tables = read_silos(silos, schema=described, by=by, person_column=person_column, maps=maps)
     if sweep:
-        _refuse_options(checkpoint, person_column, rows_per_person, maps)
+        _refuse_options(checkpoint, person_column, rows_per_person, maps or None)
         simulate_sweep(
             loaded,
             described,
@@ -130,7 +126,7 @@ def simulate_command(
         )
         return
     if scenario is not None:
-        _refuse_options(checkpoint, person_column, rows_per_person, maps)
+        _refuse_options(checkpoint, person_column, rows_per_person, maps or None)
         with progress_bars() as progress:
             simulate_scenario(
                 loaded,
@@ -155,7 +151,7 @@ def simulate_command(
         person_column=person_column,
         rows_per_person=rows_per_person,
         accept_misfits=accept_misfits,
-        maps=known,
+        maps=maps,
     )
     show_result(result, directory=out)
     emit(result_facts(result, directory=out), as_json=as_json)

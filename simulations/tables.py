@@ -29,6 +29,7 @@ from silosynth.common.schema.schema import CsvDialect, Schema
 from silosynth.simulations.partition import split_table
 
 _FEW_ROWS = 100
+_MAP = ".map.yaml"
 
 
 def read_silos(
@@ -66,14 +67,10 @@ def read_silos(
     }
 
 
-def read_maps(folder: Path | None) -> dict[str, SiloMap]:
-    """Return the map of each silo: a file named after it; none without a folder."""
-    if folder is None:
-        return {}
-    if not folder.is_dir():
-        raise InvalidArgument(f"{folder} is no folder", hint="put SILO.yaml of each silo there")
-    files = sorted(f for f in folder.iterdir() if f.suffix in (".yaml", ".yml", ".json"))
-    return {machine_key(file.stem): load_map(file) for file in files}
+def read_maps(path: Path) -> dict[str, SiloMap]:
+    """Return the map of each silo that has one: a file beside its table, ``SILO.map.yaml``."""
+    files = sorted(path.glob(f"*{_MAP}")) if path.is_dir() else []
+    return {machine_key(file.name.removesuffix(_MAP)): load_map(file) for file in files}
 
 
 def find_silos(folder: Path) -> dict[str, Path]:
@@ -85,7 +82,7 @@ def find_silos(folder: Path) -> dict[str, Path]:
             f"{folder} holds no table", hint=f"put files that end in {', '.join(ENDINGS)} there"
         )
     for other in files:
-        if other not in tables:
+        if other not in tables and not other.name.endswith(_MAP):
             say(f"{other} is left out: it is no table by its ending")
     found: dict[str, Path] = {}
     for file in tables:

@@ -31,12 +31,9 @@ def run_whole(
     """Run a plan on tables in a fresh directory; return releases and what ledgers were charged."""
     path = directory / "schema.yaml"
     path.write_text(dump_schema(schema))
+    silos = directory / "silos"
     places = make_silos(
-        directory / "silos",
-        plan=plan,
-        schema_path=path,
-        tables=tables,
-        person_column=person_column,
+        silos, plan=plan, schema_path=path, tables=tables, person_column=person_column
     )
     with Journal(directory, plan_digest=plan.digest) as journal:
         state = run_local(plan, schema, silos=places, journal=journal, bits=bits, asked=asked)

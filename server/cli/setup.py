@@ -108,10 +108,8 @@ def nodes(
     show_table("nodes", ("silo", "status"), sorted(known.items()), numbers=False)
     if not known:
         say("no SuperNode was admitted; see 'silosynth admit'")
-    left = {
-        "superlink": served_days_left(found.superlink, ca=found.ca),
-        "ca": days_left(found.ca),
-    }
+    ends = served_days_left(found.superlink, ca=found.ca)
+    left = {"superlink": ends, "ca": days_left(found.ca)}
     for words in expiry_words(left):
         say(f"warning: {words}; renew it before that day")
     emit({"nodes": known, "certificate_days_left": left}, as_json=as_json)

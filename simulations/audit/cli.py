@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 
 from silosynth.common.cli.console import Json, emit, say, show_table
 from silosynth.common.errors import RunFailed
@@ -38,14 +39,17 @@ def register_audit(groups: dict[str, typer.Typer], *, run: RunsPlan) -> None:
         plan = load_plan(path)
         with Progress(transient=True, disable=as_json) as bars:
             task = bars.add_task("runs", total=runs)
-            audited = audit_plan(
-                plan, run=run, runs=runs, progress=lambda done: bars.update(task, completed=done)
-            )
+            show = partial(_advance, bars, task)
+            audited = audit_plan(plan, run=run, runs=runs, progress=show)
         show_audited(plan, audited)
         emit(audited_facts(plan, audited), as_json=as_json)
         require_kept(plan, audited)
 
     group.command("plan")(audit_command)
+
+
+def _advance(bars: Progress, task: TaskID, done: int) -> None:
+    bars.update(task, completed=done)
 
 
 def require_kept(plan: Plan, audited: Audited) -> None:

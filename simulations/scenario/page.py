@@ -22,6 +22,18 @@ _STYLE = (
 _COUNTED = (What.AGAIN, What.LOST, What.STALL, What.CRASH, What.CLOCK, What.LATE, What.LEFT)
 _MOST_SILOS = 50
 
+_BEFELL = (
+    "silo",
+    "region",
+    "sent again",
+    "lost",
+    "stalls",
+    "killed",
+    "clock refused",
+    "answers too late",
+    "left out",
+)
+
 
 def bought(plan: Plan, timeline: Timeline, *, left: Mapping[str, str]) -> list[dict[str, str]]:
     """Return what the plan's ways with absent silos did in this run, one line each.
@@ -143,18 +155,7 @@ def _silos(silos: Mapping[str, Mapping[str, Any]]) -> Markup:
     ]
     if not rows:
         return element("p", "None: a calm run.")
-    header = (
-        "silo",
-        "region",
-        "sent again",
-        "lost",
-        "stalls",
-        "killed",
-        "clock refused",
-        "answers too late",
-        "left out",
-    )
-    return _table(header, rows)
+    return _table(_BEFELL, rows)
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str | int]]) -> Markup:

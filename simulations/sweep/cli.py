@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,11 @@ def _forget(directory: Path) -> None:
     shutil.rmtree(directory)
 
 
+def _mean(point: Mapping[str, Any], name: str, spelled: Callable[[float], str] = plain) -> str:
+    """Return the mean of a point's number, if it has one."""
+    return spelled(point[name]["mean"]) if name in point else "–"
+
+
 def _show(facts: Mapping[str, Any], *, files: SweepFiles) -> None:
     """Show a line for each point, and where the files are."""
     labels = list(facts["axes"])
@@ -79,11 +84,9 @@ def _show(facts: Mapping[str, Any], *, files: SweepFiles) -> None:
         (
             *point["point"].values(),
             f"{point['completed']} of {point['runs']}",
-            *(plain(point[n]["mean"]) if n in point else "–" for n in ("distance_1", "distance_2")),
-            spell_span(round(point["virtual_seconds"]["mean"] * SECOND))
-            if "virtual_seconds" in point
-            else "–",
-            plain(point["took_part"]["mean"]) if "took_part" in point else "–",
+            *(_mean(point, name) for name in ("distance_1", "distance_2")),
+            _mean(point, "virtual_seconds", lambda s: spell_span(round(s * SECOND))),
+            _mean(point, "took_part"),
         )
         for point in facts["points"]
     ]

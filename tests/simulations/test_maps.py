@@ -103,12 +103,11 @@ def test_a_map_that_cannot_be_stops_a_run_before_it_begins(maps: dict, said: str
         simulate(PLAN, schema=SCHEMA, silos=SILOS, maps=maps, engine="local")
 
 
-def test_the_command_reads_maps_from_a_folder_and_drafts_one(
+def test_the_command_reads_a_map_beside_its_table_and_drafts_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tables, maps, schema = tmp_path / "tables", tmp_path / "maps", tmp_path / "schema.yaml"
+    tables, schema = tmp_path / "tables", tmp_path / "schema.yaml"
     tables.mkdir()
-    maps.mkdir()
     schema.write_text(dump_schema(SCHEMA))
     (tmp_path / "plan.yaml").write_text(dump_plan(PLAN))
     for name, rows in SILOS.items():
@@ -117,11 +116,11 @@ def test_the_command_reads_maps_from_a_folder_and_drafts_one(
     command += ["--silos", str(tables), "--out", str(tmp_path / "run"), "--engine", "local"]
     assert run(command) == InvalidTable.exit_code
     assert "silosynth silo map" in capsys.readouterr().err.replace("\n", " ")
-    south = maps / "south.yaml"
+    south = tables / "south.map.yaml"
     drafting = ["silo", "map", str(tables / "south.csv"), "--schema", str(schema)]
     assert run([*drafting, "--out", str(south)]) == 0
-    assert run([*command, "--maps", str(maps)]) == InvalidMap.exit_code
+    assert run(command) == InvalidMap.exit_code
     text = south.read_text()
     assert "unreviewed: true" in text
     south.write_text("\n".join(line for line in text.splitlines() if "unreviewed" not in line))
-    assert run([*command, "--maps", str(maps)]) == 0
+    assert run(command) == 0
