@@ -89,7 +89,7 @@ class Gateway:
         checkpoints: Checkpoints | None = None,
         bits: BitSource | None = None,
         tell_operator: Callable[[str], None] = lambda _: None,
-        checkpoint: Callable[[str], None] = lambda _: None,
+        reached: Callable[[str], None] = lambda _: None,
         once: Once = each_time,
     ) -> None:
         """Take what the gateway owns.
@@ -100,7 +100,7 @@ class Gateway:
             records: where approved plans and results are kept; needed with an identity.
             checkpoints: the pretrained ones that plans may start from; none by default.
             bits: a seam for tests of a single silo.
-            checkpoint: a seam for tests, called with the name of each step as it is reached.
+            reached: a seam for tests, called with the name of each step as it is reached.
             once: a seam for simulations, which read the same bytes for many silos.
         """
         self._silo = silo
@@ -129,7 +129,7 @@ class Gateway:
         self._sums = sums
         self._bits = SystemBits() if bits is None else bits
         self._tell_operator = tell_operator
-        self._checkpoint = checkpoint
+        self._reached = reached
 
     def identify(self, challenge: bytes) -> bytes:
         """Return the silo's identity over a fresh challenge of 32 bytes, or a refusal."""
@@ -149,16 +149,16 @@ class Gateway:
         """
         digest = unread_digest(plan)
         try:
-            self._checkpoint("received")
+            self._reached("received")
             if self._door.book is not None and purpose_of(plan) is Purpose.ROSTER:
                 said = self._door.book.judge(plan, vouchers=receipts)
-                self._checkpoint("before-send")
+                self._reached("before-send")
                 return encode_statement(said, key=self._key)
             proposed = self._verify_plan(plan)
             digest = proposed.digest
             self._door.checkpoints.require(proposed.plan, proposed.dataset.schema)
             self._proposals.present_receipts(receipts)
-            self._checkpoint("verified")
+            self._reached("verified")
             verdict = self._proposals.judge(proposed)
         except Exception as err:
             error = self._told(err, what=f"plan {digest}")
@@ -170,7 +170,7 @@ class Gateway:
                 message=plain(error.message),
                 hint=None if error.hint is None else plain(error.hint),
             )
-        self._checkpoint("before-send")
+        self._reached("before-send")
         return encode_statement(verdict, key=self._key)
 
     def answer(self, *, plan: bytes, request: bytes) -> bytes:
@@ -182,18 +182,18 @@ class Gateway:
         """
         request_id = None
         try:
-            self._checkpoint("received")
+            self._reached("received")
             proposed = self._verify_plan(plan)
             verified = verify_request(self._door, proposed, request)
             request_id = verified.id
-            self._checkpoint("verified")
+            self._reached("verified")
             self._proposals.require_approval(proposed)
             data = self._release(verified)
         except Exception as err:
             error = self._told(err, what=f"request {request_id}")
             refusal = refuse(error, silo=self._silo, request_id=request_id)
             data = encode_refusal(refusal, key=self._key)
-        self._checkpoint("before-send")
+        self._reached("before-send")
         return data
 
     def agree(self, *, plan: bytes, step: bytes) -> bytes:
@@ -203,17 +203,17 @@ class Gateway:
         gets the same bytes again.
         """
         try:
-            self._checkpoint("received")
+            self._reached("received")
             proposed = self._verify_plan(plan)
             read = verify_step(self._door, proposed, step)
-            self._checkpoint("verified")
+            self._reached("verified")
             self._proposals.require_approval(proposed)
             data = self._member().agree(proposed.plan, read)
         except Exception as err:
             error = self._told(err, what="a step towards a sum")
             refusal = refuse(error, silo=self._silo, request_id=None)
             data = encode_refusal(refusal, key=self._key)
-        self._checkpoint("before-send")
+        self._reached("before-send")
         return data
 
     def deliver(self, bundle: bytes) -> bytes:
@@ -226,11 +226,11 @@ class Gateway:
         plan_digest, sampler_digest = UNKNOWN, digest_sampler(bundle)
         accepted, message = True, None
         try:
-            self._checkpoint("received")
+            self._reached("received")
             delivered = self._deliveries.open(bundle)
             plan_digest = delivered.result.plan_digest
             sampler_digest = delivered.result.sampler_digest
-            self._checkpoint("verified")
+            self._reached("verified")
             self._deliveries.keep(delivered)
         except Exception as err:
             accepted, message = False, plain(str(self._told(err, what="a delivered result")))
@@ -241,7 +241,7 @@ class Gateway:
             accepted=accepted,
             message=message,
         )
-        self._checkpoint("before-send")
+        self._reached("before-send")
         return encode_statement(statement, key=self._key)
 
     def _release(self, verified: VerifiedRequest) -> bytes:
@@ -261,7 +261,7 @@ class Gateway:
             return self._stored(verified, stored)
         noised = self._noised(verified)
         cells, summed = (noised, None) if agreed is None else self._mask(verified, noised, agreed)
-        self._checkpoint("noised")
+        self._reached("noised")
         receipt = Receipt(
             request_id=verified.id,
             request_hash=verified.digest,
@@ -300,10 +300,10 @@ class Gateway:
                 checkpoints=self._door.checkpoints,
                 tell_operator=self._tell_operator,
             )
-            self._checkpoint("counted")
+            self._reached("counted")
             return (learnt,)
         counts = ask_rows(asked)
-        self._checkpoint("counted")
+        self._reached("counted")
         return add_noise(counts)
 
     def _mask(

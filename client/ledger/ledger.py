@@ -55,7 +55,7 @@ from silosynth.common.audit.entries import (
 )
 from silosynth.common.errors import LedgerUnavailable
 
-Checkpoint = Callable[[str], None]
+Reached = Callable[[str], None]
 
 
 def utc_now() -> datetime:
@@ -87,13 +87,13 @@ class Ledger(Statements):
         path: Path,
         scopes: Collection[Scope],
         clock: Clock,
-        checkpoint: Checkpoint,
+        reached: Reached,
     ) -> None:
         """Take an open, checked file; use :meth:`open`."""
         super().__init__(batch, clock=clock)
         self._path = path
         self._scopes = frozenset(scopes)
-        self._checkpoint = checkpoint
+        self._reached = reached
         self._mirror: Mirror | None = None
 
     @staticmethod
@@ -113,7 +113,7 @@ class Ledger(Statements):
         known_heads: Collection[str] = (),
         mirror: Path | None = None,
         clock: Clock = utc_now,
-        checkpoint: Checkpoint = lambda _: None,
+        reached: Reached = lambda _: None,
     ) -> Self:
         """Open a ledger, check all of it, and set its caps.
 
@@ -125,16 +125,14 @@ class Ledger(Statements):
             known_heads: as for :meth:`present_heads`.
             mirror: a copy, best on another disk, that is written before anybody hears of a commit;
                 one that the ledger had before at another path is retired.
-            checkpoint: called with "before-charge" and "before-store" just before a transaction,
+            reached: called with "before-charge" and "before-store" just before a transaction,
                 "after-charge" and "after-store" just after it is durable, by the asking thread;
                 "before-mirror" and "mirrored" around the mirror's part of it, by any.
 
         Raises LedgerUnavailable when the file is missing, damaged, an old copy, read-only or open
         elsewhere, and for a mirror that cannot be written or knows more.
         """
-        ledger = cls(
-            Batch(open_file(path)), path=path, scopes=(), clock=clock, checkpoint=checkpoint
-        )
+        ledger = cls(Batch(open_file(path)), path=path, scopes=(), clock=clock, reached=reached)
         return ledger._checked(caps, known_heads=known_heads, mirror=mirror)
 
     @classmethod
@@ -145,7 +143,7 @@ class Ledger(Statements):
         path: Path,
         caps: Mapping[Scope, int | Cap],
         clock: Clock = utc_now,
-        checkpoint: Checkpoint = lambda _: None,
+        reached: Reached = lambda _: None,
     ) -> Self:
         """Open a ledger's bytes in memory, as :meth:`open` opens a file: for simulations alone.
 
@@ -155,7 +153,7 @@ class Ledger(Statements):
         Args: path: the file that the bytes are of, beside which its fence stands.
         """
         batch = Batch(open_image(image))
-        ledger = cls(batch, path=path, scopes=(), clock=clock, checkpoint=checkpoint)
+        ledger = cls(batch, path=path, scopes=(), clock=clock, reached=reached)
         return ledger._checked(caps, known_heads=(), mirror=None)
 
     @staticmethod
@@ -267,13 +265,13 @@ class Ledger(Statements):
             rdp=rdp,
         )
         request = (request_id, request_hash, cost_units)
-        self._checkpoint("before-charge")
+        self._reached("before-charge")
         stored = self._batch.write(
             lambda connection: add_charge(
                 connection, body, request=request, payers=payers, capped=capped, rdp=rdp
             )
         )
-        self._checkpoint("after-charge")
+        self._reached("after-charge")
         return stored
 
     def store(self, request_id: str, release: bytes) -> bytes:
@@ -286,11 +284,11 @@ class Ledger(Statements):
         cannot be made durable.
         """
         body = release_body(request_id=request_id, release=release, at=time_text(self._clock()))
-        self._checkpoint("before-store")
+        self._reached("before-store")
         stored = self._batch.write(
             lambda connection: add_release(connection, body, request_id=request_id, release=release)
         )
-        self._checkpoint("after-store")
+        self._reached("after-store")
         return stored
 
     def decisions(self) -> tuple[Decision, ...]:
@@ -368,7 +366,7 @@ class Ledger(Statements):
         """Go on with the mirror, from before the first write of this process on."""
 
         def begin(connection: Connection) -> Mirror | None:
-            return open_mirror(connection, ledger=self._path, path=path, reached=self._checkpoint)
+            return open_mirror(connection, ledger=self._path, path=path, reached=self._reached)
 
         self._mirror = self._batch.read(begin)
         if self._mirror is not None:

@@ -64,7 +64,7 @@ class Seams:
     """What tests put in the place of chance and of time; nothing in the product sets them."""
 
     bits: BitSource | None = None
-    checkpoint: Callable[[str], None] = lambda _: None
+    reached: Callable[[str], None] = lambda _: None
     forget_seconds: float = FORGET_SECONDS
     look_seconds: float = LOOK_SECONDS
 
@@ -106,9 +106,7 @@ def serve(
         notes = Notes(heard=lambda: log("note", level=logging.WARNING, see="silo notes"))
         seams = seams or Seams()
         silo = stack.enter_context(
-            open_silo(
-                policy, bits=seams.bits, tell_operator=notes.tell, checkpoint=seams.checkpoint
-            )
+            open_silo(policy, bits=seams.bits, tell_operator=notes.tell, reached=seams.reached)
         )
         telemetry = stack.enter_context(_metrics(silo))
         stack.enter_context(

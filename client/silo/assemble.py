@@ -71,13 +71,13 @@ def open_silo(
     *,
     bits: BitSource | None = None,
     tell_operator: Callable[[str], None] = lambda _: None,
-    checkpoint: Callable[[str], None] = lambda _: None,
+    reached: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Silo]:
     """Open a silo's ledger and gateway, and close the ledger afterwards. No table is read yet.
 
     Codes that were kept on disk of a table that has changed since are removed.
 
-    Args: bits, checkpoint: seams for tests.
+    Args: bits, reached: seams for tests.
     Raises InvalidPolicy, InvalidArgument or InvalidSchema when a file of the policy is not as it
     says, LedgerUnavailable when the ledger cannot be used.
     """
@@ -91,7 +91,7 @@ def open_silo(
         ledger_path(policy),
         caps=policy.scope_caps(),
         mirror=policy.mirror(),
-        checkpoint=checkpoint,
+        reached=reached,
     ) as ledger:
         RosterBook(
             silo=policy.silo.name, identity=identity, rules=policy.rules(), ledger=ledger
@@ -111,7 +111,7 @@ def open_silo(
             checkpoints=Checkpoints(policy.checkpoint_folders()),
             bits=bits,
             tell_operator=tell_operator,
-            checkpoint=checkpoint,
+            reached=reached,
         )
         silo = Silo(
             policy=policy,

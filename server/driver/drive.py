@@ -24,14 +24,14 @@ from silosynth.server.coordinator.state import (
     Stage,
     State,
 )
-from silosynth.server.driver.checkpoint import keep_checkpoint
 from silosynth.server.driver.journal import Journal
+from silosynth.server.driver.kept_weights import keep_weights
 from silosynth.server.generator.rounds import settings
 
 Send = Callable[[Sequence[Request]], Iterable[Event]]
 SendSteps = Callable[[Sequence[Agree]], Iterable[Event]]
-Checkpoint = Callable[[str], None]
-CHECKPOINTS = (
+Reached = Callable[[str], None]
+STEPS = (
     "before-send",
     "after-send",
     "before-record",
@@ -93,7 +93,7 @@ class _Pump:
 
     journal: Journal
     progress: Callable[[Progress], None]
-    checkpoint: Checkpoint
+    reached: Reached
 
 
 def drive(
@@ -105,7 +105,7 @@ def drive(
     agree: SendSteps | None = None,
     signed: Signed | None = None,
     progress: Callable[[Progress], None] = lambda _: None,
-    checkpoint: Checkpoint = lambda _: None,
+    reached: Reached = lambda _: None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> State:
     """Run or resume a plan to its end; return the state that holds every release.
@@ -116,11 +116,11 @@ def drive(
 
     Args:
         agree: takes silos' steps towards a sum; plans with shared noise need it.
-        checkpoint: a seam for tests, called with the names in :data:`CHECKPOINTS`.
+        reached: a seam for tests, called with the names in :data:`STEPS`.
         tell: gets what whoever watches has to know before more is asked.
     Raises the error that ends the run, after all answers of the phase are journaled.
     """
-    pump = _Pump(journal=journal, progress=progress, checkpoint=checkpoint)
+    pump = _Pump(journal=journal, progress=progress, reached=reached)
     state, commands = replay(plan, schema, journal.events())
     while True:
         _raise_failure(commands)
@@ -129,10 +129,10 @@ def drive(
         if steps := [c for c in commands if isinstance(c, Agree)]:
             if agree is None:
                 raise RunFailed("shared noise needs a driver that lets silos agree on a sum")
-            checkpoint("before-send")
+            reached("before-send")
             state, commands = _collect(state, agree(steps), count=len(steps), pump=pump)
         elif requests := [c.request for c in commands if isinstance(c, Ask)]:
-            checkpoint("before-send")
+            reached("before-send")
             state, commands = _collect(state, send(requests), count=len(requests), pump=pump)
         elif signed is None:
             return state
@@ -143,10 +143,10 @@ def drive(
             event = Fitted(sampler_digest=signed.conclude(state))
             state, commands = _collect(state, [event], count=1, pump=pump)
         elif silos := [c.silo for c in commands if isinstance(c, Deliver)]:
-            checkpoint("before-deliver")
+            reached("before-deliver")
             events = signed.deliver(silos)
             state, commands = _collect(state, events, count=len(silos), pump=pump)
-            checkpoint("after-deliver")
+            reached("after-deliver")
         else:
             return state
 
@@ -167,15 +167,15 @@ def _collect(
         error = next((c.error for c in new if isinstance(c, Fail)), None)
         failure = failure or error
         if error is None and after is not state:
-            pump.checkpoint("before-record")
+            pump.reached("before-record")
             pump.journal.record(event)
-            pump.checkpoint("after-record")
+            pump.reached("after-record")
             state, commands = after, new or commands
             answered += 1
             pump.progress(Progress(phase=asked, answered=answered, asked=count, training=training))
     if failure is not None:
         raise failure
-    keep_checkpoint(state, pump.journal.directory)
+    keep_weights(state, pump.journal.directory)
     return state, commands
 
 

@@ -49,7 +49,7 @@ from silosynth.server.coordinator.state import (
     Stated,
     Undecided,
 )
-from silosynth.server.driver.drive import Checkpoint
+from silosynth.server.driver.drive import Reached
 from silosynth.server.federation.calls import Calls, Grid
 from silosynth.server.federation.letters import (
     Addressees,
@@ -104,7 +104,7 @@ class Channel:
         key: SigningKey,
         receipts: Callable[[str], Sequence[bytes]] = lambda _: (),
         stopping: Callable[[], bool] = lambda: False,
-        checkpoint: Checkpoint = lambda _: None,
+        reached: Reached = lambda _: None,
         standing: Callable[[Mapping[str, Waiting]], None] = lambda _: None,
         pace: Pace | None = None,
     ) -> None:
@@ -113,7 +113,7 @@ class Channel:
         self._key = key
         self._receipts = receipts
         self._stopping = stopping
-        self._checkpoint = checkpoint
+        self._reached = reached
         self._pace = pace or Pace()
         self._calls = Calls(grid, patience=self._pace.patience)
         self._sealed = plan.sealed if isinstance(plan, Addressees) else seal_plan(plan, key)
@@ -308,7 +308,7 @@ class Channel:
             if letter.due and not letter.pending:
                 log("sent-again", silo=silo, kind=letter.kind)
         if sent:
-            self._checkpoint("after-send")
+            self._reached("after-send")
 
     def _is_away(self, node: int) -> bool:
         """Tell whether a node was not connected when they were last looked at."""

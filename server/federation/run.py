@@ -25,7 +25,7 @@ from silosynth.common.telemetry import Telemetry, log
 from silosynth.common.trust.keys import SigningKey
 from silosynth.server.coordinator.outcome import finish
 from silosynth.server.coordinator.state import Answered, Event, State
-from silosynth.server.driver.drive import Checkpoint, Progress, Signed, drive
+from silosynth.server.driver.drive import Progress, Reached, Signed, drive
 from silosynth.server.driver.journal import Journal
 from silosynth.server.federation.channel import Channel, Pace
 from silosynth.server.federation.link import SuperLinkLost
@@ -56,7 +56,7 @@ MOST_RECEIPTS = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watchers:
-    """Who is told what happens in a run. ``checkpoint`` is a seam for tests.
+    """Who is told what happens in a run. ``reached`` is a seam for tests.
 
     ``opened`` is called when the SuperLink has taken the run: before that no silo heard of it.
     """
@@ -66,7 +66,7 @@ class Watchers:
     tell: Callable[[str], None] = lambda _: None
     opened: Callable[[], None] = lambda: None
     telemetry: Telemetry | None = None
-    checkpoint: Checkpoint = lambda _: None
+    reached: Reached = lambda _: None
     pace: Pace | None = None
 
 
@@ -222,7 +222,7 @@ def _attempt(run: _Run) -> State:
             key=run.key,
             receipts=lambda silo: _receipts_of(run, silo),
             stopping=run.files.cancel.exists,
-            checkpoint=run.watchers.checkpoint,
+            reached=run.watchers.reached,
             standing=lambda silos: _stand(run, silos),
             pace=pace,
         )
@@ -239,7 +239,7 @@ def _attempt(run: _Run) -> State:
                 deliver=lambda silos: channel.deliver(silos, bundle=run.files.bundle.read_bytes()),
             ),
             progress=lambda progress: _show(run, progress),
-            checkpoint=run.watchers.checkpoint,
+            reached=run.watchers.reached,
         )
 
 
@@ -310,13 +310,13 @@ def _show(run: _Run, progress: Progress) -> None:
 
 def _conclude(run: _Run, state: State) -> str:
     """Fit, put sampler, certificate and the signed result on disk; return the sampler's digest."""
-    checkpoint = run.watchers.checkpoint
-    checkpoint("before-fit")
+    reached = run.watchers.reached
+    reached("before-fit")
     outcome = finish(state)
-    checkpoint("after-fit")
-    checkpoint("before-write")
+    reached("after-fit")
+    reached("before-write")
     save_sampler(outcome.sampler, run.files.sampler, force=True)
-    checkpoint("sampler-written")
+    reached("sampler-written")
     certificate = outcome.certificate.model_dump(mode="json")
     text = json.dumps(certificate, indent=1, sort_keys=True) + "\n"
     write_text(run.files.certificate, text, force=True)
@@ -331,7 +331,7 @@ def _conclude(run: _Run, state: State) -> str:
     statement = encode_statement(result, key=run.key)
     with fresh_file(run.files.bundle, force=True) as part:
         part.write_bytes(Bundle(statement=statement, sampler=sampler).encode())
-    checkpoint("after-write")
+    reached("after-write")
     return result.sampler_digest
 
 

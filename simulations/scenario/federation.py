@@ -76,7 +76,7 @@ class Member:
     kept: bytes | None = field(default=None, repr=False)
     told: list[str] = field(default_factory=list, repr=False)
 
-    def checkpoint(self, step: str) -> None:
+    def reached(self, step: str) -> None:
         """Die where it was said."""
         if step == self.dies_at:
             self.dies_at = None
@@ -203,7 +203,7 @@ class Federation:
             path=member.directory / LEDGER,
             caps=self._caps,
             clock=member.now,
-            checkpoint=member.checkpoint,
+            reached=member.reached,
         )
         automatic = Approval(
             automatic=not member.person,
@@ -223,7 +223,7 @@ class Federation:
             ),
             bits=member.bits,
             tell_operator=member.told.append,
-            checkpoint=member.checkpoint,
+            reached=member.reached,
             once=self._once,
         )
         member.opened = gateway, ledger

@@ -132,11 +132,11 @@ class Federation:
         self,
         *,
         bits: BitSource | None = None,
-        checkpoint: Callable[[str], None] = lambda _: None,
+        reached: Callable[[str], None] = lambda _: None,
     ) -> Iterator[Silo]:
         """Open the silo."""
         with open_silo(
-            self.policy, bits=bits, tell_operator=self.told.append, checkpoint=checkpoint
+            self.policy, bits=bits, tell_operator=self.told.append, reached=reached
         ) as silo:
             yield silo
 

@@ -251,7 +251,7 @@ def test_a_ledger_copied_between_charge_and_store_is_fenced(federation: Federati
         if step == "counted":
             copies.append(path.read_bytes())
 
-    with federation.open(checkpoint=copy_after_charge) as silo:
+    with federation.open(reached=copy_after_charge) as silo:
         silo.gateway.propose(plan=federation.sealed(plan))
         receipts = (encode_receipt(federation.release(silo, plan)),)
     path.write_bytes(copies[0])
@@ -387,7 +387,7 @@ def test_a_second_result_does_not_replace_the_first(federation: Federation) -> N
 def test_the_steps_of_an_answer_come_in_their_order(federation: Federation) -> None:
     steps: list[str] = []
     plan = federation.plan()
-    with federation.open(checkpoint=steps.append) as silo:
+    with federation.open(reached=steps.append) as silo:
         silo.gateway.propose(plan=federation.sealed(plan))
         steps.clear()
         silo.gateway.answer(plan=federation.sealed(plan), request=federation.request(plan))

@@ -161,7 +161,7 @@ def test_a_kill_between_charge_and_store_masks_again_without_a_new_charge(summed
     with summed.federation.open() as silo:
         _propose(summed, silo)
         request = summed.request(summed.proof(silo))
-    with summed.federation.open(checkpoint=dies) as silo, pytest.raises(KeyboardInterrupt):
+    with summed.federation.open(reached=dies) as silo, pytest.raises(KeyboardInterrupt):
         summed.ask_bytes(silo, request)
     with summed.federation.open() as silo:
         assert isinstance(summed.ask(silo, request), Release)

@@ -154,7 +154,7 @@ def test_a_gateway_that_dies_in_a_round_answers_it_for_the_same_charge(
 
     with federation.open() as silo:
         silo.gateway.propose(plan=federation.sealed(plan))
-    with federation.open(checkpoint=die) as silo, pytest.raises(Killed):
+    with federation.open(reached=die) as silo, pytest.raises(Killed):
         silo.gateway.answer(plan=federation.sealed(plan), request=request)
     with federation.open() as silo:
         spent = silo.ledger.spent(PROJECT)

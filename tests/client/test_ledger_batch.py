@@ -198,7 +198,7 @@ def test_a_forked_child_cannot_use_the_parents_ledger(ledger: Ledger) -> None:
     assert ledger.charges() == ()
 
 
-def test_the_checkpoints_stand_outside_the_transaction(path: Path) -> None:
+def test_the_steps_stand_outside_the_transaction(path: Path) -> None:
     seen: list[tuple[str, int, int]] = []
 
     def note(name: str) -> None:
@@ -206,7 +206,7 @@ def test_the_checkpoints_stand_outside_the_transaction(path: Path) -> None:
         assert not ledger._batch._connection.in_transaction
         seen.append((name, len(account.charges), len(account.releases)))
 
-    with Ledger.open(path, caps=CAPS, checkpoint=note) as ledger:
+    with Ledger.open(path, caps=CAPS, reached=note) as ledger:
         ledger.charge("r", "h", cost_units=1)
         ledger.store("r", b"x")
     assert seen == [

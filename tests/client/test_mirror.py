@@ -135,7 +135,7 @@ def _forked(path: Path, mirror: Path, *, step: str, nth: int) -> list[str]:
                 os.kill(os.getpid(), signal.SIGKILL)
 
         try:
-            with Ledger.open(path, caps=CAPS, mirror=mirror, checkpoint=reach) as ledger:
+            with Ledger.open(path, caps=CAPS, mirror=mirror, reached=reach) as ledger:
                 for number in range(3):
                     os.write(say, _answer(ledger, f"r{number}") + b"\n")
         finally:

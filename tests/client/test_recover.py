@@ -236,7 +236,7 @@ def test_a_request_that_was_charged_at_the_backup_may_have_been_answered_since(
         if step == "after-charge":
             raise LedgerUnavailable("stopped here")
 
-    with site.federation.open(checkpoint=stop) as silo:
+    with site.federation.open(reached=stop) as silo:
         silo.gateway.propose(plan=site.federation.sealed(plan))
         silo.gateway.answer(
             plan=site.federation.sealed(plan), request=site.federation.request(plan)

@@ -153,7 +153,7 @@ def killed(path: Path, model: Model, *, number: int, moment: Moment) -> None:
                 if armed == [name]:
                     os.kill(os.getpid(), signal.SIGKILL)
 
-            ledger = Ledger.open(path, caps=CAPS, checkpoint=die)
+            ledger = Ledger.open(path, caps=CAPS, reached=die)
             ledger._batch._connection.set_trace_callback(die)
             work(ledger, model, number=number, moment=moment, armed=armed)
         except BaseException as err:

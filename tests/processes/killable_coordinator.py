@@ -1,6 +1,6 @@
 """A coordinator for tests: 'silosynth run' with traps at its steps and less patience.
 
-A step's label is the stage and the checkpoint: ``propose:after-send``, ``keys:before-record``,
+A label is the stage and what was reached in it: ``propose:after-send``, ``keys:before-record``,
 ``one-way:before-record``, ``fit:after-write``. With ``--sockets`` it speaks to the gateways without
 Flower's servers.
 """
@@ -53,7 +53,7 @@ AGREEING = (SumStage.KEYS.value, SumStage.SET.value)
 
 
 class Labels:
-    """Own where a run stands, to name its checkpoints; it may have begun in another process."""
+    """Own where a run stands, to name its steps; it may have begun in another process."""
 
     def __init__(self, files: RunFiles, *, reach: Callable[[str], None]) -> None:
         plan = load_plan(files.plan)
@@ -69,8 +69,8 @@ class Labels:
         if progress.phase is not Stage.AGREE:
             self._stage = progress.phase.value
 
-    def checkpoint(self, name: str) -> None:
-        """Name a checkpoint by its stage, also where the stage only begins."""
+    def reached(self, name: str) -> None:
+        """Name a step by its stage, also where the stage only begins."""
         if name == "before-send":
             self._stage = next(self._asked, self._stage)
         elif name in ("before-fit", "before-deliver"):
@@ -90,7 +90,7 @@ def _answered_by_all(files: RunFiles, plan: Plan) -> set[str]:
 
 
 def _run_with_traps(wire: Tripwire, *, pace: Pace) -> Callable[..., Any]:
-    """Return the product's run_federation with a checkpoint and a pace."""
+    """Return the product's run_federation with a seam and a pace."""
     real = server_run.run_federation
 
     def run_federation(
@@ -107,7 +107,7 @@ def _run_with_traps(wire: Tripwire, *, pace: Pace) -> Callable[..., Any]:
             labels.progress(told)
             watchers.progress(told)
 
-        seen = replace(watchers, checkpoint=labels.checkpoint, progress=progress, pace=pace)
+        seen = replace(watchers, reached=labels.reached, progress=progress, pace=pace)
         return real(home, files, begun, watchers=seen, **named)
 
     return run_federation
@@ -120,7 +120,7 @@ def _grid_over(sockets: dict[str, Path]) -> Iterator[SocketGrid]:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Run the command line with every run's checkpoint set."""
+    """Run the command line with every run's seam set."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--notes", type=Path, required=True)
     parser.add_argument("--witness", required=True)

@@ -136,7 +136,7 @@ def main(arguments: Sequence[str]) -> None:
         asked.policy,
         seams=served.Seams(
             bits=RepeatableBits(departures, silo=asked.silo),
-            checkpoint=lambda name: wire.reach(f"{HERE.what}:{name}", plan_digest=HERE.plan_digest),
+            reached=lambda name: wire.reach(f"{HERE.what}:{name}", plan_digest=HERE.plan_digest),
         ),
         ready=lambda: (asked.notes / f"gateway-{asked.silo}.ready").write_text(
             json.dumps(os.getpid())

@@ -93,7 +93,7 @@ def _draw(self: Any, verified: VerifiedRequest) -> bytes:
     noised = self._noised(verified)
     agreed = _agreed(self, verified)
     noised, summed = (noised, None) if agreed is None else self._mask(verified, noised, agreed)
-    self._checkpoint("noised")
+    self._reached("noised")
     receipt = Receipt(
         request_id=verified.id,
         request_hash=verified.digest,

@@ -27,7 +27,7 @@ from silosynth.common.messages.statements import (
 from silosynth.common.plan.plan import Plan
 from silosynth.common.trust.keys import SigningKey
 from silosynth.server.coordinator.state import Stage, State
-from silosynth.server.driver.drive import CHECKPOINTS, Signed, drive
+from silosynth.server.driver.drive import STEPS, Signed, drive
 from silosynth.server.driver.journal import Journal
 from silosynth.server.federation.channel import Channel, Pace
 
@@ -90,7 +90,7 @@ def _drive(
             journal=journal,
             send=channel.ask,
             signed=signed,
-            checkpoint=options.get("checkpoint", lambda _: None),
+            reached=options.get("reached", lambda _: None),
         )
 
 
@@ -104,12 +104,12 @@ def test_a_signed_run_proposes_measures_and_delivers(tmp_path: Path) -> None:
     assert sorted(grid.letters("deliver")) == sorted(SILOS)
 
 
-def test_every_named_checkpoint_is_reached_but_those_of_the_fit(tmp_path: Path) -> None:
+def test_every_named_step_is_reached_but_those_of_the_fit(tmp_path: Path) -> None:
     grid, _ = _federation()
     seen: list[str] = []
-    _drive(grid, signed_plan(), tmp_path, checkpoint=seen.append)
+    _drive(grid, signed_plan(), tmp_path, reached=seen.append)
     fit = {"before-fit", "after-fit", "before-write", "sampler-written", "after-write"}
-    assert set(seen) == set(CHECKPOINTS) - fit
+    assert set(seen) == set(STEPS) - fit
 
 
 @pytest.mark.parametrize("kind", ["identify", "propose", "measure", "deliver"])

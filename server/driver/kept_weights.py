@@ -15,7 +15,7 @@ from silosynth.server.generator.rounds import settings
 from silosynth.server.methods.dp_sgd import trained_sampler
 
 
-def keep_checkpoint(state: State, directory: Path) -> Path | None:
+def keep_weights(state: State, directory: Path) -> Path | None:
     """Write the sampler of a round that the plan keeps; return its path, None for other rounds."""
     learning = state.learning
     if learning is None or not learning.round:
