@@ -27,14 +27,14 @@ from pooled import run_pooled
 from results import Figure, is_quick, publish
 from rivals import Federation, flaim, hetero_fed_syn
 
-from silosynth.common.accounting.epsilon import rho_for
+from silosynth.common.accounting import rho_for
 from silosynth.common.domain import Grouping
-from silosynth.common.sampler.sampler import build_sampler, draw_codes
-from silosynth.common.schema.schema import Schema
+from silosynth.common.sampler import build_sampler, draw_codes
+from silosynth.common.schema import Schema
 from silosynth.common.scores.metrics import bootstrap
 from silosynth.server.methods.marginals import draw_order
-from silosynth.server.model.graphical_model import GraphicalModel
-from silosynth.server.planning.planner import new_plan
+from silosynth.server.model import GraphicalModel
+from silosynth.server.planning import new_plan
 
 SEEDS = (0, 1, 2)
 SILOS = (10, 100)

@@ -18,8 +18,8 @@ import numpy as np
 
 from silosynth.common.domain import Clique, Domain
 from silosynth.common.measurement import Measurement
-from silosynth.server.model.fit import GraphicalModel, fit
-from silosynth.server.model.junction_tree import build_junction_tree
+from silosynth.server.model import GraphicalModel, build_junction_tree
+from silosynth.server.model.fit import fit
 
 ALPHA = 0.9
 ROUNDS_PER_ATTRIBUTE = 16

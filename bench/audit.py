@@ -18,9 +18,9 @@ import numpy as np
 from results import Figure, is_quick, publish
 
 from silosynth.client.gateway import gateway
-from silosynth.client.ledger.ledger import Ledger
-from silosynth.common.plan.plan import Plan
-from silosynth.server.planning.planner import new_plan
+from silosynth.client.ledger import Ledger
+from silosynth.common.plan import Plan
+from silosynth.server.planning import new_plan
 from silosynth.simulations.audit.audit import audit_plan
 from silosynth.simulations.audit.bound import gaussian_epsilon
 from silosynth.simulations.audit.made_up import made_up_schema

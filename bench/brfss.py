@@ -16,11 +16,10 @@ from process_tree import watch
 from results import Figure, publish
 from tables import Case, data_directory, load_case, vouch
 
-from silosynth.common.plan.plan import dump_plan
-from silosynth.common.sampler.file import load_sampler
-from silosynth.common.sampler.sampler import draw_codes
-from silosynth.common.schema.schema import dump_schema
-from silosynth.server.planning.planner import new_plan
+from silosynth.common.plan import dump_plan
+from silosynth.common.sampler import draw_codes, load_sampler
+from silosynth.common.schema import dump_schema
+from silosynth.server.planning import new_plan
 from silosynth.simulations import split_table
 
 FILE = "brfss2022.parquet"

@@ -23,11 +23,11 @@ from count_data import write_parquet as write_rows
 from count_race import PYTHON, Times, peers, race, timed
 from results import QUICK_RESULTS, RESULTS, Figure, is_quick, publish
 
+from silosynth.client.counting import lay_out
 from silosynth.client.counting.count import count_marginals
 from silosynth.client.counting.cover import plan_cover
 from silosynth.client.counting.kernel import compiled_kernel
-from silosynth.client.counting.layout import lay_out
-from silosynth.client.source.open import SourceFormat, SourceSpec, open_source
+from silosynth.client.source import SourceFormat, SourceSpec, open_source
 from silosynth.common.domain import Grouping
 from silosynth.common.measurement import MarginalQuery
 

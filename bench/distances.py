@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from silosynth.common.domain import Clique, Domain
-from silosynth.common.scores.metrics import all_cliques, fixed_cliques, marginal_distance
+from silosynth.common.scores import all_cliques, fixed_cliques, marginal_distance
 
 THREE_WAY_MARGINALS = 200
 

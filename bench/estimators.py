@@ -16,9 +16,10 @@ from fit_problems import Problem, adult_problems
 from results import Figure, publish
 from scipy.optimize import minimize
 
+from silosynth.server.model import build_junction_tree
 from silosynth.server.model.beliefs import Beliefs, Layout, lay_out, reweight, uniform, view
 from silosynth.server.model.descent import descend, impose_targets
-from silosynth.server.model.junction_tree import build_junction_tree, reorder
+from silosynth.server.model.junction_tree import reorder
 from silosynth.server.model.targets import (
     Objective,
     gather,

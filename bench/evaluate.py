@@ -17,8 +17,9 @@ import pyarrow.parquet as pq
 from results import Figure, is_quick, publish
 from tables import data_directory
 
-from silosynth.common.evaluate.evaluate import Wish, evaluate
-from silosynth.common.report.evaluation import EvaluationFacts, State
+from silosynth.common.evaluate import Wish
+from silosynth.common.evaluate.evaluate import evaluate
+from silosynth.common.report import EvaluationFacts, State
 
 _TARGET, _GROUP, _COSTS = "income", "sex", "capital-gain"
 _LARGE = (

@@ -13,8 +13,8 @@ from tables import load_adult
 
 from silosynth.common.domain import Clique, Domain
 from silosynth.common.measurement import Measurement
-from silosynth.server.model.fit import GraphicalModel, fit
-from silosynth.server.model.junction_tree import build_junction_tree
+from silosynth.server.model import GraphicalModel, build_junction_tree
+from silosynth.server.model.fit import fit
 
 SIGMA = 41.0  # 14 + 13 marginals of Adult at epsilon 1, delta 1e-9
 

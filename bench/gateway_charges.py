@@ -18,8 +18,8 @@ from pathlib import Path
 
 from results import Figure, is_quick, publish
 
-from silosynth.client.ledger.ledger import Ledger
-from silosynth.common.audit.entries import Scope, ScopeKind
+from silosynth.client.ledger import Ledger
+from silosynth.common.audit import Scope, ScopeKind
 
 GATE = 500
 THREADS = 16

@@ -21,9 +21,10 @@ from gateway_silo import MAIN, QUERIES, BenchSilo, asked_phase
 from results import Figure, is_quick
 
 from silosynth.client.counting.count import count_marginals
-from silosynth.client.ledger.ledger import Ledger
-from silosynth.client.noise.discrete_gaussian import SystemBits, discrete_gaussian
-from silosynth.common.audit.entries import Scope, ScopeKind
+from silosynth.client.ledger import Ledger
+from silosynth.client.noise import SystemBits
+from silosynth.client.noise.discrete_gaussian import discrete_gaussian
+from silosynth.common.audit import Scope, ScopeKind
 from silosynth.common.domain import Grouping
 from silosynth.common.measurement import MarginalQuery
 

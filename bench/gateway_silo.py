@@ -21,18 +21,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import tomli_w
 
-from silosynth.client.desk.rpc import relay_socket
-from silosynth.client.policy.file import load_policy
-from silosynth.client.policy.template import NewSilo
-from silosynth.client.rpc.caller import RemoteGateway
-from silosynth.client.silo.init import init_silo
-from silosynth.common.messages.release import Release, decode_release
-from silosynth.common.messages.request import Request, encode_request
-from silosynth.common.plan.plan import Phase, PhaseName, Plan, encode_plan, parse_plan
-from silosynth.common.schema.schema import Schema, dump_schema, parse_schema
-from silosynth.common.trust.keys import Purpose, SigningKey
+from silosynth.client.desk import relay_socket
+from silosynth.client.policy import NewSilo, load_policy
+from silosynth.client.rpc import RemoteGateway
+from silosynth.client.silo import init_silo
+from silosynth.common.messages import Release, Request, decode_release, encode_request
+from silosynth.common.plan import Phase, PhaseName, Plan, encode_plan, parse_plan
+from silosynth.common.schema import Schema, dump_schema, parse_schema
+from silosynth.common.trust import Purpose, SigningKey
 from silosynth.common.trust.seal import seal
-from silosynth.server.planning.planner import new_plan
+from silosynth.server.planning import new_plan
 
 COLUMNS = 15
 SIZES = tuple(4 + 2 * (i % 8) for i in range(COLUMNS))

@@ -11,10 +11,9 @@ import numpy as np
 import pyarrow as pa
 
 from silosynth.common.sampler.sampler import draw
-from silosynth.common.schema.bases import Source
-from silosynth.common.schema.schema import Schema
+from silosynth.common.schema import Schema, Source
 from silosynth.server.methods.training import TrainingChoice
-from silosynth.server.planning.planner import new_plan
+from silosynth.server.planning import new_plan
 from silosynth.simulations import simulate
 
 DELTA = 1e-6

@@ -16,9 +16,16 @@ import torch
 from results import is_quick
 
 from silosynth.client.learning.gradient import Gradients
-from silosynth.common.codec.examples import END, Layout
-from silosynth.common.generator.architecture import Architecture, MaskedMlp, Transformer
-from silosynth.common.generator.networks import Network, build_network, initial_vector, load_vector
+from silosynth.common.codec import END, Layout
+from silosynth.common.generator import (
+    Architecture,
+    MaskedMlp,
+    Network,
+    Transformer,
+    build_network,
+    initial_vector,
+    load_vector,
+)
 
 SECONDS = 0.3 if is_quick() else 3.0
 BATCH = 512

@@ -21,8 +21,8 @@ from generators_run import Made, Way, dealt, make, say, split, vouch
 from results import Figure, is_quick, read_facts
 from tables import data_directory, encode, load_case, split_by
 
-from silosynth.common.generator.architecture import MaskedMlp
-from silosynth.common.schema.schema import Schema, parse_schema
+from silosynth.common.generator import MaskedMlp
+from silosynth.common.schema import Schema, parse_schema
 from silosynth.common.scores.metrics import bootstrap, independent_columns
 from silosynth.server.methods.training import TrainingChoice
 

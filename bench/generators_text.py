@@ -21,9 +21,9 @@ from generators_run import Made, Way, dealt, make, split
 from results import QUICK_RESULTS, RESULTS, Figure, is_quick
 from tables import data_directory
 
-from silosynth.common.generator.architecture import Transformer
-from silosynth.common.plan.training import Optimiser
-from silosynth.common.schema.schema import Schema, parse_schema
+from silosynth.common.generator import Transformer
+from silosynth.common.plan import Optimiser
+from silosynth.common.schema import Schema, parse_schema
 from silosynth.server.methods.training import TrainingChoice
 
 LENGTH = 96

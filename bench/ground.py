@@ -13,8 +13,8 @@ from pooled import coded_schema
 from tables import load_adult, load_case, vouch
 
 from silosynth.common.domain import Domain
-from silosynth.common.schema.schema import Schema
-from silosynth.common.scores.metrics import all_cliques, fixed_cliques, marginal_distance
+from silosynth.common.schema import Schema
+from silosynth.common.scores import all_cliques, fixed_cliques, marginal_distance
 
 ORDERED = frozenset(
     {"age", "fnlwgt", "education-num", "capital-gain", "capital-loss", "hours-per-week"}

@@ -19,8 +19,8 @@ from tables import load_adult
 from silosynth.client.maps.silo_map import parse_map
 from silosynth.common.domain import Clique
 from silosynth.common.sampler.sampler import draw
-from silosynth.common.schema.schema import Schema, parse_schema
-from silosynth.server.planning.planner import new_plan
+from silosynth.common.schema import Schema, parse_schema
+from silosynth.server.planning import new_plan
 from silosynth.simulations.run import simulate
 
 SHARED = ("age", "sex")

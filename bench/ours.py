@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow as pa
 
-from silosynth.common.plan.plan import Plan
-from silosynth.common.sampler.sampler import draw_codes
-from silosynth.common.schema.schema import Schema
-from silosynth.server.planning.planner import new_plan
+from silosynth.common.plan import Plan
+from silosynth.common.sampler import draw_codes
+from silosynth.common.schema import Schema
+from silosynth.server.planning import new_plan
 from silosynth.simulations import simulate
 
 

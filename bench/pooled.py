@@ -15,13 +15,12 @@ from aim_published import Counts
 
 from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.measurement import Measurement
-from silosynth.common.messages.request import FINE
-from silosynth.common.plan.phases import OF_VALUES
-from silosynth.common.plan.plan import PhaseName, Plan
-from silosynth.common.sampler.file import AnySampler
-from silosynth.common.schema.schema import CategoricalAttribute, OrdinalAttribute, Schema, Source
-from silosynth.server.methods.method import Known, Model
-from silosynth.server.methods.table import ask_phase, finish_run
+from silosynth.common.messages import FINE
+from silosynth.common.plan import OF_VALUES, PhaseName, Plan
+from silosynth.common.sampler import AnySampler
+from silosynth.common.schema import CategoricalAttribute, OrdinalAttribute, Schema, Source
+from silosynth.server.methods import Known, ask_phase, finish_run
+from silosynth.server.methods.method import Model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

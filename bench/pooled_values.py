@@ -16,17 +16,16 @@ from aim_published import count_with_cache
 from pooled import run_pooled
 from tables import encode
 
-from silosynth.client.gateway.asked import Asked, ask_rows
-from silosynth.client.source.open import open_table
+from silosynth.client.gateway import Asked, ask_rows
+from silosynth.client.source import open_table
 from silosynth.common.domain import Grouping
 from silosynth.common.measurement import Measurement
-from silosynth.common.plan.phases import OF_VALUES, Phase, PhaseName
-from silosynth.common.plan.plan import Plan
-from silosynth.common.sampler.file import AnySampler
-from silosynth.common.schema.schema import Schema
+from silosynth.common.plan import OF_VALUES, Phase, PhaseName, Plan
+from silosynth.common.sampler import AnySampler
+from silosynth.common.schema import Schema
 from silosynth.server.coordinator.values import leaves_question, trees_question
-from silosynth.server.methods.method import Question
-from silosynth.server.values.estimate import Counted, Values, estimate_values, gather
+from silosynth.server.methods import Question
+from silosynth.server.values import Counted, Values, estimate_values, gather
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

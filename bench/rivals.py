@@ -21,8 +21,8 @@ from aim_published import Counts
 
 from silosynth.common.domain import Clique, Domain
 from silosynth.common.measurement import Measurement
-from silosynth.server.model.fit import GraphicalModel, fit
-from silosynth.server.model.junction_tree import build_junction_tree
+from silosynth.server.model import GraphicalModel, build_junction_tree
+from silosynth.server.model.fit import fit
 
 FLAIM_ROUNDS = 10
 ALPHA = 0.9

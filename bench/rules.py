@@ -26,13 +26,13 @@ from pooled import run_pooled
 from results import Figure, is_quick, publish
 from tables import data_directory, encode
 
-from silosynth.common.codec.ruled import keeps_rules
-from silosynth.common.sampler.rows_file import write_rows
+from silosynth.common.codec import keeps_rules
+from silosynth.common.sampler import write_rows
 from silosynth.common.sampler.sampler import draw, draw_batches
-from silosynth.common.schema.schema import Schema, parse_schema
-from silosynth.common.scores.metrics import marginal_distance
-from silosynth.server.methods.dummy import dummy_sampler
-from silosynth.server.planning.planner import new_plan
+from silosynth.common.schema import Schema, parse_schema
+from silosynth.common.scores import marginal_distance
+from silosynth.server.methods import dummy_sampler
+from silosynth.server.planning import new_plan
 
 RULES = (
     "dep <= arr",

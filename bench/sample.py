@@ -20,16 +20,17 @@ from peers import PEERS
 from results import Figure, is_quick, publish
 
 from silosynth.common.domain import Grouping
-from silosynth.common.sampler.file import load_sampler, save_sampler
-from silosynth.common.sampler.sampler import (
+from silosynth.common.sampler import (
     CliqueMarginal,
     Sampler,
     build_sampler,
-    draw,
     draw_codes,
+    load_sampler,
+    save_sampler,
 )
-from silosynth.common.schema.schema import parse_schema
-from silosynth.server.model.fit import GraphicalModel
+from silosynth.common.sampler.sampler import draw
+from silosynth.common.schema import parse_schema
+from silosynth.server.model import GraphicalModel
 
 HERE = Path(__file__).resolve().parent
 PEER = PEERS / "mbi"

@@ -23,9 +23,9 @@ import pyarrow.parquet as pq
 from process_tree import watch
 from results import Figure, is_quick, publish
 
-from silosynth.common.plan.plan import Plan, dump_plan
-from silosynth.common.schema.schema import Schema, dump_schema, parse_schema
-from silosynth.server.planning.planner import new_plan
+from silosynth.common.plan import Plan, dump_plan
+from silosynth.common.schema import Schema, dump_schema, parse_schema
+from silosynth.server.planning import new_plan
 
 ROWS, ATTRIBUTES = 200, 8
 SIZES = (10, 30, 100) if is_quick() else (10, 100, 1000)

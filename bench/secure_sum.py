@@ -22,23 +22,23 @@ from secure_sum_quality import QUICK as QUICK_QUALITY
 from secure_sum_quality import Extent as QualityExtent
 from secure_sum_quality import quality_figures
 
+from silosynth.client.sums import SumMember, SumStore
 from silosynth.client.sums.mask import mask_vector, new_secret, public_of
-from silosynth.client.sums.member import SumMember
-from silosynth.client.sums.store import SumStore
-from silosynth.common.messages.release import (
+from silosynth.common.messages import (
     Receipt,
     Release,
     SumReceipt,
+    SumStep,
     digest_cells,
     encode_release,
+    encode_sum_statement,
+    pack,
 )
-from silosynth.common.messages.sum_proof import pack
-from silosynth.common.messages.sums import SumStep, encode_sum_statement
-from silosynth.common.plan.plan import Plan
-from silosynth.common.schema.schema import parse_schema
-from silosynth.common.trust.keys import SigningKey
-from silosynth.server.measuring.sum import add_masked
-from silosynth.server.planning.planner import new_plan
+from silosynth.common.plan import Plan
+from silosynth.common.schema import parse_schema
+from silosynth.common.trust import SigningKey
+from silosynth.server.measuring import add_masked
+from silosynth.server.planning import new_plan
 
 MOST_MS = 10.0
 """Of a silo, for a million cells and peer."""

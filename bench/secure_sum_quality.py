@@ -20,10 +20,10 @@ from distances import mean_distances
 from results import Figure
 from tables import Case, load_case, split_by
 
-from silosynth.common.plan.plan import Plan
-from silosynth.common.sampler.sampler import draw_codes
-from silosynth.common.schema.schema import Source
-from silosynth.server.planning.planner import new_plan
+from silosynth.common.plan import Plan
+from silosynth.common.sampler import draw_codes
+from silosynth.common.schema import Source
+from silosynth.server.planning import new_plan
 from silosynth.simulations import simulate
 
 DELTA = 1e-6

@@ -25,12 +25,12 @@ from tables import Case, encode, load_case, split_by
 
 from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.measurement import Measurement
-from silosynth.common.plan.plan import PhaseName, Plan
-from silosynth.common.sampler.sampler import draw_codes
+from silosynth.common.plan import PhaseName, Plan
+from silosynth.common.sampler import draw_codes
 from silosynth.server.measuring import evidence
 from silosynth.server.methods import mst
 from silosynth.server.methods.mst import spanning_forest
-from silosynth.server.planning.planner import new_plan
+from silosynth.server.planning import new_plan
 from silosynth.simulations import simulate
 
 DELTA = 1e-6

@@ -14,10 +14,10 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
-from silosynth.common.codec.codec import Codec
+from silosynth.common.codec import Codec
 from silosynth.common.domain import Domain
-from silosynth.common.importers.detect import import_schema
-from silosynth.common.schema.schema import Schema, Source
+from silosynth.common.importers import import_schema
+from silosynth.common.schema import Schema, Source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -25,21 +25,21 @@ from pooled_values import run_table
 from results import Figure, is_quick, publish
 from tables import Case, encode, load_case, vouch
 
-from silosynth.common.codec.parsing import flatten, to_numbers
-from silosynth.common.plan.phases import OF_VALUES
-from silosynth.common.sampler.sampler import draw, draw_codes
-from silosynth.common.schema.attributes import (
+from silosynth.common.codec import flatten, to_numbers
+from silosynth.common.plan import OF_VALUES
+from silosynth.common.sampler import draw_codes
+from silosynth.common.sampler.sampler import draw
+from silosynth.common.schema import (
     CategoricalAttribute,
     IntegerAttribute,
     NumericAttribute,
     OrdinalAttribute,
     RealAttribute,
+    Schema,
 )
 from silosynth.common.schema.bases import BaseCoded
-from silosynth.common.schema.schema import Schema
-from silosynth.common.scores.column_scores import column_shapes, mean_score
-from silosynth.common.scores.metrics import all_cliques, marginal_distance
-from silosynth.server.planning.planner import new_plan
+from silosynth.common.scores import all_cliques, column_shapes, marginal_distance, mean_score
+from silosynth.server.planning import new_plan
 from silosynth.simulations.demo_insurers import demo_schema, demo_table
 
 SEEDS = (0, 1, 2)

@@ -20,7 +20,7 @@ from ground import load_ground
 from peers import CACHE, PEERS, run_peer
 from results import Figure, is_quick, publish
 
-from silosynth.server.planning.planner import new_plan
+from silosynth.server.planning import new_plan
 
 HERE = Path(__file__).resolve().parent
 REPEATS = 3

@@ -14,9 +14,9 @@ import numpy as np
 from aim_published import count_with_cache
 from pooled import run_pooled
 
-from silosynth.common.plan.plan import parse_plan
-from silosynth.common.sampler.sampler import draw_codes
-from silosynth.common.schema.schema import parse_schema
+from silosynth.common.plan import parse_plan
+from silosynth.common.sampler import draw_codes
+from silosynth.common.schema import parse_schema
 
 
 def peak_bytes() -> int:

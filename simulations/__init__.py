@@ -9,7 +9,7 @@ import os
 os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
-from silosynth.server.planning.planner import new_plan
+from silosynth.server.planning import new_plan
 from silosynth.simulations.demo_insurers import demo_schema, demo_silos
 from silosynth.simulations.partition import silo_name, split_table
 from silosynth.simulations.run import Engine, RunResult, simulate

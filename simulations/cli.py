@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from silosynth.common.cli.console import Force, Json, emit, say, show_table
+from silosynth.common.cli import Force, Json, emit, say, show_table
 from silosynth.common.errors import InvalidArgument
-from silosynth.common.plan.plan import load_plan
-from silosynth.common.report.facts import ReportFacts, ScoreName
-from silosynth.common.report.page import write_report
-from silosynth.common.schema.schema import load_schema
-from silosynth.server.cli.report import write_run_report
-from silosynth.simulations.audit.cli import register_audit
+from silosynth.common.plan import load_plan
+from silosynth.common.report import ReportFacts, ScoreName, write_report
+from silosynth.common.schema import load_schema
+from silosynth.server.cli import write_run_report
+from silosynth.simulations.audit import register_audit
 from silosynth.simulations.run import Engine, reopen
-from silosynth.simulations.scenario.cli import register_scenario, simulate_scenario
+from silosynth.simulations.scenario import register_scenario, simulate_scenario
 from silosynth.simulations.show import (
     progress_bars,
     remove_run,
@@ -26,7 +25,7 @@ from silosynth.simulations.show import (
     show_paths,
     show_result,
 )
-from silosynth.simulations.sweep.cli import simulate_sweep
+from silosynth.simulations.sweep import simulate_sweep
 from silosynth.simulations.tables import read_maps, read_silos
 from silosynth.simulations.whole import run_whole
 

@@ -19,15 +19,15 @@ from flwr.app.typing import ConfigRecordValues
 from flwr.serverapp import Grid, ServerApp
 from flwr.simulation import run_simulation
 
-from silosynth.client.relay.messages import make_relay
-from silosynth.client.rpc.calls import AnswersRequests
+from silosynth.client.relay import make_relay
+from silosynth.client.rpc import AnswersRequests
 from silosynth.common.errors import RunFailed, SilosynthError
-from silosynth.common.messages.request import Request
-from silosynth.common.plan.plan import Plan
-from silosynth.common.schema.schema import Schema
-from silosynth.server.coordinator.state import Agree, Event, State
-from silosynth.server.driver.drive import Progress, drive
-from silosynth.server.driver.journal import Journal
+from silosynth.common.messages import Request
+from silosynth.common.plan import Plan
+from silosynth.common.schema import Schema
+from silosynth.server.coordinator import Agree, Event, State
+from silosynth.server.driver import Journal, Progress
+from silosynth.server.driver.drive import drive
 from silosynth.simulations.flower import find_silos, send_requests, send_steps
 from silosynth.simulations.silos import SiloDirectory, open_gateway
 

@@ -16,10 +16,11 @@ import numpy as np
 import pyarrow as pa
 
 from silosynth.common.errors import RunFailed
-from silosynth.common.plan.plan import Plan, load_plan
-from silosynth.common.sampler.sampler import DrawsRows, draw
-from silosynth.common.schema.schema import Schema, parse_schema
-from silosynth.server.planning.planner import new_plan
+from silosynth.common.plan import Plan, load_plan
+from silosynth.common.sampler import DrawsRows
+from silosynth.common.sampler.sampler import draw
+from silosynth.common.schema import Schema, parse_schema
+from silosynth.server.planning import new_plan
 
 SIDE, LEVELS, CLASSES = 8, 17, 10
 EPSILON, DELTA = 3.0, 1e-5

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from silosynth.common.plan.plan import Plan, load_plan
-from silosynth.common.schema.schema import Schema, load_schema
-from silosynth.server.planning.planner import new_plan
+from silosynth.common.plan import Plan, load_plan
+from silosynth.common.schema import Schema, load_schema
+from silosynth.server.planning import new_plan
 from silosynth.simulations.partition import split_table
 
 INSURER_COLUMN = "coinsurance"

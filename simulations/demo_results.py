@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from silosynth.common.report.facts import ReportFacts
-from silosynth.common.report.page import write_report
-from silosynth.common.sampler.rows_file import write_rows
+from silosynth.common.report import ReportFacts, write_report
+from silosynth.common.sampler import write_rows
 from silosynth.simulations.run import RunDirectory, RunResult
 from silosynth.simulations.run_report import report_facts
 

@@ -13,11 +13,17 @@ from flwr.app.typing import ConfigRecordValues
 from flwr.serverapp import Grid, ServerApp
 
 from silosynth.common.errors import DeadlineExceeded, RunFailed
-from silosynth.common.messages.release import AGREE, IDENTIFY, MEASURE, RECORD
-from silosynth.common.messages.request import Request, encode_request
-from silosynth.common.messages.sums import encode_sum_statement
-from silosynth.common.plan.plan import Plan, encode_plan
-from silosynth.server.coordinator.state import Absent, Agree, Answered, Event, Mute, Stated
+from silosynth.common.messages import (
+    AGREE,
+    IDENTIFY,
+    MEASURE,
+    RECORD,
+    Request,
+    encode_request,
+    encode_sum_statement,
+)
+from silosynth.common.plan import Plan, encode_plan
+from silosynth.server.coordinator import Absent, Agree, Answered, Event, Mute, Stated
 
 _POLL_SECONDS = 0.02
 

@@ -7,17 +7,16 @@ from contextlib import ExitStack
 
 import pyarrow as pa
 
-from silosynth.client.gateway.gateway import Gateway
-from silosynth.client.noise.discrete_gaussian import BitSource
-from silosynth.common.codec.codec import Codec
-from silosynth.common.messages.request import Request, encode_request
-from silosynth.common.messages.sums import encode_sum_statement
-from silosynth.common.plan.plan import Plan, encode_plan
-from silosynth.common.schema.schema import Schema
-from silosynth.server.coordinator.state import Agree, Answered, Event, State, Stated
-from silosynth.server.driver.drive import Progress, drive
-from silosynth.server.driver.journal import Journal
-from silosynth.simulations.one_process.held import HeldLedgers, OneProcess, fits_memory
+from silosynth.client.gateway import Gateway
+from silosynth.client.noise import BitSource
+from silosynth.common.codec import Codec
+from silosynth.common.messages import Request, encode_request, encode_sum_statement
+from silosynth.common.plan import Plan, encode_plan
+from silosynth.common.schema import Schema
+from silosynth.server.coordinator import Agree, Answered, Event, State, Stated
+from silosynth.server.driver import Journal, Progress
+from silosynth.server.driver.drive import drive
+from silosynth.simulations.one_process import HeldLedgers, OneProcess, fits_memory
 from silosynth.simulations.silos import SiloDirectory, open_gateway
 
 

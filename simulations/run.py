@@ -13,32 +13,29 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from silosynth.client.learning.checkpoints import Checkpoints
-from silosynth.client.maps.silo_map import NO_MAP, SiloMap
-from silosynth.common.certificate.certify import Certificate
-from silosynth.common.codec.columns import TableLike
+from silosynth.client.learning import Checkpoints
+from silosynth.client.maps import NO_MAP, SiloMap
+from silosynth.common.certificate import Certificate
+from silosynth.common.codec import TableLike
 from silosynth.common.errors import (
     InvalidArgument,
     OutputExists,
     RunFailed,
 )
-from silosynth.common.generator.architecture import Pretrained
-from silosynth.common.generator.checkpoint_files import require_digest, short
-from silosynth.common.messages.release import Receipt
-from silosynth.common.plan.budget import check_budget
-from silosynth.common.plan.check import check_plan
-from silosynth.common.plan.plan import Plan, dump_plan, load_plan
-from silosynth.common.sampler.autoregressive import AutoregressiveSampler
-from silosynth.common.sampler.file import AnySampler, load_sampler, save_sampler
-from silosynth.common.sampler.mixture import NeuralSampler
-from silosynth.common.schema.schema import Schema, dump_schema, load_schema
-from silosynth.server.coordinator.machine import replay
-from silosynth.server.coordinator.outcome import finish
-from silosynth.server.coordinator.state import Stage, State
-from silosynth.server.driver.drive import Progress
-from silosynth.server.driver.journal import Journal
-from silosynth.server.methods.method import Outcome
-from silosynth.server.methods.table import require_generators
+from silosynth.common.generator import Pretrained, require_digest, short
+from silosynth.common.messages import Receipt
+from silosynth.common.plan import Plan, check_budget, check_plan, dump_plan, load_plan
+from silosynth.common.sampler import (
+    AnySampler,
+    AutoregressiveSampler,
+    NeuralSampler,
+    load_sampler,
+    save_sampler,
+)
+from silosynth.common.schema import Schema, dump_schema, load_schema
+from silosynth.server.coordinator import Stage, State, finish, replay
+from silosynth.server.driver import Journal, Progress
+from silosynth.server.methods import Outcome, require_generators
 from silosynth.simulations.local import run_local
 from silosynth.simulations.partition import match_roster
 from silosynth.simulations.silos import SiloDirectory, alone, make_silos

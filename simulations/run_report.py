@@ -7,23 +7,16 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from silosynth.client.maps.read import map_table
-from silosynth.client.source.table import read_table
-from silosynth.common.codec.examples import modelled_texts
+from silosynth.client.maps import map_table
+from silosynth.client.source import read_table
+from silosynth.common.codec import modelled_texts
+from silosynth.common.evaluate import Tell, Wish, reuse_measures, silent
 from silosynth.common.evaluate.compare import compare
-from silosynth.common.evaluate.evaluate import Tell, Wish, silent
-from silosynth.common.evaluate.reuse import reuse_measures
-from silosynth.common.report.facts import ReportFacts
-from silosynth.common.report.samples import sample_facts
-from silosynth.common.sampler.autoregressive import AutoregressiveSampler
+from silosynth.common.report import ReportFacts, sample_facts
+from silosynth.common.sampler import AutoregressiveSampler
 from silosynth.common.sampler.sampler import draw
-from silosynth.common.scores.tables import MOST_ROWS, sample_batches
-from silosynth.server.report.outcome import (
-    charged_units,
-    chosen_pairs,
-    report_outcome,
-    run_provenance,
-)
+from silosynth.common.scores import MOST_ROWS, sample_batches
+from silosynth.server.report import charged_units, chosen_pairs, report_outcome, run_provenance
 from silosynth.simulations.run import RunDirectory, RunResult
 from silosynth.simulations.silos import SiloDirectory
 

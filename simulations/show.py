@@ -11,12 +11,12 @@ import pyarrow as pa
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
-from silosynth.client.maps.silo_map import SiloMap
-from silosynth.common.cli.console import people, say, show_table
+from silosynth.client.maps import SiloMap
+from silosynth.common.cli import people, say, show_table
 from silosynth.common.errors import OutputExists
-from silosynth.common.plan.plan import Plan
-from silosynth.common.schema.schema import Schema
-from silosynth.server.driver.drive import Progress
+from silosynth.common.plan import Plan
+from silosynth.common.schema import Schema
+from silosynth.server.driver import Progress
 from silosynth.simulations.run import Engine, RunDirectory, RunResult, simulate
 
 

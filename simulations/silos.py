@@ -15,32 +15,30 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from silosynth.client.gateway.dataset import Dataset
-from silosynth.client.gateway.gateway import Gateway
-from silosynth.client.gateway.verify import each_time
-from silosynth.client.learning.checkpoints import Checkpoints
-from silosynth.client.ledger.ledger import Ledger
-from silosynth.client.maps.silo_map import NO_MAP, SiloMap, dump_map, load_map
-from silosynth.client.noise.discrete_gaussian import BitSource
-from silosynth.client.policy.limits import Policy
-from silosynth.client.source.bounding import bounding, load_secret, make_secret
-from silosynth.client.source.open import (
+from silosynth.client.gateway import Dataset, Gateway, each_time
+from silosynth.client.learning import Checkpoints
+from silosynth.client.ledger import Ledger
+from silosynth.client.maps import NO_MAP, SiloMap, dump_map, load_map
+from silosynth.client.noise import BitSource
+from silosynth.client.policy import Policy
+from silosynth.client.source import (
     Bounding,
     Source,
     SourceFormat,
     SourceSpec,
+    load_secret,
+    make_secret,
     open_source,
     open_table,
 )
-from silosynth.client.sums.member import SumMember
-from silosynth.client.sums.store import SumStore
-from silosynth.common.audit.entries import Scope, ScopeKind
+from silosynth.client.source.bounding import bounding
+from silosynth.client.sums import SumMember, SumStore
+from silosynth.common.audit import Scope, ScopeKind
 from silosynth.common.errors import OutputExists, RunFailed
-from silosynth.common.generator.checkpoint_files import digest_checkpoint
-from silosynth.common.plan.budget import plan_units
-from silosynth.common.plan.plan import Plan
-from silosynth.common.schema.schema import Schema, load_schema
-from silosynth.simulations.one_process.held import OneProcess, write_private
+from silosynth.common.generator import digest_checkpoint
+from silosynth.common.plan import Plan, plan_units
+from silosynth.common.schema import Schema, load_schema
+from silosynth.simulations.one_process import OneProcess, write_private
 
 SILO_VERSION = 2
 

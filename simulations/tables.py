@@ -8,24 +8,22 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from silosynth.client.csv.files import sniff_dialect
-from silosynth.client.maps.check import check_map, check_reviewed
-from silosynth.client.maps.silo_map import NO_MAP, SiloMap, load_map
-from silosynth.client.source.survey import take_survey
-from silosynth.client.source.table import (
+from silosynth.client.csv import sniff_dialect
+from silosynth.client.maps import NO_MAP, SiloMap, check_map, check_reviewed, load_map
+from silosynth.client.source import (
     ENDINGS,
     is_text_file,
     read_table,
     read_untyped,
     table_name,
+    take_survey,
 )
-from silosynth.common.cli.console import say
-from silosynth.common.codec.columns import TableLike
+from silosynth.common.cli import say
+from silosynth.common.codec import TableLike
 from silosynth.common.errors import InvalidArgument, InvalidMap, InvalidPlan, InvalidTable
 from silosynth.common.names import machine_key
-from silosynth.common.plan.lacks import lack_words
-from silosynth.common.plan.plan import Plan
-from silosynth.common.schema.schema import CsvDialect, Schema
+from silosynth.common.plan import Plan, lack_words
+from silosynth.common.schema import CsvDialect, Schema
 from silosynth.simulations.partition import split_table
 
 _FEW_ROWS = 100

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from silosynth.client.ledger.ledger import Ledger
-from silosynth.client.noise.discrete_gaussian import BitSource
-from silosynth.common.messages.request import Request
-from silosynth.common.plan.plan import Plan
-from silosynth.common.schema.schema import Schema, dump_schema
-from silosynth.server.driver.journal import Journal
-from silosynth.simulations.audit.game import Ran
+from silosynth.client.ledger import Ledger
+from silosynth.client.noise import BitSource
+from silosynth.common.messages import Request
+from silosynth.common.plan import Plan
+from silosynth.common.schema import Schema, dump_schema
+from silosynth.server.driver import Journal
+from silosynth.simulations.audit import Ran
 from silosynth.simulations.local import run_local
 from silosynth.simulations.silos import SiloDirectory, make_silos
 

@@ -82,7 +82,7 @@ def fixed_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     from support.chance import FixedBits
 
-    from silosynth.client.noise.discrete_gaussian import SystemBits
+    from silosynth.client.noise import SystemBits
 
     sources: WeakKeyDictionary[SystemBits, FixedBits] = WeakKeyDictionary()
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from silosynth.common.plan import Method
 from silosynth.common.plan.methods import MEMBERS
-from silosynth.common.plan.plan import Method
 from silosynth.server.cli.plan import plan_new
-from silosynth.server.methods.table import METHODS
-from silosynth.server.planning.planner import new_plan
+from silosynth.server.methods import METHODS
+from silosynth.server.planning import new_plan
 
 ROOT = Path(__file__).parent.parent
 PARTS = ("common", "client", "server", "simulations")

@@ -6,8 +6,8 @@ import ast
 import re
 from pathlib import Path
 
-from silosynth.common.codec.kinds.table import KINDS
-from silosynth.common.schema.schema import json_schema
+from silosynth.common.codec import KINDS
+from silosynth.common.schema import json_schema
 
 ROOT = Path(__file__).parent.parent
 PARTS = ("common", "client", "server", "simulations")

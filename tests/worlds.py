@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from silosynth.common.plan.plan import Plan
-from silosynth.common.schema.schema import Schema, parse_schema
-from silosynth.common.trust.keys import SigningKey
-from silosynth.server.planning.planner import new_plan
+from silosynth.common.plan import Plan
+from silosynth.common.schema import Schema, parse_schema
+from silosynth.common.trust import SigningKey
+from silosynth.server.planning import new_plan
+from silosynth.simulations.scenario import Rehearsal, Scenario, parse_scenario
 from silosynth.simulations.scenario.federation import COORDINATOR
-from silosynth.simulations.scenario.rehearse import Rehearsal, Seams, rehearse
-from silosynth.simulations.scenario.scenario import Scenario, parse_scenario
+from silosynth.simulations.scenario.rehearse import Seams, rehearse
 
 SILOS = ("north", "south", "west", "east")
 CALM = {

@@ -8,19 +8,15 @@ from typing import Annotated
 
 import typer
 
-from silosynth.client.desk.facts import Facts, plan_facts
-from silosynth.client.desk.rosters import change_facts
-from silosynth.client.desk.words import plan_words
-from silosynth.client.policy.approvers import SignedDecision, sign_decision, time_text
-from silosynth.client.policy.limits import MAX_PLAN_BYTES
-from silosynth.common.audit.entries import Verdict
-from silosynth.common.cli.console import Force, Json, emit, say
+from silosynth.client.desk import Facts, change_facts, plan_facts, plan_words
+from silosynth.client.policy import MAX_PLAN_BYTES, SignedDecision, sign_decision, time_text
+from silosynth.common.audit import Verdict
+from silosynth.common.cli import Force, Json, emit, say
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.files import check_output, fresh_file
-from silosynth.common.plan.plan import decode_plan
-from silosynth.common.roster.roster import open_change
-from silosynth.common.trust.keys import Purpose, SigningKey
-from silosynth.common.trust.seal import purpose_of, unseal
+from silosynth.common.plan import decode_plan
+from silosynth.common.roster import open_change
+from silosynth.common.trust import Purpose, SigningKey, purpose_of, unseal
 
 PlanFile = Annotated[Path, typer.Argument(metavar="PLAN", help="What 'silo export-plan' wrote.")]
 KeyFile = Annotated[Path, typer.Option(help="Your private key (PEM, mode 0600).")]

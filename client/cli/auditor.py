@@ -7,16 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
-from silosynth.client.policy.approvers import says
-from silosynth.client.roster.book import says_roster
-from silosynth.common.accounting.cost import RHO_UNIT
-from silosynth.common.audit.audit import verify_audit
-from silosynth.common.audit.entries import ApproverWord
-from silosynth.common.audit.rosters import RosterStep
-from silosynth.common.cli.console import Json, emit, say, show_table
+from silosynth.client.policy import says
+from silosynth.client.roster import says_roster
+from silosynth.common.accounting import RHO_UNIT
+from silosynth.common.audit import ApproverWord, RosterStep, verify_audit
+from silosynth.common.cli import Json, emit, say, show_table
 from silosynth.common.errors import InvalidArgument, InvalidAudit
-from silosynth.common.trust.keys import Purpose
-from silosynth.common.trust.seal import unseal
+from silosynth.common.trust import Purpose, unseal
 
 
 def register_auditor(groups: dict[str, typer.Typer]) -> None:

@@ -7,15 +7,12 @@ from typing import Annotated
 
 import typer
 
-from silosynth.client.desk.questions import Command, Question
-from silosynth.client.desk.rpc import open_desk
-from silosynth.client.policy.file import load_policy
-from silosynth.client.policy.template import NewSilo
-from silosynth.client.silo.join import Joining, ask_for_new_key, ask_to_join, check_kit, take_kit
-from silosynth.common.cli.console import Json, emit, say
+from silosynth.client.desk import Command, Question, open_desk
+from silosynth.client.policy import NewSilo, load_policy
+from silosynth.client.silo import Joining, ask_for_new_key, ask_to_join, check_kit, take_kit
+from silosynth.common.cli import Json, emit, say
 from silosynth.common.errors import InvalidArgument
-from silosynth.common.roster.kit import MOST_KIT_BYTES, open_kit
-from silosynth.common.roster.words import key_words, same_words
+from silosynth.common.roster import MOST_KIT_BYTES, key_words, open_kit, same_words
 
 PolicyPath = Annotated[Path, typer.Option("--policy", help="The silo's policy (TOML).")]
 Directory = Annotated[Path, typer.Argument(metavar="DIR", help="Where the silo's files go.")]

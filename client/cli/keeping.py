@@ -9,17 +9,28 @@ from typing import Annotated
 
 import typer
 
-from silosynth.client.desk.copies import pieces
-from silosynth.client.desk.person import person_of, sudo_user
-from silosynth.client.desk.rpc import open_desk, operator_socket, somebody_listens
-from silosynth.client.policy.file import PolicyFile, load_policy
-from silosynth.client.silo.assemble import load_identity
-from silosynth.client.silo.backup import check_copy
-from silosynth.client.silo.found import find
-from silosynth.client.silo.recover import Basis, Recovery, recover, write_recovery
-from silosynth.client.silo.upgrade import next_step, take_step
-from silosynth.common.accounting.cost import RHO_UNIT
-from silosynth.common.cli.console import Force, Json, emit, say
+from silosynth.client.desk import (
+    open_desk,
+    operator_socket,
+    person_of,
+    pieces,
+    somebody_listens,
+    sudo_user,
+)
+from silosynth.client.policy import PolicyFile, load_policy
+from silosynth.client.silo import (
+    Basis,
+    Recovery,
+    check_copy,
+    find,
+    load_identity,
+    next_step,
+    take_step,
+    write_recovery,
+)
+from silosynth.client.silo.recover import recover
+from silosynth.common.accounting import RHO_UNIT
+from silosynth.common.cli import Force, Json, emit, say
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.files import check_output, fresh_file
 

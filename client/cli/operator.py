@@ -11,17 +11,22 @@ from typing import Annotated
 
 import typer
 
-from silosynth.client.desk.facts import Facts
-from silosynth.client.desk.person import sudo_user
-from silosynth.client.desk.questions import Command, Question, find_plan, is_digest
-from silosynth.client.desk.rpc import open_desk
-from silosynth.client.desk.words import plan_words, short_digest
-from silosynth.client.policy.approvers import MOST_DECISION_BYTES
-from silosynth.client.policy.file import load_policy
-from silosynth.common.cli.console import Force, Json, emit, say, show_table
+from silosynth.client.desk import (
+    Command,
+    Facts,
+    Question,
+    find_plan,
+    is_digest,
+    open_desk,
+    plan_words,
+    short_digest,
+    sudo_user,
+)
+from silosynth.client.policy import MOST_DECISION_BYTES, load_policy
+from silosynth.common.cli import Force, Json, emit, say, show_table
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.files import check_output, fresh_file
-from silosynth.common.trust.spelling import plain_text
+from silosynth.common.trust import plain_text
 
 PolicyPath = Annotated[Path, typer.Option("--policy", help="The silo's policy (TOML).")]
 PlanName = Annotated[str, typer.Argument(metavar="ID", help="A plan's id, or its digest's start.")]

@@ -14,13 +14,12 @@ from silosynth.client.cli.keeping import register_keeping
 from silosynth.client.cli.operator import register_operator
 from silosynth.client.cli.relay import relay
 from silosynth.client.cli.silo import register_silo
-from silosynth.client.csv.files import declared_dialect
-from silosynth.client.silo.draft import draft_schema
-from silosynth.client.silo.propose import propose_rules
-from silosynth.client.source.table import read_table, table_name
-from silosynth.common.cli.console import Force, Json, emit, say
+from silosynth.client.csv import declared_dialect
+from silosynth.client.silo import draft_schema, propose_rules
+from silosynth.client.source import read_table, table_name
+from silosynth.common.cli import Force, Json, emit, say
 from silosynth.common.files import check_output, write_text
-from silosynth.common.schema.schema import SCHEMA_VERSION, dump_schema, load_schema, schema_name
+from silosynth.common.schema import SCHEMA_VERSION, dump_schema, load_schema, schema_name
 
 
 def register(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:

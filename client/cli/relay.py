@@ -51,8 +51,7 @@ def relay(
     [dim]silosynth relay --superlink host:9092 --ca ca.pem --key supernode.pem --silo north \\
     --gateway /run/silosynth/gateway.sock[/dim]
     """
-    from silosynth.client.relay.health import gateway_pages, is_healthy
-    from silosynth.client.relay.relay import RelaySettings, serve_relay
+    from silosynth.client.relay import RelaySettings, gateway_pages, is_healthy, serve_relay
 
     start_logging(as_json=json_logs)
     if json_logs:

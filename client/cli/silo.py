@@ -7,24 +7,24 @@ from typing import Annotated
 
 import typer
 
-from silosynth.client.csv.files import sniff_dialect
-from silosynth.client.desk.copies import present_account
-from silosynth.client.maps.silo_map import dump_map
-from silosynth.client.policy.file import PolicyFile, load_policy
-from silosynth.client.policy.shared_rows import shared_rows_warnings
-from silosynth.client.policy.template import NewSilo
-from silosynth.client.policy.words import policy_words
-from silosynth.client.silo.assemble import check_files
+from silosynth.client.csv import sniff_dialect
+from silosynth.client.desk import present_account
+from silosynth.client.maps import dump_map
+from silosynth.client.policy import (
+    NewSilo,
+    PolicyFile,
+    load_policy,
+    policy_words,
+    shared_rows_warnings,
+)
+from silosynth.client.silo import check_files, foresee_plan, init_silo, new_ledger, read_tables
 from silosynth.client.silo.draft_map import draft_map
-from silosynth.client.silo.foresight import foresee_plan
-from silosynth.client.silo.init import init_silo, new_ledger
-from silosynth.client.silo.reading import read_tables
-from silosynth.client.source.table import is_text_file
-from silosynth.common.audit.account import Account
-from silosynth.common.cli.console import Force, Json, emit, say
+from silosynth.client.source import is_text_file
+from silosynth.common.audit import Account
+from silosynth.common.cli import Force, Json, emit, say
 from silosynth.common.errors import InvalidArgument, SilosynthError
 from silosynth.common.files import check_output, write_text
-from silosynth.common.schema.schema import load_schema
+from silosynth.common.schema import load_schema
 
 PolicyPath = Annotated[Path, typer.Option("--policy", help="The silo's policy (TOML).")]
 

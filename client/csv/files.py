@@ -24,7 +24,7 @@ from pydantic import ValidationError
 from silosynth.client.csv.legal import open_plain
 from silosynth.common.errors import InvalidArgument, InvalidTable
 from silosynth.common.files import unreadable_table
-from silosynth.common.schema.forms import CsvDialect
+from silosynth.common.schema import CsvDialect
 
 DELIMITERS = (",", ";", "\t", "|")
 _TEXT = pa.string()

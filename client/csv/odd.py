@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from silosynth.client.csv.legal import open_plain
 from silosynth.common.errors import InvalidTable
-from silosynth.common.schema.forms import CsvDialect
+from silosynth.common.schema import CsvDialect
 
 LONGEST_FIELD = 64 << 20
 """Bytes that are kept of a field; the rest of a longer one is cut off."""

@@ -8,13 +8,12 @@ from tempfile import TemporaryDirectory
 
 from silosynth.client.desk.questions import Command, Question
 from silosynth.client.desk.rpc import Ask, open_desk, operator_socket, somebody_listens
-from silosynth.client.ledger.rebuild import read_ledger
-from silosynth.client.policy.file import PolicyFile
-from silosynth.client.silo.assemble import ledger_path, load_identity
-from silosynth.client.silo.backup import check_copy
-from silosynth.common.audit.account import Account
+from silosynth.client.ledger import read_ledger
+from silosynth.client.policy import PolicyFile
+from silosynth.client.silo import check_copy, ledger_path, load_identity
+from silosynth.common.audit import Account
 from silosynth.common.errors import LedgerUnavailable
-from silosynth.common.trust.spelling import plain_bytes
+from silosynth.common.trust import plain_bytes
 
 
 def pieces(ask: Ask) -> Iterator[bytes]:

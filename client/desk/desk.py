@@ -20,28 +20,16 @@ from silosynth.client.desk.facts import Facts, budget_facts, plan_facts
 from silosynth.client.desk.person import person_of
 from silosynth.client.desk.questions import Command, Question, find_plan, is_digest
 from silosynth.client.desk.rosters import KIND, all_rosters, change_facts
-from silosynth.client.ledger.ledger import Ledger
-from silosynth.client.ledger.waiting import WaitingPlan
-from silosynth.client.policy.approvers import approved_by, enough, read_word
-from silosynth.client.policy.file import PolicyFile
-from silosynth.client.policy.rules import SiloIdentity
-from silosynth.client.roster.book import RosterBook
-from silosynth.client.silo.backup import backup_bytes
-from silosynth.common.accounting.cost import RHO_UNIT
-from silosynth.common.accounting.zcdp import cks_epsilon, held_epsilon
-from silosynth.common.audit.entries import (
-    ApproverWord,
-    Authority,
-    Decision,
-    Scope,
-    Verdict,
-)
-from silosynth.common.audit.rosters import RosterStep
+from silosynth.client.ledger import Ledger, WaitingPlan
+from silosynth.client.policy import PolicyFile, SiloIdentity, approved_by, enough, read_word
+from silosynth.client.roster import RosterBook
+from silosynth.client.silo import backup_bytes
+from silosynth.common.accounting import RHO_UNIT, cks_epsilon, held_epsilon
+from silosynth.common.audit import ApproverWord, Authority, Decision, RosterStep, Scope, Verdict
 from silosynth.common.errors import InvalidArgument, SilosynthError
-from silosynth.common.plan.plan import decode_plan
-from silosynth.common.trust.keys import Purpose, SigningKey
-from silosynth.common.trust.seal import purpose_of, seal, unseal
-from silosynth.common.trust.spelling import plain_bytes, plain_text
+from silosynth.common.plan import decode_plan
+from silosynth.common.trust import Purpose, SigningKey, plain_bytes, plain_text, purpose_of, unseal
+from silosynth.common.trust.seal import seal
 
 _MOST_NOTES = 100
 _PIECE_BYTES = 32_000_000

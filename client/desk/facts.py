@@ -6,17 +6,12 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
-from silosynth.client.learning.checkpoints import plan_checkpoint
-from silosynth.client.ledger.ledger import Ledger
-from silosynth.client.policy.file import PolicyFile
-from silosynth.client.policy.rules import alone_epsilon, ledger_epsilon
-from silosynth.client.policy.sections import Budget
-from silosynth.common.accounting.cost import RHO_UNIT
-from silosynth.common.accounting.zcdp import ORDER_UNIT, cks_epsilon, held_epsilon
-from silosynth.common.audit.entries import Scope, ScopeKind
-from silosynth.common.plan.cost import plan_price
-from silosynth.common.plan.plan import Phase, Plan
-from silosynth.common.plan.training import BOUND, gradient_unit
+from silosynth.client.learning import plan_checkpoint
+from silosynth.client.ledger import Ledger
+from silosynth.client.policy import Budget, PolicyFile, alone_epsilon, ledger_epsilon
+from silosynth.common.accounting import ORDER_UNIT, RHO_UNIT, cks_epsilon, held_epsilon
+from silosynth.common.audit import Scope, ScopeKind
+from silosynth.common.plan import BOUND, Phase, Plan, gradient_unit, plan_price
 
 Facts = Mapping[str, Any]
 

@@ -6,11 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from silosynth.client.desk.facts import Facts
-from silosynth.client.roster.book import RosterBook
-from silosynth.common.audit.rosters import RosterStep
-from silosynth.common.roster.request import JoinRequest
-from silosynth.common.roster.roster import Roster, RosterChange
-from silosynth.common.roster.words import key_words
+from silosynth.client.roster import RosterBook
+from silosynth.common.audit import RosterStep
+from silosynth.common.roster import JoinRequest, Roster, RosterChange, key_words
 
 KIND = "roster"
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from silosynth.client.desk.desk import Desk
 from silosynth.client.desk.facts import Facts
 from silosynth.client.desk.questions import Question, read_answer
-from silosynth.client.policy.file import PolicyFile
+from silosynth.client.policy import PolicyFile
+from silosynth.client.rpc import Caller
 from silosynth.client.rpc import gateway_pb2 as proto
-from silosynth.client.rpc.caller import Caller
 from silosynth.common.errors import ConnectionFailed
 
 SERVICE = "silosynth.gateway.v1.Operator"
@@ -48,8 +48,8 @@ def open_desk(policy: PolicyFile) -> Iterator[Ask]:
             caller.close()
         return
     # Only here, because a question to a running gateway needs neither.
-    from silosynth.client.ledger.ledger import Ledger
-    from silosynth.client.silo.assemble import ledger_path, load_identity
+    from silosynth.client.ledger import Ledger
+    from silosynth.client.silo import ledger_path, load_identity
 
     key = load_identity(policy)
     with Ledger.open(

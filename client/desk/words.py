@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from silosynth.client.desk.facts import Facts
 from silosynth.client.desk.rosters import KIND, roster_words
-from silosynth.common.plan.phases import OF_VALUES
+from silosynth.common.plan import OF_VALUES
 
 
 def short_digest(plan: Facts) -> str:

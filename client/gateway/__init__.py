@@ -1,1 +1,5 @@
 """The only process that reads private rows: verify, charge, read, noise, store, send."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -9,21 +9,23 @@ from typing import TypedDict
 
 import numpy as np
 
-from silosynth.client.learning.checkpoints import Checkpoints
-from silosynth.client.noise.discrete_gaussian import BitSource
-from silosynth.client.source.spec import Source, ValueQuestion
-from silosynth.client.source.stream import StreamRows
+from silosynth.client.learning import Checkpoints
+from silosynth.client.noise import BitSource
+from silosynth.client.source import Source, StreamRows, ValueQuestion
 from silosynth.common.domain import Grouping
 from silosynth.common.errors import InvalidTable, Refused
-from silosynth.common.generator.features import FeatureSettings, feature_map, sum_features
-from silosynth.common.generator.image_features import image_map, sum_image_features
+from silosynth.common.generator import (
+    FeatureSettings,
+    feature_map,
+    image_map,
+    sum_features,
+    sum_image_features,
+)
 from silosynth.common.measurement import MarginalQuery
-from silosynth.common.messages.request import Request
-from silosynth.common.plan.phases import OF_VALUES
-from silosynth.common.plan.plan import PhaseName, Plan
-from silosynth.common.plan.values import ENDINGS, level_number, partition
-from silosynth.common.schema.schema import Schema
-from silosynth.common.values.partitions import Endings, Partition, sum_levels
+from silosynth.common.messages import Request
+from silosynth.common.plan import ENDINGS, OF_VALUES, PhaseName, Plan, level_number, partition
+from silosynth.common.schema import Schema
+from silosynth.common.values import Endings, Partition, sum_levels
 
 
 class Terms(TypedDict):
@@ -129,7 +131,7 @@ def learn_from(
             hint="set push_down = false, or leave cluster out",
         )
     # PyTorch is an extra: a silo that only counts never imports it.
-    from silosynth.client.learning.round import train_round
+    from silosynth.client.learning import train_round
 
     return train_round(
         asked.rows.people(**asked.terms),

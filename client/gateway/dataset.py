@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from silosynth.client.policy.limits import Policy
-from silosynth.client.source.open import Source
+from silosynth.client.policy import Policy
+from silosynth.client.source import Source
 from silosynth.common.domain import Domain
-from silosynth.common.schema.schema import Schema
-from silosynth.common.values.grid import refine
+from silosynth.common.schema import Schema
+from silosynth.common.values import refine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

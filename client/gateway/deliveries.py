@@ -7,18 +7,14 @@ from dataclasses import dataclass
 
 from silosynth.client.gateway.kept import KeepsRecords
 from silosynth.client.gateway.verify import Doorkeeper, verify_plan
-from silosynth.client.ledger.ledger import Ledger
-from silosynth.client.policy.limits import check_size
-from silosynth.common.certificate.certificate import Certificate
+from silosynth.client.ledger import Ledger
+from silosynth.client.policy import check_size
+from silosynth.common.certificate import Certificate
 from silosynth.common.errors import ApprovalPending, InvalidSampler, RunFailed, Untrusted
-from silosynth.common.messages.release import Receipt, decode_receipt
-from silosynth.common.messages.request import request_prefix
-from silosynth.common.messages.statements import Bundle, Result
-from silosynth.common.plan.plan import Plan
-from silosynth.common.sampler.file import AnySampler, parse_sampler
-from silosynth.common.trust.keys import PublicKey, Purpose
-from silosynth.common.trust.seal import unseal
-from silosynth.common.trust.spelling import plain_bytes
+from silosynth.common.messages import Bundle, Receipt, Result, decode_receipt, request_prefix
+from silosynth.common.plan import Plan
+from silosynth.common.sampler import AnySampler, parse_sampler
+from silosynth.common.trust import PublicKey, Purpose, plain_bytes, unseal
 
 UNKNOWN = "sha256:" + "0" * 64
 """Stands for the plan of a result that could not be read."""
@@ -116,7 +112,7 @@ def _check_result(
 def check_certificate(certificate: Certificate, plan: Plan) -> None:
     """Raise RunFailed unless ``certificate`` is the one that ``plan`` gives."""
     # The accountant's libraries are large, and a gateway that waits should not hold them.
-    from silosynth.common.certificate.certify import certify_plan, same_certificate
+    from silosynth.common.certificate import certify_plan, same_certificate
 
     if not same_certificate(certificate, certify_plan(plan)):
         raise RunFailed("the certificate is not the one that this silo works out from the plan")

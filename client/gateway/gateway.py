@@ -33,35 +33,33 @@ from silosynth.client.gateway.verify import (
     verify_request,
     verify_step,
 )
-from silosynth.client.learning.checkpoints import Checkpoints
-from silosynth.client.ledger.ledger import Ledger
-from silosynth.client.noise.discrete_gaussian import BitSource, SystemBits, discrete_gaussian
-from silosynth.client.policy.rules import Rules, SiloIdentity
-from silosynth.client.roster.book import RosterBook
-from silosynth.client.sums.member import SumMember
-from silosynth.common.audit.entries import Scope
+from silosynth.client.learning import Checkpoints
+from silosynth.client.ledger import Ledger
+from silosynth.client.noise import BitSource, SystemBits
+from silosynth.client.noise.discrete_gaussian import discrete_gaussian
+from silosynth.client.policy import Rules, SiloIdentity
+from silosynth.client.roster import RosterBook
+from silosynth.client.sums import SumMember
+from silosynth.common.audit import Scope
 from silosynth.common.errors import Refused, SilosynthError
-from silosynth.common.messages.release import (
+from silosynth.common.messages import (
+    CHALLENGE_BYTES,
+    Acknowledgement,
+    AgreedSet,
+    Answer,
+    Identity,
     Receipt,
     Release,
     SumReceipt,
+    Verdict,
     digest_cells,
+    digest_sampler,
     encode_refusal,
     encode_release,
-)
-from silosynth.common.messages.statements import (
-    CHALLENGE_BYTES,
-    Acknowledgement,
-    Answer,
-    Identity,
-    Verdict,
-    digest_sampler,
     encode_statement,
 )
-from silosynth.common.messages.sums import AgreedSet
-from silosynth.common.plan.plan import TrustMode
-from silosynth.common.trust.keys import Purpose
-from silosynth.common.trust.seal import purpose_of
+from silosynth.common.plan import TrustMode
+from silosynth.common.trust import Purpose, purpose_of
 
 _PLANS_AT_HAND = 4
 

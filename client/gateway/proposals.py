@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 from silosynth.client.gateway.kept import KeepsRecords
 from silosynth.client.gateway.verify import Doorkeeper, VerifiedPlan
-from silosynth.client.ledger.ledger import Ledger
-from silosynth.client.policy.approvers import approved_by, enough
-from silosynth.client.policy.rules import needs_person
-from silosynth.common.audit.entries import Authority, Decision, Scope, ScopeKind
-from silosynth.common.audit.entries import Verdict as Decided
+from silosynth.client.ledger import Ledger
+from silosynth.client.policy import approved_by, enough, needs_person
+from silosynth.common.audit import Authority, Decision, Scope, ScopeKind
+from silosynth.common.audit import Verdict as Decided
 from silosynth.common.digest import digest_of
 from silosynth.common.errors import (
     ApprovalPending,
@@ -21,13 +20,9 @@ from silosynth.common.errors import (
     RequestConflict,
     Untrusted,
 )
-from silosynth.common.messages.release import decode_receipt
-from silosynth.common.messages.request import request_prefix
-from silosynth.common.messages.statements import Answer, Verdict
-from silosynth.common.plan.cost import plan_price
-from silosynth.common.plan.plan import Plan
-from silosynth.common.trust.keys import PublicKey, Purpose
-from silosynth.common.trust.seal import body_of, unseal
+from silosynth.common.messages import Answer, Verdict, decode_receipt, request_prefix
+from silosynth.common.plan import Plan, plan_price
+from silosynth.common.trust import PublicKey, Purpose, body_of, unseal
 
 MAX_RECEIPTS = 10_000
 BY_POLICY = "policy"
@@ -235,7 +230,7 @@ def plan_scopes(dataset: str, consumer: str, project: str) -> tuple[Scope, ...]:
 def check_promise(plan: Plan) -> None:
     """Raise InvalidPlan when the noise of a plan gives more than the epsilon that it states."""
     # The accountant's libraries are large, and a gateway that waits should not hold them.
-    from silosynth.common.plan.budget import check_budget
+    from silosynth.common.plan import check_budget
 
     check_budget(plan)
 

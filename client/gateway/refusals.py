@@ -12,7 +12,7 @@ from silosynth.common.errors import (
     SilosynthError,
     Untrusted,
 )
-from silosynth.common.messages.release import Refusal
+from silosynth.common.messages import Refusal
 
 _MOST_CHARACTERS = 1000
 _PUBLIC = (Refused, InvalidPlan, InvalidSampler, RunFailed, Untrusted)

@@ -12,30 +12,40 @@ from typing import Protocol, TypeVar
 
 from silosynth.client.gateway.asked import require_training
 from silosynth.client.gateway.dataset import Dataset
-from silosynth.client.learning.checkpoints import Checkpoints
-from silosynth.client.noise.discrete_gaussian import check_sigma2
-from silosynth.client.noise.share import NoiseShare, noise_share
-from silosynth.client.policy.limits import (
+from silosynth.client.learning import Checkpoints
+from silosynth.client.noise import NoiseShare, check_sigma2, noise_share
+from silosynth.client.policy import (
     MAX_PLAN_BYTES,
+    Rules,
+    SiloIdentity,
     check_plan_size,
     check_request,
+    check_roster,
     check_rows,
     check_size,
     request_limit,
 )
-from silosynth.client.policy.rules import Rules, SiloIdentity, check_roster
-from silosynth.client.roster.book import RosterBook
+from silosynth.client.roster import RosterBook
 from silosynth.common.errors import InvalidPlan, PlanRefused, Refused, SchemaMismatch, Untrusted
-from silosynth.common.messages.request import Request, count_cells, decode_request
-from silosynth.common.messages.sum_proof import MOST_STEP_BYTES
-from silosynth.common.messages.sums import SumStep, decode_sum_statement
-from silosynth.common.plan.check import check_plan
-from silosynth.common.plan.plan import Phase, Plan, decode_plan
-from silosynth.common.plan.training import check_clip, read_weights
-from silosynth.common.plan.values import check_trees
-from silosynth.common.trust.keys import PublicKey, Purpose
-from silosynth.common.trust.seal import Opened, unseal
-from silosynth.common.values.grid import check_edges
+from silosynth.common.messages import (
+    MOST_STEP_BYTES,
+    Request,
+    SumStep,
+    count_cells,
+    decode_request,
+    decode_sum_statement,
+)
+from silosynth.common.plan import (
+    Phase,
+    Plan,
+    check_clip,
+    check_plan,
+    check_trees,
+    decode_plan,
+    read_weights,
+)
+from silosynth.common.trust import Opened, PublicKey, Purpose, unseal
+from silosynth.common.values import check_edges
 
 T = TypeVar("T")
 

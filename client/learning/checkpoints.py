@@ -12,14 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from silosynth.common.errors import PlanRefused, Refused
-from silosynth.common.generator.architecture import Pretrained
-from silosynth.common.generator.checkpoint_files import short
-from silosynth.common.plan.plan import Plan
-from silosynth.common.schema.schema import Schema
+from silosynth.common.generator import Pretrained, short
+from silosynth.common.plan import Plan
+from silosynth.common.schema import Schema
 
 if TYPE_CHECKING:
-    from silosynth.common.generator.checkpoint import Checkpoint
-    from silosynth.common.generator.pretrained_network import PretrainedNetwork
+    from silosynth.common.generator import Checkpoint, PretrainedNetwork
 
 _MOST_CHECKED = 64
 
@@ -55,7 +53,7 @@ class Checkpoints:
         if architecture is None:
             return None
         checkpoint = self._open(plan, architecture)
-        from silosynth.common.generator.pretrained_network import PretrainedNetwork  # see below
+        from silosynth.common.generator import PretrainedNetwork  # see below
 
         return PretrainedNetwork(architecture, schema, checkpoint)
 
@@ -74,7 +72,7 @@ class Checkpoints:
                 hint="ask the silo's operator to add it under [[checkpoints]]",
             )
         # transformers is an extra, and takes seconds to import: only such a plan needs it.
-        from silosynth.common.generator.checkpoint import open_checkpoint
+        from silosynth.common.generator import open_checkpoint
 
         return open_checkpoint(folder, architecture.checkpoint)
 

@@ -17,7 +17,7 @@ import numba
 import numpy as np
 
 from silosynth.common.errors import InvalidTable
-from silosynth.common.plan.training import BOUND, scaled_norm
+from silosynth.common.plan import BOUND, scaled_norm
 
 MOST_ROWS = 4000
 """Rows whose integers are added up in single precision: 4000 * 4095 is below 2^24."""

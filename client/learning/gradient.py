@@ -13,13 +13,12 @@ import torch
 from torch.func import functional_call, grad, vmap
 
 from silosynth.client.learning.clip import MOST_ROWS, add_clipped, exact_sum
-from silosynth.common.codec.examples import Layout
-from silosynth.common.generator.architecture import Architecture
-from silosynth.common.generator.networks import build_network, load_vector, one_thread
-from silosynth.common.plan.training import BOUND, scaled_norm
+from silosynth.common.codec import Layout
+from silosynth.common.generator import Architecture, build_network, load_vector, one_thread
+from silosynth.common.plan import BOUND, scaled_norm
 
 if TYPE_CHECKING:
-    from silosynth.common.generator.pretrained_network import PretrainedNetwork
+    from silosynth.common.generator import PretrainedNetwork
 
 _MICROBATCH_BYTES = 32 * 2**20
 """Of the gradients that are held at once; larger ones are slower as well."""

@@ -13,17 +13,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from silosynth.client.learning.gradient import Gradients
-from silosynth.client.noise.discrete_gaussian import BitSource
-from silosynth.client.source.people import People
-from silosynth.common.codec.examples import layout_of
+from silosynth.client.noise import BitSource
+from silosynth.client.source import People
+from silosynth.common.codec import layout_of
 from silosynth.common.errors import InvalidPlan
-from silosynth.common.messages.request import Request
-from silosynth.common.plan.plan import PhaseName, Plan
-from silosynth.common.plan.training import LARGEST_WEIGHT, gradient_unit, read_weights
-from silosynth.common.schema.schema import Schema
+from silosynth.common.messages import Request
+from silosynth.common.plan import LARGEST_WEIGHT, PhaseName, Plan, gradient_unit, read_weights
+from silosynth.common.schema import Schema
 
 if TYPE_CHECKING:
-    from silosynth.common.generator.pretrained_network import PretrainedNetwork
+    from silosynth.common.generator import PretrainedNetwork
 
 AddNoise = Callable[[np.ndarray], np.ndarray]
 

@@ -1,1 +1,5 @@
 """The silo's durable record of charges and releases."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

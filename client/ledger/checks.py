@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from silosynth.common.accounting.orders import ORDERS, Vector
+from silosynth.common.accounting import ORDERS, Vector
 from silosynth.common.errors import InvalidArgument
 
 LARGEST_UNITS = 2**62

@@ -19,9 +19,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from silosynth.common.audit.account import Account, BrokenChain, replay
-from silosynth.common.audit.audit import Row
-from silosynth.common.audit.entries import digest
+from silosynth.common.audit import Account, BrokenChain, Row, digest, replay
 from silosynth.common.digest import canonical_json
 from silosynth.common.errors import InvalidArgument, InvalidCopy
 

@@ -9,14 +9,15 @@ import sqlite3
 from dataclasses import replace
 
 from silosynth.client.ledger.rows import append, first_row
-from silosynth.common.audit.entries import (
+from silosynth.common.audit import (
     Decision,
     RecordedWord,
+    RosterStep,
     Verdict,
     read_decision,
     read_word,
+    roster_body,
 )
-from silosynth.common.audit.rosters import RosterStep, roster_body
 from silosynth.common.errors import RequestConflict
 
 

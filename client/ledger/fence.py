@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from silosynth.client.ledger.rows import has_head, has_release
-from silosynth.common.audit.entries import GENESIS
+from silosynth.common.audit import GENESIS
 from silosynth.common.errors import InvalidArgument, LedgerUnavailable
 from silosynth.common.files import replace_file
 

@@ -10,15 +10,17 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from silosynth.client.ledger.waiting import seal_row
-from silosynth.common.audit.account import Account, BrokenChain, replay
-from silosynth.common.audit.entries import (
+from silosynth.common.audit import (
     GENESIS,
+    Account,
+    BrokenChain,
     Scope,
     ScopeKind,
     Verdict,
     digest,
     genesis_body,
     next_head,
+    replay,
 )
 from silosynth.common.errors import LedgerUnavailable
 from silosynth.common.files import replace_file, sync_directory

@@ -39,11 +39,9 @@ from silosynth.client.ledger.rows import (
     set_cap,
 )
 from silosynth.client.ledger.statements import Clock, Statements, time_text
-from silosynth.common.accounting.orders import Vector
-from silosynth.common.accounting.zcdp import ORDER_UNIT
-from silosynth.common.audit.account import Account
-from silosynth.common.audit.audit import encode_audit
-from silosynth.common.audit.entries import (
+from silosynth.common.accounting import ORDER_UNIT, Vector
+from silosynth.common.audit import (
+    Account,
     Cap,
     Charge,
     Decision,
@@ -51,6 +49,7 @@ from silosynth.common.audit.entries import (
     Scope,
     StoredRelease,
     charge_body,
+    encode_audit,
     release_body,
 )
 from silosynth.common.errors import LedgerUnavailable

@@ -20,9 +20,7 @@ from silosynth.client.ledger.file import (
     translated,
     write_schema,
 )
-from silosynth.common.audit.account import Account, replay
-from silosynth.common.audit.audit import Row
-from silosynth.common.audit.entries import Verdict, next_head
+from silosynth.common.audit import Account, Row, Verdict, next_head, replay
 from silosynth.common.errors import LedgerUnavailable
 from silosynth.common.files import sync_directory
 

@@ -8,16 +8,16 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from silosynth.client.ledger.file import broken, read_entries
-from silosynth.common.accounting.cost import RHO_UNIT
-from silosynth.common.accounting.orders import Vector, price_units
-from silosynth.common.audit.account import replay, repriced
-from silosynth.common.audit.entries import (
+from silosynth.common.accounting import RHO_UNIT, Vector, price_units
+from silosynth.common.audit import (
     Cap,
     Scope,
     ScopeKind,
     cap_body,
     next_head,
     plain_scope,
+    replay,
+    repriced,
 )
 from silosynth.common.errors import BudgetExceeded, RequestConflict
 

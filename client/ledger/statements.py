@@ -27,16 +27,16 @@ from silosynth.client.ledger.waiting import (
     check_size,
     count_waiting,
 )
-from silosynth.common.audit.entries import (
+from silosynth.common.audit import (
     ApproverWord,
     Authority,
     Decision,
     RecordedWord,
+    RosterStep,
     Verdict,
     decision_body,
     word_body,
 )
-from silosynth.common.audit.rosters import RosterStep
 from silosynth.common.errors import InvalidArgument
 
 Clock = Callable[[], datetime]

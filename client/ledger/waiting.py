@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 
-from silosynth.common.audit.entries import digest
+from silosynth.common.audit import digest
 from silosynth.common.errors import CapExceeded
 
 MAX_WAITING = 64

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from silosynth.client.maps.silo_map import (
     ABSENT,
+    FORMATTED,
     NUMBERS,
     WORDED,
     ColumnMap,
@@ -19,16 +20,12 @@ from silosynth.client.maps.silo_map import (
 )
 from silosynth.common.document import describe_validation
 from silosynth.common.errors import InvalidMap
-from silosynth.common.rules.rule import columns_of
+from silosynth.common.rules import columns_of
 from silosynth.common.rules.spell import spell
-from silosynth.common.schema.attributes import (
+from silosynth.common.schema import (
     Attribute,
-    CodedAttribute,
-    DatetimeAttribute,
-    DurationAttribute,
-    TimeAttribute,
+    Schema,
 )
-from silosynth.common.schema.schema import Schema
 
 
 def check_map(silo_map: SiloMap, *, schema: Schema, origin: str = "map") -> None:
@@ -67,9 +64,7 @@ def _of_absent(attribute: Attribute, *, schema: Schema) -> Iterator[str]:
 def _of_column(column: ColumnMap, attribute: Attribute) -> Iterator[str]:
     """Yield what a map says of a column that its kind does not have."""
     changed = column.words is not None or column.calculates or column.format is not None
-    if attribute.kind in ("ignored", "empty") or (
-        changed and not isinstance(attribute, CodedAttribute)
-    ):
+    if attribute.kind in ("ignored", "empty") or (changed and not hasattr(attribute, "has_other")):
         yield f"is {attribute.kind}: there is nothing in it to map"
     elif column.calculates and not isinstance(attribute, NUMBERS):
         yield f"is {attribute.kind}, and has no scale or offset"
@@ -81,7 +76,7 @@ def _of_column(column: ColumnMap, attribute: Attribute) -> Iterator[str]:
 
 
 def _of_format(column: ColumnMap, attribute: Attribute) -> Iterator[str]:
-    if not isinstance(attribute, NUMBERS | DatetimeAttribute | TimeAttribute | DurationAttribute):
+    if not isinstance(attribute, FORMATTED):
         yield f"is {attribute.kind}, and has no format; write map:"
         return
     if isinstance(column.format, str) == isinstance(attribute, NUMBERS):
@@ -95,7 +90,7 @@ def _of_format(column: ColumnMap, attribute: Attribute) -> Iterator[str]:
 
 def _of_target(target: Target, attribute: Attribute) -> str | None:
     """Say why a map may not lead to a value; None where it may."""
-    if not isinstance(attribute, CodedAttribute) or attribute.kind == "identifier":
+    if not isinstance(attribute, FORMATTED | WORDED):
         return "is a key or a text; leave map out"
     if target is None:
         return None if attribute.missing else "is not declared: give the column missing: true"

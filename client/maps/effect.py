@@ -11,11 +11,8 @@ import pyarrow as pa
 
 from silosynth.client.maps.read import map_column
 from silosynth.client.maps.silo_map import NUMBERS, WORDED, SiloMap
-from silosynth.common.codec.columns import is_text
-from silosynth.common.codec.kinds.table import read_numbers
-from silosynth.common.codec.parsing import distinct, flatten, readable, to_texts
-from silosynth.common.schema.attributes import Attribute
-from silosynth.common.schema.schema import Schema
+from silosynth.common.codec import distinct, flatten, is_text, read_numbers, readable, to_texts
+from silosynth.common.schema import Attribute, Schema
 
 _MOST_WORDS = 12
 _LONGEST = 40

@@ -24,21 +24,26 @@ from silosynth.client.maps.silo_map import (
     spelled_by_silo,
     words_of,
 )
-from silosynth.common.codec.columns import is_text
-from silosynth.common.codec.fit import accepts
-from silosynth.common.codec.kinds.table import codec_of
-from silosynth.common.codec.listed import ListedCodec
-from silosynth.common.codec.notes import EncodingNote
-from silosynth.common.codec.numeric import NumericCodec
-from silosynth.common.codec.parsing import distinct, flatten, readable, to_texts, trim
+from silosynth.common.codec import (
+    EncodingNote,
+    ListedCodec,
+    NumericCodec,
+    accepts,
+    codec_of,
+    distinct,
+    flatten,
+    is_text,
+    readable,
+    to_texts,
+    trim,
+)
 from silosynth.common.errors import InvalidTable
-from silosynth.common.schema.attributes import (
+from silosynth.common.schema import (
     Attribute,
     CategoricalAttribute,
-    IntegerAttribute,
+    Schema,
     as_numeric,
 )
-from silosynth.common.schema.schema import Schema
 
 FARTHEST, NEAREST = 1e200, 1e-200
 """Numbers are taken to lie within, so that no formula of a map overflows, here or in SQL."""
@@ -232,7 +237,7 @@ def formula(numbers: np.ndarray, how: ColumnMap, attribute: NUMBERS) -> np.ndarr
     bounded = np.clip(numbers, -FARTHEST, FARTHEST)
     bounded = np.where(np.abs(bounded) < NEAREST, 0.0, bounded)
     result = bounded * how.scale + how.offset
-    whole = isinstance(attribute, IntegerAttribute)
+    whole = attribute.kind == "integer"
     placed: np.ndarray = np.floor(result + 0.5) if whole else result
     return placed
 

@@ -17,15 +17,18 @@ from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, model_
 from silosynth.common.digest import canonical_json
 from silosynth.common.document import describe_validation, dump_document, load_document
 from silosynth.common.errors import InvalidMap, InvalidSchema
-from silosynth.common.schema.attributes import (
+from silosynth.common.schema import (
     Attribute,
     BooleanAttribute,
+    DatetimeAttribute,
+    DurationAttribute,
     IntegerAttribute,
     ListedAttribute,
+    NumberText,
+    PlainModel,
     RealAttribute,
+    TimeAttribute,
 )
-from silosynth.common.schema.bins import PlainModel
-from silosynth.common.schema.forms import NumberText
 
 MAP_VERSION = 1
 ABSENT = "absent"
@@ -115,6 +118,8 @@ class SiloMap(PlainModel):
 
 NUMBERS = IntegerAttribute | RealAttribute
 WORDED = ListedAttribute | BooleanAttribute
+FORMATTED = NUMBERS | DatetimeAttribute | TimeAttribute | DurationAttribute
+"""The kinds that a map tells apart: what has units, words, or a way of being written."""
 
 _AS_IT_IS = ColumnMap()
 NO_MAP = SiloMap()
@@ -182,11 +187,14 @@ def spelled_by_silo(attribute: Attribute, column: ColumnMap) -> Attribute:
 
 def words_of(attribute: WORDED) -> tuple[str, ...]:
     """Return every word that stands for a code of a listed attribute."""
-    if isinstance(attribute, BooleanAttribute):
-        own = ("false", "true", *(attribute.spelled or ()))
-    else:
-        own = (*map(str, attribute.categories), *((attribute.other_as,) * bool(attribute.other_as)))
-    return (*own, *attribute.missing_apart, *attribute.missing_tokens)
+    own = (*own_words(attribute), *(getattr(attribute, "spelled", None) or ()))
+    other = getattr(attribute, "other_as", None)
+    return (*own, *((other,) * bool(other)), *attribute.missing_apart, *attribute.missing_tokens)
+
+
+def own_words(attribute: WORDED) -> tuple[str, ...]:
+    """Return the word of each code of a listed attribute, as a map names it."""
+    return tuple(map(str, getattr(attribute, "categories", ("false", "true"))))
 
 
 def spell_target(target: Target) -> str:

@@ -1,1 +1,5 @@
 """Exact integer noise from the operating system, and a silo's share of it."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

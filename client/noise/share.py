@@ -6,11 +6,8 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from silosynth.client.noise.discrete_gaussian import check_sigma2
-from silosynth.common.accounting.cost import GaussianCost, rho_units
-from silosynth.common.accounting.orders import Vector
-from silosynth.common.accounting.rdp import rdp_vector
-from silosynth.common.accounting.sum_law import check_share
-from silosynth.common.plan.plan import Phase, Plan, TrustMode, phase_cost
+from silosynth.common.accounting import GaussianCost, Vector, check_share, rdp_vector, rho_units
+from silosynth.common.plan import Phase, Plan, TrustMode, phase_cost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,13 +13,12 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from silosynth.common.audit.entries import ApproverWord, RecordedWord, Verdict
+from silosynth.common.audit import ApproverWord, RecordedWord, Verdict
 from silosynth.common.digest import DIGEST_PATTERN, canonical_json
 from silosynth.common.errors import InvalidArgument, Untrusted
-from silosynth.common.plan.fields import Name
-from silosynth.common.trust.keys import PublicKey, Purpose, SigningKey
-from silosynth.common.trust.seal import seal, unseal
-from silosynth.common.trust.spelling import plain_bytes, plain_text
+from silosynth.common.plan import Name
+from silosynth.common.trust import PublicKey, Purpose, SigningKey, plain_bytes, plain_text, unseal
+from silosynth.common.trust.seal import seal
 
 MOST_DECISION_BYTES = 8192
 _MOST_AHEAD = timedelta(hours=1)

@@ -33,10 +33,10 @@ from silosynth.client.policy.sections import (
     Section,
     SiloSection,
 )
-from silosynth.common.audit.entries import Cap, Scope, ScopeKind
+from silosynth.common.audit import Cap, Scope, ScopeKind
 from silosynth.common.document import describe_validation
 from silosynth.common.errors import InvalidPlan, InvalidPolicy
-from silosynth.common.trust.keys import PublicKey
+from silosynth.common.trust import PublicKey
 
 
 class PolicyFile(Section):

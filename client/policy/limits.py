@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from silosynth.common.domain import Domain
 from silosynth.common.errors import CapExceeded, InvalidPlan, Refused
-from silosynth.common.messages.sum_proof import MOST_STEP_BYTES
-from silosynth.common.plan.plan import Plan, TrustMode
-from silosynth.common.plan.training import WEIGHT_BYTES
+from silosynth.common.messages import MOST_STEP_BYTES
+from silosynth.common.plan import WEIGHT_BYTES, Plan, TrustMode
 
 MAX_PLAN_BYTES = 1_000_000
 _MOST_SPELLED = 10**18

@@ -7,18 +7,19 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from silosynth.client.policy.approvers import Approvers
-from silosynth.common.accounting.cost import RHO_UNIT
-from silosynth.common.accounting.zcdp import cks_epsilon
+from silosynth.common.accounting import RHO_UNIT, cks_epsilon
 from silosynth.common.errors import PlanRefused
-from silosynth.common.plan.cost import (
+from silosynth.common.plan import (
+    Method,
+    Plan,
+    TrustMode,
     alone_costs,
     alone_units,
     plan_costs,
     plan_units,
     sampled_epsilon,
 )
-from silosynth.common.plan.plan import Method, Plan, TrustMode
-from silosynth.common.trust.keys import PublicKey, SigningKey
+from silosynth.common.trust import PublicKey, SigningKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,16 +10,14 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from silosynth.client.source.spec import SourceFormat, SourceSpec
-from silosynth.common.accounting.orders import ORDERS
-from silosynth.common.accounting.zcdp import budget_order
-from silosynth.common.audit.entries import Cap
+from silosynth.client.source import SourceFormat, SourceSpec
+from silosynth.common.accounting import ORDERS, budget_order
+from silosynth.common.audit import Cap
 from silosynth.common.digest import DIGEST_PATTERN
 from silosynth.common.errors import InvalidArgument
-from silosynth.common.plan.fields import Name
-from silosynth.common.plan.plan import Method
-from silosynth.common.schema.schema import CsvDialect
-from silosynth.common.trust.keys import PublicKey
+from silosynth.common.plan import Method, Name
+from silosynth.common.schema import CsvDialect
+from silosynth.common.trust import PublicKey
 
 
 class Section(BaseModel):

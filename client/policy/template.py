@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from silosynth.client.source.spec import SourceFormat
-from silosynth.common.trust.keys import PublicKey
+from silosynth.client.source import SourceFormat
+from silosynth.common.trust import PublicKey
 
 _FORMATS = {
     ".csv": SourceFormat.CSV,

@@ -9,7 +9,7 @@ from functools import partial
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
-from silosynth.client.rpc.caller import is_serving
+from silosynth.client.rpc import is_serving
 from silosynth.common.pages import Page
 
 _PAGE_SECONDS = 5.0

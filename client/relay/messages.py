@@ -11,10 +11,9 @@ from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.app.typing import ConfigRecordValues
 from flwr.clientapp import ClientApp
 
-from silosynth.client.rpc.caller import RemoteGateway
-from silosynth.client.rpc.calls import AnswersRequests, SpeaksForSilo
+from silosynth.client.rpc import AnswersRequests, RemoteGateway, SpeaksForSilo
 from silosynth.common.errors import ConnectionFailed, SilosynthError
-from silosynth.common.messages.release import (
+from silosynth.common.messages import (
     AGREE,
     DELIVER,
     IDENTIFY,

@@ -12,11 +12,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from silosynth.client.ledger.ledger import Ledger
-from silosynth.client.policy.approvers import approved_by, enough
-from silosynth.client.policy.rules import Rules, SiloIdentity
-from silosynth.common.audit.entries import Authority, Verdict
-from silosynth.common.audit.rosters import RosterStep
+from silosynth.client.ledger import Ledger
+from silosynth.client.policy import Rules, SiloIdentity, approved_by, enough
+from silosynth.common.audit import Authority, RosterStep, Verdict
 from silosynth.common.errors import (
     ApprovalPending,
     InvalidPlan,
@@ -25,12 +23,10 @@ from silosynth.common.errors import (
     SilosynthError,
     Untrusted,
 )
-from silosynth.common.messages.statements import Answer, decode_statement
-from silosynth.common.messages.statements import Verdict as Said
-from silosynth.common.roster.roster import Difference, Roster, RosterChange, compare, open_change
-from silosynth.common.trust.keys import PublicKey, Purpose
-from silosynth.common.trust.seal import unseal
-from silosynth.common.trust.spelling import plain_bytes, plain_text
+from silosynth.common.messages import Answer, decode_statement
+from silosynth.common.messages import Verdict as Said
+from silosynth.common.roster import Difference, Roster, RosterChange, compare, open_change
+from silosynth.common.trust import PublicKey, Purpose, plain_bytes, plain_text, unseal
 
 BY_PERSON = "seen-by-person"
 """The code of a silo's word that persons approved a change there: such words vouch for it."""

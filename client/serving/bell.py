@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from silosynth.client.desk.facts import Facts
+from silosynth.client.desk import Facts
 from silosynth.client.serving.notices import SEND_SECONDS, Send, notice_of
 from silosynth.common.errors import SilosynthError
 from silosynth.common.files import replace_file

@@ -6,21 +6,23 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from silosynth.client.rpc.calls import SpeaksForSilo
+from silosynth.client.rpc import SpeaksForSilo
 from silosynth.common.errors import ApprovalPending, SilosynthError
-from silosynth.common.messages.release import (
+from silosynth.common.messages import (
     AGREE,
     DELIVER,
     IDENTIFY,
     MEASURE,
     PROPOSE,
+    Answer,
     Refusal,
+    Verdict,
     decode_release,
+    decode_statement,
     is_answer,
 )
-from silosynth.common.messages.statements import Answer, Verdict, decode_statement
 from silosynth.common.telemetry import Telemetry, log
-from silosynth.common.trust.seal import body_of
+from silosynth.common.trust import body_of
 
 _LARGEST_REFUSAL = 65_536
 _MOST_REMEMBERED = 1_000

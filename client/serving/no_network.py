@@ -14,7 +14,7 @@ import platform
 import struct
 from dataclasses import dataclass
 
-from silosynth.client.policy.file import PolicyFile
+from silosynth.client.policy import PolicyFile
 from silosynth.common.errors import InvalidArgument
 
 _NO_NEW_PRIVILEGES = 38

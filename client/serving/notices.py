@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from silosynth.client.desk.facts import Facts
-from silosynth.client.policy.sections import MailSection, NotifySection
+from silosynth.client.desk import Facts
+from silosynth.client.policy import MailSection, NotifySection
 from silosynth.common.errors import ConnectionFailed
 from silosynth.common.files import replace_file
 

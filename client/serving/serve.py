@@ -21,23 +21,31 @@ from pathlib import Path
 from socket import socket
 from types import FrameType
 
-from silosynth.client.desk.desk import Desk, Notes, budget
-from silosynth.client.desk.rpc import SERVICE as OPERATOR_SERVICE
-from silosynth.client.desk.rpc import operator_socket, relay_socket
-from silosynth.client.ledger.ledger import Ledger
-from silosynth.client.noise.discrete_gaussian import BitSource
-from silosynth.client.policy.file import PolicyFile, load_policy
+from silosynth.client.desk import SERVICE as OPERATOR_SERVICE
+from silosynth.client.desk import Desk, Notes, budget, operator_socket, relay_socket
+from silosynth.client.ledger import Ledger
+from silosynth.client.noise import BitSource
+from silosynth.client.policy import PolicyFile, load_policy
+from silosynth.client.rpc import (
+    DoorRules,
+    FrontDoor,
+    Method,
+    RpcServer,
+    Service,
+    TurnedAway,
+    bind_socket,
+    gateway_service,
+    given_socket,
+    remove_socket,
+)
 from silosynth.client.rpc import gateway_pb2 as proto
-from silosynth.client.rpc.front_door import DoorRules, FrontDoor, TurnedAway
-from silosynth.client.rpc.listener import bind_socket, given_socket, remove_socket
-from silosynth.client.rpc.server import Method, RpcServer, Service, gateway_service
 from silosynth.client.serving.bell import LOOK_SECONDS, TOLD, Bell, ringing
 from silosynth.client.serving.metered import CountedGateway
 from silosynth.client.serving.no_network import check_without_network, forbid_network
 from silosynth.client.serving.notices import senders
 from silosynth.client.serving.run_as import ROOT, become, forbid_core_dumps, group_id, user_ids
-from silosynth.client.silo.assemble import Silo, open_silo
-from silosynth.common.audit.entries import Scope
+from silosynth.client.silo import Silo, open_silo
+from silosynth.common.audit import Scope
 from silosynth.common.errors import InvalidArgument, SilosynthError
 from silosynth.common.files import storage_error
 from silosynth.common.pages import TelemetryServer

@@ -7,28 +7,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from silosynth.client.gateway.dataset import Dataset
-from silosynth.client.gateway.gateway import Gateway
-from silosynth.client.gateway.kept import Records
-from silosynth.client.learning.checkpoints import Checkpoints
-from silosynth.client.ledger.ledger import Ledger
-from silosynth.client.maps.check import check_map, check_reviewed
-from silosynth.client.maps.silo_map import NO_MAP, SiloMap, load_map
-from silosynth.client.noise.discrete_gaussian import BitSource
-from silosynth.client.policy.file import PolicyFile
-from silosynth.client.policy.rules import SiloIdentity
-from silosynth.client.policy.sections import CheckpointSection, DatasetSection
-from silosynth.client.roster.book import RosterBook
-from silosynth.client.source.bounding import bounding, load_secret
-from silosynth.client.source.code_cache import forget_codes
-from silosynth.client.source.open import open_source
-from silosynth.client.source.stream import StreamRows
-from silosynth.client.sums.member import SumMember
-from silosynth.client.sums.store import SumStore
+from silosynth.client.gateway import Dataset, Gateway, Records
+from silosynth.client.learning import Checkpoints
+from silosynth.client.ledger import Ledger
+from silosynth.client.maps import NO_MAP, SiloMap, check_map, check_reviewed, load_map
+from silosynth.client.noise import BitSource
+from silosynth.client.policy import CheckpointSection, DatasetSection, PolicyFile, SiloIdentity
+from silosynth.client.roster import RosterBook
+from silosynth.client.source import StreamRows, forget_codes, load_secret, open_source
+from silosynth.client.source.bounding import bounding
+from silosynth.client.sums import SumMember, SumStore
 from silosynth.common.errors import InvalidCheckpoint, InvalidPolicy, LedgerUnavailable
-from silosynth.common.generator.checkpoint_files import digest_checkpoint
-from silosynth.common.schema.schema import Schema, load_schema
-from silosynth.common.trust.keys import SigningKey
+from silosynth.common.generator import digest_checkpoint
+from silosynth.common.schema import Schema, load_schema
+from silosynth.common.trust import SigningKey
 
 LEDGER = "ledger.sqlite"
 CACHE = "cache"

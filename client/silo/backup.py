@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from silosynth.client.ledger.copied import (
+from silosynth.client.ledger import (
     Copied,
     Copy,
     CopyKind,
     begin,
     end_body,
+    is_ledger,
     read_copy,
+    read_ledger,
     record,
 )
-from silosynth.client.ledger.rebuild import is_ledger, read_ledger
 from silosynth.common.errors import InvalidCopy, Untrusted
-from silosynth.common.trust.keys import PublicKey, Purpose, SigningKey
-from silosynth.common.trust.seal import seal, unseal
+from silosynth.common.trust import PublicKey, Purpose, SigningKey, unseal
+from silosynth.common.trust.seal import seal
 
 
 def backup_bytes(copied: Copied, *, key: SigningKey) -> bytes:

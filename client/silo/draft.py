@@ -14,21 +14,20 @@ from typing import Any
 
 import pyarrow as pa
 
-from silosynth.client.csv.files import sniff_dialect
+from silosynth.client.csv import sniff_dialect
 from silosynth.client.silo.persons import person_keys
-from silosynth.client.source.table import (
-    TableSource,
-    is_text_file,
-    read_untyped,
-    stored_schema,
+from silosynth.client.source import TableSource, is_text_file, read_untyped, stored_schema
+from silosynth.common.codec import (
+    ColumnFacts,
+    Proposal,
+    draft_kind,
+    flatten,
+    form_of,
+    stored_name,
+    summarise,
 )
-from silosynth.common.codec.facts import ColumnFacts, Proposal, summarise
-from silosynth.common.codec.form import stored_name
-from silosynth.common.codec.kinds.identifier import form_of
-from silosynth.common.codec.kinds.table import draft_kind
-from silosynth.common.codec.parsing import flatten
 from silosynth.common.errors import InvalidTable
-from silosynth.common.schema.schema import CsvDialect, Schema, Source, dump_schema, parse_schema
+from silosynth.common.schema import CsvDialect, Schema, Source, dump_schema, parse_schema
 
 _WARNING = (
     "categories and bounds were read off the data: replace what only the data could tell, "

@@ -14,23 +14,35 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from silosynth.client.maps.read import map_column
-from silosynth.client.maps.silo_map import (
+from silosynth.client.maps import (
     ABSENT,
     NUMBERS,
     WORDED,
     ColumnMap,
     SiloMap,
+    map_column,
+    own_words,
     spelled_by_silo,
     words_of,
 )
-from silosynth.client.source.table import TableSource, read_untyped
-from silosynth.common.codec.fit import accepts
-from silosynth.common.codec.kinds.table import codec_of, read_numbers
-from silosynth.common.codec.notes import HARDLY
-from silosynth.common.codec.parsing import distinct, flatten, readable, to_texts, trim
-from silosynth.common.schema.attributes import Attribute, BooleanAttribute, DatetimeAttribute
-from silosynth.common.schema.schema import CsvDialect, Schema
+from silosynth.client.source import TableSource, read_untyped
+from silosynth.common.codec import (
+    HARDLY,
+    accepts,
+    codec_of,
+    distinct,
+    flatten,
+    read_numbers,
+    readable,
+    to_texts,
+    trim,
+)
+from silosynth.common.schema import (
+    Attribute,
+    CsvDialect,
+    DatetimeAttribute,
+    Schema,
+)
 
 _NEAR = 0.72
 _MOST_WORDS = 200
@@ -145,9 +157,7 @@ def _proposals(column: pa.ChunkedArray, attribute: Attribute) -> Iterator[tuple[
         yield from _of_words(column, attribute)
     elif isinstance(attribute, NUMBERS):
         yield from _of_unit(column, attribute)
-    elif isinstance(attribute, DatetimeAttribute) and not accepts(attribute, column.type):
-        return
-    elif isinstance(attribute, DatetimeAttribute):
+    elif attribute.kind == "datetime" and accepts(attribute, column.type):
         yield from _of_format(column, attribute)
 
 
@@ -172,7 +182,7 @@ def _of_words(column: pa.ChunkedArray, attribute: WORDED) -> Iterator[tuple[Colu
     listed = {w.strip().lower(): w for w in reversed(words_of(attribute))}
     words = dict(_pair(texts, listed, missing=attribute.missing))
     left = [t for t in texts if t and t not in words]
-    targets = [w for w in _values(attribute) if w not in words.values()]
+    targets = [w for w in own_words(attribute) if w not in words.values()]
     if left and len(left) == len(targets):
         # As many words as are left over: in their order, which a person has to look at.
         words |= dict(zip(_in_order(left), targets, strict=True))
@@ -181,12 +191,6 @@ def _of_words(column: pa.ChunkedArray, attribute: WORDED) -> Iterator[tuple[Colu
         unsure = sorted(set(texts) - set(words) - {""})
         told = f"; {', '.join(map(repr, unsure))} found no word" if unsure else ""
         yield how, f"its words are brought to those that are listed{told}"
-
-
-def _values(attribute: WORDED) -> list[str]:
-    if isinstance(attribute, BooleanAttribute):
-        return ["false", "true"]
-    return [str(c) for c in attribute.categories]
 
 
 def _in_order(words: Sequence[str]) -> list[str]:

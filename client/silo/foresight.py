@@ -6,22 +6,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from silosynth.client.gateway.proposals import check_promise, plan_scopes
-from silosynth.client.gateway.refusals import public_error
-from silosynth.client.gateway.verify import Doorkeeper, permit_plan
-from silosynth.client.learning.checkpoints import Checkpoints
-from silosynth.client.policy.file import PolicyFile
-from silosynth.client.policy.rules import SiloIdentity, alone_epsilon, ledger_epsilon, needs_person
+from silosynth.client.gateway import (
+    Doorkeeper,
+    check_promise,
+    permit_plan,
+    plan_scopes,
+    public_error,
+)
+from silosynth.client.learning import Checkpoints
+from silosynth.client.policy import (
+    PolicyFile,
+    SiloIdentity,
+    alone_epsilon,
+    ledger_epsilon,
+    needs_person,
+)
 from silosynth.client.silo.assemble import load_identity, open_datasets
-from silosynth.common.accounting.zcdp import ORDER_UNIT
-from silosynth.common.audit.account import Account, repriced
-from silosynth.common.audit.entries import Cap, Decision, Scope, Verdict
+from silosynth.common.accounting import ORDER_UNIT
+from silosynth.common.audit import Account, Cap, Decision, Scope, Verdict, repriced
 from silosynth.common.errors import BudgetExceeded, PlanRefused, SilosynthError
-from silosynth.common.messages.statements import Answer
-from silosynth.common.plan.cost import plan_price
-from silosynth.common.plan.plan import Plan, TrustMode, decode_plan, load_plan
-from silosynth.common.trust.keys import Purpose
-from silosynth.common.trust.seal import MAGIC, unseal
+from silosynth.common.messages import Answer
+from silosynth.common.plan import Plan, TrustMode, decode_plan, load_plan, plan_price
+from silosynth.common.trust import MAGIC, Purpose, unseal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,18 +7,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from silosynth.client.gateway.kept import PLAN, PLANS
-from silosynth.client.ledger.copied import Copy
-from silosynth.client.policy.file import PolicyFile
+from silosynth.client.gateway import PLAN, PLANS
+from silosynth.client.ledger import Copy
+from silosynth.client.policy import PolicyFile
 from silosynth.client.silo.backup import check_copy
-from silosynth.common.audit.account import Account, replay
-from silosynth.common.audit.audit import Row, audit_rows
-from silosynth.common.audit.entries import GENESIS, genesis_body, next_head
+from silosynth.common.audit import (
+    GENESIS,
+    Account,
+    Row,
+    audit_rows,
+    genesis_body,
+    next_head,
+    replay,
+)
 from silosynth.common.errors import InvalidArgument, InvalidCopy, SilosynthError
-from silosynth.common.messages.release import Receipt, decode_receipt
-from silosynth.common.plan.plan import Plan, decode_plan
-from silosynth.common.trust.keys import PublicKey, Purpose
-from silosynth.common.trust.seal import unseal
+from silosynth.common.messages import Receipt, decode_receipt
+from silosynth.common.plan import Plan, decode_plan
+from silosynth.common.trust import PublicKey, Purpose, unseal
 
 RECEIPT = ".receipt"
 

@@ -6,15 +6,14 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from silosynth.client.ledger.ledger import Ledger
-from silosynth.client.policy.file import PolicyFile, parse_policy
-from silosynth.client.policy.template import NewSilo, policy_text
+from silosynth.client.ledger import Ledger
+from silosynth.client.policy import NewSilo, PolicyFile, parse_policy, policy_text
 from silosynth.client.silo.assemble import ledger_path
-from silosynth.client.source.bounding import make_secret
+from silosynth.client.source import make_secret
 from silosynth.common.errors import InvalidArgument, OutputExists
 from silosynth.common.files import write_text
-from silosynth.common.schema.schema import load_schema
-from silosynth.common.trust.keys import PublicKey, SigningKey
+from silosynth.common.schema import load_schema
+from silosynth.common.trust import PublicKey, SigningKey
 
 POLICY = "silo.toml"
 _VOLUMES = ("lost+found",)

@@ -20,21 +20,20 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from silosynth.client.policy.file import PolicyFile
-from silosynth.client.policy.template import NewSilo
+from silosynth.client.policy import NewSilo, PolicyFile
 from silosynth.client.silo.init import MadeSilo, init_silo
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.files import create_file, make_directory, replace_file
-from silosynth.common.roster.kit import Kit
-from silosynth.common.roster.request import (
+from silosynth.common.roster import (
     Asked,
     JoinRequest,
+    Kit,
+    RosterChange,
     decode_request,
     encode_request,
     make_request,
 )
-from silosynth.common.roster.roster import RosterChange
-from silosynth.common.trust.keys import PublicKey, SigningKey
+from silosynth.common.trust import PublicKey, SigningKey
 
 KEY, NODE_KEY = Path("keys/silo.pem"), Path("relay/supernode.pem")
 

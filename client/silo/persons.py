@@ -8,8 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow as pa
 
-from silosynth.common.codec.facts import FEW, Proposal
-from silosynth.common.codec.parsing import distinct, flatten
+from silosynth.common.codec import FEW, Proposal, distinct, flatten
 
 _NAMED = re.compile(
     r"(^|[_\W])(person|patient|subject|user|customer|client|member|participant|student|employee"

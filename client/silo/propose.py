@@ -13,25 +13,27 @@ from itertools import combinations, permutations
 import numpy as np
 import pyarrow as pa
 
-from silosynth.common.codec.ruled import read_values
-from silosynth.common.rules.facts import Facts, Kind, check_rule
-from silosynth.common.rules.hold import holds
-from silosynth.common.rules.parse import parse_rule
-from silosynth.common.rules.rule import (
+from silosynth.common.codec import read_values
+from silosynth.common.rules import (
     Arithmetic,
     Column,
     Derived,
+    Facts,
     IsNull,
+    Kind,
     NullTogether,
     NullWhen,
     Order,
     Rule,
+    RuleFault,
     Step,
+    check_rule,
     columns_of,
+    holds,
+    parse_rule,
 )
 from silosynth.common.rules.spell import spell
-from silosynth.common.rules.tokens import RuleFault
-from silosynth.common.schema.schema import Schema
+from silosynth.common.schema import Schema
 
 LEAST_SHARE = 0.995
 _LOOKED_AT = 2_000

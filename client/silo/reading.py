@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from silosynth.client.csv.files import count_bad_lines
-from silosynth.client.policy.file import PolicyFile
-from silosynth.client.policy.sections import DatasetSection
+from silosynth.client.csv import count_bad_lines
+from silosynth.client.policy import DatasetSection, PolicyFile
 from silosynth.client.silo.assemble import load_checked_map, load_checked_schema
-from silosynth.client.source.bounding import bounding, load_secret
-from silosynth.client.source.files import list_files
-from silosynth.client.source.open import Source, SourceFormat, open_source
-from silosynth.client.source.stream import StreamRows
-from silosynth.client.source.table import CSV
+from silosynth.client.source import (
+    CSV,
+    Source,
+    SourceFormat,
+    StreamRows,
+    list_files,
+    load_secret,
+    open_source,
+)
+from silosynth.client.source.bounding import bounding
 from silosynth.common.domain import Grouping
 from silosynth.common.errors import InvalidTable
 from silosynth.common.measurement import MarginalQuery
-from silosynth.common.schema.schema import Schema
+from silosynth.common.schema import Schema
 
 _FINE = "fine"
 

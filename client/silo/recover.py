@@ -15,26 +15,27 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from silosynth.client.gateway.proposals import plan_scopes
-from silosynth.client.ledger.copied import CopyKind
-from silosynth.client.ledger.fence import fence_path, read_fence
-from silosynth.client.ledger.rebuild import lengthened, rebuild
-from silosynth.client.policy.file import PolicyFile
+from silosynth.client.gateway import plan_scopes
+from silosynth.client.ledger import CopyKind, fence_path, lengthened, read_fence
+from silosynth.client.ledger.rebuild import rebuild
+from silosynth.client.policy import PolicyFile
 from silosynth.client.silo.assemble import ledger_path
 from silosynth.client.silo.found import Found, KeptPlan, kept_plans
-from silosynth.common.audit.account import Account, price, replay
-from silosynth.common.audit.audit import Row
-from silosynth.common.audit.entries import (
+from silosynth.common.audit import (
+    Account,
     Cap,
     Loss,
+    Row,
     Scope,
     cap_body,
     loss_body,
+    price,
     recovered_body,
+    replay,
 )
 from silosynth.common.errors import InvalidArgument, InvalidCopy, OutputExists
-from silosynth.common.messages.release import Receipt
-from silosynth.common.plan.cost import plan_price
+from silosynth.common.messages import Receipt
+from silosynth.common.plan import plan_price
 
 
 class Basis(StrEnum):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from silosynth.client.ledger.file import FILE_VERSION, copy_before, file_version, open_file
-from silosynth.client.policy.file import PolicyFile
+from silosynth.client.ledger import FILE_VERSION, copy_before, file_version, open_file
+from silosynth.client.policy import PolicyFile
 from silosynth.client.silo.assemble import check_files, ledger_path
 from silosynth.common.errors import LedgerUnavailable
 

@@ -1,1 +1,5 @@
 """Where private rows are read: files, DuckDB, PostgreSQL, Ray."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -19,8 +19,7 @@ import pyarrow.types as pt
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from silosynth.client.source.spec import Bounding
-from silosynth.common.codec.columns import is_text
-from silosynth.common.codec.parsing import flatten
+from silosynth.common.codec import flatten, is_text
 from silosynth.common.errors import InvalidArgument, InvalidTable, OutputExists
 from silosynth.common.files import create_file
 

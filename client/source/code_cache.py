@@ -18,7 +18,7 @@ import numpy as np
 
 from silosynth.client.source.file_state import FileState
 from silosynth.client.source.held import Lifetime, Moment
-from silosynth.common.codec.notes import code_dtype
+from silosynth.common.codec import code_dtype
 from silosynth.common.domain import Domain
 
 _VERSION = 2

@@ -12,20 +12,22 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pyarrow.types as pt
 
-from silosynth.client.csv.files import (
+from silosynth.client.csv import (
     as_plain_text,
     csv_columns,
     csv_fault,
     csv_options,
     default_dialect,
+    is_legal,
+    last_byte,
+    read_chunks,
+    read_oddly,
 )
-from silosynth.client.csv.legal import is_legal, last_byte, read_chunks
-from silosynth.client.csv.odd import read_oddly
 from silosynth.client.source.file_state import file_digest, watch_files
 from silosynth.client.source.stream import Fragment, Reader
 from silosynth.client.source.table import ARROW, PARQUET, Wanted, guarded, open_arrow
 from silosynth.common.errors import InvalidTable
-from silosynth.common.schema.forms import CsvDialect
+from silosynth.common.schema import CsvDialect
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

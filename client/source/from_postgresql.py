@@ -15,7 +15,7 @@ import adbc_driver_postgresql.dbapi as dbapi
 import numpy as np
 import pyarrow as pa
 
-from silosynth.client.counting.layout import lay_out
+from silosynth.client.counting import lay_out
 from silosynth.client.source.spec import Bounding, CodedTable, SourceSpec, ValueQuestion
 from silosynth.client.source.sql import (
     MOST_SETS,
@@ -40,8 +40,8 @@ from silosynth.client.source.table import Wanted
 from silosynth.common.domain import Grouping
 from silosynth.common.errors import InvalidTable
 from silosynth.common.measurement import MarginalQuery
-from silosynth.common.schema.schema import Schema
-from silosynth.common.values.grid import ValueGrid
+from silosynth.common.schema import Schema
+from silosynth.common.values import ValueGrid
 
 _PLAN_ROWS = 1 << 22
 """What a cover is planned for: a server's rows are not counted beforehand."""

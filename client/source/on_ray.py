@@ -16,18 +16,23 @@ from typing import Any
 import numpy as np
 import ray
 
-from silosynth.client.counting.count import check_codes
-from silosynth.client.counting.kernel import CompiledKernel, NumpyKernel, choose_kernel
-from silosynth.client.counting.layout import Layout, lay_out
+from silosynth.client.counting import (
+    CompiledKernel,
+    Layout,
+    NumpyKernel,
+    check_codes,
+    choose_kernel,
+    lay_out,
+)
 from silosynth.client.source.file_state import watch_files
 from silosynth.client.source.files import RowGroup, list_files, list_row_groups
 from silosynth.client.source.spec import CodedTable, SourceSpec, ValueQuestion
 from silosynth.client.source.table import PARQUET, Wanted
-from silosynth.common.codec.codec import Codec
+from silosynth.common.codec import Codec
 from silosynth.common.domain import Grouping
 from silosynth.common.errors import InvalidTable
 from silosynth.common.measurement import MarginalQuery
-from silosynth.common.schema.schema import Schema
+from silosynth.common.schema import Schema
 
 _TASKS_PER_CPU = 2
 _LOCAL = "local"

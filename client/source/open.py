@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from silosynth.client.maps.silo_map import NO_MAP, SiloMap
+from silosynth.client.maps import NO_MAP, SiloMap
 from silosynth.client.source.file_state import database_files, look_at
 from silosynth.client.source.files import (
     list_files,
@@ -19,29 +19,15 @@ from silosynth.client.source.files import (
 from silosynth.client.source.held import QUERY_SECONDS, Lifetime
 from silosynth.client.source.spec import (
     Bounding,
-    CodedTable,
-    Ranker,
     Source,
     SourceFormat,
     SourceSpec,
 )
 from silosynth.client.source.stream import Reader, StreamRows
 from silosynth.client.source.table import ARROW, CSV, PARQUET, Wanted, read_table
-from silosynth.common.codec.codec import Codec
-from silosynth.common.codec.columns import TableLike
+from silosynth.common.codec import Codec, TableLike
 from silosynth.common.errors import InvalidArgument, InvalidTable
-from silosynth.common.schema.schema import Schema
-
-__all__ = [
-    "Bounding",
-    "CodedTable",
-    "Ranker",
-    "Source",
-    "SourceFormat",
-    "SourceSpec",
-    "open_source",
-    "open_table",
-]
+from silosynth.common.schema import Schema
 
 _ENDINGS = {SourceFormat.PARQUET: PARQUET, SourceFormat.ARROW: ARROW, SourceFormat.CSV: CSV}
 

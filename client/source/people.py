@@ -9,13 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.types as pt
 
-from silosynth.client.noise.discrete_gaussian import BitSource
+from silosynth.client.noise import BitSource
 from silosynth.client.source.bounding import number_persons
 from silosynth.client.source.spec import Bounding, CodedTable
-from silosynth.common.codec.examples import to_examples
-from silosynth.common.codec.parsing import plain_values
+from silosynth.common.codec import plain_values, to_examples
 from silosynth.common.errors import InvalidTable
-from silosynth.common.schema.schema import Schema
+from silosynth.common.schema import Schema
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

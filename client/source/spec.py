@@ -12,12 +12,12 @@ from typing import Protocol, TypeAlias
 import numpy as np
 import pyarrow as pa
 
-from silosynth.common.codec.notes import EncodingNote
+from silosynth.common.codec import EncodingNote
 from silosynth.common.domain import Grouping
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.measurement import MarginalQuery
-from silosynth.common.schema.schema import CsvDialect, Schema
-from silosynth.common.values.partitions import Partition
+from silosynth.common.schema import CsvDialect, Schema
+from silosynth.common.values import Partition
 
 Ranker: TypeAlias = Callable[[pa.ChunkedArray, Sequence[np.ndarray]], np.ndarray]
 """From the person column and the codes, (rows,) the place of each row among its person's rows."""

@@ -16,18 +16,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.types as pt
 
-from silosynth.client.counting.layout import Column, JointTable, Layout
-from silosynth.client.maps.read import FARTHEST, NEAREST, as_number, map_column
-from silosynth.client.maps.silo_map import ColumnMap, SiloMap
-from silosynth.common.codec.columns import is_text
-from silosynth.common.codec.kinds.table import codec_of
-from silosynth.common.codec.listed import ListedCodec
-from silosynth.common.codec.numeric import NumericCodec
-from silosynth.common.codec.parsing import flatten
+from silosynth.client.counting import Column, JointTable, Layout
+from silosynth.client.maps import FARTHEST, NEAREST, ColumnMap, SiloMap, as_number, map_column
+from silosynth.common.codec import ListedCodec, NumericCodec, codec_of, flatten, is_text
 from silosynth.common.errors import InvalidTable
-from silosynth.common.schema.attributes import CodedAttribute
-from silosynth.common.values.grid import ValueGrid
-from silosynth.common.values.partitions import Closer, Endings, Partition
+from silosynth.common.schema import CodedAttribute
+from silosynth.common.values import Closer, Endings, Partition, ValueGrid
 
 MOST_SETS = 31
 """PostgreSQL's GROUPING() takes at most so many arguments."""

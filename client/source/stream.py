@@ -12,10 +12,8 @@ from typing import TypeAlias
 import numpy as np
 import pyarrow as pa
 
-from silosynth.client.counting.count import check_codes
-from silosynth.client.counting.kernel import choose_kernel
-from silosynth.client.counting.layout import lay_out
-from silosynth.client.maps.read import lacking
+from silosynth.client.counting import check_codes, choose_kernel, lay_out
+from silosynth.client.maps import lacking
 from silosynth.client.source.code_cache import CodeCache, forget_codes
 from silosynth.client.source.held import (
     QUERY_SECONDS,
@@ -36,13 +34,11 @@ from silosynth.client.source.spec import Bounding, CodedTable, ValueQuestion
 from silosynth.client.source.survey import Survey, take_survey
 from silosynth.client.source.table import Wanted
 from silosynth.common.batches import available_threads, map_ahead
-from silosynth.common.codec.codec import Codec, Encoded
-from silosynth.common.codec.examples import modelled_texts
-from silosynth.common.codec.notes import EncodingNote, add_notes
+from silosynth.common.codec import Codec, Encoded, EncodingNote, add_notes, modelled_texts
 from silosynth.common.domain import Grouping
 from silosynth.common.measurement import MarginalQuery
-from silosynth.common.schema.schema import Schema
-from silosynth.common.values.grid import ValueGrid
+from silosynth.common.schema import Schema
+from silosynth.common.values import ValueGrid
 
 Fragment: TypeAlias = Callable[[], pa.Table]
 """Reads one piece of a table; called once, on any thread."""

@@ -7,12 +7,9 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from silosynth.client.maps.effect import Effect
-from silosynth.client.maps.read import lacking, map_table, read_by
-from silosynth.client.maps.silo_map import SiloMap
-from silosynth.common.codec.codec import Codec
-from silosynth.common.codec.notes import HARDLY, EncodingNote, add_notes
-from silosynth.common.schema.schema import Schema
+from silosynth.client.maps import Effect, SiloMap, lacking, map_table, read_by
+from silosynth.common.codec import HARDLY, Codec, EncodingNote, add_notes
+from silosynth.common.schema import Schema
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,15 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pyarrow.types as pt
 
-from silosynth.client.csv.files import name_columns, read_csv
-from silosynth.client.maps.read import map_table, read_by, seen_as
-from silosynth.client.maps.silo_map import NO_MAP, SiloMap
-from silosynth.common.codec.codec import Codec
-from silosynth.common.codec.columns import TableLike, as_table
-from silosynth.common.codec.fit import check_columns
+from silosynth.client.csv import name_columns, read_csv
+from silosynth.client.maps import NO_MAP, SiloMap, map_table, read_by, seen_as
+from silosynth.common.codec import Codec, TableLike, as_table, check_columns
 from silosynth.common.errors import InvalidTable
 from silosynth.common.files import unreadable_table
-from silosynth.common.schema.schema import CsvDialect, Schema
+from silosynth.common.schema import CsvDialect, Schema
 
 Result = TypeVar("Result")
 TableSource: TypeAlias = "Path | TableLike"
@@ -202,7 +199,7 @@ def _read_stored(path: Path, *, columns: list[str] | None) -> pa.Table:
 
 def read_excel(path: Path) -> pa.Table:
     """Read the first sheet of an Excel file; an unnamed column is called after its place."""
-    from silosynth.common.codec.frames import read_sheet  # see there why not above
+    from silosynth.common.codec import read_sheet  # see there why not above
 
     try:
         table = read_sheet(path)

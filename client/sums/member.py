@@ -20,28 +20,28 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from silosynth.client.noise.share import NoiseShare
+from silosynth.client.noise import NoiseShare
 from silosynth.client.sums.mask import mask_vector, new_secret, public_of
 from silosynth.client.sums.store import SessionRecord, SumStore
 from silosynth.common.errors import Refused, RequestConflict, Untrusted
-from silosynth.common.messages.release import SumReceipt
-from silosynth.common.messages.request import Request
-from silosynth.common.messages.sum_proof import pack, unpack
-from silosynth.common.messages.sums import (
+from silosynth.common.messages import (
     AgreedSet,
     KeyAdvert,
+    Request,
     SetVote,
+    SumReceipt,
     SumStep,
     check_votes,
     encode_sum_statement,
+    pack,
     read_set,
     request_ids,
     roster_digest,
+    unpack,
     unpack_all,
 )
-from silosynth.common.plan.plan import Plan, TrustMode
-from silosynth.common.trust.keys import SigningKey
-from silosynth.common.trust.spelling import url_text
+from silosynth.common.plan import Plan, TrustMode
+from silosynth.common.trust import SigningKey, url_text
 
 
 class SumMember:

@@ -1,1 +1,5 @@
 """What a release costs, and what the costs add up to."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

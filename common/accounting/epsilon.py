@@ -14,26 +14,12 @@ from silosynth.common.accounting.cost import (
     RHO_UNIT,
     GaussianCost,
     gaussian_rho,
-    rho_units,
     total_rho,
 )
 from silosynth.common.accounting.rdp import SMOOTHING, rdp_epsilon
 from silosynth.common.accounting.sum_law import PLAIN_SHARE
 from silosynth.common.accounting.zcdp import check_budget_arguments, check_delta, cks_epsilon
 from silosynth.common.errors import InvalidPlan
-
-__all__ = [
-    "RHO_UNIT",
-    "GaussianCost",
-    "check_budget_arguments",
-    "cks_epsilon",
-    "gaussian_rho",
-    "pld_epsilon",
-    "rdp_epsilon",
-    "rho_for",
-    "rho_units",
-    "total_rho",
-]
 
 SMALLEST_PLD_DELTA = 1e-10
 LARGEST_DISCRETE_SIGMA2 = 2**14

@@ -1,1 +1,5 @@
 """A ledger's entries as an auditor reads and replays them."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from silosynth.common.accounting.orders import price_units
+from silosynth.common.accounting import price_units
 from silosynth.common.audit.entries import (
     GENESIS,
     Cap,

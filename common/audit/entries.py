@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from silosynth.common.accounting.orders import ORDERS, ORDERS_VERSION, Vector
+from silosynth.common.accounting import ORDERS, ORDERS_VERSION, Vector
 from silosynth.common.digest import canonical_json
 from silosynth.common.errors import InvalidArgument
 

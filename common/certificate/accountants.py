@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from functools import reduce
 
-from silosynth.common.accounting.cost import GaussianCost
+from silosynth.common.accounting import GaussianCost
 
 _GRID = 1e-4
 _LARGEST_DISCRETE = 128.0

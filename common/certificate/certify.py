@@ -8,25 +8,18 @@ from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, Context, Decimal
 from fractions import Fraction
 
-from silosynth.common.accounting.cost import RHO_UNIT, GaussianCost, rho_units, total_rho
-from silosynth.common.accounting.epsilon import cks_epsilon, pld_epsilon, rdp_epsilon
+from silosynth.common.accounting import (
+    RHO_UNIT,
+    GaussianCost,
+    cks_epsilon,
+    pld_epsilon,
+    rdp_epsilon,
+    rho_units,
+    total_rho,
+)
 from silosynth.common.certificate.certificate import Certificate, CertifiedPhase, Overlap, Trust
-from silosynth.common.certificate.words import plain_words
 from silosynth.common.errors import InvalidPlan
-from silosynth.common.plan.lacks import lack_words
-from silosynth.common.plan.plan import Plan
-
-__all__ = [
-    "Certificate",
-    "Claim",
-    "PhaseCost",
-    "certify",
-    "certify_plan",
-    "check_certificate",
-    "claims",
-    "plain_words",
-    "same_certificate",
-]
+from silosynth.common.plan import Plan, lack_words
 
 ASSUMPTIONS = (
     "The schema and the plan are public: names, categories, bounds, silos and noise scales are "

@@ -11,9 +11,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from importlib.util import find_spec
 
-from silosynth.common.accounting.cost import GaussianCost, total_rho
-from silosynth.common.accounting.epsilon import pld_epsilon
-from silosynth.common.accounting.sum_law import PLAIN_SHARE
+from silosynth.common.accounting import PLAIN_SHARE, GaussianCost, pld_epsilon, total_rho
 from silosynth.common.certificate.accountants import (
     least_epsilon,
     opacus_epsilon,

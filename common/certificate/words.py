@@ -7,7 +7,7 @@ from decimal import ROUND_CEILING, Context
 from fractions import Fraction
 
 from silosynth.common.certificate.certificate import Certificate, CertifiedPhase
-from silosynth.common.plan.phases import OF_VALUES
+from silosynth.common.plan import OF_VALUES
 
 
 def plain_words(certificate: Certificate) -> tuple[str, ...]:

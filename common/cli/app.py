@@ -14,7 +14,7 @@ import click
 import typer
 from rich.markup import escape
 
-from silosynth.common.certificate.certify import Certificate, check_certificate, plain_words
+from silosynth.common.certificate import Certificate, check_certificate, plain_words
 from silosynth.common.cli.certificate import certificate_check
 from silosynth.common.cli.checkpoint import checkpoint
 from silosynth.common.cli.console import (
@@ -28,25 +28,19 @@ from silosynth.common.cli.console import (
 from silosynth.common.cli.evaluate import evaluate_command
 from silosynth.common.cli.review import schema_accept, schema_review
 from silosynth.common.cli.rules import rule_facts, show_rules
-from silosynth.common.codec.conditions import parse_conditions
+from silosynth.common.codec import parse_conditions
 from silosynth.common.errors import InvalidArgument, InvalidSchema, SilosynthError
 from silosynth.common.files import check_output, storage_error, write_text
-from silosynth.common.importers.detect import import_schema
-from silosynth.common.plan.budget import check_budget
-from silosynth.common.plan.check import check_plan
-from silosynth.common.plan.plan import load_plan
-from silosynth.common.sampler.autoregressive import AutoregressiveSampler
-from silosynth.common.sampler.condition import condition_on
-from silosynth.common.sampler.file import load_sampler
-from silosynth.common.sampler.rows_file import write_rows
-from silosynth.common.sampler.sampler import describe_sampler
-from silosynth.common.schema.schema import (
-    Schema,
-    json_schema,
-    list_faults,
-    load_schema,
-    read_schema,
+from silosynth.common.importers import import_schema
+from silosynth.common.plan import check_budget, check_plan, load_plan
+from silosynth.common.sampler import (
+    AutoregressiveSampler,
+    condition_on,
+    describe_sampler,
+    load_sampler,
+    write_rows,
 )
+from silosynth.common.schema import Schema, json_schema, list_faults, load_schema, read_schema
 
 EXIT_STOPPED = 1
 _TYPER_INTERRUPTED = 130

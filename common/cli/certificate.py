@@ -9,11 +9,10 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from silosynth.common.certificate.certify import Certificate, plain_words
-from silosynth.common.certificate.check import CheckedClaim, check_by_others
+from silosynth.common.certificate import Certificate, CheckedClaim, check_by_others, plain_words
 from silosynth.common.cli.console import Json, emit, say, show_table
 from silosynth.common.errors import InvalidArgument
-from silosynth.common.sampler.file import load_sampler
+from silosynth.common.sampler import load_sampler
 
 
 def certificate_check(

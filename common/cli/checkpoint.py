@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from silosynth.common.cli.console import Json, emit, say
-from silosynth.common.generator.checkpoint_files import checkpoint_files, digest_checkpoint
+from silosynth.common.generator import digest_checkpoint
+from silosynth.common.generator.checkpoint_files import checkpoint_files
 
 
 def checkpoint(

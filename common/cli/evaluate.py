@@ -12,7 +12,7 @@ from silosynth.common.cli.console import Force, Json, emit, say
 from silosynth.common.errors import InvalidArgument
 
 if TYPE_CHECKING:
-    from silosynth.common.report.evaluation import EvaluationFacts
+    from silosynth.common.report import EvaluationFacts
 
 _FAILED = 1
 
@@ -53,10 +53,13 @@ def evaluate_command(
     [dim]silosynth evaluate run/ --real mine.parquet --target income --group sex --out judged/[/dim]
     [dim]silosynth evaluate other.csv --real mine.csv --control held.csv --attack --out o/[/dim]
     """
-    from silosynth.common.evaluate.evaluate import Wish  # scikit-learn is in an extra
-    from silosynth.common.evaluate.files import evaluate_file
-    from silosynth.common.evaluate.gate import hold_gate, load_gate
-    from silosynth.common.report.page import check_place, write_report
+    from silosynth.common.evaluate import (
+        Wish,  # scikit-learn is in an extra
+        evaluate_file,
+        hold_gate,
+        load_gate,
+    )
+    from silosynth.common.report import check_place, write_report
 
     bars = None if gate is None else load_gate(gate)
     check_place(out, force=force)

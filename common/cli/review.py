@@ -12,8 +12,14 @@ import yaml
 from silosynth.common.cli.console import Json, emit, say
 from silosynth.common.errors import InvalidArgument, InvalidSchema
 from silosynth.common.files import write_text
-from silosynth.common.schema.generated import provider_named
-from silosynth.common.schema.schema import Schema, Source, dump_schema, load_schema, parse_schema
+from silosynth.common.schema import (
+    Schema,
+    Source,
+    dump_schema,
+    load_schema,
+    parse_schema,
+    provider_named,
+)
 
 _HELP = "a: accept as declared, p: public, c: change, g: generate, d: drop, s: skip, q: quit"
 _SHOWN = 8

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from silosynth.common.cli.console import show_table
-from silosynth.common.schema.schema import Schema
+from silosynth.common.schema import Schema
 
 
 def show_rules(schema: Schema) -> None:

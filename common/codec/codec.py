@@ -22,7 +22,6 @@ import numpy as np
 import pyarrow as pa
 
 from silosynth.common.codec.columns import TableLike, as_table
-from silosynth.common.codec.edges import quantile_groups
 from silosynth.common.codec.examples import modelled_texts
 from silosynth.common.codec.fit import check_columns
 from silosynth.common.codec.form import Form, in_form
@@ -35,12 +34,8 @@ from silosynth.common.codec.ruled import from_counted, to_counted
 from silosynth.common.codec.text import decode_texts, encode_texts
 from silosynth.common.domain import Domain
 from silosynth.common.errors import InvalidTable
-from silosynth.common.schema.attributes import CodedAttribute
-from silosynth.common.schema.schema import Schema
-from silosynth.common.values.grid import ValueGrid
-from silosynth.common.values.spread import Spread
-
-__all__ = ["Codec", "Encoded", "EncodingNote", "Uniform", "quantile_groups"]
+from silosynth.common.schema import CodedAttribute, Schema
+from silosynth.common.values import Spread, ValueGrid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -8,10 +8,8 @@ import numpy as np
 
 from silosynth.common.codec.kinds.table import codes_meeting, range_of
 from silosynth.common.errors import InvalidArgument
-from silosynth.common.schema.attributes import CodedAttribute, NumericAttribute, as_numeric
-from silosynth.common.schema.schema import Schema
-from silosynth.common.values.grid import per_unit
-from silosynth.common.values.spread import Spread
+from silosynth.common.schema import CodedAttribute, NumericAttribute, Schema, as_numeric
+from silosynth.common.values import Spread, per_unit
 
 
 def parse_conditions(texts: Iterable[str]) -> dict[str, str]:

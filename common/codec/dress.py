@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from silosynth.common.schema.forms import NumberText
+from silosynth.common.schema import NumberText
 
 PLAIN = NumberText()
 _MANTISSA = 15

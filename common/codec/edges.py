@@ -9,7 +9,7 @@ from math import gcd
 import numpy as np
 
 from silosynth.common.errors import InvalidArgument
-from silosynth.common.schema.forms import Resolution
+from silosynth.common.schema import Resolution
 
 UNITS = {
     Resolution.DAY: 86_400_000_000,

@@ -14,7 +14,7 @@ import numpy as np
 from silosynth.common.codec.notes import code_dtype
 from silosynth.common.domain import Clique, Grouping
 from silosynth.common.errors import CapExceeded, InvalidPlan
-from silosynth.common.schema.schema import Schema
+from silosynth.common.schema import Schema
 
 MOST_POSITIONS = 8192
 MOST_SYMBOLS = 2**20

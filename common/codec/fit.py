@@ -8,9 +8,8 @@ import pyarrow.types as pt
 from silosynth.common.codec.columns import is_text, refuse_twins, spell_columns
 from silosynth.common.codec.kinds.table import kind_of
 from silosynth.common.errors import InvalidTable
-from silosynth.common.rules.rule import columns_of
-from silosynth.common.schema.attributes import Attribute
-from silosynth.common.schema.schema import Schema
+from silosynth.common.rules import columns_of
+from silosynth.common.schema import Attribute, Schema
 
 
 def check_columns(

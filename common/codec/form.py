@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from silosynth.common.codec.kinds.identifier import fresh_keys
 from silosynth.common.codec.kinds.table import kind_of, read_numbers, spell_special
-from silosynth.common.schema.attributes import Attribute, as_numeric
+from silosynth.common.schema import Attribute, as_numeric
 
 _UNITS = re.compile(r"^(timestamp|duration|time32|time64)\[(\w+)\]$")
 _DECIMAL = re.compile(r"^decimal\((\d+),(\d+)\)$")

@@ -12,11 +12,7 @@ import pyarrow.types as pt
 
 from silosynth.common.codec.notes import EncodingNote, Uniform, code_dtype
 from silosynth.common.codec.parsing import distinct, spell_numbers, to_numbers, to_texts, trim
-from silosynth.common.schema.attributes import (
-    BooleanAttribute,
-    CategoricalAttribute,
-    OrdinalAttribute,
-)
+from silosynth.common.schema import BooleanAttribute, CategoricalAttribute, OrdinalAttribute
 
 _FALSE = ("false", "0", "f", "no", "n")
 _PADDED = r"^[+-]?0\d"

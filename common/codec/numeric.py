@@ -16,9 +16,8 @@ from silosynth.common.codec.columns import is_text
 from silosynth.common.codec.edges import BinEdges, Grid, bin_edges, bin_points, find_bins
 from silosynth.common.codec.notes import EncodingNote, Uniform, code_dtype
 from silosynth.common.codec.parsing import distinct, trim
-from silosynth.common.schema.attributes import NumericAttribute
-from silosynth.common.values.grid import ValueGrid
-from silosynth.common.values.spread import Spread
+from silosynth.common.schema import NumericAttribute
+from silosynth.common.values import Spread, ValueGrid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

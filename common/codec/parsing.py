@@ -9,7 +9,7 @@ import pyarrow.types as pt
 
 from silosynth.common.codec.columns import is_instant, is_text
 from silosynth.common.codec.dress import undress
-from silosynth.common.schema.forms import NumberText
+from silosynth.common.schema import NumberText
 
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^[+-]?(?i:inf|infinity)$"
 _NANOSECONDS = r"([.,]\d{6})\d+"

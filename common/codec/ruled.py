@@ -19,27 +19,28 @@ from silosynth.common.codec.kinds.table import codec_of
 from silosynth.common.codec.notes import EncodingNote, code_dtype
 from silosynth.common.codec.numeric import NumericCodec
 from silosynth.common.codec.parsing import flatten, readable
-from silosynth.common.rules.facts import Kind
-from silosynth.common.rules.hold import evaluate, holds
-from silosynth.common.rules.rule import columns_of
+from silosynth.common.rules import Kind, columns_of, evaluate, holds
 from silosynth.common.rules.spell import spell
-from silosynth.common.schema.attributes import (
+from silosynth.common.schema import (
     Attribute,
     BooleanAttribute,
+    Choice,
     CodedAttribute,
+    Follows,
+    Gap,
     IdentifierAttribute,
     IntegerAttribute,
     ListedAttribute,
     NumericAttribute,
+    OnGrid,
+    Patterns,
+    Recipe,
+    Ruled,
+    Schema,
     TimeAttribute,
     as_numeric,
+    bounds_of,
 )
-from silosynth.common.schema.bases import bounds_of
-from silosynth.common.schema.nulls import Patterns
-from silosynth.common.schema.orders import Gap
-from silosynth.common.schema.ruled import Choice, OnGrid, Recipe, Ruled
-from silosynth.common.schema.schema import Schema
-from silosynth.common.schema.sums import Follows
 
 Values = dict[str, np.ndarray]
 _MOST = 2.0**62

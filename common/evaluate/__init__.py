@@ -1,1 +1,5 @@
 """How close a synthetic table is to real rows, how useful, and what it gives away."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -14,9 +14,9 @@ import numpy as np
 
 from silosynth.common.errors import InvalidTable
 from silosynth.common.evaluate.learners import area, membership_scores
-from silosynth.common.report.evaluation import Axis, Better, Measure
+from silosynth.common.report import Axis, Better, Measure
+from silosynth.common.scores import Values
 from silosynth.common.scores.value_bins import value_bins
-from silosynth.common.scores.values import Values
 from silosynth.common.seeded import SeededWords
 
 _CELLS = 16

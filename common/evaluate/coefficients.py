@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from silosynth.common.report.evaluation import Axis, Better, Measure
-from silosynth.common.scores.sides import Sides
-from silosynth.common.scores.values import Column, Values
+from silosynth.common.report import Axis, Better, Measure
+from silosynth.common.scores import Column, Sides, Values
 
 MOST_NUMBERS = 5
 _SIDE = 1.96

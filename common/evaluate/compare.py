@@ -9,19 +9,17 @@ from functools import partial
 import numpy as np
 import pyarrow as pa
 
-from silosynth.common.certificate.certify import Certificate
-from silosynth.common.codec.codec import Codec
-from silosynth.common.codec.columns import TableLike, as_table
+from silosynth.common.certificate import Certificate
+from silosynth.common.codec import Codec, TableLike, as_table
 from silosynth.common.domain import Clique, Domain
 from silosynth.common.evaluate.evaluate import FEWEST_ROWS, Tell, Wish, evaluate, silent
 from silosynth.common.evaluate.lamps import Guarantee
-from silosynth.common.plan.plan import Plan
-from silosynth.common.report.bars import attribute_facts
-from silosynth.common.report.evaluation import Measure
-from silosynth.common.report.facts import (
+from silosynth.common.plan import Plan
+from silosynth.common.report import (
     AttributeFacts,
     Bound,
     Headline,
+    Measure,
     Mode,
     PairFacts,
     PairsFacts,
@@ -30,28 +28,30 @@ from silosynth.common.report.facts import (
     ReportFacts,
     Score,
     ScoreName,
+    attribute_facts,
+    certificate_facts,
+    plan_facts,
+    silo_facts,
+    uncoded_names,
 )
-from silosynth.common.report.shared import certificate_facts, plan_facts, silo_facts, uncoded_names
-from silosynth.common.schema.schema import Schema
-from silosynth.common.scores.metrics import (
+from silosynth.common.schema import Schema
+from silosynth.common.scores import (
+    Rows,
     SubsampleCurve,
     all_cliques,
     column_pair_trends,
     column_shapes,
+    draw_again,
     equivalent_subsample,
     fixed_cliques,
     marginal_distance,
     mean_score,
-    subsample_curve,
-)
-from silosynth.common.scores.rows import (
-    Rows,
-    draw_again,
     merge_bins,
     nested_subsamples,
     read_rows,
     shuffle_columns,
     some_rows,
+    subsample_curve,
 )
 
 TRIPLES = 200

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from silosynth.common.codec.columns import TableLike, as_table
-from silosynth.common.codec.parsing import distinct, flatten, to_texts
+from silosynth.common.codec import TableLike, as_table, distinct, flatten, to_texts
 from silosynth.common.errors import InvalidArgument, InvalidTable
 from silosynth.common.evaluate.attacks import attack, refuse_shared_rows
 from silosynth.common.evaluate.impossible import impossible
@@ -27,7 +26,7 @@ from silosynth.common.evaluate.lamps import (
 from silosynth.common.evaluate.learners import features, one_thread, tell_apart
 from silosynth.common.evaluate.shapes import column_facts, dropped_labels, rare_labels
 from silosynth.common.evaluate.utility import MOST_LEARNT, check_targets, evaluate_targets
-from silosynth.common.report.evaluation import (
+from silosynth.common.report import (
     Axis,
     Better,
     ColumnFacts,
@@ -36,9 +35,8 @@ from silosynth.common.report.evaluation import (
     Example,
     Measure,
 )
-from silosynth.common.schema.schema import Schema
-from silosynth.common.scores.sides import Sides, make_sides
-from silosynth.common.scores.values import Values, read_values
+from silosynth.common.schema import Schema
+from silosynth.common.scores import Sides, Values, make_sides, read_values
 from silosynth.common.seeded import SeededWords
 
 FEWEST_ROWS = 200

@@ -8,19 +8,18 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from silosynth.common.certificate.certify import Certificate, check_certificate
-from silosynth.common.codec.fit import check_columns
+from silosynth.common.certificate import Certificate, check_certificate
+from silosynth.common.codec import check_columns
 from silosynth.common.digest import digest_of
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.evaluate.compare import compare
 from silosynth.common.evaluate.evaluate import Tell, Wish, evaluate, silent
 from silosynth.common.evaluate.reuse import drawing_speed, reuse_measures
-from silosynth.common.report.evaluation import Measure
-from silosynth.common.report.facts import Headline, Mode, PairsFacts, Provenance, ReportFacts
-from silosynth.common.sampler.file import load_sampler
+from silosynth.common.report import Headline, Measure, Mode, PairsFacts, Provenance, ReportFacts
+from silosynth.common.sampler import load_sampler
 from silosynth.common.sampler.sampler import draw
-from silosynth.common.schema.schema import Schema, load_schema
-from silosynth.common.scores.tables import Sampled, is_table, read_sample
+from silosynth.common.schema import Schema, load_schema
+from silosynth.common.scores import Sampled, is_table, read_sample
 
 SAMPLER_NAME = "result.sampler"
 

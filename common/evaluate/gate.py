@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from silosynth.common.document import load_document
 from silosynth.common.errors import InvalidArgument
-from silosynth.common.report.evaluation import EvaluationFacts, Measure
+from silosynth.common.report import EvaluationFacts, Measure
 
 
 class Bar(BaseModel):

@@ -11,12 +11,9 @@ from itertools import combinations, pairwise
 
 import numpy as np
 
-from silosynth.common.report.evaluation import Axis, Better, Impossible, Measure
-from silosynth.common.schema.attributes import as_numeric
-from silosynth.common.schema.schema import Schema
-from silosynth.common.scores.sides import Sides
-from silosynth.common.scores.value_bins import contiguous_edges
-from silosynth.common.scores.values import Column, ValueKind, Values
+from silosynth.common.report import Axis, Better, Impossible, Measure
+from silosynth.common.schema import Schema, as_numeric
+from silosynth.common.scores import Column, Sides, ValueKind, Values, contiguous_edges
 
 EXPECTED_FROM = 20
 _GROUPS = 8

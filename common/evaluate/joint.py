@@ -7,11 +7,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from silosynth.common.domain import Clique, Domain
-from silosynth.common.report.evaluation import Axis, Better, Measure
-from silosynth.common.scores.metrics import all_cliques, fixed_cliques, marginal_distance
-from silosynth.common.scores.sides import Sides
+from silosynth.common.report import Axis, Better, Measure
+from silosynth.common.scores import Sides, Values, all_cliques, fixed_cliques, marginal_distance
 from silosynth.common.scores.value_bins import value_bins
-from silosynth.common.scores.values import Values
 from silosynth.common.seeded import SeededWords
 
 FINE, COARSE = 32, 8

@@ -5,14 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from silosynth.common.report.evaluation import (
-    Axis,
-    ColumnFacts,
-    Lamp,
-    Measure,
-    State,
-    TargetFacts,
-)
+from silosynth.common.report import Axis, ColumnFacts, Lamp, Measure, State, TargetFacts
 
 SHAPE_GOOD, SHAPE_POOR = 0.9, 0.6
 IMPOSSIBLE_GOOD, IMPOSSIBLE_POOR = 0.01, 0.1

@@ -11,7 +11,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from sklearn.metrics import average_precision_score, r2_score, roc_auc_score
 from threadpoolctl import threadpool_limits
 
-from silosynth.common.scores.values import Column, Values
+from silosynth.common.scores import Column, Values
 from silosynth.common.seeded import SeededWords
 
 FOLDS = 3

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 
-from silosynth.common.report.evaluation import Axis, Better, Measure
-from silosynth.common.sampler.sampler import DrawsRows, draw
+from silosynth.common.report import Axis, Better, Measure
+from silosynth.common.sampler import DrawsRows
+from silosynth.common.sampler.sampler import draw
 
 _ROWS = 1_000
 _TIMED_ROWS = 20_000

@@ -7,10 +7,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
-from silosynth.common.codec.parsing import distinct, to_texts
-from silosynth.common.report.evaluation import ColumnFacts, Side
-from silosynth.common.scores.distance import total_variations
-from silosynth.common.scores.values import Column, ValueKind
+from silosynth.common.codec import distinct, to_texts
+from silosynth.common.report import ColumnFacts, Side
+from silosynth.common.scores import Column, ValueKind, total_variations
 
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _TEN = 10

@@ -20,9 +20,8 @@ from silosynth.common.evaluate.learners import (
     predict_classes,
     predict_numbers,
 )
-from silosynth.common.report.evaluation import Axis, Better, Measure, PairedScore, TargetFacts
-from silosynth.common.scores.sides import Sides
-from silosynth.common.scores.values import Column, Values
+from silosynth.common.report import Axis, Better, Measure, PairedScore, TargetFacts
+from silosynth.common.scores import Column, Sides, Values
 from silosynth.common.seeded import SeededWords
 
 MOST_LEARNT = 15_000

@@ -13,17 +13,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from silosynth.common.codec.form import Form, arrow_type, in_form
-from silosynth.common.codec.kinds.table import codec_of
+from silosynth.common.codec import Form, arrow_type, codec_of, in_form
 from silosynth.common.errors import InvalidSampler
 from silosynth.common.generated.by_row import as_uniform, row_words
 from silosynth.common.generated.people import make_people, make_places
 from silosynth.common.generated.words import words_by_row
-from silosynth.common.rules.pattern import parse_pattern, regular
-from silosynth.common.schema.attributes import DatetimeAttribute
-from silosynth.common.schema.bins import EqualWidth
-from silosynth.common.schema.generated import PERSONAL, GeneratedAttribute, Provider
-from silosynth.common.schema.schema import Schema
+from silosynth.common.rules import parse_pattern, regular
+from silosynth.common.schema import (
+    PERSONAL,
+    DatetimeAttribute,
+    EqualWidth,
+    GeneratedAttribute,
+    Provider,
+    Schema,
+)
 
 _PART = 1 << 15
 _TEXT = pa.large_string()

@@ -17,7 +17,7 @@ import numpy as np
 
 from silosynth.common.errors import InvalidSampler
 from silosynth.common.generated.by_row import chosen, row_words
-from silosynth.common.schema.generated import Provider
+from silosynth.common.schema import Provider
 
 _POOL = 4096
 DOMAINS = np.array(["example.com", "example.org", "example.net"])

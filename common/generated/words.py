@@ -9,15 +9,7 @@ import pyarrow as pa
 
 from silosynth.common.errors import InvalidSampler
 from silosynth.common.generated.by_row import MOST_PERMUTED, permuted, row_words
-from silosynth.common.rules.pattern import (
-    Choice,
-    Part,
-    Series,
-    Signs,
-    longest,
-    parse_pattern,
-    words_of,
-)
+from silosynth.common.rules import Choice, Part, Series, Signs, longest, parse_pattern, words_of
 
 _LEAST_UNIQUE = 2**40
 

@@ -14,10 +14,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from silosynth.common.codec.examples import END, Layout
+from silosynth.common.codec import END, Layout
 from silosynth.common.digest import Digest
 from silosynth.common.errors import CapExceeded, InvalidPlan
-from silosynth.common.schema.bins import PlainModel
+from silosynth.common.schema import PlainModel
 
 MOST_PARAMETERS = 2**26
 MOST_ATTENTION = 2**27

@@ -6,9 +6,8 @@ public schema; numbers are spelled as their bins.
 
 from __future__ import annotations
 
-from silosynth.common.codec.kinds.table import code_words
-from silosynth.common.schema.attributes import CodedAttribute
-from silosynth.common.schema.schema import Schema
+from silosynth.common.codec import code_words
+from silosynth.common.schema import CodedAttribute, Schema
 
 SEPARATOR, BEFORE_TEXT = " | ", "\n"
 

@@ -19,15 +19,15 @@ from pydantic import Field
 
 from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.errors import CapExceeded, InvalidPlan
-from silosynth.common.schema.attributes import (
+from silosynth.common.schema import (
     CodedAttribute,
     DatetimeAttribute,
     IntegerAttribute,
     OrdinalAttribute,
+    PlainModel,
     RealAttribute,
+    Schema,
 )
-from silosynth.common.schema.bins import PlainModel
-from silosynth.common.schema.schema import Schema
 from silosynth.common.seeded import SeededWords
 
 AMPLITUDE = 256

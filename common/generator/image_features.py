@@ -16,7 +16,7 @@ import numpy as np
 from silosynth.common.domain import Domain, Grouping
 from silosynth.common.errors import InvalidPlan
 from silosynth.common.generator.features import FeatureSettings, quantise
-from silosynth.common.schema.schema import Schema
+from silosynth.common.schema import Schema
 from silosynth.common.seeded import SeededWords
 
 TURN = 1 << 16

@@ -20,7 +20,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from silosynth.common.codec.examples import END, Layout
+from silosynth.common.codec import END, Layout
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.generator.architecture import (
     Architecture,

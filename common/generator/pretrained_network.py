@@ -10,13 +10,13 @@ import torch
 from torch import nn
 from torch.func import functional_call, grad, vmap
 
-from silosynth.common.codec.examples import layout_of
+from silosynth.common.codec import layout_of
 from silosynth.common.errors import InvalidCheckpoint
 from silosynth.common.generator.architecture import Pretrained
 from silosynth.common.generator.checkpoint import Checkpoint, adapted, open_checkpoint
 from silosynth.common.generator.networks import MaskedMlpNetwork, load_vector, one_thread
 from silosynth.common.generator.tokens import TextTokens
-from silosynth.common.schema.schema import Schema
+from silosynth.common.schema import Schema
 from silosynth.common.seeded import SeededWords
 
 _MOST_BYTES = 2**30

@@ -12,11 +12,10 @@ from typing import Protocol
 import numpy as np
 import pyarrow as pa
 
-from silosynth.common.codec.examples import layout_of, modelled_texts
-from silosynth.common.codec.text import decode_texts, encode_texts
+from silosynth.common.codec import decode_texts, encode_texts, layout_of, modelled_texts
 from silosynth.common.errors import InvalidPlan
 from silosynth.common.generator.control_code import BEFORE_TEXT, SEPARATOR, control_words
-from silosynth.common.schema.schema import Schema
+from silosynth.common.schema import Schema
 
 IGNORED = -1
 """Stands where the next token is not learnt: in the control code and in the padding."""

@@ -1,1 +1,5 @@
 """Other tools' descriptions of a table, read as a schema."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -9,8 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pyarrow.types as pt
 
-from silosynth.common.codec.columns import is_instant, is_text
-from silosynth.common.codec.form import stored_name
+from silosynth.common.codec import is_instant, is_text, stored_name
 from silosynth.common.errors import InvalidSchema
 from silosynth.common.importers.imported import (
     ImportedAttribute,

@@ -15,7 +15,7 @@ from silosynth.common.importers.imported import (
     describe_attribute,
     mapping_at,
 )
-from silosynth.common.schema.schema import Source
+from silosynth.common.schema import Source
 
 _KINDS = ("categorical", "ordinal", "numeric", "identifier", "text")
 

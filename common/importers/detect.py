@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from silosynth.common.document import load_document
 from silosynth.common.errors import InvalidArgument, InvalidSchema
 from silosynth.common.importers.arrow import ARROW_SUFFIXES, import_arrow, read_arrow_schema
 from silosynth.common.importers.dataset import import_dataset, is_dataset
@@ -27,9 +28,6 @@ from silosynth.common.importers.imported import (
 from silosynth.common.importers.omop import import_omop, read_omop
 from silosynth.common.importers.pandera import import_pandera, is_pandera
 from silosynth.common.importers.sdv import import_sdv, is_sdv
-from silosynth.common.schema.schema import load_document
-
-__all__ = ["ImportFormat", "ImportedSchema", "import_schema"]
 
 
 class ImportFormat(StrEnum):

@@ -7,7 +7,7 @@ from typing import Any
 
 from silosynth.common.errors import InvalidSchema
 from silosynth.common.importers.imported import list_at, mapping_at
-from silosynth.common.rules.tokens import spell_name, spell_text
+from silosynth.common.rules import spell_name, spell_text
 
 _MODES = ("possible_combinations", "impossible_combinations", "functional_dependency")
 

@@ -7,14 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from silosynth.common.codec.kinds.table import KINDS
+from silosynth.common.codec import KINDS
+from silosynth.common.document import dump_document
 from silosynth.common.errors import InvalidSchema
-from silosynth.common.schema.schema import (
-    Schema,
-    Source,
-    dump_document,
-    parse_schema,
-)
+from silosynth.common.schema import Schema, Source, parse_schema
 
 _GAP = re.compile(r"^(\s+(?:minimum|maximum|categories): null)$", re.MULTILINE)
 

@@ -23,8 +23,7 @@ from silosynth.common.importers.imported import (
     with_rules,
 )
 from silosynth.common.importers.sdv_rules import import_constraints, one_hot
-from silosynth.common.rules.pattern import PatternFault, parse_pattern
-from silosynth.common.rules.tokens import spell_name, spell_text
+from silosynth.common.rules import PatternFault, parse_pattern, spell_name, spell_text
 
 _KINDS = {
     "boolean": "boolean",

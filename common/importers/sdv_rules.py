@@ -11,7 +11,7 @@ from typing import Any
 
 from silosynth.common.errors import InvalidSchema
 from silosynth.common.importers.imported import list_at, mapping_at
-from silosynth.common.rules.tokens import spell_name, spell_number
+from silosynth.common.rules import spell_name, spell_number
 
 Bounds = dict[str, dict[str, Any]]
 _OLD = {"GreaterThan": "Inequality", "Between": "Range", "UniqueCombinations": "FixedCombinations"}

@@ -1,1 +1,5 @@
 """What coordinator and silos say to each other, and its one encoding."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -26,7 +26,7 @@ from pydantic import (
 from silosynth.common import errors
 from silosynth.common.digest import DIGEST_PATTERN, canonical_json, digest_of
 from silosynth.common.errors import Refused, RunFailed, SilosynthError, Untrusted
-from silosynth.common.trust.keys import PublicKey, Purpose, Signature, SigningKey, check_signature
+from silosynth.common.trust import PublicKey, Purpose, Signature, SigningKey, check_signature
 
 RECORD = "silosynth"
 UNREACHABLE = "unreachable"

@@ -8,16 +8,26 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from silosynth.common.digest import Digest, canonical_json, digest_of
+from silosynth.common.document import describe_validation
 from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.errors import CapExceeded, InvalidPlan
-from silosynth.common.generator.features import FeatureSettings, feature_cells
+from silosynth.common.generator import FeatureSettings, feature_cells
 from silosynth.common.measurement import MarginalQuery
 from silosynth.common.messages.sum_proof import SumProof
-from silosynth.common.plan.fields import Name, PlanModel, read_json
-from silosynth.common.plan.phases import OF_VALUES
-from silosynth.common.plan.plan import Phase, PhaseName, Plan, TrustMode
-from silosynth.common.plan.training import TrainingStep, Weights, frame_weights, unframe_weights
-from silosynth.common.schema.schema import describe_validation
+from silosynth.common.plan import (
+    OF_VALUES,
+    Name,
+    Phase,
+    PhaseName,
+    Plan,
+    PlanModel,
+    TrainingStep,
+    TrustMode,
+    Weights,
+    frame_weights,
+    read_json,
+    unframe_weights,
+)
 
 FINE = "fine"
 _MOST_SPELLED = 10**18

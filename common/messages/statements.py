@@ -18,12 +18,12 @@ from typing import Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from silosynth.common.certificate.certificate import Certificate
+from silosynth.common.certificate import Certificate
 from silosynth.common.digest import DIGEST_PATTERN, canonical_json, digest_of
 from silosynth.common.errors import RunFailed
-from silosynth.common.plan.fields import Name
-from silosynth.common.trust.keys import PublicKey, Purpose, SigningKey
-from silosynth.common.trust.seal import seal, unseal
+from silosynth.common.plan import Name
+from silosynth.common.trust import PublicKey, Purpose, SigningKey, unseal
+from silosynth.common.trust.seal import seal
 
 CHALLENGE_BYTES = 32
 _MAX_STATEMENT_BYTES = 16 * 2**20

@@ -7,8 +7,8 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from silosynth.common.errors import InvalidPlan
-from silosynth.common.plan.plan import MOST_MEMBERS, MOST_SESSIONS
-from silosynth.common.trust.spelling import plain_bytes, plain_text
+from silosynth.common.plan import MOST_MEMBERS, MOST_SESSIONS
+from silosynth.common.trust import plain_bytes, plain_text
 
 MOST_ENVELOPE = 8192
 MOST_STEP_BYTES = 2048 + MOST_MEMBERS * (MOST_ENVELOPE + 4)

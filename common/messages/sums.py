@@ -23,11 +23,9 @@ from silosynth.common.digest import DIGEST_PATTERN, canonical_json, digest_of
 from silosynth.common.errors import InvalidPlan, Refused, Untrusted
 from silosynth.common.messages.request import request_id
 from silosynth.common.messages.sum_proof import Envelope, Session, unpack
-from silosynth.common.plan.fields import Name
-from silosynth.common.plan.plan import MOST_MEMBERS, PhaseName, Plan, TrustMode
-from silosynth.common.trust.keys import PublicKey, Purpose, SigningKey
-from silosynth.common.trust.seal import seal, unseal
-from silosynth.common.trust.spelling import url_bytes
+from silosynth.common.plan import MOST_MEMBERS, Name, PhaseName, Plan, TrustMode
+from silosynth.common.trust import PublicKey, Purpose, SigningKey, unseal, url_bytes
+from silosynth.common.trust.seal import seal
 
 MaskKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{43}$")]
 RequestId = Annotated[str, Field(max_length=256)]

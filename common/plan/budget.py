@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from silosynth.common.accounting.epsilon import pld_epsilon
+from silosynth.common.accounting import pld_epsilon
 from silosynth.common.errors import InvalidArgument, InvalidPlan
-from silosynth.common.plan.cost import plan_costs, plan_units
+from silosynth.common.plan.cost import plan_costs
 from silosynth.common.plan.plan import Plan
-
-__all__ = ["check_budget", "check_promise", "plan_costs", "plan_units"]
-
 
 MOST_EPSILON, MOST_DELTA = 100.0, 0.01
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from silosynth.common.codec.examples import layout_of, modelled_texts
+from silosynth.common.codec import layout_of, modelled_texts
 from silosynth.common.domain import Clique
 from silosynth.common.errors import InvalidPlan
 from silosynth.common.plan.methods import MEMBERS, DpSgd, Method
 from silosynth.common.plan.plan import Plan
 from silosynth.common.plan.training import TrainingSettings
 from silosynth.common.plan.values import check_trees
-from silosynth.common.schema.schema import Schema
+from silosynth.common.schema import Schema
 
 
 def check_plan(plan: Plan, schema: Schema) -> None:

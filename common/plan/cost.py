@@ -6,10 +6,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 
-from silosynth.common.accounting.cost import RHO_UNIT, GaussianCost, rho_units, total_rho
-from silosynth.common.accounting.orders import price_units
-from silosynth.common.accounting.rdp import rdp_epsilon, rdp_vector
-from silosynth.common.accounting.zcdp import cks_epsilon
+from silosynth.common.accounting import (
+    RHO_UNIT,
+    GaussianCost,
+    cks_epsilon,
+    price_units,
+    rdp_epsilon,
+    rdp_vector,
+    rho_units,
+    total_rho,
+)
 from silosynth.common.plan.plan import Plan
 
 

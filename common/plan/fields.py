@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from silosynth.common.errors import InvalidPlan
-from silosynth.common.schema.bins import PlainModel
+from silosynth.common.schema import PlainModel
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 _EXACT = re.compile(r"[0-9]{1,40}(/[0-9]{1,40}|\.[0-9]{1,20})?", re.ASCII)

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any, ClassVar
 
 from silosynth.common.domain import Clique
-from silosynth.common.generator.features import FeatureSettings
+from silosynth.common.generator import FeatureSettings
 from silosynth.common.plan.phases import Phase, PhaseName
 from silosynth.common.plan.training import BOUND, TrainingSettings
 from silosynth.common.plan.trust import Trust

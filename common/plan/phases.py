@@ -8,8 +8,7 @@ from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from silosynth.common.accounting.cost import GaussianCost
-from silosynth.common.accounting.noise import Noise
+from silosynth.common.accounting import GaussianCost, Noise
 from silosynth.common.plan.fields import Exact, PlanModel
 
 _LARGEST_PART = 1 - Fraction(1, 2**20)

@@ -12,16 +12,15 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from silosynth.common.accounting.cost import GaussianCost
-from silosynth.common.accounting.noise import Noise
+from silosynth.common.accounting import GaussianCost, Noise
 from silosynth.common.digest import Digest, canonical_json, digest_of
+from silosynth.common.document import describe_validation, load_document
 from silosynth.common.domain import Clique
 from silosynth.common.errors import InvalidPlan, InvalidSchema
-from silosynth.common.generator.features import FeatureSettings
+from silosynth.common.generator import FeatureSettings
 from silosynth.common.plan.fields import Name, PlanModel, read_json
 from silosynth.common.plan.methods import (
     OF_METHODS,
-    ROUNDS,
     Chosen,
     Method,
     check_phases,
@@ -36,7 +35,6 @@ from silosynth.common.plan.phases import (
 )
 from silosynth.common.plan.training import TrainingSettings
 from silosynth.common.plan.trust import (
-    MOST_MEMBERS,
     OF_SHARED,
     Own,
     Trust,
@@ -44,28 +42,7 @@ from silosynth.common.plan.trust import (
     trust_of,
 )
 from silosynth.common.plan.values import PlannedTree
-from silosynth.common.schema.schema import describe_validation, load_document
-from silosynth.common.trust.keys import PublicKey
-
-__all__ = [
-    "MOST_MEMBERS",
-    "MOST_SESSIONS",
-    "PLAN_VERSION",
-    "ROUNDS",
-    "Method",
-    "OnAbsent",
-    "Phase",
-    "PhaseName",
-    "Plan",
-    "Privacy",
-    "TrustMode",
-    "decode_plan",
-    "dump_plan",
-    "encode_plan",
-    "load_plan",
-    "parse_plan",
-    "phase_cost",
-]
+from silosynth.common.trust import PublicKey
 
 PLAN_VERSION = 1
 Column = Annotated[str, Field(min_length=1, max_length=512)]

@@ -13,8 +13,8 @@ from pydantic import Field, model_validator
 
 from silosynth.common.digest import Digest, digest_of
 from silosynth.common.errors import InvalidPlan
-from silosynth.common.generator.architecture import Architecture
-from silosynth.common.schema.bins import PlainModel
+from silosynth.common.generator import Architecture
+from silosynth.common.schema import PlainModel
 
 BOUND = 4095
 """The L2 norm that no row's integer gradient exceeds: its square is below 2^24, so that sums of

@@ -10,16 +10,17 @@ from pydantic import Field, model_validator
 
 from silosynth.common.errors import InvalidPlan, InvalidSchema
 from silosynth.common.plan.fields import PlanModel
-from silosynth.common.schema.schema import Schema
-from silosynth.common.values.grid import ValueGrid, refined_attributes
-from silosynth.common.values.partitions import (
+from silosynth.common.schema import Schema
+from silosynth.common.values import (
     Closer,
     Endings,
     Leaves,
     Partition,
+    ValueGrid,
     endings_of,
     factors,
     leaves_within,
+    refined_attributes,
 )
 
 MOST_TREE_CELLS = 2**20

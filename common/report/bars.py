@@ -7,11 +7,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from silosynth.common.codec.kinds.table import code_words, spell_edge
+from silosynth.common.codec import code_words, spell_edge
 from silosynth.common.domain import Grouping
 from silosynth.common.report.facts import AttributeFacts, Layout
 from silosynth.common.report.numbers import DASH, edge
-from silosynth.common.schema.attributes import CodedAttribute, NumericAttribute, as_numeric
+from silosynth.common.schema import CodedAttribute, NumericAttribute, as_numeric
 
 MAX_BINS = 32
 MAX_ROWS = 14

@@ -9,10 +9,10 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from silosynth.common.document import describe_validation
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.report.evaluation import EvaluationFacts
 from silosynth.common.report.terms import Cost, Count, Facts, Label, Number
-from silosynth.common.schema.schema import describe_validation
 
 FACTS_VERSION = 2
 

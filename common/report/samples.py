@@ -8,12 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from silosynth.common.codec.codec import Codec
-from silosynth.common.codec.examples import modelled_texts
+from silosynth.common.codec import Codec, modelled_texts
 from silosynth.common.report.facts import SampleFacts, SheetFacts, StripFacts, TextFacts
-from silosynth.common.sampler.sampler import DrawsRows
-from silosynth.common.schema.images import Image
-from silosynth.common.schema.schema import Schema
+from silosynth.common.sampler import DrawsRows
+from silosynth.common.schema import Image, Schema
 from silosynth.common.seeded import SeededWords
 
 ROWS = 400

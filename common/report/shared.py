@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from silosynth.common.accounting.cost import RHO_UNIT
-from silosynth.common.certificate.certify import Certificate, plain_words
-from silosynth.common.plan.cost import charged_epsilon
-from silosynth.common.plan.plan import Plan
+from silosynth.common.accounting import RHO_UNIT
+from silosynth.common.certificate import Certificate, plain_words
+from silosynth.common.plan import Plan, charged_epsilon
 from silosynth.common.report.facts import CertificateFacts, PhaseFacts, PlanFacts, SiloFacts
-from silosynth.common.schema.schema import Schema
+from silosynth.common.schema import Schema
 
 
 def plan_facts(plan: Plan) -> PlanFacts:

@@ -12,11 +12,19 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from silosynth.common.digest import canonical_json
 from silosynth.common.errors import InvalidArgument, Untrusted
-from silosynth.common.plan.fields import Name
+from silosynth.common.plan import Name
 from silosynth.common.roster.roster import RosterChange, open_change
-from silosynth.common.trust.keys import PublicKey, Purpose, SigningKey
-from silosynth.common.trust.seal import MAGIC, seal, signer_of, unseal
-from silosynth.common.trust.spelling import plain_bytes, plain_text
+from silosynth.common.trust import (
+    MAGIC,
+    PublicKey,
+    Purpose,
+    SigningKey,
+    plain_bytes,
+    plain_text,
+    signer_of,
+    unseal,
+)
+from silosynth.common.trust.seal import seal
 
 MOST_KIT_BYTES = 16 * 2**20
 

@@ -15,14 +15,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from silosynth.common.digest import canonical_json
 from silosynth.common.errors import InvalidArgument, Untrusted
-from silosynth.common.plan.fields import Name
-from silosynth.common.trust.keys import (
-    PublicKey,
-    Purpose,
-    Signature,
-    SigningKey,
-    check_signature,
-)
+from silosynth.common.plan import Name
+from silosynth.common.trust import PublicKey, Purpose, Signature, SigningKey, check_signature
 
 MOST_REQUEST_BYTES = 4096
 

@@ -17,10 +17,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from silosynth.common.digest import DIGEST_PATTERN, canonical_json, digest_of
 from silosynth.common.errors import InvalidPlan
-from silosynth.common.plan.fields import Name
+from silosynth.common.plan import Name
 from silosynth.common.roster.request import JoinRequest
-from silosynth.common.trust.keys import PublicKey, Purpose, SigningKey
-from silosynth.common.trust.seal import Opened, seal, unseal
+from silosynth.common.trust import Opened, PublicKey, Purpose, SigningKey, unseal
+from silosynth.common.trust.seal import seal
 
 MOST_SILOS = 1_000
 MOST_VERSION = 1_000_000

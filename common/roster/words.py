@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from hashlib import scrypt
 
-from silosynth.common.trust.keys import PublicKey
+from silosynth.common.trust import PublicKey
 
 _SALT = b"silosynth-words-1"
 _BYTES = 8

@@ -1,1 +1,5 @@
 """The artifact that draws synthetic rows: data only, never code."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

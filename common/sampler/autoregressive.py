@@ -12,9 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from silosynth.common.codec.conditions import allowed_codes, narrow_spreads
-from silosynth.common.codec.examples import Layout, from_examples, layout_of
-from silosynth.common.codec.notes import code_dtype
+from silosynth.common.codec import (
+    Layout,
+    allowed_codes,
+    code_dtype,
+    from_examples,
+    layout_of,
+    narrow_spreads,
+)
 from silosynth.common.domain import Domain, Grouping
 from silosynth.common.errors import (
     CapExceeded,
@@ -23,11 +28,10 @@ from silosynth.common.errors import (
     InvalidSampler,
     RunFailed,
 )
-from silosynth.common.generator.architecture import Architecture, Pretrained
-from silosynth.common.generator.checkpoint_files import require_digest, short
+from silosynth.common.generator import Architecture, Pretrained, require_digest, short
 from silosynth.common.sampler.conditional import check_within
+from silosynth.common.sampler.draw import BATCH_ROWS
 from silosynth.common.sampler.sampler import (
-    BATCH_ROWS,
     DrawBatch,
     DrawnAlike,
     check_facts,
@@ -35,13 +39,12 @@ from silosynth.common.sampler.sampler import (
     coded_schema,
 )
 from silosynth.common.sampler.within import Unmerge
-from silosynth.common.schema.schema import Schema
+from silosynth.common.schema import Schema
 from silosynth.common.seeded import SeededWords
-from silosynth.common.values.spread import Spread
+from silosynth.common.values import Spread
 
 if TYPE_CHECKING:
-    from silosynth.common.generator.networks import Network
-    from silosynth.common.generator.pretrained_network import PretrainedNetwork
+    from silosynth.common.generator import Network, PretrainedNetwork
     from silosynth.common.sampler.code_by_code import Cells
 
 MOST_CONDITION_CELLS = 16_384
@@ -216,7 +219,7 @@ class AutoregressiveSampler(DrawnAlike):
                 hint="install silosynth[pretrained]",
             )
         # An extra, which takes seconds to import: only who draws from such a network needs it.
-        from silosynth.common.generator.pretrained_network import load_pretrained
+        from silosynth.common.generator import load_pretrained
 
         return load_pretrained(
             self.architecture,

@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from silosynth.common.codec.examples import END, Layout
-from silosynth.common.generator.architecture import Architecture, Pretrained
-from silosynth.common.generator.networks import (
+from silosynth.common.codec import END, Layout
+from silosynth.common.generator import (
+    Architecture,
     MaskedMlpNetwork,
     Network,
+    Pretrained,
     TransformerNetwork,
     build_network,
     load_vector,

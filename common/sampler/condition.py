@@ -14,7 +14,7 @@ from typing import TypeVar, overload
 
 import numpy as np
 
-from silosynth.common.codec.conditions import allowed_codes, narrow_spreads
+from silosynth.common.codec import allowed_codes, narrow_spreads
 from silosynth.common.domain import Clique, Domain
 from silosynth.common.errors import InvalidArgument, InvalidSampler
 from silosynth.common.sampler.autoregressive import AutoregressiveSampler

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from silosynth.common.codec.notes import code_dtype
+from silosynth.common.codec import code_dtype
 from silosynth.common.domain import Domain, Grouping
 from silosynth.common.sampler.conditional import SHARE_BITS, Conditional
 from silosynth.common.seeded import SeededWords

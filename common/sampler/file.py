@@ -29,7 +29,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from silosynth.common.codec.examples import layout_of
+from silosynth.common.codec import layout_of
 from silosynth.common.domain import Grouping
 from silosynth.common.errors import CapExceeded, InvalidPlan, InvalidSampler, InvalidSchema
 from silosynth.common.files import fresh_file
@@ -54,8 +54,8 @@ from silosynth.common.sampler.safetensors import (
     widths_of,
 )
 from silosynth.common.sampler.sampler import Sampler
-from silosynth.common.schema.schema import Schema, parse_schema
-from silosynth.common.values.spread import Spread, parse_spread
+from silosynth.common.schema import Schema, parse_schema
+from silosynth.common.values import Spread, parse_spread
 
 AnySampler = Sampler | NeuralSampler | AutoregressiveSampler
 

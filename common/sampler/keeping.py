@@ -14,10 +14,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from silosynth.common.codec.form import Form
-from silosynth.common.codec.ruled import keeps_rules, renumber
+from silosynth.common.codec import Form, keeps_rules, renumber
 from silosynth.common.errors import InvalidSampler
-from silosynth.common.schema.schema import Schema
+from silosynth.common.schema import Schema
 
 LEAST_KEPT = 0.05
 _ENOUGH = 1_000

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, ValidationError
 
 from silosynth.common.errors import InvalidSampler
-from silosynth.common.generator.architecture import Architecture
-from silosynth.common.schema.bins import PlainModel
+from silosynth.common.generator import Architecture
+from silosynth.common.schema import PlainModel
 
 FORMAT: Final = "silosynth-sampler"
 VERSION: Final = 2

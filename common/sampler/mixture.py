@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from silosynth.common.codec.conditions import allowed_codes, narrow_spreads
-from silosynth.common.codec.notes import code_dtype
+from silosynth.common.codec import allowed_codes, code_dtype, narrow_spreads
 from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.errors import InvalidArgument, InvalidPlan, InvalidSampler
 from silosynth.common.sampler.conditional import WHOLE, check_within
@@ -22,9 +21,9 @@ from silosynth.common.sampler.sampler import (
     check_spreads,
 )
 from silosynth.common.sampler.within import Unmerge
-from silosynth.common.schema.schema import Schema
+from silosynth.common.schema import Schema
 from silosynth.common.seeded import SeededWords
-from silosynth.common.values.spread import Spread
+from silosynth.common.values import Spread
 
 _MOST_CELLS = 2**27
 

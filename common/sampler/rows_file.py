@@ -10,13 +10,13 @@ from typing import Protocol
 import pyarrow as pa
 import pyarrow.parquet
 
-from silosynth.common.codec.form import Form
+from silosynth.common.codec import Form
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.files import fresh_file
 from silosynth.common.sampler.keeping import Kept
 from silosynth.common.sampler.sampler import DrawsRows, draw_batches
 from silosynth.common.sampler.text_writer import TextWriter
-from silosynth.common.schema.schema import CsvDialect
+from silosynth.common.schema import CsvDialect
 
 
 class Writer(Protocol):

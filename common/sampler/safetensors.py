@@ -14,9 +14,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from silosynth.common.codec.examples import Layout
+from silosynth.common.codec import Layout
 from silosynth.common.errors import InvalidSampler
-from silosynth.common.generator.architecture import Architecture
+from silosynth.common.generator import Architecture
 from silosynth.common.sampler.network import MOST_LAYERS, Layer, Network
 
 MOST_WEIGHTS = 2**28

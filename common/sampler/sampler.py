@@ -13,13 +13,10 @@ import numpy as np
 import pyarrow as pa
 
 from silosynth.common.batches import available_threads, map_batches, split_rows
-from silosynth.common.codec.codec import Codec
-from silosynth.common.codec.examples import modelled_texts
-from silosynth.common.codec.form import Form
-from silosynth.common.codec.notes import code_dtype
+from silosynth.common.codec import Codec, Form, code_dtype, modelled_texts
 from silosynth.common.domain import Domain, Grouping
 from silosynth.common.errors import InvalidArgument, InvalidPlan, InvalidSampler
-from silosynth.common.generated.columns import complete
+from silosynth.common.generated import complete
 from silosynth.common.sampler.conditional import (
     CliqueMarginal,
     Conditional,
@@ -29,25 +26,13 @@ from silosynth.common.sampler.conditional import (
 )
 from silosynth.common.sampler.draw import BATCH_ROWS, Step, compile_steps, draw_batch
 from silosynth.common.sampler.keeping import Kept, draw_kept
-from silosynth.common.schema.schema import Schema, Source
+from silosynth.common.schema import Schema, Source
 from silosynth.common.seeded import SeededWords, check_whole
-from silosynth.common.values.grid import edges_schema, grid_of
-from silosynth.common.values.spread import Spread
+from silosynth.common.values import Spread, edges_schema, grid_of
 
 if TYPE_CHECKING:
-    from silosynth.common.codec.frames import Frame
+    from silosynth.common.codec import Frame
 
-__all__ = [
-    "BATCH_ROWS",
-    "CliqueMarginal",
-    "Conditional",
-    "Sampler",
-    "build_sampler",
-    "describe_sampler",
-    "draw",
-    "draw_batches",
-    "draw_codes",
-]
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _LARGEST_BATCH = 2**24
@@ -117,7 +102,7 @@ class DrawnAlike:
 
     def draw(self: DrawsRows, rows: int, *, seed: int) -> Frame:
         """Draw rows as a pandas frame."""
-        from silosynth.common.codec.frames import to_pandas  # see there why not above
+        from silosynth.common.codec import to_pandas  # see there why not above
 
         never_null = {a.name for a in self.schema.coded if a.stored and not a.missing}
         return to_pandas(draw(self, rows=rows, seed=seed), plain=never_null)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from silosynth.common.schema.schema import CsvDialect
+from silosynth.common.schema import CsvDialect
 
 
 class TextWriter:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from silosynth.common.codec.notes import code_dtype
+from silosynth.common.codec import code_dtype
 from silosynth.common.sampler.conditional import WHOLE
 from silosynth.common.seeded import SeededWords
 

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from silosynth.common.rules.certain import Range
-from silosynth.common.rules.facts import Fact, Kind
+from silosynth.common.rules import Fact, Kind, Range
 from silosynth.common.schema.attributes import (
     Attribute,
     BooleanAttribute,

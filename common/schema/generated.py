@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from silosynth.common.rules.pattern import PatternFault, parse_pattern
+from silosynth.common.rules import PatternFault, parse_pattern
 from silosynth.common.schema.bases import BaseAttribute, Source
 from silosynth.common.schema.bins import epoch_seconds
 from silosynth.common.schema.forms import Resolution

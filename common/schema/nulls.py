@@ -8,9 +8,7 @@ from itertools import product
 
 import numpy as np
 
-from silosynth.common.rules.facts import Facts
-from silosynth.common.rules.hold import holds
-from silosynth.common.rules.rule import (
+from silosynth.common.rules import (
     Among,
     Both,
     Compare,
@@ -18,6 +16,7 @@ from silosynth.common.rules.rule import (
     Derived,
     Difference,
     Either,
+    Facts,
     IsNull,
     Never,
     Not,
@@ -25,6 +24,7 @@ from silosynth.common.rules.rule import (
     NullWhen,
     Rule,
     columns_of,
+    holds,
 )
 
 MOST_COLUMNS = 12

@@ -11,8 +11,7 @@ from fractions import Fraction
 import numpy as np
 from pydantic import ValidationError
 
-from silosynth.common.rules.rule import Arithmetic, Column, Expression, Number, Order, Span
-from silosynth.common.rules.tokens import UNITS
+from silosynth.common.rules import UNITS, Arithmetic, Column, Expression, Number, Order, Span
 from silosynth.common.schema.attributes import (
     DatetimeAttribute,
     IntegerAttribute,

@@ -12,9 +12,20 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from silosynth.common.errors import InvalidSchema
-from silosynth.common.rules.facts import Fact, Facts, Kind, instant, spelled
-from silosynth.common.rules.rule import Arithmetic, Derived, Expression, Lookup, Rule, Together
-from silosynth.common.rules.tokens import RuleFault
+from silosynth.common.rules import (
+    Arithmetic,
+    Derived,
+    Expression,
+    Fact,
+    Facts,
+    Kind,
+    Lookup,
+    Rule,
+    RuleFault,
+    Together,
+    instant,
+    spelled,
+)
 from silosynth.common.schema.bins import PlainModel
 
 MOST_CELLS = 200_000

@@ -9,9 +9,18 @@ from typing import TypeAlias
 import numpy as np
 
 from silosynth.common.domain import Clique
-from silosynth.common.rules.certain import Range, certainly_broken
-from silosynth.common.rules.facts import Fact, Facts
-from silosynth.common.rules.rule import Keep, Never, NullWhen, Rule, Together, columns_of
+from silosynth.common.rules import (
+    Fact,
+    Facts,
+    Keep,
+    Never,
+    NullWhen,
+    Range,
+    Rule,
+    Together,
+    certainly_broken,
+    columns_of,
+)
 from silosynth.common.rules.spell import spell
 from silosynth.common.schema.attributes import Attribute, CodedAttribute
 from silosynth.common.schema.nulls import Patterns

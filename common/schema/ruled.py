@@ -14,19 +14,21 @@ from typing import TypeAlias
 
 from pydantic import ValidationError
 
-from silosynth.common.rules.facts import Facts, check_rule
-from silosynth.common.rules.parse import parse_rule
-from silosynth.common.rules.pattern import parse_pattern, words_of
-from silosynth.common.rules.rule import (
+from silosynth.common.rules import (
     Derived,
     Difference,
+    Facts,
     Like,
     OneOf,
     Order,
     Rule,
     Step,
     Unique,
+    check_rule,
     columns_of,
+    parse_pattern,
+    parse_rule,
+    words_of,
 )
 from silosynth.common.rules.spell import spell
 from silosynth.common.schema.attributes import (

@@ -25,29 +25,20 @@ from silosynth.common.document import (
 )
 from silosynth.common.domain import Domain
 from silosynth.common.errors import InvalidSchema
-from silosynth.common.rules.tokens import UNREVIEWED
+from silosynth.common.rules import UNREVIEWED
 from silosynth.common.schema.attributes import (
     Attribute,
     BooleanAttribute,
-    CategoricalAttribute,
     CodedAttribute,
-    DatetimeAttribute,
-    DurationAttribute,
-    EmptyAttribute,
-    IdentifierAttribute,
     IgnoredAttribute,
-    IntegerAttribute,
     ListedAttribute,
     NumericAttribute,
-    OrdinalAttribute,
-    RealAttribute,
     TextAttribute,
-    TimeAttribute,
     as_numeric,
 )
-from silosynth.common.schema.bases import MAX_CODES, Source
-from silosynth.common.schema.bins import Bins, Edges, EqualWidth, PlainModel, Quantiles
-from silosynth.common.schema.forms import SINCE, CsvDialect, NumberText, Resolution, since
+from silosynth.common.schema.bases import Source
+from silosynth.common.schema.bins import PlainModel
+from silosynth.common.schema.forms import SINCE, CsvDialect, since
 from silosynth.common.schema.generated import GeneratedAttribute, check_people
 from silosynth.common.schema.images import Image, check_images
 from silosynth.common.schema.references import Reference, read_references
@@ -57,47 +48,6 @@ from silosynth.common.schema.zeros import (
     StructuralZeros,
     impossible_cells,
 )
-
-__all__ = [
-    "MAX_CODES",
-    "SCHEMA_VERSION",
-    "Attribute",
-    "Bins",
-    "BooleanAttribute",
-    "CategoricalAttribute",
-    "CodedAttribute",
-    "CsvDialect",
-    "DatetimeAttribute",
-    "DurationAttribute",
-    "Edges",
-    "EmptyAttribute",
-    "EqualWidth",
-    "GeneratedAttribute",
-    "IdentifierAttribute",
-    "IgnoredAttribute",
-    "Image",
-    "IntegerAttribute",
-    "ListedAttribute",
-    "NumberText",
-    "NumericAttribute",
-    "OrdinalAttribute",
-    "Quantiles",
-    "RealAttribute",
-    "Resolution",
-    "Schema",
-    "Source",
-    "TextAttribute",
-    "TimeAttribute",
-    "describe_validation",
-    "dump_document",
-    "dump_schema",
-    "json_schema",
-    "list_faults",
-    "load_document",
-    "load_schema",
-    "parse_schema",
-    "read_schema",
-]
 
 SCHEMA_VERSION = 2
 

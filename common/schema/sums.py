@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from silosynth.common.rules.hold import worked_out
-from silosynth.common.rules.rule import (
+from silosynth.common.rules import (
     Arithmetic,
     Column,
     Derived,
@@ -14,6 +13,7 @@ from silosynth.common.rules.rule import (
     Expression,
     Number,
     columns_of,
+    worked_out,
 )
 from silosynth.common.schema.attributes import IntegerAttribute, NumericAttribute, RealAttribute
 from silosynth.common.schema.nulls import Patterns

@@ -1,1 +1,5 @@
 """Rows to be compared, and how far apart they are."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

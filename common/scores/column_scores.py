@@ -13,11 +13,8 @@ from itertools import combinations
 import numpy as np
 import pyarrow as pa
 
-from silosynth.common.codec.columns import TableLike, as_table
-from silosynth.common.codec.kinds.table import read_numbers
-from silosynth.common.codec.parsing import distinct, flatten, to_texts
-from silosynth.common.schema.attributes import CodedAttribute, as_numeric
-from silosynth.common.schema.schema import Schema
+from silosynth.common.codec import TableLike, as_table, distinct, flatten, read_numbers, to_texts
+from silosynth.common.schema import CodedAttribute, Schema, as_numeric
 from silosynth.common.scores.distance import joint_codes, total_variations
 
 REPORT_CORRELATION = 0.5

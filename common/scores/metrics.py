@@ -14,32 +14,8 @@ import numpy as np
 
 from silosynth.common.domain import Clique, Domain
 from silosynth.common.errors import InvalidArgument
-from silosynth.common.scores.column_scores import (
-    REPORT_ASSOCIATION,
-    REPORT_CORRELATION,
-    column_pair_trends,
-    column_shapes,
-    mean_score,
-)
 from silosynth.common.scores.distance import Columns, joint_codes, total_variations
 from silosynth.common.seeded import SeededWords
-
-__all__ = [
-    "REPORT_ASSOCIATION",
-    "REPORT_CORRELATION",
-    "SUBSAMPLE_FRACTIONS",
-    "SubsampleCurve",
-    "all_cliques",
-    "bootstrap",
-    "column_pair_trends",
-    "column_shapes",
-    "equivalent_subsample",
-    "fixed_cliques",
-    "independent_columns",
-    "marginal_distance",
-    "mean_score",
-    "subsample_curve",
-]
 
 SUBSAMPLE_FRACTIONS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 0.8, 0.95)
 

@@ -9,14 +9,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from silosynth.common.codec.codec import Codec
-from silosynth.common.codec.columns import TableLike, as_table
-from silosynth.common.codec.kinds.table import code_words
-from silosynth.common.codec.parsing import distinct, flatten, to_texts, trim
+from silosynth.common.codec import (
+    Codec,
+    TableLike,
+    as_table,
+    code_words,
+    distinct,
+    flatten,
+    to_texts,
+    trim,
+)
 from silosynth.common.domain import Domain, Grouping
 from silosynth.common.errors import InvalidTable
-from silosynth.common.schema.attributes import CodedAttribute, as_numeric
-from silosynth.common.schema.schema import Schema
+from silosynth.common.schema import CodedAttribute, Schema, as_numeric
 from silosynth.common.scores.metrics import bootstrap, independent_columns
 from silosynth.common.scores.sides import MOST_COMPARED
 from silosynth.common.seeded import SeededWords

@@ -11,12 +11,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
-from silosynth.common.codec.columns import is_instant, is_number, is_text
-from silosynth.common.codec.kinds.table import read_numbers
-from silosynth.common.codec.parsing import distinct, flatten, to_microseconds, to_numbers, to_texts
+from silosynth.common.codec import (
+    distinct,
+    flatten,
+    is_instant,
+    is_number,
+    is_text,
+    read_numbers,
+    to_microseconds,
+    to_numbers,
+    to_texts,
+)
 from silosynth.common.errors import InvalidTable
-from silosynth.common.schema.attributes import CodedAttribute, as_numeric
-from silosynth.common.schema.schema import Schema
+from silosynth.common.schema import CodedAttribute, Schema, as_numeric
 
 _READABLE = 0.99
 _MANY_LABELS = 1000

@@ -10,15 +10,15 @@ from datetime import time
 import numpy as np
 
 from silosynth.common.errors import InvalidSchema
-from silosynth.common.schema.attributes import (
+from silosynth.common.schema import (
     DatetimeAttribute,
+    Edges,
     NumericAttribute,
     RealAttribute,
+    Resolution,
+    Schema,
     as_numeric,
 )
-from silosynth.common.schema.bins import Edges
-from silosynth.common.schema.forms import Resolution
-from silosynth.common.schema.schema import Schema
 
 MICROSECONDS = 1_000_000
 DAY = 86_400 * MICROSECONDS

@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import Field, ValidationError
 
 from silosynth.common.errors import InvalidSampler
-from silosynth.common.schema.bins import PlainModel
+from silosynth.common.schema import PlainModel
 from silosynth.common.values.grid import ValueGrid
 
 Uniform = Callable[[int], np.ndarray]

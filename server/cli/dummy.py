@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from silosynth.common.cli.console import Force, Json, emit, say
+from silosynth.common.cli import Force, Json, emit, say
 from silosynth.common.files import check_output
-from silosynth.common.sampler.rows_file import write_rows
-from silosynth.common.schema.schema import load_schema
-from silosynth.server.methods.dummy import MADE_FROM, dummy_sampler
+from silosynth.common.sampler import write_rows
+from silosynth.common.schema import load_schema
+from silosynth.server.methods import MADE_FROM, dummy_sampler
 
 
 def dummy(

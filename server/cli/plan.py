@@ -9,25 +9,25 @@ from typing import Annotated, Any
 
 import typer
 
-from silosynth.common.certificate.certify import certify_plan
-from silosynth.common.certificate.words import trust_words
-from silosynth.common.cli.console import Force, Json, emit, say, show_table
+from silosynth.common.certificate import certify_plan, trust_words
+from silosynth.common.cli import Force, Json, emit, say, show_table
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.files import check_output, write_text
 from silosynth.common.names import machine_key
-from silosynth.common.plan.budget import check_budget, check_promise
-from silosynth.common.plan.check import check_plan
-from silosynth.common.plan.lacks import lack_words
-from silosynth.common.plan.plan import (
+from silosynth.common.plan import (
     Method,
     OnAbsent,
     PhaseName,
     Plan,
     TrustMode,
+    check_budget,
+    check_plan,
+    check_promise,
     dump_plan,
+    lack_words,
     load_plan,
 )
-from silosynth.common.schema.schema import load_schema
+from silosynth.common.schema import load_schema
 from silosynth.server.cli.dummy import dummy
 from silosynth.server.cli.flags import with_flags
 from silosynth.server.cli.report import register_report
@@ -35,12 +35,10 @@ from silosynth.server.cli.roster import register_roster
 from silosynth.server.cli.runs import register_runs
 from silosynth.server.cli.setup import admit, certs, nodes
 from silosynth.server.cli.terms import TermFlags
-from silosynth.server.federation.roster_file import load_roster, with_roster
-from silosynth.server.methods.method import Flags
-from silosynth.server.methods.table import METHODS
-from silosynth.server.planning.advice import advise, remarks
-from silosynth.server.planning.forecast import Forecast, forecast
-from silosynth.server.planning.planner import new_plan
+from silosynth.server.federation import load_roster, with_roster
+from silosynth.server.methods import METHODS, Flags
+from silosynth.server.planning import Forecast, advise, new_plan, remarks
+from silosynth.server.planning.forecast import forecast
 
 
 def register(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:

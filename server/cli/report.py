@@ -7,24 +7,14 @@ from typing import Annotated
 
 import typer
 
-from silosynth.common.cli.console import Force, Json, emit, say
+from silosynth.common.cli import Force, Json, emit, say
 from silosynth.common.errors import RunFailed
-from silosynth.common.report.facts import ReportFacts
-from silosynth.common.report.page import write_report
-from silosynth.common.report.samples import sample_facts
-from silosynth.common.sampler.file import load_sampler
-from silosynth.server.coordinator.machine import replay
-from silosynth.server.coordinator.outcome import finish
-from silosynth.server.driver.journal import read_events
-from silosynth.server.federation.run_files import (
-    RunFiles,
-    RunState,
-    find_run,
-    read_ended,
-    read_plan,
-)
-from silosynth.server.federation.settings import home
-from silosynth.server.report.outcome import report_outcome, run_provenance
+from silosynth.common.report import ReportFacts, sample_facts, write_report
+from silosynth.common.sampler import load_sampler
+from silosynth.server.coordinator import finish, replay
+from silosynth.server.driver import read_events
+from silosynth.server.federation import RunFiles, RunState, find_run, home, read_ended, read_plan
+from silosynth.server.report import report_outcome, run_provenance
 
 
 def register_report(app: typer.Typer) -> None:

@@ -8,25 +8,35 @@ from typing import Annotated
 
 import typer
 
-from silosynth.common.cli.console import Force, Json, emit, say, show_table
+from silosynth.common.cli import Force, Json, emit, say, show_table
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.files import check_output, fresh_file, replace_file
-from silosynth.common.roster.kit import kit_with, seal_kit
-from silosynth.common.roster.request import MOST_REQUEST_BYTES, Asked, JoinRequest, decode_request
-from silosynth.common.roster.roster import RosterChange, make_change
-from silosynth.common.roster.words import key_words, same_words
-from silosynth.common.schema.schema import dump_schema, load_schema
-from silosynth.common.trust.keys import SigningKey
-from silosynth.server.federation.roster_chain import (
+from silosynth.common.roster import (
+    MOST_REQUEST_BYTES,
+    Asked,
+    JoinRequest,
+    RosterChange,
+    decode_request,
+    key_words,
+    kit_with,
+    make_change,
+    same_words,
+    seal_kit,
+)
+from silosynth.common.schema import dump_schema, load_schema
+from silosynth.common.trust import SigningKey
+from silosynth.server.federation import (
+    Federation,
     RosterChain,
     add_change,
     begin_chain,
     chain_path,
+    find_federation,
+    home,
+    load_roster,
     read_chain,
     write_roster,
 )
-from silosynth.server.federation.roster_file import load_roster
-from silosynth.server.federation.settings import Federation, find_federation, home
 
 FederationName = Annotated[str, typer.Option(help="The federation, from federations.toml.")]
 Project = Annotated[str, typer.Option(help="The project whose roster it is.")]
@@ -195,7 +205,7 @@ def roster_remove(
 
     [dim]silosynth roster remove west --federation hospitals[/dim]
     """
-    from silosynth.server.federation.superlink import dismiss_nodes
+    from silosynth.server.federation import dismiss_nodes
 
     desk = _desk(federation, project, start=roster)
     if silo in desk.chain.now.silos:
@@ -233,7 +243,7 @@ def dismiss(
 
     [dim]silosynth dismiss west --federation hospitals[/dim]
     """
-    from silosynth.server.federation.superlink import dismiss_nodes
+    from silosynth.server.federation import dismiss_nodes
 
     gone = dismiss_nodes(find_federation(home(), federation), names)
     say(f"{gone} SuperNodes are dismissed")
@@ -317,7 +327,7 @@ def _write_kit(desk: _Desk, out: Path, *, schema: Path | None, force: bool) -> N
 
 def _admit_and_send(desk: _Desk, asked: Asked, *, wait: float) -> dict[str, str]:
     """Let the silo's SuperNode connect, and no other of its name; show the change to all."""
-    from silosynth.server.federation.superlink import admit_nodes, dismiss_nodes
+    from silosynth.server.federation import admit_nodes, dismiss_nodes
 
     path = desk.chain.directory / f"{asked.silo}.pub"
     replace_file(path, asked.supernode.encode() + b"\n", mode=0o644)
@@ -329,7 +339,7 @@ def _admit_and_send(desk: _Desk, asked: Asked, *, wait: float) -> dict[str, str]
 def _send(desk: _Desk, wait: float) -> dict[str, str]:
     """Show the silos what they lack."""
     # Flower takes seconds to import, which only commands that use it should.
-    from silosynth.server.federation.roster_post import send_changes
+    from silosynth.server.federation import send_changes
 
     return send_changes(desk.chain, desk.federation, home=desk.home, wait_seconds=wait)
 

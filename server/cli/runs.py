@@ -15,13 +15,13 @@ from typing import Annotated
 
 import typer
 
-from silosynth.common.cli.console import Json, emit, say, show_table
+from silosynth.common.cli import Json, emit, say, show_table
 from silosynth.common.errors import ConnectionFailed, InvalidArgument
 from silosynth.common.expiry import Expiry
 from silosynth.common.pages import TelemetryServer
-from silosynth.common.plan.plan import load_plan
+from silosynth.common.plan import load_plan
 from silosynth.common.reach import clock_hint, look_at
-from silosynth.common.schema.schema import load_schema
+from silosynth.common.schema import load_schema
 from silosynth.common.telemetry import (
     Role,
     Telemetry,
@@ -30,20 +30,25 @@ from silosynth.common.telemetry import (
     start_logging,
     take_in_others,
 )
-from silosynth.server.driver.drive import Progress, TrainingProgress
-from silosynth.server.federation.run_files import (
+from silosynth.server.driver import Progress, TrainingProgress
+from silosynth.server.federation import (
     Begun,
+    Federation,
     RunFiles,
     RunState,
+    Waiting,
     begin_run,
+    check_files,
     discard_run,
+    find_federation,
     find_run,
+    home,
     list_runs,
     read_ended,
     read_plan,
+    read_standing,
+    summarise,
 )
-from silosynth.server.federation.settings import Federation, check_files, find_federation, home
-from silosynth.server.federation.standing import Waiting, read_standing, summarise
 
 RunId = Annotated[str, typer.Argument(metavar="RUN_ID", help="A run's id, from 'runs'.")]
 
@@ -85,7 +90,7 @@ def run(
     [dim]silosynth run --resume people-20260301-120000-1a2b[/dim]
     """
     # Flower takes seconds to import, which only commands that use it should.
-    from silosynth.server.federation.run import Watchers, run_federation
+    from silosynth.server.federation import Watchers, run_federation
 
     if json_logs:
         start_logging(as_json=True)
@@ -172,7 +177,7 @@ def cancel(run_id: RunId, as_json: Json = False) -> None:
 
     [dim]silosynth cancel people-20260301-120000-1a2b[/dim]
     """
-    from silosynth.server.federation.run import cancel_run
+    from silosynth.server.federation import cancel_run
 
     files, begun = find_run(home(), run_id)
     cancel_run(files)
@@ -184,7 +189,7 @@ def _begin(
     plan: Path | None, schema: Path | None, federation: str | None, resume: str | None
 ) -> tuple[RunFiles, Begun]:
     """Make a new run from a plan, or find the one to resume."""
-    from silosynth.server.federation.run import check_runnable
+    from silosynth.server.federation import check_runnable
 
     if resume is not None:
         if plan is not None or schema is not None or federation is not None:
@@ -262,8 +267,8 @@ def _read_journal(
     files: RunFiles, waiting: Mapping[str, Waiting]
 ) -> tuple[str, list[tuple[str, str, str, str]]]:
     """Return the stage of a run and a row for each silo, from its journal."""
-    from silosynth.server.coordinator.machine import replay
-    from silosynth.server.driver.journal import read_events
+    from silosynth.server.coordinator import replay
+    from silosynth.server.driver import read_events
 
     plan, schema = read_plan(files)
     state, _ = replay(plan, schema, read_events(files.path, plan_digest=plan.digest))

@@ -8,10 +8,9 @@ from typing import Annotated
 import typer
 
 from silosynth.common.certificates import days_left, expiry_words, served_days_left
-from silosynth.common.cli.console import Json, emit, say, show_table
+from silosynth.common.cli import Json, emit, say, show_table
 from silosynth.common.errors import InvalidArgument
-from silosynth.server.federation.certs import make_certs
-from silosynth.server.federation.settings import (
+from silosynth.server.federation import (
     Federation,
     add_federation,
     check_development,
@@ -19,6 +18,7 @@ from silosynth.server.federation.settings import (
     find_federation,
     home,
     load_federations,
+    make_certs,
 )
 
 
@@ -80,7 +80,7 @@ def admit(
     [dim]silosynth admit north=certs/silos/north/supernode.pub --federation development[/dim]
     """
     # Flower takes seconds to import, which only commands that use it should.
-    from silosynth.server.federation.superlink import admit_nodes
+    from silosynth.server.federation import admit_nodes
 
     pairs = [key.partition("=") for key in keys]
     if any(not path for _, _, path in pairs):
@@ -101,7 +101,7 @@ def nodes(
     [dim]silosynth nodes --federation development[/dim]
     """
     # Flower takes seconds to import, which only commands that use it should.
-    from silosynth.server.federation.superlink import list_nodes
+    from silosynth.server.federation import list_nodes
 
     found = find_federation(home(), federation)
     known = list_nodes(found)

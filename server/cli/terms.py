@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from silosynth.common.errors import InvalidArgument
-from silosynth.common.plan.plan import Plan, parse_plan
+from silosynth.common.plan import Plan, parse_plan
 
 _TIME = re.compile(r"([1-9][0-9]{0,8})(s|m|h|d)?")
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}

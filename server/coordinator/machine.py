@@ -22,14 +22,21 @@ from silosynth.common.errors import (
     SilosynthError,
     Untrusted,
 )
-from silosynth.common.messages.release import Refusal, Release, decode_release, refusal_error
-from silosynth.common.messages.request import Request, count_cells
-from silosynth.common.messages.statements import Acknowledgement, Answer, Verdict, decode_statement
-from silosynth.common.plan.check import check_plan
-from silosynth.common.plan.phases import OF_VALUES
-from silosynth.common.plan.plan import OnAbsent, PhaseName, Plan, TrustMode
-from silosynth.common.schema.schema import Schema
-from silosynth.common.trust.keys import PublicKey
+from silosynth.common.messages import (
+    Acknowledgement,
+    Answer,
+    Refusal,
+    Release,
+    Request,
+    Verdict,
+    count_cells,
+    decode_release,
+    decode_statement,
+    refusal_error,
+)
+from silosynth.common.plan import OF_VALUES, OnAbsent, PhaseName, Plan, TrustMode, check_plan
+from silosynth.common.schema import Schema
+from silosynth.common.trust import PublicKey
 from silosynth.server.coordinator.state import (
     Absent,
     Acknowledged,
@@ -64,8 +71,8 @@ from silosynth.server.coordinator.sums import (
     take_statement,
 )
 from silosynth.server.coordinator.values import ask_values, settle_values
-from silosynth.server.generator.rounds import Learning, settings, take_round
-from silosynth.server.methods.table import ask_phase
+from silosynth.server.generator import Learning, settings, take_round
+from silosynth.server.methods import ask_phase
 
 Commands = tuple[Command, ...]
 

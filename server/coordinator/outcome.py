@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from silosynth.common.sampler.mixture import NeuralSampler
+from silosynth.common.sampler import NeuralSampler
 from silosynth.server.coordinator.state import State
-from silosynth.server.methods.method import Outcome
-from silosynth.server.methods.table import finish_run
+from silosynth.server.methods import Outcome, finish_run
 
 
 def finish(state: State, *, generator: NeuralSampler | None = None) -> Outcome:

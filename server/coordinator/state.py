@@ -9,19 +9,15 @@ from enum import StrEnum
 from silosynth.common.domain import Grouping
 from silosynth.common.errors import SilosynthError
 from silosynth.common.measurement import Measurement
-from silosynth.common.messages.release import Receipt, Release
-from silosynth.common.messages.request import Request
-from silosynth.common.messages.sum_proof import SumProof, pack
-from silosynth.common.messages.sums import AgreedSet, SumStep
-from silosynth.common.plan.phases import OF_VALUES
-from silosynth.common.plan.plan import PhaseName, Plan, TrustMode
-from silosynth.common.sampler.mixture import NeuralSampler
-from silosynth.common.schema.schema import Schema
-from silosynth.common.values.spread import Spread
-from silosynth.server.generator.rounds import Learning
-from silosynth.server.measuring.sum import sum_masked, sum_releases, to_all_rows
-from silosynth.server.methods.method import Known, Question
-from silosynth.server.values.estimate import Values
+from silosynth.common.messages import AgreedSet, Receipt, Release, Request, SumProof, SumStep, pack
+from silosynth.common.plan import OF_VALUES, PhaseName, Plan, TrustMode
+from silosynth.common.sampler import NeuralSampler
+from silosynth.common.schema import Schema
+from silosynth.common.values import Spread
+from silosynth.server.generator import Learning
+from silosynth.server.measuring import sum_masked, sum_releases, to_all_rows
+from silosynth.server.methods import Known, Question
+from silosynth.server.values import Values
 
 _COUNTS = PhaseName.ONE_WAY
 """The phase that says how many rows there are, and which codes are rare."""

@@ -10,18 +10,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from silosynth.common.accounting.cost import RHO_UNIT, rho_units
+from silosynth.common.accounting import RHO_UNIT, rho_units
 from silosynth.common.errors import Refused, RunFailed, SiloAbsent
-from silosynth.common.messages.release import (
+from silosynth.common.messages import (
+    AgreedSet,
     Refusal,
     SumReceipt,
+    SumStep,
     decode_release,
     is_answer,
+    pack,
+    read_advert,
+    read_set,
+    read_vote,
     refusal_error,
 )
-from silosynth.common.messages.sum_proof import pack
-from silosynth.common.messages.sums import AgreedSet, SumStep, read_advert, read_set, read_vote
-from silosynth.common.plan.plan import Plan, TrustMode
+from silosynth.common.plan import Plan, TrustMode
 from silosynth.server.coordinator.state import (
     Agree,
     Agreement,

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from silosynth.common.measurement import MarginalQuery
-from silosynth.common.plan.phases import PhaseName
-from silosynth.common.plan.plan import Plan
-from silosynth.common.schema.schema import Schema
+from silosynth.common.plan import PhaseName, Plan
+from silosynth.common.schema import Schema
 from silosynth.server.coordinator.state import State
-from silosynth.server.methods.method import Question
-from silosynth.server.values.estimate import Counted, choose_leaves, estimate_values, gather
+from silosynth.server.methods import Question
+from silosynth.server.values import Counted, choose_leaves, estimate_values, gather
 
 
 def ask_values(state: State, phase: PhaseName) -> Question:

@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from silosynth.common.errors import RunFailed, SilosynthError
-from silosynth.common.messages.request import Request
-from silosynth.common.plan.cost import spent_epsilon
-from silosynth.common.plan.plan import PhaseName, Plan
-from silosynth.common.schema.schema import Schema
-from silosynth.server.coordinator.machine import Commands, replay, step
-from silosynth.server.coordinator.state import (
+from silosynth.common.messages import Request
+from silosynth.common.plan import PhaseName, Plan, spent_epsilon
+from silosynth.common.schema import Schema
+from silosynth.server.coordinator import (
     Agree,
     Ask,
+    Commands,
     Deliver,
     Event,
     Fail,
@@ -23,10 +22,12 @@ from silosynth.server.coordinator.state import (
     Propose,
     Stage,
     State,
+    replay,
+    step,
 )
 from silosynth.server.driver.journal import Journal
 from silosynth.server.driver.kept_weights import keep_weights
-from silosynth.server.generator.rounds import settings
+from silosynth.server.generator import settings
 
 Send = Callable[[Sequence[Request]], Iterable[Event]]
 SendSteps = Callable[[Sequence[Agree]], Iterable[Event]]

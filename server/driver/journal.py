@@ -12,8 +12,8 @@ from typing import Self
 
 from silosynth.common.errors import RunFailed
 from silosynth.common.files import make_directory, replace_file, sync_directory
-from silosynth.common.plan.plan import PhaseName
-from silosynth.server.coordinator.state import (
+from silosynth.common.plan import PhaseName
+from silosynth.server.coordinator import (
     Absent,
     Acknowledged,
     Answered,

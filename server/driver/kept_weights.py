@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from silosynth.common.certificate.certify import certify_plan
-from silosynth.common.sampler.file import save_sampler
-from silosynth.server.coordinator.state import State
-from silosynth.server.generator.rounds import settings
-from silosynth.server.methods.dp_sgd import trained_sampler
+from silosynth.common.certificate import certify_plan
+from silosynth.common.sampler import save_sampler
+from silosynth.server.coordinator import State
+from silosynth.server.generator import settings
+from silosynth.server.methods import trained_sampler
 
 
 def keep_weights(state: State, directory: Path) -> Path | None:

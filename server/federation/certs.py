@@ -34,8 +34,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from silosynth.common.document import dump_document
 from silosynth.common.errors import InvalidArgument, OutputExists
 from silosynth.common.files import write_text
-from silosynth.common.plan.fields import NAME_PATTERN
-from silosynth.common.trust.keys import PublicKey, SigningKey
+from silosynth.common.plan import NAME_PATTERN
+from silosynth.common.trust import PublicKey, SigningKey
 from silosynth.server.federation.roster_file import Roster
 
 DEVELOPMENT = "silosynth development CA, not for production"

@@ -15,29 +15,28 @@ from dataclasses import dataclass, field, replace
 from flwr.app import ConfigRecord, Message, RecordDict
 
 from silosynth.common.errors import RunFailed, SilosynthError
-from silosynth.common.messages.release import (
+from silosynth.common.messages import (
     AGREE,
+    CHALLENGE_BYTES,
     DELIVER,
     IDENTIFY,
     MEASURE,
     PROPOSE,
     RECORD,
     UNREACHABLE,
-)
-from silosynth.common.messages.request import Request, encode_request
-from silosynth.common.messages.statements import (
-    CHALLENGE_BYTES,
     Answer,
     Identity,
+    Request,
     Verdict,
     decode_statement,
+    encode_request,
+    encode_sum_statement,
 )
-from silosynth.common.messages.sums import encode_sum_statement
-from silosynth.common.plan.plan import Plan
+from silosynth.common.plan import Plan
 from silosynth.common.telemetry import log
-from silosynth.common.trust.keys import Purpose, SigningKey
+from silosynth.common.trust import Purpose, SigningKey
 from silosynth.common.trust.seal import seal
-from silosynth.server.coordinator.state import (
+from silosynth.server.coordinator import (
     Absent,
     Acknowledged,
     Agree,
@@ -49,7 +48,7 @@ from silosynth.server.coordinator.state import (
     Stated,
     Undecided,
 )
-from silosynth.server.driver.drive import Reached
+from silosynth.server.driver import Reached
 from silosynth.server.federation.calls import Calls, Grid
 from silosynth.server.federation.letters import (
     Addressees,

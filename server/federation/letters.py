@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from flwr.app import ConfigRecord, Message
 from flwr.app.typing import ConfigRecordValues
 
-from silosynth.common.messages.release import RECORD
-from silosynth.common.plan.plan import Plan, encode_plan
-from silosynth.common.trust.keys import PublicKey, Purpose, SigningKey
+from silosynth.common.messages import RECORD
+from silosynth.common.plan import Plan, encode_plan
+from silosynth.common.trust import PublicKey, Purpose, SigningKey
 from silosynth.common.trust.seal import seal
 
 Fields = dict[str, ConfigRecordValues]

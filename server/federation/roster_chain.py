@@ -16,9 +16,9 @@ from pathlib import Path
 from silosynth.common.document import dump_document
 from silosynth.common.errors import InvalidArgument, OutputExists, SilosynthError
 from silosynth.common.files import create_file, make_directory, replace_file
-from silosynth.common.messages.statements import Answer, Verdict, decode_statement
-from silosynth.common.roster.roster import Roster, RosterChange, open_change, seal_change
-from silosynth.common.trust.keys import PublicKey, SigningKey
+from silosynth.common.messages import Answer, Verdict, decode_statement
+from silosynth.common.roster import Roster, RosterChange, open_change, seal_change
+from silosynth.common.trust import PublicKey, SigningKey
 from silosynth.server.federation.roster_file import Roster as RosterFile
 
 _VERSION = 1

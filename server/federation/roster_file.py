@@ -9,9 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from silosynth.common.document import describe_validation, load_document
 from silosynth.common.errors import InvalidArgument, InvalidSchema
-from silosynth.common.plan.fields import Name
-from silosynth.common.plan.plan import Plan, parse_plan
-from silosynth.common.trust.keys import PublicKey
+from silosynth.common.plan import Name, Plan, parse_plan
+from silosynth.common.trust import PublicKey
 
 
 class Roster(BaseModel):

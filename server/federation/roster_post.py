@@ -8,9 +8,9 @@ from functools import partial
 from pathlib import Path
 
 from silosynth.common.errors import RunFailed
-from silosynth.common.messages.statements import Answer
-from silosynth.common.trust.keys import SigningKey
-from silosynth.server.coordinator.state import Decided
+from silosynth.common.messages import Answer
+from silosynth.common.trust import SigningKey
+from silosynth.server.coordinator import Decided
 from silosynth.server.federation.channel import Channel, Pace
 from silosynth.server.federation.letters import Addressees
 from silosynth.server.federation.roster_chain import (

@@ -13,20 +13,24 @@ from pathlib import Path
 
 from silosynth.common.errors import InvalidPlan, RunFailed, SilosynthError, StorageFailed
 from silosynth.common.files import fresh_file, storage_error, write_text
-from silosynth.common.messages.release import Release, decode_release, encode_receipt
-from silosynth.common.messages.request import Request
-from silosynth.common.messages.statements import Bundle, Result, digest_sampler, encode_statement
-from silosynth.common.plan.budget import check_budget
-from silosynth.common.plan.check import check_plan
-from silosynth.common.plan.plan import Plan
-from silosynth.common.sampler.file import save_sampler
-from silosynth.common.schema.schema import Schema
+from silosynth.common.messages import (
+    Bundle,
+    Release,
+    Request,
+    Result,
+    decode_release,
+    digest_sampler,
+    encode_receipt,
+    encode_statement,
+)
+from silosynth.common.plan import Plan, check_budget, check_plan
+from silosynth.common.sampler import save_sampler
+from silosynth.common.schema import Schema
 from silosynth.common.telemetry import Telemetry, log
-from silosynth.common.trust.keys import SigningKey
-from silosynth.server.coordinator.outcome import finish
-from silosynth.server.coordinator.state import Answered, Event, State
-from silosynth.server.driver.drive import Progress, Reached, Signed, drive
-from silosynth.server.driver.journal import Journal
+from silosynth.common.trust import SigningKey
+from silosynth.server.coordinator import Answered, Event, State, finish
+from silosynth.server.driver import Journal, Progress, Reached, Signed
+from silosynth.server.driver.drive import drive
 from silosynth.server.federation.channel import Channel, Pace
 from silosynth.server.federation.link import SuperLinkLost
 from silosynth.server.federation.roster_chain import former_keys
@@ -46,7 +50,7 @@ from silosynth.server.federation.run_files import (
 from silosynth.server.federation.settings import Federation
 from silosynth.server.federation.standing import Standing, Waiting, keep_standing
 from silosynth.server.federation.superlink import open_grid
-from silosynth.server.methods.table import require_generators
+from silosynth.server.methods import require_generators
 
 _ATTEMPTS = 5
 _RESUME = "make room or mend the disk, then 'silosynth run --resume {run}': nothing is lost"

@@ -18,8 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from silosynth.common.errors import InvalidArgument, RunFailed, SilosynthError
 from silosynth.common.files import make_directory, replace_file, write_text
-from silosynth.common.plan.plan import Plan, dump_plan, load_plan
-from silosynth.common.schema.schema import Schema, dump_schema, load_schema
+from silosynth.common.plan import Plan, dump_plan, load_plan
+from silosynth.common.schema import Schema, dump_schema, load_schema
 
 MAX_PRESENTED_RECEIPTS = 16
 _LOOK_SECONDS = 1.0

@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from silosynth.common.document import describe_validation
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.files import write_text
-from silosynth.common.plan.fields import Name
-from silosynth.common.trust.keys import SigningKey
+from silosynth.common.plan import Name
+from silosynth.common.trust import SigningKey
 from silosynth.server.federation.certs import is_development
 
 HOME = "SILOSYNTH_HOME"

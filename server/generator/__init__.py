@@ -1,1 +1,5 @@
 """Generators trained by the coordinator on what silos released."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

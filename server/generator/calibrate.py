@@ -11,8 +11,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from silosynth.common.codec.examples import Layout
-from silosynth.common.generator.architecture import Architecture, bias_slices
+from silosynth.common.codec import Layout
+from silosynth.common.generator import Architecture, bias_slices
 from silosynth.common.seeded import SeededWords
 
 _ROWS = 20_000
@@ -38,7 +38,7 @@ def match_one_way(
         shares: for some attributes, (codes,) float64, adding up to one, none of them 0.
     """
     # PyTorch is an extra: only plans that train a generator come here.
-    from silosynth.common.sampler.code_by_code import condition_cells, draw_examples, load_network
+    from silosynth.common.sampler import condition_cells, draw_examples, load_network
 
     moved = weights.copy()
     free = layout.attributes[: layout.free]

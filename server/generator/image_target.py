@@ -13,8 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from silosynth.common.generator.features import AMPLITUDE
-from silosynth.common.generator.image_features import TURN, ImageMap
+from silosynth.common.generator import AMPLITUDE, TURN, ImageMap
 from silosynth.common.measurement import Measurement
 from silosynth.server.generator.target import class_shares, mean_rows, to_tensor
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from silosynth.common.generator.features import AMPLITUDE, FeatureMap
+from silosynth.common.generator import AMPLITUDE, FeatureMap
 from silosynth.common.measurement import Measurement
 from silosynth.server.generator.target import class_shares, mean_rows, to_tensor
 

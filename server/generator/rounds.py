@@ -15,23 +15,25 @@ from functools import cached_property
 
 import numpy as np
 
-from silosynth.common.codec.examples import Layout, layout_of
+from silosynth.common.codec import Layout, layout_of
 from silosynth.common.errors import RunFailed
-from silosynth.common.generator.architecture import Architecture, output_biases
+from silosynth.common.generator import Architecture, output_biases
 from silosynth.common.measurement import Measurement
-from silosynth.common.messages.release import Release
-from silosynth.common.plan.plan import PhaseName, Plan, TrustMode
-from silosynth.common.plan.training import (
+from silosynth.common.messages import Release
+from silosynth.common.plan import (
     LARGEST_WEIGHT,
     Optimiser,
+    PhaseName,
+    Plan,
     TrainingSettings,
     TrainingStep,
+    TrustMode,
     Weights,
     encode_weights,
     gradient_unit,
 )
-from silosynth.common.schema.schema import Schema
-from silosynth.server.measuring.sum import add_masked
+from silosynth.common.schema import Schema
+from silosynth.server.measuring import add_masked
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -73,7 +75,7 @@ def begin(
         one_way: their sums.
     """
     # PyTorch is an extra: only a plan that trains a generator may need it.
-    from silosynth.common.generator.networks import initial_vector
+    from silosynth.common.generator import initial_vector
 
     how = settings(plan)
     layout = layout_of(schema)

@@ -8,8 +8,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from silosynth.common.generator.features import FeatureMap
-from silosynth.common.generator.image_features import ImageMap
+from silosynth.common.generator import FeatureMap, ImageMap
 from silosynth.common.measurement import Measurement
 
 

@@ -17,11 +17,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from silosynth.common.generator.features import FeatureMap
-from silosynth.common.generator.image_features import ImageMap
-from silosynth.common.generator.networks import one_thread
+from silosynth.common.generator import FeatureMap, ImageMap, one_thread
 from silosynth.common.measurement import Measurement
-from silosynth.common.sampler.network import Layer, Network
+from silosynth.common.sampler import Layer, Network
 from silosynth.server.generator.image_target import image_target
 from silosynth.server.generator.pair_target import pair_target
 from silosynth.server.generator.target import Target

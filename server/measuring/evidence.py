@@ -9,12 +9,11 @@ import numpy as np
 
 from silosynth.common.domain import Domain, Grouping
 from silosynth.common.measurement import Measurement
-from silosynth.common.plan.plan import PhaseName, Plan
-from silosynth.common.schema.schema import Schema
-from silosynth.common.schema.zeros import ImpossibleCells
+from silosynth.common.plan import PhaseName, Plan
+from silosynth.common.schema import ImpossibleCells, Schema
 from silosynth.server.measuring.sum import regroup
-from silosynth.server.model.fit import GraphicalModel, fit
-from silosynth.server.model.junction_tree import build_junction_tree
+from silosynth.server.model import GraphicalModel, build_junction_tree
+from silosynth.server.model.fit import fit
 
 Measured = Mapping[PhaseName, Sequence[Measurement]]
 

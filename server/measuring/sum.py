@@ -10,8 +10,8 @@ import numpy as np
 from silosynth.common.domain import Domain, Grouping
 from silosynth.common.errors import RunFailed
 from silosynth.common.measurement import MarginalQuery, Measurement
-from silosynth.common.messages.release import Release
-from silosynth.common.plan.plan import Phase, Plan
+from silosynth.common.messages import Release
+from silosynth.common.plan import Phase, Plan
 
 
 def sum_releases(

@@ -9,15 +9,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from silosynth.common.codec.codec import quantile_groups
+from silosynth.common.codec import quantile_groups
 from silosynth.common.domain import Grouping
 from silosynth.common.measurement import Measurement
-from silosynth.common.schema.schema import (
-    CodedAttribute,
-    Quantiles,
-    Schema,
-)
-from silosynth.server.values.shares import project
+from silosynth.common.schema import CodedAttribute, Quantiles, Schema
+from silosynth.server.values import project
 
 RARE_STANDARD_DEVIATIONS = 3.0
 MOST_SPLIT = 8

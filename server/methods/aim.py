@@ -14,24 +14,18 @@ from typing import Annotated, Any
 from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.errors import InvalidArgument, InvalidPlan
 from silosynth.common.measurement import MarginalQuery, Measurement
-from silosynth.common.messages.request import FINE
-from silosynth.common.plan.methods import ROUNDS
-from silosynth.common.plan.phases import PhaseName
-from silosynth.common.plan.plan import Method, Plan
-from silosynth.common.plan.trust import Own
-from silosynth.common.schema.schema import Schema
-from silosynth.common.schema.zeros import ImpossibleCells
-from silosynth.server.measuring.evidence import (
+from silosynth.common.messages import FINE
+from silosynth.common.plan import ROUNDS, Method, Own, PhaseName, Plan
+from silosynth.common.schema import ImpossibleCells, Schema
+from silosynth.server.measuring import (
     Measured,
+    coarse_grouping,
     fitting_measurements,
+    keep_zeros_apart,
     merged_zeros,
     part_coarse,
     phase_deviation,
-)
-from silosynth.server.measuring.sum import regroup
-from silosynth.server.measuring.working_domain import (
-    coarse_grouping,
-    keep_zeros_apart,
+    regroup,
     working_grouping,
 )
 from silosynth.server.methods.budget import (
@@ -61,9 +55,8 @@ from silosynth.server.methods.method import (
     Terms,
     ask_cliques,
 )
-from silosynth.server.model.device import Device
-from silosynth.server.model.fit import GraphicalModel, fit
-from silosynth.server.model.junction_tree import build_junction_tree
+from silosynth.server.model import Device, GraphicalModel, build_junction_tree
+from silosynth.server.model.fit import fit
 
 SHARES: Shares = {PhaseName.ONE_WAY: Fraction(2, 5), PhaseName.COARSE: Fraction(3, 10)}
 """The rounds share what the other phases leave, by their marginals."""

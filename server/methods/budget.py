@@ -6,13 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from silosynth.common.accounting.epsilon import pld_epsilon, rho_for
+from silosynth.common.accounting import pld_epsilon, rho_for
 from silosynth.common.domain import Domain
 from silosynth.common.errors import InvalidPlan, InvalidSchema
-from silosynth.common.plan.phases import Phase, PhaseName, phase_cost
-from silosynth.common.plan.plan import Method
-from silosynth.common.plan.values import MOST_CLOSER_CELLS, PlannedTree
-from silosynth.common.schema.schema import Schema
+from silosynth.common.plan import (
+    MOST_CLOSER_CELLS,
+    Method,
+    Phase,
+    PhaseName,
+    PlannedTree,
+    phase_cost,
+)
+from silosynth.common.schema import Schema
 from silosynth.server.methods.method import Terms
 
 MAX_CELLS_PER_MARGINAL = 5_000_000

@@ -16,12 +16,11 @@ import numpy as np
 
 from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.measurement import Measurement
-from silosynth.common.schema.schema import Schema
-from silosynth.server.measuring.working_domain import coarse_grouping
+from silosynth.common.schema import Schema
+from silosynth.server.measuring import coarse_grouping
 from silosynth.server.methods.marginals import estimate_rows
 from silosynth.server.methods.method import WORKING
-from silosynth.server.model.graphical_model import GraphicalModel
-from silosynth.server.model.junction_tree import build_junction_tree
+from silosynth.server.model import GraphicalModel, build_junction_tree
 
 LADDER = (4, 6, 8, 12, 16, 24, 32)
 """Groups an attribute may be merged to in a round; above, it is measured as the model has it."""

@@ -10,20 +10,15 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from silosynth.common.certificate.certify import Certificate, certify_plan
-from silosynth.common.codec.examples import layout_of
+from silosynth.common.certificate import Certificate, certify_plan
+from silosynth.common.codec import layout_of
 from silosynth.common.domain import Clique, Grouping
 from silosynth.common.errors import InvalidArgument
-from silosynth.common.generator.architecture import Pretrained
-from silosynth.common.generator.checkpoint_files import short
-from silosynth.common.plan.phases import PhaseName
-from silosynth.common.plan.plan import Method, Plan
-from silosynth.common.plan.training import Optimiser
-from silosynth.common.sampler.autoregressive import AutoregressiveSampler
-from silosynth.common.sampler.sampler import draw_codes
-from silosynth.common.schema.schema import Schema
-from silosynth.server.generator.calibrate import match_one_way
-from silosynth.server.generator.rounds import Learning, begin, settings, shares_of
+from silosynth.common.generator import Pretrained, short
+from silosynth.common.plan import Method, Optimiser, PhaseName, Plan
+from silosynth.common.sampler import AutoregressiveSampler, draw_codes
+from silosynth.common.schema import Schema
+from silosynth.server.generator import Learning, begin, match_one_way, settings, shares_of
 from silosynth.server.methods.method import Design, Known, Outcome, Question, Recipe, Terms
 from silosynth.server.methods.network import NetworkKind, NetworkOptions, read_network
 from silosynth.server.methods.training import TrainingChoice, plan_training

@@ -10,9 +10,9 @@ import numpy as np
 from silosynth.common.domain import Grouping
 from silosynth.common.errors import InvalidSchema
 from silosynth.common.measurement import Measurement
-from silosynth.common.sampler.sampler import Sampler, build_sampler
-from silosynth.common.schema.schema import Schema
-from silosynth.server.measuring.evidence import merged_zeros
+from silosynth.common.sampler import Sampler, build_sampler
+from silosynth.common.schema import Schema
+from silosynth.server.measuring import merged_zeros
 from silosynth.server.methods.marginals import draw_order
 from silosynth.server.model.fit import fit
 

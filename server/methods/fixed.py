@@ -9,9 +9,8 @@ from typing import Annotated, Any
 
 from silosynth.common.domain import Clique
 from silosynth.common.errors import InvalidArgument, InvalidPlan
-from silosynth.common.plan.phases import PhaseName
-from silosynth.common.plan.plan import Method
-from silosynth.common.schema.schema import Schema
+from silosynth.common.plan import Method, PhaseName
+from silosynth.common.schema import Schema
 from silosynth.server.methods.budget import (
     MAX_CELLS_PER_MARGINAL,
     Shares,

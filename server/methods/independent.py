@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
-from silosynth.common.plan.phases import PhaseName
-from silosynth.common.plan.plan import Method
-from silosynth.common.schema.schema import Schema
+from silosynth.common.plan import Method, PhaseName
+from silosynth.common.schema import Schema
 from silosynth.server.methods.budget import Shares, Sizes, calibrated, check_total, one_way_size
 from silosynth.server.methods.marginals import finish_model
 from silosynth.server.methods.method import (

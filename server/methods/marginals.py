@@ -7,14 +7,13 @@ from itertools import combinations
 
 import numpy as np
 
-from silosynth.common.certificate.certify import certify_plan
+from silosynth.common.certificate import certify_plan
 from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.measurement import Measurement
-from silosynth.common.sampler.sampler import CliqueMarginal, build_sampler
-from silosynth.server.measuring.evidence import fit_measured
-from silosynth.server.measuring.working_domain import within_groups
+from silosynth.common.sampler import CliqueMarginal, build_sampler
+from silosynth.server.measuring import fit_measured, within_groups
 from silosynth.server.methods.method import Known, Outcome
-from silosynth.server.model.graphical_model import GraphicalModel
+from silosynth.server.model import GraphicalModel
 
 COARSE = "coarse"
 FEWEST_GROUPS = 4

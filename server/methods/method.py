@@ -8,22 +8,15 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from silosynth.common.certificate.certify import Certificate
+from silosynth.common.certificate import Certificate
 from silosynth.common.domain import Clique, Grouping
 from silosynth.common.measurement import MarginalQuery, Measurement
-from silosynth.common.messages.release import Release
-from silosynth.common.messages.request import FINE, Request
-from silosynth.common.messages.sum_proof import SumProof
-from silosynth.common.plan.phases import Phase, PhaseName
-from silosynth.common.plan.plan import Method, Plan
-from silosynth.common.plan.trust import Own, Trust
-from silosynth.common.plan.values import PlannedTree
-from silosynth.common.sampler.file import AnySampler
-from silosynth.common.sampler.mixture import NeuralSampler
-from silosynth.common.schema.schema import Schema
-from silosynth.server.generator.rounds import Learning, ask_round
-from silosynth.server.measuring.evidence import Measured
-from silosynth.server.measuring.working_domain import working_grouping
+from silosynth.common.messages import FINE, Release, Request, SumProof
+from silosynth.common.plan import Method, Own, Phase, PhaseName, Plan, PlannedTree, Trust
+from silosynth.common.sampler import AnySampler, NeuralSampler
+from silosynth.common.schema import Schema
+from silosynth.server.generator import Learning, ask_round
+from silosynth.server.measuring import Measured, working_grouping
 
 WORKING = "working"
 """The level that the model is over."""

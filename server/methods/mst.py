@@ -17,11 +17,9 @@ import numpy as np
 
 from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.measurement import Measurement
-from silosynth.common.plan.phases import PhaseName
-from silosynth.common.plan.plan import Method
-from silosynth.common.schema.schema import Schema
-from silosynth.server.measuring.evidence import phase_deviation
-from silosynth.server.measuring.working_domain import coarse_grouping
+from silosynth.common.plan import Method, PhaseName
+from silosynth.common.schema import Schema
+from silosynth.server.measuring import coarse_grouping, phase_deviation
 from silosynth.server.methods.budget import (
     MAX_CELLS_PER_MARGINAL,
     Shares,

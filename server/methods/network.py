@@ -9,12 +9,17 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from silosynth.common.codec.examples import layout_of, modelled_texts
+from silosynth.common.codec import layout_of, modelled_texts
 from silosynth.common.document import describe_validation
 from silosynth.common.errors import InvalidArgument
-from silosynth.common.generator.architecture import Architecture, MaskedMlp, Pretrained, Transformer
-from silosynth.common.generator.checkpoint_files import digest_checkpoint
-from silosynth.common.schema.schema import Schema
+from silosynth.common.generator import (
+    Architecture,
+    MaskedMlp,
+    Pretrained,
+    Transformer,
+    digest_checkpoint,
+)
+from silosynth.common.schema import Schema
 
 RANK = 4
 
@@ -40,8 +45,7 @@ def plan_pretrained(schema: Schema, choice: PretrainedChoice) -> Pretrained:
             hint="install silosynth[pretrained]",
         )
     # An extra, which takes seconds to import: only such a plan needs it.
-    from silosynth.common.generator.checkpoint import open_checkpoint, usual_layers
-    from silosynth.common.generator.pretrained_network import PretrainedNetwork
+    from silosynth.common.generator import PretrainedNetwork, open_checkpoint, usual_layers
 
     digest = digest_checkpoint(choice.checkpoint)
     checkpoint = open_checkpoint(choice.checkpoint, digest)

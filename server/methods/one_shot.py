@@ -11,19 +11,15 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import ValidationError
 
-from silosynth.common.certificate.certify import Certificate, certify_plan
+from silosynth.common.certificate import Certificate, certify_plan
 from silosynth.common.domain import Clique, Grouping
 from silosynth.common.errors import InvalidPlan, RunFailed
-from silosynth.common.generator.features import FeatureSettings, feature_cells, feature_map
-from silosynth.common.generator.image_features import image_map
+from silosynth.common.generator import FeatureSettings, feature_cells, feature_map, image_map
 from silosynth.common.measurement import Measurement
-from silosynth.common.plan.phases import PhaseName
-from silosynth.common.plan.plan import Method, Plan
-from silosynth.common.sampler.conditional import shares, shares_within
-from silosynth.common.sampler.mixture import Mixture, NeuralSampler
-from silosynth.common.schema.schema import Schema
-from silosynth.server.measuring.sum import regroup
-from silosynth.server.measuring.working_domain import within_groups
+from silosynth.common.plan import Method, PhaseName, Plan
+from silosynth.common.sampler import Mixture, NeuralSampler, shares, shares_within
+from silosynth.common.schema import Schema
+from silosynth.server.measuring import regroup, within_groups
 from silosynth.server.methods.budget import (
     MAX_CELLS_PER_MARGINAL,
     Shares,
@@ -126,8 +122,7 @@ def train_sampler(
 ) -> NeuralSampler:
     """Train a generator on what one plan's silos released."""
     # PyTorch is an extra: only a plan that trains a generator may need it.
-    from silosynth.server.generator.target import class_shares
-    from silosynth.server.generator.train import train_generator
+    from silosynth.server.generator import class_shares, train_generator
 
     if plan.features is None:
         raise RunFailed(f"plan {plan.id} has no random features")

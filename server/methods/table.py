@@ -10,8 +10,7 @@ from typing import Any, TypedDict
 from silosynth.common.domain import Clique
 from silosynth.common.errors import InvalidPlan, RunFailed
 from silosynth.common.measurement import MarginalQuery
-from silosynth.common.plan.phases import PhaseName
-from silosynth.common.plan.plan import Method, Plan
+from silosynth.common.plan import Method, PhaseName, Plan
 from silosynth.server.methods.aim import AIM
 from silosynth.server.methods.dp_sgd import DP_SGD
 from silosynth.server.methods.fixed import FIXED

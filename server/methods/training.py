@@ -8,18 +8,21 @@ from fractions import Fraction
 
 from pydantic import ValidationError
 
-from silosynth.common.accounting.cost import GaussianCost
-from silosynth.common.accounting.epsilon import pld_epsilon, rdp_epsilon, rho_for
-from silosynth.common.accounting.rdp import SMOOTHING
-from silosynth.common.codec.examples import layout_of, modelled_texts
+from silosynth.common.accounting import SMOOTHING, GaussianCost, pld_epsilon, rdp_epsilon, rho_for
+from silosynth.common.codec import layout_of, modelled_texts
 from silosynth.common.document import describe_validation
 from silosynth.common.errors import InvalidPlan
-from silosynth.common.generator.architecture import Architecture, MaskedMlp, Transformer
-from silosynth.common.plan.phases import Phase, PhaseName, phase_cost
-from silosynth.common.plan.training import BOUND, Optimiser, TrainingSettings
-from silosynth.common.plan.trust import Own
-from silosynth.common.schema.attributes import CodedAttribute
-from silosynth.common.schema.schema import Schema
+from silosynth.common.generator import Architecture, MaskedMlp, Transformer
+from silosynth.common.plan import (
+    BOUND,
+    Optimiser,
+    Own,
+    Phase,
+    PhaseName,
+    TrainingSettings,
+    phase_cost,
+)
+from silosynth.common.schema import CodedAttribute, Schema
 from silosynth.server.methods.budget import value_phases
 from silosynth.server.methods.method import Terms
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from silosynth.common.domain import Clique
-from silosynth.common.schema.zeros import ImpossibleCells
+from silosynth.common.schema import ImpossibleCells
 from silosynth.server.model.engine import NUMPY, Engine
 from silosynth.server.model.junction_tree import JunctionTree
 from silosynth.server.model.tables import axes_outside, broadcast_shape

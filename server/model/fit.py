@@ -11,7 +11,7 @@ import numpy as np
 from silosynth.common.domain import Domain
 from silosynth.common.errors import InvalidArgument, InvalidMeasurement, ModelTooLarge
 from silosynth.common.measurement import Measurement
-from silosynth.common.schema.zeros import ImpossibleCells
+from silosynth.common.schema import ImpossibleCells
 from silosynth.server.model.beliefs import Beliefs, Layout, lay_out, move, reweight, uniform, view
 from silosynth.server.model.descent import Descent, descend, impose_targets
 from silosynth.server.model.device import Device, choose_engine
@@ -29,8 +29,6 @@ from silosynth.server.model.targets import (
     move_objective,
     place_targets,
 )
-
-__all__ = ["GraphicalModel", "fit"]
 
 ITERATIONS = 1000
 TOLERANCE = 1e-3

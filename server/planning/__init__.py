@@ -1,1 +1,5 @@
 """A plan from a schema and a budget, and what it will cost and give."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

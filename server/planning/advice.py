@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from silosynth.common.codec.examples import modelled_texts
-from silosynth.common.plan.plan import Method
-from silosynth.common.schema.schema import Schema
-from silosynth.server.methods.table import METHODS
+from silosynth.common.codec import modelled_texts
+from silosynth.common.plan import Method
+from silosynth.common.schema import Schema
+from silosynth.server.methods import METHODS
 
 MOST_MARGINAL_ATTRIBUTES = 100
 """Marginals were nearer to the data at 16, 24 and 48 attributes and not at 137; no width between

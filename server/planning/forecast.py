@@ -5,14 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from silosynth.common.accounting.cost import RHO_UNIT
-from silosynth.common.accounting.orders import ORDERS
-from silosynth.common.accounting.rdp import add_vectors, rdp_vector
-from silosynth.common.generator.architecture import Pretrained
-from silosynth.common.generator.features import AMPLITUDE
-from silosynth.common.plan.phases import OF_VALUES
-from silosynth.common.plan.plan import Phase, PhaseName, Plan
-from silosynth.common.schema.schema import Schema
+from silosynth.common.accounting import ORDERS, RHO_UNIT, add_vectors, rdp_vector
+from silosynth.common.generator import AMPLITUDE, Pretrained
+from silosynth.common.plan import OF_VALUES, Phase, PhaseName, Plan
+from silosynth.common.schema import Schema
 
 _BYTES_PER_CELL = 8
 _HEADER_BYTES = 600

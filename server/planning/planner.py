@@ -8,13 +8,22 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Unpack
 
 from silosynth.common.errors import InvalidPlan
-from silosynth.common.plan.check import check_plan, check_texts
-from silosynth.common.plan.plan import Method, OnAbsent, Plan, Privacy, TrustMode, parse_plan
-from silosynth.common.plan.trust import Own, Shared, Trust
-from silosynth.common.plan.values import plan_trees
-from silosynth.common.schema.schema import Schema
-from silosynth.server.methods.method import Design, Terms
-from silosynth.server.methods.table import Choices, options_of, read_method
+from silosynth.common.plan import (
+    Method,
+    OnAbsent,
+    Own,
+    Plan,
+    Privacy,
+    Shared,
+    Trust,
+    TrustMode,
+    check_plan,
+    check_texts,
+    parse_plan,
+    plan_trees,
+)
+from silosynth.common.schema import Schema
+from silosynth.server.methods import Choices, Design, Terms, options_of, read_method
 from silosynth.server.planning.advice import advise
 
 _TAIL = 40

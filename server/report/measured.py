@@ -8,13 +8,12 @@ from itertools import combinations
 
 import numpy as np
 
-from silosynth.common.certificate.certify import Certificate
+from silosynth.common.certificate import Certificate
 from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.errors import InvalidMeasurement
 from silosynth.common.measurement import Measurement
-from silosynth.common.plan.plan import Plan
-from silosynth.common.report.bars import attribute_facts
-from silosynth.common.report.facts import (
+from silosynth.common.plan import Plan
+from silosynth.common.report import (
     AttributeFacts,
     Headline,
     Mode,
@@ -25,9 +24,13 @@ from silosynth.common.report.facts import (
     ReportFacts,
     Score,
     ScoreName,
+    attribute_facts,
+    certificate_facts,
+    plan_facts,
+    silo_facts,
+    uncoded_names,
 )
-from silosynth.common.report.shared import certificate_facts, plan_facts, silo_facts, uncoded_names
-from silosynth.common.schema.schema import Schema
+from silosynth.common.schema import Schema
 
 NOISE_ALONE = 1.0
 

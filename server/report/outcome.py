@@ -7,11 +7,11 @@ from importlib.metadata import version
 import numpy as np
 
 from silosynth.common.domain import Clique
-from silosynth.common.plan.plan import PhaseName
-from silosynth.common.report.facts import Provenance, ReportFacts
-from silosynth.server.coordinator.state import State
-from silosynth.server.measuring.sum import regroup
-from silosynth.server.methods.method import Outcome
+from silosynth.common.plan import PhaseName
+from silosynth.common.report import Provenance, ReportFacts
+from silosynth.server.coordinator import State
+from silosynth.server.measuring import regroup
+from silosynth.server.methods import Outcome
 from silosynth.server.report.measured import from_measurements
 
 _SCREENING = (PhaseName.ONE_WAY, PhaseName.COARSE)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from silosynth.common.values.partitions import Closer, Leaves, factors
+from silosynth.common.values import Closer, Leaves, factors
 from silosynth.server.values.pieces import Pieces, join_pieces, keep_pieces
 from silosynth.server.values.shares import HEAVY_DEVIATIONS, share_out
 

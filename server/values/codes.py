@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from silosynth.common.codec.edges import quantile_groups
+from silosynth.common.codec import quantile_groups
 from silosynth.server.values.pieces import Pieces
 
 

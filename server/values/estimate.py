@@ -9,15 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from silosynth.common.measurement import Measurement
-from silosynth.common.plan.values import (
-    ENDINGS,
-    MOST_CLOSER_CELLS,
-    PlannedTree,
-    level_number,
-)
-from silosynth.common.schema.schema import Schema
-from silosynth.common.values.grid import declared_edges, keeps_bins, refine
-from silosynth.common.values.spread import WHOLE, Spread
+from silosynth.common.plan import ENDINGS, MOST_CLOSER_CELLS, PlannedTree, level_number
+from silosynth.common.schema import Schema
+from silosynth.common.values import WHOLE, Spread, declared_edges, keeps_bins, refine
 from silosynth.server.values.closer import look_closer, look_into
 from silosynth.server.values.codes import choose_edges, cut_at
 from silosynth.server.values.heaps import find_heaps

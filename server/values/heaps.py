@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from silosynth.common.values.partitions import Endings
-from silosynth.common.values.spread import WHOLE
+from silosynth.common.values import WHOLE, Endings
 from silosynth.server.values.pieces import Pieces
 from silosynth.server.values.shares import HEAVY_DEVIATIONS, project
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from silosynth.common.values.partitions import FANOUT, Leaves
+from silosynth.common.values import FANOUT, Leaves
 from silosynth.server.values.shares import share_out, stand_out
 from silosynth.server.values.tree import Tree
 

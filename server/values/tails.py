@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from silosynth.common.values.partitions import Leaves
+from silosynth.common.values import Leaves
 from silosynth.server.values.pieces import Pieces, join_pieces, keep_pieces, node_starts
 from silosynth.server.values.shares import HEAVY_DEVIATIONS
 from silosynth.server.values.tree import TOP_FANOUT, Tree

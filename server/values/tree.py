@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from silosynth.common.values.partitions import FANOUT
+from silosynth.common.values import FANOUT
 
 TOP_FANOUT = 4
 """Children of a node above the widest level that was counted: sums of its counts alone."""

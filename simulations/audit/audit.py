@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from silosynth.common.plan.plan import Plan
+from silosynth.common.plan import Plan
 from silosynth.simulations.audit.bound import Audited, audit_scores
 from silosynth.simulations.audit.game import Game, RunsPlan
 from silosynth.simulations.audit.made_up import CANARIES, MadeUp, made_up_plan, made_up_schema

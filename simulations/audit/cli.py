@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 from rich.progress import Progress, TaskID
 
-from silosynth.common.cli.console import Json, emit, say, show_table
+from silosynth.common.cli import Json, emit, say, show_table
 from silosynth.common.errors import RunFailed
-from silosynth.common.plan.plan import Plan, load_plan
+from silosynth.common.plan import Plan, load_plan
 from silosynth.simulations.audit.audit import LEAST_RUNS, audit_plan
 from silosynth.simulations.audit.bound import Audited, gaussian_epsilon
 from silosynth.simulations.audit.game import RunsPlan

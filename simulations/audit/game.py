@@ -17,15 +17,14 @@ from typing import Protocol
 import numpy as np
 import pyarrow as pa
 
-from silosynth.client.gateway.asked import Asked, ask_rows
-from silosynth.client.noise.discrete_gaussian import BitSource, SystemBits
-from silosynth.client.source.open import open_table
-from silosynth.common.accounting.cost import RHO_UNIT
-from silosynth.common.messages.release import Release
-from silosynth.common.messages.request import Request
-from silosynth.common.plan.plan import PhaseName, Plan
-from silosynth.common.schema.schema import Schema
-from silosynth.server.measuring.sum import add_masked
+from silosynth.client.gateway import Asked, ask_rows
+from silosynth.client.noise import BitSource, SystemBits
+from silosynth.client.source import open_table
+from silosynth.common.accounting import RHO_UNIT
+from silosynth.common.messages import Release, Request
+from silosynth.common.plan import PhaseName, Plan
+from silosynth.common.schema import Schema
+from silosynth.server.measuring import add_masked
 from silosynth.simulations.audit.made_up import ATTRIBUTES, CANARIES, PERSON, MadeUp, People
 
 

@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 
 from silosynth.common.errors import InvalidPlan
-from silosynth.common.plan.plan import Plan
-from silosynth.common.schema.schema import Schema, parse_schema
-from silosynth.server.planning.planner import new_plan
+from silosynth.common.plan import Plan
+from silosynth.common.schema import Schema, parse_schema
+from silosynth.server.planning import new_plan
 
 PERSON = "person"
 CANARIES = 16

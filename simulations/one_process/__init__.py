@@ -1,1 +1,5 @@
 """What the silos of one process share, in simulations alone: bytes read once, ledgers in memory."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -14,11 +14,11 @@ from typing import TypeVar, cast
 
 import pyarrow as pa
 
-from silosynth.client.ledger.ledger import Ledger
-from silosynth.common.audit.entries import Scope
-from silosynth.common.codec.codec import Codec
+from silosynth.client.ledger import Ledger
+from silosynth.common.audit import Scope
+from silosynth.common.codec import Codec
 from silosynth.common.errors import LedgerUnavailable, RequestConflict
-from silosynth.common.plan.plan import Plan
+from silosynth.common.plan import Plan
 
 T = TypeVar("T")
 _HELD_BYTES = 1 << 22

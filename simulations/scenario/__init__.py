@@ -1,1 +1,5 @@
 """Scenarios: what the world does to a federation, and a virtual clock to live through it."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -10,13 +10,13 @@ from typing import Annotated, Any
 import pyarrow as pa
 import typer
 
-from silosynth.common.cli.console import Force, Json, emit, say, show_table
+from silosynth.common.cli import Force, Json, emit, say, show_table
 from silosynth.common.document import dump_document
 from silosynth.common.errors import InvalidArgument, SilosynthError
 from silosynth.common.files import write_text
-from silosynth.common.plan.plan import Plan, load_plan
-from silosynth.common.schema.schema import Schema
-from silosynth.server.driver.drive import Progress
+from silosynth.common.plan import Plan, load_plan
+from silosynth.common.schema import Schema
+from silosynth.server.driver import Progress
 from silosynth.simulations.scenario.rehearse import Places, Rehearsal, forget, rehearse
 from silosynth.simulations.scenario.rules import broken, check_rules, match_plan
 from silosynth.simulations.scenario.scenario import (

@@ -12,22 +12,23 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
-from silosynth.client.gateway.gateway import Gateway
+from silosynth.client.gateway import Gateway
 from silosynth.common.errors import SilosynthError
-from silosynth.common.messages.release import Release, decode_release
-from silosynth.common.messages.request import Request
-from silosynth.common.messages.statements import (
+from silosynth.common.messages import (
     CHALLENGE_BYTES,
     Answer,
     Identity,
+    Release,
+    Request,
     Verdict,
+    decode_release,
     decode_statement,
+    encode_sum_statement,
 )
-from silosynth.common.messages.sums import encode_sum_statement
-from silosynth.common.plan.plan import Plan, encode_plan
-from silosynth.common.trust.keys import Purpose
+from silosynth.common.plan import Plan, encode_plan
+from silosynth.common.trust import Purpose
 from silosynth.common.trust.seal import seal
-from silosynth.server.coordinator.state import (
+from silosynth.server.coordinator import (
     Absent,
     Acknowledged,
     Agree,

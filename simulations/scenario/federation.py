@@ -11,32 +11,28 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from silosynth.client.gateway.asked import Asked, ask_rows
-from silosynth.client.gateway.dataset import Dataset
-from silosynth.client.gateway.gateway import Gateway
-from silosynth.client.ledger.ledger import Ledger
-from silosynth.client.noise.discrete_gaussian import BitSource
-from silosynth.client.policy.limits import Policy
-from silosynth.client.policy.rules import Approval, Rules, SiloIdentity
-from silosynth.client.source.open import open_table
-from silosynth.client.sums.member import SumMember
-from silosynth.client.sums.store import SumStore
-from silosynth.common.audit.entries import Scope, ScopeKind, Verdict
-from silosynth.common.codec.codec import Codec
+from silosynth.client.gateway import Asked, Dataset, Gateway, ask_rows
+from silosynth.client.ledger import Ledger
+from silosynth.client.noise import BitSource
+from silosynth.client.policy import Approval, Policy, Rules, SiloIdentity
+from silosynth.client.source import open_table
+from silosynth.client.sums import SumMember, SumStore
+from silosynth.common.audit import Scope, ScopeKind, Verdict
+from silosynth.common.codec import Codec
 from silosynth.common.errors import SilosynthError
-from silosynth.common.messages.release import (
+from silosynth.common.messages import (
     Release,
+    Request,
     decode_release,
     digest_cells,
     encode_release,
+    encode_request,
 )
-from silosynth.common.messages.request import Request, encode_request
-from silosynth.common.plan.budget import plan_units
-from silosynth.common.plan.plan import Method, Plan
-from silosynth.common.schema.schema import Schema
-from silosynth.common.trust.keys import Purpose, SigningKey
+from silosynth.common.plan import Method, Plan, plan_units
+from silosynth.common.schema import Schema
+from silosynth.common.trust import Purpose, SigningKey
 from silosynth.common.trust.seal import seal
-from silosynth.simulations.one_process.held import HeldRecords, Remembered, write_private
+from silosynth.simulations.one_process import HeldRecords, Remembered, write_private
 from silosynth.simulations.scenario.scenario import Lie
 
 COORDINATOR = "coordinator"

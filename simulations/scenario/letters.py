@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from silosynth.client.gateway.gateway import Gateway
+from silosynth.client.gateway import Gateway
 from silosynth.simulations.scenario.scenario import Crash, Point, Stall
 from silosynth.simulations.scenario.timeline import Leg
 from silosynth.simulations.scenario.units import SECOND

@@ -7,9 +7,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from silosynth.common.plan.plan import Plan
-from silosynth.common.plan.trust import Shared
-from silosynth.common.report.svg import element
+from silosynth.common.plan import Plan, Shared
+from silosynth.common.report import element
 from silosynth.simulations.scenario.timeline import Leg, Timeline, What
 from silosynth.simulations.scenario.units import SECOND, spell_span
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from markupsafe import Markup
 
-from silosynth.common.report.svg import element, fit, picture, tooltip
+from silosynth.common.report import element, fit, picture, tooltip
 from silosynth.simulations.scenario.timeline import Leg, Timeline, What
 from silosynth.simulations.scenario.units import SECOND, spell_span
 from silosynth.simulations.scenario.world import Place

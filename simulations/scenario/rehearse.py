@@ -14,23 +14,24 @@ from typing import Any
 
 import pyarrow as pa
 
-from silosynth.common.audit.entries import Scope, ScopeKind
+from silosynth.common.audit import Scope, ScopeKind
 from silosynth.common.errors import InvalidArgument, OutputExists, SilosynthError
 from silosynth.common.files import write_text
-from silosynth.common.messages.release import encode_receipt
-from silosynth.common.messages.statements import Bundle, Result, digest_sampler, encode_statement
-from silosynth.common.plan.budget import check_budget, plan_units
-from silosynth.common.plan.check import check_plan
-from silosynth.common.plan.plan import Plan, dump_plan
-from silosynth.common.sampler.file import save_sampler
-from silosynth.common.schema.schema import Schema, dump_schema
-from silosynth.common.trust.keys import SigningKey
-from silosynth.server.coordinator.machine import replay
-from silosynth.server.coordinator.outcome import finish
-from silosynth.server.coordinator.state import State
-from silosynth.server.driver.drive import Progress, Signed, drive
-from silosynth.server.driver.journal import Journal
-from silosynth.server.methods.table import require_generators
+from silosynth.common.messages import (
+    Bundle,
+    Result,
+    digest_sampler,
+    encode_receipt,
+    encode_statement,
+)
+from silosynth.common.plan import Plan, check_budget, check_plan, dump_plan, plan_units
+from silosynth.common.sampler import save_sampler
+from silosynth.common.schema import Schema, dump_schema
+from silosynth.common.trust import SigningKey
+from silosynth.server.coordinator import State, finish, replay
+from silosynth.server.driver import Journal, Progress, Signed
+from silosynth.server.driver.drive import drive
+from silosynth.server.methods import require_generators
 from silosynth.simulations.scenario.engine import VirtualTime
 from silosynth.simulations.scenario.federation import (
     COORDINATOR,

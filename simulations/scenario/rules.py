@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from silosynth.common.errors import InvalidArgument, PlanRefused
-from silosynth.common.plan.plan import Plan
+from silosynth.common.plan import Plan
 from silosynth.simulations.scenario.scenario import Rules, Scenario
 
 

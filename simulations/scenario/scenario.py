@@ -13,9 +13,8 @@ from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 
 from silosynth.common.document import describe_validation, load_document
 from silosynth.common.errors import InvalidArgument, InvalidSchema
-from silosynth.common.plan.fields import Name
-from silosynth.common.plan.plan import Method, PhaseName, TrustMode
-from silosynth.common.schema.bins import PlainModel
+from silosynth.common.plan import Method, Name, PhaseName, TrustMode
+from silosynth.common.schema import PlainModel
 from silosynth.simulations.scenario.skewed import Skew
 from silosynth.simulations.scenario.units import Hours, Offset, Share, Span
 

@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from silosynth.common.errors import InvalidTable
-from silosynth.common.plan.fields import Name
-from silosynth.common.schema.bins import PlainModel
+from silosynth.common.plan import Name
+from silosynth.common.schema import PlainModel
 from silosynth.simulations.scenario.chance import generator
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from silosynth.common.plan.plan import Plan
+from silosynth.common.plan import Plan
 from silosynth.simulations.scenario.chance import exponential, normal, share
 from silosynth.simulations.scenario.scenario import (
     Approval,

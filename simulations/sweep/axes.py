@@ -9,8 +9,8 @@ from enum import StrEnum
 from itertools import product
 
 from silosynth.common.errors import InvalidArgument
-from silosynth.common.plan.plan import TrustMode
-from silosynth.simulations.scenario.units import SECOND, read_span
+from silosynth.common.plan import TrustMode
+from silosynth.simulations.scenario import SECOND, read_span
 
 MOST_AXES, MOST_RUNS, MOST_SILOS = 2, 1000, 1000
 

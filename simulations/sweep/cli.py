@@ -10,14 +10,12 @@ from typing import Any
 import pyarrow as pa
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from silosynth.common.cli.console import emit, people, say, show_table
+from silosynth.common.cli import emit, people, say, show_table
 from silosynth.common.errors import OutputExists
-from silosynth.common.plan.plan import Plan
-from silosynth.common.report.numbers import plain
-from silosynth.common.schema.schema import Schema
-from silosynth.simulations.scenario.rules import match_plan
-from silosynth.simulations.scenario.scenario import load_scenario
-from silosynth.simulations.scenario.units import SECOND, spell_span
+from silosynth.common.plan import Plan
+from silosynth.common.report import plain
+from silosynth.common.schema import Schema
+from silosynth.simulations.scenario import SECOND, load_scenario, match_plan, spell_span
 from silosynth.simulations.sweep.axes import AxisName, parse_axes
 from silosynth.simulations.sweep.point import Base
 from silosynth.simulations.sweep.sweep import SweepFiles, check_base, sweep

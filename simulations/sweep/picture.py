@@ -7,9 +7,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from silosynth.common.report.numbers import plain
-from silosynth.common.report.svg import element, fit, path, picture, tooltip
-from silosynth.simulations.scenario.units import SECOND, spell_span
+from silosynth.common.report import element, fit, path, picture, plain, tooltip
+from silosynth.simulations.scenario import SECOND, spell_span
 from silosynth.simulations.sweep.axes import Axis
 
 _COLOURS = ("#2f6fb0", "#c0392b", "#3c8d40", "#7a55a8", "#e0a63c", "#4d4d4d")

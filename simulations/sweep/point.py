@@ -11,18 +11,22 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from silosynth.common.codec.codec import Codec
+from silosynth.common.codec import Codec
 from silosynth.common.errors import InvalidArgument, SilosynthError
-from silosynth.common.plan.plan import OnAbsent, Plan
-from silosynth.common.sampler.file import load_sampler
+from silosynth.common.plan import OnAbsent, Plan
+from silosynth.common.sampler import load_sampler
 from silosynth.common.sampler.sampler import draw
-from silosynth.common.schema.schema import Schema
-from silosynth.common.scores.metrics import all_cliques, fixed_cliques, marginal_distance
-from silosynth.common.scores.rows import read_rows, some_rows
-from silosynth.server.planning.planner import new_plan
-from silosynth.simulations.scenario.chance import generator
-from silosynth.simulations.scenario.rehearse import Rehearsal, rehearse
-from silosynth.simulations.scenario.scenario import Scenario, parse_scenario
+from silosynth.common.schema import Schema
+from silosynth.common.scores import (
+    all_cliques,
+    fixed_cliques,
+    marginal_distance,
+    read_rows,
+    some_rows,
+)
+from silosynth.server.planning import new_plan
+from silosynth.simulations.scenario import Rehearsal, Scenario, generator, parse_scenario
+from silosynth.simulations.scenario.rehearse import rehearse
 from silosynth.simulations.sweep.axes import Axis, AxisName, Point
 
 PAIRS = 200

@@ -9,14 +9,20 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from signed import Federation
 
-from silosynth.client.desk.desk import Desk
-from silosynth.client.desk.questions import Command, Question
-from silosynth.client.silo.assemble import Silo
-from silosynth.common.messages.statements import Answer, Verdict, encode_statement
-from silosynth.common.plan.plan import Plan, parse_plan
-from silosynth.common.roster.request import Asked, JoinRequest, make_request
-from silosynth.common.roster.roster import Roster, RosterChange, make_change, seal_change
-from silosynth.common.trust.keys import PublicKey, SigningKey
+from silosynth.client.desk import Command, Desk, Question
+from silosynth.client.silo import Silo
+from silosynth.common.messages import Answer, Verdict, encode_statement
+from silosynth.common.plan import Plan, parse_plan
+from silosynth.common.roster import (
+    Asked,
+    JoinRequest,
+    Roster,
+    RosterChange,
+    make_change,
+    make_request,
+    seal_change,
+)
+from silosynth.common.trust import PublicKey, SigningKey
 
 NODE = (
     ec.generate_private_key(ec.SECP384R1())

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from silosynth.client.maps.silo_map import SiloMap, parse_map
+from silosynth.client.maps import SiloMap
+from silosynth.client.maps.silo_map import parse_map
 
 TYPED: SiloMap = parse_map(
     {

@@ -9,10 +9,10 @@ from itertools import combinations, product
 import numpy as np
 import pyarrow as pa
 
-from silosynth.common.codec.codec import Codec
+from silosynth.common.codec import Codec
 from silosynth.common.domain import Grouping
 from silosynth.common.measurement import MarginalQuery
-from silosynth.common.schema.schema import Schema, parse_schema
+from silosynth.common.schema import Schema, parse_schema
 
 CANARY = "SECRET-4711"
 NAN = float("nan")

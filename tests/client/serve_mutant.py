@@ -7,7 +7,7 @@ from typing import Any
 
 import serve_main
 
-from silosynth.common.codec.codec import Codec
+from silosynth.common.codec import Codec
 from silosynth.common.telemetry import log
 
 _encode = Codec.encode

@@ -20,9 +20,9 @@ import tomli_w
 from signed import Federation
 from support.patience import patience
 
-from silosynth.client.desk.rpc import operator_socket, relay_socket
-from silosynth.client.policy.file import load_policy
-from silosynth.client.rpc.caller import RemoteGateway
+from silosynth.client.desk import operator_socket, relay_socket
+from silosynth.client.policy import load_policy
+from silosynth.client.rpc import RemoteGateway
 
 AS_ROOT = os.geteuid() == 0
 GATEWAY_USER, RELAY_USER, STRANGER = "nobody", "daemon", "bin"

@@ -14,32 +14,34 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from canary import CANARY
 
-from silosynth.client.noise.discrete_gaussian import BitSource
-from silosynth.client.policy.file import PolicyFile, load_policy
-from silosynth.client.policy.template import NewSilo
-from silosynth.client.silo.assemble import Silo, open_silo
-from silosynth.client.silo.init import init_silo
-from silosynth.common.audit.entries import Verdict as Decided
-from silosynth.common.certificate.certify import certify_plan
+from silosynth.client.noise import BitSource
+from silosynth.client.policy import NewSilo, PolicyFile, load_policy
+from silosynth.client.silo import Silo, init_silo, open_silo
+from silosynth.common.audit import Verdict as Decided
+from silosynth.common.certificate import certify_plan
 from silosynth.common.domain import Grouping
-from silosynth.common.messages.release import Refusal, Release, decode_release, encode_receipt
-from silosynth.common.messages.request import Request, encode_request
-from silosynth.common.messages.statements import (
+from silosynth.common.messages import (
     Acknowledgement,
     Bundle,
+    Refusal,
+    Release,
+    Request,
     Result,
     Verdict,
+    decode_release,
     decode_statement,
     digest_sampler,
+    encode_receipt,
+    encode_request,
     encode_statement,
 )
-from silosynth.common.plan.plan import PhaseName, Plan, encode_plan, parse_plan
+from silosynth.common.plan import PhaseName, Plan, encode_plan, parse_plan
+from silosynth.common.sampler import CliqueMarginal, build_sampler
 from silosynth.common.sampler.file import dump_sampler
-from silosynth.common.sampler.sampler import CliqueMarginal, build_sampler
-from silosynth.common.schema.schema import Schema, dump_schema, parse_schema
-from silosynth.common.trust.keys import Purpose, SigningKey
+from silosynth.common.schema import Schema, dump_schema, parse_schema
+from silosynth.common.trust import Purpose, SigningKey
 from silosynth.common.trust.seal import seal
-from silosynth.server.planning.planner import new_plan
+from silosynth.server.planning import new_plan
 
 ATTRIBUTES: list[dict[str, Any]] = [
     {"name": "age", "kind": "integer", "minimum": 0, "maximum": 9, "source": "public"},

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from serving import MAIN, Serving
 from support.patience import patience
 
-from silosynth.client.policy.sections import NotifySection
+from silosynth.client.policy import NotifySection
 from silosynth.client.serving import notices
 from silosynth.client.serving.bell import AGAIN_SECONDS, LEAST_SECONDS, Bell, ringing
 from silosynth.client.serving.notices import notice_of, senders

@@ -17,11 +17,10 @@ from typing import Any
 import pytest
 from serving import GATEWAY_USER, Serving
 
-from silosynth.common.accounting.zcdp import cks_epsilon
+from silosynth.common.accounting import cks_epsilon
 from silosynth.common.cli.app import run
-from silosynth.common.messages.release import Refusal, Release
-from silosynth.common.messages.statements import Answer
-from silosynth.common.trust.keys import SigningKey
+from silosynth.common.messages import Answer, Refusal, Release
+from silosynth.common.trust import SigningKey
 
 Ask = Callable[..., Any]
 

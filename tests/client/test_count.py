@@ -13,16 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import silosynth.client.counting.kernel as kernels
+from silosynth.client.counting import Layout, NumpyKernel, choose_kernel, lay_out
 from silosynth.client.counting.compiled import load_kernel
 from silosynth.client.counting.count import count_marginals
-from silosynth.client.counting.kernel import (
-    FLUSH_ROWS,
-    Kernel,
-    NumpyKernel,
-    choose_kernel,
-    compiled_kernel,
-)
-from silosynth.client.counting.layout import Layout, lay_out
+from silosynth.client.counting.kernel import FLUSH_ROWS, Kernel, compiled_kernel
 from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.errors import InvalidPlan, InvalidTable
 from silosynth.common.measurement import MarginalQuery

@@ -13,10 +13,10 @@ import ray
 from local_table import TYPED, by_hand, local_table
 from messy import CANARY, LEVELS, QUERIES, SCHEMA, assert_exact, messy_table
 
-from silosynth.client.policy.sections import DatasetSection
+from silosynth.client.policy import DatasetSection
+from silosynth.client.source import SourceFormat, SourceSpec, open_source
 from silosynth.client.source.files import RowGroup
 from silosynth.client.source.on_ray import ClusterRows, share
-from silosynth.client.source.open import SourceFormat, SourceSpec, open_source
 from silosynth.common.errors import InvalidArgument, InvalidTable
 
 TABLE = messy_table(2_000)

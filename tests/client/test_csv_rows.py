@@ -12,15 +12,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from silosynth.client.csv import is_legal
 from silosynth.client.csv import legal as legal_csv
 from silosynth.client.csv import odd as odd_csv
-from silosynth.client.csv.legal import is_legal
+from silosynth.client.source import SourceFormat, SourceSpec, open_source
 from silosynth.client.source.files import open_csv_files
-from silosynth.client.source.open import SourceFormat, SourceSpec, open_source
 from silosynth.client.source.table import Wanted
 from silosynth.common.domain import Grouping
 from silosynth.common.measurement import MarginalQuery
-from silosynth.common.schema.schema import parse_schema
+from silosynth.common.schema import parse_schema
 
 SCHEMA = parse_schema(
     {

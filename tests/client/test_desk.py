@@ -11,20 +11,24 @@ from typing import Any
 import pytest
 from signed import Federation, people
 
-from silosynth.client.desk.desk import Desk
-from silosynth.client.desk.facts import plan_facts
-from silosynth.client.desk.person import person_of, sudo_user
-from silosynth.client.desk.questions import Command, Question, find_plan
-from silosynth.client.desk.words import plan_words
-from silosynth.client.policy.file import PolicyFile
-from silosynth.common.accounting.zcdp import ORDER_UNIT, cks_epsilon, held_epsilon
-from silosynth.common.audit.entries import Scope, ScopeKind, Verdict
+from silosynth.client.desk import (
+    Command,
+    Desk,
+    Question,
+    find_plan,
+    person_of,
+    plan_facts,
+    plan_words,
+    sudo_user,
+)
+from silosynth.client.policy import PolicyFile
+from silosynth.common.accounting import ORDER_UNIT, cks_epsilon, held_epsilon
+from silosynth.common.audit import Scope, ScopeKind, Verdict
 from silosynth.common.errors import InvalidArgument
-from silosynth.common.generator.architecture import MaskedMlp
-from silosynth.common.plan.cost import plan_price
-from silosynth.common.plan.plan import Plan, parse_plan
+from silosynth.common.generator import MaskedMlp
+from silosynth.common.plan import Plan, parse_plan, plan_price
 from silosynth.server.methods.training import TrainingChoice
-from silosynth.server.planning.planner import new_plan
+from silosynth.server.planning import new_plan
 
 DIGEST = "sha256:" + "1a2b3c4d5e6f" + "0" * 52
 OTHER = "sha256:" + "f" * 64

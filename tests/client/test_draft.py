@@ -15,10 +15,11 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from silosynth.client.silo.draft import draft_schema
-from silosynth.client.source.table import check_table, read_table
+from silosynth.client.silo import draft_schema
+from silosynth.client.source import read_table
+from silosynth.client.source.table import check_table
 from silosynth.common.errors import InvalidSchema, InvalidTable
-from silosynth.common.schema.schema import dump_schema, parse_schema
+from silosynth.common.schema import dump_schema, parse_schema
 
 
 def draft(values: Any, *, name: str = "x") -> tuple[dict[str, Any], tuple[str, ...]]:

@@ -11,11 +11,11 @@ import tomli_w
 from serving import Serving
 from signed import Federation
 
-from silosynth.client.silo.assemble import ledger_path
-from silosynth.common.audit.entries import Verdict as Decided
+from silosynth.client.silo import ledger_path
+from silosynth.common.audit import Verdict as Decided
 from silosynth.common.cli.app import run
-from silosynth.common.messages.statements import Answer, Verdict
-from silosynth.common.plan.plan import Plan
+from silosynth.common.messages import Answer, Verdict
+from silosynth.common.plan import Plan
 
 EPSILONS = (0.2, 1.4)
 

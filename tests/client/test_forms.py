@@ -15,14 +15,14 @@ import pyarrow.parquet as pq
 import pytest
 from messy_files import ROWS, moments, source, write
 
-from silosynth.client.silo.draft import Draft, draft_schema
-from silosynth.client.source.table import check_table, read_table
-from silosynth.common.codec.codec import Codec
-from silosynth.common.codec.form import Form
-from silosynth.common.codec.frames import to_pandas
+from silosynth.client.silo import draft_schema
+from silosynth.client.silo.draft import Draft
+from silosynth.client.source import read_table
+from silosynth.client.source.table import check_table
+from silosynth.common.codec import Codec, Form, to_pandas
 from silosynth.common.errors import InvalidTable
 from silosynth.common.sampler.text_writer import TextWriter
-from silosynth.common.schema.schema import CsvDialect, Schema
+from silosynth.common.schema import CsvDialect, Schema
 
 ICD = source(2).choice(np.arange(10**6, 9 * 10**6), 40, replace=False)
 """Codes of seven digits, with holes."""

@@ -10,12 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from silosynth.client.silo.draft import draft_schema
-from silosynth.client.source.table import read_table, read_untyped
-from silosynth.common.codec.codec import Codec
-from silosynth.common.codec.form import Form
+from silosynth.client.silo import draft_schema
+from silosynth.client.source import read_table, read_untyped
+from silosynth.common.codec import Codec, Form
 from silosynth.common.sampler.text_writer import TextWriter
-from silosynth.common.schema.schema import CsvDialect
+from silosynth.common.schema import CsvDialect
 
 DATA = Path(os.environ.get("SILOSYNTH_DATA", Path(__file__).parents[2] / "../shared/data"))
 ROWS = 4_000

@@ -13,13 +13,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from silosynth.client.source.table import read_table
-from silosynth.common.codec.codec import Codec
-from silosynth.common.codec.form import Form, arrow_type
-from silosynth.common.codec.kinds.table import read_numbers
+from silosynth.client.source import read_table
+from silosynth.common.codec import Codec, Form, arrow_type, read_numbers
 from silosynth.common.sampler.text_writer import TextWriter
-from silosynth.common.schema.attributes import as_numeric
-from silosynth.common.schema.schema import CsvDialect, Schema, dump_schema, parse_schema
+from silosynth.common.schema import CsvDialect, Schema, as_numeric, dump_schema, parse_schema
 
 DRESSES = st.sampled_from(
     [

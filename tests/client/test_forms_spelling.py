@@ -12,7 +12,7 @@ import pytest
 from messy_files import moments, source, write
 from test_forms import facts, kinds, round_trip
 
-from silosynth.client.silo.draft import draft_schema
+from silosynth.client.silo import draft_schema
 
 AT = moments(source(), start="2019-01-01", days=900)
 WHOLE = source(3).integers(-60, 60, 400)

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from support.patience import paced, patience
 
-from silosynth.client.rpc.front_door import DoorRules, FrontDoor, TurnedAway, peer_user
-from silosynth.client.rpc.listener import bind_socket, given_socket
+from silosynth.client.rpc import DoorRules, FrontDoor, TurnedAway, bind_socket, given_socket
+from silosynth.client.rpc.front_door import peer_user
 from silosynth.common.errors import InvalidArgument
 
 US = os.getuid()

@@ -14,20 +14,25 @@ import pyarrow as pa
 import pytest
 from support.chance import SubGaussian, SumOfSquares, agrees, statistical
 
-from silosynth.client.gateway.dataset import Dataset
-from silosynth.client.gateway.gateway import Gateway
-from silosynth.client.ledger.ledger import Ledger
-from silosynth.client.policy.limits import Policy
-from silosynth.client.source.stream import Reader, StreamRows
+from silosynth.client.gateway import Dataset, Gateway
+from silosynth.client.ledger import Ledger
+from silosynth.client.policy import Policy
+from silosynth.client.source import StreamRows
+from silosynth.client.source.stream import Reader
 from silosynth.client.source.table import Wanted
-from silosynth.common.audit.entries import Scope, ScopeKind
+from silosynth.common.audit import Scope, ScopeKind
 from silosynth.common.errors import InvalidTable
-from silosynth.common.messages.release import Refusal, Release, decode_release
-from silosynth.common.messages.request import Request, decode_request, encode_request
-from silosynth.common.plan.budget import plan_units
-from silosynth.common.plan.plan import PhaseName, Plan, encode_plan, parse_plan
-from silosynth.common.schema.schema import Schema, parse_schema
-from silosynth.server.planning.planner import new_plan
+from silosynth.common.messages import (
+    Refusal,
+    Release,
+    Request,
+    decode_release,
+    decode_request,
+    encode_request,
+)
+from silosynth.common.plan import PhaseName, Plan, encode_plan, parse_plan, plan_units
+from silosynth.common.schema import Schema, parse_schema
+from silosynth.server.planning import new_plan
 
 PROJECT = Scope(kind=ScopeKind.PROJECT, name="p")
 SECRET = "zebra-7731"

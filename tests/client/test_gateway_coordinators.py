@@ -9,16 +9,23 @@ from typing import Any
 import pytest
 from signed import Federation, make_sampler
 
-from silosynth.client.ledger.ledger import Ledger
+from silosynth.client.ledger import Ledger
 from silosynth.client.ledger.rows import append
-from silosynth.client.silo.assemble import Silo, ledger_path
-from silosynth.common.audit.entries import Scope, ScopeKind, Verdict, canonical
+from silosynth.client.silo import Silo, ledger_path
+from silosynth.common.audit import Scope, ScopeKind, Verdict
+from silosynth.common.audit.entries import canonical
 from silosynth.common.errors import RequestConflict
-from silosynth.common.messages.release import Refusal, Release, decode_release, is_answer
-from silosynth.common.messages.statements import Answer
-from silosynth.common.messages.sums import SumStep, encode_sum_statement
-from silosynth.common.plan.plan import Plan
-from silosynth.common.trust.keys import SigningKey
+from silosynth.common.messages import (
+    Answer,
+    Refusal,
+    Release,
+    SumStep,
+    decode_release,
+    encode_sum_statement,
+    is_answer,
+)
+from silosynth.common.plan import Plan
+from silosynth.common.trust import SigningKey
 
 PAIRS = (("hub", "rival"), ("rival", "hub"))
 BY = ("policy", "person")

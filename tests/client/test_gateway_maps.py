@@ -12,18 +12,15 @@ from canary import CANARY
 from signed import Federation, people, people_table
 from support.chance import FixedBits
 
-from silosynth.client.gateway.asked import Asked, ask_rows
+from silosynth.client.gateway import Asked, ask_rows
 from silosynth.client.maps.silo_map import parse_map
-from silosynth.client.policy.words import policy_words
-from silosynth.client.silo.assemble import check_files
-from silosynth.client.silo.reading import read_tables
-from silosynth.client.source.open import open_table
+from silosynth.client.policy import policy_words
+from silosynth.client.silo import check_files, read_tables
+from silosynth.client.source import open_table
 from silosynth.common.errors import InvalidMap
-from silosynth.common.messages.release import Refusal, Release, encode_receipt
-from silosynth.common.messages.request import Request
-from silosynth.common.messages.statements import Answer
-from silosynth.common.plan.plan import PhaseName
-from silosynth.server.planning.planner import new_plan
+from silosynth.common.messages import Answer, Refusal, Release, Request, encode_receipt
+from silosynth.common.plan import PhaseName
+from silosynth.server.planning import new_plan
 
 WORDS = f"{{{CANARY}-f: f, {CANARY}-m: m}}"
 MAP = f"""\

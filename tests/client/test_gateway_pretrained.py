@@ -14,25 +14,19 @@ import pytest
 from signed import ATTRIBUTES, Federation, people_table
 from tiny_checkpoint import make_checkpoint
 
-from silosynth.client.desk.facts import plan_facts
-from silosynth.client.desk.words import plan_words
-from silosynth.client.policy.file import PolicyFile
-from silosynth.client.policy.words import policy_words
-from silosynth.client.silo.assemble import check_files
-from silosynth.client.silo.foresight import foresee_plan
+from silosynth.client.desk import plan_facts, plan_words
+from silosynth.client.policy import PolicyFile, policy_words
+from silosynth.client.silo import check_files, foresee_plan
 from silosynth.common.errors import InvalidPolicy
-from silosynth.common.generator.checkpoint_files import digest_checkpoint
-from silosynth.common.messages.release import Release
-from silosynth.common.messages.request import Request, encode_request
-from silosynth.common.messages.statements import Answer
-from silosynth.common.plan.plan import Plan, dump_plan, parse_plan
-from silosynth.common.plan.training import encode_weights
-from silosynth.common.schema.schema import Schema, dump_schema, parse_schema
-from silosynth.common.trust.keys import Purpose
+from silosynth.common.generator import digest_checkpoint
+from silosynth.common.messages import Answer, Release, Request, encode_request
+from silosynth.common.plan import Plan, dump_plan, encode_weights, parse_plan
+from silosynth.common.schema import Schema, dump_schema, parse_schema
+from silosynth.common.trust import Purpose
 from silosynth.common.trust.seal import seal
 from silosynth.server.methods.network import PretrainedChoice, plan_pretrained
 from silosynth.server.methods.training import TrainingChoice
-from silosynth.server.planning.planner import new_plan
+from silosynth.server.planning import new_plan
 
 
 def _schema() -> Schema:

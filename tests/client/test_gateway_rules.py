@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from signed import Federation
 
-from silosynth.client.desk.desk import Desk
-from silosynth.client.desk.questions import Command, Question
-from silosynth.client.policy.approvers import (
+from silosynth.client.desk import Command, Desk, Question
+from silosynth.client.policy import (
+    PolicyFile,
     SignedDecision,
     approved_by,
     enough,
@@ -20,16 +20,12 @@ from silosynth.client.policy.approvers import (
     sign_decision,
     time_text,
 )
-from silosynth.client.policy.file import PolicyFile
-from silosynth.client.silo.assemble import Silo
-from silosynth.common.audit.audit import verify_audit
-from silosynth.common.audit.entries import Authority, RecordedWord, Verdict
+from silosynth.client.silo import Silo
+from silosynth.common.audit import Authority, RecordedWord, Verdict, verify_audit
 from silosynth.common.errors import InvalidArgument, RequestConflict, SilosynthError, Untrusted
-from silosynth.common.messages.release import Refusal, Release
-from silosynth.common.messages.statements import Answer
-from silosynth.common.plan.plan import PhaseName, Plan
-from silosynth.common.trust.keys import SigningKey
-from silosynth.common.trust.spelling import plain_text
+from silosynth.common.messages import Answer, Refusal, Release
+from silosynth.common.plan import PhaseName, Plan
+from silosynth.common.trust import SigningKey, plain_text
 
 ANNA, BEN, CARLA, STRANGER = (SigningKey.generate() for _ in range(4))
 _AT: dict[str, Any] = {"at": "2026-01-02T12:00:00+00:00", "sequence": 9, "head": "0" * 64}

@@ -10,12 +10,18 @@ from typing import Any
 import pytest
 from signed import CANARY, Federation, make_sampler
 
-from silosynth.client.silo.assemble import ledger_path
-from silosynth.common.audit.entries import Scope, ScopeKind, Verdict
+from silosynth.client.silo import ledger_path
+from silosynth.common.audit import Scope, ScopeKind, Verdict
 from silosynth.common.errors import Untrusted
-from silosynth.common.messages.release import Refusal, Release, encode_receipt
-from silosynth.common.messages.statements import Answer, Identity, decode_statement
-from silosynth.common.plan.plan import Plan
+from silosynth.common.messages import (
+    Answer,
+    Identity,
+    Refusal,
+    Release,
+    decode_statement,
+    encode_receipt,
+)
+from silosynth.common.plan import Plan
 
 SCOPES = (
     Scope(kind=ScopeKind.DATASET, name="default"),
@@ -309,14 +315,14 @@ def _smaller_certificate(f: Federation, plan: Plan, release: Release) -> bytes:
     result = f.result(plan, release)
     lower = result.certificate.model_copy(update={"epsilon": 0.1, "epsilon_pld": 0.1})
     sampler = make_sampler(plan, certificate=lower.model_dump(mode="json"))
-    from silosynth.common.messages.statements import digest_sampler
+    from silosynth.common.messages import digest_sampler
 
     changed = {"certificate": lower, "sampler_digest": digest_sampler(sampler)}
     return f.bundle(result.model_copy(update=changed), sampler)
 
 
 def _broken_sampler(f: Federation, plan: Plan, release: Release) -> bytes:
-    from silosynth.common.messages.statements import digest_sampler
+    from silosynth.common.messages import digest_sampler
 
     sampler = make_sampler(plan)[:-1]
     result = f.result(plan, release).model_copy(update={"sampler_digest": digest_sampler(sampler)})

@@ -10,23 +10,29 @@ import pytest
 from signed import CANARY, Federation, people
 from support.chance import SubGaussian, agrees, masked, statistical
 
-from silosynth.client.desk.desk import plan_facts
-from silosynth.client.desk.words import plan_words
-from silosynth.client.noise.share import noise_share
-from silosynth.client.policy.rules import alone_epsilon, ledger_epsilon
-from silosynth.client.silo.assemble import Silo
-from silosynth.client.sums.member import SumMember
-from silosynth.client.sums.store import SumStore
-from silosynth.common.messages.release import Refusal, Release, decode_release, is_answer
-from silosynth.common.messages.request import Request, encode_request
-from silosynth.common.messages.statements import Answer
-from silosynth.common.messages.sum_proof import SumProof, pack
-from silosynth.common.messages.sums import SumStep, encode_sum_statement
-from silosynth.common.plan.plan import PhaseName, Plan, parse_plan
-from silosynth.common.trust.keys import Purpose, SigningKey
+from silosynth.client.desk import plan_facts, plan_words
+from silosynth.client.noise import noise_share
+from silosynth.client.policy import alone_epsilon, ledger_epsilon
+from silosynth.client.silo import Silo
+from silosynth.client.sums import SumMember, SumStore
+from silosynth.common.messages import (
+    Answer,
+    Refusal,
+    Release,
+    Request,
+    SumProof,
+    SumStep,
+    decode_release,
+    encode_request,
+    encode_sum_statement,
+    is_answer,
+    pack,
+)
+from silosynth.common.plan import PhaseName, Plan, parse_plan
+from silosynth.common.trust import Purpose, SigningKey
 from silosynth.common.trust.seal import seal
-from silosynth.server.measuring.sum import add_masked
-from silosynth.server.planning.planner import new_plan
+from silosynth.server.measuring import add_masked
+from silosynth.server.planning import new_plan
 
 
 @dataclass(kw_only=True)

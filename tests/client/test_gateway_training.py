@@ -11,19 +11,22 @@ import pytest
 from signed import Federation, people
 
 from silosynth.client.desk.desk import spent_epsilon
-from silosynth.client.silo.foresight import foresee_plan
-from silosynth.common.audit.entries import Scope, ScopeKind
-from silosynth.common.generator.architecture import MaskedMlp
-from silosynth.common.messages.release import Release
-from silosynth.common.messages.request import Request, encode_request
-from silosynth.common.messages.statements import Answer
-from silosynth.common.plan.cost import plan_price, plan_units
-from silosynth.common.plan.plan import Plan, dump_plan, parse_plan
-from silosynth.common.plan.training import encode_weights
-from silosynth.common.trust.keys import Purpose
+from silosynth.client.silo import foresee_plan
+from silosynth.common.audit import Scope, ScopeKind
+from silosynth.common.generator import MaskedMlp
+from silosynth.common.messages import Answer, Release, Request, encode_request
+from silosynth.common.plan import (
+    Plan,
+    dump_plan,
+    encode_weights,
+    parse_plan,
+    plan_price,
+    plan_units,
+)
+from silosynth.common.trust import Purpose
 from silosynth.common.trust.seal import seal
 from silosynth.server.methods.training import TrainingChoice
-from silosynth.server.planning.planner import new_plan
+from silosynth.server.planning import new_plan
 
 PROJECT = Scope(kind=ScopeKind.PROJECT, name="default")
 ROUNDS, STEPS = 3, 2

@@ -19,8 +19,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from silosynth.client.ledger.ledger import Ledger
-from silosynth.common.audit.entries import Scope, ScopeKind, next_head
+from silosynth.client.ledger import Ledger
+from silosynth.common.audit import Scope, ScopeKind, next_head
 from silosynth.common.errors import (
     BudgetExceeded,
     InvalidArgument,

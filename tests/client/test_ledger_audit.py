@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from silosynth.client.ledger.ledger import Ledger
-from silosynth.common.audit.audit import verify_audit
-from silosynth.common.audit.entries import Scope, ScopeKind, Verdict
+from silosynth.client.ledger import Ledger
+from silosynth.common.audit import Scope, ScopeKind, Verdict, verify_audit
 
 HUB = "ed25519:hub"
 PROJECT = Scope(kind=ScopeKind.PROJECT, name="census")

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from silosynth.client.ledger.ledger import Ledger
-from silosynth.common.audit.entries import Scope, ScopeKind
+from silosynth.client.ledger import Ledger
+from silosynth.common.audit import Scope, ScopeKind
 from silosynth.common.errors import BudgetExceeded, LedgerUnavailable, RequestConflict
 
 DATASET = Scope(kind=ScopeKind.DATASET, name="adult")

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from silosynth.client.ledger.ledger import Ledger
+from silosynth.client.ledger import Ledger
 from silosynth.client.ledger.waiting import MAX_PLAN_BYTES, MAX_WAITING
-from silosynth.common.audit.entries import Scope, ScopeKind, Verdict
+from silosynth.common.audit import Scope, ScopeKind, Verdict
 from silosynth.common.errors import (
     BudgetExceeded,
     CapExceeded,

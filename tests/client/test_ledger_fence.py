@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from support.patience import cheap
 
-from silosynth.client.ledger.fence import MAX_HEADS, fence_path
-from silosynth.client.ledger.ledger import Ledger
-from silosynth.common.audit.entries import GENESIS, Scope, ScopeKind
+from silosynth.client.ledger import Ledger, fence_path
+from silosynth.client.ledger.fence import MAX_HEADS
+from silosynth.common.audit import GENESIS, Scope, ScopeKind
 from silosynth.common.errors import InvalidArgument, LedgerUnavailable
 
 PROJECT = Scope(kind=ScopeKind.PROJECT, name="census")

@@ -7,13 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from silosynth.client.ledger.ledger import Ledger
-from silosynth.common.accounting.orders import ORDERS
-from silosynth.common.accounting.zcdp import ORDER_UNIT
-from silosynth.common.audit.account import BrokenChain, replay
-from silosynth.common.audit.audit import verify_audit
-from silosynth.common.audit.entries import (
+from silosynth.client.ledger import Ledger
+from silosynth.common.accounting import ORDER_UNIT, ORDERS
+from silosynth.common.audit import (
     GENESIS,
+    BrokenChain,
     Cap,
     Scope,
     ScopeKind,
@@ -21,6 +19,8 @@ from silosynth.common.audit.entries import (
     charge_body,
     genesis_body,
     next_head,
+    replay,
+    verify_audit,
 )
 from silosynth.common.errors import BudgetExceeded, InvalidArgument, LedgerUnavailable
 

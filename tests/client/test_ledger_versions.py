@@ -9,12 +9,10 @@ from pathlib import Path
 import pytest
 from signed import Federation
 
-from silosynth.client.ledger.file import FILE_VERSION, copy_before, file_version
-from silosynth.client.ledger.ledger import Ledger
-from silosynth.client.silo.assemble import ledger_path
-from silosynth.common.accounting.zcdp import ORDER_UNIT
-from silosynth.common.audit.audit import verify_audit
-from silosynth.common.audit.entries import Cap, Scope, ScopeKind, Verdict
+from silosynth.client.ledger import FILE_VERSION, Ledger, copy_before, file_version
+from silosynth.client.silo import ledger_path
+from silosynth.common.accounting import ORDER_UNIT
+from silosynth.common.audit import Cap, Scope, ScopeKind, Verdict, verify_audit
 from silosynth.common.cli.app import run
 from silosynth.common.errors import LedgerUnavailable
 

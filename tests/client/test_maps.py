@@ -15,15 +15,14 @@ import pytest
 from local_table import TEXTS, TYPED, as_texts, by_hand, local_table
 from messy import LEVELS, QUERIES, SCHEMA, assert_exact
 
-from silosynth.client.maps.check import check_map, check_reviewed
-from silosynth.client.maps.read import map_table
-from silosynth.client.maps.silo_map import SiloMap, dump_map, load_map, parse_map
+from silosynth.client.maps import SiloMap, check_map, check_reviewed, dump_map, load_map, map_table
+from silosynth.client.maps.silo_map import parse_map
 from silosynth.client.silo.draft_map import draft_map
+from silosynth.client.source import SourceFormat, SourceSpec, open_source, open_table
 from silosynth.client.source.bounding import bounding
-from silosynth.client.source.open import SourceFormat, SourceSpec, open_source, open_table
-from silosynth.common.codec.codec import Codec
+from silosynth.common.codec import Codec
 from silosynth.common.errors import InvalidMap, InvalidTable
-from silosynth.common.schema.schema import parse_schema
+from silosynth.common.schema import parse_schema
 
 TABLE = local_table(1_500)
 RIGHT = by_hand(TABLE)
@@ -115,7 +114,7 @@ def test_rows_of_a_person_are_bounded_by_the_codes_that_are_counted(tmp_path: Pa
 
 def test_points_of_numbers_are_those_of_mapped_rows() -> None:
     from silosynth.client.source.table import Wanted
-    from silosynth.common.values.grid import refined_attributes
+    from silosynth.common.values import refined_attributes
 
     wanted = Wanted(schema=SCHEMA, silo_map=TYPED)
     grids = refined_attributes(SCHEMA)

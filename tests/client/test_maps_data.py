@@ -13,12 +13,12 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pytest
 
-from silosynth.client.maps.check import check_map
-from silosynth.client.maps.silo_map import SiloMap, parse_map
-from silosynth.client.source.open import open_table
+from silosynth.client.maps import SiloMap, check_map
+from silosynth.client.maps.silo_map import parse_map
+from silosynth.client.source import open_table
 from silosynth.common.domain import Grouping
 from silosynth.common.measurement import MarginalQuery
-from silosynth.common.schema.schema import parse_schema
+from silosynth.common.schema import parse_schema
 
 DATA = Path(os.environ.get("SILOSYNTH_DATA", Path(__file__).parents[2] / "../shared/data"))
 FILE = DATA / "heart_disease" / "heart_disease.csv"

@@ -10,9 +10,9 @@ import pytest
 
 from silosynth.client.serving.metered import CountedGateway
 from silosynth.common.errors import ApprovalPending, PlanRefused
-from silosynth.common.messages.statements import Answer, Verdict, encode_statement
+from silosynth.common.messages import Answer, Verdict, encode_statement
 from silosynth.common.telemetry import Role, Telemetry, start_logging
-from silosynth.common.trust.keys import SigningKey
+from silosynth.common.trust import SigningKey
 
 KEY = SigningKey.generate()
 

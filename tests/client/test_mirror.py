@@ -10,13 +10,12 @@ from pathlib import Path
 import pytest
 from power import forgetful_disk
 
+from silosynth.client.ledger import CopyKind, Ledger, read_copy
 from silosynth.client.ledger import mirror as mirror_module
 from silosynth.client.ledger.batch import _Job
-from silosynth.client.ledger.copied import CopyKind, read_copy
-from silosynth.client.ledger.ledger import Ledger
 from silosynth.client.ledger.mirror import mirror_note
 from silosynth.client.ledger.rebuild import rebuild
-from silosynth.common.audit.entries import Scope, ScopeKind, Verdict
+from silosynth.common.audit import Scope, ScopeKind, Verdict
 from silosynth.common.errors import LedgerUnavailable
 
 PROJECT = Scope(kind=ScopeKind.PROJECT, name="census")

@@ -11,13 +11,12 @@ import pytest
 import tomli_w
 from signed import Federation, people
 
-from silosynth.client.ledger.ledger import Ledger
-from silosynth.client.policy.file import load_policy, parse_policy
-from silosynth.client.policy.words import policy_words
-from silosynth.client.silo.assemble import check_files, ledger_path
-from silosynth.common.accounting.cost import RHO_UNIT
-from silosynth.common.accounting.zcdp import budget_units, cks_epsilon
-from silosynth.common.audit.entries import Cap, Scope, ScopeKind
+from silosynth.client.ledger import Ledger
+from silosynth.client.policy import load_policy, parse_policy, policy_words
+from silosynth.client.silo import check_files, ledger_path
+from silosynth.common.accounting import RHO_UNIT, cks_epsilon
+from silosynth.common.accounting.zcdp import budget_units
+from silosynth.common.audit import Cap, Scope, ScopeKind
 from silosynth.common.cli.app import run
 from silosynth.common.errors import (
     InvalidArgument,
@@ -26,8 +25,8 @@ from silosynth.common.errors import (
     LedgerUnavailable,
     SilosynthError,
 )
-from silosynth.common.plan.plan import dump_plan
-from silosynth.common.schema.schema import dump_schema, load_schema
+from silosynth.common.plan import dump_plan
+from silosynth.common.schema import dump_schema, load_schema
 
 KEY = "ed25519:" + "A" * 43
 BUDGET = {"epsilon": 1.0, "delta": 1e-6}

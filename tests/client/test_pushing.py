@@ -11,7 +11,7 @@ from flwr.supercore.inflatable.inflatable_object import iterate_object_tree
 from flwr.supercore.task_identity import TaskIdentity
 
 from silosynth.client.relay.pushing import push_answer
-from silosynth.common.messages.release import RECORD
+from silosynth.common.messages import RECORD
 
 
 class FakeNode:

@@ -17,24 +17,17 @@ from power import forgetful_disk
 from serving import Serving
 from signed import Federation
 
+from silosynth.client.desk import Command, Desk, Question
 from silosynth.client.desk import desk as desk_module
-from silosynth.client.desk.desk import Desk
-from silosynth.client.desk.questions import Command, Question
-from silosynth.client.ledger.copied import CopyKind, begin, read_copy, record
-from silosynth.client.ledger.fence import fence_path
-from silosynth.client.silo.assemble import ledger_path
-from silosynth.client.silo.backup import check_copy
-from silosynth.client.silo.found import find
-from silosynth.client.silo.recover import Basis, Recovery, recover, write_recovery
-from silosynth.common.audit.audit import verify_audit
-from silosynth.common.audit.entries import Cap, Scope, Verdict
+from silosynth.client.ledger import CopyKind, begin, fence_path, read_copy, record
+from silosynth.client.silo import Basis, Recovery, check_copy, find, ledger_path, write_recovery
+from silosynth.client.silo.recover import recover
+from silosynth.common.audit import Cap, Scope, Verdict, verify_audit
 from silosynth.common.cli.app import run
 from silosynth.common.errors import InvalidCopy, LedgerUnavailable, OutputExists, SilosynthError
-from silosynth.common.messages.release import Refusal, Release, encode_receipt
-from silosynth.common.plan.cost import plan_price
-from silosynth.common.plan.plan import Plan
-from silosynth.common.trust.keys import Purpose
-from silosynth.common.trust.seal import unseal
+from silosynth.common.messages import Refusal, Release, encode_receipt
+from silosynth.common.plan import Plan, plan_price
+from silosynth.common.trust import Purpose, unseal
 
 Spent = dict[Scope, int]
 AT = "2026-03-01T00:00:00+00:00"

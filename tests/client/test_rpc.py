@@ -13,8 +13,7 @@ import pytest
 from grpc_health.v1 import health_pb2
 from support.patience import paced, patience
 
-from silosynth.client.rpc.caller import Caller, RemoteGateway
-from silosynth.client.rpc.server import RpcServer, gateway_service
+from silosynth.client.rpc import Caller, RemoteGateway, RpcServer, gateway_service
 from silosynth.common.errors import (
     CapExceeded,
     ConnectionFailed,

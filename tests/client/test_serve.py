@@ -20,12 +20,11 @@ import pytest
 from serving import AS_ROOT, GATEWAY_USER, MAIN, RELAY_USER, STRANGER, WAIT_SECONDS, Serving
 from support.patience import patience
 
-from silosynth.client.ledger.ledger import Ledger
-from silosynth.client.rpc.caller import RemoteGateway
-from silosynth.client.rpc.listener import bind_socket
-from silosynth.client.silo.assemble import ledger_path
+from silosynth.client.ledger import Ledger
+from silosynth.client.rpc import RemoteGateway, bind_socket
+from silosynth.client.silo import ledger_path
 from silosynth.common.errors import ConnectionFailed, DeadlineExceeded
-from silosynth.common.messages.release import Release
+from silosynth.common.messages import Release
 
 needs_root = pytest.mark.skipif(
     not AS_ROOT, reason="becoming other users needs root; continuous integration runs as root"

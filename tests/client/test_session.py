@@ -9,7 +9,7 @@ import pytest
 
 from silosynth.client.relay.session import open_session
 from silosynth.common.errors import ConnectionFailed, InvalidArgument
-from silosynth.server.federation.certs import make_certs
+from silosynth.server.federation import make_certs
 
 NOWHERE = "127.0.0.1:9"
 

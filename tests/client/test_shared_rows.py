@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from silosynth.client.policy.file import parse_policy
-from silosynth.client.policy.shared_rows import shared_rows_warnings
+from silosynth.client.policy import parse_policy, shared_rows_warnings
 
 PG = {"format": "postgresql", "query": "SELECT 1", "path": None}
 

@@ -16,22 +16,21 @@ import pyarrow.parquet as pq
 import pytest
 from messy import CANARY, LEVELS, QUERIES, SCHEMA, assert_exact, messy_table
 
+from silosynth.client.source import (
+    Bounding,
+    SourceFormat,
+    SourceSpec,
+    StreamRows,
+    open_source,
+    open_table,
+)
 from silosynth.client.source import open as sources
 from silosynth.client.source.file_state import look_at
 from silosynth.client.source.files import open_parquet
 from silosynth.client.source.held import Lifetime
-from silosynth.client.source.open import (
-    Bounding,
-    SourceFormat,
-    SourceSpec,
-    open_source,
-    open_table,
-)
-from silosynth.client.source.stream import Reader, StreamRows
+from silosynth.client.source.stream import Reader
 from silosynth.client.source.table import Wanted
-from silosynth.common.codec.codec import Codec, Encoded
-from silosynth.common.codec.columns import TableLike
-from silosynth.common.codec.text import decode_texts
+from silosynth.common.codec import Codec, Encoded, TableLike, decode_texts
 from silosynth.common.errors import InvalidArgument, InvalidTable
 from silosynth.common.schema.attributes import TextAttribute
 

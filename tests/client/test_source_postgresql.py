@@ -15,21 +15,20 @@ from messy import CANARY, LEVELS, QUERIES, SCHEMA, assert_exact, messy_table
 from postgresql_server import running_server
 
 from silosynth.client.maps.silo_map import parse_map
-from silosynth.client.source.bounding import bounding
-from silosynth.client.source.open import (
+from silosynth.client.source import (
     Bounding,
     SourceFormat,
     SourceSpec,
+    ValueQuestion,
     open_source,
     open_table,
 )
-from silosynth.client.source.spec import ValueQuestion
+from silosynth.client.source.bounding import bounding
 from silosynth.common.domain import Grouping
 from silosynth.common.errors import InvalidArgument, InvalidTable
 from silosynth.common.measurement import MarginalQuery
-from silosynth.common.schema.schema import parse_schema
-from silosynth.common.values.grid import refined_attributes
-from silosynth.common.values.partitions import Leaves
+from silosynth.common.schema import parse_schema
+from silosynth.common.values import Leaves, refined_attributes
 
 TABLE = messy_table(3_000)
 LOCAL = local_table(2_000)

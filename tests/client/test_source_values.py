@@ -12,15 +12,20 @@ import pytest
 from messy import SCHEMA, messy_table
 from postgresql_server import running_server
 
+from silosynth.client.source import (
+    Source,
+    SourceFormat,
+    SourceSpec,
+    ValueQuestion,
+    open_source,
+    open_table,
+)
 from silosynth.client.source.bounding import bounding
-from silosynth.client.source.open import Source, SourceFormat, SourceSpec, open_source, open_table
-from silosynth.client.source.spec import ValueQuestion
 from silosynth.client.source.sql import Kind, point_sql
-from silosynth.common.codec.codec import Codec
-from silosynth.common.plan.values import plan_trees
-from silosynth.common.schema.schema import parse_schema
-from silosynth.common.values.grid import refine, refined_attributes
-from silosynth.common.values.partitions import Closer, Leaves, endings_of, factors
+from silosynth.common.codec import Codec
+from silosynth.common.plan import plan_trees
+from silosynth.common.schema import parse_schema
+from silosynth.common.values import Closer, Leaves, endings_of, factors, refine, refined_attributes
 
 TABLE = messy_table(3_000)
 GRIDS = refined_attributes(SCHEMA)

@@ -10,10 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from silosynth.client.source.table import check_table, read_table, read_untyped
-from silosynth.common.codec.codec import Codec
+from silosynth.client.source import read_table, read_untyped
+from silosynth.client.source.table import check_table
+from silosynth.common.codec import Codec
 from silosynth.common.errors import InvalidTable
-from silosynth.common.schema.schema import parse_schema
+from silosynth.common.schema import parse_schema
 
 SCHEMA = parse_schema(
     {

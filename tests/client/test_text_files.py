@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from silosynth.client.csv.files import count_bad_lines, read_header, sniff_dialect
-from silosynth.client.source.open import SourceFormat, SourceSpec, open_source
-from silosynth.client.source.table import read_table
+from silosynth.client.csv import count_bad_lines, sniff_dialect
+from silosynth.client.csv.files import read_header
+from silosynth.client.source import SourceFormat, SourceSpec, open_source, read_table
 from silosynth.common.domain import Grouping
 from silosynth.common.errors import InvalidArgument, InvalidTable
 from silosynth.common.measurement import MarginalQuery
-from silosynth.common.schema.schema import CsvDialect, parse_schema
+from silosynth.common.schema import CsvDialect, parse_schema
 
 SCHEMA = parse_schema(
     {

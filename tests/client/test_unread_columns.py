@@ -11,15 +11,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from silosynth.client.source import SourceFormat, SourceSpec, open_source, open_table, read_table
 from silosynth.client.source.from_duckdb import open_duckdb
-from silosynth.client.source.open import open_source, open_table
-from silosynth.client.source.spec import SourceFormat, SourceSpec
 from silosynth.client.source.stream import Reader
-from silosynth.client.source.table import Wanted, read_table
-from silosynth.common.codec.fit import check_columns
+from silosynth.client.source.table import Wanted
+from silosynth.common.codec import check_columns
 from silosynth.common.domain import Grouping
 from silosynth.common.measurement import MarginalQuery
-from silosynth.common.schema.schema import Schema, parse_schema
+from silosynth.common.schema import Schema, parse_schema
 
 ROWS = 400
 SECRET = "Ada Lovelace of 7 Real Street"
@@ -109,7 +108,7 @@ def test_text_files_and_arrow_files_leave_it_on_disk(tmp_path: Path) -> None:
 
 
 def test_a_draft_proposes_it_for_names_and_keys_that_it_recognises(tmp_path: Path) -> None:
-    from silosynth.client.silo.draft import draft_schema
+    from silosynth.client.silo import draft_schema
 
     rng = np.random.default_rng(1)
     count = 60

@@ -10,23 +10,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from silosynth.common.audit.audit import encode_audit, verify_audit
-from silosynth.common.audit.entries import (
+from silosynth.common.audit import (
     GENESIS,
     ApproverWord,
     Authority,
     Scope,
     ScopeKind,
     Verdict,
-    canonical,
     cap_body,
     charge_body,
     decision_body,
+    encode_audit,
     genesis_body,
     next_head,
     release_body,
+    verify_audit,
     word_body,
 )
+from silosynth.common.audit.entries import canonical
 from silosynth.common.errors import InvalidAudit
 
 PROJECT = Scope(kind=ScopeKind.PROJECT, name="census")

@@ -9,22 +9,18 @@ import numpy as np
 import pytest
 import torch
 
-from silosynth.common.codec.examples import END, Layout
+from silosynth.common.codec import END, Layout
 from silosynth.common.errors import CapExceeded, InvalidArgument, InvalidPlan
-from silosynth.common.generator.architecture import (
+from silosynth.common.generator import (
     Architecture,
     MaskedMlp,
     Transformer,
-    text_biases,
-)
-from silosynth.common.generator.networks import (
     build_network,
     initial_vector,
     load_vector,
-    losses,
-    read_vector,
-    tensors_of,
 )
+from silosynth.common.generator.architecture import text_biases
+from silosynth.common.generator.networks import losses, read_vector, tensors_of
 
 TABLE = Layout(attributes=("a", "b", "c"), sizes=(2, 3, 2), vocabularies=(0, 1, 2), free=3)
 TEXT = Layout(

@@ -13,19 +13,25 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from silosynth.common.codec.examples import layout_of
+from silosynth.common.codec import layout_of
 from silosynth.common.domain import Grouping
 from silosynth.common.errors import InvalidArgument, InvalidSampler, RunFailed
-from silosynth.common.generator.architecture import Architecture, MaskedMlp, Transformer
-from silosynth.common.generator.networks import initial_vector
+from silosynth.common.generator import Architecture, MaskedMlp, Transformer, initial_vector
+from silosynth.common.sampler import (
+    AutoregressiveSampler,
+    condition_on,
+    describe_sampler,
+    draw_codes,
+    load_sampler,
+    parse_sampler,
+    save_sampler,
+    shares_within,
+)
 from silosynth.common.sampler import autoregressive as autoregressive_sampler
 from silosynth.common.sampler.archive import pack, unpack
-from silosynth.common.sampler.autoregressive import AutoregressiveSampler
-from silosynth.common.sampler.condition import condition_on
-from silosynth.common.sampler.conditional import shares_within
-from silosynth.common.sampler.file import dump_sampler, load_sampler, parse_sampler, save_sampler
-from silosynth.common.sampler.sampler import describe_sampler, draw, draw_batches, draw_codes
-from silosynth.common.schema.schema import Schema, parse_schema
+from silosynth.common.sampler.file import dump_sampler
+from silosynth.common.sampler.sampler import draw, draw_batches
+from silosynth.common.schema import Schema, parse_schema
 
 TEXT = {"name": "note", "kind": "text", "max_bytes": 4}
 HAND = {"name": "hand", "kind": "integer", "minimum": 0, "maximum": 3}

@@ -9,15 +9,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from silosynth.common.accounting.cost import GaussianCost, rho_units, total_rho
-from silosynth.common.accounting.epsilon import cks_epsilon, pld_epsilon
-from silosynth.common.certificate.certify import (
-    Certificate,
-    PhaseCost,
-    certify,
-    check_certificate,
-    plain_words,
-)
+from silosynth.common.accounting import GaussianCost, cks_epsilon, pld_epsilon, rho_units, total_rho
+from silosynth.common.certificate import Certificate, check_certificate, plain_words
+from silosynth.common.certificate.certify import PhaseCost, certify
 from silosynth.common.errors import InvalidPlan
 
 DELTA = 1e-6

@@ -13,21 +13,19 @@ from typing import Any
 import pytest
 from fakes import small_schema
 
-from silosynth.common.accounting.cost import GaussianCost
-from silosynth.common.accounting.zcdp import cks_epsilon
-from silosynth.common.certificate import check
+from silosynth.common.accounting import GaussianCost, cks_epsilon
+from silosynth.common.certificate import Certificate, certify_plan, check, check_by_others
 from silosynth.common.certificate.accountants import (
     least_epsilon,
     opacus_epsilon,
     opendp_epsilon,
     opendp_rho,
 )
-from silosynth.common.certificate.certify import Certificate, PhaseCost, certify, certify_plan
-from silosynth.common.certificate.check import check_by_others
+from silosynth.common.certificate.certify import PhaseCost, certify
 from silosynth.common.cli.app import run
 from silosynth.common.errors import InvalidPlan
-from silosynth.common.plan.plan import Method
-from silosynth.server.planning.planner import new_plan
+from silosynth.common.plan import Method
+from silosynth.server.planning import new_plan
 
 Accountant = Callable[[Any, float], float]
 SILOS = ("east", "north", "south", "west")

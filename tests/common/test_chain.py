@@ -8,16 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from silosynth.common.codec.examples import END, Layout
-from silosynth.common.generator.architecture import Architecture, MaskedMlp, Transformer
-from silosynth.common.generator.networks import MaskedMlpNetwork, TransformerNetwork, initial_vector
-from silosynth.common.sampler.code_by_code import (
-    Cells,
-    _begin,
-    condition_cells,
-    draw_examples,
-    load_network,
+from silosynth.common.codec import END, Layout
+from silosynth.common.generator import (
+    Architecture,
+    MaskedMlp,
+    MaskedMlpNetwork,
+    Transformer,
+    TransformerNetwork,
+    initial_vector,
 )
+from silosynth.common.sampler import condition_cells, draw_examples, load_network
+from silosynth.common.sampler.code_by_code import Cells, _begin
 from silosynth.common.seeded import SeededWords
 
 TABLE = Layout(attributes=("a", "b", "c"), sizes=(2, 3, 2), vocabularies=(0, 1, 0), free=3)

@@ -15,11 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from silosynth.common.codec.codec import Codec, Encoded, EncodingNote, quantile_groups
+from silosynth.common.codec import Codec, Encoded, EncodingNote, quantile_groups, to_pandas
 from silosynth.common.codec.edges import bin_edges, find_bins
-from silosynth.common.codec.frames import to_pandas
 from silosynth.common.errors import InvalidArgument, InvalidTable
-from silosynth.common.schema.schema import Schema, parse_schema
+from silosynth.common.schema import Schema, parse_schema
 
 BINS: list[dict[str, Any]] = [
     {"kind": "width", "count": 7},

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pytest
 
 from silosynth.client.source.bounding import NAMELESS, rank_rows
-from silosynth.common.codec.codec import Codec
+from silosynth.common.codec import Codec
 from silosynth.common.errors import InvalidTable
-from silosynth.common.schema.schema import Schema, parse_schema
+from silosynth.common.schema import Schema, parse_schema
 
 LARGEST = 2**63 - 1
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from silosynth.common.errors import RunFailed, Untrusted
-from silosynth.common.messages.statements import (
+from silosynth.common.messages import (
     Acknowledgement,
     Answer,
     Bundle,
@@ -14,7 +14,7 @@ from silosynth.common.messages.statements import (
     decode_statement,
     encode_statement,
 )
-from silosynth.common.trust.keys import SigningKey
+from silosynth.common.trust import SigningKey
 
 KEY, OTHER = SigningKey.generate(), SigningKey.generate()
 DIGEST = "sha256:" + "0" * 64

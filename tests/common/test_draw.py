@@ -11,14 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from silosynth.common.domain import Clique, Domain, Grouping
+from silosynth.common.sampler import CliqueMarginal, shares
 from silosynth.common.sampler import draw as draw_module
-from silosynth.common.sampler.conditional import (
-    WHOLE,
-    CliqueMarginal,
-    Conditional,
-    condition,
-    shares,
-)
+from silosynth.common.sampler.conditional import WHOLE, Conditional, condition
 from silosynth.common.sampler.draw import Step, apportion, compile_steps, draw_batch
 
 DOMAIN = Domain(attributes=("a", "b", "c", "d", "e"), shape=(6, 5, 4, 7, 3))

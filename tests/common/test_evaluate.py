@@ -15,18 +15,17 @@ import yaml
 
 from silosynth.common.cli.app import run
 from silosynth.common.errors import InvalidArgument, InvalidTable
+from silosynth.common.evaluate import Wish
 from silosynth.common.evaluate.coefficients import coefficient_measures
-from silosynth.common.evaluate.evaluate import Wish, evaluate
+from silosynth.common.evaluate.evaluate import evaluate
 from silosynth.common.evaluate.joint import value_distances
 from silosynth.common.evaluate.shapes import shape
-from silosynth.common.report.evaluation import Axis, ColumnFacts, EvaluationFacts, State
+from silosynth.common.report import Axis, ColumnFacts, EvaluationFacts, State
 from silosynth.common.report.facts import decode_facts
 from silosynth.common.report.page import render_report
-from silosynth.common.schema.schema import parse_schema
-from silosynth.common.scores.sides import make_sides
-from silosynth.common.scores.tables import read_sample
+from silosynth.common.schema import parse_schema
+from silosynth.common.scores import ValueKind, make_sides, read_sample, read_values
 from silosynth.common.scores.value_bins import value_bins
-from silosynth.common.scores.values import ValueKind, read_values
 
 ROWS = 1200
 

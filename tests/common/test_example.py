@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from silosynth.common.codec.examples import END, Layout, from_examples, layout_of, to_examples
+from silosynth.common.codec import END, Layout, from_examples, layout_of, to_examples
 from silosynth.common.domain import Grouping
 from silosynth.common.errors import CapExceeded, InvalidPlan
-from silosynth.common.schema.schema import Schema, parse_schema
+from silosynth.common.schema import Schema, parse_schema
 
 PIXELS = [f"p{i}" for i in range(4)]
 

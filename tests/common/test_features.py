@@ -14,19 +14,18 @@ from pydantic import ValidationError
 from silosynth.client.counting.count import count_marginals
 from silosynth.common.domain import Domain, Grouping
 from silosynth.common.errors import CapExceeded, InvalidPlan
-from silosynth.common.generator import features as module
-from silosynth.common.generator.features import (
+from silosynth.common.generator import (
     AMPLITUDE,
-    PAIR_BOUND2,
     FeatureMap,
     FeatureSettings,
     feature_cells,
     feature_map,
-    quantise,
     sum_features,
 )
+from silosynth.common.generator import features as module
+from silosynth.common.generator.features import PAIR_BOUND2, quantise
 from silosynth.common.measurement import MarginalQuery
-from silosynth.common.schema.schema import Schema, parse_schema
+from silosynth.common.schema import Schema, parse_schema
 
 
 def made_schema(label: str | None = "ill") -> Schema:

@@ -14,12 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from silosynth.common.errors import InvalidSampler, InvalidSchema
-from silosynth.common.generated import people
+from silosynth.common.generated import complete, people
 from silosynth.common.generated.by_row import permuted
-from silosynth.common.generated.columns import complete
 from silosynth.common.generated.words import words_by_row
-from silosynth.common.rules.pattern import PatternFault, parse_pattern, regular, words_of
-from silosynth.common.schema.schema import Schema, dump_schema, parse_schema
+from silosynth.common.rules import PatternFault, parse_pattern, regular, words_of
+from silosynth.common.schema import Schema, dump_schema, parse_schema
 
 SEX = {"name": "sex", "kind": "categorical", "categories": ["f", "m", "x"], "other": False}
 PATTERNS = ("[A-C]{2}[0-9]", "(F|M)[0-9]{1,2}", "a?b?c", "[0-9]{1,2}[0-9]-(ab|cde)?x", r"\d{2}\.x")

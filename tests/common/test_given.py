@@ -9,13 +9,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from silosynth.common.codec.conditions import allowed_codes, parse_conditions
+from silosynth.common.codec import allowed_codes, parse_conditions
 from silosynth.common.domain import Domain, Grouping
 from silosynth.common.errors import InvalidArgument
-from silosynth.common.sampler.condition import condition_on
-from silosynth.common.sampler.conditional import WHOLE, CliqueMarginal
-from silosynth.common.sampler.sampler import Sampler, build_sampler, draw, draw_codes
-from silosynth.common.schema.schema import Schema, parse_schema
+from silosynth.common.sampler import (
+    CliqueMarginal,
+    Sampler,
+    build_sampler,
+    condition_on,
+    draw_codes,
+)
+from silosynth.common.sampler.conditional import WHOLE
+from silosynth.common.sampler.sampler import draw
+from silosynth.common.schema import Schema, parse_schema
 
 DIGEST = "sha256:" + "ab" * 32
 SCHEMA = parse_schema(

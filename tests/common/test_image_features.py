@@ -9,15 +9,18 @@ import pytest
 
 from silosynth.common.domain import Domain, Grouping
 from silosynth.common.errors import CapExceeded, InvalidPlan, InvalidSchema
-from silosynth.common.generator import image_features as module
-from silosynth.common.generator.features import (
+from silosynth.common.generator import (
     AMPLITUDE,
-    PAIR_BOUND2,
+    TURN,
     FeatureSettings,
+    ImageMap,
     feature_cells,
+    image_map,
+    sum_image_features,
 )
-from silosynth.common.generator.image_features import TURN, ImageMap, image_map, sum_image_features
-from silosynth.common.schema.schema import Schema, parse_schema
+from silosynth.common.generator import image_features as module
+from silosynth.common.generator.features import PAIR_BOUND2
+from silosynth.common.schema import Schema, parse_schema
 
 PIXELS = [f"p{i}" for i in range(6)]
 GROUPING = Grouping(groups={"p1": (0, 0, 1, 2)})

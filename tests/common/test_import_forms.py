@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from silosynth.common.errors import InvalidSchema
-from silosynth.common.importers.detect import ImportedSchema, import_schema
+from silosynth.common.importers import import_schema
+from silosynth.common.importers.imported import ImportedSchema
 
 
 def attributes(imported: ImportedSchema) -> dict[str, dict[str, Any]]:

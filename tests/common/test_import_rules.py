@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from silosynth.common.errors import InvalidSchema
-from silosynth.common.importers.detect import import_schema
+from silosynth.common.importers import import_schema
 from silosynth.common.importers.imported import ImportedSchema
 from silosynth.common.sampler.sampler import draw
-from silosynth.common.schema.schema import parse_schema
-from silosynth.server.methods.dummy import dummy_sampler
+from silosynth.common.schema import parse_schema
+from silosynth.server.methods import dummy_sampler
 
 COLUMNS = {
     "key": {"sdtype": "id", "regex_format": "[A-Z]{2}[0-9]{3}"},

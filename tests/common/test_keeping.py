@@ -6,10 +6,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from silosynth.common.codec.codec import Codec
+from silosynth.common.codec import Codec
 from silosynth.common.errors import InvalidSampler
 from silosynth.common.sampler.keeping import Kept, draw_kept
-from silosynth.common.schema.schema import Schema, parse_schema
+from silosynth.common.schema import Schema, parse_schema
 
 NUMBER = {"kind": "integer", "minimum": 0, "maximum": 99, "source": "public"}
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from silosynth.common.domain import Domain
 from silosynth.common.errors import InvalidArgument
-from silosynth.common.schema.schema import Schema, parse_schema
+from silosynth.common.schema import Schema, parse_schema
 from silosynth.common.scores import metrics
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "sdmetrics.json").read_text())

@@ -15,15 +15,24 @@ import pytest
 
 from silosynth.common.domain import Grouping
 from silosynth.common.errors import InvalidArgument, InvalidSampler
+from silosynth.common.sampler import (
+    Layer,
+    Network,
+    NeuralSampler,
+    condition_on,
+    describe_sampler,
+    draw_codes,
+    load_sampler,
+    parse_sampler,
+    save_sampler,
+    shares_within,
+)
 from silosynth.common.sampler.archive import pack, unpack
-from silosynth.common.sampler.condition import condition_on
-from silosynth.common.sampler.conditional import WHOLE, shares_within
-from silosynth.common.sampler.file import dump_sampler, load_sampler, parse_sampler, save_sampler
-from silosynth.common.sampler.mixture import NeuralSampler
-from silosynth.common.sampler.network import Layer, Network
+from silosynth.common.sampler.conditional import WHOLE
+from silosynth.common.sampler.file import dump_sampler
 from silosynth.common.sampler.safetensors import dump_network, parse_network, widths_of
-from silosynth.common.sampler.sampler import describe_sampler, draw, draw_codes
-from silosynth.common.schema.schema import parse_schema
+from silosynth.common.sampler.sampler import draw
+from silosynth.common.schema import parse_schema
 
 SCHEMA = parse_schema(
     {

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from mpmath import mp, mpf
 
-from silosynth.common.accounting.cost import GaussianCost
-from silosynth.common.accounting.epsilon import cks_epsilon, pld_epsilon
+from silosynth.common.accounting import GaussianCost, cks_epsilon, pld_epsilon
 from silosynth.common.accounting.sum_law import excess_rho, log_ratio, sum_law
 from silosynth.common.errors import InvalidPlan
 

@@ -10,23 +10,24 @@ import pytest
 import yaml
 from support.patience import cheap
 
-from silosynth.common.accounting.cost import RHO_UNIT
+from silosynth.common.accounting import RHO_UNIT
 from silosynth.common.errors import CapExceeded, InvalidPlan
-from silosynth.common.messages.request import Request, count_cells, decode_request, encode_request
-from silosynth.common.plan.budget import check_budget, plan_units
-from silosynth.common.plan.check import check_plan
-from silosynth.common.plan.plan import (
+from silosynth.common.messages import Request, count_cells, decode_request, encode_request
+from silosynth.common.plan import (
     Phase,
     PhaseName,
     Plan,
+    check_budget,
+    check_plan,
     decode_plan,
     dump_plan,
     encode_plan,
     parse_plan,
     phase_cost,
+    plan_units,
 )
-from silosynth.common.schema.schema import Schema, parse_schema
-from silosynth.server.planning.planner import new_plan
+from silosynth.common.schema import Schema, parse_schema
+from silosynth.server.planning import new_plan
 
 
 def _schema(**changes: Any) -> Schema:

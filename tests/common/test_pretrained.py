@@ -17,17 +17,26 @@ import torch
 from tiny_checkpoint import END, make_checkpoint
 from transformers import BertConfig, BertLMHeadModel
 
-from silosynth.common.codec.codec import Codec
-from silosynth.common.codec.examples import layout_of, to_examples
+from silosynth.common.codec import Codec, layout_of, to_examples
 from silosynth.common.errors import InvalidArgument, InvalidCheckpoint, InvalidPlan
-from silosynth.common.generator.architecture import AdaptedLayer, MaskedMlp, Pretrained
-from silosynth.common.generator.checkpoint import adapted, open_checkpoint, usual_layers
-from silosynth.common.generator.checkpoint_files import checkpoint_files, digest_checkpoint
+from silosynth.common.generator import (
+    MaskedMlp,
+    Pretrained,
+    PretrainedNetwork,
+    build_network,
+    digest_checkpoint,
+    initial_vector,
+    load_pretrained,
+    open_checkpoint,
+    usual_layers,
+)
+from silosynth.common.generator.architecture import AdaptedLayer
+from silosynth.common.generator.checkpoint import adapted
+from silosynth.common.generator.checkpoint_files import checkpoint_files
 from silosynth.common.generator.control_code import control_words
-from silosynth.common.generator.networks import build_network, initial_vector, tensors_of
-from silosynth.common.generator.pretrained_network import PretrainedNetwork, load_pretrained
+from silosynth.common.generator.networks import tensors_of
 from silosynth.common.generator.tokens import IGNORED, TextTokens
-from silosynth.common.schema.schema import Schema, parse_schema
+from silosynth.common.schema import Schema, parse_schema
 from silosynth.common.seeded import SeededWords
 
 KIND = {"name": "kind", "kind": "categorical", "categories": ["ham", "spam"], "other": False}

@@ -14,11 +14,21 @@ from dp_accounting.rdp import RdpAccountant
 from hypothesis import given
 from hypothesis import strategies as st
 
-from silosynth.common.accounting.cost import RHO_UNIT, GaussianCost, rho_units
-from silosynth.common.accounting.epsilon import cks_epsilon, pld_epsilon, rdp_epsilon, total_rho
-from silosynth.common.accounting.orders import ORDERS, price_units
-from silosynth.common.accounting.rdp import rdp_vector
-from silosynth.common.accounting.zcdp import ORDER_UNIT, budget_order, budget_units
+from silosynth.common.accounting import (
+    ORDER_UNIT,
+    ORDERS,
+    RHO_UNIT,
+    GaussianCost,
+    budget_order,
+    cks_epsilon,
+    pld_epsilon,
+    price_units,
+    rdp_epsilon,
+    rdp_vector,
+    rho_units,
+    total_rho,
+)
+from silosynth.common.accounting.zcdp import budget_units
 from silosynth.common.errors import InvalidPlan
 
 DELTA = 1e-6

@@ -15,7 +15,7 @@ import pytest
 
 from silosynth.common.errors import ConnectionFailed, InvalidArgument
 from silosynth.common.reach import certificate_words, clock_words, look_at
-from silosynth.server.federation.certs import make_certs
+from silosynth.server.federation import make_certs
 
 NOON = "Sun, 01 Mar 2026 12:00:00 GMT"
 NOON_SECONDS = 1772366400.0

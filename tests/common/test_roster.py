@@ -10,15 +10,19 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from silosynth.common.errors import InvalidArgument, OutputExists, Untrusted
-from silosynth.common.trust.keys import (
+from silosynth.common.trust import (
     PublicKey,
     Purpose,
     Signature,
     SigningKey,
     check_signature,
+    plain_bytes,
+    plain_text,
+    unseal,
+    url_bytes,
+    url_text,
 )
-from silosynth.common.trust.seal import seal, unseal
-from silosynth.common.trust.spelling import plain_bytes, plain_text, url_bytes, url_text
+from silosynth.common.trust.seal import seal
 
 KEY, OTHER = SigningKey.generate(), SigningKey.generate()
 

@@ -10,11 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from silosynth.common.codec.codec import Codec
-from silosynth.common.codec.conditions import allowed_codes
-from silosynth.common.codec.ruled import keeps_rules
+from silosynth.common.codec import Codec, allowed_codes, keeps_rules
+from silosynth.common.document import load_document
 from silosynth.common.errors import InvalidArgument, InvalidSchema
-from silosynth.common.schema.schema import Schema, dump_schema, load_document, parse_schema
+from silosynth.common.schema import Schema, dump_schema, parse_schema
 
 _ATTRIBUTES: list[dict[str, Any]] = [
     {"name": "a", "kind": "integer", "minimum": 0, "maximum": 50, "missing": True},

@@ -8,12 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from silosynth.common.codec.codec import Codec
-from silosynth.common.codec.form import Form
-from silosynth.common.codec.ruled import keeps_rules, renumber
+from silosynth.common.codec import Codec, Form, keeps_rules, renumber
 from silosynth.common.errors import InvalidSchema
-from silosynth.common.schema.schema import Schema, dump_schema, parse_schema
-from silosynth.common.values.grid import edges_schema, refined_attributes
+from silosynth.common.schema import Schema, dump_schema, parse_schema
+from silosynth.common.values import edges_schema, refined_attributes
 
 ROWS = 400
 FIRST = np.arange(ROWS) * 7 % 300

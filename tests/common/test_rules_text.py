@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from silosynth.common.rules.facts import Fact, Kind, check_rule
-from silosynth.common.rules.parse import parse_rule
-from silosynth.common.rules.rule import (
+from silosynth.common.rules import (
+    UNITS,
     Among,
     Arithmetic,
     Both,
@@ -17,8 +16,10 @@ from silosynth.common.rules.rule import (
     Derived,
     Difference,
     Either,
+    Fact,
     IsNull,
     Keep,
+    Kind,
     Never,
     Not,
     NullTogether,
@@ -27,12 +28,14 @@ from silosynth.common.rules.rule import (
     OneOf,
     Order,
     Rule,
+    RuleFault,
     Span,
     Step,
     Unique,
+    check_rule,
+    parse_rule,
 )
 from silosynth.common.rules.spell import spell
-from silosynth.common.rules.tokens import UNITS, RuleFault
 
 COLUMNS = ("a", "b", "end", "null", "one", "days", "two words", "é", "x-y", "_", "if'")
 

@@ -21,23 +21,23 @@ from hypothesis.extra import numpy as hnp
 from support.patience import patience
 
 from silosynth.common.batches import map_batches, split_rows
-from silosynth.common.codec.codec import Codec
+from silosynth.common.codec import Codec
 from silosynth.common.domain import Domain, Grouping
 from silosynth.common.errors import InvalidArgument, InvalidSampler, OutputExists
-from silosynth.common.sampler import sampler as sampler_module
-from silosynth.common.sampler.conditional import WHOLE, Conditional, condition, shares
-from silosynth.common.sampler.draw import draw_batch
-from silosynth.common.sampler.rows_file import write_rows
-from silosynth.common.sampler.sampler import (
+from silosynth.common.sampler import (
     CliqueMarginal,
     Sampler,
     build_sampler,
     describe_sampler,
-    draw,
-    draw_batches,
     draw_codes,
+    shares,
+    write_rows,
 )
-from silosynth.common.schema.schema import parse_schema
+from silosynth.common.sampler import sampler as sampler_module
+from silosynth.common.sampler.conditional import WHOLE, Conditional, condition
+from silosynth.common.sampler.draw import draw_batch
+from silosynth.common.sampler.sampler import draw, draw_batches
+from silosynth.common.schema import parse_schema
 
 SCHEMA = parse_schema(
     {

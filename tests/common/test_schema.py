@@ -12,15 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from silosynth.common.document import load_document
 from silosynth.common.errors import InvalidSchema
-from silosynth.common.schema.schema import (
+from silosynth.common.schema import (
     EqualWidth,
     IntegerAttribute,
     Schema,
     dump_schema,
     json_schema,
     list_faults,
-    load_document,
     load_schema,
     parse_schema,
 )

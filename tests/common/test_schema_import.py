@@ -16,10 +16,12 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from silosynth.client.source.table import check_table, read_table
+from silosynth.client.source import read_table
+from silosynth.client.source.table import check_table
 from silosynth.common.errors import InvalidArgument, InvalidSchema
-from silosynth.common.importers.detect import ImportedSchema, import_schema
-from silosynth.common.schema.schema import dump_schema, list_faults, parse_schema
+from silosynth.common.importers import import_schema
+from silosynth.common.importers.imported import ImportedSchema
+from silosynth.common.schema import dump_schema, list_faults, parse_schema
 
 SCHEMAS = Path(__file__).parent / "schemas"
 DATA = Path(os.environ.get("SILOSYNTH_DATA", Path(__file__).parents[2] / "../shared/data"))

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from silosynth.common.errors import InvalidSchema
-from silosynth.common.schema.schema import Schema, dump_schema, parse_schema
+from silosynth.common.schema import Schema, dump_schema, parse_schema
 
 ATTRIBUTES: list[dict[str, Any]] = [
     {"name": "age", "kind": "integer", "minimum": 0, "maximum": 99, "source": "public"}

@@ -8,11 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from silosynth.common.codec.codec import Codec
-from silosynth.common.codec.examples import END
-from silosynth.common.codec.text import decode_texts, encode_texts
+from silosynth.common.codec import END, Codec, decode_texts, encode_texts
 from silosynth.common.errors import InvalidTable
-from silosynth.common.schema.schema import Schema, parse_schema
+from silosynth.common.schema import Schema, parse_schema
 
 
 def made_schema(max_bytes: int | None = 5) -> Schema:

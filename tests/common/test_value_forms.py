@@ -8,11 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from silosynth.common.codec.codec import Codec
-from silosynth.common.codec.form import Form
-from silosynth.common.schema.schema import parse_schema
-from silosynth.common.values.grid import grid_of
-from silosynth.common.values.spread import Spread
+from silosynth.common.codec import Codec, Form
+from silosynth.common.schema import parse_schema
+from silosynth.common.values import Spread, grid_of
 
 DAY = {"kind": "datetime", "minimum": "2020-01-01", "maximum": "2020-12-31"}
 

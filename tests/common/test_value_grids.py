@@ -12,27 +12,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from silosynth.common.codec.codec import Codec
-from silosynth.common.codec.conditions import allowed_codes, narrow_spreads
+from silosynth.common.codec import Codec, allowed_codes, narrow_spreads
 from silosynth.common.errors import InvalidPlan, InvalidSampler
-from silosynth.common.plan.values import MOST_TREE_CELLS, plan_trees
-from silosynth.common.schema.schema import Schema, parse_schema
-from silosynth.common.values.grid import (
+from silosynth.common.plan import plan_trees
+from silosynth.common.plan.values import MOST_TREE_CELLS
+from silosynth.common.schema import Schema, parse_schema
+from silosynth.common.values import (
+    Closer,
+    Leaves,
+    Spread,
     ValueGrid,
     check_edges,
     declared_edges,
-    refine,
-    refined_attributes,
-)
-from silosynth.common.values.partitions import (
-    Closer,
-    Leaves,
     endings_of,
     factors,
     leaves_within,
+    parse_spread,
+    refine,
+    refined_attributes,
     sum_levels,
 )
-from silosynth.common.values.spread import Spread, parse_spread
 
 
 def _schema(**attribute: Any) -> Schema:

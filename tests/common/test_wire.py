@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from silosynth.common.errors import BudgetExceeded, RunFailed, SilosynthError, Untrusted
-from silosynth.common.messages.release import (
+from silosynth.common.messages import (
     Receipt,
     Refusal,
     Release,
@@ -22,7 +22,7 @@ from silosynth.common.messages.release import (
     encode_release,
     refusal_error,
 )
-from silosynth.common.trust.keys import SigningKey
+from silosynth.common.trust import SigningKey
 
 
 def _release(*marginals: list[int]) -> Release:

@@ -26,9 +26,9 @@ import pyarrow.parquet as pq
 import pytest
 from deploy_commands import DEPLOY, container_command
 
-from silosynth.client.policy.template import NewSilo
-from silosynth.client.silo.init import init_silo
-from silosynth.common.schema.schema import dump_schema, parse_schema
+from silosynth.client.policy import NewSilo
+from silosynth.client.silo import init_silo
+from silosynth.common.schema import dump_schema, parse_schema
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or not shutil.which("unshare") or not shutil.which("setpriv"),

@@ -23,14 +23,12 @@ from dockerfile_parse import DockerfileParser
 from federation import Federation
 from support.patience import patience
 
-from silosynth.client.policy.file import load_policy
-from silosynth.client.rpc.caller import RemoteGateway
-from silosynth.common.messages.statements import Identity, decode_statement
-from silosynth.common.plan.budget import check_budget
-from silosynth.common.plan.check import check_plan
-from silosynth.common.plan.plan import load_plan
-from silosynth.common.schema.schema import load_schema
-from silosynth.server.federation.roster_file import load_roster
+from silosynth.client.policy import load_policy
+from silosynth.client.rpc import RemoteGateway
+from silosynth.common.messages import Identity, decode_statement
+from silosynth.common.plan import check_budget, check_plan, load_plan
+from silosynth.common.schema import load_schema
+from silosynth.server.federation import load_roster
 from silosynth.server.federation.superlink import build_bundle
 
 UNITS = sorted(p.name for p in (DEPLOY / "systemd").iterdir())

@@ -14,12 +14,18 @@ from hostile_mutations import mutate_bytes, mutate_json
 from signed import CANARY, Federation, make_sampler
 from support.patience import cheap
 
-from silosynth.client.silo.assemble import Silo
-from silosynth.common.audit.entries import Verdict as Decided
-from silosynth.common.messages.release import Refusal, Release, encode_receipt
-from silosynth.common.messages.statements import Answer, Bundle, encode_statement
-from silosynth.common.trust.keys import Purpose
-from silosynth.common.trust.seal import body_of, seal
+from silosynth.client.silo import Silo
+from silosynth.common.audit import Verdict as Decided
+from silosynth.common.messages import (
+    Answer,
+    Bundle,
+    Refusal,
+    Release,
+    encode_receipt,
+    encode_statement,
+)
+from silosynth.common.trust import Purpose, body_of
+from silosynth.common.trust.seal import seal
 
 LONGEST_UNITS = 300
 FORBIDDEN = (CANARY, "Traceback", "sqlite", "Error(", "/tmp", "/dev/shm", "people.parquet", ".pem")

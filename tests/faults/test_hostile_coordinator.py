@@ -17,21 +17,25 @@ import pytest
 from signed import CANARY, Federation, make_sampler
 from support.patience import cheap
 
-from silosynth.client.gateway.dataset import Dataset
-from silosynth.client.gateway.verify import Doorkeeper, VerifiedPlan, verify_plan, verify_request
-from silosynth.client.policy.limits import Policy
-from silosynth.client.policy.rules import Rules
-from silosynth.client.silo.assemble import Silo
-from silosynth.client.source.open import SourceFormat, SourceSpec, open_source
-from silosynth.common.audit.entries import Scope, ScopeKind
+from silosynth.client.gateway import Dataset, Doorkeeper
+from silosynth.client.gateway.verify import VerifiedPlan, verify_plan, verify_request
+from silosynth.client.policy import Policy, Rules
+from silosynth.client.silo import Silo
+from silosynth.client.source import SourceFormat, SourceSpec, open_source
+from silosynth.common.audit import Scope, ScopeKind
 from silosynth.common.errors import CapExceeded, InvalidPlan
-from silosynth.common.messages.release import Refusal, Release
-from silosynth.common.messages.request import Request, encode_request
-from silosynth.common.messages.statements import Answer, digest_sampler
-from silosynth.common.plan.plan import encode_plan, parse_plan
-from silosynth.common.schema.schema import parse_schema
-from silosynth.common.trust.keys import Purpose, SigningKey
-from silosynth.common.trust.seal import MAGIC, seal
+from silosynth.common.messages import (
+    Answer,
+    Refusal,
+    Release,
+    Request,
+    digest_sampler,
+    encode_request,
+)
+from silosynth.common.plan import encode_plan, parse_plan
+from silosynth.common.schema import parse_schema
+from silosynth.common.trust import MAGIC, Purpose, SigningKey
+from silosynth.common.trust.seal import seal
 
 DATASET = Scope(kind=ScopeKind.DATASET, name="default")
 

@@ -18,11 +18,10 @@ from hostile_campaign import Target, campaign, open_target
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from silosynth.common.messages.release import Release
-from silosynth.common.messages.statements import Answer, Bundle
-from silosynth.common.plan.plan import encode_plan
-from silosynth.common.trust.keys import Purpose
-from silosynth.common.trust.seal import body_of, seal
+from silosynth.common.messages import Answer, Bundle, Release
+from silosynth.common.plan import encode_plan
+from silosynth.common.trust import Purpose, body_of
+from silosynth.common.trust.seal import seal
 
 MESSAGES = 100_000
 WORKERS = 2

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from silosynth.client.ledger.ledger import Ledger
-from silosynth.common.audit.entries import Scope, ScopeKind, Verdict
+from silosynth.client.ledger import Ledger
+from silosynth.common.audit import Scope, ScopeKind, Verdict
 from silosynth.common.errors import LedgerUnavailable
 
 PROJECT = Scope(kind=ScopeKind.PROJECT, name="census")

@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from silosynth.client.ledger.ledger import Ledger
-from silosynth.common.audit.audit import verify_audit
-from silosynth.common.audit.entries import Scope, ScopeKind, Verdict
+from silosynth.client.ledger import Ledger
+from silosynth.common.audit import Scope, ScopeKind, Verdict, verify_audit
 from silosynth.common.errors import BudgetExceeded, RequestConflict
 
 DATASET = Scope(kind=ScopeKind.DATASET, name="adult")

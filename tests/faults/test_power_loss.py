@@ -10,17 +10,20 @@ import pytest
 from fakes import SILOS, small_plan, small_schema
 from power import Disk, forgetful_disk
 
-from silosynth.client.gateway.kept import Records
-from silosynth.client.ledger.fence import Proofs, raise_fence, read_fence
-from silosynth.client.source.bounding import load_secret, make_secret
-from silosynth.client.sums.store import SessionRecord, SumStore
+from silosynth.client.gateway import Records
+from silosynth.client.ledger import read_fence
+from silosynth.client.ledger.fence import Proofs, raise_fence
+from silosynth.client.source import load_secret, make_secret
+from silosynth.client.sums import SumStore
+from silosynth.client.sums.store import SessionRecord
 from silosynth.common.files import create_file, fresh_file, make_directory, replace_file
-from silosynth.common.plan.plan import PhaseName, load_plan
-from silosynth.common.schema.schema import load_schema
-from silosynth.common.trust.keys import SigningKey
-from silosynth.server.coordinator.state import Acknowledged, Answered, Decided, Event, Silent
-from silosynth.server.driver.journal import Journal, read_events
-from silosynth.server.federation.run_files import begin_run, find_run, keep_receipt, kept_receipts
+from silosynth.common.plan import PhaseName, load_plan
+from silosynth.common.schema import load_schema
+from silosynth.common.trust import SigningKey
+from silosynth.server.coordinator import Acknowledged, Answered, Decided, Event, Silent
+from silosynth.server.driver import Journal, read_events
+from silosynth.server.federation import begin_run, find_run
+from silosynth.server.federation.run_files import keep_receipt, kept_receipts
 
 EVENTS: tuple[Event, ...] = (
     Decided(silo=SILOS[0], data=b"approved"),

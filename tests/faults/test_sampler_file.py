@@ -23,10 +23,18 @@ from support.patience import patience
 
 from silosynth.common.domain import Grouping
 from silosynth.common.errors import InvalidSampler, OutputExists
+from silosynth.common.sampler import (
+    CliqueMarginal,
+    Sampler,
+    build_sampler,
+    load_sampler,
+    parse_sampler,
+    save_sampler,
+)
 from silosynth.common.sampler.archive import pack, unpack
-from silosynth.common.sampler.file import dump_sampler, load_sampler, parse_sampler, save_sampler
-from silosynth.common.sampler.sampler import CliqueMarginal, Sampler, build_sampler, draw
-from silosynth.common.schema.schema import parse_schema
+from silosynth.common.sampler.file import dump_sampler
+from silosynth.common.sampler.sampler import draw
+from silosynth.common.schema import parse_schema
 
 Members = dict[str, bytes]
 

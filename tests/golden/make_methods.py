@@ -19,20 +19,25 @@ from unittest import mock
 
 import numpy as np
 
-from silosynth.common.certificate.certify import certify_plan
+from silosynth.common.certificate import certify_plan
 from silosynth.common.digest import canonical_json, digest_of
-from silosynth.common.generator.architecture import MaskedMlp
-from silosynth.common.messages.release import Receipt, Release, digest_cells, encode_release
-from silosynth.common.messages.request import Request, count_cells
-from silosynth.common.plan.plan import Plan, encode_plan
+from silosynth.common.generator import MaskedMlp
+from silosynth.common.messages import (
+    Receipt,
+    Release,
+    Request,
+    count_cells,
+    digest_cells,
+    encode_release,
+)
+from silosynth.common.plan import Plan, encode_plan
 from silosynth.common.sampler.file import dump_sampler
-from silosynth.common.schema.schema import Schema, parse_schema
-from silosynth.server.coordinator.machine import start, step
-from silosynth.server.coordinator.outcome import finish
-from silosynth.server.coordinator.state import Answered, Ask, State
-from silosynth.server.methods.method import Outcome
+from silosynth.common.schema import Schema, parse_schema
+from silosynth.server.coordinator import Answered, Ask, State, finish, step
+from silosynth.server.coordinator.machine import start
+from silosynth.server.methods import Outcome
 from silosynth.server.methods.training import TrainingChoice
-from silosynth.server.planning.planner import new_plan
+from silosynth.server.planning import new_plan
 
 PATH = Path(__file__).with_name("methods.json")
 SILOS = ("north", "south", "west")

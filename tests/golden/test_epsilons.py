@@ -9,7 +9,7 @@ import pytest
 from dp_accounting.pld import PLDAccountant
 from dp_accounting.rdp import RdpAccountant
 
-from silosynth.common.accounting.epsilon import GaussianCost, cks_epsilon, pld_epsilon, total_rho
+from silosynth.common.accounting import GaussianCost, cks_epsilon, pld_epsilon, total_rho
 
 DELTA = 1e-6
 DISCRETE = [(1, 2, 2.419, 2.276), (100, 10, 5.222, 4.887)]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from make_methods import CASES, METHODS, PATH, describe, plan_of
 
-from silosynth.common.plan.plan import Method, decode_plan, encode_plan
+from silosynth.common.plan import Method, decode_plan, encode_plan
 
 GOLDEN: dict[str, Any] = json.loads(PATH.read_text())
 

@@ -10,22 +10,27 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from silosynth.client.gateway.dataset import Dataset
-from silosynth.client.gateway.gateway import Gateway
-from silosynth.client.ledger.ledger import Ledger
-from silosynth.client.noise.discrete_gaussian import BitSource
-from silosynth.client.policy.limits import Policy
+from silosynth.client.gateway import Dataset, Gateway
+from silosynth.client.ledger import Ledger
+from silosynth.client.noise import BitSource
+from silosynth.client.policy import Policy
+from silosynth.client.source import open_table
 from silosynth.client.source.bounding import bounding
-from silosynth.client.source.open import open_table
-from silosynth.common.audit.entries import Scope, ScopeKind
-from silosynth.common.codec.examples import layout_of
-from silosynth.common.generator.architecture import MaskedMlp
-from silosynth.common.generator.networks import initial_vector
-from silosynth.common.messages.release import Refusal, Release, decode_release
-from silosynth.common.messages.request import Request, encode_request
-from silosynth.common.plan.plan import PhaseName, Plan, TrustMode, encode_plan, parse_plan
-from silosynth.common.plan.training import BOUND, TrainingStep, encode_weights
-from silosynth.common.schema.schema import Schema, parse_schema
+from silosynth.common.audit import Scope, ScopeKind
+from silosynth.common.codec import layout_of
+from silosynth.common.generator import MaskedMlp, initial_vector
+from silosynth.common.messages import Refusal, Release, Request, decode_release, encode_request
+from silosynth.common.plan import (
+    BOUND,
+    PhaseName,
+    Plan,
+    TrainingStep,
+    TrustMode,
+    encode_plan,
+    encode_weights,
+    parse_plan,
+)
+from silosynth.common.schema import Schema, parse_schema
 
 PROJECT = Scope(kind=ScopeKind.PROJECT, name="p")
 

@@ -9,15 +9,12 @@ from pathlib import Path
 import numpy as np
 from fakes import small_schema
 
-from silosynth.client.noise.share import NoiseShare, noise_share
-from silosynth.client.sums.member import SumMember
-from silosynth.client.sums.store import SumStore
-from silosynth.common.messages.request import Request
-from silosynth.common.messages.sum_proof import SumProof, pack
-from silosynth.common.messages.sums import SumStep
-from silosynth.common.plan.plan import PhaseName, Plan, parse_plan
-from silosynth.common.trust.keys import SigningKey
-from silosynth.server.planning.planner import new_plan
+from silosynth.client.noise import NoiseShare, noise_share
+from silosynth.client.sums import SumMember, SumStore
+from silosynth.common.messages import Request, SumProof, SumStep, pack
+from silosynth.common.plan import PhaseName, Plan, parse_plan
+from silosynth.common.trust import SigningKey
+from silosynth.server.planning import new_plan
 
 CELLS = 25
 

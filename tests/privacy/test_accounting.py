@@ -12,17 +12,17 @@ from dp_accounting import get_epsilon_gaussian, get_sigma_gaussian
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from silosynth.common.accounting import epsilon as privacy
-from silosynth.common.accounting.epsilon import (
+from silosynth.common.accounting import (
     RHO_UNIT,
     GaussianCost,
     cks_epsilon,
-    gaussian_rho,
     pld_epsilon,
     rho_for,
     rho_units,
     total_rho,
 )
+from silosynth.common.accounting import epsilon as privacy
+from silosynth.common.accounting.cost import gaussian_rho
 from silosynth.common.errors import InvalidPlan
 
 Law = tuple[np.ndarray, np.ndarray]

@@ -16,13 +16,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from support.patience import cheap
 
-from silosynth.client.source.bounding import (
-    NAMELESS,
-    SECRET_BYTES,
-    load_secret,
-    make_secret,
-    rank_rows,
-)
+from silosynth.client.source import load_secret, make_secret
+from silosynth.client.source.bounding import NAMELESS, SECRET_BYTES, rank_rows
 from silosynth.common.errors import InvalidArgument, InvalidTable, OutputExists
 
 SECRET = b"s" * SECRET_BYTES

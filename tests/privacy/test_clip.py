@@ -17,20 +17,14 @@ from learners import ConstantBits, round_request, shared_plan, training_plan, wi
 
 from silosynth.client.learning import clip as clip_module
 from silosynth.client.learning import gradient as gradient_module
+from silosynth.client.learning import train_round
 from silosynth.client.learning.clip import add_clipped, exact_sum, is_within
 from silosynth.client.learning.gradient import Gradients, add_clipped_there
-from silosynth.client.learning.round import train_round
-from silosynth.client.source.people import People
-from silosynth.common.codec.examples import Layout, layout_of
+from silosynth.client.source import People
+from silosynth.common.codec import Layout, layout_of
 from silosynth.common.errors import InvalidTable
-from silosynth.common.generator.architecture import (
-    Architecture,
-    MaskedMlp,
-    Transformer,
-    bias_slices,
-)
-from silosynth.common.plan.plan import Plan
-from silosynth.common.plan.training import BOUND, LARGEST_WEIGHT, gradient_unit
+from silosynth.common.generator import Architecture, MaskedMlp, Transformer, bias_slices
+from silosynth.common.plan import BOUND, LARGEST_WEIGHT, Plan, gradient_unit
 
 TABLE = Layout(attributes=("a", "b", "c"), sizes=(3, 5, 4), vocabularies=(0, 1, 2), free=3)
 NETWORKS: list[Architecture] = [

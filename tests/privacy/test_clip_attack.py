@@ -20,18 +20,16 @@ import pytest
 from signed import Federation, people
 
 from silosynth.client.gateway import verify as verify_module
-from silosynth.common.codec.examples import layout_of
+from silosynth.common.codec import layout_of
 from silosynth.common.errors import InvalidPlan
-from silosynth.common.generator.architecture import MaskedMlp, bias_slices
-from silosynth.common.messages.release import Refusal, Release
-from silosynth.common.messages.request import Request, encode_request
-from silosynth.common.messages.statements import Answer
-from silosynth.common.plan.plan import Plan, encode_plan, parse_plan
-from silosynth.common.plan.training import BOUND, LARGEST_CLIP, LEAST_CLIP, encode_weights
-from silosynth.common.trust.keys import Purpose
+from silosynth.common.generator import MaskedMlp, bias_slices
+from silosynth.common.messages import Answer, Refusal, Release, Request, encode_request
+from silosynth.common.plan import BOUND, Plan, encode_plan, encode_weights, parse_plan
+from silosynth.common.plan.training import LARGEST_CLIP, LEAST_CLIP
+from silosynth.common.trust import Purpose
 from silosynth.common.trust.seal import seal
 from silosynth.server.methods.training import TrainingChoice
-from silosynth.server.planning.planner import new_plan
+from silosynth.server.planning import new_plan
 
 ROUNDS = 3
 TARGET = {"age": 7, "sex": 1}

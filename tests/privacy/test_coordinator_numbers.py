@@ -20,32 +20,27 @@ import numpy as np
 import pytest
 from signed import Federation, people
 
-from silosynth.common.accounting.cost import GaussianCost
-from silosynth.common.accounting.epsilon import pld_epsilon
-from silosynth.common.accounting.zcdp import cks_epsilon
+from silosynth.common.accounting import GaussianCost, cks_epsilon, pld_epsilon
 from silosynth.common.digest import digest_of
 from silosynth.common.domain import Domain, Grouping
 from silosynth.common.errors import CapExceeded, InvalidPlan
-from silosynth.common.generator.architecture import MaskedMlp, Transformer
-from silosynth.common.generator.features import (
+from silosynth.common.generator import (
     FeatureSettings,
+    MaskedMlp,
+    Transformer,
     feature_cells,
     feature_map,
-    quantise,
 )
-from silosynth.common.messages.release import Refusal, Release
-from silosynth.common.messages.request import Request
-from silosynth.common.messages.statements import Answer
-from silosynth.common.messages.sums import SumStep
+from silosynth.common.generator.features import quantise
+from silosynth.common.messages import Answer, Refusal, Release, Request, SumStep
+from silosynth.common.plan import BOUND, Plan, decode_plan, frame_weights, parse_plan
 from silosynth.common.plan import budget as budget_module
-from silosynth.common.plan.plan import Plan, decode_plan, parse_plan
-from silosynth.common.plan.training import BOUND, frame_weights
-from silosynth.common.roster.roster import RosterChange
-from silosynth.common.schema.schema import parse_schema
-from silosynth.common.trust.keys import Purpose
+from silosynth.common.roster import RosterChange
+from silosynth.common.schema import parse_schema
+from silosynth.common.trust import Purpose
 from silosynth.common.trust.seal import seal
 from silosynth.server.methods.training import TrainingChoice
-from silosynth.server.planning.planner import new_plan
+from silosynth.server.planning import new_plan
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "explanation" / "threat-model.md"

@@ -15,16 +15,15 @@ import pyarrow.parquet as pq
 import pytest
 from signed import Federation, people_table
 
-from silosynth.client.source import file_state
+from silosynth.client.source import SourceFormat, SourceSpec, StreamRows, file_state, open_source
 from silosynth.client.source.bounding import bounding
 from silosynth.client.source.file_state import look_at, same_files
 from silosynth.client.source.held import QUERY_SECONDS, Lifetime
-from silosynth.client.source.open import SourceFormat, SourceSpec, open_source
-from silosynth.client.source.stream import Reader, StreamRows
+from silosynth.client.source.stream import Reader
 from silosynth.client.source.table import Wanted
 from silosynth.common.domain import Grouping
 from silosynth.common.measurement import MarginalQuery
-from silosynth.common.schema.schema import Schema, parse_schema
+from silosynth.common.schema import Schema, parse_schema
 
 SCHEMA: Schema = parse_schema(
     {

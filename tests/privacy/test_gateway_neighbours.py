@@ -19,17 +19,15 @@ import pyarrow as pa
 import pytest
 from support.chance import SubGaussian, SumOfSquares, agrees, counts_agree, statistical
 
-from silosynth.client.gateway.dataset import Dataset
-from silosynth.client.gateway.gateway import Gateway
-from silosynth.client.ledger.ledger import Ledger
-from silosynth.client.policy.limits import Policy
+from silosynth.client.gateway import Dataset, Gateway
+from silosynth.client.ledger import Ledger
+from silosynth.client.policy import Policy
+from silosynth.client.source import open_table
 from silosynth.client.source.bounding import bounding
-from silosynth.client.source.open import open_table
-from silosynth.common.audit.entries import Scope, ScopeKind
-from silosynth.common.messages.release import Release, decode_release
-from silosynth.common.messages.request import Request, encode_request
-from silosynth.common.plan.plan import PhaseName, encode_plan, parse_plan
-from silosynth.common.schema.schema import parse_schema
+from silosynth.common.audit import Scope, ScopeKind
+from silosynth.common.messages import Release, Request, decode_release, encode_request
+from silosynth.common.plan import PhaseName, encode_plan, parse_plan
+from silosynth.common.schema import parse_schema
 
 SIGMA2 = Fraction(4)
 MOST = 2

@@ -16,13 +16,12 @@ from support.chance import Binomial, SumOfSquares, agrees, statistical
 from silosynth.client.learning import clip as clip_module
 from silosynth.client.learning.clip import MOST_ROWS, add_clipped
 from silosynth.client.learning.gradient import Gradients, add_clipped_there
-from silosynth.client.noise.discrete_gaussian import SystemBits
-from silosynth.client.source.people import People
-from silosynth.common.codec.examples import Layout
-from silosynth.common.generator.architecture import Architecture, MaskedMlp, Transformer
-from silosynth.common.generator.networks import initial_vector
-from silosynth.common.messages.release import Release
-from silosynth.common.plan.training import BOUND, LARGEST_WEIGHT, gradient_unit, scaled_norm
+from silosynth.client.noise import SystemBits
+from silosynth.client.source import People
+from silosynth.common.codec import Layout
+from silosynth.common.generator import Architecture, MaskedMlp, Transformer, initial_vector
+from silosynth.common.messages import Release
+from silosynth.common.plan import BOUND, LARGEST_WEIGHT, gradient_unit, scaled_norm
 
 TABLE = Layout(attributes=("a", "b", "c"), sizes=(3, 5, 4), vocabularies=(0, 1, 2), free=3)
 TEXT = Layout(

@@ -21,10 +21,9 @@ from silosynth.client.gateway import gateway as gateway_module
 from silosynth.client.learning import clip as clip_module
 from silosynth.client.learning.gradient import Gradients
 from silosynth.client.noise.discrete_gaussian import discrete_gaussian
-from silosynth.client.source.people import People
-from silosynth.common.codec.examples import layout_of
-from silosynth.common.plan.budget import check_budget
-from silosynth.common.plan.plan import Plan
+from silosynth.client.source import People
+from silosynth.common.codec import layout_of
+from silosynth.common.plan import Plan, check_budget
 
 CANARIES = 1000
 SCHEMA = wide_schema(CANARIES)

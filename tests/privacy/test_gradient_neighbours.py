@@ -17,10 +17,10 @@ from scipy.stats import norm
 from support.chance import Binomial, SubGaussian, SumOfSquares, agrees, at_most, statistical
 
 from silosynth.client.learning.gradient import Gradients
-from silosynth.client.noise.discrete_gaussian import SystemBits
-from silosynth.common.codec.examples import layout_of
-from silosynth.common.plan.plan import Plan
-from silosynth.common.schema.schema import Schema
+from silosynth.client.noise import SystemBits
+from silosynth.common.codec import layout_of
+from silosynth.common.plan import Plan
+from silosynth.common.schema import Schema
 
 RUNS, RATE, NOISE, MOST = 500, Fraction(1, 2), Fraction(1, 2), 2
 OTHERS = list(range(2, 12))

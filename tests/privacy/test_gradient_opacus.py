@@ -9,10 +9,9 @@ from opacus.grad_sample import GradSampleModule
 from test_gradient import COMPANIES, _same_masks
 
 from silosynth.client.learning.gradient import Gradients
-from silosynth.common.codec.examples import Layout
-from silosynth.common.generator.architecture import Architecture
-from silosynth.common.generator.networks import build_network, initial_vector, load_vector
-from silosynth.common.plan.training import gradient_unit
+from silosynth.common.codec import Layout
+from silosynth.common.generator import Architecture, build_network, initial_vector, load_vector
+from silosynth.common.plan import gradient_unit
 
 ROWS = 16
 

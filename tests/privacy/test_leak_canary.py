@@ -28,7 +28,7 @@ from signed import people_table
 from support.patience import patience
 
 from silosynth.common.cli.app import run
-from silosynth.common.messages.release import Refusal, Release
+from silosynth.common.messages import Refusal, Release
 
 MUTANT = MAIN.with_name("serve_mutant.py")
 COMMANDS = ("pending", "releases", "spent", "verify-ledger")

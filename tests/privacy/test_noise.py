@@ -21,9 +21,10 @@ from support.chance import (
     statistical,
 )
 
+from silosynth.client.noise import BitSource, SystemBits
 from silosynth.client.noise import discrete_gaussian as noise
 from silosynth.client.noise import tail_table as noise_table
-from silosynth.client.noise.discrete_gaussian import BitSource, SystemBits, discrete_gaussian
+from silosynth.client.noise.discrete_gaussian import discrete_gaussian
 from silosynth.client.noise.tail_table import exp_bounds, tail_table
 from silosynth.common.errors import InvalidPlan
 

@@ -16,19 +16,18 @@ from support.chance import Distance, SumOfSquares, agrees, at_most, statistical
 
 from silosynth.client.counting.count import count_marginals
 from silosynth.client.gateway import gateway as gateway_module
-from silosynth.common.accounting.cost import rho_units
-from silosynth.common.accounting.epsilon import pld_epsilon
-from silosynth.common.certificate.certify import certify_plan, check_certificate
-from silosynth.common.codec.codec import Codec
+from silosynth.common.accounting import pld_epsilon, rho_units
+from silosynth.common.certificate import certify_plan, check_certificate
+from silosynth.common.codec import Codec
 from silosynth.common.errors import InvalidPlan
-from silosynth.common.generator.features import feature_map, sum_features
+from silosynth.common.generator import feature_map, sum_features
 from silosynth.common.measurement import MarginalQuery
-from silosynth.common.plan.plan import PhaseName, Plan, parse_plan
-from silosynth.common.schema.schema import Schema, dump_schema, parse_schema
-from silosynth.server.coordinator.state import State
-from silosynth.server.driver.journal import Journal
-from silosynth.server.measuring.working_domain import working_grouping
-from silosynth.server.planning.planner import new_plan
+from silosynth.common.plan import PhaseName, Plan, parse_plan
+from silosynth.common.schema import Schema, dump_schema, parse_schema
+from silosynth.server.coordinator import State
+from silosynth.server.driver import Journal
+from silosynth.server.measuring import working_grouping
+from silosynth.server.planning import new_plan
 from silosynth.simulations.local import run_local
 from silosynth.simulations.silos import make_silos
 

@@ -14,13 +14,13 @@ from support.chance import statistical
 from test_one_shot import SILOS, check_noise
 
 from silosynth.client.gateway import gateway as gateway_module
-from silosynth.common.codec.codec import Codec
-from silosynth.common.generator.image_features import image_map, sum_image_features
-from silosynth.common.plan.plan import PhaseName
-from silosynth.common.schema.schema import Schema, dump_schema, parse_schema
-from silosynth.server.driver.journal import Journal
-from silosynth.server.measuring.working_domain import working_grouping
-from silosynth.server.planning.planner import new_plan
+from silosynth.common.codec import Codec
+from silosynth.common.generator import image_map, sum_image_features
+from silosynth.common.plan import PhaseName
+from silosynth.common.schema import Schema, dump_schema, parse_schema
+from silosynth.server.driver import Journal
+from silosynth.server.measuring import working_grouping
+from silosynth.server.planning import new_plan
 from silosynth.simulations.local import run_local
 from silosynth.simulations.silos import make_silos
 

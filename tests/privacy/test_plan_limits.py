@@ -17,13 +17,11 @@ import pytest
 from signed import Federation
 from sums import CELLS, Circle, circle, names, shared_plan
 
-from silosynth.client.noise.share import noise_share
-from silosynth.common.accounting.cost import RHO_UNIT, rho_units
-from silosynth.common.accounting.epsilon import pld_epsilon
-from silosynth.common.certificate.certify import certify_plan
-from silosynth.common.messages.release import Refusal, Release
-from silosynth.common.plan.budget import plan_units
-from silosynth.common.plan.plan import PhaseName, Plan
+from silosynth.client.noise import noise_share
+from silosynth.common.accounting import RHO_UNIT, pld_epsilon, rho_units
+from silosynth.common.certificate import certify_plan
+from silosynth.common.messages import Refusal, Release
+from silosynth.common.plan import PhaseName, Plan, plan_units
 
 LEVELS = {"halves": {"age": [0] * 5 + [1] * 5}}
 

@@ -11,16 +11,20 @@ import torch
 from tiny_checkpoint import make_checkpoint
 
 from silosynth.client.learning.gradient import Gradients
-from silosynth.client.noise.discrete_gaussian import SystemBits
-from silosynth.common.codec.codec import Codec
-from silosynth.common.codec.examples import layout_of, to_examples
-from silosynth.common.generator.architecture import MaskedMlp, Pretrained
-from silosynth.common.generator.checkpoint import open_checkpoint, usual_layers
-from silosynth.common.generator.checkpoint_files import digest_checkpoint
-from silosynth.common.generator.networks import initial_vector
-from silosynth.common.generator.pretrained_network import PretrainedNetwork, load_pretrained
-from silosynth.common.plan.training import BOUND, LARGEST_WEIGHT, gradient_unit
-from silosynth.common.schema.schema import parse_schema
+from silosynth.client.noise import SystemBits
+from silosynth.common.codec import Codec, layout_of, to_examples
+from silosynth.common.generator import (
+    MaskedMlp,
+    Pretrained,
+    PretrainedNetwork,
+    digest_checkpoint,
+    initial_vector,
+    load_pretrained,
+    open_checkpoint,
+    usual_layers,
+)
+from silosynth.common.plan import BOUND, LARGEST_WEIGHT, gradient_unit
+from silosynth.common.schema import parse_schema
 
 BITS = SystemBits()
 SCHEMA = parse_schema(

@@ -29,27 +29,31 @@ from joining import (
 )
 from signed import Federation, people
 
-from silosynth.client.desk.questions import Command, Question
-from silosynth.client.ledger.ledger import Ledger
-from silosynth.client.policy.approvers import SignedDecision, sign_decision, time_text
-from silosynth.client.policy.file import PolicyFile
-from silosynth.client.roster.book import BY_PERSON, says_roster
-from silosynth.client.silo.assemble import Silo
-from silosynth.common.audit.audit import verify_audit
-from silosynth.common.audit.entries import Authority
-from silosynth.common.audit.entries import Verdict as Decided
+from silosynth.client.desk import Command, Question
+from silosynth.client.ledger import Ledger
+from silosynth.client.policy import PolicyFile, SignedDecision, sign_decision, time_text
+from silosynth.client.roster import says_roster
+from silosynth.client.roster.book import BY_PERSON
+from silosynth.client.silo import Silo
+from silosynth.common.audit import Authority, verify_audit
+from silosynth.common.audit import Verdict as Decided
 from silosynth.common.digest import canonical_json
 from silosynth.common.errors import InvalidArgument, InvalidPlan, InvalidPolicy, RequestConflict
-from silosynth.common.messages.release import Refusal, Release, encode_receipt
-from silosynth.common.messages.statements import Answer, Verdict, decode_statement
-from silosynth.common.messages.sums import SumStep, encode_sum_statement
-from silosynth.common.plan.plan import Plan, parse_plan
-from silosynth.common.roster.request import make_request
-from silosynth.common.roster.roster import Roster, RosterChange, seal_change
-from silosynth.common.trust.keys import Purpose, SigningKey
+from silosynth.common.messages import (
+    Answer,
+    Refusal,
+    Release,
+    SumStep,
+    Verdict,
+    decode_statement,
+    encode_receipt,
+    encode_sum_statement,
+)
+from silosynth.common.plan import Plan, parse_plan
+from silosynth.common.roster import Roster, RosterChange, make_request, seal_change
+from silosynth.common.trust import Purpose, SigningKey, plain_text
 from silosynth.common.trust.seal import seal
-from silosynth.common.trust.spelling import plain_text
-from silosynth.server.planning.planner import new_plan
+from silosynth.server.planning import new_plan
 
 EAST, WEST, MADE_UP, APPROVER = (SigningKey.generate() for _ in range(4))
 

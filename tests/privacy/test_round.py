@@ -24,15 +24,16 @@ from learners import (
 )
 
 from silosynth.client.gateway import gateway as gateway_module
+from silosynth.client.learning import train_round
 from silosynth.client.learning.gradient import Gradients
-from silosynth.client.learning.round import local_step, sampling_threshold, train_round
-from silosynth.client.noise.discrete_gaussian import SystemBits
-from silosynth.client.source.people import People
+from silosynth.client.learning.round import local_step, sampling_threshold
+from silosynth.client.noise import SystemBits
+from silosynth.client.source import People
 from silosynth.common.errors import InvalidPlan
-from silosynth.common.plan.plan import Plan
-from silosynth.common.plan.training import (
+from silosynth.common.plan import (
     BOUND,
     LARGEST_WEIGHT,
+    Plan,
     gradient_unit,
     read_weights,
     scaled_norm,

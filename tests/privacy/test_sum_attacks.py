@@ -14,11 +14,12 @@ import pytest
 from sums import CELLS, Circle, circle, names, proof_of, shared_plan
 from support.chance import SumOfSquares, agrees, masked, statistical
 
-from silosynth.client.noise.discrete_gaussian import SystemBits, discrete_gaussian
+from silosynth.client.noise import SystemBits
+from silosynth.client.noise.discrete_gaussian import discrete_gaussian
+from silosynth.client.sums import SumMember, SumStore
 from silosynth.client.sums.mask import new_secret, public_of
-from silosynth.client.sums.member import SumMember
-from silosynth.client.sums.store import SumStore
-from silosynth.common.accounting.cost import gaussian_rho, rho_units
+from silosynth.common.accounting import rho_units
+from silosynth.common.accounting.cost import gaussian_rho
 from silosynth.common.accounting.sum_law import log_ratio
 from silosynth.common.errors import (
     InvalidPlan,
@@ -27,14 +28,9 @@ from silosynth.common.errors import (
     SilosynthError,
     Untrusted,
 )
-from silosynth.common.messages.sums import (
-    KeyAdvert,
-    SumStep,
-    decode_sum_statement,
-    encode_sum_statement,
-)
-from silosynth.common.plan.plan import PhaseName, Plan, parse_plan
-from silosynth.common.trust.keys import SigningKey
+from silosynth.common.messages import KeyAdvert, SumStep, decode_sum_statement, encode_sum_statement
+from silosynth.common.plan import PhaseName, Plan, parse_plan
+from silosynth.common.trust import SigningKey
 
 
 def _advert(data: bytes, plan: Plan) -> KeyAdvert:

@@ -17,10 +17,8 @@ from support.chance import masked, statistical
 from silosynth.client.sums.mask import mask_vector
 from silosynth.client.sums.member import _transcript
 from silosynth.common.errors import Refused
-from silosynth.common.messages.request import Request
-from silosynth.common.messages.sum_proof import SumProof, unpack
-from silosynth.common.messages.sums import AgreedSet, read_set
-from silosynth.common.plan.plan import PhaseName
+from silosynth.common.messages import AgreedSet, Request, SumProof, read_set, unpack
+from silosynth.common.plan import PhaseName
 
 LAST = "silo-004"
 

@@ -20,21 +20,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from silosynth.client.gateway.asked import Asked, ask_rows
-from silosynth.client.gateway.dataset import Dataset
-from silosynth.client.gateway.gateway import Gateway
-from silosynth.client.ledger.ledger import Ledger
-from silosynth.client.policy.limits import Policy
+from silosynth.client.gateway import Asked, Dataset, Gateway, ask_rows
+from silosynth.client.ledger import Ledger
+from silosynth.client.policy import Policy
+from silosynth.client.source import open_table
 from silosynth.client.source.bounding import bounding
-from silosynth.client.source.open import open_table
-from silosynth.common.accounting.cost import rho_units
-from silosynth.common.audit.entries import Scope, ScopeKind
-from silosynth.common.messages.release import Refusal, Release, decode_release
-from silosynth.common.messages.request import Request, encode_request
-from silosynth.common.plan.plan import PhaseName, Plan, encode_plan, parse_plan
-from silosynth.common.schema.schema import Schema, parse_schema
+from silosynth.common.accounting import rho_units
+from silosynth.common.audit import Scope, ScopeKind
+from silosynth.common.messages import Refusal, Release, Request, decode_release, encode_request
+from silosynth.common.plan import PhaseName, Plan, encode_plan, parse_plan
+from silosynth.common.schema import Schema, parse_schema
 from silosynth.server.coordinator.values import trees_question
-from silosynth.server.planning.planner import new_plan
+from silosynth.server.planning import new_plan
 
 MOST = 2
 PROJECT = Scope(kind=ScopeKind.PROJECT, name="p")

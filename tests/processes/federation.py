@@ -32,22 +32,27 @@ from deploy_commands import unit_command
 from silo_tables import SILOS, federation_schema, silo_table
 from support.patience import patience
 
-from silosynth.client.desk.questions import Command, Question
-from silosynth.client.desk.rpc import open_desk
-from silosynth.client.ledger.ledger import Ledger
-from silosynth.client.policy.file import load_policy
-from silosynth.common.audit.audit import AuditSummary, verify_audit
+from silosynth.client.desk import Command, Question, open_desk
+from silosynth.client.ledger import Ledger
+from silosynth.client.policy import load_policy
+from silosynth.common.audit import verify_audit
+from silosynth.common.audit.audit import AuditSummary
 from silosynth.common.document import load_document
-from silosynth.common.plan.plan import Plan, dump_plan
-from silosynth.common.schema.schema import dump_schema
-from silosynth.common.trust.keys import Purpose
-from silosynth.common.trust.seal import unseal
-from silosynth.server.federation.certs import Certs, make_certs
-from silosynth.server.federation.roster_file import load_roster, with_roster
-from silosynth.server.federation.settings import Federation as Connection
-from silosynth.server.federation.settings import add_federation, find_federation
-from silosynth.server.federation.superlink import admit_nodes, list_nodes
-from silosynth.server.planning.planner import new_plan
+from silosynth.common.plan import Plan, dump_plan
+from silosynth.common.schema import dump_schema
+from silosynth.common.trust import Purpose, unseal
+from silosynth.server.federation import Federation as Connection
+from silosynth.server.federation import (
+    add_federation,
+    admit_nodes,
+    find_federation,
+    list_nodes,
+    load_roster,
+    make_certs,
+    with_roster,
+)
+from silosynth.server.federation.certs import Certs
+from silosynth.server.planning import new_plan
 
 NAME = "loopback"
 HERE = Path(__file__).parent

@@ -15,9 +15,8 @@ from deploy_commands import unit_command
 from federation import GATEWAY_USER, HERE, ROOT, Federation, give_to_gateway, wait_for
 from silo_tables import silo_table
 
-from silosynth.client.desk.questions import Command, Question
-from silosynth.client.desk.rpc import open_desk
-from silosynth.client.policy.file import load_policy
+from silosynth.client.desk import Command, Question, open_desk
+from silosynth.client.policy import load_policy
 
 EAST = "east"
 

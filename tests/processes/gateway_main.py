@@ -10,16 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from silosynth.client.policy.file import PolicyFile, load_policy
+from silosynth.client.policy import PolicyFile, load_policy
 from silosynth.client.serving.serve import Seams, serve
-from silosynth.client.source.table import read_table
-from silosynth.common.accounting.zcdp import cks_epsilon
-from silosynth.common.certificate.certify import certify_plan
-from silosynth.common.codec.codec import Codec
-from silosynth.common.codec.examples import layout_of
-from silosynth.common.plan.budget import check_budget
-from silosynth.common.plan.plan import Plan, load_plan
-from silosynth.common.schema.schema import load_schema
+from silosynth.client.source import read_table
+from silosynth.common.accounting import cks_epsilon
+from silosynth.common.certificate import certify_plan
+from silosynth.common.codec import Codec, layout_of
+from silosynth.common.plan import Plan, check_budget, load_plan
+from silosynth.common.schema import load_schema
 
 
 class SeededBits:
@@ -46,7 +44,7 @@ def load_everything(policy: PolicyFile, plan: Plan) -> None:
     Codec(schema).encode(table, allow_extra=True)
     if plan.training is not None:
         from silosynth.client.learning.gradient import Gradients
-        from silosynth.common.generator.networks import initial_vector
+        from silosynth.common.generator import initial_vector
 
         layout = layout_of(schema)
         gradients = Gradients(plan.training.architecture, layout, clip=1.0)

@@ -21,13 +21,12 @@ from socket_grid import SocketGrid
 from trap import Tripwire
 
 from silosynth.common.cli.app import main as command
-from silosynth.common.plan.plan import Plan, TrustMode, load_plan
-from silosynth.server.coordinator.state import Answered, Stage, Stated, SumStage
-from silosynth.server.driver.drive import Progress
-from silosynth.server.driver.journal import read_events
+from silosynth.common.plan import Plan, TrustMode, load_plan
+from silosynth.server.coordinator import Answered, Stage, Stated, SumStage
+from silosynth.server.driver import Progress, read_events
+from silosynth.server.federation import RunFiles
 from silosynth.server.federation import run as server_run
 from silosynth.server.federation.channel import Pace
-from silosynth.server.federation.run_files import RunFiles
 
 QUICK = Pace(
     poll_seconds=0.02,

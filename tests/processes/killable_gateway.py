@@ -19,14 +19,12 @@ import mutants
 import numpy as np
 from trap import Tripwire
 
-from silosynth.client.gateway.gateway import Gateway
+from silosynth.client.gateway import Gateway
 from silosynth.client.gateway.proposals import unread_digest
 from silosynth.client.serving import serve as served
 from silosynth.client.silo import assemble as opened
-from silosynth.common.messages.release import Release, decode_release
-from silosynth.common.messages.request import decode_request
-from silosynth.common.messages.sums import SumStep
-from silosynth.common.trust.seal import body_of
+from silosynth.common.messages import Release, SumStep, decode_release, decode_request
+from silosynth.common.trust import body_of
 
 
 class Here(threading.local):

@@ -27,9 +27,9 @@ from federation import (
 from forked import Forked, Launcher
 from silo_tables import token_table
 
-from silosynth.client.ledger.ledger import Ledger
+from silosynth.client.ledger import Ledger
 from silosynth.common.audit.audit import AuditSummary
-from silosynth.common.plan.plan import Plan, dump_plan
+from silosynth.common.plan import Plan, dump_plan
 
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 BUDGET = "epsilon = 1000.0"

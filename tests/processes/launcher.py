@@ -23,9 +23,9 @@ import killable_gateway
 from flwr.superlink.cli import flower_superlink
 from remembered import remembered_epsilons
 
-from silosynth.common.certificate.certify import certify_plan
+from silosynth.common.certificate import certify_plan
 from silosynth.common.cli.app import build_app
-from silosynth.common.plan.plan import load_plan
+from silosynth.common.plan import load_plan
 
 _POLL_SECONDS = 0.02
 

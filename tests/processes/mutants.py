@@ -9,27 +9,28 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from silosynth.client.gateway import Gateway
 from silosynth.client.gateway import gateway as gateway_module
-from silosynth.client.gateway.gateway import Gateway, _facts, _scopes
+from silosynth.client.gateway.gateway import _facts, _scopes
 from silosynth.client.gateway.verify import VerifiedRequest
 from silosynth.client.ledger import ledger
 from silosynth.client.ledger import rows as ledger_rows
-from silosynth.client.policy.file import load_policy
+from silosynth.client.policy import load_policy
+from silosynth.client.sums import SumMember, SumStore
 from silosynth.client.sums import member as secure_sum
 from silosynth.client.sums.mask import new_secret
-from silosynth.client.sums.member import SumMember
-from silosynth.client.sums.store import SessionRecord, SumStore
+from silosynth.client.sums.store import SessionRecord
 from silosynth.common.errors import Refused, SilosynthError
-from silosynth.common.messages.release import (
+from silosynth.common.messages import (
+    AgreedSet,
     Receipt,
     Release,
     SumReceipt,
     digest_cells,
     encode_release,
 )
-from silosynth.common.messages.sums import AgreedSet
-from silosynth.server.coordinator.state import Event
-from silosynth.server.driver.journal import Journal
+from silosynth.server.coordinator import Event
+from silosynth.server.driver import Journal
 
 SECONDS_LATE = 60.0
 

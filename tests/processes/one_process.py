@@ -10,21 +10,18 @@ from pathlib import Path
 from federation import SILOS, Federation
 from gateway_main import SeededBits
 
-from silosynth.client.gateway.gateway import Gateway
-from silosynth.client.ledger.ledger import Ledger
-from silosynth.client.policy.file import load_policy
-from silosynth.client.silo.assemble import open_silo
-from silosynth.common.messages.request import Request, encode_request
-from silosynth.common.messages.sums import encode_sum_statement
-from silosynth.common.plan.plan import Plan, encode_plan
-from silosynth.common.sampler.file import save_sampler
-from silosynth.common.trust.keys import Purpose, SigningKey
+from silosynth.client.gateway import Gateway
+from silosynth.client.ledger import Ledger
+from silosynth.client.policy import load_policy
+from silosynth.client.silo import open_silo
+from silosynth.common.messages import Request, encode_request, encode_sum_statement
+from silosynth.common.plan import Plan, encode_plan
+from silosynth.common.sampler import save_sampler
+from silosynth.common.trust import Purpose, SigningKey
 from silosynth.common.trust.seal import seal
-from silosynth.server.coordinator.machine import replay
-from silosynth.server.coordinator.outcome import finish
-from silosynth.server.coordinator.state import Agree, Answered, Decided, Event, Stated
+from silosynth.server.coordinator import Agree, Answered, Decided, Event, Stated, finish, replay
+from silosynth.server.driver import Journal
 from silosynth.server.driver.drive import drive
-from silosynth.server.driver.journal import Journal
 
 
 def _ask(

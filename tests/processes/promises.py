@@ -13,19 +13,17 @@ from lab import Lab
 from silo_tables import SILOS
 from sum_promises import check_secrets_are_gone, check_sum_at_death, request_of
 
-from silosynth.client.rpc.caller import RemoteGateway
+from silosynth.client.rpc import RemoteGateway
 from silosynth.common.audit.audit import AuditSummary
-from silosynth.common.messages.request import encode_request, request_prefix
-from silosynth.common.messages.sums import SumStep, encode_sum_statement
-from silosynth.common.plan.cost import plan_units
-from silosynth.common.plan.plan import PhaseName, Plan, TrustMode, encode_plan
-from silosynth.common.schema.schema import Schema
-from silosynth.common.trust.keys import Purpose, SigningKey
+from silosynth.common.messages import SumStep, encode_request, encode_sum_statement, request_prefix
+from silosynth.common.plan import PhaseName, Plan, TrustMode, encode_plan, plan_units
+from silosynth.common.schema import Schema
+from silosynth.common.trust import Purpose, SigningKey
 from silosynth.common.trust.seal import seal
-from silosynth.server.coordinator.machine import replay
-from silosynth.server.coordinator.state import Agreement, Answered, Stage, State, Stated
-from silosynth.server.driver.journal import read_events
-from silosynth.server.federation.run_files import RunFiles
+from silosynth.server.coordinator import Answered, Stage, State, Stated, replay
+from silosynth.server.coordinator.state import Agreement
+from silosynth.server.driver import read_events
+from silosynth.server.federation import RunFiles
 
 if TYPE_CHECKING:
     from cells import Cell

@@ -12,23 +12,20 @@ from lab import Lab
 from remembered import remembered_epsilons
 from silo_tables import SILOS
 
-from silosynth.client.gateway.kept import Records
-from silosynth.client.ledger.ledger import Ledger
-from silosynth.client.policy.file import load_policy
-from silosynth.client.policy.rules import SiloIdentity
-from silosynth.client.silo.assemble import ledger_path, load_identity, open_datasets
-from silosynth.client.sums.member import SumMember
-from silosynth.client.sums.store import SumStore
-from silosynth.common.messages.request import Request, encode_request
-from silosynth.common.messages.sums import encode_sum_statement
-from silosynth.common.plan.plan import PhaseName, Plan, encode_plan
-from silosynth.common.sampler.file import save_sampler
-from silosynth.common.trust.keys import Purpose, SigningKey
+from silosynth.client.gateway import Records
+from silosynth.client.ledger import Ledger
+from silosynth.client.policy import SiloIdentity, load_policy
+from silosynth.client.silo import ledger_path, load_identity
+from silosynth.client.silo.assemble import open_datasets
+from silosynth.client.sums import SumMember, SumStore
+from silosynth.common.messages import Request, encode_request, encode_sum_statement
+from silosynth.common.plan import PhaseName, Plan, encode_plan
+from silosynth.common.sampler import save_sampler
+from silosynth.common.trust import Purpose, SigningKey
 from silosynth.common.trust.seal import seal
-from silosynth.server.coordinator.outcome import finish
-from silosynth.server.coordinator.state import Absent, Agree, Answered, Decided, Event, Stated
+from silosynth.server.coordinator import Absent, Agree, Answered, Decided, Event, Stated, finish
+from silosynth.server.driver import Journal
 from silosynth.server.driver.drive import drive
-from silosynth.server.driver.journal import Journal
 
 
 class Reference:

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 from canary import CANARY
 
-from silosynth.common.schema.schema import Schema, parse_schema
+from silosynth.common.schema import Schema, parse_schema
 
 SILOS = ("north", "south", "west")
 

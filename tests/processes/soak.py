@@ -26,7 +26,7 @@ from reference import Reference
 from silo_tables import SILOS
 from trap import Trap
 
-from silosynth.common.plan.plan import Plan
+from silosynth.common.plan import Plan
 
 PHASES = {"mst": ("one-way", "coarse", "tree"), "independent": ("one-way",)}
 MOST_KILLS = 5

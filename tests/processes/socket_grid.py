@@ -16,7 +16,7 @@ from flwr.clientapp import ClientApp
 from flwr.supercore.task_identity import TaskIdentity
 
 from silosynth.client.relay.messages import make_sealed_relay
-from silosynth.client.rpc.caller import RemoteGateway
+from silosynth.client.rpc import RemoteGateway
 
 
 class SocketGrid:

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from lab import Lab
 
-from silosynth.client.sums.store import SessionRecord, SumStore
+from silosynth.client.sums import SumStore
+from silosynth.client.sums.store import SessionRecord
 from silosynth.common.messages.request import request_id
-from silosynth.common.plan.plan import PhaseName, Plan, TrustMode
+from silosynth.common.plan import PhaseName, Plan, TrustMode
 
 if TYPE_CHECKING:
     from cells import Cell

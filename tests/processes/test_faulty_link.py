@@ -24,7 +24,7 @@ from lab import Lab
 from promises import Silos, check_run
 from reference import Reference
 
-from silosynth.common.plan.plan import Plan
+from silosynth.common.plan import Plan
 
 MOST_LIMIT_SECONDS = 20.0
 """What the product waits; a machine that is quick waits less here."""

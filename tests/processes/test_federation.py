@@ -21,18 +21,23 @@ from support.patience import patience
 from silosynth.client.relay import relay
 from silosynth.client.relay.session import Session, open_session
 from silosynth.common.errors import ConnectionFailed
-from silosynth.common.generator.architecture import MaskedMlp
-from silosynth.common.messages.statements import Bundle
-from silosynth.common.plan.plan import Plan
-from silosynth.common.report.facts import Mode, decode_facts
+from silosynth.common.generator import MaskedMlp
+from silosynth.common.messages import Bundle
+from silosynth.common.plan import Plan
+from silosynth.common.report import Mode
+from silosynth.common.report.facts import decode_facts
 from silosynth.common.telemetry import Role, Telemetry
-from silosynth.common.trust.keys import SigningKey
-from silosynth.server.federation.certs import make_certs
-from silosynth.server.federation.roster_file import load_roster, with_roster
-from silosynth.server.federation.settings import find_federation
-from silosynth.server.federation.superlink import admit_nodes, list_nodes
+from silosynth.common.trust import SigningKey
+from silosynth.server.federation import (
+    admit_nodes,
+    find_federation,
+    list_nodes,
+    load_roster,
+    make_certs,
+    with_roster,
+)
 from silosynth.server.methods.training import TrainingChoice
-from silosynth.server.planning.planner import new_plan
+from silosynth.server.planning import new_plan
 
 
 @pytest.fixture(scope="module")

@@ -30,10 +30,10 @@ from sum_promises import request_of
 from support.patience import paced, patience
 from trap import Trap
 
-from silosynth.common.accounting.cost import rho_units
+from silosynth.common.accounting import rho_units
 from silosynth.common.errors import SiloAbsent
-from silosynth.common.plan.plan import PhaseName
-from silosynth.server.federation.run_files import RunFiles
+from silosynth.common.plan import PhaseName
+from silosynth.server.federation import RunFiles
 
 PHASES = ("one-way", "coarse", "tree")
 GATEWAYS = in_turn(matrix_of_gateways(PHASES), phases=PHASES)

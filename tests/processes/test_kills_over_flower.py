@@ -24,7 +24,7 @@ from lab import POOR, Lab
 from reference import Reference
 
 from silosynth.common.cli.app import run
-from silosynth.server.federation.run_files import list_runs
+from silosynth.server.federation import list_runs
 
 COMMANDS = ("pending", "releases", "spent", "verify-ledger")
 

@@ -6,11 +6,17 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from silosynth.common.messages.release import Receipt, Release, digest_cells, encode_release
-from silosynth.common.messages.request import Request, count_cells
-from silosynth.common.plan.plan import Plan
-from silosynth.common.schema.schema import Schema, parse_schema
-from silosynth.server.planning.planner import new_plan
+from silosynth.common.messages import (
+    Receipt,
+    Release,
+    Request,
+    count_cells,
+    digest_cells,
+    encode_release,
+)
+from silosynth.common.plan import Plan
+from silosynth.common.schema import Schema, parse_schema
+from silosynth.server.planning import new_plan
 
 SILOS = ("north", "south", "west")
 

@@ -8,21 +8,22 @@ from typing import Any
 from fakes import SILOS, answer_exactly, small_codes, small_plan
 from flwr.app import ConfigRecord, Error, Message, RecordDict
 
-from silosynth.common.messages.release import RECORD, decode_release, encode_release
-from silosynth.common.messages.request import decode_request
-from silosynth.common.messages.statements import (
+from silosynth.common.messages import (
+    RECORD,
     Acknowledgement,
     Answer,
     Bundle,
     Identity,
     Result,
     Verdict,
+    decode_release,
+    decode_request,
     decode_statement,
+    encode_release,
     encode_statement,
 )
-from silosynth.common.plan.plan import Plan, decode_plan, parse_plan
-from silosynth.common.trust.keys import Purpose, SigningKey
-from silosynth.common.trust.seal import unseal
+from silosynth.common.plan import Plan, decode_plan, parse_plan
+from silosynth.common.trust import Purpose, SigningKey, unseal
 
 KEYS = {silo: SigningKey.generate() for silo in SILOS}
 COORDINATOR = SigningKey.generate()

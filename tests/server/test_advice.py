@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from silosynth.client.policy.limits import Policy
+from silosynth.client.policy import Policy
 from silosynth.common.cli.app import run
-from silosynth.common.plan.plan import Method, load_plan
-from silosynth.common.schema.schema import Schema, dump_schema, parse_schema
-from silosynth.server.planning.advice import MOST_MARGINAL_ATTRIBUTES, advise, remarks
-from silosynth.server.planning.planner import new_plan
+from silosynth.common.plan import Method, load_plan
+from silosynth.common.schema import Schema, dump_schema, parse_schema
+from silosynth.server.planning import advise, new_plan, remarks
+from silosynth.server.planning.advice import MOST_MARGINAL_ATTRIBUTES
 
 LISTED = {"kind": "categorical", "categories": ["a", "b"], "other": False, "source": "public"}
 

@@ -12,11 +12,10 @@ from hypothesis import strategies as st
 
 from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.measurement import Measurement
-from silosynth.common.messages.request import count_cells
-from silosynth.common.plan.plan import ROUNDS
-from silosynth.server.coordinator.machine import replay, start, step
-from silosynth.server.coordinator.outcome import finish
-from silosynth.server.coordinator.state import Answered, Ask, Finish, State
+from silosynth.common.messages import count_cells
+from silosynth.common.plan import ROUNDS
+from silosynth.server.coordinator import Answered, Ask, Finish, State, finish, replay, step
+from silosynth.server.coordinator.machine import start
 from silosynth.server.methods.aim import joining_pairs
 from silosynth.server.methods.choosing import (
     choose_cliques,
@@ -26,9 +25,8 @@ from silosynth.server.methods.choosing import (
     level_ladder,
     pair_weights,
 )
-from silosynth.server.model import device
+from silosynth.server.model import build_junction_tree, device
 from silosynth.server.model.fit import fit
-from silosynth.server.model.junction_tree import build_junction_tree
 
 DOMAIN = Domain(attributes=("a", "b", "c", "d"), shape=(4, 3, 5, 2))
 PAIRS = tuple(combinations(DOMAIN.attributes, 2))

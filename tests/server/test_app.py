@@ -12,9 +12,9 @@ from flwr.supercore.task_identity import TaskIdentity
 from support.patience import patience
 
 from silosynth.common.errors import DeadlineExceeded, RunFailed
-from silosynth.common.messages.release import RECORD
+from silosynth.common.messages import RECORD
+from silosynth.server.coordinator import Absent, Answered, Ask
 from silosynth.server.coordinator.machine import start
-from silosynth.server.coordinator.state import Absent, Answered, Ask
 from silosynth.simulations.flower import find_silos, send_requests
 
 NODES = {11: "north", 12: "south", 13: "west", 14: "stranger"}

@@ -5,18 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from silosynth.common.codec.examples import Layout
-from silosynth.common.generator.architecture import (
+from silosynth.common.codec import Layout
+from silosynth.common.generator import (
     Architecture,
     MaskedMlp,
     Transformer,
     bias_slices,
+    initial_vector,
 )
-from silosynth.common.generator.networks import initial_vector
-from silosynth.common.sampler.code_by_code import condition_cells, draw_examples, load_network
+from silosynth.common.sampler import condition_cells, draw_examples, load_network
 from silosynth.common.seeded import SeededWords
-from silosynth.server.generator import calibrate
-from silosynth.server.generator.calibrate import match_one_way
+from silosynth.server.generator import calibrate, match_one_way
 
 LAYOUT = Layout(
     attributes=("a", "b", "p", "q"), sizes=(2, 3, 4, 4), vocabularies=(0, 1, 2, 2), free=2

@@ -20,16 +20,17 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 
 from silosynth.common.errors import InvalidArgument, OutputExists
-from silosynth.common.trust.keys import SigningKey
-from silosynth.server.federation.certs import Certs, is_development, make_certs
-from silosynth.server.federation.roster_file import load_roster
-from silosynth.server.federation.settings import (
+from silosynth.common.trust import SigningKey
+from silosynth.server.federation import (
     Federation,
     add_federation,
     check_development,
     find_federation,
     load_federations,
+    load_roster,
+    make_certs,
 )
+from silosynth.server.federation.certs import Certs, is_development
 
 
 @pytest.fixture

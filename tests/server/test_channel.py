@@ -15,20 +15,14 @@ from flwr.supercore.task_identity import TaskIdentity
 from signed_fakes import COORDINATOR, KEYS, FakeGrid, FakeSilo, signed_plan
 from support.patience import paced
 
-from silosynth.common.certificate.certify import Certificate, certify_plan
+from silosynth.common.certificate import Certificate, certify_plan
 from silosynth.common.errors import DeadlineExceeded, PlanRefused, RunFailed, SiloAbsent
-from silosynth.common.messages.statements import (
-    Answer,
-    Bundle,
-    Result,
-    digest_sampler,
-    encode_statement,
-)
-from silosynth.common.plan.plan import Plan
-from silosynth.common.trust.keys import SigningKey
-from silosynth.server.coordinator.state import Stage, State
-from silosynth.server.driver.drive import STEPS, Signed, drive
-from silosynth.server.driver.journal import Journal
+from silosynth.common.messages import Answer, Bundle, Result, digest_sampler, encode_statement
+from silosynth.common.plan import Plan
+from silosynth.common.trust import SigningKey
+from silosynth.server.coordinator import Stage, State
+from silosynth.server.driver import Journal, Signed
+from silosynth.server.driver.drive import STEPS, drive
 from silosynth.server.federation.channel import Channel, Pace
 
 PACE = Pace(

@@ -20,7 +20,7 @@ from signed_fakes import FakeGrid, FakeSilo, signed_plan
 from test_channel import PACE, _drive
 
 from silosynth.common.limits import Overdue, within
-from silosynth.server.coordinator.state import Stage
+from silosynth.server.coordinator import Stage
 from silosynth.server.federation.channel import Pace
 from silosynth.server.federation.link import Patience, SuperLinkFault, SuperLinkLost
 

@@ -9,13 +9,8 @@ from hypothesis import strategies as st
 
 from silosynth.common.domain import Grouping
 from silosynth.common.measurement import Measurement
-from silosynth.common.schema.schema import Schema, parse_schema
-from silosynth.server.measuring.sum import regroup
-from silosynth.server.measuring.working_domain import (
-    coarse_grouping,
-    within_groups,
-    working_grouping,
-)
+from silosynth.common.schema import Schema, parse_schema
+from silosynth.server.measuring import coarse_grouping, regroup, within_groups, working_grouping
 
 
 def _schema(**attribute: object) -> Schema:

@@ -9,21 +9,23 @@ import pytest
 from fakes import SILOS, answer_exactly, pooled, small_codes, small_plan, small_schema
 
 from silosynth.common.errors import InvalidPlan, RunFailed, SiloAbsent
-from silosynth.common.messages.release import Refusal, encode_refusal
-from silosynth.common.plan.plan import OnAbsent, PhaseName, Plan
-from silosynth.common.schema.schema import parse_schema
-from silosynth.server.coordinator.machine import replay, start, step
-from silosynth.server.coordinator.outcome import finish
-from silosynth.server.coordinator.state import (
+from silosynth.common.messages import Refusal, encode_refusal
+from silosynth.common.plan import OnAbsent, PhaseName, Plan
+from silosynth.common.schema import parse_schema
+from silosynth.server.coordinator import (
     Absent,
     Answered,
     Ask,
-    Command,
     Event,
     Fail,
     Finish,
     State,
+    finish,
+    replay,
+    step,
 )
+from silosynth.server.coordinator.machine import start
+from silosynth.server.coordinator.state import Command
 
 TABLES = {silo: small_codes(seed) for seed, silo in enumerate(SILOS)}
 

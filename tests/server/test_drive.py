@@ -9,12 +9,11 @@ import pytest
 from fakes import SILOS, answer_exactly, small_codes, small_plan, small_schema
 
 from silosynth.common.errors import RunFailed, SiloAbsent
-from silosynth.common.messages.release import Refusal, encode_refusal
-from silosynth.common.messages.request import Request
-from silosynth.common.plan.plan import OnAbsent, Plan
-from silosynth.server.coordinator.state import Absent, Answered, Event, State
-from silosynth.server.driver.drive import Progress, drive
-from silosynth.server.driver.journal import Journal
+from silosynth.common.messages import Refusal, Request, encode_refusal
+from silosynth.common.plan import OnAbsent, Plan
+from silosynth.server.coordinator import Absent, Answered, Event, State
+from silosynth.server.driver import Journal, Progress
+from silosynth.server.driver.drive import drive
 
 TABLES = {silo: small_codes(seed) for seed, silo in enumerate(SILOS)}
 

@@ -12,7 +12,7 @@ import pytest
 from silosynth.common.domain import Domain, Grouping
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.measurement import Measurement
-from silosynth.common.schema.zeros import ImpossibleCells
+from silosynth.common.schema import ImpossibleCells
 from silosynth.server.model import device as engines
 from silosynth.server.model.device import choose_engine
 from silosynth.server.model.engine import NUMPY

@@ -15,9 +15,8 @@ from scipy.optimize import nnls
 from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.errors import InvalidArgument, InvalidMeasurement, ModelTooLarge
 from silosynth.common.measurement import Measurement
+from silosynth.server.model import GraphicalModel, build_junction_tree
 from silosynth.server.model.fit import fit
-from silosynth.server.model.graphical_model import GraphicalModel
-from silosynth.server.model.junction_tree import build_junction_tree
 from silosynth.server.model.tables import sum_onto
 from silosynth.server.model.targets import estimate_total, merge_measurements
 

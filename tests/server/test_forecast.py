@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from fakes import SILOS, answer_exactly, small_codes, small_plan, small_schema
 
-from silosynth.common.plan.plan import PhaseName
+from silosynth.common.plan import PhaseName
 from silosynth.server.coordinator.machine import start
 from silosynth.server.planning.forecast import forecast
 

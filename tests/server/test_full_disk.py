@@ -13,7 +13,7 @@ from test_late_approval import Late, late
 from silosynth.common.cli import app
 from silosynth.common.errors import StorageFailed
 from silosynth.common.files import storage_error, write_text
-from silosynth.server.coordinator.state import Stage
+from silosynth.server.coordinator import Stage
 
 __all__ = ["late"]
 REAL = os.fsync

@@ -13,21 +13,22 @@ from support.patience import patience
 from silosynth.client.counting.count import count_marginals
 from silosynth.common.domain import Grouping
 from silosynth.common.errors import RunFailed
-from silosynth.common.generator.features import (
+from silosynth.common.generator import (
     FeatureMap,
     FeatureSettings,
     feature_map,
+    image_map,
     sum_features,
+    sum_image_features,
 )
-from silosynth.common.generator.image_features import image_map, sum_image_features
 from silosynth.common.measurement import MarginalQuery, Measurement
 from silosynth.common.sampler.network import softmax_parts
-from silosynth.common.schema.schema import Schema, parse_schema
-from silosynth.server.generator.target import class_shares
-from silosynth.server.generator.train import Trained, Training, train_generator
+from silosynth.common.schema import Schema, parse_schema
+from silosynth.server.generator import class_shares, train_generator
+from silosynth.server.generator.train import Trained, Training
+from silosynth.server.methods import require_generators
 from silosynth.server.methods import table as methods_table
-from silosynth.server.methods.table import require_generators
-from silosynth.server.planning.planner import new_plan
+from silosynth.server.planning import new_plan
 
 ROWS = 20_000
 QUICK = Training(hidden=32, latent=8, components=128, steps=600, rate=1e-2)

@@ -7,12 +7,12 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
 from silosynth.common.domain import Grouping
-from silosynth.common.generator.features import FeatureSettings
-from silosynth.common.generator.image_features import image_map, sum_image_features
+from silosynth.common.generator import FeatureSettings, image_map, sum_image_features
 from silosynth.common.measurement import Measurement
 from silosynth.common.sampler.network import softmax_parts
-from silosynth.common.schema.schema import parse_schema
-from silosynth.server.generator.train import Training, train_generator
+from silosynth.common.schema import parse_schema
+from silosynth.server.generator import train_generator
+from silosynth.server.generator.train import Training
 
 PIXELS = [f"p{i}" for i in range(64)]
 EACH = 60

@@ -28,7 +28,7 @@ from flwr.supercore.inflatable.inflatable_object import (
 )
 from flwr.supercore.task_identity import TaskIdentity
 
-from silosynth.common.messages.release import RECORD
+from silosynth.common.messages import RECORD
 from silosynth.server.federation import grid as module
 from silosynth.server.federation.grid import SuperLinkGrid
 from silosynth.server.federation.link import SuperLinkFault, SuperLinkLost

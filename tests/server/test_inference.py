@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from silosynth.common.domain import Clique, Domain
 from silosynth.common.errors import InvalidArgument, InvalidPlan, ModelTooLarge
+from silosynth.server.model import GraphicalModel, build_junction_tree
 from silosynth.server.model.beliefs import (
     FLOOR,
     Beliefs,
@@ -22,8 +23,7 @@ from silosynth.server.model.beliefs import (
     uniform,
     view,
 )
-from silosynth.server.model.graphical_model import GraphicalModel
-from silosynth.server.model.junction_tree import JunctionTree, build_junction_tree
+from silosynth.server.model.junction_tree import JunctionTree
 from silosynth.server.model.marginals import marginal_table
 from silosynth.server.model.pairs import pair_tables
 from silosynth.server.model.tables import broadcast_shape, condition, contract, sum_onto

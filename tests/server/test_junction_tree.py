@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from silosynth.common.domain import Clique, Domain
 from silosynth.common.errors import InvalidArgument, InvalidPlan
-from silosynth.server.model.junction_tree import JunctionTree, build_junction_tree
+from silosynth.server.model import build_junction_tree
+from silosynth.server.model.junction_tree import JunctionTree
 
 NAMES = tuple("abcdefgh")
 

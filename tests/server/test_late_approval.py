@@ -16,20 +16,22 @@ from flwr.supercore.task_identity import TaskIdentity
 from signed_fakes import COORDINATOR, FakeGrid, FakeSilo, signed_plan
 
 from silosynth.common.errors import DeadlineExceeded, PlanRefused
-from silosynth.common.messages.statements import Answer
-from silosynth.server.coordinator.state import Stage, State
-from silosynth.server.federation import run as module
-from silosynth.server.federation.channel import Pace
-from silosynth.server.federation.run import Watchers, run_federation
-from silosynth.server.federation.run_files import (
+from silosynth.common.messages import Answer
+from silosynth.server.coordinator import Stage, State
+from silosynth.server.federation import (
+    Federation,
     RunFiles,
     RunState,
+    Watchers,
     begin_run,
     find_run,
     read_ended,
+    read_standing,
+    run_federation,
 )
-from silosynth.server.federation.settings import Federation
-from silosynth.server.federation.standing import Standing, read_standing
+from silosynth.server.federation import run as module
+from silosynth.server.federation.channel import Pace
+from silosynth.server.federation.standing import Standing
 
 PACE = Pace(
     poll_seconds=0.001, nodes_seconds=0.01, approval_seconds=0.05, approval_last_seconds=0.2

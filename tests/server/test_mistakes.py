@@ -13,12 +13,13 @@ from signed_fakes import signed_plan
 
 from silosynth.common.cli.app import run
 from silosynth.common.errors import ConnectionFailed
-from silosynth.common.plan.plan import dump_plan
-from silosynth.common.schema.schema import dump_schema
+from silosynth.common.plan import dump_plan
+from silosynth.common.schema import dump_schema
+from silosynth.server.federation import Federation, add_federation, make_certs
 from silosynth.server.federation import run as server_run
-from silosynth.server.federation.certs import Certs, make_certs
+from silosynth.server.federation.certs import Certs
 from silosynth.server.federation.link import SuperLinkFault, converted
-from silosynth.server.federation.settings import HOME, Federation, add_federation
+from silosynth.server.federation.settings import HOME
 
 
 @pytest.fixture

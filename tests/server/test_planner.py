@@ -11,13 +11,12 @@ from fakes import small_plan, small_schema
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from silosynth.common.accounting.epsilon import rho_for
+from silosynth.common.accounting import rho_for
 from silosynth.common.errors import InvalidPlan, SilosynthError
-from silosynth.common.plan.budget import check_budget
-from silosynth.common.plan.plan import ROUNDS, Method, OnAbsent, PhaseName
-from silosynth.common.schema.schema import parse_schema
+from silosynth.common.plan import ROUNDS, Method, OnAbsent, PhaseName, check_budget
+from silosynth.common.schema import parse_schema
 from silosynth.server.methods import aim, fixed, independent, mst, one_shot
-from silosynth.server.planning.planner import new_plan
+from silosynth.server.planning import new_plan
 
 
 def _new(**changes: Any) -> Any:

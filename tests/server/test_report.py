@@ -14,32 +14,38 @@ import numpy as np
 import pytest
 
 from silosynth.common.errors import InvalidArgument, OutputExists
-from silosynth.common.report import numbers as report_numbers
-from silosynth.common.report import words as report_words
-from silosynth.common.report.bars import MAX_BINS, MAX_ROWS, attribute_facts
-from silosynth.common.report.facts import (
-    CertificateFacts,
+from silosynth.common.report import (
     Headline,
-    Layout,
     Mode,
     PairFacts,
     PairsFacts,
-    PhaseFacts,
-    PlanFacts,
     Provenance,
     Reference,
     ReportFacts,
     Score,
     ScoreName,
+    attribute_facts,
+    element,
+    fit,
+    picture,
+    write_report,
+)
+from silosynth.common.report import numbers as report_numbers
+from silosynth.common.report import words as report_words
+from silosynth.common.report.bars import MAX_BINS, MAX_ROWS
+from silosynth.common.report.facts import (
+    CertificateFacts,
+    Layout,
+    PhaseFacts,
+    PlanFacts,
     SiloFacts,
     decode_facts,
     encode_facts,
 )
-from silosynth.common.report.page import WORST_PAIRS, render_report, write_report
+from silosynth.common.report.page import WORST_PAIRS, render_report
 from silosynth.common.report.plots import STEPS, draw_ruler, heat_step
-from silosynth.common.report.svg import element, fit, picture
 from silosynth.common.report.terms import MAX_LABEL
-from silosynth.common.schema.schema import Schema, parse_schema
+from silosynth.common.schema import Schema, parse_schema
 
 HOSTILE = "\"><script>document.title='pwned'</script><img src=x onerror=alert(1)>'&amp;"
 VOID = {"meta", "br", "img", "link", "input"}

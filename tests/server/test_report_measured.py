@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 from fakes import SILOS, answer_exactly, small_codes, small_plan, small_schema
 
-from silosynth.common.certificate.certify import certify_plan
+from silosynth.common.certificate import certify_plan
 from silosynth.common.domain import Clique, Grouping
 from silosynth.common.errors import InvalidMeasurement
 from silosynth.common.measurement import Measurement
-from silosynth.common.report.facts import Mode, Reference, ReportFacts, encode_facts
+from silosynth.common.report import Mode, Reference, ReportFacts
+from silosynth.common.report.facts import encode_facts
 from silosynth.common.report.page import render_report
-from silosynth.server.coordinator.machine import start, step
-from silosynth.server.coordinator.outcome import finish
-from silosynth.server.coordinator.state import Answered, Ask, State
+from silosynth.server.coordinator import Answered, Ask, State, finish, step
+from silosynth.server.coordinator.machine import start
+from silosynth.server.report import chosen_pairs, report_outcome
 from silosynth.server.report.measured import from_measurements
-from silosynth.server.report.outcome import chosen_pairs, report_outcome
 
 SCHEMA, PLAN = small_schema(), small_plan()
 DOMAIN = SCHEMA.domain

@@ -10,13 +10,14 @@ import pytest
 from markupsafe import escape
 from test_report import make_facts
 
+from silosynth.common.report import sample_facts
 from silosynth.common.report.facts import SampleFacts, SheetFacts, StripFacts, TextFacts
 from silosynth.common.report.page import render_report
-from silosynth.common.report.samples import IMAGES_EACH, TEXTS_EACH, sample_facts, visible
+from silosynth.common.report.samples import IMAGES_EACH, TEXTS_EACH, visible
 from silosynth.common.report.sheet import draw_sheet
 from silosynth.common.sampler.sampler import DrawBatch
-from silosynth.common.schema.schema import Schema, parse_schema
-from silosynth.common.values.spread import Spread
+from silosynth.common.schema import Schema, parse_schema
+from silosynth.common.values import Spread
 
 EVIL = "<script>alert(1)</script>"
 PIXELS = ["p0", "p1"]

@@ -12,19 +12,31 @@ import pytest
 from joining import asks
 from signed import people, people_table
 
-from silosynth.client.policy.file import load_policy
+from silosynth.client.policy import load_policy
 from silosynth.common.cli.app import run
 from silosynth.common.errors import InvalidArgument, OutputExists, SilosynthError
-from silosynth.common.roster.kit import open_kit
-from silosynth.common.roster.request import MOST_REQUEST_BYTES, decode_request, encode_request
-from silosynth.common.roster.roster import make_change
-from silosynth.common.roster.words import key_words, same_words
-from silosynth.common.schema.schema import dump_schema
-from silosynth.common.trust.keys import SigningKey
-from silosynth.server.federation.certs import Certs, make_certs
-from silosynth.server.federation.roster_chain import add_change, chain_path, former_keys, read_chain
-from silosynth.server.federation.roster_file import load_roster
-from silosynth.server.federation.settings import Federation, add_federation
+from silosynth.common.roster import (
+    MOST_REQUEST_BYTES,
+    decode_request,
+    encode_request,
+    key_words,
+    make_change,
+    open_kit,
+    same_words,
+)
+from silosynth.common.schema import dump_schema
+from silosynth.common.trust import SigningKey
+from silosynth.server.federation import (
+    Federation,
+    add_change,
+    add_federation,
+    chain_path,
+    load_roster,
+    make_certs,
+    read_chain,
+)
+from silosynth.server.federation.certs import Certs
+from silosynth.server.federation.roster_chain import former_keys
 
 Say = Callable[..., dict[str, Any]]
 FED = ("--federation", "hub", "--no-send")

@@ -11,21 +11,23 @@ import pytest
 from fakes import small_plan, small_schema
 
 from silosynth.common.errors import DeadlineExceeded, InvalidArgument, RunFailed
-from silosynth.server.federation.run import cancel_run
-from silosynth.server.federation.run_files import (
-    Ended,
+from silosynth.server.federation import (
     RunFiles,
     RunState,
     begin_run,
-    describe_failure,
+    cancel_run,
     find_run,
+    list_runs,
+    read_ended,
+    read_plan,
+)
+from silosynth.server.federation.run_files import (
+    Ended,
+    describe_failure,
     is_locked,
     keep_receipt,
     kept_receipts,
-    list_runs,
     lock_run,
-    read_ended,
-    read_plan,
     write_ended,
 )
 

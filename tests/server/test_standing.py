@@ -15,17 +15,11 @@ from flwr.supercore.task_identity import TaskIdentity
 from signed_fakes import COORDINATOR, FakeGrid, FakeSilo, signed_plan
 
 from silosynth.common.errors import InvalidArgument
-from silosynth.common.messages.statements import Answer
-from silosynth.server.coordinator.state import Decided, Undecided
+from silosynth.common.messages import Answer
+from silosynth.server.coordinator import Decided, Undecided
+from silosynth.server.federation import Waiting, read_standing, summarise
 from silosynth.server.federation.channel import Channel, Pace
-from silosynth.server.federation.standing import (
-    Standing,
-    Waiting,
-    keep_standing,
-    printable,
-    read_standing,
-    summarise,
-)
+from silosynth.server.federation.standing import Standing, keep_standing, printable
 
 PACE = Pace(
     poll_seconds=0.001,

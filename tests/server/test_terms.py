@@ -9,8 +9,8 @@ import pytest
 from signed import people
 
 from silosynth.common.cli.app import run
-from silosynth.common.plan.plan import load_plan
-from silosynth.common.schema.schema import dump_schema
+from silosynth.common.plan import load_plan
+from silosynth.common.schema import dump_schema
 
 
 def _new(directory: Path, *words: str) -> int:

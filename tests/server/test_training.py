@@ -9,31 +9,21 @@ import numpy as np
 import pytest
 from fakes import small_schema
 
-from silosynth.common.certificate.certify import certify_plan
-from silosynth.common.codec.examples import layout_of
+from silosynth.common.certificate import certify_plan
+from silosynth.common.codec import layout_of
 from silosynth.common.domain import Grouping
 from silosynth.common.errors import InvalidPlan
-from silosynth.common.generator.architecture import Architecture, MaskedMlp, Transformer
-from silosynth.common.generator.networks import initial_vector
+from silosynth.common.generator import Architecture, MaskedMlp, Transformer, initial_vector
 from silosynth.common.measurement import Measurement
-from silosynth.common.messages.release import Release
-from silosynth.common.plan.budget import check_budget
-from silosynth.common.plan.plan import Plan
-from silosynth.common.plan.training import Optimiser, gradient_unit
-from silosynth.common.sampler.autoregressive import AutoregressiveSampler
-from silosynth.common.sampler.sampler import draw_codes
-from silosynth.common.schema.schema import parse_schema
-from silosynth.server.federation.run import check_runnable
-from silosynth.server.generator.rounds import (
-    Learning,
-    ask_round,
-    begin,
-    shares_of,
-    start_at,
-    take_round,
-)
+from silosynth.common.messages import Release
+from silosynth.common.plan import Optimiser, Plan, check_budget, gradient_unit
+from silosynth.common.sampler import AutoregressiveSampler, draw_codes
+from silosynth.common.schema import parse_schema
+from silosynth.server.federation import check_runnable
+from silosynth.server.generator import Learning, ask_round, begin, shares_of, take_round
+from silosynth.server.generator.rounds import start_at
 from silosynth.server.methods.training import TrainingChoice
-from silosynth.server.planning.planner import new_plan
+from silosynth.server.planning import new_plan
 
 SIZES = {"north": 1000, "south": 3000}
 SMALL = MaskedMlp(width=4, layers=1, views=1)

@@ -7,20 +7,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from silosynth.common.values.grid import ValueGrid
-from silosynth.common.values.partitions import (
+from silosynth.common.values import (
+    WHOLE,
     Closer,
     Leaves,
+    Spread,
+    ValueGrid,
     endings_of,
     factors,
     sum_levels,
 )
-from silosynth.common.values.spread import WHOLE, Spread
+from silosynth.server.values import project
 from silosynth.server.values.closer import look_closer, look_into
 from silosynth.server.values.codes import choose_edges, cut_at
 from silosynth.server.values.heaps import find_heaps
 from silosynth.server.values.pieces import Pieces, find_pieces
-from silosynth.server.values.shares import project, share_out
+from silosynth.server.values.shares import share_out
 from silosynth.server.values.tails import Noise, noise_of, thin_tails
 from silosynth.server.values.tree import reconcile
 

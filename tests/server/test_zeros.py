@@ -12,18 +12,15 @@ from hypothesis import strategies as st
 from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.measurement import Measurement
-from silosynth.common.plan.plan import Method, PhaseName
-from silosynth.common.sampler.sampler import draw_codes
-from silosynth.common.schema.schema import Schema, parse_schema
-from silosynth.common.schema.zeros import ImpossibleCells
-from silosynth.server.measuring.evidence import merged_zeros
-from silosynth.server.measuring.working_domain import keep_zeros_apart
-from silosynth.server.methods.method import Known
-from silosynth.server.methods.table import ask_phase, finish_run
+from silosynth.common.plan import Method, PhaseName
+from silosynth.common.sampler import draw_codes
+from silosynth.common.schema import ImpossibleCells, Schema, parse_schema
+from silosynth.server.measuring import keep_zeros_apart, merged_zeros
+from silosynth.server.methods import Known, ask_phase, finish_run
 from silosynth.server.model.engine import NUMPY, Engine
 from silosynth.server.model.fit import fit
 from silosynth.server.model.torch_engine import TorchEngine
-from silosynth.server.planning.planner import new_plan
+from silosynth.server.planning import new_plan
 
 DOMAIN = Domain(attributes=("a", "b", "c"), shape=(3, 4, 2))
 

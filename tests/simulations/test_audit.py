@@ -14,11 +14,11 @@ import pytest
 from support.chance import SubGaussian, agrees, statistical
 
 from silosynth.client.gateway import gateway
-from silosynth.client.ledger.ledger import Ledger
+from silosynth.client.ledger import Ledger
 from silosynth.common.cli.app import run
-from silosynth.common.plan.plan import Plan, dump_plan
+from silosynth.common.plan import Plan, dump_plan
 from silosynth.server.methods.training import TrainingChoice
-from silosynth.server.planning.planner import new_plan
+from silosynth.server.planning import new_plan
 from silosynth.simulations.audit.audit import audit_plan
 from silosynth.simulations.audit.bound import audit_scores, gaussian_epsilon
 from silosynth.simulations.audit.made_up import CANARIES, made_up_schema

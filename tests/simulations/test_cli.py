@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from silosynth.common.cli.app import run
-from silosynth.common.schema.schema import dump_schema
+from silosynth.common.schema import dump_schema
 from silosynth.simulations.demo_insurers import demo_schema, demo_silos, demo_table
 
 

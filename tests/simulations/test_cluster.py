@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 from support.patience import patience
 
-from silosynth.common.plan.plan import Plan, dump_plan
-from silosynth.common.schema.schema import dump_schema
-from silosynth.server.planning.planner import new_plan
+from silosynth.common.plan import Plan, dump_plan
+from silosynth.common.schema import dump_schema
+from silosynth.server.planning import new_plan
 from silosynth.simulations.demo_insurers import demo_schema, demo_silos
 from silosynth.simulations.run import Engine, RunDirectory, simulate
 

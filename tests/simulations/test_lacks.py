@@ -9,17 +9,17 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from silosynth.client.maps.silo_map import SiloMap, parse_map
-from silosynth.common.certificate.certify import certify_plan
-from silosynth.common.certificate.words import plain_words
+from silosynth.client.maps import SiloMap
+from silosynth.client.maps.silo_map import parse_map
+from silosynth.common.certificate import certify_plan, plain_words
 from silosynth.common.cli.app import run
 from silosynth.common.errors import InvalidPlan, InvalidTable
 from silosynth.common.measurement import Measurement
-from silosynth.common.plan.plan import PhaseName, Plan, load_plan
+from silosynth.common.plan import PhaseName, Plan, load_plan
 from silosynth.common.sampler.sampler import draw
-from silosynth.common.schema.schema import dump_schema, parse_schema
-from silosynth.server.measuring.sum import to_all_rows
-from silosynth.server.planning.planner import new_plan
+from silosynth.common.schema import dump_schema, parse_schema
+from silosynth.server.measuring import to_all_rows
+from silosynth.server.planning import new_plan
 from silosynth.simulations.run import RunResult, simulate
 
 NAMES = ("x", "y", "a", "b", "c")

@@ -12,9 +12,9 @@ import pytest
 from silosynth.client.maps.silo_map import parse_map
 from silosynth.common.cli.app import run
 from silosynth.common.errors import InvalidMap, InvalidTable, OutputExists
-from silosynth.common.plan.plan import dump_plan
-from silosynth.common.schema.schema import dump_schema, parse_schema
-from silosynth.server.planning.planner import new_plan
+from silosynth.common.plan import dump_plan
+from silosynth.common.schema import dump_schema, parse_schema
+from silosynth.server.planning import new_plan
 from silosynth.simulations.run import reopen, simulate
 from silosynth.simulations.run_report import report_facts
 

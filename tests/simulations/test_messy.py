@@ -13,12 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from silosynth.common.cli.app import run
-from silosynth.common.codec.codec import Codec
+from silosynth.common.codec import Codec
 from silosynth.common.errors import InvalidTable
-from silosynth.common.plan.plan import Plan
-from silosynth.common.schema.schema import Schema, dump_schema, load_schema, parse_schema
-from silosynth.common.scores.rows import read_rows
-from silosynth.server.planning.planner import new_plan
+from silosynth.common.plan import Plan
+from silosynth.common.schema import Schema, dump_schema, load_schema, parse_schema
+from silosynth.common.scores import read_rows
+from silosynth.server.planning import new_plan
 from silosynth.simulations.run import simulate
 from silosynth.simulations.tables import find_silos, read_silos
 

@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from silosynth.common.cli.app import run
-from silosynth.common.generator.architecture import MaskedMlp, Transformer
-from silosynth.common.schema.schema import Schema, parse_schema
+from silosynth.common.generator import MaskedMlp, Transformer
+from silosynth.common.schema import Schema, parse_schema
 from silosynth.server.methods.training import TrainingChoice
-from silosynth.server.planning.planner import new_plan
+from silosynth.server.planning import new_plan
 from silosynth.simulations import simulate
 
 PIXELS = ["p0", "p1", "p2", "p3"]

@@ -9,17 +9,12 @@ from pathlib import Path
 import pytest
 from worlds import SILOS, live, plan, scenario, schema, tables
 
-from silosynth.client.gateway.gateway import Gateway
-from silosynth.client.ledger.ledger import Ledger
-from silosynth.common.audit.entries import Scope, ScopeKind
+from silosynth.client.gateway import Gateway
+from silosynth.client.ledger import Ledger
+from silosynth.common.audit import Scope, ScopeKind
 from silosynth.common.errors import LedgerUnavailable, RequestConflict, RunFailed
 from silosynth.simulations import local
-from silosynth.simulations.one_process.held import (
-    HeldLedgers,
-    HeldRecords,
-    Remembered,
-    fits_memory,
-)
+from silosynth.simulations.one_process import HeldLedgers, HeldRecords, Remembered, fits_memory
 from silosynth.simulations.run import simulate
 from silosynth.simulations.silos import alone
 

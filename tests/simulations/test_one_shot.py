@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from silosynth.common.cli.app import run
-from silosynth.common.schema.schema import dump_schema, parse_schema
+from silosynth.common.schema import dump_schema, parse_schema
 
 SILOS = ("north", "south")
 

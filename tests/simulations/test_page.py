@@ -9,10 +9,10 @@ from xml.etree import ElementTree
 
 from worlds import live, plan, scenario
 
+from silosynth.simulations.scenario import SECOND
 from silosynth.simulations.scenario.page import bought, run_page
 from silosynth.simulations.scenario.rehearse import Places
 from silosynth.simulations.scenario.timeline import Leg, Timeline
-from silosynth.simulations.scenario.units import SECOND
 
 STALL = {"kind": "stall", "at": "count", "lasts": "2h", "silos": ["east"]}
 

@@ -17,21 +17,18 @@ import pytest
 from pyarrow.csv import read_csv
 from tiny_checkpoint import make_checkpoint
 
-from silosynth.client.gateway.refusals import public_error
+from silosynth.client.gateway import public_error
 from silosynth.client.learning import checkpoints as checkpoints_module
-from silosynth.client.ledger.ledger import Ledger
+from silosynth.client.ledger import Ledger
 from silosynth.common.cli.app import run
 from silosynth.common.errors import InvalidArgument, InvalidCheckpoint, InvalidPlan, Refused
-from silosynth.common.messages.release import Release, decode_release
-from silosynth.common.messages.request import encode_request
-from silosynth.common.plan.plan import Plan, encode_plan
-from silosynth.common.sampler.autoregressive import AutoregressiveSampler
-from silosynth.common.sampler.file import load_sampler
-from silosynth.common.schema.schema import Schema, dump_schema, parse_schema
+from silosynth.common.messages import Release, decode_release, encode_request
+from silosynth.common.plan import Plan, encode_plan
+from silosynth.common.sampler import AutoregressiveSampler, load_sampler
+from silosynth.common.schema import Schema, dump_schema, parse_schema
+from silosynth.server.coordinator import Ask
 from silosynth.server.coordinator.machine import start
-from silosynth.server.coordinator.state import Ask
-from silosynth.server.driver.drive import Progress
-from silosynth.server.driver.journal import Journal
+from silosynth.server.driver import Journal, Progress
 from silosynth.server.methods import network as planner_pretrained
 from silosynth.server.methods.network import (
     NetworkKind,
@@ -41,7 +38,7 @@ from silosynth.server.methods.network import (
     read_network,
 )
 from silosynth.server.methods.training import TrainingChoice
-from silosynth.server.planning.planner import new_plan
+from silosynth.server.planning import new_plan
 from silosynth.simulations.local import run_local
 from silosynth.simulations.run import reopen, simulate
 from silosynth.simulations.silos import SiloDirectory, make_silos, open_gateway

@@ -12,11 +12,11 @@ import torch
 from tiny_checkpoint import make_checkpoint
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from silosynth.common.plan.training import Optimiser
-from silosynth.common.schema.schema import parse_schema
+from silosynth.common.plan import Optimiser
+from silosynth.common.schema import parse_schema
 from silosynth.server.methods.network import PretrainedChoice, plan_pretrained
 from silosynth.server.methods.training import TrainingChoice
-from silosynth.server.planning.planner import new_plan
+from silosynth.server.planning import new_plan
 from silosynth.simulations.run import simulate
 
 SPAM, HAM = "win a prize", "see you"

@@ -14,9 +14,9 @@ from fakes import small_schema
 
 from silosynth.common.cli.app import run
 from silosynth.common.errors import InvalidArgument, InvalidTable, OutputExists
-from silosynth.common.plan.plan import Plan, dump_plan
-from silosynth.common.schema.schema import dump_schema
-from silosynth.server.planning.planner import new_plan
+from silosynth.common.plan import Plan, dump_plan
+from silosynth.common.schema import dump_schema
+from silosynth.server.planning import new_plan
 from silosynth.simulations.run import RunDirectory, RunResult, simulate
 from silosynth.simulations.silos import SiloDirectory, open_gateway
 

@@ -9,24 +9,17 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from silosynth.common.certificate.certify import certify_plan
-from silosynth.common.codec.codec import Codec
+from silosynth.common.certificate import certify_plan
+from silosynth.common.codec import Codec
 from silosynth.common.errors import InvalidTable
 from silosynth.common.evaluate.compare import TRIPLES, compare
-from silosynth.common.report.facts import (
-    Bound,
-    Mode,
-    Provenance,
-    Reference,
-    ReportFacts,
-    ScoreName,
-    decode_facts,
-    encode_facts,
-)
+from silosynth.common.report import Bound, Mode, Provenance, Reference, ReportFacts, ScoreName
+from silosynth.common.report.facts import decode_facts, encode_facts
 from silosynth.common.report.page import render_report
-from silosynth.common.schema.schema import Schema, parse_schema
-from silosynth.common.scores.rows import MAX_BINS, merge_bins, read_rows
-from silosynth.server.planning.planner import new_plan
+from silosynth.common.schema import Schema, parse_schema
+from silosynth.common.scores import merge_bins, read_rows
+from silosynth.common.scores.rows import MAX_BINS
+from silosynth.server.planning import new_plan
 
 ROWS = 600
 

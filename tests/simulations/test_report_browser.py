@@ -17,14 +17,14 @@ import pyarrow as pa
 import pytest
 from support.patience import patience
 
-from silosynth.common.certificate.certify import certify_plan
-from silosynth.common.codec.codec import Codec
+from silosynth.common.certificate import certify_plan
+from silosynth.common.codec import Codec
 from silosynth.common.evaluate.compare import compare
 from silosynth.common.measurement import Measurement
-from silosynth.common.report.facts import Mode, ReportFacts
-from silosynth.common.report.page import render_report, write_report
-from silosynth.common.schema.schema import parse_schema
-from silosynth.server.planning.planner import new_plan
+from silosynth.common.report import Mode, ReportFacts, write_report
+from silosynth.common.report.page import render_report
+from silosynth.common.schema import parse_schema
+from silosynth.server.planning import new_plan
 from silosynth.server.report.measured import from_measurements
 
 HOSTILE = "\"><script>document.title='ran'</script><img src=x onerror=document.title='ran'>"

@@ -13,13 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from silosynth.common.cli.app import run
-from silosynth.common.codec.ruled import keeps_rules
+from silosynth.common.codec import keeps_rules
 from silosynth.common.errors import InvalidSampler, InvalidSchema
-from silosynth.common.sampler.file import load_sampler
+from silosynth.common.sampler import load_sampler
 from silosynth.common.sampler.keeping import Kept
 from silosynth.common.sampler.sampler import draw, draw_batches
-from silosynth.common.schema.schema import Schema, dump_schema, parse_schema
-from silosynth.server.planning.planner import new_plan
+from silosynth.common.schema import Schema, dump_schema, parse_schema
+from silosynth.server.planning import new_plan
 from silosynth.simulations.run import Engine, RunDirectory, simulate
 
 ROWS = 3000

@@ -11,14 +11,13 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from silosynth.client.ledger.ledger import Ledger
-from silosynth.common.audit.entries import Scope, ScopeKind
+from silosynth.client.ledger import Ledger
+from silosynth.common.audit import Scope, ScopeKind
 from silosynth.common.errors import InvalidPlan, InvalidTable, OutputExists
-from silosynth.common.plan.budget import plan_units
-from silosynth.common.plan.plan import Plan
-from silosynth.common.sampler.file import load_sampler
-from silosynth.common.schema.schema import Schema, parse_schema
-from silosynth.server.planning.planner import new_plan
+from silosynth.common.plan import Plan, plan_units
+from silosynth.common.sampler import load_sampler
+from silosynth.common.schema import Schema, parse_schema
+from silosynth.server.planning import new_plan
 from silosynth.simulations.run import Engine, RunDirectory, simulate
 
 SILOS = ("north", "south", "west")

@@ -12,19 +12,20 @@ from worlds import CALM, plan, schema, tables
 
 from silosynth.common.cli.app import run
 from silosynth.common.errors import InvalidArgument, InvalidTable
-from silosynth.common.plan.plan import dump_plan
-from silosynth.common.schema.schema import dump_schema
-from silosynth.simulations.scenario.chance import share
-from silosynth.simulations.scenario.rules import match_plan
-from silosynth.simulations.scenario.scenario import (
+from silosynth.common.plan import dump_plan
+from silosynth.common.schema import dump_schema
+from silosynth.simulations.scenario import (
+    SECOND,
     Scenario,
     load_scenario,
+    match_plan,
     parse_scenario,
-    scenario_json_schema,
+    spell_span,
 )
+from silosynth.simulations.scenario.chance import share
+from silosynth.simulations.scenario.scenario import scenario_json_schema
 from silosynth.simulations.scenario.skewed import Skew, skew_tables
 from silosynth.simulations.scenario.timeline import Timeline
-from silosynth.simulations.scenario.units import SECOND, spell_span
 from silosynth.simulations.scenario.world import make_places
 
 GALLERY = Path(__file__).parents[2] / "deploy" / "examples" / "scenarios"

@@ -16,9 +16,9 @@ import pytest
 from worlds import SILOS, live, plan, scenario
 
 from silosynth.common.errors import PlanRefused
+from silosynth.simulations.scenario import load_scenario
 from silosynth.simulations.scenario.federation import Federation
 from silosynth.simulations.scenario.rehearse import Places
-from silosynth.simulations.scenario.scenario import load_scenario
 
 GALLERY = Path(__file__).parents[2] / "deploy" / "examples" / "scenarios"
 SHARED = {"method": "independent", "trust": "shared"}

@@ -16,16 +16,18 @@ from fakes import small_schema
 from support.chance import SubGaussian, agrees, masked, statistical
 from support.patience import patience
 
-from silosynth.client.ledger.ledger import Ledger
-from silosynth.common.audit.entries import Scope, ScopeKind
+from silosynth.client.ledger import Ledger
+from silosynth.common.audit import Scope, ScopeKind
 from silosynth.common.errors import RunFailed, SiloAbsent
-from silosynth.common.messages.release import decode_release, encode_release
-from silosynth.common.messages.request import encode_request
-from silosynth.common.messages.sums import encode_sum_statement
-from silosynth.common.plan.budget import plan_units
-from silosynth.common.plan.plan import Method, PhaseName, Plan, dump_plan, encode_plan
-from silosynth.common.schema.schema import dump_schema
-from silosynth.server.coordinator.state import (
+from silosynth.common.messages import (
+    decode_release,
+    encode_release,
+    encode_request,
+    encode_sum_statement,
+)
+from silosynth.common.plan import Method, PhaseName, Plan, dump_plan, encode_plan, plan_units
+from silosynth.common.schema import dump_schema
+from silosynth.server.coordinator import (
     Absent,
     Agree,
     Answered,
@@ -36,10 +38,10 @@ from silosynth.server.coordinator.state import (
     Stated,
     SumStage,
 )
+from silosynth.server.driver import Journal
 from silosynth.server.driver.drive import drive
-from silosynth.server.driver.journal import Journal
-from silosynth.server.measuring.sum import add_masked
-from silosynth.server.planning.planner import new_plan
+from silosynth.server.measuring import add_masked
+from silosynth.server.planning import new_plan
 from silosynth.simulations.run import reopen, simulate
 from silosynth.simulations.silos import make_silos, open_gateway
 

@@ -11,7 +11,7 @@ import pytest
 from worlds import SILOS, plan, scenario, schema, tables
 
 from silosynth.common.errors import InvalidArgument, OutputExists, RunFailed
-from silosynth.simulations.scenario.scenario import Scenario
+from silosynth.simulations.scenario import Scenario
 from silosynth.simulations.sweep import sweep as sweeping
 from silosynth.simulations.sweep.axes import AxisName, parse_axes, points
 from silosynth.simulations.sweep.picture import curves_picture

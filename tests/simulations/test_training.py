@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from silosynth.client.ledger.ledger import Ledger
-from silosynth.common.audit.entries import Scope, ScopeKind
-from silosynth.common.certificate.certify import check_certificate
+from silosynth.client.ledger import Ledger
+from silosynth.common.audit import Scope, ScopeKind
+from silosynth.common.certificate import check_certificate
 from silosynth.common.cli.app import run
 from silosynth.common.errors import (
     CapExceeded,
@@ -26,25 +26,35 @@ from silosynth.common.errors import (
     RunFailed,
     SiloAbsent,
 )
-from silosynth.common.generator.architecture import MaskedMlp
-from silosynth.common.messages.release import Release, decode_release
-from silosynth.common.messages.request import Request, decode_request, encode_request
-from silosynth.common.messages.sums import encode_sum_statement
-from silosynth.common.plan.check import check_plan
-from silosynth.common.plan.cost import charged_epsilon, spent_epsilon
-from silosynth.common.plan.plan import Plan, encode_plan, parse_plan
-from silosynth.common.plan.training import Optimiser, TrainingStep, read_weights
-from silosynth.common.sampler.autoregressive import AutoregressiveSampler
-from silosynth.common.sampler.file import load_sampler
-from silosynth.common.schema.schema import Schema, dump_schema, parse_schema
-from silosynth.server.coordinator.outcome import finish
-from silosynth.server.coordinator.state import Absent, Agree, Answered, Event, State, Stated
-from silosynth.server.driver.drive import Progress, drive
-from silosynth.server.driver.journal import Journal
-from silosynth.server.generator.rounds import Learning, begin, take_round
+from silosynth.common.generator import MaskedMlp
+from silosynth.common.messages import (
+    Release,
+    Request,
+    decode_release,
+    decode_request,
+    encode_request,
+    encode_sum_statement,
+)
+from silosynth.common.plan import (
+    Optimiser,
+    Plan,
+    TrainingStep,
+    charged_epsilon,
+    check_plan,
+    encode_plan,
+    parse_plan,
+    read_weights,
+    spent_epsilon,
+)
+from silosynth.common.sampler import AutoregressiveSampler, load_sampler
+from silosynth.common.schema import Schema, dump_schema, parse_schema
+from silosynth.server.coordinator import Absent, Agree, Answered, Event, State, Stated, finish
+from silosynth.server.driver import Journal, Progress
+from silosynth.server.driver.drive import drive
+from silosynth.server.generator import Learning, begin, take_round
 from silosynth.server.methods.dp_sgd import read_rate, read_sizes
 from silosynth.server.methods.training import TrainingChoice
-from silosynth.server.planning.planner import new_plan
+from silosynth.server.planning import new_plan
 from silosynth.simulations.local import run_local
 from silosynth.simulations.run import simulate
 from silosynth.simulations.silos import SiloDirectory, make_silos, open_gateway
@@ -321,7 +331,7 @@ def _weights(plan: Plan, *, scale: float = 1.0) -> np.ndarray:
 
 
 def _request(plan: Plan, weights: np.ndarray, *, number: int = 0, **step: Any) -> Request:
-    from silosynth.common.plan.training import encode_weights
+    from silosynth.common.plan import encode_weights
 
     data = encode_weights(weights)
     asked = {"round": number, "weights": data.digest, "batch": 10} | step

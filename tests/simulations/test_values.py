@@ -10,13 +10,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from silosynth.common.generator.architecture import MaskedMlp
-from silosynth.common.sampler.condition import condition_on
-from silosynth.common.sampler.file import dump_sampler, parse_sampler
-from silosynth.common.sampler.sampler import Sampler, draw
-from silosynth.common.schema.schema import Schema, parse_schema
+from silosynth.common.generator import MaskedMlp
+from silosynth.common.sampler import Sampler, condition_on, parse_sampler
+from silosynth.common.sampler.file import dump_sampler
+from silosynth.common.sampler.sampler import draw
+from silosynth.common.schema import Schema, parse_schema
 from silosynth.server.methods.training import TrainingChoice
-from silosynth.server.planning.planner import new_plan
+from silosynth.server.planning import new_plan
 from silosynth.simulations import simulate
 
 SILOS = ("north", "south", "west")

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from silosynth.common.errors import InvalidArgument
-from silosynth.common.schema.attributes import NumericAttribute
+from silosynth.common.schema import NumericAttribute
 
 RANGE = ".."
 

@@ -12,7 +12,7 @@ from silosynth.common.codec.facts import ColumnFacts, Proposal
 from silosynth.common.codec.kinds.kind import Kind
 from silosynth.common.codec.listed import ListedCodec
 from silosynth.common.errors import InvalidArgument
-from silosynth.common.schema.attributes import BooleanAttribute
+from silosynth.common.schema import BooleanAttribute
 
 _PAIRS = (
     *(("false", "true"), ("no", "yes"), ("n", "y"), ("f", "t"), ("off", "on")),

@@ -13,7 +13,7 @@ from silosynth.common.codec.kinds.kind import Kind
 from silosynth.common.codec.listed import ListedCodec
 from silosynth.common.codec.parsing import to_texts
 from silosynth.common.errors import InvalidArgument
-from silosynth.common.schema.attributes import ListedAttribute
+from silosynth.common.schema import ListedAttribute
 
 _SHOWN = 5
 _LONG = 50

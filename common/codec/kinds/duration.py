@@ -14,9 +14,7 @@ from silosynth.common.codec.kinds.bins import bin_words, two_digits
 from silosynth.common.codec.kinds.kind import Kind
 from silosynth.common.codec.moments import to_span_microseconds, write_spans
 from silosynth.common.codec.numeric import NumericCodec, Scale
-from silosynth.common.schema.attributes import DurationAttribute
-from silosynth.common.schema.bins import spell_duration
-from silosynth.common.schema.forms import Resolution
+from silosynth.common.schema import DurationAttribute, Resolution, spell_duration
 
 _FORMATS = (
     (r"^-?\d+ days?,? [+-]?\d{1,2}:\d{2}:\d{2}(\.\d+)?$", "days"),

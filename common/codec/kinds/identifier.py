@@ -16,7 +16,7 @@ from silosynth.common.codec.kinds.kind import Kind
 from silosynth.common.codec.notes import EncodingNote, Uniform, code_dtype
 from silosynth.common.codec.parsing import distinct, to_texts, trim
 from silosynth.common.errors import InvalidArgument
-from silosynth.common.schema.attributes import IdentifierAttribute
+from silosynth.common.schema import IdentifierAttribute
 
 _LONG = 50
 

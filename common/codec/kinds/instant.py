@@ -21,9 +21,7 @@ from silosynth.common.codec.kinds.kind import Kind
 from silosynth.common.codec.moments import epoch_text, write_instants
 from silosynth.common.codec.numeric import NumericCodec, Scale
 from silosynth.common.codec.parsing import to_microseconds
-from silosynth.common.schema.attributes import DatetimeAttribute
-from silosynth.common.schema.bins import epoch_seconds
-from silosynth.common.schema.forms import Resolution
+from silosynth.common.schema import DatetimeAttribute, Resolution, epoch_seconds
 
 _DAYS = (Resolution.YEAR, Resolution.MONTH, Resolution.DAY)
 _PARTS = (

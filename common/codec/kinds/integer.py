@@ -15,7 +15,7 @@ from silosynth.common.codec.kinds.bins import bin_words, two_digits
 from silosynth.common.codec.kinds.kind import Kind
 from silosynth.common.codec.numeric import NumericCodec, Scale
 from silosynth.common.codec.parsing import to_numbers
-from silosynth.common.schema.attributes import IntegerAttribute
+from silosynth.common.schema import IntegerAttribute
 
 _LARGEST = 2**53
 _SPREAD = 1_000

@@ -7,7 +7,7 @@ from typing import Any
 
 from silosynth.common.codec.facts import FEW, ColumnFacts, Proposal
 from silosynth.common.codec.kinds.kind import Kind
-from silosynth.common.schema.generated import Provider, provider_named
+from silosynth.common.schema import Provider, provider_named
 
 _UUID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
 _MAIL = r"^[^@\s]+@[^@\s]+\.[A-Za-z]{2,}$"

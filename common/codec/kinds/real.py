@@ -17,7 +17,7 @@ from silosynth.common.codec.kinds.integer import wearing
 from silosynth.common.codec.kinds.kind import Kind
 from silosynth.common.codec.numeric import NumericCodec, Scale
 from silosynth.common.codec.parsing import to_numbers
-from silosynth.common.schema.attributes import RealAttribute
+from silosynth.common.schema import RealAttribute
 
 _LARGEST = 1e300
 _MOST_DECIMALS = 8

@@ -27,12 +27,7 @@ from silosynth.common.codec.kinds.bins import bins_between, value_range
 from silosynth.common.codec.kinds.kind import ColumnCodec, Kind
 from silosynth.common.codec.numeric import NumericCodec
 from silosynth.common.errors import InvalidArgument
-from silosynth.common.schema.attributes import (
-    Attribute,
-    CodedAttribute,
-    NumericAttribute,
-    as_numeric,
-)
+from silosynth.common.schema import Attribute, CodedAttribute, NumericAttribute, as_numeric
 
 KINDS: dict[str, Kind] = {
     "ignored": unmodelled.IGNORED,

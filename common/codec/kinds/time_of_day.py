@@ -15,8 +15,7 @@ from silosynth.common.codec.kinds.bins import bin_words
 from silosynth.common.codec.kinds.kind import Kind
 from silosynth.common.codec.moments import DAY, to_day_microseconds, write_clock
 from silosynth.common.codec.numeric import NumericCodec, Scale
-from silosynth.common.schema.attributes import TimeAttribute
-from silosynth.common.schema.bins import day_seconds
+from silosynth.common.schema import TimeAttribute, day_seconds
 
 _FORMATS = (
     (r"^\d{2}:\d{2}$", None, "minute"),

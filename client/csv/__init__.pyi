@@ -1,0 +1,31 @@
+from .files import (
+    as_plain_text,
+    count_bad_lines,
+    csv_columns,
+    csv_fault,
+    csv_options,
+    declared_dialect,
+    default_dialect,
+    name_columns,
+    read_csv,
+    sniff_dialect,
+)
+from .legal import is_legal, last_byte, read_chunks
+from .odd import read_oddly
+
+__all__ = [
+    "as_plain_text",
+    "count_bad_lines",
+    "csv_columns",
+    "csv_fault",
+    "csv_options",
+    "declared_dialect",
+    "default_dialect",
+    "is_legal",
+    "last_byte",
+    "name_columns",
+    "read_chunks",
+    "read_csv",
+    "read_oddly",
+    "sniff_dialect",
+]

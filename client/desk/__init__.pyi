@@ -1,0 +1,32 @@
+from .copies import pieces, present_account
+from .desk import Desk, Notes, budget
+from .facts import Facts, plan_facts
+from .person import person_of, sudo_user
+from .questions import Command, Question, find_plan, is_digest
+from .rosters import change_facts
+from .rpc import SERVICE, open_desk, operator_socket, relay_socket, somebody_listens
+from .words import plan_words, short_digest
+
+__all__ = [
+    "SERVICE",
+    "Command",
+    "Desk",
+    "Facts",
+    "Notes",
+    "Question",
+    "budget",
+    "change_facts",
+    "find_plan",
+    "is_digest",
+    "open_desk",
+    "operator_socket",
+    "person_of",
+    "pieces",
+    "plan_facts",
+    "plan_words",
+    "present_account",
+    "relay_socket",
+    "short_digest",
+    "somebody_listens",
+    "sudo_user",
+]

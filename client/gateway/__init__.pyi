@@ -1,0 +1,23 @@
+from .asked import Asked, ask_rows
+from .dataset import Dataset
+from .gateway import Gateway
+from .kept import PLAN, PLANS, Records
+from .proposals import check_promise, plan_scopes
+from .refusals import public_error
+from .verify import Doorkeeper, each_time, permit_plan
+
+__all__ = [
+    "PLAN",
+    "PLANS",
+    "Asked",
+    "Dataset",
+    "Doorkeeper",
+    "Gateway",
+    "Records",
+    "ask_rows",
+    "check_promise",
+    "each_time",
+    "permit_plan",
+    "plan_scopes",
+    "public_error",
+]

@@ -1,0 +1,27 @@
+from .copied import Copied, Copy, CopyKind, begin, end_body, read_copy, record
+from .fence import fence_path, read_fence
+from .file import FILE_VERSION, copy_before, file_version, open_file
+from .ledger import Ledger
+from .rebuild import is_ledger, lengthened, read_ledger
+from .waiting import WaitingPlan
+
+__all__ = [
+    "FILE_VERSION",
+    "Copied",
+    "Copy",
+    "CopyKind",
+    "Ledger",
+    "WaitingPlan",
+    "begin",
+    "copy_before",
+    "end_body",
+    "fence_path",
+    "file_version",
+    "is_ledger",
+    "lengthened",
+    "open_file",
+    "read_copy",
+    "read_fence",
+    "read_ledger",
+    "record",
+]

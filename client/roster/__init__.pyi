@@ -1,0 +1,3 @@
+from .book import RosterBook, says_roster
+
+__all__ = ["RosterBook", "says_roster"]

@@ -1,0 +1,38 @@
+from .assemble import Silo, check_files, ledger_path, load_identity, open_silo
+from .backup import backup_bytes, check_copy
+from .draft import draft_schema
+from .foresight import foresee_plan
+from .found import find
+from .init import init_silo, new_ledger
+from .join import Joining, ask_for_new_key, ask_to_join, check_kit, take_kit
+from .propose import propose_rules
+from .reading import read_tables
+from .recover import Basis, Recovery, write_recovery
+from .upgrade import next_step, take_step
+
+__all__ = [
+    "Basis",
+    "Joining",
+    "Recovery",
+    "Silo",
+    "ask_for_new_key",
+    "ask_to_join",
+    "backup_bytes",
+    "check_copy",
+    "check_files",
+    "check_kit",
+    "draft_schema",
+    "find",
+    "foresee_plan",
+    "init_silo",
+    "ledger_path",
+    "load_identity",
+    "new_ledger",
+    "next_step",
+    "open_silo",
+    "propose_rules",
+    "read_tables",
+    "take_kit",
+    "take_step",
+    "write_recovery",
+]

@@ -1,0 +1,43 @@
+from .bounding import load_secret, make_secret
+from .code_cache import forget_codes
+from .files import list_files
+from .open import open_source, open_table
+from .people import People
+from .spec import Bounding, Source, SourceFormat, SourceSpec, ValueQuestion
+from .stream import StreamRows
+from .survey import take_survey
+from .table import (
+    CSV,
+    ENDINGS,
+    TableSource,
+    is_text_file,
+    read_table,
+    read_untyped,
+    stored_schema,
+    table_name,
+)
+
+__all__ = [
+    "CSV",
+    "ENDINGS",
+    "Bounding",
+    "People",
+    "Source",
+    "SourceFormat",
+    "SourceSpec",
+    "StreamRows",
+    "TableSource",
+    "ValueQuestion",
+    "forget_codes",
+    "is_text_file",
+    "list_files",
+    "load_secret",
+    "make_secret",
+    "open_source",
+    "open_table",
+    "read_table",
+    "read_untyped",
+    "stored_schema",
+    "table_name",
+    "take_survey",
+]

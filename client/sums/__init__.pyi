@@ -1,0 +1,4 @@
+from .member import SumMember
+from .store import SumStore
+
+__all__ = ["SumMember", "SumStore"]

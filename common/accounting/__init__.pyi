@@ -1,0 +1,31 @@
+from .cost import RHO_UNIT, GaussianCost, rho_units, total_rho
+from .epsilon import pld_epsilon, rho_for
+from .noise import Noise
+from .orders import ORDERS, ORDERS_VERSION, Vector, price_units
+from .rdp import SMOOTHING, add_vectors, rdp_epsilon, rdp_vector
+from .sum_law import PLAIN_SHARE, check_share
+from .zcdp import ORDER_UNIT, budget_order, cks_epsilon, held_epsilon
+
+__all__ = [
+    "ORDERS",
+    "ORDERS_VERSION",
+    "ORDER_UNIT",
+    "PLAIN_SHARE",
+    "RHO_UNIT",
+    "SMOOTHING",
+    "GaussianCost",
+    "Noise",
+    "Vector",
+    "add_vectors",
+    "budget_order",
+    "check_share",
+    "cks_epsilon",
+    "held_epsilon",
+    "pld_epsilon",
+    "price_units",
+    "rdp_epsilon",
+    "rdp_vector",
+    "rho_for",
+    "rho_units",
+    "total_rho",
+]

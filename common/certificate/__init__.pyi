@@ -1,0 +1,15 @@
+from .certificate import Certificate
+from .certify import certify_plan, check_certificate, same_certificate
+from .check import CheckedClaim, check_by_others
+from .words import plain_words, trust_words
+
+__all__ = [
+    "Certificate",
+    "CheckedClaim",
+    "certify_plan",
+    "check_by_others",
+    "check_certificate",
+    "plain_words",
+    "same_certificate",
+    "trust_words",
+]

@@ -1,0 +1,85 @@
+from .codec import Codec, Encoded
+from .columns import TableLike, as_table, is_instant, is_number, is_text
+from .conditions import allowed_codes, narrow_spreads, parse_conditions
+from .edges import quantile_groups
+from .examples import END, Layout, from_examples, layout_of, modelled_texts, to_examples
+from .facts import FEW, ColumnFacts, Proposal, summarise
+from .fit import accepts, check_columns
+from .form import Form, arrow_type, in_form, stored_name
+from .frames import Frame, read_sheet, to_pandas
+from .kinds.identifier import form_of
+from .kinds.table import KINDS, code_words, codec_of, draft_kind, read_numbers, spell_edge
+from .listed import ListedCodec
+from .notes import HARDLY, EncodingNote, add_notes, code_dtype
+from .numeric import NumericCodec
+from .parsing import (
+    distinct,
+    flatten,
+    plain_values,
+    readable,
+    to_microseconds,
+    to_numbers,
+    to_texts,
+    trim,
+)
+from .ruled import keeps_rules, read_values, renumber
+from .text import decode_texts, encode_texts
+
+__all__ = [
+    "END",
+    "FEW",
+    "HARDLY",
+    "KINDS",
+    "Codec",
+    "ColumnFacts",
+    "Encoded",
+    "EncodingNote",
+    "Form",
+    "Frame",
+    "Layout",
+    "ListedCodec",
+    "NumericCodec",
+    "Proposal",
+    "TableLike",
+    "accepts",
+    "add_notes",
+    "allowed_codes",
+    "arrow_type",
+    "as_table",
+    "check_columns",
+    "code_dtype",
+    "code_words",
+    "codec_of",
+    "decode_texts",
+    "distinct",
+    "draft_kind",
+    "encode_texts",
+    "flatten",
+    "form_of",
+    "from_examples",
+    "in_form",
+    "is_instant",
+    "is_number",
+    "is_text",
+    "keeps_rules",
+    "layout_of",
+    "modelled_texts",
+    "narrow_spreads",
+    "parse_conditions",
+    "plain_values",
+    "quantile_groups",
+    "read_numbers",
+    "read_sheet",
+    "read_values",
+    "readable",
+    "renumber",
+    "spell_edge",
+    "stored_name",
+    "summarise",
+    "to_examples",
+    "to_microseconds",
+    "to_numbers",
+    "to_pandas",
+    "to_texts",
+    "trim",
+]

@@ -1,0 +1,3 @@
+from .columns import complete
+
+__all__ = ["complete"]

@@ -1,0 +1,3 @@
+from .detect import import_schema
+
+__all__ = ["import_schema"]

@@ -1,0 +1,34 @@
+from .autoregressive import AutoregressiveSampler
+from .code_by_code import condition_cells, draw_examples, load_network
+from .condition import condition_on
+from .conditional import CliqueMarginal, shares, shares_within
+from .file import AnySampler, load_sampler, parse_sampler, save_sampler
+from .mixture import Mixture, NeuralSampler
+from .network import Layer, Network
+from .rows_file import write_rows
+from .sampler import DrawsRows, Sampler, build_sampler, describe_sampler, draw_codes
+
+__all__ = [
+    "AnySampler",
+    "AutoregressiveSampler",
+    "CliqueMarginal",
+    "DrawsRows",
+    "Layer",
+    "Mixture",
+    "Network",
+    "NeuralSampler",
+    "Sampler",
+    "build_sampler",
+    "condition_cells",
+    "condition_on",
+    "describe_sampler",
+    "draw_codes",
+    "draw_examples",
+    "load_network",
+    "load_sampler",
+    "parse_sampler",
+    "save_sampler",
+    "shares",
+    "shares_within",
+    "write_rows",
+]

@@ -1,0 +1,96 @@
+from .attributes import (
+    Attribute,
+    BooleanAttribute,
+    CategoricalAttribute,
+    CodedAttribute,
+    DatetimeAttribute,
+    DurationAttribute,
+    IdentifierAttribute,
+    IntegerAttribute,
+    ListedAttribute,
+    NumericAttribute,
+    OrdinalAttribute,
+    RealAttribute,
+    TimeAttribute,
+    as_numeric,
+)
+from .bases import Source, bounds_of
+from .bins import (
+    Edges,
+    EqualWidth,
+    PlainModel,
+    Quantiles,
+    day_seconds,
+    epoch_seconds,
+    spell_duration,
+)
+from .forms import CsvDialect, NumberText, Resolution
+from .generated import PERSONAL, GeneratedAttribute, Provider, provider_named
+from .images import Image
+from .nulls import Patterns
+from .orders import Gap
+from .ruled import Choice, OnGrid, Recipe, Ruled
+from .schema import (
+    SCHEMA_VERSION,
+    Schema,
+    dump_schema,
+    json_schema,
+    list_faults,
+    load_schema,
+    parse_schema,
+    read_schema,
+    schema_name,
+)
+from .sums import Follows
+from .zeros import ImpossibleCells
+
+__all__ = [
+    "PERSONAL",
+    "SCHEMA_VERSION",
+    "Attribute",
+    "BooleanAttribute",
+    "CategoricalAttribute",
+    "Choice",
+    "CodedAttribute",
+    "CsvDialect",
+    "DatetimeAttribute",
+    "DurationAttribute",
+    "Edges",
+    "EqualWidth",
+    "Follows",
+    "Gap",
+    "GeneratedAttribute",
+    "IdentifierAttribute",
+    "Image",
+    "ImpossibleCells",
+    "IntegerAttribute",
+    "ListedAttribute",
+    "NumberText",
+    "NumericAttribute",
+    "OnGrid",
+    "OrdinalAttribute",
+    "Patterns",
+    "PlainModel",
+    "Provider",
+    "Quantiles",
+    "RealAttribute",
+    "Recipe",
+    "Resolution",
+    "Ruled",
+    "Schema",
+    "Source",
+    "TimeAttribute",
+    "as_numeric",
+    "bounds_of",
+    "day_seconds",
+    "dump_schema",
+    "epoch_seconds",
+    "json_schema",
+    "list_faults",
+    "load_schema",
+    "parse_schema",
+    "provider_named",
+    "read_schema",
+    "schema_name",
+    "spell_duration",
+]

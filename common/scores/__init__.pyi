@@ -1,0 +1,55 @@
+from .column_scores import column_pair_trends, column_shapes, mean_score
+from .distance import total_variations
+from .metrics import (
+    SubsampleCurve,
+    all_cliques,
+    equivalent_subsample,
+    fixed_cliques,
+    marginal_distance,
+    subsample_curve,
+)
+from .rows import (
+    Rows,
+    draw_again,
+    merge_bins,
+    nested_subsamples,
+    read_rows,
+    shuffle_columns,
+    some_rows,
+)
+from .sides import Sides, make_sides
+from .tables import MOST_ROWS, Sampled, is_table, read_sample, sample_batches
+from .value_bins import contiguous_edges
+from .values import Column, ValueKind, Values, read_values
+
+__all__ = [
+    "MOST_ROWS",
+    "Column",
+    "Rows",
+    "Sampled",
+    "Sides",
+    "SubsampleCurve",
+    "ValueKind",
+    "Values",
+    "all_cliques",
+    "column_pair_trends",
+    "column_shapes",
+    "contiguous_edges",
+    "draw_again",
+    "equivalent_subsample",
+    "fixed_cliques",
+    "is_table",
+    "make_sides",
+    "marginal_distance",
+    "mean_score",
+    "merge_bins",
+    "nested_subsamples",
+    "read_rows",
+    "read_sample",
+    "read_values",
+    "sample_batches",
+    "shuffle_columns",
+    "some_rows",
+    "subsample_curve",
+    "total_variations",
+]

@@ -1,0 +1,21 @@
+from .keys import PublicKey, Purpose, Signature, SigningKey, check_signature
+from .seal import MAGIC, Opened, body_of, purpose_of, signer_of, unseal
+from .spelling import plain_bytes, plain_text, url_bytes, url_text
+
+__all__ = [
+    "MAGIC",
+    "Opened",
+    "PublicKey",
+    "Purpose",
+    "Signature",
+    "SigningKey",
+    "body_of",
+    "check_signature",
+    "plain_bytes",
+    "plain_text",
+    "purpose_of",
+    "signer_of",
+    "unseal",
+    "url_bytes",
+    "url_text",
+]

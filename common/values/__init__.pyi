@@ -1,0 +1,47 @@
+from .grid import (
+    ValueGrid,
+    check_edges,
+    declared_edges,
+    edges_schema,
+    grid_of,
+    keeps_bins,
+    per_unit,
+    refine,
+    refined_attributes,
+)
+from .partitions import (
+    FANOUT,
+    Closer,
+    Endings,
+    Leaves,
+    Partition,
+    endings_of,
+    factors,
+    leaves_within,
+    sum_levels,
+)
+from .spread import WHOLE, Spread, parse_spread
+
+__all__ = [
+    "FANOUT",
+    "WHOLE",
+    "Closer",
+    "Endings",
+    "Leaves",
+    "Partition",
+    "Spread",
+    "ValueGrid",
+    "check_edges",
+    "declared_edges",
+    "edges_schema",
+    "endings_of",
+    "factors",
+    "grid_of",
+    "keeps_bins",
+    "leaves_within",
+    "parse_spread",
+    "per_unit",
+    "refine",
+    "refined_attributes",
+    "sum_levels",
+]

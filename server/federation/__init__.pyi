@@ -1,0 +1,68 @@
+from .certs import make_certs
+from .roster_chain import RosterChain, add_change, begin_chain, chain_path, read_chain, write_roster
+from .roster_file import load_roster, with_roster
+from .roster_post import send_changes
+from .run import Watchers, cancel_run, check_runnable, run_federation
+from .run_files import (
+    Begun,
+    RunFiles,
+    RunState,
+    begin_run,
+    discard_run,
+    find_run,
+    list_runs,
+    read_ended,
+    read_plan,
+)
+from .settings import (
+    Federation,
+    add_federation,
+    check_development,
+    check_files,
+    config_path,
+    find_federation,
+    home,
+    load_federations,
+)
+from .standing import Waiting, read_standing, summarise
+from .superlink import admit_nodes, dismiss_nodes, list_nodes
+
+__all__ = [
+    "Begun",
+    "Federation",
+    "RosterChain",
+    "RunFiles",
+    "RunState",
+    "Waiting",
+    "Watchers",
+    "add_change",
+    "add_federation",
+    "admit_nodes",
+    "begin_chain",
+    "begin_run",
+    "cancel_run",
+    "chain_path",
+    "check_development",
+    "check_files",
+    "check_runnable",
+    "config_path",
+    "discard_run",
+    "dismiss_nodes",
+    "find_federation",
+    "find_run",
+    "home",
+    "list_nodes",
+    "list_runs",
+    "load_federations",
+    "load_roster",
+    "make_certs",
+    "read_chain",
+    "read_ended",
+    "read_plan",
+    "read_standing",
+    "run_federation",
+    "send_changes",
+    "summarise",
+    "with_roster",
+    "write_roster",
+]

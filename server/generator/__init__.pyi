@@ -1,0 +1,16 @@
+from .calibrate import match_one_way
+from .rounds import Learning, ask_round, begin, settings, shares_of, take_round
+from .target import class_shares
+from .train import train_generator
+
+__all__ = [
+    "Learning",
+    "ask_round",
+    "begin",
+    "class_shares",
+    "match_one_way",
+    "settings",
+    "shares_of",
+    "take_round",
+    "train_generator",
+]

@@ -1,0 +1,28 @@
+from .evidence import (
+    Measured,
+    fit_measured,
+    fitting_measurements,
+    merged_zeros,
+    part_coarse,
+    phase_deviation,
+)
+from .sum import add_masked, regroup, sum_masked, sum_releases, to_all_rows
+from .working_domain import coarse_grouping, keep_zeros_apart, within_groups, working_grouping
+
+__all__ = [
+    "Measured",
+    "add_masked",
+    "coarse_grouping",
+    "fit_measured",
+    "fitting_measurements",
+    "keep_zeros_apart",
+    "merged_zeros",
+    "part_coarse",
+    "phase_deviation",
+    "regroup",
+    "sum_masked",
+    "sum_releases",
+    "to_all_rows",
+    "within_groups",
+    "working_grouping",
+]

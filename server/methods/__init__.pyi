@@ -1,0 +1,31 @@
+from .dp_sgd import trained_sampler
+from .dummy import MADE_FROM, dummy_sampler
+from .method import Design, Flags, Known, Outcome, Question, Terms
+from .table import (
+    METHODS,
+    Choices,
+    ask_phase,
+    finish_run,
+    options_of,
+    read_method,
+    require_generators,
+)
+
+__all__ = [
+    "MADE_FROM",
+    "METHODS",
+    "Choices",
+    "Design",
+    "Flags",
+    "Known",
+    "Outcome",
+    "Question",
+    "Terms",
+    "ask_phase",
+    "dummy_sampler",
+    "finish_run",
+    "options_of",
+    "read_method",
+    "require_generators",
+    "trained_sampler",
+]

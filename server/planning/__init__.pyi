@@ -1,0 +1,5 @@
+from .advice import advise, remarks
+from .forecast import Forecast
+from .planner import new_plan
+
+__all__ = ["Forecast", "advise", "new_plan", "remarks"]

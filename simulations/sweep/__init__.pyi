@@ -1,0 +1,3 @@
+from .cli import simulate_sweep
+
+__all__ = ["simulate_sweep"]
