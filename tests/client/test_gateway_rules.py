@@ -173,10 +173,17 @@ def test_a_silo_that_another_project_pins_is_not_pinned_in_this_one(wide: Federa
         assert _propose(wide, silo, _with_west(wide, project="elsewhere")) is Answer.APPROVED
 
 
-def test_keys_that_changed_places_are_refused(federation: Federation) -> None:
-    roster = {"north": federation.south.public, "south": federation.north.public}
-    with federation.open() as silo:
-        assert _propose(federation, silo, federation.plan(roster=roster)) is Answer.REFUSED
+def test_keys_that_changed_places_are_refused(wide: Federation) -> None:
+    data = wide.policy.model_dump(mode="json", by_alias=True)
+    data["projects"][0]["roster"]["west"] = wide.rogue.public
+    wide.policy = PolicyFile.model_validate(data)
+    right = {"north": wide.north.public, "south": wide.south.public, "west": wide.rogue.public}
+    with wide.open() as silo:
+        for one, other in (("south", "west"), ("north", "south")):
+            changed = right | {one: right[other], other: right[one]}
+            plan = wide.plan(silos=list(right), roster=changed)
+            assert _propose(wide, silo, plan) is Answer.REFUSED
+        assert _propose(wide, silo, wide.plan(silos=list(right), roster=right)) is Answer.APPROVED
 
 
 # Approvers

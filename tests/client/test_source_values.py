@@ -12,6 +12,7 @@ import pytest
 from messy import SCHEMA, messy_table
 from postgresql_server import running_server
 
+from silosynth.client.maps.silo_map import ColumnMap
 from silosynth.client.source import (
     Source,
     SourceFormat,
@@ -21,7 +22,7 @@ from silosynth.client.source import (
     open_table,
 )
 from silosynth.client.source.bounding import bounding
-from silosynth.client.source.sql import Kind, point_sql
+from silosynth.client.source.sql import Kind, Stored, point_sql
 from silosynth.common.codec import Codec
 from silosynth.common.plan import plan_trees
 from silosynth.common.schema import parse_schema
@@ -127,7 +128,8 @@ def test_what_orders_a_persons_rows_in_sql_is_never_null() -> None:
     # Null beside anything is null, and rows ordered by null are ordered by chance.
     for attribute, kind in product(SCHEMA.coded, (Kind.FLOAT, Kind.TIMESTAMP)):
         if attribute.name in GRIDS and (attribute.kind == "datetime") == (kind is Kind.TIMESTAMP):
-            sql = point_sql(attribute, kind=kind, grid=GRIDS[attribute.name])
+            stored = Stored(name=attribute.name, kind=kind, how=ColumnMap())
+            sql = point_sql(attribute, stored=stored, grid=GRIDS[attribute.name])
             assert "THEN NULL" not in sql
             assert "THEN -1" in sql or "THEN 0" in sql
 

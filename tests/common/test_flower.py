@@ -41,6 +41,7 @@ MESSAGES = {
     "SendTaskHeartbeatRequest": set(),
     "StartRunRequest": {"fab"},
     "StopRunRequest": {"run_id"},
+    "UnregisterNodeRequest": {"node_id"},
 }
 _CLIENT = {"server_address", "insecure", "root_certificates", "interceptors"}
 # What is called, and the names or number of what it is given.
@@ -71,7 +72,14 @@ CALLS: dict[str, tuple[int, set[str]]] = {
 }
 # A client and the calls that are made of it.
 CLIENTS = {
-    "ControlHttpClient": {"ListNodes", "RegisterNode", "StartRun", "StopRun", "close"},
+    "ControlHttpClient": {
+        "ListNodes",
+        "RegisterNode",
+        "StartRun",
+        "StopRun",
+        "UnregisterNode",
+        "close",
+    },
     "FleetHttpClient": {"ActivateNode", "DeactivateNode", "_unary_unary", "close"},
     "RuntimeHttpClient": {
         "AcquireTask",
