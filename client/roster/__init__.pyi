@@ -1,3 +1,3 @@
-from .book import RosterBook, says_roster
+from .book import RosterBook, rosters_of, says_roster
 
-__all__ = ["RosterBook", "says_roster"]
+__all__ = ["RosterBook", "rosters_of", "says_roster"]

@@ -9,7 +9,7 @@ version part for good: nothing that follows on one fits on the other.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from silosynth.client.ledger import Ledger
@@ -63,12 +63,7 @@ class RosterBook:
 
     def ever(self, project: str) -> tuple[Roster, ...]:
         """Return every roster of a project that was gone by since the policy's, oldest first."""
-        silos = self.rules.rosters.get(project)
-        if silos is None:
-            return ()
-        first = Roster(project=project, version=self.rules.versions.get(project, 0), silos=silos)
-        steps = [s for s in self.ledger.rosters if s.project == project]
-        return (first, *(_change_of(s).after for s in steps if s.version > first.version))
+        return rosters_of(project, rules=self.rules, steps=self.ledger.rosters)
 
     def check(self) -> None:
         """Raise InvalidPolicy where a roster of the policy was changed by hand under a change."""
@@ -218,6 +213,16 @@ class RosterBook:
             code=BY_PERSON if persons else None,
             ledger_head=self.ledger.head,
         )
+
+
+def rosters_of(project: str, *, rules: Rules, steps: Iterable[RosterStep]) -> tuple[Roster, ...]:
+    """Return every roster of a project since the policy's, as ``steps`` that were approved say."""
+    silos = rules.rosters.get(project)
+    if silos is None:
+        return ()
+    first = Roster(project=project, version=rules.versions.get(project, 0), silos=silos)
+    mine = (s for s in steps if s.project == project and s.version > first.version)
+    return (first, *(_change_of(s).after for s in mine))
 
 
 def _change_of(step: RosterStep) -> RosterChange:

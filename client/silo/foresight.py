@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from silosynth.client.gateway import (
@@ -16,11 +16,13 @@ from silosynth.client.gateway import (
 from silosynth.client.learning import Checkpoints
 from silosynth.client.policy import (
     PolicyFile,
+    Rules,
     SiloIdentity,
     alone_epsilon,
     ledger_epsilon,
     needs_person,
 )
+from silosynth.client.roster import rosters_of
 from silosynth.client.silo.assemble import load_identity, open_datasets
 from silosynth.common.accounting import ORDER_UNIT
 from silosynth.common.audit import Account, Cap, Decision, Scope, Verdict, repriced
@@ -38,6 +40,14 @@ class Foreseen:
     words: tuple[str, ...]
 
 
+def _present_rules(policy: PolicyFile, account: Account | None) -> Rules:
+    """Return the policy's rules with the rosters that were approved since it was written."""
+    rules = policy.rules()
+    steps = () if account is None else account.rosters
+    rosters = {p: rosters_of(p, rules=rules, steps=steps)[-1].silos for p in rules.rosters}
+    return replace(rules, rosters=rosters)
+
+
 def foresee_plan(policy: PolicyFile, path: Path, *, account: Account | None = None) -> Foreseen:
     """Say what a silo would answer to the plan in a file, sealed or not.
 
@@ -50,7 +60,7 @@ def foresee_plan(policy: PolicyFile, path: Path, *, account: Account | None = No
         silo=policy.silo.name,
         datasets=open_datasets(policy, tell_operator=lambda _: None),
         identity=SiloIdentity(key=load_identity(policy), coordinators=policy.consumers()),
-        rules=policy.rules(),
+        rules=_present_rules(policy, account),
         checkpoints=Checkpoints(policy.checkpoint_folders()),
     )
     try:

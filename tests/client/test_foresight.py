@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import tomli_w
+from joining import asks, decides, gains, plan_with, proposes, roster_of
 from serving import Serving
 from signed import Federation
 
@@ -16,6 +17,7 @@ from silosynth.common.audit import Verdict as Decided
 from silosynth.common.cli.app import run
 from silosynth.common.messages import Answer, Verdict
 from silosynth.common.plan import Plan
+from silosynth.common.trust import SigningKey
 
 EPSILONS = (0.2, 1.4)
 
@@ -127,3 +129,18 @@ def test_a_running_gateway_is_asked(capsys: pytest.CaptureFixture[str]) -> None:
             verdict = federation.verdict(gateway.propose(plan=federation.sealed(later)))
         assert foreseen["ledger"] is True
         assert foreseen["answer"] == verdict.answer.value, words
+
+
+def test_a_roster_that_was_approved_is_gone_by(
+    federation: Federation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change = gains(roster_of(federation), asks("east", SigningKey.generate()))
+    plan = plan_with(federation, change.after.silos, name="four")
+    _, words = _check(_policy(federation), federation.sealed(plan), capsys)
+    assert "'east'" in words
+    with federation.open() as silo:
+        proposes(federation, silo, change)
+        decides(federation, silo, change.digest)
+    told, words = _check(_policy(federation), federation.sealed(plan), capsys)
+    assert told["answer"] == _answered(federation, plan).answer.value
+    assert "'east'" not in words
