@@ -136,11 +136,12 @@ def point_sql(attribute: CodedAttribute, *, stored: Stored, grid: ValueGrid) -> 
     codec = _bins_of(attribute)
     number = _mapped_number(attribute, stored)
     power = f"{10 ** abs(grid.decimals)}::float8"
+    near = _bounded_number(number)
     if grid.real:
-        scaled = f"{number} {'*' if grid.decimals >= 0 else '/'} {power}"
+        scaled = f"{near} {'*' if grid.decimals >= 0 else '/'} {power}"
         place = f"floor({scaled} + 0.5::float8) - {grid.first}::float8"
     else:
-        place = f"floor(({number} - {grid.first}::float8) / {grid.stride}::float8)"
+        place = f"floor(({near} - {grid.first}::float8) / {grid.stride}::float8)"
     bounded = f"LEAST(GREATEST({place}, 0::float8), {grid.points - 1}::float8)::bigint"
     absent = "-1" if attribute.missing else "0"
     tokens = "".join(f" OR {number} = {float(t)!r}::float8" for t in codec.tokens)
@@ -291,9 +292,7 @@ def _mapped_number(attribute: CodedAttribute, stored: Stored) -> str:
     number = _number(attribute, stored)
     found = number
     if how.calculates:
-        bounded = f"LEAST(GREATEST({number}, -{FARTHEST!r}::float8), {FARTHEST!r}::float8)"
-        bounded = f"CASE WHEN abs({number}) < {NEAREST!r}::float8 THEN 0::float8 ELSE {bounded} END"
-        found = f"(({bounded}) * {how.scale!r}::float8 + {how.offset!r}::float8)"
+        found = f"({_bounded_number(number)} * {how.scale!r}::float8 + {how.offset!r}::float8)"
         found = f"floor({found} + 0.5::float8)" if attribute.kind == "integer" else found
         found = f"CASE WHEN {number} IS NOT NULL THEN {found} END"
     tests = ""
@@ -304,6 +303,15 @@ def _mapped_number(attribute: CodedAttribute, stored: Stored) -> str:
         elif (known := as_number(word)) is not None and known == known:
             tests += f" WHEN {number} = {_float(known)} THEN {led}"
     return f"(CASE{tests} ELSE {found} END)" if tests else f"({found})"
+
+
+def _bounded_number(number: str) -> str:
+    """Return a number that no product with a public factor can overflow, or underflow.
+
+    The server refuses a query for one such product, which would tell of the row.
+    """
+    bounded = f"LEAST(GREATEST({number}, -{FARTHEST!r}::float8), {FARTHEST!r}::float8)"
+    return f"(CASE WHEN abs({number}) < {NEAREST!r}::float8 THEN 0::float8 ELSE {bounded} END)"
 
 
 def _float(number: float) -> str:

@@ -25,8 +25,12 @@ class Survey:
 
     @property
     def fits(self) -> Mapping[str, float]:
-        """Return the share of the rows that fit, of each column of which not all do."""
-        return {n.attribute: n.share_fitting(self.rows) for n in self.notes if n.misfits}
+        """Return the share of the rows that fit, of each column of which not all do.
+
+        A rule that rows break is told, and is no column.
+        """
+        columns = (n for n in self.notes if n.misfits and not n.broken)
+        return {n.attribute: n.share_fitting(self.rows) for n in columns}
 
     @property
     def hardly(self) -> tuple[str, ...]:
@@ -35,8 +39,8 @@ class Survey:
 
     def lines(self) -> tuple[str, ...]:
         """Return what the operator is told."""
-        fits = self.fits
-        bent = (f"{n.of(self.rows)}: {fits[n.attribute]:.1%} of it fits" for n in self.notes)
+        shares = {name: f": {share:.1%} of it fits" for name, share in self.fits.items()}
+        bent = (f"{n.of(self.rows)}{shares.get(n.attribute, '')}" for n in self.notes)
         return (*self.mapped, *bent)
 
 

@@ -343,6 +343,30 @@ def test_points_are_those_of_rows_mapped_by_hand(uri: str, push_down: bool) -> N
     assert all(np.array_equal(a, b) for a, b in zip(mapped, plain, strict=True))
 
 
+@pytest.mark.parametrize("decimals", [-2, 9])
+@pytest.mark.parametrize(
+    "value", ["1e305::float8", "1e-310::float8", "1e305::numeric", "'Infinity'::float8"]
+)
+@pytest.mark.parametrize("factor", [1.0, 1e100])
+def test_no_value_fails_a_request_that_was_charged(
+    uri: str, value: str, decimals: int, factor: float
+) -> None:
+    number = {"name": "w", "kind": "real", "minimum": 0, "maximum": 1_000, "source": "public"}
+    schema = parse_schema({"name": "w", "attributes": [number | {"decimals": max(decimals, 0)}]})
+    grid = dataclasses.replace(refined_attributes(schema)["w"], decimals=decimals)
+    question = ValueQuestion(attribute="w", partition=Leaves(grid=grid, join=grid.points))
+    query = f"SELECT {value} AS w"
+    for push_down in (False, True):
+        source = open_source(
+            spec(uri, push_down=push_down, query=query),
+            schema=schema,
+            silo_map=parse_map({"version": 1, "columns": {"w": {"scale": factor}}}),
+        )
+        assert source.count_values([question])[0].sum() == 1
+        query_w = MarginalQuery(clique=("w",), level="fine")
+        assert source.count([query_w], levels={"fine": Grouping()})[0].sum() == 1
+
+
 def test_a_format_is_not_read_on_a_server(uri: str) -> None:
     silo_map = parse_map(
         {

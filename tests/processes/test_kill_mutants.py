@@ -62,7 +62,7 @@ SUM_MUTANTS = {
     ),
     "masks-anew": (
         _sum("gateway-north", "one-way:noised"),
-        "not the one of an undisturbed run|, shared noise: {",
+        r"not the one of an undisturbed run|trust='shared'\)\]: \{",
     ),
     "sums-in-memory": (_sum("gateway-north", "keys:before-send"), "keys at death"),
     "secret-dropped-early": (_sum("gateway-north", "one-way:noised"), "the secret of the masks"),
