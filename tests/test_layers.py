@@ -32,7 +32,7 @@ ROOMS: dict[str, str] = {
     "common/trust",
     "common/certificate": "common/plan common/accounting",
     "common/roster": "common/plan common/trust",
-    "common/messages": "common/plan common/certificate common/generator common/trust common/schema",
+    "common/messages": "common/plan common/certificate common/generator common/trust",
     "common/generated": "common/rules common/schema common/codec",
     "common/sampler": "common/schema common/values common/codec common/generated common/generator",
     "common/report": "common/accounting common/certificate common/codec common/plan "

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from silosynth.client.desk import Facts, change_facts, plan_facts, plan_words
+from silosynth.client.desk import Facts, change_facts, lack_facts, plan_facts, plan_words
 from silosynth.client.policy import MAX_PLAN_BYTES, SignedDecision, sign_decision, time_text
 from silosynth.common.audit import Verdict
 from silosynth.common.cli import Force, Json, emit, say
@@ -114,11 +114,15 @@ def _shown(path: Path, *, silo: str, coordinator: str) -> Facts:
         raise InvalidArgument(
             f"silo {silo!r} is not in plan {plan.id}", hint=f"it is for {', '.join(plan.silos)}"
         )
-    facts = plan_facts(plan) | {
-        "digest": plan.digest,
-        "coordinator": opened.key,
-        "signer": opened.key,
-    }
+    facts = (
+        plan_facts(plan)
+        | lack_facts(plan, silo=silo)
+        | {
+            "digest": plan.digest,
+            "coordinator": opened.key,
+            "signer": opened.key,
+        }
+    )
     say(f"plan {plan.id}, {plan.digest}")
     for sentence in plan_words(facts):
         say(f"- {sentence}")

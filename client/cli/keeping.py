@@ -124,7 +124,7 @@ def silo_recover(
     _show(recovery, loaded)
     if not yes:
         typer.confirm("Write this ledger?", abort=True, err=True)
-    write_recovery(recovery)
+    write_recovery(recovery, tell=say)
     account = recovery.account
     say(f"wrote {recovery.path}; start the gateway, then make a backup")
     facts = {"path": str(recovery.path), "basis": recovery.basis.value, "head": account.head}

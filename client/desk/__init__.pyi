@@ -5,7 +5,7 @@ from .person import person_of, sudo_user
 from .questions import Command, Question, find_plan, is_digest
 from .rosters import change_facts
 from .rpc import SERVICE, open_desk, operator_socket, relay_socket, somebody_listens
-from .words import plan_words, short_digest
+from .words import lack_facts, plan_words, short_digest
 
 __all__ = [
     "SERVICE",
@@ -18,6 +18,7 @@ __all__ = [
     "change_facts",
     "find_plan",
     "is_digest",
+    "lack_facts",
     "open_desk",
     "operator_socket",
     "person_of",

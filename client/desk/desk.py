@@ -19,7 +19,8 @@ from pydantic import ValidationError
 from silosynth.client.desk.facts import Facts, budget_facts, plan_facts
 from silosynth.client.desk.person import person_of
 from silosynth.client.desk.questions import Command, Question, find_plan, is_digest
-from silosynth.client.desk.rosters import KIND, all_rosters, change_facts
+from silosynth.client.desk.rosters import KIND, all_rosters, change_facts, with_words
+from silosynth.client.desk.words import lack_facts
 from silosynth.client.ledger import Ledger, WaitingPlan
 from silosynth.client.policy import PolicyFile, SiloIdentity, approved_by, enough, read_word
 from silosynth.client.roster import RosterBook
@@ -83,7 +84,7 @@ class Desk:
         """
         person = person_of(user, sudo_user=question.sudo_user)
         answers: dict[Command, Callable[[], Facts]] = {
-            Command.PENDING: lambda: {"plans": self.pending()},
+            Command.PENDING: lambda: {"plans": with_words(self.pending())},
             Command.PLAN: lambda: self._sealed(question),
             Command.DECIDE: lambda: self._decide(question, by=person),
             Command.TAKE_IN: lambda: self._take_in(question),
@@ -108,7 +109,7 @@ class Desk:
         return json.dumps(reply).encode()
 
     def pending(self) -> list[Facts]:
-        """Return the facts of each plan that waits."""
+        """Return the facts of each plan that waits; nothing that is slow is worked out for it."""
         return [self._facts(waiting) for waiting in self._ledger.pending()]
 
     def _facts(self, waiting: WaitingPlan) -> Facts:
@@ -130,6 +131,7 @@ class Desk:
         consumer = consumers[opened.key]
         return {
             **plan_facts(plan),
+            **lack_facts(plan, silo=self._policy.silo.name),
             "digest": waiting.plan_digest,
             "at": waiting.at,
             "coordinator": consumer,

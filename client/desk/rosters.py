@@ -1,8 +1,12 @@
-"""A change of a roster, as facts and in plain words, for the person who decides about it."""
+"""A change of a roster, as facts and in plain words, for the person who decides about it.
+
+The words of a key take 50 ms, and a coordinator may have thousands of keys wait. So facts are
+without them, and they are worked out where a change is shown.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from silosynth.client.desk.facts import Facts
@@ -11,6 +15,8 @@ from silosynth.common.audit import RosterStep
 from silosynth.common.roster import JoinRequest, Roster, RosterChange, key_words
 
 KIND = "roster"
+MOST_WORDED = 20
+"""Of how many new keys the words are in what is told of changes that wait; about a second."""
 
 
 def change_facts(change: RosterChange) -> dict[str, Any]:
@@ -26,6 +32,22 @@ def change_facts(change: RosterChange) -> dict[str, Any]:
         "removed": None,
         "silos": sorted(change.silos),
     }
+
+
+def with_words(waiting: Iterable[Facts]) -> list[Facts]:
+    """Return what waits as it is shown: with the words of the first few new keys.
+
+    Whoever shows more works them out himself, as :func:`roster_words` does.
+    """
+    left, shown = MOST_WORDED, []
+    for facts in waiting:
+        new = [e for what in ("added", "replaced") for e in facts.get(what, ())]
+        if facts.get("kind") == KIND and len(new) <= left:
+            left -= len(new)
+            said = {w: [_worded(e) for e in facts.get(w, ())] for w in ("added", "replaced")}
+            facts = {**facts, **(said if new else {})}
+        shown.append(facts)
+    return shown
 
 
 def roster_facts(roster: Roster, steps: tuple[RosterStep, ...]) -> Facts:
@@ -57,6 +79,7 @@ def roster_words(change: Facts) -> tuple[str, ...]:
     """Say who asks for a change of a roster, what it does, and what to do before approving it."""
     if "unusable" in change:
         return (f"it cannot be approved: {change['unusable']}",)
+    change = {**change, **{w: [_worded(e) for e in change[w]] for w in ("added", "replaced")}}
     return (
         f"coordinator {change['coordinator']!r} asks for version {change['version']} of the roster "
         f"of project {change['project']!r}",
@@ -77,9 +100,13 @@ def _entry(request: JoinRequest) -> Mapping[str, Any]:
     return {
         "silo": asked.silo,
         "key": asked.key,
-        "words": key_words(asked.silo, asked.key),
         "by_former_key": request.by_previous is not None,
     }
+
+
+def _worded(entry: Facts) -> Facts:
+    """Return what is known of a new key, with the words to compare."""
+    return entry if "words" in entry else {**entry, "words": key_words(entry["silo"], entry["key"])}
 
 
 def _spoken(entry: Facts) -> str:

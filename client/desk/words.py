@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from silosynth.client.desk.facts import Facts
 from silosynth.client.desk.rosters import KIND, roster_words
-from silosynth.common.plan import OF_VALUES
+from silosynth.common.plan import OF_VALUES, Plan, held_alone, words_of_lacks
+
+_MOST_ALONE = 10
 
 
 def short_digest(plan: Facts) -> str:
@@ -33,6 +37,7 @@ def plan_words(plan: Facts) -> tuple[str, ...]:
         *_network_words(plan),
         *_checkpoint_words(plan),
         *_shared_words(plan),
+        *_lack_words(plan),
         *_signed_words(plan),
         "no row leaves the silo, and nothing is ever refunded",
     )
@@ -147,6 +152,33 @@ def _shared_words(plan: Facts) -> tuple[str, ...]:
         f"work with the coordinator, and at most {plan['absent']} stay away",
         f"if the masks failed, this silo's own noise would leave epsilon "
         f"{plan['alone_epsilon']:.4g} ({_conversion(plan)})",
+    )
+
+
+def lack_facts(plan: Plan, *, silo: str) -> dict[str, Any]:
+    """Return what a plan says that its silos lack, and whom it is told; nothing for most plans."""
+    if not plan.lacks:
+        return {}
+    return {"lacks": {s: list(columns) for s, columns in plan.lacks.items()}, "silo": silo}
+
+
+def _lack_words(plan: Facts) -> tuple[str, ...]:
+    """Say who holds no count of what, and what this silo's share of a sum does not hide."""
+    lacks = plan.get("lacks")
+    if not lacks:
+        return ()
+    said = words_of_lacks(lacks, silos=plan["silos"])
+    if plan["trust"] != "shared":
+        return said
+    alone = held_alone(lacks, silo=plan["silo"], silos=plan["silos"])
+    if not alone:
+        return said
+    shown = "; ".join(" with ".join(clique) for clique in alone[:_MOST_ALONE])
+    more = f"; and {len(alone) - _MOST_ALONE} more" if len(alone) > _MOST_ALONE else ""
+    return (
+        *said,
+        f"You alone hold {shown}{more}. A sum over these is this silo's own, with the noise of "
+        "all: its persons are protected as in every sum, but the silo is not hidden among others.",
     )
 
 

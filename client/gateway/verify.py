@@ -150,6 +150,7 @@ def permit_plan(door: Doorkeeper, plan: Plan, *, ended: bool = False) -> Dataset
             f"plan {plan.id} was made for another version of schema {plan.schema_name!r}",
             hint="give every silo the schema that the plan was made from",
         )
+    _check_columns(dataset, plan)
     if door.silo not in plan.silos:
         raise InvalidPlan(f"silo {door.silo!r} is not in plan {plan.id}")
     if door.identity is not None:
@@ -221,6 +222,21 @@ def verify_request(door: Doorkeeper, proposed: VerifiedPlan, data: bytes) -> Ver
         cells=cells,
         share=noise_share(plan, phase, marginals=_sums(request, plan=plan, cells=cells)),
     )
+
+
+def _check_columns(dataset: Dataset, plan: Plan) -> None:
+    """Raise InvalidPlan where a plan says of any silo that it lacks what is no column.
+
+    So there are no more of them than the schema has, whatever is worked out of them later.
+    """
+    columns = frozenset(dataset.domain.attributes)
+    for silo, lacked in (plan.lacks or {}).items():
+        if strange := next((c for c in lacked if c not in columns), None):
+            raise InvalidPlan(
+                f"plan {plan.id} says that silo {silo!r} lacks {strange!r}, which is no column "
+                "that counts",
+                hint="leave it out of --lacks",
+            )
 
 
 def _check_lacks(silo: str, dataset: Dataset, plan: Plan) -> None:

@@ -108,13 +108,14 @@ def open_mirror(
     """Go on with a ledger's mirror, and retire the one that it had before at another place.
 
     Guarantees: a mirror that is not followed any more says so itself, since it would be taken for
-    one that holds all that left.
+    one that holds all that left. So one that was there before is never made anew: its disk is
+    away, and what is on that disk would be stale.
 
-    Raises LedgerUnavailable when the mirror, or the one before, cannot be written, or knows more
-    than the ledger.
+    Raises LedgerUnavailable when the mirror, or the one before, is away, cannot be written, or
+    knows more than the ledger.
     """
     note = mirror_note(ledger)
-    before = _noted(note)
+    before, made = _noted(note)
     if before is not None and before != path:
         _retire(before, note=note)
     if path is None:
@@ -122,18 +123,31 @@ def open_mirror(
     known = _known(path)
     if known is not None:
         _check_beginning(connection, known, path=path)
+    elif before == path and made:
+        raise LedgerUnavailable(
+            f"the ledger's mirror {path} is away",
+            hint=f"mount its disk; or, if it is lost for good, name another path and remove {note}",
+        )
     if before != path:
-        with _told(path):
-            replace_file(note, json.dumps({"version": 1, "path": str(path)}).encode("ascii"))
+        _write_note(note, path, made=False)
     mirror = Mirror(path, reached=reached)
     try:
         mirror.begin(connection, known)
+        if before != path or not made:
+            _write_note(note, path, made=True)
     except BaseException:
         mirror.close()
         if known is None and not path.exists():
             note.unlink(missing_ok=True)
         raise
     return mirror
+
+
+def _write_note(note: Path, path: Path, *, made: bool) -> None:
+    """Write down which mirror a ledger has, before it is made and once it is there."""
+    facts = {"version": 1, "path": str(path), **({} if made else {"made": False})}
+    with _told(note):
+        replace_file(note, json.dumps(facts).encode("ascii"))
 
 
 def _retire(path: Path, *, note: Path) -> None:
@@ -155,16 +169,16 @@ def _retire(path: Path, *, note: Path) -> None:
     sync_directory(note.parent)
 
 
-def _noted(note: Path) -> Path | None:
-    """Return the mirror that a ledger had when it was opened last."""
+def _noted(note: Path) -> tuple[Path | None, bool]:
+    """Return the mirror that a ledger had when it was opened last, and whether it was made."""
     try:
         stated = json.loads(note.read_bytes())
         if stated["version"] != 1:
             raise ValueError("another version")
-        return Path(stated["path"])
+        return Path(stated["path"]), stated.get("made", True) is not False
     except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError) as err:
+        return None, False
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as err:
         raise LedgerUnavailable(
             f"{note} cannot be read", hint="restore it; it says where the ledger's mirror is"
         ) from err

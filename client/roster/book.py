@@ -2,7 +2,8 @@
 
 A coordinator signs a change and can do no more. It is gone by once a person at the desk, the
 policy's approvers, or as many other silos' persons as the policy asks for have approved it, and
-only where it follows from the roster that is gone by now. So no coordinator slips a silo, a key or
+only where it follows from the roster that is gone by now. Other silos' persons are not enough for
+another key of a silo that its former key has not signed. So no coordinator slips a silo, a key or
 an older roster past a silo's persons, and two silos that were shown different changes of one
 version part for good: nothing that follows on one fits on the other.
 """
@@ -148,10 +149,23 @@ class RosterBook:
         seen = self._vouching(proposed, vouchers)
         if self.rules.vouchers is None or len(seen) < self.rules.vouchers:
             return None
+        if self._swaps_keys(proposed):
+            return None
         why = f"approved by persons of {', '.join(sorted(seen))}"
         return self.approve(
             proposed.sealed, by="policy", authority=Authority.POLICY, why=why[:2000]
         )
+
+    def _swaps_keys(self, proposed: Proposed) -> bool:
+        """Say whether a silo gets a key that its former key has not signed: a person decides that.
+
+        A silo that left and comes back stands by its last key, or two changes would do it.
+        """
+        difference = proposed.difference
+        if any(r.by_previous is None for r in difference.replaced.values()):
+            return True
+        last = {s: k for r in self.ever(proposed.change.project) for s, k in r.silos.items()}
+        return any(last.get(s, r.asked.key) != r.asked.key for s, r in difference.added.items())
 
     def _vouching(self, proposed: Proposed, vouchers: Sequence[bytes]) -> Collection[str]:
         """Return the silos, by name, whose persons approved this very change.

@@ -67,6 +67,17 @@ class Found:
             rows = ((1, body, next_head(GENESIS, sequence=1, body=body)),)
         return rows, replay(rows)
 
+    def unknown_receipts(self) -> tuple[Receipt, ...]:
+        """Return the receipts of charges that are not in the longest chain, each once.
+
+        The same request of two ledgers is two charges; their heads tell them apart.
+        """
+        here = {head for _, _, head in self.longest_rows()}
+        unknown = {
+            (r.request_id, r.ledger_head): r for r in self.receipts if r.ledger_head not in here
+        }
+        return tuple(unknown.values())
+
     def releases(self) -> dict[str, bytes]:
         """Return every release that a copy holds."""
         return {r: data for copy in self.copies.values() for r, data in copy.releases.items()}
@@ -87,13 +98,20 @@ def find(
     )
 
 
-def kept_plans(policy: PolicyFile) -> tuple[KeptPlan, ...]:
+def kept_plans(policy: PolicyFile, *, whole: bool = True) -> tuple[KeptPlan, ...]:
     """Return the plans that this silo approved, as it kept them.
 
+    Args: whole: whether all of them are needed; otherwise, what cannot be read is left out.
     Raises InvalidArgument when one of them cannot be read: what it cost is then not known.
     """
-    folder = Path(policy.silo.directory) / PLANS
-    return tuple(_plan(path, policy) for path in sorted(folder.glob(f"*/{PLAN}")))
+    folder, kept = Path(policy.silo.directory) / PLANS, []
+    for path in sorted(folder.glob(f"*/{PLAN}")):
+        try:
+            kept.append(_plan(path, policy))
+        except InvalidArgument:
+            if whole:
+                raise
+    return tuple(kept)
 
 
 def _plan(path: Path, policy: PolicyFile) -> KeptPlan:

@@ -5,11 +5,15 @@ that is depends on what is whole:
 
 - a mirror holds all that ever left: nothing is charged on top;
 - where the folder of approved plans is whole, each plan in it is charged in full;
-- otherwise every budget is charged all that it has left.
+- otherwise every budget is charged all that it has left, or what receipts prove if that is more.
+
+What an earlier recovery charged paid for the ledger that was lost then. It counts against this loss
+only where the chain is known to be the newest, so that nothing ran since but what it holds.
 """
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -19,6 +23,7 @@ from silosynth.client.gateway import plan_scopes
 from silosynth.client.ledger import CopyKind, fence_path, lengthened, read_fence
 from silosynth.client.ledger.rebuild import rebuild
 from silosynth.client.policy import PolicyFile
+from silosynth.client.roster import rosters_of
 from silosynth.client.silo.assemble import ledger_path
 from silosynth.client.silo.found import Found, KeptPlan, kept_plans
 from silosynth.common.audit import (
@@ -33,7 +38,8 @@ from silosynth.common.audit import (
     recovered_body,
     replay,
 )
-from silosynth.common.errors import InvalidArgument, InvalidCopy, OutputExists
+from silosynth.common.errors import InvalidArgument, InvalidCopy, LedgerUnavailable, OutputExists
+from silosynth.common.files import sync_directory
 from silosynth.common.messages import Receipt
 from silosynth.common.plan import plan_price
 
@@ -47,11 +53,20 @@ class Basis(StrEnum):
 
 
 _ALL = "all that was left"
+SUMS = "sums"  # as the silo keeps them
+_COMPARE = (
+    "compare it with 'roster show' at the coordinator; approve again what was approved, refuse "
+    "again what was refused since the copy"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recovery:
-    """A ledger that can be put back: its chain, releases, and what is charged for what is lost."""
+    """A ledger that can be put back: its chain, releases, and what is charged for what is lost.
+
+    ``rosters`` holds the version of each project's roster that the silo goes by afterwards. The
+    records of sums in ``sums`` are of the lost ledger and are moved away; None where none was lost.
+    """
 
     path: Path
     basis: Basis
@@ -59,6 +74,8 @@ class Recovery:
     releases: Mapping[str, bytes]
     known: Account
     account: Account
+    rosters: Mapping[str, int]
+    sums: Path | None
 
     @property
     def charged(self) -> dict[Scope, int]:
@@ -83,6 +100,12 @@ class _Owed:
             return stated
         units = max(stated.units, self.known.caps[scope])
         return Cap(units=units, order=self.known.orders.get(scope))
+
+    def before(self, scope: Scope, *, why: str | None = None) -> int:
+        """Return what earlier recoveries charged a scope, for one reason or for any."""
+        order = self.cap(scope).order
+        named = (n for n in self.known.losses if n.scope == scope and why in (None, n.why))
+        return sum(n.price(order) or 0 for n in named)
 
     def charge(self, scope: Scope, losses: Sequence[Loss]) -> None:
         """Charge a scope, and let its cap grow where what was spent does not fit below."""
@@ -117,9 +140,10 @@ def recover(
     path = ledger_path(policy)
     if path.exists():
         raise OutputExists(f"{path} is there", hint="where it is damaged, move it away and keep it")
-    live = _followed(found, policy.mirror())
+    mirror = policy.mirror()
+    live = mirror is not None and _longest(found, CopyKind.MIRROR, mirror)
     taken = basis or (Basis.MIRROR if live else Basis.ALL)
-    if taken is Basis.MIRROR and not _followed(found):
+    if taken is Basis.MIRROR and not _longest(found, CopyKind.MIRROR):
         raise InvalidArgument(
             "there is no mirror that was followed to the end",
             hint="without one, what is not known counts as spent",
@@ -127,33 +151,71 @@ def recover(
     rows, known = found.longest(at=at)
     gone = _Gone.of(found, known, fence=fence_path(path))
     owed = _Owed(known=known, caps=policy.scope_caps(), at=at)
+    newest = _longest(found, CopyKind.LEDGER) or (live and not gone.heads and not gone.lost)
     match taken:
         case Basis.MIRROR:
             gone.check_none()
         case Basis.PLANS:
-            _charge_plans(owed, policy, found.receipts, proven=gone.proven)
+            if not gone.proven:
+                raise _lacking("the fence names answers that no receipt given is about")
+            _charge_plans(owed, policy, found.receipts, newest=newest)
         case Basis.ALL:
-            for scope in sorted({*known.caps, *owed.caps}):
-                cap = owed.cap(scope)
-                left = cap.units - known.spent.get(scope, 0)
-                owed.charge(scope, [Loss(scope=scope, units=left, why=_ALL, order=cap.order)])
+            _charge_all(owed, policy, found, newest=newest)
     lost = gone.lost if taken is Basis.MIRROR else gone.lost | _unanswered(known)
     if taken is not Basis.MIRROR:
         owed.bodies.append(recovered_body(heads=[*gone.heads], lost=[*lost], by=by, at=at))
     whole = lengthened(rows, tuple(owed.bodies))
+    account = replay(whole)
     return Recovery(
         path=path,
         basis=taken,
         rows=whole,
         releases=found.releases(),
         known=known,
-        account=replay(whole),
+        account=account,
+        rosters=_rosters(policy, account),
+        sums=None if taken is Basis.MIRROR else Path(policy.silo.directory) / SUMS,
     )
 
 
-def write_recovery(recovery: Recovery, *, reached: Callable[[str], None] = lambda _: None) -> None:
-    """Make the ledger, whole or not at all; raise LedgerUnavailable when it cannot be."""
+def write_recovery(
+    recovery: Recovery,
+    *,
+    reached: Callable[[str], None] = lambda _: None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Make the ledger, whole or not at all; raise LedgerUnavailable when it cannot be.
+
+    Guarantees: where answers may have left that it does not hold, no mask of theirs is made again,
+    and a person is told what no copy can know: the newest rosters and refusals.
+    """
+    if recovery.sums is not None and not recovery.path.exists():
+        reached("recover:sums")
+        _move_away(recovery.sums)
     rebuild(recovery.path, recovery.rows, releases=recovery.releases, reached=reached)
+    if recovery.basis is not Basis.MIRROR:
+        for project, version in sorted(recovery.rosters.items()):
+            tell(f"- project {project!r} goes by version {version} of its roster now: {_COMPARE}")
+
+
+def _move_away(sums: Path) -> None:
+    """Move the records of sums away, durably.
+
+    A session whose vector left, and whose charge is lost, would make the same mask again under
+    other noise: the difference of both vectors has no mask.
+    """
+    try:
+        if sums.exists():
+            sums.rename(sums.with_name(f"{sums.name}.lost-{secrets.token_hex(4)}"))
+        sync_directory(sums.parent)  # also for one that died between the two
+    except OSError as err:
+        raise LedgerUnavailable(f"cannot move {sums} away: {err.strerror}") from err
+
+
+def _rosters(policy: PolicyFile, account: Account) -> dict[str, int]:
+    """Return the version of each project's roster that a silo goes by."""
+    rules = policy.rules()
+    return {p: rosters_of(p, rules=rules, steps=account.rosters)[-1].version for p in rules.rosters}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,11 +252,14 @@ class _Gone:
             )
 
 
-def _followed(found: Found, path: Path | None = None) -> bool:
-    """Say whether one of the longest copies is a mirror that was not given up, and lies there."""
+def _longest(found: Found, kind: CopyKind, path: Path | None = None) -> bool:
+    """Say whether one of the longest copies is whole, of a kind, and lies there.
+
+    A mirror that was given up is of another kind.
+    """
     length = len(found.longest_rows())
     return any(
-        c.kind is CopyKind.MIRROR and not c.torn and len(c.rows) == length
+        c.kind is kind and not c.torn and len(c.rows) == length
         for where, c in found.copies.items()
         if path is None or where.resolve() == path.resolve()
     )
@@ -205,24 +270,44 @@ def _unanswered(known: Account) -> frozenset[str]:
     return frozenset(known.charges.keys() - known.releases.keys() - known.lost)
 
 
+def _charge_all(owed: _Owed, policy: PolicyFile, found: Found, *, newest: bool) -> None:
+    """Charge each budget all that it has left, or what receipts prove if that is more.
+
+    A receipt whose plan cannot be read may have been paid by any budget: it counts for all.
+    """
+    payers = {p.plan.digest: _payers(p) for p in kept_plans(policy, whole=False)}
+    unknown = found.unknown_receipts()
+    scopes = {*owed.known.caps, *owed.caps}
+    scopes |= {s for r in unknown for s in payers.get(r.plan_digest, ())}
+    for scope in sorted(scopes):
+        cap = owed.cap(scope)
+        left = cap.units - owed.known.spent.get(scope, 0)
+        proven = sum(r.cost_units for r in unknown if scope in payers.get(r.plan_digest, scopes))
+        if newest:
+            proven -= owed.before(scope)
+        owed.charge(scope, [Loss(scope=scope, units=max(left, proven), why=_ALL, order=cap.order)])
+
+
+def _lacking(what: str) -> InvalidArgument:
+    """Return the error for plans that are not known to be whole."""
+    return InvalidArgument(
+        what, hint="give all that the coordinators kept, or let all that is left count as spent"
+    )
+
+
 def _charge_plans(
-    owed: _Owed, policy: PolicyFile, receipts: Sequence[Receipt], *, proven: bool
+    owed: _Owed, policy: PolicyFile, receipts: Sequence[Receipt], *, newest: bool
 ) -> None:
     """Charge each approved plan what it has not been charged yet of its whole price."""
     plans = {p.plan.digest: p for p in kept_plans(policy)}
     named = {d.plan_digest for d in owed.known.claims.values()} | {r.plan_digest for r in receipts}
     named |= {str(c.facts["plan"]) for c in owed.known.charges.values() if "plan" in c.facts}
-    if named - plans.keys() or not proven:
-        raise InvalidArgument(
-            f"the folder of plans lacks {min(named - plans.keys())}"
-            if named - plans.keys()
-            else "the fence names answers that no receipt given is about",
-            hint="give all that the coordinators kept, or let all that is left count as spent",
-        )
+    if named - plans.keys():
+        raise _lacking(f"the folder of plans lacks {min(named - plans.keys())}")
     rests: dict[Scope, list[Loss]] = {}
     for kept in plans.values():
         for scope in _payers(kept):
-            rests.setdefault(scope, []).append(_rest(owed, kept, scope))
+            rests.setdefault(scope, []).append(_rest(owed, kept, scope, newest=newest))
     for scope, losses in sorted(rests.items()):
         owed.charge(scope, losses)
 
@@ -232,7 +317,7 @@ def _payers(kept: KeptPlan) -> tuple[Scope, ...]:
     return plan_scopes(kept.plan.dataset, kept.consumer, kept.plan.project)
 
 
-def _rest(owed: _Owed, kept: KeptPlan, scope: Scope) -> Loss:
+def _rest(owed: _Owed, kept: KeptPlan, scope: Scope, *, newest: bool) -> Loss:
     """Return what a plan may still have taken from a scope, at the scope's order.
 
     What samples no persons costs the same at every order.
@@ -244,8 +329,8 @@ def _rest(owed: _Owed, kept: KeptPlan, scope: Scope) -> Loss:
         if c.facts.get("plan") == kept.plan.digest and scope in c.scopes
     )
     digest = kept.plan.digest
-    before = (n.price(order) for n in owed.known.losses if n.scope == scope and n.why == digest)
-    charged += sum(units or 0 for units in before)
+    if newest:
+        charged += owed.before(scope, why=digest)
     return Loss(
         scope=scope,
         units=max(0, plan_price(kept.plan, order=order) - charged),

@@ -11,7 +11,7 @@ from .cost import (
     spent_epsilon,
 )
 from .fields import NAME_PATTERN, Name, PlanModel, read_json
-from .lacks import lack_words
+from .lacks import held_alone, lack_words, words_of_lacks
 from .methods import ROUNDS, Method
 from .phases import OF_VALUES, Phase, PhaseName, phase_cost
 from .plan import (
@@ -95,6 +95,7 @@ __all__ = [
     "encode_weights",
     "frame_weights",
     "gradient_unit",
+    "held_alone",
     "lack_words",
     "level_number",
     "load_plan",
@@ -111,4 +112,5 @@ __all__ = [
     "scaled_norm",
     "spent_epsilon",
     "unframe_weights",
+    "words_of_lacks",
 ]

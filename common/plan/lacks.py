@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
 from itertools import combinations
 
 from silosynth.common.domain import Clique
@@ -10,15 +11,57 @@ from silosynth.common.plan.plan import Plan
 _MOST_PAIRS = 10
 
 
+Lacks = Mapping[str, Sequence[str]]
+"""By silo, the columns that it declares not to hold."""
+
+
 def unheld_pairs(plan: Plan) -> tuple[Clique, ...]:
     """Return the pairs of columns that no silo holds together."""
-    partly = sorted({column for columns in (plan.lacks or {}).values() for column in columns})
-    return tuple(p for p in combinations(partly, 2) if not plan.holders(p, silos=plan.silos))
+    return _pairs_lacked(plan.lacks or {}, silos=plan.silos)
 
 
 def lack_words(plan: Plan) -> tuple[str, ...]:
     """Say what each silo lacks, and which pairs nobody can know; nothing where all hold all."""
-    lacks = plan.lacks or {}
+    return words_of_lacks(plan.lacks or {}, silos=plan.silos)
+
+
+def held_alone(lacks: Lacks, *, silo: str, silos: Sequence[str]) -> tuple[Clique, ...]:
+    """Return the columns that a silo alone holds, and the pairs of others that it alone holds.
+
+    >>> held_alone({"a": ["x"], "b": ["y"]}, silo="c", silos=("a", "b", "c"))
+    (('x', 'y'),)
+    """
+    others = [s for s in silos if s != silo]
+    own = set(lacks.get(silo, ()))
+    theirs = {s: [c for c in columns if c not in own] for s, columns in lacks.items() if s != silo}
+    lackers = _lackers(theirs, silos=others)
+    everybody = (1 << len(others)) - 1
+    columns = tuple((c,) for c, lacking in lackers.items() if lacking == everybody)
+    pairs = _pairs_lacked(theirs, silos=others, besides={c for (c,) in columns})
+    return (*columns, *pairs)
+
+
+def _lackers(lacks: Lacks, *, silos: Sequence[str]) -> dict[str, int]:
+    """Return by column, in order, which silos lack it: one bit for each silo."""
+    found: dict[str, int] = {}
+    for place, silo in enumerate(silos):
+        for column in lacks.get(silo, ()):
+            found[column] = found.get(column, 0) | 1 << place
+    return dict(sorted(found.items()))
+
+
+def _pairs_lacked(
+    lacks: Lacks, *, silos: Sequence[str], besides: Collection[str] = ()
+) -> tuple[Clique, ...]:
+    """Return the pairs of columns of which each silo lacks one, without those of ``besides``."""
+    everybody = (1 << len(silos)) - 1
+    lackers = [(c, bits) for c, bits in _lackers(lacks, silos=silos).items() if c not in besides]
+    pairs = combinations(lackers, 2)
+    return tuple((a, b) for (a, first), (b, second) in pairs if first | second == everybody)
+
+
+def words_of_lacks(lacks: Lacks, *, silos: Sequence[str]) -> tuple[str, ...]:
+    """Say what :func:`lack_words` says."""
     if not lacks:
         return ()
     said = [
@@ -26,7 +69,7 @@ def lack_words(plan: Plan) -> tuple[str, ...]:
         for silo, columns in sorted(lacks.items())
     ]
     said.append("The silos hold different people; each person's columns are those of one silo.")
-    if pairs := unheld_pairs(plan):
+    if pairs := _pairs_lacked(lacks, silos=silos):
         shown = "; ".join(f"{a} with {b}" for a, b in pairs[:_MOST_PAIRS])
         more = f"; and {len(pairs) - _MOST_PAIRS} pairs more" if len(pairs) > _MOST_PAIRS else ""
         said.append(

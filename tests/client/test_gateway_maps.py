@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from time import process_time
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +13,8 @@ from canary import CANARY
 from signed import Federation, people, people_table
 from support.chance import FixedBits
 
+from silosynth.client.desk import Desk, plan_facts, plan_words
+from silosynth.client.desk.words import lack_facts
 from silosynth.client.gateway import Asked, ask_rows
 from silosynth.client.maps.silo_map import parse_map
 from silosynth.client.policy import policy_words
@@ -19,7 +22,8 @@ from silosynth.client.silo import check_files, read_tables
 from silosynth.client.source import open_table
 from silosynth.common.errors import InvalidMap
 from silosynth.common.messages import Answer, Refusal, Release, Request, encode_receipt
-from silosynth.common.plan import PhaseName
+from silosynth.common.plan import PhaseName, parse_plan
+from silosynth.common.plan.lacks import unheld_pairs
 from silosynth.server.planning import new_plan
 
 WORDS = f"{{{CANARY}-f: f, {CANARY}-m: m}}"
@@ -143,6 +147,76 @@ def test_a_plan_that_says_otherwise_of_the_columns_is_refused_by_what_is_public(
         verdict = federation.verdict(silo.gateway.propose(plan=federation.sealed(plan)))
     assert verdict.answer is Answer.REFUSED
     assert said in (verdict.message or "")
+
+
+@pytest.mark.parametrize("silo", ["north", "south"])
+def test_no_silo_lacks_what_is_no_column(federation: Federation, silo: str) -> None:
+    """What a plan says of other silos' columns cannot be checked here, and is worked with."""
+    federation.approve_none()
+    names = [f"x{number}" for number in range(3000)]
+    for lacks in ({silo: names}, {silo: ["sex", "who"]}):
+        plan = federation.plan(lacks=lacks)
+        with federation.open() as opened:
+            verdict = federation.verdict(opened.gateway.propose(plan=federation.sealed(plan)))
+            assert opened.ledger.pending() == ()
+        assert (verdict.answer, verdict.code) == (Answer.REFUSED, "invalid-plan")
+        assert f"silo {silo!r} lacks {lacks[silo][-1 if len(lacks[silo]) == 2 else 0]!r}" in (
+            verdict.message or ""
+        )
+
+
+@pytest.mark.parametrize(
+    ("lacks", "alone"),
+    [
+        ({"south": ["sex"], "west": ["sex"]}, "You alone hold sex. A sum"),
+        ({"south": ["sex"], "west": ["age"]}, "You alone hold age with sex. A sum"),
+        ({"south": ["sex"], "west": ["sex", "age"]}, "You alone hold sex. A sum"),
+        ({"south": ["sex"]}, None),
+        ({"north": ["sex"], "south": ["sex"]}, None),
+        ({"north": ["age"], "south": ["sex"], "west": ["age"]}, None),
+    ],
+)
+def test_a_silo_is_told_what_others_lack_and_which_sums_are_its_own(
+    lacks: dict[str, list[str]], alone: str | None
+) -> None:
+    silos = ("north", "south", "west")
+    for trust in ("own", "shared"):
+        made = new_plan(
+            people(), epsilon=1.0, delta=1e-6, silos=silos, method="independent", trust=trust
+        )
+        plan = parse_plan(made.model_dump(mode="json") | {"lacks": lacks})
+        facts = {**plan_facts(plan), "digest": "sha256:0", "coordinator": "hub"}
+        assert "holds no column" not in " ".join(plan_words(facts))
+        said = " ".join(plan_words(facts | lack_facts(plan, silo="north")))
+        for silo, columns in lacks.items():
+            assert f"Silo {silo} holds no column {', '.join(columns)}" in said
+        assert ("You alone" in said) == (trust == "shared" and alone is not None)
+        assert trust == "own" or alone is None or alone in said
+
+
+def test_the_desk_tells_what_silos_lack(federation: Federation) -> None:
+    use_map(federation, LACKING)
+    federation.approve_none()
+    plan = federation.plan(lacks={"north": ["sex"]})
+    with federation.open() as silo:
+        silo.gateway.propose(plan=federation.sealed(plan))
+        desk = Desk(policy=federation.policy, key=silo.key, ledger=silo.ledger)
+        (facts,) = desk.pending()
+    assert "Silo north holds no column sex: it counts nothing of them." in plan_words(facts)
+
+
+def test_pairs_are_found_among_the_columns_that_somebody_lacks(federation: Federation) -> None:
+    """As many silos and columns as a plan may have take no time to speak of."""
+    silos = tuple(f"s{number}" for number in range(1000))
+    columns = [f"c{number:03}" for number in range(256)]
+    lacks = {silo: columns[number % 2 :: 2] for number, silo in enumerate(silos)}
+    facts = federation.plan().model_dump(mode="json") | {"silos": silos, "roster": {}}
+    plan = parse_plan(facts | {"lacks": lacks})
+    began = process_time()
+    pairs = unheld_pairs(plan)
+    assert process_time() - began < 2
+    assert len(pairs) == 128 * 128
+    assert all(not plan.holders(pair, silos=silos) for pair in pairs[:: len(pairs) // 10])
 
 
 def test_in_a_sum_a_silo_counts_nothing_of_what_it_lacks() -> None:

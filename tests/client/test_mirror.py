@@ -116,6 +116,53 @@ def test_a_mirror_that_is_deleted_under_the_gateway_is_noticed(path: Path, mirro
         mirror.unlink()
         with pytest.raises(LedgerUnavailable, match="it was deleted"):
             ledger.charge("r2", "h", cost_units=5)
+    with pytest.raises(LedgerUnavailable, match="is away"):
+        Ledger.open(path, caps=CAPS, mirror=mirror)
+
+
+def test_a_mirror_whose_disk_is_not_mounted_is_not_made_anew(path: Path, mirror: Path) -> None:
+    """What lies on the disk that is away would pass for the newest when it is back."""
+    with Ledger.open(path, caps=CAPS, mirror=mirror) as ledger:
+        _answer(ledger, "r1")
+    unplugged = mirror.parent.rename(mirror.parent.with_name("unplugged"))
+    for mount_point in (False, True):
+        if mount_point:
+            mirror.parent.mkdir()
+        for _ in range(2):
+            with pytest.raises(LedgerUnavailable, match=r"north\.mirror is away") as caught:
+                Ledger.open(path, caps=CAPS, mirror=mirror)
+            assert "mount its disk; or, if it is lost for good" in (caught.value.hint or "")
+        assert not mirror.exists()
+    mirror.parent.rmdir()
+    unplugged.rename(mirror.parent)
+    with Ledger.open(path, caps=CAPS, mirror=mirror) as ledger:
+        _answer(ledger, "r2")
+        assert read_copy(mirror).account == ledger.verify()
+
+
+def test_a_mirror_that_is_lost_for_good_is_followed_by_another(path: Path, mirror: Path) -> None:
+    with Ledger.open(path, caps=CAPS, mirror=mirror) as ledger:
+        _answer(ledger, "r1")
+    mirror.unlink()
+    second = mirror.with_name("second.mirror")
+    with pytest.raises(LedgerUnavailable, match="cannot be retired") as caught:
+        Ledger.open(path, caps=CAPS, mirror=second)
+    assert f"remove {mirror_note(path)}" in (caught.value.hint or "")
+    mirror_note(path).unlink()
+    with Ledger.open(path, caps=CAPS, mirror=second) as ledger:
+        assert read_copy(second).account == ledger.verify()
+
+
+def test_a_first_mirror_that_a_crash_kept_from_being_made_is_made(
+    path: Path, mirror: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(mirror_module.Mirror, "_make", lambda *_: os._exit(3))
+        child = os.fork()
+        if not child:
+            Ledger.open(path, caps=CAPS, mirror=mirror)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
+    assert mirror_note(path).exists()
     with Ledger.open(path, caps=CAPS, mirror=mirror) as ledger:
         assert read_copy(mirror).account == ledger.verify()
 

@@ -13,21 +13,25 @@ from typing import Any
 import pytest
 import tomli_w
 from canary import holds_token
+from joining import asks, decides, gains, proposes, roster_of
 from power import forgetful_disk
 from serving import Serving
-from signed import Federation
+from signed import Federation, people
+from test_gateway_sums import Sum
 
 from silosynth.client.desk import Command, Desk, Question
 from silosynth.client.desk import desk as desk_module
 from silosynth.client.ledger import CopyKind, begin, fence_path, read_copy, record
 from silosynth.client.silo import Basis, Recovery, check_copy, find, ledger_path, write_recovery
 from silosynth.client.silo.recover import recover
+from silosynth.client.sums import SumMember, SumStore
 from silosynth.common.audit import Cap, Scope, Verdict, verify_audit
 from silosynth.common.cli.app import run
 from silosynth.common.errors import InvalidCopy, LedgerUnavailable, OutputExists, SilosynthError
 from silosynth.common.messages import Refusal, Release, encode_receipt
-from silosynth.common.plan import Plan, plan_price
-from silosynth.common.trust import Purpose, unseal
+from silosynth.common.plan import Plan, parse_plan, plan_price
+from silosynth.common.trust import Purpose, SigningKey, unseal
+from silosynth.server.planning import new_plan
 
 Spent = dict[Scope, int]
 AT = "2026-03-01T00:00:00+00:00"
@@ -63,6 +67,18 @@ class Site:
         (self.receipts / "l.receipt").write_bytes(encode_receipt(self.release))
         self.ledger = ledger_path(self.federation.policy)
 
+    @property
+    def sums(self) -> Path:
+        return Path(self.federation.policy.silo.directory) / "sums"
+
+    def grant(self, epsilon: float) -> None:
+        """Give every budget another size."""
+        data = self.federation.policy.model_dump(mode="json", by_alias=True)
+        for section in ("datasets", "coordinators", "projects"):
+            for entry in data[section]:
+                entry["budget"] = {"epsilon": epsilon, "delta": 1e-6}
+        self.federation.policy = type(self.federation.policy).model_validate(data)
+
     def write_policy(self) -> None:
         data = self.federation.policy.model_dump(mode="json", by_alias=True, exclude_none=True)
         self.path.write_text(tomli_w.dumps(data))
@@ -83,7 +99,8 @@ class Site:
         recovery = recover(
             self.federation.policy, self.find(*copies, **found), basis=basis, by="anna", at=AT
         )
-        write_recovery(recovery)
+        self.told: list[str] = []
+        write_recovery(recovery, tell=self.told.append)
         return recovery
 
     def prices(self) -> Spent:
@@ -139,8 +156,11 @@ def mirrored(shelf: Shelf) -> Site:
 
 def test_a_mirrored_ledger_ends_in_the_very_sum_and_answers_as_before(mirrored: Site) -> None:
     mirrored.ledger.unlink()
+    mirrored.sums.mkdir()
     recovery = mirrored.recover(mirrored.mirror)
     assert recovery.basis is Basis.MIRROR
+    assert mirrored.sums.exists()
+    assert mirrored.told == []
     assert recovery.account == mirrored.account
     assert recovery.account.spent == mirrored.spent
     answer = mirrored.again(mirrored.later)
@@ -265,6 +285,107 @@ def test_a_receipt_that_turns_up_later_fences_and_is_taken_in(site: Site) -> Non
     assert second.account.lost == {site.release.receipt.request_id}
     with site.federation.open() as silo:
         assert silo.ledger.verify().spent == first.account.spent
+
+
+def test_what_an_earlier_recovery_charged_pays_for_no_later_loss(site: Site) -> None:
+    """The same backup's answer is drawn in each life, and each draw is charged."""
+    plan, drawn = site.federation.plan(id="again", epsilon=0.3), 0
+    with site.federation.open() as silo:
+        site.federation.verdict(silo.gateway.propose(plan=site.federation.sealed(plan)))
+    for life in range(3):
+        late = site.home / f"{life}.ledger"
+        assert site.command("backup", str(late)) == 0
+        with site.federation.open() as silo:
+            drawn += site.federation.release(silo, plan).receipt.cost_units
+        site.ledger.unlink()
+        site.recover(late, basis=Basis.PLANS, receipts=False)
+    with site.federation.open() as silo:
+        spent = silo.ledger.verify().spent
+    assert all(spent[s] - site.spent[s] >= drawn > 0 for s in site.spent)
+
+
+def test_all_that_is_left_is_no_less_than_what_receipts_prove(site: Site) -> None:
+    """The operator had taken a grant back; a plan that is gone may have cost any budget."""
+    site.ledger.unlink()
+    site.federation.trust("rogue", site.federation.rogue)
+    site.grant(0.1)
+    caps = {s: c.units for s, c in site.federation.policy.scope_caps().items()}
+    cost = site.release.receipt.cost_units
+    found = site.find()
+    first = recover(site.federation.policy, found, basis=Basis.ALL, by="anna", at=AT)
+    assert first.account.spent == {s: cost if s in site.spent else c for s, c in caps.items()}
+    assert all(cost > c for c in caps.values())
+    shutil.rmtree(Path(site.federation.policy.silo.directory) / "plans")
+    second = site.recover(basis=Basis.ALL)
+    assert second.account.spent == dict.fromkeys(caps, cost)
+    aside = site.ledger.rename(site.ledger.with_name("aside.sqlite"))
+    assert site.recover(aside, basis=Basis.ALL).account.spent == second.account.spent
+
+
+@pytest.mark.parametrize("basis", [Basis.PLANS, Basis.ALL])
+def test_a_mask_that_was_sent_is_not_made_again(site: Site, basis: Basis) -> None:
+    """Under other noise, the difference of both vectors would have no mask."""
+    federation = site.federation
+    federation.change(approval={"max_alone_epsilon": 20.0})
+    made = new_plan(
+        people(),
+        epsilon=0.5,
+        delta=1e-6,
+        silos=("north", "south"),
+        method="independent",
+        rows_per_person=2,
+        plan_id="sum",
+        trust="shared",
+    )
+    roster = {"north": federation.north.public, "south": federation.south.public}
+    plan = parse_plan(made.model_dump(mode="json") | {"roster": roster})
+    south = SumMember(silo="south", store=SumStore(site.home / "south"), key=federation.south)
+    summed = Sum(federation=federation, plan=plan, south=south)
+    late = site.home / "late.ledger"
+    with federation.open() as silo:
+        federation.verdict(silo.gateway.propose(plan=federation.sealed(plan)))
+        request = summed.request(summed.proof(silo))
+    assert site.command("backup", str(late)) == 0
+    kept = shutil.copytree(site.sums, site.home / "sums of the night")
+    with federation.open() as silo:
+        assert isinstance(summed.ask(silo, request), Release)
+    site.ledger.unlink()
+    shutil.rmtree(site.sums)
+    shutil.copytree(kept, site.sums)
+    recovery = recover(federation.policy, site.find(late), basis=basis, by="anna", at=AT)
+
+    def moved(step: str) -> None:
+        assert site.sums.exists() == (step == "recover:sums")
+
+    write_recovery(recovery, reached=moved)
+    assert not site.sums.exists()
+    assert len([*site.sums.parent.glob("sums.lost-*")]) == 1
+    site.grant(20.0)
+    with federation.open() as silo:
+        federation.decide(silo, plan, Verdict.APPROVED)
+        refusal = summed.ask(silo, request)
+    assert isinstance(refusal, Refusal)
+    assert "did not sign that set" in refusal.message
+
+
+def test_a_person_is_told_to_compare_rosters_and_refusals(site: Site) -> None:
+    """A roster that was approved since the copy, and a refusal, are in no copy."""
+    federation, new = site.federation, SigningKey.generate()
+    asked = asks("south", new, replaces=federation.south.public, previous=federation.south)
+    change = gains(roster_of(federation), asked)
+    with federation.open() as silo:
+        proposes(federation, silo, change)
+        decides(federation, silo, change.digest)
+    late = site.home / "late.ledger"
+    assert site.command("backup", str(late)) == 0
+    for copy_, version in ((site.backup, 0), (late, 1)):
+        site.ledger.unlink()
+        site.recover(copy_, basis=Basis.ALL)
+        assert len(site.told) == 1
+        told = site.told[0]
+        assert f"'default' goes by version {version} of its roster" in told
+        assert "compare it with 'roster show' at the coordinator" in told
+        assert "approve again what was approved, refuse again what was refused" in told
 
 
 def test_an_audit_carries_the_charges_and_the_lost_answers(site: Site) -> None:
@@ -453,7 +574,7 @@ LOSSES = {
     "state/cache": STAYS,
     "keys/silo.pem": "silo.pem",
     "keys/persons.secret": "persons.secret",
-    "../mirrors/north.mirror": STAYS,
+    "../mirrors/north.mirror": "is away",
 }
 
 
@@ -470,7 +591,7 @@ def test_the_drill_each_file_in_turn_is_lost_and_nothing_is_refunded(
     if expected != STAYS:
         with pytest.raises(SilosynthError, match=expected), mirrored.federation.open():
             pass
-        if "keys" in lost:
+        if "ledger" not in lost:
             shutil.move(aside, gone)
         else:
             mirrored.recover(mirrored.mirror)
@@ -531,6 +652,8 @@ def test_a_backup_of_a_running_gateway_comes_back_and_holds_no_value(
     printed = capsys.readouterr()
     assert json.loads(printed.out)["data"]["lost"] == []
     assert "every plan that this silo approved is charged in full" in printed.err
+    told = " ".join(printed.err.split())
+    assert "goes by version 0 of its roster now: compare it with 'roster show'" in told
     serving.give_away()
     serving.start()
     with serving.gateway() as gateway:

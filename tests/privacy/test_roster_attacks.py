@@ -29,7 +29,8 @@ from joining import (
 )
 from signed import Federation, people
 
-from silosynth.client.desk import Command, Question
+from silosynth.client.desk import Command, Question, plan_words
+from silosynth.client.desk import rosters as rosters_module
 from silosynth.client.ledger import Ledger
 from silosynth.client.policy import PolicyFile, SignedDecision, sign_decision, time_text
 from silosynth.client.roster import says_roster
@@ -427,6 +428,72 @@ def test_vouchers_are_of_different_silos_that_stay_and_of_this_very_change(
         assert said.answer is Answer.PENDING
         enough = (good, says(west, "west", change, code=BY_PERSON))
         assert proposes(federation, silo, change, vouchers=enough).answer is Answer.APPROVED
+
+
+def test_vouchers_alone_never_replace_a_key_that_has_not_signed(federation: Federation) -> None:
+    """South colludes with the coordinator, and vouches that west, which is honest, lost its key."""
+    federation.change(approval={"roster_vouchers": 1})
+    with federation.open() as silo:
+        now = _grown(federation, silo)
+        evil = asks("west", MADE_UP, replaces=WEST.public)
+        stolen = gains(now, evil)
+        both = gains(now, evil, asks("new", SigningKey.generate()))
+        for change in (stolen, both):
+            word = says(federation.south, "south", change, code=BY_PERSON)
+            assert proposes(federation, silo, change, vouchers=(word,)).answer is Answer.PENDING
+        assert {p["digest"] for p in pending(federation, silo)} == {stolen.digest, both.digest}
+        assert goes_by(federation, silo)["version"] == 1
+        honest = gains(now, asks("west", MADE_UP, replaces=WEST.public, previous=WEST))
+        word = says(federation.south, "south", honest, code=BY_PERSON)
+        assert proposes(federation, silo, honest, vouchers=(word,)).answer is Answer.APPROVED
+
+
+def test_nor_do_they_by_two_changes_of_which_one_takes_the_silo_out(
+    federation: Federation,
+) -> None:
+    federation.change(approval={"roster_vouchers": 1})
+    with federation.open() as silo:
+        now = _grown(federation, silo)
+        out = loses(now, "west")
+        word = says(federation.south, "south", out, code=BY_PERSON)
+        assert proposes(federation, silo, out, vouchers=(word,)).answer is Answer.APPROVED
+        for key, answer in ((MADE_UP, Answer.PENDING), (WEST, Answer.APPROVED)):
+            back = gains(out.after, asks("west", key))
+            word = says(federation.south, "south", back, code=BY_PERSON)
+            assert proposes(federation, silo, back, vouchers=(word,)).answer is answer
+        assert back.after.silos["west"] == WEST.public
+
+
+def test_words_to_compare_are_worked_out_for_what_is_shown_alone(
+    federation: Federation, silo: Silo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each takes 50 ms, and a coordinator has 64 changes of 100 keys wait."""
+    worked: list[str] = []
+
+    def words(name: str, key: str) -> str:
+        worked.append(name)
+        return f"{name}-words"
+
+    monkeypatch.setattr(rosters_module, "key_words", words)
+    now = roster_of(federation)
+    for number in range(3):
+        many = [asks(f"s{number}-{n}", SigningKey.generate()) for n in range(10)]
+        proposes(federation, silo, gains(now, *many))
+    last = gains(now, asks("east", EAST))
+    proposes(federation, silo, last)
+    desk = desk_of(federation, silo)
+    facts = desk.pending()
+    assert worked == []
+    shown = pending(federation, silo)
+    assert len(worked) == 20, "then the asker's own process works them out"
+    assert len([s for s in plan_words(facts[0]) if "-words" in s]) == 20
+    worked.clear()
+    assert [len([s for s in plan_words(c) if "-words" in s]) for c in shown] == [20, 20, 20, 2]
+    assert sorted(set(worked)) == sorted({*(e["silo"] for e in shown[2]["added"]), "east"})
+    worked.clear()
+    decides(federation, silo, last.digest)
+    desk.ask(Question(command=Command.PLAN, plan=facts[0]["digest"]), user=2)
+    assert worked == []
 
 
 def _grown(federation: Federation, silo: Silo) -> Roster:

@@ -29,7 +29,7 @@ MUTANTS = (
     Mutant(
         name="a recovery leaves what no copy holds unspent",
         path=RECOVER,
-        old="left = cap.units - known.spent.get(scope, 0)",
+        old="left = cap.units - owed.known.spent.get(scope, 0)",
         new="left = 0",
         killed_by=(
             LOST + "test_a_restored_ledger_whose_plans_are_not_known_has_nothing_left",
@@ -39,9 +39,30 @@ MUTANTS = (
     Mutant(
         name="plans that are gone cost nothing",
         path=RECOVER,
-        old="if named - plans.keys() or not proven:",
-        new="if not proven:",
+        old="    if named - plans.keys():",
+        new="    if not named:",
         killed_by=(LOST + "test_plans_that_are_not_whole_are_noticed",),
+    ),
+    Mutant(
+        name="what an earlier recovery charged pays for a later loss",
+        path=RECOVER,
+        old="    if newest:\n        charged +=",
+        new="    if newest is not None:\n        charged +=",
+        killed_by=(LOST + "test_what_an_earlier_recovery_charged_pays_for_no_later_loss",),
+    ),
+    Mutant(
+        name="what receipts prove is not charged where less is left",
+        path=RECOVER,
+        old="units=max(left, proven)",
+        new="units=left",
+        killed_by=(LOST + "test_all_that_is_left_is_no_less_than_what_receipts_prove",),
+    ),
+    Mutant(
+        name="a receipt whose plan is gone cost nothing",
+        path=RECOVER,
+        old="if scope in payers.get(r.plan_digest, scopes))",
+        new="if scope in payers.get(r.plan_digest, ()))",
+        killed_by=(LOST + "test_all_that_is_left_is_no_less_than_what_receipts_prove",),
     ),
     Mutant(
         name="a loss is forgotten at another order",
@@ -68,15 +89,15 @@ MUTANTS = (
     Mutant(
         name="a mirror that was cut off is whole",
         path=RECOVER,
-        old="c.kind is CopyKind.MIRROR and not c.torn and len(c.rows) == length",
-        new="c.kind is CopyKind.MIRROR and len(c.rows) == length",
+        old="c.kind is kind and not c.torn and len(c.rows) == length",
+        new="c.kind is kind and len(c.rows) == length",
         killed_by=(LOST + "test_a_mirror_that_is_torn_or_given_up_is_a_backup",),
     ),
     Mutant(
         name="a mirror that an audit has overtaken is whole",
         path=RECOVER,
-        old="c.kind is CopyKind.MIRROR and not c.torn and len(c.rows) == length",
-        new="c.kind is CopyKind.MIRROR and not c.torn",
+        old="c.kind is kind and not c.torn and len(c.rows) == length",
+        new="c.kind is kind and not c.torn",
         killed_by=(
             LOST + "test_an_audit_that_is_newer_than_the_mirror_shows_that_it_was_given_up",
         ),
@@ -164,6 +185,23 @@ MUTANTS = (
         killed_by=(
             LOST + "test_what_was_answered_is_not_drawn_again_and_its_receipt_fences_nobody",
         ),
+    ),
+    Mutant(
+        name="a recovery leaves the secrets of masks in place",
+        path=RECOVER,
+        old="        _move_away(recovery.sums)",
+        new="        pass",
+        killed_by=(
+            LOST + "test_a_mask_that_was_sent_is_not_made_again[all]",
+            LOST + "test_a_mask_that_was_sent_is_not_made_again[plans]",
+        ),
+    ),
+    Mutant(
+        name="an older roster is gone by in silence",
+        path=RECOVER,
+        old="    if recovery.basis is not Basis.MIRROR:\n        for",
+        new="    if recovery.basis is Basis.MIRROR:\n        for",
+        killed_by=(LOST + "test_a_person_is_told_to_compare_rosters_and_refusals",),
     ),
     Mutant(
         name="a backup's open charge is drawn for again",
