@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from silosynth.common.domain import Domain
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.schema import Schema, parse_schema
-from silosynth.common.scores import metrics
+from silosynth.common.scores import column_scores, metrics
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "sdmetrics.json").read_text())
 DOMAIN = Domain(attributes=("a", "b", "c", "d"), shape=(3, 4, 2, 300))
@@ -67,16 +67,18 @@ def brute_distance(real: list[tuple[int, ...]], synthetic: list[tuple[int, ...]]
 
 def test_column_shapes_equal_those_of_sdmetrics(schema: Schema) -> None:
     golden = GOLDEN["column_shapes"]
-    shapes = metrics.column_shapes(golden_table("real"), golden_table("synthetic"), schema=schema)
+    shapes = column_scores.column_shapes(
+        golden_table("real"), golden_table("synthetic"), schema=schema
+    )
     assert shapes == pytest.approx(golden["scores"], abs=1e-9)
-    assert metrics.mean_score(shapes.values()) == pytest.approx(golden["mean"], abs=1e-9)
+    assert column_scores.mean_score(shapes.values()) == pytest.approx(golden["mean"], abs=1e-9)
 
 
 @pytest.mark.parametrize("golden", GOLDEN["column_pair_trends"], ids=["all", "related"])
 def test_column_pair_trends_equal_those_of_sdmetrics(
     schema: Schema, golden: dict[str, Any]
 ) -> None:
-    trends = metrics.column_pair_trends(
+    trends = column_scores.column_pair_trends(
         golden_table("real"),
         golden_table("synthetic"),
         schema=schema,
@@ -85,7 +87,7 @@ def test_column_pair_trends_equal_those_of_sdmetrics(
     )
     expected = {(a, b): np.nan if score is None else score for a, b, score in golden["scores"]}
     assert trends == pytest.approx(expected, abs=1e-9, nan_ok=True)
-    assert metrics.mean_score(trends.values()) == pytest.approx(golden["mean"], abs=1e-9)
+    assert column_scores.mean_score(trends.values()) == pytest.approx(golden["mean"], abs=1e-9)
     assert sum(np.isnan(score) for score in expected.values()) >= 3
 
 
@@ -93,7 +95,7 @@ def test_pairs_that_are_not_related_enough_are_left_out(schema: Schema) -> None:
     real, synthetic = golden_table("real"), golden_table("synthetic")
     both = {"correlation_above": 0.9999, "association_above": 0.9999}
     for names, kept in ((both, 0), (both | {"correlation_above": 0.0}, 3)):
-        trends = metrics.column_pair_trends(real, synthetic, schema=schema, **names)
+        trends = column_scores.column_pair_trends(real, synthetic, schema=schema, **names)
         assert sum(score == score for score in trends.values()) == kept
 
 
@@ -101,7 +103,7 @@ def test_scores_do_not_depend_on_how_a_table_is_stored(schema: Schema) -> None:
     real, synthetic = golden_table("real"), golden_table("synthetic")
     frame = synthetic.to_pandas().astype({"colour": "category", "size": "category"})
     frame["joined"] = pd.to_datetime(frame["joined"])
-    for score in (metrics.column_shapes, metrics.column_pair_trends):
+    for score in (column_scores.column_shapes, column_scores.column_pair_trends):
         stored = score(real, frame, schema=schema)
         assert list(stored.values()) == pytest.approx(
             list(score(real, synthetic, schema=schema).values()), nan_ok=True
@@ -111,10 +113,10 @@ def test_scores_do_not_depend_on_how_a_table_is_stored(schema: Schema) -> None:
 def test_scores_of_an_empty_column_are_undefined_and_left_out_of_the_mean(schema: Schema) -> None:
     real = golden_table("real")
     empty = real.set_column(0, "colour", pa.nulls(real.num_rows, pa.string()))
-    shapes = metrics.column_shapes(real, empty, schema=schema)
+    shapes = column_scores.column_shapes(real, empty, schema=schema)
     assert np.isnan(shapes["colour"])
-    assert metrics.mean_score(shapes.values()) == 1.0
-    assert np.isnan(metrics.mean_score([]))
+    assert column_scores.mean_score(shapes.values()) == 1.0
+    assert np.isnan(column_scores.mean_score([]))
 
 
 @settings(deadline=None, max_examples=40)
