@@ -126,6 +126,8 @@ def _backend(workers: int) -> dict[str, dict[str, ConfigRecordValues]]:
     return {
         "client_resources": {"num_cpus": 1, "num_gpus": 0.0},
         "init_args": {
+            # A cluster that runs on this machine already is somebody else's.
+            "address": "local",
             "num_cpus": workers,
             "include_dashboard": False,
             "log_to_driver": False,

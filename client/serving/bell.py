@@ -25,6 +25,7 @@ AGAIN_SECONDS = 86_400.0
 LEAST_SECONDS = 300.0
 """Between two tries of one way, whatever coordinators propose."""
 LOOK_SECONDS = 30.0
+_END_SECONDS = 2.0
 TOLD = "told.json"
 _MORE_SECONDS = 5.0
 
@@ -99,7 +100,7 @@ class Bell:
 
 @contextmanager
 def ringing(bell: Bell, *, look_seconds: float = LOOK_SECONDS) -> Iterator[None]:
-    """Look for plans that wait while the block runs; its end waits for no notifier."""
+    """Look for plans that wait while the block runs; its end waits a moment for a notifier."""
     stop = threading.Event()
 
     def go() -> None:
@@ -110,11 +111,14 @@ def ringing(bell: Bell, *, look_seconds: float = LOOK_SECONDS) -> Iterator[None]
                 log("notify-failed", level=logging.WARNING, way="ledger", code=err.code)
             stop.wait(look_seconds)
 
-    threading.Thread(target=go, name="bell", daemon=True).start()
+    looking = threading.Thread(target=go, name="bell", daemon=True)
+    looking.start()
     try:
         yield
     finally:
         stop.set()
+        # A thread that is cut off in the middle of a step may hold what the process ends by.
+        looking.join(_END_SECONDS)
 
 
 def _read(path: Path, ways: Mapping[str, Send]) -> dict[str, dict[str, float]]:

@@ -17,6 +17,7 @@ from support.patience import patience
 from silosynth.common.plan import Plan, dump_plan
 from silosynth.common.schema import dump_schema
 from silosynth.server.planning import new_plan
+from silosynth.simulations.cluster import _backend
 from silosynth.simulations.demo_insurers import demo_schema, demo_silos
 from silosynth.simulations.run import Engine, RunDirectory, simulate
 
@@ -101,3 +102,8 @@ def test_ctrl_c_stops_a_run_that_then_goes_on(inputs: tuple[Plan, Path]) -> None
         _arguments(directory), capture_output=True, text=True, timeout=patience(180), check=False
     )
     assert again.returncode == 0, again.stderr
+
+
+def test_a_cluster_that_runs_on_this_machine_is_left_alone() -> None:
+    # Without an address Ray joins one that it finds, and then refuses the settings of one's own.
+    assert _backend(2)["init_args"]["address"] == "local"
