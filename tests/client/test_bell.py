@@ -354,6 +354,5 @@ def test_a_gateway_with_a_broken_notifier_answers_and_leaks_nothing(web: Any) ->
             assert verdict.code == "approval-pending"
             assert web.heard.wait(patience(20)), serving.log
             assert gateway.identify(bytes(32))
-        assert serving.stop() == 0
         assert json.loads(web.taken[0][2])["plans"][0]["digest"] == plan.digest
         assert holds_token([body for _, _, body in web.taken], serving.home) == []
