@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -32,12 +31,6 @@ for folder in (".", "server", "client", "faults", "privacy", "processes", "golde
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add --quick."""
     parser.addoption("--quick", action="store_true", help="leave out what takes minutes")
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """Start one worker more than there are cores: who waits for processes leaves a core idle."""
-    return len(os.sched_getaffinity(0)) + 1
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
