@@ -11,14 +11,14 @@ from structure import ROOT, figures, written
 # What is over its gate today may not grow; a figure that falls is lowered here.
 CEILINGS = {
     "fullest folder": 17,
-    "longest import chain": 32,
+    "longest import chain": 12,
     "modules in circles": 0,
-    "largest fan-out": 27,
+    "largest fan-out": 21,
     "most parameters of a command": 15,
     "modules that spell sigma2": 27,
     "median lines of a function": 8,
     "p90 lines of a function": 22,
-    "largest file": 415,
+    "largest file": 400,
 }
 PATH = re.compile(r"`((?:common|client|server|simulations|tests|bench)/[\w/.-]+)`")
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -1,8 +1,9 @@
 from .copied import Copied, Copy, CopyKind, begin, end_body, read_copy, record
 from .fence import fence_path, read_fence
-from .file import FILE_VERSION, copy_before, file_version, open_file
+from .file import copy_before, file_version, open_file
 from .ledger import Ledger
 from .rebuild import is_ledger, lengthened, read_ledger
+from .tables import FILE_VERSION
 from .waiting import WaitingPlan
 
 __all__ = [

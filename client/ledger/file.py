@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from silosynth.client.ledger.tables import ADDED, APPLICATION_ID, FILE_VERSION, TABLES
 from silosynth.client.ledger.waiting import seal_row
 from silosynth.common.audit import (
     GENESIS,
@@ -25,8 +26,6 @@ from silosynth.common.audit import (
 from silosynth.common.errors import LedgerUnavailable
 from silosynth.common.files import replace_file, sync_directory
 
-FILE_VERSION = 5
-APPLICATION_ID = 0x53_49_4C_4F
 _IMAGE_PAGE_BYTES = 1024
 _SETTINGS = (
     "locking_mode = EXCLUSIVE",
@@ -35,70 +34,6 @@ _SETTINGS = (
     "trusted_schema = OFF",
     "cell_size_check = ON",
 )
-_TABLES_OF_VERSION_1 = (
-    "CREATE TABLE entries (sequence INTEGER PRIMARY KEY, body TEXT NOT NULL, "
-    "head TEXT NOT NULL) STRICT",
-    "CREATE TABLE scopes (kind TEXT NOT NULL, name TEXT NOT NULL, cap INTEGER NOT NULL, "
-    "spent INTEGER NOT NULL, PRIMARY KEY (kind, name), CHECK (0 <= spent AND spent <= cap)) "
-    "STRICT",
-    "CREATE TABLE requests (id TEXT PRIMARY KEY, hash TEXT NOT NULL, "
-    "cost INTEGER NOT NULL CHECK (cost > 0), "
-    "charged INTEGER NOT NULL UNIQUE REFERENCES entries (sequence)) STRICT",
-    "CREATE TABLE releases (request TEXT PRIMARY KEY REFERENCES requests (id), "
-    "stored INTEGER NOT NULL UNIQUE REFERENCES entries (sequence), content BLOB NOT NULL) STRICT",
-)
-_HEADS_OF_VERSION_2 = ("CREATE UNIQUE INDEX entries_by_head ON entries (head)",)
-_ADDED_IN_VERSION_3 = (
-    "CREATE TABLE orders (kind TEXT NOT NULL, name TEXT NOT NULL, rdp_order INTEGER NOT NULL, "
-    "PRIMARY KEY (kind, name), FOREIGN KEY (kind, name) REFERENCES scopes (kind, name)) STRICT",
-)
-_DECISIONS = (
-    "CREATE TABLE decisions (plan TEXT NOT NULL, signer TEXT, "
-    "decided INTEGER NOT NULL UNIQUE REFERENCES entries (sequence), "
-    "refused INTEGER UNIQUE REFERENCES entries (sequence), UNIQUE (plan, signer)) STRICT"
-)
-_WAITING = (
-    "CREATE TABLE waiting (place INTEGER PRIMARY KEY, plan TEXT NOT NULL, signer TEXT, "
-    "at TEXT NOT NULL, sha256 TEXT NOT NULL, content BLOB NOT NULL, UNIQUE (plan, signer)) STRICT"
-)
-_ADDED_IN_VERSION_4 = (
-    "CREATE TABLE claims (plan TEXT PRIMARY KEY, signer TEXT NOT NULL, "
-    "claimed INTEGER NOT NULL UNIQUE REFERENCES entries (sequence)) STRICT",
-    "CREATE TABLE words (plan TEXT NOT NULL, signer TEXT NOT NULL, key TEXT NOT NULL, "
-    "signed_at TEXT NOT NULL, said INTEGER NOT NULL UNIQUE REFERENCES entries (sequence), "
-    "PRIMARY KEY (plan, signer, key)) STRICT",
-)
-_ADDED_IN_VERSION_5 = (
-    "CREATE TABLE former (head TEXT PRIMARY KEY) STRICT",
-    "CREATE TABLE lost (request TEXT PRIMARY KEY) STRICT",
-)
-# What was decided, or waits, without its signer on record keeps NULL in the signer's place.
-_CHANGED_IN_VERSION_4 = (
-    "ALTER TABLE decisions RENAME TO decisions_before",
-    _DECISIONS,
-    "INSERT INTO decisions SELECT plan, NULL, decided, NULL FROM decisions_before",
-    "DROP TABLE decisions_before",
-    "ALTER TABLE waiting RENAME TO waiting_before",
-    _WAITING,
-    "INSERT INTO waiting SELECT place, plan, NULL, at, sha256, content FROM waiting_before",
-    "DROP TABLE waiting_before",
-    *_ADDED_IN_VERSION_4,
-)
-_NEWER_THAN_VERSION_1 = (
-    *_HEADS_OF_VERSION_2,
-    *_ADDED_IN_VERSION_3,
-    _DECISIONS,
-    _WAITING,
-    *_ADDED_IN_VERSION_4,
-    *_ADDED_IN_VERSION_5,
-)
-TABLES = (*_TABLES_OF_VERSION_1, *_NEWER_THAN_VERSION_1)
-_ADDED = {
-    1: _NEWER_THAN_VERSION_1,
-    2: (*_ADDED_IN_VERSION_3, *_CHANGED_IN_VERSION_4, *_ADDED_IN_VERSION_5),
-    3: (*_CHANGED_IN_VERSION_4, *_ADDED_IN_VERSION_5),
-    4: _ADDED_IN_VERSION_5,
-}
 _HEADER_BYTES = 100
 _LOCKED = ("SQLITE_BUSY", "SQLITE_LOCKED")
 
@@ -298,10 +233,10 @@ def _lock(connection: sqlite3.Connection, path: Path | None) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if application != APPLICATION_ID:
         raise LedgerUnavailable("the file is not a ledger", hint="check the path")
-    if version in _ADDED:
+    if version in ADDED:
         if path is not None:
             _keep_before(path, version)
-        for statement in _ADDED[version]:
+        for statement in ADDED[version]:
             connection.execute(statement)
     elif version != FILE_VERSION:
         raise LedgerUnavailable(

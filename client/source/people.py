@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,9 @@ from silosynth.client.source.spec import Bounding, CodedTable
 from silosynth.common.codec import plain_values, to_examples
 from silosynth.common.errors import InvalidTable
 from silosynth.common.schema import Schema
+
+Points: TypeAlias = tuple[Mapping[str, np.ndarray], pa.ChunkedArray | None]
+"""The points of each number of some rows, and their person column. Private."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -74,3 +78,19 @@ def join_persons(persons: Sequence[pa.ChunkedArray]) -> pa.ChunkedArray | None:
         )
     chunks = [chunk for column in persons for chunk in column.chunks]
     return pa.chunked_array(chunks, type=persons[0].type)
+
+
+def bound_points(pieces: Sequence[Points], bounding: Bounding, rows_per_person: int) -> Points:
+    """Return the rows that are counted: of each person those that come first by all its points.
+
+    Which they are depends on nothing but this person's points and the secret, as with codes.
+    """
+    persons = join_persons([column for _, column in pieces if column is not None])
+    names = list(pieces[0][0])
+    points = {n: np.concatenate([piece[n] for piece, _ in pieces]) for n in names}
+    if persons is None:
+        return points, None
+    parts = [column.view(np.uint16).reshape(-1, 4) for column in points.values()]
+    codes = [np.ascontiguousarray(part[:, i]) for part in parts for i in range(part.shape[1])]
+    kept = bounding.rank(persons, codes) < rows_per_person
+    return {n: column[kept] for n, column in points.items()}, None

@@ -26,6 +26,8 @@ from silosynth.client.source.held import (
 )
 from silosynth.client.source.people import (
     People,
+    Points,
+    bound_points,
     gather_people,
     join_persons,
     plain_persons,
@@ -43,8 +45,6 @@ from silosynth.common.values import ValueGrid
 Fragment: TypeAlias = Callable[[], pa.Table]
 """Reads one piece of a table; called once, on any thread."""
 
-Points: TypeAlias = tuple[Mapping[str, np.ndarray], pa.ChunkedArray | None]
-"""The points of each number of some rows, and their person column. Private."""
 
 _KEEP_BYTES = 2 << 30
 
@@ -142,7 +142,7 @@ class StreamRows:
             read = partial(self._read_points, grids=grids)
             pieces: Iterable[Points] = map_ahead(read, reader.fragments(), threads=self._threads)
             if self._bounding is not None:
-                pieces = [_bounded(list(pieces), self._bounding, rows_per_person)]
+                pieces = [bound_points(list(pieces), self._bounding, rows_per_person)]
             for points, _ in pieces:
                 for question, total in zip(questions, totals, strict=True):
                     total += question.count(points[question.attribute])
@@ -391,19 +391,3 @@ class StreamRows:
             moment=moment,
             lifetime=self._lifetime,
         )
-
-
-def _bounded(pieces: Sequence[Points], bounding: Bounding, rows_per_person: int) -> Points:
-    """Return the rows that are counted: of each person those that come first by all its points.
-
-    Which they are depends on nothing but this person's points and the secret, as with codes.
-    """
-    persons = join_persons([column for _, column in pieces if column is not None])
-    names = list(pieces[0][0])
-    points = {n: np.concatenate([piece[n] for piece, _ in pieces]) for n in names}
-    if persons is None:
-        return points, None
-    parts = [column.view(np.uint16).reshape(-1, 4) for column in points.values()]
-    codes = [np.ascontiguousarray(part[:, i]) for part in parts for i in range(part.shape[1])]
-    kept = bounding.rank(persons, codes) < rows_per_person
-    return {n: column[kept] for n, column in points.items()}, None

@@ -9,7 +9,7 @@ _NEIGHBOURS = "tests/privacy/test_values_neighbours.py"
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="values: one row more of each person is counted",
-        path="client/source/stream.py",
+        path="client/source/people.py",
         old="kept = bounding.rank(persons, codes) < rows_per_person",
         new="kept = bounding.rank(persons, codes) <= rows_per_person",
         killed_by=(
@@ -18,7 +18,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         name="values: the order of the table says which rows count",
-        path="client/source/stream.py",
+        path="client/source/people.py",
         old="kept = bounding.rank(persons, codes) < rows_per_person",
         new="kept = bounding.rank(persons, codes[:0]) < rows_per_person",
         killed_by=(
