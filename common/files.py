@@ -41,6 +41,19 @@ def unreadable_table(path: Path, error: OSError) -> InvalidTable:
     return InvalidTable(f"{path}: cannot be read: {error.strerror or 'damaged'}")
 
 
+def read_named(path: Path, *, most: int | None = None) -> bytes:
+    """Read a file that a person named; of one above ``most`` bytes, one byte more than that.
+
+    Whoever holds what it returns against ``most`` so sees that it is too large. Raises
+    InvalidArgument when it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(-1 if most is None else most + 1)
+    except OSError as err:
+        raise InvalidArgument(f"{path} cannot be read: {err.strerror}") from None
+
+
 @contextmanager
 def fresh_file(path: Path, *, force: bool) -> Iterator[Path]:
     """Yield a path to write to, and move what was written to ``path`` when all went well.

@@ -8,11 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bars
 
 from silosynth.client.maps import SiloMap
-from silosynth.common.cli import people, say, show_table
+from silosynth.common.cli import bars, say, show_table
 from silosynth.common.errors import OutputExists
 from silosynth.common.plan import Plan
 from silosynth.common.schema import Schema
@@ -54,14 +52,7 @@ def run_with_progress(
 @contextmanager
 def progress_bars() -> Iterator[Callable[[Progress], None]]:
     """Yield a callback that shows one bar a phase."""
-    columns = (
-        TextColumn("{task.description:<10}"),
-        BarColumn(bar_width=30),
-        MofNCompleteColumn(),
-        TextColumn("silos"),
-        TimeElapsedColumn(),
-    )
-    with Bars(*columns, console=people) as bars:
+    with bars("silos") as shown:
         tasks = {}
 
         def show(progress: Progress) -> None:
@@ -72,8 +63,8 @@ def progress_bars() -> Iterator[Callable[[Progress], None]]:
                 done = progress.training.round + (progress.answered == progress.asked)
                 name = f"{name}, rounds"
             if name not in tasks:
-                tasks[name] = bars.add_task(name, total=total)
-            bars.update(tasks[name], completed=done)
+                tasks[name] = shown.add_task(name, total=total)
+            shown.update(tasks[name], completed=done)
 
         yield show
 

@@ -32,7 +32,7 @@ from silosynth.client.source import (
     open_table,
 )
 from silosynth.client.source.bounding import bounding
-from silosynth.client.sums import SumMember, SumStore
+from silosynth.client.sums import SUMS, SumMember, SumStore
 from silosynth.common.audit import Scope, ScopeKind
 from silosynth.common.errors import OutputExists, RunFailed
 from silosynth.common.generator import digest_checkpoint
@@ -194,7 +194,7 @@ def open_gateway(
             silo=silo.name,
             datasets={settings["dataset"]: dataset},
             ledger=ledger,
-            sums=SumMember(silo=silo.name, store=SumStore(silo.path / "sums"), key=None),
+            sums=SumMember(silo=silo.name, store=SumStore(silo.path / SUMS), key=None),
             checkpoints=Checkpoints(_checkpoints(silo)),
             bits=bits,
             tell_operator=tell,

@@ -13,7 +13,7 @@ from silosynth.client.policy import MAX_PLAN_BYTES, SignedDecision, sign_decisio
 from silosynth.common.audit import Verdict
 from silosynth.common.cli import Force, Json, emit, say
 from silosynth.common.errors import InvalidArgument
-from silosynth.common.files import check_output, fresh_file
+from silosynth.common.files import check_output, fresh_file, read_named
 from silosynth.common.plan import decode_plan
 from silosynth.common.roster import open_change
 from silosynth.common.trust import Purpose, SigningKey, purpose_of, unseal
@@ -99,11 +99,7 @@ def approver_refuse(
 
 def _shown(path: Path, *, silo: str, coordinator: str) -> Facts:
     """Show a plan that the coordinator signed for this silo; return its facts."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_PLAN_BYTES + 1)
-    except OSError as err:
-        raise InvalidArgument(f"{path} cannot be read: {err.strerror}") from None
+    data = read_named(path, most=MAX_PLAN_BYTES)
     if len(data) > MAX_PLAN_BYTES:
         raise InvalidArgument(f"{path} is larger than any plan that a silo reads")
     if purpose_of(data) is Purpose.ROSTER:

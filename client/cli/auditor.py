@@ -12,7 +12,8 @@ from silosynth.client.roster import says_roster
 from silosynth.common.accounting import RHO_UNIT
 from silosynth.common.audit import ApproverWord, RosterStep, verify_audit
 from silosynth.common.cli import Json, emit, say, show_table
-from silosynth.common.errors import InvalidArgument, InvalidAudit
+from silosynth.common.errors import InvalidAudit
+from silosynth.common.files import read_named
 from silosynth.common.trust import Purpose, unseal
 
 
@@ -33,11 +34,7 @@ def audit_verify(
 
     [dim]silosynth audit verify north.audit --key ed25519:...[/dim]
     """
-    try:
-        data = path.read_bytes()
-    except OSError as err:
-        raise InvalidArgument(f"{path} cannot be read: {err.strerror}") from None
-    summary = verify_audit(unseal(data, purpose=Purpose.AUDIT, trusted={key}).body)
+    summary = verify_audit(unseal(read_named(path), purpose=Purpose.AUDIT, trusted={key}).body)
     say(f"{path} holds; ledger: {summary.ledger_id}, entries: {summary.entries}")
     say(
         f"charges: {summary.charges}, releases: {summary.releases}, charged and not answered: "

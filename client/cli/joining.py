@@ -7,17 +7,26 @@ from typing import Annotated
 
 import typer
 
+from silosynth.client.cli.options import (
+    POLICY,
+    DatasetName,
+    MostDelta,
+    MostEpsilon,
+    NewTable,
+    PersonColumn,
+    PolicyPath,
+    RowsPerPerson,
+)
 from silosynth.client.desk import Command, Question, open_desk
 from silosynth.client.policy import NewSilo, load_policy
 from silosynth.client.silo import Joining, ask_for_new_key, ask_to_join, check_kit, take_kit
 from silosynth.common.cli import Json, emit, say
 from silosynth.common.errors import InvalidArgument
+from silosynth.common.files import read_named
 from silosynth.common.roster import MOST_KIT_BYTES, key_words, open_kit, same_words
 
-PolicyPath = Annotated[Path, typer.Option("--policy", help="The silo's policy (TOML).")]
 Directory = Annotated[Path, typer.Argument(metavar="DIR", help="Where the silo's files go.")]
 Project = Annotated[str, typer.Option(help="The project whose roster it is.")]
-_POLICY = Path("silo.toml")
 
 
 def register_joining(groups: dict[str, typer.Typer]) -> None:
@@ -50,7 +59,7 @@ def silo_join(
 def silo_new_key(
     out: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write the request.")],
     supernode: Annotated[Path, typer.Option(help="The SuperNode's public key, supernode.pub.")],
-    policy: PolicyPath = _POLICY,
+    policy: PolicyPath = POLICY,
     project: Project = "default",
     lost: Annotated[
         str | None,
@@ -77,23 +86,15 @@ def silo_new_key(
 def silo_take_kit(
     directory: Directory,
     kit: Annotated[Path, typer.Option(help="What the coordinator sent.")],
-    table: Annotated[
-        Path,
-        typer.Option(help="The table's file or folder, not read now; a database: see the policy."),
-    ],
+    table: NewTable,
     schema: Annotated[
         Path | None, typer.Option(help="The schema, where the kit is not to bring it.")
     ] = None,
-    dataset: Annotated[str, typer.Option(help="The table's name, as in plans.")] = "default",
-    epsilon: Annotated[
-        float,
-        typer.Option(help="Most that table, coordinators and project may ever cost a person."),
-    ] = 3.0,
-    delta: Annotated[float, typer.Option(help="The delta of that epsilon.")] = 1e-6,
-    person_column: Annotated[
-        str | None, typer.Option(help="The column that names the person of each row.")
-    ] = None,
-    rows_per_person: Annotated[int, typer.Option(help="Most rows of one person.")] = 1,
+    dataset: DatasetName = "default",
+    epsilon: MostEpsilon = 3.0,
+    delta: MostDelta = 1e-6,
+    person_column: PersonColumn = None,
+    rows_per_person: RowsPerPerson = 1,
     words: Annotated[
         str | None, typer.Option(help="The coordinator's four words, told by telephone.")
     ] = None,
@@ -107,7 +108,7 @@ def silo_take_kit(
 
     [dim]silosynth silo take-kit east --kit east.kit --table people.parquet[/dim]
     """
-    made, change, signer = open_kit(_read(kit))
+    made, change, signer = open_kit(read_named(kit, most=MOST_KIT_BYTES))
     name, _ = check_kit(directory, change)
     spoken = {made.coordinator: key_words(made.coordinator, signer)}
     say(f"coordinator {made.coordinator!r}: {spoken[made.coordinator]} ({signer})")
@@ -139,7 +140,7 @@ def silo_take_kit(
     emit({"policy": str(silo_made.policy), "silo": name, "words": spoken}, as_json=as_json)
 
 
-def silo_roster(policy: PolicyPath = _POLICY, as_json: Json = False) -> None:
+def silo_roster(policy: PolicyPath = POLICY, as_json: Json = False) -> None:
     """Show the rosters that this silo goes by, with the words of each key.
 
     [dim]silosynth silo roster[/dim]
@@ -162,12 +163,3 @@ def _tell_words(joining: Joining, *, as_json: bool) -> None:
     say(f"your four words: {words}")
     facts = {"path": str(joining.path), "key_path": str(joining.key), "public_key": asked.key}
     emit(facts | {"words": words, "replaces": asked.replaces}, as_json=as_json)
-
-
-def _read(path: Path) -> bytes:
-    """Read a kit, and of a large file no more than is needed to see that it is."""
-    try:
-        with path.open("rb") as file:
-            return file.read(MOST_KIT_BYTES + 1)
-    except OSError as err:
-        raise InvalidArgument(f"{path} cannot be read: {err.strerror}") from None

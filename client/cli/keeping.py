@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from silosynth.client.cli.options import POLICY, PolicyPath
 from silosynth.client.desk import (
     open_desk,
     operator_socket,
@@ -34,8 +35,6 @@ from silosynth.common.cli import Force, Json, emit, say
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.files import check_output, fresh_file
 
-PolicyPath = Annotated[Path, typer.Option("--policy", help="The silo's policy (TOML).")]
-_POLICY = Path("silo.toml")
 _BASIS = {
     Basis.MIRROR: "the mirror holds all that ever left: nothing is charged on top",
     Basis.PLANS: "every plan that this silo approved is charged in full",
@@ -53,7 +52,7 @@ def register_keeping(groups: dict[str, typer.Typer]) -> None:
 
 def silo_backup(
     out: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write the backup.")],
-    policy: PolicyPath = _POLICY,
+    policy: PolicyPath = POLICY,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -78,7 +77,7 @@ def silo_backup(
 
 
 def silo_recover(
-    policy: PolicyPath = _POLICY,
+    policy: PolicyPath = POLICY,
     copy: Annotated[
         list[Path] | None, typer.Option("--from", help="A backup or a mirror; repeat.")
     ] = None,
@@ -133,7 +132,7 @@ def silo_recover(
 
 
 def silo_upgrade(
-    policy: PolicyPath = _POLICY,
+    policy: PolicyPath = POLICY,
     check: Annotated[
         bool, typer.Option("--check", help="Say what would be done, beside a gateway or without.")
     ] = False,

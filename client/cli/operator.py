@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from silosynth.client.cli.options import POLICY, PolicyPath
 from silosynth.client.desk import (
     Command,
     Facts,
@@ -25,16 +26,14 @@ from silosynth.client.desk import (
 from silosynth.client.policy import MOST_DECISION_BYTES, load_policy
 from silosynth.common.cli import Force, Json, emit, say, show_table
 from silosynth.common.errors import InvalidArgument
-from silosynth.common.files import check_output, fresh_file
+from silosynth.common.files import check_output, fresh_file, read_named
 from silosynth.common.trust import plain_text
 
-PolicyPath = Annotated[Path, typer.Option("--policy", help="The silo's policy (TOML).")]
 PlanName = Annotated[str, typer.Argument(metavar="ID", help="A plan's id, or its digest's start.")]
 Coordinator = Annotated[
     str | None,
     typer.Option(help="The coordinator's name, where several sent the same plan."),
 ]
-_POLICY = Path("silo.toml")
 
 
 def register_operator(groups: dict[str, typer.Typer]) -> None:
@@ -54,7 +53,7 @@ def register_operator(groups: dict[str, typer.Typer]) -> None:
 
 
 def silo_serve(
-    policy: PolicyPath = _POLICY,
+    policy: PolicyPath = POLICY,
     no_network: Annotated[
         bool,
         typer.Option("--no-network", help="Open Unix sockets alone, where a relay shares the net."),
@@ -76,7 +75,7 @@ def silo_serve(
     os.execv(sys.executable, [sys.executable, "-m", module, "--policy", str(policy), *more])
 
 
-def silo_pending(policy: PolicyPath = _POLICY, as_json: Json = False) -> None:
+def silo_pending(policy: PolicyPath = POLICY, as_json: Json = False) -> None:
     """Show what waits for a person: plans with what they cost, and changes of the roster.
 
     [dim]silosynth silo pending[/dim]
@@ -93,7 +92,7 @@ def silo_pending(policy: PolicyPath = _POLICY, as_json: Json = False) -> None:
 
 def silo_approve(
     plan: PlanName,
-    policy: PolicyPath = _POLICY,
+    policy: PolicyPath = POLICY,
     coordinator: Coordinator = None,
     why: Annotated[str | None, typer.Option(help="Why; it stays in the ledger.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Approve without being asked.")] = False,
@@ -116,7 +115,7 @@ def silo_approve(
 def silo_refuse(
     plan: PlanName,
     why: Annotated[str, typer.Option(help="Why; the coordinator is told.")],
-    policy: PolicyPath = _POLICY,
+    policy: PolicyPath = POLICY,
     coordinator: Coordinator = None,
     as_json: Json = False,
 ) -> None:
@@ -131,7 +130,7 @@ def silo_refuse(
 def silo_export_plan(
     plan: PlanName,
     out: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write the plan.")],
-    policy: PolicyPath = _POLICY,
+    policy: PolicyPath = POLICY,
     coordinator: Coordinator = None,
     force: Force = False,
     as_json: Json = False,
@@ -153,7 +152,7 @@ def silo_export_plan(
 
 def silo_take_in(
     path: Annotated[Path, typer.Argument(metavar="FILE", help="What an approver signed.")],
-    policy: PolicyPath = _POLICY,
+    policy: PolicyPath = POLICY,
     as_json: Json = False,
 ) -> None:
     """Take in an approver's signed decision; with as many as the policy needs, a plan is approved.
@@ -162,7 +161,7 @@ def silo_take_in(
 
     [dim]silosynth silo take-in people.anna[/dim]
     """
-    signed = plain_text(_bytes_of(path, most=MOST_DECISION_BYTES))
+    signed = plain_text(read_named(path, most=MOST_DECISION_BYTES))
     with open_desk(load_policy(policy)) as ask:
         answer = ask(Question(command=Command.TAKE_IN, signed=signed))
     say(f"{answer['by']} {answer['word']} plan {answer['plan']}")
@@ -174,7 +173,7 @@ def silo_take_in(
     emit(answer, as_json=as_json)
 
 
-def silo_releases(policy: PolicyPath = _POLICY, as_json: Json = False) -> None:
+def silo_releases(policy: PolicyPath = POLICY, as_json: Json = False) -> None:
     """List everything that ever left the silo, and what it cost.
 
     [dim]silosynth silo releases[/dim]
@@ -185,7 +184,7 @@ def silo_releases(policy: PolicyPath = _POLICY, as_json: Json = False) -> None:
     emit({"releases": releases}, as_json=as_json)
 
 
-def silo_spent(policy: PolicyPath = _POLICY, as_json: Json = False) -> None:
+def silo_spent(policy: PolicyPath = POLICY, as_json: Json = False) -> None:
     """Show what each budget has spent and has left.
 
     Costs add up as zCDP rho; epsilon is what the sum means at the budget's delta, and does not.
@@ -208,7 +207,7 @@ def silo_spent(policy: PolicyPath = _POLICY, as_json: Json = False) -> None:
     emit({"scopes": scopes}, as_json=as_json)
 
 
-def silo_notes(policy: PolicyPath = _POLICY, as_json: Json = False) -> None:
+def silo_notes(policy: PolicyPath = POLICY, as_json: Json = False) -> None:
     """Show what the running gateway noticed; [bold]it may speak of the data[/bold].
 
     The newest 100 sentences are kept in the gateway's memory, in no log and no file.
@@ -223,7 +222,7 @@ def silo_notes(policy: PolicyPath = _POLICY, as_json: Json = False) -> None:
     emit({"notes": notes}, as_json=as_json)
 
 
-def silo_verify_ledger(policy: PolicyPath = _POLICY, as_json: Json = False) -> None:
+def silo_verify_ledger(policy: PolicyPath = POLICY, as_json: Json = False) -> None:
     """Check every page, entry and release of the ledger.
 
     [dim]silosynth silo verify-ledger[/dim]
@@ -239,7 +238,7 @@ def silo_verify_ledger(policy: PolicyPath = _POLICY, as_json: Json = False) -> N
 
 def silo_export_audit(
     out: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write the audit.")],
-    policy: PolicyPath = _POLICY,
+    policy: PolicyPath = POLICY,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -260,15 +259,6 @@ def _ask(policy: Path, command: Command) -> Facts:
     """Ask the gateway, or the ledger when none runs."""
     with open_desk(load_policy(policy)) as ask:
         return ask(Question(command=command))
-
-
-def _bytes_of(path: Path, *, most: int | None = None) -> bytes:
-    """Read a file, and of a large one no more than is needed to see that it is."""
-    try:
-        with path.open("rb") as file:
-            return file.read(-1 if most is None else most + 1)
-    except OSError as err:
-        raise InvalidArgument(f"{path} cannot be read: {err.strerror}") from None
 
 
 def _shown(name: str, policy: Path, *, coordinator: str | None) -> Facts:

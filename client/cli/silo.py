@@ -7,6 +7,16 @@ from typing import Annotated
 
 import typer
 
+from silosynth.client.cli.options import (
+    POLICY,
+    DatasetName,
+    MostDelta,
+    MostEpsilon,
+    NewTable,
+    PersonColumn,
+    PolicyPath,
+    RowsPerPerson,
+)
 from silosynth.client.csv import sniff_dialect
 from silosynth.client.desk import present_account
 from silosynth.client.maps import dump_map
@@ -26,8 +36,6 @@ from silosynth.common.errors import InvalidArgument, SilosynthError
 from silosynth.common.files import check_output, write_text
 from silosynth.common.schema import load_schema
 
-PolicyPath = Annotated[Path, typer.Option("--policy", help="The silo's policy (TOML).")]
-
 
 def register_silo(groups: dict[str, typer.Typer]) -> None:
     """Add the group ``silo``."""
@@ -45,20 +53,12 @@ def silo_init(
     directory: Annotated[Path, typer.Argument(help="Where the silo's files go.")],
     name: Annotated[str, typer.Option(help="The silo's name, as in plans.")],
     schema: Annotated[Path, typer.Option(help="The public schema of the table.")],
-    table: Annotated[
-        Path,
-        typer.Option(help="The table's file or folder, not read now; a database: see the policy."),
-    ],
-    dataset: Annotated[str, typer.Option(help="The table's name, as in plans.")] = "default",
-    epsilon: Annotated[
-        float,
-        typer.Option(help="Most that table, coordinators and project may ever cost a person."),
-    ] = 3.0,
-    delta: Annotated[float, typer.Option(help="The delta of that epsilon.")] = 1e-6,
-    person_column: Annotated[
-        str | None, typer.Option(help="The column that names the person of each row.")
-    ] = None,
-    rows_per_person: Annotated[int, typer.Option(help="Most rows of one person.")] = 1,
+    table: NewTable,
+    dataset: DatasetName = "default",
+    epsilon: MostEpsilon = 3.0,
+    delta: MostDelta = 1e-6,
+    person_column: PersonColumn = None,
+    rows_per_person: RowsPerPerson = 1,
     key: Annotated[
         Path | None, typer.Option(help="An Ed25519 key (PEM) to use; made by default.")
     ] = None,
@@ -98,7 +98,7 @@ def silo_init(
 
 
 def silo_new_ledger(
-    policy: PolicyPath = Path("silo.toml"),
+    policy: PolicyPath = POLICY,
     as_json: Json = False,
 ) -> None:
     """Make the first, empty ledger in the policy's directory, for a silo that never answered.
@@ -114,7 +114,7 @@ def silo_new_ledger(
 
 
 def silo_check(
-    policy: PolicyPath = Path("silo.toml"),
+    policy: PolicyPath = POLICY,
     plan: Annotated[
         Path | None,
         typer.Option(help="A plan, signed or not: say what this silo would answer to it."),

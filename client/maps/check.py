@@ -22,10 +22,7 @@ from silosynth.common.document import describe_validation
 from silosynth.common.errors import InvalidMap
 from silosynth.common.rules import columns_of
 from silosynth.common.rules.spell import spell
-from silosynth.common.schema import (
-    Attribute,
-    Schema,
-)
+from silosynth.common.schema import Attribute, Schema
 
 
 def check_map(silo_map: SiloMap, *, schema: Schema, origin: str = "map") -> None:
@@ -64,7 +61,8 @@ def _of_absent(attribute: Attribute, *, schema: Schema) -> Iterator[str]:
 def _of_column(column: ColumnMap, attribute: Attribute) -> Iterator[str]:
     """Yield what a map says of a column that its kind does not have."""
     changed = column.words is not None or column.calculates or column.format is not None
-    if attribute.kind in ("ignored", "empty") or (changed and not hasattr(attribute, "has_other")):
+    uncoded = ("text", "generated") if changed else ()
+    if attribute.kind in ("ignored", "empty", *uncoded):
         yield f"is {attribute.kind}: there is nothing in it to map"
     elif column.calculates and not isinstance(attribute, NUMBERS):
         yield f"is {attribute.kind}, and has no scale or offset"

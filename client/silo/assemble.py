@@ -16,7 +16,7 @@ from silosynth.client.policy import CheckpointSection, DatasetSection, PolicyFil
 from silosynth.client.roster import RosterBook
 from silosynth.client.source import StreamRows, forget_codes, load_secret, open_source
 from silosynth.client.source.bounding import bounding
-from silosynth.client.sums import SumMember, SumStore
+from silosynth.client.sums import SUMS, SumMember, SumStore
 from silosynth.common.errors import InvalidCheckpoint, InvalidPolicy, LedgerUnavailable
 from silosynth.common.generator import digest_checkpoint
 from silosynth.common.schema import Schema, load_schema
@@ -97,7 +97,7 @@ def open_silo(
             records=records,
             sums=SumMember(
                 silo=policy.silo.name,
-                store=SumStore(Path(policy.silo.directory) / "sums"),
+                store=SumStore(Path(policy.silo.directory) / SUMS),
                 key=key,
             ),
             checkpoints=Checkpoints(policy.checkpoint_folders()),

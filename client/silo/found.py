@@ -21,6 +21,7 @@ from silosynth.common.audit import (
     replay,
 )
 from silosynth.common.errors import InvalidArgument, InvalidCopy, SilosynthError
+from silosynth.common.files import read_named
 from silosynth.common.messages import Receipt, decode_receipt
 from silosynth.common.plan import Plan, decode_plan
 from silosynth.common.trust import PublicKey, Purpose, unseal
@@ -129,7 +130,7 @@ def _plan(path: Path, policy: PolicyFile) -> KeptPlan:
 
 def _audit(path: Path, *, key: PublicKey) -> tuple[Row, ...]:
     """Read the chain of an audit that this silo signed."""
-    return audit_rows(unseal(_bytes(path), purpose=Purpose.AUDIT, trusted={key}).body)
+    return audit_rows(unseal(read_named(path), purpose=Purpose.AUDIT, trusted={key}).body)
 
 
 def _receipt_files(path: Path) -> list[Path]:
@@ -148,14 +149,6 @@ def _receipt_files(path: Path) -> list[Path]:
 def _receipt(path: Path, *, key: PublicKey) -> Receipt:
     """Read a receipt that this silo signed."""
     try:
-        return decode_receipt(_bytes(path), trusted={key})
+        return decode_receipt(read_named(path), trusted={key})
     except SilosynthError as err:
         raise InvalidArgument(f"{path} is no receipt of this silo: {err.message}") from None
-
-
-def _bytes(path: Path) -> bytes:
-    """Read a file."""
-    try:
-        return path.read_bytes()
-    except OSError as err:
-        raise InvalidArgument(f"{path} cannot be read: {err.strerror}") from None

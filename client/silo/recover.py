@@ -26,6 +26,7 @@ from silosynth.client.policy import PolicyFile
 from silosynth.client.roster import rosters_of
 from silosynth.client.silo.assemble import ledger_path
 from silosynth.client.silo.found import Found, KeptPlan, kept_plans
+from silosynth.client.sums import SUMS
 from silosynth.common.audit import (
     Account,
     Cap,
@@ -53,7 +54,6 @@ class Basis(StrEnum):
 
 
 _ALL = "all that was left"
-SUMS = "sums"  # as the silo keeps them
 _COMPARE = (
     "compare it with 'roster show' at the coordinator; approve again what was approved, refuse "
     "again what was refused since the copy"

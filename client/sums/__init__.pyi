@@ -1,4 +1,4 @@
 from .member import SumMember
-from .store import SumStore
+from .store import SUMS, SumStore
 
-__all__ = ["SumMember", "SumStore"]
+__all__ = ["SUMS", "SumMember", "SumStore"]

@@ -18,6 +18,8 @@ from silosynth.common.errors import LedgerUnavailable
 from silosynth.common.files import make_directory, replace_file
 
 STORE_VERSION = 1
+SUMS = "sums"
+"""The folder of a silo that its store of sums lies in."""
 
 
 class SessionRecord(BaseModel):

@@ -1,3 +1,3 @@
-from .console import Force, Json, emit, people, say, show_table
+from .console import Force, Json, bars, emit, say, show_table
 
-__all__ = ["Force", "Json", "emit", "people", "say", "show_table"]
+__all__ = ["Force", "Json", "bars", "emit", "say", "show_table"]

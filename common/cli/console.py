@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -22,6 +23,18 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON envelope on s
 Force = Annotated[bool, typer.Option("--force", help="Write over files that are there.")]
 
 people = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def bars(unit: str) -> Progress:
+    """Return bars for a person: of what, how far, of how many ``unit``, and since when."""
+    return Progress(
+        TextColumn("{task.description:<10}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TimeElapsedColumn(),
+        console=people,
+    )
 
 
 def emit(data: Mapping[str, Any], *, as_json: bool) -> None:

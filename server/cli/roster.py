@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +10,7 @@ import typer
 
 from silosynth.common.cli import Force, Json, emit, say, show_table
 from silosynth.common.errors import InvalidArgument
-from silosynth.common.files import check_output, fresh_file, replace_file
+from silosynth.common.files import check_output, fresh_file, read_named, replace_file
 from silosynth.common.roster import (
     MOST_REQUEST_BYTES,
     Asked,
@@ -269,9 +269,7 @@ def _with(desk: _Desk, change: RosterChange) -> _Desk:
     """Sign a change and go on with it."""
     chain = add_change(desk.chain, change, key=desk.key)
     say(f"signed version {change.roster} of the roster: {', '.join(sorted(change.silos))}")
-    return _Desk(
-        home=desk.home, name=desk.name, federation=desk.federation, key=desk.key, chain=chain
-    )
+    return replace(desk, chain=chain)
 
 
 def _gaining(chain: RosterChain, request: JoinRequest) -> RosterChange:
@@ -282,12 +280,7 @@ def _gaining(chain: RosterChain, request: JoinRequest) -> RosterChange:
 
 def _read_request(path: Path) -> JoinRequest:
     """Read a request to join."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(MOST_REQUEST_BYTES + 1)
-    except OSError as err:
-        raise InvalidArgument(f"{path} cannot be read: {err.strerror}") from None
-    return decode_request(data, origin=str(path))
+    return decode_request(read_named(path, most=MOST_REQUEST_BYTES), origin=str(path))
 
 
 def _check_project(asked: Asked, project: str) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.progress import Progress, TaskID
 
-from silosynth.common.cli import Json, emit, say, show_table
+from silosynth.common.cli import Json, bars, emit, say, show_table
 from silosynth.common.errors import RunFailed
 from silosynth.common.plan import Plan, load_plan
 from silosynth.simulations.audit.audit import LEAST_RUNS, audit_plan
@@ -37,9 +37,8 @@ def register_audit(groups: dict[str, typer.Typer], *, run: RunsPlan) -> None:
         [dim]silosynth audit plan plan.yaml --runs 300[/dim]
         """
         plan = load_plan(path)
-        with Progress(transient=True, disable=as_json) as bars:
-            task = bars.add_task("runs", total=runs)
-            show = partial(_advance, bars, task)
+        with bars("runs") as shown:
+            show = partial(_advance, shown, shown.add_task("audit", total=runs))
             audited = audit_plan(plan, run=run, runs=runs, progress=show)
         show_audited(plan, audited)
         emit(audited_facts(plan, audited), as_json=as_json)
@@ -48,8 +47,8 @@ def register_audit(groups: dict[str, typer.Typer], *, run: RunsPlan) -> None:
     group.command("plan")(audit_command)
 
 
-def _advance(bars: Progress, task: TaskID, done: int) -> None:
-    bars.update(task, completed=done)
+def _advance(shown: Progress, task: TaskID, done: int) -> None:
+    shown.update(task, completed=done)
 
 
 def require_kept(plan: Plan, audited: Audited) -> None:

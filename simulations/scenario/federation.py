@@ -16,7 +16,7 @@ from silosynth.client.ledger import Ledger
 from silosynth.client.noise import BitSource
 from silosynth.client.policy import Approval, Policy, Rules, SiloIdentity
 from silosynth.client.source import open_table
-from silosynth.client.sums import SumMember, SumStore
+from silosynth.client.sums import SUMS, SumMember, SumStore
 from silosynth.common.audit import Scope, ScopeKind, Verdict
 from silosynth.common.codec import Codec
 from silosynth.common.errors import SilosynthError
@@ -215,7 +215,7 @@ class Federation:
             rules=Rules(rosters={plan.project: plan.roster}, approval=automatic),
             records=member.records,
             sums=SumMember(
-                silo=member.name, store=SumStore(member.directory / "sums"), key=member.key
+                silo=member.name, store=SumStore(member.directory / SUMS), key=member.key
             ),
             bits=member.bits,
             tell_operator=member.told.append,

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from silosynth.common.cli import emit, people, say, show_table
+from silosynth.common.cli import bars, emit, say, show_table
 from silosynth.common.errors import OutputExists
 from silosynth.common.plan import Plan
 from silosynth.common.report import plain
@@ -42,20 +41,13 @@ def simulate_sweep(
     check_base(base)
     if force:
         _forget(out)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=30),
-        MofNCompleteColumn(),
-        TextColumn("runs"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=people) as bars:
-        task = bars.add_task("sweep")
+    with bars("runs") as shown:
+        task = shown.add_task("sweep")
         facts = sweep(
             base,
             repeats=repeats,
             directory=out,
-            progress=lambda done, of: bars.update(task, completed=done, total=of),
+            progress=lambda done, of: shown.update(task, completed=done, total=of),
         )
     _show(facts, files=SweepFiles(path=out))
     emit({"out": str(out), "points": facts["points"]}, as_json=as_json)
