@@ -179,8 +179,10 @@ def _interruptible(stopped: threading.Event) -> Iterator[None]:
     except Exception as err:
         if interrupted.is_set():
             raise KeyboardInterrupt from err
+        cause = f"{type(err).__name__}: {str(err).strip().partition(chr(10))[0]}".rstrip(": ")
         raise RunFailed(
-            "the simulation engine gave up", hint="run the same command again, or --engine local"
+            f"the simulation engine gave up ({cause})",
+            hint="run the same command again, or --engine local",
         ) from err
     finally:
         stopped.set()

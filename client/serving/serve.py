@@ -13,12 +13,12 @@ import logging
 import os
 import signal
 import sys
-import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from socket import socket
+from socket import socket, socketpair
 from types import FrameType
 
 from silosynth.client.desk import SERVICE as OPERATOR_SERVICE
@@ -102,7 +102,7 @@ def serve(
     logging.getLogger("grpc").addHandler(logging.NullHandler())
     logging.getLogger("grpc").propagate = False
     forbid_core_dumps()
-    stop = _stop_signal()
+    stop = StopSignal()
     relay = _relay_listener(policy)
     relays = user_ids(policy.relay.users)
     if os.geteuid() == ROOT:
@@ -129,20 +129,37 @@ def serve(
     log("stopped")
 
 
-def _stop_signal() -> threading.Event:
-    """Return an event that SIGTERM and SIGINT set."""
-    stop = threading.Event()
+class StopSignal:
+    """Own what SIGTERM and SIGINT set, and the wait for it.
 
-    def end(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
+    Guarantees: a signal that comes just before a wait ends that wait. An Event that a handler sets
+    does not: Python runs handlers between two steps of the main thread, and one that is about to
+    sleep sleeps on. So the system's own handler writes to a socket that the wait reads.
+    """
 
-    def stay(_number: int, _frame: FrameType | None) -> None:
+    def __init__(self) -> None:
+        self._stopping = False
+        self._woken, self._wakes = socketpair()
+        self._wakes.setblocking(False)
+        signal.set_wakeup_fd(self._wakes.fileno(), warn_on_full_buffer=False)
+        signal.signal(signal.SIGTERM, self._end)
+        signal.signal(signal.SIGINT, self._end)
+        signal.signal(signal.SIGHUP, self._stay)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait so long at most; return at once, and True, when the process shall end."""
+        end = time.monotonic() + seconds
+        while not self._stopping and (left := end - time.monotonic()) > 0:
+            self._woken.settimeout(left)
+            with suppress(TimeoutError):
+                self._woken.recv(64)
+        return self._stopping
+
+    def _end(self, _number: int, _frame: FrameType | None) -> None:
+        self._stopping = True
+
+    def _stay(self, _number: int, _frame: FrameType | None) -> None:
         log("reload-ignored", hint="restart the gateway for a new policy")
-
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGINT, end)
-    signal.signal(signal.SIGHUP, stay)
-    return stop
 
 
 def _run_as(policy: PolicyFile) -> str:

@@ -30,6 +30,16 @@ needs_root = pytest.mark.skipif(
     not AS_ROOT, reason="becoming other users needs root; continuous integration runs as root"
 )
 
+STOPS_UNINTERRUPTED = """
+import os, signal, threading
+from silosynth.client.serving.serve import StopSignal
+stop = StopSignal()
+threading.Thread(target=threading.Event().wait, daemon=True).start()
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+threading.Timer(0.2, os.kill, [os.getpid(), signal.SIGTERM]).start()
+print(stop.wait(600), flush=True)
+os._exit(0)
+"""
 TURNED_AWAY = {"turned away", "ConnectionResetError", "BrokenPipeError"}
 ACT_AS = """
 import base64, json, os, pwd, socket, sys
@@ -203,6 +213,13 @@ def test_a_signal_ends_it_after_the_request_at_hand_with_nothing_left(serving: S
     caps = federation.policy.scope_caps()
     with Ledger.open(ledger_path(federation.policy), caps=caps) as ledger:
         assert len(ledger.verify().releases) == len(ledger.verify().charges)
+
+
+def test_a_signal_that_does_not_interrupt_the_wait_ends_it() -> None:
+    """As one does that arrives just before the wait; here another thread takes it."""
+    command = [sys.executable, "-c", STOPS_UNINTERRUPTED]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=patience(60))
+    assert done.stdout == "True\n", done.stderr
 
 
 def test_a_hangup_changes_nothing(serving: Serving) -> None:
