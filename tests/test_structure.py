@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
-from structure import ROOT, figures, written
+
+from tests.structure import ROOT, figures, written
 
 # What is over its gate today may not grow; a figure that falls is lowered here.
 CEILINGS = {

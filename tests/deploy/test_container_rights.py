@@ -24,11 +24,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from deploy_commands import DEPLOY, container_command
 
 from silosynth.client.policy import NewSilo
 from silosynth.client.silo import init_silo
 from silosynth.common.schema import dump_schema, parse_schema
+from tests.support.deploy_commands import DEPLOY, container_command
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or not shutil.which("unshare") or not shutil.which("setpriv"),

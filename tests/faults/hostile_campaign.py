@@ -10,10 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hostile_mutations import mutate_bytes, mutate_json
-from signed import CANARY, Federation, make_sampler
-from support.patience import cheap
-
 from silosynth.client.silo import Silo
 from silosynth.common.audit import Verdict as Decided
 from silosynth.common.messages import (
@@ -26,6 +22,9 @@ from silosynth.common.messages import (
 )
 from silosynth.common.trust import Purpose, body_of
 from silosynth.common.trust.seal import seal
+from tests.faults.hostile_mutations import mutate_bytes, mutate_json
+from tests.support.gateways.signed import CANARY, Federation, make_sampler
+from tests.support.patience import cheap
 
 LONGEST_UNITS = 300
 FORBIDDEN = (CANARY, "Traceback", "sqlite", "Error(", "/tmp", "/dev/shm", "people.parquet", ".pem")

@@ -14,11 +14,11 @@ import pyarrow as pa
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from support.patience import cheap
 
 from silosynth.client.source import load_secret, make_secret
 from silosynth.client.source.bounding import NAMELESS, SECRET_BYTES, rank_rows
 from silosynth.common.errors import InvalidArgument, InvalidTable, OutputExists
+from tests.support.patience import cheap
 
 SECRET = b"s" * SECRET_BYTES
 SHAPE = (3, 2, 2)

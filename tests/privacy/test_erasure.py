@@ -13,7 +13,6 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
-from signed import Federation, people_table
 
 from silosynth.client.source import SourceFormat, SourceSpec, StreamRows, file_state, open_source
 from silosynth.client.source.bounding import bounding
@@ -24,6 +23,7 @@ from silosynth.client.source.table import Wanted
 from silosynth.common.domain import Grouping
 from silosynth.common.measurement import MarginalQuery
 from silosynth.common.schema import Schema, parse_schema
+from tests.support.gateways.signed import Federation, people_table
 
 SCHEMA: Schema = parse_schema(
     {

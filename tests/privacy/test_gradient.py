@@ -9,9 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from learners import ask, first_weights, learnt, open_learner, training_plan, wide_schema
 from scipy.stats import binom
-from support.chance import Binomial, SumOfSquares, agrees, statistical
 
 from silosynth.client.learning import clip as clip_module
 from silosynth.client.learning.clip import MOST_ROWS, add_clipped
@@ -22,6 +20,15 @@ from silosynth.common.codec import Layout
 from silosynth.common.generator import Architecture, MaskedMlp, Transformer, initial_vector
 from silosynth.common.messages import Release
 from silosynth.common.plan import BOUND, LARGEST_WEIGHT, gradient_unit, scaled_norm
+from tests.privacy.learners import (
+    ask,
+    first_weights,
+    learnt,
+    open_learner,
+    training_plan,
+    wide_schema,
+)
+from tests.support.chance import Binomial, SumOfSquares, agrees, statistical
 
 TABLE = Layout(attributes=("a", "b", "c"), sizes=(3, 5, 4), vocabularies=(0, 1, 2), free=3)
 TEXT = Layout(

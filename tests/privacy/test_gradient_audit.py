@@ -13,9 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from audit import audited_epsilon, best_audit, most_right
-from learners import first_weights, learnt, open_learner, training_plan, wide_schema
-from support.chance import FixedBits
 
 from silosynth.client.gateway import gateway as gateway_module
 from silosynth.client.learning import clip as clip_module
@@ -24,6 +21,9 @@ from silosynth.client.noise.discrete_gaussian import discrete_gaussian
 from silosynth.client.source import People
 from silosynth.common.codec import layout_of
 from silosynth.common.plan import Plan, check_budget
+from tests.privacy.audit import audited_epsilon, best_audit, most_right
+from tests.privacy.learners import first_weights, learnt, open_learner, training_plan, wide_schema
+from tests.support.chance import FixedBits
 
 CANARIES = 1000
 SCHEMA = wide_schema(CANARIES)

@@ -12,7 +12,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from scipy import stats
-from support.chance import Distance, SumOfSquares, agrees, at_most, statistical
 
 from silosynth.client.counting.count import count_marginals
 from silosynth.client.gateway import gateway as gateway_module
@@ -30,6 +29,7 @@ from silosynth.server.measuring import working_grouping
 from silosynth.server.planning import new_plan
 from silosynth.simulations.local import run_local
 from silosynth.simulations.silos import make_silos
+from tests.support.chance import Distance, SumOfSquares, agrees, at_most, statistical
 
 SILOS = ("north", "south")
 

@@ -13,15 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from learners import (
-    first_weights,
-    learnt,
-    open_learner,
-    round_request,
-    shared_plan,
-    training_plan,
-    wide_schema,
-)
 
 from silosynth.client.gateway import gateway as gateway_module
 from silosynth.client.learning import train_round
@@ -37,6 +28,15 @@ from silosynth.common.plan import (
     gradient_unit,
     read_weights,
     scaled_norm,
+)
+from tests.privacy.learners import (
+    first_weights,
+    learnt,
+    open_learner,
+    round_request,
+    shared_plan,
+    training_plan,
+    wide_schema,
 )
 
 CODES = 8

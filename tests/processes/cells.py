@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from federation import SILOS, wait_for
-from lab import Lab
-from promises import AGREEING, Silos, check_at_death, check_run, journal_at_death
-from reference import Reference
-from support.patience import patience
-from trap import Trap
+from tests.processes.federation import SILOS, wait_for
+from tests.processes.lab import Lab
+from tests.processes.promises import AGREEING, Silos, check_at_death, check_run, journal_at_death
+from tests.processes.reference import Reference
+from tests.processes.trap import Trap
+from tests.support.patience import patience
 
 MOST_SECONDS = 60.0
 

@@ -15,9 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import mutants
 import numpy as np
-from trap import Tripwire
 
 from silosynth.client.gateway import Gateway
 from silosynth.client.gateway.proposals import unread_digest
@@ -25,6 +23,8 @@ from silosynth.client.serving import serve as served
 from silosynth.client.silo import assemble as opened
 from silosynth.common.messages import Release, SumStep, decode_release, decode_request
 from silosynth.common.trust import body_of
+from tests.processes import mutants
+from tests.processes.trap import Tripwire
 
 
 class Here(threading.local):

@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 import numpy as np
 import pyarrow as pa
 import pytest
-from support.patience import patience
 
 from silosynth.common.certificate import certify_plan
 from silosynth.common.codec import Codec
@@ -26,6 +25,7 @@ from silosynth.common.report.page import render_report
 from silosynth.common.schema import parse_schema
 from silosynth.server.planning import new_plan
 from silosynth.server.report.measured import from_measurements
+from tests.support.patience import patience
 
 HOSTILE = "\"><script>document.title='ran'</script><img src=x onerror=document.title='ran'>"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")

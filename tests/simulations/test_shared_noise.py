@@ -12,9 +12,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from fakes import small_schema
-from support.chance import SubGaussian, agrees, masked, statistical
-from support.patience import patience
 
 from silosynth.client.ledger import Ledger
 from silosynth.common.audit import Scope, ScopeKind
@@ -44,6 +41,9 @@ from silosynth.server.measuring import add_masked
 from silosynth.server.planning import new_plan
 from silosynth.simulations.run import reopen, simulate
 from silosynth.simulations.silos import make_silos, open_gateway
+from tests.support.chance import SubGaussian, agrees, masked, statistical
+from tests.support.fakes import small_schema
+from tests.support.patience import patience
 
 SILOS = ("east", "north", "south", "west")
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import hypothesis
 import pytest
-from privacy.mutants.child import STOPS
+
+from tests.privacy.mutants.child import STOPS
 
 PLACE = "SILOSYNTH_VERDICTS"
 # The first example that fails is enough: nobody reads the shortest one.
