@@ -62,7 +62,12 @@ def test_auc(train: np.ndarray, *, test: np.ndarray) -> float:
     with tempfile.TemporaryDirectory() as directory:
         source = Path(directory) / "in.npz"
         np.savez(source, train=train, test=test)
-        command = [PEERS / "auc" / "bin" / "python", "-m", "bench.aim.auc", source]
+        command: list[str | Path] = [
+            PEERS / "auc" / "bin" / "python",
+            "-m",
+            "bench.aim.auc",
+            source,
+        ]
         done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     return float(done.stdout)
 

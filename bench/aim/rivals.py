@@ -112,10 +112,11 @@ def hetero_fed_syn(federation: Federation, *, rng: np.random.Generator) -> Graph
     one_sigma2 = many * len(domain.attributes) / (2 * 0.1 * rho)
     sketch_sigma2 = many * len(pairs) / (2 * 0.1 * rho)
     ones = {
-        a: _noised(sum(s((a,)) for s in silos), one_sigma2**0.5, rng) for a in domain.attributes
+        a: _noised(np.sum([s((a,)) for s in silos], axis=0), one_sigma2**0.5, rng)
+        for a in domain.attributes
     }
     rows = max(float(np.mean([v.sum() for v in ones.values()])), 1.0)
-    apart = {}
+    apart: dict[Clique, float] = {}
     for pair in pairs:
         project = rng.choice([-1.0, 1.0], (PROJECTIONS, domain.size(pair))) / PROJECTIONS**0.5
         sketch = project @ sum(s(pair) for s in silos)
@@ -136,7 +137,7 @@ def hetero_fed_syn(federation: Federation, *, rng: np.random.Generator) -> Graph
     ]
     for pair, share in zip(chosen, sizes / max(sizes.sum(), 1.0), strict=True):
         sigma2 = many / (2 * 0.8 * rho * share)
-        values = _noised(sum(s(pair) for s in silos), sigma2**0.5, rng)
+        values = _noised(np.sum([s(pair) for s in silos], axis=0), sigma2**0.5, rng)
         measured.append(
             Measurement(clique=pair, values=values, variance=np.full(values.size, sigma2))
         )

@@ -305,7 +305,7 @@ def measure_scale(directory: Path) -> list[Figure]:
         )
     target = results_of("count") / "count.png"
     target.parent.mkdir(parents=True, exist_ok=True)
-    plot = [PYTHON, "-m", "bench.count.plot", json.dumps(points), str(target)]
+    plot: list[str | Path] = [PYTHON, "-m", "bench.count.plot", json.dumps(points), str(target)]
     subprocess.run(plot, cwd=ROOT, check=True)
     growth = min(times[10 * ROWS].cpu) / min(times[ROWS].cpu) / 10
     figures.append(

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -49,7 +50,9 @@ def write_columns(columns: Sequence[np.ndarray], directory: Path) -> None:
 def write_parquet(columns: Sequence[np.ndarray], directory: Path) -> Schema:
     """Write eight columns as text and seven as floats, by row groups, and return the schema."""
     random = np.random.default_rng(1)
-    arrays, attributes, facts = [], [], []
+    arrays: list[pa.Array] = []
+    attributes: list[dict[str, Any]] = []
+    facts: list[dict[str, Any]] = []
     for i, (codes, size) in enumerate(zip(columns, SHAPE, strict=True)):
         if i < _TEXTS:
             names = [f"value-{i}-{code:02d}" for code in range(size)]

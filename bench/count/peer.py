@@ -188,7 +188,7 @@ def run(engine: Any, task: dict[str, Any]) -> dict[str, float]:
             engine.dense(t, engine.count(t)).reshape([engine.shape[c] for c in t]) for t in joint
         ]
         tables = []
-        for clique, source in zip(cliques, sources, strict=True):
+        for clique, source in zip(cliques, sources, strict=True):  # type: ignore[arg-type]  # as loose as a test may be
             dropped = tuple(i for i, c in enumerate(joint[source]) if c not in clique)
             tables.append(cubes[source].sum(axis=dropped).ravel())
         seconds, cpu = time.perf_counter() - start, time.process_time() - cpu

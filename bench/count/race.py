@@ -115,7 +115,15 @@ class Peer:
 @contextmanager
 def _peer(name: str, directory: Path, *, rows: int) -> Iterator[Peer]:
     shape = json.dumps(list(SHAPE))
-    command = [PYTHON, "-m", "bench.count.peer", name, directory, str(rows), shape]
+    command: list[str | Path] = [
+        PYTHON,
+        "-m",
+        "bench.count.peer",
+        name,
+        directory,
+        str(rows),
+        shape,
+    ]
     with subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:

@@ -39,7 +39,13 @@ def run_peer(case: Problem) -> dict[str, np.ndarray]:
         source, target = Path(directory) / "in.npz", Path(directory) / "out.npz"
         np.savez(source, allow_pickle=False, **arrays)
         iterations = ["--iterations", *map(str, ITERATIONS)]
-        command = [PEER / "bin" / "python", "-m", "bench.fit.with_mbi", source, target]
+        command: list[str | Path] = [
+            PEER / "bin" / "python",
+            "-m",
+            "bench.fit.with_mbi",
+            source,
+            target,
+        ]
         subprocess.run([*command, *iterations], cwd=ROOT, check=True)
         with np.load(target) as file:
             return dict(file)

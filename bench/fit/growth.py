@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
+from pathlib import Path
 
 from bench.fit.problems import peak_megabytes, seconds, synthetic
 from bench.peers.run import PEERS, ROOT
@@ -45,7 +46,7 @@ def growth_figures() -> Iterator[Figure]:
             point = (getattr(size, along), fitting.value, memory.value)
             lines.setdefault(along, []).append(point)
             yield from (fitting, memory, *others)
-    command = [PEERS / "plots" / "bin" / "python", "-m", "bench.fit.plot"]
+    command: list[str | Path] = [PEERS / "plots" / "bin" / "python", "-m", "bench.fit.plot"]
     target = results_of("fit") / "fit_growth.png"
     subprocess.run([*command, json.dumps(lines), target], cwd=ROOT, check=True)
 

@@ -41,7 +41,7 @@ def repeat(method: str, epsilon: float) -> dict[str, float]:
             plan=np.asarray(plan.model_dump_json()),
         )
         for _ in range(1 if is_quick() else REPEATS):
-            command = [sys.executable, "-m", "bench.fit.whole_run", source]
+            command: list[str | Path] = [sys.executable, "-m", "bench.fit.whole_run", source]
             done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
             runs.append(json.loads(done.stdout))
     return {
@@ -94,7 +94,13 @@ def mbi_aim() -> dict[str, float]:
         np.savez(source, codes=ground.codes, shape=np.asarray(ground.domain.shape))
         rounds.write_text("[]")
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        command = [PEERS / "mbi" / "bin" / "python", "-m", "bench.aim.with_mbi", source, rounds]
+        command: list[str | Path] = [
+            PEERS / "mbi" / "bin" / "python",
+            "-m",
+            "bench.aim.with_mbi",
+            source,
+            rounds,
+        ]
         with suppress(subprocess.TimeoutExpired):
             subprocess.run(command, cwd=ROOT, check=True, timeout=MBI_SECONDS)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -64,7 +64,7 @@ def main() -> None:
     for iterations in arguments.iterations * 3:
         fit(iterations, str(iterations))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    np.savez(arguments.target, peak_bytes=peak, **found)
+    np.savez(arguments.target, allow_pickle=False, peak_bytes=peak, **found)
 
 
 if __name__ == "__main__":

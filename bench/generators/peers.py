@@ -67,7 +67,7 @@ def _run(method: str, codes: np.ndarray, *, epsilon: float) -> Path | None:
         source, partial = target.with_suffix(".in.npz"), target.with_suffix(".part.npz")
         np.savez(source, codes=codes)
         python = PEERS / "smartnoise" / "bin" / "python"
-        arguments = [method, source, partial, str(epsilon), str(DELTA)]
+        arguments: list[str | Path] = [method, source, partial, str(epsilon), str(DELTA)]
         try:
             ended = subprocess.run(
                 [python, "-m", "bench.generators.with_smartnoise", *arguments],

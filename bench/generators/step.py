@@ -139,7 +139,7 @@ def _opacus(network: Network, codes: torch.Tensor, place: str) -> float:
             optimizer.clip_and_accumulate()
             optimizer.zero_grad()
 
-    return max(_rate(lambda size=size: step(size)) for size in MICROBATCHES)  # type: ignore[misc]  # mypy does not infer a lambda's default
+    return max(_rate(lambda size=size: step(size)) for size in MICROBATCHES)
 
 
 if __name__ == "__main__":

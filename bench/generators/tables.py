@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -92,7 +93,7 @@ class Scale:
         """Return training with shared noise, as many steps."""
         return self._choose(epsilon)
 
-    def _choose(self, epsilon: float, **settings: int) -> TrainingChoice:
+    def _choose(self, epsilon: float, **settings: Any) -> TrainingChoice:
         broad = epsilon >= WIDE_FROM
         network = MaskedMlp(width=BROAD if broad else NARROW)
         rounds = 3 if is_quick() else self.broad_rounds if broad else self.rounds

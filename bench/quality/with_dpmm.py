@@ -13,7 +13,9 @@ import pandas as pd
 from dpmm.pipelines.mst import MSTPipeline
 
 
-def run_mst(data: pd.DataFrame, *, sizes: dict, epsilon: float, delta: float, seed: int):
+def run_mst(
+    data: pd.DataFrame, *, sizes: dict[str, int], epsilon: float, delta: float, seed: int
+) -> pd.DataFrame:
     """Return as many synthetic rows as ``data`` has; the codes are taken as they are."""
     pipeline = MSTPipeline(epsilon=epsilon, delta=delta, disable_processing=True, n_jobs=1)
     pipeline.fit(data, domain=sizes, random_state=seed)

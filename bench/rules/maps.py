@@ -60,11 +60,14 @@ def main() -> int:
         )
         figures += [
             Figure(
-                figure=f"{trust}: pairs that a silo holds", value=near, peer=alone, unit="distance"
+                figure=f"{trust}: pairs that a silo holds",
+                value=float(near),
+                peer=float(alone),
+                unit="distance",
             ),
             Figure(
                 figure=f"{trust}: pairs that nobody holds, to the join",
-                value=joined,
+                value=float(joined),
                 unit="distance",
             ),
         ]

@@ -175,7 +175,13 @@ def measure_peer(case: Problem, *, directory: Path) -> dict[str, float]:
         arrays[f"values_{i}"] = m.values
     source, target = directory / "in.npz", directory / "out.npz"
     np.savez(source, allow_pickle=False, **arrays)
-    command = [PEER / "bin" / "python", "-m", "bench.sample.with_mbi", source, target]
+    command: list[str | Path] = [
+        PEER / "bin" / "python",
+        "-m",
+        "bench.sample.with_mbi",
+        source,
+        target,
+    ]
     subprocess.run([*command, f"--rows={ROWS}"], cwd=ROOT, check=True)
     with np.load(target) as file:
         return {"speed": ROWS / float(file["seconds"]), "distance": float(file["distance"])}

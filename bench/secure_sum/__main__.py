@@ -83,7 +83,7 @@ def release_of(masked: np.ndarray) -> Release:
         cells_digest=digest_cells([cells]),
         cost_units=1,
         ledger_head="0" * 64,
-        sum=SumReceipt(session=1, set_digest=_DIGEST, bits=bits, alone_units=1),
+        sum=SumReceipt(session=1, set_digest=_DIGEST, bits=bits, alone_units=1),  # type: ignore[arg-type]  # as loose as a test may be
     )
     return Release(receipt=receipt, marginals=(cells,))
 

@@ -172,7 +172,7 @@ def _without_coarse(
 ) -> tuple[Measurement, ...]:
     """Return what is fitted, without the coarse marginals that these ways do not measure."""
     rest = {p: m for p, m in measured.items() if p is not PhaseName.COARSE}
-    return _FITTING(rest, domain=domain, grouping=grouping)
+    return _FITTING(rest, domain=domain, grouping=grouping)  # type: ignore[arg-type]  # as loose as a test may be
 
 
 def selection_figures(*, epsilons: Sequence[float], seeds: Sequence[int]) -> list[Figure]:

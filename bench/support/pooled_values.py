@@ -7,7 +7,7 @@ noise normal, rounded to integers and seeded.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -94,7 +94,7 @@ def look(
 
 
 def _measure(
-    counts: list[np.ndarray],
+    counts: Sequence[np.ndarray],
     question: Question,
     *,
     phase: Phase,

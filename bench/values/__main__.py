@@ -230,7 +230,7 @@ def score(case: Case, other: pa.Table) -> Drawn:
         shapes=mean_score(shapes.values()),
         zeros=worst_zeros(real, numbers),
         means=mean,
-        pairs=pair_distance(*codes, sizes),
+        pairs=pair_distance(codes[0], codes[1], sizes),
         equal=equal_pairs(case, *(encode(t, schema=case.schema) for t in (case.table, other))),
         part=0.0,
         worst=f"{worst}; {min(shapes, key=lambda n: shapes[n])}",
