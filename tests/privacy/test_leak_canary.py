@@ -22,15 +22,15 @@ from urllib.request import urlopen
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from canary import CANARY, holds_token
-from serving import AS_ROOT, GATEWAY_USER, MAIN, Serving
-from signed import people_table
-from support.patience import patience
 
 from silosynth.common.cli.app import run
 from silosynth.common.messages import Refusal, Release
+from tests.support.gateways.serving import AS_ROOT, GATEWAY_USER, Serving
+from tests.support.gateways.signed import people_table
+from tests.support.patience import patience
+from tests.support.tables.canary import CANARY, holds_token
 
-MUTANT = MAIN.with_name("serve_mutant.py")
+MUTANT = "tests.support.gateways.serve_mutant"
 COMMANDS = ("pending", "releases", "spent", "verify-ledger")
 Break = Callable[[Path], None]
 
