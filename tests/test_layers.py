@@ -35,13 +35,14 @@ ROOMS: dict[str, str] = {
     "common/messages": "common/plan common/certificate common/generator common/trust",
     "common/generated": "common/rules common/schema common/codec",
     "common/sampler": "common/schema common/values common/codec common/generated common/generator",
+    "common/tables": "common/rules common/schema common/codec common/generated",
     "common/report": "common/accounting common/certificate common/codec common/plan "
     "common/sampler common/schema",
     "common/scores": "common/codec common/schema",
     "common/evaluate": "common/certificate common/codec common/plan common/report common/sampler "
     "common/schema common/scores",
     "common/cli": "common/schema common/codec common/importers common/generator common/plan "
-    "common/certificate common/sampler common/evaluate common/report",
+    "common/certificate common/sampler common/evaluate common/report common/tables",
     "client/noise": "common/accounting common/plan",
     "client/counting": "",
     "client/ledger": "common/accounting common/audit",
@@ -81,7 +82,7 @@ ROOMS: dict[str, str] = {
     "common/plan common/sampler common/schema",
     "server/methods": "server/generator server/measuring server/model common/accounting "
     "common/certificate common/codec common/generator common/messages common/plan "
-    "common/sampler common/schema",
+    "common/sampler common/schema common/tables",
     "server/planning": "server/methods common/accounting common/codec common/generator "
     "common/plan common/schema",
     "server/coordinator": "server/methods server/generator server/measuring server/values "
@@ -95,7 +96,7 @@ ROOMS: dict[str, str] = {
     "common/plan common/report common/schema",
     "server/cli": "server/federation server/report server/driver server/coordinator server/methods "
     "server/planning common/certificate common/cli common/plan common/report common/roster "
-    "common/sampler common/schema common/trust",
+    "common/sampler common/schema common/tables common/trust",
     "simulations/audit": "client/gateway client/noise client/source common/accounting common/cli "
     "common/messages common/plan common/schema server/measuring server/planning",
     "simulations/one_process": "client/ledger common/audit common/codec common/plan",
