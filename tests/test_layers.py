@@ -63,8 +63,8 @@ ROOMS: dict[str, str] = {
     "client/silo": "client/csv client/maps client/gateway client/ledger client/noise client/source "
     "client/learning "
     "client/sums client/policy client/roster common/accounting common/audit common/codec "
-    "common/generator common/messages common/plan common/roster common/schema common/trust "
-    "common/rules",
+    "common/generator common/messages common/plan common/roster common/schema common/tables "
+    "common/trust common/rules",
     "client/rpc": "",
     "client/desk": "client/silo client/ledger client/learning client/policy client/roster "
     "client/rpc common/accounting common/audit common/plan common/roster common/trust",

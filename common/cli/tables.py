@@ -27,13 +27,12 @@ def check_tables(path: Path) -> dict[str, object]:
         raise InvalidSchema(f"{path}: {faults[0]}")
     schema = load_tables(path)
     _show(schema)
-    unreviewed = schema.unreviewed()
+    unreviewed = schema.unvouched()
     if unreviewed:
         raise InvalidSchema(
-            f"{path}: {len(unreviewed)} attributes or rules are unreviewed, "
-            f"{unreviewed[0]!r} first",
-            hint="check each domain, then set its source; check each rule, then take "
-            "'unreviewed:' away",
+            f"{path}: {len(unreviewed)} facts are unreviewed, {unreviewed[0]!r} first",
+            hint="check each domain, then set its source; check each rule and each line of "
+            "'unreviewed:', then take it away",
         )
     return {
         "digest": schema.digest,

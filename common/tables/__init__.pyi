@@ -2,10 +2,13 @@ from .families import Families, table_seed
 from .table import Table, number_name
 from .tables import (
     TablesSchema,
+    dump_tables,
     has_tables,
     list_tables_faults,
     load_tables,
+    parse_tables,
     read_tables_document,
+    table_like,
     tables_json_schema,
 )
 
@@ -13,11 +16,14 @@ __all__ = [
     "Families",
     "Table",
     "TablesSchema",
+    "dump_tables",
     "has_tables",
     "list_tables_faults",
     "load_tables",
     "number_name",
+    "parse_tables",
     "read_tables_document",
+    "table_like",
     "table_seed",
     "tables_json_schema",
 ]

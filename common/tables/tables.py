@@ -45,6 +45,12 @@ class TablesSchema(PlainModel):
     references: dict[str, Reference] = Field(
         default={}, max_length=32, description="public tables that links and rules name"
     )
+    unreviewed: tuple[str, ...] = Field(
+        default=(),
+        max_length=1024,
+        description="what a draft took for true of how tables hang together: take each line away "
+        "when it is",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -100,20 +106,21 @@ class TablesSchema(PlainModel):
         head = {"version": self.version, "name": self.name, "person": self.person}
         return digest_of(canonical_json({**head, "tables": data, "references": public}))
 
-    def unreviewed(self) -> tuple[str, ...]:
-        """Return, as ``table.name``, the attributes and rules that nobody has vouched for."""
-        return tuple(
+    def unvouched(self) -> tuple[str, ...]:
+        """Return what nobody has vouched for: lines of a draft, ``table.attribute``, rules."""
+        columns = (
             f"{name}.{what}" for name, c in self.columns.items() for what in c.whole.unreviewed()
         )
+        return (*self.unreviewed, *columns)
 
 
 def _odd_names(tables: Mapping[str, Table]) -> list[str]:
     """Say which tables could not be files: they bear the names of tables."""
-    odd = [n for n in tables if not n.isascii() or schema_like(n) != n]
+    odd = [n for n in tables if not n.isascii() or table_like(n) != n]
     return [f"tables: {n!r}: a name has letters, digits, '.', '_' and '-' alone" for n in odd]
 
 
-def schema_like(name: str) -> str:
+def table_like(name: str) -> str:
     """Return a text as the name of a table."""
     kept = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in name)
     return kept.lstrip(".-")[:64] or "table"
@@ -186,12 +193,17 @@ def read_tables_document(path: Path) -> Any:
     return read_references(document, folder=path.parent)
 
 
-def dump_tables(schema: TablesSchema) -> str:
+def dump_tables(schema: TablesSchema, *, rows: bool = True) -> str:
     """Return the schema as YAML, leaving out what equals the default.
 
     Guarantees: reading it again gives an equal schema.
+
+    Args: rows: also write the rows of public tables that are named by their file.
     """
     data = schema.model_dump(mode="json", exclude_defaults=True)
+    for reference in data.get("references", {}).values() if not rows else ():
+        if "file" in reference:
+            del reference["columns"]
     data["tables"] = {name: _dump_table(table) for name, table in schema.tables.items()}
     head = {"version": schema.version, "name": schema.name}
     return dump_document(head | data)

@@ -31,7 +31,7 @@ def write_dummy_tables(
 
     Raises InvalidSchema for a schema with facts that were read off data.
     """
-    unreviewed = schema.unreviewed()
+    unreviewed = schema.unvouched()
     if unreviewed:
         raise InvalidSchema(
             f"schema {schema.name!r} has unreviewed facts, of {unreviewed[0]!r} first",
