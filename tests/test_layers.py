@@ -25,7 +25,6 @@ ROOMS: dict[str, str] = {
     "common/accounting": "",
     "common/values": "common/schema",
     "common/codec": "common/schema common/rules common/values",
-    "common/importers": "common/rules common/schema common/codec",
     "common/audit": "common/accounting",
     "common/generator": "common/schema common/codec",
     "common/plan": "common/schema common/values common/codec common/generator common/accounting "
@@ -36,6 +35,7 @@ ROOMS: dict[str, str] = {
     "common/generated": "common/rules common/schema common/codec",
     "common/sampler": "common/schema common/values common/codec common/generated common/generator",
     "common/tables": "common/rules common/schema common/codec common/generated",
+    "common/importers": "common/rules common/schema common/codec common/tables",
     "common/report": "common/accounting common/certificate common/codec common/plan "
     "common/sampler common/schema",
     "common/scores": "common/codec common/schema",

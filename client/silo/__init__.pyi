@@ -1,7 +1,6 @@
 from .assemble import Silo, check_files, ledger_path, load_identity, open_silo
 from .backup import backup_bytes, check_copy
 from .draft import draft_schema
-from .draft_tables import draft_tables
 from .foresight import foresee_plan
 from .found import find
 from .init import init_silo, new_ledger
@@ -23,7 +22,6 @@ __all__ = [
     "check_files",
     "check_kit",
     "draft_schema",
-    "draft_tables",
     "find",
     "foresee_plan",
     "init_silo",

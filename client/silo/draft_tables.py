@@ -22,7 +22,14 @@ from silosynth.client.silo.table_links import Found, FoundLink, Known, find_key,
 from silosynth.client.source import ENDINGS, is_text_file, read_untyped, table_name
 from silosynth.common.errors import InvalidTable
 from silosynth.common.schema import dump_attribute, read_references
-from silosynth.common.tables import TablesSchema, dump_tables, parse_tables, table_like
+from silosynth.common.tables import (
+    TablesSchema,
+    below,
+    choose_parents,
+    dump_tables,
+    parse_tables,
+    table_like,
+)
 
 _PEOPLE = re.compile(
     r"person|patient|subject|user|customer|client|member|participant|student|employee|respondent"
@@ -32,7 +39,6 @@ _PEOPLE = re.compile(
 _ORDER = re.compile(r"start|begin|admit|admission|open|date|time|from|day|seq|order|_nr$", re.I)
 _EDGES = (0, 1, 2, 3, 4, 6, 10, 20, 40, 80, 160, 320, 640, 1280, 5000, 20_000)
 _MOST_EDGE = 65_535
-_LEAST_NAMED = 0.95
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +77,7 @@ def draft_tables(folder: Path, *, name: str, beside: Path) -> TablesDraft:
     keys = {f.name: key for f in files if (key := find_key(f)) is not None}
     links = find_links(files, keys)
     person = _person(files, keys, links)
-    parents = _parents(files, links, person=person)
+    parents = choose_parents(links, person=person)
     tree = {person, *parents}
     public = [
         n
@@ -132,45 +138,13 @@ def _person(files: Sequence[Found], keys: Mapping[str, str], links: Sequence[Fou
     hanging = {link.table for link in links if link.to != link.table}
     roots = [n for n in keys if n not in hanging] or list(keys)
     rows = {f.name: f.table.num_rows for f in files}
-    below = {n: _below(n, links) for n in roots}
-    held = [n for n in roots if below[n]]
+    under = {n: below(n, links) for n in roots}
+    held = [n for n in roots if under[n]]
     if not held:
         raise InvalidTable("no table names rows of another", hint="draft each file by itself")
     return max(
-        held, key=lambda n: (bool(_PEOPLE.search(n)), sum(rows[b] for b in below[n]), rows[n])
+        held, key=lambda n: (bool(_PEOPLE.search(n)), rows[n], sum(rows[b] for b in under[n]))
     )
-
-
-def _below(root: str, links: Sequence[FoundLink]) -> set[str]:
-    found, waiting = set[str](), [root]
-    while waiting:
-        one = waiting.pop()
-        new = {link.table for link in links if link.to == one} - found - {root}
-        found |= new
-        waiting += new
-    return found
-
-
-def _parents(
-    files: Sequence[Found], links: Sequence[FoundLink], *, person: str
-) -> dict[str, FoundLink]:
-    """Return the link of each table to the one above: the deepest that nearly all rows have."""
-    tree = {person, *_below(person, links)}
-    depth, parents = {person: 0}, dict[str, FoundLink]()
-    while len(depth) < len(tree):
-        ready: list[tuple[bool, str]] = []
-        for file in files:
-            if file.name not in tree or file.name in depth:
-                continue
-            above = {link.to for link in links if link.table == file.name} & tree - {file.name}
-            if above & depth.keys():
-                ready.append((not above <= depth.keys(), file.name))
-        _, table = min(ready)
-        known = [k for k in links if k.table == table and k.to in depth and k.to != table]
-        best = max(known, key=lambda k: (k.share >= _LEAST_NAMED, depth[k.to], k.near, k.share))
-        parents[table] = best
-        depth[table] = depth[best.to] + 1
-    return parents
 
 
 def _table(

@@ -50,6 +50,11 @@ class FoundLink:
     missing: bool
     near: int
 
+    @property
+    def usual(self) -> bool:
+        """Say whether nearly every row names one."""
+        return self.share >= _MOST_CONTAINED
+
 
 def find_key(found: Found) -> str | None:
     """Return the column whose values differ in every row and that is called like a key."""

@@ -15,7 +15,7 @@ from silosynth.common.cli.tables import check_tables
 from silosynth.common.document import load_document
 from silosynth.common.errors import InvalidSchema
 from silosynth.common.files import check_output, write_text
-from silosynth.common.importers import import_schema
+from silosynth.common.importers import find_description, import_schema, import_tables
 from silosynth.common.schema import Schema, json_schema, list_faults, load_schema, read_schema
 from silosynth.common.tables import has_tables, tables_json_schema
 
@@ -56,7 +56,10 @@ def schema_check(
 
 
 def schema_import(
-    path: Annotated[Path, typer.Argument(help="The file to read the description from.")],
+    path: Annotated[
+        Path,
+        typer.Argument(help="The file to read the description from; or omop-5.3, omop-5.4."),
+    ],
     out: Annotated[Path, typer.Option(help="Where to write the schema (YAML).")],
     format: Annotated[
         str | None,
@@ -65,6 +68,9 @@ def schema_import(
         ),
     ] = None,
     table: Annotated[str | None, typer.Option(help="Which table, if there are several.")] = None,
+    person: Annotated[
+        str | None, typer.Option(help="Of several tables, the one whose rows are persons.")
+    ] = None,
     trust_ranges: Annotated[
         bool,
         typer.Option(
@@ -78,12 +84,19 @@ def schema_import(
     """Make a schema from what SDV, Frictionless, pandera, dbt, OMOP, mbi or Arrow say of a table.
 
     Facts that another tool read off private data are dropped; what is then missing is named, for
-    you to declare.
+    you to declare. Tables that name rows of one another become one schema of several tables.
 
     [dim]silosynth schema import metadata.json --out schema.yaml[/dim]
+    [dim]silosynth schema import omop-5.4 --out tables.yaml[/dim]
     """
     check_output(out, force=force)
-    imported = import_schema(path, format=format, trust_ranges=trust_ranges, table=table)
+    found = find_description(path)
+    several = None
+    if table is None:
+        several = import_tables(found, format=format, trust_ranges=trust_ranges, person=person)
+    imported = several or import_schema(
+        found, format=format, trust_ranges=trust_ranges, table=table
+    )
     write_text(out, imported.text(), force=force)
     for note in (*imported.notes, *imported.missing_facts):
         say(f"note: {note}")

@@ -1,6 +1,8 @@
+from .arrange import below, choose_parents
 from .families import Families, table_seed
 from .table import Table, number_name
 from .tables import (
+    TABLES_VERSION,
     TablesSchema,
     dump_tables,
     has_tables,
@@ -13,9 +15,12 @@ from .tables import (
 )
 
 __all__ = [
+    "TABLES_VERSION",
     "Families",
     "Table",
     "TablesSchema",
+    "below",
+    "choose_parents",
     "dump_tables",
     "has_tables",
     "list_tables_faults",
