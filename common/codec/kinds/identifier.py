@@ -19,6 +19,26 @@ from silosynth.common.errors import InvalidArgument
 from silosynth.common.schema import IdentifierAttribute
 
 _LONG = 50
+_AMOUNT = r"[+-]?\d[\d.,' ]*"
+_HINTS = (
+    (
+        r"^(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})([ T].*)?$",
+        "they look like dates written in several ways; write them in one to model them",
+    ),
+    (
+        r"^\d{1,2}\.? (de )?\pL+\.? (de )?\d{4}$",
+        "they look like dates with names of months; write them in numbers to model them",
+    ),
+    (
+        rf"^{_AMOUNT}( ?/ ?|, ?|; ?| ?x ?|-){_AMOUNT}$",
+        "they look like two numbers each; part them into two columns to model them",
+    ),
+    (
+        rf"^\(?[-+]?[\pSc\pL]{{0,4}}\.? ?{_AMOUNT} ?[\pSc\pL%]{{0,4}}\)?$",
+        "they look like amounts in several units; put the unit into a column of its own to model "
+        "them",
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +97,13 @@ def _draft(column: ColumnFacts) -> Proposal | None:
         else "too many different texts for a list; drafted as an identifier, list categories to "
         "model it"
     )
+    why = f"{why}; {hint}" if (hint := _hint(column)) else why
     return Proposal(facts={"kind": "identifier", **form_of(column)}, why=(why,))
+
+
+def _hint(column: ColumnFacts) -> str | None:
+    """Say what texts look like that are modelled once they are written otherwise."""
+    return next((hint for shape, hint in _HINTS if column.matches(shape)), None)
 
 
 def form_of(column: ColumnFacts) -> dict[str, Any]:
