@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from silosynth.common.codec.columns import is_text
+from silosynth.common.codec.columns import is_number, is_text
 from silosynth.common.codec.kinds.identifier import fresh_keys
 from silosynth.common.codec.kinds.table import kind_of, read_numbers, spell_special
 from silosynth.common.codec.parsing import to_numbers
@@ -98,7 +98,7 @@ def in_form(
         return _spelled(attribute, values, codes=codes).cast(wanted)
     if pa.types.is_dictionary(wanted):
         return _encoded(attribute, values, codes=codes, wanted=wanted)
-    if pa.types.is_temporal(values.type) and pa.types.is_integer(wanted):
+    if pa.types.is_temporal(values.type) and is_number(wanted):
         return _spelled(attribute, values, codes=codes).cast(wanted)
     return _cast(_with_numbers(attribute, values, codes=codes), wanted)
 
@@ -207,7 +207,8 @@ def _cast(values: pa.Array, wanted: pa.DataType) -> pa.Array:
         held = np.iinfo(wanted.to_pandas_dtype())
         # What the type cannot hold would come out as another number.
         low, high = max(held.min, -(2**63)), min(held.max, 2**63 - 1)
-        values = pc.max_element_wise(pc.min_element_wise(values, high), low, skip_nulls=False)
+        values = pc.min_element_wise(values, high, skip_nulls=False)
+        values = pc.max_element_wise(values, low, skip_nulls=False)
     if pa.types.is_float16(wanted):
         return values.cast(pa.float32(), safe=False).cast(wanted, safe=False)
     return pc.cast(values, wanted, safe=False)

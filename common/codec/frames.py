@@ -70,7 +70,7 @@ def _convert(series: pd.Series[Any]) -> pa.Array | pa.ChunkedArray:
     if isinstance(kind, pd.CategoricalDtype) and isinstance(
         kind.categories, pd.IntervalIndex | pd.PeriodIndex
     ):
-        series = series.cat.rename_categories(kind.categories.astype(str))
+        series = series.cat.rename_categories([str(c) for c in kind.categories])
     elif isinstance(kind, pd.PeriodDtype | pd.IntervalDtype):
         series = series.astype(object)
         return pa.array([_spell_object(value) for value in series], pa.large_string())

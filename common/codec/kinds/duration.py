@@ -80,7 +80,7 @@ def _draft(column: ColumnFacts) -> Proposal | None:
     low, high = float(whole.min()) / 1e6, float(whole.max()) / 1e6
     unit = max((u for u in _UNITS if u <= (high - low) / 10), default=1)
     low, high = (x * unit for x in two_digits(low / unit, high / unit, step=1.0))
-    why = ()
+    why: tuple[str, ...] = ()
     if format == "hours":
         why = ("read as hours and minutes; minutes and seconds would be spelled alike",)
     if format in _OTHERWISE and not _writes(column, spans, format):

@@ -19,7 +19,8 @@ from silosynth.common.errors import InvalidArgument
 from silosynth.common.schema import IdentifierAttribute
 
 _LONG = 50
-_AMOUNT = r"[+-]?\d[\d.,' ]*"
+_AMOUNT = r"[+-]?\d[\d,' ]*(\.\d+)?"
+_CURRENCY = r"usd|us\$|eur|gbp|chf|jpy|inr|rs\.?|kr|a\$|c\$|r\$"
 _HINTS = (
     (
         r"^(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})([ T].*)?$",
@@ -34,7 +35,7 @@ _HINTS = (
         "they look like two numbers each; part them into two columns to model them",
     ),
     (
-        rf"^\(?[-+]?[\pSc\pL]{{0,4}}\.? ?{_AMOUNT} ?[\pSc\pL%]{{0,4}}\)?$",
+        rf"(?i)^[-+(]*(\p{{Sc}}|{_CURRENCY})? ?{_AMOUNT} ?(\p{{Sc}}|{_CURRENCY}|[%kmb])?\)?$",
         "they look like amounts in several units; put the unit into a column of its own to model "
         "them",
     ),
@@ -97,8 +98,9 @@ def _draft(column: ColumnFacts) -> Proposal | None:
         else "too many different texts for a list; drafted as an identifier, list categories to "
         "model it"
     )
-    why = f"{why}; {hint}" if (hint := _hint(column)) else why
-    return Proposal(facts={"kind": "identifier", **form_of(column)}, why=(why,))
+    form = form_of(column)
+    why = f"{why}; {hint}" if not form and (hint := _hint(column)) else why
+    return Proposal(facts={"kind": "identifier", **form}, why=(why,))
 
 
 def _hint(column: ColumnFacts) -> str | None:

@@ -170,7 +170,7 @@ def _draft(column: ColumnFacts) -> Proposal | None:
 def _numbered(column: ColumnFacts) -> Proposal | None:
     """Propose dates for whole numbers that all read as year, month and day, of several years."""
     numbers = column.numbers if is_number(column.values.type) else None
-    if numbers is None or len(numbers) < _FEWEST_NUMBERED or (numbers % 1 != 0).any():
+    if numbers is None or len(numbers) < _FEWEST_NUMBERED or not np.isfinite(numbers).all():
         return None
     texts = replace(column, values=to_texts(column.values))
     return _written(texts) if texts.matches(r"^(19|20)\d{4}(\d{2})?$") else None
@@ -330,7 +330,8 @@ def _bounds(instants: np.ndarray, *, finest: str) -> dict[str, str]:
 
 KIND = Kind(
     accepts=lambda attribute, kind: (
-        is_instant(kind) or (attribute.format is not None and pt.is_integer(kind))
+        is_instant(kind)
+        or (attribute.format is not None and is_number(kind) and not pt.is_boolean(kind))
     ),
     store_as="store it as a timestamp, a date or ISO 8601 text",
     codec=lambda attribute: NumericCodec(

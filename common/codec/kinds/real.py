@@ -87,8 +87,9 @@ def _draft(column: ColumnFacts) -> Proposal | None:
 
 def _float_of(column: ColumnFacts) -> type[np.floating[Any]]:
     """Return the type that a column's decimals are to be told apart in."""
-    shorter = {pa.float16(): np.float16, pa.float32(): np.float32}
-    return shorter.get(column.kind, np.float64)
+    if column.kind == pa.float16():
+        return np.float16
+    return np.float32 if column.kind == pa.float32() else np.float64
 
 
 def _places(column: ColumnFacts, *, most: int | None) -> int:
