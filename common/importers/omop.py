@@ -67,7 +67,7 @@ def _attribute(field: Mapping[str, str]) -> ImportedAttribute:
     if declared in ("integer", "bigint"):
         return describe_attribute(name, "integer", facts=facts)
     why = "text: left out of the model; make it categorical and list categories to include it"
-    return describe_attribute(name, "text", facts={"blank": True}, notes=[why])
+    return describe_attribute(name, "text", notes=[why])
 
 
 def _yes(field: Mapping[str, str], name: str) -> bool:
