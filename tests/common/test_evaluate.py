@@ -332,6 +332,9 @@ def _people(seed: int) -> pa.Table:
             "hours": np.where(r.random(rows) < 0.5, 40, r.integers(1, 80, rows)),
             "country": r.choice(["NA", "FR", "NO"], rows),
             "concept": r.choice([8507, 8532], rows),
+            "paid": np.where(
+                r.random(rows) < 0.7, 10 * r.integers(0, 21, rows), r.integers(0, 200, rows)
+            ),
             "gap": pa.array(np.arange(rows) % 90, mask=r.random(rows) < 0.3),
         }
     )
@@ -367,6 +370,9 @@ DAMAGES: dict[str, Callable[[pa.Table], pa.Table]] = {
     ),
     "concepts are invented": lambda t: _moved(
         t, "concept", lambda v: np.where(_RANDOM.random(len(v)) < 0.3, 8519, v)
+    ),
+    "heaps are smeared": lambda t: _moved(
+        t, "paid", lambda v: v + np.where(v % 10 == 0, _RANDOM.integers(-2, 3, len(v)), 0)
     ),
     "gaps are filled": lambda t: _moved(t, "gap", lambda v: np.nan_to_num(v)),
 }
