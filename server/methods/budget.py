@@ -77,11 +77,10 @@ def calibrated(sizes: Sizes, *, shares: Shares, terms: Terms) -> tuple[Phase, ..
     Args: shares: each of the method's phases' part of rho; they add up to 1.
     """
     values = value_sizes(terms.trees)
-    shares = value_shares(values) | {
-        name: share * (1 - VALUES_SHARE * bool(values)) for name, share in shares.items()
-    }
-    sizes = values | sizes
     rho = rho_for(terms.epsilon, terms.delta)
+    part = values_share(values, terms=terms)
+    shares = value_shares(values, part=part) | {n: s * (1 - part) for n, s in shares.items()}
+    sizes = values | sizes
     attempts, rows = terms.trust.attempts, terms.rows_per_person
     scale = Fraction(1)
     while True:
@@ -101,8 +100,11 @@ def calibrated(sizes: Sizes, *, shares: Shares, terms: Terms) -> tuple[Phase, ..
         scale *= Fraction(99, 100)
 
 
-VALUES_SHARE = Fraction(1, 10)
-"""Of rho, for the values of all numbers; the method gets the rest. See docs/decisions/042."""
+MOST_VALUES_SHARE, LEAST_VALUES_SHARE = Fraction(1, 10), Fraction(1, 25)
+"""Of rho, for the values of all numbers; the method gets the rest. See docs/decisions/069."""
+
+_VALUES_NOISE = Fraction(1, 500)
+"""Of all rows: a count of values whose noise is so small need not be better."""
 
 
 def value_sizes(trees: Mapping[str, PlannedTree]) -> Sizes:
@@ -121,22 +123,40 @@ def value_sizes(trees: Mapping[str, PlannedTree]) -> Sizes:
     return sizes
 
 
-def value_shares(sizes: Sizes) -> dict[PhaseName, Fraction]:
+def values_share(sizes: Sizes, *, terms: Terms) -> Fraction:
+    """Return the part of rho that looks at values: as much as brings noise to 1/500 of the rows.
+
+    Between 4 and 10 %; 10 % where no bound on the rows is public, 0 without numbers. It follows
+    from what is asked, the budget, the silos and a public bound alone.
+
+    Args: sizes: of :func:`value_sizes`.
+    """
+    if not sizes or terms.rows_at_most is None:
+        return MOST_VALUES_SHARE if sizes else Fraction(0)
+    marginals = sum(size.marginals for size in sizes.values()) * terms.rows_per_person**2
+    wanted = (_VALUES_NOISE * terms.rows_at_most) ** 2
+    rho = rho_for(terms.epsilon, terms.delta) / terms.trust.attempts
+    share = terms.noises * marginals / (2 * rho * wanted)
+    return min(max(share, LEAST_VALUES_SHARE), MOST_VALUES_SHARE).limit_denominator(1000)
+
+
+def value_shares(sizes: Sizes, *, part: Fraction) -> dict[PhaseName, Fraction]:
     """Return the share of rho of each phase of :func:`value_sizes`: one noise for all of them."""
     marginals = sum(size.marginals for size in sizes.values())
-    return {name: VALUES_SHARE * size.marginals / marginals for name, size in sizes.items()}
+    return {name: part * size.marginals / marginals for name, size in sizes.items()}
 
 
-def value_phases(
-    trees: Mapping[str, PlannedTree], *, rho: Fraction, least: Fraction
-) -> tuple[Phase, ...]:
-    """Return the phases that cost :data:`VALUES_SHARE` of ``rho``, rounded down.
+def value_phases(terms: Terms, *, rho: Fraction, least: Fraction) -> tuple[Phase, ...]:
+    """Return the phases that cost :func:`values_share` of ``rho``, rounded down.
 
     Args: rho: what a plan may cost one row. least: no sigma2 is below it.
     """
-    sizes = value_sizes(trees)
+    sizes = value_sizes(terms.trees)
+    if not sizes:
+        return ()
     marginals = sum(size.marginals for size in sizes.values())
-    sigma2 = max(Fraction(-((-marginals / (2 * rho * VALUES_SHARE)) // 1)), least)
+    part = values_share(sizes, terms=terms)
+    sigma2 = max(Fraction(-((-marginals / (2 * rho * part)) // 1)), least)
     return tuple(
         Phase(name=name, marginals=size.marginals, cells=size.cells, sigma2=sigma2)
         for name, size in sizes.items()
