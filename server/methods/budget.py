@@ -100,8 +100,8 @@ def calibrated(sizes: Sizes, *, shares: Shares, terms: Terms) -> tuple[Phase, ..
         scale *= Fraction(99, 100)
 
 
-MOST_VALUES_SHARE, LEAST_VALUES_SHARE = Fraction(1, 10), Fraction(1, 25)
-"""Of rho, for the values of all numbers; the method gets the rest. See docs/decisions/069."""
+MOST_VALUES_SHARE, LEAST_VALUES_SHARE = Fraction(1, 5), Fraction(1, 25)
+"""Of rho, for values where all columns are numbers; the method gets the rest. See decision 069."""
 
 _VALUES_NOISE = Fraction(1, 500)
 """Of all rows: a count of values whose noise is so small need not be better."""
@@ -124,20 +124,23 @@ def value_sizes(trees: Mapping[str, PlannedTree]) -> Sizes:
 
 
 def values_share(sizes: Sizes, *, terms: Terms) -> Fraction:
-    """Return the part of rho that looks at values: as much as brings noise to 1/500 of the rows.
+    """Return the part of rho that looks at values; 0 without numbers.
 
-    Between 4 and 10 %; 10 % where no bound on the rows is public, 0 without numbers. It follows
-    from what is asked, the budget, the silos and a public bound alone.
+    A fifth of the part that numbers are of all columns; less where a public bound on the rows says
+    that less brings the noise of a count to 1/500 of them, and 4 % at least. So it follows from
+    the schema, the budget, the silos and public numbers alone.
 
     Args: sizes: of :func:`value_sizes`.
     """
-    if not sizes or terms.rows_at_most is None:
-        return MOST_VALUES_SHARE if sizes else Fraction(0)
-    marginals = sum(size.marginals for size in sizes.values()) * terms.rows_per_person**2
-    wanted = (_VALUES_NOISE * terms.rows_at_most) ** 2
-    rho = rho_for(terms.epsilon, terms.delta) / terms.trust.attempts
-    share = terms.noises * marginals / (2 * rho * wanted)
-    return min(max(share, LEAST_VALUES_SHARE), MOST_VALUES_SHARE).limit_denominator(1000)
+    if not sizes:
+        return Fraction(0)
+    most = MOST_VALUES_SHARE * len(terms.trees) / max(terms.columns, len(terms.trees))
+    if terms.rows_at_most is not None:
+        marginals = sum(size.marginals for size in sizes.values()) * terms.rows_per_person**2
+        rho = rho_for(terms.epsilon, terms.delta) / terms.trust.attempts
+        wanted = (_VALUES_NOISE * max(terms.rows_at_most, 1)) ** 2
+        most = min(most, terms.noises * marginals / (2 * rho * wanted))
+    return max(most, LEAST_VALUES_SHARE).limit_denominator(1000)
 
 
 def value_shares(sizes: Sizes, *, part: Fraction) -> dict[PhaseName, Fraction]:

@@ -26,8 +26,8 @@ WORKING = "working"
 class Terms:
     """What a plan is made within: one person's budget, and how many silos' noise adds up.
 
-    ``trees`` are over numbers' values, which every method's phases come after; ``rows_at_most`` is
-    a public bound on all silos' rows, where one is known.
+    ``trees`` are over numbers' values, which every method's phases come after, of ``columns`` in
+    all; ``rows_at_most`` is a public bound on all silos' rows, where one is known.
     """
 
     epsilon: float
@@ -36,6 +36,7 @@ class Terms:
     silos: int
     trust: Trust
     trees: Mapping[str, PlannedTree] = field(default_factory=dict)
+    columns: int = 0
     rows_at_most: int | None = None
 
     @property
