@@ -13,9 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from audit import audited_epsilon, best_audit, most_right
-from learners import first_weights, learnt, open_learner, training_plan, wide_schema
-from support.chance import FixedBits
 
 from silosynth.client.gateway import gateway as gateway_module
 from silosynth.client.learning import clip as clip_module
@@ -24,6 +21,9 @@ from silosynth.client.noise.discrete_gaussian import discrete_gaussian
 from silosynth.client.source import People
 from silosynth.common.codec import layout_of
 from silosynth.common.plan import Plan, check_budget
+from tests.privacy.audit import audited_epsilon, best_audit, most_right
+from tests.privacy.learners import first_weights, learnt, open_learner, training_plan, wide_schema
+from tests.support.chance import FixedBits
 
 CANARIES = 1000
 SCHEMA = wide_schema(CANARIES)
@@ -106,13 +106,13 @@ def test_no_more_is_learnt_of_canaries_than_is_claimed(
 
 
 def _no_clip(parts: Sequence[np.ndarray], *, clip: float, parameters: int) -> object:
-    return np.full(len(parts[0]), clip_module.scaled_norm(parameters) / clip, np.float32), 0
+    return np.full(len(parts[0]), clip_module.scaled_norm(parameters) / clip, np.float32), 0  # type: ignore[attr-defined]  # replaced where it is used
 
 
 def _clip_batch(parts: Sequence[np.ndarray], *, clip: float, parameters: int) -> object:
     """Clip the mean gradient of the batch."""
     mean = np.concatenate([p.mean(axis=0) for p in parts])
-    scale = clip_module.scaled_norm(parameters) / max(float(np.linalg.norm(mean)), clip)
+    scale = clip_module.scaled_norm(parameters) / max(float(np.linalg.norm(mean)), clip)  # type: ignore[attr-defined]  # replaced where it is used
     return np.full(len(parts[0]), scale, np.float32), 0
 
 

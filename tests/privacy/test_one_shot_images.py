@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from support.chance import statistical
-from test_one_shot import SILOS, check_noise
 
 from silosynth.client.gateway import gateway as gateway_module
 from silosynth.common.codec import Codec
@@ -23,6 +21,8 @@ from silosynth.server.measuring import working_grouping
 from silosynth.server.planning import new_plan
 from silosynth.simulations.local import run_local
 from silosynth.simulations.silos import make_silos
+from tests.privacy.test_one_shot import SILOS, check_noise
+from tests.support.chance import statistical
 
 PIXELS = ["p0", "p1", "p2", "p3"]
 
@@ -88,7 +88,7 @@ def test_the_noise_is_the_stated_one(tmp_path: Path, changes: dict[str, Any]) ->
 def test_noise_of_another_scale_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scale: Fraction
 ) -> None:
-    draw: Callable[..., np.ndarray] = gateway_module.discrete_gaussian
+    draw: Callable[..., np.ndarray] = gateway_module.discrete_gaussian  # type: ignore[attr-defined]  # replaced where it is used
 
     def other(*, sigma2: Fraction, **rest: Any) -> np.ndarray:
         return draw(sigma2=sigma2 * scale**2, **rest)

@@ -11,8 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sums import CELLS, Circle, circle, names, proof_of, shared_plan
-from support.chance import SumOfSquares, agrees, masked, statistical
 
 from silosynth.client.noise import SystemBits
 from silosynth.client.noise.discrete_gaussian import discrete_gaussian
@@ -31,6 +29,8 @@ from silosynth.common.errors import (
 from silosynth.common.messages import KeyAdvert, SumStep, decode_sum_statement, encode_sum_statement
 from silosynth.common.plan import PhaseName, Plan, parse_plan
 from silosynth.common.trust import SigningKey
+from tests.privacy.sums import CELLS, Circle, circle, names, proof_of, shared_plan
+from tests.support.chance import SumOfSquares, agrees, masked, statistical
 
 
 def _advert(data: bytes, plan: Plan) -> KeyAdvert:
