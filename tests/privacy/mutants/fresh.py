@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import sys
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
-from tests.privacy.mutants.child import fork_and_wait
+from tests.privacy.mutants.child import STOPS, fork_and_wait
 from tests.privacy.mutants.warm import Warm
 
 LIBRARIES = (
@@ -38,9 +40,15 @@ def main() -> None:
         if "nodes" in asked:
             warm.run(asked)
         else:
-            fork_and_wait(lambda a=asked: pytest.main(a["arguments"]), output=asked["output"])
+            fork_and_wait(lambda a=asked: _run(a), output=asked["output"])
         print("ended", flush=True)
     warm.close()
+
+
+def _run(asked: dict[str, Any]) -> None:
+    """Run tests in this child; up to the first claim that fails, if so asked."""
+    os.environ |= {STOPS: "yes"} if asked["stops"] else {}
+    pytest.main(asked["arguments"])
 
 
 if __name__ == "__main__":
