@@ -63,10 +63,10 @@ test-flower: $(VENV)/.dev
 		tests/processes/test_federation.py
 
 bench-%: $(VENV)/.dev
-	$(BIN)/python bench/$(subst -,_,$*).py
+	$(BIN)/python -m bench $*
 
 bench-setup: $(VENV)/.dev
-	$(BIN)/python bench/setup.py
+	$(BIN)/python -m bench.peers.setup
 
 browser:
 	@command -v chromium >/dev/null || { \

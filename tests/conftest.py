@@ -106,7 +106,7 @@ def fixed_bits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Refuse more cases of a statistical test than its false-alarm probability is shared by."""
-    tests = [getattr(item, "function", None) for item in items]
+    tests: list[Any] = [getattr(item, "function", None) for item in items]
     cases = Counter(test for test in tests if hasattr(test, "statistical_cases"))
     for test, count in cases.items():
         if count > test.statistical_cases:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from silosynth.client.silo import Silo
 from silosynth.common.audit import Verdict as Decided
@@ -44,7 +45,7 @@ class Target:
         f = self.federation
         plan = f.plan(method="mst")
         self.plan, self.digest = f.sealed(plan), plan.digest
-        pair = {"phase": "tree", "queries": ((("age", "sex"), "fine"),)}
+        pair: dict[str, Any] = {"phase": "tree", "queries": ((("age", "sex"), "fine"),)}
         self.requests = (f.request(plan), f.request(plan, **pair))
         self.receipt = encode_receipt(self.release)
         self.result = encode_statement(f.result(plan, self.release), key=f.hub)

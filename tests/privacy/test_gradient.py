@@ -100,7 +100,7 @@ def test_a_rows_integers_do_not_depend_on_its_company(
 
 def test_microbatches_that_are_not_filled_up_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Gradients, "_filled", lambda _, rows: rows)
-    if not _company_shows(*COMPANIES[-1]):
+    if not _company_shows(*COMPANIES[-1]):  # type: ignore[arg-type]  # as loose as a test may be
         pytest.skip("products of few rows round like those of many on this processor")
 
 
@@ -113,8 +113,8 @@ def test_clipping_that_is_left_out_would_be_seen(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(clip_module, "_BOUND2", np.float32(np.inf))
     monkeypatch.setattr(clip_module, "exact_sum", lambda sums, rows: sums.astype(np.int64))
     architecture, layout = NETWORKS[0]
-    gradients = Gradients(architecture, layout, clip=0.5)
-    gradients.load(10 * initial_vector(architecture, layout, seed=1))
+    gradients = Gradients(architecture, layout, clip=0.5)  # type: ignore[arg-type]  # as loose as a test may be
+    gradients.load(10 * initial_vector(architecture, layout, seed=1))  # type: ignore[arg-type]  # as loose as a test may be
     total, _ = gradients.sum(np.array([[1, 2, 3]]), words=BITS.words)
     assert _norm2(total) > BOUND**2
 

@@ -106,13 +106,13 @@ def test_no_more_is_learnt_of_canaries_than_is_claimed(
 
 
 def _no_clip(parts: Sequence[np.ndarray], *, clip: float, parameters: int) -> object:
-    return np.full(len(parts[0]), clip_module.scaled_norm(parameters) / clip, np.float32), 0
+    return np.full(len(parts[0]), clip_module.scaled_norm(parameters) / clip, np.float32), 0  # type: ignore[attr-defined]  # replaced where it is used
 
 
 def _clip_batch(parts: Sequence[np.ndarray], *, clip: float, parameters: int) -> object:
     """Clip the mean gradient of the batch."""
     mean = np.concatenate([p.mean(axis=0) for p in parts])
-    scale = clip_module.scaled_norm(parameters) / max(float(np.linalg.norm(mean)), clip)
+    scale = clip_module.scaled_norm(parameters) / max(float(np.linalg.norm(mean)), clip)  # type: ignore[attr-defined]  # replaced where it is used
     return np.full(len(parts[0]), scale, np.float32), 0
 
 

@@ -61,7 +61,12 @@ def made_table(seed: int, rows: int = 500) -> pa.Table:
 
 
 def made_plan(**changes: Any) -> Plan:
-    asked = {"method": "one-shot", "frequencies": 8192, "silos": SILOS, "plan_id": "p"}
+    asked: dict[str, Any] = {
+        "method": "one-shot",
+        "frequencies": 8192,
+        "silos": SILOS,
+        "plan_id": "p",
+    }
     return new_plan(made_schema(), epsilon=1.0, delta=1e-6, **(asked | changes))
 
 
@@ -126,7 +131,7 @@ def test_in_shared_trust_the_sum_has_the_stated_noise(tmp_path: Path) -> None:
 def test_noise_of_another_scale_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scale: Fraction
 ) -> None:
-    draw: Callable[..., np.ndarray] = gateway_module.discrete_gaussian
+    draw: Callable[..., np.ndarray] = gateway_module.discrete_gaussian  # type: ignore[attr-defined]  # replaced where it is used
 
     def weaker(*, sigma2: Fraction, **rest: Any) -> np.ndarray:
         return draw(sigma2=sigma2 * scale**2, **rest)

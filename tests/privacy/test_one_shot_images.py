@@ -88,7 +88,7 @@ def test_the_noise_is_the_stated_one(tmp_path: Path, changes: dict[str, Any]) ->
 def test_noise_of_another_scale_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scale: Fraction
 ) -> None:
-    draw: Callable[..., np.ndarray] = gateway_module.discrete_gaussian
+    draw: Callable[..., np.ndarray] = gateway_module.discrete_gaussian  # type: ignore[attr-defined]  # replaced where it is used
 
     def other(*, sigma2: Fraction, **rest: Any) -> np.ndarray:
         return draw(sigma2=sigma2 * scale**2, **rest)

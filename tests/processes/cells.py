@@ -111,7 +111,7 @@ class Run:
         lab, cell = self._lab, self._cells[place]
         witness, victim = (self._process(name) for name in (cell.seen_by, cell.victim))
         if cell.victim.startswith("supernode-"):
-            victims = (lab.supernode_pid(cell.victim.partition("-")[2]),)
+            victims: tuple[int, ...] = (lab.supernode_pid(cell.victim.partition("-")[2]),)
         elif witness == victim:
             victims = ()
         else:

@@ -64,7 +64,13 @@ GATEWAY_USER = "nobody"
 
 def federation_plan(certs: Certs, **changes: Any) -> Plan:
     """Return a plan with the silos' keys."""
-    arguments = {"epsilon": 5.0, "delta": 1e-6, "silos": SILOS, "plan_id": "p", "method": "mst"}
+    arguments: dict[str, Any] = {
+        "epsilon": 5.0,
+        "delta": 1e-6,
+        "silos": SILOS,
+        "plan_id": "p",
+        "method": "mst",
+    }
     plan = new_plan(federation_schema(), **(arguments | changes))
     roster = load_roster(certs.roster)
     return with_roster(plan, roster)

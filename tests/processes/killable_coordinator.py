@@ -128,7 +128,7 @@ def main(arguments: Sequence[str]) -> None:
     mutants.coordinator(asked.mutant)
     if asked.sockets:
         sockets = {path.stem: path for path in asked.sockets}
-        server_run.open_grid = lambda *_, **__: _grid_over(sockets)  # type: ignore[assignment]  # a grid
+        server_run.open_grid = lambda *_, **__: _grid_over(sockets)  # type: ignore[assignment, attr-defined]  # a grid
     wire = Tripwire(asked.notes / "traps", witness=asked.witness)
     pace = QUICK if asked.sockets else hurried.pace(OVER_FLOWER)
     server_run.run_federation = _run_with_traps(wire, pace=pace)

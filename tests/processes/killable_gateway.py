@@ -128,8 +128,8 @@ def main(arguments: Sequence[str]) -> None:
     departures = Departures(asked.notes, silo=asked.silo)
     LabelledGateway.departures = departures
     kind = mutants.gateway(asked.mutant, LabelledGateway, policy=asked.policy)
-    opened.Gateway = kind  # type: ignore[misc]  # the gateway of this process alone
-    served.ROOT = -1  # tests may run as root, and then this stays root
+    opened.Gateway = kind  # type: ignore[misc, attr-defined]  # the gateway of this process alone
+    served.ROOT = -1  # type: ignore[attr-defined]  # tests may run as root, and then this stays root
     served.serve(
         asked.policy,
         seams=served.Seams(

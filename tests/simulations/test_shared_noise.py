@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -90,7 +91,11 @@ class Federation:
 
         def agree(steps: list[Agree]) -> Iterator[Event]:
             for ask in steps:
-                told = {"asked": ask.asked, "session": ask.step.session, "silo": ask.silo}
+                told: dict[str, Any] = {
+                    "asked": ask.asked,
+                    "session": ask.step.session,
+                    "silo": ask.silo,
+                }
                 if gone(f"{ask.asked.value}.{ask.step.session}", ask.silo):
                     yield Mute(**told)
                     continue
@@ -113,8 +118,8 @@ class Federation:
                 self.plan,
                 small_schema(),
                 journal=journal,
-                send=send,
-                agree=agree,
+                send=send,  # type: ignore[arg-type]  # as loose as a test may be
+                agree=agree,  # type: ignore[arg-type]  # as loose as a test may be
                 tell=self.told.append,
             )
 

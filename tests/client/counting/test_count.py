@@ -177,7 +177,7 @@ def test_a_code_beyond_its_size_cannot_write_outside_of_the_counters() -> None:
         [MarginalQuery(clique=("a", "b"))], domain=domain, levels={"fine": Grouping()}, rows=1_000
     )
     totals = layout.zeros()
-    compiled_kernel().add(columns, layout=layout, totals=totals)
+    compiled_kernel().add(columns, layout=layout, totals=totals)  # type: ignore[arg-type]  # as loose as a test may be
     assert totals[0].sum() == totals[0][-1] == 1_000
 
 

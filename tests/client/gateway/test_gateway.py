@@ -102,7 +102,7 @@ class Silo:
             tell_operator=self.told.append,
         )
         dataset = Dataset(schema=schema, rows=rows, policy=changes.pop("policy", Policy()))
-        arguments = {
+        arguments: dict[str, Any] = {
             "silo": "north",
             "datasets": {"default": dataset},
             "ledger": self.ledger,

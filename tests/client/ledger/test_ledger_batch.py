@@ -72,7 +72,9 @@ def all_at_once(ledger: Ledger, calls: list[Callable[[], object]]) -> list[Futur
 
 def test_what_is_queued_becomes_durable_in_one_commit(ledger: Ledger) -> None:
     with statements(ledger) as seen:
-        calls = [lambda n=n: ledger.charge(f"r{n}", "h", cost_units=1) for n in range(15)]
+        calls: list[Callable[[], object]] = [
+            lambda n=n: ledger.charge(f"r{n}", "h", cost_units=1) for n in range(15)
+        ]
         futures = all_at_once(ledger, calls)
     assert [f.result() for f in futures] == [None] * 15
     assert seen.count("COMMIT") == 2
@@ -160,6 +162,7 @@ def test_asking_again_does_not_touch_the_disk(ledger: Ledger, path: Path) -> Non
 
 
 def test_sixteen_threads_in_any_order_spend_exactly_what_they_were_granted(path: Path) -> None:
+    ledger: Ledger
     granted: dict[str, tuple[int, list[Scope]]] = {}
 
     def work(seed: int) -> None:
@@ -199,6 +202,7 @@ def test_a_forked_child_cannot_use_the_parents_ledger(ledger: Ledger) -> None:
 
 
 def test_the_steps_stand_outside_the_transaction(path: Path) -> None:
+    ledger: Ledger
     seen: list[tuple[str, int, int]] = []
 
     def note(name: str) -> None:

@@ -27,7 +27,7 @@ from silosynth.common.errors import BudgetExceeded, InvalidArgument, LedgerUnava
 ZCDP = Scope(kind=ScopeKind.DATASET, name="plain")
 RDP = Scope(kind=ScopeKind.PROJECT, name="held")
 ORDER = 8 * ORDER_UNIT
-CAPS = {ZCDP: 1000, RDP: Cap(units=100, order=ORDER)}
+CAPS: dict[Scope, int | Cap] = {ZCDP: 1000, RDP: Cap(units=100, order=ORDER)}
 VECTOR = tuple(80 if order == 8 else 3 * order for order in ORDERS)
 """Costs 80 / 8 = 10 units at the order 8, and 3 at all others that the test looks at."""
 

@@ -66,7 +66,7 @@ def echo() -> Iterator[Echo]:
 def _serve(echo: Echo, socket: Path, failures: list[str] | None = None) -> RpcServer:
     said = [] if failures is None else failures
     return RpcServer(
-        gateway_service(echo),
+        gateway_service(echo),  # type: ignore[arg-type]  # as loose as a test may be
         socket=socket,
         message_bytes=LIMIT,
         failed=lambda method, error: said.append(f"{method} {type(error).__name__}"),

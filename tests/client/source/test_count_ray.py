@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -102,6 +103,6 @@ def test_row_groups_are_shared_out_evenly_and_each_once() -> None:
 
 
 @pytest.mark.parametrize("change", [{"person_column": "person"}, {"format": SourceFormat.CSV}])
-def test_what_a_cluster_cannot_count_is_refused(tmp_path: Path, change: dict[str, object]) -> None:
+def test_what_a_cluster_cannot_count_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
     with pytest.raises(InvalidArgument):
         dataclasses.replace(write(TABLE, tmp_path / "rows"), **change)

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -192,7 +193,7 @@ def test_rows_are_folded_as_they_are_counted(tmp_path: Path) -> None:
     for source, kept in ((bounded, ranks < 2), (plain, ranks < 5)):
         for _ in range(2):
             parts: list[tuple[np.ndarray, ...]] = []
-            source.fold(lambda columns, parts=parts: parts.append(columns), rows_per_person=2)  # type: ignore[misc]  # bound now
+            source.fold(lambda columns, parts=parts: parts.append(columns), rows_per_person=2)
             columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
             assert all(np.array_equal(a, b[kept]) for a, b in zip(columns, expected, strict=True))
 
@@ -261,7 +262,7 @@ def test_a_cache_that_is_damaged_is_made_again(tmp_path: Path) -> None:
         source = open_source(spec, schema=SCHEMA, cache=cache)
         assert_exact(source.count(QUERIES, levels=LEVELS), TABLE)
         place = next(cache.glob("codes-*"))
-        damage(place)
+        damage(place)  # type: ignore[no-untyped-call]  # as loose as a test may be
     source = open_source(spec, schema=SCHEMA, cache=cache)
     assert_exact(source.count(QUERIES, levels=LEVELS), TABLE)
 
@@ -335,7 +336,7 @@ def test_a_table_that_is_replaced_while_it_is_read_is_not_counted(
     assert new is not None
     encode, lock = Codec.encode, threading.Lock()
 
-    def replace(codec: Codec, table: TableLike, **options: bool) -> Encoded:
+    def replace(codec: Codec, table: TableLike, **options: Any) -> Encoded:
         with lock:
             if new.is_file():
                 new.replace(old)

@@ -30,7 +30,7 @@ from tests.support.fakes import small_schema
 Accountant = Callable[[Any, float], float]
 SILOS = ("east", "north", "south", "west")
 DELTA = 1e-6
-TRUST = {
+TRUST: dict[str, dict[str, Any]] = {
     "own": {},
     "shared": {"trust": "shared", "colluders": 1, "absent": 1, "attempts": 2},
     "three rows a person": {"rows_per_person": 3},
@@ -128,7 +128,7 @@ def test_the_projects_own_accountant_is_caught_where_it_states_too_little(
     """Even where certificate and check use the same wrong one."""
     for place in ("certify", "check"):
         name = f"silosynth.common.certificate.{place}.pld_epsilon"
-        honest = check.pld_epsilon
+        honest = check.pld_epsilon  # type: ignore[attr-defined]  # replaced where it is used
         monkeypatch.setattr(name, lambda c, d, h=honest: 0.85 * h(c, d))
     with pytest.raises(InvalidPlan, match=r"is at least|which is below"):
         check_by_others(certificate_of.__wrapped__(method))

@@ -50,7 +50,7 @@ def test_examples_go_back_to_columns_and_texts() -> None:
     back, again = from_examples(examples, schema=schema, layout=layout_of(schema))
     for one, two in zip([*columns, *texts], [*back, *again], strict=True):
         assert (one == two).all()
-        assert one.dtype == two.dtype
+        assert one.dtype == two.dtype  # type: ignore[attr-defined]  # as loose as a test may be
     with pytest.raises(InvalidPlan, match="texts"):
         to_examples(columns, schema=schema)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -119,7 +120,7 @@ def test_features_of_images_need_images_and_enough_frequencies() -> None:
         ({"width": 0}, "images"),
     ],
 )
-def test_a_picture_that_cannot_be_is_refused(changes: dict[str, object], words: str) -> None:
+def test_a_picture_that_cannot_be_is_refused(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(InvalidSchema, match=words):
         made_schema(**changes)
 

@@ -71,7 +71,7 @@ def made_sampler(
     layout = layout_of(schema, grouping=grouping)
     vector = initial_vector(architecture, layout, seed=1)
     noise = np.random.default_rng(1).normal(size=vector.shape).astype(np.float32)
-    facts = {
+    facts: dict[str, Any] = {
         "schema": schema,
         "grouping": grouping,
         "within": {"age": shares_within(WITHIN, groups=np.asarray(GROUPS), name="age")},

@@ -65,7 +65,7 @@ def made_network(*, seed: int = 0, widths: tuple[int, ...] = (5, 16, 6)) -> Netw
 
 
 def made_sampler(**changes: Any) -> NeuralSampler:
-    facts = {
+    facts: dict[str, Any] = {
         "schema": SCHEMA,
         "grouping": Grouping(groups={"age": GROUPS}),
         "within": {"age": shares_within(WITHIN, groups=np.asarray(GROUPS), name="age")},

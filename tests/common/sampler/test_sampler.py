@@ -67,7 +67,7 @@ def made_nodes() -> list[CliqueMarginal]:
 
 
 def made_sampler(**changes: Any) -> Sampler:
-    given_ = {
+    given_: dict[str, Any] = {
         "schema": SCHEMA,
         "grouping": GROUPING,
         "within": {"age": np.arange(1.0, 21)},

@@ -29,7 +29,7 @@ from silosynth.server.model.fit import fit
 from tests.support.fakes import SILOS, answer_exactly, small_codes, small_plan, small_schema
 
 DOMAIN = Domain(attributes=("a", "b", "c", "d"), shape=(4, 3, 5, 2))
-PAIRS = tuple(combinations(DOMAIN.attributes, 2))
+PAIRS: tuple[Clique, ...] = tuple(combinations(DOMAIN.attributes, 2))
 
 
 def _measure(
@@ -81,7 +81,11 @@ def test_noise_alone_is_no_error_and_dependence_is_one() -> None:
 def test_cliques_are_chosen_by_score_without_those_that_are_known() -> None:
     scores = {p: float(i) for i, p in enumerate(PAIRS)}
     chosen = choose_cliques(
-        scores, present=[("d", "c")], domain=DOMAIN, count=2, limit_bytes=[10_000, 10_000]
+        scores,
+        present=[("d", "c")],
+        domain=DOMAIN,
+        count=2,
+        limit_bytes=[10_000, 10_000],
     )
     assert chosen == (("b", "d"), ("b", "c"))
     nothing = dict.fromkeys(PAIRS, 0.0)
@@ -96,10 +100,14 @@ def test_cliques_are_chosen_by_score_without_those_that_are_known() -> None:
 @settings(max_examples=50, deadline=None)
 def test_the_model_never_grows_beyond_the_limit(shape: list[int], seed: int, limit: int) -> None:
     domain = Domain(attributes=tuple(f"x{i}" for i in range(len(shape))), shape=tuple(shape))
-    pairs = list(combinations(domain.attributes, 2))
+    pairs: list[Clique] = list(combinations(domain.attributes, 2))
     scores = dict(zip(pairs, np.random.default_rng(seed).random(len(pairs)) + 0.1, strict=True))
     chosen = choose_cliques(
-        scores, present=[], domain=domain, count=len(pairs), limit_bytes=[limit] * len(pairs)
+        scores,
+        present=[],
+        domain=domain,
+        count=len(pairs),
+        limit_bytes=[limit] * len(pairs),
     )
     assert not chosen or build_junction_tree(chosen, domain=domain).bytes <= limit
 
@@ -232,8 +240,8 @@ def test_pairs_are_measured_again_in_the_order_in_which_they_were_chosen() -> No
 def test_counts_that_are_all_zero_or_negative_end_in_a_sampler(method: str, noise: int) -> None:
     state, _ = _run(rows=0, noise=noise, method=method)
     outcome = finish(state)
-    assert outcome.model.total == 1.0
-    assert all((table >= 0).all() for table in outcome.model.tables)
+    assert outcome.model.total == 1.0  # type: ignore[attr-defined]  # as loose as a test may be
+    assert all((table >= 0).all() for table in outcome.model.tables)  # type: ignore[attr-defined]  # as loose as a test may be
     assert len(outcome.sampler.draw(5, seed=1)) == 5
 
 

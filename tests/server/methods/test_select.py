@@ -76,7 +76,7 @@ def test_the_forest_is_the_heaviest_one(weights: list[int]) -> None:
 
 def test_pairs_that_show_nothing_or_are_too_large_are_left_out() -> None:
     domain = Domain(attributes=("a", "b", "c"), shape=(2, 2, 100))
-    scores = {("a", "b"): 0.0, ("a", "c"): 5.0, ("b", "c"): 1.0}
+    scores: dict[Clique, float] = {("a", "b"): 0.0, ("a", "c"): 5.0, ("b", "c"): 1.0}
     assert spanning_forest(scores, domain=domain, max_cells=1000) == (("a", "c"), ("b", "c"))
     assert spanning_forest(scores, domain=domain, max_cells=100) == ()
 

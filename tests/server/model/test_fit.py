@@ -23,7 +23,7 @@ from silosynth.server.model.targets import estimate_total, merge_measurements
 ABCD = Domain(attributes=("a", "b", "c", "d"), shape=(2, 3, 4, 3))
 COARSE = Grouping(groups={"b": (0, 0, 1), "c": (1, 0, 0, 2)})
 GOOD = Measurement(clique=("a",), values=np.ones(2), variance=np.ones(2))
-SHAPES = {
+SHAPES: dict[str, list[Clique]] = {
     "tree": [("a", "b"), ("b", "c"), ("b", "d")],
     "cycle": [("a", "b"), ("b", "c"), ("c", "d"), ("d", "a")],
     "unconnected": [("a", "c"), ("d", "b")],

@@ -52,7 +52,7 @@ def test_impossible_cells_are_exactly_zero_whatever_was_measured(seed: int, warm
 
 
 FOUR = Domain(attributes=("a", "b", "c", "d"), shape=(3, 3, 2, 2))
-PAIRS = list(combinations(FOUR.attributes, 2))
+PAIRS: list[Clique] = list(combinations(FOUR.attributes, 2))
 TRIPLES = list(combinations(FOUR.attributes, 3))
 
 

@@ -20,7 +20,7 @@ from tests.support.fakes import small_plan, small_schema
 
 
 def _new(**changes: Any) -> Any:
-    arguments = {"epsilon": 1.0, "delta": 1e-6, "silos": ("a", "b")} | changes
+    arguments: dict[str, Any] = {"epsilon": 1.0, "delta": 1e-6, "silos": ("a", "b")} | changes
     return new_plan(small_schema(), **arguments)
 
 
@@ -195,7 +195,7 @@ def _wide(bins: int) -> Any:
 
 
 def test_a_marginal_that_is_too_large_is_refused_before_anything_is_allocated() -> None:
-    arguments = {"epsilon": 1.0, "delta": 1e-6, "silos": ("s",), "method": "fixed"}
+    arguments: dict[str, Any] = {"epsilon": 1.0, "delta": 1e-6, "silos": ("s",), "method": "fixed"}
     with pytest.raises(InvalidPlan, match="a, b, c has 68719476736 cells"):
         new_plan(_wide(4096), workload=(("a", "b", "c"),), **arguments)
 
@@ -251,7 +251,7 @@ def test_texts_are_for_generators_and_no_plan_for_marginals_drops_them() -> None
         label = {"name": "ill", "kind": "boolean"}
         return parse_schema({"name": "s", "label": "ill", "attributes": [label, note]})
 
-    budget = {"epsilon": 1.0, "delta": 1e-6, "silos": ("a",)}
+    budget: dict[str, Any] = {"epsilon": 1.0, "delta": 1e-6, "silos": ("a",)}
     for method in ("mst", "independent", "aim", "one-shot"):
         with pytest.raises(InvalidPlan, match="'note' is free text, which marginals cannot carry"):
             new_plan(schema(max_bytes=8), method=method, **budget)

@@ -115,7 +115,7 @@ def test_a_scenario_that_is_written_and_read_again_is_the_same(path: Path) -> No
 
 
 def test_spans_are_spelt_for_people() -> None:
-    assert [spell_span(n * SECOND) for n in (0.25, 61, 3600, 93_784)] == [
+    assert [spell_span(n * SECOND) for n in (0.25, 61, 3600, 93_784)] == [  # type: ignore[arg-type]  # as loose as a test may be
         "0.25 s",
         "1 min 1 s",
         "1 h",

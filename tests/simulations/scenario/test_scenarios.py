@@ -21,7 +21,7 @@ from silosynth.simulations.scenario.rehearse import Places
 from tests.support.tables.worlds import SILOS, live, plan, scenario
 
 GALLERY = Path(__file__).parents[3] / "deploy" / "examples" / "scenarios"
-SHARED = {"method": "independent", "trust": "shared"}
+SHARED: dict[str, Any] = {"method": "independent", "trust": "shared"}
 SPARING = SHARED | {"absent": 1, "on_absent": "continue", "attempts": 2}
 GOES_ON = {"on_absent": "continue"}
 

@@ -52,7 +52,7 @@ def messy_table(rows: int, *, seed: int = 1) -> pa.Table:
     """Return rows with nulls, tokens, unlisted and outlying values, and a person each."""
     random = np.random.default_rng(seed)
 
-    def pick(values: list[object], kind: pa.DataType) -> pa.Array:
+    def pick(values: Sequence[object], kind: pa.DataType) -> pa.Array:
         return pa.array([values[i] for i in random.integers(0, len(values), rows)], kind)
 
     days = pa.timestamp("us")

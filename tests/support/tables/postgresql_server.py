@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import adbc_driver_postgresql.dbapi as dbapi
 
@@ -34,10 +35,10 @@ def running_server() -> Iterator[str]:
         settings = ("listen_addresses=", f"unix_socket_directories={place}", "fsync=off")
         command = [_binary("postgres"), "-D", data, *(f"--{setting}" for setting in settings)]
         with (place / "log").open("wb") as log:
-            server = subprocess.Popen(command, stdout=log, stderr=log, **_as(owner))
+            server = subprocess.Popen(command, stdout=log, stderr=log, **_as(owner))  # type: ignore[arg-type]  # as loose as a test may be
         try:
             uri = f"postgresql://tester@/postgres?host={place}"
-            _await(uri, server)
+            _await(uri, server)  # type: ignore[arg-type]  # as loose as a test may be
             yield uri
         finally:
             server.send_signal(signal.SIGINT)
@@ -59,7 +60,7 @@ def _run(command: list[str | Path], *, owner: pwd.struct_passwd) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def _as(owner: pwd.struct_passwd) -> dict[str, object]:
+def _as(owner: pwd.struct_passwd) -> dict[str, Any]:
     """Return how a process is started as ``owner``."""
     if os.getuid() == owner.pw_uid:
         return {"cwd": "/"}
