@@ -68,8 +68,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if PLACE not in os.environ:
         folder = tempfile.TemporaryDirectory(prefix="silosynth-epsilons-")
         os.environ[PLACE] = folder.name
+        config.add_cleanup(lambda: os.environ.__delitem__(PLACE))
         config.add_cleanup(folder.cleanup)
-        config.add_cleanup(lambda: os.environ.pop(PLACE))
 
 
 @pytest.fixture(autouse=True, scope="session")
