@@ -7,6 +7,7 @@ process's, which has imported the project as well; every other imports it anew.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -22,7 +23,7 @@ from tests.privacy.mutants.warm import Warm
 LIBRARIES = (
     *("numpy", "pandas", "pyarrow.parquet", "scipy.stats", "scipy.optimize", "mpmath"),
     *("pydantic", "cryptography.hazmat.primitives.asymmetric.x25519", "yaml", "typer", "rich"),
-    *("dp_accounting", "numba", "torch", "grpc", "duckdb"),
+    *("dp_accounting", "numba", "torch", "grpc", "duckdb", "hypothesis.strategies"),
 )
 
 
@@ -33,6 +34,8 @@ def main() -> None:
             importlib.import_module(name)
     loaded = [name for name in sys.modules if name.split(".")[0] == "silosynth"]
     assert not loaded, loaded
+    gc.collect()
+    gc.freeze()
     warm = Warm(**json.loads(sys.argv[1]))
     print("ready", flush=True)
     for line in sys.stdin:
