@@ -184,9 +184,7 @@ def test_no_token_gets_out_of_a_simulation(tmp_path: Path) -> None:
         words = ["plan", "new", str(schema), "--epsilon", "1", "--delta", "1e-6"]
         assert run([*words, "--silos", "north,south", "--out", str(plan)]) == 0
         simulate = ["simulate", str(plan), "--schema", str(schema), "--silos", str(silos)]
-        simulate += ["--engine", "local"]
         done = subprocess.run(
-            # What Flower and Ray say themselves is held in tests/simulations/test_cluster.py.
             [Path(sys.executable).with_name("silosynth"), *simulate, "--out", str(out)],
             capture_output=True,
             timeout=patience(240),
