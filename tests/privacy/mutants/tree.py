@@ -19,7 +19,10 @@ from tests.privacy.mutants.swap import changed_functions
 from tests.privacy.mutants.warm import belongs
 
 ROOT = Path(__file__).parents[3]
-OPTIONS = ("-p", verdicts.__name__, "-p", "no:cacheprovider", "-p", "no:xdist")
+OPTIONS = (
+    *("-p", verdicts.__name__, "-p", "no:cacheprovider", "-p", "no:xdist"),
+    *("-W", "ignore::pytest.PytestAssertRewriteWarning"),  # of hypothesis, which is imported before
+)
 COPIED = ("client", "common", "server", "simulations", "tests", ".typing", "deploy", "docs")
 
 
