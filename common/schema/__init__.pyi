@@ -24,6 +24,7 @@ from .bins import (
     epoch_seconds,
     spell_duration,
 )
+from .facts import NumberAttribute, WordedAttribute, has_neighbours, has_unit, has_words
 from .forms import CsvDialect, NumberText, Resolution
 from .generated import PERSONAL, GeneratedAttribute, Provider, provider_named
 from .images import Image
@@ -65,6 +66,7 @@ __all__ = [
     "ImpossibleCells",
     "IntegerAttribute",
     "ListedAttribute",
+    "NumberAttribute",
     "NumberText",
     "NumericAttribute",
     "OnGrid",
@@ -80,11 +82,15 @@ __all__ = [
     "Schema",
     "Source",
     "TimeAttribute",
+    "WordedAttribute",
     "as_numeric",
     "bounds_of",
     "day_seconds",
     "dump_schema",
     "epoch_seconds",
+    "has_neighbours",
+    "has_unit",
+    "has_words",
     "json_schema",
     "list_faults",
     "load_schema",

@@ -106,6 +106,8 @@ KIND = Kind(
     read_edge=float,
     draft=_draft,
     needs=("minimum", "maximum"),
+    natural="double",
+    reason="numbers with decimals",
 )
 
 
