@@ -80,7 +80,9 @@ def simulate_command(
     ] = None,
     accept_misfits: Annotated[
         bool,
-        typer.Option("--accept-misfits", help="Go on where hardly anything of a column fits."),
+        typer.Option(
+            "--anyway", "--accept-misfits", help="Go on where hardly anything of a column fits."
+        ),
     ] = False,
     scenario: Annotated[
         Path | None,

@@ -183,5 +183,5 @@ def tell_fit(
         raise InvalidTable(
             f"silo {silo}: {some} of column {name!r} fits the schema",
             hint="correct the table, the schema or the silo's map (silosynth silo map), or go on "
-            "with --accept-misfits",
+            "with --anyway",
         )
