@@ -36,14 +36,15 @@ TOLD_FITS = "fits.jsonl"
 class Fit:
     """What the newest reading of a data set showed. Private.
 
-    ``unfit`` are the columns, and rules, of which hardly anything fits; ``known`` says whether the
-    rows could be looked at.
+    ``unfit`` are the columns, and rules, of which hardly anything fits, ``shares`` what fits of
+    those that do not wholly; ``known`` says whether the rows could be looked at.
     """
 
     dataset: str
     at: str
     lines: tuple[str, ...] = field(repr=False)
     unfit: tuple[str, ...] = field(default=(), repr=False)
+    shares: Mapping[str, float] = field(default_factory=dict, repr=False)
     known: bool = True
 
     def words(self) -> tuple[str, ...]:
@@ -71,7 +72,7 @@ def fit_of(dataset: str, source: Source, *, going: Callable[[], bool] = lambda: 
     pa.default_memory_pool().release_unused()
     if not going():
         return told(lines=("it was not read to its end",), known=False)
-    return told(lines=found.lines(), unfit=found.hardly)
+    return told(lines=found.lines(), unfit=found.hardly, shares=found.fits)
 
 
 class Fits:
@@ -120,7 +121,11 @@ class Fits:
         Guarantees: a keyed name, whatever was told, so that a ledger that holds it says nothing of
         the rows, neither that there was something to consent to.
         """
-        told = {f.dataset: list(f.words()) for f in fits}
+        # Shares alone: a line on the map's words may hold what a person wrote.
+        told = {
+            f.dataset: {"at": f.at, "known": f.known, "unfit": f.unfit, "shares": dict(f.shares)}
+            for f in fits
+        }
         entry = {"version": 1, "plan": plan, "although_unfit": although, "told": told}
         key = hashlib.blake2b(b"fit", key=self._secret()[:64], digest_size=32).digest()
         name = hmac.new(key, canonical_json(entry), hashlib.sha256).hexdigest()

@@ -182,7 +182,8 @@ def test_the_ledger_says_that_somebody_was_told_and_not_of_what(
     (entry,) = [json.loads(line) for line in kept.read_text().splitlines()]
     assert entry["name"].startswith(why.removeprefix("approved (told: ").removesuffix(")"))
     assert entry["although_unfit"]
-    assert ("hardly anything of sex" in str(entry["told"])) == (change is bend)
+    assert entry["told"]["default"]["unfit"] == (["sex"] if change is bend else [])
+    assert entry["told"]["default"]["shares"] == {"sex": 0.0 if change is bend else 0.8}
 
 
 def test_the_name_of_what_was_told_needs_the_silos_secret(federation: Federation) -> None:
