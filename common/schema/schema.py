@@ -26,6 +26,7 @@ from silosynth.common.document import (
 from silosynth.common.domain import Domain
 from silosynth.common.errors import InvalidSchema
 from silosynth.common.rules import UNREVIEWED
+from silosynth.common.schema.agree import check_agree
 from silosynth.common.schema.attributes import (
     Attribute,
     BooleanAttribute,
@@ -113,7 +114,7 @@ class Schema(PlainModel):
             self.__dict__["version"] = needed
         elif self.version < needed:
             raise ValueError(f"what is declared needs version: {needed}")
-        self.impossible()
+        check_agree(self.impossible(), coded=self.coded)
         check_images(self.images, coded=self.coded, label=self.label)
         return self
 

@@ -63,13 +63,14 @@ class StructuralZeros(PlainModel):
 class ImpossibleCells:
     """``mask`` is true where nobody can be: one axis for each attribute of ``clique``.
 
-    What is not ``declared`` comes of a rule: its rows are looked at when they are drawn, so that
-    codes that differ in it may be merged.
+    What is not ``declared`` comes of a ``rule``: its rows are looked at when they are drawn, so
+    that codes that differ in it may be merged.
     """
 
     clique: Clique
     mask: np.ndarray
     declared: bool = True
+    rule: str = ""
 
     def merged(self, lookups: Sequence[np.ndarray]) -> ImpossibleCells:
         """Return the cells over merged codes: those of which every code is impossible.
