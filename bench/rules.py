@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import adult_rules
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -216,7 +217,7 @@ def main() -> int:
                 )
                 for field, words in _FIGURES.items()
             ]
-    figures += [*speed(table), *made_up()]
+    figures += [*speed(table), *made_up(), *adult_rules.figures(len(seeds))]
     return publish("rules", figures)
 
 
