@@ -24,6 +24,9 @@ from silosynth.common.codec import (
 )
 from silosynth.common.schema import Attribute, Schema
 
+OF_RULE = "the rule "
+"""What the name of a rule begins with, among those of columns."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Survey:
@@ -104,4 +107,4 @@ def _count_missing(column: pa.ChunkedArray, attribute: Attribute) -> int:
 
 
 def _name(note: EncodingNote) -> str:
-    return f"the rule '{note.attribute}'" if note.broken else note.attribute
+    return f"{OF_RULE}'{note.attribute}'" if note.broken else note.attribute
