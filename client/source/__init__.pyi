@@ -5,7 +5,7 @@ from .open import open_source, open_table
 from .people import People
 from .spec import Bounding, Source, SourceFormat, SourceSpec, ValueQuestion
 from .stream import StreamRows
-from .survey import OF_RULE, Survey, take_survey
+from .survey import OF_RULE, take_survey
 from .table import (
     CSV,
     ENDINGS,
@@ -27,7 +27,6 @@ __all__ = [
     "SourceFormat",
     "SourceSpec",
     "StreamRows",
-    "Survey",
     "TableSource",
     "ValueQuestion",
     "forget_codes",
