@@ -41,7 +41,7 @@ wheel: $(VENV)/.dev
 # SOAK=n kills n processes (1,000); FLOWER=1 runs them over SuperLink, SuperNodes and relays as well;
 # SHARED=1 lets the silos sum in secret.
 soak: $(VENV)/.dev
-	PYTHONPATH=tests $(BIN)/python tests/processes/soak.py
+	$(BIN)/python -m tests.processes.soak
 
 # Every kind of request to Flower meets every fault of a network, in 17 rounds.
 faults: $(VENV)/.dev
@@ -53,17 +53,17 @@ FLOWER := $(CURDIR)/$(VENV)/flower-$(FLWR)
 test-flower: $(VENV)/.dev
 	$(PIP) install --no-deps --upgrade --target $(FLOWER) "flwr==$(FLWR).*"
 	PYTHONPATH=$(FLOWER) $(BIN)/python -c 'import flwr; assert flwr.__version__.startswith("$(FLWR).")'
-	PYTHONPATH=$(FLOWER) $(BIN)/python -m pytest -n 0 tests/common/test_flower.py \
-		tests/client/test_relay.py tests/client/test_supernode.py tests/client/test_pushing.py \
-		tests/server/test_app.py tests/server/test_grid.py tests/server/test_channel.py \
-		tests/server/test_channel_faults.py tests/simulations/test_cluster.py \
+	PYTHONPATH=$(FLOWER) $(BIN)/python -m pytest -n 0 tests/common/flower/test_flower.py \
+		tests/client/relay/test_relay.py tests/client/relay/test_supernode.py tests/client/relay/test_pushing.py \
+		tests/simulations/test_flower.py tests/server/federation/test_grid.py tests/server/federation/test_channel.py \
+		tests/server/federation/test_channel_faults.py tests/simulations/test_cluster.py \
 		tests/processes/test_federation.py
 
 bench-%: $(VENV)/.dev
-	$(BIN)/python bench/$(subst -,_,$*).py
+	$(BIN)/python -m bench $*
 
 bench-setup: $(VENV)/.dev
-	$(BIN)/python bench/setup.py
+	$(BIN)/python -m bench.peers.setup
 
 browser:
 	@command -v chromium >/dev/null || { \

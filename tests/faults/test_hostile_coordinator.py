@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from signed import CANARY, Federation, make_sampler
-from support.patience import cheap
 
 from silosynth.client.gateway import Dataset, Doorkeeper
 from silosynth.client.gateway.verify import VerifiedPlan, verify_plan, verify_request
@@ -36,6 +34,8 @@ from silosynth.common.plan import encode_plan, parse_plan
 from silosynth.common.schema import parse_schema
 from silosynth.common.trust import MAGIC, Purpose, SigningKey
 from silosynth.common.trust.seal import seal
+from tests.support.gateways.signed import CANARY, Federation, make_sampler
+from tests.support.patience import cheap
 
 DATASET = Scope(kind=ScopeKind.DATASET, name="default")
 

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-HERE = Path(__file__).parent
+ROOT = Path(__file__).parents[2]
 
 
 class Forked:
@@ -64,7 +64,8 @@ class Launcher:
         self._asking = threading.Lock()
         with log.open("ab") as errors:
             self._process = subprocess.Popen(
-                [sys.executable, str(HERE / "launcher.py"), *map(str, plans)],
+                [sys.executable, "-m", "tests.processes.launcher", *map(str, plans)],
+                cwd=ROOT,
                 env=environment,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

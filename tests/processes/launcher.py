@@ -17,15 +17,13 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import hurried
-import killable_coordinator
-import killable_gateway
 from flwr.superlink.cli import flower_superlink
-from remembered import remembered_epsilons
 
 from silosynth.common.certificate import certify_plan
 from silosynth.common.cli.app import build_app
 from silosynth.common.plan import load_plan
+from tests.processes import hurried, killable_coordinator, killable_gateway
+from tests.support.remembered import remembered_epsilons
 
 _POLL_SECONDS = 0.02
 

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from support.patience import patience
 
 from silosynth.common.plan import Plan, dump_plan
 from silosynth.common.schema import dump_schema
@@ -20,6 +19,7 @@ from silosynth.server.planning import new_plan
 from silosynth.simulations.cluster import _backend
 from silosynth.simulations.demo_insurers import demo_schema, demo_silos
 from silosynth.simulations.run import Engine, RunDirectory, simulate
+from tests.support.patience import patience
 
 COMMAND = [sys.executable, "-c", "from silosynth.common.cli.app import main; main()"]
 

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pyarrow.csv as pacsv
 import pytest
-from hospitals import FILE, LACKS, MAPS, SCHEMA, by_hand, own_way
 
 from silosynth.common.cli.app import run
 from silosynth.common.document import dump_document
 from silosynth.common.schema import dump_schema
+from tests.support.tables.hospitals import FILE, LACKS, MAPS, SCHEMA, by_hand, own_way
 
 pytestmark = pytest.mark.skipif(not FILE.exists(), reason="set SILOSYNTH_DATA to the data sets")
 LISTED = tuple(a.name for a in SCHEMA.attributes if a.kind == "categorical")

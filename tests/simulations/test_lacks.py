@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -106,7 +107,7 @@ def distance(one: np.ndarray, other: np.ndarray) -> float:
     ids=["mst", "aim", "fixed", "shared"],
 )
 def test_pairs_that_somebody_holds_are_as_they_are_and_the_others_follow_from_what_is_shared(
-    changes: dict[str, object],
+    changes: dict[str, Any],
 ) -> None:
     """Each pair is near to the pooled rows'; a with b is what x and y let it be."""
     result = simulate(plan(**changes), schema=SCHEMA, silos=TABLES, maps=MAPS, engine="local")
@@ -225,7 +226,8 @@ def test_a_method_of_whole_rows_is_refused(method: str) -> None:
 @pytest.mark.parametrize("method", ["independent", "mst", "aim", "fixed"])
 def test_noise_is_that_of_what_one_silo_is_asked(method: str) -> None:
     """Each silo holds three of five columns, and three pairs of ten."""
-    listed = {"workload": [("x", "a"), ("x", "b"), ("y", "b")]} if method == "fixed" else {}
+    fixed = {"workload": [("x", "a"), ("x", "b"), ("y", "b")]}
+    listed: dict[str, Any] = fixed if method == "fixed" else {}
     made = plan(method=method, **listed)
     apart = {p.name: p.marginals for p in made.phases}
     whole = new_plan(

@@ -7,14 +7,12 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from fakes import small_schema
-from support.chance import SubGaussian, agrees, masked, statistical
-from support.patience import patience
 
 from silosynth.client.ledger import Ledger
 from silosynth.common.audit import Scope, ScopeKind
@@ -44,6 +42,9 @@ from silosynth.server.measuring import add_masked
 from silosynth.server.planning import new_plan
 from silosynth.simulations.run import reopen, simulate
 from silosynth.simulations.silos import make_silos, open_gateway
+from tests.support.chance import SubGaussian, agrees, masked, statistical
+from tests.support.fakes import small_schema
+from tests.support.patience import patience
 
 SILOS = ("east", "north", "south", "west")
 
@@ -90,7 +91,11 @@ class Federation:
 
         def agree(steps: list[Agree]) -> Iterator[Event]:
             for ask in steps:
-                told = {"asked": ask.asked, "session": ask.step.session, "silo": ask.silo}
+                told: dict[str, Any] = {
+                    "asked": ask.asked,
+                    "session": ask.step.session,
+                    "silo": ask.silo,
+                }
                 if gone(f"{ask.asked.value}.{ask.step.session}", ask.silo):
                     yield Mute(**told)
                     continue
@@ -113,8 +118,8 @@ class Federation:
                 self.plan,
                 small_schema(),
                 journal=journal,
-                send=send,
-                agree=agree,
+                send=send,  # type: ignore[arg-type]  # as loose as a test may be
+                agree=agree,  # type: ignore[arg-type]  # as loose as a test may be
                 tell=self.told.append,
             )
 

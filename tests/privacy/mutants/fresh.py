@@ -13,8 +13,9 @@ import sys
 from contextlib import suppress
 
 import pytest
-from privacy.mutants.child import fork_and_wait
-from privacy.mutants.warm import Warm
+
+from tests.privacy.mutants.child import fork_and_wait
+from tests.privacy.mutants.warm import Warm
 
 LIBRARIES = (
     *("numpy", "pandas", "pyarrow.parquet", "scipy.stats", "scipy.optimize", "mpmath"),

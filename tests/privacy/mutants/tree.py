@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from privacy.mutants import fresh, verdicts
-from privacy.mutants.mutant import Mutant
-from privacy.mutants.swap import changed_functions
-from privacy.mutants.warm import belongs
+from tests.privacy.mutants import fresh, verdicts
+from tests.privacy.mutants.mutant import Mutant
+from tests.privacy.mutants.swap import changed_functions
+from tests.privacy.mutants.warm import belongs
 
 ROOT = Path(__file__).parents[3]
 OPTIONS = ("-p", verdicts.__name__, "-p", "no:cacheprovider", "-p", "no:xdist")
@@ -179,7 +179,7 @@ class Tree:
 
     def _environment(self) -> dict[str, str]:
         """Return an environment in which the copy is imported, and nothing is compiled."""
-        paths = (self.root / ".typing", self.root / "tests", self.root)
+        paths = (self.root / ".typing", self.root)
         kept = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
         return kept | {
             "PYTHONPATH": os.pathsep.join(map(str, paths)),
