@@ -26,7 +26,7 @@ def idle_memory(directory: Path) -> Figure:
     """Return the resident memory of a gateway that has answered who it is and nothing else."""
     with tempfile.TemporaryDirectory(prefix="gw-", dir=directory) as name:
         silo = BenchSilo(Path(name), rows=1000)
-        with silo.serve("-m", "silosynth.client.serving.serve") as process:
+        with silo.serve("-m", "silosynth.client.serving.process") as process:
             idle = tree_bytes(process.pid) / 2**20
         silo.gateway.close()
     return Figure(figure="resident memory of a gateway that waits", value=idle, unit="MiB")

@@ -70,7 +70,7 @@ ROOMS: dict[str, str] = {
     "client/serving": "client/desk client/silo client/ledger client/noise client/policy client/rpc "
     "common/audit common/messages common/trust",
     "client/relay": "client/rpc common/flower common/messages",
-    "client/cli": "client/csv client/maps client/desk client/silo client/policy client/relay "
+    "client/cli": "client/csv client/maps client/desk client/silo client/policy "
     "client/roster client/source common/accounting common/audit common/cli common/plan "
     "common/roster common/schema common/trust",
     "server/model": "common/schema",
@@ -111,6 +111,7 @@ TOP = "simulations"
 EDGES = {
     "flwr": {
         "common/flower/bundle.py",
+        "common/flower/node_process.py",
         "common/flower/supernode.py",
         "common/flower/wire.py",
         "client/relay/messages.py",
@@ -287,6 +288,7 @@ RELAY = (
     "client/rpc/caller.py",
     "client/rpc/calls.py",
     "client/relay/messages.py",
+    "client/relay/process.py",
     "client/relay/relay.py",
     "client/relay/pushing.py",
     "client/relay/supernode.py",

@@ -1,10 +1,7 @@
 """The gateway as a process: sockets first, then the privileges away, then ledger and tables.
 
-    python -m silosynth.client.serving.serve --policy silo.toml
-
-is what ``silosynth silo serve`` turns into, so that a gateway that waits holds no library that it
-does not need. SIGTERM and SIGINT end it after the requests at hand; SIGHUP changes nothing: a
-policy counts from the next start on, so that no budget changes under a plan that is being answered.
+SIGTERM and SIGINT end it after the requests at hand; SIGHUP changes nothing: a policy counts from
+the next start on, so that no budget changes under a plan that is being answered.
 """
 
 from __future__ import annotations
@@ -40,11 +37,12 @@ from silosynth.client.rpc import (
 )
 from silosynth.client.rpc import gateway_pb2 as proto
 from silosynth.client.serving.bell import LOOK_SECONDS, TOLD, Bell, ringing
+from silosynth.client.serving.later import try_aside
 from silosynth.client.serving.metered import CountedGateway
 from silosynth.client.serving.no_network import check_without_network, forbid_network
 from silosynth.client.serving.notices import senders
 from silosynth.client.serving.run_as import ROOT, become, forbid_core_dumps, group_id, user_ids
-from silosynth.client.silo import Silo, open_silo
+from silosynth.client.silo import Silo, open_silo, prepare
 from silosynth.common.audit import Scope
 from silosynth.common.errors import InvalidArgument, SilosynthError
 from silosynth.common.files import storage_error
@@ -114,7 +112,13 @@ def serve(
         notes = Notes(heard=lambda: log("note", level=logging.WARNING, see="silo notes"))
         seams = seams or Seams()
         silo = stack.enter_context(
-            open_silo(policy, bits=seams.bits, tell_operator=notes.tell, reached=seams.reached)
+            open_silo(
+                policy,
+                bits=seams.bits,
+                tell_operator=notes.tell,
+                reached=seams.reached,
+                opened=lambda datasets: try_aside(lambda: prepare(datasets)),
+            )
         )
         telemetry = stack.enter_context(_metrics(silo))
         stack.enter_context(
@@ -355,7 +359,7 @@ def main(arguments: list[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     if len(words) < 2 or words[0] != "--policy" or words[2:] not in ([], [_NO_NETWORK]):
         usage = f"--policy FILE [{_NO_NETWORK}]"
-        sys.stderr.write(f"usage: python -m silosynth.client.serving.serve {usage}\n")
+        sys.stderr.write(f"usage: python -m silosynth.client.serving.process {usage}\n")
         return InvalidArgument.exit_code
     try:
         serve(Path(words[1]), network=len(words) == 2)

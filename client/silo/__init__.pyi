@@ -1,4 +1,4 @@
-from .assemble import Silo, check_files, ledger_path, load_identity, open_silo
+from .assemble import Silo, check_files, ledger_path, load_identity, open_silo, prepare
 from .backup import backup_bytes, check_copy
 from .draft import draft_schema
 from .foresight import foresee_plan
@@ -30,6 +30,7 @@ __all__ = [
     "new_ledger",
     "next_step",
     "open_silo",
+    "prepare",
     "propose_rules",
     "read_tables",
     "take_kit",

@@ -64,12 +64,13 @@ def open_silo(
     bits: BitSource | None = None,
     tell_operator: Callable[[str], None] = lambda _: None,
     reached: Callable[[str], None] = lambda _: None,
+    opened: Callable[[Mapping[str, Dataset]], None] = lambda _: None,
 ) -> Iterator[Silo]:
     """Open a silo's ledger and gateway, and close the ledger afterwards. No table is read yet.
 
     Codes that were kept on disk of a table that has changed since are removed.
 
-    Args: bits, reached: seams for tests.
+    Args: bits, reached: seams for tests. opened: is given the data sets before there is a ledger.
     Raises InvalidPolicy, InvalidArgument or InvalidSchema when a file of the policy is not as it
     says, LedgerUnavailable when the ledger cannot be used.
     """
@@ -78,6 +79,7 @@ def open_silo(
         key=key, coordinators=policy.consumers(), former=policy.silo.previous_keys
     )
     datasets = open_datasets(policy, tell_operator=tell_operator)
+    opened(datasets)
     records = Records(Path(policy.silo.directory))
     with Ledger.open(
         ledger_path(policy),
@@ -115,6 +117,13 @@ def open_silo(
         )
         silo.forget_stale()
         yield silo
+
+
+def prepare(datasets: Mapping[str, Dataset]) -> None:
+    """Make what data sets are counted with, but read none; raise what would stop an answer."""
+    for dataset in datasets.values():
+        if isinstance(dataset.rows, StreamRows):
+            dataset.rows.prepare()
 
 
 def check_files(policy: PolicyFile) -> None:

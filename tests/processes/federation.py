@@ -35,6 +35,7 @@ from support.patience import patience
 from silosynth.client.desk import Command, Question, open_desk
 from silosynth.client.ledger import Ledger
 from silosynth.client.policy import load_policy
+from silosynth.client.rpc import is_serving
 from silosynth.common.audit import verify_audit
 from silosynth.common.audit.audit import AuditSummary
 from silosynth.common.document import load_document
@@ -199,6 +200,20 @@ class Federation:
         command += [f"--seed={SILOS.index(silo)}", f"--plan={self.directory / 'plan.yaml'}"]
         self.spawn(f"gateway-{silo}", command)
         wait_for(f"the gateway of {silo}", path.is_socket)
+
+    def start_product_gateway(self, silo: str) -> None:
+        """Start a gateway as the product's command does, with nothing put in its place.
+
+        Under root it is started as its user: an interpreter in root's home is closed to one who
+        becomes another.
+        """
+        self.directory.chmod(0o777)
+        path = self.gateway_socket(silo)
+        path.unlink(missing_ok=True)
+        words = ["-m", "silosynth.client.serving.process", "--policy", str(self.policy(silo))]
+        user = ["setpriv", f"--reuid={GATEWAY_USER}", "--clear-groups"] if ROOT else []
+        self.spawn(f"gateway-{silo}", [*user, sys.executable, *words])
+        wait_for(f"the gateway of {silo}", lambda: is_serving(path))
 
     def start_relay(self, silo: str, *, ca: Path | None = None, key: Path | None = None) -> None:
         """Start a relay and its SuperNode by the command of their systemd unit.
