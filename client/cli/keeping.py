@@ -34,6 +34,7 @@ from silosynth.common.accounting import RHO_UNIT
 from silosynth.common.cli import Force, Json, emit, say
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.files import check_output, fresh_file
+from silosynth.common.messages import WIRE, version_words
 
 _BASIS = {
     Basis.MIRROR: "the mirror holds all that ever left: nothing is charged on top",
@@ -148,6 +149,7 @@ def silo_upgrade(
     loaded = load_policy(policy)
     step = next_step(loaded)
     say(f"policy, keys, schemas and tables can be used; the ledger's file has version {step.found}")
+    say(version_words())
     if step.is_due:
         say(f"it is brought to version {step.written}; the file as it is is kept as {step.kept}")
     else:
@@ -157,7 +159,7 @@ def silo_upgrade(
             raise InvalidArgument("the gateway is running", hint="stop it first")
         take_step(step)
         say("done")
-    facts = {"found": step.found, "written": step.written, "due": step.is_due}
+    facts = {"found": step.found, "written": step.written, "due": step.is_due, "wire": WIRE}
     emit(facts | {"kept": str(step.kept) if step.kept else None}, as_json=as_json)
 
 
