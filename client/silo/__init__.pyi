@@ -6,6 +6,7 @@ from .found import find
 from .init import init_silo, new_ledger
 from .join import Joining, ask_for_new_key, ask_to_join, check_kit, take_kit
 from .propose import propose_rules
+from .prune import old_results
 from .reading import read_tables
 from .recover import Basis, Recovery, write_recovery
 from .upgrade import next_step, take_step
@@ -29,6 +30,7 @@ __all__ = [
     "load_identity",
     "new_ledger",
     "next_step",
+    "old_results",
     "open_silo",
     "prepare",
     "propose_rules",

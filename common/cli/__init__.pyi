@@ -1,3 +1,14 @@
+from .ages import Older, OlderDryRun, read_age
 from .console import Force, Json, bars, emit, say, show_table
 
-__all__ = ["Force", "Json", "bars", "emit", "say", "show_table"]
+__all__ = [
+    "Force",
+    "Json",
+    "Older",
+    "OlderDryRun",
+    "bars",
+    "emit",
+    "read_age",
+    "say",
+    "show_table",
+]
