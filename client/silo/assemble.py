@@ -14,6 +14,7 @@ from silosynth.client.maps import NO_MAP, SiloMap, check_map, check_reviewed, lo
 from silosynth.client.noise import BitSource
 from silosynth.client.policy import CheckpointSection, DatasetSection, PolicyFile, SiloIdentity
 from silosynth.client.roster import RosterBook
+from silosynth.client.silo.lives import begin_life
 from silosynth.client.source import StreamRows, forget_codes, load_secret, open_source
 from silosynth.client.source.bounding import bounding
 from silosynth.client.sums import SUMS, SumMember, SumStore
@@ -81,6 +82,7 @@ def open_silo(
     datasets = open_datasets(policy, tell_operator=tell_operator)
     opened(datasets)
     records = Records(Path(policy.silo.directory))
+    begin_life(Path(policy.silo.directory))
     with Ledger.open(
         ledger_path(policy),
         caps=policy.scope_caps(),

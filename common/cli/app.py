@@ -33,6 +33,7 @@ from silosynth.common.errors import InvalidArgument, InvalidSchema, SilosynthErr
 from silosynth.common.files import check_output, storage_error, write_text
 from silosynth.common.importers import import_schema
 from silosynth.common.plan import check_budget, check_plan, load_plan
+from silosynth.common.proxies import past_proxies
 from silosynth.common.sampler import (
     AutoregressiveSampler,
     condition_on,
@@ -69,6 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with the code that the outcome calls for."""
     os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.update(past_proxies(os.environ))
     words = list(sys.argv[1:] if arguments is None else arguments)
     code = run(words)
     if code:

@@ -221,7 +221,7 @@ class Federation:
         They go on trying until the SuperLink is there.
         """
         values = {
-            "${SUPERLINK}": f"127.0.0.1:{self.port}",
+            "${SUPERLINK}": self.superlink_address(),
             "${SILO}": silo,
             "9464": str(self.relay_metrics.get(silo, 0)),
             "/etc/silosynth/ca.pem": str(ca or self.certs.ca),
@@ -231,6 +231,10 @@ class Federation:
             "/run/silosynth/gateway.sock": str(self.gateway_socket(silo)),
         }
         self.spawn(f"relay-{silo}", unit_command("silosynth-relay.service", values))
+
+    def superlink_address(self) -> str:
+        """Return where relays find the SuperLink."""
+        return f"127.0.0.1:{self.port}"
 
     def wait_online(self, silos: Sequence[str]) -> None:
         """Return once these silos' SuperNodes are online."""
