@@ -71,8 +71,8 @@ ROOMS: dict[str, str] = {
     "common/audit common/messages common/trust",
     "client/relay": "client/rpc common/flower common/messages",
     "client/cli": "client/csv client/maps client/desk client/silo client/policy "
-    "client/roster client/source common/accounting common/audit common/cli common/plan "
-    "common/roster common/schema common/trust",
+    "client/roster client/source common/accounting common/audit common/cli common/messages "
+    "common/plan common/roster common/schema common/trust",
     "server/model": "common/schema",
     "server/values": "common/values common/codec common/plan common/schema",
     "server/measuring": "server/model server/values common/codec common/messages common/plan "
