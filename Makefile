@@ -6,6 +6,11 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 export FLWR_TELEMETRY_ENABLED := 0
 export RAY_USAGE_STATS_ENABLED := 0
+# What is compiled is kept, whatever a container's image says: tests start hundreds of interpreters.
+unexport PYTHONDONTWRITEBYTECODE
+# Tests run one a core; threads of their own would only wait for one another.
+test quick soak faults test-flower: export OMP_NUM_THREADS := 1
+test quick soak faults test-flower: export OPENBLAS_NUM_THREADS := 1
 
 .PHONY: demo test quick check lint types structure wheel bundle try-bundle soak faults test-flower browser bench-setup postgresql clean
 
@@ -49,7 +54,7 @@ try-bundle: bundle
 # SOAK=n kills n processes (1,000); FLOWER=1 runs them over SuperLink, SuperNodes and relays as well;
 # SHARED=1 lets the silos sum in secret.
 soak: $(VENV)/.dev
-	PYTHONPATH=tests $(BIN)/python tests/processes/soak.py
+	$(BIN)/python -m tests.processes.soak
 
 # Every kind of request to Flower meets every fault of a network, in 17 rounds.
 faults: $(VENV)/.dev
@@ -61,17 +66,17 @@ FLOWER := $(CURDIR)/$(VENV)/flower-$(FLWR)
 test-flower: $(VENV)/.dev
 	$(PIP) install --no-deps --upgrade --target $(FLOWER) "flwr==$(FLWR).*"
 	PYTHONPATH=$(FLOWER) $(BIN)/python -c 'import flwr; assert flwr.__version__.startswith("$(FLWR).")'
-	PYTHONPATH=$(FLOWER) $(BIN)/python -m pytest -n 0 tests/common/test_flower.py \
-		tests/client/test_relay.py tests/client/test_supernode.py tests/client/test_pushing.py \
-		tests/server/test_app.py tests/server/test_grid.py tests/server/test_channel.py \
-		tests/server/test_channel_faults.py tests/simulations/test_cluster.py \
+	PYTHONPATH=$(FLOWER) $(BIN)/python -m pytest -n 0 tests/common/flower/test_flower.py \
+		tests/client/relay/test_relay.py tests/client/relay/test_supernode.py tests/client/relay/test_pushing.py \
+		tests/simulations/test_flower.py tests/server/federation/test_grid.py tests/server/federation/test_channel.py \
+		tests/server/federation/test_channel_faults.py tests/simulations/test_cluster.py \
 		tests/processes/test_federation.py
 
 bench-%: $(VENV)/.dev
-	$(BIN)/python bench/$(subst -,_,$*).py
+	$(BIN)/python -m bench $*
 
 bench-setup: $(VENV)/.dev
-	$(BIN)/python bench/setup.py
+	$(BIN)/python -m bench.peers.setup
 
 browser:
 	@command -v chromium >/dev/null || { \

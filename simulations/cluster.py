@@ -179,9 +179,8 @@ def _interruptible(stopped: threading.Event) -> Iterator[None]:
     except Exception as err:
         if interrupted.is_set():
             raise KeyboardInterrupt from err
-        cause = f"{type(err).__name__}: {str(err).strip().partition(chr(10))[0]}".rstrip(": ")
         raise RunFailed(
-            f"the simulation engine gave up ({cause})",
+            f"the simulation engine gave up ({_cause(err)})",
             hint="run the same command again, or --engine local",
         ) from err
     finally:
@@ -190,6 +189,14 @@ def _interruptible(stopped: threading.Event) -> Iterator[None]:
             signal.signal(SIGINT, before)
     if interrupted.is_set():
         raise KeyboardInterrupt
+
+
+def _cause(error: BaseException) -> str:
+    """Name in one line what an error of the engine came from."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0]}".removesuffix(": ")
 
 
 @contextmanager

@@ -1,9 +1,10 @@
-"""Make shared test modules importable: by full names from here, by bare ones from old folders."""
+"""What all tests share: what ``--quick`` leaves out, fixed bits, the table of kills."""
 
 from __future__ import annotations
 
 import itertools
-import sys
+import os
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,17 +16,22 @@ import pytest
 
 NOT_QUICK = {
     *("processes", "deploy", "simulations"),
-    *("client/test_serve.py", "client/test_source_postgresql.py", "client/test_count_ray.py"),
-    *("common/test_parts.py", "common/test_pretrained.py", "faults/test_ledger_faults.py"),
+    *(
+        "client/serving/test_serve.py",
+        "client/source/test_source_postgresql.py",
+        "client/source/test_count_ray.py",
+    ),
+    *(
+        "common/cli/test_parts.py",
+        "common/generator/test_pretrained.py",
+        "faults/test_ledger_faults.py",
+    ),
     *("faults/test_ledger_random_faults.py", "privacy/test_leak_canary.py"),
     *("privacy/test_mutants.py", "privacy/test_gradient_audit.py"),
     *("privacy/test_gradient_neighbours.py", "privacy/test_pretrained_gradient.py"),
-    *("server/test_aim.py", "server/test_engine.py", "test_readme.py"),
+    *("server/methods/test_aim.py", "server/model/test_engine.py", "test_readme.py"),
 }
 """What ``--quick`` leaves out: whole runs, and all that starts processes, browsers or servers."""
-
-for folder in (".", "server", "client", "faults", "privacy", "processes", "golden", ".."):
-    sys.path.append(str(Path(__file__).parent / folder))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -55,13 +61,24 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the folder of what this session's processes remember together."""
+    from tests.support.remembered import PLACE
+
+    if PLACE not in os.environ:
+        folder = tempfile.TemporaryDirectory(prefix="silosynth-epsilons-")
+        os.environ[PLACE] = folder.name
+        config.add_cleanup(lambda: os.environ.__delitem__(PLACE))
+        config.add_cleanup(folder.cleanup)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _epsilons_worked_out_once() -> Iterator[None]:
-    """Work out each epsilon once a process: an accountant's seconds are what no test is about.
+    """Work out each epsilon once a session: an accountant's seconds are what no test is about.
 
     It is a function of its arguments alone, and every test of it still works it out.
     """
-    from remembered import remembered_epsilons
+    from tests.support.remembered import remembered_epsilons
 
     with remembered_epsilons():
         yield
@@ -73,9 +90,8 @@ def fixed_bits(monkeypatch: pytest.MonkeyPatch) -> None:
 
     What is learnt through noise has no law to work a tolerance out of; so it has one outcome.
     """
-    from support.chance import FixedBits
-
     from silosynth.client.noise import SystemBits
+    from tests.support.chance import FixedBits
 
     sources: WeakKeyDictionary[SystemBits, FixedBits] = WeakKeyDictionary()
 
@@ -90,7 +106,7 @@ def fixed_bits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Refuse more cases of a statistical test than its false-alarm probability is shared by."""
-    tests = [getattr(item, "function", None) for item in items]
+    tests: list[Any] = [getattr(item, "function", None) for item in items]
     cases = Counter(test for test in tests if hasattr(test, "statistical_cases"))
     for test, count in cases.items():
         if count > test.statistical_cases:

@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import stats
-from support.chance import (
+
+from silosynth.client.noise.discrete_gaussian import discrete_gaussian
+from tests.support.chance import (
     ALARM,
     MISS,
     SUITE,
@@ -28,8 +30,6 @@ from support.chance import (
     masked,
     statistical,
 )
-
-from silosynth.client.noise.discrete_gaussian import discrete_gaussian
 
 TESTS = Path(__file__).parent
 SOURCES = {

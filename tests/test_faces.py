@@ -86,4 +86,4 @@ def test_a_face_is_a_sentence_and_a_list(room: Path) -> None:
 def test_a_shown_name_is_loaded_when_it_is_asked_for() -> None:
     assert all(getattr(codec, name) is not None for name in codec.__all__)
     with pytest.raises(AttributeError):
-        codec.nothing_of_this_name  # noqa: B018
+        codec.nothing_of_this_name  # type: ignore[attr-defined]  # noqa: B018

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from support.patience import patience
+from tests.support.patience import patience
 
 ROOT = Path(__file__).parent.parent
 

@@ -1,5 +1,6 @@
 from .ages import Older, OlderDryRun, read_age
 from .console import Force, Json, bars, emit, say, show_table
+from .flags import with_flags
 
 __all__ = [
     "Force",
@@ -11,4 +12,5 @@ __all__ = [
     "read_age",
     "say",
     "show_table",
+    "with_flags",
 ]

@@ -1,6 +1,6 @@
 """What a SuperNode would load and never use: 30 MB of a silo that waits.
 
-Tried with Flower 1.41 and 1.42; ``tests/common/test_flower.py`` says what is relied on.
+Tried with Flower 1.41 and 1.42; ``tests/common/flower/test_flower.py`` says what is relied on.
 """
 
 from __future__ import annotations

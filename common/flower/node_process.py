@@ -1,6 +1,6 @@
 """The SuperNode's own process: what Flower does not promise of it.
 
-Tried with Flower 1.41 and 1.42; ``tests/common/test_flower.py``
+Tried with Flower 1.41 and 1.42; ``tests/common/flower/test_flower.py``
 says what is relied on of each name.
 """
 

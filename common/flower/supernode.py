@@ -1,6 +1,6 @@
 """A relay's calls to SuperLink and SuperNode: what Flower does not promise of them.
 
-Tried with Flower 1.41 and 1.42; ``tests/common/test_flower.py``
+Tried with Flower 1.41 and 1.42; ``tests/common/flower/test_flower.py``
 says what is relied on of each name. The SuperNode's own process is another file, with what a relay
 would hold for nothing.
 """

@@ -9,11 +9,11 @@ from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
-from support.patience import patience
 
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.pages import TelemetryServer
 from silosynth.common.telemetry import Role, Telemetry, log, start_logging
+from tests.support.patience import patience
 
 
 def _get(port: int, path: str) -> tuple[int, str]:

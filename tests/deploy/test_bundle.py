@@ -12,7 +12,8 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from deploy_commands import DEPLOY
+
+from tests.support.deploy_commands import DEPLOY
 
 
 @pytest.fixture(scope="module")

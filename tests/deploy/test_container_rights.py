@@ -24,11 +24,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from deploy_commands import DEPLOY, container_command
 
 from silosynth.client.policy import NewSilo
 from silosynth.client.silo import init_silo
 from silosynth.common.schema import dump_schema, parse_schema
+from tests.support.deploy_commands import DEPLOY, container_command
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or not shutil.which("unshare") or not shutil.which("setpriv"),
@@ -101,8 +101,8 @@ class Container:
             (self.image / name).mkdir(parents=True, exist_ok=True)
         for name in ("bin", "sbin", "lib", "lib64"):
             (self.image / name).symlink_to(f"usr/{name}")
-        for path in ("ld.so.cache", "login.defs", "nsswitch.conf"):
-            shutil.copy(f"/etc/{path}", self.image / "etc" / path)
+        for name in ("ld.so.cache", "login.defs", "nsswitch.conf"):
+            shutil.copy(f"/etc/{name}", self.image / "etc" / name)
         stranger = f"stranger:x:{STRANGER}:{STRANGER}::/:/bin/false\n"
         (self.image / "etc/passwd").write_text(f"root:x:0:0::/root:/bin/sh\n{stranger}")
         (self.image / "etc/group").write_text("root:x:0:\n")

@@ -19,10 +19,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
-from deploy_commands import DEPLOY, container_command, unit_command
 from dockerfile_parse import DockerfileParser
-from federation import Federation
-from support.patience import patience
 
 from silosynth.client.policy import load_policy
 from silosynth.client.rpc import RemoteGateway
@@ -31,6 +28,9 @@ from silosynth.common.plan import check_budget, check_plan, load_plan
 from silosynth.common.schema import load_schema
 from silosynth.server.federation import load_roster
 from silosynth.server.federation.superlink import build_bundle
+from tests.processes.federation import Federation
+from tests.support.deploy_commands import DEPLOY, container_command, unit_command
+from tests.support.patience import patience
 
 UNITS = sorted(p.name for p in (DEPLOY / "systemd").iterdir())
 EXAMPLES = ("multi-region", "cross-organisation")

@@ -14,11 +14,11 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
-from deploy_commands import DEPLOY
 from helm_python import Chart
 from helm_python.chart import lint
 
 from silosynth.common.cli.app import build_app
+from tests.support.deploy_commands import DEPLOY
 
 HELM = DEPLOY / "helm"
 SILO: dict[str, Any] = {

@@ -9,10 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from hostile_mutations import mutate_bytes, mutate_json
-from signed import CANARY, Federation, make_sampler
-from support.patience import cheap
+from typing import Any
 
 from silosynth.client.silo import Silo
 from silosynth.common.audit import Verdict as Decided
@@ -26,6 +23,9 @@ from silosynth.common.messages import (
 )
 from silosynth.common.trust import Purpose, body_of
 from silosynth.common.trust.seal import seal
+from tests.faults.hostile_mutations import mutate_bytes, mutate_json
+from tests.support.gateways.signed import CANARY, Federation, make_sampler
+from tests.support.patience import cheap
 
 LONGEST_UNITS = 300
 FORBIDDEN = (CANARY, "Traceback", "sqlite", "Error(", "/tmp", "/dev/shm", "people.parquet", ".pem")
@@ -45,7 +45,7 @@ class Target:
         f = self.federation
         plan = f.plan(method="mst")
         self.plan, self.digest = f.sealed(plan), plan.digest
-        pair = {"phase": "tree", "queries": ((("age", "sex"), "fine"),)}
+        pair: dict[str, Any] = {"phase": "tree", "queries": ((("age", "sex"), "fine"),)}
         self.requests = (f.request(plan), f.request(plan, **pair))
         self.receipt = encode_receipt(self.release)
         self.result = encode_statement(f.result(plan, self.release), key=f.hub)

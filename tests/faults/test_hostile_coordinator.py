@@ -9,13 +9,12 @@ import json
 import tracemalloc
 import zipfile
 from collections.abc import Iterator
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
-from signed import CANARY, Federation, make_sampler
-from support.patience import cheap
 
 from silosynth.client.gateway import Dataset, Doorkeeper
 from silosynth.client.gateway.verify import VerifiedPlan, verify_plan, verify_request
@@ -36,6 +35,8 @@ from silosynth.common.plan import encode_plan, parse_plan
 from silosynth.common.schema import parse_schema
 from silosynth.common.trust import MAGIC, Purpose, SigningKey
 from silosynth.common.trust.seal import seal
+from tests.support.gateways.signed import CANARY, Federation, make_sampler
+from tests.support.patience import cheap
 
 DATASET = Scope(kind=ScopeKind.DATASET, name="default")
 
@@ -278,6 +279,7 @@ def test_a_zip_bomb_in_place_of_a_sampler_is_not_unpacked(attack: Attack) -> Non
     assert peak < 20_000_000, "the archive was unpacked"
 
 
+@cache
 def _wide_door() -> tuple[Doorkeeper, VerifiedPlan]:
     """Return a silo without signatures whose table has 200 attributes of 4,096 codes."""
     attribute = {"kind": "integer", "minimum": 0, "maximum": 4_095, "source": "public"}

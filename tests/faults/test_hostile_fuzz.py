@@ -14,7 +14,6 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
 import pytest
-from hostile_campaign import Target, campaign, open_target
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -22,6 +21,7 @@ from silosynth.common.messages import Answer, Bundle, Release
 from silosynth.common.plan import encode_plan
 from silosynth.common.trust import Purpose, body_of
 from silosynth.common.trust.seal import seal
+from tests.faults.hostile_campaign import Target, campaign, open_target
 
 MESSAGES = 100_000
 WORKERS = 2

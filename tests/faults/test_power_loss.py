@@ -7,8 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from fakes import SILOS, small_plan, small_schema
-from power import Disk, forgetful_disk
 
 from silosynth.client.gateway import Records
 from silosynth.client.ledger import read_fence
@@ -24,6 +22,8 @@ from silosynth.server.coordinator import Acknowledged, Answered, Decided, Event,
 from silosynth.server.driver import Journal, read_events
 from silosynth.server.federation import begin_run, find_run
 from silosynth.server.federation.run_files import keep_receipt, kept_receipts
+from tests.support.fakes import SILOS, small_plan, small_schema
+from tests.support.power import Disk, forgetful_disk
 
 EVENTS: tuple[Event, ...] = (
     Decided(silo=SILOS[0], data=b"approved"),

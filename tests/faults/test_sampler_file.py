@@ -19,7 +19,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.patience import patience
 
 from silosynth.common.domain import Grouping
 from silosynth.common.errors import InvalidSampler, OutputExists
@@ -35,6 +34,7 @@ from silosynth.common.sampler.archive import pack, unpack
 from silosynth.common.sampler.file import dump_sampler
 from silosynth.common.sampler.sampler import draw
 from silosynth.common.schema import parse_schema
+from tests.support.patience import patience
 
 Members = dict[str, bytes]
 

@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 import pytest
-from make_methods import CASES, METHODS, PATH, describe, plan_of
 
 from silosynth.common.plan import Method, decode_plan, encode_plan
+from tests.golden.make_methods import CASES, METHODS, PATH, describe, plan_of
 
 GOLDEN: dict[str, Any] = json.loads(PATH.read_text())
 

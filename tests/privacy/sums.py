@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from fakes import small_schema
 
 from silosynth.client.noise import NoiseShare, noise_share
 from silosynth.client.sums import SumMember, SumStore
@@ -15,6 +14,7 @@ from silosynth.common.messages import Request, SumProof, SumStep, pack
 from silosynth.common.plan import PhaseName, Plan, parse_plan
 from silosynth.common.trust import SigningKey
 from silosynth.server.planning import new_plan
+from tests.support.fakes import small_schema
 
 CELLS = 25
 

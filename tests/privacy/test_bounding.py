@@ -14,11 +14,11 @@ import pyarrow as pa
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from support.patience import cheap
 
 from silosynth.client.source import load_secret, make_secret
 from silosynth.client.source.bounding import NAMELESS, SECRET_BYTES, rank_rows
 from silosynth.common.errors import InvalidArgument, InvalidTable, OutputExists
+from tests.support.patience import cheap
 
 SECRET = b"s" * SECRET_BYTES
 SHAPE = (3, 2, 2)
@@ -152,7 +152,9 @@ def test_another_secret_chooses_otherwise(rows: list[Row]) -> None:
 
 def test_the_choice_is_uniform_over_a_persons_rows() -> None:
     """300 persons of 4 rows, one of them odd: it is kept by about a quarter."""
-    rows = [(p, (2, 0, 0) if i == 0 else (0, 0, 0)) for p in range(3000) for i in range(4)]
+    rows: list[Row] = [
+        (p, (2, 0, 0) if i == 0 else (0, 0, 0)) for p in range(3000) for i in range(4)
+    ]
     odd = sum(r == 0 and code[0] == 2 for (_, code), r in zip(rows, _rank(rows), strict=True))
     deviation = (3000 * 0.25 * 0.75) ** 0.5
     assert abs(odd - 750) < 5 * deviation

@@ -13,7 +13,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from learners import ConstantBits, round_request, shared_plan, training_plan, wide_schema
 
 from silosynth.client.learning import clip as clip_module
 from silosynth.client.learning import gradient as gradient_module
@@ -25,6 +24,13 @@ from silosynth.common.codec import Layout, layout_of
 from silosynth.common.errors import InvalidTable
 from silosynth.common.generator import Architecture, MaskedMlp, Transformer, bias_slices
 from silosynth.common.plan import BOUND, LARGEST_WEIGHT, Plan, gradient_unit
+from tests.privacy.learners import (
+    ConstantBits,
+    round_request,
+    shared_plan,
+    training_plan,
+    wide_schema,
+)
 
 TABLE = Layout(attributes=("a", "b", "c"), sizes=(3, 5, 4), vocabularies=(0, 1, 2), free=3)
 NETWORKS: list[Architecture] = [

@@ -17,7 +17,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from signed import Federation, people
 
 from silosynth.client.gateway import verify as verify_module
 from silosynth.common.codec import layout_of
@@ -30,6 +29,7 @@ from silosynth.common.trust import Purpose
 from silosynth.common.trust.seal import seal
 from silosynth.server.methods.training import TrainingChoice
 from silosynth.server.planning import new_plan
+from tests.support.gateways.signed import Federation, people
 
 ROUNDS = 3
 TARGET = {"age": 7, "sex": 1}

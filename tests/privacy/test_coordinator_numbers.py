@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from signed import Federation, people
 
 from silosynth.common.accounting import GaussianCost, cks_epsilon, pld_epsilon
 from silosynth.common.digest import digest_of
@@ -41,6 +40,7 @@ from silosynth.common.trust import Purpose
 from silosynth.common.trust.seal import seal
 from silosynth.server.methods.training import TrainingChoice
 from silosynth.server.planning import new_plan
+from tests.support.gateways.signed import Federation, people
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "explanation" / "threat-model.md"

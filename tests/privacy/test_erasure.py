@@ -13,7 +13,6 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
-from signed import Federation, people_table
 
 from silosynth.client.source import SourceFormat, SourceSpec, StreamRows, file_state, open_source
 from silosynth.client.source.bounding import bounding
@@ -24,6 +23,7 @@ from silosynth.client.source.table import Wanted
 from silosynth.common.domain import Grouping
 from silosynth.common.measurement import MarginalQuery
 from silosynth.common.schema import Schema, parse_schema
+from tests.support.gateways.signed import Federation, people_table
 
 SCHEMA: Schema = parse_schema(
     {
@@ -190,7 +190,7 @@ def test_a_file_that_is_written_within_one_tick_of_its_clock_is_read_again(
         return path, device, inode, size, *tick
 
     monkeypatch.setattr(file_state, "_stamp", coarse)
-    monkeypatch.setattr(file_state.time, "time_ns", lambda: max(tick) + 1_000_000_000)
+    monkeypatch.setattr(file_state.time, "time_ns", lambda: max(tick) + 1_000_000_000)  # type: ignore[attr-defined]  # replaced where it is used
     path = tmp_path / "rows.csv"
     path.write_text("age,sex,who\n1,f,a\n2,f,b\n")
     source = open_rows("csv", path)
@@ -215,7 +215,7 @@ def test_files_that_nobody_wrote_to_are_the_same_without_a_look_at_their_content
     path = tmp_path / "rows.csv"
     path.write_text("age,sex,who\n1,f,a\n")
     later = path.stat().st_ctime_ns + 10_000_000_000
-    monkeypatch.setattr(file_state.time, "time_ns", lambda: later)
+    monkeypatch.setattr(file_state.time, "time_ns", lambda: later)  # type: ignore[attr-defined]  # replaced where it is used
     monkeypatch.setattr(file_state, "file_digest", None)
     assert same_files(look_at([path]), now=look_at([path]))
 

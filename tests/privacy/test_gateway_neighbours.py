@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from support.chance import SubGaussian, SumOfSquares, agrees, counts_agree, statistical
 
 from silosynth.client.gateway import Dataset, Gateway
 from silosynth.client.ledger import Ledger
@@ -28,6 +27,7 @@ from silosynth.common.audit import Scope, ScopeKind
 from silosynth.common.messages import Release, Request, decode_release, encode_request
 from silosynth.common.plan import PhaseName, encode_plan, parse_plan
 from silosynth.common.schema import parse_schema
+from tests.support.chance import SubGaussian, SumOfSquares, agrees, counts_agree, statistical
 
 SIGMA2 = Fraction(4)
 MOST = 2

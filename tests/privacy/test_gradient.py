@@ -9,9 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from learners import ask, first_weights, learnt, open_learner, training_plan, wide_schema
 from scipy.stats import binom
-from support.chance import Binomial, SumOfSquares, agrees, statistical
 
 from silosynth.client.learning import clip as clip_module
 from silosynth.client.learning.clip import MOST_ROWS, add_clipped
@@ -22,6 +20,15 @@ from silosynth.common.codec import Layout
 from silosynth.common.generator import Architecture, MaskedMlp, Transformer, initial_vector
 from silosynth.common.messages import Release
 from silosynth.common.plan import BOUND, LARGEST_WEIGHT, gradient_unit, scaled_norm
+from tests.privacy.learners import (
+    ask,
+    first_weights,
+    learnt,
+    open_learner,
+    training_plan,
+    wide_schema,
+)
+from tests.support.chance import Binomial, SumOfSquares, agrees, statistical
 
 TABLE = Layout(attributes=("a", "b", "c"), sizes=(3, 5, 4), vocabularies=(0, 1, 2), free=3)
 TEXT = Layout(
@@ -93,7 +100,7 @@ def test_a_rows_integers_do_not_depend_on_its_company(
 
 def test_microbatches_that_are_not_filled_up_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Gradients, "_filled", lambda _, rows: rows)
-    if not _company_shows(*COMPANIES[-1]):
+    if not _company_shows(*COMPANIES[-1]):  # type: ignore[arg-type]  # as loose as a test may be
         pytest.skip("products of few rows round like those of many on this processor")
 
 
@@ -106,8 +113,8 @@ def test_clipping_that_is_left_out_would_be_seen(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(clip_module, "_BOUND2", np.float32(np.inf))
     monkeypatch.setattr(clip_module, "exact_sum", lambda sums, rows: sums.astype(np.int64))
     architecture, layout = NETWORKS[0]
-    gradients = Gradients(architecture, layout, clip=0.5)
-    gradients.load(10 * initial_vector(architecture, layout, seed=1))
+    gradients = Gradients(architecture, layout, clip=0.5)  # type: ignore[arg-type]  # as loose as a test may be
+    gradients.load(10 * initial_vector(architecture, layout, seed=1))  # type: ignore[arg-type]  # as loose as a test may be
     total, _ = gradients.sum(np.array([[1, 2, 3]]), words=BITS.words)
     assert _norm2(total) > BOUND**2
 

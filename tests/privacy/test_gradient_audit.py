@@ -7,23 +7,25 @@ each run has one outcome. Another start fails a right program once in a billion.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from audit import audited_epsilon, best_audit, most_right
-from learners import first_weights, learnt, open_learner, training_plan, wide_schema
-from support.chance import FixedBits
 
 from silosynth.client.gateway import gateway as gateway_module
 from silosynth.client.learning import clip as clip_module
 from silosynth.client.learning.gradient import Gradients
-from silosynth.client.noise.discrete_gaussian import discrete_gaussian
+from silosynth.client.noise import draw_noise
 from silosynth.client.source import People
+from silosynth.common.accounting import Noise
 from silosynth.common.codec import layout_of
 from silosynth.common.plan import Plan, check_budget
+from tests.privacy.audit import audited_epsilon, best_audit, most_right
+from tests.privacy.learners import first_weights, learnt, open_learner, training_plan, wide_schema
+from tests.support.chance import FixedBits
 
 CANARIES = 1000
 SCHEMA = wide_schema(CANARIES)
@@ -106,13 +108,13 @@ def test_no_more_is_learnt_of_canaries_than_is_claimed(
 
 
 def _no_clip(parts: Sequence[np.ndarray], *, clip: float, parameters: int) -> object:
-    return np.full(len(parts[0]), clip_module.scaled_norm(parameters) / clip, np.float32), 0
+    return np.full(len(parts[0]), clip_module.scaled_norm(parameters) / clip, np.float32), 0  # type: ignore[attr-defined]  # replaced where it is used
 
 
 def _clip_batch(parts: Sequence[np.ndarray], *, clip: float, parameters: int) -> object:
     """Clip the mean gradient of the batch."""
     mean = np.concatenate([p.mean(axis=0) for p in parts])
-    scale = clip_module.scaled_norm(parameters) / max(float(np.linalg.norm(mean)), clip)
+    scale = clip_module.scaled_norm(parameters) / max(float(np.linalg.norm(mean)), clip)  # type: ignore[attr-defined]  # replaced where it is used
     return np.full(len(parts[0]), scale, np.float32), 0
 
 
@@ -126,11 +128,11 @@ def _unclipped(change: Callable[..., object]) -> Callable[[pytest.MonkeyPatch], 
 
 
 def _less_noise(monkeypatch: pytest.MonkeyPatch) -> None:
-    def draw(*, sigma2: Fraction, **rest: object) -> np.ndarray:
-        less = sigma2 * Fraction(49, 100)
-        return discrete_gaussian(sigma2=less, **rest)  # type: ignore[arg-type]  # passed on
+    def draw(noise: Noise, **rest: Any) -> np.ndarray:
+        less = replace(noise, sigma2=noise.sigma2 * Fraction(49, 100))
+        return draw_noise(less, **rest)
 
-    monkeypatch.setattr(gateway_module, "discrete_gaussian", draw)
+    monkeypatch.setattr(gateway_module, "draw_noise", draw)
 
 
 def _everybody(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from learners import first_weights, learnt, open_learner, training_plan, wide_schema
 from scipy.stats import norm
-from support.chance import Binomial, SubGaussian, SumOfSquares, agrees, at_most, statistical
 
 from silosynth.client.learning.gradient import Gradients
 from silosynth.client.noise import SystemBits
 from silosynth.common.codec import layout_of
 from silosynth.common.plan import Plan
 from silosynth.common.schema import Schema
+from tests.privacy.learners import first_weights, learnt, open_learner, training_plan, wide_schema
+from tests.support.chance import Binomial, SubGaussian, SumOfSquares, agrees, at_most, statistical
 
 RUNS, RATE, NOISE, MOST = 500, Fraction(1, 2), Fraction(1, 2), 2
 OTHERS = list(range(2, 12))

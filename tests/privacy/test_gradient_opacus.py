@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 from opacus.grad_sample import GradSampleModule
-from test_gradient import COMPANIES, _same_masks
 
 from silosynth.client.learning.gradient import Gradients
 from silosynth.common.codec import Layout
 from silosynth.common.generator import Architecture, build_network, initial_vector, load_vector
 from silosynth.common.plan import gradient_unit
+from tests.privacy.test_gradient import COMPANIES, _same_masks
 
 ROWS = 16
 

@@ -23,15 +23,15 @@ from urllib.request import urlopen
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from canary import CANARY, holds_token
-from serving import AS_ROOT, GATEWAY_USER, MAIN, Serving
-from signed import Federation, people_table
-from support.patience import patience
 
 from silosynth.common.cli.app import run
 from silosynth.common.messages import Refusal, Release
+from tests.support.gateways.serving import AS_ROOT, GATEWAY_USER, Serving
+from tests.support.gateways.signed import Federation, people_table
+from tests.support.patience import patience
+from tests.support.tables.canary import CANARY, holds_token
 
-MUTANT, WATCHFUL = (MAIN.with_name(f"serve_{n}.py") for n in ("mutant", "watchful"))
+MUTANT, WATCHFUL = (f"tests.support.gateways.serve_{n}" for n in ("mutant", "watchful"))
 COMMANDS = ("pending", "releases", "spent", "verify-ledger")
 Break = Callable[[Path], None]
 
@@ -185,9 +185,7 @@ def test_no_token_gets_out_of_a_simulation(tmp_path: Path) -> None:
         words = ["plan", "new", str(schema), "--epsilon", "1", "--delta", "1e-6"]
         assert run([*words, "--silos", "north,south", "--out", str(plan)]) == 0
         simulate = ["simulate", str(plan), "--schema", str(schema), "--silos", str(silos)]
-        simulate += ["--engine", "local"]
         done = subprocess.run(
-            # What Flower and Ray say themselves is held in tests/simulations/test_cluster.py.
             [Path(sys.executable).with_name("silosynth"), *simulate, "--out", str(out)],
             capture_output=True,
             timeout=patience(240),

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from privacy.mutants.listed import listed
-from privacy.mutants.mutant import Mutant
-from privacy.mutants.swap import changed_functions, swap
-from privacy.mutants.tree import ROOT, Tree
+
+from tests.privacy.mutants.listed import listed
+from tests.privacy.mutants.mutant import Mutant
+from tests.privacy.mutants.swap import changed_functions, swap
+from tests.privacy.mutants.tree import ROOT, Tree
 
 MUTANTS = listed()
 NODES = sorted({node for mutant in MUTANTS for node in mutant.killed_by})
@@ -57,7 +58,7 @@ def test_a_test_that_cannot_run_kills_nothing(tree: Tree) -> None:
             path="client/sums/mask.py",
             old=kept,
             new=new,
-            killed_by=("tests/client/test_mask.py",),
+            killed_by=("tests/client/sums/test_mask.py",),
         )
         with tree.with_mutant(broken):
             assert not tree.run(broken.killed_by).claims_fail
@@ -65,7 +66,7 @@ def test_a_test_that_cannot_run_kills_nothing(tree: Tree) -> None:
 
 def test_a_mutant_that_no_named_test_notices_is_told(tree: Tree) -> None:
     """It is asked in the imported project first, and then in one that is imported anew."""
-    named = next(node for node in NODES if node.startswith("tests/client/test_mask.py::"))
+    named = next(node for node in NODES if node.startswith("tests/client/sums/test_mask.py::"))
     harmless = Mutant(
         name="harmless",
         path="client/sums/mask.py",

@@ -12,14 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from support.chance import (
-    Binomial,
-    FixedBits,
-    SumOfSquares,
-    agrees,
-    counts_agree,
-    statistical,
-)
 
 from silosynth.client.noise import BitSource, SystemBits
 from silosynth.client.noise import discrete_gaussian as noise
@@ -27,6 +19,14 @@ from silosynth.client.noise import tail_table as noise_table
 from silosynth.client.noise.discrete_gaussian import discrete_gaussian
 from silosynth.client.noise.tail_table import exp_bounds, tail_table
 from silosynth.common.errors import InvalidPlan
+from tests.support.chance import (
+    Binomial,
+    FixedBits,
+    SumOfSquares,
+    agrees,
+    counts_agree,
+    statistical,
+)
 
 SCALES = [Fraction(1, 3), Fraction(4), Fraction(625, 4), Fraction(10**4)]
 REJECTED, KEPT = 1e-9, 1e-4

@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from signed import Federation
-from sums import CELLS, Circle, circle, names, shared_plan
 
 from silosynth.client.noise import noise_share
 from silosynth.common.accounting import RHO_UNIT, pld_epsilon, rho_units
 from silosynth.common.certificate import certify_plan
 from silosynth.common.messages import Refusal, Release
 from silosynth.common.plan import PhaseName, Plan, plan_units
+from tests.privacy.sums import CELLS, Circle, circle, names, shared_plan
+from tests.support.gateways.signed import Federation
 
 LEVELS = {"halves": {"age": [0] * 5 + [1] * 5}}
 

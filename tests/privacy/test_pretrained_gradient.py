@@ -8,7 +8,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-from tiny_checkpoint import make_checkpoint
 
 from silosynth.client.learning.gradient import Gradients
 from silosynth.client.noise import SystemBits
@@ -25,6 +24,7 @@ from silosynth.common.generator import (
 )
 from silosynth.common.plan import BOUND, LARGEST_WEIGHT, gradient_unit
 from silosynth.common.schema import parse_schema
+from tests.support.tiny_checkpoint import make_checkpoint
 
 BITS = SystemBits()
 SCHEMA = parse_schema(

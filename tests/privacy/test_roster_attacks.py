@@ -13,21 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from joining import (
-    altered,
-    asks,
-    decides,
-    desk_of,
-    gains,
-    goes_by,
-    loses,
-    pending,
-    plan_with,
-    proposes,
-    roster_of,
-    says,
-)
-from signed import Federation, people
 
 from silosynth.client.desk import Command, Question, plan_words
 from silosynth.client.desk import rosters as rosters_module
@@ -55,6 +40,21 @@ from silosynth.common.roster import Roster, RosterChange, make_request, seal_cha
 from silosynth.common.trust import Purpose, SigningKey, plain_text
 from silosynth.common.trust.seal import seal
 from silosynth.server.planning import new_plan
+from tests.support.gateways.joining import (
+    altered,
+    asks,
+    decides,
+    desk_of,
+    gains,
+    goes_by,
+    loses,
+    pending,
+    plan_with,
+    proposes,
+    roster_of,
+    says,
+)
+from tests.support.gateways.signed import Federation, people
 
 EAST, WEST, MADE_UP, APPROVER = (SigningKey.generate() for _ in range(4))
 

@@ -13,15 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from learners import (
-    first_weights,
-    learnt,
-    open_learner,
-    round_request,
-    shared_plan,
-    training_plan,
-    wide_schema,
-)
 
 from silosynth.client.gateway import gateway as gateway_module
 from silosynth.client.learning import train_round
@@ -37,6 +28,15 @@ from silosynth.common.plan import (
     gradient_unit,
     read_weights,
     scaled_norm,
+)
+from tests.privacy.learners import (
+    first_weights,
+    learnt,
+    open_learner,
+    round_request,
+    shared_plan,
+    training_plan,
+    wide_schema,
 )
 
 CODES = 8
@@ -265,7 +265,7 @@ def test_a_local_step_ends_within_the_range_whatever_the_noise(
     plan = Plan.model_validate(data)
     noised = np.array([noise, -noise, 0])
     for batch in (1, 2**40):
-        moved = local_step(np.float32([1, -1, 1e6]), noised, plan=plan, batch=batch)
+        moved = local_step(np.float32([1, -1, 1e6]), noised, plan=plan, batch=batch)  # type: ignore[arg-type]  # as loose as a test may be
         assert moved.dtype == np.float32
         assert (np.abs(moved) <= LARGEST_WEIGHT).all()
         assert len(read_weights(moved.tobytes(), parameters=3)) == 3

@@ -11,8 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sums import CELLS, Circle, circle, names, proof_of, shared_plan
-from support.chance import SumOfSquares, agrees, masked, statistical
 
 from silosynth.client.noise import SystemBits
 from silosynth.client.noise.discrete_gaussian import discrete_gaussian
@@ -31,6 +29,8 @@ from silosynth.common.errors import (
 from silosynth.common.messages import KeyAdvert, SumStep, decode_sum_statement, encode_sum_statement
 from silosynth.common.plan import PhaseName, Plan, parse_plan
 from silosynth.common.trust import SigningKey
+from tests.privacy.sums import CELLS, Circle, circle, names, proof_of, shared_plan
+from tests.support.chance import SumOfSquares, agrees, masked, statistical
 
 
 def _advert(data: bytes, plan: Plan) -> KeyAdvert:
@@ -335,7 +335,7 @@ def test_the_sum_is_charged_and_the_silo_alone_is_recorded(tmp_path: Path) -> No
     one = circle(tmp_path, 7, colluders=2)
     request = one.request("silo-000", one.proof())
     share, phase = one.share(request), one.plan.phase(PhaseName.ONE_WAY)
-    assert share.sigma2 == phase.sigma2 / 5
+    assert share.noise.sigma2 == phase.sigma2 / 5
     assert share.cost_units - rho_units(2 * gaussian_rho(sigma2=phase.sigma2)) in (0, 1)
     assert share.alone_units == rho_units(2 * gaussian_rho(sigma2=phase.sigma2 / 5))
 

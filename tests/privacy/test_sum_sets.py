@@ -11,14 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sums import CELLS, Circle, circle, proof_of
-from support.chance import masked, statistical
 
 from silosynth.client.sums.mask import mask_vector
 from silosynth.client.sums.member import _transcript
 from silosynth.common.errors import Refused
 from silosynth.common.messages import AgreedSet, Request, SumProof, read_set, unpack
 from silosynth.common.plan import PhaseName
+from tests.privacy.sums import CELLS, Circle, circle, proof_of
+from tests.support.chance import masked, statistical
 
 LAST = "silo-004"
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from federation import SILOS, wait_for
-from lab import Lab
-from promises import AGREEING, Silos, check_at_death, check_run, journal_at_death
-from reference import Reference
-from support.patience import patience
-from trap import Trap
+from tests.processes.federation import SILOS, wait_for
+from tests.processes.lab import Lab
+from tests.processes.promises import AGREEING, Silos, check_at_death, check_run, journal_at_death
+from tests.processes.reference import Reference
+from tests.processes.trap import Trap
+from tests.support.patience import patience
 
 MOST_SECONDS = 60.0
 
@@ -111,7 +111,7 @@ class Run:
         lab, cell = self._lab, self._cells[place]
         witness, victim = (self._process(name) for name in (cell.seen_by, cell.victim))
         if cell.victim.startswith("supernode-"):
-            victims = (lab.supernode_pid(cell.victim.partition("-")[2]),)
+            victims: tuple[int, ...] = (lab.supernode_pid(cell.victim.partition("-")[2]),)
         elif witness == victim:
             victims = ()
         else:

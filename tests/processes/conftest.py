@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import pytest
-from cells import NoteKills, Survived
+
+from tests.processes.cells import NoteKills, Survived
 
 
 @pytest.fixture

@@ -28,9 +28,6 @@ from types import TracebackType
 from typing import Any, Self
 
 import pyarrow.parquet as pq
-from deploy_commands import unit_command
-from silo_tables import SILOS, federation_schema, silo_table
-from support.patience import patience
 
 from silosynth.client.desk import Command, Question, open_desk
 from silosynth.client.ledger import Ledger
@@ -54,6 +51,9 @@ from silosynth.server.federation import (
 )
 from silosynth.server.federation.certs import Certs
 from silosynth.server.planning import new_plan
+from tests.processes.silo_tables import SILOS, federation_schema, silo_table
+from tests.support.deploy_commands import unit_command
+from tests.support.patience import patience
 
 NAME = "loopback"
 HERE = Path(__file__).parent
@@ -65,7 +65,13 @@ GATEWAY_USER = "nobody"
 
 def federation_plan(certs: Certs, **changes: Any) -> Plan:
     """Return a plan with the silos' keys."""
-    arguments = {"epsilon": 5.0, "delta": 1e-6, "silos": SILOS, "plan_id": "p", "method": "mst"}
+    arguments: dict[str, Any] = {
+        "epsilon": 5.0,
+        "delta": 1e-6,
+        "silos": SILOS,
+        "plan_id": "p",
+        "method": "mst",
+    }
     plan = new_plan(federation_schema(), **(arguments | changes))
     roster = load_roster(certs.roster)
     return with_roster(plan, roster)

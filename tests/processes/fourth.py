@@ -11,12 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from deploy_commands import unit_command
-from federation import GATEWAY_USER, HERE, ROOT, Federation, give_to_gateway, wait_for
-from silo_tables import silo_table
 
 from silosynth.client.desk import Command, Question, open_desk
 from silosynth.client.policy import load_policy
+from tests.processes.federation import (
+    GATEWAY_USER,
+    HERE,
+    ROOT,
+    Federation,
+    give_to_gateway,
+    wait_for,
+)
+from tests.processes.silo_tables import silo_table
+from tests.support.deploy_commands import unit_command
 
 EAST = "east"
 

@@ -15,11 +15,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import hurried
-import mutants
-from socket_grid import SocketGrid
-from trap import Tripwire
-
 from silosynth.common.cli.app import main as command
 from silosynth.common.plan import Plan, TrustMode, load_plan
 from silosynth.server.coordinator import Answered, Stage, Stated, SumStage
@@ -27,6 +22,9 @@ from silosynth.server.driver import Progress, read_events
 from silosynth.server.federation import RunFiles
 from silosynth.server.federation import run as server_run
 from silosynth.server.federation.channel import Pace
+from tests.processes import hurried, mutants
+from tests.processes.socket_grid import SocketGrid
+from tests.processes.trap import Tripwire
 
 QUICK = Pace(
     poll_seconds=0.02,
@@ -130,7 +128,7 @@ def main(arguments: Sequence[str]) -> None:
     mutants.coordinator(asked.mutant)
     if asked.sockets:
         sockets = {path.stem: path for path in asked.sockets}
-        server_run.open_grid = lambda *_, **__: _grid_over(sockets)  # type: ignore[assignment]  # a grid
+        server_run.open_grid = lambda *_, **__: _grid_over(sockets)  # type: ignore[assignment, attr-defined]  # a grid
     wire = Tripwire(asked.notes / "traps", witness=asked.witness)
     pace = QUICK if asked.sockets else hurried.pace(OVER_FLOWER)
     server_run.run_federation = _run_with_traps(wire, pace=pace)

@@ -15,9 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import mutants
 import numpy as np
-from trap import Tripwire
 
 from silosynth.client.gateway import Gateway
 from silosynth.client.gateway.proposals import unread_digest
@@ -25,6 +23,8 @@ from silosynth.client.serving import serve as served
 from silosynth.client.silo import assemble as opened
 from silosynth.common.messages import Release, SumStep, decode_release, decode_request
 from silosynth.common.trust import body_of
+from tests.processes import mutants
+from tests.processes.trap import Tripwire
 
 
 class Here(threading.local):
@@ -128,8 +128,8 @@ def main(arguments: Sequence[str]) -> None:
     departures = Departures(asked.notes, silo=asked.silo)
     LabelledGateway.departures = departures
     kind = mutants.gateway(asked.mutant, LabelledGateway, policy=asked.policy)
-    opened.Gateway = kind  # type: ignore[misc]  # the gateway of this process alone
-    served.ROOT = -1  # tests may run as root, and then this stays root
+    opened.Gateway = kind  # type: ignore[misc, attr-defined]  # the gateway of this process alone
+    served.ROOT = -1  # type: ignore[attr-defined]  # tests may run as root, and then this stays root
     served.serve(
         asked.policy,
         seams=served.Seams(

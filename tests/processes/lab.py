@@ -15,7 +15,11 @@ from types import TracebackType
 from typing import Any
 
 import pyarrow.parquet as pq
-from federation import (
+
+from silosynth.client.ledger import Ledger
+from silosynth.common.audit.audit import AuditSummary
+from silosynth.common.plan import Plan, dump_plan
+from tests.processes.federation import (
     NAME,
     SILOS,
     Federation,
@@ -24,12 +28,8 @@ from federation import (
     read_audit,
     wait_for,
 )
-from forked import Forked, Launcher
-from silo_tables import token_table
-
-from silosynth.client.ledger import Ledger
-from silosynth.common.audit.audit import AuditSummary
-from silosynth.common.plan import Plan, dump_plan
+from tests.processes.silo_tables import token_table
+from tests.support.forked import Forked, Launcher
 
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 BUDGET = "epsilon = 1000.0"
@@ -58,9 +58,10 @@ class Lab(Federation):
         for name, (method, trust) in like.items():
             self.new_plan(name, method=method, trust=trust)
         self.launcher = Launcher(
+            "tests.processes.launcher",
             environment=self.environment() | ONE_THREAD,
             log=directory / "launcher.log",
-            plans=[directory / f"{name}.yaml" for name in like],
+            words=[str(directory / f"{name}.yaml") for name in like],
         )
 
     def __exit__(

@@ -153,7 +153,7 @@ def _refund_when_opened() -> None:
 
     It waits for another second of the clock, or the second charge might be the very same entry.
     """
-    real = ledger.open_file
+    real = ledger.open_file  # type: ignore[attr-defined]  # replaced where it is used
 
     def open_file(path: Any) -> Any:
         connection = real(path)
@@ -170,7 +170,7 @@ def _refund_when_opened() -> None:
             connection.execute("COMMIT")
         return connection
 
-    ledger.open_file = open_file
+    ledger.open_file = open_file  # type: ignore[attr-defined]  # replaced where it is used
 
 
 def _quote(policy: Path) -> None:
@@ -180,13 +180,13 @@ def _quote(policy: Path) -> None:
     def quote(_: Exception) -> SilosynthError:
         return Refused(f"the table could not be read: {table.read_bytes()[:40]!r}")
 
-    gateway_module.public_error = quote
+    gateway_module.public_error = quote  # type: ignore[attr-defined]  # replaced where it is used
 
 
 def _mask_anew() -> None:
     """Make masks with a new secret where another process made the keys."""
     made: set[bytes] = set()
-    real = secure_sum.mask_vector
+    real = secure_sum.mask_vector  # type: ignore[attr-defined]  # replaced where it is used
 
     def new() -> bytes:
         made.add(secret := new_secret())
@@ -195,7 +195,7 @@ def _mask_anew() -> None:
     def mask(values: Any, *, secret: bytes, **named: Any) -> Any:
         return real(values, secret=secret if secret in made else new_secret(), **named)
 
-    secure_sum.new_secret, secure_sum.mask_vector = new, mask
+    secure_sum.new_secret, secure_sum.mask_vector = new, mask  # type: ignore[attr-defined]  # replaced where it is used
 
 
 _SUMS: dict[tuple[str, int], SessionRecord] = {}

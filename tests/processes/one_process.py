@@ -7,9 +7,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from federation import SILOS, Federation
-from gateway_main import SeededBits
-
 from silosynth.client.gateway import Gateway
 from silosynth.client.ledger import Ledger
 from silosynth.client.policy import load_policy
@@ -22,6 +19,8 @@ from silosynth.common.trust.seal import seal
 from silosynth.server.coordinator import Agree, Answered, Decided, Event, Stated, finish, replay
 from silosynth.server.driver import Journal
 from silosynth.server.driver.drive import drive
+from tests.processes.federation import SILOS, Federation
+from tests.processes.gateway_main import SeededBits
 
 
 def _ask(

@@ -8,11 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from killable_gateway import Departures
-from lab import MIRRORED, Lab
-from silo_tables import SILOS
-from sum_promises import check_secrets_are_gone, check_sum_at_death, request_of
-
 from silosynth.client.ledger.copied import read_copy
 from silosynth.client.rpc import RemoteGateway
 from silosynth.common.audit.audit import AuditSummary
@@ -25,9 +20,13 @@ from silosynth.server.coordinator import Answered, Stage, State, Stated, replay
 from silosynth.server.coordinator.state import Agreement
 from silosynth.server.driver import read_events
 from silosynth.server.federation import RunFiles
+from tests.processes.killable_gateway import Departures
+from tests.processes.lab import MIRRORED, Lab
+from tests.processes.silo_tables import SILOS
+from tests.processes.sum_promises import check_secrets_are_gone, check_sum_at_death, request_of
 
 if TYPE_CHECKING:
-    from cells import Cell
+    from tests.processes.cells import Cell
 
 CHARGED = ("after-charge", "counted", "noised", "before-store", "after-store", "before-send")
 STORED = ("after-store", "before-send")

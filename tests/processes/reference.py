@@ -7,11 +7,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from killable_gateway import LabelledGateway, RepeatableBits
-from lab import Lab
-from remembered import remembered_epsilons
-from silo_tables import SILOS
-
 from silosynth.client.gateway import Records
 from silosynth.client.ledger import Ledger
 from silosynth.client.policy import SiloIdentity, load_policy
@@ -26,6 +21,10 @@ from silosynth.common.trust.seal import seal
 from silosynth.server.coordinator import Absent, Agree, Answered, Decided, Event, Stated, finish
 from silosynth.server.driver import Journal
 from silosynth.server.driver.drive import drive
+from tests.processes.killable_gateway import LabelledGateway, RepeatableBits
+from tests.processes.lab import Lab
+from tests.processes.silo_tables import SILOS
+from tests.support.remembered import remembered_epsilons
 
 
 class Reference:

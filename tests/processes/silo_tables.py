@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
-from canary import CANARY
 
 from silosynth.common.schema import Schema, parse_schema
+from tests.support.tables.canary import CANARY
 
 SILOS = ("north", "south", "west")
 

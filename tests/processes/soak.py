@@ -19,14 +19,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cells import KILLED, MOST_SECONDS, matrix_of_coordinators, matrix_of_gateways
-from lab import Lab
-from promises import Silos, check_run
-from reference import Reference
-from silo_tables import SILOS
-from trap import Trap
-
 from silosynth.common.plan import Plan
+from tests.processes.cells import KILLED, MOST_SECONDS, matrix_of_coordinators, matrix_of_gateways
+from tests.processes.lab import Lab
+from tests.processes.promises import Silos, check_run
+from tests.processes.reference import Reference
+from tests.processes.silo_tables import SILOS
+from tests.processes.trap import Trap
 
 PHASES = {"mst": ("one-way", "coarse", "tree"), "independent": ("one-way",)}
 MOST_KILLS = 5

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lab import Lab
-
 from silosynth.client.sums import SumStore
 from silosynth.client.sums.store import SessionRecord
 from silosynth.common.messages.request import request_id
 from silosynth.common.plan import PhaseName, Plan, TrustMode
+from tests.processes.lab import Lab
 
 if TYPE_CHECKING:
-    from cells import Cell
+    from tests.processes.cells import Cell
 
 UNSEEN = ("received", "verified")
 """The steps of a question before anything is written for it."""

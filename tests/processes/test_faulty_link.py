@@ -16,15 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cells import MOST_SECONDS
-from faulty_link import Fault, FaultyLink
-from federation import SILOS, free_port
-from hurried import CALL_SECONDS, NODE_PROXY
-from lab import Lab
-from promises import Silos, check_run
-from reference import Reference
 
 from silosynth.common.plan import Plan
+from tests.processes.cells import MOST_SECONDS
+from tests.processes.faulty_link import Fault, FaultyLink
+from tests.processes.federation import SILOS, free_port
+from tests.processes.hurried import CALL_SECONDS, NODE_PROXY
+from tests.processes.lab import Lab
+from tests.processes.promises import Silos, check_run
+from tests.processes.reference import Reference
 
 MOST_LIMIT_SECONDS = 20.0
 """What the product waits; a machine that is quick waits less here."""

@@ -9,14 +9,10 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-import fourth
 import httpx
 import pytest
-from federation import NAME, SILOS, Federation, federation_plan, read_audit, wait_for
 from flwr.proto.fleet_pb2 import ActivateNodeRequest
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes
-from one_process import copy_of_silos, sample_in_one_process
-from support.patience import patience
 
 from silosynth.client.relay import relay
 from silosynth.client.relay.session import Session, open_session
@@ -38,6 +34,17 @@ from silosynth.server.federation import (
 )
 from silosynth.server.methods.training import TrainingChoice
 from silosynth.server.planning import new_plan
+from tests.processes import fourth
+from tests.processes.federation import (
+    NAME,
+    SILOS,
+    Federation,
+    federation_plan,
+    read_audit,
+    wait_for,
+)
+from tests.processes.one_process import copy_of_silos, sample_in_one_process
+from tests.support.patience import patience
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,12 @@ import math
 from collections.abc import Iterator, Sequence
 
 import pytest
-from canary import holds_token
-from cells import (
+
+from silosynth.common.accounting import rho_units
+from silosynth.common.errors import SiloAbsent
+from silosynth.common.plan import PhaseName
+from silosynth.server.federation import RunFiles
+from tests.processes.cells import (
     Cell,
     NoteKills,
     Run,
@@ -22,18 +26,14 @@ from cells import (
     matrix_of_gateways,
     once_each,
 )
-from lab import TRUSTS, Lab
-from promises import Silos, check_run
-from reference import Reference
-from silo_tables import SILOS
-from sum_promises import request_of
-from support.patience import paced, patience
-from trap import Trap
-
-from silosynth.common.accounting import rho_units
-from silosynth.common.errors import SiloAbsent
-from silosynth.common.plan import PhaseName
-from silosynth.server.federation import RunFiles
+from tests.processes.lab import TRUSTS, Lab
+from tests.processes.promises import Silos, check_run
+from tests.processes.reference import Reference
+from tests.processes.silo_tables import SILOS
+from tests.processes.sum_promises import request_of
+from tests.processes.trap import Trap
+from tests.support.patience import paced, patience
+from tests.support.tables.canary import holds_token
 
 PHASES = ("one-way", "coarse", "tree")
 GATEWAYS = in_turn(matrix_of_gateways(PHASES), phases=PHASES)

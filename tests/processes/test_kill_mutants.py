@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from cells import Cell, survive
-from lab import Lab
-from reference import Reference
+
+from tests.processes.cells import Cell, survive
+from tests.processes.lab import Lab
+from tests.processes.reference import Reference
 
 
 @pytest.fixture(scope="module")

@@ -17,14 +17,14 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
-from canary import CANARY, has_token, holds_token
-from cells import Cell, NoteKills, Survived, survive
-from federation import SILOS, free_port, wait_for
-from lab import POOR, Lab
-from reference import Reference
 
 from silosynth.common.cli.app import run
 from silosynth.server.federation import list_runs
+from tests.processes.cells import Cell, NoteKills, Survived, survive
+from tests.processes.federation import SILOS, free_port, wait_for
+from tests.processes.lab import POOR, Lab
+from tests.processes.reference import Reference
+from tests.support.tables.canary import CANARY, has_token, holds_token
 
 COMMANDS = ("pending", "releases", "spent", "verify-ledger")
 

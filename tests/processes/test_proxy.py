@@ -11,15 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from federation import NAME, Federation, federation_plan
-from silo_tables import SILOS
-from support.connecting import connect_proxy
 
 from silosynth.common.certificates import served_days_left
 from silosynth.common.reach import look_at
 from silosynth.server.federation import Federation as Connection
 from silosynth.server.federation import add_federation, make_certs
 from silosynth.server.federation.certs import Certs
+from tests.processes.federation import NAME, SILOS, Federation, federation_plan
+from tests.support.connecting import connect_proxy
 
 HOST = "superlink.silosynth.invalid"
 DEAD = "http://127.0.0.1:1"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -106,7 +107,7 @@ def distance(one: np.ndarray, other: np.ndarray) -> float:
     ids=["mst", "aim", "fixed", "shared"],
 )
 def test_pairs_that_somebody_holds_are_as_they_are_and_the_others_follow_from_what_is_shared(
-    changes: dict[str, object],
+    changes: dict[str, Any],
 ) -> None:
     """Each pair is near to the pooled rows'; a with b is what x and y let it be."""
     result = simulate(plan(**changes), schema=SCHEMA, silos=TABLES, maps=MAPS, engine="local")

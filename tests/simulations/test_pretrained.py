@@ -15,7 +15,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pyarrow.csv import read_csv
-from tiny_checkpoint import make_checkpoint
 
 from silosynth.client.gateway import public_error
 from silosynth.client.learning import checkpoints as checkpoints_module
@@ -42,6 +41,7 @@ from silosynth.server.planning import new_plan
 from silosynth.simulations.local import run_local
 from silosynth.simulations.run import reopen, simulate
 from silosynth.simulations.silos import SiloDirectory, make_silos, open_gateway
+from tests.support.tiny_checkpoint import make_checkpoint
 
 SILOS = ("north", "south")
 ROWS = 80

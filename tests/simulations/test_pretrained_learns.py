@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-from tiny_checkpoint import make_checkpoint
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from silosynth.common.plan import Optimiser
@@ -18,6 +17,7 @@ from silosynth.server.methods.network import PretrainedChoice, plan_pretrained
 from silosynth.server.methods.training import TrainingChoice
 from silosynth.server.planning import new_plan
 from silosynth.simulations.run import simulate
+from tests.support.tiny_checkpoint import make_checkpoint
 
 SPAM, HAM = "win a prize", "see you"
 KIND = {"name": "kind", "kind": "categorical", "categories": ["ham", "spam"], "other": False}

@@ -10,7 +10,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from fakes import small_schema
 
 from silosynth.common.cli.app import run
 from silosynth.common.errors import InvalidArgument, InvalidTable, OutputExists
@@ -19,6 +18,7 @@ from silosynth.common.schema import dump_schema
 from silosynth.server.planning import new_plan
 from silosynth.simulations.run import RunDirectory, RunResult, simulate
 from silosynth.simulations.silos import SiloDirectory, open_gateway
+from tests.support.fakes import small_schema
 
 SILOS = ("north", "south")
 ROWS = 4_000

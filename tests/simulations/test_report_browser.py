@@ -10,12 +10,12 @@ import subprocess
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from support.patience import patience
 
 from silosynth.common.certificate import certify_plan
 from silosynth.common.codec import Codec
@@ -26,6 +26,7 @@ from silosynth.common.report.page import render_report
 from silosynth.common.schema import parse_schema
 from silosynth.server.planning import new_plan
 from silosynth.server.report.measured import from_measurements
+from tests.support.patience import patience
 
 HOSTILE = "\"><script>document.title='ran'</script><img src=x onerror=document.title='ran'>"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -89,7 +90,7 @@ def make_facts(
         }
     )
     plan = new_plan(schema, epsilon=1.0, delta=1e-6, silos=["north", "south"], plan_id="people-1")
-    shared = {
+    shared: dict[str, Any] = {
         "schema": schema,
         "plan": plan,
         "certificate": certify_plan(plan),
@@ -107,7 +108,7 @@ def make_facts(
         Measurement(clique=c, values=v - 7.0, variance=np.full(v.shape, 25.0))
         for c, v in counts.items()
     ]
-    return from_measurements(measurements, counts.__getitem__, **shared)
+    return from_measurements(measurements, counts.__getitem__, **shared)  # type: ignore[arg-type]  # as loose as a test may be
 
 
 def _make_table(names: tuple[str, str, str], *, seed: int) -> pa.Table:
@@ -115,7 +116,7 @@ def _make_table(names: tuple[str, str, str], *, seed: int) -> pa.Table:
     rng = np.random.default_rng(seed)
     member = rng.random(300) < 0.3
     columns = [
-        pa.array(rng.choice(["red", HOSTILE, None], size=300).tolist(), type=pa.string()),
+        pa.array(rng.choice(["red", HOSTILE, None], size=300).tolist(), type=pa.string()),  # type: ignore[arg-type]  # as loose as a test may be
         pa.array(np.clip(rng.normal(40 + 20 * member, 12), 0, 99).astype(np.int64)),
         pa.array(member),
     ]

@@ -94,7 +94,12 @@ def _plan(*, trust: str = "own", choice: TrainingChoice | None = None, **changes
     small = choice or TrainingChoice(architecture=SMALL, rounds=4, rate=Fraction(1, 4))
     if trust == "own":
         small = replace(small, local_steps=small.local_steps or 2)
-    arguments = {"epsilon": 5.0, "delta": 1e-5, "silos": tuple(SIZES), "plan_id": "p"} | changes
+    arguments: dict[str, Any] = {
+        "epsilon": 5.0,
+        "delta": 1e-5,
+        "silos": tuple(SIZES),
+        "plan_id": "p",
+    } | changes
     return new_plan(_schema(), method="dp-sgd", trust=trust, training=small, **arguments)
 
 
@@ -359,7 +364,10 @@ def test_requests_with_wrong_weights_are_refused_before_anything_is_charged(
     }
     with open_gateway(_places(tmp_path, plan)[0]) as gateway:
         for words, weights in bad.items():
-            steps = {"round 4 was asked for": {"number": 4}, "has a batch": {"batch": None}}
+            steps: dict[str, dict[str, Any]] = {
+                "round 4 was asked for": {"number": 4},
+                "has a batch": {"batch": None},
+            }
             given = good if weights is None else weights.astype(np.float32)
             request = encode_request(_request(plan, given, **steps.get(words, {})))
             if weights is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from privacy.mutants.mutant import Mutant
+from tests.privacy.mutants.mutant import Mutant
 
 PROPOSALS, RULES, DECISIONS = (
     "client/gateway/proposals.py",
@@ -15,11 +15,11 @@ APPROVERS, DESK, ACCOUNT = (
     "common/audit/account.py",
 )
 PAIRS, PRESENT, AT_DESK = (
-    "tests/client/test_gateway_coordinators.py::",
-    "tests/client/test_gateway_rules.py::",
-    "tests/client/test_desk.py::",
+    "tests/client/gateway/test_gateway_coordinators.py::",
+    "tests/client/gateway/test_gateway_rules.py::",
+    "tests/client/desk/test_desk.py::",
 )
-KEYS, ATTACKS = "tests/common/test_roster.py::", "tests/privacy/test_sum_attacks.py::"
+KEYS, ATTACKS = "tests/common/trust/test_roster.py::", "tests/privacy/test_sum_attacks.py::"
 
 MUTANTS = (
     # Whose plan it is
@@ -30,7 +30,7 @@ MUTANTS = (
         new='"WHERE plan = ?1 AND ?2 = ?2 ORDER BY decided DESC LIMIT 1",',
         killed_by=(
             PAIRS + "test_a_refusal_stops_one_coordinator_and_not_the_other",
-            "tests/client/test_ledger_versions.py::"
+            "tests/client/ledger/test_ledger_versions.py::"
             "test_a_newer_decision_goes_before_one_of_version_3",
         ),
     ),
@@ -83,7 +83,7 @@ MUTANTS = (
         old="fold.claims.setdefault(decision.plan_digest, decision).signer != decision.signer:",
         new="fold.claims.setdefault(decision.plan_digest, decision).signer is None:",
         killed_by=(
-            "tests/common/test_audit.py::test_entries_that_no_ledger_could_hold_are_refused",
+            "tests/common/audit/test_audit.py::test_entries_that_no_ledger_could_hold_are_refused",
         ),
     ),
     Mutant(
@@ -143,7 +143,7 @@ MUTANTS = (
         new="if name == silo and pinned.get(name) != key:",
         killed_by=(
             PRESENT + "test_a_roster_with_a_silo_that_nobody_pinned_is_refused",
-            "tests/client/test_gateway_signed.py::"
+            "tests/client/gateway/test_gateway_signed.py::"
             "test_a_plan_outside_the_policy_is_refused_for_a_public_reason",
         ),
     ),
@@ -295,9 +295,9 @@ MUTANTS = (
         old="if plan.trust is TrustMode.SHARED and alone > limit:",
         new="if plan.trust is TrustMode.SHARED and alone > limit and limit < 0:",
         killed_by=(
-            "tests/client/test_gateway_sums.py::"
+            "tests/client/gateway/test_gateway_sums.py::"
             "test_the_policy_approves_shared_noise_by_what_the_silo_alone_would_spend",
-            "tests/client/test_gateway_sums.py::"
+            "tests/client/gateway/test_gateway_sums.py::"
             "test_neither_limit_of_shared_noise_makes_up_for_the_other",
         ),
     ),
@@ -307,7 +307,7 @@ MUTANTS = (
         old="    if epsilon > approval.max_epsilon:\n",
         new="    if plan.trust is not TrustMode.SHARED and epsilon > approval.max_epsilon:\n",
         killed_by=(
-            "tests/client/test_gateway_sums.py::"
+            "tests/client/gateway/test_gateway_sums.py::"
             "test_neither_limit_of_shared_noise_makes_up_for_the_other",
         ),
     ),

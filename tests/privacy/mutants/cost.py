@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from privacy.mutants.mutant import Mutant
+from tests.privacy.mutants.mutant import Mutant
 
 REQUEST, COST = (
     "common/messages/request.py",
     "common/accounting/cost.py",
 )
-LIMITS, PLANS = "tests/privacy/test_plan_limits.py::", "tests/common/test_plan.py::"
+LIMITS, PLANS = "tests/privacy/test_plan_limits.py::", "tests/common/plan/test_plan.py::"
 SUMS = "tests/privacy/test_sum_attacks.py::"
 BEYOND = LIMITS + "test_a_signed_request_beyond_its_plan_is_refused_and_not_charged"
 STATED = LIMITS + "test_all_sessions_of_a_sum_are_within_what_the_certificate_states"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from privacy.mutants.mutant import Mutant
+from tests.privacy.mutants.mutant import Mutant
 
 CLIP, GRADIENT, ROUND, TRAINING, VERIFY, PEOPLE, FEATURES = (
     "client/learning/clip.py",
@@ -16,8 +16,8 @@ CLIP, GRADIENT, ROUND, TRAINING, VERIFY, PEOPLE, FEATURES = (
 IN_CLIP, ATTACK, IN_ROUND, IN_GRADIENT = (
     f"tests/privacy/test_{name}.py::test_" for name in ("clip", "clip_attack", "round", "gradient")
 )
-IN_FEATURES = "tests/common/test_features.py::test_"
-IN_GATEWAY = "tests/client/test_gateway_training.py::test_"
+IN_FEATURES = "tests/common/generator/test_features.py::test_"
+IN_GATEWAY = "tests/client/gateway/test_gateway_training.py::test_"
 EVERY_ROW = IN_CLIP + "rows_of_all_magnitudes_keep_within_the_bound_beside_one_another"
 ABOVE = IN_CLIP + "a_row_above_the_bound_even_when_truncated_counts_as_zero"
 INFINITE = IN_CLIP + "rows_of_scales_beyond_single_precision_count_as_zero"

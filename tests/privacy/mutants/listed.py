@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from pathlib import Path
 
-from privacy.mutants.mutant import Mutant
+from tests.privacy.mutants.mutant import Mutant
 
 HERE = Path(__file__).parent
 MACHINERY = {"__init__", "child", "fresh", "listed", "mutant", "swap", "tree", "verdicts", "warm"}
@@ -17,7 +17,7 @@ def listed() -> tuple[Mutant, ...]:
     found = [
         mutant
         for place in places
-        for mutant in importlib.import_module(f"privacy.mutants.{place}").MUTANTS
+        for mutant in importlib.import_module(f"tests.privacy.mutants.{place}").MUTANTS
     ]
     names = [mutant.name for mutant in found]
     if twice := sorted({name for name in names if names.count(name) > 1}):

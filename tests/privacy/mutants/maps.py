@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from privacy.mutants.mutant import Mutant
+from tests.privacy.mutants.mutant import Mutant
 
-_MAPS = "tests/client/test_gateway_maps.py::"
+_MAPS = "tests/client/gateway/test_gateway_maps.py::"
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
@@ -14,7 +14,7 @@ MUTANTS: tuple[Mutant, ...] = (
         new='key = b""',
         killed_by=(
             _MAPS + "test_nothing_of_a_map_leaves_but_its_name_under_the_silos_own_key",
-            "tests/client/test_maps.py::"
+            "tests/client/maps/test_maps.py::"
             "test_a_digest_names_the_content_to_those_alone_who_have_the_secret",
         ),
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from privacy.mutants.mutant import Mutant
+from tests.privacy.mutants.mutant import Mutant
 
 RECOVER, MIRROR, BATCH, ROWS = (
     "client/silo/recover.py",
@@ -15,7 +15,7 @@ ACCOUNT, BACKUP, FILES = (
     "client/silo/backup.py",
     "common/files.py",
 )
-LOST, MIRRORED = "tests/client/test_recover.py::", "tests/client/test_mirror.py::"
+LOST, MIRRORED = "tests/client/silo/test_recover.py::", "tests/client/ledger/test_mirror.py::"
 
 MUTANTS = (
     # What is charged
@@ -239,6 +239,6 @@ MUTANTS = (
         path="client/silo/foresight.py",
         old="if plan_price(plan, order=cap.order) > left:",
         new="if plan_price(plan, order=cap.order) > cap.units:",
-        killed_by=("tests/client/test_foresight.py::test_what_is_foreseen_is_answered",),
+        killed_by=("tests/client/silo/test_foresight.py::test_what_is_foreseen_is_answered",),
     ),
 )

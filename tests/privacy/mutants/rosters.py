@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from privacy.mutants.mutant import Mutant
+from tests.privacy.mutants.mutant import Mutant
 
 BOOK, ROSTER, REQUEST = (
     "client/roster/book.py",
@@ -15,7 +15,7 @@ VERIFY, DECISIONS, DESK = (
     "client/desk/desk.py",
 )
 ATTACKS = "tests/privacy/test_roster_attacks.py::"
-NETWORK = "tests/client/test_no_network.py::"
+NETWORK = "tests/client/serving/test_no_network.py::"
 
 MUTANTS = (
     # Who may change a roster

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from privacy.mutants.mutant import Mutant
+from tests.privacy.mutants.mutant import Mutant
 
-_UNREAD = "tests/client/test_unread_columns.py"
-_GENERATED = "tests/common/test_generated.py"
+_UNREAD = "tests/client/source/test_unread_columns.py"
+_GENERATED = "tests/common/generated/test_generated.py"
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
@@ -42,7 +42,7 @@ MUTANTS: tuple[Mutant, ...] = (
         old="np.logical_and.at(whole, lookup, np.moveaxis(mask, axis, 0))",
         new="whole[lookup] |= np.moveaxis(mask, axis, 0)",
         killed_by=(
-            "tests/server/test_zeros.py::"
+            "tests/server/model/test_zeros.py::"
             "test_zeros_of_an_order_are_merged_and_a_merged_cell_is_one_only_where_all_of_it_is",
         ),
     ),
@@ -51,14 +51,18 @@ MUTANTS: tuple[Mutant, ...] = (
         path="common/sampler/keeping.py",
         old="        mask = np.logical_and.reduce(list(checks.values()))\n",
         new="        mask = np.ones(table.num_rows, dtype=bool)\n",
-        killed_by=("tests/common/test_keeping.py::test_rows_that_break_a_rule_are_drawn_again",),
+        killed_by=(
+            "tests/common/sampler/test_keeping.py::test_rows_that_break_a_rule_are_drawn_again",
+        ),
     ),
     Mutant(
         name="rules: how far drawing again moved the rows is not said",
         path="common/sampler/keeping.py",
         old="        return 1 - self.kept / self.drawn if self.drawn else 0.0\n",
         new="        return 0.0\n",
-        killed_by=("tests/common/test_keeping.py::test_the_bias_is_what_was_drawn_in_vain",),
+        killed_by=(
+            "tests/common/sampler/test_keeping.py::test_the_bias_is_what_was_drawn_in_vain",
+        ),
     ),
     Mutant(
         name="rules: a row that breaks a rule is told of outside",
@@ -66,6 +70,8 @@ MUTANTS: tuple[Mutant, ...] = (
         old="    gap = np.clip(np.round(gap) if recipe.whole else gap, *bounds_of(counted))\n",
         new="    gap = np.round(gap) if recipe.whole else gap\n"
         "    assert (gap >= 0).all(), gap.min()\n",
-        killed_by=("tests/common/test_keeping.py::test_rows_that_break_a_rule_are_coded_as_any",),
+        killed_by=(
+            "tests/common/sampler/test_keeping.py::test_rows_that_break_a_rule_are_coded_as_any",
+        ),
     ),
 )

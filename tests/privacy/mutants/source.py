@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from privacy.mutants.mutant import Mutant
+from tests.privacy.mutants.mutant import Mutant
 
 _ERASURE = "tests/privacy/test_erasure.py"
 
@@ -106,7 +106,7 @@ MUTANTS: tuple[Mutant, ...] = (
         old="if legal and _suits_arrow(plain, delimiter=how.delimiter):",
         new="if True:",
         killed_by=(
-            "tests/client/test_csv_rows.py::test_one_row_of_any_kind_changes_at_most_its_own_cell"
+            "tests/client/csv/test_csv_rows.py::test_one_row_of_any_kind_changes_at_most_its_own_cell"
             "[a quote that does not close-middle]",
         ),
     ),

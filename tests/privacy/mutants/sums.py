@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from privacy.mutants.mutant import Mutant
+from tests.privacy.mutants.mutant import Mutant
 
 MEMBER, MASK, STATEMENTS = (
     "client/sums/member.py",
@@ -12,7 +12,7 @@ MEMBER, MASK, STATEMENTS = (
 ATTACKS, SETS, MASKS = (
     "tests/privacy/test_sum_attacks.py::",
     "tests/privacy/test_sum_sets.py::",
-    "tests/client/test_mask.py::",
+    "tests/client/sums/test_mask.py::",
 )
 
 MUTANTS = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from privacy.mutants.mutant import Mutant
+from tests.privacy.mutants.mutant import Mutant
 
 _NEIGHBOURS = "tests/privacy/test_values_neighbours.py"
 
@@ -69,7 +69,7 @@ MUTANTS: tuple[Mutant, ...] = (
         old='absent = "-1" if attribute.missing else "0"',
         new='absent = "NULL" if attribute.missing else "0"',
         killed_by=(
-            "tests/client/test_source_values.py"
+            "tests/client/source/test_source_values.py"
             "::test_what_orders_a_persons_rows_in_sql_is_never_null",
         ),
     ),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import hypothesis
 import pytest
-from privacy.mutants.child import STOPS
+
+from tests.privacy.mutants.child import STOPS
 
 PLACE = "SILOSYNTH_VERDICTS"
 # The first example that fails is enough: nobody reads the shortest one.
@@ -24,7 +25,9 @@ hypothesis.settings.load_profile("mutants")
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[Any]:
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, Any, Any]:
     """Write a line: the node, the step, how it ended, and whether by an assertion.
 
     The first assertion ends the session where it is asked to.

@@ -14,8 +14,9 @@ from types import FunctionType
 from typing import Any, TextIO
 
 import pytest
-from privacy.mutants.child import STOPS, fork, fork_and_wait
-from privacy.mutants.swap import changed_functions, functions_of, swap
+
+from tests.privacy.mutants.child import STOPS, fork, fork_and_wait
+from tests.privacy.mutants.swap import changed_functions, functions_of, swap
 
 
 class Warm:

@@ -1,0 +1,59 @@
+"""The terms of a plan are said at the command line, and refused where they cannot be."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from silosynth.common.cli.app import run
+from silosynth.common.plan import load_plan
+from silosynth.common.schema import dump_schema
+from tests.support.gateways.signed import people
+
+
+def _new(directory: Path, *words: str) -> int:
+    schema = directory / "schema.yaml"
+    schema.write_text(dump_schema(people()))
+    said = ["plan", "new", str(schema), "--epsilon", "1", "--delta", "1e-6", "--silos", "a,b"]
+    said += ["--method", "independent", "--out", str(directory / "plan.yaml"), "--force", "--json"]
+    return run([*said, *words])
+
+
+def test_a_plan_has_the_terms_that_were_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--dataset", "visits", "--project", "flu", "--deadline", "2h", "--approval", "30d"]
+    assert _new(tmp_path, *words) == 0
+    plan = load_plan(tmp_path / "plan.yaml")
+    assert (plan.dataset, plan.project) == ("visits", "flu")
+    assert (plan.deadline_seconds, plan.approval_seconds) == (7_200, 2_592_000)
+    assert json.loads(capsys.readouterr().out)["data"]["digest"] == plan.digest
+    assert _new(tmp_path, "--deadline", "90") == 0
+    plan = load_plan(tmp_path / "plan.yaml")
+    assert (plan.dataset, plan.project, plan.deadline_seconds) == ("default", "default", 90)
+    assert plan.approval_seconds == 86_400
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--deadline", "soon"),
+        ("--deadline", "0s"),
+        ("--deadline", "-5m"),
+        ("--deadline", "1.5h"),
+        ("--deadline", "8d"),
+        ("--approval", "400d"),
+        ("--approval", "٣d"),
+        ("--dataset", ""),
+        ("--project", "a/b"),
+    ],
+)
+def test_terms_that_cannot_be_are_refused(
+    words: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _new(tmp_path, *words) == 4
+    captured = capsys.readouterr().err
+    assert words[0][2:] in captured
+    assert not (tmp_path / "plan.yaml").exists()

@@ -1,0 +1,250 @@
+"""AIM chooses what the model lacks, by noised counts alone, and keeps the model small."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from silosynth.common.domain import Clique, Domain, Grouping
+from silosynth.common.measurement import Measurement
+from silosynth.common.messages import count_cells
+from silosynth.common.plan import ROUNDS
+from silosynth.server.coordinator import Answered, Ask, Finish, State, finish, replay, step
+from silosynth.server.coordinator.machine import start
+from silosynth.server.methods.aim import joining_pairs
+from silosynth.server.methods.choosing import (
+    choose_cliques,
+    choose_level,
+    estimate_errors,
+    growing_limits,
+    level_ladder,
+    pair_weights,
+)
+from silosynth.server.model import build_junction_tree, device
+from silosynth.server.model.fit import fit
+from tests.support.fakes import SILOS, answer_exactly, small_codes, small_plan, small_schema
+
+DOMAIN = Domain(attributes=("a", "b", "c", "d"), shape=(4, 3, 5, 2))
+PAIRS: tuple[Clique, ...] = tuple(combinations(DOMAIN.attributes, 2))
+
+
+def _measure(
+    clique: Clique, values: np.ndarray, sigma: float, random: np.random.Generator
+) -> Measurement:
+    return Measurement(
+        clique=clique,
+        values=values + random.normal(0.0, sigma, values.size),
+        variance=np.full(values.size, sigma**2),
+    )
+
+
+def test_without_a_workload_every_pair_counts_the_same() -> None:
+    assert pair_weights(DOMAIN, workload=(), weights=()) == dict.fromkeys(PAIRS, 1.0)
+
+
+def test_a_pair_weighs_what_it_shares_with_the_workload() -> None:
+    weights = pair_weights(DOMAIN, workload=(("c", "a", "b"), ("b", "c")), weights=(1, 3))
+    assert weights == {
+        ("a", "b"): pytest.approx((2 + 3) / 8),
+        ("a", "c"): pytest.approx((2 + 3) / 8),
+        ("b", "c"): 1.0,
+    }
+
+
+def test_noise_alone_is_no_error_and_dependence_is_one() -> None:
+    """Without the correction for noise, all six pairs would show an error here."""
+    random = np.random.default_rng(0)
+    codes = [random.integers(0, s, 20_000) for s in DOMAIN.shape]
+    codes[3] = np.where(random.random(20_000) < 0.8, codes[0] % 2, codes[3])
+    ones = [
+        _measure((a,), np.bincount(c, minlength=s).astype(float), 5.0, random)
+        for a, c, s in zip(DOMAIN.attributes, codes, DOMAIN.shape, strict=True)
+    ]
+    model = fit(ones, domain=DOMAIN)
+    coarse = []
+    for pair in PAIRS:
+        i, j = (DOMAIN.index(x) for x in pair)
+        flat = codes[i] * DOMAIN.shape[j] + codes[j]
+        counts = np.bincount(flat, minlength=DOMAIN.size(pair)).astype(float)
+        coarse.append(_measure(pair, counts, 200.0, random))
+    errors = estimate_errors(model, coarse)
+    shown = sum(error > 0 for pair, error in errors.items() if pair != ("a", "d"))
+    assert shown <= 1
+    # 80 % of the rows agree where half would: 0.4 of the rows are moved, each counted twice.
+    assert errors["a", "d"] == pytest.approx(16_000, rel=0.15)
+
+
+def test_cliques_are_chosen_by_score_without_those_that_are_known() -> None:
+    scores = {p: float(i) for i, p in enumerate(PAIRS)}
+    chosen = choose_cliques(
+        scores,
+        present=[("d", "c")],
+        domain=DOMAIN,
+        count=2,
+        limit_bytes=[10_000, 10_000],
+    )
+    assert chosen == (("b", "d"), ("b", "c"))
+    nothing = dict.fromkeys(PAIRS, 0.0)
+    assert choose_cliques(nothing, present=[], domain=DOMAIN, count=2, limit_bytes=[1, 1]) == ()
+
+
+@given(
+    shape=st.lists(st.integers(2, 9), min_size=3, max_size=7),
+    seed=st.integers(0, 2**32 - 1),
+    limit=st.integers(200, 20_000),
+)
+@settings(max_examples=50, deadline=None)
+def test_the_model_never_grows_beyond_the_limit(shape: list[int], seed: int, limit: int) -> None:
+    domain = Domain(attributes=tuple(f"x{i}" for i in range(len(shape))), shape=tuple(shape))
+    pairs: list[Clique] = list(combinations(domain.attributes, 2))
+    scores = dict(zip(pairs, np.random.default_rng(seed).random(len(pairs)) + 0.1, strict=True))
+    chosen = choose_cliques(
+        scores,
+        present=[],
+        domain=domain,
+        count=len(pairs),
+        limit_bytes=[limit] * len(pairs),
+    )
+    assert not chosen or build_junction_tree(chosen, domain=domain).bytes <= limit
+
+
+def test_the_limit_grows_with_what_was_measured_and_ends_at_the_whole() -> None:
+    limits = growing_limits(max_model_mb=1, before=2, count=3, of=5)
+    assert limits == sorted(limits)
+    assert limits[-1] == 2**20
+    assert growing_limits(max_model_mb=1, before=0, count=1, of=10)[0] < 2**20 // 2
+
+
+@pytest.mark.parametrize(("limit", "joined"), [(1, 1), (4, 2)])
+def test_coarse_pairs_join_the_last_fit_while_the_model_stays_within_the_limit(
+    limit: int, joined: int
+) -> None:
+    """Three equal columns of 260 codes: a pair takes half a MiB, and a triple 134."""
+    size, rows = 260, 260_000.0
+    domain = Domain(attributes=("a", "b", "c"), shape=(size,) * 3)
+    ones = [_exact((a,), np.full(size, rows / size)) for a in domain.attributes]
+    same = np.diag(np.full(size, rows / size)).ravel()
+    outside = [_exact(pair, same) for pair in combinations(domain.attributes, 2)]
+    plan = small_plan(method="aim", max_model_mb=limit)
+    found = joining_pairs(plan, ones, outside=outside, domain=domain, zeros=())
+    assert len(found) == joined
+
+
+def test_pairs_that_show_nothing_do_not_join_the_last_fit() -> None:
+    domain = Domain(attributes=("a", "b"), shape=(4, 4))
+    ones = [_exact((a,), np.full(4, 100.0)) for a in "ab"]
+    apart = [_exact(("a", "b"), np.full(16, 25.0))]
+    plan = small_plan(method="aim")
+    assert not joining_pairs(plan, ones, outside=apart, domain=domain, zeros=())
+
+
+def _exact(clique: Clique, values: np.ndarray) -> Measurement:
+    return Measurement(clique=clique, values=values, variance=np.ones(values.size))
+
+
+def _ones(rows: int) -> list[Measurement]:
+    random = np.random.default_rng(0)
+    return [
+        _measure((a.name,), np.full(a.size, rows / a.size), 1.0, random)
+        for a in small_schema().coded
+    ]
+
+
+def test_more_noise_means_a_coarser_level() -> None:
+    schema, ones = small_schema(), _ones(10_000)
+    ladder = level_ladder(schema, ones, working=Grouping())
+    assert len(ladder) <= 8
+    found = [
+        choose_level(
+            ("age", "region"), ladder=ladder, domain=schema.domain, one_way=ones, deviation=d
+        )
+        for d in (1.0, 300.0, 1e9)
+    ]
+    assert found == ["working", "groups-4", "groups-4"]
+
+
+def _run(rows: int = 500, noise: int = 0, **changes: object) -> tuple[State, list[Answered]]:
+    plan = small_plan(**{"method": "aim"} | changes)
+    tables = {silo: small_codes(seed, rows) for seed, silo in enumerate(SILOS)}
+    state, commands = start(plan, small_schema())
+    events = []
+    while asks := [c for c in commands if isinstance(c, Ask)]:
+        for ask in asks:
+            silo, phase = ask.request.silo, ask.request.phase
+            count_cells(ask.request, plan=plan, domain=small_schema().domain)
+            data = answer_exactly(ask.request, plan=plan, codes=tables[silo], noise=noise)
+            events.append(Answered(phase=phase, silo=silo, data=data))
+            state, commands = step(state, events[-1])
+    assert commands == (Finish(),)
+    return state, events
+
+
+@pytest.mark.parametrize("rounds", [1, 2, 3])
+def test_a_run_measures_the_pairs_that_depend(rounds: int) -> None:
+    state, _ = _run(rounds=rounds)
+    asked = [
+        [q.clique for q in state.asked[name].queries] for name in ROUNDS if name in state.asked
+    ]
+    assert {("age", "old"), ("ill", "old")} <= set(asked[0])
+    assert all(len(set(cliques)) == len(cliques) for cliques in asked)
+    assert not any("region" in clique for cliques in asked for clique in cliques)
+    joint = finish(state).model.marginal(("age", "old"))
+    assert joint.sum() == pytest.approx(1500, rel=0.02)
+
+
+def test_a_replay_asks_the_same_cliques_at_the_same_levels() -> None:
+    state, events = _run()
+    again, _ = replay(state.plan, state.schema, events)
+    assert again.asked == state.asked
+
+
+def test_a_round_chooses_on_the_processor_where_sums_repeat(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def gpu() -> None:
+        raise AssertionError("a GPU was asked for")
+
+    monkeypatch.setattr(device, "CUDA_CELLS", 0)
+    monkeypatch.setattr(device, "_torch_on_cuda", gpu)
+    state, _ = _run()
+    with pytest.raises(AssertionError, match="GPU"):
+        finish(state)
+
+
+@pytest.mark.parametrize("rounds", [2, 3])
+def test_a_workload_keeps_the_rounds_to_its_pairs_which_are_measured_again(rounds: int) -> None:
+    state, _ = _run(workload=(("age", "old"),), weights=(5,), rounds=rounds)
+    asked = [[q.clique for q in state.asked[name].queries] for name in ROUNDS[:rounds]]
+    assert asked == [[("age", "old")]] * rounds
+
+
+def test_pairs_are_measured_again_in_the_order_in_which_they_were_chosen() -> None:
+    state, _ = _run(rounds=3)
+    before: list[Clique] = []
+    for name in ROUNDS:
+        cliques = [q.clique for q in state.asked[name].queries]
+        fresh = [c for c in cliques if c not in before]
+        again = cliques[len(fresh) :]
+        assert cliques == [*fresh, *before[: len(again)]]
+        room = state.plan.phase(name).marginals
+        assert len(cliques) == min(room, len(fresh) + len(before))
+        before += fresh
+
+
+@pytest.mark.parametrize("noise", [0, -7])
+@pytest.mark.parametrize("method", ["independent", "mst", "aim"])
+def test_counts_that_are_all_zero_or_negative_end_in_a_sampler(method: str, noise: int) -> None:
+    state, _ = _run(rows=0, noise=noise, method=method)
+    outcome = finish(state)
+    assert outcome.model.total == 1.0  # type: ignore[attr-defined]  # as loose as a test may be
+    assert all((table >= 0).all() for table in outcome.model.tables)  # type: ignore[attr-defined]  # as loose as a test may be
+    assert len(outcome.sampler.draw(5, seed=1)) == 5
+
+
+def test_a_round_that_finds_nothing_asks_nothing_and_costs_nothing() -> None:
+    state, _ = _run(rows=0)
+    assert not set(state.asked) & set(ROUNDS)

@@ -1,0 +1,159 @@
+"""An attacker learns what the ledgers are charged for, and an audit finds whoever lets out more."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from silosynth.client.gateway import gateway
+from silosynth.client.ledger import Ledger
+from silosynth.common.accounting import Noise
+from silosynth.common.cli.app import run
+from silosynth.common.plan import Plan, dump_plan
+from silosynth.server.methods.training import TrainingChoice
+from silosynth.server.planning import new_plan
+from silosynth.simulations.audit.audit import audit_plan
+from silosynth.simulations.audit.bound import audit_scores, gaussian_epsilon
+from silosynth.simulations.audit.made_up import CANARIES, made_up_schema
+from silosynth.simulations.whole import run_whole
+from tests.support.chance import SubGaussian, agrees, statistical
+
+RUNS = 60
+
+
+def plan_of(method: str, *, shared: bool = False, rows: int = 1) -> Plan:
+    trust: dict[str, Any] = {"trust": "shared", "colluders": 1} if shared else {}
+    return new_plan(
+        made_up_schema(),
+        epsilon=4,
+        delta=1e-5,
+        silos=("north", "south", "west"),
+        method=method,
+        rows_per_person=rows,
+        **trust,
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "shared", "rows"),
+    [
+        ("independent", False, 3),
+        ("mst", False, 1),
+        ("mst", True, 1),
+        ("aim", False, 2),
+        ("aim", True, 2),
+        ("one-shot", False, 1),
+    ],
+)
+def test_canaries_reach_the_whole_of_what_is_charged(method: str, shared: bool, rows: int) -> None:
+    audited = audit_plan(plan_of(method, shared=shared, rows=rows), run=run_whole, runs=4)
+    assert audited.reach == pytest.approx(audited.charged, rel=0.02)
+    assert audited.reach <= audited.charged * (1 + 1e-9)
+
+
+@statistical(alarm=1e-9)
+def test_an_attacker_learns_what_the_ledger_was_charged_and_no_more() -> None:
+    audited = audit_plan(plan_of("mst"), run=run_whole, runs=RUNS)
+
+    def law(mu: float) -> SubGaussian:
+        return SubGaussian(mean=mu, variance=(4 + mu**2 / 2) / audited.samples)
+
+    mutants = {"half the noise, or a row twice": law(2 * audited.charged)}
+    agrees(audited.mu, law=law(audited.charged), alarm=1e-9, mutants=mutants)
+    assert audited.low < audited.charged + 0.01
+    assert gaussian_epsilon(audited.charged, delta=1e-5) == pytest.approx(4, abs=0.02)
+
+
+def halve_the_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = gateway._add_noise
+
+    def add(counts: Sequence[np.ndarray], *, noise: Noise, bits: Any) -> Any:
+        return right(counts, noise=replace(noise, sigma2=noise.sigma2 / 4), bits=bits)
+
+    monkeypatch.setattr(gateway, "_add_noise", add)
+
+
+def count_rows_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = gateway.ask_rows  # type: ignore[attr-defined]  # replaced where it is used
+    monkeypatch.setattr(gateway, "ask_rows", lambda asked: [2 * c for c in right(asked)])
+
+
+def ignore_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = gateway.ask_rows  # type: ignore[attr-defined]  # replaced where it is used
+
+    def ask(asked: Any) -> Any:
+        return right(replace(asked, rows_per_person=asked.rows_per_person + 1))
+
+    monkeypatch.setattr(gateway, "ask_rows", ask)
+
+
+def leave_a_charge_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = Ledger.charge
+
+    def charge(self: Ledger, name: str, digest: str, *, cost_units: int, **more: Any) -> Any:
+        return right(self, name, digest, cost_units=1 if "/tree" in name else cost_units, **more)
+
+    monkeypatch.setattr(Ledger, "charge", charge)
+
+
+@pytest.mark.parametrize(
+    "breach", [halve_the_noise, count_rows_twice, ignore_the_bound, leave_a_charge_out]
+)
+def test_whoever_lets_out_more_is_found(
+    breach: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    breach(monkeypatch)
+    assert audit_plan(plan_of("mst"), run=run_whole, runs=RUNS).broken
+
+
+def test_the_command_says_what_was_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "plan.yaml"
+    path.write_text(dump_plan(plan_of("independent")))
+    assert run(["audit", "plan", str(path), "--runs", "4", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["data"]
+    assert found["games"] == 4 * CANARIES
+    assert found["mu"]["reachable"] == pytest.approx(found["mu"]["charged"])
+    monkeypatch.setattr(gateway, "_add_noise", lambda counts, **_: tuple(counts))
+    assert run(["audit", "plan", str(path), "--runs", "4"]) == 1
+    assert "the promise of plan" in capsys.readouterr().err
+
+
+def test_a_plan_that_samples_persons_is_told_where_its_audit_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = new_plan(
+        made_up_schema(),
+        epsilon=4,
+        delta=1e-5,
+        silos=("north", "south"),
+        method="dp-sgd",
+        training=TrainingChoice(rounds=2, rate=Fraction(1, 10)),
+    )
+    path = tmp_path / "plan.yaml"
+    path.write_text(dump_plan(plan))
+    assert run(["audit", "plan", str(path)]) == 4
+    assert "samples persons anew" in capsys.readouterr().err
+
+
+def test_a_bound_is_below_the_truth_and_no_bound_is_drawn_from_nothing() -> None:
+    half = np.tile([True, False], 5_000)
+    quantiles = (np.arange(5_000) + 0.5) / 5_000
+    from scipy.stats import norm
+
+    scores = np.empty(10_000)
+    scores[half], scores[~half] = norm.ppf(quantiles) + 1.5, norm.ppf(quantiles)
+    audited = audit_scores(scores, inside=half, gaps=np.full(10_000, 1.5), charged=1.5)
+    assert audited.mu == pytest.approx(1.5, abs=0.01)
+    assert 1.4 < audited.low < 1.5
+    assert not audited.broken
+    assert audit_scores(scores[:4] * 0 + 9, inside=half[:4], gaps=np.ones(4), charged=1).low == 0
+    assert gaussian_epsilon(0.0, delta=1e-5) == 0

@@ -1,0 +1,220 @@
+"""A scenario that cannot be is refused in one line; chance and skew depend on the seed alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from silosynth.common.cli.app import run
+from silosynth.common.errors import InvalidArgument, InvalidTable
+from silosynth.common.plan import dump_plan
+from silosynth.common.schema import dump_schema
+from silosynth.simulations.scenario import (
+    SECOND,
+    Scenario,
+    load_scenario,
+    match_plan,
+    parse_scenario,
+    spell_span,
+)
+from silosynth.simulations.scenario.chance import share
+from silosynth.simulations.scenario.scenario import scenario_json_schema
+from silosynth.simulations.scenario.skewed import Skew, skew_tables
+from silosynth.simulations.scenario.timeline import Timeline
+from silosynth.simulations.scenario.world import make_places
+from tests.support.tables.worlds import CALM, plan, schema, tables
+
+GALLERY = Path(__file__).parents[3] / "deploy" / "examples" / "scenarios"
+
+
+def _bad(**changes: Any) -> dict[str, Any]:
+    return CALM | changes
+
+
+def _fault(**fault: Any) -> dict[str, Any]:
+    return _bad(faults=[{"kind": "outage"} | fault])
+
+
+def _rules(**rules: Any) -> dict[str, Any]:
+    return _bad(regions={"eu": {"silos": ["a", "b"], "rules": rules}})
+
+
+def _many(count: int) -> dict[str, Any]:
+    return _bad(regions={"eu": {"silos": {"prefix": "s", "count": count}}, "us": {"silos": ["x"]}})
+
+
+BAD = [
+    (_bad(version=2), "version 2 is not known"),
+    (_bad(silos={"nobody": {}}), "'nobody' stands in no region"),
+    (_fault(silos=["nobody"]), "'nobody' is no silo or region"),
+    (_fault(regions=["mars"]), "'mars' is no silo or region"),
+    (_fault(**{"from": "2h", "until": "1h"}), "times run backwards"),
+    (_fault(**{"from": "-1h"}), "write a time"),
+    (_fault(**{"from": -1}), "below 0"),
+    (_fault(**{"from": "soon"}), "write a time"),
+    (_fault(**{"from": "99999w"}), "more than ten years"),
+    (_fault(**{"from": True}), "write a time"),
+    (_fault(kind="earthquake"), "earthquake"),
+    (_fault(kind="loss", probability=1.5), "less than or equal to 1"),
+    (_fault(kind="loss", probability=-0.1), "greater than or equal to 0"),
+    (_fault(kind="crash", at="count", step="lunch"), "step: at count it is one of"),
+    (_fault(kind="stall", at="lunch", lasts="1s"), "at"),
+    (_many(10_001), "10000"),
+    (_many(10_000), "10001 silos are more than 10000"),
+    (_bad(regions={}), "regions"),
+    (_bad(regions={"eu": {"silos": ["a", "a"]}}), "twice"),
+    (_bad(regions={"eu": {"silos": ["a"]}, "us": {"silos": ["a"]}}), "two regions"),
+    (_rules(min_silos_in_sum=3), "no plan can keep"),
+    (_rules(only_sums=True, trust=["own"]), "no plan can keep"),
+    (_rules(datasets=["x"], datasets_apart=["x"]), "no plan can keep"),
+    (_rules(max_epsilon=0), "max_epsilon"),
+    (_rules(methods=[]), "methods"),
+    (_rules(not_with=["eu"]), "cannot exclude itself"),
+    (_rules(not_with=["mars"]), "'mars' is no silo or region"),
+    (_bad(starts="2026-03-02T08:00:00"), "time zone"),
+    (_bad(regions={"eu": {"silos": ["a"], "link": {"loss": 2}}}), "loss"),
+    (_bad(regions={"eu": {"silos": ["a"], "link": {"bandwidth_mbit": 0}}}), "bandwidth_mbit"),
+    (_bad(regions={"eu": {"silos": ["a"], "approval": {"hours": "17:00-09:00"}}}), "backwards"),
+    (_bad(regions={"eu": {"silos": ["a"], "churn": {"up": "1s", "down": "1s"}}}), "a minute"),
+    (_bad(skew=[{"kind": "dirichlet", "column": "town", "alpha": 0}]), "alpha"),
+    (_bad(unknown=1), "unknown"),
+    ([], "origin"),
+]
+
+
+@pytest.mark.parametrize(("data", "words"), BAD)
+def test_a_scenario_that_cannot_be_is_refused_in_one_line(data: Any, words: str) -> None:
+    with pytest.raises(InvalidArgument, match=words.replace("(", r"\(")) as refused:
+        parse_scenario(data, origin="origin")
+    assert "\n" not in str(refused.value)
+
+
+def test_a_plan_and_a_scenario_speak_of_the_same_silos() -> None:
+    fewer = parse_scenario({"name": "x", "regions": {"eu": {"silos": ["north"]}}}, origin="x")
+    with pytest.raises(InvalidArgument, match="'south' of plan p stands in no region"):
+        match_plan(fewer, plan())
+    more = _bad(regions={"eu": {"silos": ["north", "south", "west", "east", "mars"]}})
+    with pytest.raises(InvalidArgument, match="'mars', which is not in plan p"):
+        match_plan(parse_scenario(more, origin="x"), plan())
+
+
+def test_the_json_schema_knows_every_field() -> None:
+    described = json.loads(scenario_json_schema())
+    assert set(described["properties"]) == set(Scenario.model_fields)
+
+
+@pytest.mark.parametrize("path", sorted(GALLERY.glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_scenario_that_is_written_and_read_again_is_the_same(path: Path) -> None:
+    world = load_scenario(path)
+    written = world.model_dump(mode="json", by_alias=True)
+    assert parse_scenario(written, origin="x") == world
+
+
+def test_spans_are_spelt_for_people() -> None:
+    assert [spell_span(n * SECOND) for n in (0.25, 61, 3600, 93_784)] == [  # type: ignore[arg-type]  # as loose as a test may be
+        "0.25 s",
+        "1 min 1 s",
+        "1 h",
+        "1 d 2 h",
+    ]
+
+
+def test_a_draw_depends_on_its_name_alone() -> None:
+    first = [share(1, "north", i) for i in range(100)]
+    assert first == [share(1, "north", i) for i in range(100)]
+    assert len(set(first) | {share(2, "north", i) for i in range(100)}) == 200
+    assert share(1, "north", 0) == pytest.approx(first[0], abs=0)
+
+
+def test_a_person_decides_in_the_hours_of_work() -> None:
+    world = load_scenario(GALLERY / "weekend.yaml")
+    for silo, place in make_places(world, ["north", "west", "east"]).items():
+        decides = place.time(place.decides(0)).timestamp() + place.approval.utc_offset / SECOND
+        day, hour = int(decides // 86_400 + 3) % 7, decides % 86_400 / 3600
+        names = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+        begin, end = place.approval.hours.split("-")
+        assert names[day] in place.approval.days, silo
+        assert int(begin[:2]) <= hour < int(end[:2]), silo
+
+
+def _skewed(skew: Skew | dict[str, Any], seed: int = 1) -> dict[str, pa.Table]:
+    world = parse_scenario(_bad(skew=[skew]), origin="x")
+    return skew_tables(tables(), world.skew, seed=seed)
+
+
+@pytest.mark.parametrize(
+    "skew",
+    [
+        {"kind": "by-column", "column": "age"},
+        {"kind": "dirichlet", "column": "town", "alpha": 0.2},
+        {"kind": "sizes", "alpha": 0.5},
+        {"kind": "disjoint", "column": "age"},
+    ],
+)
+def test_dealing_keeps_every_row_and_follows_the_seed(skew: dict[str, Any]) -> None:
+    dealt = _skewed(skew)
+    order = [("age", "ascending"), ("town", "ascending"), ("ill", "ascending")]
+    before = pa.concat_tables(tables().values()).sort_by(order)
+    assert pa.concat_tables(dealt.values()).sort_by(order).equals(before)
+    assert all(dealt[s].equals(t) for s, t in _skewed(skew).items())
+    assert any(not dealt[s].equals(t) for s, t in tables().items())
+
+
+def test_disjoint_values_lie_in_one_silo_each() -> None:
+    dealt = _skewed({"kind": "disjoint", "column": "age"})
+    values = [set(t["age"].to_pylist()) for t in dealt.values()]
+    assert sum(len(v) for v in values) == len(set.union(*values))
+
+
+def test_columns_are_spoilt_where_it_was_said() -> None:
+    one = {"silos": ["west"]}
+    assert (
+        "ill" not in _skewed(one | {"kind": "missing-column", "column": "ill"})["west"].schema.names
+    )
+    spelt = _skewed(one | {"kind": "spelling", "column": "town"})
+    assert set(spelt["west"]["town"].to_pylist()) == {"N", "S", "W"}
+    moved = _skewed(one | {"kind": "shift", "column": "age", "by": 2})
+    ages = [n + 2 for n in tables()["west"]["age"].to_pylist()]
+    assert moved["west"]["age"].to_pylist() == ages
+    assert spelt["north"].equals(tables()["north"])
+    with pytest.raises(InvalidTable, match="no numbers"):
+        _skewed(one | {"kind": "shift", "column": "town", "by": 2})
+    with pytest.raises(InvalidTable, match="no column 'height'"):
+        _skewed(one | {"kind": "shift", "column": "height", "by": 2})
+
+
+def test_the_commands_write_check_show_and_live_through(tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    (tmp_path / "t").mkdir()
+    for silo, table in tables().items():
+        pq.write_table(table, tmp_path / "t" / f"{silo}.parquet")
+    (tmp_path / "plan.yaml").write_text(dump_plan(plan()))
+    (tmp_path / "schema.yaml").write_text(dump_schema(schema()))
+    asked, world = str(tmp_path / "plan.yaml"), str(tmp_path / "world.yaml")
+    assert run(["scenario", "new", asked, "--regions", "eu,us", "--out", world]) == 0
+    assert run(["scenario", "check", world, "--plan", asked]) == 0
+    assert run(["scenario", "show", world]) == 0
+    command = ["simulate", asked, "--schema", str(tmp_path / "schema.yaml")]
+    command += ["--silos", str(tmp_path / "t"), "--scenario", world, "--out", str(tmp_path / "out")]
+    assert run(command) == 0
+    assert run(command) == 4
+    assert run([*command, "--force"]) == 0
+    assert (tmp_path / "out" / "timeline.svg").read_text().startswith("<svg xmlns=")
+    strict = parse_scenario(CALM, origin="x").model_dump(mode="json", by_alias=True)
+    strict["regions"]["eu"]["rules"] = {"max_epsilon": 1}
+    (tmp_path / "strict.yaml").write_text(json.dumps(strict))
+    assert run(["scenario", "check", str(tmp_path / "strict.yaml"), "--plan", asked]) == 1
+
+
+def test_a_timeline_names_who_was_late() -> None:
+    from silosynth.simulations.scenario.timeline import Leg
+
+    leg = Leg(name="one-way", begin=0, asked=4, until=90 * SECOND)
+    leg.answered.update({"a": SECOND, "b": SECOND, "c": SECOND, "d": 90 * SECOND})
+    facts = Timeline(homes=dict.fromkeys("abcd", "eu"), legs=[leg]).facts()
+    assert facts["legs"][0]["late"] == [{"silo": "d", "after_the_middle_seconds": 89.0}]
