@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 test quick soak faults test-flower: export OMP_NUM_THREADS := 1
 test quick soak faults test-flower: export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: demo test quick check lint types structure wheel soak faults test-flower browser bench-setup postgresql clean
+.PHONY: demo test quick check lint types structure wheel bundle try-bundle soak faults test-flower browser bench-setup postgresql clean
 
 demo: $(VENV)/.run
 	$(BIN)/silosynth demo --out demo-out --force
@@ -42,6 +42,14 @@ structure: $(VENV)/.dev
 # The tests that hold for what is shipped run once more against the wheel, from another directory.
 wheel: $(VENV)/.dev
 	$(BIN)/python tests/check_wheel.py
+
+# One archive for machines without a network: wheels with hashes, documents, units, charts. It fits
+# machines with this Python and this kind of system. try-bundle installs it where there is no network.
+bundle: $(VENV)/.dev
+	$(BIN)/python deploy/bundle/make.py dist
+
+try-bundle: bundle
+	$(BIN)/python tests/deploy/try_bundle.py $$(ls -t dist/silosynth-*.tar | head -1)
 
 # SOAK=n kills n processes (1,000); FLOWER=1 runs them over SuperLink, SuperNodes and relays as well;
 # SHARED=1 lets the silos sum in secret.

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+
+from silosynth.common.proxies import proxy_to
 
 WARN_DAYS = 30
 _SECONDS = 5.0
@@ -24,22 +27,27 @@ def days_left(path: Path, *, now: datetime | None = None) -> float | None:
 def served_days_left(address: str, *, ca: Path | None, now: datetime | None = None) -> float | None:
     """Return the days until the certificate that a server shows ends; None without one that holds.
 
+    It is asked by the proxy of the environment, if there is one.
+
     Args: address: HOST:PORT. ca: what the certificate is checked against; the system's by default.
     """
-    import socket
     import ssl
+    from http.client import HTTPException, HTTPSConnection
 
     host, _, port = address.rpartition(":")
     host = host.strip("[]")
     try:
         context = ssl.create_default_context(cafile=None if ca is None else str(ca))
-        with (
-            socket.create_connection((host, int(port)), timeout=_SECONDS) as plain,
-            context.wrap_socket(plain, server_hostname=host) as secure,
-        ):
-            shown = secure.getpeercert() or {}
+        proxy = proxy_to(host)
+        first = (host, int(port)) if proxy is None else (proxy.host, proxy.port)
+        asking = HTTPSConnection(*first, context=context, timeout=_SECONDS)
+        if proxy is not None:
+            asking.set_tunnel(host, int(port), headers=dict(proxy.headers))
+        with closing(asking):
+            asking.connect()
+            shown = asking.sock.getpeercert() or {}
         ends = ssl.cert_time_to_seconds(str(shown["notAfter"]))
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, HTTPException):
         return None
     return _days(datetime.fromtimestamp(ends, UTC), now=now)
 

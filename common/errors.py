@@ -169,6 +169,12 @@ class PlanRefused(Refused):
     code = "plan-refused"
 
 
+class WireVersion(Refused):
+    """Who asks and who answers are more than one version of the messages apart."""
+
+    code = "wire-version"
+
+
 class RequestConflict(Refused):
     """A request id was used before with other content."""
 

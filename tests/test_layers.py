@@ -72,9 +72,9 @@ ROOMS: dict[str, str] = {
     "client/serving": "client/desk client/silo client/ledger client/noise client/policy client/rpc "
     "common/audit common/messages common/trust",
     "client/relay": "client/rpc common/flower common/messages",
-    "client/cli": "client/csv client/maps client/desk client/silo client/policy client/relay "
-    "client/roster client/source common/accounting common/audit common/cli common/plan "
-    "common/roster common/schema common/trust",
+    "client/cli": "client/csv client/maps client/desk client/silo client/policy "
+    "client/roster client/source common/accounting common/audit common/cli common/messages "
+    "common/plan common/roster common/schema common/trust",
     "server/model": "common/schema",
     "server/values": "common/values common/codec common/plan common/schema",
     "server/measuring": "server/model server/values common/codec common/messages common/plan "
@@ -113,6 +113,7 @@ TOP = "simulations"
 EDGES = {
     "flwr": {
         "common/flower/bundle.py",
+        "common/flower/node_process.py",
         "common/flower/supernode.py",
         "common/flower/wire.py",
         "client/relay/messages.py",
@@ -289,6 +290,7 @@ RELAY = (
     "client/rpc/caller.py",
     "client/rpc/calls.py",
     "client/relay/messages.py",
+    "client/relay/process.py",
     "client/relay/relay.py",
     "client/relay/pushing.py",
     "client/relay/supernode.py",

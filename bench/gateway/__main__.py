@@ -1,4 +1,4 @@
-"""A silo's gateway as a process: charges, a large request, memory while it waits, a whole run.
+"""A silo's gateway as a process: charges, a large request, a whole run. See idle.py for its memory.
 
     make bench-gateway
 
@@ -15,21 +15,9 @@ from pathlib import Path
 from bench.gateway.charges import charge_figures
 from bench.gateway.latency import latency_figures
 from bench.gateway.run import run_figures
-from bench.gateway.silo import BenchSilo
-from bench.support.process_tree import tree_bytes
-from bench.support.results import Figure, is_quick, publish
+from bench.support.results import is_quick, publish
 
 ROWS = (100_000,) if is_quick() else (1_000_000, 10_000_000)
-
-
-def idle_memory(directory: Path) -> Figure:
-    """Return the resident memory of a gateway that has answered who it is and nothing else."""
-    with tempfile.TemporaryDirectory(prefix="gw-", dir=directory) as name:
-        silo = BenchSilo(Path(name), rows=1000)
-        with silo.serve("-m", "silosynth.client.serving.serve") as process:
-            idle = tree_bytes(process.pid) / 2**20
-        silo.gateway.close()
-    return Figure(figure="resident memory of a gateway that waits", value=idle, unit="MiB")
 
 
 def main() -> int:
@@ -38,7 +26,6 @@ def main() -> int:
     figures = [*charge_figures(here)]
     for rows in ROWS:
         figures += latency_figures(silos, rows=rows, gated=rows == 1_000_000)
-    figures.append(idle_memory(silos))
     return publish("gateway", figures if is_quick() else [*figures, *run_figures()], room="gateway")
 
 

@@ -26,14 +26,16 @@ from silosynth.client.silo import (
     find,
     load_identity,
     next_step,
+    old_results,
     take_step,
     write_recovery,
 )
 from silosynth.client.silo.recover import recover
 from silosynth.common.accounting import RHO_UNIT
-from silosynth.common.cli import Force, Json, emit, say
+from silosynth.common.cli import Force, Json, Older, OlderDryRun, emit, read_age, say
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.files import check_output, fresh_file
+from silosynth.common.messages import WIRE, version_words
 
 _BASIS = {
     Basis.MIRROR: "the mirror holds all that ever left: nothing is charged on top",
@@ -48,6 +50,7 @@ def register_keeping(groups: dict[str, typer.Typer]) -> None:
     groups["silo"].command("backup")(silo_backup)
     groups["silo"].command("recover")(silo_recover)
     groups["silo"].command("upgrade")(silo_upgrade)
+    groups["silo"].command("prune")(silo_prune)
 
 
 def silo_backup(
@@ -148,6 +151,7 @@ def silo_upgrade(
     loaded = load_policy(policy)
     step = next_step(loaded)
     say(f"policy, keys, schemas and tables can be used; the ledger's file has version {step.found}")
+    say(version_words())
     if step.is_due:
         say(f"it is brought to version {step.written}; the file as it is is kept as {step.kept}")
     else:
@@ -157,8 +161,33 @@ def silo_upgrade(
             raise InvalidArgument("the gateway is running", hint="stop it first")
         take_step(step)
         say("done")
-    facts = {"found": step.found, "written": step.written, "due": step.is_due}
+    facts = {"found": step.found, "written": step.written, "due": step.is_due, "wire": WIRE}
     emit(facts | {"kept": str(step.kept) if step.kept else None}, as_json=as_json)
+
+
+def silo_prune(
+    older: Older,
+    policy: PolicyPath = POLICY,
+    dry_run: OlderDryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Drop samplers that coordinators delivered, and nothing that an answer or a recovery needs.
+
+    The ledger with every charge and release stays, so that each request gets its answer again;
+    so do the plans that were approved, by which a lost ledger is charged, and the records of sums.
+    Of a result its hash stays: another one in its place is refused. It may run beside a gateway.
+
+    [dim]silosynth silo prune --older 90d --dry-run[/dim]
+    """
+    loaded = load_policy(policy)
+    found = old_results(loaded, before=read_age(older, now=datetime.now(UTC)))
+    freed = sum(f.bytes for f in found)
+    for result in found if not dry_run else ():
+        result.drop()
+    word = "would be dropped" if dry_run else "dropped"
+    say(f"{len(found)} results {word}, {freed:,} bytes; ledger, releases and plans stay")
+    facts = {"results": [f.plan for f in found], "bytes": freed, "dropped": not dry_run}
+    emit(facts, as_json=as_json)
 
 
 def _show(recovery: Recovery, policy: PolicyFile) -> None:

@@ -69,9 +69,9 @@ def silo_serve(
 
     [dim]silosynth silo serve --policy silo.toml[/dim]
     """
-    module = "silosynth.client.serving.serve"
+    module = "silosynth.client.serving.process"
     try:
-        import_module(module)
+        import_module("silosynth.client.serving.serve")
     except ModuleNotFoundError as err:
         raise InvalidArgument(
             f"the gateway needs {err.name}, which is not installed", hint="install silosynth[silo]"

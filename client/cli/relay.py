@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import signal
-from contextlib import ExitStack
-from functools import partial
+import os
+import sys
+from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from threading import Event
 from typing import Annotated
 
 import typer
 
-from silosynth.common.expiry import Expiry
-from silosynth.common.pages import TelemetryServer
-from silosynth.common.telemetry import (
-    Role,
-    Telemetry,
-    start_logging,
-    take_in_others,
-)
+from silosynth.common.errors import InvalidArgument
+
+_PROCESS = "silosynth.client.relay.process"
 
 
 def relay(
@@ -51,42 +44,21 @@ def relay(
     [dim]silosynth relay --superlink host:9092 --ca ca.pem --key supernode.pem --silo north \\
     --gateway /run/silosynth/gateway.sock[/dim]
     """
-    from silosynth.client.relay import RelaySettings, gateway_pages, is_healthy, serve_relay
-
-    start_logging(as_json=json_logs)
-    if json_logs:
-        take_in_others(text=True)
-    telemetry = Telemetry(role=Role.RELAY)
-    stopping = Event()
-    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
-    with ExitStack() as stack:
-        directory = stack.enter_context(TemporaryDirectory(prefix="silosynth-heard-"))
-        heard = Path(directory) / "heard"
-        settings = RelaySettings(
-            superlink=superlink,
-            silo=silo,
-            gateway=gateway,
-            key=key,
-            heard=heard,
-            ca=ca,
-            json_logs=json_logs,
-        )
-        if metrics_port is not None:
-            healthy = partial(is_healthy, gateway=gateway, heard=heard)
-            expiry = Expiry(telemetry, superlink=superlink, ca=ca)
-
-            def show() -> None:
-                telemetry.connected(silo, is_connected=healthy())
-                expiry.show()
-
-            pages = gateway_pages(gateway_metrics) if gateway_metrics else {}
-            stack.enter_context(
-                TelemetryServer(
-                    telemetry,
-                    port=metrics_port,
-                    healthy=healthy,
-                    before_metrics=show,
-                    pages=pages,
-                )
+    for name in ("flwr", "grpc"):
+        if find_spec(name) is None:
+            raise InvalidArgument(
+                f"a relay needs {name}, which is not installed", hint="install silosynth[silo]"
             )
-        serve_relay(settings, telemetry=telemetry, stopping=stopping.is_set)
+    given: dict[str, object] = {
+        "--superlink": superlink,
+        "--silo": silo,
+        "--gateway": gateway,
+        "--key": key,
+        "--ca": ca,
+        "--metrics-port": metrics_port,
+        "--gateway-metrics": gateway_metrics,
+    }
+    words = [f"{name}={value}" for name, value in given.items() if value is not None]
+    # A fresh interpreter: this one has loaded the commands of every installed part.
+    more = ["--json-logs"] if json_logs else []
+    os.execv(sys.executable, [sys.executable, "-m", _PROCESS, *words, *more])

@@ -27,7 +27,6 @@ from silosynth.common.files import unreadable_table
 from silosynth.common.schema import CsvDialect
 
 DELIMITERS = (",", ";", "\t", "|")
-_TEXT = pa.string()
 _BLOCK_BYTES = 1 << 23
 _SAMPLE_LINES = 50
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -123,7 +122,7 @@ def csv_options(
             invalid_row_handler=bad_line,
         ),
         "convert_options": pacsv.ConvertOptions(
-            column_types=dict.fromkeys(columns, _TEXT),
+            column_types=dict.fromkeys(columns, pa.string()),
             include_columns=list(columns if kept is None else kept),
             null_values=[""],
             strings_can_be_null=True,

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 import pyarrow as pa
 
@@ -24,7 +25,7 @@ LONGEST_FIELD = 64 << 20
 _BATCH_ROWS = 1 << 16
 _BATCH_BYTES = 1 << 27
 
-Fragment = Callable[[], pa.Table]
+Fragment: TypeAlias = "Callable[[], pa.Table]"
 Record = list[bytes | None]
 
 

@@ -51,6 +51,7 @@ from silosynth.common.messages import (
     Release,
     SumReceipt,
     Verdict,
+    answer_to,
     digest_cells,
     digest_sampler,
     encode_refusal,
@@ -133,7 +134,8 @@ class Gateway:
         if len(challenge) != CHALLENGE_BYTES:
             error = Refused(f"a challenge has {CHALLENGE_BYTES} bytes")
             return encode_refusal(refuse(error, silo=self._silo, request_id=None), key=self._key)
-        statement = Identity(silo=self._silo, challenge=challenge.hex())
+        wire = answer_to(challenge, tell=self._tell_operator)
+        statement = Identity(silo=self._silo, challenge=challenge.hex(), wire=wire)
         return encode_statement(statement, key=self._key)
 
     def propose(self, *, plan: bytes, receipts: Sequence[bytes] = ()) -> bytes:

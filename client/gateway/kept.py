@@ -9,16 +9,19 @@ import secrets
 import shutil
 import threading
 from collections.abc import Mapping
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
 
 from silosynth.common.errors import CapExceeded, RequestConflict
-from silosynth.common.files import create_file, make_directory, sync_directory
+from silosynth.common.files import create_file, make_directory, replace_file, sync_directory
 
 MAX_PLANS = 4096
 PLANS = "plans"
 PLAN, BUNDLE, SAMPLER = "plan.sealed", "result.bundle", "result.sampler"
+DROPPED = "dropped.sha256"
+"""Stands for a result that was dropped: the hash of its bundle."""
 
 
 class KeepsRecords(Protocol):
@@ -44,8 +47,13 @@ class Records:
     over. A plan's id belongs to the first plan that a coordinator gave it to.
     """
 
-    def __init__(self, directory: Path, *, max_plans: int = MAX_PLANS) -> None:
-        """Take a directory of the silo's own; its folders are made where they are missing."""
+    def __init__(
+        self, directory: Path, *, max_plans: int = MAX_PLANS, beside: bool = False
+    ) -> None:
+        """Take a directory of the silo's own; its folders are made where they are missing.
+
+        Args: beside: leave alone what a gateway that runs may be writing.
+        """
         self._plans = directory / PLANS
         self._ids = directory / "plan-ids"
         self._results = directory / "results"
@@ -53,7 +61,7 @@ class Records:
         self._lock = threading.Lock()
         for folder in (self._plans, self._ids, self._results):
             make_directory(folder, mode=0o700)
-            for left_over in folder.glob(".new-*"):
+            for left_over in () if beside else folder.glob(".new-*"):
                 shutil.rmtree(left_over)
 
     def check_id(self, *, consumer: str, plan_id: str, digest: str) -> None:
@@ -88,11 +96,30 @@ class Records:
         with self._lock:
             folder = self._results / _hex(digest)
             kept = _read(folder / BUNDLE)
-            if kept is None:
+            dropped = _read(folder / DROPPED)
+            if dropped is not None:
+                if dropped != sha256(bundle).hexdigest().encode():
+                    raise RequestConflict("another result of this plan was delivered before")
+            elif kept is None:
                 _write(self._results, _hex(digest), {BUNDLE: bundle, SAMPLER: sampler})
             elif kept != bundle:
                 raise RequestConflict("another result of this plan was delivered before")
             return folder
+
+    def old_results(self, *, before: datetime) -> tuple[Path, ...]:
+        """Return the folders of results that were delivered before a time and are kept whole."""
+        stamp = before.timestamp()
+        found = (f for f in self._results.glob("[!.]*") if (f / BUNDLE).is_file())
+        return tuple(sorted(f for f in found if (f / BUNDLE).stat().st_mtime < stamp))
+
+    def drop_result(self, folder: Path) -> None:
+        """Drop a result but for its hash, by which another result of its plan is still refused."""
+        with self._lock:
+            if not (folder / DROPPED).exists():
+                digest = sha256((folder / BUNDLE).read_bytes()).hexdigest().encode()
+                replace_file(folder / DROPPED, digest)
+            for name in (SAMPLER, BUNDLE):
+                (folder / name).unlink(missing_ok=True)
 
     def result(self, digest: str) -> Path | None:
         """Return the folder of a plan's result, if one is kept."""

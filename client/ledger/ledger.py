@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from sqlite3 import Connection
@@ -29,7 +30,7 @@ from silosynth.client.ledger.file import (
     read_account,
     read_entries,
 )
-from silosynth.client.ledger.mirror import Mirror, open_mirror
+from silosynth.client.ledger.mirror import Mirror, note_length, open_mirror
 from silosynth.client.ledger.rows import (
     add_charge,
     add_release,
@@ -187,6 +188,8 @@ class Ledger(Statements):
         """Let another process open the file."""
         self._batch.close()
         if self._mirror is not None:
+            with suppress(LedgerUnavailable):  # what the start noted still stands
+                note_length(self._mirror, ledger=self._path)
             self._mirror.close()
 
     def __enter__(self) -> Self:

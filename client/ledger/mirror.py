@@ -12,6 +12,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from silosynth.client.ledger.copied import (
@@ -40,6 +41,16 @@ class Mirror:
         self._reached = reached
         self._descriptor = -1
         self._last = 0
+
+    @property
+    def path(self) -> Path:
+        """Return where the mirror is."""
+        return self._path
+
+    @property
+    def entries(self) -> int:
+        """Return how many entries are on the mirror's disk."""
+        return self._last
 
     def follow(self, connection: sqlite3.Connection) -> None:
         """Add what the ledger has gained, and return once it is on the mirror's disk.
@@ -115,7 +126,8 @@ def open_mirror(
     knows more than the ledger.
     """
     note = mirror_note(ledger)
-    before, made = _noted(note)
+    noted = _noted(note)
+    before, made = noted.path, noted.made
     if before is not None and before != path:
         _retire(before, note=note)
     if path is None:
@@ -123,18 +135,22 @@ def open_mirror(
     known = _known(path)
     if known is not None:
         _check_beginning(connection, known, path=path)
+        if before == path and known.account.entries < noted.entries:
+            raise LedgerUnavailable(
+                f"the ledger's mirror {path} is an older one than that which was followed",
+                hint=f"mount its disk; or, if it is lost for good, remove this one and {note}",
+            )
     elif before == path and made:
         raise LedgerUnavailable(
             f"the ledger's mirror {path} is away",
             hint=f"mount its disk; or, if it is lost for good, name another path and remove {note}",
         )
     if before != path:
-        _write_note(note, path, made=False)
+        _write_note(note, path, entries=None)
     mirror = Mirror(path, reached=reached)
     try:
         mirror.begin(connection, known)
-        if before != path or not made:
-            _write_note(note, path, made=True)
+        _write_note(note, path, entries=mirror.entries)
     except BaseException:
         mirror.close()
         if known is None and not path.exists():
@@ -143,11 +159,29 @@ def open_mirror(
     return mirror
 
 
-def _write_note(note: Path, path: Path, *, made: bool) -> None:
-    """Write down which mirror a ledger has, before it is made and once it is there."""
-    facts = {"version": 1, "path": str(path), **({} if made else {"made": False})}
+def note_length(mirror: Mirror, *, ledger: Path) -> None:
+    """Write down how long a mirror is that is left now: a shorter one there is an old one."""
+    _write_note(mirror_note(ledger), mirror.path, entries=mirror.entries)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Noted:
+    """The mirror that a ledger had when it was opened last, if it was made, and its length then."""
+
+    path: Path | None = None
+    made: bool = False
+    entries: int = 0
+
+
+def _write_note(note: Path, path: Path, *, entries: int | None) -> None:
+    """Write down which mirror a ledger has, before it is made (None) and once it is there."""
+    length = {"made": False} if entries is None else {"entries": entries}
+    facts = {"version": 1, "path": str(path), **length}
     with _told(note):
         replace_file(note, json.dumps(facts).encode("ascii"))
+        owner = note.parent.stat()
+        if os.geteuid() != owner.st_uid:  # root looks at a ledger; its gateway must read this
+            os.chown(note, owner.st_uid, owner.st_gid)
 
 
 def _retire(path: Path, *, note: Path) -> None:
@@ -169,15 +203,19 @@ def _retire(path: Path, *, note: Path) -> None:
     sync_directory(note.parent)
 
 
-def _noted(note: Path) -> tuple[Path | None, bool]:
-    """Return the mirror that a ledger had when it was opened last, and whether it was made."""
+def _noted(note: Path) -> _Noted:
+    """Return what is noted of a ledger's mirror."""
     try:
         stated = json.loads(note.read_bytes())
         if stated["version"] != 1:
             raise ValueError("another version")
-        return Path(stated["path"]), stated.get("made", True) is not False
+        return _Noted(
+            path=Path(stated["path"]),
+            made=stated.get("made", True) is not False,
+            entries=int(stated.get("entries", 0)),
+        )
     except FileNotFoundError:
-        return None, False
+        return _Noted()
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as err:
         raise LedgerUnavailable(
             f"{note} cannot be read", hint="restore it; it says where the ledger's mirror is"

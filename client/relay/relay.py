@@ -68,6 +68,8 @@ import ctypes, os, signal
 ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 if os.getppid() != {parent}:
     os._exit(1)
+from silosynth.common.flower.lean import spare_sql
+spare_sql()
 from silosynth.client.relay.supernode import main
 main({seconds!r}, stuck={stuck}, heard={heard!r})
 """

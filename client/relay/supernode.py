@@ -15,14 +15,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from silosynth.common.flower.supernode import (
-    FleetHttpClient,
+from silosynth.common.flower.node_process import (
     RetryInvoker,
     constant,
     fleet_http_connection,
     flower_supernode,
     make_simple_http_retry_invoker,
 )
+from silosynth.common.flower.supernode import FleetHttpClient
 
 BYTES_PER_SECOND = 250_000
 """A call that carries data has a second more for every so many bytes."""

@@ -163,7 +163,11 @@ def is_serving(socket: Path, *, seconds: float = _HEALTH_SECONDS) -> bool:
     """
     with grpc.insecure_channel(
         socket_address(socket),
-        options=[("grpc.use_local_subchannel_pool", 1), ("grpc.default_authority", "localhost")],
+        options=[
+            ("grpc.use_local_subchannel_pool", 1),
+            ("grpc.default_authority", "localhost"),
+            ("grpc.enable_http_proxy", 0),
+        ],
     ) as channel:
         check = channel.unary_unary("/grpc.health.v1.Health/Check")
         try:

@@ -1,10 +1,7 @@
 """The gateway as a process: sockets first, then the privileges away, then ledger and tables.
 
-    python -m silosynth.client.serving.serve --policy silo.toml
-
-is what ``silosynth silo serve`` turns into, so that a gateway that waits holds no library that it
-does not need. SIGTERM and SIGINT end it after the requests at hand; SIGHUP changes nothing: a
-policy counts from the next start on, so that no budget changes under a plan that is being answered.
+SIGTERM and SIGINT end it after the requests at hand; SIGHUP changes nothing: a policy counts from
+the next start on, so that no budget changes under a plan that is being answered.
 """
 
 from __future__ import annotations
@@ -17,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from socket import socket, socketpair
 from types import FrameType
@@ -40,11 +38,13 @@ from silosynth.client.rpc import (
 )
 from silosynth.client.rpc import gateway_pb2 as proto
 from silosynth.client.serving.bell import LOOK_SECONDS, TOLD, Bell, ringing
+from silosynth.client.serving.fit_aside import fit_aside
+from silosynth.client.serving.later import try_aside
 from silosynth.client.serving.metered import CountedGateway
 from silosynth.client.serving.no_network import check_without_network, forbid_network
 from silosynth.client.serving.notices import senders
 from silosynth.client.serving.run_as import ROOT, become, forbid_core_dumps, group_id, user_ids
-from silosynth.client.silo import Fits, Silo, fits_of, looking, open_silo
+from silosynth.client.silo import Fits, Silo, fits_of, looking, open_silo, prepare
 from silosynth.common.audit import Scope
 from silosynth.common.errors import InvalidArgument, SilosynthError
 from silosynth.common.files import storage_error
@@ -114,10 +114,16 @@ def serve(
         notes = Notes(heard=lambda: log("note", level=logging.WARNING, see="silo notes"))
         seams = seams or Seams()
         silo = stack.enter_context(
-            open_silo(policy, bits=seams.bits, tell_operator=notes.tell, reached=seams.reached)
+            open_silo(
+                policy,
+                bits=seams.bits,
+                tell_operator=notes.tell,
+                reached=seams.reached,
+                opened=lambda datasets: try_aside(lambda: prepare(datasets)),
+            )
         )
         telemetry = stack.enter_context(_metrics(silo))
-        fits = fits_of(policy)
+        fits = fits_of(policy, read=partial(fit_aside, policy))
         stack.enter_context(looking(fits, again_seconds=seams.forget_seconds))
         stack.enter_context(
             _doors(silo, relay=relay, relays=relays, notes=notes, fits=fits, metrics=telemetry)
@@ -363,7 +369,7 @@ def main(arguments: list[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     if len(words) < 2 or words[0] != "--policy" or words[2:] not in ([], [_NO_NETWORK]):
         usage = f"--policy FILE [{_NO_NETWORK}]"
-        sys.stderr.write(f"usage: python -m silosynth.client.serving.serve {usage}\n")
+        sys.stderr.write(f"usage: python -m silosynth.client.serving.process {usage}\n")
         return InvalidArgument.exit_code
     try:
         serve(Path(words[1]), network=len(words) == 2)

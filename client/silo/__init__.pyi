@@ -1,12 +1,21 @@
-from .assemble import Silo, check_files, ledger_path, load_identity, open_silo
+from .assemble import (
+    Silo,
+    check_files,
+    ledger_path,
+    load_identity,
+    open_datasets,
+    open_silo,
+    prepare,
+)
 from .backup import backup_bytes, check_copy
 from .draft import draft_schema
-from .fit import Fit, Fits, fits_of, looking
+from .fit import Fit, Fits, fit_of, fits_of, looking
 from .foresight import foresee_plan
 from .found import find
 from .init import init_silo, new_ledger
 from .join import Joining, ask_for_new_key, ask_to_join, check_kit, take_kit
 from .propose import propose_rules
+from .prune import old_results
 from .reading import read_tables
 from .recover import Basis, Recovery, write_recovery
 from .upgrade import next_step, take_step
@@ -26,6 +35,7 @@ __all__ = [
     "check_kit",
     "draft_schema",
     "find",
+    "fit_of",
     "fits_of",
     "foresee_plan",
     "init_silo",
@@ -34,7 +44,10 @@ __all__ = [
     "looking",
     "new_ledger",
     "next_step",
+    "old_results",
+    "open_datasets",
     "open_silo",
+    "prepare",
     "propose_rules",
     "read_tables",
     "take_kit",

@@ -14,6 +14,7 @@ from silosynth.client.maps import NO_MAP, SiloMap, check_map, check_reviewed, lo
 from silosynth.client.noise import BitSource
 from silosynth.client.policy import CheckpointSection, DatasetSection, PolicyFile, SiloIdentity
 from silosynth.client.roster import RosterBook
+from silosynth.client.silo.lives import begin_life
 from silosynth.client.source import StreamRows, forget_codes, load_secret, open_source
 from silosynth.client.source.bounding import bounding
 from silosynth.client.sums import SUMS, SumMember, SumStore
@@ -64,12 +65,13 @@ def open_silo(
     bits: BitSource | None = None,
     tell_operator: Callable[[str], None] = lambda _: None,
     reached: Callable[[str], None] = lambda _: None,
+    opened: Callable[[Mapping[str, Dataset]], None] = lambda _: None,
 ) -> Iterator[Silo]:
     """Open a silo's ledger and gateway, and close the ledger afterwards. No table is read yet.
 
     Codes that were kept on disk of a table that has changed since are removed.
 
-    Args: bits, reached: seams for tests.
+    Args: bits, reached: seams for tests. opened: is given the data sets before there is a ledger.
     Raises InvalidPolicy, InvalidArgument or InvalidSchema when a file of the policy is not as it
     says, LedgerUnavailable when the ledger cannot be used.
     """
@@ -78,7 +80,9 @@ def open_silo(
         key=key, coordinators=policy.consumers(), former=policy.silo.previous_keys
     )
     datasets = open_datasets(policy, tell_operator=tell_operator)
+    opened(datasets)
     records = Records(Path(policy.silo.directory))
+    begin_life(Path(policy.silo.directory))
     with Ledger.open(
         ledger_path(policy),
         caps=policy.scope_caps(),
@@ -115,6 +119,13 @@ def open_silo(
         )
         silo.forget_stale()
         yield silo
+
+
+def prepare(datasets: Mapping[str, Dataset]) -> None:
+    """Make what data sets are counted with, but read none; raise what would stop an answer."""
+    for dataset in datasets.values():
+        if isinstance(dataset.rows, StreamRows):
+            dataset.rows.prepare()
 
 
 def check_files(policy: PolicyFile) -> None:

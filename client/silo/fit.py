@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache, partial
 from pathlib import Path
+from typing import Protocol
 
 import pyarrow as pa
 
@@ -75,19 +76,33 @@ def fit_of(dataset: str, source: Source, *, going: Callable[[], bool] = lambda: 
     return told(lines=found.lines(), unfit=found.hardly, shares=found.fits)
 
 
+class ReadsFit(Protocol):
+    """Reads a data set and says how its rows fit, here or in a process aside."""
+
+    def __call__(self, dataset: str, source: Source, *, going: Callable[[], bool]) -> Fit:
+        """Read it, and break off where it goes on no more."""
+
+
 class Fits:
     """Own the newest fit of each data set, in memory alone."""
 
     def __init__(
-        self, tables: Callable[[], Mapping[str, Source]], *, secret: Callable[[], bytes], told: Path
+        self,
+        tables: Callable[[], Mapping[str, Source]],
+        *,
+        secret: Callable[[], bytes],
+        told: Path,
+        read: ReadsFit = fit_of,
     ) -> None:
         """Take what opens the tables; none is read yet.
 
         Args:
+            read: what reads one.
             secret: what names what was told to people, so that the name tells nobody else.
             told: the file of the silo's own that keeps what each person was told who approved.
         """
         self._tables = cache(tables)
+        self._read = read
         self._secret, self._told = secret, told
         self._fits: dict[str, tuple[Fit, object]] = {}
         self._lock = threading.Lock()
@@ -140,20 +155,23 @@ class Fits:
         stamps = source.stamps() if isinstance(source, StreamRows) else None
         known = self._fits.get(name)
         if known is None or known[1] != stamps:
-            known = fit_of(name, source, going=lambda: not self._closed.is_set()), stamps
+            known = self._read(name, source, going=lambda: not self._closed.is_set()), stamps
             self._fits[name] = known
         return known[0]
 
 
-def fits_of(policy: PolicyFile) -> Fits:
-    """Return the fits of a silo's data sets, none of them looked at yet."""
+def fits_of(policy: PolicyFile, *, read: ReadsFit = fit_of) -> Fits:
+    """Return the fits of a silo's data sets, none of them looked at yet.
+
+    Args: read: what reads one.
+    """
 
     def tables() -> Mapping[str, Source]:
         datasets = open_datasets(policy, tell_operator=lambda _: None)
         return {name: dataset.rows for name, dataset in datasets.items()}
 
     secret = partial(load_secret, Path(policy.silo.persons_secret))
-    return Fits(tables, secret=secret, told=Path(policy.silo.directory) / TOLD_FITS)
+    return Fits(tables, secret=secret, told=Path(policy.silo.directory) / TOLD_FITS, read=read)
 
 
 def _private(path: str, flags: int) -> int:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from silosynth.client.policy import PolicyFile
 from silosynth.client.roster import rosters_of
 from silosynth.client.silo.assemble import ledger_path
 from silosynth.client.silo.found import Found, KeptPlan, kept_plans
+from silosynth.client.silo.lives import lives_since, note_recovery
 from silosynth.client.sums import SUMS
 from silosynth.common.audit import (
     Account,
@@ -158,7 +159,9 @@ def recover(
         case Basis.PLANS:
             if not gone.proven:
                 raise _lacking("the fence names answers that no receipt given is about")
-            _charge_plans(owed, policy, found.receipts, newest=newest)
+            heads = {head for _, _, head in rows}
+            lives = 0 if newest else lives_since(Path(policy.silo.directory), heads=heads)
+            _charge_plans(owed, policy, found.receipts, newest=newest, lives=lives)
         case Basis.ALL:
             _charge_all(owed, policy, found, newest=newest)
     lost = gone.lost if taken is Basis.MIRROR else gone.lost | _unanswered(known)
@@ -192,6 +195,7 @@ def write_recovery(
     if recovery.sums is not None and not recovery.path.exists():
         reached("recover:sums")
         _move_away(recovery.sums)
+        note_recovery(recovery.path.parent, head=recovery.account.head)
     rebuild(recovery.path, recovery.rows, releases=recovery.releases, reached=reached)
     if recovery.basis is not Basis.MIRROR:
         for project, version in sorted(recovery.rosters.items()):
@@ -296,9 +300,17 @@ def _lacking(what: str) -> InvalidArgument:
 
 
 def _charge_plans(
-    owed: _Owed, policy: PolicyFile, receipts: Sequence[Receipt], *, newest: bool
+    owed: _Owed,
+    policy: PolicyFile,
+    receipts: Sequence[Receipt],
+    *,
+    newest: bool,
+    lives: int,
 ) -> None:
-    """Charge each approved plan what it has not been charged yet of its whole price."""
+    """Charge each approved plan what it has not been charged yet of its whole price.
+
+    Args: lives: lost ledgers of which the chain knows nothing, each of which may have paid all.
+    """
     plans = {p.plan.digest: p for p in kept_plans(policy)}
     named = {d.plan_digest for d in owed.known.claims.values()} | {r.plan_digest for r in receipts}
     named |= {str(c.facts["plan"]) for c in owed.known.charges.values() if "plan" in c.facts}
@@ -307,7 +319,8 @@ def _charge_plans(
     rests: dict[Scope, list[Loss]] = {}
     for kept in plans.values():
         for scope in _payers(kept):
-            rests.setdefault(scope, []).append(_rest(owed, kept, scope, newest=newest))
+            rest = _rest(owed, kept, scope, newest=newest)
+            rests.setdefault(scope, []).extend([rest, *[_whole(owed, kept, scope)] * lives])
     for scope, losses in sorted(rests.items()):
         owed.charge(scope, losses)
 
@@ -315,6 +328,17 @@ def _charge_plans(
 def _payers(kept: KeptPlan) -> tuple[Scope, ...]:
     """Return the budgets that pay for a plan."""
     return plan_scopes(kept.plan.dataset, kept.consumer, kept.plan.project)
+
+
+def _whole(owed: _Owed, kept: KeptPlan, scope: Scope) -> Loss:
+    """Return all that a plan can take from a scope, at the scope's order."""
+    order = owed.cap(scope).order
+    return Loss(
+        scope=scope,
+        units=plan_price(kept.plan, order=order),
+        why=kept.plan.digest,
+        order=order if kept.plan.chosen.samples_persons else None,
+    )
 
 
 def _rest(owed: _Owed, kept: KeptPlan, scope: Scope, *, newest: bool) -> Loss:
@@ -328,12 +352,7 @@ def _rest(owed: _Owed, kept: KeptPlan, scope: Scope, *, newest: bool) -> Loss:
         for c in owed.known.charges.values()
         if c.facts.get("plan") == kept.plan.digest and scope in c.scopes
     )
-    digest = kept.plan.digest
     if newest:
-        charged += owed.before(scope, why=digest)
-    return Loss(
-        scope=scope,
-        units=max(0, plan_price(kept.plan, order=order) - charged),
-        why=digest,
-        order=order if kept.plan.chosen.samples_persons else None,
-    )
+        charged += owed.before(scope, why=kept.plan.digest)
+    whole = _whole(owed, kept, scope)
+    return replace(whole, units=max(0, whole.units - charged))

@@ -17,7 +17,7 @@ from silosynth.common.codec import plain_values, to_examples
 from silosynth.common.errors import InvalidTable
 from silosynth.common.schema import Schema
 
-Points: TypeAlias = tuple[Mapping[str, np.ndarray], pa.ChunkedArray | None]
+Points: TypeAlias = "tuple[Mapping[str, np.ndarray], pa.ChunkedArray | None]"
 """The points of each number of some rows, and their person column. Private."""
 
 

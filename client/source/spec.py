@@ -19,7 +19,7 @@ from silosynth.common.measurement import MarginalQuery
 from silosynth.common.schema import CsvDialect, Schema
 from silosynth.common.values import Partition
 
-Ranker: TypeAlias = Callable[[pa.ChunkedArray, Sequence[np.ndarray]], np.ndarray]
+Ranker: TypeAlias = "Callable[[pa.ChunkedArray, Sequence[np.ndarray]], np.ndarray]"
 """From the person column and the codes, (rows,) the place of each row among its person's rows."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import takewhile
 from pathlib import Path
 from typing import TypeAlias
@@ -43,9 +43,8 @@ from silosynth.common.measurement import MarginalQuery
 from silosynth.common.schema import Schema
 from silosynth.common.values import ValueGrid
 
-Fragment: TypeAlias = Callable[[], pa.Table]
+Fragment: TypeAlias = "Callable[[], pa.Table]"
 """Reads one piece of a table; called once, on any thread."""
-
 _KEEP_BYTES = 2 << 30
 
 
@@ -89,7 +88,7 @@ class StreamRows:
         self._open_reader = open_reader
         self._wanted = wanted
         self._schema = wanted.schema
-        self._codec = codec or Codec(wanted.spelled)
+        self._given_codec = codec
         self._lifetime = lifetime or Lifetime(seconds=QUERY_SECONDS)
         self._person_column = wanted.person_column
         self._bounding = bounding
@@ -103,6 +102,15 @@ class StreamRows:
         self._notes: tuple[EncodingNote, ...] = ()
         self._told: tuple[EncodingNote, ...] = ()
         self._recoded: StreamRows | None = None
+
+    @cached_property
+    def _codec(self) -> Codec:
+        """The schema's codec; a gateway that waits holds none, nor the library that it needs."""
+        return self._given_codec or Codec(self._wanted.spelled)
+
+    def prepare(self) -> None:
+        """Make what counting needs, but for the rows; raise what would stop it."""
+        _ = self._codec
 
     def count(
         self,

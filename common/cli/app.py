@@ -31,6 +31,7 @@ from silosynth.common.codec import parse_conditions
 from silosynth.common.errors import InvalidArgument, SilosynthError
 from silosynth.common.files import check_output, storage_error
 from silosynth.common.plan import check_budget, check_plan, load_plan
+from silosynth.common.proxies import past_proxies
 from silosynth.common.sampler import (
     AutoregressiveSampler,
     condition_on,
@@ -67,6 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with the code that the outcome calls for."""
     os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.update(past_proxies(os.environ))
     words = list(sys.argv[1:] if arguments is None else arguments)
     code = run(words)
     if code:

@@ -18,7 +18,6 @@ from silosynth.common.schema import Attribute, as_numeric
 _UNITS = re.compile(r"^(timestamp|duration|time32|time64)\[(\w+)\]$")
 _DECIMAL = re.compile(r"^decimal\((\d+),(\d+)\)$")
 _ENCODED = re.compile(r"^dictionary\[(\w+),(.+)\]$")
-_DICTIONARY = pa.dictionary(pa.int32(), pa.string())
 _MOST_PRECISION = 38
 
 
@@ -41,7 +40,7 @@ def arrow_type(stored: str, *, zone: str | None = None) -> pa.DataType:
         name, unit = found.groups()
         return pa.timestamp(unit, tz=zone) if name == "timestamp" else getattr(pa, name)(unit)
     if stored == "dictionary":
-        return _DICTIONARY
+        return _dictionary()
     return pa.type_for_alias(stored)
 
 
@@ -146,7 +145,7 @@ def _encoded(
     else:
         plain = _cast(_with_numbers(attribute, values, codes=codes), wanted.value_type)
         found = plain.dictionary_encode()
-    if wanted == _DICTIONARY:
+    if wanted == _dictionary():
         return found
     index, listed = found.indices, found.dictionary
     fits = len(listed) <= np.iinfo(wanted.index_type.to_pandas_dtype()).max
@@ -212,3 +211,8 @@ def _cast(values: pa.Array, wanted: pa.DataType) -> pa.Array:
     if pa.types.is_float16(wanted):
         return values.cast(pa.float32(), safe=False).cast(wanted, safe=False)
     return pc.cast(values, wanted, safe=False)
+
+
+def _dictionary() -> pa.DataType:
+    """Return the type of listed words."""
+    return pa.dictionary(pa.int32(), pa.string())

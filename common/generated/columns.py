@@ -29,7 +29,6 @@ from silosynth.common.schema import (
 )
 
 _PART = 1 << 15
-_TEXT = pa.large_string()
 
 
 def complete(
@@ -70,8 +69,8 @@ def _completed(
             words = words_by_row(
                 pattern, seed=seed, column=name, first_row=first_row, rows=rows.num_rows
             )
-            keys = pc.if_else(rows[name].is_valid(), words, pa.scalar(None, _TEXT))
-            columns[name] = keys.cast(_TEXT if form is Form.SPELLED else pa.string())
+            keys = pc.if_else(rows[name].is_valid(), words, pa.scalar(None, pa.large_string()))
+            columns[name] = keys.cast(pa.large_string() if form is Form.SPELLED else pa.string())
         _check(columns[name], name=name, pattern=pattern)
     return pa.table({a.name: columns[a.name] for a in schema.attributes if a.name in columns})
 
@@ -141,7 +140,7 @@ def _genders(group: Sequence[GeneratedAttribute], rows: pa.Table) -> np.ndarray:
     told = next((a for a in group if a.gender is not None), None)
     if told is None or told.gender is None:
         return np.full(rows.num_rows, -1)
-    codes = pc.dictionary_encode(rows[told.gender].combine_chunks().cast(_TEXT))
+    codes = pc.dictionary_encode(rows[told.gender].combine_chunks().cast(pa.large_string()))
     codes = codes.combine_chunks() if isinstance(codes, pa.ChunkedArray) else codes
     means = [told.gender_of(v) for v in codes.dictionary.to_pylist()]
     table = np.array([2 if m is None else m for m in means] + [-1])
@@ -153,11 +152,11 @@ def _column(
     attribute: GeneratedAttribute, values: np.ndarray | pa.Array, *, form: Form
 ) -> pa.Array:
     """Return values in the declared form."""
-    array = values if isinstance(values, pa.Array) else pa.array(values, _TEXT)
+    array = values if isinstance(values, pa.Array) else pa.array(values, pa.large_string())
     if form is Form.SPELLED:
-        return array.cast(_TEXT)
+        return array.cast(pa.large_string())
     if attribute.provider is Provider.ENTRY_DATE:
         return array
     if attribute.stored is not None:
         return array.cast(arrow_type(attribute.stored), safe=False)
-    return array.cast(pa.string()) if array.type == _TEXT else array
+    return array.cast(pa.string()) if array.type == pa.large_string() else array

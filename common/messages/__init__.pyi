@@ -21,7 +21,6 @@ from .release import (
 )
 from .request import FINE, Request, count_cells, decode_request, encode_request, request_prefix
 from .statements import (
-    CHALLENGE_BYTES,
     Acknowledgement,
     Answer,
     Bundle,
@@ -48,6 +47,14 @@ from .sums import (
     roster_digest,
     unpack_all,
 )
+from .wire_version import (
+    CHALLENGE_BYTES,
+    WIRE,
+    answer_to,
+    check_version,
+    make_challenge,
+    version_words,
+)
 
 __all__ = [
     "AGREE",
@@ -60,6 +67,7 @@ __all__ = [
     "PROPOSE",
     "RECORD",
     "UNREACHABLE",
+    "WIRE",
     "Acknowledgement",
     "AgreedSet",
     "Answer",
@@ -76,6 +84,8 @@ __all__ = [
     "SumReceipt",
     "SumStep",
     "Verdict",
+    "answer_to",
+    "check_version",
     "check_votes",
     "count_cells",
     "decode_receipt",
@@ -92,6 +102,7 @@ __all__ = [
     "encode_statement",
     "encode_sum_statement",
     "is_answer",
+    "make_challenge",
     "pack",
     "read_advert",
     "read_set",
@@ -102,4 +113,5 @@ __all__ = [
     "roster_digest",
     "unpack",
     "unpack_all",
+    "version_words",
 ]

@@ -21,11 +21,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from silosynth.common.certificate import Certificate
 from silosynth.common.digest import DIGEST_PATTERN, canonical_json, digest_of
 from silosynth.common.errors import RunFailed
+from silosynth.common.messages.wire_version import UNTOLD
 from silosynth.common.plan import Name
 from silosynth.common.trust import PublicKey, Purpose, SigningKey, unseal
 from silosynth.common.trust.seal import seal
 
-CHALLENGE_BYTES = 32
 _MAX_STATEMENT_BYTES = 16 * 2**20
 
 
@@ -42,12 +42,27 @@ class _Statement(BaseModel):
 
     version: Literal[1] = 1
 
+    def facts(self) -> dict[str, object]:
+        """Return what is said, as JSON knows it."""
+        return self.model_dump(mode="json")
+
 
 class Identity(_Statement):
-    """A silo's word on who it is, over the coordinator's fresh challenge."""
+    """A silo's word on who it is, over the coordinator's fresh challenge, and what it speaks.
+
+    The one statement that may say more than is known here: a neighbour says what it likes to say.
+    """
+
+    model_config = ConfigDict(extra="ignore")
 
     silo: Name
     challenge: str = Field(pattern=r"^[0-9a-f]{64}$")
+    wire: int = Field(default=UNTOLD, ge=UNTOLD, lt=2**16)
+
+    def facts(self) -> dict[str, object]:
+        """Return what is said; nothing of a version to who knows of none."""
+        said = super().facts()
+        return said if self.wire else {k: v for k, v in said.items() if k != "wire"}
 
 
 class Verdict(_Statement):
@@ -98,7 +113,7 @@ Statement = TypeVar("Statement", Identity, Verdict, Result, Acknowledgement)
 
 def encode_statement(statement: _Statement, *, key: SigningKey | None = None) -> bytes:
     """Return the bytes of a statement: an envelope with ``key``, canonical JSON without."""
-    body = canonical_json(statement.model_dump(mode="json"))
+    body = canonical_json(statement.facts())
     return body if key is None else seal(body, purpose=_PURPOSES[type(statement)], key=key)
 
 

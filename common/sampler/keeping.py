@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +23,7 @@ LEAST_KEPT = 0.05
 _ENOUGH = 1_000
 _AGAIN = 2**40
 
-Attempt = Callable[[int, int], pa.Table]
+Attempt: TypeAlias = "Callable[[int, int], pa.Table]"
 """Draws ``rows`` rows of a finished table, as a function of the rows and a batch's number."""
 
 

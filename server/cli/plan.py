@@ -29,10 +29,11 @@ from silosynth.common.plan import (
 )
 from silosynth.common.schema import load_schema
 from silosynth.server.cli.dummy import dummy
+from silosynth.server.cli.prune import prune
 from silosynth.server.cli.report import register_report
 from silosynth.server.cli.roster import register_roster
 from silosynth.server.cli.runs import register_runs
-from silosynth.server.cli.setup import admit, certs, nodes
+from silosynth.server.cli.setup import admit, nodes, register_certs
 from silosynth.server.cli.terms import TermFlags
 from silosynth.server.federation import load_roster, with_roster
 from silosynth.server.methods import METHODS, Flags
@@ -54,7 +55,8 @@ def register(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:
     register_runs(app)
     register_report(app)
     register_roster(app, groups)
-    app.command("certs")(certs)
+    register_certs(groups)
+    app.command("prune")(prune)
     app.command("dummy")(dummy)
     app.command("admit")(admit)
     app.command("nodes")(nodes)

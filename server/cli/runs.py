@@ -39,10 +39,12 @@ from silosynth.server.federation import (
     Waiting,
     begin_run,
     check_files,
+    check_whole,
     discard_run,
     find_federation,
     find_run,
     home,
+    is_pruned,
     list_runs,
     read_ended,
     read_plan,
@@ -150,6 +152,10 @@ def status(run_id: RunId, as_json: Json = False) -> None:
     say(f"run {files.id} of plan {begun.plan_id}: {ended.state.value}")
     if ended.message:
         say(f"{ended.message}" + (f"; {ended.hint}" if ended.hint else ""))
+    if is_pruned(files):
+        say("its journal and log were pruned; plan, certificate and sampler are kept")
+        emit(_facts(files, begun) | {"pruned": True}, as_json=as_json)
+        return
     running = ended.state is RunState.RUNNING
     waiting = read_standing(files.standing) if running else {}
     stage, rows = _read_journal(files, waiting)
@@ -194,7 +200,9 @@ def _begin(
     if resume is not None:
         if plan is not None or schema is not None or federation is not None:
             raise InvalidArgument("--resume stands alone", hint="a run keeps its plan and schema")
-        return find_run(home(), resume)
+        found = find_run(home(), resume)
+        check_whole(found[0])
+        return found
     if plan is None or schema is None or federation is None:
         raise InvalidArgument(
             "a new run needs PLAN, --schema and --federation", hint="or give --resume RUN_ID"

@@ -19,12 +19,26 @@ from silosynth.server.federation import (
     home,
     load_federations,
     make_certs,
+    renew_certs,
 )
 
 
+def register_certs(groups: dict[str, typer.Typer]) -> None:
+    """Add the group ``certs``, which by itself makes what a development federation needs."""
+    group = typer.Typer(invoke_without_command=True, no_args_is_help=True)
+    group.callback()(certs)
+    group.command("renew")(certs_renew)
+    groups["certs"] = group
+
+
 def certs(
-    out: Annotated[Path, typer.Option(help="A new directory for certificates and keys.")],
-    silos: Annotated[str, typer.Option(help="Names of the silos, with commas between.")],
+    context: typer.Context,
+    out: Annotated[
+        Path | None, typer.Option(help="A new directory for certificates and keys.")
+    ] = None,
+    silos: Annotated[
+        str | None, typer.Option(help="Names of the silos, with commas between.")
+    ] = None,
     hosts: Annotated[
         str, typer.Option(help="Names and addresses that the SuperLink is reached by.")
     ] = "localhost,127.0.0.1",
@@ -41,6 +55,10 @@ def certs(
 
     [dim]silosynth certs --out certs --silos north,south,west[/dim]
     """
+    if context.invoked_subcommand is not None:
+        return
+    if out is None or silos is None:
+        raise InvalidArgument("--out and --silos are needed", hint="see 'silosynth certs --help'")
     directory = home()
     check_development(directory)
     if federation in load_federations(directory):
@@ -66,6 +84,25 @@ def certs(
         {"directory": str(out), "roster": str(made.roster), "federation": federation},
         as_json=as_json,
     )
+
+
+def certs_renew(
+    directory: Annotated[Path, typer.Argument(help="What 'silosynth certs' made.")],
+    as_json: Json = False,
+) -> None:
+    """Make the SuperLink's certificate anew for another year, with the CA of its directory.
+
+    Names, addresses and keys stay as they are. The CA's own certificate is made anew too where it
+    ends within 30 days; give silos the new ca.pem before the old one ends: until then both do.
+    Restart the SuperLink afterwards. A certificate of your own CA is renewed where it was made.
+
+    [dim]silosynth certs renew certs[/dim]
+    """
+    made = renew_certs(directory.absolute())
+    for path in made:
+        say(f"wrote {path}, for another year")
+    say("restart the SuperLink: it goes by what it read at its start")
+    emit({"written": [str(p) for p in made]}, as_json=as_json)
 
 
 def admit(

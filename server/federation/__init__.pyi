@@ -1,4 +1,5 @@
-from .certs import make_certs
+from .certs import make_certs, renew_certs
+from .prune import check_whole, drop, droppable, is_pruned
 from .roster_chain import RosterChain, add_change, begin_chain, chain_path, read_chain, write_roster
 from .roster_file import load_roster, with_roster
 from .roster_post import send_changes
@@ -45,12 +46,16 @@ __all__ = [
     "check_development",
     "check_files",
     "check_runnable",
+    "check_whole",
     "config_path",
     "discard_run",
     "dismiss_nodes",
+    "drop",
+    "droppable",
     "find_federation",
     "find_run",
     "home",
+    "is_pruned",
     "list_nodes",
     "list_runs",
     "load_federations",
@@ -60,6 +65,7 @@ __all__ = [
     "read_ended",
     "read_plan",
     "read_standing",
+    "renew_certs",
     "run_federation",
     "send_changes",
     "summarise",

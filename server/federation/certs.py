@@ -28,12 +28,14 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
     PublicFormat,
+    load_pem_private_key,
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from silosynth.common.certificates import WARN_DAYS
 from silosynth.common.document import dump_document
 from silosynth.common.errors import InvalidArgument, OutputExists
-from silosynth.common.files import write_text
+from silosynth.common.files import replace_file, write_text
 from silosynth.common.plan import NAME_PATTERN
 from silosynth.common.trust import PublicKey, SigningKey
 from silosynth.server.federation.roster_file import Roster
@@ -99,7 +101,13 @@ def make_certs(directory: Path, *, silos: Sequence[str], hosts: Sequence[str]) -
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     authority, authority_key = _make_authority()
     key = ec.generate_private_key(ec.SECP256R1())
-    certificate = _sign_server(key, hosts=hosts, authority=authority, authority_key=authority_key)
+    certificate = _sign_server(
+        key,
+        names=x509.SubjectAlternativeName([_general_name(h) for h in hosts]),
+        authority=authority,
+        authority_key=authority_key,
+        now=datetime.now(UTC),
+    )
     _write_key(directory / "ca-key.pem", _pem(authority_key))
     _write_key(certs.superlink_key, _pem(key))
     _write_key(certs.secret, secrets.token_bytes(32))
@@ -108,6 +116,40 @@ def make_certs(directory: Path, *, silos: Sequence[str], hosts: Sequence[str]) -
     write_text(certs.roster, dump_document(roster.model_dump(mode="json")), force=False)
     certs.ca.write_bytes(authority.public_bytes(Encoding.PEM))
     return certs
+
+
+def renew_certs(directory: Path, *, now: datetime | None = None) -> tuple[Path, ...]:
+    """Make the SuperLink's certificate anew, and the CA's where it ends within 30 days.
+
+    Guarantees: names, addresses and keys are those of before, so that a silo with either
+    certificate of the CA accepts either of the SuperLink; each file is replaced whole.
+
+    Raises InvalidArgument where the CA or its key was not made by :func:`make_certs`.
+    """
+    now = now or datetime.now(UTC)
+    certs = Certs(path=directory)
+    if not is_development(certs.ca):
+        raise InvalidArgument(
+            f"{certs.ca} is the certificate of another CA",
+            hint="let that CA sign anew, put the file in place and restart the SuperLink",
+        )
+    authority_key, key = (_read_key(p) for p in (directory / "ca-key.pem", certs.superlink_key))
+    authority = x509.load_pem_x509_certificate(certs.ca.read_bytes())
+    if authority.public_key() != authority_key.public_key():
+        raise InvalidArgument(f"{directory / 'ca-key.pem'} is not the key of {certs.ca}")
+    written = []
+    if authority.not_valid_after_utc - now < timedelta(days=WARN_DAYS):
+        authority = _sign_authority(authority_key, now=now)
+        written.append((certs.ca, authority))
+    before = x509.load_pem_x509_certificate(certs.superlink.read_bytes())
+    names = before.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    renewed = _sign_server(
+        key, names=names, authority=authority, authority_key=authority_key, now=now
+    )
+    written.append((certs.superlink, renewed))
+    for path, certificate in written:
+        replace_file(path, certificate.public_bytes(Encoding.PEM), mode=0o644)
+    return tuple(path for path, _ in written)
 
 
 def is_development(path: Path) -> bool:
@@ -151,6 +193,11 @@ def _check_names(silos: Sequence[str]) -> None:
 def _make_authority() -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
     """Make a CA that signs server certificates and no further CA."""
     key = ec.generate_private_key(ec.SECP384R1())
+    return _sign_authority(key, now=datetime.now(UTC)), key
+
+
+def _sign_authority(key: ec.EllipticCurvePrivateKey, *, now: datetime) -> x509.Certificate:
+    """Make the CA's certificate; that of a key has the same name and identifier each time."""
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, DEVELOPMENT)])
     usage = x509.KeyUsage(
         key_cert_sign=True,
@@ -165,28 +212,28 @@ def _make_authority() -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
     )
     identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
     builder = (
-        _builder(name, issuer=name, key=key.public_key())
+        _builder(name, issuer=name, key=key.public_key(), now=now)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(usage, critical=True)
         .add_extension(identifier, critical=False)
     )
-    return builder.sign(key, SHA256()), key
+    return builder.sign(key, SHA256())
 
 
 def _sign_server(
     key: ec.EllipticCurvePrivateKey,
     *,
-    hosts: Sequence[str],
+    names: x509.SubjectAlternativeName,
     authority: x509.Certificate,
     authority_key: ec.EllipticCurvePrivateKey,
+    now: datetime,
 ) -> x509.Certificate:
     """Make the SuperLink's certificate for the names and addresses that it is reached by."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "silosynth SuperLink")])
     issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key())
-    names = x509.SubjectAlternativeName([_general_name(h) for h in hosts])
     usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
     builder = (
-        _builder(subject, issuer=authority.subject, key=key.public_key())
+        _builder(subject, issuer=authority.subject, key=key.public_key(), now=now)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(names, critical=False)
         .add_extension(usage, critical=False)
@@ -196,10 +243,9 @@ def _sign_server(
 
 
 def _builder(
-    subject: x509.Name, *, issuer: x509.Name, key: ec.EllipticCurvePublicKey
+    subject: x509.Name, *, issuer: x509.Name, key: ec.EllipticCurvePublicKey, now: datetime
 ) -> x509.CertificateBuilder:
-    """Begin a certificate that is valid for a year."""
-    now = datetime.now(UTC)
+    """Begin a certificate that is valid for a year from now."""
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -230,6 +276,19 @@ def _make_silos(certs: Certs, silos: Sequence[str]) -> Mapping[str, PublicKey]:
         (certs.silo(silo) / "supernode.pub").write_bytes(public + b"\n")
         roster[silo] = _make_identity(certs.silo(silo) / "identity.pem")
     return roster
+
+
+def _read_key(path: Path) -> ec.EllipticCurvePrivateKey:
+    """Read a private key that was made here."""
+    try:
+        key = load_pem_private_key(path.read_bytes(), password=None)
+    except (OSError, ValueError):
+        key = None
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise InvalidArgument(
+            f"{path} is no private key that 'silosynth certs' made", hint="put it back first"
+        )
+    return key
 
 
 def _make_identity(path: Path) -> PublicKey:

@@ -7,7 +7,6 @@ answers or the deadline passes. A silo answers the same letter with the same byt
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,7 +16,6 @@ from flwr.app import ConfigRecord, Message, RecordDict
 from silosynth.common.errors import RunFailed, SilosynthError
 from silosynth.common.messages import (
     AGREE,
-    CHALLENGE_BYTES,
     DELIVER,
     IDENTIFY,
     MEASURE,
@@ -28,9 +26,11 @@ from silosynth.common.messages import (
     Identity,
     Request,
     Verdict,
+    check_version,
     decode_statement,
     encode_request,
     encode_sum_statement,
+    make_challenge,
 )
 from silosynth.common.plan import Plan
 from silosynth.common.telemetry import log
@@ -277,7 +277,7 @@ class Channel:
         for node in sorted(nodes, key=lambda n: due.get(n, 0.0)):
             if node in known or now < due.get(node, 0.0):
                 continue
-            challenge = secrets.token_bytes(CHALLENGE_BYTES)
+            challenge = make_challenge()
             message = self._push(node, IDENTIFY, {"challenge": challenge})
             if not message:
                 due[node] = time.monotonic() + self._pace.failed_seconds
@@ -362,7 +362,7 @@ class Channel:
         waiting[silo] = replace(waiting[silo], due=due)
 
     def _check_identity(self, asked: Challenge, reply: Message) -> None:
-        """Take a node for the silo whose key signed its challenge; log any other."""
+        """Take a node for the silo whose key signed its challenge, if we can speak with it."""
         data = field_of(reply, "identity")
         if not isinstance(data, bytes):
             self._note_away(reply)
@@ -374,6 +374,7 @@ class Channel:
             except SilosynthError:
                 continue
             if (identity.silo, identity.challenge) == (silo, asked.challenge.hex()):
+                check_version(identity.wire, who=f"silo {silo}")
                 self._nodes[silo] = asked.node
                 log("silo-connected", silo=silo)
                 self._watch.stand(silo, ASKED)

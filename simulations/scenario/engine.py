@@ -8,14 +8,12 @@ again as :mod:`silosynth.server.federation.channel` does over real processes.
 from __future__ import annotations
 
 import heapq
-import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 from silosynth.client.gateway import Gateway
 from silosynth.common.errors import SilosynthError
 from silosynth.common.messages import (
-    CHALLENGE_BYTES,
     Answer,
     Identity,
     Release,
@@ -24,6 +22,7 @@ from silosynth.common.messages import (
     decode_release,
     decode_statement,
     encode_sum_statement,
+    make_challenge,
 )
 from silosynth.common.plan import Plan, encode_plan
 from silosynth.common.trust import Purpose
@@ -222,7 +221,7 @@ class VirtualTime:
         if self._places[silo].away(self.now):
             self._connect(silo)
             return
-        challenge = secrets.token_bytes(CHALLENGE_BYTES)
+        challenge = make_challenge()
         data = self._silos.gateway(silo).identify(challenge)
         said = decode_statement(data, Identity, trusted=(self._plan.roster[silo],))
         link.connected = said.silo == silo

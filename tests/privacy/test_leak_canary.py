@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -26,11 +27,11 @@ import pytest
 from silosynth.common.cli.app import run
 from silosynth.common.messages import Refusal, Release
 from tests.support.gateways.serving import AS_ROOT, GATEWAY_USER, Serving
-from tests.support.gateways.signed import people_table
+from tests.support.gateways.signed import Federation, people_table
 from tests.support.patience import patience
 from tests.support.tables.canary import CANARY, holds_token
 
-MUTANT = "tests.support.gateways.serve_mutant"
+MUTANT, WATCHFUL = (f"tests.support.gateways.serve_{n}" for n in ("mutant", "watchful"))
 COMMANDS = ("pending", "releases", "spent", "verify-ledger")
 Break = Callable[[Path], None]
 
@@ -192,3 +193,53 @@ def test_no_token_gets_out_of_a_simulation(tmp_path: Path) -> None:
         )
         assert done.returncode == 0, done.stderr
         assert holds_token([done.stdout, done.stderr], out) == []
+
+
+def test_no_token_gets_into_a_mirror_a_notice_a_backup_or_a_request_to_join(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    port = _free_port()
+    with _serving(port, change=_waits_for_a_person, main=WATCHFUL) as serving:
+        for name in ("mirror", "notices"):
+            folder = serving.home / name
+            folder.mkdir()
+            if AS_ROOT:
+                shutil.chown(folder, GATEWAY_USER)
+        beside = {
+            "ledger": {"mirror": str(serving.home / "mirror" / "north.mirror")},
+            "notify": {"directory": str(serving.home / "notices")},
+        }
+        serving.federation.change(**beside)
+        serving.write_policy()
+        serving.start()
+        federation, plan = serving.federation, serving.federation.plan()
+        out, policy = serving.home / "out", ("--policy", str(serving.policy))
+        out.mkdir()
+        with serving.gateway() as gateway:
+            said = [gateway.propose(plan=federation.sealed(plan))]
+            end = time.monotonic() + patience(60)
+            while not list((serving.home / "notices").glob("notice-*")):
+                assert time.monotonic() < end, serving.log
+                time.sleep(0.1)
+            assert run(["silo", "approve", plan.digest, *policy, "--yes"]) == 0
+            request = federation.request(plan)
+            said.append(gateway.answer(plan=federation.sealed(plan), request=request))
+        for words in (
+            ["backup", str(out / "north.ledger")],
+            ["export-audit", str(out / "north.audit")],
+            ["prune", "--older", "0d"],
+            ["roster"],
+        ):
+            assert run(["silo", *words, *policy]) == 0
+        assert run(["silo", "join", str(out / "east"), "--name", "east"]) == 0
+        serving.kill()
+        assert run(["silo", "upgrade", "--check", *policy]) == 0
+        said.extend(text.encode() for text in capsys.readouterr())
+        assert isinstance(federation.read(said[1]), Release)
+        assert (serving.home / "mirror" / "north.mirror").stat().st_size > 1000
+        assert holds_token(said, serving.home) == []
+
+
+def _waits_for_a_person(federation: Federation) -> None:
+    """Let no plan be approved by the policy itself."""
+    federation.approve_none()

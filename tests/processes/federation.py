@@ -32,6 +32,7 @@ import pyarrow.parquet as pq
 from silosynth.client.desk import Command, Question, open_desk
 from silosynth.client.ledger import Ledger
 from silosynth.client.policy import load_policy
+from silosynth.client.rpc import is_serving
 from silosynth.common.audit import verify_audit
 from silosynth.common.audit.audit import AuditSummary
 from silosynth.common.document import load_document
@@ -206,13 +207,27 @@ class Federation:
         self.spawn(f"gateway-{silo}", command)
         wait_for(f"the gateway of {silo}", path.is_socket)
 
+    def start_product_gateway(self, silo: str) -> None:
+        """Start a gateway as the product's command does, with nothing put in its place.
+
+        Under root it is started as its user: an interpreter in root's home is closed to one who
+        becomes another.
+        """
+        self.directory.chmod(0o777)
+        path = self.gateway_socket(silo)
+        path.unlink(missing_ok=True)
+        words = ["-m", "silosynth.client.serving.process", "--policy", str(self.policy(silo))]
+        user = ["setpriv", f"--reuid={GATEWAY_USER}", "--clear-groups"] if ROOT else []
+        self.spawn(f"gateway-{silo}", [*user, sys.executable, *words])
+        wait_for(f"the gateway of {silo}", lambda: is_serving(path))
+
     def start_relay(self, silo: str, *, ca: Path | None = None, key: Path | None = None) -> None:
         """Start a relay and its SuperNode by the command of their systemd unit.
 
         They go on trying until the SuperLink is there.
         """
         values = {
-            "${SUPERLINK}": f"127.0.0.1:{self.port}",
+            "${SUPERLINK}": self.superlink_address(),
             "${SILO}": silo,
             "9464": str(self.relay_metrics.get(silo, 0)),
             "/etc/silosynth/ca.pem": str(ca or self.certs.ca),
@@ -222,6 +237,10 @@ class Federation:
             "/run/silosynth/gateway.sock": str(self.gateway_socket(silo)),
         }
         self.spawn(f"relay-{silo}", unit_command("silosynth-relay.service", values))
+
+    def superlink_address(self) -> str:
+        """Return where relays find the SuperLink."""
+        return f"127.0.0.1:{self.port}"
 
     def wait_online(self, silos: Sequence[str]) -> None:
         """Return once these silos' SuperNodes are online."""

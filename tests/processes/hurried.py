@@ -16,8 +16,7 @@ import httpx
 from flwr.supercore.protobuf.client import ProtobufCall, ProtobufRequestContext
 from flwr.supercore.runtime import RuntimeHttpClient
 
-from silosynth.client.relay import relay
-from silosynth.common.cli.app import main as command
+from silosynth.client.relay import process, relay
 from silosynth.server.federation.channel import Pace
 from silosynth.server.federation.link import Patience
 
@@ -44,7 +43,8 @@ def run_relay(arguments: Sequence[str]) -> None:
     relay._PASS_SECONDS = float(os.environ.get(CALL_SECONDS, relay._PASS_SECONDS))
     if proxy := os.environ.get(NODE_PROXY):
         relay._client = _by_proxy(relay._client, proxy)
-    command(arguments)
+    if code := process.main(list(arguments[1:])):
+        raise SystemExit(code)
 
 
 def _by_proxy(direct: Any, proxy: str) -> Any:

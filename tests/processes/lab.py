@@ -39,6 +39,8 @@ POOR = "poor"
 SHARED_EPSILON = 1.0
 """A silo's share of the noise has to be large enough for the sum to be a discrete Gaussian."""
 METHODS = ("mst", "independent")
+MIRRORED = SILOS[-1]
+"""The silo whose gateway writes a mirror of its ledger, whatever is killed."""
 TRUSTS = ("own", "shared")
 
 
@@ -192,6 +194,10 @@ class Lab(Federation):
         (found,) = (self.home / "runs").glob(f"{name}-*-*-*/run.json")
         return found.parent
 
+    def mirror(self, silo: str) -> Path:
+        """Return where a silo's mirror is."""
+        return self.ledger(silo).with_name("ledger.mirror")
+
     def audit(self, silo: str) -> tuple[list[bytes], AuditSummary]:
         """Return a silo's entries and what they add up to: by its gateway, or without one."""
         return read_audit(self, silo)
@@ -212,4 +218,6 @@ class Lab(Federation):
         text = text.replace("[approval]", poor + "[approval]")
         if self.over_flower:
             text += f"[metrics]\nport = {self.gateway_metrics[silo]}\n"
+        if silo == MIRRORED:
+            text += f'[ledger]\nmirror = "{self.mirror(silo)}"\n'
         return text + '[logs]\nlevel = "debug"\n'

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from silosynth.client.ledger.copied import read_copy
 from silosynth.client.rpc import RemoteGateway
 from silosynth.common.audit.audit import AuditSummary
 from silosynth.common.messages import SumStep, encode_request, encode_sum_statement, request_prefix
@@ -20,7 +21,7 @@ from silosynth.server.coordinator.state import Agreement
 from silosynth.server.driver import read_events
 from silosynth.server.federation import RunFiles
 from tests.processes.killable_gateway import Departures
-from tests.processes.lab import Lab
+from tests.processes.lab import MIRRORED, Lab
 from tests.processes.silo_tables import SILOS
 from tests.processes.sum_promises import check_secrets_are_gone, check_sum_at_death, request_of
 
@@ -52,6 +53,7 @@ class Silos:
 def check_at_death(lab: Lab, cell: Cell, *, plan: Plan, before: Silos) -> None:
     """Check the ledger that a killed gateway left: charged and stored exactly as far as it came."""
     silo = cell.victim.partition("-")[2]
+    mirrored = read_copy(lab.mirror(silo)).account if silo == MIRRORED else None
     entries, summary = lab.audit(silo)
     known = before.entries[silo]
     assert entries[: len(known)] == known, f"{cell}: the ledger lost entries"
@@ -69,6 +71,8 @@ def check_at_death(lab: Lab, cell: Cell, *, plan: Plan, before: Silos) -> None:
     account = summary.account
     assert (name in account.charges) == (step in CHARGED), f"{cell}: charge at death"
     assert (name in account.releases) == (step in STORED), f"{cell}: release at death"
+    if mirrored is not None:
+        assert mirrored.head == account.head, f"{cell}: the mirror lacks what was on disk at death"
     if step in ("received", "before-charge", "counted"):
         assert not Departures(lab.directory, silo=silo).of(name), f"{cell}: left too early"
 
@@ -130,6 +134,8 @@ def check_run(
     assert sorted(answered) == sorted((what, s) for what in steps for s in SILOS)
     replayed = _replay(lab, plan)
     after = Silos.of(lab)
+    mirrored = read_copy(lab.mirror(MIRRORED)).account
+    assert mirrored.head == after.accounts[MIRRORED].account.head, "the mirror is behind"
     for silo in SILOS:
         _check_ledger(lab, plan, silo, answered=answered, before=before, after=after)
         check_secrets_are_gone(lab, plan, silo)

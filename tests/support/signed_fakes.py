@@ -9,6 +9,7 @@ from flwr.app import ConfigRecord, Error, Message, RecordDict
 
 from silosynth.common.messages import (
     RECORD,
+    WIRE,
     Acknowledgement,
     Answer,
     Bundle,
@@ -44,12 +45,13 @@ class FakeSilo:
         self.name = name
         self.key = key or KEYS[name]
         self.answers = [Answer.APPROVED]
+        self.wire = WIRE
         self.received: list[str] = []
 
     def answer(self, kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:
         self.received.append(kind)
         if kind == "identify":
-            identity = Identity(silo=self.name, challenge=fields["challenge"].hex())
+            identity = Identity(silo=self.name, challenge=fields["challenge"].hex(), wire=self.wire)
             return {"identity": encode_statement(identity, key=self.key)}
         if kind == "deliver":
             return {"acknowledgement": self._acknowledge(fields["bundle"])}

@@ -140,6 +140,37 @@ def test_a_mirror_whose_disk_is_not_mounted_is_not_made_anew(path: Path, mirror:
         assert read_copy(mirror).account == ledger.verify()
 
 
+def test_an_old_mirror_under_the_mount_point_is_not_gone_on_with(path: Path, mirror: Path) -> None:
+    """A file of the same chain lies where the disk is not mounted: it lacks what left since."""
+    with Ledger.open(path, caps=CAPS, mirror=mirror) as ledger:
+        _answer(ledger, "r1")
+        stale = mirror.read_bytes()
+        _answer(ledger, "r2")
+    whole = mirror.read_bytes()
+    assert len(stale) < len(whole)
+    mirror.write_bytes(stale)
+    for _ in range(2):
+        with pytest.raises(LedgerUnavailable, match="is an older one") as caught:
+            Ledger.open(path, caps=CAPS, mirror=mirror)
+        assert "mount its disk" in (caught.value.hint or "")
+    assert mirror.read_bytes() == stale
+    mirror.write_bytes(whole)
+    with Ledger.open(path, caps=CAPS, mirror=mirror) as ledger:
+        assert read_copy(mirror).account == ledger.verify()
+
+
+def test_a_mirror_that_a_kill_left_longer_than_noted_is_gone_on_with(
+    path: Path, mirror: Path
+) -> None:
+    with Ledger.open(path, caps=CAPS, mirror=mirror) as ledger:
+        noted = mirror_note(path).read_bytes()
+        _answer(ledger, "r1")
+    assert mirror_note(path).read_bytes() != noted
+    mirror_note(path).write_bytes(noted)
+    with Ledger.open(path, caps=CAPS, mirror=mirror) as ledger:
+        assert read_copy(mirror).account == ledger.verify()
+
+
 def test_a_mirror_that_is_lost_for_good_is_followed_by_another(path: Path, mirror: Path) -> None:
     with Ledger.open(path, caps=CAPS, mirror=mirror) as ledger:
         _answer(ledger, "r1")
@@ -229,9 +260,11 @@ def test_what_left_is_in_the_mirror_when_the_power_is_back(
 
 def test_an_end_that_was_written_by_half_is_cut_off_and_says_so(path: Path, mirror: Path) -> None:
     with Ledger.open(path, caps=CAPS, mirror=mirror) as ledger:
+        noted = mirror_note(path).read_bytes()
         _answer(ledger, "r1")
     whole = mirror.read_bytes()
     for cut in (1, 7, 60, 200):
+        mirror_note(path).write_bytes(noted)  # as a crash leaves it
         mirror.write_bytes(whole[:-cut])
         copy = read_copy(mirror)
         assert copy.torn or copy.account.entries < read_whole(whole, mirror)

@@ -11,9 +11,8 @@ import pytest
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
 
-from silosynth.client.relay import RelaySettings
 from silosynth.client.relay.messages import make_sealed_relay, socket_of
-from silosynth.client.relay.relay import supernode_command
+from silosynth.client.relay.relay import RelaySettings, supernode_command
 from silosynth.client.rpc import RemoteGateway
 from silosynth.common.errors import ConnectionFailed, InvalidArgument
 from silosynth.common.messages import RECORD

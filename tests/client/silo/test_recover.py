@@ -304,6 +304,29 @@ def test_what_an_earlier_recovery_charged_pays_for_no_later_loss(site: Site) -> 
     assert all(spent[s] - site.spent[s] >= drawn > 0 for s in site.spent)
 
 
+def test_a_backup_of_before_an_earlier_recovery_pays_for_every_life_since(site: Site) -> None:
+    """The same old backup each time: its chain knows of no life after it."""
+    plan, drawn = site.federation.plan(id="again", epsilon=0.3), 0
+    with site.federation.open() as silo:
+        site.federation.verdict(silo.gateway.propose(plan=site.federation.sealed(plan)))
+    early = site.home / "early.ledger"
+    assert site.command("backup", str(early)) == 0
+    for _ in range(3):
+        with site.federation.open() as silo:
+            drawn += site.federation.release(silo, plan).receipt.cost_units
+        site.ledger.unlink()
+        recovery = site.recover(early, basis=Basis.PLANS, receipts=False)
+    assert all(recovery.account.spent[s] - site.spent[s] >= drawn > 0 for s in site.spent)
+
+
+def test_a_recovery_that_served_nobody_is_no_life(site: Site) -> None:
+    """Made twice, because the first was interrupted or thought better of, it charges once."""
+    prices = site.prices()
+    for _ in range(3):
+        site.ledger.unlink()
+        assert site.recover(site.backup, basis=Basis.PLANS).account.spent == prices
+
+
 def test_all_that_is_left_is_no_less_than_what_receipts_prove(site: Site) -> None:
     """The operator had taken a grant back; a plan that is gone may have cost any budget."""
     site.ledger.unlink()

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import ast
 import inspect
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,11 +16,13 @@ from typing import Any
 import pytest
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 
-from silosynth.common.flower import bundle, supernode, wire
+from silosynth.common.flower import bundle, node_process, supernode, wire
+from silosynth.common.flower.lean import SQL_STORE
 
 ROOT = Path(__file__).parents[3]
 PROMISED = ("flwr.app", "flwr.clientapp", "flwr.serverapp", "flwr.simulation", "flwr.app.typing")
-ROOM = {name: getattr(part, name) for part in (bundle, supernode, wire) for name in part.__all__}
+PARTS = (bundle, node_process, supernode, wire)
+ROOM = {name: getattr(part, name) for part in PARTS for name in part.__all__}
 
 # A message and the fields that are written or read.
 MESSAGES = {
@@ -156,6 +160,26 @@ def test_a_message_comes_back_from_its_objects_as_it_was(monkeypatch: pytest.Mon
     bare = wire.message_to_proto(wire.remove_content_from_message(sent))
     assert b"bytes" not in bare.SerializeToString()
     assert inspect.signature(Context).parameters.keys() >= {"run_id", "node_id", "node_config"}
+
+
+def test_a_supernode_needs_no_store_in_sql() -> None:
+    """What is spared it: the factory's one store is in memory, and one in SQL is an error."""
+    code = f"""
+import sys
+from silosynth.common.flower.lean import spare_sql
+spare_sql()
+from flwr.supernode.nodestate import NodeStateFactory
+from flwr.supercore.object_store import ObjectStoreFactory
+from silosynth.common.flower.node_process import flower_supernode
+print(type(NodeStateFactory(ObjectStoreFactory()).state().object_store).__name__)
+try:
+    ObjectStoreFactory("a.db").store()
+except TypeError:
+    print("refused")
+print({SQL_STORE!r} in sys.modules, "sqlalchemy" in sys.modules, "alembic" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["InMemoryObjectStore", "refused", "True", "False", "False"]
 
 
 def test_nothing_else_uses_what_flower_does_not_promise() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from silosynth.common.errors import RunFailed, Untrusted
+from silosynth.common.digest import canonical_json
+from silosynth.common.errors import RunFailed, Untrusted, WireVersion
 from silosynth.common.messages import (
     Acknowledgement,
     Answer,
@@ -13,6 +14,15 @@ from silosynth.common.messages import (
     Verdict,
     decode_statement,
     encode_statement,
+)
+from silosynth.common.messages.wire_version import (
+    CHALLENGE_BYTES,
+    UNTOLD,
+    WIRE,
+    answer_to,
+    check_version,
+    make_challenge,
+    version_in,
 )
 from silosynth.common.trust import SigningKey
 
@@ -50,3 +60,53 @@ def test_a_bundle_splits_where_it_was_joined() -> None:
     for cut in (b"", b"\x01", bundle.encode()[:5]):
         with pytest.raises(RunFailed, match="cut off"):
             Bundle.decode(cut)
+
+
+def test_a_challenge_tells_its_version_and_is_fresh() -> None:
+    challenges = {make_challenge(version=7) for _ in range(50)}
+    assert len({c[:28] for c in challenges}) == 50
+    assert {version_in(c) for c in challenges} == {7}
+    assert {len(c) for c in challenges} == {CHALLENGE_BYTES}
+    assert version_in(make_challenge()) == WIRE
+    assert version_in(bytes(range(32))) == UNTOLD
+
+
+@pytest.mark.parametrize("version", [WIRE - 1, WIRE, WIRE + 1])
+def test_neighbours_one_version_apart_speak(version: int) -> None:
+    told: list[str] = []
+    check_version(version, who="silo north")
+    answer_to(make_challenge(version=version), tell=told.append)
+    assert told == []
+
+
+@pytest.mark.parametrize(("version", "side"), [(WIRE + 2, "here"), (WIRE - 2, "there")])
+def test_others_are_refused_in_one_line(version: int, side: str) -> None:
+    with pytest.raises(WireVersion, match=f"silo north speaks version {version} of") as raised:
+        check_version(version, who="silo north")
+    assert "\n" not in str(raised.value)
+    assert raised.value.hint == f"upgrade silosynth {side}"
+
+
+def test_a_silo_notes_a_coordinator_that_it_cannot_speak_with_and_says_its_own_version() -> None:
+    told: list[str] = []
+    assert answer_to(make_challenge(version=WIRE + 2), tell=told.append) == WIRE
+    assert [f"the coordinator speaks version {WIRE + 2}" in line for line in told] == [True]
+
+
+def test_who_knows_of_no_version_is_told_nothing_of_one() -> None:
+    """A program of before refuses a statement with a word that it does not know."""
+    challenge = "0" * 64
+    before = Identity(silo="a", challenge=challenge, wire=answer_to(bytes(32), tell=pytest.fail))
+    assert b"wire" not in encode_statement(before)
+    assert decode_statement(encode_statement(before), Identity).wire == UNTOLD
+    now = Identity(silo="a", challenge=challenge, wire=WIRE)
+    assert decode_statement(encode_statement(now), Identity) == now
+
+
+def test_a_neighbour_may_say_more_of_itself_than_is_known_here() -> None:
+    said = canonical_json(
+        {"version": 1, "silo": "a", "challenge": "0" * 64, "wire": WIRE + 1, "new": [1]}
+    )
+    assert decode_statement(said, Identity).wire == WIRE + 1
+    with pytest.raises(RunFailed):
+        decode_statement(canonical_json(VERDICT.facts() | {"new": 1}), Verdict)

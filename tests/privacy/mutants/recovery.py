@@ -22,8 +22,8 @@ MUTANTS = (
     Mutant(
         name="a recovery refunds what ran since the backup",
         path=RECOVER,
-        old="units=max(0, plan_price(kept.plan, order=order) - charged),",
-        new="units=0,",
+        old="replace(whole, units=max(0, whole.units - charged))",
+        new="replace(whole, units=0)",
         killed_by=(LOST + "test_a_restored_ledger_is_charged_every_approved_plan_in_full",),
     ),
     Mutant(
@@ -49,6 +49,20 @@ MUTANTS = (
         old="    if newest:\n        charged +=",
         new="    if newest is not None:\n        charged +=",
         killed_by=(LOST + "test_what_an_earlier_recovery_charged_pays_for_no_later_loss",),
+    ),
+    Mutant(
+        name="lives of which a backup knows nothing cost nothing",
+        path=RECOVER,
+        old="lives = 0 if newest else",
+        new="lives = 0 if not newest else",
+        killed_by=(LOST + "test_a_backup_of_before_an_earlier_recovery_pays_for_every_life_since",),
+    ),
+    Mutant(
+        name="a recovery is not noted when its ledger is served",
+        path="client/silo/assemble.py",
+        old="    begin_life(Path(policy.silo.directory))",
+        new="    pass",
+        killed_by=(LOST + "test_a_backup_of_before_an_earlier_recovery_pays_for_every_life_since",),
     ),
     Mutant(
         name="what receipts prove is not charged where less is left",
@@ -118,6 +132,13 @@ MUTANTS = (
         old="if row is None or row[0] != known.account.head:",
         new="if row is not None and row[0] != known.account.head:",
         killed_by=(MIRRORED + "test_a_ledger_behind_its_mirror_is_refused",),
+    ),
+    Mutant(
+        name="an older mirror in the place of the newest is gone on with",
+        path=MIRROR,
+        old="known.account.entries < noted.entries",
+        new="known.account.entries < 0",
+        killed_by=(MIRRORED + "test_an_old_mirror_under_the_mount_point_is_not_gone_on_with",),
     ),
     Mutant(
         name="the mirror is written after the answer",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import stat
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 
+from silosynth.common.cli.app import run
 from silosynth.common.errors import InvalidArgument, OutputExists
 from silosynth.common.trust import SigningKey
 from silosynth.server.federation import (
@@ -29,6 +31,7 @@ from silosynth.server.federation import (
     load_federations,
     load_roster,
     make_certs,
+    renew_certs,
 )
 from silosynth.server.federation.certs import Certs, is_development
 
@@ -163,3 +166,88 @@ def test_development_keys_are_refused_where_a_production_ca_is_configured(
     add_federation(tmp_path, "real", _federation(certs, ca=used, production=marked))
     with pytest.raises(InvalidArgument, match="production CA"):
         check_development(tmp_path)
+
+
+def _served(certs: Certs, ca: Path) -> str:
+    """Return how a client that knows ``ca`` finds what the SuperLink shows now."""
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(certs.superlink, certs.superlink_key)
+    client = ssl.create_default_context(cafile=str(ca))
+    client.verify_flags |= ssl.VERIFY_X509_STRICT
+    ours, theirs = (ssl.MemoryBIO() for _ in range(2))
+    asking = client.wrap_bio(ours, theirs, server_hostname="localhost")
+    answering = server.wrap_bio(theirs, ours, server_side=True)
+    for _ in range(4):
+        for side in (asking, answering):
+            try:
+                side.do_handshake()
+            except ssl.SSLWantReadError:
+                continue
+            except ssl.SSLCertVerificationError as err:
+                return err.verify_message
+    return "fine"
+
+
+def _ends(path: Path) -> datetime:
+    return x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc
+
+
+def test_a_renewed_certificate_has_the_names_and_key_of_before(
+    certs: Certs, tmp_path: Path
+) -> None:
+    before, key = _ends(certs.superlink), certs.superlink_key.read_bytes()
+    old = tmp_path / "old.pem"
+    old.write_bytes(certs.ca.read_bytes())
+    later = datetime.now(UTC) + timedelta(days=100)
+    assert renew_certs(certs.path, now=later) == (certs.superlink,)
+    assert _ends(certs.superlink) - before > timedelta(days=99)
+    assert certs.superlink_key.read_bytes() == key
+    assert certs.ca.read_bytes() == old.read_bytes()
+    renew_certs(certs.path)
+    assert _served(certs, old) == "fine"
+    assert stat.S_IMODE(certs.superlink.stat().st_mode) & 0o004
+
+
+def test_a_ca_that_ends_soon_is_renewed_too_and_both_are_accepted(
+    certs: Certs, tmp_path: Path
+) -> None:
+    old = tmp_path / "old.pem"
+    old.write_bytes(certs.ca.read_bytes())
+    later = datetime.now(UTC) + timedelta(days=336)
+    assert renew_certs(certs.path, now=later) == (certs.ca, certs.superlink)
+    assert _ends(certs.ca) - datetime.now(UTC) > timedelta(days=700)
+    renewed = tmp_path / "new.pem"
+    renewed.write_bytes(certs.ca.read_bytes())
+    certs.ca.write_bytes(old.read_bytes())
+    renew_certs(certs.path)
+    # What was signed beside either certificate of the CA; the new one is not valid before its day.
+    assert _served(certs, old) == "fine"
+    assert "not yet valid" in _served(certs, renewed)
+
+
+def test_nothing_is_renewed_that_was_not_made_here(certs: Certs, tmp_path: Path) -> None:
+    before = certs.superlink.read_bytes()
+    other = make_certs(tmp_path / "other", silos=("north",), hosts=("localhost",))
+    (certs.path / "ca-key.pem").unlink()
+    with pytest.raises(InvalidArgument, match="no private key"):
+        renew_certs(certs.path)
+    (certs.path / "ca-key.pem").write_bytes((other.path / "ca-key.pem").read_bytes())
+    with pytest.raises(InvalidArgument, match="is not the key of"):
+        renew_certs(certs.path)
+    _other_ca(certs.ca)
+    with pytest.raises(InvalidArgument, match="another CA"):
+        renew_certs(certs.path)
+    assert certs.superlink.read_bytes() == before
+
+
+def test_the_command_makes_and_renews(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SILOSYNTH_HOME", str(tmp_path / "home"))
+    made = tmp_path / "certs"
+    assert run(["certs", "--out", str(made), "--silos", "north"]) == 0
+    before = (made / "coordinator" / "superlink.pem").read_bytes()
+    assert run(["certs", "renew", str(made)]) == 0
+    assert (made / "coordinator" / "superlink.pem").read_bytes() != before
+    assert "restart the SuperLink" in capsys.readouterr().err
+    assert run(["certs", "--out", str(tmp_path / "more")]) == 4

@@ -13,8 +13,14 @@ import pytest
 from flwr.supercore.task_identity import TaskIdentity
 
 from silosynth.common.certificate import Certificate, certify_plan
-from silosynth.common.errors import DeadlineExceeded, PlanRefused, RunFailed, SiloAbsent
-from silosynth.common.messages import Answer, Bundle, Result, digest_sampler, encode_statement
+from silosynth.common.errors import (
+    DeadlineExceeded,
+    PlanRefused,
+    RunFailed,
+    SiloAbsent,
+    WireVersion,
+)
+from silosynth.common.messages import WIRE, Answer, Bundle, Result, digest_sampler, encode_statement
 from silosynth.common.plan import Plan
 from silosynth.common.trust import SigningKey
 from silosynth.server.coordinator import Stage, State
@@ -150,6 +156,22 @@ def test_a_node_that_signs_with_another_key_gets_no_plan(tmp_path: Path) -> None
     with pytest.raises(DeadlineExceeded, match="silo south did not approve"):
         _drive(grid, signed_plan(), tmp_path, approval=paced(0.5))
     assert set(stranger.received) == {"identify"}
+
+
+@pytest.mark.parametrize("version", [WIRE - 1, WIRE + 1])
+def test_a_silo_one_version_apart_takes_part(version: int, tmp_path: Path) -> None:
+    grid, _ = _federation()
+    next(iter(grid.nodes.values())).wire = version
+    assert _drive(grid, signed_plan(), tmp_path).stage is Stage.ENDED
+
+
+def test_a_silo_of_an_unknown_version_ends_the_run_in_one_line(tmp_path: Path) -> None:
+    grid = FakeGrid([FakeSilo(s) for s in SILOS])
+    grid.nodes[101].wire = WIRE + 2
+    with pytest.raises(WireVersion, match="silo south speaks version 3 of the messages") as raised:
+        _drive(grid, signed_plan(), tmp_path)
+    assert "\n" not in str(raised.value)
+    assert "measure" not in grid.nodes[101].received
 
 
 def test_a_silo_cannot_speak_as_another_one(tmp_path: Path) -> None:

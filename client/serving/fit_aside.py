@@ -1,0 +1,71 @@
+"""How the rows of a data set fit, read in a process that ends.
+
+    python -m silosynth.client.serving.fit_aside
+
+takes a policy and a data set's name on its input, so that a gateway that waits holds nothing of
+what reads tables.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+from silosynth.client.policy import PolicyFile
+from silosynth.client.silo import Fit, fit_of, open_datasets
+
+_LOOK_SECONDS = 0.2
+_DIE_WITH_PARENT = 1
+
+
+def fit_aside(
+    policy: PolicyFile, dataset: str, _source: object, *, going: Callable[[], bool]
+) -> Fit:
+    """Read a data set in a process of its own, and say how its rows fit.
+
+    What that process writes beside its answer is dropped, since it may speak of the rows.
+    """
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    asked = json.dumps(
+        {"policy": policy.model_dump_json(by_alias=True, exclude_none=True), "dataset": dataset}
+    )
+    with subprocess.Popen(
+        [sys.executable, "-m", __name__, str(os.getpid())],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        while True:
+            try:
+                answer, _ = process.communicate(asked.encode(), timeout=_LOOK_SECONDS)
+                break
+            except subprocess.TimeoutExpired:
+                if not going():
+                    process.kill()
+    if process.returncode:
+        lines = (f"its reading ended with code {process.returncode}",)
+        return Fit(dataset=dataset, at=at, lines=lines, known=False)
+    found = json.loads(answer)
+    return Fit(**found | {name: tuple(found[name]) for name in ("lines", "unfit")})
+
+
+def main() -> None:
+    """Read the data set that standard input names, and write how it fits."""
+    ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+    if os.getppid() != int(sys.argv[1]):
+        return
+    asked = json.load(sys.stdin)
+    policy = PolicyFile.model_validate_json(asked["policy"])
+    source = open_datasets(policy, tell_operator=lambda _: None)[asked["dataset"]].rows
+    json.dump(asdict(fit_of(asked["dataset"], source)), sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
