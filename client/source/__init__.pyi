@@ -1,4 +1,4 @@
-from .bounding import load_secret, make_secret
+from .bounding import load_secret, make_secret, rank_rows
 from .code_cache import forget_codes
 from .files import list_files
 from .open import open_source, open_table
@@ -9,6 +9,7 @@ from .survey import take_survey
 from .table import (
     CSV,
     ENDINGS,
+    PARQUET,
     TableSource,
     is_text_file,
     read_table,
@@ -20,6 +21,7 @@ from .table import (
 __all__ = [
     "CSV",
     "ENDINGS",
+    "PARQUET",
     "Bounding",
     "People",
     "Source",
@@ -35,6 +37,7 @@ __all__ = [
     "make_secret",
     "open_source",
     "open_table",
+    "rank_rows",
     "read_table",
     "read_untyped",
     "stored_schema",
