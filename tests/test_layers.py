@@ -59,6 +59,7 @@ ROOMS: dict[str, str] = {
     "client/roster": "client/ledger client/policy common/audit common/messages common/roster "
     "common/trust",
     "client/gateway": "client/ledger client/noise client/source client/learning client/sums "
+    "common/accounting "
     "client/policy client/roster common/audit common/certificate common/generator "
     "common/messages common/plan common/sampler common/schema common/trust common/values",
     "client/silo": "client/csv client/maps client/gateway client/ledger client/noise client/source "

@@ -13,7 +13,7 @@ from .cost import (
 from .fields import NAME_PATTERN, Name, PlanModel, read_json
 from .lacks import held_alone, lack_words, words_of_lacks
 from .methods import ROUNDS, Method
-from .phases import OF_VALUES, Phase, PhaseName, phase_cost
+from .phases import OF_VALUES, Phase, PhaseName, noised_phase, phase_cost
 from .plan import (
     MOST_SESSIONS,
     OnAbsent,
@@ -99,6 +99,7 @@ __all__ = [
     "lack_words",
     "level_number",
     "load_plan",
+    "noised_phase",
     "parse_plan",
     "partition",
     "phase_cost",
