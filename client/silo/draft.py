@@ -176,9 +176,7 @@ def _told_missing(bounds: list[str], others: list[str], blanks: list[str]) -> li
     """Say which words are taken for missing, and which for a bound of what was measured."""
     told = []
     if bounds:
-        told.append(
-            f"{', '.join(map(repr, bounds))} stands beside numbers, with a code of its own"
-        )
+        told.append(f"{', '.join(map(repr, bounds))} stands beside numbers, with a code of its own")
     if others:
         told.append(f"{', '.join(map(repr, others))} taken for missing; list it if it is a value")
     return [*told, "a blank is taken for missing"] if blanks else told
