@@ -50,6 +50,7 @@ ROOMS: dict[str, str] = {
     "client/maps": "common/schema common/codec common/rules",
     "client/source": "client/counting client/csv client/maps client/noise common/schema "
     "common/values common/codec",
+    "client/families": "client/csv client/source common/codec common/schema common/tables",
     "client/policy": "client/source common/accounting common/audit common/messages common/plan "
     "common/schema common/trust",
     "client/learning": "client/noise client/source common/schema common/codec common/generator "
@@ -72,9 +73,9 @@ ROOMS: dict[str, str] = {
     "client/serving": "client/desk client/silo client/ledger client/noise client/policy client/rpc "
     "common/audit common/messages common/trust",
     "client/relay": "client/rpc common/flower common/messages",
-    "client/cli": "client/csv client/maps client/desk client/silo client/policy "
+    "client/cli": "client/csv client/maps client/desk client/families client/silo client/policy "
     "client/roster client/source common/accounting common/audit common/cli common/messages "
-    "common/plan common/roster common/schema common/trust",
+    "common/plan common/roster common/schema common/tables common/trust",
     "server/model": "common/schema",
     "server/values": "common/values common/codec common/plan common/schema",
     "server/measuring": "server/model server/values common/codec common/messages common/plan "
@@ -142,7 +143,11 @@ EDGES = {
     "scipy": {"common/accounting/loss.py", "simulations/audit/bound.py"},
     "faker": {"common/generated/people.py"},
     "numba": {"client/learning/clip.py", "client/counting/compiled.py"},
-    "duckdb": {"client/csv/sniffer.py", "client/source/from_duckdb.py"},
+    "duckdb": {
+        "client/csv/sniffer.py",
+        "client/families/join.py",
+        "client/source/from_duckdb.py",
+    },
     "adbc_driver_postgresql": {"client/source/from_postgresql.py"},
     "grpc": {"client/rpc/caller.py", "client/rpc/server.py"},
     "grpc_health": {"client/rpc/server.py"},

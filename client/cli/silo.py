@@ -15,6 +15,7 @@ from silosynth.client.cli.options import (
 )
 from silosynth.client.csv import sniff_dialect
 from silosynth.client.desk import present_account
+from silosynth.client.families import find_tables, survey_families
 from silosynth.client.maps import dump_map
 from silosynth.client.policy import (
     NewSilo,
@@ -31,6 +32,7 @@ from silosynth.common.cli import Force, Json, emit, say, with_flags
 from silosynth.common.errors import InvalidArgument, SilosynthError
 from silosynth.common.files import check_output, write_text
 from silosynth.common.schema import load_schema
+from silosynth.common.tables import load_tables
 
 
 def register_silo(groups: dict[str, typer.Typer]) -> None:
@@ -42,6 +44,7 @@ def register_silo(groups: dict[str, typer.Typer]) -> None:
     group.command("check")(silo_check)
     group.command("new-ledger")(silo_new_ledger)
     group.command("map")(silo_map)
+    group.command("tables")(silo_tables)
     groups["silo"] = group
 
 
@@ -178,6 +181,25 @@ def silo_map(
         say(f"note: {note}")
     say(f"wrote {out}; check every column, then name it as map under [[datasets]] of the policy")
     emit({"path": str(out), "unreviewed": list(draft.silo_map.drafted())}, as_json=as_json)
+
+
+def silo_tables(
+    folder: Annotated[Path, typer.Argument(help="The folder of the tables, a file each.")],
+    schema: Annotated[Path, typer.Option(help="The schema of several tables.")],
+    as_json: Json = False,
+) -> None:
+    """Join the tables of a folder, and say what of them would not be counted, and why.
+
+    Rows that name nobody here, keys that stand twice, parents with more rows than the schema has.
+    What it says [bold]speaks of the data[/bold]: it is for you alone. Nothing is spent.
+
+    [dim]silosynth silo tables export/ --schema tables.yaml[/dim]
+    """
+    known = load_tables(schema)
+    words = survey_families(known, find_tables(folder, schema=known))
+    for sentence in words:
+        say(f"- {sentence}")
+    emit({"tables": list(known.downward), "words": list(words)}, as_json=as_json)
 
 
 def _account(policy: PolicyFile) -> tuple[Account | None, str | None]:

@@ -1,4 +1,4 @@
-from .bounding import load_secret, make_secret
+from .bounding import load_secret, make_secret, rank_rows
 from .code_cache import forget_codes
 from .files import list_files
 from .open import open_source, open_table
@@ -9,6 +9,7 @@ from .survey import OF_RULE, take_survey
 from .table import (
     CSV,
     ENDINGS,
+    PARQUET,
     TableSource,
     is_text_file,
     read_table,
@@ -21,6 +22,7 @@ __all__ = [
     "CSV",
     "ENDINGS",
     "OF_RULE",
+    "PARQUET",
     "Bounding",
     "People",
     "Source",
@@ -36,6 +38,7 @@ __all__ = [
     "make_secret",
     "open_source",
     "open_table",
+    "rank_rows",
     "read_table",
     "read_untyped",
     "stored_schema",

@@ -1,6 +1,7 @@
 from .arrange import below, choose_parents
 from .families import Families, table_seed
-from .table import Table, number_name
+from .faults import ancestors
+from .table import Table, number_attribute, number_name
 from .tables import (
     TABLES_VERSION,
     TablesSchema,
@@ -19,12 +20,14 @@ __all__ = [
     "Families",
     "Table",
     "TablesSchema",
+    "ancestors",
     "below",
     "choose_parents",
     "dump_tables",
     "has_tables",
     "list_tables_faults",
     "load_tables",
+    "number_attribute",
     "number_name",
     "parse_tables",
     "read_tables_document",

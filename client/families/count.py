@@ -1,0 +1,142 @@
+"""Count the marginals of a phase over families: one row a person plainly, all others weighed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from silosynth.client.families.views import View, single_views, view_domains
+from silosynth.client.families.weights import (
+    MOST_SCALE,
+    NORM_BINS,
+    Weighing,
+    fits_in_int64,
+    norm_bins,
+)
+from silosynth.common.domain import Clique, Domain
+from silosynth.common.errors import InvalidPlan
+from silosynth.common.tables import TablesSchema
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """Ask for the counts of a view over ``clique``, times ``scale``, a public whole number."""
+
+    view: str
+    clique: Clique
+    scale: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phase:
+    """What is asked of families in one round trip; without a weighing only how long persons are.
+
+    Guarantees, of :func:`count_families`: a person with all its rows, more or less, moves each
+    answer of ``plain`` by at most one in one cell; all answers of ``weighed`` together by an L2
+    norm of at most ``weighing.sensitivity``; the histogram of norms by one in one cell; and
+    nothing of anybody else.
+    """
+
+    plain: tuple[Question, ...] = ()
+    weighed: tuple[Question, ...] = ()
+    weighing: Weighing | None = None
+
+    def check(self, schema: TablesSchema) -> None:
+        """Raise InvalidPlan for a question that the schema has no answer to, or not plainly."""
+        domains, single = view_domains(schema), single_views(schema)
+        for question in (*self.plain, *self.weighed):
+            if question.view not in domains:
+                listed = ", ".join(map(repr, domains))
+                raise InvalidPlan(f"there is no view {question.view!r}", hint=f"known: {listed}")
+            domains[question.view].size(question.clique)
+            if type(question.scale) is not int or not 1 <= question.scale <= MOST_SCALE:
+                raise InvalidPlan(f"scale {question.scale!r} is not from 1 to {MOST_SCALE}")
+        for question in self.plain:
+            if question.view not in single:
+                raise InvalidPlan(f"a person may have several rows in {question.view!r}; weigh it")
+            if question.scale != 1:
+                raise InvalidPlan("a plain question has no scale")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Counted:
+    """The answers of a phase, (cells,) int64 each, before any noise. Private.
+
+    Those of ``weighed`` are in units of scale / F rows. ``norms``: how many persons' stacked counts
+    are how long, by :func:`norm_bins`.
+    """
+
+    plain: tuple[np.ndarray, ...] = field(repr=False)
+    weighed: tuple[np.ndarray, ...] = field(repr=False)
+    norms: np.ndarray = field(repr=False)
+
+
+def count_families(
+    blocks: Iterable[Mapping[str, View]], *, schema: TablesSchema, phase: Phase
+) -> Counted:
+    """Count a phase over whole families, block by block; see :class:`Phase` for what it promises.
+
+    Args: blocks: the views of some persons each, no person in two of them.
+    """
+    phase.check(schema)
+    domains = view_domains(schema)
+    plain = [_zeros(domains, q) for q in phase.plain]
+    weighed = [_zeros(domains, q) for q in phase.weighed if phase.weighing is not None]
+    norms = np.zeros(NORM_BINS, dtype=np.int64)
+    for views in blocks:
+        persons = len(views[schema.person].person)
+        for question, total in zip(phase.plain, plain, strict=True):
+            cells = _cells(views[question.view], question)
+            total += np.bincount(cells, minlength=len(total))
+        squares = add_squares(views, phase.weighed, persons=persons)
+        bins = norm_bins(squares)
+        norms += np.bincount(bins[bins >= 0], minlength=NORM_BINS)
+        if phase.weighing is None:
+            continue
+        weights = phase.weighing.weights(squares)
+        for question, total in zip(phase.weighed, weighed, strict=True):
+            view = views[question.view]
+            # Exact: a sum of whole numbers below 2^53, for a weight is at most 2^12.
+            sums = np.bincount(
+                _cells(view, question), weights=weights[view.person], minlength=len(total)
+            )
+            total += sums.astype(np.int64) * question.scale
+    return Counted(plain=tuple(plain), weighed=tuple(weighed), norms=norms)
+
+
+def add_squares(
+    views: Mapping[str, View], questions: Sequence[Question], *, persons: int
+) -> np.ndarray:
+    """Return (persons,) whole numbers: over all questions, the squares of scale times count.
+
+    int64 where no person can pass it, else Python's own integers, so that none ever wraps.
+    """
+    rows = np.zeros(persons, dtype=np.int64)
+    for name in {q.view for q in questions}:
+        np.maximum(rows, np.bincount(views[name].person, minlength=persons), out=rows)
+    small = fits_in_int64(rows, [q.scale for q in questions])
+    squares = np.zeros(persons, dtype=np.int64 if small else object)
+    for question in questions:
+        view = views[question.view]
+        size = view.domain.size(question.clique)
+        pairs, counts = np.unique(view.person * size + _cells(view, question), return_counts=True)
+        owner = pairs // size
+        each = counts if small else counts.astype(object)
+        np.add.at(squares, owner, each * each * question.scale**2)
+    return squares
+
+
+def _zeros(domains: Mapping[str, Domain], question: Question) -> np.ndarray:
+    return np.zeros(domains[question.view].size(question.clique), dtype=np.int64)
+
+
+def _cells(view: View, question: Question) -> np.ndarray:
+    """Return (rows,) int64, the cell of each row, row-major over the question's clique."""
+    sizes = view.domain.sizes(question.clique)
+    cells = np.zeros(len(view.person), dtype=np.int64)
+    for attribute, size in zip(question.clique, sizes, strict=True):
+        cells *= size
+        cells += view.columns[view.domain.index(attribute)]
+    return cells

@@ -1,0 +1,160 @@
+"""Whole families as codes: each row under its parent, the rows of a parent in their order.
+
+Which place a row has depends on its own person's rows and on the secret alone: what the order
+column leaves open, a keyed hash of the row decides, and never where the row stood in a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from silosynth.client.families.join import BY, KEY, PERSON
+from silosynth.client.families.views import TableRows, View, make_views
+from silosynth.client.source import rank_rows
+from silosynth.common.codec import Codec, codec_of, read_values
+from silosynth.common.schema import Schema
+from silosynth.common.tables import TablesSchema, number_attribute, number_name
+
+
+@dataclass(slots=True)
+class Told:
+    """What only the operator may know of the rows that were counted. Private."""
+
+    rows: dict[str, int] = field(default_factory=dict, repr=False)
+    double_keys: dict[str, int] = field(default_factory=dict, repr=False)
+    beyond: dict[str, int] = field(default_factory=dict, repr=False)
+    """Parents with more rows of a table than the schema's most, or fewer than its least."""
+
+    def add(self, facts: dict[str, int], name: str, number: int) -> None:
+        """Count one more thing of a table."""
+        facts[name] = facts.get(name, 0) + number
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Placed:
+    """A table's rows of a block, in order; ``names`` say a row's key together with its person."""
+
+    table: pa.Table
+    codes: tuple[np.ndarray, ...]
+    above: np.ndarray
+    person: np.ndarray
+    names: pa.Array | None
+
+
+def code_families(
+    blocks: Iterable[Mapping[str, pa.Table]],
+    *,
+    schema: TablesSchema,
+    secret: bytes,
+    told: Told | None = None,
+) -> Iterator[dict[str, View]]:
+    """Yield the views of each block of whole families, as :meth:`Joined.blocks` yields them."""
+    coder = _Coder(schema=schema, secret=secret, told=told or Told())
+    for block in blocks:
+        yield make_views(schema, coder.code(block))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Coder:
+    schema: TablesSchema
+    secret: bytes = field(repr=False)
+    told: Told = field(repr=False)
+
+    def code(self, block: Mapping[str, pa.Table]) -> dict[str, TableRows]:
+        """Return the rows of each table as codes, with the numbers of their children."""
+        placed: dict[str, _Placed] = {}
+        for name in self.schema.downward:
+            parent = self.schema.tables[name].parent
+            if parent is None:
+                placed[name] = self._persons(name, block[name])
+            else:
+                placed[name] = self._below(name, block[name], placed[parent])
+            self.told.add(self.told.rows, name, len(placed[name].above))
+        return {name: self._rows(name, placed) for name in placed}
+
+    def _persons(self, name: str, table: pa.Table) -> _Placed:
+        """Keep one row a person: of those with one key, the first by the hash of its content."""
+        codes = _encode(table, _own(self.schema, name))
+        ranks = rank_rows(table[PERSON], codes, secret=self.secret)
+        kept = np.flatnonzero(ranks == 0)
+        self.told.add(self.told.double_keys, name, table.num_rows - len(kept))
+        order = np.arange(len(kept))
+        kept_table = table.take(pa.array(kept))
+        return _Placed(
+            table=kept_table,
+            codes=tuple(c[kept] for c in codes),
+            above=np.zeros(len(kept), dtype=np.int64),
+            person=order,
+            names=_joined(kept_table[PERSON], kept_table[KEY]),
+        )
+
+    def _below(self, name: str, table: pa.Table, above: _Placed) -> _Placed:
+        own = _own(self.schema, name)
+        codes = _encode(table, own)
+        named = _joined(table[PERSON], table[BY])
+        at = pc.index_in(named, value_set=above.names).to_numpy().astype(np.int64)
+        ranks = rank_rows(named, codes, secret=self.secret)
+        column = self.schema.tables[name].order
+        value = (
+            np.zeros(len(at))
+            if column is None
+            else read_values(table, schema=own, names=[column])[column]
+        )
+        order = np.lexsort((ranks, value, at))
+        table, at = table.take(pa.array(order)), at[order]
+        keyed = self.schema.tables[name].key is not None
+        names = _joined(table[PERSON], table[KEY]) if keyed else None
+        if names is not None:
+            there = names.drop_null()
+            self.told.add(self.told.double_keys, name, len(there) - len(pc.unique(there)))
+        return _Placed(
+            table=table,
+            codes=tuple(c[order] for c in codes),
+            above=at,
+            person=above.person[at],
+            names=names,
+        )
+
+    def _rows(self, name: str, placed: Mapping[str, _Placed]) -> TableRows:
+        """Return a table's codes in the order of its domain: its own, then its numbers."""
+        mine = placed[name]
+        found = dict(zip(_own(self.schema, name).domain.attributes, mine.codes, strict=True))
+        for child, table in self.schema.below(name).items():
+            edges = table.children or (1,)
+            numbers = np.bincount(placed[child].above, minlength=len(mine.above))
+            beyond = (numbers < edges[0]) | (numbers > edges[-1])
+            self.told.add(self.told.beyond, child, int(beyond.sum()))
+            codec = codec_of(number_attribute(child, edges))
+            found[number_name(child)] = codec.encode(pa.array(numbers))[0]
+        domain = self.schema.columns[name].rows.domain
+        return TableRows(
+            codes=tuple(found[a] for a in domain.attributes),
+            above=mine.above,
+            person=mine.person,
+        )
+
+
+def _own(schema: TablesSchema, name: str) -> Schema:
+    """Return what is counted of a row but for the numbers of its children."""
+    rows = schema.columns[name].rows
+    numbers = {number_name(child) for child in schema.below(name)}
+    kept = tuple(a for a in rows.attributes if a.name not in numbers)
+    return rows.model_copy(update={"attributes": kept})
+
+
+def _encode(table: pa.Table, own: Schema) -> tuple[np.ndarray, ...]:
+    if not own.attributes:
+        return ()
+    return Codec(own).encode(table, allow_extra=True).codes
+
+
+def _joined(person: pa.ChunkedArray, key: pa.ChunkedArray) -> pa.Array:
+    """Return names that two persons never share, null where there is no key."""
+    texts = [c.combine_chunks().cast(pa.large_string()) for c in (person, key)]
+    length = pc.utf8_length(texts[0]).cast(pa.large_string())
+    return pc.binary_join_element_wise(length, *texts, pa.scalar("\x01", pa.large_string()))

@@ -1,0 +1,314 @@
+"""A person with all rows below it moves what is counted of families by what is paid for, exactly.
+
+Brute force: small databases are drawn, each person is dropped with its whole family, and the
+difference is measured in whole numbers. No verdict is by chance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from silosynth.client.families.count import Counted, Phase, Question, add_squares, count_families
+from silosynth.client.families.join import PERSON, join_tables
+from silosynth.client.families.rows import Told, code_families
+from silosynth.client.families.views import View, first_of, later_of, view_domains
+from silosynth.client.families.weights import NORM_BINS, Weighing, norm_bins
+from silosynth.common.domain import Domain
+from silosynth.common.errors import InvalidPlan
+from silosynth.common.tables import parse_tables
+
+SECRET = bytes(range(32))
+SCHEMA = parse_tables(
+    {
+        "person": "people",
+        "source": "public",
+        "tables": {
+            "people": {
+                "key": "id",
+                "attributes": [
+                    {"name": "sex", "kind": "categorical", "categories": ["f", "m"], "other": False}
+                ],
+            },
+            "visits": {
+                "parent": "people",
+                "by": "id",
+                "key": "visit",
+                "order": "day",
+                "children": [0, 1, 2, 4],
+                "attributes": [
+                    {"name": "day", "kind": "integer", "minimum": 0, "maximum": 2},
+                    {"name": "ward", "kind": "categorical", "categories": ["a", "b"]},
+                ],
+            },
+            "drugs": {
+                "parent": "visits",
+                "by": "visit",
+                "children": [0, 1, 3],
+                "attributes": [{"name": "dose", "kind": "integer", "minimum": 1, "maximum": 3}],
+            },
+        },
+    }
+)
+WEIGHED = tuple(
+    Question(view=view, clique=clique, scale=scale)
+    for view, clique, scale in (
+        (later_of("visits"), ("day",), 3),
+        (later_of("visits"), ("ward", "previous: ward"), 1),
+        (later_of("visits"), ("people: sex", "people: number of visits", "ward"), 1),
+        (first_of("drugs"), ("dose",), 2),
+        (first_of("drugs"), ("dose", "visits: ward"), 1),
+        (later_of("drugs"), ("dose", "previous: dose"), 2),
+    )
+)
+PLAIN = (
+    Question(view="people", clique=("sex", "number of visits")),
+    Question(view=first_of("visits"), clique=("ward", "day")),
+    Question(view=first_of("visits"), clique=("people: sex", "number of drugs")),
+)
+Rows = dict[str, list[dict[str, Any]]]
+
+
+def as_tables(rows: Rows) -> dict[str, pa.Table]:
+    kinds = {
+        "people": {"id": pa.int64(), "sex": pa.string()},
+        "visits": {
+            "visit": pa.string(),
+            "id": pa.float64(),
+            "day": pa.int64(),
+            "ward": pa.string(),
+        },
+        "drugs": {"visit": pa.string(), "dose": pa.int64()},
+    }
+    return {
+        name: pa.Table.from_pylist(rows[name], schema=pa.schema(list(kinds[name].items())))
+        for name in kinds
+    }
+
+
+def counted(rows: Rows, phase: Phase, *, persons: int = 3, told: Told | None = None) -> Counted:
+    with join_tables(SCHEMA, as_tables(rows)) as joined:
+        blocks = joined.blocks(persons=persons)
+        views = code_families(blocks, schema=SCHEMA, secret=SECRET, told=told)
+        return count_families(views, schema=SCHEMA, phase=phase)
+
+
+def without(rows: Rows, person: int) -> Rows:
+    """Drop a person: every row with its key, and all that hangs on those."""
+    visits = {v["visit"] for v in rows["visits"] if v["id"] == person}
+    return {
+        "people": [p for p in rows["people"] if p["id"] != person],
+        "visits": [v for v in rows["visits"] if v["id"] != person],
+        "drugs": [d for d in rows["drugs"] if d["visit"] not in visits],
+    }
+
+
+def squares(parts: tuple[np.ndarray, ...], others: tuple[np.ndarray, ...]) -> int:
+    """Return the square of the distance of answers, stacked, in whole numbers."""
+    return sum(
+        int(x) ** 2 for a, b in zip(parts, others, strict=True) for x in (a - b).astype(object)
+    )
+
+
+@st.composite
+def databases(draw: st.DrawFn) -> Rows:
+    """Draw people, some twice under one key, with visits of equal days, drugs, and strangers."""
+    keys = draw(st.lists(st.integers(1, 6), min_size=1, max_size=6))
+    people = [{"id": k, "sex": draw(st.sampled_from("fm"))} for k in keys]
+    owners = draw(st.lists(st.integers(1, 8), max_size=14))
+    visits = [
+        {
+            "visit": f"{owner}-{draw(st.integers(0, 5))}",
+            "id": float(owner),
+            "day": draw(st.integers(0, 2)),
+            "ward": draw(st.sampled_from(["a", "b", None])),
+        }
+        for owner in owners
+    ]
+    named = [v["visit"] for v in visits] + ["9-9", None]
+    drugs = [
+        {"visit": draw(st.sampled_from(named)), "dose": draw(st.integers(1, 3))}
+        for _ in range(draw(st.integers(0, 12)))
+    ]
+    return {"people": people, "visits": visits, "drugs": drugs}
+
+
+def heavy(visits: int, drugs: int) -> Rows:
+    """One person whose rows all fall in one cell of each marginal, beside a quiet one."""
+    own = [{"visit": f"v{i}", "id": 1.0, "day": 1, "ward": "a"} for i in range(visits)]
+    below = [{"visit": f"v{i}", "dose": 2} for i in range(visits) for _ in range(drugs)]
+    quiet = [{"visit": "q", "id": 2.0, "day": 0, "ward": "b"}]
+    people = [{"id": 1, "sex": "f"}, {"id": 2, "sex": "m"}]
+    return {"people": people, "visits": own + quiet, "drugs": below}
+
+
+@settings(deadline=None, max_examples=12, derandomize=True)
+@given(rows=databases(), fineness=st.sampled_from([1, 4, 256]), length=st.sampled_from([1, 2, 7]))
+@example(rows=heavy(6, 2), fineness=256, length=3)
+@example(rows=heavy(2, 0), fineness=256, length=1)
+def test_a_family_moves_all_weighed_answers_by_at_most_f_times_t(
+    rows: Rows, fineness: int, length: int
+) -> None:
+    weighing = Weighing(fineness=fineness, length=length)
+    phase = Phase(weighed=WEIGHED, weighing=weighing)
+    whole = counted(rows, phase)
+    for person in {p["id"] for p in rows["people"]}:
+        rest = counted(without(rows, person), phase)
+        moved = squares(whole.weighed, rest.weighed)
+        assert moved <= weighing.sensitivity**2
+        assert int(np.abs(whole.norms - rest.norms).sum()) <= 1
+
+
+@settings(deadline=None, max_examples=12, derandomize=True)
+@given(rows=databases())
+@example(rows=heavy(3, 1))
+@example(rows=heavy(1, 1) | {"people": [{"id": 1, "sex": "f"}, {"id": 1, "sex": "m"}]})
+def test_a_family_moves_each_plain_answer_by_one_in_one_cell(rows: Rows) -> None:
+    whole = counted(rows, Phase(plain=PLAIN))
+    for person in {p["id"] for p in rows["people"]}:
+        rest = counted(without(rows, person), Phase(plain=PLAIN))
+        for all_rows, fewer in zip(whole.plain, rest.plain, strict=True):
+            moved = all_rows - fewer
+            assert moved.min() >= 0
+            assert moved.sum() <= 1
+
+
+@settings(deadline=None, max_examples=8, derandomize=True)
+@given(rows=databases(), seed=st.integers(0, 2**16))
+def test_where_a_row_stands_in_its_file_changes_nothing(rows: Rows, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    mixed = {n: [part[i] for i in random.permutation(len(part))] for n, part in rows.items()}
+    phase = Phase(plain=PLAIN, weighed=WEIGHED, weighing=Weighing(fineness=256, length=3))
+    one, other = counted(rows, phase), counted(mixed, phase, persons=1)
+    assert squares((*one.plain, *one.weighed), (*other.plain, *other.weighed)) == 0
+
+
+def test_rows_of_one_day_are_ordered_by_a_secret() -> None:
+    both = [(i, ward) for i in range(40) for ward in "ab"]
+    wards = [{"visit": f"{i}{w}", "id": float(i), "day": 1, "ward": w} for i, w in both]
+    people = [{"id": i, "sex": "f"} for i in range(40)]
+    phase = Phase(plain=(Question(view=first_of("visits"), clique=("ward",)),))
+    rows: Rows = {"people": people, "visits": wards, "drugs": []}
+    with join_tables(SCHEMA, as_tables(rows)) as joined:
+        (block,) = joined.blocks(persons=100)
+    found = []
+    for how in ("ascending", "descending"):
+        visits = block["visits"].sort_by([(PERSON, "ascending"), ("ward", how)])
+        views = code_families([{**block, "visits": visits}], schema=SCHEMA, secret=SECRET)
+        found.append(count_families(views, schema=SCHEMA, phase=phase).plain[0].tolist())
+    assert found[0] == found[1]
+    assert min(found[0][:2]) > 5, "one ward is first at everybody"
+
+
+def test_rows_that_belong_to_nobody_are_not_counted_and_told_to_the_operator_alone() -> None:
+    rows = heavy(2, 1)
+    strange: Rows = {
+        "people": [*rows["people"], {"id": None, "sex": "f"}],
+        "visits": [
+            *rows["visits"],
+            *({"visit": f"s{i}", "id": 7.0, "day": 1, "ward": "a"} for i in range(5)),
+            {"visit": "t", "id": None, "day": 1, "ward": "a"},
+        ],
+        "drugs": [*rows["drugs"], {"visit": "s1", "dose": 3}, {"visit": "none", "dose": 3}],
+    }
+    phase = Phase(plain=PLAIN, weighed=WEIGHED, weighing=Weighing(fineness=256, length=3))
+    one, other = counted(rows, phase), counted(strange, phase)
+    assert squares((*one.plain, *one.weighed), (*other.plain, *other.weighed)) == 0
+    with join_tables(SCHEMA, as_tables(strange)) as joined:
+        assert joined.nobodys().rows == {"people": 1, "visits": 6, "drugs": 2}
+        assert "6" not in repr(joined.nobodys())
+
+
+def test_a_row_below_a_key_of_two_persons_counts_for_one_of_them() -> None:
+    rows = heavy(1, 1)
+    rows["visits"].append({"visit": "v0", "id": 2.0, "day": 2, "ward": "b"})
+    question = (Question(view=first_of("drugs"), clique=("people: sex",)),)
+    phase = Phase(weighed=question, weighing=Weighing(fineness=4, length=9))
+    assert counted(rows, phase).weighed[0].sum() == 4
+
+
+def test_a_plain_question_of_several_rows_a_person_is_refused() -> None:
+    for view in (later_of("visits"), first_of("drugs"), later_of("drugs")):
+        attribute = view_domains(SCHEMA)[view].attributes[0]
+        with pytest.raises(InvalidPlan, match="several rows"):
+            Phase(plain=(Question(view=view, clique=(attribute,)),)).check(SCHEMA)
+
+
+@given(squares=st.lists(st.integers(0, 2**80), min_size=1, max_size=20))
+def test_weights_are_the_largest_that_keep_the_bound(squares: list[int]) -> None:
+    weighing = Weighing(fineness=256, length=5)
+    small = [s % 2**62 for s in squares]
+    for found, given_ in (
+        (weighing.weights(squares), squares),
+        (weighing.weights(np.array(small, dtype=np.int64)), small),
+    ):
+        for weight, square in zip(found.tolist(), given_, strict=True):
+            assert weight**2 * square <= weighing.sensitivity**2
+            larger = (weight + 1) ** 2 * square > weighing.sensitivity**2
+            assert larger or weight == weighing.fineness or square == 0
+
+
+def test_squares_do_not_wrap_however_many_rows_a_person_has() -> None:
+    rows, times = 2**20, 16
+    domain = Domain(attributes=("a",), shape=(1,))
+    columns = (np.zeros(rows, dtype=np.uint8),)
+    view = View(domain=domain, columns=columns, person=np.zeros(rows, dtype=np.int64))
+    questions = (Question(view="x", clique=("a",), scale=2**10),) * times
+    found = add_squares({"x": view}, questions, persons=1)
+    assert [int(s) for s in found] == [times * (rows * 2**10) ** 2]
+    assert Weighing(fineness=4096, length=2**18).weights(found).tolist() == [0]
+
+
+@given(square=st.integers(1, 2**70))
+def test_a_norm_lies_in_its_bin(square: int) -> None:
+    (found,) = norm_bins([square]).tolist()
+    assert 2**found <= square**2
+    assert found == NORM_BINS - 1 or square**2 < 2 ** (found + 1)
+
+
+@pytest.mark.parametrize("facts", [{"fineness": 0}, {"length": 0}, {"fineness": 2**13}])
+def test_numbers_of_a_phase_have_public_bounds(facts: Mapping[str, int]) -> None:
+    with pytest.raises(InvalidPlan):
+        Weighing(**{"fineness": 256, "length": 4, **facts})
+
+
+def test_first_and_later_rows_are_those_of_a_reference() -> None:
+    rows: Rows = {
+        "people": [{"id": 1, "sex": "f"}, {"id": 2, "sex": "m"}, {"id": 3, "sex": "m"}],
+        "visits": [
+            {"visit": "x", "id": 1.0, "day": 2, "ward": "b"},
+            {"visit": "y", "id": 1.0, "day": 0, "ward": "a"},
+            {"visit": "z", "id": 1.0, "day": 1, "ward": "b"},
+            {"visit": "u", "id": 3.0, "day": 1, "ward": "a"},
+        ],
+        "drugs": [{"visit": "x", "dose": 3}, {"visit": "z", "dose": 1}, {"visit": "z", "dose": 1}],
+    }
+    told = Told()
+    later = Question(view=later_of("visits"), clique=("previous: ward", "ward"))
+    weighing = Weighing(fineness=64, length=100)
+    phase = Phase(
+        plain=(
+            Question(view="people", clique=("number of visits",)),
+            Question(view=first_of("visits"), clique=("ward", "people: sex")),
+        ),
+        weighed=(later, Question(view=first_of("drugs"), clique=("dose", "visits: day"))),
+        weighing=weighing,
+    )
+    found = counted(rows, phase, told=told)
+    assert found.plain[0].tolist() == [1, 1, 1]
+    assert found.plain[1].reshape(3, 2).tolist() == [[1, 1], [0, 0], [0, 0]]
+    pairs = {(0, 1): 64, (1, 1): 64}
+    assert {
+        (i, j): int(n) for (i, j), n in np.ndenumerate(found.weighed[0].reshape(3, 3)) if n
+    } == pairs
+    doses = found.weighed[1].reshape(3, 3)
+    assert {(i, j): int(n) for (i, j), n in np.ndenumerate(doses) if n} == {(2, 2): 64, (0, 1): 64}
+    assert Fraction(int(found.weighed[0].sum()), weighing.fineness) == 2
+    assert told.rows == {"people": 3, "visits": 4, "drugs": 3}
