@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from silosynth.common.cli import Force, Json, emit, say, show_table
+from silosynth.common.cli import Force, Json, emit, say, show_table, with_flags
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.plan import load_plan
 from silosynth.common.report import ReportFacts, ScoreName, write_report
@@ -42,9 +43,48 @@ class DemoData(StrEnum):
     DIGITS = "digits"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowFlags:
+    """What a simulation says of its silos' rows."""
+
+    person_column: Annotated[
+        str | None,
+        typer.Option(
+            help="The column that names persons, as in a policy; each row is one without."
+        ),
+    ] = None
+    rows_per_person: Annotated[
+        int | None,
+        typer.Option(min=1, help="The most rows of a person that count; the plan's by default."),
+    ] = None
+    accept_misfits: Annotated[
+        bool,
+        typer.Option("--accept-misfits", help="Go on where hardly anything of a column fits."),
+    ] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorldFlags:
+    """What a simulation says of the world that it runs in, and what of it varies."""
+
+    scenario: Annotated[
+        Path | None,
+        typer.Option(help="A world to run in, by a virtual clock: delays, outages, people, rules."),
+    ] = None
+    sweep: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Vary silos, skew.COLUMN, epsilon, trust, absent or delay: epsilon=0.5,1,2. "
+            "Once or twice."
+        ),
+    ] = None
+    repeat: Annotated[int, typer.Option(min=1, help="Runs of each point of a sweep.")] = 1
+
+
 def register(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:
     """Add the researcher's commands."""
-    app.command("simulate")(simulate_command)
+    flags: dict[str, list[type]] = {"rows": [RowFlags], "world": [WorldFlags]}
+    app.command("simulate")(with_flags(simulate_command, flags))
     app.command("report")(report)
     app.command("demo")(demo)
     register_scenario(groups)
@@ -68,32 +108,8 @@ def simulate_command(
     engine: Annotated[
         Engine, typer.Option(help="Flower messages on Ray, or plain calls in one process.")
     ] = Engine.FLOWER,
-    person_column: Annotated[
-        str | None,
-        typer.Option(
-            help="The column that names persons, as in a policy; each row is one without."
-        ),
-    ] = None,
-    rows_per_person: Annotated[
-        int | None,
-        typer.Option(min=1, help="The most rows of a person that count; the plan's by default."),
-    ] = None,
-    accept_misfits: Annotated[
-        bool,
-        typer.Option("--accept-misfits", help="Go on where hardly anything of a column fits."),
-    ] = False,
-    scenario: Annotated[
-        Path | None,
-        typer.Option(help="A world to run in, by a virtual clock: delays, outages, people, rules."),
-    ] = None,
-    sweep: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Vary silos, skew.COLUMN, epsilon, trust, absent or delay: epsilon=0.5,1,2. "
-            "Once or twice."
-        ),
-    ] = None,
-    repeat: Annotated[int, typer.Option(min=1, help="Runs of each point of a sweep.")] = 1,
+    rows: tuple[RowFlags] = (RowFlags(),),
+    world: tuple[WorldFlags] = (WorldFlags(),),
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -107,31 +123,33 @@ def simulate_command(
     [dim]silosynth simulate plan.yaml --schema s.yaml --silos t/ --scenario w.yaml --out r/[/dim]
     [dim]silosynth simulate plan.yaml --schema s.yaml --silos t/ --sweep epsilon=1,2 --out r/[/dim]
     """
+    (of_rows,), (around,) = rows, world
     loaded, described = load_plan(plan), load_schema(schema)
     maps = read_maps(silos)
-    tables = read_silos(silos, schema=described, by=by, person_column=person_column, maps=maps)
-    if sweep:
-        _refuse_options(checkpoint, person_column, rows_per_person, maps or None)
+    persons = of_rows.person_column
+    tables = read_silos(silos, schema=described, by=by, person_column=persons, maps=maps)
+    if around.sweep:
+        _refuse_options(checkpoint, persons, of_rows.rows_per_person, maps or None)
         simulate_sweep(
             loaded,
             described,
             tables=tables,
-            asked=sweep,
-            scenario=scenario,
+            asked=around.sweep,
+            scenario=around.scenario,
             out=out,
-            repeats=repeat,
+            repeats=around.repeat,
             force=force,
             as_json=as_json,
         )
         return
-    if scenario is not None:
-        _refuse_options(checkpoint, person_column, rows_per_person, maps or None)
+    if around.scenario is not None:
+        _refuse_options(checkpoint, persons, of_rows.rows_per_person, maps or None)
         with progress_bars() as progress:
             simulate_scenario(
                 loaded,
                 described,
                 tables=tables,
-                scenario=scenario,
+                scenario=around.scenario,
                 out=out,
                 force=force,
                 progress=progress,
@@ -147,9 +165,9 @@ def simulate_command(
         out=out,
         engine=engine,
         checkpoint=checkpoint,
-        person_column=person_column,
-        rows_per_person=rows_per_person,
-        accept_misfits=accept_misfits,
+        person_column=persons,
+        rows_per_person=of_rows.rows_per_person,
+        accept_misfits=of_rows.accept_misfits,
         maps=maps,
     )
     show_result(result, directory=out)

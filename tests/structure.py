@@ -93,7 +93,7 @@ def figures() -> dict[str, float]:
     chain, circles = longest_chain(arrows)
     lines = sorted(f.end_lineno - f.lineno + 1 for f in _functions(trees) if f.end_lineno)
     folders = [path.parent for path in found.values() if path.name != "__init__.py"]
-    commands = _functions({n: t for n, t in trees.items() if ".cli" in n})
+    commands = _functions({n: t for n, t in trees.items() if "cli" in n.split(".")})
     return {
         "fullest folder": max(folders.count(f) for f in set(folders)),
         "longest import chain": chain,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -22,3 +23,15 @@ PersonColumn = Annotated[
     str | None, typer.Option(help="The column that names the person of each row.")
 ]
 RowsPerPerson = Annotated[int, typer.Option(help="Most rows of one person.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableFlags:
+    """What a new silo says of its table and of what it may cost a person."""
+
+    table: NewTable
+    dataset: DatasetName = "default"
+    epsilon: MostEpsilon = 3.0
+    delta: MostDelta = 1e-6
+    person_column: PersonColumn = None
+    rows_per_person: RowsPerPerson = 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -9,13 +10,8 @@ import typer
 
 from silosynth.client.cli.options import (
     POLICY,
-    DatasetName,
-    MostDelta,
-    MostEpsilon,
-    NewTable,
-    PersonColumn,
     PolicyPath,
-    RowsPerPerson,
+    TableFlags,
 )
 from silosynth.client.csv import sniff_dialect
 from silosynth.client.desk import present_account
@@ -31,7 +27,7 @@ from silosynth.client.silo import check_files, foresee_plan, init_silo, new_ledg
 from silosynth.client.silo.draft_map import draft_map
 from silosynth.client.source import is_text_file
 from silosynth.common.audit import Account
-from silosynth.common.cli import Force, Json, emit, say
+from silosynth.common.cli import Force, Json, emit, say, with_flags
 from silosynth.common.errors import InvalidArgument, SilosynthError
 from silosynth.common.files import check_output, write_text
 from silosynth.common.schema import load_schema
@@ -42,7 +38,7 @@ def register_silo(groups: dict[str, typer.Typer]) -> None:
     group = typer.Typer(
         help="Look after a silo: its policy, plans and ledger.", no_args_is_help=True
     )
-    group.command("init")(silo_init)
+    group.command("init")(with_flags(silo_init, {"about": [TableFlags]}))
     group.command("check")(silo_check)
     group.command("new-ledger")(silo_new_ledger)
     group.command("map")(silo_map)
@@ -53,12 +49,7 @@ def silo_init(
     directory: Annotated[Path, typer.Argument(help="Where the silo's files go.")],
     name: Annotated[str, typer.Option(help="The silo's name, as in plans.")],
     schema: Annotated[Path, typer.Option(help="The public schema of the table.")],
-    table: NewTable,
-    dataset: DatasetName = "default",
-    epsilon: MostEpsilon = 3.0,
-    delta: MostDelta = 1e-6,
-    person_column: PersonColumn = None,
-    rows_per_person: RowsPerPerson = 1,
+    about: tuple[TableFlags],
     key: Annotated[
         Path | None, typer.Option(help="An Ed25519 key (PEM) to use; made by default.")
     ] = None,
@@ -79,13 +70,8 @@ def silo_init(
     """
     new = NewSilo(
         name=name,
-        dataset=dataset,
+        **asdict(about[0]),
         schema=schema,
-        table=table,
-        epsilon=epsilon,
-        delta=delta,
-        person_column=person_column,
-        rows_per_person=rows_per_person,
         key=key,
         project=project,
         coordinators=_pairs(coordinator),

@@ -78,7 +78,7 @@ def _phase_facts(phase: Phase) -> Facts:
         "marginals": phase.marginals,
         "cells": phase.cells,
         "bound": phase.bound,
-        "noise_deviation": float(phase.sigma2) ** 0.5,
+        "noise_deviation": phase.noise.deviation,
     }
 
 
@@ -110,6 +110,6 @@ def _training_facts(plan: Plan) -> Facts | None:
         "rate": str(phase.rate),
         "clip": training.clip,
         "optimiser": training.optimiser.value,
-        "noise_multiplier": float(phase.sigma2) ** 0.5 / BOUND,
-        "noise_deviation": float(phase.sigma2) ** 0.5 * unit,
+        "noise_multiplier": phase.noise.deviation / BOUND,
+        "noise_deviation": phase.noise.deviation * unit,
     }

@@ -7,7 +7,6 @@ noise, store, send. Nothing else in the project may call the noise sampler.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from fractions import Fraction
 from functools import lru_cache, partial
 from itertools import accumulate, pairwise
 
@@ -35,11 +34,11 @@ from silosynth.client.gateway.verify import (
 )
 from silosynth.client.learning import Checkpoints
 from silosynth.client.ledger import Ledger
-from silosynth.client.noise import BitSource, SystemBits
-from silosynth.client.noise.discrete_gaussian import discrete_gaussian
+from silosynth.client.noise import BitSource, SystemBits, draw_noise
 from silosynth.client.policy import Rules, SiloIdentity
 from silosynth.client.roster import RosterBook
 from silosynth.client.sums import SumMember
+from silosynth.common.accounting import Noise
 from silosynth.common.audit import Scope
 from silosynth.common.errors import Refused, SilosynthError
 from silosynth.common.messages import (
@@ -289,7 +288,7 @@ class Gateway:
             cells=verified.cells,
             lacks=dataset.lacks,
         )
-        add_noise = partial(_add_noise, sigma2=verified.share.sigma2, bits=self._bits)
+        add_noise = partial(_add_noise, noise=verified.share.noise, bits=self._bits)
         if verified.request.training is not None:
             learnt = learn_from(
                 asked,
@@ -366,7 +365,7 @@ def _facts(verified: VerifiedRequest, *, agreed: AgreedSet | None) -> dict[str, 
         "plan_id": verified.proposed.plan.id,
         "phase": verified.phase.name.value,
         "marginals": len(verified.cells),
-        "sigma2": str(verified.phase.sigma2),
+        **verified.proposed.plan.noise(verified.phase).stated,
         **({"bound": verified.phase.bound} if verified.phase.bound > 1 else {}),
         **_training_facts(verified),
     }
@@ -386,11 +385,11 @@ def _training_facts(verified: VerifiedRequest) -> dict[str, str | int]:
 
 
 def _add_noise(
-    counts: Sequence[np.ndarray], *, sigma2: Fraction, bits: BitSource
+    counts: Sequence[np.ndarray], *, noise: Noise, bits: BitSource
 ) -> tuple[np.ndarray, ...]:
-    """Add independent discrete Gaussian noise to every cell of every marginal."""
+    """Add independent noise to every cell of every marginal."""
     ends = list(accumulate(len(c) for c in counts))
-    noise = discrete_gaussian(sigma2=sigma2, count=ends[-1], bits=bits)
+    drawn = draw_noise(noise, count=ends[-1], bits=bits)
     noised = np.concatenate(counts)
-    noised += noise
+    noised += drawn
     return tuple(noised[start:end] for start, end in pairwise((0, *ends)))

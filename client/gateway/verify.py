@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 from silosynth.client.gateway.asked import require_training
 from silosynth.client.gateway.dataset import Dataset
 from silosynth.client.learning import Checkpoints
-from silosynth.client.noise import NoiseShare, check_sigma2, noise_share
+from silosynth.client.noise import NoiseShare, check_noise, noise_share
 from silosynth.client.policy import (
     MAX_PLAN_BYTES,
     Rules,
@@ -159,7 +159,7 @@ def permit_plan(door: Doorkeeper, plan: Plan, *, ended: bool = False) -> Dataset
     if not dataset.bounded:
         check_rows(dataset.policy, plan=plan)
     for phase in plan.phases:
-        check_sigma2(phase.sigma2)
+        check_noise(plan.noise(phase))
     check_trees(plan.values or {}, dataset.schema)
     _check_lacks(door.silo, dataset, plan)
     if plan.training is not None:

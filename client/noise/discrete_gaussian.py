@@ -19,6 +19,7 @@ from silosynth.client.noise.tail_table import (
     exp_bounds,
     tail_table,
 )
+from silosynth.common.accounting import Noise
 from silosynth.common.errors import InvalidPlan
 
 LARGEST_TABLE_SIGMA2 = 2**20
@@ -70,8 +71,18 @@ def discrete_gaussian(*, sigma2: Fraction, count: int, bits: BitSource) -> np.nd
     return out
 
 
-def check_sigma2(sigma2: Fraction) -> None:
-    """Raise InvalidPlan unless noise of ``sigma2`` can be drawn; ask this before charging."""
+def draw_noise(noise: Noise, *, count: int, bits: BitSource) -> np.ndarray:
+    """Draw ``count`` independent values of all shares of a noise together, as (count,) int64."""
+    return discrete_gaussian(sigma2=noise.sigma2, count=count, bits=bits)
+
+
+def check_noise(noise: Noise) -> None:
+    """Raise InvalidPlan unless all shares together can be drawn; ask this before charging."""
+    _check_sigma2(noise.sigma2)
+
+
+def _check_sigma2(sigma2: Fraction) -> None:
+    """Raise InvalidPlan unless noise of ``sigma2`` can be drawn."""
     if isinstance(sigma2, bool) or not isinstance(sigma2, Fraction | int):
         raise InvalidPlan("sigma2 must be exact", hint="give a Fraction, not a float")
     if not 0 < sigma2 <= LARGEST_SIGMA2:
@@ -80,7 +91,7 @@ def check_sigma2(sigma2: Fraction) -> None:
 
 def _check(sigma2: Fraction, count: int) -> None:
     """Raise InvalidPlan unless the arguments make sense."""
-    check_sigma2(sigma2)
+    _check_sigma2(sigma2)
     if isinstance(count, bool) or not isinstance(count, int) or count < 0:
         raise InvalidPlan(f"count is {count!r}", hint="give an integer of at least 0")
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from fractions import Fraction
 
-from silosynth.client.noise.discrete_gaussian import check_sigma2
-from silosynth.common.accounting import GaussianCost, Vector, check_share, rdp_vector, rho_units
+from silosynth.client.noise.discrete_gaussian import check_noise
+from silosynth.common.accounting import Noise, Vector, check_share, rdp_vector, rho_units
 from silosynth.common.plan import Phase, Plan, TrustMode, phase_cost
 
 
@@ -18,17 +17,17 @@ class NoiseShare:
     the request costs. ``vector`` is there where persons are sampled.
     """
 
-    sigma2: Fraction
+    noise: Noise
     cost_units: int
     alone_units: int
     vector: Vector | None = None
 
 
 def noise_share(plan: Plan, phase: Phase, *, marginals: int) -> NoiseShare:
-    """Return a silo's share of the noise of one request: sigma2 / (K - t - d).
+    """Return a silo's share of the noise of one request: that of the sum / (K - t - d).
 
     Guarantees: whichever t silos take their noise out of the sum, and whichever d stay away, the
-    noise of the others has at least the variance ``phase.sigma2`` that is charged for.
+    noise of the others has at least the variance of the phase that is charged for.
 
     Raises InvalidPlan when the share is below 1 or cannot be drawn.
     """
@@ -38,15 +37,11 @@ def noise_share(plan: Plan, phase: Phase, *, marginals: int) -> NoiseShare:
     )
     if plan.trust is TrustMode.SHARED:
         check_share(cost.share)
-    check_sigma2(cost.share)
+    noise = plan.noise(phase).share
+    check_noise(noise)
     return NoiseShare(
-        sigma2=cost.share,
+        noise=noise,
         cost_units=rho_units(cost.rho),
-        alone_units=rho_units(_alone(cost).rho),
+        alone_units=rho_units(cost.alone.rho),
         vector=rdp_vector(cost) if cost.rate < 1 else None,
     )
-
-
-def _alone(cost: GaussianCost) -> GaussianCost:
-    """Return the cost of one share standing alone."""
-    return replace(cost, sigma2=cost.share, shares=1)

@@ -19,6 +19,7 @@ from silosynth.client.silo.persons import person_keys
 from silosynth.client.source import TableSource, is_text_file, read_untyped, stored_schema
 from silosynth.common.codec import (
     CENSORED,
+    KINDS,
     ColumnFacts,
     Proposal,
     draft_column,
@@ -35,16 +36,6 @@ _WARNING = (
     "set each source, and do not share the draft before"
 )
 _UNCODED = ("text", "empty", "ignored")
-_NATURAL = {
-    "categorical": "dictionary",
-    "ordinal": "dictionary",
-    "boolean": "bool",
-    "integer": "int64",
-    "real": "double",
-    "time": "time64[us]",
-    "duration": "duration[us]",
-    "empty": "string",
-}
 _PLACE = re.compile(r"column_(\d+)")
 
 
@@ -102,7 +93,7 @@ def draft_schema(source: TableSource, *, name: str, dialect: CsvDialect | None =
         notes += [f"{column.name}: {line}" for line in why]
         kind = attribute["kind"]
         said = [line for line in proposals[column.name].why if not re.search(r"\d", line)]
-        reasons[column.name] = said[0] if said else _REASONS.get(kind, kind)
+        reasons[column.name] = said[0] if said else (KINDS[kind].reason or kind)
     if all(attribute["kind"] == "ignored" for attribute in attributes):
         raise InvalidTable("the table has no column that can be drafted")
     document: dict[str, Any] = {"name": name, "attributes": attributes}
@@ -172,6 +163,16 @@ def _person_key(
     return plain | _stored(column, "identifier", stored=stored)
 
 
+def _told_missing(bounds: list[str], others: list[str], blanks: list[str]) -> list[str]:
+    """Say which words are taken for missing, and which for a bound of what was measured."""
+    told = []
+    if bounds:
+        told.append(f"{', '.join(map(repr, bounds))} stands beside numbers, with a code of its own")
+    if others:
+        told.append(f"{', '.join(map(repr, others))} taken for missing; list it if it is a value")
+    return [*told, "a blank is taken for missing"] if blanks else told
+
+
 def _missing(column: ColumnFacts) -> tuple[dict[str, Any], list[str]]:
     """Say how values are missing: each word for it stands apart where there are several ways."""
     words = [token for token in column.tokens if token.strip()]
@@ -179,12 +180,8 @@ def _missing(column: ColumnFacts) -> tuple[dict[str, Any], list[str]]:
     if not (column.nulls or column.tokens):
         return {}, []
     bounds = [token for token in words if re.match(CENSORED, token)]
-    told = [f"{', '.join(map(repr, bounds))} stands beside numbers, with a code of its own"]
-    told = told if bounds else []
-    if others := [token for token in words if token not in bounds]:
-        told.append(f"{', '.join(map(repr, others))} taken for missing; list it if it is a value")
-    if blanks:
-        told.append("a blank is taken for missing")
+    others = [token for token in words if token not in bounds]
+    told = _told_missing(bounds, others, blanks)
     if len(words) + bool(column.nulls or blanks) > 1 or bounds:
         facts: dict[str, Any] = {"missing_apart": words}
         facts |= {"missing": True} if column.nulls or blanks else {}
@@ -212,17 +209,6 @@ def _stored(column: ColumnFacts, kind: str, *, stored: pa.Schema | None) -> dict
         lettered = column.is_text and column.numbers is None
         return {"stored": "string"} if kind == "identifier" and lettered else {}
     name = stored_name(column.kind)
-    if name is None or kind in ("ignored", "text") or name == _NATURAL.get(kind):
+    if name is None or kind in ("ignored", "text") or name == KINDS[kind].natural:
         return {}
     return {"stored": name}
-
-
-_REASONS = {
-    "categorical": "texts that repeat",
-    "boolean": "two values that mean false and true",
-    "integer": "whole numbers",
-    "real": "numbers with decimals",
-    "datetime": "all read as dates",
-    "time": "all read as times of day",
-    "duration": "all read as spans of time",
-}

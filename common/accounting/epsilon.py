@@ -12,11 +12,12 @@ from fractions import Fraction
 
 from silosynth.common.accounting.cost import (
     RHO_UNIT,
+    SMOOTHING,
     GaussianCost,
     gaussian_rho,
     total_rho,
 )
-from silosynth.common.accounting.rdp import SMOOTHING, rdp_epsilon
+from silosynth.common.accounting.rdp import rdp_epsilon
 from silosynth.common.accounting.sum_law import PLAIN_SHARE
 from silosynth.common.accounting.zcdp import check_budget_arguments, check_delta, cks_epsilon
 from silosynth.common.errors import InvalidPlan
@@ -56,8 +57,7 @@ def pld_epsilon(costs: Sequence[GaussianCost], delta: float) -> float:
     where float convolution is not to be trusted, the zCDP bound is returned.
 
     Sums over a random part of the persons are dominated by Poisson-subsampled continuous Gaussians
-    (see :func:`silosynth.common.accounting.rdp.noise_multiplier`), whose privacy loss distribution
-    is composed
+    (see ``GaussianCost.multiplier``), whose privacy loss distribution is composed
     in both directions, a person added and a person removed; there the bound is the lower of the
     zCDP and the Rényi one.
 
@@ -83,10 +83,10 @@ def pld_epsilon(costs: Sequence[GaussianCost], delta: float) -> float:
         or sum(c.count * c.touched for c in smooth) > _MOST_CELLS
     ):
         return bound
-    discrete: Counter[Fraction] = Counter()
+    discrete: Counter[float] = Counter()
     for cost in plain:
         if cost not in smooth:
-            discrete[cost.sigma2] += cost.count
+            discrete[cost.scale] += cost.count
     rho = sum((_dominating_rho(c) for c in smooth), Fraction(0))
     if not discrete and not convolved and not sampled:
         return min(bound, _gaussian_epsilon(rho, delta) + _SLACK)
@@ -161,7 +161,7 @@ def _gaussian_delta(mu: float, epsilon: float) -> float:
 
 
 def _composed_epsilon(
-    discrete: Counter[Fraction],
+    discrete: Counter[float],
     rho: Fraction,
     delta: float,
     *,

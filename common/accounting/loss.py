@@ -15,7 +15,6 @@ from dp_accounting.pld import privacy_loss_distribution as pld
 from scipy.special import erfcx
 
 from silosynth.common.accounting.cost import GaussianCost
-from silosynth.common.accounting.rdp import noise_multiplier
 from silosynth.common.accounting.sum_privacy import sum_loss
 
 
@@ -34,7 +33,7 @@ def gaussian_delta(mu: float, epsilon: float) -> float:
 
 
 def composed_epsilon(
-    discrete: Mapping[Fraction, int],
+    discrete: Mapping[float, int],
     rho: Fraction,
     delta: float,
     *,
@@ -44,7 +43,7 @@ def composed_epsilon(
     """Return the epsilon of discrete Gaussians, of ``sums``, and of continuous ones of ``rho``.
 
     Args:
-        discrete: how many mechanisms have each sigma2.
+        discrete: how many mechanisms have each standard deviation.
         sums: costs whose shares are convolved, or of sums over a random part of the persons.
     """
     return _composed_epsilon(tuple(sorted(discrete.items())), rho, delta, tuple(sums), grid)
@@ -53,7 +52,7 @@ def composed_epsilon(
 # Many gateways of one process, as in a simulation, ask about the same plan.
 @lru_cache(maxsize=64)
 def _composed_epsilon(
-    discrete: tuple[tuple[Fraction, int], ...],
+    discrete: tuple[tuple[float, int], ...],
     rho: Fraction,
     delta: float,
     sums: tuple[GaussianCost, ...],
@@ -63,9 +62,9 @@ def _composed_epsilon(
     parts = [_loss(cost, grid=grid) for cost in sums]
     parts += [
         pld.from_discrete_gaussian_mechanism(
-            math.sqrt(sigma2), value_discretization_interval=grid, use_connect_dots=True
+            scale, value_discretization_interval=grid, use_connect_dots=True
         ).self_compose(count)
-        for sigma2, count in discrete
+        for scale, count in discrete
     ]
     if rho:
         parts.append(
@@ -84,7 +83,7 @@ def _composed_epsilon(
 def _loss(cost: GaussianCost, *, grid: float) -> pld.PrivacyLossDistribution:
     """Return the loss distribution of one kind of sum."""
     if cost.rate < 1:
-        step = _sampled_loss(noise_multiplier(cost), float(cost.rate), grid)
+        step = _sampled_loss(cost.multiplier, float(cost.rate), grid)
         return step.self_compose(cost.count)
     return sum_loss(share=cost.share, shares=cost.shares, count=cost.count, grid=grid)
 

@@ -16,30 +16,9 @@ import numpy as np
 from silosynth.common.accounting.cost import RHO_UNIT, GaussianCost
 from silosynth.common.accounting.orders import ORDERS, Vector
 from silosynth.common.accounting.zcdp import check_delta
-from silosynth.common.errors import InvalidPlan
-
-SMOOTHING = 4
-"""Variance that a discrete sum gives up so that a continuous one dominates it, see below."""
 
 _ROUND_UP = 1 + 1e-9
 _LOG_FACTORIALS = np.concatenate(([0.0], np.cumsum(np.log(np.arange(1, ORDERS[-1] + 1)))))
-
-
-def noise_multiplier(cost: GaussianCost) -> float:
-    """Return the noise of the continuous Gaussian that dominates ``cost``, per unit of distance.
-
-    A person moves the integer sum by at most ``cost.sensitivity`` in L2. N_Z(c, sigma2) is the
-    randomised rounding of N(c, sigma2 - 4) to N_Z(., 4), within a factor 1 +- 2 exp(-8 pi²) < 1 +-
-    1e-33 a coordinate, and rounding does not look at c (Peikert 2010, Theorem 3.1). So at 2^60
-    coordinates in all the loss grows by less than 1e-14. Rounded down.
-
-    Raises InvalidPlan when sigma2 is at most 4.
-    """
-    if cost.sigma2 <= SMOOTHING:
-        raise InvalidPlan(
-            "noise of sampled sums needs sigma2 above 4", hint="use more fraction bits"
-        )
-    return math.sqrt(cost.sigma2 - SMOOTHING) / cost.sensitivity * (1 - 1e-12)
 
 
 def rdp_vector(cost: GaussianCost) -> Vector:
@@ -50,7 +29,7 @@ def rdp_vector(cost: GaussianCost) -> Vector:
     """
     if cost.rate == 1:
         return tuple(-((-order * cost.rho * RHO_UNIT) // 1) for order in ORDERS)
-    values = _one_step(float(cost.rate), noise_multiplier(cost))
+    values = _one_step(float(cost.rate), cost.multiplier)
     return tuple(math.ceil(Fraction(value * _ROUND_UP) * cost.count * RHO_UNIT) for value in values)
 
 

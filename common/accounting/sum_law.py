@@ -80,11 +80,11 @@ def sum_law(*, share: Fraction, shares: int) -> np.ndarray:
     return law / math.fsum(law)
 
 
-def _gaussian(sigma2: Fraction) -> np.ndarray:
-    """Return the probabilities of N_Z(0, sigma2) as a symmetric vector."""
-    radius = math.isqrt(int(2 * sigma2 * 250)) + 1
+def _gaussian(share: Fraction) -> np.ndarray:
+    """Return the probabilities of N_Z(0, share) as a symmetric vector."""
+    radius = math.isqrt(int(2 * share * 250)) + 1
     x = np.arange(-radius, radius + 1, dtype=np.float64)
-    weights = np.exp(-x * x / float(2 * sigma2))
+    weights = np.exp(-x * x / float(2 * share))
     return _trim(weights / math.fsum(weights))
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from silosynth.common.accounting import Noise
 
 Conversion = Literal["pld", "cks"]
 Trust = Literal["own", "shared"]
@@ -27,6 +30,12 @@ class CertifiedPhase(_Model):
     cells: int | None = Field(default=None, ge=1, description="of a vector with a bound")
     rate: str | None = Field(default=None, pattern=r"^[0-9]+(/[0-9]+)?$")
     rho_units: int = Field(ge=1)
+
+    @property
+    def noise(self) -> Noise:
+        """Return the noise of each marginal, all shares of it together."""
+        rate = Fraction(1) if self.rate is None else Fraction(self.rate)
+        return Noise(sigma2=Fraction(self.sigma2), bound=self.bound, rate=rate)
 
 
 class Overlap(_Model):

@@ -11,6 +11,7 @@ from fractions import Fraction
 from silosynth.common.accounting import (
     RHO_UNIT,
     GaussianCost,
+    Noise,
     cks_epsilon,
     pld_epsilon,
     rdp_epsilon,
@@ -33,27 +34,22 @@ _TOLERANCE = 1e-6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhaseCost:
-    """``count`` marginals of a phase, each with noise ``sigma2``; one person has ``sensitivity``
-    rows at most, and one row adds at most ``bound`` to the L2 norm of a marginal of ``cells``.
+    """``count`` marginals of a phase, each of ``cells`` and with ``noise``; one person has
+    ``sensitivity`` rows at most. ``rate`` is said where persons are sampled.
     """
 
     name: str
     count: int
-    sigma2: Fraction
+    noise: Noise
     sensitivity: int = 1
-    bound: int = 1
     cells: int | None = None
     rate: Fraction | None = None
 
     @property
     def cost(self) -> GaussianCost:
         """Return the cost without its name; raise InvalidPlan when it cannot be."""
-        return GaussianCost(
-            sigma2=self.sigma2,
-            count=self.count,
-            sensitivity=self.sensitivity * self.bound,
-            cells=self.cells,
-            rate=self.rate or Fraction(1),
+        return self.noise.cost(
+            count=self.count, rows_per_person=self.sensitivity, cells=self.cells or 1
         )
 
 
@@ -88,7 +84,7 @@ def certify(
     otherwise.
 
     Args:
-        phases: in shared trust, ``sigma2`` is the noise of the sum over the silos.
+        phases: in shared trust, ``noise`` is that of the sum over the silos.
         colluders: silos that may work with the coordinator; shared trust only.
         absent: silos that may be missing; shared trust only.
         attempts: how often each sum may be begun; ``count`` of each phase holds all of them.
@@ -148,9 +144,8 @@ def certify_plan(plan: Plan) -> Certificate:
             PhaseCost(
                 name=p.name.value,
                 count=p.marginals * plan.attempts,
-                sigma2=p.sigma2,
+                noise=p.noise,
                 sensitivity=plan.privacy.rows_per_person,
-                bound=p.bound,
                 cells=p.cells if p.bound > 1 else None,
                 rate=p.rate,
             )
@@ -212,7 +207,7 @@ def claims(certificate: Certificate) -> tuple[Claim, ...]:
         if 1 < o.silos <= c.silos
     ]
     if c.alone is not None:
-        share = tuple(replace(cost, sigma2=cost.share, shares=1) for cost in costs)
+        share = tuple(cost.alone for cost in costs)
         stated.append(Claim(what="if a silo's masks failed", epsilon=c.alone.epsilon, costs=share))
     return tuple(stated)
 
@@ -228,9 +223,8 @@ def _phases_of(certificate: Certificate) -> list[PhaseCost]:
         PhaseCost(
             name=p.name,
             count=p.marginals,
-            sigma2=Fraction(p.sigma2),
+            noise=p.noise,
             sensitivity=certificate.rows_per_person,
-            bound=p.bound,
             cells=p.cells,
             rate=None if p.rate is None else Fraction(p.rate),
         )
@@ -243,8 +237,8 @@ def _certified(phase: PhaseCost, cost: GaussianCost) -> CertifiedPhase:
     return CertifiedPhase(
         name=phase.name,
         marginals=phase.count,
-        sigma2=str(phase.sigma2),
-        bound=phase.bound,
+        **phase.noise.stated,
+        bound=phase.noise.bound,
         cells=phase.cells,
         rate=None if phase.rate is None else str(phase.rate),
         rho_units=rho_units(cost.rho),
@@ -260,9 +254,7 @@ def _for_overlap(costs: Sequence[GaussianCost], silos: int, trust: Trust) -> lis
     if trust == "own":
         return [replace(c, count=c.count * silos) for c in costs]
     return [
-        replace(c, sensitivity=c.sensitivity * silos)
-        if c.rate == 1
-        else replace(c, count=c.count * silos, sigma2=c.sigma2 / silos)
+        replace(c, sensitivity=c.sensitivity * silos) if c.rate == 1 else c.in_each_of(silos)
         for c in costs
     ]
 
@@ -282,7 +274,7 @@ def _alone(
     """Return the cost of one silo's share of the noise standing alone; None in own trust."""
     if trust == "own":
         return None
-    share = [replace(c, sigma2=c.share, shares=1) for c in costs]
+    share = [c.alone for c in costs]
     return _overlap(1, share, delta, fixed_in_advance)
 
 

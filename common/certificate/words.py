@@ -33,7 +33,7 @@ def plain_words(certificate: Certificate) -> tuple[str, ...]:
 
 def _phase_words(phase: CertifiedPhase) -> str:
     """Say what one phase releases."""
-    sigma = math.sqrt(Fraction(phase.sigma2))
+    sigma = phase.noise.deviation
     if phase.name in OF_VALUES:
         return (
             f"Phase {phase.name}: {phase.marginals} histograms of one number's values each, every "

@@ -113,10 +113,15 @@ def _write(value: float, how: NumberText, *, decimals: int | None) -> str:
         fraction = fraction.rstrip("0").ljust(how.places, "0")
     whole = whole.rjust(how.digits, "0")
     number = _grouped(whole, how) + (how.decimal + fraction if fraction else "")
+    if value < 0 and any(digit in "123456789" for digit in number):
+        return _below_zero(number, how)
     text = f"{how.prefix}{number}{how.suffix}"
-    negative = value < 0 and any(digit in "123456789" for digit in number)
-    if not negative:
-        return f"+{text}" if how.negative == "signed" else text
+    return f"+{text}" if how.negative == "signed" else text
+
+
+def _below_zero(number: str, how: NumberText) -> str:
+    """Write a number's size as that of one below zero."""
+    text = f"{how.prefix}{number}{how.suffix}"
     if how.negative == "parentheses":
         return f"({text})"
     if how.negative == "inner-parentheses":

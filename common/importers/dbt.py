@@ -17,6 +17,7 @@ from silosynth.common.importers.imported import (
     list_at,
     mapping_at,
 )
+from silosynth.common.importers.relations import Related, dbt_relations
 
 _TAKEN = frozenset(["name", "data_type", "description", "tests", "data_tests", "quote"])
 _TESTS = ("unique", "not_null", "accepted_values", "relationships")
@@ -43,11 +44,7 @@ def is_dbt(document: Mapping[str, Any]) -> bool:
 
 def import_dbt(document: Mapping[str, Any], *, table: str | None, origin: str) -> ImportedSchema:
     """Return the schema document of one model; its tests count as declared."""
-    models = {
-        str(model["name"]): model
-        for key in ("models", "seeds", "snapshots")
-        for model in columns_at(document.get(key) or [], where=f"{origin}: {key}")
-    }
+    models = _models(document, origin=origin)
     name, chosen = choose_table(models, table=table, origin=origin)
     columns = columns_at(chosen.get("columns"), where=f"{origin}: {name}: columns")
     return assemble(
@@ -55,6 +52,27 @@ def import_dbt(document: Mapping[str, Any], *, table: str | None, origin: str) -
         name=name,
         notes=lost(chosen, taken=("name", "columns", "description")),
     )
+
+
+def relate_dbt(document: Mapping[str, Any], *, origin: str) -> Related:
+    """Return how the models of a dbt file hang together."""
+    models = _models(document, origin=origin)
+    tests = {
+        name: {
+            str(c["name"]): _tests(c, where=f"{origin}: {name}")
+            for c in columns_at(model.get("columns") or [], where=f"{origin}: {name}: columns")
+        }
+        for name, model in models.items()
+    }
+    return dbt_relations(models, tests)
+
+
+def _models(document: Mapping[str, Any], *, origin: str) -> dict[str, Mapping[str, Any]]:
+    return {
+        str(model["name"]): model
+        for key in ("models", "seeds", "snapshots")
+        for model in columns_at(document.get(key) or [], where=f"{origin}: {key}")
+    }
 
 
 def _attribute(column: Mapping[str, Any], *, where: str) -> ImportedAttribute:

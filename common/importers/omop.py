@@ -45,11 +45,16 @@ def import_omop(
     return assemble([_attribute(field) for field in fields], name=name, notes=notes)
 
 
-def _attribute(field: Mapping[str, str]) -> ImportedAttribute:
-    name, declared = field["cdmFieldName"].strip('"').lower(), field["cdmDatatype"].lower()
+def _facts(field: Mapping[str, str]) -> dict[str, Any]:
+    """Return what the list says of any kind of field."""
     facts: dict[str, Any] = {} if _yes(field, "isRequired") else {"missing": True}
     text = field.get("userGuidance") or ""
-    facts |= {"description": text[:2000]} if text and text != "NA" else {}
+    return facts | ({"description": text[:2000]} if text and text != "NA" else {})
+
+
+def _attribute(field: Mapping[str, str]) -> ImportedAttribute:
+    name, declared = field["cdmFieldName"].strip('"').lower(), field["cdmDatatype"].lower()
+    facts = _facts(field)
     reference = (field.get("fkTableName") or "").lower()
     if _yes(field, "isPrimaryKey"):
         return describe_attribute(name, "identifier")

@@ -71,12 +71,17 @@ def import_pandera(document: Mapping[str, Any], *, name: str, origin: str) -> Im
     )
 
 
+def _facts(column: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a schema says of any kind of column."""
+    facts: dict[str, Any] = {"missing": True} if column.get("nullable") else {}
+    text = column.get("description") or column.get("title")
+    return facts | ({"description": str(text)[:2000]} if text else {})
+
+
 def _attribute(column: Mapping[str, Any], *, origin: str) -> ImportedAttribute:
     name, dtype = str(column["name"]), str(column.get("dtype") or "object").lower()
     checks = _checks(column.get("checks"), where=f"{origin}: {name}: checks")
-    facts: dict[str, Any] = {"missing": True} if column.get("nullable") else {}
-    text = column.get("description") or column.get("title")
-    facts |= {"description": str(text)[:2000]} if text else {}
+    facts = _facts(column)
     form = key_form(_value(checks.get("str_matches"), "pattern")) if column.get("unique") else {}
     notes = lost(column, taken=_TAKEN)
     notes += lost(checks, taken=_CHECKS | ({"str_matches"} if form else set()))

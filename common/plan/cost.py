@@ -41,7 +41,7 @@ def alone_units(plan: Plan) -> int:
 
 def alone_costs(plan: Plan) -> tuple[GaussianCost, ...]:
     """Return :func:`plan_costs` of a silo whose share of the noise stood alone."""
-    return tuple(replace(c, sigma2=c.share, shares=1) for c in plan_costs(plan))
+    return tuple(c.alone for c in plan_costs(plan))
 
 
 def sampled_epsilon(costs: Sequence[GaussianCost], delta: float) -> float:

@@ -12,14 +12,14 @@ from typing import Any, ClassVar
 
 from silosynth.common.domain import Clique
 from silosynth.common.generator import FeatureSettings
-from silosynth.common.plan.phases import Phase, PhaseName
+from silosynth.common.plan.phases import Phase, PhaseName, phase_noise
 from silosynth.common.plan.training import BOUND, TrainingSettings
 from silosynth.common.plan.trust import Trust
 
 _MOST_SUMMED = 2**18
 """Sums of gradients that may be added up: of 2^32 rows each, they stay below 2^62."""
 
-_LEAST_GRADIENT_SIGMA2 = 2**10
+_LEAST_GRADIENT_NOISE = 2**10
 
 
 class Method(StrEnum):
@@ -155,7 +155,8 @@ class DpSgd(HasPhases):
             raise ValueError("training: sizes must name exactly the silos")
         if how.local_steps * len(silos) > _MOST_SUMMED:
             raise ValueError("training: too many local_steps for so many silos")
-        if phase.sigma2 < _LEAST_GRADIENT_SIGMA2 * trust.shares(len(silos)):
+        share = phase_noise(phase, shares=trust.shares(len(silos))).share
+        if share.variance(silos=1) < _LEAST_GRADIENT_NOISE:
             raise ValueError("phases: the noise of training is too small")
 
 
@@ -163,8 +164,8 @@ Chosen = Independent | Mst | Aim | Fixed | OneShot | DpSgd
 MEMBERS: Mapping[Method, type[Chosen]] = {
     Method.INDEPENDENT: Independent,
     Method.MST: Mst,
-    Method.AIM: Aim,
     Method.FIXED: Fixed,
+    Method.AIM: Aim,
     Method.ONE_SHOT: OneShot,
     Method.DP_SGD: DpSgd,
 }

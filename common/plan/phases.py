@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from fractions import Fraction
 from typing import ClassVar, Self
@@ -57,6 +58,25 @@ class Phase(PlanModel):
             raise ValueError("rate: is too near to 1 for its accountant; write 1")
         return self
 
+    @property
+    def noise(self) -> Noise:
+        """Return the noise of each marginal, all shares of it together."""
+        return Noise(sigma2=self.sigma2, bound=self.bound, rate=self.rate or Fraction(1))
+
+
+def noised_phase(
+    name: PhaseName, noise: Noise, *, marginals: int, cells: int, rate: Fraction | None = None
+) -> Phase:
+    """Return the phase that asks for so much with this noise, all shares of it together."""
+    return Phase(
+        name=name,
+        marginals=marginals,
+        cells=cells,
+        sigma2=noise.sigma2,
+        bound=noise.bound,
+        rate=rate,
+    )
+
 
 def phase_cost(
     phase: Phase, *, rows_per_person: int, shares: int = 1, attempts: int = 1
@@ -69,9 +89,7 @@ def phase_cost(
 
 def phase_noise(phase: Phase, *, shares: int) -> Noise:
     """Return the noise of one phase, made up of so many shares."""
-    return Noise(
-        sigma2=phase.sigma2, bound=phase.bound, rate=phase.rate or Fraction(1), shares=shares
-    )
+    return replace(phase.noise, shares=shares)
 
 
 OF_VALUES = (PhaseName.VALUES, PhaseName.CLOSER)

@@ -177,7 +177,7 @@ class Plan(PlanModel):
         if (self.on_absent is OnAbsent.CONTINUE) != (self.absent > 0):
             raise ValueError("on_absent: 'continue' goes with absent above 0, 'stop' with 0")
         for phase in self.phases:
-            if phase.sigma2 < self.shares:
+            if self.noise(phase).variance(silos=1) < 1:
                 raise ValueError(f"phases: {phase.name.value}: each silo's noise would be below 1")
 
     @property
@@ -195,7 +195,7 @@ class Plan(PlanModel):
 
     @property
     def shares(self) -> int:
-        """Return how many silos' noise makes up sigma2: all that are sure to add honest noise."""
+        """Return how many silos' noise makes up a phase's: all that surely add honest noise."""
         return self.sharing.shares(len(self.silos))
 
     @cached_property

@@ -33,7 +33,7 @@ class Own:
     attempts: ClassVar[int] = 1
 
     def shares(self, silos: int) -> int:
-        """Return how many silos' noise makes up a phase's sigma2: one's."""
+        """Return how many silos' noise makes up a phase's: one's."""
         return 1
 
     def fault(self, silos: int) -> str | None:
@@ -59,7 +59,7 @@ class Shared:
     attempts: int = 1
 
     def shares(self, silos: int) -> int:
-        """Return how many silos' noise makes up sigma2: all that are sure to add honest noise."""
+        """Return how many silos' noise makes up a phase's: all that surely add honest noise."""
         return silos - self.colluders - self.absent
 
     def fault(self, silos: int) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 from silosynth.common.accounting import RHO_UNIT
@@ -20,8 +19,8 @@ def plan_facts(plan: Plan) -> PlanFacts:
             name=p.name.value,
             marginals=p.marginals,
             cells=p.cells,
-            sigma2=str(p.sigma2),
-            sigma=math.sqrt(p.sigma2),
+            **p.noise.stated,
+            sigma=p.noise.deviation,
             rho=float(plan.phase_cost(p).rho),
         )
         for p in plan.phases

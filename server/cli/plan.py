@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from silosynth.common.certificate import certify_plan, trust_words
-from silosynth.common.cli import Force, Json, emit, say, show_table
+from silosynth.common.cli import Force, Json, emit, say, show_table, with_flags
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.files import check_output, write_text
 from silosynth.common.names import machine_key
@@ -29,7 +29,6 @@ from silosynth.common.plan import (
 )
 from silosynth.common.schema import load_schema
 from silosynth.server.cli.dummy import dummy
-from silosynth.server.cli.flags import with_flags
 from silosynth.server.cli.report import register_report
 from silosynth.server.cli.roster import register_roster
 from silosynth.server.cli.runs import register_runs

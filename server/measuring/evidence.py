@@ -34,8 +34,8 @@ def merged_zeros(schema: Schema, *, grouping: Grouping) -> tuple[ImpossibleCells
 def phase_deviation(phase: PhaseName, *, plan: Plan, one_way: Sequence[Measurement]) -> float:
     """Return the noise of a cell of ``phase`` after summing over as many silos as answered."""
     variance = float(np.median([m.variance[0] for m in one_way]))
-    silos = variance / float(plan.phase(PhaseName.ONE_WAY).sigma2)
-    return math.sqrt(silos * float(plan.phase(phase).sigma2))
+    silos = variance / float(plan.phase(PhaseName.ONE_WAY).noise.variance(silos=1))
+    return math.sqrt(silos * float(plan.phase(phase).noise.variance(silos=1)))
 
 
 def fitting_measurements(

@@ -25,7 +25,7 @@ def sum_releases(
     """Sum own-noise releases of the same queries, cell by cell, over the silos that hold them.
 
     Guarantees: the sum is exact in int64; each cell's variance is the number of silos that hold
-    its columns times sigma2. A query that none of the releases answers is left out.
+    its columns times the noise of one. A query that none of the releases answers is left out.
     """
     if not releases:
         raise RunFailed(f"no silo answered in phase {phase.name.value} of plan {plan.id}")

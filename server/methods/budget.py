@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from silosynth.common.accounting import pld_epsilon, rho_for
+from silosynth.common.accounting import Noise, pld_epsilon, rho_for
 from silosynth.common.domain import Domain
 from silosynth.common.errors import InvalidPlan, InvalidSchema
 from silosynth.common.plan import (
@@ -15,6 +15,7 @@ from silosynth.common.plan import (
     Phase,
     PhaseName,
     PlannedTree,
+    noised_phase,
     phase_cost,
 )
 from silosynth.common.schema import Schema
@@ -22,7 +23,7 @@ from silosynth.server.methods.method import Terms
 
 MAX_CELLS_PER_MARGINAL = 5_000_000
 MAX_CELLS_PER_PLAN = 50_000_000
-_STEP = 1024
+_STEP = Fraction(1, 1024)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,16 +157,16 @@ def value_shares(sizes: Sizes, *, part: Fraction) -> dict[PhaseName, Fraction]:
 def value_phases(terms: Terms, *, rho: Fraction, least: Fraction) -> tuple[Phase, ...]:
     """Return the phases that cost :func:`values_share` of ``rho``, rounded down.
 
-    Args: rho: what a plan may cost one row. least: no sigma2 is below it.
+    Args: rho: what a plan may cost one row. least: no noise is below it.
     """
     sizes = value_sizes(terms.trees)
     if not sizes:
         return ()
     marginals = sum(size.marginals for size in sizes.values())
     part = values_share(sizes, terms=terms)
-    sigma2 = max(Fraction(-((-marginals / (2 * rho * part)) // 1)), least)
+    noise = Noise.for_rho(rho * part, count=marginals, least=least)
     return tuple(
-        Phase(name=name, marginals=size.marginals, cells=size.cells, sigma2=sigma2)
+        noised_phase(name, noise, marginals=size.marginals, cells=size.cells)
         for name, size in sizes.items()
     )
 
@@ -173,7 +174,7 @@ def value_phases(terms: Terms, *, rho: Fraction, least: Fraction) -> tuple[Phase
 def _noise(
     sizes: Sizes, *, rho: Fraction, shares: Shares, rows_per_person: int, least: Fraction
 ) -> tuple[Phase, ...]:
-    """Split ``rho`` by the shares and round every sigma2 up to a multiple of 1/1024.
+    """Split ``rho`` by the shares and round every noise up to a multiple of 1/1024.
 
     A phase whose noise would be below ``least`` gets that, and the others what it leaves.
     """
@@ -187,17 +188,16 @@ def _noise(
         exact = fixed | {
             n: squared[n] * rest / (2 * left * shares[n]) for n in sizes if n not in fixed
         }
-        below = {n: least for n, sigma2 in exact.items() if sigma2 < least}
+        below = {n: least for n, variance in exact.items() if variance < least}
         if not below:
             break
         fixed |= below
     return tuple(
-        Phase(
-            name=name,
+        noised_phase(
+            name,
+            Noise.at_least(exact[name], step=_STEP, bound=size.bound),
             marginals=size.marginals,
             cells=size.cells,
-            sigma2=Fraction(-((-exact[name] * _STEP) // 1), _STEP),
-            bound=size.bound,
         )
         for name, size in sizes.items()
     )

@@ -8,7 +8,14 @@ from fractions import Fraction
 
 from pydantic import ValidationError
 
-from silosynth.common.accounting import SMOOTHING, GaussianCost, pld_epsilon, rdp_epsilon, rho_for
+from silosynth.common.accounting import (
+    SMOOTHING,
+    GaussianCost,
+    Noise,
+    pld_epsilon,
+    rdp_epsilon,
+    rho_for,
+)
 from silosynth.common.codec import layout_of, modelled_texts
 from silosynth.common.document import describe_validation
 from silosynth.common.errors import InvalidPlan
@@ -20,6 +27,7 @@ from silosynth.common.plan import (
     Phase,
     PhaseName,
     TrainingSettings,
+    noised_phase,
     phase_cost,
 )
 from silosynth.common.schema import CodedAttribute, Schema
@@ -81,13 +89,11 @@ def plan_training(
 
     def phases(noise: float) -> tuple[Phase, ...]:
         unscaled = (Fraction(noise).limit_denominator(2**20) * BOUND * rows_per_person) ** 2
-        sigma2 = Fraction(-((-unscaled) // 1) + SMOOTHING)
-        training = Phase(
-            name=PhaseName.TRAINING,
+        training = noised_phase(
+            PhaseName.TRAINING,
+            Noise.at_least(unscaled + SMOOTHING, bound=BOUND),
             marginals=settings.steps,
             cells=cells,
-            sigma2=sigma2,
-            bound=BOUND,
             rate=rate,
         )
         return (*before, training)
@@ -144,9 +150,8 @@ def _one_way(
         )
     if not shape:
         return ()
-    sigma2 = max(Fraction(-((-len(shape) / (2 * rho)) // 1)), Fraction(shares))
-    phase = Phase(name=PhaseName.ONE_WAY, marginals=len(shape), cells=sum(shape), sigma2=sigma2)
-    return (phase,)
+    noise = Noise.for_rho(rho, count=len(shape), least=Fraction(shares))
+    return (noised_phase(PhaseName.ONE_WAY, noise, marginals=len(shape), cells=sum(shape)),)
 
 
 def _settings(schema: Schema, choice: TrainingChoice, *, own: bool) -> TrainingSettings:

@@ -33,7 +33,7 @@ class Chosen(Choices, total=False):
     """What may be chosen of a plan, beyond whom it promises what.
 
     ``max_model_mb``: the most MiB of the model's tables; AIM chooses what stays below.
-    ``trust``: in shared trust a phase's sigma2 is the noise of the sum over the silos.
+    ``trust``: in shared trust a phase's noise is that of the sum over the silos.
     ``colluders``, ``absent``: silos that may work with the coordinator, and that may be missing.
     ``attempts``: how often the silos' sum may be begun; each is paid for in advance.
     ``rows_at_most``: a public bound on all silos' rows; where rows are many, numbers' values need
@@ -66,7 +66,7 @@ def new_plan(
     """Make a plan that costs one silo at most (epsilon, delta).
 
     Guarantees: the privacy loss distribution of all phases together, each as often as
-    ``attempts`` allows, gives at most ``epsilon`` at ``delta``; every sigma2 is an exact fraction,
+    ``attempts`` allows, gives at most ``epsilon`` at ``delta``; every noise is an exact fraction,
     rounded up.
 
     Args:
@@ -160,6 +160,6 @@ def _sum_bits(design: Design, *, trust: Trust, choices: Chosen) -> int:
     rows_at_most = choices.get("rows_at_most")
     if isinstance(trust, Own) or rows_at_most is None or not design.counts:
         return 64
-    largest = max(p.sigma2 for p in design.phases)
+    largest = max(p.noise.variance(silos=1) for p in design.phases)
     rows_at_most *= max(p.bound for p in design.phases)
     return 32 if rows_at_most + _TAIL * math.isqrt(int(2 * largest) + 1) < 2**31 else 64

@@ -7,9 +7,10 @@ each run has one outcome. Another start fails a right program once in a billion.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,8 +18,9 @@ import pytest
 from silosynth.client.gateway import gateway as gateway_module
 from silosynth.client.learning import clip as clip_module
 from silosynth.client.learning.gradient import Gradients
-from silosynth.client.noise.discrete_gaussian import discrete_gaussian
+from silosynth.client.noise import draw_noise
 from silosynth.client.source import People
+from silosynth.common.accounting import Noise
 from silosynth.common.codec import layout_of
 from silosynth.common.plan import Plan, check_budget
 from tests.privacy.audit import audited_epsilon, best_audit, most_right
@@ -126,11 +128,11 @@ def _unclipped(change: Callable[..., object]) -> Callable[[pytest.MonkeyPatch], 
 
 
 def _less_noise(monkeypatch: pytest.MonkeyPatch) -> None:
-    def draw(*, sigma2: Fraction, **rest: object) -> np.ndarray:
-        less = sigma2 * Fraction(49, 100)
-        return discrete_gaussian(sigma2=less, **rest)  # type: ignore[arg-type]  # passed on
+    def draw(noise: Noise, **rest: Any) -> np.ndarray:
+        less = replace(noise, sigma2=noise.sigma2 * Fraction(49, 100))
+        return draw_noise(less, **rest)
 
-    monkeypatch.setattr(gateway_module, "discrete_gaussian", draw)
+    monkeypatch.setattr(gateway_module, "draw_noise", draw)
 
 
 def _everybody(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from scipy import stats
 
 from silosynth.client.counting.count import count_marginals
 from silosynth.client.gateway import gateway as gateway_module
-from silosynth.common.accounting import pld_epsilon, rho_units
+from silosynth.common.accounting import Noise, pld_epsilon, rho_units
 from silosynth.common.certificate import certify_plan, check_certificate
 from silosynth.common.codec import Codec
 from silosynth.common.errors import InvalidPlan
@@ -131,12 +131,12 @@ def test_in_shared_trust_the_sum_has_the_stated_noise(tmp_path: Path) -> None:
 def test_noise_of_another_scale_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scale: Fraction
 ) -> None:
-    draw: Callable[..., np.ndarray] = gateway_module.discrete_gaussian  # type: ignore[attr-defined]  # replaced where it is used
+    draw: Callable[..., np.ndarray] = gateway_module.draw_noise  # type: ignore[attr-defined]  # replaced where it is used
 
-    def weaker(*, sigma2: Fraction, **rest: Any) -> np.ndarray:
-        return draw(sigma2=sigma2 * scale**2, **rest)
+    def weaker(noise: Noise, **rest: Any) -> np.ndarray:
+        return draw(replace(noise, sigma2=noise.sigma2 * scale**2), **rest)
 
-    monkeypatch.setattr(gateway_module, "discrete_gaussian", weaker)
+    monkeypatch.setattr(gateway_module, "draw_noise", weaker)
     with pytest.raises(AssertionError, match="is not within"):
         check_noise(noise_of(*run(tmp_path, made_plan())), alarm=5e-10, off=Fraction(5, 100))
 

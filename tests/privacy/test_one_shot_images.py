@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pytest
 
 from silosynth.client.gateway import gateway as gateway_module
+from silosynth.common.accounting import Noise
 from silosynth.common.codec import Codec
 from silosynth.common.generator import image_map, sum_image_features
 from silosynth.common.plan import PhaseName
@@ -88,11 +90,11 @@ def test_the_noise_is_the_stated_one(tmp_path: Path, changes: dict[str, Any]) ->
 def test_noise_of_another_scale_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scale: Fraction
 ) -> None:
-    draw: Callable[..., np.ndarray] = gateway_module.discrete_gaussian  # type: ignore[attr-defined]  # replaced where it is used
+    draw: Callable[..., np.ndarray] = gateway_module.draw_noise  # type: ignore[attr-defined]  # replaced where it is used
 
-    def other(*, sigma2: Fraction, **rest: Any) -> np.ndarray:
-        return draw(sigma2=sigma2 * scale**2, **rest)
+    def other(noise: Noise, **rest: Any) -> np.ndarray:
+        return draw(replace(noise, sigma2=noise.sigma2 * scale**2), **rest)
 
-    monkeypatch.setattr(gateway_module, "discrete_gaussian", other)
+    monkeypatch.setattr(gateway_module, "draw_noise", other)
     with pytest.raises(AssertionError, match="is not within"):
         check_noise(noise_of(tmp_path, frequencies=4096), alarm=5e-10, off=Fraction(7, 100))

@@ -335,7 +335,7 @@ def test_the_sum_is_charged_and_the_silo_alone_is_recorded(tmp_path: Path) -> No
     one = circle(tmp_path, 7, colluders=2)
     request = one.request("silo-000", one.proof())
     share, phase = one.share(request), one.plan.phase(PhaseName.ONE_WAY)
-    assert share.sigma2 == phase.sigma2 / 5
+    assert share.noise.sigma2 == phase.sigma2 / 5
     assert share.cost_units - rho_units(2 * gaussian_rho(sigma2=phase.sigma2)) in (0, 1)
     assert share.alone_units == rho_units(2 * gaussian_rho(sigma2=phase.sigma2 / 5))
 

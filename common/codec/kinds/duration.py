@@ -112,4 +112,6 @@ KIND = Kind(
     read_edge=_seconds,
     draft=_draft,
     needs=("minimum", "maximum"),
+    natural="duration[us]",
+    reason="all read as spans of time",
 )

@@ -70,7 +70,12 @@ class PresenceCodec:
 
 def fresh_keys(attribute: IdentifierAttribute, *, rows: int, first_row: int) -> pa.Array:
     """Return running numbers in the form of the key: whole numbers where it has none."""
-    numbers = pa.array(np.arange(first_row + 1, first_row + rows + 1, dtype=np.int64))
+    return keys_at(attribute, np.arange(first_row, first_row + rows))
+
+
+def keys_at(attribute: IdentifierAttribute, rows: np.ndarray) -> pa.Array:
+    """Return the keys of the rows with these numbers, which count from 0."""
+    numbers = pa.array(rows.astype(np.int64) + 1)
     if not (attribute.prefix or attribute.suffix or attribute.digits or attribute.stored_as_text):
         return numbers
     digits = pc.utf8_lpad(numbers.cast(pa.large_string()), attribute.digits, "0")

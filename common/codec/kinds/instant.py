@@ -344,4 +344,5 @@ KIND = Kind(
     read_edge=_seconds,
     draft=_draft,
     needs=("minimum", "maximum"),
+    reason="all read as dates",
 )

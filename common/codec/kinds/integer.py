@@ -234,4 +234,6 @@ KIND = Kind(
     read_edge=int,
     draft=_draft,
     needs=("minimum", "maximum"),
+    natural="int64",
+    reason="whole numbers",
 )

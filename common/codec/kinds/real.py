@@ -118,6 +118,8 @@ KIND = Kind(
     read_edge=float,
     draft=_draft,
     needs=("minimum", "maximum"),
+    natural="double",
+    reason="numbers with decimals",
 )
 
 

@@ -100,4 +100,6 @@ KIND = Kind(
     edge=_edge,
     read_edge=_seconds,
     draft=_draft,
+    natural="time64[us]",
+    reason="all read as times of day",
 )

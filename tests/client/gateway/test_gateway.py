@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from silosynth.client.policy import Policy
 from silosynth.client.source import StreamRows
 from silosynth.client.source.stream import Reader
 from silosynth.client.source.table import Wanted
+from silosynth.common.accounting import Noise
 from silosynth.common.audit import Scope, ScopeKind
 from silosynth.common.errors import InvalidTable
 from silosynth.common.messages import (
@@ -182,10 +182,10 @@ def test_a_whole_plan_fits_its_budget_and_nothing_more_does(silo: Silo) -> None:
 
 
 def test_counts_are_right_when_there_is_no_noise(silo: Silo, monkeypatch: Any) -> None:
-    def no_noise(*, sigma2: Fraction, count: int, bits: Any) -> np.ndarray:
+    def no_noise(noise: Noise, *, count: int, bits: Any) -> np.ndarray:
         return np.zeros(count, dtype=np.int64)
 
-    monkeypatch.setattr("silosynth.client.gateway.gateway.discrete_gaussian", no_noise)
+    monkeypatch.setattr("silosynth.client.gateway.gateway.draw_noise", no_noise)
     plan = _plan()
     request = _request(
         plan,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from silosynth.client.silo import ledger_path
+from silosynth.common.accounting import Noise
 from silosynth.common.audit import Scope, ScopeKind, Verdict
 from silosynth.common.errors import Untrusted
 from silosynth.common.messages import (
@@ -413,12 +413,12 @@ def test_the_steps_of_an_answer_come_in_their_order(federation: Federation) -> N
 def test_a_persons_rows_are_bounded_before_they_are_counted(
     federation: Federation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def no_noise(*, sigma2: Fraction, count: int, bits: Any) -> Any:
+    def no_noise(noise: Noise, *, count: int, bits: Any) -> Any:
         import numpy as np
 
         return np.zeros(count, dtype=np.int64)
 
-    monkeypatch.setattr("silosynth.client.gateway.gateway.discrete_gaussian", no_noise)
+    monkeypatch.setattr("silosynth.client.gateway.gateway.draw_noise", no_noise)
     with federation.open() as silo:
         for rows, plan in ((2, federation.plan()), (1, federation.plan(id="q", rows_per_person=1))):
             release = federation.release(silo, plan)

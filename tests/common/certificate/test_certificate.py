@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from silosynth.common.accounting import GaussianCost, cks_epsilon, pld_epsilon, rho_units, total_rho
+from silosynth.common.accounting import (
+    GaussianCost,
+    Noise,
+    cks_epsilon,
+    pld_epsilon,
+    rho_units,
+    total_rho,
+)
 from silosynth.common.certificate import Certificate, check_certificate, plain_words
 from silosynth.common.certificate.certify import PhaseCost, certify
 from silosynth.common.errors import InvalidPlan
@@ -20,7 +27,7 @@ COSTS = [(24, Fraction(625, 4)), (23, Fraction(99))]
 
 def certificate(*, rows: int = 1, **changes: Any) -> Certificate:
     phases = [
-        PhaseCost(name=f"phase-{n}", count=count, sigma2=sigma2, sensitivity=rows)
+        PhaseCost(name=f"phase-{n}", count=count, noise=Noise(sigma2=sigma2), sensitivity=rows)
         for n, (count, sigma2) in enumerate(COSTS)
     ]
     arguments: dict[str, Any] = {

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from silosynth.common.accounting import GaussianCost, cks_epsilon
+from silosynth.common.accounting import GaussianCost, Noise, cks_epsilon
 from silosynth.common.certificate import Certificate, certify_plan, check, check_by_others
 from silosynth.common.certificate.accountants import (
     least_epsilon,
@@ -144,7 +144,7 @@ def test_a_ledger_that_is_charged_another_rho_than_opendp_says_is_refused(
 
 
 def test_noise_that_was_chosen_during_a_run_is_checked_by_what_holds_then() -> None:
-    phases = [PhaseCost(name="pairs", count=20, sigma2=Fraction(200))]
+    phases = [PhaseCost(name="pairs", count=20, noise=Noise(sigma2=Fraction(200)))]
     certificate = certify(
         phases=phases,
         delta=DELTA,

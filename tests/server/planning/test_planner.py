@@ -63,7 +63,7 @@ def test_the_shares_of_every_method_add_up_to_one() -> None:
     rounds=st.integers(1, 3),
     rows_per_person=st.integers(1, 4),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_the_rounds_of_aim_never_spend_more_than_rho(
     epsilon: float, delta: float, shape: list[int], rounds: int, rows_per_person: int
 ) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from silosynth.client.gateway import gateway
 from silosynth.client.ledger import Ledger
+from silosynth.common.accounting import Noise
 from silosynth.common.cli.app import run
 from silosynth.common.plan import Plan, dump_plan
 from silosynth.server.methods.training import TrainingChoice
@@ -73,8 +74,8 @@ def test_an_attacker_learns_what_the_ledger_was_charged_and_no_more() -> None:
 def halve_the_noise(monkeypatch: pytest.MonkeyPatch) -> None:
     right = gateway._add_noise
 
-    def add(counts: Sequence[np.ndarray], *, sigma2: Fraction, bits: Any) -> Any:
-        return right(counts, sigma2=sigma2 / 4, bits=bits)
+    def add(counts: Sequence[np.ndarray], *, noise: Noise, bits: Any) -> Any:
+        return right(counts, noise=replace(noise, sigma2=noise.sigma2 / 4), bits=bits)
 
     monkeypatch.setattr(gateway, "_add_noise", add)
 
