@@ -3,8 +3,9 @@
 Pooled AIM at epsilon 1 over three seeds, own noise of natural silos by its law, a bootstrap of the
 real rows, and SDV's GaussianCopula without privacy in an environment of its own. Schemas are those
 of the data sets, with the decimals that the public files are written with; bins are the default.
-Column Shapes are over all columns but keys, which are made up anew. What stands beside in equal bins is the same plan over the
-codes of 32 equal bins, which numbers had before their values were looked at.
+Column Shapes are over all columns but keys, which are made up anew. What stands beside in equal
+bins is the same plan over the codes of 32 equal bins, which numbers had before their values were
+looked at.
 """
 
 from __future__ import annotations
