@@ -59,7 +59,9 @@ class RowFlags:
     ] = None
     accept_misfits: Annotated[
         bool,
-        typer.Option("--accept-misfits", help="Go on where hardly anything of a column fits."),
+        typer.Option(
+            "--anyway", "--accept-misfits", help="Go on where hardly anything of a column fits."
+        ),
     ] = False
 
 

@@ -12,6 +12,7 @@ from silosynth.client.csv import sniff_dialect
 from silosynth.client.maps import NO_MAP, SiloMap, check_map, check_reviewed, load_map
 from silosynth.client.source import (
     ENDINGS,
+    OF_RULE,
     is_text_file,
     read_table,
     read_untyped,
@@ -180,8 +181,10 @@ def tell_fit(
     if misfits and not accept_misfits:
         silo, name, share = misfits[0]
         some = f"only {share:.1%} of the values" if share else "no value"
+        rule = name.startswith(OF_RULE)
+        what = f"only {share:.1%} of the rows keep {name}" if rule else None
         raise InvalidTable(
-            f"silo {silo}: {some} of column {name!r} fits the schema",
+            f"silo {silo}: {what or f'{some} of column {name!r} fits the schema'}",
             hint="correct the table, the schema or the silo's map (silosynth silo map), or go on "
-            "with --accept-misfits",
+            "with --anyway",
         )

@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bench.aim.published import count_with_cache
+from bench.rules import adult
 from bench.support.distances import mean_distances
 from bench.support.pooled import run_pooled
 from bench.support.results import ROOT, Figure, is_quick, publish
@@ -216,7 +217,7 @@ def main() -> int:
                 )
                 for field, words in _FIGURES.items()
             ]
-    figures += [*speed(table), *made_up()]
+    figures += [*speed(table), *made_up(), *adult.figures(len(seeds))]
     return publish("rules", figures, room="rules")
 
 

@@ -36,7 +36,7 @@ class Case:
 
 def data_directory() -> Path:
     """Return where the data sets lie: SILOSYNTH_DATA, or ../shared/data beside the project."""
-    default = Path(__file__).resolve().parents[2] / "shared" / "data"
+    default = Path(__file__).resolve().parents[3] / "shared" / "data"
     return Path(os.environ.get("SILOSYNTH_DATA", default)).expanduser()
 
 

@@ -13,6 +13,7 @@ import typer
 
 from silosynth.client.cli.options import POLICY, PolicyPath
 from silosynth.client.desk import (
+    ALTHOUGH,
     Command,
     Facts,
     Question,
@@ -34,6 +35,11 @@ Coordinator = Annotated[
     str | None,
     typer.Option(help="The coordinator's name, where several sent the same plan."),
 ]
+AlthoughUnfit = Annotated[
+    bool,
+    typer.Option(ALTHOUGH, help="Approve although hardly anything of a column fits the schema."),
+]
+_WORD = "unfit"
 
 
 def register_operator(groups: dict[str, typer.Typer]) -> None:
@@ -96,6 +102,7 @@ def silo_approve(
     coordinator: Coordinator = None,
     why: Annotated[str | None, typer.Option(help="Why; it stays in the ledger.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Approve without being asked.")] = False,
+    although_unfit: AlthoughUnfit = False,
     as_json: Json = False,
 ) -> None:
     """Approve a plan: its coordinator may then ask for all that the plan states.
@@ -109,7 +116,8 @@ def silo_approve(
     shown = _shown(plan, policy, coordinator=coordinator)
     if not yes:
         typer.confirm("Approve this?", abort=True, err=True)
-    _decide(shown, policy, approve=True, why=why, as_json=as_json)
+        although_unfit = although_unfit or _consents(shown)
+    _decide(shown, policy, approve=True, why=why, although_unfit=although_unfit, as_json=as_json)
 
 
 def silo_refuse(
@@ -153,6 +161,7 @@ def silo_export_plan(
 def silo_take_in(
     path: Annotated[Path, typer.Argument(metavar="FILE", help="What an approver signed.")],
     policy: PolicyPath = POLICY,
+    although_unfit: AlthoughUnfit = False,
     as_json: Json = False,
 ) -> None:
     """Take in an approver's signed decision; with as many as the policy needs, a plan is approved.
@@ -163,7 +172,9 @@ def silo_take_in(
     """
     signed = plain_text(read_named(path, most=MOST_DECISION_BYTES))
     with open_desk(load_policy(policy)) as ask:
-        answer = ask(Question(command=Command.TAKE_IN, signed=signed))
+        answer = ask(
+            Question(command=Command.TAKE_IN, signed=signed, although_unfit=although_unfit)
+        )
     say(f"{answer['by']} {answer['word']} plan {answer['plan']}")
     if answer["verdict"] is None:
         have = ", ".join(answer["approved_by"])
@@ -273,7 +284,28 @@ def _shown(name: str, policy: Path, *, coordinator: str | None) -> Facts:
     return plan
 
 
-def _decide(plan: Facts, policy: Path, *, approve: bool, why: str | None, as_json: bool) -> None:
+def _consents(plan: Facts) -> bool:
+    """Ask for a typed word where hardly anything of a column fits; abort on any other one."""
+    unfit = plan.get("fit", {}).get("unfit", ())
+    if not unfit:
+        return False
+    typed = typer.prompt(
+        f"Type {_WORD!r} to have {', '.join(unfit)} counted all the same", err=True
+    )
+    if typed.strip() != _WORD:
+        raise typer.Abort
+    return True
+
+
+def _decide(
+    plan: Facts,
+    policy: Path,
+    *,
+    approve: bool,
+    why: str | None,
+    as_json: bool,
+    although_unfit: bool = False,
+) -> None:
     """Record a decision about the very plan that was shown."""
     question = Question(
         command=Command.DECIDE,
@@ -281,6 +313,7 @@ def _decide(plan: Facts, policy: Path, *, approve: bool, why: str | None, as_jso
         coordinator=plan.get("coordinator"),
         approve=approve,
         why=why,
+        although_unfit=although_unfit,
         sudo_user=sudo_user(),
     )
     with open_desk(load_policy(policy)) as ask:

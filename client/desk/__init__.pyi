@@ -1,6 +1,7 @@
 from .copies import pieces, present_account
 from .desk import Desk, Notes, budget
 from .facts import Facts, plan_facts
+from .fit import ALTHOUGH
 from .person import person_of, sudo_user
 from .questions import Command, Question, find_plan, is_digest
 from .rosters import change_facts
@@ -8,6 +9,7 @@ from .rpc import SERVICE, open_desk, operator_socket, relay_socket, somebody_lis
 from .words import lack_facts, plan_words, short_digest
 
 __all__ = [
+    "ALTHOUGH",
     "SERVICE",
     "Command",
     "Desk",

@@ -1,7 +1,7 @@
 """The operator's desk: what a silo's own people ask of its ledger, beside a gateway or without one.
 
-Every answer is plain data of public facts: plans, costs, digests, heads. Only ``notes`` may speak
-of the table; they are kept in the gateway's memory and told over the operator's socket alone.
+Every answer is plain data of public facts: plans, costs, digests, heads. Only ``notes`` and how
+rows fit may speak of the table; they are kept in memory and told over the operator's socket alone.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from fractions import Fraction
 from threading import Lock
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from silosynth.client.desk.facts import Facts, budget_facts, plan_facts
+from silosynth.client.desk.fit import all_words, consent, with_fit
 from silosynth.client.desk.person import person_of
 from silosynth.client.desk.questions import Command, Question, find_plan, is_digest
 from silosynth.client.desk.rosters import KIND, all_rosters, change_facts, with_words
@@ -31,6 +33,9 @@ from silosynth.common.errors import InvalidArgument, SilosynthError
 from silosynth.common.plan import decode_plan
 from silosynth.common.trust import Purpose, SigningKey, plain_bytes, plain_text, purpose_of, unseal
 from silosynth.common.trust.seal import seal
+
+if TYPE_CHECKING:
+    from silosynth.client.silo import Fits
 
 _MOST_NOTES = 100
 _PIECE_BYTES = 32_000_000
@@ -63,9 +68,16 @@ class Desk:
     """Answer an operator's questions from an open ledger."""
 
     def __init__(
-        self, *, policy: PolicyFile, key: SigningKey, ledger: Ledger, notes: Notes | None = None
+        self,
+        *,
+        policy: PolicyFile,
+        key: SigningKey,
+        ledger: Ledger,
+        notes: Notes | None = None,
+        fits: Fits | None = None,
     ) -> None:
         """Take what answers are made from."""
+        self._fits = fits
         self._policy = policy
         self._key = key
         self._ledger = ledger
@@ -84,7 +96,7 @@ class Desk:
         """
         person = person_of(user, sudo_user=question.sudo_user)
         answers: dict[Command, Callable[[], Facts]] = {
-            Command.PENDING: lambda: {"plans": with_words(self.pending())},
+            Command.PENDING: lambda: {"plans": with_fit(with_words(self.pending()), self._fits)},
             Command.PLAN: lambda: self._sealed(question),
             Command.DECIDE: lambda: self._decide(question, by=person),
             Command.TAKE_IN: lambda: self._take_in(question),
@@ -92,7 +104,7 @@ class Desk:
             Command.SPENT: lambda: {"scopes": self._spent()},
             Command.VERIFY: self._verify,
             Command.EXPORT: self._export,
-            Command.NOTES: lambda: {"notes": self._notes.all()},
+            Command.NOTES: lambda: {"notes": [*all_words(self._fits), *self._notes.all()]},
             Command.ROSTERS: lambda: {"rosters": all_rosters(self._book)},
             Command.BACKUP: lambda: self._backup(question),
         }
@@ -197,6 +209,8 @@ class Desk:
             decision = self._book.approve(change, by=by, authority=Authority.PERSON, why=why)
         else:
             self._check_not_gone_by(plan["digest"])
+            if question.approve:
+                why += consent(plan, self._fits, although=question.although_unfit)
             decision = self._ledger.decide(
                 plan["digest"], verdict, signer=plan["signer"], why=why, by=by
             )
@@ -239,8 +253,10 @@ class Desk:
             raise InvalidArgument("a signed decision is not base64") from None
         approvers, silo = self._policy.approving(), self._policy.silo.name
         word = read_word(data, approvers=approvers, silo=silo, now=datetime.now(UTC))
-        self._check_known(word)
+        plan = self._check_known(word)
         self._check_not_gone_by(word.plan_digest)
+        signs = word.verdict is Verdict.APPROVED and plan.get("kind") != KIND
+        told = consent(plan, self._fits, although=question.although_unfit) if signs else ""
         recorded = self._ledger.take_in(word)
         words = self._ledger.words(word.plan_digest, signer=word.signer)
         approved = word.verdict is Verdict.APPROVED and enough(words, approvers)
@@ -253,7 +269,7 @@ class Desk:
                 word.plan_digest,
                 Verdict.APPROVED,
                 signer=word.signer,
-                why="signed decisions",
+                why=f"signed decisions{told}",
                 by=", ".join(approved_by(words, approvers)),
                 authority=Authority.APPROVERS,
             )
@@ -268,18 +284,20 @@ class Desk:
             "head": self._ledger.head,
         }
 
-    def _check_known(self, word: ApproverWord) -> None:
-        """Raise InvalidArgument unless a word is about a plan that waits here or was decided.
+    def _check_known(self, word: ApproverWord) -> Facts:
+        """Return what is known of the plan of a word: it waits here, or was decided.
 
-        A plan that waits was checked by the gateway; of any other nothing is known here.
+        A plan that waits was checked by the gateway; of any other nothing is known here. Raises
+        InvalidArgument for a word about neither.
         """
-        waits = {(p["digest"], p.get("signer")) for p in self.pending()}
-        decided = word.signer in self._ledger.decided(word.plan_digest)
-        if (word.plan_digest, word.signer) not in waits and not decided:
+        named = (word.plan_digest, word.signer)
+        plan = next((p for p in self.pending() if (p["digest"], p.get("signer")) == named), None)
+        if plan is None and word.signer not in self._ledger.decided(word.plan_digest):
             raise InvalidArgument(
                 f"no plan {word.plan_digest} that {word.signer} signed waits here",
                 hint="see 'silosynth silo pending'; the coordinator may propose it again",
             )
+        return plan or {"digest": word.plan_digest}
 
     def _named(self, name: str, *, coordinator: str | None) -> Facts:
         """Return the plan that waits by a name, or one that was decided before by its digest."""

@@ -45,12 +45,13 @@ class Question(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    version: Literal[2] = 2
+    version: Literal[3] = 3
     command: Command
     plan: str | None = Field(default=None, max_length=256)
     coordinator: str | None = Field(default=None, max_length=256)
     approve: bool | None = None
-    why: str | None = Field(default=None, max_length=2000)
+    although_unfit: bool = False
+    why: str | None = Field(default=None, max_length=1950)
     sudo_user: int | None = Field(default=None, ge=0, lt=2**32)
     signed: str | None = Field(default=None, max_length=16_384)
     upto: int | None = Field(default=None, ge=1, lt=2**62)

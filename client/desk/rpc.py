@@ -49,13 +49,14 @@ def open_desk(policy: PolicyFile) -> Iterator[Ask]:
         return
     # Only here, because a question to a running gateway needs neither.
     from silosynth.client.ledger import Ledger
-    from silosynth.client.silo import ledger_path, load_identity
+    from silosynth.client.silo import fits_of, ledger_path, load_identity
 
     key = load_identity(policy)
     with Ledger.open(
         ledger_path(policy), caps=policy.scope_caps(), mirror=policy.mirror()
     ) as ledger:
-        yield partial(Desk(policy=policy, key=key, ledger=ledger).ask, user=os.geteuid())
+        desk = Desk(policy=policy, key=key, ledger=ledger, fits=fits_of(policy))
+        yield partial(desk.ask, user=os.geteuid())
 
 
 def _ask(caller: Caller, question: Question) -> Facts:

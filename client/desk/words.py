@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from silosynth.client.desk.facts import Facts
+from silosynth.client.desk.fit import fit_words
 from silosynth.client.desk.rosters import KIND, roster_words
 from silosynth.common.plan import OF_VALUES, Plan, held_alone, words_of_lacks
 
@@ -39,6 +40,7 @@ def plan_words(plan: Facts) -> tuple[str, ...]:
         *_shared_words(plan),
         *_lack_words(plan),
         *_signed_words(plan),
+        *fit_words(plan),
         "no row leaves the silo, and nothing is ever refunded",
     )
 

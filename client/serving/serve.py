@@ -44,7 +44,7 @@ from silosynth.client.serving.metered import CountedGateway
 from silosynth.client.serving.no_network import check_without_network, forbid_network
 from silosynth.client.serving.notices import senders
 from silosynth.client.serving.run_as import ROOT, become, forbid_core_dumps, group_id, user_ids
-from silosynth.client.silo import Silo, open_silo
+from silosynth.client.silo import Fits, Silo, fits_of, looking, open_silo
 from silosynth.common.audit import Scope
 from silosynth.common.errors import InvalidArgument, SilosynthError
 from silosynth.common.files import storage_error
@@ -117,8 +117,10 @@ def serve(
             open_silo(policy, bits=seams.bits, tell_operator=notes.tell, reached=seams.reached)
         )
         telemetry = stack.enter_context(_metrics(silo))
+        fits = fits_of(policy)
+        stack.enter_context(looking(fits, again_seconds=seams.forget_seconds))
         stack.enter_context(
-            _doors(silo, relay=relay, relays=relays, notes=notes, metrics=telemetry)
+            _doors(silo, relay=relay, relays=relays, notes=notes, fits=fits, metrics=telemetry)
         )
         stack.enter_context(_bell(silo, telemetry, look_seconds=seams.look_seconds))
         log("serving", silo=policy.silo.name, pid=os.getpid())
@@ -256,13 +258,19 @@ def _show_budgets(ledger: Ledger, scopes: Sequence[Scope], telemetry: Telemetry)
 
 @contextmanager
 def _doors(
-    silo: Silo, *, relay: socket, relays: frozenset[int], notes: Notes, metrics: Telemetry
+    silo: Silo,
+    *,
+    relay: socket,
+    relays: frozenset[int],
+    notes: Notes,
+    fits: Fits,
+    metrics: Telemetry,
 ) -> Iterator[None]:
     """Open the relay's door and the operator's; close them when the requests at hand are done."""
     ours = frozenset({os.geteuid(), ROOT})
     inner = _private_folder(Path(silo.policy.silo.directory) / "inner")
     counted = CountedGateway(gateway=silo.gateway, telemetry=metrics)
-    desk = Desk(policy=silo.policy, key=silo.key, ledger=silo.ledger, notes=notes)
+    desk = Desk(policy=silo.policy, key=silo.key, ledger=silo.ledger, notes=notes, fits=fits)
     public = operator_socket(silo.policy)
     with (
         _door(

@@ -1,6 +1,7 @@
 from .assemble import Silo, check_files, ledger_path, load_identity, open_silo
 from .backup import backup_bytes, check_copy
 from .draft import draft_schema
+from .fit import Fit, Fits, fits_of, looking
 from .foresight import foresee_plan
 from .found import find
 from .init import init_silo, new_ledger
@@ -12,6 +13,8 @@ from .upgrade import next_step, take_step
 
 __all__ = [
     "Basis",
+    "Fit",
+    "Fits",
     "Joining",
     "Recovery",
     "Silo",
@@ -23,10 +26,12 @@ __all__ = [
     "check_kit",
     "draft_schema",
     "find",
+    "fits_of",
     "foresee_plan",
     "init_silo",
     "ledger_path",
     "load_identity",
+    "looking",
     "new_ledger",
     "next_step",
     "open_silo",

@@ -5,7 +5,7 @@ from .open import open_source, open_table
 from .people import People
 from .spec import Bounding, Source, SourceFormat, SourceSpec, ValueQuestion
 from .stream import StreamRows
-from .survey import take_survey
+from .survey import OF_RULE, take_survey
 from .table import (
     CSV,
     ENDINGS,
@@ -20,6 +20,7 @@ from .table import (
 __all__ = [
     "CSV",
     "ENDINGS",
+    "OF_RULE",
     "Bounding",
     "People",
     "Source",

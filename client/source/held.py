@@ -39,6 +39,13 @@ class Lifetime:
         state = None if self.look is None else self.look()
         return Moment(state=state, plan=plan, read_at=self.clock())
 
+    def stamps(self) -> tuple[object, ...] | None:
+        """Return when the files were written last; None of what is not there to be looked at."""
+        try:
+            return None if self.look is None else self.look().stamps
+        except (InvalidTable, OSError):
+            return None
+
     def lasts(self, moment: Moment) -> bool:
         """Say whether the time of rows that were read at ``moment`` is not up."""
         return self.seconds is None or 0 <= self.clock() - moment.read_at <= self.seconds

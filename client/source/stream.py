@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import TypeAlias
 
@@ -44,7 +45,6 @@ from silosynth.common.values import ValueGrid
 
 Fragment: TypeAlias = Callable[[], pa.Table]
 """Reads one piece of a table; called once, on any thread."""
-
 
 _KEEP_BYTES = 2 << 30
 
@@ -180,13 +180,17 @@ class StreamRows:
             for columns in self._chosen(held, reader, moment, rows_per_person):
                 add(columns)
 
-    def survey(self) -> Survey:
-        """Read all rows once more and say how they fit, for the operator alone; none is kept."""
+    def survey(self, *, going: Callable[[], bool] = lambda: True) -> Survey:
+        """Read all rows, while ``going``, and say how they fit, for the operator alone."""
         reader = self._open_reader()
-        tables = (fragment() for fragment in reader.fragments())
+        tables = (fragment() for fragment in takewhile(lambda _: going(), reader.fragments()))
         found = take_survey(tables, schema=self._schema, silo_map=self._wanted.silo_map)
         reader.check()
         return found
+
+    def stamps(self) -> tuple[object, ...] | None:
+        """Return what tells whether the files were written to; None where nobody can watch."""
+        return self._lifetime.stamps()
 
     def encode(self) -> CodedTable:
         """Return all rows as codes, with texts and the person column beside them."""

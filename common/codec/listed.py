@@ -85,6 +85,14 @@ class ListedCodec:
         )
         return codes.astype(code_dtype(self.attribute.size))[positions], note
 
+    def misfits(self, column: pa.Array) -> np.ndarray:
+        """Return (rows,) bool, where a value has the code of another for want of one of its own."""
+        values, positions = distinct(column)
+        absent, unlisted = _is_absent(values), self._find(values) < 0
+        bent = absent & (not self.attribute.missing) | unlisted & ~absent
+        found: np.ndarray = (bent & (not self.attribute.has_other))[positions]
+        return found
+
     def decode(self, codes: np.ndarray, *, uniform: Uniform) -> pa.Array:
         """Return the categories, null for missing.
 

@@ -94,6 +94,15 @@ class NumericCodec:
         )
         return codes, note
 
+    def misfits(self, column: pa.Array) -> np.ndarray:
+        """Return (rows,) bool, where a value has the code of another for want of one of its own."""
+        numbers, absent, unreadable, apart = self._numbers(column)
+        if apart is not None:
+            absent &= apart < 0
+        undeclared = absent & (not self.attribute.missing)
+        bent: np.ndarray = self._beyond(numbers) | unreadable | undeclared
+        return bent
+
     def read(self, column: pa.Array) -> np.ndarray:
         """Return (rows,) float64, NaN for what has a code of missing; instants in microseconds."""
         numbers, absent, _, _ = self._numbers(column)

@@ -206,8 +206,10 @@ def _prepare(
 def _measure(comparison: _Comparison) -> dict[int, _Distances]:
     """Return the distances of all 1-way and 2-way and of up to 200 3-way marginals, by k."""
     seed = comparison.seed
-    domain, real = merge_bins(comparison.schema, comparison.real)
-    sides = [merge_bins(comparison.schema, rows)[1] for rows in comparison.sides()]
+    schema, every = comparison.schema, comparison.sides()
+    bent = {name for rows in (comparison.real, *every) for name in rows.bent}
+    domain, real = merge_bins(schema, comparison.real, bent=bent)
+    sides = [merge_bins(schema, rows, bent=bent)[1] for rows in every]
     distances = {}
     for ways in range(1, min(len(domain.attributes), 3) + 1):
         cliques = _cliques(domain, ways, seed=seed)
@@ -317,13 +319,17 @@ def _subsamples(comparison: _Comparison) -> dict[float, Rows]:
 
 def _attributes(comparison: _Comparison, distances: _Distances) -> tuple[AttributeFacts, ...]:
     """Return every attribute's real marginal beside the synthetic one, worst first."""
+    bent = comparison.real.bent
     facts = [
-        attribute_facts(
-            attribute,
-            reference=_shares(real, attribute.size),
-            synthetic=_shares(synthetic, attribute.size),
-            value=float(value),
-            ceiling=float(ceiling),
+        _with_bent(
+            attribute_facts(
+                attribute,
+                reference=_shares(real, attribute.size, bent=bent.get(attribute.name)),
+                synthetic=_shares(synthetic, attribute.size),
+                value=float(value),
+                ceiling=float(ceiling),
+            ),
+            bent=bent.get(attribute.name),
         )
         for attribute, real, synthetic, (value, ceiling, _) in zip(
             comparison.schema.coded,
@@ -334,6 +340,19 @@ def _attributes(comparison: _Comparison, distances: _Distances) -> tuple[Attribu
         )
     ]
     return tuple(sorted(facts, key=lambda a: (-a.value, a.name)))
+
+
+def _with_bent(facts: AttributeFacts, *, bent: np.ndarray | None) -> AttributeFacts:
+    """Return an attribute's facts with a bar more, of the real values that no code is for."""
+    if bent is None:
+        return facts
+    more = {
+        "codes": facts.codes + 1,
+        "labels": (*facts.labels, "[does not fit]"),
+        "reference": (*facts.reference, float(bent.mean())),
+        "synthetic": (*facts.synthetic, 0.0),
+    }
+    return facts.model_copy(update=more)
 
 
 def _pairs(
@@ -357,6 +376,7 @@ def _pairs(
     return PairsFacts(attributes=domain.attributes, pairs=pairs)
 
 
-def _shares(codes: np.ndarray, size: int) -> np.ndarray:
-    """Return (size,) float64, the share of each code."""
-    return np.bincount(codes, minlength=size) / len(codes)
+def _shares(codes: np.ndarray, size: int, *, bent: np.ndarray | None = None) -> np.ndarray:
+    """Return (size,) float64, the share of each code in all rows; rows that are bent have none."""
+    own = codes if bent is None else codes[~bent]
+    return np.bincount(own, minlength=size) / len(codes)

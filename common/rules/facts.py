@@ -27,6 +27,7 @@ from silosynth.common.rules.rule import (
     Not,
     NullTogether,
     NullWhen,
+    Number,
     OneOf,
     Order,
     Rule,
@@ -99,10 +100,12 @@ class _Check:
     facts: Facts
 
     def fail(self, what: str, *, name: str = "") -> NoReturn:
-        places = [t.place for t in split(self.line) if t.text == name and t.kind != "sign"]
+        places = [t.place for t in split(self.line) if name and t.text == name]
         raise RuleFault(what, line=self.line, place=places[0] if places else 1)
 
     def rule(self, rule: Rule) -> None:
+        if not columns_of(rule):
+            self.fail("names no column")
         for name in columns_of(rule):
             if self.facts[name].kind is Kind.OTHER:
                 self.fail(f"column {name!r} has no values that a rule can use", name=name)
@@ -183,6 +186,8 @@ class _Check:
         if not isinstance(part, Arithmetic):
             return Kind.NUMBER
         sides = (self.expression(part.left), self.expression(part.right))
+        if part.sign in ("/", "//", "%") and part.right == Number(0.0):
+            self.fail("divides by 0, which leaves null in every row", name=part.sign)
         kind = _ARITHMETIC.get((part.sign, *sides))
         if kind is None:
             named = columns_of(part)
@@ -212,6 +217,12 @@ class _Check:
             self.fail("an identifier cannot be compared", name=first[0])
         if not isinstance(part.right, str | bool):
             right = self.expression(part.right)
+            if Kind.INSTANT in (left, right) and Kind.NUMBER in (left, right):
+                self.fail(
+                    "cannot compare an instant with a number; write a date in quotes, as "
+                    "'2020-01-31'",
+                    name=first[0] if first else "",
+                )
             if right is not left or left is Kind.WORD:
                 self.fail(f"cannot compare {left} with {right}", name=first[0] if first else "")
         elif isinstance(part.left, Column):

@@ -9,6 +9,8 @@ KEYWORDS = frozenset(
     {"null", "iff", "if", "unless", "never", "keep", "one", "of", "together", "step", "unique"}
     | {"difference", "and", "or", "not", "in", "true", "false", "like", "lookup", "from"}
 )
+LARGEST = 1e18
+"""Numbers of a rule lie within: no sum or product of a few of them and a column overflows."""
 UNREVIEWED = re.compile(r"^\s*unreviewed:\s*")
 """What stands before a rule that was read off data, until a person has vouched for it."""
 UNITS = {
@@ -58,6 +60,8 @@ def split(line: str) -> tuple[Token, ...]:
         kind = str(found.lastgroup)
         text = found.group(kind)
         start = found.start(kind)
+        if kind == "number" and not abs(float(text)) <= LARGEST:
+            raise RuleFault(f"{text} is beyond {LARGEST:g}", line=line, place=start + 1)
         if kind in ("double", "single", "name"):
             start -= 1
         if kind in ("double", "single"):

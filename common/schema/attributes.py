@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from datetime import time, timedelta
 from fractions import Fraction
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -25,6 +26,7 @@ from silosynth.common.schema.bins import (
     read_duration,
     spell_duration,
 )
+from silosynth.common.schema.code_lists import CodeList, check_hierarchy
 from silosynth.common.schema.forms import (
     NumberText,
     Zone,
@@ -95,9 +97,31 @@ class _Listed(BaseCoded):
 
 
 class CategoricalAttribute(_Listed):
-    """Unordered listed values; text or integers."""
+    """Unordered listed values; text or integers.
+
+    With a ``hierarchy`` rare values are merged with those that share what is above them.
+    """
 
     kind: Literal["categorical"] = "categorical"
+    codes: CodeList | None = since(
+        2, default=None, description="the file that the categories are from, named by its digest"
+    )
+    hierarchy: dict[str, str] = since(
+        2,
+        default={},
+        max_length=2 * MAX_CODES,
+        description="what is above each category, or above what is above it",
+    )
+
+    @property
+    def above(self) -> Mapping[str, str]:
+        """Return the hierarchy."""
+        return self.hierarchy
+
+    @model_validator(mode="after")
+    def _rises_to_an_end(self) -> Self:
+        check_hierarchy(self.hierarchy)
+        return self
 
 
 class OrdinalAttribute(_Listed):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Mapping
 from enum import StrEnum
 from fractions import Fraction
 from typing import Any, ClassVar, Self
@@ -124,6 +125,11 @@ class BaseCoded(BaseAttribute):
     def has_other(self) -> bool:
         """Say whether values that are not listed have a code."""
         return False
+
+    @property
+    def above(self) -> Mapping[str, str]:
+        """Return what is above each value, or above what is above it; nothing without a tree."""
+        return {}
 
     def codes_of(self, value: Any) -> list[int]:
         """Return the codes of one declared value: null is ``missing``."""

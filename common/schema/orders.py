@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from silosynth.common.rules import UNITS, Arithmetic, Column, Expression, Number, Order, Span
+from silosynth.common.rules.spell import spell
 from silosynth.common.schema.attributes import (
     DatetimeAttribute,
     IntegerAttribute,
@@ -60,6 +61,8 @@ def bounds_between(
         if left is None or right is None or left[0] not in numbers or right[0] not in numbers:
             return None
         if left[0] == right[0]:
+            if left[1] > right[1] or (sign == "<" and left[1] == right[1]):
+                raise ValueError(f"rule {spell(rule)!r} leaves nothing: no value is below itself")
             return None
         sides = (numbers[left[0]], numbers[right[0]])
         unit = 0.0

@@ -326,7 +326,8 @@ class _Compiler:
             cells = value_zeros(rule, counted=counted, facts=self._facts, ranging=range_of)
             if cells is not None:
                 clique, mask = cells
-                zeros.append(ImpossibleCells(clique=clique, mask=mask, declared=False))
+                said = spell(rule)
+                zeros.append(ImpossibleCells(clique=clique, mask=mask, declared=False, rule=said))
                 self._kept[rule] = (
                     f"{int(mask.sum())} of {mask.size} combinations of codes are "
                     "impossible; rows inside a bin are looked at when they are drawn"

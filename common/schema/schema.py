@@ -38,6 +38,7 @@ from silosynth.common.schema.attributes import (
 )
 from silosynth.common.schema.bases import Source
 from silosynth.common.schema.bins import PlainModel
+from silosynth.common.schema.code_lists import read_code_lists
 from silosynth.common.schema.forms import SINCE, CsvDialect, since
 from silosynth.common.schema.generated import GeneratedAttribute, check_people
 from silosynth.common.schema.images import Image, check_images
@@ -46,6 +47,7 @@ from silosynth.common.schema.ruled import Ruled, compile_rules
 from silosynth.common.schema.zeros import (
     ImpossibleCells,
     StructuralZeros,
+    check_agree,
     impossible_cells,
 )
 
@@ -112,7 +114,7 @@ class Schema(PlainModel):
             self.__dict__["version"] = needed
         elif self.version < needed:
             raise ValueError(f"what is declared needs version: {needed}")
-        self.impossible()
+        check_agree(self.impossible(), coded=self.coded)
         check_images(self.images, coded=self.coded, label=self.label)
         return self
 
@@ -270,8 +272,9 @@ def load_schema(path: Path) -> Schema:
 
 
 def read_schema(path: Path) -> Any:
-    """Return the document of a schema file, with the rows of the public tables that it names."""
-    return read_references(load_document(path), folder=path.parent)
+    """Return the document of a schema file, with the public tables and code lists that it names."""
+    document = read_references(load_document(path), folder=path.parent)
+    return read_code_lists(document, folder=path.parent)
 
 
 def dump_schema(schema: Schema) -> str:

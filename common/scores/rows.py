@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -14,8 +14,10 @@ from silosynth.common.codec import (
     TableLike,
     as_table,
     code_words,
+    codec_of,
     distinct,
     flatten,
+    readable,
     to_texts,
     trim,
 )
@@ -31,15 +33,20 @@ MAX_BINS = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Rows:
-    """The same rows twice: ``codes``, one (rows,) column per coded attribute, and ``table``."""
+    """The same rows twice: ``codes``, one (rows,) column per coded attribute, and ``table``.
+
+    ``bent`` are, by attribute, the rows whose code is that of another value, for want of their own.
+    """
 
     codes: tuple[np.ndarray, ...]
     table: pa.Table
+    bent: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def take(self, chosen: np.ndarray) -> Rows:
         """Return the rows at ``chosen``."""
         codes = tuple(column[chosen] for column in self.codes)
-        return Rows(codes=codes, table=self.table.take(pa.array(chosen)))
+        bent = {name: rows[chosen] for name, rows in self.bent.items()}
+        return Rows(codes=codes, table=self.table.take(pa.array(chosen)), bent=bent)
 
 
 def read_rows(table: TableLike, *, codec: Codec, origin: str) -> Rows:
@@ -53,6 +60,7 @@ def read_rows(table: TableLike, *, codec: Codec, origin: str) -> Rows:
         raise InvalidTable(f"{origin}: has no rows", hint="a comparison needs some on both sides")
     encoded = codec.encode(arrow, allow_extra=True, origin=origin)
     codes, bent = encoded.codes, {n.attribute for n in encoded.notes if n.unseen}
+    noted = {n.attribute for n in encoded.notes}
     arrow = codec.counted(arrow)
     columns = [
         _named(a, code, raw=flatten(arrow[a.name]) if a.name in bent else None)
@@ -60,7 +68,13 @@ def read_rows(table: TableLike, *, codec: Codec, origin: str) -> Rows:
         else _keep_numbers(flatten(arrow[a.name]), code >= a.values)
         for a, code in zip(codec.schema.coded, codes, strict=True)
     ]
-    return Rows(codes=codes, table=pa.table(columns, names=list(codec.domain.attributes)))
+    table = pa.table(columns, names=list(codec.domain.attributes))
+    found = {
+        a.name: codec_of(a).misfits(readable(flatten(arrow[a.name])))
+        for a in codec.schema.coded
+        if a.name in noted
+    }
+    return Rows(codes=codes, table=table, bent={n: b for n, b in found.items() if b.any()})
 
 
 def some_rows(table: pa.Table, *, seed: int) -> pa.Table:
@@ -81,8 +95,10 @@ def shuffle_columns(rows: Rows, *, seed: int) -> Rows:
     """Return the rows with each column shuffled by itself: the floor."""
     places = np.arange(rows.table.num_rows)
     orders = independent_columns((places,) * len(rows.codes), seed=seed)
+    named = dict(zip(rows.table.column_names, orders, strict=True))
     return Rows(
         codes=tuple(c[order] for c, order in zip(rows.codes, orders, strict=True)),
+        bent={name: bent[named[name]] for name, bent in rows.bent.items()},
         table=pa.table(
             [
                 column.take(pa.array(order))
@@ -99,14 +115,25 @@ def nested_subsamples(rows: Rows, *, fractions: Sequence[float], seed: int) -> l
     return [rows.take(order[: round(f * len(order))]) for f in fractions]
 
 
-def merge_bins(schema: Schema, rows: Rows) -> tuple[Domain, tuple[np.ndarray, ...]]:
-    """Return domain and codes with at most 32 bins for each number, merged with neighbours."""
+def merge_bins(
+    schema: Schema, rows: Rows, *, bent: Collection[str] = ()
+) -> tuple[Domain, tuple[np.ndarray, ...]]:
+    """Return domain and codes with at most 32 bins for each number, merged with neighbours.
+
+    Args: bent: attributes that get one code more, for values that have none of their own.
+    """
     groups = {a.name: _neighbours(a.values, a.size) for a in schema.numbers if a.values > MAX_BINS}
     grouping = Grouping(groups=groups)
     codes = tuple(
         grouping.lookup(a.name, a.size)[c] for a, c in zip(schema.coded, rows.codes, strict=True)
     )
-    return grouping.domain(schema.domain), codes
+    domain = grouping.domain(schema.domain)
+    if not bent:
+        return domain, codes
+    shape = zip(domain.attributes, domain.shape, strict=True)
+    wider = Domain(attributes=domain.attributes, shape=tuple(s + (n in bent) for n, s in shape))
+    sized = zip(domain.attributes, domain.shape, codes, strict=True)
+    return wider, tuple(np.where(rows.bent[n], s, c) if n in rows.bent else c for n, s, c in sized)
 
 
 def _neighbours(values: int, size: int) -> tuple[int, ...]:

@@ -5,11 +5,11 @@ Everything here is post-processing of releases, so it costs no privacy.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from silosynth.common.codec import quantile_groups
+from silosynth.common.codec import code_words, quantile_groups
 from silosynth.common.domain import Grouping
 from silosynth.common.measurement import Measurement
 from silosynth.common.schema import CodedAttribute, Quantiles, Schema
@@ -31,8 +31,9 @@ def working_grouping(
 
     A code is rare when its noised count is below three standard deviations of its noise
     (McKenna, Miklau and Sheldon 2021, section 3.2). Rare neighbours of an ordered attribute merge
-    with one another; rare codes of an unordered one merge into a single group. ``missing`` stays
-    by itself unless it is rare too.
+    with one another; rare codes of an unordered one merge into a single group, or with those that
+    share what is above them where the schema has a hierarchy. ``missing`` stays by itself unless it
+    is rare too.
 
     Args: rare_deviations: below how many standard deviations of its noise a code is rare.
     """
@@ -75,6 +76,8 @@ def working_groups(
     """Return the working group of each fine code of one attribute."""
     counts, deviation = one_way.values, np.sqrt(one_way.variance)
     rare = counts < rare_deviations * deviation
+    if attribute.above:
+        return _merge_upwards(attribute, one_way, rare_deviations=rare_deviations)
     if not attribute.rising:
         return _merge_unordered(rare)
     bins = getattr(attribute, "bins", None)
@@ -184,6 +187,59 @@ def _merge_unordered(rare: np.ndarray) -> tuple[int, ...]:
     common = int((~rare).sum())
     groups = np.where(rare, common, np.cumsum(~rare) - 1)
     return tuple(int(g) for g in groups)
+
+
+def _merge_upwards(
+    attribute: CodedAttribute, one_way: Measurement, *, rare_deviations: float
+) -> tuple[int, ...]:
+    """Merge rare codes with those below the same one, as far up as it takes to stand out.
+
+    What is rare below a common code, and all of it together still, joins that code. What is rare to
+    the very top, ``other`` and ``missing`` included, is a last group.
+    """
+
+    def stands_out(codes: list[int]) -> bool:
+        noise = float(np.sqrt(one_way.variance[codes].sum()))
+        return bool(codes) and float(one_way.values[codes].sum()) >= rare_deviations * noise
+
+    words = code_words(attribute)[: attribute.values]
+    merged, left = _pooled({w: i for i, w in enumerate(words)}, attribute.above, stands_out)
+    beside = range(attribute.values, attribute.size)
+    merged += [[code] for code in beside if stands_out([code])]
+    left += [code for code in beside if not stands_out([code])]
+    groups = np.empty(attribute.size, dtype=np.int64)
+    for group, members in enumerate(sorted(filter(None, [*merged, left]), key=min)):
+        groups[members] = group
+    return tuple(groups.tolist())
+
+
+def _pooled(
+    place: Mapping[str, int], above: Mapping[str, str], stands_out: Callable[[list[int]], bool]
+) -> tuple[list[list[int]], list[int]]:
+    """Return the codes of each pool that stands out, and those that are left at the top."""
+    pools: dict[str | None, list[int]] = {}
+    merged: list[list[int]] = []
+    for node in _deepest_first(place, above):
+        below, own = pools.pop(node, []), [place[node]] if node in place else []
+        if stands_out(below) and stands_out(own):
+            merged += [below, own]
+        elif stands_out([*below, *own]):
+            merged.append([*below, *own])
+        else:
+            pools.setdefault(above.get(node), []).extend([*below, *own])
+    return merged, pools.pop(None, [])
+
+
+def _deepest_first(codes: Iterable[str], above: Mapping[str, str]) -> list[str]:
+    """Return codes and all that is above them, each before what is above it."""
+    depth: dict[str, int] = {}
+    for code in {*codes, *above, *above.values()}:
+        line = [code]
+        while line[-1] not in depth and line[-1] in above:
+            line.append(above[line[-1]])
+        start = depth.get(line[-1], 0)
+        depth |= {step: start + i for i, step in enumerate(reversed(line))}
+    return sorted(depth, key=lambda code: (-depth[code], code))
 
 
 def _merge_neighbours(

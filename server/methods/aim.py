@@ -15,7 +15,7 @@ from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.errors import InvalidArgument, InvalidPlan
 from silosynth.common.measurement import MarginalQuery, Measurement
 from silosynth.common.messages import FINE
-from silosynth.common.plan import ROUNDS, Method, Own, PhaseName, Plan
+from silosynth.common.plan import ROUNDS, Method, PhaseName, Plan
 from silosynth.common.schema import ImpossibleCells, Schema
 from silosynth.server.measuring import (
     Measured,
@@ -35,6 +35,7 @@ from silosynth.server.methods.budget import (
     calibrated,
     check_pairs,
     check_total,
+    largest,
     one_way_size,
 )
 from silosynth.server.methods.choosing import (
@@ -42,6 +43,7 @@ from silosynth.server.methods.choosing import (
     choose_level,
     growing_limits,
     level_ladder,
+    room_of,
     score_by_workload,
 )
 from silosynth.server.methods.marginals import COARSE, all_pairs, coarse_groups, finish_model
@@ -67,6 +69,8 @@ AIM_PAIRS = Fraction(7, 2)
 """Pairs that a plan asks for each attribute, where one noise is on all silos' sum."""
 AIM_PAIRS_OWN_NOISE = Fraction(2)
 """Fewer where several silos add noise of their own; see docs/decisions/025."""
+FEWER_PAIRS_FROM = 1.5
+"""From so many silos on whose own noise is in a pair's sum, on average."""
 AIM_MODEL_MB = 4
 MOST_COARSE_GROUPS = 32
 MOST_AIM_GROUPS = 64
@@ -92,34 +96,35 @@ class Aim:
     weights: Sequence[int] = ()
     rounds: int = AIM_ROUNDS
 
-    def sizes(self, schema: Schema, *, pairs: Fraction = AIM_PAIRS) -> Sizes:
-        """Return the most that each phase can ask.
-
-        Args: pairs: how many are asked in all rounds, for each attribute.
+    def sizes(self, schema: Schema, terms: Terms) -> Sizes:
+        """Return the most that each phase can ask of one silo.
 
         Raises InvalidPlan for a number of rounds out of range or a schema without a pair.
         """
-        sizes, domain = one_way_size(schema), schema.domain
+        sizes, domain = one_way_size(schema, terms), schema.domain
         whole = frozenset(a for z in schema.impossible() for a in z.clique)
         check_pairs(domain, method=Method.AIM)
         if not 1 <= self.rounds <= len(ROUNDS):
             raise InvalidPlan(
                 f"{self.rounds} rounds were asked for", hint=f"give 1 to {len(ROUNDS)}"
             )
-        coarse = _cells(domain, most=MOST_COARSE_GROUPS)
-        fine = _cells(domain, most=MOST_AIM_GROUPS, whole=whole)
-        cliques = min(round(pairs * len(domain.shape)), len(coarse))
+        coarse = max(terms.paid(all_pairs(domain)), 1)
+        few = terms.holders(all_pairs(domain)) >= FEWER_PAIRS_FROM
+        pairs = AIM_PAIRS_OWN_NOISE if few else AIM_PAIRS
+        cliques = max(min(round(pairs * sizes[PhaseName.ONE_WAY].marginals), coarse), 1)
         rounds = min(self.rounds, cliques)
-        sizes[PhaseName.COARSE] = Size(marginals=len(coarse), cells=sum(coarse))
+        sizes[PhaseName.COARSE] = Size(
+            marginals=coarse, cells=sum(_cells(domain, most=MOST_COARSE_GROUPS))
+        )
+        fine = _cells(domain, most=MOST_AIM_GROUPS, whole=whole)
         for i, name in enumerate(ROUNDS[:rounds]):
-            marginals = cliques * (i + 1) // rounds - cliques * i // rounds
-            sizes[name] = Size(marginals=marginals, cells=sum(fine[:marginals]))
+            count = cliques * (i + 1) // rounds - cliques * i // rounds
+            sizes[name] = largest(fine, count=count)
         return check_total(sizes)
 
     def design(self, schema: Schema, terms: Terms) -> Design:
         """Split the budget; where several silos add noise of their own, fewer pairs share it."""
-        alone = isinstance(terms.trust, Own) and terms.silos > 1
-        sizes = self.sizes(schema, pairs=AIM_PAIRS_OWN_NOISE if alone else AIM_PAIRS)
+        sizes = self.sizes(schema, terms)
         return Design(
             phases=calibrated(sizes, shares=shares(sizes), terms=terms),
             says={"max_model_mb": AIM_MODEL_MB},
@@ -204,8 +209,8 @@ def _round(
 ) -> Question:
     """Fit what is known, and ask the pairs that the model is furthest from.
 
-    The noise was fixed for ``count`` pairs. Where fewer are worth it or fit the model, the pairs
-    that were chosen first are measured again, which makes no model larger.
+    The noise was fixed for as many pairs as one silo is asked. Where fewer are worth it or fit the
+    model, the pairs that were chosen first are measured again, which makes no model larger.
     """
     fine, one_way, working = schema.domain, measured[PhaseName.ONE_WAY], ladder[WORKING]
     zeros = merged_zeros(schema, grouping=working)
@@ -213,7 +218,9 @@ def _round(
     model = fit_to_choose(plan, fitted, domain=working.domain(fine), zeros=zeros)
     coarse = [regroup(m, domain=fine, grouping=working) for m in measured[PhaseName.COARSE]]
     before = list(dict.fromkeys(m.clique for name in ROUNDS for m in measured.get(name, ())))
-    count = plan.phase(phase).marginals
+    room = room_of(plan, most=plan.phase(phase).marginals)
+    times = -(-len(coarse) // plan.phase(PhaseName.COARSE).marginals)
+    count = plan.phase(phase).marginals * times
     chosen = choose_cliques(
         score_by_workload(model, coarse, workload=plan.workload, weights=plan.weights),
         present=[*before, *(z.clique for z in zeros)],
@@ -223,13 +230,18 @@ def _round(
             max_model_mb=plan.max_model_mb,
             before=len(before),
             count=count,
-            of=sum(p.marginals for p in plan.phases if p.name in ROUNDS),
+            of=times * sum(p.marginals for p in plan.phases if p.name in ROUNDS),
         ),
+        room=room,
     )
     deviation = phase_deviation(phase, plan=plan, one_way=one_way)
+    again: list[Clique] = []
+    for clique in before:
+        if len(chosen) + len(again) < count and room(clique, (*chosen, *again)):
+            again.append(clique)
     levels = {
         c: choose_level(c, ladder=ladder, domain=fine, one_way=one_way, deviation=deviation)
-        for c in (*chosen, *before[: count - len(chosen)])
+        for c in (*chosen, *again)
     }
     return _questions(levels, ladder=ladder)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -39,15 +39,22 @@ Sizes = dict[PhaseName, Size]
 Shares = Mapping[PhaseName, Fraction]
 
 
-def one_way_size(schema: Schema) -> Sizes:
-    """Return the size of the phase that counts every attribute by itself.
+def one_way_size(schema: Schema, terms: Terms | None = None) -> Sizes:
+    """Return the size of the phase that counts every attribute by itself, for one silo.
 
     Raises InvalidSchema where nothing can be counted.
     """
     if not schema.domain.attributes:
         raise InvalidSchema("the schema has no attribute that marginals can count")
     shape = schema.domain.shape
-    return {PhaseName.ONE_WAY: Size(marginals=len(shape), cells=sum(shape))}
+    marginals = terms.paid([(a,) for a in schema.domain.attributes]) if terms else len(shape)
+    return {PhaseName.ONE_WAY: Size(marginals=marginals, cells=sum(shape))}
+
+
+def largest(cells: Iterable[int], *, count: int) -> Size:
+    """Return the size of a phase that asks for at most ``count`` marginals of these cells."""
+    found = sorted(cells, reverse=True)
+    return Size(marginals=max(count, 1), cells=max(sum(found[: max(count, 1)]), 1))
 
 
 def check_total(sizes: Sizes) -> Sizes:

@@ -9,13 +9,14 @@ party and costs no privacy. Workload weights and a size limit that grows are as 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations, pairwise
 
 import numpy as np
 
 from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.measurement import Measurement
+from silosynth.common.plan import Own, Plan
 from silosynth.common.schema import Schema
 from silosynth.server.measuring import coarse_grouping
 from silosynth.server.methods.marginals import estimate_rows
@@ -26,6 +27,7 @@ LADDER = (4, 6, 8, 12, 16, 24, 32)
 """Groups an attribute may be merged to in a round; above, it is measured as the model has it."""
 CELL_DEVIATIONS = 3.0
 """Standard deviations of noise that a measured pair's cells hold on average."""
+Room = Callable[[Clique, Sequence[Clique]], bool]
 FIRST_SHARE = 0.3
 """Share of the size limit that the first clique may use; the last one may use all."""
 NOISE_EXCESS, NOISE_SPREAD = 0.1666, 0.3506
@@ -97,12 +99,15 @@ def choose_cliques(
     domain: Domain,
     count: int,
     limit_bytes: Sequence[int],
+    room: Room = lambda clique, chosen: True,
 ) -> tuple[Clique, ...]:
     """Return up to ``count`` cliques by falling score with which the model stays small.
 
     Cliques without a score above 0 and those that are present are left out.
 
-    Args: limit_bytes: (count,) the most that the junction tree may take with each choice.
+    Args:
+        limit_bytes: (count,) the most that the junction tree may take with each choice.
+        room: whether a clique may still be asked beside those that were chosen.
     """
     known = {frozenset(c) for c in present}
     ranked = sorted(scores.items(), key=lambda item: (-item[1], item[0]))
@@ -111,10 +116,28 @@ def choose_cliques(
     for clique in wanted[: TRIES_PER_CLIQUE * count]:
         if len(chosen) == count:
             break
+        if not room(clique, chosen):
+            continue
         tree = build_junction_tree([*present, *chosen, clique], domain=domain)
         if tree.bytes <= limit_bytes[len(chosen)]:
             chosen.append(clique)
     return tuple(chosen)
+
+
+def room_of(plan: Plan, *, most: int) -> Room:
+    """Return what says whether no silo is asked for more than ``most`` marginals.
+
+    With own noise a silo is asked for what it holds alone; in a secret sum all are asked the same.
+    """
+    apart = plan.silos if plan.lacks and isinstance(plan.sharing, Own) else ()
+
+    def room(clique: Clique, chosen: Sequence[Clique]) -> bool:
+        if not apart:
+            return len(chosen) < most
+        holders = plan.holders(clique, silos=apart)
+        return all(sum(plan.holds(s, c) for c in chosen) < most for s in holders)
+
+    return room
 
 
 def growing_limits(*, max_model_mb: float, before: int, count: int, of: int) -> list[int]:

@@ -41,9 +41,9 @@ class Fixed:
 
     workload: Sequence[Clique] = ()
 
-    def sizes(self, schema: Schema) -> Sizes:
+    def sizes(self, schema: Schema, terms: Terms) -> Sizes:
         """Return the sizes of both phases; raise InvalidPlan for a marginal that is too large."""
-        sizes = one_way_size(schema)
+        sizes = one_way_size(schema, terms)
         cells = [schema.domain.size(c) for c in self.workload]
         for clique, count in zip(self.workload, cells, strict=True):
             if count > MAX_CELLS_PER_MARGINAL:
@@ -53,13 +53,13 @@ class Fixed:
                     hint="give its attributes fewer bins or categories, or leave it out",
                 )
         sizes[PhaseName.WORKLOAD] = Size(
-            marginals=max(len(self.workload), 1), cells=sum(cells) or 1
+            marginals=max(terms.paid(self.workload), 1), cells=sum(cells) or 1
         )
         return check_total(sizes)
 
     def design(self, schema: Schema, terms: Terms) -> Design:
         """Split the budget by :data:`SHARES`."""
-        return Design(phases=calibrated(self.sizes(schema), shares=SHARES, terms=terms))
+        return Design(phases=calibrated(self.sizes(schema, terms), shares=SHARES, terms=terms))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,13 +25,13 @@ SHARES: Shares = {PhaseName.ONE_WAY: Fraction(1)}
 class Independent:
     """There is nothing to choose."""
 
-    def sizes(self, schema: Schema) -> Sizes:
+    def sizes(self, schema: Schema, terms: Terms) -> Sizes:
         """Return the size of the one phase."""
-        return check_total(one_way_size(schema))
+        return check_total(one_way_size(schema, terms))
 
     def design(self, schema: Schema, terms: Terms) -> Design:
         """Spend all of the budget on it."""
-        return Design(phases=calibrated(self.sizes(schema), shares=SHARES, terms=terms))
+        return Design(phases=calibrated(self.sizes(schema, terms), shares=SHARES, terms=terms))
 
 
 def _ask(phase: PhaseName, known: Known) -> Question:

@@ -27,7 +27,8 @@ class Terms:
     """What a plan is made within: one person's budget, and how many silos' noise adds up.
 
     ``trees`` are over numbers' values, which every method's phases come after, of ``columns`` in
-    all; ``rows_at_most`` is a public bound on all silos' rows, where one is known.
+    all; ``rows_at_most`` is a public bound on all silos' rows, where one is known; ``holdings`` is
+    what each silo holds of the columns, where not all hold all.
     """
 
     epsilon: float
@@ -38,6 +39,26 @@ class Terms:
     trees: Mapping[str, PlannedTree] = field(default_factory=dict)
     columns: int = 0
     rows_at_most: int | None = None
+    holdings: tuple[frozenset[str], ...] = ()
+
+    def paid(self, cliques: Sequence[Clique]) -> int:
+        """Return for how many of these marginals a silo pays at most: for those it is asked.
+
+        In shared trust all silos are asked for all that somebody holds.
+        """
+        held = [[h.issuperset(c) for c in cliques] for h in self.holdings]
+        if not held:
+            return len(cliques)
+        if isinstance(self.trust, Own):
+            return max(map(sum, held))
+        return sum(map(any, zip(*held, strict=True)))
+
+    def holders(self, cliques: Sequence[Clique]) -> float:
+        """Return how many silos' noise adds up in a sum that somebody has a part in, on average."""
+        if not self.holdings or not isinstance(self.trust, Own):
+            return 1.0 if not isinstance(self.trust, Own) else float(self.silos)
+        held = [sum(h.issuperset(c) for h in self.holdings) for c in cliques]
+        return sum(held) / max(sum(map(bool, held)), 1)
 
     @property
     def shares(self) -> int:

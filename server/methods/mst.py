@@ -28,6 +28,7 @@ from silosynth.server.methods.budget import (
     calibrated,
     check_pairs,
     check_total,
+    largest,
     one_way_size,
 )
 from silosynth.server.methods.marginals import (
@@ -59,23 +60,28 @@ SHARES: Shares = {
 class Mst:
     """There is nothing to choose."""
 
-    def sizes(self, schema: Schema) -> Sizes:
-        """Return the sizes of the phases that count, find and measure a tree."""
-        sizes, domain = one_way_size(schema), schema.domain
+    def sizes(self, schema: Schema, terms: Terms) -> Sizes:
+        """Return the sizes of the phases that count, find and measure a tree.
+
+        What one silo holds of a tree is a forest over its own columns.
+        """
+        sizes, domain = one_way_size(schema, terms), schema.domain
         check_pairs(domain, method=Method.MST)
         groups = [min(size, MOST_GROUPS) for size in domain.shape]
-        pairs = list(combinations(domain.shape, 2))
-        edges = len(domain.shape) - 1
-        largest = sorted((min(a * b, MAX_CELLS_PER_MARGINAL) for a, b in pairs), reverse=True)
+        pairs = combinations(domain.shape, 2)
         sizes[PhaseName.COARSE] = Size(
-            marginals=len(pairs), cells=sum(a * b for a, b in combinations(groups, 2))
+            marginals=max(terms.paid(all_pairs(domain)), 1),
+            cells=sum(a * b for a, b in combinations(groups, 2)),
         )
-        sizes[PhaseName.TREE] = Size(marginals=edges, cells=sum(largest[:edges]))
+        sizes[PhaseName.TREE] = largest(
+            (min(a * b, MAX_CELLS_PER_MARGINAL) for a, b in pairs),
+            count=sizes[PhaseName.ONE_WAY].marginals - 1,
+        )
         return check_total(sizes)
 
     def design(self, schema: Schema, terms: Terms) -> Design:
         """Split the budget by :data:`SHARES`."""
-        return Design(phases=calibrated(self.sizes(schema), shares=SHARES, terms=terms))
+        return Design(phases=calibrated(self.sizes(schema, terms), shares=SHARES, terms=terms))
 
 
 def _ask(phase: PhaseName, known: Known) -> Question:

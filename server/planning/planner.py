@@ -98,6 +98,7 @@ def new_plan(
         trees=plan_trees(schema),
         columns=len(schema.domain.attributes),
         rows_at_most=choices.get("rows_at_most"),
+        holdings=_holdings(schema, silos=silos, lacks=lacks or {}),
     )
     design = options_of(chosen, choices).design(schema, terms)
     plan = parse_plan(
@@ -122,6 +123,14 @@ def new_plan(
     )
     check_plan(plan, schema)
     return plan
+
+
+def _holdings(
+    schema: Schema, *, silos: Sequence[str], lacks: Mapping[str, Sequence[str]]
+) -> tuple[frozenset[str], ...]:
+    """Return what each silo holds of the columns that count; nothing where all hold all."""
+    columns = frozenset(schema.domain.attributes)
+    return tuple(columns.difference(lacks.get(s, ())) for s in silos) if lacks else ()
 
 
 def _check_names(choices: Chosen) -> None:

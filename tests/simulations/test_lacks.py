@@ -221,3 +221,45 @@ def test_lacks_that_cannot_be_are_refused(lacks: dict[str, tuple[str, ...]], sai
 def test_a_method_of_whole_rows_is_refused(method: str) -> None:
     with pytest.raises(InvalidPlan, match="whole rows"):
         plan(method=method)
+
+
+@pytest.mark.parametrize("method", ["independent", "mst", "aim", "fixed"])
+def test_noise_is_that_of_what_one_silo_is_asked(method: str) -> None:
+    """Each silo holds three of five columns, and three pairs of ten."""
+    fixed = {"workload": [("x", "a"), ("x", "b"), ("y", "b")]}
+    listed: dict[str, Any] = fixed if method == "fixed" else {}
+    made = plan(method=method, **listed)
+    apart = {p.name: p.marginals for p in made.phases}
+    whole = new_plan(
+        SCHEMA, epsilon=30.0, delta=1e-6, silos=tuple(SIZES), method=method, plan_id="p", **listed
+    )
+    before = {p.name: p.marginals for p in whole.phases}
+    assert (before[PhaseName.ONE_WAY], apart[PhaseName.ONE_WAY]) == (5, 3)
+    more = {
+        "mst": {PhaseName.COARSE: 3, PhaseName.TREE: 2},
+        "aim": {PhaseName.COARSE: 3, PhaseName.ROUND_1: 1, PhaseName.ROUND_2: 2},
+        "fixed": {PhaseName.WORKLOAD: 2},
+    }
+    assert apart == {PhaseName.ONE_WAY: 3, **more.get(method, {})}
+    assert all(
+        p.sigma2 < q.sigma2
+        for p, q in zip(plan(method=method, **listed).phases, whole.phases, strict=True)
+    )
+
+
+def test_a_secret_sum_counts_what_somebody_holds() -> None:
+    asked = {p.name: p.marginals for p in plan(trust="shared").phases}
+    assert asked == {PhaseName.ONE_WAY: 5, PhaseName.COARSE: 7, PhaseName.TREE: 4}
+
+
+@pytest.mark.parametrize("method", ["mst", "aim"])
+def test_no_silo_pays_more_than_the_plan_says_and_rounds_fill_each_silos_part(method: str) -> None:
+    result = simulate(plan(method=method), schema=SCHEMA, silos=TABLES, maps=MAPS, engine="local")
+    made = result.state.plan
+    for phase, question in result.state.asked.items():
+        most = made.phase(phase).marginals
+        asked = [len(question.asked_of(s, plan=made)) for s in SIZES]
+        assert max(asked) <= most
+        if method == "aim":
+            assert min(asked) == most, phase
+    assert len(result.state.asked[PhaseName.COARSE].queries) == 7

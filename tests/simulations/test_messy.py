@@ -15,6 +15,7 @@ import pytest
 from silosynth.common.cli.app import run
 from silosynth.common.codec import Codec
 from silosynth.common.errors import InvalidTable
+from silosynth.common.evaluate.compare import compare
 from silosynth.common.plan import Plan
 from silosynth.common.schema import Schema, dump_schema, load_schema, parse_schema
 from silosynth.common.scores import read_rows
@@ -205,3 +206,31 @@ def test_a_comparison_shows_a_bent_column_as_it_is() -> None:
     frame = people(3, sex=("f", "1"))
     rows = read_rows(frame, codec=Codec(SCHEMA), origin="real")
     assert set(rows.table["sex"].to_pylist()) == {"f", "1"}
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "share"),
+    [
+        ("sex", ["f", "m", "1", "2"], 0.5),
+        ("sex", ["f", "m", "m", None], 0.25),
+        ("age", [20, 30, 17, 91], 0.5),
+        ("age", ["20", "old", "40", "50"], 0.25),
+    ],
+)
+def test_a_report_counts_a_bent_value_as_no_value_of_the_schema(
+    column: str, values: list[object], share: float
+) -> None:
+    """What is drawn as the bent rows were counted is as far from them as they are many."""
+    real = pa.table({"age": [30] * ROWS, "sex": ["f"] * ROWS})
+    place = real.column_names.index(column)
+    real = real.set_column(place, column, pa.array(values * (ROWS // 4)))
+    codec = Codec(SCHEMA)
+    drawn = codec.decode(codec.encode(real).codes, uniform=lambda n: np.full(n, 0.5))
+    facts = {a.name: a for a in compare(real, drawn, schema=SCHEMA).attributes}
+    assert facts[column].value == pytest.approx(share)
+    assert facts[column].labels[-1] == "[does not fit]"
+    assert facts[column].reference[-1] == pytest.approx(share)
+    assert sum(facts[column].reference) == pytest.approx(1)
+    (other,) = facts.keys() - {column}
+    assert facts[other].value == 0
+    assert "[does not fit]" not in facts[other].labels

@@ -14,7 +14,7 @@ import pytest
 
 from silosynth.common.cli.app import run
 from silosynth.common.codec import keeps_rules
-from silosynth.common.errors import InvalidSampler, InvalidSchema
+from silosynth.common.errors import InvalidSampler, InvalidSchema, InvalidTable
 from silosynth.common.sampler import load_sampler
 from silosynth.common.sampler.keeping import Kept
 from silosynth.common.sampler.sampler import draw, draw_batches
@@ -83,12 +83,21 @@ RULES = (
 )
 
 
-def _simulate(schema: Schema, directory: Path, *, method: str = "mst", broken: int = 0) -> Any:
+def _simulate(
+    schema: Schema, directory: Path, *, method: str = "mst", broken: int = 0, anyway: bool = False
+) -> Any:
     plan = new_plan(
         schema, epsilon=4.0, delta=1e-6, silos=["north", "south"], method=method, plan_id="p"
     )
     tables = {"north": _trips(1, broken=broken), "south": _trips(2)}
-    return simulate(plan, schema=schema, silos=tables, directory=directory, engine=Engine.LOCAL)
+    return simulate(
+        plan,
+        schema=schema,
+        silos=tables,
+        directory=directory,
+        engine=Engine.LOCAL,
+        accept_misfits=anyway,
+    )
 
 
 def test_every_drawn_row_keeps_every_rule_and_trips_last_minutes(tmp_path: Path) -> None:
@@ -115,7 +124,9 @@ def test_every_drawn_row_keeps_every_rule_and_trips_last_minutes(tmp_path: Path)
 def test_no_gateway_refuses_because_of_rows_that_break_rules(tmp_path: Path) -> None:
     schema = _schema(*RULES)
     fine = _simulate(schema, tmp_path / "fine", method="independent")
-    broken = _simulate(schema, tmp_path / "broken", method="independent", broken=ROWS)
+    with pytest.raises(InvalidTable, match=r"silo north: only 0.0% of the rows keep the rule"):
+        _simulate(schema, tmp_path / "stopped", method="independent", broken=ROWS)
+    broken = _simulate(schema, tmp_path / "broken", method="independent", broken=ROWS, anyway=True)
     assert broken.certificate.epsilon == fine.certificate.epsilon
     assert broken.receipts.keys() == fine.receipts.keys()
     rows = draw(broken.sampler, rows=500, seed=1)
@@ -160,7 +171,7 @@ def test_rules_are_proposed_and_marked_until_somebody_vouches(
 
 def test_a_rule_that_hardly_a_row_keeps_is_refused_when_drawing(tmp_path: Path) -> None:
     schema = _schema("keep fare * tip > 1500")
-    result = _simulate(schema, tmp_path / "run")
+    result = _simulate(schema, tmp_path / "run", anyway=True)
     with pytest.raises(InvalidSampler, match="fewer than 5%") as raised:
         draw(result.sampler, rows=2000, seed=1)
     assert "fare * tip" in str(raised.value)

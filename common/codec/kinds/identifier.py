@@ -62,6 +62,10 @@ class PresenceCodec:
         note = EncodingNote(attribute=attribute.name)
         return codes.astype(code_dtype(attribute.size))[positions], note
 
+    def misfits(self, column: pa.Array) -> np.ndarray:
+        """Return (rows,) False: a key is there, or it is not."""
+        return np.zeros(len(column), dtype=bool)
+
     def decode(self, codes: np.ndarray, *, uniform: Uniform) -> pa.Array:
         """Return true where there is a key, null where there is none."""
         del uniform

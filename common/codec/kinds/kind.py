@@ -23,6 +23,9 @@ class ColumnCodec(Protocol):
     def encode(self, column: pa.Array) -> tuple[np.ndarray, EncodingNote]:
         """Return (rows,) codes, and how many values had none of their own."""
 
+    def misfits(self, column: pa.Array) -> np.ndarray:
+        """Return (rows,) bool, where a value has the code of another for want of one of its own."""
+
     def decode(self, codes: np.ndarray, *, uniform: Uniform) -> pa.Array:
         """Return values, null for missing."""
 

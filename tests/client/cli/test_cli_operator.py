@@ -14,6 +14,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from silosynth.common.accounting import cks_epsilon
@@ -21,6 +23,7 @@ from silosynth.common.cli.app import run
 from silosynth.common.messages import Answer, Refusal, Release
 from silosynth.common.trust import SigningKey
 from tests.support.gateways.serving import GATEWAY_USER, Serving
+from tests.support.gateways.signed import Federation, people_table
 
 Ask = Callable[..., Any]
 
@@ -260,3 +263,34 @@ def test_an_approver_signs_only_what_this_coordinator_sent_to_this_silo(
         to = ("--silo", silo, "--coordinator", key, "--out", str(out))
         assert command(*sign, *to, policy=False)[0] in (2, 4)
         assert not out.exists()
+
+
+def test_what_hardly_fits_is_approved_by_a_word_of_its_own(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def bend(federation: Federation) -> None:
+        federation.approve_none()
+        table = people_table()
+        codes = pa.array(["1"] * table.num_rows)
+        place = table.column_names.index("sex")
+        pq.write_table(
+            table.set_column(place, "sex", codes), federation.directory / "people.parquet"
+        )
+
+    with Serving(change=bend) as serving:
+        serving.start()
+        with serving.gateway() as gateway:
+            gateway.propose(plan=serving.federation.sealed(serving.federation.plan()))
+        approve = ("silo", "approve", "p", "--policy", str(serving.policy))
+        assert run([*approve, "--yes"]) == 4
+        assert "hardly anything of sex fits the schema" in capsys.readouterr().err
+        assert run(["silo", "pending", "--policy", str(serving.policy)]) == 0
+        assert "sex: 150 of 150 values not listed: 0.0% of it fits" in capsys.readouterr().err
+        assert run(["silo", "notes", "--policy", str(serving.policy)]) == 0
+        assert "hardly anything of sex fits" in capsys.readouterr().err
+        assert " fit see=" in serving.log
+        assert "sex" not in serving.log, "a log holds no figure of the data"
+        for typed, code in (("y\nyes\n", 1), ("y\nunfit\n", 0)):
+            monkeypatch.setattr("sys.stdin", io.StringIO(typed))
+            assert run(list(approve)) == code
+        assert "Type 'unfit' to have sex counted" in capsys.readouterr().err

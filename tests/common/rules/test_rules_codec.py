@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -198,6 +199,14 @@ def test_rules_on_values_are_impossible_cells_and_uncertain_bins_are_left() -> N
             "nothing",
         ),
         (("z step 1000",), "leaves one value"),
+        (("a < a",), "rule 'a < a' leaves nothing"),
+        (("a <= a - 1",), "leaves nothing"),
+        (("x < x",), "leaves nothing"),
+        (("never word = p", "keep word = p"), "no value of 'word' is left"),
+        (("keep a > 30", "keep a < 20"), "'keep a > 30' and rule 'keep a < 20' contradict"),
+        (("word null iff yes = true", "word null iff yes = false"), "contradict one another"),
+        (("keep word = p", "keep yes = true", "never word = p and yes = true"), "contradict"),
+        (("never yes = true and no = true", "never yes != no", "keep no = true"), "contradict"),
         (("a <= b", "a <= b"), "stands twice"),
         (("a <= nobody",), "column 6: there is no column 'nobody'"),
         (("a <= due",), "cannot order"),
@@ -247,3 +256,35 @@ def _encoded(rows: list[dict[str, Any]]) -> np.ndarray:
 def test_a_condition_on_a_column_that_follows_says_so() -> None:
     with pytest.raises(InvalidArgument, match="'z' follows from a rule"):
         allowed_codes(schema("z = x + y"), {"z": "1..2"})
+
+
+TRUTHS = ("p", "q", "r", "s")
+
+
+@given(
+    st.lists(
+        st.lists(st.tuples(st.sampled_from(TRUTHS), st.booleans()), min_size=1, max_size=3),
+        min_size=1,
+        max_size=9,
+    )
+)
+@settings(max_examples=300, deadline=None)
+def test_rules_are_refused_just_where_no_row_keeps_them_all(
+    clauses: list[list[tuple[str, bool]]],
+) -> None:
+    """Held against every row that there can be: four truths have sixteen."""
+    rules = [
+        "never " + " and ".join(f"{n} = {str(v).lower()}" for n, v in clause) for clause in clauses
+    ]
+    rows = product((False, True), repeat=len(TRUTHS))
+    kept = any(
+        not any(all(dict(zip(TRUTHS, row, strict=True))[n] is v for n, v in c) for c in clauses)
+        for row in rows
+    )
+    attributes = [{"name": n, "kind": "boolean", "source": "public"} for n in TRUTHS]
+    document = {"name": "t", "attributes": attributes, "rules": list(dict.fromkeys(rules))}
+    if kept:
+        assert parse_schema(document).rules
+    else:
+        with pytest.raises(InvalidSchema, match=r"contradict one another|leaves nothing"):
+            parse_schema(document)

@@ -40,7 +40,7 @@ from silosynth.common.rules.spell import spell
 COLUMNS = ("a", "b", "end", "null", "one", "days", "two words", "é", "x-y", "_", "if'")
 
 names = st.sampled_from(COLUMNS)
-numbers = st.one_of(st.integers(0, 10**6).map(float), st.floats(0, 1e30, allow_nan=False))
+numbers = st.one_of(st.integers(0, 10**6).map(float), st.floats(0, 1e18, allow_nan=False))
 texts = st.text(st.characters(blacklist_categories=["Cs"]), max_size=8)
 leaves = st.one_of(
     names.map(Column), numbers.map(Number), st.builds(Span, numbers, st.sampled_from(sorted(UNITS)))
@@ -126,6 +126,8 @@ def test_any_text_is_a_rule_or_a_fault_with_a_place(text: str) -> None:
         ("a < b c", 7, "did not expect"),
         ("", 1, "expected a column"),
         ("a = lookup(b, 3)", 15, "expected a column"),
+        ("a = 1e400 * b", 5, "1e400 is beyond 1e+18"),
+        ("a step 1e19", 8, "1e19 is beyond"),
     ],
 )
 def test_a_fault_points_at_the_column_of_the_line(line: str, place: int, what: str) -> None:
@@ -198,6 +200,11 @@ def test_rules_that_make_sense_pass(line: str) -> None:
         ("word step 2", 1),
         ("unique: n", 9),
         ("never n = day", 7),
+        ("keep day > 2020-05-01", 6),
+        ("n = m // 0", 7),
+        ("n = m % 0.0", 7),
+        ("keep 1 = 1", 1),
+        ("never 2 < 1 or 3 < 2", 1),
     ],
 )
 def test_rules_without_sense_are_pointed_at(line: str, place: int) -> None:

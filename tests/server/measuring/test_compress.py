@@ -119,3 +119,73 @@ def test_a_fine_measurement_is_summed_within_groups_with_its_variances() -> None
     merged = regroup(measured, domain=schema.domain, grouping=Grouping(groups={"u": (0, 0)}))
     assert merged.values.tolist() == [3.0, 7.0]
     assert merged.variance.tolist() == [2.0, 4.0]
+
+
+# Code lists
+
+ABOVE = {"E10": "E", "E11": "E", "E10.1": "E10", "E10.9": "E10", "E11.6": "E11", "I10": "I"}
+CODES = ["E10.1", "E10.9", "E11", "E11.6", "I10"]
+
+
+def _diagnosis(counts: list[float], **more: object) -> list[set[str]]:
+    """Return which codes share a group, of counts with a deviation of 10: rare is below 30."""
+    facts = {"kind": "categorical", "categories": CODES, "other": False}
+    schema = _schema(**{**facts, "hierarchy": ABOVE, **more})
+    groups = working_grouping(schema, _one_way(counts)).lookup("x", schema.coded[0].size)
+    words = [*CODES, "[other]"]
+    return [{words[i] for i in np.flatnonzero(groups == g)} for g in range(groups.max() + 1)]
+
+
+@pytest.mark.parametrize(
+    ("counts", "groups"),
+    [
+        ([100, 100, 100, 100, 100], [{"E10.1"}, {"E10.9"}, {"E11"}, {"E11.6"}, {"I10"}]),
+        # Brothers together stand out, at 3 deviations of their sum.
+        ([25, 25, 100, 100, 100], [{"E10.1", "E10.9"}, {"E11"}, {"E11.6"}, {"I10"}]),
+        # What is rare below a code joins that code.
+        ([100, 100, 100, 5, 100], [{"E10.1"}, {"E10.9"}, {"E11", "E11.6"}, {"I10"}]),
+        # Brothers that do not, go up: all of E.
+        ([10, 10, 20, 20, 100], [{"E10.1", "E10.9", "E11", "E11.6"}, {"I10"}]),
+        # Nothing stands out to the very top.
+        ([100, 100, 100, 100, 5], [{"E10.1"}, {"E10.9"}, {"E11"}, {"E11.6"}, {"I10"}]),
+        ([1, 1, 1, 1, 1], [set(CODES)]),
+    ],
+)
+def test_rare_codes_merge_with_those_below_the_same_one(
+    counts: list[float], groups: list[set[str]]
+) -> None:
+    assert _diagnosis(counts) == groups
+
+
+def test_a_rare_other_joins_what_is_rare_to_the_top() -> None:
+    assert _diagnosis([100, 100, 100, 100, 5, 5], other=True)[-1] == {"I10", "[other]"}
+    assert _diagnosis([100, 100, 100, 100, 5, 90], other=True)[-1] == {"[other]"}
+
+
+@given(
+    st.lists(st.floats(-30, 200), min_size=5, max_size=5),
+    st.lists(st.sampled_from(["top", "E", "E10", "E11", "I"]), min_size=5, max_size=5),
+)
+@settings(deadline=None, max_examples=200)
+def test_every_group_but_the_last_stands_out_and_lies_below_one_code(
+    counts: list[float], parents: list[str]
+) -> None:
+    """Whatever the tree: no group is rare but the one that is left at the top."""
+    above = dict(zip(CODES, parents, strict=True)) | {"E10": "E", "I": "top"}
+    above = {c: a for c, a in above.items() if c != a}
+    found = _diagnosis(counts, hierarchy=above)
+    assert sorted(c for g in found for c in g) == sorted(CODES)
+    lines = {c: _above(c, above) for c in CODES}
+    rare = [
+        g for g in found if sum(counts[CODES.index(c)] for c in g) < 30 * np.sqrt(len(g)) - 1e-6
+    ]
+    apart = [g for g in found if not set.intersection(*(lines[c] for c in g))]
+    assert len([g for g in found if g in rare or g in apart]) <= 1, "what is left at the top"
+
+
+def _above(code: str, above: dict[str, str]) -> set[str]:
+    """Return a code and all that are above it."""
+    line = [code]
+    while line[-1] in above:
+        line.append(above[line[-1]])
+    return set(line)

@@ -17,12 +17,13 @@ from silosynth.common.plan import (
     ROUNDS,
     Method,
     OnAbsent,
+    Own,
     PhaseName,
     Plan,
     check_budget,
 )
 from silosynth.common.schema import Schema, parse_schema
-from silosynth.server.methods import aim, fixed, independent, mst, one_shot
+from silosynth.server.methods import Terms, aim, fixed, independent, mst, one_shot
 from silosynth.server.planning import new_plan
 from tests.support.fakes import small_plan, small_schema
 
@@ -48,8 +49,11 @@ def test_more_rows_a_person_mean_more_noise_and_no_more_cost(rows_per_person: in
     assert check_budget(many) <= 1.0
 
 
+TERMS = Terms(epsilon=1.0, delta=1e-6, rows_per_person=1, silos=1, trust=Own())
+
+
 def test_the_shares_of_every_method_add_up_to_one() -> None:
-    sizes = aim.Aim(rounds=3).sizes(small_schema())
+    sizes = aim.Aim(rounds=3).sizes(small_schema(), TERMS)
     tables = [module.SHARES for module in (independent, mst, fixed, one_shot)]
     for shares in (*tables, aim.shares(sizes)):
         assert sum(shares.values(), Fraction(0)) == 1

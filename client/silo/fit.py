@@ -1,0 +1,187 @@
+"""How a silo's tables fit their schemas, for the person who decides about plans; never for a plan.
+
+What a reading showed is kept in memory alone and told over the operator's socket. No answer to a
+coordinator depends on it: a gateway that refused for what its rows hold would give an answer that
+nobody paid for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache, partial
+from pathlib import Path
+
+import pyarrow as pa
+
+from silosynth.client.policy import PolicyFile
+from silosynth.client.silo.assemble import open_datasets
+from silosynth.client.source import Source, StreamRows, load_secret
+from silosynth.common.digest import canonical_json
+from silosynth.common.errors import LedgerUnavailable, SilosynthError
+from silosynth.common.telemetry import log
+
+_END_SECONDS = 30.0
+TOLD_FITS = "fits.jsonl"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """What the newest reading of a data set showed. Private.
+
+    ``unfit`` are the columns, and rules, of which hardly anything fits, ``shares`` what fits of
+    those that do not wholly; ``known`` says whether the rows could be looked at.
+    """
+
+    dataset: str
+    at: str
+    lines: tuple[str, ...] = field(repr=False)
+    unfit: tuple[str, ...] = field(default=(), repr=False)
+    shares: Mapping[str, float] = field(default_factory=dict, repr=False)
+    known: bool = True
+
+    def words(self) -> tuple[str, ...]:
+        """Say it in sentences, for the operator alone."""
+        if not self.known:
+            return (f"how the columns fit the schema is not known: {'; '.join(self.lines)}",)
+        fine = "every value fits the schema" if not self.lines else "all other values fit"
+        warned = (
+            f"hardly anything of {name} fits: its rows would be counted as others"
+            for name in self.unfit
+        )
+        return (*self.lines, f"as read at {self.at}, {fine}", *warned)
+
+
+def fit_of(dataset: str, source: Source, *, going: Callable[[], bool] = lambda: True) -> Fit:
+    """Read a data set's rows once, and say how they fit; break off where it goes on no more."""
+    told = partial(Fit, dataset=dataset, at=datetime.now(UTC).isoformat(timespec="seconds"))
+    if not isinstance(source, StreamRows):
+        return told(lines=("its rows are counted where they are",), known=False)
+    try:
+        found = source.survey(going=going)
+    except Exception as err:
+        # Whatever a table does to its reader, its operator is told and everything else goes on.
+        return told(lines=(f"{type(err).__name__}: {err}",), known=False)
+    pa.default_memory_pool().release_unused()
+    if not going():
+        return told(lines=("it was not read to its end",), known=False)
+    return told(lines=found.lines(), unfit=found.hardly, shares=found.fits)
+
+
+class Fits:
+    """Own the newest fit of each data set, in memory alone."""
+
+    def __init__(
+        self, tables: Callable[[], Mapping[str, Source]], *, secret: Callable[[], bytes], told: Path
+    ) -> None:
+        """Take what opens the tables; none is read yet.
+
+        Args:
+            secret: what names what was told to people, so that the name tells nobody else.
+            told: the file of the silo's own that keeps what each person was told who approved.
+        """
+        self._tables = cache(tables)
+        self._secret, self._told = secret, told
+        self._fits: dict[str, tuple[Fit, object]] = {}
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+
+    def close(self) -> None:
+        """Read no more; a reading at hand breaks off at its next piece."""
+        self._closed.set()
+
+    def look(self) -> None:
+        """Read each table that was not read yet, or has changed since."""
+        self.asked(None)
+
+    def asked(self, dataset: str | None) -> tuple[Fit, ...]:
+        """Return how a data set fits now, or how all do; what is not known yet is read.
+
+        Rows that nobody can watch, behind a server, are read once.
+        """
+        with self._lock:
+            tables = self._tables()
+            names = (dataset,) if dataset in tables else tuple(tables)
+            return tuple(self._newest(name, tables[name]) for name in names if name is not None)
+
+    def known(self) -> Mapping[str, Fit]:
+        """Return what is known by now, without reading anything."""
+        return {name: fit for name, (fit, _) in tuple(self._fits.items())}
+
+    def record(self, plan: str, fits: Iterable[Fit], *, although: bool) -> str:
+        """Keep what a person was told who approved a plan; return its name.
+
+        Guarantees: a keyed name, whatever was told, so that a ledger that holds it says nothing of
+        the rows, neither that there was something to consent to.
+        """
+        # Shares alone: a line on the map's words may hold what a person wrote.
+        told = {
+            f.dataset: {"at": f.at, "known": f.known, "unfit": f.unfit, "shares": dict(f.shares)}
+            for f in fits
+        }
+        entry = {"version": 1, "plan": plan, "although_unfit": although, "told": told}
+        key = hashlib.blake2b(b"fit", key=self._secret()[:64], digest_size=32).digest()
+        name = hmac.new(key, canonical_json(entry), hashlib.sha256).hexdigest()
+        try:
+            with open(self._told, "a", encoding="utf-8", opener=_private) as file:
+                file.write(json.dumps({**entry, "name": name}) + "\n")
+        except OSError as err:
+            raise LedgerUnavailable(f"{self._told} cannot be written: {err.strerror}") from err
+        return name
+
+    def _newest(self, name: str, source: Source) -> Fit:
+        stamps = source.stamps() if isinstance(source, StreamRows) else None
+        known = self._fits.get(name)
+        if known is None or known[1] != stamps:
+            known = fit_of(name, source, going=lambda: not self._closed.is_set()), stamps
+            self._fits[name] = known
+        return known[0]
+
+
+def fits_of(policy: PolicyFile) -> Fits:
+    """Return the fits of a silo's data sets, none of them looked at yet."""
+
+    def tables() -> Mapping[str, Source]:
+        datasets = open_datasets(policy, tell_operator=lambda _: None)
+        return {name: dataset.rows for name, dataset in datasets.items()}
+
+    secret = partial(load_secret, Path(policy.silo.persons_secret))
+    return Fits(tables, secret=secret, told=Path(policy.silo.directory) / TOLD_FITS)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+@contextmanager
+def looking(fits: Fits, *, again_seconds: float) -> Iterator[None]:
+    """Look while the block runs: at its start, and then again for tables that have changed.
+
+    The log says that it was done, whatever was found, and nothing of the rows.
+    """
+    stop = threading.Event()
+
+    def go() -> None:
+        while not stop.is_set():
+            try:
+                fits.look()
+                log("fit", see="silo notes")
+            except SilosynthError as err:
+                log("fit-failed", code=err.code)
+            stop.wait(again_seconds)
+
+    thread = threading.Thread(target=go, name="fit", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        fits.close()
+        thread.join(_END_SECONDS)
