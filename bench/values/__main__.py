@@ -3,8 +3,9 @@
 Pooled AIM at epsilon 1 over three seeds, own noise of natural silos by its law, a bootstrap of the
 real rows, and SDV's GaussianCopula without privacy in an environment of its own. Schemas are those
 of the data sets, with the decimals that the public files are written with; bins are the default.
-Column Shapes are over all columns. What stands beside in equal bins is the same plan over the
-codes of 32 equal bins, which numbers had before their values were looked at.
+Column Shapes are over all columns but keys, which are made up anew. What stands beside in equal
+bins is the same plan over the codes of 32 equal bins, which numbers had before their values were
+looked at.
 """
 
 from __future__ import annotations
@@ -226,7 +227,9 @@ def score(case: Case, other: pa.Table) -> Drawn:
     """Hold a table against the real one."""
     real = numbers_of(case, case.table)
     numbers = numbers_of(case, other)
+    keys = {a.name for a in case.schema.attributes if a.kind == "identifier"}
     shapes = column_shapes(case.table, other, schema=case.schema)
+    shapes = {name: shape for name, shape in shapes.items() if name not in keys}
     mean, worst = worst_mean(real, numbers)
     codes, sizes = quantile_codes(case, [case.table, other])
     return Drawn(

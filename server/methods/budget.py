@@ -109,9 +109,12 @@ def calibrated(sizes: Sizes, *, shares: Shares, terms: Terms) -> tuple[Phase, ..
 
 
 MOST_VALUES_SHARE, LEAST_VALUES_SHARE = Fraction(1, 5), Fraction(1, 25)
-"""Of rho, for values where all columns are numbers; the method gets the rest. See decision 069."""
+"""Of rho, for the values of all numbers; the method gets the rest. See decision 069."""
 
-_VALUES_NOISE = Fraction(1, 500)
+_VALUES_PART = Fraction(3, 10)
+"""Of the part that numbers are of all columns."""
+
+_VALUES_NOISE = Fraction(1, 1000)
 """Of all rows: a count of values whose noise is so small need not be better."""
 
 
@@ -134,15 +137,16 @@ def value_sizes(trees: Mapping[str, PlannedTree]) -> Sizes:
 def values_share(sizes: Sizes, *, terms: Terms) -> Fraction:
     """Return the part of rho that looks at values; 0 without numbers.
 
-    A fifth of the part that numbers are of all columns; less where a public bound on the rows says
-    that less brings the noise of a count to 1/500 of them, and 4 % at least. So it follows from
-    the schema, the budget, the silos and public numbers alone.
+    Three tenths of the part that numbers are of all columns, a fifth at most; less where a public
+    bound on the rows says that less brings the noise of a count to a thousandth of them, and 4 % at
+    least. So it follows from the schema, the budget, the silos and public numbers alone.
 
     Args: sizes: of :func:`value_sizes`.
     """
     if not sizes:
         return Fraction(0)
-    most = MOST_VALUES_SHARE * len(terms.trees) / max(terms.columns, len(terms.trees))
+    numbers = len(terms.trees)
+    most = min(MOST_VALUES_SHARE, _VALUES_PART * numbers / max(terms.columns, numbers))
     if terms.rows_at_most is not None:
         marginals = sum(size.marginals for size in sizes.values()) * terms.rows_per_person**2
         rho = rho_for(terms.epsilon, terms.delta) / terms.trust.attempts

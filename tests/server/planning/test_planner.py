@@ -296,12 +296,12 @@ def _values_part(plan: Plan) -> float:
 @pytest.mark.parametrize(
     ("numbers", "lists", "rows", "silos", "part"),
     [
-        (5, 5, None, 1, 0.1),
+        (5, 5, None, 1, 0.15),
         (5, 0, None, 1, 0.2),
         (1, 29, None, 1, 0.04),
-        (5, 5, 1_000, 1, 0.1),
+        (5, 5, 1_000, 1, 0.15),
         (5, 5, 1_000_000, 1, 0.04),
-        (5, 5, 1_000_000, 900, 0.1),
+        (5, 5, 1_000_000, 900, 0.15),
     ],
 )
 def test_values_cost_what_columns_and_a_public_bound_say(
@@ -319,8 +319,8 @@ def test_values_cost_what_columns_and_a_public_bound_say(
 
 
 def test_a_bound_on_the_rows_counts_the_noise_of_all_silos_by_trust() -> None:
-    rows, silos = 60_000, ("a", "b", "c", "d")
+    rows, silos = 90_000, ("a", "b", "c", "d")
     asked: dict[str, Any] = {"epsilon": 1.0, "delta": 1e-6, "silos": silos, "rows_at_most": rows}
     own = new_plan(_numbers(5, lists=0), method="independent", **asked)
     shared = new_plan(_numbers(5, lists=0), method="independent", trust="shared", **asked)
-    assert _values_part(own) > 2 * _values_part(shared) > 0.07
+    assert _values_part(own) > 2 * _values_part(shared) > 0.1
