@@ -15,7 +15,7 @@ from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.errors import InvalidArgument, InvalidPlan
 from silosynth.common.measurement import MarginalQuery, Measurement
 from silosynth.common.messages import FINE
-from silosynth.common.plan import ROUNDS, Method, Own, PhaseName, Plan
+from silosynth.common.plan import ROUNDS, Method, PhaseName, Plan
 from silosynth.common.schema import ImpossibleCells, Schema
 from silosynth.server.measuring import (
     Measured,
@@ -118,7 +118,7 @@ class Aim:
 
     def design(self, schema: Schema, terms: Terms) -> Design:
         """Split the budget; where several silos add noise of their own, fewer pairs share it."""
-        alone = isinstance(terms.trust, Own) and terms.silos > 1
+        alone = not terms.trust.masked and terms.silos > 1
         sizes = self.sizes(schema, pairs=AIM_PAIRS_OWN_NOISE if alone else AIM_PAIRS)
         return Design(
             phases=calibrated(sizes, shares=shares(sizes), terms=terms),

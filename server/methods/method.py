@@ -12,7 +12,7 @@ from silosynth.common.certificate import Certificate
 from silosynth.common.domain import Clique, Grouping
 from silosynth.common.measurement import MarginalQuery, Measurement
 from silosynth.common.messages import FINE, Release, Request, SumProof
-from silosynth.common.plan import Method, Own, Phase, PhaseName, Plan, PlannedTree, Trust
+from silosynth.common.plan import Method, Phase, PhaseName, Plan, PlannedTree, Trust
 from silosynth.common.sampler import AnySampler, NeuralSampler
 from silosynth.common.schema import Schema
 from silosynth.server.generator import Learning, ask_round
@@ -123,7 +123,7 @@ class Question:
 
     def asked_of(self, silo: str, *, plan: Plan) -> tuple[MarginalQuery, ...]:
         """Return what one silo is asked: what it holds; in shared trust all are asked the same."""
-        if not isinstance(plan.sharing, Own):
+        if plan.masked:
             return self.queries
         return tuple(q for q in self.queries if plan.holds(silo, q.clique))
 

@@ -155,7 +155,7 @@ def _said(choices: Chosen, *, trust: Trust, on_absent: OnAbsent | str | None) ->
 def _sum_bits(design: Design, *, trust: Trust, choices: Chosen) -> int:
     """Return 32 where no sum can leave 32 bits, but with a probability below 2^-1000; else 64."""
     rows_at_most = choices.get("rows_at_most")
-    if isinstance(trust, Own) or rows_at_most is None or not design.counts:
+    if not trust.masked or rows_at_most is None or not design.counts:
         return 64
     largest = max(p.noise.variance(silos=1) for p in design.phases)
     rows_at_most *= max(p.bound for p in design.phases)
