@@ -14,13 +14,13 @@ from silosynth.common.plan import (
     Own,
     Plan,
     Privacy,
-    Shared,
     Trust,
     TrustMode,
     check_plan,
     check_texts,
     parse_plan,
     plan_trees,
+    trust_of,
 )
 from silosynth.common.schema import Schema
 from silosynth.server.methods import Choices, Design, Terms, options_of, read_method
@@ -130,9 +130,11 @@ def _check_names(choices: Chosen) -> None:
 
 def _trust(choices: Chosen) -> Trust:
     """Return the trust that was chosen; the plan refuses what does not go with it."""
-    if TrustMode(choices.get("trust", TrustMode.OWN)) is TrustMode.OWN:
+    mode = TrustMode(choices.get("trust", TrustMode.OWN))
+    if mode is TrustMode.OWN:
         return Own()
-    return Shared(
+    return trust_of(
+        mode,
         colluders=choices.get("colluders", 0),
         absent=choices.get("absent", 0),
         attempts=choices.get("attempts", 1),
