@@ -25,7 +25,6 @@ ROOMS: dict[str, str] = {
     "common/accounting": "",
     "common/values": "common/schema",
     "common/codec": "common/schema common/rules common/values",
-    "common/importers": "common/rules common/schema common/codec",
     "common/audit": "common/accounting",
     "common/generator": "common/schema common/codec",
     "common/plan": "common/schema common/values common/codec common/generator common/accounting "
@@ -35,13 +34,15 @@ ROOMS: dict[str, str] = {
     "common/messages": "common/plan common/certificate common/generator common/trust",
     "common/generated": "common/rules common/schema common/codec",
     "common/sampler": "common/schema common/values common/codec common/generated common/generator",
+    "common/tables": "common/rules common/schema common/codec common/generated",
+    "common/importers": "common/rules common/schema common/codec common/tables",
     "common/report": "common/accounting common/certificate common/codec common/plan "
     "common/sampler common/schema",
     "common/scores": "common/codec common/schema",
     "common/evaluate": "common/certificate common/codec common/plan common/report common/sampler "
     "common/schema common/scores",
     "common/cli": "common/schema common/codec common/importers common/generator common/plan "
-    "common/certificate common/sampler common/evaluate common/report",
+    "common/certificate common/sampler common/evaluate common/report common/tables",
     "client/noise": "common/accounting common/plan",
     "client/counting": "",
     "client/ledger": "common/accounting common/audit",
@@ -63,8 +64,8 @@ ROOMS: dict[str, str] = {
     "client/silo": "client/csv client/maps client/gateway client/ledger client/noise client/source "
     "client/learning "
     "client/sums client/policy client/roster common/accounting common/audit common/codec "
-    "common/generator common/messages common/plan common/roster common/schema common/trust "
-    "common/rules",
+    "common/generator common/messages common/plan common/roster common/schema common/tables "
+    "common/trust common/rules",
     "client/rpc": "",
     "client/desk": "client/silo client/ledger client/learning client/policy client/roster "
     "client/rpc common/accounting common/audit common/plan common/roster common/trust",
@@ -82,7 +83,7 @@ ROOMS: dict[str, str] = {
     "common/plan common/sampler common/schema",
     "server/methods": "server/generator server/measuring server/model common/accounting "
     "common/certificate common/codec common/generator common/messages common/plan "
-    "common/sampler common/schema",
+    "common/sampler common/schema common/tables",
     "server/planning": "server/methods common/accounting common/codec common/generator "
     "common/plan common/schema",
     "server/coordinator": "server/methods server/generator server/measuring server/values "
@@ -96,7 +97,7 @@ ROOMS: dict[str, str] = {
     "common/plan common/report common/schema",
     "server/cli": "server/federation server/report server/driver server/coordinator server/methods "
     "server/planning common/certificate common/cli common/plan common/report common/roster "
-    "common/sampler common/schema common/trust",
+    "common/sampler common/schema common/tables common/trust",
     "simulations/audit": "client/gateway client/noise client/source common/accounting common/cli "
     "common/messages common/plan common/schema server/measuring server/planning",
     "simulations/one_process": "client/ledger common/audit common/codec common/plan",

@@ -16,8 +16,10 @@ from silosynth.client.cli.relay import relay
 from silosynth.client.cli.silo import register_silo
 from silosynth.client.csv import declared_dialect
 from silosynth.client.silo import draft_schema, propose_rules
+from silosynth.client.silo.draft_tables import draft_tables
 from silosynth.client.source import read_table, table_name
 from silosynth.common.cli import Force, Json, emit, say
+from silosynth.common.errors import InvalidArgument
 from silosynth.common.files import check_output, write_text
 from silosynth.common.schema import SCHEMA_VERSION, dump_schema, load_schema, schema_name
 
@@ -36,7 +38,10 @@ def register(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:
 
 
 def schema_draft(
-    table: Annotated[Path, typer.Argument(help="A table: Parquet, CSV, Arrow or Excel.")],
+    table: Annotated[
+        Path,
+        typer.Argument(help="A table: Parquet, CSV, Arrow or Excel; a folder of several tables."),
+    ],
     out: Annotated[Path, typer.Option(help="Where to write the draft (YAML).")],
     name: Annotated[str | None, typer.Option(help="A name for the schema.")] = None,
     delimiter: Annotated[
@@ -56,19 +61,27 @@ def schema_draft(
     Whatever was read off the data is marked [bold]unreviewed[/bold], and no plan is made from it
     until somebody has put declared or public facts in its place.
 
+    Of a folder, each file is a table: which column is a key and what names whose rows is found by
+    the values.
+
     [dim]silosynth schema draft patients.parquet --out schema.yaml[/dim]
+    [dim]silosynth schema draft export/ --out tables.yaml[/dim]
     """
     check_output(out, force=force)
-    draft = draft_schema(
-        table,
-        name=name or schema_name(table_name(table)),
-        dialect=declared_dialect(delimiter=delimiter, encoding=encoding, header=not no_header),
-    )
-    write_text(out, draft.text(), force=force)
-    for note in draft.notes:
+    how = declared_dialect(delimiter=delimiter, encoding=encoding, header=not no_header)
+    if table.is_dir():
+        if how is not None:
+            raise InvalidArgument("how text is written is found out for each file of a folder")
+        several = draft_tables(table, name=name or schema_name(table.name), beside=out.parent)
+        text, notes, left = several.text(), several.notes, several.schema.unvouched()
+    else:
+        draft = draft_schema(table, name=name or schema_name(table_name(table)), dialect=how)
+        text, notes, left = draft.text(), draft.notes, draft.schema.unreviewed()
+    write_text(out, text, force=force)
+    for note in notes:
         say(f"note: {note}")
     say(f"wrote {out}; it holds facts of the data, so review it before it leaves this machine")
-    emit({"path": str(out), "unreviewed": list(draft.schema.unreviewed())}, as_json=as_json)
+    emit({"path": str(out), "unreviewed": list(left)}, as_json=as_json)
 
 
 def schema_rules(

@@ -18,10 +18,11 @@ from silosynth.client.csv import sniff_dialect
 from silosynth.client.silo.persons import person_keys
 from silosynth.client.source import TableSource, is_text_file, read_untyped, stored_schema
 from silosynth.common.codec import (
+    CENSORED,
     KINDS,
     ColumnFacts,
     Proposal,
-    draft_kind,
+    draft_column,
     flatten,
     form_of,
     stored_name,
@@ -78,7 +79,9 @@ def draft_schema(source: TableSource, *, name: str, dialect: CsvDialect | None =
         raise InvalidTable("the table has no rows to draft from", hint="import a description")
     stored = None if how is not None else stored_schema(source)
     columns = [_facts(table, n, stored=stored) for n in table.column_names]
-    proposals = {c.name: _propose(c) for c in columns}
+    drafted = [_propose(c) for c in columns]
+    columns = [column for column, _ in drafted]
+    proposals = {c.name: proposal for c, proposal in drafted}
     persons = person_keys(table, proposals=proposals)
     attributes, notes, reasons = [], list(told), {}
     for column in columns:
@@ -124,17 +127,16 @@ def _one(values: pa.Array) -> Any:
     return values.is_valid().to_numpy(zero_copy_only=False).astype(int)
 
 
-def _propose(column: ColumnFacts) -> Proposal:
+def _propose(column: ColumnFacts) -> tuple[ColumnFacts, Proposal]:
     """Propose a kind; a column without a name that counts rows, or holds nothing, is ignored."""
-    proposal = draft_kind(column)
+    column, proposal = draft_column(column)
     place = _PLACE.fullmatch(column.name)
     nameless = place is not None and proposal.facts["kind"] in ("empty", "identifier")
     if not nameless:
-        return proposal
+        return column, proposal
     what = "holds nothing" if proposal.facts["kind"] == "empty" else "numbers the rows"
-    return Proposal(
-        facts={"kind": "ignored"}, why=(f"has no name and {what}; it is not read or written",)
-    )
+    why = f"has no name and {what}; it is not read or written"
+    return column, Proposal(facts={"kind": "ignored"}, why=(why,))
 
 
 def _attribute(
@@ -161,20 +163,32 @@ def _person_key(
     return plain | _stored(column, "identifier", stored=stored)
 
 
+def _told_missing(bounds: list[str], others: list[str], blanks: list[str]) -> list[str]:
+    """Say which words are taken for missing, and which for a bound of what was measured."""
+    told = []
+    if bounds:
+        told.append(f"{', '.join(map(repr, bounds))} stands beside numbers, with a code of its own")
+    if others:
+        told.append(f"{', '.join(map(repr, others))} taken for missing; list it if it is a value")
+    return [*told, "a blank is taken for missing"] if blanks else told
+
+
 def _missing(column: ColumnFacts) -> tuple[dict[str, Any], list[str]]:
     """Say how values are missing: each word for it stands apart where there are several ways."""
     words = [token for token in column.tokens if token.strip()]
     blanks = [token for token in column.tokens if not token.strip()]
     if not (column.nulls or column.tokens):
         return {}, []
-    told = [f"{', '.join(map(repr, words))} taken for missing; list it if it is a value"]
-    told = told if words else []
-    if blanks:
-        told.append("a blank is taken for missing")
-    if len(words) + bool(column.nulls or blanks) > 1:
+    bounds = [token for token in words if re.match(CENSORED, token)]
+    others = [token for token in words if token not in bounds]
+    told = _told_missing(bounds, others, blanks)
+    if len(words) + bool(column.nulls or blanks) > 1 or bounds:
         facts: dict[str, Any] = {"missing_apart": words}
         facts |= {"missing": True} if column.nulls or blanks else {}
-        told.append("each of them is kept apart; join them in missing_tokens if they mean the same")
+        if others:
+            told.append(
+                "each of them is kept apart; join them in missing_tokens if they mean the same"
+            )
         return facts | _blanks(column, blanks), told
     if words:
         return {"missing": True, "missing_tokens": words, "missing_as": words[0]}, told

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -27,11 +26,10 @@ from silosynth.common.cli.console import (
 )
 from silosynth.common.cli.evaluate import evaluate_command
 from silosynth.common.cli.review import schema_accept, schema_review
-from silosynth.common.cli.rules import rule_facts, show_rules
+from silosynth.common.cli.schemas import schema_check, schema_import, schema_json_schema
 from silosynth.common.codec import parse_conditions
-from silosynth.common.errors import InvalidArgument, InvalidSchema, SilosynthError
-from silosynth.common.files import check_output, storage_error, write_text
-from silosynth.common.importers import import_schema
+from silosynth.common.errors import InvalidArgument, SilosynthError
+from silosynth.common.files import check_output, storage_error
 from silosynth.common.plan import check_budget, check_plan, load_plan
 from silosynth.common.sampler import (
     AutoregressiveSampler,
@@ -40,7 +38,7 @@ from silosynth.common.sampler import (
     load_sampler,
     write_rows,
 )
-from silosynth.common.schema import Schema, json_schema, list_faults, load_schema, read_schema
+from silosynth.common.schema import load_schema
 
 EXIT_STOPPED = 1
 _TYPER_INTERRUPTED = 130
@@ -186,89 +184,6 @@ def _global_options(
     """Hold the options that stand before a command."""
 
 
-def schema_check(
-    path: Annotated[Path, typer.Argument(metavar="SCHEMA", help="A schema in YAML or JSON.")],
-    as_json: Json = False,
-) -> None:
-    """Check a schema and show its domain.
-
-    [dim]silosynth schema check schema.yaml[/dim]
-    """
-    faults = list_faults(read_schema(path))
-    for fault in faults[1:]:
-        say(f"{path}: {fault}")
-    if faults:
-        raise InvalidSchema(f"{path}: {faults[0]}")
-    schema = load_schema(path)
-    _show_schema(schema)
-    if schema.rules:
-        show_rules(schema)
-    unreviewed = schema.unreviewed()
-    if unreviewed:
-        raise InvalidSchema(
-            f"{path}: {len(unreviewed)} attributes or rules are unreviewed, "
-            f"{unreviewed[0]!r} first",
-            hint="check each domain with 'schema review', or vouch for them with 'schema accept'; "
-            "check each rule, then take 'unreviewed:' away",
-        )
-    sizes = dict(zip(schema.domain.attributes, schema.domain.shape, strict=True))
-    facts: dict[str, object] = {"digest": schema.digest, "attributes": sizes}
-    if schema.rules:
-        facts["rules"] = rule_facts(schema)
-    emit(facts, as_json=as_json)
-
-
-def schema_import(
-    path: Annotated[Path, typer.Argument(help="The file to read the description from.")],
-    out: Annotated[Path, typer.Option(help="Where to write the schema (YAML).")],
-    format: Annotated[
-        str | None,
-        typer.Option(
-            help="sdv, frictionless, pandera, dbt, omop, mbi, dpsynth, arrow, dataset; else found"
-        ),
-    ] = None,
-    table: Annotated[str | None, typer.Option(help="Which table, if there are several.")] = None,
-    trust_ranges: Annotated[
-        bool,
-        typer.Option(
-            "--trust-ranges",
-            help="Keep ranges and categories that the other tool read off private data.",
-        ),
-    ] = False,
-    force: Force = False,
-    as_json: Json = False,
-) -> None:
-    """Make a schema from what SDV, Frictionless, pandera, dbt, OMOP, mbi or Arrow say of a table.
-
-    Facts that another tool read off private data are dropped; what is then missing is named, for
-    you to declare.
-
-    [dim]silosynth schema import metadata.json --out schema.yaml[/dim]
-    """
-    check_output(out, force=force)
-    imported = import_schema(path, format=format, trust_ranges=trust_ranges, table=table)
-    write_text(out, imported.text(), force=force)
-    for note in (*imported.notes, *imported.missing_facts):
-        say(f"note: {note}")
-    say(f"wrote {out}")
-    emit(
-        {
-            "path": str(out),
-            "notes": list(imported.notes),
-            "missing_facts": list(imported.missing_facts),
-        },
-        as_json=as_json,
-    )
-
-
-def schema_json_schema() -> None:
-    """Print the JSON Schema of schema files, for editors.
-
-    [dim]silosynth schema json-schema > schema.schema.json[/dim]
-    """
-    sys.stdout.write(json.dumps(json_schema(), indent=2) + "\n")
-
-
 def plan_check(
     path: Annotated[Path, typer.Argument(metavar="PLAN", help="A plan in YAML or JSON.")],
     schema: Annotated[Path, typer.Option(help="The schema that the plan is for.")],
@@ -350,14 +265,6 @@ def inspect(
     for sentence in plain_words(certificate):
         say(f"- {sentence}")
     emit(facts, as_json=as_json)
-
-
-def _show_schema(schema: Schema) -> None:
-    """Show the attributes of a schema."""
-    rows = [
-        (a.name, a.kind, str(getattr(a, "size", "-")), a.source.value) for a in schema.attributes
-    ]
-    show_table(schema.name, ("attribute", "kind", "codes", "source"), rows)
 
 
 def _stopped() -> int:

@@ -26,7 +26,16 @@ def words_by_row(pattern: str, *, seed: int, column: str, first_row: int, rows: 
             hint=f"allow more signs, or draw at most {words_of(part):,} rows",
         )
     numbers = np.arange(first_row, first_row + rows, dtype=np.uint64)
-    pieces = _split(part)
+    return words_at(pattern, seed=seed, column=column, numbers=numbers)
+
+
+def words_at(pattern: str, *, seed: int, column: str, numbers: np.ndarray) -> pa.Array:
+    """Return the words of the rows with these numbers, each below the words that there are.
+
+    Guarantees: rows of different numbers have different words, whatever rows are asked for.
+    """
+    numbers = numbers.astype(np.uint64)
+    pieces = _split(parse_pattern(pattern))
     texts = [
         _spelled(piece, _number(i, piece, numbers, seed=seed, column=column, last=len(pieces) - 1))
         for i, piece in enumerate(pieces)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ from silosynth.common.importers.imported import (
     list_at,
     mapping_at,
 )
+from silosynth.common.importers.relations import Related, dbt_relations
 
 _TAKEN = frozenset(["name", "data_type", "description", "tests", "data_tests", "quote"])
 _TESTS = ("unique", "not_null", "accepted_values", "relationships")
@@ -27,6 +29,7 @@ _RANGES = frozenset(
         "dbt_expectations.expect_column_values_to_be_between",
     ]
 )
+_SCALE = re.compile(r"\(\s*\d+\s*,\s*(\d+)\s*\)")
 _KINDS = (
     *(("bool", "boolean"), ("int", "integer"), ("bigint", "integer"), ("smallint", "integer")),
     *(("num", "real"), ("dec", "real"), ("float", "real"), ("double", "real"), ("real", "real")),
@@ -41,11 +44,7 @@ def is_dbt(document: Mapping[str, Any]) -> bool:
 
 def import_dbt(document: Mapping[str, Any], *, table: str | None, origin: str) -> ImportedSchema:
     """Return the schema document of one model; its tests count as declared."""
-    models = {
-        str(model["name"]): model
-        for key in ("models", "seeds", "snapshots")
-        for model in columns_at(document.get(key) or [], where=f"{origin}: {key}")
-    }
+    models = _models(document, origin=origin)
     name, chosen = choose_table(models, table=table, origin=origin)
     columns = columns_at(chosen.get("columns"), where=f"{origin}: {name}: columns")
     return assemble(
@@ -53,6 +52,27 @@ def import_dbt(document: Mapping[str, Any], *, table: str | None, origin: str) -
         name=name,
         notes=lost(chosen, taken=("name", "columns", "description")),
     )
+
+
+def relate_dbt(document: Mapping[str, Any], *, origin: str) -> Related:
+    """Return how the models of a dbt file hang together."""
+    models = _models(document, origin=origin)
+    tests = {
+        name: {
+            str(c["name"]): _tests(c, where=f"{origin}: {name}")
+            for c in columns_at(model.get("columns") or [], where=f"{origin}: {name}: columns")
+        }
+        for name, model in models.items()
+    }
+    return dbt_relations(models, tests)
+
+
+def _models(document: Mapping[str, Any], *, origin: str) -> dict[str, Mapping[str, Any]]:
+    return {
+        str(model["name"]): model
+        for key in ("models", "seeds", "snapshots")
+        for model in columns_at(document.get(key) or [], where=f"{origin}: {key}")
+    }
 
 
 def _attribute(column: Mapping[str, Any], *, where: str) -> ImportedAttribute:
@@ -80,6 +100,8 @@ def _attribute(column: Mapping[str, Any], *, where: str) -> ImportedAttribute:
         facts |= {"minimum": bounds.get("min_value"), "maximum": bounds.get("max_value")}
     if declared == "date":
         facts |= {"resolution": "day"}
+    if kind == "real" and (scale := _SCALE.search(declared)) is not None:
+        facts |= {"decimals": min(int(scale[1]), 15)}
     return describe_attribute(name, kind, facts=facts, notes=notes)
 
 

@@ -5,8 +5,15 @@ from .conditional import CliqueMarginal, shares, shares_within
 from .file import AnySampler, load_sampler, parse_sampler, save_sampler
 from .mixture import Mixture, NeuralSampler
 from .network import Layer, Network
-from .rows_file import write_rows
-from .sampler import DrawsRows, Sampler, build_sampler, describe_sampler, draw_codes
+from .rows_file import form_of_file, write_batches, write_rows
+from .sampler import (
+    DrawsRows,
+    Sampler,
+    build_sampler,
+    describe_sampler,
+    draw_batches,
+    draw_codes,
+)
 
 __all__ = [
     "AnySampler",
@@ -22,13 +29,16 @@ __all__ = [
     "condition_cells",
     "condition_on",
     "describe_sampler",
+    "draw_batches",
     "draw_codes",
     "draw_examples",
+    "form_of_file",
     "load_network",
     "load_sampler",
     "parse_sampler",
     "save_sampler",
     "shares",
     "shares_within",
+    "write_batches",
     "write_rows",
 ]

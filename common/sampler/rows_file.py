@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Protocol
@@ -57,22 +57,52 @@ def write_rows(
         progress: told the rows written so far after each batch.
         mark: what a Parquet file says of itself in its metadata.
     """
+    told = Kept()
+    form = form_of_file(path)
+    batches = draw_batches(sampler, rows=rows, seed=seed, threads=threads, form=form, told=told)
+    with closing(batches):
+        write_batches(
+            batches,
+            path=path,
+            dialect=sampler.schema.csv,
+            force=force,
+            progress=progress,
+            mark=mark,
+        )
+    return told
+
+
+def form_of_file(path: Path) -> Form:
+    """Return whether a file holds text or typed columns; raise InvalidArgument for an ending."""
     ending = path.suffix.lower()
     if ending not in _ENDINGS:
         raise InvalidArgument(
             f"{path} has no known format", hint=f"end its name in {' or '.join(_ENDINGS)}"
         )
-    told = Kept()
-    form = Form.SPELLED if ending in _TEXT else Form.TYPED
-    batches = draw_batches(sampler, rows=rows, seed=seed, threads=threads, form=form, told=told)
-    with fresh_file(path, force=force) as part, closing(batches):
+    return Form.SPELLED if ending in _TEXT else Form.TYPED
+
+
+def write_batches(
+    batches: Iterator[pa.Table],
+    *,
+    path: Path,
+    dialect: CsvDialect | None,
+    force: bool = False,
+    progress: Callable[[int], None] | None = None,
+    mark: Mapping[str, str] | None = None,
+) -> int:
+    """Write batches of one table, at least one, in the form of the file; return how many rows.
+
+    Guarantees: a file that was begun and not ended is removed.
+    """
+    with fresh_file(path, force=force) as part:
         first = next(batches)
         columns = first.schema.with_metadata(mark)
-        with closing(_open(part, ending, columns, sampler.schema.csv)) as writer:
+        with closing(_open(part, path.suffix.lower(), columns, dialect)) as writer:
             written = _write(writer, first, written=0, progress=progress)
             for batch in batches:
                 written = _write(writer, batch, written=written, progress=progress)
-    return told
+    return written
 
 
 def _open(path: Path, ending: str, columns: pa.Schema, declared: CsvDialect | None) -> Writer:

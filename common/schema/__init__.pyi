@@ -28,12 +28,15 @@ from .facts import NumberAttribute, WordedAttribute, has_neighbours, has_unit, h
 from .forms import CsvDialect, NumberText, Resolution
 from .generated import PERSONAL, GeneratedAttribute, Provider, provider_named
 from .images import Image
+from .keys import KeyForm, key_form, named_alike, names_keys, plain_key, says_no_form
 from .nulls import Patterns
 from .orders import Gap
+from .references import Reference, read_references
 from .ruled import Choice, OnGrid, Recipe, Ruled
 from .schema import (
     SCHEMA_VERSION,
     Schema,
+    dump_attribute,
     dump_schema,
     json_schema,
     list_faults,
@@ -43,7 +46,7 @@ from .schema import (
     schema_name,
 )
 from .sums import Follows
-from .zeros import ImpossibleCells
+from .zeros import ImpossibleCells, StructuralZeros
 
 __all__ = [
     "PERSONAL",
@@ -65,6 +68,7 @@ __all__ = [
     "Image",
     "ImpossibleCells",
     "IntegerAttribute",
+    "KeyForm",
     "ListedAttribute",
     "NumberAttribute",
     "NumberText",
@@ -77,26 +81,35 @@ __all__ = [
     "Quantiles",
     "RealAttribute",
     "Recipe",
+    "Reference",
     "Resolution",
     "Ruled",
     "Schema",
     "Source",
+    "StructuralZeros",
     "TimeAttribute",
     "WordedAttribute",
     "as_numeric",
     "bounds_of",
     "day_seconds",
+    "dump_attribute",
     "dump_schema",
     "epoch_seconds",
     "has_neighbours",
     "has_unit",
     "has_words",
     "json_schema",
+    "key_form",
     "list_faults",
     "load_schema",
+    "named_alike",
+    "names_keys",
     "parse_schema",
+    "plain_key",
     "provider_named",
+    "read_references",
     "read_schema",
+    "says_no_form",
     "schema_name",
     "spell_duration",
 ]

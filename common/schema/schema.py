@@ -237,6 +237,11 @@ def parse_schema(data: Any, *, origin: str = "schema") -> Schema:
         raise InvalidSchema(
             f"{origin}: is not a mapping of fields", hint="start with name: and attributes:"
         )
+    if "tables" in data and "attributes" not in data:
+        raise InvalidSchema(
+            f"{origin}: describes several tables, which is not taken here yet",
+            hint="give a schema of one table",
+        )
     if data.get("version", SCHEMA_VERSION) not in range(1, SCHEMA_VERSION + 1):
         raise InvalidSchema(
             f"{origin}: version {data['version']!r} is not known",
@@ -275,7 +280,7 @@ def dump_schema(schema: Schema) -> str:
     Guarantees: reading it again gives an equal schema.
     """
     data = schema.model_dump(mode="json", exclude_defaults=True)
-    data["attributes"] = [_dump_attribute(a) for a in schema.attributes]
+    data["attributes"] = [dump_attribute(a) for a in schema.attributes]
     return dump_document({"version": schema.version} | data)
 
 
@@ -288,7 +293,7 @@ def json_schema() -> dict[str, Any]:
     }
 
 
-def _dump_attribute(attribute: Attribute) -> dict[str, Any]:
+def dump_attribute(attribute: Attribute) -> dict[str, Any]:
     """Return one attribute as plain data: name and kind first, its source last."""
     data = attribute.model_dump(mode="json", exclude_defaults=True)
     if (number := as_numeric(attribute)) is not None and "bins" in data:

@@ -1,5 +1,6 @@
 from .dp_sgd import trained_sampler
 from .dummy import MADE_FROM, dummy_sampler
+from .dummy_tables import write_dummy_tables
 from .method import Design, Flags, Known, Outcome, Question, Terms
 from .table import (
     METHODS,
@@ -28,4 +29,5 @@ __all__ = [
     "read_method",
     "require_generators",
     "trained_sampler",
+    "write_dummy_tables",
 ]

@@ -1,0 +1,235 @@
+"""Draft a schema of several tables from files beside one another, for their operator to correct.
+
+All of it is read off private data: attributes are ``unreviewed``, and so are, a line each, which
+table is the persons', what hangs on what, how many rows a parent has, and what is public.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.compute as pc
+
+from silosynth.client.csv import sniff_dialect
+from silosynth.client.silo.draft import Draft, draft_schema
+from silosynth.client.silo.table_links import Found, FoundLink, Known, find_key, find_links
+from silosynth.client.source import ENDINGS, is_text_file, read_untyped, table_name
+from silosynth.common.errors import InvalidTable
+from silosynth.common.schema import dump_attribute, read_references
+from silosynth.common.tables import (
+    TablesSchema,
+    below,
+    choose_parents,
+    dump_tables,
+    parse_tables,
+    table_like,
+)
+
+_PEOPLE = re.compile(
+    r"person|patient|subject|user|customer|client|member|participant|student|employee|respondent"
+    r"|insured|visitor|account|holder|people|citizen|resident|household",
+    re.IGNORECASE,
+)
+_ORDER = re.compile(r"start|begin|admit|admission|open|date|time|from|day|seq|order|_nr$", re.I)
+_EDGES = (0, 1, 2, 3, 4, 6, 10, 20, 40, 80, 160, 320, 640, 1280, 5000, 20_000)
+_MOST_EDGE = 65_535
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TablesDraft:
+    """A schema of tables that nobody has reviewed, and what its reviewer should look at."""
+
+    schema: TablesSchema
+    notes: tuple[str, ...]
+    reasons: tuple[str, ...]
+
+    def text(self) -> str:
+        """Return the schema as YAML, the reason for each attribute in a comment above it."""
+        lines, reasons = [], iter(self.reasons)
+        for line in dump_tables(self.schema, rows=False).splitlines():
+            if line.startswith("    - name:"):
+                lines.append(f"    # {next(reasons)}")
+            lines.append(line)
+        return "\n".join(lines) + "\n"
+
+
+def draft_tables(folder: Path, *, name: str, beside: Path) -> TablesDraft:
+    """Guess a schema from the files of a folder, a table each; everything is ``unreviewed``.
+
+    Args: beside: the folder that the schema is to lie in, from where it names public files.
+
+    Raises InvalidTable for a folder without two tables, and where no table is the persons'.
+    """
+    paths = sorted(p for p in folder.iterdir() if p.name.lower().endswith(ENDINGS))
+    if len(paths) < 2:
+        raise InvalidTable(f"{folder} holds fewer than two tables", hint="name a file instead")
+    named = {table_like(table_name(p)): p for p in paths}
+    if len(named) < len(paths):
+        raise InvalidTable(f"two files of {folder} have one name but for their ending")
+    drafts = {n: draft_schema(p, name=n) for n, p in named.items()}
+    files = [_found(n, p, drafts[n]) for n, p in named.items()]
+    keys = {f.name: key for f in files if (key := find_key(f)) is not None}
+    links = find_links(files, keys)
+    person = _person(files, keys, links)
+    parents = choose_parents(links, person=person)
+    tree = {person, *parents}
+    public = [
+        n
+        for n, path in named.items()
+        if n not in tree
+        and path.suffix.lower() == ".csv"
+        and any(link.to == n and link.table in tree for link in links)
+    ]
+    naming = {f"{link.table}: {link.column}: " for link in links}
+    naming |= {f"{n}: {key}: " for n, key in keys.items()}
+    notes = [f"{n}: {line}" for n in named if n in tree for line in drafts[n].notes[1:]]
+    notes = [n for n in notes if not n.startswith(tuple(naming))]
+    notes += [
+        f"{n}: hangs on no other table and is left out" for n in named if n not in tree | {*public}
+    ]
+    notes += [
+        f"{link.table}.{link.column}: {1 - link.share:.1%} of its rows name no row of {link.to!r}"
+        for link in links
+        if link.share < 1 and link.table in tree
+    ]
+    by_name = {f.name: f for f in files}
+    known = Known(files=by_name, keys=keys, parents=parents, person=person)
+    tables, reasons, lines = {}, [], [f"{person} is the table of persons"]
+    for table in [n for n in named if n in tree]:
+        own = [link for link in links if link.table == table and link.to in {*tree, *public}]
+        document, why, said = _table(
+            by_name[table], drafts[table], known, own, parent=parents.get(table)
+        )
+        tables[table] = document
+        reasons += why
+        lines += said
+    references = {n: _reference(named[n], keys[n], beside=beside) for n in public}
+    read = read_references({"references": references}, folder=beside)["references"]
+    lines += [f"{n} is public: everybody may read it, and it holds nobody" for n in public]
+    schema = parse_tables(
+        {
+            "name": name,
+            "person": person,
+            "unreviewed": lines,
+            "tables": tables,
+            "references": read,
+        },
+        origin="draft",
+    )
+    return TablesDraft(
+        schema=schema, notes=(drafts[person].notes[0], *notes), reasons=tuple(reasons)
+    )
+
+
+def _found(name: str, path: Path, draft: Draft) -> Found:
+    dialect = sniff_dialect(path) if is_text_file(path) else None
+    kinds = {a.name: a.kind for a in draft.schema.attributes}
+    return Found(name=name, table=read_untyped(path, dialect=dialect), kinds=kinds)
+
+
+def _person(files: Sequence[Found], keys: Mapping[str, str], links: Sequence[FoundLink]) -> str:
+    """Return the table that others hang on: one called like people, else with most rows below."""
+    hanging = {link.table for link in links if link.to != link.table}
+    roots = [n for n in keys if n not in hanging] or list(keys)
+    rows = {f.name: f.table.num_rows for f in files}
+    under = {n: below(n, links) for n in roots}
+    held = [n for n in roots if under[n]]
+    if not held:
+        raise InvalidTable("no table names rows of another", hint="draft each file by itself")
+    return max(
+        held, key=lambda n: (bool(_PEOPLE.search(n)), rows[n], sum(rows[b] for b in under[n]))
+    )
+
+
+def _table(
+    file: Found,
+    draft: Draft,
+    known: Known,
+    links: Sequence[FoundLink],
+    *,
+    parent: FoundLink | None,
+) -> tuple[dict[str, Any], list[str], list[str]]:
+    """Return a table as plain data, the reason for each attribute, and what is to be reviewed."""
+    document: dict[str, Any] = {}
+    said: list[str] = []
+    if (key := known.keys.get(file.name)) is not None:
+        document["key"] = key
+        said.append(f"{file.name}.{key} is the key")
+    linked = {link.column: link for link in links if link != parent}
+    if parent is not None:
+        edges = _edges(file, parent, known.files[parent.to], known.keys[parent.to])
+        document |= {"parent": parent.to, "by": parent.column, "children": edges}
+        said.append(f"{file.name} belongs to {parent.to} by {parent.column}")
+        said.append(f"a row of {parent.to} has {edges[0]} to {edges[-1]} of {file.name}")
+        if (order := _order(draft)) is not None:
+            document["order"] = order
+            said.append(f"{file.name} of one {parent.to} follow one another by {order}")
+    if linked:
+        document["links"] = {c: known.link(link) for c, link in linked.items()}
+        said += [f"{file.name}.{c} names rows of {link.to}" for c, link in linked.items()]
+    attributes, reasons = [], []
+    for attribute in draft.schema.attributes:
+        drafted = dump_attribute(attribute)
+        plain: dict[str, Any] | None = drafted
+        if parent is not None and attribute.name == parent.column:
+            continue
+        if attribute.name == key and attribute.kind not in ("identifier", "generated"):
+            plain = _key(drafted)
+        elif (link := linked.get(attribute.name)) is not None:
+            plain = _linked(drafted, link, known)
+        if plain is not None:
+            attributes.append(plain)
+            reasons.append(draft.reasons[attribute.name])
+    document["attributes"] = attributes
+    return document, reasons, said
+
+
+def _key(plain: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {k: v for k, v in plain.items() if k in ("name", "stored", "source")}
+    return {**kept, "kind": "identifier"}
+
+
+def _linked(plain: Mapping[str, Any], link: FoundLink, known: Known) -> dict[str, Any] | None:
+    """Return a link's column; None where the public table that it names says all of it."""
+    head = {"name": link.column, "source": plain["source"]}
+    if link.to in known.tree:
+        missing = {"missing": True} if link.missing or known.may_lack(link) else {}
+        return {**head, "kind": "identifier", **missing}
+    if not link.missing:
+        return None
+    keys = pc.unique(known.files[link.to].texts(known.keys[link.to])).to_pylist()
+    listed = {"categories": sorted(keys), "other": False, "missing": True}
+    return {**head, "kind": "categorical", **listed}
+
+
+def _edges(file: Found, link: FoundLink, above: Found, key: str) -> list[int]:
+    """Return edges of how many rows a parent has, the last one rounded up to two digits."""
+    counts = pc.value_counts(file.texts(link.column).drop_null())
+    there = pc.is_in(counts.field("values"), above.texts(key))
+    numbers = counts.field("counts").filter(there)
+    most = int(pc.max(numbers).as_py())
+    digits = max(len(str(most)) - 2, 0)
+    most = min(-(-most // 10**digits) * 10**digits, _MOST_EDGE)
+    least = 0 if len(numbers) < above.table.num_rows else int(pc.min(numbers).as_py())
+    inner = [e for e in _EDGES if least < e < most]
+    return [least, *inner, most] if most > least else [most]
+
+
+def _order(draft: Draft) -> str | None:
+    """Return the column by which rows follow one another: the first of times called like it."""
+    rising = [a for a in draft.schema.attributes if a.rising and a.modelled]
+    times = [a.name for a in rising if a.kind == "datetime"]
+    called = [n for n in times if _ORDER.search(n)]
+    return next(iter([*called, *times]), None)
+
+
+def _reference(path: Path, key: str, *, beside: Path) -> dict[str, Any]:
+    """Return a public table by its file and the digest of it."""
+    file = os.path.relpath(path.resolve(), beside.resolve())
+    return {"key": key, "file": file, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}

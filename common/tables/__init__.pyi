@@ -1,0 +1,34 @@
+from .arrange import below, choose_parents
+from .families import Families, table_seed
+from .table import Table, number_name
+from .tables import (
+    TABLES_VERSION,
+    TablesSchema,
+    dump_tables,
+    has_tables,
+    list_tables_faults,
+    load_tables,
+    parse_tables,
+    read_tables_document,
+    table_like,
+    tables_json_schema,
+)
+
+__all__ = [
+    "TABLES_VERSION",
+    "Families",
+    "Table",
+    "TablesSchema",
+    "below",
+    "choose_parents",
+    "dump_tables",
+    "has_tables",
+    "list_tables_faults",
+    "load_tables",
+    "number_name",
+    "parse_tables",
+    "read_tables_document",
+    "table_like",
+    "table_seed",
+    "tables_json_schema",
+]

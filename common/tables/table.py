@@ -1,0 +1,136 @@
+"""One table of several: its key, the table above it, how many rows a parent has, and its links."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from itertools import pairwise
+from typing import Annotated, Any, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from silosynth.common.schema import (
+    Attribute,
+    CsvDialect,
+    Edges,
+    EqualWidth,
+    IntegerAttribute,
+    PlainModel,
+    Source,
+    StructuralZeros,
+)
+
+MOST_CHILDREN = 65_535
+ColumnName = Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[^\x00-\x1f]+$")]
+
+
+class Within(StrEnum):
+    """Whose rows a link may name."""
+
+    ANYONE = "anyone"
+    PERSON = "person"
+
+
+class Link(PlainModel):
+    """A column that names a row of another table, or of its own, beside the one above it."""
+
+    to: str = Field(description="a table, or a public table of references")
+    within: Within = Field(
+        default=Within.ANYONE, description="person: only rows of the same person are named"
+    )
+
+
+def _spelled_out(value: object) -> object:
+    """Take the name of a table for a link to it."""
+    return {"to": value} if isinstance(value, str) else value
+
+
+class Table(PlainModel):
+    """One table: the person's own, or one whose rows each belong to a row of ``parent``.
+
+    ``children`` are rising edges of how many rows a parent has: bins begin at each, the last edge
+    is the most there may be, and a last step of one makes it a bin of its own.
+    """
+
+    description: str | None = Field(default=None, max_length=2000)
+    key: ColumnName | None = Field(default=None, description="the column that tells rows apart")
+    parent: str | None = Field(default=None, description="the table that its rows belong to")
+    by: ColumnName | None = Field(default=None, description="its column with the parent's key")
+    order: ColumnName | None = Field(
+        default=None, description="the column by which the rows of a parent come one after another"
+    )
+    children: tuple[int, ...] | None = Field(
+        default=None, max_length=256, description="rising edges of the rows that a parent has"
+    )
+    links: dict[ColumnName, Annotated[Link, BeforeValidator(_spelled_out)]] = Field(
+        default={}, max_length=64, description="columns that name rows of other tables"
+    )
+    attributes: tuple[Attribute, ...] = Field(default=(), max_length=4096)
+    structural_zeros: tuple[StructuralZeros, ...] = Field(default=(), max_length=256)
+    rules: tuple[str, ...] = Field(default=(), max_length=256)
+    csv: CsvDialect | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        said = [f for f in ("parent", "by", "children") if getattr(self, f) is not None]
+        if said and len(said) < 3:
+            lacking = next(f for f in ("parent", "by", "children") if f not in said)
+            raise ValueError(f"{said[0]} is given, so {lacking} is needed too")
+        if self.order is not None and self.parent is None:
+            raise ValueError("order says how the rows of a parent follow; there is no parent")
+        if self.children is not None:
+            _check_children(self.children)
+        keys = [c for c in (self.key, self.by, *self.links) if c is not None]
+        twice = next((c for c in keys if keys.count(c) > 1), None)
+        if twice is not None:
+            raise ValueError(f"column {twice!r} is two of key, by and links; it can be one alone")
+        if len({a.name for a in self.attributes} | set(keys)) == 0:
+            raise ValueError("has neither a key nor attributes")
+        return self
+
+
+def _check_children(edges: tuple[int, ...]) -> None:
+    if not edges or any(a >= b for a, b in pairwise(edges)):
+        raise ValueError("children must rise, as [0, 1, 2, 4, 10]")
+    if edges[0] < 0 or not 1 <= edges[-1] <= MOST_CHILDREN:
+        raise ValueError(f"children must lie between 0 and {MOST_CHILDREN:,}, the last above 0")
+
+
+def number_name(child: str) -> str:
+    """Return the name of the parent's attribute that says how many rows of ``child`` it has."""
+    return f"number of {child}"
+
+
+def number_attribute(child: str, edges: tuple[int, ...]) -> IntegerAttribute:
+    """Return how many rows of a table a parent has, as an attribute of the parent.
+
+    A number beyond the last edge is put there, one below the first edge there.
+
+    >>> number_attribute("visits", (0, 1, 2, 4, 10)).edges()
+    (0, 1.0, 2.0, 4.0, 11)
+    """
+    low, most = edges[0], edges[-1]
+    inner = edges[1:] if len(edges) > 1 and most - edges[-2] == 1 else edges[1:-1]
+    bins = Edges(edges=inner) if inner else EqualWidth(count=1)
+    return IntegerAttribute(
+        name=number_name(child),
+        minimum=low,
+        maximum=most,
+        bins=bins,
+        source=Source.DECLARED,
+        stored="int64",
+    )
+
+
+def with_source(data: Any, source: object) -> Any:
+    """Return a table's document whose attributes have a source, where they state none."""
+    if not isinstance(data, Mapping):
+        return data
+    own = data.get("source", source)
+    rest = {k: v for k, v in data.items() if k != "source"}
+    attributes = rest.get("attributes")
+    if own is not None and isinstance(attributes, list | tuple):
+        rest["attributes"] = [
+            {"source": own, **a} if isinstance(a, Mapping) else a for a in attributes
+        ]
+    return rest
