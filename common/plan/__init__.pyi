@@ -41,7 +41,7 @@ from .training import (
     scaled_norm,
     unframe_weights,
 )
-from .trust import MOST_MEMBERS, Own, Shared, Trust, TrustMode, trust_of
+from .trust import MOST_MEMBERS, Own, Trust, TrustMode, trust_of
 from .values import (
     ENDINGS,
     MOST_CLOSER_CELLS,
@@ -75,7 +75,6 @@ __all__ = [
     "PlanModel",
     "PlannedTree",
     "Privacy",
-    "Shared",
     "TrainingSettings",
     "TrainingStep",
     "Trust",
