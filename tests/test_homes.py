@@ -24,7 +24,7 @@ HOMES = {
     "training is None": ("server/methods/", "common/plan/methods.py"),
 }
 # What is left; less is better, and more is a second home.
-MOST = {"Method": 8, "PhaseName": 33, "TrustMode": 21, "training is None": 19}
+MOST = {"Method": 8, "PhaseName": 32, "TrustMode": 4, "training is None": 19}
 # advise() names the methods that it advises; nothing else outside may name one but the planner,
 # which takes AIM for a workload.
 NAMED = {"server/planning/advice.py": 7, "server/planning/planner.py": 1}

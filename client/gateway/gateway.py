@@ -58,7 +58,6 @@ from silosynth.common.messages import (
     encode_release,
     encode_statement,
 )
-from silosynth.common.plan import TrustMode
 from silosynth.common.trust import Purpose, purpose_of
 
 _PLANS_AT_HAND = 4
@@ -246,7 +245,7 @@ class Gateway:
     def _release(self, verified: VerifiedRequest) -> bytes:
         """Charge, read, count, noise, store: in this order, here and nowhere else."""
         request, proposed = verified.request, verified.proposed
-        shared = proposed.plan.trust is TrustMode.SHARED
+        shared = proposed.plan.masked
         agreed = self._member().begin(proposed.plan, request) if shared else None
         stored = self._ledger.charge(
             verified.id,

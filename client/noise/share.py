@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from silosynth.client.noise.discrete_gaussian import check_noise
 from silosynth.common.accounting import Noise, Vector, check_share, rdp_vector, rho_units
-from silosynth.common.plan import Phase, Plan, TrustMode, phase_cost
+from silosynth.common.plan import Phase, Plan, phase_cost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +35,7 @@ def noise_share(plan: Plan, phase: Phase, *, marginals: int) -> NoiseShare:
         phase_cost(phase, rows_per_person=plan.privacy.rows_per_person, shares=plan.shares),
         count=marginals,
     )
-    if plan.trust is TrustMode.SHARED:
+    if plan.masked:
         check_share(cost.share)
     noise = plan.noise(phase).share
     check_noise(noise)

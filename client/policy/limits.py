@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from silosynth.common.domain import Domain
 from silosynth.common.errors import CapExceeded, InvalidPlan, Refused
 from silosynth.common.messages import MOST_STEP_BYTES
-from silosynth.common.plan import WEIGHT_BYTES, Plan, TrustMode
+from silosynth.common.plan import WEIGHT_BYTES, Plan
 
 MAX_PLAN_BYTES = 1_000_000
 _MOST_SPELLED = 10**18
@@ -56,7 +56,7 @@ def request_limit(policy: Policy, *, plan: Plan, domain: Domain) -> int:
     levels = _LEVELS * (sum(domain.shape) * _BYTES_PER_CODE + 8 * names)
     marginals = min(policy.max_marginals, max(p.marginals for p in plan.phases))
     queries = marginals * min(_BYTES_PER_QUERY + 8 * names, policy.max_message_bytes)
-    proof = MOST_STEP_BYTES * 2 if plan.trust is TrustMode.SHARED else 0
+    proof = MOST_STEP_BYTES * 2 if plan.masked else 0
     points = (sum(domain.shape) + plan.closer_leaves) * _BYTES_PER_POINT if plan.values else 0
     weights = WEIGHT_BYTES * plan.phases[-1].cells if plan.training is not None else 0
     return min(policy.max_message_bytes, 100_000 + levels + queries + proof + points + weights)

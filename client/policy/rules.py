@@ -12,7 +12,6 @@ from silosynth.common.errors import PlanRefused
 from silosynth.common.plan import (
     Method,
     Plan,
-    TrustMode,
     alone_costs,
     alone_units,
     plan_costs,
@@ -110,7 +109,7 @@ def needs_person(rules: Rules, plan: Plan, *, consumer: str) -> str | None:
     if epsilon > approval.max_epsilon:
         return f"epsilon {epsilon:.4g} (zCDP conversion) is above {approval.max_epsilon:g}"
     limit = approval.max_alone_epsilon or approval.max_epsilon
-    if plan.trust is TrustMode.SHARED and alone > limit:
+    if plan.masked and alone > limit:
         return (
             f"epsilon {alone:.4g} (zCDP conversion) of the silo's share standing alone is above "
             f"{limit:g}"

@@ -28,7 +28,7 @@ from silosynth.common.accounting import ORDER_UNIT
 from silosynth.common.audit import Account, Cap, Decision, Scope, Verdict, repriced
 from silosynth.common.errors import BudgetExceeded, PlanRefused, SilosynthError
 from silosynth.common.messages import Answer
-from silosynth.common.plan import Plan, TrustMode, decode_plan, load_plan, plan_price
+from silosynth.common.plan import Plan, decode_plan, load_plan, plan_price
 from silosynth.common.trust import MAGIC, Purpose, unseal
 
 
@@ -108,7 +108,7 @@ def _approval(
         f"{plan.privacy.delta:g}; the budgets are charged epsilon {ledger_epsilon(plan):.4g} "
         "(zCDP conversion)"
     )
-    if plan.trust is TrustMode.SHARED:
+    if plan.masked:
         cost += f"; standing alone, if masks failed, this silo spends {alone_epsilon(plan):.4g}"
     refused = [c for c in decided if decided[c].verdict is not Verdict.APPROVED]
     waits = {c: needs_person(door.rules, plan, consumer=c) for c in consumers if c not in refused}

@@ -40,7 +40,7 @@ from silosynth.common.messages import (
     unpack,
     unpack_all,
 )
-from silosynth.common.plan import Plan, TrustMode
+from silosynth.common.plan import Plan
 from silosynth.common.trust import SigningKey, url_text
 
 
@@ -147,7 +147,7 @@ class SumMember:
 
     def _check(self, plan: Plan, session: int) -> None:
         """Raise Refused unless the plan has such a session and this silo can sign for it."""
-        if plan.trust is not TrustMode.SHARED or session > plan.attempts:
+        if not plan.masked or session > plan.attempts:
             raise Refused(f"plan {plan.id} has no session {session} of sums")
         pinned = plan.roster.get(self._silo)
         if (self._key.public if self._key else None) != pinned or self._silo not in plan.silos:

@@ -85,6 +85,6 @@ class Certificate(_Model):
             raise ValueError("rho_units: is not the sum of the phases")
         if self.epsilon != (self.epsilon_pld if self.conversion == "pld" else self.epsilon_cks):
             raise ValueError("epsilon: is not the one of the conversion")
-        if (self.trust == "shared") != (self.alone is not None):
+        if (self.trust != "own") != (self.alone is not None):
             raise ValueError("alone: belongs to shared trust, and to no other")
         return self

@@ -20,7 +20,7 @@ from silosynth.common.accounting import (
 )
 from silosynth.common.certificate.certificate import Certificate, CertifiedPhase, Overlap, Trust
 from silosynth.common.errors import InvalidPlan
-from silosynth.common.plan import Plan, lack_words
+from silosynth.common.plan import Plan, lack_words, trust_of
 
 ASSUMPTIONS = (
     "The schema and the plan are public: names, categories, bounds, silos and noise scales are "
@@ -94,10 +94,10 @@ def certify(
     rows = {p.sensitivity for p in phases}
     if len(rows) != 1:
         raise InvalidPlan("the phases do not agree on the rows of one person")
-    shares = silos - colluders - absent
+    shares = _shares(trust, silos=silos, colluders=colluders, absent=absent)
     if shares < 1:
         raise InvalidPlan("fewer silos than colluders and absent ones together")
-    costs = [p.cost if trust == "own" else replace(p.cost, shares=shares) for p in phases]
+    costs = [replace(p.cost, shares=shares) for p in phases]
     sampled = any(c.rate < 1 for c in costs)
     epsilon_cks = cks_epsilon(total_rho(costs), delta)
     epsilon_rdp = rdp_epsilon(costs, delta) if sampled else None
@@ -194,7 +194,7 @@ def check_certificate(certificate: Certificate) -> None:
 def claims(certificate: Certificate) -> tuple[Claim, ...]:
     """Return every epsilon that a certificate states, with the noise that it must follow from."""
     c = certificate
-    shares = 1 if c.trust == "own" else c.silos - c.colluders - c.absent
+    shares = _shares(c.trust, silos=c.silos, colluders=c.colluders, absent=c.absent)
     costs = [replace(p.cost, shares=shares) for p in _phases_of(c)]
     stated = [Claim(what="one person in one silo", epsilon=c.epsilon, costs=tuple(costs))]
     stated += [
@@ -210,6 +210,14 @@ def claims(certificate: Certificate) -> tuple[Claim, ...]:
         share = tuple(cost.alone for cost in costs)
         stated.append(Claim(what="if a silo's masks failed", epsilon=c.alone.epsilon, costs=share))
     return tuple(stated)
+
+
+def _shares(trust: Trust, *, silos: int, colluders: int, absent: int) -> int:
+    """Return how many silos' noise makes up a phase's, as a plan of this trust says."""
+    try:
+        return trust_of(trust, colluders=colluders, absent=absent).shares(silos)
+    except ValueError as err:
+        raise InvalidPlan(str(err)) from None
 
 
 def same_certificate(one: Certificate, other: Certificate) -> bool:

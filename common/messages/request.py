@@ -22,7 +22,6 @@ from silosynth.common.plan import (
     Plan,
     PlanModel,
     TrainingStep,
-    TrustMode,
     Weights,
     frame_weights,
     read_json,
@@ -156,7 +155,7 @@ def count_cells(request: Request, *, plan: Plan, domain: Domain) -> tuple[int, .
         raise InvalidPlan("the request belongs to another plan")
     if request.silo not in plan.silos:
         raise InvalidPlan(f"silo {request.silo!r} is not in plan {plan.id}")
-    if (request.sum is not None) != (plan.trust is TrustMode.SHARED):
+    if (request.sum is not None) != plan.masked:
         raise InvalidPlan(f"plan {plan.id} has {plan.trust.value} noise; the request has not")
     if request.sum is not None and request.sum.session > plan.attempts:
         raise CapExceeded(
@@ -208,7 +207,7 @@ def _training_cells(step: TrainingStep, *, plan: Plan, phase: Phase) -> tuple[in
     """Return the cells of a round: one for each weight; raise CapExceeded beyond the last round."""
     if plan.training is None or step.round >= plan.training.rounds:
         raise CapExceeded(f"round {step.round} was asked for; the plan of {plan.id} ends before")
-    if (step.batch is None) != (plan.trust is TrustMode.SHARED):
+    if (step.batch is None) != plan.masked:
         raise InvalidPlan("a round has a batch with own noise, and none with shared noise")
     return (phase.cells,)
 

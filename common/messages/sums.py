@@ -23,7 +23,7 @@ from silosynth.common.digest import DIGEST_PATTERN, canonical_json, digest_of
 from silosynth.common.errors import InvalidPlan, Refused, Untrusted
 from silosynth.common.messages.request import request_id
 from silosynth.common.messages.sum_proof import Envelope, Session, unpack
-from silosynth.common.plan import MOST_MEMBERS, Name, PhaseName, Plan, TrustMode
+from silosynth.common.plan import MOST_MEMBERS, Name, PhaseName, Plan
 from silosynth.common.trust import PublicKey, Purpose, SigningKey, unseal, url_bytes
 from silosynth.common.trust.seal import seal
 
@@ -128,7 +128,7 @@ def read_set(adverts: Sequence[bytes], *, plan: Plan, session: int) -> AgreedSet
     Raises what :func:`read_advert` raises, and Refused when the set is too small for the plan's
     noise, names a silo twice, or two requests share a key.
     """
-    if plan.trust is not TrustMode.SHARED or session > plan.attempts:
+    if not plan.masked or session > plan.attempts:
         raise Refused(f"plan {plan.id} has no session {session} of sums")
     named = _Named.of(plan)
     read = [_read_advert(data, plan=plan, named=named, session=session) for data in adverts]

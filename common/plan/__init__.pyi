@@ -41,7 +41,7 @@ from .training import (
     scaled_norm,
     unframe_weights,
 )
-from .trust import MOST_MEMBERS, Own, Shared, Trust, TrustMode
+from .trust import MOST_MEMBERS, Own, Trust, TrustMode, trust_of
 from .values import (
     ENDINGS,
     MOST_CLOSER_CELLS,
@@ -75,7 +75,6 @@ __all__ = [
     "PlanModel",
     "PlannedTree",
     "Privacy",
-    "Shared",
     "TrainingSettings",
     "TrainingStep",
     "Trust",
@@ -113,6 +112,7 @@ __all__ = [
     "sampled_epsilon",
     "scaled_norm",
     "spent_epsilon",
+    "trust_of",
     "unframe_weights",
     "words_of_lacks",
 ]

@@ -36,7 +36,6 @@ from silosynth.common.plan.phases import (
 from silosynth.common.plan.training import TrainingSettings
 from silosynth.common.plan.trust import (
     OF_SHARED,
-    Own,
     Trust,
     TrustMode,
     trust_of,
@@ -170,7 +169,7 @@ class Plan(PlanModel):
         sharing = self.sharing
         if fault := sharing.fault(len(self.silos)):
             raise ValueError(fault)
-        if isinstance(sharing, Own):
+        if not sharing.masked:
             if self.sum_bits != 64:
                 raise ValueError(OF_SHARED)
             return
@@ -192,6 +191,11 @@ class Plan(PlanModel):
         return trust_of(
             self.trust, colluders=self.colluders, absent=self.absent, attempts=self.attempts
         )
+
+    @property
+    def masked(self) -> bool:
+        """Say whether nobody sees a silo's own release, but the sum of masked ones."""
+        return self.sharing.masked
 
     @property
     def shares(self) -> int:

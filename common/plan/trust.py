@@ -24,6 +24,9 @@ class Own:
     """Every silo adds all the noise, so nobody is trusted with anything."""
 
     mode: ClassVar[TrustMode] = TrustMode.OWN
+    masked: ClassVar[bool] = False
+    """Whether nobody sees a silo's own release, but the sum of masked ones."""
+
     optimisers: ClassVar[tuple[Optimiser, ...]] = OF_UPDATES
     steps: ClassVar[int] = 0
     """How often silos are asked before the first phase."""
@@ -50,6 +53,7 @@ class Shared:
     """
 
     mode: ClassVar[TrustMode] = TrustMode.SHARED
+    masked: ClassVar[bool] = True
     optimisers: ClassVar[tuple[Optimiser, ...]] = OF_GRADIENTS
     steps: ClassVar[int] = 2
     """How often silos are asked before the first phase: for keys and for votes on a set."""

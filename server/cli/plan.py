@@ -209,7 +209,7 @@ def plan_show(
         f"each silo spends epsilon {epsilon:.4g} (of {privacy.epsilon:g}) at delta "
         f"{privacy.delta:g} for one {privacy.unit}, at most {privacy.rows_per_person} rows a person"
     )
-    if plan.trust is TrustMode.SHARED:
+    if plan.masked:
         for sentence in trust_words(certify_plan(plan)):
             say(sentence)
     for sentence in (*lack_words(plan), *_value_words(plan), *METHODS[plan.method].describe(plan)):

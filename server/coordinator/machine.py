@@ -34,7 +34,7 @@ from silosynth.common.messages import (
     decode_statement,
     refusal_error,
 )
-from silosynth.common.plan import OF_VALUES, OnAbsent, PhaseName, Plan, TrustMode, check_plan
+from silosynth.common.plan import OF_VALUES, OnAbsent, PhaseName, Plan, check_plan
 from silosynth.common.schema import Schema
 from silosynth.common.trust import PublicKey
 from silosynth.server.coordinator.state import (
@@ -200,7 +200,7 @@ def _measure(state: State) -> tuple[State, Commands]:
 
 def _begin(state: State) -> tuple[State, Commands]:
     """Open the first phase; in shared trust, after the silos agreed on who takes part."""
-    if state.plan.trust is TrustMode.SHARED:
+    if state.plan.masked:
         return ask_keys(state, session=1)
     return _open_phase(state, state.plan.phases[0].name)
 

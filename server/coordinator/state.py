@@ -10,7 +10,7 @@ from silosynth.common.domain import Grouping
 from silosynth.common.errors import SilosynthError
 from silosynth.common.measurement import Measurement
 from silosynth.common.messages import AgreedSet, Receipt, Release, Request, SumProof, SumStep, pack
-from silosynth.common.plan import OF_VALUES, PhaseName, Plan, TrustMode
+from silosynth.common.plan import OF_VALUES, PhaseName, Plan
 from silosynth.common.sampler import NeuralSampler
 from silosynth.common.schema import Schema
 from silosynth.common.values import Spread
@@ -259,7 +259,7 @@ class State:
         They are over the silos that still take part; a shared sum cannot be taken apart, so it is
         over those that took part in it.
         """
-        shared = self.plan.trust is TrustMode.SHARED
+        shared = self.plan.masked
         return {
             phase: self._sum(phase, silos=None if shared else self.silos)
             for phase, question in self.asked.items()
@@ -309,7 +309,7 @@ class State:
     ) -> tuple[Measurement, ...]:
         """Return the sums of a phase over those of ``silos`` that hold each, or over all."""
         question = self.asked[phase]
-        add = sum_masked if self.plan.trust is TrustMode.SHARED else sum_releases
+        add = sum_masked if self.plan.masked else sum_releases
         return add(
             [r for silo, r in self.releases[phase].items() if silos is None or silo in silos],
             queries=question.queries,

@@ -25,7 +25,7 @@ from silosynth.common.messages import (
     read_vote,
     refusal_error,
 )
-from silosynth.common.plan import Plan, TrustMode
+from silosynth.common.plan import Plan
 from silosynth.server.coordinator.state import (
     Agree,
     Agreement,
@@ -99,7 +99,7 @@ def mute(event: Mute) -> SiloAbsent:
 def cannot_spare(state: State) -> str | None:
     """Say why the run cannot go on with one silo less; None where it can."""
     plan = state.plan
-    if plan.trust is not TrustMode.SHARED:
+    if not plan.masked:
         return None
     if len(state.silos) - 1 < len(plan.silos) - plan.absent:
         return f"the plan's noise allows {plan.absent} silos to be absent, and no more"

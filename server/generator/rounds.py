@@ -27,7 +27,6 @@ from silosynth.common.plan import (
     Plan,
     TrainingSettings,
     TrainingStep,
-    TrustMode,
     Weights,
     encode_weights,
     gradient_unit,
@@ -141,7 +140,7 @@ def settings(plan: Plan) -> TrainingSettings:
 
 def ask_round(learning: Learning, *, plan: Plan, silo: str) -> TrainingStep:
     """Return what a silo is asked for in the next round."""
-    own = plan.trust is TrustMode.OWN
+    own = not plan.masked
     return TrainingStep(
         round=learning.round,
         weights=learning.encoded.digest,
@@ -151,7 +150,7 @@ def ask_round(learning: Learning, *, plan: Plan, silo: str) -> TrainingStep:
 
 def take_round(learning: Learning, releases: Mapping[str, Release], *, plan: Plan) -> Learning:
     """Return where training stands after a round; raise RunFailed when it diverged."""
-    if plan.trust is TrustMode.SHARED:
+    if plan.masked:
         gradient, signal = _gradient(learning, releases, plan=plan)
         moved = _descend(learning, gradient, how=settings(plan))
     else:
@@ -169,7 +168,7 @@ def _sizes(plan: Plan, counted: Mapping[str, Release]) -> dict[str, float]:
     """Return the silos' numbers of rows: declared, or noised and at least 1."""
     if settings(plan).sizes:
         return {silo: float(size) for silo, size in settings(plan).sizes.items()}
-    if plan.trust is TrustMode.SHARED:
+    if plan.masked:
         return {"": _rows(add_masked(list(counted.values())))}
     return {silo: _rows(release.marginals) for silo, release in counted.items()}
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.measurement import Measurement
-from silosynth.common.plan import Own, Plan
+from silosynth.common.plan import Plan
 from silosynth.common.schema import Schema
 from silosynth.server.measuring import coarse_grouping
 from silosynth.server.methods.marginals import estimate_rows
@@ -129,7 +129,7 @@ def room_of(plan: Plan, *, most: int) -> Room:
 
     With own noise a silo is asked for what it holds alone; in a secret sum all are asked the same.
     """
-    apart = plan.silos if plan.lacks and isinstance(plan.sharing, Own) else ()
+    apart = plan.silos if plan.lacks and not plan.sharing.masked else ()
 
     def room(clique: Clique, chosen: Sequence[Clique]) -> bool:
         if not apart:

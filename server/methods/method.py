@@ -12,7 +12,7 @@ from silosynth.common.certificate import Certificate
 from silosynth.common.domain import Clique, Grouping
 from silosynth.common.measurement import MarginalQuery, Measurement
 from silosynth.common.messages import FINE, Release, Request, SumProof
-from silosynth.common.plan import Method, Own, Phase, PhaseName, Plan, PlannedTree, Trust
+from silosynth.common.plan import Method, Phase, PhaseName, Plan, PlannedTree, Trust
 from silosynth.common.sampler import AnySampler, NeuralSampler
 from silosynth.common.schema import Schema
 from silosynth.server.generator import Learning, ask_round
@@ -49,14 +49,16 @@ class Terms:
         held = [[h.issuperset(c) for c in cliques] for h in self.holdings]
         if not held:
             return len(cliques)
-        if isinstance(self.trust, Own):
-            return max(map(sum, held))
-        return sum(map(any, zip(*held, strict=True)))
+        if self.trust.masked:
+            return sum(map(any, zip(*held, strict=True)))
+        return max(map(sum, held))
 
     def holders(self, cliques: Sequence[Clique]) -> float:
         """Return how many silos' noise adds up in a sum that somebody has a part in, on average."""
-        if not self.holdings or not isinstance(self.trust, Own):
-            return 1.0 if not isinstance(self.trust, Own) else float(self.silos)
+        if self.trust.masked:
+            return 1.0
+        if not self.holdings:
+            return float(self.silos)
         held = [sum(h.issuperset(c) for h in self.holdings) for c in cliques]
         return sum(held) / max(sum(map(bool, held)), 1)
 
@@ -152,7 +154,7 @@ class Question:
 
     def asked_of(self, silo: str, *, plan: Plan) -> tuple[MarginalQuery, ...]:
         """Return what one silo is asked: what it holds; in shared trust all are asked the same."""
-        if not isinstance(plan.sharing, Own):
+        if plan.masked:
             return self.queries
         return tuple(q for q in self.queries if plan.holds(silo, q.clique))
 

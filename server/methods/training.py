@@ -23,7 +23,6 @@ from silosynth.common.generator import Architecture, MaskedMlp, Transformer
 from silosynth.common.plan import (
     BOUND,
     Optimiser,
-    Own,
     Phase,
     PhaseName,
     TrainingSettings,
@@ -76,7 +75,7 @@ def plan_training(
     no noise is enough for; CapExceeded for a network that is too large.
     """
     _check_learnable(schema)
-    own, shares, attempts = isinstance(terms.trust, Own), max(terms.shares, 1), terms.trust.attempts
+    own, shares, attempts = not terms.trust.masked, max(terms.shares, 1), terms.trust.attempts
     rows_per_person, delta = terms.rows_per_person, terms.delta
     settings = _settings(schema, choice, own=own)
     rate = choice.rate or _habit(settings.architecture, own=own, shows=_shows(schema)).rate

@@ -14,13 +14,13 @@ from silosynth.common.plan import (
     Own,
     Plan,
     Privacy,
-    Shared,
     Trust,
     TrustMode,
     check_plan,
     check_texts,
     parse_plan,
     plan_trees,
+    trust_of,
 )
 from silosynth.common.schema import Schema
 from silosynth.server.methods import Choices, Design, Terms, options_of, read_method
@@ -142,9 +142,11 @@ def _check_names(choices: Chosen) -> None:
 
 def _trust(choices: Chosen) -> Trust:
     """Return the trust that was chosen; the plan refuses what does not go with it."""
-    if TrustMode(choices.get("trust", TrustMode.OWN)) is TrustMode.OWN:
+    mode = TrustMode(choices.get("trust", TrustMode.OWN))
+    if mode is TrustMode.OWN:
         return Own()
-    return Shared(
+    return trust_of(
+        mode,
         colluders=choices.get("colluders", 0),
         absent=choices.get("absent", 0),
         attempts=choices.get("attempts", 1),
@@ -167,7 +169,7 @@ def _said(choices: Chosen, *, trust: Trust, on_absent: OnAbsent | str | None) ->
 def _sum_bits(design: Design, *, trust: Trust, choices: Chosen) -> int:
     """Return 32 where no sum can leave 32 bits, but with a probability below 2^-1000; else 64."""
     rows_at_most = choices.get("rows_at_most")
-    if isinstance(trust, Own) or rows_at_most is None or not design.counts:
+    if not trust.masked or rows_at_most is None or not design.counts:
         return 64
     largest = max(p.noise.variance(silos=1) for p in design.phases)
     rows_at_most *= max(p.bound for p in design.phases)

@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from silosynth.common.plan import Plan, Shared
+from silosynth.common.plan import Plan
 from silosynth.common.report import element
 from silosynth.simulations.scenario.timeline import Leg, Timeline, What
 from silosynth.simulations.scenario.units import SECOND, spell_span
@@ -54,7 +54,7 @@ def bought(plan: Plan, timeline: Timeline, *, left: Mapping[str, str]) -> list[d
             ),
         ),
     ]
-    if isinstance(plan.sharing, Shared):
+    if plan.masked:
         sessions = sum(leg.name.startswith("agree: ") for leg in asked) // 2
         spared = f"{len(left)} of {plan.absent} spared silos were missing"
         lines += [

@@ -292,8 +292,8 @@ MUTANTS = (
     Mutant(
         name="a share of shared noise is approved whatever it costs alone",
         path=RULES,
-        old="if plan.trust is TrustMode.SHARED and alone > limit:",
-        new="if plan.trust is TrustMode.SHARED and alone > limit and limit < 0:",
+        old="if plan.masked and alone > limit:",
+        new="if plan.masked and alone > limit and limit < 0:",
         killed_by=(
             "tests/client/gateway/test_gateway_sums.py::"
             "test_the_policy_approves_shared_noise_by_what_the_silo_alone_would_spend",
@@ -305,7 +305,7 @@ MUTANTS = (
         name="a sum is approved by the limit of the share alone",
         path=RULES,
         old="    if epsilon > approval.max_epsilon:\n",
-        new="    if plan.trust is not TrustMode.SHARED and epsilon > approval.max_epsilon:\n",
+        new="    if not plan.masked and epsilon > approval.max_epsilon:\n",
         killed_by=(
             "tests/client/gateway/test_gateway_sums.py::"
             "test_neither_limit_of_shared_noise_makes_up_for_the_other",

@@ -152,8 +152,8 @@ MUTANTS = (
     Mutant(
         name="sessions without end",
         path=MEMBER,
-        old="if plan.trust is not TrustMode.SHARED or session > plan.attempts:",
-        new="if plan.trust is not TrustMode.SHARED:",
+        old="if not plan.masked or session > plan.attempts:",
+        new="if not plan.masked:",
         killed_by=(ATTACKS + "test_a_session_beyond_the_plans_attempts_is_refused",),
     ),
     Mutant(
