@@ -26,7 +26,8 @@ WORKING = "working"
 class Terms:
     """What a plan is made within: one person's budget, and how many silos' noise adds up.
 
-    ``trees`` are over numbers' values, which every method's phases come after.
+    ``trees`` are over numbers' values, which every method's phases come after, of ``columns`` in
+    all; ``rows_at_most`` is a public bound on all silos' rows, where one is known.
     """
 
     epsilon: float
@@ -35,11 +36,18 @@ class Terms:
     silos: int
     trust: Trust
     trees: Mapping[str, PlannedTree] = field(default_factory=dict)
+    columns: int = 0
+    rows_at_most: int | None = None
 
     @property
     def shares(self) -> int:
         """Return how many silos' noise makes up a phase's; below 1 where the silos are too few."""
         return self.trust.shares(self.silos)
+
+    @property
+    def noises(self) -> int:
+        """Return how many times a phase's noise is in a sum over all silos."""
+        return self.silos if self.trust.shares(self.silos) == 1 else 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

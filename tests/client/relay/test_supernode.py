@@ -53,8 +53,9 @@ def launcher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launcher]:
 
 def _code_of(launcher: Launcher, program: str) -> int:
     """Run a program in a process of its own; return its exit code."""
-    said = {"out": os.devnull, "log": os.devnull, "directory": os.getcwd()}
-    return launcher.start("program", [program], **said).wait(patience(60))
+    nowhere = os.devnull
+    started = launcher.start("program", [program], out=nowhere, log=nowhere, directory=os.getcwd())
+    return started.wait(patience(60))
 
 
 @pytest.mark.parametrize("way", WAYS)
