@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 export FLWR_TELEMETRY_ENABLED := 0
 export RAY_USAGE_STATS_ENABLED := 0
+# A worker a core, a file after the other, in the order of tests/support/dearest.py.
+WORKERS := -n auto --dist loadfile --no-loadscope-reorder
 # What is compiled is kept, whatever a container's image says: tests start hundreds of interpreters.
 unexport PYTHONDONTWRITEBYTECODE
 # Tests run one a core; threads of their own would only wait for one another.
@@ -19,14 +21,14 @@ demo: $(VENV)/.run
 
 test: $(VENV)/.dev browser postgresql lint types
 	$(BIN)/python tests/structure.py --print
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest $(WORKERS)
 	$(MAKE) wheel
 
 check: test
 
 # The inner loop: all but whole runs, processes, browsers and servers.
 quick: lint types
-	$(BIN)/python -m pytest -n auto --dist loadfile --quick
+	$(BIN)/python -m pytest $(WORKERS) --quick
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -105,7 +105,13 @@ def fixed_bits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Refuse more cases of a statistical test than its false-alarm probability is shared by."""
+    """Begin with the dearest files, and count the cases of each statistical test.
+
+    More of them than its false-alarm probability is shared by are refused.
+    """
+    from tests.support.dearest import begun_first
+
+    items[:] = [items[place] for place in begun_first([item.nodeid for item in items])]
     tests: list[Any] = [getattr(item, "function", None) for item in items]
     cases = Counter(test for test in tests if hasattr(test, "statistical_cases"))
     for test, count in cases.items():

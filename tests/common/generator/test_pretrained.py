@@ -344,11 +344,11 @@ def test_tokens_are_drawn_with_the_models_own_shares(folder: Path) -> None:
     vector = initial_vector(architecture, layout_of(schema), seed=1)
     network = load_pretrained(architecture, schema, folder, 3 * vector)
     prompt = network.tokens.prompt(np.array([1, 0]))
-    drawn = network._continue([prompt] * 3000, SeededWords(seed=1, purpose="test"))
+    drawn = network._continue([prompt] * 6000, SeededWords(seed=1, purpose="test"))
     found = network.model(input_ids=torch.tensor([prompt])).logits[0, -1].double().softmax(-1)
     first = [tokens[0] if tokens else network.end for tokens in drawn]
     counts = np.bincount(first, minlength=len(found))
-    expected = 3000 * found.detach().numpy()
+    expected = 6000 * found.detach().numpy()
     squares = ((counts - expected) ** 2 / expected).sum()
     freedom = len(found) - 1
     assert abs(squares - freedom) < 5 * (2 * freedom) ** 0.5
