@@ -6,6 +6,11 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 export FLWR_TELEMETRY_ENABLED := 0
 export RAY_USAGE_STATS_ENABLED := 0
+# What is compiled is kept, whatever a container's image says: tests start hundreds of interpreters.
+unexport PYTHONDONTWRITEBYTECODE
+# Tests run one a core; threads of their own would only wait for one another.
+test quick soak faults test-flower: export OMP_NUM_THREADS := 1
+test quick soak faults test-flower: export OPENBLAS_NUM_THREADS := 1
 
 .PHONY: demo test quick check lint types structure wheel soak faults test-flower browser bench-setup postgresql clean
 

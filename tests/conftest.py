@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import os
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,9 +61,20 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the folder of what this session's processes remember together."""
+    from tests.support.remembered import PLACE
+
+    if PLACE not in os.environ:
+        folder = tempfile.TemporaryDirectory(prefix="silosynth-epsilons-")
+        os.environ[PLACE] = folder.name
+        config.add_cleanup(lambda: os.environ.__delitem__(PLACE))
+        config.add_cleanup(folder.cleanup)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _epsilons_worked_out_once() -> Iterator[None]:
-    """Work out each epsilon once a process: an accountant's seconds are what no test is about.
+    """Work out each epsilon once a session: an accountant's seconds are what no test is about.
 
     It is a function of its arguments alone, and every test of it still works it out.
     """

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from silosynth.common.plan import Method
-from silosynth.common.plan.methods import MEMBERS
+from silosynth.common.plan import MEMBERS, Method
 from silosynth.server.cli.plan import plan_new
 from silosynth.server.methods import METHODS
 from silosynth.server.planning import new_plan

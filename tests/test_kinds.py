@@ -50,3 +50,23 @@ def test_few_places_outside_compare_a_kind_with_a_word() -> None:
 def test_every_kind_of_a_schema_has_its_module() -> None:
     mapping = json_schema()["properties"]["attributes"]["items"]["discriminator"]["mapping"]
     assert set(mapping) == set(KINDS)
+
+
+def test_no_table_by_kind_stands_outside_of_their_home() -> None:
+    """Importers tell other tools' words apart, some of which are ours."""
+    found = [
+        path.relative_to(ROOT).as_posix()
+        for path in _outside()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Dict)
+        and len({k.value for k in node.keys if isinstance(k, ast.Constant)} & set(KINDS)) > 2
+    ]
+    assert [name for name in found if not name.startswith("common/importers/")] == []
+
+
+def test_no_group_of_kinds_is_made_outside_of_their_home() -> None:
+    for path in _outside():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.BinOp):
+                group = {name for name in _names(node.value) if KIND.match(name)}
+                assert not group, f"{path.relative_to(ROOT)}:{node.lineno}: {group}"

@@ -8,9 +8,6 @@ from pydantic import ValidationError
 
 from silosynth.client.maps.silo_map import (
     ABSENT,
-    FORMATTED,
-    NUMBERS,
-    WORDED,
     ColumnMap,
     SiloMap,
     Target,
@@ -22,7 +19,13 @@ from silosynth.common.document import describe_validation
 from silosynth.common.errors import InvalidMap
 from silosynth.common.rules import columns_of
 from silosynth.common.rules.spell import spell
-from silosynth.common.schema import Attribute, Schema
+from silosynth.common.schema import (
+    Attribute,
+    Schema,
+    as_numeric,
+    has_unit,
+    has_words,
+)
 
 
 def check_map(silo_map: SiloMap, *, schema: Schema, origin: str = "map") -> None:
@@ -64,7 +67,7 @@ def _of_column(column: ColumnMap, attribute: Attribute) -> Iterator[str]:
     uncoded = ("text", "generated") if changed else ()
     if attribute.kind in ("ignored", "empty", *uncoded):
         yield f"is {attribute.kind}: there is nothing in it to map"
-    elif column.calculates and not isinstance(attribute, NUMBERS):
+    elif column.calculates and not has_unit(attribute):
         yield f"is {attribute.kind}, and has no scale or offset"
     if column.format is not None:
         yield from _of_format(column, attribute)
@@ -74,10 +77,10 @@ def _of_column(column: ColumnMap, attribute: Attribute) -> Iterator[str]:
 
 
 def _of_format(column: ColumnMap, attribute: Attribute) -> Iterator[str]:
-    if not isinstance(attribute, FORMATTED):
+    if as_numeric(attribute) is None:
         yield f"is {attribute.kind}, and has no format; write map:"
         return
-    if isinstance(column.format, str) == isinstance(attribute, NUMBERS):
+    if isinstance(column.format, str) == has_unit(attribute):
         yield "has the format of another kind: numbers have {decimal: ','}, instants '%d.%m.%Y'"
         return
     try:
@@ -88,15 +91,16 @@ def _of_format(column: ColumnMap, attribute: Attribute) -> Iterator[str]:
 
 def _of_target(target: Target, attribute: Attribute) -> str | None:
     """Say why a map may not lead to a value; None where it may."""
-    if not isinstance(attribute, FORMATTED | WORDED):
+    coded = attribute if has_words(attribute) else as_numeric(attribute)
+    if coded is None:
         return "is a key or a text; leave map out"
     if target is None:
-        return None if attribute.missing else "is not declared: give the column missing: true"
-    if isinstance(attribute, WORDED):
+        return None if coded.missing else "is not declared: give the column missing: true"
+    if has_words(attribute):
         if spell_target(target) in words_of(attribute):
             return None
         return "the schema does not list"
-    if not isinstance(attribute, NUMBERS):
+    if not has_unit(attribute):
         return "is not null: other instants have a format, and no map"
     if isinstance(target, str | bool):
         return "is not a number"

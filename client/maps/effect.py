@@ -10,9 +10,14 @@ import numpy as np
 import pyarrow as pa
 
 from silosynth.client.maps.read import map_column
-from silosynth.client.maps.silo_map import NUMBERS, WORDED, SiloMap
+from silosynth.client.maps.silo_map import SiloMap
 from silosynth.common.codec import distinct, flatten, is_text, read_numbers, readable, to_texts
-from silosynth.common.schema import Attribute, Schema
+from silosynth.common.schema import (
+    Attribute,
+    Schema,
+    has_unit,
+    has_words,
+)
 
 _MOST_WORDS = 12
 _LONGEST = 40
@@ -36,9 +41,9 @@ class Effect:
                 continue
             column = readable(flatten(table[self.silo_map.origin(attribute.name)]))
             mapped = readable(flatten(map_column(column, how, attribute)))
-            if isinstance(attribute, NUMBERS):
+            if has_unit(attribute):
                 self._add_span(attribute, column, mapped)
-            elif isinstance(attribute, WORDED):
+            elif has_words(attribute):
                 self._words.setdefault(attribute.name, Counter()).update(_pairs(column, mapped))
 
     def lines(self) -> Iterator[str]:
@@ -54,7 +59,7 @@ class Effect:
 
     def _add_span(self, attribute: Attribute, column: pa.Array, mapped: pa.Array) -> None:
         """Keep (4,) float64: the lowest and highest number before, and after."""
-        assert isinstance(attribute, NUMBERS)
+        assert has_unit(attribute)
         plain = attribute.model_copy(update={"spelled": None})
         form = self.silo_map.column(attribute.name).format
         own = plain if form is None else attribute.model_copy(update={"spelled": form})

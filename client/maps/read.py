@@ -16,8 +16,6 @@ import pyarrow.compute as pc
 import pyarrow.types as pt
 
 from silosynth.client.maps.silo_map import (
-    NUMBERS,
-    WORDED,
     ColumnMap,
     SiloMap,
     spell_target,
@@ -41,8 +39,12 @@ from silosynth.common.errors import InvalidTable
 from silosynth.common.schema import (
     Attribute,
     CategoricalAttribute,
+    NumberAttribute,
     Schema,
+    WordedAttribute,
     as_numeric,
+    has_unit,
+    has_words,
 )
 
 FARTHEST, NEAREST = 1e200, 1e-200
@@ -55,7 +57,7 @@ def read_by(schema: Schema, silo_map: SiloMap) -> Schema:
     spelled: dict[str, Attribute] = {}
     for attribute in schema.attributes:
         column = silo_map.column(attribute.name)
-        if isinstance(attribute, NUMBERS) and (column.calculates or column.words):
+        if has_unit(attribute) and (column.calculates or column.words):
             # What was calculated is written plainly.
             spelled[attribute.name] = attribute.model_copy(update={"spelled": None})
         elif column.format is not None:
@@ -115,12 +117,12 @@ def map_column(
     column: pa.ChunkedArray | pa.Array, how: ColumnMap, attribute: Attribute
 ) -> pa.ChunkedArray | pa.Array:
     """Return a column in the schema's words and units; untouched where the map changes nothing."""
-    if isinstance(attribute, NUMBERS) and (how.calculates or how.words):
+    if has_unit(attribute) and (how.calculates or how.words):
         return _calculate(readable(flatten(column)), how, attribute)
     if not how.words:
         return column
     flat = readable(flatten(column))
-    if isinstance(attribute, WORDED):
+    if has_words(attribute):
         return _translate(flat, how, attribute)
     values, positions = distinct(flat)
     named = _places(to_texts(values) if not is_text(values.type) else values, how.words) >= 0
@@ -134,10 +136,10 @@ def lacking(notes: tuple[EncodingNote, ...], *, silo_map: SiloMap) -> tuple[Enco
 
 def _mapped_type(attribute: Attribute, how: ColumnMap, stored: pa.DataType) -> pa.DataType:
     """Return the type that a column has once it is mapped; its own where that is refused later."""
-    if isinstance(attribute, NUMBERS) and (how.calculates or how.words):
+    if has_unit(attribute) and (how.calculates or how.words):
         plain = accepts(attribute, stored) and not _textual(stored)
         return pa.float64() if plain else stored
-    if how.words and isinstance(attribute, WORDED) and accepts(_listed(("x",)), stored):
+    if how.words and has_words(attribute) and accepts(_listed(("x",)), stored):
         return pa.large_string()
     return stored
 
@@ -174,7 +176,7 @@ def _is_blank(values: pa.Array) -> np.ndarray:
     return np.asarray(pc.fill_null(blank, False).to_numpy(zero_copy_only=False))
 
 
-def _translate(flat: pa.Array, how: ColumnMap, attribute: WORDED) -> pa.Array:
+def _translate(flat: pa.Array, how: ColumnMap, attribute: WordedAttribute) -> pa.Array:
     """Return a listed column in the schema's words."""
     values, positions = distinct(flat)
     words = dict(how.words or {})
@@ -194,7 +196,7 @@ def _translate(flat: pa.Array, how: ColumnMap, attribute: WORDED) -> pa.Array:
     )
 
 
-def _unlisted(attribute: WORDED) -> str:
+def _unlisted(attribute: WordedAttribute) -> str:
     """Return a word that the schema lists nowhere, in any spelling."""
     word, known = _NOWHERE, {w.strip().lower() for w in words_of(attribute)}
     while word in known:
@@ -202,7 +204,7 @@ def _unlisted(attribute: WORDED) -> str:
     return word
 
 
-def _calculate(flat: pa.Array, how: ColumnMap, attribute: NUMBERS) -> pa.Array:
+def _calculate(flat: pa.Array, how: ColumnMap, attribute: NumberAttribute) -> pa.Array:
     """Return numbers by their formula, and those that have a word of the map by that."""
     if pt.is_dictionary(flat.type) and is_text(flat.type.value_type):
         values, positions = distinct(flat)
@@ -230,7 +232,7 @@ def as_number(word: str) -> float | None:
         return None
 
 
-def formula(numbers: np.ndarray, how: ColumnMap, attribute: NUMBERS) -> np.ndarray:
+def formula(numbers: np.ndarray, how: ColumnMap, attribute: NumberAttribute) -> np.ndarray:
     """Return (rows,) float64 in the schema's unit, whole ones rounded; NaN stays."""
     if not how.calculates:
         return numbers.astype(np.float64, copy=True)
@@ -242,7 +244,7 @@ def formula(numbers: np.ndarray, how: ColumnMap, attribute: NUMBERS) -> np.ndarr
     return placed
 
 
-def _reader(attribute: NUMBERS, how: ColumnMap) -> Any:
+def _reader(attribute: NumberAttribute, how: ColumnMap) -> Any:
     """Return what reads numbers as the silo writes them."""
     spelled = spelled_by_silo(attribute, how)
     number = as_numeric(spelled)
@@ -252,7 +254,7 @@ def _reader(attribute: NUMBERS, how: ColumnMap) -> Any:
     return lambda column: codec.scale.read(number, column)
 
 
-def _calculate_texts(values: pa.Array, how: ColumnMap, attribute: NUMBERS) -> pa.Array:
+def _calculate_texts(values: pa.Array, how: ColumnMap, attribute: NumberAttribute) -> pa.Array:
     """Return distinct texts as plainly written numbers; the schema's words stay words."""
     numbers, _ = _reader(attribute, how)(values)
     result = formula(numbers, how, attribute)

@@ -19,15 +19,10 @@ from silosynth.common.document import describe_validation, dump_document, load_d
 from silosynth.common.errors import InvalidMap, InvalidSchema
 from silosynth.common.schema import (
     Attribute,
-    BooleanAttribute,
-    DatetimeAttribute,
-    DurationAttribute,
-    IntegerAttribute,
-    ListedAttribute,
     NumberText,
     PlainModel,
-    RealAttribute,
-    TimeAttribute,
+    WordedAttribute,
+    has_unit,
 )
 
 MAP_VERSION = 1
@@ -116,11 +111,6 @@ class SiloMap(PlainModel):
         return "sha256:" + hmac.new(key, data, hashlib.sha256).hexdigest()
 
 
-NUMBERS = IntegerAttribute | RealAttribute
-WORDED = ListedAttribute | BooleanAttribute
-FORMATTED = NUMBERS | DatetimeAttribute | TimeAttribute | DurationAttribute
-"""The kinds that a map tells apart: what has units, words, or a way of being written."""
-
 _AS_IT_IS = ColumnMap()
 NO_MAP = SiloMap()
 
@@ -180,19 +170,19 @@ def spelled_by_silo(attribute: Attribute, column: ColumnMap) -> Attribute:
     """
     if column.format is None:
         return attribute
-    field = "spelled" if isinstance(attribute, NUMBERS) else "format"
+    field = "spelled" if has_unit(attribute) else "format"
     data = attribute.model_dump() | {field: column.format}
     return type(attribute).model_validate(data)
 
 
-def words_of(attribute: WORDED) -> tuple[str, ...]:
+def words_of(attribute: WordedAttribute) -> tuple[str, ...]:
     """Return every word that stands for a code of a listed attribute."""
     own = (*own_words(attribute), *(getattr(attribute, "spelled", None) or ()))
     other = getattr(attribute, "other_as", None)
     return (*own, *((other,) * bool(other)), *attribute.missing_apart, *attribute.missing_tokens)
 
 
-def own_words(attribute: WORDED) -> tuple[str, ...]:
+def own_words(attribute: WordedAttribute) -> tuple[str, ...]:
     """Return the word of each code of a listed attribute, as a map names it."""
     return tuple(map(str, getattr(attribute, "categories", ("false", "true"))))
 

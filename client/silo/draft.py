@@ -18,9 +18,11 @@ from silosynth.client.csv import sniff_dialect
 from silosynth.client.silo.persons import person_keys
 from silosynth.client.source import TableSource, is_text_file, read_untyped, stored_schema
 from silosynth.common.codec import (
+    CENSORED,
+    KINDS,
     ColumnFacts,
     Proposal,
-    draft_kind,
+    draft_column,
     flatten,
     form_of,
     stored_name,
@@ -34,16 +36,6 @@ _WARNING = (
     "set each source, and do not share the draft before"
 )
 _UNCODED = ("text", "empty", "ignored")
-_NATURAL = {
-    "categorical": "dictionary",
-    "ordinal": "dictionary",
-    "boolean": "bool",
-    "integer": "int64",
-    "real": "double",
-    "time": "time64[us]",
-    "duration": "duration[us]",
-    "empty": "string",
-}
 _PLACE = re.compile(r"column_(\d+)")
 
 
@@ -87,7 +79,9 @@ def draft_schema(source: TableSource, *, name: str, dialect: CsvDialect | None =
         raise InvalidTable("the table has no rows to draft from", hint="import a description")
     stored = None if how is not None else stored_schema(source)
     columns = [_facts(table, n, stored=stored) for n in table.column_names]
-    proposals = {c.name: _propose(c) for c in columns}
+    drafted = [_propose(c) for c in columns]
+    columns = [column for column, _ in drafted]
+    proposals = {c.name: proposal for c, proposal in drafted}
     persons = person_keys(table, proposals=proposals)
     attributes, notes, reasons = [], list(told), {}
     for column in columns:
@@ -99,7 +93,7 @@ def draft_schema(source: TableSource, *, name: str, dialect: CsvDialect | None =
         notes += [f"{column.name}: {line}" for line in why]
         kind = attribute["kind"]
         said = [line for line in proposals[column.name].why if not re.search(r"\d", line)]
-        reasons[column.name] = said[0] if said else _REASONS.get(kind, kind)
+        reasons[column.name] = said[0] if said else (KINDS[kind].reason or kind)
     if all(attribute["kind"] == "ignored" for attribute in attributes):
         raise InvalidTable("the table has no column that can be drafted")
     document: dict[str, Any] = {"name": name, "attributes": attributes}
@@ -133,17 +127,16 @@ def _one(values: pa.Array) -> Any:
     return values.is_valid().to_numpy(zero_copy_only=False).astype(int)
 
 
-def _propose(column: ColumnFacts) -> Proposal:
+def _propose(column: ColumnFacts) -> tuple[ColumnFacts, Proposal]:
     """Propose a kind; a column without a name that counts rows, or holds nothing, is ignored."""
-    proposal = draft_kind(column)
+    column, proposal = draft_column(column)
     place = _PLACE.fullmatch(column.name)
     nameless = place is not None and proposal.facts["kind"] in ("empty", "identifier")
     if not nameless:
-        return proposal
+        return column, proposal
     what = "holds nothing" if proposal.facts["kind"] == "empty" else "numbers the rows"
-    return Proposal(
-        facts={"kind": "ignored"}, why=(f"has no name and {what}; it is not read or written",)
-    )
+    why = f"has no name and {what}; it is not read or written"
+    return column, Proposal(facts={"kind": "ignored"}, why=(why,))
 
 
 def _attribute(
@@ -170,20 +163,32 @@ def _person_key(
     return plain | _stored(column, "identifier", stored=stored)
 
 
+def _told_missing(bounds: list[str], others: list[str], blanks: list[str]) -> list[str]:
+    """Say which words are taken for missing, and which for a bound of what was measured."""
+    told = []
+    if bounds:
+        told.append(f"{', '.join(map(repr, bounds))} stands beside numbers, with a code of its own")
+    if others:
+        told.append(f"{', '.join(map(repr, others))} taken for missing; list it if it is a value")
+    return [*told, "a blank is taken for missing"] if blanks else told
+
+
 def _missing(column: ColumnFacts) -> tuple[dict[str, Any], list[str]]:
     """Say how values are missing: each word for it stands apart where there are several ways."""
     words = [token for token in column.tokens if token.strip()]
     blanks = [token for token in column.tokens if not token.strip()]
     if not (column.nulls or column.tokens):
         return {}, []
-    told = [f"{', '.join(map(repr, words))} taken for missing; list it if it is a value"]
-    told = told if words else []
-    if blanks:
-        told.append("a blank is taken for missing")
-    if len(words) + bool(column.nulls or blanks) > 1:
+    bounds = [token for token in words if re.match(CENSORED, token)]
+    others = [token for token in words if token not in bounds]
+    told = _told_missing(bounds, others, blanks)
+    if len(words) + bool(column.nulls or blanks) > 1 or bounds:
         facts: dict[str, Any] = {"missing_apart": words}
         facts |= {"missing": True} if column.nulls or blanks else {}
-        told.append("each of them is kept apart; join them in missing_tokens if they mean the same")
+        if others:
+            told.append(
+                "each of them is kept apart; join them in missing_tokens if they mean the same"
+            )
         return facts | _blanks(column, blanks), told
     if words:
         return {"missing": True, "missing_tokens": words, "missing_as": words[0]}, told
@@ -204,17 +209,6 @@ def _stored(column: ColumnFacts, kind: str, *, stored: pa.Schema | None) -> dict
         lettered = column.is_text and column.numbers is None
         return {"stored": "string"} if kind == "identifier" and lettered else {}
     name = stored_name(column.kind)
-    if name is None or kind in ("ignored", "text") or name == _NATURAL.get(kind):
+    if name is None or kind in ("ignored", "text") or name == KINDS[kind].natural:
         return {}
     return {"stored": name}
-
-
-_REASONS = {
-    "categorical": "texts that repeat",
-    "boolean": "two values that mean false and true",
-    "integer": "whole numbers",
-    "real": "numbers with decimals",
-    "datetime": "all read as dates",
-    "time": "all read as times of day",
-    "duration": "all read as spans of time",
-}

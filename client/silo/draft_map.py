@@ -16,8 +16,6 @@ import pyarrow as pa
 
 from silosynth.client.maps import (
     ABSENT,
-    NUMBERS,
-    WORDED,
     ColumnMap,
     SiloMap,
     map_column,
@@ -41,7 +39,11 @@ from silosynth.common.schema import (
     Attribute,
     CsvDialect,
     DatetimeAttribute,
+    NumberAttribute,
     Schema,
+    WordedAttribute,
+    has_unit,
+    has_words,
 )
 
 _NEAR = 0.72
@@ -153,9 +155,9 @@ def _draft_column(
 
 def _proposals(column: pa.ChunkedArray, attribute: Attribute) -> Iterator[tuple[ColumnMap, str]]:
     """Yield what would make a column fit that does not."""
-    if isinstance(attribute, WORDED):
+    if has_words(attribute):
         yield from _of_words(column, attribute)
-    elif isinstance(attribute, NUMBERS):
+    elif has_unit(attribute):
         yield from _of_unit(column, attribute)
     elif attribute.kind == "datetime" and accepts(attribute, column.type):
         yield from _of_format(column, attribute)
@@ -164,7 +166,7 @@ def _proposals(column: pa.ChunkedArray, attribute: Attribute) -> Iterator[tuple[
 def _share(column: pa.ChunkedArray, how: ColumnMap, attribute: Attribute) -> float:
     """Return the share of the rows that fit when they are read so."""
     spelled = attribute
-    if isinstance(attribute, NUMBERS) and how.calculates:
+    if has_unit(attribute) and how.calculates:
         spelled = attribute.model_copy(update={"spelled": None})
     elif how.format is not None:
         spelled = spelled_by_silo(attribute, how)
@@ -173,7 +175,9 @@ def _share(column: pa.ChunkedArray, how: ColumnMap, attribute: Attribute) -> flo
     return note.share_fitting(len(mapped))
 
 
-def _of_words(column: pa.ChunkedArray, attribute: WORDED) -> Iterator[tuple[ColumnMap, str]]:
+def _of_words(
+    column: pa.ChunkedArray, attribute: WordedAttribute
+) -> Iterator[tuple[ColumnMap, str]]:
     """Yield a map of the words that the schema does not list."""
     values, _ = distinct(readable(flatten(column)))
     texts = [t for t in trim(to_texts(values)).to_pylist() if t is not None]
@@ -217,7 +221,9 @@ def _pair(
             yield text, listed[near[0]] if known is None else known
 
 
-def _of_unit(column: pa.ChunkedArray, attribute: NUMBERS) -> Iterator[tuple[ColumnMap, str]]:
+def _of_unit(
+    column: pa.ChunkedArray, attribute: NumberAttribute
+) -> Iterator[tuple[ColumnMap, str]]:
     """Yield the unit whose quartiles lie within the bounds, where the column's own do not."""
     if not accepts(attribute, column.type):
         return
@@ -236,7 +242,7 @@ def _of_unit(column: pa.ChunkedArray, attribute: NUMBERS) -> Iterator[tuple[Colu
             return
 
 
-def _inside(numbers: np.ndarray, attribute: NUMBERS) -> bool:
+def _inside(numbers: np.ndarray, attribute: NumberAttribute) -> bool:
     """Say whether the quartiles of numbers lie within the public bounds."""
     low, high = np.quantile(numbers, [0.25, 0.75])
     return bool(attribute.minimum <= low <= high <= attribute.maximum)

@@ -3,12 +3,12 @@ from .columns import TableLike, as_table, is_instant, is_number, is_text
 from .conditions import allowed_codes, narrow_spreads, parse_conditions
 from .edges import quantile_groups
 from .examples import END, Layout, from_examples, layout_of, modelled_texts, to_examples
-from .facts import FEW, ColumnFacts, Proposal, summarise
+from .facts import CENSORED, FEW, ColumnFacts, Proposal, summarise
 from .fit import accepts, check_columns
 from .form import Form, arrow_type, in_form, stored_name
 from .frames import Frame, read_sheet, to_pandas
 from .kinds.identifier import form_of, keys_at
-from .kinds.table import KINDS, code_words, codec_of, draft_kind, read_numbers, spell_edge
+from .kinds.table import KINDS, code_words, codec_of, draft_column, read_numbers, spell_edge
 from .listed import ListedCodec
 from .notes import HARDLY, EncodingNote, add_notes, code_dtype
 from .numeric import NumericCodec
@@ -26,6 +26,7 @@ from .ruled import keeps_rules, read_values, renumber
 from .text import decode_texts, encode_texts
 
 __all__ = [
+    "CENSORED",
     "END",
     "FEW",
     "HARDLY",
@@ -52,7 +53,7 @@ __all__ = [
     "codec_of",
     "decode_texts",
     "distinct",
-    "draft_kind",
+    "draft_column",
     "encode_texts",
     "flatten",
     "form_of",

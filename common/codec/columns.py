@@ -39,7 +39,13 @@ def as_table(table: TableLike, *, origin: str = "table") -> pa.Table:
 
         result = from_pandas(table)
     elif isinstance(table, ArrowStream):
-        result = pa.table(table)
+        try:
+            result = pa.table(table)
+        except (pa.ArrowException, TypeError, ValueError) as err:
+            raise InvalidTable(
+                f"{origin}: holds a column of a type that Arrow has not",
+                hint="cast it to a shorter number or to text",
+            ) from err
     else:
         raise InvalidTable(
             f"{origin}: {type(table).__name__} is not a table",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +26,13 @@ _PAIRS = (
     ("\u2019", "."),
 )
 _NUMBER = re.compile(r"[\d.,'\u00a0\u202f\u2019 +-]*\d[\d.,'\u00a0\u202f\u2019 ]*\d|\d")
+_BRACKETS = {
+    "parentheses": r"^()\((.*)\)()$",
+    "inner-parentheses": r"^([^\d()]*)\(([^()]*)\)([^\d()]*)$",
+}
+"""What brackets of negative numbers stand around."""
+_EXPONENT = r"^[+-]?\d(?:\.(?P<f>\d+))?(?P<e>[eE])[+-]\d{2,3}$"
+_INDIAN = re.compile(r"\d,\d{2},\d{3}(\D|$)")
 _CURRENCIES = {"usd", "us$", "eur", "gbp", "chf", "jpy", "rs", "rs.", "a$", "c$", "kr", "r$"}
 _UNITS = {"kg", "g", "mg", "lb", "lbs", "t", "km", "m", "cm", "mm", "ft", "in", "mi", "l", "ml"}
 _UNITS |= {"h", "hr", "hrs", "min", "mins", "s", "sec", "ms", "mph", "kmh", "km/h", "kwh", "kw"}
@@ -38,9 +46,9 @@ def undress(trimmed: pa.Array, spelled: NumberText) -> pa.Array:
     inner = _pattern(spelled)
     pattern = rf"^(?P<a>[+-]?)\s*{re.escape(spelled.prefix.strip())}\s*(?P<b>[+-]?){inner}"
     pattern += rf"\s*{re.escape(spelled.suffix.strip())}(?P<c>-?)$"
-    if spelled.negative == "parentheses":
-        opened = pc.match_substring_regex(trimmed, r"^\(.*\)$")
-        bare = pc.replace_substring_regex(trimmed, r"^\((.*)\)$", r"-\1")
+    if (shape := _BRACKETS.get(spelled.negative)) is not None:
+        opened = pc.match_substring_regex(trimmed, shape)
+        bare = pc.replace_substring_regex(trimmed, shape, r"-\1\2\3")
         trimmed = pc.if_else(opened, bare, trimmed)
     parts = pc.extract_regex(trimmed, pattern)
     signs = [pc.struct_field(parts, name) for name in "abc"]
@@ -63,6 +71,8 @@ def _pattern(spelled: NumberText) -> str:
     """Return the regular expression of the digits of a number."""
     mark, point = re.escape(spelled.thousands), re.escape(spelled.decimal)
     whole = rf"\d{{1,3}}(?:{mark}\d{{3}})+|\d+" if spelled.thousands else r"\d+"
+    if spelled.groups == "indian":
+        whole = rf"\d{{1,2}}(?:{mark}\d{{2}})*{mark}\d{{3}}|\d+"
     return rf"(?P<n>(?:{whole})(?:{point}\d*)?|{point}\d+)"
 
 
@@ -75,6 +85,9 @@ def dress(numbers: pa.Array, spelled: NumberText | None, *, decimals: int | None
     if how.dressed:
         values = numbers.to_pylist()
         texts = [None if v is None else _write(v, how, decimals=decimals) for v in values]
+        return pa.array(texts, pa.large_string())
+    if how.exponent:
+        texts = [None if v is None else _in_powers(v, how) for v in numbers.to_pylist()]
         return pa.array(texts, pa.large_string())
     plain = numbers.cast(pa.large_string())
     if not how.places:
@@ -99,16 +112,49 @@ def _write(value: float, how: NumberText, *, decimals: int | None) -> str:
         whole, _, fraction = text.partition(".")
         fraction = fraction.rstrip("0").ljust(how.places, "0")
     whole = whole.rjust(how.digits, "0")
-    if how.thousands:
-        whole = f"{int(whole):,}".replace(",", how.thousands)
-    number = whole + (how.decimal + fraction if fraction else "")
+    number = _grouped(whole, how) + (how.decimal + fraction if fraction else "")
+    if value < 0 and any(digit in "123456789" for digit in number):
+        return _below_zero(number, how)
     text = f"{how.prefix}{number}{how.suffix}"
-    negative = value < 0 and any(digit in "123456789" for digit in number)
-    if not negative:
-        return f"+{text}" if how.negative == "signed" else text
+    return f"+{text}" if how.negative == "signed" else text
+
+
+def _below_zero(number: str, how: NumberText) -> str:
+    """Write a number's size as that of one below zero."""
+    text = f"{how.prefix}{number}{how.suffix}"
     if how.negative == "parentheses":
         return f"({text})"
+    if how.negative == "inner-parentheses":
+        return f"{how.prefix}({number}){how.suffix}"
+    if how.negative == "inner-minus":
+        return f"{how.prefix}-{number}{how.suffix}"
     return f"{text}-" if how.negative == "trailing" else f"-{text}"
+
+
+def _grouped(whole: str, how: NumberText) -> str:
+    """Part the digits of a whole number into groups."""
+    if not how.thousands:
+        return whole
+    if how.groups == "threes":
+        return f"{int(whole):,}".replace(",", how.thousands)
+    pairs = re.sub(r"(?<=\d)(?=(\d\d)+$)", how.thousands, whole[:-3])
+    return f"{pairs}{how.thousands}{whole[-3:]}" if pairs else whole
+
+
+def _in_powers(value: float, how: NumberText) -> str:
+    """Write one number with a power of ten."""
+    text = f"{value:.{how.places}e}"
+    return text if how.exponent == "e" else text.upper()
+
+
+def powers_of(trimmed: pa.Array) -> NumberText | None:
+    """Return how numbers with powers of ten are written; None unless all are written alike."""
+    found = pc.extract_regex(trimmed, _EXPONENT)
+    places = set(pc.utf8_length(pc.struct_field(found, "f")).to_pylist())
+    signs = set(pc.struct_field(found, "e").to_pylist())
+    if len(places) != 1 or len(signs) != 1 or None in signs:
+        return None
+    return NumberText(places=places.pop() or 0, exponent=signs.pop())
 
 
 def recognise(trimmed: pa.Array) -> NumberText | None:
@@ -119,7 +165,7 @@ def recognise(trimmed: pa.Array) -> NumberText | None:
     """
     texts = trimmed.to_pylist()
     shown = texts[:: max(len(texts) // 1000, 1)]
-    bare = [re.sub(r"^\((.*)\)$", r"\1", text) for text in shown]
+    bare = [_without_brackets(text) for text in shown]
     affixes = {_NUMBER.sub("\0", text) for text in bare}
     split = [a.replace("-", "").replace("+", "").split("\0") for a in affixes]
     if not split or any(len(parts) != 2 for parts in split):
@@ -131,6 +177,12 @@ def recognise(trimmed: pa.Array) -> NumberText | None:
     if not (_is_known(prefix, _CURRENCIES) and _is_known(suffix, _UNITS | _CURRENCIES)):
         return None
     return _marks(trimmed, bare, prefix=prefix, suffix=suffix)
+
+
+def _without_brackets(text: str) -> str:
+    for shape in _BRACKETS.values():
+        text = re.sub(shape, r"\1\2\3", text)
+    return text
 
 
 def is_signed(trimmed: pa.Array) -> bool:
@@ -148,10 +200,7 @@ def _marks(trimmed: pa.Array, bare: list[str], *, prefix: str, suffix: str) -> N
     """Find the thousands mark, the decimal mark and how negative numbers are written."""
     spaced = " " if any(text.endswith(f" {suffix}") for text in bare) and suffix else ""
     before = " " if any(text.startswith(f"{prefix} ") for text in bare) and prefix else ""
-    bracketed = bool(pc.any(pc.match_substring_regex(trimmed, r"^\(.*\)$")).as_py())
-    trailing = bool(pc.any(pc.match_substring_regex(trimmed, r"\d-$")).as_py())
-    negative = "parentheses" if bracketed else "trailing" if trailing else "minus"
-    negative = "signed" if is_signed(trimmed) else negative
+    negative = _negative(trimmed, prefix=prefix)
     for thousands, decimal in _PAIRS:
         if thousands and not any(thousands in text for text in bare):
             continue
@@ -164,6 +213,7 @@ def _marks(trimmed: pa.Array, bare: list[str], *, prefix: str, suffix: str) -> N
                 "thousands": thousands,
                 "decimal": decimal,
                 "negative": negative,
+                "groups": "indian" if thousands == "," and _indian(bare) else "threes",
             }
         )
         plain = undress(trimmed, spelled)
@@ -171,6 +221,24 @@ def _marks(trimmed: pa.Array, bare: list[str], *, prefix: str, suffix: str) -> N
         if bool(pc.all(right).as_py()) and spelled.dressed:
             return spelled
     return None
+
+
+def _negative(trimmed: pa.Array, *, prefix: str) -> str:
+    """Return how negative numbers are written, the first way that any text shows."""
+    ways = (
+        (r"^\(.*\)$", "parentheses"),
+        (r"\(.*\)", "inner-parentheses"),
+        (r"\d-$", "trailing"),
+        (rf"{re.escape(prefix)}\s*-" if prefix else r"^$", "inner-minus"),
+    )
+    if is_signed(trimmed):
+        return "signed"
+    shown = (w for s, w in ways if bool(pc.any(pc.match_substring_regex(trimmed, s)).as_py()))
+    return next(shown, "minus")
+
+
+def _indian(bare: list[str]) -> bool:
+    return any(_INDIAN.search(text) for text in bare)
 
 
 def decimals_of(plain: pa.Array) -> tuple[int, int] | None:
@@ -182,11 +250,16 @@ def decimals_of(plain: pa.Array) -> tuple[int, int] | None:
     return int(lengths.max()), int(lengths.min())
 
 
-def fewest_decimals(numbers: np.ndarray, *, most: int = 12) -> int | None:
-    """Return how many decimals write every number exactly; None where more than ``most`` do."""
+def fewest_decimals(
+    numbers: np.ndarray, *, most: int = 12, kind: type[np.floating[Any]] = np.float64
+) -> int | None:
+    """Return how many decimals write every number exactly; None where more than ``most`` do.
+
+    Args: kind: the type in which they are stored, and so told apart.
+    """
     left = numbers[np.isfinite(numbers)]
     for decimals in range(most + 1):
-        left = left[np.round(left, decimals) != left]
+        left = left[np.round(left, decimals).astype(kind) != left.astype(kind)]
         if not len(left):
             return decimals
     return None

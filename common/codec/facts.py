@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -22,6 +22,9 @@ MANY = 1024
 TOKENS = ("", "?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "#N/A", "\\N", "<NA>")
 """Texts that stand for a missing value in the files of many programs."""
 _MOST_WORDS = 3
+CENSORED = r"^[<>≤≥~]=? ?\d[\d.,]*$|^\d[\d.,]* ?\+$"
+"""Numbers of which only a bound is known."""
+_WORD = rf"^[^\d]+$|{CENSORED}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +79,23 @@ class ColumnFacts:
         numbers, unreadable = to_numbers(self.trimmed)
         return None if unreadable.any() else numbers
 
+    def without_words(self) -> ColumnFacts | None:
+        """Return the column without the few texts that are no value like all the others.
+
+        Such as ``unknown`` among dates or ``<5`` among numbers; None where there are none.
+        """
+        if not self.is_text or len(self.values) <= FEW:
+            return None
+        word = pc.match_substring_regex(self.trimmed, _WORD).to_numpy(zero_copy_only=False)
+        if not 0 < word.sum() <= _MOST_WORDS or len(self.values) - word.sum() <= FEW:
+            return None
+        return replace(
+            self,
+            values=self.values.filter(pa.array(~word)),
+            counts=self.counts[~word],
+            tokens=(*self.tokens, *self.values.filter(pa.array(word)).to_pylist()),
+        )
+
     def matches(self, pattern: str) -> bool:
         """Say whether all text values match a regular expression, in some column that has any."""
         found = pc.all(pc.match_substring_regex(self.trimmed, pattern)).as_py()
@@ -97,7 +117,9 @@ def summarise(name: str, array: pa.Array, *, stored: pa.DataType | None = None) 
         token = pc.is_in(values, value_set=pa.array(TOKENS, pa.large_string())).to_numpy(False)
         token |= pc.equal(pc.utf8_length(trim(values)), 0).fill_null(False).to_numpy(False)
         token |= _few_words(values, absent | token | (counts == 0))
-    kept = ~absent & ~token & (counts > 0)
+    ordered = pt.is_dictionary(array.type) and array.type.ordered
+    # A type that declares an order declares what is in it, met or not.
+    kept = ~absent & ~token & ((counts > 0) | ordered)
     tokens = values.filter(pa.array(token & (counts > 0)))
     return ColumnFacts(
         name=name,
@@ -106,7 +128,7 @@ def summarise(name: str, array: pa.Array, *, stored: pa.DataType | None = None) 
         nulls=bool(counts[absent].any()),
         tokens=tuple(tokens.to_pylist()),
         kind=array.type if stored is None else stored,
-        ordered=pt.is_dictionary(array.type) and array.type.ordered,
+        ordered=ordered,
     )
 
 

@@ -65,7 +65,15 @@ def read_sheet(path: Path) -> pa.Table:
 
 
 def _convert(series: pd.Series[Any]) -> pa.Array | pa.ChunkedArray:
-    """Convert one column."""
+    """Convert one column; periods and intervals become text, in their order where they have one."""
+    kind = series.dtype
+    if isinstance(kind, pd.CategoricalDtype) and isinstance(
+        kind.categories, pd.IntervalIndex | pd.PeriodIndex
+    ):
+        series = series.cat.rename_categories([str(c) for c in kind.categories])
+    elif isinstance(kind, pd.PeriodDtype | pd.IntervalDtype):
+        series = series.astype(object)
+        return pa.array([_spell_object(value) for value in series], pa.large_string())
     try:
         return pa.array(series, from_pandas=True)
     except (pa.ArrowException, TypeError, ValueError, ArithmeticError):

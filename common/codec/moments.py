@@ -57,7 +57,7 @@ def write_instants(
         format = "%Y-%m-%d %H:%M:%S" if seconds else "%Y-%m-%d %H:%M:%S.%f"
         format += "%:z" if instants.type.tz else ""
     fine = format.replace("%S.%f", "")
-    if "%-" in format or "%f" in fine or "%y" in format:
+    if any(mark in fine for mark in ("%-", "%f", "%y", "%a", "%A", "%G", "%z")):
         return _write_each(instants, format)
     if "%f" not in format:
         # Seconds of finer timestamps would be written with their fraction.
@@ -134,7 +134,7 @@ def _read_spans(trimmed: pa.Array) -> Read:
 
     # pandas wants the word; "1 02:30:00" is how a schema spells it.
     spelled = pc.replace_substring_regex(trimmed, _BARE_SPAN, r"\1 days \2")
-    spelled = pc.replace_substring_regex(spelled, r"^(\d{1,4}:\d{2})$", r"\1:00")
+    spelled = pc.replace_substring_regex(spelled, r"^(-?\d{1,4}:\d{2})$", r"\1:00")
     readable = pc.if_else(pc.match_substring_regex(spelled, r"\d.*[:a-zA-Z]"), spelled, None)
     numbers = np.rint(read_spans(readable) * 1e6)
     return numbers, np.isnan(numbers) & _said(trimmed)
@@ -181,6 +181,11 @@ def _as_long_clock(value: int) -> str:
     return f"{sign}{days * 24 + hours:02}:{minutes:02}:{seconds}"
 
 
+def _as_hours(value: int) -> str:
+    sign, days, hours, minutes, _ = _parts(value)
+    return f"{sign}{days * 24 + hours}:{minutes:02}"
+
+
 def _as_iso(value: int) -> str:
     sign, days, hours, minutes, seconds = _parts(value)
     return f"{sign}P{days}DT{hours}H{minutes}M{_bare(seconds)}S"
@@ -206,6 +211,7 @@ _SPANS = {
     "days": _as_days,
     "clock": _as_clock,
     "long-clock": _as_long_clock,
+    "hours": _as_hours,
     "iso": _as_iso,
     "short-iso": _as_short_iso,
 }

@@ -14,6 +14,7 @@ from silosynth.common.schema import NumberText
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^[+-]?(?i:inf|infinity)$"
 _NANOSECONDS = r"([.,]\d{6})\d+"
 _LARGEST_WHOLE = 2.0**53
+_MOST_SCALE = 22
 _MICROSECONDS = {"s": 1_000_000, "ms": 1_000, "us": 1}
 
 
@@ -169,6 +170,11 @@ def _as_float(column: pa.Array) -> np.ndarray:
     if pt.is_null(column.type):
         return np.full(len(column), np.nan)
     numbers: np.ndarray = pc.cast(column, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    if pt.is_decimal(column.type) and 0 < column.type.scale <= _MOST_SCALE:
+        # Arrow's are a bit off; a quotient of whole numbers is the float that the decimal spells.
+        power = 10.0**column.type.scale
+        near = np.abs(numbers) * power < _LARGEST_WHOLE
+        numbers = np.where(near, np.rint(numbers * power) / power, numbers)
     return numbers
 
 

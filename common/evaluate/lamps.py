@@ -9,6 +9,8 @@ from silosynth.common.report import Axis, ColumnFacts, Lamp, Measure, State, Tar
 
 SHAPE_GOOD, SHAPE_POOR = 0.9, 0.6
 IMPOSSIBLE_GOOD, IMPOSSIBLE_POOR = 0.01, 0.1
+MEAN_GOOD, MEAN_POOR = 0.15, 1.0
+TEN_GOOD, TEN_POOR = 0.1, 0.5
 FORM_GOOD = 0.01
 EPSILON_GOOD, EPSILON_FAIR = 1.0, 10.0
 _BETWEEN_GOOD, _BETWEEN_POOR = 0.4, 0.8
@@ -27,18 +29,23 @@ class Guarantee:
 def fidelity_lamp(
     columns: Sequence[ColumnFacts], measures: Sequence[Measure], *, ceiling_is: str
 ) -> Lamp:
-    """Say whether the table is close: by its worst column, its pairs, and impossible rows."""
+    """Say whether the table is close.
+
+    By its worst column, means, commonest values, form, pairs, and impossible rows.
+    """
     worst = columns[0]
     pairs = _named(measures, "2-way distance of values") or measures[0]
     odd = _named(measures, "rows in impossible combinations")
     share = odd.value if odd else 0.0
-    form = max(columns, key=lambda c: c.form_off)
+    form, mean, ten = (max(columns, key=off) for off in (_form_off, _mean_off, _ten_off))
     between = _between(pairs)
     states = [
         _grade(-worst.shape, -SHAPE_GOOD, -SHAPE_POOR),
         _grade(between, _BETWEEN_GOOD, _BETWEEN_POOR),
         _grade(share, IMPOSSIBLE_GOOD, IMPOSSIBLE_POOR),
         _grade(form.form_off, FORM_GOOD, 1.1),
+        _grade(_mean_off(mean), MEAN_GOOD, MEAN_POOR),
+        _grade(_ten_off(ten), TEN_GOOD, TEN_POOR),
     ]
     words = {
         State.GOOD: "Close.",
@@ -56,7 +63,28 @@ def fidelity_lamp(
         parts.append(f"{share:.1%} of the rows combine what no real row combines")
     if form.form_off > FORM_GOOD:
         parts.append(f"{form.name} is spelled as no real value is")
+    if _mean_off(mean) > MEAN_GOOD:
+        parts.append(f"the mean of {mean.name} is {_mean_off(mean):.2f} spreads off")
+    if _ten_off(ten) > TEN_GOOD:
+        parts.append(f"the ten commonest values of {ten.name} are {_ten_off(ten):.0%} off")
     return Lamp(axis=Axis.FIDELITY, state=state, sentence=f"{words[state]} {'; '.join(parts)}.")
+
+
+def _form_off(column: ColumnFacts) -> float:
+    return column.form_off
+
+
+def _mean_off(column: ColumnFacts) -> float:
+    """Return how far a mean is off, in spreads of the real values; 0 where there is none."""
+    real, mean = column.real, column.synthetic.mean
+    if real.mean is None or not real.spread or mean is None:
+        return 0.0
+    return abs(mean - real.mean) / real.spread
+
+
+def _ten_off(column: ColumnFacts) -> float:
+    """Return the gap of the share that the ten commonest real values have."""
+    return abs(column.real.ten_commonest - column.synthetic.ten_commonest)
 
 
 def utility_lamp(

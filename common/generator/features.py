@@ -21,12 +21,9 @@ from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.errors import CapExceeded, InvalidPlan
 from silosynth.common.schema import (
     CodedAttribute,
-    DatetimeAttribute,
-    IntegerAttribute,
-    OrdinalAttribute,
     PlainModel,
-    RealAttribute,
     Schema,
+    has_neighbours,
 )
 from silosynth.common.seeded import SeededWords
 
@@ -40,7 +37,6 @@ MOST_COUNTED = 5_000_000
 MOST_TURNS = 2**25
 MOST_PHASES = 2**27
 _MOST_AT_ONCE = 2**20
-_ORDERED = OrdinalAttribute | IntegerAttribute | RealAttribute | DatetimeAttribute
 _PITCHES = (0.25, 0.5, 1.0, 2.0)
 _MOST_SUBSETS = 2**20
 
@@ -246,7 +242,7 @@ def _phases(
     size = int(groups.max()) + 1
     phases = 2 * math.pi * words.uniform(size * count).reshape(size, count)
     pitch = np.asarray(_PITCHES)[words.below(len(_PITCHES), count)] * words.normal(count)
-    if isinstance(attribute, _ORDERED):
+    if has_neighbours(attribute):
         along = groups[: attribute.values]
         members = np.bincount(along, minlength=size)
         places = np.bincount(along, weights=np.arange(len(along)) + 0.5, minlength=size)

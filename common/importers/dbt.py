@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,6 +29,7 @@ _RANGES = frozenset(
         "dbt_expectations.expect_column_values_to_be_between",
     ]
 )
+_SCALE = re.compile(r"\(\s*\d+\s*,\s*(\d+)\s*\)")
 _KINDS = (
     *(("bool", "boolean"), ("int", "integer"), ("bigint", "integer"), ("smallint", "integer")),
     *(("num", "real"), ("dec", "real"), ("float", "real"), ("double", "real"), ("real", "real")),
@@ -98,6 +100,8 @@ def _attribute(column: Mapping[str, Any], *, where: str) -> ImportedAttribute:
         facts |= {"minimum": bounds.get("min_value"), "maximum": bounds.get("max_value")}
     if declared == "date":
         facts |= {"resolution": "day"}
+    if kind == "real" and (scale := _SCALE.search(declared)) is not None:
+        facts |= {"decimals": min(int(scale[1]), 15)}
     return describe_attribute(name, kind, facts=facts, notes=notes)
 
 

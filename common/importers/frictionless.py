@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from silosynth.common.importers.forms import date_format, key_form, lost
@@ -71,7 +72,7 @@ def import_frictionless(
         name, chosen = choose_table(by_name, table=table, origin=origin)
         document = mapping_at(chosen, where=f"{origin}: {name}: schema")
     keys = names_at(document.get("primaryKey"), where=f"{origin}: primaryKey")
-    tokens = _tokens(document.get("missingValues", [""]), where=f"{origin}: missingValues")
+    absent = _absent(document.get("missingValues", [""]), where=f"{origin}: missingValues")
     fields = columns_at(document.get("fields"), where=f"{origin}: fields")
     known = ("fields", "primaryKey", "missingValues", "title", "description", "name", "$schema")
     notes = [
@@ -80,13 +81,11 @@ def import_frictionless(
         if isinstance(key, Mapping)
     ]
     notes += lost(document, taken=(*known, "foreignKeys", "fieldsMatch"))
-    described = [_attribute(f, keys=keys, tokens=tokens) for f in fields]
+    described = [_attribute(f, keys=keys, absent=absent) for f in fields]
     return assemble(described, name=name, notes=notes)
 
 
-def _attribute(
-    field: Mapping[str, Any], *, keys: list[str], tokens: tuple[str, ...]
-) -> ImportedAttribute:
+def _attribute(field: Mapping[str, Any], *, keys: list[str], absent: _Absent) -> ImportedAttribute:
     where, declared = str(field["name"]), str(field.get("type", "string"))
     rules = mapping_at(field.get("constraints") or {}, where=f"{where}: constraints")
     left = lost(field, taken=_TAKEN)
@@ -96,12 +95,13 @@ def _attribute(
         return describe_attribute(where, "identifier", facts=_description(field) | form, notes=left)
     left += lost(rules, taken=_RULES)
     if "missingValues" in field:
-        tokens = _tokens(field["missingValues"], where=f"{where}: missingValues")
-    facts = _description(field) | _missing(required=rules.get("required") is True, tokens=tokens)
+        absent = _absent(field["missingValues"], where=f"{where}: missingValues")
+    facts = _description(field)
+    facts |= {} if rules.get("required") is True else absent.facts()
     listed = rules.get("enum", field.get("categories"))
     if listed is not None and declared != "boolean":
         values = [_value(v) for v in list_at(listed, where=f"{where}: enum")]
-        facts |= {"categories": [v for v in values if str(v) not in tokens], "other": False}
+        facts |= {"categories": [v for v in values if str(v) not in absent.words], "other": False}
         kind = "ordinal" if field.get("categoriesOrdered") else "categorical"
         return describe_attribute(where, kind, facts=facts, notes=left)
     kind = _KINDS.get(declared, "text")
@@ -112,6 +112,8 @@ def _attribute(
         spelled, told = _truths(field)
         return describe_attribute(where, kind, facts=facts | spelled, notes=[*told, *left])
     facts |= _bounds(field, rules, kind=kind) | _numbers(field, kind=kind)
+    if field.get("bareNumber") is False:
+        left.append("has a unit or currency beside it; say which in spelled, as prefix or suffix")
     if kind in ("datetime", "time"):
         facts |= _form(field, declared)
     return describe_attribute(where, kind, facts=facts, notes=left)
@@ -154,12 +156,35 @@ def _description(field: Mapping[str, Any]) -> dict[str, Any]:
     return {"description": str(text)[:2000]} if text else {}
 
 
-def _missing(*, required: bool, tokens: tuple[str, ...]) -> dict[str, Any]:
-    return {} if required else {"missing": True, "missing_tokens": list(tokens)}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Absent:
+    """Texts that stand for a missing value, and those among them that say in words why."""
+
+    tokens: tuple[str, ...]
+    labelled: tuple[str, ...]
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Return all of them."""
+        return (*self.tokens, *self.labelled)
+
+    def facts(self) -> dict[str, Any]:
+        """Return what a schema says of them; a lone token is written back."""
+        alone = len(self.tokens) == 1 and self.tokens != ("",)
+        return (
+            {"missing": True, "missing_tokens": list(self.tokens)}
+            | ({"missing_as": self.tokens[0]} if alone else {})
+            | ({"missing_apart": list(self.labelled)} if self.labelled else {})
+        )
 
 
-def _tokens(value: object, *, where: str) -> tuple[str, ...]:
-    return tuple(str(_value(entry)) for entry in list_at(value, where=where))
+def _absent(value: object, *, where: str) -> _Absent:
+    """Return the texts for missing values; those with a label of their own are kept apart."""
+    entries = list_at(value, where=where)
+    labelled = [isinstance(e, Mapping) and bool(e.get("label")) for e in entries]
+    texts = [str(_value(entry)) for entry in entries]
+    apart = tuple(t for t, label in zip(texts, labelled, strict=True) if label)
+    return _Absent(tokens=tuple(t for t in texts if t not in apart), labelled=apart)
 
 
 def _value(entry: object) -> Any:

@@ -64,9 +64,11 @@ def describe_attribute(
 ) -> ImportedAttribute:
     """Build one attribute; a fact that its kind needs and ``facts`` lacks becomes a gap.
 
-    An attribute with a gap is ``unreviewed`` until a person fills it in.
+    An attribute with a gap is ``unreviewed`` until a person fills it in. A column of text that
+    nothing learns stays in the table, empty.
     """
     given = {key: value for key, value in (facts or {}).items() if value is not None}
+    given |= {"blank": True} if kind == "text" else {}
     needed = {key: given.pop(key, None) for key in KINDS[kind].needs}
     gap = any(value is None for value in needed.values())
     document = {

@@ -45,11 +45,16 @@ def import_omop(
     return assemble([_attribute(field) for field in fields], name=name, notes=notes)
 
 
-def _attribute(field: Mapping[str, str]) -> ImportedAttribute:
-    name, declared = field["cdmFieldName"].strip('"').lower(), field["cdmDatatype"].lower()
+def _facts(field: Mapping[str, str]) -> dict[str, Any]:
+    """Return what the list says of any kind of field."""
     facts: dict[str, Any] = {} if _yes(field, "isRequired") else {"missing": True}
     text = field.get("userGuidance") or ""
-    facts |= {"description": text[:2000]} if text and text != "NA" else {}
+    return facts | ({"description": text[:2000]} if text and text != "NA" else {})
+
+
+def _attribute(field: Mapping[str, str]) -> ImportedAttribute:
+    name, declared = field["cdmFieldName"].strip('"').lower(), field["cdmDatatype"].lower()
+    facts = _facts(field)
     reference = (field.get("fkTableName") or "").lower()
     if _yes(field, "isPrimaryKey"):
         return describe_attribute(name, "identifier")
@@ -67,7 +72,7 @@ def _attribute(field: Mapping[str, str]) -> ImportedAttribute:
     if declared in ("integer", "bigint"):
         return describe_attribute(name, "integer", facts=facts)
     why = "text: left out of the model; make it categorical and list categories to include it"
-    return describe_attribute(name, "text", facts={"blank": True}, notes=[why])
+    return describe_attribute(name, "text", notes=[why])
 
 
 def _yes(field: Mapping[str, str], name: str) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
+from zoneinfo import available_timezones
 
-from silosynth.common.importers.forms import lost
+from silosynth.common.importers.forms import key_form, lost
 from silosynth.common.importers.imported import (
     ImportedAttribute,
     ImportedSchema,
@@ -30,6 +32,7 @@ _TAKEN = frozenset(
         "regex",
     ]
 )
+_INSTANT = re.compile(r"^datetime64\[(s|ms|us|ns)(?:,\s*([^\]]+))?\]$")
 _CHECKS = frozenset(
     [
         "isin",
@@ -68,26 +71,46 @@ def import_pandera(document: Mapping[str, Any], *, name: str, origin: str) -> Im
     )
 
 
+def _facts(column: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a schema says of any kind of column."""
+    facts: dict[str, Any] = {"missing": True} if column.get("nullable") else {}
+    text = column.get("description") or column.get("title")
+    return facts | ({"description": str(text)[:2000]} if text else {})
+
+
 def _attribute(column: Mapping[str, Any], *, origin: str) -> ImportedAttribute:
     name, dtype = str(column["name"]), str(column.get("dtype") or "object").lower()
     checks = _checks(column.get("checks"), where=f"{origin}: {name}: checks")
-    facts: dict[str, Any] = {"missing": True} if column.get("nullable") else {}
-    text = column.get("description") or column.get("title")
-    facts |= {"description": str(text)[:2000]} if text else {}
-    notes = lost(column, taken=_TAKEN) + lost(checks, taken=_CHECKS)
+    facts = _facts(column)
+    form = key_form(_value(checks.get("str_matches"), "pattern")) if column.get("unique") else {}
+    notes = lost(column, taken=_TAKEN)
+    notes += lost(checks, taken=_CHECKS | ({"str_matches"} if form else set()))
     if column.get("unique"):
-        return describe_attribute(name, "identifier", notes=notes)
+        return describe_attribute(name, "identifier", facts=form, notes=notes)
     listed = _value(checks.get("isin"), "allowed_values")
     if listed is not None and not dtype.startswith("bool"):
         facts |= {"categories": list_at(listed, where=f"{origin}: {name}: isin"), "other": False}
         return describe_attribute(name, "categorical", facts=facts, notes=notes)
     kind = _kind(dtype)
+    facts |= _stored(dtype, kind)
     if kind in ("integer", "real", "datetime"):
         facts |= _bounds(checks, whole=kind == "integer")
     if kind == "text":
         notes.append(f"{dtype} without isin: left out of the model; list categories to include it")
         facts = {k: v for k, v in facts.items() if k == "description"}
     return describe_attribute(name, kind, facts=facts, notes=notes)
+
+
+def _stored(dtype: str, kind: str) -> dict[str, Any]:
+    """Return the stored type of whole and short numbers and of instants, and their zone."""
+    if found := _INSTANT.match(dtype):
+        zone = found[2].replace("utc", "UTC") if found[2] else None
+        known = {f.lower(): f for f in available_timezones()}
+        zone = known.get(zone.lower(), zone) if zone else None
+        return {"stored": f"timestamp[{found[1]}]"} | ({"zone": zone} if zone else {})
+    plain = {"float32": "float", "float16": "halffloat"}.get(dtype, dtype)
+    short = kind == "integer" and re.fullmatch(r"u?int(8|16|32|64)", plain) and plain != "int64"
+    return {"stored": plain} if short or plain in ("float", "halffloat") else {}
 
 
 def _kind(dtype: str) -> str:

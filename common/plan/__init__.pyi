@@ -12,7 +12,7 @@ from .cost import (
 )
 from .fields import NAME_PATTERN, Name, PlanModel, read_json
 from .lacks import held_alone, lack_words, words_of_lacks
-from .methods import ROUNDS, Method
+from .methods import MEMBERS, ROUNDS, Method
 from .phases import OF_VALUES, Phase, PhaseName, noised_phase, phase_cost
 from .plan import (
     MOST_SESSIONS,
@@ -56,6 +56,7 @@ __all__ = [
     "BOUND",
     "ENDINGS",
     "LARGEST_WEIGHT",
+    "MEMBERS",
     "MOST_CLOSER_CELLS",
     "MOST_MEMBERS",
     "MOST_SESSIONS",

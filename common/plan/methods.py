@@ -164,8 +164,8 @@ Chosen = Independent | Mst | Aim | Fixed | OneShot | DpSgd
 MEMBERS: Mapping[Method, type[Chosen]] = {
     Method.INDEPENDENT: Independent,
     Method.MST: Mst,
-    Method.AIM: Aim,
     Method.FIXED: Fixed,
+    Method.AIM: Aim,
     Method.ONE_SHOT: OneShot,
     Method.DP_SGD: DpSgd,
 }

@@ -24,6 +24,7 @@ from .bins import (
     epoch_seconds,
     spell_duration,
 )
+from .facts import NumberAttribute, WordedAttribute, has_neighbours, has_unit, has_words
 from .forms import CsvDialect, NumberText, Resolution
 from .generated import PERSONAL, GeneratedAttribute, Provider, provider_named
 from .images import Image
@@ -69,6 +70,7 @@ __all__ = [
     "IntegerAttribute",
     "KeyForm",
     "ListedAttribute",
+    "NumberAttribute",
     "NumberText",
     "NumericAttribute",
     "OnGrid",
@@ -86,12 +88,16 @@ __all__ = [
     "Source",
     "StructuralZeros",
     "TimeAttribute",
+    "WordedAttribute",
     "as_numeric",
     "bounds_of",
     "day_seconds",
     "dump_attribute",
     "dump_schema",
     "epoch_seconds",
+    "has_neighbours",
+    "has_unit",
+    "has_words",
     "json_schema",
     "key_form",
     "list_faults",

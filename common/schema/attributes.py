@@ -299,9 +299,11 @@ class DurationAttribute(BaseTemporal):
     kind: Literal["duration"] = "duration"
     minimum: Span
     maximum: Span
-    format: Literal["days", "clock", "long-clock", "iso", "short-iso"] | None = Field(
+    format: Literal["days", "clock", "long-clock", "hours", "iso", "short-iso"] | None = Field(
         default=None,
-        description="text as '1 days 02:30:00', '2:30:00', '02:30:00', 'P0DT2H30M0S' or 'PT2H30M'",
+        description=(
+            "text as '1 days 02:30:00', '2:30:00', '02:30:00', '2:30', 'P0DT2H30M0S' or 'PT2H30M'"
+        ),
     )
 
     def limits(self) -> tuple[float, float]:

@@ -1,8 +1,9 @@
-"""Attributes as rules see them: facts, bounds, and what each code stands for."""
+"""What attributes have in common, and what rules see of them: bounds, what each code stands for."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeGuard
 
 import numpy as np
 
@@ -10,18 +11,39 @@ from silosynth.common.rules import Fact, Kind, Range
 from silosynth.common.schema.attributes import (
     Attribute,
     BooleanAttribute,
-    CategoricalAttribute,
     CodedAttribute,
     DatetimeAttribute,
     DurationAttribute,
     IdentifierAttribute,
     IntegerAttribute,
+    ListedAttribute,
     NumericAttribute,
     OrdinalAttribute,
     RealAttribute,
     TimeAttribute,
 )
 from silosynth.common.schema.bases import scale_of
+
+NumberAttribute = IntegerAttribute | RealAttribute
+"""What is counted in a unit, which another table may have another of."""
+
+WordedAttribute = ListedAttribute | BooleanAttribute
+"""What has a word for each value, for which another table may have another."""
+
+
+def has_unit(attribute: Attribute) -> TypeGuard[NumberAttribute]:
+    """Say whether an attribute's values are numbers of a unit."""
+    return isinstance(attribute, NumberAttribute)
+
+
+def has_words(attribute: Attribute) -> TypeGuard[WordedAttribute]:
+    """Say whether each value of an attribute has a word."""
+    return isinstance(attribute, WordedAttribute)
+
+
+def has_neighbours(attribute: Attribute) -> bool:
+    """Say whether codes that lie side by side stand for values that are alike."""
+    return isinstance(attribute, OrdinalAttribute | NumberAttribute | DatetimeAttribute)
 
 
 def facts_of(attributes: Sequence[Attribute]) -> dict[str, Fact]:
@@ -33,7 +55,7 @@ def _fact(attribute: Attribute) -> Fact:
     missing = bool(getattr(attribute, "missing", False))
     name, kind, listed = attribute.name, Kind.OTHER, False
     words: tuple[str, ...] = ()
-    if isinstance(attribute, IntegerAttribute | RealAttribute):
+    if has_unit(attribute):
         kind = Kind.NUMBER
     elif isinstance(attribute, DatetimeAttribute):
         kind = Kind.INSTANT
@@ -43,7 +65,7 @@ def _fact(attribute: Attribute) -> Fact:
         kind = Kind.TRUTH
     elif isinstance(attribute, IdentifierAttribute) or getattr(attribute, "differs", False):
         kind = Kind.KEY
-    elif isinstance(attribute, CategoricalAttribute | OrdinalAttribute):
+    elif isinstance(attribute, ListedAttribute):
         kind, listed = Kind.WORD, True
         words = tuple(str(c) for c in attribute.categories)
         if all(isinstance(c, int) for c in attribute.categories):
@@ -57,7 +79,7 @@ def range_of(attribute: CodedAttribute, fact: Fact) -> Range:
     size = attribute.size
     low, high = np.full(size, -np.inf), np.full(size, np.inf)
     null, value = np.zeros(size, dtype=bool), np.ones(size, dtype=bool)
-    if isinstance(attribute, CategoricalAttribute | OrdinalAttribute):
+    if isinstance(attribute, ListedAttribute):
         known = [float(w) if fact.kind is Kind.NUMBER else i for i, w in enumerate(fact.words)]
         low[: len(known)] = high[: len(known)] = known
         if attribute.other and fact.kind is Kind.NUMBER:

@@ -18,6 +18,7 @@ TEXT_TYPES = ("string", "large_string", "string_view")
 _STORED = (
     r"^(string|large_string|string_view|dictionary|bool|null|u?int(8|16|32|64)"
     r"|halffloat|float|double|decimal\(\d{1,2},\d{1,2}\)|date32|date64"
+    r"|dictionary\[u?int(8|16|32|64),[a-z0-9_]+([\[(][a-z0-9,]+[\])])?\]"
     r"|(timestamp|duration)\[(s|ms|us|ns)\]|time32\[(s|ms)\]|time64\[(us|ns)\])$"
 )
 _OFFSET = re.compile(r"^[+-](0\d|1[0-4]):[0-5]\d$")
@@ -55,20 +56,27 @@ def _known_zone(zone: str) -> str:
 
 
 Zone = Annotated[str, Field(max_length=64), AfterValidator(_known_zone)]
-Stored = Annotated[str, Field(max_length=32, pattern=_STORED)]
+Stored = Annotated[str, Field(max_length=48, pattern=_STORED)]
 
 
 class NumberText(PlainModel):
     """How a number is written as text: ``$4,000``, ``12,5``, ``40 %``, ``(73)`` or ``0042``.
 
-    ``signed`` writes a sign before every number: ``+29`` and ``-3``.
+    ``signed`` writes a sign before every number: ``+29`` and ``-3``; ``inner-minus`` and
+    ``inner-parentheses`` stand behind the prefix: ``$-3`` and ``$(3)``. Groups are ``indian`` where
+    only the last has three digits: ``12,34,567``. With an ``exponent`` there is one digit before
+    the point: ``1.250e+03``.
     """
 
     prefix: str = Field(default="", max_length=16, pattern=r"^[^\d\x00-\x1f]*$")
     suffix: str = Field(default="", max_length=16, pattern=r"^[^\d\x00-\x1f]*$")
     thousands: Literal["", ",", ".", " ", "'", "\u00a0", "\u202f", "\u2019"] = ""
     decimal: Literal[".", ","] = "."
-    negative: Literal["minus", "parentheses", "trailing", "signed"] = "minus"
+    groups: Literal["threes", "indian"] = "threes"
+    negative: Literal[
+        "minus", "parentheses", "trailing", "signed", "inner-minus", "inner-parentheses"
+    ] = "minus"
+    exponent: Literal["", "e", "E"] = Field(default="", description="how the power of ten begins")
     places: int = Field(default=0, ge=0, le=15, description="decimals that are always written")
     digits: int = Field(default=0, ge=0, le=15, description="zeros fill up to so many digits")
 
@@ -76,6 +84,10 @@ class NumberText(PlainModel):
     def _distinct(self) -> Self:
         if self.thousands == self.decimal:
             raise ValueError("thousands and decimals cannot have one mark")
+        if self.groups == "indian" and not self.thousands:
+            raise ValueError("groups are parted by a mark; give thousands")
+        if self.exponent and self.dressed:
+            raise ValueError("a number with an exponent has no other dress than its places")
         return self
 
     @property

@@ -95,7 +95,7 @@ class TrustFlags:
     absent: Annotated[int, "Shared: silos that may be missing."] = 0
     attempts: Annotated[int, "Shared: how often a sum may be begun; each is paid for."] = 1
     rows_at_most: Annotated[
-        int | None, "Shared: a public bound on all rows, for 4 bytes a cell."
+        int | None, "A public bound on all rows: what values cost follows it, and bytes of sums."
     ] = None
 
 

@@ -337,7 +337,7 @@ def _finish(known: Known) -> Outcome:
     return finish_model(known, grouping=grouping, fit=fit_run)
 
 
-AIM = Recipe(
+RECIPE = Recipe(
     name=Method.AIM,
     options=Aim,
     flags=AimFlags,

@@ -85,11 +85,10 @@ def calibrated(sizes: Sizes, *, shares: Shares, terms: Terms) -> tuple[Phase, ..
     Args: shares: each of the method's phases' part of rho; they add up to 1.
     """
     values = value_sizes(terms.trees)
-    shares = value_shares(values) | {
-        name: share * (1 - VALUES_SHARE * bool(values)) for name, share in shares.items()
-    }
-    sizes = values | sizes
     rho = rho_for(terms.epsilon, terms.delta)
+    part = values_share(values, terms=terms)
+    shares = value_shares(values, part=part) | {n: s * (1 - part) for n, s in shares.items()}
+    sizes = values | sizes
     attempts, rows = terms.trust.attempts, terms.rows_per_person
     scale = Fraction(1)
     while True:
@@ -109,8 +108,11 @@ def calibrated(sizes: Sizes, *, shares: Shares, terms: Terms) -> tuple[Phase, ..
         scale *= Fraction(99, 100)
 
 
-VALUES_SHARE = Fraction(1, 10)
-"""Of rho, for the values of all numbers; the method gets the rest. See docs/decisions/042."""
+MOST_VALUES_SHARE, LEAST_VALUES_SHARE = Fraction(1, 5), Fraction(1, 25)
+"""Of rho, for values where all columns are numbers; the method gets the rest. See decision 069."""
+
+_VALUES_NOISE = Fraction(1, 500)
+"""Of all rows: a count of values whose noise is so small need not be better."""
 
 
 def value_sizes(trees: Mapping[str, PlannedTree]) -> Sizes:
@@ -129,22 +131,43 @@ def value_sizes(trees: Mapping[str, PlannedTree]) -> Sizes:
     return sizes
 
 
-def value_shares(sizes: Sizes) -> dict[PhaseName, Fraction]:
+def values_share(sizes: Sizes, *, terms: Terms) -> Fraction:
+    """Return the part of rho that looks at values; 0 without numbers.
+
+    A fifth of the part that numbers are of all columns; less where a public bound on the rows says
+    that less brings the noise of a count to 1/500 of them, and 4 % at least. So it follows from
+    the schema, the budget, the silos and public numbers alone.
+
+    Args: sizes: of :func:`value_sizes`.
+    """
+    if not sizes:
+        return Fraction(0)
+    most = MOST_VALUES_SHARE * len(terms.trees) / max(terms.columns, len(terms.trees))
+    if terms.rows_at_most is not None:
+        marginals = sum(size.marginals for size in sizes.values()) * terms.rows_per_person**2
+        rho = rho_for(terms.epsilon, terms.delta) / terms.trust.attempts
+        wanted = (_VALUES_NOISE * max(terms.rows_at_most, 1)) ** 2
+        most = min(most, terms.noises * marginals / (2 * rho * wanted))
+    return max(most, LEAST_VALUES_SHARE).limit_denominator(1000)
+
+
+def value_shares(sizes: Sizes, *, part: Fraction) -> dict[PhaseName, Fraction]:
     """Return the share of rho of each phase of :func:`value_sizes`: one noise for all of them."""
     marginals = sum(size.marginals for size in sizes.values())
-    return {name: VALUES_SHARE * size.marginals / marginals for name, size in sizes.items()}
+    return {name: part * size.marginals / marginals for name, size in sizes.items()}
 
 
-def value_phases(
-    trees: Mapping[str, PlannedTree], *, rho: Fraction, least: Fraction
-) -> tuple[Phase, ...]:
-    """Return the phases that cost :data:`VALUES_SHARE` of ``rho``, rounded down.
+def value_phases(terms: Terms, *, rho: Fraction, least: Fraction) -> tuple[Phase, ...]:
+    """Return the phases that cost :func:`values_share` of ``rho``, rounded down.
 
     Args: rho: what a plan may cost one row. least: no noise is below it.
     """
-    sizes = value_sizes(trees)
+    sizes = value_sizes(terms.trees)
+    if not sizes:
+        return ()
     marginals = sum(size.marginals for size in sizes.values())
-    noise = Noise.for_rho(rho * VALUES_SHARE, count=marginals, least=least)
+    part = values_share(sizes, terms=terms)
+    noise = Noise.for_rho(rho * part, count=marginals, least=least)
     return tuple(
         noised_phase(name, noise, marginals=size.marginals, cells=size.cells)
         for name, size in sizes.items()

@@ -227,7 +227,7 @@ def _describe(plan: Plan) -> Iterator[str]:
     yield f"the silos' numbers of rows {sizes}"
 
 
-DP_SGD = Recipe(
+RECIPE = Recipe(
     name=Method.DP_SGD,
     options=DpSgd,
     flags=DpSgdFlags,

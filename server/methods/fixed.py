@@ -99,4 +99,4 @@ def _finish(known: Known) -> Outcome:
     return finish_model(known, grouping=known.rare_merged)
 
 
-FIXED = Recipe(name=Method.FIXED, options=Fixed, flags=FixedFlags, ask=_ask, finish=_finish)
+RECIPE = Recipe(name=Method.FIXED, options=Fixed, flags=FixedFlags, ask=_ask, finish=_finish)

@@ -44,4 +44,4 @@ def _finish(known: Known) -> Outcome:
     return finish_model(known, grouping=known.rare_merged)
 
 
-INDEPENDENT = Recipe(name=Method.INDEPENDENT, options=Independent, ask=_ask, finish=_finish)
+RECIPE = Recipe(name=Method.INDEPENDENT, options=Independent, ask=_ask, finish=_finish)

@@ -26,8 +26,9 @@ WORKING = "working"
 class Terms:
     """What a plan is made within: one person's budget, and how many silos' noise adds up.
 
-    ``trees`` are over numbers' values, which every method's phases come after; ``holdings`` is what
-    each silo holds of the columns, where not all hold all.
+    ``trees`` are over numbers' values, which every method's phases come after, of ``columns`` in
+    all; ``rows_at_most`` is a public bound on all silos' rows, where one is known; ``holdings`` is
+    what each silo holds of the columns, where not all hold all.
     """
 
     epsilon: float
@@ -36,6 +37,8 @@ class Terms:
     silos: int
     trust: Trust
     trees: Mapping[str, PlannedTree] = field(default_factory=dict)
+    columns: int = 0
+    rows_at_most: int | None = None
     holdings: tuple[frozenset[str], ...] = ()
 
     def paid(self, cliques: Sequence[Clique]) -> int:
@@ -61,6 +64,11 @@ class Terms:
     def shares(self) -> int:
         """Return how many silos' noise makes up a phase's; below 1 where the silos are too few."""
         return self.trust.shares(self.silos)
+
+    @property
+    def noises(self) -> int:
+        """Return how many times a phase's noise is in a sum over all silos."""
+        return self.silos if self.trust.shares(self.silos) == 1 else 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -175,4 +175,4 @@ def _shares(one_way: Measurement, *, grouping: Grouping) -> np.ndarray:
     return mass / total if total > 0 else np.full(len(mass), 1.0 / len(mass))
 
 
-MST = Recipe(name=Method.MST, options=Mst, ask=_ask, finish=_finish)
+RECIPE = Recipe(name=Method.MST, options=Mst, ask=_ask, finish=_finish)

@@ -216,7 +216,7 @@ def _finish(known: Known) -> Outcome:
     )
 
 
-ONE_SHOT = Recipe(
+RECIPE = Recipe(
     name=Method.ONE_SHOT,
     options=OneShot,
     flags=OneShotFlags,

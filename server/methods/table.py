@@ -4,25 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, TypedDict
 
 from silosynth.common.domain import Clique
 from silosynth.common.errors import InvalidPlan, RunFailed
 from silosynth.common.measurement import MarginalQuery
-from silosynth.common.plan import Method, PhaseName, Plan
-from silosynth.server.methods.aim import AIM
-from silosynth.server.methods.dp_sgd import DP_SGD
-from silosynth.server.methods.fixed import FIXED
-from silosynth.server.methods.independent import INDEPENDENT
+from silosynth.common.plan import MEMBERS, Method, PhaseName, Plan
 from silosynth.server.methods.method import Known, Options, Outcome, Question, Recipe
-from silosynth.server.methods.mst import MST
-from silosynth.server.methods.one_shot import ONE_SHOT
 from silosynth.server.methods.training import TrainingChoice
 
-METHODS: Mapping[Method, Recipe] = {
-    recipe.name: recipe for recipe in (INDEPENDENT, MST, FIXED, AIM, ONE_SHOT, DP_SGD)
-}
+
+def _recipe(method: Method) -> Recipe:
+    """Return what stands in the module of a method's name."""
+    module = import_module(f"silosynth.server.methods.{method.value.replace('-', '_')}")
+    recipe: Recipe = module.RECIPE
+    return recipe
+
+
+METHODS: Mapping[Method, Recipe] = {method: _recipe(method) for method in MEMBERS}
+"""By name: a plan's methods are listed in common/plan, and each has a module of its name here."""
 
 
 class Choices(TypedDict, total=False):

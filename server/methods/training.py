@@ -82,7 +82,7 @@ def plan_training(
     rate = choice.rate or _habit(settings.architecture, own=own, shows=_shows(schema)).rate
     rho = rho_for(terms.epsilon, delta) / attempts / rows_per_person**2
     before = (
-        *value_phases(terms.trees, rho=rho, least=Fraction(shares)),
+        *value_phases(terms, rho=rho, least=Fraction(shares)),
         *_one_way(schema, settings, rho=rho * ONE_WAY_SHARE, shares=shares),
     )
     cells = settings.architecture.parameters(layout_of(schema))

@@ -36,7 +36,8 @@ class Chosen(Choices, total=False):
     ``trust``: in shared trust a phase's noise is that of the sum over the silos.
     ``colluders``, ``absent``: silos that may work with the coordinator, and that may be missing.
     ``attempts``: how often the silos' sum may be begun; each is paid for in advance.
-    ``rows_at_most``: a public bound on all silos' rows; where it allows, shared sums take 4 bytes
+    ``rows_at_most``: a public bound on all silos' rows; where rows are many, numbers' values need
+    less of the budget, and where it allows, shared sums take 4 bytes
     a cell.
     """
 
@@ -95,6 +96,8 @@ def new_plan(
         silos=len(silos),
         trust=_trust(choices),
         trees=plan_trees(schema),
+        columns=len(schema.domain.attributes),
+        rows_at_most=choices.get("rows_at_most"),
         holdings=_holdings(schema, silos=silos, lacks=lacks or {}),
     )
     design = options_of(chosen, choices).design(schema, terms)

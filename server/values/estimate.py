@@ -63,11 +63,12 @@ def gather(
 
 def choose_leaves(counted: Mapping[str, Counted], schema: Schema) -> dict[str, tuple[int, ...]]:
     """Return the leaves that a second look is worth, per number that has any."""
-    pieces = _pieces(counted, schema)
-    room = MOST_CLOSER_CELLS // max(sum(1 for c in counted.values() if c.tree.digits()), 1)
+    joined = {name: c for name, c in counted.items() if c.tree.digits()}
+    pieces = _pieces(joined, schema)
+    room = MOST_CLOSER_CELLS // max(len(joined), 1)
     chosen = {
         name: look_into(pieces[name][0], leaves=c.tree.leaves, variance=c.variance, most_cells=room)
-        for name, c in counted.items()
+        for name, c in joined.items()
     }
     return {name: leaves for name, leaves in chosen.items() if leaves}
 

@@ -68,16 +68,27 @@ def _begin(tree: Tree, leaves: Leaves) -> _Walk:
     walk = _Walk(tree=tree, leaves=leaves, starts=node_starts(tree, leaves), hiding=())
     hiding = [np.zeros(len(tree.levels[0]), dtype=bool)]
     for level, fanout in enumerate(tree.fanout[1:]):
-        nodes = np.arange(len(tree.levels[level + 1]))
-        below = np.zeros(len(nodes) * fanout, dtype=bool)
+        below = np.zeros(len(tree.levels[level + 1]) * fanout, dtype=bool)
         below[: len(hiding[-1])] = hiding[-1]
         above = np.logical_or.reduce(below.reshape(-1, fanout), axis=1)
         if level == 0:
+            nodes = _tall(tree)
             columns = _unfolded(walk, level=0, nodes=nodes)
             apart = stand_out(**columns, deviations=_HIDING_DEVIATIONS)
-            above = above | np.logical_or.reduce(apart, axis=1)
+            above[nodes] |= np.logical_or.reduce(apart, axis=1)
         hiding.append(np.asarray(above))
     return replace(walk, hiding=hiding)
+
+
+def _tall(tree: Tree) -> np.ndarray:
+    """Return the nodes with a cell so high that it could stand out; no other has to be looked at.
+
+    A middle density is never below zero.
+    """
+    counts, variance = tree.levels[0], tree.variance[0]
+    cells = np.flatnonzero(counts > _HIDING_DEVIATIONS * np.sqrt(variance))
+    found: np.ndarray = np.unique(cells // tree.fanout[1])
+    return found
 
 
 def _descend(walk: _Walk, nodes: _Level, *, level: int, found: list[Pieces]) -> _Level:

@@ -79,8 +79,12 @@ def stand_out(
     counts: np.ndarray, *, variance: np.ndarray, width: np.ndarray, deviations: float
 ) -> np.ndarray:
     """Say, (nodes, children), which lie so many deviations of noise above the middle density."""
-    middle = np.maximum(_middle(counts, width=width), 0.0)[:, None] * width
-    heavy: np.ndarray = (width > 0) & (counts - middle > deviations * np.sqrt(variance))
+    noise = deviations * np.sqrt(variance)
+    heavy: np.ndarray = (width > 0) & (counts > noise)
+    rows = np.flatnonzero(heavy.any(axis=1))
+    # A middle is never below zero, so all other rows are settled.
+    middle = np.maximum(_middle(counts[rows], width=width[rows]), 0.0)[:, None] * width[rows]
+    heavy[rows] &= counts[rows] - middle > noise[rows]
     return heavy
 
 

@@ -22,9 +22,11 @@ TAIL_DEVIATIONS = 3.0
 _WIDE_DEVIATIONS = 8.0
 """As many rows may lie anywhere in a piece that is longer than all that lies before it."""
 
-_SURE_DEVIATIONS = 2.0
+_SURE_DEVIATIONS = 3.0
+"""What lies far off moves a mean by its distance, so noise alone should seldom say that it does."""
+
 _FEWEST_ROWS = 0.5
-_LEAST_POWER, _MOST_POWER = 1.5, 64.0
+_LEAST_POWER, _MOST_POWER = 2.0, 64.0
 """Tails that fall more slowly have no spread; those that fall faster end."""
 
 

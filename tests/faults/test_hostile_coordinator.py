@@ -9,6 +9,7 @@ import json
 import tracemalloc
 import zipfile
 from collections.abc import Iterator
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -278,6 +279,7 @@ def test_a_zip_bomb_in_place_of_a_sampler_is_not_unpacked(attack: Attack) -> Non
     assert peak < 20_000_000, "the archive was unpacked"
 
 
+@cache
 def _wide_door() -> tuple[Doorkeeper, VerifiedPlan]:
     """Return a silo without signatures whose table has 200 attributes of 4,096 codes."""
     attribute = {"kind": "integer", "minimum": 0, "maximum": 4_095, "source": "public"}

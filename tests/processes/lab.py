@@ -28,8 +28,8 @@ from tests.processes.federation import (
     read_audit,
     wait_for,
 )
-from tests.processes.forked import Forked, Launcher
 from tests.processes.silo_tables import token_table
+from tests.support.forked import Forked, Launcher
 
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 BUDGET = "epsilon = 1000.0"
@@ -56,9 +56,10 @@ class Lab(Federation):
         for name, (method, trust) in like.items():
             self.new_plan(name, method=method, trust=trust)
         self.launcher = Launcher(
+            "tests.processes.launcher",
             environment=self.environment() | ONE_THREAD,
             log=directory / "launcher.log",
-            plans=[directory / f"{name}.yaml" for name in like],
+            words=[str(directory / f"{name}.yaml") for name in like],
         )
 
     def __exit__(

@@ -52,33 +52,8 @@ def _arguments(directory: Path) -> list[str]:
     ]
 
 
-def test_flower_ends_as_plain_calls_do_and_says_nothing_to_others(
-    inputs: tuple[Plan, Path],
-) -> None:
+def test_ctrl_c_stops_a_run_that_then_ends_as_plain_calls_do(inputs: tuple[Plan, Path]) -> None:
     plan, directory = inputs
-    done = subprocess.run(
-        _arguments(directory), capture_output=True, text=True, timeout=patience(180), check=False
-    )
-    assert done.returncode == 0, done.stderr
-    envelope = json.loads(done.stdout)
-    assert envelope["status"] == "ok"
-    assert "Traceback" not in done.stderr
-    assert "DEPRECATED" not in done.stderr
-    run = RunDirectory(path=directory / "run")
-    sampler = run.sampler.read_bytes()
-    (run.path / "journal.jsonl").unlink()
-    simulate(
-        plan,
-        schema=demo_schema(),
-        silos=demo_silos(),
-        directory=run.path,
-        engine=Engine.LOCAL,
-    )
-    assert run.sampler.read_bytes() == sampler
-
-
-def test_ctrl_c_stops_a_run_that_then_goes_on(inputs: tuple[Plan, Path]) -> None:
-    _, directory = inputs
     process = subprocess.Popen(
         _arguments(directory),
         stdout=subprocess.PIPE,
@@ -102,6 +77,18 @@ def test_ctrl_c_stops_a_run_that_then_goes_on(inputs: tuple[Plan, Path]) -> None
         _arguments(directory), capture_output=True, text=True, timeout=patience(180), check=False
     )
     assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["status"] == "ok"
+    run = RunDirectory(path=directory / "run")
+    sampler = run.sampler.read_bytes()
+    journal.unlink()
+    simulate(
+        plan,
+        schema=demo_schema(),
+        silos=demo_silos(),
+        directory=run.path,
+        engine=Engine.LOCAL,
+    )
+    assert run.sampler.read_bytes() == sampler
 
 
 def test_a_cluster_that_runs_on_this_machine_is_left_alone() -> None:

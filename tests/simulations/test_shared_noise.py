@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -40,7 +41,7 @@ from silosynth.server.driver import Journal
 from silosynth.server.driver.drive import drive
 from silosynth.server.measuring import add_masked
 from silosynth.server.planning import new_plan
-from silosynth.simulations.run import reopen, simulate
+from silosynth.simulations.run import Engine, RunDirectory, reopen, simulate
 from silosynth.simulations.silos import make_silos, open_gateway
 from tests.support.chance import SubGaussian, agrees, masked, statistical
 from tests.support.fakes import small_schema
@@ -269,7 +270,9 @@ def test_secrets_are_dropped_once_their_vector_is_stored(tmp_path: Path) -> None
 
 
 @statistical(alarm=1e-9)
-def test_shared_noise_runs_over_flower_messages(tmp_path: Path) -> None:
+def test_shared_noise_over_flower_ends_as_plain_calls_do_and_says_nothing_to_others(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "plan.yaml").write_text(dump_plan(_plan()))
     (tmp_path / "schema.yaml").write_text(dump_schema(small_schema()))
     (tmp_path / "silos").mkdir()
@@ -285,7 +288,19 @@ def test_shared_noise_runs_over_flower_messages(tmp_path: Path) -> None:
         timeout=patience(240),
     )
     assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["status"] == "ok"
+    assert not [word for word in ("Traceback", "DEPRECATED") if word in done.stderr]
     _check_one_way(reopen(tmp_path / "run").state, 1600)
+    sampler = RunDirectory(path=tmp_path / "run").sampler.read_bytes()
+    (tmp_path / "run" / "journal.jsonl").unlink()
+    simulate(
+        _plan(),
+        schema=small_schema(),
+        silos=_tables(),
+        directory=tmp_path / "run",
+        engine=Engine.LOCAL,
+    )
+    assert RunDirectory(path=tmp_path / "run").sampler.read_bytes() == sampler
 
 
 def test_an_altered_cell_shows_in_the_receipt_and_a_wrong_sum_in_the_vectors(

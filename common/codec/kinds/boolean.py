@@ -61,4 +61,6 @@ KIND = Kind(
     words=lambda attribute: list(attribute.spelled or ("false", "true")),
     allowed=_allowed,
     draft=_draft,
+    natural="bool",
+    reason="two values that mean false and true",
 )

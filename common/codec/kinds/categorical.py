@@ -66,4 +66,6 @@ KIND = Kind(
     allowed=listed_allowed,
     draft=draft_list,
     needs=("categories",),
+    natural="dictionary",
+    reason="texts that repeat",
 )

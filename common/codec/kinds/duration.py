@@ -19,6 +19,7 @@ from silosynth.common.schema import DurationAttribute, Resolution, spell_duratio
 _FORMATS = (
     (r"^-?\d+ days?,? [+-]?\d{1,2}:\d{2}:\d{2}(\.\d+)?$", "days"),
     (r"^-?\d{1,4}:\d{2}:\d{2}(\.\d+)?$", "clock"),
+    (r"^-?\d{1,4}:[0-5]\d$", "hours"),
     (r"^-?P(\d+D)?(T(\d+H)?(\d+M)?([\d.]+S)?)?$", "iso"),
 )
 
@@ -79,6 +80,9 @@ def _draft(column: ColumnFacts) -> Proposal | None:
     low, high = float(whole.min()) / 1e6, float(whole.max()) / 1e6
     unit = max((u for u in _UNITS if u <= (high - low) / 10), default=1)
     low, high = (x * unit for x in two_digits(low / unit, high / unit, step=1.0))
+    why: tuple[str, ...] = ()
+    if format == "hours":
+        why = ("read as hours and minutes; minutes and seconds would be spelled alike",)
     if format in _OTHERWISE and not _writes(column, spans, format):
         format = _OTHERWISE[format]
     facts = {
@@ -87,7 +91,7 @@ def _draft(column: ColumnFacts) -> Proposal | None:
         "maximum": _edge(high),
         "resolution": finest.value,
     }
-    return Proposal(facts=facts | ({"format": format} if format else {}))
+    return Proposal(facts=facts | ({"format": format} if format else {}), why=why)
 
 
 def _writes(column: ColumnFacts, spans: np.ndarray, format: str) -> bool:
@@ -108,4 +112,6 @@ KIND = Kind(
     read_edge=_seconds,
     draft=_draft,
     needs=("minimum", "maximum"),
+    natural="duration[us]",
+    reason="all read as spans of time",
 )

@@ -19,6 +19,27 @@ from silosynth.common.errors import InvalidArgument
 from silosynth.common.schema import IdentifierAttribute
 
 _LONG = 50
+_AMOUNT = r"[+-]?\d[\d,' ]*(\.\d+)?"
+_CURRENCY = r"usd|us\$|eur|gbp|chf|jpy|inr|rs\.?|kr|a\$|c\$|r\$"
+_HINTS = (
+    (
+        r"^(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})([ T].*)?$",
+        "they look like dates written in several ways; write them in one to model them",
+    ),
+    (
+        r"^\d{1,2}\.? (de )?\pL+\.? (de )?\d{4}$",
+        "they look like dates with names of months; write them in numbers to model them",
+    ),
+    (
+        rf"^{_AMOUNT}( ?/ ?|, ?|; ?| ?x ?|-){_AMOUNT}$",
+        "they look like two numbers each; part them into two columns to model them",
+    ),
+    (
+        rf"(?i)^[-+(]*(\p{{Sc}}|{_CURRENCY})? ?{_AMOUNT} ?(\p{{Sc}}|{_CURRENCY}|[%kmb])?\)?$",
+        "they look like amounts in several units; put the unit into a column of its own to model "
+        "them",
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +107,14 @@ def _draft(column: ColumnFacts) -> Proposal | None:
         else "too many different texts for a list; drafted as an identifier, list categories to "
         "model it"
     )
-    return Proposal(facts={"kind": "identifier", **form_of(column)}, why=(why,))
+    form = form_of(column)
+    why = f"{why}; {hint}" if not form and (hint := _hint(column)) else why
+    return Proposal(facts={"kind": "identifier", **form}, why=(why,))
+
+
+def _hint(column: ColumnFacts) -> str | None:
+    """Say what texts look like that are modelled once they are written otherwise."""
+    return next((hint for shape, hint in _HINTS if column.matches(shape)), None)
 
 
 def form_of(column: ColumnFacts) -> dict[str, Any]:

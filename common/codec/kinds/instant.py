@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -13,14 +14,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
-from silosynth.common.codec.columns import is_instant
+from silosynth.common.codec.columns import is_instant, is_number
 from silosynth.common.codec.edges import UNITS, Grid, resolution_grid
-from silosynth.common.codec.facts import ColumnFacts, Proposal
+from silosynth.common.codec.facts import FEW, ColumnFacts, Proposal
 from silosynth.common.codec.kinds.bins import bin_words
 from silosynth.common.codec.kinds.kind import Kind
 from silosynth.common.codec.moments import epoch_text, write_instants
 from silosynth.common.codec.numeric import NumericCodec, Scale
-from silosynth.common.codec.parsing import to_microseconds
+from silosynth.common.codec.parsing import distinct, to_microseconds, to_texts
 from silosynth.common.schema import DatetimeAttribute, Resolution, epoch_seconds
 
 _DAYS = (Resolution.YEAR, Resolution.MONTH, Resolution.DAY)
@@ -29,7 +30,7 @@ _PARTS = (
     (("%S",), "second"),
     (("%M",), "minute"),
     (("%H", "%I"), "hour"),
-    (("%d",), "day"),
+    (("%d", "%j", "%u"), "day"),
     (("%b", "%B", "%m"), "month"),
 )
 _LAST = {"hour": "T23:00:00", "minute": "T23:59:00", "second": "T23:59:59"}
@@ -41,10 +42,20 @@ _ISO_CLOCKS = (
     (r"[ T]\d{2}:\d{2}:\d{2}", "%H:%M:%S"),
     ("", "%H:%M"),
 )
+_FEWEST_NUMBERED = 3
+_FAR_YEARS = 15
+_SENTINELS = (1, 1111, 1753, 1799, 1800, 1899, 1900, 1970, 2099, 2199, 2999, 3000, 9999)
+_ISO_DAY = r"^\d{4}-\d{2}-\d{2}$"
 _OFFSET = r"(?P<o>Z|[+-]\d{2}:?\d{2})$"
 _FORMATS: tuple[tuple[str, str], ...] = (
     (r"^\d{4}-\d{1,2}$", "%Y-%m"),
     (r"^\d{4}/\d{1,2}$", "%Y/%m"),
+    (r"^(19|20)\d{2}(0[1-9]|1[0-2])$", "%Y%m"),
+    (r"^\d{4}-W\d{2}-[1-7]$", "%G-W%V-%u"),
+    (r"^\d{4}-[0-3]\d{2}$", "%Y-%j"),
+    (r"^[A-Z][a-z]{2}, \d{1,2} [A-Z][a-z]{2} \d{4}", "%a, %d %b %Y"),
+    (r"^[A-Z][a-z]{2} \d{1,2} [A-Z][a-z]{2} \d{4}", "%a %d %b %Y"),
+    (r"^[A-Z][a-z]{5,8}, [A-Z][a-z]{2,8} \d{1,2}, \d{4}", "%A, %B %d, %Y"),
     (r"^\d{1,2}/\d{4}$", "%m/%Y"),
     (r"^[A-Za-z]{3}[- ]\d{4}$", "%b %Y"),
     (r"^[A-Za-z]{3}[- ]\d{2}$", "%b-%y"),
@@ -75,6 +86,8 @@ _CLOCKS: tuple[tuple[str, str], ...] = (
     (r"\d{1,2}:\d{2}:\d{2} [AaPp][Mm]$", "%I:%M:%S %p"),
     (r"\d{1,2}:\d{2} [AaPp][Mm]$", "%I:%M %p"),
     (r"\d{1,2}:\d{2}[AaPp][Mm]$", "%I:%M%p"),
+    (r"\d{1,2}:\d{2}:\d{2}[AaPp][Mm]$", "%I:%M:%S%p"),
+    (r"\d{1,2}:\d{2}:\d{2} [+-]\d{4}$", "%H:%M:%S %z"),
     (r"\d{1,2}:\d{2}$", "%H:%M"),
 )
 _ZONES = (
@@ -84,7 +97,18 @@ _ZONES = (
 
 
 def _read(attribute: DatetimeAttribute, column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    if attribute.format is not None:
+        column = _as_text(column)
     return to_microseconds(column, format=attribute.format)
+
+
+def _as_text(column: pa.Array) -> pa.Array:
+    """Return whole numbers such as 20231130 as a dictionary of texts; others as they are."""
+    kind = column.type.value_type if pt.is_dictionary(column.type) else column.type
+    if not is_number(kind):
+        return column
+    values, positions = distinct(column)
+    return pa.DictionaryArray.from_arrays(pa.array(positions), to_texts(values))
 
 
 def _build(attribute: DatetimeAttribute, numbers: np.ndarray, absent: np.ndarray) -> pa.Array:
@@ -136,11 +160,20 @@ def _draft(column: ColumnFacts) -> Proposal | None:
     if is_instant(column.values.type):
         return _typed(column)
     if not column.is_text:
-        return None
+        return _numbered(column)
     if column.matches(_ISO):
         instants, unreadable = to_microseconds(column.trimmed, format=None)
         return None if unreadable.any() else _written_iso(column, instants)
     return _written(column)
+
+
+def _numbered(column: ColumnFacts) -> Proposal | None:
+    """Propose dates for whole numbers that all read as year, month and day, of several years."""
+    numbers = column.numbers if is_number(column.values.type) else None
+    if numbers is None or len(numbers) < _FEWEST_NUMBERED or not np.isfinite(numbers).all():
+        return None
+    texts = replace(column, values=to_texts(column.values))
+    return _written(texts) if texts.matches(r"^(19|20)\d{4}(\d{2})?$") else None
 
 
 def _typed(column: ColumnFacts) -> Proposal:
@@ -163,20 +196,39 @@ def _written_iso(column: ColumnFacts, instants: np.ndarray) -> Proposal:
     finest = "microsecond" if column.some_match(_MICROSECONDS) else finest
     facts: dict[str, Any] = {"kind": "datetime", "resolution": finest}
     facts |= _bounds(instants, finest=finest)
-    if column.matches(r"^\d{4}-\d{2}-\d{2}$"):
-        return Proposal(facts=facts)
+    if column.matches(_ISO_DAY):
+        return Proposal(facts=facts, why=_far_off(column, instants))
+    partly = "some are written without a time of day; all come out with one"
+    why = (partly,) if column.some_match(_ISO_DAY) else ()
     separator = "T" if column.some_match("T") else " "
     clock = next(f for shape, f in _ISO_CLOCKS if column.some_match(shape))
     offsets = pc.struct_field(pc.extract_regex(texts, _OFFSET), "o")
     if not zoned:
         if separator == "T" or finest != "second" or clock != "%H:%M:%S":
             facts |= {"format": f"%Y-%m-%d{separator}{clock}", "stored": "timestamp[us]"}
-        return Proposal(facts=facts)
-    zone, why = _zone(instants, offsets.to_pylist())
+        return Proposal(facts=facts, why=(*why, *_far_off(column, instants)))
+    zone, told = _zone(instants, offsets.to_pylist())
     written = "Z" if column.matches("Z$") else "%:z" if column.some_match(":..$") else "%z"
     spelled = f"%Y-%m-%d{separator}{clock}{written}"
     facts |= {"zone": zone, "format": spelled, "stored": "timestamp[us]"}
-    return Proposal(facts=facts, why=why)
+    return Proposal(facts=facts, why=(*why, *told, *_far_off(column, instants)))
+
+
+def _far_off(column: ColumnFacts, instants: np.ndarray) -> tuple[str, ...]:
+    """Name a day such as 1900-01-01 or 9999-12-31 that may stand for a missing one."""
+    if len(instants) <= FEW:
+        return ()
+    order = np.argsort(instants)
+    years = instants[order].astype("datetime64[us]").astype("datetime64[Y]").astype(int) + 1970
+    found = []
+    for end, near in ((0, 1), (-1, -2)):
+        far = abs(int(years[end]) - int(years[near])) > _FAR_YEARS
+        if far and int(years[end]) in _SENTINELS and column.counts[order[end]] > 1:
+            found.append(str(column.values[int(order[end])].as_py()))
+    return tuple(
+        f"{text} stands apart from the rest; if it means missing, put it into missing_tokens"
+        for text in found
+    )
 
 
 def _zone(instants: np.ndarray, offsets: Sequence[str | None]) -> tuple[str, tuple[str, ...]]:
@@ -214,12 +266,17 @@ def _written(column: ColumnFacts) -> Proposal | None:
     finest = _resolution_of(chosen)
     if finest == "microsecond" and column.matches(_MILLISECONDS):
         finest = "millisecond"
-    facts = {"kind": "datetime", "format": chosen, "resolution": finest}
-    facts |= _bounds(instants, finest=finest)
+    bounds = _bounds(instants, finest=finest)
+    if chosen == "%Y%m" and bounds["minimum"][:4] == bounds["maximum"][:4]:
+        return None
+    facts = {"kind": "datetime", "format": chosen, "resolution": finest, **bounds}
+    if "%z" in chosen:
+        offsets = [f"{t[-5:-2]}:{t[-2:]}" for t in column.trimmed.to_pylist()]
+        facts |= {"zone": _zone(instants, offsets)[0], "stored": "timestamp[us]"}
     why = [f"all read as dates written {chosen}"]
     if len(found) > 1:
         why = [f"dates read as {chosen} and as {found[1]}; say which in format"]
-    return Proposal(facts=facts, why=tuple(why))
+    return Proposal(facts=facts, why=(*why, *_far_off(column, instants)))
 
 
 def _candidates(column: ColumnFacts) -> list[str]:
@@ -272,7 +329,10 @@ def _bounds(instants: np.ndarray, *, finest: str) -> dict[str, str]:
 
 
 KIND = Kind(
-    accepts=lambda _, kind: is_instant(kind),
+    accepts=lambda attribute, kind: (
+        is_instant(kind)
+        or (attribute.format is not None and is_number(kind) and not pt.is_boolean(kind))
+    ),
     store_as="store it as a timestamp, a date or ISO 8601 text",
     codec=lambda attribute: NumericCodec(
         attribute=attribute, scale=Scale(read=_read, build=_build, grid=_grid, per_unit=1_000_000)
@@ -284,4 +344,5 @@ KIND = Kind(
     read_edge=_seconds,
     draft=_draft,
     needs=("minimum", "maximum"),
+    reason="all read as dates",
 )

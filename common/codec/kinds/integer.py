@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.types as pt
 
 from silosynth.common.codec.columns import is_number
-from silosynth.common.codec.dress import dress, is_signed, recognise, undress
+from silosynth.common.codec.dress import dress, is_signed, powers_of, recognise, undress
 from silosynth.common.codec.edges import Grid, grid_of
 from silosynth.common.codec.facts import FEW, MANY, ColumnFacts, Proposal
 from silosynth.common.codec.kinds.bins import bin_words, two_digits
@@ -24,6 +26,12 @@ _DENSE = 0.5
 _ALIKE, _HEAPED = 0.9, 0.3
 _WHOLE = r"^[+-]?\d+$"
 _PADDED = r"^[+-]?0\d"
+_YEAR = 365.2425 * 86_400
+_FIRST_YEAR, _LAST_YEAR, _MOST_YEARS = 1998, 2038, 20
+_KEYED = re.compile(r"(id|nr|no|num|number|code|key|account|acct|mrn)$", re.IGNORECASE)
+_CLOCKS = (("seconds", 1.0), ("milliseconds", 1e3), ("microseconds", 1e6))
+_NEGATIVES = (1, 7, 8, 9, 99, 999, 9999)
+"""What stands for a missing value where no other number is below zero."""
 _SIGNED: dict[str, Any] = {"spelled": {"negative": "signed"}}
 
 
@@ -49,6 +57,8 @@ def _edge(number: float) -> str:
 def _draft(column: ColumnFacts) -> Proposal | None:
     """Propose codes, a key or whole numbers, by how values are spread and repeat."""
     column, spelled = wearing(column)
+    if column.is_text and powers_of(column.trimmed) is not None:
+        return None
     if column.is_text and not column.matches(_WHOLE):
         numbers = column.numbers
         if numbers is None or column.some_match(r"\."):
@@ -60,28 +70,52 @@ def _draft(column: ColumnFacts) -> Proposal | None:
     if not len(finite) or len(finite) < len(numbers) or (finite % 1 != 0).any():
         return None
     low, high = int(finite.min()), int(finite.max())
+    if pt.is_dictionary(column.kind) and len(finite) <= MANY:
+        return _listed(column, finite)
     if max(-low, high) >= _LARGEST:
         return _too_long(column)
-    if spelled in ({}, _SIGNED) and (found := _key(column, finite)):
+    timed = bool(_clock(column, finite))
+    if not timed and spelled in ({}, _SIGNED) and (found := _key(column, finite)):
         return found
     if not spelled and (found := _codes(column, finite)):
         return found
     facts: dict[str, Any] = {"kind": "integer", **spelled}
     step = int(np.gcd.reduce((finite - low).astype(np.int64))) if len(finite) > FEW else 1
     bottom, top = (int(b) for b in two_digits(low, high, step=1.0))
-    why = []
+    why = [*_clock(column, finite)]
     if step > 1 and low % step == 0:
-        bottom, top = low // step * step, -(-high // step) * step
+        bottom, top = bottom // step * step, -(-top // step) * step
         facts |= {"step": step}
         why.append(f"all are multiples of {step}")
-    facts |= {"minimum": bottom, "maximum": top}
+    facts |= _within(column.kind, bottom, top, step=facts.get("step", 1))
     if len(finite) <= FEW and low < high:
         why.append(
             "few whole numbers; if they are codes, make it categorical or ordinal and list them"
         )
-    elif column.all_differ:
+    elif column.all_differ and not timed:
         why.append("every value differs; if it is a key, make it an identifier")
     return Proposal(facts=facts, why=(*why, *_sentinels(column, finite)))
+
+
+def _within(kind: pa.DataType, low: int, high: int, *, step: int) -> dict[str, int]:
+    """Return bounds that the column's own type can hold."""
+    if pt.is_integer(kind):
+        held = np.iinfo(kind.to_pandas_dtype())
+        low += max(-(-(int(held.min) - low) // step), 0) * step
+        high -= max(-(-(high - int(held.max)) // step), 0) * step
+    return {"minimum": low, "maximum": high}
+
+
+def _clock(column: ColumnFacts, numbers: np.ndarray) -> tuple[str, ...]:
+    """Say that numbers read as instants of recent years, where many do."""
+    if len(numbers) <= FEW or _KEYED.search(column.name):
+        return ()
+    for name, scale in _CLOCKS:
+        years = (numbers.min() / scale / _YEAR + 1970, numbers.max() / scale / _YEAR + 1970)
+        recent = _FIRST_YEAR <= years[0] <= years[1] <= _LAST_YEAR
+        if recent and years[1] - years[0] <= _MOST_YEARS:
+            return (f"all read as {name} since 1970; modelled as numbers, not as a key",)
+    return ()
 
 
 def wearing(column: ColumnFacts) -> tuple[ColumnFacts, dict[str, Any]]:
@@ -131,6 +165,14 @@ def _key(column: ColumnFacts, numbers: np.ndarray) -> Proposal | None:
     return Proposal(facts={"kind": "identifier"}, why=(f"{why}; drafted as an identifier",))
 
 
+def _listed(column: ColumnFacts, numbers: np.ndarray) -> Proposal:
+    """Propose the list that a column's type declares."""
+    whole = [int(n) for n in numbers]
+    kind = "ordinal" if column.ordered else "categorical"
+    facts = {"kind": kind, "categories": whole if column.ordered else sorted(whole)}
+    return Proposal(facts={**facts, "other": False}, why=("its type declares a list",))
+
+
 def _codes(column: ColumnFacts, numbers: np.ndarray) -> Proposal | None:
     """Propose a list for whole numbers that leave most of their range empty, and repeat."""
     count, span = len(numbers), float(numbers.max() - numbers.min()) + 1
@@ -170,10 +212,11 @@ def _sentinels(column: ColumnFacts, numbers: np.ndarray) -> tuple[str, ...]:
     for end, near in ((ordered[0], ordered[1]), (ordered[-1], ordered[-2])):
         digits = set(str(abs(int(end))))
         rows = int(column.counts[np.flatnonzero(numbers == end)[0]])
-        if digits <= {"9"} and abs(end - near) > spread and rows > 1:
+        alone = end < 0 <= near and -int(end) in _NEGATIVES
+        if rows > 1 and (alone or (digits <= {"9"} and abs(end - near) > spread)):
             found.append(int(end))
     return tuple(
-        f"{value} stands far from the rest; if it means missing, put it into missing_tokens"
+        f"{value} stands apart from the rest; if it means missing, put it into missing_tokens"
         for value in found
     )
 
@@ -191,4 +234,6 @@ KIND = Kind(
     read_edge=int,
     draft=_draft,
     needs=("minimum", "maximum"),
+    natural="int64",
+    reason="whole numbers",
 )

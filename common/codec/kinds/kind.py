@@ -51,7 +51,8 @@ class Kind:
     decoded values as text, null for missing, and ``as_text`` says whether synthetic columns are
     text although no type is declared. ``words`` names its codes before ``other`` and ``missing``,
     ``allowed`` marks those that meet a condition. ``draft`` proposes it for a column, or not;
-    ``needs`` are the facts that only a person can declare.
+    ``needs`` are the facts that only a person can declare, ``natural`` is the stored type
+    that a draft need not mention, and ``reason`` why it proposes the kind.
     """
 
     accepts: Callable[[Any, pa.DataType], bool]
@@ -65,3 +66,5 @@ class Kind:
     allowed: Callable[[Any, str], np.ndarray] | None = None
     draft: Callable[[ColumnFacts], Proposal | None] = _no_proposal
     needs: tuple[str, ...] = ()
+    natural: str | None = None
+    reason: str = ""

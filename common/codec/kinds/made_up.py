@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from silosynth.common.codec.facts import FEW, ColumnFacts, Proposal
+from silosynth.common.codec.kinds.identifier import form_of
 from silosynth.common.codec.kinds.kind import Kind
 from silosynth.common.schema import Provider, provider_named
 
@@ -42,11 +43,15 @@ def _proposal(why: str, *, provider: Provider, more: dict[str, Any] | None = Non
 def _pattern(column: ColumnFacts) -> str | None:
     """Return the pattern of keys that hold letters between digits; others have prefix and digits.
 
-    A letter or digit is any of its class, a sign between them stays: no key of anybody is in it.
+    Also of those with several prefixes. A letter or digit is any of its class, a sign between them
+    stays: no key of anybody is in it.
     """
     texts = column.trimmed.to_pylist()
     shapes = {_shape(text) for text in texts[:FEW]}
-    if len(shapes) != 1 or not re.search(r"[A-Za-z].*\d.*[A-Za-z]", texts[0]):
+    between = re.search(r"[A-Za-z].*\d.*[A-Za-z]", texts[0])
+    if len(shapes) != 1 or not re.search(r"\d", texts[0]) or (form_of(column) and not between):
+        return None
+    if column.nulls or column.tokens or not (between or re.search(r"[A-Za-z(]", texts[0])):
         return None
     shape = shapes.pop()
     return shape if len(texts[0]) <= _LONGEST and column.matches(f"^{shape}$") else None

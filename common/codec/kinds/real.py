@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.types as pt
 
 from silosynth.common.codec.columns import is_number
-from silosynth.common.codec.dress import decimals_of, dress, fewest_decimals
+from silosynth.common.codec.dress import decimals_of, dress, fewest_decimals, powers_of
 from silosynth.common.codec.edges import Grid, grid_of
 from silosynth.common.codec.facts import ColumnFacts, Proposal
 from silosynth.common.codec.kinds.bins import bin_words, two_digits
@@ -63,7 +64,9 @@ def _draft(column: ColumnFacts) -> Proposal | None:
     if not len(finite) or np.abs(finite).max() > _LARGEST:
         return None
     low, high = float(finite.min()), float(finite.max())
-    decimals = fewest_decimals(finite, most=_MOST_DECIMALS)
+    powers = powers_of(column.trimmed) if column.is_text else None
+    most = column.kind.scale if pt.is_decimal(column.kind) else _MOST_DECIMALS
+    decimals = None if powers else fewest_decimals(finite, most=most, kind=_float_of(column))
     facts: dict[str, Any] = {"kind": "real"}
     bottom, top = two_digits(low, high, step=10.0**-decimals if decimals is not None else 0.0)
     if decimals is not None:
@@ -72,12 +75,21 @@ def _draft(column: ColumnFacts) -> Proposal | None:
     places = _places(column, most=decimals)
     if places:
         spelled = {"spelled": {**spelled.get("spelled", {}), "places": places}}
-    why = [] if decimals is not None else ["values have more decimals than are kept"]
+    if powers is not None:
+        spelled = {"spelled": powers.model_dump(exclude_defaults=True)}
+    why = [] if decimals is not None or powers else ["values have more decimals than are kept"]
     if column.is_text and len(finite) > 1 and column.matches(_GROUPED):
         why.append(_GROUPED_WHY)
     if len(finite) < len(numbers):
         why.append("infinite values count as the nearest bound; list them in missing_apart to keep")
     return Proposal(facts={**facts, "minimum": bottom, "maximum": top, **spelled}, why=tuple(why))
+
+
+def _float_of(column: ColumnFacts) -> type[np.floating[Any]]:
+    """Return the type that a column's decimals are to be told apart in."""
+    if column.kind == pa.float16():
+        return np.float16
+    return np.float32 if column.kind == pa.float32() else np.float64
 
 
 def _places(column: ColumnFacts, *, most: int | None) -> int:
@@ -106,6 +118,8 @@ KIND = Kind(
     read_edge=float,
     draft=_draft,
     needs=("minimum", "maximum"),
+    natural="double",
+    reason="numbers with decimals",
 )
 
 

@@ -46,6 +46,7 @@ KINDS: dict[str, Kind] = {
 }
 """By name, in the order in which they are asked to draft a column."""
 
+_MEASURED = ("integer", "real", "datetime", "time", "duration")
 MISSING, OTHER = "missing", "other"
 
 
@@ -118,6 +119,19 @@ def draft_kind(column: ColumnFacts) -> Proposal:
         if (proposal := kind.draft(column)) is not None:
             return proposal
     raise AssertionError("free text takes every column")
+
+
+def draft_column(column: ColumnFacts) -> tuple[ColumnFacts, Proposal]:
+    """Return what is proposed, and the column as it is understood then.
+
+    A few words among dates or amounts are ways to be missing, and no reason to take all for text.
+    """
+    proposal = draft_kind(column)
+    apart = None if proposal.facts["kind"] in _MEASURED else column.without_words()
+    again = draft_kind(apart) if apart is not None else proposal
+    if apart is None or again.facts["kind"] not in _MEASURED:
+        return column, proposal
+    return apart, again
 
 
 def spell_special(attribute: CodedAttribute, codes: np.ndarray) -> pa.Array:

@@ -28,6 +28,11 @@ _FORMATS = (
     (r"^\d{2}:\d{2} [AP]M$", "%I:%M %p", "minute"),
     (r"^\d{1,2}:\d{2} [AP]M$", "%-I:%M %p", "minute"),
     (r"^\d{2}:\d{2}:\d{2} [AP]M$", "%I:%M:%S %p", "second"),
+    (r"^\d{1,2}:\d{2}:\d{2} [AP]M$", "%-I:%M:%S %p", "second"),
+    (r"^\d{2}:\d{2}[AP]M$", "%I:%M%p", "minute"),
+    (r"^\d{1,2}:\d{2}[AP]M$", "%-I:%M%p", "minute"),
+    (r"^\d{2}:\d{2}:\d{2}[AP]M$", "%I:%M:%S%p", "second"),
+    (r"^\d{1,2}:\d{2}:\d{2}[AP]M$", "%-I:%M:%S%p", "second"),
 )
 
 
@@ -95,4 +100,6 @@ KIND = Kind(
     edge=_edge,
     read_edge=_seconds,
     draft=_draft,
+    natural="time64[us]",
+    reason="all read as times of day",
 )

@@ -31,5 +31,5 @@ def _draft_ignored(column: ColumnFacts) -> Proposal | None:
     )
 
 
-EMPTY = Kind(accepts=lambda *_: True, draft=_draft_empty)
+EMPTY = Kind(accepts=lambda *_: True, draft=_draft_empty, natural="string")
 IGNORED = Kind(accepts=lambda *_: True, draft=_draft_ignored)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from silosynth.client.relay import relay
+from tests.support.forked import Launcher
+from tests.support.patience import patience
 
 START = """
 import threading, time
@@ -39,20 +41,35 @@ WAYS = {
 }
 
 
+@pytest.fixture(scope="module")
+def launcher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launcher]:
+    """Start what forks SuperNodes, once."""
+    log = tmp_path_factory.mktemp("supernodes") / "launcher.log"
+    words = ("silosynth.client.relay.supernode", "flwr.supernode.fleet_http_client")
+    started = Launcher("tests.support.programs", environment=os.environ, log=log, words=words)
+    yield started
+    started.close()
+
+
+def _code_of(launcher: Launcher, program: str) -> int:
+    """Run a program in a process of its own; return its exit code."""
+    nowhere = os.devnull
+    started = launcher.start("program", [program], out=nowhere, log=nowhere, directory=os.getcwd())
+    return started.wait(patience(60))
+
+
 @pytest.mark.parametrize("way", WAYS)
-def test_a_supernode_that_would_stand_still_ends(way: str) -> None:
+def test_a_supernode_that_would_stand_still_ends(way: str, launcher: Launcher) -> None:
     call, body, code = WAYS[way]
-    program = START.format(call=call, body=body)
-    ended = subprocess.run([sys.executable, "-c", program], timeout=240, check=False)
-    assert ended.returncode == code
+    assert _code_of(launcher, START.format(call=call, body=body)) == code
 
 
-def test_a_call_in_time_ends_nothing() -> None:
+def test_a_call_in_time_ends_nothing(launcher: Launcher) -> None:
     body = (
         "[FleetHttpClient._unary_unary(None) for _ in range(9)]; time.sleep(1); raise SystemExit(5)"
     )
     program = START.format(call="0", body=body)
-    assert subprocess.run([sys.executable, "-c", program], timeout=240).returncode == 5
+    assert _code_of(launcher, program) == 5
 
 
 class FakeNode:

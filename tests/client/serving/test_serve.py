@@ -28,7 +28,6 @@ from tests.support.gateways.serving import (
     GATEWAY_USER,
     MAIN,
     RELAY_USER,
-    ROOT,
     STRANGER,
     WAIT_SECONDS,
     Serving,
@@ -184,16 +183,10 @@ def test_the_process_is_its_own_user_for_good(serving: Serving) -> None:
 def test_root_serves_nothing_without_a_user_to_become(serving: Serving) -> None:
     serving.federation.change(silo={"run_as": None})
     serving.write_policy()
-    done = subprocess.run(
-        [sys.executable, "-m", MAIN, "--policy", str(serving.policy)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=patience(WAIT_SECONDS),
-        check=False,
-    )
-    assert done.returncode == 4
-    assert "does not run as root" in done.stderr
+    log = serving.home / "given-up"
+    given_up = serving.fork("--policy", str(serving.policy), log=str(log))
+    assert given_up.wait(patience(WAIT_SECONDS)) == 4
+    assert "does not run as root" in log.read_text()
     assert not serving.relay.exists()
 
 
@@ -261,16 +254,10 @@ def test_after_a_kill_the_same_request_gets_the_same_bytes(serving: Serving) -> 
 
 def test_a_second_gateway_on_one_silo_gives_up_and_the_first_goes_on(serving: Serving) -> None:
     serving.start()
-    done = subprocess.run(
-        [sys.executable, "-m", MAIN, "--policy", str(serving.policy)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=patience(WAIT_SECONDS),
-        check=False,
-    )
-    assert done.returncode == 4
-    assert "another process listens" in done.stderr
+    log = serving.home / "given-up"
+    given_up = serving.fork("--policy", str(serving.policy), log=str(log))
+    assert given_up.wait(patience(WAIT_SECONDS)) == 4
+    assert "another process listens" in log.read_text()
     with serving.gateway() as gateway:
         assert gateway.identify(bytes(32))
 

@@ -19,8 +19,9 @@ from silosynth.common.evaluate import Wish
 from silosynth.common.evaluate.coefficients import coefficient_measures
 from silosynth.common.evaluate.evaluate import evaluate
 from silosynth.common.evaluate.joint import value_distances
-from silosynth.common.evaluate.shapes import shape
-from silosynth.common.report import Axis, ColumnFacts, EvaluationFacts, State
+from silosynth.common.evaluate.lamps import fidelity_lamp
+from silosynth.common.evaluate.shapes import column_facts, shape
+from silosynth.common.report import Axis, Better, ColumnFacts, EvaluationFacts, Measure, State
 from silosynth.common.report.facts import decode_facts
 from silosynth.common.report.page import render_report
 from silosynth.common.schema import parse_schema
@@ -314,3 +315,89 @@ def test_the_command_writes_a_page_and_holds_a_gate(tmp_path: Path) -> None:
     assert facts.evaluation is not None
     for lamp in facts.evaluation.lamps:
         assert lamp.sentence.split(";")[0] in page
+
+
+def _people(seed: int) -> pa.Table:
+    """Return a column of each kind that tables were damaged in."""
+    r = np.random.default_rng(seed)
+    rows = 2_000
+    at = np.datetime64("2024-03-01") + r.integers(0, 5 * 86_400, rows).astype("timedelta64[s]")
+    zone = pa.timestamp("s", tz="America/New_York")
+    return pa.table(
+        {
+            "day": [f"{str(t)[8:10]}/{str(t)[5:7]}/{str(t)[:4]}" for t in at],
+            "seen": pa.array(at).cast(pa.timestamp("s", tz="UTC")).cast(zone),
+            "fare": np.round(r.gamma(3, 9, rows), 2),
+            "toll": np.where(r.random(rows) < 0.9, 0.0, np.round(r.exponential(500, rows), 2)),
+            "hours": np.where(r.random(rows) < 0.5, 40, r.integers(1, 80, rows)),
+            "country": r.choice(["NA", "FR", "NO"], rows),
+            "concept": r.choice([8507, 8532], rows),
+            "paid": np.where(
+                r.random(rows) < 0.7, 10 * r.integers(0, 21, rows), r.integers(0, 200, rows)
+            ),
+            "gap": pa.array(np.arange(rows) % 90, mask=r.random(rows) < 0.3),
+        }
+    )
+
+
+def _moved(table: pa.Table, name: str, change: Callable[[np.ndarray], Any]) -> pa.Table:
+    place = table.column_names.index(name)
+    return table.set_column(place, name, pa.array(change(table[name].to_numpy())))
+
+
+_RANDOM = np.random.default_rng(9)
+DAMAGES: dict[str, Callable[[pa.Table], pa.Table]] = {
+    "dates lose their form": lambda t: _moved(
+        t, "day", lambda v: [f"{d[6:]}-{d[3:5]}-{d[:2]}T00:00:00.123456" for d in v]
+    ),
+    "zones become UTC": lambda t: t.set_column(
+        1, "seen", t["seen"].cast(pa.timestamp("s", tz="UTC"))
+    ),
+    "cents become fifteen digits": lambda t: _moved(
+        t, "fare", lambda v: v + 1e-3 * _RANDOM.random(len(v))
+    ),
+    "zeros are gone": lambda t: _moved(
+        t, "toll", lambda v: np.where(v == 0, np.round(_RANDOM.uniform(0, 90, len(v)), 2), v)
+    ),
+    "a tail grows to the bound": lambda t: _moved(
+        t, "toll", lambda v: np.where(_RANDOM.random(len(v)) < 0.05, 100_000.0, v)
+    ),
+    "a common value is smeared": lambda t: _moved(
+        t, "hours", lambda v: np.where(v == 40, _RANDOM.integers(30, 50, len(v)), v)
+    ),
+    "Namibia becomes a gap": lambda t: _moved(
+        t, "country", lambda v: [None if c == "NA" else c for c in v]
+    ),
+    "concepts are invented": lambda t: _moved(
+        t, "concept", lambda v: np.where(_RANDOM.random(len(v)) < 0.3, 8519, v)
+    ),
+    "heaps are smeared": lambda t: _moved(
+        t, "paid", lambda v: v + np.where(v % 10 == 0, _RANDOM.integers(-2, 3, len(v)), 0)
+    ),
+    "gaps are filled": lambda t: _moved(t, "gap", lambda v: np.nan_to_num(v)),
+}
+
+
+def _closeness(other: pa.Table) -> State:
+    """Return how close a table is called when its pairs are as near as they can be."""
+    (real, synthetic, control), _ = read_values([_people(1), other, _people(3)], schema=None)
+    sides = zip(real.columns, synthetic.columns, control.columns, strict=True)
+    columns = sorted((column_facts(*side) for side in sides), key=lambda c: c.shape - c.form_off)
+    near = Measure(
+        axis=Axis.FIDELITY,
+        name="2-way distance of values",
+        value=0.1,
+        ceiling=0.1,
+        floor=0.5,
+        better=Better.LOW,
+    )
+    return fidelity_lamp(columns, [near], ceiling_is="the control").state
+
+
+@pytest.mark.parametrize("damage", sorted(DAMAGES))
+def test_what_came_out_wrong_in_public_files_cannot_look_good(damage: str) -> None:
+    assert _closeness(DAMAGES[damage](_people(2))) is not State.GOOD
+
+
+def test_undamaged_people_look_good() -> None:
+    assert _closeness(_people(2)) is State.GOOD

@@ -184,3 +184,52 @@ def test_a_table_is_no_description(tmp_path: Path) -> None:
     path.write_text("a,b\n1,2\n")
     with pytest.raises(InvalidSchema, match="'schema draft' makes a schema from a table itself"):
         import_schema(path)
+
+
+def test_frictionless_tokens_with_labels_are_kept_apart(tmp_path: Path) -> None:
+    fields = [
+        {"name": "age", "type": "integer", "constraints": {"minimum": 0, "maximum": 99}},
+        {"name": "pay", "type": "number", "bareNumber": False, "missingValues": ["n/a"]}
+        | {"constraints": {"minimum": 0, "maximum": 99}},
+        {"name": "note", "type": "string"},
+    ]
+    tokens = ["", {"value": "-99", "label": "refused"}, {"value": "-98", "label": "unknown"}]
+    imported = import_schema(
+        written(tmp_path / "t.json", {"fields": fields, "missingValues": tokens})
+    )
+    found = attributes(imported)
+    assert found["age"]["missing_tokens"] == [""]
+    assert found["age"]["missing_apart"] == ["-99", "-98"]
+    assert found["pay"]["missing_as"] == "n/a"
+    assert found["note"]["blank"] is True
+    assert any("pay: has a unit or currency beside it" in note for note in imported.notes)
+    assert imported.schema().domain.shape == (32 + 3, 32 + 1)
+
+
+def test_pandera_types_and_zones(tmp_path: Path) -> None:
+    between = {"in_range": {"min_value": 0, "max_value": 9}}
+    columns = {
+        "n": {"dtype": "int16", "checks": between},
+        "x": {"dtype": "float32", "checks": between},
+        "at": {"dtype": "datetime64[ns, Europe/Berlin]"},
+        "on": {"dtype": "datetime64[us]"},
+        "id": {"dtype": "string", "unique": True, "checks": {"str_matches": "^K-[0-9]{5}$"}},
+        "odd": {"dtype": "string", "checks": {"str_matches": "^a.*$"}},
+    }
+    document = {"schema_type": "dataframe", "version": "0.2", "columns": columns}
+    imported = import_schema(written(tmp_path / "s.yaml", document))
+    found = attributes(imported)
+    assert found["n"]["stored"] == "int16"
+    assert found["x"]["stored"] == "float"
+    assert (found["at"]["stored"], found["at"]["zone"]) == ("timestamp[ns]", "Europe/Berlin")
+    assert found["on"]["stored"] == "timestamp[us]"
+    assert (found["id"]["prefix"], found["id"]["digits"]) == ("K-", 5)
+    assert "odd: not taken over: str_matches" in imported.notes
+
+
+def test_dbt_scales_are_decimals(tmp_path: Path) -> None:
+    test = {"dbt_utils.accepted_range": {"min_value": 0, "max_value": 10}}
+    columns = [{"name": "fee", "data_type": "numeric(9, 2)", "tests": ["not_null", test]}]
+    document = {"version": 2, "models": [{"name": "m", "columns": columns}]}
+    found = attributes(import_schema(written(tmp_path / "schema.yml", document)))
+    assert found["fee"]["decimals"] == 2

@@ -222,7 +222,7 @@ def test_rules_that_cannot_be_kept_are_refused_in_one_line(
 
 
 @given(st.lists(st.integers(-100, 400), min_size=8, max_size=8), st.randoms(use_true_random=False))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_one_row_moves_one_cell_whatever_it_holds(values: list[int], random: Any) -> None:
     """A row that leaves changes no other's codes, and its own are the same without the others."""
 
@@ -237,7 +237,7 @@ def test_one_row_moves_one_cell_whatever_it_holds(values: list[int], random: Any
             "no": random.choice([True, False]),
         }
 
-    rows = [row() for _ in range(6)]
+    rows = [row() for _ in range(40)]
     leaves = random.randrange(len(rows))
     whole, alone, others = map(_encoded, (rows, [rows[leaves]], rows[:leaves] + rows[leaves + 1 :]))
     assert (whole[:, leaves] == alone[:, 0]).all()

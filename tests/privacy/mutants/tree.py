@@ -19,7 +19,10 @@ from tests.privacy.mutants.swap import changed_functions
 from tests.privacy.mutants.warm import belongs
 
 ROOT = Path(__file__).parents[3]
-OPTIONS = ("-p", verdicts.__name__, "-p", "no:cacheprovider", "-p", "no:xdist")
+OPTIONS = (
+    *("-p", verdicts.__name__, "-p", "no:cacheprovider", "-p", "no:xdist"),
+    *("-W", "ignore::pytest.PytestAssertRewriteWarning"),  # of hypothesis, which is imported before
+)
 COPIED = ("client", "common", "server", "simulations", "tests", ".typing", "deploy", "docs")
 
 
@@ -72,6 +75,7 @@ class Tree:
             shutil.copy2(ROOT / name, root / name)
         self._verdicts, self._output = root / "verdicts.jsonl", root / "output.txt"
         self._green: set[str] = set()
+        self._anew = sorted({n for m in mutants if not self._changes(m) for n in m.killed_by})
         warm = {
             "options": [*OPTIONS, *sorted({node for m in mutants for node in m.killed_by})],
             "files": sorted({str(root / m.path) for m in mutants}),
@@ -118,9 +122,7 @@ class Tree:
         Where it changes functions alone they are changed in a project that is imported already.
         What does not die by that is imported anew, and dies of what was green just before.
         """
-        text, changed = (self.root / mutant.path).read_text(), mutant.mutated(self.root)
-        changes = {mutant.path: (text, changed)} if changed_functions(text, changed) else None
-        found = {}
+        changes, found = self._changes(mutant), {}
         for node in mutant.killed_by:
             with self.with_mutant(mutant):
                 dead = changes and self.run_warm([node], changes, stops=True).claims_fail
@@ -128,15 +130,29 @@ class Tree:
                 found[node] = said
         return found
 
+    def _changes(self, mutant: Mutant) -> dict[str, tuple[str, str]]:
+        """Return the text of the mutant's file and its other text, if functions alone differ."""
+        text, changed = (self.root / mutant.path).read_text(), mutant.mutated(self.root)
+        return {mutant.path: (text, changed)} if changed_functions(text, changed) else {}
+
     def _survives_anew(self, node: str, mutant: Mutant) -> str:
         """Say what a test said that does not notice a mutant, or is red without it as well."""
-        if node not in self._green:
-            if not (ran := self.run([node])).is_green:
-                return f"red without a mutant: {ran.output}"
-            self._green.add(node)
+        if said := self._red_anew(node):
+            return f"red without a mutant: {said}"
         with self.with_mutant(mutant):
-            ran = self.run([node])
+            ran = self.run([node], stops=True)
         return "" if ran.claims_fail else f"green with the mutant: {ran.output}"
+
+    def _red_anew(self, node: str) -> str:
+        """Say what a test said that is not green anew; those that are surely asked, in one run."""
+        if node in self._green:
+            return ""
+        nodes = self._anew if node in self._anew else [node]
+        ran = self.run(nodes)
+        if not ran.is_green or not all(ran.of(named) for named in nodes):
+            return ran.output
+        self._green |= {*nodes}
+        return ""
 
     def run_warm(
         self, nodes: Sequence[str], changes: Mapping[str, tuple[str, str]], *, stops: bool
@@ -147,9 +163,9 @@ class Tree:
         """
         return self._ask({"nodes": list(nodes), "changes": changes, "stops": stops})
 
-    def run(self, nodes: Sequence[str]) -> Ran:
+    def run(self, nodes: Sequence[str], *, stops: bool = False) -> Ran:
         """Run tests in a process that imports the project anew, and compiles nothing to a file."""
-        return self._ask({"arguments": [*OPTIONS, *nodes]})
+        return self._ask({"arguments": [*OPTIONS, *nodes], "stops": stops})
 
     def _ask(self, asked: dict[str, Any]) -> Ran:
         """Let tests run and return what came of it."""

@@ -28,8 +28,11 @@ HASTE = replace(
     PACE,
     poll_seconds=0.01,
     nodes_seconds=0.05,
-    patience=Patience(call_seconds=0.3, away_seconds=60.0),
+    challenge_seconds=0.1,
+    resend_most_seconds=0.2,
+    patience=Patience(call_seconds=0.15, away_seconds=60.0),
 )
+"""Nobody waits longer between two tries after many lost ones than after the first."""
 CALLS = ("get_node_ids", "push_messages", "pull_messages")
 
 

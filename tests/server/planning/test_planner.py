@@ -12,8 +12,17 @@ from hypothesis import strategies as st
 
 from silosynth.common.accounting import rho_for
 from silosynth.common.errors import InvalidPlan, SilosynthError
-from silosynth.common.plan import ROUNDS, Method, OnAbsent, Own, PhaseName, check_budget
-from silosynth.common.schema import parse_schema
+from silosynth.common.plan import (
+    OF_VALUES,
+    ROUNDS,
+    Method,
+    OnAbsent,
+    Own,
+    PhaseName,
+    Plan,
+    check_budget,
+)
+from silosynth.common.schema import Schema, parse_schema
 from silosynth.server.methods import Terms, aim, fixed, independent, mst, one_shot
 from silosynth.server.planning import new_plan
 from tests.support.fakes import small_plan, small_schema
@@ -58,7 +67,7 @@ def test_the_shares_of_every_method_add_up_to_one() -> None:
     rounds=st.integers(1, 3),
     rows_per_person=st.integers(1, 4),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_the_rounds_of_aim_never_spend_more_than_rho(
     epsilon: float, delta: float, shape: list[int], rounds: int, rows_per_person: int
 ) -> None:
@@ -267,3 +276,51 @@ def test_a_choice_that_there_is_not_is_refused_as_any_argument() -> None:
     with pytest.raises(TypeError, match="'frequency'"):
         _new(method="one-shot", frequency=64)
     assert _new(method="mst", frequencies=64).features is None
+
+
+def _numbers(count: int, *, lists: int) -> Schema:
+    number = {"kind": "integer", "minimum": 0, "maximum": 99_999, "source": "public"}
+    listed = {"kind": "categorical", "categories": ["a", "b"], "source": "public"}
+    attributes = [{"name": f"n{i}", **number} for i in range(count)]
+    attributes += [{"name": f"l{i}", **listed} for i in range(lists)]
+    return parse_schema({"name": "t", "attributes": attributes})
+
+
+def _values_part(plan: Plan) -> float:
+    """Return the part of a plan's rho that looks at values."""
+    rho = {p.name: p.marginals / (2 * float(p.sigma2)) for p in plan.phases}
+    return sum(r for name, r in rho.items() if name in OF_VALUES) / sum(rho.values())
+
+
+@pytest.mark.parametrize("method", ["independent", "mst", "aim"])
+@pytest.mark.parametrize(
+    ("numbers", "lists", "rows", "silos", "part"),
+    [
+        (5, 5, None, 1, 0.1),
+        (5, 0, None, 1, 0.2),
+        (1, 29, None, 1, 0.04),
+        (5, 5, 1_000, 1, 0.1),
+        (5, 5, 1_000_000, 1, 0.04),
+        (5, 5, 1_000_000, 900, 0.1),
+    ],
+)
+def test_values_cost_what_columns_and_a_public_bound_say(
+    method: str, numbers: int, lists: int, rows: int | None, silos: int, part: float
+) -> None:
+    plan = new_plan(
+        _numbers(numbers, lists=lists),
+        epsilon=1.0,
+        delta=1e-6,
+        silos=tuple(f"s{i}" for i in range(silos)),
+        method=method,
+        rows_at_most=rows,
+    )
+    assert _values_part(plan) == pytest.approx(part, abs=0.002)
+
+
+def test_a_bound_on_the_rows_counts_the_noise_of_all_silos_by_trust() -> None:
+    rows, silos = 60_000, ("a", "b", "c", "d")
+    asked: dict[str, Any] = {"epsilon": 1.0, "delta": 1e-6, "silos": silos, "rows_at_most": rows}
+    own = new_plan(_numbers(5, lists=0), method="independent", **asked)
+    shared = new_plan(_numbers(5, lists=0), method="independent", trust="shared", **asked)
+    assert _values_part(own) > 2 * _values_part(shared) > 0.07

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 import dp_accounting
 import pandas
@@ -15,5 +16,11 @@ from silosynth.common.plan import budget
 
 LATE = (dp_accounting, pandas, pyarrow.parquet, scipy.special, budget, certificate)
 
+
+def main(arguments: Sequence[str]) -> int:
+    """Serve as the product's command does."""
+    return serve.main(list(arguments))
+
+
 if __name__ == "__main__":
-    sys.exit(serve.main())
+    sys.exit(main(sys.argv[1:]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Sequence
 from typing import Any
 
 from silosynth.common.codec import Codec
@@ -18,6 +18,7 @@ def _leak(self: Codec, table: Any, **options: Any) -> Any:
     return _encode(self, table, **options)
 
 
-if __name__ == "__main__":
+def main(arguments: Sequence[str]) -> int:
+    """Serve with the fault."""
     Codec.encode = _leak  # type: ignore[assignment]
-    sys.exit(serve_main.serve.main())
+    return serve_main.main(arguments)

@@ -8,7 +8,7 @@ import encodings.idna
 import http.client
 import smtplib
 import ssl
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from silosynth.client.serving.serve import Seams, serve
@@ -25,6 +25,7 @@ LATE = (
     ssl,
 )
 
-if __name__ == "__main__":
-    assert LATE
-    serve(Path(sys.argv[sys.argv.index("--policy") + 1]), seams=Seams(look_seconds=0.05))
+
+def main(arguments: Sequence[str]) -> None:
+    """Serve, and look every moment."""
+    serve(Path(arguments[arguments.index("--policy") + 1]), seams=Seams(look_seconds=0.05))

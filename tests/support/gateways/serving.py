@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import pwd
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,6 +22,7 @@ import tomli_w
 from silosynth.client.desk import operator_socket, relay_socket
 from silosynth.client.policy import load_policy
 from silosynth.client.rpc import RemoteGateway
+from tests.support.forked import Forked, Launcher
 from tests.support.gateways.signed import Federation
 from tests.support.patience import patience
 
@@ -30,6 +32,20 @@ WAIT_SECONDS = 60.0
 ROOT = Path(__file__).parents[3]
 MAIN = "tests.support.gateways.serve_main"
 """The module of a gateway for tests; it is run from :data:`ROOT`."""
+
+
+@cache
+def _launcher() -> Launcher:
+    """Start what forks this process's gateways, once."""
+    folder = tempfile.TemporaryDirectory(prefix="gateways-")
+    atexit.register(folder.cleanup)
+    started = Launcher(
+        "tests.support.gateways.launcher",
+        environment=os.environ,
+        log=Path(folder.name) / "launcher.log",
+    )
+    atexit.register(started.close)
+    return started
 
 
 @dataclass(kw_only=True)
@@ -43,7 +59,7 @@ class Serving:
     change: Callable[[Federation], None] = lambda _: None
     main: str = MAIN
     federation: Federation = field(init=False)
-    process: subprocess.Popen[bytes] | None = field(init=False, default=None)
+    process: subprocess.Popen[bytes] | Forked | None = field(init=False, default=None)
     home: Path = field(init=False)
     _before: int = field(init=False, default=0)
 
@@ -101,21 +117,29 @@ class Serving:
                 os.chown(path, user.pw_uid, user.pw_gid)
 
     def start(self, *, command: Sequence[str] = (), **options: Any) -> None:
-        """Start the process and wait until it answers."""
+        """Start the process and wait until it answers; without a command of its own it is forked.
+
+        The log is forgotten by nobody: what is written goes after what stands there.
+        """
         with (self.home / "log").open("ab") as log:
             self._before = log.tell()
-            self.process = subprocess.Popen(
-                command or [sys.executable, "-m", self.main, "--policy", str(self.policy)],
-                cwd=ROOT,
-                stdout=log,
-                stderr=log,
-                **options,
-            )
+            if command:
+                self.process = subprocess.Popen(
+                    command, cwd=ROOT, stdout=log, stderr=log, **options
+                )
+            else:
+                self.process = self.fork("--policy", str(self.policy), log=log.name, **options)
         end = time.monotonic() + patience(WAIT_SECONDS)
         while not self._answers():
             assert self.process.poll() is None, self.log
             assert time.monotonic() < end, "the gateway did not start in time"
             time.sleep(0.05)
+
+    def fork(self, *words: str, log: str, env: Mapping[str, str] | None = None) -> Forked:
+        """Fork a gateway's process, with these words of its command line."""
+        return _launcher().start(
+            self.main, words, directory=str(ROOT), out=log, log=log, environment=env
+        )
 
     def stop(self) -> int:
         """End the process as systemd would; return its exit code."""

@@ -1,4 +1,4 @@
-"""Processes that one launcher forks (see launcher.py), as far as tests need them."""
+"""Processes that one launcher forks (see :mod:`forks`), as far as tests need them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -37,26 +37,27 @@ class Forked:
             raise subprocess.TimeoutExpired(str(self.pid), timeout or 0.0)
         return self.code
 
-    def send(self, number: int) -> None:
+    def send_signal(self, number: int) -> None:
         """Send a signal, unless it has ended."""
         if self.poll() is None:
             os.kill(self.pid, number)
 
     def terminate(self) -> None:
         """Ask it to end."""
-        self.send(signal.SIGTERM)
+        self.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
         """End it as kill -9 does."""
-        self.send(signal.SIGKILL)
+        self.send_signal(signal.SIGKILL)
 
 
 class Launcher:
     """Own the process that forks all others."""
 
     def __init__(
-        self, *, environment: dict[str, str], log: Path, plans: Sequence[Path] = ()
+        self, module: str, *, environment: Mapping[str, str], log: Path, words: Sequence[str] = ()
     ) -> None:
+        """Start a module that ends in ``fork_as_asked``."""
         self.changed = threading.Condition()
         self._running: dict[int, Forked] = {}
         self._started: list[Forked] = []
@@ -64,7 +65,7 @@ class Launcher:
         self._asking = threading.Lock()
         with log.open("ab") as errors:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.processes.launcher", *map(str, plans)],
+                [sys.executable, "-m", module, *words],
                 cwd=ROOT,
                 env=environment,
                 stdin=subprocess.PIPE,
@@ -74,10 +75,17 @@ class Launcher:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
-    def start(self, kind: str, arguments: Sequence[str], **files: str) -> Forked:
-        """Fork one process."""
+    def start(
+        self,
+        kind: str,
+        arguments: Sequence[str],
+        *,
+        environment: Mapping[str, str] | None = None,
+        **files: str,
+    ) -> Forked:
+        """Fork one process, in the launcher's environment or in one of its own."""
         assert self._process.stdin is not None
-        asked = {"kind": kind, "arguments": list(arguments), **files}
+        asked = {"kind": kind, "arguments": list(arguments), "environment": environment, **files}
         with self._asking:
             self._process.stdin.write(json.dumps(asked).encode() + b"\n")
             self._process.stdin.flush()
