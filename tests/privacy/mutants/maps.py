@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.privacy.mutants.mutant import Mutant
 
 _MAPS = "tests/client/gateway/test_gateway_maps.py::"
+_FIT = "tests/client/silo/test_fit.py::"
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
@@ -47,5 +48,19 @@ MUTANTS: tuple[Mutant, ...] = (
         old="if drafted := silo_map.drafted():",
         new="if drafted := ():",
         killed_by=(_MAPS + "test_an_unreviewed_map_is_not_served",),
+    ),
+    Mutant(
+        name="an audit can find out by trying what a person was told of the rows",
+        path="client/silo/fit.py",
+        old='key = hashlib.blake2b(b"fit", key=self._secret()[:64], digest_size=32).digest()',
+        new='key = b"fit"',
+        killed_by=(_FIT + "test_the_name_of_what_was_told_needs_the_silos_secret",),
+    ),
+    Mutant(
+        name="a person approves what hardly fits without a word",
+        path="client/desk/fit.py",
+        old="if unfit and not although:",
+        new="if False and unfit and not although:",
+        killed_by=(_FIT + "test_a_person_does_not_approve_what_hardly_fits_without_a_word",),
     ),
 )
