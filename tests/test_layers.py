@@ -62,20 +62,21 @@ ROOMS: dict[str, str] = {
     "common/accounting "
     "client/policy client/roster common/audit common/certificate common/generator "
     "common/messages common/plan common/sampler common/schema common/trust common/values",
+    "client/drafting": "client/csv client/maps client/source common/codec common/rules "
+    "common/schema common/tables",
     "client/silo": "client/csv client/maps client/gateway client/ledger client/noise client/source "
     "client/learning "
-    "client/sums client/policy client/roster common/accounting common/audit common/codec "
-    "common/generator common/messages common/plan common/roster common/schema common/tables "
-    "common/trust common/rules",
+    "client/sums client/policy client/roster common/accounting common/audit common/generator "
+    "common/messages common/plan common/roster common/schema common/trust",
     "client/rpc": "",
     "client/desk": "client/silo client/ledger client/learning client/policy client/roster "
     "client/rpc common/accounting common/audit common/plan common/roster common/trust",
     "client/serving": "client/desk client/silo client/ledger client/noise client/policy client/rpc "
     "common/audit common/messages common/trust",
     "client/relay": "client/rpc common/flower common/messages",
-    "client/cli": "client/csv client/maps client/desk client/families client/silo client/policy "
-    "client/roster client/source common/accounting common/audit common/cli common/messages "
-    "common/plan common/roster common/schema common/tables common/trust",
+    "client/cli": "client/csv client/maps client/desk client/drafting client/families client/silo "
+    "client/policy client/roster client/source common/accounting common/audit common/cli "
+    "common/messages common/plan common/roster common/schema common/tables common/trust",
     "server/model": "common/schema",
     "server/values": "common/values common/codec common/plan common/schema",
     "server/measuring": "server/model server/values common/codec common/messages common/plan "

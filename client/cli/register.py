@@ -15,8 +15,7 @@ from silosynth.client.cli.operator import register_operator
 from silosynth.client.cli.relay import relay
 from silosynth.client.cli.silo import register_silo
 from silosynth.client.csv import declared_dialect
-from silosynth.client.silo import draft_schema, propose_rules
-from silosynth.client.silo.draft_tables import draft_tables
+from silosynth.client.drafting import draft_schema, draft_tables, propose_rules
 from silosynth.client.source import read_table, table_name
 from silosynth.common.cli import Force, Json, emit, say
 from silosynth.common.errors import InvalidArgument

@@ -15,6 +15,7 @@ from silosynth.client.cli.options import (
 )
 from silosynth.client.csv import sniff_dialect
 from silosynth.client.desk import present_account
+from silosynth.client.drafting import draft_map
 from silosynth.client.families import find_tables, survey_families
 from silosynth.client.maps import dump_map
 from silosynth.client.policy import (
@@ -25,7 +26,6 @@ from silosynth.client.policy import (
     shared_rows_warnings,
 )
 from silosynth.client.silo import check_files, foresee_plan, init_silo, new_ledger, read_tables
-from silosynth.client.silo.draft_map import draft_map
 from silosynth.client.source import is_text_file
 from silosynth.common.audit import Account
 from silosynth.common.cli import Force, Json, emit, say, with_flags

@@ -32,28 +32,38 @@ def fit_aside(
 
     What that process writes beside its answer is dropped, since it may speak of the rows.
     """
+    described = policy.model_dump_json(by_alias=True, exclude_none=True)
+    asked = json.dumps({"policy": described, "dataset": dataset}).encode()
+    try:
+        code, answer = _ask(asked, going=going)
+    except OSError as err:
+        return _unknown(dataset, f"no process to read it could be started: {err.strerror}")
+    if code:
+        return _unknown(dataset, f"its reading ended with code {code}")
+    found = json.loads(answer)
+    return Fit(**found | {name: tuple(found[name]) for name in ("lines", "unfit")})
+
+
+def _unknown(dataset: str, why: str) -> Fit:
     at = datetime.now(UTC).isoformat(timespec="seconds")
-    asked = json.dumps(
-        {"policy": policy.model_dump_json(by_alias=True, exclude_none=True), "dataset": dataset}
-    )
+    return Fit(dataset=dataset, at=at, lines=(why,), known=False)
+
+
+def _ask(asked: bytes, *, going: Callable[[], bool]) -> tuple[int, bytes]:
+    """Return the exit code and the answer of a process that is asked, and killed at the end."""
     with subprocess.Popen(
-        [sys.executable, "-m", __name__, str(os.getpid())],
+        [sys.executable, "-P", "-m", __name__, str(os.getpid())],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     ) as process:
         while True:
             try:
-                answer, _ = process.communicate(asked.encode(), timeout=_LOOK_SECONDS)
-                break
+                answer, _ = process.communicate(asked, timeout=_LOOK_SECONDS)
+                return process.returncode, answer
             except subprocess.TimeoutExpired:
                 if not going():
                     process.kill()
-    if process.returncode:
-        lines = (f"its reading ended with code {process.returncode}",)
-        return Fit(dataset=dataset, at=at, lines=lines, known=False)
-    found = json.loads(answer)
-    return Fit(**found | {name: tuple(found[name]) for name in ("lines", "unfit")})
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""A silo put together from its policy, checked before it serves, drafted for its schema."""
+"""A silo put together from its policy, checked before it serves, kept and recovered."""
 
 import lazy_loader
 

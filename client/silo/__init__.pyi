@@ -8,13 +8,11 @@ from .assemble import (
     prepare,
 )
 from .backup import backup_bytes, check_copy
-from .draft import draft_schema
 from .fit import Fit, Fits, fit_of, fits_of, looking
 from .foresight import foresee_plan
 from .found import find
 from .init import init_silo, new_ledger
 from .join import Joining, ask_for_new_key, ask_to_join, check_kit, take_kit
-from .propose import propose_rules
 from .prune import old_results
 from .reading import read_tables
 from .recover import Basis, Recovery, write_recovery
@@ -33,7 +31,6 @@ __all__ = [
     "check_copy",
     "check_files",
     "check_kit",
-    "draft_schema",
     "find",
     "fit_of",
     "fits_of",
@@ -48,7 +45,6 @@ __all__ = [
     "open_datasets",
     "open_silo",
     "prepare",
-    "propose_rules",
     "read_tables",
     "take_kit",
     "take_step",

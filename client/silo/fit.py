@@ -114,17 +114,19 @@ class Fits:
 
     def look(self) -> None:
         """Read each table that was not read yet, or has changed since."""
-        self.asked(None)
+        with self._lock:
+            for name, source in self._tables().items():
+                self._newest(name, source)
 
     def asked(self, dataset: str | None) -> tuple[Fit, ...]:
-        """Return how a data set fits now, or how all do; what is not known yet is read.
+        """Return how a data set fits now, or how all do; what is not known yet is read here.
 
         Rows that nobody can watch, behind a server, are read once.
         """
         with self._lock:
             tables = self._tables()
             names = (dataset,) if dataset in tables else tuple(tables)
-            return tuple(self._newest(name, tables[name]) for name in names if name is not None)
+            return tuple(self._known_at_last(n, tables[n]) for n in names if n is not None)
 
     def known(self) -> Mapping[str, Fit]:
         """Return what is known by now, without reading anything."""
@@ -151,11 +153,22 @@ class Fits:
             raise LedgerUnavailable(f"{self._told} cannot be written: {err.strerror}") from err
         return name
 
+    def _known_at_last(self, name: str, source: Source) -> Fit:
+        """Return how a data set fits, read here if what reads aside could not say."""
+        found = self._newest(name, source)
+        if not found.known:
+            found = fit_of(name, source, going=self._going)
+            self._fits[name] = found, self._fits[name][1]
+        return found
+
+    def _going(self) -> bool:
+        return not self._closed.is_set()
+
     def _newest(self, name: str, source: Source) -> Fit:
         stamps = source.stamps() if isinstance(source, StreamRows) else None
         known = self._fits.get(name)
         if known is None or known[1] != stamps:
-            known = self._read(name, source, going=lambda: not self._closed.is_set()), stamps
+            known = self._read(name, source, going=self._going), stamps
             self._fits[name] = known
         return known[0]
 

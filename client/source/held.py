@@ -8,14 +8,14 @@ of one plan alone; and what a query gave, which may ask for the date, for an hou
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 
 from silosynth.client.source.file_state import FileState, same_files
-from silosynth.client.source.people import People
+from silosynth.client.source.people import People, join_persons
 from silosynth.common.errors import InvalidTable
 
 QUERY_SECONDS = 3600
@@ -77,6 +77,17 @@ class Piece:
 
     codes: tuple[np.ndarray, ...] = field(repr=False)
     persons: pa.ChunkedArray | None = field(default=None, repr=False)
+
+
+def join_pieces(
+    pieces: Sequence[Piece], *, columns: int
+) -> tuple[tuple[np.ndarray, ...], pa.ChunkedArray | None]:
+    """Return all rows of a reading in one piece: so many columns of codes, and the persons."""
+    codes = tuple(
+        np.concatenate([p.codes[i] for p in pieces]) if len(pieces) != 1 else pieces[0].codes[i]
+        for i in range(columns)
+    )
+    return codes, join_persons([piece.persons for piece in pieces if piece.persons is not None])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -24,13 +24,13 @@ from silosynth.client.source.held import (
     Moment,
     Piece,
     choose,
+    join_pieces,
 )
 from silosynth.client.source.people import (
     People,
     Points,
     bound_points,
     gather_people,
-    join_persons,
     plain_persons,
 )
 from silosynth.client.source.spec import Bounding, CodedTable, ValueQuestion
@@ -289,12 +289,8 @@ class StreamRows:
 
     def _join_pieces(self, pieces: Sequence[Piece]) -> CodedTable:
         """Return all rows of a reading in one piece."""
-        columns = tuple(
-            np.concatenate([p.codes[i] for p in pieces]) if len(pieces) != 1 else pieces[0].codes[i]
-            for i in range(len(self._codec.domain.shape))
-        )
-        persons = [piece.persons for piece in pieces if piece.persons is not None]
-        return CodedTable(columns=columns, persons=join_persons(persons), notes=self._notes)
+        codes, persons = join_pieces(pieces, columns=len(self._codec.domain.shape))
+        return CodedTable(columns=codes, persons=persons, notes=self._notes)
 
     def _read_texts_too(self) -> CodedTable:
         """Read the table once more: texts are not kept, in memory or in the cache."""
@@ -303,15 +299,12 @@ class StreamRows:
         reader.check()
         for encoded, _, _ in parts:
             check_codes(encoded.codes, domain=self._codec.domain)
-        columns = zip(*(encoded.codes for encoded, _, _ in parts), strict=True)
+        pieces = [Piece(codes=encoded.codes, persons=column) for encoded, column, _ in parts]
+        codes, persons = join_pieces(pieces, columns=len(self._codec.domain.shape))
         texts = zip(*(found for _, _, found in parts), strict=True)
-        persons = [column for _, column, _ in parts if column is not None]
-        return CodedTable(
-            columns=tuple(np.concatenate(column) for column in columns),
-            persons=join_persons(persons),
-            notes=add_notes(*(encoded.notes for encoded, _, _ in parts)),
-            texts=tuple(np.concatenate(text) for text in texts),
-        )
+        notes = add_notes(*(encoded.notes for encoded, _, _ in parts))
+        whole = tuple(np.concatenate(text) for text in texts)
+        return CodedTable(columns=codes, persons=persons, notes=notes, texts=whole)
 
     def _stream(self, reader: Reader, moment: Moment) -> Iterator[Piece]:
         """Yield each fragment as codes, and keep them where there is room.

@@ -193,7 +193,7 @@ def is_signed(trimmed: pa.Array) -> bool:
 
 def _is_known(affix: str, known: set[str]) -> bool:
     """Say whether what stands beside a number is a unit, and not part of a key such as T123."""
-    return affix.lower() in known or not re.search(r"[A-Za-z#:/_*@;]|.{5}", affix)
+    return affix.lower() in known or not re.search(r"[A-Za-z#:/_*@;\d\x00-\x1f]|.{5}", affix)
 
 
 def _marks(trimmed: pa.Array, bare: list[str], *, prefix: str, suffix: str) -> NumberText | None:

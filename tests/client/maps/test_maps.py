@@ -13,9 +13,9 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
 
+from silosynth.client.drafting import draft_map
 from silosynth.client.maps import SiloMap, check_map, check_reviewed, dump_map, load_map, map_table
 from silosynth.client.maps.silo_map import parse_map
-from silosynth.client.silo.draft_map import draft_map
 from silosynth.client.source import SourceFormat, SourceSpec, open_source, open_table
 from silosynth.client.source.bounding import bounding
 from silosynth.common.codec import Codec

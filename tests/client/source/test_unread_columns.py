@@ -108,7 +108,7 @@ def test_text_files_and_arrow_files_leave_it_on_disk(tmp_path: Path) -> None:
 
 
 def test_a_draft_proposes_it_for_names_and_keys_that_it_recognises(tmp_path: Path) -> None:
-    from silosynth.client.silo import draft_schema
+    from silosynth.client.drafting import draft_schema
 
     rng = np.random.default_rng(1)
     count = 60

@@ -14,11 +14,11 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from silosynth.client.silo import draft_schema
+from silosynth.client.drafting import draft_schema
 from silosynth.common.codec import Form, to_pandas
 from silosynth.common.errors import InvalidTable
 from silosynth.common.schema import NumberText
-from tests.client.silo.test_forms import back, facts, kinds, round_trip
+from tests.client.drafting.test_forms import back, facts, kinds, round_trip
 from tests.support.tables.messy_files import ROWS, moments, source, write
 
 AT = moments(source(), start="2019-01-01", days=900)

@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from silosynth.client.csv import sniff_dialect
-from silosynth.client.silo.persons import person_keys
+from silosynth.client.drafting.persons import person_keys
 from silosynth.client.source import TableSource, is_text_file, read_untyped, stored_schema
 from silosynth.common.codec import (
     CENSORED,

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from silosynth.client.silo.draft_tables import draft_tables
+from silosynth.client.drafting import draft_tables
 from silosynth.common.cli.app import run
 from silosynth.common.errors import InvalidSchema, InvalidTable
 from silosynth.common.tables import load_tables

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from silosynth.client.silo import draft_schema
+from silosynth.client.drafting import draft_schema
 from silosynth.client.source import read_table, read_untyped
 from silosynth.common.codec import Codec, Form
 from silosynth.common.sampler.text_writer import TextWriter

@@ -12,10 +12,10 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from silosynth.client.silo import draft_schema
+from silosynth.client.drafting import draft_schema
 from silosynth.client.source import read_table
 from silosynth.client.source.table import check_table
 from silosynth.common.errors import InvalidSchema, InvalidTable
@@ -151,6 +151,8 @@ COLUMNS = st.one_of(
 
 
 @given(COLUMNS)
+@example(["0\x1b"])
+@example(["3\u0663", "4\u0663"])
 @settings(max_examples=200, deadline=None)
 def test_every_value_lies_in_its_drafted_domain(values: list[Any]) -> None:
     table = pa.table({"x": values})

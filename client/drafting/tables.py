@@ -17,8 +17,8 @@ from typing import Any
 import pyarrow.compute as pc
 
 from silosynth.client.csv import sniff_dialect
-from silosynth.client.silo.draft import Draft, draft_schema
-from silosynth.client.silo.table_links import Found, FoundLink, Known, find_key, find_links
+from silosynth.client.drafting.draft import Draft, draft_schema
+from silosynth.client.drafting.links import Found, FoundLink, Known, find_key, find_links
 from silosynth.client.source import ENDINGS, is_text_file, read_untyped, table_name
 from silosynth.common.errors import InvalidTable
 from silosynth.common.schema import dump_attribute, read_references

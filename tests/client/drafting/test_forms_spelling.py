@@ -10,8 +10,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from silosynth.client.silo import draft_schema
-from tests.client.silo.test_forms import facts, kinds, round_trip
+from silosynth.client.drafting import draft_schema
+from tests.client.drafting.test_forms import facts, kinds, round_trip
 from tests.support.tables.messy_files import moments, source, write
 
 AT = moments(source(), start="2019-01-01", days=900)

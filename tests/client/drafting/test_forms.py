@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from silosynth.client.silo import draft_schema
-from silosynth.client.silo.draft import Draft
+from silosynth.client.drafting import draft_schema
+from silosynth.client.drafting.draft import Draft
 from silosynth.client.source import read_table
 from silosynth.client.source.table import check_table
 from silosynth.common.codec import Codec, Form, to_pandas
