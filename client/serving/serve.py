@@ -44,7 +44,7 @@ from silosynth.client.serving.metered import CountedGateway
 from silosynth.client.serving.no_network import check_without_network, forbid_network
 from silosynth.client.serving.notices import senders
 from silosynth.client.serving.run_as import ROOT, become, forbid_core_dumps, group_id, user_ids
-from silosynth.client.silo import Fits, Silo, fits_of, looking, open_silo, prepare
+from silosynth.client.silo import Fits, ReadsFit, Silo, fits_of, looking, open_silo, prepare
 from silosynth.common.audit import Scope
 from silosynth.common.errors import InvalidArgument, SilosynthError
 from silosynth.common.files import storage_error
@@ -75,6 +75,7 @@ class Seams:
     reached: Callable[[str], None] = lambda _: None
     forget_seconds: float = FORGET_SECONDS
     look_seconds: float = LOOK_SECONDS
+    read_fit: ReadsFit | None = None
 
 
 def serve(
@@ -123,7 +124,7 @@ def serve(
             )
         )
         telemetry = stack.enter_context(_metrics(silo))
-        fits = fits_of(policy, read=partial(fit_aside, policy))
+        fits = fits_of(policy, read=seams.read_fit or partial(fit_aside, policy))
         stack.enter_context(looking(fits, again_seconds=seams.forget_seconds))
         stack.enter_context(
             _doors(silo, relay=relay, relays=relays, notes=notes, fits=fits, metrics=telemetry)

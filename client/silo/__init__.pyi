@@ -8,7 +8,7 @@ from .assemble import (
     prepare,
 )
 from .backup import backup_bytes, check_copy
-from .fit import Fit, Fits, fit_of, fits_of, looking
+from .fit import Fit, Fits, ReadsFit, fit_of, fits_of, looking
 from .foresight import foresee_plan
 from .found import find
 from .init import init_silo, new_ledger
@@ -23,6 +23,7 @@ __all__ = [
     "Fit",
     "Fits",
     "Joining",
+    "ReadsFit",
     "Recovery",
     "Silo",
     "ask_for_new_key",

@@ -12,6 +12,7 @@ import numpy as np
 
 from silosynth.client.policy import PolicyFile, load_policy
 from silosynth.client.serving.serve import Seams, serve
+from silosynth.client.silo import fit_of
 from silosynth.client.source import read_table
 from silosynth.common.accounting import cks_epsilon
 from silosynth.common.certificate import certify_plan
@@ -60,7 +61,7 @@ def main() -> None:
     parser.add_argument("--plan", type=Path, required=True)
     arguments = parser.parse_args()
     load_everything(load_policy(arguments.policy), load_plan(arguments.plan))
-    serve(arguments.policy, seams=Seams(bits=SeededBits(arguments.seed)))
+    serve(arguments.policy, seams=Seams(bits=SeededBits(arguments.seed), read_fit=fit_of))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from silosynth.client.gateway import Gateway
 from silosynth.client.gateway.proposals import unread_digest
 from silosynth.client.serving import serve as served
 from silosynth.client.silo import assemble as opened
+from silosynth.client.silo import fit_of
 from silosynth.common.messages import Release, SumStep, decode_release, decode_request
 from silosynth.common.trust import body_of
 from tests.processes import mutants
@@ -135,6 +136,7 @@ def main(arguments: Sequence[str]) -> None:
         seams=served.Seams(
             bits=RepeatableBits(departures, silo=asked.silo),
             reached=lambda name: wire.reach(f"{HERE.what}:{name}", plan_digest=HERE.plan_digest),
+            read_fit=fit_of,
         ),
         ready=lambda: (asked.notes / f"gateway-{asked.silo}.ready").write_text(
             json.dumps(os.getpid())
