@@ -18,7 +18,6 @@ DAY = 86_400_000_000
 _MICROSECONDS = {"s": 1_000_000, "ms": 1_000, "us": 1}
 _CLOCK = r"^(?P<h>\d{1,2}):(?P<m>[0-5]\d)(?::(?P<s>[0-5]\d)(?P<f>\.\d{1,6})?\d*)?$"
 _BARE_SPAN = r"^(-?\d+) (\d{1,2}:\d{2}:\d{2}.*)$"
-_TO_ARROW = {"%f": "", "%:z": "%Ez"}
 
 Read = tuple[np.ndarray, np.ndarray]
 

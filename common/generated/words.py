@@ -11,8 +11,6 @@ from silosynth.common.errors import InvalidSampler
 from silosynth.common.generated.by_row import MOST_PERMUTED, permuted, row_words
 from silosynth.common.rules import Choice, Part, Series, Signs, longest, parse_pattern, words_of
 
-_LEAST_UNIQUE = 2**40
-
 
 def words_by_row(pattern: str, *, seed: int, column: str, first_row: int, rows: int) -> pa.Array:
     """Return a word of the pattern for each row: no two rows of one draw have the same.

@@ -150,11 +150,6 @@ class GeneratedAttribute(BaseAttribute):
         """Say whether no two rows have the same value."""
         return self.unique or self.pattern is not None or self.provider is Provider.SEQUENCE
 
-    @property
-    def needs_faker(self) -> bool:
-        """Say whether the lists of a locale are needed."""
-        return self.provider not in _OWN
-
     def needs_version(self) -> int:
         """Return 2, which brought this kind."""
         return 2
