@@ -20,6 +20,7 @@
     │   ├── CapExceeded
     │   ├── ApprovalPending     a person of the silo has to approve the plan first
     │   ├── PlanRefused         a person of the silo, or its policy, refused the plan
+    │   ├── WireVersion         coordinator and silo speak versions too far apart
     │   └── RequestConflict     same id, other content
     ├── Untrusted               not signed by a key that is trusted here           exit 2
     ├── RunFailed               the run cannot go on                      exit 1
@@ -37,6 +38,9 @@ Neither ever holds a data value.
 from __future__ import annotations
 
 from typing import ClassVar
+
+EXIT_BUG = 5
+"""How a process ends by an error that is none of these."""
 
 
 class SilosynthError(Exception):

@@ -46,7 +46,7 @@ from silosynth.client.serving.notices import senders
 from silosynth.client.serving.run_as import ROOT, become, forbid_core_dumps, group_id, user_ids
 from silosynth.client.silo import Fits, ReadsFit, Silo, fits_of, looking, open_silo, prepare
 from silosynth.common.audit import Scope
-from silosynth.common.errors import InvalidArgument, SilosynthError
+from silosynth.common.errors import EXIT_BUG, InvalidArgument, SilosynthError
 from silosynth.common.files import storage_error
 from silosynth.common.pages import TelemetryServer
 from silosynth.common.telemetry import (
@@ -59,7 +59,6 @@ from silosynth.common.telemetry import (
 )
 
 GRACE_SECONDS = 300.0
-EXIT_BUG = 5
 _NO_NETWORK = "--no-network"
 _OPERATOR_MESSAGE_BYTES = 256_000_000
 _OPERATOR_THREADS = 4

@@ -28,7 +28,7 @@ from silosynth.common.cli.evaluate import evaluate_command
 from silosynth.common.cli.review import schema_accept, schema_review
 from silosynth.common.cli.schemas import schema_check, schema_import, schema_json_schema
 from silosynth.common.codec import parse_conditions
-from silosynth.common.errors import InvalidArgument, SilosynthError
+from silosynth.common.errors import EXIT_BUG, InvalidArgument, SilosynthError
 from silosynth.common.files import check_output, storage_error
 from silosynth.common.plan import check_budget, check_plan, load_plan
 from silosynth.common.proxies import past_proxies
@@ -43,7 +43,6 @@ from silosynth.common.schema import load_schema
 
 EXIT_STOPPED = 1
 _TYPER_INTERRUPTED = 130
-EXIT_BUG = 5
 _HELP = """Synthetic data from several silos, with a privacy guarantee that holds.
 
 A schema says publicly what the columns are. A plan says what is asked of each silo, at which noise. Silos answer with noised counts. A sampler draws the synthetic table.
