@@ -8,10 +8,8 @@ what reads tables.
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,10 +17,10 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 
 from silosynth.client.policy import PolicyFile
+from silosynth.client.serving.run_as import end_with
 from silosynth.client.silo import Fit, fit_of, open_datasets
 
 _LOOK_SECONDS = 0.2
-_DIE_WITH_PARENT = 1
 
 
 def fit_aside(
@@ -68,8 +66,7 @@ def _ask(asked: bytes, *, going: Callable[[], bool]) -> tuple[int, bytes]:
 
 def main() -> None:
     """Read the data set that standard input names, and write how it fits."""
-    ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
-    if os.getppid() != int(sys.argv[1]):
+    if not end_with(int(sys.argv[1])):
         return
     asked = json.load(sys.stdin)
     policy = PolicyFile.model_validate_json(asked["policy"])

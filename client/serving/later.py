@@ -5,9 +5,7 @@ A gateway waits for weeks between two runs, and half of what it held then was Ar
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -15,13 +13,13 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
+from silosynth.client.serving.run_as import end_with
 from silosynth.common.errors import InvalidPolicy, SilosynthError
 
 POSTPONED = ("pyarrow", "pyarrow.compute", "pyarrow.csv", "pyarrow.parquet", "pyarrow.types")
 _LOADING = threading.RLock()
 _MOST_WORDS = 4_000
 _FINE, _SAID_WHY = 0, 3
-_DIE_WITH_PARENT = 1
 
 
 class _Later(ModuleType):
@@ -85,8 +83,7 @@ def _do_and_end(work: Callable[[], None], writing: int, *, parent: int) -> None:
     code = _FINE
     try:
         # A gateway that is killed now must not leave a child that holds its sockets.
-        ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
-        if os.getppid() != parent:
+        if not end_with(parent):
             return
         for name in POSTPONED:
             import_module(name)
