@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from silosynth.common.codec import distinct, flatten, readable, to_texts, trim
+from silosynth.common.tables import above
 
 _KEY_KINDS = ("identifier", "integer", "categorical", "ordinal", "text", "generated")
 _KEY_WORDS = re.compile(r"(id|key|nr|no|num|number|code|uuid|guid|faa|iata)$")
@@ -161,7 +162,8 @@ class Known:
 
     def may_lack(self, link: FoundLink) -> bool:
         """Say whether a link has to be declared as one that may be missing."""
-        return link.to == link.table or (self.within(link) and link.to not in self._above(link))
+        higher = above(link.table, self.parents)
+        return link.to == link.table or (self.within(link) and link.to not in higher)
 
     def link(self, link: FoundLink) -> str | dict[str, str]:
         """Return a link as a schema writes it."""
@@ -188,11 +190,4 @@ class Known:
                     keys = self.files[link.to].texts(self.keys[link.to])
                     rows = pc.index_in(self.files[table].texts(link.column), keys)
                     found[table] = found[link.to].take(rows)
-        return found
-
-    def _above(self, link: FoundLink) -> list[str]:
-        found, table = [], link.table
-        while table in self.parents:
-            table = self.parents[table].to
-            found.append(table)
         return found

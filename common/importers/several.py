@@ -11,7 +11,7 @@ from silosynth.common.document import dump_document
 from silosynth.common.errors import InvalidArgument, InvalidSchema
 from silosynth.common.importers.imported import ImportedSchema
 from silosynth.common.importers.relations import Related, Relation
-from silosynth.common.tables import TABLES_VERSION, below, choose_parents, table_like
+from silosynth.common.tables import TABLES_VERSION, above, below, choose_parents, table_like
 
 _GAP = re.compile(r"^(\s+(?:minimum|maximum|categories|children): null)$", re.MULTILINE)
 _KEYS = ("identifier", "generated")
@@ -55,9 +55,9 @@ def assemble_tables(
     for table in names:
         imported = read(table)
         links = [r for r in relations if r.table == table and r.to in names]
-        above = _above(table, parents)
         key, parent = related.keys.get(table), parents.get(table)
-        document, gaps = _table(imported, related, links, key=key, parent=parent, above=above)
+        higher = above(table, parents)
+        document, gaps = _table(imported, related, links, key=key, parent=parent, higher=higher)
         tables[table_like(table)] = document
         notes += [f"{table}: {n}" for n in imported.notes if _ALONE not in n]
         missing += [f"{table}: {m}" for m in (*gaps, *imported.missing_facts)]
@@ -95,14 +95,6 @@ def _person(related: Related, relations: list[Relation], *, person: str | None, 
     )
 
 
-def _above(table: str, parents: Mapping[str, Relation]) -> list[str]:
-    found = []
-    while table in parents:
-        table = parents[table].to
-        found.append(table)
-    return found
-
-
 def _table(
     imported: ImportedSchema,
     related: Related,
@@ -110,7 +102,7 @@ def _table(
     *,
     key: str | None,
     parent: Relation | None,
-    above: list[str],
+    higher: list[str],
 ) -> tuple[dict[str, Any], list[str]]:
     """Return one table as plain data, and the facts that are still to be declared."""
     document: dict[str, Any] = {}
@@ -137,7 +129,7 @@ def _table(
             if attribute["kind"] not in _KEYS:
                 attribute = {"name": key, "kind": "identifier", "source": "declared"}
         elif (relation := named.get(attribute["name"])) is not None:
-            attribute = _linked(attribute, relation, above=above, related=related)
+            attribute = _linked(attribute, relation, higher=higher, related=related)
         kept.append(attribute)
     document["attributes"] = kept
     if rules := imported.document.get("rules"):
@@ -146,11 +138,11 @@ def _table(
 
 
 def _linked(
-    attribute: Mapping[str, Any], relation: Relation, *, above: list[str], related: Related
+    attribute: Mapping[str, Any], relation: Relation, *, higher: list[str], related: Related
 ) -> dict[str, Any]:
     """Return a column that names rows; it takes its form from the key that it names."""
     own = relation.to == relation.table
-    lacking = related.one_person and relation.to not in above
+    lacking = related.one_person and relation.to not in higher
     missing = own or lacking or not relation.usual or bool(attribute.get("missing"))
     plain = {"name": attribute["name"], "kind": "identifier", "source": "declared"}
     return plain | ({"missing": True} if missing else {})

@@ -1,4 +1,4 @@
-from .arrange import below, choose_parents
+from .arrange import above, below, choose_parents
 from .families import Families, table_seed
 from .faults import ancestors
 from .table import Table, number_attribute, number_name
@@ -20,6 +20,7 @@ __all__ = [
     "Families",
     "Table",
     "TablesSchema",
+    "above",
     "ancestors",
     "below",
     "choose_parents",

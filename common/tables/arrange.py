@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 
@@ -44,6 +44,15 @@ def below(root: str, links: Collection[Names]) -> set[str]:
     return found
 
 
+def above(table: str, parents: Mapping[str, Names]) -> list[str]:
+    """Return the tables that one hangs on, nearest first."""
+    found = []
+    while table in parents:
+        table = parents[table].to
+        found.append(table)
+    return found
+
+
 def choose_parents(links: Sequence[Named], *, person: str) -> dict[str, Named]:
     """Return for each table that leads to the person's the link to the one above it.
 
@@ -54,9 +63,9 @@ def choose_parents(links: Sequence[Named], *, person: str) -> dict[str, Named]:
     while len(depth) < len(tree):
         ready: list[tuple[bool, str]] = []
         for table in tree - depth.keys():
-            above = {link.to for link in links if link.table == table} & tree - {table}
-            if above & depth.keys():
-                ready.append((not above <= depth.keys(), table))
+            named = {link.to for link in links if link.table == table} & tree - {table}
+            if named & depth.keys():
+                ready.append((not named <= depth.keys(), table))
         _, table = min(ready)
         known = [k for k in links if k.table == table and k.to in depth]
         best = max(known, key=lambda k: (k.usual, depth[k.to], k.near, k.column))
