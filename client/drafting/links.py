@@ -90,19 +90,29 @@ def find_links(files: Sequence[Found], keys: Mapping[str, str]) -> tuple[FoundLi
         for column in one.table.column_names:
             if column == keys.get(one.name) or one.kinds.get(column) not in _KEY_KINDS:
                 continue
+            texts = one.texts(column)
+            values = pc.drop_null(pc.unique(texts))
             fits = [
                 link
                 for to, unique in uniques.items()
-                if (link := _fit(one, column, to=to, key=keys[to], unique=unique)) is not None
+                if (link := _fit(one, column, texts, values, to=to, key=keys[to], unique=unique))
             ]
             if fits:
                 found.append(max(fits, key=lambda f: (f.near, f.share)))
     return tuple(found)
 
 
-def _fit(one: Found, column: str, *, to: str, key: str, unique: pa.Array) -> FoundLink | None:
-    texts = one.texts(column)
-    values = pc.drop_null(pc.unique(texts))
+def _fit(
+    one: Found,
+    column: str,
+    texts: pa.Array,
+    values: pa.Array,
+    *,
+    to: str,
+    key: str,
+    unique: pa.Array,
+) -> FoundLink | None:
+    """Return a column's link to a table; ``values`` are those that stand in its ``texts``."""
     if len(values) < 2:
         return None
     inside = pc.is_in(values, unique)
