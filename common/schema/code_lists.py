@@ -7,7 +7,6 @@ then hold the same list, and the schema's digest covers it.
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import re
 from collections import Counter
@@ -19,6 +18,7 @@ from pydantic import Field
 
 from silosynth.common.errors import InvalidSchema
 from silosynth.common.schema.bins import PlainModel
+from silosynth.common.schema.references import read_public
 
 MOST_CODES = 65_536
 _WHOLE = re.compile(r"0|-?[1-9][0-9]{0,17}")
@@ -86,18 +86,12 @@ def _expand(attribute: Any, *, folder: Path) -> Any:
 
 def _read(stated: Mapping[str, Any], *, path: Path) -> Rows:
     """Return the rows of a code list's file, each by the header's names."""
-    try:
-        data = path.read_bytes()
-        text, delimiter = data.decode("utf-8-sig"), str(stated.get("delimiter", ","))[:1] or ","
-        rows = list(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter))
-    except OSError as err:
-        raise InvalidSchema(f"{path} cannot be read: {err.strerror}") from err
-    except (UnicodeDecodeError, csv.Error, TypeError) as err:
-        raise InvalidSchema(f"{path} is no CSV file in UTF-8") from err
-    digest = hashlib.sha256(data).hexdigest()
-    if stated.get("sha256") != digest:
-        hint = f"write sha256: {digest} if this is the right one"
-        raise InvalidSchema(f"{path} is not the file of its sha256", hint=hint)
+    delimiter = str(stated.get("delimiter", ","))[:1] or ","
+
+    def rows_of(text: str) -> Rows:
+        return list(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter))
+
+    rows = read_public(path, sha256=stated.get("sha256"), rows_of=rows_of)
     if not rows or any(None in r or None in r.values() for r in rows):
         hint = "is delimiter: right?"
         raise InvalidSchema(f"{path} is no table with a header and rows", hint=hint)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from pydantic import Field, model_validator
 
@@ -30,6 +30,7 @@ from silosynth.common.schema.bins import PlainModel
 
 MOST_CELLS = 200_000
 Cell = str | int | float | bool | None
+Parsed = TypeVar("Parsed")
 
 
 class Reference(PlainModel):
@@ -77,22 +78,35 @@ def _read(name: str, part: Any, *, folder: Path) -> Any:
         return part
     path = folder / part["file"]
     try:
-        data = path.read_bytes()
-        rows = list(csv.reader(data.decode("utf-8-sig").splitlines()))
-    except OSError as err:
-        raise InvalidSchema(f"reference {name!r}: {path} cannot be read: {err.strerror}") from err
-    except (UnicodeDecodeError, csv.Error) as err:
-        raise InvalidSchema(f"reference {name!r}: {path} is no CSV file in UTF-8") from err
-    digest = hashlib.sha256(data).hexdigest()
-    if part.get("sha256") != digest:
-        raise InvalidSchema(
-            f"reference {name!r}: {path} is not the file of its sha256",
-            hint=f"write sha256: {digest} if this is the right one",
-        )
+        rows = read_public(path, sha256=part.get("sha256"), rows_of=_rows_of)
+    except InvalidSchema as err:
+        raise InvalidSchema(f"reference {name!r}: {err.message}", hint=err.hint) from err
     if len(rows) < 2 or any(len(row) != len(rows[0]) for row in rows):
         raise InvalidSchema(f"reference {name!r}: {path} is no table with a header and rows")
     columns = {n: [r[i] or None for r in rows[1:]] for i, n in enumerate(rows[0])}
     return {**part, "columns": columns}
+
+
+def _rows_of(text: str) -> list[list[str]]:
+    return list(csv.reader(text.splitlines()))
+
+
+def read_public(path: Path, *, sha256: object, rows_of: Callable[[str], Parsed]) -> Parsed:
+    """Return what a public CSV file holds; raise InvalidSchema unless it has this digest."""
+    try:
+        data = path.read_bytes()
+        rows = rows_of(data.decode("utf-8-sig"))
+    except OSError as err:
+        raise InvalidSchema(f"{path} cannot be read: {err.strerror}") from err
+    except (UnicodeDecodeError, csv.Error, TypeError) as err:
+        raise InvalidSchema(f"{path} is no CSV file in UTF-8") from err
+    digest = hashlib.sha256(data).hexdigest()
+    if sha256 != digest:
+        raise InvalidSchema(
+            f"{path} is not the file of its sha256",
+            hint=f"write sha256: {digest} if this is the right one",
+        )
+    return rows
 
 
 def resolve(rule: Rule, *, line: str, facts: Facts, references: Mapping[str, Reference]) -> Rule:
