@@ -16,8 +16,15 @@ from silosynth.common.document import load_document
 from silosynth.common.errors import InvalidSchema
 from silosynth.common.files import check_output, write_text
 from silosynth.common.importers import find_description, import_schema, import_tables
-from silosynth.common.schema import Schema, json_schema, list_faults, load_schema, read_schema
-from silosynth.common.tables import has_tables, tables_json_schema
+from silosynth.common.schema import (
+    Schema,
+    has_tables,
+    json_schema,
+    list_faults,
+    load_schema,
+    read_schema,
+)
+from silosynth.common.tables import tables_json_schema
 
 
 def schema_check(

@@ -239,7 +239,7 @@ def parse_schema(data: Any, *, origin: str = "schema") -> Schema:
         raise InvalidSchema(
             f"{origin}: is not a mapping of fields", hint="start with name: and attributes:"
         )
-    if "tables" in data and "attributes" not in data:
+    if has_tables(data):
         raise InvalidSchema(
             f"{origin}: describes several tables, which is not taken here yet",
             hint="give a schema of one table",
@@ -264,6 +264,11 @@ def list_faults(data: Any) -> tuple[str, ...]:
             return tuple(describe_fault(fault, data) for fault in own_faults(err.__cause__))
         return (str(err),)
     return ()
+
+
+def has_tables(document: Any) -> bool:
+    """Say whether a schema's document describes several tables."""
+    return isinstance(document, Mapping) and "tables" in document and "attributes" not in document
 
 
 def load_schema(path: Path) -> Schema:

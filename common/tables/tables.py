@@ -163,11 +163,6 @@ def _parsed(data: Any) -> tuple[tuple[str, ...], TablesSchema | None]:
         return tuple(line for text in lines for line in text.split("\n")), None
 
 
-def has_tables(document: Any) -> bool:
-    """Say whether a schema's document describes several tables."""
-    return isinstance(document, Mapping) and "tables" in document and "attributes" not in document
-
-
 def load_tables(path: Path) -> TablesSchema:
     """Read a schema of tables from YAML or JSON; raise InvalidSchema naming file and field."""
     return parse_tables(read_tables_document(path), origin=str(path))

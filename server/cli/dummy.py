@@ -12,8 +12,8 @@ from silosynth.common.cli import Force, Json, emit, say
 from silosynth.common.document import load_document
 from silosynth.common.files import check_output
 from silosynth.common.sampler import write_rows
-from silosynth.common.schema import load_schema
-from silosynth.common.tables import has_tables, load_tables
+from silosynth.common.schema import has_tables, load_schema
+from silosynth.common.tables import load_tables
 from silosynth.server.methods import MADE_FROM, dummy_sampler, write_dummy_tables
 
 
