@@ -12,7 +12,7 @@ import pyarrow.types as pt
 
 from silosynth.common.codec.notes import EncodingNote, Uniform, code_dtype
 from silosynth.common.codec.parsing import distinct, spell_numbers, to_numbers, to_texts, trim
-from silosynth.common.schema import BooleanAttribute, CategoricalAttribute, OrdinalAttribute
+from silosynth.common.schema import BooleanAttribute, OrdinalAttribute, WordedAttribute
 
 _FALSE = ("false", "0", "f", "no", "n")
 _PADDED = r"^[+-]?0\d"
@@ -28,7 +28,7 @@ class ListedCodec:
     among texts. Truth values match in any case.
     """
 
-    attribute: CategoricalAttribute | OrdinalAttribute | BooleanAttribute
+    attribute: WordedAttribute
     _listed: pa.Array = field(init=False, repr=False, compare=False)
     _numbers: pa.Array = field(init=False, repr=False, compare=False)
     _codes: np.ndarray = field(init=False, repr=False, compare=False)

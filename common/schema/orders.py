@@ -22,6 +22,7 @@ from silosynth.common.schema.attributes import (
 )
 from silosynth.common.schema.bases import BaseTemporal, bounds_of, scale_of
 from silosynth.common.schema.bins import Edges, EqualWidth
+from silosynth.common.schema.facts import NumberAttribute, has_unit
 from silosynth.common.schema.forms import Resolution
 
 GAP_BINS = 48
@@ -176,7 +177,7 @@ def common_step(left: NumericAttribute, right: NumericAttribute) -> float | None
     same = type(left) is type(right) and grids[0] is not None and grids[0] == grids[1]
     if same and isinstance(left, BaseTemporal):
         same = left.resolution not in (Resolution.YEAR, Resolution.MONTH)
-    elif same and isinstance(left, IntegerAttribute | RealAttribute):
+    elif same and has_unit(left):
         lows = [Fraction(repr(a.limits()[0])) for a in (left, right)]
         same = (lows[0] - lows[1]) % (grids[0] or 1) == 0
     if same:
@@ -210,7 +211,7 @@ def _reaches(start: str, goal: str, *, before: Mapping[str, set[str]]) -> bool:
     return any(_reaches(start, name, before=before) for name in before[goal])
 
 
-def gap_attribute(gap: Gap, attribute: NumericAttribute) -> IntegerAttribute | RealAttribute:
+def gap_attribute(gap: Gap, attribute: NumericAttribute) -> NumberAttribute:
     """Return the attribute of a gap: bins that widen with it, since small gaps matter most."""
     span = (gap.most - gap.least) / gap.scale
     widths = _widest(gap.lower, gap.upper)

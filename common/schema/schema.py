@@ -28,10 +28,8 @@ from silosynth.common.errors import InvalidSchema
 from silosynth.common.rules import UNREVIEWED
 from silosynth.common.schema.attributes import (
     Attribute,
-    BooleanAttribute,
     CodedAttribute,
     IgnoredAttribute,
-    ListedAttribute,
     NumericAttribute,
     TextAttribute,
     as_numeric,
@@ -39,6 +37,7 @@ from silosynth.common.schema.attributes import (
 from silosynth.common.schema.bases import Source
 from silosynth.common.schema.bins import PlainModel
 from silosynth.common.schema.code_lists import read_code_lists
+from silosynth.common.schema.facts import has_words
 from silosynth.common.schema.forms import SINCE, CsvDialect, since
 from silosynth.common.schema.generated import GeneratedAttribute, check_people
 from silosynth.common.schema.images import Image, check_images
@@ -107,7 +106,7 @@ class Schema(PlainModel):
         if self.label is not None and self.label not in names:
             raise ValueError(f"label {self.label!r} is not an attribute")
         _ = self.ruled
-        check_people(self.generated, listed=[a for a in self.attributes if _lists(a)])
+        check_people(self.generated, listed=[a for a in self.attributes if has_words(a)])
         later = bool(self.csv or self.rules or self.references)
         needed = max(2 if later else 1, *(a.needs_version() for a in self.attributes))
         if "version" not in self.model_fields_set:
@@ -222,10 +221,6 @@ def _leave_out_unsaid(model: PlainModel, data: dict[str, Any]) -> None:
         later = isinstance(extra, dict) and SINCE in extra
         if later and name in data and getattr(model, name) == field.default:
             del data[name]
-
-
-def _lists(attribute: Attribute) -> bool:
-    return isinstance(attribute, ListedAttribute | BooleanAttribute)
 
 
 def schema_name(text: str) -> str:
