@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from silosynth.client.csv import sniff_dialect
 from silosynth.client.drafting.draft import Draft, draft_schema
 from silosynth.client.drafting.links import Found, FoundLink, Known, find_key, find_links
-from silosynth.client.source import ENDINGS, is_text_file, read_untyped, table_name
+from silosynth.client.source import is_text_file, read_untyped, table_name, tables_in
 from silosynth.common.errors import InvalidTable
 from silosynth.common.schema import dump_attribute, read_references
 from silosynth.common.tables import (
@@ -66,7 +66,7 @@ def draft_tables(folder: Path, *, name: str, beside: Path) -> TablesDraft:
 
     Raises InvalidTable for a folder without two tables, and where no table is the persons'.
     """
-    paths = sorted(p for p in folder.iterdir() if p.name.lower().endswith(ENDINGS))
+    paths = tables_in(folder)
     if len(paths) < 2:
         raise InvalidTable(f"{folder} holds fewer than two tables", hint="name a file instead")
     named = {table_like(table_name(p)): p for p in paths}

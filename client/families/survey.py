@@ -8,7 +8,7 @@ from pathlib import Path
 
 from silosynth.client.families.join import Nobodys, join_tables
 from silosynth.client.families.rows import Told, code_families
-from silosynth.client.source import ENDINGS, table_name
+from silosynth.client.source import table_name, tables_in
 from silosynth.common.errors import InvalidTable
 from silosynth.common.tables import TablesSchema
 
@@ -20,7 +20,7 @@ def find_tables(folder: Path, *, schema: TablesSchema) -> dict[str, Path]:
     """
     if not folder.is_dir():
         raise InvalidTable(f"{folder}: is no folder", hint="name the folder of the tables")
-    files = sorted(p for p in folder.iterdir() if p.name.lower().endswith(ENDINGS))
+    files = tables_in(folder)
     found: dict[str, Path] = {}
     for name in schema.tables:
         own = [p for p in files if table_name(p) == name]

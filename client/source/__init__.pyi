@@ -16,6 +16,7 @@ from .table import (
     read_untyped,
     stored_schema,
     table_name,
+    tables_in,
 )
 
 __all__ = [
@@ -43,5 +44,6 @@ __all__ = [
     "read_untyped",
     "stored_schema",
     "table_name",
+    "tables_in",
     "take_survey",
 ]

@@ -143,6 +143,11 @@ def table_name(path: Path) -> str:
     return path.name[: len(path.name) - len(ending)]
 
 
+def tables_in(folder: Path) -> list[Path]:
+    """Return what is a table in a folder, by its ending."""
+    return sorted(p for p in folder.iterdir() if p.name.lower().endswith(ENDINGS))
+
+
 def check_table(
     table: pa.Table, *, schema: Schema, allow_extra: bool = False, origin: str = "table"
 ) -> tuple[str, ...]:
