@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -59,11 +60,16 @@ def code_families(
         yield make_views(schema, coder.code(block))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class _Coder:
     schema: TablesSchema
     secret: bytes = field(repr=False)
     told: Told = field(repr=False)
+
+    @cached_property
+    def own(self) -> dict[str, Schema]:
+        """Return what is counted of a row of each table but for the numbers of its children."""
+        return {name: _own(self.schema, name) for name in self.schema.downward}
 
     def code(self, block: Mapping[str, pa.Table]) -> dict[str, TableRows]:
         """Return the rows of each table as codes, with the numbers of their children."""
@@ -79,7 +85,7 @@ class _Coder:
 
     def _persons(self, name: str, table: pa.Table) -> _Placed:
         """Keep one row a person: of those with one key, the first by the hash of its content."""
-        codes = _encode(table, _own(self.schema, name))
+        codes = _encode(table, self.own[name])
         ranks = rank_rows(table[PERSON], codes, secret=self.secret)
         kept = np.flatnonzero(ranks == 0)
         self.told.add(self.told.double_keys, name, table.num_rows - len(kept))
@@ -94,8 +100,7 @@ class _Coder:
         )
 
     def _below(self, name: str, table: pa.Table, above: _Placed) -> _Placed:
-        own = _own(self.schema, name)
-        codes = _encode(table, own)
+        codes = _encode(table, self.own[name])
         named = _joined(table[PERSON], table[BY])
         at = pc.index_in(named, value_set=above.names).to_numpy().astype(np.int64)
         ranks = rank_rows(named, codes, secret=self.secret)
@@ -103,7 +108,7 @@ class _Coder:
         value = (
             np.zeros(len(at))
             if column is None
-            else read_values(table, schema=own, names=[column])[column]
+            else read_values(table, schema=self.own[name], names=[column])[column]
         )
         order = np.lexsort((ranks, value, at))
         table, at = table.take(pa.array(order)), at[order]
@@ -123,7 +128,7 @@ class _Coder:
     def _rows(self, name: str, placed: Mapping[str, _Placed]) -> TableRows:
         """Return a table's codes in the order of its domain: its own, then its numbers."""
         mine = placed[name]
-        found = dict(zip(_own(self.schema, name).domain.attributes, mine.codes, strict=True))
+        found = dict(zip(self.own[name].domain.attributes, mine.codes, strict=True))
         for child, table in self.schema.below(name).items():
             edges = table.children or (1,)
             numbers = np.bincount(placed[child].above, minlength=len(mine.above))
@@ -140,7 +145,6 @@ class _Coder:
 
 
 def _own(schema: TablesSchema, name: str) -> Schema:
-    """Return what is counted of a row but for the numbers of its children."""
     rows = schema.columns[name].rows
     numbers = {number_name(child) for child in schema.below(name)}
     kept = tuple(a for a in rows.attributes if a.name not in numbers)
