@@ -54,9 +54,6 @@ def consent(plan: Facts, fits: Fits | None, *, although: bool) -> str:
 
 def _shown(plan: Facts, known: Mapping[str, Fit]) -> Facts:
     fit = known.get(plan["dataset"])
-    if fit is None:
-        return {
-            **plan,
-            "fit": {"words": ["how its columns fit was not looked at yet"], "unfit": []},
-        }
-    return {**plan, "fit": {"words": list(fit.words()), "unfit": list(fit.unfit)}}
+    words = ("how its columns fit was not looked at yet",) if fit is None else fit.words()
+    unfit = () if fit is None else fit.unfit
+    return {**plan, "fit": {"words": list(words), "unfit": list(unfit)}}
