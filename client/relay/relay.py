@@ -2,8 +2,8 @@
 
 By itself a SuperNode starts a process for every message, and that process runs whatever code the
 bundle from the SuperLink holds. Here the SuperNode hands its tasks out ("process" isolation), and
-this process, which knows the five messages of ``client/app`` and nothing else, takes them. The
-bundle is never unpacked: no code from the coordinator runs at a silo.
+this process, which knows the five messages of :mod:`silosynth.client.relay.messages` and nothing
+else, takes them. The bundle is never unpacked: no code from the coordinator runs at a silo.
 """
 
 from __future__ import annotations
