@@ -386,7 +386,3 @@ def main(arguments: list[str] | None = None) -> int:
         log("not-serving", level=logging.ERROR, code="bug", exception=type(err).__name__)
         return EXIT_BUG
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
