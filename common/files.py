@@ -101,11 +101,13 @@ def replace_file(path: Path, data: bytes, *, mode: int = 0o600) -> None:
     """Write ``data`` to ``path`` in place of what is there; raise OSError when it cannot be.
 
     Guarantees: ``path`` holds what it held or the whole of ``data``; after the return a loss of
-    power does not take it back. A file that is made new has ``mode``, less the process' umask.
+    power does not take it back. A file that is made new has ``mode``, less the process' umask. No
+    link is followed: a folder may be another user's, and this one root's.
     """
     part = path.with_name(f".{path.name}.part")
+    part.unlink(missing_ok=True)
     try:
-        _fill(os.open(part, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, mode), data)
+        _fill(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode), data)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

@@ -101,7 +101,9 @@ def silo_approve(
     policy: PolicyPath = POLICY,
     coordinator: Coordinator = None,
     why: Annotated[str | None, typer.Option(help="Why; it stays in the ledger.")] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Approve without being asked.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Approve without being asked, whatever fits or does not.")
+    ] = False,
     although_unfit: AlthoughUnfit = False,
     as_json: Json = False,
 ) -> None:
@@ -114,6 +116,8 @@ def silo_approve(
     [dim]silosynth silo approve people-1a2b3c4d[/dim]
     """
     shown = _shown(plan, policy, coordinator=coordinator)
+    # A script that is refused for what rows hold would tell the coordinator by its silence.
+    although_unfit = although_unfit or yes
     if not yes:
         typer.confirm("Approve this?", abort=True, err=True)
         although_unfit = although_unfit or _consents(shown)

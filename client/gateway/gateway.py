@@ -126,6 +126,7 @@ class Gateway:
         self._sums = sums
         self._bits = SystemBits() if bits is None else bits
         self._tell_operator = tell_operator
+        self._tell_version = once(tell_operator)
         self._reached = reached
 
     def identify(self, challenge: bytes) -> bytes:
@@ -133,7 +134,7 @@ class Gateway:
         if len(challenge) != CHALLENGE_BYTES:
             error = Refused(f"a challenge has {CHALLENGE_BYTES} bytes")
             return encode_refusal(refuse(error, silo=self._silo, request_id=None), key=self._key)
-        wire = answer_to(challenge, tell=self._tell_operator)
+        wire = answer_to(challenge, tell=self._tell_version)
         statement = Identity(silo=self._silo, challenge=challenge.hex(), wire=wire)
         return encode_statement(statement, key=self._key)
 

@@ -181,7 +181,7 @@ def _write_note(note: Path, path: Path, *, entries: int | None) -> None:
         replace_file(note, json.dumps(facts).encode("ascii"))
         owner = note.parent.stat()
         if os.geteuid() != owner.st_uid:  # root looks at a ledger; its gateway must read this
-            os.chown(note, owner.st_uid, owner.st_gid)
+            os.chown(note, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def _retire(path: Path, *, note: Path) -> None:

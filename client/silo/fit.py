@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import json
 import os
+import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -143,7 +144,9 @@ class Fits:
             f.dataset: {"at": f.at, "known": f.known, "unfit": f.unfit, "shares": dict(f.shares)}
             for f in fits
         }
-        entry = {"version": 1, "plan": plan, "although_unfit": although, "told": told}
+        # The nonce: two names of one plan would tell whether the rows were read anew between them.
+        said = {"plan": plan, "although_unfit": although, "told": told}
+        entry = {"version": 1, "nonce": secrets.token_hex(16), **said}
         key = hashlib.blake2b(b"fit", key=self._secret()[:64], digest_size=32).digest()
         name = hmac.new(key, canonical_json(entry), hashlib.sha256).hexdigest()
         try:
@@ -188,24 +191,30 @@ def fits_of(policy: PolicyFile, *, read: ReadsFit = fit_of) -> Fits:
 
 
 def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+    """Open a file of the silo's own, by no link; what root makes there is its gateway's too."""
+    descriptor = os.open(path, flags | os.O_NOFOLLOW, 0o600)
+    owner = os.stat(os.path.dirname(path))
+    if os.geteuid() != owner.st_uid:
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)
+    return descriptor
 
 
 @contextmanager
 def looking(fits: Fits, *, again_seconds: float) -> Iterator[None]:
     """Look while the block runs: at its start, and then again for tables that have changed.
 
-    The log says that it was done, whatever was found, and nothing of the rows.
+    The log says that it begins, so neither what was found nor how long it took.
     """
     stop = threading.Event()
 
     def go() -> None:
         while not stop.is_set():
+            log("fit", see="silo notes")
             try:
                 fits.look()
-                log("fit", see="silo notes")
-            except SilosynthError as err:
-                log("fit-failed", code=err.code)
+            except Exception as err:
+                # Its operator is told at the next approval; a gateway goes on without it.
+                log("fit-failed", code=err.code if isinstance(err, SilosynthError) else "bug")
             stop.wait(again_seconds)
 
     thread = threading.Thread(target=go, name="fit", daemon=True)

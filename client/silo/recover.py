@@ -152,15 +152,16 @@ def recover(
     rows, known = found.longest(at=at)
     gone = _Gone.of(found, known, fence=fence_path(path))
     owed = _Owed(known=known, caps=policy.scope_caps(), at=at)
-    newest = _longest(found, CopyKind.LEDGER) or (live and not gone.heads and not gone.lost)
+    # A copy of the ledger itself is the newest, unless it knows nothing of a recovery noted here.
+    lives = lives_since(Path(policy.silo.directory), heads={head for _, _, head in rows})
+    copied = _longest(found, CopyKind.LEDGER) or (live and not gone.heads and not gone.lost)
+    newest = copied and not lives
     match taken:
         case Basis.MIRROR:
             gone.check_none()
         case Basis.PLANS:
             if not gone.proven:
                 raise _lacking("the fence names answers that no receipt given is about")
-            heads = {head for _, _, head in rows}
-            lives = 0 if newest else lives_since(Path(policy.silo.directory), heads=heads)
             _charge_plans(owed, policy, found.receipts, newest=newest, lives=lives)
         case Basis.ALL:
             _charge_all(owed, policy, found, newest=newest)

@@ -53,6 +53,7 @@ from .wire_version import (
     answer_to,
     check_version,
     make_challenge,
+    once,
     version_words,
 )
 
@@ -103,6 +104,7 @@ __all__ = [
     "encode_sum_statement",
     "is_answer",
     "make_challenge",
+    "once",
     "pack",
     "read_advert",
     "read_set",

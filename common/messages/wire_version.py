@@ -64,6 +64,18 @@ def answer_to(challenge: bytes, *, tell: Callable[[str], None]) -> int:
     return UNTOLD if version == UNTOLD else WIRE
 
 
+def once(tell: Callable[[str], None]) -> Callable[[str], None]:
+    """Return what tells the first sentence alone: nobody signs challenges, and they cost nothing."""
+    told: list[str] = []
+
+    def tell_first(sentence: str) -> None:
+        if not told:
+            told.append(sentence)
+            tell(sentence)
+
+    return tell_first
+
+
 def version_words() -> str:
     """Say with whom this program speaks."""
     spoken = f"{max(UNTOLD, WIRE - 1)} to {WIRE + 1}"

@@ -45,9 +45,9 @@ def check_hierarchy(hierarchy: Mapping[str, str]) -> None:
     """Raise ValueError for a code that is above itself."""
     above: dict[str, str | None] = dict(hierarchy)
     for start in hierarchy:
-        seen, code = [start], above.get(start)
+        seen, code = dict.fromkeys([start]), above.get(start)
         while code is not None and code not in seen:
-            seen.append(code)
+            seen[code] = None
             code = above.get(code)
         if code is not None:
             raise ValueError(f"code {code!r} is above itself; correct its parents")
