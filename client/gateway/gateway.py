@@ -57,6 +57,7 @@ from silosynth.common.messages import (
     encode_refusal,
     encode_release,
     encode_statement,
+    tell_first,
 )
 from silosynth.common.trust import Purpose, purpose_of
 
@@ -126,7 +127,7 @@ class Gateway:
         self._sums = sums
         self._bits = SystemBits() if bits is None else bits
         self._tell_operator = tell_operator
-        self._tell_version = once(tell_operator)
+        self._tell_version = tell_first(tell_operator)
         self._reached = reached
 
     def identify(self, challenge: bytes) -> bytes:

@@ -53,7 +53,7 @@ from .wire_version import (
     answer_to,
     check_version,
     make_challenge,
-    once,
+    tell_first,
     version_words,
 )
 
@@ -104,7 +104,6 @@ __all__ = [
     "encode_sum_statement",
     "is_answer",
     "make_challenge",
-    "once",
     "pack",
     "read_advert",
     "read_set",
@@ -113,6 +112,7 @@ __all__ = [
     "request_ids",
     "request_prefix",
     "roster_digest",
+    "tell_first",
     "unpack",
     "unpack_all",
     "version_words",

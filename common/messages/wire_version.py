@@ -64,16 +64,16 @@ def answer_to(challenge: bytes, *, tell: Callable[[str], None]) -> int:
     return UNTOLD if version == UNTOLD else WIRE
 
 
-def once(tell: Callable[[str], None]) -> Callable[[str], None]:
-    """Return what tells the first sentence alone: nobody signs challenges, and they cost nothing."""
+def tell_first(tell: Callable[[str], None]) -> Callable[[str], None]:
+    """Return what tells the first sentence alone: nobody signs challenges, and all are free."""
     told: list[str] = []
 
-    def tell_first(sentence: str) -> None:
+    def tell_one(sentence: str) -> None:
         if not told:
             told.append(sentence)
             tell(sentence)
 
-    return tell_first
+    return tell_one
 
 
 def version_words() -> str:

@@ -15,7 +15,7 @@ from silosynth.client.desk import Command, Desk, Question
 from silosynth.client.maps import NO_MAP
 from silosynth.client.silo import Fits, Silo, fits_of, read_tables
 from silosynth.client.source import take_survey
-from silosynth.common.errors import InvalidArgument
+from silosynth.common.errors import InvalidArgument, LedgerUnavailable
 from silosynth.common.messages import Answer, Release
 from silosynth.common.schema import Schema, parse_schema
 from tests.support.gateways.signed import Federation, people, people_table
@@ -186,12 +186,31 @@ def test_the_ledger_says_that_somebody_was_told_and_not_of_what(
     assert entry["told"]["default"]["shares"] == {"sex": 0.0 if change is bend else 0.8}
 
 
-def test_the_name_of_what_was_told_needs_the_silos_secret(federation: Federation) -> None:
+def test_the_name_of_what_was_told_needs_the_silos_secret(
+    federation: Federation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("secrets.token_hex", lambda size: "0" * 2 * size)
     names = []
     for secret in (b"a" * 32, b"b" * 32):
         fits = Fits(dict, secret=lambda s=secret: s, told=federation.directory / "told")
         names.append(fits.record("p", (), although=False))
     assert names[0] != names[1]
+
+
+def test_two_approvals_of_one_plan_do_not_tell_whether_the_rows_were_read_anew(
+    federation: Federation,
+) -> None:
+    fits = Fits(dict, secret=lambda: b"a" * 32, told=federation.directory / "told")
+    assert fits.record("p", (), although=False) != fits.record("p", (), although=False)
+
+
+def test_what_was_told_is_written_by_no_link(federation: Federation) -> None:
+    other = federation.directory / "other"
+    (federation.directory / "told").symlink_to(other)
+    fits = Fits(dict, secret=lambda: b"a" * 32, told=federation.directory / "told")
+    with pytest.raises(LedgerUnavailable):
+        fits.record("p", (), although=False)
+    assert not other.exists()
 
 
 def test_no_gateway_refuses_for_what_its_rows_hold(federation: Federation) -> None:

@@ -22,6 +22,7 @@ from silosynth.common.messages.wire_version import (
     answer_to,
     check_version,
     make_challenge,
+    tell_first,
     version_in,
 )
 from silosynth.common.trust import SigningKey
@@ -110,3 +111,11 @@ def test_a_neighbour_may_say_more_of_itself_than_is_known_here() -> None:
     assert decode_statement(said, Identity).wire == WIRE + 1
     with pytest.raises(RunFailed):
         decode_statement(canonical_json(VERDICT.facts() | {"new": 1}), Verdict)
+
+
+def test_challenges_that_nobody_signs_fill_no_notes() -> None:
+    noted: list[str] = []
+    tell = tell_first(noted.append)
+    for version in range(WIRE + 2, WIRE + 100):
+        answer_to(make_challenge(version=version), tell=tell)
+    assert len(noted) == 1
