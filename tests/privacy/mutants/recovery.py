@@ -53,8 +53,15 @@ MUTANTS = (
     Mutant(
         name="lives of which a backup knows nothing cost nothing",
         path=RECOVER,
-        old="lives = 0 if newest else",
-        new="lives = 0 if not newest else",
+        old="newest=newest, lives=lives)",
+        new="newest=newest, lives=0)",
+        killed_by=(LOST + "test_a_backup_of_before_an_earlier_recovery_pays_for_every_life_since",),
+    ),
+    Mutant(
+        name="a copied ledger is the newest beside notes of recoveries that it lacks",
+        path=RECOVER,
+        old="newest=newest, lives=lives)",
+        new="newest=copied, lives=0 if copied else lives)",
         killed_by=(LOST + "test_a_backup_of_before_an_earlier_recovery_pays_for_every_life_since",),
     ),
     Mutant(
