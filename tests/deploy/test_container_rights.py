@@ -117,8 +117,9 @@ class Container:
 
     def _base(self) -> list[str]:
         """Return the mounts that stand for the base image."""
-        shown = [
-            f"mount --bind {path} {self.image}{path} && mount -o remount,bind,ro {self.image}{path}"
+        shown = [  # a checkout under /tmp needs its place in the mount there
+            f"mkdir -p {self.image}{path} && mount --bind {path} {self.image}{path}"
+            f" && mount -o remount,bind,ro {self.image}{path}"
             for path in _interpreter()
         ]
         return [
