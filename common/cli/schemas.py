@@ -11,7 +11,7 @@ import typer
 
 from silosynth.common.cli.console import Force, Json, emit, say, show_table
 from silosynth.common.cli.rules import rule_facts, show_rules
-from silosynth.common.cli.tables import check_tables
+from silosynth.common.cli.tables import check_tables, say_faults
 from silosynth.common.document import load_document
 from silosynth.common.errors import InvalidSchema
 from silosynth.common.files import check_output, write_text
@@ -38,11 +38,7 @@ def schema_check(
     if has_tables(load_document(path)):
         emit(check_tables(path), as_json=as_json)
         return
-    faults = list_faults(read_schema(path))
-    for fault in faults[1:]:
-        say(f"{path}: {fault}")
-    if faults:
-        raise InvalidSchema(f"{path}: {faults[0]}")
+    say_faults(path, list_faults(read_schema(path)))
     schema = load_schema(path)
     _show_schema(schema)
     if schema.rules:

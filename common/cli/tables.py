@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from silosynth.common.cli.console import say, show_table
@@ -15,16 +16,20 @@ from silosynth.common.tables import (
 )
 
 
+def say_faults(path: Path, faults: Sequence[str]) -> None:
+    """Say all faults of a schema's file but the first, and raise that one as InvalidSchema."""
+    for fault in faults[1:]:
+        say(f"{path}: {fault}")
+    if faults:
+        raise InvalidSchema(f"{path}: {faults[0]}")
+
+
 def check_tables(path: Path) -> dict[str, object]:
     """Show a schema of several tables, and return its facts as plain data.
 
     Raises InvalidSchema for the first fault, when all others were said, and for unreviewed facts.
     """
-    faults = list_tables_faults(read_tables_document(path))
-    for fault in faults[1:]:
-        say(f"{path}: {fault}")
-    if faults:
-        raise InvalidSchema(f"{path}: {faults[0]}")
+    say_faults(path, list_tables_faults(read_tables_document(path)))
     schema = load_tables(path)
     _show(schema)
     unreviewed = schema.unvouched()
