@@ -7,8 +7,9 @@ waits for it is a daemon, so it never keeps a process from ending either.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
+from contextlib import contextmanager
 from typing import TypeVar
 
 from silosynth.common.errors import ConnectionFailed
@@ -43,3 +44,28 @@ def _settle(future: Future[T], call: Callable[[], T]) -> None:
     except BaseException as err:
         # Whatever it is belongs to the caller: raised here it would end in a thread's traceback.
         future.set_exception(err)
+
+
+@contextmanager
+def repeated(
+    look: Callable[[], None], *, name: str, seconds: float, end_seconds: float
+) -> Iterator[None]:
+    """Call ``look`` in a thread beside the block: at once, and again after so many seconds.
+
+    The end waits ``end_seconds`` at most: a thread that is cut off in the middle of a step may hold
+    what the process ends by.
+    """
+    stop = threading.Event()
+
+    def go() -> None:
+        while not stop.is_set():
+            look()
+            stop.wait(seconds)
+
+    thread = threading.Thread(target=go, name=name, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(end_seconds)

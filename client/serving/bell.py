@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from silosynth.client.desk import Facts
 from silosynth.client.serving.notices import SEND_SECONDS, Send, notice_of
 from silosynth.common.errors import SilosynthError
 from silosynth.common.files import replace_file
-from silosynth.common.limits import within
+from silosynth.common.limits import repeated, within
 from silosynth.common.telemetry import Telemetry, log
 
 AGAIN_SECONDS = 86_400.0
@@ -101,24 +100,15 @@ class Bell:
 @contextmanager
 def ringing(bell: Bell, *, look_seconds: float = LOOK_SECONDS) -> Iterator[None]:
     """Look for plans that wait while the block runs; its end waits a moment for a notifier."""
-    stop = threading.Event()
 
-    def go() -> None:
-        while not stop.is_set():
-            try:
-                bell.look()
-            except SilosynthError as err:
-                log("notify-failed", level=logging.WARNING, way="ledger", code=err.code)
-            stop.wait(look_seconds)
+    def look() -> None:
+        try:
+            bell.look()
+        except SilosynthError as err:
+            log("notify-failed", level=logging.WARNING, way="ledger", code=err.code)
 
-    looking = threading.Thread(target=go, name="bell", daemon=True)
-    looking.start()
-    try:
+    with repeated(look, name="bell", seconds=look_seconds, end_seconds=_END_SECONDS):
         yield
-    finally:
-        stop.set()
-        # A thread that is cut off in the middle of a step may hold what the process ends by.
-        looking.join(_END_SECONDS)
 
 
 def _read(path: Path, ways: Mapping[str, Send]) -> dict[str, dict[str, float]]:

@@ -28,6 +28,7 @@ from silosynth.client.silo.assemble import open_datasets
 from silosynth.client.source import Source, StreamRows, load_secret
 from silosynth.common.digest import canonical_json
 from silosynth.common.errors import LedgerUnavailable, SilosynthError
+from silosynth.common.limits import repeated
 from silosynth.common.telemetry import log
 
 _END_SECONDS = 30.0
@@ -203,25 +204,19 @@ def _private(path: str, flags: int) -> int:
 def looking(fits: Fits, *, again_seconds: float) -> Iterator[None]:
     """Look while the block runs: at its start, and then again for tables that have changed.
 
-    The log says that it begins, so neither what was found nor how long it took.
+    The log says that it began, so neither what was found nor how long it took.
     """
-    stop = threading.Event()
 
-    def go() -> None:
-        while not stop.is_set():
-            log("fit", see="silo notes")
-            try:
-                fits.look()
-            except Exception as err:
-                # Its operator is told at the next approval; a gateway goes on without it.
-                log("fit-failed", code=err.code if isinstance(err, SilosynthError) else "bug")
-            stop.wait(again_seconds)
+    def look() -> None:
+        try:
+            fits.look()
+        except Exception as err:
+            # Its operator is told at the next approval; a gateway goes on without it.
+            log("fit-failed", code=err.code if isinstance(err, SilosynthError) else "bug")
 
-    thread = threading.Thread(target=go, name="fit", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        fits.close()
-        thread.join(_END_SECONDS)
+    log("fit", see="silo notes")
+    with repeated(look, name="fit", seconds=again_seconds, end_seconds=_END_SECONDS):
+        try:
+            yield
+        finally:
+            fits.close()
