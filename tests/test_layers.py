@@ -27,11 +27,12 @@ ROOMS: dict[str, str] = {
     "common/codec": "common/schema common/rules common/values",
     "common/audit": "common/accounting",
     "common/generator": "common/schema common/codec",
-    "common/plan": "common/schema common/values common/codec common/generator common/accounting "
-    "common/trust",
+    "common/plan": "common/schema common/values common/codec common/families common/generator "
+    "common/accounting common/tables common/trust",
     "common/certificate": "common/plan common/accounting",
     "common/roster": "common/plan common/trust",
-    "common/messages": "common/plan common/certificate common/generator common/trust",
+    "common/messages": "common/plan common/certificate common/families common/generator "
+    "common/tables common/trust",
     "common/generated": "common/rules common/schema common/codec",
     "common/sampler": "common/schema common/values common/codec common/generated common/generator",
     "common/tables": "common/rules common/schema common/codec common/generated",
@@ -60,10 +61,11 @@ ROOMS: dict[str, str] = {
     "client/sums": "client/noise common/messages common/plan common/trust",
     "client/roster": "client/ledger client/policy common/audit common/messages common/roster "
     "common/trust",
-    "client/gateway": "client/ledger client/noise client/source client/learning client/sums "
-    "common/accounting "
+    "client/gateway": "client/families client/ledger client/noise client/source client/learning "
+    "client/sums common/accounting "
     "client/policy client/roster common/audit common/certificate common/generator "
-    "common/messages common/plan common/sampler common/schema common/trust common/values",
+    "common/messages common/plan common/sampler common/schema common/tables common/trust "
+    "common/values",
     "client/drafting": "client/csv client/maps client/source common/codec common/rules "
     "common/schema common/tables",
     "client/silo": "client/csv client/maps client/gateway client/ledger client/noise client/source "

@@ -1,14 +1,27 @@
 from .questions import Phase, Question
-from .views import first_of, later_of, view_domains
-from .weights import NORM_BINS, fits_in_int64, norm_bins
+from .views import first_of, later_of, single_views, view_domains
+from .weights import (
+    MOST_FINENESS,
+    MOST_LENGTH,
+    MOST_SCALE,
+    NORM_BINS,
+    Weighing,
+    fits_in_int64,
+    norm_bins,
+)
 
 __all__ = [
+    "MOST_FINENESS",
+    "MOST_LENGTH",
+    "MOST_SCALE",
     "NORM_BINS",
     "Phase",
     "Question",
+    "Weighing",
     "first_of",
     "fits_in_int64",
     "later_of",
     "norm_bins",
+    "single_views",
     "view_domains",
 ]

@@ -136,7 +136,7 @@ def run(plan: Plan) -> tuple[list[Request], State]:
 def _answer(request: Request, *, plan: Plan) -> bytes:
     """Return exact counts of a made table, and small integers where no marginal is asked."""
     described = schema()
-    cells = count_cells(request, plan=plan, domain=described.domain)
+    cells = count_cells(request, plan=plan, counted=described.domain)
     random = np.random.default_rng(SILOS.index(request.silo))
     codes = _table(request.silo)
     counts = plan.phase(request.phase).bound == 1
