@@ -41,8 +41,9 @@ ROOMS: dict[str, str] = {
     "common/scores": "common/codec common/schema",
     "common/evaluate": "common/certificate common/codec common/plan common/report common/sampler "
     "common/schema common/scores",
+    "common/estimate": "common/codec common/sampler common/schema common/scores",
     "common/cli": "common/schema common/codec common/importers common/generator common/plan "
-    "common/certificate common/sampler common/evaluate common/report common/tables",
+    "common/certificate common/sampler common/estimate common/evaluate common/report common/tables",
     "client/noise": "common/accounting common/plan",
     "client/counting": "",
     "client/ledger": "common/accounting common/audit",
@@ -98,7 +99,8 @@ ROOMS: dict[str, str] = {
     "server/report": "server/coordinator server/measuring server/methods common/certificate "
     "common/plan common/report common/schema",
     "server/cli": "server/federation server/report server/driver server/coordinator server/methods "
-    "server/planning common/certificate common/cli common/plan common/report common/roster "
+    "server/planning common/certificate common/cli common/estimate common/plan common/report "
+    "common/roster "
     "common/sampler common/schema common/tables common/trust",
     "simulations/audit": "client/gateway client/noise client/source common/accounting common/cli "
     "common/messages common/plan common/schema server/measuring server/planning",

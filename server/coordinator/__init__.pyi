@@ -1,5 +1,6 @@
 from .machine import Commands, replay, step
 from .outcome import finish
+from .replicates import replicates
 from .state import (
     Absent,
     Acknowledged,
@@ -47,5 +48,6 @@ __all__ = [
     "Undecided",
     "finish",
     "replay",
+    "replicates",
     "step",
 ]
