@@ -18,11 +18,12 @@ import numpy as np
 import pyarrow as pa
 
 from bench.support.results import Figure, is_quick, publish
-from silosynth.common.estimate import Replicated, estimate_regression, estimate_share, parse_formula
+from silosynth.common.estimate import estimate_regression, estimate_share, parse_formula
+from silosynth.common.estimate.replicates import Replicated
 from silosynth.common.sampler import Sampler
 from silosynth.common.schema import Schema, parse_schema
 from silosynth.common.scores import fit_logistic
-from silosynth.server.coordinator import replicates
+from silosynth.server.coordinator import draw_replicates
 from silosynth.server.planning import new_plan
 from silosynth.simulations.run import simulate
 
@@ -83,7 +84,7 @@ def run(
     plan = new_plan(schema, epsilon=epsilon, delta=1e-6, silos=tuple(parts), method=method)
     done = simulate(plan, schema=schema, silos=parts, engine="local")
     assert isinstance(done.sampler, Sampler)
-    others = replicates(done.state, done.outcome, count=COUNT, seed=seed)
+    others = draw_replicates(done.state, done.outcome, count=COUNT, seed=seed)
     return Replicated(sampler=done.sampler, others=tuple(others))
 
 

@@ -11,7 +11,7 @@ from silosynth.common.cli import Force, Json, emit, say
 from silosynth.common.errors import RunFailed
 from silosynth.common.estimate import save_replicates
 from silosynth.server.cli.report import replay_run
-from silosynth.server.coordinator import State, finish, replicates
+from silosynth.server.coordinator import State, draw_replicates, finish
 from silosynth.server.federation import find_run, home
 
 Count = Annotated[int, typer.Option(min=2, max=200, help="How many; 20 are enough for 95 %.")]
@@ -58,7 +58,7 @@ def write_replicates(
     """Write the replicates of a finished run beside its sampler, and say so."""
     if not sampler.is_file():
         raise RunFailed(f"{sampler} is not there: the run has not ended", hint="go on with it")
-    made = replicates(state, finish(state), count=count, seed=seed)
+    made = draw_replicates(state, finish(state), count=count, seed=seed)
     folder = save_replicates(sampler, made, force=force)
     say(f"wrote {folder}: {count} replicates; 'silosynth estimate {sampler}' reads them")
     return {"replicates": str(folder), "count": count}

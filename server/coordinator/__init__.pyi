@@ -1,6 +1,6 @@
 from .machine import Commands, replay, step
 from .outcome import finish
-from .replicates import replicates
+from .replicates import draw_replicates
 from .state import (
     Absent,
     Acknowledged,
@@ -46,8 +46,8 @@ __all__ = [
     "Stated",
     "SumStage",
     "Undecided",
+    "draw_replicates",
     "finish",
     "replay",
-    "replicates",
     "step",
 ]

@@ -26,7 +26,7 @@ FEWEST, MOST = 2, 200
 _LEAST_ROWS = 1
 
 
-def replicates(state: State, outcome: Outcome, *, count: int, seed: int) -> Iterator[Sampler]:
+def draw_replicates(state: State, outcome: Outcome, *, count: int, seed: int) -> Iterator[Sampler]:
     """Yield ``count`` samplers, each of a run as it might have gone; the seed gives the same.
 
     Which marginals a run measured, how it merged codes and where it cut numbers are taken as they

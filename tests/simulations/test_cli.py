@@ -87,7 +87,7 @@ def test_the_whole_walk(place: Path, capsys: pytest.CaptureFixture[str]) -> None
         capsys,
         ["estimate", ran["sampler"], "--share", "coinsurance=25", "--by", "health"],
     )
-    assert [i["group"] for i in estimated["intervals"]][:2] == ["", "health=excellent"]
+    assert [i["group"] for i in estimated["intervals"]][:2] == ["", "health=poor"]
     assert estimated["intervals"][0]["low"] < estimated["intervals"][0]["high"]
     regressed = _json(capsys, ["estimate", ran["sampler"], "--regress", "visits ~ health"])
     assert all(i["error"] > 0 for i in regressed["intervals"])

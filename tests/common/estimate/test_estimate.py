@@ -13,7 +13,6 @@ from scipy.stats import t as student
 from silosynth.common.domain import Grouping
 from silosynth.common.errors import InvalidArgument, InvalidSampler, OutputExists
 from silosynth.common.estimate import (
-    Replicated,
     estimate_regression,
     estimate_share,
     load_replicates,
@@ -21,6 +20,7 @@ from silosynth.common.estimate import (
     save_replicates,
 )
 from silosynth.common.estimate.interval import interval_of
+from silosynth.common.estimate.replicates import Replicated
 from silosynth.common.sampler import (
     CliqueMarginal,
     Sampler,
