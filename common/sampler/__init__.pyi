@@ -1,8 +1,17 @@
+from .archive import pack, unpack
 from .autoregressive import AutoregressiveSampler
 from .code_by_code import condition_cells, draw_examples, load_network
 from .condition import condition_on
 from .conditional import CliqueMarginal, shares, shares_within
-from .file import AnySampler, load_sampler, parse_sampler, save_sampler
+from .file import (
+    AnySampler,
+    load_sampler,
+    npy_header,
+    parse_sampler,
+    read_archive,
+    save_sampler,
+)
+from .manifest import parse_json
 from .mixture import Mixture, NeuralSampler
 from .network import Layer, Network
 from .rows_file import form_of_file, write_batches, write_rows
@@ -10,6 +19,7 @@ from .sampler import (
     DrawsRows,
     Sampler,
     build_sampler,
+    check_statements,
     describe_sampler,
     draw_batches,
     draw_codes,
@@ -41,4 +51,10 @@ __all__ = [
     "shares_within",
     "write_batches",
     "write_rows",
+    "pack",
+    "unpack",
+    "npy_header",
+    "read_archive",
+    "parse_json",
+    "check_statements",
 ]
