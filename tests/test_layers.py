@@ -35,6 +35,7 @@ ROOMS: dict[str, str] = {
     "common/generated": "common/rules common/schema common/codec",
     "common/sampler": "common/schema common/values common/codec common/generated common/generator",
     "common/tables": "common/rules common/schema common/codec common/generated",
+    "common/families": "common/tables",
     "common/importers": "common/rules common/schema common/codec common/tables",
     "common/report": "common/accounting common/certificate common/codec common/plan "
     "common/sampler common/schema",
@@ -50,7 +51,8 @@ ROOMS: dict[str, str] = {
     "client/maps": "common/schema common/codec common/rules",
     "client/source": "client/counting client/csv client/maps client/noise common/schema "
     "common/values common/codec",
-    "client/families": "client/csv client/source common/codec common/schema common/tables",
+    "client/families": "client/csv client/source common/codec common/families common/schema "
+    "common/tables",
     "client/policy": "client/source common/accounting common/audit common/messages common/plan "
     "common/schema common/trust",
     "client/learning": "client/noise client/source common/schema common/codec common/generator "

@@ -23,11 +23,11 @@ import pandas as pd
 
 from bench.support.results import ROOT, Figure, publish
 from bench.support.tables import data_directory
-from silosynth.client.families.count import Phase, Question, count_families
+from silosynth.client.families.count import count_families
 from silosynth.client.families.join import join_tables
 from silosynth.client.families.rows import code_families
-from silosynth.client.families.views import first_of, later_of, view_domains
-from silosynth.client.families.weights import Weighing
+from silosynth.common.families import Phase, Question, first_of, later_of, view_domains
+from silosynth.common.families.weights import Weighing
 from silosynth.common.importers import import_schema
 from silosynth.common.schema import dump_attribute
 from silosynth.common.tables import TablesSchema, parse_tables

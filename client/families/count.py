@@ -7,57 +7,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from silosynth.client.families.views import View, single_views, view_domains
-from silosynth.client.families.weights import (
-    MOST_SCALE,
+from silosynth.client.families.views import View
+from silosynth.common.domain import Domain
+from silosynth.common.families import (
     NORM_BINS,
-    Weighing,
+    Phase,
+    Question,
     fits_in_int64,
     norm_bins,
+    view_domains,
 )
-from silosynth.common.domain import Clique, Domain
-from silosynth.common.errors import InvalidPlan
 from silosynth.common.tables import TablesSchema
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """Ask for the counts of a view over ``clique``, times ``scale``, a public whole number."""
-
-    view: str
-    clique: Clique
-    scale: int = 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Phase:
-    """What is asked of families in one round trip; without a weighing only how long persons are.
-
-    Guarantees, of :func:`count_families`: a person with all its rows, more or less, moves each
-    answer of ``plain`` by at most one in one cell; all answers of ``weighed`` together by an L2
-    norm of at most ``weighing.sensitivity``; the histogram of norms by one in one cell; and
-    nothing of anybody else.
-    """
-
-    plain: tuple[Question, ...] = ()
-    weighed: tuple[Question, ...] = ()
-    weighing: Weighing | None = None
-
-    def check(self, schema: TablesSchema) -> None:
-        """Raise InvalidPlan for a question that the schema has no answer to, or not plainly."""
-        domains, single = view_domains(schema), single_views(schema)
-        for question in (*self.plain, *self.weighed):
-            if question.view not in domains:
-                listed = ", ".join(map(repr, domains))
-                raise InvalidPlan(f"there is no view {question.view!r}", hint=f"known: {listed}")
-            domains[question.view].size(question.clique)
-            if type(question.scale) is not int or not 1 <= question.scale <= MOST_SCALE:
-                raise InvalidPlan(f"scale {question.scale!r} is not from 1 to {MOST_SCALE}")
-        for question in self.plain:
-            if question.view not in single:
-                raise InvalidPlan(f"a person may have several rows in {question.view!r}; weigh it")
-            if question.scale != 1:
-                raise InvalidPlan("a plain question has no scale")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

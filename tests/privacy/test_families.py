@@ -16,13 +16,22 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from silosynth.client.families.count import Counted, Phase, Question, add_squares, count_families
+from silosynth.client.families.count import Counted, add_squares, count_families
 from silosynth.client.families.join import PERSON, join_tables
 from silosynth.client.families.rows import Told, code_families
-from silosynth.client.families.views import View, first_of, later_of, view_domains
-from silosynth.client.families.weights import NORM_BINS, Weighing, norm_bins
+from silosynth.client.families.views import View
 from silosynth.common.domain import Domain
 from silosynth.common.errors import InvalidPlan
+from silosynth.common.families import (
+    NORM_BINS,
+    Phase,
+    Question,
+    first_of,
+    later_of,
+    norm_bins,
+    view_domains,
+)
+from silosynth.common.families.weights import Weighing
 from silosynth.common.tables import parse_tables
 
 SECRET = bytes(range(32))

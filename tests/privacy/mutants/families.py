@@ -50,7 +50,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         name="families: the first row of a visit is taken for one a person",
-        path="client/families/views.py",
+        path="common/families/views.py",
         old="if t.parent == schema.person)",
         new="if t.parent is not None)",
         killed_by=(f"{_FAMILIES}::test_a_plain_question_of_several_rows_a_person_is_refused",),
