@@ -1,14 +1,21 @@
-from .questions import Phase, Question
-from .views import first_of, later_of, view_domains
-from .weights import NORM_BINS, fits_in_int64, norm_bins
+from .questions import Answer, Answers, Phase, Question
+from .views import FIRST, PREVIOUS, first_of, later_of, single_views, view_domains
+from .weights import MOST_LENGTH, NORM_BINS, Weighing, fits_in_int64, norm_bins
 
 __all__ = [
+    "FIRST",
+    "MOST_LENGTH",
     "NORM_BINS",
+    "PREVIOUS",
+    "Answer",
+    "Answers",
     "Phase",
     "Question",
+    "Weighing",
     "first_of",
     "fits_in_int64",
     "later_of",
     "norm_bins",
+    "single_views",
     "view_domains",
 ]

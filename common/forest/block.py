@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 
@@ -24,6 +25,9 @@ Codes = dict[str, np.ndarray]
 _AGAIN = np.uint64(40)
 """A row that is drawn again has the words of the row that many powers of two further on."""
 MOST_AGAIN = 200
+Kept: TypeAlias = "Callable[[Codes, np.ndarray], np.ndarray]"
+"""Says of rows, by their codes and words, which keep what their table's rules ask."""
+Draw: TypeAlias = "Callable[[np.ndarray], tuple[Codes, np.ndarray]]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -77,9 +81,7 @@ class Drawer:
         codes, words = _settled(family.draw, words, kept=kept)
         return self._with_numbers(name, codes, above, words)
 
-    def _with_numbers(
-        self, name: str, codes: Codes, above: np.ndarray, words: np.ndarray
-    ) -> Drawn:
+    def _with_numbers(self, name: str, codes: Codes, above: np.ndarray, words: np.ndarray) -> Drawn:
         """Return rows with how many each has in the tables below, evenly inside a bin."""
         numbers = {}
         for child, table in self.schema.below(name).items():
@@ -94,21 +96,13 @@ class Drawer:
         return Drawn(codes=codes, above=above, words=words, numbers=numbers)
 
 
-class Kept:
-    """Says which finished rows keep what a table's rules ask; see :func:`_settled`."""
-
-    def __call__(self, codes: Codes, words: np.ndarray) -> np.ndarray:
-        """Return (rows,) bool."""
-        return np.ones(len(words), dtype=bool)
-
-
-def _settled(draw: object, words: np.ndarray, *, kept: Kept | None) -> tuple[Codes, np.ndarray]:
+def _settled(draw: Draw, words: np.ndarray, *, kept: Kept | None) -> tuple[Codes, np.ndarray]:
     """Draw, and draw again with other words what came to an end or keeps no rule.
 
     Raises InvalidSampler where a row is not done after 200 times.
     """
     for _ in range(MOST_AGAIN):
-        codes, lost = draw(words)  # type: ignore[operator]
+        codes, lost = draw(words)
         if kept is not None:
             lost = lost | ~kept(codes, words)
         if not lost.any():
@@ -177,6 +171,7 @@ class _Family:
         for table in ancestors(schema.tables, self.name):
             own = column.removeprefix(f"{table}: ")
             if column.startswith(f"{table}: ") and own in self.drawn[table].codes:
-                return self.drawn[table].codes[own][at]
+                codes: np.ndarray = self.drawn[table].codes[own][at]
+                return codes
             at = self.drawn[table].above[at]
         raise InvalidSampler(f"{column!r} is known of no row above")

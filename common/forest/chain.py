@@ -91,7 +91,9 @@ class Chain:
         drawn: dict[str, np.ndarray] = {}
         lost = np.zeros(len(rows), dtype=bool)
         for step in self.steps:
-            codes, none = draw_step(step, {**known, **drawn}, domain=self.domain, rows=rows, seed=seed)
+            codes, none = draw_step(
+                step, {**known, **drawn}, domain=self.domain, rows=rows, seed=seed
+            )
             drawn[step.attribute] = codes
             lost |= none
         return drawn, lost
@@ -155,7 +157,8 @@ def _weights(scores: np.ndarray, *, best: np.ndarray) -> np.ndarray:
     powers = _powers(scores.shape[1])
     behind = (best[:, None] - scores).astype(np.uint32)
     shift = np.minimum(behind >> np.uint32(SCORE_BITS), 63).astype(np.uint64)
-    return powers[behind & np.uint32((1 << SCORE_BITS) - 1)] >> shift
+    weights: np.ndarray = powers[behind & np.uint32((1 << SCORE_BITS) - 1)] >> shift
+    return weights
 
 
 @lru_cache(maxsize=64)

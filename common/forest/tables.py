@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,7 @@ from silosynth.common.rules import columns_of
 from silosynth.common.sampler import form_of_file, write_batches
 from silosynth.common.schema import BooleanAttribute, Schema
 from silosynth.common.seeded import check_whole
-from silosynth.common.tables import Families, ancestors, number_name, table_seed
+from silosynth.common.tables import Families, ancestors, table_seed
 
 BLOCK_PERSONS = 2048
 """Persons that are drawn at once; a draw does not depend on it."""
@@ -91,8 +91,8 @@ class Forest:
         inner = [n for n in schema.downward if schema.below(n)]
         for drawn in self._blocks(inner):
             for name in inner:
-                for child, numbers in drawn[name].numbers.items():
-                    parts[child].append(numbers)
+                for child, each in drawn[name].numbers.items():
+                    parts[child].append(each)
         none = [np.empty(0, dtype=np.int64)]
         numbers = {child: np.concatenate(found or none) for child, found in parts.items()}
         return Families(schema=schema, persons=self.persons, numbers=numbers, seed=self.seed)
@@ -114,7 +114,7 @@ class Forest:
         """Yield the blocks, or one without a row."""
         yield from self.codes(name)
         if self.persons == 0:
-            yield self._block([n for n in self.sampler.schema.downward], 0, 0, {})
+            yield self._block(list(self.sampler.schema.downward), 0, 0, {})
 
     def _blocks(self, names: list[str]) -> Iterator[dict[str, Drawn]]:
         firsts: dict[str, int] = dict.fromkeys(names, 0)
@@ -182,7 +182,9 @@ class _Columns:
     def values(self, codes: Codes, words: np.ndarray, *, form: Form) -> pa.Table:
         """Return columns, each row's a function of its codes and its words."""
         whole = [codes.get(a, np.zeros(len(words), np.uint8)) for a in self.codec.domain.attributes]
-        return self.codec.decode(whole, uniform=_Uniform(words, seed=self.seed, name=self.name), form=form)
+        return self.codec.decode(
+            whole, uniform=_Uniform(words, seed=self.seed, name=self.name), form=form
+        )
 
 
 class _Uniform:
