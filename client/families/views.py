@@ -59,6 +59,7 @@ def make_views(schema: TablesSchema, rows: Mapping[str, TableRows]) -> dict[str,
         )
         columns = [c[later] for c in table.codes]
         columns += [c[later - 1] for c in table.codes]
+        columns += [c[np.flatnonzero(first)[np.cumsum(first) - 1][later]] for c in table.codes]
         columns += [c[later] for c in inherited]
         views[later_of(name)] = View(
             domain=domains[later_of(name)], columns=tuple(columns), person=table.person[later]

@@ -1,5 +1,5 @@
-from .questions import Phase, Question
-from .views import first_of, later_of, single_views, view_domains
+from .questions import Answer, Answers, Phase, Question
+from .views import FIRST, PREVIOUS, first_of, later_of, single_views, view_domains
 from .weights import (
     MOST_FINENESS,
     MOST_LENGTH,
@@ -11,10 +11,14 @@ from .weights import (
 )
 
 __all__ = [
+    "FIRST",
     "MOST_FINENESS",
     "MOST_LENGTH",
     "MOST_SCALE",
     "NORM_BINS",
+    "PREVIOUS",
+    "Answer",
+    "Answers",
     "Phase",
     "Question",
     "Weighing",

@@ -8,6 +8,9 @@ from silosynth.common.domain import Domain
 from silosynth.common.errors import InvalidSchema
 from silosynth.common.tables import TablesSchema, ancestors
 
+PREVIOUS, FIRST = "previous: ", "first: "
+"""What a later row has of the row before it, and of the first row of its parent."""
+
 
 def first_of(table: str) -> str:
     """Return the name of the view of each parent's first row."""
@@ -15,12 +18,14 @@ def first_of(table: str) -> str:
 
 
 def later_of(table: str) -> str:
-    """Return the name of the view of all other rows, each with the one before it."""
+    """Return the name of the view of all other rows, each with the row before it and the first."""
     return f"{table}, later"
 
 
 def view_domains(schema: TablesSchema) -> dict[str, Domain]:
-    """Return what each view counts: own attributes, ``previous: a``, ``table: a`` of those above.
+    """Return what each view counts: own attributes, and those of rows before and above.
+
+    They are named ``previous: a``, ``first: a`` and ``table: a``.
 
     Public: a function of the schema. Raises InvalidSchema where two of them have one name.
     """
@@ -35,9 +40,9 @@ def view_domains(schema: TablesSchema) -> dict[str, Domain]:
         if name == schema.person:
             domains[name] = own
             continue
-        previous = [(f"previous: {a}", size) for a, size in _sizes(own)]
+        before = [(f"{row}{a}", size) for row in (PREVIOUS, FIRST) for a, size in _sizes(own)]
         domains[first_of(name)] = _domain(name, [*_sizes(own), *above])
-        domains[later_of(name)] = _domain(name, [*_sizes(own), *previous, *above])
+        domains[later_of(name)] = _domain(name, [*_sizes(own), *before, *above])
     return domains
 
 

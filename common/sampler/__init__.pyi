@@ -9,11 +9,21 @@ from .sampler import (
     DrawsRows,
     Sampler,
     build_sampler,
+    check_statements,
     describe_sampler,
     draw_batches,
     draw_codes,
 )
-from .stored.file import AnySampler, load_sampler, parse_sampler, save_sampler
+from .stored.archive import pack, unpack
+from .stored.file import (
+    AnySampler,
+    load_sampler,
+    npy_header,
+    parse_sampler,
+    read_archive,
+    save_sampler,
+)
+from .stored.manifest import parse_json
 
 __all__ = [
     "AnySampler",
@@ -26,6 +36,7 @@ __all__ = [
     "NeuralSampler",
     "Sampler",
     "build_sampler",
+    "check_statements",
     "condition_cells",
     "condition_on",
     "describe_sampler",
@@ -35,11 +46,16 @@ __all__ = [
     "form_of_file",
     "load_network",
     "load_sampler",
+    "npy_header",
+    "pack",
+    "parse_json",
     "parse_sampler",
     "probability_of",
+    "read_archive",
     "save_sampler",
     "shares",
     "shares_within",
+    "unpack",
     "write_batches",
     "write_rows",
 ]

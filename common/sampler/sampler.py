@@ -332,6 +332,11 @@ def check_facts(
     """Raise InvalidSampler unless what every kind of sampler states can be true."""
     if not (schema.coded or modelled_texts(schema)):
         raise InvalidSampler("the schema has no attribute with codes")
+    check_statements(total=total, certificate=certificate, plan_digest=plan_digest)
+
+
+def check_statements(*, total: int, certificate: Mapping[str, Any], plan_digest: str) -> None:
+    """Raise InvalidSampler unless what a sampler of one table or several states can be true."""
     if isinstance(total, bool) or not isinstance(total, int) or total < 0:
         raise InvalidSampler("the total is not a whole number of rows")
     if not _DIGEST.fullmatch(plan_digest):

@@ -83,7 +83,7 @@ def load_sampler(path: Path, *, max_bytes: int = MAX_BYTES) -> AnySampler:
     truncated, edited, of another version or no sampler file.
     """
     try:
-        return parse_sampler(_read(path, max_bytes=max_bytes))
+        return parse_sampler(read_archive(path, max_bytes=max_bytes))
     except InvalidSampler as err:
         raise InvalidSampler(f"{path}: {err.message}", hint=err.hint) from err
 
@@ -99,7 +99,7 @@ def dump_sampler(sampler: AnySampler) -> bytes:
     shapes: dict[str, tuple[int, ...]] = {}
     for name, array in _arrays(sampler).items():
         shapes[name] = array.shape
-        members[name] = _npy_header(array.shape) + array.astype(_DTYPE).tobytes()
+        members[name] = npy_header(array.shape) + array.astype(_DTYPE).tobytes()
     parts = _network_parts(sampler)
     nodes: tuple[Node, ...] = ()
     if isinstance(sampler, Sampler):
@@ -236,7 +236,7 @@ def _describe(data: bytes, shape: tuple[int, ...] | None) -> Member:
     return Member(sha256=digest, bytes=len(data), dtype=_DTYPE, shape=shape)
 
 
-def _read(path: Path, *, max_bytes: int) -> bytes:
+def read_archive(path: Path, *, max_bytes: int) -> bytes:
     """Return the content of a regular file of at most ``max_bytes``."""
     try:
         facts = path.stat()
@@ -265,15 +265,15 @@ def _array(members: Mapping[str, memoryview], manifest: Manifest, name: str) -> 
     shape, data = manifest.members[name].shape, members[name]
     if shape is None:
         raise InvalidSampler(f"{name} has no shape")
-    header = _npy_header(shape)
+    header = npy_header(shape)
     if len(data) != len(header) + 4 * math.prod(shape) or data[: len(header)] != header:
         raise InvalidSampler(f"{name} does not have the dtype and shape that the manifest says")
     return np.frombuffer(data[len(header) :], dtype=_DTYPE).astype(np.uint32).reshape(shape)
 
 
-def _npy_header(shape: tuple[int, ...]) -> bytes:
+def npy_header(shape: tuple[int, ...], *, dtype: str = _DTYPE) -> bytes:
     """Return the header of an NPY 1.0 file, spelled in one way."""
-    facts = f"{{'descr': '{_DTYPE}', 'fortran_order': False, 'shape': {shape!r}, }}"
+    facts = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape!r}, }}"
     length = len(_NPY_MAGIC) + 2 + len(facts) + 1
     text = facts + " " * (-length % _NPY_ALIGNMENT) + "\n"
     return _NPY_MAGIC + len(text).to_bytes(2, "little") + text.encode()

@@ -1,0 +1,227 @@
+"""The file of a sampler of several tables: a ZIP of JSON documents and ``.npy`` arrays.
+
+====================  =============================================================
+``manifest.json``     format, version, the chains in draw order, and of every other member the
+                      sha256, the size, and an array's shape
+``schema.json``       the public schema
+``certificate.json``  what was spent
+``scores-N.npy``      the scores of the N-th step, its terms one below the other
+====================  =============================================================
+
+Reading trusts nothing: the size is capped before a byte is read, every byte is covered by a
+checksum, and the values are those of a :class:`ForestSampler`, which checks itself.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import numpy as np
+from pydantic import Field, ValidationError
+
+from silosynth.common.domain import Domain
+from silosynth.common.errors import CapExceeded, InvalidPlan, InvalidSampler, InvalidSchema
+from silosynth.common.families import view_domains
+from silosynth.common.files import fresh_file
+from silosynth.common.forest.chain import Chain, Step, Term
+from silosynth.common.forest.forest import ForestSampler, own_attributes
+from silosynth.common.sampler import npy_header, pack, parse_json, read_archive, unpack
+from silosynth.common.schema import PlainModel
+from silosynth.common.tables import TablesSchema, parse_tables
+
+FORMAT: Final = "silosynth-forest"
+VERSION: Final = 1
+MAX_BYTES = 2**30
+_DTYPE: Final = "<i4"
+_LARGEST = 2**30
+_HEAD = 4096
+
+
+class _Member(PlainModel):
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    bytes: int = Field(ge=0)
+    shape: tuple[Annotated[int, Field(ge=1, le=_LARGEST)], ...] | None = Field(
+        default=None, max_length=2
+    )
+
+
+class _Step(PlainModel):
+    attribute: str
+    terms: tuple[tuple[str, ...], ...] = Field(max_length=4096)
+
+
+class _Manifest(PlainModel):
+    format: Literal["silosynth-forest"] = FORMAT
+    version: Literal[1] = VERSION
+    plan_digest: str
+    persons: int = Field(ge=0, lt=2**63)
+    left_out: tuple[str, ...] = ()
+    chains: dict[str, tuple[_Step, ...]]
+    members: dict[str, _Member]
+
+
+def save_forest(sampler: ForestSampler, path: Path, *, force: bool = False) -> None:
+    """Write a sampler file, whole or not at all.
+
+    Guarantees: the same sampler gives the same bytes.
+    Errors: OutputExists when ``path`` is there, unless ``force``.
+    """
+    data = dump_forest(sampler)
+    with fresh_file(path, force=force) as part:
+        part.write_bytes(data)
+
+
+def load_forest(path: Path, *, max_bytes: int = MAX_BYTES) -> ForestSampler:
+    """Read a sampler file.
+
+    Errors: InvalidSampler naming ``path`` when it is missing, larger than ``max_bytes``,
+    truncated, edited, of another version or no sampler file of several tables.
+    """
+    try:
+        return parse_forest(read_archive(path, max_bytes=max_bytes))
+    except InvalidSampler as err:
+        raise InvalidSampler(f"{path}: {err.message}", hint=err.hint) from err
+
+
+def is_forest(path: Path) -> bool:
+    """Say whether a file begins as a sampler of several tables does; it may be broken beyond."""
+    try:
+        with path.open("rb") as file:
+            return f'"{FORMAT}"'.encode() in file.read(_HEAD)
+    except OSError:
+        return False
+
+
+def dump_forest(sampler: ForestSampler) -> bytes:
+    """Return the bytes of a sampler file."""
+    members = {
+        "schema.json": _json(sampler.schema.model_dump(mode="json")),
+        "certificate.json": _json(dict(sampler.certificate)),
+    }
+    facts = {name: _Member(**_sums(data)) for name, data in members.items()}
+    for i, step in enumerate(_steps(sampler)):
+        scores = np.concatenate([t.scores for t in step.terms])
+        data = npy_header(scores.shape, dtype=_DTYPE) + scores.astype(_DTYPE).tobytes()
+        members[f"scores-{i}.npy"] = data
+        facts[f"scores-{i}.npy"] = _Member(**_sums(data), shape=scores.shape)
+    manifest = _Manifest(
+        plan_digest=sampler.plan_digest,
+        persons=sampler.persons,
+        left_out=sampler.left_out,
+        chains={
+            name: tuple(
+                _Step(attribute=s.attribute, terms=tuple(t.given for t in s.terms))
+                for s in chain.steps
+            )
+            for name, chain in sampler.chains.items()
+        },
+        members=facts,
+    )
+    return pack({"manifest.json": _json(manifest.model_dump(mode="json"))} | members)
+
+
+def parse_forest(data: bytes) -> ForestSampler:
+    """Return the sampler that ``data``, the bytes of a sampler file, holds."""
+    members = unpack(data)
+    manifest = _manifest(members)
+    for name, member in manifest.members.items():
+        if len(members[name]) != member.bytes or sha256(members[name]).hexdigest() != member.sha256:
+            raise InvalidSampler(f"{name} is not what the manifest says")
+    certificate = parse_json(members["certificate.json"], name="certificate.json")
+    if not isinstance(certificate, dict):
+        raise InvalidSampler("certificate.json is not a mapping")
+    try:
+        schema = parse_tables(parse_json(members["schema.json"], name="schema.json"))
+        return ForestSampler(
+            schema=schema,
+            chains=_chains(members, manifest, schema=schema),
+            persons=manifest.persons,
+            certificate=certificate,
+            plan_digest=manifest.plan_digest,
+            left_out=manifest.left_out,
+        )
+    except (InvalidPlan, InvalidSchema, CapExceeded) as err:
+        raise InvalidSampler(f"the sampler does not fit its schema: {err}") from err
+
+
+def _chains(
+    members: Mapping[str, memoryview], manifest: _Manifest, *, schema: TablesSchema
+) -> dict[str, Chain]:
+    domains, own = view_domains(schema), own_attributes(schema)
+    arrays = (
+        _array(members[name], manifest.members[name].shape, name=name)
+        for name in (f"scores-{i}.npy" for i in range(_count(manifest)))
+    )
+    found = {}
+    for view, steps in manifest.chains.items():
+        if view not in domains:
+            raise InvalidSampler(f"there is no {view!r} in the schema")
+        parsed = tuple(_step(s, next(arrays), domain=domains[view]) for s in steps)
+        found[view] = Chain(domain=domains[view], own=own[view], steps=parsed)
+    return found
+
+
+def _step(step: _Step, scores: np.ndarray, *, domain: Domain) -> Step:
+    """Cut the scores of a step into its terms'."""
+    terms, start = [], 0
+    for given in step.terms:
+        size = domain.size(given)
+        terms.append(Term(given=given, scores=scores[start : start + size].copy()))
+        start += size
+    if start != len(scores):
+        raise InvalidSampler(f"the scores of {step.attribute!r} do not fit its terms")
+    return Step(attribute=step.attribute, terms=tuple(terms))
+
+
+def _manifest(members: Mapping[str, memoryview]) -> _Manifest:
+    if "manifest.json" not in members:
+        raise InvalidSampler("there is no manifest.json", hint="is this a sampler file?")
+    data = parse_json(members["manifest.json"], name="manifest.json")
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise InvalidSampler("is no sampler of several tables")
+    if data.get("version") != VERSION:
+        raise InvalidSampler(
+            f"the version is not {VERSION}", hint="read it with the silosynth that wrote it"
+        )
+    try:
+        manifest = _Manifest.model_validate_json(bytes(members["manifest.json"]), strict=True)
+    except ValidationError as err:
+        fault = err.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(step) for step in fault["loc"][:2])
+        raise InvalidSampler(f"manifest.json: {where}: {fault['msg']}") from err
+    expected = {"manifest.json", "schema.json", "certificate.json"}
+    expected |= {f"scores-{i}.npy" for i in range(_count(manifest))}
+    if set(members) != expected or {*manifest.members, "manifest.json"} != expected:
+        raise InvalidSampler("a member is missing, or there is one too many")
+    return manifest
+
+
+def _count(manifest: _Manifest) -> int:
+    return sum(len(steps) for steps in manifest.chains.values())
+
+
+def _array(data: memoryview, shape: tuple[int, ...] | None, *, name: str) -> np.ndarray:
+    if shape is None or len(shape) != 2:
+        raise InvalidSampler(f"{name} has no shape of two")
+    header = npy_header(shape, dtype=_DTYPE)
+    if len(data) != len(header) + 4 * math.prod(shape) or data[: len(header)] != header:
+        raise InvalidSampler(f"{name} does not have the dtype and shape that the manifest says")
+    return np.frombuffer(data[len(header) :], dtype=_DTYPE).astype(np.int32).reshape(shape)
+
+
+def _steps(sampler: ForestSampler) -> Iterator[Step]:
+    for chain in sampler.chains.values():
+        yield from chain.steps
+
+
+def _sums(data: bytes) -> dict[str, Any]:
+    return {"sha256": sha256(data).hexdigest(), "bytes": len(data)}
+
+
+def _json(data: Mapping[str, Any]) -> bytes:
+    return json.dumps(data, allow_nan=False, indent=1).encode()

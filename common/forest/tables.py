@@ -1,0 +1,216 @@
+"""Whole tables of drawn families: finished rows in batches, and a file a table.
+
+Nothing but a number a row is held for all families. A table is drawn by blocks of persons with
+what stands above it, and a block is the same whenever it is drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from silosynth.common.codec import Codec, Form, keeps_rules, read_values
+from silosynth.common.files import make_directory
+from silosynth.common.forest.block import Codes, Drawer, Drawn
+from silosynth.common.forest.forest import ForestSampler
+from silosynth.common.generated import complete, row_words
+from silosynth.common.rules import columns_of
+from silosynth.common.sampler import form_of_file, write_batches
+from silosynth.common.schema import BooleanAttribute, Schema
+from silosynth.common.seeded import check_whole
+from silosynth.common.tables import Families, ancestors, table_seed
+
+BLOCK_PERSONS = 2048
+"""Persons that are drawn at once; a draw does not depend on it."""
+
+
+def draw_forest(
+    sampler: ForestSampler,
+    *,
+    persons: int,
+    seed: int,
+    folder: Path,
+    ending: str = ".parquet",
+    force: bool = False,
+    mark: Mapping[str, str] | None = None,
+) -> dict[str, int]:
+    """Write a file a table, and return how many rows each has.
+
+    Guarantees: as :meth:`Families.finished`; each parent has as many rows as was drawn for it; each
+    row keeps its table's rules; the same seed gives the same rows. Memory holds a number a row of
+    a table that has others below it, and a block of families.
+    """
+    forest = Forest(sampler=sampler, persons=persons, seed=seed)
+    make_directory(folder)
+    written = {}
+    for name in sampler.schema.downward:
+        path = folder / f"{name}{ending}"
+        batches = forest.table(name, form=form_of_file(path))
+        dialect = sampler.schema.tables[name].csv
+        written[name] = write_batches(batches, path=path, dialect=dialect, force=force, mark=mark)
+    return written
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Forest:
+    """The families that a sampler draws for so many persons and a seed."""
+
+    sampler: ForestSampler
+    persons: int
+    seed: int
+    block_persons: int = BLOCK_PERSONS
+
+    def __post_init__(self) -> None:
+        check_whole(self.persons, name="the number of persons")
+        check_whole(self.seed, name="the seed")
+
+    @cached_property
+    def drawer(self) -> Drawer:
+        """Return what draws the codes."""
+        return Drawer(schema=self.sampler.schema, chains=self.sampler.chains, seed=self.seed)
+
+    @cached_property
+    def columns(self) -> dict[str, _Columns]:
+        """Return what turns codes of each table into columns."""
+        found = {}
+        for name, columns in self.sampler.schema.columns.items():
+            table = self.sampler.schema.tables[name]
+            found[name] = _Columns(name=name, rows=columns.rows, order=table.order, seed=self.seed)
+        return found
+
+    @cached_property
+    def families(self) -> Families:
+        """Return how many rows each row has below it; this draws all tables that have some."""
+        schema = self.sampler.schema
+        parts: dict[str, list[np.ndarray]] = {n: [] for n in schema.downward[1:]}
+        inner = [n for n in schema.downward if schema.below(n)]
+        for drawn in self._blocks(inner):
+            for name in inner:
+                for child, each in drawn[name].numbers.items():
+                    parts[child].append(each)
+        none = [np.empty(0, dtype=np.int64)]
+        numbers = {child: np.concatenate(found or none) for child, found in parts.items()}
+        return Families(schema=schema, persons=self.persons, numbers=numbers, seed=self.seed)
+
+    def table(self, name: str, *, form: Form = Form.TYPED) -> Iterator[pa.Table]:
+        """Yield the finished rows of one table; see :func:`draw_forest`."""
+        rows = self.columns[name]
+        made = (rows.decode(d[name], form=form) for d in self._or_none(name))
+        whole = complete(made, schema=rows.drawable, seed=table_seed(self.seed, name), form=form)
+        yield from self.families.finished(name, whole, form=form)
+
+    def codes(self, name: str) -> Iterator[dict[str, Drawn]]:
+        """Yield blocks of one table and of those above it, as codes."""
+        schema = self.sampler.schema
+        above = ancestors(schema.tables, name)
+        return self._blocks([*reversed(above), name])
+
+    def _or_none(self, name: str) -> Iterator[dict[str, Drawn]]:
+        """Yield the blocks, or one without a row."""
+        yield from self.codes(name)
+        if self.persons == 0:
+            yield self._block(list(self.sampler.schema.downward), 0, 0, {})
+
+    def _blocks(self, names: list[str]) -> Iterator[dict[str, Drawn]]:
+        firsts: dict[str, int] = dict.fromkeys(names, 0)
+        for first in range(0, self.persons, self.block_persons):
+            rows = min(self.block_persons, self.persons - first)
+            drawn = self._block(names, first, rows, firsts)
+            for name, found in drawn.items():
+                firsts[name] += found.rows
+            yield drawn
+
+    def _block(
+        self, names: list[str], first: int, rows: int, firsts: Mapping[str, int]
+    ) -> dict[str, Drawn]:
+        drawn = {}
+        for name in names:
+            kept = self.columns[name].kept
+            if name == self.sampler.schema.person:
+                drawn[name] = self.drawer.persons(first, rows, kept=kept)
+            else:
+                drawn[name] = self.drawer.below(name, drawn, firsts.get(name, 0), kept=kept)
+        return drawn
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Columns:
+    """How codes of one table become columns."""
+
+    name: str
+    rows: Schema
+    order: str | None
+    seed: int
+
+    @cached_property
+    def drawable(self) -> Schema:
+        """Return what is drawn of a row: a coin, which no file has, where nothing is to choose."""
+        if self.rows.coded:
+            return self.rows
+        names = {a.name for a in self.rows.attributes}
+        coin = next(n for n in (f"coin {i}" for i in range(len(names) + 1)) if n not in names)
+        attributes = (*self.rows.attributes, BooleanAttribute(name=coin))
+        return self.rows.model_copy(update={"attributes": attributes})
+
+    @cached_property
+    def codec(self) -> Codec:
+        """Return the codec of what is drawn."""
+        return Codec(self.drawable)
+
+    @cached_property
+    def kept(self) -> _Ruled | None:
+        """Return what says whether rows keep the rules; None where there are none."""
+        return _Ruled(columns=self) if self.rows.rules else None
+
+    def decode(self, drawn: Drawn, *, form: Form) -> pa.Table:
+        """Return the columns of rows, those of a parent in their order."""
+        made = self.values(drawn.codes, drawn.words, form=form)
+        order = self.order
+        ruled = {c for r in self.rows.ruled.rules for c in columns_of(r)}
+        if order is None or order in ruled or not drawn.rows:
+            return made
+        # Codes never fall; inside a code the values of a parent's rows are put in order.
+        values = read_values(made, schema=self.drawable, names=[order])[order]
+        put = made[order].take(pa.array(np.lexsort((values, drawn.above))))
+        return made.set_column(made.column_names.index(order), made.schema.field(order), put)
+
+    def values(self, codes: Codes, words: np.ndarray, *, form: Form) -> pa.Table:
+        """Return columns, each row's a function of its codes and its words."""
+        whole = [codes.get(a, np.zeros(len(words), np.uint8)) for a in self.codec.domain.attributes]
+        return self.codec.decode(
+            whole, uniform=_Uniform(words, seed=self.seed, name=self.name), form=form
+        )
+
+
+class _Uniform:
+    """Numbers from 0 to below 1, one a row, for column after column."""
+
+    def __init__(self, words: np.ndarray, *, seed: int, name: str) -> None:
+        self._words, self._seed, self._column = words, table_seed(seed, name), 0
+
+    def __call__(self, count: int) -> np.ndarray:
+        """Return (count,) float64; ``count`` is the number of rows."""
+        self._column += 1
+        purpose = f"value/{self._column}"
+        words = row_words(seed=self._seed, purpose=purpose, rows=self._words[:count])
+        uniform: np.ndarray = (words >> np.uint64(11)) * 2.0**-53
+        return uniform
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Ruled:
+    """Says which rows keep the rules of their table."""
+
+    columns: _Columns = field(repr=False)
+
+    def __call__(self, codes: Codes, words: np.ndarray) -> np.ndarray:
+        """Return (rows,) bool."""
+        table = self.columns.values(codes, words, form=Form.TYPED)
+        checks = keeps_rules(table, schema=self.columns.drawable).values()
+        kept: np.ndarray = np.logical_and.reduce([np.ones(len(words), dtype=bool), *checks])
+        return kept

@@ -1,0 +1,12 @@
+from .ask import Asked, ask_families, link_names, rho_shares
+from .fit import fit_families
+from .length import choose_weighing
+
+__all__ = [
+    "Asked",
+    "ask_families",
+    "choose_weighing",
+    "fit_families",
+    "link_names",
+    "rho_shares",
+]

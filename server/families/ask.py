@@ -1,0 +1,148 @@
+"""Which questions go into which phase, and how the budget is split: from the schema alone."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import combinations
+from statistics import median_low
+
+from silosynth.common.domain import Clique
+from silosynth.common.families import (
+    FIRST,
+    PREVIOUS,
+    Phase,
+    Question,
+    first_of,
+    later_of,
+    single_views,
+)
+from silosynth.common.tables import TablesSchema, ancestors, number_name
+
+ONE_WAY_SCALE = 3
+"""A later row's own attributes weigh three times as much as its pairs: all pairs lean on them."""
+PERSONS_SHARE, NORMS_SHARE = Fraction(1, 10), Fraction(1, 100)
+LEAST_FIRST, MOST_FIRST = Fraction(1, 10), Fraction(1, 2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What the three phases ask: persons and first rows plainly, all other rows weighed.
+
+    ``later`` has no weighing: how long persons are is not known yet.
+    """
+
+    persons: Phase
+    first: Phase
+    later: Phase
+
+
+def ask_families(schema: TablesSchema, *, left_out: Collection[str] = ()) -> Asked:
+    """Return what is asked of families.
+
+    Args: left_out: links that are not modelled, by :func:`link_names`.
+    """
+    single = single_views(schema)
+    plain: list[Question] = []
+    weighed: list[Question] = []
+    for name in schema.downward[1:]:
+        for view in (first_of(name), later_of(name)):
+            if view == later_of(name) and not has_later(schema, name):
+                continue
+            for clique in view_cliques(schema, name, view=view, left_out=left_out):
+                scale = ONE_WAY_SCALE if len(clique) == 1 and view not in single else 1
+                question = Question(view=view, clique=clique, scale=scale)
+                (plain if view in single else weighed).append(question)
+    own = schema.columns[schema.person].rows.domain.attributes
+    persons = [Question(view=schema.person, clique=c) for c in _own_cliques(own)]
+    return Asked(
+        persons=Phase(plain=tuple(persons), weighed=tuple(weighed)),
+        first=Phase(plain=tuple(plain)),
+        later=Phase(weighed=tuple(weighed)),
+    )
+
+
+def has_later(schema: TablesSchema, name: str) -> bool:
+    """Say whether a parent may have more than one row of a table."""
+    return (schema.tables[name].children or (1,))[-1] > 1
+
+
+def view_cliques(
+    schema: TablesSchema, name: str, *, view: str, left_out: Collection[str] = ()
+) -> Iterator[Clique]:
+    """Yield what is asked of a view of a table: one-ways and pairs, and what stands above each."""
+    own = schema.columns[name].rows.domain.attributes
+    yield from _own_cliques(own)
+    above = tuple(_above(schema, name, linked=parent_link(schema, name) not in left_out))
+    yield from ((a, b) for a in above for b in own)
+    if view == later_of(name) and later_link(name) not in left_out:
+        yield from ((f"{PREVIOUS}{a}", a) for a in own)
+        if schema.tables[name].children[-1] > 2:  # type: ignore[index]  # a table below has some
+            yield from ((f"{FIRST}{a}", a) for a in own)
+
+
+def _own_cliques(own: Clique) -> Iterator[Clique]:
+    yield from ((a,) for a in own)
+    yield from combinations(own, 2)
+
+
+def _above(schema: TablesSchema, name: str, *, linked: bool) -> Iterator[str]:
+    """Yield the columns above that a row is asked with: the parent's, and how many rows there are.
+
+    The number of a person's rows decides what its rows weigh, so it stands in every law of a row.
+    """
+    tables = ancestors(schema.tables, name)
+    path = [name, *tables]
+    for below, table in zip(path, tables, strict=False):
+        for attribute in schema.columns[table].rows.domain.attributes:
+            near = table == tables[0] and linked
+            if near or attribute == number_name(below):
+                yield f"{table}: {attribute}"
+
+
+def parent_link(schema: TablesSchema, name: str) -> str:
+    """Return the name of what a row has of the row above it."""
+    return f"{name} by {schema.tables[name].parent}"
+
+
+def later_link(name: str) -> str:
+    """Return the name of what a row has of the rows before it."""
+    return f"{name} by rows before"
+
+
+def link_names(schema: TablesSchema) -> tuple[str, ...]:
+    """Return the links that may be modelled or left out."""
+    found = []
+    for name in schema.downward[1:]:
+        found.append(parent_link(schema, name))
+        if has_later(schema, name):
+            found.append(later_link(name))
+    return tuple(found)
+
+
+def rho_shares(schema: TablesSchema) -> dict[str, Fraction]:
+    """Return the share of rho of ``persons``, ``norms``, ``first`` and ``later``; they add up to 1.
+
+    First rows get less where a parent has many rows. How many is the schema's to tell, before any
+    is counted: edges are declared narrow where numbers are common, so the middle one is taken.
+    """
+    direct = [t for t in schema.below(schema.person).values() if t.children]
+    asked = ask_families(schema)
+    usual = max((median_low(t.children or (1,)) for t in direct), default=1)
+    first = min(max(Fraction(1, max(usual, 1)), LEAST_FIRST), MOST_FIRST)
+    if not asked.later.weighed:
+        first, norms = Fraction(1), Fraction(0)
+    else:
+        norms = NORMS_SHARE
+    if not asked.first.plain:
+        first = Fraction(0)
+    if not (asked.first.plain or asked.later.weighed):
+        return {"persons": Fraction(1), "norms": norms, "first": first, "later": Fraction(0)}
+    rest = 1 - PERSONS_SHARE - norms
+    return {
+        "persons": PERSONS_SHARE,
+        "norms": norms,
+        "first": rest * first,
+        "later": rest * (1 - first),
+    }

@@ -1,0 +1,217 @@
+"""Fit the chain of one view: attribute by attribute, on rows that the laws before it drew."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from silosynth.common.families import FIRST, PREVIOUS
+from silosynth.common.forest import NEVER, Chain, Step, Term, cells_of, draw_step, to_scores
+from silosynth.common.schema import ImpossibleCells
+from silosynth.common.tables import table_seed
+from silosynth.server.families.evidence import Evidence, Pair
+from silosynth.server.families.population import SEED, Population
+from silosynth.server.families.regression import IMPOSSIBLE, Problem, regress
+
+FEW_ROWS = 5_000
+MOST_RATIO = 2.0
+"""A code that is drawn more often than was noised carries at most so much more of the excess."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effort:
+    """How many rows a law is fitted on, and how often it is improved: first on few, then on all.
+
+    ``memory`` says whether later rows are given the first one too.
+    """
+
+    rows: int
+    first: int
+    then: int
+    memory: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Law:
+    """What one attribute is fitted to: the columns it is given, and where their codes stand."""
+
+    attribute: str
+    codes: int
+    share: np.ndarray = field(repr=False)
+    pairs: Mapping[str, Pair] = field(repr=False)
+    never: tuple[Term, ...] = ()
+
+
+def fit_chain(
+    evidence: Evidence,
+    population: Population,
+    *,
+    own: Sequence[str],
+    zeros: Sequence[ImpossibleCells],
+    order: str | None,
+    effort: Effort,
+    start: Chain | None = None,
+) -> Chain:
+    """Fit the laws of a view's own attributes in their order; a function of the arguments.
+
+    Args:
+        zeros: cells that cannot be, of own attributes.
+        order: an own attribute whose codes never fall from row to row; None where none does.
+        start: laws to begin at, of the same view.
+    """
+    known = dict(population.known)
+    words = np.arange(population.rows, dtype=np.uint64)
+    begun = {s.attribute: s for s in start.steps} if start is not None else {}
+    steps = []
+    for place, attribute in enumerate(own):
+        given = [a for a in known if a not in own] + list(own[:place])
+        if not effort.memory:
+            given = [a for a in given if not a.startswith(FIRST)]
+        law = _Law(
+            attribute=attribute,
+            codes=evidence.domain.size((attribute,)),
+            share=_share(evidence, attribute),
+            pairs=evidence.given(attribute, given),
+            never=_never(attribute, own[:place], zeros, order=order, domain=evidence),
+        )
+        terms = _fit(law, known, population, evidence=evidence, effort=effort, begun=begun)
+        step = Step(attribute=attribute, terms=(*terms, *law.never))
+        known[attribute], _ = draw_step(
+            step,
+            known,
+            domain=evidence.domain,
+            rows=words,
+            seed=table_seed(SEED, f"fit/{attribute}"),
+        )
+        steps.append(step)
+    return Chain(domain=evidence.domain, own=tuple(own), steps=tuple(steps))
+
+
+def _share(evidence: Evidence, attribute: str) -> np.ndarray:
+    codes = evidence.domain.size((attribute,))
+    return evidence.shares.get(attribute, np.full(codes, 1 / codes))
+
+
+def _fit(
+    law: _Law,
+    known: Mapping[str, np.ndarray],
+    population: Population,
+    *,
+    evidence: Evidence,
+    effort: Effort,
+    begun: Mapping[str, Step],
+) -> list[Term]:
+    """Return the terms of one law, that of its own shares first."""
+    columns = list(law.pairs)
+    sizes = [evidence.domain.size((c,)) for c in columns]
+    theta = _start(law, columns, sizes, begun.get(law.attribute))
+    if population.rows and law.codes > 1:
+        for rows, iterations in ((FEW_ROWS, effort.first), (population.rows, effort.then)):
+            if iterations:
+                part = _part(population.rows, rows)
+                problem = _problem(law, known, population, part, evidence=evidence)
+                theta = regress(problem, start=theta, iterations=iterations)
+    cuts = np.cumsum([1, *sizes])
+    tables = np.split(theta, cuts[:-1])
+    scores = [to_scores(t) for t in tables]
+    return [
+        Term(given=given, scores=table)
+        for given, table in zip([(), *((c,) for c in columns)], scores, strict=True)
+    ]
+
+
+def _part(all_rows: int, rows: int) -> np.ndarray:
+    return (np.arange(min(rows, all_rows)) * all_rows) // min(rows, all_rows)
+
+
+def _start(
+    law: _Law, columns: Sequence[str], sizes: Sequence[int], begun: Step | None
+) -> np.ndarray:
+    """Return where to begin: the law of a step before, else the attribute's own shares."""
+    before = {t.given: t.scores for t in begun.terms} if begun is not None else {}
+    parts = [np.log(np.maximum(law.share, 1e-7))[None, :]]
+    parts += [np.zeros((size, law.codes)) for size in sizes]
+    for i, given in enumerate([(), *((c,) for c in columns)]):
+        if given in before and before[given].shape == parts[i].shape:
+            scores = before[given].astype(np.float64)
+            parts[i] = np.where(scores == NEVER, 0.0, scores * np.log(2) / (1 << 12))
+    return np.concatenate(parts)
+
+
+def _problem(
+    law: _Law,
+    known: Mapping[str, np.ndarray],
+    population: Population,
+    part: np.ndarray,
+    *,
+    evidence: Evidence,
+) -> Problem:
+    """Return the regression of one law on some of the rows.
+
+    A pair's target is what its columns make on these rows, and its excess; the excess of a code
+    that is drawn more or less often than was noised goes with it.
+    """
+    weights = population.weights[part]
+    mass = float(weights.sum())
+    targets, ridges = [law.share[None, :] * mass], [np.full((1, law.codes), 1e-6)]
+    given = [np.zeros(len(part), dtype=np.int64)]
+    begin = 1
+    for column, pair in law.pairs.items():
+        codes = known[column][part]
+        size = pair.excess.shape[0]
+        held = np.bincount(codes, weights=weights, minlength=size)
+        expected = np.maximum(_share(evidence, column), 1e-12)
+        ratio = np.minimum(held / mass / expected, MOST_RATIO)
+        targets.append(held[:, None] * law.share + mass * pair.excess * ratio[:, None])
+        ridges.append(pair.ridge * mass)
+        given.append(codes.astype(np.int64) + begin)
+        begin += size
+    return Problem(
+        given=np.stack(given, axis=1),
+        weights=weights,
+        targets=np.concatenate(targets),
+        ridge=np.concatenate(ridges),
+        offsets=_offsets(law, known, part, evidence=evidence),
+    )
+
+
+def _offsets(
+    law: _Law, known: Mapping[str, np.ndarray], part: np.ndarray, *, evidence: Evidence
+) -> np.ndarray | None:
+    if not law.never:
+        return None
+    found = np.zeros((len(part), law.codes), dtype=np.float32)
+    here = {a: c[part] for a, c in known.items()}
+    for term in law.never:
+        cells = cells_of(here, term.given, domain=evidence.domain, rows=len(part))
+        found[term.scores[cells] == NEVER] = IMPOSSIBLE
+    return found
+
+
+def _never(
+    attribute: str,
+    before: Sequence[str],
+    zeros: Sequence[ImpossibleCells],
+    *,
+    order: str | None,
+    domain: Evidence,
+) -> tuple[Term, ...]:
+    """Return what cannot be, as terms of the last attribute of each declaration."""
+    found = []
+    for zero in zeros:
+        others = tuple(a for a in zero.clique if a != attribute)
+        if attribute in zero.clique and set(others) <= set(before):
+            axes = [zero.clique.index(a) for a in (*others, attribute)]
+            mask = zero.mask.transpose(axes).reshape(-1, zero.mask.shape[axes[-1]])
+            found.append(_forbidden(others, mask))
+    earlier = f"{PREVIOUS}{attribute}"
+    if attribute == order and earlier in domain.domain.attributes:
+        size = domain.domain.size((attribute,))
+        found.append(_forbidden((earlier,), np.tri(size, k=-1, dtype=bool)))
+    return tuple(found)
+
+
+def _forbidden(given: tuple[str, ...], mask: np.ndarray) -> Term:
+    return Term(given=given, scores=np.where(mask, NEVER, 0).astype(np.int32))

@@ -1,0 +1,84 @@
+"""One attribute's law given all that is known: a log-linear regression on noised pairs.
+
+The likelihood of a log-linear law needs of the data only how often each code comes with each code
+of a given column: the pairs that were noised. What else it needs, how the given columns come
+together, is taken from drawn rows (docs/decisions/093-chains-of-regressions.md).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.optimize import fmin_l_bfgs_b
+from scipy.sparse import csr_matrix
+
+IMPOSSIBLE = -1e4
+"""The logarithm of a code that cannot be."""
+MOST_LOGARITHM, MOST_OWN = 6.0, 11.0
+"""Of a column's and of the attribute's own logarithms: noise can ask for what no law can give."""
+MEMORY = 8
+_STILL = 1e9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Problem:
+    """Rows of given codes, and what the law should make of them.
+
+    ``given``: (rows, columns) int64, the place of each given code among all columns' codes;
+    ``weights``: (rows,) float64; ``targets`` and ``ridge``: (places, codes) float64; ``offsets``:
+    (rows, codes) float32 or None, what is added to every logarithm.
+    """
+
+    given: np.ndarray = field(repr=False)
+    weights: np.ndarray = field(repr=False)
+    targets: np.ndarray = field(repr=False)
+    ridge: np.ndarray = field(repr=False)
+    offsets: np.ndarray | None = field(repr=False)
+
+
+def regress(problem: Problem, *, start: np.ndarray, iterations: int) -> np.ndarray:
+    """Return (places, codes) float64, the logarithms that fit best.
+
+    Minimises ``sum_r w_r log sum_c exp(x_r theta_c) - <theta, targets> + 0.5 <ridge, theta^2>``,
+    which is convex, by L-BFGS in units of each one's own curvature.
+    """
+    rows, columns = problem.given.shape
+    places, codes = problem.targets.shape
+    ends = np.arange(0, rows * columns + 1, columns, dtype=np.int32)
+    ones = np.ones(rows * columns, dtype=np.float32)
+    design = csr_matrix((ones, problem.given.ravel().astype(np.int32), ends), (rows, places))
+    across = design.T.tocsr()
+    weights = problem.weights.astype(np.float32)
+    held = (across @ weights).astype(np.float64)
+    share = problem.targets[0] / max(problem.targets[0].sum(), 1e-12)
+    curvature = held[:, None] * (share * (1 - share))[None, :] + problem.ridge + 1e-3
+    unit = 1 / np.sqrt(curvature)
+
+    def loss(point: np.ndarray) -> tuple[float, np.ndarray]:
+        theta = point.reshape(places, codes) * unit
+        logs = design @ theta.astype(np.float32)
+        if problem.offsets is not None:
+            logs += problem.offsets
+        largest = logs.max(axis=1)
+        np.exp(logs - largest[:, None], out=logs)
+        sums = logs.sum(axis=1)
+        logs *= (weights / sums)[:, None]
+        gradient = across @ logs - problem.targets + problem.ridge * theta
+        value = float((problem.weights * (np.log(sums) + largest)).sum())
+        value += float((theta * (0.5 * problem.ridge * theta - problem.targets)).sum())
+        return value, (gradient * unit).ravel().astype(np.float64)
+
+    most = np.full((places, codes), MOST_LOGARITHM)
+    most[0] = MOST_OWN
+    most = (most / unit).ravel()
+    point, _, _ = fmin_l_bfgs_b(
+        loss,
+        np.clip((start / unit).ravel(), -most, most),
+        bounds=np.stack([-most, most], axis=1),
+        maxiter=iterations,
+        m=MEMORY,
+        factr=_STILL,
+    )
+    found: np.ndarray = point.reshape(places, codes) * unit
+    return found
