@@ -39,6 +39,9 @@ ROOMS: dict[str, str] = {
     "common/sampler": "common/schema common/values common/codec common/generated common/generator",
     "common/tables": "common/rules common/schema common/codec common/generated",
     "common/families": "common/tables",
+    "common/forest": "common/codec common/families common/generated common/rules common/sampler "
+    "common/schema common/tables",
+    "server/families": "common/families common/forest common/sampler common/schema common/tables",
     "common/importers": "common/rules common/schema common/codec common/tables",
     "common/report": "common/accounting common/certificate common/codec common/plan "
     "common/sampler common/schema",
@@ -97,13 +100,14 @@ ROOMS: dict[str, str] = {
     "common/sampler common/schema",
     "server/dummy": "server/methods server/measuring server/model common/codec common/sampler "
     "common/schema common/tables",
-    "server/planning": "server/methods common/accounting common/codec common/generator "
-    "common/plan common/schema",
-    "server/coordinator": "server/methods server/generator server/measuring server/values "
-    "common/values "
-    "common/accounting common/messages common/plan common/sampler common/schema common/trust",
+    "server/planning": "server/families server/methods common/accounting common/codec "
+    "common/families common/generator common/plan common/schema common/tables",
+    "server/coordinator": "server/families server/methods server/generator server/measuring "
+    "server/values common/values common/accounting common/certificate common/families "
+    "common/forest common/messages common/plan common/sampler common/schema common/tables "
+    "common/trust",
     "server/driver": "server/coordinator server/generator server/methods common/certificate "
-    "common/messages common/plan common/sampler common/schema",
+    "common/messages common/plan common/sampler common/schema common/tables",
     "server/federation": "server/driver server/coordinator server/methods common/flower "
     "common/messages common/plan common/reach common/roster common/sampler common/schema "
     "common/telemetry common/trust",

@@ -1,5 +1,5 @@
 from .asked import Asked, ask_rows
-from .dataset import Dataset
+from .dataset import Dataset, TablesDataset
 from .gateway import Gateway
 from .kept import PLAN, PLANS, Records
 from .proposals import check_promise, plan_scopes
@@ -14,6 +14,7 @@ __all__ = [
     "Doorkeeper",
     "Gateway",
     "Records",
+    "TablesDataset",
     "ask_rows",
     "check_promise",
     "each_time",

@@ -1,5 +1,5 @@
 from .budget import check_budget, check_promise
-from .check import check_plan, check_texts
+from .check import check_plan, check_tables_plan, check_texts
 from .cost import (
     alone_costs,
     alone_units,
@@ -97,6 +97,7 @@ __all__ = [
     "check_clip",
     "check_plan",
     "check_promise",
+    "check_tables_plan",
     "check_texts",
     "check_trees",
     "decode_plan",

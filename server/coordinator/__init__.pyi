@@ -1,5 +1,5 @@
 from .machine import Commands, replay, step
-from .outcome import finish
+from .outcome import finish, finish_tables
 from .replicates import draw_replicates
 from .state import (
     Absent,
@@ -48,6 +48,7 @@ __all__ = [
     "Undecided",
     "draw_replicates",
     "finish",
+    "finish_tables",
     "replay",
     "step",
 ]

@@ -34,8 +34,9 @@ from silosynth.common.messages import (
     decode_statement,
     refusal_error,
 )
-from silosynth.common.plan import OF_VALUES, OnAbsent, PhaseName, Plan, check_plan
+from silosynth.common.plan import OF_VALUES, TABLES_PHASES, OnAbsent, PhaseName, Plan, check_plan, check_tables_plan
 from silosynth.common.schema import Schema
+from silosynth.common.tables import TablesSchema
 from silosynth.common.trust import PublicKey
 from silosynth.server.coordinator.state import (
     Absent,
@@ -70,6 +71,7 @@ from silosynth.server.coordinator.sums import (
     mute,
     take_statement,
 )
+from silosynth.server.coordinator.tables import ask_tables
 from silosynth.server.coordinator.values import ask_values, settle_values
 from silosynth.server.generator import Learning, settings, take_round
 from silosynth.server.methods import ask_phase
@@ -77,9 +79,12 @@ from silosynth.server.methods import ask_phase
 Commands = tuple[Command, ...]
 
 
-def start(plan: Plan, schema: Schema) -> tuple[State, Commands]:
+def start(plan: Plan, schema: Schema | TablesSchema) -> tuple[State, Commands]:
     """Begin a run; raise InvalidPlan when plan and schema do not fit."""
-    check_plan(plan, schema)
+    if isinstance(schema, TablesSchema):
+        check_tables_plan(plan, schema)
+    else:
+        check_plan(plan, schema)
     state = State(plan=plan, schema=schema, silos=plan.silos, phase=None, stage=Stage.PROPOSE)
     if not plan.roster:
         return _begin(state)
@@ -101,7 +106,8 @@ def step(state: State, event: Event) -> tuple[State, Commands]:
             return _take_acknowledgement(state, event)
 
 
-def replay(plan: Plan, schema: Schema, events: Iterable[Event]) -> tuple[State, Commands]:
+def replay(
+    plan: Plan, schema: Schema | TablesSchema, events: Iterable[Event]) -> tuple[State, Commands]:
     """Return the state after ``events`` and what is still to be done."""
     state, commands = start(plan, schema)
     for event in events:
@@ -207,7 +213,9 @@ def _begin(state: State) -> tuple[State, Commands]:
 
 def _open_phase(state: State, phase: PhaseName) -> tuple[State, Commands]:
     """Ask a phase of every silo, or go on when it has nothing to ask."""
-    if phase in OF_VALUES:
+    if phase in TABLES_PHASES:
+        question = ask_tables(state, phase)
+    elif phase in OF_VALUES:
         question = ask_values(state, phase)
     else:
         state = settle_values(state)
@@ -226,7 +234,7 @@ def _open_phase(state: State, phase: PhaseName) -> tuple[State, Commands]:
         for s in opened.waiting(phase)
     ]
     for request in requests[:1]:
-        count_cells(request, plan=state.plan, counted=state.schema.domain)
+        count_cells(request, plan=state.plan, counted=state.counted)
     return opened, tuple(Ask(request=r) for r in requests)
 
 
@@ -285,7 +293,7 @@ def _leave(
 
 def _lost(state: State, rest: Collection[str]) -> str | None:
     """Say which column nobody holds any more; None where none is lost."""
-    for column in state.schema.domain.attributes:
+    for column in state.schema.domain.attributes if isinstance(state.schema, Schema) else ():
         if not state.plan.holders((column,), silos=tuple(rest)):
             return f"nobody else holds the column {column!r}"
     return None
@@ -355,7 +363,7 @@ def _check_receipt(state: State, event: Answered, release: Release) -> None:
     question = state.asked[event.phase]
     proof = state.agreement.proof if state.agreement else None
     request = question.request(plan=state.plan, phase=event.phase, silo=event.silo, proof=proof)
-    cells = count_cells(request, plan=state.plan, counted=state.schema.domain)
+    cells = count_cells(request, plan=state.plan, counted=state.counted)
     receipt = release.receipt
     expected = (request.id, request.digest, event.silo, state.plan.digest, cells)
     stated = (

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from silosynth.common.certificate import certify_plan
+from silosynth.common.forest import ForestSampler
 from silosynth.common.sampler import NeuralSampler
 from silosynth.server.coordinator.state import State
+from silosynth.server.coordinator.tables import table_answers
+from silosynth.server.families import fit_families
 from silosynth.server.methods import Outcome, finish_run
 
 
@@ -21,5 +25,18 @@ def finish(state: State, *, generator: NeuralSampler | None = None) -> Outcome:
     outcome = finish_run(state.known(generator=generator))
     # Methods work with codes; the schema as it was declared, and what a code's values are, belong
     # to the run.
-    sampler = replace(outcome.sampler, schema=state.schema, spreads=state.spreads)
+    sampler = replace(outcome.sampler, schema=state.table, spreads=state.spreads)
     return replace(outcome, sampler=sampler)
+
+
+def finish_tables(state: State) -> ForestSampler:
+    """Fit the sampler of several tables to everything that was released.
+
+    Post-processing of releases: it costs no privacy. The same state gives the same sampler.
+    """
+    return fit_families(
+        state.tables,
+        table_answers(state),
+        certificate=certify_plan(state.plan).model_dump(mode="json"),
+        plan_digest=state.plan.digest,
+    )

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from silosynth.common.domain import Grouping
-from silosynth.common.errors import SilosynthError
+from silosynth.common.domain import Domain, Grouping
+from silosynth.common.errors import RunFailed, SilosynthError
 from silosynth.common.measurement import Measurement
 from silosynth.common.messages import AgreedSet, Receipt, Release, Request, SumProof, SumStep, pack
 from silosynth.common.plan import OF_VALUES, PhaseName, Plan
 from silosynth.common.sampler import NeuralSampler
 from silosynth.common.schema import Schema
+from silosynth.common.tables import TablesSchema
 from silosynth.common.values import Spread
 from silosynth.server.generator import Learning
 from silosynth.server.measuring import sum_masked, sum_releases, to_all_rows
@@ -212,7 +213,7 @@ class State:
     """
 
     plan: Plan
-    schema: Schema
+    schema: Schema | TablesSchema
     silos: tuple[str, ...]
     phase: PhaseName | None
     stage: Stage
@@ -229,9 +230,28 @@ class State:
     values: Values | None = None
 
     @property
+    def table(self) -> Schema:
+        """Return the schema of the one table that a run is about."""
+        if isinstance(self.schema, TablesSchema):
+            raise RunFailed(f"schema {self.schema.name!r} has several tables")
+        return self.schema
+
+    @property
+    def tables(self) -> TablesSchema:
+        """Return the schema of the several tables that a run is about."""
+        if not isinstance(self.schema, TablesSchema):
+            raise RunFailed(f"schema {self.schema.name!r} has one table")
+        return self.schema
+
+    @property
+    def counted(self) -> Domain | TablesSchema:
+        """Return what requests are held against."""
+        return self.schema if isinstance(self.schema, TablesSchema) else self.schema.domain
+
+    @property
     def coded(self) -> Schema:
         """Return the schema with the bins that the run counts by: its values', once known."""
-        return self.schema if self.values is None else self.values.schema
+        return self.table if self.values is None else self.values.schema
 
     @property
     def edges(self) -> dict[str, tuple[int, ...]] | None:

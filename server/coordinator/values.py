@@ -17,7 +17,7 @@ def ask_values(state: State, phase: PhaseName) -> Question:
     """Return what a phase asks of values: all trees, or the leaves that hold much once more."""
     if phase is PhaseName.VALUES:
         return trees_question(state.plan)
-    return leaves_question(state.plan, state.schema, _counted(state, PhaseName.VALUES))
+    return leaves_question(state.plan, state.table, _counted(state, PhaseName.VALUES))
 
 
 def _partly(plan: Plan) -> frozenset[str]:
@@ -47,7 +47,7 @@ def settle_values(state: State) -> State:
     asked = state.asked.get(PhaseName.CLOSER, Question())
     values = estimate_values(
         _counted(state, PhaseName.VALUES),
-        schema=state.schema,
+        schema=state.table,
         leaves=asked.leaves or {},
         closer=_counted(state, PhaseName.CLOSER),
         partly=_partly(state.plan),

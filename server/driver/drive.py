@@ -9,6 +9,7 @@ from silosynth.common.errors import RunFailed, SilosynthError
 from silosynth.common.messages import Request
 from silosynth.common.plan import PhaseName, Plan, spent_epsilon
 from silosynth.common.schema import Schema
+from silosynth.common.tables import TablesSchema
 from silosynth.server.coordinator import (
     Agree,
     Ask,
@@ -99,7 +100,7 @@ class _Pump:
 
 def drive(
     plan: Plan,
-    schema: Schema,
+    schema: Schema | TablesSchema,
     *,
     journal: Journal,
     send: Send,

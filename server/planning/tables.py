@@ -1,0 +1,111 @@
+"""Turn a budget into a plan for several tables: what each phase may ask, and its noise."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from typing import Any
+
+from silosynth.common.accounting import Noise, pld_epsilon, rho_for
+from silosynth.common.errors import InvalidPlan
+from silosynth.common.families import NORM_BINS, Question, view_domains
+from silosynth.common.plan import (
+    Phase,
+    PhaseName,
+    Plan,
+    Trust,
+    check_tables_plan,
+    noised_phase,
+    parse_plan,
+    phase_cost,
+)
+from silosynth.common.tables import TablesSchema
+from silosynth.server.families import FINENESS, ask_families, rho_shares
+
+UNIT = "person with all rows below it"
+_STEP, _MORE, _TRIES = Fraction(1, 1024), Fraction(1001, 1000), 2000
+
+
+def new_tables_plan(
+    schema: TablesSchema,
+    *,
+    epsilon: float,
+    delta: float,
+    silos: Sequence[str],
+    trust: Trust,
+    plan_id: str | None = None,
+    **said: Any,
+) -> Plan:
+    """Make a plan that costs a person with all its rows at most (epsilon, delta) in a silo.
+
+    Guarantees: the privacy loss distribution of all phases, each as often as ``trust`` allows,
+    gives at most ``epsilon`` at ``delta``.
+
+    Raises InvalidPlan for a budget that buys nothing, or a schema that is not reviewed.
+    """
+    rho = rho_for(epsilon, delta) / trust.attempts
+    for _ in range(_TRIES):
+        phases = _phases(schema, rho=rho, least=Fraction(trust.shares(len(silos))))
+        costs = [
+            phase_cost(p, rows_per_person=1, shares=trust.shares(len(silos)), attempts=trust.attempts)
+            for p in phases
+        ]
+        if pld_epsilon(costs, delta) <= epsilon:
+            break
+        rho /= _MORE
+    else:
+        raise InvalidPlan(f"epsilon {epsilon:g} buys nothing", hint="raise epsilon")
+    plan = parse_plan(
+        {
+            "id": plan_id or f"{schema.name[:48]}-{secrets.token_hex(4)}",
+            "schema_name": schema.name,
+            "schema_digest": schema.digest,
+            "silos": list(silos),
+            "privacy": {"epsilon": epsilon, "delta": delta, "unit": UNIT},
+            "method": "families",
+            "phases": phases,
+            "trust": trust.mode.value,
+            "colluders": trust.colluders,
+            "absent": trust.absent,
+            "attempts": trust.attempts,
+            **said,
+        }
+    )
+    check_tables_plan(plan, schema)
+    return plan
+
+
+def _phases(schema: TablesSchema, *, rho: Fraction, least: Fraction) -> list[Phase]:
+    asked, shares = ask_families(schema), rho_shares(schema)
+    parts: Mapping[PhaseName, tuple[str, tuple[Question, ...]]] = {
+        PhaseName.LENGTHS: ("norms", asked.later.weighed),
+        PhaseName.PERSONS: ("persons", asked.persons.plain),
+        PhaseName.FIRST: ("first", asked.first.plain),
+        PhaseName.LATER: ("later", asked.later.weighed),
+    }
+    return [
+        _phase(name, questions, schema=schema, rho=rho * shares[share], least=least)
+        for name, (share, questions) in parts.items()
+        if questions
+    ]
+
+
+def _phase(
+    name: PhaseName,
+    questions: Sequence[Question],
+    *,
+    schema: TablesSchema,
+    rho: Fraction,
+    least: Fraction,
+) -> Phase:
+    """Return a phase that costs ``rho`` at most; ``least`` is the least noise of a count."""
+    domains = view_domains(schema)
+    marginals, cells = len(questions), sum(domains[q.view].size(q.clique) for q in questions)
+    if name is PhaseName.LATER:
+        noise = Noise.at_least(max(FINENESS**2 / (2 * rho), least), step=_STEP, bound=FINENESS)
+        return noised_phase(name, noise, marginals=marginals, cells=cells, fineness=FINENESS)
+    if name is PhaseName.LENGTHS:
+        marginals, cells = 1, NORM_BINS
+    noise = Noise.at_least(max(marginals / (2 * rho), least), step=_STEP)
+    return noised_phase(name, noise, marginals=marginals, cells=cells)
