@@ -83,16 +83,22 @@ def add_squares(
     squares = np.zeros(persons, dtype=np.int64 if small else object)
     for question in questions:
         view = views[question.view]
-        size = view.domain.size(question.clique)
-        cells = _cells(view, question)
-        if persons * size > _SAFE:
-            kinds, cells = np.unique(cells, return_inverse=True)
-            size = max(len(kinds), 1)
-        pairs, counts = np.unique(view.person * size + cells, return_counts=True)
-        owner = pairs // size
+        owner, counts = _counts_by_person(view, question, persons=persons)
         each = counts if small else counts.astype(object)
         np.add.at(squares, owner, each * each * question.scale**2)
     return squares
+
+
+def _counts_by_person(
+    view: View, question: Question, *, persons: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return whose each count is that is not 0, and how many rows it has."""
+    size, cells = view.domain.size(question.clique), _cells(view, question)
+    if persons * size > _SAFE:
+        kinds, cells = np.unique(cells, return_inverse=True)
+        size = max(len(kinds), 1)
+    pairs, counts = np.unique(view.person * size + cells, return_counts=True)
+    return pairs // size, counts
 
 
 def _zeros(domains: Mapping[str, Domain], question: Question) -> np.ndarray:

@@ -28,10 +28,9 @@ class FamilyRows:
         spill: Path | None = None,
         tell_operator: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """Take the sources.
+        """Take the sources, by table its file or its rows.
 
         Args:
-            sources: by table, its file or its rows.
             secret: orders what nothing else does.
             spill: a folder of the gateway's alone, for sorting what does not fit in memory.
             tell_operator: gets sentences that count private rows, such as those of nobody here.

@@ -68,15 +68,13 @@ def count_table_cells(
     limit = plan.weighing if lengths else phase
     domains = view_domains(schema)
     cells = tuple(domains[q.view].size(q.clique) for q in questions)
-    if len(cells) > limit.marginals:
-        raise CapExceeded(
-            f"phase {phase.name.value} asks for {len(cells)} marginals; "
-            f"the plan allows {limit.marginals}"
-        )
-    if sum(cells) > limit.cells:
-        raise CapExceeded(
-            f"phase {phase.name.value} asks for {sum(cells)} cells; the plan allows {limit.cells}"
-        )
+    for what, number, most in (
+        ("marginals", len(cells), limit.marginals),
+        ("cells", sum(cells), limit.cells),
+    ):
+        if number > most:
+            asked_for = f"phase {phase.name.value} asks for {number} {what}"
+            raise CapExceeded(f"{asked_for}; the plan allows {most}")
     return (NORM_BINS,) if lengths else cells
 
 
