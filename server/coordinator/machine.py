@@ -34,7 +34,15 @@ from silosynth.common.messages import (
     decode_statement,
     refusal_error,
 )
-from silosynth.common.plan import OF_VALUES, TABLES_PHASES, OnAbsent, PhaseName, Plan, check_plan, check_tables_plan
+from silosynth.common.plan import (
+    OF_VALUES,
+    TABLES_PHASES,
+    OnAbsent,
+    PhaseName,
+    Plan,
+    check_plan,
+    check_tables_plan,
+)
 from silosynth.common.schema import Schema
 from silosynth.common.tables import TablesSchema
 from silosynth.common.trust import PublicKey
@@ -107,7 +115,8 @@ def step(state: State, event: Event) -> tuple[State, Commands]:
 
 
 def replay(
-    plan: Plan, schema: Schema | TablesSchema, events: Iterable[Event]) -> tuple[State, Commands]:
+    plan: Plan, schema: Schema | TablesSchema, events: Iterable[Event]
+) -> tuple[State, Commands]:
     """Return the state after ``events`` and what is still to be done."""
     state, commands = start(plan, schema)
     for event in events:

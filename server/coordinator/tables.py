@@ -85,5 +85,7 @@ def _summed(state: State, phase: PhaseName) -> tuple[list[np.ndarray], int]:
         sums = add_masked(releases)
     else:
         releases = [r for silo, r in released.items() if silo in state.silos]
-        sums = [np.sum(parts, axis=0) for parts in zip(*(r.marginals for r in releases), strict=True)]
+        sums = [
+            np.sum(parts, axis=0) for parts in zip(*(r.marginals for r in releases), strict=True)
+        ]
     return [s.astype(np.float64) for s in sums], len(releases)

@@ -48,7 +48,9 @@ def new_tables_plan(
     for _ in range(_TRIES):
         phases = _phases(schema, rho=rho, least=Fraction(trust.shares(len(silos))))
         costs = [
-            phase_cost(p, rows_per_person=1, shares=trust.shares(len(silos)), attempts=trust.attempts)
+            phase_cost(
+                p, rows_per_person=1, shares=trust.shares(len(silos)), attempts=trust.attempts
+            )
             for p in phases
         ]
         if pld_epsilon(costs, delta) <= epsilon:

@@ -12,7 +12,8 @@ from silosynth.common.audit import Scope, ScopeKind
 from silosynth.common.certificate import certify_plan
 from silosynth.common.errors import InvalidPlan, InvalidTable, OutputExists
 from silosynth.common.forest import draw_forest, load_forest
-from silosynth.common.plan import Own, Plan, Shared, Trust, check_budget, plan_units
+from silosynth.common.plan import Own, Plan, Trust, check_budget, plan_units
+from silosynth.common.plan.trust import Shared
 from silosynth.server.planning.tables import new_tables_plan
 from silosynth.simulations.families import simulate_tables
 from tests.support.tables.families import SCHEMA, clinic
