@@ -36,6 +36,8 @@ ROOMS: dict[str, str] = {
     "common/sampler": "common/schema common/values common/codec common/generated common/generator",
     "common/tables": "common/rules common/schema common/codec common/generated",
     "common/families": "common/tables",
+    "common/forest": "common/codec common/families common/generated common/rules common/sampler "
+    "common/schema common/tables",
     "common/importers": "common/rules common/schema common/codec common/tables",
     "common/report": "common/accounting common/certificate common/codec common/plan "
     "common/sampler common/schema",
@@ -88,6 +90,7 @@ ROOMS: dict[str, str] = {
     "server/methods": "server/generator server/measuring server/model common/accounting "
     "common/certificate common/codec common/generator common/messages common/plan "
     "common/sampler common/schema common/tables",
+    "server/families": "common/families common/forest common/sampler common/schema common/tables",
     "server/planning": "server/methods common/accounting common/codec common/generator "
     "common/plan common/schema",
     "server/coordinator": "server/methods server/generator server/measuring server/values "
@@ -143,7 +146,11 @@ EDGES = {
         "common/accounting/sum_privacy.py",
         "common/certificate/accountants.py",
     },
-    "scipy": {"common/accounting/loss.py", "simulations/audit/bound.py"},
+    "scipy": {
+        "common/accounting/loss.py",
+        "server/families/regression.py",
+        "simulations/audit/bound.py",
+    },
     "faker": {"common/generated/people.py"},
     "numba": {"client/learning/clip.py", "client/counting/compiled.py"},
     "duckdb": {

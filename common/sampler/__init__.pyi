@@ -2,7 +2,7 @@ from .archive import pack, unpack
 from .autoregressive import AutoregressiveSampler
 from .code_by_code import condition_cells, draw_examples, load_network
 from .condition import condition_on
-from .conditional import CliqueMarginal, shares, shares_within
+from .conditional import SHARE_BITS, CliqueMarginal, check_within, shares, shares_within
 from .file import (
     AnySampler,
     load_sampler,
@@ -26,6 +26,7 @@ from .sampler import (
 )
 
 __all__ = [
+    "SHARE_BITS",
     "AnySampler",
     "AutoregressiveSampler",
     "CliqueMarginal",
@@ -37,6 +38,7 @@ __all__ = [
     "Sampler",
     "build_sampler",
     "check_statements",
+    "check_within",
     "condition_cells",
     "condition_on",
     "describe_sampler",
