@@ -73,7 +73,8 @@ def test_methods_are_named_by_those_alone_that_choose_one() -> None:
 
 
 def test_every_method_has_one_row_in_each_table() -> None:
-    assert set(METHODS) == set(MEMBERS) == set(Method)
+    assert set(MEMBERS) == set(Method)
+    assert set(METHODS) == {m for m in Method if not MEMBERS[m].several_tables}
 
 
 @pytest.mark.parametrize("method", sorted(METHODS))

@@ -1,3 +1,4 @@
+from .source import FamilyRows
 from .survey import find_tables, survey_families
 
-__all__ = ["find_tables", "survey_families"]
+__all__ = ["FamilyRows", "find_tables", "survey_families"]

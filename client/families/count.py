@@ -19,6 +19,9 @@ from silosynth.common.families import (
 )
 from silosynth.common.tables import TablesSchema
 
+_SAFE = 2**62
+"""Where a person's number and a cell's would no longer fit in one int64."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Counted:
@@ -81,7 +84,11 @@ def add_squares(
     for question in questions:
         view = views[question.view]
         size = view.domain.size(question.clique)
-        pairs, counts = np.unique(view.person * size + _cells(view, question), return_counts=True)
+        cells = _cells(view, question)
+        if persons * size > _SAFE:
+            kinds, cells = np.unique(cells, return_inverse=True)
+            size = max(len(kinds), 1)
+        pairs, counts = np.unique(view.person * size + cells, return_counts=True)
         owner = pairs // size
         each = counts if small else counts.astype(object)
         np.add.at(squares, owner, each * each * question.scale**2)

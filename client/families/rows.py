@@ -77,14 +77,15 @@ class _Coder:
         for name in self.schema.downward:
             parent = self.schema.tables[name].parent
             if parent is None:
-                placed[name] = self._persons(name, block[name])
+                placed[name] = self._persons(name, block)
             else:
-                placed[name] = self._below(name, block[name], placed[parent])
+                placed[name] = self._below(name, block, placed[parent])
             self.told.add(self.told.rows, name, len(placed[name].above))
         return {name: self._rows(name, placed) for name in placed}
 
-    def _persons(self, name: str, table: pa.Table) -> _Placed:
+    def _persons(self, name: str, block: Mapping[str, pa.Table]) -> _Placed:
         """Keep one row a person: of those with one key, the first by the hash of its content."""
+        table = block[name]
         codes = _encode(table, self.own[name])
         ranks = rank_rows(table[PERSON], codes, secret=self.secret)
         kept = np.flatnonzero(ranks == 0)
@@ -99,11 +100,13 @@ class _Coder:
             names=_joined(kept_table[PERSON], kept_table[KEY]),
         )
 
-    def _below(self, name: str, table: pa.Table, above: _Placed) -> _Placed:
+    def _below(self, name: str, block: Mapping[str, pa.Table], above: _Placed) -> _Placed:
+        table = block[name]
         codes = _encode(table, self.own[name])
         named = _joined(table[PERSON], table[BY])
         at = pc.index_in(named, value_set=above.names).to_numpy().astype(np.int64)
-        ranks = rank_rows(named, codes, secret=self.secret)
+        counted = (*codes, *self._named_by(name, block))
+        ranks = rank_rows(named, counted, secret=self.secret)
         column = self.schema.tables[name].order
         value = (
             np.zeros(len(at))
@@ -124,6 +127,24 @@ class _Coder:
             person=above.person[at],
             names=names,
         )
+
+    def _named_by(self, name: str, block: Mapping[str, pa.Table]) -> list[np.ndarray]:
+        """Return how many rows of each table below name each row, as codes of what is counted.
+
+        Two rows that differ in nothing else must not be told apart by their place in a file.
+        """
+        if not self.schema.below(name):
+            return []
+        keys = _joined(block[name][PERSON], block[name][KEY])
+        found = []
+        for child, table in self.schema.below(name).items():
+            named = pc.value_counts(_joined(block[child][PERSON], block[child][BY]))
+            at = pc.index_in(keys, value_set=named.field("values"), skip_nulls=True)
+            numbers = pc.fill_null(named.field("counts").take(at), 0)
+            found.append(
+                codec_of(number_attribute(child, table.children or (1,))).encode(numbers)[0]
+            )
+        return found
 
     def _rows(self, name: str, placed: Mapping[str, _Placed]) -> TableRows:
         """Return a table's codes in the order of its domain: its own, then its numbers."""

@@ -9,6 +9,7 @@ from typing import TypedDict
 
 import numpy as np
 
+from silosynth.client.families import FamilyRows
 from silosynth.client.learning import Checkpoints
 from silosynth.client.noise import BitSource
 from silosynth.client.source import Source, StreamRows, ValueQuestion
@@ -23,7 +24,16 @@ from silosynth.common.generator import (
 )
 from silosynth.common.measurement import MarginalQuery
 from silosynth.common.messages import Request
-from silosynth.common.plan import ENDINGS, OF_VALUES, PhaseName, Plan, level_number, partition
+from silosynth.common.plan import (
+    ENDINGS,
+    OF_VALUES,
+    TABLES_PHASES,
+    Phase,
+    PhaseName,
+    Plan,
+    level_number,
+    partition,
+)
 from silosynth.common.schema import Schema
 from silosynth.common.values import Endings, Partition, sum_levels
 
@@ -70,6 +80,20 @@ def ask_rows(asked: Asked) -> Sequence[np.ndarray]:
     if features is None or asked.request.phase is not PhaseName.EMBEDDING:
         return asked.rows.count(queries, levels=levels, **asked.terms)
     return [_embed(asked, features, level=query.level, levels=levels) for query in queries]
+
+
+def ask_families(rows: FamilyRows, request: Request, *, phase: Phase) -> Sequence[np.ndarray]:
+    """Return one int64 array per answer to what a request asks of several tables.
+
+    Guarantees: a person with all rows below it, more or less, moves each array by one in one cell;
+    where persons are weighed, all arrays together by an L2 norm of F times T at most.
+    """
+    if request.tables is None:
+        raise Refused("the request does not say what it asks of the tables")
+    found = rows.count(request.tables.asked(phase))
+    if TABLES_PHASES[phase.name].lengths:
+        return [found.norms]
+    return found.weighed if phase.fineness is not None else found.plain
 
 
 def _ask_held(asked: Asked, held: Sequence[bool]) -> Sequence[np.ndarray]:

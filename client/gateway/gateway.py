@@ -12,8 +12,9 @@ from itertools import accumulate, pairwise
 
 import numpy as np
 
-from silosynth.client.gateway.asked import Asked, ask_rows, learn_from
-from silosynth.client.gateway.dataset import Dataset
+from silosynth.client.gateway.asked import Asked, ask_families, ask_rows, learn_from
+from silosynth.client.gateway.charged import charge_facts
+from silosynth.client.gateway.dataset import AnyDataset, Dataset, TablesDataset
 from silosynth.client.gateway.deliveries import UNKNOWN, Deliveries
 from silosynth.client.gateway.kept import KeepsRecords
 from silosynth.client.gateway.proposals import (
@@ -78,7 +79,7 @@ class Gateway:
         self,
         *,
         silo: str,
-        datasets: Mapping[str, Dataset],
+        datasets: Mapping[str, AnyDataset],
         ledger: Ledger,
         identity: SiloIdentity | None = None,
         rules: Rules | None = None,
@@ -156,7 +157,8 @@ class Gateway:
                 return encode_statement(said, key=self._key)
             proposed = self._verify_plan(plan)
             digest = proposed.digest
-            self._door.checkpoints.require(proposed.plan, proposed.dataset.schema)
+            if isinstance(proposed.dataset, Dataset):
+                self._door.checkpoints.require(proposed.plan, proposed.dataset.schema)
             self._proposals.present_receipts(receipts)
             self._reached("verified")
             verdict = self._proposals.judge(proposed)
@@ -255,7 +257,7 @@ class Gateway:
             cost_units=verified.share.cost_units,
             rdp=verified.share.vector,
             scopes=_scopes(proposed),
-            facts=_facts(verified, agreed=agreed),
+            facts=charge_facts(verified, agreed=agreed),
         )
         if stored is not None:
             return self._stored(verified, stored)
@@ -280,6 +282,11 @@ class Gateway:
     def _noised(self, verified: VerifiedRequest) -> tuple[np.ndarray, ...]:
         """Read the table; return marginals, or a round's sums of gradients, with noise."""
         plan, dataset = verified.proposed.plan, verified.proposed.dataset
+        add_noise = partial(_add_noise, noise=verified.share.noise, bits=self._bits)
+        if isinstance(dataset, TablesDataset):
+            answers = ask_families(dataset.rows, verified.request, phase=verified.phase)
+            self._reached("counted")
+            return add_noise(answers)
         rows, schema = dataset.coded(verified.request.edges)
         asked = Asked(
             rows=rows,
@@ -291,7 +298,6 @@ class Gateway:
             cells=verified.cells,
             lacks=dataset.lacks,
         )
-        add_noise = partial(_add_noise, noise=verified.share.noise, bits=self._bits)
         if verified.request.training is not None:
             learnt = learn_from(
                 asked,
@@ -352,39 +358,6 @@ def _scopes(proposed: VerifiedPlan) -> tuple[Scope, ...] | None:
     if proposed.consumer is None:
         return None
     return plan_scopes(proposed.plan.dataset, proposed.consumer, proposed.plan.project)
-
-
-def _facts(verified: VerifiedRequest, *, agreed: AgreedSet | None) -> dict[str, str | int]:
-    """Return the public facts that the ledger records beside a charge.
-
-    In shared trust, the cost of the silo's share of the noise standing alone is one of them.
-    """
-    sums: dict[str, str | int] = {}
-    if agreed is not None:
-        sums = {"session": agreed.session, "set": agreed.digest}
-        sums |= {"alone_units": verified.share.alone_units}
-    return sums | {
-        "plan": verified.proposed.digest,
-        "plan_id": verified.proposed.plan.id,
-        "phase": verified.phase.name.value,
-        "marginals": len(verified.cells),
-        **verified.proposed.plan.noise(verified.phase).stated,
-        **({"bound": verified.phase.bound} if verified.phase.bound > 1 else {}),
-        **_training_facts(verified),
-    }
-
-
-def _training_facts(verified: VerifiedRequest) -> dict[str, str | int]:
-    """Return what the ledger records of a round of training."""
-    step, training = verified.request.training, verified.proposed.plan.training
-    if step is None or training is None:
-        return {}
-    return {
-        "round": step.round,
-        "steps": training.local_steps,
-        "rate": str(verified.phase.rate),
-        "weights": step.weights,
-    }
 
 
 def _add_noise(

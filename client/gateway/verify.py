@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from silosynth.client.gateway.asked import require_training
-from silosynth.client.gateway.dataset import Dataset
+from silosynth.client.gateway.dataset import AnyDataset, Dataset, TablesDataset
 from silosynth.client.learning import Checkpoints
 from silosynth.client.noise import NoiseShare, check_noise, noise_share
 from silosynth.client.policy import (
@@ -71,7 +71,7 @@ class Doorkeeper:
     """
 
     silo: str
-    datasets: Mapping[str, Dataset]
+    datasets: Mapping[str, AnyDataset]
     identity: SiloIdentity | None
     rules: Rules
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
@@ -93,7 +93,7 @@ class VerifiedPlan:
     plan: Plan
     digest: str
     sealed: bytes
-    dataset: Dataset
+    dataset: AnyDataset
     key: PublicKey | None
     consumer: str | None
 
@@ -137,7 +137,7 @@ def _read_plan(body: bytes) -> tuple[Plan, str]:
     return plan, plan.digest
 
 
-def permit_plan(door: Doorkeeper, plan: Plan, *, ended: bool = False) -> Dataset:
+def permit_plan(door: Doorkeeper, plan: Plan, *, ended: bool = False) -> AnyDataset:
     """Return the data set of a plan; raise a SilosynthError when the policy does not permit it."""
     dataset = door.datasets.get(plan.dataset)
     if dataset is None:
@@ -150,6 +150,7 @@ def permit_plan(door: Doorkeeper, plan: Plan, *, ended: bool = False) -> Dataset
             f"plan {plan.id} was made for another version of schema {plan.schema_name!r}",
             hint="give every silo the schema that the plan was made from",
         )
+    _check_tables(dataset, plan)
     _check_columns(dataset, plan)
     if door.silo not in plan.silos:
         raise InvalidPlan(f"silo {door.silo!r} is not in plan {plan.id}")
@@ -160,6 +161,8 @@ def permit_plan(door: Doorkeeper, plan: Plan, *, ended: bool = False) -> Dataset
         check_rows(dataset.policy, plan=plan)
     for phase in plan.phases:
         check_noise(plan.noise(phase))
+    if isinstance(dataset, TablesDataset):
+        return dataset
     check_trees(plan.values or {}, dataset.schema)
     _check_lacks(door.silo, dataset, plan)
     if plan.training is not None:
@@ -204,13 +207,15 @@ def verify_request(door: Doorkeeper, proposed: VerifiedPlan, data: bytes) -> Ver
     request = decode_request(opened.body if opened else data)
     if request.silo != door.silo:
         raise Refused(f"the request is for silo {request.silo!r}")
-    cells = count_cells(request, plan=plan, domain=domain)
-    if fault := check_edges(dataset.schema, edges=request.edges or {}):
-        raise InvalidPlan(f"the request cannot be answered: {fault}")
+    counted = dataset.schema if isinstance(dataset, TablesDataset) else domain
+    cells = count_cells(request, plan=plan, counted=counted)
     check_request(dataset.policy, cells=cells, attributes=len(domain.attributes))
-    _check_held(dataset, request)
     phase = plan.phase(request.phase)
-    door.checkpoints.require(plan, dataset.schema)
+    if isinstance(dataset, Dataset):
+        if fault := check_edges(dataset.schema, edges=request.edges or {}):
+            raise InvalidPlan(f"the request cannot be answered: {fault}")
+        _check_held(dataset, request)
+        door.checkpoints.require(plan, dataset.schema)
     if request.training is not None:
         read_weights(request.weights, parameters=phase.cells)
     return VerifiedRequest(
@@ -220,11 +225,27 @@ def verify_request(door: Doorkeeper, proposed: VerifiedPlan, data: bytes) -> Ver
         digest=request.digest,
         phase=phase,
         cells=cells,
-        share=noise_share(plan, phase, marginals=_sums(request, plan=plan, cells=cells)),
+        share=noise_share(
+            plan,
+            phase,
+            marginals=_sums(request, plan=plan, phase=phase, cells=cells),
+            length=_length(request),
+        ),
     )
 
 
-def _check_columns(dataset: Dataset, plan: Plan) -> None:
+def _check_tables(dataset: AnyDataset, plan: Plan) -> None:
+    """Raise PlanRefused for a plan of one table on several, and the reverse."""
+    several = isinstance(dataset, TablesDataset)
+    if several != plan.chosen.several_tables:
+        raise PlanRefused(
+            f"dataset {plan.dataset!r} has {'several tables' if several else 'one table'}, and "
+            f"method {plan.method.value} is not for that",
+            hint="make a plan for its schema with 'silosynth plan new'",
+        )
+
+
+def _check_columns(dataset: AnyDataset, plan: Plan) -> None:
     """Raise InvalidPlan where a plan says of any silo that it lacks what is no column.
 
     So there are no more of them than the schema has, whatever is worked out of them later.
@@ -272,8 +293,18 @@ def _check_held(dataset: Dataset, request: Request) -> None:
             )
 
 
-def _sums(request: Request, *, plan: Plan, cells: tuple[int, ...]) -> int:
-    """Return how many noised vectors a request costs: one for each step of a round."""
+def _length(request: Request) -> int:
+    """Return T of a request that weighs persons, 1 of any other."""
+    return (request.tables.length if request.tables else None) or 1
+
+
+def _sums(request: Request, *, plan: Plan, phase: Phase, cells: tuple[int, ...]) -> int:
+    """Return how many noised vectors a request costs: each marginal, or step of a round, is one.
+
+    Where persons are weighed, all marginals together are.
+    """
+    if phase.fineness is not None:
+        return 1
     if request.training is None or plan.training is None:
         return len(cells)
     return plan.training.local_steps

@@ -23,11 +23,13 @@ class NoiseShare:
     vector: Vector | None = None
 
 
-def noise_share(plan: Plan, phase: Phase, *, marginals: int) -> NoiseShare:
+def noise_share(plan: Plan, phase: Phase, *, marginals: int, length: int = 1) -> NoiseShare:
     """Return a silo's share of the noise of one request: that of the sum / (K - t - d).
 
     Guarantees: whichever t silos take their noise out of the sum, and whichever d stay away, the
     noise of the others has at least the variance of the phase that is charged for.
+
+    Args: length: T, where persons are weighed; the noise grows with it and the cost does not.
 
     Raises InvalidPlan when the share is below 1 or cannot be drawn.
     """
@@ -37,7 +39,7 @@ def noise_share(plan: Plan, phase: Phase, *, marginals: int) -> NoiseShare:
     )
     if plan.masked:
         check_share(cost.share)
-    noise = plan.noise(phase).share
+    noise = plan.noise(phase, length=length).share
     check_noise(noise)
     return NoiseShare(
         noise=noise,

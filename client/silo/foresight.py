@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from silosynth.client.gateway import (
+    Dataset,
     Doorkeeper,
     check_promise,
     permit_plan,
@@ -66,7 +67,8 @@ def foresee_plan(policy: PolicyFile, path: Path, *, account: Account | None = No
     try:
         plan, consumers = _read(policy, path)
         dataset = permit_plan(door, plan)
-        door.checkpoints.require(plan, dataset.schema)
+        if isinstance(dataset, Dataset):
+            door.checkpoints.require(plan, dataset.schema)
         check_promise(plan)
         decided = {} if account is None else _decided(policy, plan, account)
         _check_refused(plan, consumers, decided)

@@ -1,5 +1,6 @@
 from .bounding import load_secret, make_secret, rank_rows
-from .code_cache import forget_codes
+from .caches.code_cache import forget_codes
+from .caches.file_state import watch_files
 from .files import list_files
 from .open import open_source, open_table
 from .people import People
@@ -46,4 +47,5 @@ __all__ = [
     "table_name",
     "tables_in",
     "take_survey",
+    "watch_files",
 ]

@@ -20,7 +20,7 @@ from silosynth.common.accounting import (
 )
 from silosynth.common.certificate.certificate import Certificate, CertifiedPhase, Overlap, Trust
 from silosynth.common.errors import InvalidPlan
-from silosynth.common.plan import Plan, lack_words, trust_of
+from silosynth.common.plan import TABLES_PHASES, Plan, lack_words, trust_of
 
 ASSUMPTIONS = (
     "The schema and the plan are public: names, categories, bounds, silos and noise scales are "
@@ -28,6 +28,12 @@ ASSUMPTIONS = (
     "Silos hold different people; otherwise the lines for persons in several silos apply.",
     "Every silo's gateway runs unaltered; the coordinator and the network may be hostile.",
     "Other releases about the same people, before or after, add to this one.",
+)
+OF_TABLES = (
+    "A person is a row of the persons' table with all rows that are below it in the same silo. "
+    "Rows below a person of another silo are counted nowhere; a person whose rows lie in several "
+    "silos is several persons, and the lines for persons in several silos apply.",
+    "What a link names is not counted, so who is related to whom is told by nobody's rows.",
 )
 _TOLERANCE = 1e-6
 
@@ -121,7 +127,7 @@ def certify(
         rho=_rho_text(units),
         unit=unit,
         rows_per_person=min(rows),
-        neighbours=_neighbours(min(rows)),
+        neighbours=_neighbours(phases, min(rows)),
         trust=trust,
         colluders=colluders,
         absent=absent,
@@ -143,7 +149,7 @@ def certify_plan(plan: Plan) -> Certificate:
         phases=[
             PhaseCost(
                 name=p.name.value,
-                count=p.marginals * plan.attempts,
+                count=p.mechanisms * plan.attempts,
                 noise=p.noise,
                 sensitivity=plan.privacy.rows_per_person,
                 cells=p.cells if p.bound > 1 else None,
@@ -162,7 +168,7 @@ def certify_plan(plan: Plan) -> Certificate:
         absent=plan.absent,
         attempts=plan.attempts,
     )
-    held = lack_words(plan)
+    held = (*lack_words(plan), *(OF_TABLES if plan.chosen.several_tables else ()))
     return certificate.model_copy(update={"assumptions": (*certificate.assumptions, *held)})
 
 
@@ -286,8 +292,10 @@ def _alone(
     return _overlap(1, share, delta, fixed_in_advance)
 
 
-def _neighbours(rows: int) -> str:
+def _neighbours(phases: Sequence[PhaseCost], rows: int) -> str:
     """Say which tables the guarantee cannot tell apart."""
+    if any(p.name in TABLES_PHASES for p in phases):
+        return "add or remove one person with all rows below it, in all tables of one silo"
     what = "one row" if rows == 1 else f"at most {rows} rows"
     return f"add or remove one person's {what} in one silo"
 

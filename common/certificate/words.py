@@ -7,7 +7,7 @@ from decimal import ROUND_CEILING, Context
 from fractions import Fraction
 
 from silosynth.common.certificate.certificate import Certificate, CertifiedPhase
-from silosynth.common.plan import OF_VALUES
+from silosynth.common.plan import OF_VALUES, TABLES_PHASES
 
 
 def plain_words(certificate: Certificate) -> tuple[str, ...]:
@@ -38,6 +38,19 @@ def _phase_words(phase: CertifiedPhase) -> str:
         return (
             f"Phase {phase.name}: {phase.marginals} histograms of one number's values each, every "
             f"count with exact integer noise of standard deviation {sigma:.4g}."
+        )
+    of_tables = TABLES_PHASES.get(phase.name)
+    if of_tables is not None and of_tables.lengths:
+        return (
+            f"Phase {phase.name}: one histogram of how long persons' counts are, every count with "
+            f"exact integer noise of standard deviation {sigma:.4g}."
+        )
+    if of_tables is not None and of_tables.weighs:
+        return (
+            f"Phase {phase.name}: all its marginals together as one vector, to which a person with "
+            f"all rows below it is weighed down to a norm of at most {phase.bound} T, every count "
+            f"with exact integer noise of standard deviation {sigma:.4g} T; T is a whole number "
+            "that the coordinator chooses, and changes nothing of the guarantee."
         )
     if phase.bound == 1:
         return (

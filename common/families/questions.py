@@ -12,6 +12,9 @@ from silosynth.common.families.views import single_views, view_domains
 from silosynth.common.families.weights import MOST_SCALE, Weighing
 from silosynth.common.tables import TablesSchema
 
+MOST_CELLS = 2**40
+"""Cells of a question, so that the number of one fits in an int64 however it is counted."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
@@ -43,7 +46,8 @@ class Phase:
             if question.view not in domains:
                 listed = ", ".join(map(repr, domains))
                 raise InvalidPlan(f"there is no view {question.view!r}", hint=f"known: {listed}")
-            domains[question.view].size(question.clique)
+            if (cells := domains[question.view].size(question.clique)) > MOST_CELLS:
+                raise InvalidPlan(f"{cells} cells are asked in {question.view!r}")
             if type(question.scale) is not int or not 1 <= question.scale <= MOST_SCALE:
                 raise InvalidPlan(f"scale {question.scale!r} is not from 1 to {MOST_SCALE}")
         for question in self.plain:

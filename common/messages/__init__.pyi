@@ -47,6 +47,7 @@ from .sums import (
     roster_digest,
     unpack_all,
 )
+from .tables import TablesQuestions
 from .wire_version import (
     CHALLENGE_BYTES,
     WIRE,
@@ -84,6 +85,7 @@ __all__ = [
     "SumProof",
     "SumReceipt",
     "SumStep",
+    "TablesQuestions",
     "Verdict",
     "answer_to",
     "check_version",

@@ -14,8 +14,10 @@ from silosynth.common.errors import CapExceeded, InvalidPlan
 from silosynth.common.generator import FeatureSettings, feature_cells
 from silosynth.common.measurement import MarginalQuery
 from silosynth.common.messages.sum_proof import SumProof
+from silosynth.common.messages.tables import TablesQuestions, count_table_cells
 from silosynth.common.plan import (
     OF_VALUES,
+    TABLES_PHASES,
     Name,
     Phase,
     PhaseName,
@@ -27,6 +29,7 @@ from silosynth.common.plan import (
     read_json,
     unframe_weights,
 )
+from silosynth.common.tables import TablesSchema
 
 FINE = "fine"
 _MOST_SPELLED = 10**18
@@ -41,7 +44,7 @@ class Request(PlanModel):
     The weights that a round starts from travel behind the request's JSON, which has their digest.
     """
 
-    _ABSENT: ClassVar[frozenset[str]] = frozenset({"training", "edges", "leaves"})
+    _ABSENT: ClassVar[frozenset[str]] = frozenset({"training", "edges", "leaves", "tables"})
     _weights: bytes | None = PrivateAttr(default=None)
 
     version: Literal[1] = 1
@@ -60,15 +63,24 @@ class Request(PlanModel):
         default=None, max_length=4096, description="in the phase closer: which are looked into"
     )
     training: TrainingStep | None = None
+    tables: TablesQuestions | None = Field(
+        default=None, description="in the phases of the method families, and only there"
+    )
     sum: SumProof | None = Field(default=None, description="in shared trust, and only there")
 
     @model_validator(mode="after")
     def _asks_one_thing(self) -> Self:
-        trains = self.phase is PhaseName.TRAINING
-        if (self.training is not None, bool(self.queries)) != (trains, not trains):
+        trains, several = self.phase is PhaseName.TRAINING, TABLES_PHASES.get(self.phase)
+        counts = not trains and several is None
+        if (self.training is not None, bool(self.queries)) != (trains, counts):
             raise ValueError("a request asks for marginals, or in the phase training for a round")
-        if trains and self.levels:
-            raise ValueError("levels: a round of training has none")
+        if not counts and self.levels:
+            raise ValueError("levels: a round of training has none, nor has what tables are asked")
+        stated = None if self.tables is None else self.tables.length is not None
+        if stated != (None if several is None else several.weighs):
+            raise ValueError("tables, length: belong to phases of several tables; later has length")
+        if several is not None and self.edges is not None:
+            raise ValueError("edges: several tables are counted as their schema has them")
         if (self.leaves is not None) != (self.phase is PhaseName.CLOSER):
             raise ValueError("leaves: the phase closer names them, and no other")
         if self.phase in OF_VALUES and (self.edges is not None or self.levels):
@@ -145,8 +157,10 @@ def request_prefix(plan_digest: str) -> str:
     return plan_digest.removeprefix("sha256:")[:32] + "/"
 
 
-def count_cells(request: Request, *, plan: Plan, domain: Domain) -> tuple[int, ...]:
+def count_cells(request: Request, *, plan: Plan, counted: Domain | TablesSchema) -> tuple[int, ...]:
     """Check a request against its plan and return the cells of each marginal.
+
+    Args: counted: the domain of the one table, or the schema of several.
 
     Cells are Python integers computed before anything is allocated. Raises InvalidPlan when the
     request is not the plan's, CapExceeded when it asks for more than the plan's phase holds.
@@ -162,6 +176,19 @@ def count_cells(request: Request, *, plan: Plan, domain: Domain) -> tuple[int, .
             f"session {request.sum.session} was asked for; the plan allows {plan.attempts}"
         )
     phase = plan.phase(request.phase)
+    if isinstance(counted, TablesSchema):
+        if request.tables is None:
+            raise InvalidPlan(f"plan {plan.id} is not for several tables")
+        return count_table_cells(request.tables, plan=plan, phase=phase, schema=counted)
+    if request.tables is not None:
+        raise InvalidPlan(f"plan {plan.id} is for several tables")
+    return _one_table_cells(request, plan=plan, phase=phase, domain=counted)
+
+
+def _one_table_cells(
+    request: Request, *, plan: Plan, phase: Phase, domain: Domain
+) -> tuple[int, ...]:
+    """Return the cells of each marginal of one table, or of a round."""
     if request.training is not None:
         return _training_cells(request.training, plan=plan, phase=phase)
     if FINE in request.levels:

@@ -13,7 +13,15 @@ from .cost import (
 from .fields import NAME_PATTERN, Name, PlanModel, read_json
 from .lacks import held_alone, lack_words, words_of_lacks
 from .methods import MEMBERS, ROUNDS, Method
-from .phases import OF_VALUES, Phase, PhaseName, noised_phase, phase_cost
+from .phases import (
+    OF_VALUES,
+    TABLES_PHASES,
+    Phase,
+    PhaseName,
+    Views,
+    noised_phase,
+    phase_cost,
+)
 from .plan import (
     MOST_SESSIONS,
     OnAbsent,
@@ -63,6 +71,7 @@ __all__ = [
     "NAME_PATTERN",
     "OF_VALUES",
     "ROUNDS",
+    "TABLES_PHASES",
     "WEIGHT_BYTES",
     "Method",
     "Name",
@@ -79,6 +88,7 @@ __all__ = [
     "TrainingStep",
     "Trust",
     "TrustMode",
+    "Views",
     "Weights",
     "alone_costs",
     "alone_units",

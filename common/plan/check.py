@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from silosynth.common.codec import layout_of, modelled_texts
 from silosynth.common.domain import Clique
 from silosynth.common.errors import InvalidPlan
+from silosynth.common.families import view_domains
 from silosynth.common.plan.methods import MEMBERS, DpSgd, Method
 from silosynth.common.plan.plan import Plan
 from silosynth.common.plan.training import TrainingSettings
 from silosynth.common.plan.values import check_trees
 from silosynth.common.schema import Schema
+from silosynth.common.tables import TablesSchema
 
 
 def check_plan(plan: Plan, schema: Schema) -> None:
@@ -20,6 +22,11 @@ def check_plan(plan: Plan, schema: Schema) -> None:
         raise InvalidPlan(
             f"plan {plan.id} was made for another version of schema {plan.schema_name!r}",
             hint="make the plan again with 'silosynth plan new'",
+        )
+    if plan.chosen.several_tables:
+        raise InvalidPlan(
+            f"plan {plan.id} is for several tables, and schema {schema.name!r} has one",
+            hint="make a plan of another method",
         )
     unreviewed = schema.unreviewed()
     if unreviewed:
@@ -36,6 +43,26 @@ def check_plan(plan: Plan, schema: Schema) -> None:
     chosen = plan.chosen
     if isinstance(chosen, DpSgd):
         _check_network(plan, schema, training=chosen.training)
+
+
+def check_tables_plan(plan: Plan, schema: TablesSchema) -> None:
+    """Raise InvalidPlan unless ``plan`` was made for several tables and may be run on them."""
+    if plan.schema_digest != schema.digest:
+        raise InvalidPlan(
+            f"plan {plan.id} was made for another version of schema {plan.schema_name!r}",
+            hint="make the plan again with 'silosynth plan new'",
+        )
+    if not plan.chosen.several_tables:
+        raise InvalidPlan(
+            f"plan {plan.id} is for one table, and schema {schema.name!r} has several",
+            hint="make a plan of the method families",
+        )
+    if found := next(iter(schema.unvouched()), None):
+        raise InvalidPlan(
+            f"schema {schema.name!r}: {found} is unreviewed",
+            hint="check it, then set its source to 'declared' or 'public'",
+        )
+    view_domains(schema)
 
 
 def _check_lacks(plan: Plan, schema: Schema) -> None:

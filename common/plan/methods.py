@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any, ClassVar
 
 from silosynth.common.domain import Clique
+from silosynth.common.families import NORM_BINS
 from silosynth.common.generator import FeatureSettings
 from silosynth.common.plan.phases import Phase, PhaseName, phase_noise
 from silosynth.common.plan.training import BOUND, TrainingSettings
@@ -31,6 +32,7 @@ class Method(StrEnum):
     FIXED = "fixed"
     ONE_SHOT = "one-shot"
     DP_SGD = "dp-sgd"
+    FAMILIES = "families"
 
 
 class HasPhases:
@@ -45,6 +47,9 @@ class HasPhases:
     samples_persons: ClassVar[bool] = False
     """Whether a person takes part by chance, so that Rényi orders tell the cost better."""
 
+    several_tables: ClassVar[bool] = False
+    """Whether it is for a schema of several tables; a person is then all rows below one."""
+
     def bound(self, phase: Phase) -> int:
         """Return the L2 norm that one row adds to a vector of ``phase`` at most."""
         return 1
@@ -56,6 +61,8 @@ class HasPhases:
                 raise ValueError(f"phases: {phase.name.value} must have bound {self.bound(phase)}")
             if phase.rate is not None:
                 raise ValueError("phases: the phase training has a rate, and no other")
+            if phase.fineness is not None and not self.several_tables:
+                raise ValueError("phases: only the method families weighs persons")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +167,34 @@ class DpSgd(HasPhases):
             raise ValueError("phases: the noise of training is too small")
 
 
-Chosen = Independent | Mst | Aim | Fixed | OneShot | DpSgd
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Families(HasPhases):
+    """Several tables: persons, the first row of each table below, and all others, weighed."""
+
+    phases: ClassVar = (
+        PhaseName.LENGTHS,
+        PhaseName.PERSONS,
+        PhaseName.FIRST,
+        PhaseName.LATER,
+    )
+    several_tables: ClassVar = True
+
+    def bound(self, phase: Phase) -> int:
+        """Return F where persons are weighed, 1 elsewhere."""
+        return phase.fineness or 1
+
+    def check(self, phases: Sequence[Phase], *, silos: Sequence[str], trust: Trust) -> None:
+        """Raise ValueError unless the last phase weighs persons, and no other does."""
+        HasPhases.check(self, phases, silos=silos, trust=trust)
+        if any((p.fineness is None) != (p.name is not PhaseName.LATER) for p in phases):
+            raise ValueError("phases: later has a fineness, and no other")
+        for phase in phases:
+            size = (phase.marginals, phase.cells)
+            if phase.name is PhaseName.LENGTHS and size != (1, NORM_BINS):
+                raise ValueError(f"phases: lengths asks for one histogram of {NORM_BINS} cells")
+
+
+Chosen = Independent | Mst | Aim | Fixed | OneShot | DpSgd | Families
 MEMBERS: Mapping[Method, type[Chosen]] = {
     Method.INDEPENDENT: Independent,
     Method.MST: Mst,
@@ -168,6 +202,7 @@ MEMBERS: Mapping[Method, type[Chosen]] = {
     Method.AIM: Aim,
     Method.ONE_SHOT: OneShot,
     Method.DP_SGD: DpSgd,
+    Method.FAMILIES: Families,
 }
 ROUNDS = (PhaseName.ROUND_1, PhaseName.ROUND_2, PhaseName.ROUND_3)
 _FOREIGN = {
@@ -200,7 +235,12 @@ def check_phases(method: Method, phases: Sequence[Phase], *, spared: bool) -> No
 
     Args: spared: whether the silos' public sizes may stand in for the first phase.
     """
-    names, known = tuple(p.name for p in phases), MEMBERS[method].phases
+    names = tuple(p.name for p in phases)
+    known: tuple[PhaseName, ...] = MEMBERS[method].phases
+    if MEMBERS[method].several_tables:
+        known = tuple(n for n in known if n in names or n is PhaseName.PERSONS)
+        if (PhaseName.LENGTHS in names) != (PhaseName.LATER in names):
+            raise ValueError("phases: lengths and later go together, for one says how long T is")
     fewest = MEMBERS[method].fewest or len(known)
     if spared and len(names) == 1:
         known, fewest = known[-1:], 1

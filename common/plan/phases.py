@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from fractions import Fraction
 from typing import ClassVar, Self
@@ -10,6 +11,7 @@ from typing import ClassVar, Self
 from pydantic import Field, model_validator
 
 from silosynth.common.accounting import GaussianCost, Noise
+from silosynth.common.families import MOST_FINENESS
 from silosynth.common.plan.fields import Exact, PlanModel
 
 _LARGEST_PART = 1 - Fraction(1, 2**20)
@@ -29,6 +31,10 @@ class PhaseName(StrEnum):
     WORKLOAD = "workload"
     EMBEDDING = "embedding"
     TRAINING = "training"
+    LENGTHS = "lengths"
+    PERSONS = "persons"
+    FIRST = "first"
+    LATER = "later"
 
 
 class Phase(PlanModel):
@@ -39,9 +45,14 @@ class Phase(PlanModel):
     phases ``values`` and ``closer`` ask for histograms of one number's points each. The phase
     ``training`` asks for ``marginals`` noised sums of gradients in all its requests together,
     each over every person with the chance ``rate``.
+
+    A phase with a ``fineness`` F asks for marginals of families whose persons are weighed, so that
+    all of them together move by F times T at most: one mechanism, however many marginals. Its
+    ``sigma2`` is that at T = 1, and a request that states T gets T^2 times as much: what it costs
+    stands in the plan, and T need not.
     """
 
-    _ABSENT: ClassVar[frozenset[str]] = frozenset({"rate"})
+    _ABSENT: ClassVar[frozenset[str]] = frozenset({"rate", "fineness"})
 
     name: PhaseName
     marginals: int = Field(ge=1, le=100_000)
@@ -49,14 +60,22 @@ class Phase(PlanModel):
     sigma2: Exact
     bound: int = Field(default=1, ge=1, le=2**31)
     rate: Exact | None = None
+    fineness: int | None = Field(default=None, ge=2, le=MOST_FINENESS)
 
     @model_validator(mode="after")
     def _chance(self) -> Self:
+        if self.fineness is not None and (self.bound, self.rate) != (self.fineness, None):
+            raise ValueError("fineness: is the bound of a phase that weighs persons")
         if self.rate is not None and self.rate > 1:
             raise ValueError("rate: is a chance, at most 1")
         if self.rate is not None and _LARGEST_PART < self.rate < 1:
             raise ValueError("rate: is too near to 1 for its accountant; write 1")
         return self
+
+    @property
+    def mechanisms(self) -> int:
+        """Return how many vectors are paid for: each marginal, or all together where weighed."""
+        return self.marginals if self.fineness is None else 1
 
     @property
     def noise(self) -> Noise:
@@ -65,7 +84,13 @@ class Phase(PlanModel):
 
 
 def noised_phase(
-    name: PhaseName, noise: Noise, *, marginals: int, cells: int, rate: Fraction | None = None
+    name: PhaseName,
+    noise: Noise,
+    *,
+    marginals: int,
+    cells: int,
+    rate: Fraction | None = None,
+    fineness: int | None = None,
 ) -> Phase:
     """Return the phase that asks for so much with this noise, all shares of it together."""
     return Phase(
@@ -75,6 +100,7 @@ def noised_phase(
         sigma2=noise.sigma2,
         bound=noise.bound,
         rate=rate,
+        fineness=fineness,
     )
 
 
@@ -83,14 +109,51 @@ def phase_cost(
 ) -> GaussianCost:
     """Return the noise of one phase as a mechanism for the accountant."""
     return phase_noise(phase, shares=shares).cost(
-        count=phase.marginals * attempts, rows_per_person=rows_per_person, cells=phase.cells
+        count=phase.mechanisms * attempts, rows_per_person=rows_per_person, cells=phase.cells
     )
 
 
-def phase_noise(phase: Phase, *, shares: int) -> Noise:
-    """Return the noise of one phase, made up of so many shares."""
-    return replace(phase.noise, shares=shares)
+def phase_noise(phase: Phase, *, shares: int, length: int = 1) -> Noise:
+    """Return the noise of one phase, made up of so many shares.
+
+    Guarantees: what it costs is the same at every ``length``: bound and deviation grow alike.
+
+    Args: length: T, where persons are weighed.
+    """
+    noise = phase.noise
+    return replace(
+        noise, sigma2=noise.sigma2 * length**2, bound=noise.bound * length, shares=shares
+    )
 
 
 OF_VALUES = (PhaseName.VALUES, PhaseName.CLOSER)
 """What any plan with numbers begins with, whatever its method."""
+
+
+class Views(StrEnum):
+    """Which rows of several tables a phase is about."""
+
+    PERSONS = "persons"
+    FIRST = "first rows of tables right below them"
+    OTHERS = "all other rows"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TablesPhase:
+    """What a phase asks of several tables.
+
+    ``lengths``: how long persons' counts are, and not the counts. ``weighs``: persons are weighed.
+    """
+
+    views: Views
+    lengths: bool = False
+    weighs: bool = False
+
+
+TABLES_PHASES: Mapping[str, TablesPhase] = {
+    PhaseName.LENGTHS: TablesPhase(views=Views.OTHERS, lengths=True),
+    PhaseName.PERSONS: TablesPhase(views=Views.PERSONS),
+    PhaseName.FIRST: TablesPhase(views=Views.FIRST),
+    PhaseName.LATER: TablesPhase(views=Views.OTHERS, weighs=True),
+}
+"""The phases of several tables, in their order."""

@@ -127,6 +127,7 @@ class Plan(PlanModel):
         check_phases(self.method, phases, spared=bool(sizes))
         self._check_trust()
         self._check_lacks()
+        self._check_tables()
         self.chosen.check(phases, silos=self.silos, trust=self.sharing)
         self._check_values(before)
         return self
@@ -155,6 +156,15 @@ class Plan(PlanModel):
             raise ValueError("lacks: name the columns of a silo once each, or leave it out")
         if lacks and (self.training or self.features):
             raise ValueError("lacks: this method learns from whole rows; measure marginals")
+
+    def _check_tables(self) -> None:
+        """Raise ValueError where a plan for several tables says what only one table has."""
+        if not self.chosen.several_tables:
+            return
+        if self.privacy.rows_per_person != 1:
+            raise ValueError("privacy: a person is all rows below one, so rows_per_person is 1")
+        if self.lacks or self.values or self.sum_bits != 64:
+            raise ValueError("lacks, values, sum_bits: the method families has none of its own")
 
     def holds(self, silo: str, clique: Clique) -> bool:
         """Say whether a silo holds every column of a clique."""
@@ -213,9 +223,12 @@ class Plan(PlanModel):
         copied.__dict__.pop("digest", None)
         return copied
 
-    def noise(self, phase: Phase) -> Noise:
-        """Return the noise of a phase: a silo's own, or the shares of all."""
-        return phase_noise(phase, shares=self.shares)
+    def noise(self, phase: Phase, *, length: int = 1) -> Noise:
+        """Return the noise of a phase: a silo's own, or the shares of all.
+
+        Args: length: T, where persons are weighed.
+        """
+        return phase_noise(phase, shares=self.shares, length=length)
 
     def phase_cost(self, phase: Phase) -> GaussianCost:
         """Return what a phase costs a silo if all that it allows is asked, as often as allowed."""
@@ -235,6 +248,14 @@ class Plan(PlanModel):
         """Return how often a phase may be charged to a silo: once a round, once a session."""
         training = self.training if phase.name is PhaseName.TRAINING else None
         return self.attempts * (training.rounds if training else 1)
+
+    @property
+    def weighing(self) -> Phase:
+        """Return the phase that weighs persons; raise InvalidPlan when there is none."""
+        for phase in self.phases:
+            if phase.fineness is not None:
+                return phase
+        raise InvalidPlan(f"plan {self.id} weighs nobody")
 
     @property
     def closer_leaves(self) -> int:

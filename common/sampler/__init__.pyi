@@ -1,17 +1,7 @@
-from .archive import pack, unpack
 from .autoregressive import AutoregressiveSampler
 from .code_by_code import condition_cells, draw_examples, load_network
-from .condition import condition_on
+from .condition import condition_on, probability_of
 from .conditional import SHARE_BITS, CliqueMarginal, check_within, shares, shares_within
-from .file import (
-    AnySampler,
-    load_sampler,
-    npy_header,
-    parse_sampler,
-    read_archive,
-    save_sampler,
-)
-from .manifest import parse_json
 from .mixture import Mixture, NeuralSampler
 from .network import Layer, Network
 from .rows_file import form_of_file, write_batches, write_rows
@@ -24,6 +14,16 @@ from .sampler import (
     draw_batches,
     draw_codes,
 )
+from .stored.archive import pack, unpack
+from .stored.file import (
+    AnySampler,
+    load_sampler,
+    npy_header,
+    parse_sampler,
+    read_archive,
+    save_sampler,
+)
+from .stored.manifest import parse_json
 
 __all__ = [
     "SHARE_BITS",
@@ -52,6 +52,7 @@ __all__ = [
     "pack",
     "parse_json",
     "parse_sampler",
+    "probability_of",
     "read_archive",
     "save_sampler",
     "shares",

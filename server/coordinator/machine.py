@@ -226,7 +226,7 @@ def _open_phase(state: State, phase: PhaseName) -> tuple[State, Commands]:
         for s in opened.waiting(phase)
     ]
     for request in requests[:1]:
-        count_cells(request, plan=state.plan, domain=state.schema.domain)
+        count_cells(request, plan=state.plan, counted=state.schema.domain)
     return opened, tuple(Ask(request=r) for r in requests)
 
 
@@ -355,7 +355,7 @@ def _check_receipt(state: State, event: Answered, release: Release) -> None:
     question = state.asked[event.phase]
     proof = state.agreement.proof if state.agreement else None
     request = question.request(plan=state.plan, phase=event.phase, silo=event.silo, proof=proof)
-    cells = count_cells(request, plan=state.plan, domain=state.schema.domain)
+    cells = count_cells(request, plan=state.plan, counted=state.schema.domain)
     receipt = release.receipt
     expected = (request.id, request.digest, event.silo, state.plan.digest, cells)
     stated = (

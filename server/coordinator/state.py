@@ -322,7 +322,7 @@ class State:
         """Return the silos that take part and have not answered ``phase``."""
         answered = self.releases.get(phase, {})
         question = self.asked.get(phase)
-        if question is None or question.learning is not None:
+        if question is None or question.of_all:
             return tuple(s for s in self.silos if s not in answered)
         return tuple(
             s for s in self.silos if s not in answered and question.asked_of(s, plan=self.plan)

@@ -11,7 +11,7 @@ import numpy as np
 from silosynth.common.certificate import Certificate
 from silosynth.common.domain import Clique, Grouping
 from silosynth.common.measurement import MarginalQuery, Measurement
-from silosynth.common.messages import FINE, Release, Request, SumProof
+from silosynth.common.messages import FINE, Release, Request, SumProof, TablesQuestions
 from silosynth.common.plan import Method, Phase, PhaseName, Plan, PlannedTree, Trust
 from silosynth.common.sampler import AnySampler, NeuralSampler
 from silosynth.common.schema import Schema
@@ -138,7 +138,8 @@ class Question:
     """The same marginals for every silo, or the next round of training.
 
     Without queries or a round, the phase is skipped. ``edges`` are where the bins of numbers begin
-    by what was counted of their values, ``leaves`` those that are looked into once more.
+    by what was counted of their values, ``leaves`` those that are looked into once more. ``tables``
+    is what is asked where there are several.
     """
 
     queries: tuple[MarginalQuery, ...] = ()
@@ -146,11 +147,17 @@ class Question:
     learning: Learning | None = None
     edges: Mapping[str, tuple[int, ...]] | None = None
     leaves: Mapping[str, tuple[int, ...]] | None = None
+    tables: TablesQuestions | None = None
 
     @property
     def empty(self) -> bool:
         """Say whether nothing is asked."""
-        return not self.queries and self.learning is None
+        return not self.queries and self.learning is None and self.tables is None
+
+    @property
+    def of_all(self) -> bool:
+        """Say whether every silo is asked, whatever it holds."""
+        return self.learning is not None or self.tables is not None
 
     def asked_of(self, silo: str, *, plan: Plan) -> tuple[MarginalQuery, ...]:
         """Return what one silo is asked: what it holds; in shared trust all are asked the same."""
@@ -184,6 +191,7 @@ class Question:
             queries=tuple((q.clique, q.level) for q in self.asked_of(silo, plan=plan)),
             edges=self.edges,
             leaves=self.leaves,
+            tables=self.tables,
             sum=proof,
         )
 

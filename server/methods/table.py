@@ -23,8 +23,12 @@ def _recipe(method: Method) -> Recipe:
     return recipe
 
 
-METHODS: Mapping[Method, Recipe] = {method: _recipe(method) for method in MEMBERS}
-"""By name: a plan's methods are listed in common/plan, and each has a module of its name here."""
+METHODS: Mapping[Method, Recipe] = {
+    method: _recipe(method) for method, member in MEMBERS.items() if not member.several_tables
+}
+"""By name: a plan's methods are listed in common/plan, and each has a module of its name here.
+
+That of several tables is asked and fitted otherwise, see :mod:`silosynth.server.families`."""
 
 
 class Choices(TypedDict, total=False):

@@ -9,6 +9,7 @@ from typing import Any, Unpack
 
 from silosynth.common.errors import InvalidPlan
 from silosynth.common.plan import (
+    MEMBERS,
     Method,
     OnAbsent,
     Own,
@@ -88,6 +89,11 @@ def new_plan(
     if method is None:
         method = Method.AIM if workload else advise(schema).method
     chosen = read_method(method)
+    if MEMBERS[chosen].several_tables:
+        raise InvalidPlan(
+            f"method {chosen.value} is for several tables, and schema {schema.name!r} has one",
+            hint="use another method, or none",
+        )
     check_texts(schema, method=chosen, workload=workload)
     terms = Terms(
         epsilon=epsilon,

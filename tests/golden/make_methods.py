@@ -32,7 +32,7 @@ from silosynth.common.messages import (
     encode_release,
 )
 from silosynth.common.plan import Plan, encode_plan
-from silosynth.common.sampler.file import dump_sampler
+from silosynth.common.sampler.stored.file import dump_sampler
 from silosynth.common.schema import Schema, parse_schema
 from silosynth.server.coordinator import Answered, Ask, State, finish, step
 from silosynth.server.coordinator.machine import start
@@ -136,7 +136,7 @@ def run(plan: Plan) -> tuple[list[Request], State]:
 def _answer(request: Request, *, plan: Plan) -> bytes:
     """Return exact counts of a made table, and small integers where no marginal is asked."""
     described = schema()
-    cells = count_cells(request, plan=plan, domain=described.domain)
+    cells = count_cells(request, plan=plan, counted=described.domain)
     random = np.random.default_rng(SILOS.index(request.silo))
     codes = _table(request.silo)
     counts = plan.phase(request.phase).bound == 1

@@ -41,6 +41,7 @@ from silosynth.common.trust.seal import seal
 from silosynth.server.methods.training import TrainingChoice
 from silosynth.server.planning import new_plan
 from tests.support.gateways.signed import Federation, people
+from tests.support.tables.families import families_plan
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "explanation" / "threat-model.md"
@@ -192,6 +193,7 @@ def _made() -> dict[str, dict[str, Any]]:
         ),
         "values": new_plan(NUMBERS, method="mst", **usual),
     }
+    made["families"] = families_plan(silos=("north", "south"))
     plans = {name: plan.model_dump(mode="json") for name, plan in made.items()}
     pretrained = copy.deepcopy(plans["own"])
     pretrained["training"]["architecture"] = {

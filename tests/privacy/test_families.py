@@ -216,6 +216,21 @@ def test_rows_of_one_day_are_ordered_by_a_secret() -> None:
     assert min(found[0][:2]) > 5, "one ward is first at everybody"
 
 
+def test_rows_that_differ_in_what_is_below_them_alone_are_ordered_by_a_secret() -> None:
+    visits = [
+        {"visit": f"{i}-{n}", "id": float(i), "day": 1, "ward": "a"}
+        for i in range(40)
+        for n in range(2)
+    ]
+    drugs = [{"visit": f"{i}-0", "dose": 1} for i in range(40)]
+    people = [{"id": i, "sex": "f"} for i in range(40)]
+    phase = Phase(plain=(Question(view=first_of("visits"), clique=("number of drugs",)),))
+    one = counted({"people": people, "visits": visits, "drugs": drugs}, phase).plain[0]
+    other = counted({"people": people, "visits": visits[::-1], "drugs": drugs}, phase).plain[0]
+    assert one.tolist() == other.tolist()
+    assert min(one[0], one[1]) > 5, "the visit with a drug is first, or second, at everybody"
+
+
 def test_rows_that_belong_to_nobody_are_not_counted_and_told_to_the_operator_alone() -> None:
     rows = heavy(2, 1)
     strange: Rows = {
@@ -273,6 +288,27 @@ def test_squares_do_not_wrap_however_many_rows_a_person_has() -> None:
     found = add_squares({"x": view}, questions, persons=1)
     assert [int(s) for s in found] == [times * (rows * 2**10) ** 2]
     assert Weighing(fineness=4096, length=2**18).weights(found).tolist() == [0]
+
+
+def test_cells_of_large_marginals_are_told_apart_at_every_person() -> None:
+    persons, size = 2**13, 2**52
+    domain = Domain(attributes=("a", "b"), shape=(2**26, 2**26))
+    codes = np.full(persons, 2**26 - 1, dtype=np.uint32)
+    view = View(domain=domain, columns=(codes, codes), person=np.arange(persons))
+    assert persons * size > 2**63
+    found = add_squares({"x": view}, [Question(view="x", clique=("a", "b"))], persons=persons)
+    assert found.tolist() == [1] * persons
+
+
+def test_a_question_of_more_cells_than_fit_is_refused() -> None:
+    words = [f"w{i}" for i in range(63)]
+    wide = [{"name": f"a{i}", "kind": "categorical", "categories": words} for i in range(8)]
+    rows = {"key": "id", "attributes": wide}
+    schema = parse_tables({"person": "people", "source": "public", "tables": {"people": rows}})
+    clique = view_domains(schema)["people"].attributes
+    Phase(plain=(Question(view="people", clique=clique[:6]),)).check(schema)
+    with pytest.raises(InvalidPlan, match="cells"):
+        Phase(plain=(Question(view="people", clique=clique),)).check(schema)
 
 
 @given(square=st.integers(1, 2**70))

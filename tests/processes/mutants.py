@@ -11,7 +11,8 @@ from typing import Any
 
 from silosynth.client.gateway import Gateway
 from silosynth.client.gateway import gateway as gateway_module
-from silosynth.client.gateway.gateway import _facts, _scopes
+from silosynth.client.gateway.charged import charge_facts
+from silosynth.client.gateway.gateway import _scopes
 from silosynth.client.gateway.verify import VerifiedRequest
 from silosynth.client.ledger import ledger
 from silosynth.client.ledger import rows as ledger_rows
@@ -83,7 +84,7 @@ def _charge(self: Any, verified: VerifiedRequest, *, request_id: str) -> bytes |
         verified.digest,
         cost_units=verified.share.cost_units,
         scopes=_scopes(verified.proposed),
-        facts=_facts(verified, agreed=_agreed(self, verified)),
+        facts=charge_facts(verified, agreed=_agreed(self, verified)),
     )
     return stored
 

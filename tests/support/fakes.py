@@ -77,7 +77,7 @@ def answer_exactly(request: Request, *, plan: Plan, codes: np.ndarray, noise: in
         request_hash=request.digest,
         plan_digest=plan.digest,
         silo=request.silo,
-        cells=count_cells(request, plan=plan, domain=schema.domain),
+        cells=count_cells(request, plan=plan, counted=schema.domain),
         cells_digest=digest_cells(marginals),
         cost_units=1,
         ledger_head="head",

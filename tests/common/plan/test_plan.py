@@ -145,7 +145,7 @@ def test_a_request_counts_its_cells_after_merging() -> None:
         levels={"working": {"age": [0] * 16 + [1] * 16}},
         queries=((("age", "sex"), "working"), (("age", "ill"), "fine")),
     )
-    assert count_cells(request, plan=plan, domain=_schema().domain) == (6, 64)
+    assert count_cells(request, plan=plan, counted=_schema().domain) == (6, 64)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_a_request_that_is_not_the_plans_is_refused(
 ) -> None:
     plan = _plan()
     with pytest.raises(error, match=words):
-        count_cells(_request(plan, **change), plan=plan, domain=_schema().domain)
+        count_cells(_request(plan, **change), plan=plan, counted=_schema().domain)
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_a_phase_gives_only_the_marginals_that_were_approved(
     )
     request = _request(plan, phase=phase, queries=((clique, "fine"),))
     with pytest.raises(InvalidPlan, match="does not hold"):
-        count_cells(request, plan=plan, domain=_schema().domain)
+        count_cells(request, plan=plan, counted=_schema().domain)
 
 
 def test_a_huge_request_is_refused_without_allocation() -> None:
@@ -212,14 +212,14 @@ def test_a_huge_request_is_refused_without_allocation() -> None:
     plan = new_plan(schema, epsilon=1.0, delta=1e-6, silos=("a",), method="independent")
     request = _request(plan, queries=((tuple(names), "fine"),))
     with cheap(units=50), pytest.raises(CapExceeded, match="cells"):
-        count_cells(request, plan=plan, domain=schema.domain)
+        count_cells(request, plan=plan, counted=schema.domain)
 
 
 def test_a_group_number_far_out_of_range_is_refused_without_allocation() -> None:
     plan = _plan()
     request = _request(plan, levels={"w": {"age": [0] * 31 + [10**15]}})
     with pytest.raises(InvalidPlan, match="every group"):
-        count_cells(request, plan=plan, domain=_schema().domain)
+        count_cells(request, plan=plan, counted=_schema().domain)
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"\xff", b"[1]", b"[" * 100_000, b"null", b"{}"])

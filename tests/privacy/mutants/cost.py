@@ -56,14 +56,14 @@ MUTANTS = (
     Mutant(
         name="attempts left out of the cost",
         path="common/plan/phases.py",
-        old="count=phase.marginals * attempts,",
+        old="count=phase.mechanisms * attempts,",
         new="count=phase.marginals,",
         killed_by=(STATED + "[2]", STATED + "[3]", TOGETHER),
     ),
     Mutant(
         name="attempts left out of the certificate",
         path="common/certificate/certify.py",
-        old="count=p.marginals * plan.attempts,",
+        old="count=p.mechanisms * plan.attempts,",
         new="count=p.marginals,",
         killed_by=(STATED + "[2]", TOGETHER),
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.privacy.mutants.mutant import Mutant
 
 _FAMILIES = "tests/privacy/test_families.py"
+_RELEASE = "tests/privacy/test_families_release.py"
 _WEIGHED = f"{_FAMILIES}::test_a_family_moves_all_weighed_answers_by_at_most_f_times_t"
 _PLAIN = f"{_FAMILIES}::test_a_family_moves_each_plain_answer_by_one_in_one_cell"
 
@@ -91,5 +92,65 @@ MUTANTS: tuple[Mutant, ...] = (
         old='IS NOT NULL GROUP BY "{KEY}"\'',
         new='IS NOT NULL GROUP BY "{KEY}", "{PERSON}"\'',
         killed_by=(f"{_FAMILIES}::test_a_row_below_a_key_of_two_persons_counts_for_one_of_them",),
+    ),
+    Mutant(
+        name="families: rows that differ below them alone keep the order of their file",
+        path="client/families/rows.py",
+        old="counted = (*codes, *self._named_by(name, block))",
+        new="counted = codes",
+        killed_by=(
+            f"{_FAMILIES}"
+            "::test_rows_that_differ_in_what_is_below_them_alone_are_ordered_by_a_secret",
+        ),
+    ),
+    Mutant(
+        name="families: cells of large marginals run together",
+        path="client/families/count.py",
+        old="if persons * size > _SAFE:",
+        new="if False:",
+        killed_by=(f"{_FAMILIES}::test_cells_of_large_marginals_are_told_apart_at_every_person",),
+    ),
+    Mutant(
+        name="families: how long persons are is not charged",
+        path="client/gateway/verify.py",
+        old="    if phase.fineness is not None:\n        return 1\n",
+        new="    if phase.fineness is not None:\n        return 1\n"
+        "    if phase.name == 'lengths':\n        return 0\n",
+        killed_by=(f"{_RELEASE}::test_a_run_is_charged_what_its_plan_states_whatever_t_is",),
+    ),
+    Mutant(
+        name="families: T has no bound",
+        path="common/families/weights.py",
+        old="MOST_LENGTH = 2**18",
+        new="MOST_LENGTH = 2**80",
+        killed_by=(f"{_RELEASE}::test_what_is_not_the_plans_is_refused_and_not_charged",),
+    ),
+    Mutant(
+        name="families: noise does not grow with T",
+        path="client/noise/share.py",
+        old="noise = plan.noise(phase, length=length).share",
+        new="noise = plan.noise(phase).share",
+        killed_by=(f"{_RELEASE}::test_noise_is_that_of_what_a_family_can_move",),
+    ),
+    Mutant(
+        name="families: a phase that weighs nobody down is taken for one of bound 1",
+        path="common/plan/phases.py",
+        old="fineness: int | None = Field(default=None, ge=2, le=MOST_FINENESS)",
+        new="fineness: int | None = Field(default=None, ge=1, le=MOST_FINENESS)",
+        killed_by=(f"{_RELEASE}::test_a_phase_that_weighs_states_f_as_its_bound",),
+    ),
+    Mutant(
+        name="families: a plan says that a person may have several families",
+        path="common/plan/plan.py",
+        old="if self.privacy.rows_per_person != 1:",
+        new="if False:",
+        killed_by=(f"{_RELEASE}::test_a_person_is_all_rows_below_one",),
+    ),
+    Mutant(
+        name="families: a plan of one table is answered from several",
+        path="client/gateway/verify.py",
+        old="    if several != plan.chosen.several_tables:\n",
+        new="    if False:\n",
+        killed_by=(f"{_RELEASE}::test_a_plan_of_one_table_is_refused_of_several",),
     ),
 )

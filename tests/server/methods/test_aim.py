@@ -175,7 +175,7 @@ def _run(rows: int = 500, noise: int = 0, **changes: object) -> tuple[State, lis
     while asks := [c for c in commands if isinstance(c, Ask)]:
         for ask in asks:
             silo, phase = ask.request.silo, ask.request.phase
-            count_cells(ask.request, plan=plan, domain=small_schema().domain)
+            count_cells(ask.request, plan=plan, counted=small_schema().domain)
             data = answer_exactly(ask.request, plan=plan, codes=tables[silo], noise=noise)
             events.append(Answered(phase=phase, silo=silo, data=data))
             state, commands = step(state, events[-1])
