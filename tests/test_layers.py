@@ -41,7 +41,6 @@ ROOMS: dict[str, str] = {
     "common/families": "common/tables",
     "common/forest": "common/codec common/families common/generated common/rules common/sampler "
     "common/schema common/tables",
-    "server/families": "common/families common/forest common/sampler common/schema common/tables",
     "common/importers": "common/rules common/schema common/codec common/tables",
     "common/report": "common/accounting common/certificate common/codec common/plan "
     "common/sampler common/schema",
@@ -100,6 +99,7 @@ ROOMS: dict[str, str] = {
     "common/sampler common/schema",
     "server/dummy": "server/methods server/measuring server/model common/codec common/sampler "
     "common/schema common/tables",
+    "server/families": "common/families common/forest common/sampler common/schema common/tables",
     "server/planning": "server/families server/methods common/accounting common/codec "
     "common/families common/generator common/plan common/schema common/tables",
     "server/coordinator": "server/families server/methods server/generator server/measuring "
@@ -159,8 +159,9 @@ EDGES = {
         "common/certificate/accountants.py",
     },
     "scipy": {
-        "common/estimate/interval.py",
         "common/accounting/loss.py",
+        "common/estimate/interval.py",
+        "server/families/regression.py",
         "simulations/audit/bound.py",
     },
     "faker": {"common/generated/people.py"},

@@ -18,7 +18,6 @@ __all__ = [
     "NORM_BINS",
     "PREVIOUS",
     "Answer",
-    "Answers",
     "Phase",
     "Question",
     "Weighing",

@@ -13,7 +13,9 @@ from silosynth.common.errors import InvalidSampler
 from silosynth.common.families import FIRST, PREVIOUS, first_of, later_of
 from silosynth.common.forest.chain import Chain
 from silosynth.common.generated import row_words
+from silosynth.common.sampler import SHARE_BITS
 from silosynth.common.tables import (
+    Table,
     TablesSchema,
     ancestors,
     number_attribute,
@@ -56,6 +58,7 @@ class Drawer:
 
     schema: TablesSchema
     chains: Mapping[str, Chain] = field(repr=False)
+    inside: Mapping[str, np.ndarray] = field(repr=False)
     seed: int
 
     def persons(self, first: int, rows: int, *, kept: Kept | None = None) -> Drawn:
@@ -82,17 +85,19 @@ class Drawer:
         return self._with_numbers(name, codes, above, words)
 
     def _with_numbers(self, name: str, codes: Codes, above: np.ndarray, words: np.ndarray) -> Drawn:
-        """Return rows with how many each has in the tables below, evenly inside a bin."""
+        """Return rows with how many each has in the tables below."""
         numbers = {}
         for child, table in self.schema.below(name).items():
-            edges = np.array(number_attribute(child, table.children or (1,)).edges(), np.int64)
-            low = edges[codes[number_name(child)]]
-            width = edges[1:][codes[number_name(child)]] - low
+            edges = number_edges(table)
             drawn = row_words(
                 seed=table_seed(self.seed, name), purpose=f"number/{child}", rows=words
             )
-            inside = (drawn >> np.uint64(32)) * width.astype(np.uint64) >> np.uint64(32)
-            numbers[child] = low + inside.astype(np.int64)
+            target = codes[number_name(child)].astype(np.int64) << SHARE_BITS
+            target += (drawn >> np.uint64(64 - SHARE_BITS)).astype(np.int64)
+            # The shares inside a bin rise to one, and those of the next go on from there.
+            bins = np.repeat(np.arange(len(edges) - 1), np.diff(edges)) << SHARE_BITS
+            ends = bins + self.inside[child]
+            numbers[child] = edges[0] + np.searchsorted(ends, target, side="right")
         return Drawn(codes=codes, above=above, words=words, numbers=numbers)
 
 
@@ -112,6 +117,11 @@ def _settled(draw: Draw, words: np.ndarray, *, kept: Kept | None) -> tuple[Codes
         f"a row kept no rule in {MOST_AGAIN} tries",
         hint="take that rule out of the schema, or write it as an order or a sum",
     )
+
+
+def number_edges(table: Table) -> np.ndarray:
+    """Return (bins + 1,) int64, where each bin of a table's numbers begins, and where they end."""
+    return np.array(number_attribute("", table.children or (1,)).edges(), dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

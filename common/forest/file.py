@@ -6,6 +6,7 @@
 ``schema.json``       the public schema
 ``certificate.json``  what was spent
 ``scores-N.npy``      the scores of the N-th step, its terms one below the other
+``inside-N.npy``      how numbers of rows lie inside their bins, of the N-th table below
 ====================  =============================================================
 
 Reading trusts nothing: the size is capped before a byte is read, every byte is covered by a
@@ -38,6 +39,7 @@ FORMAT: Final = "silosynth-forest"
 VERSION: Final = 1
 MAX_BYTES = 2**30
 _DTYPE: Final = "<i4"
+_WHOLE: Final = "<u4"
 _LARGEST = 2**30
 _HEAD = 4096
 
@@ -61,6 +63,7 @@ class _Manifest(PlainModel):
     plan_digest: str
     persons: int = Field(ge=0, lt=2**63)
     left_out: tuple[str, ...] = ()
+    below: int = Field(ge=0, lt=2**16)
     chains: dict[str, tuple[_Step, ...]]
     members: dict[str, _Member]
 
@@ -109,10 +112,16 @@ def dump_forest(sampler: ForestSampler) -> bytes:
         data = npy_header(scores.shape, dtype=_DTYPE) + scores.astype(_DTYPE).tobytes()
         members[f"scores-{i}.npy"] = data
         facts[f"scores-{i}.npy"] = _Member(**_sums(data), shape=scores.shape)
+    for i, name in enumerate(sampler.schema.downward[1:]):
+        ends = sampler.inside[name]
+        data = npy_header(ends.shape) + ends.astype(_WHOLE).tobytes()
+        members[f"inside-{i}.npy"] = data
+        facts[f"inside-{i}.npy"] = _Member(**_sums(data), shape=ends.shape)
     manifest = _Manifest(
         plan_digest=sampler.plan_digest,
         persons=sampler.persons,
         left_out=sampler.left_out,
+        below=len(sampler.inside),
         chains={
             name: tuple(
                 _Step(attribute=s.attribute, terms=tuple(t.given for t in s.terms))
@@ -140,6 +149,10 @@ def parse_forest(data: bytes) -> ForestSampler:
         return ForestSampler(
             schema=schema,
             chains=_chains(members, manifest, schema=schema),
+            inside={
+                name: _array(members, manifest, f"inside-{i}.npy", dtype=_WHOLE)
+                for i, name in enumerate(schema.downward[1:])
+            },
             persons=manifest.persons,
             certificate=certificate,
             plan_digest=manifest.plan_digest,
@@ -154,8 +167,7 @@ def _chains(
 ) -> dict[str, Chain]:
     domains, own = view_domains(schema), own_attributes(schema)
     arrays = (
-        _array(members[name], manifest.members[name].shape, name=name)
-        for name in (f"scores-{i}.npy" for i in range(_count(manifest)))
+        _array(members, manifest, f"scores-{i}.npy", dtype=_DTYPE) for i in range(_count(manifest))
     )
     found = {}
     for view, steps in manifest.chains.items():
@@ -168,6 +180,8 @@ def _chains(
 
 def _step(step: _Step, scores: np.ndarray, *, domain: Domain) -> Step:
     """Cut the scores of a step into its terms'."""
+    if scores.ndim != 2:
+        raise InvalidSampler(f"the scores of {step.attribute!r} are no table")
     terms, start = [], 0
     for given in step.terms:
         size = domain.size(given)
@@ -196,6 +210,7 @@ def _manifest(members: Mapping[str, memoryview]) -> _Manifest:
         raise InvalidSampler(f"manifest.json: {where}: {fault['msg']}") from err
     expected = {"manifest.json", "schema.json", "certificate.json"}
     expected |= {f"scores-{i}.npy" for i in range(_count(manifest))}
+    expected |= {f"inside-{i}.npy" for i in range(manifest.below)}
     if set(members) != expected or {*manifest.members, "manifest.json"} != expected:
         raise InvalidSampler("a member is missing, or there is one too many")
     return manifest
@@ -205,13 +220,18 @@ def _count(manifest: _Manifest) -> int:
     return sum(len(steps) for steps in manifest.chains.values())
 
 
-def _array(data: memoryview, shape: tuple[int, ...] | None, *, name: str) -> np.ndarray:
-    if shape is None or len(shape) != 2:
-        raise InvalidSampler(f"{name} has no shape of two")
-    header = npy_header(shape, dtype=_DTYPE)
+def _array(
+    members: Mapping[str, memoryview], manifest: _Manifest, name: str, *, dtype: str
+) -> np.ndarray:
+    """Return an array, after its header was compared with the one that its shape gives."""
+    shape = manifest.members[name].shape if name in manifest.members else None
+    if shape is None:
+        raise InvalidSampler(f"{name} is missing, or has no shape")
+    header, data = npy_header(shape, dtype=dtype), members[name]
     if len(data) != len(header) + 4 * math.prod(shape) or data[: len(header)] != header:
         raise InvalidSampler(f"{name} does not have the dtype and shape that the manifest says")
-    return np.frombuffer(data[len(header) :], dtype=_DTYPE).astype(np.int32).reshape(shape)
+    array = np.frombuffer(data[len(header) :], dtype=dtype).reshape(shape)
+    return array.astype(np.int32 if dtype == _DTYPE else np.uint32)
 
 
 def _steps(sampler: ForestSampler) -> Iterator[Step]:

@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from silosynth.common.domain import Clique
+import numpy as np
+
+from silosynth.common.domain import Clique, Grouping
 from silosynth.common.errors import InvalidSampler
 from silosynth.common.families import first_of, later_of, view_domains
+from silosynth.common.forest.block import number_edges
 from silosynth.common.forest.chain import Chain
-from silosynth.common.sampler import check_statements
+from silosynth.common.sampler import check_statements, check_within
 from silosynth.common.tables import TablesSchema
 
 
@@ -19,8 +22,10 @@ from silosynth.common.tables import TablesSchema
 class ForestSampler:
     """The chains of the persons' table and, for each other, of first rows and of later ones.
 
-    ``persons`` is the noised number of persons, ``certificate`` the run's statement of what was
-    spent, as plain JSON data, ``left_out`` the links that were not modelled, by name.
+    ``inside`` says by table how the numbers of rows that a parent may have lie inside their bins:
+    (numbers,) uint32, the cumulative shares of 2^31 in each bin. ``persons`` is the noised number
+    of persons, ``certificate`` the run's statement of what was spent, as plain JSON data,
+    ``left_out`` the links that were not modelled, by name.
 
     Guarantees: what can be built can be drawn from and written to a file. The same seed gives the
     same rows everywhere.
@@ -28,6 +33,7 @@ class ForestSampler:
 
     schema: TablesSchema
     chains: Mapping[str, Chain] = field(repr=False)
+    inside: Mapping[str, np.ndarray] = field(repr=False)
     persons: int
     certificate: Mapping[str, Any]
     plan_digest: str
@@ -45,6 +51,8 @@ class ForestSampler:
             if chain.domain != domains[name] or set(chain.own) != set(own):
                 raise InvalidSampler(f"the chain of {name!r} is not over what its schema counts")
 
+        _check_inside(self.inside, schema=self.schema)
+
     @cached_property
     def cells(self) -> int:
         """Return how many scores there are."""
@@ -61,6 +69,21 @@ class ForestSampler:
             "cells": self.cells,
             "certificate": dict(self.certificate),
         }
+
+
+def bins_of(schema: TablesSchema, name: str) -> np.ndarray:
+    """Return (numbers,) int64, the bin of each number of rows that a parent may have."""
+    edges = number_edges(schema.tables[name])
+    found: np.ndarray = np.repeat(np.arange(len(edges) - 1), np.diff(edges))
+    return found
+
+
+def _check_inside(inside: Mapping[str, np.ndarray], *, schema: TablesSchema) -> None:
+    below = schema.downward[1:]
+    if set(inside) != set(below):
+        raise InvalidSampler("the shares of numbers are not those of the schema's tables")
+    groups = {name: tuple(bins_of(schema, name).tolist()) for name in below}
+    check_within(inside, grouping=Grouping(groups=groups))
 
 
 def own_attributes(schema: TablesSchema) -> dict[str, Clique]:

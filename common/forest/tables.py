@@ -26,7 +26,7 @@ from silosynth.common.seeded import check_whole
 from silosynth.common.tables import Families, ancestors, table_seed
 
 BLOCK_PERSONS = 2048
-"""Persons that are drawn at once; a draw does not depend on it."""
+"""Persons that are drawn at once. Codes do not depend on it; what ``other`` is written as may."""
 
 
 def draw_forest(
@@ -72,7 +72,12 @@ class Forest:
     @cached_property
     def drawer(self) -> Drawer:
         """Return what draws the codes."""
-        return Drawer(schema=self.sampler.schema, chains=self.sampler.chains, seed=self.seed)
+        return Drawer(
+            schema=self.sampler.schema,
+            chains=self.sampler.chains,
+            inside=self.sampler.inside,
+            seed=self.seed,
+        )
 
     @cached_property
     def columns(self) -> dict[str, _Columns]:

@@ -1,7 +1,7 @@
 from .autoregressive import AutoregressiveSampler
 from .code_by_code import condition_cells, draw_examples, load_network
 from .condition import condition_on, probability_of
-from .conditional import CliqueMarginal, shares, shares_within
+from .conditional import SHARE_BITS, CliqueMarginal, check_within, shares, shares_within
 from .mixture import Mixture, NeuralSampler
 from .network import Layer, Network
 from .rows_file import form_of_file, write_batches, write_rows
@@ -26,6 +26,7 @@ from .stored.file import (
 from .stored.manifest import parse_json
 
 __all__ = [
+    "SHARE_BITS",
     "AnySampler",
     "AutoregressiveSampler",
     "CliqueMarginal",
@@ -37,6 +38,7 @@ __all__ = [
     "Sampler",
     "build_sampler",
     "check_statements",
+    "check_within",
     "condition_cells",
     "condition_on",
     "describe_sampler",

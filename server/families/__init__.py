@@ -1,7 +1,4 @@
-"""The method for several tables: what its phases ask, and the chains that it fits to the answers.
-
-See docs/decisions/093-chains-of-regressions.md.
-"""
+"""The method for several tables: what its phases ask, and the chains fitted to the answers."""
 
 import lazy_loader
 

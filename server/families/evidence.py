@@ -34,11 +34,15 @@ class Pair:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Evidence:
-    """What is known of a view: ``total`` rows (weighed), shares by column, and pairs."""
+    """What is known of a view: ``total`` rows (weighed), shares by column, and pairs.
+
+    ``unsure``: by column, how far its shares are off by noise, in total variation.
+    """
 
     domain: Domain
     total: float
     shares: Mapping[str, np.ndarray] = field(repr=False)
+    unsure: Mapping[str, float] = field(repr=False)
     pairs: Mapping[Clique, Pair] = field(repr=False)
 
     def given(self, attribute: str, known: Iterable[str]) -> dict[str, Pair]:
@@ -60,7 +64,7 @@ def read_evidence(answers: Sequence[Answer], *, domain: Domain) -> Evidence:
     pairs are then made to agree with them, by the least that does it.
     """
     total = _total(answers)
-    shares = _shares(answers, domain=domain, total=total)
+    shares, unsure = _shares(answers, domain=domain, total=total)
     pairs: dict[Clique, Pair] = {}
     for answer in answers:
         clique = answer.question.clique
@@ -69,7 +73,7 @@ def read_evidence(answers: Sequence[Answer], *, domain: Domain) -> Evidence:
             pair = _pair(table, shares[clique[0]], shares[clique[1]], answer.variance, total)
             if pair is not None:
                 pairs[clique] = pair
-    return Evidence(domain=domain, total=total, shares=shares, pairs=pairs)
+    return Evidence(domain=domain, total=total, shares=shares, unsure=unsure, pairs=pairs)
 
 
 def _total(answers: Sequence[Answer]) -> float:
@@ -79,7 +83,10 @@ def _total(answers: Sequence[Answer]) -> float:
     return max(sums / sum(precisions), 1.0) if answers else 1.0
 
 
-def _shares(answers: Sequence[Answer], *, domain: Domain, total: float) -> dict[str, np.ndarray]:
+def _shares(
+    answers: Sequence[Answer], *, domain: Domain, total: float
+) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+    """Return each column's shares, and how far noise puts them off in total variation."""
     sums: dict[str, np.ndarray] = {}
     precisions: dict[str, float] = {}
     for answer in answers:
@@ -92,7 +99,10 @@ def _shares(answers: Sequence[Answer], *, domain: Domain, total: float) -> dict[
             margin = table.sum(axis=others) * precision
             sums[attribute] = sums.get(attribute, np.zeros(sizes[axis])) + margin
             precisions[attribute] = precisions.get(attribute, 0.0) + precision
-    return {a: to_simplex(s / precisions[a] / total) for a, s in sums.items()}
+    shares = {a: to_simplex(s / precisions[a] / total) for a, s in sums.items()}
+    # Half of what normal noise is on average, in each cell.
+    mean = 0.5 * np.sqrt(2 / np.pi) / total
+    return shares, {a: float(mean * len(s) / np.sqrt(precisions[a])) for a, s in sums.items()}
 
 
 def to_simplex(values: np.ndarray) -> np.ndarray:

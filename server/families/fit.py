@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from itertools import pairwise
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,20 +14,20 @@ from silosynth.common.families import (
     Answer,
     first_of,
     later_of,
-    single_views,
     view_domains,
 )
-from silosynth.common.forest import Chain, ForestSampler
-from silosynth.common.tables import TablesSchema, ancestors, number_name
+from silosynth.common.forest import Chain, ForestSampler, number_edges
+from silosynth.common.tables import TablesSchema, number_name
 from silosynth.server.families.ask import has_later
 from silosynth.server.families.chain import Effort, fit_chain
 from silosynth.server.families.evidence import Evidence, read_evidence
+from silosynth.server.families.numbers import numbers_inside
 from silosynth.server.families.population import Population, draw_population
 
-EFFORT = Effort(rows=20_000, first=25, then=12)
+EFFORT = Effort(rows=20_000, first=30, then=15)
 ROUNDS = (
-    Effort(rows=5_000, first=0, then=20, memory=False),
-    Effort(rows=10_000, first=0, then=20),
+    Effort(rows=5_000, first=0, then=30, memory=False),
+    Effort(rows=5_000, first=0, then=30),
     EFFORT,
 )
 """Later rows follow later rows, so their laws are fitted on rows that the laws before drew.
@@ -34,6 +35,9 @@ ROUNDS = (
 The first time those follow nothing yet, and what the row before and the first row say would be at
 odds; so the first row comes in after.
 """
+
+
+MOST_UNSURE = 0.03
 
 
 def fit_families(
@@ -50,17 +54,15 @@ def fit_families(
 
     Args: answers: those of all phases, of any views, in any order.
     """
-    evidence = _by_view(schema, answers)
+    fitting = Fitting(schema=schema, evidence=_by_view(schema, answers))
     chains: dict[str, Chain] = {}
     for name in schema.downward:
-        if name == schema.person:
-            chains[name] = _persons(schema, evidence[name])
-        else:
-            chains |= _rows(schema, name, evidence, chains)
+        chains = {**chains, **fitting.fit(name, chains)}
     return ForestSampler(
         schema=schema,
         chains=chains,
-        persons=round(evidence[schema.person].total),
+        inside=fitting.inside,
+        persons=round(fitting.evidence[schema.person].total),
         certificate=dict(certificate),
         plan_digest=plan_digest,
         left_out=tuple(left_out),
@@ -75,68 +77,77 @@ def _by_view(schema: TablesSchema, answers: Sequence[Answer]) -> dict[str, Evide
     return {view: read_evidence(found[view], domain=domain) for view, domain in domains.items()}
 
 
-def _persons(schema: TablesSchema, evidence: Evidence) -> Chain:
-    rows = schema.columns[schema.person].rows
-    nothing = Population(known={}, weights=np.ones(EFFORT.rows))
-    return fit_chain(
-        evidence,
-        nothing,
-        own=rows.domain.attributes,
-        zeros=rows.impossible(),
-        order=None,
-        effort=EFFORT,
-    )
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Fitting:
+    """What chains are fitted to, table by table."""
+
+    schema: TablesSchema
+    evidence: Mapping[str, Evidence] = field(repr=False)
+
+    @cached_property
+    def inside(self) -> dict[str, np.ndarray]:
+        """Return how numbers lie inside their bins, of each table below the persons'."""
+        found = {}
+        for name in self.schema.downward[1:]:
+            bins = len(number_edges(self.schema.tables[name])) - 1
+            column, shares = number_name(name), np.full(bins, 1e-9)
+            parent = str(self.schema.tables[name].parent)
+            views = (
+                (parent,) if parent == self.schema.person else (first_of(parent), later_of(parent))
+            )
+            for view in views:
+                evidence = self.evidence[view]
+                shares = shares + evidence.total * evidence.shares.get(column, np.zeros(bins))
+            found[name] = numbers_inside(self.schema, name, shares / shares.sum())
+        return found
+
+    def fit(self, name: str, above: Mapping[str, Chain]) -> dict[str, Chain]:
+        """Return the chains of a table, given those of the tables above."""
+        if name == self.schema.person:
+            nothing = Population(known={}, weights=np.ones(EFFORT.rows))
+            return {name: self._chain(name, name, nothing, EFFORT, start=None)}
+        first, later = first_of(name), later_of(name)
+        rows = self._drawn(name, first, above, EFFORT)
+        chain = self._chain(name, first, rows, EFFORT, start=None)
+        after = Chain(domain=self.evidence[later].domain, own=chain.own, steps=chain.steps)
+        if has_later(self.schema, name):
+            for effort in ROUNDS:
+                rows = self._drawn(name, later, {**above, first: chain, later: after}, effort)
+                start = after if effort is not ROUNDS[0] else None
+                after = self._chain(name, later, rows, effort, start=start)
+        return {first: chain, later: after}
+
+    def _drawn(
+        self, name: str, view: str, chains: Mapping[str, Chain], effort: Effort
+    ) -> Population:
+        return draw_population(
+            self.schema,
+            chains,
+            inside=self.inside,
+            table=name,
+            view=view,
+            rows=effort.rows,
+            marks=_marks(self.evidence[view]),
+        )
+
+    def _chain(
+        self, name: str, view: str, rows: Population, effort: Effort, *, start: Chain | None
+    ) -> Chain:
+        table, columns = self.schema.tables[name], self.schema.columns[name].rows
+        return fit_chain(
+            self.evidence[view],
+            rows,
+            own=columns.domain.attributes,
+            zeros=columns.impossible(),
+            order=table.order if view == later_of(name) else None,
+            effort=effort,
+            start=start,
+        )
 
 
-def _rows(
-    schema: TablesSchema, name: str, evidence: Mapping[str, Evidence], above: Mapping[str, Chain]
-) -> dict[str, Chain]:
-    """Return the chains of a table's first rows and of its later ones."""
-    first, later = first_of(name), later_of(name)
-    chains = {**above}
-    chains[first] = _chain(schema, name, first, evidence, chains, EFFORT, start=None)
-    domain = view_domains(schema)[later]
-    chains[later] = Chain(domain=domain, own=chains[first].own, steps=chains[first].steps)
-    if has_later(schema, name):
-        for effort in ROUNDS:
-            start = chains[later] if effort is not ROUNDS[0] else None
-            chains[later] = _chain(schema, name, later, evidence, chains, effort, start=start)
-    return {first: chains[first], later: chains[later]}
+def _marks(evidence: Evidence) -> dict[str, np.ndarray]:
+    """Return the shares that drawn rows are weighed to: what weights, and what draws before, bend.
 
-
-def _chain(
-    schema: TablesSchema,
-    name: str,
-    view: str,
-    evidence: Mapping[str, Evidence],
-    chains: Mapping[str, Chain],
-    effort: Effort,
-    *,
-    start: Chain | None,
-) -> Chain:
-    rows = schema.columns[name].rows
-    own = rows.domain.attributes
-    population = draw_population(
-        schema,
-        chains,
-        table=name,
-        view=view,
-        rows=effort.rows,
-        marks={} if view in single_views(schema) else _marks(schema, name, evidence[view]),
-    )
-    return fit_chain(
-        evidence[view],
-        population,
-        own=own,
-        zeros=rows.impossible(),
-        order=schema.tables[name].order if view == later_of(name) else None,
-        effort=effort,
-        start=start,
-    )
-
-
-def _marks(schema: TablesSchema, name: str, evidence: Evidence) -> dict[str, np.ndarray]:
-    """Return how many weighed rows there are by the numbers of rows above: weights bend those."""
-    path = [name, *ancestors(schema.tables, name)]
-    columns = (f"{up}: {number_name(down)}" for down, up in pairwise(path))
-    return {c: evidence.shares[c] for c in columns if c in evidence.shares}
+    Those of columns that noise leaves sure.
+    """
+    return {c: s for c, s in evidence.shares.items() if evidence.unsure[c] < MOST_UNSURE}

@@ -54,9 +54,8 @@ def choose_weighing(
 
     def cost(longest: float) -> float:
         kept = float(shown @ np.minimum(middles, longest))
-        return CUT_COST * (1 - kept / mass) + NOISE_COST * cells**CELLS_POWER * noise * (
-            longest / kept
-        )
+        beside = cells**CELLS_POWER * noise * longest / kept
+        return float(CUT_COST * (1 - kept / mass) + NOISE_COST * beside)
 
     best = min((float(m) for m in middles[shown > 0]), key=cost)
     return Weighing(fineness=FINENESS, length=_whole(best * math.sqrt(squares)))

@@ -35,6 +35,7 @@ def draw_population(
     schema: TablesSchema,
     chains: Mapping[str, Chain],
     *,
+    inside: Mapping[str, np.ndarray],
     table: str,
     view: str,
     rows: int,
@@ -44,9 +45,10 @@ def draw_population(
 
     Args:
         chains: those of the tables above, and of the table itself where later rows are wanted.
+        inside: how numbers lie inside their bins; see :class:`ForestSampler`.
         marks: shares of given columns that the weights of rows are to bring about.
     """
-    drawer = Drawer(schema=schema, chains=chains, seed=SEED)
+    drawer = Drawer(schema=schema, chains=chains, inside=inside, seed=SEED)
     known = _known(schema, drawer, table=table, view=view, persons=FEW_PERSONS)
     found = _length(known)
     if found < rows:
@@ -104,6 +106,8 @@ def _raked(
     weights = np.ones(rows)
     for _ in range(RAKES if rows and marks else 0):
         for column, shares in marks.items():
+            if column not in known:
+                continue
             have = np.bincount(known[column], weights=weights, minlength=len(shares))
             factor = shares / np.maximum(have / have.sum(), 1e-12)
             weights *= factor[known[column]]
