@@ -47,7 +47,7 @@ def read_method(name: Method | str) -> Method:
     try:
         return Method(name)
     except ValueError:
-        names = ", ".join(m.value for m in Method)
+        names = ", ".join(m.value for m in METHODS)
         raise InvalidPlan(f"method {str(name)!r} is not known", hint=f"use {names}") from None
 
 

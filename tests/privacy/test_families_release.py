@@ -14,6 +14,9 @@ import pytest
 from silosynth.client.gateway import Gateway
 from silosynth.common.accounting import RHO_UNIT
 from silosynth.common.audit import Scope, ScopeKind
+from silosynth.common.certificate import certify_plan, plain_words
+from silosynth.common.certificate.certify import check_certificate
+from silosynth.common.errors import InvalidPlan
 from silosynth.common.messages import Refusal, Release, decode_release, encode_request
 from silosynth.common.plan import Plan, encode_plan, parse_plan, plan_units
 from tests.support.chance import SumOfSquares, agrees, statistical
@@ -238,6 +241,20 @@ def test_a_person_is_all_rows_below_one() -> None:
     data["privacy"]["rows_per_person"] = 2
     with pytest.raises(Exception, match="rows below one"):
         parse_plan(data)
+
+
+def test_a_certificate_says_what_a_person_is_and_pays_for_one_mechanism() -> None:
+    said = certify_plan(families_plan(silos=("north", "south")))
+    assert "one person with all rows below it" in said.neighbours
+    (later,) = (p for p in said.phases if p.name == "later")
+    assert (later.marginals, later.bound) == (1, FINENESS)
+    words = " ".join(plain_words(said))
+    assert "Rows below a person of another silo are counted nowhere" in words
+    assert f"weighed down to a norm of at most {FINENESS} T" in words
+    check_certificate(said)
+    short = said.model_copy(update={"assumptions": said.assumptions[1:]})
+    with pytest.raises(InvalidPlan, match="assumptions"):
+        check_certificate(short)
 
 
 def test_rho_of_a_weighed_phase_is_that_of_one_mechanism() -> None:
