@@ -8,16 +8,15 @@ from typing import Annotated
 
 import typer
 
-from silosynth.common.cli import Force, Json, emit, say, with_flags
+from silosynth.common.cli import Force, Json, emit, with_flags
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.plan import load_plan
-from silosynth.common.report import write_report
 from silosynth.common.schema import load_schema
-from silosynth.server.cli import write_run_report
 from silosynth.simulations.audit import register_audit
 from silosynth.simulations.demo import demo
+from silosynth.simulations.ended import replicate, report
 from silosynth.simulations.local import run_whole
-from silosynth.simulations.run import Engine, reopen
+from silosynth.simulations.run import Engine
 from silosynth.simulations.scenario import register_scenario, simulate_scenario
 from silosynth.simulations.show import (
     progress_bars,
@@ -75,6 +74,7 @@ def register(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:
     flags: dict[str, list[type]] = {"rows": [RowFlags], "world": [WorldFlags]}
     app.command("simulate")(with_flags(simulate_command, flags))
     app.command("report")(report)
+    app.command("replicate")(replicate)
     app.command("demo")(demo)
     register_scenario(groups)
     register_audit(groups, run=run_whole)
@@ -170,47 +170,3 @@ def _refuse_options(*options: object) -> None:
             "a scenario or a sweep takes no checkpoint, no persons and no maps",
             hint="leave these options out",
         )
-
-
-def report(
-    directory: Annotated[
-        Path,
-        typer.Argument(metavar="RUN", help="A simulation's directory, or a federation's run id."),
-    ],
-    out: Annotated[
-        Path | None, typer.Option(help="Where to write; the run's directory by default.")
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the rows that are compared.")] = 1,
-    checkpoint: Annotated[
-        Path | None,
-        typer.Option(help="Where the run's pretrained checkpoint lies, if it was moved."),
-    ] = None,
-    released_only: Annotated[
-        bool,
-        typer.Option("--released-only", help="Use released measurements alone, no real row."),
-    ] = False,
-    force: Force = False,
-    as_json: Json = False,
-) -> None:
-    """Write the report of a run: an HTML page that opens offline, and the same facts as JSON.
-
-    In a simulation it compares with the real rows and says so. With [bold]--released-only[/bold]
-    it is made as in a federation, where nobody holds them.
-
-    [dim]silosynth report run/[/dim]
-    [dim]silosynth report people-20260301-120000-1a2b[/dim]
-    """
-    if not directory.exists():
-        written = write_run_report(str(directory), out=out, seed=seed, force=force)
-        emit(written, as_json=as_json)
-        return
-    # What compares tables takes two seconds to import, which every command would wait for.
-    from silosynth.simulations.run_report import report_facts
-
-    result = reopen(directory, checkpoint=checkpoint)
-    facts = report_facts(
-        result, directory=directory, seed=seed, released_only=released_only, tell=say
-    )
-    page, data = write_report(facts, out or directory, force=force)
-    say(f"wrote {page} and {data}")
-    emit({"html": str(page), "json": str(data)}, as_json=as_json)
