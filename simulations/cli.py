@@ -17,7 +17,7 @@ from silosynth.common.schema import load_schema
 from silosynth.server.cli import write_run_report
 from silosynth.simulations.audit import register_audit
 from silosynth.simulations.run import Engine, reopen
-from silosynth.simulations.scenario import register_scenario, simulate_scenario
+from silosynth.simulations.scenario import RowsOf, register_scenario, simulate_scenario
 from silosynth.simulations.show import (
     progress_bars,
     remove_run,
@@ -73,6 +73,14 @@ class WorldFlags:
         Path | None,
         typer.Option(help="A world to run in, by a virtual clock: delays, outages, people, rules."),
     ] = None
+    otherwise: Annotated[
+        bool,
+        typer.Option(
+            "--otherwise",
+            help="With --scenario: live through it again with each deadline, on_absent, absent and "
+            "attempts otherwise, and show what they bought.",
+        ),
+    ] = False
     sweep: Annotated[
         list[str] | None,
         typer.Option(
@@ -145,13 +153,19 @@ def simulate_command(
         )
         return
     if around.scenario is not None:
-        _refuse_options(checkpoint, persons, of_rows.rows_per_person, maps or None)
+        _refuse_options(checkpoint)
         with progress_bars() as progress:
             simulate_scenario(
                 loaded,
                 described,
                 tables=tables,
                 scenario=around.scenario,
+                rows=RowsOf(
+                    maps=maps,
+                    person_column=persons,
+                    rows_per_person=of_rows.rows_per_person,
+                ),
+                otherwise=around.otherwise,
                 out=out,
                 force=force,
                 progress=progress,
@@ -180,7 +194,7 @@ def _refuse_options(*options: object) -> None:
     """Raise InvalidArgument for what a scenario cannot do."""
     if any(option is not None for option in options):
         raise InvalidArgument(
-            "a scenario or a sweep takes no checkpoint, no persons and no maps",
+            "a scenario takes no checkpoint, and a sweep no checkpoint, no persons and no maps",
             hint="leave these options out",
         )
 

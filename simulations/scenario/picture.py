@@ -9,8 +9,7 @@ from markupsafe import Markup
 
 from silosynth.common.report import element, fit, picture, tooltip
 from silosynth.simulations.scenario.timeline import Leg, Timeline, What
-from silosynth.simulations.scenario.units import SECOND, spell_span
-from silosynth.simulations.scenario.world import Place
+from silosynth.simulations.world import SECOND, Place, spell_span
 
 _LEFT, _RIGHT, _TOP, _WIDE = 190.0, 20.0, 96.0, 900.0
 _COLOURS = {

@@ -13,7 +13,8 @@ from silosynth.common.cli.app import run
 from silosynth.common.errors import InvalidArgument, InvalidTable
 from silosynth.common.plan import dump_plan
 from silosynth.common.schema import dump_schema
-from silosynth.simulations.scenario import (
+from silosynth.simulations.scenario.timeline import Timeline
+from silosynth.simulations.world import (
     SECOND,
     Scenario,
     load_scenario,
@@ -21,11 +22,10 @@ from silosynth.simulations.scenario import (
     parse_scenario,
     spell_span,
 )
-from silosynth.simulations.scenario.chance import share
-from silosynth.simulations.scenario.scenario import scenario_json_schema
-from silosynth.simulations.scenario.skewed import Skew, skew_tables
-from silosynth.simulations.scenario.timeline import Timeline
-from silosynth.simulations.scenario.world import make_places
+from silosynth.simulations.world.chance import share
+from silosynth.simulations.world.place import make_places
+from silosynth.simulations.world.scenario import scenario_json_schema
+from silosynth.simulations.world.skewed import Skew, skew_tables
 from tests.support.tables.worlds import CALM, plan, schema, tables
 
 GALLERY = Path(__file__).parents[3] / "deploy" / "examples" / "scenarios"
