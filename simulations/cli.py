@@ -89,6 +89,13 @@ class WorldFlags:
         ),
     ] = None
     repeat: Annotated[int, typer.Option(min=1, help="Runs of each point of a sweep.")] = 1
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            help="Run a sweep on a Ray cluster: HOST:PORT, or 'local'; on this machine's cores "
+            "without it."
+        ),
+    ] = None
 
 
 def register(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:
@@ -148,6 +155,7 @@ def simulate_command(
             scenario=around.scenario,
             out=out,
             repeats=around.repeat,
+            cluster=around.cluster,
             force=force,
             as_json=as_json,
         )

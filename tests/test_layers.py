@@ -135,7 +135,11 @@ EDGES = {
         "common/reach.py",
         "server/federation/link.py",
     },
-    "ray": {"client/source/on_ray.py", "simulations/cluster.py"},
+    "ray": {
+        "client/source/on_ray.py",
+        "simulations/cluster.py",
+        "simulations/sweep/on_ray.py",
+    },
     "pandas": {"common/codec/frames.py", "simulations/demo_insurers.py"},
     "dp_accounting": {
         "common/accounting/loss.py",

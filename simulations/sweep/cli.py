@@ -29,6 +29,7 @@ def simulate_sweep(
     scenario: Path | None,
     out: Path,
     repeats: int,
+    cluster: str | None,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -47,6 +48,7 @@ def simulate_sweep(
             base,
             repeats=repeats,
             directory=out,
+            cluster=cluster,
             progress=lambda done, of: shown.update(task, completed=done, total=of),
         )
     _show(facts, files=SweepFiles(path=out))
