@@ -18,7 +18,7 @@ def match_plan(scenario: Scenario, plan: Plan) -> None:
             hint="a scenario makes keys of its own: leave --roster out of 'plan new'",
         )
     homes = scenario.homes()
-    if unknown := [s for s in homes if s not in plan.silos]:
+    if unknown := [s for s in homes if s not in plan.silo_names]:
         raise InvalidArgument(
             f"scenario {scenario.name} has silo {unknown[0]!r}, which is not in plan {plan.id}",
             hint="name the plan's silos in the scenario, each in one region",
