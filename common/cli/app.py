@@ -31,7 +31,7 @@ from silosynth.common.codec import parse_conditions
 from silosynth.common.errors import EXIT_BUG, InvalidArgument, SilosynthError
 from silosynth.common.files import check_output, storage_error
 from silosynth.common.plan import check_budget, check_plan, load_plan
-from silosynth.common.proxies import past_proxies
+from silosynth.common.reach import past_proxies
 from silosynth.common.sampler import (
     AutoregressiveSampler,
     condition_on,
