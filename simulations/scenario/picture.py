@@ -19,7 +19,7 @@ _COLOURS = {
     What.AGAIN: "#7a55a8",
     What.LOST: "#c0392b",
     What.CRASH: "#c0392b",
-    What.LATE: "#e0a63c",
+    What.LATE: "#4f8f4a",
     What.CLOCK: "#8c2d04",
     What.LEFT: "#000000",
 }
@@ -30,6 +30,7 @@ _WORDS = (
     (_COLOURS[What.STALL], "stalls"),
     (_COLOURS[What.AGAIN], "sent again"),
     (_COLOURS[What.LOST], "lost, killed"),
+    (_COLOURS[What.LATE], "nobody waited for it"),
     (_COLOURS[What.CLOCK], "clock refused"),
     (_AWAY["outage"], "off"),
     (_AWAY["partition"], "cut off"),
