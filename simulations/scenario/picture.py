@@ -117,8 +117,7 @@ def _axis(axis: _Axis, *, bottom: float) -> list[Markup]:
         fill = "#f4f6f8" if i % 2 else "#e9edf1"
         name = fit(leg.name, max(2, int((right - left) / 6.2)))
         took = fit(spell_span(leg.until - leg.begin), max(2, int((right - left) / 5.6)))
-        missing = leg.asked - len(leg.answered) if leg.asked else 0
-        note = f", {missing} missing" if missing else ""
+        note = f", {leg.missing} missing" if leg.missing else ""
         drawn += [
             element(
                 "rect",
