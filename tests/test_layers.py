@@ -43,9 +43,10 @@ ROOMS: dict[str, str] = {
     "common/scores": "common/codec common/schema",
     "common/evaluate": "common/certificate common/codec common/plan common/report common/sampler "
     "common/schema common/scores",
+    "common/estimate": "common/codec common/sampler common/schema common/scores",
     "common/cli": "common/schema common/codec common/importers common/generator common/plan "
-    "common/certificate common/sampler common/evaluate common/reach common/report common/tables "
-    "common/telemetry",
+    "common/certificate common/sampler common/estimate common/evaluate common/reach "
+    "common/report common/tables common/telemetry",
     "client/noise": "common/accounting common/plan",
     "client/counting": "",
     "client/ledger": "common/accounting common/audit",
@@ -105,9 +106,9 @@ ROOMS: dict[str, str] = {
     "server/report": "server/coordinator server/measuring server/methods common/certificate "
     "common/plan common/report common/schema",
     "server/cli": "server/federation server/report server/driver server/coordinator server/methods "
-    "server/dummy server/planning common/certificate common/cli common/plan common/reach "
-    "common/report common/roster common/sampler common/schema common/tables common/telemetry "
-    "common/trust",
+    "server/dummy server/planning common/certificate common/cli common/estimate common/plan "
+    "common/reach common/report common/roster common/sampler common/schema common/tables "
+    "common/telemetry common/trust",
     "simulations/audit": "client/gateway client/noise client/source common/accounting common/cli "
     "common/messages common/plan common/schema server/measuring server/planning",
     "simulations/one_process": "client/ledger common/audit common/codec common/plan",
@@ -154,7 +155,11 @@ EDGES = {
         "common/accounting/sum_privacy.py",
         "common/certificate/accountants.py",
     },
-    "scipy": {"common/accounting/loss.py", "simulations/audit/bound.py"},
+    "scipy": {
+        "common/estimate/interval.py",
+        "common/accounting/loss.py",
+        "simulations/audit/bound.py",
+    },
     "faker": {"common/generated/people.py"},
     "numba": {"client/learning/clip.py", "client/counting/compiled.py"},
     "duckdb": {

@@ -1,6 +1,6 @@
 from .autoregressive import AutoregressiveSampler
 from .code_by_code import condition_cells, draw_examples, load_network
-from .condition import condition_on
+from .condition import condition_on, probability_of
 from .conditional import CliqueMarginal, shares, shares_within
 from .mixture import Mixture, NeuralSampler
 from .network import Layer, Network
@@ -36,6 +36,7 @@ __all__ = [
     "load_network",
     "load_sampler",
     "parse_sampler",
+    "probability_of",
     "save_sampler",
     "shares",
     "shares_within",
