@@ -17,7 +17,7 @@ from silosynth.simulations.demo import demo
 from silosynth.simulations.ended import replicate, report
 from silosynth.simulations.local import run_whole
 from silosynth.simulations.run import Engine
-from silosynth.simulations.scenario import register_scenario, simulate_scenario
+from silosynth.simulations.scenario import RowsOf, register_scenario, simulate_scenario
 from silosynth.simulations.show import (
     progress_bars,
     remove_run,
@@ -59,6 +59,14 @@ class WorldFlags:
         Path | None,
         typer.Option(help="A world to run in, by a virtual clock: delays, outages, people, rules."),
     ] = None
+    otherwise: Annotated[
+        bool,
+        typer.Option(
+            "--otherwise",
+            help="With --scenario: live through it again with each deadline, on_absent, absent and "
+            "attempts otherwise, and show what they bought.",
+        ),
+    ] = False
     sweep: Annotated[
         list[str] | None,
         typer.Option(
@@ -67,6 +75,13 @@ class WorldFlags:
         ),
     ] = None
     repeat: Annotated[int, typer.Option(min=1, help="Runs of each point of a sweep.")] = 1
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            help="Run a sweep on a Ray cluster: HOST:PORT, or 'local'; on this machine's cores "
+            "without it."
+        ),
+    ] = None
 
 
 def register(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:
@@ -127,18 +142,25 @@ def simulate_command(
             scenario=around.scenario,
             out=out,
             repeats=around.repeat,
+            cluster=around.cluster,
             force=force,
             as_json=as_json,
         )
         return
     if around.scenario is not None:
-        _refuse_options(checkpoint, persons, of_rows.rows_per_person, maps or None)
+        _refuse_options(checkpoint)
         with progress_bars() as progress:
             simulate_scenario(
                 loaded,
                 described,
                 tables=tables,
                 scenario=around.scenario,
+                rows=RowsOf(
+                    maps=maps,
+                    person_column=persons,
+                    rows_per_person=of_rows.rows_per_person,
+                ),
+                otherwise=around.otherwise,
                 out=out,
                 force=force,
                 progress=progress,
@@ -167,6 +189,6 @@ def _refuse_options(*options: object) -> None:
     """Raise InvalidArgument for what a scenario cannot do."""
     if any(option is not None for option in options):
         raise InvalidArgument(
-            "a scenario or a sweep takes no checkpoint, no persons and no maps",
+            "a scenario takes no checkpoint, and a sweep no checkpoint, no persons and no maps",
             hint="leave these options out",
         )

@@ -90,6 +90,11 @@ class SiloDirectory:
         return load_map(self.map) if self.map.exists() else NO_MAP
 
     @property
+    def schema(self) -> Path:
+        """Return the path of the schema that the silo was set up with."""
+        return Path(_settings(self)["schema"])
+
+    @property
     def settings(self) -> Path:
         """Return the path of the silo's settings."""
         return self.path / "silo.json"
