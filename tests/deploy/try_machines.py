@@ -160,11 +160,10 @@ def follow(site: Site, *, archive: Path | None, tell: Callable[[str], None]) -> 
     tell("all have asked and were answered")
     at_once(people, lambda person: person.does(page["settle"]))
     tell("all silos are started")
-    while names[1:]:  # until nothing waits: each change follows from the one before it
-        shown = hub.does(page["send"])
-        if "waits" not in shown and "away" not in shown and not _waits(people):
-            break
+    for _ in names[1:]:  # each change follows from the one before it
+        hub.does(page["send"])
         at_once(people, lambda person: person.does(page["approve"]))
+    assert not _waits(people), "as many changes as silos that came in after the first"
     tell("all go by one roster")
     run = page["coordinator run"].replace("north,south", ",".join(names))
     with ThreadPoolExecutor(1) as aside:

@@ -6,8 +6,10 @@ programs read-only. Its network has one line, to the machine that it is wired to
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -74,7 +76,9 @@ def machine(place: Path, name: str) -> Iterator[Machine]:
     inside = ["sh", "-c", f"{mounts} && exec sleep infinity"]
     spaces = ["--mount", "--net", "--uts", "--pid", "--fork", "--kill-child"]
     with (place / f"{name}.log").open("wb") as log:
-        holder = subprocess.Popen(["unshare", *spaces, *inside], stderr=log)
+        holder = subprocess.Popen(
+            ["unshare", *spaces, *inside], stderr=log, preexec_fn=_end_with_parent
+        )
     try:
         yield Machine(name=name, root=root, pid=_child_of(holder, place / f"{name}.log"))
     finally:
@@ -105,6 +109,10 @@ def shown() -> tuple[Path, ...]:
         if path.is_absolute() and path.is_dir() and not inside:
             found.append(path)
     return tuple(found)
+
+
+def _end_with_parent() -> None:
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 def _furnish(root: Path) -> None:
