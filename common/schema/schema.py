@@ -22,6 +22,7 @@ from silosynth.common.document import (
     dump_document,
     load_document,
     own_faults,
+    parse_sent,
 )
 from silosynth.common.domain import Domain
 from silosynth.common.errors import InvalidSchema
@@ -268,6 +269,15 @@ def has_tables(document: Any) -> bool:
 def load_schema(path: Path) -> Schema:
     """Read a schema from YAML or JSON; raise InvalidSchema naming the file and the field."""
     return parse_schema(read_schema(path), origin=str(path))
+
+
+def schema_of_text(text: str, *, origin: str) -> Schema:
+    """Build a schema from the YAML that somebody sent; raise InvalidSchema naming ``origin``.
+
+    Guarantees: no file is read, whatever the text names: what files held stands in it, as
+    :func:`dump_schema` writes it.
+    """
+    return parse_schema(parse_sent(text, origin=origin), origin=origin)
 
 
 def read_schema(path: Path) -> Any:

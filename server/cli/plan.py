@@ -20,10 +20,11 @@ from silosynth.common.schema import load_schema
 from silosynth.server.cli.dummy import dummy
 from silosynth.server.cli.flags import BudgetFlags, PersonFlags, TermFlags, TrustFlags, read_lacks
 from silosynth.server.cli.forecast import plan_show
+from silosynth.server.cli.prune import prune
 from silosynth.server.cli.replicate import register_replicate
 from silosynth.server.cli.report import register_report
 from silosynth.server.cli.roster import register_roster
-from silosynth.server.cli.runs import prune, register_runs
+from silosynth.server.cli.runs import register_runs
 from silosynth.server.cli.setup import admit, nodes, register_certs
 from silosynth.server.federation import load_roster, with_roster
 from silosynth.server.methods import METHODS, Flags

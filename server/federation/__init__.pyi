@@ -28,6 +28,7 @@ from .settings import (
 )
 from .standing import Waiting, read_standing, summarise
 from .superlink import admit_nodes, dismiss_nodes, list_nodes
+from .superlink_room import compact, tidy_runs
 
 __all__ = [
     "Begun",
@@ -48,6 +49,7 @@ __all__ = [
     "check_files",
     "check_runnable",
     "check_whole",
+    "compact",
     "config_path",
     "discard_run",
     "dismiss_nodes",
@@ -70,6 +72,7 @@ __all__ = [
     "run_federation",
     "send_changes",
     "summarise",
+    "tidy_runs",
     "with_roster",
     "write_roster",
 ]
