@@ -14,12 +14,12 @@ unexport PYTHONDONTWRITEBYTECODE
 test quick soak faults test-flower: export OMP_NUM_THREADS := 1
 test quick soak faults test-flower: export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: demo test quick check lint types structure wheel bundle try-bundle soak faults test-flower browser bench-setup postgresql clean
+.PHONY: demo test quick check lint types structure wheel bundle try-bundle try-machines soak faults test-flower browser bench-setup postgresql nginx clean
 
 demo: $(VENV)/.run
 	$(BIN)/silosynth demo --out demo-out --force
 
-test: $(VENV)/.dev browser postgresql lint types
+test: $(VENV)/.dev browser postgresql nginx lint types
 	$(BIN)/python tests/structure.py --print
 	$(BIN)/python -m pytest $(WORKERS)
 	$(MAKE) wheel
@@ -52,6 +52,10 @@ bundle: $(VENV)/.dev
 
 try-bundle: bundle
 	$(BIN)/python tests/deploy/try_bundle.py $$(ls -t dist/silosynth-*.tar | head -1)
+
+# What docs/how-to/machines.md says, from the bundle, on machines of their own (root, namespaces).
+try-machines: bundle
+	$(BIN)/python -m tests.deploy.try_machines $$(ls -t dist/silosynth-*.tar | head -1)
 
 # SOAK=n kills n processes (1,000); FLOWER=1 runs them over SuperLink, SuperNodes and relays as well;
 # SHARED=1 lets the silos sum in secret.
@@ -90,6 +94,12 @@ postgresql:
 	@command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { \
 		run=$$([ $$(id -u) = 0 ] || echo sudo); \
 		$$run apt-get update -q && $$run apt-get install -q -y --no-install-recommends postgresql; }
+
+# The tests run nginx with the file that is shipped; nothing of the system's own is started.
+nginx:
+	@command -v nginx >/dev/null || ls /usr/sbin/nginx >/dev/null 2>&1 || { \
+		run=$$([ $$(id -u) = 0 ] || echo sudo); \
+		$$run apt-get update -q && $$run apt-get install -q -y --no-install-recommends nginx-light; }
 
 $(BIN)/python:
 	@[ -n "$(PYTHON)" ] || { echo "Python 3.11, 3.12 or 3.13 is needed; put one on the PATH"; exit 1; }

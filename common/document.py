@@ -20,9 +20,9 @@ _MISREAD = re.compile("[\x80-\x9f\u2028\u2029\ufeff]")
 
 def dump_document(data: Mapping[str, Any]) -> str:
     """Return plain data as YAML in the order given."""
-    text: str = yaml.safe_dump(dict(data), sort_keys=False, allow_unicode=True)
+    text: str = yaml.dump(dict(data), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
     if _MISREAD.search(text):
-        text = yaml.safe_dump(dict(data), sort_keys=False, allow_unicode=False)
+        text = yaml.dump(dict(data), Dumper=_Dumper, sort_keys=False, allow_unicode=False)
     return text
 
 
@@ -45,6 +45,24 @@ def load_document(path: Path) -> Any:
         raise InvalidSchema(f"{path}: is not valid YAML{line}") from err
 
 
+def parse_sent(text: str, *, origin: str) -> Any:
+    """Parse YAML that somebody sent, and that :func:`dump_document` made: no part stands for many.
+
+    Raises InvalidSchema naming ``origin`` where it is none.
+    """
+    try:
+        return yaml.load(text, Loader=_SentLoader)
+    except (yaml.YAMLError, ValueError, RecursionError) as err:
+        raise InvalidSchema(f"{origin} is no document as silosynth writes them") from err
+
+
+class _Dumper(yaml.SafeDumper):
+    """Plain data, each part written out where it stands."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
 class _Loader(yaml.SafeLoader):
     """Plain data alone, and no field twice in one mapping."""
 
@@ -57,6 +75,15 @@ class _Loader(yaml.SafeLoader):
                 )
             seen.add(key.value)
         return super().construct_mapping(node, deep)
+
+
+class _SentLoader(_Loader):
+    """Plain data without aliases, by which a few bytes become as many as one likes."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.composer.ComposerError(problem="an alias", problem_mark=None)
+        return super().compose_node(parent, index)
 
 
 def describe_validation(err: ValidationError, data: Any) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import glob
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -115,8 +117,24 @@ def replace_file(path: Path, data: bytes, *, mode: int = 0o600) -> None:
 
 
 def create_file(path: Path, data: bytes, *, mode: int = 0o600) -> None:
-    """Write a file that is not there yet, durably; raise FileExistsError when it is."""
-    _fill(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode), data)
+    """Write a file that is not there yet, durably; raise FileExistsError when it is.
+
+    Guarantees: it is there whole or not at all, whatever stops the writing; of two that are written
+    at one time one is there. What one that was killed left of its part goes with the next.
+    """
+    there = FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+    if os.path.lexists(path):
+        raise there
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    _fill(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode), data)
+    try:
+        os.link(part, path)
+    except FileNotFoundError:  # whoever was first took our part for one that was left
+        raise there from None
+    finally:
+        part.unlink(missing_ok=True)
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        left.unlink(missing_ok=True)
     sync_directory(path.parent)
 
 

@@ -34,8 +34,8 @@ from silosynth.server.coordinator import Agree, Answered, Event, Stated, finish_
 from silosynth.server.driver import Journal, Progress
 from silosynth.server.driver.drive import drive
 from silosynth.simulations.one_process import write_private
-from silosynth.simulations.partition import match_roster
-from silosynth.simulations.run import RunDirectory
+from silosynth.simulations.tables import match_roster
+from silosynth.simulations.run_files import RunDirectory
 from silosynth.simulations.silos import SiloDirectory, alone
 
 

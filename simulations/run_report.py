@@ -17,7 +17,7 @@ from silosynth.common.sampler import AutoregressiveSampler
 from silosynth.common.sampler.sampler import draw
 from silosynth.common.scores import MOST_ROWS, sample_batches
 from silosynth.server.report import charged_units, chosen_pairs, report_outcome, run_provenance
-from silosynth.simulations.run import RunDirectory, RunResult
+from silosynth.simulations.run_files import RunDirectory, RunResult
 from silosynth.simulations.silos import SiloDirectory
 
 
@@ -46,7 +46,7 @@ def _facts(
     provenance = run_provenance(result.state, seed=seed)
     if released_only:
         return report_outcome(state, outcome, provenance=provenance)
-    sampler, texts = result.sampler, modelled_texts(state.schema)
+    sampler, texts = result.sampler, modelled_texts(state.table)
     if texts and isinstance(sampler, AutoregressiveSampler):
         sampler = sampler.without_texts()  # nothing of them is compared
     tables = {s: _read(directory, s, result=result) for s in state.silos}
@@ -60,7 +60,7 @@ def _facts(
     return compare(
         real,
         drawn,
-        schema=state.schema,
+        schema=state.table,
         plan=state.plan,
         certificate=outcome.certificate,
         costs=charged_units(state),
@@ -118,6 +118,6 @@ def _spell(table: pa.Table, names: Sequence[str]) -> pa.Table:
 def _read(directory: Path, silo: str, *, result: RunResult) -> pa.Table:
     """Read a simulated silo's table."""
     place = SiloDirectory(path=RunDirectory(path=directory).silos / silo)
-    schema, silo_map = result.state.schema, place.silo_map()
+    schema, silo_map = result.state.table, place.silo_map()
     table = read_table(place.table, schema=schema, allow_extra=True, silo_map=silo_map)
     return map_table(table, schema=schema, silo_map=silo_map, person=None)

@@ -98,6 +98,13 @@ def silo_recover(
             "you know it to be whole; or all. The mirror if there is one, or all, by default."
         ),
     ] = None,
+    newest: Annotated[
+        bool,
+        typer.Option(
+            "--newest",
+            help="The ledger given is the one that lay there last, moved away and no copy of it.",
+        ),
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Write without being asked.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -120,6 +127,7 @@ def silo_recover(
         loaded,
         found,
         basis=basis,
+        newest=newest,
         by=person_of(os.geteuid(), sudo_user=sudo_user()),
         at=datetime.now(UTC).isoformat(timespec="seconds"),
     )

@@ -1,5 +1,5 @@
-from .asked import Asked, ask_rows
-from .dataset import Dataset, TablesDataset
+from .asked import Asked, Dataset, ask_rows
+from .families import TablesDataset
 from .gateway import Gateway
 from .kept import PLAN, PLANS, Records
 from .proposals import check_promise, plan_scopes

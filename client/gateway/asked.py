@@ -1,19 +1,19 @@
-"""What a request asks of a silo's rows: counts, random features of them, or a round of learning."""
+"""A silo's data sets, and what a request asks of their rows: counts, features or learning."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from typing import TypedDict
 
 import numpy as np
 
-from silosynth.client.families import FamilyRows
 from silosynth.client.learning import Checkpoints
 from silosynth.client.noise import BitSource
+from silosynth.client.policy import Policy
 from silosynth.client.source import Source, StreamRows, ValueQuestion
-from silosynth.common.domain import Grouping
+from silosynth.common.domain import Domain, Grouping
 from silosynth.common.errors import InvalidTable, Refused
 from silosynth.common.generator import (
     FeatureSettings,
@@ -27,15 +27,45 @@ from silosynth.common.messages import Request
 from silosynth.common.plan import (
     ENDINGS,
     OF_VALUES,
-    TABLES_PHASES,
-    Phase,
     PhaseName,
     Plan,
     level_number,
     partition,
 )
 from silosynth.common.schema import Schema
-from silosynth.common.values import Endings, Partition, sum_levels
+from silosynth.common.values import Endings, Partition, refine, sum_levels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dataset:
+    """One table of a silo. ``bounded`` says that its source bounds the rows of a person.
+
+    ``domain`` and ``schema_digest`` are the schema's, worked out once. ``lacks`` are the columns
+    that the silo declares not to hold, ``map_digest`` the keyed name of the map that says so.
+    """
+
+    schema: Schema
+    rows: Source
+    policy: Policy
+    bounded: bool = False
+    lacks: frozenset[str] = frozenset()
+    map_digest: str | None = None
+    domain: Domain = field(init=False)
+    schema_digest: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "domain", self.schema.domain)
+        object.__setattr__(self, "schema_digest", self.schema.digest)
+
+    def coded(self, edges: Mapping[str, tuple[int, ...]] | None) -> tuple[Source, Schema]:
+        """Return the rows by the bins that begin at ``edges``, or by the schema's own.
+
+        Whatever the bins are, a row has one code of each attribute.
+        """
+        if not edges:
+            return self.rows, self.schema
+        schema = refine(self.schema, edges=edges)
+        return self.rows.recode(schema), schema
 
 
 class Terms(TypedDict):
@@ -80,20 +110,6 @@ def ask_rows(asked: Asked) -> Sequence[np.ndarray]:
     if features is None or asked.request.phase is not PhaseName.EMBEDDING:
         return asked.rows.count(queries, levels=levels, **asked.terms)
     return [_embed(asked, features, level=query.level, levels=levels) for query in queries]
-
-
-def ask_families(rows: FamilyRows, request: Request, *, phase: Phase) -> Sequence[np.ndarray]:
-    """Return one int64 array per answer to what a request asks of several tables.
-
-    Guarantees: a person with all rows below it, more or less, moves each array by one in one cell;
-    where persons are weighed, all arrays together by an L2 norm of F times T at most.
-    """
-    if request.tables is None:
-        raise Refused("the request does not say what it asks of the tables")
-    found = rows.count(request.tables.asked(phase))
-    if TABLES_PHASES[phase.name].lengths:
-        return [found.norms]
-    return found.weighed if phase.fineness is not None else found.plain
 
 
 def _ask_held(asked: Asked, held: Sequence[bool]) -> Sequence[np.ndarray]:

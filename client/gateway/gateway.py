@@ -12,14 +12,15 @@ from itertools import accumulate, pairwise
 
 import numpy as np
 
-from silosynth.client.gateway.asked import Asked, ask_families, ask_rows, learn_from
+from silosynth.client.gateway.asked import Asked, Dataset, ask_rows, learn_from
 from silosynth.client.gateway.charged import charge_facts
-from silosynth.client.gateway.dataset import AnyDataset, Dataset, TablesDataset
 from silosynth.client.gateway.deliveries import UNKNOWN, Deliveries
+from silosynth.client.gateway.families import AnyDataset, TablesDataset, ask_families
 from silosynth.client.gateway.kept import KeepsRecords
 from silosynth.client.gateway.proposals import (
     Proposals,
-    plan_scopes,
+    open_book,
+    payers,
     unread_digest,
 )
 from silosynth.client.gateway.refusals import plain, public_error, refuse
@@ -37,10 +38,8 @@ from silosynth.client.learning import Checkpoints
 from silosynth.client.ledger import Ledger
 from silosynth.client.noise import BitSource, SystemBits, draw_noise
 from silosynth.client.policy import Rules, SiloIdentity
-from silosynth.client.roster import RosterBook
 from silosynth.client.sums import SumMember
 from silosynth.common.accounting import Noise
-from silosynth.common.audit import Scope
 from silosynth.common.errors import Refused, SilosynthError
 from silosynth.common.messages import (
     CHALLENGE_BYTES,
@@ -110,9 +109,7 @@ class Gateway:
             identity=identity,
             rules=rules,
             checkpoints=checkpoints or Checkpoints(),
-            book=None
-            if identity is None
-            else RosterBook(silo=silo, identity=identity, rules=rules, ledger=ledger),
+            book=open_book(silo, identity, rules=rules, ledger=ledger),
             once=once,
         )
         # Every request carries its whole plan. What held for these bytes once holds again, until a
@@ -256,7 +253,7 @@ class Gateway:
             verified.digest,
             cost_units=verified.share.cost_units,
             rdp=verified.share.vector,
-            scopes=_scopes(proposed),
+            scopes=payers(proposed),
             facts=charge_facts(verified, agreed=agreed),
         )
         if stored is not None:
@@ -351,13 +348,6 @@ class Gateway:
             # The relay and Flower would send the text of an error on, and it may hold a value.
             self._tell_operator(f"{what}: {type(error).__name__}: {error}")
         return public
-
-
-def _scopes(proposed: VerifiedPlan) -> tuple[Scope, ...] | None:
-    """Return who pays: all scopes in a simulation, dataset, consumer and project otherwise."""
-    if proposed.consumer is None:
-        return None
-    return plan_scopes(proposed.plan.dataset, proposed.consumer, proposed.plan.project)
 
 
 def _add_noise(

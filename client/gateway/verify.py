@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
-from silosynth.client.gateway.asked import require_training
-from silosynth.client.gateway.dataset import AnyDataset, Dataset, TablesDataset
+from silosynth.client.gateway.asked import Dataset, require_training
+from silosynth.client.gateway.families import AnyDataset, TablesDataset
 from silosynth.client.learning import Checkpoints
 from silosynth.client.noise import NoiseShare, check_noise, noise_share
 from silosynth.client.policy import (
@@ -152,7 +152,7 @@ def permit_plan(door: Doorkeeper, plan: Plan, *, ended: bool = False) -> AnyData
         )
     _check_tables(dataset, plan)
     _check_columns(dataset, plan)
-    if door.silo not in plan.silos:
+    if door.silo not in plan.silo_names:
         raise InvalidPlan(f"silo {door.silo!r} is not in plan {plan.id}")
     if door.identity is not None:
         _check_rosters(door, plan, ended=ended)

@@ -2,6 +2,7 @@ from .copied import Copied, Copy, CopyKind, begin, end_body, read_copy, record
 from .fence import fence_path, read_fence
 from .file import copy_before, file_version, open_file
 from .ledger import Ledger
+from .mirror import noted_mirror
 from .rebuild import is_ledger, lengthened, read_ledger
 from .tables import FILE_VERSION
 from .waiting import WaitingPlan
@@ -20,6 +21,7 @@ __all__ = [
     "file_version",
     "is_ledger",
     "lengthened",
+    "noted_mirror",
     "open_file",
     "read_copy",
     "read_fence",

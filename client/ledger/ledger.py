@@ -111,6 +111,7 @@ class Ledger(Statements):
         *,
         caps: Mapping[Scope, int | Cap],
         known_heads: Collection[str] = (),
+        recoveries: Collection[str] = (),
         mirror: Path | None = None,
         clock: Clock = utc_now,
         reached: Reached = lambda _: None,
@@ -123,6 +124,7 @@ class Ledger(Statements):
             caps: most units of 2^-40 of zCDP rho that each scope may ever spend; a Cap with an
                 order also admits sums over a random part of the persons at their Rényi cost.
             known_heads: as for :meth:`present_heads`.
+            recoveries: heads that recoveries gave it; it knows each as its own or as lost.
             mirror: a copy, best on another disk, that is written before anybody hears of a commit;
                 one that the ledger had before at another path is retired.
             reached: called with "before-charge" and "before-store" just before a transaction,
@@ -133,7 +135,7 @@ class Ledger(Statements):
         elsewhere, and for a mirror that cannot be written or knows more.
         """
         ledger = cls(Batch(open_file(path)), path=path, scopes=(), clock=clock, reached=reached)
-        return ledger._checked(caps, known_heads=known_heads, mirror=mirror)
+        return ledger._checked(caps, known_heads, recoveries=recoveries, mirror=mirror)
 
     @classmethod
     def hold(
@@ -154,7 +156,7 @@ class Ledger(Statements):
         """
         batch = Batch(open_image(image))
         ledger = cls(batch, path=path, scopes=(), clock=clock, reached=reached)
-        return ledger._checked(caps, known_heads=(), mirror=None)
+        return ledger._checked(caps, (), recoveries=(), mirror=None)
 
     @staticmethod
     def blank(*, clock: Clock = utc_now) -> bytes:
@@ -168,14 +170,16 @@ class Ledger(Statements):
     def _checked(
         self,
         caps: Mapping[Scope, int | Cap],
-        *,
         known_heads: Collection[str],
+        *,
+        recoveries: Collection[str],
         mirror: Path | None,
     ) -> Self:
         """Check all of the ledger, set its caps and return it; close it where it does not hold."""
         try:
             self._take_rosters(self.verify().rosters)
             self._stand_behind(read_fence(fence_path(self._path)))
+            self._know(recoveries)
             self.present_heads(known_heads)
             self._mirrored(mirror)
             self.grant(caps)
@@ -380,4 +384,13 @@ class Ledger(Statements):
             raise LedgerUnavailable(
                 "the ledger is fenced: it is an old copy, without a head or release of a peer's",
                 hint="put the newest copy in its place, and leave the fence where it is",
+            )
+
+    def _know(self, recoveries: Collection[str]) -> None:
+        """Raise LedgerUnavailable unless the ledger knows of these recoveries."""
+        heads = Proofs(heads=tuple(recoveries))
+        if self._batch.read(lambda connection: missing(connection, heads)):
+            raise LedgerUnavailable(
+                "the ledger is an old copy: it knows nothing of a recovery that is noted here",
+                hint="move it away, and run 'silosynth silo recover' with the newest that you have",
             )

@@ -126,7 +126,7 @@ def open_mirror(
     knows more than the ledger.
     """
     note = mirror_note(ledger)
-    noted = _noted(note)
+    noted = noted_mirror(ledger)
     before, made = noted.path, noted.made
     if before is not None and before != path:
         _retire(before, note=note)
@@ -165,7 +165,7 @@ def note_length(mirror: Mirror, *, ledger: Path) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Noted:
+class NotedMirror:
     """The mirror that a ledger had when it was opened last, if it was made, and its length then."""
 
     path: Path | None = None
@@ -203,19 +203,20 @@ def _retire(path: Path, *, note: Path) -> None:
     sync_directory(note.parent)
 
 
-def _noted(note: Path) -> _Noted:
-    """Return what is noted of a ledger's mirror."""
+def noted_mirror(ledger: Path) -> NotedMirror:
+    """Return what is noted of a ledger's mirror; raise LedgerUnavailable if it cannot be read."""
+    note = mirror_note(ledger)
     try:
         stated = json.loads(note.read_bytes())
         if stated["version"] != 1:
             raise ValueError("another version")
-        return _Noted(
+        return NotedMirror(
             path=Path(stated["path"]),
             made=stated.get("made", True) is not False,
             entries=int(stated.get("entries", 0)),
         )
     except FileNotFoundError:
-        return _Noted()
+        return NotedMirror()
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as err:
         raise LedgerUnavailable(
             f"{note} cannot be read", hint="restore it; it says where the ledger's mirror is"

@@ -55,11 +55,13 @@ def _ask(asked: bytes, *, going: Callable[[], bool]) -> tuple[int, bytes]:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     ) as process:
+        given: bytes | None = asked
         while True:
             try:
-                answer, _ = process.communicate(asked, timeout=_LOOK_SECONDS)
+                answer, _ = process.communicate(given, timeout=_LOOK_SECONDS)
                 return process.returncode, answer
             except subprocess.TimeoutExpired:
+                given = None  # it is under way, and is not taken twice
                 if not going():
                     process.kill()
 

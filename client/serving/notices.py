@@ -192,8 +192,13 @@ def _mail(mail: MailSection, notice: Notice) -> None:
 
 
 def _leave(folder: Path, notice: Notice) -> None:
-    """Leave the notice as a file, for a program of another user; raise ConnectionFailed if not."""
+    """Leave the notice as a file, for a program of another user; raise ConnectionFailed if not.
+
+    What a gateway that was killed left of one is taken away: nobody else would.
+    """
     try:
+        for part in folder.glob(".notice-*.part"):
+            part.unlink(missing_ok=True)
         replace_file(folder / f"notice-{secrets.token_hex(8)}.json", notice.data(), mode=0o640)
     except OSError as err:
         raise ConnectionFailed(f"the notice cannot be left: {err.strerror}") from err

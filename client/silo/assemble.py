@@ -14,7 +14,7 @@ from silosynth.client.maps import NO_MAP, SiloMap, check_map, check_reviewed, lo
 from silosynth.client.noise import BitSource
 from silosynth.client.policy import CheckpointSection, DatasetSection, PolicyFile, SiloIdentity
 from silosynth.client.roster import RosterBook
-from silosynth.client.silo.lives import begin_life
+from silosynth.client.silo.lives import begin_life, noted_heads
 from silosynth.client.source import StreamRows, forget_codes, load_secret, open_source
 from silosynth.client.source.bounding import bounding
 from silosynth.client.sums import SUMS, SumMember, SumStore
@@ -82,13 +82,14 @@ def open_silo(
     datasets = open_datasets(policy, tell_operator=tell_operator)
     opened(datasets)
     records = Records(Path(policy.silo.directory))
-    begin_life(Path(policy.silo.directory))
     with Ledger.open(
         ledger_path(policy),
         caps=policy.scope_caps(),
+        recoveries=noted_heads(Path(policy.silo.directory)),
         mirror=policy.mirror(),
         reached=reached,
     ) as ledger:
+        begin_life(Path(policy.silo.directory))
         RosterBook(
             silo=policy.silo.name, identity=identity, rules=policy.rules(), ledger=ledger
         ).check()
@@ -145,7 +146,7 @@ def check_files(policy: PolicyFile) -> None:
         _check_checkpoint(checkpoint)
     ledger = ledger_path(policy)
     if not ledger.is_file():
-        raise LedgerUnavailable(f"there is no ledger at {ledger}", hint="run 'silo init'")
+        raise LedgerUnavailable(f"there is no ledger at {ledger}", hint="run 'silo new-ledger'")
     if ledger.stat().st_mode & 0o077:
         raise InvalidPolicy(
             f"{ledger} can be read by other users", hint=f"run 'chmod 600 {ledger}'"

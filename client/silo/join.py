@@ -33,6 +33,7 @@ from silosynth.common.roster import (
     encode_request,
     make_request,
 )
+from silosynth.common.schema import dump_schema, schema_of_text
 from silosynth.common.trust import PublicKey, SigningKey
 
 KEY, NODE_KEY = Path("keys/silo.pem"), Path("relay/supernode.pem")
@@ -114,14 +115,18 @@ def take_kit(
 ) -> MadeSilo:
     """Write policy, secret, ledger, CA and the relay's settings; what is there is kept.
 
+    Guarantees: the kit's schema is read as data alone, and written out of what was read: neither
+    now nor later does it name a file of this machine to be read.
+
     Raises OutputExists when there is a policy, InvalidArgument where a schema is needed and the kit
-    has none.
+    has none, InvalidSchema where it has one that cannot be used.
     """
     name, _ = check_kit(directory, change)
-    if kit.schema_text is not None and not new.schema.exists():
-        replace_file(new.schema, kit.schema_text.encode(), mode=0o644)
     if not new.schema.exists():
-        raise InvalidArgument("the kit has no schema", hint="give one with --schema")
+        if kit.schema_text is None:
+            raise InvalidArgument("the kit has no schema", hint="give one with --schema")
+        sent = schema_of_text(kit.schema_text, origin="the kit's schema")
+        replace_file(new.schema, dump_schema(sent).encode(), mode=0o644)
     _private(directory / NODE_KEY.parent)
     replace_file(directory / NODE_KEY.parent / "ca.pem", kit.ca.encode(), mode=0o644)
     settings = f"SUPERLINK={kit.superlink}\nSILO={name}\n"

@@ -20,13 +20,19 @@ from enum import StrEnum
 from pathlib import Path
 
 from silosynth.client.gateway import plan_scopes
-from silosynth.client.ledger import CopyKind, fence_path, lengthened, read_fence
+from silosynth.client.ledger import (
+    CopyKind,
+    fence_path,
+    lengthened,
+    noted_mirror,
+    read_fence,
+)
 from silosynth.client.ledger.rebuild import rebuild
 from silosynth.client.policy import PolicyFile
 from silosynth.client.roster import rosters_of
 from silosynth.client.silo.assemble import ledger_path
 from silosynth.client.silo.found import Found, KeptPlan, kept_plans
-from silosynth.client.silo.lives import lives_since, note_recovery
+from silosynth.client.silo.lives import forget_unserved, lives_since, note_recovery
 from silosynth.client.sums import SUMS
 from silosynth.common.audit import (
     Account,
@@ -125,6 +131,7 @@ def recover(
     basis: Basis | None,
     by: str,
     at: str,
+    newest: bool = False,
 ) -> Recovery:
     """Work out the ledger of a silo from what was found of it.
 
@@ -134,7 +141,10 @@ def recover(
     Args:
         basis: what stands for that which no copy holds; None takes the mirror that the policy
             names, if it was not given up, and all that is left otherwise. A copy of a mirror that
-            lies elsewhere may be an old one, so that it is the newest has to be said.
+            lies elsewhere, or without a note of how long it was, may be an old one, so that it is
+            the newest has to be said.
+        newest: whether a person says that the ledger given is the one that lay there last. A copy
+            of its file looks the same, so nothing but a person can tell.
     Raises OutputExists while there is a ledger, InvalidCopy when what was found contradicts itself
     or the basis, InvalidArgument when something is missing.
     """
@@ -142,32 +152,37 @@ def recover(
     if path.exists():
         raise OutputExists(f"{path} is there", hint="where it is damaged, move it away and keep it")
     mirror = policy.mirror()
-    live = mirror is not None and _longest(found, CopyKind.MIRROR, mirror)
+    rows, known = found.longest(at=at)
+    noted = noted_mirror(path)
+    # Lives of which the chain knows nothing, and has not paid for.
+    lives = lives_since(path.parent, heads={*(head for _, _, head in rows), *known.heads})
+    old = bool(lives) or len(rows) < noted.entries
+    live = mirror is not None and noted.made and noted.path == mirror and not old
+    live = live and _longest(found, CopyKind.MIRROR, mirror)
     taken = basis or (Basis.MIRROR if live else Basis.ALL)
     if taken is Basis.MIRROR and not _longest(found, CopyKind.MIRROR):
         raise InvalidArgument(
             "there is no mirror that was followed to the end",
             hint="without one, what is not known counts as spent",
         )
-    rows, known = found.longest(at=at)
+    if newest:
+        _check_newest(found, old=old)
     gone = _Gone.of(found, known, fence=fence_path(path))
     owed = _Owed(known=known, caps=policy.scope_caps(), at=at)
-    # A copy of the ledger itself is the newest, unless it knows nothing of a recovery noted here.
-    lives = lives_since(Path(policy.silo.directory), heads={head for _, _, head in rows})
-    copied = _longest(found, CopyKind.LEDGER) or (live and not gone.heads and not gone.lost)
-    newest = copied and not lives
+    newest = newest or (live and not gone.heads and not gone.lost)
     match taken:
         case Basis.MIRROR:
-            gone.check_none()
+            gone.check_none(old=old)
         case Basis.PLANS:
             if not gone.proven:
                 raise _lacking("the fence names answers that no receipt given is about")
-            _charge_plans(owed, policy, found.receipts, newest=newest, lives=lives)
+            _charge_plans(owed, policy, found.receipts, newest=newest, lives=len(lives))
         case Basis.ALL:
             _charge_all(owed, policy, found, newest=newest)
     lost = gone.lost if taken is Basis.MIRROR else gone.lost | _unanswered(known)
     if taken is not Basis.MIRROR:
-        owed.bodies.append(recovered_body(heads=[*gone.heads], lost=[*lost], by=by, at=at))
+        heads = [*gone.heads, *lives]
+        owed.bodies.append(recovered_body(heads=heads, lost=[*lost], by=by, at=at))
     whole = lengthened(rows, tuple(owed.bodies))
     account = replay(whole)
     return Recovery(
@@ -197,6 +212,8 @@ def write_recovery(
         reached("recover:sums")
         _move_away(recovery.sums)
         note_recovery(recovery.path.parent, head=recovery.account.head)
+    elif not recovery.path.exists():
+        forget_unserved(recovery.path.parent)
     rebuild(recovery.path, recovery.rows, releases=recovery.releases, reached=reached)
     if recovery.basis is not Basis.MIRROR:
         for project, version in sorted(recovery.rosters.items()):
@@ -248,13 +265,31 @@ class _Gone:
             proven=heads == by_receipt and asked == answered,
         )
 
-    def check_none(self) -> None:
-        """Raise InvalidCopy when a mirror lacks what somebody holds: it was not the newest."""
-        if self.heads or self.lost:
+    def check_none(self, *, old: bool) -> None:
+        """Raise InvalidCopy when a mirror lacks what somebody holds: it was not the newest.
+
+        Args: old: whether what is noted beside the ledger says so.
+        """
+        if old or self.heads or self.lost:
             raise InvalidCopy(
-                "the mirror lacks what a receipt, an audit or the fence proves: it is an old one",
+                "the mirror lacks what a receipt, an audit, the fence or a note beside the ledger "
+                "proves: it is an old one",
                 hint="find the newest; or use it as a backup, with --basis plans or all",
             )
+
+
+def _check_newest(found: Found, *, old: bool) -> None:
+    """Raise unless a ledger was found that may be the one that lay there last."""
+    if not _longest(found, CopyKind.LEDGER):
+        raise InvalidArgument(
+            "none of the longest copies is a ledger that was moved away",
+            hint="what else is the newest is not known; leave --newest out",
+        )
+    if old:
+        raise InvalidCopy(
+            "the ledger given is no newest one: it lacks what is noted where it lay",
+            hint="leave --newest out; what it lacks is then charged",
+        )
 
 
 def _longest(found: Found, kind: CopyKind, path: Path | None = None) -> bool:

@@ -1,4 +1,4 @@
-from .questions import Answer, Answers, Phase, Question
+from .questions import Answer, Phase, Question
 from .views import FIRST, PREVIOUS, first_of, later_of, single_views, view_domains
 from .weights import (
     MOST_FINENESS,

@@ -11,6 +11,7 @@ from flwr.common.constant import HEARTBEAT_MIN_INTERVAL, SUPERLINK_NODE_ID, Erro
 from flwr.common.serde import fab_to_proto, message_to_proto
 from flwr.proto.control_pb2 import (
     ListNodesRequest,
+    ListRunsRequest,
     RegisterNodeRequest,
     StartRunRequest,
     StopRunRequest,
@@ -69,6 +70,7 @@ __all__ = [
     "GetNodesRequest",
     "HeartbeatSender",
     "ListNodesRequest",
+    "ListRunsRequest",
     "Node",
     "PullAppMessagesRequest",
     "PullObjectRequest",

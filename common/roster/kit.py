@@ -26,7 +26,9 @@ from silosynth.common.trust import (
 )
 from silosynth.common.trust.seal import seal
 
-MOST_KIT_BYTES = 16 * 2**20
+MOST_KIT_BYTES = 8 * 2**20
+MOST_SCHEMA_CHARACTERS = 4_000_000
+"""A schema of this size takes some 20 s and 400 MB to read."""
 
 
 class Kit(BaseModel):
@@ -42,7 +44,7 @@ class Kit(BaseModel):
     superlink: str = Field(pattern=r"^[A-Za-z0-9._\[\]:-]+:[0-9]{1,5}$")
     ca: str = Field(max_length=1_000_000)
     change: str = Field(max_length=1_500_000)
-    schema_text: str | None = Field(default=None, max_length=12_000_000)
+    schema_text: str | None = Field(default=None, max_length=MOST_SCHEMA_CHARACTERS)
 
 
 def seal_kit(kit: Kit, *, key: SigningKey) -> bytes:
@@ -51,7 +53,12 @@ def seal_kit(kit: Kit, *, key: SigningKey) -> bytes:
 
 
 def kit_with(sealed_change: bytes, **facts: str | None) -> Kit:
-    """Return a kit around a sealed change."""
+    """Return a kit around a sealed change; raise InvalidArgument for a schema that is too large."""
+    if len(facts.get("schema_text") or "") > MOST_SCHEMA_CHARACTERS:
+        raise InvalidArgument(
+            f"the schema is larger than a kit may hold, {MOST_SCHEMA_CHARACTERS:,} characters",
+            hint="leave --schema out, and send the file beside the kit",
+        )
     return Kit.model_validate({**facts, "change": plain_text(sealed_change)})
 
 

@@ -46,6 +46,7 @@ from .schema import (
     parse_schema,
     read_schema,
     schema_name,
+    schema_of_text,
 )
 from .zeros import ImpossibleCells, StructuralZeros
 
@@ -113,5 +114,6 @@ __all__ = [
     "read_schema",
     "says_no_form",
     "schema_name",
+    "schema_of_text",
     "spell_duration",
 ]

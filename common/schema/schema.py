@@ -22,12 +22,12 @@ from silosynth.common.document import (
     dump_document,
     load_document,
     own_faults,
+    parse_sent,
 )
 from silosynth.common.domain import Domain
 from silosynth.common.errors import InvalidSchema
-from silosynth.common.rules import UNREVIEWED
 from silosynth.common.schema.code_lists import read_code_lists
-from silosynth.common.schema.compiled.ruled import Ruled, compile_rules
+from silosynth.common.schema.compiled.ruled import Ruled, compile_rules, unreviewed_rules
 from silosynth.common.schema.images import Image, check_images
 from silosynth.common.schema.kinds.attributes import (
     Attribute,
@@ -211,7 +211,7 @@ class Schema(PlainModel):
     def unreviewed(self) -> tuple[str, ...]:
         """Return the attributes whose domain, and the rules, that nobody has vouched for."""
         attributes = [a.name for a in self.attributes if a.source is Source.UNREVIEWED]
-        return (*attributes, *(rule for rule in self.rules if UNREVIEWED.search(rule)))
+        return (*attributes, *unreviewed_rules(self.rules))
 
 
 def _leave_out_unsaid(model: PlainModel, data: dict[str, Any]) -> None:
@@ -269,6 +269,15 @@ def has_tables(document: Any) -> bool:
 def load_schema(path: Path) -> Schema:
     """Read a schema from YAML or JSON; raise InvalidSchema naming the file and the field."""
     return parse_schema(read_schema(path), origin=str(path))
+
+
+def schema_of_text(text: str, *, origin: str) -> Schema:
+    """Build a schema from the YAML that somebody sent; raise InvalidSchema naming ``origin``.
+
+    Guarantees: no file is read, whatever the text names: what files held stands in it, as
+    :func:`dump_schema` writes it.
+    """
+    return parse_schema(parse_sent(text, origin=origin), origin=origin)
 
 
 def read_schema(path: Path) -> Any:

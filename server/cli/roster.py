@@ -62,6 +62,7 @@ _WAIT = 60.0
 def register_roster(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:
     """Add the group ``roster`` and the command ``dismiss``."""
     group = typer.Typer(help="Say who takes part, silo by silo.", no_args_is_help=True)
+    group.command("begin")(roster_begin)
     group.command("show")(roster_show)
     group.command("add")(roster_add)
     group.command("replace")(roster_replace)
@@ -80,6 +81,28 @@ class _Desk:
     federation: Federation
     key: SigningKey
     chain: RosterChain
+
+
+def roster_begin(
+    federation: FederationName,
+    project: Project = "default",
+    as_json: Json = False,
+) -> None:
+    """Begin the roster of a new federation, with no silo yet: each comes in by 'roster add'.
+
+    Where silos pin each other's keys already, 'roster add --roster' begins with those.
+
+    [dim]silosynth roster begin --federation hospitals[/dim]
+    """
+    place = home()
+    found = find_federation(place, federation)
+    key = SigningKey.load(found.identity)
+    path = chain_path(place, federation=federation, project=project)
+    begin_chain(path, {}, project=project)
+    words = key_words(federation, key.public)
+    say(f"the roster of project {project!r} begins in {path}, with no silo")
+    say(f"your own four words, as coordinator {federation!r}: {words} ({key.public})")
+    emit({"project": project, "path": str(path), "words": words}, as_json=as_json)
 
 
 def roster_show(
@@ -260,7 +283,7 @@ def _desk(federation: str, project: str, *, start: Path | None) -> _Desk:
         given = load_roster(start)
         if given.coordinator != key.public:
             raise InvalidArgument(f"{start} names another coordinator's key than {found.identity}")
-        begin_chain(path, given, project=project)
+        begin_chain(path, given.silos, project=project)
     chain = read_chain(path, coordinator=key.public)
     return _Desk(home=place, name=federation, federation=found, key=key, chain=chain)
 

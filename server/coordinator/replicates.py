@@ -53,7 +53,7 @@ def draw_replicates(state: State, outcome: Outcome, *, count: int, seed: int) ->
         }
         found = finish_run(replace(known, measured=again, merging=known.merged_by)).sampler
         assert isinstance(found, Sampler)  # what is no generator is a graphical model
-        yield replace(found, schema=state.schema, spreads=state.spreads)
+        yield replace(found, schema=state.table, spreads=state.spreads)
 
 
 def _people(

@@ -1,9 +1,10 @@
 from .certs import make_certs, renew_certs
 from .prune import check_whole, drop, droppable, is_pruned
+from .pump import Watchers
 from .roster.chain import RosterChain, add_change, begin_chain, chain_path, read_chain, write_roster
 from .roster.file import load_roster, with_roster
 from .roster.post import send_changes
-from .run import Watchers, cancel_run, check_runnable, run_federation
+from .run import cancel_run, check_runnable, run_federation
 from .run_files import (
     Begun,
     RunFiles,
@@ -27,6 +28,7 @@ from .settings import (
 )
 from .standing import Waiting, read_standing, summarise
 from .superlink import admit_nodes, dismiss_nodes, list_nodes
+from .superlink_room import compact, tidy_runs
 
 __all__ = [
     "Begun",
@@ -47,6 +49,7 @@ __all__ = [
     "check_files",
     "check_runnable",
     "check_whole",
+    "compact",
     "config_path",
     "discard_run",
     "dismiss_nodes",
@@ -69,6 +72,7 @@ __all__ = [
     "run_federation",
     "send_changes",
     "summarise",
+    "tidy_runs",
     "with_roster",
     "write_roster",
 ]

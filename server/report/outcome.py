@@ -29,7 +29,7 @@ def report_outcome(
     Guarantees: those of :func:`silosynth.server.report.measured.from_measurements`.
     """
     measurements = tuple(
-        regroup(m, domain=state.schema.domain, grouping=outcome.grouping)
+        regroup(m, domain=state.table.domain, grouping=outcome.grouping)
         for phase, measured in state.measured().items()
         if phase is not PhaseName.EMBEDDING
         for m in measured

@@ -38,7 +38,8 @@ def main() -> int:
         folder = Path(name)
         for path in (archive, archive.with_name(f"{archive.name}.sha256")):
             (folder / path.name).symlink_to(path)
-        target = folder / "opt"
+        target = folder / "opt" / "silosynth"
+        target.parent.mkdir()
         begun = time.monotonic()
         code = _run(_commands(archive, target), folder)
         took = time.monotonic() - begun
@@ -55,7 +56,7 @@ def _commands(archive: Path, target: Path) -> str:
     ).stdout.decode()
     block = re.findall(r"```bash\n(.*?)```", page, re.DOTALL)[0]
     interpreter = str(Path(sys.executable).resolve())
-    return block.replace("/opt/silosynth", str(target)).replace("python3 ", f"{interpreter} ")
+    return block.replace("/opt/", f"{target.parent}/").replace("python3 ", f"{interpreter} ")
 
 
 def _run(commands: str, folder: Path) -> int:

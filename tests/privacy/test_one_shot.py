@@ -82,7 +82,7 @@ def run(place: Path, plan: Plan) -> tuple[State, dict[str, pa.Table]]:
 
 def noise_of(state: State, tables: dict[str, pa.Table]) -> np.ndarray:
     """Return what was released less the exact sum, in standard deviations that the plan states."""
-    schema, plan = state.schema, state.plan
+    schema, plan = state.table, state.plan
     measured = state.measured()
     grouping = working_grouping(schema, measured[PhaseName.ONE_WAY])
     assert plan.features is not None

@@ -9,7 +9,7 @@ $SILOSYNTH_HOME/rosters/FEDERATION/PROJECT/start.json     the roster that no cha
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,9 +86,9 @@ def chain_path(home: Path, *, federation: str, project: str) -> Path:
     return home / "rosters" / federation / project
 
 
-def begin_chain(path: Path, roster: RosterFile, *, project: str) -> None:
-    """Begin with a roster of version 0, which every silo's policy holds already."""
-    facts = {"version": _VERSION, "project": project, "silos": dict(roster.silos)}
+def begin_chain(path: Path, silos: Mapping[str, PublicKey], *, project: str) -> None:
+    """Begin with a roster of version 0, which every silo's policy holds already, or with none."""
+    facts = {"version": _VERSION, "project": project, "silos": dict(silos)}
     make_directory(path, mode=0o700)
     try:
         create_file(path / "start.json", json.dumps(facts, sort_keys=True).encode() + b"\n")
@@ -109,7 +109,8 @@ def read_chain(path: Path, *, coordinator: PublicKey) -> RosterChain:
         sealed = [_read(p, coordinator) for p in sorted(path.glob("*.change"))]
     except FileNotFoundError:
         raise InvalidArgument(
-            f"there is no roster in {path}", hint="begin with --roster roster.yaml"
+            f"there is no roster in {path}",
+            hint="begin with 'silosynth roster begin'; where silos pin keys already, with --roster",
         ) from None
     except (ValueError, KeyError, TypeError, SilosynthError):
         raise InvalidArgument(f"the rosters in {path} are damaged, or of another version") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from silosynth.common.document import describe_validation, load_document
 from silosynth.common.errors import InvalidArgument, InvalidSchema
@@ -19,7 +19,7 @@ class Roster(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     coordinator: PublicKey
-    silos: Mapping[Name, PublicKey] = Field(min_length=1)
+    silos: Mapping[Name, PublicKey]
 
 
 def load_roster(path: Path) -> Roster:

@@ -16,6 +16,7 @@ import tomli_w
 from silosynth.client.desk import Command, Desk, Question
 from silosynth.client.desk import desk as desk_module
 from silosynth.client.ledger import CopyKind, begin, fence_path, read_copy, record
+from silosynth.client.ledger.mirror import mirror_note
 from silosynth.client.silo import Basis, Recovery, check_copy, find, ledger_path, write_recovery
 from silosynth.client.silo.recover import recover
 from silosynth.client.sums import SumMember, SumStore
@@ -94,10 +95,17 @@ class Site:
             receipts=[self.receipts] if receipts else (),
         )
 
-    def recover(self, *copies: Path, basis: Basis | None = None, **found: bool) -> Recovery:
+    def recover(
+        self, *copies: Path, basis: Basis | None = None, newest: bool = False, **found: bool
+    ) -> Recovery:
         """Put the ledger back."""
         recovery = recover(
-            self.federation.policy, self.find(*copies, **found), basis=basis, by="anna", at=AT
+            self.federation.policy,
+            self.find(*copies, **found),
+            basis=basis,
+            by="anna",
+            at=AT,
+            newest=newest,
         )
         self.told: list[str] = []
         write_recovery(recovery, tell=self.told.append)
@@ -279,8 +287,8 @@ def test_a_receipt_that_turns_up_later_fences_and_is_taken_in(site: Site) -> Non
         site.recover(site.backup)
     aside = site.ledger.rename(site.ledger.with_name("fenced.sqlite"))
     with pytest.raises(SilosynthError, match="fence names answers"):
-        site.recover(aside, basis=Basis.PLANS, receipts=False)
-    second = site.recover(aside, basis=Basis.PLANS)
+        site.recover(aside, basis=Basis.PLANS, receipts=False, newest=True)
+    second = site.recover(aside, basis=Basis.PLANS, newest=True)
     assert second.account.spent == first.account.spent
     assert second.account.lost == {site.release.receipt.request_id}
     with site.federation.open() as silo:
@@ -325,6 +333,92 @@ def test_a_backup_of_before_an_earlier_recovery_pays_for_every_life_since(
     assert all(recovery.account.spent[s] - site.spent[s] >= drawn > 0 for s in site.spent)
 
 
+def test_a_copied_ledger_is_the_newest_only_where_a_person_says_so(site: Site) -> None:
+    """What a recovery charged before the copy was made pays for nothing that came after it."""
+    plan, drawn = site.federation.plan(id="again", epsilon=0.3), 0
+    with site.federation.open() as silo:
+        site.federation.verdict(silo.gateway.propose(plan=site.federation.sealed(plan)))
+    early, late = site.home / "early.ledger", site.home / "late.sqlite"
+    assert site.command("backup", str(early)) == 0
+    with site.federation.open() as silo:
+        drawn += site.federation.release(silo, plan).receipt.cost_units
+    site.ledger.unlink()
+    site.recover(early, basis=Basis.PLANS, receipts=False)
+    with site.federation.open():
+        pass  # served, and asked nothing yet
+    shutil.copyfile(site.ledger, late)
+    with site.federation.open() as silo:
+        drawn += site.federation.release(silo, plan).receipt.cost_units
+    site.ledger.unlink()
+    with pytest.raises(SilosynthError, match="moved away"):
+        site.recover(early, basis=Basis.PLANS, receipts=False, newest=True)
+    recovery = site.recover(late, basis=Basis.PLANS, receipts=False)
+    assert all(recovery.account.spent[s] - site.spent[s] >= drawn > 0 for s in site.spent)
+
+
+def test_a_ledger_of_before_a_recovery_is_not_served_and_not_the_newest(site: Site) -> None:
+    """It knows nothing of what was spent since, and no receipt need say so."""
+    early, fence = site.home / "early.sqlite", fence_path(site.ledger)
+    shutil.copyfile(site.ledger, early)
+    for served in (False, True):  # a recovery that is not served yet stands for its ledger, too
+        site.ledger.unlink()
+        site.recover(site.backup, basis=Basis.PLANS, receipts=False)
+        if served:
+            with site.federation.open():
+                pass
+        shutil.copyfile(early, site.ledger)
+        with (
+            pytest.raises(LedgerUnavailable, match="nothing of a recovery"),
+            site.federation.open(),
+        ):
+            pass
+    assert not fence.exists()
+    site.ledger.unlink()
+    with pytest.raises(InvalidCopy, match="no newest one"):
+        site.recover(early, basis=Basis.PLANS, newest=True)
+    whole = site.recover(early, basis=Basis.PLANS)
+    with site.federation.open() as silo:  # the life that it lacks is paid for, and known
+        assert silo.ledger.verify().spent == whole.account.spent
+    late = site.home / "late.ledger"
+    assert site.command("backup", str(late)) == 0
+    with site.federation.open():
+        pass
+    site.ledger.unlink()
+    again = site.recover(late, basis=Basis.PLANS)
+    paid = {s: again.account.spent[s] - whole.account.spent[s] for s in site.spent}
+    prices = {s: whole.charged[s] for s in site.spent}
+    assert all(paid[s] < prices[s] for s in site.spent), "one life more, and no earlier one again"
+
+
+def test_a_mirror_that_is_shorter_than_was_noted_is_not_live(mirrored: Site) -> None:
+    """Such as one below the mount point of a disk that is away; it would refund what it lacks."""
+    old = mirrored.mirror.read_bytes()
+    with mirrored.federation.open() as silo:
+        mirrored.federation.release(silo, mirrored.federation.plan(id="newer"))
+    mirrored.ledger.unlink()
+    whole = mirrored.mirror.read_bytes()
+    mirrored.mirror.write_bytes(old)
+    with pytest.raises(InvalidCopy, match="an old one"):
+        mirrored.recover(mirrored.mirror, basis=Basis.MIRROR, receipts=False)
+    assert mirrored.recover(mirrored.mirror, receipts=False).basis is Basis.ALL
+    mirrored.ledger.unlink()
+    mirrored.mirror.write_bytes(whole)
+    assert mirrored.recover(mirrored.mirror).basis is Basis.MIRROR
+    with mirrored.federation.open() as silo:  # what was put back before served nobody
+        assert len(silo.ledger.verify().releases) == 3
+
+
+def test_a_mirror_of_which_nothing_is_noted_is_the_newest_only_where_a_person_says_so(
+    mirrored: Site,
+) -> None:
+    mirrored.ledger.unlink()
+    mirror_note(mirrored.ledger).unlink()
+    assert mirrored.recover(mirrored.mirror).basis is Basis.ALL
+    mirrored.ledger.unlink()
+    recovery = mirrored.recover(mirrored.mirror, basis=Basis.MIRROR)
+    assert recovery.account == mirrored.account
+
+
 def test_a_recovery_that_served_nobody_is_no_life(site: Site) -> None:
     """Made twice, because the first was interrupted or thought better of, it charges once."""
     prices = site.prices()
@@ -348,7 +442,8 @@ def test_all_that_is_left_is_no_less_than_what_receipts_prove(site: Site) -> Non
     second = site.recover(basis=Basis.ALL)
     assert second.account.spent == dict.fromkeys(caps, cost)
     aside = site.ledger.rename(site.ledger.with_name("aside.sqlite"))
-    assert site.recover(aside, basis=Basis.ALL).account.spent == second.account.spent
+    third = site.recover(aside, basis=Basis.ALL, newest=True)
+    assert third.account.spent == second.account.spent
 
 
 @pytest.mark.parametrize("basis", [Basis.PLANS, Basis.ALL])
@@ -431,11 +526,13 @@ def test_an_audit_carries_the_charges_and_the_lost_answers(site: Site) -> None:
 
 def test_an_old_copy_of_a_mirror_is_no_mirror(mirrored: Site, tmp_path: Path) -> None:
     """It would give back what was spent since."""
-    old = tmp_path / "old.mirror"
+    old, note = tmp_path / "old.mirror", mirror_note(mirrored.ledger)
     shutil.copyfile(mirrored.mirror, old)
+    noted = note.read_bytes()
     newer = mirrored.federation.plan(id="newer")
     with mirrored.federation.open() as silo:
         released = mirrored.federation.release(silo, newer)
+    note.write_bytes(noted)  # as a kill leaves it: nothing but its place tells what is old
     mirrored.ledger.unlink()
     moved = mirrored.mirror.rename(tmp_path / "moved.mirror")
     assert (

@@ -53,16 +53,47 @@ MUTANTS = (
     Mutant(
         name="lives of which a backup knows nothing cost nothing",
         path=RECOVER,
-        old="newest=newest, lives=lives)",
+        old="newest=newest, lives=len(lives))",
         new="newest=newest, lives=0)",
         killed_by=(LOST + "test_a_backup_of_before_an_earlier_recovery_pays_for_every_life_since",),
     ),
     Mutant(
         name="a copied ledger is the newest beside notes of recoveries that it lacks",
         path=RECOVER,
-        old="newest=newest, lives=lives)",
-        new="newest=copied, lives=0 if copied else lives)",
-        killed_by=(LOST + "test_a_backup_of_before_an_earlier_recovery_pays_for_every_life_since",),
+        old='    if old:\n        raise InvalidCopy(\n            "the ledger given',
+        new='    if not found:\n        raise InvalidCopy(\n            "the ledger given',
+        killed_by=(LOST + "test_a_ledger_of_before_a_recovery_is_not_served_and_not_the_newest",),
+    ),
+    Mutant(
+        name="a ledger of before a recovery is served",
+        path="client/ledger/ledger.py",
+        old="            self._know(recoveries)",
+        new="            pass",
+        killed_by=(LOST + "test_a_ledger_of_before_a_recovery_is_not_served_and_not_the_newest",),
+    ),
+    Mutant(
+        name="a copy of the ledger's file is the newest",
+        path=RECOVER,
+        old="    newest = newest or (live",
+        new="    newest = newest or _longest(found, CopyKind.LEDGER) or (live",
+        killed_by=(LOST + "test_a_copied_ledger_is_the_newest_only_where_a_person_says_so",),
+    ),
+    Mutant(
+        name="a mirror that is shorter than was noted is live",
+        path=RECOVER,
+        old="old = bool(lives) or len(rows) < noted.entries",
+        new="old = bool(lives)",
+        killed_by=(LOST + "test_a_mirror_that_is_shorter_than_was_noted_is_not_live",),
+    ),
+    Mutant(
+        name="a mirror of which nothing is noted is live",
+        path=RECOVER,
+        old="noted.made and noted.path == mirror and not old",
+        new="not old",
+        killed_by=(
+            LOST
+            + "test_a_mirror_of_which_nothing_is_noted_is_the_newest_only_where_a_person_says_so",
+        ),
     ),
     Mutant(
         name="a recovery is not noted when its ledger is served",

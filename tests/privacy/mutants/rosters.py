@@ -20,6 +20,17 @@ NETWORK = "tests/client/serving/test_no_network.py::"
 MUTANTS = (
     # Who may change a roster
     Mutant(
+        name="a kit's schema may name files of the silo's machine",
+        path="client/silo/join.py",
+        old='sent = schema_of_text(kit.schema_text, origin="the kit\'s schema")\n'
+        "        replace_file(new.schema, dump_schema(sent).encode(), mode=0o644)",
+        new="replace_file(new.schema, kit.schema_text.encode(), mode=0o644)",
+        killed_by=(
+            "tests/server/federation/test_roster_commands.py::"
+            "test_a_kits_schema_reads_no_file_of_the_silo_and_nothing_is_left_of_a_wrong_one",
+        ),
+    ),
+    Mutant(
         name="a coordinator's change is gone by at once",
         path=BOOK,
         old="        if self.rules.vouchers is None or len(seen) < self.rules.vouchers:",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,19 +10,23 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from pydantic import ValidationError
 
-from silosynth.client.policy import load_policy
+from silosynth.client.policy import NewSilo, load_policy
+from silosynth.client.silo import take_kit
 from silosynth.common.cli.app import run
-from silosynth.common.errors import InvalidArgument, OutputExists, SilosynthError
+from silosynth.common.errors import InvalidArgument, InvalidSchema, OutputExists, SilosynthError
 from silosynth.common.roster import (
     MOST_REQUEST_BYTES,
     decode_request,
     encode_request,
     key_words,
+    kit_with,
     make_change,
     open_kit,
     same_words,
 )
+from silosynth.common.roster.kit import MOST_SCHEMA_CHARACTERS
 from silosynth.common.schema import dump_schema
 from silosynth.common.trust import SigningKey
 from silosynth.server.federation import (
@@ -140,6 +145,31 @@ def test_with_other_words_nothing_is_signed(
     assert say("roster", "show", "--federation", "hub")["version"] == 0
 
 
+def test_a_new_federation_begins_with_no_silo_and_its_first_ones_come_in(
+    say: Say, certs: Certs, tmp_path: Path
+) -> None:
+    """Nobody pins a key by hand: the first silo's kit holds itself alone, the second's both."""
+    assert "there is no roster" in say("roster", "show", "--federation", "hub")["error"]["message"]
+    begun = say("roster", "begin", "--federation", "hub")
+    assert say("roster", "begin", "--federation", "hub")["error"]
+    assert say("roster", "show", "--federation", "hub")["silos"] == []
+    made = {}
+    for place, silo in enumerate(("north", "south"), start=1):
+        asked = say("silo", "join", tmp_path / silo, "--name", silo)
+        kit = tmp_path / f"{silo}.kit"
+        words = ("--words", asked["words"], "--schema", tmp_path / "schema.yaml")
+        added = say("roster", "add", asked["path"], "--out", kit, *words, *FED)
+        assert (added["version"], added["words"]) == (place, begun["words"])
+        table = ("--table", tmp_path / "people.parquet", "--words", added["words"])
+        made[silo] = say("silo", "take-kit", tmp_path / silo, "--kit", kit, *table)
+    rosters = {s: load_policy(Path(m["policy"])).rules() for s, m in made.items()}
+    assert {s: set(r.rosters["default"]) for s, r in rosters.items()} == {
+        "north": {"north"},
+        "south": {"north", "south"},
+    }
+    assert {s: r.versions["default"] for s, r in rosters.items()} == {"north": 1, "south": 2}
+
+
 def test_a_kit_of_another_coordinator_has_other_words(
     say: Say, certs: Certs, tmp_path: Path
 ) -> None:
@@ -166,6 +196,62 @@ def test_a_kit_is_whole_or_refused(say: Say, certs: Certs, tmp_path: Path) -> No
     for cut in (0, 10, 400, len(data) - 1):
         with pytest.raises(SilosynthError):
             open_kit(data[:cut])
+
+
+LOCAL = """
+name: people
+attributes:
+- {name: sex, kind: categorical, codes: {file: FILE, sha256: DIGEST}, source: public}
+"""
+LOOKED_UP = """
+name: people
+attributes:
+- {name: sex, kind: categorical, categories: [f, m], source: public}
+references:
+  places: {file: FILE, sha256: DIGEST, key: code}
+"""
+LAUGHS = """
+name: people
+attributes:
+- {name: sex, kind: categorical, categories: &a [f, m], source: public}
+- {name: age, kind: categorical, categories: *a, source: public}
+"""
+
+
+@pytest.mark.parametrize("text", [LOCAL, LOOKED_UP, LAUGHS, "- [", "[" * 10_000, "name: people"])
+def test_a_kits_schema_reads_no_file_of_the_silo_and_nothing_is_left_of_a_wrong_one(
+    say: Say, certs: Certs, tmp_path: Path, text: str
+) -> None:
+    """Read as an operator's own, it would say which files are there and how they hash."""
+    _added(say, certs, tmp_path)
+    codes = tmp_path / "codes.csv"
+    codes.write_text("code\nf\nm\n")
+    digest = hashlib.sha256(codes.read_bytes()).hexdigest()
+    text = text.replace("FILE", str(codes)).replace("DIGEST", digest)
+    kit, change, signer = open_kit((tmp_path / "east.kit").read_bytes())
+    bad = kit.model_copy(update={"schema_text": text})
+    place = tmp_path / "east"
+    new = NewSilo(name="east", schema=place / "schema.yaml", table=tmp_path / "people.parquet")
+    with pytest.raises(InvalidSchema) as told:
+        take_kit(place, bad, change, signer=signer, new=new)
+    assert "the kit's schema" in told.value.message
+    assert str(codes) not in told.value.message
+    assert not (place / "schema.yaml").exists()
+    assert not (place / "silo.toml").exists()
+    assert take_kit(place, kit, change, signer=signer, new=new).policy.exists()
+
+
+def test_a_kit_that_is_too_large_is_said_so_before_it_is_sent(
+    say: Say, certs: Certs, tmp_path: Path
+) -> None:
+    _added(say, certs, tmp_path)
+    kit, _, _ = open_kit((tmp_path / "east.kit").read_bytes())
+    large = "x" * (MOST_SCHEMA_CHARACTERS + 1)
+    facts = kit.model_dump(include={"coordinator", "superlink", "ca"})
+    with pytest.raises(InvalidArgument, match="larger than a kit may hold"):
+        kit_with(b"change", **facts, schema_text=large)
+    with pytest.raises(ValidationError):
+        type(kit).model_validate({**kit.model_dump(), "schema_text": large})
 
 
 def test_a_silo_gets_another_key_and_its_receipts_of_before_are_still_presented(

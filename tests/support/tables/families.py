@@ -11,8 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from silosynth.client.families import FamilyRows
-from silosynth.client.gateway import Gateway
-from silosynth.client.gateway.dataset import TablesDataset
+from silosynth.client.gateway import Gateway, TablesDataset
 from silosynth.client.ledger import Ledger
 from silosynth.client.policy import Policy
 from silosynth.common.audit import Scope, ScopeKind
