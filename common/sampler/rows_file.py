@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Protocol
@@ -43,6 +43,7 @@ def write_rows(
     threads: int | None = None,
     progress: Callable[[int], None] | None = None,
     mark: Mapping[str, str] | None = None,
+    without: Collection[str] = (),
 ) -> Kept:
     """Draw ``rows`` rows into a ``.parquet``, ``.csv`` or ``.tsv`` file.
 
@@ -56,13 +57,14 @@ def write_rows(
     Args:
         progress: told the rows written so far after each batch.
         mark: what a Parquet file says of itself in its metadata.
+        without: columns that are drawn and not written.
     """
     told = Kept()
     form = form_of_file(path)
     batches = draw_batches(sampler, rows=rows, seed=seed, threads=threads, form=form, told=told)
     with closing(batches):
         write_batches(
-            batches,
+            (batch.drop_columns(list(without)) for batch in batches),
             path=path,
             dialect=sampler.schema.csv,
             force=force,

@@ -1,5 +1,5 @@
 from .dp_sgd import trained_sampler
-from .dummy import MADE_FROM, dummy_sampler
+from .dummy import MADE_FROM, drawable, dummy_sampler
 from .dummy_tables import write_dummy_tables
 from .method import Design, Flags, Known, Outcome, Question, Terms
 from .table import (
@@ -23,6 +23,7 @@ __all__ = [
     "Question",
     "Terms",
     "ask_phase",
+    "drawable",
     "dummy_sampler",
     "finish_run",
     "options_of",
