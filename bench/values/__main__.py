@@ -38,7 +38,7 @@ from silosynth.common.schema import (
     RealAttribute,
     Schema,
 )
-from silosynth.common.schema.bases import BaseCoded
+from silosynth.common.schema.kinds.bases import BaseCoded
 from silosynth.common.scores import all_cliques, column_shapes, marginal_distance, mean_score
 from silosynth.server.planning import new_plan
 from silosynth.simulations.demo_insurers import demo_schema, demo_table

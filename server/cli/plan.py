@@ -30,6 +30,7 @@ from silosynth.common.plan import (
 from silosynth.common.schema import load_schema
 from silosynth.server.cli.dummy import dummy
 from silosynth.server.cli.prune import prune
+from silosynth.server.cli.replicate import register_replicate
 from silosynth.server.cli.report import register_report
 from silosynth.server.cli.roster import register_roster
 from silosynth.server.cli.runs import register_runs
@@ -54,6 +55,7 @@ def register(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:
     groups["plan"].command("show")(plan_show)
     register_runs(app)
     register_report(app)
+    register_replicate(app)
     register_roster(app, groups)
     register_certs(groups)
     app.command("prune")(prune)

@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from silosynth.common.codec.dress import join_texts
 from silosynth.common.codec.facts import FEW, ColumnFacts, Proposal
 from silosynth.common.codec.kinds.kind import Kind
 from silosynth.common.codec.notes import EncodingNote, Uniform, code_dtype
-from silosynth.common.codec.parsing import distinct, to_texts, trim
+from silosynth.common.codec.written.dress import join_texts
+from silosynth.common.codec.written.parsing import distinct, to_texts, trim
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.schema import IdentifierAttribute
 

@@ -9,12 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.types as pt
 
+from silosynth.common.codec.bins import bin_words
 from silosynth.common.codec.edges import Grid, resolution_grid
 from silosynth.common.codec.facts import FEW, ColumnFacts, Proposal
-from silosynth.common.codec.kinds.bins import bin_words
 from silosynth.common.codec.kinds.kind import Kind
-from silosynth.common.codec.moments import DAY, to_day_microseconds, write_clock
 from silosynth.common.codec.numeric import NumericCodec, Scale
+from silosynth.common.codec.written.moments import DAY, to_day_microseconds, write_clock
 from silosynth.common.schema import TimeAttribute, day_seconds
 
 _FORMATS = (

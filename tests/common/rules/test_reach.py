@@ -163,7 +163,9 @@ def test_no_rules_that_leave_a_row_are_said_to_leave_none(
         if said and "no row is left" not in said and "within the bounds" not in said:
             continue
         with monkeypatch.context() as patched:
-            patched.setattr("silosynth.common.schema.ruled.check_reach", lambda *_, **__: None)
+            patched.setattr(
+                "silosynth.common.schema.compiled.ruled.check_reach", lambda *_, **__: None
+            )
             try:
                 ruled = schema(attributes, rules)
             except InvalidSchema:

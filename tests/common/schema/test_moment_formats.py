@@ -21,7 +21,7 @@ def schema(**more: Any) -> Schema:
 @pytest.mark.parametrize("format", ["%Q", "%d.%m.%", "%Y-%m-%d %K", "%-Q"])
 def test_a_format_that_says_nothing_of_a_date_is_refused(format: str) -> None:
     """Otherwise rows could not be written when a run has ended."""
-    with pytest.raises(InvalidSchema, match="'d': format: .* is no format of dates or times"):
+    with pytest.raises(InvalidSchema, match=r"'d': format: .* is no format of dates or times"):
         schema(format=format)
     silo_map = parse_map({"version": 1, "columns": {"d": {"format": format}}})
     with pytest.raises(InvalidMap, match="column 'd' has a format that cannot be"):
