@@ -1,4 +1,4 @@
-"""Rules of several kinds beside one another, over names of many scripts: all drawn rows keep them."""
+"""Rules of several kinds beside one another, over names of many scripts: drawn rows keep them."""
 
 from __future__ import annotations
 
