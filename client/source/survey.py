@@ -26,7 +26,7 @@ from silosynth.common.codec import (
     trim,
 )
 from silosynth.common.errors import InvalidTable
-from silosynth.common.schema import Attribute, CodedAttribute, Schema
+from silosynth.common.schema import Attribute, CodedAttribute, Schema, as_numeric
 
 OF_RULE = "the rule "
 """What the name of a rule begins with, among those of columns."""
@@ -168,7 +168,8 @@ def _count_missing(
 
     Args: times: (values,) in how many rows each value stands; in one without it.
     """
-    codec = codec_of(attribute) if isinstance(attribute, CodedAttribute) else None
+    number = as_numeric(attribute)
+    codec = None if number is None else codec_of(number)
     if isinstance(codec, NumericCodec):
         return int(codec.missing(readable(flatten(column))).sum())
     values, places = distinct(readable(flatten(column)))
