@@ -10,8 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
-from silosynth.client.gateway.asked import require_training
-from silosynth.client.gateway.dataset import Dataset
+from silosynth.client.gateway.asked import Dataset, require_training
 from silosynth.client.learning import Checkpoints
 from silosynth.client.noise import NoiseShare, check_noise, noise_share
 from silosynth.client.policy import (
