@@ -26,7 +26,8 @@ from silosynth.common.plan import Plan, parse_plan
 from silosynth.common.schema import parse_schema
 from silosynth.server.methods import Question
 from silosynth.server.planning import new_plan
-from silosynth.simulations.run import RunResult, simulate
+from silosynth.simulations.run import simulate
+from silosynth.simulations.run_files import RunResult
 from tests.client.gateway.test_gateway_maps import LACKING, use_map
 from tests.client.gateway.test_gateway_sums import Sum
 from tests.privacy.sums import SumMember, SumStore
