@@ -219,7 +219,7 @@ def verify_request(door: Doorkeeper, proposed: VerifiedPlan, data: bytes) -> Ver
         digest=request.digest,
         phase=phase,
         cells=cells,
-        share=noise_share(plan, phase, marginals=_sums(request, plan=plan, cells=cells)),
+        share=noise_share(plan, phase, marginals=_sums(request, plan=plan)),
     )
 
 
@@ -271,10 +271,14 @@ def _check_held(dataset: Dataset, request: Request) -> None:
             )
 
 
-def _sums(request: Request, *, plan: Plan, cells: tuple[int, ...]) -> int:
-    """Return how many noised vectors a request costs: one for each step of a round."""
+def _sums(request: Request, *, plan: Plan) -> int:
+    """Return how many noised vectors a request costs: one for each step of a round.
+
+    Of marginals those that this silo's rows can move. In a secret sum it answers others too, with
+    noise and no count, and its rows show in none of them.
+    """
     if request.training is None or plan.training is None:
-        return len(cells)
+        return plan.paid([clique for clique, _ in request.queries], silo=request.silo)
     return plan.training.local_steps
 
 

@@ -34,14 +34,16 @@ class PhaseName(StrEnum):
 class Phase(PlanModel):
     """One message to each silo: at most ``marginals`` noised marginals, each with ``sigma2``.
 
-    ``bound`` is the L2 norm that one row adds to each of them at most: 1 for counts. The phase
-    ``embedding`` asks for one sum of random features, which is no marginal but sums like one. The
-    phases ``values`` and ``closer`` ask for histograms of one number's points each. The phase
-    ``training`` asks for ``marginals`` noised sums of gradients in all its requests together,
-    each over every person with the chance ``rate``.
+    ``bound`` is the L2 norm that one row adds to each of them at most: 1 for counts. In a secret
+    sum where silos lack columns, ``held`` is the most of them over columns that one silo holds: a
+    row moves no others, so a silo pays for so many. The phase ``embedding`` asks for one sum of
+    random features, which is no marginal but sums like one. The phases ``values`` and ``closer``
+    ask for histograms of one number's points each. The phase ``training`` asks for ``marginals``
+    noised sums of gradients in all its requests together, each over every person with the chance
+    ``rate``.
     """
 
-    _ABSENT: ClassVar[frozenset[str]] = frozenset({"rate"})
+    _ABSENT: ClassVar[frozenset[str]] = frozenset({"rate", "held"})
 
     name: PhaseName
     marginals: int = Field(ge=1, le=100_000)
@@ -49,6 +51,9 @@ class Phase(PlanModel):
     sigma2: Exact
     bound: int = Field(default=1, ge=1, le=2**31)
     rate: Exact | None = None
+    held: int | None = Field(
+        default=None, ge=1, le=100_000, description="most marginals that one silo has rows for"
+    )
 
     @model_validator(mode="after")
     def _chance(self) -> Self:
@@ -58,6 +63,17 @@ class Phase(PlanModel):
             raise ValueError("rate: is too near to 1 for its accountant; write 1")
         return self
 
+    @model_validator(mode="after")
+    def _part(self) -> Self:
+        if self.held is not None and self.held >= self.marginals:
+            raise ValueError("held: is fewer than all marginals; leave it out")
+        return self
+
+    @property
+    def paid(self) -> int:
+        """Return how many marginals one silo's rows can move, and it pays for at most."""
+        return self.marginals if self.held is None else self.held
+
     @property
     def noise(self) -> Noise:
         """Return the noise of each marginal, all shares of it together."""
@@ -65,7 +81,13 @@ class Phase(PlanModel):
 
 
 def noised_phase(
-    name: PhaseName, noise: Noise, *, marginals: int, cells: int, rate: Fraction | None = None
+    name: PhaseName,
+    noise: Noise,
+    *,
+    marginals: int,
+    cells: int,
+    rate: Fraction | None = None,
+    held: int | None = None,
 ) -> Phase:
     """Return the phase that asks for so much with this noise, all shares of it together."""
     return Phase(
@@ -75,6 +97,7 @@ def noised_phase(
         sigma2=noise.sigma2,
         bound=noise.bound,
         rate=rate,
+        held=held,
     )
 
 
@@ -83,7 +106,7 @@ def phase_cost(
 ) -> GaussianCost:
     """Return the noise of one phase as a mechanism for the accountant."""
     return phase_noise(phase, shares=shares).cost(
-        count=phase.marginals * attempts, rows_per_person=rows_per_person, cells=phase.cells
+        count=phase.paid * attempts, rows_per_person=rows_per_person, cells=phase.cells
     )
 
 

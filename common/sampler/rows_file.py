@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Protocol
@@ -101,6 +101,7 @@ def write_rows(
     threads: int | None = None,
     progress: Callable[[int], None] | None = None,
     mark: Mapping[str, str] | None = None,
+    without: Collection[str] = (),
 ) -> Kept:
     """Draw ``rows`` rows into a ``.parquet``, ``.csv`` or ``.tsv`` file.
 
@@ -114,13 +115,14 @@ def write_rows(
     Args:
         progress: told the rows written so far after each batch.
         mark: what a Parquet file says of itself in its metadata.
+        without: columns that are drawn and not written.
     """
     told = Kept()
     form = form_of_file(path)
     batches = draw_batches(sampler, rows=rows, seed=seed, threads=threads, form=form, told=told)
     with closing(batches):
         write_batches(
-            batches,
+            (batch.drop_columns(list(without)) for batch in batches),
             path=path,
             dialect=sampler.schema.csv,
             force=force,

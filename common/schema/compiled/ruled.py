@@ -25,6 +25,7 @@ from silosynth.common.rules import (
     Rule,
     Step,
     Unique,
+    check_reach,
     check_rule,
     columns_of,
     parse_pattern,
@@ -52,7 +53,7 @@ from silosynth.common.schema.kinds.attributes import (
 )
 from silosynth.common.schema.kinds.bases import bounds_of
 from silosynth.common.schema.kinds.bins import EqualWidth
-from silosynth.common.schema.kinds.facts import facts_of, range_of
+from silosynth.common.schema.kinds.facts import facts_of, range_of, reach_of
 from silosynth.common.schema.references import Reference, resolve
 from silosynth.common.schema.zeros import ImpossibleCells
 
@@ -168,6 +169,7 @@ class _Compiler:
         told = self._tell_nulls(patterns)
         counted = self._counted(told)
         nulls = null_zeros(told, inner=self._inner, counted=counted)
+        self._check_reach()
         told_of = (ImpossibleCells(clique=c, mask=m) for c, m in nulls)
         zeros = (*told_of, *self._zeros(counted))
         kept = [self._kept.get(r, _LOOKED_AT) for r in self._rules]
@@ -339,6 +341,15 @@ class _Compiler:
                     "impossible; rows inside a bin are looked at when they are drawn"
                 )
         return zeros
+
+    def _check_reach(self) -> None:
+        """Raise ValueError where rules over columns that follow from others leave no row."""
+        made = [r for r in self._rules if isinstance(r, Derived | Difference)]
+        found = [r for r in self._recipes if isinstance(r, Follows)]
+        follows = {f.column: (f.value, r) for f, r in zip(found, made, strict=True)}
+        if follows:
+            reaches = {a.name: r for a in self._attributes if (r := reach_of(a)) is not None}
+            check_reach(self._rules, follows=follows, reaches=reaches, facts=self._facts)
 
     def _sorted(self) -> tuple[Recipe, ...]:
         """Return the recipes so that each comes after those that it needs."""

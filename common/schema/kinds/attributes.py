@@ -28,6 +28,7 @@ from silosynth.common.schema.kinds.bins import (
     spell_duration,
 )
 from silosynth.common.schema.kinds.forms import (
+    MomentFormat,
     NumberText,
     Zone,
     since,
@@ -239,11 +240,8 @@ class DatetimeAttribute(BaseTemporal):
     kind: Literal["datetime"] = "datetime"
     minimum: Instant
     maximum: Instant
-    format: str | None = Field(
-        default=None,
-        max_length=64,
-        pattern="%",
-        description="strptime format of text columns; ISO 8601 without it",
+    format: MomentFormat | None = Field(
+        default=None, description="strptime format of text columns; ISO 8601 without it"
     )
     zone: Zone | None = since(
         2, default=None, description="the zone that instants are written in; none without it"
@@ -280,8 +278,8 @@ class TimeAttribute(BaseTemporal):
     source: Source = Source.DECLARED
     minimum: Clock = time.min
     maximum: Clock = time.max
-    format: str | None = Field(
-        default=None, max_length=64, pattern="%", description="strptime format; HH:MM:SS without it"
+    format: MomentFormat | None = Field(
+        default=None, description="strptime format; HH:MM:SS without it"
     )
 
     def limits(self) -> tuple[float, float]:

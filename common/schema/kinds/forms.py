@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -27,6 +28,29 @@ _OFFSET = re.compile(r"^[+-](0\d|1[0-4]):[0-5]\d$")
 def since(version: int, **facts: Any) -> Any:
     """Return a field that ``version`` brought: older documents without it keep their digest."""
     return Field(json_schema_extra={SINCE: version}, **facts)
+
+
+_FLAGS = re.compile(r"%[-_:^#0]")
+_SHORT = {"%F": "%Y-%m-%d", "%T": "%H:%M:%S", "%R": "%H:%M", "%D": "%m/%d/%y", "%e": "%d"}
+
+
+def _check_marks(format: str) -> str:
+    """Raise ValueError for a format that no date or time can be read by, or written in."""
+    plain = _FLAGS.sub("%", format)
+    for short, long in _SHORT.items():
+        plain = plain.replace(short, long)
+    try:
+        datetime.strptime("", plain)
+    except ValueError as err:
+        if "does not match" not in str(err):
+            raise ValueError(
+                f"{format!r} is no format of dates or times; write one as '%d.%m.%Y %H:%M'"
+            ) from None
+    return format
+
+
+MomentFormat = Annotated[str, Field(max_length=64, pattern="%"), AfterValidator(_check_marks)]
+"""A format of dates and times as strptime has them."""
 
 
 class Resolution(StrEnum):
