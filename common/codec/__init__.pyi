@@ -7,7 +7,7 @@ from .facts import CENSORED, FEW, ColumnFacts, Proposal, summarise
 from .fit import accepts, check_columns
 from .form import Form, arrow_type, in_form, stored_name
 from .frames import Frame, read_sheet, to_pandas
-from .kinds.identifier import form_of, keys_at
+from .kinds.identifier import form_of, keys_at, where_keys
 from .kinds.table import KINDS, code_words, codec_of, draft_column, read_numbers, spell_edge
 from .listed import ListedCodec
 from .notes import HARDLY, EncodingNote, add_notes, code_dtype
@@ -84,4 +84,5 @@ __all__ = [
     "to_pandas",
     "to_texts",
     "trim",
+    "where_keys",
 ]

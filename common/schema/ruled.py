@@ -34,6 +34,7 @@ from silosynth.common.rules.spell import spell
 from silosynth.common.schema.attributes import (
     Attribute,
     CategoricalAttribute,
+    IdentifierAttribute,
     IntegerAttribute,
     NumericAttribute,
 )
@@ -96,8 +97,10 @@ class Ruled:
 
     @property
     def likes(self) -> dict[str, str]:
-        """Return the pattern of each column whose keys are words of one."""
-        return {r.column: r.pattern for r in self.rules if isinstance(r, Like)}
+        """Return the pattern of each column whose keys are words of one; a rule goes before."""
+        keys = (a for a in self.attributes if isinstance(a, IdentifierAttribute))
+        ruled = {r.column: r.pattern for r in self.rules if isinstance(r, Like)}
+        return {a.name: a.like for a in keys if a.like is not None} | ruled
 
     @property
     def replaced(self) -> frozenset[str]:
