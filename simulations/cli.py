@@ -14,9 +14,9 @@ from silosynth.common.errors import InvalidArgument
 from silosynth.common.plan import load_plan
 from silosynth.common.report import ReportFacts, ScoreName, write_report
 from silosynth.common.schema import load_schema
-from silosynth.server.cli import write_run_report
+from silosynth.server.cli import replicate_run, write_replicates, write_run_report
 from silosynth.simulations.audit import register_audit
-from silosynth.simulations.run import Engine, reopen
+from silosynth.simulations.run import Engine, RunDirectory, reopen
 from silosynth.simulations.scenario import register_scenario, simulate_scenario
 from silosynth.simulations.show import (
     progress_bars,
@@ -88,6 +88,7 @@ def register(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:
     flags: dict[str, list[type]] = {"rows": [RowFlags], "world": [WorldFlags]}
     app.command("simulate")(with_flags(simulate_command, flags))
     app.command("report")(report)
+    app.command("replicate")(replicate)
     app.command("demo")(demo)
     register_scenario(groups)
     register_audit(groups, run=run_whole)
@@ -227,6 +228,36 @@ def report(
     page, data = write_report(facts, out or directory, force=force)
     say(f"wrote {page} and {data}")
     emit({"html": str(page), "json": str(data)}, as_json=as_json)
+
+
+def replicate(
+    directory: Annotated[
+        Path, typer.Argument(metavar="RUN", help="A run's directory, or a coordinator's run id.")
+    ],
+    count: Annotated[int, typer.Option(min=2, max=200, help="How many; 20 do for 95 %.")] = 20,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same.")] = 1,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Make replicates of a run beside its sampler, so that estimates have intervals.
+
+    Each is a sampler that the run might have come to with other noise and other people. They are
+    made from what was released: nothing is asked and nothing is spent.
+
+    [dim]silosynth replicate run/[/dim]
+    [dim]silosynth replicate people-20260301-120000-1a2b[/dim]
+    """
+    if not directory.exists():
+        made = replicate_run(str(directory), count=count, seed=seed, force=force)
+    else:
+        made = write_replicates(
+            reopen(directory).state,
+            sampler=RunDirectory(path=directory).sampler,
+            count=count,
+            seed=seed,
+            force=force,
+        )
+    emit(made, as_json=as_json)
 
 
 def demo(

@@ -20,6 +20,8 @@ GROUND = "common"
 ROOMS: dict[str, str] = {
     "common/rules": "",
     "common/flower": "",
+    "common/telemetry": "",
+    "common/reach": "common/telemetry",
     "common/schema": "common/rules",
     "common/trust": "",
     "common/accounting": "",
@@ -41,8 +43,10 @@ ROOMS: dict[str, str] = {
     "common/scores": "common/codec common/schema",
     "common/evaluate": "common/certificate common/codec common/plan common/report common/sampler "
     "common/schema common/scores",
+    "common/estimate": "common/codec common/sampler common/schema common/scores",
     "common/cli": "common/schema common/codec common/importers common/generator common/plan "
-    "common/certificate common/sampler common/evaluate common/report common/tables",
+    "common/certificate common/sampler common/estimate common/evaluate common/reach "
+    "common/report common/tables common/telemetry",
     "client/noise": "common/accounting common/plan",
     "client/counting": "",
     "client/ledger": "common/accounting common/audit",
@@ -67,13 +71,14 @@ ROOMS: dict[str, str] = {
     "client/silo": "client/csv client/maps client/gateway client/ledger client/noise client/source "
     "client/learning "
     "client/sums client/policy client/roster common/accounting common/audit common/generator "
-    "common/messages common/plan common/roster common/schema common/trust",
+    "common/messages common/plan common/reach common/roster common/schema common/telemetry "
+    "common/trust",
     "client/rpc": "",
     "client/desk": "client/silo client/ledger client/learning client/policy client/roster "
     "client/rpc common/accounting common/audit common/plan common/roster common/trust",
     "client/serving": "client/desk client/silo client/ledger client/noise client/policy client/rpc "
-    "common/audit common/messages common/trust",
-    "client/relay": "client/rpc common/flower common/messages",
+    "common/audit common/messages common/reach common/telemetry common/trust",
+    "client/relay": "client/rpc common/flower common/messages common/reach common/telemetry",
     "client/cli": "client/csv client/maps client/desk client/drafting client/families client/silo "
     "client/policy client/roster client/source common/accounting common/audit common/cli "
     "common/messages common/plan common/roster common/schema common/tables common/trust",
@@ -85,7 +90,9 @@ ROOMS: dict[str, str] = {
     "common/plan common/sampler common/schema",
     "server/methods": "server/generator server/measuring server/model common/accounting "
     "common/certificate common/codec common/generator common/messages common/plan "
-    "common/sampler common/schema common/tables",
+    "common/sampler common/schema",
+    "server/dummy": "server/methods server/measuring server/model common/codec common/sampler "
+    "common/schema common/tables",
     "server/planning": "server/methods common/accounting common/codec common/generator "
     "common/plan common/schema",
     "server/coordinator": "server/methods server/generator server/measuring server/values "
@@ -94,12 +101,14 @@ ROOMS: dict[str, str] = {
     "server/driver": "server/coordinator server/generator server/methods common/certificate "
     "common/messages common/plan common/sampler common/schema",
     "server/federation": "server/driver server/coordinator server/methods common/flower "
-    "common/messages common/plan common/roster common/sampler common/schema common/trust",
+    "common/messages common/plan common/reach common/roster common/sampler common/schema "
+    "common/telemetry common/trust",
     "server/report": "server/coordinator server/measuring server/methods common/certificate "
     "common/plan common/report common/schema",
     "server/cli": "server/federation server/report server/driver server/coordinator server/methods "
-    "server/planning common/certificate common/cli common/plan common/report common/roster "
-    "common/sampler common/schema common/tables common/trust",
+    "server/dummy server/planning common/certificate common/cli common/estimate common/plan "
+    "common/reach common/report common/roster common/sampler common/schema common/tables "
+    "common/telemetry common/trust",
     "simulations/audit": "client/gateway client/noise client/source common/accounting common/cli "
     "common/messages common/plan common/schema server/measuring server/planning",
     "simulations/one_process": "client/ledger common/audit common/codec common/plan",
@@ -131,17 +140,21 @@ EDGES = {
     "httpx": {
         "client/relay/relay.py",
         "client/relay/session.py",
-        "common/reach.py",
+        "common/reach/superlink.py",
         "server/federation/link.py",
     },
     "ray": {"client/source/on_ray.py", "simulations/cluster.py"},
-    "pandas": {"common/codec/frames.py", "simulations/demo_insurers.py"},
+    "pandas": {"common/codec/written/frames.py", "simulations/demo_insurers.py"},
     "dp_accounting": {
         "common/accounting/loss.py",
         "common/accounting/sum_privacy.py",
         "common/certificate/accountants.py",
     },
-    "scipy": {"common/accounting/loss.py", "simulations/audit/bound.py"},
+    "scipy": {
+        "common/estimate/interval.py",
+        "common/accounting/loss.py",
+        "simulations/audit/bound.py",
+    },
     "faker": {"common/generated/people.py"},
     "numba": {"client/learning/clip.py", "client/counting/compiled.py"},
     "duckdb": {

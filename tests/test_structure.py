@@ -14,7 +14,7 @@ from tests.structure import ROOT, figures, written
 
 # What is over its gate today may not grow; a figure that falls is lowered here.
 CEILINGS = {
-    "fullest folder": 17,
+    "fullest folder": 14,
     "longest import chain": 12,
     "modules in circles": 0,
     "largest fan-out": 21,

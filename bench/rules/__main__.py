@@ -32,7 +32,7 @@ from silosynth.common.sampler import write_rows
 from silosynth.common.sampler.sampler import draw, draw_batches
 from silosynth.common.schema import Schema, parse_schema
 from silosynth.common.scores import marginal_distance
-from silosynth.server.methods import dummy_sampler
+from silosynth.server.dummy import dummy_sampler
 from silosynth.server.planning import new_plan
 
 RULES = (

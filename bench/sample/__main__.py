@@ -39,7 +39,7 @@ _WRITE = """
 import resource, sys
 from pathlib import Path
 from silosynth.common.sampler.rows_file import write_rows
-from silosynth.common.sampler.file import load_sampler
+from silosynth.common.sampler.stored.file import load_sampler
 sampler, path = load_sampler(Path(sys.argv[1])), Path(sys.argv[2])
 write_rows(sampler, rows=int(sys.argv[3]), seed=0, path=path, force=True, threads=2)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)

@@ -57,8 +57,15 @@ def sniff_dialect(path: Path, *, like: CsvDialect | None = None) -> CsvDialect:
         found |= _quoted(header, delimiter=shown[0])
     elif shown:
         found |= _sniffed(path) or {"delimiter": shown[0]}
-    found |= {"mark": True} if encoding == "utf-8" and _begins(path, _UTF8) else {}
-    how = CsvDialect.model_validate(found | declared)
+    found["mark"] = encoding == "utf-8" and _begins(path, _UTF8)
+    return _with_quoting(found | declared, declared=declared, lines=lines)
+
+
+def _with_quoting(
+    found: dict[str, object], *, declared: dict[str, object], lines: Sequence[str]
+) -> CsvDialect:
+    """Return the dialect that was found, with what stands in quotes without need."""
+    how = CsvDialect.model_validate(found)
     whole = len(lines) < _SAMPLE_LINES
     quoting = quoting_of(lines[how.skip :], dialect=how, whole=whole)
     return CsvDialect.model_validate(found | quoting | declared)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from silosynth.common.schema import CsvDialect
 
@@ -23,23 +23,25 @@ def quoting_of(lines: Sequence[str], *, dialect: CsvDialect, whole: bool) -> dic
         lines: the first lines of a file from its header on.
         whole: whether there are no others; the last record may be cut off otherwise.
     """
-    records = _records("".join(lines), dialect=dialect)
-    records = records if whole else records[:-1]
+    records = _records("".join(lines), dialect=dialect)[: None if whole else -1]
     if not records or any(len(r) != len(records[0]) for r in records):
         return {}
-    names = [n.strip() or f"column_{i}" for i, (n, _) in enumerate(records[0], start=1)]
     columns = [list(c) for c in zip(*records[dialect.header :], strict=True)]
     free = [_is_free(c, dialect=dialect) for c in columns]
-    header = dialect.header and _is_free(records[0], dialect=dialect)
-    facts: dict[str, object] = {"quoted_header": True} if header else {}
+    named = dialect.header and _is_free(records[0], dialect=dialect)
+    facts: dict[str, object] = {"quoted_header": True} if named else {}
     if any(free) and all(f or _is_quoted(c) for f, c in zip(free, columns, strict=True)):
         facts |= {"quoted": "all"}
-    elif any(free) and names:
-        facts |= {"quoted": tuple(n for n, f in zip(names, free, strict=True) if f and n)}
-    bare = {
-        t for c, f in zip(columns, free, strict=True) if f for t, quoted in c if t and not quoted
-    }
-    return facts | ({"bare": tuple(sorted(bare))} if bare else {})
+    elif any(free) and dialect.header:
+        names = [n.strip() or f"column_{i}" for i, (n, _) in enumerate(records[0], start=1)]
+        facts["quoted"] = tuple(n for n, f in zip(names, free, strict=True) if f)
+    return facts | _bare(c for c, f in zip(columns, free, strict=True) if f)
+
+
+def _bare(quoted: Iterable[_Record]) -> dict[str, object]:
+    """Return the words that stand without quotes in columns that are quoted."""
+    words = {text for fields in quoted for text, within in fields if text and not within}
+    return {"bare": tuple(sorted(words))} if words else {}
 
 
 def _records(text: str, *, dialect: CsvDialect) -> list[_Record]:

@@ -10,7 +10,7 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 from silosynth.client.rpc import is_serving
-from silosynth.common.pages import Page
+from silosynth.common.telemetry import Page
 
 _PAGE_SECONDS = 5.0
 _MOST_BYTES = 1_000_000

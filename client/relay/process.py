@@ -19,9 +19,15 @@ from threading import Event
 from silosynth.client.relay.health import gateway_pages, is_healthy
 from silosynth.client.relay.relay import RelaySettings, serve_relay
 from silosynth.common.errors import EXIT_BUG, SilosynthError
-from silosynth.common.expiry import Expiry
-from silosynth.common.pages import TelemetryServer
-from silosynth.common.telemetry import Role, Telemetry, log, start_logging, take_in_others
+from silosynth.common.reach import Expiry
+from silosynth.common.telemetry import (
+    Role,
+    Telemetry,
+    TelemetryServer,
+    log,
+    start_logging,
+    take_in_others,
+)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -44,8 +44,7 @@ from silosynth.common.flower.wire import (
     SuperExecAuthHttpInterceptor,
     TaskType,
 )
-from silosynth.common.limits import Overdue, within
-from silosynth.common.reach import clock_hint, look_at
+from silosynth.common.reach import Overdue, clock_hint, look_at, within
 from silosynth.common.telemetry import Telemetry, log, strip_colours
 
 T = TypeVar("T")

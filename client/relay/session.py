@@ -31,7 +31,7 @@ from silosynth.common.flower.wire import (
     get_flwr_home,
     public_key_to_bytes,
 )
-from silosynth.common.limits import Overdue, within
+from silosynth.common.reach import Overdue, within
 from silosynth.common.telemetry import log
 
 RECORD_VERSION = 1

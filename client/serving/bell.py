@@ -17,7 +17,7 @@ from silosynth.client.desk import Facts
 from silosynth.client.serving.notices import SEND_SECONDS, Send, notice_of
 from silosynth.common.errors import SilosynthError
 from silosynth.common.files import replace_file
-from silosynth.common.limits import repeated, within
+from silosynth.common.reach import repeated, within
 from silosynth.common.telemetry import Telemetry, log
 
 AGAIN_SECONDS = 86_400.0

@@ -48,10 +48,10 @@ from silosynth.client.silo import Fits, ReadsFit, Silo, fits_of, looking, open_s
 from silosynth.common.audit import Scope
 from silosynth.common.errors import EXIT_BUG, InvalidArgument, SilosynthError
 from silosynth.common.files import storage_error
-from silosynth.common.pages import TelemetryServer
 from silosynth.common.telemetry import (
     Role,
     Telemetry,
+    TelemetryServer,
     log,
     logs_json,
     start_logging,

@@ -28,7 +28,7 @@ from silosynth.client.silo.assemble import open_datasets
 from silosynth.client.source import Source, StreamRows, load_secret
 from silosynth.common.digest import canonical_json
 from silosynth.common.errors import LedgerUnavailable, SilosynthError
-from silosynth.common.limits import repeated
+from silosynth.common.reach import repeated
 from silosynth.common.telemetry import log
 
 _END_SECONDS = 30.0

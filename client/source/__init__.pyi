@@ -1,5 +1,5 @@
 from .bounding import load_secret, make_secret, rank_rows
-from .code_cache import forget_codes
+from .caches.code_cache import forget_codes
 from .files import list_files
 from .open import open_source, open_table
 from .people import People

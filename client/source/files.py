@@ -23,7 +23,7 @@ from silosynth.client.csv import (
     read_chunks,
     read_oddly,
 )
-from silosynth.client.source.file_state import file_digest, watch_files
+from silosynth.client.source.caches.file_state import file_digest, watch_files
 from silosynth.client.source.stream import Fragment, Reader
 from silosynth.client.source.table import ARROW, PARQUET, Wanted, guarded, open_arrow
 from silosynth.common.errors import InvalidTable

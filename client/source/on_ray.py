@@ -24,7 +24,7 @@ from silosynth.client.counting import (
     choose_kernel,
     lay_out,
 )
-from silosynth.client.source.file_state import watch_files
+from silosynth.client.source.caches.file_state import watch_files
 from silosynth.client.source.files import RowGroup, list_files, list_row_groups
 from silosynth.client.source.spec import CodedTable, SourceSpec, ValueQuestion
 from silosynth.client.source.table import PARQUET, Wanted

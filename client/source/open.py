@@ -9,14 +9,14 @@ from pathlib import Path
 import pyarrow as pa
 
 from silosynth.client.maps import NO_MAP, SiloMap
-from silosynth.client.source.file_state import database_files, look_at
+from silosynth.client.source.caches.file_state import database_files, look_at
+from silosynth.client.source.caches.held import QUERY_SECONDS, Lifetime
 from silosynth.client.source.files import (
     list_files,
     open_arrow_files,
     open_csv_files,
     open_parquet,
 )
-from silosynth.client.source.held import QUERY_SECONDS, Lifetime
 from silosynth.client.source.spec import (
     Bounding,
     Source,

@@ -15,8 +15,8 @@ import pyarrow as pa
 
 from silosynth.client.counting import check_codes, choose_kernel, lay_out
 from silosynth.client.maps import lacking
-from silosynth.client.source.code_cache import CodeCache, forget_codes
-from silosynth.client.source.held import (
+from silosynth.client.source.caches.code_cache import CodeCache, forget_codes
+from silosynth.client.source.caches.held import (
     QUERY_SECONDS,
     Held,
     HeldPeople,
@@ -66,7 +66,7 @@ class StreamRows:
     """Count a table fragment by fragment; keep its codes for later counts where they fit.
 
     Guarantees: a row that is no longer in its files is not counted, nor learnt from, by any request
-    that comes after; see :mod:`silosynth.client.source.held` for servers and queries.
+    that comes after; see :mod:`silosynth.client.source.caches.held` for servers and queries.
 
     Codes beyond ``keep_bytes`` lie on disk in the cache, or are made again for each count.
     """

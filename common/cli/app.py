@@ -24,6 +24,7 @@ from silosynth.common.cli.console import (
     say,
     show_table,
 )
+from silosynth.common.cli.estimate import estimate_command
 from silosynth.common.cli.evaluate import evaluate_command
 from silosynth.common.cli.review import schema_accept, schema_review
 from silosynth.common.cli.schemas import schema_check, schema_import, schema_json_schema
@@ -31,9 +32,10 @@ from silosynth.common.codec import parse_conditions
 from silosynth.common.errors import EXIT_BUG, InvalidArgument, SilosynthError
 from silosynth.common.files import check_output, storage_error
 from silosynth.common.plan import check_budget, check_plan, load_plan
-from silosynth.common.proxies import past_proxies
+from silosynth.common.reach import past_proxies
 from silosynth.common.sampler import (
     AutoregressiveSampler,
+    Sampler,
     condition_on,
     describe_sampler,
     load_sampler,
@@ -164,6 +166,7 @@ def register(app: typer.Typer, groups: Groups) -> None:
     app.command("sample")(sample)
     app.command("inspect")(inspect)
     app.command("evaluate")(evaluate_command)
+    app.command("estimate")(estimate_command)
     app.command("checkpoint")(checkpoint)
 
 
@@ -214,6 +217,9 @@ def sample(
         Path | None,
         typer.Option(help="The folder of the checkpoint that texts are written with, if any."),
     ] = None,
+    replicates: Annotated[
+        bool, typer.Option("--replicates", help="Draw a table of each replicate as well.")
+    ] = False,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -225,6 +231,7 @@ def sample(
     check_output(out, force=force)
     conditions = parse_conditions(where or ())
     loaded = load_sampler(path)
+    others = _others(path, out, force=force) if replicates else {}
     if checkpoint is not None:
         if not isinstance(loaded, AutoregressiveSampler):
             raise InvalidArgument("this sampler needs no checkpoint", hint="leave it out")
@@ -233,6 +240,11 @@ def sample(
     told = write_rows(sampler, rows=rows, seed=seed, path=out, force=force)
     say(f"wrote {out}: {rows:,} rows")
     written: dict[str, object] = {"path": str(out), "rows": rows, "seed": seed, "where": conditions}
+    for place, other in others.items():
+        write_rows(condition_on(other, conditions), rows=rows, seed=seed, path=place, force=force)
+    if others:
+        say(f"and {len(others)} tables of its replicates, {min(others).name} and on")
+        written["replicates"] = [str(place) for place in others]
     if sampler.schema.rules:
         say(
             f"every row keeps the {len(sampler.schema.rules)} rules; {told.bias:.2%} were drawn "
@@ -240,6 +252,17 @@ def sample(
         )
         written["rules"] = {"count": len(sampler.schema.rules), "bias": told.bias}
     emit(written, as_json=as_json)
+
+
+def _others(path: Path, out: Path, *, force: bool) -> dict[Path, Sampler]:
+    """Return the replicates of a sampler by where their rows are written: OUT-001.csv and on."""
+    from silosynth.common.estimate import load_replicates  # it needs scipy
+
+    others = load_replicates(path).others
+    places = [out.with_name(f"{out.stem}-{n:03d}{out.suffix}") for n in range(1, len(others) + 1)]
+    for place in places:
+        check_output(place, force=force)
+    return dict(zip(places, others, strict=True))
 
 
 def inspect(

@@ -1,18 +1,20 @@
 from .codec import Codec, Encoded
-from .columns import TableLike, as_table, is_instant, is_number, is_text
 from .conditions import allowed_codes, narrow_spreads, parse_conditions
 from .edges import quantile_groups
 from .examples import END, Layout, from_examples, layout_of, modelled_texts, to_examples
 from .facts import CENSORED, FEW, ColumnFacts, Proposal, summarise
 from .fit import accepts, check_columns
-from .form import Form, arrow_type, in_form, stored_name
-from .frames import Frame, read_sheet, to_pandas
 from .kinds.identifier import form_of, keys_at, where_keys
 from .kinds.table import KINDS, code_words, codec_of, draft_column, read_numbers, spell_edge
 from .listed import ListedCodec
 from .notes import HARDLY, EncodingNote, add_notes, code_dtype
 from .numeric import NumericCodec
-from .parsing import (
+from .ruled import keeps_rules, read_values, renumber
+from .text import decode_texts, encode_texts
+from .written.columns import TableLike, as_table, is_instant, is_number, is_text
+from .written.form import Form, arrow_type, in_form, stored_name
+from .written.frames import Frame, read_sheet, to_pandas
+from .written.parsing import (
     distinct,
     flatten,
     plain_values,
@@ -22,8 +24,6 @@ from .parsing import (
     to_texts,
     trim,
 )
-from .ruled import keeps_rules, read_values, renumber
-from .text import decode_texts, encode_texts
 
 __all__ = [
     "CENSORED",

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
-from silosynth.common.codec.columns import is_text
-from silosynth.common.codec.parsing import distinct, to_numbers, trim
+from silosynth.common.codec.written.columns import is_text
+from silosynth.common.codec.written.parsing import distinct, to_numbers, trim
 
 FEW = 20
 """Up to so many different values are looked at one by one."""

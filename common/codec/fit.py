@@ -5,8 +5,8 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.types as pt
 
-from silosynth.common.codec.columns import is_text, refuse_twins, spell_columns
 from silosynth.common.codec.kinds.table import kind_of
+from silosynth.common.codec.written.columns import is_text, refuse_twins, spell_columns
 from silosynth.common.errors import InvalidTable
 from silosynth.common.rules import columns_of
 from silosynth.common.schema import Attribute, Schema

@@ -11,7 +11,13 @@ import pyarrow.compute as pc
 import pyarrow.types as pt
 
 from silosynth.common.codec.notes import EncodingNote, Uniform, code_dtype
-from silosynth.common.codec.parsing import distinct, spell_numbers, to_numbers, to_texts, trim
+from silosynth.common.codec.written.parsing import (
+    distinct,
+    spell_numbers,
+    to_numbers,
+    to_texts,
+    trim,
+)
 from silosynth.common.schema import BooleanAttribute, OrdinalAttribute, WordedAttribute
 
 _FALSE = ("false", "0", "f", "no", "n")

@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
-from silosynth.common.codec.columns import is_text
 from silosynth.common.codec.edges import BinEdges, Grid, bin_edges, bin_points, find_bins
 from silosynth.common.codec.notes import EncodingNote, Uniform, code_dtype
-from silosynth.common.codec.parsing import distinct, trim
+from silosynth.common.codec.written.columns import is_text
+from silosynth.common.codec.written.parsing import distinct, trim
 from silosynth.common.schema import NumericAttribute
 from silosynth.common.values import Spread, ValueGrid
 

@@ -14,11 +14,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from silosynth.common.codec.form import Form, in_form
 from silosynth.common.codec.kinds.table import codec_of
 from silosynth.common.codec.notes import EncodingNote, code_dtype
 from silosynth.common.codec.numeric import NumericCodec
-from silosynth.common.codec.parsing import flatten, readable
+from silosynth.common.codec.written.form import Form, in_form
+from silosynth.common.codec.written.parsing import flatten, readable
 from silosynth.common.rules import Kind, columns_of, evaluate, holds
 from silosynth.common.rules.spell import spell
 from silosynth.common.schema import (

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from silosynth.common.codec.examples import END
 from silosynth.common.codec.notes import EncodingNote
-from silosynth.common.codec.parsing import distinct, flatten, readable, to_texts
+from silosynth.common.codec.written.parsing import distinct, flatten, readable, to_texts
 
 
 def encode_texts(

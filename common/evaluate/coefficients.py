@@ -5,15 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from silosynth.common.report import Axis, Better, Measure
-from silosynth.common.scores import Column, Sides, Values
+from silosynth.common.scores import Column, Fit, Sides, Values, fit_linear, fit_logistic
 
 MOST_NUMBERS = 5
 _SIDE = 1.96
-_STEPS = 25
-_RIDGE = 1e-6
-_LARGEST = 20.0
-
-_Fit = tuple[np.ndarray, np.ndarray]
 
 
 def coefficient_measures(sides: Sides, *, target: str) -> list[Measure]:
@@ -83,7 +78,7 @@ def _fit(
     *,
     target: str,
     positive: int | None,
-) -> _Fit:
+) -> Fit:
     """Return coefficients and their standard errors; a missing number takes the mean."""
     inputs = [
         np.nan_to_num((values.columns[i].numbers - mean) / spread, nan=0.0)
@@ -93,35 +88,11 @@ def _fit(
     column = values.columns[values.names.index(target)]
     kept = ~column.missing
     if positive is not None:
-        return _logistic(design[kept], (column.codes[kept] == positive).astype(np.float64))
-    return _linear(design[kept], column.numbers[kept])
+        return fit_logistic(design[kept], (column.codes[kept] == positive).astype(np.float64))
+    return fit_linear(design[kept], column.numbers[kept])
 
 
-def _linear(design: np.ndarray, answer: np.ndarray) -> _Fit:
-    """Fit by least squares; leave the intercept out of the answer."""
-    inverse = np.linalg.inv(design.T @ design + _RIDGE * np.eye(design.shape[1]))
-    found = inverse @ (design.T @ answer)
-    rest = answer - design @ found
-    variance = float(rest @ rest) / max(len(answer) - design.shape[1], 1)
-    return found[1:], np.sqrt(np.maximum(np.diag(inverse) * variance, 0))[1:]
-
-
-def _logistic(design: np.ndarray, answer: np.ndarray) -> _Fit:
-    """Fit by Newton's method, with a ridge that keeps separable tables finite."""
-    found = np.zeros(design.shape[1])
-    inverse = np.eye(design.shape[1])
-    for _ in range(_STEPS):
-        chance = 1 / (1 + np.exp(-np.clip(design @ found, -_LARGEST, _LARGEST)))
-        weight = np.maximum(chance * (1 - chance), _RIDGE)
-        inverse = np.linalg.inv((design * weight[:, None]).T @ design + 1e-3 * np.eye(len(found)))
-        step = inverse @ (design.T @ (answer - chance) - 1e-3 * found)
-        found = np.clip(found + step, -_LARGEST, _LARGEST)
-        if np.abs(step).max() < 1e-8:
-            break
-    return found[1:], np.sqrt(np.diag(inverse))[1:]
-
-
-def _overlap(first: _Fit, second: _Fit) -> np.ndarray:
+def _overlap(first: Fit, second: Fit) -> np.ndarray:
     """Return by coefficient how much of both intervals is common, at least 0 (Karr et al. 2006)."""
     low = np.maximum(first[0] - _SIDE * first[1], second[0] - _SIDE * second[1])
     high = np.minimum(first[0] + _SIDE * first[1], second[0] + _SIDE * second[1])

@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from silosynth.common.importers.forms import lost
 from silosynth.common.importers.imported import (
     ImportedAttribute,
     ImportedSchema,
@@ -15,9 +14,10 @@ from silosynth.common.importers.imported import (
     columns_at,
     describe_attribute,
     list_at,
+    lost,
     mapping_at,
 )
-from silosynth.common.importers.relations import Related, dbt_relations
+from silosynth.common.importers.several.relations import Related, dbt_relations
 
 _TAKEN = frozenset(["name", "data_type", "description", "tests", "data_tests", "quote"])
 _TESTS = ("unique", "not_null", "accepted_values", "relationships")

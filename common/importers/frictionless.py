@@ -6,15 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from silosynth.common.importers.forms import date_format, key_form, lost
 from silosynth.common.importers.imported import (
     ImportedAttribute,
     ImportedSchema,
     assemble,
     choose_table,
     columns_at,
+    date_format,
     describe_attribute,
+    key_form,
     list_at,
+    lost,
     mapping_at,
     names_at,
 )

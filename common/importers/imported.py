@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -155,3 +155,42 @@ def columns_at(value: object, *, where: str) -> list[Mapping[str, Any]]:
     if not all(isinstance(column.get("name"), str) for column in columns):
         raise InvalidSchema(f"{where}: a column has no name")
     return columns
+
+
+_RESOLUTIONS = (
+    (("%f",), "microsecond"),
+    (("%S", "%T", "%X"), "second"),
+    (("%M",), "minute"),
+    (("%H", "%I"), "hour"),
+    (("%d", "%j", "%x"), "day"),
+    (("%m", "%b", "%B"), "month"),
+    (("%Y", "%y"), "year"),
+)
+_KEY = re.compile(r"^\^?([^\[\](){}\\.*+?|^$]*)(?:\[0-9\]|\\d)(\{(\d+)\}|\+|\*)?\$?$")
+
+
+def date_format(format: object) -> dict[str, Any]:
+    """Return the facts of a strptime format: itself, and the finest part that it writes."""
+    if not isinstance(format, str) or "%" not in format:
+        return {"format": format} if format else {}
+    found = next((name for marks, name in _RESOLUTIONS if any(m in format for m in marks)), None)
+    return {"format": format} | ({"resolution": found} if found else {})
+
+
+def key_form(pattern: object) -> dict[str, Any]:
+    """Return prefix and digits of a key's regular expression, where it is no more than that.
+
+    >>> key_form("HID_[0-9]{3}")
+    {'prefix': 'HID_', 'digits': 3}
+    """
+    found = _KEY.match(pattern) if isinstance(pattern, str) else None
+    if found is None:
+        return {}
+    form: dict[str, Any] = {"prefix": found[1]} if found[1] else {}
+    return form | ({"digits": int(found[3])} if found[3] else {})
+
+
+def lost(described: Mapping[str, Any], *, taken: Collection[str]) -> list[str]:
+    """Say which facts of a description have no place in a schema."""
+    left = sorted(key for key, value in described.items() if key not in taken and value)
+    return [f"not taken over: {', '.join(left)}"] if left else []

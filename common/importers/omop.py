@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from silosynth.common.errors import InvalidSchema
+from silosynth.common.errors import InvalidArgument, InvalidSchema
 from silosynth.common.importers.imported import (
     ImportedAttribute,
     ImportedSchema,
@@ -16,7 +17,26 @@ from silosynth.common.importers.imported import (
     describe_attribute,
 )
 
+OMOP_MODELS = Path(__file__).parent / "omop_cdm"
+_NAMED = re.compile(r"omop(?:-cdm)?-v?(\d+\.\d+)", re.IGNORECASE)
 _NEEDED = ("cdmTableName", "cdmFieldName", "cdmDatatype")
+
+
+def find_description(path: Path) -> Path:
+    """Return the file of a data model that is called by its name, as ``omop-5.4``; else the path.
+
+    Raises InvalidArgument for a version of OMOP's that is not known here.
+    """
+    named = _NAMED.fullmatch(str(path))
+    if named is None or path.exists():
+        return path
+    known = sorted(p.stem for p in OMOP_MODELS.glob("*.csv"))
+    if named[1] not in known:
+        raise InvalidArgument(
+            f"version {named[1]} of the OMOP common data model is not known here",
+            hint=f"known: {', '.join(known)}; or name its field-level CSV file",
+        )
+    return OMOP_MODELS / f"{named[1]}.csv"
 
 
 def read_omop(path: Path) -> list[dict[str, str]] | None:

@@ -7,14 +7,15 @@ from collections.abc import Mapping
 from typing import Any
 from zoneinfo import available_timezones
 
-from silosynth.common.importers.forms import key_form, lost
 from silosynth.common.importers.imported import (
     ImportedAttribute,
     ImportedSchema,
     assemble,
     columns_at,
     describe_attribute,
+    key_form,
     list_at,
+    lost,
     mapping_at,
 )
 

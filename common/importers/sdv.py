@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from silosynth.common.importers.forms import date_format, key_form
 from silosynth.common.importers.imported import (
     ImportedAttribute,
     ImportedSchema,
     assemble,
     choose_table,
     columns_at,
+    date_format,
     describe_attribute,
+    key_form,
     list_at,
     mapping_at,
     names_at,

@@ -1,8 +1,7 @@
 from .autoregressive import AutoregressiveSampler
 from .code_by_code import condition_cells, draw_examples, load_network
-from .condition import condition_on
+from .condition import condition_on, probability_of
 from .conditional import CliqueMarginal, shares, shares_within
-from .file import AnySampler, load_sampler, parse_sampler, save_sampler
 from .mixture import Mixture, NeuralSampler
 from .network import Layer, Network
 from .rows_file import form_of_file, write_batches, write_rows
@@ -14,6 +13,7 @@ from .sampler import (
     draw_batches,
     draw_codes,
 )
+from .stored.file import AnySampler, load_sampler, parse_sampler, save_sampler
 
 __all__ = [
     "AnySampler",
@@ -36,6 +36,7 @@ __all__ = [
     "load_network",
     "load_sampler",
     "parse_sampler",
+    "probability_of",
     "save_sampler",
     "shares",
     "shares_within",

@@ -29,7 +29,7 @@ from silosynth.common.errors import (
     RunFailed,
 )
 from silosynth.common.generator import Architecture, Pretrained, require_digest, short
-from silosynth.common.sampler.conditional import check_within
+from silosynth.common.sampler.conditional import Unmerge, check_within
 from silosynth.common.sampler.draw import BATCH_ROWS
 from silosynth.common.sampler.sampler import (
     DrawBatch,
@@ -38,7 +38,6 @@ from silosynth.common.sampler.sampler import (
     check_spreads,
     coded_schema,
 )
-from silosynth.common.sampler.within import Unmerge
 from silosynth.common.schema import Schema
 from silosynth.common.seeded import SeededWords
 from silosynth.common.values import Spread

@@ -78,6 +78,20 @@ def condition_on(
     )
 
 
+def probability_of(sampler: Sampler, where: Mapping[str, str]) -> float:
+    """Return the share of a graphical model's rows that meet every condition, 0 for none.
+
+    Errors: InvalidArgument for what :func:`allowed_codes` refuses.
+    """
+    allowed = allowed_codes(sampler.schema, where, spreads=sampler.spreads)
+    evidence = {name: _weigh(sampler, name=name, allowed=mask) for name, mask in allowed.items()}
+    working = sampler.grouping.domain(sampler.domain)
+    try:
+        return _condition(sampler.conditionals, evidence=evidence, working=working)[1]
+    except ZeroDivisionError:
+        return 0.0
+
+
 def _weigh(sampler: Sampler, *, name: str, allowed: np.ndarray) -> np.ndarray:
     """Return (working codes,) the share of each working code whose fine codes are allowed."""
     groups = sampler.grouping.groups.get(name)

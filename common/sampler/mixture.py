@@ -12,7 +12,7 @@ import numpy as np
 from silosynth.common.codec import allowed_codes, code_dtype, narrow_spreads
 from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.errors import InvalidArgument, InvalidPlan, InvalidSampler
-from silosynth.common.sampler.conditional import WHOLE, check_within
+from silosynth.common.sampler.conditional import WHOLE, Unmerge, check_within
 from silosynth.common.sampler.network import Network, softmax_parts
 from silosynth.common.sampler.sampler import (
     DrawBatch,
@@ -20,7 +20,6 @@ from silosynth.common.sampler.sampler import (
     check_facts,
     check_spreads,
 )
-from silosynth.common.sampler.within import Unmerge
 from silosynth.common.schema import Schema
 from silosynth.common.seeded import SeededWords
 from silosynth.common.values import Spread

@@ -1,4 +1,10 @@
-from .attributes import (
+from .compiled.nulls import Patterns
+from .compiled.orders import Gap
+from .compiled.ruled import Choice, OnGrid, Recipe, Ruled
+from .compiled.sums import Follows
+from .images import Image
+from .keys import KeyForm, key_form, named_alike, names_keys, plain_key, says_no_form
+from .kinds.attributes import (
     Attribute,
     BooleanAttribute,
     CategoricalAttribute,
@@ -14,8 +20,8 @@ from .attributes import (
     TimeAttribute,
     as_numeric,
 )
-from .bases import Source, bounds_of
-from .bins import (
+from .kinds.bases import Source, bounds_of
+from .kinds.bins import (
     Edges,
     EqualWidth,
     PlainModel,
@@ -24,15 +30,10 @@ from .bins import (
     epoch_seconds,
     spell_duration,
 )
-from .facts import NumberAttribute, WordedAttribute, has_neighbours, has_unit, has_words
-from .forms import CsvDialect, NumberText, Resolution
-from .generated import PERSONAL, GeneratedAttribute, Provider, provider_named
-from .images import Image
-from .keys import KeyForm, key_form, named_alike, names_keys, plain_key, says_no_form
-from .nulls import Patterns
-from .orders import Gap
+from .kinds.facts import NumberAttribute, WordedAttribute, has_neighbours, has_unit, has_words
+from .kinds.forms import CsvDialect, NumberText, Resolution
+from .kinds.generated import PERSONAL, GeneratedAttribute, Provider, provider_named
 from .references import Reference, read_references
-from .ruled import Choice, OnGrid, Recipe, Ruled
 from .schema import (
     SCHEMA_VERSION,
     Schema,
@@ -46,7 +47,6 @@ from .schema import (
     read_schema,
     schema_name,
 )
-from .sums import Follows
 from .zeros import ImpossibleCells, StructuralZeros
 
 __all__ = [

@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import Field
 
 from silosynth.common.errors import InvalidSchema
-from silosynth.common.schema.bins import PlainModel
+from silosynth.common.schema.kinds.bins import PlainModel
 from silosynth.common.schema.references import read_public
 
 MOST_CODES = 65_536

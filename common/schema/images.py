@@ -8,8 +8,8 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from silosynth.common.domain import Clique
-from silosynth.common.schema.attributes import CodedAttribute
-from silosynth.common.schema.bins import PlainModel
+from silosynth.common.schema.kinds.attributes import CodedAttribute
+from silosynth.common.schema.kinds.bins import PlainModel
 
 _LEVELS = ("integer", "ordinal")
 

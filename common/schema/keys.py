@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from silosynth.common.rules import Like, parse_pattern, words_of
-from silosynth.common.schema.attributes import Attribute, IdentifierAttribute
-from silosynth.common.schema.bases import Source
-from silosynth.common.schema.generated import GeneratedAttribute, Provider
-from silosynth.common.schema.ruled import Ruled
+from silosynth.common.schema.compiled.ruled import Ruled
+from silosynth.common.schema.kinds.attributes import Attribute, IdentifierAttribute
+from silosynth.common.schema.kinds.bases import Source
+from silosynth.common.schema.kinds.generated import GeneratedAttribute, Provider
 
 KeyAttribute: TypeAlias = IdentifierAttribute | GeneratedAttribute
 

@@ -26,7 +26,7 @@ from silosynth.common.rules import (
     instant,
     spelled,
 )
-from silosynth.common.schema.bins import PlainModel
+from silosynth.common.schema.kinds.bins import PlainModel
 
 MOST_CELLS = 200_000
 Cell = str | int | float | bool | None

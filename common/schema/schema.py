@@ -26,7 +26,10 @@ from silosynth.common.document import (
 from silosynth.common.domain import Domain
 from silosynth.common.errors import InvalidSchema
 from silosynth.common.rules import UNREVIEWED
-from silosynth.common.schema.attributes import (
+from silosynth.common.schema.code_lists import read_code_lists
+from silosynth.common.schema.compiled.ruled import Ruled, compile_rules
+from silosynth.common.schema.images import Image, check_images
+from silosynth.common.schema.kinds.attributes import (
     Attribute,
     CodedAttribute,
     IgnoredAttribute,
@@ -34,15 +37,12 @@ from silosynth.common.schema.attributes import (
     TextAttribute,
     as_numeric,
 )
-from silosynth.common.schema.bases import Source
-from silosynth.common.schema.bins import PlainModel
-from silosynth.common.schema.code_lists import read_code_lists
-from silosynth.common.schema.facts import has_words
-from silosynth.common.schema.forms import SINCE, CsvDialect, since
-from silosynth.common.schema.generated import GeneratedAttribute, check_people
-from silosynth.common.schema.images import Image, check_images
+from silosynth.common.schema.kinds.bases import Source
+from silosynth.common.schema.kinds.bins import PlainModel
+from silosynth.common.schema.kinds.facts import has_words
+from silosynth.common.schema.kinds.forms import SINCE, CsvDialect, since
+from silosynth.common.schema.kinds.generated import GeneratedAttribute, check_people
 from silosynth.common.schema.references import Reference, read_references
-from silosynth.common.schema.ruled import Ruled, compile_rules
 from silosynth.common.schema.zeros import (
     ImpossibleCells,
     StructuralZeros,

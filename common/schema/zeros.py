@@ -16,8 +16,8 @@ import numpy as np
 from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
 from silosynth.common.domain import Clique
-from silosynth.common.schema.attributes import CodedAttribute
-from silosynth.common.schema.bins import PlainModel
+from silosynth.common.schema.kinds.attributes import CodedAttribute
+from silosynth.common.schema.kinds.bins import PlainModel
 
 MAX_ZERO_CELLS = 1_000_000
 

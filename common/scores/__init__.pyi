@@ -8,6 +8,7 @@ from .metrics import (
     marginal_distance,
     subsample_curve,
 )
+from .regression import Fit, fit_linear, fit_logistic
 from .rows import (
     Rows,
     draw_again,
@@ -25,6 +26,7 @@ from .values import Column, ValueKind, Values, read_values
 __all__ = [
     "MOST_ROWS",
     "Column",
+    "Fit",
     "Rows",
     "Sampled",
     "Sides",
@@ -37,6 +39,8 @@ __all__ = [
     "contiguous_edges",
     "draw_again",
     "equivalent_subsample",
+    "fit_linear",
+    "fit_logistic",
     "fixed_cliques",
     "is_table",
     "make_sides",

@@ -14,7 +14,7 @@ from silosynth.common.files import check_output
 from silosynth.common.sampler import write_rows
 from silosynth.common.schema import has_tables, load_schema
 from silosynth.common.tables import load_tables
-from silosynth.server.methods import MADE_FROM, dummy_sampler, write_dummy_tables
+from silosynth.server.dummy import MADE_FROM, dummy_sampler, write_dummy_tables
 
 
 class TableFormat(StrEnum):

@@ -30,6 +30,7 @@ from silosynth.common.plan import (
 from silosynth.common.schema import load_schema
 from silosynth.server.cli.dummy import dummy
 from silosynth.server.cli.prune import prune
+from silosynth.server.cli.replicate import register_replicate
 from silosynth.server.cli.report import register_report
 from silosynth.server.cli.roster import register_roster
 from silosynth.server.cli.runs import register_runs
@@ -37,7 +38,7 @@ from silosynth.server.cli.setup import admit, nodes, register_certs
 from silosynth.server.cli.terms import TermFlags
 from silosynth.server.federation import load_roster, with_roster
 from silosynth.server.methods import METHODS, Flags
-from silosynth.server.planning import Forecast, advise, new_plan, remarks
+from silosynth.server.planning import Forecast, advise, new_plan, remarks, what_helps
 from silosynth.server.planning.forecast import forecast
 
 
@@ -54,6 +55,7 @@ def register(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:
     groups["plan"].command("show")(plan_show)
     register_runs(app)
     register_report(app)
+    register_replicate(app)
     register_roster(app, groups)
     register_certs(groups)
     app.command("prune")(prune)
@@ -214,7 +216,8 @@ def plan_show(
             say(sentence)
     for sentence in (*lack_words(plan), *_value_words(plan), *METHODS[plan.method].describe(plan)):
         say(sentence)
-    for note in remarks(described, method=plan.method):
+    helps = what_helps(plan, described, rows=rows) if rows is not None else ()
+    for note in (*remarks(described, method=plan.method), *helps):
         say(note)
     _show_phases(seen)
     _show_cells(seen, largest=rows is None)
@@ -225,6 +228,7 @@ def plan_show(
             "epsilon": epsilon,
             "delta": privacy.delta,
             "forecast": asdict(seen),
+            "helps": list(helps),
         },
         as_json=as_json,
     )

@@ -11,7 +11,7 @@ from silosynth.common.cli import Force, Json, emit, say
 from silosynth.common.errors import RunFailed
 from silosynth.common.report import ReportFacts, sample_facts, write_report
 from silosynth.common.sampler import load_sampler
-from silosynth.server.coordinator import finish, replay
+from silosynth.server.coordinator import State, finish, replay
 from silosynth.server.driver import read_events
 from silosynth.server.federation import RunFiles, RunState, find_run, home, read_ended, read_plan
 from silosynth.server.report import report_outcome, run_provenance
@@ -54,10 +54,10 @@ def write_run_report(run_id: str, *, out: Path | None, seed: int, force: bool) -
     return {"html": str(page), "json": str(data)}
 
 
-def _facts(files: RunFiles, *, seed: int) -> ReportFacts:
-    """Return the facts of a run that has ended: its journal played again, its model fitted again.
+def replay_run(files: RunFiles) -> State:
+    """Return the state of a run that has ended well: its journal played again.
 
-    Both give what they gave, so nothing is asked and nothing is spent.
+    It gives what it gave, so nothing is asked and nothing is spent.
     """
     ended = read_ended(files)
     if ended.state is not RunState.COMPLETED:
@@ -67,6 +67,12 @@ def _facts(files: RunFiles, *, seed: int) -> ReportFacts:
         )
     plan, schema = read_plan(files)
     state, _ = replay(plan, schema, read_events(files.path, plan_digest=plan.digest))
+    return state
+
+
+def _facts(files: RunFiles, *, seed: int) -> ReportFacts:
+    """Return the facts of a run that has ended, its model fitted again as it was."""
+    state = replay_run(files)
     facts = report_outcome(state, finish(state), provenance=run_provenance(state, seed=seed))
     samples = sample_facts(load_sampler(files.sampler), seed=seed)
     return facts.model_copy(update={"samples": samples})

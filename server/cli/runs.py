@@ -17,14 +17,13 @@ import typer
 
 from silosynth.common.cli import Json, emit, say, show_table
 from silosynth.common.errors import ConnectionFailed, InvalidArgument
-from silosynth.common.expiry import Expiry
-from silosynth.common.pages import TelemetryServer
 from silosynth.common.plan import load_plan
-from silosynth.common.reach import clock_hint, look_at
+from silosynth.common.reach import Expiry, clock_hint, look_at
 from silosynth.common.schema import load_schema
 from silosynth.common.telemetry import (
     Role,
     Telemetry,
+    TelemetryServer,
     log,
     log_file,
     start_logging,

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from silosynth.common.certificates import days_left, expiry_words, served_days_left
 from silosynth.common.cli import Json, emit, say, show_table
 from silosynth.common.errors import InvalidArgument
+from silosynth.common.reach import days_left, expiry_words, served_days_left
 from silosynth.server.federation import (
     Federation,
     add_federation,

@@ -1,5 +1,6 @@
 from .machine import Commands, replay, step
 from .outcome import finish
+from .replicates import draw_replicates
 from .state import (
     Absent,
     Acknowledged,
@@ -45,6 +46,7 @@ __all__ = [
     "Stated",
     "SumStage",
     "Undecided",
+    "draw_replicates",
     "finish",
     "replay",
     "step",

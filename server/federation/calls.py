@@ -11,7 +11,7 @@ from flwr.app import Message
 
 from silosynth.common.errors import SilosynthError
 from silosynth.common.flower.wire import RunNotRunningException
-from silosynth.common.limits import Overdue, within
+from silosynth.common.reach import Overdue, within
 from silosynth.common.telemetry import log
 from silosynth.server.federation.link import Patience, SuperLinkFault, SuperLinkLost
 

@@ -32,13 +32,13 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from silosynth.common.certificates import WARN_DAYS
 from silosynth.common.document import dump_document
 from silosynth.common.errors import InvalidArgument, OutputExists
 from silosynth.common.files import replace_file, write_text
 from silosynth.common.plan import NAME_PATTERN
+from silosynth.common.reach import WARN_DAYS
 from silosynth.common.trust import PublicKey, SigningKey
-from silosynth.server.federation.roster_file import Roster
+from silosynth.server.federation.roster.file import Roster
 
 DEVELOPMENT = "silosynth development CA, not for production"
 _DAYS = 365

@@ -22,8 +22,7 @@ from silosynth.common.flower.wire import (
     RuntimeVersionHttpInterceptor,
     SuperExecAuthHttpInterceptor,
 )
-from silosynth.common.limits import Overdue, within
-from silosynth.common.reach import certificate_words, clock_hint, clock_words
+from silosynth.common.reach import Overdue, certificate_words, clock_hint, clock_words, within
 from silosynth.common.telemetry import log
 from silosynth.server.federation.settings import Federation
 

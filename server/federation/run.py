@@ -33,7 +33,7 @@ from silosynth.server.driver import Journal, Progress, Reached, Signed
 from silosynth.server.driver.drive import drive
 from silosynth.server.federation.channel import Channel, Pace
 from silosynth.server.federation.link import SuperLinkLost
-from silosynth.server.federation.roster_chain import former_keys
+from silosynth.server.federation.roster.chain import former_keys
 from silosynth.server.federation.run_files import (
     Begun,
     Ended,

@@ -47,7 +47,7 @@ from silosynth.common.flower.wire import (
     UnregisterNodeRequest,
     fab_to_proto,
 )
-from silosynth.common.limits import Overdue, within
+from silosynth.common.reach import Overdue, within
 from silosynth.common.telemetry import log
 from silosynth.server.federation.grid import SuperLinkGrid
 from silosynth.server.federation.link import (

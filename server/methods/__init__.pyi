@@ -1,6 +1,5 @@
 from .dp_sgd import trained_sampler
-from .dummy import MADE_FROM, dummy_sampler
-from .dummy_tables import write_dummy_tables
+from .marginals import draw_order
 from .method import Design, Flags, Known, Outcome, Question, Terms
 from .table import (
     METHODS,
@@ -13,7 +12,6 @@ from .table import (
 )
 
 __all__ = [
-    "MADE_FROM",
     "METHODS",
     "Choices",
     "Design",
@@ -23,11 +21,10 @@ __all__ = [
     "Question",
     "Terms",
     "ask_phase",
-    "dummy_sampler",
+    "draw_order",
     "finish_run",
     "options_of",
     "read_method",
     "require_generators",
     "trained_sampler",
-    "write_dummy_tables",
 ]

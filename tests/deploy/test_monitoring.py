@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from silosynth.common.telemetry import Role, Telemetry
+from silosynth.common.telemetry.telemetry import Role, Telemetry
 
 ROOT = Path(__file__).parents[2]
 MONITORING = ROOT / "deploy" / "monitoring"

@@ -30,9 +30,9 @@ from silosynth.common.sampler import (
     parse_sampler,
     save_sampler,
 )
-from silosynth.common.sampler.archive import pack, unpack
-from silosynth.common.sampler.file import dump_sampler
 from silosynth.common.sampler.sampler import draw
+from silosynth.common.sampler.stored.archive import pack, unpack
+from silosynth.common.sampler.stored.file import dump_sampler
 from silosynth.common.schema import parse_schema
 from tests.support.patience import patience
 
@@ -131,7 +131,7 @@ def test_any_zip_tool_and_numpy_can_read_it() -> None:
 
 
 def test_reading_needs_no_framework() -> None:
-    words = "import sys, silosynth.common.sampler.file; print(*sys.modules)"
+    words = "import sys, silosynth.common.sampler.stored.file; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", words],
         capture_output=True,

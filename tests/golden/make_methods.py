@@ -32,7 +32,7 @@ from silosynth.common.messages import (
     encode_release,
 )
 from silosynth.common.plan import Plan, encode_plan
-from silosynth.common.sampler.file import dump_sampler
+from silosynth.common.sampler.stored.file import dump_sampler
 from silosynth.common.schema import Schema, parse_schema
 from silosynth.server.coordinator import Answered, Ask, State, finish, step
 from silosynth.server.coordinator.machine import start

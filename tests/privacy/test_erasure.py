@@ -14,10 +14,11 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
-from silosynth.client.source import SourceFormat, SourceSpec, StreamRows, file_state, open_source
+from silosynth.client.source import SourceFormat, SourceSpec, StreamRows, open_source
 from silosynth.client.source.bounding import bounding
-from silosynth.client.source.file_state import look_at, same_files
-from silosynth.client.source.held import QUERY_SECONDS, Lifetime
+from silosynth.client.source.caches import file_state
+from silosynth.client.source.caches.file_state import look_at, same_files
+from silosynth.client.source.caches.held import QUERY_SECONDS, Lifetime
 from silosynth.client.source.stream import Reader
 from silosynth.client.source.table import Wanted
 from silosynth.common.domain import Grouping

@@ -22,7 +22,7 @@ from silosynth.common.messages import Bundle
 from silosynth.common.plan import Plan
 from silosynth.common.report import Mode
 from silosynth.common.report.facts import decode_facts
-from silosynth.common.telemetry import Role, Telemetry
+from silosynth.common.telemetry.telemetry import Role, Telemetry
 from silosynth.common.trust import SigningKey
 from silosynth.server.federation import (
     admit_nodes,

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from silosynth.common.certificates import served_days_left
-from silosynth.common.reach import look_at
+from silosynth.common.reach.certificates import served_days_left
+from silosynth.common.reach.superlink import look_at
 from silosynth.server.federation import Federation as Connection
 from silosynth.server.federation import add_federation, make_certs
 from silosynth.server.federation.certs import Certs

@@ -81,6 +81,20 @@ def test_the_whole_walk(place: Path, capsys: pytest.CaptureFixture[str]) -> None
         {25},
     )
     assert _json(capsys, [*words[:-1], "coinsurance=7"])["exit"] == 4
+    made = _json(capsys, ["replicate", str(result), "--count", "3"])
+    assert made["count"] == len(list(Path(made["replicates"]).glob("*.sampler"))) == 3
+    estimated = _json(
+        capsys,
+        ["estimate", ran["sampler"], "--share", "coinsurance=25", "--by", "health"],
+    )
+    assert [i["group"] for i in estimated["intervals"]][:2] == ["", "health=poor"]
+    assert estimated["intervals"][0]["low"] < estimated["intervals"][0]["high"]
+    regressed = _json(capsys, ["estimate", ran["sampler"], "--regress", "visits ~ health"])
+    assert all(i["error"] > 0 for i in regressed["intervals"])
+    out = str(place / "with.csv")
+    words = ["sample", ran["sampler"], "--rows", "9", "--seed", "1", "--out", out, "--replicates"]
+    assert len(_json(capsys, words)["replicates"]) == 3
+    assert csv.read_csv(place / "with-003.csv").num_rows == 9
     for more in ([], ["--released-only", "--force"]):
         written = _json(capsys, ["report", str(result), *more])
         assert Path(written["html"]).stat().st_size > 10_000

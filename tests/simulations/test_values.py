@@ -12,8 +12,8 @@ import pytest
 
 from silosynth.common.generator import MaskedMlp
 from silosynth.common.sampler import Sampler, condition_on, parse_sampler
-from silosynth.common.sampler.file import dump_sampler
 from silosynth.common.sampler.sampler import draw
+from silosynth.common.sampler.stored.file import dump_sampler
 from silosynth.common.schema import Schema, parse_schema
 from silosynth.server.methods.training import TrainingChoice
 from silosynth.server.planning import new_plan

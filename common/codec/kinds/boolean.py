@@ -7,10 +7,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
-from silosynth.common.codec.columns import is_number
 from silosynth.common.codec.facts import ColumnFacts, Proposal
 from silosynth.common.codec.kinds.kind import Kind
 from silosynth.common.codec.listed import ListedCodec
+from silosynth.common.codec.written.columns import is_number
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.schema import BooleanAttribute
 

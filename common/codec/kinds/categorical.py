@@ -7,11 +7,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
-from silosynth.common.codec.columns import is_instant, is_number
 from silosynth.common.codec.facts import FEW, MANY, ColumnFacts, Proposal
 from silosynth.common.codec.kinds.kind import Kind
 from silosynth.common.codec.listed import ListedCodec
-from silosynth.common.codec.parsing import to_texts
+from silosynth.common.codec.written.columns import is_instant, is_number
+from silosynth.common.codec.written.parsing import to_texts
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.schema import ListedAttribute
 

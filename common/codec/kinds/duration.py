@@ -8,12 +8,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.types as pt
 
+from silosynth.common.codec.bins import bin_words, two_digits
 from silosynth.common.codec.edges import UNITS, Grid, resolution_grid
 from silosynth.common.codec.facts import ColumnFacts, Proposal
-from silosynth.common.codec.kinds.bins import bin_words, two_digits
 from silosynth.common.codec.kinds.kind import Kind
-from silosynth.common.codec.moments import to_span_microseconds, write_spans
 from silosynth.common.codec.numeric import NumericCodec, Scale
+from silosynth.common.codec.written.moments import to_span_microseconds, write_spans
 from silosynth.common.schema import DurationAttribute, Resolution, spell_duration
 
 _FORMATS = (

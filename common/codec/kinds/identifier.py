@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from silosynth.common.codec.dress import join_texts
 from silosynth.common.codec.facts import FEW, ColumnFacts, Proposal
 from silosynth.common.codec.kinds.kind import Kind
 from silosynth.common.codec.notes import EncodingNote, Uniform, code_dtype
-from silosynth.common.codec.parsing import distinct, to_texts, trim
+from silosynth.common.codec.written.dress import join_texts
+from silosynth.common.codec.written.parsing import distinct, to_texts, trim
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.rules import PatternFault, parse_pattern, words_of
 from silosynth.common.schema import Attribute, IdentifierAttribute
@@ -172,10 +172,7 @@ def pattern_of(column: ColumnFacts) -> str | None:
     texts = column.trimmed.cast(pa.large_string())
     if int(pc.max(pc.utf8_length(texts)).as_py()) > _LONGEST:
         return None
-    before = pc.struct_field(pc.extract_regex(texts, r"^(?P<p>[^0-9]*)"), "p")
-    shared = pc.value_counts(before)
-    often = pc.min(shared.field("counts")).as_py() >= max(_FEWEST_ALIKE, len(texts) // 50)
-    beginnings = sorted(shared.field("values").to_pylist()) if often else []
+    beginnings = _beginnings(texts)
     if beginnings:
         texts = pc.replace_substring_regex(texts, r"^[^0-9]*", "")
     runs = _runs(texts)
@@ -185,6 +182,14 @@ def pattern_of(column: ColumnFacts) -> str | None:
     start = f"({start})" if len(beginnings) > 1 else start
     padded = bool(pc.any(pc.match_substring_regex(texts, r"(^|[^0-9])0[0-9]")).as_py())
     return _roomy(start, runs, rows=column.rows, padded=padded)
+
+
+def _beginnings(texts: pa.Array) -> list[str]:
+    """Return what stands before the first digit, where many texts share each."""
+    before = pc.struct_field(pc.extract_regex(texts, r"^(?P<p>[^0-9]*)"), "p")
+    shared = pc.value_counts(before)
+    often = pc.min(shared.field("counts")).as_py() >= max(_FEWEST_ALIKE, len(texts) // 50)
+    return sorted(shared.field("values").to_pylist()) if often else []
 
 
 def _runs(texts: pa.Array) -> list[tuple[str, int, int]] | None:

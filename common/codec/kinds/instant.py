@@ -14,14 +14,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
-from silosynth.common.codec.columns import is_instant, is_number
+from silosynth.common.codec.bins import bin_words
 from silosynth.common.codec.edges import UNITS, Grid, resolution_grid
 from silosynth.common.codec.facts import FEW, ColumnFacts, Proposal
-from silosynth.common.codec.kinds.bins import bin_words
 from silosynth.common.codec.kinds.kind import Kind
-from silosynth.common.codec.moments import epoch_text, write_instants
 from silosynth.common.codec.numeric import NumericCodec, Scale
-from silosynth.common.codec.parsing import numbers_as_text, to_microseconds, to_texts
+from silosynth.common.codec.written.columns import is_instant, is_number
+from silosynth.common.codec.written.moments import epoch_text, write_instants
+from silosynth.common.codec.written.parsing import numbers_as_text, to_microseconds, to_texts
 from silosynth.common.schema import DatetimeAttribute, Resolution, epoch_seconds
 
 _DAYS = (Resolution.YEAR, Resolution.MONTH, Resolution.DAY)

@@ -9,14 +9,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.types as pt
 
-from silosynth.common.codec.columns import is_number
-from silosynth.common.codec.dress import dress, is_signed, powers_of, recognise, undress
+from silosynth.common.codec.bins import bin_words, two_digits
 from silosynth.common.codec.edges import Grid, grid_of
 from silosynth.common.codec.facts import FEW, MANY, ColumnFacts, Proposal
-from silosynth.common.codec.kinds.bins import bin_words, two_digits
 from silosynth.common.codec.kinds.kind import Kind
 from silosynth.common.codec.numeric import NumericCodec, Scale
-from silosynth.common.codec.parsing import to_numbers
+from silosynth.common.codec.written.columns import is_number
+from silosynth.common.codec.written.dress import dress, is_signed, powers_of, recognise, undress
+from silosynth.common.codec.written.parsing import to_numbers
 from silosynth.common.schema import IntegerAttribute
 
 _LARGEST = 2**53

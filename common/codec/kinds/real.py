@@ -9,15 +9,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.types as pt
 
-from silosynth.common.codec.columns import is_number
-from silosynth.common.codec.dress import decimals_of, dress, fewest_decimals, powers_of
+from silosynth.common.codec.bins import bin_words, two_digits
 from silosynth.common.codec.edges import Grid, grid_of
 from silosynth.common.codec.facts import ColumnFacts, Proposal
-from silosynth.common.codec.kinds.bins import bin_words, two_digits
 from silosynth.common.codec.kinds.integer import wearing
 from silosynth.common.codec.kinds.kind import Kind
 from silosynth.common.codec.numeric import NumericCodec, Scale
-from silosynth.common.codec.parsing import to_numbers
+from silosynth.common.codec.written.columns import is_number
+from silosynth.common.codec.written.dress import decimals_of, dress, fewest_decimals, powers_of
+from silosynth.common.codec.written.parsing import to_numbers
 from silosynth.common.schema import RealAttribute
 
 _LARGEST = 1e300

@@ -8,12 +8,12 @@ from functools import partial
 import numpy as np
 import pyarrow as pa
 
+from silosynth.common.codec.bins import bins_between, value_range
 from silosynth.common.codec.facts import ColumnFacts, Proposal
 from silosynth.common.codec.kinds import (
     boolean,
     categorical,
     duration,
-    free_text,
     identifier,
     instant,
     integer,
@@ -23,7 +23,6 @@ from silosynth.common.codec.kinds import (
     time_of_day,
     unmodelled,
 )
-from silosynth.common.codec.kinds.bins import bins_between, value_range
 from silosynth.common.codec.kinds.kind import ColumnCodec, Kind
 from silosynth.common.codec.numeric import NumericCodec
 from silosynth.common.errors import InvalidArgument
@@ -42,7 +41,7 @@ KINDS: dict[str, Kind] = {
     "generated": made_up.KIND,
     "categorical": categorical.KIND,
     "identifier": identifier.KIND,
-    "text": free_text.KIND,
+    "text": unmodelled.TEXT,
 }
 """By name, in the order in which they are asked to draft a column."""
 

@@ -13,14 +13,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
-from silosynth.common.codec.columns import is_number
+from silosynth.common.codec.bins import bin_words
 from silosynth.common.codec.edges import Grid, resolution_grid
 from silosynth.common.codec.facts import FEW, ColumnFacts, Proposal
-from silosynth.common.codec.kinds.bins import bin_words
 from silosynth.common.codec.kinds.kind import Kind
-from silosynth.common.codec.moments import DAY, to_day_microseconds, write_clock
 from silosynth.common.codec.numeric import NumericCodec, Scale
-from silosynth.common.codec.parsing import numbers_as_text, to_texts
+from silosynth.common.codec.written.columns import is_number
+from silosynth.common.codec.written.moments import DAY, to_day_microseconds, write_clock
+from silosynth.common.codec.written.parsing import numbers_as_text, to_texts
 from silosynth.common.schema import TimeAttribute, day_seconds
 
 _FORMATS = (
@@ -88,8 +88,12 @@ def _draft(column: ColumnFacts) -> Proposal | None:
         return Proposal(facts={"kind": "time", "resolution": finest})
     if len(column.values) < 2:
         return None
-    if (found := _numbered(column)) is not None or not column.is_text:
-        return found
+    found = _numbered(column)
+    return found if found is not None or not column.is_text else _written(column)
+
+
+def _written(column: ColumnFacts) -> Proposal | None:
+    """Propose the first format whose shape all texts have."""
     for pattern, format, finest in _FORMATS:
         if not column.matches(pattern):
             continue
@@ -98,8 +102,7 @@ def _draft(column: ColumnFacts) -> Proposal | None:
         midnight = _midnight(column)
         if to_day_microseconds(column.trimmed, format=format, midnight=midnight)[1].any():
             return None
-        if column.matches(r"\.\d{3}$"):
-            finest = "millisecond"
+        finest = "millisecond" if column.matches(r"\.\d{3}$") else finest
         facts: dict[str, Any] = {"kind": "time", "resolution": finest}
         facts |= {"format": format} if format else {}
         return Proposal(facts=facts | ({"midnight": midnight} if midnight else {}))
@@ -121,25 +124,28 @@ def _numbered(column: ColumnFacts) -> Proposal | None:
     """
     if not (column.is_text or is_number(column.values.type)) or len(column.values) < FEW:
         return None
-    texts = column.trimmed if column.is_text else to_texts(column.values)
-    found = replace(column, values=texts)
-    pointed = column.is_text and found.matches(r"^\d{1,6}\.0$")
-    ending = ".0" if pointed else ""
-    bare = pc.replace_substring(texts, ".0", "") if pointed else texts
-    shape = pc.match_substring_regex(bare, r"^(0|[1-9]\d{0,5})$")
-    if not bool(pc.all(shape).as_py()):
+    found = replace(column, values=column.trimmed if column.is_text else to_texts(column.values))
+    ending = ".0" if column.is_text and found.matches(r"\.0$") else ""
+    if not found.matches(rf"^(0|[1-9]\d{{0,5}}){re.escape(ending)}$"):
         return None
-    numbers = bare.cast(pa.int64()).to_numpy(zero_copy_only=False)
+    whole = pc.replace_substring(found.values, ending, "") if ending else found.values
+    numbers = whole.cast(pa.int64()).to_numpy(zero_copy_only=False)
     seconds = int(numbers.max()) > _LAST_MINUTE
     if not _reads_as_clock(numbers, seconds=seconds):
         return None
-    end = f"24{'00' * (1 + seconds)}{ending}"
-    facts: dict[str, Any] = {"kind": "time", "resolution": "second" if seconds else "minute"}
-    facts |= {"format": f"%-H%M{'%S' if seconds else ''}{ending}"}
-    facts |= {"midnight": end} if found.some_match(f"^{re.escape(end)}$") else {}
-    facts |= {"stored": "double" if pointed else "int64"} if column.is_text else {}
+    facts = _whole_clock(found, ending=ending, seconds=seconds)
+    facts |= {"stored": "double" if ending else "int64"} if column.is_text else {}
     told = f"all read as times of day written {facts['format']}; write integer if they are amounts"
     return Proposal(facts=facts, why=(told,))
+
+
+def _whole_clock(column: ColumnFacts, *, ending: str, seconds: bool) -> dict[str, Any]:
+    """Return the facts of times of day that are whole numbers with an ending."""
+    end = f"24{'00' * (1 + seconds)}{ending}"
+    midnight = {"midnight": end} if column.some_match(f"^{re.escape(end)}$") else {}
+    format = f"%-H%M{'%S' if seconds else ''}{ending}"
+    finest = "second" if seconds else "minute"
+    return {"kind": "time", "resolution": finest, "format": format, **midnight}
 
 
 def _reads_as_clock(numbers: np.ndarray, *, seconds: bool) -> bool:

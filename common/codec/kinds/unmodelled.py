@@ -1,12 +1,12 @@
-"""Columns that hold nothing, and columns that are not read."""
+"""Columns that no model holds: free text, those that hold nothing, and those that are not read."""
 
 from __future__ import annotations
 
 import pyarrow.types as pt
 
-from silosynth.common.codec.columns import is_instant, is_number, is_text
 from silosynth.common.codec.facts import ColumnFacts, Proposal
 from silosynth.common.codec.kinds.kind import Kind
+from silosynth.common.codec.written.columns import is_instant, is_number, is_text
 
 
 def _draft_empty(column: ColumnFacts) -> Proposal | None:
@@ -33,3 +33,23 @@ def _draft_ignored(column: ColumnFacts) -> Proposal | None:
 
 EMPTY = Kind(accepts=lambda *_: True, draft=_draft_empty, natural="string")
 IGNORED = Kind(accepts=lambda *_: True, draft=_draft_ignored)
+
+
+def _draft_text(column: ColumnFacts) -> Proposal | None:
+    """Propose free text for texts that are neither a list nor keys."""
+    if not column.is_text:
+        return Proposal(
+            facts={"kind": "text", "blank": True},
+            why=("holds no usable number; say what it should hold",),
+        )
+    return Proposal(
+        facts={"kind": "text", "blank": True},
+        why=("long texts; drafted as free text, which is not modelled and comes out empty",),
+    )
+
+
+TEXT = Kind(
+    accepts=lambda attribute, _: not attribute.max_bytes,
+    store_as="store it as text",
+    draft=_draft_text,
+)

@@ -9,7 +9,7 @@ import pytest
 from silosynth.client.csv import read_csv, sniff_dialect
 from silosynth.client.drafting import draft_schema
 from silosynth.common.errors import InvalidSchema
-from silosynth.common.sampler.text_writer import TextWriter
+from silosynth.common.sampler.rows_file import TextWriter
 from silosynth.common.schema import CsvDialect, parse_schema
 
 FILES = {

@@ -14,7 +14,7 @@ from silosynth.client.drafting import draft_tables
 from silosynth.common.cli.app import run
 from silosynth.common.errors import InvalidSchema, InvalidTable
 from silosynth.common.tables import load_tables
-from silosynth.server.methods import write_dummy_tables
+from silosynth.server.dummy import write_dummy_tables
 
 PERSONS = 300
 

@@ -20,7 +20,7 @@ from silosynth.client.source import read_table
 from silosynth.client.source.table import check_table
 from silosynth.common.codec import Codec, Form, to_pandas
 from silosynth.common.errors import InvalidTable
-from silosynth.common.sampler.text_writer import TextWriter
+from silosynth.common.sampler.rows_file import TextWriter
 from silosynth.common.schema import CsvDialect, Schema
 from tests.support.tables.messy_files import ROWS, moments, source, write
 

@@ -13,7 +13,7 @@ import pytest
 from silosynth.client.drafting import draft_schema
 from silosynth.client.source import read_table, read_untyped
 from silosynth.common.codec import Codec, Form
-from silosynth.common.sampler.text_writer import TextWriter
+from silosynth.common.sampler.rows_file import TextWriter
 from silosynth.common.schema import CsvDialect
 
 DATA = Path(os.environ.get("SILOSYNTH_DATA", Path(__file__).parents[3] / "../shared/data"))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from silosynth.client.source import read_table
 from silosynth.common.codec import Codec, Form, arrow_type, read_numbers
-from silosynth.common.sampler.text_writer import TextWriter
+from silosynth.common.sampler.rows_file import TextWriter
 from silosynth.common.schema import CsvDialect, Schema, as_numeric, dump_schema, parse_schema
 
 DRESSES = st.sampled_from(

@@ -16,7 +16,7 @@ from silosynth.client.relay.relay import RelaySettings, supernode_command
 from silosynth.client.rpc import RemoteGateway
 from silosynth.common.errors import ConnectionFailed, InvalidArgument
 from silosynth.common.messages import RECORD
-from silosynth.common.telemetry import Role, Telemetry
+from silosynth.common.telemetry.telemetry import Role, Telemetry
 
 
 @pytest.fixture(autouse=True)

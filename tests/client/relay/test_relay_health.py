@@ -16,7 +16,7 @@ from silosynth.client.relay.health import HEARD_SECONDS, is_healthy
 from silosynth.client.relay.relay import _pass_lines
 from silosynth.client.relay.supernode import _limited
 from silosynth.client.rpc import RpcServer, Service
-from silosynth.common.telemetry import start_logging
+from silosynth.common.telemetry.telemetry import start_logging
 
 SERVICE = Service(name="silosynth.gateway.v1.Gateway", methods={})
 

@@ -23,7 +23,7 @@ from silosynth.client.serving import notices
 from silosynth.client.serving.bell import AGAIN_SECONDS, LEAST_SECONDS, Bell, ringing
 from silosynth.client.serving.notices import notice_of, senders
 from silosynth.common.errors import ConnectionFailed
-from silosynth.common.telemetry import Role, Telemetry
+from silosynth.common.telemetry.telemetry import Role, Telemetry
 from tests.support.gateways.serving import Serving
 from tests.support.patience import patience
 from tests.support.tables.canary import holds_token

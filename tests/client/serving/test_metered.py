@@ -11,7 +11,7 @@ import pytest
 from silosynth.client.serving.metered import CountedGateway
 from silosynth.common.errors import ApprovalPending, PlanRefused
 from silosynth.common.messages import Answer, Verdict, encode_statement
-from silosynth.common.telemetry import Role, Telemetry, start_logging
+from silosynth.common.telemetry.telemetry import Role, Telemetry, start_logging
 from silosynth.common.trust import SigningKey
 
 KEY = SigningKey.generate()

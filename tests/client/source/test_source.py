@@ -25,14 +25,14 @@ from silosynth.client.source import (
     open_table,
 )
 from silosynth.client.source import open as sources
-from silosynth.client.source.file_state import look_at
+from silosynth.client.source.caches.file_state import look_at
+from silosynth.client.source.caches.held import Lifetime
 from silosynth.client.source.files import open_parquet
-from silosynth.client.source.held import Lifetime
 from silosynth.client.source.stream import Reader
 from silosynth.client.source.table import Wanted
 from silosynth.common.codec import Codec, Encoded, TableLike, decode_texts
 from silosynth.common.errors import InvalidArgument, InvalidTable
-from silosynth.common.schema.attributes import TextAttribute
+from silosynth.common.schema.kinds.attributes import TextAttribute
 from tests.support.tables.messy import CANARY, LEVELS, QUERIES, SCHEMA, assert_exact, messy_table
 
 TABLE = messy_table(2_000)

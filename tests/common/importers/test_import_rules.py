@@ -13,7 +13,7 @@ from silosynth.common.importers import import_schema
 from silosynth.common.importers.imported import ImportedSchema
 from silosynth.common.sampler.sampler import draw
 from silosynth.common.schema import parse_schema
-from silosynth.server.methods import dummy_sampler
+from silosynth.server.dummy import dummy_sampler
 
 COLUMNS = {
     "key": {"sdtype": "id", "regex_format": "[A-Z]{2}[0-9]{3}"},

@@ -16,7 +16,7 @@ from silosynth.common.errors import InvalidSchema
 from silosynth.common.sampler import load_sampler, save_sampler
 from silosynth.common.sampler.sampler import draw
 from silosynth.common.schema import Schema, dump_schema, load_schema, parse_schema
-from silosynth.server.methods import dummy_sampler
+from silosynth.server.dummy import dummy_sampler
 
 AIRPORTS = "faa,state,lat,big\nJFK,NY,40.6,true\nLGA,NY,40.8,false\nEWR,NJ,40.7,true\n"
 PAIRS = "origin,dest,note\nJFK,a,x\nJFK,b,y\nLGA,a,\nEWR,b,z\nXXX,a,\n"

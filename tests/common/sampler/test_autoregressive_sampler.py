@@ -28,9 +28,9 @@ from silosynth.common.sampler import (
     shares_within,
 )
 from silosynth.common.sampler import autoregressive as autoregressive_sampler
-from silosynth.common.sampler.archive import pack, unpack
-from silosynth.common.sampler.file import dump_sampler
 from silosynth.common.sampler.sampler import draw, draw_batches
+from silosynth.common.sampler.stored.archive import pack, unpack
+from silosynth.common.sampler.stored.file import dump_sampler
 from silosynth.common.schema import Schema, parse_schema
 
 TEXT = {"name": "note", "kind": "text", "max_bytes": 4}

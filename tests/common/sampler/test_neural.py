@@ -27,11 +27,11 @@ from silosynth.common.sampler import (
     save_sampler,
     shares_within,
 )
-from silosynth.common.sampler.archive import pack, unpack
 from silosynth.common.sampler.conditional import WHOLE
-from silosynth.common.sampler.file import dump_sampler
-from silosynth.common.sampler.safetensors import dump_network, parse_network, widths_of
 from silosynth.common.sampler.sampler import draw
+from silosynth.common.sampler.stored.archive import pack, unpack
+from silosynth.common.sampler.stored.file import dump_sampler
+from silosynth.common.sampler.stored.safetensors import dump_network, parse_network, widths_of
 from silosynth.common.schema import parse_schema
 
 SCHEMA = parse_schema(

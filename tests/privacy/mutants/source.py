@@ -29,7 +29,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         name="rows of a server are held for every plan",
-        path="client/source/held.py",
+        path="client/source/caches/held.py",
         old="return plan is not None and plan == moment.plan",
         new="return True",
         killed_by=(
@@ -39,7 +39,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         name="rows of a query are held for ever",
-        path="client/source/held.py",
+        path="client/source/caches/held.py",
         old="return self.seconds is None or 0 <= self.clock() - moment.read_at <= self.seconds",
         new="return True",
         killed_by=(
@@ -56,7 +56,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         name="what was deleted stays in a database as long as it stands in the log alone",
-        path="client/source/file_state.py",
+        path="client/source/caches/file_state.py",
         old='return [path, path.with_name(f"{path.name}.wal")]',
         new="return [path]",
         killed_by=(
@@ -67,7 +67,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         name="a file that was written twice within a tick is taken for the same",
-        path="client/source/file_state.py",
+        path="client/source/caches/file_state.py",
         old="digest=None if settled else file_digest(files)",
         new="digest=None",
         killed_by=(
@@ -76,14 +76,14 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         name="a file whose times were put back is taken for the same",
-        path="client/source/file_state.py",
+        path="client/source/caches/file_state.py",
         old="times = (found.st_mtime_ns, found.st_ctime_ns)",
         new="times = (found.st_mtime_ns, 0)",
         killed_by=(f"{_ERASURE}::test_a_file_whose_times_are_put_back_is_read_again",),
     ),
     Mutant(
         name="codes of a table that changed stay on disk until somebody asks",
-        path="client/source/code_cache.py",
+        path="client/source/caches/code_cache.py",
         old="if lifetime is None or facts is None or not lifetime.holds(facts.moment, plan=None):",
         new="if lifetime is None or facts is None:",
         killed_by=(

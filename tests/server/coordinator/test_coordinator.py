@@ -53,6 +53,11 @@ def _run(
     return state, events, commands
 
 
+def finished_state(plan: Plan) -> State:
+    """Return the state of a run that every silo answered."""
+    return _run(plan)[0]
+
+
 def test_a_run_asks_every_phase_of_every_silo_and_finishes() -> None:
     state, events, commands = _run(small_plan())
     assert commands == (Finish(),)

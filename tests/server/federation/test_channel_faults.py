@@ -16,7 +16,7 @@ from flwr.supercore.inflatable.inflatable_utils import ObjectPullError
 from flwr.supercore.run import RunNotRunningException
 from flwr.supercore.task_identity import TaskIdentity
 
-from silosynth.common.limits import Overdue, within
+from silosynth.common.reach.time_limits import Overdue, within
 from silosynth.server.coordinator import Stage
 from silosynth.server.federation.channel import Pace
 from silosynth.server.federation.link import Patience, SuperLinkFault, SuperLinkLost

@@ -34,7 +34,7 @@ from silosynth.server.federation import (
     read_chain,
 )
 from silosynth.server.federation.certs import Certs
-from silosynth.server.federation.roster_chain import former_keys
+from silosynth.server.federation.roster.chain import former_keys
 from tests.support.gateways.joining import asks
 from tests.support.gateways.signed import people, people_table
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from silosynth.common.codec import Codec
-from silosynth.common.telemetry import log
+from silosynth.common.telemetry.telemetry import log
 from tests.support.gateways import serve_main
 
 _encode = Codec.encode

@@ -36,7 +36,7 @@ from silosynth.common.messages import (
 )
 from silosynth.common.plan import PhaseName, Plan, encode_plan, parse_plan
 from silosynth.common.sampler import CliqueMarginal, build_sampler
-from silosynth.common.sampler.file import dump_sampler
+from silosynth.common.sampler.stored.file import dump_sampler
 from silosynth.common.schema import Schema, dump_schema, parse_schema
 from silosynth.common.trust import Purpose, SigningKey
 from silosynth.common.trust.seal import seal

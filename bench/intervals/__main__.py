@@ -1,0 +1,158 @@
+"""How often intervals from replicates cover: shares and logistic coefficients, simulated truths.
+
+``make bench-intervals``. Every truth is drawn anew over five columns; 5,000 people of it are split
+over the silos, a run is made, and intervals of 95 % of every 1-way and pair share and of the
+coefficients of one logistic regression are held against the truth. ``tree``: each column depends on
+one other, as MST's models can. ``loops``: on two, which no tree holds; what that costs is reported
+and has no gate.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from collections.abc import Callable
+from itertools import combinations, product
+
+import numpy as np
+import pyarrow as pa
+
+from bench.support.results import Figure, is_quick, publish
+from silosynth.common.estimate import estimate_regression, estimate_share, parse_formula
+from silosynth.common.estimate.replicates import Replicated
+from silosynth.common.sampler import Sampler
+from silosynth.common.schema import Schema, parse_schema
+from silosynth.common.scores import fit_logistic
+from silosynth.server.coordinator import draw_replicates
+from silosynth.server.planning import new_plan
+from silosynth.simulations.run import simulate
+
+SIZES = {"a": 3, "b": 4, "c": 2, "d": 5, "e": 2}
+PEOPLE, TRUTHS, COUNT = 5_000, 100, 20
+FORMULA = parse_formula("e=1 ~ a + b + c")
+CASES = (
+    *((e, "mst", 1, "tree") for e in (0.3, 1.0, 8.0)),
+    *((e, "mst", 10, "tree") for e in (0.3, 1.0, 8.0)),
+    (1.0, "aim", 1, "tree"),
+    (1.0, "aim", 1, "loops"),
+)
+LOWEST, HIGHEST = 0.90, 0.98
+
+
+def main() -> int:
+    """Walk all cases and publish how often their intervals covered."""
+    cases, truths = (CASES[1:2], 2) if is_quick() else (CASES, TRUTHS)
+    figures = []
+    for epsilon, method, silos, truth in cases:
+        covered = coverage(epsilon, method=method, silos=silos, truth=truth, truths=truths)
+        for what, hits in covered.items():
+            gated = truth == "tree" and not is_quick()
+            figure = Figure(
+                figure=f"{what}, epsilon {epsilon:g}, {method}, {silos} silos, {truth}",
+                value=float(np.mean(hits)),
+                unit="covered",
+                at_least=LOWEST if gated else None,
+                at_most=HIGHEST if gated else None,
+            )
+            figures.append(figure)
+            print(figure.figure, f"{figure.value:.3f}", flush=True)
+    return publish("intervals", figures, room="intervals")
+
+
+def coverage(
+    epsilon: float, *, method: str, silos: int, truth: str, truths: int
+) -> dict[str, list[bool]]:
+    """Return, by kind of estimate, whether each interval of each truth covered."""
+    covered: dict[str, list[bool]] = defaultdict(list)
+    schema = schema_of()
+    for number in range(truths):
+        rng = np.random.default_rng([number, silos, round(10 * epsilon)])
+        joint = TRUTH[truth](rng)
+        cells = rng.choice(joint.size, PEOPLE, p=joint.ravel())
+        codes = np.stack(np.unravel_index(cells, joint.shape))
+        replicated = run(schema, codes, epsilon=epsilon, method=method, silos=silos, seed=number)
+        hold(covered, replicated, joint)
+    return covered
+
+
+def run(
+    schema: Schema, codes: np.ndarray, *, epsilon: float, method: str, silos: int, seed: int
+) -> Replicated:
+    """Return a run's sampler and its replicates."""
+    table = pa.table({n: c.astype(str) for n, c in zip(SIZES, codes, strict=True)})
+    parts = {f"s{i}": table.take(np.arange(i, PEOPLE, silos)) for i in range(silos)}
+    plan = new_plan(schema, epsilon=epsilon, delta=1e-6, silos=tuple(parts), method=method)
+    done = simulate(plan, schema=schema, silos=parts, engine="local")
+    assert isinstance(done.sampler, Sampler)
+    others = draw_replicates(done.state, done.outcome, count=COUNT, seed=seed)
+    return Replicated(sampler=done.sampler, others=tuple(others))
+
+
+def hold(covered: dict[str, list[bool]], replicated: Replicated, joint: np.ndarray) -> None:
+    """Note whether the intervals of all estimates hold the truth."""
+    names = list(SIZES)
+    for size, what in ((1, "1-way shares"), (2, "pair shares")):
+        for clique in combinations(range(len(names)), size):
+            truth = joint.sum(axis=tuple(i for i in range(len(names)) if i not in clique))
+            for cell in product(*(range(joint.shape[i]) for i in clique)):
+                where = {names[i]: str(code) for i, code in zip(clique, cell, strict=True)}
+                found = estimate_share(replicated, where)[0]
+                covered[what].append(bool(found.low <= truth[cell] <= found.high))
+    regressed = estimate_regression(replicated, FORMULA)
+    true = coefficients(joint, tuple(i.name for i in regressed))
+    for found, value in zip(regressed, true, strict=True):
+        covered["logistic coefficients"].append(bool(found.low <= value <= found.high))
+
+
+def coefficients(joint: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
+    """Return the truth's coefficients of 0 and 1 for each ``column=label``, from a million rows."""
+    counts = np.rint(joint.ravel() * 1e6).astype(np.int64)
+    codes = np.stack(np.unravel_index(np.repeat(np.arange(joint.size), counts), joint.shape))
+    column = dict(zip(SIZES, codes, strict=True))
+    parts = [name.split("=") for name in names]
+    inputs = [(column[name] == int(label)).astype(np.float64) for name, label in parts]
+    answer = (column["e"] == 1).astype(np.float64)
+    return fit_logistic(np.stack([np.ones(len(answer)), *inputs], axis=1), answer)[0]
+
+
+def draw_tree(rng: np.random.Generator) -> np.ndarray:
+    """Return a joint in which b and d and e depend on a, and c on b."""
+    a, b, c, d, e = (_given(rng, *shape) for shape in ((3,), (3, 4), (4, 2), (3, 5), (3, 2)))
+    joint: np.ndarray = np.einsum("a,ab,bc,ad,ae->abcde", a, b, c, d, e)
+    return joint
+
+
+def draw_loops(rng: np.random.Generator) -> np.ndarray:
+    """Return a joint in which c depends on a and b, and e on a and d."""
+    a, b, c, d, e = (_given(rng, *s) for s in ((3,), (3, 4), (3, 4, 2), (3, 5), (3, 5, 2)))
+    joint: np.ndarray = np.einsum("a,ab,abc,ad,ade->abcde", a, b, c, d, e)
+    return joint
+
+
+def _given(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    """Return a table whose last axis adds up to one."""
+    return rng.dirichlet([2.0] * shape[-1], size=shape[:-1])
+
+
+TRUTH: dict[str, Callable[[np.random.Generator], np.ndarray]] = {
+    "tree": draw_tree,
+    "loops": draw_loops,
+}
+
+
+def schema_of() -> Schema:
+    """Return the schema of the truths."""
+    return parse_schema(
+        {
+            "name": "truth",
+            "attributes": [
+                {"name": n, "kind": "categorical", "other": False, "source": "declared"}
+                | {"categories": [str(i) for i in range(size)]}
+                for n, size in SIZES.items()
+            ],
+        }
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,13 @@
+from .interval import Interval
+from .regression import estimate_regression, parse_formula
+from .replicates import load_replicates, save_replicates
+from .share import estimate_share
+
+__all__ = [
+    "Interval",
+    "estimate_regression",
+    "estimate_share",
+    "load_replicates",
+    "parse_formula",
+    "save_replicates",
+]

@@ -1,0 +1,227 @@
+"""Regression on drawn rows, with intervals that know of the noise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from silosynth.common.errors import InvalidArgument
+from silosynth.common.estimate.interval import LEVEL, Interval, interval_of
+from silosynth.common.estimate.replicates import Replicated
+from silosynth.common.sampler import Sampler, draw_batches
+from silosynth.common.schema import Schema
+from silosynth.common.scores import (
+    Column,
+    ValueKind,
+    Values,
+    fit_linear,
+    fit_logistic,
+    read_values,
+)
+
+FEWEST_ROWS, MOST_ROWS = 20_000, 200_000
+_MOST_TERMS = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Formula:
+    """What is explained by what: ``value`` is the one label that counts as 1; None for a number."""
+
+    target: str
+    value: str | None
+    terms: tuple[str, ...]
+
+
+def parse_formula(text: str) -> Formula:
+    """Read ``smoker=yes ~ age + sex`` or ``income ~ age``; raise InvalidArgument for another text.
+
+    >>> parse_formula("smoker=yes ~ age + sex").terms
+    ('age', 'sex')
+    """
+    left, tilde, right = text.partition("~")
+    target, equals, value = (part.strip() for part in left.partition("="))
+    terms = tuple(term.strip() for term in right.split("+"))
+    if not (tilde and target and all(terms)):
+        raise InvalidArgument(
+            f"{text!r} is no regression", hint="write it as 'smoker=yes ~ age + sex'"
+        )
+    if len({target, *terms}) != 1 + len(terms):
+        raise InvalidArgument(f"{text!r} names a column twice", hint="name each column once")
+    return Formula(target=target, value=value if equals else None, terms=terms)
+
+
+def estimate_regression(
+    replicated: Replicated,
+    formula: Formula,
+    *,
+    seed: int = 1,
+    rows: int | None = None,
+    level: float = LEVEL,
+) -> tuple[Interval, ...]:
+    """Estimate the coefficients of a linear or, of a label, a logistic regression.
+
+    A number counts in its own unit; a list's label against the commonest. Rows with a missing
+    value are left out. As many rows are drawn as were measured, within 20,000 and 200,000, unless
+    ``rows`` says otherwise; of every replicate as many.
+
+    Raises InvalidArgument for columns that are not there or cannot be counted with.
+    """
+    samplers = (replicated.sampler, *replicated.others)
+    _check_names(formula, replicated.sampler.schema)
+    count = rows or min(max(replicated.sampler.total, FEWEST_ROWS), MOST_ROWS)
+    names = [formula.target, *formula.terms]
+    tables = [_draw(s, names, rows=count, seed=seed + place) for place, s in enumerate(samplers)]
+    values = _read(tables, replicated.sampler.schema)
+    design = _Design.of(values[0], formula)
+    fits = [design.fit(side) for side in values]
+    return tuple(
+        interval_of(
+            float(fits[0][place]),
+            [float(fit[place]) for fit in fits[1:]],
+            name=name,
+            level=level,
+        )
+        for place, name in enumerate(design.names)
+    )
+
+
+def _check_names(formula: Formula, schema: Schema) -> None:
+    """Raise InvalidArgument for a column that the schema does not have."""
+    there = {a.name for a in schema.attributes}
+    for name in (formula.target, *formula.terms):
+        if name not in there:
+            raise InvalidArgument(
+                f"there is no attribute {name!r}", hint="'silosynth inspect' lists the attributes"
+            )
+
+
+def _draw(sampler: Sampler, names: Sequence[str], *, rows: int, seed: int) -> pa.Table:
+    """Return the columns of a regression, of rows of one sampler."""
+    drawn = draw_batches(sampler, rows=rows, seed=seed)
+    return pa.concat_tables([batch.select(names) for batch in drawn])
+
+
+def _read(tables: Sequence[pa.Table], schema: Schema) -> tuple[Values, ...]:
+    """Read columns as the schema has them; one that follows from a rule as its values are."""
+    coded = {a.name for a in schema.coded}
+    known = schema if coded.issuperset(tables[0].column_names) else None
+    values, skipped = read_values(tables, schema=known)
+    if skipped:
+        raise InvalidArgument(f"{skipped[0]!r} cannot be counted with", hint="leave it out")
+    return values
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Design:
+    """The columns of a regression: of each number its scale, of each list the labels that count."""
+
+    formula: Formula
+    scales: dict[str, float]
+    labels: dict[str, tuple[str, ...]]
+
+    @classmethod
+    def of(cls, values: Values, formula: Formula) -> _Design:
+        """Return the design that the sampler's own rows ask for."""
+        columns = dict(zip(values.names, values.columns, strict=True))
+        _check_target(columns[formula.target], formula)
+        scales, labels = {}, {}
+        for name in formula.terms:
+            column = columns[name]
+            if column.listed:
+                labels[name] = _labels(column)
+            else:
+                scales[name] = _scale(column)
+        design = cls(formula=formula, scales=scales, labels=labels)
+        if len(design.names) > _MOST_TERMS:
+            raise InvalidArgument(f"{len(design.names)} coefficients; {_MOST_TERMS} are most")
+        return design
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the name of each coefficient, in order."""
+        return tuple(
+            word
+            for name in self.formula.terms
+            for word in (
+                [name] if name in self.scales else [f"{name}={v}" for v in self.labels[name]]
+            )
+        )
+
+    def fit(self, values: Values) -> np.ndarray:
+        """Return (coefficients,) float64, in the columns' own units."""
+        columns = dict(zip(values.names, values.columns, strict=True))
+        used = [columns[name] for name in (self.formula.target, *self.formula.terms)]
+        kept = np.flatnonzero(~np.any([c.missing for c in used], axis=0))
+        if not len(kept):
+            return np.full(len(self.names), np.nan)
+        inputs = [np.ones(len(kept))]
+        for name in self.formula.terms:
+            inputs += self._inputs(columns[name].take(kept))
+        design, target = np.stack(inputs, axis=1), columns[self.formula.target].take(kept)
+        if self.formula.value is None:
+            found, _ = fit_linear(design, target.numbers)
+        else:
+            found, _ = fit_logistic(design, _is(target, self.formula.value))
+        scaled: np.ndarray = found / self._units()
+        return scaled
+
+    def _inputs(self, column: Column) -> list[np.ndarray]:
+        """Return what a term puts in: a standardised number, or 0 and 1 a label."""
+        if column.name in self.scales:
+            return [(column.numbers - column.numbers.mean()) / self.scales[column.name]]
+        return [_is(column, label) for label in self.labels[column.name]]
+
+    def _units(self) -> np.ndarray:
+        """Return (coefficients,) float64, what one step of each standardised input is."""
+        units = [
+            [self.scales[name]] if name in self.scales else [1.0] * len(self.labels[name])
+            for name in self.formula.terms
+        ]
+        return np.concatenate(units)
+
+
+def _is(column: Column, label: str) -> np.ndarray:
+    """Return (rows,) float64, 1 where a list has a label."""
+    texts = np.asarray(("", *column.labels), dtype=object)[column.codes]
+    found: np.ndarray = (texts == label).astype(np.float64)
+    return found
+
+
+def _check_target(column: Column, formula: Formula) -> None:
+    """Raise InvalidArgument unless the target is what the formula takes it for."""
+    if formula.value is None:
+        if column.kind is not ValueKind.NUMBER:
+            raise InvalidArgument(
+                f"{column.name!r} is no number", hint=f"say which value counts: {column.name}=..."
+            )
+        return
+    if not column.listed or formula.value not in column.labels:
+        raise InvalidArgument(
+            f"{column.name!r} is never {formula.value!r} in the rows",
+            hint=f"its values: {', '.join(column.labels[:8])}"
+            if column.listed
+            else "it is a number",
+        )
+
+
+def _labels(column: Column) -> tuple[str, ...]:
+    """Return the labels that count against the commonest, in their own order."""
+    counts = np.bincount(column.codes, minlength=1 + len(column.labels))[1:]
+    there = [place for place, count in enumerate(counts) if count]
+    if len(there) < 2:
+        raise InvalidArgument(f"{column.name!r} has one value alone", hint="leave it out")
+    common = max(there, key=lambda place: counts[place])
+    return tuple(column.labels[place] for place in there if place != common)
+
+
+def _scale(column: Column) -> float:
+    """Return the standard deviation of a number."""
+    if column.kind is not ValueKind.NUMBER:
+        raise InvalidArgument(f"{column.name!r} is an instant", hint="regress on numbers and lists")
+    spread = float(np.nanstd(column.numbers))
+    if not spread > 0:
+        raise InvalidArgument(f"{column.name!r} has one value alone", hint="leave it out")
+    return spread

@@ -1,0 +1,121 @@
+"""A folder of replicates beside a sampler: which sampler they are of, and one file each.
+
+``replicates.json`` holds the version, the digest of the sampler's file, and the digest of each
+replicate's, ``001.sampler`` and on. Each file is a sampler like any other and is checked as one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from silosynth.common.errors import InvalidArgument, InvalidSampler, OutputExists
+from silosynth.common.files import read_named
+from silosynth.common.sampler import Sampler, load_sampler, save_sampler
+
+FORMAT = "silosynth-replicates"
+VERSION = 1
+FEWEST, MOST = 2, 200
+_INDEX = "replicates.json"
+_MOST_INDEX_BYTES = 100_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replicated:
+    """A sampler and what the run might have come to instead."""
+
+    sampler: Sampler
+    others: tuple[Sampler, ...]
+
+
+def replicates_beside(sampler: Path) -> Path:
+    """Return the folder where a sampler's replicates lie."""
+    return sampler.with_suffix(".replicates")
+
+
+def save_replicates(sampler: Path, others: Iterable[Sampler], *, force: bool = False) -> Path:
+    """Write replicates beside the file of their sampler, all or none; return the folder.
+
+    Raises OutputExists where there are some already, unless ``force``.
+    """
+    folder = replicates_beside(sampler)
+    if folder.exists() and not force:
+        raise OutputExists(f"{folder} exists already", hint="add --force to make them anew")
+    part = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir()
+    try:
+        digests = []
+        for number, other in enumerate(others, start=1):
+            path = part / f"{number:03d}.sampler"
+            save_sampler(other, path)
+            digests.append(_digest(path))
+        index = {
+            "format": FORMAT,
+            "version": VERSION,
+            "sampler": _digest(sampler),
+            "replicates": digests,
+        }
+        (part / _INDEX).write_text(json.dumps(index, indent=1) + "\n")
+        if folder.exists():
+            shutil.rmtree(folder)
+        os.replace(part, folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return folder
+
+
+def load_replicates(sampler: Path) -> Replicated:
+    """Read a sampler and its replicates.
+
+    Raises InvalidArgument where it has none, InvalidSampler where they are of another sampler, not
+    whole, or changed.
+    """
+    loaded = load_sampler(sampler)
+    folder = replicates_beside(sampler)
+    if not folder.is_dir():
+        raise InvalidArgument(
+            f"{sampler} has no replicates, so nobody can say how far off an estimate is",
+            hint="make them where the run is: silosynth replicate RUN",
+        )
+    digests = _read_index(folder / _INDEX, of=sampler)
+    paths = [folder / f"{number:03d}.sampler" for number in range(1, len(digests) + 1)]
+    others = [load_sampler(path) for path in paths]
+    for path, digest, other in zip(paths, digests, others, strict=True):
+        if _digest(path) != digest:
+            raise InvalidSampler(f"{path}: was changed", hint="make the replicates again")
+        if other.schema.digest != loaded.schema.digest or not isinstance(other, Sampler):
+            raise InvalidSampler(f"{path}: is of another schema than {sampler}")
+    if not isinstance(loaded, Sampler):
+        raise InvalidSampler(f"{sampler}: a generator has no replicates")
+    return Replicated(sampler=loaded, others=tuple(o for o in others if isinstance(o, Sampler)))
+
+
+def _read_index(path: Path, *, of: Path) -> list[str]:
+    """Return the digests of the replicates of one sampler."""
+    try:
+        index = json.loads(read_named(path, most=_MOST_INDEX_BYTES))
+        found = (index["format"], index["version"])
+        digests = [str(d) for d in index["replicates"]]
+    except (OSError, ValueError, KeyError, TypeError) as err:
+        raise InvalidSampler(f"{path}: is damaged", hint="make the replicates again") from err
+    if found != (FORMAT, VERSION):
+        raise InvalidSampler(f"{path}: was written by another version of silosynth")
+    if index.get("sampler") != _digest(of):
+        raise InvalidSampler(
+            f"{path.parent}: these are the replicates of another sampler than {of}",
+            hint="make them again: silosynth replicate RUN --force",
+        )
+    if not FEWEST <= len(digests) <= MOST:
+        raise InvalidSampler(f"{path}: {len(digests)} replicates are not {FEWEST} to {MOST}")
+    return digests
+
+
+def _digest(path: Path) -> str:
+    """Return the digest of a file's bytes."""
+    return f"sha256:{sha256(path.read_bytes()).hexdigest()}"

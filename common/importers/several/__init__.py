@@ -1,0 +1,1 @@
+"""Descriptions of several tables: read one by one, then hung together."""

@@ -1,0 +1,1 @@
+"""A sampler's file: its members, what they mean, and networks as bytes."""

@@ -1,0 +1,283 @@
+"""The sampler file: a ZIP of JSON documents and ``.npy`` arrays, nothing compressed.
+
+====================  =============================================================
+``manifest.json``     format, version, draw order, and of every other member the
+                      sha256, the size, and an array's dtype and shape
+``schema.json``       the public schema
+``certificate.json``  what was spent
+``values.json``       how values lie inside the codes of numbers, where it is known
+``shares-N.npy``      the shares of the N-th conditional
+``within-N.npy``      the shares inside the groups of the N-th merged attribute
+``label.npy``         of a one-shot generator: the shares of the label's classes
+``weights.safetensors``  of a generator: its network, by the manifest's widths or architecture
+====================  =============================================================
+
+Reading trusts nothing: the size is capped before a byte is read, every byte is covered by a
+checksum, arrays have the one header that their declared dtype and shape give, and the values are
+those of a :class:`~silosynth.common.sampler.sampler.Sampler`, which checks itself.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import stat
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from silosynth.common.codec import layout_of
+from silosynth.common.domain import Grouping
+from silosynth.common.errors import CapExceeded, InvalidPlan, InvalidSampler, InvalidSchema
+from silosynth.common.files import fresh_file
+from silosynth.common.sampler.autoregressive import AutoregressiveSampler
+from silosynth.common.sampler.conditional import Conditional
+from silosynth.common.sampler.mixture import NeuralSampler
+from silosynth.common.sampler.sampler import Sampler
+from silosynth.common.sampler.stored.archive import pack, unpack
+from silosynth.common.sampler.stored.manifest import (
+    MAX_JSON_BYTES,
+    Manifest,
+    Member,
+    Node,
+    OneShotNetwork,
+    parse_json,
+    read_manifest,
+)
+from silosynth.common.sampler.stored.safetensors import (
+    dump_network,
+    dump_weights,
+    parse_network,
+    parse_weights,
+    widths_of,
+)
+from silosynth.common.schema import Schema, parse_schema
+from silosynth.common.values import Spread, parse_spread
+
+AnySampler = Sampler | NeuralSampler | AutoregressiveSampler
+
+MAX_BYTES = 2**30
+_DTYPE: Final = "<u4"
+_NPY_MAGIC = b"\x93NUMPY\x01\x00"
+_NPY_ALIGNMENT = 64
+
+
+def save_sampler(sampler: AnySampler, path: Path, *, force: bool = False) -> None:
+    """Write a sampler file, whole or not at all.
+
+    Guarantees: the same sampler gives the same bytes.
+    Errors: OutputExists when ``path`` is there, unless ``force``.
+    """
+    data = dump_sampler(sampler)
+    with fresh_file(path, force=force) as part:
+        part.write_bytes(data)
+
+
+def load_sampler(path: Path, *, max_bytes: int = MAX_BYTES) -> AnySampler:
+    """Read a sampler file.
+
+    Errors: InvalidSampler naming ``path`` when it is missing, larger than ``max_bytes``,
+    truncated, edited, of another version or no sampler file.
+    """
+    try:
+        return parse_sampler(_read(path, max_bytes=max_bytes))
+    except InvalidSampler as err:
+        raise InvalidSampler(f"{path}: {err.message}", hint=err.hint) from err
+
+
+def dump_sampler(sampler: AnySampler) -> bytes:
+    """Return the bytes of a sampler file."""
+    members = {
+        "schema.json": _json(sampler.schema.model_dump(mode="json")),
+        "certificate.json": _json(dict(sampler.certificate)),
+    }
+    if sampler.spreads:
+        members["values.json"] = _json({n: s.dump() for n, s in sampler.spreads.items()})
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name, array in _arrays(sampler).items():
+        shapes[name] = array.shape
+        members[name] = _npy_header(array.shape) + array.astype(_DTYPE).tobytes()
+    parts = _network_parts(sampler)
+    nodes: tuple[Node, ...] = ()
+    if isinstance(sampler, Sampler):
+        nodes = tuple(Node(attribute=c.attribute, given=c.given) for c in sampler.conditionals)
+    else:
+        members["weights.safetensors"] = _dump_weights(sampler)
+    manifest = Manifest(
+        plan_digest=sampler.plan_digest,
+        total=sampler.total,
+        conditionals=nodes,
+        grouping=dict(sampler.grouping.groups),
+        spreads=tuple(sampler.spreads),
+        members={name: _describe(data, shapes.get(name)) for name, data in members.items()},
+        **parts,
+    )
+    absent = {"generator", "architecture"} - set(parts)
+    text = _json(manifest.model_dump(mode="json", exclude=absent))
+    documents = (len(data) for name, data in members.items() if name.endswith(".json"))
+    if max(len(text), *documents) > MAX_JSON_BYTES:
+        raise InvalidSampler(f"a document of the sampler exceeds {MAX_JSON_BYTES} bytes")
+    return pack({"manifest.json": text} | members)
+
+
+def parse_sampler(data: bytes) -> AnySampler:
+    """Return the sampler that ``data``, the bytes of a sampler file, holds."""
+    members = unpack(data)
+    manifest = read_manifest(members)
+    for name, member in manifest.members.items():
+        if len(members[name]) != member.bytes or sha256(members[name]).hexdigest() != member.sha256:
+            raise InvalidSampler(f"{name} is not what the manifest says")
+    certificate = parse_json(members["certificate.json"], name="certificate.json")
+    if not isinstance(certificate, dict):
+        raise InvalidSampler("certificate.json is not a mapping")
+    common: dict[str, Any] = {
+        "schema": _read_schema(members["schema.json"]),
+        "total": manifest.total,
+        "certificate": certificate,
+        "plan_digest": manifest.plan_digest,
+        "within": {
+            attribute: _array(members, manifest, f"within-{i}.npy")
+            for i, attribute in enumerate(manifest.grouping)
+        },
+        "spreads": _spreads(members, manifest),
+    }
+    try:
+        common["grouping"] = Grouping(groups=manifest.grouping)
+        return _build(members, manifest, common)
+    except (InvalidPlan, CapExceeded) as err:
+        raise InvalidSampler(f"the sampler does not fit its schema: {err}") from err
+
+
+def _spreads(members: Mapping[str, memoryview], manifest: Manifest) -> dict[str, Spread]:
+    """Return how values lie inside the codes of numbers."""
+    if not manifest.spreads:
+        return {}
+    data = parse_json(members["values.json"], name="values.json")
+    if not isinstance(data, dict) or tuple(data) != manifest.spreads:
+        raise InvalidSampler("values.json is not of the numbers that the manifest names")
+    try:
+        return {name: parse_spread(spread) for name, spread in data.items()}
+    except InvalidSchema as err:
+        raise InvalidSampler(f"values.json: {err.message}") from err
+
+
+def _build(
+    members: Mapping[str, memoryview], manifest: Manifest, common: dict[str, Any]
+) -> AnySampler:
+    """Return the kind of sampler that the manifest speaks of."""
+    if manifest.architecture is not None:
+        layout = layout_of(common["schema"], grouping=common["grouping"])
+        weights = parse_weights(
+            members["weights.safetensors"], architecture=manifest.architecture, layout=layout
+        )
+        return AutoregressiveSampler(architecture=manifest.architecture, weights=weights, **common)
+    if manifest.generator is not None:
+        network = parse_network(
+            members["weights.safetensors"],
+            widths=manifest.generator.widths,
+            latents=manifest.generator.latents,
+        )
+        shares = _array(members, manifest, "label.npy")
+        label = manifest.generator.label
+        return NeuralSampler(label=label, label_shares=shares, network=network, **common)
+    conditionals = tuple(
+        Conditional(
+            attribute=node.attribute,
+            given=node.given,
+            ends=_array(members, manifest, f"shares-{i}.npy"),
+        )
+        for i, node in enumerate(manifest.conditionals)
+    )
+    return Sampler(conditionals=conditionals, **common)
+
+
+def _network_parts(sampler: AnySampler) -> dict[str, Any]:
+    """Return what the manifest says of a network; nothing for a graphical model."""
+    if isinstance(sampler, AutoregressiveSampler):
+        return {"architecture": sampler.architecture}
+    if isinstance(sampler, NeuralSampler):
+        network = sampler.network
+        shape = network.latents.shape
+        return {
+            "generator": OneShotNetwork(
+                label=sampler.label, latents=shape, widths=widths_of(network)
+            )
+        }
+    return {}
+
+
+def _dump_weights(sampler: NeuralSampler | AutoregressiveSampler) -> bytes:
+    """Return the weights of a network; raise InvalidSampler where conditions would be lost."""
+    if sampler.allowed:
+        raise InvalidSampler("a sampler with conditions has no file", hint="save it without")
+    if isinstance(sampler, NeuralSampler):
+        return dump_network(sampler.network)
+    return dump_weights(sampler.weights, architecture=sampler.architecture, layout=sampler.layout)
+
+
+def _arrays(sampler: AnySampler) -> dict[str, np.ndarray]:
+    """Return the arrays of a sampler under their member names."""
+    shares: dict[str, np.ndarray] = {}
+    if isinstance(sampler, NeuralSampler):
+        shares = {"label.npy": sampler.label_shares}
+    elif isinstance(sampler, Sampler):
+        shares = {f"shares-{i}.npy": c.ends for i, c in enumerate(sampler.conditionals)}
+    names = list(sampler.grouping.groups)
+    return shares | {f"within-{i}.npy": sampler.within[a] for i, a in enumerate(names)}
+
+
+def _describe(data: bytes, shape: tuple[int, ...] | None) -> Member:
+    digest = sha256(data).hexdigest()
+    if shape is None:
+        return Member(sha256=digest, bytes=len(data))
+    return Member(sha256=digest, bytes=len(data), dtype=_DTYPE, shape=shape)
+
+
+def _read(path: Path, *, max_bytes: int) -> bytes:
+    """Return the content of a regular file of at most ``max_bytes``."""
+    try:
+        facts = path.stat()
+        if not stat.S_ISREG(facts.st_mode):
+            raise InvalidSampler("is not a file")
+        with path.open("rb") as handle:
+            data = b"" if facts.st_size > max_bytes else handle.read(max_bytes + 1)
+    except OSError as err:
+        raise InvalidSampler(f"cannot be read: {err.strerror}") from err
+    if max(facts.st_size, len(data)) > max_bytes:
+        raise InvalidSampler(
+            f"is larger than {max_bytes} bytes", hint="raise the limit if you trust it"
+        )
+    return data
+
+
+def _read_schema(data: memoryview) -> Schema:
+    try:
+        return parse_schema(parse_json(data, name="schema.json"), origin="schema.json")
+    except InvalidSchema as err:
+        raise InvalidSampler(err.message, hint=err.hint) from err
+
+
+def _array(members: Mapping[str, memoryview], manifest: Manifest, name: str) -> np.ndarray:
+    """Return an array, after its header was compared with the one that its shape gives."""
+    shape, data = manifest.members[name].shape, members[name]
+    if shape is None:
+        raise InvalidSampler(f"{name} has no shape")
+    header = _npy_header(shape)
+    if len(data) != len(header) + 4 * math.prod(shape) or data[: len(header)] != header:
+        raise InvalidSampler(f"{name} does not have the dtype and shape that the manifest says")
+    return np.frombuffer(data[len(header) :], dtype=_DTYPE).astype(np.uint32).reshape(shape)
+
+
+def _npy_header(shape: tuple[int, ...]) -> bytes:
+    """Return the header of an NPY 1.0 file, spelled in one way."""
+    facts = f"{{'descr': '{_DTYPE}', 'fortran_order': False, 'shape': {shape!r}, }}"
+    length = len(_NPY_MAGIC) + 2 + len(facts) + 1
+    text = facts + " " * (-length % _NPY_ALIGNMENT) + "\n"
+    return _NPY_MAGIC + len(text).to_bytes(2, "little") + text.encode()
+
+
+def _json(data: Mapping[str, Any]) -> bytes:
+    return json.dumps(data, allow_nan=False, indent=1).encode()

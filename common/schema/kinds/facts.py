@@ -1,0 +1,97 @@
+"""What attributes have in common, and what rules see of them: bounds, what each code stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeGuard
+
+import numpy as np
+
+from silosynth.common.rules import Fact, Kind, Range
+from silosynth.common.schema.kinds.attributes import (
+    Attribute,
+    BooleanAttribute,
+    CodedAttribute,
+    DatetimeAttribute,
+    DurationAttribute,
+    IdentifierAttribute,
+    IntegerAttribute,
+    ListedAttribute,
+    NumericAttribute,
+    OrdinalAttribute,
+    RealAttribute,
+    TimeAttribute,
+)
+from silosynth.common.schema.kinds.bases import scale_of
+
+NumberAttribute = IntegerAttribute | RealAttribute
+"""What is counted in a unit, which another table may have another of."""
+
+WordedAttribute = ListedAttribute | BooleanAttribute
+"""What has a word for each value, for which another table may have another."""
+
+
+def has_unit(attribute: Attribute) -> TypeGuard[NumberAttribute]:
+    """Say whether an attribute's values are numbers of a unit."""
+    return isinstance(attribute, NumberAttribute)
+
+
+def has_words(attribute: Attribute) -> TypeGuard[WordedAttribute]:
+    """Say whether each value of an attribute has a word."""
+    return isinstance(attribute, WordedAttribute)
+
+
+def has_neighbours(attribute: Attribute) -> bool:
+    """Say whether codes that lie side by side stand for values that are alike."""
+    return isinstance(attribute, OrdinalAttribute | NumberAttribute | DatetimeAttribute)
+
+
+def facts_of(attributes: Sequence[Attribute]) -> dict[str, Fact]:
+    """Return what rules may know of each column."""
+    return {a.name: _fact(a) for a in attributes}
+
+
+def _fact(attribute: Attribute) -> Fact:
+    missing = bool(getattr(attribute, "missing", False))
+    name, kind, listed = attribute.name, Kind.OTHER, False
+    words: tuple[str, ...] = ()
+    if has_unit(attribute):
+        kind = Kind.NUMBER
+    elif isinstance(attribute, DatetimeAttribute):
+        kind = Kind.INSTANT
+    elif isinstance(attribute, DurationAttribute | TimeAttribute):
+        kind = Kind.SPAN
+    elif isinstance(attribute, BooleanAttribute):
+        kind = Kind.TRUTH
+    elif isinstance(attribute, IdentifierAttribute) or getattr(attribute, "differs", False):
+        kind = Kind.KEY
+    elif isinstance(attribute, ListedAttribute):
+        kind, listed = Kind.WORD, True
+        words = tuple(str(c) for c in attribute.categories)
+        if all(isinstance(c, int) for c in attribute.categories):
+            kind = Kind.NUMBER
+    whole = isinstance(attribute, IntegerAttribute)
+    return Fact(name=name, kind=kind, missing=missing, listed=listed, whole=whole, words=words)
+
+
+def range_of(attribute: CodedAttribute, fact: Fact) -> Range:
+    """Return what each code of an attribute stands for."""
+    size = attribute.size
+    low, high = np.full(size, -np.inf), np.full(size, np.inf)
+    null, value = np.zeros(size, dtype=bool), np.ones(size, dtype=bool)
+    if isinstance(attribute, ListedAttribute):
+        known = [float(w) if fact.kind is Kind.NUMBER else i for i, w in enumerate(fact.words)]
+        low[: len(known)] = high[: len(known)] = known
+        if attribute.other and fact.kind is Kind.NUMBER:
+            null[len(known)] = True  # a number that is not listed comes back as null
+        elif attribute.other:
+            low[len(known)] = high[len(known)] = len(known)
+    elif isinstance(attribute, BooleanAttribute):
+        low[:2] = high[:2] = (0, 1)
+    elif isinstance(attribute, NumericAttribute):
+        edges = np.asarray(attribute.edges(), dtype=np.float64) * scale_of(attribute)
+        low[: attribute.values] = edges[:-1]
+        high[: attribute.values] = edges[1:] - isinstance(attribute, IntegerAttribute)
+    gone = attribute.missing + len(attribute.missing_apart)
+    null[size - gone :], value[size - gone :] = True, False
+    return Range(low=low, high=high, null=null, value=value)

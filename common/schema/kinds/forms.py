@@ -1,0 +1,157 @@
+"""How values are written and stored: the form in which a table comes out again."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, Field, model_validator
+
+from silosynth.common.rules import PatternFault, parse_pattern
+from silosynth.common.schema.kinds.bins import PlainModel
+
+SINCE = "since"
+"""The key under which a field says which version of the format brought it."""
+
+TEXT_TYPES = ("string", "large_string", "string_view")
+_STORED = (
+    r"^(string|large_string|string_view|dictionary|bool|null|u?int(8|16|32|64)"
+    r"|halffloat|float|double|decimal\(\d{1,2},\d{1,2}\)|date32|date64"
+    r"|dictionary\[u?int(8|16|32|64),[a-z0-9_]+([\[(][a-z0-9,]+[\])])?\]"
+    r"|(timestamp|duration)\[(s|ms|us|ns)\]|time32\[(s|ms)\]|time64\[(us|ns)\])$"
+)
+_OFFSET = re.compile(r"^[+-](0\d|1[0-4]):[0-5]\d$")
+
+
+def since(version: int, **facts: Any) -> Any:
+    """Return a field that ``version`` brought: older documents without it keep their digest."""
+    return Field(json_schema_extra={SINCE: version}, **facts)
+
+
+class Resolution(StrEnum):
+    """The finest part of an instant that values have."""
+
+    YEAR = "year"
+    MONTH = "month"
+    DAY = "day"
+    HOUR = "hour"
+    MINUTE = "minute"
+    SECOND = "second"
+    MILLISECOND = "millisecond"
+    MICROSECOND = "microsecond"
+
+
+def _known_zone(zone: str) -> str:
+    """Refuse a zone that is neither an offset nor in the time zone database."""
+    if _OFFSET.match(zone):
+        return zone
+    try:
+        ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(
+            f"time zone {zone!r} is not known; write Europe/Berlin, UTC or +01:00"
+        ) from None
+    return zone
+
+
+def _readable(pattern: str) -> str:
+    """Refuse a pattern of which no words can be made."""
+    try:
+        parse_pattern(pattern)
+    except PatternFault as err:
+        raise ValueError(str(err)) from None
+    return pattern
+
+
+Words = Annotated[str, Field(max_length=256), AfterValidator(_readable)]
+"""The words that there are of a key, as ``[A-Z]{2}[0-9]{6}``."""
+
+Zone = Annotated[str, Field(max_length=64), AfterValidator(_known_zone)]
+Stored = Annotated[str, Field(max_length=48, pattern=_STORED)]
+
+
+class NumberText(PlainModel):
+    """How a number is written as text: ``$4,000``, ``12,5``, ``40 %``, ``(73)`` or ``0042``.
+
+    ``signed`` writes a sign before every number: ``+29`` and ``-3``; ``inner-minus`` and
+    ``inner-parentheses`` stand behind the prefix: ``$-3`` and ``$(3)``. Groups are ``indian`` where
+    only the last has three digits: ``12,34,567``. With an ``exponent`` there is one digit before
+    the point: ``1.250e+03``.
+    """
+
+    prefix: str = Field(default="", max_length=16, pattern=r"^[^\d\x00-\x1f]*$")
+    suffix: str = Field(default="", max_length=16, pattern=r"^[^\d\x00-\x1f]*$")
+    thousands: Literal["", ",", ".", " ", "'", "\u00a0", "\u202f", "\u2019"] = ""
+    decimal: Literal[".", ","] = "."
+    groups: Literal["threes", "indian"] = "threes"
+    negative: Literal[
+        "minus", "parentheses", "trailing", "signed", "inner-minus", "inner-parentheses"
+    ] = "minus"
+    exponent: Literal["", "e", "E"] = Field(default="", description="how the power of ten begins")
+    places: int = Field(default=0, ge=0, le=15, description="decimals that are always written")
+    digits: int = Field(default=0, ge=0, le=15, description="zeros fill up to so many digits")
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        if self.thousands == self.decimal:
+            raise ValueError("thousands and decimals cannot have one mark")
+        if self.groups == "indian" and not self.thousands:
+            raise ValueError("groups are parted by a mark; give thousands")
+        if self.exponent and self.dressed:
+            raise ValueError("a number with an exponent has no other dress than its places")
+        return self
+
+    @property
+    def dressed(self) -> bool:
+        """Say whether other programs would take it for text, and not for a number."""
+        worn = self.prefix or self.suffix or self.thousands or self.decimal != "."
+        return bool(worn or self.negative != "minus" or self.digits)
+
+
+class CsvDialect(PlainModel):
+    """How a text file is written: what stands between fields, around and before them.
+
+    What is ``quoted``, and a ``mark`` at the beginning of UTF-8, is written so and read either way.
+    """
+
+    delimiter: str = Field(default=",", min_length=1, max_length=1, pattern=r"^[^\w\s\"]|[\t ]$")
+    quote: Literal['"', "'"] = '"'
+    encoding: Literal["utf-8", "latin-1", "utf-16"] = "utf-8"
+    newline: Literal["\n", "\r\n"] = "\n"
+    skip: int = Field(default=0, ge=0, le=1000, description="lines before the header")
+    header: bool = Field(default=True, description="the first line names the columns")
+    quoted: Literal["all"] | tuple[str, ...] = since(
+        2, default=(), description="columns whose fields stand in quotes, whatever they hold"
+    )
+    quoted_header: bool = since(2, default=False, description="all names stand in quotes")
+    bare: tuple[str, ...] = since(
+        2, default=(), max_length=32, description="words such as NA that stand there without"
+    )
+    mark: bool = since(2, default=False, description="UTF-8 begins with a byte order mark")
+
+    @model_validator(mode="after")
+    def _marked(self) -> Self:
+        if self.mark and self.encoding != "utf-8":
+            raise ValueError("mark is said of UTF-8; UTF-16 always has one")
+        return self
+
+    def reads_as(self, other: CsvDialect) -> bool:
+        """Say whether a file written so is read as one written in the other way."""
+        return all(
+            getattr(self, fact) == getattr(other, fact)
+            for fact in ("delimiter", "quote", "encoding", "skip", "header")
+        )
+
+    def describe(self) -> str:
+        """Say in words what differs from an ordinary file."""
+        spelled = {"\t": "tabs", " ": "spaces"}.get(self.delimiter, f"'{self.delimiter}'")
+        facts = [f"fields separated by {spelled}"]
+        facts += [f"quoted by {self.quote}"] if self.quote != '"' else []
+        facts += [f"encoding {self.encoding}"] if self.encoding != "utf-8" else []
+        facts += [f"{self.skip} lines before the header"] if self.skip else []
+        facts += ["no header line"] if not self.header else []
+        if self.quoted:
+            facts += ["every field in quotes" if self.quoted == "all" else "some columns in quotes"]
+        return ", ".join(facts)
