@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from silosynth.common.codec import modelled_texts
-from silosynth.common.plan import ROUNDS, Method, PhaseName, Plan, TrustMode
+from silosynth.common.plan import OF_VALUES, Method, Plan
 from silosynth.common.schema import Schema
 from silosynth.server.methods import METHODS
 
@@ -87,15 +87,15 @@ def remarks(schema: Schema, *, method: Method) -> Iterator[str]:
 def what_helps(plan: Plan, schema: Schema, *, rows: int) -> tuple[str, ...]:
     """Say, a line each, where pairs drown in noise and independent columns are nearer, what helps.
 
-    By the codes of all columns times the noise of one 1-way count of the sum, over the rows: half
+    By the codes of all columns times the noise of a count of the first phase, over the rows: half
     of it is about how far all 1-ways together are off. Nothing where pairs are worth their budget.
 
     Args: rows: about how many all silos have together: a public guess.
     """
-    pairs = {PhaseName.COARSE, PhaseName.TREE, PhaseName.WORKLOAD, *ROUNDS}
-    phase = next((p for p in plan.phases if p.name is PhaseName.ONE_WAY), None)
-    if phase is None or not pairs & {p.name for p in plan.phases}:
+    counted = [p for p in plan.phases if p.name not in OF_VALUES and p.bound == 1]
+    if len(counted) < 2:
         return ()
+    phase = counted[0]
     noise = math.sqrt(plan.noise(phase).variance(silos=len(plan.silos)))
     codes = sum(schema.domain.shape)
     drowned = codes * noise / rows / DROWNED_FROM
@@ -105,7 +105,7 @@ def what_helps(plan: Plan, schema: Schema, *, rows: int) -> tuple[str, ...]:
         f"{codes:,} codes and a noise of ± {noise:.1f} rows are much for {rows:,} rows: in pairs "
         "--method independent would be nearer to the data than this plan"
     ]
-    if plan.trust is TrustMode.OWN and len(plan.silos) >= FEWEST_SHARED:
+    if not plan.masked and len(plan.silos) >= FEWEST_SHARED:
         shared = noise / math.sqrt(len(plan.silos))
         helps.append(f"--trust shared would bring the noise to about ± {shared:.1f} rows")
     binned = sum(a.values for a in schema.numbers)
