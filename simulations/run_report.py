@@ -17,7 +17,7 @@ from silosynth.common.sampler import AutoregressiveSampler
 from silosynth.common.sampler.sampler import draw
 from silosynth.common.scores import MOST_ROWS, sample_batches
 from silosynth.server.report import charged_units, chosen_pairs, report_outcome, run_provenance
-from silosynth.simulations.run import RunDirectory, RunResult
+from silosynth.simulations.run_files import RunDirectory, RunResult
 from silosynth.simulations.silos import SiloDirectory
 
 
