@@ -48,6 +48,7 @@ from silosynth.common.schema.compiled.sums import Follows, choices
 from silosynth.common.schema.kinds.attributes import (
     Attribute,
     CategoricalAttribute,
+    IdentifierAttribute,
     IntegerAttribute,
     NumericAttribute,
 )
@@ -98,8 +99,10 @@ class Ruled:
 
     @property
     def likes(self) -> dict[str, str]:
-        """Return the pattern of each column whose keys are words of one."""
-        return {r.column: r.pattern for r in self.rules if isinstance(r, Like)}
+        """Return the pattern of each column whose keys are words of one; a rule goes before."""
+        keys = (a for a in self.attributes if isinstance(a, IdentifierAttribute))
+        ruled = {r.column: r.pattern for r in self.rules if isinstance(r, Like)}
+        return {a.name: a.like for a in keys if a.like is not None} | ruled
 
     @property
     def replaced(self) -> frozenset[str]:

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field, model_validator
 
+from silosynth.common.rules import PatternFault, parse_pattern
 from silosynth.common.schema.kinds.bins import PlainModel
 
 SINCE = "since"
@@ -79,6 +80,18 @@ def _known_zone(zone: str) -> str:
     return zone
 
 
+def _readable(pattern: str) -> str:
+    """Refuse a pattern of which no words can be made."""
+    try:
+        parse_pattern(pattern)
+    except PatternFault as err:
+        raise ValueError(str(err)) from None
+    return pattern
+
+
+Words = Annotated[str, Field(max_length=256), AfterValidator(_readable)]
+"""The words that there are of a key, as ``[A-Z]{2}[0-9]{6}``."""
+
 Zone = Annotated[str, Field(max_length=64), AfterValidator(_known_zone)]
 Stored = Annotated[str, Field(max_length=48, pattern=_STORED)]
 
@@ -122,7 +135,10 @@ class NumberText(PlainModel):
 
 
 class CsvDialect(PlainModel):
-    """How a text file is written: what stands between fields, around and before them."""
+    """How a text file is written: what stands between fields, around and before them.
+
+    What is ``quoted``, and a ``mark`` at the beginning of UTF-8, is written so and read either way.
+    """
 
     delimiter: str = Field(default=",", min_length=1, max_length=1, pattern=r"^[^\w\s\"]|[\t ]$")
     quote: Literal['"', "'"] = '"'
@@ -130,6 +146,27 @@ class CsvDialect(PlainModel):
     newline: Literal["\n", "\r\n"] = "\n"
     skip: int = Field(default=0, ge=0, le=1000, description="lines before the header")
     header: bool = Field(default=True, description="the first line names the columns")
+    quoted: Literal["all"] | tuple[str, ...] = since(
+        2, default=(), description="columns whose fields stand in quotes, whatever they hold"
+    )
+    quoted_header: bool = since(2, default=False, description="all names stand in quotes")
+    bare: tuple[str, ...] = since(
+        2, default=(), max_length=32, description="words such as NA that stand there without"
+    )
+    mark: bool = since(2, default=False, description="UTF-8 begins with a byte order mark")
+
+    @model_validator(mode="after")
+    def _marked(self) -> Self:
+        if self.mark and self.encoding != "utf-8":
+            raise ValueError("mark is said of UTF-8; UTF-16 always has one")
+        return self
+
+    def reads_as(self, other: CsvDialect) -> bool:
+        """Say whether a file written so is read as one written in the other way."""
+        return all(
+            getattr(self, fact) == getattr(other, fact)
+            for fact in ("delimiter", "quote", "encoding", "skip", "header")
+        )
 
     def describe(self) -> str:
         """Say in words what differs from an ordinary file."""
@@ -139,4 +176,6 @@ class CsvDialect(PlainModel):
         facts += [f"encoding {self.encoding}"] if self.encoding != "utf-8" else []
         facts += [f"{self.skip} lines before the header"] if self.skip else []
         facts += ["no header line"] if not self.header else []
+        if self.quoted:
+            facts += ["every field in quotes" if self.quoted == "all" else "some columns in quotes"]
         return ", ".join(facts)
