@@ -34,7 +34,7 @@ from silosynth.common.sampler import (
 )
 from silosynth.common.schema import Schema, dump_schema, load_schema
 from silosynth.server.coordinator import Stage, State, finish, replay
-from silosynth.server.driver import Journal, Progress
+from silosynth.server.driver import Journal, Progress, count_cost
 from silosynth.server.methods import Outcome, require_generators
 from silosynth.simulations.local import run_local
 from silosynth.simulations.partition import match_roster
@@ -88,11 +88,15 @@ class RunDirectory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
-    """What a run hands out. ``receipts`` are what each silo said of its releases."""
+    """What a run hands out. ``receipts`` are what each silo said of its releases.
+
+    ``reopened`` says that the sampler was fitted again, from what a directory keeps.
+    """
 
     outcome: Outcome
     receipts: Mapping[str, tuple[Receipt, ...]]
     state: State
+    reopened: bool = False
 
     @property
     def sampler(self) -> AnySampler:
@@ -169,10 +173,13 @@ def simulate(
             maps=known,
         )
         drive = _runner(Engine(engine), tables=tables)
-        with Journal(run.path, plan_digest=plan.digest, durable=False) as journal:
-            state = drive(plan, schema, silos=places, journal=journal, progress=progress, tell=tell)
-        outcome = finish(state)
-        _write_outcome(run, outcome)
+        with count_cost(run.path):
+            with Journal(run.path, plan_digest=plan.digest, durable=False) as journal:
+                state = drive(
+                    plan, schema, silos=places, journal=journal, progress=progress, tell=tell
+                )
+            outcome = finish(state)
+            _write_outcome(run, outcome)
     outcome = _with_checkpoint(outcome, checkpoint)
     return RunResult(outcome=outcome, receipts=state.receipts(), state=state)
 
@@ -196,7 +203,8 @@ def reopen(directory: Path, *, checkpoint: Path | None = None) -> RunResult:
     outcome = finish(state, generator=known if isinstance(known, NeuralSampler) else None)
     first = SiloDirectory(path=run.silos / plan.silos[0])
     outcome = _with_checkpoint(outcome, checkpoint or first.checkpoint_folder())
-    return RunResult(outcome=outcome, receipts=state.receipts(), state=state)
+    tabular = not isinstance(outcome.sampler, NeuralSampler | AutoregressiveSampler)
+    return RunResult(outcome=outcome, receipts=state.receipts(), state=state, reopened=tabular)
 
 
 def _require_checkpoint(plan: Plan, schema: Schema, folder: Path | None) -> None:

@@ -29,7 +29,7 @@ from silosynth.common.schema import Schema
 from silosynth.common.telemetry import Telemetry, log
 from silosynth.common.trust import SigningKey
 from silosynth.server.coordinator import Answered, Event, State, finish
-from silosynth.server.driver import Journal, Progress, Reached, Signed
+from silosynth.server.driver import Journal, Progress, Reached, Signed, count_cost
 from silosynth.server.driver.drive import drive
 from silosynth.server.federation.channel import Channel, Pace
 from silosynth.server.federation.link import SuperLinkLost
@@ -151,7 +151,8 @@ def run_federation(
         )
         write_ended(files, Ended(state=RunState.INTERRUPTED))
         try:
-            state = _run_to_end(run)
+            with count_cost(files.path):
+                state = _run_to_end(run)
         except SilosynthError as err:
             log("run-failed", run=files.id, code=err.code)
             with suppress(StorageFailed):  # what ended the run is told, not the log of it
