@@ -11,8 +11,9 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 from silosynth.server.planning import new_plan
 from silosynth.simulations.demo_insurers import demo_schema, demo_silos
-from silosynth.simulations.partition import silo_name, split_table
-from silosynth.simulations.run import Engine, RunResult, simulate
+from silosynth.simulations.run import Engine, simulate
+from silosynth.simulations.run_files import RunResult
+from silosynth.simulations.tables import silo_name, split_table
 
 __all__ = [
     "Engine",

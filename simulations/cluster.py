@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import signal
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from signal import SIGINT
 from threading import current_thread, main_thread
@@ -19,40 +21,92 @@ from flwr.app.typing import ConfigRecordValues
 from flwr.serverapp import Grid, ServerApp
 from flwr.simulation import run_simulation
 
+from silosynth.client.gateway import Gateway
 from silosynth.client.relay import make_relay
 from silosynth.client.rpc import AnswersRequests
+from silosynth.common.codec import Codec
 from silosynth.common.errors import RunFailed, SilosynthError
 from silosynth.common.messages import Request
 from silosynth.common.plan import Plan
-from silosynth.common.schema import Schema
+from silosynth.common.schema import Schema, load_schema
 from silosynth.server.coordinator import Agree, Event, State
 from silosynth.server.driver import Journal, Progress
 from silosynth.server.driver.drive import drive
 from silosynth.simulations.flower import find_silos, send_requests, send_steps
+from silosynth.simulations.one_process import HeldLedgers, OneProcess, fits_memory
 from silosynth.simulations.silos import SiloDirectory, open_gateway
 
 _CONNECT_SECONDS = 600.0
+_CHUNK = 64
 
 
 class _WorkerGateway:
     """Open a silo's gateway for one request, in the worker's process.
 
-    The ledger lets one process in at a time, and Ray may serve a silo from another worker next
-    time, so nothing stays open between requests.
+    Ray may serve a silo from another worker next time, so no ledger stays open between requests;
+    what all silos read alike does. An answer leaves the worker once its charge is in the ledger's
+    file, and whoever waits for it syncs before it goes on: see :func:`_in_chunks`.
     """
 
-    def __init__(self, silo: SiloDirectory) -> None:
-        self._silo = silo
+    def __init__(self, silo: SiloDirectory, *, held: bool) -> None:
+        self._silo, self._held = silo, held
 
     def answer(self, *, plan: bytes, request: bytes) -> bytes:
         """Answer one request."""
-        with open_gateway(self._silo) as gateway:
-            return gateway.answer(plan=plan, request=request)
+        return self._ask(lambda gateway: gateway.answer(plan=plan, request=request))
 
     def agree(self, *, plan: bytes, step: bytes) -> bytes:
         """Take one step towards a sum."""
-        with open_gateway(self._silo) as gateway:
-            return gateway.agree(plan=plan, step=step)
+        return self._ask(lambda gateway: gateway.agree(plan=plan, step=step))
+
+    def _ask(self, call: Callable[[Gateway], bytes]) -> bytes:
+        """Ask the gateway one thing, with its ledger in memory or in its file."""
+        schema = self._silo.schema
+        shared = _shared(schema, schema.stat().st_mtime_ns, self._held)
+        if shared.ledgers is None:
+            with open_gateway(self._silo, shared=shared) as gateway:
+                return call(gateway)
+        with _alone_with(self._silo.ledger):
+            try:
+                with open_gateway(self._silo, shared=shared) as gateway:
+                    answer = call(gateway)
+                    shared.ledgers.settle(sync=False)
+            finally:
+                shared.ledgers.let_go(self._silo.ledger)
+        return answer
+
+
+@lru_cache(maxsize=1)
+def _shared(schema: Path, changed: int, held: bool) -> OneProcess:
+    """Return what the silos of a worker's process share, while the schema's file is the same."""
+    del changed
+    ledgers = HeldLedgers() if held else None
+    return OneProcess(codec=Codec(load_schema(schema)), ledgers=ledgers)
+
+
+@contextmanager
+def _alone_with(ledger: Path) -> Iterator[None]:
+    """Let no other worker have a silo's ledger meanwhile: each would write its own over it."""
+    with ledger.with_suffix(".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _in_chunks(events: Iterable[Event], *, held: bool) -> Iterator[Event]:
+    """Pass answers on by chunks, once every charge behind them is on disk: one sync a chunk."""
+    waiting: list[Event] = []
+    for event in events:
+        waiting.append(event)
+        if not held or len(waiting) == _CHUNK:
+            yield from _synced(waiting, held=held)
+            waiting = []
+    yield from _synced(waiting, held=held)
+
+
+def _synced(events: list[Event], *, held: bool) -> list[Event]:
+    if held and events:
+        os.sync()
+    return events
 
 
 def run_cluster(
@@ -71,6 +125,7 @@ def run_cluster(
     Raises what :func:`drive` raises; RunFailed when the engine itself gives up.
     """
     ended: list[State | SilosynthError] = []
+    held = fits_memory(plan)
     stopped = threading.Event()
     server_app = ServerApp()
 
@@ -85,9 +140,10 @@ def run_cluster(
             )
 
             def send(requests: Sequence[Request]) -> Iterator[Event]:
-                return send_requests(
+                events = send_requests(
                     grid, requests, plan=plan, nodes=nodes, stopping=stopped.is_set
                 )
+                return _in_chunks(events, held=held)
 
             def agree(steps: Sequence[Agree]) -> Iterator[Event]:
                 return send_steps(grid, steps, plan=plan, nodes=nodes, stopping=stopped.is_set)
@@ -109,7 +165,7 @@ def run_cluster(
     paths = [silo.path.resolve() for silo in silos]
     relay = make_relay(
         name_silo=lambda context: _silo_of(context, paths).name,
-        reach_gateway=lambda context: _reach(context, paths),
+        reach_gateway=lambda context: _reach(context, paths, held=held),
     )
     with _quiet_engine(), _interruptible(stopped):
         run_simulation(
@@ -141,9 +197,9 @@ def _silo_of(context: Context, paths: Sequence[Path]) -> SiloDirectory:
     return SiloDirectory(path=paths[int(context.node_config["partition-id"])])
 
 
-def _reach(context: Context, paths: Sequence[Path]) -> AnswersRequests:
+def _reach(context: Context, paths: Sequence[Path], *, held: bool) -> AnswersRequests:
     """Return the gateway of a simulated SuperNode."""
-    return _WorkerGateway(_silo_of(context, paths))
+    return _WorkerGateway(_silo_of(context, paths), held=held)
 
 
 def _result(ended: Sequence[State | SilosynthError]) -> State:

@@ -16,7 +16,7 @@ import pyarrow as pa
 from silosynth.common.plan import Plan, load_plan
 from silosynth.common.schema import Schema, load_schema
 from silosynth.server.planning import new_plan
-from silosynth.simulations.partition import split_table
+from silosynth.simulations.tables import split_table
 
 INSURER_COLUMN = "coinsurance"
 

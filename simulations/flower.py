@@ -26,6 +26,7 @@ from silosynth.common.plan import Plan, encode_plan
 from silosynth.server.coordinator import Absent, Agree, Answered, Event, Mute, Stated
 
 _POLL_SECONDS = 0.02
+_MANY = 50
 
 app = ServerApp()
 """The component that ``deploy/flower`` names. It runs nothing: see its message."""
@@ -151,7 +152,8 @@ def _exchange(
         waiting -= {reply.metadata.reply_to_message_id for reply in replies}
         yield from replies
         if not replies:
-            time.sleep(_POLL_SECONDS)
+            # A look goes through all that are waited for: a thousand are looked at less often.
+            time.sleep(_POLL_SECONDS * (1 + len(waiting) / _MANY))
 
 
 def _field(reply: Message, name: str) -> ConfigRecordValues | None:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 
 import pyarrow as pa
 
 from silosynth.client.gateway import Gateway
+from silosynth.client.ledger import Ledger
 from silosynth.client.noise import BitSource
 from silosynth.common.codec import Codec
 from silosynth.common.messages import Request, encode_request, encode_sum_statement
 from silosynth.common.plan import Plan, encode_plan
-from silosynth.common.schema import Schema
+from silosynth.common.schema import Schema, dump_schema
 from silosynth.server.coordinator import Agree, Answered, Event, State, Stated
 from silosynth.server.driver import Journal, Progress
 from silosynth.server.driver.drive import drive
+from silosynth.simulations.audit import Ran
 from silosynth.simulations.one_process import HeldLedgers, OneProcess, fits_memory
-from silosynth.simulations.silos import SiloDirectory, open_gateway
+from silosynth.simulations.silos import SiloDirectory, make_silos, open_gateway
 
 
 def run_local(
@@ -83,3 +86,31 @@ def _settled(events: Iterable[Event], ledgers: HeldLedgers) -> list[Event]:
     collected = list(events)
     ledgers.settle()
     return collected
+
+
+def run_whole(
+    plan: Plan,
+    schema: Schema,
+    *,
+    tables: Mapping[str, pa.Table],
+    person_column: str,
+    directory: Path,
+    bits: Mapping[str, BitSource],
+    asked: Callable[[Request], None],
+) -> Ran:
+    """Run a plan on tables in a fresh directory; return releases and what ledgers were charged."""
+    path = directory / "schema.yaml"
+    path.write_text(dump_schema(schema))
+    silos = directory / "silos"
+    places = make_silos(
+        silos, plan=plan, schema_path=path, tables=tables, person_column=person_column
+    )
+    with Journal(directory, plan_digest=plan.digest) as journal:
+        state = run_local(plan, schema, silos=places, journal=journal, bits=bits, asked=asked)
+    return Ran(releases=state.releases, units=max(map(_charged, places)))
+
+
+def _charged(silo: SiloDirectory) -> int:
+    """Return the units that a silo's ledger was charged."""
+    with Ledger.open(silo.ledger, caps={}) as ledger:
+        return sum(charge.cost_units for charge in ledger.charges())

@@ -24,7 +24,7 @@ from silosynth.server.report import (
     run_provenance,
     same_bytes,
 )
-from silosynth.simulations.run import RunDirectory, RunResult
+from silosynth.simulations.run_files import RunDirectory, RunResult
 from silosynth.simulations.silos import SiloDirectory
 
 

@@ -15,7 +15,8 @@ from silosynth.common.errors import OutputExists
 from silosynth.common.plan import Plan
 from silosynth.common.schema import Schema
 from silosynth.server.driver import Progress
-from silosynth.simulations.run import Engine, RunDirectory, RunResult, simulate
+from silosynth.simulations.run import Engine, simulate
+from silosynth.simulations.run_files import RunDirectory, RunResult
 
 
 def run_with_progress(

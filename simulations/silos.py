@@ -34,8 +34,8 @@ from silosynth.client.source import (
 from silosynth.client.source.bounding import bounding
 from silosynth.client.sums import SUMS, SumMember, SumStore
 from silosynth.common.audit import Scope, ScopeKind
-from silosynth.common.errors import OutputExists, RunFailed
-from silosynth.common.generator import digest_checkpoint
+from silosynth.common.errors import InvalidArgument, OutputExists, RunFailed
+from silosynth.common.generator import Pretrained, digest_checkpoint, require_digest, short
 from silosynth.common.plan import Plan, plan_units
 from silosynth.common.schema import Schema, load_schema
 from silosynth.simulations.one_process import OneProcess, write_private
@@ -88,6 +88,11 @@ class SiloDirectory:
     def silo_map(self) -> SiloMap:
         """Return the map; the empty one where there is none."""
         return load_map(self.map) if self.map.exists() else NO_MAP
+
+    @property
+    def schema(self) -> Path:
+        """Return the path of the schema that the silo was set up with."""
+        return Path(_settings(self)["schema"])
 
     @property
     def settings(self) -> Path:
@@ -282,3 +287,19 @@ def _append_line(path: Path, line: str) -> None:
     """Append a line to a file that only the silo's operator reads."""
     with os.fdopen(os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600), "a") as file:
         file.write(line + "\n")
+
+
+def require_checkpoint(plan: Plan, schema: Schema, folder: Path | None) -> None:
+    """Raise before anything is spent unless the checkpoint of a plan is here and fits it."""
+    architecture = plan.training.architecture if plan.training else None
+    if not isinstance(architecture, Pretrained):
+        if folder is not None:
+            raise InvalidArgument(f"plan {plan.id} needs no checkpoint", hint="leave it out")
+        return
+    if folder is None:
+        raise InvalidArgument(
+            f"plan {plan.id} starts from the checkpoint {short(architecture.checkpoint)}",
+            hint="say in which folder it lies with --checkpoint",
+        )
+    require_digest(folder, architecture.checkpoint)
+    Checkpoints({architecture.checkpoint: folder}).require(plan, schema)

@@ -83,6 +83,13 @@ def _functions(trees: Mapping[str, ast.AST]) -> Iterator[ast.FunctionDef | ast.A
                 yield node
 
 
+def fan_outs() -> dict[str, int]:
+    """Return how many modules each module imports, a room counted once."""
+    found = modules()
+    trees = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in found.items()}
+    return {name: len(imports(tree, found) - {name}) for name, tree in trees.items()}
+
+
 def figures() -> dict[str, float]:
     """Return the figures of the tree by the names in :data:`GATES`."""
     found = modules()

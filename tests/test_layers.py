@@ -118,12 +118,13 @@ ROOMS: dict[str, str] = {
     "simulations/audit": "client/gateway client/noise client/source common/accounting common/cli "
     "common/messages common/plan common/schema server/measuring server/planning",
     "simulations/one_process": "client/ledger common/audit common/codec common/plan",
-    "simulations/scenario": "simulations/one_process client/gateway client/ledger client/noise "
-    "client/policy client/source client/sums common/audit common/cli common/codec common/messages "
-    "common/plan common/sampler common/schema common/trust server/coordinator "
-    "server/driver server/methods common/report",
-    "simulations/sweep": "simulations/scenario common/cli common/codec common/plan common/report "
-    "common/sampler common/schema common/scores server/planning",
+    "simulations/world": "common/plan common/schema",
+    "simulations/scenario": "simulations/one_process simulations/world client/gateway "
+    "client/ledger client/maps client/noise client/policy client/source client/sums common/audit "
+    "common/cli common/codec common/messages common/plan common/report common/sampler "
+    "common/schema common/trust server/coordinator server/driver server/methods",
+    "simulations/sweep": "simulations/scenario simulations/world common/cli common/codec "
+    "common/plan common/report common/sampler common/schema common/scores server/planning",
 }
 # The floor of the simulations stands on everything.
 TOP = "simulations"
@@ -149,7 +150,11 @@ EDGES = {
         "common/reach/superlink.py",
         "server/federation/link.py",
     },
-    "ray": {"client/source/on_ray.py", "simulations/cluster.py"},
+    "ray": {
+        "client/source/on_ray.py",
+        "simulations/cluster.py",
+        "simulations/sweep/on_ray.py",
+    },
     "pandas": {"common/codec/written/frames.py", "simulations/demo_insurers.py"},
     "dp_accounting": {
         "common/accounting/loss.py",

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench.__main__ import module_of
-from tests.structure import ROOT, figures, written
+from tests.structure import GATES, ROOT, fan_outs, figures, written
 
 # What is over its gate today may not grow; a figure that falls is lowered here.
 CEILINGS = {
@@ -23,6 +23,11 @@ CEILINGS = {
     "median lines of a function": 8,
     "p90 lines of a function": 22,
     "largest file": 400,
+}
+# They lead a whole run through a world that changes, and want cutting where that is written.
+WIDE = {
+    "silosynth.simulations.scenario.rehearse": 21,
+    "silosynth.simulations.scenario.federation": 18,
 }
 PATH = re.compile(r"`((?:common|client|server|simulations|tests|bench)/[\w/.-]+)`")
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -37,6 +42,11 @@ def test_no_figure_of_the_tree_is_worse_than_it_was() -> None:
     found = figures()
     assert found.keys() == CEILINGS.keys()
     assert {name: value for name, value in found.items() if value > CEILINGS[name]} == {}
+
+
+def test_no_module_imports_more_than_the_gate_but_those_that_are_named() -> None:
+    wide = {name: n for name, n in fan_outs().items() if n > GATES["largest fan-out"]}
+    assert {name: n for name, n in wide.items() if n > WIDE.get(name, 0)} == {}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())

@@ -25,7 +25,7 @@ from silosynth.server.planning import new_plan
 from silosynth.simulations.audit.audit import audit_plan
 from silosynth.simulations.audit.bound import gaussian_epsilon
 from silosynth.simulations.audit.made_up import made_up_schema
-from silosynth.simulations.whole import run_whole
+from silosynth.simulations.local import run_whole
 
 DELTA = 1e-5
 Breach = Callable[[], Any]

@@ -1,6 +1,6 @@
 from .copies import pieces, present_account
-from .desk import Desk, Notes, budget
-from .facts import Facts, plan_facts
+from .desk import Desk, Notes
+from .facts import Facts, budget, plan_facts
 from .fit import ALTHOUGH
 from .person import person_of, sudo_user
 from .questions import Command, Question, find_plan, is_digest

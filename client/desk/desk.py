@@ -11,13 +11,18 @@ import json
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
-from fractions import Fraction
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from silosynth.client.desk.facts import Facts, budget_facts, plan_facts
+from silosynth.client.desk.facts import (
+    Facts,
+    budget_facts,
+    plan_facts,
+    release_facts,
+    spent_facts,
+)
 from silosynth.client.desk.fit import all_words, consent, with_fit
 from silosynth.client.desk.person import person_of
 from silosynth.client.desk.questions import Command, Question, find_plan, is_digest
@@ -27,8 +32,7 @@ from silosynth.client.ledger import Ledger, WaitingPlan
 from silosynth.client.policy import PolicyFile, SiloIdentity, approved_by, enough, read_word
 from silosynth.client.roster import RosterBook
 from silosynth.client.silo import backup_bytes
-from silosynth.common.accounting import RHO_UNIT, cks_epsilon, held_epsilon
-from silosynth.common.audit import ApproverWord, Authority, Decision, RosterStep, Scope, Verdict
+from silosynth.common.audit import ApproverWord, Authority, Decision, RosterStep, Verdict
 from silosynth.common.errors import InvalidArgument, SilosynthError
 from silosynth.common.plan import decode_plan
 from silosynth.common.trust import Purpose, SigningKey, plain_bytes, plain_text, purpose_of, unseal
@@ -100,8 +104,8 @@ class Desk:
             Command.PLAN: lambda: self._sealed(question),
             Command.DECIDE: lambda: self._decide(question, by=person),
             Command.TAKE_IN: lambda: self._take_in(question),
-            Command.RELEASES: lambda: {"releases": self._releases()},
-            Command.SPENT: lambda: {"scopes": self._spent()},
+            Command.RELEASES: lambda: {"releases": release_facts(self._ledger)},
+            Command.SPENT: lambda: {"scopes": spent_facts(self._ledger, self._policy)},
             Command.VERIFY: self._verify,
             Command.EXPORT: self._export,
             Command.NOTES: lambda: {"notes": [*all_words(self._fits), *self._notes.all()]},
@@ -313,38 +317,6 @@ class Desk:
             ]
         return find_plan(plans, name, coordinator=coordinator)
 
-    def _releases(self) -> list[Facts]:
-        """Return every release, with what it cost."""
-        account = self._ledger.verify()
-        return [
-            {
-                "request": r.request_id,
-                "at": r.at,
-                "bytes": r.size,
-                "sha256": r.sha256,
-                "rho": account.charges[r.request_id].cost_units / RHO_UNIT,
-                "facts": dict(account.charges[r.request_id].facts),
-            }
-            for r in account.releases.values()
-        ]
-
-    def _spent(self) -> list[Facts]:
-        """Return what each scope of the policy has spent and has left, as zCDP rho and epsilon.
-
-        The epsilon is the zCDP conversion at the delta of the scope's budget, as the budget's is.
-        """
-        return [
-            {
-                "scope": scope.kind.value,
-                "name": scope.name,
-                **budget(self._ledger, scope),
-                "spent_epsilon": spent_epsilon(self._ledger, scope, delta=stated.delta),
-                "epsilon": stated.epsilon,
-                "delta": stated.delta,
-            }
-            for scope, stated in sorted(self._policy.budgets().items())
-        ]
-
     def _verify(self) -> Facts:
         """Check every page, entry and release of the ledger again."""
         account = self._ledger.verify()
@@ -373,22 +345,3 @@ class Desk:
             "piece": plain_text(piece),
             "bytes": len(whole),
         }
-
-
-def budget(ledger: Ledger, scope: Scope) -> dict[str, float]:
-    """Return what a scope has spent and has left, as zCDP rho."""
-    return {
-        "spent_rho": ledger.spent(scope) / RHO_UNIT,
-        "remaining_rho": ledger.remaining(scope) / RHO_UNIT,
-    }
-
-
-def spent_epsilon(ledger: Ledger, scope: Scope, *, delta: float) -> float:
-    """Return what a scope has spent as an epsilon; at its Rényi order once persons were sampled.
-
-    That order was fixed for the whole budget, so of little that was spent it says much.
-    """
-    units, order = ledger.spent(scope), ledger.order(scope)
-    if order is None or all(c.rdp is None for c in ledger.charges() if scope in c.scopes):
-        return cks_epsilon(Fraction(units, RHO_UNIT), delta)
-    return held_epsilon(units, order=order, delta=delta)

@@ -1,4 +1,4 @@
-"""What a person has to know of a plan to decide about it, as plain data of public facts."""
+"""What a person has to know of plans, budgets and releases, as plain data of public facts."""
 
 from __future__ import annotations
 
@@ -113,3 +113,56 @@ def _training_facts(plan: Plan) -> Facts | None:
         "noise_multiplier": phase.noise.deviation / BOUND,
         "noise_deviation": phase.noise.deviation * unit,
     }
+
+
+def release_facts(ledger: Ledger) -> list[Facts]:
+    """Return every release, with what it cost."""
+    account = ledger.verify()
+    return [
+        {
+            "request": r.request_id,
+            "at": r.at,
+            "bytes": r.size,
+            "sha256": r.sha256,
+            "rho": account.charges[r.request_id].cost_units / RHO_UNIT,
+            "facts": dict(account.charges[r.request_id].facts),
+        }
+        for r in account.releases.values()
+    ]
+
+
+def spent_facts(ledger: Ledger, policy: PolicyFile) -> list[Facts]:
+    """Return what each scope of the policy has spent and has left, as zCDP rho and epsilon.
+
+    The epsilon is the zCDP conversion at the delta of the scope's budget, as the budget's is.
+    """
+    return [
+        {
+            "scope": scope.kind.value,
+            "name": scope.name,
+            **budget(ledger, scope),
+            "spent_epsilon": spent_epsilon(ledger, scope, delta=stated.delta),
+            "epsilon": stated.epsilon,
+            "delta": stated.delta,
+        }
+        for scope, stated in sorted(policy.budgets().items())
+    ]
+
+
+def budget(ledger: Ledger, scope: Scope) -> dict[str, float]:
+    """Return what a scope has spent and has left, as zCDP rho."""
+    return {
+        "spent_rho": ledger.spent(scope) / RHO_UNIT,
+        "remaining_rho": ledger.remaining(scope) / RHO_UNIT,
+    }
+
+
+def spent_epsilon(ledger: Ledger, scope: Scope, *, delta: float) -> float:
+    """Return what a scope has spent as an epsilon; at its Rényi order once persons were sampled.
+
+    That order was fixed for the whole budget, so of little that was spent it says much.
+    """
+    units, order = ledger.spent(scope), ledger.order(scope)
+    if order is None or all(c.rdp is None for c in ledger.charges() if scope in c.scopes):
+        return cks_epsilon(Fraction(units, RHO_UNIT), delta)
+    return held_epsilon(units, order=order, delta=delta)

@@ -1,5 +1,4 @@
-from .asked import Asked, ask_rows
-from .dataset import Dataset
+from .asked import Asked, Dataset, ask_rows
 from .gateway import Gateway
 from .kept import PLAN, PLANS, Records
 from .proposals import check_promise, plan_scopes

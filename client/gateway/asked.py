@@ -1,9 +1,9 @@
-"""What a request asks of a silo's rows: counts, random features of them, or a round of learning."""
+"""A silo's data sets, and what a request asks of their rows: counts, features or learning."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from typing import TypedDict
 
@@ -11,8 +11,9 @@ import numpy as np
 
 from silosynth.client.learning import Checkpoints
 from silosynth.client.noise import BitSource
+from silosynth.client.policy import Policy
 from silosynth.client.source import Source, StreamRows, ValueQuestion
-from silosynth.common.domain import Grouping
+from silosynth.common.domain import Domain, Grouping
 from silosynth.common.errors import InvalidTable, Refused
 from silosynth.common.generator import (
     FeatureSettings,
@@ -25,7 +26,39 @@ from silosynth.common.measurement import MarginalQuery
 from silosynth.common.messages import Request
 from silosynth.common.plan import ENDINGS, OF_VALUES, PhaseName, Plan, level_number, partition
 from silosynth.common.schema import Schema
-from silosynth.common.values import Endings, Partition, sum_levels
+from silosynth.common.values import Endings, Partition, refine, sum_levels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dataset:
+    """One table of a silo. ``bounded`` says that its source bounds the rows of a person.
+
+    ``domain`` and ``schema_digest`` are the schema's, worked out once. ``lacks`` are the columns
+    that the silo declares not to hold, ``map_digest`` the keyed name of the map that says so.
+    """
+
+    schema: Schema
+    rows: Source
+    policy: Policy
+    bounded: bool = False
+    lacks: frozenset[str] = frozenset()
+    map_digest: str | None = None
+    domain: Domain = field(init=False)
+    schema_digest: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "domain", self.schema.domain)
+        object.__setattr__(self, "schema_digest", self.schema.digest)
+
+    def coded(self, edges: Mapping[str, tuple[int, ...]] | None) -> tuple[Source, Schema]:
+        """Return the rows by the bins that begin at ``edges``, or by the schema's own.
+
+        Whatever the bins are, a row has one code of each attribute.
+        """
+        if not edges:
+            return self.rows, self.schema
+        schema = refine(self.schema, edges=edges)
+        return self.rows.recode(schema), schema
 
 
 class Terms(TypedDict):

@@ -12,13 +12,13 @@ from itertools import accumulate, pairwise
 
 import numpy as np
 
-from silosynth.client.gateway.asked import Asked, ask_rows, learn_from
-from silosynth.client.gateway.dataset import Dataset
+from silosynth.client.gateway.asked import Asked, Dataset, ask_rows, learn_from
 from silosynth.client.gateway.deliveries import UNKNOWN, Deliveries
 from silosynth.client.gateway.kept import KeepsRecords
 from silosynth.client.gateway.proposals import (
     Proposals,
-    plan_scopes,
+    open_book,
+    payers,
     unread_digest,
 )
 from silosynth.client.gateway.refusals import plain, public_error, refuse
@@ -36,10 +36,8 @@ from silosynth.client.learning import Checkpoints
 from silosynth.client.ledger import Ledger
 from silosynth.client.noise import BitSource, SystemBits, draw_noise
 from silosynth.client.policy import Rules, SiloIdentity
-from silosynth.client.roster import RosterBook
 from silosynth.client.sums import SumMember
 from silosynth.common.accounting import Noise
-from silosynth.common.audit import Scope
 from silosynth.common.errors import Refused, SilosynthError
 from silosynth.common.messages import (
     CHALLENGE_BYTES,
@@ -109,9 +107,7 @@ class Gateway:
             identity=identity,
             rules=rules,
             checkpoints=checkpoints or Checkpoints(),
-            book=None
-            if identity is None
-            else RosterBook(silo=silo, identity=identity, rules=rules, ledger=ledger),
+            book=open_book(silo, identity, rules=rules, ledger=ledger),
             once=once,
         )
         # Every request carries its whole plan. What held for these bytes once holds again, until a
@@ -254,7 +250,7 @@ class Gateway:
             verified.digest,
             cost_units=verified.share.cost_units,
             rdp=verified.share.vector,
-            scopes=_scopes(proposed),
+            scopes=payers(proposed),
             facts=_facts(verified, agreed=agreed),
         )
         if stored is not None:
@@ -345,13 +341,6 @@ class Gateway:
             # The relay and Flower would send the text of an error on, and it may hold a value.
             self._tell_operator(f"{what}: {type(error).__name__}: {error}")
         return public
-
-
-def _scopes(proposed: VerifiedPlan) -> tuple[Scope, ...] | None:
-    """Return who pays: all scopes in a simulation, dataset, consumer and project otherwise."""
-    if proposed.consumer is None:
-        return None
-    return plan_scopes(proposed.plan.dataset, proposed.consumer, proposed.plan.project)
 
 
 def _facts(verified: VerifiedRequest, *, agreed: AgreedSet | None) -> dict[str, str | int]:

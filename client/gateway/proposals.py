@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from silosynth.client.gateway.kept import KeepsRecords
 from silosynth.client.gateway.verify import Doorkeeper, VerifiedPlan
 from silosynth.client.ledger import Ledger
-from silosynth.client.policy import approved_by, enough, needs_person
+from silosynth.client.policy import Rules, SiloIdentity, approved_by, enough, needs_person
+from silosynth.client.roster import RosterBook
 from silosynth.common.audit import Authority, Decision, Scope, ScopeKind
 from silosynth.common.audit import Verdict as Decided
 from silosynth.common.digest import digest_of
@@ -225,6 +226,22 @@ def plan_scopes(dataset: str, consumer: str, project: str) -> tuple[Scope, ...]:
         Scope(kind=ScopeKind.CONSUMER, name=consumer),
         Scope(kind=ScopeKind.PROJECT, name=project),
     )
+
+
+def payers(proposed: VerifiedPlan) -> tuple[Scope, ...] | None:
+    """Return who pays: all scopes in a simulation, dataset, consumer and project otherwise."""
+    if proposed.consumer is None:
+        return None
+    return plan_scopes(proposed.plan.dataset, proposed.consumer, proposed.plan.project)
+
+
+def open_book(
+    silo: str, identity: SiloIdentity | None, *, rules: Rules, ledger: Ledger
+) -> RosterBook | None:
+    """Return the silo's book of rosters; None in simulations, where nothing is signed."""
+    if identity is None:
+        return None
+    return RosterBook(silo=silo, identity=identity, rules=rules, ledger=ledger)
 
 
 def check_promise(plan: Plan) -> None:

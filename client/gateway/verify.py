@@ -10,8 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
-from silosynth.client.gateway.asked import require_training
-from silosynth.client.gateway.dataset import Dataset
+from silosynth.client.gateway.asked import Dataset, require_training
 from silosynth.client.learning import Checkpoints
 from silosynth.client.noise import NoiseShare, check_noise, noise_share
 from silosynth.client.policy import (
@@ -151,7 +150,7 @@ def permit_plan(door: Doorkeeper, plan: Plan, *, ended: bool = False) -> Dataset
             hint="give every silo the schema that the plan was made from",
         )
     _check_columns(dataset, plan)
-    if door.silo not in plan.silos:
+    if door.silo not in plan.silo_names:
         raise InvalidPlan(f"silo {door.silo!r} is not in plan {plan.id}")
     if door.identity is not None:
         _check_rosters(door, plan, ended=ended)

@@ -10,6 +10,7 @@ import resource
 import signal
 from collections.abc import Iterable
 
+from silosynth.client.policy import PolicyFile
 from silosynth.common.errors import InvalidArgument
 
 ROOT = 0
@@ -76,3 +77,12 @@ def _user(name: str) -> pwd.struct_passwd:
         raise InvalidArgument(
             f"there is no user {name!r} on this machine", hint="make it, or correct the policy"
         ) from None
+
+
+def gateway_user(policy: PolicyFile) -> str:
+    """Return the user to become; raise InvalidArgument when root would have to read the data."""
+    if policy.silo.run_as is None:
+        raise InvalidArgument(
+            "a gateway does not run as root", hint="name its own user as run_as under [silo]"
+        )
+    return policy.silo.run_as

@@ -150,7 +150,7 @@ class SumMember:
         if not plan.masked or session > plan.attempts:
             raise Refused(f"plan {plan.id} has no session {session} of sums")
         pinned = plan.roster.get(self._silo)
-        if (self._key.public if self._key else None) != pinned or self._silo not in plan.silos:
+        if (self._key.public if self._key else None) != pinned or self._silo not in plan.silo_names:
             raise Untrusted(f"the roster of plan {plan.id} does not have this silo's key")
 
     def _advertise(self, plan: Plan, session: int) -> bytes:

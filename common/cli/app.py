@@ -6,42 +6,27 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points, version
-from pathlib import Path
 from typing import Annotated
 
 import click
 import typer
 from rich.markup import escape
 
-from silosynth.common.certificate import Certificate, check_certificate, plain_words
 from silosynth.common.cli.certificate import certificate_check
 from silosynth.common.cli.checkpoint import checkpoint
 from silosynth.common.cli.console import (
-    Force,
-    Json,
-    emit,
     emit_error,
     say,
-    show_table,
 )
 from silosynth.common.cli.estimate import estimate_command
 from silosynth.common.cli.evaluate import evaluate_command
+from silosynth.common.cli.plan import plan_check
 from silosynth.common.cli.review import schema_accept, schema_review
+from silosynth.common.cli.sampler import inspect, sample
 from silosynth.common.cli.schemas import schema_check, schema_import, schema_json_schema
-from silosynth.common.codec import parse_conditions
 from silosynth.common.errors import EXIT_BUG, InvalidArgument, SilosynthError
-from silosynth.common.files import check_output, storage_error
-from silosynth.common.plan import check_budget, check_plan, load_plan
+from silosynth.common.files import storage_error
 from silosynth.common.reach import past_proxies
-from silosynth.common.sampler import (
-    AutoregressiveSampler,
-    Sampler,
-    condition_on,
-    describe_sampler,
-    load_sampler,
-    write_rows,
-)
-from silosynth.common.schema import load_schema
 
 EXIT_STOPPED = 1
 _TYPER_INTERRUPTED = 130
@@ -186,109 +171,6 @@ def _global_options(
     ] = False,
 ) -> None:
     """Hold the options that stand before a command."""
-
-
-def plan_check(
-    path: Annotated[Path, typer.Argument(metavar="PLAN", help="A plan in YAML or JSON.")],
-    schema: Annotated[Path, typer.Option(help="The schema that the plan is for.")],
-    as_json: Json = False,
-) -> None:
-    """Check that a plan fits a schema and keeps what it promises.
-
-    [dim]silosynth plan check plan.yaml --schema schema.yaml[/dim]
-    """
-    plan = load_plan(path)
-    check_plan(plan, load_schema(schema))
-    epsilon = check_budget(plan)
-    say(f"{path}: plan {plan.id} costs each silo epsilon {epsilon:.4g} of {plan.privacy.epsilon:g}")
-    emit({"id": plan.id, "digest": plan.digest, "epsilon": epsilon}, as_json=as_json)
-
-
-def sample(
-    path: Annotated[Path, typer.Argument(metavar="SAMPLER", help="A sampler file.")],
-    rows: Annotated[int, typer.Option(min=0, help="How many rows to draw.")],
-    seed: Annotated[int, typer.Option(min=0, help="The same seed draws the same rows.")],
-    out: Annotated[Path, typer.Option(help="Where to write them: .parquet or .csv.")],
-    where: Annotated[
-        list[str] | None,
-        typer.Option(help="Only rows with 'attribute=value' or 'age=30..39'; repeat for more."),
-    ] = None,
-    checkpoint: Annotated[
-        Path | None,
-        typer.Option(help="The folder of the checkpoint that texts are written with, if any."),
-    ] = None,
-    replicates: Annotated[
-        bool, typer.Option("--replicates", help="Draw a table of each replicate as well.")
-    ] = False,
-    force: Force = False,
-    as_json: Json = False,
-) -> None:
-    """Draw synthetic rows from a sampler. It costs no privacy, however often.
-
-    [dim]silosynth sample run/result.sampler --rows 10000 --seed 1 --out synthetic.parquet[/dim]
-    [dim]silosynth sample run/result.sampler --rows 500 --seed 1 --out x.csv --where state=TX[/dim]
-    """
-    check_output(out, force=force)
-    conditions = parse_conditions(where or ())
-    loaded = load_sampler(path)
-    others = _others(path, out, force=force) if replicates else {}
-    if checkpoint is not None:
-        if not isinstance(loaded, AutoregressiveSampler):
-            raise InvalidArgument("this sampler needs no checkpoint", hint="leave it out")
-        loaded = loaded.with_checkpoint(checkpoint)
-    sampler = condition_on(loaded, conditions)
-    told = write_rows(sampler, rows=rows, seed=seed, path=out, force=force)
-    say(f"wrote {out}: {rows:,} rows")
-    written: dict[str, object] = {"path": str(out), "rows": rows, "seed": seed, "where": conditions}
-    for place, other in others.items():
-        write_rows(condition_on(other, conditions), rows=rows, seed=seed, path=place, force=force)
-    if others:
-        say(f"and {len(others)} tables of its replicates, {min(others).name} and on")
-        written["replicates"] = [str(place) for place in others]
-    if sampler.schema.rules:
-        say(
-            f"every row keeps the {len(sampler.schema.rules)} rules; {told.bias:.2%} were drawn "
-            "again, and the rows lie that far from the model"
-        )
-        written["rules"] = {"count": len(sampler.schema.rules), "bias": told.bias}
-    emit(written, as_json=as_json)
-
-
-def _others(path: Path, out: Path, *, force: bool) -> dict[Path, Sampler]:
-    """Return the replicates of a sampler by where their rows are written: OUT-001.csv and on."""
-    from silosynth.common.estimate import load_replicates  # it needs scipy
-
-    others = load_replicates(path).others
-    places = [out.with_name(f"{out.stem}-{n:03d}{out.suffix}") for n in range(1, len(others) + 1)]
-    for place in places:
-        check_output(place, force=force)
-    return dict(zip(places, others, strict=True))
-
-
-def inspect(
-    path: Annotated[Path, typer.Argument(metavar="SAMPLER", help="A sampler file.")],
-    as_json: Json = False,
-) -> None:
-    """Check a sampler file and show what it holds and what it cost.
-
-    [dim]silosynth inspect run/result.sampler[/dim]
-    """
-    sampler = load_sampler(path)
-    certificate = Certificate.model_validate(sampler.certificate)
-    check_certificate(certificate)
-    facts = describe_sampler(sampler)
-    say(f"{path}: schema {sampler.schema.name}, about {sampler.total:,.0f} rows were measured")
-    say(f"plan {certificate.plan_id} ({sampler.plan_digest[:19]}...), {facts['cells']} numbers")
-    if "generator" in facts:
-        learnt = facts["generator"]
-        say(f"generator: {learnt.get('kind', 'one-shot')}, label {learnt['label'] or 'none'}")
-    header = ("attribute", "codes", "domain is", "codes in use", "chosen by")
-    names = ("name", "codes", "source", "working_codes", "working_source")
-    rows = [tuple(str(a[n]) for n in names) for a in facts["attributes"]]
-    show_table("attributes (bought: merged by the noised counts)", header, rows)
-    for sentence in plain_words(certificate):
-        say(f"- {sentence}")
-    emit(facts, as_json=as_json)
 
 
 def _stopped() -> int:

@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 
 from silosynth.common.cli.console import Force, Json, emit, say, show_table
-from silosynth.common.cli.rules import rule_facts, show_rules
 from silosynth.common.cli.tables import check_tables, say_faults
 from silosynth.common.document import load_document
 from silosynth.common.errors import InvalidSchema
@@ -133,3 +132,20 @@ def _show_schema(schema: Schema) -> None:
         (a.name, a.kind, str(getattr(a, "size", "-")), a.source.value) for a in schema.attributes
     ]
     show_table(schema.name, ("attribute", "kind", "codes", "source"), rows)
+
+
+def show_rules(schema: Schema) -> None:
+    """Say what each rule does and what it costs."""
+    rows = list(zip(schema.rules, schema.ruled.kept, strict=True))
+    show_table("rules", ("rule", "how it is kept"), rows, numbers=False)
+    counted = {a.name: a for a in schema.coded}
+    new = [n for n in counted if n not in {a.name for a in schema.attributes}]
+    if new:
+        sizes = [(n, str(counted[n].size)) for n in new]
+        show_table("counted in the place of columns", ("attribute", "codes"), sizes)
+
+
+def rule_facts(schema: Schema) -> list[dict[str, str]]:
+    """Return the same as plain data."""
+    pairs = zip(schema.rules, schema.ruled.kept, strict=True)
+    return [{"rule": rule, "kept": kept} for rule, kept in pairs]

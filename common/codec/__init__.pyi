@@ -5,14 +5,14 @@ from .examples import END, Layout, from_examples, layout_of, modelled_texts, to_
 from .facts import CENSORED, FEW, ColumnFacts, Proposal, summarise
 from .fit import accepts, check_columns
 from .kinds.identifier import form_of, keys_at
-from .kinds.table import KINDS, code_words, codec_of, draft_column, read_numbers, spell_edge
+from .kinds.table import KINDS, code_words, codec_of, draft_column, spell_edge
 from .listed import ListedCodec
 from .notes import HARDLY, EncodingNote, add_notes, code_dtype
 from .numeric import NumericCodec
 from .ruled import keeps_rules, read_values, renumber
 from .text import decode_texts, encode_texts
 from .written.columns import TableLike, as_table, is_instant, is_number, is_text
-from .written.form import Form, arrow_type, in_form, stored_name
+from .written.form import Form, arrow_type, in_form, read_numbers, stored_name
 from .written.frames import Frame, read_sheet, to_pandas
 from .written.parsing import (
     distinct,

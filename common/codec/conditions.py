@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 
 import numpy as np
 
-from silosynth.common.codec.kinds.table import codes_meeting, range_of
+from silosynth.common.codec.bins import bins_between, value_range
+from silosynth.common.codec.kinds.table import kind_of, spell_edge
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.schema import CodedAttribute, NumericAttribute, Schema, as_numeric
 from silosynth.common.values import Spread, per_unit
@@ -100,3 +102,30 @@ def _points(attribute: NumericAttribute, value: str, *, spread: Spread) -> tuple
     if stop >= attribute.edges()[-1]:
         high = spread.grid.points
     return low, high
+
+
+def codes_meeting(attribute: CodedAttribute, condition: str) -> np.ndarray:
+    """Return (codes,) bool: which codes meet a condition; the empty text is a missing value.
+
+    Raises InvalidArgument for a condition that no code can meet.
+    """
+    codes = np.arange(attribute.size)
+    if condition == "":
+        if not attribute.missing:
+            raise InvalidArgument(f"{attribute.name!r} is never missing", hint="give a value")
+        return np.equal(codes, attribute.size - 1)
+    if condition in attribute.missing_apart:
+        return np.isin(codes, attribute.codes_of(condition))
+    if (number := as_numeric(attribute)) is not None:
+        spell = partial(spell_edge, number)
+        return bins_between(number, range_of(number, condition), spell=spell)
+    meets = kind_of(attribute).allowed
+    assert meets is not None
+    return meets(attribute, condition)
+
+
+def range_of(attribute: NumericAttribute, condition: str) -> tuple[float, float]:
+    """Return the ends of a range of numbers in the units of its bounds, the upper one excluded."""
+    read = kind_of(attribute).read_edge
+    assert read is not None
+    return value_range(attribute, condition, read=read, spell=partial(spell_edge, attribute))

@@ -153,7 +153,7 @@ def count_cells(request: Request, *, plan: Plan, domain: Domain) -> tuple[int, .
     """
     if request.plan_digest != plan.digest:
         raise InvalidPlan("the request belongs to another plan")
-    if request.silo not in plan.silos:
+    if request.silo not in plan.silo_names:
         raise InvalidPlan(f"silo {request.silo!r} is not in plan {plan.id}")
     if (request.sum is not None) != plan.masked:
         raise InvalidPlan(f"plan {plan.id} has {plan.trust.value} noise; the request has not")

@@ -207,7 +207,7 @@ def _read_advert(data: bytes, *, plan: Plan, named: _Named, session: int) -> Key
         opened = unseal(data, purpose=Purpose.SUM_KEYS, trusted=tuple(plan.roster.values()))
         body, signer = opened.body, opened.key
     advert = decode_sum_statement(body, KeyAdvert, trusted=None)
-    if advert.silo not in plan.silos:
+    if advert.silo not in plan.silo_names:
         raise InvalidPlan(f"silo {advert.silo!r} is not in plan {plan.id}")
     if signer != plan.roster.get(advert.silo):
         raise Untrusted(f"the keys of silo {advert.silo} are signed by another silo")

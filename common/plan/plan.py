@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from fractions import Fraction
@@ -117,7 +118,7 @@ class Plan(PlanModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        twice = sorted({s for s in self.silos if self.silos.count(s) > 1})
+        twice = sorted(s for s, times in Counter(self.silos).items() if times > 1)
         if twice:
             raise ValueError(f"silo {twice[0]!r} stands twice in silos")
         if self.roster and set(self.roster) != set(self.silos):
@@ -192,6 +193,11 @@ class Plan(PlanModel):
             self.trust, colluders=self.colluders, absent=self.absent, attempts=self.attempts
         )
 
+    @cached_property
+    def silo_names(self) -> frozenset[str]:
+        """Return the silos, for whoever looks for one among thousands."""
+        return frozenset(self.silos)
+
     @property
     def masked(self) -> bool:
         """Say whether nobody sees a silo's own release, but the sum of masked ones."""
@@ -210,7 +216,8 @@ class Plan(PlanModel):
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Return a copy, whose digest is worked out anew."""
         copied = super().model_copy(update=update, deep=deep)
-        copied.__dict__.pop("digest", None)
+        for worked_out in ("digest", "silo_names"):
+            copied.__dict__.pop(worked_out, None)
         return copied
 
     def noise(self, phase: Phase) -> Noise:

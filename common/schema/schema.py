@@ -25,9 +25,8 @@ from silosynth.common.document import (
 )
 from silosynth.common.domain import Domain
 from silosynth.common.errors import InvalidSchema
-from silosynth.common.rules import UNREVIEWED
 from silosynth.common.schema.code_lists import read_code_lists
-from silosynth.common.schema.compiled.ruled import Ruled, compile_rules
+from silosynth.common.schema.compiled.ruled import Ruled, compile_rules, unreviewed_rules
 from silosynth.common.schema.images import Image, check_images
 from silosynth.common.schema.kinds.attributes import (
     Attribute,
@@ -211,7 +210,7 @@ class Schema(PlainModel):
     def unreviewed(self) -> tuple[str, ...]:
         """Return the attributes whose domain, and the rules, that nobody has vouched for."""
         attributes = [a.name for a in self.attributes if a.source is Source.UNREVIEWED]
-        return (*attributes, *(rule for rule in self.rules if UNREVIEWED.search(rule)))
+        return (*attributes, *unreviewed_rules(self.rules))
 
 
 def _leave_out_unsaid(model: PlainModel, data: dict[str, Any]) -> None:

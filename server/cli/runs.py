@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from silosynth.common.cli import Json, emit, say, show_table
+from silosynth.common.cli import Json, Older, OlderDryRun, emit, read_age, say, show_table
 from silosynth.common.errors import ConnectionFailed, InvalidArgument
 from silosynth.common.plan import load_plan
 from silosynth.common.reach import Expiry, clock_hint, look_at
@@ -40,6 +40,8 @@ from silosynth.server.federation import (
     check_files,
     check_whole,
     discard_run,
+    drop,
+    droppable,
     find_federation,
     find_run,
     home,
@@ -316,3 +318,26 @@ def _spell(line: str) -> str:
     head = f"{facts.pop('time')} {facts.pop('event')}"
     facts.pop("level", None)
     return " ".join((head, *(f"{name}={json.dumps(value)}" for name, value in facts.items())))
+
+
+def prune(older: Older, dry_run: OlderDryRun = False, as_json: Json = False) -> None:
+    """Drop journals, answers and logs of runs that ended for good, and say what stays.
+
+    Plan, schema, certificate, sampler and outcome of every run stay, and every receipt: a silo that
+    lost its ledger is charged by them. Runs that failed or stopped are left alone, since they can
+    be resumed; cancel those that nobody will resume, and they are dropped the next time.
+
+    [dim]silosynth prune --older 90d --dry-run[/dim]
+    """
+    now = datetime.now(UTC)
+    found = list(droppable(home(), before=read_age(older, now=now)))
+    rows = [(f.run.id, f"{f.bytes:,}") for f in found]
+    if found:
+        show_table("would be dropped" if dry_run else "dropped", ("run", "bytes"), rows)
+    for each in found if not dry_run else ():
+        drop(each, at=now)
+    total = sum(f.bytes for f in found)
+    word = "would be freed" if dry_run else "freed"
+    say(f"{total:,} bytes of {len(found)} runs {word}; every receipt and sampler stays")
+    facts = {"runs": [f.run.id for f in found], "bytes": total, "dropped": not dry_run}
+    emit(facts, as_json=as_json)

@@ -107,13 +107,13 @@ def replay(plan: Plan, schema: Schema, events: Iterable[Event]) -> tuple[State, 
     for event in events:
         state, new = step(state, event)
         commands = new or commands
-    waiting = state.waited_for()
+    waiting = set(state.waited_for())
     return state, tuple(c for c in commands if _silo(c) is None or _silo(c) in waiting)
 
 
 def _take_verdict(state: State, event: Decided | Undecided) -> tuple[State, Commands]:
     """Take a silo's word on the plan; a silo that has not decided yet is asked again."""
-    if state.stage is not Stage.PROPOSE or event.silo not in state.waited_for():
+    if state.stage is not Stage.PROPOSE or not state.awaits(event.silo):
         return state, ()
     if isinstance(event, Undecided):
         return _leave(state, event.silo, error=_undecided(state.plan, event.silo), then=_measure)
@@ -130,7 +130,7 @@ def _take_verdict(state: State, event: Decided | Undecided) -> tuple[State, Comm
 
 def _take_answer(state: State, event: Answered | Absent) -> tuple[State, Commands]:
     """Take a silo's release or refusal in the phase that is open."""
-    if event.phase is not state.phase or event.silo not in state.waiting(event.phase):
+    if event.phase is not state.phase or not state.waits_for(event.silo, phase=event.phase):
         return state, ()
     if isinstance(event, Absent):
         return _leave(state, event.silo, error=_absent(event), then=_advance)
@@ -160,7 +160,7 @@ def _take_statement(state: State, event: Stated | Mute) -> tuple[State, Commands
 
 def _agree(state: State) -> tuple[State, Commands]:
     """Take the next step towards a sum once every silo has taken this one."""
-    if state.waited_for() or state.agreement is None:
+    if state.awaits_any() or state.agreement is None:
         return state, ()
     if state.agreement.members != tuple(sorted(state.silos)):
         return ask_votes(state)
@@ -179,7 +179,7 @@ def _take_fit(state: State, event: Fitted) -> tuple[State, Commands]:
 
 def _take_acknowledgement(state: State, event: Acknowledged | Silent) -> tuple[State, Commands]:
     """Take a silo's word on the result. Whatever it says, the run ends well: it is named."""
-    if state.stage is not Stage.DELIVER or event.silo not in state.waited_for():
+    if state.stage is not Stage.DELIVER or not state.awaits(event.silo):
         return state, ()
     fault = "did not answer"
     if isinstance(event, Acknowledged):
@@ -188,14 +188,14 @@ def _take_acknowledgement(state: State, event: Acknowledged | Silent) -> tuple[S
         except (RunFailed, Untrusted) as err:
             fault = err.message
     after = replace(state, acknowledged={**state.acknowledged, event.silo: fault})
-    if after.waited_for():
+    if after.awaits_any():
         return after, ()
     return replace(after, stage=Stage.ENDED), (End(),)
 
 
 def _measure(state: State) -> tuple[State, Commands]:
     """Begin to measure once every silo has decided."""
-    return (state, ()) if state.waited_for() else _begin(state)
+    return (state, ()) if state.awaits_any() else _begin(state)
 
 
 def _begin(state: State) -> tuple[State, Commands]:
@@ -249,7 +249,7 @@ def _take_round(state: State, phase: PhaseName, *, learning: Learning) -> tuple[
 
 def _advance(state: State) -> tuple[State, Commands]:
     """Close the phase once nobody is waited for."""
-    if state.phase is None or state.waiting(state.phase):
+    if state.phase is None or state.is_open(state.phase):
         return state, ()
     return burn(state) if is_burned(state) else _close_phase(state)
 

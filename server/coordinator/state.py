@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -248,7 +248,7 @@ class State:
 
         They are over all silos that answered, as those that codes are merged by.
         """
-        if phase not in self.asked or self.waiting(phase):
+        if phase not in self.asked or self.is_open(phase):
             return ()
         levels = (q.level for q in self.asked[phase].queries)
         return tuple(zip(levels, self._own_sum(phase, silos=None), strict=True))
@@ -263,7 +263,7 @@ class State:
         return {
             phase: self._sum(phase, silos=None if shared else self.silos)
             for phase, question in self.asked.items()
-            if phase not in OF_VALUES and question.queries and not self.waiting(phase)
+            if phase not in OF_VALUES and question.queries and not self.is_open(phase)
         }
 
     def known(self, *, generator: NeuralSampler | None = None) -> Known:
@@ -289,7 +289,7 @@ class State:
         and what was asked of merged codes still fits the model's. Its rows count nowhere else.
         """
         first = _COUNTS
-        complete = first in self.asked and not self.waiting(first)
+        complete = first in self.asked and not self.is_open(first)
         return self._sum(first, silos=None) if complete else ()
 
     def _sum(self, phase: PhaseName, *, silos: tuple[str, ...] | None) -> tuple[Measurement, ...]:
@@ -320,34 +320,61 @@ class State:
 
     def waiting(self, phase: PhaseName) -> tuple[str, ...]:
         """Return the silos that take part and have not answered ``phase``."""
-        answered = self.releases.get(phase, {})
+        return tuple(s for s in self.silos if self.waits_for(s, phase=phase))
+
+    def waits_for(self, silo: str, *, phase: PhaseName) -> bool:
+        """Say whether a silo takes part, was asked something in ``phase`` and has not answered."""
+        if silo in self.releases.get(phase, {}) or not self._takes_part(silo):
+            return False
         question = self.asked.get(phase)
-        if question is None or question.learning is not None:
-            return tuple(s for s in self.silos if s not in answered)
-        return tuple(
-            s for s in self.silos if s not in answered and question.asked_of(s, plan=self.plan)
-        )
+        learns = question is None or question.learning is not None
+        return learns or (question is not None and question.asks(silo, plan=self.plan))
+
+    def is_open(self, phase: PhaseName) -> bool:
+        """Say whether ``phase`` waits for anybody; it is asked after each of a thousand answers."""
+        everybody = not self.plan.lacks and phase in self.asked and not self.asked[phase].empty
+        if everybody and len(self.releases.get(phase, {})) < len(self.silos):
+            return True
+        return any(self.waits_for(s, phase=phase) for s in self.silos)
 
     def waited_for(self) -> tuple[str, ...]:
         """Return the silos whose word the run waits for where it stands."""
+        if self.stage is Stage.MEASURE:
+            return self.waiting(self.phase) if self.phase else ()
+        heard = self._heard()
+        known = () if heard is None else set(heard)
+        return () if heard is None else tuple(s for s in self.silos if s not in known)
+
+    def awaits(self, silo: str) -> bool:
+        """Say whether the run waits for a silo's word where it stands."""
+        if self.stage is Stage.MEASURE:
+            return self.phase is not None and self.waits_for(silo, phase=self.phase)
+        heard = self._heard()
+        return heard is not None and silo not in heard and self._takes_part(silo)
+
+    def awaits_any(self) -> bool:
+        """Say whether the run waits for any silo's word where it stands."""
+        if self.stage is Stage.MEASURE:
+            return self.phase is not None and self.is_open(self.phase)
+        heard = self._heard()
+        # Fewer were heard than take part, whoever they are: nobody need be looked for.
+        return heard is not None and (len(heard) < len(self.silos) or bool(self.waited_for()))
+
+    def _takes_part(self, silo: str) -> bool:
+        """Say whether a silo is the plan's and has not left."""
+        return silo in self.plan.silo_names and silo not in self.left
+
+    def _heard(self) -> Collection[str] | None:
+        """Return whose word came at this stage; None where none is waited for, or it is a phase."""
         match self.stage:
             case Stage.PROPOSE:
-                return tuple(s for s in self.silos if s not in self.approved)
-            case Stage.AGREE:
-                return self._unheard()
-            case Stage.MEASURE:
-                return self.waiting(self.phase) if self.phase else ()
+                return self.approved
+            case Stage.AGREE if self.agreement is not None:
+                keys = self.agreement.asked is SumStage.KEYS
+                return self.agreement.adverts if keys else self.agreement.votes
             case Stage.DELIVER:
-                return tuple(s for s in self.silos if s not in self.acknowledged)
-        return ()
-
-    def _unheard(self) -> tuple[str, ...]:
-        """Return the silos whose keys or vote are still to come."""
-        if self.agreement is None:
-            return ()
-        keys = self.agreement.asked is SumStage.KEYS
-        heard = self.agreement.adverts if keys else self.agreement.votes
-        return tuple(s for s in self.silos if s not in heard)
+                return self.acknowledged
+        return None
 
     def unacknowledged(self) -> dict[str, str]:
         """Return what the silos that did not accept the result have against it."""

@@ -68,7 +68,7 @@ def expects(state: State, event: Stated | Mute) -> bool:
     """Say whether an event is what is waited for."""
     agreement = _agreement(state)
     now = (agreement.asked, agreement.session)
-    return (event.asked, event.session) == now and event.silo in state.waited_for()
+    return (event.asked, event.session) == now and state.awaits(event.silo)
 
 
 def take_statement(state: State, event: Stated) -> State:

@@ -1,9 +1,10 @@
 from .certs import make_certs, renew_certs
 from .prune import check_whole, drop, droppable, is_pruned
+from .pump import Watchers
 from .roster.chain import RosterChain, add_change, begin_chain, chain_path, read_chain, write_roster
 from .roster.file import load_roster, with_roster
 from .roster.post import send_changes
-from .run import Watchers, cancel_run, check_runnable, run_federation
+from .run import cancel_run, check_runnable, run_federation
 from .run_files import (
     Begun,
     RunFiles,

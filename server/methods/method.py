@@ -154,9 +154,13 @@ class Question:
 
     def asked_of(self, silo: str, *, plan: Plan) -> tuple[MarginalQuery, ...]:
         """Return what one silo is asked: what it holds; in shared trust all are asked the same."""
-        if plan.masked:
+        if plan.masked or not (plan.lacks or {}).get(silo):
             return self.queries
         return tuple(q for q in self.queries if plan.holds(silo, q.clique))
+
+    def asks(self, silo: str, *, plan: Plan) -> bool:
+        """Say whether a silo is asked anything."""
+        return bool(self.asked_of(silo, plan=plan))
 
     def held(self, *, plan: Plan, silos: Sequence[str]) -> Question:
         """Return what somebody holds all columns of; nobody can be asked the rest."""

@@ -30,7 +30,7 @@ def audit_plan(
 
     Args:
         plan: whose method, promise and trust are audited; not its schema.
-        run: runs it on tables, as :func:`silosynth.simulations.whole.run_whole` does.
+        run: runs it on tables, as :func:`silosynth.simulations.local.run_whole` does.
         runs: each is as many games as there are canaries.
         progress: called with the number of runs that are done.
     Raises InvalidPlan where persons are sampled, or for a plan that no made-up schema fits.

@@ -105,15 +105,24 @@ class HeldLedgers:
         self._open[path] = Ledger.hold(image, path=path, caps=caps)
         return self._open[path]
 
-    def settle(self) -> None:
-        """Write what was added to each ledger since it was written, and sync once for all."""
+    def settle(self, *, sync: bool = True) -> None:
+        """Write what was added to each ledger since it was written, and sync once for all.
+
+        Args: sync: False where another process syncs before anybody hears of an answer.
+        """
         changed = [p for p, ledger in self._open.items() if ledger.head != self._written.get(p)]
         for path in changed:
             ledger = self._open[path]
             write_private(path, ledger.image())
             self._written[path] = ledger.head
-        if changed:
+        if changed and sync:
             os.sync()
+
+    def let_go(self, path: Path) -> None:
+        """Forget a ledger that is settled, or is not to be: its file holds what it holds."""
+        self._written.pop(path, None)
+        if ledger := self._open.pop(path, None):
+            ledger.close()
 
     def close(self) -> None:
         """Let all of them go; what was not settled is forgotten, as after a crash."""

@@ -1,4 +1,4 @@
-"""Scenarios: what the world does to a federation, and a virtual clock to live through it."""
+"""Runs in virtual time: a plan lives through a scenario, with real gateways, in seconds."""
 
 import lazy_loader
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,16 +17,19 @@ from silosynth.common.files import write_text
 from silosynth.common.plan import Plan, load_plan
 from silosynth.common.schema import Schema
 from silosynth.server.driver import Progress
+from silosynth.simulations.scenario.federation import RowsOf
 from silosynth.simulations.scenario.rehearse import Places, Rehearsal, forget, rehearse
-from silosynth.simulations.scenario.rules import broken, check_rules, match_plan
-from silosynth.simulations.scenario.scenario import (
-    Outage,
-    Partition,
+from silosynth.simulations.world import (
     Scenario,
+    broken,
+    check_rules,
     load_scenario,
+    match_plan,
     scenario_json_schema,
+    spell_span,
 )
-from silosynth.simulations.scenario.units import spell_span
+
+_MOST_TOLD = 5
 
 
 def register_scenario(groups: dict[str, typer.Typer]) -> None:
@@ -145,10 +148,10 @@ def scenario_show(
     happens = [
         (
             fault.kind,
-            ", ".join((*fault.silos, *fault.regions)) or "all",
+            fault.whom,
             spell_span(fault.begin),
             "the end" if fault.until is None else spell_span(fault.until),
-            "" if isinstance(fault, Outage | Partition) or fault.at is None else fault.at.value,
+            "" if fault.at is None else fault.at.value,
         )
         for fault in loaded.faults
     ]
@@ -171,6 +174,8 @@ def simulate_scenario(
     *,
     tables: dict[str, pa.Table],
     scenario: Path,
+    rows: RowsOf,
+    otherwise: bool,
     out: Path,
     force: bool,
     progress: Callable[[Progress], None],
@@ -186,6 +191,8 @@ def simulate_scenario(
         tables=tables,
         scenario=loaded,
         directory=out,
+        rows=rows,
+        otherwise=otherwise,
         progress=progress,
         tell=say,
     )
@@ -215,6 +222,9 @@ def _show(result: Rehearsal, *, out: Path) -> None:
         for region, n in facts["bytes"].items()
     ]
     show_table("bytes, at most", ("region", "to silos", "from silos"), traffic)
+    for silo, lines in list(result.told.items())[:_MOST_TOLD]:
+        say(f"{silo}: its operator was told: {lines[0]}")
+    _show_otherwise(result.otherwise)
     for silo, why in result.state.left.items():
         say(f"went on without {silo}: {why}")
     for fault in result.broken:
@@ -223,6 +233,15 @@ def _show(result: Rehearsal, *, out: Path) -> None:
     paths = {"report": places.report, "timeline": places.picture, "facts": places.facts}
     paths |= {} if result.sampler is None else {"sampler": result.sampler}
     show_table("results", ("what", "where"), [(k, str(v)) for k, v in paths.items()], numbers=False)
+
+
+def _show_otherwise(otherwise: Sequence[Mapping[str, Any]]) -> None:
+    """Show what the plan's settings bought, where that was asked for."""
+    names = ("setting", "value", "instead", "ended", "virtual_time", "silos")
+    rows = [tuple(str(other[name]) for name in names) for other in otherwise]
+    if rows:
+        header = ("setting", "here", "instead", "then it ends", "after", "silos")
+        show_table("the same world, with one setting otherwise", header, rows, numbers=False)
 
 
 def _with_place(error: SilosynthError, out: Path) -> SilosynthError:

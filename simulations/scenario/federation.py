@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -13,9 +15,11 @@ import pyarrow as pa
 
 from silosynth.client.gateway import Asked, Dataset, Gateway, ask_rows
 from silosynth.client.ledger import Ledger
+from silosynth.client.maps import ABSENT, NO_MAP, SiloMap
 from silosynth.client.noise import BitSource
 from silosynth.client.policy import Approval, Policy, Rules, SiloIdentity
-from silosynth.client.source import open_table
+from silosynth.client.source import Source, open_table
+from silosynth.client.source.bounding import bounding
 from silosynth.client.sums import SUMS, SumMember, SumStore
 from silosynth.common.audit import Scope, ScopeKind, Verdict
 from silosynth.common.codec import Codec
@@ -33,7 +37,7 @@ from silosynth.common.schema import Schema
 from silosynth.common.trust import Purpose, SigningKey
 from silosynth.common.trust.seal import seal
 from silosynth.simulations.one_process import HeldRecords, Remembered, write_private
-from silosynth.simulations.scenario.scenario import Lie
+from silosynth.simulations.world import Lie
 
 COORDINATOR = "coordinator"
 LEDGER = "ledger.sqlite"
@@ -44,6 +48,23 @@ class RequestBits(BitSource, Protocol):
 
     def begin(self, request: str) -> None:
         """Begin the bits of one request, by its phase and round."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowsOf:
+    """How silos' tables are read: their maps by silo, and the column that names persons.
+
+    ``rows_per_person`` is the most that a plan gets of one; what it asks for by default.
+    """
+
+    maps: Mapping[str, SiloMap] = field(default_factory=dict)
+    person_column: str | None = None
+    rows_per_person: int | None = None
+
+    def map_of(self, silo: str, plan: Plan) -> SiloMap:
+        """Return a silo's map; without one, the columns that the plan says it lacks are absent."""
+        lacked = dict.fromkeys((plan.lacks or {}).get(silo, ()), ABSENT)
+        return self.maps.get(silo) or SiloMap.model_validate({"columns": lacked})
 
 
 class Killed(BaseException):
@@ -65,6 +86,8 @@ class Member:
     lie: Lie | None
     bits: RequestBits | None
     now: Callable[[], datetime]
+    silo_map: SiloMap = NO_MAP
+    secret: bytes = field(default_factory=partial(os.urandom, 32), repr=False)
     dies_at: str | None = None
     opened: tuple[Gateway, Ledger] | None = None
     ledger: bytes = field(default=b"", repr=False)
@@ -96,9 +119,11 @@ class Federation:
         *,
         members: Mapping[str, Member],
         key: SigningKey,
+        rows: RowsOf,
     ) -> None:
         """Take a plan whose roster holds the members' keys, and the coordinator's key."""
         self._plan, self._schema, self._members, self._key = plan, schema, members, key
+        self._rows = rows
         self._codec, self._once = Codec(schema), Remembered()
         self._caps = {
             Scope(kind=ScopeKind.DATASET, name=plan.dataset): plan_units(plan),
@@ -182,17 +207,15 @@ class Federation:
         """Open a silo's ledger and gateway, unless they are."""
         if member.opened is not None:
             return member.opened
-        plan = self._plan
-        rows = open_table(
-            member.table,
-            schema=self._schema,
-            tell_operator=member.told.append,
-            codec=self._codec,
-        )
+        plan, silo_map = self._plan, member.silo_map
+        asked = plan.privacy.rows_per_person
         dataset = Dataset(
             schema=self._schema,
-            rows=rows,
-            policy=Policy(rows_per_person=plan.privacy.rows_per_person),
+            rows=self._source(member),
+            policy=Policy(rows_per_person=self._rows.rows_per_person or asked),
+            bounded=self._rows.person_column is not None,
+            lacks=silo_map.absent,
+            map_digest=silo_map.digest(member.secret) if silo_map.columns else None,
         )
         ledger = Ledger.hold(
             member.ledger,
@@ -225,6 +248,20 @@ class Federation:
         member.opened = gateway, ledger
         return member.opened
 
+    def _source(self, member: Member) -> Source:
+        """Return a silo's rows, brought to the schema by its map."""
+        person = self._rows.person_column
+        tell = member.told.append
+        return open_table(
+            member.table,
+            schema=self._schema,
+            person_column=person,
+            bounding=None if person is None else bounding(member.secret, tell_operator=tell),
+            silo_map=member.silo_map,
+            tell_operator=tell,
+            codec=self._codec,
+        )
+
     def _lied(self, member: Member, request: Request, data: bytes) -> bytes:
         """Return what a silo sends in place of its answer; an honest one sends that."""
         match member.lie:
@@ -247,12 +284,13 @@ class Federation:
             return data
         plan = self._plan
         asked = Asked(
-            rows=open_table(member.table, schema=self._schema),
+            rows=self._source(member),
             schema=self._schema,
             plan=plan,
             request=request,
             rows_per_person=plan.privacy.rows_per_person,
             plan_digest=plan.digest,
+            lacks=member.silo_map.absent,
         )
         cells = tuple(ask_rows(asked))
         receipt = release.receipt.model_copy(update={"cells_digest": digest_cells(cells)})

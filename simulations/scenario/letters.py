@@ -6,9 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from silosynth.client.gateway import Gateway
-from silosynth.simulations.scenario.scenario import Crash, Point, Stall
 from silosynth.simulations.scenario.timeline import Leg
-from silosynth.simulations.scenario.units import SECOND
+from silosynth.simulations.world import SECOND, Befalling, Crash, Point
 
 RESEND = 15 * SECOND
 
@@ -41,27 +40,31 @@ class Talk:
 
 @dataclass(slots=True, kw_only=True)
 class Link:
-    """What the coordinator and the silo's machine are at: for one silo."""
+    """What the coordinator and the silo's machine are at: for one silo.
+
+    ``asked_person`` is when its people heard of the plan, once they have.
+    """
 
     connected: bool = False
     connecting: bool = False
     busy_until: int = -1
     messages: int = 0
+    asked_person: int | None = None
     decided: bool = False
     befell: dict[int, int] = field(default_factory=dict)
 
     def meets(
         self,
-        befalls: Sequence[tuple[int, Stall | Crash]],
+        befalls: Sequence[tuple[int, Befalling]],
         *,
         point: Point,
         phase: str | None,
         now: int,
-        stalls: bool,
-    ) -> Stall | Crash | None:
+        answered: bool,
+    ) -> Befalling | None:
         """Return what befalls the silo at a point now, and count it.
 
-        Args: stalls: at ``send`` a stall holds the answer, and a crash comes before there is one.
+        Args: answered: at ``send`` a crash comes before there is an answer, all else with it.
         """
         for number, fault in befalls:
             over = fault.until is not None and now >= fault.until
@@ -69,7 +72,7 @@ class Link:
                 continue
             if fault.phase is not None and fault.phase.value != phase:
                 continue
-            if point is Point.SEND and isinstance(fault, Stall) is not stalls:
+            if point is Point.SEND and isinstance(fault, Crash) is answered:
                 continue
             if self.befell.get(number, 0) < fault.times:
                 self.befell[number] = self.befell.get(number, 0) + 1

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from silosynth.common.plan import Plan
 from silosynth.common.report import element
 from silosynth.simulations.scenario.timeline import Leg, Timeline, What
-from silosynth.simulations.scenario.units import SECOND, spell_span
+from silosynth.simulations.world import SECOND, spell_span
 
 _STYLE = (
     "body{font:14px/1.45 'DejaVu Sans',Arial,sans-serif;margin:24px;color:#222;max-width:1140px}"
@@ -77,7 +77,7 @@ def _slack(legs: Sequence[Leg], deadline: int) -> str:
         return "nothing was answered"
     slow = max(legs, key=lambda leg: max(leg.answered.values()) - leg.begin)
     took = max(slow.answered.values()) - slow.begin
-    missing = sum(leg.asked - len(leg.answered) for leg in legs)
+    missing = sum(leg.missing for leg in legs)
     missed = f"; {missing} answers missed it" if missing else ""
     return f"the last answer came after {spell_span(took)}, in {slow.name}{missed}"
 
@@ -103,11 +103,16 @@ def run_page(facts: Mapping[str, Any], *, picture: str, title: str) -> str:
         ),
         element("h2", "Bytes by region, at most"),
         _table(
-            ("region", "to silos", "from silos"),
-            [(r, n["to_silos"], n["from_silos"]) for r, n in timeline["bytes"].items()],
+            ("region", "to silos", "from silos", "messages queued for its line, altogether"),
+            [
+                (r, n["to_silos"], n["from_silos"], _queued(n["queued_seconds"]))
+                for r, n in timeline["bytes"].items()
+            ],
         ),
         element("h2", "Silos to which something happened"),
         _silos(timeline["silos"]),
+        *_told(facts["told"]),
+        *_alternatives(facts["otherwise"]),
         element("h2", "What holds in every scenario"),
         element("p", f"Looked through: {'; '.join(held['of'])}. Found: {'; '.join(broken)}."),
     ]
@@ -123,6 +128,31 @@ def run_page(facts: Mapping[str, Any], *, picture: str, title: str) -> str:
         lang="en",
     )
     return f"<!doctype html>\n{page}\n"
+
+
+def _queued(seconds: float) -> str:
+    """Say how long messages queued, where they did."""
+    return spell_span(round(seconds * SECOND)) if seconds else ""
+
+
+def _told(told: Mapping[str, Sequence[str]]) -> list[Markup]:
+    """Return what silos' operators were told; nothing where nobody was told anything."""
+    rows = [(silo, line) for silo, lines in told.items() for line in lines][:_MOST_SILOS]
+    if not rows:
+        return []
+    return [element("h2", "What operators were told"), _table(("silo", "line"), rows)]
+
+
+def _alternatives(otherwise: Sequence[Mapping[str, Any]]) -> list[Markup]:
+    """Return what the same world makes of the plan with one setting otherwise."""
+    if not otherwise:
+        return []
+    rows = [
+        (o["setting"], o["value"], o["instead"], o["ended"], o["virtual_time"], o["silos"])
+        for o in otherwise
+    ]
+    header = ("setting", "here", "instead", "then it ends", "after", "silos in the result")
+    return [element("h2", "The same world, with one setting otherwise"), _table(header, rows)]
 
 
 def _ended(facts: Mapping[str, Any]) -> str:

@@ -9,8 +9,7 @@ from markupsafe import Markup
 
 from silosynth.common.report import element, fit, picture, tooltip
 from silosynth.simulations.scenario.timeline import Leg, Timeline, What
-from silosynth.simulations.scenario.units import SECOND, spell_span
-from silosynth.simulations.scenario.world import Place
+from silosynth.simulations.world import SECOND, Place, spell_span
 
 _LEFT, _RIGHT, _TOP, _WIDE = 190.0, 20.0, 96.0, 900.0
 _COLOURS = {
@@ -20,7 +19,7 @@ _COLOURS = {
     What.AGAIN: "#7a55a8",
     What.LOST: "#c0392b",
     What.CRASH: "#c0392b",
-    What.LATE: "#e0a63c",
+    What.LATE: "#4f8f4a",
     What.CLOCK: "#8c2d04",
     What.LEFT: "#000000",
 }
@@ -31,6 +30,7 @@ _WORDS = (
     (_COLOURS[What.STALL], "stalls"),
     (_COLOURS[What.AGAIN], "sent again"),
     (_COLOURS[What.LOST], "lost, killed"),
+    (_COLOURS[What.LATE], "nobody waited for it"),
     (_COLOURS[What.CLOCK], "clock refused"),
     (_AWAY["outage"], "off"),
     (_AWAY["partition"], "cut off"),
@@ -117,8 +117,7 @@ def _axis(axis: _Axis, *, bottom: float) -> list[Markup]:
         fill = "#f4f6f8" if i % 2 else "#e9edf1"
         name = fit(leg.name, max(2, int((right - left) / 6.2)))
         took = fit(spell_span(leg.until - leg.begin), max(2, int((right - left) / 5.6)))
-        missing = leg.asked - len(leg.answered) if leg.asked else 0
-        note = f", {missing} missing" if missing else ""
+        note = f", {leg.missing} missing" if leg.missing else ""
         drawn += [
             element(
                 "rect",

@@ -5,16 +5,16 @@ from __future__ import annotations
 import base64
 import json
 import shutil
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow as pa
 
-from silosynth.common.audit import Scope, ScopeKind
 from silosynth.common.errors import InvalidArgument, OutputExists, SilosynthError
 from silosynth.common.files import write_text
 from silosynth.common.messages import (
@@ -24,7 +24,7 @@ from silosynth.common.messages import (
     encode_receipt,
     encode_statement,
 )
-from silosynth.common.plan import Plan, check_budget, check_plan, dump_plan, plan_units
+from silosynth.common.plan import Plan, check_budget, check_plan, dump_plan
 from silosynth.common.sampler import save_sampler
 from silosynth.common.schema import Schema, dump_schema
 from silosynth.common.trust import SigningKey
@@ -32,30 +32,33 @@ from silosynth.server.coordinator import State, finish, replay
 from silosynth.server.driver import Journal, Progress, Signed
 from silosynth.server.driver.drive import drive
 from silosynth.server.methods import require_generators
+from silosynth.simulations.scenario.deaths import CoordinatorKilled
 from silosynth.simulations.scenario.engine import VirtualTime
 from silosynth.simulations.scenario.federation import (
     COORDINATOR,
     Federation,
     Member,
     RequestBits,
+    RowsOf,
     with_roster,
 )
+from silosynth.simulations.scenario.invariants import HELD, faults
+from silosynth.simulations.scenario.otherwise import live_otherwise
 from silosynth.simulations.scenario.page import bought, run_page
 from silosynth.simulations.scenario.picture import timeline_picture
-from silosynth.simulations.scenario.rules import check_rules, match_plan
-from silosynth.simulations.scenario.scenario import Scenario
-from silosynth.simulations.scenario.skewed import skew_tables
 from silosynth.simulations.scenario.timeline import Timeline
-from silosynth.simulations.scenario.world import Place, make_places
+from silosynth.simulations.world import (
+    CoordinatorCrash,
+    Place,
+    Scenario,
+    check_rules,
+    make_places,
+    match_plan,
+    skew_tables,
+)
 
 Keys = Mapping[str, SigningKey]
-HELD = (
-    "no release without a charge",
-    "no request charged twice",
-    "no request answered by two releases",
-    "no silo spent more than the plan says",
-    "no sum of fewer silos than the plan says",
-)
+_MOST_TOLD = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +71,11 @@ class Seams:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rehearsal:
-    """What came of a scenario: a state, or the error that ended the run; and what did not hold."""
+    """What came of a scenario: a state, or the error that ended the run; and what did not hold.
+
+    ``told`` is what each silo's operator was told, which may speak of the rows; ``otherwise`` what
+    came of the plan's settings being others, where that was asked for.
+    """
 
     plan: Plan
     timeline: Timeline
@@ -77,6 +84,8 @@ class Rehearsal:
     state: State
     error: SilosynthError | None
     sampler: Path | None
+    told: Mapping[str, tuple[str, ...]]
+    otherwise: tuple[Mapping[str, Any], ...] = ()
 
     def facts(self) -> dict[str, Any]:
         """Return it as plain data: the same seed gives the same."""
@@ -95,6 +104,8 @@ class Rehearsal:
             "absent": self.plan.absent,
             "bought": bought(self.plan, self.timeline, left=self.state.left),
             "invariants": {"held": not self.broken, "of": list(HELD), "broken": list(self.broken)},
+            "otherwise": list(self.otherwise),
+            "told": {silo: list(lines[:_MOST_TOLD]) for silo, lines in self.told.items()},
             "timeline": self.timeline.facts(),
         }
 
@@ -133,6 +144,8 @@ def rehearse(
     tables: Mapping[str, pa.Table],
     scenario: Scenario,
     directory: Path,
+    rows: RowsOf | None = None,
+    otherwise: bool = False,
     progress: Callable[[Progress], None] = lambda _: None,
     tell: Callable[[str], None] = lambda _: None,
     seams: Seams | None = None,
@@ -142,10 +155,33 @@ def rehearse(
     An error that ends the run is part of what is returned. Nothing sleeps: the real time is that
     of the silos' and the coordinator's work.
 
-    Args: tables: one a silo, before the scenario's skew.
+    Args:
+        tables: one a silo, before the scenario's skew.
+        rows: how they are read; as the schema says it by default.
+        otherwise: live through it again with each of the plan's ways with absent silos otherwise.
     Raises InvalidPlan, InvalidArgument or PlanRefused before anything is spent.
     """
-    seams = seams or Seams()
+    _check(plan, schema=schema, tables=tables, scenario=scenario)
+    skewed = skew_tables({s: tables[s] for s in plan.silos}, scenario.skew, seed=scenario.seed)
+    live = partial(
+        _live,
+        schema=schema,
+        tables=skewed,
+        scenario=scenario,
+        rows=rows or RowsOf(),
+        seams=seams or Seams(),
+    )
+    result = live(plan, directory=directory, progress=progress, tell=tell)
+    if otherwise:
+        result = replace(result, otherwise=live_otherwise(plan, live=partial(_aside, live)))
+    _write(directory, result, scenario=scenario)
+    return result
+
+
+def _check(
+    plan: Plan, *, schema: Schema, tables: Mapping[str, pa.Table], scenario: Scenario
+) -> None:
+    """Raise what speaks against a rehearsal before anything is spent."""
     match_plan(scenario, plan)
     check_rules(scenario, plan)
     check_plan(plan, schema)
@@ -153,7 +189,27 @@ def rehearse(
     require_generators(plan)
     if missing := [s for s in plan.silos if s not in tables]:
         raise InvalidArgument(f"silo {missing[0]!r} has no table", hint="give one table a silo")
-    skewed = skew_tables({s: tables[s] for s in plan.silos}, scenario.skew, seed=scenario.seed)
+
+
+def _aside(live: Callable[..., Rehearsal], plan: Plan) -> dict[str, Any]:
+    """Return the facts of a run of which nothing is kept."""
+    with TemporaryDirectory(prefix="silosynth-otherwise-") as folder:
+        return live(plan, directory=Path(folder) / "run").facts()
+
+
+def _live(
+    plan: Plan,
+    *,
+    schema: Schema,
+    tables: Mapping[str, pa.Table],
+    scenario: Scenario,
+    directory: Path,
+    rows: RowsOf,
+    seams: Seams,
+    progress: Callable[[Progress], None] = lambda _: None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Rehearsal:
+    """Live through a scenario on the silos' tables as they are."""
     keys = seams.keys or {s: SigningKey.generate() for s in (*plan.silos, COORDINATOR)}
     signed = with_roster(plan, keys)
     _claim(directory, plan=plan, schema=schema)
@@ -163,22 +219,28 @@ def rehearse(
         silo: Member(
             name=silo,
             key=keys[silo],
-            table=skewed[silo],
+            table=tables[silo],
             directory=directory / "silos" / silo,
             person=places[silo].approval.by == "person",
             lie=places[silo].lie,
             bits=None if seams.bits is None else seams.bits[silo],
             now=clock.of(places[silo]),
+            silo_map=rows.map_of(silo, plan),
         )
         for silo in plan.silos
     }
     timeline = Timeline(homes=scenario.homes())
-    with Federation(signed, schema, members=members, key=keys[COORDINATOR]) as federation:
+    key = keys[COORDINATOR]
+    with Federation(signed, schema, members=members, key=key, rows=rows) as federation:
         engine = clock.engine = VirtualTime(
-            signed, federation=federation, places=places, timeline=timeline
+            signed,
+            federation=federation,
+            places=places,
+            timeline=timeline,
+            crashes=[f for f in scenario.faults if isinstance(f, CoordinatorCrash)],
         )
         run = _Run(plan=signed, schema=schema, directory=directory, engine=engine)
-        error = run.to_end(key=keys[COORDINATOR], progress=progress, tell=tell)
+        error = run.to_end(key=key, progress=progress, tell=tell)
         state = run.state()
         broken = faults(
             signed,
@@ -187,8 +249,13 @@ def rehearse(
             conflicts=engine.conflicts,
             state=state if error is None else None,
             liars=frozenset(s for s, p in places.items() if p.lie is not None),
+            summed={
+                s: p.region
+                for s, p in places.items()
+                if scenario.regions[p.region].rules.smallest_sum > 1
+            },
         )
-    result = Rehearsal(
+    return Rehearsal(
         plan=plan,
         timeline=timeline,
         places=places,
@@ -196,9 +263,8 @@ def rehearse(
         state=state,
         error=error,
         sampler=Places(path=directory).sampler if error is None else None,
+        told={s: tuple(dict.fromkeys(m.told)) for s, m in members.items() if m.told},
     )
-    _write(directory, result, scenario=scenario)
-    return result
 
 
 class _Clock:
@@ -228,28 +294,40 @@ class _Run:
         tell: Callable[[str], None],
     ) -> SilosynthError | None:
         """Drive the plan; return the error that ended it, if one did."""
-        bundle = self.directory / "result.bundle"
-        with Journal(self.directory, plan_digest=self.plan.digest, durable=False) as journal:
+        while True:
             try:
-                drive(
-                    self.plan,
-                    self.schema,
-                    journal=journal,
-                    send=self.engine.ask,
-                    agree=self.engine.agree,
-                    signed=Signed(
-                        propose=self.engine.propose,
-                        conclude=lambda state: self._conclude(state, key=key, bundle=bundle),
-                        deliver=lambda silos: self.engine.deliver(
-                            silos, bundle=bundle.read_bytes()
-                        ),
-                    ),
-                    progress=progress,
-                    tell=tell,
-                )
+                self._pump(key=key, progress=progress, tell=tell)
+            except CoordinatorKilled as dead:
+                self.engine.rest(until=dead.until)
             except SilosynthError as err:
                 return err
-        return None
+            else:
+                return None
+
+    def _pump(
+        self,
+        *,
+        key: SigningKey,
+        progress: Callable[[Progress], None],
+        tell: Callable[[str], None],
+    ) -> None:
+        """Drive the plan from where its journal stands."""
+        bundle = self.directory / "result.bundle"
+        with Journal(self.directory, plan_digest=self.plan.digest, durable=False) as journal:
+            drive(
+                self.plan,
+                self.schema,
+                journal=journal,
+                send=self.engine.ask,
+                agree=self.engine.agree,
+                signed=Signed(
+                    propose=self.engine.propose,
+                    conclude=lambda state: self._conclude(state, key=key, bundle=bundle),
+                    deliver=lambda silos: self.engine.deliver(silos, bundle=bundle.read_bytes()),
+                ),
+                progress=progress,
+                tell=tell,
+            )
 
     def state(self) -> State:
         """Return where the run stands, from its journal."""
@@ -317,49 +395,3 @@ def forget(directory: Path) -> None:
     if any(directory.iterdir()) and not (directory / "plan.yaml").is_file():
         raise OutputExists(f"{directory} is not the directory of a run", hint="choose another")
     shutil.rmtree(directory)
-
-
-def faults(
-    plan: Plan,
-    *,
-    federation: Federation,
-    left: Mapping[str, Mapping[str, bytes]],
-    conflicts: list[str],
-    state: State | None,
-    liars: frozenset[str] = frozenset(),
-) -> list[str]:
-    """Return what does not hold, one line each; nothing is asked of silos that lie.
-
-    Args: left: what left each silo, by request id, whether it arrived or not.
-    """
-    found = [
-        f"silo {s} answered one request with two releases" for s in conflicts if s not in liars
-    ]
-    for silo in plan.silos:
-        if silo not in liars:
-            found += _faults_of(silo, plan, federation=federation, left=left[silo])
-    if state is not None and plan.shares > 1:
-        for phase, releases in state.releases.items():
-            if state.asked[phase].queries and len(releases) < len(plan.silos) - plan.absent:
-                found.append(f"phase {phase.value} is a sum of {len(releases)} silos")
-    return found
-
-
-def _faults_of(
-    silo: str, plan: Plan, *, federation: Federation, left: Mapping[str, bytes]
-) -> Iterator[str]:
-    """Yield what does not hold at one silo, by its ledger."""
-    ledger = federation.ledger(silo)
-    charges = ledger.charges()
-    times = Counter(c.request_id for c in charges)
-    for request, count in times.items():
-        if count > 1:
-            yield f"silo {silo} was charged {count} times for request {request}"
-    for request in left:
-        if request not in times:
-            yield f"silo {silo} released an answer to request {request} without a charge"
-    spent = ledger.spent(Scope(kind=ScopeKind.PROJECT, name=plan.project))
-    if spent != sum(c.cost_units for c in charges):
-        yield f"silo {silo} spent {spent} units, and its charges are others"
-    if spent > plan_units(plan):
-        yield f"silo {silo} spent {spent} units, and the plan says {plan_units(plan)}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from silosynth.simulations.scenario.units import SECOND, spell_span
+from silosynth.simulations.world import SECOND, spell_span
 
 TIMELINE_VERSION = 1
 
@@ -39,13 +39,22 @@ class Mark:
 
 @dataclass(slots=True, kw_only=True)
 class Leg:
-    """One stage or phase of a run: who was asked, and who answered when."""
+    """One stage or phase of a run: who was asked, and who answered when.
+
+    ``cut`` says that the coordinator was killed in the middle of it.
+    """
 
     name: str
     begin: int
     asked: int
     until: int = 0
     answered: dict[str, int] = field(default_factory=dict)
+    cut: bool = False
+
+    @property
+    def missing(self) -> int:
+        """Return how many silos did not answer; none of a stage that the coordinator's end cut."""
+        return 0 if self.cut else self.asked - len(self.answered)
 
     def late(self) -> list[tuple[str, int]]:
         """Return who answered last, and how long after the middle one, slowest first."""
@@ -67,6 +76,7 @@ class Timeline:
     marks: list[Mark] = field(default_factory=list)
     sent: Counter[str] = field(default_factory=Counter)
     received: Counter[str] = field(default_factory=Counter)
+    queued: Counter[str] = field(default_factory=Counter)
     counts: defaultdict[str, Counter[What]] = field(default_factory=lambda: defaultdict(Counter))
 
     def mark(self, silo: str, what: What, begin: int, until: int | None = None) -> None:
@@ -89,7 +99,12 @@ class Timeline:
             "virtual_time": spell_span(self.until),
             "legs": [_leg_facts(leg) for leg in self.legs],
             "bytes": {
-                r: {"to_silos": self.sent[r], "from_silos": self.received[r]} for r in regions
+                r: {
+                    "to_silos": self.sent[r],
+                    "from_silos": self.received[r],
+                    "queued_seconds": self.queued[r] / SECOND,
+                }
+                for r in regions
             },
             "silos": {
                 silo: {
@@ -103,7 +118,6 @@ class Timeline:
 
 def _leg_facts(leg: Leg) -> dict[str, Any]:
     """Return one stage: when it began and ended, who answered, who was late."""
-    missing = leg.asked - len(leg.answered)
     return {
         "name": leg.name,
         "begin_seconds": leg.begin / SECOND,
@@ -111,6 +125,7 @@ def _leg_facts(leg: Leg) -> dict[str, Any]:
         "took": spell_span(leg.until - leg.begin),
         "asked": leg.asked,
         "answered": len(leg.answered),
-        "missing": missing,
+        "missing": leg.missing,
+        "cut": leg.cut,
         "late": [{"silo": s, "after_the_middle_seconds": t / SECOND} for s, t in leg.late()[:20]],
     }

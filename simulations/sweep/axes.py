@@ -10,7 +10,7 @@ from itertools import product
 
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.plan import TrustMode
-from silosynth.simulations.scenario import SECOND, read_span
+from silosynth.simulations.world import SECOND, read_span
 
 MOST_AXES, MOST_RUNS, MOST_SILOS = 2, 1000, 1000
 

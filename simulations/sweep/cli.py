@@ -14,10 +14,10 @@ from silosynth.common.errors import OutputExists
 from silosynth.common.plan import Plan
 from silosynth.common.report import plain
 from silosynth.common.schema import Schema
-from silosynth.simulations.scenario import SECOND, load_scenario, match_plan, spell_span
 from silosynth.simulations.sweep.axes import AxisName, parse_axes
 from silosynth.simulations.sweep.point import Base
 from silosynth.simulations.sweep.sweep import SweepFiles, check_base, sweep
+from silosynth.simulations.world import SECOND, load_scenario, match_plan, spell_span
 
 
 def simulate_sweep(
@@ -29,6 +29,7 @@ def simulate_sweep(
     scenario: Path | None,
     out: Path,
     repeats: int,
+    cluster: str | None,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -47,6 +48,7 @@ def simulate_sweep(
             base,
             repeats=repeats,
             directory=out,
+            cluster=cluster,
             progress=lambda done, of: shown.update(task, completed=done, total=of),
         )
     _show(facts, files=SweepFiles(path=out))

@@ -8,8 +8,8 @@ from typing import Any
 from markupsafe import Markup
 
 from silosynth.common.report import element, fit, path, picture, plain, tooltip
-from silosynth.simulations.scenario import SECOND, spell_span
 from silosynth.simulations.sweep.axes import Axis
+from silosynth.simulations.world import SECOND, spell_span
 
 _COLOURS = ("#2f6fb0", "#c0392b", "#3c8d40", "#7a55a8", "#e0a63c", "#4d4d4d")
 _LEFT, _TOP, _WIDE, _HIGH, _GAP = 70.0, 64.0, 380.0, 240.0, 90.0

@@ -25,9 +25,10 @@ from silosynth.common.scores import (
     some_rows,
 )
 from silosynth.server.planning import new_plan
-from silosynth.simulations.scenario import Rehearsal, Scenario, generator, parse_scenario
+from silosynth.simulations.scenario import Rehearsal
 from silosynth.simulations.scenario.rehearse import rehearse
 from silosynth.simulations.sweep.axes import Axis, AxisName, Point
+from silosynth.simulations.world import Scenario, generator, parse_scenario
 
 PAIRS = 200
 
@@ -95,6 +96,9 @@ def _world(base: Base, point: Point, *, silos: Sequence[str], repeat: int) -> Sc
     data["seed"] = data.get("seed", 1) + repeat
     if AxisName.SILOS in point and world is not None:
         data["regions"] = _regions(world, data["regions"], silos=silos)
+        data["between"] = [
+            line for line in data["between"] if _is_left(line, data["regions"], world=world)
+        ]
     if AxisName.DELAY in point:
         for region in data["regions"].values():
             region["link"] = region.get("link", {}) | {"delay": point[AxisName.DELAY]}
@@ -114,7 +118,11 @@ def _regions(
     world: Scenario, regions: Mapping[str, Any], *, silos: Sequence[str]
 ) -> dict[str, Any]:
     """Return the regions with the silos dealt out to them in turn; those without one are left."""
-    if world.silos or any(f.silos for f in world.faults) or any(s.silos for s in world.skew):
+    if (
+        world.silos
+        or any(f.silos for f in world.faults if f.kind != "coordinator")
+        or any(s.silos for s in world.skew)
+    ):
         raise InvalidArgument(
             f"scenario {world.name} names silos, and the sweep varies their number",
             hint="name regions alone in it",
@@ -122,6 +130,12 @@ def _regions(
     names = list(regions)
     dealt = {n: list(silos[i :: len(names)]) for i, n in enumerate(names)}
     return {n: regions[n] | {"silos": dealt[n]} for n in names if dealt[n]}
+
+
+def _is_left(line: Mapping[str, Any], regions: Mapping[str, Any], *, world: Scenario) -> bool:
+    """Say whether a line still leads to a region that has silos."""
+    here = world.coordinator.region if world.coordinator else None
+    return all(end == here or end in regions for end in line["regions"])
 
 
 def _plan(base: Base, point: Point, *, silos: Sequence[str]) -> Plan:

@@ -66,12 +66,14 @@ def sweep(
     repeats: int,
     directory: Path,
     workers: int | None = None,
+    cluster: str | None = None,
     progress: Callable[[int, int], None] = lambda _done, _of: None,
 ) -> dict[str, Any]:
     """Run every point ``repeats`` times and write curves, JSON and CSV; return the JSON.
 
     Args:
         workers: processes; by default as many as this one may use cores, and 1 is this one.
+        cluster: a Ray cluster that runs them in their place: ``HOST:PORT``, or ``local``.
         progress: gets how many runs of how many are over.
 
     Raises InvalidArgument for too many runs, OutputExists when the directory is another sweep's.
@@ -82,13 +84,25 @@ def sweep(
     wanted = [(p, r) for p in points(base.axes) for r in range(repeats)]
     left = [(p, r) for p, r in wanted if not files.run(p, repeat=r).exists()]
     progress(len(wanted) - len(left), len(wanted))
-    with closing(_run(base, left, workers=workers or len(os.sched_getaffinity(0)))) as runs:
+    with closing(_begun(base, left, workers=workers, cluster=cluster)) as runs:
         for done, facts in enumerate(runs, start=len(wanted) - len(left) + 1):
             point = {a.name: facts["point"][a.name.value] for a in base.axes}
             path = files.run(point, repeat=facts["repeat"])
             write_text(path, json.dumps(facts, indent=1, sort_keys=True) + "\n", force=True)
             progress(done, len(wanted))
     return _write(files, base, [_read(files.run(p, repeat=r)) for p, r in wanted])
+
+
+def _begun(
+    base: Base, left: Sequence[tuple[Point, int]], *, workers: int | None, cluster: str | None
+) -> Generator[dict[str, Any], None, None]:
+    """Return the runs, which begin when the first one is asked for."""
+    if cluster is None or not left:
+        return _run(base, left, workers=workers or len(os.sched_getaffinity(0)))
+    # Ray takes a second to import, which every sweep would wait for.
+    from silosynth.simulations.sweep.on_ray import run_on_ray
+
+    return run_on_ray(run_point, base, left, cluster=cluster)
 
 
 def _run(

@@ -19,7 +19,7 @@ from silosynth.common.cli.app import main as command
 from silosynth.common.plan import Plan, TrustMode, load_plan
 from silosynth.server.coordinator import Answered, Stage, Stated, SumStage
 from silosynth.server.driver import Progress, read_events
-from silosynth.server.federation import RunFiles
+from silosynth.server.federation import RunFiles, pump
 from silosynth.server.federation import run as server_run
 from silosynth.server.federation.channel import Pace
 from tests.processes import hurried, mutants
@@ -95,7 +95,7 @@ def _run_with_traps(wire: Tripwire, *, pace: Pace) -> Callable[..., Any]:
         files: RunFiles,
         begun: Any,
         *,
-        watchers: server_run.Watchers,
+        watchers: pump.Watchers,
         **named: Any,
     ) -> Any:
         labels = Labels(files, reach=lambda at: wire.reach(at, plan_digest=begun.plan_digest))
@@ -128,7 +128,7 @@ def main(arguments: Sequence[str]) -> None:
     mutants.coordinator(asked.mutant)
     if asked.sockets:
         sockets = {path.stem: path for path in asked.sockets}
-        server_run.open_grid = lambda *_, **__: _grid_over(sockets)  # type: ignore[assignment, attr-defined]  # a grid
+        pump.open_grid = lambda *_, **__: _grid_over(sockets)  # type: ignore[assignment, attr-defined]  # a grid
     wire = Tripwire(asked.notes / "traps", witness=asked.witness)
     pace = QUICK if asked.sockets else hurried.pace(OVER_FLOWER)
     server_run.run_federation = _run_with_traps(wire, pace=pace)

@@ -11,7 +11,8 @@ from typing import Any
 
 from silosynth.client.gateway import Gateway
 from silosynth.client.gateway import gateway as gateway_module
-from silosynth.client.gateway.gateway import _facts, _scopes
+from silosynth.client.gateway.gateway import _facts
+from silosynth.client.gateway.proposals import payers
 from silosynth.client.gateway.verify import VerifiedRequest
 from silosynth.client.ledger import ledger
 from silosynth.client.ledger import rows as ledger_rows
@@ -82,7 +83,7 @@ def _charge(self: Any, verified: VerifiedRequest, *, request_id: str) -> bytes |
         request_id,
         verified.digest,
         cost_units=verified.share.cost_units,
-        scopes=_scopes(verified.proposed),
+        scopes=payers(verified.proposed),
         facts=_facts(verified, agreed=_agreed(self, verified)),
     )
     return stored

@@ -18,7 +18,8 @@ from silosynth.common.schema import dump_schema
 from silosynth.server.planning import new_plan
 from silosynth.simulations.cluster import _backend
 from silosynth.simulations.demo_insurers import demo_schema, demo_silos
-from silosynth.simulations.run import Engine, RunDirectory, simulate
+from silosynth.simulations.run import Engine, simulate
+from silosynth.simulations.run_files import RunDirectory
 from tests.support.patience import patience
 
 COMMAND = [sys.executable, "-c", "from silosynth.common.cli.app import main; main()"]

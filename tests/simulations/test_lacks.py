@@ -21,7 +21,8 @@ from silosynth.common.sampler.sampler import draw
 from silosynth.common.schema import dump_schema, parse_schema
 from silosynth.server.measuring import to_all_rows
 from silosynth.server.planning import new_plan
-from silosynth.simulations.run import RunResult, simulate
+from silosynth.simulations.run import simulate
+from silosynth.simulations.run_files import RunResult
 
 NAMES = ("x", "y", "a", "b", "c")
 SCHEMA = parse_schema(

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from silosynth.common.errors import InvalidTable
-from silosynth.simulations.partition import match_roster, silo_name, split_table
+from silosynth.simulations.tables import match_roster, silo_name, split_table
 
 VALUES = st.sampled_from(["north", "south", "New York", "D.C.", None])
 

@@ -16,7 +16,8 @@ from silosynth.common.errors import InvalidArgument, InvalidTable, OutputExists
 from silosynth.common.plan import Plan, dump_plan
 from silosynth.common.schema import dump_schema
 from silosynth.server.planning import new_plan
-from silosynth.simulations.run import RunDirectory, RunResult, simulate
+from silosynth.simulations.run import simulate
+from silosynth.simulations.run_files import RunDirectory, RunResult
 from silosynth.simulations.silos import SiloDirectory, open_gateway
 from tests.support.fakes import small_schema
 

@@ -20,7 +20,8 @@ from silosynth.common.sampler.keeping import Kept
 from silosynth.common.sampler.sampler import draw, draw_batches
 from silosynth.common.schema import Schema, dump_schema, parse_schema
 from silosynth.server.planning import new_plan
-from silosynth.simulations.run import Engine, RunDirectory, simulate
+from silosynth.simulations.run import Engine, simulate
+from silosynth.simulations.run_files import RunDirectory
 
 ROWS = 3000
 

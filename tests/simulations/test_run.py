@@ -18,7 +18,8 @@ from silosynth.common.plan import Plan, plan_units
 from silosynth.common.sampler import load_sampler
 from silosynth.common.schema import Schema, parse_schema
 from silosynth.server.planning import new_plan
-from silosynth.simulations.run import Engine, RunDirectory, simulate
+from silosynth.simulations.run import Engine, simulate
+from silosynth.simulations.run_files import RunDirectory
 
 SILOS = ("north", "south", "west")
 

@@ -41,7 +41,8 @@ from silosynth.server.driver import Journal
 from silosynth.server.driver.drive import drive
 from silosynth.server.measuring import add_masked
 from silosynth.server.planning import new_plan
-from silosynth.simulations.run import Engine, RunDirectory, reopen, simulate
+from silosynth.simulations.run import Engine, reopen, simulate
+from silosynth.simulations.run_files import RunDirectory
 from silosynth.simulations.silos import make_silos, open_gateway
 from tests.support.chance import SubGaussian, agrees, masked, statistical
 from tests.support.fakes import small_schema

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
 import pyarrow as pa
 
-from silosynth.common.codec.bins import bins_between, value_range
 from silosynth.common.codec.facts import ColumnFacts, Proposal
 from silosynth.common.codec.kinds import (
     boolean,
@@ -24,9 +22,7 @@ from silosynth.common.codec.kinds import (
     unmodelled,
 )
 from silosynth.common.codec.kinds.kind import ColumnCodec, Kind
-from silosynth.common.codec.numeric import NumericCodec
-from silosynth.common.errors import InvalidArgument
-from silosynth.common.schema import Attribute, CodedAttribute, NumericAttribute, as_numeric
+from silosynth.common.schema import Attribute, CodedAttribute, NumericAttribute
 
 KINDS: dict[str, Kind] = {
     "ignored": unmodelled.IGNORED,
@@ -76,40 +72,6 @@ def spell_edge(attribute: NumericAttribute, number: float) -> str:
     """Write the edge of a bin as a condition is written."""
     spell = kind_of(attribute).edge
     return str(number) if spell is None else spell(number)
-
-
-def read_numbers(attribute: NumericAttribute, column: pa.Array) -> np.ndarray:
-    """Return (rows,) float64, what bins are found from, NaN for null; instants in microseconds."""
-    codec = codec_of(attribute)
-    assert isinstance(codec, NumericCodec)
-    return codec.scale.read(attribute, column)[0]
-
-
-def codes_meeting(attribute: CodedAttribute, condition: str) -> np.ndarray:
-    """Return (codes,) bool: which codes meet a condition; the empty text is a missing value.
-
-    Raises InvalidArgument for a condition that no code can meet.
-    """
-    codes = np.arange(attribute.size)
-    if condition == "":
-        if not attribute.missing:
-            raise InvalidArgument(f"{attribute.name!r} is never missing", hint="give a value")
-        return np.equal(codes, attribute.size - 1)
-    if condition in attribute.missing_apart:
-        return np.isin(codes, attribute.codes_of(condition))
-    if (number := as_numeric(attribute)) is not None:
-        spell = partial(spell_edge, number)
-        return bins_between(number, range_of(number, condition), spell=spell)
-    meets = kind_of(attribute).allowed
-    assert meets is not None
-    return meets(attribute, condition)
-
-
-def range_of(attribute: NumericAttribute, condition: str) -> tuple[float, float]:
-    """Return the ends of a range of numbers in the units of its bounds, the upper one excluded."""
-    read = kind_of(attribute).read_edge
-    assert read is not None
-    return value_range(attribute, condition, read=read, spell=partial(spell_edge, attribute))
 
 
 def draft_kind(column: ColumnFacts) -> Proposal:

@@ -10,10 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from silosynth.common.codec.kinds.identifier import fresh_keys
-from silosynth.common.codec.kinds.table import kind_of, read_numbers, spell_special
+from silosynth.common.codec.kinds.table import codec_of, kind_of, spell_special
+from silosynth.common.codec.numeric import NumericCodec
 from silosynth.common.codec.written.columns import is_number, is_text
 from silosynth.common.codec.written.parsing import to_numbers
-from silosynth.common.schema import Attribute, as_numeric
+from silosynth.common.schema import Attribute, NumericAttribute, as_numeric
 
 _UNITS = re.compile(r"^(timestamp|duration|time32|time64)\[(\w+)\]$")
 _DECIMAL = re.compile(r"^decimal\((\d+),(\d+)\)$")
@@ -216,3 +217,10 @@ def _cast(values: pa.Array, wanted: pa.DataType) -> pa.Array:
 def _dictionary() -> pa.DataType:
     """Return the type of listed words."""
     return pa.dictionary(pa.int32(), pa.string())
+
+
+def read_numbers(attribute: NumericAttribute, column: pa.Array) -> np.ndarray:
+    """Return (rows,) float64, what bins are found from, NaN for null; instants in microseconds."""
+    codec = codec_of(attribute)
+    assert isinstance(codec, NumericCodec)
+    return codec.scale.read(attribute, column)[0]

@@ -8,13 +8,14 @@ combinations of codes are impossible cells, and what is left is looked at row by
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from pydantic import ValidationError
 
 from silosynth.common.rules import (
+    UNREVIEWED,
     Derived,
     Difference,
     Facts,
@@ -117,6 +118,11 @@ def needs(recipe: Recipe) -> tuple[str, ...]:
     if isinstance(recipe, Gap):
         return tuple({*(a.low for a in recipe.lower), *(a.high for a in recipe.upper)})
     return ()
+
+
+def unreviewed_rules(rules: Iterable[str]) -> tuple[str, ...]:
+    """Return the rules that nobody has vouched for."""
+    return tuple(rule for rule in rules if UNREVIEWED.search(rule))
 
 
 def compile_rules(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from silosynth.client.desk.desk import spent_epsilon
+from silosynth.client.desk.facts import spent_epsilon
 from silosynth.client.silo import foresee_plan
 from silosynth.common.audit import Scope, ScopeKind
 from silosynth.common.generator import MaskedMlp

@@ -210,3 +210,36 @@ def test_a_plan_for_another_schema_does_not_start() -> None:
     other = parse_schema(small_schema().model_dump(mode="json") | {"description": "changed"})
     with pytest.raises(InvalidPlan, match="another version"):
         start(small_plan(), other)
+
+
+def test_an_answer_among_many_is_taken_without_looking_at_all_silos(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A thousand answers, each of which looked through a thousand silos, were a million looks."""
+    silos = tuple(f"s{i}" for i in range(60))
+    plan = small_plan(silos=silos, on_absent=OnAbsent.CONTINUE)
+    state, commands = start(plan, small_schema())
+    requests = {c.request.silo: c.request for c in commands if isinstance(c, Ask)}
+    looked: list[str] = []
+    whole = State.waits_for
+
+    def counted(self: State, silo: str, *, phase: PhaseName) -> bool:
+        looked.append(silo)
+        return whole(self, silo, phase=phase)
+
+    monkeypatch.setattr(State, "waits_for", counted)
+    for silo in silos[:-1]:
+        data = answer_exactly(requests[silo], plan=plan, codes=small_codes(0, rows=20))
+        state, commands = step(state, Answered(phase=PhaseName.ONE_WAY, silo=silo, data=data))
+        assert not commands
+    assert looked == list(silos[:-1])
+    assert state.waiting(PhaseName.ONE_WAY) == state.waited_for() == silos[-1:]
+    assert (state.awaits(silos[-1]), state.awaits(silos[0]), state.awaits("nobody")) == (
+        True,
+        False,
+        False,
+    )
+    state, commands = step(state, Absent(phase=PhaseName.ONE_WAY, silo=silos[-1]))
+    assert state.phase is not PhaseName.ONE_WAY
+    assert not state.awaits(silos[-1])
+    assert len([c for c in commands if isinstance(c, Ask)]) == 59

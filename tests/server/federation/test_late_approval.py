@@ -27,7 +27,7 @@ from silosynth.server.federation import (
     read_standing,
     run_federation,
 )
-from silosynth.server.federation import run as module
+from silosynth.server.federation import pump as module
 from silosynth.server.federation.channel import Pace
 from silosynth.server.federation.standing import Standing
 from tests.support.fakes import SILOS, small_schema

@@ -13,8 +13,7 @@ from silosynth.common.cli.app import run
 from silosynth.common.errors import ConnectionFailed
 from silosynth.common.plan import dump_plan
 from silosynth.common.schema import dump_schema
-from silosynth.server.federation import Federation, add_federation, make_certs
-from silosynth.server.federation import run as server_run
+from silosynth.server.federation import Federation, add_federation, make_certs, pump
 from silosynth.server.federation.certs import Certs
 from silosynth.server.federation.link import SuperLinkFault, converted
 from silosynth.server.federation.settings import HOME
@@ -83,7 +82,7 @@ def test_a_superlink_that_takes_no_run_leaves_none(
     def refuse(*_: object, **__: object) -> None:
         raise kind("the SuperLink answered 401")
 
-    monkeypatch.setattr(server_run, "open_grid", refuse)
+    monkeypatch.setattr(pump, "open_grid", refuse)
     assert _run(tmp_path) == 2
     assert _left_behind(tmp_path) == []
 

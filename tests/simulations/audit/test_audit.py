@@ -22,7 +22,7 @@ from silosynth.server.planning import new_plan
 from silosynth.simulations.audit.audit import audit_plan
 from silosynth.simulations.audit.bound import audit_scores, gaussian_epsilon
 from silosynth.simulations.audit.made_up import CANARIES, made_up_schema
-from silosynth.simulations.whole import run_whole
+from silosynth.simulations.local import run_whole
 from tests.support.chance import SubGaussian, agrees, statistical
 
 RUNS = 60

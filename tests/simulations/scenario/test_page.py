@@ -7,10 +7,10 @@ import re
 from pathlib import Path
 from xml.etree import ElementTree
 
-from silosynth.simulations.scenario import SECOND
 from silosynth.simulations.scenario.page import bought, run_page
 from silosynth.simulations.scenario.rehearse import Places
 from silosynth.simulations.scenario.timeline import Leg, Timeline
+from silosynth.simulations.world import SECOND
 from tests.support.tables.worlds import live, plan, scenario
 
 STALL = {"kind": "stall", "at": "count", "lasts": "2h", "silos": ["east"]}
@@ -65,6 +65,52 @@ def test_a_shared_plan_says_what_its_spared_silos_and_attempts_did(tmp_path: Pat
     assert "on_absent" in said
 
 
+def test_a_setting_is_worth_what_the_same_world_makes_of_the_plan_without_it(
+    tmp_path: Path,
+) -> None:
+    asked = plan(on_absent="continue")
+    came = live(asked, scenario(faults=[STALL]), tmp_path / "run", otherwise=True)
+    ends = {(o["setting"], o["instead"]): (o["ended"], o["silos"]) for o in came.otherwise}
+    assert ends == {
+        ("deadline", "2 min 30 s"): ("completed", 3),
+        ("deadline", "40 min"): ("completed", 3),
+        ("on_absent", "stop"): ("silo-absent", 0),
+    }
+    took = {o["instead"]: o["virtual_seconds"] for o in came.otherwise}
+    assert took["2 min 30 s"] < came.timeline.until / SECOND < took["40 min"]
+    facts = json.loads(Places(path=tmp_path / "run").facts.read_text())
+    assert facts["otherwise"] == list(came.otherwise)
+    page = Places(path=tmp_path / "run").report.read_text()
+    assert "The same world, with one setting otherwise" in page
+    assert came.broken == ()
+
+
+def test_a_deadline_that_waits_long_enough_keeps_every_silo(tmp_path: Path) -> None:
+    hour = {"kind": "stall", "at": "count", "lasts": "30m", "silos": ["east"]}
+    asked = plan(on_absent="continue")
+    came = live(asked, scenario(faults=[hour]), tmp_path / "run", otherwise=True)
+    assert [o["silos"] for o in came.otherwise if o["instead"] == "40 min"] == [4]
+    assert tuple(came.state.left) == ("east",)
+
+
+def test_spared_silos_and_attempts_are_tried_without(tmp_path: Path) -> None:
+    asked = plan(trust="shared", absent=1, attempts=2, on_absent="continue")
+    gone = {"kind": "partition", "silos": ["west"]}
+    came = live(asked, scenario(faults=[gone]), tmp_path / "run", otherwise=True)
+    ends = {(o["setting"], o["instead"]): o["ended"] for o in came.otherwise}
+    assert ends["absent", "0"] == "deadline-exceeded"
+    assert ends["attempts", "1"] == "completed"
+
+
+def test_the_page_says_what_operators_were_told(tmp_path: Path) -> None:
+    spelt = {"kind": "spelling", "column": "town", "silos": ["west"]}
+    came = live(plan(), scenario(skew=[spelt]), tmp_path / "run")
+    assert set(came.told) == {"west"}
+    page = Places(path=tmp_path / "run").report.read_text()
+    assert "What operators were told" in page
+    assert "<td>west</td>" in page
+
+
 def test_slack_is_that_of_the_slowest_stage() -> None:
     legs = [
         Leg(name="one-way", begin=0, asked=2, until=9 * SECOND),
@@ -82,9 +128,13 @@ def test_what_a_name_holds_is_escaped() -> None:
         "timeline": {
             "virtual_time": "0 s",
             "legs": [],
-            "bytes": {"<b>": dict.fromkeys(("to_silos", "from_silos"), 1)},
+            "bytes": {"<b>": dict.fromkeys(("to_silos", "from_silos", "queued_seconds"), 1)},
             "silos": {},
         },
+        "told": {"<b>": ["<b>"]},
+        "otherwise": [
+            dict.fromkeys(("setting", "value", "instead", "ended", "virtual_time", "silos"), "<b>")
+        ],
         "invariants": {"of": [], "broken": []},
         "bought": [],
         "ended": "completed",

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from silosynth.common.errors import PlanRefused
-from silosynth.simulations.scenario import load_scenario
 from silosynth.simulations.scenario.federation import Federation
 from silosynth.simulations.scenario.rehearse import Places
+from silosynth.simulations.world import load_scenario
 from tests.support.tables.worlds import SILOS, live, plan, scenario
 
 GALLERY = Path(__file__).parents[3] / "deploy" / "examples" / "scenarios"
@@ -42,6 +42,16 @@ class World:
 def crash(at: str, **more: Any) -> dict[str, Any]:
     """Return a crash of the silo north."""
     return {"kind": "crash", "at": at, "silos": ["north"], "lasts": "1m"} | more
+
+
+def befalls(kind: str, at: str, **more: Any) -> dict[str, Any]:
+    """Return what takes the silo north away from a point on."""
+    return {"kind": kind, "at": at, "silos": ["north"], "lasts": "2m"} | more
+
+
+def dies(**more: Any) -> dict[str, Any]:
+    """Return a death of the coordinator."""
+    return {"kind": "coordinator"} | more
 
 
 def person(**more: Any) -> dict[str, Any]:
@@ -141,6 +151,61 @@ WORLDS = [
         ends="silo-absent",
         more=link(delay="100ms", distribution="fixed") | {"seed": 2},
     ),
+    World(name="cut-off-counting", faults=[befalls("partition", "count")]),
+    World(name="cut-off-sending", faults=[befalls("partition", "send")]),
+    World(name="cut-off-connecting", faults=[befalls("partition", "connect")]),
+    World(
+        name="cut-off-too-long",
+        faults=[befalls("partition", "count", lasts="2h")],
+        ends="silo-absent",
+    ),
+    World(
+        name="off-often",
+        faults=[befalls("outage", at) for at in ("connect", "propose", "count", "send", "deliver")],
+        asks={"method": "mst"},
+    ),
+    World(name="coordinator-by-time", faults=[dies(**{"from": "100ms"})]),
+    World(name="coordinator-fitting", faults=[dies(**{"from": "3s"}, lasts="2h")]),
+    World(name="coordinator-proposing", faults=[dies(at="propose", answers=2)]),
+    World(name="coordinator-counting", faults=[dies(at="count", answers=3), dies(at="count")]),
+    World(
+        name="coordinator-in-the-second-phase",
+        faults=[dies(at="count", phase="tree", answers=4, lasts="3h")],
+        asks={"method": "mst"},
+    ),
+    World(name="coordinator-delivering", faults=[dies(at="deliver", answers=4)]),
+    World(name="coordinator-agreeing", faults=[dies(at="set", answers=2)], asks=SHARED),
+    World(name="coordinator-summing", faults=[dies(at="count", answers=4)], asks=SHARED),
+    World(
+        name="coordinator-while-a-person-decides",
+        more=person(takes="3h"),
+        faults=[dies(**{"from": "5m"}, lasts="30m"), dies(**{"from": "2h"}, lasts="9h")],
+    ),
+    World(
+        name="all-die-by-turns",
+        faults=[
+            dies(at="count", answers=2),
+            crash("count", step="after-charge"),
+            befalls("partition", "send", silos=["south"]),
+            befalls("outage", "deliver", silos=["west"]),
+        ],
+        more=link(delay="80ms", loss=0.2),
+        asks={"method": "mst"},
+    ),
+    World(
+        name="thin-line",
+        more={
+            "coordinator": {"region": "eu"},
+            "between": [{"regions": ["us", "eu"], "delay": "90ms", "bandwidth_mbit": 0.01}],
+        },
+    ),
+    World(
+        name="lossy-line",
+        more={
+            "coordinator": {"region": "cloud"},
+            "between": [{"regions": ["us", "cloud"], "loss": 0.4, "jitter": "10ms"}],
+        },
+    ),
     World(name="churn", more=one("south", churn={"up": "1m", "down": "20s"})),
     World(name="snail", more=one("east", machine={"speed": 0.005})),
     World(name="clock-behind", more=one("east", clock={"offset": "-2m"})),
@@ -197,8 +262,11 @@ def test_what_holds_in_every_scenario(world: World, tmp_path: Path) -> None:
     assert came.broken == ()
     assert (came.error.code if came.error else "completed") == world.ends
     assert tuple(came.state.left) == world.gone
+    deaths = sum(fault["kind"] == "coordinator" for fault in world.faults)
+    assert sum(leg.name == "coordinator off" for leg in came.timeline.legs) == deaths
     if came.error is not None:
         assert came.error.message
+        assert any(silo in came.error.message for silo in SILOS)
         assert came.sampler is None
     elif world.same and not world.gone:
         assert Places(path=tmp_path / "run").sampler.read_bytes() == calm(json.dumps(world.asks))

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from silosynth.common.errors import InvalidArgument, OutputExists, RunFailed
-from silosynth.simulations.scenario import Scenario
 from silosynth.simulations.sweep import sweep as sweeping
 from silosynth.simulations.sweep.axes import AxisName, parse_axes, points
 from silosynth.simulations.sweep.picture import curves_picture
 from silosynth.simulations.sweep.point import Base, _deal, _plan, _world, run_point
 from silosynth.simulations.sweep.sweep import SweepFiles, check_base, sweep
+from silosynth.simulations.world import Scenario
 from tests.support.tables.worlds import SILOS, plan, scenario, schema, tables
 
 COLUMNS = ("age", "town", "ill")

@@ -15,9 +15,10 @@ from silosynth.common.plan import Plan
 from silosynth.common.schema import Schema, parse_schema
 from silosynth.common.trust import SigningKey
 from silosynth.server.planning import new_plan
-from silosynth.simulations.scenario import Rehearsal, Scenario, parse_scenario
+from silosynth.simulations.scenario import Rehearsal, RowsOf
 from silosynth.simulations.scenario.federation import COORDINATOR
 from silosynth.simulations.scenario.rehearse import Seams, rehearse
+from silosynth.simulations.world import Scenario, parse_scenario
 
 SILOS = ("north", "south", "west", "east")
 CALM = {
@@ -89,16 +90,33 @@ def _made(method: str, trust: str, absent: int, attempts: int) -> Plan:
     )
 
 
+@cache
+def _lacking(method: str, trust: str, lacks: tuple[tuple[str, tuple[str, ...]], ...]) -> Plan:
+    return new_plan(
+        schema(),
+        epsilon=5.0,
+        delta=1e-6,
+        silos=SILOS,
+        plan_id="p",
+        method=method,
+        trust=trust,
+        lacks=dict(lacks),
+    )
+
+
 def plan(
     method: str = "independent",
     *,
     trust: str = "own",
     absent: int = 0,
     attempts: int = 1,
+    lacks: Mapping[str, tuple[str, ...]] | None = None,
     **changes: Any,
 ) -> Plan:
     """Return a plan; those of one kind share what the accountant has worked out."""
     made = _made(method, trust, absent, attempts)
+    if lacks is not None:
+        made = _lacking(method, trust, tuple(lacks.items()))
     return Plan.model_validate(made.model_dump(mode="json") | changes)
 
 
@@ -116,13 +134,27 @@ def scenario(**changes: Any) -> Scenario:
     return parse_scenario(CALM | {"name": "test"} | changes, origin="test")
 
 
-def live(made: Plan, world: Scenario, directory: Path, *, seeded: bool = True) -> Rehearsal:
-    """Live through a scenario on the tiny federation."""
+def live(
+    made: Plan,
+    world: Scenario,
+    directory: Path,
+    *,
+    seeded: bool = True,
+    otherwise: bool = False,
+    rows: RowsOf | None = None,
+    held: Mapping[str, pa.Table] | None = None,
+) -> Rehearsal:
+    """Live through a scenario on the tiny federation, or on tables that are ``held`` in its place.
+
+    Args: rows: how they are read; as the schema says it by default.
+    """
     return rehearse(
         made,
         schema=schema(),
-        tables=tables(),
+        tables=tables() if held is None else held,
         scenario=world,
         directory=directory,
+        rows=rows,
+        otherwise=otherwise,
         seams=seams() if seeded else None,
     )

@@ -13,43 +13,16 @@ from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 
 from silosynth.common.document import describe_validation, load_document
 from silosynth.common.errors import InvalidArgument, InvalidSchema
-from silosynth.common.plan import Method, Name, PhaseName, TrustMode
+from silosynth.common.plan import Method, Name, TrustMode
 from silosynth.common.schema import PlainModel
-from silosynth.simulations.scenario.skewed import Skew
-from silosynth.simulations.scenario.units import Hours, Offset, Share, Span
+from silosynth.simulations.world.faults import CoordinatorCrash, Fault
+from silosynth.simulations.world.skewed import Skew
+from silosynth.simulations.world.units import Hours, Offset, Share, Span
 
 SCENARIO_VERSION = 1
 MOST_SILOS = 10_000
-
-
-class Point(StrEnum):
-    """Where in the protocol something happens to a silo."""
-
-    CONNECT = "connect"
-    PROPOSE = "propose"
-    SET = "set"
-    COUNT = "count"
-    SEND = "send"
-    DELIVER = "deliver"
-
-
-STEPS: Mapping[Point, tuple[str, ...]] = {
-    Point.CONNECT: ("before-send",),
-    Point.PROPOSE: ("verified", "received", "before-send"),
-    Point.SET: ("verified", "received", "before-send"),
-    Point.COUNT: (
-        "counted",
-        "received",
-        "verified",
-        "before-charge",
-        "after-charge",
-        "noised",
-        "before-store",
-    ),
-    Point.SEND: ("before-send", "after-store"),
-    Point.DELIVER: ("verified", "received", "before-send"),
-}
-"""At which steps of the gateway's work a crash at a point may be; the first one by default."""
+FIRST_YEAR, LAST_YEAR = 1970, 2200
+"""A clock may be ten years off, and a run may take a year, and both are dates still."""
 
 
 class Distribution(StrEnum):
@@ -62,13 +35,32 @@ class Distribution(StrEnum):
 
 
 class Link(PlainModel):
-    """The way to the coordinator and back; silos never speak to one another."""
+    """The way to the coordinator and back, or to the line of the region; a silo's own."""
 
     delay: Span = Field(default="20ms", validate_default=True, description="one way, the middle")
     jitter: Span = Field(default=0, description="the spread: half width, or standard deviation")
     distribution: Distribution = Distribution.NORMAL
     bandwidth_mbit: float = Field(default=100.0, gt=0, le=1_000_000)
     loss: Share = Field(default=0.0, description="of each message, either way")
+
+
+class Line(Link):
+    """The line between two regions, shared by all silos beyond it: messages queue for it.
+
+    Silos never speak to one another, so a line is used that leads to the coordinator's place.
+    """
+
+    regions: tuple[Name, Name]
+
+    def joins(self, one: str, other: str) -> bool:
+        """Say whether it leads from one place to another."""
+        return {one, other} == set(self.regions)
+
+
+class Coordinator(PlainModel):
+    """Where the coordinator stands: in a region, or at a place of its own."""
+
+    region: Name
 
 
 class Machine(PlainModel):
@@ -190,77 +182,6 @@ class OneSilo(PlainModel):
     lie: Lie | None = None
 
 
-class _Fault(PlainModel):
-    """To whom something happens, and in which stretch of time."""
-
-    silos: tuple[Name, ...] = ()
-    regions: tuple[Name, ...] = ()
-    begin: Span = Field(default=0, alias="from")
-    until: Span | None = None
-
-    @model_validator(mode="after")
-    def _forwards(self) -> Self:
-        if self.until is not None and self.until <= self.begin:
-            raise ValueError("times run backwards: 'until' is not after 'from'")
-        return self
-
-
-class Outage(_Fault):
-    """The silo's machine is off."""
-
-    kind: Literal["outage"]
-
-
-class Partition(_Fault):
-    """The silo runs, and nothing reaches it or comes back."""
-
-    kind: Literal["partition"]
-
-
-class Loss(_Fault):
-    """Messages get lost on their way."""
-
-    kind: Literal["loss"]
-    probability: Share
-    at: Point | None = Field(default=None, description="of these messages alone; 'send': answers")
-
-
-class Stall(_Fault):
-    """The silo's work stands still for a while."""
-
-    kind: Literal["stall"]
-    at: Point
-    lasts: Span
-    phase: PhaseName | None = None
-    times: int = Field(default=1, ge=1, le=1000, description="to each silo")
-
-
-class Crash(_Fault):
-    """The gateway is killed at a step of its work, and started again after a while."""
-
-    kind: Literal["crash"]
-    at: Point
-    step: str | None = None
-    lasts: Span = Field(default="1m", validate_default=True)
-    phase: PhaseName | None = None
-    times: int = Field(default=1, ge=1, le=1000, description="to each silo")
-
-    @property
-    def dies_at(self) -> str:
-        """Return the step at which the gateway dies."""
-        return self.step or STEPS[self.at][0]
-
-    @model_validator(mode="after")
-    def _known_step(self) -> Self:
-        if self.step is not None and self.step not in STEPS[self.at]:
-            steps = ", ".join(STEPS[self.at])
-            raise ValueError(f"step: at {self.at.value} it is one of {steps}")
-        return self
-
-
-Fault = Annotated[Outage | Partition | Loss | Stall | Crash, Field(discriminator="kind")]
-
-
 class Scenario(PlainModel):
     """A world for a federation. One seed gives one timeline."""
 
@@ -271,6 +192,8 @@ class Scenario(PlainModel):
     starts: datetime = Field(default=datetime(2026, 3, 2, 8, 0, tzinfo=UTC))
     regions: Mapping[Name, Region] = Field(min_length=1, max_length=1000)
     silos: Mapping[Name, OneSilo] = Field(default_factory=dict)
+    coordinator: Coordinator | None = None
+    between: tuple[Line, ...] = Field(default=(), max_length=10_000)
     faults: tuple[Fault, ...] = Field(default=(), max_length=10_000)
     skew: tuple[Skew, ...] = Field(default=(), max_length=100)
 
@@ -278,10 +201,13 @@ class Scenario(PlainModel):
     def _consistent(self) -> Self:
         if self.starts.tzinfo is None:
             raise ValueError("starts: say the time zone, as in 2026-03-02T08:00:00Z")
+        if not FIRST_YEAR <= self.starts.year <= LAST_YEAR:
+            raise ValueError(f"starts: a year from {FIRST_YEAR} to {LAST_YEAR} is expected")
         count = sum(_count(r) for r in self.regions.values())
         if count > MOST_SILOS:
             raise ValueError(f"{count} silos are more than {MOST_SILOS}")
         self._check_names()
+        self._check_lines()
         for name, region in self.regions.items():
             _check_keepable(name, region.rules, silos=count)
         return self
@@ -304,8 +230,9 @@ class Scenario(PlainModel):
     ) -> Iterator[tuple[str, tuple[str, ...], Collection[str]]]:
         """Yield where silos or regions are named, and among which they have to be."""
         for i, fault in enumerate(self.faults):
-            yield f"faults: {i}: silos", fault.silos, homes
-            yield f"faults: {i}: regions", fault.regions, self.regions
+            if not isinstance(fault, CoordinatorCrash):
+                yield f"faults: {i}: silos", fault.silos, homes
+                yield f"faults: {i}: regions", fault.regions, self.regions
         for i, skew in enumerate(self.skew):
             yield f"skew: {i}: silos", skew.silos, homes
         for name, region in self.regions.items():
@@ -317,6 +244,38 @@ class Scenario(PlainModel):
                     *self.regions,
                 },
             )
+
+    def _check_lines(self) -> None:
+        """Raise ValueError for a line that stands twice, or that no message would take."""
+        here = self.coordinator.region if self.coordinator else None
+        known: set[frozenset[str]] = set()
+        for i, line in enumerate(self.between):
+            ends = frozenset(line.regions)
+            if here is None:
+                raise ValueError("between: say where the coordinator is: coordinator: {region: X}")
+            if here not in ends or len(ends) < 2:
+                raise ValueError(
+                    f"between: {i}: no message takes it: silos speak to the coordinator alone, "
+                    f"and that is in {here}"
+                )
+            if strange := sorted(ends - {here} - set(self.regions)):
+                raise ValueError(f"between: {i}: {strange[0]!r} is no region of this scenario")
+            if ends in known:
+                raise ValueError(f"between: {i}: this line stands twice")
+            known.add(ends)
+
+    def line(self, region: str) -> Line | None:
+        """Return the line between a region and the coordinator's place, if there is one."""
+        if self.coordinator is None:
+            return None
+        here = self.coordinator.region
+        return next((line for line in self.between if line.joins(region, here)), None)
+
+    @property
+    def names_silos(self) -> bool:
+        """Say whether anything in it is for silos by name, and not for regions or all."""
+        faults = (f.silos for f in self.faults if not isinstance(f, CoordinatorCrash))
+        return bool(self.silos or any(faults) or any(s.silos for s in self.skew))
 
     def homes(self) -> dict[str, str]:
         """Return each silo's region."""

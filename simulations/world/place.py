@@ -5,30 +5,35 @@ Every draw has a name of its own, so the world is the same whatever is asked of 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from silosynth.common.plan import Plan
-from silosynth.simulations.scenario.chance import exponential, normal, share
-from silosynth.simulations.scenario.scenario import (
-    Approval,
-    Clock,
-    Crash,
-    Distribution,
+from silosynth.simulations.world.chance import exponential, normal, share
+from silosynth.simulations.world.faults import (
+    Befalling,
+    CoordinatorCrash,
     Fault,
-    Lie,
-    Link,
     Loss,
-    OneSilo,
+    OfSilos,
     Outage,
     Partition,
     Point,
+)
+from silosynth.simulations.world.scenario import (
+    Approval,
+    Clock,
+    Distribution,
+    Lie,
+    Line,
+    Link,
+    OneSilo,
     Region,
     Scenario,
-    Stall,
 )
-from silosynth.simulations.scenario.units import SECOND, hours_of
+from silosynth.simulations.world.units import MOST_SPAN, SECOND, hours_of
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _DAY = 86_400 * SECOND
@@ -53,6 +58,10 @@ class Stretch:
         return self.begin <= now and (self.until is None or now < self.until)
 
 
+def _begin_of(stretch: Stretch) -> int:
+    return stretch.begin
+
+
 class Place:
     """One silo's world: where it stands, how far away it is, and when it is there."""
 
@@ -63,54 +72,69 @@ class Place:
         own = scenario.silos.get(silo, OneSilo())
         common: Region = scenario.regions[region]
         self.link: Link = own.link or common.link
+        self.line: Line | None = scenario.line(region)
         self.speed = (own.machine or common.machine).speed
         self.clock: Clock = own.clock or common.clock
         self.approval: Approval = own.approval or common.approval
         self.lie: Lie | None = own.lie
         self._churn = own.churn or common.churn
         self._starts: datetime = scenario.starts
-        mine = [(i, f) for i, f in enumerate(scenario.faults) if self._meets(f)]
+        mine = [(i, f) for i, f in _of_silos(scenario.faults) if self._meets(f)]
         self._fixed = tuple(
             Stretch(begin=f.begin, until=f.until, kind=f.kind)
             for _, f in mine
-            if isinstance(f, Outage | Partition)
+            if isinstance(f, Outage | Partition) and f.at is None
         )
-        self._losses = tuple((i, f) for i, f in mine if isinstance(f, Loss))
-        self.befalls: tuple[tuple[int, Stall | Crash], ...] = tuple(
-            (i, f) for i, f in mine if isinstance(f, Stall | Crash)
+        self._losses = tuple(f for _, f in mine if isinstance(f, Loss))
+        self.befalls: tuple[tuple[int, Befalling], ...] = tuple(
+            (i, f) for i, f in mine if not isinstance(f, Loss) and f.at is not None
         )
-        self._crashes: list[Stretch] = []
+        self._befallen: list[Stretch] = []
         self._churned: list[Stretch] = []
         self._churn_until = 0
 
-    def _meets(self, fault: Fault) -> bool:
+    def _meets(self, fault: OfSilos) -> bool:
         """Say whether a fault is for this silo; one without names is for all."""
         named = fault.silos or fault.regions
         return not named or self.silo in fault.silos or self.region in fault.regions
 
-    def crash(self, *, now: int, until: int) -> None:
-        """Take the silo down for a while: its gateway was killed."""
-        self._crashes.append(Stretch(begin=now, until=until, kind="crash"))
+    def befallen(self, fault: Befalling, *, now: int, until: int) -> None:
+        """Take the silo down, or cut it off, from a point of the protocol on."""
+        self._befallen.append(Stretch(begin=now, until=until, kind=fault.kind))
 
     def stretches(self, until: int) -> Iterator[Stretch]:
         """Yield when the silo is away, as far as that is known up to a moment."""
         self._churn_to(until)
         yield from self._fixed
-        yield from self._crashes
+        yield from self._befallen
         yield from self._churned
+
+    def _between(self, begin: int, end: int) -> Iterator[Stretch]:
+        """Yield when the silo is away, of what may reach into a stretch of time."""
+        self._churn_to(end)
+        yield from self._fixed
+        yield from self._befallen
+        # One that began earlier may hold still; those before it are over: they do not overlap.
+        first = bisect_right(self._churned, begin, key=_begin_of)
+        for stretch in self._churned[max(first - 1, 0) :]:
+            if stretch.begin > end:
+                return
+            yield stretch
 
     def away(self, now: int) -> Stretch | None:
         """Return why the silo is not there now, if it is not."""
-        return next((s for s in self.stretches(now) if s.holds(now)), None)
+        return next((s for s in self._between(now, now) if s.holds(now)), None)
 
     def is_down(self, now: int) -> bool:
         """Say whether its machine or gateway is off, not only out of reach."""
-        return any(s.holds(now) and s.kind != "partition" for s in self.stretches(now))
+        return any(s.holds(now) and s.kind != "partition" for s in self._between(now, now))
 
     def goes_down(self, begin: int, end: int) -> int | None:
         """Return when, within a stretch of work, the machine goes off."""
         times = [
-            s.begin for s in self.stretches(end) if s.kind != "partition" and begin < s.begin <= end
+            s.begin
+            for s in self._between(begin, end)
+            if s.kind != "partition" and begin < s.begin <= end
         ]
         return min(times, default=None)
 
@@ -138,24 +162,18 @@ class Place:
         return round(exponential(self._seed, self.silo, what, number, mean=float(mean)))
 
     def travel(self, *, message: int, size: int) -> int:
-        """Return how long a message takes one way: its delay, and its bytes over the link."""
-        link, name = self.link, (self.silo, "delay", message)
-        match link.distribution:
-            case Distribution.FIXED:
-                delay = float(link.delay)
-            case Distribution.UNIFORM:
-                delay = link.delay + (2 * share(self._seed, *name) - 1) * link.jitter
-            case Distribution.NORMAL:
-                delay = link.delay + normal(self._seed, *name) * link.jitter
-            case Distribution.LOGNORMAL:
-                spread = link.jitter / max(link.delay, 1)
-                delay = link.delay * (1 + spread) ** normal(self._seed, *name)
-        return max(1, round(delay)) + round(size * 8 / link.bandwidth_mbit)
+        """Return how long a message takes one way on the silo's own link, from end to end."""
+        delay = _delay(self.link, self._seed, self.silo, "delay", message)
+        return delay + transmission(self.link, size)
+
+    def crossing(self, *, message: int) -> int:
+        """Return how long a message is under way on the line of its region, which it has."""
+        return 0 if self.line is None else _delay(self.line, self._seed, self.silo, "line", message)
 
     def loses(self, *, message: int, now: int, point: Point) -> bool:
-        """Say whether a message gets lost."""
-        kept = 1.0 - self.link.loss
-        for _, loss in self._losses:
+        """Say whether a message gets lost, on the silo's link or on the line of its region."""
+        kept = (1.0 - self.link.loss) * (1.0 - (self.line.loss if self.line else 0.0))
+        for loss in self._losses:
             over = loss.until is not None and now >= loss.until
             if loss.begin <= now and not over and loss.at in (None, point):
                 kept *= 1.0 - loss.probability
@@ -192,6 +210,33 @@ class Place:
             if today in self.approval.days and clock < end:
                 return moment + max(0, (number * _DAY + max(clock, begin)) - since)
         return moment + 7 * _DAY
+
+
+def _of_silos(faults: Sequence[Fault]) -> Iterator[tuple[int, OfSilos]]:
+    """Yield the faults that happen to silos, with their numbers."""
+    for number, fault in enumerate(faults):
+        if not isinstance(fault, CoordinatorCrash):
+            yield number, fault
+
+
+def _delay(link: Link, seed: int, *name: object) -> int:
+    """Return the delay of a message on a link, a microsecond at least."""
+    match link.distribution:
+        case Distribution.FIXED:
+            delay = float(link.delay)
+        case Distribution.UNIFORM:
+            delay = link.delay + (2 * share(seed, *name) - 1) * link.jitter
+        case Distribution.NORMAL:
+            delay = link.delay + normal(seed, *name) * link.jitter
+        case Distribution.LOGNORMAL:
+            spread = link.jitter / max(link.delay, 1)
+            delay = link.delay * (1 + spread) ** normal(seed, *name)
+    return max(1, round(delay))
+
+
+def transmission(link: Link, size: int) -> int:
+    """Return how long the bytes of a message take over a link: at most as long as time is told."""
+    return round(min(size * 8 / link.bandwidth_mbit, float(MOST_SPAN)))
 
 
 def make_places(scenario: Scenario, silos: Sequence[str]) -> dict[str, Place]:

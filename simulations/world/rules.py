@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import combinations
 
 from silosynth.common.errors import InvalidArgument, PlanRefused
 from silosynth.common.plan import Plan
-from silosynth.simulations.scenario.scenario import Rules, Scenario
+from silosynth.simulations.world.scenario import Rules, Scenario
 
 
 def match_plan(scenario: Scenario, plan: Plan) -> None:
@@ -17,7 +18,7 @@ def match_plan(scenario: Scenario, plan: Plan) -> None:
             hint="a scenario makes keys of its own: leave --roster out of 'plan new'",
         )
     homes = scenario.homes()
-    if unknown := [s for s in homes if s not in plan.silos]:
+    if unknown := [s for s in homes if s not in plan.silo_names]:
         raise InvalidArgument(
             f"scenario {scenario.name} has silo {unknown[0]!r}, which is not in plan {plan.id}",
             hint="name the plan's silos in the scenario, each in one region",
@@ -74,9 +75,24 @@ def broken(
 
 
 def fewest_in_sum(plan: Plan) -> int:
-    """Return the fewest honest silos that anything that leaves can be a sum of.
+    """Return the fewest honest silos whose rows anything that leaves can be a sum of.
 
     In own trust a silo's release stands alone. In shared trust as many as the plan spares may be
-    away, and the shares of those that collude are known to the coordinator.
+    away, and the shares of those that collude are known to the coordinator; of a marginal over
+    columns that some silos lack, the others add noise alone.
     """
-    return max(plan.shares, 1)
+    if not plan.masked:
+        return 1
+    spared = len(plan.silos) - plan.shares
+    return max(_fewest_holders(plan) - spared, 1)
+
+
+def _fewest_holders(plan: Plan) -> int:
+    """Return how many silos hold the columns that fewest hold, of those that anybody holds.
+
+    Looked at are single columns, pairs, and the marginals that the plan names.
+    """
+    columns = sorted({c for lacked in (plan.lacks or {}).values() for c in lacked})
+    cliques = ((), *combinations(columns, 1), *combinations(columns, 2), *plan.workload)
+    counts = (len(plan.holders(clique, silos=plan.silos)) for clique in cliques)
+    return min(count for count in counts if count)

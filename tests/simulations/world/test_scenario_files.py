@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from silosynth.common.cli.app import run
 from silosynth.common.errors import InvalidArgument, InvalidTable
 from silosynth.common.plan import dump_plan
 from silosynth.common.schema import dump_schema
-from silosynth.simulations.scenario import (
+from silosynth.simulations.scenario.lines import Lines
+from silosynth.simulations.scenario.timeline import Timeline
+from silosynth.simulations.world import (
     SECOND,
     Scenario,
     load_scenario,
@@ -21,11 +24,11 @@ from silosynth.simulations.scenario import (
     parse_scenario,
     spell_span,
 )
-from silosynth.simulations.scenario.chance import share
-from silosynth.simulations.scenario.scenario import scenario_json_schema
-from silosynth.simulations.scenario.skewed import Skew, skew_tables
-from silosynth.simulations.scenario.timeline import Timeline
-from silosynth.simulations.scenario.world import make_places
+from silosynth.simulations.world.chance import share
+from silosynth.simulations.world.place import make_places
+from silosynth.simulations.world.scenario import scenario_json_schema
+from silosynth.simulations.world.skewed import Skew, skew_tables
+from silosynth.simulations.world.units import MOST_SPAN
 from tests.support.tables.worlds import CALM, plan, schema, tables
 
 GALLERY = Path(__file__).parents[3] / "deploy" / "examples" / "scenarios"
@@ -45,6 +48,12 @@ def _rules(**rules: Any) -> dict[str, Any]:
 
 def _many(count: int) -> dict[str, Any]:
     return _bad(regions={"eu": {"silos": {"prefix": "s", "count": count}}, "us": {"silos": ["x"]}})
+
+
+def _line(*ends: str, here: str | None = "eu", **more: Any) -> dict[str, Any]:
+    pairs = [list(ends[i : i + 2]) for i in range(0, len(ends), 2)]
+    between: dict[str, Any] = {"between": [{"regions": pair} | more for pair in pairs]}
+    return _bad(**between | ({} if here is None else {"coordinator": {"region": here}}))
 
 
 BAD = [
@@ -76,6 +85,25 @@ BAD = [
     (_rules(not_with=["eu"]), "cannot exclude itself"),
     (_rules(not_with=["mars"]), "'mars' is no silo or region"),
     (_bad(starts="2026-03-02T08:00:00"), "time zone"),
+    (_bad(starts="9999-12-31T23:00:00Z"), "a year from 1970 to 2200"),
+    (_bad(starts="0001-01-01T00:00:00Z"), "a year from 1970 to 2200"),
+    (_fault(at="count"), "'at' and 'lasts' go together"),
+    (_fault(lasts="1m"), "'at' and 'lasts' go together"),
+    (_fault(phase="tree"), "'phase' and 'times' need 'at'"),
+    (_fault(kind="partition", times=2), "'phase' and 'times' need 'at'"),
+    (_fault(kind="coordinator", until="1h"), "leave 'until' out"),
+    (_fault(kind="coordinator", answers=2), "'phase' and 'answers' need 'at'"),
+    (_fault(kind="coordinator", at="send"), "a coordinator dies at"),
+    (_fault(kind="coordinator", silos=["north"]), "silos"),
+    (_line("eu", "us", here=None), "say where the coordinator is"),
+    (_line("eu", "us", here="asia"), "no message takes it"),
+    (_line("eu", "eu"), "no message takes it"),
+    (_line("eu", "mars"), "'mars' is no region"),
+    (_line("eu", "us", "us", "eu"), "stands twice"),
+    (_line("eu"), "regions"),
+    (_line("eu", "us", bandwidth_mbit=-1), "bandwidth_mbit"),
+    (_bad(skew=[{"kind": "shift", "column": "age", "by": 1e300}]), "by"),
+    (_bad(skew=[{"kind": "shift", "column": "age", "by": float("nan")}]), "by"),
     (_bad(regions={"eu": {"silos": ["a"], "link": {"loss": 2}}}), "loss"),
     (_bad(regions={"eu": {"silos": ["a"], "link": {"bandwidth_mbit": 0}}}), "bandwidth_mbit"),
     (_bad(regions={"eu": {"silos": ["a"], "approval": {"hours": "17:00-09:00"}}}), "backwards"),
@@ -123,6 +151,38 @@ def test_spans_are_spelt_for_people() -> None:
     ]
 
 
+def test_a_thin_line_makes_messages_queue_and_a_link_of_no_width_only_late() -> None:
+    world = parse_scenario(_line("eu", "us", here="us", bandwidth_mbit=1, delay="1s"), origin="x")
+    places, queued = make_places(world, ["north", "south", "west"]), Counter[str]()
+    lines = Lines(queued=queued)
+    north, south, west = (
+        lines.arrives(place, now=0, message=1, size=10**6, inbound=False)
+        for place in places.values()
+    )
+    own = places["north"].travel(message=1, size=10**6)
+    assert north == 8 * SECOND + SECOND + own
+    assert 16 * SECOND + SECOND < south < 17 * SECOND + SECOND
+    assert west < SECOND
+    assert queued == {"eu": 8 * SECOND}
+    thin = _bad(regions={"eu": {"silos": ["a"], "link": {"bandwidth_mbit": 1e-300}}})
+    (place,) = make_places(parse_scenario(thin, origin="x"), ["a"]).values()
+    assert 0 < place.travel(message=1, size=10**9) < 2 * MOST_SPAN
+
+
+def test_ups_and_downs_are_found_as_one_would_by_looking_at_all() -> None:
+    rough = {"eu": {"silos": ["a"], "churn": {"up": "1m", "down": "40s"}}}
+    fault = {"kind": "outage", "from": "9m", "until": "13m"}
+    world = parse_scenario(_bad(regions=rough, faults=[fault]), origin="x")
+    (place,) = make_places(world, ["a"]).values()
+    for now in range(0, 3600 * SECOND, 7 * SECOND):
+        known = list(place.stretches(now + 60 * SECOND))
+        away = [s for s in known if s.holds(now)]
+        assert (place.away(now) is None) == (not away)
+        assert place.is_down(now) == bool(away)
+        downs = [s.begin for s in known if now < s.begin <= now + 60 * SECOND]
+        assert place.goes_down(now, now + 60 * SECOND) == min(downs, default=None)
+
+
 def test_a_draw_depends_on_its_name_alone() -> None:
     first = [share(1, "north", i) for i in range(100)]
     assert first == [share(1, "north", i) for i in range(100)]
@@ -168,6 +228,22 @@ def test_disjoint_values_lie_in_one_silo_each() -> None:
     dealt = _skewed({"kind": "disjoint", "column": "age"})
     values = [set(t["age"].to_pylist()) for t in dealt.values()]
     assert sum(len(v) for v in values) == len(set.union(*values))
+
+
+def test_rows_are_not_dealt_anew_between_tables_that_do_not_go_together() -> None:
+    dealt = {"kind": "dirichlet", "column": "town", "alpha": 1}
+    lost = {"kind": "missing-column", "column": "ill", "silos": ["west"]}
+    world = parse_scenario(_bad(skew=[lost, dealt]), origin="x")
+    with pytest.raises(InvalidTable, match="skew 1: silos north and west have different columns"):
+        skew_tables(tables(), world.skew, seed=1)
+    text = tables()["west"].set_column(0, "age", pa.array(["old"] * 40))
+    with pytest.raises(InvalidTable, match=r"skew 0: .* types that do not go together"):
+        skew_tables(dict(tables()) | {"west": text}, world.skew[1:], seed=1)
+
+
+def test_a_far_shift_of_whole_numbers_stays_a_number() -> None:
+    moved = _skewed({"kind": "shift", "column": "age", "by": 1e12})
+    assert min(moved["west"]["age"].to_pylist()) >= 10**12
 
 
 def test_columns_are_spoilt_where_it_was_said() -> None:

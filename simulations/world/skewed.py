@@ -13,7 +13,7 @@ from pydantic import Field
 from silosynth.common.errors import InvalidTable
 from silosynth.common.plan import Name
 from silosynth.common.schema import PlainModel
-from silosynth.simulations.scenario.chance import generator
+from silosynth.simulations.world.chance import generator
 
 
 class _Skew(PlainModel):
@@ -71,7 +71,7 @@ class Shift(_Skew):
 
     kind: Literal["shift"]
     column: str
-    by: float
+    by: float = Field(ge=-1e12, le=1e12)
 
 
 Skew = Annotated[
@@ -85,7 +85,7 @@ def skew_tables(
 ) -> dict[str, pa.Table]:
     """Return the silos' tables with each skew in turn; the same seed gives the same tables.
 
-    Raises InvalidTable for a column that is not there.
+    Raises InvalidTable for a column that is not there, or tables that cannot be dealt anew.
     """
     changed = dict(tables)
     for number, skew in enumerate(skews):
@@ -102,13 +102,32 @@ def skew_tables(
                 changed |= {s: _spoil(changed[s], skew) for s in whose}
             case _:
                 random = generator(seed, "skew", number)
-                pooled = pa.concat_tables([changed[s] for s in whose]).combine_chunks()
+                pooled = _pool({s: changed[s] for s in whose}, number=number)
                 dealt = _deal(pooled, skew, silos=len(whose), random=random)
                 changed |= {
                     s: pooled.take(pa.array(np.flatnonzero(dealt == i)))
                     for i, s in enumerate(whose)
                 }
     return changed
+
+
+def _pool(tables: Mapping[str, pa.Table], *, number: int) -> pa.Table:
+    """Return all rows of tables that have the same columns."""
+    first, *others = tables.items()
+    for silo, table in others:
+        if set(table.column_names) != set(first[1].column_names):
+            raise InvalidTable(
+                f"skew {number}: silos {first[0]} and {silo} have different columns, so their rows "
+                "cannot be dealt anew",
+                hint="deal rows before a column goes missing",
+            )
+    try:
+        return pa.concat_tables(tables.values(), promote_options="permissive").combine_chunks()
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as err:
+        raise InvalidTable(
+            f"skew {number}: the silos' columns are of types that do not go together",
+            hint="leave this skew out, or bring the tables to one type",
+        ) from err
 
 
 def _deal(
@@ -166,8 +185,8 @@ def _spoil(table: pa.Table, skew: MissingColumn | Spelling | Shift) -> pa.Table:
         return table.set_column(place, skew.column, spelt)
     if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
         raise InvalidTable(f"column {skew.column!r} holds no numbers to shift", hint="choose one")
-    moved = pc.add(column.cast(pa.float64()), skew.by)
+    moved = pc.add(column.cast(pa.float64(), safe=False), skew.by)
     whole = pa.types.is_integer(column.type)
     return table.set_column(
-        place, skew.column, pc.round(moved).cast(pa.int64()) if whole else moved
+        place, skew.column, pc.round(moved).cast(pa.int64(), safe=False) if whole else moved
     )

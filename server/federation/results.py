@@ -1,0 +1,111 @@
+"""What a run leaves: sampler, certificate and signed result, and the receipts of its silos."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from silosynth.common.errors import SilosynthError
+from silosynth.common.files import fresh_file, write_text
+from silosynth.common.messages import (
+    Bundle,
+    Release,
+    Result,
+    decode_release,
+    digest_sampler,
+    encode_receipt,
+    encode_statement,
+)
+from silosynth.common.plan import Plan
+from silosynth.common.sampler import save_sampler
+from silosynth.common.trust import PublicKey, SigningKey
+from silosynth.server.coordinator import Answered, State, finish
+from silosynth.server.driver import Reached
+from silosynth.server.federation.roster.chain import former_keys
+from silosynth.server.federation.run_files import (
+    RunFiles,
+    keep_receipt,
+    kept_receipts,
+)
+
+
+def conclude(
+    state: State,
+    *,
+    plan: Plan,
+    files: RunFiles,
+    key: SigningKey,
+    keep: Callable[[str, bytes], None],
+    reached: Reached,
+) -> str:
+    """Fit, put sampler, certificate and the signed result on disk; return the sampler's digest."""
+    reached("before-fit")
+    outcome = finish(state)
+    reached("after-fit")
+    reached("before-write")
+    save_sampler(outcome.sampler, files.sampler, force=True)
+    reached("sampler-written")
+    certificate = outcome.certificate.model_dump(mode="json")
+    text = json.dumps(certificate, indent=1, sort_keys=True) + "\n"
+    write_text(files.certificate, text, force=True)
+    sampler = files.sampler.read_bytes()
+    result = Result(
+        plan_digest=plan.digest,
+        sampler_digest=digest_sampler(sampler),
+        certificate=outcome.certificate,
+        silos=state.silos,
+        receipts=_keep_receipts(state, keep=keep),
+    )
+    statement = encode_statement(result, key=key)
+    with fresh_file(files.bundle, force=True) as part:
+        part.write_bytes(Bundle(statement=statement, sampler=sampler).encode())
+    reached("after-write")
+    return result.sampler_digest
+
+
+def _keep_receipts(
+    state: State, *, keep: Callable[[str, bytes], None]
+) -> dict[str, tuple[str, ...]]:
+    """Keep every silo's signed receipts here too, and return them in base64 for its peers."""
+    receipts = {}
+    for silo, releases in state.answers().items():
+        encoded = [encode_receipt(release) for release in releases]
+        for receipt in encoded:
+            keep(silo, receipt)
+        receipts[silo] = tuple(base64.b64encode(receipt).decode() for receipt in encoded)
+    return receipts
+
+
+def keep_answer(home: Path, plan: Plan, event: Answered) -> None:
+    """Keep the receipt of a release, which proves where a silo's ledger was."""
+    key = plan.roster[event.silo]
+    try:
+        answer = decode_release(event.data, trusted=(key,))
+    except SilosynthError:
+        return  # the state machine has named the silo
+    if isinstance(answer, Release):
+        keep_receipt_of(home, plan, event.silo, encode_receipt(answer))
+
+
+def receipts_of(
+    silo: str, *, home: Path, plan: Plan, federation: str, coordinator: PublicKey
+) -> Sequence[bytes]:
+    """Return the receipts that are kept of a silo, under its key and those that it had before."""
+    before = former_keys(
+        home,
+        federation=federation,
+        project=plan.project,
+        silo=silo,
+        coordinator=coordinator,
+    )
+    keys = (plan.roster[silo], *before)
+    return [r for key in keys for r in kept_receipts(home, silo_key=key)]
+
+
+def keep_receipt_of(home: Path, plan: Plan, silo: str, receipt: bytes) -> None:
+    """Keep a receipt under its own hash."""
+    name = hashlib.sha256(receipt).hexdigest()
+    keep_receipt(home, silo_key=plan.roster[silo], receipt=receipt, name=name)

@@ -1,0 +1,88 @@
+"""The commands of a run that has ended: its report, and replicates of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from silosynth.common.cli import Force, Json, emit, say
+from silosynth.common.report import write_report
+from silosynth.server.cli import replicate_run, write_replicates, write_run_report
+from silosynth.simulations.run import reopen
+from silosynth.simulations.run_files import RunDirectory
+
+
+def report(
+    directory: Annotated[
+        Path,
+        typer.Argument(metavar="RUN", help="A simulation's directory, or a federation's run id."),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Where to write; the run's directory by default.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the rows that are compared.")] = 1,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="Where the run's pretrained checkpoint lies, if it was moved."),
+    ] = None,
+    released_only: Annotated[
+        bool,
+        typer.Option("--released-only", help="Use released measurements alone, no real row."),
+    ] = False,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Write the report of a run: an HTML page that opens offline, and the same facts as JSON.
+
+    In a simulation it compares with the real rows and says so. With [bold]--released-only[/bold]
+    it is made as in a federation, where nobody holds them.
+
+    [dim]silosynth report run/[/dim]
+    [dim]silosynth report people-20260301-120000-1a2b[/dim]
+    """
+    if not directory.exists():
+        written = write_run_report(str(directory), out=out, seed=seed, force=force)
+        emit(written, as_json=as_json)
+        return
+    # What compares tables takes two seconds to import, which every command would wait for.
+    from silosynth.simulations.run_report import report_facts
+
+    result = reopen(directory, checkpoint=checkpoint)
+    facts = report_facts(
+        result, directory=directory, seed=seed, released_only=released_only, tell=say
+    )
+    page, data = write_report(facts, out or directory, force=force)
+    say(f"wrote {page} and {data}")
+    emit({"html": str(page), "json": str(data)}, as_json=as_json)
+
+
+def replicate(
+    directory: Annotated[
+        Path, typer.Argument(metavar="RUN", help="A run's directory, or a coordinator's run id.")
+    ],
+    count: Annotated[int, typer.Option(min=2, max=200, help="How many; 20 do for 95 %.")] = 20,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same.")] = 1,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Make replicates of a run beside its sampler, so that estimates have intervals.
+
+    Each is a sampler that the run might have come to with other noise and other people. They are
+    made from what was released: nothing is asked and nothing is spent.
+
+    [dim]silosynth replicate run/[/dim]
+    [dim]silosynth replicate people-20260301-120000-1a2b[/dim]
+    """
+    if not directory.exists():
+        made = replicate_run(str(directory), count=count, seed=seed, force=force)
+    else:
+        made = write_replicates(
+            reopen(directory).state,
+            sampler=RunDirectory(path=directory).sampler,
+            count=count,
+            seed=seed,
+            force=force,
+        )
+    emit(made, as_json=as_json)

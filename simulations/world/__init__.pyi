@@ -1,0 +1,44 @@
+from .chance import generator
+from .faults import (
+    STEPS,
+    Befalling,
+    CoordinatorCrash,
+    Crash,
+    Outage,
+    Partition,
+    Point,
+    Stall,
+)
+from .place import Place, Sizes, make_places, transmission
+from .rules import broken, check_rules, match_plan
+from .scenario import Lie, Scenario, load_scenario, parse_scenario, scenario_json_schema
+from .skewed import skew_tables
+from .units import SECOND, read_span, spell_span
+
+__all__ = [
+    "SECOND",
+    "STEPS",
+    "Befalling",
+    "CoordinatorCrash",
+    "Crash",
+    "Lie",
+    "Outage",
+    "Partition",
+    "Place",
+    "Point",
+    "Scenario",
+    "Sizes",
+    "Stall",
+    "broken",
+    "check_rules",
+    "generator",
+    "load_scenario",
+    "make_places",
+    "match_plan",
+    "parse_scenario",
+    "read_span",
+    "scenario_json_schema",
+    "skew_tables",
+    "spell_span",
+    "transmission",
+]
