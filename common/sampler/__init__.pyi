@@ -1,7 +1,7 @@
 from .autoregressive import AutoregressiveSampler
 from .code_by_code import condition_cells, draw_examples, load_network
 from .condition import condition_on, probability_of
-from .conditional import CliqueMarginal, shares, shares_within
+from .conditional import WHOLE, CliqueMarginal, shares, shares_within
 from .mixture import Mixture, NeuralSampler
 from .network import Layer, Network
 from .rows_file import form_of_file, write_batches, write_rows
@@ -9,13 +9,15 @@ from .sampler import (
     DrawsRows,
     Sampler,
     build_sampler,
+    coded_schema,
     describe_sampler,
     draw_batches,
     draw_codes,
 )
-from .stored.file import AnySampler, load_sampler, parse_sampler, save_sampler
+from .stored.file import AnySampler, dump_sampler, load_sampler, parse_sampler, save_sampler
 
 __all__ = [
+    "WHOLE",
     "AnySampler",
     "AutoregressiveSampler",
     "CliqueMarginal",
@@ -26,12 +28,14 @@ __all__ = [
     "NeuralSampler",
     "Sampler",
     "build_sampler",
+    "coded_schema",
     "condition_cells",
     "condition_on",
     "describe_sampler",
     "draw_batches",
     "draw_codes",
     "draw_examples",
+    "dump_sampler",
     "form_of_file",
     "load_network",
     "load_sampler",
