@@ -116,6 +116,10 @@ def describe_fault(fault: ErrorDetails, data: Any) -> str:
     return f"{where}{what[0].lower() + what[1:]}"
 
 
+_MEMBER = re.compile(r"^[a-z-]+\[.*\]$", re.DOTALL)
+"""What pydantic puts into a path for a member of a union: no part of a document."""
+
+
 def _spell_path(loc: tuple[int | str, ...], data: Any) -> str:
     """Spell a location, naming list entries by their ``name`` where they have one."""
     words: list[str] = []
@@ -124,6 +128,8 @@ def _spell_path(loc: tuple[int | str, ...], data: Any) -> str:
             data = data[step]
         except (KeyError, IndexError, TypeError):
             if isinstance(data, Mapping) and step == data.get("kind"):
+                continue
+            if _MEMBER.match(str(step)):
                 continue
             words.append(str(step))
             data = None

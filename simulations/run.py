@@ -16,10 +16,10 @@ from silosynth.common.errors import (
     RunFailed,
 )
 from silosynth.common.plan import Plan, check_budget, check_plan, load_plan
-from silosynth.common.sampler import NeuralSampler, load_sampler
+from silosynth.common.sampler import NeuralSampler, Sampler, load_sampler
 from silosynth.common.schema import Schema, load_schema
 from silosynth.server.coordinator import Stage, State, finish, replay
-from silosynth.server.driver import Journal, Progress
+from silosynth.server.driver import Journal, Progress, count_cost
 from silosynth.server.methods import require_generators
 from silosynth.simulations.local import run_local
 from silosynth.simulations.run_files import (
@@ -112,10 +112,13 @@ def simulate(
             maps=known,
         )
         drive = _runner(Engine(engine), tables=tables)
-        with Journal(run.path, plan_digest=plan.digest, durable=False) as journal:
-            state = drive(plan, schema, silos=places, journal=journal, progress=progress, tell=tell)
-        outcome = finish(state)
-        write_outcome(run, outcome)
+        with count_cost(run.path):
+            with Journal(run.path, plan_digest=plan.digest, durable=False) as journal:
+                state = drive(
+                    plan, schema, silos=places, journal=journal, progress=progress, tell=tell
+                )
+            outcome = finish(state)
+            write_outcome(run, outcome)
     outcome = with_checkpoint(outcome, checkpoint)
     return RunResult(outcome=outcome, receipts=state.receipts(), state=state)
 
@@ -139,7 +142,8 @@ def reopen(directory: Path, *, checkpoint: Path | None = None) -> RunResult:
     outcome = finish(state, generator=known if isinstance(known, NeuralSampler) else None)
     first = SiloDirectory(path=run.silos / plan.silos[0])
     outcome = with_checkpoint(outcome, checkpoint or first.checkpoint_folder())
-    return RunResult(outcome=outcome, receipts=state.receipts(), state=state)
+    tabular = isinstance(outcome.sampler, Sampler)
+    return RunResult(outcome=outcome, receipts=state.receipts(), state=state, reopened=tabular)
 
 
 def _runner(engine: Engine, *, tables: Mapping[str, pa.Table]) -> Callable[..., State]:

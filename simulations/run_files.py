@@ -64,11 +64,15 @@ class RunDirectory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
-    """What a run hands out. ``receipts`` are what each silo said of its releases."""
+    """What a run hands out. ``receipts`` are what each silo said of its releases.
+
+    ``reopened`` says that the sampler was fitted again, from what a directory keeps.
+    """
 
     outcome: Outcome
     receipts: Mapping[str, tuple[Receipt, ...]]
     state: State
+    reopened: bool = False
 
     @property
     def sampler(self) -> AnySampler:

@@ -10,13 +10,20 @@ import pyarrow as pa
 from silosynth.client.maps import map_table
 from silosynth.client.source import read_table
 from silosynth.common.codec import modelled_texts
-from silosynth.common.evaluate import Tell, Wish, reuse_measures, silent
+from silosynth.common.evaluate import Made, Tell, Wish, reuse_measures, silent
 from silosynth.common.evaluate.compare import compare
 from silosynth.common.report import ReportFacts, sample_facts
 from silosynth.common.sampler import AutoregressiveSampler
 from silosynth.common.sampler.sampler import draw
 from silosynth.common.scores import MOST_ROWS, sample_batches
-from silosynth.server.report import charged_units, chosen_pairs, report_outcome, run_provenance
+from silosynth.server.report import (
+    charged_units,
+    chosen_pairs,
+    report_outcome,
+    run_costs,
+    run_provenance,
+    same_bytes,
+)
 from silosynth.simulations.run_files import RunDirectory, RunResult
 from silosynth.simulations.silos import SiloDirectory
 
@@ -56,7 +63,14 @@ def _facts(
     drawn = draw(sampler, rows=real.num_rows, seed=seed)
     for name in set(texts) - set(drawn.column_names):
         drawn = drawn.append_column(name, pa.nulls(len(drawn), pa.string()))
-    epsilon = outcome.certificate.epsilon
+    costs = run_costs(directory, state.plan)
+    again = [same_bytes(result.sampler, directory)] if result.reopened else []
+    reuse = reuse_measures(
+        sampler,
+        sampler_bytes=RunDirectory(path=directory).sampler.stat().st_size,
+        epsilon=outcome.certificate.epsilon,
+        seed=seed,
+    )
     return compare(
         real,
         drawn,
@@ -67,12 +81,7 @@ def _facts(
         silo_rows=sizes,
         chosen=chosen_pairs(state),
         provenance=provenance,
-        reuse=reuse_measures(
-            sampler,
-            sampler_bytes=RunDirectory(path=directory).sampler.stat().st_size,
-            epsilon=epsilon,
-            seed=seed,
-        ),
+        made=Made(reuse=(*again, *costs, *reuse)),
         wish=Wish(),
         tell=tell,
     )

@@ -99,7 +99,7 @@ def _dialect(path: Path, *, schema: Schema) -> CsvDialect | None:
     if not is_text_file(path):
         return None
     found = schema.csv or sniff_dialect(path)
-    if schema.csv is None and found != CsvDialect(newline=found.newline):
+    if schema.csv is None and not found.reads_as(CsvDialect()):
         say(f"{path}: read as a text file with {found.describe()}")
     return found
 

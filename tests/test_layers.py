@@ -45,8 +45,11 @@ ROOMS: dict[str, str] = {
     "common/report": "common/accounting common/certificate common/codec common/plan "
     "common/sampler common/schema",
     "common/scores": "common/codec common/schema",
-    "common/evaluate": "common/certificate common/codec common/plan common/report common/sampler "
-    "common/schema common/scores",
+    "common/learners": "common/scores",
+    "common/attacks": "common/codec common/learners common/report common/sampler common/schema "
+    "common/scores",
+    "common/evaluate": "common/accounting common/attacks common/certificate common/codec "
+    "common/learners common/plan common/report common/sampler common/schema common/scores",
     "common/estimate": "common/codec common/sampler common/schema common/scores",
     "common/cli": "common/schema common/codec common/importers common/generator common/plan "
     "common/certificate common/sampler common/estimate common/evaluate common/reach "
@@ -77,8 +80,8 @@ ROOMS: dict[str, str] = {
     "client/silo": "client/csv client/maps client/gateway client/ledger client/noise client/source "
     "client/learning "
     "client/sums client/policy client/roster common/accounting common/audit common/generator "
-    "common/messages common/plan common/reach common/roster common/schema common/telemetry "
-    "common/trust",
+    "common/messages common/plan common/reach common/roster common/sampler common/schema "
+    "common/telemetry common/trust",
     "client/rpc": "",
     "client/desk": "client/silo client/ledger client/learning client/policy client/roster "
     "client/rpc common/accounting common/audit common/plan common/roster common/trust",
@@ -87,7 +90,8 @@ ROOMS: dict[str, str] = {
     "client/relay": "client/rpc common/flower common/messages common/reach common/telemetry",
     "client/cli": "client/csv client/maps client/desk client/drafting client/families client/silo "
     "client/policy client/roster client/source common/accounting common/audit common/cli "
-    "common/messages common/plan common/roster common/schema common/tables common/trust",
+    "common/evaluate common/messages common/plan common/roster common/schema common/scores "
+    "common/tables common/trust",
     "server/model": "common/schema",
     "server/values": "common/values common/codec common/plan common/schema",
     "server/measuring": "server/model server/values common/codec common/messages common/plan "
@@ -111,10 +115,12 @@ ROOMS: dict[str, str] = {
     "server/federation": "server/driver server/coordinator server/methods common/flower "
     "common/messages common/plan common/reach common/roster common/sampler common/schema "
     "common/telemetry common/trust",
-    "server/report": "server/coordinator server/measuring server/methods common/certificate "
-    "common/plan common/report common/schema",
+    "server/report": "server/coordinator server/driver server/measuring server/methods "
+    "common/attacks common/certificate common/evaluate common/plan common/report common/sampler "
+    "common/schema",
     "server/cli": "server/federation server/report server/driver server/coordinator server/methods "
-    "server/dummy server/planning common/certificate common/cli common/estimate common/plan "
+    "server/dummy server/planning common/certificate common/cli common/estimate common/evaluate "
+    "common/plan "
     "common/reach common/report common/roster common/sampler common/schema common/tables "
     "common/telemetry common/trust",
     "simulations/audit": "client/gateway client/noise client/source common/accounting common/cli "
@@ -207,13 +213,13 @@ EDGES = {
         "client/ledger/rows.py",
         "client/ledger/statements.py",
         "client/ledger/waiting.py",
-        "server/federation/superlink_room.py",
+        "server/federation/prune.py",
     },
     "pickle": set(),
     "random": set(),
     "statsmodels": {"simulations/demo_insurers.py"},
-    "threadpoolctl": {"common/evaluate/learners.py"},
-    "sklearn": {"common/evaluate/learners.py", "simulations/demo_digits.py"},
+    "threadpoolctl": {"common/learners/learners.py"},
+    "sklearn": {"common/learners/learners.py", "simulations/demo_digits.py"},
 }
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bench.evaluate.leaks import leaks
 from bench.support.results import Figure, is_quick, publish
 from bench.support.tables import data_directory
 from silosynth.common.evaluate import Wish
@@ -44,6 +45,7 @@ def main() -> int:
         figures.append(Figure(figure=f"{name}: seconds", value=seconds, unit="cpu s", at_most=10))
     _, seconds = _judge(real, real, control, attack=True)
     figures.append(Figure(figure="with attacks", value=seconds, unit="cpu s", at_most=30))
+    figures += leaks()
     figures += _large(table, rows=120_000 if is_quick() else 260_000)
     return publish("evaluate", figures, room="evaluate")
 

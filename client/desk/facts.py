@@ -76,6 +76,7 @@ def _phase_facts(phase: Phase) -> Facts:
     return {
         "name": phase.name.value,
         "marginals": phase.marginals,
+        "held": phase.held,
         "cells": phase.cells,
         "bound": phase.bound,
         "noise_deviation": phase.noise.deviation,

@@ -169,7 +169,8 @@ def _lack_words(plan: Facts) -> tuple[str, ...]:
     lacks = plan.get("lacks")
     if not lacks:
         return ()
-    said = words_of_lacks(lacks, silos=plan["silos"])
+    parts = {p["name"]: (p["held"], p["marginals"]) for p in plan["phases"] if p.get("held")}
+    said = words_of_lacks(lacks, silos=plan["silos"], parts=parts)
     if plan["trust"] != "shared":
         return said
     alone = held_alone(lacks, silo=plan["silo"], silos=plan["silos"])

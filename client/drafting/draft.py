@@ -110,7 +110,7 @@ def _dialect(
     if not (isinstance(source, Path) and is_text_file(source)) or not source.is_file():
         return None, ()
     how = sniff_dialect(source, like=like)
-    plain = how == CsvDialect(newline=how.newline)
+    plain = how.reads_as(CsvDialect()) and not how.quoted
     return how, () if plain else (f"read as a text file with {how.describe()}",)
 
 

@@ -299,14 +299,16 @@ def _length(request: Request) -> int:
 
 
 def _sums(request: Request, *, plan: Plan, phase: Phase, cells: tuple[int, ...]) -> int:
-    """Return how many noised vectors a request costs: each marginal, or step of a round, is one.
+    """Return how many noised vectors a request costs: one for each step of a round.
 
-    Where persons are weighed, all marginals together are.
+    Of marginals those that this silo's rows can move. In a secret sum it answers others too, with
+    noise and no count, and its rows show in none of them. Of several tables every marginal, or one
+    where persons are weighed.
     """
-    if phase.fineness is not None:
-        return 1
+    if request.tables is not None:
+        return len(cells) if phase.fineness is None else 1
     if request.training is None or plan.training is None:
-        return len(cells)
+        return plan.paid([clique for clique, _ in request.queries], silo=request.silo)
     return plan.training.local_steps
 
 

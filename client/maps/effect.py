@@ -22,6 +22,7 @@ from silosynth.common.schema import (
 _MOST_WORDS = 12
 _LONGEST = 40
 Pair = tuple[str | None, str | None]
+_NOTHING = np.array([np.inf, -np.inf, np.inf, -np.inf])
 
 
 @dataclass(slots=True)
@@ -46,6 +47,29 @@ class Effect:
             elif has_words(attribute):
                 self._words.setdefault(attribute.name, Counter()).update(_pairs(column, mapped))
 
+    def add_words(self, attribute: Attribute, values: pa.Array, *, times: np.ndarray) -> None:
+        """Take in the distinct values of a listed column, each with the rows that hold it."""
+        how = self.silo_map.column(attribute.name)
+        if how.words is not None and has_words(attribute):
+            column = readable(flatten(values))
+            mapped = readable(flatten(map_column(column, how, attribute)))
+            told = self._words.setdefault(attribute.name, Counter())
+            told.update(_pairs(column, mapped, times=times))
+
+    def add_span(self, attribute: Attribute, ends: np.ndarray) -> None:
+        """Take in (4,) float64: the lowest and highest number before, and after; nan for none."""
+        how = self.silo_map.column(attribute.name)
+        if (how.words is not None or how.calculates) and has_unit(attribute):
+            self._widen(attribute, np.where(np.isnan(ends), _NOTHING, ends))
+
+    def merge(self, other: Effect) -> None:
+        """Take in what another part of the same table showed."""
+        for name, words in other._words.items():
+            self._words.setdefault(name, Counter()).update(words)
+        named = {a.name: a for a in self.schema.attributes}
+        for name, ends in other._spans.items():
+            self._widen(named[name], ends)
+
     def lines(self) -> Iterator[str]:
         """Yield a line for each column that the map changes, or says is absent."""
         for name in self.silo_map.columns:
@@ -68,16 +92,26 @@ class Effect:
             [n[~np.isnan(n)].min(initial=np.inf), n[~np.isnan(n)].max(initial=-np.inf)]
             for n in found
         ]
-        new = np.asarray(ends).ravel()
+        self._widen(attribute, np.asarray(ends).ravel())
+
+    def _widen(self, attribute: Attribute, new: np.ndarray) -> None:
+        """Keep the lowest and the highest of what was known and is new."""
         old = self._spans.get(attribute.name, new)
-        lows = np.array([True, False, True, False])
+        lows = _NOTHING > 0
         self._spans[attribute.name] = np.where(lows, np.minimum(old, new), np.maximum(old, new))
 
 
-def _pairs(column: pa.Array, mapped: pa.Array) -> dict[Pair, int]:
-    """Return how often each word became which."""
+def _pairs(
+    column: pa.Array, mapped: pa.Array, *, times: np.ndarray | None = None
+) -> dict[Pair, int]:
+    """Return how often each word became which.
+
+    Args: times: (rows,) in how many rows of the table each one stands; in one without it.
+    """
     (before, places), (after, led) = distinct(column), distinct(mapped)
-    pairs, counts = np.unique(np.stack([places, led]), axis=1, return_counts=True)
+    pairs, where = np.unique(np.stack([places, led]), axis=1, return_inverse=True)
+    counts = np.zeros(pairs.shape[1], dtype=np.int64)
+    np.add.at(counts, where.ravel(), 1 if times is None else times)
     words = [to_texts(v) if not is_text(v.type) else v for v in (before, after)]
     spelled = [w.take(pa.array(p)).to_pylist() for w, p in zip(words, pairs, strict=True)]
     return {(a, b): int(n) for a, b, n in zip(*spelled, counts, strict=True)}
@@ -85,7 +119,7 @@ def _pairs(column: pa.Array, mapped: pa.Array) -> dict[Pair, int]:
 
 def _spell_words(found: Counter[Pair]) -> str:
     """Say the commonest words, each with what it becomes."""
-    common = found.most_common(_MOST_WORDS)
+    common = sorted(found.items(), key=lambda p: (-p[1], *(w or "" for w in p[0])))[:_MOST_WORDS]
     told = [f"{_word(a)} becomes {_word(b)} in {n} rows" for (a, b), n in common]
     rest = len(found) - len(common)
     return "; ".join(told) + (f"; and {rest} words more" if rest else "")

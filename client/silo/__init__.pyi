@@ -13,6 +13,7 @@ from .foresight import foresee_plan
 from .found import find
 from .init import init_silo, new_ledger
 from .join import Joining, ask_for_new_key, ask_to_join, check_kit, take_kit
+from .judging import check_same_schema, find_result, lacking_columns, own_rows, own_section
 from .prune import old_results
 from .reading import read_tables
 from .recover import Basis, Recovery, write_recovery
@@ -32,11 +33,14 @@ __all__ = [
     "check_copy",
     "check_files",
     "check_kit",
+    "check_same_schema",
     "find",
+    "find_result",
     "fit_of",
     "fits_of",
     "foresee_plan",
     "init_silo",
+    "lacking_columns",
     "ledger_path",
     "load_identity",
     "looking",
@@ -45,6 +49,8 @@ __all__ = [
     "old_results",
     "open_datasets",
     "open_silo",
+    "own_rows",
+    "own_section",
     "prepare",
     "read_tables",
     "take_kit",

@@ -20,6 +20,7 @@ from silosynth.client.source.spec import Bounding, CodedTable, SourceSpec, Value
 from silosynth.client.source.sql import (
     MOST_SETS,
     Kind,
+    Stored,
     add_counts,
     bin_code_sql,
     coded_sql,
@@ -27,20 +28,23 @@ from silosynth.client.source.sql import (
     count_sql,
     distinct_sql,
     find_stored,
+    fit_sql,
     is_listed,
     is_numeric,
     listed_code_sql,
     place_counts,
     point_sql,
     quote,
+    tally_sql,
     value_count_sql,
 )
 from silosynth.client.source.stream import Fragment, Reader
+from silosynth.client.source.survey import NumberFit, Survey, Tally
 from silosynth.client.source.table import Wanted
 from silosynth.common.domain import Grouping
 from silosynth.common.errors import InvalidTable
 from silosynth.common.measurement import MarginalQuery
-from silosynth.common.schema import Schema
+from silosynth.common.schema import CodedAttribute, Schema
 from silosynth.common.values import ValueGrid
 
 _PLAN_ROWS = 1 << 22
@@ -117,6 +121,38 @@ class PushedDown:
         return PushedDown(
             self._spec, wanted=replace(self._wanted, schema=schema), bounding=self._bounding
         )
+
+    def survey(self, *, going: Callable[[], bool] = lambda: True) -> Survey:
+        """Say how the rows fit, column by column, as the server counts them; none comes here."""
+        silo_map = self._wanted.silo_map
+        tally = Tally(schema=self._wanted.schema, silo_map=silo_map)
+        with _reading(self._spec) as cursor:
+            stored = _columns(cursor, self._spec, wanted=self._wanted)
+            for attribute in self._wanted.schema.coded:
+                if attribute.name not in silo_map.absent and going():
+                    place = find_stored(attribute, columns=stored, silo_map=silo_map)
+                    tally.rows = self._tally(cursor, attribute, place, tally=tally)
+        return tally.survey()
+
+    def _tally(self, cursor: Any, attribute: CodedAttribute, place: Stored, *, tally: Tally) -> int:
+        """Take in one column, and return how many rows it has."""
+        query = _inner(self._spec)
+        if is_listed(attribute):
+            found = _fetch(cursor, tally_sql(place, query=query))
+            times = found["rows"].to_numpy()
+            tally.add_listed(attribute, found["value"].combine_chunks(), times=times)
+            return int(times.sum())
+        (found,) = _fetch(cursor, fit_sql(attribute, stored=place, query=query)).to_pylist()
+        ends = [found[name] for name in ("low", "high", "least", "most")]
+        tally.add_number(
+            attribute,
+            NumberFit(
+                absent=found["absent"],
+                beyond=found["beyond"],
+                ends=np.array([np.nan if e is None else e for e in ends]),
+            ),
+        )
+        return int(found["rows"])
 
     def fold(
         self,

@@ -10,6 +10,8 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from silosynth.client.counting import (
 from silosynth.client.source.caches.file_state import watch_files
 from silosynth.client.source.files import RowGroup, list_files, list_row_groups
 from silosynth.client.source.spec import CodedTable, SourceSpec, ValueQuestion
+from silosynth.client.source.survey import Survey, Tally
 from silosynth.client.source.table import PARQUET, Wanted
 from silosynth.common.codec import Codec
 from silosynth.common.domain import Grouping
@@ -36,6 +39,7 @@ from silosynth.common.schema import Schema
 
 _TASKS_PER_CPU = 2
 _LOCAL = "local"
+_LOOK_SECONDS = 1.0
 
 
 class ClusterRows:
@@ -57,16 +61,13 @@ class ClusterRows:
         plan: str | None = None,
     ) -> list[np.ndarray]:
         """Return the counts of each query; the table is read anew each time."""
-        layouts: list[Layout] = []
-
-        def lay(rows: int) -> tuple[Layout, list[np.ndarray]]:
-            schema = self._wanted.schema
-            layout = lay_out(queries, domain=schema.domain, levels=levels, rows=max(rows, 1))
-            layouts.append(layout)
-            return layout, layout.zeros()
-
-        totals = self._work(count_groups, lay)
-        return layouts[0].answers(totals)
+        groups, check = self._groups()
+        rows = max(sum(group.rows for group in groups), 1)
+        layout = lay_out(queries, domain=self._wanted.schema.domain, levels=levels, rows=rows)
+        totals = layout.zeros()
+        self._work(count_groups, groups, asked=layout, take=partial(_add, totals))
+        check()
+        return layout.answers(totals)
 
     def count_values(
         self,
@@ -76,8 +77,24 @@ class ClusterRows:
         plan: str | None = None,
     ) -> list[np.ndarray]:
         """Return the counts of each question."""
-        zeros = [np.zeros(q.partition.cells, dtype=np.int64) for q in questions]
-        return self._work(count_group_values, lambda rows: (tuple(questions), zeros))
+        groups, check = self._groups()
+        totals = [np.zeros(q.partition.cells, dtype=np.int64) for q in questions]
+        take = partial(_add, totals)
+        self._work(count_group_values, groups, asked=tuple(questions), take=take)
+        check()
+        return totals
+
+    def survey(self, *, going: Callable[[], bool] = lambda: True) -> Survey:
+        """Say how the rows fit, as the workers read them; a cluster of one is not begun for it."""
+        groups, check = self._groups()
+        tally = Tally(schema=self._wanted.schema, silo_map=self._wanted.silo_map)
+        if self._spec.cluster == _LOCAL:
+            for group in takewhile(lambda _: going(), groups):
+                tally.add(group.read())
+        else:
+            self._work(survey_groups, groups, asked=None, take=tally.merge, going=going)
+        check()
+        return tally.survey()
 
     def recode(self, schema: Schema) -> ClusterRows:
         """Return the same rows, coded by another schema."""
@@ -85,32 +102,38 @@ class ClusterRows:
             self._spec, wanted=replace(self._wanted, schema=schema), cache=self._cache
         )
 
-    def _work(
-        self,
-        task: Callable[..., list[np.ndarray]],
-        lay: Callable[[int], tuple[Any, list[np.ndarray]]],
-    ) -> list[np.ndarray]:
-        """Add up what tasks make of shares of the row groups.
-
-        Args: lay: from the number of rows, what every task gets and the totals to add to.
-        """
+    def _groups(self) -> tuple[Sequence[RowGroup], Callable[[], None]]:
+        """Return the table's row groups, and what says whether its files are still as they were."""
         if self._spec.path is None:
             raise InvalidTable("a path is needed")
         check = watch_files(list_files(self._spec.path, endings=PARQUET))
-        groups = list_row_groups(self._spec.path, wanted=self._wanted)
-        asked, totals = lay(sum(group.rows for group in groups))
+        return list_row_groups(self._spec.path, wanted=self._wanted), check
+
+    def _work(
+        self,
+        task: Callable[..., Any],
+        groups: Sequence[RowGroup],
+        *,
+        asked: object,
+        take: Callable[[Any], None],
+        going: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Let tasks work on shares of the row groups, and take in what each makes of its own.
+
+        Args: asked: what every task gets beside its share. going: whether to wait for more.
+        """
         with self._lock, _working():
             self._join()
             tasks = max(1, int(ray.cluster_resources().get("CPU", 1)) * _TASKS_PER_CPU)
             work = ray.remote(num_cpus=1, max_retries=2)(task)
             shared = ray.put((self._wanted, asked, self._cache))
             pending = [work.remote(shared, part) for part in share(groups, parts=tasks)]
-            while pending:
-                ready, pending = ray.wait(pending, num_returns=1)
-                for total, part in zip(totals, ray.get(ready[0]), strict=True):
-                    total += part
-        check()
-        return totals
+            while pending and going():
+                ready, pending = ray.wait(pending, num_returns=1, timeout=_LOOK_SECONDS)
+                for done in ready:
+                    take(ray.get(done))
+            for left in pending:
+                ray.cancel(left)
 
     def fold(
         self,
@@ -150,6 +173,21 @@ def count_groups(
         check_codes(codes, domain=codec.domain)
         kernel.add(codes, layout=layout, totals=totals)
     return totals
+
+
+def survey_groups(shared: tuple[Wanted, None, Path | None], groups: Sequence[RowGroup]) -> Tally:
+    """Return how some row groups fit; none of their rows is in it."""
+    wanted, _, _ = shared
+    tally = Tally(schema=wanted.schema, silo_map=wanted.silo_map)
+    for group in groups:
+        tally.add(group.read())
+    return tally
+
+
+def _add(totals: Sequence[np.ndarray], parts: Sequence[np.ndarray]) -> None:
+    """Add a task's counts to the totals."""
+    for total, part in zip(totals, parts, strict=True):
+        total += part
 
 
 def count_group_values(

@@ -12,6 +12,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 import pyarrow as pa
 
+from silosynth.client.source.survey import Survey
 from silosynth.common.codec import EncodingNote
 from silosynth.common.domain import Grouping
 from silosynth.common.errors import InvalidArgument
@@ -154,6 +155,10 @@ class Source(Protocol):
 
         Guarantees and raises as :meth:`count`.
         """
+        ...
+
+    def survey(self, *, going: Callable[[], bool] = lambda: True) -> Survey:
+        """Look at all rows, while ``going``, and say how they fit, for the operator alone."""
         ...
 
     def recode(self, schema: Schema) -> Source:

@@ -96,6 +96,40 @@ def distinct_sql(stored: Stored, *, query: str) -> str:
     return f'SELECT DISTINCT {value} COLLATE "C" AS value FROM ({query}) AS source'
 
 
+def tally_sql(stored: Stored, *, query: str) -> str:
+    """Return the SELECT of a listed column's distinct values as text, with the rows of each."""
+    if stored.kind is Kind.TIMESTAMP:
+        raise _uncast(stored.name, "is a timestamp, whose categories are not counted in SQL")
+    value = _text(quote(stored.name), stored.kind)
+    return (
+        f'SELECT {value} COLLATE "C" AS value, count(*)::bigint AS rows '
+        f"FROM ({query}) AS source GROUP BY 1"
+    )
+
+
+def fit_sql(attribute: CodedAttribute, *, stored: Stored, query: str) -> str:
+    """Return the SELECT of one row: how many of a number's rows are absent, or beyond the bounds.
+
+    Beside them ``rows`` of all, and the lowest and highest number before and after the map.
+    """
+    codec = _bins_of(attribute)
+    tokens = "".join(f" OR after = {_float(float(t))}" for t in codec.tokens)
+    absent = f"(after IS NULL{tokens})"
+    low, high = (_float(float(edge)) for edge in (codec.edges[0], codec.edges[-1]))
+    above = ">" if codec.scale.closed else ">="
+    ends = "min(before) AS low, max(before) AS high, min(after) AS least, max(after) AS most"
+    numbers = (
+        f"SELECT {_number(attribute, stored)} AS before, "
+        f"{_mapped_number(attribute, stored)} AS after FROM ({query}) AS source"
+    )
+    return (
+        f"SELECT count(*)::bigint AS rows, "
+        f"(count(*) FILTER (WHERE {absent}))::bigint AS absent, "
+        f"(count(*) FILTER (WHERE NOT {absent} AND (after < {low} OR after {above} {high})))"
+        f"::bigint AS beyond, {ends} FROM ({numbers}) AS numbers"
+    )
+
+
 def listed_code_sql(attribute: CodedAttribute, *, stored: Stored, values: pa.Array) -> str:
     """Return the code of a listed column, given its distinct values."""
     codec = codec_of(attribute)

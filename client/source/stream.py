@@ -188,6 +188,12 @@ class StreamRows:
             for columns in self._chosen(held, reader, moment, rows_per_person):
                 add(columns)
 
+    def tables(self) -> Iterator[pa.Table]:
+        """Yield all rows in the schema's names and words, for the operator alone."""
+        reader = self._open_reader()
+        yield from (self._wanted.mapped(fragment()) for fragment in reader.fragments())
+        reader.check()
+
     def survey(self, *, going: Callable[[], bool] = lambda: True) -> Survey:
         """Read all rows, while ``going``, and say how they fit, for the operator alone."""
         reader = self._open_reader()
@@ -243,8 +249,8 @@ class StreamRows:
             if self._recoded is not None:
                 self._recoded.forget_stale()
             if self._cache is not None:
-                cached = self._person_column is None
-                forget_codes(self._cache, lifetime=self._lifetime if cached else None)
+                bounded = self._person_column is not None
+                forget_codes(self._cache, lifetime=None if bounded else self._lifetime)
         finally:
             self._lock.release()
 
@@ -257,11 +263,10 @@ class StreamRows:
             return held
         moment = self._lifetime.begin(plan)
         coded = self._read_all(moment)
-        ranks = None
-        if coded.persons is not None:
-            ranks = self._bounding.rank(coded.persons, coded.columns)
-        piece = Piece(codes=coded.columns, persons=coded.persons)
-        self._held = Held(moment=moment, pieces=(piece,), ranks=ranks)
+        persons = coded.persons
+        ranks = None if persons is None else self._bounding.rank(persons, coded.columns)
+        pieces = (Piece(codes=coded.columns, persons=persons),)
+        self._held = Held(moment=moment, pieces=pieces, ranks=ranks)
         return self._held
 
     def _chosen(
@@ -271,15 +276,13 @@ class StreamRows:
         if held is not None:
             yield from held.chosen(rows_per_person)
         elif reader is not None:
-            pieces = self._stream(reader, moment)
-            yield from choose(pieces, None, rows_per_person=rows_per_person)
+            yield from choose(self._stream(reader, moment), None, rows_per_person=rows_per_person)
 
     def _encode_all(self, plan: str | None) -> CodedTable:
         """Return all rows as codes, texts and all."""
         if modelled_texts(self._schema):
             return self._read_texts_too()
-        held = self._find(plan)
-        if held is not None:
+        if (held := self._find(plan)) is not None:
             return self._join_pieces(held.pieces)
         return self._read_all(self._lifetime.begin(plan))
 
@@ -365,8 +368,7 @@ class StreamRows:
         """Read and encode one fragment."""
         table = self._wanted.mapped(fragment())
         encoded = self._codec.encode(table, allow_extra=True)
-        notes = lacking(encoded.notes, silo_map=self._wanted.silo_map)
-        encoded = replace(encoded, notes=notes)
+        encoded = replace(encoded, notes=lacking(encoded.notes, silo_map=self._wanted.silo_map))
         name = self._person_column
         return encoded, None if name is None else plain_persons(table[name])
 

@@ -10,19 +10,23 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from silosynth.client.maps import Effect, SiloMap, lacking, map_table, read_by
+from silosynth.client.maps import Effect, SiloMap, lacking, map_column, map_table, read_by
 from silosynth.common.codec import (
     HARDLY,
     Codec,
     EncodingNote,
+    ListedCodec,
+    NumericCodec,
     add_notes,
+    codec_of,
     distinct,
     flatten,
     readable,
     to_texts,
     trim,
 )
-from silosynth.common.schema import Attribute, Schema
+from silosynth.common.errors import InvalidTable
+from silosynth.common.schema import Attribute, CodedAttribute, Schema, as_numeric
 
 OF_RULE = "the rule "
 """What the name of a rule begins with, among those of columns."""
@@ -68,19 +72,84 @@ class Survey:
         return max(self.rows - missing, note.misfits)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NumberFit:
+    """How the rows of one number fit, as a server counted them.
+
+    ``ends`` are (4,) float64, its lowest and highest before and after the map; nan for none.
+    """
+
+    absent: int = field(repr=False)
+    beyond: int = field(repr=False)
+    ends: np.ndarray = field(repr=False)
+
+
+class Tally:
+    """Own what the parts of one table show, wherever each of them was read. Private."""
+
+    def __init__(self, *, schema: Schema, silo_map: SiloMap) -> None:
+        """Take how the table is read; nothing was yet."""
+        self._schema, self._map = schema, silo_map
+        self._effect = Effect(schema, silo_map)
+        self._missing = Counter[str]()
+        self._notes: tuple[EncodingNote, ...] = ()
+        self.rows = 0
+
+    def add(self, table: pa.Table) -> None:
+        """Take in rows as they are stored; none of them is kept."""
+        spelled = read_by(self._schema, self._map)
+        self._effect.add(table)
+        mapped = map_table(table, schema=self._schema, silo_map=self._map, person=None)
+        encoded = Codec(spelled).encode(mapped, allow_extra=True)
+        self.rows += encoded.rows
+        self._note(*lacking(encoded.notes, silo_map=self._map))
+        self._missing.update(_missing(mapped, schema=spelled))
+
+    def add_listed(self, attribute: CodedAttribute, values: pa.Array, *, times: np.ndarray) -> None:
+        """Take in a listed column by its distinct values, each with the rows that hold it."""
+        codec = codec_of(attribute)
+        if not isinstance(codec, ListedCodec):
+            raise InvalidTable(f"{attribute.name!r} is not a listed attribute")
+        self._effect.add_words(attribute, values, times=times)
+        mapped = flatten(map_column(values, self._map.column(attribute.name), attribute))
+        self._note(codec.weigh(mapped, times=times))
+        if attribute.missing:
+            self._missing[attribute.name] += _count_missing(mapped, attribute, times=times)
+
+    def add_number(self, attribute: CodedAttribute, found: NumberFit) -> None:
+        """Take in a number's column as it was counted elsewhere."""
+        self._effect.add_span(attribute, found.ends)
+        undeclared = 0 if attribute.missing else found.absent
+        self._note(
+            EncodingNote(
+                attribute=attribute.name, clipped=found.beyond, undeclared_missing=undeclared
+            )
+        )
+        if attribute.missing:
+            self._missing[attribute.name] += found.absent
+
+    def merge(self, other: Tally) -> None:
+        """Take in what was read of another part."""
+        self.rows += other.rows
+        self._note(*other._notes)
+        self._missing.update(other._missing)
+        self._effect.merge(other._effect)
+
+    def survey(self) -> Survey:
+        """Return what all parts showed."""
+        told = tuple(self._effect.lines())
+        return Survey(rows=self.rows, notes=self._notes, mapped=told, missing=self._missing)
+
+    def _note(self, *notes: EncodingNote) -> None:
+        self._notes = add_notes(self._notes, tuple(n for n in notes if n))
+
+
 def take_survey(tables: Iterable[pa.Table], *, schema: Schema, silo_map: SiloMap) -> Survey:
     """Say how rows fit, as they are stored and by their map; none of them is kept."""
-    spelled = read_by(schema, silo_map)
-    effect, codec = Effect(schema, silo_map), Codec(spelled)
-    rows, notes, missing = 0, tuple[EncodingNote, ...](), Counter[str]()
+    tally = Tally(schema=schema, silo_map=silo_map)
     for table in tables:
-        effect.add(table)
-        mapped = map_table(table, schema=schema, silo_map=silo_map, person=None)
-        encoded = codec.encode(mapped, allow_extra=True)
-        found = lacking(encoded.notes, silo_map=silo_map)
-        rows, notes = rows + encoded.rows, add_notes(notes, found)
-        missing.update(_missing(mapped, schema=spelled))
-    return Survey(rows=rows, notes=notes, mapped=tuple(effect.lines()), missing=missing)
+        tally.add(table)
+    return tally.survey()
 
 
 def _missing(table: pa.Table, *, schema: Schema) -> dict[str, int]:
@@ -92,8 +161,17 @@ def _missing(table: pa.Table, *, schema: Schema) -> dict[str, int]:
     }
 
 
-def _count_missing(column: pa.ChunkedArray, attribute: Attribute) -> int:
-    """Count the rows that are null or hold a word for missing; a blank is one among no words."""
+def _count_missing(
+    column: pa.ChunkedArray | pa.Array, attribute: Attribute, *, times: np.ndarray | None = None
+) -> int:
+    """Count the rows that are null or hold a word for missing; a blank is one among no words.
+
+    Args: times: (values,) in how many rows each value stands; in one without it.
+    """
+    number = as_numeric(attribute)
+    codec = None if number is None else codec_of(number)
+    if isinstance(codec, NumericCodec):
+        return int(codec.missing(readable(flatten(column))).sum())
     values, places = distinct(readable(flatten(column)))
     texts = trim(to_texts(values))
     words = (
@@ -103,7 +181,8 @@ def _count_missing(column: pa.ChunkedArray, attribute: Attribute) -> int:
     )
     named = pc.is_in(texts, value_set=pa.array(words, texts.type))
     absent = pc.or_(named, pc.is_null(values, nan_is_null=True)).to_numpy(zero_copy_only=False)
-    return int(np.asarray(absent, dtype=bool)[places].sum())
+    held = np.asarray(absent, dtype=bool)[places]
+    return int((held if times is None else held * times).sum())
 
 
 def _name(note: EncodingNote) -> str:

@@ -149,7 +149,7 @@ def certify_plan(plan: Plan) -> Certificate:
         phases=[
             PhaseCost(
                 name=p.name.value,
-                count=p.mechanisms * plan.attempts,
+                count=p.paid * plan.attempts,
                 noise=p.noise,
                 sensitivity=plan.privacy.rows_per_person,
                 cells=p.cells if p.bound > 1 else None,
@@ -175,7 +175,8 @@ def certify_plan(plan: Plan) -> Certificate:
 def check_certificate(certificate: Certificate) -> None:
     """Work the certificate out again from its phases; raise InvalidPlan when it states less.
 
-    Floats may differ by 1e-6 between versions of the libraries.
+    Floats may differ by 1e-6 between versions of the libraries. Behind what always holds may stand
+    what the plan alone says: who lacks which columns.
     """
     again = certify(
         phases=_phases_of(certificate),
@@ -192,7 +193,6 @@ def check_certificate(certificate: Certificate) -> None:
         fixed_in_advance=certificate.conversion == "pld",
     )
     stated, true = (c.model_dump(mode="json") for c in (certificate, again))
-    # What follows from the plan alone, such as which columns silos lack, may stand behind them.
     stated["assumptions"] = stated["assumptions"][: len(true["assumptions"])]
     for field, value in true.items():
         if not _same(stated[field], value):

@@ -150,7 +150,7 @@ def register(app: typer.Typer, groups: Groups) -> None:
     groups["certificate"].command("check")(certificate_check)
     app.command("sample")(sample)
     app.command("inspect")(inspect)
-    app.command("evaluate")(evaluate_command)
+    app.command("evaluate")(evaluate_command())
     app.command("estimate")(estimate_command)
     app.command("checkpoint")(checkpoint)
 

@@ -2,91 +2,128 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from silosynth.common.cli.console import Force, Json, emit, say
+from silosynth.common.cli.flags import with_flags
 from silosynth.common.errors import InvalidArgument
 
 if TYPE_CHECKING:
-    from silosynth.common.report import EvaluationFacts
+    from silosynth.common.evaluate import Gate, OpenRun
+    from silosynth.common.report import Audit, EvaluationFacts, ReportFacts
 
 _FAILED = 1
 
 
-def evaluate_command(
-    what: Annotated[
-        Path,
-        typer.Argument(metavar="RUN|SAMPLER|TABLE", help="A run's directory, sampler or table."),
-    ],
-    real: Annotated[Path, typer.Option(help="Real rows: .parquet, .csv or .arrow.")],
-    out: Annotated[Path, typer.Option(help="Where to write report.html and report.json.")],
-    control: Annotated[
-        Path | None, typer.Option(help="Real rows of other people; without them scores flatter.")
-    ] = None,
-    schema: Annotated[
-        Path | None, typer.Option(help="What the columns of a TABLE are; a sampler knows.")
-    ] = None,
-    target: Annotated[
-        list[str] | None, typer.Option(help="A column to predict; repeat for more.")
-    ] = None,
-    group: Annotated[
-        list[str] | None, typer.Option(help="A column whose groups are judged by themselves.")
-    ] = None,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeFlags:
+    """What a table is judged by, beside the real rows."""
+
+    control: Annotated[Path | None, "Real rows of other people; without them scores flatter."] = (
+        None
+    )
+    target: Annotated[list[str] | None, "A column to predict; repeat for more."] = None
+    group: Annotated[list[str] | None, "A column whose groups are judged by themselves."] = None
     attack: Annotated[
         bool, typer.Option("--attack", help="Try to tell who was in it; needs --control.")
-    ] = False,
-    gate: Annotated[
-        Path | None, typer.Option(help="Bars to pass, in YAML; exit code 1 when one is missed.")
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of rows, folds and questions.")] = 1,
-    force: Force = False,
-    as_json: Json = False,
-) -> None:
-    """Is it close, is it useful, is it private, can it be made again? Here, with real rows.
+    ] = False
+    audit: Annotated[
+        Path | None, "What 'audit plan --json' found, to be shown beside what is claimed."
+    ] = None
+    gate: Annotated[Path | None, "Bars to pass, in YAML; exit code 1 when one is missed."] = None
+    seed: Annotated[int, typer.Option(min=0, help="Seed of rows, folds and questions.")] = 1
 
-    The report is not differentially private: it must stay where the real rows are.
 
-    [dim]silosynth evaluate run/ --real mine.parquet --target income --group sex --out judged/[/dim]
-    [dim]silosynth evaluate other.csv --real mine.csv --control held.csv --attack --out o/[/dim]
+def _no_run(_: Path) -> None:
+    """Open no run's directory: that takes the coordinator's part."""
+
+
+def evaluate_command(open_run: OpenRun = _no_run) -> Callable[..., None]:
+    """Return the command.
+
+    Args: open_run: reads a run's directory again, where the coordinator's part is installed.
     """
-    from silosynth.common.evaluate import (
-        Wish,  # scikit-learn is in an extra
-        evaluate_file,
-        hold_gate,
-        load_gate,
-    )
-    from silosynth.common.report import check_place, write_report
 
-    bars = None if gate is None else load_gate(gate)
+    def evaluate(
+        what: Annotated[
+            Path,
+            typer.Argument(
+                metavar="RUN|SAMPLER|TABLE", help="A run's directory, sampler or table."
+            ),
+        ],
+        real: Annotated[Path, typer.Option(help="Real rows: .parquet, .csv or .arrow.")],
+        out: Annotated[Path, typer.Option(help="Where to write report.html and report.json.")],
+        by: tuple[JudgeFlags],
+        schema: Annotated[
+            Path | None, typer.Option(help="What the columns of a TABLE are; a sampler knows.")
+        ] = None,
+        force: Force = False,
+        as_json: Json = False,
+    ) -> None:
+        """Is it close, is it useful, is it private, can it be made again? Here, with real rows.
+
+        The report is not differentially private: it must stay where the real rows are.
+
+        [dim]silosynth evaluate run/ --real mine.parquet --target income --group sex --out o/[/dim]
+        [dim]silosynth evaluate other.csv --real mine.csv --control held.csv --attack --out o/[/dim]
+        """
+        from silosynth.common.evaluate import Wish, evaluate_file  # scikit-learn is in an extra
+
+        flags = by[0]
+        bars, audit = open_bars(flags, out=out, force=force)
+        facts = evaluate_file(
+            what,
+            real=real,
+            control=flags.control,
+            schema=schema,
+            wish=Wish(targets=flags.target or (), groups=flags.group or (), attack=flags.attack),
+            audit=audit,
+            seed=flags.seed,
+            tell=say,
+            open_run=open_run,
+        )
+        hand_out(facts, bars=bars, out=out, force=force, as_json=as_json)
+
+    return with_flags(evaluate, {"by": [JudgeFlags]})
+
+
+def open_bars(flags: JudgeFlags, *, out: Path, force: bool) -> tuple[Gate | None, Audit | None]:
+    """Read gate and audit, and look at the place, before any row is read."""
+    from silosynth.common.evaluate import load_audit, load_gate
+    from silosynth.common.report import check_place
+
+    if flags.attack and flags.control is None:
+        raise InvalidArgument(
+            "an attack needs a control", hint="give rows of other people with --control"
+        )
     check_place(out, force=force)
-    facts = evaluate_file(
-        what,
-        real=real,
-        control=control,
-        schema=schema,
-        wish=Wish(targets=target or (), groups=group or (), attack=attack),
-        seed=seed,
-        tell=say,
+    return (
+        None if flags.gate is None else load_gate(flags.gate),
+        None if flags.audit is None else load_audit(flags.audit),
     )
+
+
+def hand_out(
+    facts: ReportFacts, *, bars: Gate | None, out: Path, force: bool, as_json: bool
+) -> None:
+    """Hold a gate against what was found, write the report, and say both; exit 1 for a miss."""
+    from silosynth.common.evaluate import hold_gate
+    from silosynth.common.report import write_report
+
     found = facts.evaluation
     if found is None:
         raise InvalidArgument("nothing was compared", hint="give tables of 200 rows or more")
     missed = () if bars is None else hold_gate(bars, found)
     page, data = write_report(facts, out, force=force)
     _tell(found, page, missed)
-    emit(
-        {
-            "html": str(page),
-            "json": str(data),
-            "lamps": {lamp.axis.value: lamp.state.value for lamp in found.lamps},
-            "missed": list(missed),
-        },
-        as_json=as_json,
-    )
+    lamps = {lamp.axis.value: lamp.state.value for lamp in found.lamps}
+    written = {"html": str(page), "json": str(data), "lamps": lamps, "missed": list(missed)}
+    emit(written, as_json=as_json)
     if missed:
         raise typer.Exit(_FAILED)
 

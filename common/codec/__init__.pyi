@@ -4,7 +4,7 @@ from .edges import quantile_groups
 from .examples import END, Layout, from_examples, layout_of, modelled_texts, to_examples
 from .facts import CENSORED, FEW, ColumnFacts, Proposal, summarise
 from .fit import accepts, check_columns
-from .kinds.identifier import form_of, keys_at
+from .kinds.identifier import form_of, keys_at, where_keys
 from .kinds.table import KINDS, code_words, codec_of, draft_column, spell_edge
 from .listed import ListedCodec
 from .notes import HARDLY, EncodingNote, add_notes, code_dtype
@@ -84,4 +84,5 @@ __all__ = [
     "to_pandas",
     "to_texts",
     "trim",
+    "where_keys",
 ]

@@ -84,12 +84,27 @@ class ListedCodec:
         # Null stands last among the values, whether or not a row holds it.
         bent[-1] &= column.null_count > 0
         counts = np.bincount(positions, minlength=len(values)) if bent.any() else bent
-        note = EncodingNote(
+        note = self._note(counts, unseen=unseen, absent=absent)
+        return codes.astype(code_dtype(self.attribute.size))[positions], note
+
+    def weigh(self, column: pa.Array, *, times: np.ndarray) -> EncodingNote:
+        """Return what :meth:`encode` notes where each value stands in so many rows.
+
+        Args: times: (values,) int64.
+        """
+        values, positions = distinct(column)
+        absent = _is_absent(values)
+        counts = np.zeros(len(values), dtype=np.int64)
+        np.add.at(counts, positions, times)
+        return self._note(counts, unseen=~absent & (self._find(values) < 0), absent=absent)
+
+    def _note(self, counts: np.ndarray, *, unseen: np.ndarray, absent: np.ndarray) -> EncodingNote:
+        """Return how many rows had no code of their own, by the rows of each distinct value."""
+        return EncodingNote(
             attribute=self.attribute.name,
             unseen=int(counts[unseen].sum()),
             undeclared_missing=0 if self.attribute.missing else int(counts[absent].sum()),
         )
-        return codes.astype(code_dtype(self.attribute.size))[positions], note
 
     def misfits(self, column: pa.Array) -> np.ndarray:
         """Return (rows,) bool, where a value has the code of another for want of one of its own."""

@@ -103,6 +103,12 @@ class NumericCodec:
         bent: np.ndarray = self._beyond(numbers) | unreadable | undeclared
         return bent
 
+    def missing(self, column: pa.Array) -> np.ndarray:
+        """Return (rows,) bool, where a row holds nothing, or what stands for that."""
+        _, absent, unreadable, _ = self._numbers(column)
+        held: np.ndarray = absent & ~unreadable
+        return held
+
     def read(self, column: pa.Array) -> np.ndarray:
         """Return (rows,) float64, NaN for what has a code of missing; instants in microseconds."""
         numbers, absent, _, _ = self._numbers(column)

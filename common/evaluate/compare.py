@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -12,14 +12,13 @@ import pyarrow as pa
 from silosynth.common.certificate import Certificate
 from silosynth.common.codec import Codec, TableLike, as_table
 from silosynth.common.domain import Clique, Domain
-from silosynth.common.evaluate.evaluate import FEWEST_ROWS, Tell, Wish, evaluate, silent
-from silosynth.common.evaluate.lamps import Guarantee
+from silosynth.common.evaluate.evaluate import FEWEST_ROWS, evaluate
+from silosynth.common.evaluate.made import UNKNOWN, Made, Tell, Wish, guarantee_of, silent
 from silosynth.common.plan import Plan
 from silosynth.common.report import (
     AttributeFacts,
     Bound,
     Headline,
-    Measure,
     Mode,
     PairFacts,
     PairsFacts,
@@ -105,7 +104,7 @@ def compare(
     seed: int = 0,
     provenance: Provenance | None = None,
     wish: Wish | None = None,
-    reuse: Sequence[Measure] = (),
+    made: Made = UNKNOWN,
     tell: Tell = silent,
 ) -> ReportFacts:
     """Compare a synthetic table with the pooled real rows: by the model's bins, and by values.
@@ -121,6 +120,7 @@ def compare(
         held_out: a second real sample; without one the ceiling is a bootstrap of ``real``.
         chosen: the pairs that the plan measured by themselves.
         wish: what is asked of the comparison of values; none is made without one.
+        made: what else is known of how the table was made; the guarantee is the certificate's.
         seed: for the bootstrap, the shuffled columns, the subsamples and the choice of triples.
 
     Raises InvalidTable when a table has no rows or does not have the schema's columns.
@@ -138,12 +138,11 @@ def compare(
             control=held_out,
             schema=schema,
             wish=wish,
-            guarantee=_guarantee(certificate, plan),
-            reuse=reuse,
+            made=_with_guarantee(made, certificate=certificate, plan=plan),
             seed=seed,
             tell=tell,
         )
-    made = provenance or Provenance(digests={"schema": schema.digest})
+    origin = provenance or Provenance(digests={"schema": schema.digest})
     return ReportFacts(
         mode=Mode.SIMULATION,
         headline=Headline(
@@ -162,19 +161,16 @@ def compare(
         not_compared=uncoded_names(schema),
         silos=silo_facts(costs or {}, plan=plan, rows=silo_rows) if plan else (),
         plan=plan_facts(plan) if plan else None,
-        provenance=made.model_copy(update={"seeds": {**made.seeds, "comparison": seed}}),
+        provenance=origin.model_copy(update={"seeds": {**origin.seeds, "comparison": seed}}),
     )
 
 
-def _guarantee(certificate: Certificate | None, plan: Plan | None) -> Guarantee | None:
-    """Return what a certificate states, in numbers."""
+def _with_guarantee(made: Made, *, certificate: Certificate | None, plan: Plan | None) -> Made:
+    """Return what is known, with what a certificate states."""
     if certificate is None:
-        return None
-    return Guarantee(
-        epsilon=certificate.epsilon,
-        delta=certificate.delta,
-        unit=plan.privacy.unit if plan else "person",
-    )
+        return made
+    unit = plan.privacy.unit if plan else "person"
+    return replace(made, guarantee=guarantee_of(certificate, unit=unit))
 
 
 def _prepare(

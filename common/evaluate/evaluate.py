@@ -5,27 +5,27 @@ What comes out is **not** differentially private: it must stay where the real ro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
 
+from silosynth.common.attacks import Attacked, attack, refuse_shared_rows
 from silosynth.common.codec import TableLike, as_table, distinct, flatten, to_texts
 from silosynth.common.errors import InvalidArgument, InvalidTable
-from silosynth.common.evaluate.attacks import attack, refuse_shared_rows
 from silosynth.common.evaluate.impossible import impossible
 from silosynth.common.evaluate.joint import correlation_gaps, query_errors, value_distances
 from silosynth.common.evaluate.lamps import (
-    Guarantee,
     fidelity_lamp,
     privacy_lamp,
     reuse_lamp,
     utility_lamp,
 )
-from silosynth.common.evaluate.learners import features, one_thread, tell_apart
+from silosynth.common.evaluate.made import UNKNOWN, Made, Tell, Wish, silent
 from silosynth.common.evaluate.shapes import column_facts, dropped_labels, rare_labels
 from silosynth.common.evaluate.utility import MOST_LEARNT, check_targets, evaluate_targets
+from silosynth.common.evaluate.validity import validity
+from silosynth.common.learners import features, one_thread, tell_apart
 from silosynth.common.report import (
     Axis,
     Better,
@@ -45,20 +45,7 @@ _APART_ROWS = 6_000
 _MOST_DROPPED = 50
 _TOP = 8
 
-Tell = Callable[[str], None]
-
-
-def silent(_: str) -> None:
-    """Say nothing."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
-    """What is asked of an evaluation beyond the two tables."""
-
-    targets: Sequence[str] = ()
-    groups: Sequence[str] = ()
-    attack: bool = False
+NOTHING = Attacked(measures=(), exhibits=(), curves=(), worst=())
 
 
 def evaluate(
@@ -68,8 +55,7 @@ def evaluate(
     control: TableLike | None = None,
     schema: Schema | None = None,
     wish: Wish | None = None,
-    guarantee: Guarantee | None = None,
-    reuse: Sequence[Measure] = (),
+    made: Made = UNKNOWN,
     seed: int = 0,
     tell: Tell = silent,
 ) -> EvaluationFacts:
@@ -78,8 +64,7 @@ def evaluate(
     Args:
         control: other real rows; without them the ceiling is a bootstrap, which flatters it.
         schema: what the columns are; without one the real columns say so.
-        guarantee: what the table's certificate states.
-        reuse: measures of how the table was made, for the last lamp.
+        made: how the table was made: its guarantee, its sampler, what left the silos.
         seed: for choices of rows and cliques, folds and questions.
         tell: told one line before each step.
 
@@ -91,8 +76,7 @@ def evaluate(
             [as_table(t, origin=o) for t, o in _named(real, synthetic, control)],
             schema=schema,
             asked=wish or Wish(),
-            guarantee=guarantee,
-            reuse=reuse,
+            made=made,
             seed=seed,
             tell=tell,
         )
@@ -103,8 +87,7 @@ def _evaluate(
     *,
     schema: Schema | None,
     asked: Wish,
-    guarantee: Guarantee | None,
-    reuse: Sequence[Measure],
+    made: Made,
     seed: int,
     tell: Tell,
 ) -> EvaluationFacts:
@@ -126,6 +109,7 @@ def _evaluate(
         *correlation_gaps(sides),
         odd.measure,
         *_label_measures(tables),
+        *validity(given, schema=schema, keys=skipped, seed=seed),
     ]
     tell("telling both tables apart")
     apart, told = _apart(sides, seed=seed)
@@ -138,13 +122,13 @@ def _evaluate(
         seed=seed,
     )
     measures += [*apart, *query_errors(sides, seed=seed), *useful.measures]
-    worst: tuple[int, ...] = ()
-    if asked.attack and beside is not None:
-        tell("attacking")
-        attacked = attack(tables[0], tables[1], beside, seed=seed)
-        measures += attacked.measures
-        worst = attacked.worst
-    measures += reuse
+    attacked = NOTHING
+    if asked.attack:
+        attacked = attack(
+            tables, given, known=made.known, secrets=asked.targets, seed=seed, tell=tell
+        )
+    measures += [*attacked.measures, *made.reuse]
+    mu = None if made.guarantee is None else made.guarantee.mu
     ceiling_is = "a bootstrap" if beside is None else "the control"
     return EvaluationFacts(
         rows_real=given[0].num_rows,
@@ -155,7 +139,7 @@ def _evaluate(
         lamps=(
             fidelity_lamp(columns, measures, ceiling_is=ceiling_is),
             utility_lamp(useful.targets, measures, ceiling_is=ceiling_is),
-            privacy_lamp(guarantee, measures),
+            privacy_lamp(made.guarantee, measures),
             reuse_lamp(measures),
         ),
         measures=tuple(measures),
@@ -166,7 +150,11 @@ def _evaluate(
         structural_zeros=odd.structural_zeros,
         told_apart_by=told,
         targets=useful.targets,
-        worst_records=worst,
+        worst_records=attacked.worst,
+        curves=attacked.curves,
+        mu=mu,
+        exhibits=attacked.exhibits,
+        audit=made.audit,
         example=_example(given, sides.real.names, seed=seed),
     )
 

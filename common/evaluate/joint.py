@@ -8,7 +8,13 @@ import numpy as np
 
 from silosynth.common.domain import Clique, Domain
 from silosynth.common.report import Axis, Better, Measure
-from silosynth.common.scores import Sides, Values, all_cliques, fixed_cliques, marginal_distance
+from silosynth.common.scores import (
+    Sides,
+    Values,
+    all_cliques,
+    fixed_cliques,
+    marginal_distance,
+)
 from silosynth.common.scores.value_bins import value_bins
 from silosynth.common.seeded import SeededWords
 
@@ -21,7 +27,8 @@ _WIDEST = 3
 def value_distances(sides: Sides, *, seed: int) -> list[Measure]:
     """Return the mean distance over 1 to 4 columns, by quantiles with atoms of their own.
 
-    One and two columns are cut into at most 32 cells each, three and four into at most 8.
+    One and two columns are cut into at most 32 cells each, three and four into at most 8. Of pairs
+    the one that lies farthest beyond its ceiling is named.
     """
     found = []
     for ways in range(1, min(len(sides.real.columns), 4) + 1):
@@ -33,21 +40,29 @@ def value_distances(sides: Sides, *, seed: int) -> list[Measure]:
             for side in (sides.real, *sides.others())
         ]
         cliques = _cliques(domain, ways, seed=seed)
-        value, ceiling, floor = (
-            float(marginal_distance(tables[0], t, domain=domain, cliques=cliques).mean())
-            for t in tables[1:]
-        )
-        found.append(
-            Measure(
-                axis=Axis.FIDELITY,
-                name=f"{ways}-way distance of values",
-                value=value,
-                ceiling=ceiling,
-                floor=floor,
-                better=Better.LOW,
-            )
-        )
+        apart = [
+            marginal_distance(tables[0], t, domain=domain, cliques=cliques) for t in tables[1:]
+        ]
+        found.append(_distance(f"{ways}-way distance of values", [a.mean() for a in apart]))
+        if ways == 2:
+            worst = int(np.argmax(apart[0] - apart[1]))
+            name = " and ".join(cliques[worst])
+            marks = [a[worst] for a in apart]
+            found.append(_distance("distance of the worst pair", marks, target=name))
     return found
+
+
+def _distance(name: str, marks: Sequence[float], *, target: str | None = None) -> Measure:
+    """Return a distance with its value, ceiling and floor."""
+    return Measure(
+        axis=Axis.FIDELITY,
+        name=name,
+        target=target,
+        value=float(marks[0]),
+        ceiling=float(marks[1]),
+        floor=float(marks[2]),
+        better=Better.LOW,
+    )
 
 
 def _cliques(domain: Domain, ways: int, *, seed: int) -> tuple[Clique, ...]:

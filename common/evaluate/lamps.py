@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from silosynth.common.evaluate.made import Guarantee
+from silosynth.common.evaluate.reuse import AGAIN
 from silosynth.common.report import Axis, ColumnFacts, Lamp, Measure, State, TargetFacts
 
 SHAPE_GOOD, SHAPE_POOR = 0.9, 0.6
@@ -15,15 +16,7 @@ FORM_GOOD = 0.01
 EPSILON_GOOD, EPSILON_FAIR = 1.0, 10.0
 _BETWEEN_GOOD, _BETWEEN_POOR = 0.4, 0.8
 _AUC_GOOD, _FOUND = 0.03, 0.05
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Guarantee:
-    """What a certificate states."""
-
-    epsilon: float
-    delta: float
-    unit: str
+BY_RELEASES = "by releases"
 
 
 def fidelity_lamp(
@@ -130,20 +123,25 @@ def utility_lamp(
 def privacy_lamp(guarantee: Guarantee | None, measures: Sequence[Measure]) -> Lamp:
     """Say what is promised, and whether an attack found more than chance."""
     attacks = [m for m in measures if m.axis is Axis.PRIVACY]
-    found = [m for m in attacks if (m.low or 0) - (m.ceiling or 0) > _FOUND / 2]
-    if found:
-        worst = max(found, key=lambda m: (m.low or 0) - (m.ceiling or 0))
+    found = [m for m in attacks if _beyond(m) > _FOUND / 2]
+    by_table = [m for m in found if BY_RELEASES not in m.name]
+    if by_table or (found and guarantee is None):
+        worst = max(by_table or found, key=_beyond)
         return Lamp(
             axis=Axis.PRIVACY,
             state=State.POOR,
             sentence=f"An attack tells who is in it: {worst.name} is {worst.value:.3f}, where "
             f"guessing gives {worst.ceiling or 0:.2f}. Do not hand this table out.",
         )
-    tried = (
-        "attacks found no more than guessing does, which alone proves nothing"
-        if attacks
-        else "no attack was tried"
-    )
+    tried = "no attack was tried"
+    if found:
+        worst = max(found, key=_beyond)
+        tried = (
+            f"whoever sees what left the silos finds more than guessing does: {worst.name} is "
+            f"{worst.value:.3f}; the table and its sampler gave nobody away"
+        )
+    elif attacks:
+        tried = "attacks found no more than guessing does, which alone proves nothing"
     if guarantee is None:
         return Lamp(
             axis=Axis.PRIVACY,
@@ -152,15 +150,25 @@ def privacy_lamp(guarantee: Guarantee | None, measures: Sequence[Measure]) -> La
         )
     return Lamp(
         axis=Axis.PRIVACY,
-        state=_grade(guarantee.epsilon, EPSILON_GOOD, EPSILON_FAIR),
+        state=max(
+            _grade(guarantee.epsilon, EPSILON_GOOD, EPSILON_FAIR),
+            State.FAIR if found else State.GOOD,
+            key=_place,
+        ),
         sentence=f"A guarantee of epsilon {guarantee.epsilon:.3g} at delta {guarantee.delta:g} "
         f"for each {guarantee.unit} (0 gives nothing away, above 10 little is promised); {tried}.",
     )
 
 
+def _beyond(measure: Measure) -> float:
+    """Return how far the low end of an attack's interval lies above guessing."""
+    return (measure.low or 0.0) - (measure.ceiling or 0.0)
+
+
 def reuse_lamp(measures: Sequence[Measure]) -> Lamp:
     """Say whether the table can be made again."""
     again = _named(measures, "drawn again, same rows")
+    fitted = _named(measures, AGAIN)
     if again is None:
         return Lamp(
             axis=Axis.REUSE,
@@ -169,17 +177,29 @@ def reuse_lamp(measures: Sequence[Measure]) -> Lamp:
         )
     size = _named(measures, "bytes of the sampler")
     about = f" The sampler has {size.value / 1000:,.0f} kB." if size else ""
-    if again.value == 1:
-        return Lamp(
-            axis=Axis.REUSE,
-            state=State.GOOD,
-            sentence="Made again, same rows, at epsilon 0: the sampler was asked twice with one "
-            f"seed.{about}",
+    state, sentence = _made_again(again.value == 1, None if fitted is None else fitted.value == 1)
+    return Lamp(axis=Axis.REUSE, state=state, sentence=f"{sentence}{about}")
+
+
+def _made_again(drawn: bool, fitted: bool | None) -> tuple[State, str]:
+    """Say whether rows came out the same, and the sampler itself, where that was tried."""
+    if not drawn:
+        return State.POOR, "The sampler gave other rows when it was asked again with one seed."
+    if fitted is None:
+        return (
+            State.GOOD,
+            "Made again, same rows, at epsilon 0: the sampler was asked twice with one seed.",
         )
-    return Lamp(
-        axis=Axis.REUSE,
-        state=State.POOR,
-        sentence=f"The sampler gave other rows when it was asked again with one seed.{about}",
+    if fitted:
+        return (
+            State.GOOD,
+            "Made again from what left the silos, same bytes, and drawn again, same rows: at "
+            "epsilon 0, and no silo was asked.",
+        )
+    return (
+        State.FAIR,
+        "The sampler gives the same rows twice, but fitting it again to what left the silos gives "
+        "other bytes: another version made it.",
     )
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 from silosynth.common.report import Axis, Better, Measure
 from silosynth.common.sampler import DrawsRows
 from silosynth.common.sampler.sampler import draw
 
+AGAIN = "made again from what left the silos, same bytes"
 _ROWS = 1_000
 _TIMED_ROWS = 20_000
 
@@ -24,6 +26,16 @@ def reuse_measures(
     if epsilon is not None:
         found.append(_measure("epsilon spent once, for any number of rows", epsilon, Better.LOW))
     return found
+
+
+def again_measure(same: bool) -> Measure:
+    """Say whether the sampler came out the same, byte for byte, from what left the silos."""
+    return _measure(AGAIN, float(same), Better.HIGH)
+
+
+def run_measures(figures: Mapping[str, float]) -> list[Measure]:
+    """Return what a run cost, to three digits: other runs of one plan differ by more."""
+    return [_measure(n, float(f"{value:.3g}"), Better.LOW) for n, value in figures.items()]
 
 
 def drawing_speed(sampler: DrawsRows, *, seed: int) -> Measure:

@@ -10,7 +10,7 @@ import numpy as np
 
 from silosynth.common.errors import InvalidArgument, InvalidTable
 from silosynth.common.evaluate.coefficients import coefficient_measures
-from silosynth.common.evaluate.learners import (
+from silosynth.common.learners import (
     area,
     average_precision,
     explained,
@@ -207,6 +207,8 @@ def _target(exam: Exam, *, groups: Sequence[str], chosen: bool, seed: int) -> Us
         importance=_looks(exam, looked),
     )
     measures = [_measure(exam, facts.score, whole), _agreement(exam, looked)]
+    if paired:
+        measures.append(_hurt(exam, facts.score, paired))
     if exam.classes == 2:
         measures += _positives(exam, guesses)
     return Useful(targets=(facts,), measures=tuple(measures))
@@ -269,6 +271,19 @@ def _measure(exam: Exam, score: str, whole: dict[str, float]) -> Measure:
         ceiling=whole["real"],
         floor=whole["floor"],
         better=Better.HIGH,
+    )
+
+
+def _hurt(exam: Exam, score: str, groups: Sequence[PairedScore]) -> Measure:
+    """Return what is lost in the group that loses most; the floor has lost all there was."""
+    return Measure(
+        axis=Axis.UTILITY,
+        name=f"{score} lost in the group that loses most",
+        target=exam.target.name,
+        value=max(g.real - g.synthetic for g in groups),
+        ceiling=0.0,
+        floor=max(g.real - 0.5 if score == "AUC" else g.real for g in groups),
+        better=Better.LOW,
     )
 
 

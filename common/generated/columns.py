@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from silosynth.common.codec import Form, arrow_type, codec_of, in_form
+from silosynth.common.codec import Form, arrow_type, codec_of, in_form, where_keys
 from silosynth.common.errors import InvalidSampler
 from silosynth.common.generated.by_row import as_uniform, row_words
 from silosynth.common.generated.people import make_people, make_places
@@ -64,14 +64,17 @@ def _completed(
 ) -> pa.Table:
     columns: dict[str, pa.Array | pa.ChunkedArray] = {n: rows[n] for n in rows.column_names}
     columns |= _made_up(schema.generated, rows, seed=seed, first_row=first_row, form=form)
+    described = {a.name: a for a in schema.attributes}
     for name, pattern in schema.ruled.likes.items():
+        there = pa.chunked_array([pa.array(np.ones(rows.num_rows, dtype=bool))])
         if name in rows.column_names:
+            there = where_keys(described[name], rows[name], first_row=first_row)
             words = words_by_row(
                 pattern, seed=seed, column=name, first_row=first_row, rows=rows.num_rows
             )
-            keys = pc.if_else(rows[name].is_valid(), words, pa.scalar(None, pa.large_string()))
-            columns[name] = keys.cast(pa.large_string() if form is Form.SPELLED else pa.string())
-        _check(columns[name], name=name, pattern=pattern)
+            told = pc.if_else(there, words, rows[name].cast(pa.large_string()))
+            columns[name] = told.cast(pa.large_string() if form is Form.SPELLED else pa.string())
+        _check(pc.filter(columns[name], there), name=name, pattern=pattern)
     return pa.table({a.name: columns[a.name] for a in schema.attributes if a.name in columns})
 
 

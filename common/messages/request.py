@@ -198,6 +198,11 @@ def _one_table_cells(
             f"phase {phase.name.value} asks for {len(request.queries)} marginals; "
             f"the plan allows {phase.marginals}"
         )
+    if (paid := plan.paid([c for c, _ in request.queries], silo=request.silo)) > phase.paid:
+        raise CapExceeded(
+            f"phase {phase.name.value} asks for {paid} marginals of what silo {request.silo} "
+            f"holds; the plan allows {phase.paid}"
+        )
     if len(set(request.queries)) != len(request.queries):
         raise InvalidPlan(f"phase {phase.name.value} asks for a marginal twice")
     if request.edges is not None and not set(request.edges) <= set(plan.values or {}):

@@ -21,8 +21,12 @@ def unheld_pairs(plan: Plan) -> tuple[Clique, ...]:
 
 
 def lack_words(plan: Plan) -> tuple[str, ...]:
-    """Say what each silo lacks, and which pairs nobody can know; nothing where all hold all."""
-    return words_of_lacks(plan.lacks or {}, silos=plan.silos)
+    """Say what each silo lacks, which pairs nobody can know, and what of a sum a silo holds.
+
+    Nothing where all hold all.
+    """
+    parts = {p.name.value: (p.held, p.marginals) for p in plan.phases if p.held is not None}
+    return words_of_lacks(plan.lacks or {}, silos=plan.silos, parts=parts)
 
 
 def held_alone(lacks: Lacks, *, silo: str, silos: Sequence[str]) -> tuple[Clique, ...]:
@@ -60,8 +64,13 @@ def _pairs_lacked(
     return tuple((a, b) for (a, first), (b, second) in pairs if first | second == everybody)
 
 
-def words_of_lacks(lacks: Lacks, *, silos: Sequence[str]) -> tuple[str, ...]:
-    """Say what :func:`lack_words` says."""
+def words_of_lacks(
+    lacks: Lacks, *, silos: Sequence[str], parts: Mapping[str, tuple[int, int]] | None = None
+) -> tuple[str, ...]:
+    """Say what :func:`lack_words` says.
+
+    Args: parts: by phase of a secret sum, how many of its marginals one silo holds at most.
+    """
     if not lacks:
         return ()
     said = [
@@ -69,6 +78,12 @@ def words_of_lacks(lacks: Lacks, *, silos: Sequence[str]) -> tuple[str, ...]:
         for silo, columns in sorted(lacks.items())
     ]
     said.append("The silos hold different people; each person's columns are those of one silo.")
+    if parts:
+        shares = ", ".join(f"phase {name} at most {h} of {m}" for name, (h, m) in parts.items())
+        said.append(
+            f"A silo's rows are counted in no marginal of what it lacks, so its persons move of "
+            f"{shares}, and so many are paid for."
+        )
     if pairs := _pairs_lacked(lacks, silos=silos):
         shown = "; ".join(f"{a} with {b}" for a, b in pairs[:_MOST_PAIRS])
         more = f"; and {len(pairs) - _MOST_PAIRS} pairs more" if len(pairs) > _MOST_PAIRS else ""

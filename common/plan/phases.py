@@ -40,11 +40,13 @@ class PhaseName(StrEnum):
 class Phase(PlanModel):
     """One message to each silo: at most ``marginals`` noised marginals, each with ``sigma2``.
 
-    ``bound`` is the L2 norm that one row adds to each of them at most: 1 for counts. The phase
-    ``embedding`` asks for one sum of random features, which is no marginal but sums like one. The
-    phases ``values`` and ``closer`` ask for histograms of one number's points each. The phase
-    ``training`` asks for ``marginals`` noised sums of gradients in all its requests together,
-    each over every person with the chance ``rate``.
+    ``bound`` is the L2 norm that one row adds to each of them at most: 1 for counts. In a secret
+    sum where silos lack columns, ``held`` is the most of them over columns that one silo holds: a
+    row moves no others, so a silo pays for so many. The phase ``embedding`` asks for one sum of
+    random features, which is no marginal but sums like one. The phases ``values`` and ``closer``
+    ask for histograms of one number's points each. The phase ``training`` asks for ``marginals``
+    noised sums of gradients in all its requests together, each over every person with the chance
+    ``rate``.
 
     A phase with a ``fineness`` F asks for marginals of families whose persons are weighed, so that
     all of them together move by F times T at most: one mechanism, however many marginals. Its
@@ -52,7 +54,7 @@ class Phase(PlanModel):
     stands in the plan, and T need not.
     """
 
-    _ABSENT: ClassVar[frozenset[str]] = frozenset({"rate", "fineness"})
+    _ABSENT: ClassVar[frozenset[str]] = frozenset({"rate", "held", "fineness"})
 
     name: PhaseName
     marginals: int = Field(ge=1, le=100_000)
@@ -61,6 +63,9 @@ class Phase(PlanModel):
     bound: int = Field(default=1, ge=1, le=2**31)
     rate: Exact | None = None
     fineness: int | None = Field(default=None, ge=2, le=MOST_FINENESS)
+    held: int | None = Field(
+        default=None, ge=1, le=100_000, description="most marginals that one silo has rows for"
+    )
 
     @model_validator(mode="after")
     def _chance(self) -> Self:
@@ -72,10 +77,23 @@ class Phase(PlanModel):
             raise ValueError("rate: is too near to 1 for its accountant; write 1")
         return self
 
+    @model_validator(mode="after")
+    def _part(self) -> Self:
+        if self.held is not None and self.fineness is not None:
+            raise ValueError("held: has no meaning where persons are weighed; leave it out")
+        if self.held is not None and self.held >= self.marginals:
+            raise ValueError("held: is fewer than all marginals; leave it out")
+        return self
+
     @property
-    def mechanisms(self) -> int:
-        """Return how many vectors are paid for: each marginal, or all together where weighed."""
-        return self.marginals if self.fineness is None else 1
+    def paid(self) -> int:
+        """Return for how many vectors a silo pays at most: the marginals that its rows can move.
+
+        Where persons are weighed, all marginals together are one.
+        """
+        if self.fineness is not None:
+            return 1
+        return self.marginals if self.held is None else self.held
 
     @property
     def noise(self) -> Noise:
@@ -91,6 +109,7 @@ def noised_phase(
     cells: int,
     rate: Fraction | None = None,
     fineness: int | None = None,
+    held: int | None = None,
 ) -> Phase:
     """Return the phase that asks for so much with this noise, all shares of it together."""
     return Phase(
@@ -101,6 +120,7 @@ def noised_phase(
         bound=noise.bound,
         rate=rate,
         fineness=fineness,
+        held=held,
     )
 
 
@@ -109,7 +129,7 @@ def phase_cost(
 ) -> GaussianCost:
     """Return the noise of one phase as a mechanism for the accountant."""
     return phase_noise(phase, shares=shares).cost(
-        count=phase.mechanisms * attempts, rows_per_person=rows_per_person, cells=phase.cells
+        count=phase.paid * attempts, rows_per_person=rows_per_person, cells=phase.cells
     )
 
 

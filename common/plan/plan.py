@@ -157,6 +157,8 @@ class Plan(PlanModel):
             raise ValueError("lacks: name the columns of a silo once each, or leave it out")
         if lacks and (self.training or self.features):
             raise ValueError("lacks: this method learns from whole rows; measure marginals")
+        if any(p.held is not None for p in self.phases) and not (lacks and self.masked):
+            raise ValueError("phases: held belongs to shared trust where silos lack columns")
 
     def _check_tables(self) -> None:
         """Raise ValueError where a plan for several tables says what only one table has."""
@@ -170,6 +172,13 @@ class Plan(PlanModel):
     def holds(self, silo: str, clique: Clique) -> bool:
         """Say whether a silo holds every column of a clique."""
         return not set((self.lacks or {}).get(silo, ())).intersection(clique)
+
+    def paid(self, cliques: Sequence[Clique], *, silo: str) -> int:
+        """Return for how many of these marginals a silo pays: those that its rows can move.
+
+        At least one: no answer is free.
+        """
+        return max(sum(self.holds(silo, clique) for clique in cliques), 1)
 
     def holders(self, clique: Clique, *, silos: Sequence[str]) -> tuple[str, ...]:
         """Return those of ``silos`` that hold every column of a clique."""

@@ -1,8 +1,10 @@
 from .bars import attribute_facts
 from .evaluation import (
+    Audit,
     Axis,
     Better,
     ColumnFacts,
+    Curve,
     Dropped,
     EvaluationFacts,
     Example,
@@ -35,10 +37,12 @@ from .svg import element, fit, path, picture, tooltip
 
 __all__ = [
     "AttributeFacts",
+    "Audit",
     "Axis",
     "Better",
     "Bound",
     "ColumnFacts",
+    "Curve",
     "Dropped",
     "EvaluationFacts",
     "Example",

@@ -134,8 +134,29 @@ class Example(Facts):
     synthetic: tuple[tuple[Label, ...], ...]
 
 
+class Curve(Facts):
+    """The ROC curve of an attack: (false alarms, members found), both rising, in shares."""
+
+    name: Label
+    people: Count
+    points: tuple[tuple[Number, Number], ...]
+
+
+class Audit(Facts):
+    """What an audit of the plan's kind of releases found, beside what was claimed."""
+
+    claimed: Number
+    at_least: Number
+    delta: Number
+    games: Count
+
+
 class EvaluationFacts(Facts):
-    """Everything that a comparison with real rows found. It is private."""
+    """Everything that a comparison with real rows found. It is private.
+
+    ``mu`` is how far apart a person's being in and out may lie at most, in deviations of the
+    noise (Gaussian differential privacy): no attack's curve lies above Phi(Phi^-1(f) + mu).
+    """
 
     rows_real: Count
     rows_synthetic: Count
@@ -152,4 +173,8 @@ class EvaluationFacts(Facts):
     told_apart_by: tuple[tuple[Label, Number], ...] = ()
     targets: tuple[TargetFacts, ...] = ()
     worst_records: tuple[Count, ...] = ()
+    curves: tuple[Curve, ...] = ()
+    mu: Number | None = None
+    exhibits: tuple[Measure, ...] = ()
+    audit: Audit | None = None
     example: Example

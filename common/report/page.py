@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from silosynth.common.errors import InvalidArgument, OutputExists
 from silosynth.common.files import replace_file
-from silosynth.common.report import evaluation_plots
+from silosynth.common.report import evaluation_plots, privacy_plots
 from silosynth.common.report import numbers as report_numbers
 from silosynth.common.report import plots as report_plots
 from silosynth.common.report import words as report_words
@@ -127,6 +127,9 @@ def _filters(mode: Mode) -> dict[str, Callable[..., Any]]:
         "quantiles": evaluation_plots.draw_quantiles,
         "target": evaluation_plots.draw_target,
         "importance": evaluation_plots.draw_importance,
+        "curves": privacy_plots.draw_curves,
+        "audit": privacy_plots.draw_audit,
+        "curve_class": privacy_plots.curve_class,
         "plain": report_numbers.plain,
         "plot": partial(report_plots.draw_attribute, mode=mode),
         "heatmap": partial(report_plots.draw_heatmap, mode=mode),

@@ -163,6 +163,20 @@ EVALUATION = {
     "learnt from real rows. Nearer is better.",
     "attacks": "What somebody finds out who holds the table and knows other people's rows. That an "
     "attack finds nothing proves nothing; the certificate does.",
+    "audit": "{games} games with made-up people: an attacker who knows everybody else looks for "
+    "one person in all that left the silos. At delta {delta}, with 95 % confidence, epsilon is at "
+    "least what is audited; what is claimed is proved to be at most that. It tries this code with "
+    "this plan's method and noise, not this table.",
+    "curves": "Each line is an attack: how many members it finds (upwards) when it takes so many "
+    "other people for members (to the right). Both axes are logarithmic: an attacker who is often "
+    "wrong has found nobody. The coordinator sees the releases, whoever has the sampler its "
+    "cliques; the other two see the table alone.",
+    "limit": "In the grey area lies all that any attack on a person can find, by the noise of "
+    "this run; above it only luck, or a fault.",
+    "worst": "Most exposed are these rows of the real table, counted from 0 as they were read:",
+    "exhibits": "Distances to the closest record are often shown as proof of privacy. They are "
+    "none: tables that a likelihood ratio takes apart pass them. They are shown so that nobody "
+    "asks for them.",
     "reuse": "What it takes to make the table again.",
     "impossible": "Synthetic rows that combine values which no real row combines, though chance "
     "alone would. Where nature forbids them, paste the cells into the schema. They were read off "
@@ -186,6 +200,12 @@ ADVICE = {
     "one. Use it to write and test code.",
     (State.POOR, State.POOR): "Do not count with this table and do not learn from it. It is good "
     "for writing and testing code.",
+}
+HANDING = {
+    State.GOOD: "It may be handed to others, as its guarantee says.",
+    State.FAIR: "Its guarantee is a wide one: hand it to people you trust.",
+    State.POOR: "Keep it where the real rows are.",
+    State.UNKNOWN: "No guarantee comes with it: keep it where the real rows are.",
 }
 CEILINGS = {
     True: "a control of other real people",
@@ -222,7 +242,9 @@ _BOUNDS = {Bound.AT_MOST: "at most ", Bound.AT_LEAST: "at least "}
 def sections(facts: ReportFacts) -> tuple[tuple[str, str], ...]:
     """Return the sections that a page has, by id and name."""
     found = facts.evaluation
-    attacked = found is not None and any(m.axis is Axis.PRIVACY for m in found.measures)
+    attacked = found is not None and (
+        found.audit is not None or any(m.axis is Axis.PRIVACY for m in found.measures)
+    )
     there = {
         "privacy": facts.certificate is not None,
         "side": found is not None,
@@ -273,8 +295,9 @@ def score_remark(score: Score) -> str:
 def verdict(facts: ReportFacts) -> str:
     """Say the result in one sentence."""
     if facts.evaluation is not None:
-        close, useful = (lamp.state for lamp in facts.evaluation.lamps[:2])
-        return ADVICE[close, useful if useful is not State.UNKNOWN else State.FAIR]
+        close, useful, private = (lamp.state for lamp in facts.evaluation.lamps[:3])
+        advice = ADVICE[close, useful if useful is not State.UNKNOWN else State.FAIR]
+        return f"{advice} {HANDING[private]}"
     name = ScoreName.MARGINAL_DISTANCE if facts.mode is Mode.SIMULATION else ScoreName.NOISE_RATIO
     scores = sorted((s for s in facts.scores if s.name is name), key=lambda s: abs(s.ways - 2))
     if not scores:

@@ -13,6 +13,7 @@ from .pattern import (
     regular,
     words_of,
 )
+from .reach.superlink import Reach, check_reach
 from .rule import (
     Among,
     Arithmetic,
@@ -75,6 +76,7 @@ __all__ = [
     "Part",
     "PatternFault",
     "Range",
+    "Reach",
     "Rule",
     "RuleFault",
     "Series",
@@ -84,6 +86,7 @@ __all__ = [
     "Together",
     "Unique",
     "certainly_broken",
+    "check_reach",
     "check_rule",
     "columns_of",
     "evaluate",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 
 KEYWORDS = frozenset(
@@ -66,9 +67,21 @@ def split(line: str) -> tuple[Token, ...]:
             start -= 1
         if kind in ("double", "single"):
             kind, text = "text", re.sub(r"\\([\\\"'])", r"\1", text)
-        tokens.append(Token(kind=kind, text=text, place=start + 1))
         at = found.end()
+        if kind == "word":
+            at = _end_of_word(line, at)
+            text = line[start:at]
+        tokens.append(Token(kind=kind, text=text, place=start + 1))
     return (*tokens, Token(kind="end", text="", place=len(line.rstrip()) + 1))
+
+
+def _end_of_word(line: str, at: int) -> int:
+    """Return where a word ends; marks over and beside letters are part of it, as in Hindi."""
+    while at < len(line) and (
+        line[at].isalnum() or line[at] == "_" or unicodedata.category(line[at]).startswith("M")
+    ):
+        at += 1
+    return at
 
 
 def _odd(mark: str) -> str:

@@ -1,7 +1,7 @@
 from .autoregressive import AutoregressiveSampler
 from .code_by_code import condition_cells, draw_examples, load_network
 from .condition import condition_on, probability_of
-from .conditional import SHARE_BITS, CliqueMarginal, check_within, shares, shares_within
+from .conditional import SHARE_BITS, WHOLE, CliqueMarginal, check_within, shares, shares_within
 from .mixture import Mixture, NeuralSampler
 from .network import Layer, Network
 from .rows_file import form_of_file, write_batches, write_rows
@@ -10,6 +10,7 @@ from .sampler import (
     Sampler,
     build_sampler,
     check_statements,
+    coded_schema,
     describe_sampler,
     draw_batches,
     draw_codes,
@@ -17,6 +18,7 @@ from .sampler import (
 from .stored.archive import pack, unpack
 from .stored.file import (
     AnySampler,
+    dump_sampler,
     load_sampler,
     npy_header,
     parse_sampler,
@@ -27,6 +29,7 @@ from .stored.manifest import parse_json
 
 __all__ = [
     "SHARE_BITS",
+    "WHOLE",
     "AnySampler",
     "AutoregressiveSampler",
     "CliqueMarginal",
@@ -37,14 +40,15 @@ __all__ = [
     "NeuralSampler",
     "Sampler",
     "build_sampler",
-    "check_statements",
     "check_within",
+    "coded_schema",
     "condition_cells",
     "condition_on",
     "describe_sampler",
     "draw_batches",
     "draw_codes",
     "draw_examples",
+    "dump_sampler",
     "form_of_file",
     "load_network",
     "load_sampler",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Protocol
@@ -21,7 +21,10 @@ from silosynth.common.schema import CsvDialect
 
 
 class TextWriter:
-    """Write tables of texts: null is an empty field, and a text is quoted only where it must be."""
+    """Write tables of texts: null is an empty field.
+
+    A text is quoted where it must be, and where the dialect says so.
+    """
 
     def __init__(self, path: Path, *, names: Sequence[str], dialect: CsvDialect) -> None:
         """Open the file and write its header line."""
@@ -33,20 +36,25 @@ class TextWriter:
         self._special = rf"[{mark}{re.escape(dialect.quote)}{end}]|^\s|\s$|^$"
         if dialect.header:
             header = pa.table([pa.array([name], pa.large_string()) for name in names], list(names))
-            self._write_lines(header, first=True)
+            always = [dialect.quoted_header] * len(names)
+            self._write_lines(header, always=always, first=True)
 
     def write_table(self, table: pa.Table) -> None:
         """Append rows."""
-        self._write_lines(table, first=not self._dialect.header and self._file.tell() == 0)
+        quoted = self._dialect.quoted
+        always = [quoted == "all" or name in quoted for name in table.column_names]
+        first = not self._dialect.header and self._file.tell() == 0
+        self._write_lines(table, always=always, first=first)
 
     def close(self) -> None:
         """End the file."""
         self._file.close()
 
-    def _write_lines(self, table: pa.Table, *, first: bool) -> None:
+    def _write_lines(self, table: pa.Table, *, always: Sequence[bool], first: bool) -> None:
         if not table.num_rows:
             return
-        fields = [self._quote(column.combine_chunks()) for column in table.columns]
+        columns = zip(table.columns, always, strict=True)
+        fields = [self._quote(column.combine_chunks(), always=each) for column, each in columns]
         between = pa.scalar(self._dialect.delimiter, pa.large_string())
         lines = pc.binary_join_element_wise(
             *fields, between, null_handling="replace", null_replacement=""
@@ -56,13 +64,16 @@ class TextWriter:
         )
         self._file.write(self._encode("".join(ended.to_pylist()), first=first))
 
-    def _quote(self, texts: pa.Array) -> pa.Array:
-        """Put quotes around texts that would be read otherwise without them."""
+    def _quote(self, texts: pa.Array, *, always: bool) -> pa.Array:
+        """Put quotes around texts that would be read otherwise without them, or around all."""
         texts, quote = texts.cast(pa.large_string()), self._dialect.quote
         if self._alone:
             # A line that holds nothing would not be read as a row.
             texts = pc.fill_null(texts, "")
         needed = pc.match_substring_regex(texts, self._special)
+        if always:
+            bare = pa.array(self._dialect.bare, pa.large_string())
+            needed = pc.or_(needed, pc.invert(pc.is_in(texts, value_set=bare)))
         if not pc.any(needed).as_py():
             return texts
         doubled = pc.replace_substring(texts, quote, quote * 2)
@@ -71,7 +82,9 @@ class TextWriter:
         return pc.if_else(needed, quoted, texts)
 
     def _encode(self, text: str, *, first: bool) -> bytes:
-        """Return the bytes of a text; UTF-16 begins with its mark once."""
+        """Return the bytes of a text; what has a mark begins with it once."""
+        if self._dialect.mark and first:
+            return text.encode("utf-8-sig")
         if self._encoding == "utf-16":
             return text.encode("utf-16" if first else "utf-16-le")
         return text.encode(self._encoding, "replace")
@@ -101,6 +114,7 @@ def write_rows(
     threads: int | None = None,
     progress: Callable[[int], None] | None = None,
     mark: Mapping[str, str] | None = None,
+    without: Collection[str] = (),
 ) -> Kept:
     """Draw ``rows`` rows into a ``.parquet``, ``.csv`` or ``.tsv`` file.
 
@@ -114,13 +128,14 @@ def write_rows(
     Args:
         progress: told the rows written so far after each batch.
         mark: what a Parquet file says of itself in its metadata.
+        without: columns that are drawn and not written.
     """
     told = Kept()
     form = form_of_file(path)
     batches = draw_batches(sampler, rows=rows, seed=seed, threads=threads, form=form, told=told)
     with closing(batches):
         write_batches(
-            batches,
+            (batch.drop_columns(list(without)) for batch in batches),
             path=path,
             dialect=sampler.schema.csv,
             force=force,

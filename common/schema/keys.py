@@ -68,7 +68,7 @@ def key_form(attribute: Attribute, ruled: Ruled) -> KeyForm | None:
         (r.pattern for r in ruled.rules if isinstance(r, Like) and r.column == attribute.name), None
     )
     if isinstance(attribute, IdentifierAttribute):
-        return KeyForm(attribute=attribute, pattern=pattern)
+        return KeyForm(attribute=attribute, pattern=pattern or attribute.like)
     if isinstance(attribute, GeneratedAttribute):
         own = pattern or attribute.pattern
         if own is not None or attribute.provider is Provider.SEQUENCE:
@@ -100,7 +100,8 @@ def named_alike(attribute: Attribute, form: KeyForm) -> Attribute:
     a = form.attribute
     facts: dict[str, Any] = {"stored": a.stored}
     if isinstance(a, IdentifierAttribute):
-        facts |= {"prefix": a.prefix, "digits": a.digits, "suffix": a.suffix}
+        dressed = ("prefix", "digits", "suffix", "like")
+        facts |= {name: getattr(a, name) for name in dressed}
     if form.pattern is not None and a.stored is None:
         facts["stored"] = "string"
     return attribute.model_copy(update=facts)

@@ -200,6 +200,8 @@ class Schema(PlainModel):
         _leave_out_unsaid(self, data)
         for attribute, described in zip(self.attributes, data["attributes"], strict=True):
             _leave_out_unsaid(attribute, described)
+        if self.csv is not None:
+            _leave_out_unsaid(self.csv, data["csv"])
         return digest_of(canonical_json(data))
 
     def impossible(self) -> tuple[ImpossibleCells, ...]:

@@ -18,12 +18,13 @@ from .rows import (
     shuffle_columns,
     some_rows,
 )
-from .sides import Sides, make_sides
+from .sides import MOST_COMPARED, Sides, make_sides
 from .tables import MOST_ROWS, Sampled, is_table, read_sample, sample_batches
 from .value_bins import contiguous_edges
 from .values import Column, ValueKind, Values, read_values
 
 __all__ = [
+    "MOST_COMPARED",
     "MOST_ROWS",
     "Column",
     "Fit",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +24,14 @@ _BATCH = 1 << 16
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Sampled:
-    """At most 100,000 rows of a table, in their order, and how many it has."""
+    """At most 100,000 rows of a table, in their order, and how many it has.
+
+    ``places`` are (rows kept,) int64, where each stood in the whole table; empty for drawn rows.
+    """
 
     table: pa.Table
     rows: int
+    places: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
 
 def is_table(path: Path) -> bool:
@@ -59,31 +63,32 @@ def sample_batches(batches: Iterator[pa.RecordBatch], *, seed: int, most: int) -
     """Keep the rows with the smallest of one random key each."""
     words = SeededWords(seed=seed, purpose="sample-rows")
     kept: list[pa.Table] = []
-    keys = np.zeros(0)
+    keys, places = np.zeros(0), np.zeros(0, dtype=np.int64)
     rows, cut = 0, 1.0
     for batch in batches:
         drawn = words.uniform(batch.num_rows)
         chosen = np.flatnonzero(drawn < cut)
         kept.append(pa.Table.from_batches([batch]).take(pa.array(chosen)))
         keys = np.concatenate([keys, drawn[chosen]])
+        places = np.concatenate([places, rows + chosen])
         rows += batch.num_rows
         if len(keys) > 2 * most:
-            kept, keys = _smallest(kept, keys, most=most)
+            kept, keys, places = _smallest(kept, keys, places, most=most)
             cut = float(keys.max())
     if not kept:
         raise InvalidTable("the table has no rows", hint="a comparison needs some on both sides")
     if len(keys) > most:
-        kept, keys = _smallest(kept, keys, most=most)
-    return Sampled(table=pa.concat_tables(kept).combine_chunks(), rows=rows)
+        kept, keys, places = _smallest(kept, keys, places, most=most)
+    return Sampled(table=pa.concat_tables(kept).combine_chunks(), rows=rows, places=places)
 
 
 def _smallest(
-    kept: list[pa.Table], keys: np.ndarray, *, most: int
-) -> tuple[list[pa.Table], np.ndarray]:
+    kept: list[pa.Table], keys: np.ndarray, places: np.ndarray, *, most: int
+) -> tuple[list[pa.Table], np.ndarray, np.ndarray]:
     """Return the rows of the ``most`` smallest keys, in their order."""
-    places = np.sort(np.argpartition(keys, most)[:most])
-    table = pa.concat_tables(kept).take(pa.array(places)).combine_chunks()
-    return [table], keys[places]
+    chosen = np.sort(np.argpartition(keys, most)[:most])
+    table = pa.concat_tables(kept).take(pa.array(chosen)).combine_chunks()
+    return [table], keys[chosen], places[chosen]
 
 
 def _batches(path: Path) -> Iterator[pa.RecordBatch]:

@@ -14,7 +14,7 @@ from silosynth.common.files import check_output
 from silosynth.common.sampler import write_rows
 from silosynth.common.schema import has_tables, load_schema
 from silosynth.common.tables import load_tables
-from silosynth.server.dummy import MADE_FROM, dummy_sampler, write_dummy_tables
+from silosynth.server.dummy import MADE_FROM, drawable, dummy_sampler, write_dummy_tables
 
 
 class TableFormat(StrEnum):
@@ -51,9 +51,12 @@ def dummy(
         emit(written, as_json=as_json)
         return
     check_output(out, force=force)
-    sampler = dummy_sampler(load_schema(schema))
+    known = load_schema(schema)
+    drawn = drawable(known)
+    sampler = dummy_sampler(drawn)
+    coin = {a.name for a in drawn.attributes} - {a.name for a in known.attributes}
     mark = {"silosynth": f"made from {MADE_FROM}; epsilon 0"}
-    told = write_rows(sampler, rows=rows, seed=seed, path=out, force=force, mark=mark)
+    told = write_rows(sampler, rows=rows, seed=seed, path=out, force=force, mark=mark, without=coin)
     say(f"wrote {out}: {rows:,} rows, made from {MADE_FROM}; epsilon 0")
     facts = {"path": str(out), "rows": rows, "seed": seed, "made_from": MADE_FROM, "epsilon": 0}
     emit(facts | {"drawn": told.drawn or rows}, as_json=as_json)

@@ -21,7 +21,7 @@ from silosynth.common.plan import (
 )
 from silosynth.common.schema import load_schema
 from silosynth.server.methods import METHODS
-from silosynth.server.planning import Forecast, remarks
+from silosynth.server.planning import Forecast, remarks, what_helps
 from silosynth.server.planning.forecast import forecast
 
 
@@ -55,7 +55,8 @@ def plan_show(
             say(sentence)
     for sentence in (*lack_words(plan), *_value_words(plan), *METHODS[plan.method].describe(plan)):
         say(sentence)
-    for note in remarks(described, method=plan.method):
+    helps = what_helps(plan, described, rows=rows) if rows is not None else ()
+    for note in (*remarks(described, method=plan.method), *helps):
         say(note)
     _show_phases(seen)
     _show_cells(seen, largest=rows is None)
@@ -66,6 +67,7 @@ def plan_show(
             "epsilon": epsilon,
             "delta": privacy.delta,
             "forecast": asdict(seen),
+            "helps": list(helps),
         },
         as_json=as_json,
     )

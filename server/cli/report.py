@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from silosynth.common.cli import Force, Json, emit, say
+from silosynth.common.cli import Force, Json, emit, evaluate_command, say
 from silosynth.common.errors import RunFailed
 from silosynth.common.report import ReportFacts, sample_facts, write_report
 from silosynth.common.sampler import load_sampler
@@ -16,12 +16,23 @@ from silosynth.server.driver import read_events
 from silosynth.server.federation import RunFiles, RunState, find_run, home, read_ended, read_plan
 from silosynth.server.report import report_outcome, run_provenance
 
+if TYPE_CHECKING:
+    from silosynth.common.evaluate import Opened
+
 
 def register_report(app: typer.Typer) -> None:
-    """Add the command; the simulations, where they are installed, put one in its place that
+    """Add both commands; the simulations, where they are installed, put one in its place that
     reports directories of theirs as well.
     """
     app.command("report")(report)
+    app.command("evaluate")(evaluate_command(_open_run))
+
+
+def _open_run(directory: Path) -> Opened | None:
+    """Read a run's directory again; what can, takes seconds to import."""
+    from silosynth.server.report import open_run
+
+    return open_run(directory)
 
 
 def report(

@@ -1,4 +1,15 @@
+from .cost import RunCost, count_cost, read_cost
 from .drive import Progress, Reached, Signed, TrainingProgress
 from .journal import Journal, read_events
 
-__all__ = ["Journal", "Progress", "Reached", "Signed", "TrainingProgress", "read_events"]
+__all__ = [
+    "Journal",
+    "Progress",
+    "Reached",
+    "RunCost",
+    "Signed",
+    "TrainingProgress",
+    "count_cost",
+    "read_cost",
+    "read_events",
+]

@@ -14,9 +14,8 @@ from silosynth.common.codec import Form
 from silosynth.common.errors import InvalidSchema
 from silosynth.common.files import make_directory, write_text
 from silosynth.common.sampler import Sampler, draw_batches, form_of_file, write_batches
-from silosynth.common.schema import BooleanAttribute, Schema
 from silosynth.common.tables import Families, TablesSchema, number_name, table_seed
-from silosynth.server.dummy.sampler import MADE_FROM, dummy_sampler
+from silosynth.server.dummy.sampler import MADE_FROM, drawable, dummy_sampler
 
 ABOUT = "about.json"
 
@@ -37,7 +36,7 @@ def write_dummy_tables(
             f"schema {schema.name!r} has unreviewed facts, of {unreviewed[0]!r} first",
             hint="rows made of it would tell what only the data could; review it before",
         )
-    samplers = {n: dummy_sampler(_drawable(c.rows)) for n, c in schema.columns.items()}
+    samplers = {n: dummy_sampler(drawable(c.rows)) for n, c in schema.columns.items()}
     families = _families(schema, samplers, persons=persons, seed=seed)
     make_directory(folder)
     mark = {"silosynth": f"made from {MADE_FROM}; epsilon 0"}
@@ -52,15 +51,6 @@ def write_dummy_tables(
     about = {"made_from": MADE_FROM, "epsilon": 0, "schema": schema.digest, "rows": written}
     write_text(folder / ABOUT, json.dumps(about, indent=2) + "\n", force=force)
     return written
-
-
-def _drawable(rows: Schema) -> Schema:
-    """Return what is drawn of a row: a coin, which no file has, where nothing is to choose."""
-    if rows.coded:
-        return rows
-    names = {a.name for a in rows.attributes}
-    coin = next(n for n in (f"coin {i}" for i in range(len(names) + 1)) if n not in names)
-    return rows.model_copy(update={"attributes": (*rows.attributes, BooleanAttribute(name=coin))})
 
 
 def _families(

@@ -1,5 +1,5 @@
 from .certs import make_certs, renew_certs
-from .prune import check_whole, drop, droppable, is_pruned
+from .prune import check_whole, compact, drop, droppable, is_pruned, tidy_runs
 from .pump import Watchers
 from .roster.chain import RosterChain, add_change, begin_chain, chain_path, read_chain, write_roster
 from .roster.file import load_roster, with_roster
@@ -28,7 +28,6 @@ from .settings import (
 )
 from .standing import Waiting, read_standing, summarise
 from .superlink import admit_nodes, dismiss_nodes, list_nodes
-from .superlink_room import compact, tidy_runs
 
 __all__ = [
     "Begun",

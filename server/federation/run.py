@@ -13,6 +13,7 @@ from silosynth.common.schema import Schema
 from silosynth.common.telemetry import log
 from silosynth.common.trust import SigningKey
 from silosynth.server.coordinator import State
+from silosynth.server.driver import count_cost
 from silosynth.server.federation.pump import Run, Watchers, run_to_end
 from silosynth.server.federation.run_files import (
     Begun,
@@ -94,7 +95,8 @@ def run_federation(
         )
         write_ended(files, Ended(state=RunState.INTERRUPTED))
         try:
-            state = run_to_end(run)
+            with count_cost(files.path):
+                state = run_to_end(run)
         except SilosynthError as err:
             log("run-failed", run=files.id, code=err.code)
             with suppress(StorageFailed):  # what ended the run is told, not the log of it

@@ -30,8 +30,8 @@ from silosynth.server.measuring import (
 )
 from silosynth.server.methods.budget import (
     Shares,
-    Size,
     Sizes,
+    asked_size,
     calibrated,
     check_pairs,
     check_total,
@@ -108,18 +108,19 @@ class Aim:
             raise InvalidPlan(
                 f"{self.rounds} rounds were asked for", hint=f"give 1 to {len(ROUNDS)}"
             )
-        coarse = max(terms.paid(all_pairs(domain)), 1)
+        coarse = asked_size(
+            all_pairs(domain), terms=terms, cells=sum(_cells(domain, most=MOST_COARSE_GROUPS))
+        )
         few = terms.holders(all_pairs(domain)) >= FEWER_PAIRS_FROM
         pairs = AIM_PAIRS_OWN_NOISE if few else AIM_PAIRS
-        cliques = max(min(round(pairs * sizes[PhaseName.ONE_WAY].marginals), coarse), 1)
+        cliques = max(min(round(pairs * sizes[PhaseName.ONE_WAY].paid), coarse.paid), 1)
         rounds = min(self.rounds, cliques)
-        sizes[PhaseName.COARSE] = Size(
-            marginals=coarse, cells=sum(_cells(domain, most=MOST_COARSE_GROUPS))
-        )
+        sizes[PhaseName.COARSE] = coarse
+        parts = -(-coarse.marginals // coarse.paid)
         fine = _cells(domain, most=MOST_AIM_GROUPS, whole=whole)
         for i, name in enumerate(ROUNDS[:rounds]):
             count = cliques * (i + 1) // rounds - cliques * i // rounds
-            sizes[name] = largest(fine, count=count)
+            sizes[name] = largest(fine, count=count * parts, paid=count)
         return check_total(sizes)
 
     def design(self, schema: Schema, terms: Terms) -> Design:
@@ -157,9 +158,9 @@ def read_weights(text: str | None) -> tuple[int, ...]:
 
 def shares(sizes: Sizes) -> Shares:
     """Return each phase's share of rho; the rounds share the rest by their marginals."""
-    marginals = sum(s.marginals for n, s in sizes.items() if n not in SHARES)
+    marginals = sum(s.paid for n, s in sizes.items() if n not in SHARES)
     left = 1 - sum(SHARES.values(), Fraction(0))
-    rounds = {n: left * Fraction(s.marginals, marginals) for n, s in sizes.items()}
+    rounds = {n: left * Fraction(s.paid, marginals) for n, s in sizes.items()}
     return {n: SHARES.get(n, share) for n, share in rounds.items()}
 
 
@@ -218,7 +219,7 @@ def _round(
     model = fit_to_choose(plan, fitted, domain=working.domain(fine), zeros=zeros)
     coarse = [regroup(m, domain=fine, grouping=working) for m in measured[PhaseName.COARSE]]
     before = list(dict.fromkeys(m.clique for name in ROUNDS for m in measured.get(name, ())))
-    room = room_of(plan, most=plan.phase(phase).marginals)
+    room = room_of(plan, plan.phase(phase))
     times = -(-len(coarse) // plan.phase(PhaseName.COARSE).marginals)
     count = plan.phase(phase).marginals * times
     chosen = choose_cliques(

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 from silosynth.common.accounting import Noise, pld_epsilon, rho_for
-from silosynth.common.domain import Domain
+from silosynth.common.domain import Clique, Domain
 from silosynth.common.errors import InvalidPlan, InvalidSchema
 from silosynth.common.plan import (
     MOST_CLOSER_CELLS,
     Method,
     Phase,
     PhaseName,
-    PlannedTree,
     noised_phase,
     phase_cost,
 )
@@ -28,11 +27,17 @@ _STEP = Fraction(1, 1024)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """How much a phase may ask."""
+    """How much a phase may ask of a silo, ``held`` of it of what one silo holds; None for all."""
 
     marginals: int
     cells: int
     bound: int = 1
+    held: int | None = None
+
+    @property
+    def paid(self) -> int:
+        """Return how many marginals a silo pays for."""
+        return self.marginals if self.held is None else self.held
 
 
 Sizes = dict[PhaseName, Size]
@@ -47,14 +52,31 @@ def one_way_size(schema: Schema, terms: Terms | None = None) -> Sizes:
     if not schema.domain.attributes:
         raise InvalidSchema("the schema has no attribute that marginals can count")
     shape = schema.domain.shape
-    marginals = terms.paid([(a,) for a in schema.domain.attributes]) if terms else len(shape)
-    return {PhaseName.ONE_WAY: Size(marginals=marginals, cells=sum(shape))}
+    if terms is None:
+        return {PhaseName.ONE_WAY: Size(marginals=len(shape), cells=sum(shape))}
+    columns = [(a,) for a in schema.domain.attributes]
+    return {PhaseName.ONE_WAY: asked_size(columns, terms=terms, cells=sum(shape))}
 
 
-def largest(cells: Iterable[int], *, count: int) -> Size:
-    """Return the size of a phase that asks for at most ``count`` marginals of these cells."""
-    found = sorted(cells, reverse=True)
-    return Size(marginals=max(count, 1), cells=max(sum(found[: max(count, 1)]), 1))
+def asked_size(cliques: Sequence[Clique], *, terms: Terms, cells: int) -> Size:
+    """Return the size of a phase that asks for these marginals, of ``cells`` in all."""
+    asked, paid = (max(count(cliques), 1) for count in (terms.asked, terms.paid))
+    return sized(asked, cells=cells, paid=paid)
+
+
+def sized(asked: int, *, cells: int, paid: int) -> Size:
+    """Return the size of a phase; what one silo pays for stands there only where it is less."""
+    return Size(marginals=asked, cells=cells, held=paid if paid < asked else None)
+
+
+def largest(cells: Iterable[int], *, count: int, paid: int | None = None) -> Size:
+    """Return the size of a phase that asks for at most ``count`` marginals of these cells.
+
+    Args: paid: how many of them one silo pays for at most; all by default.
+    """
+    found, count = sorted(cells, reverse=True), max(count, 1)
+    paid = count if paid is None else max(paid, 1)
+    return sized(count, cells=max(sum(found[:count]), 1), paid=paid)
 
 
 def check_total(sizes: Sizes) -> Sizes:
@@ -84,7 +106,7 @@ def calibrated(sizes: Sizes, *, shares: Shares, terms: Terms) -> tuple[Phase, ..
 
     Args: shares: each of the method's phases' part of rho; they add up to 1.
     """
-    values = value_sizes(terms.trees)
+    values = value_sizes(terms)
     rho = rho_for(terms.epsilon, terms.delta)
     part = values_share(values, terms=terms)
     shares = value_shares(values, part=part) | {n: s * (1 - part) for n, s in shares.items()}
@@ -118,19 +140,16 @@ _VALUES_NOISE = Fraction(1, 1000)
 """Of all rows: a count of values whose noise is so small need not be better."""
 
 
-def value_sizes(trees: Mapping[str, PlannedTree]) -> Sizes:
+def value_sizes(terms: Terms) -> Sizes:
     """Return the most that the phases before the method's may ask; nothing without numbers."""
+    trees = terms.trees
     if not trees:
         return {}
-    asked = [tree.asked() for tree in trees.values()]
-    sizes = {
-        PhaseName.VALUES: Size(
-            marginals=sum(map(len, asked)), cells=sum(sum(a.values()) for a in asked)
-        )
-    }
-    digits = sum(len(tree.digits()) for tree in trees.values())
-    if digits:
-        sizes[PhaseName.CLOSER] = Size(marginals=digits, cells=MOST_CLOSER_CELLS)
+    asked = [(n,) for n, tree in trees.items() for _ in tree.asked()]
+    cells = sum(sum(tree.asked().values()) for tree in trees.values())
+    sizes = {PhaseName.VALUES: asked_size(asked, terms=terms, cells=cells)}
+    if digits := [(n,) for n, tree in trees.items() for _ in tree.digits()]:
+        sizes[PhaseName.CLOSER] = asked_size(digits, terms=terms, cells=MOST_CLOSER_CELLS)
     return sizes
 
 
@@ -148,7 +167,7 @@ def values_share(sizes: Sizes, *, terms: Terms) -> Fraction:
     numbers = len(terms.trees)
     most = min(MOST_VALUES_SHARE, _VALUES_PART * numbers / max(terms.columns, numbers))
     if terms.rows_at_most is not None:
-        marginals = sum(size.marginals for size in sizes.values()) * terms.rows_per_person**2
+        marginals = sum(size.paid for size in sizes.values()) * terms.rows_per_person**2
         rho = rho_for(terms.epsilon, terms.delta) / terms.trust.attempts
         wanted = (_VALUES_NOISE * max(terms.rows_at_most, 1)) ** 2
         most = min(most, terms.noises * marginals / (2 * rho * wanted))
@@ -157,8 +176,8 @@ def values_share(sizes: Sizes, *, terms: Terms) -> Fraction:
 
 def value_shares(sizes: Sizes, *, part: Fraction) -> dict[PhaseName, Fraction]:
     """Return the share of rho of each phase of :func:`value_sizes`: one noise for all of them."""
-    marginals = sum(size.marginals for size in sizes.values())
-    return {name: part * size.marginals / marginals for name, size in sizes.items()}
+    marginals = sum(size.paid for size in sizes.values())
+    return {name: part * size.paid / marginals for name, size in sizes.items()}
 
 
 def value_phases(terms: Terms, *, rho: Fraction, least: Fraction) -> tuple[Phase, ...]:
@@ -166,14 +185,14 @@ def value_phases(terms: Terms, *, rho: Fraction, least: Fraction) -> tuple[Phase
 
     Args: rho: what a plan may cost one row. least: no noise is below it.
     """
-    sizes = value_sizes(terms.trees)
+    sizes = value_sizes(terms)
     if not sizes:
         return ()
-    marginals = sum(size.marginals for size in sizes.values())
+    marginals = sum(size.paid for size in sizes.values())
     part = values_share(sizes, terms=terms)
     noise = Noise.for_rho(rho * part, count=marginals, least=least)
     return tuple(
-        noised_phase(name, noise, marginals=size.marginals, cells=size.cells)
+        noised_phase(name, noise, marginals=size.marginals, cells=size.cells, held=size.held)
         for name, size in sizes.items()
     )
 
@@ -185,9 +204,7 @@ def _noise(
 
     A phase whose noise would be below ``least`` gets that, and the others what it leaves.
     """
-    squared = {
-        n: Fraction(s.marginals * (rows_per_person * s.bound) ** 2) for n, s in sizes.items()
-    }
+    squared = {n: Fraction(s.paid * (rows_per_person * s.bound) ** 2) for n, s in sizes.items()}
     fixed: dict[PhaseName, Fraction] = {}
     while True:
         left = rho - sum((squared[n] / (2 * s) for n, s in fixed.items()), 0)
@@ -205,6 +222,7 @@ def _noise(
             Noise.at_least(exact[name], step=_STEP, bound=size.bound),
             marginals=size.marginals,
             cells=size.cells,
+            held=size.held,
         )
         for name, size in sizes.items()
     )

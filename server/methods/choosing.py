@@ -16,7 +16,7 @@ import numpy as np
 
 from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.measurement import Measurement
-from silosynth.common.plan import Plan
+from silosynth.common.plan import Phase, Plan
 from silosynth.common.schema import Schema
 from silosynth.server.measuring import coarse_grouping
 from silosynth.server.methods.marginals import estimate_rows
@@ -124,18 +124,21 @@ def choose_cliques(
     return tuple(chosen)
 
 
-def room_of(plan: Plan, *, most: int) -> Room:
-    """Return what says whether no silo is asked for more than ``most`` marginals.
+def room_of(plan: Plan, phase: Phase) -> Room:
+    """Return what says whether a phase may ask for one more, beside those that were chosen.
 
-    With own noise a silo is asked for what it holds alone; in a secret sum all are asked the same.
+    No silo may pay for more marginals of what it holds than the phase says. In a secret sum, where
+    all are asked the same, there may be no more than the phase has in all either.
     """
-    apart = plan.silos if plan.lacks and not plan.sharing.masked else ()
+    whole = phase.marginals if plan.masked or not plan.lacks else None
 
     def room(clique: Clique, chosen: Sequence[Clique]) -> bool:
-        if not apart:
-            return len(chosen) < most
-        holders = plan.holders(clique, silos=apart)
-        return all(sum(plan.holds(s, c) for c in chosen) < most for s in holders)
+        if whole is not None and len(chosen) >= whole:
+            return False
+        if not plan.lacks:
+            return True
+        holders = plan.holders(clique, silos=plan.silos)
+        return all(sum(plan.holds(s, c) for c in chosen) < phase.paid for s in holders)
 
     return room
 

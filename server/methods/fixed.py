@@ -14,8 +14,8 @@ from silosynth.common.schema import Schema
 from silosynth.server.methods.budget import (
     MAX_CELLS_PER_MARGINAL,
     Shares,
-    Size,
     Sizes,
+    asked_size,
     calibrated,
     check_total,
     one_way_size,
@@ -52,9 +52,7 @@ class Fixed:
                     f"at most {MAX_CELLS_PER_MARGINAL} are allowed",
                     hint="give its attributes fewer bins or categories, or leave it out",
                 )
-        sizes[PhaseName.WORKLOAD] = Size(
-            marginals=max(terms.paid(self.workload), 1), cells=sum(cells) or 1
-        )
+        sizes[PhaseName.WORKLOAD] = asked_size(self.workload, terms=terms, cells=sum(cells) or 1)
         return check_total(sizes)
 
     def design(self, schema: Schema, terms: Terms) -> Design:

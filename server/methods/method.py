@@ -42,16 +42,18 @@ class Terms:
     holdings: tuple[frozenset[str], ...] = ()
 
     def paid(self, cliques: Sequence[Clique]) -> int:
-        """Return for how many of these marginals a silo pays at most: for those it is asked.
+        """Return for how many of these marginals a silo pays at most: those of what it holds."""
+        held = [[h.issuperset(c) for c in cliques] for h in self.holdings]
+        return max(map(sum, held)) if held else len(cliques)
+
+    def asked(self, cliques: Sequence[Clique]) -> int:
+        """Return how many of these marginals a silo is asked at most.
 
         In shared trust all silos are asked for all that somebody holds.
         """
-        held = [[h.issuperset(c) for c in cliques] for h in self.holdings]
-        if not held:
-            return len(cliques)
-        if self.trust.masked:
-            return sum(map(any, zip(*held, strict=True)))
-        return max(map(sum, held))
+        if not (self.holdings and self.trust.masked):
+            return self.paid(cliques)
+        return sum(any(h.issuperset(c) for h in self.holdings) for c in cliques)
 
     def holders(self, cliques: Sequence[Clique]) -> float:
         """Return how many silos' noise adds up in a sum that somebody has a part in, on average."""

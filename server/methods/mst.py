@@ -23,8 +23,8 @@ from silosynth.server.measuring import coarse_grouping, phase_deviation
 from silosynth.server.methods.budget import (
     MAX_CELLS_PER_MARGINAL,
     Shares,
-    Size,
     Sizes,
+    asked_size,
     calibrated,
     check_pairs,
     check_total,
@@ -69,13 +69,15 @@ class Mst:
         check_pairs(domain, method=Method.MST)
         groups = [min(size, MOST_GROUPS) for size in domain.shape]
         pairs = combinations(domain.shape, 2)
-        sizes[PhaseName.COARSE] = Size(
-            marginals=max(terms.paid(all_pairs(domain)), 1),
+        sizes[PhaseName.COARSE] = asked_size(
+            all_pairs(domain),
+            terms=terms,
             cells=sum(a * b for a, b in combinations(groups, 2)),
         )
         sizes[PhaseName.TREE] = largest(
             (min(a * b, MAX_CELLS_PER_MARGINAL) for a, b in pairs),
             count=sizes[PhaseName.ONE_WAY].marginals - 1,
+            paid=sizes[PhaseName.ONE_WAY].paid - 1,
         )
         return check_total(sizes)
 

@@ -6,11 +6,12 @@ public.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from silosynth.common.codec import modelled_texts
-from silosynth.common.plan import Method
+from silosynth.common.plan import OF_VALUES, Method, Plan
 from silosynth.common.schema import Schema
 from silosynth.server.methods import METHODS
 
@@ -18,6 +19,12 @@ MOST_MARGINAL_ATTRIBUTES = 100
 """Marginals were nearer to the data at 16, 24 and 48 attributes and not at 137; no width between
 was measured, see docs/decisions/030. Over 137, a plan for AIM asks for over 10,000 marginals,
 which no silo answers by default."""
+
+
+DROWNED_FROM = 3.0
+"""Rows that the noise of one 1-way count adds up to over all codes, to a row; see decision 088."""
+FEWEST_SHARED = 3
+"""Two silos that sum in secret know one another's part."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,3 +82,34 @@ def remarks(schema: Schema, *, method: Method) -> Iterator[str]:
     advice = advise(schema)
     if advice.method is not method and METHODS[advice.method].draws is not METHODS[method].draws:
         yield f"{advice.reason}: --method {advice.method.value} is advised, not {method.value}"
+
+
+def what_helps(plan: Plan, schema: Schema, *, rows: int) -> tuple[str, ...]:
+    """Say, a line each, where pairs drown in noise and independent columns are nearer, what helps.
+
+    By the codes of all columns times the noise of a count of the first phase, over the rows: half
+    of it is about how far all 1-ways together are off. Nothing where pairs are worth their budget.
+
+    Args: rows: about how many all silos have together: a public guess.
+    """
+    counted = [p for p in plan.phases if p.name not in OF_VALUES and p.bound == 1]
+    if len(counted) < 2:
+        return ()
+    phase = counted[0]
+    noise = math.sqrt(plan.noise(phase).variance(silos=len(plan.silos)))
+    codes = sum(schema.domain.shape)
+    drowned = codes * noise / rows / DROWNED_FROM
+    if drowned < 1:
+        return ()
+    helps = [
+        f"{codes:,} codes and a noise of ± {noise:.1f} rows are much for {rows:,} rows: in pairs "
+        "--method independent would be nearer to the data than this plan"
+    ]
+    if not plan.masked and len(plan.silos) >= FEWEST_SHARED:
+        shared = noise / math.sqrt(len(plan.silos))
+        helps.append(f"--trust shared would bring the noise to about ± {shared:.1f} rows")
+    binned = sum(a.values for a in schema.numbers)
+    if 2 * binned > codes:
+        helps.append(f"{binned:,} of the codes are bins of numbers: fewer bins have less noise")
+    helps.append(f"{drowned:.1f} times the budget, or the rows, would be enough for pairs")
+    return tuple(helps)

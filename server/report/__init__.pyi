@@ -1,3 +1,12 @@
+from .again import open_run, run_costs, same_bytes
 from .outcome import charged_units, chosen_pairs, report_outcome, run_provenance
 
-__all__ = ["charged_units", "chosen_pairs", "report_outcome", "run_provenance"]
+__all__ = [
+    "charged_units",
+    "chosen_pairs",
+    "open_run",
+    "report_outcome",
+    "run_costs",
+    "run_provenance",
+    "same_bytes",
+]

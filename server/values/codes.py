@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from silosynth.common.codec import quantile_groups
 from silosynth.server.values.pieces import Pieces
 
 
-def choose_edges(pieces: Pieces, *, codes: int, points: int) -> tuple[int, ...]:
+def choose_edges(
+    pieces: Pieces, *, codes: int, points: int, declared: Sequence[int] = ()
+) -> tuple[int, ...]:
     """Return the points at which the second and later of ``codes`` codes begin.
 
     Values that hold a code's share of the mass stand alone; a wide piece that holds more is cut
@@ -26,7 +30,38 @@ def choose_edges(pieces: Pieces, *, codes: int, points: int) -> tuple[int, ...]:
         edges |= _ends_of_values(fine, firsts, room=codes - len(edges))
     while len(edges) < codes:
         edges.add(_halve(sorted(edges), fine=fine, points=points))
-    return tuple(sorted(edges - {0}))
+    return tuple(sorted(_at_declared(edges - {0}, fine=fine, declared=declared)))
+
+
+def _at_declared(edges: set[int], *, fine: Pieces, declared: Sequence[int]) -> set[int]:
+    """Move edges to declared ones that less than half a code's mass lies between.
+
+    A code that a declared edge cuts in two would be parted by what the tree says, whose noise is
+    several times that of a 1-way marginal. Edges of values that stand alone stay.
+    """
+    share = float(fine.mass.sum()) / (len(edges) + 1)
+    alone = (fine.stop - fine.start == 1) & (fine.mass > share / 2)
+    kept = {*fine.start[alone].tolist(), *fine.stop[alone].tolist(), *declared}
+    free = np.array(sorted(edges - kept), dtype=np.int64)
+    open_ = np.array(sorted(set(declared) - edges), dtype=np.int64)
+    if not len(free) or not len(open_):
+        return edges
+    far = np.abs(_before(open_, fine=fine)[:, None] - _before(free, fine=fine)[None, :])
+    moved: dict[int, int] = {}
+    for place in np.argsort(far, axis=None, kind="stable"):
+        i, j = divmod(int(place), len(free))
+        if far[i, j] > share / 2:
+            break
+        if int(free[j]) not in moved and int(open_[i]) not in moved.values():
+            moved[int(free[j])] = int(open_[i])
+    return {moved.get(edge, edge) for edge in edges}
+
+
+def _before(points: np.ndarray, *, fine: Pieces) -> np.ndarray:
+    """Return (points,) the mass below each point."""
+    held = np.clip(points[:, None], fine.start[None, :], fine.stop[None, :]) - fine.start[None, :]
+    before: np.ndarray = (held * (fine.mass / (fine.stop - fine.start))[None, :]).sum(axis=1)
+    return before
 
 
 def cut_at(pieces: Pieces, *, edges: tuple[int, ...]) -> Pieces:

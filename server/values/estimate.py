@@ -100,7 +100,12 @@ def estimate_values(
         if name in kept:
             bounds = declared_edges(attribute, grid) or ()
         else:
-            bounds = choose_edges(thinned, codes=attribute.values, points=grid.points)
+            bounds = choose_edges(
+                thinned,
+                codes=attribute.values,
+                points=grid.points,
+                declared=declared_edges(attribute, grid) or (),
+            )
             edges[name] = bounds
         spreads[name] = _spread(counted[name].tree, thinned, edges=bounds, heaps=heaps)
     return Values(schema=refine(schema, edges=edges), edges=edges, spreads=spreads)

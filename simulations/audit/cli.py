@@ -90,6 +90,7 @@ def audited_facts(plan: Plan, audited: Audited) -> dict[str, object]:
     """Return what a script wants to know."""
     delta = plan.privacy.delta
     return {
+        "version": 1,
         "plan_id": plan.id,
         "epsilon": plan.privacy.epsilon,
         "delta": delta,

@@ -205,7 +205,11 @@ def _made() -> dict[str, dict[str, Any]]:
         "tokens": 20,
         "table": {"kind": "masked-mlp", "width": 4, "layers": 1, "views": 1},
     }
-    return plans | {"pretrained": pretrained}
+    lacking = new_plan(
+        people(), method="independent", trust="shared", lacks={"south": ("sex",)}, **usual
+    ).model_dump(mode="json")
+    lacking["phases"][0]["held"] = 1
+    return plans | {"pretrained": pretrained, "lacking": lacking}
 
 
 def _places(data: Any, path: str, *, at: str) -> Iterator[tuple[Any, Any, str]]:

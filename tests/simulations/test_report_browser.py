@@ -19,9 +19,12 @@ import pytest
 
 from silosynth.common.certificate import certify_plan
 from silosynth.common.codec import Codec
+from silosynth.common.evaluate import Made, Wish
 from silosynth.common.evaluate.compare import compare
+from silosynth.common.evaluate.evaluate import evaluate
+from silosynth.common.evaluate.made import Guarantee
 from silosynth.common.measurement import Measurement
-from silosynth.common.report import Mode, ReportFacts, write_report
+from silosynth.common.report import Audit, Mode, ReportFacts, write_report
 from silosynth.common.report.page import render_report
 from silosynth.common.schema import parse_schema
 from silosynth.server.planning import new_plan
@@ -275,9 +278,33 @@ def test_hostile_names_do_not_run_even_without_the_policy(tmp_path: Path) -> Non
     assert "<img" not in seen.dom
 
 
+@pytest.fixture(scope="module")
+def pages() -> dict[str, str]:
+    """Return a plain page, and one with everything that an attacked and audited table shows."""
+    names = (HOSTILE, "x" * 128, "c")
+    real, made, control = (_make_table(names, seed=seed) for seed in (1, 2, 3))
+    facts = make_facts(names=names)
+    judged = evaluate(
+        real,
+        made,
+        control=control,
+        wish=Wish(targets=("c",), groups=(HOSTILE,), attack=True),
+        made=Made(
+            guarantee=Guarantee(epsilon=1.0, delta=1e-6, unit="person", mu=0.27),
+            audit=Audit(claimed=1.0, at_least=0.9, delta=1e-6, games=4_800),
+        ),
+    )
+    attacked = facts.model_copy(update={"evaluation": judged})
+    return {"plain": render_report(facts), "attacked": render_report(attacked)}
+
+
+@pytest.mark.parametrize("kind", ["plain", "attacked"])
 @pytest.mark.parametrize("width", [400, 1400])
-def test_the_page_fits_its_window(tmp_path: Path, width: int) -> None:
-    page = render_report(make_facts(names=(HOSTILE, "x" * 128, "c")))
+def test_the_page_fits_its_window(
+    tmp_path: Path, width: int, kind: str, pages: dict[str, str]
+) -> None:
+    page = pages[kind]
+    assert ("No evidence" in page) is (kind == "attacked")
     bare = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page)
     (tmp_path / "probe.html").write_text(bare.replace("</body>", PROBE + "</body>"))
     seen = visit(tmp_path / "probe.html", tmp_path / "visit", size=(width, 500))

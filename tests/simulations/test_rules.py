@@ -202,3 +202,19 @@ def test_a_dummy_needs_the_schema_alone(tmp_path: Path, capsys: pytest.CaptureFi
         dump_schema(schema).replace("total = fare + tip", "'unreviewed: total = fare + tip'")
     )
     assert run([*words, "--force"]) == InvalidSchema.exit_code
+
+
+def test_a_dummy_of_made_up_columns_alone_has_them_alone(tmp_path: Path) -> None:
+    attributes = [
+        {"name": "größe", "kind": "generated", "provider": "uuid"},
+        {"name": "id", "kind": "generated", "provider": "pattern", "like": "[A-Z]{3}"},
+    ]
+    schema = parse_schema({"name": "keys", "attributes": attributes})
+    (tmp_path / "s.yaml").write_text(dump_schema(schema))
+    for ending in ("parquet", "csv"):
+        out = tmp_path / f"d.{ending}"
+        assert run(["dummy", str(tmp_path / "s.yaml"), "--rows", "700", "--out", str(out)]) == 0
+    rows = pq.read_table(tmp_path / "d.parquet")
+    assert rows.column_names == ["größe", "id"]
+    assert len(set(rows["id"].to_pylist())) == rows.num_rows == 700
+    assert (tmp_path / "d.csv").read_text().splitlines()[0] == "größe,id"

@@ -16,9 +16,16 @@ from silosynth.common.codec.notes import EncodingNote, Uniform, code_dtype
 from silosynth.common.codec.written.dress import join_texts
 from silosynth.common.codec.written.parsing import distinct, to_texts, trim
 from silosynth.common.errors import InvalidArgument
-from silosynth.common.schema import IdentifierAttribute
+from silosynth.common.rules import PatternFault, parse_pattern, words_of
+from silosynth.common.schema import Attribute, IdentifierAttribute
 
 _LONG = 50
+_LONGEST = 40
+"""Signs of a key that a pattern is looked for in."""
+_FEWEST_ALIKE = 5
+_ROOM, _MOST_LONGER = 4, 9
+"""Words to a row, and by how many digits a number may be longer for them."""
+_CLASSES = (("\x01", "[0-9]"), ("\x02", "[A-Z]"), ("\x03", "[a-z]"))
 _AMOUNT = r"[+-]?\d[\d,' ]*(\.\d+)?"
 _CURRENCY = r"usd|us\$|eur|gbp|chf|jpy|inr|rs\.?|kr|a\$|c\$|r\$"
 _HINTS = (
@@ -86,6 +93,18 @@ def keys_at(attribute: IdentifierAttribute, rows: np.ndarray) -> pa.Array:
     return join_texts(attribute.prefix, digits, attribute.suffix).cast(pa.string())
 
 
+def where_keys(attribute: Attribute, column: pa.ChunkedArray, *, first_row: int) -> pa.ChunkedArray:
+    """Return (rows,) bool: false where a decoded row has no key, or a word for none."""
+    told = (*getattr(attribute, "missing_apart", ()), getattr(attribute, "missing_as", None))
+    texts = column.cast(pa.large_string())
+    words = pa.array([w for w in told if w is not None], pa.large_string())
+    rows = np.arange(first_row, first_row + len(column))
+    running = keys_at(attribute, rows).cast(pa.large_string())  # type: ignore[arg-type]  # of this kind
+    # A running number that reads like such a word is a key.
+    other = pc.not_equal(texts, running).fill_null(True)
+    return pc.and_(column.is_valid(), pc.invert(pc.and_(pc.is_in(texts, value_set=words), other)))
+
+
 def _allowed(attribute: IdentifierAttribute, value: str) -> np.ndarray:
     raise InvalidArgument(
         f"{attribute.name!r} is a key; synthetic rows have keys of their own",
@@ -118,7 +137,15 @@ def _hint(column: ColumnFacts) -> str | None:
 
 
 def form_of(column: ColumnFacts) -> dict[str, Any]:
-    """Return prefix, digits and suffix where all keys have one form."""
+    """Return prefix, digits and suffix where all keys have one form, else their pattern."""
+    if running := running_form(column):
+        return running
+    like = None if _hint(column) else pattern_of(column)
+    return {} if like is None else {"like": like}
+
+
+def running_form(column: ColumnFacts) -> dict[str, Any]:
+    """Return prefix, digits and suffix where all keys have the same, around a number."""
     texts = column.trimmed.to_pylist()
     shape = re.match(r"^(\D*)(\d+)(\D*)$", texts[0])
     if shape is None:
@@ -133,6 +160,91 @@ def form_of(column: ColumnFacts) -> dict[str, Any]:
     form: dict[str, Any] = {"prefix": prefix} if prefix else {}
     form |= {"suffix": suffix} if suffix else {}
     return form | ({"digits": len(digits[0])} if padded and len(digits[0]) <= 18 else {})
+
+
+def pattern_of(column: ColumnFacts) -> str | None:
+    """Return a pattern of keys that are alike: what stands before the first digit, and classes.
+
+    The few beginnings that many keys share stay as they are; elsewhere a letter or a digit is any
+    of its class, as often as in some key, and a sign between them stays. No key of anybody is in
+    it, and there are several times as many words as rows.
+    """
+    texts = column.trimmed.cast(pa.large_string())
+    if int(pc.max(pc.utf8_length(texts)).as_py()) > _LONGEST:
+        return None
+    beginnings = _beginnings(texts)
+    if beginnings:
+        texts = pc.replace_substring_regex(texts, r"^[^0-9]*", "")
+    runs = _runs(texts)
+    if runs is None or not any(group == "[0-9]" for group, _, _ in runs):
+        return None
+    start = "|".join(_escaped(b) for b in beginnings)
+    start = f"({start})" if len(beginnings) > 1 else start
+    padded = bool(pc.any(pc.match_substring_regex(texts, r"(^|[^0-9])0[0-9]")).as_py())
+    return _roomy(start, runs, rows=column.rows, padded=padded)
+
+
+def _beginnings(texts: pa.Array) -> list[str]:
+    """Return what stands before the first digit, where many texts share each."""
+    before = pc.struct_field(pc.extract_regex(texts, r"^(?P<p>[^0-9]*)"), "p")
+    shared = pc.value_counts(before)
+    often = pc.min(shared.field("counts")).as_py() >= max(_FEWEST_ALIKE, len(texts) // 50)
+    return sorted(shared.field("values").to_pylist()) if often else []
+
+
+def _runs(texts: pa.Array) -> list[tuple[str, int, int]] | None:
+    """Return classes and signs one after the other, and how often each at least and at most.
+
+    None where texts differ in more than how often.
+    """
+    for sign, group in _CLASSES:
+        texts = pc.replace_substring_regex(texts, group, sign)
+    shapes = [
+        [(run.group(1), len(run.group())) for run in re.finditer(r"(.)\1*", shape)]
+        for shape in pc.unique(texts).to_pylist()
+    ]
+    first = [sign for sign, _ in shapes[0]]
+    if not first or any([sign for sign, _ in shape] != first for shape in shapes):
+        return None
+    named = dict(_CLASSES)
+    lengths = [[count for _, count in place] for place in zip(*shapes, strict=True)]
+    if any(sign not in named and len(set(n)) > 1 for sign, n in zip(first, lengths, strict=True)):
+        return None
+    return [
+        (named.get(sign, _escaped(sign)), min(n), max(n))
+        for sign, n in zip(first, lengths, strict=True)
+    ]
+
+
+def _roomy(start: str, runs: list[tuple[str, int, int]], *, rows: int, padded: bool) -> str | None:
+    """Write runs as a pattern, the last digits longer where there are too few words for rows."""
+    last = max(i for i, (group, _, _) in enumerate(runs) if group == "[0-9]")
+    for longer in range(_MOST_LONGER):
+        more = [longer * (i == last) for i in range(len(runs))]
+        parts = [
+            _often(group, low, high + m, padded=padded)
+            for (group, low, high), m in zip(runs, more, strict=True)
+        ]
+        pattern = start + "".join(parts)
+        try:
+            if words_of(parse_pattern(pattern)) >= _ROOM * rows:
+                return pattern
+        except PatternFault:
+            return None
+    return None
+
+
+def _often(group: str, least: int, most: int, *, padded: bool) -> str:
+    """Write how often a class or sign stands; numbers of several lengths begin with no zero."""
+    if least == most:
+        return group if most == 1 else f"{group}{{{most}}}"
+    if group == "[0-9]" and not padded:
+        return f"[1-9][0-9]{{{least - 1},{most - 1}}}"
+    return f"{group}{{{least},{most}}}"
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([][(){}|?*+.^$\\])", r"\\\1", text)
 
 
 KIND = Kind(

@@ -21,7 +21,7 @@ from silosynth.common.codec.kinds.kind import Kind
 from silosynth.common.codec.numeric import NumericCodec, Scale
 from silosynth.common.codec.written.columns import is_instant, is_number
 from silosynth.common.codec.written.moments import epoch_text, write_instants
-from silosynth.common.codec.written.parsing import distinct, to_microseconds, to_texts
+from silosynth.common.codec.written.parsing import numbers_as_text, to_microseconds, to_texts
 from silosynth.common.schema import DatetimeAttribute, Resolution, epoch_seconds
 
 _DAYS = (Resolution.YEAR, Resolution.MONTH, Resolution.DAY)
@@ -98,17 +98,8 @@ _ZONES = (
 
 def _read(attribute: DatetimeAttribute, column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     if attribute.format is not None:
-        column = _as_text(column)
+        column = numbers_as_text(column)
     return to_microseconds(column, format=attribute.format)
-
-
-def _as_text(column: pa.Array) -> pa.Array:
-    """Return whole numbers such as 20231130 as a dictionary of texts; others as they are."""
-    kind = column.type.value_type if pt.is_dictionary(column.type) else column.type
-    if not is_number(kind):
-        return column
-    values, positions = distinct(column)
-    return pa.DictionaryArray.from_arrays(pa.array(positions), to_texts(values))
 
 
 def _build(attribute: DatetimeAttribute, numbers: np.ndarray, absent: np.ndarray) -> pa.Array:

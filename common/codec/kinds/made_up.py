@@ -6,14 +6,12 @@ import re
 from typing import Any
 
 from silosynth.common.codec.facts import FEW, ColumnFacts, Proposal
-from silosynth.common.codec.kinds.identifier import form_of
+from silosynth.common.codec.kinds.identifier import pattern_of, running_form
 from silosynth.common.codec.kinds.kind import Kind
 from silosynth.common.schema import Provider, provider_named
 
 _UUID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
 _MAIL = r"^[^@\s]+@[^@\s]+\.[A-Za-z]{2,}$"
-_SIGNS = (("0-9", r"\d"), ("A-Z", "[A-Z]"), ("a-z", "[a-z]"))
-_LONGEST = 40
 
 
 def _draft(column: ColumnFacts) -> Proposal | None:
@@ -41,37 +39,15 @@ def _proposal(why: str, *, provider: Provider, more: dict[str, Any] | None = Non
 
 
 def _pattern(column: ColumnFacts) -> str | None:
-    """Return the pattern of keys that hold letters between digits; others have prefix and digits.
+    """Return the pattern of keys that no row is without, and that are more than a number.
 
-    Also of those with several prefixes. A letter or digit is any of its class, a sign between them
-    stays: no key of anybody is in it.
+    Others are identifiers, which have a form of their own and can be missing.
     """
-    texts = column.trimmed.to_pylist()
-    shapes = {_shape(text) for text in texts[:FEW]}
-    between = re.search(r"[A-Za-z].*\d.*[A-Za-z]", texts[0])
-    if len(shapes) != 1 or not re.search(r"\d", texts[0]) or (form_of(column) and not between):
+    text = column.trimmed[0].as_py()
+    between = re.search(r"[A-Za-z].*\d.*[A-Za-z]", text)
+    if not between and (running_form(column) or not re.search(r"[A-Za-z(]", text)):
         return None
-    if column.nulls or column.tokens or not (between or re.search(r"[A-Za-z(]", texts[0])):
-        return None
-    shape = shapes.pop()
-    return shape if len(texts[0]) <= _LONGEST and column.matches(f"^{shape}$") else None
-
-
-def _shape(text: str) -> str:
-    """Return a pattern that is as wide as the classes of a text's signs.
-
-    >>> _shape("AB12-x")
-    '[A-Z]{2}[0-9]{2}-[a-z]{1}'
-    """
-    parts: list[tuple[str, int]] = []
-    for sign in text:
-        group = next((f"[{g}]" for g, p in _SIGNS if re.fullmatch(p, sign, re.ASCII)), "")
-        name = group or re.sub(r"([][(){}|?*+.^$\\])", r"\\\1", sign)
-        if group and parts and parts[-1][0] == name:
-            parts[-1] = (name, parts[-1][1] + 1)
-        else:
-            parts.append((name, 1))
-    return "".join(f"{name}{{{count}}}" if name[0] == "[" else name for name, count in parts)
+    return None if column.nulls or column.tokens else pattern_of(column)
 
 
 KIND = Kind(accepts=lambda *_: True, draft=_draft)

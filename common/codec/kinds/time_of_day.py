@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import re
+from dataclasses import replace
 from datetime import time
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.types as pt
 
 from silosynth.common.codec.bins import bin_words
@@ -14,14 +18,16 @@ from silosynth.common.codec.edges import Grid, resolution_grid
 from silosynth.common.codec.facts import FEW, ColumnFacts, Proposal
 from silosynth.common.codec.kinds.kind import Kind
 from silosynth.common.codec.numeric import NumericCodec, Scale
+from silosynth.common.codec.written.columns import is_number
 from silosynth.common.codec.written.moments import DAY, to_day_microseconds, write_clock
+from silosynth.common.codec.written.parsing import numbers_as_text, to_texts
 from silosynth.common.schema import TimeAttribute, day_seconds
 
 _FORMATS = (
     (r"^\d{2}:\d{2}$", None, "minute"),
     (r"^\d{2}:\d{2}:\d{2}$", None, "second"),
-    (r"^([01]\d|2[0-3])[0-5]\d$", "%H%M", "minute"),
-    (r"^([01]\d|2[0-3])[0-5]\d[0-5]\d$", "%H%M%S", "second"),
+    (r"^(([01]\d|2[0-3])[0-5]\d|2400)$", "%H%M", "minute"),
+    (r"^(([01]\d|2[0-3])[0-5]\d[0-5]\d|240000)$", "%H%M%S", "second"),
     (r"^\d{1,2}:\d{2}$", "%-H:%M", "minute"),
     (r"^\d{1,2}:\d{2}:\d{2}$", "%-H:%M:%S", "second"),
     (r"^\d{2}:\d{2}:\d{2}\.\d{1,6}$", None, "microsecond"),
@@ -34,10 +40,16 @@ _FORMATS = (
     (r"^\d{2}:\d{2}:\d{2}[AP]M$", "%I:%M:%S%p", "second"),
     (r"^\d{1,2}:\d{2}:\d{2}[AP]M$", "%-I:%M:%S%p", "second"),
 )
+_LAST_MINUTE = 2400
+_MOST_AN_HOUR = 4
+"""Endings of one hour that count as evidence: neighbours hold no more."""
+_CHANCE = math.log(1e-4)
 
 
 def _read(attribute: TimeAttribute, column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    return to_day_microseconds(column, format=attribute.format)
+    if attribute.format is not None:
+        column = numbers_as_text(column)
+    return to_day_microseconds(column, format=attribute.format, midnight=attribute.midnight)
 
 
 def _build(attribute: TimeAttribute, numbers: np.ndarray, absent: np.ndarray) -> pa.Array:
@@ -54,6 +66,8 @@ def _spell(attribute: TimeAttribute, column: pa.Array) -> pa.Array:
     ticks = column.cast(pa.time64("us")).cast(pa.int64())
     finest = "microsecond" if attribute.resolution is None else attribute.resolution.value
     texts = write_clock(ticks.fill_null(0).to_numpy(), format=attribute.format, finest=finest)
+    if attribute.midnight is not None:
+        texts = pc.if_else(pc.equal(ticks, 0), attribute.midnight, texts)
     return pa.array(texts.to_pylist(), pa.large_string(), mask=ticks.is_null().to_numpy(False))
 
 
@@ -72,24 +86,89 @@ def _draft(column: ColumnFacts) -> Proposal | None:
         ticks, _ = to_day_microseconds(column.values, format=None)
         finest = "second" if not (ticks % 1e6).any() else "microsecond"
         return Proposal(facts={"kind": "time", "resolution": finest})
-    if not column.is_text or len(column.values) < 2:
+    if len(column.values) < 2:
         return None
+    found = _numbered(column)
+    return found if found is not None or not column.is_text else _written(column)
+
+
+def _written(column: ColumnFacts) -> Proposal | None:
+    """Propose the first format whose shape all texts have."""
     for pattern, format, finest in _FORMATS:
         if not column.matches(pattern):
             continue
         if ":" not in pattern and not (column.some_match("^0") and len(column.values) > FEW):
             continue
-        if to_day_microseconds(column.trimmed, format=format)[1].any():
+        midnight = _midnight(column)
+        if to_day_microseconds(column.trimmed, format=format, midnight=midnight)[1].any():
             return None
-        if column.matches(r"\.\d{3}$"):
-            finest = "millisecond"
+        finest = "millisecond" if column.matches(r"\.\d{3}$") else finest
         facts: dict[str, Any] = {"kind": "time", "resolution": finest}
-        return Proposal(facts=facts | ({"format": format} if format else {}))
+        facts |= {"format": format} if format else {}
+        return Proposal(facts=facts | ({"midnight": midnight} if midnight else {}))
     return None
 
 
+def _midnight(column: ColumnFacts) -> str | None:
+    """Return how the end of a day is written, where some text is one: 24:00, 2400."""
+    ends = pc.match_substring_regex(column.trimmed, r"^24(:?00){1,2}$")
+    found = pc.unique(column.trimmed.filter(ends)).to_pylist()
+    return found[0] if len(found) == 1 else None
+
+
+def _numbered(column: ColumnFacts) -> Proposal | None:
+    """Propose times of day for whole numbers that read as hours and minutes: 517, 2359.
+
+    Numbers that mean something else have endings from 60 to 99 too: so many hours hold none that
+    chance does not make them.
+    """
+    if not (column.is_text or is_number(column.values.type)) or len(column.values) < FEW:
+        return None
+    found = replace(column, values=column.trimmed if column.is_text else to_texts(column.values))
+    ending = ".0" if column.is_text and found.matches(r"\.0$") else ""
+    if not found.matches(rf"^(0|[1-9]\d{{0,5}}){re.escape(ending)}$"):
+        return None
+    whole = pc.replace_substring(found.values, ending, "") if ending else found.values
+    numbers = whole.cast(pa.int64()).to_numpy(zero_copy_only=False)
+    seconds = int(numbers.max()) > _LAST_MINUTE
+    if not _reads_as_clock(numbers, seconds=seconds):
+        return None
+    facts = _whole_clock(found, ending=ending, seconds=seconds)
+    facts |= {"stored": "double" if ending else "int64"} if column.is_text else {}
+    told = f"all read as times of day written {facts['format']}; write integer if they are amounts"
+    return Proposal(facts=facts, why=(told,))
+
+
+def _whole_clock(column: ColumnFacts, *, ending: str, seconds: bool) -> dict[str, Any]:
+    """Return the facts of times of day that are whole numbers with an ending."""
+    end = f"24{'00' * (1 + seconds)}{ending}"
+    midnight = {"midnight": end} if column.some_match(f"^{re.escape(end)}$") else {}
+    format = f"%-H%M{'%S' if seconds else ''}{ending}"
+    finest = "second" if seconds else "minute"
+    return {"kind": "time", "resolution": finest, "format": format, **midnight}
+
+
+def _reads_as_clock(numbers: np.ndarray, *, seconds: bool) -> bool:
+    """Say whether numbers are hours and minutes in more than chance makes them."""
+    minutes = numbers // 100 if seconds else numbers
+    last = minutes % 100
+    unreal = (minutes > _LAST_MINUTE) | ((minutes == _LAST_MINUTE) & seconds & (numbers % 100 > 0))
+    if unreal.any() or (last >= 60).any() or (seconds and (numbers % 100 >= 60).any()):
+        return False
+    several = np.unique(minutes[minutes >= 100])
+    step = int(np.gcd.reduce([100, *several.tolist()]))
+    endings = np.arange(0, 100, step)
+    _, hourly = np.unique(several // 100, return_counts=True)
+    shown = int(np.minimum(hourly, _MOST_AN_HOUR).sum())
+    late = last.max() >= 45 or set(last.tolist()) == {0, 30}
+    return bool(late and shown * math.log((endings < 60).mean()) < _CHANCE)
+
+
 KIND = Kind(
-    accepts=lambda _, kind: pt.is_time(kind),
+    accepts=lambda attribute, kind: (
+        pt.is_time(kind)
+        or (attribute.format is not None and is_number(kind) and not pt.is_boolean(kind))
+    ),
     store_as="store it as a time, or as text such as 09:30:00",
     codec=lambda attribute: NumericCodec(
         attribute=attribute, scale=Scale(read=_read, build=_build, grid=_grid, per_unit=1_000_000)

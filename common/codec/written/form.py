@@ -99,7 +99,10 @@ def in_form(
     if pa.types.is_dictionary(wanted):
         return _encoded(attribute, values, codes=codes, wanted=wanted)
     if pa.types.is_temporal(values.type) and is_number(wanted):
-        return _spelled(attribute, values, codes=codes).cast(wanted)
+        texts = _spelled(attribute, values, codes=codes)
+        numbers, _ = to_numbers(texts)
+        # No word stands in a column of numbers: what is missing in words is null there.
+        return pa.array(numbers, mask=np.isnan(numbers)).cast(wanted)
     return _cast(_with_numbers(attribute, values, codes=codes), wanted)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -19,13 +20,27 @@ _MICROSECONDS = {"s": 1_000_000, "ms": 1_000, "us": 1}
 _CLOCK = r"^(?P<h>\d{1,2}):(?P<m>[0-5]\d)(?::(?P<s>[0-5]\d)(?P<f>\.\d{1,6})?\d*)?$"
 _BARE_SPAN = r"^(-?\d+) (\d{1,2}:\d{2}:\d{2}.*)$"
 
+WHOLE_CLOCKS = {
+    f"%-H%M{seconds}{ending}": (digits, ending)
+    for seconds, digits in (("", 4), ("%S", 6))
+    for ending in ("", ".0")
+}
+"""Formats of times of day as whole numbers, 517 for 05:17: their digits, and what follows them."""
+
 Read = tuple[np.ndarray, np.ndarray]
 
 
-def to_day_microseconds(column: pa.Array, *, format: str | None) -> Read:
-    """Return (rows,) float64 microseconds since midnight, and where a text was unreadable."""
+def to_day_microseconds(
+    column: pa.Array, *, format: str | None, midnight: str | None = None
+) -> Read:
+    """Return (rows,) float64 microseconds since midnight, and where a text was unreadable.
+
+    Args: midnight: another text for the beginning of a day, such as 2400.
+    """
     if is_text(column.type) or pt.is_dictionary(column.type):
-        return _by_value(column, lambda values: _read_clock(values, format=format))
+        return _by_value(
+            column, lambda values: _read_clock(values, format=format, midnight=midnight)
+        )
     if pt.is_time(column.type):
         return _scaled(column)
     return np.full(len(column), np.nan), np.zeros(len(column), dtype=bool)
@@ -74,7 +89,11 @@ def write_clock(microseconds: np.ndarray, *, format: str | None, finest: str) ->
         format = {"hour": "%H:%M", "minute": "%H:%M", "second": "%H:%M:%S"}.get(
             finest, "%H:%M:%S.%f"
         )
-    return write_instants(instants, format=format, unit="ms" if finest == "millisecond" else "us")
+    texts = write_instants(instants, format=format, unit="ms" if finest == "millisecond" else "us")
+    if format not in WHOLE_CLOCKS:
+        return texts
+    # Half past midnight is 30, and no 030.
+    return pc.replace_substring_regex(texts, r"^0{1,5}(\d)", r"\1")
 
 
 def write_spans(microseconds: np.ndarray, *, format: str | None) -> pa.Array:
@@ -112,7 +131,18 @@ def _scaled(column: pa.Array) -> Read:
     return numbers, np.zeros(len(numbers), dtype=bool)
 
 
-def _read_clock(trimmed: pa.Array, *, format: str | None) -> Read:
+def _read_clock(trimmed: pa.Array, *, format: str | None, midnight: str | None = None) -> Read:
+    if midnight is not None:
+        numbers, unreadable = _read_clock(trimmed, format=format)
+        there = pc.fill_null(pc.equal(trimmed, midnight), False).to_numpy(zero_copy_only=False)
+        return np.where(there, 0.0, numbers), unreadable & ~there
+    if format in WHOLE_CLOCKS:
+        digits, ending = WHOLE_CLOCKS[format]
+        whole = pc.match_substring_regex(trimmed, rf"^\d{{1,{digits}}}{re.escape(ending)}$")
+        padded = pc.utf8_lpad(pc.if_else(whole, trimmed, None), digits + len(ending), "0")
+        format = "%H%M" + "%S" * (digits == 6) + ending
+        numbers, _ = _read_clock(padded, format=format)
+        return numbers, np.isnan(numbers) & _said(trimmed)
     if format is not None:
         dated = join_texts("1970-01-01 ", trimmed)
         numbers, unreadable = to_microseconds(dated, format=f"%Y-%m-%d {format}")

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
-from silosynth.common.codec.written.columns import is_instant, is_text
+from silosynth.common.codec.written.columns import is_instant, is_number, is_text
 from silosynth.common.codec.written.dress import undress
 from silosynth.common.schema import NumberText
 
@@ -147,6 +147,15 @@ def to_texts(values: pa.Array) -> pa.Array:
             values.cast(pa.large_string()), r"[ T]00:00:00(\.0+)?Z?$|Z$", ""
         )
     return spell_numbers(_as_float(values))
+
+
+def numbers_as_text(column: pa.Array) -> pa.Array:
+    """Return whole numbers such as 20231130 as a dictionary of texts; others as they are."""
+    kind = column.type.value_type if pt.is_dictionary(column.type) else column.type
+    if not is_number(kind):
+        return column
+    values, positions = distinct(column)
+    return pa.DictionaryArray.from_arrays(pa.array(positions), to_texts(values))
 
 
 def spell_numbers(numbers: np.ndarray) -> pa.Array:

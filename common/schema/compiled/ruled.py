@@ -25,6 +25,7 @@ from silosynth.common.rules import (
     Rule,
     Step,
     Unique,
+    check_reach,
     check_rule,
     columns_of,
     parse_pattern,
@@ -47,12 +48,13 @@ from silosynth.common.schema.compiled.sums import Follows, choices
 from silosynth.common.schema.kinds.attributes import (
     Attribute,
     CategoricalAttribute,
+    IdentifierAttribute,
     IntegerAttribute,
     NumericAttribute,
 )
 from silosynth.common.schema.kinds.bases import bounds_of
 from silosynth.common.schema.kinds.bins import EqualWidth
-from silosynth.common.schema.kinds.facts import facts_of, range_of
+from silosynth.common.schema.kinds.facts import facts_of, range_of, reach_of
 from silosynth.common.schema.references import Reference, resolve
 from silosynth.common.schema.zeros import ImpossibleCells
 
@@ -97,8 +99,10 @@ class Ruled:
 
     @property
     def likes(self) -> dict[str, str]:
-        """Return the pattern of each column whose keys are words of one."""
-        return {r.column: r.pattern for r in self.rules if isinstance(r, Like)}
+        """Return the pattern of each column whose keys are words of one; a rule goes before."""
+        keys = (a for a in self.attributes if isinstance(a, IdentifierAttribute))
+        ruled = {r.column: r.pattern for r in self.rules if isinstance(r, Like)}
+        return {a.name: a.like for a in keys if a.like is not None} | ruled
 
     @property
     def replaced(self) -> frozenset[str]:
@@ -168,6 +172,7 @@ class _Compiler:
         told = self._tell_nulls(patterns)
         counted = self._counted(told)
         nulls = null_zeros(told, inner=self._inner, counted=counted)
+        self._check_reach()
         told_of = (ImpossibleCells(clique=c, mask=m) for c, m in nulls)
         zeros = (*told_of, *self._zeros(counted))
         kept = [self._kept.get(r, _LOOKED_AT) for r in self._rules]
@@ -339,6 +344,15 @@ class _Compiler:
                     "impossible; rows inside a bin are looked at when they are drawn"
                 )
         return zeros
+
+    def _check_reach(self) -> None:
+        """Raise ValueError where rules over columns that follow from others leave no row."""
+        made = [r for r in self._rules if isinstance(r, Derived | Difference)]
+        found = [r for r in self._recipes if isinstance(r, Follows)]
+        follows = {f.column: (f.value, r) for f, r in zip(found, made, strict=True)}
+        if follows:
+            reaches = {a.name: r for a in self._attributes if (r := reach_of(a)) is not None}
+            check_reach(self._rules, follows=follows, reaches=reaches, facts=self._facts)
 
     def _sorted(self) -> tuple[Recipe, ...]:
         """Return the recipes so that each comes after those that it needs."""

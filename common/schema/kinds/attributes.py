@@ -27,11 +27,7 @@ from silosynth.common.schema.kinds.bins import (
     read_duration,
     spell_duration,
 )
-from silosynth.common.schema.kinds.forms import (
-    NumberText,
-    Zone,
-    since,
-)
+from silosynth.common.schema.kinds.forms import MomentFormat, NumberText, Words, Zone, since
 from silosynth.common.schema.kinds.generated import GeneratedAttribute, Instant
 
 
@@ -239,11 +235,8 @@ class DatetimeAttribute(BaseTemporal):
     kind: Literal["datetime"] = "datetime"
     minimum: Instant
     maximum: Instant
-    format: str | None = Field(
-        default=None,
-        max_length=64,
-        pattern="%",
-        description="strptime format of text columns; ISO 8601 without it",
+    format: MomentFormat | None = Field(
+        default=None, description="strptime format of text columns; ISO 8601 without it"
     )
     zone: Zone | None = since(
         2, default=None, description="the zone that instants are written in; none without it"
@@ -276,26 +269,27 @@ Span = Annotated[timedelta, BeforeValidator(read_duration), PlainSerializer(spel
 class TimeAttribute(BaseTemporal):
     """Times of day in [minimum, maximum]."""
 
+    came_with: ClassVar[int] = 2
     kind: Literal["time"] = "time"
     source: Source = Source.DECLARED
     minimum: Clock = time.min
     maximum: Clock = time.max
-    format: str | None = Field(
-        default=None, max_length=64, pattern="%", description="strptime format; HH:MM:SS without it"
+    format: MomentFormat | None = Field(
+        default=None, description="strptime format; HH:MM:SS without it"
+    )
+    midnight: str | None = since(
+        2, default=None, max_length=16, description="how it is written, as 2400, if not by format"
     )
 
     def limits(self) -> tuple[float, float]:
         """Return the bounds in seconds since midnight."""
         return day_seconds(self.minimum), day_seconds(self.maximum)
 
-    def needs_version(self) -> int:
-        """Return 2, which brought this kind."""
-        return 2
-
 
 class DurationAttribute(BaseTemporal):
     """Spans of time in [minimum, maximum], written ``1 02:30:00`` or as seconds."""
 
+    came_with: ClassVar[int] = 2
     kind: Literal["duration"] = "duration"
     minimum: Span
     maximum: Span
@@ -309,10 +303,6 @@ class DurationAttribute(BaseTemporal):
     def limits(self) -> tuple[float, float]:
         """Return the bounds in seconds."""
         return self.minimum.total_seconds(), self.maximum.total_seconds()
-
-    def needs_version(self) -> int:
-        """Return 2, which brought this kind."""
-        return 2
 
 
 class IdentifierAttribute(BaseCoded):
@@ -330,6 +320,13 @@ class IdentifierAttribute(BaseCoded):
     prefix: str = Field(default="", max_length=64)
     digits: int = since(2, default=0, ge=0, le=18, description="zeros fill up to so many digits")
     suffix: str = since(2, default="", max_length=64)
+    like: Words | None = since(2, default=None, description="the words that fresh keys are made of")
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Self:
+        if self.like is not None and (self.prefix or self.digits or self.suffix):
+            raise ValueError("like says the whole key; leave out prefix, digits and suffix")
+        return self
 
     def _codes_of(self, value: Any) -> list[int]:
         return [0] if value is True else []
@@ -355,22 +352,16 @@ class TextAttribute(BaseAttribute):
 class EmptyAttribute(BaseAttribute):
     """A column that holds nothing, in any row; it comes out empty."""
 
+    came_with: ClassVar[int] = 2
     kind: Literal["empty"] = "empty"
-
-    def needs_version(self) -> int:
-        """Return 2, which brought this kind."""
-        return 2
 
 
 class IgnoredAttribute(BaseAttribute):
     """A column of the table that is not read, and that synthetic rows do not have."""
 
+    came_with: ClassVar[int] = 2
     kind: Literal["ignored"] = "ignored"
     source: Source = Source.DECLARED
-
-    def needs_version(self) -> int:
-        """Return 2, which brought this kind."""
-        return 2
 
 
 CodedAttribute = (

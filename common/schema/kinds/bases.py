@@ -41,6 +41,8 @@ class Source(StrEnum):
 class BaseAttribute(PlainModel):
     rising: ClassVar[bool] = False
     """Whether the codes before ``other`` and ``missing`` are in an order."""
+    came_with: ClassVar[int] = 1
+    """The version of the format that brought the kind."""
 
     name: str = Field(min_length=1, max_length=512, pattern=r"^[^\x00-\x1f]+$")
     description: str | None = Field(default=None, max_length=2000)
@@ -73,7 +75,7 @@ class BaseAttribute(PlainModel):
         extras = [(name, field.json_schema_extra or {}) for name, field in fields]
         later = [(n, int(str(e[SINCE]))) for n, e in extras if isinstance(e, dict) and SINCE in e]
         used = [v for n, v in later if getattr(self, n) != type(self).model_fields[n].default]
-        return max(used, default=1)
+        return max([self.came_with, *used])
 
     def codes_of(self, value: Any) -> list[int]:
         """Return the codes of one declared value, none when it has none."""

@@ -7,7 +7,7 @@ from typing import TypeGuard
 
 import numpy as np
 
-from silosynth.common.rules import Fact, Kind, Range
+from silosynth.common.rules import Fact, Kind, Range, Reach
 from silosynth.common.schema.kinds.attributes import (
     Attribute,
     BooleanAttribute,
@@ -22,7 +22,12 @@ from silosynth.common.schema.kinds.attributes import (
     RealAttribute,
     TimeAttribute,
 )
-from silosynth.common.schema.kinds.bases import scale_of
+from silosynth.common.schema.kinds.bases import bounds_of, scale_of
+from silosynth.common.schema.kinds.forms import Resolution
+
+_UNEVEN = (Resolution.YEAR, Resolution.MONTH)
+_LONGEST_STEP = 366 * 86_400e6
+"""In microseconds: how far an instant that is worked out moves at most, to be one of its form."""
 
 NumberAttribute = IntegerAttribute | RealAttribute
 """What is counted in a unit, which another table may have another of."""
@@ -72,6 +77,31 @@ def _fact(attribute: Attribute) -> Fact:
             kind = Kind.NUMBER
     whole = isinstance(attribute, IntegerAttribute)
     return Fact(name=name, kind=kind, missing=missing, listed=listed, whole=whole, words=words)
+
+
+def reach_of(attribute: Attribute) -> Reach | None:
+    """Return how far a column's values can lie; None of what is no number, instant or length."""
+    if isinstance(attribute, ListedAttribute) and all(
+        isinstance(c, int) for c in attribute.categories
+    ):
+        listed = [float(c) for c in attribute.categories]
+        sure = not (attribute.missing or attribute.has_other or attribute.missing_apart)
+        return Reach(low=min(listed), high=max(listed), whole=True, sure=sure)
+    # A time of day that is worked out is cut off at midnight.
+    if not isinstance(attribute, NumericAttribute) or isinstance(attribute, TimeAttribute):
+        return None
+    low, high = bounds_of(attribute)
+    step = float(attribute.grid or 0) * scale_of(attribute)
+    whole = isinstance(attribute, IntegerAttribute)
+    if isinstance(attribute, DatetimeAttribute) and attribute.resolution in _UNEVEN:
+        step = _LONGEST_STEP
+    return Reach(
+        low=low,
+        high=high,
+        whole=whole,
+        sure=not (attribute.missing or attribute.missing_apart),
+        rounded=0.5 if whole and step == 1 else step + whole,
+    )
 
 
 def range_of(attribute: CodedAttribute, fact: Fact) -> Range:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field, model_validator
 
+from silosynth.common.rules import PatternFault, parse_pattern
 from silosynth.common.schema.kinds.bins import PlainModel
 
 SINCE = "since"
@@ -27,6 +29,29 @@ _OFFSET = re.compile(r"^[+-](0\d|1[0-4]):[0-5]\d$")
 def since(version: int, **facts: Any) -> Any:
     """Return a field that ``version`` brought: older documents without it keep their digest."""
     return Field(json_schema_extra={SINCE: version}, **facts)
+
+
+_FLAGS = re.compile(r"%[-_:^#0]")
+_SHORT = {"%F": "%Y-%m-%d", "%T": "%H:%M:%S", "%R": "%H:%M", "%D": "%m/%d/%y", "%e": "%d"}
+
+
+def _check_marks(format: str) -> str:
+    """Raise ValueError for a format that no date or time can be read by, or written in."""
+    plain = _FLAGS.sub("%", format)
+    for short, long in _SHORT.items():
+        plain = plain.replace(short, long)
+    try:
+        datetime.strptime("", plain)
+    except ValueError as err:
+        if "does not match" not in str(err):
+            raise ValueError(
+                f"{format!r} is no format of dates or times; write one as '%d.%m.%Y %H:%M'"
+            ) from None
+    return format
+
+
+MomentFormat = Annotated[str, Field(max_length=64, pattern="%"), AfterValidator(_check_marks)]
+"""A format of dates and times as strptime has them."""
 
 
 class Resolution(StrEnum):
@@ -54,6 +79,18 @@ def _known_zone(zone: str) -> str:
         ) from None
     return zone
 
+
+def _readable(pattern: str) -> str:
+    """Refuse a pattern of which no words can be made."""
+    try:
+        parse_pattern(pattern)
+    except PatternFault as err:
+        raise ValueError(str(err)) from None
+    return pattern
+
+
+Words = Annotated[str, Field(max_length=256), AfterValidator(_readable)]
+"""The words that there are of a key, as ``[A-Z]{2}[0-9]{6}``."""
 
 Zone = Annotated[str, Field(max_length=64), AfterValidator(_known_zone)]
 Stored = Annotated[str, Field(max_length=48, pattern=_STORED)]
@@ -98,7 +135,10 @@ class NumberText(PlainModel):
 
 
 class CsvDialect(PlainModel):
-    """How a text file is written: what stands between fields, around and before them."""
+    """How a text file is written: what stands between fields, around and before them.
+
+    What is ``quoted``, and a ``mark`` at the beginning of UTF-8, is written so and read either way.
+    """
 
     delimiter: str = Field(default=",", min_length=1, max_length=1, pattern=r"^[^\w\s\"]|[\t ]$")
     quote: Literal['"', "'"] = '"'
@@ -106,6 +146,27 @@ class CsvDialect(PlainModel):
     newline: Literal["\n", "\r\n"] = "\n"
     skip: int = Field(default=0, ge=0, le=1000, description="lines before the header")
     header: bool = Field(default=True, description="the first line names the columns")
+    quoted: Literal["all"] | tuple[str, ...] = since(
+        2, default=(), description="columns whose fields stand in quotes, whatever they hold"
+    )
+    quoted_header: bool = since(2, default=False, description="all names stand in quotes")
+    bare: tuple[str, ...] = since(
+        2, default=(), max_length=32, description="words such as NA that stand there without"
+    )
+    mark: bool = since(2, default=False, description="UTF-8 begins with a byte order mark")
+
+    @model_validator(mode="after")
+    def _marked(self) -> Self:
+        if self.mark and self.encoding != "utf-8":
+            raise ValueError("mark is said of UTF-8; UTF-16 always has one")
+        return self
+
+    def reads_as(self, other: CsvDialect) -> bool:
+        """Say whether a file written so is read as one written in the other way."""
+        return all(
+            getattr(self, fact) == getattr(other, fact)
+            for fact in ("delimiter", "quote", "encoding", "skip", "header")
+        )
 
     def describe(self) -> str:
         """Say in words what differs from an ordinary file."""
@@ -115,4 +176,6 @@ class CsvDialect(PlainModel):
         facts += [f"encoding {self.encoding}"] if self.encoding != "utf-8" else []
         facts += [f"{self.skip} lines before the header"] if self.skip else []
         facts += ["no header line"] if not self.header else []
+        if self.quoted:
+            facts += ["every field in quotes" if self.quoted == "all" else "some columns in quotes"]
         return ", ".join(facts)

@@ -6,14 +6,13 @@ import re
 from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from silosynth.common.rules import PatternFault, parse_pattern
 from silosynth.common.schema.kinds.bases import BaseAttribute, Source
 from silosynth.common.schema.kinds.bins import epoch_seconds
-from silosynth.common.schema.kinds.forms import Resolution
+from silosynth.common.schema.kinds.forms import Resolution, Words
 
 
 class Provider(StrEnum):
@@ -84,11 +83,12 @@ class GeneratedAttribute(BaseAttribute):
     fits the column ``gender``, of which ``female`` and ``male`` are the values that mean so.
     """
 
+    came_with: ClassVar[int] = 2
     kind: Literal["generated"] = "generated"
     source: Source = Source.DECLARED
     provider: Provider
-    like: str | None = Field(
-        default=None, max_length=256, description="the words that there are, as [A-Z]{2}[0-9]{6}"
+    like: Words | None = Field(
+        default=None, description="the words that there are, as [A-Z]{2}[0-9]{6}"
     )
     locale: str = Field(default="en_US", pattern=r"^[a-z]{2,3}(_[A-Z]{2})?$")
     person: str = Field(
@@ -120,11 +120,6 @@ class GeneratedAttribute(BaseAttribute):
         if self.provider is Provider.ENTRY_DATE:
             self._check_dates()
         self._check_gender()
-        if self.like is not None:
-            try:
-                parse_pattern(self.like)
-            except PatternFault as err:
-                raise ValueError(str(err)) from None
         return self
 
     def _check_dates(self) -> None:
@@ -149,10 +144,6 @@ class GeneratedAttribute(BaseAttribute):
     def differs(self) -> bool:
         """Say whether no two rows have the same value."""
         return self.unique or self.pattern is not None or self.provider is Provider.SEQUENCE
-
-    def needs_version(self) -> int:
-        """Return 2, which brought this kind."""
-        return 2
 
     def gender_of(self, value: str) -> int | None:
         """Return 0 for a value that means female, 1 for male, None for any other."""

@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 import ray
 
+from silosynth.client.maps import NO_MAP
 from silosynth.client.policy import DatasetSection
-from silosynth.client.source import SourceFormat, SourceSpec, open_source
+from silosynth.client.source import SourceFormat, SourceSpec, open_source, take_survey
 from silosynth.client.source.files import RowGroup
 from silosynth.client.source.on_ray import ClusterRows, share
 from silosynth.common.errors import InvalidArgument, InvalidTable
@@ -88,6 +89,24 @@ def test_workers_map_what_they_read(tmp_path: Path) -> None:
     table = local_table(2_000)
     source = open_source(write(table, tmp_path / "rows"), schema=SCHEMA, silo_map=TYPED)
     assert_exact(source.count(QUERIES, levels=LEVELS), by_hand(table))
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+def test_workers_say_how_their_rows_fit_as_one_reader_does(tmp_path: Path, mapped: bool) -> None:
+    """A cluster of this machine alone is not begun for it; workers of another read their rows."""
+    silo_map, table = (TYPED, local_table(2_000)) if mapped else (NO_MAP, TABLE)
+    spec = write(table, tmp_path / "rows")
+    open_source(spec, schema=SCHEMA, silo_map=silo_map).count(QUERIES, levels=LEVELS)
+    right = take_survey([table], schema=SCHEMA, silo_map=silo_map)
+    for cluster in ("local", "127.0.0.1:6379"):
+        source = open_source(
+            dataclasses.replace(spec, cluster=cluster), schema=SCHEMA, silo_map=silo_map
+        )
+        found = source.survey()
+        assert (found.rows, found.fits, found.mapped) == (right.rows, right.fits, right.mapped)
+        assert set(found.notes) == set(right.notes) != set()
+        assert dict(found.missing) == dict(right.missing)
+        assert source.survey(going=lambda: False).rows < right.rows
 
 
 def test_row_groups_are_shared_out_evenly_and_each_once() -> None:

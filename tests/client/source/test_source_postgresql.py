@@ -343,6 +343,23 @@ def test_points_are_those_of_rows_mapped_by_hand(uri: str, push_down: bool) -> N
     assert all(np.array_equal(a, b) for a, b in zip(mapped, plain, strict=True))
 
 
+@pytest.mark.parametrize("query", [SELECT, "SELECT * FROM typed", 'SELECT * FROM "Local"'])
+def test_rows_that_stay_on_the_server_are_said_to_fit_as_those_that_are_read_here(
+    uri: str, query: str
+) -> None:
+    silo_map = TYPED if "Local" in query else parse_map({"version": 1, "columns": {}})
+    there, here = (
+        open_source(spec(uri, push_down=push, query=query), schema=SCHEMA, silo_map=silo_map)
+        for push in (True, False)
+    )
+    found, right = there.survey(), here.survey()
+    assert (found.rows, found.fits, found.hardly) == (right.rows, right.fits, right.hardly)
+    assert sorted(map(str, found.notes)) == sorted(map(str, right.notes)) != []
+    assert found.mapped == right.mapped
+    assert dict(found.missing) == dict(right.missing)
+    assert there.survey(going=lambda: False).rows == 0
+
+
 @pytest.mark.parametrize("decimals", [-2, 9])
 @pytest.mark.parametrize(
     "value", ["1e305::float8", "1e-310::float8", "1e305::numeric", "'Infinity'::float8"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,13 @@ import yaml
 
 from silosynth.common.cli.app import run
 from silosynth.common.errors import InvalidArgument, InvalidTable
-from silosynth.common.evaluate import Wish
+from silosynth.common.evaluate import Wish, load_audit
 from silosynth.common.evaluate.coefficients import coefficient_measures
 from silosynth.common.evaluate.evaluate import evaluate
+from silosynth.common.evaluate.files import _stood
 from silosynth.common.evaluate.joint import value_distances
-from silosynth.common.evaluate.lamps import fidelity_lamp
+from silosynth.common.evaluate.lamps import fidelity_lamp, privacy_lamp
+from silosynth.common.evaluate.made import Guarantee
 from silosynth.common.evaluate.shapes import column_facts, shape
 from silosynth.common.report import Axis, Better, ColumnFacts, EvaluationFacts, Measure, State
 from silosynth.common.report.facts import decode_facts
@@ -401,3 +404,99 @@ def test_what_came_out_wrong_in_public_files_cannot_look_good(damage: str) -> No
 
 def test_undamaged_people_look_good() -> None:
     assert _closeness(_people(2)) is State.GOOD
+
+
+def test_rules_keys_and_values_that_cannot_be_are_counted() -> None:
+    document: dict[str, Any] = {
+        "name": "visits",
+        "version": 2,
+        "attributes": [
+            {"name": "key", "kind": "identifier"},
+            {"name": "begin", "kind": "integer", "minimum": 0, "maximum": 99, "source": "declared"},
+            {"name": "end", "kind": "integer", "minimum": 0, "maximum": 99, "source": "declared"},
+            {"name": "ward", "kind": "categorical", "categories": ["x", "y"], "source": "declared"},
+        ],
+        "rules": ["begin <= end"],
+    }
+    rng = np.random.default_rng(1)
+
+    def visits(rows: int, *, swapped: int = 0, twice: int = 0, strange: int = 0) -> pa.Table:
+        times = np.sort(rng.integers(0, 100, (rows, 2)), axis=1)
+        times[:swapped] = (30, 20)
+        keys = np.arange(rows)
+        keys[:twice] = keys[-1]
+        wards = np.where(np.arange(rows) < strange, "q", rng.choice(["x", "y"], rows))
+        return pa.table({"key": keys, "begin": times[:, 0], "end": times[:, 1], "ward": wards})
+
+    facts = evaluate(
+        visits(400),
+        visits(400, swapped=40, twice=7, strange=12),
+        control=visits(400),
+        schema=parse_schema(document),
+    )
+    found = {(m.name, m.target): m for m in facts.measures}
+    broken = found["rows that break a rule", "begin <= end"]
+    assert broken.value == pytest.approx(0.1, abs=0.005)
+    assert broken.ceiling == 0
+    assert broken.floor is not None
+    assert 0.1 < broken.floor < 0.3  # of two draws in order, exchanged by lot: one in six
+    assert found["rows that break a rule, the worst one", None].value == broken.value
+    assert found["keys that occur twice", "key"].value == pytest.approx(8 / 400)
+    assert found["values that the schema refuses", None].value == pytest.approx(12 / 1200)
+    worst = found["distance of the worst pair", "begin and end"]
+    assert worst.floor is not None
+    assert worst.value < worst.floor
+
+
+def test_a_key_without_a_schema_is_known_by_its_values() -> None:
+    real = make_table(1).append_column("key", pa.array([f"k{i}" for i in range(ROWS)]))
+    again = real.set_column(5, "key", pa.array([f"k{i // 2}" for i in range(ROWS)]))
+    facts = evaluate(real, again)
+    assert value(facts, "keys that occur twice") == 1
+
+
+def _attack(name: str, low: float) -> Measure:
+    return Measure(
+        axis=Axis.PRIVACY,
+        name=name,
+        value=low + 0.05,
+        ceiling=0.5,
+        floor=1.0,
+        low=low,
+        high=low + 0.1,
+        better=Better.LOW,
+    )
+
+
+def test_what_the_coordinator_finds_within_the_promise_is_said_and_does_not_forbid() -> None:
+    promise = Guarantee(epsilon=1.0, delta=1e-6, unit="person", mu=0.27)
+    by_releases, by_table = "membership by releases, AUC", "membership by shares of pairs, AUC"
+    calm = privacy_lamp(promise, [_attack(by_releases, 0.49)])
+    assert calm.state is State.GOOD
+    told = privacy_lamp(promise, [_attack(by_releases, 0.7), _attack(by_table, 0.49)])
+    assert told.state is State.FAIR
+    assert "sees what left the silos" in told.sentence
+    assert privacy_lamp(promise, [_attack(by_table, 0.7)]).state is State.POOR
+    assert privacy_lamp(None, [_attack(by_releases, 0.7)]).state is State.POOR
+
+
+def test_an_audit_is_read_by_its_version(tmp_path: Path) -> None:
+    path = tmp_path / "audit.json"
+    words = {"version": 1, "epsilon": 4, "epsilon_at_least": 3.7, "delta": 1e-5, "games": 9600}
+    path.write_text(json.dumps(words | {"z": 0.3}))
+    assert load_audit(path).at_least == 3.7
+    path.write_text(json.dumps(words | {"version": 2}))
+    with pytest.raises(InvalidArgument, match="version"):
+        load_audit(path)
+
+
+def test_the_rows_of_a_sample_are_named_by_their_place_in_the_file(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"x": np.arange(50_000)}), tmp_path / "t.parquet", row_group_size=997)
+    sampled = read_sample(tmp_path / "t.parquet", seed=7, most=4_000)
+    assert (sampled.places == sampled.table["x"].to_numpy()).all()
+
+
+def test_the_most_exposed_are_named_by_where_they_stood(again: EvaluationFacts) -> None:
+    exposed = again.model_copy(update={"worst_records": (2, 0)})
+    assert _stood(exposed, np.array([10, 20, 30])) == (30, 10)
+    assert _stood(exposed, np.zeros(0, dtype=np.int64)) == (2, 0)

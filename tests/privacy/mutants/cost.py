@@ -56,15 +56,15 @@ MUTANTS = (
     Mutant(
         name="attempts left out of the cost",
         path="common/plan/phases.py",
-        old="count=phase.mechanisms * attempts,",
-        new="count=phase.marginals,",
+        old="count=phase.paid * attempts,",
+        new="count=phase.paid,",
         killed_by=(STATED + "[2]", STATED + "[3]", TOGETHER),
     ),
     Mutant(
         name="attempts left out of the certificate",
         path="common/certificate/certify.py",
-        old="count=p.mechanisms * plan.attempts,",
-        new="count=p.marginals,",
+        old="count=p.paid * plan.attempts,",
+        new="count=p.paid,",
         killed_by=(STATED + "[2]", TOGETHER),
     ),
     Mutant(

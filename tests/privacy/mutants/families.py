@@ -113,9 +113,9 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="families: how long persons are is not charged",
         path="client/gateway/verify.py",
-        old="    if phase.fineness is not None:\n        return 1\n",
-        new="    if phase.fineness is not None:\n        return 1\n"
-        "    if phase.name == 'lengths':\n        return 0\n",
+        old="        return len(cells) if phase.fineness is None else 1\n",
+        new="        counted = phase.fineness is None and phase.name != 'lengths'\n"
+        "        return len(cells) if counted else int(phase.fineness is not None)\n",
         killed_by=(f"{_RELEASE}::test_a_run_is_charged_what_its_plan_states_whatever_t_is",),
     ),
     Mutant(

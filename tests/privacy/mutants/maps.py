@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.privacy.mutants.mutant import Mutant
 
 _MAPS = "tests/client/gateway/test_gateway_maps.py::"
+_HELD = "tests/privacy/test_held.py::"
 _FIT = "tests/client/silo/test_fit.py::"
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -32,6 +33,32 @@ MUTANTS: tuple[Mutant, ...] = (
         old="held = [not asked.lacks.intersection(clique) for clique, _ in asked.request.queries]",
         new="held = [True for clique, _ in asked.request.queries]",
         killed_by=(_MAPS + "test_in_a_sum_a_silo_counts_nothing_of_what_it_lacks",),
+    ),
+    Mutant(
+        name="a sum may ask for more of what a silo holds than the plan pays for",
+        path="common/messages/request.py",
+        old="silo=request.silo)) > phase.paid:",
+        new="silo=request.silo)) > phase.marginals:",
+        killed_by=(
+            _HELD + "test_a_plan_that_states_fewer_marginals_than_a_silo_holds_is_not_answered",
+        ),
+    ),
+    Mutant(
+        name="a silo pays in a sum for fewer marginals than its rows move",
+        path="common/plan/plan.py",
+        old="return max(sum(self.holds(silo, clique) for clique in cliques), 1)",
+        new="return max(sum(self.holds(silo, clique) for clique in cliques) // 2, 1)",
+        killed_by=(
+            _HELD + "test_no_row_moves_more_marginals_of_a_sum_than_its_silo_pays_for",
+            _HELD + "test_a_silo_is_charged_for_what_its_rows_can_move_in_a_sum",
+        ),
+    ),
+    Mutant(
+        name="a plan over a sum says that one silo holds less than it does",
+        path="server/methods/method.py",
+        old="return max(map(sum, held)) if held else len(cliques)",
+        new="return min(map(sum, held)) if held else len(cliques)",
+        killed_by=(_HELD + "test_a_secret_sum_of_unequal_parts_pays_for_the_largest",),
     ),
     Mutant(
         name="a plan may count on a column that a silo declares absent",

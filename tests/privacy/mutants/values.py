@@ -35,8 +35,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="values: all levels of a number are paid as one",
         path="server/methods/budget.py",
-        old="marginals=sum(map(len, asked))",
-        new="marginals=len(asked)",
+        old="for n, tree in trees.items() for _ in tree.asked()]",
+        new="for n in trees]",
         killed_by=(f"{_NEIGHBOURS}::test_a_plan_pays_for_every_histogram_that_it_asks",),
     ),
     Mutant(

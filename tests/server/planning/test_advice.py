@@ -12,7 +12,7 @@ from silosynth.client.policy import Policy
 from silosynth.common.cli.app import run
 from silosynth.common.plan import Method, load_plan
 from silosynth.common.schema import Schema, dump_schema, parse_schema
-from silosynth.server.planning import advise, new_plan, remarks
+from silosynth.server.planning import advise, new_plan, remarks, what_helps
 from silosynth.server.planning.advice import MOST_MARGINAL_ATTRIBUTES
 
 LISTED = {"kind": "categorical", "categories": ["a", "b"], "other": False, "source": "public"}
@@ -114,3 +114,49 @@ def test_the_command_line_says_what_it_took_and_why(
     assert load_plan(out).method is Method.AIM
     assert run(["plan", "show", str(out), "--schema", str(schema)]) == 0
     assert "free text is left out: note" in " ".join(capsys.readouterr().err.split())
+
+
+def counted(*, silos: int, method: str = "aim", **choices: Any) -> tuple[str, ...]:
+    """Return what would help a plan of ten numbers for 20,000 rows."""
+    number = {"kind": "integer", "minimum": 0, "maximum": 99, "source": "public"}
+    found = [{"name": f"x{i}", **number} for i in range(10)]
+    schema = parse_schema({"name": "made", "attributes": found})
+    names = tuple(f"s{i}" for i in range(silos))
+    plan = new_plan(schema, epsilon=1, delta=1e-6, silos=names, method=method, **choices)
+    return what_helps(plan, schema, rows=20_000)
+
+
+def test_a_plan_whose_pairs_drown_in_noise_says_what_would_help() -> None:
+    told = "\n".join(counted(silos=100))
+    assert "--method independent would be nearer" in told
+    assert "--trust shared would bring the noise" in told
+    assert "fewer bins" in told
+    assert "times the budget" in told
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [
+        {"silos": 1},
+        {"silos": 100, "trust": "shared"},
+        {"silos": 100, "method": "independent"},
+    ],
+)
+def test_a_plan_whose_pairs_are_worth_it_says_nothing(choices: dict[str, Any]) -> None:
+    assert counted(**choices) == ()
+
+
+def test_a_plan_says_what_helps_where_it_is_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    schema = made_schema(attributes=12)
+    (tmp_path / "schema.yaml").write_text(dump_schema(schema))
+    names = ",".join(f"s{i}" for i in range(20))
+    words = ["--epsilon", "0.3", "--delta", "1e-6", "--silos", names, "--method", "aim"]
+    out = str(tmp_path / "plan.yaml")
+    assert run(["plan", "new", str(tmp_path / "schema.yaml"), *words, "--out", out]) == 0
+    shown = ["plan", "show", out, "--schema", str(tmp_path / "schema.yaml"), "--rows", "300"]
+    capsys.readouterr()
+    assert run([*shown, "--json"]) == 0
+    helps = json.loads(capsys.readouterr().out)["data"]["helps"]
+    assert "--trust shared" in "".join(helps)

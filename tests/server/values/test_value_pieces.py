@@ -349,3 +349,34 @@ def test_heaps_are_found_and_drawn() -> None:
         )
         == ()
     )
+
+
+@given(st.integers(2, 40), st.integers(0, 2**32 - 1))
+@settings(max_examples=60, deadline=None)
+def test_edges_at_declared_bins_are_as_many_and_keep_single_values_apart(
+    codes: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    start = np.unique(rng.integers(0, 900, 60))
+    stop = np.append(start[1:], 1000)
+    single = rng.random(len(start)) < 0.3
+    pieces = Pieces(start, np.where(single, start + 1, stop), rng.gamma(0.5, 100, len(start)) + 1)
+    declared = np.unique(rng.integers(1, 1000, 20)).tolist()
+    plain = choose_edges(pieces, codes=codes, points=1000)
+    moved = choose_edges(pieces, codes=codes, points=1000, declared=declared)
+    assert len(moved) == codes - 1
+    assert list(moved) == sorted({*moved})
+    assert moved[0] > 0
+    assert moved[-1] < 1000
+    assert {*moved} - {*plain} <= {*declared}
+    heavy = single & (pieces.mass > pieces.mass.sum() / codes)
+    bounds = {0, *moved, 1000}
+    assert {int(p) for p in start[heavy]} & {*plain} <= bounds
+
+
+def test_codes_begin_where_declared_bins_do_where_nothing_shows_inside() -> None:
+    pieces = Pieces(np.array([0]), np.array([1000]), np.array([1000.0]))
+    declared = [130, 180, 340, 380, 530, 570, 720, 780, 910]
+    moved = choose_edges(pieces, codes=10, points=1000, declared=declared)
+    assert moved == tuple(declared)
+    assert choose_edges(pieces, codes=10, points=1000) == tuple(range(100, 1000, 100))

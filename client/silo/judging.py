@@ -1,0 +1,106 @@
+"""A silo's own rows for its operator, who holds a delivered sampler against them.
+
+Nothing of it is sent, charged or kept: what is read here never leaves this machine but in the
+report that its operator writes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+
+from silosynth.client.policy import DatasetSection, PolicyFile
+from silosynth.client.silo.assemble import load_checked_map, load_checked_schema
+from silosynth.client.source import StreamRows, load_secret, open_source
+from silosynth.client.source.bounding import bounding
+from silosynth.common.errors import InvalidArgument, InvalidSampler, InvalidTable
+from silosynth.common.sampler import load_sampler
+
+RESULTS = "results"
+SAMPLER = "result.sampler"
+_DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{6,64})")
+
+
+def find_result(policy: PolicyFile, result: Path) -> Path:
+    """Return the sampler that is meant: a file, a folder that holds one, or a plan's digest.
+
+    Raises InvalidArgument where there is none.
+    """
+    kept = Path(policy.silo.directory) / RESULTS
+    digest = _DIGEST.fullmatch(str(result))
+    found = sorted(kept.glob(f"{digest[1]}*/{SAMPLER}")) if digest else []
+    places: list[Path] = [result, result / SAMPLER, *(found if len(found) == 1 else ())]
+    for place in places:
+        if place.is_file():
+            return place
+    raise InvalidArgument(
+        f"{result}: no sampler there, and no result of such a plan in {kept}",
+        hint=f"name a {SAMPLER}, its folder, or the digest of its plan",
+    )
+
+
+def own_section(policy: PolicyFile, dataset: str | None) -> DatasetSection:
+    """Return the data set that is meant; raise InvalidArgument where that is not plain."""
+    names = [s.name for s in policy.datasets]
+    if dataset is None and len(names) != 1:
+        raise InvalidArgument(
+            f"the policy has {len(names)} data sets", hint=f"name one of: {', '.join(names)}"
+        )
+    for section in policy.datasets:
+        if dataset in (None, section.name):
+            return section
+    raise InvalidArgument(
+        f"the policy has no data set {dataset!r}", hint=f"it has: {', '.join(names)}"
+    )
+
+
+def check_same_schema(sampler: Path, section: DatasetSection) -> None:
+    """Raise InvalidSampler unless a sampler draws rows of a data set's schema."""
+    schema = load_checked_schema(section)
+    if (found := load_sampler(sampler).schema).digest != schema.digest:
+        raise InvalidSampler(
+            f"{sampler}: is of schema {found.name!r} with another digest than that of data set "
+            f"{section.name!r}",
+            hint="name the data set that the plan was for with --dataset",
+        )
+
+
+def lacking_columns(section: DatasetSection) -> tuple[str, ...]:
+    """Return the schema's columns that a data set's map says are not in it."""
+    return tuple(load_checked_map(section, schema=load_checked_schema(section)).absent)
+
+
+def own_rows(policy: PolicyFile, section: DatasetSection) -> Iterator[pa.RecordBatch]:
+    """Yield all rows of a data set in the schema's names and words, without its person column.
+
+    Raises InvalidTable naming the data set, also where the person column is not there.
+    """
+    person = section.person_column
+    declared = {a.name for a in load_checked_schema(section).attributes}
+    try:
+        for table in _open_rows(policy, section).tables():
+            kept = [n for n in table.column_names if n != person or n in declared]
+            yield from table.select(kept).to_batches()
+    except InvalidTable as err:
+        raise InvalidTable(f"data set {section.name!r}: {err.message}", hint=err.hint) from None
+
+
+def _open_rows(policy: PolicyFile, section: DatasetSection) -> StreamRows:
+    """Open a data set that is read here, and not counted where it is."""
+    schema, person = load_checked_schema(section), section.person_column
+    secret = load_secret(Path(policy.silo.persons_secret))
+    source = open_source(
+        section.source(),
+        schema=schema,
+        bounding=None if person is None else bounding(secret, tell_operator=lambda _: None),
+        silo_map=load_checked_map(section, schema=schema),
+    )
+    if not isinstance(source, StreamRows):
+        raise InvalidArgument(
+            f"data set {section.name!r} is counted where it is: its rows are not read here",
+            hint="export it, and use 'silosynth evaluate SAMPLER --real FILE'",
+        )
+    return source

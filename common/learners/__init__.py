@@ -1,0 +1,5 @@
+"""Classifiers that tell tables apart and predict a column."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
