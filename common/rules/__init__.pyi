@@ -13,7 +13,7 @@ from .pattern import (
     regular,
     words_of,
 )
-from .reach.superlink import Reach, check_reach
+from .reach import Reach, check_reach
 from .rule import (
     Among,
     Arithmetic,

@@ -20,7 +20,6 @@ from silosynth.common.schema import load_schema
 from silosynth.server.cli.dummy import dummy
 from silosynth.server.cli.flags import BudgetFlags, PersonFlags, TermFlags, TrustFlags, read_lacks
 from silosynth.server.cli.forecast import plan_show
-from silosynth.server.cli.prune import prune
 from silosynth.server.cli.replicate import register_replicate
 from silosynth.server.cli.report import register_report
 from silosynth.server.cli.roster import register_roster
@@ -47,7 +46,6 @@ def register(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:
     register_replicate(app)
     register_roster(app, groups)
     register_certs(groups)
-    app.command("prune")(prune)
     app.command("dummy")(dummy)
     app.command("admit")(admit)
     app.command("nodes")(nodes)

@@ -29,6 +29,7 @@ from silosynth.common.telemetry import (
     start_logging,
     take_in_others,
 )
+from silosynth.server.cli.prune import prune
 from silosynth.server.driver import Progress, TrainingProgress
 from silosynth.server.federation import (
     Begun,
@@ -61,6 +62,7 @@ def register_runs(app: typer.Typer) -> None:
     app.command("status")(status)
     app.command("logs")(logs)
     app.command("cancel")(cancel)
+    app.command("prune")(prune)
 
 
 def run(
