@@ -23,7 +23,7 @@ from silosynth.simulations.show import (
 )
 
 if TYPE_CHECKING:
-    from silosynth.simulations.demo_digits import Recognised
+    from silosynth.simulations.digits import Recognised
 
 _SEED = 1
 
@@ -89,14 +89,14 @@ def demo(
     [dim]silosynth demo --out demo-out[/dim]
     [dim]silosynth demo --data digits[/dim]
     """
-    from silosynth.simulations.demo_digits import (
+    from silosynth.simulations.demo_insurers import demo_plan, demo_schema, demo_silos
+    from silosynth.simulations.digits import (
         digits_plan,
         digits_schema,
         digits_silos,
         recognise,
         require_digits,
     )
-    from silosynth.simulations.demo_insurers import demo_plan, demo_schema, demo_silos
 
     digits = data is DemoData.DIGITS
     if digits:

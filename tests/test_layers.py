@@ -127,6 +127,10 @@ ROOMS: dict[str, str] = {
     "common/messages common/plan common/schema server/measuring server/planning",
     "simulations/one_process": "client/ledger common/audit common/codec common/plan",
     "simulations/world": "common/plan common/schema",
+    "simulations/digits": "common/plan common/sampler common/schema server/planning",
+    "simulations/several": "simulations/one_process client/families client/gateway client/ledger "
+    "client/noise client/policy client/source client/sums common/audit common/messages common/plan "
+    "common/tables server/coordinator",
     "simulations/scenario": "simulations/one_process simulations/world client/gateway "
     "client/ledger client/maps client/noise client/policy client/source client/sums common/audit "
     "common/cli common/codec common/messages common/plan common/report common/sampler "
@@ -219,7 +223,7 @@ EDGES = {
     "random": set(),
     "statsmodels": {"simulations/demo_insurers.py"},
     "threadpoolctl": {"common/learners/learners.py"},
-    "sklearn": {"common/learners/learners.py", "simulations/demo_digits.py"},
+    "sklearn": {"common/learners/learners.py", "simulations/digits/demo_digits.py"},
 }
 
 

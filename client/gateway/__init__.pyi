@@ -1,5 +1,4 @@
-from .asked import Asked, Dataset, ask_rows
-from .families import TablesDataset
+from .asked import Asked, Dataset, TablesDataset, ask_rows
 from .gateway import Gateway
 from .kept import PLAN, PLANS, Records
 from .proposals import check_promise, plan_scopes

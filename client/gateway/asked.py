@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
-from typing import TypedDict
+from typing import ClassVar, TypedDict
 
 import numpy as np
 
+from silosynth.client.families import FamilyRows
 from silosynth.client.learning import Checkpoints
 from silosynth.client.noise import BitSource
 from silosynth.client.policy import Policy
@@ -27,12 +28,15 @@ from silosynth.common.messages import Request
 from silosynth.common.plan import (
     ENDINGS,
     OF_VALUES,
+    TABLES_PHASES,
+    Phase,
     PhaseName,
     Plan,
     level_number,
     partition,
 )
 from silosynth.common.schema import Schema
+from silosynth.common.tables import TablesSchema
 from silosynth.common.values import Endings, Partition, refine, sum_levels
 
 
@@ -66,6 +70,38 @@ class Dataset:
             return self.rows, self.schema
         schema = refine(self.schema, edges=edges)
         return self.rows.recode(schema), schema
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TablesDataset:
+    """Several tables of a silo that hang together; a person is all rows below one.
+
+    ``domain`` is of all columns of all tables, by which the size of a plan is judged.
+    """
+
+    bounded: ClassVar[bool] = True
+    lacks: ClassVar[frozenset[str]] = frozenset()
+    map_digest: ClassVar[str | None] = None
+    schema: TablesSchema
+    rows: FamilyRows
+    policy: Policy
+    domain: Domain = field(init=False)
+    schema_digest: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        sizes = {
+            f"{name}: {attribute}": size
+            for name, columns in self.schema.columns.items()
+            for attribute, size in zip(
+                columns.rows.domain.attributes, columns.rows.domain.shape, strict=True
+            )
+        }
+        domain = Domain(attributes=tuple(sizes), shape=tuple(sizes.values()))
+        object.__setattr__(self, "domain", domain)
+        object.__setattr__(self, "schema_digest", self.schema.digest)
+
+
+AnyDataset = Dataset | TablesDataset
 
 
 class Terms(TypedDict):
@@ -110,6 +146,20 @@ def ask_rows(asked: Asked) -> Sequence[np.ndarray]:
     if features is None or asked.request.phase is not PhaseName.EMBEDDING:
         return asked.rows.count(queries, levels=levels, **asked.terms)
     return [_embed(asked, features, level=query.level, levels=levels) for query in queries]
+
+
+def ask_families(rows: FamilyRows, request: Request, *, phase: Phase) -> Sequence[np.ndarray]:
+    """Return one int64 array per answer to what a request asks of several tables.
+
+    Guarantees: a person with all rows below it, more or less, moves each array by one in one cell;
+    where persons are weighed, all arrays together by an L2 norm of F times T at most.
+    """
+    if request.tables is None:
+        raise Refused("the request does not say what it asks of the tables")
+    found = rows.count(request.tables.asked(phase))
+    if TABLES_PHASES[phase.name].lengths:
+        return [found.norms]
+    return found.weighed if phase.fineness is not None else found.plain
 
 
 def _ask_held(asked: Asked, held: Sequence[bool]) -> Sequence[np.ndarray]:

@@ -12,10 +12,16 @@ from itertools import accumulate, pairwise
 
 import numpy as np
 
-from silosynth.client.gateway.asked import Asked, Dataset, ask_rows, learn_from
-from silosynth.client.gateway.charged import charge_facts
+from silosynth.client.gateway.asked import (
+    AnyDataset,
+    Asked,
+    Dataset,
+    TablesDataset,
+    ask_families,
+    ask_rows,
+    learn_from,
+)
 from silosynth.client.gateway.deliveries import UNKNOWN, Deliveries
-from silosynth.client.gateway.families import AnyDataset, TablesDataset, ask_families
 from silosynth.client.gateway.kept import KeepsRecords
 from silosynth.client.gateway.proposals import (
     Proposals,
@@ -29,6 +35,7 @@ from silosynth.client.gateway.verify import (
     Once,
     VerifiedPlan,
     VerifiedRequest,
+    charge_facts,
     each_time,
     verify_plan,
     verify_request,

@@ -10,8 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
-from silosynth.client.gateway.asked import Dataset, require_training
-from silosynth.client.gateway.families import AnyDataset, TablesDataset
+from silosynth.client.gateway.asked import AnyDataset, Dataset, TablesDataset, require_training
 from silosynth.client.learning import Checkpoints
 from silosynth.client.noise import NoiseShare, check_noise, noise_share
 from silosynth.client.policy import (
@@ -29,6 +28,7 @@ from silosynth.client.roster import RosterBook
 from silosynth.common.errors import InvalidPlan, PlanRefused, Refused, SchemaMismatch, Untrusted
 from silosynth.common.messages import (
     MOST_STEP_BYTES,
+    AgreedSet,
     Request,
     SumStep,
     count_cells,
@@ -310,6 +310,46 @@ def _sums(request: Request, *, plan: Plan, phase: Phase, cells: tuple[int, ...])
     if request.training is None or plan.training is None:
         return plan.paid([clique for clique, _ in request.queries], silo=request.silo)
     return plan.training.local_steps
+
+
+def charge_facts(verified: VerifiedRequest, *, agreed: AgreedSet | None) -> dict[str, str | int]:
+    """Return the public facts that the ledger records beside a charge.
+
+    In shared trust, the cost of the silo's share of the noise standing alone is one of them.
+    """
+    sums: dict[str, str | int] = {}
+    if agreed is not None:
+        sums = {"session": agreed.session, "set": agreed.digest}
+        sums |= {"alone_units": verified.share.alone_units}
+    return sums | {
+        "plan": verified.proposed.digest,
+        "plan_id": verified.proposed.plan.id,
+        "phase": verified.phase.name.value,
+        "marginals": len(verified.cells),
+        **verified.proposed.plan.noise(verified.phase).stated,
+        **_tables_facts(verified),
+        **({"bound": verified.phase.bound} if verified.phase.bound > 1 else {}),
+        **_training_facts(verified),
+    }
+
+
+def _tables_facts(verified: VerifiedRequest) -> dict[str, str | int]:
+    """Return T where persons were weighed; the noise beside it is that at T = 1."""
+    asked = verified.request.tables
+    return {} if asked is None or asked.length is None else {"length": asked.length}
+
+
+def _training_facts(verified: VerifiedRequest) -> dict[str, str | int]:
+    """Return what the ledger records of a round of training."""
+    step, training = verified.request.training, verified.proposed.plan.training
+    if step is None or training is None:
+        return {}
+    return {
+        "round": step.round,
+        "steps": training.local_steps,
+        "rate": str(verified.phase.rate),
+        "weights": step.weights,
+    }
 
 
 def verify_step(door: Doorkeeper, proposed: VerifiedPlan, data: bytes) -> SumStep:

@@ -40,6 +40,7 @@ __all__ = [
     "NeuralSampler",
     "Sampler",
     "build_sampler",
+    "check_statements",
     "check_within",
     "coded_schema",
     "condition_cells",

@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from silosynth.common.domain import Domain, Grouping
-from silosynth.common.errors import RunFailed, SilosynthError
+from silosynth.common.domain import Grouping
+from silosynth.common.errors import SilosynthError
 from silosynth.common.measurement import Measurement
 from silosynth.common.messages import AgreedSet, Receipt, Release, Request, SumProof, SumStep, pack
 from silosynth.common.plan import OF_VALUES, PhaseName, Plan
@@ -15,6 +15,7 @@ from silosynth.common.sampler import NeuralSampler
 from silosynth.common.schema import Schema
 from silosynth.common.tables import TablesSchema
 from silosynth.common.values import Spread
+from silosynth.server.coordinator.of_tables import OfTables
 from silosynth.server.generator import Learning
 from silosynth.server.measuring import sum_masked, sum_releases, to_all_rows
 from silosynth.server.methods import Known, Question
@@ -204,7 +205,7 @@ class Agreement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class State:
+class State(OfTables):
     """Where a run stands; ``phase`` is None when no phase is open.
 
     ``silos`` are those that still take part, ``left`` says why others do not, and ``acknowledged``
@@ -228,25 +229,6 @@ class State:
     learning: Learning | None = None
     rounds: tuple[Release, ...] = ()
     values: Values | None = None
-
-    @property
-    def table(self) -> Schema:
-        """Return the schema of the one table that a run is about."""
-        if isinstance(self.schema, TablesSchema):
-            raise RunFailed(f"schema {self.schema.name!r} has several tables")
-        return self.schema
-
-    @property
-    def tables(self) -> TablesSchema:
-        """Return the schema of the several tables that a run is about."""
-        if not isinstance(self.schema, TablesSchema):
-            raise RunFailed(f"schema {self.schema.name!r} has one table")
-        return self.schema
-
-    @property
-    def counted(self) -> Domain | TablesSchema:
-        """Return what requests are held against."""
-        return self.schema if isinstance(self.schema, TablesSchema) else self.schema.domain
 
     @property
     def coded(self) -> Schema:

@@ -47,9 +47,8 @@ def ask_families(schema: TablesSchema, *, left_out: Collection[str] = ()) -> Ask
     plain: list[Question] = []
     weighed: list[Question] = []
     for name in schema.downward[1:]:
-        for view in (first_of(name), later_of(name)):
-            if view == later_of(name) and not has_later(schema, name):
-                continue
+        later = (later_of(name),) if has_later(schema, name) else ()
+        for view in (first_of(name), *later):
             for clique in view_cliques(schema, name, view=view, left_out=left_out):
                 scale = ONE_WAY_SCALE if len(clique) == 1 and view not in single else 1
                 question = Question(view=view, clique=clique, scale=scale)
@@ -127,22 +126,25 @@ def rho_shares(schema: TablesSchema) -> dict[str, Fraction]:
     First rows get less where a parent has many rows. How many is the schema's to tell, before any
     is counted: edges are declared narrow where numbers are common, so the middle one is taken.
     """
-    direct = [t for t in schema.below(schema.person).values() if t.children]
     asked = ask_families(schema)
-    usual = max((median_low(t.children or (1,)) for t in direct), default=1)
-    first = min(max(Fraction(1, max(usual, 1)), LEAST_FIRST), MOST_FIRST)
-    if not asked.later.weighed:
-        first, norms = Fraction(1), Fraction(0)
-    else:
-        norms = NORMS_SHARE
-    if not asked.first.plain:
-        first = Fraction(0)
-    if not (asked.first.plain or asked.later.weighed):
-        return {"persons": Fraction(1), "norms": norms, "first": first, "later": Fraction(0)}
-    rest = 1 - PERSONS_SHARE - norms
+    norms = NORMS_SHARE if asked.later.weighed else Fraction(0)
+    below = asked.first.plain or asked.later.weighed
+    persons = PERSONS_SHARE if below else Fraction(1)
+    rest, first = 1 - persons - norms, _first_share(schema, asked)
     return {
-        "persons": PERSONS_SHARE,
+        "persons": persons,
         "norms": norms,
         "first": rest * first,
         "later": rest * (1 - first),
     }
+
+
+def _first_share(schema: TablesSchema, asked: Asked) -> Fraction:
+    """Return the part of what rows below persons get that goes to first rows."""
+    if not asked.later.weighed:
+        return Fraction(1)
+    if not asked.first.plain:
+        return Fraction(0)
+    direct = [t for t in schema.below(schema.person).values() if t.children]
+    usual = max((median_low(t.children or (1,)) for t in direct), default=1)
+    return min(max(Fraction(1, max(usual, 1)), LEAST_FIRST), MOST_FIRST)

@@ -5,16 +5,19 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 from silosynth.common.accounting import Noise, pld_epsilon, rho_for
 from silosynth.common.errors import InvalidPlan
 from silosynth.common.families import NORM_BINS, Question, view_domains
 from silosynth.common.plan import (
+    TABLES_PHASES,
     Phase,
     PhaseName,
     Plan,
     Trust,
+    Views,
     check_tables_plan,
     noised_phase,
     parse_plan,
@@ -44,20 +47,7 @@ def new_tables_plan(
 
     Raises InvalidPlan for a budget that buys nothing, or a schema that is not reviewed.
     """
-    rho = rho_for(epsilon, delta) / trust.attempts
-    for _ in range(_TRIES):
-        phases = _phases(schema, rho=rho, least=Fraction(trust.shares(len(silos))))
-        costs = [
-            phase_cost(
-                p, rows_per_person=1, shares=trust.shares(len(silos)), attempts=trust.attempts
-            )
-            for p in phases
-        ]
-        if pld_epsilon(costs, delta) <= epsilon:
-            break
-        rho /= _MORE
-    else:
-        raise InvalidPlan(f"epsilon {epsilon:g} buys nothing", hint="raise epsilon")
+    phases = _affordable(schema, epsilon=epsilon, delta=delta, trust=trust, silos=len(silos))
     plan = parse_plan(
         {
             "id": plan_id or f"{schema.name[:48]}-{secrets.token_hex(4)}",
@@ -78,19 +68,34 @@ def new_tables_plan(
     return plan
 
 
+def _affordable(
+    schema: TablesSchema, *, epsilon: float, delta: float, trust: Trust, silos: int
+) -> list[Phase]:
+    """Return the phases with the least noise that (epsilon, delta) buys."""
+    shares, rho = trust.shares(silos), rho_for(epsilon, delta) / trust.attempts
+    cost = partial(phase_cost, rows_per_person=1, shares=shares, attempts=trust.attempts)
+    for _ in range(_TRIES):
+        phases = _phases(schema, rho=rho, least=Fraction(shares))
+        if pld_epsilon([cost(p) for p in phases], delta) <= epsilon:
+            return phases
+        rho /= _MORE
+    raise InvalidPlan(f"epsilon {epsilon:g} buys nothing", hint="raise epsilon")
+
+
 def _phases(schema: TablesSchema, *, rho: Fraction, least: Fraction) -> list[Phase]:
     asked, shares = ask_families(schema), rho_shares(schema)
-    parts: Mapping[PhaseName, tuple[str, tuple[Question, ...]]] = {
-        PhaseName.LENGTHS: ("norms", asked.later.weighed),
-        PhaseName.PERSONS: ("persons", asked.persons.plain),
-        PhaseName.FIRST: ("first", asked.first.plain),
-        PhaseName.LATER: ("later", asked.later.weighed),
+    parts: Mapping[Views, tuple[str, tuple[Question, ...]]] = {
+        Views.PERSONS: ("persons", asked.persons.plain),
+        Views.FIRST: ("first", asked.first.plain),
+        Views.OTHERS: ("later", asked.later.weighed),
     }
-    return [
-        _phase(name, questions, schema=schema, rho=rho * shares[share], least=least)
-        for name, (share, questions) in parts.items()
-        if questions
-    ]
+    phases = []
+    for name, kind in TABLES_PHASES.items():
+        share, questions = parts[kind.views]
+        if questions:
+            part = rho * shares["norms" if kind.lengths else share]
+            phases.append(_phase(PhaseName(name), questions, schema=schema, rho=part, least=least))
+    return phases
 
 
 def _phase(
@@ -102,12 +107,12 @@ def _phase(
     least: Fraction,
 ) -> Phase:
     """Return a phase that costs ``rho`` at most; ``least`` is the least noise of a count."""
-    domains = view_domains(schema)
+    domains, kind = view_domains(schema), TABLES_PHASES[name]
     marginals, cells = len(questions), sum(domains[q.view].size(q.clique) for q in questions)
-    if name is PhaseName.LATER:
+    if kind.weighs:
         noise = Noise.at_least(max(FINENESS**2 / (2 * rho), least), step=_STEP, bound=FINENESS)
         return noised_phase(name, noise, marginals=marginals, cells=cells, fineness=FINENESS)
-    if name is PhaseName.LENGTHS:
+    if kind.lengths:
         marginals, cells = 1, NORM_BINS
     noise = Noise.at_least(max(marginals / (2 * rho), least), step=_STEP)
     return noised_phase(name, noise, marginals=marginals, cells=cells)

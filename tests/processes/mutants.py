@@ -11,9 +11,8 @@ from typing import Any
 
 from silosynth.client.gateway import Gateway
 from silosynth.client.gateway import gateway as gateway_module
-from silosynth.client.gateway.charged import charge_facts
 from silosynth.client.gateway.proposals import payers
-from silosynth.client.gateway.verify import VerifiedRequest
+from silosynth.client.gateway.verify import VerifiedRequest, charge_facts
 from silosynth.client.ledger import ledger
 from silosynth.client.ledger import rows as ledger_rows
 from silosynth.client.policy import load_policy

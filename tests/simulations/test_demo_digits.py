@@ -12,8 +12,8 @@ import pytest
 
 from silosynth.common.cli.app import run
 from silosynth.server.generator import train as generator
-from silosynth.simulations import demo_digits
-from silosynth.simulations.demo_digits import (
+from silosynth.simulations.digits import demo_digits
+from silosynth.simulations.digits.demo_digits import (
     OFFICES,
     PIXELS,
     digits_plan,

@@ -11,7 +11,8 @@ from silosynth.client.ledger import Ledger
 from silosynth.common.audit import Scope, ScopeKind
 from silosynth.common.certificate import certify_plan
 from silosynth.common.errors import InvalidPlan, InvalidTable, OutputExists
-from silosynth.common.forest import draw_forest, load_forest
+from silosynth.common.forest.file import load_forest
+from silosynth.common.forest.tables import draw_forest
 from silosynth.common.plan import Own, Plan, Trust, check_budget, plan_units
 from silosynth.common.plan.trust import Shared
 from silosynth.server.planning.tables import new_tables_plan

@@ -21,18 +21,16 @@ from silosynth.common.families import view_domains
 from silosynth.common.forest import (
     NEVER,
     Chain,
-    Forest,
     ForestSampler,
     Step,
     Term,
     bins_of,
-    draw_forest,
-    load_forest,
-    own_attributes,
     save_forest,
     to_scores,
 )
-from silosynth.common.forest.file import dump_forest, parse_forest
+from silosynth.common.forest.file import dump_forest, load_forest, parse_forest
+from silosynth.common.forest.forest import own_attributes
+from silosynth.common.forest.tables import Forest, draw_forest
 from silosynth.common.sampler import pack, shares_within, unpack
 from silosynth.common.tables import TablesSchema, number_name, parse_tables
 

@@ -19,7 +19,8 @@ from silosynth.common.families import (
     later_of,
     single_views,
 )
-from silosynth.common.forest import Forest, ForestSampler, bins_of
+from silosynth.common.forest import ForestSampler, bins_of
+from silosynth.common.forest.tables import Forest
 from silosynth.common.tables import parse_tables
 from silosynth.server.families import ask_families, choose_weighing, fit_families, rho_shares
 from silosynth.server.families.evidence import to_simplex

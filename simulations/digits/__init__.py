@@ -1,0 +1,5 @@
+"""Offices that share what handwritten digits look like: the demonstration with images."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,3 @@
+from .gateways import FamilyGateways
+
+__all__ = ["FamilyGateways"]
