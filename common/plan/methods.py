@@ -188,8 +188,6 @@ class Families(HasPhases):
         HasPhases.check(self, phases, silos=silos, trust=trust)
         if any((p.fineness is None) != (p.name is not PhaseName.LATER) for p in phases):
             raise ValueError("phases: later has a fineness, and no other")
-        if any(p.held is not None for p in phases):
-            raise ValueError("phases: of several tables a silo pays for every marginal, not held")
         for phase in phases:
             size = (phase.marginals, phase.cells)
             if phase.name is PhaseName.LENGTHS and size != (1, NORM_BINS):

@@ -236,6 +236,15 @@ def test_a_phase_that_weighs_states_f_as_its_bound(change: dict[str, Any], why: 
         parse_plan(data)
 
 
+@pytest.mark.parametrize("phase", range(len(PHASES)))
+def test_every_marginal_of_several_tables_is_paid(phase: int) -> None:
+    data = families_plan(silos=("north", "south")).model_dump(mode="json")
+    data |= {"trust": "shared", "lacks": {"south": ["x"]}}
+    data["phases"][phase] |= {"marginals": 9, "held": 1}
+    with pytest.raises(Exception, match="held|lacks"):
+        parse_plan(data)
+
+
 def test_a_person_is_all_rows_below_one() -> None:
     data = families_plan().model_dump(mode="json")
     data["privacy"]["rows_per_person"] = 2
