@@ -1,5 +1,5 @@
 from .codec import Codec, Encoded
-from .conditions import allowed_codes, narrow_spreads, parse_conditions
+from .conditions import allowed_codes, codes_meeting, narrow_spreads, parse_conditions
 from .edges import quantile_groups
 from .examples import END, Layout, from_examples, layout_of, modelled_texts, to_examples
 from .facts import CENSORED, FEW, ColumnFacts, Proposal, summarise
@@ -51,6 +51,7 @@ __all__ = [
     "code_dtype",
     "code_words",
     "codec_of",
+    "codes_meeting",
     "decode_texts",
     "distinct",
     "draft_column",

@@ -101,6 +101,22 @@ class BaseCoded(BaseAttribute):
         description="texts that each say in their own way why a value is missing: a code each",
     )
 
+    shares: dict[str, float] = since(
+        2,
+        default={},
+        max_length=MAX_CODES,
+        description="what is publicly known of values, ranges or '' for missing: a share of each, "
+        "for rows made of the schema alone",
+    )
+
+    @model_validator(mode="after")
+    def _shares_are_shares(self) -> Self:
+        if not all(0 <= share <= 1 for share in self.shares.values()):
+            raise ValueError("shares are from 0 to 1")
+        if sum(self.shares.values()) > 1 + 1e-9:
+            raise ValueError("shares add up to more than 1")
+        return self
+
     @model_validator(mode="after")
     def _tokens_need_a_code(self) -> Self:
         if self.missing_tokens and not self.missing:
