@@ -7,12 +7,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
+import click
 import typer
 
 from silosynth.common.cli import Force, Json, emit, say, with_flags
 from silosynth.common.files import check_output, write_text
 from silosynth.common.plan import (
-    Method,
     check_promise,
     dump_plan,
 )
@@ -59,8 +59,11 @@ def plan_new(
     budget: tuple[BudgetFlags],
     out: Annotated[Path, typer.Option(help="Where to write the plan (YAML).")],
     method: Annotated[
-        Method | None,
-        typer.Option(help="What is measured or trained; without it, what suits the schema."),
+        str | None,
+        typer.Option(
+            click_type=click.Choice([m.value for m in METHODS]),
+            help="What is measured or trained; without it, what suits the schema.",
+        ),
     ] = None,
     *,
     said: Sequence[Flags],
