@@ -216,7 +216,7 @@ def test_a_plan_of_one_table_is_refused_of_several(tmp_path: Path) -> None:
         raw = gateway.answer(plan=encode_plan(single), request=json.dumps(request).encode())
         answer = decode_release(raw)
         assert isinstance(answer, Refusal)
-        assert "several tables" in answer.message
+        assert "has several tables, and method independent is not for that" in answer.message
         assert spent(gateway) == 0
 
 
