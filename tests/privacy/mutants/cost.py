@@ -14,12 +14,21 @@ BEYOND = LIMITS + "test_a_signed_request_beyond_its_plan_is_refused_and_not_char
 STATED = LIMITS + "test_all_sessions_of_a_sum_are_within_what_the_certificate_states"
 TOGETHER = LIMITS + "test_what_is_stated_is_the_epsilon_of_all_attempts_together"
 
+_TOO_MANY = """if len(request.queries) > phase.marginals:
+        raise CapExceeded(
+            f"phase {phase.name.value} asks for {len(request.queries)} marginals; "
+            f"the plan allows {phase.marginals}"
+        )
+    if (paid := plan.paid([c for c, _ in request.queries], silo=request.silo)) > phase.paid:"""
+"""What a phase may ask stands twice: of all that is asked, and of what one silo holds."""
 MUTANTS = (
     Mutant(
         name="one marginal too many",
         path=REQUEST,
-        old="if len(request.queries) > phase.marginals:",
-        new="if len(request.queries) > phase.marginals + 1:",
+        old=_TOO_MANY,
+        new=_TOO_MANY.replace("phase.marginals:", "phase.marginals + 1:").replace(
+            "phase.paid:", "phase.paid + 1:"
+        ),
         killed_by=(
             BEYOND + "[one marginal too many]",
             PLANS + "test_a_request_that_is_not_the_plans_is_refused",
