@@ -6,8 +6,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 export FLWR_TELEMETRY_ENABLED := 0
 export RAY_USAGE_STATS_ENABLED := 0
-# A worker a core, a file after the other, in the order of tests/support/dearest.py.
-WORKERS := -n auto --dist loadfile --no-loadscope-reorder
+# A worker a core and one more, for many tests wait; a file after the other, in the order of
+# tests/support/dearest.py.
+WORKERS := -n $(shell expr $$(nproc 2>/dev/null || echo 2) + 1) --dist loadfile --no-loadscope-reorder
 # What is compiled is kept, whatever a container's image says: tests start hundreds of interpreters.
 unexport PYTHONDONTWRITEBYTECODE
 # Tests run one a core; threads of their own would only wait for one another.

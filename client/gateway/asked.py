@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
-from typing import ClassVar, TypedDict
+from typing import TYPE_CHECKING, ClassVar, TypedDict
 
 import numpy as np
 
-from silosynth.client.families import FamilyRows
 from silosynth.client.learning import Checkpoints
 from silosynth.client.noise import BitSource
 from silosynth.client.policy import Policy
@@ -38,6 +37,9 @@ from silosynth.common.plan import (
 from silosynth.common.schema import Schema
 from silosynth.common.tables import TablesSchema
 from silosynth.common.values import Endings, Partition, refine, sum_levels
+
+if TYPE_CHECKING:  # it joins by DuckDB, which a gateway that waits does not hold
+    from silosynth.client.families import FamilyRows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

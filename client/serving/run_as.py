@@ -9,9 +9,12 @@ import pwd
 import resource
 import signal
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from silosynth.client.policy import PolicyFile
 from silosynth.common.errors import InvalidArgument
+
+if TYPE_CHECKING:  # a policy loads Arrow, and this is loaded before Arrow is postponed
+    from silosynth.client.policy import PolicyFile
 
 ROOT = 0
 _DIE_WITH_PARENT = 1

@@ -287,7 +287,7 @@ def test_our_own_bugs_are_one_line_without_values(
     def broken(_path: Path) -> None:
         raise ZeroDivisionError("zebra-7731")
 
-    monkeypatch.setattr("silosynth.common.cli.app.load_plan", broken)
+    monkeypatch.setattr("silosynth.common.cli.plan.load_plan", broken)
     words = ["plan", "check", str(place / "p"), "--schema", str(place / "schema.yaml")]
     code, said = _fault(words, capsys)
     assert code == 5

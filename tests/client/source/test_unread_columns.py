@@ -129,7 +129,7 @@ def test_a_draft_proposes_it_for_names_and_keys_that_it_recognises(tmp_path: Pat
     assert found["uid"] == ("generated", "uuid")
     assert found["ticket"] == ("generated", "pattern")
     assert found["key"][0] == "identifier"
-    assert drafted.generated[-1].like == "[A-Z]{1}[0-9]{3}-[a-z]{1}"
+    assert drafted.generated[-1].like == "[A-Z][0-9]{3}-[a-z]"
     assert set(drafted.unreviewed()) == {a.name for a in drafted.attributes}
 
 

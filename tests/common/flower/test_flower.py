@@ -33,6 +33,7 @@ MESSAGES = {
     "DeactivateNodeRequest": {"node_id"},
     "GetNodesRequest": set(),
     "ListNodesRequest": set(),
+    "ListRunsRequest": {"limit"},
     "Node": {"node_id"},
     "PullAppMessagesRequest": {"message_ids"},
     "PullObjectRequest": {"node", "run_id", "object_id"},
@@ -78,6 +79,7 @@ CALLS: dict[str, tuple[int, set[str]]] = {
 CLIENTS = {
     "ControlHttpClient": {
         "ListNodes",
+        "ListRuns",
         "RegisterNode",
         "StartRun",
         "StopRun",

@@ -198,7 +198,7 @@ def test_without_pytorch_a_plan_is_refused_before_anything_is_spent(
         "client.gateway.gateway",
         "client.relay.messages",
         "common.cli.app",
-        "common.sampler.file",
+        "common.sampler.stored.file",
         "server.coordinator.outcome",
     ],
 )
