@@ -11,8 +11,14 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import hypothesis
 import numpy as np
 import pytest
+
+# No example's verdict hangs on the clock. What another plugin has set, for mutants, stays.
+hypothesis.settings.register_profile("any load", deadline=None)
+if hypothesis.settings.get_current_profile_name() == "default":
+    hypothesis.settings.load_profile("any load")
 
 NOT_QUICK = {
     *("processes", "deploy", "simulations"),

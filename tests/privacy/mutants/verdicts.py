@@ -18,6 +18,7 @@ PLACE = "SILOSYNTH_VERDICTS"
 hypothesis.settings.register_profile(
     "mutants",
     database=None,
+    deadline=None,
     phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
     print_blob=False,
 )
