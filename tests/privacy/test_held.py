@@ -128,7 +128,8 @@ def test_no_row_moves_more_marginals_of_a_sum_than_its_silo_pays_for(ended: RunR
                 assert max(moved) <= 1
                 assert sum(moved) <= paid <= phase.paid
         phases += phase.held is not None
-    assert phases >= 4, "the test asks nothing of which a silo holds a part"
+    # The 1-ways and the coarse pairs are asked always; what noise hides is asked of nobody after.
+    assert phases >= 2, "the test asks nothing of which a silo holds a part"
 
 
 def test_a_silo_is_charged_for_what_its_rows_can_move_in_a_sum(ended: RunResult) -> None:
