@@ -15,15 +15,13 @@ checksum, and the values are those of a :class:`ForestSampler`, which checks its
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping
-from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 import numpy as np
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from silosynth.common.domain import Domain
 from silosynth.common.errors import CapExceeded, InvalidPlan, InvalidSampler, InvalidSchema
@@ -31,7 +29,18 @@ from silosynth.common.families import view_domains
 from silosynth.common.files import fresh_file
 from silosynth.common.forest.chain import Chain, Step, Term
 from silosynth.common.forest.forest import ForestSampler, own_attributes
-from silosynth.common.sampler import npy_header, pack, parse_json, read_archive, unpack
+from silosynth.common.sampler import (
+    Sums,
+    check_sums,
+    dump_json,
+    npy_header,
+    pack,
+    parse_json,
+    parse_manifest,
+    read_archive,
+    sums_of,
+    unpack,
+)
 from silosynth.common.schema import PlainModel
 from silosynth.common.tables import TablesSchema, parse_tables
 
@@ -44,9 +53,7 @@ _LARGEST = 2**30
 _HEAD = 4096
 
 
-class _Member(PlainModel):
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    bytes: int = Field(ge=0)
+class _Member(Sums):
     shape: tuple[Annotated[int, Field(ge=1, le=_LARGEST)], ...] | None = Field(
         default=None, max_length=2
     )
@@ -103,20 +110,20 @@ def is_forest(path: Path) -> bool:
 def dump_forest(sampler: ForestSampler) -> bytes:
     """Return the bytes of a sampler file."""
     members = {
-        "schema.json": _json(sampler.schema.model_dump(mode="json")),
-        "certificate.json": _json(dict(sampler.certificate)),
+        "schema.json": dump_json(sampler.schema.model_dump(mode="json")),
+        "certificate.json": dump_json(dict(sampler.certificate)),
     }
-    facts = {name: _Member(**_sums(data)) for name, data in members.items()}
+    facts = {name: _Member(**sums_of(data)) for name, data in members.items()}
     for i, step in enumerate(_steps(sampler)):
         scores = np.concatenate([t.scores for t in step.terms])
         data = npy_header(scores.shape, dtype=_DTYPE) + scores.astype(_DTYPE).tobytes()
         members[f"scores-{i}.npy"] = data
-        facts[f"scores-{i}.npy"] = _Member(**_sums(data), shape=scores.shape)
+        facts[f"scores-{i}.npy"] = _Member(**sums_of(data), shape=scores.shape)
     for i, name in enumerate(sampler.schema.downward[1:]):
         ends = sampler.inside[name]
         data = npy_header(ends.shape) + ends.astype(_WHOLE).tobytes()
         members[f"inside-{i}.npy"] = data
-        facts[f"inside-{i}.npy"] = _Member(**_sums(data), shape=ends.shape)
+        facts[f"inside-{i}.npy"] = _Member(**sums_of(data), shape=ends.shape)
     manifest = _Manifest(
         plan_digest=sampler.plan_digest,
         persons=sampler.persons,
@@ -131,16 +138,14 @@ def dump_forest(sampler: ForestSampler) -> bytes:
         },
         members=facts,
     )
-    return pack({"manifest.json": _json(manifest.model_dump(mode="json"))} | members)
+    return pack({"manifest.json": dump_json(manifest.model_dump(mode="json"))} | members)
 
 
 def parse_forest(data: bytes) -> ForestSampler:
     """Return the sampler that ``data``, the bytes of a sampler file, holds."""
     members = unpack(data)
     manifest = _manifest(members)
-    for name, member in manifest.members.items():
-        if len(members[name]) != member.bytes or sha256(members[name]).hexdigest() != member.sha256:
-            raise InvalidSampler(f"{name} is not what the manifest says")
+    check_sums(members, manifest.members)
     certificate = parse_json(members["certificate.json"], name="certificate.json")
     if not isinstance(certificate, dict):
         raise InvalidSampler("certificate.json is not a mapping")
@@ -202,12 +207,7 @@ def _manifest(members: Mapping[str, memoryview]) -> _Manifest:
         raise InvalidSampler(
             f"the version is not {VERSION}", hint="read it with the silosynth that wrote it"
         )
-    try:
-        manifest = _Manifest.model_validate_json(bytes(members["manifest.json"]), strict=True)
-    except ValidationError as err:
-        fault = err.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(step) for step in fault["loc"][:2])
-        raise InvalidSampler(f"manifest.json: {where}: {fault['msg']}") from err
+    manifest = parse_manifest(_Manifest, members["manifest.json"])
     expected = {"manifest.json", "schema.json", "certificate.json"}
     expected |= {f"scores-{i}.npy" for i in range(_count(manifest))}
     expected |= {f"inside-{i}.npy" for i in range(manifest.below)}
@@ -237,11 +237,3 @@ def _array(
 def _steps(sampler: ForestSampler) -> Iterator[Step]:
     for chain in sampler.chains.values():
         yield from chain.steps
-
-
-def _sums(data: bytes) -> dict[str, Any]:
-    return {"sha256": sha256(data).hexdigest(), "bytes": len(data)}
-
-
-def _json(data: Mapping[str, Any]) -> bytes:
-    return json.dumps(data, allow_nan=False, indent=1).encode()

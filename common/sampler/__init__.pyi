@@ -25,7 +25,7 @@ from .stored.file import (
     read_archive,
     save_sampler,
 )
-from .stored.manifest import parse_json
+from .stored.manifest import Sums, check_sums, dump_json, parse_json, parse_manifest, sums_of
 
 __all__ = [
     "SHARE_BITS",
@@ -39,8 +39,10 @@ __all__ = [
     "Network",
     "NeuralSampler",
     "Sampler",
+    "Sums",
     "build_sampler",
     "check_statements",
+    "check_sums",
     "check_within",
     "coded_schema",
     "condition_cells",
@@ -49,6 +51,7 @@ __all__ = [
     "draw_batches",
     "draw_codes",
     "draw_examples",
+    "dump_json",
     "dump_sampler",
     "form_of_file",
     "load_network",
@@ -56,12 +59,14 @@ __all__ = [
     "npy_header",
     "pack",
     "parse_json",
+    "parse_manifest",
     "parse_sampler",
     "probability_of",
     "read_archive",
     "save_sampler",
     "shares",
     "shares_within",
+    "sums_of",
     "unpack",
     "write_batches",
     "write_rows",

@@ -19,11 +19,9 @@ those of a :class:`~silosynth.common.sampler.sampler.Sampler`, which checks itse
 
 from __future__ import annotations
 
-import json
 import math
 import stat
 from collections.abc import Mapping
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
@@ -44,8 +42,11 @@ from silosynth.common.sampler.stored.manifest import (
     Member,
     Node,
     OneShotNetwork,
+    check_sums,
+    dump_json,
     parse_json,
     read_manifest,
+    sums_of,
 )
 from silosynth.common.sampler.stored.safetensors import (
     dump_network,
@@ -91,11 +92,11 @@ def load_sampler(path: Path, *, max_bytes: int = MAX_BYTES) -> AnySampler:
 def dump_sampler(sampler: AnySampler) -> bytes:
     """Return the bytes of a sampler file."""
     members = {
-        "schema.json": _json(sampler.schema.model_dump(mode="json")),
-        "certificate.json": _json(dict(sampler.certificate)),
+        "schema.json": dump_json(sampler.schema.model_dump(mode="json")),
+        "certificate.json": dump_json(dict(sampler.certificate)),
     }
     if sampler.spreads:
-        members["values.json"] = _json({n: s.dump() for n, s in sampler.spreads.items()})
+        members["values.json"] = dump_json({n: s.dump() for n, s in sampler.spreads.items()})
     shapes: dict[str, tuple[int, ...]] = {}
     for name, array in _arrays(sampler).items():
         shapes[name] = array.shape
@@ -116,7 +117,7 @@ def dump_sampler(sampler: AnySampler) -> bytes:
         **parts,
     )
     absent = {"generator", "architecture"} - set(parts)
-    text = _json(manifest.model_dump(mode="json", exclude=absent))
+    text = dump_json(manifest.model_dump(mode="json", exclude=absent))
     documents = (len(data) for name, data in members.items() if name.endswith(".json"))
     if max(len(text), *documents) > MAX_JSON_BYTES:
         raise InvalidSampler(f"a document of the sampler exceeds {MAX_JSON_BYTES} bytes")
@@ -127,9 +128,7 @@ def parse_sampler(data: bytes) -> AnySampler:
     """Return the sampler that ``data``, the bytes of a sampler file, holds."""
     members = unpack(data)
     manifest = read_manifest(members)
-    for name, member in manifest.members.items():
-        if len(members[name]) != member.bytes or sha256(members[name]).hexdigest() != member.sha256:
-            raise InvalidSampler(f"{name} is not what the manifest says")
+    check_sums(members, manifest.members)
     certificate = parse_json(members["certificate.json"], name="certificate.json")
     if not isinstance(certificate, dict):
         raise InvalidSampler("certificate.json is not a mapping")
@@ -230,10 +229,9 @@ def _arrays(sampler: AnySampler) -> dict[str, np.ndarray]:
 
 
 def _describe(data: bytes, shape: tuple[int, ...] | None) -> Member:
-    digest = sha256(data).hexdigest()
     if shape is None:
-        return Member(sha256=digest, bytes=len(data))
-    return Member(sha256=digest, bytes=len(data), dtype=_DTYPE, shape=shape)
+        return Member(**sums_of(data))
+    return Member(**sums_of(data), dtype=_DTYPE, shape=shape)
 
 
 def read_archive(path: Path, *, max_bytes: int) -> bytes:
@@ -277,7 +275,3 @@ def npy_header(shape: tuple[int, ...], *, dtype: str = _DTYPE) -> bytes:
     length = len(_NPY_MAGIC) + 2 + len(facts) + 1
     text = facts + " " * (-length % _NPY_ALIGNMENT) + "\n"
     return _NPY_MAGIC + len(text).to_bytes(2, "little") + text.encode()
-
-
-def _json(data: Mapping[str, Any]) -> bytes:
-    return json.dumps(data, allow_nan=False, indent=1).encode()

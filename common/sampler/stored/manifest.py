@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal
+from hashlib import sha256
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import Field, ValidationError
 
@@ -19,17 +20,23 @@ READ: Final = (1, 2)
 
 MAX_JSON_BYTES = 2**26
 _LARGEST = 2**30
+AnyManifest = TypeVar("AnyManifest", bound=PlainModel)
 
 _Shape = Annotated[
     tuple[Annotated[int, Field(ge=1, le=_LARGEST)], ...], Field(min_length=1, max_length=2)
 ]
 
 
-class Member(PlainModel):
-    """Size and hash of a member, and what an array holds."""
+class Sums(PlainModel):
+    """Size and hash of a member."""
 
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     bytes: int = Field(ge=0)
+
+
+class Member(Sums):
+    """Size and hash of a member, and what an array holds."""
+
     dtype: Literal["<u4"] | None = None
     shape: _Shape | None = None
 
@@ -74,12 +81,7 @@ def read_manifest(members: Mapping[str, memoryview]) -> Manifest:
             f"the version is none of {', '.join(map(str, READ))}",
             hint="read it with the silosynth that wrote it",
         )
-    try:
-        manifest = Manifest.model_validate_json(bytes(members["manifest.json"]), strict=True)
-    except ValidationError as err:
-        fault = err.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(step) for step in fault["loc"][:2])
-        raise InvalidSampler(f"manifest.json: {where}: {fault['msg']}") from err
+    manifest = parse_manifest(Manifest, members["manifest.json"])
     expected = {"manifest.json", "schema.json", "certificate.json"}
     expected |= {f"shares-{i}.npy" for i in range(len(manifest.conditionals))}
     expected |= {f"within-{i}.npy" for i in range(len(manifest.grouping))}
@@ -97,6 +99,33 @@ def read_manifest(members: Mapping[str, memoryview]) -> Manifest:
     if set(members) != expected or {*manifest.members, "manifest.json"} != expected:
         raise InvalidSampler("a member is missing, or there is one too many")
     return manifest
+
+
+def parse_manifest(kind: type[AnyManifest], data: memoryview) -> AnyManifest:
+    """Return a manifest of its kind; raise InvalidSampler naming the first field that is wrong."""
+    try:
+        return kind.model_validate_json(bytes(data), strict=True)
+    except ValidationError as err:
+        fault = err.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(step) for step in fault["loc"][:2])
+        raise InvalidSampler(f"manifest.json: {where}: {fault['msg']}") from err
+
+
+def sums_of(data: bytes) -> dict[str, Any]:
+    """Return what a manifest says of the bytes of every member."""
+    return {"sha256": sha256(data).hexdigest(), "bytes": len(data)}
+
+
+def check_sums(members: Mapping[str, memoryview], stated: Mapping[str, Sums]) -> None:
+    """Raise InvalidSampler unless every member is what the manifest says."""
+    for name, member in stated.items():
+        if len(members[name]) != member.bytes or sha256(members[name]).hexdigest() != member.sha256:
+            raise InvalidSampler(f"{name} is not what the manifest says")
+
+
+def dump_json(data: Mapping[str, Any]) -> bytes:
+    """Return a document as every sampler file has it."""
+    return json.dumps(data, allow_nan=False, indent=1).encode()
 
 
 def parse_json(data: memoryview, *, name: str) -> Any:
