@@ -21,9 +21,9 @@ from silosynth.common.forest.forest import ForestSampler
 from silosynth.common.generated import complete, row_words
 from silosynth.common.rules import columns_of
 from silosynth.common.sampler import form_of_file, write_batches
-from silosynth.common.schema import BooleanAttribute, Schema
+from silosynth.common.schema import Schema
 from silosynth.common.seeded import check_whole
-from silosynth.common.tables import Families, ancestors, table_seed
+from silosynth.common.tables import Families, ancestors, drawable, table_seed
 
 BLOCK_PERSONS = 2048
 """Persons that are drawn at once. Codes do not depend on it; what ``other`` is written as may."""
@@ -154,13 +154,8 @@ class _Columns:
 
     @cached_property
     def drawable(self) -> Schema:
-        """Return what is drawn of a row: a coin, which no file has, where nothing is to choose."""
-        if self.rows.coded:
-            return self.rows
-        names = {a.name for a in self.rows.attributes}
-        coin = next(n for n in (f"coin {i}" for i in range(len(names) + 1)) if n not in names)
-        attributes = (*self.rows.attributes, BooleanAttribute(name=coin))
-        return self.rows.model_copy(update={"attributes": attributes})
+        """Return what is drawn of a row."""
+        return drawable(self.rows)
 
     @cached_property
     def codec(self) -> Codec:

@@ -1,7 +1,7 @@
 from .arrange import above, below, choose_parents
 from .families import Families, table_seed
 from .faults import ancestors
-from .table import Table, number_attribute, number_name
+from .table import Table, drawable, number_attribute, number_name
 from .tables import (
     TABLES_VERSION,
     TablesSchema,
@@ -23,6 +23,7 @@ __all__ = [
     "ancestors",
     "below",
     "choose_parents",
+    "drawable",
     "dump_tables",
     "list_tables_faults",
     "load_tables",

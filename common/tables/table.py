@@ -11,11 +11,13 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from silosynth.common.schema import (
     Attribute,
+    BooleanAttribute,
     CsvDialect,
     Edges,
     EqualWidth,
     IntegerAttribute,
     PlainModel,
+    Schema,
     Source,
     StructuralZeros,
 )
@@ -134,3 +136,12 @@ def with_source(data: Any, source: object) -> Any:
             {"source": own, **a} if isinstance(a, Mapping) else a for a in attributes
         ]
     return rest
+
+
+def drawable(rows: Schema) -> Schema:
+    """Return what is drawn of a row: a coin, which no file has, where nothing is to choose."""
+    if rows.coded:
+        return rows
+    names = {a.name for a in rows.attributes}
+    coin = next(n for n in (f"coin {i}" for i in range(len(names) + 1)) if n not in names)
+    return rows.model_copy(update={"attributes": (*rows.attributes, BooleanAttribute(name=coin))})

@@ -13,8 +13,8 @@ from silosynth.common.document import load_document
 from silosynth.common.files import check_output
 from silosynth.common.sampler import write_rows
 from silosynth.common.schema import has_tables, load_schema
-from silosynth.common.tables import load_tables
-from silosynth.server.dummy import MADE_FROM, drawable, dummy_sampler, write_dummy_tables
+from silosynth.common.tables import drawable, load_tables
+from silosynth.server.dummy import MADE_FROM, dummy_sampler, write_dummy_tables
 
 
 class TableFormat(StrEnum):

@@ -1,4 +1,4 @@
-from .sampler import MADE_FROM, drawable, dummy_sampler
+from .sampler import MADE_FROM, dummy_sampler
 from .tables import write_dummy_tables
 
-__all__ = ["MADE_FROM", "drawable", "dummy_sampler", "write_dummy_tables"]
+__all__ = ["MADE_FROM", "dummy_sampler", "write_dummy_tables"]

@@ -14,7 +14,7 @@ from silosynth.common.domain import Grouping
 from silosynth.common.errors import InvalidArgument, InvalidSchema
 from silosynth.common.measurement import Measurement
 from silosynth.common.sampler import Sampler, build_sampler
-from silosynth.common.schema import BooleanAttribute, CodedAttribute, Schema
+from silosynth.common.schema import CodedAttribute, Schema
 from silosynth.server.measuring import merged_zeros
 from silosynth.server.methods import draw_order
 from silosynth.server.model.fit import fit
@@ -22,15 +22,6 @@ from silosynth.server.model.fit import fit
 MADE_FROM = "the schema alone"
 _ROWS = 10_000.0
 _ROUNDING = 1e-6
-
-
-def drawable(rows: Schema) -> Schema:
-    """Return what is drawn of a row: a coin, which no file has, where nothing is to choose."""
-    if rows.coded:
-        return rows
-    names = {a.name for a in rows.attributes}
-    coin = next(n for n in (f"coin {i}" for i in range(len(names) + 1)) if n not in names)
-    return rows.model_copy(update={"attributes": (*rows.attributes, BooleanAttribute(name=coin))})
 
 
 def dummy_sampler(schema: Schema) -> Sampler:

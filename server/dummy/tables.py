@@ -14,8 +14,8 @@ from silosynth.common.codec import Form
 from silosynth.common.errors import InvalidSchema
 from silosynth.common.files import make_directory, write_text
 from silosynth.common.sampler import Sampler, draw_batches, form_of_file, write_batches
-from silosynth.common.tables import Families, TablesSchema, number_name, table_seed
-from silosynth.server.dummy.sampler import MADE_FROM, drawable, dummy_sampler
+from silosynth.common.tables import Families, TablesSchema, drawable, number_name, table_seed
+from silosynth.server.dummy.sampler import MADE_FROM, dummy_sampler
 
 ABOUT = "about.json"
 
