@@ -9,7 +9,15 @@ import typer
 
 from silosynth.common.cli import Force, Json, emit, say
 from silosynth.common.report import write_report
-from silosynth.server.cli import replicate_run, write_replicates, write_run_report
+from silosynth.server.cli import (
+    COUNT,
+    SEED,
+    Count,
+    Seed,
+    replicate_run,
+    write_replicates,
+    write_run_report,
+)
 from silosynth.simulations.run import reopen
 from silosynth.simulations.run_files import RunDirectory
 
@@ -62,8 +70,8 @@ def replicate(
     directory: Annotated[
         Path, typer.Argument(metavar="RUN", help="A run's directory, or a coordinator's run id.")
     ],
-    count: Annotated[int, typer.Option(min=2, max=200, help="How many; 20 do for 95 %.")] = 20,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same.")] = 1,
+    count: Count = COUNT,
+    seed: Seed = SEED,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -78,8 +86,10 @@ def replicate(
     if not directory.exists():
         made = replicate_run(str(directory), count=count, seed=seed, force=force)
     else:
+        ended = reopen(directory)
         made = write_replicates(
-            reopen(directory).state,
+            ended.state,
+            ended.outcome,
             sampler=RunDirectory(path=directory).sampler,
             count=count,
             seed=seed,

@@ -107,9 +107,9 @@ ROOMS: dict[str, str] = {
     "server/planning": "server/families server/methods common/accounting common/codec "
     "common/families common/generator common/plan common/schema common/tables",
     "server/coordinator": "server/families server/methods server/generator server/measuring "
-    "server/values common/values common/accounting common/certificate common/families "
-    "common/forest common/messages common/plan common/sampler common/schema common/tables "
-    "common/trust",
+    "server/values common/values common/accounting common/certificate common/estimate "
+    "common/families common/forest common/messages common/plan common/sampler common/schema "
+    "common/tables common/trust",
     "server/driver": "server/coordinator server/generator server/methods common/certificate "
     "common/messages common/plan common/sampler common/schema common/tables",
     "server/federation": "server/driver server/coordinator server/methods common/flower "

@@ -1,9 +1,11 @@
 from .interval import Interval
 from .regression import estimate_regression, parse_formula
-from .replicates import load_replicates, save_replicates
+from .replicates import FEWEST, MOST, load_replicates, save_replicates
 from .share import estimate_share
 
 __all__ = [
+    "FEWEST",
+    "MOST",
     "Interval",
     "estimate_regression",
     "estimate_share",

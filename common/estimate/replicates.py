@@ -11,9 +11,9 @@ import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
+from silosynth.common.digest import digest_of
 from silosynth.common.errors import InvalidArgument, InvalidSampler, OutputExists
 from silosynth.common.files import read_named
 from silosynth.common.sampler import Sampler, load_sampler, save_sampler
@@ -54,11 +54,11 @@ def save_replicates(sampler: Path, others: Iterable[Sampler], *, force: bool = F
         for number, other in enumerate(others, start=1):
             path = part / f"{number:03d}.sampler"
             save_sampler(other, path)
-            digests.append(_digest(path))
+            digests.append(digest_of(path.read_bytes()))
         index = {
             "format": FORMAT,
             "version": VERSION,
-            "sampler": _digest(sampler),
+            "sampler": digest_of(sampler.read_bytes()),
             "replicates": digests,
         }
         (part / _INDEX).write_text(json.dumps(index, indent=1) + "\n")
@@ -87,7 +87,7 @@ def load_replicates(sampler: Path) -> Replicated:
     paths = [folder / f"{number:03d}.sampler" for number in range(1, len(digests) + 1)]
     others = [load_sampler(path) for path in paths]
     for path, digest, other in zip(paths, digests, others, strict=True):
-        if _digest(path) != digest:
+        if digest_of(path.read_bytes()) != digest:
             raise InvalidSampler(f"{path}: was changed", hint="make the replicates again")
         if other.schema.digest != loaded.schema.digest or not isinstance(other, Sampler):
             raise InvalidSampler(f"{path}: is of another schema than {sampler}")
@@ -106,7 +106,7 @@ def _read_index(path: Path, *, of: Path) -> list[str]:
         raise InvalidSampler(f"{path}: is damaged", hint="make the replicates again") from err
     if found != (FORMAT, VERSION):
         raise InvalidSampler(f"{path}: was written by another version of silosynth")
-    if index.get("sampler") != _digest(of):
+    if index.get("sampler") != digest_of(of.read_bytes()):
         raise InvalidSampler(
             f"{path.parent}: these are the replicates of another sampler than {of}",
             hint="make them again: silosynth replicate RUN --force",
@@ -114,8 +114,3 @@ def _read_index(path: Path, *, of: Path) -> list[str]:
     if not FEWEST <= len(digests) <= MOST:
         raise InvalidSampler(f"{path}: {len(digests)} replicates are not {FEWEST} to {MOST}")
     return digests
-
-
-def _digest(path: Path) -> str:
-    """Return the digest of a file's bytes."""
-    return f"sha256:{sha256(path.read_bytes()).hexdigest()}"

@@ -57,10 +57,8 @@ def condition_on(
     if isinstance(sampler, NeuralSampler | AutoregressiveSampler):
         return sampler.given(where)
     allowed = allowed_codes(sampler.schema, where, spreads=sampler.spreads)
-    evidence = {name: _weigh(sampler, name=name, allowed=mask) for name, mask in allowed.items()}
-    working = sampler.grouping.domain(sampler.domain)
     try:
-        conditionals, share = _condition(sampler.conditionals, evidence=evidence, working=working)
+        conditionals, share = _given(sampler, allowed)
     except ZeroDivisionError:
         raise InvalidArgument(
             "no row of this sampler meets the conditions together",
@@ -84,12 +82,21 @@ def probability_of(sampler: Sampler, where: Mapping[str, str]) -> float:
     Errors: InvalidArgument for what :func:`allowed_codes` refuses.
     """
     allowed = allowed_codes(sampler.schema, where, spreads=sampler.spreads)
-    evidence = {name: _weigh(sampler, name=name, allowed=mask) for name, mask in allowed.items()}
-    working = sampler.grouping.domain(sampler.domain)
     try:
-        return _condition(sampler.conditionals, evidence=evidence, working=working)[1]
+        return _given(sampler, allowed)[1]
     except ZeroDivisionError:
         return 0.0
+
+
+def _given(
+    sampler: Sampler, allowed: Mapping[str, np.ndarray]
+) -> tuple[tuple[Conditional, ...], float]:
+    """Return :func:`_condition` of a sampler, on the share of each code that is allowed."""
+    return _condition(
+        sampler.conditionals,
+        evidence={name: _weigh(sampler, name=name, allowed=m) for name, m in allowed.items()},
+        working=sampler.grouping.domain(sampler.domain),
+    )
 
 
 def _weigh(sampler: Sampler, *, name: str, allowed: np.ndarray) -> np.ndarray:

@@ -9,12 +9,13 @@ import typer
 
 from silosynth.common.cli import Force, Json, emit, say
 from silosynth.common.errors import RunFailed
-from silosynth.common.estimate import save_replicates
+from silosynth.common.estimate import FEWEST, MOST, save_replicates
 from silosynth.server.cli.report import replay_run
 from silosynth.server.coordinator import State, draw_replicates, finish
 from silosynth.server.federation import find_run, home
+from silosynth.server.methods import Outcome
 
-Count = Annotated[int, typer.Option(min=2, max=200, help="How many; 20 are enough for 95 %.")]
+Count = Annotated[int, typer.Option(min=FEWEST, max=MOST, help="How many; 20 are enough for 95 %.")]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed makes the same replicates.")]
 COUNT, SEED = 20, 1
 
@@ -47,18 +48,19 @@ def replicate_run(run_id: str, *, count: int, seed: int, force: bool) -> dict[st
     Raises InvalidArgument when there is no such run, RunFailed when it has not ended well.
     """
     files, _ = find_run(home(), run_id)
+    state = replay_run(files)
     return write_replicates(
-        replay_run(files), sampler=files.sampler, count=count, seed=seed, force=force
+        state, finish(state), sampler=files.sampler, count=count, seed=seed, force=force
     )
 
 
 def write_replicates(
-    state: State, *, sampler: Path, count: int, seed: int, force: bool
+    state: State, outcome: Outcome, *, sampler: Path, count: int, seed: int, force: bool
 ) -> dict[str, str | int]:
     """Write the replicates of a finished run beside its sampler, and say so."""
     if not sampler.is_file():
         raise RunFailed(f"{sampler} is not there: the run has not ended", hint="go on with it")
-    made = draw_replicates(state, finish(state), count=count, seed=seed)
+    made = draw_replicates(state, outcome, count=count, seed=seed)
     folder = save_replicates(sampler, made, force=force)
     say(f"wrote {folder}: {count} replicates; 'silosynth estimate {sampler}' reads them")
     return {"replicates": str(folder), "count": count}

@@ -16,13 +16,13 @@ import numpy as np
 
 from silosynth.common.domain import Domain
 from silosynth.common.errors import InvalidArgument
+from silosynth.common.estimate import FEWEST, MOST
 from silosynth.common.measurement import Measurement
 from silosynth.common.sampler import AnySampler, Sampler, draw_codes
 from silosynth.common.seeded import SeededWords, check_whole
 from silosynth.server.coordinator.state import State
 from silosynth.server.methods import METHODS, Outcome, finish_run
 
-FEWEST, MOST = 2, 200
 _LEAST_ROWS = 1
 
 
