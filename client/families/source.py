@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from silosynth.client.families.count import Counted, count_families
+from silosynth.client.families.join import join_tables
 from silosynth.client.families.rows import Told, code_families
 from silosynth.client.families.survey import families_words
 from silosynth.client.source import watch_files
@@ -46,8 +47,6 @@ class FamilyRows:
 
         Raises InvalidTable for what cannot be read or joined, or changes while it is read.
         """
-        from silosynth.client.families.join import join_tables  # a gateway that waits has no DuckDB
-
         files = [s for s in self._sources.values() if isinstance(s, Path)]
         unchanged = watch_files(files)
         told = Told()

@@ -29,6 +29,7 @@ from silosynth.client.policy import NewSilo
 from silosynth.client.silo import init_silo
 from silosynth.common.schema import dump_schema, parse_schema
 from tests.support.deploy_commands import DEPLOY, container_command
+from tests.support.machines import shown
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or not shutil.which("unshare") or not shutil.which("setpriv"),
@@ -106,7 +107,7 @@ class Container:
         stranger = f"stranger:x:{STRANGER}:{STRANGER}::/:/bin/false\n"
         (self.image / "etc/passwd").write_text(f"root:x:0:0::/root:/bin/sh\n{stranger}")
         (self.image / "etc/group").write_text("root:x:0:\n")
-        for path in _interpreter():
+        for path in shown():
             (self.image / path.relative_to("/")).mkdir(parents=True, exist_ok=True)
         image = (DEPLOY / "docker" / "Dockerfile").read_text().split("\nFROM ")[-1]
         steps = STEPS.findall(image)
@@ -117,17 +118,17 @@ class Container:
 
     def _base(self) -> list[str]:
         """Return the mounts that stand for the base image."""
-        shown = [  # a checkout under /tmp needs its place in the mount there
+        mounts = [  # a checkout under /tmp needs its place in the mount there
             f"mkdir -p {self.image}{path} && mount --bind {path} {self.image}{path}"
             f" && mount -o remount,bind,ro {self.image}{path}"
-            for path in _interpreter()
+            for path in shown()
         ]
         return [
             f"mount --bind {self.image} {self.image}",
             f"mount --bind /proc {self.image}/proc",
             f"mount --rbind /dev {self.image}/dev",
             f"mount -t tmpfs none {self.image}/tmp",
-            *shown,
+            *mounts,
         ]
 
     def ask(self, code: str, *paths: str, user: int, group: bool = True) -> int:
@@ -149,17 +150,6 @@ class Container:
             assert process.poll() is None, (self.root / "log").read_text()
             assert time.monotonic() < until, (self.root / "log").read_text()
         return process
-
-
-def _interpreter() -> tuple[Path, ...]:
-    """Return the folders that hold the system's programs, Python, its packages and the project."""
-    wanted = [Path(p) for p in ("/usr", sys.base_prefix, sys.prefix, str(DEPLOY.parent), *sys.path)]
-    found: list[Path] = []
-    for path in sorted(wanted, key=lambda path: len(path.parts)):
-        inside = any(path.is_relative_to(known) for known in found)
-        if path.is_absolute() and path.is_dir() and not inside:
-            found.append(path)
-    return tuple(found)
 
 
 @pytest.fixture
