@@ -33,6 +33,7 @@ from silosynth.common.families import (
 )
 from silosynth.common.families.weights import Weighing
 from silosynth.common.tables import parse_tables
+from tests.support.tables.families import PEOPLE, VISITS
 
 SECRET = bytes(range(32))
 SCHEMA = parse_tables(
@@ -40,23 +41,8 @@ SCHEMA = parse_tables(
         "person": "people",
         "source": "public",
         "tables": {
-            "people": {
-                "key": "id",
-                "attributes": [
-                    {"name": "sex", "kind": "categorical", "categories": ["f", "m"], "other": False}
-                ],
-            },
-            "visits": {
-                "parent": "people",
-                "by": "id",
-                "key": "visit",
-                "order": "day",
-                "children": [0, 1, 2, 4],
-                "attributes": [
-                    {"name": "day", "kind": "integer", "minimum": 0, "maximum": 2},
-                    {"name": "ward", "kind": "categorical", "categories": ["a", "b"]},
-                ],
-            },
+            "people": PEOPLE,
+            "visits": VISITS,
             "drugs": {
                 "parent": "visits",
                 "by": "visit",

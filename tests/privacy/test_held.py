@@ -29,9 +29,7 @@ from silosynth.server.planning import new_plan
 from silosynth.simulations.run import simulate
 from silosynth.simulations.run_files import RunResult
 from tests.client.gateway.test_gateway_maps import LACKING, use_map
-from tests.client.gateway.test_gateway_sums import Sum
-from tests.privacy.sums import SumMember, SumStore
-from tests.support.gateways.signed import Federation, people
+from tests.client.gateway.test_gateway_sums import Sum, plan_of_two, sum_of
 
 NAMES = ("x", "y", "a", "b", "c")
 SIZES = {"north": 60, "south": 40, "west": 20}
@@ -239,27 +237,12 @@ def test_held_stands_where_silos_lack_columns_of_a_sum(changes: dict[str, Any], 
 
 
 def _sum_data(lacks: Mapping[str, list[str]]) -> dict[str, Any]:
-    """Return a plan with shared noise over the people of two silos, of which one lacks a column."""
-    plan = new_plan(
-        people(),
-        epsilon=1.0,
-        delta=1e-6,
-        silos=("north", "south"),
-        method="independent",
-        rows_per_person=2,
-        plan_id="p",
-        trust="shared",
-        lacks=lacks,
-    )
-    return _with(plan.model_dump(mode="json"), held=1)
+    """Return a plan over two silos, of which one lacks a column."""
+    return _with(plan_of_two(lacks=lacks), held=1)
 
 
 def _summed(directory: Path, lacks: Mapping[str, list[str]]) -> Sum:
-    federation = Federation(directory=directory)
-    roster = {"north": federation.north.public, "south": federation.south.public}
-    plan = parse_plan(_sum_data(lacks) | {"roster": roster})
-    south = SumMember(silo="south", store=SumStore(directory / "sums"), key=federation.south)
-    return Sum(federation=federation, plan=plan, south=south)
+    return sum_of(directory, _sum_data(lacks))
 
 
 def _answer(summed: Sum) -> tuple[Release | Refusal, tuple[Any, ...], Request]:

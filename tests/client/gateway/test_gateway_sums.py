@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -79,9 +81,8 @@ class Sum:
         return silo.gateway.answer(plan=self.federation.sealed(self.plan), request=sealed)
 
 
-@pytest.fixture
-def summed(tmp_path: Path) -> Sum:
-    federation = Federation(directory=tmp_path)
+def plan_of_two(**changes: Any) -> dict[str, Any]:
+    """Return a plan with shared noise over the people of two silos, as plain data, unsigned."""
     plan = new_plan(
         people(),
         epsilon=1.0,
@@ -91,11 +92,22 @@ def summed(tmp_path: Path) -> Sum:
         rows_per_person=2,
         plan_id="p",
         trust="shared",
+        **changes,
     )
+    return plan.model_dump(mode="json")
+
+
+def sum_of(directory: Path, data: Mapping[str, Any]) -> Sum:
+    """Return the two silos of a plan, with keys of their own in it."""
+    federation = Federation(directory=directory)
     roster = {"north": federation.north.public, "south": federation.south.public}
-    signed = parse_plan(plan.model_dump(mode="json") | {"roster": roster})
-    south = SumMember(silo="south", store=SumStore(tmp_path / "sums"), key=federation.south)
-    return Sum(federation=federation, plan=signed, south=south)
+    south = SumMember(silo="south", store=SumStore(directory / "sums"), key=federation.south)
+    return Sum(federation=federation, plan=parse_plan({**data, "roster": roster}), south=south)
+
+
+@pytest.fixture
+def summed(tmp_path: Path) -> Sum:
+    return sum_of(tmp_path, plan_of_two())
 
 
 def _propose(summed: Sum, silo: Silo) -> None:

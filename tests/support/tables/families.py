@@ -21,29 +21,31 @@ from silosynth.common.plan import Plan, parse_plan
 from silosynth.common.tables import parse_tables
 
 FINENESS = 256
+PEOPLE: Mapping[str, object] = {
+    "key": "id",
+    "attributes": [
+        {"name": "sex", "kind": "categorical", "categories": ["f", "m"], "other": False}
+    ],
+}
+VISITS: Mapping[str, object] = {
+    "parent": "people",
+    "by": "id",
+    "key": "visit",
+    "order": "day",
+    "children": [0, 1, 2, 4],
+    "attributes": [
+        {"name": "day", "kind": "integer", "minimum": 0, "maximum": 2},
+        {"name": "ward", "kind": "categorical", "categories": ["a", "b"]},
+    ],
+}
 SCHEMA = parse_tables(
     {
         "name": "clinic",
         "person": "people",
         "source": "public",
         "tables": {
-            "people": {
-                "key": "id",
-                "attributes": [
-                    {"name": "sex", "kind": "categorical", "categories": ["f", "m"], "other": False}
-                ],
-            },
-            "visits": {
-                "parent": "people",
-                "by": "id",
-                "key": "visit",
-                "order": "day",
-                "children": [0, 1, 2, 4],
-                "attributes": [
-                    {"name": "day", "kind": "integer", "minimum": 0, "maximum": 2},
-                    {"name": "ward", "kind": "categorical", "categories": ["a", "b"]},
-                ],
-            },
+            "people": PEOPLE,
+            "visits": VISITS,
         },
     }
 )
