@@ -78,10 +78,7 @@ def estimate_command(
 def _show(found: Sequence[Interval], *, title: str, level: float) -> None:
     """Print a line an interval."""
     header = ("of", "estimate", f"{level:.0%} from", "to")
-    rows = [
-        (i.group or (i.name if len(found) > 1 and i.name != title else "all"), *_numbers(i))
-        for i in found
-    ]
+    rows = [(i.group or ("all" if i.name == title else i.name), *_numbers(i)) for i in found]
     show_table(title, header, rows)
 
 

@@ -91,6 +91,9 @@ def test_the_whole_walk(place: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert estimated["intervals"][0]["low"] < estimated["intervals"][0]["high"]
     regressed = _json(capsys, ["estimate", ran["sampler"], "--regress", "visits ~ health"])
     assert all(i["error"] > 0 for i in regressed["intervals"])
+    assert run(["estimate", ran["sampler"], "--regress", "visits ~ diseases"]) == 0
+    shown = capsys.readouterr()
+    assert [w for w in shown.err.splitlines() if w.split()[:1] == ["diseases"]]
     out = str(place / "with.csv")
     words = ["sample", ran["sampler"], "--rows", "9", "--seed", "1", "--out", out, "--replicates"]
     assert len(_json(capsys, words)["replicates"]) == 3
