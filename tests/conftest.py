@@ -68,8 +68,11 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the folder of what this session's processes remember together."""
+    """Make the folder of what this session's processes remember together, and say what goes on."""
     from tests.support.remembered import PLACE
+    from tests.support.running import announce
+
+    announce(config)
 
     if PLACE not in os.environ:
         folder = tempfile.TemporaryDirectory(prefix="silosynth-epsilons-")
