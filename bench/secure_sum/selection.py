@@ -172,7 +172,9 @@ def _without_coarse(
     measured: Mapping[PhaseName, tuple[Measurement, ...]], **over: Any
 ) -> tuple[Measurement, ...]:
     """Return what is fitted, without the coarse marginals that these ways do not measure."""
-    rest = {p: m for p, m in measured.items() if p is not PhaseName.COARSE}
+    rest: dict[PhaseName, tuple[Measurement, ...]] = {
+        p: m for p, m in measured.items() if p is not PhaseName.COARSE
+    }
     return _FITTING(rest, **over)
 
 
