@@ -19,7 +19,7 @@ from silosynth.client.desk import (
 from silosynth.client.policy import PolicyFile, load_policy
 from silosynth.common.errors import InvalidArgument
 
-_KEPT_SECONDS = 5.0
+_KEPT_SECONDS, _LOOK_SECONDS = 5.0, 1.0
 _GONE = "this plan waits no longer: it was decided a moment ago, or taken back"
 
 
@@ -33,33 +33,31 @@ class Asking:
     def __init__(self, policy: Path) -> None:
         """Read the silo's policy; raise InvalidPolicy for one that cannot be used."""
         self.policy: PolicyFile = load_policy(policy)
-        self._kept: dict[Command, tuple[float, Facts]] = {}
+        self._mark = (0.0, "")
+        self._left: tuple[float, str, list[Facts]] = (0.0, "", [])
         self._lock, self._deciding = Lock(), Lock()
 
     def waits(self) -> list[Facts]:
         """Return what waits for a person."""
-        return list(self._ask(Command.PENDING)["plans"])
+        return list(self._put(Question(command=Command.PENDING))["plans"])
 
     def spent(self) -> list[Facts]:
         """Return what each budget has spent and has left."""
-        return list(self._ask(Command.SPENT)["scopes"])
+        return list(self._put(Question(command=Command.SPENT))["scopes"])
 
     def releases(self) -> list[Facts]:
         """Return all that ever left, oldest first; read again when something was spent."""
         spent = json.dumps(self.spent())
         with self._lock:
-            known = self._kept.get(Command.RELEASES)
-            if known is not None and known[1]["spent"] == spent and _is_new(known[0]):
-                return list(known[1]["releases"])
-        found = self._put(Question(command=Command.RELEASES))["releases"]
-        with self._lock:
-            kept = {"spent": spent, "releases": found}
-            self._kept[Command.RELEASES] = (time.monotonic(), kept)
-        return list(found)
+            since, told, found = self._left
+            if told != spent or time.monotonic() - since > _KEPT_SECONDS:
+                found = list(self._put(Question(command=Command.RELEASES))["releases"])
+                self._left = (time.monotonic(), spent, found)
+        return found
 
     def rosters(self) -> list[Facts]:
         """Return the rosters that the silo goes by."""
-        return list(self._ask(Command.ROSTERS)["rosters"])
+        return list(self._put(Question(command=Command.ROSTERS))["rosters"])
 
     def find(self, digest: str) -> Facts:
         """Return what waits by its whole digest, without its algorithm's name.
@@ -82,65 +80,42 @@ class Asking:
     def decide(self, digest: str, *, approve: bool, why: str | None, although: bool) -> Facts:
         """Record the decision of the user whose process this is about a plan that waits."""
         with self._deciding:
-            self._forget()
             plan = self.find(digest)
-            try:
-                return self._put(
-                    Question(
-                        command=Command.DECIDE,
-                        plan=plan["digest"],
-                        coordinator=plan.get("coordinator"),
-                        approve=approve,
-                        why=why,
-                        although_unfit=although,
-                        sudo_user=sudo_user(),
-                    )
+            return self._put(
+                Question(
+                    command=Command.DECIDE,
+                    plan=plan["digest"],
+                    coordinator=plan.get("coordinator"),
+                    approve=approve,
+                    why=why,
+                    although_unfit=although,
+                    sudo_user=sudo_user(),
                 )
-            finally:
-                self._forget()
+            )
 
     def take_in(self, signed: str, *, although: bool) -> Facts:
         """Take in what an approver signed, in base64."""
         with self._deciding:
-            try:
-                question = Question(command=Command.TAKE_IN, signed=signed, although_unfit=although)
-                return self._put(question)
-            finally:
-                self._forget()
+            return self._put(
+                Question(command=Command.TAKE_IN, signed=signed, although_unfit=although)
+            )
 
     def mark(self) -> str:
-        """Return what waits and what is spent, in short."""
-        told = [
-            [[p["digest"], p.get("signed"), p.get("fit")] for p in self.waits()],
-            self.spent(),
-        ]
-        return hashlib.sha256(json.dumps(told, default=str).encode()).hexdigest()[:16]
-
-    def _ask(self, command: Command) -> Facts:
-        """Return an answer that is at most a second old."""
+        """Return what waits and what is spent, in short, at most a second old."""
         with self._lock:
-            known = self._kept.get(command)
-            if known is not None and time.monotonic() - known[0] < 1.0:
-                return known[1]
-        found = self._put(Question(command=command))
-        with self._lock:
-            self._kept[command] = (time.monotonic(), found)
-        return found
+            since, mark = self._mark
+            if mark and time.monotonic() - since < _LOOK_SECONDS:
+                return mark
+            waits = [[p["digest"], p.get("signed"), p.get("fit")] for p in self.waits()]
+            told = json.dumps([waits, self.spent()], default=str)
+            mark = hashlib.sha256(told.encode()).hexdigest()[:16]
+            self._mark = (time.monotonic(), mark)
+        return mark
 
     def _put(self, question: Question) -> Facts:
         """Ask the gateway."""
         with open_gateway_desk(self.policy) as ask:
             return ask(question)
-
-    def _forget(self) -> None:
-        """Ask anew the next time."""
-        with self._lock:
-            self._kept.clear()
-
-
-def _is_new(since: float) -> bool:
-    """Tell whether what was told lately still counts."""
-    return time.monotonic() - since < _KEPT_SECONDS
 
 
 def api_of(asking: Asking) -> dict[str, Any]:

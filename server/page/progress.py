@@ -93,7 +93,8 @@ class JournalReader:
                 return name, sum(n >= max(rounds) > 0 for n in rounds), asked
         if not self._fitted:
             return Stage.FIT.value, 0, 1
-        return Stage.DELIVER.value, len(self._delivered), asked
+        stage = Stage.DELIVER if len(self._delivered) < asked else Stage.ENDED
+        return stage.value, len(self._delivered), asked
 
     def _take(self, line: Mapping[str, str]) -> None:
         """Take one event."""

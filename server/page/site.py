@@ -55,7 +55,7 @@ def make_site(settings: PageSettings) -> Site:
         folder=_FOLDER,
         menu=_MENU,
         mark=overview.mark,
-        api={"runs": lambda: {"runs": [_facts(run) for run in overview.runs()]}},
+        api={"runs": lambda: {"runs": [_facts(run) for run in reversed(overview.runs())]}},
         schema=json.loads((_FOLDER / "api.schema.json").read_text(encoding="utf-8")),
         attach=attach,
         filters={"minute": _minute},
@@ -105,10 +105,10 @@ def _add_runs(app: FastAPI, pages: Pages, overview: Overview) -> None:
         found = _find(overview, run_id)
         facts = _facts(found)
         if is_pruned(found.files):
-            return JSONResponse(envelope(facts | {"pruned": True}))
+            return JSONResponse(envelope({**facts, "pruned": True}))
         waiting = {s: w.model_dump(mode="json") for s, w in overview.waiting(found).items()}
-        stage = _stage(found, overview) or found.ended.state.value
-        return JSONResponse(envelope(facts | {"stage": stage, "waiting": waiting}))
+        stage, _, _ = overview.reader(found).stage()
+        return JSONResponse(envelope({**facts, "stage": stage, "waiting": waiting}))
 
     app.add_api_route("/", runs, methods=["GET"], response_model=None)
     app.add_api_route("/runs/{run_id}", run, methods=["GET"], response_model=None)
