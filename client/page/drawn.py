@@ -11,7 +11,7 @@ from markupsafe import Markup
 from silosynth.client.desk import Facts
 from silosynth.common.report import element, path, picture
 
-_WIDTH, _HEIGHT, _MARGIN, _FOOT = 640.0, 200.0, 8.0, 22.0
+_WIDTH, _HEIGHT, _MARGIN = 640.0, 180.0, 4.0
 _MOST_POINTS = 500
 
 
@@ -37,29 +37,27 @@ def draw_share(budget: Facts) -> Markup:
     )
 
 
-def draw_spent(releases: Sequence[Facts]) -> Markup:
-    """Draw the sum of what releases cost, as zCDP rho over time, as a line of steps."""
+def draw_spent(releases: Sequence[Facts], *, now: datetime) -> Markup:
+    """Draw the sum of what releases cost, as zCDP rho from the first until now, as steps."""
     if not releases:
         return Markup("")
     times = [datetime.fromisoformat(str(r["at"])).timestamp() for r in releases]
     sums = list(accumulate(float(r["rho"]) for r in releases))
-    first, span, most = times[0], max(times[-1] - times[0], 1.0), max(sums[-1], 1e-12)
+    first, most = times[0], max(sums[-1], 1e-12)
+    span = max(now.timestamp() - first, times[-1] - first, 1.0)
     every = max(1, len(times) // _MOST_POINTS)
     kept = [i for i in range(len(times)) if i % every == 0 or i == len(times) - 1]
-    points, height = [(_MARGIN, _HEIGHT - _FOOT)], _HEIGHT - _FOOT
+    points = [(_MARGIN, _HEIGHT)]
     for i in kept:
         x = _MARGIN + (times[i] - first) / span * (_WIDTH - 2 * _MARGIN)
-        y = height - sums[i] / most * (height - 2 * _MARGIN)
+        y = _HEIGHT - sums[i] / most * (_HEIGHT - 2 * _MARGIN)
         points += [(x, points[-1][1]), (x, y)]
-    begun, ended = (str(releases[i]["at"])[:16].replace("T", " ") for i in (0, -1))
+    points.append((_WIDTH - _MARGIN, points[-1][1]))
     return picture(
-        element("line", x1=_MARGIN, y1=height, x2=_WIDTH - _MARGIN, y2=height),
+        element("line", x1=_MARGIN, y1=_HEIGHT, x2=_WIDTH - _MARGIN, y2=_HEIGHT),
         element("path", d=path(points)),
-        element("text", begun, x=_MARGIN, y=_HEIGHT - 6),
-        element("text", ended, x=_WIDTH - _MARGIN, y=_HEIGHT - 6, text_anchor="end"),
-        element("text", f"rho {sums[-1]:.4g}", x=_WIDTH - _MARGIN, y=14, text_anchor="end"),
         width=_WIDTH,
-        height=_HEIGHT,
-        label=f"Spent over time: zCDP rho {sums[-1]:.4g} by {ended}, from {begun}",
+        height=_HEIGHT + 1,
+        label=f"Spent over time: zCDP rho {sums[-1]:.4g} in {len(releases)} releases by now",
         class_="curve",
     )

@@ -6,6 +6,7 @@ import base64
 import json
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 from fastapi import FastAPI, Request
@@ -85,9 +86,16 @@ def _add_pages(app: FastAPI, pages: Pages, asking: Asking) -> None:
         return Response(sealed, media_type="application/octet-stream", headers=kept)
 
     def spent(request: Request) -> Response:
-        curve = draw_spent(asking.releases())
-        scopes = asking.spent()
-        return pages.show(request, "spent.html.j2", title="Spent", scopes=scopes, curve=curve)
+        releases = asking.releases()
+        return pages.show(
+            request,
+            "spent.html.j2",
+            title="Spent",
+            scopes=asking.spent(),
+            curve=draw_spent(releases, now=datetime.now(UTC)),
+            first=releases[0]["at"] if releases else "",
+            rho=sum(r["rho"] for r in releases),
+        )
 
     def left(request: Request) -> Response:
         newest = asking.releases()[::-1]

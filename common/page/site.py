@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.filters |= site.filters
+        self._templates.filters |= {"minute": minute, **site.filters}
 
     def show(
         self, request: Request, template: str, *, title: str, status: int = 200, **facts: Any
@@ -90,6 +91,12 @@ class Pages:
             return self._site.mark()
         except SilosynthError:
             return "-"
+
+
+def minute(at: datetime | str) -> str:
+    """Write a time as people read it, in UTC."""
+    when = datetime.fromisoformat(at) if isinstance(at, str) else at
+    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def build_app(site: Site, settings: PageSettings) -> Guard:

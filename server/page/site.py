@@ -7,7 +7,6 @@ import json
 import re
 import sys
 from collections.abc import Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +57,7 @@ def make_site(settings: PageSettings) -> Site:
         api={"runs": lambda: {"runs": [_facts(run) for run in reversed(overview.runs())]}},
         schema=json.loads((_FOLDER / "api.schema.json").read_text(encoding="utf-8")),
         attach=attach,
-        filters={"minute": _minute},
+        filters={},
     )
 
 
@@ -222,8 +221,3 @@ def _find(overview: Overview, run_id: str) -> Seen:
         return overview.find(run_id)
     except InvalidArgument:
         raise NoSuchPage("there is no such run") from None
-
-
-def _minute(at: datetime) -> str:
-    """Write a time as people read it."""
-    return f"{at:%Y-%m-%d %H:%M}"

@@ -128,7 +128,11 @@ def _approve(browser: Chromium, serving: Serving, *, address: str, token: str, c
         answer = gateway.answer(plan=federation.sealed(plan), request=federation.request(plan))
     assert said.answer is Answer.APPROVED
     assert isinstance(federation.read(answer), Release)
-    for path, words in (("spent", "Over time"), ("left", "1 answer has left"), ("roster", "keys")):
+    for path, words in (
+        ("spent", "Over time"),
+        ("left", "1 answer has left"),
+        ("roster", "Project default"),
+    ):
         browser.tab_to(f"nav a[href='/{path}']")
         with browser.loading():
             browser.press("Enter")
