@@ -61,8 +61,8 @@ class _Ending:
         """Wait until somebody connects; return False when this process is told to end."""
         if self.told:
             return False
-        ready, _, _ = select.select([listener, self._read], [], [])
-        return not self.told and listener in ready
+        ready, _, _ = select.select([listener.fileno(), self._read], [], [])
+        return not self.told and listener.fileno() in ready
 
     def wait(self, worker: subprocess.Popen[bytes], settings: bytes) -> int:
         """Tell a page its settings, and wait for its end; end it when we are told to end."""

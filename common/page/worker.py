@@ -37,7 +37,7 @@ async def _serve(app: Guard, settings: PageSettings, listener: socket.socket) ->
     logging.getLogger("uvicorn.error").disabled = True
     server = uvicorn.Server(
         uvicorn.Config(
-            app,  # type: ignore[arg-type]  # written against ASGI, without its types
+            app,
             http="h11",
             ws="none",
             loop="asyncio",

@@ -156,7 +156,7 @@ class Chromium:
             self.loads += 1
         elif told.get("method") == "Log.entryAdded":
             entry = told["params"]["entry"]
-            self.said.append(f"{entry['text']} {entry.get('url', '')}")
+            self.said.append(f"{entry['source']}: {entry['text']} {entry.get('url', '')}")
         elif told.get("method") in ("Runtime.consoleAPICalled", "Runtime.exceptionThrown"):
             self.said.append(json.dumps(told["params"])[:500])
 

@@ -46,7 +46,7 @@ def put_in(values: Mapping[str, str], *, shipped: str = SHIPPED) -> str:
 def nginx(
     folder: Path, *, port: int, values: Mapping[str, str], shipped: str = SHIPPED
 ) -> Iterator[Path]:
-    """Run nginx before a SuperLink or a page; yield the folder with ``access.log`` and ``error.log``."""
+    """Run nginx before a SuperLink or a page; yield the folder with its two logs."""
     assert NGINX is not None
     folder.mkdir()
     listens = {"listen 443 ssl;": f"listen 127.0.0.1:{port} ssl;"}
