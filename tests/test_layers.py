@@ -119,11 +119,12 @@ ROOMS: dict[str, str] = {
     "common/telemetry common/trust",
     "server/page": "server/coordinator server/driver server/federation common/certificate "
     "common/codec common/messages common/page common/plan common/sampler",
+    "server/service": "server/federation common/telemetry",
     "server/report": "server/coordinator server/driver server/measuring server/methods "
     "common/attacks common/certificate common/evaluate common/plan common/report common/sampler "
     "common/schema",
-    "server/cli": "server/federation server/report server/driver server/coordinator server/methods "
-    "server/dummy server/planning common/certificate common/cli common/estimate common/evaluate "
+    "server/cli": "server/federation server/service server/report server/driver "
+    "server/coordinator server/methods server/dummy server/planning common/certificate common/cli common/estimate common/evaluate "
     "common/page common/plan "
     "common/reach common/report common/roster common/sampler common/schema common/tables "
     "common/telemetry common/trust",

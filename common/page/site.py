@@ -70,8 +70,9 @@ class Pages:
     def show(
         self, request: Request, template: str, *, title: str, status: int = 200, **facts: Any
     ) -> Response:
-        """Return a page."""
+        """Return a page; what a form was answered with stays as it is, whatever happens then."""
         session = session_of(request)
+        follows = session is not None and status == 200 and request.method == "GET"
         text = self._templates.get_template(template).render(
             title=title,
             site=self._site.name,
@@ -80,7 +81,7 @@ class Pages:
             user=session.user if session else "",
             csrf=session.csrf if session else "",
             leaves=session is not None and self.settings.user_header is None,
-            mark=self._mark() if session and status == 200 else "",
+            mark=self._mark() if follows else "",
             **facts,
         )
         return Response(text, status_code=status, media_type="text/html; charset=utf-8")

@@ -18,6 +18,7 @@ from .run_files import (
     read_plan,
     run_facts,
     runs_directory,
+    write_ended,
 )
 from .settings import (
     Federation,
@@ -80,5 +81,6 @@ __all__ = [
     "summarise",
     "tidy_runs",
     "with_roster",
+    "write_ended",
     "write_roster",
 ]

@@ -33,7 +33,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.skipif(NGINX is None, reason="nginx is not installed: make nginx")
 def test_behind_nginx_who_looks_is_whom_nginx_knows(home: Path, tmp_path: Path) -> None:
-    certs = make_certs(tmp_path / "certs", silos=["north"])
+    certs = make_certs(tmp_path / "certs", silos=["north"], hosts=["localhost"])
     (tmp_path / "passwords").write_text(f"anna:{HASH}\n")
     at, port = tmp_path / "p.sock", free_port()
     values = {
