@@ -124,8 +124,8 @@ ROOMS: dict[str, str] = {
     "common/attacks common/certificate common/evaluate common/plan common/report common/sampler "
     "common/schema",
     "server/cli": "server/federation server/service server/report server/driver "
-    "server/coordinator server/methods server/dummy server/planning common/certificate common/cli common/estimate common/evaluate "
-    "common/page common/plan "
+    "server/coordinator server/methods server/dummy server/planning "
+    "common/certificate common/cli common/estimate common/evaluate common/page common/plan "
     "common/reach common/report common/roster common/sampler common/schema common/tables "
     "common/telemetry common/trust",
     "simulations/audit": "client/gateway client/noise client/source common/accounting common/cli "

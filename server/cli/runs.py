@@ -49,6 +49,7 @@ from silosynth.server.federation import (
     read_ended,
     read_plan,
     read_standing,
+    run_facts,
     summarise,
 )
 

@@ -238,15 +238,15 @@ def test_a_home_has_one_service(tmp_path: Path) -> None:
 
 
 def test_a_run_s_process_is_asked_to_stop_as_by_ctrl_c(tmp_path: Path) -> None:
-    code = "import sys, time\ntry:\n print('up', file=sys.stderr, flush=True); time.sleep(600)\n"
-    code += "except KeyboardInterrupt:\n sys.exit(7)\n"
-    script = tmp_path / "run.py"
+    up, script = tmp_path / "up", tmp_path / "run.py"
     script.write_text(
-        code.replace("print('up'", f"open({str(tmp_path / 'up')!r}, 'w'); print('up'")
+        "import pathlib, sys, time\n"
+        f"try:\n pathlib.Path({str(up)!r}).touch(); time.sleep(600)\n"
+        "except KeyboardInterrupt:\n sys.exit(7)\n"
     )
     process = RunProcess((sys.executable, str(script)))
     end = patience(30)
-    while not (tmp_path / "up").exists() and end > 0:
+    while not up.exists() and end > 0:
         end -= 0.1
         assert process.ended() is None
         subprocess.run(["sleep", "0.1"], check=True)
