@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PARTS = ("common", "client", "server", "simulations")
-SHIPPED = {".py", ".typed", ".j2", ".css", ".yaml"}
+SHIPPED = {".py", ".typed", ".j2", ".css", ".js", ".json", ".svg", ".yaml"}
 
 
 def main() -> None:

@@ -49,6 +49,7 @@ from silosynth.server.federation import (
     read_ended,
     read_plan,
     read_standing,
+    run_facts,
     summarise,
 )
 
@@ -98,7 +99,7 @@ def run(
     if json_logs:
         start_logging(as_json=True)
         take_in_others(text=True)
-    files, begun = _begin(plan, schema, federation, resume)
+    files, begun = begin_or_find(plan, schema, federation, resume)
     found = find_federation(home(), begun.federation)
     telemetry = Telemetry(role=Role.COORDINATOR)
     opened = Event()
@@ -126,7 +127,7 @@ def run(
     for silo, why in {**state.left, **state.unacknowledged()}.items():
         say(f"note: silo {silo}: {why}")
     say(f"done: {len(state.silos)} silos; {files.sampler} and {files.certificate}")
-    emit(_facts(files, begun), as_json=as_json)
+    emit(facts_of(files, begun), as_json=as_json)
 
 
 def runs(as_json: Json = False) -> None:
@@ -140,7 +141,7 @@ def runs(as_json: Json = False) -> None:
         for f, b in found
     ]
     show_table("runs", ("run", "federation", "state", "started"), rows, numbers=False)
-    emit({"runs": [_facts(f, b) for f, b in found]}, as_json=as_json)
+    emit({"runs": [facts_of(f, b) for f, b in found]}, as_json=as_json)
 
 
 def status(run_id: RunId, as_json: Json = False) -> None:
@@ -155,7 +156,7 @@ def status(run_id: RunId, as_json: Json = False) -> None:
         say(f"{ended.message}" + (f"; {ended.hint}" if ended.hint else ""))
     if is_pruned(files):
         say("its journal and log were pruned; plan, certificate and sampler are kept")
-        emit(_facts(files, begun) | {"pruned": True}, as_json=as_json)
+        emit(facts_of(files, begun) | {"pruned": True}, as_json=as_json)
         return
     running = ended.state is RunState.RUNNING
     waiting = read_standing(files.standing) if running else {}
@@ -165,7 +166,7 @@ def status(run_id: RunId, as_json: Json = False) -> None:
     for silo, standing in waiting.items():
         say(f"{silo}: {standing.words()}")
     shown = {silo: standing.model_dump(mode="json") for silo, standing in waiting.items()}
-    emit(_facts(files, begun) | {"stage": stage, "waiting": shown}, as_json=as_json)
+    emit(facts_of(files, begun) | {"stage": stage, "waiting": shown}, as_json=as_json)
 
 
 def logs(run_id: RunId, as_json: Json = False) -> None:
@@ -189,10 +190,10 @@ def cancel(run_id: RunId, as_json: Json = False) -> None:
     files, begun = find_run(home(), run_id)
     cancel_run(files)
     say(f"run {files.id} is cancelled")
-    emit(_facts(files, begun), as_json=as_json)
+    emit(facts_of(files, begun), as_json=as_json)
 
 
-def _begin(
+def begin_or_find(
     plan: Path | None, schema: Path | None, federation: str | None, resume: str | None
 ) -> tuple[RunFiles, Begun]:
     """Make a new run from a plan, or find the one to resume."""
@@ -298,18 +299,9 @@ def _read_journal(
     return stage, rows
 
 
-def _facts(files: RunFiles, begun: Begun) -> dict[str, object]:
+def facts_of(files: RunFiles, begun: Begun) -> dict[str, object]:
     """Return what a script wants to know of a run."""
-    ended = read_ended(files)
-    return {
-        "run_id": files.id,
-        "directory": str(files.path),
-        "federation": begun.federation,
-        "plan": begun.plan_id,
-        "plan_digest": begun.plan_digest,
-        "sampler": str(files.sampler) if files.sampler.exists() else None,
-        **ended.model_dump(mode="json"),
-    }
+    return run_facts(files, begun, read_ended(files))
 
 
 def _spell(line: str) -> str:
