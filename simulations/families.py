@@ -109,6 +109,7 @@ def silos_of_run(
         _claim(run, plan=plan, schema=schema)
         if by is not None:
             found = split_folder(silos, schema=schema, by=by, into=run.silos, tell=tell)
+            tell(f"silos by {by!r}: {', '.join(found)}")
         SiloTables(path=run.path / WHERE).write(found)
     return found
 

@@ -36,7 +36,7 @@ def sample_tables(
     sampler = load_forest(path)
     ending = None if format is None else f".{format}"
     files = table_files(sampler.schema, folder=folder, ending=ending)
-    for file in files.values():
+    for file in files.values() if folder.is_dir() else ():
         check_output(file, force=force)
     mark = {"silosynth": MARK.format(sampler.plan_digest)}
     written = draw_forest(
