@@ -209,17 +209,18 @@ def _table(
         said += [(f"{file.name}.{c} names rows of {k.to}", k.why) for c, k in linked.items()]
     attributes, reasons = [], []
     for attribute in draft.schema.attributes:
-        drafted = dump_attribute(attribute)
-        plain: dict[str, Any] | None = drafted
+        plain = dump_attribute(attribute)
         if parent is not None and attribute.name == parent.column:
+            # It says nothing of its own; it is listed so that columns keep their order.
+            attributes.append({"name": attribute.name, "kind": "identifier", "source": "declared"})
+            reasons.append(f"written as the keys of {parent.to}, which it names")
             continue
         if attribute.name == key and attribute.kind not in ("identifier", "generated"):
-            plain = _key(drafted)
+            plain = _key(plain)
         elif (link := linked.get(attribute.name)) is not None:
-            plain = _linked(drafted, link, known)
-        if plain is not None:
-            attributes.append(plain)
-            reasons.append(draft.reasons[attribute.name])
+            plain = _linked(plain, link, known)
+        attributes.append(plain)
+        reasons.append(draft.reasons[attribute.name])
     document["attributes"] = attributes
     if file.text is not None:
         document["csv"] = file.text.model_dump(exclude_defaults=True)
@@ -231,17 +232,17 @@ def _key(plain: Mapping[str, Any]) -> dict[str, Any]:
     return {**kept, "kind": "identifier"}
 
 
-def _linked(plain: Mapping[str, Any], link: FoundLink, known: Known) -> dict[str, Any] | None:
-    """Return a link's column; None where the public table that it names says all of it."""
+def _linked(plain: Mapping[str, Any], link: FoundLink, known: Known) -> dict[str, Any]:
+    """Return a link's column; that of a public table lists its keys."""
     head = {"name": link.column, "source": plain["source"]}
     if link.to in known.tree:
         missing = {"missing": True} if link.missing or known.may_lack(link) else {}
         return {**head, "kind": "identifier", **missing}
-    if not link.missing:
-        return None
     keys = pc.unique(known.files[link.to].texts(known.keys[link.to])).to_pylist()
-    listed = {"categories": sorted(keys), "other": False, "missing": True}
-    return {**head, "kind": "categorical", **listed}
+    listed = {"kind": "categorical", "categories": sorted(keys), "other": False}
+    if not link.missing:
+        return {**head, **listed, "source": "public"}
+    return {**head, **listed, "missing": True}
 
 
 def _edges(file: Found, link: FoundLink, above: Found, key: str) -> list[int]:
