@@ -11,7 +11,6 @@ from silosynth.client.noise import BitSource
 from silosynth.common.cli import emit, say
 from silosynth.common.errors import InvalidArgument, OutputExists, RunFailed
 from silosynth.common.forest import ForestSampler, load_forest, save_forest
-from silosynth.common.likeness import write_families_report
 from silosynth.common.plan import Plan, check_budget, check_tables_plan, dump_plan, load_plan
 from silosynth.common.tables import TablesSchema, dump_tables, load_tables
 from silosynth.server.coordinator import finish_tables
@@ -160,8 +159,7 @@ def simulate_folders(
     )
     for link in sampler.left_out:
         say(f"{link}: left out of the model")
-    facts = report_tables(sampler, plan=loaded, folders=folders, seed=1)
-    page, _ = write_families_report(facts, out, force=True)
+    page, _ = report_tables(sampler, plan=loaded, folders=folders, seed=1, out=out, force=True)
     written = {"sampler": run.sampler, "privacy certificate": run.certificate, "report": page}
     show_paths(written)
     known = {"sampler": str(run.sampler), "certificate": str(run.certificate)}
@@ -186,7 +184,13 @@ def report_run(
         raise RunFailed(f"the run in {directory} has not ended", hint="resume it with simulate")
     folders = SiloTables(path=run.path / WHERE).read()
     sampler = load_forest(run.sampler)
-    facts = report_tables(sampler, plan=load_plan(run.plan), folders=folders, seed=seed)
-    page, data = write_families_report(facts, out or directory, force=force)
+    page, data = report_tables(
+        sampler,
+        plan=load_plan(run.plan),
+        folders=folders,
+        seed=seed,
+        out=out or directory,
+        force=force,
+    )
     say(f"wrote {page} and {data}; they are private, like the real rows")
     emit({"html": str(page), "json": str(data)}, as_json=as_json)

@@ -51,8 +51,7 @@ ROOMS: dict[str, str] = {
     "common/evaluate": "common/accounting common/attacks common/certificate common/codec "
     "common/learners common/plan common/report common/sampler common/schema common/scores",
     "common/estimate": "common/codec common/sampler common/schema common/scores",
-    "common/likeness": "common/codec common/forest common/report common/schema common/scores "
-    "common/tables",
+    "common/likeness": "common/codec common/report common/schema common/scores common/tables",
     "common/cli": "common/schema common/codec common/importers common/forest common/generator "
     "common/likeness common/plan "
     "common/certificate common/sampler common/estimate common/evaluate common/reach "

@@ -72,19 +72,10 @@ def draw_numbers(numbers: NumbersFacts) -> Markup:
         top = i * _STEP
         bars.append(element("text", label, x=_LEFT - 8, y=top + 13, text_anchor="end"))
         for j, (side, name) in enumerate(((numbers.real, "real"), (numbers.synthetic, "here"))):
-            share = side[i]
-            said = tooltip(f"{label}: {share:.1%} {'synthetic' if j else 'real'}")
-            bars.append(
-                element(
-                    "rect",
-                    said,
-                    x=_LEFT,
-                    y=top + 2 + j * _HEIGHT,
-                    width=_WIDE * share / most,
-                    height=_HEIGHT - 1,
-                    class_=name,
-                )
-            )
+            said = tooltip(f"{label}: {side[i]:.1%} {'synthetic' if j else 'real'}")
+            place = {"x": _LEFT, "y": top + 2 + j * _HEIGHT}
+            size = {"width": _WIDE * side[i] / most, "height": _HEIGHT - 1}
+            bars.append(element("rect", said, **place, **size, class_=name))
     return picture(
         *bars,
         width=_LEFT + _WIDE,

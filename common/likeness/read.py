@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -169,31 +170,28 @@ class _OneTable:
             self._add(found, batch, owner)
         above, values = np.concatenate(found.above), np.concatenate(found.values)
         order = np.lexsort((values, above))
-        stands = np.argsort(above, kind="stable")
-        same = above[stands][1:] == above[stands][:-1]
-        falls = same & (values[stands][1:] < values[stands][:-1])
         row = np.concatenate(found.rows)
         place = np.empty(len(order), dtype=np.int64)
         place[order] = np.arange(len(order))
         row[row >= 0] = place
         keys = pa.chunked_array(found.keys, pa.large_string()).combine_chunks()
-        double = len(keys) - keys.null_count - len(pc.drop_null(pc.unique(keys)))
-        domain, codes = self._domain, found.codes
-        whole = [np.concatenate(parts)[order] for parts in zip(*codes, strict=True)]
-        if self.own is not None:
-            domain, merged = merge_bins(self.own, Rows(codes=tuple(whole), table=pa.table({})))
-            whole = list(merged)
-        return _Read(
-            named=_Named(keys=keys, rows=row),
-            level=Level(domain=domain, codes=tuple(whole), above=above[order]),
-            held=Held(
-                rows=len(row),
-                orphans=int((row == NOBODY).sum()),
-                double_keys=double,
-                falls=int(falls.sum()),
-                broken=found.broken,
-            ),
+        held = Held(
+            rows=len(row),
+            orphans=int((row == NOBODY).sum()),
+            double_keys=len(keys) - keys.null_count - len(pc.drop_null(pc.unique(keys))),
+            falls=_falls(above, values),
+            broken=found.broken,
         )
+        level = self._level(found, order, above[order])
+        return _Read(named=_Named(keys=keys, rows=row), level=level, held=held)
+
+    def _level(self, found: _Gathered, order: np.ndarray, above: np.ndarray) -> Level:
+        """Return the rows that were read, in order, numbers in at most 32 bins."""
+        whole = tuple(np.concatenate(c)[order] for c in zip(*found.codes, strict=True))
+        if self.own is None:
+            return Level(domain=Domain(attributes=(), shape=()), codes=(), above=above)
+        domain, codes = merge_bins(self.own, Rows(codes=whole, table=pa.table({})))
+        return Level(domain=domain, codes=codes, above=above)
 
     def _add(self, found: _Gathered, batch: pa.Table, owner: np.ndarray) -> None:
         kept = owner >= 0
@@ -215,10 +213,6 @@ class _OneTable:
         )
         for rule, keeps in keeps_rules(rows, schema=self.own).items():
             found.broken[rule] = found.broken.get(rule, 0) + int((~keeps).sum())
-
-    @cached_property
-    def _domain(self) -> Domain:
-        return Domain(attributes=(), shape=()) if self.own is None else self.own.domain
 
     def _batches(self) -> Iterator[pa.Table]:
         """Yield the rows of the file, at least one batch, which may have none."""
@@ -247,6 +241,13 @@ class _Gathered:
     keys: list[pa.Array] = field(default_factory=list)
     codes: list[tuple[np.ndarray, ...]] = field(default_factory=list)
     broken: dict[str, int] = field(default_factory=dict)
+
+
+def _falls(above: np.ndarray, values: np.ndarray) -> int:
+    """Return how many rows stand after one of their parent that is later than they are."""
+    stands = np.argsort(above, kind="stable")
+    above, values = above[stands], values[stands]
+    return int(((above[1:] == above[:-1]) & (values[1:] < values[:-1])).sum())
 
 
 def _texts(batch: pa.Table, column: str) -> pa.Array:
@@ -296,17 +297,24 @@ def _plain(name: str) -> CsvDialect:
     return CsvDialect(delimiter="\t") if ".tsv" in name else CsvDialect()
 
 
+def _options(dialect: CsvDialect, *, names: tuple[str, ...]) -> dict[str, Any]:
+    """Return how Arrow reads text that is written so."""
+    return {
+        "read_options": csv.ReadOptions(
+            skip_rows=dialect.skip,
+            column_names=None if dialect.header else list(names),
+            encoding=dialect.encoding.replace("utf-8", "utf8"),
+        ),
+        "parse_options": csv.ParseOptions(
+            delimiter=dialect.delimiter, quote_char=dialect.quote, newlines_in_values=True
+        ),
+    }
+
+
 def _lines(path: Path, dialect: CsvDialect, *, names: tuple[str, ...]) -> Iterator[pa.Table]:
     """Yield the rows of a text file; an empty field is null."""
-    read = csv.ReadOptions(
-        skip_rows=dialect.skip,
-        column_names=None if dialect.header else list(names),
-        encoding=dialect.encoding.replace("utf-8", "utf8"),
-    )
-    parse = csv.ParseOptions(
-        delimiter=dialect.delimiter, quote_char=dialect.quote, newlines_in_values=True
-    )
-    with csv.open_csv(path, read_options=read, parse_options=parse) as reader:
+    how = _options(dialect, names=names)
+    with csv.open_csv(path, **how) as reader:
         found = reader.schema.names
     convert = csv.ConvertOptions(
         column_types=dict.fromkeys(found, pa.string()),
@@ -314,9 +322,7 @@ def _lines(path: Path, dialect: CsvDialect, *, names: tuple[str, ...]) -> Iterat
         strings_can_be_null=True,
         quoted_strings_can_be_null=False,
     )
-    with csv.open_csv(
-        path, read_options=read, parse_options=parse, convert_options=convert
-    ) as reader:
+    with csv.open_csv(path, **how, convert_options=convert) as reader:
         yield reader.schema.empty_table()
         for batch in reader:
             yield pa.Table.from_batches([batch])

@@ -53,11 +53,18 @@ def score_table(
         found |= _mean(PERSON, zip(*pairs, strict=True))
     pairs = [_of_number(f, name) for f in both]
     found |= _mean(NUMBER, zip(*pairs, strict=True))
+    return found | _along(one, other, order=order)
+
+
+def _along(one: Level, other: Level, *, order: str | None) -> dict[str, float]:
+    """Return the distances of rows with the row before, and with the one before that."""
     own = [i for i, a in enumerate(one.domain.attributes) if a != order]
-    found |= _mean(SAME, (_siblings(one, other, a, a, 1) for a in own))
     crossed = ((a, b) for a, b in product(own, own) if a != b)
-    found |= _mean(CROSS, (_siblings(one, other, a, b, 1) for a, b in crossed))
-    return found | _mean(APART, (_siblings(one, other, a, a, 2) for a in own))
+    return (
+        _mean(SAME, (_siblings(one, other, a, a, 1) for a in own))
+        | _mean(CROSS, (_siblings(one, other, a, b, 1) for a, b in crossed))
+        | _mean(APART, (_siblings(one, other, a, a, 2) for a in own))
+    )
 
 
 def _within(one: Level, other: Level) -> dict[str, float]:

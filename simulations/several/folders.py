@@ -23,20 +23,19 @@ def silo_folders(folder: Path) -> dict[str, Path]:
         raise InvalidArgument(
             f"{folder} is no folder", hint="put a folder a silo there, with a file a table"
         )
-    inside = sorted(f for f in folder.iterdir() if f.is_dir() and not f.name.startswith("."))
-    if not inside:
-        raise InvalidArgument(
-            f"{folder} holds no folder of a silo",
-            hint="put a folder a silo there, or say with --by how one folder of tables is split",
-        )
     found: dict[str, Path] = {}
-    for place in inside:
+    for place in sorted(f for f in folder.iterdir() if f.is_dir() and f.name[0] != "."):
         silo = machine_key(place.name)
         if silo in found:
             raise InvalidTable(
                 f"{folder} holds two folders of silo {silo!r}", hint="keep one for each silo"
             )
         found[silo] = place
+    if not found:
+        raise InvalidArgument(
+            f"{folder} holds no folder of a silo",
+            hint="put a folder a silo there, or say with --by how one folder of tables is split",
+        )
     return found
 
 

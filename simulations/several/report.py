@@ -9,12 +9,31 @@ from tempfile import TemporaryDirectory
 
 from silosynth.common.certificate import Certificate
 from silosynth.common.forest import ForestSampler, draw_forest
-from silosynth.common.likeness import FamiliesFacts, judge_families, judge_folder
+from silosynth.common.likeness import (
+    FamiliesFacts,
+    judge_families,
+    judge_folder,
+    write_families_report,
+)
 from silosynth.common.plan import Plan
 from silosynth.common.report import certificate_facts, plan_facts
 
 
 def report_tables(
+    sampler: ForestSampler,
+    *,
+    plan: Plan,
+    folders: Mapping[str, Path],
+    seed: int,
+    out: Path,
+    force: bool,
+) -> tuple[Path, Path]:
+    """Write the report of a run into ``out`` and return the paths of its page and its data."""
+    facts = _facts(sampler, plan=plan, folders=folders, seed=seed)
+    return write_families_report(facts, out, force=force)
+
+
+def _facts(
     sampler: ForestSampler, *, plan: Plan, folders: Mapping[str, Path], seed: int
 ) -> FamiliesFacts:
     """Return the facts of a run's report: as many persons are drawn as are compared."""

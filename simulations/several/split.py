@@ -43,10 +43,10 @@ def split_folder(
             for name, rows in block.items():
                 place = pc.index_in(rows[PERSON].combine_chunks(), value_set=people).to_numpy()
                 writers.append(name, rows, silos=at[place])
-        for line in _nobodys(joined):
-            tell(line)
         if not writers.silos:
             raise InvalidTable(f"{folder}: table {schema.person!r} holds nobody")
+        for line in _nobodys(joined):
+            tell(line)
     return {silo: into / silo / TABLES for silo in sorted(writers.silos)}
 
 

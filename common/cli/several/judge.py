@@ -12,7 +12,7 @@ from silosynth.common.certificate import Certificate, check_certificate
 from silosynth.common.cli.console import emit, say
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.evaluate import Gate, hold_gate
-from silosynth.common.forest import draw_forest, is_forest, load_forest
+from silosynth.common.forest import ForestSampler, draw_forest, is_forest, load_forest
 from silosynth.common.likeness import (
     FamiliesFacts,
     judge_families,
@@ -62,8 +62,11 @@ def evaluate_tables(
             seed=seed,
             left_out=() if sampler is None else sampler.left_out,
         )
-    if sampler is None:
-        return facts
+    return facts if sampler is None else _certified(facts, sampler)
+
+
+def _certified(facts: FamiliesFacts, sampler: ForestSampler) -> FamiliesFacts:
+    """Return the facts with what a sampler's certificate states, once it was checked."""
     certificate = Certificate.model_validate(sampler.certificate)
     check_certificate(certificate)
     return facts.model_copy(update={"certificate": certificate_facts(certificate)})

@@ -59,16 +59,23 @@ def accept_tables(
     true = _numbered(lines, schema)
     if not sources and not true:
         raise InvalidArgument("nothing is accepted", hint="name attributes, or lines with --lines")
+    left = [li for i, li in enumerate(schema.unreviewed) if i not in true]
+    accepted = _vouched(schema, sources, left=left, why=why)
+    _write(path, accepted)
+    return accepted
+
+
+def _vouched(
+    schema: TablesSchema, sources: Mapping[str, Source], *, left: list[str], why: str | None
+) -> TablesSchema:
+    """Return the schema with the sources of some attributes, and the lines that are left."""
     document = _document(schema)
     for name, table in document["tables"].items():
         for attribute in table.get("attributes", ()):
             source = sources.get(f"{name}.{attribute['name']}")
             if source is not None:
                 attribute |= {"source": source.value} | ({"why": why} if why else {})
-    document["unreviewed"] = [li for i, li in enumerate(schema.unreviewed) if i not in true]
-    accepted = parse_tables(document, origin="changed schema")
-    _write(path, accepted)
-    return accepted
+    return parse_tables({**document, "unreviewed": left}, origin="changed schema")
 
 
 def review_tables(path: Path, *, ask: Ask) -> TablesSchema:

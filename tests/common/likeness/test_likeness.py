@@ -12,17 +12,11 @@ import pandas as pd
 import pytest
 
 from silosynth.common.errors import InvalidTable
-from silosynth.common.likeness import (
-    Families,
-    Side,
-    judge_families,
-    judge_folder,
-    read_families,
-    score_persons,
-    score_table,
-    write_families_report,
-)
-from silosynth.common.likeness.rows import pool
+from silosynth.common.likeness import judge_families, judge_folder, write_families_report
+from silosynth.common.likeness.judge import Side
+from silosynth.common.likeness.read import read_families
+from silosynth.common.likeness.rows import Families, pool
+from silosynth.common.likeness.scores import score_persons, score_table
 from silosynth.common.tables import TablesSchema, parse_tables
 
 
@@ -69,13 +63,13 @@ def clinic(*, seed: int, persons: int = 60) -> Frames:
     random = np.random.default_rng(seed)
     people = pd.DataFrame({"id": [f"p{seed}-{i}" for i in range(persons)]})
     people["sex"], people["town"] = (random.choice(list(w), persons) for w in ("fm", "xyz"))
-    owner = np.repeat(people["id"], random.integers(0, 5, persons)).reset_index(drop=True)
+    owner = np.repeat(people["id"].to_numpy(), random.integers(0, 5, persons))
     visits = pd.DataFrame({"visit": [f"v{seed}-{i}" for i in range(len(owner))], "id": owner})
     visits["came"] = random.permutation(len(owner)) % 30
     visits["left"] = np.minimum(visits["came"] + random.integers(0, 5, len(owner)), 29)
     visits["ward"], visits["kind"] = (random.choice(list(w), len(owner)) for w in ("abc", "uv"))
     each = random.integers(0, 3, len(visits))
-    drugs = pd.DataFrame({"visit": np.repeat(visits["visit"], each).to_numpy()})
+    drugs = pd.DataFrame({"visit": np.repeat(visits["visit"].to_numpy(), each)})
     drugs["dose"] = random.choice(list("123"), len(drugs))
     return {"people": people, "visits": visits, "drugs": drugs}
 
@@ -140,7 +134,7 @@ def test_distances_are_those_that_pandas_counts(
     for back, name in ((1, "siblings, same column"), (2, "siblings two apart")):
         parts = [f.dropna(subset=[f"ward-{back}"]) for f in (a, b)]
         pairs = [(c, f"{c}-{back}") for c in ("left", "ward", "kind")]
-        assert found[name] == pytest.approx(mean_distance(*parts, pairs))
+        assert found[name] == pytest.approx(mean_distance(parts[0], parts[1], pairs))
     counts = [f["visits"].groupby("id").size() for f in (real, drawn)]
     numbers = [
         c.reindex(f["people"]["id"], fill_value=0)
