@@ -44,6 +44,7 @@ ROOMS: dict[str, str] = {
     "common/importers": "common/rules common/schema common/codec common/tables",
     "common/report": "common/accounting common/certificate common/codec common/plan "
     "common/sampler common/schema",
+    "common/page": "common/cli common/report common/telemetry",
     "common/scores": "common/codec common/schema",
     "common/learners": "common/scores",
     "common/attacks": "common/codec common/learners common/report common/sampler common/schema "
@@ -89,11 +90,12 @@ ROOMS: dict[str, str] = {
     "client/rpc common/accounting common/audit common/plan common/roster common/trust",
     "client/serving": "client/desk client/silo client/ledger client/noise client/policy client/rpc "
     "common/audit common/messages common/reach common/telemetry common/trust",
+    "client/page": "client/desk client/policy common/page common/report common/trust",
     "client/relay": "client/rpc common/flower common/messages common/reach common/telemetry",
     "client/cli": "client/csv client/maps client/desk client/drafting client/families client/silo "
     "client/policy client/roster client/source common/accounting common/audit common/cli "
-    "common/evaluate common/messages common/plan common/roster common/schema common/scores "
-    "common/tables common/trust",
+    "common/evaluate common/messages common/page common/plan common/roster common/schema "
+    "common/scores common/tables common/trust",
     "server/model": "common/schema",
     "server/values": "common/values common/codec common/plan common/schema",
     "server/measuring": "server/model server/values common/codec common/messages common/plan "
@@ -117,12 +119,14 @@ ROOMS: dict[str, str] = {
     "server/federation": "server/driver server/coordinator server/methods common/flower "
     "common/messages common/plan common/reach common/roster common/sampler common/schema "
     "common/telemetry common/trust",
+    "server/page": "server/coordinator server/driver server/federation common/certificate "
+    "common/codec common/messages common/page common/plan common/sampler",
     "server/report": "server/coordinator server/driver server/measuring server/methods "
     "common/attacks common/certificate common/evaluate common/plan common/report common/sampler "
     "common/schema",
     "server/cli": "server/federation server/report server/driver server/coordinator server/methods "
     "server/dummy server/planning common/certificate common/cli common/estimate common/evaluate "
-    "common/plan "
+    "common/page common/plan "
     "common/reach common/report common/roster common/sampler common/schema common/tables "
     "common/telemetry common/trust",
     "simulations/audit": "client/gateway client/noise client/source common/accounting common/cli "
@@ -182,6 +186,14 @@ EDGES = {
         "server/families/regression.py",
         "simulations/audit/bound.py",
     },
+    "fastapi": {
+        "client/page/site.py",
+        "common/page/answers.py",
+        "common/page/forms.py",
+        "common/page/site.py",
+        "server/page/site.py",
+    },
+    "uvicorn": {"common/page/worker.py"},
     "faker": {"common/generated/people.py"},
     "numba": {"client/learning/clip.py", "client/counting/compiled.py"},
     "duckdb": {

@@ -5,7 +5,14 @@ from .fit import ALTHOUGH
 from .person import person_of, sudo_user
 from .questions import Command, Question, find_plan, is_digest
 from .rosters import change_facts
-from .rpc import SERVICE, open_desk, operator_socket, relay_socket, somebody_listens
+from .rpc import (
+    SERVICE,
+    open_desk,
+    open_gateway_desk,
+    operator_socket,
+    relay_socket,
+    somebody_listens,
+)
 from .words import lack_facts, plan_words, short_digest
 
 __all__ = [
@@ -22,6 +29,7 @@ __all__ = [
     "is_digest",
     "lack_facts",
     "open_desk",
+    "open_gateway_desk",
     "operator_socket",
     "person_of",
     "pieces",

@@ -19,6 +19,7 @@ from silosynth.common.errors import ConnectionFailed
 
 SERVICE = "silosynth.gateway.v1.Operator"
 _TIMEOUT_SECONDS = 300.0
+_LOOK_SECONDS, _ABSENT_SECONDS = 30.0, 2.0
 Ask = Callable[[Question], Facts]
 
 
@@ -57,6 +58,29 @@ def open_desk(policy: PolicyFile) -> Iterator[Ask]:
     ) as ledger:
         desk = Desk(policy=policy, key=key, ledger=ledger, fits=fits_of(policy))
         yield partial(desk.ask, user=os.geteuid())
+
+
+@contextmanager
+def open_gateway_desk(policy: PolicyFile) -> Iterator[Ask]:
+    """Yield a way to ask the running gateway, and never the ledger: whoever only looks holds none.
+
+    Raises ConnectionFailed when no gateway runs, or when it does not let this user in.
+    """
+    path = operator_socket(policy)
+    if not somebody_listens(path):
+        raise ConnectionFailed(
+            "the gateway of this silo does not run", hint="start it; this page waits for it"
+        )
+    caller = Caller(
+        path,
+        service=SERVICE,
+        timeout_seconds=_LOOK_SECONDS,
+        restart_seconds=_ABSENT_SECONDS,
+    )
+    try:
+        yield lambda question: _ask(caller, question)
+    finally:
+        caller.close()
 
 
 def _ask(caller: Caller, question: Question) -> Facts:

@@ -14,10 +14,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from silosynth.common.envelope import envelope, fault, fault_envelope
 from silosynth.common.errors import SilosynthError
 from silosynth.common.telemetry import log, logs_json
-
-ENVELOPE_VERSION = 1
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON envelope on stdout.")]
 Force = Annotated[bool, typer.Option("--force", help="Write over files that are there.")]
@@ -40,18 +39,17 @@ def bars(unit: str) -> Progress:
 def emit(data: Mapping[str, Any], *, as_json: bool) -> None:
     """Print the envelope of a command that went well, if ``as_json``."""
     if as_json:
-        _print_envelope({"status": "ok", "data": data})
+        _print_envelope(envelope(data))
 
 
 def emit_error(error: SilosynthError, *, as_json: bool) -> None:
     """Print an error: one line with its remedy, and the envelope if ``as_json``."""
-    fault = {"code": error.code, "message": error.message, "hint": error.hint}
     if logs_json():
-        log("error", level=logging.ERROR, **fault)
+        log("error", level=logging.ERROR, **fault(error))
     else:
         _print_error(error)
     if as_json:
-        _print_envelope({"status": "error", "error": fault})
+        _print_envelope(fault_envelope(error))
 
 
 def _print_error(error: SilosynthError) -> None:
@@ -83,7 +81,6 @@ def show_table(
     people.print(table)
 
 
-def _print_envelope(body: Mapping[str, Any]) -> None:
+def _print_envelope(whole: Mapping[str, Any]) -> None:
     """Print one JSON object on stdout."""
-    envelope = {"schema_version": ENVELOPE_VERSION} | dict(body)
-    sys.stdout.write(json.dumps(envelope, ensure_ascii=False) + "\n")
+    sys.stdout.write(json.dumps(whole, ensure_ascii=False) + "\n")

@@ -33,7 +33,7 @@ from .facts import (
     SiloFacts,
 )
 from .numbers import plain
-from .page import check_place, write_report
+from .page import check_place, style_source, style_text, write_report
 from .samples import sample_facts
 from .shared import certificate_facts, plan_facts, silo_facts, uncoded_names
 from .svg import element, fit, path, picture, tooltip
@@ -84,6 +84,8 @@ __all__ = [
     "plan_facts",
     "sample_facts",
     "silo_facts",
+    "style_source",
+    "style_text",
     "tooltip",
     "uncoded_names",
     "write_report",

@@ -41,7 +41,7 @@ def render_report(facts: ReportFacts) -> str:
     Guarantees: the same facts give the same text; every name and label is escaped; nothing in the
     page loads or runs anything, and its Content-Security-Policy forbids the browser to.
     """
-    style = _resource("report.css")
+    style = style_text()
     return (
         _environment(facts.mode)
         .get_template(_TEMPLATE)
@@ -51,7 +51,7 @@ def render_report(facts: ReportFacts) -> str:
             sections=report_words.sections(facts),
             state_words=evaluation_plots.STATE_WORDS,
             style=Markup(style),
-            style_hash=_style_hash(style),
+            style_hash=style_source(style),
             verdict=report_words.verdict(facts),
             figures=_figures(facts),
             glance=_glance(facts),
@@ -201,7 +201,12 @@ def _provenance(facts: ReportFacts) -> list[tuple[str, str]]:
     return [(f"{k} of {n}", str(v)) for k, part in found.items() for n, v in part.items()]
 
 
-def _style_hash(style: str) -> str:
+def style_text() -> str:
+    """Return the style sheet of a report."""
+    return _resource("report.css")
+
+
+def style_source(style: str) -> str:
     """Return the source expression that lets this style sheet, and no other, apply."""
     digest = hashlib.sha256(style.encode()).digest()
     return f"sha256-{base64.b64encode(digest).decode()}"

@@ -49,6 +49,7 @@ from silosynth.server.federation import (
     read_ended,
     read_plan,
     read_standing,
+    run_facts,
     summarise,
 )
 
@@ -300,16 +301,7 @@ def _read_journal(
 
 def _facts(files: RunFiles, begun: Begun) -> dict[str, object]:
     """Return what a script wants to know of a run."""
-    ended = read_ended(files)
-    return {
-        "run_id": files.id,
-        "directory": str(files.path),
-        "federation": begun.federation,
-        "plan": begun.plan_id,
-        "plan_digest": begun.plan_digest,
-        "sampler": str(files.sampler) if files.sampler.exists() else None,
-        **ended.model_dump(mode="json"),
-    }
+    return run_facts(files, begun, read_ended(files))
 
 
 def _spell(line: str) -> str:

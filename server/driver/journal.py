@@ -111,6 +111,26 @@ def read_events(directory: Path, *, plan_digest: str) -> tuple[Event, ...]:
     return tuple(_events(directory, lines))
 
 
+def read_lines(directory: Path, *, offset: int) -> tuple[list[Mapping[str, str]], int]:
+    """Return the whole lines of a journal after ``offset`` bytes, and where the next one begins.
+
+    Nothing is checked and no answer is opened: it is for who looks often at one that grows.
+    """
+    path = _journal(directory)
+    if not path.exists():
+        return [], offset
+    with path.open("rb") as file:
+        file.seek(offset)
+        data = file.read()
+    whole = data[: data.rfind(b"\n") + 1]
+    return [json.loads(line) for line in whole.splitlines()], offset + len(whole)
+
+
+def read_answer(directory: Path, digest: str) -> bytes:
+    """Return the bytes of an answer that a line names; raise RunFailed where they were changed."""
+    return _load(directory, digest)
+
+
 def _events(directory: Path, lines: Sequence[Mapping[str, str]]) -> Iterator[Event]:
     """Yield the events that lines stand for."""
     for line in lines[1:]:

@@ -7,6 +7,7 @@ from .roster.post import send_changes
 from .run import cancel_run, check_runnable, run_federation
 from .run_files import (
     Begun,
+    Ended,
     RunFiles,
     RunState,
     begin_run,
@@ -15,6 +16,8 @@ from .run_files import (
     list_runs,
     read_ended,
     read_plan,
+    run_facts,
+    runs_directory,
 )
 from .settings import (
     Federation,
@@ -26,11 +29,12 @@ from .settings import (
     home,
     load_federations,
 )
-from .standing import Waiting, read_standing, summarise
+from .standing import Waiting, printable, read_standing, summarise
 from .superlink import admit_nodes, dismiss_nodes, list_nodes
 
 __all__ = [
     "Begun",
+    "Ended",
     "Federation",
     "RosterChain",
     "RunFiles",
@@ -63,12 +67,15 @@ __all__ = [
     "load_federations",
     "load_roster",
     "make_certs",
+    "printable",
     "read_chain",
     "read_ended",
     "read_plan",
     "read_standing",
     "renew_certs",
+    "run_facts",
     "run_federation",
+    "runs_directory",
     "send_changes",
     "summarise",
     "tidy_runs",

@@ -26,8 +26,9 @@ _LOOK_SECONDS = 1.0
 
 
 class RunState(StrEnum):
-    """What became of a run."""
+    """What became of a run; one that is queued waits for a coordinator that takes it up."""
 
+    QUEUED = "queued"
     RUNNING = "running"
     INTERRUPTED = "interrupted"
     COMPLETED = "completed"
@@ -188,6 +189,19 @@ def read_ended(run: RunFiles) -> Ended:
         except ValidationError:
             raise InvalidArgument(f"{run.ended} is damaged") from None
     return Ended(state=RunState.RUNNING) if is_locked(run) else ended
+
+
+def run_facts(run: RunFiles, begun: Begun, ended: Ended) -> dict[str, object]:
+    """Return what a program wants to know of a run."""
+    return {
+        "run_id": run.id,
+        "directory": str(run.path),
+        "federation": begun.federation,
+        "plan": begun.plan_id,
+        "plan_digest": begun.plan_digest,
+        "sampler": str(run.sampler) if run.sampler.exists() else None,
+        **ended.model_dump(mode="json"),
+    }
 
 
 def write_ended(run: RunFiles, ended: Ended) -> None:

@@ -15,7 +15,7 @@ from tests.support.deploy_commands import DEPLOY
 from tests.support.patience import patience
 
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
-SHIPPED = DEPLOY / "nginx" / "superlink.conf"
+SHIPPED = "superlink.conf"
 _MAIN = """
 worker_processes 1;
 error_log {folder}/error.log notice;
@@ -28,27 +28,29 @@ http {{
     fastcgi_temp_path {folder}/fastcgi;
     uwsgi_temp_path {folder}/uwsgi;
     scgi_temp_path {folder}/scgi;
-    include {folder}/superlink.conf;
+    include {folder}/shipped.conf;
 }}
 """
 
 
-def put_in(values: Mapping[str, str]) -> str:
-    """Return the shipped file with what its head tells to replace; each must stand in it."""
-    text = SHIPPED.read_text()
+def put_in(values: Mapping[str, str], *, shipped: str = SHIPPED) -> str:
+    """Return a shipped file with what its head tells to replace; each must stand in it."""
+    text = (DEPLOY / "nginx" / shipped).read_text()
     for old, new in sorted(values.items(), key=lambda pair: -len(pair[0])):
-        assert old in text, f"{SHIPPED.name} says nothing of {old}"
+        assert old in text, f"{shipped} says nothing of {old}"
         text = text.replace(old, new)
     return text
 
 
 @contextmanager
-def nginx(folder: Path, *, port: int, values: Mapping[str, str]) -> Iterator[Path]:
-    """Run nginx before a SuperLink; yield the folder with ``access.log`` and ``error.log``."""
+def nginx(
+    folder: Path, *, port: int, values: Mapping[str, str], shipped: str = SHIPPED
+) -> Iterator[Path]:
+    """Run nginx before a SuperLink or a page; yield the folder with ``access.log`` and ``error.log``."""
     assert NGINX is not None
     folder.mkdir()
     listens = {"listen 443 ssl;": f"listen 127.0.0.1:{port} ssl;"}
-    (folder / "superlink.conf").write_text(put_in({**values, **listens}))
+    (folder / "shipped.conf").write_text(put_in({**values, **listens}, shipped=shipped))
     (folder / "nginx.conf").write_text(_MAIN.format(folder=folder))
     words = [NGINX, "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", "stderr"]
     checked = subprocess.run([*words, "-t"], capture_output=True, text=True, check=False)

@@ -1,0 +1,1 @@
+"""How fast the pages answer, and what they hold while nobody looks."""
