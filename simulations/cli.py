@@ -8,13 +8,15 @@ from typing import Annotated
 
 import typer
 
-from silosynth.common.cli import Force, Json, emit, with_flags
+from silosynth.common.cli import Force, Json, emit, refuse_of_tables, with_flags
+from silosynth.common.document import load_document
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.plan import load_plan
-from silosynth.common.schema import load_schema
+from silosynth.common.schema import has_tables, load_schema
 from silosynth.simulations.audit import register_audit
 from silosynth.simulations.demo import demo
 from silosynth.simulations.ended import replicate, report
+from silosynth.simulations.families import simulate_folders
 from silosynth.simulations.local import run_whole
 from silosynth.simulations.run import Engine
 from silosynth.simulations.scenario import RowsOf, register_scenario, simulate_scenario
@@ -99,11 +101,19 @@ def simulate_command(
     plan: Annotated[Path, typer.Argument(metavar="PLAN", help="A plan in YAML or JSON.")],
     schema: Annotated[Path, typer.Option(help="The schema that the plan is for.")],
     silos: Annotated[
-        Path, typer.Option(help="A directory with one table a silo, or one table to split.")
+        Path,
+        typer.Option(
+            help="A directory with one table a silo, or one table to split; of several tables one "
+            "folder a silo, or one folder to split."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Where to keep the run: a directory.")],
     by: Annotated[
-        str | None, typer.Option(help="The column to split by, when --silos is one table.")
+        str | None,
+        typer.Option(
+            help="The column to split by, when --silos is one table, or one folder of tables: then "
+            "it is of the persons' table."
+        ),
     ] = None,
     checkpoint: Annotated[
         Path | None,
@@ -122,12 +132,25 @@ def simulate_command(
     The same command goes on where it was stopped. Nothing is charged twice. What each silo's
     operator would be told of their table is printed first.
 
+    Several tables are run in one process, and the report is written too.
+
     [dim]silosynth simulate plan.yaml --schema schema.yaml --silos tables/ --out run/[/dim]
     [dim]silosynth simulate plan.yaml --schema schema.yaml --silos all.csv --by place --out r/[/dim]
+    [dim]silosynth simulate plan.yaml --schema tables.yaml --silos export/ --by site --out r/[/dim]
     [dim]silosynth simulate plan.yaml --schema s.yaml --silos t/ --scenario w.yaml --out r/[/dim]
     [dim]silosynth simulate plan.yaml --schema s.yaml --silos t/ --sweep epsilon=1,2 --out r/[/dim]
     """
     (of_rows,), (around,) = rows, world
+    if has_tables(load_document(schema)):
+        refuse_of_tables(
+            checkpoint=checkpoint,
+            **{f: getattr(of_rows, f) for f in ("person_column", "rows_per_person")},
+            **{f: getattr(around, f) for f in ("scenario", "sweep", "cluster")},
+        )
+        simulate_folders(
+            plan, schema=schema, silos=silos, by=by, out=out, force=force, as_json=as_json
+        )
+        return
     loaded, described = load_plan(plan), load_schema(schema)
     maps = read_maps(silos)
     persons = of_rows.person_column

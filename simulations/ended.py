@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from silosynth.common.cli import Force, Json, emit, say
+from silosynth.common.forest import is_forest
 from silosynth.common.report import write_report
 from silosynth.server.cli import (
     COUNT,
@@ -18,6 +19,7 @@ from silosynth.server.cli import (
     write_replicates,
     write_run_report,
 )
+from silosynth.simulations.families import report_run
 from silosynth.simulations.run import reopen
 from silosynth.simulations.run_files import RunDirectory
 
@@ -53,6 +55,16 @@ def report(
     if not directory.exists():
         written = write_run_report(str(directory), out=out, seed=seed, force=force)
         emit(written, as_json=as_json)
+        return
+    if is_forest(RunDirectory(path=directory).sampler):
+        report_run(
+            directory,
+            out=out,
+            seed=seed,
+            released_only=released_only,
+            force=force,
+            as_json=as_json,
+        )
         return
     # What compares tables takes two seconds to import, which every command would wait for.
     from silosynth.simulations.run_report import report_facts

@@ -52,7 +52,9 @@ ROOMS: dict[str, str] = {
     "common/evaluate": "common/accounting common/attacks common/certificate common/codec "
     "common/learners common/plan common/report common/sampler common/schema common/scores",
     "common/estimate": "common/codec common/sampler common/schema common/scores",
-    "common/cli": "common/schema common/codec common/importers common/generator common/plan "
+    "common/likeness": "common/codec common/report common/schema common/scores common/tables",
+    "common/cli": "common/schema common/codec common/importers common/forest common/generator "
+    "common/likeness common/plan "
     "common/certificate common/sampler common/estimate common/evaluate common/reach "
     "common/report common/tables common/telemetry",
     "client/noise": "common/accounting common/plan",
@@ -134,7 +136,8 @@ ROOMS: dict[str, str] = {
     "simulations/world": "common/plan common/schema",
     "simulations/digits": "common/plan common/sampler common/schema server/planning",
     "simulations/several": "simulations/one_process client/families client/gateway client/ledger "
-    "client/noise client/policy client/source client/sums common/audit common/messages common/plan "
+    "client/noise client/policy client/source client/sums common/audit common/certificate "
+    "common/forest common/likeness common/messages common/plan common/report "
     "common/tables server/coordinator",
     "simulations/scenario": "simulations/one_process simulations/world client/gateway "
     "client/ledger client/maps client/noise client/policy client/source client/sums common/audit "

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from silosynth.common.codec import distinct, flatten, readable, to_texts, trim
+from silosynth.common.schema import CsvDialect
 from silosynth.common.tables import above
 
 _KEY_KINDS = ("identifier", "integer", "categorical", "ordinal", "text", "generated")
@@ -27,9 +28,13 @@ _LEAST_SPREAD = 0.02
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Found:
-    """A file as it was read: its columns as texts, and the kinds that were drafted. Private."""
+    """A file as it was read: its columns as texts, and the kinds that were drafted. Private.
+
+    ``text`` says of a text file how it is written.
+    """
 
     name: str
+    text: CsvDialect | None = None
     table: pa.Table = field(repr=False)
     kinds: Mapping[str, str]
 
@@ -55,6 +60,12 @@ class FoundLink:
     def usual(self) -> bool:
         """Say whether nearly every row names one."""
         return self.share >= _MOST_CONTAINED
+
+    @property
+    def why(self) -> str:
+        """Say why it was taken for a link, without a number of rows."""
+        called = ("", ", and it is called like them", ", and it is called as their key")[self.near]
+        return f"what stands in it are keys of {self.to}{called}"
 
 
 def find_key(found: Found) -> str | None:

@@ -39,6 +39,8 @@ _PEOPLE = re.compile(
 _ORDER = re.compile(r"start|begin|admit|admission|open|date|time|from|day|seq|order|_nr$", re.I)
 _EDGES = (0, 1, 2, 3, 4, 6, 10, 20, 40, 80, 160, 320, 640, 1280, 5000, 20_000)
 _MOST_EDGE = 65_535
+Line = tuple[str, str]
+"""What is to be reviewed, and why it was taken for true."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,13 +50,16 @@ class TablesDraft:
     schema: TablesSchema
     notes: tuple[str, ...]
     reasons: tuple[str, ...]
+    whys: tuple[str, ...]
 
     def text(self) -> str:
-        """Return the schema as YAML, the reason for each attribute in a comment above it."""
-        lines, reasons = [], iter(self.reasons)
+        """Return the schema as YAML, with the reason for each attribute and line above it."""
+        lines, reasons, whys = [], iter(self.reasons), iter(self.whys)
         for line in dump_tables(self.schema, rows=False).splitlines():
             if line.startswith("    - name:"):
                 lines.append(f"    # {next(reasons)}")
+            if line.startswith("- "):
+                lines.append(f"# {next(whys)}")
             lines.append(line)
         return "\n".join(lines) + "\n"
 
@@ -100,7 +105,7 @@ def draft_tables(folder: Path, *, name: str, beside: Path) -> TablesDraft:
     ]
     by_name = {f.name: f for f in files}
     known = Known(files=by_name, keys=keys, parents=parents, person=person)
-    tables, reasons, lines = {}, [], [f"{person} is the table of persons"]
+    tables, reasons, lines = {}, [], [_told_person(person, links)]
     for table in [n for n in named if n in tree]:
         own = [link for link in links if link.table == table and link.to in {*tree, *public}]
         document, why, said = _table(
@@ -111,26 +116,36 @@ def draft_tables(folder: Path, *, name: str, beside: Path) -> TablesDraft:
         lines += said
     references = {n: _reference(named[n], keys[n], beside=beside) for n in public}
     read = read_references({"references": references}, folder=beside)["references"]
-    lines += [f"{n} is public: everybody may read it, and it holds nobody" for n in public]
+    lines += [
+        (
+            f"{n} is public: everybody may read it, and it holds nobody",
+            "tables name its rows, and it names nobody's; public it is only if anybody may have it",
+        )
+        for n in public
+    ]
     schema = parse_tables(
         {
             "name": name,
             "person": person,
-            "unreviewed": lines,
+            "unreviewed": [line for line, _ in lines],
             "tables": tables,
             "references": read,
         },
         origin="draft",
     )
     return TablesDraft(
-        schema=schema, notes=(drafts[person].notes[0], *notes), reasons=tuple(reasons)
+        schema=schema,
+        notes=(drafts[person].notes[0], *notes),
+        reasons=tuple(reasons),
+        whys=tuple(why for _, why in lines),
     )
 
 
 def _found(name: str, path: Path, draft: Draft) -> Found:
     dialect = sniff_dialect(path) if is_text_file(path) else None
     kinds = {a.name: a.kind for a in draft.schema.attributes}
-    return Found(name=name, table=read_untyped(path, dialect=dialect), kinds=kinds)
+    table = read_untyped(path, dialect=dialect)
+    return Found(name=name, text=dialect, table=table, kinds=kinds)
 
 
 def _person(files: Sequence[Found], keys: Mapping[str, str], links: Sequence[FoundLink]) -> str:
@@ -147,6 +162,14 @@ def _person(files: Sequence[Found], keys: Mapping[str, str], links: Sequence[Fou
     )
 
 
+def _told_person(person: str, links: Sequence[FoundLink]) -> Line:
+    """Say which table holds the persons, and why it was taken for them."""
+    rest = len(below(person, links))
+    other = "table hangs" if rest == 1 else "tables hang"
+    called = "it is called like people, and " if _PEOPLE.search(person) else ""
+    return f"{person} is the table of persons", f"{called}{rest} other {other} on it"
+
+
 def _table(
     file: Found,
     draft: Draft,
@@ -154,39 +177,53 @@ def _table(
     links: Sequence[FoundLink],
     *,
     parent: FoundLink | None,
-) -> tuple[dict[str, Any], list[str], list[str]]:
+) -> tuple[dict[str, Any], list[str], list[Line]]:
     """Return a table as plain data, the reason for each attribute, and what is to be reviewed."""
     document: dict[str, Any] = {}
-    said: list[str] = []
+    said: list[Line] = []
     if (key := known.keys.get(file.name)) is not None:
         document["key"] = key
-        said.append(f"{file.name}.{key} is the key")
+        said.append((f"{file.name}.{key} is the key", "no two rows have the same in it"))
     linked = {link.column: link for link in links if link != parent}
     if parent is not None:
         edges = _edges(file, parent, known.files[parent.to], known.keys[parent.to])
         document |= {"parent": parent.to, "by": parent.column, "children": edges}
-        said.append(f"{file.name} belongs to {parent.to} by {parent.column}")
-        said.append(f"a row of {parent.to} has {edges[0]} to {edges[-1]} of {file.name}")
+        said.append((f"{file.name} belongs to {parent.to} by {parent.column}", parent.why))
+        said.append(
+            (
+                f"a row of {parent.to} has {edges[0]} to {edges[-1]} of {file.name}",
+                "the fewest and the most that were found; put what everybody knows in their place",
+            )
+        )
         if (order := _order(draft)) is not None:
             document["order"] = order
-            said.append(f"{file.name} of one {parent.to} follow one another by {order}")
+            said.append(
+                (
+                    f"{file.name} of one {parent.to} follow one another by {order}",
+                    "of its columns of times, the first that is called like a beginning, or else "
+                    "the first",
+                )
+            )
     if linked:
         document["links"] = {c: known.link(link) for c, link in linked.items()}
-        said += [f"{file.name}.{c} names rows of {link.to}" for c, link in linked.items()]
+        said += [(f"{file.name}.{c} names rows of {k.to}", k.why) for c, k in linked.items()]
     attributes, reasons = [], []
     for attribute in draft.schema.attributes:
-        drafted = dump_attribute(attribute)
-        plain: dict[str, Any] | None = drafted
+        plain = dump_attribute(attribute)
         if parent is not None and attribute.name == parent.column:
+            # It says nothing of its own; it is listed so that columns keep their order.
+            attributes.append({"name": attribute.name, "kind": "identifier", "source": "declared"})
+            reasons.append(f"written as the keys of {parent.to}, which it names")
             continue
         if attribute.name == key and attribute.kind not in ("identifier", "generated"):
-            plain = _key(drafted)
+            plain = _key(plain)
         elif (link := linked.get(attribute.name)) is not None:
-            plain = _linked(drafted, link, known)
-        if plain is not None:
-            attributes.append(plain)
-            reasons.append(draft.reasons[attribute.name])
+            plain = _linked(plain, link, known)
+        attributes.append(plain)
+        reasons.append(draft.reasons[attribute.name])
     document["attributes"] = attributes
+    if file.text is not None:
+        document["csv"] = file.text.model_dump(exclude_defaults=True)
     return document, reasons, said
 
 
@@ -195,17 +232,17 @@ def _key(plain: Mapping[str, Any]) -> dict[str, Any]:
     return {**kept, "kind": "identifier"}
 
 
-def _linked(plain: Mapping[str, Any], link: FoundLink, known: Known) -> dict[str, Any] | None:
-    """Return a link's column; None where the public table that it names says all of it."""
+def _linked(plain: Mapping[str, Any], link: FoundLink, known: Known) -> dict[str, Any]:
+    """Return a link's column; that of a public table lists its keys."""
     head = {"name": link.column, "source": plain["source"]}
     if link.to in known.tree:
         missing = {"missing": True} if link.missing or known.may_lack(link) else {}
         return {**head, "kind": "identifier", **missing}
-    if not link.missing:
-        return None
     keys = pc.unique(known.files[link.to].texts(known.keys[link.to])).to_pylist()
-    listed = {"categories": sorted(keys), "other": False, "missing": True}
-    return {**head, "kind": "categorical", **listed}
+    listed = {"kind": "categorical", "categories": sorted(keys), "other": False}
+    if not link.missing:
+        return {**head, **listed, "source": "public"}
+    return {**head, **listed, "missing": True}
 
 
 def _edges(file: Found, link: FoundLink, above: Found, key: str) -> list[int]:

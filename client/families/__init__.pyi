@@ -1,4 +1,14 @@
+from .join import BY, KEY, PERSON, Joined, join_tables
 from .source import FamilyRows
 from .survey import find_tables, survey_families
 
-__all__ = ["FamilyRows", "find_tables", "survey_families"]
+__all__ = [
+    "BY",
+    "KEY",
+    "PERSON",
+    "FamilyRows",
+    "Joined",
+    "find_tables",
+    "join_tables",
+    "survey_families",
+]

@@ -10,11 +10,11 @@ from silosynth.client.families.join import Nobodys, join_tables
 from silosynth.client.families.rows import Told, code_families
 from silosynth.client.source import table_name, tables_in
 from silosynth.common.errors import InvalidTable
-from silosynth.common.tables import TablesSchema
+from silosynth.common.tables import TablesSchema, table_like
 
 
 def find_tables(folder: Path, *, schema: TablesSchema) -> dict[str, Path]:
-    """Return the file of each table: it bears the table's name.
+    """Return the file of each table: it bears the table's name, as a draft spells it.
 
     Raises InvalidTable for a table without a file, and for one with two.
     """
@@ -23,7 +23,7 @@ def find_tables(folder: Path, *, schema: TablesSchema) -> dict[str, Path]:
     files = tables_in(folder)
     found: dict[str, Path] = {}
     for name in schema.tables:
-        own = [p for p in files if table_name(p) == name]
+        own = [p for p in files if table_like(table_name(p)) == name]
         if len(own) != 1:
             what = "no file" if not own else "several files"
             raise InvalidTable(

@@ -1,7 +1,8 @@
 from .ages import Older, OlderDryRun, read_age
 from .console import Force, Json, bars, emit, say, show_table
 from .evaluate import JudgeFlags, evaluate_command, hand_out, open_bars
-from .flags import with_flags
+from .flags import TableFormat, with_flags
+from .several.sample import refuse_of_tables
 
 __all__ = [
     "Force",
@@ -9,12 +10,14 @@ __all__ = [
     "JudgeFlags",
     "Older",
     "OlderDryRun",
+    "TableFormat",
     "bars",
     "emit",
     "evaluate_command",
     "hand_out",
     "open_bars",
     "read_age",
+    "refuse_of_tables",
     "say",
     "show_table",
     "with_flags",

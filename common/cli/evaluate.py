@@ -11,6 +11,7 @@ import typer
 
 from silosynth.common.cli.console import Force, Json, emit, say
 from silosynth.common.cli.flags import with_flags
+from silosynth.common.cli.several.sample import refuse_of_tables
 from silosynth.common.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from silosynth.common.report import Audit, EvaluationFacts, ReportFacts
 
 _FAILED = 1
+_OF_ONE_TABLE = ("target", "group", "attack", "audit")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,10 +55,16 @@ def evaluate_command(open_run: OpenRun = _no_run) -> Callable[..., None]:
         what: Annotated[
             Path,
             typer.Argument(
-                metavar="RUN|SAMPLER|TABLE", help="A run's directory, sampler or table."
+                metavar="RUN|SAMPLER|TABLE",
+                help="A run's directory, sampler or table; or a folder of several tables.",
             ),
         ],
-        real: Annotated[Path, typer.Option(help="Real rows: .parquet, .csv or .arrow.")],
+        real: Annotated[
+            Path,
+            typer.Option(
+                help="Real rows: .parquet, .csv or .arrow; a folder of them for several tables."
+            ),
+        ],
         out: Annotated[Path, typer.Option(help="Where to write report.html and report.json.")],
         by: tuple[JudgeFlags],
         schema: Annotated[
@@ -69,13 +77,24 @@ def evaluate_command(open_run: OpenRun = _no_run) -> Callable[..., None]:
 
         The report is not differentially private: it must stay where the real rows are.
 
+        Of several tables, how they hang together is judged, beside tables with their keys shuffled.
+
         [dim]silosynth evaluate run/ --real mine.parquet --target income --group sex --out o/[/dim]
         [dim]silosynth evaluate other.csv --real mine.csv --control held.csv --attack --out o/[/dim]
         """
+        from silosynth.common.cli.several.judge import evaluate_tables, hand_out_tables
         from silosynth.common.evaluate import Wish, evaluate_file  # scikit-learn is in an extra
 
         flags = by[0]
+        if real.is_dir():
+            refuse_of_tables(**{f: getattr(flags, f) for f in _OF_ONE_TABLE})
         bars, audit = open_bars(flags, out=out, force=force)
+        if real.is_dir():
+            several = evaluate_tables(
+                what, real=real, control=flags.control, schema=schema, seed=flags.seed
+            )
+            hand_out_tables(several, bars=bars, out=out, force=force, as_json=as_json)
+            return
         facts = evaluate_file(
             what,
             real=real,

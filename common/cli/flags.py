@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, fields
+from enum import StrEnum
 from inspect import Parameter, Signature, signature
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
+
+
+class TableFormat(StrEnum):
+    """The formats of a folder of tables."""
+
+    PARQUET = "parquet"
+    CSV = "csv"
 
 
 def with_flags(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,12 +11,15 @@ import typer
 import yaml
 
 from silosynth.common.cli.console import Json, emit, say
+from silosynth.common.cli.several.review import accept_tables, review_tables
+from silosynth.common.document import load_document
 from silosynth.common.errors import InvalidArgument, InvalidSchema
 from silosynth.common.files import write_text
 from silosynth.common.schema import (
     Schema,
     Source,
     dump_schema,
+    has_tables,
     load_schema,
     parse_schema,
     provider_named,
@@ -40,6 +44,12 @@ def schema_accept(
     all_declared: Annotated[
         bool, typer.Option("--all-declared", help="All unreviewed attributes.")
     ] = False,
+    lines: Annotated[
+        str | None,
+        typer.Option(
+            help="Of several tables, the lines of 'unreviewed:' that are true: 1,3 or all."
+        ),
+    ] = None,
     why: Annotated[
         str | None, typer.Option(help="Where that is written, as 'data dictionary 2024'.")
     ] = None,
@@ -47,25 +57,33 @@ def schema_accept(
 ) -> None:
     """Vouch for attributes of a draft: say that what it states was known before the data.
 
+    An attribute of several tables is named as table.attribute.
+
     [dim]silosynth schema accept schema.yaml --public age,sex --why "census codes"[/dim]
     [dim]silosynth schema accept schema.yaml --all-declared --why "data dictionary 2024"[/dim]
+    [dim]silosynth schema accept tables.yaml --declared visits.ward --lines 1,2[/dim]
     """
-    schema = load_schema(path)
+    several = has_tables(load_document(path))
     chosen = _names(public, Source.PUBLIC) | _names(declared, Source.DECLARED)
-    if all_public or all_declared:
-        if not why:
-            raise InvalidArgument(
-                "a whole draft is accepted with a reason alone",
-                hint='say where its domains are written, as --why "data dictionary 2024"',
-            )
-        rest = Source.PUBLIC if all_public else Source.DECLARED
-        chosen = dict.fromkeys(schema.unreviewed(), rest) | chosen
-    if not chosen:
-        raise InvalidArgument("nothing is accepted", hint="name attributes with --public")
-    accepted = accept(schema, chosen, why=why)
-    write_text(path, dump_schema(accepted), force=True)
-    left = accepted.unreviewed()
-    say(f"wrote {path}: {len(chosen)} accepted, {len(left)} unreviewed")
+    rest = Source.PUBLIC if all_public else Source.DECLARED if all_declared else None
+    if rest is not None and not why:
+        raise InvalidArgument(
+            "a whole draft is accepted with a reason alone",
+            hint='say where its domains are written, as --why "data dictionary 2024"',
+        )
+    if lines is not None and not several:
+        raise InvalidArgument("--lines is for several tables", hint="leave it out")
+    if several:
+        tables = accept_tables(path, chosen, rest=rest, lines=lines, why=why)
+        left = tables.unvouched()
+    else:
+        schema = load_schema(path)
+        chosen = dict.fromkeys(schema.unreviewed() if rest else (), rest or Source.PUBLIC) | chosen
+        _require(chosen)
+        accepted = accept(schema, chosen, why=why)
+        write_text(path, dump_schema(accepted), force=True)
+        left = accepted.unreviewed()
+    say(f"wrote {path}: {len(left)} unreviewed")
     emit({"path": str(path), "unreviewed": list(left)}, as_json=as_json)
 
 
@@ -80,6 +98,10 @@ def schema_review(
 
     [dim]silosynth schema review schema.yaml[/dim]
     """
+    if has_tables(load_document(path)):
+        left = review_tables(path, ask=lambda s, n, p: _ask(s, n, place=p, why=why)).unvouched()
+        _say_left(path, left, as_json=as_json)
+        return
     schema = load_schema(path)
     waiting = schema.unreviewed()
     say(f"{path}: {len(waiting)} of {len(schema.attributes)} attributes are unreviewed ({_HELP})")
@@ -90,9 +112,17 @@ def schema_review(
         if reviewed != schema:
             schema = reviewed
             write_text(path, dump_schema(schema), force=True)
-    left = schema.unreviewed()
-    say(f"{len(left)} attributes are unreviewed" if left else f"{path} is reviewed")
+    _say_left(path, schema.unreviewed(), as_json=as_json)
+
+
+def _say_left(path: Path, left: Sequence[str], *, as_json: bool) -> None:
+    say(f"{len(left)} facts are unreviewed" if left else f"{path} is reviewed")
     emit({"path": str(path), "unreviewed": list(left)}, as_json=as_json)
+
+
+def _require(chosen: Mapping[str, Source]) -> None:
+    if not chosen:
+        raise InvalidArgument("nothing is accepted", hint="name attributes with --public")
 
 
 def accept(schema: Schema, sources: dict[str, Source], *, why: str | None) -> Schema:

@@ -15,9 +15,12 @@ from silosynth.common.cli.console import (
     say,
     show_table,
 )
+from silosynth.common.cli.flags import TableFormat
+from silosynth.common.cli.several.sample import inspect_tables, refuse_of_tables, sample_tables
 from silosynth.common.codec import parse_conditions
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.files import check_output
+from silosynth.common.forest import is_forest
 from silosynth.common.sampler import (
     AutoregressiveSampler,
     Sampler,
@@ -32,7 +35,10 @@ def sample(
     path: Annotated[Path, typer.Argument(metavar="SAMPLER", help="A sampler file.")],
     rows: Annotated[int, typer.Option(min=0, help="How many rows to draw.")],
     seed: Annotated[int, typer.Option(min=0, help="The same seed draws the same rows.")],
-    out: Annotated[Path, typer.Option(help="Where to write them: .parquet or .csv.")],
+    out: Annotated[
+        Path,
+        typer.Option(help="Where to write them: .parquet or .csv; a folder for several tables."),
+    ],
     where: Annotated[
         list[str] | None,
         typer.Option(help="Only rows with 'attribute=value' or 'age=30..39'; repeat for more."),
@@ -44,14 +50,30 @@ def sample(
     replicates: Annotated[
         bool, typer.Option("--replicates", help="Draw a table of each replicate as well.")
     ] = False,
+    format: Annotated[
+        TableFormat | None,
+        typer.Option(help="Of the files of several tables; as their schema says by default."),
+    ] = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Draw synthetic rows from a sampler. It costs no privacy, however often.
 
+    Of several tables, [bold]--rows[/bold] are persons, who come with all that is below them.
+
     [dim]silosynth sample run/result.sampler --rows 10000 --seed 1 --out synthetic.parquet[/dim]
     [dim]silosynth sample run/result.sampler --rows 500 --seed 1 --out x.csv --where state=TX[/dim]
+    [dim]silosynth sample run/result.sampler --rows 10000 --seed 1 --out synthetic/[/dim]
     """
+    if is_forest(path):
+        refuse_of_tables(where=where, checkpoint=checkpoint, replicates=replicates)
+        written = sample_tables(
+            path, persons=rows, seed=seed, folder=out, format=format, force=force
+        )
+        emit(written, as_json=as_json)
+        return
+    if format is not None:
+        raise InvalidArgument("one table is of the format of its name", hint="leave --format out")
     check_output(out, force=force)
     conditions = parse_conditions(where or ())
     loaded = load_sampler(path)
@@ -63,7 +85,7 @@ def sample(
     sampler = condition_on(loaded, conditions)
     told = write_rows(sampler, rows=rows, seed=seed, path=out, force=force)
     say(f"wrote {out}: {rows:,} rows")
-    written: dict[str, object] = {"path": str(out), "rows": rows, "seed": seed, "where": conditions}
+    written = {"path": str(out), "rows": rows, "seed": seed, "where": conditions}
     for place, other in others.items():
         write_rows(condition_on(other, conditions), rows=rows, seed=seed, path=place, force=force)
     if others:
@@ -97,6 +119,9 @@ def inspect(
 
     [dim]silosynth inspect run/result.sampler[/dim]
     """
+    if is_forest(path):
+        emit(inspect_tables(path), as_json=as_json)
+        return
     sampler = load_sampler(path)
     certificate = Certificate.model_validate(sampler.certificate)
     check_certificate(certificate)

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from silosynth.common.cli.console import Force, Json, emit, say, show_table
-from silosynth.common.cli.tables import check_tables, say_faults
+from silosynth.common.cli.several.check import check_tables, say_faults
 from silosynth.common.document import load_document
 from silosynth.common.errors import InvalidSchema
 from silosynth.common.files import check_output, write_text

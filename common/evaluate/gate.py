@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from silosynth.common.document import load_document
 from silosynth.common.errors import InvalidArgument
-from silosynth.common.report import EvaluationFacts, Measure
+from silosynth.common.report import Measure
+
+
+class Measured(Protocol):
+    """Whatever holds measures, of one table or of several."""
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """Return the measures."""
 
 
 class Bar(BaseModel):
@@ -52,7 +60,7 @@ def load_gate(path: Path) -> Gate:
         ) from err
 
 
-def hold_gate(gate: Gate, facts: EvaluationFacts) -> tuple[str, ...]:
+def hold_gate(gate: Gate, facts: Measured) -> tuple[str, ...]:
     """Return one line for each bar that is not passed.
 
     Raises InvalidArgument for a bar whose measure was not taken: a gate that is never looked at

@@ -1,7 +1,8 @@
 from .block import Drawer, Drawn, number_edges
 from .chain import NEVER, Chain, Step, Term, cells_of, draw_step, to_scores
-from .file import save_forest
+from .file import is_forest, load_forest, save_forest
 from .forest import ForestSampler, bins_of
+from .tables import draw_forest, table_files
 
 __all__ = [
     "NEVER",
@@ -13,8 +14,12 @@ __all__ = [
     "Term",
     "bins_of",
     "cells_of",
+    "draw_forest",
     "draw_step",
+    "is_forest",
+    "load_forest",
     "number_edges",
     "save_forest",
+    "table_files",
     "to_scores",
 ]

@@ -23,7 +23,7 @@ from silosynth.common.rules import columns_of
 from silosynth.common.sampler import form_of_file, write_batches
 from silosynth.common.schema import Schema
 from silosynth.common.seeded import check_whole
-from silosynth.common.tables import Families, ancestors, drawable, table_seed
+from silosynth.common.tables import Families, TablesSchema, ancestors, drawable, table_seed
 
 BLOCK_PERSONS = 2048
 """Persons that are drawn at once. Codes do not depend on it; what ``other`` is written as may."""
@@ -35,11 +35,13 @@ def draw_forest(
     persons: int,
     seed: int,
     folder: Path,
-    ending: str = ".parquet",
+    ending: str | None = ".parquet",
     force: bool = False,
     mark: Mapping[str, str] | None = None,
 ) -> dict[str, int]:
     """Write a file a table, and return how many rows each has.
+
+    Args: ending: of all files; None for text where the schema says how a table's text is written.
 
     Guarantees: as :meth:`Families.finished`; each parent has as many rows as was drawn for it; each
     row keeps its table's rules; the same seed gives the same rows. Memory holds a number a row of
@@ -48,12 +50,17 @@ def draw_forest(
     forest = Forest(sampler=sampler, persons=persons, seed=seed)
     make_directory(folder)
     written = {}
-    for name in sampler.schema.downward:
-        path = folder / f"{name}{ending}"
+    for name, path in table_files(sampler.schema, folder=folder, ending=ending).items():
         batches = forest.table(name, form=form_of_file(path))
         dialect = sampler.schema.tables[name].csv
         written[name] = write_batches(batches, path=path, dialect=dialect, force=force, mark=mark)
     return written
+
+
+def table_files(schema: TablesSchema, *, folder: Path, ending: str | None) -> dict[str, Path]:
+    """Return where each table is written, top down; see :func:`draw_forest`."""
+    own = {name: ".parquet" if t.csv is None else ".csv" for name, t in schema.tables.items()}
+    return {name: folder / f"{name}{ending or own[name]}" for name in schema.downward}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

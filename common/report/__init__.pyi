@@ -19,21 +19,25 @@ from .evaluation import (
 from .facts import (
     AttributeFacts,
     Bound,
+    CertificateFacts,
     Headline,
     Mode,
     PairFacts,
     PairsFacts,
+    PlanFacts,
     Provenance,
     Reference,
     ReportFacts,
     Score,
     ScoreName,
+    SiloFacts,
 )
 from .numbers import plain
 from .page import check_place, style_source, style_text, write_report
 from .samples import sample_facts
 from .shared import certificate_facts, plan_facts, silo_facts, uncoded_names
 from .svg import element, fit, path, picture, tooltip
+from .terms import Count, Facts, Label, Number
 
 __all__ = [
     "AttributeFacts",
@@ -41,25 +45,32 @@ __all__ = [
     "Axis",
     "Better",
     "Bound",
+    "CertificateFacts",
     "ColumnFacts",
+    "Count",
     "Curve",
     "Dropped",
     "EvaluationFacts",
     "Example",
+    "Facts",
     "Headline",
     "Impossible",
+    "Label",
     "Lamp",
     "Measure",
     "Mode",
+    "Number",
     "PairFacts",
     "PairedScore",
     "PairsFacts",
+    "PlanFacts",
     "Provenance",
     "Reference",
     "ReportFacts",
     "Score",
     "ScoreName",
     "Side",
+    "SiloFacts",
     "State",
     "TargetFacts",
     "attribute_facts",

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from silosynth.common.cli import Force, Json, emit, say
+from silosynth.common.cli import Force, Json, TableFormat, emit, say
 from silosynth.common.document import load_document
 from silosynth.common.files import check_output
 from silosynth.common.sampler import write_rows
 from silosynth.common.schema import has_tables, load_schema
 from silosynth.common.tables import drawable, load_tables
 from silosynth.server.dummy import MADE_FROM, dummy_sampler, write_dummy_tables
-
-
-class TableFormat(StrEnum):
-    """The formats of a folder of tables."""
-
-    PARQUET = "parquet"
-    CSV = "csv"
 
 
 def dummy(

@@ -33,11 +33,13 @@ def check_tables(path: Path) -> dict[str, object]:
     schema = load_tables(path)
     _show(schema)
     unreviewed = schema.unvouched()
+    for number, line in enumerate(schema.unreviewed, start=1):
+        say(f"unreviewed line {number}: {line}")
     if unreviewed:
         raise InvalidSchema(
             f"{path}: {len(unreviewed)} facts are unreviewed, {unreviewed[0]!r} first",
-            hint="check each domain, then set its source; check each rule and each line of "
-            "'unreviewed:', then take it away",
+            hint="check lines and domains with 'schema review', or vouch for them with 'schema "
+            "accept'; check each rule, then take 'unreviewed:' away from it",
         )
     return {
         "digest": schema.digest,

@@ -1,0 +1,1 @@
+"""What the common commands do where there are several tables."""
