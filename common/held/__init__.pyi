@@ -1,9 +1,8 @@
 from .counters import Counters, norm_bound
-from .estimates import Area, Distance, Evaluation, Number, evaluate_release, judge_other
+from .estimates import Distance, Evaluation, Number, evaluate_release, judge_other
 from .inputs import Inputs, drawn_pairs, inputs_digest, vector_cells, work_out
 
 __all__ = [
-    "Area",
     "Counters",
     "Distance",
     "Evaluation",
