@@ -120,7 +120,8 @@ def simulate_command(
     """Run a plan on one machine: every silo with a gateway and a ledger of its own.
 
     The same command goes on where it was stopped. Nothing is charged twice. What each silo's
-    operator would be told of their table is printed first.
+    operator would be told of their table is printed first. A plan that evaluates asks the silos of
+    a run: there [bold]--silos[/bold] is the run's directory.
 
     [dim]silosynth simulate plan.yaml --schema schema.yaml --silos tables/ --out run/[/dim]
     [dim]silosynth simulate plan.yaml --schema schema.yaml --silos all.csv --by place --out r/[/dim]
@@ -129,6 +130,14 @@ def simulate_command(
     """
     (of_rows,), (around,) = rows, world
     loaded, described = load_plan(plan), load_schema(schema)
+    if loaded.evaluation is not None:
+        # Numbers of a run that is there already: its silos, its ledgers, its sampler.
+        from silosynth.server.judging import describe
+        from silosynth.simulations.judge import simulate_evaluation
+
+        judged = simulate_evaluation(loaded, run=silos, out=out)
+        emit(describe(judged), as_json=as_json)
+        return
     maps = read_maps(silos)
     persons = of_rows.person_column
     tables = read_silos(silos, schema=described, by=by, person_column=persons, maps=maps)

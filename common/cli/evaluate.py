@@ -37,16 +37,34 @@ class JudgeFlags:
     ] = None
     gate: Annotated[Path | None, "Bars to pass, in YAML; exit code 1 when one is missed."] = None
     seed: Annotated[int, typer.Option(min=0, help="Seed of rows, folds and questions.")] = 1
+    held_out: Annotated[
+        str | None,
+        typer.Option(
+            "--with",
+            metavar="EVAL_RUN",
+            help="Judge a run by what another run's evaluation released: no real row is needed.",
+        ),
+    ] = None
 
 
 def _no_run(_: Path) -> None:
     """Open no run's directory: that takes the coordinator's part."""
 
 
-def evaluate_command(open_run: OpenRun = _no_run) -> Callable[..., None]:
+def _no_judge(_: Path, __: str) -> dict[str, object]:
+    """Judge nothing by a release: that takes the coordinator's part."""
+    raise InvalidArgument("--with needs the coordinator's part", hint="install silosynth[server]")
+
+
+def evaluate_command(
+    open_run: OpenRun = _no_run,
+    judge_with: Callable[[Path, str], dict[str, object]] = _no_judge,
+) -> Callable[..., None]:
     """Return the command.
 
-    Args: open_run: reads a run's directory again, where the coordinator's part is installed.
+    Args:
+        open_run: reads a run's directory again, where the coordinator's part is installed.
+        judge_with: judges a run's sampler by what another run's evaluation released.
     """
 
     def evaluate(
@@ -56,9 +74,13 @@ def evaluate_command(open_run: OpenRun = _no_run) -> Callable[..., None]:
                 metavar="RUN|SAMPLER|TABLE", help="A run's directory, sampler or table."
             ),
         ],
-        real: Annotated[Path, typer.Option(help="Real rows: .parquet, .csv or .arrow.")],
-        out: Annotated[Path, typer.Option(help="Where to write report.html and report.json.")],
         by: tuple[JudgeFlags],
+        real: Annotated[
+            Path | None, typer.Option(help="Real rows: .parquet, .csv or .arrow.")
+        ] = None,
+        out: Annotated[
+            Path | None, typer.Option(help="Where to write report.html and report.json.")
+        ] = None,
         schema: Annotated[
             Path | None, typer.Option(help="What the columns of a TABLE are; a sampler knows.")
         ] = None,
@@ -70,11 +92,19 @@ def evaluate_command(open_run: OpenRun = _no_run) -> Callable[..., None]:
         The report is not differentially private: it must stay where the real rows are.
 
         [dim]silosynth evaluate run/ --real mine.parquet --target income --group sex --out o/[/dim]
+        [dim]silosynth evaluate run2/ --with EVAL_RUN[/dim]
         [dim]silosynth evaluate other.csv --real mine.csv --control held.csv --attack --out o/[/dim]
         """
         from silosynth.common.evaluate import Wish, evaluate_file  # scikit-learn is in an extra
 
         flags = by[0]
+        if flags.held_out is not None:
+            emit(judge_with(what, flags.held_out), as_json=as_json)
+            return
+        if real is None or out is None:
+            raise InvalidArgument(
+                "an evaluation needs --real and --out, or --with", hint="see: evaluate --help"
+            )
         bars, audit = open_bars(flags, out=out, force=force)
         facts = evaluate_file(
             what,

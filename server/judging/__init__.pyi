@@ -1,13 +1,22 @@
-from .planned import Sought, forecast_evaluation, plan_evaluation, witness_cells
-from .result import Judgement, judge_again, read_judgement, write_judgement
+from .planned import Sought, expected_people, forecast_evaluation, plan_evaluation
+from .result import (
+    Judgement,
+    describe,
+    describe_distance,
+    judge_again,
+    read_judgement,
+    write_judgement,
+)
 
 __all__ = [
     "Judgement",
     "Sought",
+    "describe",
+    "describe_distance",
+    "expected_people",
     "forecast_evaluation",
     "judge_again",
     "plan_evaluation",
     "read_judgement",
-    "witness_cells",
     "write_judgement",
 ]

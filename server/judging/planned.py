@@ -183,7 +183,7 @@ def _settle(
     )
     inputs = work_out(sampler, settings)
     witness = witness_cells(inputs, sought.measured, sampler)
-    people = expected_people(trained, sampler)
+    people = _people(trained, sampler)
     rho = float(rho_for(terms.epsilon, terms.delta)) * PARTS["halves"]
     noise = math.sqrt(terms.noises / (2 * rho))
     repeats = round(_REPEATS * (people / noise) ** 2 / len(inputs.pairs))
@@ -193,8 +193,12 @@ def _settle(
     return replace(inputs, settings=inputs.settings.model_copy(update=whole))
 
 
-def expected_people(trained: Plan, sampler: DrawsRows) -> float:
+def expected_people(trained: Plan, sampler: bytes) -> float:
     """Return about how many people were held out, by the rows that were trained on."""
+    return _people(trained, parse_sampler(sampler))
+
+
+def _people(trained: Plan, sampler: DrawsRows) -> float:
     share = float(trained.held_out.share) if trained.held_out else 0.0
     return max(sampler.total * share / (1 - share), 2.0)
 
