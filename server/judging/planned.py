@@ -137,7 +137,7 @@ def witness_cells(inputs: Inputs, measured: Sequence[Measurement], read: DrawsRo
         for m in measured:
             if m.clique != names:
                 continue
-            found = _merged(m, inputs, (first, second), domain.shape)
+            found = _merged(m, inputs, (first, second), read)
             if found is not None and found.sum() > 0:
                 q = inputs.shares[number] / inputs.shares[number].sum()
                 bits[number] = found / found.sum() > q
@@ -147,12 +147,16 @@ def witness_cells(inputs: Inputs, measured: Sequence[Measurement], read: DrawsRo
 
 
 def _merged(
-    measured: Measurement, inputs: Inputs, pair: tuple[int, int], shape: Sequence[int]
+    measured: Measurement, inputs: Inputs, pair: tuple[int, int], read: DrawsRows
 ) -> np.ndarray | None:
-    """Return a measured pair by the cells of the evaluation; None where its groups cut through."""
+    """Return a measured pair by the cells of the evaluation; None where its groups cut through.
+
+    Measurements are over the sampler's working codes, or over merges of them.
+    """
     maps = []
     for name, place in zip(measured.clique, pair, strict=True):
-        look = measured.grouping.lookup(name, shape[place])
+        working = read.grouping.lookup(name, read.domain.shape[place])
+        look = measured.grouping.lookup(name, int(working.max()) + 1)[working]
         step = np.full(int(look.max()) + 1, -1)
         step[look] = inputs.groups[place]
         if not np.array_equal(step[look], inputs.groups[place]):
