@@ -130,7 +130,8 @@ def simulate_command(
     """Run a plan on one machine: every silo with a gateway and a ledger of its own.
 
     The same command goes on where it was stopped. Nothing is charged twice. What each silo's
-    operator would be told of their table is printed first.
+    operator would be told of their table is printed first. A plan that evaluates asks the silos of
+    a run: there [bold]--silos[/bold] is the run's directory.
 
     Several tables are run in one process, and the report is written too.
 
@@ -152,6 +153,14 @@ def simulate_command(
         )
         return
     loaded, described = load_plan(plan), load_schema(schema)
+    if loaded.evaluation is not None:
+        # Numbers of a run that is there already: its silos, its ledgers, its sampler.
+        from silosynth.server.judging import describe
+        from silosynth.simulations.judge import simulate_evaluation
+
+        judged = simulate_evaluation(loaded, run=silos, out=out)
+        emit(describe(judged), as_json=as_json)
+        return
     maps = read_maps(silos)
     persons = of_rows.person_column
     tables = read_silos(silos, schema=described, by=by, person_column=persons, maps=maps)

@@ -13,7 +13,7 @@ from silosynth.client.ledger import Ledger
 from silosynth.client.noise import BitSource
 from silosynth.common.codec import Codec
 from silosynth.common.messages import Request, encode_request, encode_sum_statement
-from silosynth.common.plan import Plan, encode_plan
+from silosynth.common.plan import Plan, encode_plan, plan_units
 from silosynth.common.schema import Schema, dump_schema
 from silosynth.server.coordinator import Agree, Answered, Event, State, Stated
 from silosynth.server.driver import Journal, Progress
@@ -34,6 +34,7 @@ def run_local(
     tell: Callable[[str], None] = lambda _: None,
     tables: Mapping[str, pa.Table] | None = None,
     asked: Callable[[Request], None] = lambda _: None,
+    samplers: Callable[[str], bytes | None] | None = None,
 ) -> State:
     """Drive a plan with the gateways in this process.
 
@@ -44,6 +45,7 @@ def run_local(
         bits: a seam for tests: the source of random bits of each silo.
         tables: the silos' rows, where they are in memory already.
         asked: is told of every request.
+        samplers: finds the sampler that a plan evaluates, by the plan that it is of.
     """
     by_name = {silo.name: silo for silo in silos}
     sealed = encode_plan(plan)
@@ -56,7 +58,11 @@ def run_local(
         def reach(silo: str) -> Gateway:
             if silo not in opened:
                 gateway = open_gateway(
-                    by_name[silo], bits=bits[silo] if bits is not None else None, shared=shared
+                    by_name[silo],
+                    bits=bits[silo] if bits is not None else None,
+                    shared=shared,
+                    samplers=samplers,
+                    least_units=plan_units(plan),
                 )
                 opened[silo] = stack.enter_context(gateway)
             return opened[silo]

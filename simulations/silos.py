@@ -26,10 +26,12 @@ from silosynth.client.source import (
     Source,
     SourceFormat,
     SourceSpec,
+    Splitting,
     load_secret,
     make_secret,
     open_source,
     open_table,
+    splitting,
 )
 from silosynth.client.source.bounding import bounding
 from silosynth.client.sums import SUMS, SumMember, SumStore
@@ -148,7 +150,8 @@ def make_silos(
         if not silo.settings.exists():
             if not silo.ledger.exists():
                 write_private(silo.ledger, Ledger.blank())
-            if person_column is not None and not silo.secret.exists():
+            wanted = person_column is not None or plan.held_out is not None
+            if wanted and not silo.secret.exists():
                 make_secret(silo.secret)
             write_private(silo.settings, json.dumps(settings, indent=1).encode())
         elif _settings(silo) != settings:
@@ -170,10 +173,15 @@ def open_gateway(
     bits: BitSource | None = None,
     tell_operator: Callable[[str], None] | None = None,
     shared: OneProcess | None = None,
+    samplers: Callable[[str], bytes | None] | None = None,
+    least_units: int = 0,
 ) -> Iterator[Gateway]:
     """Open the gateway of a silo's directory, and close its ledger afterwards.
 
-    Args: shared: what other silos of this process have read already.
+    Args:
+        shared: what other silos of this process have read already.
+        samplers: finds the samplers that were delivered, by their plans.
+        least_units: what the silo's budget is at least.
     """
     settings = _settings(silo)
     schema = shared.codec.schema if shared else load_schema(Path(settings["schema"]))
@@ -182,7 +190,9 @@ def open_gateway(
     project = Scope(kind=ScopeKind.PROJECT, name=settings["project"])
     person = settings["person_column"]
     bound = None if person is None else bounding(load_secret(silo.secret), tell_operator=tell)
-    with _open_ledger(silo, caps={project: settings["cap_units"]}, shared=shared) as ledger:
+    with _open_ledger(
+        silo, caps={project: max(settings["cap_units"], least_units)}, shared=shared
+    ) as ledger:
         rows = _open_rows(
             silo, schema=schema, person_column=person, bound=bound, tell=tell, shared=shared
         )
@@ -194,6 +204,7 @@ def open_gateway(
             bounded=person is not None,
             lacks=silo_map.absent,
             map_digest=silo_map.digest(load_secret(silo.secret)) if silo_map.columns else None,
+            splitting=_splitting(silo, schema=schema, person_column=person),
         )
         yield Gateway(
             silo=silo.name,
@@ -201,10 +212,26 @@ def open_gateway(
             ledger=ledger,
             sums=SumMember(silo=silo.name, store=SumStore(silo.path / SUMS), key=None),
             checkpoints=Checkpoints(_checkpoints(silo)),
+            samplers=samplers,
             bits=bits,
             tell_operator=tell,
             once=shared.once if shared else each_time,
         )
+
+
+def _splitting(
+    silo: SiloDirectory, *, schema: Schema, person_column: str | None
+) -> Splitting | None:
+    """Return who is held out, where the silo has a secret to tell by."""
+    if not silo.secret.exists():
+        return None
+    secret, silo_map = load_secret(silo.secret), silo.silo_map()
+    return splitting(
+        secret,
+        person_column=person_column,
+        schema_digest=schema.digest,
+        map_digest=silo_map.digest(secret) if silo_map.columns else None,
+    )
 
 
 def _open_ledger(

@@ -51,6 +51,7 @@ ROOMS: dict[str, str] = {
     "common/scores",
     "common/evaluate": "common/accounting common/attacks common/certificate common/codec "
     "common/learners common/plan common/report common/sampler common/schema common/scores",
+    "common/held": "common/plan common/sampler",
     "common/estimate": "common/codec common/sampler common/schema common/scores",
     "common/likeness": "common/codec common/report common/schema common/scores common/tables",
     "common/cli": "common/schema common/codec common/importers common/forest common/generator "
@@ -76,8 +77,8 @@ ROOMS: dict[str, str] = {
     "client/gateway": "client/families client/ledger client/noise client/source client/learning "
     "client/sums common/accounting "
     "client/policy client/roster common/audit common/certificate common/generator "
-    "common/messages common/plan common/sampler common/schema common/tables common/trust "
-    "common/values",
+    "common/held common/messages common/plan common/sampler common/schema common/tables "
+    "common/trust common/values",
     "client/drafting": "client/csv client/maps client/source common/codec common/rules "
     "common/schema common/tables",
     "client/silo": "client/csv client/maps client/gateway client/ledger client/noise client/source "
@@ -122,6 +123,8 @@ ROOMS: dict[str, str] = {
     "server/page": "server/coordinator server/driver server/federation common/certificate "
     "common/codec common/messages common/page common/plan common/sampler",
     "server/service": "server/federation common/telemetry",
+    "server/judging": "server/coordinator server/methods common/accounting common/certificate "
+    "common/held common/plan common/sampler",
     "server/report": "server/coordinator server/driver server/measuring server/methods "
     "common/attacks common/certificate common/evaluate common/plan common/report common/sampler "
     "common/schema",

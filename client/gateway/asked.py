@@ -12,7 +12,8 @@ import numpy as np
 from silosynth.client.learning import Checkpoints
 from silosynth.client.noise import BitSource
 from silosynth.client.policy import Policy
-from silosynth.client.source import Source, StreamRows, ValueQuestion
+from silosynth.client.source import Part, Source, Splitting, StreamRows, ValueQuestion
+from silosynth.common.audit import Parted, Side
 from silosynth.common.domain import Domain, Grouping
 from silosynth.common.errors import InvalidTable, Refused
 from silosynth.common.generator import (
@@ -22,12 +23,14 @@ from silosynth.common.generator import (
     sum_features,
     sum_image_features,
 )
+from silosynth.common.held import Counters, Inputs
 from silosynth.common.measurement import MarginalQuery
 from silosynth.common.messages import Request
 from silosynth.common.plan import (
     ENDINGS,
     OF_VALUES,
     TABLES_PHASES,
+    HeldOut,
     Phase,
     PhaseName,
     Plan,
@@ -48,6 +51,7 @@ class Dataset:
 
     ``domain`` and ``schema_digest`` are the schema's, worked out once. ``lacks`` are the columns
     that the silo declares not to hold, ``map_digest`` the keyed name of the map that says so.
+    ``splitting`` says who is held out, where a plan holds out anybody.
     """
 
     schema: Schema
@@ -56,6 +60,7 @@ class Dataset:
     bounded: bool = False
     lacks: frozenset[str] = frozenset()
     map_digest: str | None = None
+    splitting: Splitting | None = None
     domain: Domain = field(init=False)
     schema_digest: str = field(init=False)
 
@@ -63,15 +68,39 @@ class Dataset:
         object.__setattr__(self, "domain", self.schema.domain)
         object.__setattr__(self, "schema_digest", self.schema.digest)
 
-    def coded(self, edges: Mapping[str, tuple[int, ...]] | None) -> tuple[Source, Schema]:
-        """Return the rows by the bins that begin at ``edges``, or by the schema's own.
+    def coded(
+        self, edges: Mapping[str, tuple[int, ...]] | None, *, plan: Plan
+    ) -> tuple[Source, Schema]:
+        """Return a plan's rows by the bins that begin at ``edges``, or by the schema's own.
 
         Whatever the bins are, a row has one code of each attribute.
         """
+        rows = self.rows if plan.held_out is None else self._part(plan, plan.held_out)
         if not edges:
-            return self.rows, self.schema
+            return rows, self.schema
         schema = refine(self.schema, edges=edges)
-        return self.rows.recode(schema), schema
+        return rows.recode(schema), schema
+
+    def parted(self, plan: Plan) -> Parted | None:
+        """Return which part of which split pays for a plan; None where everybody does."""
+        if plan.held_out is None:
+            return None
+        side = Side.EVALUATION if plan.chosen.evaluates else Side.TRAINING
+        return Parted(split=self._splits().name(plan.held_out.share), side=side)
+
+    def _part(self, plan: Plan, held_out: HeldOut) -> StreamRows:
+        """Return the rows of the part of a split that a plan is about, and of no other."""
+        splitting, evaluates = self._splits(), plan.chosen.evaluates
+        if not isinstance(self.rows, StreamRows):
+            raise _holds_nobody_out()
+        part = Part(splitting=splitting, share=held_out.share, held_out=evaluates)
+        return self.rows.part(part)
+
+    def _splits(self) -> Splitting:
+        """Return who is held out; raise Refused where nobody can be: ask before charging."""
+        if self.splitting is None or not isinstance(self.rows, StreamRows):
+            raise _holds_nobody_out()
+        return self.splitting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,8 +131,19 @@ class TablesDataset:
         object.__setattr__(self, "domain", domain)
         object.__setattr__(self, "schema_digest", self.schema.digest)
 
+    def parted(self, plan: Plan) -> None:
+        """Everybody pays: of several tables nobody is held out."""
+
 
 AnyDataset = Dataset | TablesDataset
+
+
+def _holds_nobody_out() -> Refused:
+    """Return the error of a silo whose rows do not reach the gateway."""
+    return Refused(
+        "this silo can hold nobody out: its rows are counted where they are",
+        hint="set push_down = false and leave cluster out, or plan without held_out",
+    )
 
 
 class Terms(TypedDict):
@@ -125,6 +165,7 @@ class Asked:
     plan_digest: str
     cells: tuple[int, ...] = ()
     lacks: frozenset[str] = frozenset()
+    inputs: Inputs | None = None
 
     @property
     def terms(self) -> Terms:
@@ -138,6 +179,10 @@ def ask_rows(asked: Asked) -> Sequence[np.ndarray]:
     Guarantees: adding or removing one row moves each array by at most the phase's ``bound`` in L2
     norm: by one in one cell where counts are asked.
     """
+    if asked.inputs is not None:
+        counters = Counters(asked.inputs)
+        asked.rows.fold(counters.add, **asked.terms)
+        return [counters.vector()]
     held = [not asked.lacks.intersection(clique) for clique, _ in asked.request.queries]
     if not all(held):
         return _ask_held(asked, held)

@@ -22,6 +22,7 @@ from silosynth.client.gateway.asked import (
     learn_from,
 )
 from silosynth.client.gateway.deliveries import UNKNOWN, Deliveries
+from silosynth.client.gateway.judged import FindSampler
 from silosynth.client.gateway.kept import KeepsRecords
 from silosynth.client.gateway.proposals import (
     Proposals,
@@ -92,6 +93,7 @@ class Gateway:
         records: KeepsRecords | None = None,
         sums: SumMember | None = None,
         checkpoints: Checkpoints | None = None,
+        samplers: FindSampler | None = None,
         bits: BitSource | None = None,
         tell_operator: Callable[[str], None] = lambda _: None,
         reached: Callable[[str], None] = lambda _: None,
@@ -104,6 +106,7 @@ class Gateway:
             sums: the silo's part in secure sums; without it, plans with shared noise are refused.
             records: where approved plans and results are kept; needed with an identity.
             checkpoints: the pretrained ones that plans may start from; none by default.
+            samplers: finds what a plan evaluates; by default, in what was delivered here.
             bits: a seam for tests of a single silo.
             reached: a seam for tests, called with the name of each step as it is reached.
             once: a seam for simulations, which read the same bytes for many silos.
@@ -118,6 +121,7 @@ class Gateway:
             checkpoints=checkpoints or Checkpoints(),
             book=open_book(silo, identity, rules=rules, ledger=ledger),
             once=once,
+            find_sampler=samplers or (lambda _: None if records is None else records.sampler(_)),
         )
         # Every request carries its whole plan. What held for these bytes once holds again, until a
         # roster changes: the policy stays as it is while the gateway runs, and approval is asked
@@ -262,6 +266,7 @@ class Gateway:
             rdp=verified.share.vector,
             scopes=payers(proposed),
             facts=charge_facts(verified, agreed=agreed),
+            part=proposed.dataset.parted(proposed.plan),
         )
         if stored is not None:
             return self._stored(verified, stored)
@@ -291,7 +296,9 @@ class Gateway:
             answers = ask_families(dataset.rows, verified.request, phase=verified.phase)
             self._reached("counted")
             return add_noise(answers)
-        rows, schema = dataset.coded(verified.request.edges)
+        judged = verified.judged
+        edges = verified.request.edges if judged is None else judged.edges
+        rows, schema = dataset.coded(edges, plan=plan)
         asked = Asked(
             rows=rows,
             schema=schema,
@@ -301,6 +308,7 @@ class Gateway:
             plan_digest=verified.proposed.digest,
             cells=verified.cells,
             lacks=dataset.lacks,
+            inputs=None if judged is None else judged.inputs,
         )
         if verified.request.training is not None:
             learnt = learn_from(

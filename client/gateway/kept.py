@@ -39,6 +39,9 @@ class KeepsRecords(Protocol):
     def keep_result(self, digest: str, *, bundle: bytes, sampler: bytes) -> object:
         """Keep the result of a plan."""
 
+    def sampler(self, digest: str) -> bytes | None:
+        """Return the sampler that was delivered under a plan, if it is kept."""
+
 
 class Records:
     """Own the folders ``plans`` and ``results`` of a silo's directory.
@@ -105,6 +108,10 @@ class Records:
             elif kept != bundle:
                 raise RequestConflict("another result of this plan was delivered before")
             return folder
+
+    def sampler(self, digest: str) -> bytes | None:
+        """Return the sampler that was delivered under a plan, if it is kept."""
+        return _read(self._results / _hex(digest) / SAMPLER)
 
     def old_results(self, *, before: datetime) -> tuple[Path, ...]:
         """Return the folders of results that were delivered before a time and are kept whole."""

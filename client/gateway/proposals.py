@@ -198,8 +198,10 @@ class Proposals:
 
     def _check_budget(self, plan: Plan, *, consumer: str) -> None:
         """Raise BudgetExceeded when dataset, consumer or project cannot pay for all of a plan."""
+        part = self.door.datasets[plan.dataset].parted(plan)
         for scope in plan_scopes(plan.dataset, consumer, plan.project):
-            units = plan_price(plan, order=self.ledger.order(scope))
+            price = plan_price(plan, order=self.ledger.order(scope))
+            units = self.ledger.growth(scope, price, part=part)
             if units > self.ledger.remaining(scope):
                 raise BudgetExceeded(
                     f"plan {plan.id} costs more than {scope} has left",

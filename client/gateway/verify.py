@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from silosynth.client.gateway.asked import AnyDataset, Dataset, TablesDataset, require_training
+from silosynth.client.gateway.judged import FindSampler, Judged, judge
 from silosynth.client.learning import Checkpoints
 from silosynth.client.noise import NoiseShare, check_noise, noise_share
 from silosynth.client.policy import (
@@ -37,6 +38,7 @@ from silosynth.common.messages import (
     decode_sum_statement,
 )
 from silosynth.common.plan import (
+    EvaluationSettings,
     Phase,
     Plan,
     check_clip,
@@ -78,6 +80,7 @@ class Doorkeeper:
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
     book: RosterBook | None = None
     once: Once = each_time
+    find_sampler: FindSampler = lambda _: None
 
     def rosters(self, project: str) -> tuple[Mapping[str, PublicKey], ...]:
         """Return the rosters of a project that were gone by, the present one last."""
@@ -110,6 +113,7 @@ class VerifiedRequest:
     phase: Phase
     cells: tuple[int, ...]
     share: NoiseShare
+    judged: Judged | None = None
 
 
 def verify_plan(door: Doorkeeper, data: bytes, *, ended: bool = False) -> VerifiedPlan:
@@ -161,6 +165,7 @@ def permit_plan(door: Doorkeeper, plan: Plan, *, ended: bool = False) -> AnyData
         check_company(dataset.policy, plan=plan)
     if not dataset.bounded:
         check_rows(dataset.policy, plan=plan)
+    dataset.parted(plan)
     for phase in plan.phases:
         check_noise(plan.noise(phase))
     if isinstance(dataset, TablesDataset):
@@ -233,7 +238,13 @@ def verify_request(door: Doorkeeper, proposed: VerifiedPlan, data: bytes) -> Ver
             marginals=_sums(request, plan=plan, phase=phase, cells=cells),
             length=_length(request),
         ),
+        judged=None if plan.evaluation is None else _judge(door, plan, plan.evaluation),
     )
+
+
+def _judge(door: Doorkeeper, plan: Plan, settings: EvaluationSettings) -> Judged:
+    """Return what the people held out are held against, worked out before anything is charged."""
+    return door.once(("judged", plan.digest), lambda: judge(plan, settings, find=door.find_sampler))
 
 
 def _check_tables(dataset: AnyDataset, plan: Plan) -> None:

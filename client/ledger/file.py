@@ -281,6 +281,10 @@ def _check_tables(connection: sqlite3.Connection, account: Account) -> None:
     orders = connection.execute("SELECT kind, name, rdp_order FROM orders")
     if {Scope(kind=ScopeKind(k), name=n): o for k, n, o in orders} != account.orders:
         raise broken("its orders are not those of its entries")
+    parts = connection.execute("SELECT kind, name, split, training, evaluation FROM parts")
+    sums = {(Scope(kind=ScopeKind(k), name=n), s): (t, e) for k, n, s, t, e in parts}
+    if sums != account.parts:
+        raise broken("the sums of its splits are not those of its entries")
     requests = set(connection.execute("SELECT id, hash, cost, charged FROM requests"))
     if requests != {
         (c.request_id, c.request_hash, c.cost_units, c.sequence) for c in account.charges.values()

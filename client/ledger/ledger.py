@@ -36,7 +36,6 @@ from silosynth.client.ledger.rows import (
     add_release,
     cap_and_spent,
     last_entry,
-    order_of,
     set_cap,
 )
 from silosynth.client.ledger.statements import Clock, Statements, time_text
@@ -47,6 +46,7 @@ from silosynth.common.audit import (
     Charge,
     Decision,
     Facts,
+    Parted,
     Scope,
     StoredRelease,
     charge_body,
@@ -235,6 +235,7 @@ class Ledger(Statements):
         rdp: Vector | None = None,
         scopes: Collection[Scope] | None = None,
         facts: Facts | None = None,
+        part: Parted | None = None,
     ) -> bytes | None:
         """Charge a request to all its scopes or to none; return its release if one is stored.
 
@@ -250,6 +251,7 @@ class Ledger(Statements):
                 scope with an order is charged by them.
             scopes: those that pay; every scope that has a cap, by default.
             facts: public facts to record beside the charge, such as the plan's digest.
+            part: the part of a split whose rows alone are read; everybody pays without it.
 
         Raises RequestConflict when the id was used with another hash or cost,
         BudgetExceeded when a scope has less than that left or has no cap, LedgerUnavailable when
@@ -269,12 +271,13 @@ class Ledger(Statements):
             facts=facts or {},
             at=time_text(self._clock()),
             rdp=rdp,
+            part=part,
         )
         request = (request_id, request_hash, cost_units)
         self._reached("before-charge")
         stored = self._batch.write(
             lambda connection: add_charge(
-                connection, body, request=request, payers=payers, capped=capped, rdp=rdp
+                connection, body, request=request, payers=payers, capped=capped, rdp=rdp, part=part
             )
         )
         self._reached("after-charge")
@@ -328,10 +331,6 @@ class Ledger(Statements):
         """Return the units that a scope has left; 0 for one that has no cap."""
         cap, spent = self._batch.read(lambda connection: cap_and_spent(connection, scope))
         return cap - spent if scope in self._scopes else 0
-
-    def order(self, scope: Scope) -> int | None:
-        """Return the Rényi order that a scope's budget is held at, in units of 2^-20, if any."""
-        return self._batch.read(lambda connection: order_of(connection, scope))
 
     @property
     def head(self) -> str:

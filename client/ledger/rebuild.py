@@ -110,6 +110,7 @@ def _fill(connection: sqlite3.Connection, account: Account, releases: Mapping[st
     """Fill the tables with what a chain adds up to."""
     scopes = [(s.kind.value, s.name, cap, account.spent[s]) for s, cap in account.caps.items()]
     orders = [(s.kind.value, s.name, order) for s, order in account.orders.items()]
+    parts = [(s.kind.value, s.name, n, *both) for (s, n), both in account.parts.items()]
     requests = [
         (c.request_id, c.request_hash, c.cost_units, c.sequence) for c in account.charges.values()
     ]
@@ -124,6 +125,7 @@ def _fill(connection: sqlite3.Connection, account: Account, releases: Mapping[st
     tables: tuple[tuple[str, int, list[tuple[object, ...]]], ...] = (
         ("scopes", 4, [*scopes]),
         ("orders", 3, [*orders]),
+        ("parts", 5, [*parts]),
         ("requests", 4, [*requests]),
         ("releases", 3, [*kept]),
         ("decisions", 4, _decisions(account)),

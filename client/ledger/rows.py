@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from silosynth.client.ledger.file import broken, read_entries
 from silosynth.common.accounting import RHO_UNIT, Vector, price_units
 from silosynth.common.audit import (
     Cap,
+    Parted,
     Scope,
     ScopeKind,
+    Sums,
+    added,
     cap_body,
+    growth,
     next_head,
     plain_scope,
     replay,
     repriced,
+    repriced_parts,
 )
 from silosynth.common.errors import BudgetExceeded, RequestConflict
+
+_SET_PART = (
+    "INSERT INTO parts VALUES (?, ?, ?, ?, ?) ON CONFLICT (kind, name, split) "
+    "DO UPDATE SET training = excluded.training, evaluation = excluded.evaluation"
+)
 
 
 def last_entry(connection: sqlite3.Connection) -> tuple[int, str]:
@@ -68,7 +78,8 @@ def set_cap(connection: sqlite3.Connection, scope: Scope, *, cap: Cap, at: str) 
     exists = first_row(connection, "SELECT 1 FROM scopes WHERE kind = ? AND name = ?", *_key(scope))
     moved = exists is not None and cap.order != order_of(connection, scope)
     if moved:
-        spent = _spent_at(connection, scope, cap=cap)
+        spent, sums = _spent_at(connection, scope, cap=cap)
+        connection.executemany(_SET_PART, [(*_key(s), n, *both) for (s, n), both in sums.items()])
     effective = Cap(units=max(cap.units, spent), order=cap.order)
     if exists and not moved and effective.units == old:
         return
@@ -83,10 +94,21 @@ def set_cap(connection: sqlite3.Connection, scope: Scope, *, cap: Cap, at: str) 
         connection.execute("INSERT INTO orders VALUES (?, ?, ?)", (*_key(scope), cap.order))
 
 
-def _spent_at(connection: sqlite3.Connection, scope: Scope, *, cap: Cap) -> int:
+def _spent_at(
+    connection: sqlite3.Connection, scope: Scope, *, cap: Cap
+) -> tuple[int, Mapping[tuple[Scope, str], Sums]]:
     """Return what all charges of a scope, and its losses, take at the order of its next cap."""
     account = replay(read_entries(connection))
-    return repriced(scope, cap=cap, charges=account.charges.values(), losses=account.losses)
+    charges = account.charges.values()
+    _, sums = repriced_parts(scope, order=cap.order, charges=charges)
+    return repriced(scope, cap=cap, charges=charges, losses=account.losses), sums
+
+
+def part_sums(connection: sqlite3.Connection, scope: Scope, split: str) -> Sums:
+    """Return what was charged to both parts of a split, in units; zeros before the first charge."""
+    query = "SELECT training, evaluation FROM parts WHERE kind = ? AND name = ? AND split = ?"
+    row = first_row(connection, query, *_key(scope), split)
+    return (0, 0) if row is None else (int(row[0]), int(row[1]))
 
 
 def add_charge(
@@ -97,6 +119,7 @@ def add_charge(
     payers: tuple[Scope, ...],
     capped: frozenset[Scope],
     rdp: Vector | None = None,
+    part: Parted | None = None,
 ) -> bytes | None:
     """Charge a request (id, hash, cost) unless it was; return its release if one is stored.
 
@@ -127,7 +150,7 @@ def add_charge(
                 hint="make a plan of your own, with another id",
             )
         return _release(connection, request_id)
-    _spend(connection, cost_units, rdp=rdp, payers=payers, capped=capped)
+    _spend(connection, cost_units, rdp=rdp, payers=payers, capped=capped, part=part)
     place, _ = append(connection, body)
     connection.execute("INSERT INTO requests VALUES (?, ?, ?, ?)", (*request, place))
     return None
@@ -179,15 +202,20 @@ def _spend(
     rdp: Vector | None,
     payers: tuple[Scope, ...],
     capped: frozenset[Scope],
+    part: Parted | None,
 ) -> None:
-    """Add the cost to every payer; raise BudgetExceeded naming one that has too little."""
+    """Add the cost to every payer; raise BudgetExceeded naming one that has too little.
+
+    Where one ``part`` of a split pays, a budget falls by what the larger of its two sums grows.
+    """
     if not payers:
         raise BudgetExceeded("no scope pays for the request", hint="grant one a budget")
     for scope in payers:
         cap, spent = cap_and_spent(connection, scope)
         left = cap - spent if scope in capped else 0
         order = order_of(connection, scope) if rdp is not None else None
-        units = price_units(cost_units=cost_units, vector=rdp, order=order)
+        priced = price_units(cost_units=cost_units, vector=rdp, order=order)
+        units = _grow(connection, scope, part, priced)
         if units > left:
             raise BudgetExceeded(
                 f"the request costs {_rho(units)} of zCDP rho; {scope} has {_rho(left)} left",
@@ -197,6 +225,16 @@ def _spend(
             "UPDATE scopes SET spent = spent + ? WHERE kind = ? AND name = ?",
             (units, *_key(scope)),
         )
+
+
+def _grow(connection: sqlite3.Connection, scope: Scope, part: Parted | None, units: int) -> int:
+    """Add units to the sum of a part; return by how much the most that one person paid grows."""
+    if part is None:
+        return units
+    before = part_sums(connection, scope, part.split)
+    after = added(before, part.side, units)
+    connection.execute(_SET_PART, (*_key(scope), part.split, *after))
+    return growth(before, part.side, units)
 
 
 def _consumers(scopes: Iterable[Sequence[str]]) -> list[str]:

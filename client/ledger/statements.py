@@ -19,7 +19,7 @@ from silosynth.client.ledger.decisions import (
     newest_decision,
     standing_words,
 )
-from silosynth.client.ledger.rows import first_payer
+from silosynth.client.ledger.rows import first_payer, order_of, part_sums
 from silosynth.client.ledger.waiting import (
     WaitingPlan,
     add_waiting,
@@ -31,10 +31,13 @@ from silosynth.common.audit import (
     ApproverWord,
     Authority,
     Decision,
+    Parted,
     RecordedWord,
     RosterStep,
+    Scope,
     Verdict,
     decision_body,
+    growth,
     word_body,
 )
 from silosynth.common.errors import InvalidArgument
@@ -60,6 +63,17 @@ class Statements:
         self._clock = clock
         self._rosters: tuple[RosterStep, ...] = ()
         self._remembering = Lock()
+
+    def growth(self, scope: Scope, units: int, *, part: Parted | None) -> int:
+        """Return what a charge of so many units would take from a scope."""
+        if part is None:
+            return units
+        sums = self._batch.read(lambda connection: part_sums(connection, scope, part.split))
+        return growth(sums, part.side, units)
+
+    def order(self, scope: Scope) -> int | None:
+        """Return the Rényi order that a scope's budget is held at, in units of 2^-20, if any."""
+        return self._batch.read(lambda connection: order_of(connection, scope))
 
     def wait(self, plan_digest: str, plan: bytes, *, signer: str) -> tuple[str, ...]:
         """Let a plan as ``signer`` sealed it wait for a person, unless it waits or is refused.

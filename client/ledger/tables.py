@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-FILE_VERSION = 5
+FILE_VERSION = 6
 APPLICATION_ID = 0x53_49_4C_4F
 _TABLES_OF_VERSION_1 = (
     "CREATE TABLE entries (sequence INTEGER PRIMARY KEY, body TEXT NOT NULL, "
@@ -41,6 +41,11 @@ _ADDED_IN_VERSION_5 = (
     "CREATE TABLE former (head TEXT PRIMARY KEY) STRICT",
     "CREATE TABLE lost (request TEXT PRIMARY KEY) STRICT",
 )
+_ADDED_IN_VERSION_6 = (
+    "CREATE TABLE parts (kind TEXT NOT NULL, name TEXT NOT NULL, split TEXT NOT NULL, "
+    "training INTEGER NOT NULL, evaluation INTEGER NOT NULL, PRIMARY KEY (kind, name, split), "
+    "FOREIGN KEY (kind, name) REFERENCES scopes (kind, name)) STRICT",
+)
 # What was decided, or waits, without its signer on record keeps NULL in the signer's place.
 _CHANGED_IN_VERSION_4 = (
     "ALTER TABLE decisions RENAME TO decisions_before",
@@ -60,11 +65,13 @@ _NEWER_THAN_VERSION_1 = (
     _WAITING,
     *_ADDED_IN_VERSION_4,
     *_ADDED_IN_VERSION_5,
+    *_ADDED_IN_VERSION_6,
 )
 TABLES = (*_TABLES_OF_VERSION_1, *_NEWER_THAN_VERSION_1)
 ADDED = {
     1: _NEWER_THAN_VERSION_1,
-    2: (*_ADDED_IN_VERSION_3, *_CHANGED_IN_VERSION_4, *_ADDED_IN_VERSION_5),
-    3: (*_CHANGED_IN_VERSION_4, *_ADDED_IN_VERSION_5),
-    4: _ADDED_IN_VERSION_5,
+    2: (*_ADDED_IN_VERSION_3, *_CHANGED_IN_VERSION_4, *_ADDED_IN_VERSION_5, *_ADDED_IN_VERSION_6),
+    3: (*_CHANGED_IN_VERSION_4, *_ADDED_IN_VERSION_5, *_ADDED_IN_VERSION_6),
+    4: (*_ADDED_IN_VERSION_5, *_ADDED_IN_VERSION_6),
+    5: _ADDED_IN_VERSION_6,
 }

@@ -15,7 +15,13 @@ from silosynth.client.noise import BitSource
 from silosynth.client.policy import CheckpointSection, DatasetSection, PolicyFile, SiloIdentity
 from silosynth.client.roster import RosterBook
 from silosynth.client.silo.lives import begin_life, noted_heads
-from silosynth.client.source import StreamRows, forget_codes, load_secret, open_source
+from silosynth.client.source import (
+    StreamRows,
+    forget_codes,
+    load_secret,
+    open_source,
+    splitting,
+)
 from silosynth.client.source.bounding import bounding
 from silosynth.client.sums import SUMS, SumMember, SumStore
 from silosynth.common.errors import InvalidCheckpoint, InvalidPolicy, LedgerUnavailable
@@ -253,4 +259,10 @@ def _open_dataset(
         bounded=bounded,
         lacks=silo_map.absent,
         map_digest=None if section.map_path is None else silo_map.digest(secret),
+        splitting=splitting(
+            secret,
+            person_column=section.person_column,
+            schema_digest=schema.digest,
+            map_digest=None if section.map_path is None else silo_map.digest(secret),
+        ),
     )

@@ -3,6 +3,7 @@ from .caches.code_cache import forget_codes
 from .caches.file_state import watch_files
 from .files import list_files
 from .open import open_source, open_table
+from .parting import Part, Splitting, splitting
 from .people import People
 from .spec import Bounding, Source, SourceFormat, SourceSpec, ValueQuestion
 from .stream import StreamRows
@@ -26,10 +27,12 @@ __all__ = [
     "OF_RULE",
     "PARQUET",
     "Bounding",
+    "Part",
     "People",
     "Source",
     "SourceFormat",
     "SourceSpec",
+    "Splitting",
     "StreamRows",
     "TableSource",
     "ValueQuestion",
@@ -43,6 +46,7 @@ __all__ = [
     "rank_rows",
     "read_table",
     "read_untyped",
+    "splitting",
     "stored_schema",
     "table_name",
     "tables_in",

@@ -54,17 +54,17 @@ def rank_rows(
         return ranks
     owners = person[rows]
     blocks = _blocks(owners, names, several, [c[rows] for c in codes], secret=secret)
-    tags = _authenticate(blocks, secret=secret)
+    tags = authenticate(blocks, secret=secret)
     order = _sort(owners, tags)
     places = np.empty(len(rows), dtype=np.int64)
-    places[order] = _count_up(owners[order], tags[order])
+    places[order] = count_up(owners[order], tags[order])
     again = np.flatnonzero(places)
     if len(again):
         last = np.zeros((len(again), _BLOCK), dtype=np.uint8)
         last[:, :8] = places[again].astype("<u8").view(np.uint8).reshape(-1, 8)
-        tags[again] = _authenticate([*(b[again] for b in blocks), last], secret=secret)
+        tags[again] = authenticate([*(b[again] for b in blocks), last], secret=secret)
         order = _sort(owners, tags)
-    ranks[rows[order]] = _count_up(owners[order])
+    ranks[rows[order]] = count_up(owners[order])
     return ranks
 
 
@@ -78,7 +78,7 @@ def bounding(secret: bytes, *, tell_operator: Callable[[str], None] = lambda _: 
             tell_operator(f"{nameless} rows name no person and are not counted")
         return ranks
 
-    return Bounding(rank=rank, key=_derive(secret, b"sql"))
+    return Bounding(rank=rank, key=derive(secret, b"sql"))
 
 
 def make_secret(path: Path) -> None:
@@ -126,7 +126,7 @@ def number_persons(persons: pa.ChunkedArray | pa.Array) -> tuple[np.ndarray, pa.
     names, indices = column.dictionary, column.indices
     try:
         # By the type alone: not just when somebody has two rows.
-        _spell(names[:0])
+        spell(names[:0])
     except pa.ArrowNotImplementedError:
         raise _not_plain() from None
     nameless = pc.is_null(column, nan_is_null=False).to_numpy(zero_copy_only=False)
@@ -153,8 +153,8 @@ def _blocks(
     """Return what is hashed of each row, in (rows, 16) uint8 blocks: person, then codes."""
     digests = np.zeros((len(names), _BLOCK), dtype=np.uint8)
     wanted = np.flatnonzero(several)
-    spelled = _spell(pc.take(names, pa.array(wanted))).to_pylist()
-    key = _derive(secret, b"person")
+    spelled = spell(pc.take(names, pa.array(wanted))).to_pylist()
+    key = derive(secret, b"person")
     joined = b"".join(
         hashlib.blake2b(name, key=key, digest_size=_BLOCK).digest() for name in spelled
     )
@@ -167,7 +167,7 @@ def _blocks(
     return [digests[person], *pieces]
 
 
-def _spell(names: pa.Array) -> pa.Array:
+def spell(names: pa.Array) -> pa.Array:
     """Return names as bytes; those of text are not decoded, so that none can make it fail."""
     if pt.is_fixed_size_binary(names.type):
         names = names.cast(pa.binary())
@@ -176,13 +176,13 @@ def _spell(names: pa.Array) -> pa.Array:
     return names.cast(pa.large_binary())
 
 
-def _authenticate(blocks: Sequence[np.ndarray], *, secret: bytes) -> np.ndarray:
+def authenticate(blocks: Sequence[np.ndarray], *, secret: bytes) -> np.ndarray:
     """Return (rows, 2) uint64: the CBC-MAC of each row's blocks, all rows at once.
 
     Every row has the same number of blocks and the key is of its own for that number, so that
     this is a pseudo-random function (Bellare, Kilian, Rogaway 2000, Theorem 3.1).
     """
-    key = _derive(secret, b"row-%d" % len(blocks))
+    key = derive(secret, b"row-%d" % len(blocks))
     state = np.zeros((len(blocks[0]), _BLOCK), dtype=np.uint8)
     # ECB on purpose: each block is one row's own state, chained row by row below.
     encrypt = Cipher(algorithms.AES(key), modes.ECB()).encryptor()
@@ -202,7 +202,7 @@ def _sort(person: np.ndarray, tags: np.ndarray) -> np.ndarray:
     return np.argsort(keys, kind="stable")
 
 
-def _count_up(*groups: np.ndarray) -> np.ndarray:
+def count_up(*groups: np.ndarray) -> np.ndarray:
     """Return (rows,) int64, the place of each row in its run of equal groups, from 0."""
     changes = np.ones(len(groups[0]), dtype=bool)
     changes[1:] = False
@@ -214,6 +214,6 @@ def _count_up(*groups: np.ndarray) -> np.ndarray:
     return np.arange(len(changes)) - np.repeat(starts, lengths)
 
 
-def _derive(secret: bytes, purpose: bytes) -> bytes:
+def derive(secret: bytes, purpose: bytes) -> bytes:
     """Return a key of 32 bytes for one purpose."""
     return hashlib.blake2b(purpose, key=secret, digest_size=32, person=b"silosynth-rows").digest()

@@ -24,7 +24,7 @@ from silosynth.client.csv import (
     read_oddly,
 )
 from silosynth.client.source.caches.file_state import file_digest, watch_files
-from silosynth.client.source.stream import Fragment, Reader
+from silosynth.client.source.spec import Fragment, Reader
 from silosynth.client.source.table import ARROW, PARQUET, Wanted, guarded, open_arrow
 from silosynth.common.errors import InvalidTable
 from silosynth.common.schema import CsvDialect

@@ -11,8 +11,7 @@ import duckdb
 import pyarrow as pa
 
 from silosynth.client.source.caches.file_state import database_files, file_digest, watch_files
-from silosynth.client.source.spec import SourceSpec
-from silosynth.client.source.stream import Fragment, Reader
+from silosynth.client.source.spec import Fragment, Reader, SourceSpec
 from silosynth.client.source.table import Wanted
 from silosynth.common.errors import InvalidTable
 

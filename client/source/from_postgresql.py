@@ -16,7 +16,14 @@ import numpy as np
 import pyarrow as pa
 
 from silosynth.client.counting import lay_out
-from silosynth.client.source.spec import Bounding, CodedTable, SourceSpec, ValueQuestion
+from silosynth.client.source.spec import (
+    Bounding,
+    CodedTable,
+    Fragment,
+    Reader,
+    SourceSpec,
+    ValueQuestion,
+)
 from silosynth.client.source.sql import (
     MOST_SETS,
     Kind,
@@ -38,7 +45,6 @@ from silosynth.client.source.sql import (
     tally_sql,
     value_count_sql,
 )
-from silosynth.client.source.stream import Fragment, Reader
 from silosynth.client.source.survey import NumberFit, Survey, Tally
 from silosynth.client.source.table import Wanted
 from silosynth.common.domain import Grouping

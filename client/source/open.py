@@ -19,11 +19,12 @@ from silosynth.client.source.files import (
 )
 from silosynth.client.source.spec import (
     Bounding,
+    Reader,
     Source,
     SourceFormat,
     SourceSpec,
 )
-from silosynth.client.source.stream import Reader, StreamRows
+from silosynth.client.source.stream import StreamRows
 from silosynth.client.source.table import ARROW, CSV, PARQUET, Wanted, read_table
 from silosynth.common.codec import Codec, TableLike
 from silosynth.common.errors import InvalidArgument, InvalidTable

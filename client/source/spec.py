@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -24,6 +24,8 @@ Ranker: TypeAlias = "Callable[[pa.ChunkedArray, Sequence[np.ndarray]], np.ndarra
 """From the person column and the codes, (rows,) the place of each row among its person's rows."""
 
 
+Fragment: TypeAlias = "Callable[[], pa.Table]"
+"""Reads one piece of a table; called once, on any thread."""
 _CLUSTER = re.compile(r"local|([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\]):[0-9]{1,5}")
 
 
@@ -90,6 +92,20 @@ class Bounding:
 
     rank: Ranker
     key: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reader:
+    """How a table is read: its fragments, about how many rows, and what identifies its content.
+
+    ``key`` changes whenever the rows may have changed; without one, codes are not kept on disk.
+    ``check`` is called after the last fragment; it raises when they are not of one table.
+    """
+
+    fragments: Callable[[], Iterable[Fragment]]
+    rows: int = 1 << 20
+    key: Callable[[], str] | None = None
+    check: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property, partial
 from itertools import takewhile
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +25,7 @@ from silosynth.client.source.caches.held import (
     choose,
     join_pieces,
 )
+from silosynth.client.source.parting import Part
 from silosynth.client.source.people import (
     People,
     Points,
@@ -33,7 +33,7 @@ from silosynth.client.source.people import (
     gather_people,
     plain_persons,
 )
-from silosynth.client.source.spec import Bounding, CodedTable, ValueQuestion
+from silosynth.client.source.spec import Bounding, CodedTable, Fragment, Reader, ValueQuestion
 from silosynth.client.source.survey import Survey, take_survey
 from silosynth.client.source.table import Wanted
 from silosynth.common.batches import available_threads, map_ahead
@@ -43,23 +43,7 @@ from silosynth.common.measurement import MarginalQuery
 from silosynth.common.schema import Schema
 from silosynth.common.values import ValueGrid
 
-Fragment: TypeAlias = "Callable[[], pa.Table]"
-"""Reads one piece of a table; called once, on any thread."""
 _KEEP_BYTES = 2 << 30
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reader:
-    """How a table is read: its fragments, about how many rows, and what identifies its content.
-
-    ``key`` changes whenever the rows may have changed; without one, codes are not kept on disk.
-    ``check`` is called after the last fragment; it raises when they are not of one table.
-    """
-
-    fragments: Callable[[], Iterable[Fragment]]
-    rows: int = 1 << 20
-    key: Callable[[], str] | None = None
-    check: Callable[[], None] = lambda: None
 
 
 class StreamRows:
@@ -101,7 +85,7 @@ class StreamRows:
         self._people: HeldPeople | None = None
         self._notes: tuple[EncodingNote, ...] = ()
         self._told: tuple[EncodingNote, ...] = ()
-        self._recoded: StreamRows | None = None
+        self._derived: dict[str, tuple[object, StreamRows]] = {}
 
     @cached_property
     def _codec(self) -> Codec:
@@ -159,19 +143,32 @@ class StreamRows:
 
     def recode(self, schema: Schema) -> StreamRows:
         """Return the same rows, coded by another schema; the last one is kept for what follows."""
+        wanted = replace(self._wanted, schema=schema)
+        return self._derive("recoded", schema, self._open_reader, wanted, self._cache)
+
+    def part(self, part: Part) -> StreamRows:
+        """Return the rows of one part of the persons; kept for what follows, on no disk."""
+        read = partial(part.read, self._open_reader)
+        return self._derive(f"held out: {part.held_out}", part, read, self._wanted, None)
+
+    def _derive(
+        self, kind: str, key: object, read: Callable[[], Reader], wanted: Wanted, cache: Path | None
+    ) -> StreamRows:
+        """Return other rows of the same table: the last of its kind, where it is of this key."""
         with self._lock:
-            if self._recoded is None or self._recoded._schema != schema:
-                self._recoded = StreamRows(
-                    open_reader=self._open_reader,
-                    wanted=replace(self._wanted, schema=schema),
+            if kind not in self._derived or self._derived[kind][0] != key:
+                rows = StreamRows(
+                    open_reader=read,
+                    wanted=wanted,
                     lifetime=self._lifetime,
                     bounding=self._bounding,
-                    cache=self._cache,
+                    cache=cache,
                     keep_bytes=self._keep_bytes,
                     threads=self._threads,
                     tell_operator=self._tell_operator,
                 )
-        return self._recoded
+                self._derived[kind] = key, rows
+            return self._derived[kind][1]
 
     def fold(
         self,
@@ -246,8 +243,8 @@ class StreamRows:
                     continue
                 self._held = None if held is self._held else self._held
                 self._people = None if held is self._people else self._people
-            if self._recoded is not None:
-                self._recoded.forget_stale()
+            for _, derived in self._derived.values():
+                derived.forget_stale()
             if self._cache is not None:
                 bounded = self._person_column is not None
                 forget_codes(self._cache, lifetime=None if bounded else self._lifetime)

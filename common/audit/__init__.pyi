@@ -1,4 +1,4 @@
-from .account import Account, BrokenChain, price, replay, repriced
+from .account import Account, BrokenChain, price, replay, repriced, repriced_parts
 from .audit import Row, audit_rows, encode_audit, verify_audit
 from .entries import (
     GENESIS,
@@ -10,8 +10,6 @@ from .entries import (
     Facts,
     Loss,
     RecordedWord,
-    Scope,
-    ScopeKind,
     StoredRelease,
     Verdict,
     cap_body,
@@ -28,7 +26,9 @@ from .entries import (
     release_body,
     word_body,
 )
+from .parts import Parted, Side, Sums, added, growth
 from .rosters import RosterStep, roster_body
+from .scopes import Scope, ScopeKind
 
 __all__ = [
     "GENESIS",
@@ -41,13 +41,17 @@ __all__ = [
     "Decision",
     "Facts",
     "Loss",
+    "Parted",
     "RecordedWord",
     "RosterStep",
     "Row",
     "Scope",
     "ScopeKind",
+    "Side",
     "StoredRelease",
+    "Sums",
     "Verdict",
+    "added",
     "audit_rows",
     "cap_body",
     "charge_body",
@@ -55,6 +59,7 @@ __all__ = [
     "digest",
     "encode_audit",
     "genesis_body",
+    "growth",
     "loss_body",
     "next_head",
     "plain_scope",
@@ -65,6 +70,7 @@ __all__ = [
     "release_body",
     "replay",
     "repriced",
+    "repriced_parts",
     "roster_body",
     "verify_audit",
     "word_body",

@@ -21,10 +21,12 @@ from silosynth.common.audit.entries import (
     canonical,
     next_head,
     read_decision,
+    read_part,
     read_scope,
     read_vector,
     read_word,
 )
+from silosynth.common.audit.parts import Sums, SumsOf, charge_sums, sums_of
 from silosynth.common.audit.rosters import RosterStep, read_roster
 from silosynth.common.errors import InvalidArgument
 
@@ -36,13 +38,17 @@ _CHARGE: Mapping[str, type] = {
     "facts": dict,
     "at": str,
 }
+_RDP_CHARGE: Mapping[str, type] = {**_CHARGE, "orders": int, "rdp": list}
+_PART: Mapping[str, type] = {"split": str, "side": str}
 _DECISION: Mapping[str, type] = {"plan": str, "verdict": str, "why": str, "by": str, "at": str}
 _FIELDS: Mapping[str, Mapping[str, type]] = {
     "ledger": {"id": str, "at": str},
     "cap": {"scope": list, "cap": int, "at": str},
     "rdp-cap": {"scope": list, "cap": int, "order": int, "at": str},
     "charge": _CHARGE,
-    "rdp-charge": {**_CHARGE, "orders": int, "rdp": list},
+    "rdp-charge": _RDP_CHARGE,
+    "parted-charge": {**_CHARGE, **_PART},
+    "parted-rdp-charge": {**_RDP_CHARGE, **_PART},
     "release": {"request": str, "sha256": str, "size": int, "at": str},
     "decision": _DECISION,
     "plan-decision": {**_DECISION, "signer": str, "authority": str},
@@ -81,7 +87,8 @@ class Account:
     ``caps`` and ``spent`` are in units at each scope's Rényi order; ``orders`` names those that
     have one. ``claims`` says for whom each plan was approved first; for nobody else it ever is.
     ``losses`` is what was charged for records that were lost, part of ``spent``; ``heads`` are of
-    chains that were lost, and the requests in ``lost`` are answered no more.
+    chains that were lost, and the requests in ``lost`` are answered no more. ``parts`` are the two
+    sums of each split; of each the larger is in ``spent``.
     """
 
     ledger_id: str
@@ -99,6 +106,7 @@ class Account:
     losses: tuple[Loss, ...] = ()
     heads: frozenset[str] = frozenset()
     lost: frozenset[str] = frozenset()
+    parts: Mapping[tuple[Scope, str], Sums] = field(default_factory=dict)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -119,6 +127,7 @@ class _Fold:
     losses: list[Loss] = field(default_factory=list)
     heads: set[str] = field(default_factory=set)
     lost: set[str] = field(default_factory=set)
+    parts: dict[tuple[Scope, str], Sums] = field(default_factory=dict)
 
 
 def replay(rows: Iterable[tuple[int, str, str]]) -> Account:
@@ -158,6 +167,7 @@ def replay(rows: Iterable[tuple[int, str, str]]) -> Account:
         losses=tuple(fold.losses),
         heads=frozenset(fold.heads),
         lost=frozenset(fold.lost),
+        parts=fold.parts,
     )
 
 
@@ -171,10 +181,17 @@ def repriced(scope: Scope, *, cap: Cap, charges: Iterable[Charge], losses: Itera
 
     A loss that is not bounded at that order is taken for all that there is.
     """
-    spent = sum(price(c, cap.order) for c in charges if scope in c.scopes)
+    spent, _ = repriced_parts(scope, order=cap.order, charges=charges)
     lost = [loss.price(cap.order) for loss in losses if loss.scope == scope]
     spent += sum(units or 0 for units in lost)
     return max(spent, cap.units) if None in lost else spent
+
+
+def repriced_parts(
+    scope: Scope, *, order: int | None, charges: Iterable[Charge]
+) -> tuple[int, SumsOf]:
+    """Return what charges of a scope take from one person at an order, and the sums of splits."""
+    return sums_of(scope, [(c.part, price(c, order)) for c in charges if scope in c.scopes])
 
 
 def _read(body: str) -> dict[str, Any]:
@@ -198,7 +215,7 @@ def _apply(fold: _Fold, body: str, *, sequence: int, head: str) -> None:
             fold.ledger_id = entry["id"]
         case "cap" | "rdp-cap":
             _apply_cap(fold, entry)
-        case "charge" | "rdp-charge":
+        case "charge" | "rdp-charge" | "parted-charge" | "parted-rdp-charge":
             _apply_charge(fold, entry, sequence=sequence, head=head)
         case "release":
             _apply_release(fold, entry, sequence=sequence, head=head)
@@ -223,6 +240,7 @@ def _apply_cap(fold: _Fold, entry: dict[str, Any]) -> None:
         fold.spent[scope] = repriced(
             scope, cap=cap, charges=fold.charges.values(), losses=fold.losses
         )
+        fold.parts |= repriced_parts(scope, order=cap.order, charges=fold.charges.values())[1]
         fold.orders.pop(scope, None)
     if cap.units < fold.spent[scope]:
         raise ValueError("a cap below what was spent")
@@ -293,11 +311,13 @@ def _apply_charge(fold: _Fold, entry: dict[str, Any], *, sequence: int, head: st
         sequence=sequence,
         head=head,
         rdp=read_vector(entry),
+        part=read_part(entry),
     )
     if charge.request_id in fold.charges or charge.cost_units < 1 or not charge.scopes:
         raise ValueError("a charge that could not have been made")
     for scope in charge.scopes:
-        fold.spent[scope] += price(charge, fold.orders.get(scope))
+        units = price(charge, fold.orders.get(scope))
+        fold.spent[scope] += charge_sums(fold.parts, scope, charge.part, units)
         if fold.spent[scope] > fold.caps[scope]:
             raise ValueError("a charge above its cap")
     fold.charges[charge.request_id] = charge

@@ -10,19 +10,12 @@ from enum import StrEnum
 from typing import Any
 
 from silosynth.common.accounting import ORDERS, ORDERS_VERSION, Vector
+from silosynth.common.audit.parts import Parted, Side
+from silosynth.common.audit.scopes import Scope, ScopeKind
 from silosynth.common.digest import canonical_json
-from silosynth.common.errors import InvalidArgument
 
 GENESIS = "0" * 64
 Facts = Mapping[str, str | int]
-
-
-class ScopeKind(StrEnum):
-    """What a budget is granted to."""
-
-    DATASET = "dataset"
-    CONSUMER = "consumer"
-    PROJECT = "project"
 
 
 class Verdict(StrEnum):
@@ -40,23 +33,6 @@ class Authority(StrEnum):
     APPROVERS = "approvers"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class Scope:
-    """A budget's owner: one data set, one consumer or one project."""
-
-    kind: ScopeKind
-    name: str
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.kind, ScopeKind):
-            raise InvalidArgument(f"{self.kind!r} is no kind of scope", hint="use a ScopeKind")
-        if not self.name:
-            raise InvalidArgument(f"a {self.kind.value} scope has no name", hint="give it one")
-
-    def __str__(self) -> str:
-        return f"{self.kind.value} {self.name!r}"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cap:
     """What a scope may spend, in units of zCDP rho at a Rényi ``order`` in units of 2^-20.
@@ -72,7 +48,8 @@ class Cap:
 class Charge:
     """A charge as the ledger holds it, with the head that it left behind.
 
-    ``rdp`` is there for sums over a random part of the persons.
+    ``rdp`` is there for sums over a random part of the persons, ``part`` where only one part of a
+    split pays.
     """
 
     request_id: str
@@ -84,6 +61,7 @@ class Charge:
     sequence: int
     head: str
     rdp: Vector | None = None
+    part: Parted | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,8 +169,12 @@ def charge_body(
     facts: Facts,
     at: str,
     rdp: Vector | None = None,
+    part: Parted | None = None,
 ) -> str:
-    """Return the body of a charge; with ``rdp`` it names the version of the orders."""
+    """Return the body of a charge; with ``rdp`` it names the version of the orders.
+
+    A charge to one ``part`` of a split is of a kind of its own: who does not know it has to stop.
+    """
     body = {
         "kind": "charge",
         "request": request_id,
@@ -204,6 +186,8 @@ def charge_body(
     }
     if rdp is not None:
         body |= {"kind": "rdp-charge", "orders": ORDERS_VERSION, "rdp": list(rdp)}
+    if part is not None:
+        body |= {"kind": f"parted-{body['kind']}", "split": part.split, "side": part.side.value}
     return canonical(body)
 
 
@@ -297,7 +281,7 @@ def recovered_body(*, heads: Sequence[str], lost: Sequence[str], by: str, at: st
 
 def read_vector(entry: Mapping[str, Any]) -> Vector | None:
     """Return the vector of a charge's entry; raise ValueError when its orders are not known."""
-    if entry["kind"] == "charge":
+    if "rdp" not in entry:
         return None
     vector = tuple(entry["rdp"])
     if entry["orders"] != ORDERS_VERSION or len(vector) != len(ORDERS):
@@ -305,6 +289,13 @@ def read_vector(entry: Mapping[str, Any]) -> Vector | None:
     if any(type(v) is not int or v < 0 for v in vector):
         raise ValueError("a divergence is not a whole number")
     return vector
+
+
+def read_part(entry: Mapping[str, Any]) -> Parted | None:
+    """Return which part of a split pays a charge; raise ValueError when there is no such part."""
+    if "split" not in entry:
+        return None
+    return Parted(split=entry["split"], side=Side(entry["side"]))
 
 
 def read_decision(body: str, *, sequence: int, head: str) -> Decision:

@@ -168,8 +168,36 @@ def certify_plan(plan: Plan) -> Certificate:
         absent=plan.absent,
         attempts=plan.attempts,
     )
-    held = (*lack_words(plan), *(OF_TABLES if plan.chosen.several_tables else ()))
+    held = (
+        *lack_words(plan),
+        *(OF_TABLES if plan.chosen.several_tables else ()),
+        *_held_out_words(plan),
+    )
     return certificate.model_copy(update={"assumptions": (*certificate.assumptions, *held)})
+
+
+def _held_out_words(plan: Plan) -> tuple[str, ...]:
+    """Say who was held out, and what one person pays of both sums."""
+    if plan.held_out is None:
+        return ()
+    who = (
+        f"Held out: {plan.held_out.share} of the persons, by a key of each silo's own; where no "
+        "column names persons, rows by what they hold, so a row that is changed is another row."
+    )
+    if plan.evaluation is None:
+        return (
+            who,
+            "This cost is of the others, whom alone the plan asks; those who are held out pay for "
+            "evaluations and for nothing of it, so one person pays the larger of the two sums.",
+        )
+    units, epsilon = plan.evaluation.trained_units, plan.evaluation.trained_epsilon
+    return (
+        who,
+        "Quality was measured on other people than those it was made from. Those paid epsilon "
+        f"{epsilon:.4g} at their plan's delta, {_rho_text(units)} of zCDP rho, and nothing of this "
+        "cost; those who are held out pay this cost, and nothing of theirs: one person pays the "
+        "larger of the two.",
+    )
 
 
 def check_certificate(certificate: Certificate) -> None:

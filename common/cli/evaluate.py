@@ -39,16 +39,34 @@ class JudgeFlags:
     ] = None
     gate: Annotated[Path | None, "Bars to pass, in YAML; exit code 1 when one is missed."] = None
     seed: Annotated[int, typer.Option(min=0, help="Seed of rows, folds and questions.")] = 1
+    held_out: Annotated[
+        str | None,
+        typer.Option(
+            "--with",
+            metavar="EVAL_RUN",
+            help="Judge a run by what another run's evaluation released: no real row is needed.",
+        ),
+    ] = None
 
 
 def _no_run(_: Path) -> None:
     """Open no run's directory: that takes the coordinator's part."""
 
 
-def evaluate_command(open_run: OpenRun = _no_run) -> Callable[..., None]:
+def _no_judge(_: Path, __: str) -> dict[str, object]:
+    """Judge nothing by a release: that takes the coordinator's part."""
+    raise InvalidArgument("--with needs the coordinator's part", hint="install silosynth[server]")
+
+
+def evaluate_command(
+    open_run: OpenRun = _no_run,
+    judge_with: Callable[[Path, str], dict[str, object]] = _no_judge,
+) -> Callable[..., None]:
     """Return the command.
 
-    Args: open_run: reads a run's directory again, where the coordinator's part is installed.
+    Args:
+        open_run: reads a run's directory again, where the coordinator's part is installed.
+        judge_with: judges a run's sampler by what another run's evaluation released.
     """
 
     def evaluate(
@@ -59,14 +77,16 @@ def evaluate_command(open_run: OpenRun = _no_run) -> Callable[..., None]:
                 help="A run's directory, sampler or table; or a folder of several tables.",
             ),
         ],
+        by: tuple[JudgeFlags],
         real: Annotated[
-            Path,
+            Path | None,
             typer.Option(
                 help="Real rows: .parquet, .csv or .arrow; a folder of them for several tables."
             ),
-        ],
-        out: Annotated[Path, typer.Option(help="Where to write report.html and report.json.")],
-        by: tuple[JudgeFlags],
+        ] = None,
+        out: Annotated[
+            Path | None, typer.Option(help="Where to write report.html and report.json.")
+        ] = None,
         schema: Annotated[
             Path | None, typer.Option(help="What the columns of a TABLE are; a sampler knows.")
         ] = None,
@@ -80,12 +100,20 @@ def evaluate_command(open_run: OpenRun = _no_run) -> Callable[..., None]:
         Of several tables, how they hang together is judged, beside tables with their keys shuffled.
 
         [dim]silosynth evaluate run/ --real mine.parquet --target income --group sex --out o/[/dim]
+        [dim]silosynth evaluate run2/ --with EVAL_RUN[/dim]
         [dim]silosynth evaluate other.csv --real mine.csv --control held.csv --attack --out o/[/dim]
         """
         from silosynth.common.cli.several.judge import evaluate_tables, hand_out_tables
         from silosynth.common.evaluate import Wish, evaluate_file  # scikit-learn is in an extra
 
         flags = by[0]
+        if flags.held_out is not None:
+            emit(judge_with(what, flags.held_out), as_json=as_json)
+            return
+        if real is None or out is None:
+            raise InvalidArgument(
+                "an evaluation needs --real and --out, or --with", hint="see: evaluate --help"
+            )
         if real.is_dir():
             refuse_of_tables(**{f: getattr(flags, f) for f in _OF_ONE_TABLE})
         bars, audit = open_bars(flags, out=out, force=force)

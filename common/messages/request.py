@@ -207,7 +207,11 @@ def _one_table_cells(
         raise InvalidPlan(f"phase {phase.name.value} asks for a marginal twice")
     if request.edges is not None and not set(request.edges) <= set(plan.values or {}):
         raise InvalidPlan(f"plan {plan.id} has no tree over a number whose bins were sent")
-    if phase.name in OF_VALUES:
+    if phase.name is PhaseName.EVALUATION:
+        if request.levels or request.edges is not None or request.queries[0][1] != FINE:
+            raise InvalidPlan("an evaluation asks for one vector, by what its sampler says")
+        cells = (phase.cells,)
+    elif phase.name in OF_VALUES:
         cells = tuple(_value_cells(request, plan, c, level) for c, level in request.queries)
     else:
         domains = {name: g.domain(domain) for name, g in request.groupings().items()}
@@ -246,8 +250,9 @@ def _training_cells(step: TrainingStep, *, plan: Plan, phase: Phase) -> tuple[in
 
 def _check_cliques(request: Request, *, phase: PhaseName, plan: Plan, domain: Domain) -> None:
     """Raise InvalidPlan for a clique that its phase does not ask: who approves goes by the name."""
-    listed = {domain.attributes} if phase is PhaseName.EMBEDDING else set(plan.workload)
-    by_name = phase in (PhaseName.WORKLOAD, PhaseName.EMBEDDING)
+    whole = (PhaseName.EMBEDDING, PhaseName.EVALUATION)
+    listed = {domain.attributes} if phase in whole else set(plan.workload)
+    by_name = phase in (PhaseName.WORKLOAD, *whole)
     arity = 1 if phase in (*OF_VALUES, PhaseName.ONE_WAY) else 2
     for clique, _ in request.queries:
         if clique not in listed if by_name else len(clique) != arity:

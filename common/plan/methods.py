@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from silosynth.common.domain import Clique
 from silosynth.common.families import NORM_BINS
 from silosynth.common.generator import FeatureSettings
+from silosynth.common.plan.held_out import EvaluationSettings
 from silosynth.common.plan.phases import Phase, PhaseName, phase_noise
 from silosynth.common.plan.training import BOUND, TrainingSettings
 from silosynth.common.plan.trust import Trust
@@ -33,6 +34,7 @@ class Method(StrEnum):
     ONE_SHOT = "one-shot"
     DP_SGD = "dp-sgd"
     FAMILIES = "families"
+    EVALUATE = "evaluate"
 
 
 class HasPhases:
@@ -49,6 +51,9 @@ class HasPhases:
     reads_texts: ClassVar[bool] = False
     samples_persons: ClassVar[bool] = False
     """Whether a person takes part by chance, so that Rényi orders tell the cost better."""
+
+    evaluates: ClassVar[bool] = False
+    """Whether it makes no sampler, but judges one on the people who were held out."""
 
     several_tables: ClassVar[bool] = False
     """Whether it is for a schema of several tables; a person is then all rows below one."""
@@ -200,7 +205,33 @@ class Families(HasPhases):
                 raise ValueError(f"phases: lengths asks for one histogram of {NORM_BINS} cells")
 
 
-Chosen = Independent | Mst | Aim | Fixed | OneShot | DpSgd | Families
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluate(HasPhases):
+    """A sampler judged by one vector of counters, of one norm, of the people who were held out."""
+
+    phases: ClassVar = (PhaseName.EVALUATION,)
+    evaluates: ClassVar = True
+    evaluation: EvaluationSettings
+
+    def __post_init__(self) -> None:
+        if self.evaluation is None:
+            raise ValueError("evaluation: the method evaluate needs it, and no other has it")
+
+    def bound(self, phase: Phase) -> int:
+        """Return the norm that the phase states: that of its counters follows from the sampler.
+
+        No silo answers where it works out a larger one.
+        """
+        return phase.bound
+
+    def check(self, phases: Sequence[Phase], *, silos: Sequence[str], trust: Trust) -> None:
+        """Raise ValueError unless one vector is asked."""
+        HasPhases.check(self, phases, silos=silos, trust=trust)
+        if phases[0].marginals != 1:
+            raise ValueError("phases: evaluation asks for one vector")
+
+
+Chosen = Independent | Mst | Aim | Fixed | OneShot | DpSgd | Families | Evaluate
 MEMBERS: Mapping[Method, type[Chosen]] = {
     Method.INDEPENDENT: Independent,
     Method.MST: Mst,
@@ -209,6 +240,7 @@ MEMBERS: Mapping[Method, type[Chosen]] = {
     Method.ONE_SHOT: OneShot,
     Method.DP_SGD: DpSgd,
     Method.FAMILIES: Families,
+    Method.EVALUATE: Evaluate,
 }
 ROUNDS = (PhaseName.ROUND_1, PhaseName.ROUND_2, PhaseName.ROUND_3)
 _FOREIGN = {
@@ -216,6 +248,7 @@ _FOREIGN = {
     "weights": "weights: only the method aim weighs its workload",
     "features": "features: the method one-shot needs them, and no other has them",
     "training": "training: the method dp-sgd needs it, and no other has it",
+    "evaluation": "evaluation: the method evaluate needs it, and no other has it",
 }
 
 

@@ -35,6 +35,7 @@ class PhaseName(StrEnum):
     PERSONS = "persons"
     FIRST = "first"
     LATER = "later"
+    EVALUATION = "evaluation"
 
 
 class Phase(PlanModel):

@@ -20,6 +20,7 @@ from silosynth.common.domain import Clique
 from silosynth.common.errors import InvalidPlan, InvalidSchema
 from silosynth.common.generator import FeatureSettings
 from silosynth.common.plan.fields import Name, PlanModel, read_json
+from silosynth.common.plan.held_out import EvaluationSettings, HeldOut
 from silosynth.common.plan.methods import (
     OF_METHODS,
     Chosen,
@@ -68,7 +69,9 @@ class Privacy(PlanModel):
 class Plan(PlanModel):
     """Everything that a silo must know to decide, fixed before anything is spent."""
 
-    _ABSENT: ClassVar[frozenset[str]] = frozenset({"training", "values", "lacks"})
+    _ABSENT: ClassVar[frozenset[str]] = frozenset(
+        {"training", "values", "lacks", "held_out", "evaluation"}
+    )
 
     version: Literal[1] = 1
     id: Name
@@ -108,6 +111,12 @@ class Plan(PlanModel):
         max_length=10_000,
         description="columns that a silo declares not to hold; it is asked nothing of them",
     )
+    held_out: HeldOut | None = Field(
+        default=None, description="persons whom the plan leaves alone, or alone asks: to evaluate"
+    )
+    evaluation: EvaluationSettings | None = Field(
+        default=None, description="for the method evaluate: what is measured, about which sampler"
+    )
     phases: tuple[Phase, ...] = Field(min_length=1, max_length=8)
     on_absent: OnAbsent = OnAbsent.STOP
     deadline_seconds: int = Field(default=600, ge=1, le=604_800)
@@ -129,6 +138,7 @@ class Plan(PlanModel):
         self._check_trust()
         self._check_lacks()
         self._check_tables()
+        self._check_held_out()
         self.chosen.check(phases, silos=self.silos, trust=self.sharing)
         self._check_values(before)
         return self
@@ -168,6 +178,17 @@ class Plan(PlanModel):
             raise ValueError("privacy: a person is all rows below one, so rows_per_person is 1")
         if self.lacks or self.values or self.sum_bits != 64:
             raise ValueError("lacks, values, sum_bits: the method families has none of its own")
+
+    def _check_held_out(self) -> None:
+        """Raise ValueError where a plan evaluates on people whom nobody held out, and the like."""
+        if self.chosen.evaluates and self.held_out is None:
+            raise ValueError("held_out: a plan that evaluates says which share was held out")
+        if self.held_out is None:
+            return
+        if self.chosen.several_tables:
+            raise ValueError("held_out: the method families holds nobody out")
+        if self.chosen.evaluates and (self.lacks or self.values):
+            raise ValueError("lacks, values: a plan that evaluates has none")
 
     def holds(self, silo: str, clique: Clique) -> bool:
         """Say whether a silo holds every column of a clique."""

@@ -44,6 +44,9 @@ class PersonFlags:
         str | None,
         "Columns that silos of other people lack: 'south=thal,ca;west=slope'.",
     ] = None
+    held_out: Annotated[
+        str | None, "The share of the persons to leave alone, to evaluate on: such as 1/10."
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,7 @@ from silosynth.common.schema import load_schema
 from silosynth.server.cli.dummy import dummy
 from silosynth.server.cli.flags import BudgetFlags, PersonFlags, TermFlags, TrustFlags, read_lacks
 from silosynth.server.cli.forecast import plan_show
+from silosynth.server.cli.judge import register_judge
 from silosynth.server.cli.page import register_page
 from silosynth.server.cli.replicate import register_replicate
 from silosynth.server.cli.report import register_report
@@ -43,6 +44,7 @@ def register(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:
     }
     groups["plan"].command("new")(with_flags(plan_new, flags))
     groups["plan"].command("show")(plan_show)
+    register_judge(groups)
     register_runs(app)
     register_page(app)
     register_service(app)

@@ -11,6 +11,7 @@ from silosynth.common.cli import Force, Json, emit, evaluate_command, say
 from silosynth.common.errors import RunFailed
 from silosynth.common.report import ReportFacts, sample_facts, write_report
 from silosynth.common.sampler import load_sampler
+from silosynth.server.cli.judge import judge_with
 from silosynth.server.coordinator import State, finish, replay
 from silosynth.server.driver import read_events
 from silosynth.server.federation import RunFiles, RunState, find_run, home, read_ended, read_plan
@@ -25,7 +26,7 @@ def register_report(app: typer.Typer) -> None:
     reports directories of theirs as well.
     """
     app.command("report")(report)
-    app.command("evaluate")(evaluate_command(_open_run))
+    app.command("evaluate")(evaluate_command(_open_run, judge_with))
 
 
 def _open_run(directory: Path) -> Opened | None:

@@ -183,10 +183,10 @@ def _agree(state: State) -> tuple[State, Commands]:
 
 
 def _take_fit(state: State, event: Fitted) -> tuple[State, Commands]:
-    """Hand the sampler back to the silos of the run, or end where nobody signs."""
+    """Hand the sampler back to the silos of the run, or end where nobody signs or none is made."""
     if state.stage is not Stage.FIT:
         return state, ()
-    if not state.plan.roster:
+    if not state.plan.roster or state.plan.chosen.evaluates:
         return replace(state, stage=Stage.ENDED, sampler_digest=event.sampler_digest), (End(),)
     delivering = replace(state, stage=Stage.DELIVER, sampler_digest=event.sampler_digest)
     return delivering, tuple(Deliver(silo=s) for s in state.silos)

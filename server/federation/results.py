@@ -8,7 +8,9 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from silosynth.common.errors import SilosynthError
+from silosynth.common.certificate import certify_plan
+from silosynth.common.digest import digest_of
+from silosynth.common.errors import InvalidArgument, SilosynthError
 from silosynth.common.files import fresh_file, write_text
 from silosynth.common.messages import (
     Bundle,
@@ -19,7 +21,7 @@ from silosynth.common.messages import (
     encode_receipt,
     encode_statement,
 )
-from silosynth.common.plan import Plan
+from silosynth.common.plan import EvaluationSettings, Plan
 from silosynth.common.sampler import save_sampler
 from silosynth.common.trust import PublicKey, SigningKey
 from silosynth.server.coordinator import Answered, State, finish
@@ -30,6 +32,7 @@ from silosynth.server.federation.run_files import (
     keep_receipt,
     kept_receipts,
 )
+from silosynth.server.judging import write_judgement
 
 
 def conclude(
@@ -42,6 +45,8 @@ def conclude(
     reached: Reached,
 ) -> str:
     """Fit, put sampler, certificate and the signed result on disk; return the sampler's digest."""
+    if plan.evaluation is not None:
+        return _conclude_evaluation(state, plan.evaluation, files=files, keep=keep)
     reached("before-fit")
     outcome = finish(state)
     reached("after-fit")
@@ -64,6 +69,38 @@ def conclude(
         part.write_bytes(Bundle(statement=statement, sampler=sampler).encode())
     reached("after-write")
     return result.sampler_digest
+
+
+def _conclude_evaluation(
+    state: State,
+    settings: EvaluationSettings,
+    *,
+    files: RunFiles,
+    keep: Callable[[str, bytes], None],
+) -> str:
+    """Put what an evaluation found on disk; no sampler is made, so silos are handed nothing."""
+    sampler = find_trained(files, settings).read_bytes()
+    write_judgement(state, sampler, files.path)
+    certificate = certify_plan(state.plan).model_dump(mode="json")
+    text = json.dumps(certificate, indent=1, sort_keys=True) + "\n"
+    write_text(files.certificate, text, force=True)
+    _keep_receipts(state, keep=keep)
+    return settings.sampler
+
+
+def find_trained(files: RunFiles, settings: EvaluationSettings) -> Path:
+    """Return the sampler that a plan evaluates, among the runs beside this one.
+
+    Raises InvalidArgument where none of them made it.
+    """
+    for run in sorted(files.path.parent.iterdir()):
+        sampler = RunFiles(path=run).sampler
+        if sampler.is_file() and digest_of(sampler.read_bytes()) == settings.sampler:
+            return sampler
+    raise InvalidArgument(
+        "the sampler that the plan evaluates was made by no run of this coordinator",
+        hint="evaluate where the run was made",
+    )
 
 
 def _keep_receipts(

@@ -1,3 +1,4 @@
+from .budget import Size, calibrated
 from .dp_sgd import trained_sampler
 from .marginals import draw_order
 from .method import Design, Flags, Known, Outcome, Question, Terms
@@ -19,8 +20,10 @@ __all__ = [
     "Known",
     "Outcome",
     "Question",
+    "Size",
     "Terms",
     "ask_phase",
+    "calibrated",
     "draw_order",
     "finish_run",
     "options_of",

@@ -24,7 +24,9 @@ def _recipe(method: Method) -> Recipe:
 
 
 METHODS: Mapping[Method, Recipe] = {
-    method: _recipe(method) for method, member in MEMBERS.items() if not member.several_tables
+    method: _recipe(method)
+    for method, member in MEMBERS.items()
+    if not member.several_tables and not member.evaluates
 }
 """By name: a plan's methods are listed in common/plan, and each has a module of its name here.
 
@@ -63,6 +65,8 @@ def ask_phase(phase: PhaseName, known: Known) -> Question:
     if phase is PhaseName.ONE_WAY:
         coded = known.schema.coded
         return Question(queries=tuple(MarginalQuery(clique=(a.name,)) for a in coded))
+    if phase is PhaseName.EVALUATION:
+        return Question(queries=(MarginalQuery(clique=known.schema.domain.attributes),))
     return METHODS[known.plan.method].ask(phase, known)
 
 
@@ -73,7 +77,7 @@ def finish_run(known: Known) -> Outcome:
 
 def require_generators(plan: Plan) -> None:
     """Raise RunFailed when a plan needs PyTorch and it is not there; ask before spending."""
-    if METHODS[plan.method].draws and find_spec("torch") is None:
+    if plan.method in METHODS and METHODS[plan.method].draws and find_spec("torch") is None:
         raise RunFailed(
             f"the method {plan.method.value} trains a generator, which needs PyTorch",
             hint="install silosynth[generators] where the coordinator runs",

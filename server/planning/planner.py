@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import secrets
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from typing import Any, Unpack
 
 from silosynth.common.errors import InvalidPlan
@@ -40,6 +41,8 @@ class Chosen(Choices, total=False):
     ``rows_at_most``: a public bound on all silos' rows; where rows are many, numbers' values need
     less of the budget, and where it allows, shared sums take 4 bytes
     a cell.
+    ``held_out``: the share of the persons that the plan leaves alone, so that the result can be
+    evaluated on them.
     """
 
     max_model_mb: int | None
@@ -48,6 +51,7 @@ class Chosen(Choices, total=False):
     absent: int
     attempts: int
     rows_at_most: int | None
+    held_out: Fraction | str | None
 
 
 def new_plan(
@@ -124,11 +128,18 @@ def new_plan(
             "values": terms.trees or None,
             **_said(choices, trust=terms.trust, on_absent=on_absent),
             "phases": design.phases,
+            "held_out": _held_out(choices),
             "sum_bits": _sum_bits(design, trust=terms.trust, choices=choices),
         }
     )
     check_plan(plan, schema)
     return plan
+
+
+def _held_out(choices: Chosen) -> Mapping[str, str] | None:
+    """Return what the plan says of persons who are held out, if any are."""
+    share = choices.get("held_out")
+    return None if share is None else {"share": str(share)}
 
 
 def _holdings(

@@ -58,6 +58,7 @@ class HeldRecords:
         self._plans: dict[str, bytes] = {}
         self._ids: dict[tuple[str, str], str] = {}
         self._results: dict[str, bytes] = {}
+        self._samplers: dict[str, bytes] = {}
 
     def check_id(self, *, consumer: str, plan_id: str, digest: str) -> None:
         """Raise RequestConflict when a coordinator gave ``plan_id`` to another plan before."""
@@ -79,9 +80,13 @@ class HeldRecords:
 
     def keep_result(self, digest: str, *, bundle: bytes, sampler: bytes) -> None:
         """Keep the result of a plan; raise RequestConflict when another one is kept already."""
-        del sampler  # it is part of the bundle
+        self._samplers.setdefault(digest, sampler)
         if self._results.setdefault(digest, bundle) != bundle:
             raise RequestConflict("another result of this plan was delivered before")
+
+    def sampler(self, digest: str) -> bytes | None:
+        """Return the sampler that was delivered under a plan, if it is kept."""
+        return self._samplers.get(digest)
 
 
 class HeldLedgers:

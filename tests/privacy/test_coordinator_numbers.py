@@ -156,6 +156,24 @@ def test_tests_and_files_in_the_table_are_there() -> None:
             assert f"def {test}(" in (ROOT / path).read_text(), f"{name}: {path}::{test}"
 
 
+_EVALUATION = {
+    "version": 1,
+    "trained": "sha256:" + "0" * 64,
+    "trained_units": 1000,
+    "trained_epsilon": 1.0,
+    "sampler": "sha256:" + "1" * 64,
+    "inputs": "sha256:" + "2" * 64,
+    "seed": 5,
+    "rows": 2048,
+    "groups": 8,
+    "repeats": 1,
+    "likelihood": True,
+    "clip": 8,
+    "bins": 8,
+    "weights": [2, 2, 2, 2, 2],
+}
+
+
 def _roster(federation: Federation) -> dict[str, Any]:
     return {"roster": {"north": federation.north.public, "south": federation.south.public}}
 
@@ -209,7 +227,12 @@ def _made() -> dict[str, dict[str, Any]]:
         people(), method="independent", trust="shared", lacks={"south": ("sex",)}, **usual
     ).model_dump(mode="json")
     lacking["phases"][0]["held"] = 1
-    return plans | {"pretrained": pretrained, "lacking": lacking}
+    evaluates = copy.deepcopy(plans["weighed"]) | {"method": "evaluate", "workload": []}
+    evaluates |= {"weights": [], "held_out": {"share": "1/10"}, "evaluation": _EVALUATION}
+    evaluates["phases"] = [
+        {"name": "evaluation", "marginals": 1, "cells": 9, "sigma2": str(10**12), "bound": 40_000}
+    ]
+    return plans | {"pretrained": pretrained, "lacking": lacking, "evaluates": evaluates}
 
 
 def _places(data: Any, path: str, *, at: str) -> Iterator[tuple[Any, Any, str]]:

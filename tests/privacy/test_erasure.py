@@ -19,7 +19,7 @@ from silosynth.client.source.bounding import bounding
 from silosynth.client.source.caches import file_state
 from silosynth.client.source.caches.file_state import look_at, same_files
 from silosynth.client.source.caches.held import QUERY_SECONDS, Lifetime
-from silosynth.client.source.stream import Reader
+from silosynth.client.source.spec import Reader
 from silosynth.client.source.table import Wanted
 from silosynth.common.domain import Grouping
 from silosynth.common.measurement import MarginalQuery

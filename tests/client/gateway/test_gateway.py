@@ -16,7 +16,7 @@ from silosynth.client.gateway import Dataset, Gateway
 from silosynth.client.ledger import Ledger
 from silosynth.client.policy import Policy
 from silosynth.client.source import StreamRows
-from silosynth.client.source.stream import Reader
+from silosynth.client.source.spec import Reader
 from silosynth.client.source.table import Wanted
 from silosynth.common.accounting import Noise
 from silosynth.common.audit import Scope, ScopeKind

@@ -36,7 +36,7 @@ def emptied(path: Path, version: int) -> Path:
         ledger.charge("r", "h", cost_units=5)
         ledger.store("r", b"noised")
     connection = sqlite3.connect(path)
-    for table in ("orders", "claims", "words", "decisions", "waiting", "former", "lost"):
+    for table in ("orders", "claims", "words", "decisions", "waiting", "former", "lost", "parts"):
         connection.execute(f"DROP TABLE {table}")
     if version == 1:
         connection.execute("DROP INDEX entries_by_head")

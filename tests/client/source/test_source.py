@@ -28,7 +28,7 @@ from silosynth.client.source import open as sources
 from silosynth.client.source.caches.file_state import look_at
 from silosynth.client.source.caches.held import Lifetime
 from silosynth.client.source.files import open_parquet
-from silosynth.client.source.stream import Reader
+from silosynth.client.source.spec import Reader
 from silosynth.client.source.table import Wanted
 from silosynth.common.codec import Codec, Encoded, TableLike, decode_texts
 from silosynth.common.errors import InvalidArgument, InvalidTable

@@ -13,7 +13,7 @@ import pytest
 
 from silosynth.client.source import SourceFormat, SourceSpec, open_source, open_table, read_table
 from silosynth.client.source.from_duckdb import open_duckdb
-from silosynth.client.source.stream import Reader
+from silosynth.client.source.spec import Reader
 from silosynth.client.source.table import Wanted
 from silosynth.common.codec import check_columns
 from silosynth.common.domain import Grouping

@@ -1,0 +1,75 @@
+"""Two sums of one budget: what those paid who are trained on, and what those paid who are held out.
+
+Nobody is in both parts of one split, so one person pays the larger of its two sums. Charges to
+everybody, and charges under different splits, add up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, MutableMapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+from silosynth.common.audit.scopes import Scope
+from silosynth.common.errors import InvalidArgument
+
+_LONGEST = 64
+
+
+class Side(StrEnum):
+    """Whose rows a charge is for: those of one part of a split, and of no other."""
+
+    TRAINING = "training"
+    EVALUATION = "evaluation"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parted:
+    """The part of a split that pays; ``split`` is what the silo calls it."""
+
+    split: str
+    side: Side
+
+    def __post_init__(self) -> None:
+        if not 0 < len(self.split) <= _LONGEST or not self.split.isascii():
+            raise InvalidArgument("a split has no name", hint="give it 1 to 64 ASCII characters")
+
+
+Sums: TypeAlias = "tuple[int, int]"
+"""What was charged to a split: units of training, units of evaluation."""
+SumsOf: TypeAlias = "MutableMapping[tuple[Scope, str], Sums]"
+
+
+def added(sums: Sums, side: Side, units: int) -> Sums:
+    """Return two sums with so many units more on one side."""
+    training, evaluation = sums
+    if side is Side.TRAINING:
+        return training + units, evaluation
+    return training, evaluation + units
+
+
+def growth(sums: Sums, side: Side, units: int) -> int:
+    """Return by how much the larger of two sums grows when one side pays so many units.
+
+    >>> growth((5, 3), Side.EVALUATION, 2), growth((5, 3), Side.EVALUATION, 4)
+    (0, 2)
+    """
+    return max(added(sums, side, units)) - max(sums)
+
+
+def charge_sums(sums: SumsOf, scope: Scope, part: Parted | None, units: int) -> int:
+    """Add a charge to its sum, and return by how much the most that one person paid grows."""
+    if part is None:
+        return units
+    key = scope, part.split
+    before = sums.get(key, (0, 0))
+    sums[key] = added(before, part.side, units)
+    return growth(before, part.side, units)
+
+
+def sums_of(scope: Scope, charges: Iterable[tuple[Parted | None, int]]) -> tuple[int, SumsOf]:
+    """Return the most that one person paid of charges to a scope, and the sums of its splits."""
+    sums: SumsOf = {}
+    spent = sum(charge_sums(sums, scope, part, units) for part, units in charges)
+    return spent, sums

@@ -1,0 +1,18 @@
+from .counters import Counters, norm_bound
+from .estimates import Distance, Evaluation, Number, evaluate_release, judge_other
+from .inputs import Inputs, drawn_pairs, inputs_digest, vector_cells, work_out
+
+__all__ = [
+    "Counters",
+    "Distance",
+    "Evaluation",
+    "Inputs",
+    "Number",
+    "drawn_pairs",
+    "evaluate_release",
+    "inputs_digest",
+    "judge_other",
+    "norm_bound",
+    "vector_cells",
+    "work_out",
+]

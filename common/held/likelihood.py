@@ -1,0 +1,110 @@
+"""How likely a sampler says that a row is, beside independent columns; how it scores a target."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from silosynth.common.sampler import WHOLE, Sampler
+
+MIX = 0.1
+"""The part of independent columns in what is scored, so that no row is impossible."""
+LEAST = -math.log(MIX)
+"""A row counts for at least -LEAST nats of gain, whatever it holds."""
+STEPS = 256
+"""Integer steps of one nat."""
+_THIN = 1e-3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Table:
+    """log P(code | given) of one column, (groups, codes) float64, and where its rows are found."""
+
+    place: int
+    given: tuple[int, ...]
+    shape: tuple[int, ...]
+    logs: np.ndarray = field(repr=False)
+
+    def groups(self, codes: Sequence[np.ndarray]) -> np.ndarray:
+        """Return (rows,) int64, the cell of the columns that are given."""
+        found = np.zeros(len(codes[0]), dtype=np.int64)
+        for place, size in zip(self.given, self.shape, strict=True):
+            found = found * size + codes[place]
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Likelihood:
+    """A sampler's law over its working codes, beside that of independent columns."""
+
+    lookups: tuple[np.ndarray, ...] = field(repr=False)
+    tables: tuple[_Table, ...] = field(repr=False)
+    thin: tuple[_Table, ...] = field(repr=False)
+    alone: tuple[np.ndarray, ...] = field(repr=False)
+
+    def working(self, columns: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Return (rows,) int64 working codes of each column of fine codes."""
+        return [look[column] for look, column in zip(self.lookups, columns, strict=True)]
+
+    def gains(self, columns: Sequence[np.ndarray], *, clip: int) -> np.ndarray:
+        """Return (rows,) float64: log of the law with a tenth of independence, over independence.
+
+        Guarantees: in [-log 10, clip].
+        """
+        codes = self.working(columns)
+        law = sum((t.logs[t.groups(codes), codes[t.place]] for t in self.tables), 0.0)
+        independent = sum((a[c] for a, c in zip(self.alone, codes, strict=True)), 0.0)
+        with np.errstate(over="ignore"):
+            mixed = np.log((1 - MIX) * np.exp(np.minimum(law - independent, 700.0)) + MIX)
+        gains: np.ndarray = np.clip(mixed, -LEAST, clip)
+        return gains
+
+    def scores(self, columns: Sequence[np.ndarray], place: int, positive: np.ndarray) -> np.ndarray:
+        """Return (rows,) float64, the log odds of a column's positive codes, given the others.
+
+        Args: positive: (working codes,) bool.
+        """
+        codes = self.working(columns)
+        sums = np.empty((len(positive), len(codes[0])))
+        for code in range(len(positive)):
+            codes[place] = np.full(len(codes[0]), code)
+            touched = (t for t in self.thin if place == t.place or place in t.given)
+            sums[code] = sum((t.logs[t.groups(codes), codes[t.place]] for t in touched), 0.0)
+        top = sums.max(axis=0)
+        weights = np.exp(sums - top)
+        found: np.ndarray = np.log(weights[positive].sum(axis=0) + 1e-300)
+        found -= np.log(weights[~positive].sum(axis=0) + 1e-300)
+        return found
+
+
+def likelihood_of(sampler: Sampler, drawn: Sequence[np.ndarray]) -> Likelihood:
+    """Return the law of a sampler; independent columns are those of ``drawn`` rows."""
+    domain = sampler.domain
+    lookups = tuple(
+        sampler.grouping.lookup(name, size)
+        for name, size in zip(domain.attributes, domain.shape, strict=True)
+    )
+    working = sampler.grouping.domain(domain)
+    shares = []
+    for look, column, size in zip(lookups, drawn, working.shape, strict=True):
+        counts = np.bincount(look[column], minlength=size) + 0.5
+        shares.append(counts / counts.sum())
+    tables, thin = [], []
+    for conditional in sampler.conditionals:
+        place = working.index(conditional.attribute)
+        given = tuple(working.index(name) for name in conditional.given)
+        law = np.diff(conditional.ends.astype(np.float64), axis=1, prepend=0) / WHOLE
+        shape = tuple(working.shape[i] for i in given)
+        with np.errstate(divide="ignore"):
+            tables.append(_Table(place=place, given=given, shape=shape, logs=np.log(law)))
+        mixed = np.log((1 - _THIN) * law + _THIN * shares[place])
+        thin.append(_Table(place=place, given=given, shape=shape, logs=mixed))
+    return Likelihood(
+        lookups=lookups,
+        tables=tuple(tables),
+        thin=tuple(thin),
+        alone=tuple(np.log(s) for s in shares),
+    )

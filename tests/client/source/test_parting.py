@@ -1,0 +1,148 @@
+"""Who is held out: a share of the persons, each by itself, the same under every plan."""
+
+from __future__ import annotations
+
+from collections import Counter
+from fractions import Fraction
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from silosynth.client.source import Part, Splitting, StreamRows, open_table, splitting
+from silosynth.client.source.bounding import bounding
+from silosynth.common.domain import Grouping
+from silosynth.common.measurement import MarginalQuery
+from silosynth.common.schema import parse_schema
+
+SECRET = bytes(range(32))
+SHARE = Fraction(1, 4)
+SCHEMA = parse_schema(
+    {
+        "name": "people",
+        "source": "public",
+        "attributes": [
+            {"name": "sex", "kind": "categorical", "categories": ["f", "m"], "source": "public"},
+            {"name": "age", "kind": "integer", "minimum": 0, "maximum": 99, "source": "public"},
+        ],
+    }
+)
+BY_ROWS = splitting(SECRET, person_column=None, schema_digest=SCHEMA.digest)
+BY_PERSON = splitting(SECRET, person_column="person", schema_digest=SCHEMA.digest)
+
+
+def read(table: pa.Table, how: Splitting, *, held_out: bool, pieces: int = 1) -> pa.Table:
+    """Return one part of a table that is read in so many pieces."""
+    size = -(-table.num_rows // pieces) or 1
+    fragments = [
+        lambda start=start: table.slice(start, size) for start in range(0, table.num_rows, size)
+    ]
+    part = Part(splitting=how, share=SHARE, held_out=held_out)
+    return pa.concat_tables([table.slice(0, 0), *(f() for f in part.of(fragments))])
+
+
+def bag(table: pa.Table) -> Counter[tuple[object, ...]]:
+    """Return how often each row is there."""
+    return Counter(zip(*(c.to_pylist() for c in table.columns), strict=True))
+
+
+def people(rows: int, *, seed: int = 3) -> pa.Table:
+    """Return rows of few persons and few values, so that many are equal."""
+    draw = np.random.default_rng(seed)
+    return pa.table(
+        {
+            "person": [f"p{i}" for i in draw.integers(0, max(rows // 3, 1), rows)],
+            "sex": [["f", "m", None][i] for i in draw.integers(0, 3, rows)],
+            "age": draw.integers(0, 4, rows),
+        }
+    )
+
+
+@pytest.mark.parametrize("how", [BY_ROWS, BY_PERSON], ids=["rows", "persons"])
+def test_one_row_more_changes_one_part_by_that_row_alone(how: Splitting) -> None:
+    table = people(60)
+    for place in range(table.num_rows):
+        less = pa.concat_tables([table.slice(0, place), table.slice(place + 1)])
+        gone = [
+            bag(read(table, how, held_out=side)) - bag(read(less, how, held_out=side))
+            for side in (False, True)
+        ]
+        come = [
+            bag(read(less, how, held_out=side)) - bag(read(table, how, held_out=side))
+            for side in (False, True)
+        ]
+        assert sum(map(Counter.total, gone)) == 1
+        assert sum(map(Counter.total, come)) == 0
+
+
+@pytest.mark.parametrize("how", [BY_ROWS, BY_PERSON], ids=["rows", "persons"])
+def test_the_parts_are_the_same_however_the_table_is_read(how: Splitting) -> None:
+    table = people(90)
+    whole = [bag(read(table, how, held_out=side)) for side in (False, True)]
+    assert whole[0] + whole[1] == bag(table)
+    order = np.random.default_rng(1).permutation(table.num_rows)
+    for other, pieces in ((table, 7), (table.take(order), 1), (table.take(order), 4)):
+        assert [bag(read(other, how, held_out=s, pieces=pieces)) for s in (False, True)] == whole
+
+
+def test_a_person_is_in_one_part_with_all_rows() -> None:
+    table = people(300)
+    parts = [set(read(table, BY_PERSON, held_out=s)["person"].to_pylist()) for s in (False, True)]
+    assert not parts[0] & parts[1]
+    assert parts[1]
+
+
+@pytest.mark.parametrize("kind", ["equal rows", "persons"])
+def test_the_share_is_held_out_whatever_rows_hold(kind: str) -> None:
+    rows = 20_000
+    table = pa.table({"person": [str(i) for i in range(rows)], "sex": ["f"] * rows})
+    how = BY_PERSON if kind == "persons" else BY_ROWS
+    shown = table if kind == "persons" else table.select(["sex"])
+    held = read(shown, how, held_out=True).num_rows
+    assert abs(held - rows * SHARE) < 300  # under this secret, whatever the day
+
+
+def test_a_row_without_a_person_is_never_held_out() -> None:
+    table = pa.table({"person": pa.array([None, "a", None], pa.string()), "sex": ["f", "m", "f"]})
+    assert None not in read(table, BY_PERSON, held_out=True)["person"].to_pylist()
+    assert read(table, BY_PERSON, held_out=False)["person"].to_pylist().count(None) == 2
+
+
+def test_another_secret_share_or_reading_is_another_split() -> None:
+    names = {
+        BY_ROWS.name(SHARE),
+        BY_ROWS.name(Fraction(1, 10)),
+        BY_PERSON.name(SHARE),
+        splitting(bytes(32), person_column=None, schema_digest=SCHEMA.digest).name(SHARE),
+        splitting(SECRET, person_column=None, schema_digest="sha256:other").name(SHARE),
+        splitting(SECRET, person_column=None, schema_digest=SCHEMA.digest, map_digest="m").name(
+            SHARE
+        ),
+    }
+    assert len(names) == 6
+    by_other = splitting(SECRET, person_column="person", schema_digest="sha256:other")
+    assert by_other.name(SHARE) == BY_PERSON.name(SHARE)
+    assert SECRET.hex() not in BY_ROWS.name(SHARE)
+
+
+@pytest.mark.parametrize("by_person", [False, True])
+def test_a_source_counts_the_rows_of_a_part(by_person: bool) -> None:
+    table = people(200) if by_person else people(200).select(["sex", "age"])
+    rows = open_table(
+        table,
+        schema=SCHEMA,
+        person_column="person" if by_person else None,
+        bounding=bounding(SECRET) if by_person else None,
+    )
+    assert isinstance(rows, StreamRows)
+    how = BY_PERSON if by_person else BY_ROWS
+    query = [MarginalQuery(clique=("sex", "age"))]
+    counts = [
+        rows.part(Part(splitting=how, share=SHARE, held_out=held)).count(
+            query, levels={"fine": Grouping()}, rows_per_person=9
+        )[0]
+        for held in (False, True)
+    ]
+    whole = rows.count(query, levels={"fine": Grouping()}, rows_per_person=9)[0]
+    assert (counts[0] + counts[1] == whole).all()
+    assert counts[1].sum() == read(table, how, held_out=True).num_rows

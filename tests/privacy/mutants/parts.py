@@ -1,0 +1,101 @@
+"""Who is held out, and which of a person's two sums pays."""
+
+from __future__ import annotations
+
+from tests.privacy.mutants.mutant import Mutant
+
+PARTS, PARTING = "common/audit/parts.py", "client/source/parting.py"
+COUNTERS = "common/held/counters.py"
+EVALUATION = "tests/privacy/test_evaluation.py::"
+LEDGER = "tests/client/ledger/test_ledger_parts.py::"
+SOURCE = "tests/client/source/test_parting.py::"
+
+MUTANTS = (
+    Mutant(
+        name="an evaluation charged to the sum of training",
+        path=PARTS,
+        old="if side is Side.TRAINING:",
+        new="if side is not Side.EVALUATION or training < evaluation:",
+        killed_by=(LEDGER + "test_what_is_spent_is_what_the_dearest_person_pays",),
+    ),
+    Mutant(
+        name="a charge to everybody takes nothing where somebody is held out",
+        path=PARTS,
+        old="    key = scope, part.split\n",
+        new='    key = scope, ""\n',
+        killed_by=(LEDGER + "test_what_is_spent_is_what_the_dearest_person_pays",),
+    ),
+    Mutant(
+        name="the smaller of two sums is spent",
+        path=PARTS,
+        old="return max(added(sums, side, units)) - max(sums)",
+        new="return min(added(sums, side, units)) - min(sums)",
+        killed_by=(LEDGER + "test_what_is_spent_is_what_the_dearest_person_pays",),
+    ),
+    Mutant(
+        name="a person who is held out is counted in training",
+        path=PARTING,
+        old="return held if self.held_out else ~held",
+        new="return held if self.held_out else np.ones(len(tags), dtype=bool)",
+        killed_by=(
+            SOURCE + "test_one_row_more_changes_one_part_by_that_row_alone",
+            SOURCE + "test_a_person_is_in_one_part_with_all_rows",
+            SOURCE + "test_the_parts_are_the_same_however_the_table_is_read",
+        ),
+    ),
+    Mutant(
+        name="rows are held out by their place in the table",
+        path=PARTING,
+        old="counted[order] = count_up(marks[order])",
+        new="counted[:] = np.arange(len(marks))",
+        killed_by=(
+            SOURCE + "test_one_row_more_changes_one_part_by_that_row_alone[rows]",
+            SOURCE + "test_the_parts_are_the_same_however_the_table_is_read[rows]",
+        ),
+    ),
+    Mutant(
+        name="training asks those who are held out, too",
+        path="client/gateway/asked.py",
+        old="rows = self.rows if plan.held_out is None else self._part(plan, plan.held_out)",
+        new="rows = self._part(plan, plan.held_out) if plan.evaluation else self.rows",
+        killed_by=(EVALUATION + "test_a_person_moves_the_counts_of_one_part_alone",),
+    ),
+    Mutant(
+        name="an evaluation is charged to those who were trained on",
+        path="client/gateway/asked.py",
+        old="side = Side.EVALUATION if plan.chosen.evaluates else Side.TRAINING",
+        new="side = Side.TRAINING",
+        killed_by=(EVALUATION + "test_one_person_pays_the_larger_of_two_sums[own]",),
+    ),
+    Mutant(
+        name="halves of a larger norm than is paid for",
+        path=COUNTERS,
+        old="halves * np.concatenate(signed),",
+        new="2 * halves * np.concatenate(signed),",
+        killed_by=(EVALUATION + "test_no_row_moves_the_counters_beyond_the_bound",),
+    ),
+    Mutant(
+        name="a bound that the plan states and nobody works out",
+        path="client/gateway/judged.py",
+        old="if norm_bound(inputs) > phase.bound:",
+        new="if norm_bound(inputs) < 0:",
+        killed_by=(EVALUATION + "test_what_does_not_follow_from_the_sampler_is_refused",),
+    ),
+    Mutant(
+        name="inputs that the plan states and nobody works out",
+        path="client/gateway/judged.py",
+        old="if inputs_digest(inputs) != settings.inputs or",
+        new="if",
+        killed_by=(EVALUATION + "test_what_does_not_follow_from_the_sampler_is_refused",),
+    ),
+    Mutant(
+        name="a person's rows are held out one by one",
+        path=PARTING,
+        old="taken[named] = self._takes(tags[person[named]])",
+        new="taken[named] = self._takes(tags[(person[named] + named.nonzero()[0]) % len(tags)])",
+        killed_by=(
+            SOURCE + "test_a_person_is_in_one_part_with_all_rows",
+            SOURCE + "test_the_parts_are_the_same_however_the_table_is_read[persons]",
+        ),
+    ),
+)
