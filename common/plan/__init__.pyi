@@ -1,5 +1,5 @@
 from .budget import check_budget, check_promise
-from .check import check_plan, check_tables_plan, check_texts
+from .check import check_any_plan, check_plan, check_tables_plan, check_texts
 from .cost import (
     alone_costs,
     alone_units,
@@ -93,6 +93,7 @@ __all__ = [
     "alone_costs",
     "alone_units",
     "charged_epsilon",
+    "check_any_plan",
     "check_budget",
     "check_clip",
     "check_plan",

@@ -68,7 +68,7 @@ class Privacy(PlanModel):
 class Plan(PlanModel):
     """Everything that a silo must know to decide, fixed before anything is spent."""
 
-    _ABSENT: ClassVar[frozenset[str]] = frozenset({"training", "values", "lacks"})
+    _ABSENT: ClassVar[frozenset[str]] = frozenset({"training", "values", "lacks", "unlinked"})
 
     version: Literal[1] = 1
     id: Name
@@ -107,6 +107,12 @@ class Plan(PlanModel):
         min_length=1,
         max_length=10_000,
         description="columns that a silo declares not to hold; it is asked nothing of them",
+    )
+    unlinked: tuple[Column, ...] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=128,
+        description="of several tables, the links that nothing is asked about",
     )
     phases: tuple[Phase, ...] = Field(min_length=1, max_length=8)
     on_absent: OnAbsent = OnAbsent.STOP
@@ -163,11 +169,15 @@ class Plan(PlanModel):
     def _check_tables(self) -> None:
         """Raise ValueError where a plan for several tables says what only one table has."""
         if not self.chosen.several_tables:
+            if self.unlinked is not None:
+                raise ValueError("unlinked: one table has no links; leave it out")
             return
         if self.privacy.rows_per_person != 1:
             raise ValueError("privacy: a person is all rows below one, so rows_per_person is 1")
         if self.lacks or self.values or self.sum_bits != 64:
             raise ValueError("lacks, values, sum_bits: the method families has none of its own")
+        if len(set(self.unlinked or ())) < len(self.unlinked or ()):
+            raise ValueError("unlinked: a link stands twice")
 
     def holds(self, silo: str, clique: Clique) -> bool:
         """Say whether a silo holds every column of a clique."""

@@ -1,5 +1,5 @@
 from .machine import Commands, replay, step
-from .outcome import finish, finish_tables
+from .outcome import Made, finish, finish_tables, make
 from .replicates import draw_replicates
 from .state import (
     Absent,
@@ -37,6 +37,7 @@ __all__ = [
     "Fail",
     "Finish",
     "Fitted",
+    "Made",
     "Mute",
     "Notice",
     "Propose",
@@ -49,6 +50,7 @@ __all__ = [
     "draw_replicates",
     "finish",
     "finish_tables",
+    "make",
     "replay",
     "step",
 ]
