@@ -27,7 +27,14 @@ from .rules import (
     ledger_epsilon,
     needs_person,
 )
-from .sections import Budget, CheckpointSection, DatasetSection, MailSection, NotifySection
+from .sections import (
+    Budget,
+    CheckpointSection,
+    DatasetSection,
+    MailSection,
+    NotifySection,
+    TableSection,
+)
 from .shared_rows import shared_rows_warnings
 from .template import NewSilo, policy_text
 from .words import policy_words
@@ -47,6 +54,7 @@ __all__ = [
     "Rules",
     "SignedDecision",
     "SiloIdentity",
+    "TableSection",
     "alone_epsilon",
     "approved_by",
     "check_plan_size",

@@ -201,11 +201,17 @@ def _resolved(data: Mapping[str, Any], *, home: Path) -> dict[str, Any]:
             for k, v in section.items()
         }
 
+    def resolve_tables(section: Any) -> Any:
+        tables = section.get("tables") if isinstance(section, Mapping) else None
+        if not isinstance(tables, Mapping):
+            return section
+        return {**section, "tables": {n: resolve(t, ("path",)) for n, t in tables.items()}}
+
     result = dict(data)
     for name, fields in _PATHS.items():
         section = result.get(name)
         if isinstance(section, list):
-            result[name] = [resolve(entry, fields) for entry in section]
+            result[name] = [resolve_tables(resolve(entry, fields)) for entry in section]
         elif section is not None:
             result[name] = resolve(section, fields)
     return result

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from silosynth.common.domain import Clique
 from silosynth.common.families.views import FIRST, PREVIOUS, first_of, later_of
 from silosynth.common.tables import TablesSchema, ancestors, number_name
@@ -42,7 +44,7 @@ def links_asked(schema: TablesSchema, *, view: str, clique: Clique) -> frozenset
         return frozenset()
     own = schema.columns[name].rows.domain.attributes
     path = [name, *ancestors(schema.tables, name)]
-    numbers = {f"{t}: {number_name(b)}" for b, t in zip(path, path[1:], strict=False)}
+    numbers = {f"{t}: {number_name(b)}" for b, t in pairwise(path)}
     given = [a for a in clique if a not in own and a not in numbers]
     return frozenset(
         later_link(name) if a.startswith((PREVIOUS, FIRST)) else parent_link(schema, name)

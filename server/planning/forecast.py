@@ -80,7 +80,7 @@ def _forecast_phase(phase: Phase, *, plan: Plan, schema: Schema, rows: int | Non
         message_bytes=plan.sum_bits // 8 * phase.cells + _HEADER_BYTES,
         distance=None
         if rows is None or phase.bound > 1 or phase.name in OF_VALUES
-        else _noise_distance(noise, cells=cells, rows=rows),
+        else noise_distance(noise, cells=cells, rows=rows),
     )
 
 
@@ -116,7 +116,7 @@ def _largest(phase: Phase, *, schema: Schema, plan: Plan) -> int:
     return min(sizes[0] * sizes[1], phase.cells)
 
 
-def _noise_distance(noise: float, *, cells: float, rows: int) -> float:
+def noise_distance(noise: float, *, cells: float, rows: int) -> float:
     """Return the mean of half the L1 norm of Gaussian noise over the rows, at most 1."""
     return min(1.0, 0.5 * cells * noise * math.sqrt(2 / math.pi) / max(rows, 1))
 

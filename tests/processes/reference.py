@@ -11,7 +11,7 @@ from silosynth.client.gateway import Records
 from silosynth.client.ledger import Ledger
 from silosynth.client.policy import SiloIdentity, load_policy
 from silosynth.client.silo import ledger_path, load_identity
-from silosynth.client.silo.assemble import open_datasets
+from silosynth.client.silo.rows.datasets import open_datasets
 from silosynth.client.sums import SumMember, SumStore
 from silosynth.common.messages import Request, encode_request, encode_sum_statement
 from silosynth.common.plan import PhaseName, Plan, encode_plan

@@ -65,7 +65,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         name="families: rows that belong to nobody are counted",
-        path="client/families/join.py",
+        path="client/families/owners.py",
         old="f'SELECT raw{i}.*, keys{above}.\"{PERSON}\" FROM raw{i} '\n"
         "                f'JOIN keys{above} ON",
         new="f'SELECT raw{i}.* REPLACE (coalesce(keys{above}.\"{KEY}\", '\n"
@@ -88,7 +88,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         name="families: a row below a key of two persons counts for both",
-        path="client/families/join.py",
+        path="client/families/owners.py",
         old='IS NOT NULL GROUP BY "{KEY}"\'',
         new='IS NOT NULL GROUP BY "{KEY}", "{PERSON}"\'',
         killed_by=(f"{_FAMILIES}::test_a_row_below_a_key_of_two_persons_counts_for_one_of_them",),
