@@ -13,11 +13,14 @@ import typer
 from silosynth.common.cli import Force, Json, emit, say, with_flags
 from silosynth.common.files import check_output, write_text
 from silosynth.common.plan import (
+    Plan,
     check_promise,
     dump_plan,
 )
-from silosynth.common.schema import load_schema
+from silosynth.common.schema import Schema
+from silosynth.common.tables import AnySchema, TablesSchema, load_any_schema
 from silosynth.server.cli.dummy import dummy
+from silosynth.server.cli.families import FamiliesFlags, plan_of_tables
 from silosynth.server.cli.flags import BudgetFlags, PersonFlags, TermFlags, TrustFlags, read_lacks
 from silosynth.server.cli.forecast import plan_show
 from silosynth.server.cli.replicate import register_replicate
@@ -51,7 +54,10 @@ def register(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:
     app.command("nodes")(nodes)
 
 
-METHOD_FLAGS = tuple(recipe.flags for recipe in METHODS.values() if recipe.flags is not None)
+METHOD_FLAGS = (
+    *(recipe.flags for recipe in METHODS.values() if recipe.flags is not None),
+    FamiliesFlags,
+)
 
 
 def plan_new(
@@ -84,29 +90,25 @@ def plan_new(
     check_output(out, force=force)
     promise = budget[0]
     check_promise(epsilon=promise.epsilon, delta=promise.delta)
-    described = load_schema(schema)
-    choices: dict[str, Any] = {}
-    for flags in said:
-        choices |= flags.read(described)
-    plan = new_plan(
+    described = load_any_schema(schema)
+    make = _plan_of_table
+    if isinstance(described, TablesSchema):
+        make = plan_of_tables
+    plan = make(
         described,
-        epsilon=promise.epsilon,
-        delta=promise.delta,
-        silos=promise.read(),
+        budget=promise,
+        said=said,
+        person=person[0],
+        trust=trust[0],
         method=method,
         plan_id=plan_id,
-        **(asdict(person[0]) | {"lacks": read_lacks(person[0].lacks)}),
-        **asdict(trust[0]),
-        **choices,
     )
     plan = terms[0].apply(plan)
     if roster is not None:
         plan = with_roster(plan, load_roster(roster))
     write_text(out, dump_plan(plan), force=force)
     say(f"wrote {out}: plan {plan.id}, {len(plan.silos)} silos, epsilon {promise.epsilon:g}")
-    if method is None and not plan.workload:
-        say(f"method {plan.method.value}: {advise(described).reason}")
-    notes = tuple(remarks(described, method=plan.method))
+    notes = _notes(described, plan, chosen=method is not None)
     for note in notes:
         say(note)
     say(f"next: silosynth plan show {out} --schema {schema}")
@@ -120,3 +122,40 @@ def plan_new(
         },
         as_json=as_json,
     )
+
+
+def _plan_of_table(
+    schema: Schema,
+    *,
+    budget: BudgetFlags,
+    said: Sequence[Flags],
+    person: PersonFlags,
+    trust: TrustFlags,
+    method: str | None,
+    plan_id: str | None,
+) -> Plan:
+    """Make a plan for a schema of one table."""
+    choices: dict[str, Any] = {}
+    for flags in said:
+        choices |= flags.read(schema)
+    return new_plan(
+        schema,
+        epsilon=budget.epsilon,
+        delta=budget.delta,
+        silos=budget.read(),
+        method=method,
+        plan_id=plan_id,
+        **(asdict(person) | {"lacks": read_lacks(person.lacks)}),
+        **asdict(trust),
+        **choices,
+    )
+
+
+def _notes(schema: AnySchema, plan: Plan, *, chosen: bool) -> tuple[str, ...]:
+    """Return what is to be known of a plan at once: what it leaves out, and what suits better."""
+    if isinstance(schema, TablesSchema):
+        unlinked = plan.unlinked or ()
+        return tuple(f"link '{n}' does not stand above its noise; left out" for n in unlinked)
+    if not chosen and not plan.workload:
+        say(f"method {plan.method.value}: {advise(schema).reason}")
+    return tuple(remarks(schema, method=plan.method))

@@ -1,4 +1,4 @@
-"""The data sets of a silo's policy: each with its schema and its rows, none of which is read yet."""
+"""The data sets of a silo's policy: each with its schema and its rows, none of them read yet."""
 
 from __future__ import annotations
 
