@@ -14,7 +14,13 @@ from silosynth.common.schema import Schema
 from silosynth.common.tables import TablesSchema
 from silosynth.server.cli.flags import BudgetFlags, PersonFlags, TrustFlags
 from silosynth.server.methods import Flags
-from silosynth.server.planning import forecast_tables, new_tables_plan, words_of_links
+from silosynth.server.planning import (
+    Forecast,
+    LinkForecast,
+    forecast_tables,
+    new_tables_plan,
+    words_of_links,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,8 +106,10 @@ def _check_of_several(
         )
 
 
-def say_plan_of_tables(plan: Plan, schema: TablesSchema, *, persons: int | None) -> Any:
-    """Say what a plan of several tables asks, and how links stand; return its facts."""
+def say_plan_of_tables(
+    plan: Plan, schema: TablesSchema, *, persons: int | None
+) -> tuple[Forecast, tuple[LinkForecast, ...], float]:
+    """Say what a plan of several tables asks, and how links stand; return what is foreseen."""
     check_tables_plan(plan, schema)
     epsilon = check_budget(plan)
     seen, links = forecast_tables(plan, schema, persons=persons)

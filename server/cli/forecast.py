@@ -22,8 +22,7 @@ from silosynth.common.plan import (
 from silosynth.common.tables import TablesSchema, load_any_schema
 from silosynth.server.cli.families import say_plan_of_tables
 from silosynth.server.methods import METHODS
-from silosynth.server.planning import Forecast, remarks, what_helps
-from silosynth.server.planning.forecast import forecast
+from silosynth.server.planning import Forecast, forecast, remarks, what_helps
 
 
 def plan_show(
@@ -31,6 +30,10 @@ def plan_show(
     schema: Annotated[Path, typer.Option(help="The schema that the plan is for.")],
     rows: Annotated[
         int | None, typer.Option(min=1, help="About how many rows in all: your public guess.")
+    ] = None,
+    persons: Annotated[
+        int | None,
+        typer.Option(min=1, help="Several tables: about how many persons in all, your guess."),
     ] = None,
     persons: Annotated[
         int | None,

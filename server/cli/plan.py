@@ -159,3 +159,40 @@ def _notes(schema: AnySchema, plan: Plan, *, chosen: bool) -> tuple[str, ...]:
     if not chosen and not plan.workload:
         say(f"method {plan.method.value}: {advise(schema).reason}")
     return tuple(remarks(schema, method=plan.method))
+
+
+def _plan_of_table(
+    schema: Schema,
+    *,
+    budget: BudgetFlags,
+    said: Sequence[Flags],
+    person: PersonFlags,
+    trust: TrustFlags,
+    method: str | None,
+    plan_id: str | None,
+) -> Plan:
+    """Make a plan for a schema of one table."""
+    choices: dict[str, Any] = {}
+    for flags in said:
+        choices |= flags.read(schema)
+    return new_plan(
+        schema,
+        epsilon=budget.epsilon,
+        delta=budget.delta,
+        silos=budget.read(),
+        method=method,
+        plan_id=plan_id,
+        **(asdict(person) | {"lacks": read_lacks(person.lacks)}),
+        **asdict(trust),
+        **choices,
+    )
+
+
+def _notes(schema: AnySchema, plan: Plan, *, chosen: bool) -> tuple[str, ...]:
+    """Return what is to be known of a plan at once: what it leaves out, and what suits better."""
+    if isinstance(schema, TablesSchema):
+        unlinked = plan.unlinked or ()
+        return tuple(f"link '{n}' does not stand above its noise; left out" for n in unlinked)
+    if not chosen and not plan.workload:
+        say(f"method {plan.method.value}: {advise(schema).reason}")
+    return tuple(remarks(schema, method=plan.method))

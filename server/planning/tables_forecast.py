@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 from silosynth.common.families import Question, view_domains
 from silosynth.common.plan import TABLES_PHASES, Phase, Plan, Views
@@ -36,11 +37,9 @@ def forecast_tables(
         it, no distance and no link is told.
     """
     size = Federated(silos=len(plan.silos), shares=plan.shares, persons=persons or _NOBODY)
-    phases = tuple(
-        _phase(p, plan=plan, schema=schema, size=size, told=persons) for p in plan.phases
-    )
+    see = partial(_phase, plan=plan, schema=schema, size=size, told=persons)
     seen = Forecast(
-        phases=phases,
+        phases=tuple(map(see, plan.phases)),
         messages=2 * len(plan.silos) * (len(plan.phases) + plan.sharing.steps),
         model_bytes=BYTES_PER_CELL * sum(p.cells for p in plan.phases),
         seconds=None,
