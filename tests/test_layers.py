@@ -72,8 +72,8 @@ ROOMS: dict[str, str] = {
     "common/trust",
     "client/gateway": "client/families client/ledger client/noise client/source client/learning "
     "client/sums common/accounting "
-    "client/policy client/roster common/audit common/certificate common/generator "
-    "common/messages common/plan common/sampler common/schema common/tables common/trust "
+    "client/policy client/roster common/audit common/certificate common/forest "
+    "common/generator common/messages common/plan common/sampler common/schema common/tables common/trust "
     "common/values",
     "client/drafting": "client/csv client/maps client/source common/codec common/rules "
     "common/schema common/tables",
@@ -81,10 +81,11 @@ ROOMS: dict[str, str] = {
     "client/learning "
     "client/sums client/policy client/roster common/accounting common/audit common/generator "
     "common/messages common/plan common/reach common/roster common/sampler common/schema "
-    "common/telemetry common/trust",
+    "common/tables common/telemetry common/trust",
     "client/rpc": "",
     "client/desk": "client/silo client/ledger client/learning client/policy client/roster "
-    "client/rpc common/accounting common/audit common/plan common/roster common/trust",
+    "client/rpc common/accounting common/audit common/families common/plan common/roster "
+    "common/trust",
     "client/serving": "client/desk client/silo client/ledger client/noise client/policy client/rpc "
     "common/audit common/messages common/reach common/telemetry common/trust",
     "client/relay": "client/rpc common/flower common/messages common/reach common/telemetry",
@@ -113,8 +114,8 @@ ROOMS: dict[str, str] = {
     "server/driver": "server/coordinator server/generator server/methods common/certificate "
     "common/messages common/plan common/sampler common/schema common/tables",
     "server/federation": "server/driver server/coordinator server/methods common/flower "
-    "common/messages common/plan common/reach common/roster common/sampler common/schema "
-    "common/telemetry common/trust",
+    "common/messages common/plan common/reach common/roster common/tables common/telemetry "
+    "common/trust",
     "server/report": "server/coordinator server/driver server/measuring server/methods "
     "common/attacks common/certificate common/evaluate common/plan common/report common/sampler "
     "common/schema",

@@ -162,14 +162,14 @@ class DatasetSection(Section):
     @property
     def uris(self) -> tuple[str, ...]:
         """Return the servers that rows are on."""
-        parts = [self, *(self.tables or {}).values()]
-        return tuple(p.uri for p in parts if p.uri is not None)
+        uris = [self.uri, *(t.uri for t in (self.tables or {}).values())]
+        return tuple(uri for uri in uris if uri is not None)
 
     @property
     def paths(self) -> tuple[Path, ...]:
         """Return the files and folders that rows are in."""
-        parts = [self, *(self.tables or {}).values()]
-        return tuple(Path(p.path) for p in parts if p.path is not None)
+        paths = [self.path, *(t.path for t in (self.tables or {}).values())]
+        return tuple(Path(path) for path in paths if path is not None)
 
     def source(self) -> SourceSpec:
         """Return where the rows of the one table are."""

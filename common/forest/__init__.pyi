@@ -1,6 +1,6 @@
 from .block import Drawer, Drawn, number_edges
 from .chain import NEVER, Chain, Step, Term, cells_of, draw_step, to_scores
-from .file import save_forest
+from .file import holds_forest, parse_forest, save_forest
 from .forest import ForestSampler, bins_of
 
 __all__ = [
@@ -14,7 +14,9 @@ __all__ = [
     "bins_of",
     "cells_of",
     "draw_step",
+    "holds_forest",
     "number_edges",
+    "parse_forest",
     "save_forest",
     "to_scores",
 ]

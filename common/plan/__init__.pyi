@@ -21,6 +21,7 @@ from .phases import (
     Views,
     noised_phase,
     phase_cost,
+    phase_noise,
 )
 from .plan import (
     MOST_SESSIONS,
@@ -115,6 +116,7 @@ __all__ = [
     "parse_plan",
     "partition",
     "phase_cost",
+    "phase_noise",
     "plan_costs",
     "plan_price",
     "plan_trees",

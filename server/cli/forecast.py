@@ -35,10 +35,6 @@ def plan_show(
         int | None,
         typer.Option(min=1, help="Several tables: about how many persons in all, your guess."),
     ] = None,
-    persons: Annotated[
-        int | None,
-        typer.Option(min=1, help="Several tables: about how many persons in all, your guess."),
-    ] = None,
     as_json: Json = False,
 ) -> None:
     """Show what a plan will spend, ask and reach. Nothing is spent by looking.
@@ -47,11 +43,7 @@ def plan_show(
     """
     plan, described = load_plan(path), load_any_schema(schema)
     if isinstance(described, TablesSchema):
-        seen, links, epsilon = say_plan_of_tables(plan, described, persons=persons or rows)
-        _show_phases(seen)
-        say(f"{seen.messages} messages; noise is the deviation of one cell, summed over the silos")
-        facts = _facts(plan, seen, epsilon=epsilon)
-        emit({**facts, "links": [asdict(link) for link in links]}, as_json=as_json)
+        _show_tables(plan, described, persons=persons or rows, as_json=as_json)
         return
     check_plan(plan, described)
     epsilon = check_budget(plan)
@@ -100,6 +92,16 @@ def _value_words(plan: Plan) -> Iterator[str]:
         joined = [name for name, tree in trees.items() if tree.digits()]
         more = f"; {len(joined)} of them once more where many rows are" if joined else ""
         yield f"values of {len(trees)} numbers are looked at in {cells:,} cells{more}"
+
+
+def _show_tables(plan: Plan, schema: TablesSchema, *, persons: int | None, as_json: bool) -> None:
+    """Show a plan of several tables."""
+    seen, links, epsilon = say_plan_of_tables(plan, schema, persons=persons)
+    _show_phases(seen)
+    say(f"{seen.messages} messages; noise is the deviation of one cell, summed over the silos")
+    facts = _facts(plan, seen, epsilon=epsilon)
+    told = [{**asdict(link), "stands": link.stands} for link in links]
+    emit({**facts, "unlinked": list(plan.unlinked or ()), "links": told}, as_json=as_json)
 
 
 def _show_phases(seen: Forecast) -> None:

@@ -91,18 +91,12 @@ def plan_new(
     promise = budget[0]
     check_promise(epsilon=promise.epsilon, delta=promise.delta)
     described = load_any_schema(schema)
-    make = _plan_of_table
+    asked: dict[str, Any] = {"budget": promise, "said": said, "person": person[0]}
+    asked |= {"trust": trust[0], "method": method, "plan_id": plan_id}
     if isinstance(described, TablesSchema):
-        make = plan_of_tables
-    plan = make(
-        described,
-        budget=promise,
-        said=said,
-        person=person[0],
-        trust=trust[0],
-        method=method,
-        plan_id=plan_id,
-    )
+        plan = plan_of_tables(described, **asked)
+    else:
+        plan = _plan_of_table(described, **asked)
     plan = terms[0].apply(plan)
     if roster is not None:
         plan = with_roster(plan, load_roster(roster))
@@ -122,43 +116,6 @@ def plan_new(
         },
         as_json=as_json,
     )
-
-
-def _plan_of_table(
-    schema: Schema,
-    *,
-    budget: BudgetFlags,
-    said: Sequence[Flags],
-    person: PersonFlags,
-    trust: TrustFlags,
-    method: str | None,
-    plan_id: str | None,
-) -> Plan:
-    """Make a plan for a schema of one table."""
-    choices: dict[str, Any] = {}
-    for flags in said:
-        choices |= flags.read(schema)
-    return new_plan(
-        schema,
-        epsilon=budget.epsilon,
-        delta=budget.delta,
-        silos=budget.read(),
-        method=method,
-        plan_id=plan_id,
-        **(asdict(person) | {"lacks": read_lacks(person.lacks)}),
-        **asdict(trust),
-        **choices,
-    )
-
-
-def _notes(schema: AnySchema, plan: Plan, *, chosen: bool) -> tuple[str, ...]:
-    """Return what is to be known of a plan at once: what it leaves out, and what suits better."""
-    if isinstance(schema, TablesSchema):
-        unlinked = plan.unlinked or ()
-        return tuple(f"link '{n}' does not stand above its noise; left out" for n in unlinked)
-    if not chosen and not plan.workload:
-        say(f"method {plan.method.value}: {advise(schema).reason}")
-    return tuple(remarks(schema, method=plan.method))
 
 
 def _plan_of_table(

@@ -143,7 +143,7 @@ def view_noises(
     Where persons are weighed it is that at the T of a person with the usual rows, which lie in
     cells neither all alike nor all apart.
     """
-    single, found = single_views(schema), {}
+    single, found = single_views(schema), dict[str, float]()
     for phase in phases:
         kind = TABLES_PHASES[phase.name]
         if kind.lengths:

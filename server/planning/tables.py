@@ -56,7 +56,8 @@ def new_tables_plan(
     Raises InvalidPlan for a budget that buys nothing, or a schema that is not reviewed.
     """
     design = partial(_phases, schema, least=Fraction(trust.shares(len(silos))), fineness=fineness)
-    rho, unlinked = rho_for(epsilon, delta) / trust.attempts, ()
+    rho = rho_for(epsilon, delta) / trust.attempts
+    unlinked: tuple[str, ...] = ()
     if persons is not None:
         size = Federated(silos=len(silos), shares=trust.shares(len(silos)), persons=persons)
         unlinked = choose_links(schema, lambda left: design(rho=rho, left_out=left), size=size)

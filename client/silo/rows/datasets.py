@@ -95,8 +95,10 @@ def open_dataset(
     """Return one data set; its rows are read at the first count."""
     schema = load_any_checked_schema(section)
     if isinstance(schema, TablesSchema):
-        rows = open_families(policy, section, schema, secret=secret, tell_operator=tell_operator)
-        return TablesDataset(schema=schema, rows=rows, policy=policy.limits(section))
+        families = open_families(
+            policy, section, schema, secret=secret, tell_operator=tell_operator
+        )
+        return TablesDataset(schema=schema, rows=families, policy=policy.limits(section))
     silo_map = load_checked_map(section, schema=schema)
     bounded = section.person_column is not None
     rows = open_source(
