@@ -73,12 +73,12 @@ ROOMS: dict[str, str] = {
     "client/gateway": "client/families client/ledger client/noise client/source client/learning "
     "client/sums common/accounting "
     "client/policy client/roster common/audit common/certificate common/forest "
-    "common/generator common/messages common/plan common/sampler common/schema common/tables common/trust "
-    "common/values",
+    "common/generator common/messages common/plan common/sampler common/schema common/tables "
+    "common/trust common/values",
     "client/drafting": "client/csv client/maps client/source common/codec common/rules "
     "common/schema common/tables",
-    "client/silo": "client/csv client/maps client/gateway client/ledger client/noise client/source "
-    "client/learning "
+    "client/silo": "client/csv client/families client/maps client/gateway client/ledger "
+    "client/noise client/source client/learning "
     "client/sums client/policy client/roster common/accounting common/audit common/generator "
     "common/messages common/plan common/reach common/roster common/sampler common/schema "
     "common/tables common/telemetry common/trust",
@@ -121,7 +121,7 @@ ROOMS: dict[str, str] = {
     "common/schema",
     "server/cli": "server/federation server/report server/driver server/coordinator server/methods "
     "server/dummy server/planning common/certificate common/cli common/estimate common/evaluate "
-    "common/plan "
+    "common/families common/plan "
     "common/reach common/report common/roster common/sampler common/schema common/tables "
     "common/telemetry common/trust",
     "simulations/audit": "client/gateway client/noise client/source common/accounting common/cli "

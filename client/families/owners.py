@@ -24,16 +24,14 @@ def owner_views(schema: TablesSchema, raw: Sequence[str]) -> dict[str, str]:
     for i, (name, rows) in enumerate(zip(schema.downward, raw, strict=True)):
         table = schema.tables[name]
         views[f"raw{i}"] = rows
-        if table.parent is None:
-            views[f"owned{i}"] = (
-                f'SELECT *, "{KEY}" AS "{PERSON}" FROM raw{i} WHERE "{KEY}" IS NOT NULL'
-            )
-        else:
+        owned = f'SELECT *, "{KEY}" AS "{PERSON}" FROM raw{i} WHERE "{KEY}" IS NOT NULL'
+        if table.parent is not None:
             above = schema.downward.index(table.parent)
-            views[f"owned{i}"] = (
+            owned = (
                 f'SELECT raw{i}.*, keys{above}."{PERSON}" FROM raw{i} '
                 f'JOIN keys{above} ON raw{i}."{BY}" = keys{above}."{KEY}"'
             )
+        views[f"owned{i}"] = owned
         if table.key is not None:
             views[f"keys{i}"] = (
                 f'SELECT "{KEY}", min("{PERSON}") AS "{PERSON}" FROM owned{i} '

@@ -33,7 +33,6 @@ from .sections import (
     DatasetSection,
     MailSection,
     NotifySection,
-    TableSection,
 )
 from .shared_rows import shared_rows_warnings
 from .template import NewSilo, policy_text
@@ -54,7 +53,6 @@ __all__ = [
     "Rules",
     "SignedDecision",
     "SiloIdentity",
-    "TableSection",
     "alone_epsilon",
     "approved_by",
     "check_plan_size",

@@ -128,12 +128,10 @@ def check_files(policy: PolicyFile) -> None:
     load_identity(policy)
     open_datasets(policy, tell_operator=lambda _: None)
     for section in policy.datasets:
-        for path in section.paths:
-            if not path.exists():
-                raise InvalidPolicy(
-                    f"dataset {section.name!r}: there is nothing at {path}",
-                    hint="correct its path",
-                )
+        for path in [p for p in section.paths if not p.exists()]:
+            raise InvalidPolicy(
+                f"dataset {section.name!r}: there is nothing at {path}", hint="correct its path"
+            )
     for checkpoint in policy.checkpoints:
         _check_checkpoint(checkpoint)
     ledger = ledger_path(policy)

@@ -70,11 +70,10 @@ def check_tables_plan(plan: Plan, schema: TablesSchema) -> None:
             f"schema {schema.name!r}: {found} is unreviewed",
             hint="check it, then set its source to 'declared' or 'public'",
         )
-    if strange := sorted(set(plan.unlinked or ()) - set(known := link_names(schema))):
-        raise InvalidPlan(
-            f"plan {plan.id} leaves out {strange[0]!r}, which is no link of its schema",
-            hint=f"known: {', '.join(map(repr, known))}",
-        )
+    known = link_names(schema)
+    if strange := sorted({*(plan.unlinked or ())}.difference(known)):
+        told = f"plan {plan.id} leaves out {strange[0]!r}, which is no link of its schema"
+        raise InvalidPlan(told, hint=f"known: {', '.join(map(repr, known))}")
     view_domains(schema)
 
 

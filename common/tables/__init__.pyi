@@ -3,7 +3,6 @@ from .any_schema import (
     any_schema_of_text,
     dump_any_schema,
     load_any_schema,
-    one_table,
 )
 from .arrange import above, below, choose_parents
 from .families import Families, table_seed
@@ -40,7 +39,6 @@ __all__ = [
     "load_tables",
     "number_attribute",
     "number_name",
-    "one_table",
     "parse_tables",
     "read_tables_document",
     "table_like",

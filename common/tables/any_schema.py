@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TypeAlias
 
 from silosynth.common.document import load_document, parse_sent
-from silosynth.common.errors import InvalidSchema
 from silosynth.common.schema import Schema, dump_schema, has_tables, load_schema, schema_of_text
 from silosynth.common.tables.tables import TablesSchema, dump_tables, load_tables, parse_tables
 
@@ -32,13 +31,3 @@ def any_schema_of_text(text: str, *, origin: str) -> AnySchema:
 def dump_any_schema(schema: AnySchema) -> str:
     """Return a schema as YAML; reading it again gives an equal one."""
     return dump_tables(schema) if isinstance(schema, TablesSchema) else dump_schema(schema)
-
-
-def one_table(schema: AnySchema, *, origin: str) -> Schema:
-    """Return the schema of one table; raise InvalidSchema naming ``origin`` for one of several."""
-    if isinstance(schema, TablesSchema):
-        raise InvalidSchema(
-            f"{origin}: describes several tables, which is not taken here yet",
-            hint="see docs/how-to/tables.md for what takes them",
-        )
-    return schema

@@ -22,7 +22,8 @@ from silosynth.common.plan import (
 from silosynth.common.tables import TablesSchema, load_any_schema
 from silosynth.server.cli.families import say_plan_of_tables
 from silosynth.server.methods import METHODS
-from silosynth.server.planning import Forecast, forecast, remarks, what_helps
+from silosynth.server.planning import Forecast, remarks, what_helps
+from silosynth.server.planning.forecast import forecast
 
 
 def plan_show(

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import click
 import typer
@@ -13,16 +12,14 @@ import typer
 from silosynth.common.cli import Force, Json, emit, say, with_flags
 from silosynth.common.files import check_output, write_text
 from silosynth.common.plan import (
-    Plan,
     check_promise,
     dump_plan,
 )
-from silosynth.common.schema import Schema
-from silosynth.common.tables import AnySchema, TablesSchema, load_any_schema
 from silosynth.server.cli.dummy import dummy
-from silosynth.server.cli.families import FamiliesFlags, plan_of_tables
-from silosynth.server.cli.flags import BudgetFlags, PersonFlags, TermFlags, TrustFlags, read_lacks
+from silosynth.server.cli.families import FamiliesFlags
+from silosynth.server.cli.flags import BudgetFlags, PersonFlags, TermFlags, TrustFlags
 from silosynth.server.cli.forecast import plan_show
+from silosynth.server.cli.planned import make_plan, notes_on
 from silosynth.server.cli.replicate import register_replicate
 from silosynth.server.cli.report import register_report
 from silosynth.server.cli.roster import register_roster
@@ -30,7 +27,6 @@ from silosynth.server.cli.runs import register_runs
 from silosynth.server.cli.setup import admit, nodes, register_certs
 from silosynth.server.federation import load_roster, with_roster
 from silosynth.server.methods import METHODS, Flags
-from silosynth.server.planning import advise, new_plan, remarks
 
 
 def register(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:
@@ -90,19 +86,21 @@ def plan_new(
     check_output(out, force=force)
     promise = budget[0]
     check_promise(epsilon=promise.epsilon, delta=promise.delta)
-    described = load_any_schema(schema)
-    asked: dict[str, Any] = {"budget": promise, "said": said, "person": person[0]}
-    asked |= {"trust": trust[0], "method": method, "plan_id": plan_id}
-    if isinstance(described, TablesSchema):
-        plan = plan_of_tables(described, **asked)
-    else:
-        plan = _plan_of_table(described, **asked)
+    described, plan = make_plan(
+        schema,
+        budget=promise,
+        said=said,
+        person=person[0],
+        trust=trust[0],
+        method=method,
+        plan_id=plan_id,
+    )
     plan = terms[0].apply(plan)
     if roster is not None:
         plan = with_roster(plan, load_roster(roster))
     write_text(out, dump_plan(plan), force=force)
     say(f"wrote {out}: plan {plan.id}, {len(plan.silos)} silos, epsilon {promise.epsilon:g}")
-    notes = _notes(described, plan, chosen=method is not None)
+    notes = notes_on(described, plan, chosen=method is not None)
     for note in notes:
         say(note)
     say(f"next: silosynth plan show {out} --schema {schema}")
@@ -116,40 +114,3 @@ def plan_new(
         },
         as_json=as_json,
     )
-
-
-def _plan_of_table(
-    schema: Schema,
-    *,
-    budget: BudgetFlags,
-    said: Sequence[Flags],
-    person: PersonFlags,
-    trust: TrustFlags,
-    method: str | None,
-    plan_id: str | None,
-) -> Plan:
-    """Make a plan for a schema of one table."""
-    choices: dict[str, Any] = {}
-    for flags in said:
-        choices |= flags.read(schema)
-    return new_plan(
-        schema,
-        epsilon=budget.epsilon,
-        delta=budget.delta,
-        silos=budget.read(),
-        method=method,
-        plan_id=plan_id,
-        **(asdict(person) | {"lacks": read_lacks(person.lacks)}),
-        **asdict(trust),
-        **choices,
-    )
-
-
-def _notes(schema: AnySchema, plan: Plan, *, chosen: bool) -> tuple[str, ...]:
-    """Return what is to be known of a plan at once: what it leaves out, and what suits better."""
-    if isinstance(schema, TablesSchema):
-        unlinked = plan.unlinked or ()
-        return tuple(f"link '{n}' does not stand above its noise; left out" for n in unlinked)
-    if not chosen and not plan.workload:
-        say(f"method {plan.method.value}: {advise(schema).reason}")
-    return tuple(remarks(schema, method=plan.method))

@@ -1,5 +1,5 @@
 from .machine import Commands, replay, step
-from .outcome import Made, finish, finish_tables, make
+from .outcome import finish, finish_tables, make
 from .replicates import draw_replicates
 from .state import (
     Absent,
@@ -37,7 +37,6 @@ __all__ = [
     "Fail",
     "Finish",
     "Fitted",
-    "Made",
     "Mute",
     "Notice",
     "Propose",

@@ -1,5 +1,5 @@
 from .advice import advise, remarks, what_helps
-from .forecast import Forecast, forecast
+from .forecast import Forecast
 from .links import LinkForecast, words_of_links
 from .planner import new_plan
 from .tables import new_tables_plan
@@ -9,7 +9,6 @@ __all__ = [
     "Forecast",
     "LinkForecast",
     "advise",
-    "forecast",
     "forecast_tables",
     "new_plan",
     "new_tables_plan",

@@ -50,6 +50,12 @@ def load_any_checked_schema(section: DatasetSection) -> AnySchema:
             f"{unreviewed[0]!r} first",
             hint="check each domain, then set its source to 'declared' or 'public'",
         )
+    _check_number(section, several=several)
+    return schema
+
+
+def _check_number(section: DatasetSection, *, several: bool) -> None:
+    """Raise InvalidPolicy unless policy and schema both have one table, or several."""
     if several != (section.tables is not None):
         raise InvalidPolicy(
             f"dataset {section.name!r}: the schema describes "
@@ -57,7 +63,6 @@ def load_any_checked_schema(section: DatasetSection) -> AnySchema:
             f"{'one' if several else 'several'}",
             hint="write a section [datasets.tables.NAME] for each table of the schema, or none",
         )
-    return schema
 
 
 def load_checked_schema(section: DatasetSection) -> Schema:
@@ -134,6 +139,18 @@ def open_families(
     # They are joined by DuckDB, which no gateway of one table holds.
     from silosynth.client.families import FamilyRows
 
+    _check_named(section, schema)
+    return FamilyRows(
+        schema,
+        section.sources(),
+        secret=secret,
+        spill=spill_folder(policy, section),
+        tell_operator=tell_operator,
+    )
+
+
+def _check_named(section: DatasetSection, schema: TablesSchema) -> None:
+    """Raise InvalidPolicy unless a policy names the tables of its schema, and no other."""
     named, known = set(section.tables or {}), set(schema.tables)
     if named != known:
         lacking = sorted(known - named)
@@ -143,13 +160,6 @@ def open_families(
             f"{', '.join(schema.downward)}",
             hint="write a section [datasets.tables.NAME] for each table of the schema",
         )
-    return FamilyRows(
-        schema,
-        section.sources(),
-        secret=secret,
-        spill=spill_folder(policy, section),
-        tell_operator=tell_operator,
-    )
 
 
 def spill_folder(policy: PolicyFile, section: DatasetSection) -> Path:
