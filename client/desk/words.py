@@ -31,7 +31,7 @@ def plan_words(plan: Facts) -> tuple[str, ...]:
         f"with {len(plan['silos'])} silos: {', '.join(plan['silos'])}",
         f"of data set {plan['dataset']!r}, by method {plan['method']!r}: {_asked(plan)}",
         *families_words(plan),
-        *(f"phase {p['name']!r}: {_phase(p, plan)}" for p in plan["phases"]),
+        *(f"phase {p['name']!r}: {_any_phase(p, plan)}" for p in plan["phases"]),
         f"what is sent tells about one person ({person_words(plan)}) at most "
         f"epsilon {plan['epsilon']:g} at delta {plan['delta']:g}; the budgets are charged epsilon "
         f"{plan['ledger_epsilon']:.4g} ({_conversion(plan)})",
@@ -71,10 +71,13 @@ def _asked(plan: Facts) -> str:
     return "; and ".join(said)
 
 
+def _any_phase(phase: Facts, plan: Facts) -> str:
+    """Say what one phase asks, of one table or of several."""
+    return _phase(phase, plan) if plan.get("families") is None else families_phase(phase)
+
+
 def _phase(phase: Facts, plan: Facts) -> str:
     """Say what one phase asks, and its noise."""
-    if plan.get("families") is not None:
-        return families_phase(phase)
     noise = f"noise of standard deviation {phase['noise_deviation']:.4g}"
     training, features = plan["training"], plan["features"]
     if phase["name"] == "training" and training is not None:

@@ -85,10 +85,8 @@ class Wanted:
             checked = pa.schema([field for field in checked if field.name != person])
         check_columns(checked, schema=self.spelled, allow_extra=self.allow_extra, origin=origin)
         unread = self.schema.unread | self.silo_map.absent
-        read: set[str | None] = {
-            self.silo_map.origin(a.name) for a in self.schema.attributes if a.name not in unread
-        }
-        read |= {person, *self.also}
+        held = (a.name for a in self.schema.attributes if a.name not in unread)
+        read = {person, *self.also, *map(self.silo_map.origin, held)}
         return [name for name in stored.names if name in read]
 
 

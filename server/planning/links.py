@@ -140,8 +140,7 @@ def view_noises(
 ) -> dict[str, float]:
     """Return the standard deviation of a cell of each view, in rows, summed over the silos.
 
-    Where persons are weighed it is that at the T of a person with the usual rows, which lie in
-    cells neither all alike nor all apart.
+    Where persons are weighed it is that at the T of a person with the usual rows.
     """
     single, found = single_views(schema), dict[str, float]()
     for phase in phases:
@@ -161,7 +160,10 @@ def view_noises(
 
 
 def usual_length(schema: TablesSchema) -> int:
-    """Return T of a person that has as many rows of each table as the schema's middle edges say."""
+    """Return T of a person that has as many rows of each table as the schema's middle edges say.
+
+    They lie in cells neither all alike, which n rows are n long, nor all apart, its root.
+    """
     rows = view_rows(schema, persons=1)
     squares = sum(q.scale**2 * rows[q.view] ** 1.5 for q in ask_families(schema).later.weighed)
     return max(1, math.ceil(math.sqrt(squares)))

@@ -37,13 +37,14 @@ def read_tables(policy: PolicyFile) -> dict[str, tuple[str, ...]]:
     charged and not answered.
     """
     secret = load_secret(Path(policy.silo.persons_secret))
-    return {s.name: _read(policy, s, secret=secret) for s in policy.datasets}
+    return {
+        s.name: _read(s, secret=secret) if s.tables is None else _join(policy, s, secret=secret)
+        for s in policy.datasets
+    }
 
 
-def _read(policy: PolicyFile, section: DatasetSection, *, secret: bytes) -> tuple[str, ...]:
+def _read(section: DatasetSection, *, secret: bytes) -> tuple[str, ...]:
     """Read one data set whole."""
-    if section.tables is not None:
-        return _read_families(policy, section, secret=secret)
     schema, notes = load_checked_schema(section), list[str]()
     bounded = section.person_column is not None
     try:
@@ -66,9 +67,7 @@ def _read(policy: PolicyFile, section: DatasetSection, *, secret: bytes) -> tupl
     return tuple(notes)
 
 
-def _read_families(
-    policy: PolicyFile, section: DatasetSection, *, secret: bytes
-) -> tuple[str, ...]:
+def _join(policy: PolicyFile, section: DatasetSection, *, secret: bytes) -> tuple[str, ...]:
     """Join several tables as they would be counted, and say how they fit and hang together."""
     told: list[str] = []
     dataset = open_dataset(policy, section, secret=secret, tell_operator=told.append)
