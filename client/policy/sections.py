@@ -146,7 +146,7 @@ class DatasetSection(Section):
         said = {name: getattr(self, name) for name in _OF_ONE_TABLE}
         stated = [name for name, value in said.items() if value is not None]
         if stated or self.rows_per_person != 1:
-            what = stated[0] if stated else "rows_per_person"
+            what = stated[0].removesuffix("_path") if stated else "rows_per_person"
             raise ValueError(
                 f"{what}: belongs to one table, and tables names several; leave it out"
             )
