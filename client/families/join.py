@@ -20,7 +20,14 @@ import duckdb
 import pyarrow as pa
 import pyarrow.types as pt
 
-from silosynth.client.families.opened import Opened, TableSource, all_in_one, open_table_rows
+from silosynth.client.families.opened import (
+    Opened,
+    TableSource,
+    all_in_one,
+    as_bytes,
+    holds_text,
+    open_table_rows,
+)
 from silosynth.client.families.owners import (
     key_columns,
     nobodys_sql,
@@ -138,11 +145,20 @@ class _Duck:
         name = self._schema.downward[place]
         try:
             reader = self._connect().sql(rows_sql(place)).to_arrow_reader(_BATCH)
-            yield reader.schema.empty_table()
+            yield self._read(place, reader.schema.empty_table())
             for batch in reader:
-                yield pa.Table.from_batches([batch])
+                yield self._read(place, pa.Table.from_batches([batch]))
         except (duckdb.Error, pa.ArrowException):
             raise InvalidTable(f"table {name!r} cannot be joined", hint="see its keys") from None
+
+    def _read(self, place: int, rows: pa.Table) -> pa.Table:
+        """Return rows with their texts as texts again, whatever bytes are in them."""
+        opened = self._tables[place]
+        for name in opened.columns if opened.query is None else ():
+            if holds_text(opened.stored.field(name).type):
+                text = rows[name].cast(pa.string(), safe=False)
+                rows = rows.set_column(rows.schema.get_field_index(name), name, text)
+        return rows
 
     def nobodys(self, place: int) -> int:
         """Count the rows of a table that belong to nobody."""
@@ -215,7 +231,7 @@ def _load(root: duckdb.DuckDBPyConnection, i: int, opened: Opened) -> pa.Schema:
     reader = opened.reader
     for fragment in reader.fragments() if reader is not None else ():
         piece = fragment()
-        root.register("piece", piece)
+        root.register("piece", piece.cast(as_bytes(piece.schema)))
         into = f"CREATE TABLE file{i} AS" if stored is None else f"INSERT INTO file{i}"
         root.execute(f"{into} SELECT * FROM piece")
         stored = stored or piece.schema
@@ -228,6 +244,7 @@ def _load(root: duckdb.DuckDBPyConnection, i: int, opened: Opened) -> pa.Schema:
 def _text(column: str, kind: pa.DataType) -> str:
     """Return a key as text in SQL: the numbers 7 and 7.0 are one key, blanks are none.
 
+    What is no ASCII of a text that came as bytes is spelled by its bytes, one way for each.
     By the column's type alone. Were texts such as "7.0" taken for 7 where all look so, one person's
     key could change whose everybody's rows are.
     """

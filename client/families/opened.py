@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 import pyarrow as pa
 import pyarrow.dataset as ds
+import pyarrow.types as pt
 
 from silosynth.client.csv import sniff_dialect
 from silosynth.client.families.owners import key_columns
@@ -24,6 +25,7 @@ from silosynth.client.source import (
     open_reader,
     read_untyped,
 )
+from silosynth.common.codec import is_text
 from silosynth.common.errors import InvalidTable
 from silosynth.common.schema import Schema
 from silosynth.common.tables import TablesSchema, number_name
@@ -57,6 +59,20 @@ class Opened:
                 )
         columns = tuple(self.wanted.columns(stored, origin=origin))
         return replace(self, stored=stored, columns=columns)
+
+
+def as_bytes(stored: pa.Schema) -> pa.Schema:
+    """Return columns with those of text as bytes.
+
+    Whether tables can be joined must not depend on one row's: DuckDB stops at bytes that say
+    nothing in UTF-8, and the codec does not.
+    """
+    return pa.schema([pa.field(f.name, pa.binary()) if holds_text(f.type) else f for f in stored])
+
+
+def holds_text(kind: pa.DataType) -> bool:
+    """Say whether a column is of text, as such or by a dictionary."""
+    return is_text(kind.value_type if pt.is_dictionary(kind) else kind)
 
 
 def own_columns(schema: TablesSchema, name: str) -> Schema:
@@ -97,12 +113,12 @@ def open_table_rows(
             source = SourceSpec(format=SourceFormat.CSV, path=source, csv=how)
         if not isinstance(source, SourceSpec):
             rows = _scanned(source)
-            return replace(opened, rows=rows).described(rows.schema)
+            return _of_bytes(opened, rows)
         if inside:
             return replace(opened, query=(source.query or "").strip().rstrip(";"))
         if source.format is SourceFormat.PARQUET and source.path is not None:
-            rows = ds.dataset(list_files(source.path, endings=PARQUET), format="parquet")
-            return replace(opened, rows=rows).described(rows.schema)
+            files = list_files(source.path, endings=PARQUET)
+            return _of_bytes(opened, ds.dataset(files, format="parquet"))
         reader = open_reader(source, wanted=wanted, tell_operator=tell_operator)
     except InvalidTable as err:
         raise _of(name, err) from None
@@ -135,6 +151,16 @@ def _scanned(source: Path | pa.Table) -> pa.Table | ds.Dataset:
     if source.name.lower().endswith(PARQUET):
         return ds.dataset(source, format="parquet")
     return read_untyped(source)
+
+
+def _of_bytes(opened: Opened, rows: pa.Table | ds.Dataset) -> Opened:
+    """Return a table that is scanned where it is, its texts as bytes."""
+    read = as_bytes(rows.schema)
+    if isinstance(rows, pa.Table):
+        plain = rows.cast(read)
+    else:
+        plain = ds.dataset(rows.files, format="parquet", schema=read)
+    return replace(opened, rows=plain).described(rows.schema)
 
 
 def _of(name: str, err: InvalidTable) -> InvalidTable:

@@ -183,3 +183,36 @@ def test_nothing_is_left_on_the_disk(tmp_path: Path) -> None:
     FamilyRows(SCHEMA, sources, secret=bytes(32), spill=spill).count(PHASE)
     assert list(spill.iterdir()) == []
     assert spill.stat().st_mode & 0o077 == 0
+
+
+def _texts(values: list[bytes]) -> pa.Array:
+    """Return bytes as a column of texts, as files hold them whatever they are."""
+    return pa.Array.from_buffers(pa.string(), len(values), pa.array(values, pa.binary()).buffers())
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv"])
+def test_no_bytes_of_one_row_decide_whether_tables_are_counted(ending: str, tmp_path: Path) -> None:
+    """A refusal would tell of the row that was the cause, and nobody would have paid for it."""
+    ids = [str(i).encode() for i in range(1, 21)]
+    people = {"id": [b"\xff\xfe1", *ids[1:]], "sex": [b"f"] * 20}
+    visits = {
+        "visit": ids,
+        "id": [b"\xff\xfe1", *ids[1:]],
+        "day": [b"1"] * 20,
+        "ward": [b"a", b"\xc3", *[b"b"] * 18],
+    }
+    for name, columns in (("people", people), ("visits", visits)):
+        place = tmp_path / f"{name}.{ending}"
+        if ending == "parquet":
+            pq.write_table(pa.table({n: _texts(v) for n, v in columns.items()}), place)
+        else:
+            lines = [b",".join(row) for row in zip(*columns.values(), strict=True)]
+            place.write_bytes(b"\n".join([",".join(columns).encode(), *lines]) + b"\n")
+    told: list[str] = []
+    kind = SourceFormat(ending)
+    found = counted(
+        {n: SourceSpec(format=kind, path=tmp_path / f"{n}.{ending}") for n in ("people", "visits")},
+        told,
+    )
+    assert found.plain[0].sum() == 20
+    assert told[-1] == "visits: 20 rows belong to a person and are counted"
