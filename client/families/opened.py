@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -119,7 +120,8 @@ def open_table_rows(
         if source.format is SourceFormat.PARQUET and source.path is not None:
             files = list_files(source.path, endings=PARQUET)
             return _of_bytes(opened, ds.dataset(files, format="parquet"))
-        reader = open_reader(source, wanted=wanted, tell_operator=tell_operator)
+        tell = partial(_tell_of, name, tell_operator)
+        reader = open_reader(source, wanted=wanted, tell_operator=tell)
     except InvalidTable as err:
         raise _of(name, err) from None
     except (pa.ArrowException, OSError):
@@ -151,6 +153,10 @@ def _scanned(source: Path | pa.Table) -> pa.Table | ds.Dataset:
     if source.name.lower().endswith(PARQUET):
         return ds.dataset(source, format="parquet")
     return read_untyped(source)
+
+
+def _tell_of(name: str, tell: Callable[[str], None], line: str) -> None:
+    tell(f"{name}: {line}")
 
 
 def _of_bytes(opened: Opened, rows: pa.Table | ds.Dataset) -> Opened:

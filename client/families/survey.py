@@ -73,8 +73,10 @@ def survey_families(schema: TablesSchema, files: Mapping[str, Path]) -> tuple[st
 
     The sentences hold counts of private rows: they are for the operator's eyes alone.
     """
-    with join_tables(schema, files) as joined:
-        return look_at_families(joined, schema=schema).words
+    told: list[str] = []
+    with join_tables(schema, files, tell_operator=told.append) as joined:
+        words = look_at_families(joined, schema=schema).words
+    return (*told, *words)
 
 
 def look_at_families(

@@ -136,9 +136,14 @@ def open_families(
 
     Raises InvalidPolicy unless the policy names the tables of the schema, and no other.
     """
-    # They are joined by DuckDB, which no gateway of one table holds.
-    from silosynth.client.families import FamilyRows
-
+    # They are joined by DuckDB, an extra, which no gateway of one table holds.
+    try:
+        from silosynth.client.families import FamilyRows
+    except ModuleNotFoundError as err:
+        raise InvalidPolicy(
+            f"dataset {section.name!r}: several tables need {err.name}, which is not installed",
+            hint="install silosynth[silo-sql]",
+        ) from None
     _check_named(section, schema)
     return FamilyRows(
         schema,

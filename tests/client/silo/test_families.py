@@ -34,6 +34,8 @@ def silo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "export").mkdir()
     pq.write_table(pa.Table.from_pylist(people), folder / "export" / "people.parquet")
     pacsv.write_csv(pa.Table.from_pylist(visits), folder / "export" / "visits.csv")
+    with (folder / "export" / "visits.csv").open("a") as file:
+        file.write("ragged,7,1,a,too many\n")
     (folder / "tables.yaml").write_text(dump_tables(SCHEMA))
     words = ["silo", "init", str(folder / "north"), "--name", "north"]
     words += ["--schema", str(folder / "tables.yaml"), "--table", str(folder / "export")]
@@ -60,7 +62,8 @@ def test_check_says_who_a_person_is_and_what_is_not_counted(
     assert "has the tables people (parquet), visits (csv)" in told["words"][0]
     assert "a row of the persons' table with all rows that are below it" in told["words"][0]
     said = told["tables"]["default"]
-    assert said[:6] == [
+    assert said[:7] == [
+        "visits: 1 records have too few or too many fields and are not counted",
         "people: 20 rows belong to a person and are counted",
         "people: 1 rows belong to nobody and are not counted: have no key",
         "people: 1 rows have the key of another row; one row a key is counted",
@@ -69,7 +72,7 @@ def test_check_says_who_a_person_is_and_what_is_not_counted(
         "visits: 1 rows of people have fewer than 0 or more than 4 of them; they are counted as "
         "having so many",
     ]
-    assert any(line.startswith("visits: ward: 1 of 531 values") for line in said[6:])
+    assert any(line.startswith("visits: ward: 1 of 531 values") for line in said[7:])
 
 
 def test_a_gateway_knows_how_the_tables_fit(silo: Path) -> None:
@@ -180,3 +183,12 @@ def test_a_schema_without_a_finite_unit_is_refused_by_every_plan_in_a_line(
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert why in line
     assert not (tmp_path / "plan.yaml").exists()
+
+
+def test_what_a_killed_gateway_spilled_is_removed_when_it_starts(silo: Path) -> None:
+    policy = load_policy(silo / "silo.toml")
+    spilled = silo / "state" / "cache" / "default" / "spill" / "silosynth-x"
+    spilled.mkdir(parents=True)
+    (spilled / "duckdb_temp_storage-0.tmp").write_text("rows")
+    with open_silo(policy):
+        assert not spilled.exists()
