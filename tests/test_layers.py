@@ -76,19 +76,21 @@ ROOMS: dict[str, str] = {
     "common/trust",
     "client/gateway": "client/families client/ledger client/noise client/source client/learning "
     "client/sums common/accounting "
-    "client/policy client/roster common/audit common/certificate common/generator "
-    "common/held common/messages common/plan common/sampler common/schema common/tables "
+    "client/policy client/roster common/audit common/certificate common/forest "
+    "common/generator common/held common/messages common/plan common/sampler common/schema "
+    "common/tables "
     "common/trust common/values",
     "client/drafting": "client/csv client/maps client/source common/codec common/rules "
     "common/schema common/tables",
-    "client/silo": "client/csv client/maps client/gateway client/ledger client/noise client/source "
-    "client/learning "
+    "client/silo": "client/csv client/families client/maps client/gateway client/ledger "
+    "client/noise client/source client/learning "
     "client/sums client/policy client/roster common/accounting common/audit common/generator "
     "common/messages common/plan common/reach common/roster common/sampler common/schema "
-    "common/telemetry common/trust",
+    "common/tables common/telemetry common/trust",
     "client/rpc": "",
     "client/desk": "client/silo client/ledger client/learning client/policy client/roster "
-    "client/rpc common/accounting common/audit common/plan common/roster common/trust",
+    "client/rpc common/accounting common/audit common/families common/plan common/roster "
+    "common/trust",
     "client/serving": "client/desk client/silo client/ledger client/noise client/policy client/rpc "
     "common/audit common/messages common/reach common/telemetry common/trust",
     "client/page": "client/desk client/policy common/page common/report common/trust",
@@ -119,7 +121,7 @@ ROOMS: dict[str, str] = {
     "common/messages common/plan common/sampler common/schema common/tables",
     "server/federation": "server/driver server/coordinator server/methods common/flower "
     "common/messages common/plan common/reach common/roster common/sampler common/schema "
-    "common/telemetry common/trust",
+    "common/tables common/telemetry common/trust",
     "server/page": "server/coordinator server/driver server/federation common/certificate "
     "common/codec common/messages common/page common/plan common/sampler",
     "server/service": "server/federation common/telemetry",
@@ -129,8 +131,8 @@ ROOMS: dict[str, str] = {
     "common/attacks common/certificate common/evaluate common/plan common/report common/sampler "
     "common/schema",
     "server/cli": "server/federation server/service server/report server/driver "
-    "server/coordinator server/methods server/dummy server/planning "
-    "common/certificate common/cli common/estimate common/evaluate common/page common/plan "
+    "server/coordinator server/methods server/dummy server/planning common/certificate "
+    "common/cli common/estimate common/evaluate common/families common/page common/plan "
     "common/reach common/report common/roster common/sampler common/schema common/tables "
     "common/telemetry common/trust",
     "simulations/audit": "client/gateway client/noise client/source common/accounting common/cli "

@@ -24,12 +24,11 @@ from bench.support.results import Figure, publish
 from silosynth.client.families.join import join_tables
 from silosynth.client.families.rows import code_families
 from silosynth.client.families.views import View
-from silosynth.common.families import first_of, later_of
+from silosynth.common.families import first_of, later_of, link_names
 from silosynth.common.forest import ForestSampler
 from silosynth.common.forest.tables import Forest
 from silosynth.common.tables import TablesSchema, number_name
 from silosynth.server.families import fit_families
-from silosynth.server.families.ask import link_names
 
 PLAN = "sha256:" + "0" * 64
 QUICK_PERSONS = 4_000

@@ -12,7 +12,10 @@ POLICY = Path("silo.toml")
 PolicyPath = Annotated[Path, typer.Option("--policy", help="The silo's policy (TOML).")]
 NewTable = Annotated[
     Path,
-    typer.Option(help="The table's file or folder, not read now; a database: see the policy."),
+    typer.Option(
+        help="The table's file or folder, not read now; of several tables the folder of their "
+        "files; a database: see the policy."
+    ),
 ]
 DatasetName = Annotated[str, typer.Option(help="The table's name, as in plans.")]
 MostEpsilon = Annotated[

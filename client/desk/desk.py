@@ -22,6 +22,7 @@ from silosynth.client.desk.facts import (
     plan_facts,
     release_facts,
     spent_facts,
+    table_facts,
 )
 from silosynth.client.desk.fit import all_words, consent, with_fit
 from silosynth.client.desk.person import person_of
@@ -148,6 +149,7 @@ class Desk:
         return {
             **plan_facts(plan),
             **lack_facts(plan, silo=self._policy.silo.name),
+            **table_facts(plan, policy=self._policy),
             "digest": waiting.plan_digest,
             "at": waiting.at,
             "coordinator": consumer,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
+from silosynth.client.desk.families import cost_share, families_facts
 from silosynth.client.learning import plan_checkpoint
 from silosynth.client.ledger import Ledger
 from silosynth.client.policy import Budget, PolicyFile, alone_epsilon, ledger_epsilon
@@ -28,16 +29,21 @@ def plan_facts(plan: Plan) -> dict[str, Any]:
         "delta": plan.privacy.delta,
         "ledger_epsilon": ledger_epsilon(plan),
         "trust": plan.trust.value,
-        "colluders": plan.colluders,
-        "absent": plan.absent,
-        "attempts": plan.attempts,
+        **{name: getattr(plan, name) for name in ("colluders", "absent", "attempts")},
         "alone_epsilon": alone_epsilon(plan),
         "rows_per_person": plan.privacy.rows_per_person,
         "checkpoint": plan_checkpoint(plan),
         "features": _feature_facts(plan),
         "training": _training_facts(plan),
-        "phases": [_phase_facts(phase) for phase in plan.phases],
+        "families": families_facts(plan),
+        "phases": [_phase_facts(phase, plan) for phase in plan.phases],
     }
+
+
+def table_facts(plan: Plan, *, policy: PolicyFile) -> dict[str, Any]:
+    """Return the names of the tables that a plan is about, where the policy names several."""
+    section = next((s for s in policy.datasets if s.name == plan.dataset), None)
+    return {} if section is None or section.tables is None else {"tables": list(section.tables)}
 
 
 def budget_facts(plan: Plan, *, consumer: str, policy: PolicyFile, ledger: Ledger) -> list[Facts]:
@@ -71,9 +77,12 @@ def _charged(plan: Plan, scope: Scope, stated: Budget, *, ledger: Ledger) -> Fac
     }
 
 
-def _phase_facts(phase: Phase) -> Facts:
+def _phase_facts(phase: Phase, plan: Plan) -> Facts:
     """Return what one phase asks, and its noise."""
+    several = plan.chosen.several_tables
+    weighed = {"fineness": phase.fineness, "cost_share": cost_share(plan, phase)}
     return {
+        **(weighed if several else {}),
         "name": phase.name.value,
         "marginals": phase.marginals,
         "held": phase.held,

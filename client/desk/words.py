@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from silosynth.client.desk.facts import Facts
+from silosynth.client.desk.families import families_phase, families_words, person_words
 from silosynth.client.desk.fit import fit_words
 from silosynth.client.desk.rosters import KIND, roster_words
 from silosynth.common.plan import OF_VALUES, Plan, held_alone, words_of_lacks
@@ -25,13 +26,13 @@ def plan_words(plan: Facts) -> tuple[str, ...]:
         return (f"it cannot be approved: {plan['unusable']}",)
     if "id" not in plan:
         return ("its text is not kept here any more",)
-    rows = plan["rows_per_person"]
     return (
         f"{_who(plan['coordinator'])} asks, for project {plan['project']!r}, together "
         f"with {len(plan['silos'])} silos: {', '.join(plan['silos'])}",
         f"of data set {plan['dataset']!r}, by method {plan['method']!r}: {_asked(plan)}",
-        *(f"phase {p['name']!r}: {_phase(p, plan)}" for p in plan["phases"]),
-        f"what is sent tells about one person (up to {rows} row{'s' * (rows > 1)}) at most "
+        *families_words(plan),
+        *(f"phase {p['name']!r}: {_any_phase(p, plan)}" for p in plan["phases"]),
+        f"what is sent tells about one person ({person_words(plan)}) at most "
         f"epsilon {plan['epsilon']:g} at delta {plan['delta']:g}; the budgets are charged epsilon "
         f"{plan['ledger_epsilon']:.4g} ({_conversion(plan)})",
         *(_budget(b, plan) for b in plan.get("budgets", ())),
@@ -68,6 +69,11 @@ def _asked(plan: Facts) -> str:
             f"{training['rounds']:,} rounds"
         )
     return "; and ".join(said)
+
+
+def _any_phase(phase: Facts, plan: Facts) -> str:
+    """Say what one phase asks, of one table or of several."""
+    return _phase(phase, plan) if plan.get("families") is None else families_phase(phase)
 
 
 def _phase(phase: Facts, plan: Facts) -> str:

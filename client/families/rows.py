@@ -14,7 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from silosynth.client.families.join import BY, KEY, PERSON
+from silosynth.client.families.opened import own_columns
+from silosynth.client.families.owners import BY, KEY, PERSON
 from silosynth.client.families.views import TableRows, View, make_views
 from silosynth.client.source import rank_rows
 from silosynth.common.codec import Codec, codec_of, read_values
@@ -69,7 +70,7 @@ class _Coder:
     @cached_property
     def own(self) -> dict[str, Schema]:
         """Return what is counted of a row of each table but for the numbers of its children."""
-        return {name: _own(self.schema, name) for name in self.schema.downward}
+        return {name: own_columns(self.schema, name) for name in self.schema.downward}
 
     def code(self, block: Mapping[str, pa.Table]) -> dict[str, TableRows]:
         """Return the rows of each table as codes, with the numbers of their children."""
@@ -163,13 +164,6 @@ class _Coder:
             above=mine.above,
             person=mine.person,
         )
-
-
-def _own(schema: TablesSchema, name: str) -> Schema:
-    rows = schema.columns[name].rows
-    numbers = {number_name(child) for child in schema.below(name)}
-    kept = tuple(a for a in rows.attributes if a.name not in numbers)
-    return rows.model_copy(update={"attributes": kept})
 
 
 def _encode(table: pa.Table, own: Schema) -> tuple[np.ndarray, ...]:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-import pyarrow as pa
-
 from silosynth.client.families.count import Counted, count_families
-from silosynth.client.families.join import join_tables
+from silosynth.client.families.join import Joined, join_tables
+from silosynth.client.families.opened import TableSource, source_files
 from silosynth.client.families.rows import Told, code_families
-from silosynth.client.families.survey import families_words
-from silosynth.client.source import watch_files
+from silosynth.client.families.survey import (
+    FamiliesSurvey,
+    families_words,
+    look_at_families,
+)
+from silosynth.client.source import look_at, watch_files
+from silosynth.common.errors import InvalidTable
 from silosynth.common.families import Phase
 from silosynth.common.tables import TablesSchema
 
@@ -22,13 +27,13 @@ class FamilyRows:
     def __init__(
         self,
         schema: TablesSchema,
-        sources: Mapping[str, Path | pa.Table],
+        sources: Mapping[str, TableSource],
         *,
         secret: bytes,
         spill: Path | None = None,
         tell_operator: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """Take the sources, by table its file or its rows.
+        """Take the sources, by table its file, its rows or what a policy says of it.
 
         Args:
             secret: orders what nothing else does.
@@ -47,10 +52,9 @@ class FamilyRows:
 
         Raises InvalidTable for what cannot be read or joined, or changes while it is read.
         """
-        files = [s for s in self._sources.values() if isinstance(s, Path)]
-        unchanged = watch_files(files)
+        unchanged = watch_files(source_files(self._sources.values()))
         told = Told()
-        with join_tables(self._schema, self._sources, spill=self._spill) as joined:
+        with self._joined() as joined:
             views = code_families(
                 joined.blocks(), schema=self._schema, secret=self._secret, told=told
             )
@@ -59,6 +63,27 @@ class FamilyRows:
         unchanged()
         self._tell(words)
         return found
+
+    def stamps(self) -> tuple[object, ...] | None:
+        """Return what tells whether the files were written to; None where nobody can watch."""
+        files = source_files(self._sources.values())
+        try:
+            return look_at(files).stamps if files else None
+        except (InvalidTable, OSError):
+            return None
+
+    def survey(self, *, going: Callable[[], bool] = lambda: True) -> FamiliesSurvey:
+        """Look at all rows, while ``going``, and say how they fit, for the operator alone.
+
+        Nothing is kept, charged or sent.
+        """
+        with self._joined() as joined:
+            return look_at_families(joined, schema=self._schema, going=going)
+
+    def _joined(self) -> AbstractContextManager[Joined]:
+        return join_tables(
+            self._schema, self._sources, spill=self._spill, tell_operator=self._tell_operator
+        )
 
     def _tell(self, words: tuple[str, ...]) -> None:
         """Tell what was not told before: a run asks several times of the same rows."""

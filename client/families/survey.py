@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 
-from silosynth.client.families.join import Nobodys, join_tables
+import pyarrow as pa
+
+from silosynth.client.families.join import Joined, Nobodys, join_tables
+from silosynth.client.families.opened import own_columns
 from silosynth.client.families.rows import Told, code_families
-from silosynth.client.source import table_name, tables_in
+from silosynth.client.source import Survey, Tally, table_name, tables_in
 from silosynth.common.errors import InvalidTable
 from silosynth.common.tables import TablesSchema, table_like
 
@@ -33,17 +38,66 @@ def find_tables(folder: Path, *, schema: TablesSchema) -> dict[str, Path]:
     return found
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FamiliesSurvey:
+    """What one reading of all tables showed. Private: nothing of it may decide what leaves.
+
+    ``words`` say how the tables hang together, ``tables`` how each one's columns fit.
+    """
+
+    words: tuple[str, ...] = field(repr=False)
+    tables: Mapping[str, Survey] = field(repr=False)
+
+    @property
+    def fits(self) -> Mapping[str, float]:
+        """Return the share that fits, by table and column, of each of which not all do."""
+        return {
+            f"{name}: {column}": share
+            for name, survey in self.tables.items()
+            for column, share in survey.fits.items()
+        }
+
+    @property
+    def hardly(self) -> tuple[str, ...]:
+        """Return the columns, and rules, of which hardly anything fits."""
+        return tuple(f"{n}: {c}" for n, survey in self.tables.items() for c in survey.hardly)
+
+    def lines(self) -> tuple[str, ...]:
+        """Return what the operator is told."""
+        bent = (f"{n}: {line}" for n, survey in self.tables.items() for line in survey.lines())
+        return (*self.words, *bent)
+
+
 def survey_families(schema: TablesSchema, files: Mapping[str, Path]) -> tuple[str, ...]:
     """Join the tables as they would be counted, and say what of them would not be.
 
     The sentences hold counts of private rows: they are for the operator's eyes alone.
     """
+    told: list[str] = []
+    with join_tables(schema, files, tell_operator=told.append) as joined:
+        words = look_at_families(joined, schema=schema).words
+    return (*told, *words)
+
+
+def look_at_families(
+    joined: Joined, *, schema: TablesSchema, going: Callable[[], bool] = lambda: True
+) -> FamiliesSurvey:
+    """Say of joined tables what is counted and what is not, and how columns fit; breaks off where
+    it goes on no more. None of the rows is kept.
+    """
     told = Told()
-    with join_tables(schema, files) as joined:
-        for _ in code_families(joined.blocks(), schema=schema, secret=os.urandom(32), told=told):
-            pass
-        lost = joined.nobodys()
-    return families_words(schema, told, lost)
+    tallies = {n: Tally(schema=own_columns(schema, n)) for n in schema.downward}
+
+    def seen() -> Iterator[dict[str, pa.Table]]:
+        for block in takewhile(lambda _: going(), joined.blocks()):
+            for name, tally in tallies.items():
+                tally.add(block[name])
+            yield block
+
+    for _ in code_families(seen(), schema=schema, secret=os.urandom(32), told=told):
+        pass
+    words = families_words(schema, told, joined.nobodys())
+    return FamiliesSurvey(words=words, tables={n: t.survey() for n, t in tallies.items()})
 
 
 def families_words(schema: TablesSchema, told: Told, lost: Nobodys) -> tuple[str, ...]:

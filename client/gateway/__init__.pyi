@@ -1,4 +1,4 @@
-from .asked import Asked, Dataset, TablesDataset, ask_rows
+from .asked import AnyDataset, Asked, Dataset, TablesDataset, ask_rows
 from .gateway import Gateway
 from .kept import PLAN, PLANS, Records
 from .proposals import check_promise, plan_scopes
@@ -8,6 +8,7 @@ from .verify import Doorkeeper, each_time, permit_plan
 __all__ = [
     "PLAN",
     "PLANS",
+    "AnyDataset",
     "Asked",
     "Dataset",
     "Doorkeeper",

@@ -11,6 +11,7 @@ from silosynth.client.ledger import Ledger
 from silosynth.client.policy import check_size
 from silosynth.common.certificate import Certificate
 from silosynth.common.errors import ApprovalPending, InvalidSampler, RunFailed, Untrusted
+from silosynth.common.forest import ForestSampler, holds_forest, parse_forest
 from silosynth.common.messages import Bundle, Receipt, Result, decode_receipt, request_prefix
 from silosynth.common.plan import Plan
 from silosynth.common.sampler import AnySampler, parse_sampler
@@ -118,9 +119,10 @@ def check_certificate(certificate: Certificate, plan: Plan) -> None:
         raise RunFailed("the certificate is not the one that this silo works out from the plan")
 
 
-def _check_sampler(bundle: Bundle, result: Result) -> AnySampler:
+def _check_sampler(bundle: Bundle, result: Result) -> AnySampler | ForestSampler:
     """Return the sampler once it is one, of the result's plan and with its certificate."""
-    sampler = parse_sampler(bundle.sampler)
+    several = holds_forest(bundle.sampler)
+    sampler = parse_forest(bundle.sampler) if several else parse_sampler(bundle.sampler)
     if sampler.plan_digest != result.plan_digest:
         raise InvalidSampler("the sampler is of another plan than the result")
     if sampler.certificate != result.certificate.model_dump(mode="json"):

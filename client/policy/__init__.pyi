@@ -28,7 +28,13 @@ from .rules import (
     ledger_epsilon,
     needs_person,
 )
-from .sections import Budget, CheckpointSection, DatasetSection, MailSection, NotifySection
+from .sections import (
+    Budget,
+    CheckpointSection,
+    DatasetSection,
+    MailSection,
+    NotifySection,
+)
 from .shared_rows import shared_rows_warnings
 from .template import NewSilo, policy_text
 from .words import policy_words

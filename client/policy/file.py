@@ -7,7 +7,7 @@ strictest sensible one. Paths are relative to the file.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -206,7 +206,15 @@ def _resolved(data: Mapping[str, Any], *, home: Path) -> dict[str, Any]:
     for name, fields in _PATHS.items():
         section = result.get(name)
         if isinstance(section, list):
-            result[name] = [resolve(entry, fields) for entry in section]
+            result[name] = [_with_tables(resolve(entry, fields), resolve) for entry in section]
         elif section is not None:
             result[name] = resolve(section, fields)
     return result
+
+
+def _with_tables(section: Any, resolve: Callable[[Any, tuple[str, ...]], Any]) -> Any:
+    """Return a data set whose tables have absolute paths, where it has any."""
+    tables = section.get("tables") if isinstance(section, Mapping) else None
+    if not isinstance(tables, Mapping):
+        return section
+    return {**section, "tables": {n: resolve(t, ("path",)) for n, t in tables.items()}}

@@ -32,8 +32,12 @@ def _path(text: str) -> str:
 
 
 FilePath = Annotated[str, Field(max_length=4096), AfterValidator(_path)]
+TableName = Annotated[str, Field(min_length=1, max_length=64)]
 Address = Annotated[str, Field(pattern=r"^[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9.-]{1,253}$")]
 UserName = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_-]{0,31}\$?$")]
+
+
+_OF_ONE_TABLE = ("format", "path", "uri", "query", "cluster", "map_path", "person_column", "csv")
 
 
 class Budget(Section):
@@ -71,11 +75,37 @@ class SiloSection(Section):
     )
 
 
+class TableSection(Section):
+    """Where the rows of one of several tables are: a file, a folder, or one query."""
+
+    format: Annotated[SourceFormat, Field(strict=False)]
+    path: FilePath | None = None
+    uri: str | None = Field(default=None, max_length=4096)
+    query: str | None = Field(default=None, max_length=100_000)
+    csv: CsvDialect | None = None
+
+    def source(self, *, push_down: bool) -> SourceSpec:
+        """Return where the rows are."""
+        return SourceSpec(
+            format=self.format,
+            path=None if self.path is None else Path(self.path),
+            uri=self.uri,
+            query=self.query,
+            push_down=push_down,
+            allow_extra=True,
+            csv=self.csv,
+        )
+
+
 class DatasetSection(Section):
-    """A table, what is public about it, and what it may ever cost."""
+    """A table, what is public about it, and what it may ever cost; or several that hang together.
+
+    Of several, ``tables`` says by name where each is; a person is then a row of the persons' table
+    with all rows below it, and ``push_down`` lets a PostgreSQL server join them.
+    """
 
     name: Name
-    format: Annotated[SourceFormat, Field(strict=False)]
+    format: Annotated[SourceFormat, Field(strict=False)] | None = None
     path: FilePath | None = None
     uri: str | None = Field(default=None, max_length=4096)
     query: str | None = Field(default=None, max_length=100_000)
@@ -95,18 +125,56 @@ class DatasetSection(Section):
     csv: CsvDialect | None = Field(
         default=None, description="how the text file is written, where not as the schema says"
     )
+    tables: dict[TableName, TableSection] | None = Field(
+        default=None, min_length=1, max_length=64, description="of several tables, where each is"
+    )
     budget: Budget
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         try:
-            self.source()
+            if self.tables is None:
+                self.source()
+            else:
+                self._check_tables()
         except InvalidArgument as err:
             raise ValueError(err.message) from None
         return self
 
+    def _check_tables(self) -> None:
+        """Raise ValueError for what only one table has, and for a server that holds a part."""
+        said = {name: getattr(self, name) for name in _OF_ONE_TABLE}
+        stated = [name for name, value in said.items() if value is not None]
+        if stated or self.rows_per_person != 1:
+            what = stated[0].removesuffix("_path") if stated else "rows_per_person"
+            raise ValueError(
+                f"{what}: belongs to one table, and tables names several; leave it out"
+            )
+        for name, spec in self.sources().items():
+            if self.push_down and spec.uri != next(iter(self.sources().values())).uri:
+                raise ValueError(f"push_down: table {name!r} is in another database than the first")
+
+    def sources(self) -> dict[str, SourceSpec]:
+        """Return where the rows of each of several tables are."""
+        tables = self.tables or {}
+        return {name: t.source(push_down=self.push_down) for name, t in tables.items()}
+
+    @property
+    def uris(self) -> tuple[str, ...]:
+        """Return the servers that rows are on."""
+        uris = [self.uri, *(t.uri for t in (self.tables or {}).values())]
+        return tuple(uri for uri in uris if uri is not None)
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Return the files and folders that rows are in."""
+        paths = [self.path, *(t.path for t in (self.tables or {}).values())]
+        return tuple(Path(path) for path in paths if path is not None)
+
     def source(self) -> SourceSpec:
-        """Return where the rows are."""
+        """Return where the rows of the one table are."""
+        if self.format is None:
+            raise InvalidArgument("format: is missing; or name several tables under tables")
         return SourceSpec(
             format=self.format,
             path=None if self.path is None else Path(self.path),

@@ -7,7 +7,7 @@ people. It cannot see that they are one table under two names.
 from __future__ import annotations
 
 import shlex
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -27,12 +27,12 @@ def shared_rows_warnings(policy: PolicyFile) -> tuple[str, ...]:
 
 def _common_place(a: DatasetSection, b: DatasetSection) -> str | None:
     """Return where both data sets' rows are, without a password; None when that differs."""
-    if a.path is not None and b.path is not None:
-        first, second = Path(a.path), Path(b.path)
-        return str(first) if _overlap(first, second) else None
-    if a.uri is not None and b.uri is not None:
-        database = _database(a.uri)
-        if database == _database(b.uri):
+    for first, second in product(a.paths, b.paths):
+        if _overlap(first, second):
+            return str(first)
+    for one, other in product(a.uris, b.uris):
+        database = _database(one)
+        if database == _database(other):
             return f"the PostgreSQL database {database[2] or 'of one user'!r}"
     return None
 

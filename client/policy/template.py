@@ -22,7 +22,10 @@ _FORMATS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewSilo:
-    """What a person says about a silo that is to be made."""
+    """What a person says about a silo that is to be made.
+
+    ``tables`` are the files of a schema of several tables, by table, in the place of ``table``.
+    """
 
     name: str
     schema: Path
@@ -32,6 +35,7 @@ class NewSilo:
     delta: float = 1e-6
     person_column: str | None = None
     rows_per_person: int = 1
+    tables: Mapping[str, Path] = field(default_factory=dict)
     key: Path | None = None
     project: str = "default"
     coordinators: Mapping[str, str] = field(default_factory=dict)
@@ -71,6 +75,8 @@ directory = "state"  # ledger, approved plans, results, sockets
 
 
 def _dataset(new: NewSilo, *, schema_digest: str, budget: str) -> str:
+    if new.tables:
+        return _several(new, schema_digest=schema_digest, budget=budget)
     kind = _FORMATS.get(new.table.suffix.lower(), SourceFormat.PARQUET)
     person = (
         '# person_column = "patient_id"  # then at most rows_per_person rows of each are counted'
@@ -94,6 +100,31 @@ rows_per_person = {new.rows_per_person}  # most rows of one person
 # All that this table may ever cost one person, over all plans and for ever. The ledger adds costs
 # up as zCDP, so a plan of epsilon 1 uses up about 1.1 of an epsilon here.
 budget = {budget}
+"""
+
+
+def _several(new: NewSilo, *, schema_digest: str, budget: str) -> str:
+    parts = "\n".join(_table(name, path) for name, path in new.tables.items())
+    return f"""\
+[[datasets]]
+name = {_text(new.dataset)}  # as plans call it
+schema = {_text(str(new.schema.absolute()))}
+schema_digest = "{schema_digest}"
+# push_down = true  # join inside the database, where all tables are queries of one PostgreSQL
+# All that these tables may ever cost one person with all rows below it, over all plans and for
+# ever. The ledger adds costs up as zCDP, so a plan of epsilon 1 uses up about 1.1 of one here.
+budget = {budget}
+{parts}"""
+
+
+def _table(name: str, path: Path) -> str:
+    kind = _FORMATS.get(path.suffix.lower(), SourceFormat.PARQUET)
+    return f"""\
+[datasets.tables.{_text(name)}]  # a file, a folder of them, or one query
+format = "{kind.value}"  # parquet, csv, arrow, duckdb or postgresql
+path = {_text(str(path.absolute()))}
+# uri = "postgresql://localhost/clinic"  # for postgresql, in place of path
+# query = "SELECT * FROM {name}"  # for duckdb and postgresql
 """
 
 

@@ -47,6 +47,8 @@ def _company(silos: int) -> Iterator[str]:
 
 def _dataset(section: DatasetSection) -> str:
     """Say what may be asked of a data set, and how persons are protected in it."""
+    if section.tables is not None:
+        return _tables(section)
     if section.person_column is None:
         rows = (
             f"The operator vouches that no person has more than {section.rows_per_person} "
@@ -69,8 +71,22 @@ def _dataset(section: DatasetSection) -> str:
             "stays here"
         )
     return (
-        f"Data set {section.name!r} ({section.format.value}) may cost one person at most "
+        f"Data set {section.name!r} ({section.source().format.value}) may cost one person at most "
         f"{_budget(section.budget)} for ever, over all plans. {rows}."
+    )
+
+
+def _tables(section: DatasetSection) -> str:
+    """Say what may be asked of several tables, and who a person is in them."""
+    named = ", ".join(f"{n} ({t.format.value})" for n, t in (section.tables or {}).items())
+    joined = (
+        "The database joins them" if section.push_down else "The gateway joins them, by their keys"
+    )
+    return (
+        f"Data set {section.name!r} has the tables {named}, and may cost one person at most "
+        f"{_budget(section.budget)} for ever, over all plans. A person is a row of the persons' "
+        f"table with all rows that are below it. {joined}; rows below nobody of this silo are not "
+        "counted."
     )
 
 

@@ -49,7 +49,7 @@ class _Program(ctypes.Structure):
 
 def check_without_network(policy: PolicyFile) -> None:
     """Raise InvalidArgument for a policy that asks for a network."""
-    needs = [f"data set {d.name!r}" for d in policy.datasets if d.uri or d.cluster]
+    needs = [f"data set {d.name!r}" for d in policy.datasets if d.uris or d.cluster]
     if policy.metrics.port is not None:
         needs.append("[metrics] port")
     if needs:

@@ -3,9 +3,7 @@ from .assemble import (
     check_files,
     ledger_path,
     load_identity,
-    open_datasets,
     open_silo,
-    prepare,
 )
 from .backup import backup_bytes, check_copy
 from .fit import Fit, Fits, ReadsFit, fit_of, fits_of, looking
@@ -13,10 +11,11 @@ from .foresight import foresee_plan
 from .found import find
 from .init import init_silo, new_ledger
 from .join import Joining, ask_for_new_key, ask_to_join, check_kit, take_kit
-from .judging import check_same_schema, find_result, lacking_columns, own_rows, own_section
 from .prune import old_results
-from .reading import read_tables
 from .recover import Basis, Recovery, write_recovery
+from .rows.datasets import open_datasets, prepare
+from .rows.judging import check_same_schema, find_result, lacking_columns, own_rows, own_section
+from .rows.reading import read_tables
 from .upgrade import next_step, take_step
 
 __all__ = [

@@ -7,30 +7,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from silosynth.client.gateway import Dataset, Gateway, Records
+from silosynth.client.gateway import AnyDataset, Gateway, Records
 from silosynth.client.learning import Checkpoints
 from silosynth.client.ledger import Ledger
-from silosynth.client.maps import NO_MAP, SiloMap, check_map, check_reviewed, load_map
 from silosynth.client.noise import BitSource
-from silosynth.client.policy import CheckpointSection, DatasetSection, PolicyFile, SiloIdentity
+from silosynth.client.policy import CheckpointSection, PolicyFile, SiloIdentity
 from silosynth.client.roster import RosterBook
 from silosynth.client.silo.lives import begin_life, noted_heads
-from silosynth.client.source import (
-    StreamRows,
-    forget_codes,
-    load_secret,
-    open_source,
-    splitting,
-)
-from silosynth.client.source.bounding import bounding
+from silosynth.client.silo.rows.datasets import CACHE, forget_spilled, open_datasets
+from silosynth.client.source import StreamRows, forget_codes
 from silosynth.client.sums import SUMS, SumMember, SumStore
 from silosynth.common.errors import InvalidCheckpoint, InvalidPolicy, LedgerUnavailable
 from silosynth.common.generator import digest_checkpoint
-from silosynth.common.schema import Schema, load_schema
 from silosynth.common.trust import SigningKey
 
 LEDGER = "ledger.sqlite"
-CACHE = "cache"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +33,7 @@ class Silo:
     ledger: Ledger
     records: Records
     gateway: Gateway
-    datasets: Mapping[str, Dataset]
+    datasets: Mapping[str, AnyDataset]
 
     def forget_stale(self) -> None:
         """Drop what is held, in memory and on the disk, of rows that are no longer in their tables.
@@ -71,7 +62,7 @@ def open_silo(
     bits: BitSource | None = None,
     tell_operator: Callable[[str], None] = lambda _: None,
     reached: Callable[[str], None] = lambda _: None,
-    opened: Callable[[Mapping[str, Dataset]], None] = lambda _: None,
+    opened: Callable[[Mapping[str, AnyDataset]], None] = lambda _: None,
 ) -> Iterator[Silo]:
     """Open a silo's ledger and gateway, and close the ledger afterwards. No table is read yet.
 
@@ -96,6 +87,7 @@ def open_silo(
         reached=reached,
     ) as ledger:
         begin_life(Path(policy.silo.directory))
+        forget_spilled(policy)
         RosterBook(
             silo=policy.silo.name, identity=identity, rules=policy.rules(), ledger=ledger
         ).check()
@@ -128,13 +120,6 @@ def open_silo(
         yield silo
 
 
-def prepare(datasets: Mapping[str, Dataset]) -> None:
-    """Make what data sets are counted with, but read none; raise what would stop an answer."""
-    for dataset in datasets.values():
-        if isinstance(dataset.rows, StreamRows):
-            dataset.rows.prepare()
-
-
 def check_files(policy: PolicyFile) -> None:
     """Raise unless key, secret, schemas, tables and ledger are there and as the policy says.
 
@@ -143,10 +128,9 @@ def check_files(policy: PolicyFile) -> None:
     load_identity(policy)
     open_datasets(policy, tell_operator=lambda _: None)
     for section in policy.datasets:
-        if section.path is not None and not Path(section.path).exists():
+        for path in [p for p in section.paths if not p.exists()]:
             raise InvalidPolicy(
-                f"dataset {section.name!r}: there is nothing at {section.path}",
-                hint="correct its path",
+                f"dataset {section.name!r}: there is nothing at {path}", hint="correct its path"
             )
     for checkpoint in policy.checkpoints:
         _check_checkpoint(checkpoint)
@@ -187,82 +171,3 @@ def load_identity(policy: PolicyFile) -> SigningKey:
                 hint=f"this silo's public key is {key.public}",
             )
     return key
-
-
-def open_datasets(
-    policy: PolicyFile, *, tell_operator: Callable[[str], None]
-) -> dict[str, Dataset]:
-    """Return the data sets of a policy, none of them read yet."""
-    secret = load_secret(Path(policy.silo.persons_secret))
-    return {
-        section.name: _open_dataset(policy, section, secret=secret, tell_operator=tell_operator)
-        for section in policy.datasets
-    }
-
-
-def load_checked_schema(section: DatasetSection) -> Schema:
-    """Return a data set's schema; raise InvalidPolicy unless it has the digest of the policy."""
-    schema = load_schema(Path(section.schema_path))
-    if schema.digest != section.schema_digest:
-        raise InvalidPolicy(
-            f"dataset {section.name!r}: the schema at {section.schema_path} is not the one whose "
-            "digest the policy states",
-            hint=f"if it was meant to change, write {schema.digest}",
-        )
-    unreviewed = schema.unreviewed()
-    if unreviewed:
-        raise InvalidPolicy(
-            f"dataset {section.name!r}: {len(unreviewed)} attributes of the schema are unreviewed, "
-            f"{unreviewed[0]!r} first",
-            hint="check each domain, then set its source to 'declared' or 'public'",
-        )
-    return schema
-
-
-def load_checked_map(section: DatasetSection, *, schema: Schema) -> SiloMap:
-    """Return a data set's map; the empty one where the policy names none.
-
-    Raises InvalidMap for one that does not fit the schema, or that nobody has reviewed.
-    """
-    if section.map_path is None:
-        return NO_MAP
-    origin = f"dataset {section.name!r}: {section.map_path}"
-    silo_map = load_map(Path(section.map_path))
-    check_map(silo_map, schema=schema, origin=origin)
-    check_reviewed(silo_map, origin=origin)
-    return silo_map
-
-
-def _open_dataset(
-    policy: PolicyFile,
-    section: DatasetSection,
-    *,
-    secret: bytes,
-    tell_operator: Callable[[str], None],
-) -> Dataset:
-    """Return one data set; its rows are read at the first count."""
-    schema = load_checked_schema(section)
-    silo_map = load_checked_map(section, schema=schema)
-    bounded = section.person_column is not None
-    rows = open_source(
-        section.source(),
-        schema=schema,
-        bounding=bounding(secret, tell_operator=tell_operator) if bounded else None,
-        cache=Path(policy.silo.directory) / CACHE / section.name,
-        silo_map=silo_map,
-        tell_operator=tell_operator,
-    )
-    return Dataset(
-        schema=schema,
-        rows=rows,
-        policy=policy.limits(section),
-        bounded=bounded,
-        lacks=silo_map.absent,
-        map_digest=None if section.map_path is None else silo_map.digest(secret),
-        splitting=splitting(
-            secret,
-            person_column=section.person_column,
-            schema_digest=schema.digest,
-            map_digest=None if section.map_path is None else silo_map.digest(secret),
-        ),
-    )

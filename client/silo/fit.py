@@ -19,13 +19,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache, partial
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import pyarrow as pa
 
 from silosynth.client.policy import PolicyFile
-from silosynth.client.silo.assemble import open_datasets
-from silosynth.client.source import Source, StreamRows, load_secret
+from silosynth.client.silo.rows.datasets import open_datasets
+from silosynth.client.source import load_secret
 from silosynth.common.digest import canonical_json
 from silosynth.common.errors import LedgerUnavailable, SilosynthError
 from silosynth.common.reach import repeated
@@ -62,7 +62,7 @@ class Fit:
         return (*self.lines, f"as read at {self.at}, {fine}", *warned)
 
 
-def fit_of(dataset: str, source: Source, *, going: Callable[[], bool] = lambda: True) -> Fit:
+def fit_of(dataset: str, source: Surveyed, *, going: Callable[[], bool] = lambda: True) -> Fit:
     """Read a data set's rows once, and say how they fit; break off where it goes on no more."""
     told = partial(Fit, dataset=dataset, at=datetime.now(UTC).isoformat(timespec="seconds"))
     try:
@@ -76,10 +76,40 @@ def fit_of(dataset: str, source: Source, *, going: Callable[[], bool] = lambda: 
     return told(lines=found.lines(), unfit=found.hardly, shares=found.fits)
 
 
+class Shown(Protocol):
+    """What one reading showed, of one table or of several. Private."""
+
+    @property
+    def fits(self) -> Mapping[str, float]:
+        """Return the share that fits, of what does not wholly."""
+
+    @property
+    def hardly(self) -> tuple[str, ...]:
+        """Return of what hardly anything fits."""
+
+    def lines(self) -> tuple[str, ...]:
+        """Return what the operator is told."""
+
+
+class Surveyed(Protocol):
+    """Rows of which can be said how they fit."""
+
+    def survey(self, *, going: Callable[[], bool] = ...) -> Shown:
+        """Look at all rows, while ``going``."""
+
+
+@runtime_checkable
+class Watched(Protocol):
+    """Rows of which can be seen, without reading them, whether they changed."""
+
+    def stamps(self) -> object:
+        """Return what tells this state of the rows from another."""
+
+
 class ReadsFit(Protocol):
     """Reads a data set and says how its rows fit, here or in a process aside."""
 
-    def __call__(self, dataset: str, source: Source, *, going: Callable[[], bool]) -> Fit:
+    def __call__(self, dataset: str, source: Surveyed, *, going: Callable[[], bool]) -> Fit:
         """Read it, and break off where it goes on no more."""
 
 
@@ -88,7 +118,7 @@ class Fits:
 
     def __init__(
         self,
-        tables: Callable[[], Mapping[str, Source]],
+        tables: Callable[[], Mapping[str, Surveyed]],
         *,
         secret: Callable[[], bytes],
         told: Path,
@@ -155,7 +185,7 @@ class Fits:
             raise LedgerUnavailable(f"{self._told} cannot be written: {err.strerror}") from err
         return name
 
-    def _known_at_last(self, name: str, source: Source) -> Fit:
+    def _known_at_last(self, name: str, source: Surveyed) -> Fit:
         """Return how a data set fits, read here if what reads aside could not say."""
         found = self._newest(name, source)
         if not found.known:
@@ -166,8 +196,8 @@ class Fits:
     def _going(self) -> bool:
         return not self._closed.is_set()
 
-    def _newest(self, name: str, source: Source) -> Fit:
-        stamps = source.stamps() if isinstance(source, StreamRows) else None
+    def _newest(self, name: str, source: Surveyed) -> Fit:
+        stamps = source.stamps() if isinstance(source, Watched) else None
         known = self._fits.get(name)
         if known is None or known[1] != stamps:
             known = self._read(name, source, going=self._going), stamps
@@ -181,7 +211,7 @@ def fits_of(policy: PolicyFile, *, read: ReadsFit = fit_of) -> Fits:
     Args: read: what reads one.
     """
 
-    def tables() -> Mapping[str, Source]:
+    def tables() -> Mapping[str, Surveyed]:
         datasets = open_datasets(policy, tell_operator=lambda _: None)
         return {name: dataset.rows for name, dataset in datasets.items()}
 

@@ -24,7 +24,8 @@ from silosynth.client.policy import (
     needs_person,
 )
 from silosynth.client.roster import rosters_of
-from silosynth.client.silo.assemble import load_identity, open_datasets
+from silosynth.client.silo.assemble import load_identity
+from silosynth.client.silo.rows.datasets import open_datasets
 from silosynth.common.accounting import ORDER_UNIT
 from silosynth.common.audit import Account, Cap, Decision, Scope, Verdict, repriced
 from silosynth.common.errors import BudgetExceeded, PlanRefused, SilosynthError

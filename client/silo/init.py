@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from silosynth.client.ledger import Ledger
@@ -12,7 +12,7 @@ from silosynth.client.silo.assemble import ledger_path
 from silosynth.client.source import make_secret
 from silosynth.common.errors import InvalidArgument, OutputExists
 from silosynth.common.files import write_text
-from silosynth.common.schema import load_schema
+from silosynth.common.tables import AnySchema, TablesSchema, load_any_schema
 from silosynth.common.trust import PublicKey, SigningKey
 
 POLICY = "silo.toml"
@@ -61,7 +61,8 @@ def init_silo(directory: Path, new: NewSilo) -> MadeSilo:
     policy = directory / POLICY
     if policy.exists():
         raise OutputExists(f"{policy} exists", hint="a policy is never written over; edit it")
-    digest = load_schema(new.schema).digest
+    schema = load_any_schema(new.schema)
+    new = with_tables(new, schema)
     keys = directory / "keys"
     for folder in (directory, keys, directory / "state"):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -69,7 +70,7 @@ def init_silo(directory: Path, new: NewSilo) -> MadeSilo:
     if not key_path.exists():
         SigningKey.generate().save(key_path)
     public_key = SigningKey.load(key_path).public
-    text = policy_text(new, schema_digest=digest, public_key=public_key)
+    text = policy_text(new, schema_digest=schema.digest, public_key=public_key)
     parsed = parse_policy(tomllib.loads(text), home=directory.absolute(), origin=str(policy))
     if not Path(parsed.silo.persons_secret).exists():
         make_secret(Path(parsed.silo.persons_secret))
@@ -77,3 +78,21 @@ def init_silo(directory: Path, new: NewSilo) -> MadeSilo:
         Ledger.create(ledger_path(parsed))
     write_text(policy, text, force=False)
     return MadeSilo(policy=policy, public_key=public_key)
+
+
+def with_tables(new: NewSilo, schema: AnySchema) -> NewSilo:
+    """Return what is said of a silo with the file of each table, where the schema has several.
+
+    Raises InvalidArgument where what is said of the tables does not go with the schema.
+    """
+    if not isinstance(schema, TablesSchema):
+        return new
+    if new.person_column is not None or new.rows_per_person != 1:
+        raise InvalidArgument(
+            "the schema has several tables, and says itself which row is whose",
+            hint="leave --person-column and --rows-per-person out",
+        )
+    # It joins by DuckDB, which a silo of one table does without.
+    from silosynth.client.families import find_tables
+
+    return replace(new, tables=find_tables(new.table, schema=schema))

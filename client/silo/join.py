@@ -33,7 +33,7 @@ from silosynth.common.roster import (
     encode_request,
     make_request,
 )
-from silosynth.common.schema import dump_schema, schema_of_text
+from silosynth.common.tables import any_schema_of_text, dump_any_schema
 from silosynth.common.trust import PublicKey, SigningKey
 
 KEY, NODE_KEY = Path("keys/silo.pem"), Path("relay/supernode.pem")
@@ -125,8 +125,8 @@ def take_kit(
     if not new.schema.exists():
         if kit.schema_text is None:
             raise InvalidArgument("the kit has no schema", hint="give one with --schema")
-        sent = schema_of_text(kit.schema_text, origin="the kit's schema")
-        replace_file(new.schema, dump_schema(sent).encode(), mode=0o644)
+        sent = any_schema_of_text(kit.schema_text, origin="the kit's schema")
+        replace_file(new.schema, dump_any_schema(sent).encode(), mode=0o644)
     _private(directory / NODE_KEY.parent)
     replace_file(directory / NODE_KEY.parent / "ca.pem", kit.ca.encode(), mode=0o644)
     settings = f"SUPERLINK={kit.superlink}\nSILO={name}\n"

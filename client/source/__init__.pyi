@@ -1,18 +1,22 @@
 from .bounding import load_secret, make_secret, rank_rows
 from .caches.code_cache import forget_codes
-from .caches.file_state import watch_files
+from .caches.file_state import look_at, watch_files
 from .files import list_files
-from .open import open_source, open_table
+from .from_duckdb import require_select
+from .from_postgresql import Snapshot, share_snapshot
+from .open import files_of, open_reader, open_source, open_table
 from .parting import Part, Splitting, splitting
 from .people import People
 from .spec import Bounding, Source, SourceFormat, SourceSpec, ValueQuestion
-from .stream import StreamRows
-from .survey import OF_RULE, take_survey
+from .sql import is_numeric, quote
+from .stream import Reader, StreamRows
+from .survey import OF_RULE, Survey, Tally, take_survey
 from .table import (
     CSV,
     ENDINGS,
     PARQUET,
     TableSource,
+    Wanted,
     is_text_file,
     read_table,
     read_untyped,
@@ -29,23 +33,35 @@ __all__ = [
     "Bounding",
     "Part",
     "People",
+    "Reader",
+    "Snapshot",
     "Source",
     "SourceFormat",
     "SourceSpec",
     "Splitting",
     "StreamRows",
+    "Survey",
     "TableSource",
+    "Tally",
     "ValueQuestion",
+    "Wanted",
+    "files_of",
     "forget_codes",
+    "is_numeric",
     "is_text_file",
     "list_files",
     "load_secret",
+    "look_at",
     "make_secret",
+    "open_reader",
     "open_source",
     "open_table",
+    "quote",
     "rank_rows",
     "read_table",
     "read_untyped",
+    "require_select",
+    "share_snapshot",
     "splitting",
     "stored_schema",
     "table_name",

@@ -44,12 +44,17 @@ def _delimiter(path: Path) -> str:
 def _open_query(path: Path, query: str) -> duckdb.DuckDBPyRelation:
     """Run one SELECT on a database that is opened for reading only."""
     connection = duckdb.connect(str(path), read_only=True)
-    statements = connection.extract_statements(query)
-    if len(statements) != 1 or statements[0].type is not duckdb.StatementType.SELECT:
-        raise InvalidTable("the query is not one SELECT")
+    require_select(connection, query)
     # Neither other files nor the network: a query reads this database and nothing else.
     connection.execute("SET enable_external_access = false")
     return connection.sql(query)
+
+
+def require_select(connection: duckdb.DuckDBPyConnection, query: str) -> None:
+    """Raise InvalidTable unless a query is one SELECT."""
+    statements = connection.extract_statements(query)
+    if len(statements) != 1 or statements[0].type is not duckdb.StatementType.SELECT:
+        raise InvalidTable("the query is not one SELECT")
 
 
 def _fragments(

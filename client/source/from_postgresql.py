@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -42,6 +42,7 @@ from silosynth.client.source.sql import (
     place_counts,
     point_sql,
     quote,
+    quote_text,
     tally_sql,
     value_count_sql,
 )
@@ -268,14 +269,54 @@ def _fetch(cursor: Any, sql: str) -> pa.Table:
     return cursor.fetch_arrow_table()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """One state of a database, which several queries read at a time, each over its own line."""
+
+    spec: SourceSpec
+    name: str
+
+    def fetch(self, sql: str) -> pa.Table:
+        """Return what a query gives, whole."""
+        with _reading(self.spec, snapshot=self.name) as cursor:
+            return _fetch(cursor, sql)
+
+    def stream(self, sql: str) -> Iterator[pa.Table]:
+        """Yield what a query gives in pieces, the first without rows."""
+        with _reading(self.spec, snapshot=self.name) as cursor:
+            cursor.execute(sql)
+            reader = cursor.fetch_record_batch()
+            yield _plain(reader.schema.empty_table())
+            for batch in reader:
+                yield _plain(pa.Table.from_batches([batch]))
+
+    def columns(self, query: str) -> pa.Schema:
+        """Return the columns of a query, with types as the driver describes them."""
+        return self.fetch(f"SELECT * FROM ({query}) AS source LIMIT 0").schema
+
+    def plain(self, columns: pa.Schema) -> pa.Schema:
+        """Return columns with the types that they come here in."""
+        return pa.schema([pa.field(f.name, _storage(f.type)) for f in columns])
+
+
 @contextmanager
-def _reading(spec: SourceSpec) -> Iterator[Any]:
-    """Open a transaction that reads one snapshot and writes nothing."""
+def share_snapshot(spec: SourceSpec) -> Iterator[Snapshot]:
+    """Keep the database's state of now for as long as the block runs."""
+    with _reading(spec) as cursor:
+        (name,) = _fetch(cursor, "SELECT pg_export_snapshot() AS name")["name"].to_pylist()
+        yield Snapshot(spec=spec, name=str(name))
+
+
+@contextmanager
+def _reading(spec: SourceSpec, *, snapshot: str | None = None) -> Iterator[Any]:
+    """Open a transaction that reads one snapshot, its own or a shared one, and writes nothing."""
+    isolated, *settings = _BEGIN
+    shared = [] if snapshot is None else [f"SET TRANSACTION SNAPSHOT {quote_text(snapshot)}"]
     with _guarded("the PostgreSQL server cannot be reached"):
         connection = dbapi.connect(spec.uri or "")
     try:
         with _guarded("the query cannot be run"), connection.cursor() as cursor:
-            for statement in _BEGIN:
+            for statement in (isolated, *shared, *settings):
                 cursor.execute(statement)
             _check_encoding(cursor)
             yield cursor

@@ -64,7 +64,7 @@ def open_source(
     if spec.cluster is not None:
         return _open_cluster(spec, wanted=wanted, cache=cache)
     return StreamRows(
-        open_reader=lambda: _open_reader(spec, wanted=wanted, tell_operator=tell_operator),
+        open_reader=lambda: open_reader(spec, wanted=wanted, tell_operator=tell_operator),
         wanted=wanted,
         lifetime=_lifetime(spec),
         bounding=bounding,
@@ -100,18 +100,25 @@ def open_table(
     )
 
 
+def files_of(spec: SourceSpec) -> list[Path]:
+    """Return the files that a table is in; none behind a server."""
+    if spec.path is None:
+        return []
+    if spec.query is not None:
+        return database_files(spec.path)
+    return list_files(spec.path, endings=_ENDINGS[spec.format])
+
+
 def _lifetime(spec: SourceSpec) -> Lifetime:
     """Return how long the rows of a table are used again: while its files are as they were."""
-    path = spec.path
-    if path is None:
+    if spec.path is None:
         return Lifetime(seconds=QUERY_SECONDS)
     if spec.query is not None:
-        return Lifetime(look=lambda: look_at(database_files(path)), seconds=QUERY_SECONDS)
-    endings = _ENDINGS[spec.format]
-    return Lifetime(look=lambda: look_at(list_files(path, endings=endings)))
+        return Lifetime(look=lambda: look_at(files_of(spec)), seconds=QUERY_SECONDS)
+    return Lifetime(look=lambda: look_at(files_of(spec)))
 
 
-def _open_reader(
+def open_reader(
     spec: SourceSpec, *, wanted: Wanted, tell_operator: Callable[[str], None]
 ) -> Reader:
     """Open a table's files or its query, when the first rows are asked for."""

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from silosynth.client.maps import Effect, SiloMap, lacking, map_column, map_table, read_by
+from silosynth.client.maps import NO_MAP, Effect, SiloMap, lacking, map_column, map_table, read_by
 from silosynth.common.codec import (
     HARDLY,
     Codec,
@@ -87,7 +87,7 @@ class NumberFit:
 class Tally:
     """Own what the parts of one table show, wherever each of them was read. Private."""
 
-    def __init__(self, *, schema: Schema, silo_map: SiloMap) -> None:
+    def __init__(self, *, schema: Schema, silo_map: SiloMap = NO_MAP) -> None:
         """Take how the table is read; nothing was yet."""
         self._schema, self._map = schema, silo_map
         self._effect = Effect(schema, silo_map)

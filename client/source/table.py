@@ -32,12 +32,18 @@ ENDINGS = (*PARQUET, *CSV, *ARROW, *EXCEL)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """Which columns are read: the schema's, by the silo's map, and the one that names persons."""
+    """Which columns are read: the schema's, by the silo's map, and the one that names persons.
+
+    ``also`` are read too, as they are stored: what says of several tables whose rows are.
+    ``listed`` are the columns of a file without a header line, where not the schema's.
+    """
 
     schema: Schema
     allow_extra: bool = False
     person_column: str | None = None
     silo_map: SiloMap = NO_MAP
+    also: tuple[str, ...] = ()
+    listed: tuple[str, ...] = ()
 
     @property
     def spelled(self) -> Schema:
@@ -58,7 +64,7 @@ class Wanted:
     def names(self) -> tuple[str, ...]:
         """Return the names of a file's columns where it has no header line: all declared ones."""
         held = (a.name for a in self.schema.attributes if a.name not in self.silo_map.absent)
-        return tuple(self.silo_map.origin(name) for name in held)
+        return self.listed or tuple(self.silo_map.origin(name) for name in held)
 
     def columns(self, stored: pa.Schema, *, origin: str) -> list[str]:
         """Return the names to read, in stored order; raise InvalidTable as check_columns does."""
@@ -79,10 +85,9 @@ class Wanted:
             checked = pa.schema([field for field in checked if field.name != person])
         check_columns(checked, schema=self.spelled, allow_extra=self.allow_extra, origin=origin)
         unread = self.schema.unread | self.silo_map.absent
-        read = {
-            self.silo_map.origin(a.name) for a in self.schema.attributes if a.name not in unread
-        }
-        return [name for name in stored.names if name in read or name == person]
+        held = (a.name for a in self.schema.attributes if a.name not in unread)
+        read = {person, *self.also, *map(self.silo_map.origin, held)}
+        return [name for name in stored.names if name in read]
 
 
 def read_table(

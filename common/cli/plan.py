@@ -12,8 +12,8 @@ from silosynth.common.cli.console import (
     emit,
     say,
 )
-from silosynth.common.plan import check_budget, check_plan, load_plan
-from silosynth.common.schema import load_schema
+from silosynth.common.plan import check_any_plan, check_budget, load_plan
+from silosynth.common.tables import load_any_schema
 
 
 def plan_check(
@@ -26,7 +26,7 @@ def plan_check(
     [dim]silosynth plan check plan.yaml --schema schema.yaml[/dim]
     """
     plan = load_plan(path)
-    check_plan(plan, load_schema(schema))
+    check_any_plan(plan, load_any_schema(schema))
     epsilon = check_budget(plan)
     say(f"{path}: plan {plan.id} costs each silo epsilon {epsilon:.4g} of {plan.privacy.epsilon:g}")
     emit({"id": plan.id, "digest": plan.digest, "epsilon": epsilon}, as_json=as_json)

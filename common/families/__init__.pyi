@@ -1,3 +1,4 @@
+from .links import has_later, later_link, link_names, links_asked, parent_link
 from .questions import Answer, Phase, Question
 from .views import FIRST, PREVIOUS, first_of, later_of, single_views, view_domains
 from .weights import (
@@ -23,8 +24,13 @@ __all__ = [
     "Weighing",
     "first_of",
     "fits_in_int64",
+    "has_later",
+    "later_link",
     "later_of",
+    "link_names",
+    "links_asked",
     "norm_bins",
+    "parent_link",
     "single_views",
     "view_domains",
 ]

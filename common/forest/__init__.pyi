@@ -1,6 +1,6 @@
 from .block import Drawer, Drawn, number_edges
 from .chain import NEVER, Chain, Step, Term, cells_of, draw_step, to_scores
-from .file import is_forest, load_forest, save_forest
+from .file import holds_forest, is_forest, load_forest, parse_forest, save_forest
 from .forest import ForestSampler, bins_of
 from .tables import draw_forest, table_files
 
@@ -16,9 +16,11 @@ __all__ = [
     "cells_of",
     "draw_forest",
     "draw_step",
+    "holds_forest",
     "is_forest",
     "load_forest",
     "number_edges",
+    "parse_forest",
     "save_forest",
     "table_files",
     "to_scores",

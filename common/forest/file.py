@@ -102,9 +102,14 @@ def is_forest(path: Path) -> bool:
     """Say whether a file begins as a sampler of several tables does; it may be broken beyond."""
     try:
         with path.open("rb") as file:
-            return f'"{FORMAT}"'.encode() in file.read(_HEAD)
+            return holds_forest(file.read(_HEAD))
     except OSError:
         return False
+
+
+def holds_forest(data: bytes) -> bool:
+    """Say whether bytes begin as a sampler of several tables does."""
+    return f'"{FORMAT}"'.encode() in data[:_HEAD]
 
 
 def dump_forest(sampler: ForestSampler) -> bytes:

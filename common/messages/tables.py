@@ -15,6 +15,7 @@ from silosynth.common.families import (
     Phase,
     Question,
     Weighing,
+    links_asked,
     single_views,
     view_domains,
 )
@@ -63,6 +64,7 @@ def count_table_cells(
     found.check(schema)
     questions = found.plain or found.weighed
     _check_names(questions, phase=phase.name, schema=schema)
+    _check_links(questions, plan=plan, schema=schema)
     # How long counts are is measured by what the last phase may ask, and by no more.
     lengths = TABLES_PHASES[phase.name].lengths
     limit = plan.weighing if lengths else phase
@@ -98,3 +100,12 @@ def _check_names(
             )
     if len({(q.view, q.clique) for q in questions}) < len(questions):
         raise InvalidPlan(f"phase {phase.value} asks for a marginal twice")
+
+
+def _check_links(questions: tuple[Question, ...], *, plan: Plan, schema: TablesSchema) -> None:
+    """Raise InvalidPlan for a marginal of a link that the plan says is left out."""
+    unlinked = frozenset(plan.unlinked or ())
+    for question in questions if unlinked else ():
+        asked = links_asked(schema, view=question.view, clique=question.clique)
+        if told := sorted(asked & unlinked):
+            raise InvalidPlan(f"plan {plan.id} leaves out {told[0]!r}, and it is asked about")

@@ -1,5 +1,5 @@
 from .budget import check_budget, check_promise
-from .check import check_plan, check_tables_plan, check_texts
+from .check import check_any_plan, check_plan, check_tables_plan, check_texts
 from .company import fewest_in_sum
 from .cost import (
     alone_costs,
@@ -23,6 +23,7 @@ from .phases import (
     Views,
     noised_phase,
     phase_cost,
+    phase_noise,
 )
 from .plan import (
     MOST_SESSIONS,
@@ -98,6 +99,7 @@ __all__ = [
     "alone_costs",
     "alone_units",
     "charged_epsilon",
+    "check_any_plan",
     "check_budget",
     "check_clip",
     "check_plan",
@@ -120,6 +122,7 @@ __all__ = [
     "parse_plan",
     "partition",
     "phase_cost",
+    "phase_noise",
     "plan_costs",
     "plan_price",
     "plan_trees",

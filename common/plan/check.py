@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from silosynth.common.codec import layout_of, modelled_texts
 from silosynth.common.domain import Clique
 from silosynth.common.errors import InvalidPlan
-from silosynth.common.families import view_domains
+from silosynth.common.families import link_names, view_domains
 from silosynth.common.plan.methods import MEMBERS, DpSgd, Method
 from silosynth.common.plan.plan import Plan
 from silosynth.common.plan.training import TrainingSettings
 from silosynth.common.plan.values import check_trees
 from silosynth.common.schema import Schema
-from silosynth.common.tables import TablesSchema
+from silosynth.common.tables import AnySchema, TablesSchema
 
 
 def check_plan(plan: Plan, schema: Schema) -> None:
@@ -45,6 +45,14 @@ def check_plan(plan: Plan, schema: Schema) -> None:
         _check_network(plan, schema, training=chosen.training)
 
 
+def check_any_plan(plan: Plan, schema: AnySchema) -> None:
+    """Raise InvalidPlan unless ``plan`` may be run on a schema of one table, or of several."""
+    if isinstance(schema, TablesSchema):
+        check_tables_plan(plan, schema)
+    else:
+        check_plan(plan, schema)
+
+
 def check_tables_plan(plan: Plan, schema: TablesSchema) -> None:
     """Raise InvalidPlan unless ``plan`` was made for several tables and may be run on them."""
     if plan.schema_digest != schema.digest:
@@ -62,6 +70,10 @@ def check_tables_plan(plan: Plan, schema: TablesSchema) -> None:
             f"schema {schema.name!r}: {found} is unreviewed",
             hint="check it, then set its source to 'declared' or 'public'",
         )
+    known = link_names(schema)
+    if strange := sorted({*(plan.unlinked or ())}.difference(known)):
+        told = f"plan {plan.id} leaves out {strange[0]!r}, which is no link of its schema"
+        raise InvalidPlan(told, hint=f"known: {', '.join(map(repr, known))}")
     view_domains(schema)
 
 

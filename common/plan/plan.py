@@ -70,7 +70,7 @@ class Plan(PlanModel):
     """Everything that a silo must know to decide, fixed before anything is spent."""
 
     _ABSENT: ClassVar[frozenset[str]] = frozenset(
-        {"training", "values", "lacks", "held_out", "evaluation"}
+        {"training", "values", "lacks", "unlinked", "held_out", "evaluation"}
     )
 
     version: Literal[1] = 1
@@ -116,6 +116,12 @@ class Plan(PlanModel):
     )
     evaluation: EvaluationSettings | None = Field(
         default=None, description="for the method evaluate: what is measured, about which sampler"
+    )
+    unlinked: tuple[Column, ...] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=128,
+        description="of several tables, the links that nothing is asked about",
     )
     phases: tuple[Phase, ...] = Field(min_length=1, max_length=8)
     on_absent: OnAbsent = OnAbsent.STOP
@@ -173,11 +179,15 @@ class Plan(PlanModel):
     def _check_tables(self) -> None:
         """Raise ValueError where a plan for several tables says what only one table has."""
         if not self.chosen.several_tables:
+            if self.unlinked is not None:
+                raise ValueError("unlinked: one table has no links; leave it out")
             return
         if self.privacy.rows_per_person != 1:
             raise ValueError("privacy: a person is all rows below one, so rows_per_person is 1")
         if self.lacks or self.values or self.sum_bits != 64:
             raise ValueError("lacks, values, sum_bits: the method families has none of its own")
+        if len(set(self.unlinked or ())) < len(self.unlinked or ()):
+            raise ValueError("unlinked: a link stands twice")
 
     def _check_held_out(self) -> None:
         """Raise ValueError where a plan evaluates on people whom nobody held out, and the like."""

@@ -1,3 +1,9 @@
+from .any_schema import (
+    AnySchema,
+    any_schema_of_text,
+    dump_any_schema,
+    load_any_schema,
+)
 from .arrange import above, below, choose_parents
 from .families import Families, table_seed
 from .faults import ancestors
@@ -16,16 +22,20 @@ from .tables import (
 
 __all__ = [
     "TABLES_VERSION",
+    "AnySchema",
     "Families",
     "Table",
     "TablesSchema",
     "above",
     "ancestors",
+    "any_schema_of_text",
     "below",
     "choose_parents",
     "drawable",
+    "dump_any_schema",
     "dump_tables",
     "list_tables_faults",
+    "load_any_schema",
     "load_tables",
     "number_attribute",
     "number_name",

@@ -19,7 +19,8 @@ from silosynth.common.plan import (
     lack_words,
     load_plan,
 )
-from silosynth.common.schema import load_schema
+from silosynth.common.tables import TablesSchema, load_any_schema
+from silosynth.server.cli.families import say_plan_of_tables
 from silosynth.server.methods import METHODS
 from silosynth.server.planning import Forecast, remarks, what_helps
 from silosynth.server.planning.forecast import forecast
@@ -31,13 +32,20 @@ def plan_show(
     rows: Annotated[
         int | None, typer.Option(min=1, help="About how many rows in all: your public guess.")
     ] = None,
+    persons: Annotated[
+        int | None,
+        typer.Option(min=1, help="Several tables: about how many persons in all, your guess."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Show what a plan will spend, ask and reach. Nothing is spent by looking.
 
     [dim]silosynth plan show plan.yaml --schema schema.yaml --rows 20000[/dim]
     """
-    plan, described = load_plan(path), load_schema(schema)
+    plan, described = load_plan(path), load_any_schema(schema)
+    if isinstance(described, TablesSchema):
+        _show_tables(plan, described, persons=persons or rows, as_json=as_json)
+        return
     check_plan(plan, described)
     epsilon = check_budget(plan)
     seen = forecast(plan, described, rows=rows)
@@ -61,16 +69,20 @@ def plan_show(
     _show_phases(seen)
     _show_cells(seen, largest=rows is None)
     emit(
-        {
-            "id": plan.id,
-            "digest": plan.digest,
-            "epsilon": epsilon,
-            "delta": privacy.delta,
-            "forecast": asdict(seen),
-            "helps": list(helps),
-        },
+        {**_facts(plan, seen, epsilon=epsilon), "helps": list(helps)},
         as_json=as_json,
     )
+
+
+def _facts(plan: Plan, seen: Forecast, *, epsilon: float) -> dict[str, object]:
+    """Return what a script wants to know of a plan."""
+    return {
+        "id": plan.id,
+        "digest": plan.digest,
+        "epsilon": epsilon,
+        "delta": plan.privacy.delta,
+        "forecast": asdict(seen),
+    }
 
 
 def _value_words(plan: Plan) -> Iterator[str]:
@@ -81,6 +93,16 @@ def _value_words(plan: Plan) -> Iterator[str]:
         joined = [name for name, tree in trees.items() if tree.digits()]
         more = f"; {len(joined)} of them once more where many rows are" if joined else ""
         yield f"values of {len(trees)} numbers are looked at in {cells:,} cells{more}"
+
+
+def _show_tables(plan: Plan, schema: TablesSchema, *, persons: int | None, as_json: bool) -> None:
+    """Show a plan of several tables."""
+    seen, links, epsilon = say_plan_of_tables(plan, schema, persons=persons)
+    _show_phases(seen)
+    say(f"{seen.messages} messages; noise is the deviation of one cell, summed over the silos")
+    facts = _facts(plan, seen, epsilon=epsilon)
+    told = [{**asdict(link), "stands": link.stands} for link in links]
+    emit({**facts, "unlinked": list(plan.unlinked or ()), "links": told}, as_json=as_json)
 
 
 def _show_phases(seen: Forecast) -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import click
 import typer
@@ -16,12 +15,13 @@ from silosynth.common.plan import (
     check_promise,
     dump_plan,
 )
-from silosynth.common.schema import load_schema
 from silosynth.server.cli.dummy import dummy
-from silosynth.server.cli.flags import BudgetFlags, PersonFlags, TermFlags, TrustFlags, read_lacks
+from silosynth.server.cli.families import FamiliesFlags
+from silosynth.server.cli.flags import BudgetFlags, PersonFlags, TermFlags, TrustFlags
 from silosynth.server.cli.forecast import plan_show
 from silosynth.server.cli.judge import register_judge
 from silosynth.server.cli.page import register_page
+from silosynth.server.cli.planned import make_plan, notes_on
 from silosynth.server.cli.replicate import register_replicate
 from silosynth.server.cli.report import register_report
 from silosynth.server.cli.roster import register_roster
@@ -30,7 +30,6 @@ from silosynth.server.cli.service import register_service
 from silosynth.server.cli.setup import admit, nodes, register_certs
 from silosynth.server.federation import load_roster, with_roster
 from silosynth.server.methods import METHODS, Flags
-from silosynth.server.planning import advise, new_plan, remarks
 
 
 def register(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:
@@ -57,7 +56,10 @@ def register(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:
     app.command("nodes")(nodes)
 
 
-METHOD_FLAGS = tuple(recipe.flags for recipe in METHODS.values() if recipe.flags is not None)
+METHOD_FLAGS = (
+    *(recipe.flags for recipe in METHODS.values() if recipe.flags is not None),
+    FamiliesFlags,
+)
 
 
 def plan_new(
@@ -90,29 +92,21 @@ def plan_new(
     check_output(out, force=force)
     promise = budget[0]
     check_promise(epsilon=promise.epsilon, delta=promise.delta)
-    described = load_schema(schema)
-    choices: dict[str, Any] = {}
-    for flags in said:
-        choices |= flags.read(described)
-    plan = new_plan(
-        described,
-        epsilon=promise.epsilon,
-        delta=promise.delta,
-        silos=promise.read(),
+    described, plan = make_plan(
+        schema,
+        budget=promise,
+        said=said,
+        person=person[0],
+        trust=trust[0],
         method=method,
         plan_id=plan_id,
-        **(asdict(person[0]) | {"lacks": read_lacks(person[0].lacks)}),
-        **asdict(trust[0]),
-        **choices,
     )
     plan = terms[0].apply(plan)
     if roster is not None:
         plan = with_roster(plan, load_roster(roster))
     write_text(out, dump_plan(plan), force=force)
     say(f"wrote {out}: plan {plan.id}, {len(plan.silos)} silos, epsilon {promise.epsilon:g}")
-    if method is None and not plan.workload:
-        say(f"method {plan.method.value}: {advise(described).reason}")
-    notes = tuple(remarks(described, method=plan.method))
+    notes = notes_on(described, plan, chosen=method is not None)
     for note in notes:
         say(note)
     say(f"next: silosynth plan show {out} --schema {schema}")

@@ -23,7 +23,7 @@ from silosynth.common.roster import (
     same_words,
     seal_kit,
 )
-from silosynth.common.schema import dump_schema, load_schema
+from silosynth.common.tables import dump_any_schema, load_any_schema
 from silosynth.common.trust import SigningKey
 from silosynth.server.federation import (
     Federation,
@@ -335,7 +335,7 @@ def _write_kit(desk: _Desk, out: Path, *, schema: Path | None, force: bool) -> N
         coordinator=desk.name,
         superlink=desk.federation.superlink,
         ca=desk.federation.ca.read_text(encoding="ascii"),
-        schema_text=None if schema is None else dump_schema(load_schema(schema)),
+        schema_text=None if schema is None else dump_any_schema(load_any_schema(schema)),
     )
     with fresh_file(out, force=force) as part:
         part.write_bytes(seal_kit(kit, key=desk.key))

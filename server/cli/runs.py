@@ -19,7 +19,7 @@ from silosynth.common.cli import Json, emit, say, show_table
 from silosynth.common.errors import ConnectionFailed, InvalidArgument
 from silosynth.common.plan import load_plan
 from silosynth.common.reach import Expiry, clock_hint, look_at
-from silosynth.common.schema import load_schema
+from silosynth.common.tables import load_any_schema
 from silosynth.common.telemetry import (
     Role,
     Telemetry,
@@ -209,7 +209,7 @@ def begin_or_find(
         raise InvalidArgument(
             "a new run needs PLAN, --schema and --federation", hint="or give --resume RUN_ID"
         )
-    loaded, described = load_plan(plan), load_schema(schema)
+    loaded, described = load_plan(plan), load_any_schema(schema)
     check_runnable(loaded, described)
     check_files(find_federation(home(), federation))
     files = begin_run(

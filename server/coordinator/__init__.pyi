@@ -1,5 +1,5 @@
 from .machine import Commands, replay, step
-from .outcome import finish, finish_tables
+from .outcome import finish, finish_tables, make
 from .replicates import draw_replicates
 from .state import (
     Absent,
@@ -49,6 +49,7 @@ __all__ = [
     "draw_replicates",
     "finish",
     "finish_tables",
+    "make",
     "replay",
     "step",
 ]

@@ -40,8 +40,7 @@ from silosynth.common.plan import (
     OnAbsent,
     PhaseName,
     Plan,
-    check_plan,
-    check_tables_plan,
+    check_any_plan,
 )
 from silosynth.common.schema import Schema
 from silosynth.common.tables import TablesSchema
@@ -89,10 +88,7 @@ Commands = tuple[Command, ...]
 
 def start(plan: Plan, schema: Schema | TablesSchema) -> tuple[State, Commands]:
     """Begin a run; raise InvalidPlan when plan and schema do not fit."""
-    if isinstance(schema, TablesSchema):
-        check_tables_plan(plan, schema)
-    else:
-        check_plan(plan, schema)
+    check_any_plan(plan, schema)
     state = State(plan=plan, schema=schema, silos=plan.silos, phase=None, stage=Stage.PROPOSE)
     if not plan.roster:
         return _begin(state)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
 
-from silosynth.common.certificate import certify_plan
-from silosynth.common.forest import ForestSampler
-from silosynth.common.sampler import NeuralSampler
+from silosynth.common.certificate import Certificate, certify_plan
+from silosynth.common.forest import ForestSampler, save_forest
+from silosynth.common.sampler import NeuralSampler, save_sampler
+from silosynth.common.tables import TablesSchema
 from silosynth.server.coordinator.state import State
 from silosynth.server.coordinator.tables import table_answers
 from silosynth.server.families import fit_families
@@ -39,4 +43,26 @@ def finish_tables(state: State) -> ForestSampler:
         table_answers(state),
         certificate=certify_plan(state.plan).model_dump(mode="json"),
         plan_digest=state.plan.digest,
+        left_out=state.plan.unlinked or (),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """What a run hands out, of one table or of several: ``save`` writes the sampler's file."""
+
+    certificate: Certificate
+    save: Callable[[Path], None] = field(repr=False)
+
+
+def make(state: State) -> Made:
+    """Fit what the run's schema asks for; see :func:`finish` and :func:`finish_tables`.
+
+    A file that is there is written over: the same state gives the same bytes.
+    """
+    if isinstance(state.schema, TablesSchema):
+        save = partial(save_forest, finish_tables(state), force=True)
+        return Made(certificate=certify_plan(state.plan), save=save)
+    outcome = finish(state)
+    save = partial(save_sampler, outcome.sampler, force=True)
+    return Made(certificate=outcome.certificate, save=save)

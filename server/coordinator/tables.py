@@ -22,7 +22,8 @@ def ask_tables(state: State, phase: PhaseName) -> Question:
 
     Guarantees: it is a function of the schema, the plan and noised sums.
     """
-    asked, kind = ask_families(state.tables), TABLES_PHASES[phase]
+    asked = ask_families(state.tables, left_out=state.plan.unlinked or ())
+    kind = TABLES_PHASES[phase]
     questions = {
         Views.PERSONS: asked.persons.plain,
         Views.FIRST: asked.first.plain,

@@ -15,7 +15,10 @@ from silosynth.common.families import (
     Phase,
     Question,
     first_of,
+    has_later,
+    later_link,
     later_of,
+    parent_link,
     single_views,
 )
 from silosynth.common.tables import TablesSchema, ancestors, number_name
@@ -62,11 +65,6 @@ def ask_families(schema: TablesSchema, *, left_out: Collection[str] = ()) -> Ask
     )
 
 
-def has_later(schema: TablesSchema, name: str) -> bool:
-    """Say whether a parent may have more than one row of a table."""
-    return (schema.tables[name].children or (1,))[-1] > 1
-
-
 def view_cliques(
     schema: TablesSchema, name: str, *, view: str, left_out: Collection[str] = ()
 ) -> Iterator[Clique]:
@@ -98,26 +96,6 @@ def _above(schema: TablesSchema, name: str, *, linked: bool) -> Iterator[str]:
             near = table == tables[0] and linked
             if near or attribute == number_name(below):
                 yield f"{table}: {attribute}"
-
-
-def parent_link(schema: TablesSchema, name: str) -> str:
-    """Return the name of what a row has of the row above it."""
-    return f"{name} by {schema.tables[name].parent}"
-
-
-def later_link(name: str) -> str:
-    """Return the name of what a row has of the rows before it."""
-    return f"{name} by rows before"
-
-
-def link_names(schema: TablesSchema) -> tuple[str, ...]:
-    """Return the links that may be modelled or left out."""
-    found = []
-    for name in schema.downward[1:]:
-        found.append(parent_link(schema, name))
-        if has_later(schema, name):
-            found.append(later_link(name))
-    return tuple(found)
 
 
 def rho_shares(schema: TablesSchema) -> dict[str, Fraction]:

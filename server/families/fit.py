@@ -13,12 +13,12 @@ import numpy as np
 from silosynth.common.families import (
     Answer,
     first_of,
+    has_later,
     later_of,
     view_domains,
 )
 from silosynth.common.forest import Chain, ForestSampler, number_edges
 from silosynth.common.tables import TablesSchema, number_name
-from silosynth.server.families.ask import has_later
 from silosynth.server.families.chain import Effort, fit_chain
 from silosynth.server.families.evidence import Evidence, read_evidence
 from silosynth.server.families.numbers import numbers_inside

@@ -11,7 +11,7 @@ from silosynth.common.messages import (
     Request,
 )
 from silosynth.common.plan import Plan
-from silosynth.common.schema import Schema
+from silosynth.common.tables import AnySchema
 from silosynth.common.telemetry import Telemetry, log
 from silosynth.common.trust import SigningKey
 from silosynth.server.coordinator import Answered, Event, State
@@ -56,7 +56,7 @@ class Run:
     files: RunFiles
     begun: Begun
     plan: Plan
-    schema: Schema
+    schema: AnySchema
     federation: Federation
     key: SigningKey
     watchers: Watchers

@@ -22,9 +22,8 @@ from silosynth.common.messages import (
     encode_statement,
 )
 from silosynth.common.plan import EvaluationSettings, Plan
-from silosynth.common.sampler import save_sampler
 from silosynth.common.trust import PublicKey, SigningKey
-from silosynth.server.coordinator import Answered, State, finish
+from silosynth.server.coordinator import Answered, State, make
 from silosynth.server.driver import Reached
 from silosynth.server.federation.roster.chain import former_keys
 from silosynth.server.federation.run_files import (
@@ -48,19 +47,19 @@ def conclude(
     if plan.evaluation is not None:
         return _conclude_evaluation(state, plan.evaluation, files=files, keep=keep)
     reached("before-fit")
-    outcome = finish(state)
+    made = make(state)
     reached("after-fit")
     reached("before-write")
-    save_sampler(outcome.sampler, files.sampler, force=True)
+    made.save(files.sampler)
     reached("sampler-written")
-    certificate = outcome.certificate.model_dump(mode="json")
+    certificate = made.certificate.model_dump(mode="json")
     text = json.dumps(certificate, indent=1, sort_keys=True) + "\n"
     write_text(files.certificate, text, force=True)
     sampler = files.sampler.read_bytes()
     result = Result(
         plan_digest=plan.digest,
         sampler_digest=digest_sampler(sampler),
-        certificate=outcome.certificate,
+        certificate=made.certificate,
         silos=state.silos,
         receipts=_keep_receipts(state, keep=keep),
     )

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from silosynth.common.errors import InvalidPlan, RunFailed, SilosynthError, StorageFailed
 from silosynth.common.files import storage_error
-from silosynth.common.plan import Plan, check_budget, check_plan
-from silosynth.common.schema import Schema
+from silosynth.common.plan import Plan, check_any_plan, check_budget
+from silosynth.common.tables import AnySchema
 from silosynth.common.telemetry import log
 from silosynth.common.trust import SigningKey
 from silosynth.server.coordinator import State
@@ -33,12 +33,12 @@ _RESUME = "make room or mend the disk, then 'silosynth run --resume {run}': noth
 MOST_RECEIPTS = 10_000
 
 
-def check_runnable(plan: Plan, schema: Schema) -> None:
+def check_runnable(plan: Plan, schema: AnySchema) -> None:
     """Raise InvalidPlan unless a federation can run a plan: it fits, keeps its word, has keys.
 
     Raises RunFailed when what the plan trains cannot be trained here.
     """
-    check_plan(plan, schema)
+    check_any_plan(plan, schema)
     check_budget(plan)
     require_generators(plan)
     _check_receipts(plan)

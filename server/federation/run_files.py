@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from silosynth.common.errors import InvalidArgument, RunFailed, SilosynthError
 from silosynth.common.files import make_directory, replace_file, write_text
 from silosynth.common.plan import Plan, dump_plan, load_plan
-from silosynth.common.schema import Schema, dump_schema, load_schema
+from silosynth.common.tables import AnySchema, dump_any_schema, load_any_schema
 
 MAX_PRESENTED_RECEIPTS = 16
 _LOOK_SECONDS = 1.0
@@ -134,7 +134,7 @@ def begin_run(
     home: Path,
     *,
     plan: Plan,
-    schema: Schema,
+    schema: AnySchema,
     federation: str,
     now: datetime,
     token: str,
@@ -144,7 +144,7 @@ def begin_run(
     run = RunFiles(path=runs_directory(home) / run_id)
     make_directory(run.path, mode=0o700)
     write_text(run.plan, dump_plan(plan), force=False)
-    write_text(run.schema, dump_schema(schema), force=False)
+    write_text(run.schema, dump_any_schema(schema), force=False)
     begun = Begun(
         run_id=run_id, federation=federation, plan_id=plan.id, plan_digest=plan.digest, started=now
     )
@@ -175,9 +175,9 @@ def list_runs(home: Path) -> tuple[tuple[RunFiles, Begun], ...]:
     return tuple(sorted((find_run(home, n) for n in names), key=lambda found: found[1].started))
 
 
-def read_plan(run: RunFiles) -> tuple[Plan, Schema]:
+def read_plan(run: RunFiles) -> tuple[Plan, AnySchema]:
     """Return the plan and schema of a run."""
-    return load_plan(run.plan), load_schema(run.schema)
+    return load_plan(run.plan), load_any_schema(run.schema)
 
 
 def read_ended(run: RunFiles) -> Ended:

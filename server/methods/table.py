@@ -77,7 +77,8 @@ def finish_run(known: Known) -> Outcome:
 
 def require_generators(plan: Plan) -> None:
     """Raise RunFailed when a plan needs PyTorch and it is not there; ask before spending."""
-    if plan.method in METHODS and METHODS[plan.method].draws and find_spec("torch") is None:
+    recipe = METHODS.get(plan.method)
+    if recipe is not None and recipe.draws and find_spec("torch") is None:
         raise RunFailed(
             f"the method {plan.method.value} trains a generator, which needs PyTorch",
             hint="install silosynth[generators] where the coordinator runs",

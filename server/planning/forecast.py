@@ -10,8 +10,8 @@ from silosynth.common.generator import AMPLITUDE, Pretrained
 from silosynth.common.plan import OF_VALUES, Phase, PhaseName, Plan
 from silosynth.common.schema import Schema
 
-_BYTES_PER_CELL = 8
-_HEADER_BYTES = 600
+BYTES_PER_CELL = 8
+HEADER_BYTES = 600
 _SECONDS_PER_ROW_AND_MARGINAL = 4e-9
 _SECONDS_PER_NOISED_CELL = 4e-7
 _SECONDS_PER_MESSAGE = 0.03
@@ -59,7 +59,7 @@ def forecast(plan: Plan, schema: Schema, *, rows: int | None = None) -> Forecast
     return Forecast(
         phases=phases,
         messages=2 * len(plan.silos) * (_asked(plan) + plan.sharing.steps),
-        model_bytes=_BYTES_PER_CELL * max(p.cells for p in plan.phases),
+        model_bytes=BYTES_PER_CELL * max(p.cells for p in plan.phases),
         seconds=None if rows is None or _is_pretrained(plan) else _seconds(plan, rows=rows),
     )
 
@@ -77,10 +77,10 @@ def _forecast_phase(phase: Phase, *, plan: Plan, schema: Schema, rows: int | Non
         largest_cells=_largest(phase, schema=schema, plan=plan),
         rho_share=float(share),
         noise=noise,
-        message_bytes=plan.sum_bits // 8 * phase.cells + _HEADER_BYTES,
+        message_bytes=plan.sum_bits // 8 * phase.cells + HEADER_BYTES,
         distance=None
         if rows is None or phase.bound > 1 or phase.name in OF_VALUES
-        else _noise_distance(noise, cells=cells, rows=rows),
+        else noise_distance(noise, cells=cells, rows=rows),
     )
 
 
@@ -116,7 +116,7 @@ def _largest(phase: Phase, *, schema: Schema, plan: Plan) -> int:
     return min(sizes[0] * sizes[1], phase.cells)
 
 
-def _noise_distance(noise: float, *, cells: float, rows: int) -> float:
+def noise_distance(noise: float, *, cells: float, rows: int) -> float:
     """Return the mean of half the L1 norm of Gaussian noise over the rows, at most 1."""
     return min(1.0, 0.5 * cells * noise * math.sqrt(2 / math.pi) / max(rows, 1))
 

@@ -17,7 +17,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from silosynth.client.families.count import Counted, add_squares, count_families
-from silosynth.client.families.join import PERSON, join_tables
+from silosynth.client.families.join import join_tables
+from silosynth.client.families.owners import PERSON
 from silosynth.client.families.rows import Told, code_families
 from silosynth.client.families.views import View
 from silosynth.common.domain import Domain

@@ -156,7 +156,7 @@ class Run:
         assert process.wait(timeout=patience(10)) == KILLED
         if kind == "coordinator":
             run = lab.run_directory(self._name)
-            journal_at_death(run, self.plan, lab.schema, cell=cell)
+            journal_at_death(run, self.plan, lab.schema_of(self.plan), cell=cell)
             lab.start_run(self._name, resume=run.name, mutant=self._mutant)
         else:
             if kind == "gateway":

@@ -18,7 +18,9 @@ import pyarrow.parquet as pq
 
 from silosynth.client.ledger import Ledger
 from silosynth.common.audit.audit import AuditSummary
-from silosynth.common.plan import Plan, dump_plan
+from silosynth.common.plan import Plan, dump_plan, load_plan
+from silosynth.common.tables import AnySchema, dump_tables
+from silosynth.server.federation import load_roster, with_roster
 from tests.processes.federation import (
     NAME,
     SILOS,
@@ -27,6 +29,12 @@ from tests.processes.federation import (
     free_port,
     read_audit,
     wait_for,
+)
+from tests.processes.silo_families import (
+    families_plan,
+    families_schema,
+    families_section,
+    write_families,
 )
 from tests.processes.silo_tables import token_table
 from tests.support.forked import Forked, Launcher
@@ -39,6 +47,8 @@ POOR = "poor"
 SHARED_EPSILON = 1.0
 """A silo's share of the noise has to be large enough for the sum to be a discrete Gaussian."""
 METHODS = ("mst", "independent")
+FAMILIES = "families"
+"""The method of the laboratory's data set of several tables, by own noise alone."""
 MIRRORED = SILOS[-1]
 """The silo whose gateway writes a mirror of its ledger, whatever is killed."""
 TRUSTS = ("own", "shared")
@@ -55,6 +65,7 @@ class Lab(Federation):
         self.relay_metrics = {silo: free_port() for silo in SILOS}
         (directory / "tmp").mkdir()
         like = {f"like-{m}-{t}": (m, t) for m in METHODS for t in TRUSTS}
+        like |= {f"like-{FAMILIES}": (FAMILIES, "own")} if not over_flower else {}
         for name, (method, trust) in like.items():
             self.new_plan(name, method=method, trust=trust)
         self.launcher = Launcher(
@@ -158,7 +169,12 @@ class Lab(Federation):
         arguments = {"plan_id": name, "method": method, "epsilon": EPSILON, "trust": trust}
         if trust == "shared":
             arguments |= {"epsilon": SHARED_EPSILON, "absent": absent, "attempts": attempts}
-        plan = federation_plan(self.certs, **arguments).model_copy(update=fields)
+        if method == FAMILIES:
+            roster = load_roster(self.certs.roster)
+            plan = with_roster(families_plan(name, epsilon=EPSILON), roster)
+        else:
+            plan = federation_plan(self.certs, **arguments)
+        plan = plan.model_copy(update=fields)
         (self.directory / f"{name}.yaml").write_text(dump_plan(plan))
         return plan
 
@@ -177,11 +193,19 @@ class Lab(Federation):
             words += ["--sockets", *(str(self.gateway_socket(s)) for s in SILOS)]
         new = [
             str(self.directory / f"{name}.yaml"),
-            f"--schema={self.directory / 'schema.yaml'}",
+            f"--schema={self.directory / self._schema_file(name)}",
             f"--federation={NAME}",
         ]
         words += ["--", "run", *([f"--resume={resume}"] if resume else new), "--json", *options]
         return self.spawn(f"coordinator-{name}", words)
+
+    def schema_of(self, plan: Plan) -> AnySchema:
+        """Return the schema that a plan is for."""
+        return families_schema() if plan.chosen.several_tables else self.schema
+
+    def _schema_file(self, name: str) -> str:
+        several = load_plan(self.directory / f"{name}.yaml").chosen.several_tables
+        return "tables.yaml" if several else "schema.yaml"
 
     def outcome(self, name: str) -> dict[str, Any]:
         """Return what the coordinator of a plan said last."""
@@ -203,8 +227,11 @@ class Lab(Federation):
         return read_audit(self, silo)
 
     def write_table(self, silo: str) -> None:
-        """Put a table in place whose values would be known anywhere."""
+        """Put tables in place whose values would be known anywhere."""
         pq.write_table(token_table(silo), self.table(silo))
+        write_families(silo, self.table(silo).parent)
+        for folder in (self.directory, self.table(silo).parent):
+            (folder / "tables.yaml").write_text(dump_tables(families_schema()))
 
     def environment(self) -> dict[str, str]:
         """Keep temporary files where they are searched too."""
@@ -213,6 +240,9 @@ class Lab(Federation):
     def _policy(self, silo: str, *, automatic: bool) -> str:
         text = super()._policy(silo, automatic=automatic).replace("epsilon = 20.0", BUDGET)
         text = text.replace("[[datasets]]", '[[datasets]]\nperson_column = "who"', 1)
+        budget = "budget = { epsilon = 1000.0, delta = 1e-6 }"
+        several = families_section(families_schema(), budget=budget)
+        text = text.replace("[[coordinators]]", several + "[[coordinators]]", 1)
         poor = text[text.index("[[projects]]") : text.index("[approval]")]
         poor = poor.replace('"default"', f'"{POOR}"').replace(BUDGET, "epsilon = 0.1")
         text = text.replace("[approval]", poor + "[approval]")

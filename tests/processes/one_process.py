@@ -13,10 +13,9 @@ from silosynth.client.policy import load_policy
 from silosynth.client.silo import open_silo
 from silosynth.common.messages import Request, encode_request, encode_sum_statement
 from silosynth.common.plan import Plan, encode_plan
-from silosynth.common.sampler import save_sampler
 from silosynth.common.trust import Purpose, SigningKey
 from silosynth.common.trust.seal import seal
-from silosynth.server.coordinator import Agree, Answered, Decided, Event, Stated, finish, replay
+from silosynth.server.coordinator import Agree, Answered, Decided, Event, Stated, make, replay
 from silosynth.server.driver import Journal
 from silosynth.server.driver.drive import drive
 from tests.processes.federation import SILOS, Federation
@@ -70,7 +69,7 @@ def sample_in_one_process(
             agree=lambda steps: _agree(gateways, steps, plan=sealed, key=key),
         )
     path = directory / "one-process.sampler"
-    save_sampler(finish(state).sampler, path, force=True)
+    make(state).save(path)
     return path.read_bytes()
 
 

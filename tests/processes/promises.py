@@ -13,7 +13,7 @@ from silosynth.client.rpc import RemoteGateway
 from silosynth.common.audit.audit import AuditSummary
 from silosynth.common.messages import SumStep, encode_request, encode_sum_statement, request_prefix
 from silosynth.common.plan import PhaseName, Plan, TrustMode, encode_plan, plan_units
-from silosynth.common.schema import Schema
+from silosynth.common.tables import AnySchema
 from silosynth.common.trust import Purpose, SigningKey
 from silosynth.common.trust.seal import seal
 from silosynth.server.coordinator import Answered, Stage, State, Stated, replay
@@ -77,7 +77,7 @@ def check_at_death(lab: Lab, cell: Cell, *, plan: Plan, before: Silos) -> None:
         assert not Departures(lab.directory, silo=silo).of(name), f"{cell}: left too early"
 
 
-def journal_at_death(run: Path, plan: Plan, schema: Schema, *, cell: Cell) -> None:
+def journal_at_death(run: Path, plan: Plan, schema: AnySchema, *, cell: Cell) -> None:
     """Check what a killed coordinator has on disk: all that it knew before its last step."""
     events = read_events(run, plan_digest=plan.digest)
     state, _ = replay(plan, schema, events)
@@ -201,7 +201,7 @@ def _replay(lab: Lab, plan: Plan) -> dict[tuple[str, str], bytes]:
     key = SigningKey.load(lab.certs.identity)
     sealed = seal(encode_plan(plan), purpose=Purpose.PLAN, key=key)
     run = lab.run_directory(plan.id)
-    state, _ = replay(plan, lab.schema, read_events(run, plan_digest=plan.digest))
+    state, _ = replay(plan, lab.schema_of(plan), read_events(run, plan_digest=plan.digest))
     proof = state.agreement.proof if state.agreement else None
     answers = {}
     for silo in SILOS:

@@ -11,14 +11,13 @@ from silosynth.client.gateway import Records
 from silosynth.client.ledger import Ledger
 from silosynth.client.policy import SiloIdentity, load_policy
 from silosynth.client.silo import ledger_path, load_identity
-from silosynth.client.silo.assemble import open_datasets
+from silosynth.client.silo.rows.datasets import open_datasets
 from silosynth.client.sums import SumMember, SumStore
 from silosynth.common.messages import Request, encode_request, encode_sum_statement
 from silosynth.common.plan import PhaseName, Plan, encode_plan
-from silosynth.common.sampler import save_sampler
 from silosynth.common.trust import Purpose, SigningKey
 from silosynth.common.trust.seal import seal
-from silosynth.server.coordinator import Absent, Agree, Answered, Decided, Event, Stated, finish
+from silosynth.server.coordinator import Absent, Agree, Answered, Decided, Event, Stated, make
 from silosynth.server.driver import Journal
 from silosynth.server.driver.drive import drive
 from tests.processes.killable_gateway import LabelledGateway, RepeatableBits
@@ -59,12 +58,12 @@ class Reference:
         with Journal(place, plan_digest=plan.digest) as journal:
             state = drive(
                 plan,
-                self._lab.schema,
+                self._lab.schema_of(plan),
                 journal=journal,
                 send=lambda requests: self._ask(requests, plan=sealed, lost=lost),
                 agree=lambda steps: self._agree(steps, plan=sealed),
             )
-        save_sampler(finish(state).sampler, place / "sampler")
+        make(state).save(place / "sampler")
         return (place / "sampler").read_bytes()
 
     def _ask(

@@ -15,7 +15,9 @@ import pytest
 
 from silosynth.common.accounting import rho_units
 from silosynth.common.errors import SiloAbsent
+from silosynth.common.forest.file import load_forest
 from silosynth.common.plan import PhaseName
+from silosynth.common.tables import TablesSchema, load_any_schema
 from silosynth.server.federation import RunFiles
 from tests.processes.cells import (
     Cell,
@@ -26,9 +28,10 @@ from tests.processes.cells import (
     matrix_of_gateways,
     once_each,
 )
-from tests.processes.lab import TRUSTS, Lab
+from tests.processes.lab import FAMILIES, TRUSTS, Lab
 from tests.processes.promises import Silos, check_run
 from tests.processes.reference import Reference
+from tests.processes.silo_families import families_schema
 from tests.processes.silo_tables import SILOS
 from tests.processes.sum_promises import request_of
 from tests.processes.trap import Trap
@@ -82,6 +85,27 @@ def test_a_coordinator_that_is_killed_is_resumed_to_the_same_end(
     place: int, lab: Lab, reference: Reference, note_kills: NoteKills
 ) -> None:
     note_kills(Run(lab, COORDINATORS[place], name=f"c{place}").survive(reference))
+
+
+OF_SEVERAL = (
+    Cell(victim="gateway-north", label="lengths:after-charge", method=FAMILIES),
+    Cell(victim="coordinator", label="persons:after-record", nth=2, method=FAMILIES),
+    Cell(victim="gateway-south", label="first:counted", method=FAMILIES),
+    Cell(victim="gateway-west", label="later:before-store", method=FAMILIES),
+    Cell(victim="gateway-north", label="deliver:verified", method=FAMILIES),
+)
+
+
+def test_a_run_over_several_tables_survives_the_death_of_each_part(
+    lab: Lab, reference: Reference, note_kills: NoteKills
+) -> None:
+    note_kills(Run(lab, OF_SEVERAL, name="several").survive(reference))
+    assert isinstance(load_any_schema(lab.run_directory("several") / "schema.yaml"), TablesSchema)
+    sampler = load_forest(lab.run_directory("several") / "result.sampler")
+    assert sampler.schema.digest == families_schema().digest
+    for silo in SILOS:
+        assert holds_token([], lab.directory / silo) == []
+    assert holds_token([], lab.home) == []
 
 
 @pytest.mark.parametrize("trust", TRUSTS)

@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from silosynth.client.families import find_tables, survey_families
-from silosynth.client.families.join import PERSON, join_tables
+from silosynth.client.families.join import join_tables
+from silosynth.client.families.owners import PERSON
 from silosynth.common.cli.app import run
 from silosynth.common.errors import InvalidTable
 from silosynth.common.tables import parse_tables

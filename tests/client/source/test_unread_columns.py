@@ -99,7 +99,7 @@ def test_text_files_and_arrow_files_leave_it_on_disk(tmp_path: Path) -> None:
         writer.write_table(table)
     for path, format in ((csv, SourceFormat.CSV), (arrow, SourceFormat.ARROW)):
         spec = SourceSpec(path=path, format=format)
-        reader: Reader = opened._open_reader(
+        reader: Reader = opened.open_reader(
             spec, wanted=Wanted(schema=_schema()), tell_operator=lambda _: None
         )
         for fragment in reader.fragments():

@@ -65,7 +65,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         name="families: rows that belong to nobody are counted",
-        path="client/families/join.py",
+        path="client/families/owners.py",
         old="f'SELECT raw{i}.*, keys{above}.\"{PERSON}\" FROM raw{i} '\n"
         "                f'JOIN keys{above} ON",
         new="f'SELECT raw{i}.* REPLACE (coalesce(keys{above}.\"{KEY}\", '\n"
@@ -88,7 +88,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         name="families: a row below a key of two persons counts for both",
-        path="client/families/join.py",
+        path="client/families/owners.py",
         old='IS NOT NULL GROUP BY "{KEY}"\'',
         new='IS NOT NULL GROUP BY "{KEY}", "{PERSON}"\'',
         killed_by=(f"{_FAMILIES}::test_a_row_below_a_key_of_two_persons_counts_for_one_of_them",),
@@ -101,6 +101,16 @@ MUTANTS: tuple[Mutant, ...] = (
         killed_by=(
             f"{_FAMILIES}"
             "::test_rows_that_differ_in_what_is_below_them_alone_are_ordered_by_a_secret",
+        ),
+    ),
+    Mutant(
+        name="families: the bytes of one row decide whether tables are counted",
+        path="client/families/opened.py",
+        old="pa.field(f.name, pa.binary()) if holds_text(f.type) else f for f in stored",
+        new="f for f in stored",
+        killed_by=(
+            "tests/client/families/test_sources.py"
+            "::test_no_bytes_of_one_row_decide_whether_tables_are_counted",
         ),
     ),
     Mutant(

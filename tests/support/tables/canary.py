@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 CANARY = "zebra-7731"
-TABLES = ("people.parquet", "table.parquet")
+TABLES = ("people.parquet", "table.parquet", "visits.csv")
 """The silos' own tables; a simulation keeps each under its silo's folder."""
 
 _DATABASE = b"SQLite format 3\0"

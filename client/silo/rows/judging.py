@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from silosynth.client.policy import DatasetSection, PolicyFile
-from silosynth.client.silo.assemble import load_checked_map, load_checked_schema
+from silosynth.client.silo.rows.datasets import load_checked_map, load_checked_schema
 from silosynth.client.source import StreamRows, load_secret, open_source
 from silosynth.client.source.bounding import bounding
 from silosynth.common.errors import InvalidArgument, InvalidSampler, InvalidTable

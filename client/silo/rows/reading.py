@@ -6,7 +6,11 @@ from pathlib import Path
 
 from silosynth.client.csv import count_bad_lines
 from silosynth.client.policy import DatasetSection, PolicyFile
-from silosynth.client.silo.assemble import load_checked_map, load_checked_schema
+from silosynth.client.silo.rows.datasets import (
+    load_checked_map,
+    load_checked_schema,
+    open_dataset,
+)
 from silosynth.client.source import (
     CSV,
     Source,
@@ -33,11 +37,14 @@ def read_tables(policy: PolicyFile) -> dict[str, tuple[str, ...]]:
     charged and not answered.
     """
     secret = load_secret(Path(policy.silo.persons_secret))
-    return {section.name: _read(section, secret=secret) for section in policy.datasets}
+    return {
+        s.name: _read(s, secret=secret) if s.tables is None else _join(policy, s, secret=secret)
+        for s in policy.datasets
+    }
 
 
 def _read(section: DatasetSection, *, secret: bytes) -> tuple[str, ...]:
-    """Read one table whole."""
+    """Read one data set whole."""
     schema, notes = load_checked_schema(section), list[str]()
     bounded = section.person_column is not None
     try:
@@ -58,6 +65,18 @@ def _read(section: DatasetSection, *, secret: bytes) -> tuple[str, ...]:
     if not counts.any():
         notes.append("no row of it is counted: this silo would add nothing but noise")
     return tuple(notes)
+
+
+def _join(policy: PolicyFile, section: DatasetSection, *, secret: bytes) -> tuple[str, ...]:
+    """Join several tables as they would be counted, and say how they fit and hang together."""
+    told: list[str] = []
+    dataset = open_dataset(policy, section, secret=secret, tell_operator=told.append)
+    try:
+        found = dataset.rows.survey()
+    except InvalidTable as err:
+        raise InvalidTable(f"data set {section.name!r}: {err.message}", hint=err.hint) from None
+    warned = (f"{name}: hardly anything of it fits the schema" for name in found.hardly)
+    return (*told, *found.lines(), *warned)
 
 
 def _survey(source: Source) -> tuple[str, ...]:

@@ -1,0 +1,62 @@
+"""What ``plan new`` makes of its options: a plan of one table, or of several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from silosynth.common.cli import say
+from silosynth.common.plan import Plan
+from silosynth.common.schema import Schema
+from silosynth.common.tables import AnySchema, TablesSchema, load_any_schema
+from silosynth.server.cli.families import FamiliesFlags, plan_of_tables
+from silosynth.server.cli.flags import BudgetFlags, PersonFlags, TrustFlags, read_lacks
+from silosynth.server.methods import Flags
+from silosynth.server.planning import advise, new_plan, remarks
+
+
+def make_plan(path: Path, **asked: Any) -> tuple[AnySchema, Plan]:
+    """Return the schema of a file, and the plan for it: see the two functions that make one."""
+    schema = load_any_schema(path)
+    if isinstance(schema, TablesSchema):
+        return schema, plan_of_tables(schema, **asked)
+    return schema, plan_of_table(schema, **asked)
+
+
+def plan_of_table(
+    schema: Schema,
+    *,
+    budget: BudgetFlags,
+    said: Sequence[Flags | FamiliesFlags],
+    person: PersonFlags,
+    trust: TrustFlags,
+    method: str | None,
+    plan_id: str | None,
+) -> Plan:
+    """Make a plan for a schema of one table."""
+    choices: dict[str, Any] = {}
+    for flags in said:
+        choices |= flags.read(schema)
+    return new_plan(
+        schema,
+        epsilon=budget.epsilon,
+        delta=budget.delta,
+        silos=budget.read(),
+        method=method,
+        plan_id=plan_id,
+        **(asdict(person) | {"lacks": read_lacks(person.lacks)}),
+        **asdict(trust),
+        **choices,
+    )
+
+
+def notes_on(schema: AnySchema, plan: Plan, *, chosen: bool) -> tuple[str, ...]:
+    """Return what is to be known of a plan at once: what it leaves out, and what suits better."""
+    if isinstance(schema, TablesSchema):
+        unlinked = plan.unlinked or ()
+        return tuple(f"link '{n}' does not stand above its noise; left out" for n in unlinked)
+    if not chosen and not plan.workload:
+        say(f"method {plan.method.value}: {advise(schema).reason}")
+    return tuple(remarks(schema, method=plan.method))

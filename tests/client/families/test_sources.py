@@ -1,0 +1,218 @@
+"""Wherever a silo's tables are, the same families are counted of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import adbc_driver_postgresql.dbapi as dbapi
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.feather as feather
+import pyarrow.parquet as pq
+import pytest
+
+from silosynth.client.families import FamilyRows
+from silosynth.client.families.count import Counted
+from silosynth.client.families.opened import TableSource
+from silosynth.client.source import SourceFormat, SourceSpec
+from silosynth.common.errors import InvalidTable
+from silosynth.common.families import Phase, Question, Weighing
+from tests.support.tables.families import ASKED, SCHEMA, clinic
+from tests.support.tables.postgresql_server import running_server
+
+PERSONS = 300
+TABLES = clinic(PERSONS)
+QUESTIONS = {
+    n: tuple(Question(view=v, clique=c, scale=s) for v, c, s in q) for n, q in ASKED.items()
+}
+PHASE = Phase(
+    plain=(*QUESTIONS["persons"], *QUESTIONS["first"]),
+    weighed=QUESTIONS["later"],
+    weighing=Weighing(fineness=256, length=3),
+)
+
+
+def counted(sources: Mapping[str, TableSource], told: list[str] | None = None) -> Counted:
+    say = [].append if told is None else told.append
+    return FamilyRows(SCHEMA, sources, secret=bytes(32), tell_operator=say).count(PHASE)
+
+
+@pytest.fixture(scope="module")
+def uri() -> Iterator[str]:
+    """Start one server, whose language sorts otherwise than bytes do, and load the tables."""
+    with running_server() as address:
+        with dbapi.connect(address) as connection, connection.cursor() as cursor:
+            for name, table in TABLES.items():
+                cursor.adbc_ingest(name, table, mode="create")
+            connection.commit()
+        yield address
+
+
+@pytest.fixture(scope="module")
+def places(uri: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, TableSource]]:
+    """Return the tables in every kind of place."""
+    folder = tmp_path_factory.mktemp("tables")
+    database = folder / "clinic.duckdb"
+    with duckdb.connect(str(database)) as connection:
+        for name, table in TABLES.items():
+            connection.register("rows", table)
+            connection.execute(f'CREATE TABLE "{name}" AS SELECT * FROM rows')
+    parts = folder / "visits"
+    parts.mkdir()
+    for name, table in TABLES.items():
+        pq.write_table(table, folder / f"{name}.parquet")
+        pacsv.write_csv(table, folder / f"{name}.csv")
+        feather.write_feather(table, folder / f"{name}.arrow", compression="uncompressed")
+    half = TABLES["visits"].num_rows // 2
+    pq.write_table(TABLES["visits"].slice(half), parts / "a.parquet", row_group_size=50)
+    pq.write_table(TABLES["visits"].slice(0, half), parts / "b.parquet")
+
+    def files(kind: SourceFormat, ending: str) -> dict[str, TableSource]:
+        return {n: SourceSpec(format=kind, path=folder / f"{n}.{ending}") for n in TABLES}
+
+    def queries(kind: SourceFormat, **where: object) -> dict[str, TableSource]:
+        return {
+            n: SourceSpec(format=kind, query=f'SELECT * FROM "{n}";', **where)  # type: ignore[arg-type]  # a place
+            for n in TABLES
+        }
+
+    served = {"format": SourceFormat.POSTGRESQL, "uri": uri}
+    duck = queries(SourceFormat.DUCKDB, path=database)
+    whole: TableSource = SourceSpec(format=SourceFormat.PARQUET, path=parts)
+    return {
+        "parquet": {**files(SourceFormat.PARQUET, "parquet"), "visits": whole},
+        "csv": files(SourceFormat.CSV, "csv"),
+        "arrow": files(SourceFormat.ARROW, "arrow"),
+        "by name": {n: folder / f"{n}.csv" for n in TABLES},
+        "one database": duck,
+        "a database and a file": {**duck, "visits": folder / "visits.csv"},
+        "pulled": queries(SourceFormat.POSTGRESQL, uri=served["uri"]),
+        "pushed down": queries(SourceFormat.POSTGRESQL, uri=served["uri"], push_down=True),
+    }
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "parquet",
+        "csv",
+        "arrow",
+        "by name",
+        "one database",
+        "a database and a file",
+        "pulled",
+        "pushed down",
+    ],
+)
+def test_the_same_families_are_counted_wherever_they_are(
+    place: str, places: Mapping[str, Mapping[str, TableSource]]
+) -> None:
+    told: list[str] = []
+    expected: list[str] = []
+    want = counted(TABLES, expected)
+    found = counted(places[place], told)
+    assert told == expected
+    assert "3 rows belong to nobody" in " ".join(told)
+    assert all(map(np.array_equal, found.plain, want.plain))
+    assert all(map(np.array_equal, found.weighed, want.weighed))
+    assert np.array_equal(found.norms, want.norms)
+    assert found.plain[0].sum() == PERSONS
+
+
+def test_a_server_sorts_persons_as_bytes_are(uri: str) -> None:
+    """Names in an order of their own: a block that met another order would part families."""
+    names = ["b", "B", "a", "Ä", "A b", "ab", "z", "é"]
+    people = pa.table({"id": names, "sex": ["f"] * len(names)})
+    visits = pa.table(
+        {
+            "visit": [f"{n}{i}" for n in names for i in range(3)],
+            "id": [n for n in names for _ in range(3)],
+            "day": [1] * 3 * len(names),
+            "ward": ["a"] * 3 * len(names),
+        }
+    )
+    with dbapi.connect(uri) as connection, connection.cursor() as cursor:
+        cursor.adbc_ingest("named", people, mode="replace")
+        cursor.adbc_ingest("named visits", visits, mode="replace")
+        connection.commit()
+    columns = {"people": ("named", "sex"), "visits": ("named visits", "visit, day, ward")}
+    sources = {
+        n: SourceSpec(
+            format=SourceFormat.POSTGRESQL,
+            uri=uri,
+            push_down=True,
+            query=f'SELECT id COLLATE "und-x-icu" AS id, {rest} FROM "{table}"',
+        )
+        for n, (table, rest) in columns.items()
+    }
+    found = counted(sources)
+    assert found.plain[0].sum() == len(names)
+    assert np.array_equal(found.norms, counted({"people": people, "visits": visits}).norms)
+
+
+@pytest.mark.parametrize("place", ["one database", "pushed down", "csv"])
+def test_a_table_that_lacks_what_says_whose_its_rows_are_is_named(
+    place: str, places: Mapping[str, Mapping[str, TableSource]], tmp_path: Path
+) -> None:
+    source = places[place]["visits"]
+    assert isinstance(source, SourceSpec)
+    if source.query is None:
+        pacsv.write_csv(TABLES["visits"].drop_columns(["id"]), tmp_path / "visits.csv")
+        changed = SourceSpec(format=source.format, path=tmp_path / "visits.csv")
+    else:
+        query = "SELECT visit, day, ward FROM visits"
+        changed = SourceSpec(
+            format=source.format,
+            path=source.path,
+            uri=source.uri,
+            query=query,
+            push_down=source.push_down,
+        )
+    with pytest.raises(InvalidTable, match="table 'visits': column 'id' is missing"):
+        counted({**places[place], "visits": changed})
+
+
+def test_nothing_is_left_on_the_disk(tmp_path: Path) -> None:
+    for name, table in TABLES.items():
+        pacsv.write_csv(table, tmp_path / f"{name}.csv")
+    spill = tmp_path / "spill"
+    sources = {n: SourceSpec(format=SourceFormat.CSV, path=tmp_path / f"{n}.csv") for n in TABLES}
+    FamilyRows(SCHEMA, sources, secret=bytes(32), spill=spill).count(PHASE)
+    assert list(spill.iterdir()) == []
+    assert spill.stat().st_mode & 0o077 == 0
+
+
+def _texts(values: list[bytes]) -> pa.Array:
+    """Return bytes as a column of texts, as files hold them whatever they are."""
+    return pa.Array.from_buffers(pa.string(), len(values), pa.array(values, pa.binary()).buffers())
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv"])
+def test_no_bytes_of_one_row_decide_whether_tables_are_counted(ending: str, tmp_path: Path) -> None:
+    """A refusal would tell of the row that was the cause, and nobody would have paid for it."""
+    ids = [str(i).encode() for i in range(1, 21)]
+    people = {"id": [b"\xff\xfe1", *ids[1:]], "sex": [b"f"] * 20}
+    visits = {
+        "visit": ids,
+        "id": [b"\xff\xfe1", *ids[1:]],
+        "day": [b"1"] * 20,
+        "ward": [b"a", b"\xc3", *[b"b"] * 18],
+    }
+    for name, columns in (("people", people), ("visits", visits)):
+        place = tmp_path / f"{name}.{ending}"
+        if ending == "parquet":
+            pq.write_table(pa.table({n: _texts(v) for n, v in columns.items()}), place)
+        else:
+            lines = [b",".join(row) for row in zip(*columns.values(), strict=True)]
+            place.write_bytes(b"\n".join([",".join(columns).encode(), *lines]) + b"\n")
+    told: list[str] = []
+    kind = SourceFormat(ending)
+    found = counted(
+        {n: SourceSpec(format=kind, path=tmp_path / f"{n}.{ending}") for n in ("people", "visits")},
+        told,
+    )
+    assert found.plain[0].sum() == 20
+    assert told[-1] == "visits: 20 rows belong to a person and are counted"

@@ -1,0 +1,148 @@
+"""Plans of several tables by the command line: made, shown, links left out by name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from silosynth.client.desk.facts import plan_facts
+from silosynth.client.desk.words import plan_words
+from silosynth.common.cli.app import run
+from silosynth.common.errors import InvalidPlan
+from silosynth.common.families import link_names, links_asked
+from silosynth.common.messages import Request, TablesQuestions, count_cells
+from silosynth.common.plan import check_tables_plan, load_plan
+from silosynth.common.tables import dump_tables
+from silosynth.server.families import ask_families
+from tests.support.tables.families import SCHEMA
+
+BEFORE, PARENT = "visits by rows before", "visits by people"
+
+
+@pytest.fixture(scope="module")
+def schema(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("plans") / "tables.yaml"
+    path.write_text(dump_tables(SCHEMA))
+    return path
+
+
+def new(schema: Path, *words: str) -> int:
+    out = str(schema.parent / "plan.yaml")
+    named = ["plan", "new", str(schema), "--epsilon", "1", "--delta", "1e-6", "--silos", "a,b"]
+    return run([*named, "--out", out, "--force", *words])
+
+
+def shown(schema: Path, capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
+    capsys.readouterr()
+    plan = str(schema.parent / "plan.yaml")
+    assert run(["plan", "show", plan, "--schema", str(schema), *words, "--json"]) == 0
+    out = capsys.readouterr()
+    data: dict[str, Any] = json.loads(out.out)["data"]
+    return data | {"said": out.err}
+
+
+def test_where_persons_are_few_links_are_left_out_by_name(
+    schema: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert new(schema, "--persons", "40") == 0
+    plan = load_plan(schema.parent / "plan.yaml")
+    assert set(plan.unlinked or ()) == set(link_names(SCHEMA)) == {PARENT, BEFORE}
+    told = shown(schema, capsys, "--persons", "40")
+    assert told["unlinked"] == list(plan.unlinked or ())
+    assert "persons are so few that unlinked tables are better" in told["said"]
+    assert all(link["left_out"] and not link["stands"] for link in told["links"])
+    assert new(schema, "--persons", "1000000") == 0
+    assert load_plan(schema.parent / "plan.yaml").unlinked is None
+    told = shown(schema, capsys, "--persons", "1000000")
+    assert all(link["stands"] for link in told["links"])
+    assert "a row of 'people' with all rows below it" in told["said"]
+
+
+def test_the_links_that_say_less_go_first_and_their_noise_is_the_others(schema: Path) -> None:
+    unlinked = []
+    noise = {}
+    for persons in (40, 500, 1_000_000):
+        assert new(schema, "--persons", str(persons)) == 0
+        plan = load_plan(schema.parent / "plan.yaml")
+        unlinked.append(set(plan.unlinked or ()))
+        noise[persons] = plan.phase("later").sigma2
+    assert unlinked[0] >= unlinked[1] >= unlinked[2] == set()
+
+
+def test_fineness_is_a_choice_and_what_it_costs_is_not(
+    schema: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert new(schema, "--fineness", "64") == 0
+    plan = load_plan(schema.parent / "plan.yaml")
+    assert plan.weighing.fineness == plan.weighing.bound == 64
+    assert 0.95 < shown(schema, capsys)["epsilon"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("--method", "aim"), "--method is for a schema of one table"),
+        (("--rows-per-person", "3"), "--rows-per-person is for a schema of one table"),
+        (("--lacks", "a=x"), "--lacks is for a schema of one table"),
+        (("--rounds", "2"), "an option of another method"),
+        (("--fineness", "1"), "--fineness must lie between 2"),
+        (("--persons", "0"), "--persons must be at least 1"),
+    ],
+)
+def test_what_only_one_table_has_is_refused_in_a_line(
+    words: tuple[str, ...], why: str, schema: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert new(schema, *words) == 4
+    assert why in capsys.readouterr().err
+
+
+def test_a_link_that_is_left_out_is_known_and_never_asked_about(schema: Path) -> None:
+    assert new(schema) == 0
+    whole = load_plan(schema.parent / "plan.yaml")
+    plan = whole.model_copy(update={"unlinked": (BEFORE,)})
+    check_tables_plan(plan, SCHEMA)
+    with pytest.raises(InvalidPlan, match="no link of its schema"):
+        check_tables_plan(whole.model_copy(update={"unlinked": ("visits by x",)}), SCHEMA)
+    questions = ask_families(SCHEMA).later.weighed
+    about = [links_asked(SCHEMA, view=q.view, clique=q.clique) for q in questions]
+    assert {BEFORE} in about
+    assert {PARENT} in about
+    assert frozenset() in about
+    asked = ask_families(SCHEMA, left_out=(BEFORE,)).later.weighed
+    assert [q for q in questions if q not in asked] == [
+        q for q, links in zip(questions, about, strict=True) if BEFORE in links
+    ]
+    for wanted, fine in ((asked, True), (questions, False)):
+        tables = TablesQuestions(
+            questions=tuple((q.view, q.clique, q.scale) for q in wanted), length=3
+        )
+        request = Request(
+            plan_digest=plan.digest, phase="later", silo="a", tables=tables, queries=()
+        )
+        if fine:
+            count_cells(request, plan=plan, counted=SCHEMA)
+            continue
+        with pytest.raises(InvalidPlan, match="leaves out 'visits by rows before'"):
+            count_cells(request, plan=plan, counted=SCHEMA)
+
+
+def test_a_person_reads_what_each_phase_asks_of_families_and_costs(schema: Path) -> None:
+    assert new(schema, "--persons", "40") == 0
+    facts = plan_facts(load_plan(schema.parent / "plan.yaml"))
+    facts |= {"digest": "sha256:00", "coordinator": "hub", "tables": ["people", "visits"]}
+    words = " ".join(plan_words(facts))
+    assert "about several tables (people, visits): a person is a row of the persons' table" in words
+    assert "rows below nobody here are counted nowhere" in words
+    assert f"nothing is asked about the links '{PARENT}', '{BEFORE}'" in words
+    assert "(with all rows below it, in all tables of this silo)" in words
+    assert "one weight of at most F = 256" in words
+    assert "at most 256 T long" in words
+    assert "T is a whole number up to 262,144" in words
+    assert "one histogram of 48 bins" in words
+    assert "one row a person and table" in words
+    shares = [p["cost_share"] for p in facts["phases"]]
+    assert abs(sum(shares) - 1) < 1e-9
+    assert all(f"({share:.0%}" in words for share in shares)
