@@ -1,5 +1,17 @@
 from .questions import Answer, Phase, Question
-from .views import FIRST, PREVIOUS, first_of, later_of, single_views, view_domains
+from .views import (
+    FIRST,
+    PLACE,
+    PREVIOUS,
+    SAME,
+    SECOND,
+    drawn_domains,
+    first_of,
+    later_of,
+    places_of,
+    single_views,
+    view_domains,
+)
 from .weights import (
     MOST_FINENESS,
     MOST_LENGTH,
@@ -16,15 +28,20 @@ __all__ = [
     "MOST_LENGTH",
     "MOST_SCALE",
     "NORM_BINS",
+    "PLACE",
     "PREVIOUS",
+    "SAME",
+    "SECOND",
     "Answer",
     "Phase",
     "Question",
     "Weighing",
+    "drawn_domains",
     "first_of",
     "fits_in_int64",
     "later_of",
     "norm_bins",
+    "places_of",
     "single_views",
     "view_domains",
 ]

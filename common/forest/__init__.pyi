@@ -1,10 +1,11 @@
 from .block import Drawer, Drawn, number_edges
-from .chain import NEVER, Chain, Step, Term, cells_of, draw_step, to_scores
+from .chain import NEVER, SCORE_BITS, Chain, Step, Term, cells_of, draw_step, to_scores
 from .file import save_forest
 from .forest import ForestSampler, bins_of
 
 __all__ = [
     "NEVER",
+    "SCORE_BITS",
     "Chain",
     "Drawer",
     "Drawn",

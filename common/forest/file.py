@@ -25,7 +25,7 @@ from pydantic import Field
 
 from silosynth.common.domain import Domain
 from silosynth.common.errors import CapExceeded, InvalidPlan, InvalidSampler, InvalidSchema
-from silosynth.common.families import view_domains
+from silosynth.common.families import drawn_domains
 from silosynth.common.files import fresh_file
 from silosynth.common.forest.chain import Chain, Step, Term
 from silosynth.common.forest.forest import ForestSampler, own_attributes
@@ -170,7 +170,7 @@ def parse_forest(data: bytes) -> ForestSampler:
 def _chains(
     members: Mapping[str, memoryview], manifest: _Manifest, *, schema: TablesSchema
 ) -> dict[str, Chain]:
-    domains, own = view_domains(schema), own_attributes(schema)
+    domains, own = drawn_domains(schema), own_attributes(schema)
     arrays = (
         _array(members, manifest, f"scores-{i}.npy", dtype=_DTYPE) for i in range(_count(manifest))
     )

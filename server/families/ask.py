@@ -11,7 +11,10 @@ from statistics import median_low
 from silosynth.common.domain import Clique
 from silosynth.common.families import (
     FIRST,
+    PLACE,
     PREVIOUS,
+    SAME,
+    SECOND,
     Phase,
     Question,
     first_of,
@@ -77,8 +80,13 @@ def view_cliques(
     yield from ((a, b) for a in above for b in own)
     if view == later_of(name) and later_link(name) not in left_out:
         yield from ((f"{PREVIOUS}{a}", a) for a in own)
-        if schema.tables[name].children[-1] > 2:  # type: ignore[index]  # a table below has some
-            yield from ((f"{FIRST}{a}", a) for a in own)
+        yield from ((PLACE, a) for a in own)
+        number = f"{schema.tables[name].parent}: {number_name(name)}"
+        yield from ((number, f"{SAME}{a}") for a in own)
+        longest = schema.tables[name].children[-1]  # type: ignore[index]  # a table below has some
+        for row, least in ((SECOND, 3), (FIRST, 4)):
+            if longest >= least:
+                yield from ((f"{row}{a}", a) for a in own)
 
 
 def _own_cliques(own: Clique) -> Iterator[Clique]:

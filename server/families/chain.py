@@ -7,13 +7,24 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from silosynth.common.families import FIRST, PREVIOUS
-from silosynth.common.forest import NEVER, Chain, Step, Term, cells_of, draw_step, to_scores
+from silosynth.common.domain import Domain
+from silosynth.common.families import FIRST, PREVIOUS, SECOND
+from silosynth.common.forest import (
+    NEVER,
+    SCORE_BITS,
+    Chain,
+    Step,
+    Term,
+    cells_of,
+    draw_step,
+    to_scores,
+)
 from silosynth.common.schema import ImpossibleCells
 from silosynth.common.tables import table_seed
 from silosynth.server.families.evidence import Evidence, Pair
 from silosynth.server.families.population import SEED, Population
 from silosynth.server.families.regression import IMPOSSIBLE, Problem, regress
+from silosynth.server.families.staying import Staying, Stays, find_staying, stays_of
 
 FEW_ROWS = 5_000
 MOST_RATIO = 2.0
@@ -41,6 +52,7 @@ class _Law:
     codes: int
     share: np.ndarray = field(repr=False)
     pairs: Mapping[str, Pair] = field(repr=False)
+    staying: Staying | None = None
     never: tuple[Term, ...] = ()
 
 
@@ -48,6 +60,7 @@ def fit_chain(
     evidence: Evidence,
     population: Population,
     *,
+    domain: Domain,
     own: Sequence[str],
     zeros: Sequence[ImpossibleCells],
     order: str | None,
@@ -57,6 +70,7 @@ def fit_chain(
     """Fit the laws of a view's own attributes in their order; a function of the arguments.
 
     Args:
+        domain: what rows of the view are and are given.
         zeros: cells that cannot be, of own attributes.
         order: an own attribute whose codes never fall from row to row; None where none does.
         start: laws to begin at, of the same view.
@@ -68,12 +82,13 @@ def fit_chain(
     for place, attribute in enumerate(own):
         given = [a for a in known if a not in own] + list(own[:place])
         if not effort.memory:
-            given = [a for a in given if not a.startswith(FIRST)]
+            given = [a for a in given if not a.startswith((SECOND, FIRST))]
         law = _Law(
             attribute=attribute,
-            codes=evidence.domain.size((attribute,)),
+            codes=domain.size((attribute,)),
             share=_share(evidence, attribute),
             pairs=evidence.given(attribute, given),
+            staying=find_staying(evidence, attribute),
             never=_never(attribute, own[:place], zeros, order=order, domain=evidence),
         )
         terms = _fit(law, known, population, evidence=evidence, effort=effort, begun=begun)
@@ -81,12 +96,12 @@ def fit_chain(
         known[attribute], _ = draw_step(
             step,
             known,
-            domain=evidence.domain,
+            domain=domain,
             rows=words,
             seed=table_seed(SEED, f"fit/{attribute}"),
         )
         steps.append(step)
-    return Chain(domain=evidence.domain, own=tuple(own), steps=tuple(steps))
+    return Chain(domain=domain, own=tuple(own), steps=tuple(steps))
 
 
 def _share(evidence: Evidence, attribute: str) -> np.ndarray:
@@ -106,20 +121,21 @@ def _fit(
     """Return the terms of one law, that of its own shares first."""
     columns = list(law.pairs)
     sizes = [evidence.domain.size((c,)) for c in columns]
-    theta = _start(law, columns, sizes, begun.get(law.attribute))
+    theta, stays = _start(law, columns, sizes, begun.get(law.attribute))
     if population.rows and law.codes > 1:
         for rows, iterations in ((FEW_ROWS, effort.first), (population.rows, effort.then)):
             if iterations:
                 part = _part(population.rows, rows)
                 problem = _problem(law, known, population, part, evidence=evidence)
-                theta = regress(problem, start=theta, iterations=iterations)
+                theta, stays = regress(problem, start=(theta, stays), iterations=iterations)
     cuts = np.cumsum([1, *sizes])
     tables = np.split(theta, cuts[:-1])
     scores = [to_scores(t) for t in tables]
-    return [
+    terms = [
         Term(given=given, scores=table)
         for given, table in zip([(), *((c,) for c in columns)], scores, strict=True)
     ]
+    return [*terms, law.staying.term(stays)] if law.staying else terms
 
 
 def _part(all_rows: int, rows: int) -> np.ndarray:
@@ -128,16 +144,21 @@ def _part(all_rows: int, rows: int) -> np.ndarray:
 
 def _start(
     law: _Law, columns: Sequence[str], sizes: Sequence[int], begun: Step | None
-) -> np.ndarray:
+) -> tuple[np.ndarray, np.ndarray]:
     """Return where to begin: the law of a step before, else the attribute's own shares."""
-    before = {t.given: t.scores for t in begun.terms} if begun is not None else {}
+    before = {t.given: _logarithms(t.scores) for t in begun.terms} if begun is not None else {}
     parts = [np.log(np.maximum(law.share, 1e-7))[None, :]]
     parts += [np.zeros((size, law.codes)) for size in sizes]
     for i, given in enumerate([(), *((c,) for c in columns)]):
         if given in before and before[given].shape == parts[i].shape:
-            scores = before[given].astype(np.float64)
-            parts[i] = np.where(scores == NEVER, 0.0, scores * np.log(2) / (1 << 12))
-    return np.concatenate(parts)
+            parts[i] = before[given]
+    stays = law.staying.start(before) if law.staying else np.zeros(0)
+    return np.concatenate(parts), stays
+
+
+def _logarithms(scores: np.ndarray) -> np.ndarray:
+    found: np.ndarray = np.where(scores == NEVER, 0.0, scores * np.log(2) / (1 << SCORE_BITS))
+    return found
 
 
 def _problem(
@@ -162,10 +183,9 @@ def _problem(
         codes = known[column][part]
         size = pair.excess.shape[0]
         held = np.bincount(codes, weights=weights, minlength=size)
-        expected = np.maximum(_share(evidence, column), 1e-12)
-        ratio = np.minimum(held / mass / expected, MOST_RATIO)
+        ratio = _ratio(held / mass, _share(evidence, column))
         targets.append(held[:, None] * law.share + mass * pair.excess * ratio[:, None])
-        ridges.append(pair.ridge * mass)
+        ridges.append(pair.pull(weights))
         given.append(codes.astype(np.int64) + begin)
         begin += size
     return Problem(
@@ -174,7 +194,29 @@ def _problem(
         targets=np.concatenate(targets),
         ridge=np.concatenate(ridges),
         offsets=_offsets(law, known, part, evidence=evidence),
+        stays=_stays(law, known, part, weights=weights, evidence=evidence),
     )
+
+
+def _ratio(drawn: np.ndarray, noised: np.ndarray) -> np.ndarray:
+    found: np.ndarray = np.minimum(drawn / np.maximum(noised, 1e-12), MOST_RATIO)
+    return found
+
+
+def _stays(
+    law: _Law,
+    known: Mapping[str, np.ndarray],
+    part: np.ndarray,
+    *,
+    weights: np.ndarray,
+    evidence: Evidence,
+) -> Stays | None:
+    if law.staying is None:
+        return None
+    here = {c: known[c][part] for c in law.staying.given}
+    drawn = np.bincount(here[law.staying.group], weights=weights, minlength=law.staying.groups)
+    ratio = _ratio(drawn / weights.sum(), _share(evidence, law.staying.group))
+    return stays_of(law.staying, here, weights=weights, ratio=ratio)
 
 
 def _offsets(

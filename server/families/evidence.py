@@ -30,6 +30,21 @@ class Pair:
 
     excess: np.ndarray = field(repr=False)
     ridge: np.ndarray = field(repr=False)
+    spread: float
+
+    @property
+    def turned(self) -> Pair:
+        """Return the same with its columns the other way around."""
+        return Pair(excess=self.excess.T, ridge=self.ridge.T, spread=self.spread)
+
+    def pull(self, weights: np.ndarray) -> np.ndarray:
+        """Return the pull towards 0 in a fit on rows of these weights.
+
+        To the noise comes that the rows are a sample: its cells are off by as much as they hold.
+        """
+        mass = float(weights.sum())
+        sampled: np.ndarray = self.ridge * mass + float((weights**2).sum()) / mass / self.spread
+        return sampled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -52,8 +67,7 @@ class Evidence:
             if (column, attribute) in self.pairs:
                 found[column] = self.pairs[column, attribute]
             elif (attribute, column) in self.pairs:
-                pair = self.pairs[attribute, column]
-                found[column] = Pair(excess=pair.excess.T, ridge=pair.ridge.T)
+                found[column] = self.pairs[attribute, column].turned
         return found
 
 
@@ -138,4 +152,4 @@ def _pair(
     spread = min(max(beyond / max(float((free**2).sum()), 1e-12), LEAST_SPREAD), MOST_SPREAD)
     rows = np.maximum(free * total, FEWEST_ROWS)
     ridge = (variance + (DRIFT * rows) ** 2) / (spread * rows * total)
-    return Pair(excess=excess, ridge=ridge)
+    return Pair(excess=excess, ridge=ridge, spread=spread)

@@ -12,6 +12,7 @@ import numpy as np
 
 from silosynth.common.families import (
     Answer,
+    drawn_domains,
     first_of,
     later_of,
     view_domains,
@@ -109,7 +110,8 @@ class Fitting:
         first, later = first_of(name), later_of(name)
         rows = self._drawn(name, first, above, EFFORT)
         chain = self._chain(name, first, rows, EFFORT, start=None)
-        after = Chain(domain=self.evidence[later].domain, own=chain.own, steps=chain.steps)
+        domain = drawn_domains(self.schema)[later]
+        after = Chain(domain=domain, own=chain.own, steps=chain.steps)
         if has_later(self.schema, name):
             for effort in ROUNDS:
                 rows = self._drawn(name, later, {**above, first: chain, later: after}, effort)
@@ -137,6 +139,7 @@ class Fitting:
         return fit_chain(
             self.evidence[view],
             rows,
+            domain=drawn_domains(self.schema)[view],
             own=columns.domain.attributes,
             zeros=columns.impossible(),
             order=table.order if view == later_of(name) else None,

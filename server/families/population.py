@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from silosynth.common.families import FIRST, PREVIOUS, first_of
+from silosynth.common.families import FIRST, PLACE, PREVIOUS, SECOND, first_of, places_of
 from silosynth.common.forest import Chain, Drawer, Drawn
 from silosynth.common.tables import TablesSchema, ancestors
 
@@ -79,8 +79,11 @@ def _known(
     later = np.flatnonzero(~first)
     start = np.flatnonzero(first)[np.cumsum(first) - 1][later] if len(later) else later
     known = _inherited(drawn, above, rows.above[later])
-    known |= {f"{PREVIOUS}{a}": c[later - 1] for a, c in rows.codes.items()}
-    known |= {f"{FIRST}{a}": c[start] for a, c in rows.codes.items()}
+    before = {PREVIOUS: later - 1, SECOND: np.maximum(later - 2, start), FIRST: start}
+    for name, at in before.items():
+        known |= {f"{name}{a}": c[at] for a, c in rows.codes.items()}
+    numbers = drawn[above[0]].numbers[table][rows.above[later]]
+    known[PLACE] = places_of(later - start, numbers)
     return known
 
 
