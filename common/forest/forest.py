@@ -11,7 +11,7 @@ import numpy as np
 
 from silosynth.common.domain import Clique, Grouping
 from silosynth.common.errors import InvalidSampler
-from silosynth.common.families import first_of, later_of, drawn_domains
+from silosynth.common.families import drawn_domains, first_of, later_of
 from silosynth.common.forest.block import number_edges
 from silosynth.common.forest.chain import Chain
 from silosynth.common.sampler import check_statements, check_within

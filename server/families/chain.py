@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from silosynth.common.domain import Domain
-from silosynth.common.families import FIRST, PREVIOUS, SECOND
+from silosynth.common.families import PREVIOUS
 from silosynth.common.forest import (
     NEVER,
     SCORE_BITS,
@@ -27,21 +27,19 @@ from silosynth.server.families.regression import IMPOSSIBLE, Problem, regress
 from silosynth.server.families.staying import Staying, Stays, find_staying, stays_of
 
 FEW_ROWS = 5_000
+MOST_OWN = 11.0
+"""Of the logarithms of an attribute's own shares."""
 MOST_RATIO = 2.0
 """A code that is drawn more often than was noised carries at most so much more of the excess."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effort:
-    """How many rows a law is fitted on, and how often it is improved: first on few, then on all.
-
-    ``memory`` says whether later rows are given the first one too.
-    """
+    """How many rows a law is fitted on, and how often it is improved: first on few, then on all."""
 
     rows: int
     first: int
     then: int
-    memory: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -81,15 +79,13 @@ def fit_chain(
     steps = []
     for place, attribute in enumerate(own):
         given = [a for a in known if a not in own] + list(own[:place])
-        if not effort.memory:
-            given = [a for a in given if not a.startswith((SECOND, FIRST))]
         law = _Law(
             attribute=attribute,
             codes=domain.size((attribute,)),
             share=_share(evidence, attribute),
             pairs=evidence.given(attribute, given),
-            staying=find_staying(evidence, attribute),
-            never=_never(attribute, own[:place], zeros, order=order, domain=evidence),
+            staying=find_staying(evidence, attribute, known),
+            never=_never(attribute, known, zeros, order=order, domain=domain),
         )
         terms = _fit(law, known, population, evidence=evidence, effort=effort, begun=begun)
         step = Step(attribute=attribute, terms=(*terms, *law.never))
@@ -145,13 +141,19 @@ def _part(all_rows: int, rows: int) -> np.ndarray:
 def _start(
     law: _Law, columns: Sequence[str], sizes: Sequence[int], begun: Step | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return where to begin: the law of a step before, else the attribute's own shares."""
+    """Return where to begin: the law of a step before, else the column that says most.
+
+    From nothing, the logarithms of many columns that say the same would rise together and slowly.
+    """
     before = {t.given: _logarithms(t.scores) for t in begun.terms} if begun is not None else {}
     parts = [np.log(np.maximum(law.share, 1e-7))[None, :]]
     parts += [np.zeros((size, law.codes)) for size in sizes]
     for i, given in enumerate([(), *((c,) for c in columns)]):
         if given in before and before[given].shape == parts[i].shape:
             parts[i] = before[given]
+    if begun is None and columns:
+        best = max(range(len(columns)), key=lambda i: law.pairs[columns[i]].told)
+        parts[best + 1] = law.pairs[columns[best]].logarithms
     stays = law.staying.start(before) if law.staying else np.zeros(0)
     return np.concatenate(parts), stays
 
@@ -177,6 +179,7 @@ def _problem(
     weights = population.weights[part]
     mass = float(weights.sum())
     targets, ridges = [law.share[None, :] * mass], [np.full((1, law.codes), 1e-6)]
+    most = [np.full((1, law.codes), MOST_OWN)]
     given = [np.zeros(len(part), dtype=np.int64)]
     begin = 1
     for column, pair in law.pairs.items():
@@ -186,6 +189,7 @@ def _problem(
         ratio = _ratio(held / mass, _share(evidence, column))
         targets.append(held[:, None] * law.share + mass * pair.excess * ratio[:, None])
         ridges.append(pair.pull(weights))
+        most.append(pair.most)
         given.append(codes.astype(np.int64) + begin)
         begin += size
     return Problem(
@@ -193,6 +197,7 @@ def _problem(
         weights=weights,
         targets=np.concatenate(targets),
         ridge=np.concatenate(ridges),
+        most=np.concatenate(most),
         offsets=_offsets(law, known, part, evidence=evidence),
         stays=_stays(law, known, part, weights=weights, evidence=evidence),
     )
@@ -234,23 +239,23 @@ def _offsets(
 
 def _never(
     attribute: str,
-    before: Sequence[str],
+    known: Collection[str],
     zeros: Sequence[ImpossibleCells],
     *,
     order: str | None,
-    domain: Evidence,
+    domain: Domain,
 ) -> tuple[Term, ...]:
     """Return what cannot be, as terms of the last attribute of each declaration."""
     found = []
     for zero in zeros:
         others = tuple(a for a in zero.clique if a != attribute)
-        if attribute in zero.clique and set(others) <= set(before):
+        if attribute in zero.clique and set(others) <= set(known):
             axes = [zero.clique.index(a) for a in (*others, attribute)]
             mask = zero.mask.transpose(axes).reshape(-1, zero.mask.shape[axes[-1]])
             found.append(_forbidden(others, mask))
     earlier = f"{PREVIOUS}{attribute}"
-    if attribute == order and earlier in domain.domain.attributes:
-        size = domain.domain.size((attribute,))
+    if attribute == order and earlier in known:
+        size = domain.size((attribute,))
         found.append(_forbidden((earlier,), np.tri(size, k=-1, dtype=bool)))
     return tuple(found)
 

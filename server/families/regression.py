@@ -17,8 +17,8 @@ from silosynth.server.families.staying import Stays
 
 IMPOSSIBLE = -1e4
 """The logarithm of a code that cannot be."""
-MOST_LOGARITHM, MOST_OWN = 6.0, 11.0
-"""Of a column's and of the attribute's own logarithms: noise can ask for what no law can give."""
+MOST_STAYING = 10.0
+"""Of the logarithms of staying."""
 MEMORY = 8
 _STILL = 1e9
 
@@ -29,7 +29,8 @@ class Problem:
 
     ``given``: (rows, columns) int64, the place of each given code among all columns' codes;
     ``weights``: (rows,) float64; ``targets`` and ``ridge``: (places, codes) float64; ``offsets``:
-    (rows, codes) float32 or None, what is added to every logarithm.
+    (rows, codes) float32 or None, what is added to every logarithm; ``most``: (places, codes)
+    float64, how large each may become.
     """
 
     given: np.ndarray = field(repr=False)
@@ -37,6 +38,7 @@ class Problem:
     targets: np.ndarray = field(repr=False)
     ridge: np.ndarray = field(repr=False)
     offsets: np.ndarray | None = field(repr=False)
+    most: np.ndarray = field(repr=False)
     stays: Stays | None = field(repr=False, default=None)
 
 
@@ -86,8 +88,8 @@ def regress(
         value += float((theta * (0.5 * ridge * theta - targets)).sum())
         return value, gradient * unit
 
-    most = np.full(len(unit), MOST_LOGARITHM)
-    most[:codes] = MOST_OWN
+    most = np.full(len(unit), MOST_STAYING)
+    most[:cut] = problem.most.ravel()
     most /= unit
     point, _, _ = fmin_l_bfgs_b(
         loss,

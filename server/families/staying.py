@@ -7,7 +7,7 @@ same rate.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -71,9 +71,11 @@ class Stays:
         return held * share * (1 - share) + self.ridge + 1e-3
 
 
-def find_staying(evidence: Evidence, attribute: str) -> Staying | None:
-    """Return what is known of an attribute's staying; None where noise hides it."""
-    pairs = evidence.given(f"{SAME}{attribute}", evidence.domain.attributes)
+def find_staying(evidence: Evidence, attribute: str, known: Collection[str]) -> Staying | None:
+    """Return what is known of an attribute's staying; None where noise, or no row, says it."""
+    pairs = evidence.given(f"{SAME}{attribute}", known)
+    if f"{PREVIOUS}{attribute}" not in known:
+        return None
     for group, pair in pairs.items():
         share = evidence.shares[f"{SAME}{attribute}"]
         return Staying(
