@@ -56,7 +56,7 @@ def _case(
     children: list[int],
 ) -> Case:
     above, below = names
-    halves = {"kind": "width", "count": 2}
+    halves = {"kind": "width", "count": 1}
     place = {"name": ORDER, "kind": "integer", "minimum": 0, "maximum": 2**40, "bins": halves}
     schema = parse_tables(
         {
@@ -70,7 +70,7 @@ def _case(
                     "children": children,
                     "attributes": [
                         *attributes[1],
-                        {**place, "bins": {"kind": "width", "count": 2}},
+                        {**place, "bins": {"kind": "width", "count": 1}},
                     ],
                 },
             },
