@@ -56,7 +56,7 @@ def _case(
     children: list[int],
 ) -> Case:
     above, below = names
-    halves = {"kind": "width", "count": 2}
+    halves = {"kind": "width", "count": 1}
     place = {"name": ORDER, "kind": "integer", "minimum": 0, "maximum": 2**40, "bins": halves}
     schema = parse_tables(
         {
@@ -70,7 +70,7 @@ def _case(
                     "children": children,
                     "attributes": [
                         *attributes[1],
-                        {**place, "bins": {"kind": "width", "count": 2}},
+                        {**place, "bins": {"kind": "width", "count": 1}},
                     ],
                 },
             },
@@ -118,5 +118,5 @@ def flights(folder: Path) -> Case:
             _described("nycflights13", "planes.csv", PLANE),
             _described("nycflights13", "flights.parquet", FLIGHT),
         ),
-        children=[0, 1, 2, 5, 10, 20, 50, 100, 200, 500],
+        children=[0, 1, 2, 5, 10, 20, 30, 40, 60, 100, 120, 150, 200, 300, 500],
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from silosynth.common.domain import Domain
-from silosynth.common.families import first_of, later_of, view_domains
+from silosynth.common.families import first_of, later_of, places_of, view_domains
 from silosynth.common.tables import TablesSchema, ancestors
 
 
@@ -58,9 +58,13 @@ def make_views(schema: TablesSchema, rows: Mapping[str, TableRows]) -> dict[str,
             person=table.person[first],
         )
         columns = [c[later] for c in table.codes]
-        columns += [c[later - 1] for c in table.codes]
-        columns += [c[np.flatnonzero(first)[np.cumsum(first) - 1][later]] for c in table.codes]
+        start = np.flatnonzero(first)[np.cumsum(first) - 1][later]
+        for at in (later - 1, np.maximum(later - 2, start), start):
+            columns += [c[at] for c in table.codes]
         columns += [c[later] for c in inherited]
+        numbers = np.bincount(table.above)[table.above[later]]
+        columns.append(places_of(later - start, numbers))
+        columns += [(c[later] == c[later - 1]).astype(np.uint8) for c in table.codes]
         views[later_of(name)] = View(
             domain=domains[later_of(name)], columns=tuple(columns), person=table.person[later]
         )

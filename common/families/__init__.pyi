@@ -1,6 +1,18 @@
 from .links import has_later, later_link, link_names, links_asked, parent_link
 from .questions import Answer, Phase, Question
-from .views import FIRST, PREVIOUS, first_of, later_of, single_views, view_domains
+from .views import (
+    FIRST,
+    PLACE,
+    PREVIOUS,
+    SAME,
+    SECOND,
+    drawn_domains,
+    first_of,
+    later_of,
+    places_of,
+    single_views,
+    view_domains,
+)
 from .weights import (
     MOST_FINENESS,
     MOST_LENGTH,
@@ -17,11 +29,15 @@ __all__ = [
     "MOST_LENGTH",
     "MOST_SCALE",
     "NORM_BINS",
+    "PLACE",
     "PREVIOUS",
+    "SAME",
+    "SECOND",
     "Answer",
     "Phase",
     "Question",
     "Weighing",
+    "drawn_domains",
     "first_of",
     "fits_in_int64",
     "has_later",
@@ -31,6 +47,7 @@ __all__ = [
     "links_asked",
     "norm_bins",
     "parent_link",
+    "places_of",
     "single_views",
     "view_domains",
 ]

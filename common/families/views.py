@@ -4,12 +4,21 @@ apart, and later ones with the row before beside them.
 
 from __future__ import annotations
 
+import numpy as np
+
 from silosynth.common.domain import Domain
 from silosynth.common.errors import InvalidSchema
 from silosynth.common.tables import TablesSchema, ancestors
 
-PREVIOUS, FIRST = "previous: ", "first: "
-"""What a later row has of the row before it, and of the first row of its parent."""
+PREVIOUS, SECOND, FIRST = "previous: ", "second before: ", "first: "
+"""What a later row has of the row before it, of the one before that, and of its parent's first.
+
+A second row has nothing before its previous one; there the second before is the first as well.
+"""
+PLACE, PLACES = "place among rows", 8
+"""Which eighth of its parent's rows a later row stands in."""
+SAME = "same: "
+"""Whether a later row has the code of the row before it: code 1, and 0 where it has another."""
 
 
 def first_of(table: str) -> str:
@@ -25,7 +34,8 @@ def later_of(table: str) -> str:
 def view_domains(schema: TablesSchema) -> dict[str, Domain]:
     """Return what each view counts: own attributes, and those of rows before and above.
 
-    They are named ``previous: a``, ``first: a`` and ``table: a``.
+    They are named ``previous: a``, ``second before: a``, ``first: a``, ``table: a`` and
+    ``place among rows``; ``same: a`` follows from others.
 
     Public: a function of the schema. Raises InvalidSchema where two of them have one name.
     """
@@ -40,10 +50,29 @@ def view_domains(schema: TablesSchema) -> dict[str, Domain]:
         if name == schema.person:
             domains[name] = own
             continue
-        before = [(f"{row}{a}", size) for row in (PREVIOUS, FIRST) for a, size in _sizes(own)]
+        rows = (PREVIOUS, SECOND, FIRST)
+        before = [(f"{row}{a}", size) for row in rows for a, size in _sizes(own)]
         domains[first_of(name)] = _domain(name, [*_sizes(own), *above])
-        domains[later_of(name)] = _domain(name, [*_sizes(own), *before, *above])
+        same = [(f"{SAME}{a}", 2) for a in own.attributes]
+        columns = [*_sizes(own), *before, *above, (PLACE, PLACES), *same]
+        domains[later_of(name)] = _domain(name, columns)
     return domains
+
+
+def places_of(place: np.ndarray | int, numbers: np.ndarray) -> np.ndarray:
+    """Return (rows,) the code of each row's place among those of its parent.
+
+    Args: place: 0 for the first; numbers: (rows,) how many its parent has.
+    """
+    return (PLACES * place // np.maximum(numbers, 1)).astype(np.uint8)
+
+
+def drawn_domains(schema: TablesSchema) -> dict[str, Domain]:
+    """Return what a row of each view is and is given when it is drawn: all that does not follow."""
+    return {
+        view: _domain(view, [(a, n) for a, n in _sizes(domain) if not a.startswith(SAME)])
+        for view, domain in view_domains(schema).items()
+    }
 
 
 def single_views(schema: TablesSchema) -> frozenset[str]:

@@ -10,7 +10,15 @@ import numpy as np
 
 from silosynth.common.codec import code_dtype
 from silosynth.common.errors import InvalidSampler
-from silosynth.common.families import FIRST, PREVIOUS, first_of, later_of
+from silosynth.common.families import (
+    FIRST,
+    PLACE,
+    PREVIOUS,
+    SECOND,
+    first_of,
+    later_of,
+    places_of,
+)
 from silosynth.common.forest.chain import Chain
 from silosynth.common.generated import row_words
 from silosynth.common.sampler import SHARE_BITS
@@ -124,6 +132,14 @@ def number_edges(table: Table) -> np.ndarray:
     return np.array(number_attribute("", table.children or (1,)).edges(), dtype=np.int64)
 
 
+def _before(column: str, place: int) -> tuple[str, int]:
+    """Return the attribute of a row before, and how many rows before; 0 for what stands above."""
+    for prefix, back in ((PREVIOUS, 1), (SECOND, min(place, 2)), (FIRST, place)):
+        if column.startswith(prefix):
+            return column.removeprefix(prefix), back
+    return column, 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Family:
     """The rows of one table in a block: first rows at once, then second ones, and so on."""
@@ -168,10 +184,11 @@ class _Family:
         """Return what the chain is given of the rows before and above."""
         known: Codes = {}
         for column in chain.given:
-            if column.startswith(PREVIOUS):
-                known[column] = codes[column.removeprefix(PREVIOUS)][rows - 1]
-            elif column.startswith(FIRST):
-                known[column] = codes[column.removeprefix(FIRST)][rows - place]
+            name, back = _before(column, place)
+            if column == PLACE:
+                known[column] = places_of(place, self.each[parents])
+            elif back:
+                known[column] = codes[name][rows - back]
             else:
                 known[column] = self._above(column, parents)
         return known

@@ -25,7 +25,7 @@ from pydantic import Field
 
 from silosynth.common.domain import Domain
 from silosynth.common.errors import CapExceeded, InvalidPlan, InvalidSampler, InvalidSchema
-from silosynth.common.families import view_domains
+from silosynth.common.families import drawn_domains
 from silosynth.common.files import fresh_file
 from silosynth.common.forest.chain import Chain, Step, Term
 from silosynth.common.forest.forest import ForestSampler, own_attributes
@@ -45,7 +45,9 @@ from silosynth.common.schema import PlainModel
 from silosynth.common.tables import TablesSchema, parse_tables
 
 FORMAT: Final = "silosynth-forest"
-VERSION: Final = 1
+VERSION: Final = 2
+READ: Final = (1, 2)
+"""Versions that can be read. Of 2, a row may be given its place and the second row before it."""
 MAX_BYTES = 2**30
 _DTYPE: Final = "<i4"
 _WHOLE: Final = "<u4"
@@ -66,7 +68,7 @@ class _Step(PlainModel):
 
 class _Manifest(PlainModel):
     format: Literal["silosynth-forest"] = FORMAT
-    version: Literal[1] = VERSION
+    version: Literal[1, 2] = VERSION
     plan_digest: str
     persons: int = Field(ge=0, lt=2**63)
     left_out: tuple[str, ...] = ()
@@ -175,7 +177,7 @@ def parse_forest(data: bytes) -> ForestSampler:
 def _chains(
     members: Mapping[str, memoryview], manifest: _Manifest, *, schema: TablesSchema
 ) -> dict[str, Chain]:
-    domains, own = view_domains(schema), own_attributes(schema)
+    domains, own = drawn_domains(schema), own_attributes(schema)
     arrays = (
         _array(members, manifest, f"scores-{i}.npy", dtype=_DTYPE) for i in range(_count(manifest))
     )
@@ -208,9 +210,10 @@ def _manifest(members: Mapping[str, memoryview]) -> _Manifest:
     data = parse_json(members["manifest.json"], name="manifest.json")
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise InvalidSampler("is no sampler of several tables")
-    if data.get("version") != VERSION:
+    if data.get("version") not in READ:
+        known = " or ".join(map(str, READ))
         raise InvalidSampler(
-            f"the version is not {VERSION}", hint="read it with the silosynth that wrote it"
+            f"the version is not {known}", hint="read it with the silosynth that wrote it"
         )
     manifest = parse_manifest(_Manifest, members["manifest.json"])
     expected = {"manifest.json", "schema.json", "certificate.json"}

@@ -11,7 +11,7 @@ import numpy as np
 
 from silosynth.common.domain import Clique, Grouping
 from silosynth.common.errors import InvalidSampler
-from silosynth.common.families import first_of, later_of, view_domains
+from silosynth.common.families import drawn_domains, first_of, later_of
 from silosynth.common.forest.block import number_edges
 from silosynth.common.forest.chain import Chain
 from silosynth.common.sampler import check_statements, check_within
@@ -43,7 +43,7 @@ class ForestSampler:
         check_statements(
             total=self.persons, certificate=self.certificate, plan_digest=self.plan_digest
         )
-        domains = view_domains(self.schema)
+        domains = drawn_domains(self.schema)
         if set(self.chains) != set(domains):
             raise InvalidSampler("the chains are not those of the schema's tables")
         for name, own in own_attributes(self.schema).items():

@@ -11,7 +11,10 @@ from statistics import median_low
 from silosynth.common.domain import Clique
 from silosynth.common.families import (
     FIRST,
+    PLACE,
     PREVIOUS,
+    SAME,
+    SECOND,
     Phase,
     Question,
     first_of,
@@ -25,7 +28,12 @@ from silosynth.common.tables import TablesSchema, ancestors, number_name
 
 ONE_WAY_SCALE = 3
 """A later row's own attributes weigh three times as much as its pairs: all pairs lean on them."""
-PERSONS_SHARE, NORMS_SHARE = Fraction(1, 10), Fraction(1, 100)
+PERSONS_SHARE, FEW_SHARE, NORMS_SHARE = Fraction(1, 10), Fraction(1, 5), Fraction(1, 100)
+"""Of persons, of persons where each has many rows, and of how long their counts are.
+
+Persons are then few beside their rows, and are what noise hides first.
+"""
+MANY_ROWS = 10
 LEAST_FIRST, MOST_FIRST = Fraction(1, 10), Fraction(1, 2)
 
 
@@ -56,7 +64,7 @@ def ask_families(schema: TablesSchema, *, left_out: Collection[str] = ()) -> Ask
                 scale = ONE_WAY_SCALE if len(clique) == 1 and view not in single else 1
                 question = Question(view=view, clique=clique, scale=scale)
                 (plain if view in single else weighed).append(question)
-    own = schema.columns[schema.person].rows.domain.attributes
+    own = _telling(schema, schema.person)
     persons = [Question(view=schema.person, clique=c) for c in _own_cliques(own)]
     return Asked(
         persons=Phase(plain=tuple(persons), weighed=tuple(weighed)),
@@ -69,14 +77,28 @@ def view_cliques(
     schema: TablesSchema, name: str, *, view: str, left_out: Collection[str] = ()
 ) -> Iterator[Clique]:
     """Yield what is asked of a view of a table: one-ways and pairs, and what stands above each."""
-    own = schema.columns[name].rows.domain.attributes
+    own = _telling(schema, name)
     yield from _own_cliques(own)
     above = tuple(_above(schema, name, linked=parent_link(schema, name) not in left_out))
     yield from ((a, b) for a in above for b in own)
     if view == later_of(name) and later_link(name) not in left_out:
         yield from ((f"{PREVIOUS}{a}", a) for a in own)
-        if schema.tables[name].children[-1] > 2:  # type: ignore[index]  # a table below has some
-            yield from ((f"{FIRST}{a}", a) for a in own)
+        yield from ((PLACE, a) for a in own)
+        number = f"{schema.tables[name].parent}: {number_name(name)}"
+        yield from ((number, f"{SAME}{a}") for a in own)
+        longest = schema.tables[name].children[-1]  # type: ignore[index]  # a table below has some
+        for row, least in ((SECOND, 3), (FIRST, 4)):
+            if longest >= least:
+                yield from ((f"{row}{a}", a) for a in own)
+
+
+def _telling(schema: TablesSchema, name: str) -> Clique:
+    """Return the attributes of a table's rows that have several codes; all where none has.
+
+    A column that only orders rows may be declared with one bin: then nothing is asked of it.
+    """
+    domain = schema.columns[name].rows.domain
+    return tuple(a for a in domain.attributes if domain.size((a,)) > 1) or domain.attributes
 
 
 def _own_cliques(own: Clique) -> Iterator[Clique]:
@@ -92,7 +114,7 @@ def _above(schema: TablesSchema, name: str, *, linked: bool) -> Iterator[str]:
     tables = ancestors(schema.tables, name)
     path = [name, *tables]
     for below, table in zip(path, tables, strict=False):
-        for attribute in schema.columns[table].rows.domain.attributes:
+        for attribute in _telling(schema, table):
             near = table == tables[0] and linked
             if near or attribute == number_name(below):
                 yield f"{table}: {attribute}"
@@ -107,7 +129,8 @@ def rho_shares(schema: TablesSchema) -> dict[str, Fraction]:
     asked = ask_families(schema)
     norms = NORMS_SHARE if asked.later.weighed else Fraction(0)
     below = asked.first.plain or asked.later.weighed
-    persons = PERSONS_SHARE if below else Fraction(1)
+    share = FEW_SHARE if _usual(schema) > MANY_ROWS else PERSONS_SHARE
+    persons = share if below else Fraction(1)
     rest, first = 1 - persons - norms, _first_share(schema, asked)
     return {
         "persons": persons,
@@ -123,6 +146,10 @@ def _first_share(schema: TablesSchema, asked: Asked) -> Fraction:
         return Fraction(1)
     if not asked.first.plain:
         return Fraction(0)
-    direct = [t for t in schema.below(schema.person).values() if t.children]
-    usual = max((median_low(t.children or (1,)) for t in direct), default=1)
-    return min(max(Fraction(1, max(usual, 1)), LEAST_FIRST), MOST_FIRST)
+    return min(max(Fraction(1, _usual(schema)), LEAST_FIRST), MOST_FIRST)
+
+
+def _usual(schema: TablesSchema) -> int:
+    """Return how many rows a person usually has, as the schema's edges tell it; 1 at least."""
+    direct = schema.below(schema.person).values()
+    return max((median_low(t.children) for t in direct if t.children), default=1) or 1

@@ -2,35 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from silosynth.common.families import FIRST, PREVIOUS
-from silosynth.common.forest import NEVER, Chain, Step, Term, cells_of, draw_step, to_scores
+from silosynth.common.domain import Domain
+from silosynth.common.families import PREVIOUS
+from silosynth.common.forest import (
+    NEVER,
+    SCORE_BITS,
+    Chain,
+    Step,
+    Term,
+    cells_of,
+    draw_step,
+    to_scores,
+)
 from silosynth.common.schema import ImpossibleCells
 from silosynth.common.tables import table_seed
 from silosynth.server.families.evidence import Evidence, Pair
 from silosynth.server.families.population import SEED, Population
 from silosynth.server.families.regression import IMPOSSIBLE, Problem, regress
+from silosynth.server.families.staying import Staying, Stays, find_staying, stays_of
 
 FEW_ROWS = 5_000
+MOST_OWN = 11.0
+"""Of the logarithms of an attribute's own shares."""
 MOST_RATIO = 2.0
 """A code that is drawn more often than was noised carries at most so much more of the excess."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effort:
-    """How many rows a law is fitted on, and how often it is improved: first on few, then on all.
-
-    ``memory`` says whether later rows are given the first one too.
-    """
+    """How many rows a law is fitted on, and how often it is improved: first on few, then on all."""
 
     rows: int
     first: int
     then: int
-    memory: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -41,6 +50,7 @@ class _Law:
     codes: int
     share: np.ndarray = field(repr=False)
     pairs: Mapping[str, Pair] = field(repr=False)
+    staying: Staying | None = None
     never: tuple[Term, ...] = ()
 
 
@@ -48,6 +58,7 @@ def fit_chain(
     evidence: Evidence,
     population: Population,
     *,
+    domain: Domain,
     own: Sequence[str],
     zeros: Sequence[ImpossibleCells],
     order: str | None,
@@ -57,6 +68,7 @@ def fit_chain(
     """Fit the laws of a view's own attributes in their order; a function of the arguments.
 
     Args:
+        domain: what rows of the view are and are given.
         zeros: cells that cannot be, of own attributes.
         order: an own attribute whose codes never fall from row to row; None where none does.
         start: laws to begin at, of the same view.
@@ -67,26 +79,25 @@ def fit_chain(
     steps = []
     for place, attribute in enumerate(own):
         given = [a for a in known if a not in own] + list(own[:place])
-        if not effort.memory:
-            given = [a for a in given if not a.startswith(FIRST)]
         law = _Law(
             attribute=attribute,
-            codes=evidence.domain.size((attribute,)),
+            codes=domain.size((attribute,)),
             share=_share(evidence, attribute),
             pairs=evidence.given(attribute, given),
-            never=_never(attribute, own[:place], zeros, order=order, domain=evidence),
+            staying=find_staying(evidence, attribute, known),
+            never=_never(attribute, known, zeros, order=order, domain=domain),
         )
         terms = _fit(law, known, population, evidence=evidence, effort=effort, begun=begun)
         step = Step(attribute=attribute, terms=(*terms, *law.never))
         known[attribute], _ = draw_step(
             step,
             known,
-            domain=evidence.domain,
+            domain=domain,
             rows=words,
             seed=table_seed(SEED, f"fit/{attribute}"),
         )
         steps.append(step)
-    return Chain(domain=evidence.domain, own=tuple(own), steps=tuple(steps))
+    return Chain(domain=domain, own=tuple(own), steps=tuple(steps))
 
 
 def _share(evidence: Evidence, attribute: str) -> np.ndarray:
@@ -106,20 +117,21 @@ def _fit(
     """Return the terms of one law, that of its own shares first."""
     columns = list(law.pairs)
     sizes = [evidence.domain.size((c,)) for c in columns]
-    theta = _start(law, columns, sizes, begun.get(law.attribute))
+    theta, stays = _start(law, columns, sizes, begun.get(law.attribute))
     if population.rows and law.codes > 1:
         for rows, iterations in ((FEW_ROWS, effort.first), (population.rows, effort.then)):
             if iterations:
                 part = _part(population.rows, rows)
                 problem = _problem(law, known, population, part, evidence=evidence)
-                theta = regress(problem, start=theta, iterations=iterations)
+                theta, stays = regress(problem, start=(theta, stays), iterations=iterations)
     cuts = np.cumsum([1, *sizes])
     tables = np.split(theta, cuts[:-1])
     scores = [to_scores(t) for t in tables]
-    return [
+    terms = [
         Term(given=given, scores=table)
         for given, table in zip([(), *((c,) for c in columns)], scores, strict=True)
     ]
+    return [*terms, law.staying.term(stays)] if law.staying else terms
 
 
 def _part(all_rows: int, rows: int) -> np.ndarray:
@@ -128,16 +140,27 @@ def _part(all_rows: int, rows: int) -> np.ndarray:
 
 def _start(
     law: _Law, columns: Sequence[str], sizes: Sequence[int], begun: Step | None
-) -> np.ndarray:
-    """Return where to begin: the law of a step before, else the attribute's own shares."""
-    before = {t.given: t.scores for t in begun.terms} if begun is not None else {}
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return where to begin: the law of a step before, else the column that says most.
+
+    From nothing, the logarithms of many columns that say the same would rise together and slowly.
+    """
+    before = {t.given: _logarithms(t.scores) for t in begun.terms} if begun is not None else {}
     parts = [np.log(np.maximum(law.share, 1e-7))[None, :]]
     parts += [np.zeros((size, law.codes)) for size in sizes]
     for i, given in enumerate([(), *((c,) for c in columns)]):
         if given in before and before[given].shape == parts[i].shape:
-            scores = before[given].astype(np.float64)
-            parts[i] = np.where(scores == NEVER, 0.0, scores * np.log(2) / (1 << 12))
-    return np.concatenate(parts)
+            parts[i] = before[given]
+    if begun is None and columns:
+        best = max(range(len(columns)), key=lambda i: law.pairs[columns[i]].told)
+        parts[best + 1] = law.pairs[columns[best]].logarithms
+    stays = law.staying.start(before) if law.staying else np.zeros(0)
+    return np.concatenate(parts), stays
+
+
+def _logarithms(scores: np.ndarray) -> np.ndarray:
+    found: np.ndarray = np.where(scores == NEVER, 0.0, scores * np.log(2) / (1 << SCORE_BITS))
+    return found
 
 
 def _problem(
@@ -156,16 +179,17 @@ def _problem(
     weights = population.weights[part]
     mass = float(weights.sum())
     targets, ridges = [law.share[None, :] * mass], [np.full((1, law.codes), 1e-6)]
+    most = [np.full((1, law.codes), MOST_OWN)]
     given = [np.zeros(len(part), dtype=np.int64)]
     begin = 1
     for column, pair in law.pairs.items():
         codes = known[column][part]
         size = pair.excess.shape[0]
         held = np.bincount(codes, weights=weights, minlength=size)
-        expected = np.maximum(_share(evidence, column), 1e-12)
-        ratio = np.minimum(held / mass / expected, MOST_RATIO)
+        ratio = _ratio(held / mass, _share(evidence, column))
         targets.append(held[:, None] * law.share + mass * pair.excess * ratio[:, None])
-        ridges.append(pair.ridge * mass)
+        ridges.append(pair.pull(weights))
+        most.append(pair.most)
         given.append(codes.astype(np.int64) + begin)
         begin += size
     return Problem(
@@ -173,8 +197,31 @@ def _problem(
         weights=weights,
         targets=np.concatenate(targets),
         ridge=np.concatenate(ridges),
+        most=np.concatenate(most),
         offsets=_offsets(law, known, part, evidence=evidence),
+        stays=_stays(law, known, part, weights=weights, evidence=evidence),
     )
+
+
+def _ratio(drawn: np.ndarray, noised: np.ndarray) -> np.ndarray:
+    found: np.ndarray = np.minimum(drawn / np.maximum(noised, 1e-12), MOST_RATIO)
+    return found
+
+
+def _stays(
+    law: _Law,
+    known: Mapping[str, np.ndarray],
+    part: np.ndarray,
+    *,
+    weights: np.ndarray,
+    evidence: Evidence,
+) -> Stays | None:
+    if law.staying is None:
+        return None
+    here = {c: known[c][part] for c in law.staying.given}
+    drawn = np.bincount(here[law.staying.group], weights=weights, minlength=law.staying.groups)
+    ratio = _ratio(drawn / weights.sum(), _share(evidence, law.staying.group))
+    return stays_of(law.staying, here, weights=weights, ratio=ratio)
 
 
 def _offsets(
@@ -192,23 +239,23 @@ def _offsets(
 
 def _never(
     attribute: str,
-    before: Sequence[str],
+    known: Collection[str],
     zeros: Sequence[ImpossibleCells],
     *,
     order: str | None,
-    domain: Evidence,
+    domain: Domain,
 ) -> tuple[Term, ...]:
     """Return what cannot be, as terms of the last attribute of each declaration."""
     found = []
     for zero in zeros:
         others = tuple(a for a in zero.clique if a != attribute)
-        if attribute in zero.clique and set(others) <= set(before):
+        if attribute in zero.clique and set(others) <= set(known):
             axes = [zero.clique.index(a) for a in (*others, attribute)]
             mask = zero.mask.transpose(axes).reshape(-1, zero.mask.shape[axes[-1]])
             found.append(_forbidden(others, mask))
     earlier = f"{PREVIOUS}{attribute}"
-    if attribute == order and earlier in domain.domain.attributes:
-        size = domain.domain.size((attribute,))
+    if attribute == order and earlier in known:
+        size = domain.size((attribute,))
         found.append(_forbidden((earlier,), np.tri(size, k=-1, dtype=bool)))
     return tuple(found)
 

@@ -15,6 +15,10 @@ LEAST_SPREAD, MOST_SPREAD = 1e-4, 4.0
 DRIFT = 0.02
 """The share of a pair's cell that drawn rows may be off by, for all that a law is given."""
 FEWEST_ROWS = 1e-3
+LEAST_MOST, MOST_MOST = 6.0, 10.0
+"""Of the largest logarithm of a cell: noise can ask for what no law can give, and a row that should
+never follow another must not, however many there are. So it is as large as noise lets be seen.
+"""
 SHOWN = 1.0
 """Standard deviations of noise by which a pair must differ, over all its cells, to be a term."""
 
@@ -25,11 +29,41 @@ class Pair:
 
     ``excess`` is (codes of the first, codes of the second) float64, of all rows; its rows and
     columns add up to nothing. ``ridge`` (the same shape) is the pull towards 0 of the logarithm by
-    which a cell differs, in rows: the noise beside how far such cells differ at all.
+    which a cell differs, in rows: the noise beside how far such cells differ at all. ``spread`` is
+    the latter, the mean square; ``logarithms`` (the same shape) says of each cell by how much, as
+    far as noise lets it be said, and ``most`` how large it may become.
     """
 
     excess: np.ndarray = field(repr=False)
     ridge: np.ndarray = field(repr=False)
+    spread: float
+    logarithms: np.ndarray = field(repr=False)
+    most: np.ndarray = field(repr=False)
+
+    @property
+    def turned(self) -> Pair:
+        """Return the same with its columns the other way around."""
+        turned = (a.T for a in (self.excess, self.ridge, self.logarithms, self.most))
+        excess, ridge, logarithms, most = turned
+        return Pair(
+            excess=excess, ridge=ridge, spread=self.spread, logarithms=logarithms, most=most
+        )
+
+    @property
+    def told(self) -> float:
+        """Return how much a law gains by this pair alone: about its mutual information."""
+        return float((self.excess * self.logarithms).sum())
+
+    def pull(self, weights: np.ndarray) -> np.ndarray:
+        """Return the pull towards 0 in a fit on rows of these weights.
+
+        To the noise comes that the rows are a sample: its cells are off by as much as they hold.
+        Of a pair whose cells differ by more than their own size no logarithm is too large.
+        """
+        mass = float(weights.sum())
+        sampled = float((weights**2).sum()) / mass / (self.spread * (1 + self.spread))
+        pull: np.ndarray = self.ridge * mass + sampled
+        return pull
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -52,8 +86,7 @@ class Evidence:
             if (column, attribute) in self.pairs:
                 found[column] = self.pairs[column, attribute]
             elif (attribute, column) in self.pairs:
-                pair = self.pairs[attribute, column]
-                found[column] = Pair(excess=pair.excess.T, ridge=pair.ridge.T)
+                found[column] = self.pairs[attribute, column].turned
         return found
 
 
@@ -135,7 +168,12 @@ def _pair(
     if beyond < SHOWN * noise * np.sqrt(2 * freedom):
         return None
     free = np.outer(first * (1 - first), second * (1 - second))
-    spread = min(max(beyond / max(float((free**2).sum()), 1e-12), LEAST_SPREAD), MOST_SPREAD)
+    spread = max(beyond / max(float((free**2).sum()), 1e-12), LEAST_SPREAD)
     rows = np.maximum(free * total, FEWEST_ROWS)
-    ridge = (variance + (DRIFT * rows) ** 2) / (spread * rows * total)
-    return Pair(excess=excess, ridge=ridge)
+    ridge = (variance + (DRIFT * rows) ** 2) / (min(spread, MOST_SPREAD) * rows * total)
+    seen = np.maximum(expected, 1e-12)
+    above = np.log(seen / np.sqrt(noise))
+    most = np.clip(above, LEAST_MOST, MOST_MOST)
+    cells = 1 + excess / (seen + ridge)
+    logarithms = np.clip(np.log(np.maximum(cells, np.exp(-most))), -most, most)
+    return Pair(excess=excess, ridge=ridge, spread=spread, logarithms=logarithms, most=most)

@@ -12,6 +12,7 @@ import numpy as np
 
 from silosynth.common.families import (
     Answer,
+    drawn_domains,
     first_of,
     has_later,
     later_of,
@@ -22,21 +23,19 @@ from silosynth.common.tables import TablesSchema, number_name
 from silosynth.server.families.chain import Effort, fit_chain
 from silosynth.server.families.evidence import Evidence, read_evidence
 from silosynth.server.families.numbers import numbers_inside
-from silosynth.server.families.population import Population, draw_population
+from silosynth.server.families.population import Population, draw_firsts, draw_places
 
 EFFORT = Effort(rows=20_000, first=30, then=15)
 ROUNDS = (
-    Effort(rows=5_000, first=0, then=30, memory=False),
     Effort(rows=5_000, first=0, then=30),
-    EFFORT,
+    Effort(rows=10_000, first=0, then=30),
+    Effort(rows=20_000, first=0, then=30),
+    Effort(rows=20_000, first=0, then=15),
 )
-"""Later rows follow later rows, so their laws are fitted on rows that the laws before drew.
+"""Later rows follow later rows: each law is fitted on rows that the laws before drew.
 
-The first time those follow nothing yet, and what the row before and the first row say would be at
-odds; so the first row comes in after.
+The first is given no row before it but the parent's first, the second one more, and so on.
 """
-
-
 MOST_UNSURE = 0.03
 
 
@@ -107,28 +106,31 @@ class Fitting:
             nothing = Population(known={}, weights=np.ones(EFFORT.rows))
             return {name: self._chain(name, name, nothing, EFFORT, start=None)}
         first, later = first_of(name), later_of(name)
-        rows = self._drawn(name, first, above, EFFORT)
-        chain = self._chain(name, first, rows, EFFORT, start=None)
-        after = Chain(domain=self.evidence[later].domain, own=chain.own, steps=chain.steps)
-        if has_later(self.schema, name):
-            for effort in ROUNDS:
-                rows = self._drawn(name, later, {**above, first: chain, later: after}, effort)
-                start = after if effort is not ROUNDS[0] else None
-                after = self._chain(name, later, rows, effort, start=start)
-        return {first: chain, later: after}
-
-    def _drawn(
-        self, name: str, view: str, chains: Mapping[str, Chain], effort: Effort
-    ) -> Population:
-        return draw_population(
+        rows = draw_firsts(
             self.schema,
-            chains,
+            above,
             inside=self.inside,
             table=name,
-            view=view,
-            rows=effort.rows,
-            marks=_marks(self.evidence[view]),
+            rows=EFFORT.rows,
+            marks=_marks(self.evidence[first]),
         )
+        chain = self._chain(name, first, rows, EFFORT, start=None)
+        domain = drawn_domains(self.schema)[later]
+        laws = [Chain(domain=domain, own=chain.own, steps=chain.steps)]
+        if has_later(self.schema, name):
+            laws = self._later(name, {**above, first: chain})
+        return {first: chain, later: laws[-1]}
+
+    def _later(self, name: str, chains: Mapping[str, Chain]) -> list[Chain]:
+        """Return the laws of later rows, each fitted on what those before it drew."""
+        view, most = later_of(name), max(effort.rows for effort in ROUNDS)
+        places = draw_places(self.schema, chains, inside=self.inside, table=name, rows=most)
+        marks, laws = _marks(self.evidence[view]), []
+        for effort in ROUNDS:
+            rows = places.taken(effort.rows).population(laws, marks=marks)
+            start = laws[-1] if len(laws) > 1 else None
+            laws.append(self._chain(name, view, rows, effort, start=start))
+        return laws
 
     def _chain(
         self, name: str, view: str, rows: Population, effort: Effort, *, start: Chain | None
@@ -137,6 +139,7 @@ class Fitting:
         return fit_chain(
             self.evidence[view],
             rows,
+            domain=drawn_domains(self.schema)[view],
             own=columns.domain.attributes,
             zeros=columns.impossible(),
             order=table.order if view == later_of(name) else None,

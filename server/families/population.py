@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 
-from silosynth.common.families import FIRST, PREVIOUS, first_of
+from silosynth.common.families import FIRST, PLACE, PREVIOUS, SECOND, first_of, places_of
 from silosynth.common.forest import Chain, Drawer, Drawn
-from silosynth.common.tables import TablesSchema, ancestors
+from silosynth.common.tables import TablesSchema, ancestors, table_seed
 
 SEED = 0
 MOST_PERSONS = 1 << 17
 FEW_PERSONS = 1 << 11
 RAKES = 5
 MOST_WEIGHT = 20.0
+_Of = TypeVar("_Of")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -31,57 +33,161 @@ class Population:
         return len(self.weights)
 
 
-def draw_population(
+def draw_firsts(
     schema: TablesSchema,
     chains: Mapping[str, Chain],
     *,
     inside: Mapping[str, np.ndarray],
     table: str,
-    view: str,
     rows: int,
     marks: Mapping[str, np.ndarray],
 ) -> Population:
-    """Draw about so many rows of a view, with what each is given; a function of the arguments.
+    """Draw about so many first rows of a table, with what each is given.
 
     Args:
-        chains: those of the tables above, and of the table itself where later rows are wanted.
+        chains: those of the tables above.
         inside: how numbers lie inside their bins; see :class:`ForestSampler`.
         marks: shares of given columns that the weights of rows are to bring about.
     """
     drawer = Drawer(schema=schema, chains=chains, inside=inside, seed=SEED)
-    known = _known(schema, drawer, table=table, view=view, persons=FEW_PERSONS)
-    found = _length(known)
-    if found < rows:
-        persons = min(int(FEW_PERSONS * rows / max(found, 1)) + 1, MOST_PERSONS)
-        known = _known(schema, drawer, table=table, view=view, persons=persons)
-        found = _length(known)
+
+    def known(persons: int) -> tuple[dict[str, np.ndarray], int]:
+        found = _above(drawer, table, persons=persons, least=1)
+        return found.columns, len(found.numbers)
+
+    columns, found = _enough(known, rows=rows)
     if found > rows:
         # Evenly over all: neighbours are of one family.
-        kept = (np.arange(rows) * found) // rows
-        known = {name: column[kept] for name, column in known.items()}
-    return Population(known=known, weights=_raked(known, marks, rows=_length(known)))
+        kept = _evenly(found, rows)
+        columns = {name: column[kept] for name, column in columns.items()}
+    return Population(known=columns, weights=_raked(columns, marks, rows=min(found, rows)))
 
 
-def _known(
-    schema: TablesSchema, drawer: Drawer, *, table: str, view: str, persons: int
-) -> dict[str, np.ndarray]:
-    """Return what the rows of a view are given, of so many persons."""
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Places:
+    """Places of later rows, of which nothing is drawn but what is sure: what stands above, the
+    first row of the parent, and which of how many rows it is.
+
+    ``columns``: (rows,) codes of what stands above; ``first``: of the first row, by attribute;
+    ``place`` and ``numbers``: (rows,) int64.
+    """
+
+    columns: Mapping[str, np.ndarray] = field(repr=False)
+    first: Mapping[str, np.ndarray] = field(repr=False)
+    place: np.ndarray = field(repr=False)
+    numbers: np.ndarray = field(repr=False)
+    table: str
+
+    def taken(self, rows: int) -> Places:
+        """Return about so many of them, evenly."""
+        kept = _evenly(len(self.place), min(rows, len(self.place)))
+        return Places(
+            columns={name: c[kept] for name, c in self.columns.items()},
+            first={name: c[kept] for name, c in self.first.items()},
+            place=self.place[kept],
+            numbers=self.numbers[kept],
+            table=self.table,
+        )
+
+    def population(self, laws: Sequence[Chain], *, marks: Mapping[str, np.ndarray]) -> Population:
+        """Return what rows in these places are given: as many rows before as there are laws.
+
+        The row before is drawn by the last law, the one before that by the law before, and so on.
+        Rows are not drawn from the first one on: what a law gets wrong would add up over hundreds
+        of rows, and the law after would be fitted to what never happens.
+        """
+        before = [self.first, self.first]
+        for far, law in zip(range(len(laws), 0, -1), laws, strict=True):
+            place = self.place - far
+            drawn, _ = law.draw(
+                self._given(before[: len(laws) - far], place),
+                rows=np.arange(len(place), dtype=np.uint64),
+                seed=table_seed(SEED, f"{self.table}/{far}"),
+            )
+            row = {a: np.where(place > 0, c, self.first[a]) for a, c in drawn.items()}
+            before = [row, *before[:1]]
+        known = self._given(before[: len(laws)], self.place)
+        return Population(known=known, weights=_raked(known, marks, rows=len(self.place)))
+
+    def _given(
+        self, before: Sequence[Mapping[str, np.ndarray]], place: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """Return the columns that a row is given, the nearest row before first."""
+        known = dict(self.columns)
+        for prefix, row in zip((PREVIOUS, SECOND), before, strict=False):
+            known |= {f"{prefix}{a}": c for a, c in row.items()}
+        known |= {f"{FIRST}{a}": c for a, c in self.first.items()}
+        known[PLACE] = places_of(np.maximum(place, 0), self.numbers)
+        return known
+
+
+def draw_places(
+    schema: TablesSchema,
+    chains: Mapping[str, Chain],
+    *,
+    inside: Mapping[str, np.ndarray],
+    table: str,
+    rows: int,
+) -> Places:
+    """Draw about so many places of later rows; a function of the arguments.
+
+    Args: chains: those of the tables above, and of the table's first rows.
+    """
+    drawer = Drawer(schema=schema, chains=chains, inside=inside, seed=SEED)
+
+    def known(persons: int) -> tuple[_Above, int]:
+        found = _above(drawer, table, persons=persons, least=2)
+        return found, int((found.numbers - 1).sum())
+
+    above, found = _enough(known, rows=rows)
+    words = np.arange(len(above.numbers), dtype=np.uint64)
+    first, _ = chains[first_of(table)].draw(
+        above.columns, rows=words, seed=table_seed(SEED, f"{table}/first")
+    )
+    ends = np.cumsum(above.numbers - 1)
+    at = _evenly(found, min(rows, found))
+    parents = np.searchsorted(ends, at, side="right")
+    return Places(
+        columns={name: c[parents] for name, c in above.columns.items()},
+        first={name: c[parents] for name, c in first.items()},
+        place=at - (ends[parents] - above.numbers[parents]),
+        numbers=above.numbers[parents],
+        table=table,
+    )
+
+
+def _evenly(found: int, rows: int) -> np.ndarray:
+    return (np.arange(rows) * found) // max(rows, 1)
+
+
+def _enough(known: Callable[[int], tuple[_Of, int]], *, rows: int) -> tuple[_Of, int]:
+    """Draw few persons, and then so many more that there are about enough rows."""
+    columns, found = known(FEW_PERSONS)
+    if found < rows:
+        columns, found = known(
+            min(int(FEW_PERSONS * rows / max(found, 1)) + 1, MOST_PERSONS),
+        )
+    return columns, found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Above:
+    """Parents of a table's rows: (parents,) codes of all above, and how many rows each has."""
+
+    columns: dict[str, np.ndarray] = field(repr=False)
+    numbers: np.ndarray = field(repr=False)
+
+
+def _above(drawer: Drawer, table: str, *, persons: int, least: int) -> _Above:
+    """Draw the parents that have ``least`` rows of a table, of so many persons."""
+    schema = drawer.schema
     drawn = {schema.person: drawer.persons(0, persons)}
     above = ancestors(schema.tables, table)
     for name in [*reversed(above[:-1])]:
         drawn[name] = drawer.below(name, drawn, 0)
-    if view == first_of(table):
-        parents = np.flatnonzero(drawn[above[0]].numbers[table] > 0)
-        return _inherited(drawn, above, parents)
-    rows = drawer.below(table, drawn, 0)
-    first = np.ones(rows.rows, dtype=bool)
-    first[1:] = rows.above[1:] != rows.above[:-1]
-    later = np.flatnonzero(~first)
-    start = np.flatnonzero(first)[np.cumsum(first) - 1][later] if len(later) else later
-    known = _inherited(drawn, above, rows.above[later])
-    known |= {f"{PREVIOUS}{a}": c[later - 1] for a, c in rows.codes.items()}
-    known |= {f"{FIRST}{a}": c[start] for a, c in rows.codes.items()}
-    return known
+    numbers = drawn[above[0]].numbers[table]
+    parents = np.flatnonzero(numbers >= least)
+    return _Above(columns=_inherited(drawn, above, parents), numbers=numbers[parents])
 
 
 def _inherited(
@@ -93,10 +199,6 @@ def _inherited(
         known |= {f"{table}: {a}": codes[at] for a, codes in drawn[table].codes.items()}
         at = drawn[table].above[at]
     return known
-
-
-def _length(known: Mapping[str, np.ndarray]) -> int:
-    return len(next(iter(known.values()), ()))
 
 
 def _raked(

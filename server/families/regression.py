@@ -13,10 +13,12 @@ import numpy as np
 from scipy.optimize import fmin_l_bfgs_b
 from scipy.sparse import csr_matrix
 
+from silosynth.server.families.staying import Stays
+
 IMPOSSIBLE = -1e4
 """The logarithm of a code that cannot be."""
-MOST_LOGARITHM, MOST_OWN = 6.0, 11.0
-"""Of a column's and of the attribute's own logarithms: noise can ask for what no law can give."""
+MOST_STAYING = 10.0
+"""Of the logarithms of staying."""
 MEMORY = 8
 _STILL = 1e9
 
@@ -27,7 +29,8 @@ class Problem:
 
     ``given``: (rows, columns) int64, the place of each given code among all columns' codes;
     ``weights``: (rows,) float64; ``targets`` and ``ridge``: (places, codes) float64; ``offsets``:
-    (rows, codes) float32 or None, what is added to every logarithm.
+    (rows, codes) float32 or None, what is added to every logarithm; ``most``: (places, codes)
+    float64, how large each may become.
     """
 
     given: np.ndarray = field(repr=False)
@@ -35,10 +38,14 @@ class Problem:
     targets: np.ndarray = field(repr=False)
     ridge: np.ndarray = field(repr=False)
     offsets: np.ndarray | None = field(repr=False)
+    most: np.ndarray = field(repr=False)
+    stays: Stays | None = field(repr=False, default=None)
 
 
-def regress(problem: Problem, *, start: np.ndarray, iterations: int) -> np.ndarray:
-    """Return (places, codes) float64, the logarithms that fit best.
+def regress(
+    problem: Problem, *, start: tuple[np.ndarray, np.ndarray], iterations: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (places, codes) and (groups,) float64, the logarithms that fit best.
 
     Minimises ``sum_r w_r log sum_c exp(x_r theta_c) - <theta, targets> + 0.5 <ridge, theta^2>``,
     which is convex, by L-BFGS in units of each one's own curvature.
@@ -53,32 +60,44 @@ def regress(problem: Problem, *, start: np.ndarray, iterations: int) -> np.ndarr
     held = (across @ weights).astype(np.float64)
     share = problem.targets[0] / max(problem.targets[0].sum(), 1e-12)
     curvature = held[:, None] * (share * (1 - share))[None, :] + problem.ridge + 1e-3
-    unit = 1 / np.sqrt(curvature)
+    stays, at = problem.stays, np.arange(rows)
+    targets, ridge = problem.targets.ravel(), problem.ridge.ravel()
+    unit = 1 / np.sqrt(curvature.ravel())
+    if stays is not None:
+        targets = np.concatenate([targets, stays.targets])
+        ridge = np.concatenate([ridge, stays.ridge])
+        unit = np.concatenate([unit, 1 / np.sqrt(stays.curvature(weights))])
+    cut = places * codes
 
     def loss(point: np.ndarray) -> tuple[float, np.ndarray]:
-        theta = point.reshape(places, codes) * unit
-        logs = design @ theta.astype(np.float32)
+        theta = point * unit
+        logs = design @ theta[:cut].reshape(places, codes).astype(np.float32)
+        if stays is not None:
+            logs[at, stays.before] += theta[cut:][stays.group].astype(np.float32)
         if problem.offsets is not None:
             logs += problem.offsets
         largest = logs.max(axis=1)
         np.exp(logs - largest[:, None], out=logs)
         sums = logs.sum(axis=1)
         logs *= (weights / sums)[:, None]
-        gradient = across @ logs - problem.targets + problem.ridge * theta
+        gradient = (across @ logs).ravel().astype(np.float64)
+        if stays is not None:
+            gradient = np.append(gradient, stays.held(logs[at, stays.before]))
+        gradient += ridge * theta - targets
         value = float((problem.weights * (np.log(sums) + largest)).sum())
-        value += float((theta * (0.5 * problem.ridge * theta - problem.targets)).sum())
-        return value, (gradient * unit).ravel().astype(np.float64)
+        value += float((theta * (0.5 * ridge * theta - targets)).sum())
+        return value, gradient * unit
 
-    most = np.full((places, codes), MOST_LOGARITHM)
-    most[0] = MOST_OWN
-    most = (most / unit).ravel()
+    most = np.full(len(unit), MOST_STAYING)
+    most[:cut] = problem.most.ravel()
+    most /= unit
     point, _, _ = fmin_l_bfgs_b(
         loss,
-        np.clip((start / unit).ravel(), -most, most),
+        np.clip(np.concatenate([start[0].ravel(), start[1]]) / unit, -most, most),
         bounds=np.stack([-most, most], axis=1),
         maxiter=iterations,
         m=MEMORY,
         factr=_STILL,
     )
-    found: np.ndarray = point.reshape(places, codes) * unit
-    return found
+    found: np.ndarray = point * unit
+    return found[:cut].reshape(places, codes), found[cut:]

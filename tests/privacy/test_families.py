@@ -58,6 +58,8 @@ WEIGHED = tuple(
     for view, clique, scale in (
         (later_of("visits"), ("day",), 3),
         (later_of("visits"), ("ward", "previous: ward"), 1),
+        (later_of("visits"), ("ward", "second before: ward"), 1),
+        (later_of("visits"), ("place among rows", "same: ward"), 1),
         (later_of("visits"), ("people: sex", "people: number of visits", "ward"), 1),
         (first_of("drugs"), ("dose",), 2),
         (first_of("drugs"), ("dose", "visits: ward"), 1),
@@ -344,3 +346,28 @@ def test_first_and_later_rows_are_those_of_a_reference() -> None:
     assert {(i, j): int(n) for (i, j), n in np.ndenumerate(doses) if n} == {(2, 2): 64, (0, 1): 64}
     assert Fraction(int(found.weighed[0].sum()), weighing.fineness) == 2
     assert told.rows == {"people": 3, "visits": 4, "drugs": 3}
+
+
+def test_a_later_row_has_its_place_and_the_rows_before_it() -> None:
+    wards = "aabba"
+    rows: Rows = {
+        "people": [{"id": 1, "sex": "f"}],
+        "visits": [
+            {"visit": str(i), "id": 1.0, "day": min(i, 2), "ward": ward}
+            for i, ward in enumerate(wards)
+        ],
+        "drugs": [],
+    }
+
+    def cells(*clique: str) -> dict[tuple[int, ...], int]:
+        question = Question(view=later_of("visits"), clique=clique)
+        phase = Phase(weighed=(question,), weighing=Weighing(fineness=1, length=100))
+        (values,) = counted(rows, phase).weighed
+        shape = view_domains(SCHEMA)[later_of("visits")].sizes(clique)
+        return {where: int(n) for where, n in np.ndenumerate(values.reshape(shape)) if n}
+
+    assert cells("place among rows") == {(1,): 1, (3,): 1, (4,): 1, (6,): 1}
+    assert cells("same: ward") == {(0,): 2, (1,): 2}
+    # The second row has none before the first; then a a, a b, b b.
+    assert cells("second before: ward", "ward") == {(0, 0): 1, (0, 1): 2, (1, 0): 1}
+    assert cells("place among rows", "ward") == {(1, 0): 1, (3, 1): 1, (4, 1): 1, (6, 0): 1}

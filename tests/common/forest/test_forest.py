@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 
 from silosynth.common.domain import Domain
 from silosynth.common.errors import InvalidSampler
-from silosynth.common.families import view_domains
+from silosynth.common.families import drawn_domains, later_of
 from silosynth.common.forest import (
     NEVER,
     Chain,
@@ -84,13 +85,17 @@ SCHEMA: dict[str, Any] = {
 }
 
 
+NEW = ("second before: ", "place among rows")
+
+
 def sampler_of(schema: TablesSchema, *, seed: int) -> ForestSampler:
     """Build chains of random scores, each attribute given every column known before it."""
     random = np.random.default_rng(seed)
     chains = {}
-    own, domains = own_attributes(schema), view_domains(schema)
+    own, domains = own_attributes(schema), drawn_domains(schema)
     for view, domain in domains.items():
-        known = [a for a in domain.attributes if a not in own[view]]
+        # What version 1 of a file knows, so that its draws stay pinned.
+        known = [a for a in domain.attributes if a not in own[view] and not a.startswith(NEW)]
         steps = []
         for attribute in own[view]:
             codes = domain.size((attribute,))
@@ -202,11 +207,49 @@ def test_a_changed_byte_is_refused(where: float, flip: int) -> None:
         parse_forest(bytes(data))
 
 
+def test_a_file_of_the_version_before_draws_as_it_did() -> None:
+    sampler = sampler_of(parse_tables(SCHEMA), seed=2)
+    members = {name: bytes(member) for name, member in unpack(dump_forest(sampler)).items()}
+    members["manifest.json"] = members["manifest.json"].replace(b'"version": 2', b'"version": 1')
+    before = parse_forest(pack(members))
+    for name in sampler.schema.downward:
+        rows = (Forest(sampler=s, persons=9, seed=4).table(name) for s in (sampler, before))
+        assert pa.concat_tables(next(rows)).equals(pa.concat_tables(next(rows)))
+
+
+@pytest.mark.parametrize("column", ["second before: ward", "place among rows"])
+def test_a_later_row_is_given_its_place_and_the_second_row_before_it(column: str) -> None:
+    schema = parse_tables(SCHEMA)
+    sampler = sampler_of(schema, seed=3)
+    view = later_of("visits")
+    chain = sampler.chains[view]
+    codes = chain.domain.size(("ward",))
+    told = np.eye(chain.domain.size((column,)), codes, dtype=bool)
+    scores = np.where(told, 0, NEVER).astype(np.int32)
+    if column == "place among rows":
+        scores[codes:] = scores[codes - 1]
+    copied = Step(attribute="ward", terms=(Term(given=(column,), scores=scores),))
+    steps = tuple(copied if s.attribute == "ward" else s for s in chain.steps)
+    law = Chain(domain=chain.domain, own=chain.own, steps=steps)
+    sampler = replace(sampler, chains={**sampler.chains, view: law})
+    (block,) = Forest(sampler=sampler, persons=2000, seed=1, block_persons=2000).codes("visits")
+    above, ward = block["visits"].above, block["visits"].codes["ward"]
+    seen = 0
+    for _, rows in groupby(range(len(above)), key=lambda i: above[i]):
+        at = list(rows)
+        for place, row in enumerate(at[1:], start=1):
+            before = ward[at[max(place - 2, 0)]]
+            expected = before if "second" in column else min(8 * place // len(at), codes - 1)
+            assert ward[row] == expected
+            seen += 1
+    assert seen > 100
+
+
 def test_an_unknown_version_is_refused() -> None:
     data = dump_forest(sampler_of(parse_tables(SCHEMA), seed=2))
     members = {name: bytes(member) for name, member in unpack(data).items()}
-    members["manifest.json"] = members["manifest.json"].replace(b'"version": 1', b'"version": 2')
-    with pytest.raises(InvalidSampler, match="the version is not 1"):
+    members["manifest.json"] = members["manifest.json"].replace(b'"version": 2', b'"version": 3')
+    with pytest.raises(InvalidSampler, match="the version is not 1 or 2"):
         parse_forest(pack(members))
 
 

@@ -21,7 +21,7 @@ from silosynth.common.families import (
 )
 from silosynth.common.forest import ForestSampler, bins_of
 from silosynth.common.forest.tables import Forest
-from silosynth.common.tables import parse_tables
+from silosynth.common.tables import TablesSchema, parse_tables
 from silosynth.server.families import ask_families, choose_weighing, fit_families, rho_shares
 from silosynth.server.families.evidence import to_simplex
 from silosynth.server.families.numbers import numbers_inside, steepness
@@ -69,6 +69,24 @@ SCHEMA = parse_tables(
         },
     }
 )
+LONG = parse_tables(
+    {
+        "person": "people",
+        "source": "public",
+        "tables": {
+            "people": {"key": "id", "attributes": [{"name": "id", "kind": "identifier"}]},
+            "visits": {
+                "parent": "people",
+                "by": "id",
+                "children": [0, 4, 5, 60, 61],
+                "attributes": [
+                    {"name": "season", "kind": "integer", "minimum": 0, "maximum": 3},
+                    {"name": "ward", "kind": "integer", "minimum": 0, "maximum": 3},
+                ],
+            },
+        },
+    }
+)
 PERSONS = 8_000
 PLAN = "sha256:" + "0" * 64
 
@@ -96,18 +114,20 @@ def families(seed: int) -> dict[str, TableRows]:
     }
 
 
-def answers(rows: dict[str, TableRows], *, weighing: Weighing) -> list[Answer]:
-    views, asked = make_views(SCHEMA, rows), ask_families(SCHEMA)
+def answers(
+    rows: dict[str, TableRows], *, weighing: Weighing, schema: TablesSchema = SCHEMA
+) -> list[Answer]:
+    views, asked = make_views(schema, rows), ask_families(schema)
     found = []
     for phase in (asked.persons, asked.first):
         plain = Phase(plain=phase.plain)
-        counted = count_families([views], schema=SCHEMA, phase=plain).plain
+        counted = count_families([views], schema=schema, phase=plain).plain
         found += [
             Answer(question=q, values=c.astype(float), variance=0.1)
             for q, c in zip(phase.plain, counted, strict=True)
         ]
     phase = Phase(weighed=asked.later.weighed, weighing=weighing)
-    counted = count_families([views], schema=SCHEMA, phase=phase).weighed
+    counted = count_families([views], schema=schema, phase=phase).weighed
     found += [
         Answer(question=q, values=c / (q.scale * weighing.fineness), variance=0.1)
         for q, c in zip(phase.weighed, counted, strict=True)
@@ -121,19 +141,19 @@ def fitted(weighing: Weighing) -> tuple[dict[str, TableRows], ForestSampler]:
     return rows, fit_families(SCHEMA, found, certificate={}, plan_digest=PLAN)
 
 
-def drawn(sampler: ForestSampler) -> dict[str, TableRows]:
-    forest = Forest(sampler=sampler, persons=PERSONS, seed=1, block_persons=PERSONS)
+def drawn(sampler: ForestSampler, *, persons: int = PERSONS) -> dict[str, TableRows]:
+    forest = Forest(sampler=sampler, persons=persons, seed=1, block_persons=persons)
     (block,) = forest.codes("visits")
     return {
         name: TableRows(
             codes=tuple(
                 block[name].codes[a].astype(int)
-                for a in SCHEMA.columns[name].rows.domain.attributes
+                for a in sampler.schema.columns[name].rows.domain.attributes
             ),
             above=block[name].above,
             person=block[name].above,
         )
-        for name in SCHEMA.downward
+        for name in sampler.schema.downward
     }
 
 
@@ -169,6 +189,33 @@ def test_exact_answers_give_the_tables_back(length: int) -> None:
     off = {name: distance(real[name], made[name]) for name in real}
     assert max(off.values()) < 0.06, off
     assert abs(sampler.persons - PERSONS) <= 1
+
+
+def test_long_histories_do_not_drift() -> None:
+    """Those of many rows stay longer, and what rises over a person's rows ends with them."""
+    random = np.random.default_rng(3)
+    numbers = random.choice([4, 60], 900)
+    above = np.repeat(np.arange(900), numbers)
+    place = np.arange(len(above)) - np.repeat(np.cumsum(numbers) - numbers, numbers)
+    season = 4 * place // numbers[above]
+    stays = random.random(len(above)) < np.where(numbers[above] > 4, 0.98, 0.4)
+    ward = random.integers(0, 4, len(above))
+    for row in np.flatnonzero((place > 0) & stays):
+        ward[row] = ward[row - 1]
+    bins = bins_of(LONG, "visits")[numbers]
+    rows = {
+        "people": TableRows(codes=(bins,), above=np.zeros(900, dtype=int), person=np.arange(900)),
+        "visits": TableRows(codes=(season, ward), above=above, person=above),
+    }
+    found = answers(rows, weighing=Weighing(fineness=256, length=2**18), schema=LONG)
+    sampler = fit_families(LONG, found, certificate={}, plan_digest=PLAN)
+    made = drawn(sampler, persons=900)["visits"]
+    assert distance(season, made.codes[0]) < 0.08
+    many = np.bincount(made.above, minlength=900)[made.above] > 4
+    same = np.append(False, (made.above[1:] == made.above[:-1]))
+    stayed = np.append(False, made.codes[1][1:] == made.codes[1][:-1])
+    assert abs(stayed[same & many].mean() - 0.985) < 0.015
+    assert abs(stayed[same & ~many].mean() - 0.55) < 0.1
 
 
 def test_what_cannot_be_is_never_drawn_and_order_is_kept() -> None:
