@@ -14,6 +14,7 @@ from .fields import NAME_PATTERN, Name, PlanModel, read_json
 from .lacks import held_alone, lack_words, words_of_lacks
 from .methods import MEMBERS, ROUNDS, Method
 from .phases import (
+    MOST_MARGINALS,
     OF_VALUES,
     TABLES_PHASES,
     Phase,
@@ -66,6 +67,7 @@ __all__ = [
     "LARGEST_WEIGHT",
     "MEMBERS",
     "MOST_CLOSER_CELLS",
+    "MOST_MARGINALS",
     "MOST_MEMBERS",
     "MOST_SESSIONS",
     "NAME_PATTERN",

@@ -32,6 +32,8 @@ class Method(StrEnum):
     FIXED = "fixed"
     ONE_SHOT = "one-shot"
     DP_SGD = "dp-sgd"
+    MIXTURE = "mixture"
+    COPULA = "copula"
     FAMILIES = "families"
 
 
@@ -135,6 +137,20 @@ class OneShot(HasPhases):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Mixture(HasPhases):
+    """All pairs at once, which a mixture of independent attributes is fitted to."""
+
+    phases: ClassVar = (PhaseName.ONE_WAY, PhaseName.COARSE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copula(HasPhases):
+    """All pairs of attributes cut in two, which a Gaussian copula is fitted to."""
+
+    phases: ClassVar = (PhaseName.ONE_WAY, PhaseName.COARSE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DpSgd(HasPhases):
     """A generator whose gradients are noised."""
 
@@ -194,12 +210,14 @@ class Families(HasPhases):
                 raise ValueError(f"phases: lengths asks for one histogram of {NORM_BINS} cells")
 
 
-Chosen = Independent | Mst | Aim | Fixed | OneShot | DpSgd | Families
+Chosen = Independent | Mst | Aim | Fixed | Mixture | Copula | OneShot | DpSgd | Families
 MEMBERS: Mapping[Method, type[Chosen]] = {
     Method.INDEPENDENT: Independent,
     Method.MST: Mst,
     Method.FIXED: Fixed,
     Method.AIM: Aim,
+    Method.MIXTURE: Mixture,
+    Method.COPULA: Copula,
     Method.ONE_SHOT: OneShot,
     Method.DP_SGD: DpSgd,
     Method.FAMILIES: Families,
