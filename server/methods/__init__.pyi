@@ -1,6 +1,7 @@
 from .dp_sgd import trained_sampler
 from .marginals import draw_order
 from .method import Design, Flags, Known, Outcome, Question, Terms
+from .mixture import most_groups
 from .table import (
     METHODS,
     Choices,
@@ -23,6 +24,7 @@ __all__ = [
     "ask_phase",
     "draw_order",
     "finish_run",
+    "most_groups",
     "options_of",
     "read_method",
     "require_generators",

@@ -8,7 +8,6 @@ which of many unordered codes go together, is lost: such tables want the method 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fractions import Fraction
 
 import numpy as np
 
@@ -17,7 +16,6 @@ from silosynth.common.measurement import Measurement
 from silosynth.common.plan import Method, PhaseName
 from silosynth.common.schema import Schema
 from silosynth.server.methods.budget import (
-    Shares,
     Sizes,
     asked_size,
     calibrated,
@@ -34,11 +32,10 @@ from silosynth.server.methods.method import (
     Terms,
     ask_cliques,
 )
-from silosynth.server.methods.mixture import check_wide, gather
+from silosynth.server.methods.mixture import check_wide, gather, shares_of
 from silosynth.server.mixture import fit_copula
 from silosynth.server.values import project
 
-SHARES: Shares = {PhaseName.ONE_WAY: Fraction(1, 5), PhaseName.COARSE: Fraction(4, 5)}
 _CELLS = 4
 
 
@@ -59,7 +56,9 @@ class Copula:
 
     def design(self, schema: Schema, terms: Terms) -> Design:
         """Split the budget by :data:`SHARES`."""
-        return Design(phases=calibrated(self.sizes(schema, terms), shares=SHARES, terms=terms))
+        return Design(
+            phases=calibrated(self.sizes(schema, terms), shares=shares_of(schema), terms=terms)
+        )
 
 
 def _halves(known: Known) -> Grouping:

@@ -52,7 +52,9 @@ from silosynth.server.mixture import (
     fit_products,
 )
 
-SHARES: Shares = {PhaseName.ONE_WAY: Fraction(1, 5), PhaseName.COARSE: Fraction(4, 5)}
+MOST_ALONE, LEAST_ALONE = Fraction(1, 5), Fraction(1, 50)
+ALONE = 4
+"""Parts of rho for the 1-ways: the wider a table, the more of them its pairs say as well."""
 
 MOST_CODES = 1200
 """Of all attributes together, so that a fit takes seconds; attributes merge to as few groups."""
@@ -85,7 +87,16 @@ class Mixture:
 
     def design(self, schema: Schema, terms: Terms) -> Design:
         """Split the budget by :data:`SHARES`."""
-        return Design(phases=calibrated(self.sizes(schema, terms), shares=SHARES, terms=terms))
+        return Design(
+            phases=calibrated(self.sizes(schema, terms), shares=shares_of(schema), terms=terms)
+        )
+
+
+def shares_of(schema: Schema) -> Shares:
+    """Return each phase's share of rho: of the 1-ways 4 over the width, within a 50th and a 5th."""
+    width = len(schema.domain.attributes)
+    alone = max(min(MOST_ALONE, Fraction(ALONE, width)), LEAST_ALONE)
+    return {PhaseName.ONE_WAY: alone, PhaseName.COARSE: 1 - alone}
 
 
 def check_wide(schema: Schema, *, method: Method) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 from scipy.stats import qmc
 
-from silosynth.server.mixture.denoise import factors_of
+from silosynth.server.mixture.denoise import factors_of, noise_of_each
 from silosynth.server.mixture.pairs import NoisedPairs, Products
 
 COMPONENTS = 2048
@@ -60,10 +60,8 @@ def fit_loadings(pairs: NoisedPairs) -> np.ndarray:
     known = np.isfinite(pairs.deviation)
     if not known.any():
         return np.zeros((len(below), 0))
-    scale = density / np.maximum(length, 1e-9) / np.sqrt(pairs.typical)
-    scale = np.where(length > 0, scale, 1.0)
-    ratio = np.where(known, pairs.typical / np.where(known, pairs.deviation, 1.0), 0.0)
-    seen = (found + found.T) * np.outer(scale, scale) * ratio
+    scale = np.where(length > 0, density / np.maximum(length, 1e-9) / noise_of_each(pairs), 1.0)
+    seen = np.where(known, (found + found.T) * np.outer(scale, scale), 0.0)
     factors = factors_of(seen, known=known, most=MOST_EXPLAINED * scale**2)
     loadings = factors / scale[:, None]
     explained = (loadings**2).sum(axis=1)

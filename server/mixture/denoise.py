@@ -29,16 +29,30 @@ def denoise(pairs: NoisedPairs) -> np.ndarray:
     """
     contrasts = _contrasts(pairs.sizes)
     owner = np.repeat(np.arange(len(pairs.sizes)), [size - 1 for size in pairs.sizes])
-    deviation = pairs.deviation[np.ix_(owner, owner)]
-    known = np.isfinite(deviation)
+    known = np.isfinite(pairs.deviation)[np.ix_(owner, owner)]
     if not known.any():
         return np.zeros_like(pairs.covariance)
-    scale = np.where(known, deviation, pairs.typical)
+    each = noise_of_each(pairs)[owner]
+    scale = np.outer(each, each)
     seen = np.where(known, contrasts.T @ pairs.covariance @ contrasts / scale, 0.0)
     factors = factors_of(seen, known=known)
     found = np.where(known, factors @ factors.T * scale, 0.0)
     clean: np.ndarray = contrasts @ found @ contrasts.T
     return clean
+
+
+def noise_of_each(pairs: NoisedPairs) -> np.ndarray:
+    """Return (attributes,) numbers whose products are nearly the noise of the pairs.
+
+    Dividing by such products leaves what has a low rank as it is, which any other scale would not.
+    """
+    known = np.isfinite(pairs.deviation)
+    logs = np.log(np.where(known, pairs.deviation, 1.0))
+    middle = float(logs[known].mean())
+    pairs_of_each = np.maximum(known.sum(axis=1), 1)
+    apart = np.where(known, logs - middle, 0.0).sum(axis=1) / pairs_of_each
+    each: np.ndarray = np.exp(middle / 2 + apart)
+    return each
 
 
 def factors_of(
