@@ -101,11 +101,13 @@ ROOMS: dict[str, str] = {
     "common/scores common/tables common/trust",
     "server/model": "common/schema",
     "server/values": "common/values common/codec common/plan common/schema",
+    "server/mixture": "server/values",
     "server/measuring": "server/model server/values common/codec common/messages common/plan "
     "common/schema",
     "server/generator": "server/measuring common/codec common/generator common/messages "
     "common/plan common/sampler common/schema",
-    "server/methods": "server/generator server/measuring server/model common/accounting "
+    "server/methods": "server/generator server/measuring server/mixture server/model server/values "
+    "common/accounting "
     "common/certificate common/codec common/generator common/messages common/plan "
     "common/sampler common/schema",
     "server/dummy": "server/methods server/measuring server/model common/codec common/sampler "
@@ -190,6 +192,8 @@ EDGES = {
         "common/accounting/loss.py",
         "common/estimate/interval.py",
         "server/families/regression.py",
+        "server/mixture/copula.py",
+        "server/mixture/denoise.py",
         "simulations/audit/bound.py",
     },
     "fastapi": {

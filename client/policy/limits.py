@@ -32,8 +32,8 @@ class Policy:
     silos_in_sum: int = 1
     max_cells_per_marginal: int = 5_000_000
     max_cells_per_request: int = 50_000_000
-    max_marginals: int = 10_000
-    max_attributes: int = 256
+    max_marginals: int = 150_000
+    max_attributes: int = 600
     max_message_bytes: int = 64_000_000
 
     def __post_init__(self) -> None:

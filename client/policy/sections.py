@@ -15,7 +15,7 @@ from silosynth.common.accounting import ORDERS, budget_order
 from silosynth.common.audit import Cap
 from silosynth.common.digest import DIGEST_PATTERN
 from silosynth.common.errors import InvalidArgument
-from silosynth.common.plan import MOST_MEMBERS, Method, Name
+from silosynth.common.plan import MOST_MARGINALS, MOST_MEMBERS, Method, Name
 from silosynth.common.schema import CsvDialect
 from silosynth.common.trust import PublicKey
 
@@ -217,8 +217,8 @@ class CapsSection(Section):
 
     cells_per_marginal: int = Field(default=5_000_000, ge=1, le=2**40)
     cells_per_plan: int = Field(default=50_000_000, ge=1, le=2**40)
-    marginals: int = Field(default=2_000, ge=1, le=100_000)
-    attributes: int = Field(default=256, ge=1, le=4_096)
+    marginals: int = Field(default=150_000, ge=1, le=MOST_MARGINALS)
+    attributes: int = Field(default=600, ge=1, le=4_096)
     message_mb: int = Field(default=64, ge=1, le=1_024)
     silos_in_sum: int = Field(
         default=1, ge=1, le=MOST_MEMBERS, description="whose rows are summed in whatever leaves"
@@ -235,7 +235,7 @@ class ApprovalSection(Section):
     )
     max_delta: float | None = Field(default=None, gt=0, lt=1)
     methods: tuple[Annotated[Method, Field(strict=False)], ...] = Field(
-        default=(), strict=False, max_length=8
+        default=(), strict=False, max_length=16
     )
     projects: tuple[Name, ...] = Field(default=(), strict=False, max_length=1_000)
     coordinators: tuple[Name, ...] = Field(default=(), strict=False, max_length=1_000)

@@ -169,8 +169,8 @@ _REST = """\
 [caps]  # for every plan, whoever asks
 cells_per_marginal = 5_000_000
 cells_per_plan = 50_000_000
-marginals = 2_000
-attributes = 256
+marginals = 150_000
+attributes = 600
 message_mb = 64
 # silos_in_sum = 3  # whatever leaves is a sum over the rows of so many silos; needs shared noise
 

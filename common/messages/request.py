@@ -16,6 +16,7 @@ from silosynth.common.measurement import MarginalQuery
 from silosynth.common.messages.sum_proof import SumProof
 from silosynth.common.messages.tables import TablesQuestions, count_table_cells
 from silosynth.common.plan import (
+    MOST_MARGINALS,
     OF_VALUES,
     TABLES_PHASES,
     Name,
@@ -52,7 +53,7 @@ class Request(PlanModel):
     phase: PhaseName
     silo: Name
     levels: Mapping[str, Mapping[str, tuple[int, ...]]] = Field(default_factory=dict, max_length=8)
-    queries: tuple[tuple[Clique, str], ...] = Field(default=(), max_length=100_000)
+    queries: tuple[tuple[Clique, str], ...] = Field(default=(), max_length=MOST_MARGINALS)
     edges: Mapping[str, tuple[Point, ...]] | None = Field(
         default=None,
         max_length=4096,

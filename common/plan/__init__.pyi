@@ -16,6 +16,7 @@ from .held_out import SHARE, EvaluationSettings, HeldOut
 from .lacks import held_alone, lack_words, words_of_lacks
 from .methods import MEMBERS, ROUNDS, Method
 from .phases import (
+    MOST_MARGINALS,
     OF_VALUES,
     TABLES_PHASES,
     Phase,
@@ -69,6 +70,7 @@ __all__ = [
     "LARGEST_WEIGHT",
     "MEMBERS",
     "MOST_CLOSER_CELLS",
+    "MOST_MARGINALS",
     "MOST_MEMBERS",
     "MOST_SESSIONS",
     "NAME_PATTERN",

@@ -33,6 +33,8 @@ class Method(StrEnum):
     FIXED = "fixed"
     ONE_SHOT = "one-shot"
     DP_SGD = "dp-sgd"
+    MIXTURE = "mixture"
+    COPULA = "copula"
     FAMILIES = "families"
     EVALUATE = "evaluate"
 
@@ -146,6 +148,20 @@ class OneShot(HasPhases):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Mixture(HasPhases):
+    """All pairs at once, which a mixture of independent attributes is fitted to."""
+
+    phases: ClassVar = (PhaseName.ONE_WAY, PhaseName.COARSE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copula(HasPhases):
+    """All pairs of attributes cut in two, which a Gaussian copula is fitted to."""
+
+    phases: ClassVar = (PhaseName.ONE_WAY, PhaseName.COARSE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DpSgd(HasPhases):
     """A generator whose gradients are noised."""
 
@@ -231,12 +247,14 @@ class Evaluate(HasPhases):
             raise ValueError("phases: evaluation asks for one vector")
 
 
-Chosen = Independent | Mst | Aim | Fixed | OneShot | DpSgd | Families | Evaluate
+Chosen = Independent | Mst | Aim | Fixed | Mixture | Copula | OneShot | DpSgd | Families | Evaluate
 MEMBERS: Mapping[Method, type[Chosen]] = {
     Method.INDEPENDENT: Independent,
     Method.MST: Mst,
     Method.FIXED: Fixed,
     Method.AIM: Aim,
+    Method.MIXTURE: Mixture,
+    Method.COPULA: Copula,
     Method.ONE_SHOT: OneShot,
     Method.DP_SGD: DpSgd,
     Method.FAMILIES: Families,

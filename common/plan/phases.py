@@ -14,6 +14,9 @@ from silosynth.common.accounting import GaussianCost, Noise
 from silosynth.common.families import MOST_FINENESS
 from silosynth.common.plan.fields import Exact, PlanModel
 
+MOST_MARGINALS = 2**18
+"""Of a phase: all pairs of 724 attributes."""
+
 _LARGEST_PART = 1 - Fraction(1, 2**20)
 
 
@@ -58,14 +61,17 @@ class Phase(PlanModel):
     _ABSENT: ClassVar[frozenset[str]] = frozenset({"rate", "held", "fineness"})
 
     name: PhaseName
-    marginals: int = Field(ge=1, le=100_000)
+    marginals: int = Field(ge=1, le=MOST_MARGINALS)
     cells: int = Field(ge=1, le=2**40, description="most cells in all marginals of the phase")
     sigma2: Exact
     bound: int = Field(default=1, ge=1, le=2**31)
     rate: Exact | None = None
     fineness: int | None = Field(default=None, ge=2, le=MOST_FINENESS)
     held: int | None = Field(
-        default=None, ge=1, le=100_000, description="most marginals that one silo has rows for"
+        default=None,
+        ge=1,
+        le=MOST_MARGINALS,
+        description="most marginals that one silo has rows for",
     )
 
     @model_validator(mode="after")

@@ -2,7 +2,7 @@ from .autoregressive import AutoregressiveSampler
 from .code_by_code import condition_cells, draw_examples, load_network
 from .condition import condition_on, probability_of
 from .conditional import SHARE_BITS, WHOLE, CliqueMarginal, check_within, shares, shares_within
-from .mixture import Mixture, NeuralSampler
+from .mixture import Mixture, NeuralSampler, TableSampler
 from .network import Layer, Network
 from .rows_file import form_of_file, write_batches, write_rows
 from .sampler import (
@@ -40,6 +40,7 @@ __all__ = [
     "NeuralSampler",
     "Sampler",
     "Sums",
+    "TableSampler",
     "build_sampler",
     "check_statements",
     "check_sums",

@@ -19,10 +19,10 @@ from silosynth.common.domain import Clique, Domain
 from silosynth.common.errors import InvalidArgument, InvalidSampler
 from silosynth.common.sampler.autoregressive import AutoregressiveSampler
 from silosynth.common.sampler.conditional import WHOLE, Conditional, shares, shares_within
-from silosynth.common.sampler.mixture import NeuralSampler
+from silosynth.common.sampler.mixture import NeuralSampler, TableSampler
 from silosynth.common.sampler.sampler import Sampler
 
-Generator = TypeVar("Generator", NeuralSampler, AutoregressiveSampler)
+Generator = TypeVar("Generator", NeuralSampler, TableSampler, AutoregressiveSampler)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -38,11 +38,12 @@ def condition_on(sampler: Sampler, where: Mapping[str, str]) -> Sampler: ...
 @overload
 def condition_on(sampler: Generator, where: Mapping[str, str]) -> Generator: ...
 def condition_on(
-    sampler: Sampler | NeuralSampler | AutoregressiveSampler, where: Mapping[str, str]
-) -> Sampler | NeuralSampler | AutoregressiveSampler:
+    sampler: Sampler | NeuralSampler | TableSampler | AutoregressiveSampler,
+    where: Mapping[str, str],
+) -> Sampler | NeuralSampler | TableSampler | AutoregressiveSampler:
     """Return the sampler of the rows that meet every condition of ``where``.
 
-    A generator's does what its own ``given`` says.
+    A generator's and a mixture's does what its own ``given`` says.
 
     Guarantees, for a graphical model: its distribution is the sampler's own given ``where``, each
     share to 2^-31; every row that it draws meets ``where``; ``total`` is the expected number of
@@ -54,7 +55,7 @@ def condition_on(
     """
     if not where:
         return sampler
-    if isinstance(sampler, NeuralSampler | AutoregressiveSampler):
+    if not isinstance(sampler, Sampler):
         return sampler.given(where)
     allowed = allowed_codes(sampler.schema, where, spreads=sampler.spreads)
     try:

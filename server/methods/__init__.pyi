@@ -2,6 +2,7 @@ from .budget import Size, calibrated
 from .dp_sgd import trained_sampler
 from .marginals import draw_order
 from .method import Design, Flags, Known, Outcome, Question, Terms
+from .mixture import most_groups
 from .table import (
     METHODS,
     Choices,
@@ -26,6 +27,7 @@ __all__ = [
     "calibrated",
     "draw_order",
     "finish_run",
+    "most_groups",
     "options_of",
     "read_method",
     "require_generators",

@@ -19,8 +19,8 @@ from silosynth.common.plan import Method, Optimiser, PhaseName, Plan
 from silosynth.common.sampler import AutoregressiveSampler, draw_codes
 from silosynth.common.schema import Schema
 from silosynth.server.generator import Learning, begin, match_one_way, settings, shares_of
+from silosynth.server.generator.network import NetworkKind, NetworkOptions, read_network
 from silosynth.server.methods.method import Design, Known, Outcome, Question, Recipe, Terms
-from silosynth.server.methods.network import NetworkKind, NetworkOptions, read_network
 from silosynth.server.methods.training import TrainingChoice, plan_training
 
 _DRAWN_ROWS = 20_000

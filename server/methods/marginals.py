@@ -1,18 +1,30 @@
-"""What methods share that fit a graphical model: coarse pairs, and the model's sampler."""
+"""What methods share that measure marginals: all pairs, and what is made of a fitted model."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 
 from silosynth.common.certificate import certify_plan
 from silosynth.common.domain import Clique, Domain, Grouping
+from silosynth.common.errors import InvalidPlan
 from silosynth.common.measurement import Measurement
-from silosynth.common.sampler import CliqueMarginal, build_sampler
-from silosynth.server.measuring import fit_measured, within_groups
+from silosynth.common.plan import Method
+from silosynth.common.sampler import (
+    CliqueMarginal,
+    Mixture,
+    TableSampler,
+    build_sampler,
+    shares,
+    shares_within,
+)
+from silosynth.common.schema import Schema
+from silosynth.server.measuring import fit_measured, regroup, within_groups
 from silosynth.server.methods.method import Known, Outcome
+from silosynth.server.mixture import Products
 from silosynth.server.model import GraphicalModel
 
 COARSE = "coarse"
@@ -66,6 +78,62 @@ def finish_model(known: Known, *, grouping: Grouping, fit: FitRun = fit_measured
         measurements=fitted,
         grouping=grouping,
     )
+
+
+def finish_mixture(known: Known, fitted: Products, *, grouping: Grouping, total: float) -> Outcome:
+    """Make what is handed out of a mixture over the codes that ``grouping`` makes."""
+    domain = known.schema.domain
+    certificate = certify_plan(known.plan)
+    working = grouping.domain(domain)
+    within = within_groups(grouping, known.one_way)
+    parts = np.split(fitted.codes, np.cumsum(working.shape)[:-1], axis=1)
+    sampler = TableSampler(
+        schema=known.schema,
+        grouping=grouping,
+        within={
+            name: shares_within(within[name], groups=np.asarray(groups), name=name)
+            for name, groups in grouping.groups.items()
+        },
+        weights=shares(fitted.weights[None, :], name="the components")[0],
+        tables=tuple(
+            shares(part, name=name) for name, part in zip(working.attributes, parts, strict=True)
+        ),
+        total=max(round(total), 0),
+        certificate=certificate.model_dump(mode="json"),
+        plan_digest=known.plan.digest,
+    )
+    return Outcome(
+        sampler=sampler,
+        certificate=certificate,
+        model=MixtureModel(total=total, mixture=sampler.mixture()),
+        measurements=tuple(regroup(m, domain=domain, grouping=grouping) for m in known.one_way),
+        grouping=grouping,
+    )
+
+
+def check_zeros(schema: Schema, *, method: Method) -> None:
+    """Raise InvalidPlan where a method would break declared zeros; rules are kept in the draw."""
+    if schema.structural_zeros:
+        raise InvalidPlan(
+            f"the method {method.value} cannot keep impossible combinations apart",
+            hint="use mst, aim or fixed, or take them out of the schema",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MixtureModel:
+    """The expected counts of a sampler that is a mixture, over working codes."""
+
+    total: float
+    mixture: Mixture
+
+    def marginal(self, clique: Clique) -> np.ndarray:
+        """Return (cells,) float64, the expected counts over a clique, row-major as it is named."""
+        return self.mixture.marginal(clique) * self.total
+
+    def pair_marginals(self, pairs: Iterable[Clique]) -> dict[Clique, np.ndarray]:
+        """Return :meth:`marginal` of many pairs."""
+        return {pair: self.marginal(pair) for pair in pairs}
 
 
 def draw_order(model: GraphicalModel) -> tuple[CliqueMarginal, ...]:

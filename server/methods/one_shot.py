@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Annotated, Any
@@ -12,12 +12,12 @@ import numpy as np
 from pydantic import ValidationError
 
 from silosynth.common.certificate import Certificate, certify_plan
-from silosynth.common.domain import Clique, Grouping
+from silosynth.common.domain import Grouping
 from silosynth.common.errors import InvalidPlan, RunFailed
 from silosynth.common.generator import FeatureSettings, feature_cells, feature_map, image_map
 from silosynth.common.measurement import Measurement
 from silosynth.common.plan import Method, PhaseName, Plan
-from silosynth.common.sampler import Mixture, NeuralSampler, shares, shares_within
+from silosynth.common.sampler import NeuralSampler, shares, shares_within
 from silosynth.common.schema import Schema
 from silosynth.server.measuring import regroup, within_groups
 from silosynth.server.methods.budget import (
@@ -29,6 +29,7 @@ from silosynth.server.methods.budget import (
     check_total,
     one_way_size,
 )
+from silosynth.server.methods.marginals import MixtureModel
 from silosynth.server.methods.method import (
     WORKING,
     Design,
@@ -93,22 +94,6 @@ class OneShotFlags:
     def read(self, schema: Schema) -> Mapping[str, Any]:
         """Return the choices that were made."""
         return {"frequencies": self.frequencies, "order": self.order}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class MixtureModel:
-    """The expected counts of a generator over working codes."""
-
-    total: float
-    mixture: Mixture
-
-    def marginal(self, clique: Clique) -> np.ndarray:
-        """Return (cells,) float64, the expected counts over a clique, row-major as it is named."""
-        return self.mixture.marginal(clique) * self.total
-
-    def pair_marginals(self, pairs: Iterable[Clique]) -> dict[Clique, np.ndarray]:
-        """Return :meth:`marginal` of many pairs."""
-        return {pair: self.marginal(pair) for pair in pairs}
 
 
 def train_sampler(

@@ -11,14 +11,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from silosynth.common.codec import modelled_texts
-from silosynth.common.plan import OF_VALUES, Method, Plan
+from silosynth.common.plan import MOST_MARGINALS, OF_VALUES, Method, Plan
 from silosynth.common.schema import Schema
-from silosynth.server.methods import METHODS
+from silosynth.server.methods import METHODS, most_groups
 
 MOST_MARGINAL_ATTRIBUTES = 100
 """Marginals were nearer to the data at 16, 24 and 48 attributes and not at 137; no width between
-was measured, see docs/decisions/030. Over 137, a plan for AIM asks for over 10,000 marginals,
-which no silo answers by default."""
+was measured, see docs/decisions/030."""
+
+FEWEST_WIDE_GROUPS = 8
+"""Where a mixture would have to merge numbers into fewer, cuts in two lose no more."""
 
 
 DROWNED_FROM = 3.0
@@ -60,15 +62,37 @@ def advise(schema: Schema) -> Advice:
             method=Method.INDEPENDENT, reason="one attribute alone has no pairs to measure"
         )
     if width > MOST_MARGINAL_ATTRIBUTES:
-        return Advice(
-            method=Method.ONE_SHOT,
-            reason=f"{width} attributes make {width * (width - 1) // 2:,} pairs, too many for "
-            "marginals to share one budget",
-        )
+        return _advise_wide(schema)
     return Advice(
         method=Method.AIM,
         reason=f"marginals are nearer to the data on tables of this width ({width} attributes)",
     )
+
+
+def _advise_wide(schema: Schema) -> Advice:
+    """Return the method for a table whose pairs are too many to be chosen among."""
+    width = len(schema.coded)
+    pairs = width * (width - 1) // 2
+    if pairs > MOST_MARGINALS:
+        return Advice(
+            method=Method.ONE_SHOT,
+            reason=f"{width} attributes make {pairs:,} pairs, more than can be asked for",
+        )
+    groups = most_groups(schema.domain)
+    cut = groups < FEWEST_WIDE_GROUPS and any(a.size > groups for a in schema.coded)
+    if cut and all(a.rising or a.size == _CUT for a in schema.coded):
+        return Advice(
+            method=Method.COPULA,
+            reason=f"{width} attributes in order or of two codes go together as a cut in two says",
+        )
+    return Advice(
+        method=Method.MIXTURE,
+        reason=f"{width} attributes make {pairs:,} pairs, which say more when all are fitted at "
+        "once than by themselves",
+    )
+
+
+_CUT = 2
 
 
 def remarks(schema: Schema, *, method: Method) -> Iterator[str]:

@@ -145,7 +145,7 @@ def test_a_silo_is_charged_for_what_its_rows_can_move_in_a_sum(ended: RunResult)
             assert len(receipt.cells) == len(question.queries)
 
 
-@pytest.mark.parametrize("method", ["independent", "mst", "aim", "fixed"])
+@pytest.mark.parametrize("method", ["independent", "mst", "aim", "mixture", "copula", "fixed"])
 def test_the_noise_of_a_sum_is_that_of_what_one_silo_holds(method: str) -> None:
     """Each silo holds three of five columns, and three pairs of seven that somebody holds."""
     listed: dict[str, Any] = {"workload": [("x", "a"), ("x", "b"), ("y", "b")]}

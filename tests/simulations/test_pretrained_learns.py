@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from silosynth.common.plan import Optimiser
 from silosynth.common.schema import parse_schema
-from silosynth.server.methods.network import PretrainedChoice, plan_pretrained
+from silosynth.server.generator.network import PretrainedChoice, plan_pretrained
 from silosynth.server.methods.training import TrainingChoice
 from silosynth.server.planning import new_plan
 from silosynth.simulations.run import simulate

@@ -178,7 +178,7 @@ def test_a_rule_that_hardly_a_row_keeps_is_refused_when_drawing(tmp_path: Path) 
     assert "fare * tip" in str(raised.value)
 
 
-@pytest.mark.parametrize("method", ["aim", "independent", "one-shot"])
+@pytest.mark.parametrize("method", ["aim", "independent", "mixture", "copula", "one-shot"])
 def test_each_method_keeps_rules_or_draws_again(tmp_path: Path, method: str) -> None:
     schema = _schema("pickup <= dropoff", "total = fare + tip", "card null iff paid = cash")
     result = _simulate(schema, tmp_path / "run", method=method)

@@ -29,6 +29,8 @@ CASES: dict[str, dict[str, Any]] = {
     "aim": {"method": "aim"},
     "fixed": {"method": "fixed", "workload": (("gain", "kind"),)},
     "one-shot": {"method": "one-shot", "frequencies": 32},
+    "mixture": {"method": "mixture"},
+    "copula": {"method": "copula"},
     "dp-sgd": {"method": "dp-sgd", "training": TRAINING},
     "shared": {"method": "mst", "trust": "shared", "colluders": 1},
 }

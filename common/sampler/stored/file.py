@@ -9,6 +9,8 @@
 ``shares-N.npy``      the shares of the N-th conditional
 ``within-N.npy``      the shares inside the groups of the N-th merged attribute
 ``label.npy``         of a one-shot generator: the shares of the label's classes
+``weights.npy``       of a mixture: the shares of its components
+``tables.npy``        of a mixture: the shares of each attribute's codes, side by side
 ``weights.safetensors``  of a generator: its network, by the manifest's widths or architecture
 ====================  =============================================================
 
@@ -33,15 +35,17 @@ from silosynth.common.errors import CapExceeded, InvalidPlan, InvalidSampler, In
 from silosynth.common.files import fresh_file
 from silosynth.common.sampler.autoregressive import AutoregressiveSampler
 from silosynth.common.sampler.conditional import Conditional
-from silosynth.common.sampler.mixture import NeuralSampler
+from silosynth.common.sampler.mixture import NeuralSampler, TableSampler
 from silosynth.common.sampler.sampler import Sampler
 from silosynth.common.sampler.stored.archive import pack, unpack
 from silosynth.common.sampler.stored.manifest import (
     MAX_JSON_BYTES,
+    OF_MIXTURES,
     Manifest,
     Member,
     Node,
     OneShotNetwork,
+    StoredMixture,
     check_sums,
     dump_json,
     parse_json,
@@ -58,7 +62,7 @@ from silosynth.common.sampler.stored.safetensors import (
 from silosynth.common.schema import Schema, parse_schema
 from silosynth.common.values import Spread, parse_spread
 
-AnySampler = Sampler | NeuralSampler | AutoregressiveSampler
+AnySampler = Sampler | NeuralSampler | TableSampler | AutoregressiveSampler
 
 MAX_BYTES = 2**30
 _DTYPE: Final = "<u4"
@@ -103,9 +107,11 @@ def dump_sampler(sampler: AnySampler) -> bytes:
         members[name] = npy_header(array.shape) + array.astype(_DTYPE).tobytes()
     parts = _network_parts(sampler)
     nodes: tuple[Node, ...] = ()
+    if not isinstance(sampler, Sampler) and sampler.allowed:
+        raise InvalidSampler("a sampler with conditions has no file", hint="save it without")
     if isinstance(sampler, Sampler):
         nodes = tuple(Node(attribute=c.attribute, given=c.given) for c in sampler.conditionals)
-    else:
+    elif not isinstance(sampler, TableSampler):
         members["weights.safetensors"] = _dump_weights(sampler)
     manifest = Manifest(
         plan_digest=sampler.plan_digest,
@@ -116,7 +122,7 @@ def dump_sampler(sampler: AnySampler) -> bytes:
         members={name: _describe(data, shapes.get(name)) for name, data in members.items()},
         **parts,
     )
-    absent = {"generator", "architecture"} - set(parts)
+    absent = {"generator", "architecture", "mixture"} - set(parts)
     text = dump_json(manifest.model_dump(mode="json", exclude=absent))
     documents = (len(data) for name, data in members.items() if name.endswith(".json"))
     if max(len(text), *documents) > MAX_JSON_BYTES:
@@ -182,6 +188,8 @@ def _build(
         shares = _array(members, manifest, "label.npy")
         label = manifest.generator.label
         return NeuralSampler(label=label, label_shares=shares, network=network, **common)
+    if manifest.mixture is not None:
+        return _build_mixture(members, manifest, common)
     conditionals = tuple(
         Conditional(
             attribute=node.attribute,
@@ -193,8 +201,24 @@ def _build(
     return Sampler(conditionals=conditionals, **common)
 
 
+def _build_mixture(
+    members: Mapping[str, memoryview], manifest: Manifest, common: dict[str, Any]
+) -> TableSampler:
+    """Return the mixture whose tables lie side by side in one array."""
+    sizes = common["grouping"].domain(common["schema"].domain).shape
+    weights, tables = (_array(members, manifest, n) for n in ("weights.npy", "tables.npy"))
+    components = manifest.mixture.components if manifest.mixture else 0
+    if weights.shape != (components,) or tables.shape != (components, sum(sizes)):
+        raise InvalidSampler("the tables of the mixture do not fit its schema")
+    parts = np.split(tables, np.cumsum(sizes)[:-1], axis=1)
+    return TableSampler(weights=weights, tables=tuple(parts), **common)
+
+
 def _network_parts(sampler: AnySampler) -> dict[str, Any]:
-    """Return what the manifest says of a network; nothing for a graphical model."""
+    """Return what the manifest says of a network or a mixture; nothing for a graphical model."""
+    if isinstance(sampler, TableSampler):
+        mixture = StoredMixture(components=len(sampler.weights))
+        return {"version": OF_MIXTURES, "mixture": mixture}
     if isinstance(sampler, AutoregressiveSampler):
         return {"architecture": sampler.architecture}
     if isinstance(sampler, NeuralSampler):
@@ -209,9 +233,7 @@ def _network_parts(sampler: AnySampler) -> dict[str, Any]:
 
 
 def _dump_weights(sampler: NeuralSampler | AutoregressiveSampler) -> bytes:
-    """Return the weights of a network; raise InvalidSampler where conditions would be lost."""
-    if sampler.allowed:
-        raise InvalidSampler("a sampler with conditions has no file", hint="save it without")
+    """Return the weights of a network."""
     if isinstance(sampler, NeuralSampler):
         return dump_network(sampler.network)
     return dump_weights(sampler.weights, architecture=sampler.architecture, layout=sampler.layout)
@@ -222,6 +244,8 @@ def _arrays(sampler: AnySampler) -> dict[str, np.ndarray]:
     shares: dict[str, np.ndarray] = {}
     if isinstance(sampler, NeuralSampler):
         shares = {"label.npy": sampler.label_shares}
+    elif isinstance(sampler, TableSampler):
+        shares = {"weights.npy": sampler.weights, "tables.npy": np.hstack(sampler.tables)}
     elif isinstance(sampler, Sampler):
         shares = {f"shares-{i}.npy": c.ends for i, c in enumerate(sampler.conditionals)}
     names = list(sampler.grouping.groups)

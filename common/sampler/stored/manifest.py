@@ -15,8 +15,11 @@ from silosynth.common.schema import PlainModel
 
 FORMAT: Final = "silosynth-sampler"
 VERSION: Final = 2
-READ: Final = (1, 2)
-"""Version 1 knows no spreads: its numbers lie evenly in the schema's bins."""
+READ: Final = (1, 2, 3)
+"""Version 1 knows no spreads: its numbers lie evenly in the schema's bins. Version 3 alone holds a
+mixture's tables, so that who reads 2 says of it that the version is another."""
+
+OF_MIXTURES: Final = 3
 
 MAX_JSON_BYTES = 2**26
 _LARGEST = 2**30
@@ -56,17 +59,24 @@ class OneShotNetwork(PlainModel):
     widths: tuple[Annotated[int, Field(ge=1, le=_LARGEST)], ...] = Field(min_length=2)
 
 
+class StoredMixture(PlainModel):
+    """The tables of a mixture, one for each attribute."""
+
+    components: int = Field(ge=1, le=_LARGEST)
+
+
 class Manifest(PlainModel):
     """Everything that is known of the members before they are read."""
 
     format: Literal["silosynth-sampler"] = FORMAT
-    version: Literal[1, 2] = VERSION
+    version: Literal[1, 2, 3] = VERSION
     plan_digest: str
     total: int = Field(ge=0, lt=2**63)
     conditionals: tuple[Node, ...]
     grouping: dict[str, tuple[int, ...]]
     generator: OneShotNetwork | None = None
     architecture: Architecture | None = None
+    mixture: StoredMixture | None = None
     spreads: tuple[str, ...] = Field(default=(), max_length=4096)
     members: dict[str, Member]
 
@@ -89,6 +99,12 @@ def read_manifest(members: Mapping[str, memoryview]) -> Manifest:
         expected.add("values.json")
         if manifest.version == 1:
             raise InvalidSampler("manifest.json: version 1 has no spreads")
+    if (manifest.mixture is not None) != (manifest.version == OF_MIXTURES):
+        raise InvalidSampler(f"manifest.json: a mixture is of version {OF_MIXTURES}, and no other")
+    if manifest.mixture is not None:
+        expected |= {"weights.npy", "tables.npy"}
+        if manifest.conditionals or manifest.generator or manifest.architecture:
+            raise InvalidSampler("manifest.json: a mixture has no conditionals and no network")
     if manifest.generator is not None or manifest.architecture is not None:
         expected.add("weights.safetensors")
         expected |= {"label.npy"} if manifest.generator is not None else set()

@@ -22,7 +22,7 @@ from silosynth.common.plan import Plan, dump_plan, encode_weights, parse_plan
 from silosynth.common.schema import Schema, dump_schema, parse_schema
 from silosynth.common.trust import Purpose
 from silosynth.common.trust.seal import seal
-from silosynth.server.methods.network import PretrainedChoice, plan_pretrained
+from silosynth.server.generator.network import PretrainedChoice, plan_pretrained
 from silosynth.server.methods.training import TrainingChoice
 from silosynth.server.planning import new_plan
 from tests.support.gateways.signed import ATTRIBUTES, Federation, people_table

@@ -26,6 +26,9 @@ def made_schema(kind: str = "table", *, attributes: int = 3) -> Schema:
         names = [f"p{i}" for i in range(4)]
         found += [{"name": name, **pixel} for name in names]
         images = [{"name": "scan", "width": 2, "height": 2, "attributes": names}]
+    if kind == "numbers":
+        number = {"kind": "integer", "minimum": 0, "maximum": 31, "source": "public"}
+        found = [{"name": f"x{i}", **number} for i in range(attributes)]
     if kind == "text":
         found.append({"name": "note", "kind": "text", "max_bytes": 8})
     if kind == "text left out":
@@ -41,7 +44,9 @@ def made_schema(kind: str = "table", *, attributes: int = 3) -> Schema:
         (made_schema("text left out"), Method.AIM),
         (made_schema("image"), Method.ONE_SHOT),
         (made_schema(attributes=MOST_MARGINAL_ATTRIBUTES), Method.AIM),
-        (made_schema(attributes=MOST_MARGINAL_ATTRIBUTES + 1), Method.ONE_SHOT),
+        (made_schema(attributes=MOST_MARGINAL_ATTRIBUTES + 1), Method.MIXTURE),
+        (made_schema("numbers", attributes=500), Method.COPULA),
+        (made_schema(attributes=725), Method.ONE_SHOT),
     ],
 )
 def test_the_schema_decides(schema: Schema, method: Method) -> None:
@@ -56,15 +61,13 @@ def test_the_advised_method_makes_a_plan_that_loses_nothing(kind: str) -> None:
     assert not list(remarks(schema, method=plan.method))
 
 
-def test_marginals_are_advised_as_long_as_silos_answer_them() -> None:
-    def asked(attributes: int) -> int:
-        schema = made_schema(attributes=attributes)
-        plan = new_plan(schema, epsilon=1.0, delta=1e-6, silos=("north",), method="aim")
-        return sum(phase.marginals for phase in plan.phases)
-
-    limit = Policy().max_marginals
-    assert asked(MOST_MARGINAL_ATTRIBUTES) <= limit
-    assert asked(137) <= limit < asked(138)
+@pytest.mark.parametrize("attributes", [101, 500])
+def test_what_is_advised_for_wide_tables_is_answered_by_default(attributes: int) -> None:
+    schema = made_schema(attributes=attributes)
+    plan = new_plan(schema, epsilon=1.0, delta=1e-6, silos=("north",))
+    assert plan.method is Method.MIXTURE
+    assert sum(phase.marginals for phase in plan.phases) <= Policy().max_marginals
+    assert attributes <= Policy().max_attributes
 
 
 def test_impossible_combinations_are_for_marginals() -> None:

@@ -1,0 +1,179 @@
+"""All pairs at once, and a mixture of products that is fitted to them: for wide tables.
+
+One round trip after the 1-ways, whatever comes of it: which model is fitted, and how far it is
+smoothed, is chosen from the released pairs themselves, see :mod:`silosynth.server.mixture.choose`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import partial
+from itertools import combinations
+
+import numpy as np
+
+from silosynth.common.domain import Domain, Grouping
+from silosynth.common.errors import InvalidPlan
+from silosynth.common.measurement import Measurement
+from silosynth.common.plan import MOST_MARGINALS, Method, PhaseName
+from silosynth.common.schema import Schema
+from silosynth.server.measuring import coarse_grouping, regroup
+from silosynth.server.methods.budget import (
+    Shares,
+    Sizes,
+    asked_size,
+    calibrated,
+    check_pairs,
+    check_total,
+    one_way_size,
+)
+from silosynth.server.methods.marginals import all_pairs, check_zeros, finish_mixture
+from silosynth.server.methods.method import (
+    WORKING,
+    Design,
+    Known,
+    Outcome,
+    Question,
+    Recipe,
+    Terms,
+    ask_cliques,
+)
+from silosynth.server.mixture import (
+    Candidate,
+    NoisedPairs,
+    Products,
+    Settings,
+    choose,
+    collect_pairs,
+    denoise,
+    fit_copula,
+    fit_products,
+)
+
+MOST_ALONE, LEAST_ALONE = Fraction(1, 5), Fraction(1, 50)
+ALONE = 4
+"""Parts of rho for the 1-ways: the wider a table, the more of them its pairs say as well."""
+
+MOST_CODES = 1200
+"""Of all attributes together, so that a fit takes seconds; attributes merge to as few groups."""
+GROUPS = (64, 48, 32, 24, 16, 12, 8, 6, 4, 3)
+"""What an attribute may be merged to."""
+FEWEST_GROUPS = 2
+
+COMPONENTS, STEPS = 128, 300
+BRIEF_COMPONENTS, BRIEF_STEPS = 64, 100
+SMOOTHINGS = (0.5, 2.0, 4.0)
+"""Of the candidates; in standard deviations of a cell's noise, by the distance from the 1-ways."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mixture:
+    """There is nothing to choose."""
+
+    def sizes(self, schema: Schema, terms: Terms) -> Sizes:
+        """Return the most that each phase asks of one silo.
+
+        Raises InvalidPlan for a schema without a pair, with too many of them, or with zeros.
+        """
+        sizes, domain = one_way_size(schema, terms), schema.domain
+        check_wide(schema, method=Method.MIXTURE)
+        groups = [min(size, most_groups(domain)) for size in domain.shape]
+        sizes[PhaseName.COARSE] = asked_size(
+            all_pairs(domain), terms=terms, cells=sum(a * b for a, b in combinations(groups, 2))
+        )
+        return check_total(sizes)
+
+    def design(self, schema: Schema, terms: Terms) -> Design:
+        """Split the budget by :data:`SHARES`."""
+        return Design(
+            phases=calibrated(self.sizes(schema, terms), shares=shares_of(schema), terms=terms)
+        )
+
+
+def shares_of(schema: Schema) -> Shares:
+    """Return each phase's share of rho: of the 1-ways 4 over the width, within a 50th and a 5th."""
+    width = len(schema.domain.attributes)
+    alone = max(min(MOST_ALONE, Fraction(ALONE, width)), LEAST_ALONE)
+    return {PhaseName.ONE_WAY: alone, PhaseName.COARSE: 1 - alone}
+
+
+def check_wide(schema: Schema, *, method: Method) -> None:
+    """Raise InvalidPlan for a schema that a method of all pairs cannot take."""
+    check_zeros(schema, method=method)
+    check_pairs(schema.domain, method=method)
+    width = len(schema.domain.attributes)
+    if (pairs := width * (width - 1) // 2) > MOST_MARGINALS:
+        raise InvalidPlan(
+            f"{width} attributes make {pairs} pairs; at most {MOST_MARGINALS} can be asked for",
+            hint=f"use the method {Method.ONE_SHOT.value}, or leave attributes out",
+        )
+
+
+def most_groups(domain: Domain) -> int:
+    """Return into how many groups an attribute may be merged at most, so that a fit stays small."""
+    fits = (g for g in GROUPS if sum(min(size, g) for size in domain.shape) <= MOST_CODES)
+    return next(fits, FEWEST_GROUPS)
+
+
+def _grouping(known: Known) -> Grouping:
+    """Return the merge of fine codes into the codes of pairs and model: rare ones, and the many."""
+    schema, one_way = known.schema, known.merged_by
+    most = most_groups(schema.domain)
+    return coarse_grouping(schema, one_way, working=known.rare_merged, count=most)
+
+
+def _ask(phase: PhaseName, known: Known) -> Question:
+    """Ask all pairs over the codes of the model."""
+    return ask_cliques(all_pairs(known.schema.domain), name=WORKING, grouping=_grouping(known))
+
+
+def gather(
+    known: Known, one_way: Sequence[Measurement], *, grouping: Grouping, over: Domain
+) -> NoisedPairs:
+    """Return all that was measured, over the codes that the pairs were asked over."""
+    merged = [regroup(m, domain=known.schema.domain, grouping=grouping) for m in one_way]
+    return collect_pairs(merged, known.measured[PhaseName.COARSE], domain=over)
+
+
+def _finish(known: Known) -> Outcome:
+    """Fit the candidate that is nearest to what it has not seen."""
+    grouping = _grouping(known)
+    over = grouping.domain(known.schema.domain)
+    pairs = gather(known, known.one_way, grouping=grouping, over=over)
+    fitted = choose(pairs, candidates()).whole(pairs)
+    return finish_mixture(known, fitted, grouping=grouping, total=pairs.total)
+
+
+def candidates() -> tuple[Candidate, ...]:
+    """Return all models that are compared: no dependence, a copula, mixtures by their smoothing."""
+    brief = Settings(components=BRIEF_COMPONENTS, steps=BRIEF_STEPS, smoothing=0.0)
+    whole = Settings(components=COMPONENTS, steps=STEPS, smoothing=0.0)
+    return (
+        Candidate(name="independent", brief=_independent, whole=_independent),
+        Candidate(name="copula", brief=_copula, whole=_copula),
+        *(
+            Candidate(
+                name=f"mixture of smoothing {smoothing:g}",
+                brief=partial(_mixture, settings=replace(brief, smoothing=smoothing)),
+                whole=partial(_mixture, settings=replace(whole, smoothing=smoothing)),
+            )
+            for smoothing in SMOOTHINGS
+        ),
+    )
+
+
+def _independent(pairs: NoisedPairs) -> Products:
+    return Products(weights=np.ones(1), codes=pairs.shares[None, :])
+
+
+def _copula(pairs: NoisedPairs) -> Products:
+    return fit_copula(pairs, tuple(np.split(pairs.shares, pairs.starts[1:])))
+
+
+def _mixture(pairs: NoisedPairs, *, settings: Settings) -> Products:
+    return fit_products(pairs, denoise(pairs), settings=settings)
+
+
+RECIPE = Recipe(name=Method.MIXTURE, options=Mixture, ask=_ask, finish=_finish)
