@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +11,7 @@ import typer
 import yaml
 
 from silosynth.common.cli.console import Json, emit, say
+from silosynth.common.cli.ruled import accept_rules, review_rules
 from silosynth.common.cli.several.review import accept_tables, review_tables
 from silosynth.common.document import load_document
 from silosynth.common.errors import InvalidArgument, InvalidSchema
@@ -47,7 +48,8 @@ def schema_accept(
     lines: Annotated[
         str | None,
         typer.Option(
-            help="Of several tables, the lines of 'unreviewed:' that are true: 1,3 or all."
+            help="Proposed rules, or lines of 'unreviewed:' of several tables, that are true: "
+            "1,3 or all."
         ),
     ] = None,
     why: Annotated[
@@ -57,10 +59,12 @@ def schema_accept(
 ) -> None:
     """Vouch for attributes of a draft: say that what it states was known before the data.
 
-    An attribute of several tables is named as table.attribute.
+    An attribute of several tables is named as table.attribute. Rules that were proposed are named
+    by their place, and need a look each: a rule that holds in these rows may be false elsewhere.
 
     [dim]silosynth schema accept schema.yaml --public age,sex --why "census codes"[/dim]
     [dim]silosynth schema accept schema.yaml --all-declared --why "data dictionary 2024"[/dim]
+    [dim]silosynth schema accept ruled.yaml --lines 1,3[/dim]
     [dim]silosynth schema accept tables.yaml --declared visits.ward --lines 1,2[/dim]
     """
     several = has_tables(load_document(path))
@@ -71,16 +75,17 @@ def schema_accept(
             "a whole draft is accepted with a reason alone",
             hint='say where its domains are written, as --why "data dictionary 2024"',
         )
-    if lines is not None and not several:
-        raise InvalidArgument("--lines is for several tables", hint="leave it out")
     if several:
         tables = accept_tables(path, chosen, rest=rest, lines=lines, why=why)
         left = tables.unvouched()
     else:
         schema = load_schema(path)
-        chosen = dict.fromkeys(schema.unreviewed() if rest else (), rest or Source.PUBLIC) | chosen
-        _require(chosen)
-        accepted = accept(schema, chosen, why=why)
+        chosen = (dict.fromkeys(_waiting(schema), rest) if rest else {}) | chosen
+        if not chosen and lines is None:
+            raise InvalidArgument(
+                "nothing is accepted", hint="name attributes with --public, or rules with --lines"
+            )
+        accepted = accept_rules(accept(schema, chosen, why=why), lines)
         write_text(path, dump_schema(accepted), force=True)
         left = accepted.unreviewed()
     say(f"wrote {path}: {len(left)} unreviewed")
@@ -94,6 +99,8 @@ def schema_review(
 ) -> None:
     """Walk through a draft attribute by attribute: accept, change, declare public, or drop.
 
+    After them come the rules that were proposed.
+
     Each answer is kept at once, so that the same command goes on where it was stopped.
 
     [dim]silosynth schema review schema.yaml[/dim]
@@ -103,7 +110,7 @@ def schema_review(
         _say_left(path, left, as_json=as_json)
         return
     schema = load_schema(path)
-    waiting = schema.unreviewed()
+    waiting = _waiting(schema)
     say(f"{path}: {len(waiting)} of {len(schema.attributes)} attributes are unreviewed ({_HELP})")
     for place, name in enumerate(waiting, start=1):
         reviewed = _ask(schema, name, place=f"{place}/{len(waiting)}", why=why)
@@ -111,8 +118,14 @@ def schema_review(
             break
         if reviewed != schema:
             schema = reviewed
-            write_text(path, dump_schema(schema), force=True)
+            _write(path, schema)
+    else:
+        schema = review_rules(schema, kept=lambda s: _write(path, s))
     _say_left(path, schema.unreviewed(), as_json=as_json)
+
+
+def _write(path: Path, schema: Schema) -> None:
+    write_text(path, dump_schema(schema), force=True)
 
 
 def _say_left(path: Path, left: Sequence[str], *, as_json: bool) -> None:
@@ -120,9 +133,9 @@ def _say_left(path: Path, left: Sequence[str], *, as_json: bool) -> None:
     emit({"path": str(path), "unreviewed": list(left)}, as_json=as_json)
 
 
-def _require(chosen: Mapping[str, Source]) -> None:
-    if not chosen:
-        raise InvalidArgument("nothing is accepted", hint="name attributes with --public")
+def _waiting(schema: Schema) -> tuple[str, ...]:
+    """Return the attributes that nobody has vouched for."""
+    return tuple(a.name for a in schema.attributes if a.source is Source.UNREVIEWED)
 
 
 def accept(schema: Schema, sources: dict[str, Source], *, why: str | None) -> Schema:

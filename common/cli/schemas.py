@@ -47,8 +47,7 @@ def schema_check(
         raise InvalidSchema(
             f"{path}: {len(unreviewed)} attributes or rules are unreviewed, "
             f"{unreviewed[0]!r} first",
-            hint="check each domain with 'schema review', or vouch for them with 'schema accept'; "
-            "check each rule, then take 'unreviewed:' away",
+            hint="check each with 'schema review', or vouch for them with 'schema accept'",
         )
     sizes = dict(zip(schema.domain.attributes, schema.domain.shape, strict=True))
     facts: dict[str, object] = {"digest": schema.digest, "attributes": sizes}

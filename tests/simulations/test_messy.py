@@ -11,6 +11,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from silosynth.common.cli.app import run
 from silosynth.common.codec import Codec
@@ -105,6 +106,38 @@ def test_a_draft_is_reviewed_in_the_terminal(
         "unreviewed",
     ]
     assert reviewed["ward"].kind == "ignored"
+
+
+RULES = ["age >= 18", "age <= 89", 'never sex = "f" and age = 18']
+
+
+def _proposed(path: Path) -> Path:
+    marked = [f"unreviewed: {rule}" for rule in RULES]
+    document = yaml.safe_load(dump_schema(SCHEMA.model_copy(update={"rules": tuple(marked)})))
+    path.write_text(dump_schema(parse_schema(document)))
+    return path
+
+
+def test_proposed_rules_are_accepted_by_their_place(tmp_path: Path) -> None:
+    schema = _proposed(tmp_path / "s.yaml")
+    assert run(["schema", "accept", str(schema), "--all-public", "--why", "census"]) == 0
+    assert len(load_schema(schema).unreviewed()) == len(RULES), "no rule with the attributes"
+    assert run(["schema", "accept", str(schema), "--lines", "4"]) == 4
+    assert run(["schema", "accept", str(schema), "--lines", "1,3"]) == 0
+    assert load_schema(schema).rules == (RULES[0], f"unreviewed: {RULES[1]}", RULES[2])
+    assert run(["schema", "accept", str(schema), "--lines", "all"]) == 0
+    assert load_schema(schema).rules == tuple(RULES)
+
+
+def test_proposed_rules_are_reviewed_after_the_attributes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schema = _proposed(tmp_path / "s.yaml")
+    answers = iter(["d", "c", "age <", "c", "age <= 80", "a"])
+    monkeypatch.setattr("typer.prompt", lambda *_, **__: next(answers))
+    assert run(["schema", "review", str(schema)]) == 0
+    assert load_schema(schema).rules == ("age <= 80", RULES[2])
+    assert load_schema(schema).unreviewed() == ()
 
 
 def test_accepting_all_needs_a_reason_and_known_names(tmp_path: Path) -> None:
