@@ -35,6 +35,7 @@ if hypothesis.settings.get_current_profile_name() in ("default", "ci"):
 NOT_QUICK = {
     *("processes", "deploy", "simulations"),
     *(
+        "client/page/test_silo_page.py",
         "client/serving/test_serve.py",
         "client/source/test_source_postgresql.py",
         "client/source/test_count_ray.py",
@@ -48,6 +49,7 @@ NOT_QUICK = {
     *("privacy/test_mutants.py", "privacy/test_gradient_audit.py"),
     *("privacy/test_gradient_neighbours.py", "privacy/test_pretrained_gradient.py"),
     *("server/methods/test_aim.py", "server/model/test_engine.py", "test_readme.py"),
+    "server/service/test_service.py",
 }
 """What ``--quick`` leaves out: whole runs, and all that starts processes, browsers or servers."""
 

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from silosynth.client.cli.options import POLICY, PolicyPath
+from silosynth.client.cli.page import register_page
 from silosynth.client.desk import (
     ALTHOUGH,
     Command,
@@ -56,6 +57,7 @@ def register_operator(groups: dict[str, typer.Typer]) -> None:
     silo.command("notes")(silo_notes)
     silo.command("verify-ledger")(silo_verify_ledger)
     silo.command("export-audit")(silo_export_audit)
+    register_page(groups)
 
 
 def silo_serve(

@@ -13,7 +13,6 @@ from silosynth.client.cli.joining import register_joining
 from silosynth.client.cli.judging import register_judging
 from silosynth.client.cli.keeping import register_keeping
 from silosynth.client.cli.operator import register_operator
-from silosynth.client.cli.page import register_page
 from silosynth.client.cli.relay import relay
 from silosynth.client.cli.silo import register_silo
 from silosynth.client.csv import declared_dialect
@@ -33,7 +32,6 @@ def register(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:
     register_silo(groups)
     register_judging(groups)
     register_operator(groups)
-    register_page(groups)
     register_joining(groups)
     register_keeping(groups)
     register_approver(groups)

@@ -7,6 +7,7 @@ import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +19,7 @@ from silosynth.common.files import read_named
 from silosynth.common.page.settings import PageSettings, hidden, new_secret
 
 KEEPER = "silosynth.common.page.keeper"
+_PACKAGES = ("fastapi", "jinja2", "uvicorn")
 _SHORTEST = 16
 _BACKLOG = 64
 _NAME = r"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.:-[]"
@@ -82,7 +84,13 @@ def open_page(
 
 
 def _check(flags: PageFlags) -> None:
-    """Raise InvalidArgument for flags that do not go together."""
+    """Raise InvalidArgument for flags that do not go together, or where packages are missing."""
+    for package in _PACKAGES:
+        if find_spec(package) is None:
+            raise InvalidArgument(
+                f"a page needs {package}, which is not installed",
+                hint="install silosynth[silo] or silosynth[coordinator]",
+            )
     if flags.user_header is not None and flags.socket is None:
         raise InvalidArgument(
             "--user-header is believed of a proxy at --socket alone: any program may send it "

@@ -20,12 +20,10 @@ from silosynth.server.cli.families import FamiliesFlags
 from silosynth.server.cli.flags import BudgetFlags, PersonFlags, TermFlags, TrustFlags
 from silosynth.server.cli.forecast import plan_show
 from silosynth.server.cli.judge import register_judge
-from silosynth.server.cli.page import register_page
 from silosynth.server.cli.planned import make_plan, notes_on
 from silosynth.server.cli.replicate import register_replicate
 from silosynth.server.cli.report import register_report
 from silosynth.server.cli.roster import register_roster
-from silosynth.server.cli.runs import register_runs
 from silosynth.server.cli.service import register_service
 from silosynth.server.cli.setup import admit, nodes, register_certs
 from silosynth.server.federation import load_roster, with_roster
@@ -44,8 +42,6 @@ def register(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:
     groups["plan"].command("new")(with_flags(plan_new, flags))
     groups["plan"].command("show")(plan_show)
     register_judge(groups)
-    register_runs(app)
-    register_page(app)
     register_service(app)
     register_report(app)
     register_replicate(app)

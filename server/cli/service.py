@@ -12,13 +12,16 @@ import typer
 
 from silosynth.common.cli import Json, emit, say
 from silosynth.common.telemetry import start_logging, take_in_others
-from silosynth.server.cli.runs import begin_or_find, facts_of
+from silosynth.server.cli.page import register_page
+from silosynth.server.cli.runs import begin_or_find, facts_of, register_runs
 from silosynth.server.federation import home
 from silosynth.server.service import Service, check_priority, serving_alone, submit, take_up
 
 
 def register_service(app: typer.Typer) -> None:
-    """Add the commands."""
+    """Add the commands, and those of the runs that they are about."""
+    register_runs(app)
+    register_page(app)
     app.command("submit")(submit_run)
     app.command("coordinator")(coordinator)
 

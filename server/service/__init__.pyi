@@ -1,5 +1,5 @@
-from .processes import RunProcess, take_up
+from .processes import take_up
 from .queue import check_priority, submit
 from .service import Service, serving_alone
 
-__all__ = ["RunProcess", "Service", "check_priority", "serving_alone", "submit", "take_up"]
+__all__ = ["Service", "check_priority", "serving_alone", "submit", "take_up"]

@@ -13,6 +13,7 @@ DEAREST = (
     "tests/processes/test_kill_matrix.py",
     "tests/processes/test_kill_mutants.py",
     "tests/simulations/test_cluster.py",
+    "tests/processes/test_page_browser.py",
     "tests/simulations/test_training.py",
     "tests/privacy/test_leak_canary.py",
     "tests/simulations/test_shared_noise.py",

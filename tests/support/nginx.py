@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import socket
@@ -51,7 +52,9 @@ def nginx(
     folder.mkdir()
     listens = {"listen 443 ssl;": f"listen 127.0.0.1:{port} ssl;"}
     (folder / "shipped.conf").write_text(put_in({**values, **listens}, shipped=shipped))
-    (folder / "nginx.conf").write_text(_MAIN.format(folder=folder))
+    # Its workers read the files of a test, which are ours.
+    user = "user root;\n" if os.geteuid() == 0 else ""
+    (folder / "nginx.conf").write_text(user + _MAIN.format(folder=folder))
     words = [NGINX, "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", "stderr"]
     checked = subprocess.run([*words, "-t"], capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stderr
