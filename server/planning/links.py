@@ -1,7 +1,7 @@
 """Which links of several tables stand above their noise: from the schema, the plan and a guess.
 
-A link costs marginals, whose noise all others bear too. One whose pairs are blurred by more than
-such pairs usually tell is better left out; where persons are few, that is all of them.
+A link costs marginals, whose noise all others bear too. One whose pairs cannot be told from chance
+is better left out; where persons are few, that is all of them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from silosynth.common.families import (
 from silosynth.common.plan import TABLES_PHASES, Phase, Views, phase_noise
 from silosynth.common.tables import TablesSchema
 from silosynth.server.families import ask_families
-from silosynth.server.planning.forecast import noise_distance
 
 OF_PARENT, OF_BEFORE = 0.06, 0.3
 """How far a pair of a row with its parent, and with the row before, usually is from chance: the
@@ -48,22 +47,22 @@ class Federated:
 class LinkForecast:
     """One link, as if it were asked about with a plan's noise.
 
-    ``distance`` is what noise alone adds to one of its pairs, ``usual`` what such a pair usually
-    tells: both total variation distances.
+    ``least`` is how far from chance one of its pairs must be to be told from noise, ``usual`` how
+    far such pairs usually are: both total variation distances.
     """
 
     name: str
     rows: float
     cells: float
     noise: float
-    distance: float
+    least: float
     usual: float
     left_out: bool
 
     @property
     def stands(self) -> bool:
         """Say whether it stands above its noise."""
-        return self.distance < self.usual
+        return self.least < self.usual
 
 
 def choose_links(
@@ -82,7 +81,7 @@ def choose_links(
         below = [link for link in seen if not link.left_out and not link.stands]
         if not below:
             return tuple(name for name in link_names(schema) if name in left)
-        left.append(max(below, key=lambda link: link.distance / link.usual).name)
+        left.append(max(below, key=lambda link: link.least / link.usual).name)
 
 
 def forecast_links(
@@ -109,15 +108,24 @@ def forecast_links(
                 rows=rows[view],
                 cells=(mean := sum(cells) / len(cells)),
                 noise=noises[view],
-                distance=noise_distance(noises[view], cells=mean, rows=round(rows[view])),
+                least=_least(noises[view], cells=mean, rows=rows[view]),
                 usual=usual,
                 left_out=name in left_out,
             )
             for (link, view), cells in asked.items()
             if link == name and view in noises
         ]
-        found += [min(seen, key=lambda link: link.distance)] if seen else []
+        found += [min(seen, key=lambda link: link.least)] if seen else []
     return tuple(found)
+
+
+def _least(noise: float, *, cells: float, rows: float) -> float:
+    """Return the least distance from chance that can be told from noise in a pair, at most 1.
+
+    By the sum of squares over its cells, of which noise alone has a deviation of sqrt(2 cells): 3
+    of these, for what differs in about 2 sqrt(cells) cells, as a column does with itself.
+    """
+    return min(1.0, math.sqrt(3 * math.sqrt(2) / 2) * noise * math.sqrt(cells) / max(rows, 1))
 
 
 def view_rows(schema: TablesSchema, *, persons: int) -> dict[str, float]:
@@ -181,8 +189,8 @@ def words_of_links(links: Sequence[LinkForecast], *, unlinked: Collection[str]) 
         how = "stands above its noise" if link.stands else "lies below its noise"
         told = "; it is left out" if link.left_out else ""
         said.append(
-            f"link '{link.name}' {how}: noise alone moves a pair by about {link.distance:.3f}, and "
-            f"such pairs usually tell {link.usual:g}{told}"
+            f"link '{link.name}' {how}: a pair must be {link.least:.3f} from chance to be told "
+            f"from noise, and such pairs usually are {link.usual:g}{told}"
         )
     if links and len(unlinked) == len(links):
         said.append(

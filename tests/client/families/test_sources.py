@@ -36,8 +36,9 @@ PHASE = Phase(
 
 
 def counted(sources: Mapping[str, TableSource], told: list[str] | None = None) -> Counted:
-    say = [].append if told is None else told.append
-    return FamilyRows(SCHEMA, sources, secret=bytes(32), tell_operator=say).count(PHASE)
+    heard: list[str] = [] if told is None else told
+    rows = FamilyRows(SCHEMA, sources, secret=bytes(32), tell_operator=heard.append)
+    return rows.count(PHASE)
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
+from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +17,11 @@ from silosynth.common.cli.app import run
 from silosynth.common.errors import InvalidPlan
 from silosynth.common.families import link_names, links_asked
 from silosynth.common.messages import Request, TablesQuestions, count_cells
-from silosynth.common.plan import check_tables_plan, load_plan
+from silosynth.common.plan import Phase, PhaseName, check_tables_plan, load_plan
 from silosynth.common.tables import dump_tables
 from silosynth.server.families import ask_families
+from silosynth.server.planning import tables
+from silosynth.server.planning.links import Federated, choose_links
 from tests.support.tables.families import SCHEMA
 
 BEFORE, PARENT = "visits by rows before", "visits by people"
@@ -61,15 +66,25 @@ def test_where_persons_are_few_links_are_left_out_by_name(
     assert "a row of 'people' with all rows below it" in told["said"]
 
 
-def test_the_links_that_say_less_go_first_and_their_noise_is_the_others(schema: Path) -> None:
-    unlinked = []
-    noise = {}
-    for persons in (40, 500, 1_000_000):
-        assert new(schema, "--persons", str(persons)) == 0
-        plan = load_plan(schema.parent / "plan.yaml")
-        unlinked.append(set(plan.unlinked or ()))
-        noise[persons] = plan.phase("later").sigma2
-    assert unlinked[0] >= unlinked[1] >= unlinked[2] == set()
+def test_the_less_is_asked_the_less_noise_the_rest_has() -> None:
+    size = {"silos": 2, "shares": 1}
+
+    def design(left_out: Collection[str]) -> list[Phase]:
+        return tables._phases(SCHEMA, rho=Fraction(1, 50), least=Fraction(1), left_out=left_out)
+
+    unlinked = [
+        set(choose_links(SCHEMA, design, size=Federated(**size, persons=persons)))
+        for persons in (5, 1_000, 1_400, 1_600, 3_000, 100_000)
+    ]
+    assert all(more >= fewer for more, fewer in pairwise(unlinked))
+    assert len(unlinked[0]) == 2
+    assert not unlinked[-1]
+    assert any(len(some) == 1 for some in unlinked), "they do not all go at once"
+    with_all, fewer = (
+        next(p for p in design(left) if p.name == "first") for left in ((), (PARENT,))
+    )
+    assert fewer.marginals < with_all.marginals
+    assert fewer.sigma2 < with_all.sigma2
 
 
 def test_fineness_is_a_choice_and_what_it_costs_is_not(
@@ -120,7 +135,7 @@ def test_a_link_that_is_left_out_is_known_and_never_asked_about(schema: Path) ->
             questions=tuple((q.view, q.clique, q.scale) for q in wanted), length=3
         )
         request = Request(
-            plan_digest=plan.digest, phase="later", silo="a", tables=tables, queries=()
+            plan_digest=plan.digest, phase=PhaseName.LATER, silo="a", tables=tables, queries=()
         )
         if fine:
             count_cells(request, plan=plan, counted=SCHEMA)
