@@ -118,5 +118,5 @@ def flights(folder: Path) -> Case:
             _described("nycflights13", "planes.csv", PLANE),
             _described("nycflights13", "flights.parquet", FLIGHT),
         ),
-        children=[0, 1, 2, 5, 10, 20, 30, 40, 60, 100, 120, 150, 200, 300, 500],
+        children=[0, 1, 2, 5, 10, 20, 30, 50, 80, 120, 160, 220, 300, 500],
     )

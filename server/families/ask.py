@@ -26,8 +26,12 @@ from silosynth.common.families import (
 )
 from silosynth.common.tables import TablesSchema, ancestors, number_name
 
-ONE_WAY_SCALE = 3
-"""A later row's own attributes weigh three times as much as its pairs: all pairs lean on them."""
+FEW_SCALES, MANY_SCALES = (2, 2), (3, 1)
+"""Of a later row's own attributes, on which all pairs lean, and of each beside the rows before it.
+
+Where persons have few rows, few have others before them, and noise hides those first; where they
+have many, what each row is by itself adds up from row to row.
+"""
 PERSONS_SHARE, FEW_SHARE, NORMS_SHARE = Fraction(1, 10), Fraction(1, 5), Fraction(1, 100)
 """Of persons, of persons where each has many rows, and of how long their counts are.
 
@@ -61,7 +65,7 @@ def ask_families(schema: TablesSchema, *, left_out: Collection[str] = ()) -> Ask
         later = (later_of(name),) if has_later(schema, name) else ()
         for view in (first_of(name), *later):
             for clique in view_cliques(schema, name, view=view, left_out=left_out):
-                scale = ONE_WAY_SCALE if len(clique) == 1 and view not in single else 1
+                scale = 1 if view in single else _scale(schema, clique)
                 question = Question(view=view, clique=clique, scale=scale)
                 (plain if view in single else weighed).append(question)
     own = _telling(schema, schema.person)
@@ -71,6 +75,13 @@ def ask_families(schema: TablesSchema, *, left_out: Collection[str] = ()) -> Ask
         first=Phase(plain=tuple(plain)),
         later=Phase(weighed=tuple(weighed)),
     )
+
+
+def _scale(schema: TablesSchema, clique: Clique) -> int:
+    own, before = MANY_SCALES if _usual(schema) > MANY_ROWS else FEW_SCALES
+    if len(clique) == 1:
+        return own
+    return before if clique[0].startswith((PREVIOUS, SECOND, FIRST)) else 1
 
 
 def view_cliques(

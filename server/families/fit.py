@@ -28,9 +28,9 @@ from silosynth.server.families.population import Population, draw_firsts, draw_p
 EFFORT = Effort(rows=20_000, first=30, then=15)
 ROUNDS = (
     Effort(rows=5_000, first=0, then=30),
+    Effort(rows=5_000, first=0, then=30),
     Effort(rows=10_000, first=0, then=30),
-    Effort(rows=20_000, first=0, then=30),
-    Effort(rows=20_000, first=0, then=15),
+    Effort(rows=20_000, first=0, then=20),
 )
 """Later rows follow later rows: each law is fitted on rows that the laws before drew.
 
