@@ -160,7 +160,7 @@ def _person_key(
     form = proposal.facts if proposal.facts["kind"] == "identifier" else {}
     form = form_of(column) if column.is_text and not form else form
     plain = {"name": column.name, **form, "kind": "identifier", "source": Source.UNREVIEWED}
-    return plain | _stored(column, "identifier", stored=stored)
+    return plain | _missing(column)[0] | _stored(column, "identifier", stored=stored)
 
 
 def _told_missing(bounds: list[str], others: list[str], blanks: list[str]) -> list[str]:

@@ -33,11 +33,16 @@ def person_keys(table: pa.Table, *, proposals: Mapping[str, Proposal]) -> dict[s
     for name, proposal in proposals.items():
         if proposal.facts["kind"] not in _KEYS:
             continue
-        codes, size = coded[name]
+        there = flatten(part[name]).is_valid().to_numpy(zero_copy_only=False)
+        if not len(coded[name]):
+            continue
+        codes = coded[name][there]
+        size = len(np.unique(codes))
         if size <= FEW or len(codes) < _REPEATS * size:
             continue
         named = _NAMED.search(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name))
-        others = {n: c for n, c in coded.items() if proposals[n].facts["kind"] in _LISTS}
+        lists = (n for n in coded if proposals[n].facts["kind"] in _LISTS)
+        others = {n: coded[n][there] for n in lists if len(coded[n])}
         steady = _steady(name, codes, size, others=others)
         often = len(codes) >= 1.5 * size
         if named or (steady and often and proposal.facts["kind"] == "identifier"):
@@ -51,23 +56,22 @@ def person_keys(table: pa.Table, *, proposals: Mapping[str, Proposal]) -> dict[s
 
 
 def _steady(
-    key: str, codes: np.ndarray, size: int, *, others: Mapping[str, tuple[np.ndarray, int]]
+    key: str, codes: np.ndarray, size: int, *, others: Mapping[str, np.ndarray]
 ) -> str | None:
     """Return a column that has one value for each value of the key, though it has several."""
-    for name, (values, count) in list(others.items())[:_MOST_COLUMNS]:
-        top = np.bincount(values).max(initial=0)
-        if name == key or count < 2 or top > 0.9 * len(values):
+    for name, values in list(others.items())[:_MOST_COLUMNS]:
+        top, most = np.bincount(values).max(initial=0), int(values.max(initial=0))
+        if name == key or top > 0.9 * len(values):
             continue
-        pairs = len(np.unique(codes.astype(np.int64) * (count + 1) + values))
+        pairs = len(np.unique(codes.astype(np.int64) * (most + 1) + values))
         if pairs <= 1.02 * size:
             return name
     return None
 
 
-def _codes(column: pa.ChunkedArray) -> tuple[np.ndarray, int]:
-    """Return (rows,) numbers of a column's values, and how many there are."""
+def _codes(column: pa.ChunkedArray) -> np.ndarray:
+    """Return (rows,) numbers of a column's values; none where no kind can hold them."""
     flat = flatten(column)
     if pa.types.is_nested(flat.type):
-        return np.zeros(0, dtype=np.int64), 0
-    _, positions = distinct(flat)
-    return positions, len(np.unique(positions))
+        return np.zeros(0, dtype=np.int64)
+    return distinct(flat)[1]

@@ -17,6 +17,7 @@ from silosynth.client.policy import (
     MAX_PLAN_BYTES,
     Rules,
     SiloIdentity,
+    check_company,
     check_plan_size,
     check_request,
     check_roster,
@@ -157,6 +158,7 @@ def permit_plan(door: Doorkeeper, plan: Plan, *, ended: bool = False) -> AnyData
     if door.identity is not None:
         _check_rosters(door, plan, ended=ended)
         check_plan_size(dataset.policy, plan=plan, attributes=len(dataset.domain.attributes))
+        check_company(dataset.policy, plan=plan)
     if not dataset.bounded:
         check_rows(dataset.policy, plan=plan)
     for phase in plan.phases:

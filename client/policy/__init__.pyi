@@ -12,6 +12,7 @@ from .file import PolicyFile, load_policy, parse_policy
 from .limits import (
     MAX_PLAN_BYTES,
     Policy,
+    check_company,
     check_plan_size,
     check_request,
     check_rows,
@@ -49,6 +50,7 @@ __all__ = [
     "SiloIdentity",
     "alone_epsilon",
     "approved_by",
+    "check_company",
     "check_plan_size",
     "check_request",
     "check_roster",

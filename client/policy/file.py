@@ -127,6 +127,7 @@ class PolicyFile(Section):
         """Return the limits that hold for requests on one data set."""
         return Policy(
             rows_per_person=dataset.rows_per_person,
+            silos_in_sum=self.caps.silos_in_sum,
             max_cells_per_marginal=self.caps.cells_per_marginal,
             max_cells_per_request=self.caps.cells_per_plan,
             max_marginals=self.caps.marginals,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from silosynth.common.domain import Domain
 from silosynth.common.errors import CapExceeded, InvalidPlan, Refused
 from silosynth.common.messages import MOST_STEP_BYTES
-from silosynth.common.plan import WEIGHT_BYTES, Plan
+from silosynth.common.plan import WEIGHT_BYTES, Plan, fewest_in_sum
 
 MAX_PLAN_BYTES = 1_000_000
 _MOST_SPELLED = 10**18
@@ -25,9 +25,11 @@ class Policy:
 
     ``rows_per_person`` is how many rows one person may have at most: the silo's own word where
     rows are not bounded by the gateway, and the most that it ever counts where they are.
+    ``silos_in_sum``: whatever leaves is a sum over the rows of so many silos at least.
     """
 
     rows_per_person: int = 1
+    silos_in_sum: int = 1
     max_cells_per_marginal: int = 5_000_000
     max_cells_per_request: int = 50_000_000
     max_marginals: int = 150_000
@@ -78,6 +80,19 @@ def check_rows(policy: Policy, *, plan: Plan) -> None:
             f"plan {plan.id} assumes {plan.privacy.rows_per_person} rows a person; "
             f"this silo has up to {policy.rows_per_person}",
             hint="make the plan with --rows-per-person",
+        )
+
+
+def check_company(policy: Policy, *, plan: Plan) -> None:
+    """Raise Refused when something of fewer silos' rows may leave than the policy asks for."""
+    fewest = fewest_in_sum(plan)
+    if fewest < policy.silos_in_sum:
+        raise Refused(
+            f"what leaves under plan {plan.id} may be a sum over {fewest} "
+            f"silo{'s' * (fewest > 1)}; "
+            f"this silo's rows leave in sums over {policy.silos_in_sum} at least",
+            hint="make the plan with --trust shared, and with silos enough beside those that it "
+            "spares and those that lack columns",
         )
 
 

@@ -15,7 +15,7 @@ from silosynth.common.accounting import ORDERS, budget_order
 from silosynth.common.audit import Cap
 from silosynth.common.digest import DIGEST_PATTERN
 from silosynth.common.errors import InvalidArgument
-from silosynth.common.plan import MOST_MARGINALS, Method, Name
+from silosynth.common.plan import MOST_MARGINALS, MOST_MEMBERS, Method, Name
 from silosynth.common.schema import CsvDialect
 from silosynth.common.trust import PublicKey
 
@@ -145,13 +145,16 @@ class CheckpointSection(Section):
 
 
 class CapsSection(Section):
-    """Limits on size that hold for every plan and every request."""
+    """Limits that hold for every plan and every request, whoever approves."""
 
     cells_per_marginal: int = Field(default=5_000_000, ge=1, le=2**40)
     cells_per_plan: int = Field(default=50_000_000, ge=1, le=2**40)
     marginals: int = Field(default=150_000, ge=1, le=MOST_MARGINALS)
     attributes: int = Field(default=600, ge=1, le=4_096)
     message_mb: int = Field(default=64, ge=1, le=1_024)
+    silos_in_sum: int = Field(
+        default=1, ge=1, le=MOST_MEMBERS, description="whose rows are summed in whatever leaves"
+    )
 
 
 class ApprovalSection(Section):

@@ -141,6 +141,7 @@ cells_per_plan = 50_000_000
 marginals = 150_000
 attributes = 600
 message_mb = 64
+# silos_in_sum = 3  # whatever leaves is a sum over the rows of so many silos; needs shared noise
 
 [approval]  # which plans are answered without asking a person; no other is
 automatic = false

@@ -22,6 +22,12 @@ def policy_words(policy: PolicyFile) -> tuple[str, ...]:
         f"{policy.caps.cells_per_plan:,} cells in all, {policy.caps.cells_per_marginal:,} in one "
         f"marginal, or a table of over {policy.caps.attributes:,} attributes; no message may be "
         f"larger than {policy.caps.message_mb} MB.",
+        *(
+            f"Whatever leaves is a sum over the rows of at least {silos} silos, those that a plan "
+            "spares not counted."
+            for silos in (policy.caps.silos_in_sum,)
+            if silos > 1
+        ),
         _relay(policy),
         *(
             f"The ledger is mirrored at {path}, before anything is answered."

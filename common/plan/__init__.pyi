@@ -1,5 +1,6 @@
 from .budget import check_budget, check_promise
 from .check import check_plan, check_tables_plan, check_texts
+from .company import fewest_in_sum
 from .cost import (
     alone_costs,
     alone_units,
@@ -106,6 +107,7 @@ __all__ = [
     "dump_plan",
     "encode_plan",
     "encode_weights",
+    "fewest_in_sum",
     "frame_weights",
     "gradient_unit",
     "held_alone",

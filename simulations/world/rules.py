@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import combinations
 
 from silosynth.common.errors import InvalidArgument, PlanRefused
-from silosynth.common.plan import Plan
+from silosynth.common.plan import Plan, fewest_in_sum
 from silosynth.simulations.world.scenario import Rules, Scenario
 
 
@@ -72,27 +71,3 @@ def broken(
         if homes[silo] != region and {silo, homes[silo]} & set(rules.not_with):
             yield "not_with", f"silo {silo} of region {homes[silo]} takes part"
             return
-
-
-def fewest_in_sum(plan: Plan) -> int:
-    """Return the fewest honest silos whose rows anything that leaves can be a sum of.
-
-    In own trust a silo's release stands alone. In shared trust as many as the plan spares may be
-    away, and the shares of those that collude are known to the coordinator; of a marginal over
-    columns that some silos lack, the others add noise alone.
-    """
-    if not plan.masked:
-        return 1
-    spared = len(plan.silos) - plan.shares
-    return max(_fewest_holders(plan) - spared, 1)
-
-
-def _fewest_holders(plan: Plan) -> int:
-    """Return how many silos hold the columns that fewest hold, of those that anybody holds.
-
-    Looked at are single columns, pairs, and the marginals that the plan names.
-    """
-    columns = sorted({c for lacked in (plan.lacks or {}).values() for c in lacked})
-    cliques = ((), *combinations(columns, 1), *combinations(columns, 2), *plan.workload)
-    counts = (len(plan.holders(clique, silos=plan.silos)) for clique in cliques)
-    return min(count for count in counts if count)

@@ -186,6 +186,30 @@ def test_a_kill_between_charge_and_store_masks_again_without_a_new_charge(summed
         assert len(silo.ledger.charges()) == 1
 
 
+@pytest.mark.parametrize("approval", ["policy", "person"])
+def test_what_leaves_is_a_sum_over_as_many_silos_as_the_policy_asks_for(
+    summed: Sum, approval: str
+) -> None:
+    """Whoever approves: a plan of fewer is refused for a public reason, and nothing is charged."""
+    federation = summed.federation
+    federation.change(caps={"silos_in_sum": 2})
+    if approval == "person":
+        federation.approve_none()
+    alone = federation.plan(id="alone")
+    with federation.open() as silo:
+        told = federation.verdict(silo.gateway.propose(plan=federation.sealed(alone)))
+        _propose(summed, silo)
+        assert told.code == "refused"
+        assert "may be a sum over 1 silo; this silo's rows leave in sums over 2" in told.message
+        answer = silo.gateway.answer(
+            plan=federation.sealed(alone), request=federation.request(alone)
+        )
+        assert isinstance(federation.read(answer), Refusal)
+        assert silo.ledger.charges() == ()
+        if approval == "policy":
+            assert isinstance(summed.ask(silo, summed.request(summed.proof(silo))), Release)
+
+
 def test_without_approval_a_silo_makes_no_keys(summed: Sum) -> None:
     summed.federation.approve_none()
     with summed.federation.open() as silo:

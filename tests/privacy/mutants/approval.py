@@ -21,6 +21,11 @@ PAIRS, PRESENT, AT_DESK = (
 )
 KEYS, ATTACKS = "tests/common/trust/test_roster.py::", "tests/privacy/test_sum_attacks.py::"
 
+_COMPANY = (
+    "tests/client/gateway/test_gateway_sums.py::"
+    "test_what_leaves_is_a_sum_over_as_many_silos_as_the_policy_asks_for"
+)
+
 MUTANTS = (
     # Whose plan it is
     Mutant(
@@ -309,6 +314,23 @@ MUTANTS = (
         killed_by=(
             "tests/client/gateway/test_gateway_sums.py::"
             "test_neither_limit_of_shared_noise_makes_up_for_the_other",
+        ),
+    ),
+    Mutant(
+        name="a silo's own release leaves where its policy asks for sums",
+        path="client/policy/limits.py",
+        old="    if fewest < policy.silos_in_sum:\n",
+        new="    if fewest < min(policy.silos_in_sum, 1):\n",
+        killed_by=(_COMPANY + "[policy]", _COMPANY + "[person]"),
+    ),
+    Mutant(
+        name="silos that lack a column count towards its sum",
+        path="common/plan/company.py",
+        old="    return min(sum(other <= own for other in lacks) for own in lacks)\n",
+        new="    return len(lacks)\n",
+        killed_by=(
+            "tests/common/plan/test_company.py::"
+            "test_a_marginal_of_three_columns_counts_where_the_method_may_ask_it[aim-1]",
         ),
     ),
 )

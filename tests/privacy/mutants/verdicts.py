@@ -14,11 +14,13 @@ import pytest
 from tests.privacy.mutants.child import STOPS
 
 PLACE = "SILOSYNTH_VERDICTS"
+ONE_COURSE = "SILOSYNTH_ONE_COURSE"
 # The first example that fails is enough: nobody reads the shortest one.
 hypothesis.settings.register_profile(
     "mutants",
     database=None,
     deadline=None,
+    derandomize=ONE_COURSE in os.environ,
     phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
     print_blob=False,
 )

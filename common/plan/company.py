@@ -1,0 +1,42 @@
+"""Of how many silos' rows at least anything that leaves a silo is a sum."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+from silosynth.common.plan.methods import Method
+from silosynth.common.plan.plan import Plan
+
+_NAMED_OR_PAIRS = (Method.INDEPENDENT, Method.FIXED, Method.MST)
+"""Methods that ask single columns, pairs, and what their plan names, and nothing wider."""
+
+
+def fewest_in_sum(plan: Plan) -> int:
+    """Return the fewest honest silos whose rows anything that leaves can be a sum of.
+
+    In own trust a silo's release stands alone. In shared trust as many as the plan spares may be
+    away, and the shares of those that collude are known to the coordinator; of a marginal over
+    columns that some silos lack, the others add noise alone.
+    """
+    if not plan.masked:
+        return 1
+    spared = len(plan.silos) - plan.shares
+    fewest = _of_pairs(plan) if plan.method in _NAMED_OR_PAIRS else _of_any_width(plan)
+    return max(fewest - spared, 1)
+
+
+def _of_pairs(plan: Plan) -> int:
+    """Return how many silos hold the columns that fewest hold, of those that anybody holds."""
+    columns = sorted({c for lacked in (plan.lacks or {}).values() for c in lacked})
+    cliques = ((), *combinations(columns, 1), *combinations(columns, 2), *plan.workload)
+    counts = (len(plan.holders(clique, silos=plan.silos)) for clique in cliques)
+    return min(count for count in counts if count)
+
+
+def _of_any_width(plan: Plan) -> int:
+    """Return the same over all sets of columns.
+
+    Fewest hold all that some silo holds: who holds that lacks nothing that this silo has.
+    """
+    lacks = [frozenset((plan.lacks or {}).get(silo, ())) for silo in plan.silos]
+    return min(sum(other <= own for other in lacks) for own in lacks)
