@@ -22,7 +22,14 @@ from silosynth.server.methods.budget import (
     check_total,
     one_way_size,
 )
-from silosynth.server.methods.marginals import COARSE, all_pairs, finish_mixture
+from silosynth.server.methods.marginals import (
+    COARSE,
+    all_pairs,
+    check_wide,
+    finish_mixture,
+    gather,
+    shares_of,
+)
 from silosynth.server.methods.method import (
     Design,
     Known,
@@ -32,7 +39,6 @@ from silosynth.server.methods.method import (
     Terms,
     ask_cliques,
 )
-from silosynth.server.methods.mixture import check_wide, gather, shares_of
 from silosynth.server.mixture import fit_copula
 from silosynth.server.values import project
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import combinations
 
 import numpy as np
@@ -12,7 +13,7 @@ from silosynth.common.certificate import certify_plan
 from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.errors import InvalidPlan
 from silosynth.common.measurement import Measurement
-from silosynth.common.plan import Method
+from silosynth.common.plan import MOST_MARGINALS, Method, PhaseName
 from silosynth.common.sampler import (
     CliqueMarginal,
     Mixture,
@@ -23,9 +24,14 @@ from silosynth.common.sampler import (
 )
 from silosynth.common.schema import Schema
 from silosynth.server.measuring import fit_measured, regroup, within_groups
+from silosynth.server.methods.budget import Shares, check_pairs
 from silosynth.server.methods.method import Known, Outcome
-from silosynth.server.mixture import Products
+from silosynth.server.mixture import NoisedPairs, Products, collect_pairs
 from silosynth.server.model import GraphicalModel
+
+MOST_ALONE, LEAST_ALONE = Fraction(1, 5), Fraction(1, 50)
+ALONE = 4
+"""Parts of rho for the 1-ways: the wider a table, the more of them its pairs say as well."""
 
 COARSE = "coarse"
 FEWEST_GROUPS = 4
@@ -109,6 +115,33 @@ def finish_mixture(known: Known, fitted: Products, *, grouping: Grouping, total:
         measurements=tuple(regroup(m, domain=domain, grouping=grouping) for m in known.one_way),
         grouping=grouping,
     )
+
+
+def gather(
+    known: Known, one_way: Sequence[Measurement], *, grouping: Grouping, over: Domain
+) -> NoisedPairs:
+    """Return all that was measured, over the codes that the pairs were asked over."""
+    merged = [regroup(m, domain=known.schema.domain, grouping=grouping) for m in one_way]
+    return collect_pairs(merged, known.measured[PhaseName.COARSE], domain=over)
+
+
+def shares_of(schema: Schema) -> Shares:
+    """Return each phase's share of rho: of the 1-ways 4 over the width, within a 50th and a 5th."""
+    width = len(schema.domain.attributes)
+    alone = max(min(MOST_ALONE, Fraction(ALONE, width)), LEAST_ALONE)
+    return {PhaseName.ONE_WAY: alone, PhaseName.COARSE: 1 - alone}
+
+
+def check_wide(schema: Schema, *, method: Method) -> None:
+    """Raise InvalidPlan for a schema that a method of all pairs cannot take."""
+    check_zeros(schema, method=method)
+    check_pairs(schema.domain, method=method)
+    width = len(schema.domain.attributes)
+    if (pairs := width * (width - 1) // 2) > MOST_MARGINALS:
+        raise InvalidPlan(
+            f"{width} attributes make {pairs} pairs; at most {MOST_MARGINALS} can be asked for",
+            hint=f"use the method {Method.ONE_SHOT.value}, or leave attributes out",
+        )
 
 
 def check_zeros(schema: Schema, *, method: Method) -> None:

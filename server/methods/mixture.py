@@ -6,30 +6,30 @@ smoothed, is chosen from the released pairs themselves, see :mod:`silosynth.serv
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from functools import partial
 from itertools import combinations
 
 import numpy as np
 
 from silosynth.common.domain import Domain, Grouping
-from silosynth.common.errors import InvalidPlan
-from silosynth.common.measurement import Measurement
-from silosynth.common.plan import MOST_MARGINALS, Method, PhaseName
+from silosynth.common.plan import Method, PhaseName
 from silosynth.common.schema import Schema
-from silosynth.server.measuring import coarse_grouping, regroup
+from silosynth.server.measuring import coarse_grouping
 from silosynth.server.methods.budget import (
-    Shares,
     Sizes,
     asked_size,
     calibrated,
-    check_pairs,
     check_total,
     one_way_size,
 )
-from silosynth.server.methods.marginals import all_pairs, check_zeros, finish_mixture
+from silosynth.server.methods.marginals import (
+    all_pairs,
+    check_wide,
+    finish_mixture,
+    gather,
+    shares_of,
+)
 from silosynth.server.methods.method import (
     WORKING,
     Design,
@@ -46,15 +46,10 @@ from silosynth.server.mixture import (
     Products,
     Settings,
     choose,
-    collect_pairs,
     denoise,
     fit_copula,
     fit_products,
 )
-
-MOST_ALONE, LEAST_ALONE = Fraction(1, 5), Fraction(1, 50)
-ALONE = 4
-"""Parts of rho for the 1-ways: the wider a table, the more of them its pairs say as well."""
 
 MOST_CODES = 1200
 """Of all attributes together, so that a fit takes seconds; attributes merge to as few groups."""
@@ -92,25 +87,6 @@ class Mixture:
         )
 
 
-def shares_of(schema: Schema) -> Shares:
-    """Return each phase's share of rho: of the 1-ways 4 over the width, within a 50th and a 5th."""
-    width = len(schema.domain.attributes)
-    alone = max(min(MOST_ALONE, Fraction(ALONE, width)), LEAST_ALONE)
-    return {PhaseName.ONE_WAY: alone, PhaseName.COARSE: 1 - alone}
-
-
-def check_wide(schema: Schema, *, method: Method) -> None:
-    """Raise InvalidPlan for a schema that a method of all pairs cannot take."""
-    check_zeros(schema, method=method)
-    check_pairs(schema.domain, method=method)
-    width = len(schema.domain.attributes)
-    if (pairs := width * (width - 1) // 2) > MOST_MARGINALS:
-        raise InvalidPlan(
-            f"{width} attributes make {pairs} pairs; at most {MOST_MARGINALS} can be asked for",
-            hint=f"use the method {Method.ONE_SHOT.value}, or leave attributes out",
-        )
-
-
 def most_groups(domain: Domain) -> int:
     """Return into how many groups an attribute may be merged at most, so that a fit stays small."""
     fits = (g for g in GROUPS if sum(min(size, g) for size in domain.shape) <= MOST_CODES)
@@ -127,14 +103,6 @@ def _grouping(known: Known) -> Grouping:
 def _ask(phase: PhaseName, known: Known) -> Question:
     """Ask all pairs over the codes of the model."""
     return ask_cliques(all_pairs(known.schema.domain), name=WORKING, grouping=_grouping(known))
-
-
-def gather(
-    known: Known, one_way: Sequence[Measurement], *, grouping: Grouping, over: Domain
-) -> NoisedPairs:
-    """Return all that was measured, over the codes that the pairs were asked over."""
-    merged = [regroup(m, domain=known.schema.domain, grouping=grouping) for m in one_way]
-    return collect_pairs(merged, known.measured[PhaseName.COARSE], domain=over)
 
 
 def _finish(known: Known) -> Outcome:
