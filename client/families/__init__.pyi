@@ -1,4 +1,5 @@
-from .join import BY, KEY, PERSON, Joined, join_tables
+from .join import Joined, join_tables
+from .owners import BY, KEY, PERSON
 from .source import FamilyRows
 from .survey import find_tables, survey_families
 

@@ -7,9 +7,9 @@ from .from_postgresql import Snapshot, share_snapshot
 from .open import files_of, open_reader, open_source, open_table
 from .parting import Part, Splitting, splitting
 from .people import People
-from .spec import Bounding, Source, SourceFormat, SourceSpec, ValueQuestion
+from .spec import Bounding, Reader, Source, SourceFormat, SourceSpec, ValueQuestion
 from .sql import is_numeric, quote
-from .stream import Reader, StreamRows
+from .stream import StreamRows
 from .survey import OF_RULE, Survey, Tally, take_survey
 from .table import (
     CSV,

@@ -129,7 +129,8 @@ class Part:
         )
         known = np.frombuffer(digests + bytes(_BLOCK), dtype=np.uint8).reshape(-1, _BLOCK)
         places = pc.fill_null(encoded.indices.cast(pa.int64()), len(spelled))
-        return known[places.to_numpy(zero_copy_only=False)]
+        found: np.ndarray = known[places.to_numpy(zero_copy_only=False)]
+        return found
 
     def _places(self, marks: np.ndarray) -> np.ndarray:
         """Return (rows,) uint64, the tag of each row: by its content and its place among equals."""

@@ -208,6 +208,7 @@ def _one_table_cells(
         raise InvalidPlan(f"phase {phase.name.value} asks for a marginal twice")
     if request.edges is not None and not set(request.edges) <= set(plan.values or {}):
         raise InvalidPlan(f"plan {plan.id} has no tree over a number whose bins were sent")
+    cells: tuple[int, ...]
     if phase.name is PhaseName.EVALUATION:
         if request.levels or request.edges is not None or request.queries[0][1] != FINE:
             raise InvalidPlan("an evaluation asks for one vector, by what its sampler says")
