@@ -5,7 +5,15 @@ from __future__ import annotations
 from itertools import pairwise
 
 from silosynth.common.domain import Clique
-from silosynth.common.families.views import FIRST, PREVIOUS, first_of, later_of
+from silosynth.common.families.views import (
+    FIRST,
+    PLACE,
+    PREVIOUS,
+    SAME,
+    SECOND,
+    first_of,
+    later_of,
+)
 from silosynth.common.tables import TablesSchema, ancestors, number_name
 
 
@@ -46,7 +54,9 @@ def links_asked(schema: TablesSchema, *, view: str, clique: Clique) -> frozenset
     path = [name, *ancestors(schema.tables, name)]
     numbers = {f"{t}: {number_name(b)}" for b, t in pairwise(path)}
     given = [a for a in clique if a not in own and a not in numbers]
-    return frozenset(
-        later_link(name) if a.startswith((PREVIOUS, FIRST)) else parent_link(schema, name)
-        for a in given
-    )
+    return frozenset(later_link(name) if _before(a) else parent_link(schema, name) for a in given)
+
+
+def _before(attribute: str) -> bool:
+    """Say whether a later row has an attribute of the rows before it, or of its place there."""
+    return attribute == PLACE or attribute.startswith((PREVIOUS, SECOND, FIRST, SAME))

@@ -108,13 +108,13 @@ def test_a_draft_is_reviewed_in_the_terminal(
     assert reviewed["ward"].kind == "ignored"
 
 
-RULES = ["age >= 18", "age <= 89", 'never sex = "f" and age = 18']
+RULES = ["18 <= age", "age <= 89", 'never sex = "f" and age = 18']
 
 
 def _proposed(path: Path) -> Path:
     marked = [f"unreviewed: {rule}" for rule in RULES]
-    document = yaml.safe_load(dump_schema(SCHEMA.model_copy(update={"rules": tuple(marked)})))
-    path.write_text(dump_schema(parse_schema(document)))
+    document = yaml.safe_load(dump_schema(SCHEMA))
+    path.write_text(dump_schema(parse_schema({**document, "version": 2, "rules": marked})))
     return path
 
 
