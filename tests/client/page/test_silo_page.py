@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -20,8 +21,10 @@ from silosynth.common.messages import Answer, Release
 from silosynth.common.page.settings import hidden
 from silosynth.common.page.site import build_app
 from silosynth.common.plan import Plan
+from silosynth.common.roster import key_words, seal_change
 from silosynth.common.trust import SigningKey
 from tests.support.asgi import CODE, Browser, entered, settings
+from tests.support.gateways.joining import asks, gains, roster_of
 from tests.support.gateways.serving import Serving
 from tests.support.gateways.signed import Federation
 from tests.support.tables.canary import holds_token
@@ -159,6 +162,23 @@ def test_the_leak_canary_walks_every_page(serving: Serving, page: Browser) -> No
     assert [a.status for a in answers] == [404 if p == "/nothing" else 200 for p in (*paths, "/")]
     assert all(a.headers["cache-control"] == "no-store" for a in answers)
     assert holds_token(said, serving.home) == []
+
+
+def test_a_silo_that_asks_to_join_waits_with_the_words_to_compare(tmp_path: Path) -> None:
+    """On a gateway of its own: a roster that is gone by changes what plans may name."""
+    with Serving(change=lambda federation: federation.approve_none()) as serving:
+        serving.start()
+        federation, east = serving.federation, SigningKey.generate()
+        change = gains(roster_of(federation), asks("east", east))
+        with serving.gateway() as gateway:
+            gateway.propose(plan=seal_change(change, key=federation.hub))
+        page = _page(serving, code=hidden(CODE))
+        shown = page.ask("/").text
+        assert "A change of the roster" in shown
+        assert key_words("east", east.public) in shown
+        (digest,) = set(re.findall(r"/plans/([0-9a-f]{64})", shown))
+        assert _approve(page, digest).status == 200
+        assert key_words("east", east.public) in page.ask("/roster").text
 
 
 def test_an_approver_s_signed_decision_is_taken_in_and_no_code_is(tmp_path: Path) -> None:
