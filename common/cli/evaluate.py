@@ -90,6 +90,13 @@ def evaluate_command(
         schema: Annotated[
             Path | None, typer.Option(help="What the columns of a TABLE are; a sampler knows.")
         ] = None,
+        across: Annotated[
+            list[str] | None,
+            typer.Option(
+                help="Of several tables, a rule of a row and of those above it, as "
+                "'patients.born <= visits.admitted'; repeat for more."
+            ),
+        ] = None,
         force: Force = False,
         as_json: Json = False,
     ) -> None:
@@ -119,10 +126,17 @@ def evaluate_command(
         bars, audit = open_bars(flags, out=out, force=force)
         if real.is_dir():
             several = evaluate_tables(
-                what, real=real, control=flags.control, schema=schema, seed=flags.seed
+                what,
+                real=real,
+                control=flags.control,
+                schema=schema,
+                across=across or (),
+                seed=flags.seed,
             )
             hand_out_tables(several, bars=bars, out=out, force=force, as_json=as_json)
             return
+        if across:
+            raise InvalidArgument("--across is for several tables", hint="leave it out")
         facts = evaluate_file(
             what,
             real=real,

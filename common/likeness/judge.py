@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from silosynth.common.errors import InvalidTable
+from silosynth.common.likeness.across import broken_across, parse_across
 from silosynth.common.likeness.facts import (
     FamiliesFacts,
     IntegrityFacts,
@@ -45,12 +46,30 @@ class Side:
 
 
 def judge_folder(
-    schema: TablesSchema, folders: Sequence[Path], *, seed: int, most: int | None = None
+    schema: TablesSchema,
+    folders: Sequence[Path],
+    *,
+    seed: int,
+    most: int | None = None,
+    across: Sequence[str] = (),
 ) -> Side:
-    """Read the folders of all silos, or one; raise InvalidTable for too few persons to compare."""
+    """Read the folders of all silos, or one.
+
+    Args: across: rules of a row and of those above it, with columns written ``table.column``.
+
+    Raises InvalidTable for too few persons to compare, InvalidArgument for what is no such rule.
+    """
+    rules = [parse_across(text, schema=schema) for text in across]
     found = [find_files(folder, schema=schema) for folder in folders]
     limit = {} if most is None else {"most": most // len(found)}
-    families = pool([read_families(schema, f, seed=seed, **limit) for f in found])
+    families = pool(
+        [
+            read_families(schema, f, seed=seed, **limit).with_broken(
+                broken_across(rules, f, schema=schema)
+            )
+            for f in found
+        ]
+    )
     if families.persons < FEWEST_PERSONS:
         raise InvalidTable(
             f"{folders[0]}: has fewer than {FEWEST_PERSONS} persons",

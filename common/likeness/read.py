@@ -161,7 +161,7 @@ class _OneTable:
     def below(self, parent: _Named) -> _Read:
         """Read the rows of kept parents, and count those of nobody."""
         by = str(self.table.by)
-        return self._read(parent.owner(_texts(b, by)) for b in self._batches())
+        return self._read(parent.owner(key_texts(b, by)) for b in self._batches())
 
     def _read(self, owners: Iterator[np.ndarray]) -> _Read:
         """Read all rows whose owner, a row of the table above, was kept."""
@@ -199,7 +199,7 @@ class _OneTable:
         found.rows.append(np.where(kept, 0, owner))
         found.above.append(owner[kept])
         none = pa.nulls(batch.num_rows, pa.large_string())
-        found.keys.append(none if self.table.key is None else _texts(batch, self.table.key))
+        found.keys.append(none if self.table.key is None else key_texts(batch, self.table.key))
         if self.own is None:
             found.codes.append(())
             found.values.append(np.zeros(rows.num_rows))
@@ -250,7 +250,7 @@ def _falls(above: np.ndarray, values: np.ndarray) -> int:
     return int(((above[1:] == above[:-1]) & (values[1:] < values[:-1])).sum())
 
 
-def _texts(batch: pa.Table, column: str) -> pa.Array:
+def key_texts(batch: pa.Table, column: str) -> pa.Array:
     """Return keys as texts, null where there is none."""
     values, positions = distinct(readable(flatten(batch[column])))
     texts = trim(to_texts(values)).take(pa.array(positions)).cast(pa.large_string())

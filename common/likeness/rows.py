@@ -101,6 +101,13 @@ class Families:
             levels[name] = level.taken(chosen[name], under)
         return replace(self, levels=levels)
 
+    def with_broken(self, broken: Mapping[str, Mapping[str, int]]) -> Families:
+        """Return these families with more rules, and by table how many rows break each."""
+        held = {
+            n: replace(h, broken={**h.broken, **broken.get(n, {})}) for n, h in self.held.items()
+        }
+        return replace(self, held=held)
+
     def with_level(self, name: str, level: Level) -> Families:
         """Return these families with other rows of one table."""
         return replace(self, levels={**self.levels, name: level})

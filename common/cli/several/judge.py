@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,7 +28,13 @@ _SAMPLER = "result.sampler"
 
 
 def evaluate_tables(
-    what: Path, *, real: Path, control: Path | None, schema: Path | None, seed: int
+    what: Path,
+    *,
+    real: Path,
+    control: Path | None,
+    schema: Path | None,
+    across: Sequence[str],
+    seed: int,
 ) -> FamiliesFacts:
     """Return what a comparison of a run, a sampler or a folder of tables with a folder finds.
 
@@ -44,7 +51,7 @@ def evaluate_tables(
         )
     known = sampler.schema if sampler is not None else load_tables(schema or what)
     say(f"reading {real}")
-    held = judge_folder(known, [real], seed=seed)
+    held = judge_folder(known, [real], seed=seed, across=across)
     beside = None if control is None else judge_folder(known, [control], seed=seed)
     with ExitStack() as stack:
         folder = what
@@ -53,7 +60,7 @@ def evaluate_tables(
             draw_forest(
                 sampler, persons=held.families.persons, seed=seed, folder=folder, ending=None
             )
-        drawn = judge_folder(known, [folder], seed=seed)
+        drawn = judge_folder(known, [folder], seed=seed, across=across)
         facts = judge_families(
             known,
             held,

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from silosynth.common.errors import InvalidTable
+from silosynth.common.errors import InvalidArgument, InvalidTable
 from silosynth.common.likeness import judge_families, judge_folder, write_families_report
 from silosynth.common.likeness.judge import Side
 from silosynth.common.likeness.read import read_families
@@ -24,13 +24,17 @@ def listed(name: str, words: str) -> dict[str, Any]:
     return {"name": name, "kind": "categorical", "categories": list(words), "other": False}
 
 
+SINCE = {"name": "since", "kind": "integer", "minimum": 0, "maximum": 29}
 SCHEMA = parse_tables(
     {
         "name": "clinic",
         "person": "people",
         "source": "public",
         "tables": {
-            "people": {"key": "id", "attributes": [listed("sex", "fm"), listed("town", "xyz")]},
+            "people": {
+                "key": "id",
+                "attributes": [listed("sex", "fm"), listed("town", "xyz"), SINCE],
+            },
             "visits": {
                 "parent": "people",
                 "by": "id",
@@ -63,6 +67,7 @@ def clinic(*, seed: int, persons: int = 60) -> Frames:
     random = np.random.default_rng(seed)
     people = pd.DataFrame({"id": [f"p{seed}-{i}" for i in range(persons)]})
     people["sex"], people["town"] = (random.choice(list(w), persons) for w in ("fm", "xyz"))
+    people["since"] = random.integers(0, 20, persons)
     owner = np.repeat(people["id"].to_numpy(), random.integers(0, 5, persons))
     visits = pd.DataFrame({"visit": [f"v{seed}-{i}" for i in range(len(owner))], "id": owner})
     visits["came"] = random.permutation(len(owner)) % 30
@@ -123,7 +128,7 @@ def test_distances_are_those_that_pandas_counts(
     real, drawn, one, other = both
     found = score_table(one, other, "visits", order="came")
     a, b = (joined(f) for f in (real, drawn))
-    own, above = ["came", "left", "ward", "kind"], ["sex", "town"]
+    own, above = ["came", "left", "ward", "kind"], ["sex", "town", "since"]
     assert found["parent x child"] == pytest.approx(mean_distance(a, b, product(above, own)))
     assert found["number of rows x child"] == pytest.approx(
         mean_distance(a, b, product(["number"], own))
@@ -188,6 +193,26 @@ def test_what_does_not_hang_together_is_counted(tmp_path: Path) -> None:
         for _, row in pd.concat([twice, late]).iterrows()
     ]
     assert held["visits"].falls == sum(appended)
+
+
+def test_rules_of_a_row_and_those_above_it_are_checked(tmp_path: Path) -> None:
+    frames = clinic(seed=7)
+    lost = frames["visits"].iloc[[0]].assign(id="nobody", visit="l1", came=0)
+    frames["visits"] = pd.concat([frames["visits"], lost], ignore_index=True)
+    folder = written(tmp_path / "r", frames)
+    rules = ["people.since <= visits.came", "never people.sex = f and drugs.dose = '1'"]
+    held = judge_folder(SCHEMA, [folder], seed=1, across=rules).families.held
+    whole = frames["visits"].merge(frames["people"], on="id")
+    assert held["visits"].broken[rules[0]] == (whole["since"] > whole["came"]).sum() > 0
+    deep = frames["drugs"].merge(whole, on="visit")
+    broken = ((deep["sex"] == "f") & (deep["dose"] == "1")).sum()
+    assert held["drugs"].broken[rules[1]] == broken > 0
+    for wrong, said in (
+        ("people.height <= 3", "names no row"),
+        ("people.since <= visits.ward", "cannot order"),
+    ):
+        with pytest.raises(InvalidArgument, match=said):
+            judge_folder(SCHEMA, [folder], seed=1, across=[wrong])
 
 
 def test_silos_are_pooled_and_persons_chosen_with_all_their_rows(
