@@ -14,7 +14,7 @@ from silosynth.common.plan import load_plan
 from silosynth.common.schema import load_schema
 from silosynth.simulations.audit import register_audit
 from silosynth.simulations.demo import demo
-from silosynth.simulations.ended import replicate, report
+from silosynth.simulations.ended import replicate, report, simulate_evaluation
 from silosynth.simulations.local import run_whole
 from silosynth.simulations.run import Engine
 from silosynth.simulations.scenario import RowsOf, register_scenario, simulate_scenario
@@ -131,9 +131,8 @@ def simulate_command(
     (of_rows,), (around,) = rows, world
     loaded, described = load_plan(plan), load_schema(schema)
     if loaded.evaluation is not None:
-        # Numbers of a run that is there already: its silos, its ledgers, its sampler.
+        # Of a run that is there already: its silos, its ledgers, its sampler.
         from silosynth.server.judging import describe
-        from silosynth.simulations.judge import simulate_evaluation
 
         judged = simulate_evaluation(loaded, run=silos, out=out)
         emit(describe(judged), as_json=as_json)

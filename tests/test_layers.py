@@ -113,15 +113,16 @@ ROOMS: dict[str, str] = {
     "common/tables common/trust",
     "server/driver": "server/coordinator server/generator server/methods common/certificate "
     "common/messages common/plan common/sampler common/schema common/tables",
-    "server/federation": "server/driver server/coordinator server/methods common/flower "
-    "common/messages common/plan common/reach common/roster common/sampler common/schema "
-    "common/telemetry common/trust",
+    "server/federation": "server/driver server/coordinator server/judging server/methods "
+    "common/certificate common/flower common/messages common/plan common/reach common/roster "
+    "common/sampler common/schema common/telemetry common/trust",
     "server/judging": "server/coordinator server/methods common/accounting common/certificate "
     "common/held common/plan common/sampler",
     "server/report": "server/coordinator server/driver server/measuring server/methods "
     "common/attacks common/certificate common/evaluate common/plan common/report common/sampler "
     "common/schema",
     "server/cli": "server/federation server/report server/driver server/coordinator server/methods "
+    "server/judging "
     "server/dummy server/planning common/certificate common/cli common/estimate common/evaluate "
     "common/plan "
     "common/reach common/report common/roster common/sampler common/schema common/tables "

@@ -110,7 +110,8 @@ class Part:
     def _marks(self, table: pa.Table) -> np.ndarray:
         """Return (rows, 2) uint64, equal for rows of equal content."""
         blocks = [self._digests(table[name]) for name in sorted(table.column_names)]
-        return authenticate(blocks, secret=self.splitting.key)
+        marks: np.ndarray = authenticate(blocks, secret=self.splitting.key)
+        return marks
 
     def _digests(self, column: pa.ChunkedArray) -> np.ndarray:
         """Return (rows, 16) uint8, a keyed digest of each value; zeros where there is none."""
@@ -129,7 +130,8 @@ class Part:
         )
         known = np.frombuffer(digests + bytes(_BLOCK), dtype=np.uint8).reshape(-1, _BLOCK)
         places = pc.fill_null(encoded.indices.cast(pa.int64()), len(spelled))
-        return known[places.to_numpy(zero_copy_only=False)]
+        found: np.ndarray = known[places.to_numpy(zero_copy_only=False)]
+        return found
 
     def _places(self, marks: np.ndarray) -> np.ndarray:
         """Return (rows,) uint64, the tag of each row: by its content and its place among equals."""

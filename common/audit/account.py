@@ -15,7 +15,6 @@ from silosynth.common.audit.entries import (
     Decision,
     Loss,
     RecordedWord,
-    Scope,
     StoredRelease,
     Verdict,
     canonical,
@@ -28,6 +27,7 @@ from silosynth.common.audit.entries import (
 )
 from silosynth.common.audit.parts import Sums, SumsOf, charge_sums, sums_of
 from silosynth.common.audit.rosters import RosterStep, read_roster
+from silosynth.common.audit.scopes import Scope
 from silosynth.common.errors import InvalidArgument
 
 _CHARGE: Mapping[str, type] = {

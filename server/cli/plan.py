@@ -20,7 +20,6 @@ from silosynth.common.schema import load_schema
 from silosynth.server.cli.dummy import dummy
 from silosynth.server.cli.flags import BudgetFlags, PersonFlags, TermFlags, TrustFlags, read_lacks
 from silosynth.server.cli.forecast import plan_show
-from silosynth.server.cli.judge import register_judge
 from silosynth.server.cli.replicate import register_replicate
 from silosynth.server.cli.report import register_report
 from silosynth.server.cli.roster import register_roster
@@ -42,9 +41,8 @@ def register(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:
     }
     groups["plan"].command("new")(with_flags(plan_new, flags))
     groups["plan"].command("show")(plan_show)
-    register_judge(groups)
     register_runs(app)
-    register_report(app)
+    register_report(app, groups)
     register_replicate(app)
     register_roster(app, groups)
     register_certs(groups)
