@@ -15,7 +15,7 @@ from silosynth.common.plan import load_plan
 from silosynth.common.schema import has_tables, load_schema
 from silosynth.simulations.audit import register_audit
 from silosynth.simulations.demo import demo
-from silosynth.simulations.ended import replicate, report
+from silosynth.simulations.ended import replicate, report, simulate_evaluation
 from silosynth.simulations.families import simulate_folders
 from silosynth.simulations.local import run_whole
 from silosynth.simulations.run import Engine
@@ -154,9 +154,8 @@ def simulate_command(
         return
     loaded, described = load_plan(plan), load_schema(schema)
     if loaded.evaluation is not None:
-        # Numbers of a run that is there already: its silos, its ledgers, its sampler.
+        # Of a run that is there already: its silos, its ledgers, its sampler.
         from silosynth.server.judging import describe
-        from silosynth.simulations.judge import simulate_evaluation
 
         judged = simulate_evaluation(loaded, run=silos, out=out)
         emit(describe(judged), as_json=as_json)

@@ -1,4 +1,4 @@
-"""The commands of a run that has ended: its report, and replicates of it."""
+"""A run that has ended: its report, replicates of it, and its evaluation by those held out."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from typing import Annotated
 import typer
 
 from silosynth.common.cli import Force, Json, emit, say
+from silosynth.common.errors import InvalidArgument, OutputExists
 from silosynth.common.forest import is_forest
+from silosynth.common.plan import Plan, check_budget, check_plan, dump_plan, load_plan
 from silosynth.common.report import write_report
+from silosynth.common.schema import dump_schema, load_schema
 from silosynth.server.cli import (
     COUNT,
     SEED,
@@ -19,9 +22,13 @@ from silosynth.server.cli import (
     write_replicates,
     write_run_report,
 )
+from silosynth.server.driver import Journal
+from silosynth.server.judging import Judgement, write_judgement
 from silosynth.simulations.families import report_run
+from silosynth.simulations.local import run_local
 from silosynth.simulations.run import reopen
 from silosynth.simulations.run_files import RunDirectory
+from silosynth.simulations.silos import SiloDirectory, alone
 
 
 def report(
@@ -108,3 +115,42 @@ def replicate(
             force=force,
         )
     emit(made, as_json=as_json)
+
+
+def simulate_evaluation(plan: Plan, *, run: Path, out: Path, times: int = 1) -> Judgement:
+    """Run a plan that evaluates on the silos of a simulated run; return what it says.
+
+    It is charged to the same ledgers, to those who were held out. Called again with the same
+    plan, it goes on where it stopped, and nothing is charged twice.
+
+    Args: times: how many evaluations of this cost the silos' budgets have room for.
+    Raises InvalidPlan, InvalidArgument or OutputExists before anything is spent.
+    """
+    trained = RunDirectory(path=run)
+    if not trained.sampler.is_file():
+        raise InvalidArgument(f"{run} is not the directory of a run that has ended")
+    schema = load_schema(trained.schema)
+    check_plan(plan, schema)
+    check_budget(plan)
+    if plan.evaluation is None:
+        raise InvalidArgument(
+            f"plan {plan.id} evaluates nothing", hint="make one with 'silosynth plan evaluate'"
+        )
+    sampler, of = trained.sampler.read_bytes(), plan.evaluation.trained
+    out.mkdir(parents=True, exist_ok=True)
+    place = RunDirectory(path=out)
+    if place.plan.exists() and load_plan(place.plan).digest != plan.digest:
+        raise OutputExists(f"{out} holds a run of another plan", hint="choose another directory")
+    place.schema.write_text(dump_schema(schema), encoding="utf-8")
+    place.plan.write_text(dump_plan(plan), encoding="utf-8")
+    silos = [SiloDirectory(path=trained.silos / name) for name in plan.silos]
+    with alone(run), Journal(out, plan_digest=plan.digest, durable=False) as journal:
+        state = run_local(
+            plan,
+            schema,
+            silos=silos,
+            journal=journal,
+            samplers=lambda digest: sampler if digest == of else None,
+            times=times,
+        )
+    return write_judgement(state, sampler, out)

@@ -35,6 +35,7 @@ def run_local(
     tables: Mapping[str, pa.Table] | None = None,
     asked: Callable[[Request], None] = lambda _: None,
     samplers: Callable[[str], bytes | None] | None = None,
+    times: int = 1,
 ) -> State:
     """Drive a plan with the gateways in this process.
 
@@ -46,6 +47,7 @@ def run_local(
         tables: the silos' rows, where they are in memory already.
         asked: is told of every request.
         samplers: finds the sampler that a plan evaluates, by the plan that it is of.
+        times: how often the silos' budgets have room for the plan at least.
     """
     by_name = {silo.name: silo for silo in silos}
     sealed = encode_plan(plan)
@@ -62,7 +64,7 @@ def run_local(
                     bits=bits[silo] if bits is not None else None,
                     shared=shared,
                     samplers=samplers,
-                    least_units=plan_units(plan),
+                    least_units=times * plan_units(plan),
                 )
                 opened[silo] = stack.enter_context(gateway)
             return opened[silo]

@@ -121,9 +121,9 @@ ROOMS: dict[str, str] = {
     "common/tables common/trust",
     "server/driver": "server/coordinator server/generator server/methods common/certificate "
     "common/messages common/plan common/sampler common/schema common/tables",
-    "server/federation": "server/driver server/coordinator server/methods common/flower "
-    "common/messages common/plan common/reach common/roster common/sampler common/schema "
-    "common/tables common/telemetry common/trust",
+    "server/federation": "server/driver server/coordinator server/judging server/methods "
+    "common/certificate common/flower common/messages common/plan common/reach common/roster "
+    "common/sampler common/schema common/tables common/telemetry common/trust",
     "server/page": "server/coordinator server/driver server/federation common/certificate "
     "common/codec common/messages common/page common/plan common/sampler",
     "server/service": "server/federation common/telemetry",
@@ -133,8 +133,9 @@ ROOMS: dict[str, str] = {
     "common/attacks common/certificate common/evaluate common/plan common/report common/sampler "
     "common/schema",
     "server/cli": "server/federation server/service server/report server/driver "
-    "server/coordinator server/methods server/dummy server/planning common/certificate "
-    "common/cli common/estimate common/evaluate common/families common/page common/plan "
+    "server/coordinator server/judging server/methods server/dummy server/planning "
+    "common/certificate common/cli common/estimate common/evaluate common/families common/page "
+    "common/plan "
     "common/reach common/report common/roster common/sampler common/schema common/tables "
     "common/telemetry common/trust",
     "simulations/audit": "client/gateway client/noise client/source common/accounting common/cli "

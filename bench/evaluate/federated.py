@@ -28,7 +28,7 @@ from silosynth.common.sampler import coded_schema, load_sampler
 from silosynth.server.judging import Judgement, Sought, plan_evaluation
 from silosynth.server.planning import new_plan
 from silosynth.simulations import Engine, simulate
-from silosynth.simulations.judge import simulate_evaluation
+from silosynth.simulations.ended import simulate_evaluation
 
 METHODS = ("aim", "mst", "independent")
 
@@ -114,7 +114,9 @@ def run(world: World, method: str, asked: int) -> list[Seen]:
         seen = []
         for number in range(asked):
             evaluates, _ = plan_evaluation(plan, data, sought=sought)
-            judged = simulate_evaluation(evaluates, run=place / "run", out=place / f"e{number}")
+            judged = simulate_evaluation(
+                evaluates, run=place / "run", out=place / f"e{number}", times=asked
+            )
             seen.append(beside(world, judged, place / "run" / "result.sampler"))
     return seen
 

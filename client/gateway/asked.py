@@ -13,7 +13,6 @@ from silosynth.client.learning import Checkpoints
 from silosynth.client.noise import BitSource
 from silosynth.client.policy import Policy
 from silosynth.client.source import Part, Source, Splitting, StreamRows, ValueQuestion
-from silosynth.common.audit import Parted, Side
 from silosynth.common.domain import Domain, Grouping
 from silosynth.common.errors import InvalidTable, Refused
 from silosynth.common.generator import (
@@ -81,12 +80,11 @@ class Dataset:
         schema = refine(self.schema, edges=edges)
         return rows.recode(schema), schema
 
-    def parted(self, plan: Plan) -> Parted | None:
-        """Return which part of which split pays for a plan; None where everybody does."""
+    def split_name(self, plan: Plan) -> str | None:
+        """Return which split a part of pays for a plan; None where everybody does."""
         if plan.held_out is None:
             return None
-        side = Side.EVALUATION if plan.chosen.evaluates else Side.TRAINING
-        return Parted(split=self._splits().name(plan.held_out.share), side=side)
+        return self._splits().name(plan.held_out.share)
 
     def _part(self, plan: Plan, held_out: HeldOut) -> StreamRows:
         """Return the rows of the part of a split that a plan is about, and of no other."""
@@ -131,7 +129,7 @@ class TablesDataset:
         object.__setattr__(self, "domain", domain)
         object.__setattr__(self, "schema_digest", self.schema.digest)
 
-    def parted(self, plan: Plan) -> None:
+    def split_name(self, plan: Plan) -> None:
         """Everybody pays: of several tables nobody is held out."""
 
 

@@ -22,8 +22,7 @@ from silosynth.client.gateway.asked import (
     learn_from,
 )
 from silosynth.client.gateway.deliveries import UNKNOWN, Deliveries
-from silosynth.client.gateway.judged import FindSampler
-from silosynth.client.gateway.kept import KeepsRecords
+from silosynth.client.gateway.kept import FindSampler, KeepsRecords
 from silosynth.client.gateway.proposals import (
     Proposals,
     open_book,
@@ -266,7 +265,7 @@ class Gateway:
             rdp=verified.share.vector,
             scopes=payers(proposed),
             facts=charge_facts(verified, agreed=agreed),
-            part=proposed.dataset.parted(proposed.plan),
+            part=proposed.part,
         )
         if stored is not None:
             return self._stored(verified, stored)

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from silosynth.client.gateway.asked import AnyDataset
+from silosynth.client.gateway.kept import FindSampler
+from silosynth.common.audit import Parted, Side
 from silosynth.common.digest import digest_of
 from silosynth.common.errors import PlanRefused
 from silosynth.common.held import Inputs, inputs_digest, norm_bound, vector_cells, work_out
 from silosynth.common.plan import EvaluationSettings, PhaseName, Plan
 from silosynth.common.sampler import parse_sampler
 
-FindSampler = Callable[[str], bytes | None]
-"""Returns the sampler that was delivered under a plan, by the plan's digest."""
+
+def part_of(dataset: AnyDataset, plan: Plan) -> Parted | None:
+    """Return which part of which split pays for a plan; None where everybody does."""
+    split = dataset.split_name(plan)
+    if split is None:
+        return None
+    return Parted(split=split, side=Side.EVALUATION if plan.chosen.evaluates else Side.TRAINING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 import shutil
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
@@ -17,6 +17,8 @@ from typing import Protocol
 from silosynth.common.errors import CapExceeded, RequestConflict
 from silosynth.common.files import create_file, make_directory, replace_file, sync_directory
 
+FindSampler = Callable[[str], bytes | None]
+"""Returns the sampler that was delivered under a plan, by the plan's digest."""
 MAX_PLANS = 4096
 PLANS = "plans"
 PLAN, BUNDLE, SAMPLER = "plan.sealed", "result.bundle", "result.sampler"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from silosynth.client.gateway.judged import part_of
 from silosynth.client.gateway.kept import KeepsRecords
 from silosynth.client.gateway.verify import Doorkeeper, VerifiedPlan
 from silosynth.client.ledger import Ledger
@@ -198,7 +199,7 @@ class Proposals:
 
     def _check_budget(self, plan: Plan, *, consumer: str) -> None:
         """Raise BudgetExceeded when dataset, consumer or project cannot pay for all of a plan."""
-        part = self.door.datasets[plan.dataset].parted(plan)
+        part = part_of(self.door.datasets[plan.dataset], plan)
         for scope in plan_scopes(plan.dataset, consumer, plan.project):
             price = plan_price(plan, order=self.ledger.order(scope))
             units = self.ledger.growth(scope, price, part=part)

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from silosynth.client.gateway.asked import AnyDataset, Dataset, TablesDataset, require_training
-from silosynth.client.gateway.judged import FindSampler, Judged, judge
+from silosynth.client.gateway.judged import Judged, judge, part_of
+from silosynth.client.gateway.kept import FindSampler
 from silosynth.client.learning import Checkpoints
 from silosynth.client.noise import NoiseShare, check_noise, noise_share
 from silosynth.client.policy import (
@@ -27,6 +28,7 @@ from silosynth.client.policy import (
     request_limit,
 )
 from silosynth.client.roster import RosterBook
+from silosynth.common.audit import Parted
 from silosynth.common.errors import InvalidPlan, PlanRefused, Refused, SchemaMismatch, Untrusted
 from silosynth.common.messages import (
     MOST_STEP_BYTES,
@@ -101,6 +103,11 @@ class VerifiedPlan:
     key: PublicKey | None
     consumer: str | None
 
+    @property
+    def part(self) -> Parted | None:
+        """Return which part of which split pays; None where everybody does."""
+        return part_of(self.dataset, self.plan)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifiedRequest:
@@ -165,7 +172,7 @@ def permit_plan(door: Doorkeeper, plan: Plan, *, ended: bool = False) -> AnyData
         check_company(dataset.policy, plan=plan)
     if not dataset.bounded:
         check_rows(dataset.policy, plan=plan)
-    dataset.parted(plan)
+    part_of(dataset, plan)
     for phase in plan.phases:
         check_noise(plan.noise(phase))
     if isinstance(dataset, TablesDataset):

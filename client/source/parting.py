@@ -110,7 +110,8 @@ class Part:
     def _marks(self, table: pa.Table) -> np.ndarray:
         """Return (rows, 2) uint64, equal for rows of equal content."""
         blocks = [self._digests(table[name]) for name in sorted(table.column_names)]
-        return authenticate(blocks, secret=self.splitting.key)
+        marks: np.ndarray = authenticate(blocks, secret=self.splitting.key)
+        return marks
 
     def _digests(self, column: pa.ChunkedArray) -> np.ndarray:
         """Return (rows, 16) uint8, a keyed digest of each value; zeros where there is none."""

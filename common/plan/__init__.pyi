@@ -12,7 +12,7 @@ from .cost import (
     spent_epsilon,
 )
 from .fields import NAME_PATTERN, Name, PlanModel, read_json
-from .held_out import SHARE, EvaluationSettings, HeldOut
+from .held_out import EvaluationSettings, HeldOut
 from .lacks import held_alone, lack_words, words_of_lacks
 from .methods import MEMBERS, ROUNDS, Method
 from .phases import (
@@ -76,7 +76,6 @@ __all__ = [
     "NAME_PATTERN",
     "OF_VALUES",
     "ROUNDS",
-    "SHARE",
     "TABLES_PHASES",
     "WEIGHT_BYTES",
     "EvaluationSettings",

@@ -11,7 +11,6 @@ from silosynth.common.digest import Digest
 from silosynth.common.plan.fields import Exact, PlanModel
 
 MOST_HELD_OUT = Fraction(1, 2)
-SHARE = Fraction(1, 10)
 Weight = Annotated[int, Field(ge=1, le=2**20)]
 
 

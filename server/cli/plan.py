@@ -19,7 +19,6 @@ from silosynth.server.cli.dummy import dummy
 from silosynth.server.cli.families import FamiliesFlags
 from silosynth.server.cli.flags import BudgetFlags, PersonFlags, TermFlags, TrustFlags
 from silosynth.server.cli.forecast import plan_show
-from silosynth.server.cli.judge import register_judge
 from silosynth.server.cli.planned import make_plan, notes_on
 from silosynth.server.cli.replicate import register_replicate
 from silosynth.server.cli.report import register_report
@@ -41,9 +40,8 @@ def register(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:
     }
     groups["plan"].command("new")(with_flags(plan_new, flags))
     groups["plan"].command("show")(plan_show)
-    register_judge(groups)
     register_service(app)
-    register_report(app)
+    register_report(app, groups)
     register_replicate(app)
     register_roster(app, groups)
     register_certs(groups)

@@ -11,7 +11,7 @@ from silosynth.common.cli import Force, Json, emit, evaluate_command, say
 from silosynth.common.errors import RunFailed
 from silosynth.common.report import ReportFacts, sample_facts, write_report
 from silosynth.common.sampler import load_sampler
-from silosynth.server.cli.judge import judge_with
+from silosynth.server.cli.judge import judge_with, register_judge
 from silosynth.server.coordinator import State, finish, replay
 from silosynth.server.driver import read_events
 from silosynth.server.federation import RunFiles, RunState, find_run, home, read_ended, read_plan
@@ -21,11 +21,12 @@ if TYPE_CHECKING:
     from silosynth.common.evaluate import Opened
 
 
-def register_report(app: typer.Typer) -> None:
-    """Add both commands; the simulations, where they are installed, put one in its place that
+def register_report(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:
+    """Add its commands; the simulations, where they are installed, put one in its place that
     reports directories of theirs as well.
     """
     app.command("report")(report)
+    register_judge(groups)
     app.command("evaluate")(evaluate_command(_open_run, judge_with))
 
 

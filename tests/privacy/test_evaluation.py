@@ -34,7 +34,7 @@ from silosynth.common.schema import parse_schema
 from silosynth.server.judging import Judgement, Sought, judge_again, plan_evaluation, read_judgement
 from silosynth.server.planning import new_plan
 from silosynth.simulations import Engine, simulate
-from silosynth.simulations.judge import simulate_evaluation
+from silosynth.simulations.ended import simulate_evaluation
 from silosynth.simulations.silos import SiloDirectory, open_gateway
 from tests.support.tables.canary import CANARY, holds_token
 
@@ -386,10 +386,10 @@ def test_held_out_rows_are_not_those_of_the_whole_table(own: Ran) -> None:
     data = own.trained.model_dump(mode="json")
     nobody = parse_plan({k: v for k, v in data.items() if k != "held_out"})
     held = dataset(rows_of(100, seed=4))
-    assert held.parted(nobody) is None
+    assert held.split_name(nobody) is None
     rows, _ = held.coded(None, plan=nobody)
     count = partial(rows.count, [MarginalQuery(clique=("a",))], levels={"fine": Grouping()})
     assert count()[0].sum() == 100
-    assert replace(held, splitting=None).parted(nobody) is None
+    assert replace(held, splitting=None).split_name(nobody) is None
     with pytest.raises(SilosynthError, match="hold nobody out"):
-        replace(held, splitting=None).parted(own.trained)
+        replace(held, splitting=None).split_name(own.trained)

@@ -62,9 +62,9 @@ MUTANTS = (
     ),
     Mutant(
         name="an evaluation is charged to those who were trained on",
-        path="client/gateway/asked.py",
-        old="side = Side.EVALUATION if plan.chosen.evaluates else Side.TRAINING",
-        new="side = Side.TRAINING",
+        path="client/gateway/judged.py",
+        old="side=Side.EVALUATION if plan.chosen.evaluates else Side.TRAINING",
+        new="side=Side.TRAINING",
         killed_by=(EVALUATION + "test_one_person_pays_the_larger_of_two_sums[own]",),
     ),
     Mutant(
