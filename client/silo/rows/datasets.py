@@ -19,7 +19,7 @@ from silosynth.common.tables import AnySchema, TablesSchema, load_any_schema
 if TYPE_CHECKING:
     from silosynth.client.families import FamilyRows
 
-CACHE = "cache"
+CACHE, SPILL = "cache", "spill"
 
 
 def open_datasets(
@@ -176,13 +176,13 @@ def _check_named(section: DatasetSection, schema: TablesSchema) -> None:
 
 def spill_folder(policy: PolicyFile, section: DatasetSection) -> Path:
     """Return where rows of several tables may lie while they are joined, if they do not fit."""
-    return Path(policy.silo.directory) / CACHE / section.name / "spill"
+    return Path(policy.silo.directory) / CACHE / section.name / SPILL
 
 
 def forget_spilled(policy: PolicyFile) -> None:
     """Remove what a gateway that was killed while it joined tables has left on the disk."""
-    for section in policy.datasets:
-        shutil.rmtree(spill_folder(policy, section), ignore_errors=True)
+    for folder in (Path(policy.silo.directory) / CACHE).glob(f"*/{SPILL}"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def prepare(datasets: Mapping[str, AnyDataset]) -> None:
