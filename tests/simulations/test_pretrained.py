@@ -28,6 +28,7 @@ from silosynth.common.schema import Schema, dump_schema, parse_schema
 from silosynth.server.coordinator import Ask
 from silosynth.server.coordinator.machine import start
 from silosynth.server.driver import Journal, Progress
+from silosynth.server.generator import network as planner_pretrained
 from silosynth.server.generator.network import (
     NetworkKind,
     NetworkOptions,
@@ -35,7 +36,6 @@ from silosynth.server.generator.network import (
     plan_pretrained,
     read_network,
 )
-from silosynth.server.methods import network as planner_pretrained
 from silosynth.server.methods.training import TrainingChoice
 from silosynth.server.planning import new_plan
 from silosynth.simulations.local import run_local
