@@ -28,31 +28,40 @@ def person_keys(table: pa.Table, *, proposals: Mapping[str, Proposal]) -> dict[s
 
     Such a column repeats; it is called like one, or values of other columns never change with it.
     """
-    part, found = table.slice(0, _MOST_ROWS), {}
+    part = table.slice(0, _MOST_ROWS)
     coded = {n: _codes(part[n]) for n, p in proposals.items() if p.facts["kind"] in _LISTS + _KEYS}
-    for name, proposal in proposals.items():
-        if proposal.facts["kind"] not in _KEYS:
-            continue
-        there = flatten(part[name]).is_valid().to_numpy(zero_copy_only=False)
-        if not len(coded[name]):
-            continue
-        codes = coded[name][there]
-        size = len(np.unique(codes))
-        if size <= FEW or len(codes) < _REPEATS * size:
-            continue
-        named = _NAMED.search(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name))
-        lists = (n for n in coded if proposals[n].facts["kind"] in _LISTS)
-        others = {n: coded[n][there] for n in lists if len(coded[n])}
-        steady = _steady(name, codes, size, others=others)
-        often = len(codes) >= 1.5 * size
-        if named or (steady and often and proposal.facts["kind"] == "identifier"):
-            why = f"; {steady!r} never changes with it" if steady else ""
-            found[name] = (
-                f"its values repeat and look like a person's key{why}: "
-                "name it as the person column of the policy, plan with --rows-per-person, and "
-                "leave it out of the schema"
-            )
-    return found
+    coded = {name: codes for name, codes in coded.items() if len(codes)}
+    found = {
+        name: _persons(name, part[name], coded, proposals=proposals)
+        for name in coded
+        if proposals[name].facts["kind"] in _KEYS
+    }
+    return {name: why for name, why in found.items() if why is not None}
+
+
+def _persons(
+    name: str,
+    column: pa.ChunkedArray,
+    coded: Mapping[str, np.ndarray],
+    *,
+    proposals: Mapping[str, Proposal],
+) -> str | None:
+    """Say what makes a column look like a person's key, by the rows that have a value there."""
+    there = flatten(column).is_valid().to_numpy(zero_copy_only=False)
+    codes = coded[name][there]
+    size = len(np.unique(codes))
+    if size <= FEW or len(codes) < _REPEATS * size:
+        return None
+    named = _NAMED.search(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name))
+    others = {n: c[there] for n, c in coded.items() if proposals[n].facts["kind"] in _LISTS}
+    steady, often = _steady(name, codes, size, others=others), len(codes) >= 1.5 * size
+    if not (named or (steady and often and proposals[name].facts["kind"] == "identifier")):
+        return None
+    why = f"; {steady!r} never changes with it" if steady else ""
+    return (
+        f"its values repeat and look like a person's key{why}: name it as the person column of "
+        "the policy, plan with --rows-per-person, and leave it out of the schema"
+    )
 
 
 def _steady(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from silosynth.client.policy.approvers import Approvers
 from silosynth.client.policy.file import PolicyFile
 from silosynth.client.policy.sections import ApprovalSection, Budget, DatasetSection
@@ -22,19 +24,25 @@ def policy_words(policy: PolicyFile) -> tuple[str, ...]:
         f"{policy.caps.cells_per_plan:,} cells in all, {policy.caps.cells_per_marginal:,} in one "
         f"marginal, or a table of over {policy.caps.attributes:,} attributes; no message may be "
         f"larger than {policy.caps.message_mb} MB.",
-        *(
+        *_company(policy.caps.silos_in_sum),
+        _relay(policy),
+        *_mirror(policy),
+    )
+
+
+def _mirror(policy: PolicyFile) -> Iterator[str]:
+    """Say where the ledger is mirrored, if it is."""
+    if (path := policy.mirror()) is not None:
+        yield f"The ledger is mirrored at {path}, before anything is answered."
+
+
+def _company(silos: int) -> Iterator[str]:
+    """Say of how many silos whatever leaves is a sum, where that is asked."""
+    if silos > 1:
+        yield (
             f"Whatever leaves is a sum over the rows of at least {silos} silos, those that a plan "
             "spares not counted."
-            for silos in (policy.caps.silos_in_sum,)
-            if silos > 1
-        ),
-        _relay(policy),
-        *(
-            f"The ledger is mirrored at {path}, before anything is answered."
-            for path in (policy.mirror(),)
-            if path is not None
-        ),
-    )
+        )
 
 
 def _dataset(section: DatasetSection) -> str:

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from itertools import combinations
 
-from silosynth.common.plan.methods import Method
 from silosynth.common.plan.plan import Plan
-
-_NAMED_OR_PAIRS = (Method.INDEPENDENT, Method.FIXED, Method.MST)
-"""Methods that ask single columns, pairs, and what their plan names, and nothing wider."""
 
 
 def fewest_in_sum(plan: Plan) -> int:
@@ -21,7 +17,7 @@ def fewest_in_sum(plan: Plan) -> int:
     if not plan.masked:
         return 1
     spared = len(plan.silos) - plan.shares
-    fewest = _of_pairs(plan) if plan.method in _NAMED_OR_PAIRS else _of_any_width(plan)
+    fewest = _of_pairs(plan) if plan.chosen.pairs_at_most else _of_any_width(plan)
     return max(fewest - spared, 1)
 
 

@@ -45,6 +45,9 @@ class HasPhases:
     fewest: ClassVar[int | None] = None
     """How many phases there are at least; all if None."""
 
+    pairs_at_most: ClassVar[bool] = False
+    """Whether it asks no marginal of more than two columns, but those that its plan names."""
+
     reads_texts: ClassVar[bool] = False
     samples_persons: ClassVar[bool] = False
     """Whether a person takes part by chance, so that Rényi orders tell the cost better."""
@@ -72,6 +75,7 @@ class Independent(HasPhases):
     """Every attribute by itself."""
 
     phases: ClassVar = (PhaseName.ONE_WAY,)
+    pairs_at_most: ClassVar = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +83,7 @@ class Mst(HasPhases):
     """A spanning tree of the pairs that depend most."""
 
     phases: ClassVar = (PhaseName.ONE_WAY, PhaseName.COARSE, PhaseName.TREE)
+    pairs_at_most: ClassVar = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +111,7 @@ class Fixed(HasPhases):
     """The marginals that the plan lists."""
 
     phases: ClassVar = (PhaseName.ONE_WAY, PhaseName.WORKLOAD)
+    pairs_at_most: ClassVar = True
     workload: tuple[Clique, ...]
 
     def __post_init__(self) -> None:

@@ -218,19 +218,3 @@ def test_keys_are_unique(walked: tuple[Path, pd.DataFrame, pd.DataFrame]) -> Non
     _, _, rows = walked
     assert rows["key"].is_unique
     assert rows["account"].is_unique
-
-
-def test_zeros_and_the_mean_of_a_column_that_is_mostly_zero(
-    walked: tuple[Path, pd.DataFrame, pd.DataFrame],
-) -> None:
-    _, table, rows = walked
-    real, made = (t["mostly zero"].astype(float) for t in (table, rows))
-    assert abs((real == 0).mean() - (made == 0).mean()) < 0.03
-    assert real.mean() / 1.5 < made.mean() < real.mean() * 1.5
-
-
-def test_what_is_missing_is_missing_as_often(
-    walked: tuple[Path, pd.DataFrame, pd.DataFrame],
-) -> None:
-    _, table, rows = walked
-    assert abs((table["country"] == "NA").mean() - (rows["country"] == "NA").mean()) < 0.05
