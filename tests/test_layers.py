@@ -194,7 +194,7 @@ EDGES = {
         "common/estimate/interval.py",
         "server/families/regression.py",
         "server/mixture/copula.py",
-        "server/mixture/denoise.py",
+        "server/mixture/spectrum.py",
         "simulations/audit/bound.py",
     },
     "fastapi": {

@@ -18,8 +18,16 @@ from silosynth.common.generator import Pretrained, short
 from silosynth.common.plan import Method, Optimiser, PhaseName, Plan
 from silosynth.common.sampler import AutoregressiveSampler, draw_codes
 from silosynth.common.schema import Schema
-from silosynth.server.generator import Learning, begin, match_one_way, settings, shares_of
-from silosynth.server.generator.network import NetworkKind, NetworkOptions, read_network
+from silosynth.server.generator import (
+    Learning,
+    NetworkKind,
+    NetworkOptions,
+    begin,
+    match_one_way,
+    read_network,
+    settings,
+    shares_of,
+)
 from silosynth.server.methods.method import Design, Known, Outcome, Question, Recipe, Terms
 from silosynth.server.methods.training import TrainingChoice, plan_training
 

@@ -1,8 +1,8 @@
-from .choose import Candidate, choose
 from .copula import fit_copula
-from .denoise import denoise
+from .fission import Candidate, choose
 from .pairs import NoisedPairs, Products, collect_pairs
 from .products import Settings, fit_products
+from .spectrum import denoise
 
 __all__ = [
     "Candidate",

@@ -14,8 +14,8 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 from scipy.stats import qmc
 
-from silosynth.server.mixture.denoise import factors_of, noise_of_each
 from silosynth.server.mixture.pairs import NoisedPairs, Products
+from silosynth.server.mixture.spectrum import factors_of, noise_of_each
 
 COMPONENTS = 2048
 """Points of the factors; a power of two."""
