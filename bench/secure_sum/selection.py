@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
@@ -168,11 +169,13 @@ _FITTING = evidence.fitting_measurements
 
 
 def _without_coarse(
-    measured: Mapping[PhaseName, tuple[Measurement, ...]], *, domain: Domain, grouping: Grouping
+    measured: Mapping[PhaseName, tuple[Measurement, ...]], **over: Any
 ) -> tuple[Measurement, ...]:
     """Return what is fitted, without the coarse marginals that these ways do not measure."""
-    rest = {p: m for p, m in measured.items() if p is not PhaseName.COARSE}
-    return _FITTING(rest, domain=domain, grouping=grouping)  # type: ignore[arg-type]  # as loose as a test may be
+    rest: dict[PhaseName, tuple[Measurement, ...]] = {
+        p: m for p, m in measured.items() if p is not PhaseName.COARSE
+    }
+    return _FITTING(rest, **over)
 
 
 def selection_figures(*, epsilons: Sequence[float], seeds: Sequence[int]) -> list[Figure]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from silosynth.common.domain import Domain, Grouping
+from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.measurement import Measurement
 from silosynth.common.plan import PhaseName, Plan
 from silosynth.common.schema import ImpossibleCells, Schema
@@ -39,31 +39,60 @@ def phase_deviation(phase: PhaseName, *, plan: Plan, one_way: Sequence[Measureme
 
 
 def fitting_measurements(
-    measured: Measured, *, domain: Domain, grouping: Grouping
+    measured: Measured,
+    *,
+    domain: Domain,
+    grouping: Grouping,
+    zeros: Sequence[ImpossibleCells],
 ) -> tuple[Measurement, ...]:
     """Return the measurements that the model is fitted to, over the working domain.
 
-    Coarse pairs take part where they lie inside a clique that the others make: those cost nothing.
-    The rest would join every attribute with every other one in a single clique.
+    Coarse pairs take part where they lie inside a clique that the others and the impossible cells
+    make: those cost nothing. The rest would join every attribute with every other one in a single
+    clique.
     """
-    fitted, _ = part_coarse(measured, domain=domain, grouping=grouping)
+    fitted, _ = part_coarse(measured, domain=domain, grouping=grouping, zeros=zeros)
     return fitted
 
 
 def part_coarse(
-    measured: Measured, *, domain: Domain, grouping: Grouping
+    measured: Measured,
+    *,
+    domain: Domain,
+    grouping: Grouping,
+    zeros: Sequence[ImpossibleCells],
 ) -> tuple[tuple[Measurement, ...], tuple[Measurement, ...]]:
-    """Return what a model is fitted to, and the coarse pairs that lie outside its cliques."""
+    """Return what a model is fitted to, and the coarse pairs that lie outside its cliques.
+
+    Guarantees: with the coarse pairs the model is no larger than it is without them.
+    """
     over = {
         phase: [regroup(m, domain=domain, grouping=grouping) for m in measurements]
         for phase, measurements in measured.items()
     }
     coarse = over.pop(PhaseName.COARSE, [])
     full = [m for measurements in over.values() for m in measurements]
-    tree = build_junction_tree([m.clique for m in full], domain=grouping.domain(domain))
-    inside = [m for m in coarse if tree.holders(m.clique)]
-    outside = [m for m in coarse if not tree.holders(m.clique)]
-    return (*full, *inside), tuple(outside)
+    present = [*(m.clique for m in full), *(z.clique for z in zeros)]
+    inside = held_inside(coarse, present=present, domain=grouping.domain(domain))
+    held = {id(m) for m in inside}
+    return (*full, *inside), tuple(m for m in coarse if id(m) not in held)
+
+
+def held_inside(
+    measurements: Sequence[Measurement], *, present: Sequence[Clique], domain: Domain
+) -> tuple[Measurement, ...]:
+    """Return the measurements that lie inside a clique of the tree that ``present`` makes.
+
+    With all of them a tree is the same one. Where some pairs of a clique were not measured, another
+    order of elimination may come out, and a larger tree: then those alone that are present.
+    """
+    tree = build_junction_tree(present, domain=domain)
+    inside = tuple(m for m in measurements if tree.holders(m.clique))
+    joined = build_junction_tree([*present, *(m.clique for m in inside)], domain=domain)
+    if joined.cells <= tree.cells:
+        return inside
+    known = {frozenset(clique) for clique in present}
+    return tuple(m for m in inside if frozenset(m.clique) in known)
 
 
 def fit_measured(
@@ -73,11 +102,12 @@ def fit_measured(
 
     Raises ModelTooLarge when the model needs more memory than the plan grants.
     """
-    fitted = fitting_measurements(measured, domain=schema.domain, grouping=grouping)
+    zeros = merged_zeros(schema, grouping=grouping)
+    fitted = fitting_measurements(measured, domain=schema.domain, grouping=grouping, zeros=zeros)
     model = fit(
         fitted,
         domain=grouping.domain(schema.domain),
         max_model_mb=plan.max_model_mb,
-        zeros=merged_zeros(schema, grouping=grouping),
+        zeros=zeros,
     )
     return model, fitted

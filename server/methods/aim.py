@@ -21,6 +21,7 @@ from silosynth.server.measuring import (
     Measured,
     coarse_grouping,
     fitting_measurements,
+    held_inside,
     keep_zeros_apart,
     merged_zeros,
     part_coarse,
@@ -57,7 +58,7 @@ from silosynth.server.methods.method import (
     Terms,
     ask_cliques,
 )
-from silosynth.server.model import Device, GraphicalModel, build_junction_tree
+from silosynth.server.model import Device, GraphicalModel
 from silosynth.server.model.fit import fit
 
 SHARES: Shares = {PhaseName.ONE_WAY: Fraction(2, 5), PhaseName.COARSE: Fraction(3, 10)}
@@ -215,7 +216,7 @@ def _round(
     """
     fine, one_way, working = schema.domain, measured[PhaseName.ONE_WAY], ladder[WORKING]
     zeros = merged_zeros(schema, grouping=working)
-    fitted = fitting_measurements(measured, domain=fine, grouping=working)
+    fitted = fitting_measurements(measured, domain=fine, grouping=working, zeros=zeros)
     model = fit_to_choose(plan, fitted, domain=working.domain(fine), zeros=zeros)
     coarse = [regroup(m, domain=fine, grouping=working) for m in measured[PhaseName.COARSE]]
     before = list(dict.fromkeys(m.clique for name in ROUNDS for m in measured.get(name, ())))
@@ -267,7 +268,7 @@ def fit_run(
     Raises ModelTooLarge when the model needs more memory than the plan grants.
     """
     domain, zeros = grouping.domain(schema.domain), merged_zeros(schema, grouping=grouping)
-    fitted, outside = part_coarse(measured, domain=schema.domain, grouping=grouping)
+    fitted, outside = part_coarse(measured, domain=schema.domain, grouping=grouping, zeros=zeros)
     if outside:
         fitted += joining_pairs(plan, fitted, outside=outside, domain=domain, zeros=zeros)
     model = fit(
@@ -309,8 +310,7 @@ def joining_pairs(
         count=len(outside),
         limit_bytes=[plan.max_model_mb * 2**20] * len(outside),
     )
-    tree = build_junction_tree([*present, *chosen], domain=domain)
-    return tuple(m for m in outside if tree.holders(m.clique))
+    return held_inside(outside, present=[*present, *chosen], domain=domain)
 
 
 def fit_to_choose(
