@@ -152,6 +152,7 @@ class Mixture(HasPhases):
     """All pairs at once, which a mixture of independent attributes is fitted to."""
 
     phases: ClassVar = (PhaseName.ONE_WAY, PhaseName.COARSE)
+    pairs_at_most: ClassVar = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +160,7 @@ class Copula(HasPhases):
     """All pairs of attributes cut in two, which a Gaussian copula is fitted to."""
 
     phases: ClassVar = (PhaseName.ONE_WAY, PhaseName.COARSE)
+    pairs_at_most: ClassVar = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
