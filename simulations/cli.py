@@ -9,10 +9,9 @@ from typing import Annotated
 import typer
 
 from silosynth.common.cli import Force, Json, emit, refuse_of_tables, with_flags
-from silosynth.common.document import load_document
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.plan import load_plan
-from silosynth.common.schema import has_tables, load_schema
+from silosynth.common.schema import describes_tables, load_schema
 from silosynth.simulations.audit import register_audit
 from silosynth.simulations.demo import demo
 from silosynth.simulations.ended import replicate, report, simulate_evaluation
@@ -142,7 +141,7 @@ def simulate_command(
     [dim]silosynth simulate plan.yaml --schema s.yaml --silos t/ --sweep epsilon=1,2 --out r/[/dim]
     """
     (of_rows,), (around,) = rows, world
-    if has_tables(load_document(schema)):
+    if describes_tables(schema):
         refuse_of_tables(
             checkpoint=checkpoint,
             **{f: getattr(of_rows, f) for f in ("person_column", "rows_per_person")},

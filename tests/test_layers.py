@@ -55,7 +55,7 @@ ROOMS: dict[str, str] = {
     "common/estimate": "common/codec common/sampler common/schema common/scores",
     "common/likeness": "common/codec common/report common/schema common/scores common/tables",
     "common/cli": "common/schema common/codec common/importers common/forest common/generator "
-    "common/likeness common/plan "
+    "common/likeness common/plan common/rules "
     "common/certificate common/sampler common/estimate common/evaluate common/reach "
     "common/report common/tables common/telemetry",
     "client/noise": "common/accounting common/plan",
@@ -123,7 +123,7 @@ ROOMS: dict[str, str] = {
     "common/messages common/plan common/sampler common/schema common/tables",
     "server/federation": "server/driver server/coordinator server/judging server/methods "
     "common/certificate common/flower common/messages common/plan common/reach common/roster "
-    "common/sampler common/schema common/tables common/telemetry common/trust",
+    "common/tables common/telemetry common/trust",
     "server/page": "server/coordinator server/driver server/federation common/certificate "
     "common/codec common/messages common/page common/plan common/sampler",
     "server/service": "server/federation common/telemetry",

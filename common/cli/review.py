@@ -13,14 +13,13 @@ import yaml
 from silosynth.common.cli.console import Json, emit, say
 from silosynth.common.cli.ruled import accept_rules, review_rules
 from silosynth.common.cli.several.review import accept_tables, review_tables
-from silosynth.common.document import load_document
 from silosynth.common.errors import InvalidArgument, InvalidSchema
 from silosynth.common.files import write_text
 from silosynth.common.schema import (
     Schema,
     Source,
+    describes_tables,
     dump_schema,
-    has_tables,
     load_schema,
     parse_schema,
     provider_named,
@@ -67,7 +66,7 @@ def schema_accept(
     [dim]silosynth schema accept ruled.yaml --lines 1,3[/dim]
     [dim]silosynth schema accept tables.yaml --declared visits.ward --lines 1,2[/dim]
     """
-    several = has_tables(load_document(path))
+    several = describes_tables(path)
     chosen = _names(public, Source.PUBLIC) | _names(declared, Source.DECLARED)
     rest = Source.PUBLIC if all_public else Source.DECLARED if all_declared else None
     if rest is not None and not why:
@@ -105,7 +104,7 @@ def schema_review(
 
     [dim]silosynth schema review schema.yaml[/dim]
     """
-    if has_tables(load_document(path)):
+    if describes_tables(path):
         left = review_tables(path, ask=lambda s, n, p: _ask(s, n, place=p, why=why)).unvouched()
         _say_left(path, left, as_json=as_json)
         return

@@ -11,13 +11,12 @@ import typer
 
 from silosynth.common.cli.console import Force, Json, emit, say, show_table
 from silosynth.common.cli.several.check import check_tables, say_faults
-from silosynth.common.document import load_document
 from silosynth.common.errors import InvalidSchema
 from silosynth.common.files import check_output, write_text
 from silosynth.common.importers import find_description, import_schema, import_tables
 from silosynth.common.schema import (
     Schema,
-    has_tables,
+    describes_tables,
     json_schema,
     list_faults,
     load_schema,
@@ -34,7 +33,7 @@ def schema_check(
 
     [dim]silosynth schema check schema.yaml[/dim]
     """
-    if has_tables(load_document(path)):
+    if describes_tables(path):
         emit(check_tables(path), as_json=as_json)
         return
     say_faults(path, list_faults(read_schema(path)))

@@ -212,7 +212,7 @@ def _one_table_cells(
     if phase.name is PhaseName.EVALUATION:
         if request.levels or request.edges is not None or request.queries[0][1] != FINE:
             raise InvalidPlan("an evaluation asks for one vector, by what its sampler says")
-        cells: tuple[int, ...] = (phase.cells,)
+        cells = (phase.cells,)
     elif phase.name in OF_VALUES:
         cells = tuple(_value_cells(request, plan, c, level) for c, level in request.queries)
     else:

@@ -37,6 +37,7 @@ from .references import Reference, read_references
 from .schema import (
     SCHEMA_VERSION,
     Schema,
+    describes_tables,
     dump_attribute,
     dump_schema,
     has_tables,
@@ -94,6 +95,7 @@ __all__ = [
     "as_numeric",
     "bounds_of",
     "day_seconds",
+    "describes_tables",
     "dump_attribute",
     "dump_schema",
     "epoch_seconds",

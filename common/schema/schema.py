@@ -268,6 +268,11 @@ def has_tables(document: Any) -> bool:
     return isinstance(document, Mapping) and "tables" in document and "attributes" not in document
 
 
+def describes_tables(path: Path) -> bool:
+    """Say whether a schema's file describes several tables; raise InvalidSchema naming the file."""
+    return has_tables(load_document(path))
+
+
 def load_schema(path: Path) -> Schema:
     """Read a schema from YAML or JSON; raise InvalidSchema naming the file and the field."""
     return parse_schema(read_schema(path), origin=str(path))

@@ -5,8 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TypeAlias
 
-from silosynth.common.document import load_document, parse_sent
-from silosynth.common.schema import Schema, dump_schema, has_tables, load_schema, schema_of_text
+from silosynth.common.document import parse_sent
+from silosynth.common.schema import (
+    Schema,
+    describes_tables,
+    dump_schema,
+    has_tables,
+    load_schema,
+    schema_of_text,
+)
 from silosynth.common.tables.tables import TablesSchema, dump_tables, load_tables, parse_tables
 
 AnySchema: TypeAlias = Schema | TablesSchema
@@ -14,7 +21,7 @@ AnySchema: TypeAlias = Schema | TablesSchema
 
 def load_any_schema(path: Path) -> AnySchema:
     """Read a schema of one table or of several; raise InvalidSchema naming file and field."""
-    return load_tables(path) if has_tables(load_document(path)) else load_schema(path)
+    return load_tables(path) if describes_tables(path) else load_schema(path)
 
 
 def any_schema_of_text(text: str, *, origin: str) -> AnySchema:

@@ -8,10 +8,9 @@ from typing import Annotated
 import typer
 
 from silosynth.common.cli import Force, Json, TableFormat, emit, say
-from silosynth.common.document import load_document
 from silosynth.common.files import check_output
 from silosynth.common.sampler import write_rows
-from silosynth.common.schema import has_tables, load_schema
+from silosynth.common.schema import describes_tables, load_schema
 from silosynth.common.tables import drawable, load_tables
 from silosynth.server.dummy import MADE_FROM, dummy_sampler, write_dummy_tables
 
@@ -38,7 +37,7 @@ def dummy(
     [dim]silosynth dummy schema.yaml --rows 1000 --out dummy.parquet[/dim]
     [dim]silosynth dummy tables.yaml --rows 1000 --out dummy/[/dim]
     """
-    if has_tables(load_document(schema)):
+    if describes_tables(schema):
         written = _several(schema, rows, folder=out, seed=seed, format=format, force=force)
         emit(written, as_json=as_json)
         return

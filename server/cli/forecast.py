@@ -20,7 +20,7 @@ from silosynth.common.plan import (
     load_plan,
 )
 from silosynth.common.tables import TablesSchema, load_any_schema
-from silosynth.server.cli.families import say_plan_of_tables
+from silosynth.server.cli.plans.several import say_plan_of_tables
 from silosynth.server.methods import METHODS
 from silosynth.server.planning import Forecast, remarks, what_helps
 from silosynth.server.planning.forecast import forecast

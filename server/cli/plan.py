@@ -16,10 +16,10 @@ from silosynth.common.plan import (
     dump_plan,
 )
 from silosynth.server.cli.dummy import dummy
-from silosynth.server.cli.families import FamiliesFlags
 from silosynth.server.cli.flags import BudgetFlags, PersonFlags, TermFlags, TrustFlags
 from silosynth.server.cli.forecast import plan_show
-from silosynth.server.cli.planned import make_plan, notes_on
+from silosynth.server.cli.plans.planned import make_plan, notes_on
+from silosynth.server.cli.plans.several import FamiliesFlags
 from silosynth.server.cli.replicate import register_replicate
 from silosynth.server.cli.report import register_report
 from silosynth.server.cli.roster import register_roster

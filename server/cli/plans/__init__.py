@@ -1,0 +1,1 @@
+"""What plan commands make and say, of one table and of several."""
