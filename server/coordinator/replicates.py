@@ -38,8 +38,9 @@ def draw_replicates(state: State, outcome: Outcome, *, count: int, seed: int) ->
     check_whole(seed, name="the seed")
     if not FEWEST <= count <= MOST:
         raise InvalidArgument(f"{count} replicates are not between {FEWEST} and {MOST}")
-    if not isinstance(outcome.sampler, Sampler):
-        made = "trained a generator" if METHODS[state.plan.method].draws else "fitted a mixture"
+    draws = METHODS[state.plan.method].draws
+    if draws or not isinstance(outcome.sampler, Sampler):
+        made = "trained a generator" if draws else "fitted a mixture"
         raise InvalidArgument(
             f"a run of {state.plan.method.value} has no replicates: it {made}",
             hint="independent, mst and aim have them",
