@@ -125,7 +125,8 @@ class Fitting:
         """Return the laws of later rows, each fitted on what those before it drew."""
         view, most = later_of(name), max(effort.rows for effort in ROUNDS)
         places = draw_places(self.schema, chains, inside=self.inside, table=name, rows=most)
-        marks, laws = _marks(self.evidence[view]), []
+        marks = _marks(self.evidence[view])
+        laws: list[Chain] = []
         for effort in ROUNDS:
             rows = places.taken(effort.rows).population(laws, marks=marks)
             start = laws[-1] if len(laws) > 1 else None
