@@ -64,8 +64,8 @@ def places_of(place: np.ndarray | int, numbers: np.ndarray) -> np.ndarray:
 
     Args: place: 0 for the first; numbers: (rows,) how many its parent has.
     """
-    found: np.ndarray = (PLACES * place // np.maximum(numbers, 1)).astype(np.uint8)
-    return found
+    codes: np.ndarray = (PLACES * place // np.maximum(numbers, 1)).astype(np.uint8)
+    return codes
 
 
 def drawn_domains(schema: TablesSchema) -> dict[str, Domain]:

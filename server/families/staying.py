@@ -68,8 +68,8 @@ class Stays:
         """Return (groups,) float64, about how the loss curves in each logarithm."""
         held = self.held(weights)
         share = self.targets / np.maximum(held, 1e-12)
-        found: np.ndarray = held * share * (1 - share) + self.ridge + 1e-3
-        return found
+        curvature: np.ndarray = held * share * (1 - share) + self.ridge + 1e-3
+        return curvature
 
 
 def find_staying(evidence: Evidence, attribute: str, known: Collection[str]) -> Staying | None:
