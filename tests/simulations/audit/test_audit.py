@@ -50,7 +50,6 @@ def plan_of(method: str, *, shared: bool = False, rows: int = 1) -> Plan:
         ("aim", False, 2),
         ("aim", True, 2),
         ("mixture", True, 2),
-        ("copula", False, 1),
         ("one-shot", False, 1),
     ],
 )
