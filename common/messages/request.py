@@ -209,7 +209,7 @@ def _one_table_cells(
     if request.edges is not None and not set(request.edges) <= set(plan.values or {}):
         raise InvalidPlan(f"plan {plan.id} has no tree over a number whose bins were sent")
     cells: tuple[int, ...]
-    if phase.name is PhaseName.EVALUATION:
+    if plan.chosen.evaluates:
         if request.levels or request.edges is not None or request.queries[0][1] != FINE:
             raise InvalidPlan("an evaluation asks for one vector, by what its sampler says")
         cells = (phase.cells,)
@@ -252,9 +252,9 @@ def _training_cells(step: TrainingStep, *, plan: Plan, phase: Phase) -> tuple[in
 
 def _check_cliques(request: Request, *, phase: PhaseName, plan: Plan, domain: Domain) -> None:
     """Raise InvalidPlan for a clique that its phase does not ask: who approves goes by the name."""
-    whole = (PhaseName.EMBEDDING, PhaseName.EVALUATION)
-    listed = {domain.attributes} if phase in whole else set(plan.workload)
-    by_name = phase in (PhaseName.WORKLOAD, *whole)
+    whole = phase is PhaseName.EMBEDDING or plan.chosen.evaluates
+    listed = {domain.attributes} if whole else set(plan.workload)
+    by_name = whole or phase is PhaseName.WORKLOAD
     arity = 1 if phase in (*OF_VALUES, PhaseName.ONE_WAY) else 2
     for clique, _ in request.queries:
         if clique not in listed if by_name else len(clique) != arity:

@@ -18,7 +18,7 @@ from silosynth.client.gateway import Dataset
 from silosynth.client.gateway.asked import Asked, ask_rows
 from silosynth.client.ledger import Ledger
 from silosynth.client.policy import Policy
-from silosynth.client.source import open_table, splitting
+from silosynth.client.source import Part, load_secret, open_table, splitting
 from silosynth.client.source.bounding import bounding
 from silosynth.common.audit import Account
 from silosynth.common.certificate import certify_plan, check_certificate
@@ -36,6 +36,7 @@ from silosynth.server.planning import new_plan
 from silosynth.simulations import Engine, simulate
 from silosynth.simulations.ended import simulate_evaluation
 from silosynth.simulations.silos import SiloDirectory, open_gateway
+from tests.support.chance import SubGaussian, agrees, statistical
 from tests.support.tables.canary import CANARY, holds_token
 
 SHARE = Fraction(1, 4)
@@ -212,30 +213,31 @@ def test_one_person_pays_the_larger_of_two_sums(trust: str, request: pytest.Fixt
     assert account.spent[scope] == max(sums)
 
 
+@statistical(alarm=1e-10, cases=2)
 @pytest.mark.parametrize("trust", ["own", "shared"])
 def test_the_sum_of_all_silos_is_about_the_people_held_out(
     trust: str, request: pytest.FixtureRequest
 ) -> None:
     ran: Ran = request.getfixturevalue(trust)
-    people, sent = ran.judged.found.people, 0
-    for silo in ran.plan.silos:
-        place = SiloDirectory(path=ran.run / "silos" / silo)
-        sent += _held_out(place)
+    people = ran.judged.found.people
+    places = [SiloDirectory(path=ran.run / "silos" / silo) for silo in ran.plan.silos]
     assert people.low is not None
-    error = (people.value - people.low) / 1.645
-    assert abs(people.value - sent) < 7 * error, "one in 4e11 by chance"
+    variance = ((people.value - people.low) / 1.645) ** 2
+    of = {
+        name: SubGaussian(mean=sum(_people(p, held_out=held) for p in places), variance=variance)
+        for name, held in (("held out", True), ("those who are trained on", False))
+    }
+    agrees(people.value, law=of.pop("held out"), mutants=of, alarm=5e-11)
 
 
-def _held_out(place: SiloDirectory) -> int:
-    """Return how many persons of a silo are held out, by its own secret."""
-    from silosynth.client.source import Part, load_secret
-
+def _people(place: SiloDirectory, *, held_out: bool) -> int:
+    """Return how many persons of a silo are held out, or not, by its own secret."""
     part = Part(
         splitting=splitting(
             load_secret(place.secret), person_column="who", schema_digest=SCHEMA.digest
         ),
         share=SHARE,
-        held_out=True,
+        held_out=held_out,
     )
     table = rows_of(600, seed=int(place.name[1:]))
     (fragment,) = part.of([lambda: table])
