@@ -82,6 +82,8 @@ def schema_draft(
     for note in notes:
         say(f"note: {note}")
     say(f"wrote {out}; it holds facts of the data, so review it before it leaves this machine")
+    rules = "" if table.is_dir() else f"; silosynth schema rules {table} --schema {out} --out ..."
+    say(f"next: silosynth schema review {out}{rules}")
     emit({"path": str(out), "unreviewed": list(left)}, as_json=as_json)
 
 
@@ -108,4 +110,5 @@ def schema_rules(
     for proposal in found:
         say(f"proposed: {proposal.rule}  ({proposal.share:.2%} of the rows)")
     say(f"wrote {out}; it holds facts of the data, so review it before it leaves this machine")
+    say(f"next: silosynth schema review {out}, which asks about each rule as well")
     emit({"path": str(out), "proposed": [p.rule for p in found]}, as_json=as_json)

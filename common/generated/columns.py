@@ -6,6 +6,7 @@ threads change it. Nothing of any silo's column is in them: a gateway never load
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Sequence
 from contextlib import closing
 
@@ -29,6 +30,8 @@ from silosynth.common.schema import (
 )
 
 _PART = 1 << 15
+_NUMBERS = re.compile(r"\[1-9\]\[0-9\](\{\d{1,2}(,\d{1,2})?\})?")
+"""Patterns that write whole numbers of one length or several, and nothing else."""
 
 
 def complete(
@@ -73,9 +76,17 @@ def _completed(
                 pattern, seed=seed, column=name, first_row=first_row, rows=rows.num_rows
             )
             told = pc.if_else(there, words, rows[name].cast(pa.large_string()))
-            columns[name] = told.cast(pa.large_string() if form is Form.SPELLED else pa.string())
-        _check(pc.filter(columns[name], there), name=name, pattern=pattern)
+            kind = _kind(pattern, running=rows[name].type, form=form)
+            columns[name] = told.cast(kind)
+        _check(pc.filter(columns[name].cast(pa.large_string()), there), name=name, pattern=pattern)
     return pa.table({a.name: columns[a.name] for a in schema.attributes if a.name in columns})
+
+
+def _kind(pattern: str, *, running: pa.DataType, form: Form) -> pa.DataType:
+    """Return the type of keys: numbers where running ones were, and the pattern writes numbers."""
+    if form is Form.SPELLED:
+        return pa.large_string()
+    return running if pa.types.is_integer(running) and _NUMBERS.fullmatch(pattern) else pa.string()
 
 
 def _check(column: pa.Array | pa.ChunkedArray, *, name: str, pattern: str) -> None:

@@ -114,8 +114,13 @@ CASES = {
     ),
     "account": Case(
         made=lambda r: 1_000_000_000 + r.permutation(ROWS) * 2_345_671,
-        drafted={"kind": "identifier"},
-        form=r"\d+",
+        drafted={"kind": "identifier", "like": "[1-9][0-9]{9}"},
+        form=r"[1-9]\d{9}",
+    ),
+    "record": Case(
+        made=lambda r: 13_007_199_256_887_041 + r.permutation(ROWS) * 1_854_321,
+        drafted={"kind": "identifier", "like": "[1-9][0-9]{16}"},
+        form=r"[1-9]\d{16}",
     ),
     "key": Case(
         made=lambda r: [f"P-{k:06d}" for k in r.permutation(ROWS)],
@@ -218,3 +223,4 @@ def test_keys_are_unique(walked: tuple[Path, pd.DataFrame, pd.DataFrame]) -> Non
     _, _, rows = walked
     assert rows["key"].is_unique
     assert rows["account"].is_unique
+    assert rows["record"].is_unique

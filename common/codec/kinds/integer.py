@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.types as pt
 
 from silosynth.common.codec.bins import bin_words, two_digits
@@ -22,6 +23,8 @@ from silosynth.common.schema import IntegerAttribute
 _LARGEST = 2**53
 _SPREAD = 1_000
 """Numbers to a row from which on numbers that all differ are keys."""
+_MOST_DIGITS, _ROOM = 18, 4
+"""Digits of a key that is a number, and keys that its pattern has to a row."""
 _DENSE = 0.5
 _ALIKE, _HEAPED = 0.9, 0.3
 _WHOLE = r"^[+-]?\d+$"
@@ -143,9 +146,24 @@ def _too_long(column: ColumnFacts) -> Proposal | None:
     if len(column.values) <= FEW:
         return None
     return Proposal(
-        facts={"kind": "identifier"},
+        facts={"kind": "identifier", **_like(column)},
         why=("numbers of more than 15 digits look like a key; drafted as an identifier",),
     )
+
+
+def _like(column: ColumnFacts) -> dict[str, str]:
+    """Return the pattern of keys that are numbers of about one length, if there is one."""
+    texts = column.values.cast(pa.large_string(), safe=False)
+    lengths = pc.min_max(pc.utf8_length(texts)).as_py()
+    least, most = lengths["min"], lengths["max"]
+    plain = pc.all(pc.match_substring_regex(texts, "^[1-9][0-9]*$")).as_py()
+    if (
+        not (plain and least >= 2 and most <= _MOST_DIGITS)
+        or 10 ** (most - 1) < _ROOM * column.rows
+    ):
+        return {}
+    often = f"{{{most - 1}}}" if least == most else f"{{{least - 1},{most - 1}}}"
+    return {"like": f"[1-9][0-9]{often}"}
 
 
 def _key(column: ColumnFacts, numbers: np.ndarray) -> Proposal | None:
@@ -156,13 +174,14 @@ def _key(column: ColumnFacts, numbers: np.ndarray) -> Proposal | None:
     digits = np.floor(np.log10(np.maximum(np.abs(numbers), 1))).astype(np.int64) + 1
     alike = np.sort(np.bincount(digits))[-2:].sum() >= _ALIKE * len(numbers)
     heaped = (numbers % 10 == 0).mean() > _HEAPED
+    form = {}
     if span == len(numbers):
         why = "every value differs, one after the other"
     elif span > _SPREAD * len(numbers) and alike and not heaped and digits.max() >= 6:
-        why = "every value differs, in numbers of about one length"
+        why, form = "every value differs, in numbers of about one length", _like(column)
     else:
         return None
-    return Proposal(facts={"kind": "identifier"}, why=(f"{why}; drafted as an identifier",))
+    return Proposal(facts={"kind": "identifier", **form}, why=(f"{why}; drafted as an identifier",))
 
 
 def _listed(column: ColumnFacts, numbers: np.ndarray) -> Proposal:

@@ -259,3 +259,23 @@ def test_a_pattern_of_a_rule_is_for_keys_and_in_quotes() -> None:
     ):
         with pytest.raises(InvalidSchema, match=says):
             _schema({"name": "k", "provider": "uuid"}, rules=(rule,))
+
+
+@pytest.mark.parametrize(
+    ("like", "kind"),
+    [("[1-9][0-9]{9}", pa.int64()), ("[1-9][0-9]{5,8}", pa.int64()), ("P[0-9]{9}", pa.string())],
+)
+def test_keys_are_numbers_where_their_pattern_writes_numbers(like: str, kind: pa.DataType) -> None:
+    """A number in the table is one in the rows; a pattern with letters in it writes texts."""
+    key = {"name": "key", "kind": "identifier", "like": like, "source": "public"}
+    schema = parse_schema({"name": "t", "version": 2, "attributes": [key]})
+    running = pa.table({"key": pa.array(range(1, 2_001), pa.int64())})
+
+    def batches() -> Generator[pa.Table, None, None]:
+        yield running
+
+    (made,) = complete(batches(), schema=schema, seed=1)
+    assert made["key"].type == kind
+    texts = made["key"].cast(pa.string()).to_pylist()
+    assert all(re.fullmatch(like, text) for text in texts)
+    assert len(set(texts)) == len(texts)
