@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from silosynth.common.cli import Force, Json, emit, refuse_of_tables, with_flags
+from silosynth.common.cli import Force, Json, emit, refuse_of_tables, say, with_flags
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.plan import load_plan
 from silosynth.common.schema import describes_tables, load_schema
@@ -154,10 +154,12 @@ def simulate_command(
     loaded, described = load_plan(plan), load_schema(schema)
     if loaded.evaluation is not None:
         # Of a run that is there already: its silos, its ledgers, its sampler.
-        from silosynth.server.judging import describe
+        from silosynth.server.judging import describe, judgement_words
 
-        judged = simulate_evaluation(loaded, run=silos, out=out)
-        emit(describe(judged), as_json=as_json)
+        facts = describe(simulate_evaluation(loaded, run=silos, out=out))
+        for line in judgement_words(facts):
+            say(line)
+        emit(facts, as_json=as_json)
         return
     maps = read_maps(silos)
     persons = of_rows.person_column

@@ -24,6 +24,7 @@ from silosynth.server.judging import (
     expected_people,
     forecast_evaluation,
     judge_again,
+    judgement_words,
     plan_evaluation,
     read_judgement,
 )
@@ -106,8 +107,10 @@ def judge_with(what: Path, evaluation: str) -> dict[str, object]:
     sampler = what / SAMPLER if what.is_dir() else what
     if not sampler.is_file():
         raise InvalidArgument(f"{what} is no sampler and no run that has ended")
-    found = judge_again(read_judgement(find_directory(evaluation)), sampler)
-    return describe_distance(found)
+    facts = describe_distance(judge_again(read_judgement(find_directory(evaluation)), sampler))
+    for line in judgement_words(facts):
+        say(line)
+    return facts
 
 
 def _measured(directory: Path, trained: Plan) -> Sequence[Measurement]:

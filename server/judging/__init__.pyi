@@ -7,6 +7,7 @@ from .result import (
     read_judgement,
     write_judgement,
 )
+from .words import judgement_words
 
 __all__ = [
     "Judgement",
@@ -16,6 +17,7 @@ __all__ = [
     "expected_people",
     "forecast_evaluation",
     "judge_again",
+    "judgement_words",
     "plan_evaluation",
     "read_judgement",
     "write_judgement",
