@@ -36,7 +36,7 @@ from tests.processes.silo_tables import SILOS
 from tests.processes.sum_promises import request_of
 from tests.processes.trap import Trap
 from tests.support.patience import paced, patience
-from tests.support.tables.canary import holds_token
+from tests.support.tables.canary import TABLES, holds_token
 
 PHASES = ("one-way", "coarse", "tree")
 GATEWAYS = in_turn(matrix_of_gateways(PHASES), phases=PHASES)
@@ -167,5 +167,5 @@ def test_a_silo_lost_after_the_set_is_signed_burns_the_sum_and_the_next_is_a_new
 
 def test_no_value_of_the_tables_is_in_anything_that_the_dead_left(lab: Lab) -> None:
     assert holds_token([], lab.directory) == []
-    tables = [f"{silo}/table.parquet" for silo in SILOS]
+    tables = sorted(f"{silo}/{name}" for silo in SILOS for name in TABLES)
     assert holds_token([], lab.directory, tables=()) == tables
