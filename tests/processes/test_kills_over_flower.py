@@ -24,7 +24,7 @@ from tests.processes.cells import Cell, NoteKills, Survived, survive
 from tests.processes.federation import SILOS, free_port, wait_for
 from tests.processes.lab import POOR, Lab
 from tests.processes.reference import Reference
-from tests.support.tables.canary import CANARY, has_token, holds_token
+from tests.support.tables.canary import CANARY, TABLES, has_token, holds_token
 
 COMMANDS = ("pending", "releases", "spent", "verify-ledger")
 
