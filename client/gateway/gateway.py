@@ -40,6 +40,7 @@ from silosynth.client.gateway.verify import (
     verify_plan,
     verify_request,
     verify_step,
+    with_inputs,
 )
 from silosynth.client.learning import Checkpoints
 from silosynth.client.ledger import Ledger
@@ -197,7 +198,7 @@ class Gateway:
             request_id = verified.id
             self._reached("verified")
             self._proposals.require_approval(proposed)
-            data = self._release(verified)
+            data = self._release(with_inputs(self._door, verified))
         except Exception as err:
             error = self._told(err, what=f"request {request_id}")
             refusal = refuse(error, silo=self._silo, request_id=request_id)

@@ -7,7 +7,7 @@ Python integers, then the policy. Nothing here touches the table or the ledger.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
 from silosynth.client.gateway.asked import AnyDataset, Dataset, TablesDataset, require_training
@@ -40,7 +40,6 @@ from silosynth.common.messages import (
     decode_sum_statement,
 )
 from silosynth.common.plan import (
-    EvaluationSettings,
     Phase,
     Plan,
     check_clip,
@@ -245,13 +244,21 @@ def verify_request(door: Doorkeeper, proposed: VerifiedPlan, data: bytes) -> Ver
             marginals=_sums(request, plan=plan, phase=phase, cells=cells),
             length=_length(request),
         ),
-        judged=None if plan.evaluation is None else _judge(door, plan, plan.evaluation),
     )
 
 
-def _judge(door: Doorkeeper, plan: Plan, settings: EvaluationSettings) -> Judged:
-    """Return what the people held out are held against, worked out before anything is charged."""
-    return door.once(("judged", plan.digest), lambda: judge(plan, settings, find=door.find_sampler))
+def with_inputs(door: Doorkeeper, verified: VerifiedRequest) -> VerifiedRequest:
+    """Return a request with what the people held out are held against, worked out anew.
+
+    It takes time and memory, so it comes after approval; and it may refuse, so before the charge.
+    """
+    plan = verified.proposed.plan
+    settings = plan.evaluation
+    if settings is None:
+        return verified
+    key = ("judged", plan.digest)
+    judged = door.once(key, lambda: judge(plan, settings, find=door.find_sampler))
+    return replace(verified, judged=judged)
 
 
 def _check_tables(dataset: AnyDataset, plan: Plan) -> None:

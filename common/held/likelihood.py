@@ -17,6 +17,7 @@ LEAST = -math.log(MIX)
 STEPS = 256
 """Integer steps of one nat."""
 _THIN = 1e-3
+_MOST_SUMS = 2**22
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -65,8 +66,18 @@ class Likelihood:
     def scores(self, columns: Sequence[np.ndarray], place: int, positive: np.ndarray) -> np.ndarray:
         """Return (rows,) float64, the log odds of a column's positive codes, given the others.
 
+        So many rows at a time that their sums take 32 MB at most.
+
         Args: positive: (working codes,) bool.
         """
+        step = max(_MOST_SUMS // len(positive), 1)
+        parts = [
+            self._odds([c[i : i + step] for c in columns], place, positive)
+            for i in range(0, max(len(columns[0]), 1), step)
+        ]
+        return np.concatenate(parts)
+
+    def _odds(self, columns: Sequence[np.ndarray], place: int, positive: np.ndarray) -> np.ndarray:
         codes = self.working(columns)
         sums = np.empty((len(positive), len(codes[0])))
         for code in range(len(positive)):

@@ -36,7 +36,7 @@ SCHEMA = parse_schema(
         ],
     }
 )
-DRAWS = 150
+DRAWS = 225
 
 
 def chain(strength: float) -> Sampler:
