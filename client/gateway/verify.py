@@ -258,7 +258,14 @@ def with_inputs(door: Doorkeeper, verified: VerifiedRequest) -> VerifiedRequest:
         return verified
     key = ("judged", plan.digest)
     judged = door.once(key, lambda: judge(plan, settings, find=door.find_sampler))
+    check_bins(verified.proposed.dataset, judged)
     return replace(verified, judged=judged)
+
+
+def check_bins(dataset: AnyDataset, judged: Judged) -> None:
+    """Raise PlanRefused where a sampler's bins are none that the schema's numbers can have."""
+    if isinstance(dataset, Dataset) and (f := check_edges(dataset.schema, edges=judged.edges)):
+        raise PlanRefused(f"the sampler cannot be evaluated here: {f}")
 
 
 def _check_tables(dataset: AnyDataset, plan: Plan) -> None:

@@ -16,6 +16,8 @@ import pytest
 
 from silosynth.client.gateway import Dataset
 from silosynth.client.gateway.asked import Asked, ask_rows
+from silosynth.client.gateway.judged import Judged
+from silosynth.client.gateway.verify import check_bins
 from silosynth.client.ledger import Ledger
 from silosynth.client.policy import Policy
 from silosynth.client.source import Part, load_secret, open_table, splitting
@@ -23,7 +25,7 @@ from silosynth.client.source.bounding import bounding
 from silosynth.common.audit import Account
 from silosynth.common.certificate import certify_plan, check_certificate
 from silosynth.common.domain import Grouping
-from silosynth.common.errors import InvalidPlan, SilosynthError
+from silosynth.common.errors import InvalidPlan, PlanRefused, SilosynthError
 from silosynth.common.held import Inputs, norm_bound, vector_cells, work_out
 from silosynth.common.held.counters import Counters
 from silosynth.common.measurement import MarginalQuery
@@ -395,3 +397,11 @@ def test_held_out_rows_are_not_those_of_the_whole_table(own: Ran) -> None:
     assert replace(held, splitting=None).split_name(nobody) is None
     with pytest.raises(SilosynthError, match="hold nobody out"):
         replace(held, splitting=None).split_name(own.trained)
+
+
+def test_bins_of_a_sampler_that_no_number_can_have_are_refused_before_a_charge(own: Ran) -> None:
+    data = dataset(rows_of(60, seed=1))
+    for edges in ({"nobody": (1,)}, {"a": (1,)}):
+        with pytest.raises(PlanRefused, match="are fixed"):
+            check_bins(data, Judged(inputs=own.judged.inputs, edges=edges))
+    check_bins(data, Judged(inputs=own.judged.inputs, edges={}))
