@@ -27,7 +27,14 @@ DONE = frozenset(
 LEFT = frozenset(  # ordering, restarts, and hardening that only a kernel with systemd does
     {
         *("Description", "Documentation", "Requires", "After", "Wants", "WantedBy", "Also"),
-        *("Restart", "RestartSec", "RestartPreventExitStatus", "TimeoutStopSec", "Type"),
+        *(
+            "Restart",
+            "RestartSec",
+            "RestartPreventExitStatus",
+            "TimeoutStopSec",
+            "Type",
+            "KillMode",
+        ),
         *("RuntimeDirectoryPreserve", "RemoveOnStop", "DirectoryNotEmpty", "ReadWritePaths"),
         *("RestrictAddressFamilies", "IPAddressDeny", "ProtectHome", "ProtectProc", "ProcSubset"),
         *("ProtectClock", "ProtectControlGroups", "ProtectHostname", "ProtectKernelLogs"),

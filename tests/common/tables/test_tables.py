@@ -255,8 +255,8 @@ def test_commands_of_one_table_say_so_in_one_line(
     path.write_text(yaml.safe_dump(DOCUMENT, sort_keys=False))
     with pytest.raises(InvalidSchema, match="describes several tables, which is not taken here"):
         load_schema(path)
-    words = ["plan", "new", str(path), "--epsilon", "1", "--delta", "1e-6", "--silos", "a,b"]
-    assert run([*words, "--out", str(tmp_path / "p.yaml")]) == InvalidSchema.exit_code
+    words = ["schema", "rules", str(path), "--schema", str(path)]
+    assert run([*words, "--out", str(tmp_path / "ruled.yaml")]) == InvalidSchema.exit_code
     assert "describes several tables" in capsys.readouterr().err
 
 
