@@ -24,9 +24,10 @@ from silosynth.client.families.opened import (
     Opened,
     TableSource,
     all_in_one,
-    as_bytes,
-    holds_text,
+    as_joined,
+    as_stored,
     open_table_rows,
+    plain_type,
 )
 from silosynth.client.families.owners import (
     key_columns,
@@ -152,12 +153,11 @@ class _Duck:
             raise InvalidTable(f"table {name!r} cannot be joined", hint="see its keys") from None
 
     def _read(self, place: int, rows: pa.Table) -> pa.Table:
-        """Return rows with their texts as texts again, whatever bytes are in them."""
+        """Return rows in the types that they are stored in."""
         opened = self._tables[place]
         for name in opened.columns if opened.query is None else ():
-            if holds_text(opened.stored.field(name).type):
-                text = rows[name].cast(pa.string(), safe=False)
-                rows = rows.set_column(rows.schema.get_field_index(name), name, text)
+            column = as_stored(rows[name], opened.stored.field(name).type)
+            rows = rows.set_column(rows.schema.get_field_index(name), name, column)
         return rows
 
     def nobodys(self, place: int) -> int:
@@ -180,7 +180,9 @@ class _Duck:
         opened = self._tables[i]
         columns = [quote(c) for c in opened.columns]
         for alias, column in key_columns(self._schema, name).items():
-            columns.append(f'{_text(column, opened.stored.field(column).type)} AS "{alias}"')
+            kind = opened.stored.field(column).type
+            text = _text(column, kind) if opened.query is None else _text_there(column, kind)
+            columns.append(f'{text} AS "{alias}"')
         origin = f"file{i}" if opened.query is None else f"({opened.query})"
         return f"SELECT {', '.join(columns)} FROM {origin}"
 
@@ -227,18 +229,19 @@ def _loaded(root: duckdb.DuckDBPyConnection, i: int, opened: Opened) -> Opened:
 
 def _load(root: duckdb.DuckDBPyConnection, i: int, opened: Opened) -> pa.Schema:
     """Put rows into the database piece by piece; return how they were stored."""
-    stored: pa.Schema | None = None
+    stored, into = opened.stored, f"CREATE TABLE file{i} AS"
     reader = opened.reader
     for fragment in reader.fragments() if reader is not None else ():
         piece = fragment()
-        root.register("piece", piece.cast(as_bytes(piece.schema)))
-        into = f"CREATE TABLE file{i} AS" if stored is None else f"INSERT INTO file{i}"
+        stored = stored if stored.names else piece.schema
+        # By name: files of one table may have its columns in different orders.
+        root.register("piece", piece.select(stored.names).cast(as_joined(stored)))
         root.execute(f"{into} SELECT * FROM piece")
-        stored = stored or piece.schema
+        into = f"INSERT INTO file{i}"
     root.unregister("piece")
     if reader is not None:
         reader.check()
-    return stored or pa.schema([])
+    return stored
 
 
 def _text(column: str, kind: pa.DataType) -> str:
@@ -248,7 +251,20 @@ def _text(column: str, kind: pa.DataType) -> str:
     By the column's type alone. Were texts such as "7.0" taken for 7 where all look so, one person's
     key could change whose everybody's rows are.
     """
+    plain = plain_type(kind)
+    if not pt.is_timestamp(plain):
+        return _text_there(column, plain)
+    # As DuckDB spells instants, where it knows them; else the row belongs to nobody.
+    times = {"s": 1_000_000, "ms": 1_000, "us": 1, "ns": 1}[plain.unit]
+    make = "make_timestamp_ns" if plain.unit == "ns" else "make_timestamp"
+    instant = f"{make}(CAST({quote(column)} AS BIGINT) * {times})"
+    zone = "" if plain.tz is None else " || '+00'"
+    return f"TRY(CAST({instant} AS VARCHAR)){zone}"
+
+
+def _text_there(column: str, kind: pa.DataType) -> str:
+    """Return a key as text in SQL, of a column that DuckDB has in a type of its own."""
     name = quote(column)
     if pt.is_floating(kind):
         return whole_number_sql(name, whole=f"CAST(CAST({name} AS HUGEINT) AS VARCHAR)")
-    return text_sql(name)
+    return text_sql(name, cast="TRY_CAST")

@@ -15,6 +15,7 @@ import pyarrow.types as pt
 from silosynth.client.csv import sniff_dialect
 from silosynth.client.families.owners import key_columns
 from silosynth.client.source import (
+    ARROW,
     PARQUET,
     Reader,
     SourceFormat,
@@ -25,6 +26,7 @@ from silosynth.client.source import (
     list_files,
     open_reader,
     read_untyped,
+    stored_schema,
 )
 from silosynth.common.codec import is_text
 from silosynth.common.errors import InvalidTable
@@ -62,18 +64,38 @@ class Opened:
         return replace(self, stored=stored, columns=columns)
 
 
-def as_bytes(stored: pa.Schema) -> pa.Schema:
-    """Return columns with those of text as bytes.
+def as_joined(stored: pa.Schema) -> pa.Schema:
+    """Return columns with texts as bytes, and instants, times of day and spans as whole numbers.
 
     Whether tables can be joined must not depend on one row's: DuckDB stops at bytes that say
-    nothing in UTF-8, and the codec does not.
+    nothing in UTF-8, and at instants beyond its own; the codec does not.
     """
-    return pa.schema([pa.field(f.name, pa.binary()) if holds_text(f.type) else f for f in stored])
+    return pa.schema([pa.field(f.name, _joined_as(f.type)) for f in stored])
 
 
-def holds_text(kind: pa.DataType) -> bool:
-    """Say whether a column is of text, as such or by a dictionary."""
-    return is_text(kind.value_type if pt.is_dictionary(kind) else kind)
+def as_stored(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    """Return a joined column in its own type again, whatever is in it."""
+    kind = plain_type(kind)
+    if is_text(kind):
+        return column.cast(pa.string(), safe=False)
+    if column.type != kind and _joined_as(kind) == column.type:
+        return pa.chunked_array([chunk.view(kind) for chunk in column.chunks], kind)
+    return column
+
+
+def plain_type(kind: pa.DataType) -> pa.DataType:
+    """Return the type of a column's values."""
+    return kind.value_type if pt.is_dictionary(kind) else kind
+
+
+def _joined_as(kind: pa.DataType) -> pa.DataType:
+    plain = plain_type(kind)
+    if is_text(plain):
+        return pa.binary()
+    if pt.is_time32(plain):
+        return pa.int32()
+    exact = pt.is_timestamp(plain) or pt.is_time(plain) or pt.is_duration(plain)
+    return pa.int64() if exact else kind
 
 
 def own_columns(schema: TablesSchema, name: str) -> Schema:
@@ -114,12 +136,14 @@ def open_table_rows(
             source = SourceSpec(format=SourceFormat.CSV, path=source, csv=how)
         if not isinstance(source, SourceSpec):
             rows = _scanned(source)
-            return _of_bytes(opened, rows)
+            return _to_scan(opened, rows)
         if inside:
             return replace(opened, query=(source.query or "").strip().rstrip(";"))
+        common = common_types(name, source, wanted=wanted)
         if source.format is SourceFormat.PARQUET and source.path is not None:
             files = list_files(source.path, endings=PARQUET)
-            return _of_bytes(opened, ds.dataset(files, format="parquet"))
+            return _to_scan(opened, ds.dataset(files, format="parquet", schema=common))
+        opened = replace(opened, stored=common or opened.stored)
         tell = partial(_tell_of, name, tell_operator)
         reader = open_reader(source, wanted=wanted, tell_operator=tell)
     except InvalidTable as err:
@@ -127,6 +151,39 @@ def open_table_rows(
     except (pa.ArrowException, OSError):
         raise InvalidTable(f"table {name!r} cannot be read", hint="export it again") from None
     return replace(opened, reader=reader)
+
+
+def common_types(name: str, source: SourceSpec, *, wanted: Wanted) -> pa.Schema | None:
+    """Return the types of the columns that all files of a table have; None where it is no folder
+    of files with types.
+
+    Raises InvalidTable, by the files' schemas alone, where types differ: were values of one brought
+    to another, one row could decide whether they can be. Columns of nulls alone go with any type.
+    """
+    ending = {SourceFormat.PARQUET: PARQUET, SourceFormat.ARROW: ARROW}.get(source.format)
+    if ending is None or source.path is None or not source.path.is_dir():
+        return None
+    found: dict[str, pa.Field] = {}
+    for file in list_files(source.path, endings=ending):
+        described = Opened(name=name, wanted=wanted).described(stored_schema(file))
+        for column in described.columns:
+            field_here = described.stored.field(column)
+            known = found.setdefault(column, field_here)
+            if pt.is_null(known.type):
+                found[column] = field_here
+            elif not pt.is_null(field_here.type) and _differ(known.type, field_here.type):
+                raise InvalidTable(
+                    f"table {name!r}: {file}: column {column!r} is {field_here.type} here and "
+                    f"{known.type} in a file before it",
+                    hint="write all files of a table with the same types",
+                )
+    return pa.schema(list(found.values()))
+
+
+def _differ(one: pa.DataType, other: pa.DataType) -> bool:
+    """Say whether two types are joined otherwise; a text is a text however it is stored."""
+    texts = is_text(plain_type(one)) and is_text(plain_type(other))
+    return not texts and plain_type(one) != plain_type(other)
 
 
 def source_files(sources: Iterable[TableSource]) -> list[Path]:
@@ -159,14 +216,13 @@ def _tell_of(name: str, tell: Callable[[str], None], line: str) -> None:
     tell(f"{name}: {line}")
 
 
-def _of_bytes(opened: Opened, rows: pa.Table | ds.Dataset) -> Opened:
-    """Return a table that is scanned where it is, its texts as bytes."""
-    read = as_bytes(rows.schema)
+def _to_scan(opened: Opened, rows: pa.Table | ds.Dataset) -> Opened:
+    """Return a table that is scanned where it is, in types that no value makes fail."""
+    opened = opened.described(rows.schema)
+    read = as_joined(pa.schema([rows.schema.field(name) for name in opened.columns]))
     if isinstance(rows, pa.Table):
-        plain = rows.cast(read)
-    else:
-        plain = ds.dataset(rows.files, format="parquet", schema=read)
-    return replace(opened, rows=plain).described(rows.schema)
+        return replace(opened, rows=rows.select(list(opened.columns)).cast(read))
+    return replace(opened, rows=ds.dataset(rows.files, format="parquet", schema=read))
 
 
 def _of(name: str, err: InvalidTable) -> InvalidTable:

@@ -69,6 +69,6 @@ def whole_number_sql(name: str, *, whole: str) -> str:
     )
 
 
-def text_sql(name: str) -> str:
+def text_sql(name: str, *, cast: str = "CAST") -> str:
     """Return a column as a key: blanks are none."""
-    return f"nullif(trim(CAST({name} AS VARCHAR)), '')"
+    return f"nullif(trim({cast}({name} AS VARCHAR)), '')"

@@ -6,6 +6,7 @@ column leaves open, a keyed hash of the row decides, and never where the row sto
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,6 +22,8 @@ from silosynth.client.source import rank_rows
 from silosynth.common.codec import Codec, codec_of, read_values
 from silosynth.common.schema import Schema
 from silosynth.common.tables import TablesSchema, number_attribute, number_name
+
+_DIGEST = 16
 
 
 @dataclass(slots=True)
@@ -103,17 +106,11 @@ class _Coder:
 
     def _below(self, name: str, block: Mapping[str, pa.Table], above: _Placed) -> _Placed:
         table = block[name]
-        codes = _encode(table, self.own[name])
+        codes, value = _encode(table, self.own[name]), self._values(name, table)
         named = _joined(table[PERSON], table[BY])
         at = pc.index_in(named, value_set=above.names).to_numpy().astype(np.int64)
-        counted = (*codes, *self._named_by(name, block))
-        ranks = rank_rows(named, counted, secret=self.secret)
-        column = self.schema.tables[name].order
-        value = (
-            np.zeros(len(at))
-            if column is None
-            else read_values(table, schema=self.own[name], names=[column])[column]
-        )
+        told_apart = (*codes, *_exact(value), *self._keys(name, table))
+        ranks = rank_rows(named, told_apart, secret=self.secret)
         order = np.lexsort((ranks, value, at))
         table, at = table.take(pa.array(order)), at[order]
         keyed = self.schema.tables[name].key is not None
@@ -129,23 +126,31 @@ class _Coder:
             names=names,
         )
 
-    def _named_by(self, name: str, block: Mapping[str, pa.Table]) -> list[np.ndarray]:
-        """Return how many rows of each table below name each row, as codes of what is counted.
+    def _values(self, name: str, table: pa.Table) -> np.ndarray:
+        """Return (rows,) float64 of what rows stand in the order of; NaN where it is missing."""
+        column = self.schema.tables[name].order
+        if column is None:
+            return np.zeros(table.num_rows)
+        return read_values(table, schema=self.own[name], names=[column])[column]
 
-        Two rows that differ in nothing else must not be told apart by their place in a file.
+    def _keys(self, name: str, table: pa.Table) -> list[np.ndarray]:
+        """Return the keys of rows that others stand below, as columns that rows are ranked by.
+
+        What is below a row hangs on its key alone: rows that agree in it are interchangeable.
         """
         if not self.schema.below(name):
             return []
-        keys = _joined(block[name][PERSON], block[name][KEY])
-        found = []
-        for child, table in self.schema.below(name).items():
-            named = pc.value_counts(_joined(block[child][PERSON], block[child][BY]))
-            at = pc.index_in(keys, value_set=named.field("values"), skip_nulls=True)
-            numbers = pc.fill_null(named.field("counts").take(at), 0)
-            found.append(
-                codec_of(number_attribute(child, table.children or (1,))).encode(numbers)[0]
-            )
-        return found
+        keys = table[KEY].combine_chunks().dictionary_encode()
+        digests = [self._digest(key) for key in keys.dictionary.cast(pa.large_binary()).to_pylist()]
+        digests.append(bytes(_DIGEST))
+        each = np.frombuffer(b"".join(digests), dtype="<u2").reshape(len(digests), -1)
+        none = pa.scalar(len(digests) - 1, pa.int64())
+        at = pc.fill_null(keys.indices.cast(pa.int64()), none).to_numpy()
+        return [np.ascontiguousarray(column) for column in each[at].T]
+
+    def _digest(self, key: bytes) -> bytes:
+        how = hashlib.blake2b(key, key=self.secret, digest_size=_DIGEST, person=b"silosynth-keys")
+        return how.digest()
 
     def _rows(self, name: str, placed: Mapping[str, _Placed]) -> TableRows:
         """Return a table's codes in the order of its domain: its own, then its numbers."""
@@ -164,6 +169,16 @@ class _Coder:
             above=mine.above,
             person=mine.person,
         )
+
+
+def _exact(values: np.ndarray) -> list[np.ndarray]:
+    """Return numbers bit by bit, as columns that rows are ranked by.
+
+    Rows of one bin with different numbers stand apart: were they ranked alike, which of them came
+    first in a file would decide how they stand among others.
+    """
+    same = np.where(np.isnan(values), np.nan, values + 0.0).astype("<f8")
+    return [np.ascontiguousarray(column) for column in same.view("<u2").reshape(-1, 4).T]
 
 
 def _encode(table: pa.Table, own: Schema) -> tuple[np.ndarray, ...]:

@@ -8,21 +8,26 @@ from pathlib import Path
 
 from silosynth.client.families.count import Counted, count_families
 from silosynth.client.families.join import Joined, join_tables
-from silosynth.client.families.opened import TableSource, source_files
+from silosynth.client.families.opened import (
+    TableSource,
+    common_types,
+    source_files,
+    wanted_columns,
+)
 from silosynth.client.families.rows import Told, code_families
 from silosynth.client.families.survey import (
     FamiliesSurvey,
     families_words,
     look_at_families,
 )
-from silosynth.client.source import look_at, watch_files
+from silosynth.client.source import SourceSpec, look_at, watch_files
 from silosynth.common.errors import InvalidTable
 from silosynth.common.families import Phase
 from silosynth.common.tables import TablesSchema
 
 
 class FamilyRows:
-    """Own where a silo's tables are; nothing is read before they are counted."""
+    """Own where a silo's tables are; no row is read before they are counted."""
 
     def __init__(
         self,
@@ -39,7 +44,12 @@ class FamilyRows:
             secret: orders what nothing else does.
             spill: a folder of the gateway's alone, for sorting what does not fit in memory.
             tell_operator: gets sentences that count private rows, such as those of nobody here.
+
+        Raises InvalidTable for a folder whose files differ in their types, before anybody asks.
         """
+        for name, source in sources.items():
+            if isinstance(source, SourceSpec) and name in schema.tables:
+                common_types(name, source, wanted=wanted_columns(schema, name))
         self._schema = schema
         self._sources = dict(sources)
         self._secret = secret

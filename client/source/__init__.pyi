@@ -12,6 +12,7 @@ from .sql import is_numeric, quote
 from .stream import StreamRows
 from .survey import OF_RULE, Survey, Tally, take_survey
 from .table import (
+    ARROW,
     CSV,
     ENDINGS,
     PARQUET,
@@ -26,6 +27,7 @@ from .table import (
 )
 
 __all__ = [
+    "ARROW",
     "CSV",
     "ENDINGS",
     "OF_RULE",

@@ -5,7 +5,7 @@ The mutants at the end do what looks as good, and must fail the same check.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -15,8 +15,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from silosynth.client.source import bounding as bounding_of_rows
 from silosynth.client.source import load_secret, make_secret
-from silosynth.client.source.bounding import NAMELESS, SECRET_BYTES, rank_rows
+from silosynth.client.source.bounding import NAMELESS, SECRET_BYTES, authenticate, rank_rows
 from silosynth.common.errors import InvalidArgument, InvalidTable, OutputExists
 from tests.support.patience import cheap
 
@@ -184,6 +185,23 @@ def test_persons_of_any_plain_type_are_told_apart(persons: pa.Array) -> None:
     ranks = rank_rows(persons, [np.array([0, 1, 1, 0], dtype=np.uint8)], secret=SECRET)
     assert sorted([ranks[0], ranks[2]]) == [0, 1]
     assert (ranks[1], ranks[3]) == (NAMELESS, 0)
+
+
+def test_rows_whose_marks_begin_alike_stand_in_one_order_whatever_order_they_come_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """How many bits of a mark are compared first hangs on how many persons there are."""
+
+    def begins_alike(blocks: Sequence[np.ndarray], *, secret: bytes) -> np.ndarray:
+        marks = authenticate(blocks, secret=secret)
+        marks[:, 0] &= np.uint64(1)
+        return marks
+
+    monkeypatch.setattr(bounding_of_rows, "authenticate", begins_alike)
+    rows: list[Row] = [(person, (a, b, 0)) for person in range(3) for a in range(3) for b in (0, 1)]
+    ranks = _rank(rows)
+    assert ranks.tolist() == _rank(rows[::-1])[::-1].tolist()
+    assert [sorted(ranks[6 * i : 6 * i + 6]) for i in range(3)] == [list(range(6))] * 3
 
 
 def test_a_nested_person_column_or_a_wrong_length_is_refused() -> None:

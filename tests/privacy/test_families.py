@@ -60,6 +60,7 @@ WEIGHED = tuple(
         (later_of("visits"), ("ward", "previous: ward"), 1),
         (later_of("visits"), ("ward", "second before: ward"), 1),
         (later_of("visits"), ("place among rows", "same: ward"), 1),
+        (later_of("visits"), ("place among rows", "number of drugs"), 1),
         (later_of("visits"), ("people: sex", "people: number of visits", "ward"), 1),
         (first_of("drugs"), ("dose",), 2),
         (first_of("drugs"), ("dose", "visits: ward"), 1),
@@ -125,7 +126,7 @@ def databases(draw: st.DrawFn) -> Rows:
         {
             "visit": f"{owner}-{draw(st.integers(0, 5))}",
             "id": float(owner),
-            "day": draw(st.integers(0, 2)),
+            "day": draw(st.integers(0, 5)),
             "ward": draw(st.sampled_from(["a", "b", None])),
         }
         for owner in owners
@@ -218,6 +219,52 @@ def test_rows_that_differ_in_what_is_below_them_alone_are_ordered_by_a_secret() 
     other = counted({"people": people, "visits": visits[::-1], "drugs": drugs}, phase).plain[0]
     assert one.tolist() == other.tolist()
     assert min(one[0], one[1]) > 5, "the visit with a drug is first, or second, at everybody"
+
+
+def moved_by_the_last(visits: list[dict[str, Any]], drugs: list[dict[str, Any]]) -> None:
+    """Check that the last of 40 moves what it may, where its going mixes all others' rows.
+
+    Rows come by person alone: which of a person's is first may change with everybody else's.
+    """
+    people = [{"id": i, "sex": "f"} for i in range(40)]
+    whole: Rows = {"people": people, "visits": visits, "drugs": drugs}
+    rest = {name: part[::-1] for name, part in without(whole, 39).items()}
+    weighing = Weighing(fineness=256, length=2)
+    phase = Phase(plain=PLAIN, weighed=WEIGHED, weighing=weighing)
+    one, other = counted(whole, phase), counted(rest, phase)
+    for all_rows, fewer in zip(one.plain, other.plain, strict=True):
+        assert np.abs(all_rows - fewer).sum() <= 1
+    assert squares(one.weighed, other.weighed) <= weighing.sensitivity**2
+
+
+def test_rows_of_one_bin_stand_as_their_own_numbers_say_whoever_else_is_there() -> None:
+    """Days 2 and 5 are one code, and two places in the order."""
+    days = [(2, "a"), (5, "a"), (2, "b"), (5, "b")]
+    moved_by_the_last(
+        [
+            {"visit": None, "id": float(i), "day": day, "ward": ward}
+            for i in range(40)
+            for day, ward in days
+        ],
+        [],
+    )
+
+
+def test_a_key_on_two_rows_has_what_is_below_it_at_one_of_them_whoever_else_is_there() -> None:
+    """All three keys have as many below them: the row of day 1 has those of both of its key."""
+    own = [("k", 2, "a"), ("k", 1, "b"), ("c", 2, "a")]
+    moved_by_the_last(
+        [
+            {"visit": f"{i}-{key}", "id": float(i), "day": day, "ward": ward}
+            for i in range(40)
+            for key, day, ward in own
+        ],
+        [
+            {"visit": f"{i}-{key}", "dose": dose}
+            for i in range(40)
+            for key, dose in (("k", 1), ("k", 1), ("k", 2), ("c", 3), ("c", 3), ("c", 3))
+        ],
+    )
 
 
 def test_rows_that_belong_to_nobody_are_not_counted_and_told_to_the_operator_alone() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import adbc_driver_postgresql.dbapi as dbapi
@@ -20,7 +20,8 @@ from silosynth.client.families.opened import TableSource
 from silosynth.client.source import SourceFormat, SourceSpec
 from silosynth.common.errors import InvalidTable
 from silosynth.common.families import Phase, Question, Weighing
-from tests.support.tables.families import ASKED, SCHEMA, clinic
+from silosynth.common.tables import parse_tables
+from tests.support.tables.families import ASKED, PEOPLE, SCHEMA, VISITS, clinic
 from tests.support.tables.postgresql_server import running_server
 
 PERSONS = 300
@@ -217,3 +218,149 @@ def test_no_bytes_of_one_row_decide_whether_tables_are_counted(ending: str, tmp_
     )
     assert found.plain[0].sum() == 20
     assert told[-1] == "visits: 20 rows belong to a person and are counted"
+
+
+def _write(table: pa.Table, place: Path) -> None:
+    """Write a table as its ending says."""
+    if place.suffix == ".parquet":
+        pq.write_table(table, place)
+    else:
+        feather.write_feather(table, place, compression="uncompressed")
+
+
+def _folder(place: Path, parts: Sequence[pa.Table], kind: SourceFormat) -> SourceSpec:
+    """Write a table in several files of one folder."""
+    place.mkdir()
+    for i, part in enumerate(parts):
+        _write(part, place / f"{i}.{kind.value}")
+    return SourceSpec(format=kind, path=place)
+
+
+@pytest.mark.parametrize("kind", [SourceFormat.PARQUET, SourceFormat.ARROW])
+@pytest.mark.parametrize(
+    ("column", "one", "other"),
+    [
+        ("day", pa.array([1, 2]), pa.array([1.0, 1.5])),
+        ("day", pa.array([1, 2], pa.int32()), pa.array([1, 2**40])),
+        ("day", pa.array([1, 2]), pa.array(["1", "x"])),
+        ("id", pa.array([1, 2]), pa.array(["1", "x"])),
+    ],
+)
+def test_files_of_one_table_with_other_types_are_refused_by_name_before_anybody_asks(
+    kind: SourceFormat, column: str, one: pa.Array, other: pa.Array, tmp_path: Path
+) -> None:
+    """Were they brought to one type, a value that cannot be would decide; so none is looked at."""
+    visits = TABLES["visits"].slice(0, 2)
+    places = visits.column_names.index(column)
+    lines = set()
+    for i, second in enumerate((other, other[:0])):
+        rest = visits.slice(0, len(second)).set_column(places, column, second)
+        parts = (visits.set_column(places, column, one), rest)
+        source = _folder(tmp_path / str(i), parts, kind)
+        sources = {**TABLES, "visits": source}
+        with pytest.raises(InvalidTable, match=f"1.{kind.value}: column '{column}' is") as refused:
+            FamilyRows(SCHEMA, sources, secret=bytes(32))
+        lines.add(str(refused.value).replace(str(source.path), ""))
+    assert len(lines) == 1
+
+
+@pytest.mark.parametrize("kind", [SourceFormat.PARQUET, SourceFormat.ARROW])
+def test_files_of_one_table_may_differ_in_what_no_value_hangs_on(
+    kind: SourceFormat, tmp_path: Path
+) -> None:
+    """In the order of columns, in how texts are stored, and where a file has nulls alone."""
+    visits = TABLES["visits"]
+    ward = visits.column_names.index("ward")
+    first = visits.slice(0, 0).set_column(ward, "ward", pa.nulls(0))
+    half = visits.num_rows // 2
+    second = visits.slice(0, half).select(["ward", "day", "id", "visit"])
+    words = visits["ward"].slice(half).combine_chunks().dictionary_encode()
+    third = visits.slice(half).set_column(ward, "ward", words)
+    source = _folder(tmp_path / "visits", (first, second, third), kind)
+    found, want = counted({**TABLES, "visits": source}), counted(TABLES)
+    assert all(map(np.array_equal, found.plain, want.plain))
+    assert all(map(np.array_equal, found.weighed, want.weighed))
+
+
+_BIG = 2**62
+_KINDS: Mapping[str, tuple[pa.DataType, int]] = {
+    str(kind): (kind, big)
+    for kind, big in (
+        (pa.timestamp("s"), _BIG),
+        (pa.timestamp("ms"), _BIG),
+        (pa.timestamp("us"), 2**63 - 1),
+        (pa.timestamp("ns"), -(2**63)),
+        (pa.timestamp("s", "UTC"), _BIG),
+        (pa.timestamp("ms", "UTC"), 2**61),
+        (pa.timestamp("us", "UTC"), _BIG),
+        (pa.date32(), 2**31 - 1),
+        (pa.time32("s"), 2**31 - 1),
+        (pa.time64("us"), _BIG),
+        (pa.time64("ns"), -_BIG),
+        (pa.duration("s"), _BIG),
+        (pa.duration("us"), _BIG),
+    )
+}
+_HELD = [
+    (kind, ending)
+    for kind in _KINDS
+    for ending in ("memory", "parquet", "arrow")
+    # A Parquet file has no seconds: such an instant is not in it.
+    if ending != "parquet" or not kind.startswith("timestamp[s")
+]
+
+
+def _odd(kind: pa.DataType, numbers: list[int | None]) -> pa.Array:
+    """Return whole numbers as what they are stored of an instant, a time of day or a span."""
+    return pa.array(numbers, pa.int32() if kind.bit_width == 32 else pa.int64()).view(kind)
+
+
+@pytest.mark.parametrize(("kind", "ending"), _HELD)
+def test_no_key_of_one_row_decides_whether_tables_are_counted(
+    kind: str, ending: str, tmp_path: Path
+) -> None:
+    of, big = _KINDS[kind]
+    tables = {
+        "people": pa.table({"id": _odd(of, [0, 1, 2, big]), "sex": ["f"] * 4}),
+        "visits": pa.table(
+            {
+                "visit": _odd(of, [7, big, None, 9]),
+                "id": _odd(of, [0, 1, 1, big]),
+                "day": [1] * 4,
+                "ward": ["a"] * 4,
+            }
+        ),
+    }
+    sources: dict[str, TableSource] = {**tables}
+    for name in tables if ending != "memory" else ():
+        place = tmp_path / f"{name}.{ending}"
+        _write(tables[name], place)
+        sources[name] = SourceSpec(format=SourceFormat(ending), path=place)
+    found = counted(sources)
+    assert found.plain[0].sum() in (3, 4)
+    assert found.plain[1].reshape(2, -1)[:, 1:3].sum() >= 2, "two persons of three keep visits"
+
+
+@pytest.mark.parametrize(
+    ("kind", "ending"), [h for h in _HELD if h[0].startswith(("timestamp", "date"))]
+)
+def test_no_instant_of_one_row_decides_whether_tables_are_counted(
+    kind: str, ending: str, tmp_path: Path
+) -> None:
+    of, big = _KINDS[kind]
+    seen = {"name": "seen", "kind": "datetime", "minimum": "1970-01-01", "maximum": "1970-12-31"}
+    visits = {**VISITS, "order": "seen", "attributes": [seen]}
+    schema = parse_tables(
+        {"person": "people", "source": "public", "tables": {"people": PEOPLE, "visits": visits}}
+    )
+    table = pa.table(
+        {"visit": ["a", "b", "c"], "id": [1, 1, 2], "seen": _odd(of, [86_400, big, None])}
+    )
+    source: TableSource = table
+    if ending != "memory":
+        _write(table, tmp_path / f"visits.{ending}")
+        source = SourceSpec(format=SourceFormat(ending), path=tmp_path / f"visits.{ending}")
+    rows = FamilyRows(
+        schema, {"people": TABLES["people"], "visits": source}, secret=bytes(32)
+    ).count(Phase(plain=(Question(view="people", clique=("number of visits",)),)))
+    assert rows.plain[0].tolist()[1:3] == [1, 1]

@@ -96,18 +96,39 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="families: rows that differ below them alone keep the order of their file",
         path="client/families/rows.py",
-        old="counted = (*codes, *self._named_by(name, block))",
-        new="counted = codes",
+        old="(*codes, *_exact(value), *self._keys(name, table))",
+        new="(*codes, *_exact(value))",
         killed_by=(
             f"{_FAMILIES}"
             "::test_rows_that_differ_in_what_is_below_them_alone_are_ordered_by_a_secret",
         ),
     ),
     Mutant(
+        name="families: rows of one bin are ranked alike, whatever their numbers",
+        path="client/families/rows.py",
+        old="(*codes, *_exact(value), *self._keys(name, table))",
+        new="(*codes, *self._keys(name, table))",
+        killed_by=(
+            f"{_FAMILIES}"
+            "::test_rows_of_one_bin_stand_as_their_own_numbers_say_whoever_else_is_there",
+        ),
+    ),
+    Mutant(
+        name="families: of a key on two rows the number of rows below counts, and not the key",
+        path="client/families/rows.py",
+        old="digests = [self._digest(key) for key in keys.dictionary"
+        ".cast(pa.large_binary()).to_pylist()]",
+        new="digests = [bytes(_DIGEST) for _ in keys.dictionary]",
+        killed_by=(
+            f"{_FAMILIES}"
+            "::test_a_key_on_two_rows_has_what_is_below_it_at_one_of_them_whoever_else_is_there",
+        ),
+    ),
+    Mutant(
         name="families: the bytes of one row decide whether tables are counted",
         path="client/families/opened.py",
-        old="pa.field(f.name, pa.binary()) if holds_text(f.type) else f for f in stored",
-        new="f for f in stored",
+        old="        return pa.binary()\n",
+        new="        return kind\n",
         killed_by=(
             "tests/client/families/test_sources.py"
             "::test_no_bytes_of_one_row_decide_whether_tables_are_counted",
