@@ -44,14 +44,23 @@ MUTANTS = (
         ),
     ),
     Mutant(
-        name="rows are held out by their place in the table",
+        name="two data sets that share one split",
         path=PARTING,
-        old="counted[order] = count_up(marks[order])",
-        new="counted[:] = np.arange(len(marks))",
+        old='derive(secret, b"splitting " + dataset.encode())',
+        new='derive(secret, b"splitting ")',
         killed_by=(
-            SOURCE + "test_one_row_more_changes_one_part_by_that_row_alone[rows]",
-            SOURCE + "test_the_parts_are_the_same_however_the_table_is_read[rows]",
+            SOURCE + "test_another_secret_share_data_set_or_column_is_another_split",
+            SOURCE + "test_what_two_data_sets_cost_one_project_adds_up",
         ),
+    ),
+    Mutant(
+        name="a null in a dictionary moves others' tags",
+        path=PARTING,
+        old="number_persons(plain_persons(table[self.splitting.person_column]))",
+        new=(
+            "number_persons(table[self.splitting.person_column])\n        names = names.drop_null()"
+        ),
+        killed_by=(SOURCE + "test_a_null_among_the_words_of_a_dictionary_moves_nobody",),
     ),
     Mutant(
         name="training asks those who are held out, too",
@@ -95,7 +104,7 @@ MUTANTS = (
         new="taken[named] = self._takes(tags[(person[named] + named.nonzero()[0]) % len(tags)])",
         killed_by=(
             SOURCE + "test_a_person_is_in_one_part_with_all_rows",
-            SOURCE + "test_the_parts_are_the_same_however_the_table_is_read[persons]",
+            SOURCE + "test_the_parts_are_the_same_however_the_table_is_read",
         ),
     ),
 )
