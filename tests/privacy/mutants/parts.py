@@ -8,6 +8,7 @@ PARTS, PARTING = "common/audit/parts.py", "client/source/parting.py"
 COUNTERS = "common/held/counters.py"
 EVALUATION = "tests/privacy/test_evaluation.py::"
 LEDGER = "tests/client/ledger/test_ledger_parts.py::"
+RECOVER = "tests/client/silo/test_recover.py::"
 SOURCE = "tests/client/source/test_parting.py::"
 
 MUTANTS = (
@@ -106,5 +107,29 @@ MUTANTS = (
             SOURCE + "test_a_person_is_in_one_part_with_all_rows",
             SOURCE + "test_the_parts_are_the_same_however_the_table_is_read",
         ),
+    ),
+    Mutant(
+        name="a recovery forgets what the part that paid less may have paid",
+        path="client/silo/recover.py",
+        old=" + room(owed.known.parts, scope)",
+        new="",
+        killed_by=(RECOVER + "test_nobody_pays_twice_what_a_lost_evaluation_may_have_taken",),
+    ),
+    Mutant(
+        name="a split goes on after a recovery as if nothing were lost",
+        path="common/audit/account.py",
+        old="part = closed(charge.part, place=sequence)",
+        new="part = charge.part",
+        killed_by=(
+            LEDGER + "test_a_split_takes_no_charge_for_nothing_after_a_recovery",
+            RECOVER + "test_nobody_pays_twice_what_a_lost_evaluation_may_have_taken",
+        ),
+    ),
+    Mutant(
+        name="a request goes on about other people than those who paid",
+        path="client/ledger/rows.py",
+        old="if stored is None and read_part(charged) != part:",
+        new="if stored is None and read_part(charged) is None and part is not None:",
+        killed_by=(LEDGER + "test_a_request_is_not_answered_about_others_than_those_who_paid",),
     ),
 )
