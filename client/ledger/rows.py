@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from silosynth.client.ledger.file import broken, read_entries
@@ -202,6 +202,22 @@ def first_payer(connection: sqlite3.Connection, plan_digest: str, *, prefix: str
 
     Args: prefix: what the ids of the plan's requests begin with.
     """
+    for entry in _charges_of(connection, plan_digest, prefix=prefix):
+        return next(iter(_consumers(entry["scopes"])), None)
+    return None
+
+
+def paying_parts(
+    connection: sqlite3.Connection, plan_digest: str, *, prefix: str
+) -> frozenset[Parted | None]:
+    """Return the parts that paid for the requests of a plan, None for everybody."""
+    return frozenset(map(read_part, _charges_of(connection, plan_digest, prefix=prefix)))
+
+
+def _charges_of(
+    connection: sqlite3.Connection, plan_digest: str, *, prefix: str
+) -> Iterator[dict[str, Any]]:
+    """Yield the entries of a plan's charges, by the ids of their requests."""
     rows = connection.execute(
         "SELECT body FROM requests JOIN entries ON charged = sequence "
         "WHERE id >= ? AND id < ? ORDER BY id",
@@ -210,8 +226,7 @@ def first_payer(connection: sqlite3.Connection, plan_digest: str, *, prefix: str
     for (body,) in rows:
         entry = json.loads(body)
         if entry["facts"].get("plan") == plan_digest:
-            return next(iter(_consumers(entry["scopes"])), None)
-    return None
+            yield entry
 
 
 def _spend(

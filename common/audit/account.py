@@ -267,12 +267,11 @@ def _apply_recovered(fold: _Fold, entry: dict[str, Any], *, sequence: int) -> No
         raise ValueError("no head, or no request")
     fold.heads |= set(heads)
     fold.lost |= set(lost)
-    for charge in [c for c in fold.charges.values() if c.part is not None]:
-        part = closed(charge.part, place=sequence)
-        fold.charges[charge.request_id] = replace(charge, part=part)
-        for scope in charge.scopes:
-            if sums := fold.parts.pop((scope, charge.part.split), None):
-                fold.parts[scope, part.split] = sums
+    fold.parts = {(s, closed(n, place=sequence)): sums for (s, n), sums in fold.parts.items()}
+    for name, charge in fold.charges.items():
+        if charge.part is not None:
+            part = replace(charge.part, split=closed(charge.part.split, place=sequence))
+            fold.charges[name] = replace(charge, part=part)
 
 
 def _apply_decision(fold: _Fold, decision: Decision) -> None:

@@ -7,7 +7,7 @@ everybody, and charges under different splits, add up.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, MutableMapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import blake2b
 from typing import TypeAlias
@@ -77,14 +77,14 @@ def sums_of(scope: Scope, charges: Iterable[tuple[Parted | None, int]]) -> tuple
     return spent, sums
 
 
-def closed(part: Parted, *, place: int) -> Parted:
-    """Return the part of the split that ends at a place in the chain: nothing is paid in it again.
+def closed(split: str, *, place: int) -> str:
+    """Return the name of a split that ends at a place in the chain: nothing is paid in it again.
 
     What the lost ledger charged to a split nobody knows, so what is charged after a recovery counts
     as of another split and adds to all before.
     """
-    digest = blake2b(part.split.encode(), digest_size=16).hexdigest()
-    return replace(part, split=f"{_CLOSED}{place}-{digest}")
+    digest = blake2b(split.encode(), digest_size=16).hexdigest()
+    return f"{_CLOSED}{place}-{digest}"
 
 
 def room(parts: Mapping[tuple[Scope, str], Sums], scope: Scope) -> int:

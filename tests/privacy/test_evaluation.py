@@ -22,9 +22,10 @@ from silosynth.client.source import Part, load_secret, open_table, splitting
 from silosynth.client.source.bounding import bounding
 from silosynth.common.audit import Account
 from silosynth.common.certificate import certify_plan, check_certificate
+from silosynth.common.digest import digest_of
 from silosynth.common.domain import Grouping
 from silosynth.common.errors import InvalidPlan, SilosynthError
-from silosynth.common.held import Inputs, norm_bound, vector_cells, work_out
+from silosynth.common.held import Inputs, inputs_digest, norm_bound, vector_cells, work_out
 from silosynth.common.held.counters import Counters
 from silosynth.common.measurement import MarginalQuery
 from silosynth.common.messages import Refusal, Release, Request, decode_release, encode_request
@@ -328,6 +329,53 @@ def test_what_does_not_follow_from_the_sampler_is_refused(
     assert isinstance(answer, Refusal)
     assert answer.code != "internal", answer
     assert len(own.account().charges) == before
+
+
+@pytest.fixture(scope="module")
+def of_all(own: Ran, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """Return a run that held nobody out, and a plan made by hand to evaluate it on a half."""
+    directory = tmp_path_factory.mktemp("all")
+    tables = {silo: rows_of(100, seed=int(silo[1:])) for silo in own.plan.silos}
+    trained = new_plan(
+        SCHEMA, epsilon=1, delta=1e-6, silos=list(tables), method="independent", plan_id="all"
+    )
+    simulate(
+        trained,
+        schema=SCHEMA,
+        silos=tables,
+        directory=directory,
+        engine=Engine.LOCAL,
+        person_column="who",
+    )
+    ran = replace(own, run=directory, trained=trained)
+    sampler = ran.sampler()
+    stated = {
+        "trained": trained.digest,
+        "trained_units": sampler.certificate["rho_units"],
+        "trained_epsilon": sampler.certificate["epsilon"],
+        "sampler": digest_of((directory / "result.sampler").read_bytes()),
+    }
+    settings = own.judged.inputs.settings.model_copy(update=stated)
+    inputs = work_out(sampler, settings)
+    changes = {f"evaluation.{name}": value for name, value in stated.items()} | {
+        "held_out.share": "1/2",
+        "evaluation.inputs": inputs_digest(inputs),
+        "phases.0.cells": vector_cells(inputs),
+    }
+    return replace(ran, plan=_stated(own.plan, changes))
+
+
+@pytest.mark.parametrize("which", ["a run that held nobody out", "another share"])
+def test_nobody_is_asked_as_one_held_out_who_was_not(own: Ran, of_all: Ran, which: str) -> None:
+    """The certificate would say that quality was measured on other people."""
+    ran = own if which == "another share" else of_all
+    plan = _stated(ran.plan, {"held_out.share": "1/2"})
+    before = len(ran.account().charges)
+    answer = ran.answer(plan)
+    assert isinstance(answer, Refusal)
+    assert answer.code == "plan-refused"
+    assert "asks others here than those" in answer.message
+    assert len(ran.account().charges) == before
 
 
 @pytest.mark.parametrize(

@@ -213,7 +213,7 @@ def test_nobody_pays_twice_what_a_lost_evaluation_may_have_taken(
     with site.federation.open() as silo:
         ledger, (scope, *_) = silo.ledger, sorted(site.spent)
         cap, rest = ledger.verify().caps[scope], ledger.remaining(scope)
-        terms = {"cost_units": rest, "scopes": (scope,)}
+        terms: Any = {"cost_units": rest, "scopes": (scope,)}
         ledger.charge("first", "h", part=Parted(split="s", side=first), **terms)
         ledger.store("first", b"released")
     assert site.command("backup", str(noon)) == 0

@@ -117,9 +117,9 @@ MUTANTS = (
     ),
     Mutant(
         name="a split goes on after a recovery as if nothing were lost",
-        path="common/audit/account.py",
-        old="part = closed(charge.part, place=sequence)",
-        new="part = charge.part",
+        path=PARTS,
+        old='return f"{_CLOSED}{place}-{digest}"',
+        new="return split",
         killed_by=(
             LEDGER + "test_a_split_takes_no_charge_for_nothing_after_a_recovery",
             RECOVER + "test_nobody_pays_twice_what_a_lost_evaluation_may_have_taken",
@@ -131,5 +131,12 @@ MUTANTS = (
         old="if stored is None and read_part(charged) != part:",
         new="if stored is None and read_part(charged) is None and part is not None:",
         killed_by=(LEDGER + "test_a_request_is_not_answered_about_others_than_those_who_paid",),
+    ),
+    Mutant(
+        name="whoever is asked was held out, whatever the ledger says",
+        path="client/gateway/judged.py",
+        old="if part is None or paid != {",
+        new="if part is None and paid != {",
+        killed_by=(EVALUATION + "test_nobody_is_asked_as_one_held_out_who_was_not",),
     ),
 )
