@@ -22,7 +22,6 @@ from silosynth.client.gateway.asked import (
     learn_from,
 )
 from silosynth.client.gateway.deliveries import UNKNOWN, Deliveries
-from silosynth.client.gateway.judged import require_others
 from silosynth.client.gateway.kept import FindSampler, KeepsRecords
 from silosynth.client.gateway.proposals import (
     Proposals,
@@ -198,7 +197,6 @@ class Gateway:
             request_id = verified.id
             self._reached("verified")
             self._proposals.require_approval(proposed)
-            require_others(proposed.plan, part=proposed.part, ledger=self._ledger)
             data = self._release(verified)
         except Exception as err:
             error = self._told(err, what=f"request {request_id}")
