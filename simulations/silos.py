@@ -204,7 +204,7 @@ def open_gateway(
             bounded=person is not None,
             lacks=silo_map.absent,
             map_digest=silo_map.digest(load_secret(silo.secret)) if silo_map.columns else None,
-            splitting=_splitting(silo, schema=schema, person_column=person),
+            splitting=_splitting(silo, dataset=settings["dataset"], person_column=person),
         )
         yield Gateway(
             silo=silo.name,
@@ -219,19 +219,11 @@ def open_gateway(
         )
 
 
-def _splitting(
-    silo: SiloDirectory, *, schema: Schema, person_column: str | None
-) -> Splitting | None:
-    """Return who is held out, where the silo has a secret to tell by."""
-    if not silo.secret.exists():
+def _splitting(silo: SiloDirectory, *, dataset: str, person_column: str | None) -> Splitting | None:
+    """Return who is held out, where persons have names and the silo a secret to tell by."""
+    if person_column is None or not silo.secret.exists():
         return None
-    secret, silo_map = load_secret(silo.secret), silo.silo_map()
-    return splitting(
-        secret,
-        person_column=person_column,
-        schema_digest=schema.digest,
-        map_digest=silo_map.digest(secret) if silo_map.columns else None,
-    )
+    return splitting(load_secret(silo.secret), dataset=dataset, person_column=person_column)
 
 
 def _open_ledger(

@@ -31,6 +31,7 @@ from silosynth.simulations import Engine, simulate
 from silosynth.simulations.ended import simulate_evaluation
 
 METHODS = ("aim", "mst", "independent")
+PERSON = "person"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -104,9 +105,10 @@ def run(world: World, method: str, asked: int) -> list[Seen]:
         result = simulate(
             plan,
             schema=world.case.schema,
-            silos=world.silos,
+            silos={name: numbered(table) for name, table in world.silos.items()},
             directory=place / "run",
             engine=Engine.LOCAL,
+            person_column=PERSON,
             accept_misfits=True,
         )
         data = (place / "run" / "result.sampler").read_bytes()
@@ -119,6 +121,11 @@ def run(world: World, method: str, asked: int) -> list[Seen]:
             )
             seen.append(beside(world, judged, place / "run" / "result.sampler"))
     return seen
+
+
+def numbered(table: pa.Table) -> pa.Table:
+    """Return a table of one row a person with a column that tells persons apart."""
+    return table.append_column(PERSON, pa.array(np.arange(table.num_rows)))
 
 
 def beside(world: World, judged: Judgement, sampler: Path) -> Seen:

@@ -90,14 +90,19 @@ class Dataset:
         """Return the rows of the part of a split that a plan is about, and of no other."""
         splitting, evaluates = self._splits(), plan.chosen.evaluates
         if not isinstance(self.rows, StreamRows):
-            raise _holds_nobody_out()
+            raise _counted_there()
         part = Part(splitting=splitting, share=held_out.share, held_out=evaluates)
         return self.rows.part(part)
 
     def _splits(self) -> Splitting:
         """Return who is held out; raise Refused where nobody can be: ask before charging."""
-        if self.splitting is None or not isinstance(self.rows, StreamRows):
-            raise _holds_nobody_out()
+        if not isinstance(self.rows, StreamRows):
+            raise _counted_there()
+        if self.splitting is None:
+            raise Refused(
+                "this silo can hold nobody out: its policy names no person column to tell by",
+                hint="name it under 'person_column', or plan without held_out",
+            )
         return self.splitting
 
 
@@ -136,7 +141,7 @@ class TablesDataset:
 AnyDataset = Dataset | TablesDataset
 
 
-def _holds_nobody_out() -> Refused:
+def _counted_there() -> Refused:
     """Return the error of a silo whose rows do not reach the gateway."""
     return Refused(
         "this silo can hold nobody out: its rows are counted where they are",

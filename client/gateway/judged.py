@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 
 from silosynth.client.gateway.asked import AnyDataset
 from silosynth.client.gateway.kept import FindSampler
+from silosynth.client.ledger import Ledger
 from silosynth.common.audit import Parted, Side
 from silosynth.common.digest import digest_of
 from silosynth.common.errors import PlanRefused
 from silosynth.common.held import Inputs, inputs_digest, norm_bound, vector_cells, work_out
+from silosynth.common.messages import request_prefix
 from silosynth.common.plan import EvaluationSettings, PhaseName, Plan
 from silosynth.common.sampler import parse_sampler
 
@@ -21,6 +23,23 @@ def part_of(dataset: AnyDataset, plan: Plan) -> Parted | None:
     if split is None:
         return None
     return Parted(split=split, side=Side.EVALUATION if plan.chosen.evaluates else Side.TRAINING)
+
+
+def require_others(plan: Plan, *, part: Parted | None, ledger: Ledger) -> None:
+    """Raise PlanRefused where a plan would not ask the people whom its sampler's plan held out.
+
+    The ledger knows who paid for training, whatever plan and certificate state: nothing but the
+    other part of the very split, so of this share and this data set, in this silo.
+    """
+    if plan.evaluation is None:
+        return
+    trained = plan.evaluation.trained
+    paid = ledger.paid_by(trained, prefix=request_prefix(trained))
+    if part is None or paid != {Parted(split=part.split, side=Side.TRAINING)}:
+        raise PlanRefused(
+            f"plan {plan.id} asks others here than those whom the sampler's plan held out",
+            hint="make it with 'silosynth plan evaluate', of a run that this silo took part in",
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from silosynth.client.gateway.judged import part_of
+from silosynth.client.gateway.judged import part_of, require_others
 from silosynth.client.gateway.kept import KeepsRecords
 from silosynth.client.gateway.verify import Doorkeeper, VerifiedPlan
 from silosynth.client.ledger import Ledger
@@ -79,11 +79,14 @@ class Proposals:
 
     def require_approval(self, proposed: VerifiedPlan) -> None:
         """Raise ApprovalPending, PlanRefused or RequestConflict unless a plan may be answered."""
-        signed = _signed(proposed)
-        if signed is None:
-            return
+        if (signed := _signed(proposed)) is not None:
+            self._require_approved(signed)
+        require_others(proposed.plan, part=proposed.part, ledger=self.ledger)
+
+    def _require_approved(self, signed: _Signed) -> None:
+        """Raise unless a signed plan was approved, and still is; keep it then."""
         self._check_owner(signed)
-        decision = self.ledger.decision(proposed.digest, signer=signed.key)
+        decision = self.ledger.decision(signed.digest, signer=signed.key)
         _check_refused(signed.plan, decision)
         if decision is None:
             raise ApprovalPending(

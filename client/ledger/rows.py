@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from silosynth.client.ledger.file import broken, read_entries
@@ -20,6 +20,7 @@ from silosynth.common.audit import (
     growth,
     next_head,
     plain_scope,
+    read_part,
     replay,
     repriced,
     repriced_parts,
@@ -137,23 +138,41 @@ def add_charge(
         request_id,
     )
     if known is not None:
-        if known[:2] != (request_hash, cost_units):
+        *content, charged = known
+        if content != [request_hash, cost_units]:
             raise RequestConflict(
                 f"request {request_id} was made before with other content",
                 hint="give a new request a new id",
             )
-        paid = _consumers(json.loads(known[2])["scopes"])
-        asking = _consumers(map(plain_scope, payers))
-        if paid and asking and paid != asking:
-            raise RequestConflict(
-                f"request {request_id} was paid for by another coordinator",
-                hint="make a plan of your own, with another id",
-            )
-        return _release(connection, request_id)
+        stored = _release(connection, request_id)
+        _check_resumed(request_id, json.loads(charged), payers=payers, part=part, stored=stored)
+        return stored
     _spend(connection, cost_units, rdp=rdp, payers=payers, capped=capped, part=part)
     place, _ = append(connection, body)
     connection.execute("INSERT INTO requests VALUES (?, ?, ?, ?)", (*request, place))
     return None
+
+
+def _check_resumed(
+    request_id: str,
+    charged: Mapping[str, Any],
+    *,
+    payers: tuple[Scope, ...],
+    part: Parted | None,
+    stored: bytes | None,
+) -> None:
+    """Raise RequestConflict where another asks, or other people's rows would be read."""
+    paid, asking = _consumers(charged["scopes"]), _consumers(map(plain_scope, payers))
+    if paid and asking and paid != asking:
+        raise RequestConflict(
+            f"request {request_id} was paid for by another coordinator",
+            hint="make a plan of your own, with another id",
+        )
+    if stored is None and read_part(charged) != part:
+        raise RequestConflict(
+            f"request {request_id} was charged to other people than it would be answered about",
+            hint="make a new plan: what this silo holds people out by has changed",
+        )
 
 
 def add_release(
@@ -183,6 +202,22 @@ def first_payer(connection: sqlite3.Connection, plan_digest: str, *, prefix: str
 
     Args: prefix: what the ids of the plan's requests begin with.
     """
+    for entry in _charges_of(connection, plan_digest, prefix=prefix):
+        return next(iter(_consumers(entry["scopes"])), None)
+    return None
+
+
+def paying_parts(
+    connection: sqlite3.Connection, plan_digest: str, *, prefix: str
+) -> frozenset[Parted | None]:
+    """Return the parts that paid for the requests of a plan, None for everybody."""
+    return frozenset(map(read_part, _charges_of(connection, plan_digest, prefix=prefix)))
+
+
+def _charges_of(
+    connection: sqlite3.Connection, plan_digest: str, *, prefix: str
+) -> Iterator[dict[str, Any]]:
+    """Yield the entries of a plan's charges, by the ids of their requests."""
     rows = connection.execute(
         "SELECT body FROM requests JOIN entries ON charged = sequence "
         "WHERE id >= ? AND id < ? ORDER BY id",
@@ -191,8 +226,7 @@ def first_payer(connection: sqlite3.Connection, plan_digest: str, *, prefix: str
     for (body,) in rows:
         entry = json.loads(body)
         if entry["facts"].get("plan") == plan_digest:
-            return next(iter(_consumers(entry["scopes"])), None)
-    return None
+            yield entry
 
 
 def _spend(
@@ -215,26 +249,24 @@ def _spend(
         left = cap - spent if scope in capped else 0
         order = order_of(connection, scope) if rdp is not None else None
         priced = price_units(cost_units=cost_units, vector=rdp, order=order)
-        units = _grow(connection, scope, part, priced)
+        sums = (0, 0) if part is None else part_sums(connection, scope, part.split)
+        units = priced if part is None else growth(sums, part.side, priced)
         if units > left:
             raise BudgetExceeded(
                 f"the request costs {_rho(units)} of zCDP rho; {scope} has {_rho(left)} left",
                 hint="ask for less, or have the silo's operator grant more",
             )
-        connection.execute(
-            "UPDATE scopes SET spent = spent + ? WHERE kind = ? AND name = ?",
-            (units, *_key(scope)),
-        )
+        _pay(connection, scope, units)
+        if part is not None:
+            after = added(sums, part.side, priced)
+            connection.execute(_SET_PART, (*_key(scope), part.split, *after))
 
 
-def _grow(connection: sqlite3.Connection, scope: Scope, part: Parted | None, units: int) -> int:
-    """Add units to the sum of a part; return by how much the most that one person paid grows."""
-    if part is None:
-        return units
-    before = part_sums(connection, scope, part.split)
-    after = added(before, part.side, units)
-    connection.execute(_SET_PART, (*_key(scope), part.split, *after))
-    return growth(before, part.side, units)
+def _pay(connection: sqlite3.Connection, scope: Scope, units: int) -> None:
+    """Add units to what a scope has spent."""
+    connection.execute(
+        "UPDATE scopes SET spent = spent + ? WHERE kind = ? AND name = ?", (units, *_key(scope))
+    )
 
 
 def _consumers(scopes: Iterable[Sequence[str]]) -> list[str]:

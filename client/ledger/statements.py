@@ -19,7 +19,7 @@ from silosynth.client.ledger.decisions import (
     newest_decision,
     standing_words,
 )
-from silosynth.client.ledger.rows import first_payer, order_of, part_sums
+from silosynth.client.ledger.rows import first_payer, order_of, part_sums, paying_parts
 from silosynth.client.ledger.waiting import (
     WaitingPlan,
     add_waiting,
@@ -167,6 +167,15 @@ class Statements:
         """
         return self._batch.read(
             lambda connection: first_payer(connection, plan_digest, prefix=prefix)
+        )
+
+    def paid_by(self, plan_digest: str, *, prefix: str) -> frozenset[Parted | None]:
+        """Return the parts that paid for the requests of a plan, None for everybody.
+
+        Args: prefix: what the ids of the plan's requests begin with.
+        """
+        return self._batch.read(
+            lambda connection: paying_parts(connection, plan_digest, prefix=prefix)
         )
 
     def take_in(self, word: ApproverWord) -> RecordedWord:

@@ -45,6 +45,7 @@ from silosynth.common.audit import (
     price,
     recovered_body,
     replay,
+    room,
 )
 from silosynth.common.errors import InvalidArgument, InvalidCopy, LedgerUnavailable, OutputExists
 from silosynth.common.files import sync_directory
@@ -313,7 +314,8 @@ def _unanswered(known: Account) -> frozenset[str]:
 def _charge_all(owed: _Owed, policy: PolicyFile, found: Found, *, newest: bool) -> None:
     """Charge each budget all that it has left, or what receipts prove if that is more.
 
-    A receipt whose plan cannot be read may have been paid by any budget: it counts for all.
+    A receipt whose plan cannot be read may have been paid by any budget: it counts for all. So does
+    what the part of a split that paid less may have paid, for nothing, up to the other.
     """
     payers = {p.plan.digest: _payers(p) for p in kept_plans(policy, whole=False)}
     unknown = found.unknown_receipts()
@@ -321,7 +323,7 @@ def _charge_all(owed: _Owed, policy: PolicyFile, found: Found, *, newest: bool) 
     scopes |= {s for r in unknown for s in payers.get(r.plan_digest, ())}
     for scope in sorted(scopes):
         cap = owed.cap(scope)
-        left = cap.units - owed.known.spent.get(scope, 0)
+        left = cap.units - owed.known.spent.get(scope, 0) + room(owed.known.parts, scope)
         proven = sum(r.cost_units for r in unknown if scope in payers.get(r.plan_digest, scopes))
         if newest:
             proven -= owed.before(scope)

@@ -21,12 +21,13 @@ from .entries import (
     next_head,
     plain_scope,
     read_decision,
+    read_part,
     read_word,
     recovered_body,
     release_body,
     word_body,
 )
-from .parts import Parted, Side, Sums, added, growth
+from .parts import Parted, Side, Sums, added, growth, room
 from .rosters import RosterStep, roster_body
 from .scopes import Scope, ScopeKind
 
@@ -65,12 +66,14 @@ __all__ = [
     "plain_scope",
     "price",
     "read_decision",
+    "read_part",
     "read_word",
     "recovered_body",
     "release_body",
     "replay",
     "repriced",
     "repriced_parts",
+    "room",
     "roster_body",
     "verify_audit",
     "word_body",

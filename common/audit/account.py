@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from silosynth.common.accounting import price_units
@@ -25,7 +25,7 @@ from silosynth.common.audit.entries import (
     read_vector,
     read_word,
 )
-from silosynth.common.audit.parts import Sums, SumsOf, charge_sums, sums_of
+from silosynth.common.audit.parts import Sums, SumsOf, charge_sums, closed, sums_of
 from silosynth.common.audit.rosters import RosterStep, read_roster
 from silosynth.common.audit.scopes import Scope
 from silosynth.common.errors import InvalidArgument
@@ -228,7 +228,7 @@ def _apply(fold: _Fold, body: str, *, sequence: int, head: str) -> None:
         case "loss" | "rdp-loss":
             _apply_loss(fold, entry)
         case "recovered":
-            _apply_recovered(fold, entry)
+            _apply_recovered(fold, entry, sequence=sequence)
 
 
 def _apply_cap(fold: _Fold, entry: dict[str, Any]) -> None:
@@ -260,13 +260,18 @@ def _apply_loss(fold: _Fold, entry: dict[str, Any]) -> None:
     fold.losses.append(loss)
 
 
-def _apply_recovered(fold: _Fold, entry: dict[str, Any]) -> None:
-    """Add what was held once, and no longer is."""
+def _apply_recovered(fold: _Fold, entry: dict[str, Any], *, sequence: int) -> None:
+    """Add what was held once, and no longer is; no split before it takes a charge again."""
     heads, lost = entry["heads"], entry["lost"]
     if not all(isinstance(text, str) for text in (*heads, *lost)):
         raise ValueError("no head, or no request")
     fold.heads |= set(heads)
     fold.lost |= set(lost)
+    fold.parts = {(s, closed(n, place=sequence)): sums for (s, n), sums in fold.parts.items()}
+    for name, charge in fold.charges.items():
+        if charge.part is not None:
+            part = replace(charge.part, split=closed(charge.part.split, place=sequence))
+            fold.charges[name] = replace(charge, part=part)
 
 
 def _apply_decision(fold: _Fold, decision: Decision) -> None:

@@ -6,15 +6,17 @@ everybody, and charges under different splits, add up.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
 from enum import StrEnum
+from hashlib import blake2b
 from typing import TypeAlias
 
 from silosynth.common.audit.scopes import Scope
 from silosynth.common.errors import InvalidArgument
 
 _LONGEST = 64
+_CLOSED = "until-"
 
 
 class Side(StrEnum):
@@ -73,3 +75,22 @@ def sums_of(scope: Scope, charges: Iterable[tuple[Parted | None, int]]) -> tuple
     sums: SumsOf = {}
     spent = sum(charge_sums(sums, scope, part, units) for part, units in charges)
     return spent, sums
+
+
+def closed(split: str, *, place: int) -> str:
+    """Return the name of a split that ends at a place in the chain: nothing is paid in it again.
+
+    What the lost ledger charged to a split nobody knows, so what is charged after a recovery counts
+    as of another split and adds to all before.
+    """
+    digest = blake2b(split.encode(), digest_size=16).hexdigest()
+    return f"{_CLOSED}{place}-{digest}"
+
+
+def room(parts: Mapping[tuple[Scope, str], Sums], scope: Scope) -> int:
+    """Return what one person may pay in a scope's open splits before the scope pays any more."""
+    return sum(
+        abs(training - evaluation)
+        for (payer, split), (training, evaluation) in parts.items()
+        if payer == scope and not split.startswith(_CLOSED)
+    )

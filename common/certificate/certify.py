@@ -181,8 +181,8 @@ def _held_out_words(plan: Plan) -> tuple[str, ...]:
     if plan.held_out is None:
         return ()
     who = (
-        f"Held out: {plan.held_out.share} of the persons, by a key of each silo's own; where no "
-        "column names persons, rows by what they hold, so a row that is changed is another row."
+        f"Held out: {plan.held_out.share} of the persons of the data set, by their names and a key "
+        "of each silo's own."
     )
     if plan.evaluation is None:
         return (

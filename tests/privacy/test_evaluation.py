@@ -24,9 +24,10 @@ from silosynth.client.source import Part, load_secret, open_table, splitting
 from silosynth.client.source.bounding import bounding
 from silosynth.common.audit import Account
 from silosynth.common.certificate import certify_plan, check_certificate
+from silosynth.common.digest import digest_of
 from silosynth.common.domain import Grouping
 from silosynth.common.errors import InvalidPlan, PlanRefused, SilosynthError
-from silosynth.common.held import Inputs, norm_bound, vector_cells, work_out
+from silosynth.common.held import Inputs, inputs_digest, norm_bound, vector_cells, work_out
 from silosynth.common.held.counters import Counters
 from silosynth.common.measurement import MarginalQuery
 from silosynth.common.messages import Refusal, Release, Request, decode_release, encode_request
@@ -152,7 +153,7 @@ def dataset(table: pa.Table) -> Dataset:
         rows=open_table(table, schema=SCHEMA, person_column="who", bounding=bounding(secret)),
         policy=Policy(rows_per_person=2),
         bounded=True,
-        splitting=splitting(secret, person_column="who", schema_digest=SCHEMA.digest),
+        splitting=splitting(secret, dataset="small", person_column="who"),
     )
 
 
@@ -226,18 +227,19 @@ def test_the_sum_of_all_silos_is_about_the_people_held_out(
     assert people.low is not None
     variance = ((people.value - people.low) / 1.645) ** 2
     of = {
-        name: SubGaussian(mean=sum(_people(p, held_out=held) for p in places), variance=variance)
+        name: SubGaussian(
+            mean=sum(_people(p, of=ran.plan.dataset, held_out=held) for p in places),
+            variance=variance,
+        )
         for name, held in (("held out", True), ("those who are trained on", False))
     }
     agrees(people.value, law=of.pop("held out"), mutants=of, alarm=5e-11)
 
 
-def _people(place: SiloDirectory, *, held_out: bool) -> int:
+def _people(place: SiloDirectory, *, of: str, held_out: bool) -> int:
     """Return how many persons of a silo are held out, or not, by its own secret."""
     part = Part(
-        splitting=splitting(
-            load_secret(place.secret), person_column="who", schema_digest=SCHEMA.digest
-        ),
+        splitting=splitting(load_secret(place.secret), dataset=of, person_column="who"),
         share=SHARE,
         held_out=held_out,
     )
@@ -331,6 +333,53 @@ def test_what_does_not_follow_from_the_sampler_is_refused(
     assert len(own.account().charges) == before
 
 
+@pytest.fixture(scope="module")
+def of_all(own: Ran, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """Return a run that held nobody out, and a plan made by hand to evaluate it on a half."""
+    directory = tmp_path_factory.mktemp("all")
+    tables = {silo: rows_of(100, seed=int(silo[1:])) for silo in own.plan.silos}
+    trained = new_plan(
+        SCHEMA, epsilon=1, delta=1e-6, silos=list(tables), method="independent", plan_id="all"
+    )
+    simulate(
+        trained,
+        schema=SCHEMA,
+        silos=tables,
+        directory=directory,
+        engine=Engine.LOCAL,
+        person_column="who",
+    )
+    ran = replace(own, run=directory, trained=trained)
+    sampler = ran.sampler()
+    stated = {
+        "trained": trained.digest,
+        "trained_units": sampler.certificate["rho_units"],
+        "trained_epsilon": sampler.certificate["epsilon"],
+        "sampler": digest_of((directory / "result.sampler").read_bytes()),
+    }
+    settings = own.judged.inputs.settings.model_copy(update=stated)
+    inputs = work_out(sampler, settings)
+    changes = {f"evaluation.{name}": value for name, value in stated.items()} | {
+        "held_out.share": "1/2",
+        "evaluation.inputs": inputs_digest(inputs),
+        "phases.0.cells": vector_cells(inputs),
+    }
+    return replace(ran, plan=_stated(own.plan, changes))
+
+
+@pytest.mark.parametrize("which", ["a run that held nobody out", "another share"])
+def test_nobody_is_asked_as_one_held_out_who_was_not(own: Ran, of_all: Ran, which: str) -> None:
+    """The certificate would say that quality was measured on other people."""
+    ran = own if which == "another share" else of_all
+    plan = _stated(ran.plan, {"held_out.share": "1/2"})
+    before = len(ran.account().charges)
+    answer = ran.answer(plan)
+    assert isinstance(answer, Refusal)
+    assert answer.code == "plan-refused"
+    assert "asks others here than those" in answer.message
+    assert len(ran.account().charges) == before
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -358,6 +407,25 @@ def test_a_run_that_held_nobody_out_is_not_evaluated(own: Ran) -> None:
     for targets in (["nobody"], ["b", "b"]):
         with pytest.raises((SilosynthError, ValueError)):
             plan_evaluation(own.trained, sampler, sought=Sought(targets=targets))
+
+
+def test_without_a_person_column_nobody_is_held_out_and_nothing_is_charged(
+    own: Ran, tmp_path: Path
+) -> None:
+    """Rows that hold the same cannot be told apart: one that goes would move another over."""
+    table = rows_of(20, seed=1).drop_columns(["who"])
+    with pytest.raises(SilosynthError, match="names no person column") as told:
+        simulate(
+            own.trained,
+            schema=SCHEMA,
+            silos=dict.fromkeys(own.trained.silos, table),
+            directory=tmp_path / "run",
+            engine=Engine.LOCAL,
+        )
+    assert "person_column" in str(told.value.hint)
+    for ledger in (tmp_path / "run").rglob("ledger.sqlite"):
+        with Ledger.open(ledger, caps={}) as opened:
+            assert not opened.charges()
 
 
 def test_the_certificates_say_who_pays_for_what(own: Ran) -> None:

@@ -122,12 +122,9 @@ def open_dataset(
         bounded=bounded,
         lacks=silo_map.absent,
         map_digest=map_digest,
-        splitting=splitting(
-            secret,
-            person_column=section.person_column,
-            schema_digest=schema.digest,
-            map_digest=map_digest,
-        ),
+        splitting=None
+        if section.person_column is None
+        else splitting(secret, dataset=section.name, person_column=section.person_column),
     )
 
 

@@ -13,8 +13,24 @@ import pytest
 from silosynth.client.ledger import Ledger, lengthened, read_ledger
 from silosynth.client.ledger.rebuild import rebuild
 from silosynth.common.accounting import ORDER_UNIT, ORDERS
-from silosynth.common.audit import Cap, Parted, Scope, ScopeKind, Side, audit_rows, verify_audit
-from silosynth.common.errors import BudgetExceeded, InvalidArgument, LedgerUnavailable
+from silosynth.common.audit import (
+    Cap,
+    Parted,
+    Scope,
+    ScopeKind,
+    Side,
+    audit_rows,
+    recovered_body,
+    replay,
+    room,
+    verify_audit,
+)
+from silosynth.common.errors import (
+    BudgetExceeded,
+    InvalidArgument,
+    LedgerUnavailable,
+    RequestConflict,
+)
 
 SCOPE = Scope(kind=ScopeKind.DATASET, name="d")
 TRAINING = Parted(split="s", side=Side.TRAINING)
@@ -86,6 +102,60 @@ def test_the_same_request_is_not_charged_to_the_other_part(path: Path) -> None:
         ledger.charge("t", "h", cost_units=7, part=TRAINING)
         assert ledger.charge("t", "h", cost_units=7, part=TRAINING) is None
         assert ledger.verify().parts == {(SCOPE, "s"): (7, 0)}
+
+
+@pytest.mark.parametrize("other", [EVALUATION, OTHER, None], ids=str)
+def test_a_request_is_not_answered_about_others_than_those_who_paid(
+    path: Path, other: Parted | None
+) -> None:
+    with Ledger.open(path, caps={SCOPE: 10}) as ledger:
+        ledger.charge("t", "h", cost_units=7, part=TRAINING)
+        before = ledger.head
+        with pytest.raises(RequestConflict, match="charged to other people"):
+            ledger.charge("t", "h", cost_units=7, part=other)
+        assert ledger.head == before
+        ledger.store("t", b"released")
+        assert ledger.charge("t", "h", cost_units=7, part=other) == b"released"
+
+
+@pytest.mark.parametrize("part", [TRAINING, None], ids=str)
+def test_a_payer_that_never_had_a_cap_stops_one_charge_and_no_other(
+    path: Path, part: Parted | None
+) -> None:
+    ghost = Scope(kind=ScopeKind.CONSUMER, name="ghost")
+    with Ledger.open(path, caps={SCOPE: 10}) as ledger:
+        with pytest.raises(BudgetExceeded, match="ghost"):
+            ledger.charge("t", "h", cost_units=7, scopes=(SCOPE, ghost), part=part)
+        assert (ledger.spent(SCOPE), ledger.verify().parts) == (0, {})
+        assert ledger.charge("u", "h", cost_units=7, part=part) is None
+
+
+def test_a_split_takes_no_charge_for_nothing_after_a_recovery(path: Path) -> None:
+    """What the lost ledger charged to its parts nobody knows, at whatever order."""
+    vector = tuple(80 if order == 8 else 3 * order for order in ORDERS)
+    with Ledger.open(path, caps={SCOPE: 200}) as ledger:
+        ledger.charge("t", "h", cost_units=90, rdp=vector, part=TRAINING)
+        ledger.charge("e", "h", cost_units=40, part=EVALUATION)
+        rows = audit_rows(ledger.audit())
+    known = replay(rows)
+    assert (known.parts, room(known.parts, SCOPE)) == ({(SCOPE, "s"): (90, 40)}, 50)
+    assert room(known.parts, Scope(kind=ScopeKind.PROJECT, name="d")) == 0
+    body = recovered_body(heads=[], lost=[], by="b", at="2026-01-01T00:00:00+00:00")
+    for bodies in ((body,), (body, body)):
+        again = path.with_name(f"{len(bodies)}.sqlite")
+        rebuild(again, lengthened(rows, bodies), releases={})
+        with Ledger.open(again, caps={SCOPE: 200}) as ledger:
+            assert ledger.spent(SCOPE) == 90
+            assert room(ledger.verify().parts, SCOPE) == 0
+            assert ledger.growth(SCOPE, 30, part=EVALUATION) == 30
+            ledger.charge("more", "h", cost_units=30, part=EVALUATION)
+            assert ledger.spent(SCOPE) == 120
+            ledger.charge("other", "h", cost_units=30, part=TRAINING)
+            assert ledger.spent(SCOPE) == 120, "what is charged since pays the larger again"
+            ledger.grant({SCOPE: Cap(units=200, order=8 * ORDER_UNIT)})
+            assert ledger.spent(SCOPE) == 40 + 30
+        with Ledger.open(again, caps={SCOPE: Cap(units=200, order=8 * ORDER_UNIT)}) as ledger:
+            assert ledger.spent(SCOPE) == 40 + 30
 
 
 def test_at_another_order_both_sums_are_added_up_anew(path: Path) -> None:

@@ -20,9 +20,15 @@ from silosynth.client.ledger.mirror import mirror_note
 from silosynth.client.silo import Basis, Recovery, check_copy, find, ledger_path, write_recovery
 from silosynth.client.silo.recover import recover
 from silosynth.client.sums import SumMember, SumStore
-from silosynth.common.audit import Cap, Scope, Verdict, verify_audit
+from silosynth.common.audit import Cap, Parted, Scope, Side, Verdict, verify_audit
 from silosynth.common.cli.app import run
-from silosynth.common.errors import InvalidCopy, LedgerUnavailable, OutputExists, SilosynthError
+from silosynth.common.errors import (
+    BudgetExceeded,
+    InvalidCopy,
+    LedgerUnavailable,
+    OutputExists,
+    SilosynthError,
+)
 from silosynth.common.messages import Refusal, Release, encode_receipt
 from silosynth.common.plan import Plan, parse_plan, plan_price
 from silosynth.common.trust import Purpose, SigningKey, unseal
@@ -195,6 +201,36 @@ def test_a_restored_ledger_whose_plans_are_not_known_has_nothing_left(site: Site
             silo.gateway.propose(plan=site.federation.sealed(site.federation.plan(id="new")))
         )
         assert verdict.code == "budget-exceeded"
+
+
+@pytest.mark.parametrize("first", [Side.TRAINING, Side.EVALUATION])
+def test_nobody_pays_twice_what_a_lost_evaluation_may_have_taken(
+    site: Site, tmp_path: Path, first: Side
+) -> None:
+    """The part that pays less may have paid up to the other, for nothing, before the loss."""
+    other = next(side for side in Side if side is not first)
+    noon = tmp_path / "full.ledger"
+    with site.federation.open() as silo:
+        ledger, (scope, *_) = silo.ledger, sorted(site.spent)
+        cap, rest = ledger.verify().caps[scope], ledger.remaining(scope)
+        terms: Any = {"cost_units": rest, "scopes": (scope,)}
+        ledger.charge("first", "h", part=Parted(split="s", side=first), **terms)
+        ledger.store("first", b"released")
+    assert site.command("backup", str(noon)) == 0
+    with site.federation.open() as silo:
+        silo.ledger.charge("lost", "h", part=Parted(split="s", side=other), **terms)
+        silo.ledger.store("lost", b"released too")
+    site.ledger.unlink()
+    recovery = site.recover(noon, basis=Basis.ALL)
+    assert recovery.charged[scope] == rest
+    assert recovery.account.spent[scope] == recovery.account.caps[scope] == cap + rest
+    with site.federation.open() as silo:
+        for part in (Parted(split="s", side=other), Parted(split="s", side=first), None):
+            with pytest.raises(BudgetExceeded):
+                silo.ledger.charge("again", "h", part=part, **terms)
+        site.ledger.unlink()
+    again = site.recover(noon, basis=Basis.ALL)
+    assert again.charged == recovery.charged
 
 
 def test_a_ledger_of_which_nothing_is_left_has_nothing_left_to_spend(site: Site) -> None:

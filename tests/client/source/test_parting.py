@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from silosynth.client.ledger import Ledger
 from silosynth.client.source import Part, Splitting, StreamRows, open_table, splitting
 from silosynth.client.source.bounding import bounding
+from silosynth.common.audit import Parted, Scope, ScopeKind, Side
 from silosynth.common.domain import Grouping
 from silosynth.common.measurement import MarginalQuery
 from silosynth.common.schema import parse_schema
@@ -27,8 +30,7 @@ SCHEMA = parse_schema(
         ],
     }
 )
-BY_ROWS = splitting(SECRET, person_column=None, schema_digest=SCHEMA.digest)
-BY_PERSON = splitting(SECRET, person_column="person", schema_digest=SCHEMA.digest)
+BY_PERSON = splitting(SECRET, dataset="people", person_column="person")
 
 
 def read(table: pa.Table, how: Splitting, *, held_out: bool, pieces: int = 1) -> pa.Table:
@@ -58,31 +60,31 @@ def people(rows: int, *, seed: int = 3) -> pa.Table:
     )
 
 
-@pytest.mark.parametrize("how", [BY_ROWS, BY_PERSON], ids=["rows", "persons"])
-def test_one_row_more_changes_one_part_by_that_row_alone(how: Splitting) -> None:
+def test_one_row_more_changes_one_part_by_that_row_alone() -> None:
     table = people(60)
     for place in range(table.num_rows):
         less = pa.concat_tables([table.slice(0, place), table.slice(place + 1)])
         gone = [
-            bag(read(table, how, held_out=side)) - bag(read(less, how, held_out=side))
+            bag(read(table, BY_PERSON, held_out=side)) - bag(read(less, BY_PERSON, held_out=side))
             for side in (False, True)
         ]
         come = [
-            bag(read(less, how, held_out=side)) - bag(read(table, how, held_out=side))
+            bag(read(less, BY_PERSON, held_out=side)) - bag(read(table, BY_PERSON, held_out=side))
             for side in (False, True)
         ]
         assert sum(map(Counter.total, gone)) == 1
         assert sum(map(Counter.total, come)) == 0
 
 
-@pytest.mark.parametrize("how", [BY_ROWS, BY_PERSON], ids=["rows", "persons"])
-def test_the_parts_are_the_same_however_the_table_is_read(how: Splitting) -> None:
+def test_the_parts_are_the_same_however_the_table_is_read() -> None:
     table = people(90)
-    whole = [bag(read(table, how, held_out=side)) for side in (False, True)]
+    whole = [bag(read(table, BY_PERSON, held_out=side)) for side in (False, True)]
     assert whole[0] + whole[1] == bag(table)
     order = np.random.default_rng(1).permutation(table.num_rows)
     for other, pieces in ((table, 7), (table.take(order), 1), (table.take(order), 4)):
-        assert [bag(read(other, how, held_out=s, pieces=pieces)) for s in (False, True)] == whole
+        assert [
+            bag(read(other, BY_PERSON, held_out=s, pieces=pieces)) for s in (False, True)
+        ] == whole
 
 
 def test_a_person_is_in_one_part_with_all_rows() -> None:
@@ -92,14 +94,28 @@ def test_a_person_is_in_one_part_with_all_rows() -> None:
     assert parts[1]
 
 
-@pytest.mark.parametrize("kind", ["equal rows", "persons"])
-def test_the_share_is_held_out_whatever_rows_hold(kind: str) -> None:
+def test_the_share_is_held_out() -> None:
     rows = 20_000
     table = pa.table({"person": [str(i) for i in range(rows)], "sex": ["f"] * rows})
-    how = BY_PERSON if kind == "persons" else BY_ROWS
-    shown = table if kind == "persons" else table.select(["sex"])
-    held = read(shown, how, held_out=True).num_rows
+    held = read(table, BY_PERSON, held_out=True).num_rows
     assert abs(held - rows * SHARE) < 300  # under this secret, whatever the day
+
+
+@pytest.mark.parametrize("nulls", [1, 3])
+def test_a_null_among_the_words_of_a_dictionary_moves_nobody(nulls: int) -> None:
+    """Which words a dictionary holds is others' doing, and may not say where anybody is."""
+    names = [f"p{i}" for i in range(40)]
+    plain = pa.table({"person": names})
+    whole = [bag(read(plain, BY_PERSON, held_out=side)) for side in (False, True)]
+    for before in (0, 7, 40):
+        words = [*names[:before], *[None] * nulls, *names[before:], "nobody's"]
+        places = [i + nulls * (i >= before) for i in range(40)]
+        encoded = pa.DictionaryArray.from_arrays(pa.array(places), pa.array(words))
+        table = pa.table({"person": encoded})
+        assert [bag(read(table, BY_PERSON, held_out=s)) for s in (False, True)] == whole
+        none = pa.DictionaryArray.from_arrays(pa.array([before]), pa.array(words))
+        rows = [read(pa.table({"person": none}), BY_PERSON, held_out=s) for s in (False, True)]
+        assert [r.num_rows for r in rows] == [1, 0], "a row without a name is never held out"
 
 
 def test_a_row_without_a_person_is_never_held_out() -> None:
@@ -108,41 +124,45 @@ def test_a_row_without_a_person_is_never_held_out() -> None:
     assert read(table, BY_PERSON, held_out=False)["person"].to_pylist().count(None) == 2
 
 
-def test_another_secret_share_or_reading_is_another_split() -> None:
+def test_another_secret_share_data_set_or_column_is_another_split() -> None:
     names = {
-        BY_ROWS.name(SHARE),
-        BY_ROWS.name(Fraction(1, 10)),
         BY_PERSON.name(SHARE),
-        splitting(bytes(32), person_column=None, schema_digest=SCHEMA.digest).name(SHARE),
-        splitting(SECRET, person_column=None, schema_digest="sha256:other").name(SHARE),
-        splitting(SECRET, person_column=None, schema_digest=SCHEMA.digest, map_digest="m").name(
-            SHARE
-        ),
+        BY_PERSON.name(Fraction(1, 10)),
+        splitting(bytes(32), dataset="people", person_column="person").name(SHARE),
+        splitting(SECRET, dataset="people", person_column="name").name(SHARE),
+        splitting(SECRET, dataset="others", person_column="person").name(SHARE),
     }
-    assert len(names) == 6
-    by_other = splitting(SECRET, person_column="person", schema_digest="sha256:other")
-    assert by_other.name(SHARE) == BY_PERSON.name(SHARE)
-    assert SECRET.hex() not in BY_ROWS.name(SHARE)
+    assert len(names) == 5
+    again = splitting(SECRET, dataset="people", person_column="person")
+    assert again.name(SHARE) == BY_PERSON.name(SHARE)
+    assert SECRET.hex() not in BY_PERSON.name(SHARE)
 
 
-@pytest.mark.parametrize("by_person", [False, True])
-def test_a_source_counts_the_rows_of_a_part(by_person: bool) -> None:
-    table = people(200) if by_person else people(200).select(["sex", "age"])
-    rows = open_table(
-        table,
-        schema=SCHEMA,
-        person_column="person" if by_person else None,
-        bounding=bounding(SECRET) if by_person else None,
-    )
+def test_what_two_data_sets_cost_one_project_adds_up(tmp_path: Path) -> None:
+    """A person may be trained on in one, and held out in the other."""
+    project = Scope(kind=ScopeKind.PROJECT, name="p")
+    other = splitting(SECRET, dataset="others", person_column="person").name(SHARE)
+    parts = [
+        Parted(split=BY_PERSON.name(SHARE), side=Side.TRAINING),
+        Parted(split=other, side=Side.EVALUATION),
+    ]
+    with Ledger.hold(Ledger.blank(), path=tmp_path, caps={project: 250}) as ledger:
+        for part in parts:
+            ledger.charge(part.side.value, "h", cost_units=100, part=part)
+        assert ledger.spent(project) == 200
+
+
+def test_a_source_counts_the_rows_of_a_part() -> None:
+    table = people(200)
+    rows = open_table(table, schema=SCHEMA, person_column="person", bounding=bounding(SECRET))
     assert isinstance(rows, StreamRows)
-    how = BY_PERSON if by_person else BY_ROWS
     query = [MarginalQuery(clique=("sex", "age"))]
     counts = [
-        rows.part(Part(splitting=how, share=SHARE, held_out=held)).count(
+        rows.part(Part(splitting=BY_PERSON, share=SHARE, held_out=held)).count(
             query, levels={"fine": Grouping()}, rows_per_person=9
         )[0]
         for held in (False, True)
     ]
     whole = rows.count(query, levels={"fine": Grouping()}, rows_per_person=9)[0]
     assert (counts[0] + counts[1] == whole).all()
-    assert counts[1].sum() == read(table, how, held_out=True).num_rows
+    assert counts[1].sum() == read(table, BY_PERSON, held_out=True).num_rows

@@ -8,6 +8,7 @@ PARTS, PARTING = "common/audit/parts.py", "client/source/parting.py"
 COUNTERS = "common/held/counters.py"
 EVALUATION = "tests/privacy/test_evaluation.py::"
 LEDGER = "tests/client/ledger/test_ledger_parts.py::"
+RECOVER = "tests/client/silo/test_recover.py::"
 SOURCE = "tests/client/source/test_parting.py::"
 
 MUTANTS = (
@@ -44,14 +45,23 @@ MUTANTS = (
         ),
     ),
     Mutant(
-        name="rows are held out by their place in the table",
+        name="two data sets that share one split",
         path=PARTING,
-        old="counted[order] = count_up(marks[order])",
-        new="counted[:] = np.arange(len(marks))",
+        old='derive(secret, b"splitting " + dataset.encode())',
+        new='derive(secret, b"splitting ")',
         killed_by=(
-            SOURCE + "test_one_row_more_changes_one_part_by_that_row_alone[rows]",
-            SOURCE + "test_the_parts_are_the_same_however_the_table_is_read[rows]",
+            SOURCE + "test_another_secret_share_data_set_or_column_is_another_split",
+            SOURCE + "test_what_two_data_sets_cost_one_project_adds_up",
         ),
+    ),
+    Mutant(
+        name="a null in a dictionary moves others' tags",
+        path=PARTING,
+        old="number_persons(plain_persons(table[self.splitting.person_column]))",
+        new=(
+            "number_persons(table[self.splitting.person_column])\n        names = names.drop_null()"
+        ),
+        killed_by=(SOURCE + "test_a_null_among_the_words_of_a_dictionary_moves_nobody",),
     ),
     Mutant(
         name="training asks those who are held out, too",
@@ -95,7 +105,38 @@ MUTANTS = (
         new="taken[named] = self._takes(tags[(person[named] + named.nonzero()[0]) % len(tags)])",
         killed_by=(
             SOURCE + "test_a_person_is_in_one_part_with_all_rows",
-            SOURCE + "test_the_parts_are_the_same_however_the_table_is_read[persons]",
+            SOURCE + "test_the_parts_are_the_same_however_the_table_is_read",
         ),
+    ),
+    Mutant(
+        name="a recovery forgets what the part that paid less may have paid",
+        path="client/silo/recover.py",
+        old=" + room(owed.known.parts, scope)",
+        new="",
+        killed_by=(RECOVER + "test_nobody_pays_twice_what_a_lost_evaluation_may_have_taken",),
+    ),
+    Mutant(
+        name="a split goes on after a recovery as if nothing were lost",
+        path=PARTS,
+        old='return f"{_CLOSED}{place}-{digest}"',
+        new="return split",
+        killed_by=(
+            LEDGER + "test_a_split_takes_no_charge_for_nothing_after_a_recovery",
+            RECOVER + "test_nobody_pays_twice_what_a_lost_evaluation_may_have_taken",
+        ),
+    ),
+    Mutant(
+        name="a request goes on about other people than those who paid",
+        path="client/ledger/rows.py",
+        old="if stored is None and read_part(charged) != part:",
+        new="if stored is None and read_part(charged) is None and part is not None:",
+        killed_by=(LEDGER + "test_a_request_is_not_answered_about_others_than_those_who_paid",),
+    ),
+    Mutant(
+        name="whoever is asked was held out, whatever the ledger says",
+        path="client/gateway/judged.py",
+        old="if part is None or paid != {",
+        new="if part is None and paid != {",
+        killed_by=(EVALUATION + "test_nobody_is_asked_as_one_held_out_who_was_not",),
     ),
 )
