@@ -10,6 +10,8 @@
   const written = () => [...main().querySelectorAll("input:not([type=hidden]), textarea")].some(
     (field) => field === document.activeElement
       || (field.type === "checkbox" ? field.checked !== field.defaultChecked : field.value !== field.defaultValue));
+  // What has the focus keeps it, for whoever is about to press Enter.
+  const called = (e) => [e.tagName, e.getAttribute("href"), e.name, e.value, e.form && e.form.getAttribute("action"), e.textContent.trim()].join("\n");
   async function again(next) {
     if (busy) return;
     busy = true;
@@ -17,9 +19,11 @@
       const answer = await fetch(location.href, { credentials: "same-origin" });
       if (!answer.ok) { location.reload(); return; }
       const read = new DOMParser().parseFromString(await answer.text(), "text/html");
-      const link = document.activeElement && document.activeElement.getAttribute("href");
+      const held = document.activeElement, whole = held === main();
+      const name = !whole && main().contains(held) ? called(held) : null;
       main().replaceWith(document.importNode(read.getElementById("main"), true));
-      if (link) [...main().querySelectorAll("a")].filter((a) => a.getAttribute("href") === link).slice(0, 1).forEach((a) => a.focus());
+      const same = whole ? main() : [...main().querySelectorAll("a, button, summary")].find((e) => called(e) === name);
+      if (same) same.focus();
       mark = body.dataset.mark = read.body.dataset.mark || next;
       say("Updated.");
     } catch (_) { say("The page's server does not answer."); } finally { busy = false; }

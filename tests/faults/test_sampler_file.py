@@ -291,7 +291,8 @@ def test_an_array_unlike_the_manifest_is_refused(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda m: m.update(version=3), "version is none of 1, 2"),
+        (lambda m: m.update(version=3), "a mixture is of version 3"),
+        (lambda m: m.update(version=4), "version is none of"),
         (lambda m: m.update(format="other"), "format"),
         (lambda m: m.update(extra=1), "extra"),
         (lambda m: m.pop("total"), "total"),

@@ -181,13 +181,16 @@ def views_of(rows: dict[str, TableRows]) -> dict[str, np.ndarray]:
     }
 
 
-@pytest.mark.parametrize("length", [2**18, 12])
-def test_exact_answers_give_the_tables_back(length: int) -> None:
-    """Also where the weights of long persons are small: numbers of rows put them right."""
+@pytest.mark.parametrize(("length", "far"), [(2**18, 0.08), (12, 0.06)])
+def test_exact_answers_give_the_tables_back(length: int, far: float) -> None:
+    """Also where the weights of long persons are small: numbers of rows put them right.
+
+    With rows shuffled the pairs are .14 to .78 off; two draws of the law .005 to .03.
+    """
     rows, sampler = fitted(Weighing(fineness=256, length=length))
     real, made = views_of(rows), views_of(drawn(sampler))
     off = {name: distance(real[name], made[name]) for name in real}
-    assert max(off.values()) < 0.06, off
+    assert max(off.values()) < far, off
     assert abs(sampler.persons - PERSONS) <= 1
 
 
