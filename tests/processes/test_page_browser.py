@@ -30,6 +30,7 @@ def browser() -> Iterator[Chromium]:
 def _enter(browser: Chromium, address: str, token: str) -> None:
     """Enter a page by the keyboard: the field has the focus already."""
     browser.open(f"{address}/")
+    browser.wait_for("document.activeElement.matches('input')")
     browser.type(token)
     with browser.loading():
         browser.press("Enter")
