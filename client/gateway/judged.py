@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from silosynth.client.gateway.asked import AnyDataset
+from silosynth.client.gateway.asked import AnyDataset, Dataset
 from silosynth.client.gateway.kept import FindSampler
 from silosynth.client.ledger import Ledger
 from silosynth.common.audit import Parted, Side
@@ -15,6 +15,7 @@ from silosynth.common.held import Inputs, inputs_digest, norm_bound, vector_cell
 from silosynth.common.messages import request_prefix
 from silosynth.common.plan import EvaluationSettings, PhaseName, Plan
 from silosynth.common.sampler import parse_sampler
+from silosynth.common.values import check_edges
 
 
 def part_of(dataset: AnyDataset, plan: Plan) -> Parted | None:
@@ -84,3 +85,9 @@ def judge(plan: Plan, settings: EvaluationSettings, *, find: FindSampler) -> Jud
             hint="make it with 'silosynth plan evaluate'",
         )
     return Judged(inputs=inputs, edges={n: s.edges for n, s in sampler.spreads.items()})
+
+
+def check_bins(dataset: AnyDataset, judged: Judged) -> None:
+    """Raise PlanRefused where a sampler's bins are none that the schema's numbers can have."""
+    if isinstance(dataset, Dataset) and (f := check_edges(dataset.schema, edges=judged.edges)):
+        raise PlanRefused(f"the sampler cannot be evaluated here: {f}")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
 from silosynth.client.gateway.asked import AnyDataset, Dataset, TablesDataset, require_training
-from silosynth.client.gateway.judged import Judged, judge, part_of
+from silosynth.client.gateway.judged import Judged, check_bins, judge, part_of
 from silosynth.client.gateway.kept import FindSampler
 from silosynth.client.learning import Checkpoints
 from silosynth.client.noise import NoiseShare, check_noise, noise_share
@@ -260,12 +260,6 @@ def with_inputs(door: Doorkeeper, verified: VerifiedRequest) -> VerifiedRequest:
     judged = door.once(key, lambda: judge(plan, settings, find=door.find_sampler))
     check_bins(verified.proposed.dataset, judged)
     return replace(verified, judged=judged)
-
-
-def check_bins(dataset: AnyDataset, judged: Judged) -> None:
-    """Raise PlanRefused where a sampler's bins are none that the schema's numbers can have."""
-    if isinstance(dataset, Dataset) and (f := check_edges(dataset.schema, edges=judged.edges)):
-        raise PlanRefused(f"the sampler cannot be evaluated here: {f}")
 
 
 def _check_tables(dataset: AnyDataset, plan: Plan) -> None:

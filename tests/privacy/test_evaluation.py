@@ -16,8 +16,7 @@ import pytest
 
 from silosynth.client.gateway import Dataset
 from silosynth.client.gateway.asked import Asked, ask_rows
-from silosynth.client.gateway.judged import Judged
-from silosynth.client.gateway.verify import check_bins
+from silosynth.client.gateway.judged import Judged, check_bins
 from silosynth.client.ledger import Ledger
 from silosynth.client.policy import Policy
 from silosynth.client.source import Part, load_secret, open_table, splitting
