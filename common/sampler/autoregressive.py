@@ -35,7 +35,6 @@ from silosynth.common.sampler.sampler import (
     DrawBatch,
     DrawnAlike,
     check_facts,
-    check_spreads,
     coded_schema,
 )
 from silosynth.common.schema import Schema
@@ -83,14 +82,8 @@ class AutoregressiveSampler(DrawnAlike):
     layout: Layout = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        check_facts(
-            schema=self.schema,
-            total=self.total,
-            certificate=self.certificate,
-            plan_digest=self.plan_digest,
-        )
+        check_facts(self)
         object.__setattr__(self, "domain", self.schema.domain)
-        check_spreads(self.spreads, schema=self.schema)
         check_within(self.within, grouping=self.grouping)
         try:
             layout = layout_of(self.schema, grouping=self.grouping)

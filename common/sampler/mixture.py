@@ -18,7 +18,6 @@ from silosynth.common.sampler.sampler import (
     DrawBatch,
     DrawnAlike,
     check_facts,
-    check_spreads,
 )
 from silosynth.common.schema import Schema
 from silosynth.common.seeded import SeededWords
@@ -170,14 +169,8 @@ class NeuralSampler(DrawsMixture):
     domain: Domain = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        check_facts(
-            schema=self.schema,
-            total=self.total,
-            certificate=self.certificate,
-            plan_digest=self.plan_digest,
-        )
+        check_facts(self)
         object.__setattr__(self, "domain", self.schema.domain)
-        check_spreads(self.spreads, schema=self.schema)
         check_within(self.within, grouping=self.grouping)
         working = self.working
         if self.label is not None and self.label not in working.attributes:
@@ -247,14 +240,8 @@ class TableSampler(DrawsMixture):
     domain: Domain = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        check_facts(
-            schema=self.schema,
-            total=self.total,
-            certificate=self.certificate,
-            plan_digest=self.plan_digest,
-        )
+        check_facts(self)
         object.__setattr__(self, "domain", self.schema.domain)
-        check_spreads(self.spreads, schema=self.schema)
         check_within(self.within, grouping=self.grouping)
         sizes = self.working.shape
         if len(self.weights) * sum(sizes) > _MOST_CELLS:

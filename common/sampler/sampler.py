@@ -133,14 +133,8 @@ class Sampler(DrawnAlike):
     domain: Domain = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        check_facts(
-            schema=self.schema,
-            total=self.total,
-            certificate=self.certificate,
-            plan_digest=self.plan_digest,
-        )
+        check_facts(self)
         object.__setattr__(self, "domain", self.schema.domain)
-        check_spreads(self.spreads, schema=self.schema)
         _check_conditionals(self.conditionals, working=_working(self))
         check_within(self.within, grouping=self.grouping)
 
@@ -326,13 +320,29 @@ def check_spreads(spreads: Mapping[str, Spread], *, schema: Schema) -> None:
             raise InvalidSampler(f"the values of {name!r} are not the points of its schema")
 
 
-def check_facts(
-    *, schema: Schema, total: int, certificate: Mapping[str, Any], plan_digest: str
-) -> None:
+class Stated(Protocol):
+    """What every kind of sampler of one table states."""
+
+    @property
+    def schema(self) -> Schema: ...
+    @property
+    def total(self) -> int: ...
+    @property
+    def certificate(self) -> Mapping[str, Any]: ...
+    @property
+    def plan_digest(self) -> str: ...
+    @property
+    def spreads(self) -> Mapping[str, Spread]: ...
+
+
+def check_facts(sampler: Stated) -> None:
     """Raise InvalidSampler unless what every kind of sampler states can be true."""
-    if not (schema.coded or modelled_texts(schema)):
+    if not (sampler.schema.coded or modelled_texts(sampler.schema)):
         raise InvalidSampler("the schema has no attribute with codes")
-    check_statements(total=total, certificate=certificate, plan_digest=plan_digest)
+    check_statements(
+        total=sampler.total, certificate=sampler.certificate, plan_digest=sampler.plan_digest
+    )
+    check_spreads(sampler.spreads, schema=sampler.schema)
 
 
 def check_statements(*, total: int, certificate: Mapping[str, Any], plan_digest: str) -> None:
