@@ -248,9 +248,15 @@ TWICE = (
 """Tests about all cells that ran before them: they run with the few and with the others."""
 
 
+_BY_FILE = {
+    path: tuple(m for m in MATRICES if any(name.startswith(f"{path}::") for name in m.cells))
+    for path in {name.partition("::")[0] for matrix in MATRICES for name in matrix.cells}
+}
+
+
 def is_deep(node: str) -> bool:
     """Say whether ``make test`` leaves a test, by its node id, to ``make deep``."""
-    return any(matrix.has(node) for matrix in MATRICES)
+    return any(matrix.has(node) for matrix in _BY_FILE.get(node.partition("::")[0], ()))
 
 
 def chosen(nodes: Sequence[str], *, depth: Depth, named: Iterable[str]) -> list[bool]:
@@ -271,16 +277,19 @@ def unwatched(
     twice: Sequence[str] = TWICE,
 ) -> list[str]:
     """Return what is said to be a cell, or to be kept, in files that were collected, and is not."""
-    files = {node.partition("::")[0] for node in nodes}
-    usual = [node for node in nodes if not any(matrix.has(node) for matrix in matrices)]
-    said = [(name, nodes) for matrix in matrices for name in matrix.cells]
-    said += [(name, usual) for matrix in matrices for name in matrix.kept]
-    said += [(name, usual) for name in twice]
-    return [
-        name
-        for name, among in said
-        if name.partition("::")[0] in files and not any(_among(node, (name,)) for node in among)
-    ]
+    by_file: dict[str, list[str]] = {}
+    for node in nodes:
+        by_file.setdefault(node.partition("::")[0], []).append(node)
+    said = [(name, False) for matrix in matrices for name in matrix.cells]
+    said += [(name, True) for matrix in matrices for name in matrix.kept]
+    said += [(name, True) for name in twice]
+
+    def is_there(name: str, *, every_time: bool) -> bool:
+        found = [n for n in by_file[name.partition("::")[0]] if _belongs(n, name)]
+        return any(not (every_time and any(m.has(n) for m in matrices)) for n in found)
+
+    here = [(name, kept) for name, kept in said if name.partition("::")[0] in by_file]
+    return [name for name, kept in here if not is_there(name, every_time=kept)]
 
 
 def _among(node: str, named: Iterable[str]) -> bool:
