@@ -38,9 +38,8 @@ from silosynth.server.coordinator import (
     Stated,
     Undecided,
 )
-from silosynth.simulations.scenario.deaths import Deaths
 from silosynth.simulations.scenario.federation import Federation
-from silosynth.simulations.scenario.letters import Call, Letter, Talk, agree
+from silosynth.simulations.scenario.letters import Call, Deaths, Letter, Talk, agree
 from silosynth.simulations.scenario.running import Connections, Running
 from silosynth.simulations.scenario.timeline import Leg, Timeline, What
 from silosynth.simulations.world import (

@@ -32,7 +32,6 @@ from silosynth.server.coordinator import State, finish, replay
 from silosynth.server.driver import Journal, Progress, Signed
 from silosynth.server.driver.drive import drive
 from silosynth.server.methods import require_generators
-from silosynth.simulations.scenario.deaths import CoordinatorKilled
 from silosynth.simulations.scenario.engine import VirtualTime
 from silosynth.simulations.scenario.federation import (
     COORDINATOR,
@@ -43,6 +42,7 @@ from silosynth.simulations.scenario.federation import (
     with_roster,
 )
 from silosynth.simulations.scenario.invariants import HELD, faults
+from silosynth.simulations.scenario.letters import CoordinatorKilled
 from silosynth.simulations.scenario.otherwise import live_otherwise
 from silosynth.simulations.scenario.page import bought, run_page
 from silosynth.simulations.scenario.picture import timeline_picture

@@ -8,8 +8,7 @@ from functools import partial
 
 from silosynth.common.plan import Plan
 from silosynth.simulations.scenario.federation import Federation
-from silosynth.simulations.scenario.letters import Link
-from silosynth.simulations.scenario.lines import Lines
+from silosynth.simulations.scenario.letters import Lines, Link
 from silosynth.simulations.scenario.timeline import Timeline, What
 from silosynth.simulations.world import Befalling, Crash, Place, Point, Sizes, Stall
 
