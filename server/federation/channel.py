@@ -61,7 +61,8 @@ from silosynth.server.federation.letters import (
     seal_plan,
     size_of,
 )
-from silosynth.server.federation.standing import Pace, Standing, Waiting, Watch, printable
+from silosynth.server.federation.link import Pace
+from silosynth.server.federation.standing import Standing, Waiting, Watch, printable
 
 ABSENT, ASKED = Standing.ABSENT, Standing.ASKED
 

@@ -79,7 +79,7 @@ class VirtualTime:
         self._sealed = seal(encode_plan(plan), purpose=Purpose.PLAN, key=federation.key)
         sizes = Sizes(plan, sealed=len(self._sealed))
         self._run = run = Running(
-            plan, silos=federation, places=places, timeline=timeline, sizes=sizes
+            plan, kill=federation.kill, places=places, timeline=timeline, sizes=sizes
         )
         self._clock, self._links, self._lines = run.clock, run.links, run.lines
         self._ways = Connections(run, connected=self._send, identify=self._identify)

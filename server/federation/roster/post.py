@@ -12,7 +12,8 @@ from silosynth.common.messages import Answer
 from silosynth.common.trust import SigningKey
 from silosynth.server.coordinator import Decided
 from silosynth.server.federation.channel import Channel
-from silosynth.server.federation.letters import Addressees, Pace
+from silosynth.server.federation.letters import Addressees
+from silosynth.server.federation.link import Pace
 from silosynth.server.federation.roster.chain import (
     RosterChain,
     Sealed,

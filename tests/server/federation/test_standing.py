@@ -17,7 +17,7 @@ from silosynth.common.messages import Answer
 from silosynth.server.coordinator import Decided, Undecided
 from silosynth.server.federation import Waiting, read_standing, summarise
 from silosynth.server.federation.channel import Channel
-from silosynth.server.federation.letters import Pace
+from silosynth.server.federation.link import Pace
 from silosynth.server.federation.standing import Standing, keep_standing, printable
 from tests.support.fakes import SILOS
 from tests.support.signed_fakes import COORDINATOR, FakeGrid, FakeSilo, signed_plan
