@@ -19,7 +19,18 @@ from .release import (
     is_answer,
     refusal_error,
 )
-from .request import FINE, Request, count_cells, decode_request, encode_request, request_prefix
+from .request import (
+    FINE,
+    MOST_STEP_BYTES,
+    Request,
+    SumProof,
+    count_cells,
+    decode_request,
+    encode_request,
+    pack,
+    request_prefix,
+    unpack,
+)
 from .statements import (
     Acknowledgement,
     Answer,
@@ -32,7 +43,6 @@ from .statements import (
     digest_sampler,
     encode_statement,
 )
-from .sum_proof import MOST_STEP_BYTES, SumProof, pack, unpack
 from .sums import (
     AgreedSet,
     KeyAdvert,

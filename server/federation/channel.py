@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from flwr.app import ConfigRecord, Message, RecordDict
 
@@ -50,43 +50,22 @@ from silosynth.server.coordinator import (
     Undecided,
 )
 from silosynth.server.driver import Reached
-from silosynth.server.federation.calls import Calls, Grid
 from silosynth.server.federation.letters import (
     Addressees,
+    Calls,
     Challenge,
     Fields,
+    Grid,
     Letter,
     Post,
     field_of,
     seal_plan,
     size_of,
 )
-from silosynth.server.federation.link import Patience
+from silosynth.server.federation.link import Pace
 from silosynth.server.federation.standing import Standing, Waiting, Watch, printable
 
 ABSENT, ASKED = Standing.ABSENT, Standing.ASKED
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
-    """How often things are tried, in seconds.
-
-    A silo that waits for a person is asked again after ``approval_seconds``, then after twice as
-    long each time, up to ``approval_most_seconds``; in the last ``approval_last_seconds`` before
-    the deadline after ``approval_seconds`` again, so that no approval comes too late by the wait.
-    """
-
-    poll_seconds: float = 0.2
-    idle_poll_seconds: float = 2.0
-    nodes_seconds: float = 1.0
-    challenge_seconds: float = 15.0
-    resend_seconds: float = 15.0
-    resend_most_seconds: float = 30.0
-    failed_seconds: float = 2.0
-    approval_seconds: float = 5.0
-    approval_most_seconds: float = 300.0
-    approval_last_seconds: float = 60.0
-    patience: Patience = field(default_factory=Patience)
 
 
 class Channel:

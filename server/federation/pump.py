@@ -17,8 +17,8 @@ from silosynth.common.trust import SigningKey
 from silosynth.server.coordinator import Answered, Event, State
 from silosynth.server.driver import Journal, Progress, Reached, Signed
 from silosynth.server.driver.drive import drive
-from silosynth.server.federation.channel import Channel, Pace
-from silosynth.server.federation.link import SuperLinkLost
+from silosynth.server.federation.channel import Channel
+from silosynth.server.federation.link import Pace, SuperLinkLost
 from silosynth.server.federation.results import conclude, keep_answer, keep_receipt_of, receipts_of
 from silosynth.server.federation.run_files import (
     Begun,

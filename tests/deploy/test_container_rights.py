@@ -50,7 +50,7 @@ with RemoteGateway(path, restart_seconds=1.0) as gateway:
 _PAGE = """
 import sys
 from pathlib import Path
-from silosynth.client.relay.health import gateway_pages
+from silosynth.client.relay.process import gateway_pages
 status, text = gateway_pages(Path(sys.argv[1]))["/gateway/metrics"]()
 assert status == 200 and b"silosynth_budget_remaining_rho" in text, (status, text)
 """
