@@ -161,6 +161,16 @@ PROCESSES = (
         "test_random_operations_with_kills_follow_the_model",
         "6000]",
     ),
+    _cells(
+        "faults/test_ledger_faults.py",
+        "test_no_kill_leaves_a_release_without_a_charge_or_changes_a_replay",
+        "10]",
+    ),
+    _cells(
+        "faults/test_ledger_faults.py",
+        "test_no_kill_among_sixteen_threads_loses_a_charge_that_was_acknowledged",
+        "4]",
+    ),
     _tests(
         "faults/test_kills_joining.py",
         "test_a_coordinator_that_dies_as_it_answers_signs_one_change_and_one_kit",
@@ -203,6 +213,38 @@ RUNS = (
     ),
     _cells(
         "simulations/test_rules.py", "test_each_method_keeps_rules_or_draws_again", "independent]"
+    ),
+    _cells("simulations/test_training.py", "test_a_run_learns_what_depends_on_what", "own]"),
+    _cells(
+        "simulations/test_training.py",
+        "test_every_optimiser_runs_and_public_sizes_need_no_counts",
+        "sgd]",
+    ),
+    _cells(
+        "simulations/test_training.py",
+        "test_a_run_resumes_without_charging_twice_and_ends_in_the_same_weights",
+        "shared]",
+    ),
+    _cells(
+        "simulations/test_lacks.py",
+        "test_pairs_that_somebody_holds_are_as_they_are_and_the_others_follow_from_what_is_shared",
+        *("mst]", "shared]"),
+    ),
+    _cells(
+        "server/model/test_zeros.py",
+        "test_a_zero_may_lie_anywhere_in_the_tree",
+        *("ab-numpy]", "cd-numpy]", "bc-torch]"),
+    ),
+    _cells(
+        "simulations/scenario/test_scenarios.py",
+        "test_what_holds_in_every_scenario",
+        *("uniform]", "slow]", "lossy]", "crash-mst]", "shared-lossy]", "answers-lost]"),
+    ),
+    _cells("simulations/scenario/test_scenarios.py", "test_the_gallery_runs", "crashes]", "calm]"),
+    _cells(
+        "server/generator/test_training.py",
+        "test_images_and_texts_are_learnt_by_a_small_transformer_that_sees_where_codes_stand",
+        "image]",
     ),
     _cells("simulations/test_modalities.py", "test_the_whole_walk", "text]"),
     _tests(
