@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.metadata import packages_distributions, requires
 from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tests.support.patience import patience
 
-SILO = {"jinja2", "statsmodels", "ray"}
-COORDINATOR = {"numba", "grpc_health", "statsmodels", "ray"}
 WITHOUT = """
 import sys
 absent = set(sys.argv.pop(1).split(","))
@@ -23,10 +26,74 @@ sys.exit(run(sys.argv[1:]))
 """
 
 
+def _brought(*extras: str) -> set[str]:
+    """Return the packages that silosynth with these extras brings, by their normal names."""
+    brought: set[str] = set()
+    ahead = [Requirement(f"silosynth[{','.join(extras)}]")]
+    seen: set[tuple[str, frozenset[str]]] = set()
+    while ahead:
+        asked = ahead.pop()
+        name, wanted = canonicalize_name(asked.name), frozenset(asked.extras)
+        if (name, wanted) in seen:
+            continue
+        seen.add((name, wanted))
+        brought.add(name)
+        for text in requires(name) or ():
+            more = Requirement(text)
+            marked = more.marker is None or any(
+                more.marker.evaluate({"extra": extra}) for extra in (*wanted, "")
+            )
+            if marked:
+                ahead.append(more)
+    return brought
+
+
+def _absent(*extras: str) -> set[str]:
+    """Return the modules of all that is installed here and that these extras do not bring."""
+    brought = _brought(*extras)
+    owners = packages_distributions().items()
+    absent = {m for m, of in owners if not {canonicalize_name(name) for name in of} & brought}
+    return absent - sys.stdlib_module_names - {"silosynth", "tests", "bench"}
+
+
+SILO, COORDINATOR = _absent("silo"), _absent("coordinator")
+
+
+def test_what_is_absent_is_what_other_extras_bring() -> None:
+    assert {"adbc_driver_postgresql", "ray", "statsmodels", "torch", "sklearn", "faker"} <= SILO
+    assert {"duckdb", "numba", "ray", "statsmodels"} <= COORDINATOR
+    assert not (SILO | COORDINATOR) & {"flwr", "numpy", "pyarrow", "pydantic", "typer"}
+
+
+@pytest.mark.parametrize(
+    ("words", "absent"),
+    [
+        (("silo", "pending"), SILO),
+        (("silo", "serve"), SILO),
+        (("silo", "page"), SILO),
+        (("silo", "evaluate"), SILO),
+        (("relay",), SILO),
+        (("schema", "draft"), SILO),
+        (("plan", "new"), COORDINATOR),
+        (("submit",), COORDINATOR),
+        (("coordinator",), COORDINATOR),
+        (("page",), COORDINATOR),
+        (("sample",), COORDINATOR),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, tuple) else "",
+)
+def test_each_command_of_a_part_is_there_with_its_extra_alone(
+    words: tuple[str, ...], absent: set[str]
+) -> None:
+    done = _run(absent, *words, "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_silo_works_without_the_packages_of_the_others() -> None:
-    assert _run(SILO, "silo", "check", "--help").returncode == 0
-    assert "silosynth[simulation]" in _run(SILO, "--help").stdout
-    refused = _run(SILO, "simulate")
+    absent = SILO | {"jinja2"}
+    assert _run(absent, "silo", "check", "--help").returncode == 0
+    assert "silosynth[simulation]" in _run(absent, "--help").stdout
+    refused = _run(absent, "simulate")
     assert refused.returncode == 4
     assert "No such command 'simulate'" in refused.stderr
     assert "pip install 'silosynth[simulation]'" in refused.stderr
