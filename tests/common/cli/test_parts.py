@@ -22,7 +22,8 @@ class Absent:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Absent())
 from silosynth.common.cli.app import run
-sys.exit(run(sys.argv[1:]))
+commands = [c.split() for c in sys.argv[1:]] if " " in sys.argv[1] else [sys.argv[1:]]
+sys.exit(max(run(words) for words in commands))
 """
 
 
@@ -65,27 +66,17 @@ def test_what_is_absent_is_what_other_extras_bring() -> None:
     assert not (SILO | COORDINATOR) & {"flwr", "numpy", "pyarrow", "pydantic", "typer"}
 
 
+OF_A_SILO = ("silo pending", "silo serve", "silo page", "silo evaluate", "relay", "schema draft")
+OF_A_COORDINATOR = ("plan new", "submit", "coordinator", "page", "run", "sample", "evaluate")
+
+
 @pytest.mark.parametrize(
-    ("words", "absent"),
-    [
-        (("silo", "pending"), SILO),
-        (("silo", "serve"), SILO),
-        (("silo", "page"), SILO),
-        (("silo", "evaluate"), SILO),
-        (("relay",), SILO),
-        (("schema", "draft"), SILO),
-        (("plan", "new"), COORDINATOR),
-        (("submit",), COORDINATOR),
-        (("coordinator",), COORDINATOR),
-        (("page",), COORDINATOR),
-        (("sample",), COORDINATOR),
-    ],
-    ids=lambda value: "-".join(value) if isinstance(value, tuple) else "",
+    ("commands", "absent"), [(OF_A_SILO, SILO), (OF_A_COORDINATOR, COORDINATOR)]
 )
 def test_each_command_of_a_part_is_there_with_its_extra_alone(
-    words: tuple[str, ...], absent: set[str]
+    commands: tuple[str, ...], absent: set[str]
 ) -> None:
-    done = _run(absent, *words, "--help")
+    done = _run(absent, *(f"{words} --help" for words in commands))
     assert (done.returncode, done.stderr) == (0, "")
 
 
