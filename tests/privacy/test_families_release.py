@@ -64,7 +64,7 @@ def test_noise_is_that_of_what_a_family_can_move(tmp_path: Path, phase: str) -> 
     length, draws = 5, []
     nobody = {name: table.slice(0, 0) for name, table in clinic().items()}
     with families_gateway(tmp_path / "l", nobody) as gateway:
-        while len(draws) < 1500:
+        while len(draws) < 800:
             answer = answered(gateway, families_plan(id=f"p{len(draws)}"), phase, length=length)
             assert isinstance(answer, Release)
             draws += [int(x) for m in answer.marginals for x in m]
