@@ -117,7 +117,7 @@ PROCESSES = (
             "test_no_value_of_the_tables_is_in_anything_that_the_dead_left",
         ),
     ),
-    # Each wave above is a run over SuperLink, SuperNodes and relays that ends in its twin's sampler.
+    # Each wave above is a run over SuperLink, SuperNodes and relays, as its twin's in one process.
     Matrix(
         cells=("tests/processes/test_federation.py",),
         kept=(
