@@ -19,7 +19,7 @@ def plan_facts(plan: Plan) -> PlanFacts:
             name=p.name.value,
             marginals=p.marginals,
             cells=p.cells,
-            **p.noise.stated,
+            sigma2=p.noise.stated["sigma2"],
             sigma=p.noise.deviation,
             rho=float(plan.phase_cost(p).rho),
         )
