@@ -20,6 +20,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event
 
+from silosynth.client.relay.first import FirstNode, fork_first_node
 from silosynth.client.relay.relay import RelaySettings, serve_relay
 from silosynth.client.rpc import is_serving
 from silosynth.common.errors import EXIT_BUG, SilosynthError
@@ -93,6 +94,7 @@ def _is_recent(heard: Path, *, now: float) -> bool:
 def main(arguments: list[str] | None = None) -> int:
     """Run a relay as the command line says; return the exit code."""
     options = _parser().parse_args(arguments)
+    first = fork_first_node()
     start_logging(as_json=options.json_logs)
     if options.json_logs:
         take_in_others(text=True)
@@ -100,7 +102,7 @@ def main(arguments: list[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     try:
-        _serve(options, stopping=stopping)
+        _serve(options, first=first, stopping=stopping)
     except SilosynthError as err:
         sys.stderr.write(f"error: {err}\n")
         return err.exit_code
@@ -110,7 +112,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _serve(options: argparse.Namespace, *, stopping: Event) -> None:
+def _serve(options: argparse.Namespace, *, first: FirstNode, stopping: Event) -> None:
     """Serve a relay and its pages."""
     telemetry = Telemetry(role=Role.RELAY)
     with ExitStack() as stack:
@@ -127,7 +129,7 @@ def _serve(options: argparse.Namespace, *, stopping: Event) -> None:
         )
         if options.metrics_port is not None:
             stack.enter_context(_pages(options, heard=heard, telemetry=telemetry))
-        serve_relay(settings, telemetry=telemetry, stopping=stopping.is_set)
+        serve_relay(settings, telemetry=telemetry, first=first, stopping=stopping.is_set)
 
 
 def _pages(options: argparse.Namespace, *, heard: Path, telemetry: Telemetry) -> TelemetryServer:

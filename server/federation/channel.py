@@ -24,6 +24,7 @@ from silosynth.common.messages import (
     UNREACHABLE,
     Answer,
     Identity,
+    Left,
     Request,
     Verdict,
     check_version,
@@ -84,6 +85,7 @@ class Channel:
         stopping: Callable[[], bool] = lambda: False,
         reached: Reached = lambda _: None,
         standing: Callable[[Mapping[str, Waiting]], None] = lambda _: None,
+        left: Callable[[str, Mapping[str, Left]], None] = lambda *_: None,
         pace: Pace | None = None,
     ) -> None:
         """Take Flower's grid, the plan (or what is proposed instead), and our key."""
@@ -97,7 +99,7 @@ class Channel:
         self._sealed = plan.sealed if isinstance(plan, Addressees) else seal_plan(plan, key)
         self._nodes: dict[str, int] = {}
         self._post = Post()
-        self._watch = Watch(standing)
+        self._watch, self._left = Watch(standing), left
 
     def propose(self, silos: Sequence[str], *, deadline: float) -> Iterator[Event]:
         """Show the plan to silos until each has decided; who has not by ``deadline`` is named.
@@ -304,11 +306,8 @@ class Channel:
 
     def _push(self, node: int, kind: str, fields: Fields) -> str:
         """Give one message to Flower; return its id, or nothing when it was not taken."""
-        message = Message(
-            content=RecordDict({RECORD: ConfigRecord(fields)}),
-            dst_node_id=node,
-            message_type=f"query.{kind}",
-        )
+        content = RecordDict({RECORD: ConfigRecord(fields)})
+        message = Message(content=content, dst_node_id=node, message_type=f"query.{kind}")
         return self._calls.push(message, size=size_of(fields))
 
     def _pull(self, waiting: dict[str, Letter], *, field: str) -> Iterator[tuple[str, bytes]]:
@@ -357,6 +356,7 @@ class Channel:
                 self._nodes[silo] = asked.node
                 log("silo-connected", silo=silo)
                 self._watch.stand(silo, ASKED)
+                self._left(silo, identity.left)
                 return
         log("node-rejected", node=str(asked.node))
 

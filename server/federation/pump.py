@@ -25,7 +25,12 @@ from silosynth.server.federation.run_files import (
     RunFiles,
 )
 from silosynth.server.federation.settings import Federation
-from silosynth.server.federation.standing import Standing, Waiting, keep_standing
+from silosynth.server.federation.standing import (
+    Standing,
+    Waiting,
+    keep_left,
+    keep_standing,
+)
 from silosynth.server.federation.superlink import open_grid
 
 _ATTEMPTS = 5
@@ -99,6 +104,7 @@ def _attempt(run: Run) -> State:
             stopping=run.files.cancel.exists,
             reached=run.watchers.reached,
             standing=lambda silos: _stand(run, silos),
+            left=lambda silo, left: keep_left(run.files.left, silo, left),
             pace=pace,
         )
         return drive(
