@@ -129,7 +129,8 @@ ROOMS: dict[str, str] = {
     "server/service": "server/federation common/telemetry",
     "server/judging": "server/coordinator server/methods common/accounting common/certificate "
     "common/held common/plan common/sampler",
-    "server/report": "server/coordinator server/driver server/measuring server/methods "
+    "server/report": "server/coordinator server/driver server/judging server/measuring "
+    "server/methods "
     "common/attacks common/certificate common/evaluate common/plan common/report common/sampler "
     "common/schema",
     "server/cli": "server/federation server/service server/report server/driver "

@@ -1,11 +1,13 @@
 from .audited import load_audit
 from .files import evaluate_file, evaluate_rows
 from .gate import Gate, hold_gate, load_gate
-from .made import Made, Opened, OpenRun, Tell, Wish, silent
+from .lamps import held_lamps
+from .made import Guarantee, Made, Opened, OpenRun, Tell, Wish, guarantee_of, silent
 from .reuse import again_measure, reuse_measures, run_measures
 
 __all__ = [
     "Gate",
+    "Guarantee",
     "Made",
     "OpenRun",
     "Opened",
@@ -14,6 +16,8 @@ __all__ = [
     "again_measure",
     "evaluate_file",
     "evaluate_rows",
+    "guarantee_of",
+    "held_lamps",
     "hold_gate",
     "load_audit",
     "load_gate",

@@ -32,6 +32,7 @@ from .facts import (
     ScoreName,
     SiloFacts,
 )
+from .held.facts import Candidate, HeldArea, HeldFacts, HeldOutFacts, Interval
 from .numbers import plain
 from .page import check_place, style_source, style_text, write_report
 from .samples import sample_facts
@@ -45,6 +46,7 @@ __all__ = [
     "Axis",
     "Better",
     "Bound",
+    "Candidate",
     "CertificateFacts",
     "ColumnFacts",
     "Count",
@@ -54,7 +56,11 @@ __all__ = [
     "Example",
     "Facts",
     "Headline",
+    "HeldArea",
+    "HeldFacts",
+    "HeldOutFacts",
     "Impossible",
+    "Interval",
     "Label",
     "Lamp",
     "Measure",

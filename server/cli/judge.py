@@ -23,10 +23,9 @@ from silosynth.server.judging import (
     describe_distance,
     expected_people,
     forecast_evaluation,
-    judge_again,
+    judge_candidate,
     judgement_words,
     plan_evaluation,
-    read_judgement,
 )
 
 SAMPLER = "result.sampler"
@@ -103,11 +102,15 @@ def plan_evaluate(
 
 
 def judge_with(what: Path, evaluation: str) -> dict[str, object]:
-    """Return how far another sampler is by a release that was paid for: nothing is spent."""
+    """Return how far another sampler is by a release that was paid for: nothing is spent.
+
+    The evaluation's directory notes it, so that its page lists all that were judged.
+    """
     sampler = what / SAMPLER if what.is_dir() else what
     if not sampler.is_file():
         raise InvalidArgument(f"{what} is no sampler and no run that has ended")
-    facts = describe_distance(judge_again(read_judgement(find_directory(evaluation)), sampler))
+    name = what.resolve().name if what.is_dir() else what.stem
+    facts = describe_distance(judge_candidate(find_directory(evaluation), sampler, name=name))
     for line in judgement_words(facts):
         say(line)
     return facts

@@ -23,17 +23,29 @@ from silosynth.client.source import Part, load_secret, open_table, splitting
 from silosynth.client.source.bounding import bounding
 from silosynth.common.audit import Account
 from silosynth.common.certificate import certify_plan, check_certificate
+from silosynth.common.cli.app import run as command
 from silosynth.common.digest import digest_of
 from silosynth.common.domain import Grouping
-from silosynth.common.errors import InvalidPlan, PlanRefused, SilosynthError
+from silosynth.common.errors import InvalidArgument, InvalidPlan, PlanRefused, SilosynthError
 from silosynth.common.held import Inputs, inputs_digest, norm_bound, vector_cells, work_out
 from silosynth.common.held.counters import Counters
 from silosynth.common.measurement import MarginalQuery
 from silosynth.common.messages import Refusal, Release, Request, decode_release, encode_request
 from silosynth.common.plan import PhaseName, Plan, encode_plan, parse_plan, plan_units
+from silosynth.common.report.facts import decode_facts
 from silosynth.common.sampler import Sampler, load_sampler
 from silosynth.common.schema import parse_schema
-from silosynth.server.judging import Judgement, Sought, judge_again, plan_evaluation, read_judgement
+from silosynth.server.cli import Shown
+from silosynth.server.federation import require_trained
+from silosynth.server.judging import (
+    Judgement,
+    Sought,
+    judge_again,
+    judge_candidate,
+    plan_evaluation,
+    read_candidates,
+    read_judgement,
+)
 from silosynth.server.planning import new_plan
 from silosynth.simulations import Engine, simulate
 from silosynth.simulations.ended import simulate_evaluation
@@ -444,6 +456,71 @@ def test_another_sampler_is_judged_by_what_was_released(own: Ran, shared: Ran) -
     other = judge_again(kept, shared.run / "result.sampler")
     assert other.square != kept.found.distance.square
     assert judge_again(kept, own.run / "result.sampler").square == kept.found.distance.square
+
+
+def test_with_its_own_noise_each_silo_is_told_how_it_is_represented(own: Ran, shared: Ran) -> None:
+    assert shared.judged.silos == {}
+    kept = read_judgement(own.out)
+    assert set(kept.silos) == set(own.plan.silos)
+    assert kept.silos == own.judged.silos
+    assert np.array_equal(sum(kept.alone.values()), own.judged.values)
+    for silo, found in kept.silos.items():
+        place = SiloDirectory(path=own.run / "silos" / silo)
+        people = _people(place, of=own.trained.dataset, held_out=True)
+        assert found.people.low is not None
+        spread = (found.people.value - found.people.low) / 1.645
+        assert abs(found.people.value - people) < 7 * spread
+
+
+@pytest.mark.parametrize("trust", ["own", "shared"])
+def test_the_page_says_what_people_held_out_said(
+    trust: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    ran: Ran = request.getfixturevalue(trust)
+    gate = tmp_path / "gate.yaml"
+    gate.write_text("version: 1\nbars:\n- {name: people, at_least: 1000000}\n")
+    words = ["report", str(ran.run), "--evaluation", str(ran.out), "--released-only"]
+    assert command([*words, "--out", str(tmp_path / "page"), "--gate", str(gate)]) == 1
+    facts = decode_facts((tmp_path / "page" / "report.json").read_bytes())
+    page = (tmp_path / "page" / "report.html").read_text()
+    held = facts.held_out
+    assert held is not None
+    assert {found.silo for found in held.silos} == (
+        set(ran.plan.silos) if trust == "own" else set()
+    )
+    assert page.count('<tr><th scope="row">s0</th>') == 1 + (trust == "own")
+    assert held.whole.people.value == pytest.approx(ran.judged.found.people.value, rel=1e-5)
+    assert (held.whole.distance is None) is not ran.judged.found.distance.said
+    assert "What so few people cannot tell." in page, "below 1,000 people the page says so"
+    assert [lamp.axis.value for lamp in held.lamps] == ["fidelity", "utility", "privacy", "reuse"]
+    assert holds_token([page.encode()], tmp_path) == []
+
+
+def test_an_evaluation_is_looked_at_before_anything_is_done(
+    own: Ran, shared: Ran, tmp_path: Path
+) -> None:
+    with pytest.raises(InvalidArgument, match="no run of this coordinator"):
+        require_trained(tmp_path, own.plan)
+    for run, evaluation, match in (
+        (own.run, own.run, "holds no evaluation"),
+        (own.run, shared.out, "another sampler"),
+        (own.out, own.out, "evaluated another run"),
+    ):
+        with pytest.raises(InvalidArgument, match=match):
+            Shown(evaluation=str(evaluation)).bars(run)
+    with pytest.raises(InvalidArgument, match="is about its --evaluation"):
+        Shown(gate=tmp_path / "gate.yaml").bars(own.run)
+
+
+def test_all_that_were_judged_by_one_release_are_on_its_page(own: Ran, shared: Ran) -> None:
+    for name in ("first", "again"):
+        judge_candidate(own.out, shared.run / "result.sampler", name=name)
+    (other,) = read_candidates(own.out)
+    assert (other["name"], other["n_eq"] is None) == ("again", False)
+    (own.out / "candidates.json").write_text('{"version": 9}')
+    with pytest.raises(InvalidArgument, match="version 9"):
+        read_candidates(own.out)
+    (own.out / "candidates.json").unlink()
 
 
 def test_no_token_gets_out_of_an_evaluation(own: Ran, shared: Ran) -> None:
