@@ -32,7 +32,14 @@ from .facts import (
     ScoreName,
     SiloFacts,
 )
-from .held.facts import Candidate, HeldArea, HeldFacts, HeldOutFacts, Interval
+from .held.facts import (
+    Candidate,
+    HeldArea,
+    HeldFacts,
+    HeldOutFacts,
+    Interval,
+    held_measures,
+)
 from .numbers import plain
 from .page import check_place, style_source, style_text, write_report
 from .samples import sample_facts
@@ -84,6 +91,7 @@ __all__ = [
     "check_place",
     "element",
     "fit",
+    "held_measures",
     "path",
     "picture",
     "plain",

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from silosynth.common.cli import Force, Json, emit, evaluate_command, say
+from silosynth.common.cli import Force, Json, emit, evaluate_command, hold_bars, say
 from silosynth.common.errors import InvalidArgument, RunFailed
 from silosynth.common.report import ReportFacts, sample_facts, write_report
 from silosynth.common.sampler import load_sampler
-from silosynth.server.cli.judge import find_directory, judge_with, register_judge
+from silosynth.server.cli.judge import GateFile, find_directory, judge_with, register_judge
 from silosynth.server.coordinator import State, finish, replay
 from silosynth.server.driver import read_events
 from silosynth.server.federation import RunFiles, RunState, find_run, home, read_ended, read_plan
@@ -26,10 +26,6 @@ _FAILED = 1
 Evaluation = Annotated[
     str | None,
     typer.Option(metavar="EVAL_RUN", help="A run that asked the people whom this one held out."),
-]
-GateFile = Annotated[
-    Path | None,
-    typer.Option("--gate", help="Bars to pass, in YAML; exit code 1 when one is missed."),
 ]
 
 
@@ -120,19 +116,14 @@ class Written:
 
 def put_report(facts: ReportFacts, out: Path, *, bars: Gate | None, force: bool) -> Written:
     """Write a report, and hold what people held out said against a gate."""
-    from silosynth.common.evaluate import hold_gate
-
-    held = facts.held_out
-    missed = () if bars is None or held is None else hold_gate(bars, held)
+    missed = [] if facts.held_out is None else hold_bars(bars, facts.held_out)
     page, data = write_report(facts, out, force=force)
-    return Written(page=page, data=data, missed=missed)
+    return Written(page=page, data=data, missed=tuple(missed))
 
 
 def hand_over(written: Written, *, as_json: bool) -> None:
-    """Say where a report lies and what was missed; exit 1 for a miss."""
+    """Say where a report lies; exit 1 where its gate was missed."""
     say(f"wrote {written.page} and {written.data}")
-    for line in written.missed:
-        say(f"gate missed: {line}")
     told = {"html": str(written.page), "json": str(written.data)}
     emit(told | ({"missed": list(written.missed)} if written.missed else {}), as_json=as_json)
     if written.missed:

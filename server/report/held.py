@@ -69,7 +69,7 @@ def held_out_facts(
 ) -> HeldOutFacts:
     """Return a judgement as facts. ``others`` are all that were judged by the same release."""
     told, plan = describe(judged), judged.plan
-    whole = _found(told)
+    whole = held_facts(told)
     return HeldOutFacts(
         plan=plan.id,
         plan_digest=plan.digest,
@@ -79,7 +79,7 @@ def held_out_facts(
         lamps=held_lamps(whole, guarantee=guarantee, reuse=reuse),
         sentences=tuple(judgement_words(told)),
         whole=whole,
-        silos=tuple(_found(found, silo=silo) for silo, found in told["silos"].items()),
+        silos=tuple(held_facts(found, silo=silo) for silo, found in told["silos"].items()),
         candidates=tuple(
             Candidate(
                 name=other["name"],
@@ -92,7 +92,7 @@ def held_out_facts(
     )
 
 
-def _found(told: Mapping[str, Any], *, silo: str | None = None) -> HeldFacts:
+def held_facts(told: Mapping[str, Any], *, silo: str | None = None) -> HeldFacts:
     """Return what people said, from :func:`silosynth.server.judging.describe_found`."""
     return HeldFacts(
         silo=silo,
