@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import random
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -21,7 +23,7 @@ from silosynth.client.ledger import Ledger
 from silosynth.client.policy import Policy
 from silosynth.client.source import Part, load_secret, open_table, splitting
 from silosynth.client.source.bounding import bounding
-from silosynth.common.audit import Account
+from silosynth.common.audit import Account, Side
 from silosynth.common.certificate import certify_plan, check_certificate
 from silosynth.common.cli.app import run as command
 from silosynth.common.digest import digest_of
@@ -50,7 +52,9 @@ from silosynth.server.planning import new_plan
 from silosynth.simulations import Engine, simulate
 from silosynth.simulations.ended import simulate_evaluation
 from silosynth.simulations.silos import SiloDirectory, open_gateway
+from tests.faults.hostile_mutations import mutate_json
 from tests.support.chance import SubGaussian, agrees, statistical
+from tests.support.patience import cheap
 from tests.support.tables.canary import CANARY, holds_token
 
 SHARE = Fraction(1, 4)
@@ -104,15 +108,20 @@ class Ran:
         with Ledger.open(self.silo().ledger, caps={}) as ledger:
             return ledger.verify()
 
+    def request(self, plan: Plan | None = None) -> Request:
+        """Return what a plan asks of the first silo."""
+        asked = plan or self.plan
+        return Request(
+            plan_digest=asked.digest,
+            phase=PhaseName.EVALUATION,
+            silo=asked.silos[0],
+            queries=((SCHEMA.domain.attributes, "fine"),),
+        )
+
     def answer(self, plan: Plan, **changes: Any) -> object:
         """Ask one silo's gateway, with its own sampler."""
         sampler = (self.run / "result.sampler").read_bytes()
-        request = Request(
-            plan_digest=plan.digest,
-            phase=PhaseName.EVALUATION,
-            silo=plan.silos[0],
-            queries=((SCHEMA.domain.attributes, "fine"),),
-        ).model_copy(update=changes)
+        request = self.request(plan).model_copy(update=changes)
         with open_gateway(self.silo(), samplers=lambda _: sampler, least_units=10**15) as gateway:
             data = gateway.answer(plan=encode_plan(plan), request=encode_request(request))
         return decode_release(data, trusted=None)
@@ -405,6 +414,29 @@ def test_another_question_is_refused(own: Ran, change: Mapping[str, Any]) -> Non
     before = len(own.account().charges)
     assert isinstance(own.answer(own.plan, **change), Refusal)
     assert len(own.account().charges) == before
+
+
+def test_a_hostile_coordinator_learns_no_more_of_those_held_out(own: Ran) -> None:
+    """Altered plans and requests are refused in public words, or cost what they state."""
+    chance = random.Random(20_261_130)
+    plan, sampler = encode_plan(own.plan), (own.run / "result.sampler").read_bytes()
+    request = encode_request(own.request())
+    before, told = own.account(), Counter[str]()
+    with open_gateway(own.silo(), samplers=lambda _: sampler, least_units=10**15) as gateway:
+        for i in range(120):
+            sent = [plan, request]
+            sent[i % 3 % 2] = mutate_json(sent[i % 3 % 2], chance=chance)
+            with cheap(units=300):
+                data = gateway.answer(plan=sent[0], request=sent[1])
+            assert CANARY.encode() not in data
+            answer = decode_release(data, trusted=None)
+            told[answer.code if isinstance(answer, Refusal) else "released"] += 1
+    assert "internal" not in told, told
+    assert told.total() - told["released"] > 60, told
+    after = own.account()
+    fresh = [charge for name, charge in after.charges.items() if name not in before.charges]
+    assert all(c.part is not None and c.part.side is Side.EVALUATION for c in fresh)
+    assert len(fresh) <= told["released"], "what is refused costs nothing"
 
 
 def test_a_run_that_held_nobody_out_is_not_evaluated(own: Ran) -> None:
