@@ -47,9 +47,14 @@ class Audited:
         return (self.mu - self.charged) / self.error
 
     @property
+    def beyond(self) -> float:
+        """Return how many standard errors more was found than these canaries show by the plan."""
+        return (self.mu - self.reach) / self.error
+
+    @property
     def broken(self) -> bool:
         """Return whether more was learnt than was paid for, or could be by the plan."""
-        alarm = max(self.z, abs(self.shift))
+        alarm = max(self.z, self.beyond, abs(self.shift))
         return alarm > MOST_Z or self.reach > self.charged * _ROUNDED
 
 
