@@ -5,8 +5,7 @@ from .files import list_files
 from .from_duckdb import require_select
 from .from_postgresql import Snapshot, share_snapshot
 from .open import files_of, open_reader, open_source, open_table
-from .parting import Part, Splitting, splitting
-from .people import People
+from .people import Part, People, Splitting, splitting
 from .spec import Bounding, Reader, Source, SourceFormat, SourceSpec, ValueQuestion
 from .sql import is_numeric, quote
 from .stream import StreamRows

@@ -14,8 +14,7 @@ from silosynth.common.cli import Json, bars, emit, hold_bars, say, show_table
 from silosynth.common.errors import RunFailed
 from silosynth.common.plan import Plan, load_plan
 from silosynth.common.report import Axis, Better, Measure
-from silosynth.simulations.audit.audit import LEAST_RUNS, audit_plan
-from silosynth.simulations.audit.bound import Audited, gaussian_epsilon
+from silosynth.simulations.audit.audit import LEAST_RUNS, Audited, audit_plan, gaussian_epsilon
 from silosynth.simulations.audit.game import RunsPlan
 
 _FAILED = 1
