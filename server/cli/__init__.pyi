@@ -1,5 +1,6 @@
+from .judge import GateFile
 from .replicate import COUNT, SEED, Count, Seed, replicate_run, write_replicates
-from .report import Evaluation, GateFile, Shown, hand_over, put_report, write_run_report
+from .report import Evaluation, Shown, hand_over, put_report, write_run_report
 
 __all__ = [
     "COUNT",

@@ -180,11 +180,12 @@ def test_people_who_were_held_out_judge_the_sampler_over_processes(
     path, kept = tmp_path / "eval.yaml", federation.plan
     planned = federation.command("plan", "evaluate", trained[0], "--out", str(path), "--json")
     assert planned.returncode == 0, planned.stderr
-    federation.write_plan(load_plan(path))
+    asked = load_plan(path)
+    federation.write_plan(asked)
     try:
         done = federation.run()
     finally:
-        asked, _ = federation.plan, federation.write_plan(kept)
+        federation.write_plan(kept)
     assert done["exit_code"] == 0, federation.log("coordinator")
     found = json.loads(Path(done["data"]["evaluation"]).read_text())
     assert found["people"]["low"] < 300 < found["people"]["high"]
