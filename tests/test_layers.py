@@ -129,7 +129,8 @@ ROOMS: dict[str, str] = {
     "server/service": "server/federation common/telemetry",
     "server/judging": "server/coordinator server/methods common/accounting common/certificate "
     "common/held common/plan common/sampler",
-    "server/report": "server/coordinator server/driver server/measuring server/methods "
+    "server/report": "server/coordinator server/driver server/judging server/measuring "
+    "server/methods "
     "common/attacks common/certificate common/evaluate common/plan common/report common/sampler "
     "common/schema",
     "server/cli": "server/federation server/service server/report server/driver "
@@ -139,7 +140,8 @@ ROOMS: dict[str, str] = {
     "common/reach common/report common/roster common/sampler common/schema common/tables "
     "common/telemetry common/trust",
     "simulations/audit": "client/gateway client/noise client/source common/accounting common/cli "
-    "common/messages common/plan common/schema server/measuring server/planning",
+    "common/evaluate common/held common/messages common/plan common/report common/schema "
+    "server/judging server/measuring server/planning",
     "simulations/one_process": "client/ledger common/audit common/codec common/plan",
     "simulations/world": "common/plan common/schema",
     "simulations/digits": "common/plan common/sampler common/schema server/planning",
