@@ -54,7 +54,10 @@ ROOMS: dict[str, str] = {
     "common/held": "common/plan common/sampler",
     "common/estimate": "common/codec common/sampler common/schema common/scores",
     "common/likeness": "common/codec common/report common/schema common/scores common/tables",
-    "common/cli": "common/schema common/codec common/importers common/forest common/generator "
+    "common/changes": "common/certificate common/codec common/estimate common/forest common/plan "
+    "common/report common/sampler common/schema",
+    "common/cli": "common/changes "
+    "common/schema common/codec common/importers common/forest common/generator "
     "common/likeness common/plan common/rules "
     "common/certificate common/sampler common/estimate common/evaluate common/reach "
     "common/report common/tables common/telemetry",
