@@ -5,6 +5,7 @@ from .cost import (
     alone_costs,
     alone_units,
     charged_epsilon,
+    check_series,
     plan_costs,
     plan_price,
     plan_units,
@@ -37,6 +38,7 @@ from .plan import (
     load_plan,
     parse_plan,
 )
+from .series import MOST_EPOCHS, Series
 from .training import (
     BOUND,
     LARGEST_WEIGHT,
@@ -70,6 +72,7 @@ __all__ = [
     "LARGEST_WEIGHT",
     "MEMBERS",
     "MOST_CLOSER_CELLS",
+    "MOST_EPOCHS",
     "MOST_MARGINALS",
     "MOST_MEMBERS",
     "MOST_SESSIONS",
@@ -91,6 +94,7 @@ __all__ = [
     "PlanModel",
     "PlannedTree",
     "Privacy",
+    "Series",
     "TrainingSettings",
     "TrainingStep",
     "Trust",
@@ -105,6 +109,7 @@ __all__ = [
     "check_clip",
     "check_plan",
     "check_promise",
+    "check_series",
     "check_tables_plan",
     "check_texts",
     "check_trees",
