@@ -189,8 +189,8 @@ def _series_words(plan: Plan) -> tuple[str, ...]:
     return (
         f"Epoch {series.epoch} of {series.epochs} of series {series.name}, template "
         f"{plan.decided}. A person who has stayed in the data since the first epoch has lost at "
-        f"most epsilon {so_far:.4g} at delta {delta:g} to it so far ({_rho_text(units)} of zCDP rho; each silo "
-        f"holds what earlier epochs cost against its own ledger), and loses at most "
+        f"most epsilon {so_far:.4g} at delta {delta:g} to it so far ({_rho_text(units)} of zCDP "
+        f"rho; each silo holds what earlier epochs cost against its own ledger), and loses at most "
         f"{ever:.4g} to all of it.",
     )
 

@@ -1,4 +1,5 @@
 from .advice import advise, remarks, what_helps
+from .epochs import Calendar, EpochRun, new_series, next_epoch
 from .forecast import Forecast
 from .links import LinkForecast, words_of_links
 from .planner import new_plan
@@ -6,12 +7,16 @@ from .tables import new_tables_plan
 from .tables_forecast import forecast_tables
 
 __all__ = [
+    "Calendar",
+    "EpochRun",
     "Forecast",
     "LinkForecast",
     "advise",
     "forecast_tables",
     "new_plan",
+    "new_series",
     "new_tables_plan",
+    "next_epoch",
     "remarks",
     "what_helps",
     "words_of_links",
