@@ -132,11 +132,13 @@ ROOMS: dict[str, str] = {
     "server/service": "server/federation common/telemetry",
     "server/judging": "server/coordinator server/methods common/accounting common/certificate "
     "common/held common/plan common/sampler",
+    "server/drift": "server/judging server/methods common/certificate common/held common/plan "
+    "common/sampler",
     "server/report": "server/coordinator server/driver server/measuring server/methods "
     "common/attacks common/certificate common/evaluate common/plan common/report common/sampler "
     "common/schema",
     "server/cli": "server/federation server/service server/report server/driver "
-    "server/coordinator server/judging server/methods server/dummy server/planning "
+    "server/coordinator server/drift server/judging server/methods server/dummy server/planning "
     "common/certificate common/cli common/estimate common/evaluate common/families common/page "
     "common/plan "
     "common/reach common/report common/roster common/sampler common/schema common/tables "

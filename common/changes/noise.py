@@ -12,16 +12,8 @@ from pydantic import ValidationError
 from silosynth.common.certificate import Certificate
 from silosynth.common.changes.facts import NoiseFrom
 from silosynth.common.domain import Clique
-from silosynth.common.plan import PhaseName
+from silosynth.common.plan import OF_COLUMNS, OF_PAIRS
 from silosynth.common.sampler import DrawsRows, Sampler, TableSampler
-
-_OF_PAIRS = (
-    PhaseName.TREE,
-    PhaseName.ROUND_1,
-    PhaseName.ROUND_2,
-    PhaseName.ROUND_3,
-    PhaseName.WORKLOAD,
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,9 +44,9 @@ def stated_noise(sampler: DrawsRows) -> Stated:
         for p in stated.phases
         if p.bound == 1 and p.rate is None
     }
-    pairs = [noise[name] for name in _OF_PAIRS if name in noise]
-    one_way = noise.get(PhaseName.ONE_WAY)
-    every = one_way if one_way is not None else min(pairs, default=None)
+    pairs = [noise[name] for name in OF_PAIRS if name in noise]
+    columns = [noise[name] for name in OF_COLUMNS if name in noise]
+    every = max(columns) if columns else min(pairs, default=None)
     return Stated(of_columns=every, of_pairs=max(pairs, default=None))
 
 

@@ -18,6 +18,8 @@ from .lacks import held_alone, lack_words, words_of_lacks
 from .methods import MEMBERS, ROUNDS, Method
 from .phases import (
     MOST_MARGINALS,
+    OF_COLUMNS,
+    OF_PAIRS,
     OF_VALUES,
     TABLES_PHASES,
     Phase,
@@ -77,6 +79,8 @@ __all__ = [
     "MOST_MEMBERS",
     "MOST_SESSIONS",
     "NAME_PATTERN",
+    "OF_COLUMNS",
+    "OF_PAIRS",
     "OF_VALUES",
     "ROUNDS",
     "TABLES_PHASES",

@@ -196,14 +196,17 @@ class Plan(PlanModel):
 
     def _check_held_out(self) -> None:
         """Raise ValueError where a plan evaluates on people whom nobody held out, and the like."""
-        if self.chosen.evaluates and self.held_out is None:
-            raise ValueError("held_out: a plan that evaluates says which share was held out")
-        if self.held_out is None:
-            return
-        if self.chosen.several_tables:
-            raise ValueError("held_out: the method families holds nobody out")
-        if self.chosen.evaluates and (self.lacks or self.values):
+        chosen = self.chosen
+        if chosen.evaluates and (self.held_out is None) != chosen.everybody:
+            raise ValueError(
+                "held_out: a plan that looks for drift asks everybody"
+                if chosen.everybody
+                else "held_out: a plan that evaluates says which share was held out"
+            )
+        if chosen.evaluates and (self.lacks or self.values):
             raise ValueError("lacks, values: a plan that evaluates has none")
+        if self.held_out is not None and chosen.several_tables:
+            raise ValueError("held_out: the method families holds nobody out")
 
     def _check_series(self) -> None:
         """Raise ValueError for an epoch that goes by another name, and for what has no epochs."""
@@ -212,7 +215,9 @@ class Plan(PlanModel):
         if self.id != self.series.plan_id:
             raise ValueError(f"id: in this series it is {self.series.plan_id}")
         chosen = self.chosen
-        if chosen.evaluates or chosen.samples_persons or chosen.several_tables:
+        if chosen.evaluates and not chosen.everybody:
+            raise ValueError("series: those who are held out are asked by plans of their own")
+        if chosen.samples_persons or chosen.several_tables:
             raise ValueError(f"series: the method {self.method.value} has none")
 
     def holds(self, silo: str, clique: Clique) -> bool:
@@ -283,8 +288,11 @@ class Plan(PlanModel):
         """Return what is the same in every epoch of a series; a plan of none is its own."""
         if self.series is None or self.series.epoch is None:
             return self
-        whole = self.series.template
-        return self.model_copy(update={"id": whole.plan_id, "series": whole})
+        whole, asked = self.series.template, self.evaluation
+        update = {"id": whole.plan_id, "series": whole}
+        if asked is not None:  # about the newest sampler, whichever that is
+            update |= {"evaluation": asked.of_any}
+        return self.model_copy(update=update)
 
     @cached_property
     def decided(self) -> str:

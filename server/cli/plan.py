@@ -18,6 +18,7 @@ from silosynth.common.plan import (
 from silosynth.server.cli.dummy import dummy
 from silosynth.server.cli.flags import BudgetFlags, PersonFlags, TermFlags, TrustFlags
 from silosynth.server.cli.forecast import plan_show
+from silosynth.server.cli.plans.drift import register_drift
 from silosynth.server.cli.plans.planned import make_plan, notes_on
 from silosynth.server.cli.plans.series import register_series
 from silosynth.server.cli.plans.several import FamiliesFlags
@@ -46,6 +47,7 @@ def register(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:
     register_replicate(app)
     register_roster(app, groups)
     register_series(groups)
+    register_drift(app, groups)
     register_certs(groups)
     app.command("dummy")(dummy)
     app.command("admit")(admit)

@@ -12,7 +12,7 @@ import pytest
 from silosynth.client.gateway.series import epoch_scope, series_scope
 from silosynth.client.silo import Silo
 from silosynth.common.audit import Scope, ScopeKind, Verdict
-from silosynth.common.errors import InvalidPlan
+from silosynth.common.errors import InvalidPlan, RequestConflict
 from silosynth.common.messages import Answer, Refusal, Release
 from silosynth.common.plan import Plan, check_series, parse_plan, plan_units
 from tests.support.gateways.signed import Federation
@@ -123,6 +123,18 @@ def test_an_epoch_is_answered_once(federation: Federation) -> None:
         assert "epoch 1 of series monthly was passed over: epoch 2" in refused(
             federation, silo, first
         )
+
+
+def test_the_ledger_itself_charges_an_epoch_to_one_plan(federation: Federation) -> None:
+    first = epoch(federation, 1)
+    payers = (DATASET, series_scope(first), epoch_scope(first, 1))
+    with federation.open() as silo:
+        silo.ledger.grant(dict.fromkeys(payers[1:], 100))
+        for request, plan in (("r1", "one"), ("r2", "one")):
+            silo.ledger.charge(request, "h", cost_units=5, scopes=payers, facts={"plan": plan})
+        with pytest.raises(RequestConflict, match="epoch 1 of this series was answered under"):
+            silo.ledger.charge("r3", "h", cost_units=5, scopes=payers, facts={"plan": "other"})
+        assert silo.ledger.spent(DATASET) == 10
 
 
 def test_no_epoch_is_begun_before_its_day(federation: Federation) -> None:
