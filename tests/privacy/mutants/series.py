@@ -20,7 +20,7 @@ MUTANTS = (
         name="an epoch is charged to the policy's budgets alone",
         path=PROPOSALS,
         old=", *series_caps(plan))",
-        new=")",
+        new=",)",
         killed_by=(EPOCHS + "test_a_person_approves_once_and_what_epochs_cost_adds_up",),
     ),
     Mutant(
