@@ -118,10 +118,10 @@ ROOMS: dict[str, str] = {
     "server/families": "common/families common/forest common/sampler common/schema common/tables",
     "server/planning": "server/families server/methods common/accounting common/codec "
     "common/families common/generator common/plan common/schema common/tables",
-    "server/coordinator": "server/families server/methods server/generator server/measuring "
-    "server/values common/values common/accounting common/certificate common/estimate "
-    "common/families common/forest common/messages common/plan common/sampler common/schema "
-    "common/tables common/trust",
+    "server/coordinator": "server/families server/model server/methods server/generator "
+    "server/measuring server/values common/values common/accounting common/certificate "
+    "common/estimate common/families common/forest common/messages common/plan common/sampler "
+    "common/schema common/tables common/trust",
     "server/driver": "server/coordinator server/generator server/methods common/certificate "
     "common/messages common/plan common/sampler common/schema common/tables",
     "server/federation": "server/driver server/coordinator server/judging server/methods "
@@ -132,17 +132,16 @@ ROOMS: dict[str, str] = {
     "server/service": "server/federation common/telemetry",
     "server/judging": "server/coordinator server/methods common/accounting common/certificate "
     "common/held common/plan common/sampler",
-    "server/drift": "server/judging server/methods common/certificate common/held common/plan "
-    "common/sampler",
+    "server/drift": "server/judging server/methods server/planning common/certificate common/held "
+    "common/plan common/sampler common/schema",
     "server/report": "server/coordinator server/driver server/measuring server/methods "
     "common/attacks common/certificate common/evaluate common/plan common/report common/sampler "
     "common/schema",
     "server/cli": "server/federation server/service server/report server/driver "
     "server/coordinator server/drift server/judging server/methods server/dummy server/planning "
-    "common/certificate common/cli common/estimate common/evaluate common/families common/page "
-    "common/plan "
-    "common/reach common/report common/roster common/sampler common/schema common/tables "
-    "common/telemetry common/trust",
+    "common/accounting common/certificate common/cli common/estimate common/evaluate "
+    "common/families common/page common/plan common/reach common/report common/roster "
+    "common/sampler common/schema common/tables common/telemetry common/trust",
     "simulations/audit": "client/gateway client/noise client/source common/accounting common/cli "
     "common/messages common/plan common/schema server/measuring server/planning",
     "simulations/one_process": "client/ledger common/audit common/codec common/plan",

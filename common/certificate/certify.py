@@ -173,6 +173,7 @@ def certify_plan(plan: Plan) -> Certificate:
         *(OF_TABLES if plan.chosen.several_tables else ()),
         *_held_out_words(plan),
         *_series_words(plan),
+        *_renewal_words(plan),
     )
     return certificate.model_copy(update={"assumptions": (*certificate.assumptions, *held)})
 
@@ -192,6 +193,17 @@ def _series_words(plan: Plan) -> tuple[str, ...]:
         f"most epsilon {so_far:.4g} at delta {delta:g} to it so far ({_rho_text(units)} of zCDP "
         f"rho; each silo holds what earlier epochs cost against its own ledger), and loses at most "
         f"{ever:.4g} to all of it.",
+    )
+
+
+def _renewal_words(plan: Plan) -> tuple[str, ...]:
+    """Say what else a sampler was made from, and that its cost is not in this one."""
+    if plan.renews is None:
+        return ()
+    return (
+        f"What was not measured was taken from the sampler {plan.renews.sampler} of plan "
+        f"{plan.renews.trained}. What that cost is in its own certificate, and not in this cost: "
+        "one person pays both.",
     )
 
 

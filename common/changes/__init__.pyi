@@ -1,12 +1,12 @@
-from .facts import ChangeFacts, encode_changes
-from .judge import Release, compare_releases, load_release
+from .facts import ChangeFacts, MarginalFacts, StepFacts
+from .judge import compare_releases, load_release
 from .page import write_changes
 
 __all__ = [
     "ChangeFacts",
-    "Release",
+    "MarginalFacts",
+    "StepFacts",
     "compare_releases",
-    "encode_changes",
     "load_release",
     "write_changes",
 ]

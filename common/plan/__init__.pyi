@@ -40,7 +40,7 @@ from .plan import (
     load_plan,
     parse_plan,
 )
-from .series import MOST_EPOCHS, Series
+from .series import Renewal, Series
 from .training import (
     BOUND,
     LARGEST_WEIGHT,
@@ -74,7 +74,6 @@ __all__ = [
     "LARGEST_WEIGHT",
     "MEMBERS",
     "MOST_CLOSER_CELLS",
-    "MOST_EPOCHS",
     "MOST_MARGINALS",
     "MOST_MEMBERS",
     "MOST_SESSIONS",
@@ -98,6 +97,7 @@ __all__ = [
     "PlanModel",
     "PlannedTree",
     "Privacy",
+    "Renewal",
     "Series",
     "TrainingSettings",
     "TrainingStep",

@@ -61,6 +61,9 @@ class HasPhases:
     everybody: ClassVar[bool] = False
     """Whether it judges a sampler on everybody, to see whether people have moved away from it."""
 
+    takes_over: ClassVar[bool] = False
+    """Whether it may take what it does not measure from a sampler that was handed out."""
+
     several_tables: ClassVar[bool] = False
     """Whether it is for a schema of several tables; a person is then all rows below one."""
 
@@ -121,6 +124,7 @@ class Fixed(HasPhases):
 
     phases: ClassVar = (PhaseName.ONE_WAY, PhaseName.WORKLOAD)
     pairs_at_most: ClassVar = True
+    takes_over: ClassVar = True
     workload: tuple[Clique, ...]
 
     def __post_init__(self) -> None:

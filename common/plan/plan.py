@@ -35,7 +35,7 @@ from silosynth.common.plan.phases import (
     phase_cost,
     phase_noise,
 )
-from silosynth.common.plan.series import Series
+from silosynth.common.plan.series import Renewal, Series
 from silosynth.common.plan.training import TrainingSettings
 from silosynth.common.plan.trust import (
     OF_SHARED,
@@ -71,7 +71,7 @@ class Plan(PlanModel):
     """Everything that a silo must know to decide, fixed before anything is spent."""
 
     _ABSENT: ClassVar[frozenset[str]] = frozenset(
-        {"training", "values", "lacks", "unlinked", "held_out", "evaluation", "series"}
+        {"training", "values", "lacks", "unlinked", "held_out", "evaluation", "series", "renews"}
     )
 
     version: Literal[1] = 1
@@ -120,6 +120,9 @@ class Plan(PlanModel):
     )
     series: Series | None = Field(
         default=None, description="of a template that is approved once for a number of epochs"
+    )
+    renews: Renewal | None = Field(
+        default=None, description="for the method fixed: the sampler that the rest is taken from"
     )
     unlinked: tuple[Column, ...] | None = Field(
         default=None,
@@ -210,6 +213,8 @@ class Plan(PlanModel):
 
     def _check_series(self) -> None:
         """Raise ValueError for an epoch that goes by another name, and for what has no epochs."""
+        if self.renews is not None and not self.chosen.takes_over:
+            raise ValueError("renews: belongs to the method fixed, with what moved as its workload")
         if self.series is None:
             return
         if self.id != self.series.plan_id:

@@ -7,10 +7,22 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from silosynth.common.digest import Digest
 from silosynth.common.plan.fields import NAME_PATTERN, PlanModel
 
 MOST_EPOCHS = 400
 Units = Annotated[int, Field(ge=1, le=2**62, description="of 2^-40 of zCDP rho")]
+
+
+class Renewal(PlanModel):
+    """The sampler that a plan's takes over what did not move from: handed out before, so public.
+
+    The coordinator's own: nothing that a silo answers hangs on it.
+    """
+
+    version: Literal[1] = 1
+    trained: Digest
+    sampler: Digest
 
 
 class Series(PlanModel):

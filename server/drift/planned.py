@@ -20,7 +20,7 @@ REPEATS = 6
 _UNKNOWN = "sha256:" + "0" * 64
 _SCALE = 2**10
 _OF_COUNT = 0.1
-_KEPT = (
+KEPT = (
     *("schema_name", "schema_digest", "silos", "roster", "dataset", "project", "trust"),
     *("colluders", "absent", "attempts", "on_absent", "deadline_seconds", "approval_seconds"),
 )
@@ -84,7 +84,7 @@ def plan_drift(
     name = PhaseName.EVALUATION
     phases = calibrated({name: size}, shares={name: Fraction(1)}, terms=terms)
     plan = parse_plan(
-        trained.model_dump(mode="json", include=set(_KEPT))
+        trained.model_dump(mode="json", include=set(KEPT))
         | {
             "id": plan_id or f"{trained.id[:47]}-drift-{secrets.token_hex(4)}",
             "privacy": privacy,

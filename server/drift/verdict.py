@@ -6,21 +6,26 @@ the noise of two releases, known exactly, and that people are a sample.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 
+from silosynth.common.digest import digest_of
 from silosynth.common.errors import InvalidArgument
+from silosynth.common.files import read_named
 from silosynth.common.held import Inputs, split
 from silosynth.common.sampler import DrawsRows
 from silosynth.server.judging import Judgement
 
 ALARM = 0.001
 DRIFT_VERSION = 1
+_MOST_BYTES = 20_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -95,6 +100,26 @@ def describe_drift(found: Drifted, *, on: date) -> dict[str, Any]:
             for pair, score in zip(found.columns, found.farthest, strict=True)
         ],
     }
+
+
+def read_moved(path: Path, *, sampler: bytes) -> tuple[tuple[str, str], ...]:
+    """Return the pairs that moved away from a sampler, as :func:`describe_drift` wrote them.
+
+    Raises InvalidArgument for another version, a damaged file, or drift from another sampler.
+    """
+    try:
+        facts = json.loads(read_named(path, most=_MOST_BYTES))
+        pairs = tuple((str(one), str(other)) for one, other in facts["moved"])
+        found = facts["version"], facts["sampler"]
+    except (OSError, ValueError, KeyError, TypeError) as err:
+        raise InvalidArgument(
+            f"{path}: does not say what moved", hint="write it with 'silosynth drift --out'"
+        ) from err
+    if found[0] != DRIFT_VERSION:
+        raise InvalidArgument(f"{path}: version {found[0]!r} is not known")
+    if found[1] != digest_of(sampler):
+        raise InvalidArgument(f"{path}: is about another sampler than the run's")
+    return pairs
 
 
 def drift_words(found: Drifted) -> Iterator[str]:

@@ -10,7 +10,7 @@ import typer
 from silosynth.common.cli.console import Force, Json, emit, say, show_table
 
 if TYPE_CHECKING:
-    from silosynth.common.changes.facts import ChangeFacts, MarginalFacts, StepFacts
+    from silosynth.common.changes import ChangeFacts, MarginalFacts, StepFacts
 
 _SHOWN = 12
 

@@ -15,7 +15,9 @@ from silosynth.common.errors import RunFailed
 from silosynth.common.files import check_output, write_text
 from silosynth.common.plan import check_promise, dump_plan, load_plan
 from silosynth.common.sampler import load_sampler, parse_sampler
+from silosynth.common.schema import load_schema
 from silosynth.server.cli.judge import SAMPLER, find_directory
+from silosynth.server.cli.plans.series import register_series
 from silosynth.server.drift import (
     ALARM,
     describe_drift,
@@ -23,13 +25,17 @@ from silosynth.server.drift import (
     find_drift,
     forecast_drift,
     plan_drift,
+    plan_renewal,
+    read_moved,
 )
 from silosynth.server.judging import read_judgement
 
 
-def register_drift(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:
-    """Add the commands."""
+def register_repeated(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:
+    """Add the commands, and those of a series, whose later epochs they are asked before."""
+    register_series(groups)
     groups["plan"].command("drift")(plan_drift_command)
+    groups["plan"].command("renew")(plan_renew)
     app.command("drift")(drift)
 
 
@@ -57,12 +63,7 @@ def plan_drift_command(
     directory = find_directory(run)
     trained = load_plan(directory / "plan.yaml")
     check_promise(epsilon=epsilon, delta=delta or trained.privacy.delta)
-    try:
-        sampler = (directory / SAMPLER).read_bytes()
-    except OSError:
-        raise RunFailed(
-            f"the run in {directory} has no sampler yet", hint="resume it first"
-        ) from None
+    sampler = _sampler(directory)
     before = None if like is None else load_plan(find_directory(like) / "plan.yaml")
     plan, inputs = plan_drift(
         trained, sampler, epsilon=epsilon, delta=delta, like=before, plan_id=plan_id
@@ -77,6 +78,53 @@ def plan_drift_command(
         {"path": str(out), "id": plan.id, "digest": plan.digest, "found_from": share},
         as_json=as_json,
     )
+
+
+def plan_renew(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="The run that made the sampler.")],
+    drifted: Annotated[Path, typer.Option("--drift", help="What 'silosynth drift --out' wrote.")],
+    epsilon: Annotated[float, typer.Option(help="What it may cost a person.")],
+    out: Annotated[Path, typer.Option(help="Where to write the plan (YAML).")],
+    delta: Annotated[float | None, typer.Option(help="The run's by default.")] = None,
+    plan_id: Annotated[str | None, typer.Option("--id", help="A name of your own.")] = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Plan to measure again what moved, and to take the rest over from the last sampler.
+
+    Run it where that run was made.
+
+    [dim]silosynth plan renew RUN --drift drift.json --epsilon 0.1 --out renew.yaml[/dim]
+    """
+    check_output(out, force=force)
+    directory = find_directory(run)
+    trained, sampler = load_plan(directory / "plan.yaml"), _sampler(directory)
+    check_promise(epsilon=epsilon, delta=delta or trained.privacy.delta)
+    plan = plan_renewal(
+        trained,
+        load_schema(directory / "schema.yaml"),
+        sampler,
+        moved=read_moved(drifted, sampler=sampler),
+        epsilon=epsilon,
+        delta=delta,
+        plan_id=plan_id,
+    )
+    write_text(out, dump_plan(plan), force=force)
+    say(f"wrote {out}: plan {plan.id}, epsilon {epsilon:g}, {len(plan.workload)} pairs again")
+    emit(
+        {"path": str(out), "id": plan.id, "digest": plan.digest, "pairs": len(plan.workload)},
+        as_json=as_json,
+    )
+
+
+def _sampler(directory: Path) -> bytes:
+    """Return the sampler of a run; raise RunFailed where there is none yet."""
+    try:
+        return (directory / SAMPLER).read_bytes()
+    except OSError:
+        raise RunFailed(
+            f"the run in {directory} has no sampler yet", hint="resume it first"
+        ) from None
 
 
 def drift(

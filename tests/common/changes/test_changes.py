@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from silosynth.common.certificate import certify_plan
-from silosynth.common.changes import Release, compare_releases, write_changes
+from silosynth.common.changes import compare_releases, write_changes
 from silosynth.common.changes.facts import NoiseFrom, Word
+from silosynth.common.changes.judge import Release
 from silosynth.common.cli.app import run
 from silosynth.common.domain import Grouping
 from silosynth.common.errors import InvalidArgument

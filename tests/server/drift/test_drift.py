@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,7 @@ from silosynth.common.plan import Plan, parse_plan, plan_units
 from silosynth.common.sampler import CliqueMarginal, Sampler, build_sampler
 from silosynth.common.sampler.stored.file import dump_sampler, parse_sampler
 from silosynth.common.schema import parse_schema
-from silosynth.server.drift import describe_drift, drift_words, find_drift, plan_drift
+from silosynth.server.drift import describe_drift, drift_words, find_drift, plan_drift, read_moved
 from silosynth.server.judging import Judgement
 from silosynth.server.planning import new_plan
 from tests.support.chance import Binomial, at_most, statistical
@@ -207,3 +209,25 @@ def test_epochs_of_looks_have_one_template_whatever_the_sampler(
         update={"privacy": TRAINED.privacy.model_copy(update={"epsilon": 3.0})}
     )
     assert louder.decided != looks[0].decided
+
+
+def test_what_moved_is_read_back_from_its_file(
+    planned: tuple[Plan, Inputs], tmp_path: Path
+) -> None:
+    random = np.random.default_rng(8)
+    gone = find_drift(
+        look(planned, random), look(planned, random, moved=0.06), sampler=parse_sampler(SAMPLER)
+    )
+    path = tmp_path / "drift.json"
+    facts = describe_drift(gone, on=date(2027, 1, 31))
+    path.write_text(json.dumps(facts))
+    assert read_moved(path, sampler=SAMPLER) == (("b", "d"),)
+    with pytest.raises(InvalidArgument, match="about another sampler"):
+        read_moved(path, sampler=SAMPLER + b" ")
+    path.write_text(json.dumps(facts | {"version": 2}))
+    with pytest.raises(InvalidArgument, match="version 2 is not known"):
+        read_moved(path, sampler=SAMPLER)
+    for damaged in ("{}", "[", '{"moved": [["a"]], "version": 1}'):
+        path.write_text(damaged)
+        with pytest.raises(InvalidArgument, match="does not say what moved"):
+            read_moved(path, sampler=SAMPLER)
