@@ -1,7 +1,6 @@
-from .certificate import Certificate
+from .certificate import Certificate, plain_words, trust_words
 from .certify import certify_plan, check_certificate, same_certificate
 from .check import CheckedClaim, check_by_others
-from .words import plain_words, trust_words
 
 __all__ = [
     "Certificate",

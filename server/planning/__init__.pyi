@@ -1,10 +1,9 @@
 from .advice import advise, remarks, what_helps
 from .epochs import Calendar, EpochRun, new_series, next_epoch
-from .forecast import Forecast
+from .forecast import Forecast, forecast_tables
 from .links import LinkForecast, words_of_links
 from .planner import new_plan
 from .tables import new_tables_plan
-from .tables_forecast import forecast_tables
 
 __all__ = [
     "Calendar",
