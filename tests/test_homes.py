@@ -18,9 +18,12 @@ from silosynth.server.planning import new_plan
 ROOT = Path(__file__).parent.parent
 PARTS = ("common", "client", "server", "simulations")
 HOMES = {
-    "Method": ("server/methods/", "server/judging/", "common/plan/methods.py"),
+    "Method": (
+        *("server/methods/", "server/judging/", "server/drift/"),
+        "common/plan/methods.py",
+    ),
     "PhaseName": (
-        *("server/methods/", "server/judging/"),
+        *("server/methods/", "server/judging/", "server/drift/"),
         *("common/plan/methods.py", "common/plan/phases.py"),
     ),
     "TrustMode": ("common/plan/trust.py",),

@@ -5,6 +5,7 @@ from .cost import (
     alone_costs,
     alone_units,
     charged_epsilon,
+    check_series,
     plan_costs,
     plan_price,
     plan_units,
@@ -17,6 +18,8 @@ from .lacks import held_alone, lack_words, words_of_lacks
 from .methods import MEMBERS, ROUNDS, Method
 from .phases import (
     MOST_MARGINALS,
+    OF_COLUMNS,
+    OF_PAIRS,
     OF_VALUES,
     TABLES_PHASES,
     Phase,
@@ -37,6 +40,7 @@ from .plan import (
     load_plan,
     parse_plan,
 )
+from .series import Renewal, Series
 from .training import (
     BOUND,
     LARGEST_WEIGHT,
@@ -74,6 +78,8 @@ __all__ = [
     "MOST_MEMBERS",
     "MOST_SESSIONS",
     "NAME_PATTERN",
+    "OF_COLUMNS",
+    "OF_PAIRS",
     "OF_VALUES",
     "ROUNDS",
     "TABLES_PHASES",
@@ -91,6 +97,8 @@ __all__ = [
     "PlanModel",
     "PlannedTree",
     "Privacy",
+    "Renewal",
+    "Series",
     "TrainingSettings",
     "TrainingStep",
     "Trust",
@@ -105,6 +113,7 @@ __all__ = [
     "check_clip",
     "check_plan",
     "check_promise",
+    "check_series",
     "check_tables_plan",
     "check_texts",
     "check_trees",
