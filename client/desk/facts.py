@@ -34,6 +34,7 @@ def plan_facts(plan: Plan) -> dict[str, Any]:
         "rows_per_person": plan.privacy.rows_per_person,
         "checkpoint": plan_checkpoint(plan),
         "features": _feature_facts(plan),
+        "projection": _projection_facts(plan),
         "training": _training_facts(plan),
         "families": families_facts(plan),
         "phases": [_phase_facts(phase, plan) for phase in plan.phases],
@@ -103,6 +104,14 @@ def _feature_facts(plan: Plan) -> Facts | None:
         "label": features.label,
         "images": features.images,
     }
+
+
+def _projection_facts(plan: Plan) -> Facts | None:
+    """Return onto what rows are projected."""
+    projection = plan.projection
+    if projection is None:
+        return None
+    return {"dimensions": projection.dimensions, "label": projection.label}
 
 
 def _training_facts(plan: Plan) -> Facts | None:

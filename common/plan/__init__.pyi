@@ -17,6 +17,7 @@ from .lacks import held_alone, lack_words, words_of_lacks
 from .methods import MEMBERS, ROUNDS, Method
 from .phases import (
     MOST_MARGINALS,
+    OF_ALL_ATTRIBUTES,
     OF_VALUES,
     TABLES_PHASES,
     Phase,
@@ -74,6 +75,7 @@ __all__ = [
     "MOST_MEMBERS",
     "MOST_SESSIONS",
     "NAME_PATTERN",
+    "OF_ALL_ATTRIBUTES",
     "OF_VALUES",
     "ROUNDS",
     "TABLES_PHASES",

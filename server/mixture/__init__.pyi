@@ -2,10 +2,12 @@ from .copula import fit_copula
 from .fission import Candidate, choose
 from .pairs import NoisedPairs, Products, collect_pairs
 from .products import Settings, fit_products
+from .projected import Moments, fit_projected, normal_scores, read_moments
 from .spectrum import denoise
 
 __all__ = [
     "Candidate",
+    "Moments",
     "NoisedPairs",
     "Products",
     "Settings",
@@ -14,4 +16,7 @@ __all__ = [
     "denoise",
     "fit_copula",
     "fit_products",
+    "fit_projected",
+    "normal_scores",
+    "read_moments",
 ]
