@@ -15,6 +15,7 @@ import pyarrow as pa
 import torch
 
 from bench.generators.run import DELTA, say
+from bench.seed import local
 from bench.seed.tables import REPORTED, TABLES, Ground, load_ground
 from bench.support.results import Figure, is_quick, publish
 from bench.support.tables import encode
@@ -130,10 +131,17 @@ def main() -> int:
     parser.add_argument("--epsilon", type=float, nargs="*", help="1 and 10 without")
     parser.add_argument("--method", nargs="*", choices=METHODS, default=METHODS)
     parser.add_argument("--repeat", type=int, default=1 if is_quick() else 3)
+    parser.add_argument("--local", action="store_true", help="samplers of single silos instead")
     parser.add_argument("--dimensions", type=int, help="of projections; the method's own without")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     codes = [0]
+    if asked.local:
+        for name in asked.table or local.PLACES:
+            for epsilon in asked.epsilon or EPSILONS:
+                figures = local.measure(name, epsilon=epsilon, runs=asked.repeat)
+                codes.append(publish("seed-local", figures, room="seed", update=True))
+        return max(codes)
     for name in asked.table or (QUICK_TABLES if is_quick() else REPORTED):
         codes.append(publish(f"seed-{name}", references(name), room="seed", update=True))
         for epsilon in asked.epsilon or (EPSILONS[:1] if is_quick() else EPSILONS):

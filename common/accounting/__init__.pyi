@@ -3,6 +3,7 @@ from .epsilon import pld_epsilon, rho_for
 from .noise import Noise
 from .orders import ORDERS, ORDERS_VERSION, Vector, price_units
 from .rdp import add_vectors, rdp_epsilon, rdp_vector
+from .statistical import CountLaw, count_law
 from .sum_law import PLAIN_SHARE, check_share
 from .zcdp import ORDER_UNIT, budget_order, cks_epsilon, held_epsilon
 
@@ -13,6 +14,7 @@ __all__ = [
     "PLAIN_SHARE",
     "RHO_UNIT",
     "SMOOTHING",
+    "CountLaw",
     "GaussianCost",
     "Noise",
     "Vector",
@@ -20,6 +22,7 @@ __all__ = [
     "budget_order",
     "check_share",
     "cks_epsilon",
+    "count_law",
     "held_epsilon",
     "pld_epsilon",
     "price_units",

@@ -1,15 +1,22 @@
 from .certificate import Certificate
 from .certify import certify_plan, check_certificate, same_certificate
 from .check import CheckedClaim, check_by_others
+from .statistical import CONDITIONS, HEADING, NOT_SAID, SHARES, Stated, statistical_privacy
 from .words import plain_words, trust_words
 
 __all__ = [
+    "CONDITIONS",
+    "HEADING",
+    "NOT_SAID",
+    "SHARES",
     "Certificate",
     "CheckedClaim",
+    "Stated",
     "certify_plan",
     "check_by_others",
     "check_certificate",
     "plain_words",
     "same_certificate",
+    "statistical_privacy",
     "trust_words",
 ]

@@ -1,5 +1,11 @@
 from .budget import check_budget, check_promise
-from .check import check_any_plan, check_plan, check_tables_plan, check_texts
+from .check import (
+    check_any_plan,
+    check_plan,
+    check_questions,
+    check_tables_plan,
+    check_texts,
+)
 from .company import fewest_in_sum
 from .cost import (
     alone_costs,
@@ -59,7 +65,6 @@ from .values import (
     ENDINGS,
     MOST_CLOSER_CELLS,
     PlannedTree,
-    check_trees,
     level_number,
     partition,
     plan_trees,
@@ -107,9 +112,9 @@ __all__ = [
     "check_clip",
     "check_plan",
     "check_promise",
+    "check_questions",
     "check_tables_plan",
     "check_texts",
-    "check_trees",
     "decode_plan",
     "dump_plan",
     "encode_plan",

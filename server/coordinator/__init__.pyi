@@ -1,3 +1,4 @@
+from .local import lean, localise
 from .machine import Commands, replay, step
 from .outcome import finish, finish_tables, make
 from .replicates import draw_replicates
@@ -49,6 +50,8 @@ __all__ = [
     "draw_replicates",
     "finish",
     "finish_tables",
+    "lean",
+    "localise",
     "make",
     "replay",
     "step",

@@ -22,7 +22,7 @@ from silosynth.common.codec import Codec
 from silosynth.common.digest import canonical_json
 from silosynth.common.errors import InvalidPlan
 from silosynth.common.generator import projection_map, sum_projections
-from silosynth.common.messages import Refusal, Release, Request
+from silosynth.common.messages import Answer, Refusal, Release, Request
 from silosynth.common.plan import PhaseName, Plan, parse_plan
 from silosynth.common.sampler import condition_on, load_sampler, save_sampler
 from silosynth.common.sampler.sampler import draw
@@ -188,6 +188,17 @@ def test_what_is_drawn_keeps_its_file_its_classes_and_conditions(tmp_path: Path)
     given = draw(condition_on(again, {"ill": "y", "x00": "5"}), rows=500, seed=1, threads=1)
     assert set(given["ill"].to_pylist()) == {"y"}
     assert set(given["x00"].to_pylist()) == {5}
+
+
+def test_a_gateway_refuses_a_plan_wider_than_its_table(tmp_path: Path) -> None:
+    federation = Federation(directory=tmp_path)
+    data = federation.plan(method="projection").model_dump(mode="json")
+    wide = parse_plan(data | {"projection": data["projection"] | {"dimensions": 3}})
+    with federation.open() as silo:
+        verdict = federation.verdict(silo.gateway.propose(plan=federation.sealed(wide)))
+        assert verdict.answer is Answer.REFUSED
+        assert "wider than the table, which has 2 columns" in verdict.message
+        assert silo.ledger.charges() == ()
 
 
 def _asked(plan: Plan, silo: str, **changes: Any) -> dict[str, Any]:
