@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from fractions import Fraction
 
-from silosynth.common.accounting.cost import (
+from silosynth.common.accounting.noise import (
     RHO_UNIT,
     SMOOTHING,
     GaussianCost,

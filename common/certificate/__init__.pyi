@@ -1,8 +1,7 @@
-from .certificate import Certificate
+from .certificate import Certificate, plain_words, trust_words
 from .certify import certify_plan, check_certificate, same_certificate
 from .check import CheckedClaim, check_by_others
 from .statistical import CONDITIONS, HEADING, NOT_SAID, SHARES, Stated, statistical_privacy
-from .words import plain_words, trust_words
 
 __all__ = [
     "CONDITIONS",

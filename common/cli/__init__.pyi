@@ -1,7 +1,6 @@
-from .ages import Older, OlderDryRun, read_age
 from .console import Force, Json, bars, emit, say, show_table
 from .evaluate import JudgeFlags, evaluate_command, hand_out, open_bars
-from .flags import TableFormat, with_flags
+from .flags import Older, OlderDryRun, TableFormat, read_age, with_flags
 from .several.sample import refuse_of_tables
 
 __all__ = [

@@ -1,6 +1,5 @@
-from .interval import Interval
 from .regression import estimate_regression, parse_formula
-from .replicates import FEWEST, MOST, load_replicates, save_replicates
+from .replicates import FEWEST, MOST, Interval, load_replicates, save_replicates
 from .share import estimate_share
 
 __all__ = [

@@ -1,11 +1,14 @@
-"""What a silo is asked in one message, held against its plan: never more than the plan allows."""
+"""What a silo is asked in one message, held against its plan: never more than the plan allows.
+
+In shared trust it carries every participant's keys, and its word on the set.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, PrivateAttr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from silosynth.common.digest import Digest, canonical_json, digest_of
 from silosynth.common.document import describe_validation
@@ -13,10 +16,11 @@ from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.errors import CapExceeded, InvalidPlan
 from silosynth.common.generator import MOST_SCORE, feature_cells, projection_cells
 from silosynth.common.measurement import MarginalQuery
-from silosynth.common.messages.sum_proof import SumProof
 from silosynth.common.messages.tables import TablesQuestions, count_table_cells
 from silosynth.common.plan import (
     MOST_MARGINALS,
+    MOST_MEMBERS,
+    MOST_SESSIONS,
     OF_ALL_ATTRIBUTES,
     OF_VALUES,
     TABLES_PHASES,
@@ -32,6 +36,37 @@ from silosynth.common.plan import (
     unframe_weights,
 )
 from silosynth.common.tables import TablesSchema
+from silosynth.common.trust import plain_bytes, plain_text
+
+MOST_ENVELOPE = 8192
+MOST_STEP_BYTES = 2048 + MOST_MEMBERS * (MOST_ENVELOPE + 4)
+
+Envelope = Annotated[str, Field(max_length=MOST_ENVELOPE)]
+Session = Annotated[int, Field(ge=1, le=MOST_SESSIONS)]
+
+
+class SumProof(BaseModel):
+    """The statements of one session, in base64, in the order of the members' names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    session: Session
+    adverts: tuple[Envelope, ...] = Field(min_length=2, max_length=MOST_MEMBERS)
+    votes: tuple[Envelope, ...] = Field(min_length=2, max_length=MOST_MEMBERS)
+
+
+def pack(statement: bytes) -> str:
+    """Return the text form of a statement."""
+    return plain_text(statement)
+
+
+def unpack(text: str) -> bytes:
+    """Return the statement of a text form; raise InvalidPlan when it is none."""
+    try:
+        return plain_bytes(text)
+    except ValueError:
+        raise InvalidPlan("a statement about a sum is not base64") from None
+
 
 FINE = "fine"
 _MOST_SPELLED = 10**18

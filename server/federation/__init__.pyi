@@ -30,7 +30,7 @@ from .settings import (
     home,
     load_federations,
 )
-from .standing import Waiting, printable, read_standing, summarise
+from .standing import Waiting, printable, read_left, read_standing, summarise
 from .superlink import admit_nodes, dismiss_nodes, list_nodes
 
 __all__ = [
@@ -71,6 +71,7 @@ __all__ = [
     "printable",
     "read_chain",
     "read_ended",
+    "read_left",
     "read_plan",
     "read_standing",
     "renew_certs",

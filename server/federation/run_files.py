@@ -105,6 +105,11 @@ class RunFiles:
         return self.path / "standing.json"
 
     @property
+    def left(self) -> Path:
+        """Return the path of what silos said is left of the budgets that they make public."""
+        return self.path / "left.json"
+
+    @property
     def cancel(self) -> Path:
         """Return the path of the file that asks a coordinator to stop for good."""
         return self.path / "cancel"

@@ -1,6 +1,5 @@
 from .copula import fit_copula
-from .fission import Candidate, choose
-from .pairs import NoisedPairs, Products, collect_pairs
+from .pairs import Candidate, NoisedPairs, Products, choose, collect_pairs
 from .products import Settings, fit_products
 from .projected import Moments, fit_projected, normal_scores, read_moments
 from .spectrum import denoise

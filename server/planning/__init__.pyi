@@ -1,9 +1,8 @@
 from .advice import advise, remarks, what_helps
-from .forecast import Forecast
+from .forecast import Forecast, forecast_tables
 from .links import LinkForecast, words_of_links
 from .planner import new_plan
 from .tables import new_tables_plan
-from .tables_forecast import forecast_tables
 
 __all__ = [
     "Forecast",

@@ -12,8 +12,7 @@ from rich.progress import Progress, TaskID
 from silosynth.common.cli import Json, bars, emit, say, show_table
 from silosynth.common.errors import RunFailed
 from silosynth.common.plan import Plan, load_plan
-from silosynth.simulations.audit.audit import LEAST_RUNS, audit_plan
-from silosynth.simulations.audit.bound import Audited, gaussian_epsilon
+from silosynth.simulations.audit.audit import LEAST_RUNS, Audited, audit_plan, gaussian_epsilon
 from silosynth.simulations.audit.game import RunsPlan
 
 

@@ -19,6 +19,7 @@ from silosynth.common.forest.file import load_forest
 from silosynth.common.plan import PhaseName
 from silosynth.common.tables import TablesSchema, load_any_schema
 from silosynth.server.federation import RunFiles
+from silosynth.server.page.site import make_site
 from tests.processes.cells import (
     Cell,
     NoteKills,
@@ -35,6 +36,7 @@ from tests.processes.silo_families import families_schema
 from tests.processes.silo_tables import SILOS
 from tests.processes.sum_promises import request_of
 from tests.processes.trap import Trap
+from tests.support.asgi import entered, settings, walk
 from tests.support.patience import paced, patience
 from tests.support.tables.canary import TABLES, holds_token
 
@@ -169,3 +171,13 @@ def test_no_value_of_the_tables_is_in_anything_that_the_dead_left(lab: Lab) -> N
     assert holds_token([], lab.directory) == []
     tables = sorted(f"{silo}/{name}" for silo in SILOS for name in TABLES)
     assert holds_token([], lab.directory, tables=()) == tables
+
+
+def test_no_value_of_the_tables_is_on_any_page_of_the_coordinator(lab: Lab) -> None:
+    known = settings("silosynth.server.page.site", arguments={"home": str(lab.home)})
+    pages = walk(entered(make_site(known), known))
+    runs = {f"/runs/{path.name}" for path in (lab.home / "runs").iterdir()}
+    assert runs <= set(pages)
+    for part in ("sampler", "certificate", "rows"):
+        assert any(path.endswith(f"/{part}") for path in pages), part
+    assert holds_token(list(pages.values()), lab.home) == []

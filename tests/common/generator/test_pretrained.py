@@ -32,9 +32,8 @@ from silosynth.common.generator import (
 from silosynth.common.generator.architecture import AdaptedLayer
 from silosynth.common.generator.checkpoint import adapted
 from silosynth.common.generator.checkpoint_files import checkpoint_files
-from silosynth.common.generator.control_code import control_words
 from silosynth.common.generator.networks import tensors_of
-from silosynth.common.generator.tokens import IGNORED, TextTokens
+from silosynth.common.generator.tokens import IGNORED, TextTokens, control_words
 from silosynth.common.schema import Schema, parse_schema
 from silosynth.common.seeded import SeededWords
 from tests.support.tiny_checkpoint import END, make_checkpoint

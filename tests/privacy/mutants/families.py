@@ -44,7 +44,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         name="families: every row of a parent is a first one",
-        path="client/families/views.py",
+        path="client/families/count.py",
         old="first[1:] = table.above[1:] != table.above[:-1]",
         new="first[1:] = True",
         killed_by=(_PLAIN,),
@@ -151,7 +151,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         name="families: T has no bound",
-        path="common/families/weights.py",
+        path="common/families/questions.py",
         old="MOST_LENGTH = 2**18",
         new="MOST_LENGTH = 2**80",
         killed_by=(f"{_RELEASE}::test_what_is_not_the_plans_is_refused_and_not_charged",),

@@ -19,8 +19,7 @@ from silosynth.common.cli.app import run
 from silosynth.common.plan import Plan, dump_plan
 from silosynth.server.methods.training import TrainingChoice
 from silosynth.server.planning import new_plan
-from silosynth.simulations.audit.audit import audit_plan
-from silosynth.simulations.audit.bound import audit_scores, gaussian_epsilon
+from silosynth.simulations.audit.audit import audit_plan, audit_scores, gaussian_epsilon
 from silosynth.simulations.audit.made_up import CANARIES, made_up_schema
 from silosynth.simulations.local import run_whole
 from tests.support.chance import SubGaussian, agrees, statistical
