@@ -104,7 +104,7 @@ ROOMS: dict[str, str] = {
     "common/scores common/tables common/trust",
     "server/model": "common/schema",
     "server/values": "common/values common/codec common/plan common/schema",
-    "server/mixture": "server/values",
+    "server/mixture": "server/values common/generator",
     "server/measuring": "server/model server/values common/codec common/messages common/plan "
     "common/schema",
     "server/generator": "server/measuring common/codec common/generator common/messages "
@@ -199,6 +199,7 @@ EDGES = {
         "common/estimate/replicates.py",
         "server/families/regression.py",
         "server/mixture/copula.py",
+        "server/mixture/projected.py",
         "server/mixture/spectrum.py",
         "simulations/audit/audit.py",
     },

@@ -48,7 +48,8 @@ def conclude(
     if plan.evaluation is not None:
         return _conclude_evaluation(state, plan.evaluation, files=files, keep=keep)
     reached("before-fit")
-    last = None if plan.renews is None else find_trained(files, plan.renews).read_bytes()
+    beside = files.path.parent
+    last = None if plan.renews is None else find_trained(beside, plan.renews).read_bytes()
     made = make(state, last=last)
     reached("after-fit")
     reached("before-write")
