@@ -95,6 +95,7 @@ PROCESSES = (
     _tests(
         "processes/test_kill_matrix.py",
         "test_a_run_over_several_tables_survives_the_death_of_each_part",
+        "test_people_held_out_are_asked_once_whoever_dies",
         "test_a_silo_that_stays_dead_is_named_and_the_run_resumes_once_it_is_back[shared]",
         "test_a_silo_lost_after_the_set_is_signed_burns_the_sum_and_the_next_is_a_new_charge",
         kept=("test_a_silo_that_stays_dead_is_named_and_the_run_resumes_once_it_is_back[own]",),
@@ -284,6 +285,8 @@ TWICE = (
     "tests/privacy/test_mutants.py::test_the_tests_that_kill_are_green_without_a_mutant",
     "tests/processes/test_kill_matrix.py::"
     "test_no_value_of_the_tables_is_in_anything_that_the_dead_left",
+    "tests/processes/test_kill_matrix.py::"
+    "test_no_value_of_the_tables_is_on_any_page_of_the_coordinator",
 )
 """Tests about all cells that ran before them: they run with the few and with the others."""
 
