@@ -1,6 +1,7 @@
 from .epsilon import pld_epsilon, rho_for
 from .noise import RHO_UNIT, SMOOTHING, GaussianCost, Noise, rho_units, total_rho
 from .rdp import add_vectors, rdp_epsilon, rdp_vector
+from .statistical import count_law
 from .sum_law import check_share
 from .zcdp import (
     ORDER_UNIT,
@@ -26,6 +27,7 @@ __all__ = [
     "budget_order",
     "check_share",
     "cks_epsilon",
+    "count_law",
     "held_epsilon",
     "pld_epsilon",
     "price_units",
