@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +18,16 @@ _FORMATS = {
     ".feather": SourceFormat.ARROW,
     ".ipc": SourceFormat.ARROW,
 }
+
+
+def _listed(formats: Iterable[SourceFormat], word: str) -> str:
+    """Write the names of formats, the last two with a word between."""
+    *first, last = (kind.value for kind in formats)
+    return f"{', '.join(first)} {word} {last}" if first else last
+
+
+_SERVED = _listed((kind for kind in SourceFormat if kind.served), "and")
+_QUERIED = _listed((kind for kind in SourceFormat if kind.queried), "and")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,10 +96,10 @@ def _dataset(new: NewSilo, *, schema_digest: str, budget: str) -> str:
     return f"""\
 [[datasets]]
 name = {_text(new.dataset)}  # as plans call it
-format = "{kind.value}"  # parquet, csv, arrow, duckdb or postgresql
+format = "{kind.value}"  # {_listed(SourceFormat, "or")}
 path = {_text(str(new.table.absolute()))}
-# uri = "postgresql://localhost/clinic"  # for postgresql, in place of path
-# query = "SELECT age, sex FROM patients"  # for duckdb and postgresql
+# uri = "postgresql://localhost/clinic"  # for {_SERVED}, in place of path
+# query = "SELECT age, sex FROM patients"  # for {_QUERIED}
 # push_down = true  # count inside the database
 # cluster = "10.0.0.5:6379"  # count Parquet files on a Ray cluster of your own, closed to others
 schema = {_text(str(new.schema.absolute()))}
@@ -121,10 +131,10 @@ def _table(name: str, path: Path) -> str:
     kind = _FORMATS.get(path.suffix.lower(), SourceFormat.PARQUET)
     return f"""\
 [datasets.tables.{_text(name)}]  # a file, a folder of them, or one query
-format = "{kind.value}"  # parquet, csv, arrow, duckdb or postgresql
+format = "{kind.value}"  # {_listed(SourceFormat, "or")}
 path = {_text(str(path.absolute()))}
-# uri = "postgresql://localhost/clinic"  # for postgresql, in place of path
-# query = "SELECT * FROM {name}"  # for duckdb and postgresql
+# uri = "postgresql://localhost/clinic"  # for {_SERVED}, in place of path
+# query = "SELECT * FROM {name}"  # for {_QUERIED}
 """
 
 

@@ -38,6 +38,16 @@ class SourceFormat(StrEnum):
     DUCKDB = "duckdb"
     POSTGRESQL = "postgresql"
 
+    @property
+    def served(self) -> bool:
+        """Return whether a server holds the rows, which a uri names in place of a path."""
+        return self is SourceFormat.POSTGRESQL
+
+    @property
+    def queried(self) -> bool:
+        """Return whether a query says which rows are meant."""
+        return self.served or self is SourceFormat.DUCKDB
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceSpec:
@@ -62,10 +72,10 @@ class SourceSpec:
     csv: CsvDialect | None = None
 
     def __post_init__(self) -> None:
-        served = self.format is SourceFormat.POSTGRESQL
+        served = self.format.served
         if served != (self.uri is not None) or served == (self.path is not None):
             raise InvalidArgument(f"{self.format} needs {'a uri' if served else 'a path'} alone")
-        queried = served or self.format is SourceFormat.DUCKDB
+        queried = self.format.queried
         if queried != (self.query is not None):
             raise InvalidArgument(f"{self.format} {'needs a' if queried else 'has no'} query")
         if self.csv is not None and self.format is not SourceFormat.CSV:

@@ -177,7 +177,7 @@ class IntegerAttribute(BaseNumeric):
         """Return the step, 1 without one."""
         return Fraction(self.step or 1)
 
-    def _even_edges(self, low: float, high: float, *, count: int) -> tuple[float, ...]:
+    def _even_edges(self, low: float, high: float, count: int) -> tuple[float, ...]:
         step = self.step or 1
         points = (int(high) - 1 - int(low)) // step + 1
         count = min(count, points)

@@ -7,13 +7,13 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from enum import StrEnum
 from fractions import Fraction
+from functools import partial
 from typing import Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
 from silosynth.common.schema.kinds.bins import (
     Bins,
-    Edges,
     EqualWidth,
     PlainModel,
     rises,
@@ -188,12 +188,9 @@ class BaseNumeric(BaseCoded):
         low, high = self.limits()
         if low == high:
             return (low, high)
-        if isinstance(self.bins, Edges):
-            return (low, *self.bins.edges, high)
-        count = self.bins.count if isinstance(self.bins, EqualWidth) else self.bins.grid
-        return self._even_edges(low, high, count=count)
+        return self.bins.split(low, high, even=partial(self._even_edges, low, high))
 
-    def _even_edges(self, low: float, high: float, *, count: int) -> tuple[float, ...]:
+    def _even_edges(self, low: float, high: float, count: int) -> tuple[float, ...]:
         """Return the edges of bins of one width; not more than there are points on the grid."""
         if self.grid is not None:
             count = min(count, max(math.floor(Fraction(high - low) / self.grid), 1))
@@ -206,10 +203,8 @@ class BaseNumeric(BaseCoded):
             raise ValueError("minimum must be below maximum")
         if low == high:
             return self
-        if isinstance(self.bins, Edges) and not (
-            low < self.bins.edges[0] and self.bins.edges[-1] < high
-        ):
-            raise ValueError("edges must lie strictly inside the bounds")
+        if fault := self.bins.fault(low, high):
+            raise ValueError(fault)
         if not self._distinguishes(self.edges()):
             raise ValueError("the bounds are too close, or too far apart, for that many bins")
         return self

@@ -1,9 +1,9 @@
-"""How a numeric attribute is split into bins."""
+"""How a numeric attribute is split into bins: each way says itself which edges it has."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 from typing import Annotated, Literal, Self
@@ -69,16 +69,29 @@ def _edge_seconds(value: object) -> object:
 
 
 Edge = Annotated[float, BeforeValidator(_edge_seconds)]
+Rising = tuple[float, ...]
+Even = Callable[[int], Rising]
+"""Return the edges of so many bins of one width, bounds included."""
 
 
-class EqualWidth(PlainModel):
+class _Bins(PlainModel):
+    def fault(self, low: float, high: float) -> str | None:
+        """Return why these bounds cannot be split so; None where they can."""
+        return None
+
+
+class EqualWidth(_Bins):
     """Split the bounds into ``count`` bins of one width."""
 
     kind: Literal["width"] = "width"
     count: int = Field(default=32, ge=1, le=4096)
 
+    def split(self, low: float, high: float, *, even: Even) -> Rising:
+        """Return all edges, bounds included."""
+        return even(self.count)
 
-class Edges(PlainModel):
+
+class Edges(_Bins):
     """Split at declared inner edges: bin i holds edge[i-1] <= x < edge[i].
 
     Edges of a datetime attribute may be written as dates; they are kept as seconds since 1970.
@@ -93,8 +106,18 @@ class Edges(PlainModel):
             raise ValueError("edges must rise strictly")
         return self
 
+    def split(self, low: float, high: float, *, even: Even) -> Rising:
+        """Return all edges, bounds included."""
+        return (low, *self.edges, high)
 
-class Quantiles(PlainModel):
+    def fault(self, low: float, high: float) -> str | None:
+        """Return why these bounds cannot be split so; None where they can."""
+        if low < self.edges[0] and self.edges[-1] < high:
+            return None
+        return "edges must lie strictly inside the bounds"
+
+
+class Quantiles(_Bins):
     """Count ``grid`` bins of one width, then merge them to about ``count`` bins of equal mass.
 
     The merge is chosen from the noised 1-way marginal, so it is bought with epsilon.
@@ -109,6 +132,10 @@ class Quantiles(PlainModel):
         if self.grid < self.count:
             raise ValueError("grid must be at least count")
         return self
+
+    def split(self, low: float, high: float, *, even: Even) -> Rising:
+        """Return all edges of the grid, bounds included."""
+        return even(self.grid)
 
 
 Bins = Annotated[EqualWidth | Edges | Quantiles, Field(discriminator="kind")]
