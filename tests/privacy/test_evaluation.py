@@ -42,12 +42,12 @@ from silosynth.server.federation import require_trained
 from silosynth.server.judging import (
     Judgement,
     Sought,
-    judge_again,
     judge_candidate,
     plan_evaluation,
     read_candidates,
     read_judgement,
 )
+from silosynth.server.judging.result import judge_again
 from silosynth.server.planning import new_plan
 from silosynth.simulations import Engine, simulate
 from silosynth.simulations.ended import simulate_evaluation
@@ -545,6 +545,7 @@ def test_an_evaluation_is_looked_at_before_anything_is_done(
 
 
 def test_all_that_were_judged_by_one_release_are_on_its_page(own: Ran, shared: Ran) -> None:
+    judge_candidate(own.out, own.run / "result.sampler", name="itself")
     for name in ("first", "again"):
         judge_candidate(own.out, shared.run / "result.sampler", name=name)
     (other,) = read_candidates(own.out)
