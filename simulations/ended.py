@@ -18,11 +18,15 @@ from silosynth.server.cli import (
     Count,
     Evaluation,
     GateFile,
+    Out,
     Seed,
     Shown,
+    Silos,
     hand_over,
+    localise_run,
     put_report,
     replicate_run,
+    write_local,
     write_replicates,
     write_run_report,
 )
@@ -128,6 +132,31 @@ def replicate(
             seed=seed,
             force=force,
         )
+    emit(made, as_json=as_json)
+
+
+def localise(
+    directory: Annotated[
+        Path, typer.Argument(metavar="RUN", help="A run's directory, or a coordinator's run id.")
+    ],
+    silo: Silos = None,
+    out: Out = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Make a sampler for each silo beside the one for all, from what was released.
+
+    Only of plans with own noise, where each silo's release was seen. Nothing is asked and nothing
+    is spent: whoever sees one of these learns no more than the coordinator does.
+
+    [dim]silosynth localise run/ --out local/[/dim]
+    [dim]silosynth localise people-20260301-120000-1a2b --silo north[/dim]
+    """
+    if not directory.exists():
+        made = localise_run(str(directory), silos=silo, out=out, force=force)
+    else:
+        folder = out or directory / "local"
+        made = write_local(reopen(directory).state, silos=silo, folder=folder, force=force)
     emit(made, as_json=as_json)
 
 

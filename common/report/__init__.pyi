@@ -1,4 +1,4 @@
-from .bars import attribute_facts
+from .bars import attribute_facts, bar_labels
 from .evaluation import (
     Audit,
     Axis,
@@ -87,6 +87,7 @@ __all__ = [
     "State",
     "TargetFacts",
     "attribute_facts",
+    "bar_labels",
     "certificate_facts",
     "check_place",
     "element",

@@ -156,6 +156,6 @@ def _measured(directory: Path, trained: Plan) -> Sequence[Measurement]:
     state, _ = replay(trained, schema, read_events(directory, plan_digest=trained.digest))
     if state.stage not in (Stage.FIT, Stage.DELIVER, Stage.ENDED) or trained.training:
         return ()
-    if trained.features is not None:
+    if trained.features is not None or trained.projection is not None:
         return ()
     return finish(state).measurements

@@ -21,7 +21,7 @@ from silosynth.common.messages import (
     encode_receipt,
     encode_statement,
 )
-from silosynth.common.plan import EvaluationSettings, Plan
+from silosynth.common.plan import EvaluationSettings, Plan, Renewal
 from silosynth.common.trust import PublicKey, SigningKey
 from silosynth.server.coordinator import Answered, State, make
 from silosynth.server.driver import Reached
@@ -48,7 +48,9 @@ def conclude(
     if plan.evaluation is not None:
         return _conclude_evaluation(state, plan.evaluation, files=files, keep=keep)
     reached("before-fit")
-    made = make(state)
+    beside = files.path.parent
+    last = None if plan.renews is None else find_trained(beside, plan.renews).read_bytes()
+    made = make(state, last=last)
     reached("after-fit")
     reached("before-write")
     made.save(files.sampler)
@@ -88,8 +90,8 @@ def _conclude_evaluation(
     return settings.sampler
 
 
-def find_trained(runs: Path, settings: EvaluationSettings) -> Path:
-    """Return the sampler that a plan evaluates, among a coordinator's runs.
+def find_trained(runs: Path, settings: EvaluationSettings | Renewal) -> Path:
+    """Return the sampler that a plan evaluates or renews, among a coordinator's runs.
 
     Raises InvalidArgument where none of them made it.
     """
@@ -98,8 +100,8 @@ def find_trained(runs: Path, settings: EvaluationSettings) -> Path:
         if sampler.is_file() and digest_of(sampler.read_bytes()) == settings.sampler:
             return sampler
     raise InvalidArgument(
-        "the sampler that the plan evaluates was made by no run of this coordinator",
-        hint="evaluate where the run was made",
+        "the sampler that the plan is about was made by no run of this coordinator",
+        hint="do it where the run was made",
     )
 
 

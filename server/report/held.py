@@ -93,7 +93,7 @@ def held_out_facts(
 
 
 def held_facts(told: Mapping[str, Any], *, silo: str | None = None) -> HeldFacts:
-    """Return what people said, from :func:`silosynth.server.judging.describe_found`."""
+    """Return what people said, from :func:`silosynth.server.judging.result.describe_found`."""
     return HeldFacts(
         silo=silo,
         people=Interval.model_validate(told["people"]),

@@ -490,6 +490,7 @@ def test_another_sampler_is_judged_by_what_was_released(own: Ran, shared: Ran) -
     assert judge_again(kept, own.run / "result.sampler").square == kept.found.distance.square
 
 
+@statistical(alarm=1e-10)
 def test_with_its_own_noise_each_silo_is_told_how_it_is_represented(own: Ran, shared: Ran) -> None:
     assert shared.judged.silos == {}
     kept = read_judgement(own.out)
@@ -500,8 +501,9 @@ def test_with_its_own_noise_each_silo_is_told_how_it_is_represented(own: Ran, sh
         place = SiloDirectory(path=own.run / "silos" / silo)
         people = _people(place, of=own.trained.dataset, held_out=True)
         assert found.people.low is not None
-        spread = (found.people.value - found.people.low) / 1.645
-        assert abs(found.people.value - people) < 7 * spread
+        variance = ((found.people.value - found.people.low) / 1.645) ** 2
+        law = SubGaussian(mean=people, variance=variance)
+        agrees(found.people.value, law=law, mutants={}, alarm=1e-11)
 
 
 @pytest.mark.parametrize("trust", ["own", "shared"])
