@@ -142,7 +142,10 @@ def held_lamps(
 
 
 def _held_fidelity(found: HeldFacts) -> Lamp:
-    """Say how near the pairs are: between 0, the ceiling, and independent columns, the floor."""
+    """Say how near the pairs are: between 0, the ceiling, and independent columns, the floor.
+
+    It is graded by the upper end, which is a bound; the estimate between the ends is not.
+    """
     people = f"{found.people.value or 0:,.0f} people who were held out"
     if found.distance is None or found.distance.value is None:
         return Lamp(
@@ -150,7 +153,8 @@ def _held_fidelity(found: HeldFacts) -> Lamp:
             state=State.UNKNOWN,
             sentence=f"About {people} are too few to tell how near pairs of columns are.",
         )
-    share = found.distance.value / max(found.independent, 1e-9)
+    most = found.distance.high if found.distance.high is not None else found.distance.value
+    share = most / max(found.independent, 1e-9)
     words = {State.GOOD: "Close.", State.FAIR: "Close in parts.", State.POOR: "Not close."}
     state = _grade(share, _BETWEEN_GOOD, _BETWEEN_POOR)
     near = "" if found.near.value is None else f", as near as a sample of {found.near.value:,.0f}"

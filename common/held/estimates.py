@@ -20,6 +20,8 @@ from silosynth.common.held.likelihood import STEPS
 SHRINK = 0.62
 """The distance is about this part of its upper bound; calibrated on tables, see decision 121."""
 _SIDE = 1.645
+_PLAIN = 4.0
+"""So many deviations above 0 a squared distance is no chance, however near columns are."""
 _PILES = 4
 _WITNESS_SPREAD = 0.09
 
@@ -163,8 +165,16 @@ def _distance(
         mean=Number(value=SHRINK * bound, low=min(low, upper), high=upper),
         square=square,
         independent=SHRINK * alone,
-        said=upper < 2 * alone,
+        said=upper < 2 * alone or mean > _PLAIN * _by_chance(found.size, noise, people),
     )
+
+
+def _by_chance(halves: int, variance: float, people: float) -> float:
+    """Return the standard deviation of a mean squared distance that is 0: noise and sample alone.
+
+    Each half's squared sum is then (v + n) times a chi square of one degree.
+    """
+    return math.sqrt(2 / halves) * (variance + people) / (people * (people - 1))
 
 
 def _close(square: Number, spread: float) -> Number:

@@ -135,11 +135,14 @@ def judge_again(judged: Judgement, sampler: Path) -> Distance:
 def judge_candidate(directory: Path, sampler: Path, *, name: str) -> Distance:
     """Judge another sampler by the evaluation in a directory, and note there that it was.
 
-    Each sampler is noted once, under the name that it had last.
+    Each sampler is noted once, under the name that it had last; the one that was asked about is
+    not another.
     Raises InvalidArgument where it cannot be judged, or the note not be written.
     """
-    found = judge_again(read_judgement(directory), sampler)
-    digest = digest_of(sampler.read_bytes())
+    judged = read_judgement(directory)
+    found, digest = judge_again(judged, sampler), digest_of(sampler.read_bytes())
+    if digest == judged.inputs.settings.sampler:
+        return found
     others = [other for other in read_candidates(directory) if other["sampler"] != digest]
     others.append({"name": name, "sampler": digest, **describe_distance(found)})
     text = json.dumps({"version": OTHERS_VERSION, "candidates": others}, indent=1) + "\n"

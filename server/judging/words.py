@@ -21,7 +21,7 @@ def judgement_words(facts: Mapping[str, Any]) -> Iterator[str]:
             "independent columns"
         )
     for target, area in facts.get("auc", {}).items():
-        yield f"{target} is predicted for them with an AUC of {_between(area, '{:.3f}')}"
+        yield f"the sampler predicts {target} for them with an AUC of {_between(area, '{:.3f}')}"
 
 
 def _near(facts: Mapping[str, Any]) -> Iterator[str]:

@@ -547,6 +547,7 @@ def test_an_evaluation_is_looked_at_before_anything_is_done(
 
 
 def test_all_that_were_judged_by_one_release_are_on_its_page(own: Ran, shared: Ran) -> None:
+    judge_candidate(own.out, own.run / "result.sampler", name="itself")
     for name in ("first", "again"):
         judge_candidate(own.out, shared.run / "result.sampler", name=name)
     (other,) = read_candidates(own.out)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from markupsafe import Markup
 
 from silosynth.common.report.held.facts import HeldFacts, HeldOutFacts, Interval
-from silosynth.common.report.numbers import DASH, count, plain
+from silosynth.common.report.numbers import DASH, MINUS, count, plain
 from silosynth.common.report.svg import element, path, picture
 
 FEW = 1_000
@@ -57,11 +57,23 @@ def between(interval: Interval | None, digits: int) -> str:
     >>> between(Interval(value=0.5, low=0.25, high=0.75), 2)
     '0.50 (0.25 to 0.75)'
     """
+    ends = ends_of(interval, digits)
+    return f"{middle(interval, digits)} ({ends})" if ends else middle(interval, digits)
+
+
+def middle(interval: Interval | None, digits: int) -> str:
+    """Write an estimate; a dash where there is none."""
     if interval is None or interval.value is None:
         return DASH
-    ends = [f"{v:,.{digits}f}" for v in (interval.low, interval.high) if v is not None]
-    shown = f"{interval.value:,.{digits}f}"
-    return f"{shown} ({' to '.join(ends)})" if len(ends) == 2 else shown
+    return f"{interval.value:,.{digits}f}".replace("-", MINUS)
+
+
+def ends_of(interval: Interval | None, digits: int) -> str:
+    """Write the ends of an interval; nothing where it has not both."""
+    if interval is None or interval.low is None or interval.high is None:
+        return ""
+    low, high = (f"{end:,.{digits}f}".replace("-", MINUS) for end in (interval.low, interval.high))
+    return f"{low} to {high}"
 
 
 def near_words(found: HeldFacts) -> str:
@@ -70,8 +82,14 @@ def near_words(found: HeldFacts) -> str:
         return DASH
     if found.near.value is None:
         return "more than can be told"
-    least = "" if found.near.low is None else f" (at least {count(round(found.near.low))})"
-    return f"{count(round(found.near.value))}{least}"
+    return count(round(found.near.value))
+
+
+def least_words(found: HeldFacts) -> str:
+    """Say how many people's sample is as near at the least; nothing where that is not told."""
+    if found.distance is None or found.near.low is None:
+        return ""
+    return f"at least {count(round(found.near.low))}"
 
 
 def few_words(found: HeldOutFacts) -> str:
@@ -80,8 +98,8 @@ def few_words(found: HeldOutFacts) -> str:
     if found.whole.distance is None:
         return (
             f"About {plain(float(round(people)))} people cannot tell how near pairs of columns "
-            "are under this noise: the upper end would lie above twice what independent columns "
-            "reach, so no distance is printed. What is printed holds with its ends, which are wide."
+            "are under this noise: the upper end lies above twice what independent columns reach, "
+            "so no distance is printed. What is printed holds with its ends, which are wide."
         )
     if people < FEW:
         return (

@@ -221,3 +221,14 @@ def test_inputs_that_do_not_fit_are_refused() -> None:
     domain = Domain(attributes=NAMES, shape=(SIZE,) * COLUMNS)
     assert domain == chain(0.5).domain
     assert norm_bound(work_out(chain(0.5), settings())) > 0
+
+
+def test_of_people_whose_columns_are_independent_it_is_said_that_the_sampler_is_far(
+    inputs: Inputs,
+) -> None:
+    """As of one silo unlike the others: independent columns are right there, and no yardstick."""
+    draw = np.random.default_rng(23)
+    far = evaluate_release(inputs, released(inputs, draw, 0.0, sigma=2.0), variance=4.0)
+    assert far.distance.mean.high is not None
+    assert far.distance.mean.high > 2 * far.distance.independent
+    assert far.distance.said

@@ -45,4 +45,4 @@ def test_people_and_targets_stand_with_their_ends() -> None:
     }
     said = list(judgement_words(facts))
     assert said[0] == "2,053 (2,022 to 2,084) people were held out and asked"
-    assert said[-1] == "ill is predicted for them with an AUC of 0.883 (0.858 to 0.908)"
+    assert said[-1] == "the sampler predicts ill for them with an AUC of 0.883 (0.858 to 0.908)"
