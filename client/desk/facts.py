@@ -34,6 +34,7 @@ def plan_facts(plan: Plan) -> dict[str, Any]:
         "rows_per_person": plan.privacy.rows_per_person,
         "checkpoint": plan_checkpoint(plan),
         "features": _feature_facts(plan),
+        "projection": _projection_facts(plan),
         "training": _training_facts(plan),
         "families": families_facts(plan),
         "series": _series_facts(plan),
@@ -120,6 +121,14 @@ def _series_facts(plan: Plan) -> Facts | None:
         "epoch_epsilon": cks_epsilon(Fraction(series.epoch_units, RHO_UNIT), delta),
         "lifetime_epsilon": cks_epsilon(Fraction(series.lifetime_units, RHO_UNIT), delta),
     }
+
+
+def _projection_facts(plan: Plan) -> Facts | None:
+    """Return onto what rows are projected."""
+    projection = plan.projection
+    if projection is None:
+        return None
+    return {"dimensions": projection.dimensions, "label": projection.label}
 
 
 def _training_facts(plan: Plan) -> Facts | None:

@@ -54,16 +54,22 @@ def _who(coordinator: str) -> str:
     return f"coordinator {coordinator!r}"
 
 
+_NO_COUNTS = ("training", "embedding", "projection")
+"""Phases whose sums are no counts."""
+
+
 def _asked(plan: Facts) -> str:
     """Say what kind of numbers leave, and how many."""
     training, features = plan["training"], plan["features"]
-    counts = [p for p in plan["phases"] if p["name"] not in ("training", "embedding")]
+    counts = [p for p in plan["phases"] if p["name"] not in _NO_COUNTS]
     marginals, cells = (sum(p[what] for p in counts) for what in ("marginals", "cells"))
     said = []
     if counts:
         said.append(f"noised counts of up to {marginals:,} marginals, {cells:,} cells in all")
     if features is not None:
         said.append("one noised sum of random features of its rows")
+    if plan["projection"] is not None:
+        said.append("one noised sum of projections of its rows and of their second moments")
     if training is not None:
         said.append(
             f"noised sums of gradients, {training['weights']:,} numbers each, in up to "
@@ -96,6 +102,15 @@ def _phase(phase: Facts, plan: Facts) -> str:
             f"one sum of {features['frequencies']:,} random features {_looked_at(features)}, "
             f"{phase['cells']:,} numbers, with {noise} on every number; a row adds at most "
             f"{phase['bound']:,} in L2 norm"
+        )
+    if phase["name"] == "projection" and plan["projection"] is not None:
+        projection = plan["projection"]
+        label = projection["label"]
+        by_class = "" if label is None else f", by class of {label!r}"
+        return (
+            f"one sum of rows projected onto {projection['dimensions']:,} dimensions, and of their "
+            f"squares and products{by_class}, {phase['cells']:,} numbers, with {noise} on every "
+            f"number; a row adds at most {phase['bound']:,} in L2 norm"
         )
     what = "histograms of one number's values" if phase["name"] in OF_VALUES else "marginals"
     return f"up to {phase['marginals']:,} {what} with {noise} on every count"

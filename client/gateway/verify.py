@@ -45,7 +45,7 @@ from silosynth.common.plan import (
     Plan,
     check_clip,
     check_plan,
-    check_trees,
+    check_questions,
     decode_plan,
     read_weights,
 )
@@ -178,7 +178,7 @@ def permit_plan(door: Doorkeeper, plan: Plan, *, ended: bool = False) -> AnyData
         check_noise(plan.noise(phase))
     if isinstance(dataset, TablesDataset):
         return dataset
-    check_trees(plan.values or {}, dataset.schema)
+    check_questions(plan, dataset.schema)
     _check_lacks(door.silo, dataset, plan)
     if plan.training is not None:
         check_clip(plan.training.clip)

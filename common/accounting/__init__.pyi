@@ -1,7 +1,8 @@
 from .epsilon import pld_epsilon, rho_for
 from .noise import RHO_UNIT, SMOOTHING, GaussianCost, Noise, rho_units, total_rho
 from .rdp import add_vectors, rdp_epsilon, rdp_vector
-from .sum_law import PLAIN_SHARE, check_share
+from .statistical import count_law
+from .sum_law import check_share
 from .zcdp import (
     ORDER_UNIT,
     ORDERS,
@@ -17,7 +18,6 @@ __all__ = [
     "ORDERS",
     "ORDERS_VERSION",
     "ORDER_UNIT",
-    "PLAIN_SHARE",
     "RHO_UNIT",
     "SMOOTHING",
     "GaussianCost",
@@ -27,6 +27,7 @@ __all__ = [
     "budget_order",
     "check_share",
     "cks_epsilon",
+    "count_law",
     "held_epsilon",
     "pld_epsilon",
     "price_units",

@@ -12,7 +12,7 @@ import click
 import typer
 from rich.markup import escape
 
-from silosynth.common.cli.certificate import certificate_check
+from silosynth.common.cli.certificate import certificate_check, certificate_statistical
 from silosynth.common.cli.checkpoint import checkpoint
 from silosynth.common.cli.console import (
     emit_error,
@@ -149,6 +149,7 @@ def register(app: typer.Typer, groups: Groups) -> None:
     groups["schema"].command("json-schema")(schema_json_schema)
     groups["plan"].command("check")(plan_check)
     groups["certificate"].command("check")(certificate_check)
+    groups["certificate"].command("statistical")(certificate_statistical)
     app.command("sample")(sample)
     app.command("inspect")(inspect)
     app.command("evaluate")(evaluate_command())

@@ -1,5 +1,11 @@
 from .budget import check_budget, check_promise
-from .check import check_any_plan, check_plan, check_tables_plan, check_texts
+from .check import (
+    check_any_plan,
+    check_plan,
+    check_questions,
+    check_tables_plan,
+    check_texts,
+)
 from .company import fewest_in_sum
 from .cost import (
     alone_costs,
@@ -18,6 +24,7 @@ from .lacks import held_alone, lack_words, words_of_lacks
 from .methods import MEMBERS, ROUNDS, Method
 from .phases import (
     MOST_MARGINALS,
+    OF_ALL_ATTRIBUTES,
     OF_COLUMNS,
     OF_PAIRS,
     OF_VALUES,
@@ -62,7 +69,6 @@ from .values import (
     ENDINGS,
     MOST_CLOSER_CELLS,
     PlannedTree,
-    check_trees,
     level_number,
     partition,
     plan_trees,
@@ -78,6 +84,7 @@ __all__ = [
     "MOST_MEMBERS",
     "MOST_SESSIONS",
     "NAME_PATTERN",
+    "OF_ALL_ATTRIBUTES",
     "OF_COLUMNS",
     "OF_PAIRS",
     "OF_VALUES",
@@ -113,10 +120,10 @@ __all__ = [
     "check_clip",
     "check_plan",
     "check_promise",
+    "check_questions",
     "check_series",
     "check_tables_plan",
     "check_texts",
-    "check_trees",
     "decode_plan",
     "dump_plan",
     "encode_plan",

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from silosynth.common.domain import Clique
 from silosynth.common.families import NORM_BINS
-from silosynth.common.generator import FeatureSettings
+from silosynth.common.generator import FeatureSettings, ProjectionSettings
 from silosynth.common.plan.held_out import EvaluationSettings
 from silosynth.common.plan.phases import Phase, PhaseName, phase_noise
 from silosynth.common.plan.training import BOUND, TrainingSettings
@@ -35,6 +35,7 @@ class Method(StrEnum):
     DP_SGD = "dp-sgd"
     MIXTURE = "mixture"
     COPULA = "copula"
+    PROJECTION = "projection"
     FAMILIES = "families"
     EVALUATE = "evaluate"
     DRIFT = "drift"
@@ -172,6 +173,28 @@ class Copula(HasPhases):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Projection(HasPhases):
+    """One sum of projected rows and of their second moments, which normal laws are fitted to."""
+
+    phases: ClassVar = (PhaseName.ONE_WAY, PhaseName.PROJECTION)
+    projection: ProjectionSettings
+
+    def __post_init__(self) -> None:
+        if self.projection is None:
+            raise ValueError("projection: the method projection needs it, and no other has it")
+
+    def bound(self, phase: Phase) -> int:
+        """Return the norm of a projected row's vector in the phase that sums them."""
+        return self.projection.bound if phase.name is PhaseName.PROJECTION else 1
+
+    def check(self, phases: Sequence[Phase], *, silos: Sequence[str], trust: Trust) -> None:
+        """Raise ValueError unless one sum is asked, of the norm that projected rows have."""
+        HasPhases.check(self, phases, silos=silos, trust=trust)
+        if phases[-1].marginals != 1:
+            raise ValueError("phases: projection asks for one sum")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DpSgd(HasPhases):
     """A generator whose gradients are noised."""
 
@@ -279,6 +302,7 @@ Chosen = (
     | Mixture
     | Copula
     | OneShot
+    | Projection
     | DpSgd
     | Families
     | Evaluate
@@ -292,6 +316,7 @@ MEMBERS: Mapping[Method, type[Chosen]] = {
     Method.MIXTURE: Mixture,
     Method.COPULA: Copula,
     Method.ONE_SHOT: OneShot,
+    Method.PROJECTION: Projection,
     Method.DP_SGD: DpSgd,
     Method.FAMILIES: Families,
     Method.EVALUATE: Evaluate,
@@ -302,6 +327,7 @@ _FOREIGN = {
     "workload": "workload: only the methods aim and fixed have one",
     "weights": "weights: only the method aim weighs its workload",
     "features": "features: the method one-shot needs them, and no other has them",
+    "projection": "projection: the method projection needs it, and no other has it",
     "training": "training: the method dp-sgd needs it, and no other has it",
     "evaluation": "evaluation: the methods evaluate and drift need it, and no other has it",
 }

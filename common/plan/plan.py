@@ -18,7 +18,7 @@ from silosynth.common.digest import Digest, canonical_json, digest_of
 from silosynth.common.document import describe_validation, load_document
 from silosynth.common.domain import Clique
 from silosynth.common.errors import InvalidPlan, InvalidSchema
-from silosynth.common.generator import FeatureSettings
+from silosynth.common.generator import FeatureSettings, ProjectionSettings
 from silosynth.common.plan.fields import Name, PlanModel, read_json
 from silosynth.common.plan.held_out import EvaluationSettings, HeldOut
 from silosynth.common.plan.methods import (
@@ -71,7 +71,8 @@ class Plan(PlanModel):
     """Everything that a silo must know to decide, fixed before anything is spent."""
 
     _ABSENT: ClassVar[frozenset[str]] = frozenset(
-        {"training", "values", "lacks", "unlinked", "held_out", "evaluation", "series", "renews"}
+        {"training", "values", "lacks", "unlinked", "held_out", "evaluation"}
+        | {"series", "renews", "projection"}
     )
 
     version: Literal[1] = 1
@@ -96,6 +97,9 @@ class Plan(PlanModel):
     workload: tuple[Clique, ...] = Field(default=(), max_length=100_000)
     features: FeatureSettings | None = Field(
         default=None, description="for the method one-shot: which random features are summed"
+    )
+    projection: ProjectionSettings | None = Field(
+        default=None, description="for the method projection: onto how many dimensions"
     )
     training: TrainingSettings | None = Field(
         default=None, description="for the method dp-sgd: which network is trained, and how"
@@ -179,7 +183,7 @@ class Plan(PlanModel):
             raise ValueError(f"lacks: {strange[0]!r} is no silo of the plan")
         if any(not columns or len(set(columns)) < len(columns) for columns in lacks.values()):
             raise ValueError("lacks: name the columns of a silo once each, or leave it out")
-        if lacks and (self.training or self.features):
+        if lacks and (self.training or self.features or self.projection):
             raise ValueError("lacks: this method learns from whole rows; measure marginals")
         if any(p.held is not None for p in self.phases) and not (lacks and self.masked):
             raise ValueError("phases: held belongs to shared trust where silos lack columns")

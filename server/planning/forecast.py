@@ -8,8 +8,16 @@ from functools import partial
 
 from silosynth.common.accounting import ORDERS, RHO_UNIT, add_vectors, rdp_vector
 from silosynth.common.families import Question, view_domains
-from silosynth.common.generator import AMPLITUDE, Pretrained
-from silosynth.common.plan import OF_VALUES, TABLES_PHASES, Phase, PhaseName, Plan, Views
+from silosynth.common.generator import AMPLITUDE, LENGTH, SQUARE_WEIGHT, Pretrained
+from silosynth.common.plan import (
+    OF_ALL_ATTRIBUTES,
+    OF_VALUES,
+    TABLES_PHASES,
+    Phase,
+    PhaseName,
+    Plan,
+    Views,
+)
 from silosynth.common.schema import Schema
 from silosynth.common.tables import TablesSchema
 from silosynth.server.families import ask_families
@@ -75,9 +83,13 @@ def forecast(plan: Plan, schema: Schema, *, rows: int | None = None) -> Forecast
     )
 
 
+_WHOLE = {PhaseName.PROJECTION: SQUARE_WEIGHT * LENGTH**2}
+"""The integer that the most a row adds to one number is written as, where it is no cosine."""
+
+
 def _forecast_phase(phase: Phase, *, plan: Plan, schema: Schema, rows: int | None) -> PhaseForecast:
     """Work out one phase."""
-    whole = 1 if phase.bound == 1 else AMPLITUDE
+    whole = 1 if phase.bound == 1 else _WHOLE.get(phase.name, AMPLITUDE)
     noise = math.sqrt(plan.noise(phase).variance(silos=len(plan.silos))) / whole
     cells = phase.cells / phase.marginals
     share = _share(phase, plan=plan)
@@ -120,7 +132,7 @@ def _largest(phase: Phase, *, schema: Schema, plan: Plan) -> int:
         return phase.cells
     if phase.name is PhaseName.ONE_WAY:
         return sizes[0]
-    if phase.name in (PhaseName.EMBEDDING, PhaseName.TRAINING):
+    if phase.name in (*OF_ALL_ATTRIBUTES, PhaseName.TRAINING):
         return phase.cells
     if phase.name is PhaseName.WORKLOAD:
         return max(schema.domain.size(c) for c in plan.workload)

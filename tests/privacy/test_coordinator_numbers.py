@@ -220,6 +220,7 @@ def _made() -> dict[str, dict[str, Any]]:
         "own": new_plan(people(), method="dp-sgd", training=own, **usual),
         "shared": new_plan(people(), method="dp-sgd", training=other, trust="shared", **usual),
         "features": new_plan(people(), method="one-shot", frequencies=16, **usual),
+        "projected": new_plan(people(), method="projection", **usual),
         "weighed": new_plan(
             people(), method="aim", workload=[("age", "sex")], weights=[3], **usual
         ),
