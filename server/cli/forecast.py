@@ -21,7 +21,7 @@ from silosynth.common.plan import (
 )
 from silosynth.common.tables import TablesSchema, load_any_schema
 from silosynth.server.cli.plans.several import say_plan_of_tables
-from silosynth.server.methods import METHODS
+from silosynth.server.methods import describe_plan
 from silosynth.server.planning import Forecast, remarks, what_helps
 from silosynth.server.planning.forecast import forecast
 
@@ -61,7 +61,7 @@ def plan_show(
     if plan.masked:
         for sentence in trust_words(certify_plan(plan)):
             say(sentence)
-    for sentence in (*lack_words(plan), *_value_words(plan), *METHODS[plan.method].describe(plan)):
+    for sentence in (*lack_words(plan), *_value_words(plan), *describe_plan(plan)):
         say(sentence)
     helps = what_helps(plan, described, rows=rows) if rows is not None else ()
     for note in (*remarks(described, method=plan.method), *helps):

@@ -41,7 +41,7 @@ def renewed(known: Known, sampler: bytes | None) -> Known:
     if sampler is None or digest_of(sampler) != renews.sampler:
         raise RunFailed(
             f"plan {plan.id} takes over from a sampler that is not here",
-            hint="do this where that run was made",
+            hint="the run's own sampler stands; without the last one nothing is fitted again",
         )
     last = parse_sampler(sampler)
     if not isinstance(last, Sampler) or last.schema.digest != plan.schema_digest:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from importlib import import_module
 from importlib.util import find_spec
@@ -81,6 +81,27 @@ def ask_phase(phase: PhaseName, known: Known) -> Question:
 def finish_run(known: Known) -> Outcome:
     """Return what a run hands out, post-processing of its releases alone."""
     return METHODS[known.plan.method].finish(known)
+
+
+def describe_plan(plan: Plan) -> Iterator[str]:
+    """Say in lines what a plan's table of phases does not: of its method, and of its series."""
+    recipe, asked, series = METHODS.get(plan.method), plan.evaluation, plan.series
+    if recipe is not None:
+        yield from recipe.describe(plan)
+    elif asked is not None:
+        whom = "everybody is" if plan.chosen.everybody else "those who were held out are"
+        yield (
+            f"{whom} held against sampler {asked.sampler} of plan {asked.trained}, in one vector; "
+            "each silo works out again what that follows from"
+        )
+    if plan.renews is not None:
+        yield f"what is not measured is taken from sampler {plan.renews.sampler}, at no cost"
+    if series is not None:
+        which = "the template" if series.epoch is None else f"epoch {series.epoch}"
+        yield (
+            f"{which} of series {series.name}, {series.epochs} epochs from {series.first} on, one "
+            f"every {series.days} days, approved once under {plan.decided}"
+        )
 
 
 def require_generators(plan: Plan) -> None:

@@ -97,6 +97,8 @@ _CUT = 2
 
 def remarks(schema: Schema, *, method: Method) -> Iterator[str]:
     """Yield, a line each, what ``method`` loses of ``schema`` and which method carries it."""
+    if method not in METHODS:  # it makes no sampler, so nothing is lost by it
+        return
     left_out = [text.name for text in schema.texts if text.max_bytes is None]
     if left_out:
         yield (

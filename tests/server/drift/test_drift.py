@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 
 from silosynth.common.certificate import certify_plan
+from silosynth.common.cli.app import run as command
 from silosynth.common.domain import Grouping
 from silosynth.common.errors import InvalidArgument, InvalidPlan
 from silosynth.common.held import Inputs, evaluate_release
 from silosynth.common.held.counters import Counters
-from silosynth.common.plan import Plan, parse_plan, plan_units
+from silosynth.common.plan import Plan, dump_plan, parse_plan, plan_units
 from silosynth.common.sampler import CliqueMarginal, Sampler, build_sampler
 from silosynth.common.sampler.stored.file import dump_sampler, parse_sampler
-from silosynth.common.schema import parse_schema
+from silosynth.common.schema import dump_schema, parse_schema
 from silosynth.server.drift import describe_drift, drift_words, find_drift, plan_drift, read_moved
 from silosynth.server.judging import Judgement
 from silosynth.server.planning import new_plan
@@ -231,3 +232,13 @@ def test_what_moved_is_read_back_from_its_file(
         path.write_text(damaged)
         with pytest.raises(InvalidArgument, match="does not say what moved"):
             read_moved(path, sampler=SAMPLER)
+
+
+def test_a_look_is_shown_as_any_plan_is(
+    planned: tuple[Plan, Inputs], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    schema, plan = tmp_path / "schema.yaml", tmp_path / "look.yaml"
+    schema.write_text(dump_schema(SCHEMA))
+    plan.write_text(dump_plan(planned[0]))
+    assert command(["plan", "show", str(plan), "--schema", str(schema)]) == 0
+    assert "everybody is held against sampler" in capsys.readouterr().err
