@@ -57,10 +57,10 @@ def statistical_privacy(
         )
     found = []
     for phase in counted:
-        alone = count_law(rows=1, chance=0.0, sigma2=phase.noise.sigma2)
+        alone = count_law(rows=1, chance=0.0, noise=phase.noise)
         noise_alone = alone.epsilon(certificate.delta)
         for share in shares:
-            law = count_law(rows=rows, chance=share, sigma2=phase.noise.sigma2)
+            law = count_law(rows=rows, chance=share, noise=phase.noise)
             # Whatever hides a row beside the noise cannot make it plainer.
             epsilon = min(law.epsilon(certificate.delta), noise_alone)
             found.append(

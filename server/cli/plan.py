@@ -18,7 +18,6 @@ from silosynth.common.plan import (
 from silosynth.server.cli.dummy import dummy
 from silosynth.server.cli.flags import BudgetFlags, PersonFlags, TermFlags, TrustFlags
 from silosynth.server.cli.forecast import plan_show
-from silosynth.server.cli.local import register_local
 from silosynth.server.cli.plans.planned import make_plan, notes_on
 from silosynth.server.cli.plans.several import FamiliesFlags
 from silosynth.server.cli.replicate import register_replicate
@@ -44,7 +43,6 @@ def register(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:
     register_service(app)
     register_report(app, groups)
     register_replicate(app)
-    register_local(app)
     register_roster(app, groups)
     register_certs(groups)
     app.command("dummy")(dummy)
