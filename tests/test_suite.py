@@ -86,10 +86,11 @@ def test_continuous_integration_runs_both() -> None:
     assert run.index("\nmake test") < run.index("\nmake deep")
     targets = (TESTS.parent / "Makefile").read_text()
     (test,) = re.findall(r"^test:.*\n((?:\t.*\n)+)", targets, re.MULTILINE)
+    (suite,) = re.findall(r"^suite:.*\n((?:\t.*\n)+)", targets, re.MULTILINE)
     (deep,) = re.findall(r"^deep:.*\n((?:\t.*\n)+)", targets, re.MULTILINE)
     assert "--deep" in deep
-    assert "-m pytest" in test
-    assert not {"--deep", "--quick", "--all", "-k", "-m deep"} & {*test.split()}
+    assert {"suite", "types"} <= {*test.split()}
+    assert suite.split() == ["$(BIN)/python", "-m", "pytest", "$(WORKERS)"], "all that is not deep"
 
 
 def test_what_a_failure_says_is_cut_short_in_continuous_integration_too(

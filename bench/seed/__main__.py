@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -93,7 +94,9 @@ def _run(
     dimensions: int | None,
 ) -> list[float]:
     """Return the scores of what a method makes in the silos, and its processor seconds."""
-    quick = {"frequencies": QUICK_FREQUENCIES} if is_quick() and method == "one-shot" else {}
+    quick: dict[str, Any] = (
+        {"frequencies": QUICK_FREQUENCIES} if is_quick() and method == "one-shot" else {}
+    )
     plan = new_plan(
         ground.schema,
         epsilon=epsilon,

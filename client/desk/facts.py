@@ -37,6 +37,7 @@ def plan_facts(plan: Plan) -> dict[str, Any]:
         "projection": _projection_facts(plan),
         "training": _training_facts(plan),
         "families": families_facts(plan),
+        "series": _series_facts(plan),
         "phases": [_phase_facts(phase, plan) for phase in plan.phases],
     }
 
@@ -103,6 +104,22 @@ def _feature_facts(plan: Plan) -> Facts | None:
         "order": features.order,
         "label": features.label,
         "images": features.images,
+    }
+
+
+def _series_facts(plan: Plan) -> Facts | None:
+    """Return what is approved at once with an epoch of a series; its digest is the template's."""
+    series = plan.series
+    if series is None:
+        return None
+    delta = plan.privacy.delta
+    return {
+        "name": series.name,
+        "epochs": series.epochs,
+        "first": series.first,
+        "days": series.days,
+        "epoch_epsilon": cks_epsilon(Fraction(series.epoch_units, RHO_UNIT), delta),
+        "lifetime_epsilon": cks_epsilon(Fraction(series.lifetime_units, RHO_UNIT), delta),
     }
 
 

@@ -40,6 +40,7 @@ def plan_words(plan: Facts) -> tuple[str, ...]:
         *_checkpoint_words(plan),
         *_shared_words(plan),
         *_lack_words(plan),
+        *_series_words(plan),
         *_signed_words(plan),
         *fit_words(plan),
         "no row leaves the silo, and nothing is ever refunded",
@@ -203,6 +204,21 @@ def _lack_words(plan: Facts) -> tuple[str, ...]:
         *said,
         f"You alone hold {shown}{more}. A sum over these is this silo's own, with the noise of "
         "all: its persons are protected as in every sum, but the silo is not hidden among others.",
+    )
+
+
+def _series_words(plan: Facts) -> tuple[str, ...]:
+    """Say what else is approved with an epoch of a series, and what a person who stays loses."""
+    series = plan.get("series")
+    if series is None:
+        return ()
+    return (
+        f"it is one of the {series['epochs']} epochs of series {series['name']!r}, and approving "
+        f"it approves all of them: the same plan again, each at most once, from {series['first']} "
+        f"on, one every {series['days']} days",
+        f"no epoch may cost a person more than epsilon {series['epoch_epsilon']:.4g}, and a person "
+        f"who stays in the data loses at most epsilon {series['lifetime_epsilon']:.4g} to all of "
+        f"them at delta {plan['delta']:g} (zCDP conversion); refusing later ends the series",
     )
 
 

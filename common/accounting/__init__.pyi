@@ -1,8 +1,8 @@
 from .epsilon import pld_epsilon, rho_for
 from .noise import RHO_UNIT, SMOOTHING, GaussianCost, Noise, rho_units, total_rho
 from .rdp import add_vectors, rdp_epsilon, rdp_vector
-from .statistical import CountLaw, count_law
-from .sum_law import PLAIN_SHARE, check_share
+from .statistical import count_law
+from .sum_law import check_share
 from .zcdp import (
     ORDER_UNIT,
     ORDERS,
@@ -18,10 +18,8 @@ __all__ = [
     "ORDERS",
     "ORDERS_VERSION",
     "ORDER_UNIT",
-    "PLAIN_SHARE",
     "RHO_UNIT",
     "SMOOTHING",
-    "CountLaw",
     "GaussianCost",
     "Noise",
     "Vector",

@@ -8,12 +8,19 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Self
 
-from silosynth.common.accounting.sum_law import check_share, excess_rho
+from silosynth.common.accounting.sum_law import PLAIN_SHARE, check_share, excess_rho
 from silosynth.common.errors import InvalidPlan
 
 RHO_UNIT = 2**40
 SMOOTHING = 4
 """Variance that a sampled sum gives up so that a continuous one dominates it."""
+
+_SMOOTHING = 2
+"""Variance that any other noise gives up for that."""
+
+_LARGEST_DISCRETE, _SMALLEST_DISCRETE = 2**14, Fraction(1, 16)
+_LEAST_NOISE = 2**14
+"""Noise below 1/128 of what a person adds hides nothing, and its losses need grids without end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +86,34 @@ class GaussianCost:
                 "noise of sampled sums needs sigma2 above 4", hint="use more fraction bits"
             )
         return math.sqrt(self.sigma2 - SMOOTHING) / self.sensitivity * (1 - 1e-12)
+
+    @property
+    def convolved(self) -> bool:
+        """Return whether its shares are so small that the law of their sum is worked out."""
+        return self.shares > 1 and self.share < PLAIN_SHARE
+
+    @property
+    def smooth(self) -> bool:
+        """Return whether a continuous Gaussian that dominates it stands for it."""
+        large = self.sensitivity > 1 or self.sigma2 > _LARGEST_DISCRETE
+        return large and self.rate == 1 and not self.convolved
+
+    @property
+    def composes(self) -> bool:
+        """Return whether its privacy loss distribution can be had; where not, zCDP bounds it."""
+        if self.sensitivity**2 > _LEAST_NOISE * self.sigma2 or self.sigma2 < _SMALLEST_DISCRETE:
+            return False
+        if self.rate < 1:
+            return self.sigma2 > SMOOTHING and self.share >= PLAIN_SHARE
+        if self.convolved:
+            return self.sensitivity == 1
+        return not self.smooth or self.sigma2 > _SMOOTHING
+
+    @property
+    def dominating_rho(self) -> Fraction:
+        """Return the rho of the continuous Gaussians that dominate it; see :attr:`smooth`."""
+        lessened = self.sigma2 - _SMOOTHING
+        return self.count * gaussian_rho(sigma2=lessened, sensitivity=self.sensitivity)
 
     @property
     def alone(self) -> Self:

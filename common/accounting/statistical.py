@@ -65,7 +65,7 @@ def count_law(*, rows: int, chance: float, noise: Noise | None) -> CountLaw:
     """Return the law of a count of ``rows - 1`` unknown rows with discrete Gaussian noise.
 
     Args:
-        chance: of each row, by itself, to be in the cell. noise: of one count; None without any.
+        chance: of each row, by itself, to be in the cell. noise: None without any.
 
     Raises InvalidArgument for numbers out of range, or laws too wide to be convolved exactly.
     """
@@ -74,11 +74,11 @@ def count_law(*, rows: int, chance: float, noise: Noise | None) -> CountLaw:
     if not 0 <= chance <= 1:
         raise InvalidArgument(f"{chance} is no chance", hint="give a share between 0 and 1")
     others = _binomial(rows - 1, chance)
-    added = np.ones(1) if noise is None else _gaussian(noise.deviation)
-    if len(others) * len(added) > _MOST_STEPS:
+    widened = np.ones(1) if noise is None else _gaussian(float(noise.sigma2))
+    if len(others) * len(widened) > _MOST_STEPS:
         raise _too_wide()
     ends = 2 * _TAIL * ((len(others) > 1) + (noise is not None))
-    return CountLaw(chances=np.convolve(others, added), outside=ends)
+    return CountLaw(chances=np.convolve(others, widened), outside=ends)
 
 
 def _binomial(count: int, chance: float) -> np.ndarray:
@@ -98,12 +98,12 @@ def _binomial(count: int, chance: float) -> np.ndarray:
     return _normed(logs)
 
 
-def _gaussian(deviation: float) -> np.ndarray:
+def _gaussian(sigma2: float) -> np.ndarray:
     """Return the chances of a discrete Gaussian, out to where less than a tail is left."""
-    edge = math.ceil(deviation * math.sqrt(2 * -math.log(_TAIL / 2))) + 1
+    edge = math.ceil(math.sqrt(2 * sigma2 * -math.log(_TAIL / 2))) + 1
     if edge > _MOST_WIDE:
         raise _too_wide()
-    return _normed(-(np.arange(-edge, edge + 1) ** 2) / (2 * deviation**2))
+    return _normed(-(np.arange(-edge, edge + 1) ** 2) / (2 * sigma2))
 
 
 def _too_wide() -> InvalidArgument:

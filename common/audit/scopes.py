@@ -21,11 +21,16 @@ class ScopeKind(StrEnum):
     DATASET = "dataset"
     CONSUMER = "consumer"
     PROJECT = "project"
+    SERIES = "series"
+    EPOCH = "epoch"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Scope:
-    """A budget's owner: one data set, one consumer or one project."""
+    """A budget's owner: a data set, a consumer, a project, or a series of epochs and each of them.
+
+    A series is named by the digest of its template, an epoch by that and its number.
+    """
 
     kind: ScopeKind
     name: str

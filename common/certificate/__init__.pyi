@@ -1,7 +1,7 @@
 from .certificate import Certificate, plain_words, trust_words
 from .certify import certify_plan, check_certificate, same_certificate
 from .check import CheckedClaim, check_by_others
-from .statistical import CONDITIONS, HEADING, NOT_SAID, SHARES, Stated, statistical_privacy
+from .statistical import CONDITIONS, HEADING, NOT_SAID, SHARES, statistical_privacy
 
 __all__ = [
     "CONDITIONS",
@@ -10,7 +10,6 @@ __all__ = [
     "SHARES",
     "Certificate",
     "CheckedClaim",
-    "Stated",
     "certify_plan",
     "check_by_others",
     "check_certificate",

@@ -1,5 +1,5 @@
 from .console import Force, Json, bars, emit, say, show_table
-from .evaluate import JudgeFlags, evaluate_command, hand_out, open_bars
+from .evaluate import JudgedWith, JudgeFlags, evaluate_command, hand_out, hold_bars, open_bars
 from .flags import Older, OlderDryRun, TableFormat, read_age, with_flags
 from .several.sample import refuse_of_tables
 
@@ -7,6 +7,7 @@ __all__ = [
     "Force",
     "Json",
     "JudgeFlags",
+    "JudgedWith",
     "Older",
     "OlderDryRun",
     "TableFormat",
@@ -14,6 +15,7 @@ __all__ = [
     "emit",
     "evaluate_command",
     "hand_out",
+    "hold_bars",
     "open_bars",
     "read_age",
     "refuse_of_tables",

@@ -18,9 +18,10 @@ from silosynth.common.cli.console import (
     emit_error,
     say,
 )
-from silosynth.common.cli.estimate import estimate_command
 from silosynth.common.cli.evaluate import evaluate_command
 from silosynth.common.cli.plan import plan_check
+from silosynth.common.cli.released.compare import compare_command
+from silosynth.common.cli.released.estimate import estimate_command
 from silosynth.common.cli.review import schema_accept, schema_review
 from silosynth.common.cli.sampler import inspect, sample
 from silosynth.common.cli.schemas import schema_check, schema_import, schema_json_schema
@@ -153,6 +154,7 @@ def register(app: typer.Typer, groups: Groups) -> None:
     app.command("inspect")(inspect)
     app.command("evaluate")(evaluate_command())
     app.command("estimate")(estimate_command)
+    app.command("compare")(compare_command)
     app.command("checkpoint")(checkpoint)
 
 

@@ -42,6 +42,11 @@ def replicates_beside(sampler: Path) -> Path:
     return sampler.with_suffix(".replicates")
 
 
+def has_replicates(sampler: Path) -> bool:
+    """Say whether replicates lie beside a sampler's file."""
+    return replicates_beside(sampler).is_dir()
+
+
 def save_replicates(sampler: Path, others: Iterable[Sampler], *, force: bool = False) -> Path:
     """Write replicates beside the file of their sampler, all or none; return the folder.
 

@@ -11,6 +11,7 @@ from .cost import (
     alone_costs,
     alone_units,
     charged_epsilon,
+    check_series,
     plan_costs,
     plan_price,
     plan_units,
@@ -24,6 +25,8 @@ from .methods import MEMBERS, ROUNDS, Method
 from .phases import (
     MOST_MARGINALS,
     OF_ALL_ATTRIBUTES,
+    OF_COLUMNS,
+    OF_PAIRS,
     OF_VALUES,
     TABLES_PHASES,
     Phase,
@@ -44,6 +47,7 @@ from .plan import (
     load_plan,
     parse_plan,
 )
+from .series import Renewal, Series
 from .training import (
     BOUND,
     LARGEST_WEIGHT,
@@ -81,6 +85,8 @@ __all__ = [
     "MOST_SESSIONS",
     "NAME_PATTERN",
     "OF_ALL_ATTRIBUTES",
+    "OF_COLUMNS",
+    "OF_PAIRS",
     "OF_VALUES",
     "ROUNDS",
     "TABLES_PHASES",
@@ -98,6 +104,8 @@ __all__ = [
     "PlanModel",
     "PlannedTree",
     "Privacy",
+    "Renewal",
+    "Series",
     "TrainingSettings",
     "TrainingStep",
     "Trust",
@@ -113,6 +121,7 @@ __all__ = [
     "check_plan",
     "check_promise",
     "check_questions",
+    "check_series",
     "check_tables_plan",
     "check_texts",
     "decode_plan",

@@ -9,6 +9,7 @@ from silosynth.common.domain import Clique
 from silosynth.common.errors import InvalidPlan
 from silosynth.common.families import link_names, view_domains
 from silosynth.common.generator import check_width
+from silosynth.common.plan.cost import check_series
 from silosynth.common.plan.methods import MEMBERS, DpSgd, Method
 from silosynth.common.plan.plan import Plan
 from silosynth.common.plan.training import TrainingSettings
@@ -40,6 +41,7 @@ def check_plan(plan: Plan, schema: Schema) -> None:
     for clique in plan.workload:
         schema.domain.size(clique)
     check_questions(plan, schema)
+    check_series(plan)
     _check_lacks(plan, schema)
     chosen = plan.chosen
     if isinstance(chosen, DpSgd):

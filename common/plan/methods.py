@@ -38,6 +38,7 @@ class Method(StrEnum):
     PROJECTION = "projection"
     FAMILIES = "families"
     EVALUATE = "evaluate"
+    DRIFT = "drift"
 
 
 class HasPhases:
@@ -57,6 +58,12 @@ class HasPhases:
 
     evaluates: ClassVar[bool] = False
     """Whether it makes no sampler, but judges one on the people who were held out."""
+
+    everybody: ClassVar[bool] = False
+    """Whether it judges a sampler on everybody, to see whether people have moved away from it."""
+
+    takes_over: ClassVar[bool] = False
+    """Whether it may take what it does not measure from a sampler that was handed out."""
 
     several_tables: ClassVar[bool] = False
     """Whether it is for a schema of several tables; a person is then all rows below one."""
@@ -118,6 +125,7 @@ class Fixed(HasPhases):
 
     phases: ClassVar = (PhaseName.ONE_WAY, PhaseName.WORKLOAD)
     pairs_at_most: ClassVar = True
+    takes_over: ClassVar = True
     workload: tuple[Clique, ...]
 
     def __post_init__(self) -> None:
@@ -256,7 +264,7 @@ class Evaluate(HasPhases):
 
     def __post_init__(self) -> None:
         if self.evaluation is None:
-            raise ValueError("evaluation: the method evaluate needs it, and no other has it")
+            raise ValueError(_FOREIGN["evaluation"])
 
     def bound(self, phase: Phase) -> int:
         """Return the norm that the phase states: that of its counters follows from the sampler.
@@ -272,6 +280,20 @@ class Evaluate(HasPhases):
             raise ValueError("phases: evaluation asks for one vector")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drift(Evaluate):
+    """Everybody held against a sampler that was handed out: halves of pairs, and a count."""
+
+    everybody: ClassVar = True
+
+    def check(self, phases: Sequence[Phase], *, silos: Sequence[str], trust: Trust) -> None:
+        """Raise ValueError unless one vector of halves and a count is asked."""
+        Evaluate.check(self, phases, silos=silos, trust=trust)
+        asked = self.evaluation
+        if asked.likelihood or asked.targets or asked.witness is not None:
+            raise ValueError("evaluation: the method drift asks for halves of pairs and a count")
+
+
 Chosen = (
     Independent
     | Mst
@@ -284,6 +306,7 @@ Chosen = (
     | DpSgd
     | Families
     | Evaluate
+    | Drift
 )
 MEMBERS: Mapping[Method, type[Chosen]] = {
     Method.INDEPENDENT: Independent,
@@ -297,6 +320,7 @@ MEMBERS: Mapping[Method, type[Chosen]] = {
     Method.DP_SGD: DpSgd,
     Method.FAMILIES: Families,
     Method.EVALUATE: Evaluate,
+    Method.DRIFT: Drift,
 }
 ROUNDS = (PhaseName.ROUND_1, PhaseName.ROUND_2, PhaseName.ROUND_3)
 _FOREIGN = {
@@ -305,7 +329,7 @@ _FOREIGN = {
     "features": "features: the method one-shot needs them, and no other has them",
     "projection": "projection: the method projection needs it, and no other has it",
     "training": "training: the method dp-sgd needs it, and no other has it",
-    "evaluation": "evaluation: the method evaluate needs it, and no other has it",
+    "evaluation": "evaluation: the methods evaluate and drift need it, and no other has it",
 }
 
 

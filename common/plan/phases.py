@@ -159,6 +159,17 @@ OF_VALUES = (PhaseName.VALUES, PhaseName.CLOSER)
 """What any plan with numbers begins with, whatever its method."""
 
 
+OF_COLUMNS, OF_PAIRS = (
+    (PhaseName.ONE_WAY,),
+    (
+        PhaseName.TREE,
+        PhaseName.ROUND_1,
+        PhaseName.ROUND_2,
+        PhaseName.ROUND_3,
+        PhaseName.WORKLOAD,
+    ),
+)
+"""What measures columns as they are, and pairs as they are, and not merged to screen them."""
 OF_ALL_ATTRIBUTES = (PhaseName.EMBEDDING, PhaseName.PROJECTION)
 """What asks for one sum of whole rows' vectors in place of marginals."""
 

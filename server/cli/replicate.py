@@ -22,11 +22,9 @@ COUNT, SEED = 20, 1
 
 
 def register_replicate(app: typer.Typer) -> None:
-    """Add what is made of a run's releases; the simulations put commands in their place that know
-    their directories too.
-    """
-    app.command("replicate")(replicate)
+    """Add what makes other samplers of a run; the simulations put theirs in its place."""
     register_local(app)
+    app.command("replicate")(replicate)
 
 
 def replicate(

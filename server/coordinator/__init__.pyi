@@ -1,4 +1,4 @@
-from .local import lean, localise
+from .local import localise
 from .machine import Commands, replay, step
 from .outcome import finish, finish_tables, make
 from .replicates import draw_replicates
@@ -50,7 +50,6 @@ __all__ = [
     "draw_replicates",
     "finish",
     "finish_tables",
-    "lean",
     "localise",
     "make",
     "replay",

@@ -23,6 +23,9 @@ from silosynth.server.methods import finish_run
 _FEWEST_CELLS = 3
 """Below, drawing a difference to nought does not pay (Stein 1956)."""
 
+_ROWS = PhaseName.ONE_WAY
+"""The phase whose counts add up to rows."""
+
 
 def localise(state: State, *, silo: str) -> AnySampler:
     """Return the sampler of one silo of a run that has ended; its plan's cost covers it.
@@ -32,7 +35,7 @@ def localise(state: State, *, silo: str) -> AnySampler:
     """
     _check(state, silo=silo)
     known, own = state.known(), state.measured(of=silo)
-    rows = _rows(own[PhaseName.ONE_WAY]) / _rows(known.measured[PhaseName.ONE_WAY])
+    rows = _rows(own[_ROWS]) / _rows(known.measured[_ROWS])
     measured = {
         phase: tuple(
             lean(m, whole, share=rows) for m, whole in zip(own[phase], summed, strict=True)
@@ -75,12 +78,12 @@ def _check(state: State, *, silo: str) -> None:
             f"plan {plan.id} summed in secret: no release of one silo was seen",
             hint="only plans with own noise have samplers of single silos",
         )
-    if plan.training is not None:
+    if plan.chosen.samples_persons:
         raise InvalidArgument(
             f"a run of {plan.method.value} trained a generator, whose steps were of all silos",
             hint="plan with a method that measures marginals, or one-shot or projection",
         )
-    if plan.lacks or PhaseName.ONE_WAY not in state.asked:
+    if plan.lacks or _ROWS not in state.asked:
         raise InvalidArgument(
             "silos that lack columns, or were not asked for 1-ways, have no sampler of their own",
             hint="use the run's sampler",

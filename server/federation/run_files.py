@@ -120,6 +120,11 @@ class RunFiles:
         return self.path / "result.sampler"
 
     @property
+    def evaluation(self) -> Path:
+        """Return the path of what people held out said of another run's sampler."""
+        return self.path / "evaluation.json"
+
+    @property
     def certificate(self) -> Path:
         """Return the path of the privacy certificate."""
         return self.path / "certificate.json"
@@ -205,6 +210,7 @@ def run_facts(run: RunFiles, begun: Begun, ended: Ended) -> dict[str, object]:
         "plan": begun.plan_id,
         "plan_digest": begun.plan_digest,
         "sampler": str(run.sampler) if run.sampler.exists() else None,
+        "evaluation": str(run.evaluation) if run.evaluation.exists() else None,
         **ended.model_dump(mode="json"),
     }
 

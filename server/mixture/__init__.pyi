@@ -1,12 +1,11 @@
 from .copula import fit_copula
 from .pairs import Candidate, NoisedPairs, Products, choose, collect_pairs
 from .products import Settings, fit_products
-from .projected import Moments, fit_projected, normal_scores, read_moments
+from .projected import fit_projected, normal_scores, read_moments
 from .spectrum import denoise
 
 __all__ = [
     "Candidate",
-    "Moments",
     "NoisedPairs",
     "Products",
     "Settings",

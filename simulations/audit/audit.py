@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from scipy.stats import beta, norm
 
 from silosynth.common.plan import Plan
 from silosynth.simulations.audit.game import Game, RunsPlan
+from silosynth.simulations.audit.held import HeldGame, open_held_game
 from silosynth.simulations.audit.made_up import CANARIES, MadeUp, made_up_plan, made_up_schema
 
 _CONFIDENCE = 0.975
@@ -54,9 +56,14 @@ class Audited:
         return (self.mu - self.charged) / self.error
 
     @property
+    def beyond(self) -> float:
+        """Return how many standard errors more was found than these canaries show by the plan."""
+        return (self.mu - self.reach) / self.error
+
+    @property
     def broken(self) -> bool:
         """Return whether more was learnt than was paid for, or could be by the plan."""
-        alarm = max(self.z, abs(self.shift))
+        alarm = max(self.z, self.beyond, abs(self.shift))
         return alarm > MOST_Z or self.reach > self.charged * _ROUNDED
 
 
@@ -132,7 +139,27 @@ def audit_plan(
         progress: called with the number of runs that are done.
     Raises InvalidPlan where persons are sampled, or for a plan that no made-up schema fits.
     """
+    draws, found = np.random.default_rng(), []
+    inside = draws.random((max(runs, LEAST_RUNS), CANARIES)) < 0.5
+    with _new_directory() as kept:
+        game = _open_game(plan, run=run, directory=kept)
+        for number, canaries in enumerate(inside, start=1):
+            with _new_directory() as directory:
+                found.append(game.play(canaries, directory=directory))
+            progress(number)
+    return audit_scores(
+        np.concatenate([run.scores for run in found]),
+        inside=inside.ravel(),
+        gaps=np.concatenate([run.gaps for run in found]),
+        charged=max(run.charged for run in found),
+    )
+
+
+def _open_game(plan: Plan, *, run: RunsPlan, directory: Path) -> Game | HeldGame:
+    """Return the game of a plan's kind; an evaluation asks about a run made in ``directory``."""
     schema = made_up_schema()
+    if plan.chosen.evaluates:
+        return open_held_game(plan, schema, run=run, directory=directory)
     played = made_up_plan(plan, schema)
     people = MadeUp(
         schema=schema,
@@ -140,16 +167,11 @@ def audit_plan(
         rows_per_person=played.privacy.rows_per_person,
         colluders=played.colluders,
     )
-    game, draws = Game(plan=played, people=people, run=run), np.random.default_rng()
-    inside = draws.random((max(runs, LEAST_RUNS), CANARIES)) < 0.5
-    found = []
-    for number, canaries in enumerate(inside, start=1):
-        with tempfile.TemporaryDirectory(prefix="silosynth-audit-") as directory:
-            found.append(game.play(canaries, directory=Path(directory)))
-        progress(number)
-    return audit_scores(
-        np.concatenate([run.scores for run in found]),
-        inside=inside.ravel(),
-        gaps=np.concatenate([run.gaps for run in found]),
-        charged=max(run.charged for run in found),
-    )
+    return Game(plan=played, people=people, run=run)
+
+
+@contextmanager
+def _new_directory() -> Iterator[Path]:
+    """Yield a directory that is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="silosynth-audit-") as directory:
+        yield Path(directory)

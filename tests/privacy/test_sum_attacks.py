@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from silosynth.client.noise import SystemBits
-from silosynth.client.noise.discrete_gaussian import discrete_gaussian
+from silosynth.client.noise.draw import discrete_gaussian
 from silosynth.client.sums import SumMember, SumStore
 from silosynth.client.sums.mask import new_secret, public_of
 from silosynth.common.accounting import rho_units

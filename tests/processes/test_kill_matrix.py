@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 
 import pytest
 
 from silosynth.common.accounting import rho_units
 from silosynth.common.errors import SiloAbsent
 from silosynth.common.forest.file import load_forest
-from silosynth.common.plan import PhaseName
+from silosynth.common.plan import HeldOut, PhaseName, dump_plan, plan_units
 from silosynth.common.tables import TablesSchema, load_any_schema
 from silosynth.server.federation import RunFiles
+from silosynth.server.judging import Sought, plan_evaluation
 from silosynth.server.page.site import make_site
 from tests.processes.cells import (
     Cell,
@@ -107,6 +109,30 @@ def test_a_run_over_several_tables_survives_the_death_of_each_part(
     assert sampler.schema.digest == families_schema().digest
     for silo in SILOS:
         assert holds_token([], lab.directory / silo) == []
+    assert holds_token([], lab.home) == []
+
+
+TRAINING = (Cell(victim="gateway-west", label="one-way:before-store", method="independent"),)
+ASKING = (
+    Cell(victim="gateway-north", label="evaluation:after-charge", method="evaluate"),
+    Cell(victim="coordinator", label="evaluation:after-record", nth=2, method="evaluate"),
+)
+
+
+def test_people_held_out_are_asked_once_whoever_dies(
+    lab: Lab, reference: Reference, note_kills: NoteKills
+) -> None:
+    """Both plans charge the parts of one split, over the death of who asks and who answers."""
+    trained = lab.new_plan("held", method="independent", held_out=HeldOut(share=Fraction(1, 4)))
+    note_kills(Run(lab, TRAINING, name="held", plan=trained).survive(reference))
+    sampler = RunFiles(path=lab.run_directory("held")).sampler.read_bytes()
+    sought = Sought(targets=["ill"], plan_id="judged", seed=7)
+    plan, _ = plan_evaluation(trained, sampler, sought=sought)
+    (lab.directory / "judged.yaml").write_text(dump_plan(plan))
+    note_kills(Run(lab, ASKING, name="judged", plan=plan).survive(reference))
+    for silo in SILOS:
+        parts = set(lab.audit(silo)[1].account.parts.values())
+        assert parts == {(plan_units(trained), plan_units(plan))}
     assert holds_token([], lab.home) == []
 
 

@@ -21,10 +21,6 @@ from silosynth.server.planning import new_plan
 from tests.support.fakes import small_schema
 
 
-def noise_of(variance: Fraction | None) -> Noise | None:
-    return None if variance is None else Noise(sigma2=variance)
-
-
 def brute_force(rows: int, chance: Fraction, sigma2: Fraction | None, epsilon: float) -> float:
     """Return the exact delta by sums over every outcome, in 50 digits."""
     mp.dps = 50
@@ -60,30 +56,31 @@ def test_delta_is_that_of_every_outcome_summed(
     sigma2: Fraction | None, chance: Fraction, epsilon: float
 ) -> None:
     exact = brute_force(30, chance, sigma2, epsilon)
-    found = count_law(rows=30, chance=float(chance), noise=noise_of(sigma2)).delta(epsilon)
+    noise = None if sigma2 is None else Noise(sigma2=sigma2)
+    found = count_law(rows=30, chance=float(chance), noise=noise).delta(epsilon)
     assert found == pytest.approx(exact, rel=1e-9, abs=1e-13)
     assert found >= exact - 1e-15
 
 
 def test_without_other_rows_it_is_the_noise_s_own_epsilon() -> None:
     sigma2 = Fraction(25)
-    alone = count_law(rows=1, chance=0.3, noise=noise_of(sigma2)).epsilon(1e-6)
+    alone = count_law(rows=1, chance=0.3, noise=Noise(sigma2=sigma2)).epsilon(1e-6)
     assert alone == pytest.approx(
         pld_epsilon([GaussianCost(sigma2=sigma2, count=1)], 1e-6), rel=2e-3
     )
-    rare = count_law(rows=10_000, chance=1e-7, noise=noise_of(sigma2)).epsilon(1e-6)
+    rare = count_law(rows=10_000, chance=1e-7, noise=Noise(sigma2=sigma2)).epsilon(1e-6)
     assert rare == pytest.approx(alone, rel=0.01)
-    assert count_law(rows=10_000, chance=0.0, noise=noise_of(sigma2)).epsilon(1e-6) == alone
+    assert count_law(rows=10_000, chance=0.0, noise=Noise(sigma2=sigma2)).epsilon(1e-6) == alone
 
 
 def test_other_rows_hide_one_as_noise_of_their_variance_does() -> None:
     rows, chance, sigma2 = 20_001, 0.5, Fraction(100)
-    found = count_law(rows=rows, chance=chance, noise=noise_of(sigma2)).epsilon(1e-6)
+    found = count_law(rows=rows, chance=chance, noise=Noise(sigma2=sigma2)).epsilon(1e-6)
     whole = Fraction(100) + Fraction(20_000) / 4
-    like = count_law(rows=1, chance=0.0, noise=noise_of(whole)).epsilon(1e-6)
+    like = count_law(rows=1, chance=0.0, noise=Noise(sigma2=whole)).epsilon(1e-6)
     assert found == pytest.approx(like, rel=0.02)
     wider = [
-        count_law(rows=rows, chance=c, noise=noise_of(sigma2)).epsilon(1e-6)
+        count_law(rows=rows, chance=c, noise=Noise(sigma2=sigma2)).epsilon(1e-6)
         for c in (0.01, 0.1, 0.5)
     ]
     assert wider == sorted(wider, reverse=True)
@@ -101,12 +98,12 @@ def test_a_count_of_certain_rows_without_noise_hides_nothing() -> None:
 )
 def test_numbers_out_of_range_are_refused(rows: int, chance: float, words: str) -> None:
     with pytest.raises(InvalidArgument, match=words):
-        count_law(rows=rows, chance=chance, noise=noise_of(Fraction(4)))
+        count_law(rows=rows, chance=chance, noise=Noise(sigma2=Fraction(4)))
 
 
 def test_a_law_too_wide_is_refused_before_it_is_made() -> None:
     with pytest.raises(InvalidArgument, match="too wide"):
-        count_law(rows=10**9, chance=0.5, noise=noise_of(Fraction(10**7)))
+        count_law(rows=10**9, chance=0.5, noise=Noise(sigma2=Fraction(10**7)))
 
 
 def test_it_stands_beside_the_certificate_and_changes_nothing_of_it() -> None:

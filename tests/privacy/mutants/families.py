@@ -158,7 +158,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         name="families: noise does not grow with T",
-        path="client/noise/share.py",
+        path="client/noise/draw.py",
         old="noise = plan.noise(phase, length=length).share",
         new="noise = plan.noise(phase).share",
         killed_by=(f"{_RELEASE}::test_noise_is_that_of_what_a_family_can_move",),

@@ -16,10 +16,11 @@ from silosynth.common.sampler import load_sampler
 from silosynth.common.sampler.sampler import draw
 from silosynth.common.schema import Schema, parse_schema
 from silosynth.server.cli import write_local
-from silosynth.server.coordinator import lean, localise
+from silosynth.server.coordinator import localise
+from silosynth.server.coordinator.local import lean
 from silosynth.server.planning import new_plan
 from silosynth.simulations import simulate
-from silosynth.simulations.run import RunResult
+from silosynth.simulations.run_files import RunResult
 
 SILOS = {"north": 0.15, "south": 0.5, "west": 0.85}
 ROWS = 3000

@@ -1,4 +1,4 @@
-"""Exact integer noise: the discrete Gaussian, from uniform bits.
+"""Exact integer noise from uniform bits, and the share of it that one silo adds to a sum.
 
 There is no seed here. Who may call this is decided elsewhere: one function of the silo, after the
 charge.
@@ -7,6 +7,7 @@ charge.
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Protocol
 
@@ -19,8 +20,9 @@ from silosynth.client.noise.tail_table import (
     exp_bounds,
     tail_table,
 )
-from silosynth.common.accounting import Noise
+from silosynth.common.accounting import Noise, Vector, check_share, rdp_vector, rho_units
 from silosynth.common.errors import InvalidPlan
+from silosynth.common.plan import Phase, Plan, phase_cost
 
 LARGEST_TABLE_SIGMA2 = 2**20
 LARGEST_SIGMA2 = 2**100
@@ -203,3 +205,43 @@ def _below_exp(number: int, exponent: Fraction) -> bool:
         low, high = (e >> (precision - FRACTION_BITS) for e in exp_bounds(exponent, precision))
         if low == high or number < low or number >= high:
             return number < low
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoiseShare:
+    """The noise that a silo draws, and the cost of one request in units of 2^-40 of zCDP rho.
+
+    ``alone_units`` is what the request costs if nobody else adds noise. In own trust it is what
+    the request costs. ``vector`` is there where persons are sampled.
+    """
+
+    noise: Noise
+    cost_units: int
+    alone_units: int
+    vector: Vector | None = None
+
+
+def noise_share(plan: Plan, phase: Phase, *, marginals: int, length: int = 1) -> NoiseShare:
+    """Return a silo's share of the noise of one request: that of the sum / (K - t - d).
+
+    Guarantees: whichever t silos take their noise out of the sum, and whichever d stay away, the
+    noise of the others has at least the variance of the phase that is charged for.
+
+    Args: length: T, where persons are weighed; the noise grows with it and the cost does not.
+
+    Raises InvalidPlan when the share is below 1 or cannot be drawn.
+    """
+    cost = replace(
+        phase_cost(phase, rows_per_person=plan.privacy.rows_per_person, shares=plan.shares),
+        count=marginals,
+    )
+    if plan.masked:
+        check_share(cost.share)
+    noise = plan.noise(phase, length=length).share
+    check_noise(noise)
+    return NoiseShare(
+        noise=noise,
+        cost_units=rho_units(cost.rho),
+        alone_units=rho_units(cost.alone.rho),
+        vector=rdp_vector(cost) if cost.rate < 1 else None,
+    )
