@@ -22,7 +22,7 @@ Out = Annotated[
 
 
 def register_local(app: typer.Typer) -> None:
-    """Add the command; the simulations put one in its place that knows their directories too."""
+    """Add the command."""
     app.command("localise")(localise_command)
 
 
