@@ -1,4 +1,4 @@
-# Two commands matter: make demo, make test; make quick is the inner loop. All set up .venv first.
+# make demo; make test, and make deep before handing in; make quick is the inner loop. All set up .venv first.
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { echo $$p; break; }; done)
 VENV := .venv
@@ -7,25 +7,33 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 export FLWR_TELEMETRY_ENABLED := 0
 export RAY_USAGE_STATS_ENABLED := 0
 # A worker a core and one more, for many tests wait; a file after the other, in the order of
-# tests/support/dearest.py.
-WORKERS := -n $(shell expr $$(nproc 2>/dev/null || echo 2) + 1) --dist loadfile --no-loadscope-reorder
+# tests/support/dearest.py. (nproc counts threads of OpenMP where they are limited, as below.)
+WORKERS := -n $(shell expr $$(env -u OMP_NUM_THREADS nproc 2>/dev/null || echo 2) + 1) --dist loadfile --no-loadscope-reorder
 # What is compiled is kept, whatever a container's image says: tests start hundreds of interpreters.
 unexport PYTHONDONTWRITEBYTECODE
 # Tests run one a core; threads of their own would only wait for one another.
-test quick soak faults test-flower: export OMP_NUM_THREADS := 1
-test quick soak faults test-flower: export OPENBLAS_NUM_THREADS := 1
+test suite deep quick soak faults test-flower: export OMP_NUM_THREADS := 1
+test suite deep quick soak faults test-flower: export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: demo test quick check lint types structure wheel bundle try-bundle try-machines soak faults test-flower browser bench-setup postgresql nginx clean
+.PHONY: demo test suite deep quick check lint types structure wheel bundle try-bundle try-machines soak faults test-flower browser bench-setup postgresql nginx clean
 
 demo: $(VENV)/.run
 	$(BIN)/silosynth demo --out demo-out --force
 
-test: $(VENV)/.dev browser postgresql nginx lint types
+# Types are read beside the tests: it takes a minute of one core.
+test: $(VENV)/.dev browser postgresql nginx lint
 	$(BIN)/python tests/structure.py --print
+	$(MAKE) --no-print-directory -j 2 suite types
+
+suite: $(VENV)/.dev
 	$(BIN)/python -m pytest $(WORKERS)
-	$(MAKE) wheel
 
 check: test
+
+# The matrices that make test runs a few cells of: all of their other cells; and the wheel.
+deep: $(VENV)/.dev browser postgresql nginx
+	$(BIN)/python -m pytest $(WORKERS) --deep
+	$(MAKE) --no-print-directory wheel
 
 # The inner loop: all but whole runs, processes, browsers and servers.
 quick: lint types
@@ -73,7 +81,7 @@ FLOWER := $(CURDIR)/$(VENV)/flower-$(FLWR)
 test-flower: $(VENV)/.dev
 	$(PIP) install --no-deps --upgrade --target $(FLOWER) "flwr==$(FLWR).*"
 	PYTHONPATH=$(FLOWER) $(BIN)/python -c 'import flwr; assert flwr.__version__.startswith("$(FLWR).")'
-	PYTHONPATH=$(FLOWER) $(BIN)/python -m pytest -n 0 tests/common/flower/test_flower.py \
+	PYTHONPATH=$(FLOWER) $(BIN)/python -m pytest -n 0 --all tests/common/flower/test_flower.py \
 		tests/client/relay/test_relay.py tests/client/relay/test_supernode.py tests/client/relay/test_pushing.py \
 		tests/simulations/test_flower.py tests/server/federation/test_grid.py tests/server/federation/test_channel.py \
 		tests/server/federation/test_channel_faults.py tests/simulations/test_cluster.py \

@@ -14,7 +14,7 @@ from silosynth.common.plan import load_plan
 from silosynth.common.schema import describes_tables, load_schema
 from silosynth.simulations.audit import register_audit
 from silosynth.simulations.demo import demo
-from silosynth.simulations.ended import replicate, report, simulate_evaluation
+from silosynth.simulations.ended import localise, replicate, report, simulate_evaluation
 from silosynth.simulations.families import simulate_folders
 from silosynth.simulations.local import run_whole
 from silosynth.simulations.run import Engine
@@ -91,6 +91,7 @@ def register(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:
     app.command("simulate")(with_flags(simulate_command, flags))
     app.command("report")(report)
     app.command("replicate")(replicate)
+    app.command("localise")(localise)
     app.command("demo")(demo)
     register_scenario(groups)
     register_audit(groups, run=run_whole)

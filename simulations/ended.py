@@ -11,19 +11,27 @@ from silosynth.common.cli import Force, Json, emit, say
 from silosynth.common.errors import InvalidArgument, OutputExists
 from silosynth.common.forest import is_forest
 from silosynth.common.plan import Plan, check_budget, check_plan, dump_plan, load_plan
-from silosynth.common.report import write_report
 from silosynth.common.schema import dump_schema, load_schema
 from silosynth.server.cli import (
     COUNT,
     SEED,
     Count,
+    Evaluation,
+    GateFile,
+    Out,
     Seed,
+    Shown,
+    Silos,
+    hand_over,
+    localise_run,
+    put_report,
     replicate_run,
+    write_local,
     write_replicates,
     write_run_report,
 )
 from silosynth.server.driver import Journal
-from silosynth.server.judging import Judgement, write_judgement
+from silosynth.server.judging import Judgement, refuse_evaluation, write_judgement
 from silosynth.simulations.families import report_run
 from silosynth.simulations.local import run_local
 from silosynth.simulations.run import reopen
@@ -39,6 +47,8 @@ def report(
     out: Annotated[
         Path | None, typer.Option(help="Where to write; the run's directory by default.")
     ] = None,
+    evaluation: Evaluation = None,
+    gate: GateFile = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the rows that are compared.")] = 1,
     checkpoint: Annotated[
         Path | None,
@@ -56,14 +66,22 @@ def report(
     In a simulation it compares with the real rows and says so. With [bold]--released-only[/bold]
     it is made as in a federation, where nobody holds them.
 
+    With [bold]--evaluation[/bold] it says what the people held out said of the sampler.
+
     [dim]silosynth report run/[/dim]
-    [dim]silosynth report people-20260301-120000-1a2b[/dim]
+    [dim]silosynth report run/ --evaluation evaluated/[/dim]
+    [dim]silosynth report people-20260301-120000-1a2b --evaluation EVAL_RUN[/dim]
     """
+    shown = Shown(evaluation=evaluation, gate=gate, seed=seed)
     if not directory.exists():
-        written = write_run_report(str(directory), out=out, seed=seed, force=force)
-        emit(written, as_json=as_json)
+        hand_over(
+            write_run_report(str(directory), shown=shown, out=out, force=force), as_json=as_json
+        )
         return
+    bars = shown.bars(directory)
     if is_forest(RunDirectory(path=directory).sampler):
+        if evaluation is not None:
+            raise InvalidArgument("several tables hold nobody out", hint="leave --evaluation out")
         report_run(
             directory,
             out=out,
@@ -80,9 +98,8 @@ def report(
     facts = report_facts(
         result, directory=directory, seed=seed, released_only=released_only, tell=say
     )
-    page, data = write_report(facts, out or directory, force=force)
-    say(f"wrote {page} and {data}")
-    emit({"html": str(page), "json": str(data)}, as_json=as_json)
+    facts = shown.added(facts, run=directory)
+    hand_over(put_report(facts, out or directory, bars=bars, force=force), as_json=as_json)
 
 
 def replicate(
@@ -105,6 +122,7 @@ def replicate(
     if not directory.exists():
         made = replicate_run(str(directory), count=count, seed=seed, force=force)
     else:
+        refuse_evaluation(directory)
         ended = reopen(directory)
         made = write_replicates(
             ended.state,
@@ -114,6 +132,31 @@ def replicate(
             seed=seed,
             force=force,
         )
+    emit(made, as_json=as_json)
+
+
+def localise(
+    directory: Annotated[
+        Path, typer.Argument(metavar="RUN", help="A run's directory, or a coordinator's run id.")
+    ],
+    silo: Silos = None,
+    out: Out = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Make a sampler for each silo beside the one for all, from what was released.
+
+    Only of plans with own noise, where each silo's release was seen. Nothing is asked and nothing
+    is spent: whoever sees one of these learns no more than the coordinator does.
+
+    [dim]silosynth localise run/ --out local/[/dim]
+    [dim]silosynth localise people-20260301-120000-1a2b --silo north[/dim]
+    """
+    if not directory.exists():
+        made = localise_run(str(directory), silos=silo, out=out, force=force)
+    else:
+        folder = out or directory / "local"
+        made = write_local(reopen(directory).state, silos=silo, folder=folder, force=force)
     emit(made, as_json=as_json)
 
 

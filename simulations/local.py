@@ -11,16 +11,22 @@ import pyarrow as pa
 from silosynth.client.gateway import Gateway
 from silosynth.client.ledger import Ledger
 from silosynth.client.noise import BitSource
+from silosynth.client.source import load_secret
 from silosynth.common.codec import Codec
-from silosynth.common.messages import Request, encode_request, encode_sum_statement
+from silosynth.common.messages import (
+    Request,
+    encode_request,
+    encode_sum_statement,
+    request_prefix,
+)
 from silosynth.common.plan import Plan, encode_plan, plan_units
 from silosynth.common.schema import Schema, dump_schema
-from silosynth.server.coordinator import Agree, Answered, Event, State, Stated
+from silosynth.server.coordinator import Agree, Answered, Event, State, Stated, make
 from silosynth.server.driver import Journal, Progress
 from silosynth.server.driver.drive import drive
 from silosynth.simulations.audit import Ran
 from silosynth.simulations.one_process import HeldLedgers, OneProcess, fits_memory
-from silosynth.simulations.silos import SiloDirectory, make_silos, open_gateway
+from silosynth.simulations.silos import SiloDirectory, make_silos, open_gateway, refill_silos
 
 
 def run_local(
@@ -105,20 +111,48 @@ def run_whole(
     directory: Path,
     bits: Mapping[str, BitSource],
     asked: Callable[[Request], None],
+    sampler: bytes | None = None,
 ) -> Ran:
-    """Run a plan on tables in a fresh directory; return releases and what ledgers were charged."""
-    path = directory / "schema.yaml"
+    """Run a plan on tables in a directory; return releases and what ledgers were charged for it.
+
+    ``sampler`` is what a plan evaluates, of silos that were trained on in this directory.
+    """
+    path, silos = directory / "schema.yaml", directory / "silos"
     path.write_text(dump_schema(schema))
-    silos = directory / "silos"
-    places = make_silos(
-        silos, plan=plan, schema_path=path, tables=tables, person_column=person_column
-    )
+    if sampler is None:
+        places = make_silos(
+            silos, plan=plan, schema_path=path, tables=tables, person_column=person_column
+        )
+    else:
+        places = refill_silos(silos, tables=tables)
     with Journal(directory, plan_digest=plan.digest) as journal:
-        state = run_local(plan, schema, silos=places, journal=journal, bits=bits, asked=asked)
-    return Ran(releases=state.releases, units=max(map(_charged, places)))
+        state = run_local(
+            plan,
+            schema,
+            silos=places,
+            journal=journal,
+            bits=bits,
+            asked=asked,
+            samplers=None if sampler is None else lambda _: sampler,
+        )
+    return Ran(
+        releases=state.releases,
+        units=max(_charged(silo, plan) for silo in places),
+        secrets={s.name: load_secret(s.secret) for s in places if s.secret.exists()},
+        sampler=lambda: _sampler_of(state, directory),
+    )
 
 
-def _charged(silo: SiloDirectory) -> int:
-    """Return the units that a silo's ledger was charged."""
+def _sampler_of(state: State, directory: Path) -> bytes:
+    """Return the sampler file that a run ends in."""
+    path = directory / "made.sampler"
+    make(state).save(path)
+    return path.read_bytes()
+
+
+def _charged(silo: SiloDirectory, plan: Plan) -> int:
+    """Return the units that a silo's ledger was charged for a plan."""
+    prefix = request_prefix(plan.digest)
     with Ledger.open(silo.ledger, caps={}) as ledger:
-        return sum(charge.cost_units for charge in ledger.charges())
+        charges = ledger.verify().charges.items()
+        return sum(c.cost_units for name, c in charges if name.startswith(prefix))

@@ -1,4 +1,4 @@
-"""What all tests share: what ``--quick`` leaves out, fixed bits, the table of kills."""
+"""What all tests share: what ``--quick`` and ``--deep`` choose, fixed bits, the table of kills."""
 
 from __future__ import annotations
 
@@ -55,8 +55,12 @@ NOT_QUICK = {
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add --quick."""
+    """Add --quick, --deep and --all."""
     parser.addoption("--quick", action="store_true", help="leave out what takes minutes")
+    parser.addoption(
+        "--deep", action="store_true", help="run what is left out otherwise, and nothing else"
+    )
+    parser.addoption("--all", action="store_true", help="leave nothing out")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -127,14 +131,42 @@ def fixed_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SystemBits, "words", words)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the dearest files, and count the cases of each statistical test.
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Take the tests of this depth, the dearest first; count the cases of statistical tests.
 
-    More of them than its false-alarm probability is shared by are refused.
+    More of them than its false-alarm probability is shared by are refused, and so is a matrix
+    whose kept cell is gone.
     """
     from tests.support.dearest import begun_first
 
+    _count_cases(items)
+    _keep_depth(config, items)
     items[:] = [items[place] for place in begun_first([item.nodeid for item in items])]
+
+
+def _keep_depth(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect what is of another depth."""
+    from tests.support.deep import Depth, chosen, unwatched
+
+    nodes = [item.nodeid for item in items]
+    named = [_node_of(config, argument) for argument in config.args if "::" in argument]
+    if not named and (lost := unwatched(nodes)):
+        raise pytest.UsageError(f"tests/support/deep.py names what is not there: {lost}")
+    depth = Depth.DEEP if config.getoption("deep") else Depth.USUAL
+    runs = chosen(nodes, depth=Depth.ALL if config.getoption("all") else depth, named=named)
+    config.hook.pytest_deselected(items=[i for i, run in zip(items, runs, strict=True) if not run])
+    items[:] = [item for item, run in zip(items, runs, strict=True) if run]
+
+
+def _node_of(config: pytest.Config, argument: str) -> str:
+    """Return the node id that an argument of the command line names."""
+    path, _, rest = argument.partition("::")
+    place = (config.invocation_params.dir / path).resolve()
+    return f"{place.relative_to(config.rootpath.resolve()).as_posix()}::{rest}"
+
+
+def _count_cases(items: list[pytest.Item]) -> None:
+    """Refuse more cases of a statistical test than share its alarm."""
     tests: list[Any] = [getattr(item, "function", None) for item in items]
     cases = Counter(test for test in tests if hasattr(test, "statistical_cases"))
     for test, count in cases.items():

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from silosynth.client.noise.discrete_gaussian import discrete_gaussian
+from silosynth.client.noise.draw import discrete_gaussian
 from tests.support.chance import (
     ALARM,
     MISS,

@@ -22,8 +22,7 @@ from silosynth.client.ledger import Ledger
 from silosynth.common.accounting import Noise
 from silosynth.common.plan import Plan
 from silosynth.server.planning import new_plan
-from silosynth.simulations.audit.audit import audit_plan
-from silosynth.simulations.audit.bound import gaussian_epsilon
+from silosynth.simulations.audit.audit import audit_plan, gaussian_epsilon
 from silosynth.simulations.audit.made_up import made_up_schema
 from silosynth.simulations.local import run_whole
 

@@ -80,13 +80,15 @@ def main() -> int:
     worlds = [adult(6_000)] if is_quick() else [adult(None)]
     if os.environ.get("ACS"):
         worlds = [acs()]
-    figures: list[Figure] = []
-    for world in worlds:
-        methods = METHODS[1:] if is_quick() else METHODS
-        seen = {m: [s for _ in range(runs) for s in run(world, m, asked)] for m in methods}
-        figures += summary(world.name, seen)
     name = "federated-acs" if os.environ.get("ACS") else "federated"
-    return publish(name, figures, room="evaluate")
+    missed = 0
+    for world in worlds:
+        seen: dict[str, list[Seen]] = {m: [] for m in (METHODS[1:] if is_quick() else METHODS)}
+        for _ in range(runs):  # published after each: whoever stops it keeps what was measured
+            for method, found in seen.items():
+                found += run(world, method, asked)
+            missed = publish(name, summary(world.name, seen), room="evaluate")
+    return missed
 
 
 def run(world: World, method: str, asked: int) -> list[Seen]:

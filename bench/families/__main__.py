@@ -25,7 +25,7 @@ from silosynth.client.families.count import count_families
 from silosynth.client.families.join import join_tables
 from silosynth.client.families.rows import code_families
 from silosynth.common.families import Phase, Question, first_of, later_of, view_domains
-from silosynth.common.families.weights import Weighing
+from silosynth.common.families.questions import Weighing
 
 SECONDS, MEBIBYTES = 15.0, 600.0
 

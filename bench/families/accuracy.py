@@ -25,9 +25,9 @@ from bench.families.cases import ORDER, Case, diabetes, flights
 from bench.families.measured import measure
 from bench.families.scores import Rows, bootstrap, score, shuffled, uniform
 from bench.support.results import ROOT, Figure, publish
+from silosynth.client.families.count import View
 from silosynth.client.families.join import join_tables
 from silosynth.client.families.rows import code_families
-from silosynth.client.families.views import View
 from silosynth.common.families import first_of, later_of
 from silosynth.common.forest import ForestSampler
 from silosynth.common.forest.tables import Forest

@@ -14,7 +14,7 @@ import numpy as np
 
 from bench.families.measured import measure
 from bench.support.results import Figure, publish
-from silosynth.client.families.views import TableRows, make_views
+from silosynth.client.families.count import TableRows, make_views
 from silosynth.common.forest import ForestSampler, bins_of
 from silosynth.common.forest.tables import Forest
 from silosynth.common.tables import TablesSchema, parse_tables

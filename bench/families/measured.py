@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from silosynth.client.families.count import add_squares, count_families
-from silosynth.client.families.views import View
+from silosynth.client.families.count import View, add_squares, count_families
 from silosynth.common.accounting import rho_for
 from silosynth.common.families import NORM_BINS, Answer, Phase, Question, Weighing, norm_bins
 from silosynth.common.tables import TablesSchema

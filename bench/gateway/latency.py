@@ -22,7 +22,7 @@ from bench.support.results import Figure, is_quick
 from silosynth.client.counting.count import count_marginals
 from silosynth.client.ledger import Ledger
 from silosynth.client.noise import SystemBits
-from silosynth.client.noise.discrete_gaussian import discrete_gaussian
+from silosynth.client.noise.draw import discrete_gaussian
 from silosynth.common.audit import Scope, ScopeKind
 from silosynth.common.domain import Grouping
 from silosynth.common.measurement import MarginalQuery

@@ -114,12 +114,12 @@ def _shown(path: Path, *, silo: str, coordinator: str) -> Facts:
         plan_facts(plan)
         | lack_facts(plan, silo=silo)
         | {
-            "digest": plan.digest,
+            "digest": plan.decided,
             "coordinator": opened.key,
             "signer": opened.key,
         }
     )
-    say(f"plan {plan.id}, {plan.digest}")
+    say(f"plan {plan.id}, {facts['digest']}")
     for sentence in plan_words(facts):
         say(f"- {sentence}")
     return facts

@@ -10,8 +10,7 @@ from .files import (
     read_csv,
     sniff_dialect,
 )
-from .legal import is_legal, last_byte, read_chunks
-from .odd import read_oddly
+from .odd import is_legal, last_byte, read_chunks, read_oddly
 
 __all__ = [
     "as_plain_text",

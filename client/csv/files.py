@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 from pydantic import ValidationError
 
-from silosynth.client.csv.legal import open_plain
+from silosynth.client.csv.odd import open_plain
 from silosynth.client.csv.quoting import quoting_of
 from silosynth.common.errors import InvalidArgument, InvalidTable
 from silosynth.common.files import unreadable_table

@@ -34,8 +34,10 @@ def plan_facts(plan: Plan) -> dict[str, Any]:
         "rows_per_person": plan.privacy.rows_per_person,
         "checkpoint": plan_checkpoint(plan),
         "features": _feature_facts(plan),
+        "projection": _projection_facts(plan),
         "training": _training_facts(plan),
         "families": families_facts(plan),
+        "series": _series_facts(plan),
         "phases": [_phase_facts(phase, plan) for phase in plan.phases],
     }
 
@@ -103,6 +105,30 @@ def _feature_facts(plan: Plan) -> Facts | None:
         "label": features.label,
         "images": features.images,
     }
+
+
+def _series_facts(plan: Plan) -> Facts | None:
+    """Return what is approved at once with an epoch of a series; its digest is the template's."""
+    series = plan.series
+    if series is None:
+        return None
+    delta = plan.privacy.delta
+    return {
+        "name": series.name,
+        "epochs": series.epochs,
+        "first": series.first,
+        "days": series.days,
+        "epoch_epsilon": cks_epsilon(Fraction(series.epoch_units, RHO_UNIT), delta),
+        "lifetime_epsilon": cks_epsilon(Fraction(series.lifetime_units, RHO_UNIT), delta),
+    }
+
+
+def _projection_facts(plan: Plan) -> Facts | None:
+    """Return onto what rows are projected."""
+    projection = plan.projection
+    if projection is None:
+        return None
+    return {"dimensions": projection.dimensions, "label": projection.label}
 
 
 def _training_facts(plan: Plan) -> Facts | None:

@@ -40,6 +40,7 @@ def plan_words(plan: Facts) -> tuple[str, ...]:
         *_checkpoint_words(plan),
         *_shared_words(plan),
         *_lack_words(plan),
+        *_series_words(plan),
         *_signed_words(plan),
         *fit_words(plan),
         "no row leaves the silo, and nothing is ever refunded",
@@ -53,16 +54,22 @@ def _who(coordinator: str) -> str:
     return f"coordinator {coordinator!r}"
 
 
+_NO_COUNTS = ("training", "embedding", "projection")
+"""Phases whose sums are no counts."""
+
+
 def _asked(plan: Facts) -> str:
     """Say what kind of numbers leave, and how many."""
     training, features = plan["training"], plan["features"]
-    counts = [p for p in plan["phases"] if p["name"] not in ("training", "embedding")]
+    counts = [p for p in plan["phases"] if p["name"] not in _NO_COUNTS]
     marginals, cells = (sum(p[what] for p in counts) for what in ("marginals", "cells"))
     said = []
     if counts:
         said.append(f"noised counts of up to {marginals:,} marginals, {cells:,} cells in all")
     if features is not None:
         said.append("one noised sum of random features of its rows")
+    if plan["projection"] is not None:
+        said.append("one noised sum of projections of its rows and of their second moments")
     if training is not None:
         said.append(
             f"noised sums of gradients, {training['weights']:,} numbers each, in up to "
@@ -95,6 +102,15 @@ def _phase(phase: Facts, plan: Facts) -> str:
             f"one sum of {features['frequencies']:,} random features {_looked_at(features)}, "
             f"{phase['cells']:,} numbers, with {noise} on every number; a row adds at most "
             f"{phase['bound']:,} in L2 norm"
+        )
+    if phase["name"] == "projection" and plan["projection"] is not None:
+        projection = plan["projection"]
+        label = projection["label"]
+        by_class = "" if label is None else f", by class of {label!r}"
+        return (
+            f"one sum of rows projected onto {projection['dimensions']:,} dimensions, and of their "
+            f"squares and products{by_class}, {phase['cells']:,} numbers, with {noise} on every "
+            f"number; a row adds at most {phase['bound']:,} in L2 norm"
         )
     what = "histograms of one number's values" if phase["name"] in OF_VALUES else "marginals"
     return f"up to {phase['marginals']:,} {what} with {noise} on every count"
@@ -188,6 +204,21 @@ def _lack_words(plan: Facts) -> tuple[str, ...]:
         *said,
         f"You alone hold {shown}{more}. A sum over these is this silo's own, with the noise of "
         "all: its persons are protected as in every sum, but the silo is not hidden among others.",
+    )
+
+
+def _series_words(plan: Facts) -> tuple[str, ...]:
+    """Say what else is approved with an epoch of a series, and what a person who stays loses."""
+    series = plan.get("series")
+    if series is None:
+        return ()
+    return (
+        f"it is one of the {series['epochs']} epochs of series {series['name']!r}, and approving "
+        f"it approves all of them: the same plan again, each at most once, from {series['first']} "
+        f"on, one every {series['days']} days",
+        f"no epoch may cost a person more than epsilon {series['epoch_epsilon']:.4g}, and a person "
+        f"who stays in the data loses at most epsilon {series['lifetime_epsilon']:.4g} to all of "
+        f"them at delta {plan['delta']:g} (zCDP conversion); refusing later ends the series",
     )
 
 

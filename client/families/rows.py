@@ -15,9 +15,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from silosynth.client.families.count import TableRows, View, make_views
 from silosynth.client.families.opened import own_columns
 from silosynth.client.families.owners import BY, KEY, PERSON
-from silosynth.client.families.views import TableRows, View, make_views
 from silosynth.client.source import rank_rows
 from silosynth.common.codec import Codec, codec_of, read_values
 from silosynth.common.schema import Schema

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.types as pt
@@ -18,16 +19,12 @@ from silosynth.client.families.owners import (
     text_sql,
     whole_number_sql,
 )
-from silosynth.client.source import (
-    Snapshot,
-    SourceFormat,
-    SourceSpec,
-    is_numeric,
-    quote,
-    share_snapshot,
-)
+from silosynth.client.source import SourceFormat, SourceSpec, is_numeric, open_snapshot, quote
 from silosynth.common.errors import InvalidTable
 from silosynth.common.tables import TablesSchema
+
+if TYPE_CHECKING:  # its driver is an extra
+    from silosynth.client.source import Snapshot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +57,7 @@ def open_server(
     known = all_in_one(sources, SourceFormat.POSTGRESQL)
     if known is None or not known.push_down:
         return None
-    snapshot = stack.enter_context(share_snapshot(known))
+    snapshot = stack.enter_context(open_snapshot(known))
     raw = [_raw(schema, n, sources[n], snapshot=snapshot) for n in schema.downward]
     return ServerJoin(snapshot=snapshot, views=owner_views(schema, raw))
 

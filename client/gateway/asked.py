@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, ClassVar, TypedDict
 
@@ -17,10 +18,13 @@ from silosynth.common.domain import Domain, Grouping
 from silosynth.common.errors import InvalidTable, Refused
 from silosynth.common.generator import (
     FeatureSettings,
+    ProjectionSettings,
     feature_map,
     image_map,
+    projection_map,
     sum_features,
     sum_image_features,
+    sum_projections,
 )
 from silosynth.common.held import Counters, Inputs
 from silosynth.common.measurement import MarginalQuery
@@ -192,7 +196,9 @@ def ask_rows(asked: Asked) -> Sequence[np.ndarray]:
     if asked.request.phase in OF_VALUES:
         return _ask_values(asked)
     queries, levels = asked.request.marginals(), asked.request.groupings()
-    features = asked.plan.features
+    features, projection = asked.plan.features, asked.plan.projection
+    if projection is not None and asked.request.phase is PhaseName.PROJECTION:
+        return [_project(asked, projection, grouping=levels[query.level]) for query in queries]
     if features is None or asked.request.phase is not PhaseName.EMBEDDING:
         return asked.rows.count(queries, levels=levels, **asked.terms)
     return [_embed(asked, features, level=query.level, levels=levels) for query in queries]
@@ -309,16 +315,39 @@ def _embed(
 def _embed_images(asked: Asked, settings: FeatureSettings, *, grouping: Grouping) -> np.ndarray:
     """Return the sum of the features of the rows' images, added up piece by piece."""
     features = image_map(settings, schema=asked.schema, grouping=grouping)
+    cells = features.classes * features.frequencies * 2
+    return _fold(asked, partial(sum_image_features, features), grouping=grouping, cells=cells)
+
+
+def _project(asked: Asked, settings: ProjectionSettings, *, grouping: Grouping) -> np.ndarray:
+    """Return the sum of the rows' projections and of their second moments, piece by piece."""
+    projection = projection_map(
+        settings,
+        domain=grouping.domain(asked.schema.domain),
+        scores=asked.request.scores or {},
+    )
+    cells = projection.classes * settings.cells
+    return _fold(asked, partial(sum_projections, projection), grouping=grouping, cells=cells)
+
+
+def _fold(
+    asked: Asked,
+    add_up: Callable[[Sequence[np.ndarray]], np.ndarray],
+    *,
+    grouping: Grouping,
+    cells: int,
+) -> np.ndarray:
+    """Return (cells,) int64, the sum of what ``add_up`` makes of each piece of working codes."""
     domain = asked.schema.domain
     lookups = [
         grouping.lookup(name, size)
         for name, size in zip(domain.attributes, domain.shape, strict=True)
     ]
-    total = np.zeros(features.classes * features.frequencies * 2, dtype=np.int64)
+    total = np.zeros(cells, dtype=np.int64)
 
     def add(columns: Sequence[np.ndarray]) -> None:
         working = [lookup[c] for lookup, c in zip(lookups, columns, strict=True)]
-        np.add(total, sum_image_features(features, working), out=total)
+        np.add(total, add_up(working), out=total)
 
     asked.rows.fold(add, **asked.terms)
     return total

@@ -55,6 +55,7 @@ from silosynth.common.messages import (
     AgreedSet,
     Answer,
     Identity,
+    Left,
     Receipt,
     Release,
     SumReceipt,
@@ -98,6 +99,7 @@ class Gateway:
         tell_operator: Callable[[str], None] = lambda _: None,
         reached: Callable[[str], None] = lambda _: None,
         once: Once = each_time,
+        left: Callable[[], Mapping[str, Left]] = dict,
     ) -> None:
         """Take what the gateway owns.
 
@@ -110,6 +112,7 @@ class Gateway:
             bits: a seam for tests of a single silo.
             reached: a seam for tests, called with the name of each step as it is reached.
             once: a seam for simulations, which read the same bytes for many silos.
+            left: what is told to whoever asks of the budgets that are public; of none by default.
         """
         self._silo = silo
         rules = rules or Rules()
@@ -138,6 +141,7 @@ class Gateway:
         self._tell_operator = tell_operator
         self._tell_version = tell_first(tell_operator)
         self._reached = reached
+        self._left = left
 
     def identify(self, challenge: bytes) -> bytes:
         """Return the silo's identity over a fresh challenge of 32 bytes, or a refusal."""
@@ -145,7 +149,9 @@ class Gateway:
             error = Refused(f"a challenge has {CHALLENGE_BYTES} bytes")
             return encode_refusal(refuse(error, silo=self._silo, request_id=None), key=self._key)
         wire = answer_to(challenge, tell=self._tell_version)
-        statement = Identity(silo=self._silo, challenge=challenge.hex(), wire=wire)
+        statement = Identity(
+            silo=self._silo, challenge=challenge.hex(), wire=wire, left=dict(self._left())
+        )
         return encode_statement(statement, key=self._key)
 
     def propose(self, *, plan: bytes, receipts: Sequence[bytes] = ()) -> bytes:

@@ -32,7 +32,7 @@ def require_others(plan: Plan, *, part: Parted | None, ledger: Ledger) -> None:
     The ledger knows who paid for training, whatever plan and certificate state: nothing but the
     other part of the very split, so of this share and this data set, in this silo.
     """
-    if plan.evaluation is None:
+    if plan.evaluation is None or plan.chosen.everybody:
         return
     trained = plan.evaluation.trained
     paid = ledger.paid_by(trained, prefix=request_prefix(trained))

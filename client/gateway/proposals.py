@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from silosynth.client.gateway.judged import part_of, require_others
 from silosynth.client.gateway.kept import KeepsRecords
+from silosynth.client.gateway.series import check_epoch, series_caps
 from silosynth.client.gateway.verify import Doorkeeper, VerifiedPlan
 from silosynth.client.ledger import Ledger
 from silosynth.client.policy import Rules, SiloIdentity, approved_by, enough, needs_person
@@ -23,7 +24,7 @@ from silosynth.common.errors import (
     Untrusted,
 )
 from silosynth.common.messages import Answer, Verdict, decode_receipt, request_prefix
-from silosynth.common.plan import Plan, plan_price
+from silosynth.common.plan import Plan, Series, plan_price
 from silosynth.common.trust import PublicKey, Purpose, body_of, unseal
 
 MAX_RECEIPTS = 10_000
@@ -40,6 +41,11 @@ class _Signed:
     sealed: bytes
     key: PublicKey
     consumer: str
+
+    @property
+    def decided(self) -> str:
+        """Return the digest that people decide about: the template's, of an epoch."""
+        return self.plan.decided if self.plan.series else self.digest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,12 +74,13 @@ class Proposals:
         if signed is None:
             return self._verdict(proposed, Answer.APPROVED)
         self._check_owner(signed)
-        decision = self.ledger.decision(proposed.digest, signer=signed.key)
+        decision = self.ledger.decision(signed.decided, signer=signed.key)
         _check_refused(signed.plan, decision)
         if decision is None or self._lapsed(signed, decision) is not None:
             waits = self._decide(signed)
             if waits is not None:
                 return self._verdict(proposed, Answer.PENDING, message=waits)
+        check_epoch(signed.plan, ledger=self.ledger)
         self._keep(signed)
         return self._verdict(proposed, Answer.APPROVED)
 
@@ -86,7 +93,7 @@ class Proposals:
     def _require_approved(self, signed: _Signed) -> None:
         """Raise unless a signed plan was approved, and still is; keep it then."""
         self._check_owner(signed)
-        decision = self.ledger.decision(signed.digest, signer=signed.key)
+        decision = self.ledger.decision(signed.decided, signer=signed.key)
         _check_refused(signed.plan, decision)
         if decision is None:
             raise ApprovalPending(
@@ -99,11 +106,19 @@ class Proposals:
                 f"plan {signed.plan.id} was approved here before, and is no more: {lapsed}",
                 hint="propose it again, and wait for the silo",
             )
+        check_epoch(signed.plan, ledger=self.ledger)
         self._keep(signed)
+        self._grant(signed.plan)
+
+    def _grant(self, plan: Plan) -> None:
+        """Give the budgets of a series that was approved what its template says, durably."""
+        caps = series_caps(plan)
+        if any(self.ledger.remaining(scope) == 0 for scope in caps):
+            self.ledger.grant(caps)
 
     def _decide(self, signed: _Signed) -> str | None:
         """Approve a plan by the policy or by its approvers, or let it wait and say why."""
-        plan, digest = signed.plan, signed.digest
+        plan, digest = signed.plan, signed.decided
         check_promise(plan)
         self._check_budget(plan, consumer=signed.consumer)
         rules = self.door.rules
@@ -141,7 +156,7 @@ class Proposals:
             case Authority.PERSON if not rules.approvers.needed:
                 return None
             case Authority.APPROVERS if enough(
-                self.ledger.words(signed.digest, signer=signed.key), rules.approvers
+                self.ledger.words(signed.decided, signer=signed.key), rules.approvers
             ):
                 return None
             case Authority.POLICY:
@@ -177,7 +192,7 @@ class Proposals:
         A plan belongs to the key that it was approved for first. What files before version 4 hold
         says less: there it belongs to who paid for it, and to the signer of the copy that is kept.
         """
-        owner = self.ledger.owner(signed.digest)
+        owner = self.ledger.owner(signed.decided)
         payer = self._payer(signed) if owner is None else None
         if owner not in (None, signed.key) or payer not in (None, signed.consumer):
             raise _belongs(signed.plan)
@@ -186,13 +201,37 @@ class Proposals:
         self.records.check_id(
             consumer=signed.consumer, plan_id=signed.plan.id, digest=signed.digest
         )
+        if signed.plan.series is not None:
+            self._check_template(signed, series=signed.plan.series)
         kept = self.records.plan(signed.digest)
         if kept not in (None, signed.sealed) and not _signed_by(kept, signed.key):
             raise _belongs(signed.plan)
 
+    def _check_template(self, signed: _Signed, *, series: Series) -> None:
+        """Raise PlanRefused where a series of this name was approved with another template."""
+        if self.records is None:
+            return
+        try:
+            self.records.check_id(
+                consumer=signed.consumer, plan_id=series.name, digest=signed.decided
+            )
+        except RequestConflict as err:
+            raise PlanRefused(
+                f"plan {signed.plan.id} is of another template than series {series.name}, which "
+                "was approved here",
+                hint="leave the template as it is, or have a series of another name approved",
+            ) from err
+
     def _keep(self, signed: _Signed) -> None:
         """Keep an approved plan: a result is checked against it later."""
         if self.records is not None:
+            if signed.plan.series is not None:
+                self.records.keep_plan(
+                    signed.sealed,
+                    consumer=signed.consumer,
+                    plan_id=signed.plan.series.name,
+                    digest=signed.decided,
+                )
             self.records.keep_plan(
                 signed.sealed,
                 consumer=signed.consumer,
@@ -235,10 +274,14 @@ def plan_scopes(dataset: str, consumer: str, project: str) -> tuple[Scope, ...]:
 
 
 def payers(proposed: VerifiedPlan) -> tuple[Scope, ...] | None:
-    """Return who pays: all scopes in a simulation, dataset, consumer and project otherwise."""
+    """Return who pays: all scopes in a simulation; dataset, consumer and project otherwise.
+
+    Of an epoch of a series, that epoch and the series as well.
+    """
     if proposed.consumer is None:
         return None
-    return plan_scopes(proposed.plan.dataset, proposed.consumer, proposed.plan.project)
+    plan = proposed.plan
+    return (*plan_scopes(plan.dataset, proposed.consumer, plan.project), *series_caps(plan))
 
 
 def open_book(

@@ -13,6 +13,7 @@ from typing import Protocol, TypeVar
 from silosynth.client.gateway.asked import AnyDataset, Dataset, TablesDataset, require_training
 from silosynth.client.gateway.judged import Judged, check_bins, judge, part_of
 from silosynth.client.gateway.kept import FindSampler
+from silosynth.client.gateway.series import permit_series
 from silosynth.client.learning import Checkpoints
 from silosynth.client.noise import NoiseShare, check_noise, noise_share
 from silosynth.client.policy import (
@@ -44,7 +45,7 @@ from silosynth.common.plan import (
     Plan,
     check_clip,
     check_plan,
-    check_trees,
+    check_questions,
     decode_plan,
     read_weights,
 )
@@ -172,11 +173,12 @@ def permit_plan(door: Doorkeeper, plan: Plan, *, ended: bool = False) -> AnyData
     if not dataset.bounded:
         check_rows(dataset.policy, plan=plan)
     part_of(dataset, plan)
+    permit_series(plan)
     for phase in plan.phases:
         check_noise(plan.noise(phase))
     if isinstance(dataset, TablesDataset):
         return dataset
-    check_trees(plan.values or {}, dataset.schema)
+    check_questions(plan, dataset.schema)
     _check_lacks(door.silo, dataset, plan)
     if plan.training is not None:
         check_clip(plan.training.clip)
@@ -242,7 +244,7 @@ def verify_request(door: Doorkeeper, proposed: VerifiedPlan, data: bytes) -> Ver
             plan,
             phase,
             marginals=_sums(request, plan=plan, phase=phase, cells=cells),
-            length=_length(request),
+            length=(request.tables.length if request.tables else None) or 1,
         ),
     )
 
@@ -319,11 +321,6 @@ def _check_held(dataset: Dataset, request: Request) -> None:
             raise PlanRefused(
                 f"this silo holds no column {min(lacked)!r}", hint="make a plan that says so"
             )
-
-
-def _length(request: Request) -> int:
-    """Return T of a request that weighs persons, 1 of any other."""
-    return (request.tables.length if request.tables else None) or 1
 
 
 def _sums(request: Request, *, plan: Plan, phase: Phase, cells: tuple[int, ...]) -> int:

@@ -27,6 +27,7 @@ from silosynth.common.audit import (
 )
 from silosynth.common.errors import BudgetExceeded, RequestConflict
 
+LOST = "a plan that was lost"
 _SET_PART = (
     "INSERT INTO parts VALUES (?, ?, ?, ?, ?) ON CONFLICT (kind, name, split) "
     "DO UPDATE SET training = excluded.training, evaluation = excluded.evaluation"
@@ -39,6 +40,14 @@ def last_entry(connection: sqlite3.Connection) -> tuple[int, str]:
     if row is None:
         raise broken("it lost its entries")
     return int(row[0]), str(row[1])
+
+
+def last_body(connection: sqlite3.Connection) -> str:
+    """Return the body of the last entry."""
+    row = first_row(connection, "SELECT body FROM entries ORDER BY sequence DESC LIMIT 1")
+    if row is None:
+        raise broken("it lost its entries")
+    return str(row[0])
 
 
 def has_head(connection: sqlite3.Connection, head: str) -> bool:
@@ -147,10 +156,40 @@ def add_charge(
         stored = _release(connection, request_id)
         _check_resumed(request_id, json.loads(charged), payers=payers, part=part, stored=stored)
         return stored
+    _check_epoch(connection, body, payers=payers)
     _spend(connection, cost_units, rdp=rdp, payers=payers, capped=capped, part=part)
     place, _ = append(connection, body)
     connection.execute("INSERT INTO requests VALUES (?, ?, ?, ?)", (*request, place))
     return None
+
+
+def _check_epoch(connection: sqlite3.Connection, body: str, *, payers: Iterable[Scope]) -> None:
+    """Raise RequestConflict where another plan was answered in an epoch that would pay."""
+    for scope in payers:
+        if scope.kind is not ScopeKind.EPOCH:
+            continue
+        asked = json.loads(body)["facts"].get("plan")
+        if epoch_plan(connection, scope) not in (None, asked):
+            raise RequestConflict(
+                f"epoch {scope.name.rpartition('/')[2]} of this series was answered under another "
+                "plan",
+                hint="an epoch is answered once; ask for the next one",
+            )
+
+
+def epoch_plan(connection: sqlite3.Connection, scope: Scope) -> str | None:
+    """Return the plan whose requests an epoch's budget paid for; None before the first."""
+    if cap_and_spent(connection, scope)[1] == 0:
+        return None
+    row = first_row(
+        connection,
+        "SELECT json_extract(body, '$.facts.plan') FROM entries, "
+        "json_each(entries.body, '$.scopes') AS payer "
+        "WHERE json_extract(payer.value, '$[0]') = ? AND json_extract(payer.value, '$[1]') = ? "
+        "ORDER BY sequence LIMIT 1",
+        *_key(scope),
+    )
+    return LOST if row is None or row[0] is None else str(row[0])
 
 
 def _check_resumed(

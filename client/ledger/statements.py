@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -19,7 +20,14 @@ from silosynth.client.ledger.decisions import (
     newest_decision,
     standing_words,
 )
-from silosynth.client.ledger.rows import first_payer, order_of, part_sums, paying_parts
+from silosynth.client.ledger.rows import (
+    epoch_plan,
+    first_payer,
+    last_body,
+    order_of,
+    part_sums,
+    paying_parts,
+)
 from silosynth.client.ledger.waiting import (
     WaitingPlan,
     add_waiting,
@@ -177,6 +185,19 @@ class Statements:
         return self._batch.read(
             lambda connection: paying_parts(connection, plan_digest, prefix=prefix)
         )
+
+    def epoch_plan(self, scope: Scope) -> str | None:
+        """Return the plan that was answered in an epoch, by its budget; None before the first."""
+        return self._batch.read(lambda connection: epoch_plan(connection, scope))
+
+    def now(self) -> datetime:
+        """Return the time of day by the clock that entries are written with."""
+        return self._clock()
+
+    def newest(self) -> datetime:
+        """Return when the last entry was written, by the clock of then."""
+        entry = json.loads(self._batch.read(last_body))
+        return datetime.fromisoformat(entry["at"])
 
     def take_in(self, word: ApproverWord) -> RecordedWord:
         """Record durably what an approver signed; its caller has checked the signature.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-FILE_VERSION = 6
+FILE_VERSION = 7
 APPLICATION_ID = 0x53_49_4C_4F
 _TABLES_OF_VERSION_1 = (
     "CREATE TABLE entries (sequence INTEGER PRIMARY KEY, body TEXT NOT NULL, "
@@ -74,4 +74,5 @@ ADDED = {
     3: (*_CHANGED_IN_VERSION_4, *_ADDED_IN_VERSION_5, *_ADDED_IN_VERSION_6),
     4: (*_ADDED_IN_VERSION_5, *_ADDED_IN_VERSION_6),
     5: _ADDED_IN_VERSION_6,
+    6: (),  # budgets of series and epochs, which older programs do not know
 }

@@ -95,6 +95,8 @@ def needs_person(rules: Rules, plan: Plan, *, consumer: str) -> str | None:
     it were the sum's.
     """
     approval = rules.approval
+    if plan.series is not None:
+        return f"a series of {plan.series.epochs} epochs waits for a person"
     if not approval.automatic or approval.max_epsilon is None or approval.max_delta is None:
         return "this silo's policy approves no plan by itself"
     if plan.method not in approval.methods:

@@ -201,6 +201,9 @@ class ProjectSection(Section):
 
     name: Name
     budget: Budget
+    public_budget: bool = Field(
+        default=False, description="tell whoever asks who this silo is what is left of the budget"
+    )
     roster_version: int = Field(default=0, ge=0, le=1_000_000, description="of the roster below")
     roster: dict[Name, PublicKey] = Field(min_length=1, max_length=10_000)
 

@@ -1,4 +1,4 @@
-"""The relay's process, as ``silosynth relay`` turns into it.
+"""The relay's process, as ``silosynth relay`` turns into it, and whether it does its work.
 
     python -m silosynth.client.relay.process --superlink host:9092 --silo north ...
 
@@ -9,18 +9,24 @@ from __future__ import annotations
 
 import argparse
 import signal
+import socket
 import sys
+import time
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event
 
-from silosynth.client.relay.health import gateway_pages, is_healthy
+from silosynth.client.relay.first import FirstNode, fork_first_node
 from silosynth.client.relay.relay import RelaySettings, serve_relay
+from silosynth.client.rpc import is_serving
 from silosynth.common.errors import EXIT_BUG, SilosynthError
 from silosynth.common.reach import Expiry
 from silosynth.common.telemetry import (
+    Page,
     Role,
     Telemetry,
     TelemetryServer,
@@ -29,10 +35,66 @@ from silosynth.common.telemetry import (
     take_in_others,
 )
 
+_PAGE_SECONDS = 5.0
+_MOST_BYTES = 1_000_000
+
+HEARD_SECONDS = 90.0
+"""A SuperNode asks every 3 s, and beats every 30 s while it has work."""
+
+
+def is_healthy(*, gateway: Path, heard: Path, now: Callable[[], float] = time.time) -> bool:
+    """Tell whether letters get from the SuperLink to the gateway now.
+
+    Args: gateway: the gateway's socket. heard: the file whose time is when the SuperLink last
+        answered the SuperNode well.
+    """
+    return _is_recent(heard, now=now()) and is_serving(gateway)
+
+
+def gateway_pages(metrics: Path) -> Mapping[str, Page]:
+    """Return the pages that pass on what a gateway without a network shows on its socket."""
+    return {f"/gateway{path}": partial(_fetch, metrics, path) for path in ("/metrics", "/health")}
+
+
+def _fetch(metrics: Path, path: str) -> tuple[int, bytes]:
+    """Ask the gateway for one page; 503 where it does not answer."""
+    asking = _UnixConnection(metrics)
+    try:
+        asking.request("GET", path)
+        answer = asking.getresponse()
+        return answer.status, answer.read(_MOST_BYTES)
+    except (OSError, HTTPException):
+        return 503, b"the gateway does not answer\n"
+    finally:
+        asking.close()
+
+
+class _UnixConnection(HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=_PAGE_SECONDS)
+        self._path = path
+
+    def connect(self) -> None:
+        """Connect to the socket."""
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(_PAGE_SECONDS)
+        self.sock.connect(str(self._path))
+
+
+def _is_recent(heard: Path, *, now: float) -> bool:
+    """Tell whether the SuperLink answered a short while ago."""
+    try:
+        return now - heard.stat().st_mtime < HEARD_SECONDS
+    except OSError:
+        return False
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a relay as the command line says; return the exit code."""
     options = _parser().parse_args(arguments)
+    first = fork_first_node()
     start_logging(as_json=options.json_logs)
     if options.json_logs:
         take_in_others(text=True)
@@ -40,7 +102,7 @@ def main(arguments: list[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     try:
-        _serve(options, stopping=stopping)
+        _serve(options, first=first, stopping=stopping)
     except SilosynthError as err:
         sys.stderr.write(f"error: {err}\n")
         return err.exit_code
@@ -50,7 +112,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _serve(options: argparse.Namespace, *, stopping: Event) -> None:
+def _serve(options: argparse.Namespace, *, first: FirstNode, stopping: Event) -> None:
     """Serve a relay and its pages."""
     telemetry = Telemetry(role=Role.RELAY)
     with ExitStack() as stack:
@@ -67,7 +129,7 @@ def _serve(options: argparse.Namespace, *, stopping: Event) -> None:
         )
         if options.metrics_port is not None:
             stack.enter_context(_pages(options, heard=heard, telemetry=telemetry))
-        serve_relay(settings, telemetry=telemetry, stopping=stopping.is_set)
+        serve_relay(settings, telemetry=telemetry, first=first, stopping=stopping.is_set)
 
 
 def _pages(options: argparse.Namespace, *, heard: Path, telemetry: Telemetry) -> TelemetryServer:

@@ -21,12 +21,13 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import IO, Any, TypeVar
 
 import httpx
 from flwr.app import Context, Error, Message
 from flwr.clientapp import ClientApp
 
+from silosynth.client.relay.first import FirstNode, Node
 from silosynth.client.relay.messages import make_sealed_relay
 from silosynth.client.relay.pushing import push_answer
 from silosynth.client.relay.session import Session, open_session
@@ -67,12 +68,12 @@ import ctypes, os, signal
 ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 if os.getppid() != {parent}:
     os._exit(1)
-from silosynth.common.flower.lean import spare_sql
+from silosynth.common.flower.lean import be_quiet, spare_sql
+be_quiet()
 spare_sql()
 from silosynth.client.relay.supernode import main
-main({seconds!r}, stuck={stuck}, heard={heard!r})
+main(**{limits!r})
 """
-_QUIET = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,9 +103,12 @@ def serve_relay(
     settings: RelaySettings,
     *,
     telemetry: Telemetry,
+    first: FirstNode | None = None,
     stopping: Callable[[], bool] = lambda: False,
 ) -> None:
     """Run a SuperNode and answer its tasks, until ``stopping``; start it again if it crashes.
+
+    ``first`` is a SuperNode that was forked for it and waits; without one each is started afresh.
 
     Raises ConnectionFailed when the SuperNode gives up, as it does when the SuperLink does not know
     its key or shows a certificate of another CA.
@@ -117,10 +121,11 @@ def serve_relay(
         _explain(settings)
         app = make_sealed_relay(lambda _: gateway, telemetry=telemetry, silo=settings.silo)
         give_up = time.monotonic() + _REJOIN_SECONDS
+        waiting = [first] if first else []
         while not stopping():
             port, begun = _free_port(), time.monotonic()
             _make_way(session, silo=settings.silo)
-            with _supernode(settings, port=port, secret_file=secret_file) as node:
+            with _supernode(settings, waiting, port=port, secret_file=secret_file) as node:
                 log("relay-started", silo=settings.silo, superlink=settings.superlink)
                 try:
                     secret = secret_file.read_bytes()
@@ -162,7 +167,7 @@ class _Lost(Exception):
 
 def _answer_tasks(
     app: ClientApp,
-    node: subprocess.Popen[bytes],
+    node: Node,
     *,
     port: int,
     secret: bytes,
@@ -184,7 +189,7 @@ def _answer_tasks(
                 time.sleep(_POLL_SECONDS)
 
 
-def _take_task(client: RuntimeHttpClient, node: subprocess.Popen[bytes]) -> str | None:
+def _take_task(client: RuntimeHttpClient, node: Node) -> str | None:
     """Take a waiting task from the SuperNode; return its token, or None when nobody listens.
 
     A task whose token was lost on its way is held by nobody, so any other failure raises _Lost.
@@ -201,7 +206,7 @@ def _take_task(client: RuntimeHttpClient, node: subprocess.Popen[bytes]) -> str 
         raise
 
 
-def _answer_task(app: ClientApp, node: subprocess.Popen[bytes], *, port: int, token: str) -> None:
+def _answer_task(app: ClientApp, node: Node, *, port: int, token: str) -> None:
     """Pull one message, answer it, push the answer.
 
     A SuperNode waits for an answer to each message before it takes the next, so where none can be
@@ -278,16 +283,16 @@ def _client(
 
 @contextmanager
 def _supernode(
-    settings: RelaySettings, *, port: int, secret_file: Path
-) -> Iterator[subprocess.Popen[bytes]]:
+    settings: RelaySettings, first: list[FirstNode], *, port: int, secret_file: Path
+) -> Iterator[Node]:
     """Run a SuperNode that ends with this process, whatever ends it."""
-    process = subprocess.Popen(
-        supernode_command(settings, port=port, secret_file=secret_file),
-        env=os.environ | _QUIET,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE if settings.json_logs else None,
-        stderr=subprocess.STDOUT if settings.json_logs else None,
-    )
+    words = supernode_words(settings, port=port, secret_file=secret_file)
+    process: Node
+    if first:
+        process = node = first.pop()
+        node.start(words, limits=_limits(settings), piped=settings.json_logs)
+    else:
+        process = _fresh_node(settings, words)
     if process.stdout is not None:
         lines = process.stdout
         threading.Thread(target=_pass_lines, args=(lines,), name="lines", daemon=True).start()
@@ -311,24 +316,26 @@ def _pass_lines(lines: IO[bytes]) -> None:
                 log("supernode", text=text[:_MOST_OF_A_LINE])
 
 
-def supernode_command(settings: RelaySettings, *, port: int, secret_file: Path) -> list[str]:
-    """Return the command that starts the SuperNode, with the Flower of this installation."""
-    config = f'silo="{settings.silo}" gateway="{settings.gateway.absolute()}"'
-    command = [
-        sys.executable,
-        "-c",
-        _START.format(
-            parent=os.getpid(),
-            seconds=_PASS_SECONDS,
-            stuck=_STUCK,
-            heard=str(settings.heard.absolute()) if settings.heard else None,
-        ),
+def _fresh_node(settings: RelaySettings, words: list[str]) -> Node:
+    """Start a SuperNode in an interpreter of its own."""
+    start = _START.format(parent=os.getpid(), limits=_limits(settings))
+    return subprocess.Popen(
+        [sys.executable, "-c", start, *words],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE if settings.json_logs else None,
+        stderr=subprocess.STDOUT if settings.json_logs else None,
+    )
+
+
+def supernode_words(settings: RelaySettings, *, port: int, secret_file: Path) -> list[str]:
+    """Return the options of Flower's SuperNode."""
+    words = [
         "--superlink",
         settings.superlink,
         "--auth-supernode-private-key",
         str(settings.key),
         "--node-config",
-        config,
+        f'silo="{settings.silo}" gateway="{settings.gateway.absolute()}"',
         "--isolation",
         "process",
         "--superexec-auth-secret-file",
@@ -338,10 +345,16 @@ def supernode_command(settings: RelaySettings, *, port: int, secret_file: Path) 
         "--port",
         str(port),
     ]
-    return command + (["--root-certificates", str(settings.ca)] if settings.ca else [])
+    return words + (["--root-certificates", str(settings.ca)] if settings.ca else [])
 
 
-def _check_alive(node: subprocess.Popen[bytes]) -> None:
+def _limits(settings: RelaySettings) -> dict[str, Any]:
+    """Return what ``supernode.main`` is told."""
+    heard = str(settings.heard.absolute()) if settings.heard else None
+    return {"seconds": _PASS_SECONDS, "stuck": _STUCK, "heard": heard}
+
+
+def _check_alive(node: Node) -> None:
     """Raise _Lost when the SuperNode was killed or got stuck, ConnectionFailed when it gave up."""
     code = node.poll()
     if code == _STUCK:

@@ -26,7 +26,7 @@ from silosynth.client.serving.bell import LOOK_SECONDS, TOLD, Bell, ringing
 from silosynth.client.serving.doors import open_doors, relay_listener
 from silosynth.client.serving.fit_aside import fit_aside
 from silosynth.client.serving.later import try_aside
-from silosynth.client.serving.metrics import open_metrics
+from silosynth.client.serving.metered import open_metrics
 from silosynth.client.serving.no_network import check_without_network, forbid_network
 from silosynth.client.serving.notices import senders
 from silosynth.client.serving.run_as import (

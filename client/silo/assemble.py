@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from silosynth.client.gateway import AnyDataset, Gateway, Records
@@ -17,8 +18,10 @@ from silosynth.client.silo.lives import begin_life, noted_heads
 from silosynth.client.silo.rows.datasets import CACHE, forget_spilled, open_datasets
 from silosynth.client.source import StreamRows, forget_codes
 from silosynth.client.sums import SUMS, SumMember, SumStore
+from silosynth.common.audit import Scope, ScopeKind
 from silosynth.common.errors import InvalidCheckpoint, InvalidPolicy, LedgerUnavailable
 from silosynth.common.generator import digest_checkpoint
+from silosynth.common.messages import Left
 from silosynth.common.trust import SigningKey
 
 LEDGER = "ledger.sqlite"
@@ -107,6 +110,7 @@ def open_silo(
             bits=bits,
             tell_operator=tell_operator,
             reached=reached,
+            left=partial(public_left, policy, ledger),
         )
         silo = Silo(
             policy=policy,
@@ -118,6 +122,20 @@ def open_silo(
         )
         silo.forget_stale()
         yield silo
+
+
+def public_left(policy: PolicyFile, ledger: Ledger) -> dict[str, Left]:
+    """Return what is left of the projects whose budgets the policy makes public."""
+    return {
+        project.name: Left(
+            share=max(0, ledger.remaining(scope)) / project.budget.cap.units,
+            epsilon=project.budget.epsilon,
+            delta=project.budget.delta,
+        )
+        for project in policy.projects
+        if project.public_budget
+        for scope in (Scope(kind=ScopeKind.PROJECT, name=project.name),)
+    }
 
 
 def check_files(policy: PolicyFile) -> None:

@@ -86,7 +86,7 @@ def _decided(policy: PolicyFile, plan: Plan, account: Account) -> dict[str, Deci
     return {
         names[d.signer]: d
         for d in account.decisions
-        if d.plan_digest == plan.digest and d.signer in names
+        if d.plan_digest == plan.decided and d.signer in names
     }
 
 

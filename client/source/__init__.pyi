@@ -3,10 +3,9 @@ from .caches.code_cache import forget_codes
 from .caches.file_state import look_at, watch_files
 from .files import list_files
 from .from_duckdb import require_select
-from .from_postgresql import Snapshot, share_snapshot
-from .open import files_of, open_reader, open_source, open_table
-from .parting import Part, Splitting, splitting
-from .people import People
+from .from_postgresql import Snapshot
+from .open import files_of, open_reader, open_snapshot, open_source, open_table
+from .people import Part, People, Splitting, splitting
 from .spec import Bounding, Reader, Source, SourceFormat, SourceSpec, ValueQuestion
 from .sql import is_numeric, quote
 from .stream import StreamRows
@@ -56,6 +55,7 @@ __all__ = [
     "look_at",
     "make_secret",
     "open_reader",
+    "open_snapshot",
     "open_source",
     "open_table",
     "quote",
@@ -63,7 +63,6 @@ __all__ = [
     "read_table",
     "read_untyped",
     "require_select",
-    "share_snapshot",
     "splitting",
     "stored_schema",
     "table_name",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -29,6 +30,9 @@ from silosynth.client.source.table import ARROW, CSV, PARQUET, Wanted, read_tabl
 from silosynth.common.codec import Codec, TableLike
 from silosynth.common.errors import InvalidArgument, InvalidTable
 from silosynth.common.schema import Schema
+
+if TYPE_CHECKING:  # its driver is an extra
+    from silosynth.client.source.from_postgresql import Snapshot
 
 _ENDINGS = {SourceFormat.PARQUET: PARQUET, SourceFormat.ARROW: ARROW, SourceFormat.CSV: CSV}
 
@@ -138,6 +142,15 @@ def open_reader(
         from silosynth.client.source.from_duckdb import open_duckdb
 
         return open_duckdb(spec, wanted=wanted)
+
+
+@contextmanager
+def open_snapshot(spec: SourceSpec) -> Iterator[Snapshot]:
+    """Keep the state that a server's database has now for as long as the block runs."""
+    with _needs_extra(spec.format):
+        from silosynth.client.source.from_postgresql import share_snapshot
+    with share_snapshot(spec) as snapshot:
+        yield snapshot
 
 
 def _open_sql(spec: SourceSpec, *, wanted: Wanted, bounding: Bounding | None) -> Source:

@@ -25,8 +25,8 @@ from silosynth.client.source.caches.held import (
     choose,
     join_pieces,
 )
-from silosynth.client.source.parting import Part
 from silosynth.client.source.people import (
+    Part,
     People,
     Points,
     bound_points,

@@ -1,16 +1,23 @@
-from .cost import RHO_UNIT, SMOOTHING, GaussianCost, rho_units, total_rho
 from .epsilon import pld_epsilon, rho_for
-from .noise import Noise
-from .orders import ORDERS, ORDERS_VERSION, Vector, price_units
+from .noise import RHO_UNIT, SMOOTHING, GaussianCost, Noise, rho_units, total_rho
 from .rdp import add_vectors, rdp_epsilon, rdp_vector
-from .sum_law import PLAIN_SHARE, check_share
-from .zcdp import ORDER_UNIT, budget_order, cks_epsilon, held_epsilon
+from .statistical import count_law
+from .sum_law import check_share
+from .zcdp import (
+    ORDER_UNIT,
+    ORDERS,
+    ORDERS_VERSION,
+    Vector,
+    budget_order,
+    cks_epsilon,
+    held_epsilon,
+    price_units,
+)
 
 __all__ = [
     "ORDERS",
     "ORDERS_VERSION",
     "ORDER_UNIT",
-    "PLAIN_SHARE",
     "RHO_UNIT",
     "SMOOTHING",
     "GaussianCost",
@@ -20,6 +27,7 @@ __all__ = [
     "budget_order",
     "check_share",
     "cks_epsilon",
+    "count_law",
     "held_epsilon",
     "pld_epsilon",
     "price_units",

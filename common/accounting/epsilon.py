@@ -10,25 +10,18 @@ from collections import Counter
 from collections.abc import Sequence
 from fractions import Fraction
 
-from silosynth.common.accounting.cost import (
+from silosynth.common.accounting.noise import (
     RHO_UNIT,
     SMOOTHING,
     GaussianCost,
-    gaussian_rho,
     total_rho,
 )
 from silosynth.common.accounting.rdp import rdp_epsilon
-from silosynth.common.accounting.sum_law import PLAIN_SHARE
 from silosynth.common.accounting.zcdp import check_budget_arguments, check_delta, cks_epsilon
 from silosynth.common.errors import InvalidPlan
 
 SMALLEST_PLD_DELTA = 1e-10
-LARGEST_DISCRETE_SIGMA2 = 2**14
-SMALLEST_DISCRETE_SIGMA2 = Fraction(1, 16)
-_SMOOTHING = 2
 _MOST_CELLS = 10**6
-_LEAST_NOISE = 2**14
-"""Noise below 1/128 of what a person adds hides nothing, and its losses need grids without end."""
 _GRID = 1e-4
 _COARSER = 5
 """Where persons are sampled: each point costs more there, and epsilon rises by below 0.1 %."""
@@ -69,25 +62,20 @@ def pld_epsilon(costs: Sequence[GaussianCost], delta: float) -> float:
     sampled = [c for c in costs if c.rate < 1]
     if sampled and all(c.sigma2 > SMOOTHING for c in sampled):
         bound = min(bound, rdp_epsilon(costs, delta))
-    convolved = [c for c in costs if c.shares > 1 and c.share < PLAIN_SHARE]
-    plain = [c for c in costs if c not in convolved and c not in sampled]
-    smooth = [c for c in plain if c.sensitivity > 1 or c.sigma2 > LARGEST_DISCRETE_SIGMA2]
+    convolved = [c for c in costs if c.convolved]
+    smooth = [c for c in costs if c.smooth]
     if (
         not costs
-        or any(c.sensitivity**2 > _LEAST_NOISE * c.sigma2 for c in costs)
         or delta < SMALLEST_PLD_DELTA
-        or any(c.sigma2 < SMALLEST_DISCRETE_SIGMA2 for c in costs)
-        or any(c.sigma2 <= _SMOOTHING for c in smooth)
-        or any(c.sigma2 <= SMOOTHING or c.share < PLAIN_SHARE for c in sampled)
-        or any(c.sensitivity > 1 for c in convolved)
+        or not all(c.composes for c in costs)
         or sum(c.count * c.touched for c in smooth) > _MOST_CELLS
     ):
         return bound
     discrete: Counter[float] = Counter()
-    for cost in plain:
-        if cost not in smooth:
+    for cost in costs:
+        if cost.rate == 1 and not (cost.smooth or cost.convolved):
             discrete[cost.scale] += cost.count
-    rho = sum((_dominating_rho(c) for c in smooth), Fraction(0))
+    rho = sum((c.dominating_rho for c in smooth), Fraction(0))
     if not discrete and not convolved and not sampled:
         return min(bound, _gaussian_epsilon(rho, delta) + _SLACK)
     grid = _grid(bound) * (_COARSER if sampled else 1)
@@ -127,11 +115,6 @@ def _epsilon_of_units(units: int, delta: float) -> float:
     if delta < SMALLEST_PLD_DELTA:
         return cks_epsilon(rho, delta)
     return _gaussian_epsilon(rho, delta)
-
-
-def _dominating_rho(cost: GaussianCost) -> Fraction:
-    """Return the rho of the continuous Gaussians that dominate ``cost``."""
-    return cost.count * gaussian_rho(sigma2=cost.sigma2 - _SMOOTHING, sensitivity=cost.sensitivity)
 
 
 def _grid(bound: float) -> float:

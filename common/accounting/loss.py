@@ -14,7 +14,7 @@ from functools import lru_cache
 from dp_accounting.pld import privacy_loss_distribution as pld
 from scipy.special import erfcx
 
-from silosynth.common.accounting.cost import GaussianCost
+from silosynth.common.accounting.noise import GaussianCost
 from silosynth.common.accounting.sum_privacy import sum_loss
 
 

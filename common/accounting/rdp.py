@@ -13,9 +13,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from silosynth.common.accounting.cost import RHO_UNIT, GaussianCost
-from silosynth.common.accounting.orders import ORDERS, Vector
-from silosynth.common.accounting.zcdp import check_delta
+from silosynth.common.accounting.noise import RHO_UNIT, GaussianCost
+from silosynth.common.accounting.zcdp import ORDERS, Vector, check_delta
 
 _ROUND_UP = 1 + 1e-9
 _LOG_FACTORIALS = np.concatenate(([0.0], np.cumsum(np.log(np.arange(1, ORDERS[-1] + 1)))))

@@ -27,9 +27,8 @@ from .entries import (
     release_body,
     word_body,
 )
-from .parts import Parted, Side, Sums, added, growth, room
 from .rosters import RosterStep, roster_body
-from .scopes import Scope, ScopeKind
+from .scopes import Parted, Scope, ScopeKind, Side, Sums, added, growth, room
 
 __all__ = [
     "GENESIS",

@@ -25,9 +25,8 @@ from silosynth.common.audit.entries import (
     read_vector,
     read_word,
 )
-from silosynth.common.audit.parts import Sums, SumsOf, charge_sums, closed, sums_of
 from silosynth.common.audit.rosters import RosterStep, read_roster
-from silosynth.common.audit.scopes import Scope
+from silosynth.common.audit.scopes import Scope, Sums, SumsOf, charge_sums, closed, sums_of
 from silosynth.common.errors import InvalidArgument
 
 _CHARGE: Mapping[str, type] = {

@@ -10,8 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from silosynth.common.accounting import ORDERS, ORDERS_VERSION, Vector
-from silosynth.common.audit.parts import Parted, Side
-from silosynth.common.audit.scopes import Scope, ScopeKind
+from silosynth.common.audit.scopes import Parted, Scope, ScopeKind, Side
 from silosynth.common.digest import canonical_json
 
 GENESIS = "0" * 64

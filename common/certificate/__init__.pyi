@@ -1,9 +1,13 @@
-from .certificate import Certificate
+from .certificate import Certificate, plain_words, trust_words
 from .certify import certify_plan, check_certificate, same_certificate
 from .check import CheckedClaim, check_by_others
-from .words import plain_words, trust_words
+from .statistical import CONDITIONS, HEADING, NOT_SAID, SHARES, statistical_privacy
 
 __all__ = [
+    "CONDITIONS",
+    "HEADING",
+    "NOT_SAID",
+    "SHARES",
     "Certificate",
     "CheckedClaim",
     "certify_plan",
@@ -11,5 +15,6 @@ __all__ = [
     "check_certificate",
     "plain_words",
     "same_certificate",
+    "statistical_privacy",
     "trust_words",
 ]

@@ -20,7 +20,7 @@ from silosynth.common.accounting import (
 )
 from silosynth.common.certificate.certificate import Certificate, CertifiedPhase, Overlap, Trust
 from silosynth.common.errors import InvalidPlan
-from silosynth.common.plan import TABLES_PHASES, Plan, lack_words, trust_of
+from silosynth.common.plan import TABLES_PHASES, Plan, lack_words, plan_units, trust_of
 
 ASSUMPTIONS = (
     "The schema and the plan are public: names, categories, bounds, silos and noise scales are "
@@ -172,8 +172,39 @@ def certify_plan(plan: Plan) -> Certificate:
         *lack_words(plan),
         *(OF_TABLES if plan.chosen.several_tables else ()),
         *_held_out_words(plan),
+        *_series_words(plan),
+        *_renewal_words(plan),
     )
     return certificate.model_copy(update={"assumptions": (*certificate.assumptions, *held)})
+
+
+def _series_words(plan: Plan) -> tuple[str, ...]:
+    """Say what a person who stays in the data has lost to a series so far, and may yet lose."""
+    series = plan.series
+    if series is None or series.epoch is None:
+        return ()
+    units, delta = (series.before_units or 0) + plan_units(plan), plan.privacy.delta
+    so_far, ever = (
+        cks_epsilon(Fraction(u, RHO_UNIT), delta) for u in (units, series.lifetime_units)
+    )
+    return (
+        f"Epoch {series.epoch} of {series.epochs} of series {series.name}, template "
+        f"{plan.decided}. A person who has stayed in the data since the first epoch has lost at "
+        f"most epsilon {so_far:.4g} at delta {delta:g} to it so far ({_rho_text(units)} of zCDP "
+        f"rho; each silo holds what earlier epochs cost against its own ledger), and loses at most "
+        f"{ever:.4g} to all of it.",
+    )
+
+
+def _renewal_words(plan: Plan) -> tuple[str, ...]:
+    """Say what else a sampler was made from, and that its cost is not in this one."""
+    if plan.renews is None:
+        return ()
+    return (
+        f"What was not measured was taken from the sampler {plan.renews.sampler} of plan "
+        f"{plan.renews.trained}. What that cost is in its own certificate, and not in this cost: "
+        "one person pays both.",
+    )
 
 
 def _held_out_words(plan: Plan) -> tuple[str, ...]:

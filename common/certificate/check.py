@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from importlib.util import find_spec
 
-from silosynth.common.accounting import PLAIN_SHARE, GaussianCost, pld_epsilon, total_rho
+from silosynth.common.accounting import GaussianCost, pld_epsilon, total_rho
 from silosynth.common.certificate.accountants import (
     least_epsilon,
     opacus_epsilon,
@@ -116,7 +116,7 @@ def _require_others() -> None:
 def _bounds(claim: Claim, delta: float, *, fixed: bool) -> tuple[Bound, ...]:
     """Return what each accountant says to a claim."""
     costs, chosen = claim.costs, "noise was chosen during the run"
-    summed = any(cost.shares > 1 and cost.share < PLAIN_SHARE for cost in costs)
+    summed = any(cost.convolved for cost in costs)
 
     def above(name: str, applies: bool, why: str, find: Callable[[], float]) -> Bound:
         return Bound(

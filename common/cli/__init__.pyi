@@ -1,13 +1,13 @@
-from .ages import Older, OlderDryRun, read_age
 from .console import Force, Json, bars, emit, say, show_table
-from .evaluate import JudgeFlags, evaluate_command, hand_out, open_bars
-from .flags import TableFormat, with_flags
+from .evaluate import JudgedWith, JudgeFlags, evaluate_command, hand_out, hold_bars, open_bars
+from .flags import Older, OlderDryRun, TableFormat, read_age, with_flags
 from .several.sample import refuse_of_tables
 
 __all__ = [
     "Force",
     "Json",
     "JudgeFlags",
+    "JudgedWith",
     "Older",
     "OlderDryRun",
     "TableFormat",
@@ -15,6 +15,7 @@ __all__ = [
     "emit",
     "evaluate_command",
     "hand_out",
+    "hold_bars",
     "open_bars",
     "read_age",
     "refuse_of_tables",

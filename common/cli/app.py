@@ -12,15 +12,16 @@ import click
 import typer
 from rich.markup import escape
 
-from silosynth.common.cli.certificate import certificate_check
+from silosynth.common.cli.certificate import certificate_check, certificate_statistical
 from silosynth.common.cli.checkpoint import checkpoint
 from silosynth.common.cli.console import (
     emit_error,
     say,
 )
-from silosynth.common.cli.estimate import estimate_command
 from silosynth.common.cli.evaluate import evaluate_command
 from silosynth.common.cli.plan import plan_check
+from silosynth.common.cli.released.compare import compare_command
+from silosynth.common.cli.released.estimate import estimate_command
 from silosynth.common.cli.review import schema_accept, schema_review
 from silosynth.common.cli.sampler import inspect, sample
 from silosynth.common.cli.schemas import schema_check, schema_import, schema_json_schema
@@ -148,10 +149,12 @@ def register(app: typer.Typer, groups: Groups) -> None:
     groups["schema"].command("json-schema")(schema_json_schema)
     groups["plan"].command("check")(plan_check)
     groups["certificate"].command("check")(certificate_check)
+    groups["certificate"].command("statistical")(certificate_statistical)
     app.command("sample")(sample)
     app.command("inspect")(inspect)
     app.command("evaluate")(evaluate_command())
     app.command("estimate")(estimate_command)
+    app.command("compare")(compare_command)
     app.command("checkpoint")(checkpoint)
 
 

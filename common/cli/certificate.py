@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import json
+import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from pydantic import ValidationError
 
-from silosynth.common.certificate import Certificate, CheckedClaim, check_by_others, plain_words
+from silosynth.common.certificate import (
+    CONDITIONS,
+    HEADING,
+    NOT_SAID,
+    SHARES,
+    Certificate,
+    CheckedClaim,
+    check_by_others,
+    check_certificate,
+    plain_words,
+    statistical_privacy,
+)
 from silosynth.common.cli.console import Json, emit, say, show_table
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.sampler import load_sampler
@@ -36,6 +49,59 @@ def certificate_check(
     for sentence in words(checked):
         say(f"- {sentence}")
     emit(facts(certificate, checked), as_json=as_json)
+
+
+def certificate_statistical(
+    path: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A certificate, or a sampler that holds one.")
+    ],
+    rows: Annotated[
+        int,
+        typer.Option(
+            help="About how many rows a count is over that an attacker does not know: a public "
+            "guess; of one silo where each noises by itself."
+        ),
+    ],
+    share: Annotated[
+        list[float] | None,
+        typer.Option(help="A cell's share of the rows; say it again for more. 0.5, 0.1 and 0.01."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """What holds of single counts against an attacker who knows no row. Not the guarantee.
+
+    It is said beside the certificate, with its conditions and what it does not say, and no ledger
+    knows of it.
+
+    [dim]silosynth certificate statistical run/certificate.json --rows 20000[/dim]
+    """
+    certificate = read_certificate(path)
+    check_certificate(certificate)
+    stated = statistical_privacy(certificate, rows=rows, shares=share or SHARES)
+    say(plain_words(certificate)[0])
+    header = ("phase", "share of the rows", "epsilon of one count", "by its noise alone")
+    table = [
+        (s.phase, f"{s.share:g}", *(_up(e) for e in (s.epsilon, s.noise_alone))) for s in stated
+    ]
+    show_table(f"{HEADING}, of {rows:,} rows, at delta {certificate.delta:g}", header, table)
+    for sentence in (*CONDITIONS, *NOT_SAID):
+        say(f"- {sentence}")
+    emit(
+        {
+            "plan_id": certificate.plan_id,
+            "delta": certificate.delta,
+            "rows": rows,
+            "counts": [asdict(s) for s in stated],
+            "conditions": list(CONDITIONS),
+            "does_not_say": list(NOT_SAID),
+        },
+        as_json=as_json,
+    )
+
+
+def _up(epsilon: float) -> str:
+    """Return an epsilon with three decimals, rounded up."""
+    return f"{math.ceil(epsilon * 1000) / 1000:g}" if math.isfinite(epsilon) else "none"
 
 
 def read_certificate(path: Path) -> Certificate:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,8 +15,8 @@ from silosynth.common.cli.several.sample import refuse_of_tables
 from silosynth.common.errors import InvalidArgument
 
 if TYPE_CHECKING:
-    from silosynth.common.evaluate import Gate, OpenRun
-    from silosynth.common.report import Audit, EvaluationFacts, ReportFacts
+    from silosynth.common.evaluate import Gate, Measured, OpenRun
+    from silosynth.common.report import Audit, EvaluationFacts, Measure, ReportFacts
 
 _FAILED = 1
 _OF_ONE_TABLE = ("target", "group", "attack", "audit")
@@ -53,14 +53,22 @@ def _no_run(_: Path) -> None:
     """Open no run's directory: that takes the coordinator's part."""
 
 
-def _no_judge(_: Path, __: str) -> dict[str, object]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedWith:
+    """What another run's evaluation says of a sampler, as data and for a gate."""
+
+    facts: Mapping[str, object]
+    measures: tuple[Measure, ...]
+
+
+def _no_judge(_: Path, __: str) -> JudgedWith:
     """Judge nothing by a release: that takes the coordinator's part."""
     raise InvalidArgument("--with needs the coordinator's part", hint="install silosynth[server]")
 
 
 def evaluate_command(
     open_run: OpenRun = _no_run,
-    judge_with: Callable[[Path, str], dict[str, object]] = _no_judge,
+    judge_with: Callable[[Path, str], JudgedWith] = _no_judge,
 ) -> Callable[..., None]:
     """Return the command.
 
@@ -115,7 +123,10 @@ def evaluate_command(
 
         flags = by[0]
         if flags.held_out is not None:
-            emit(judge_with(what, flags.held_out), as_json=as_json)
+            _refuse_beside_release(flags, real=real, out=out)
+            _hand_out_judged(
+                flags.gate, lambda of: judge_with(what, of), flags.held_out, as_json=as_json
+            )
             return
         if real is None or out is None:
             raise InvalidArgument(
@@ -153,6 +164,48 @@ def evaluate_command(
     return with_flags(evaluate, {"by": [JudgeFlags]})
 
 
+def _refuse_beside_release(flags: JudgeFlags, *, real: Path | None, out: Path | None) -> None:
+    """Raise InvalidArgument for options that a release of people held out has no use for."""
+    beside = {
+        "--real": real,
+        "--out": out,
+        "--control": flags.control,
+        "--target": flags.target,
+        "--group": flags.group,
+        "--attack": flags.attack or None,
+        "--audit": flags.audit,
+    }
+    if given := [name for name, value in beside.items() if value is not None]:
+        raise InvalidArgument(
+            f"--with needs no real row, and takes no {given[0]}",
+            hint="'silosynth report RUN --evaluation EVAL_RUN' writes a page",
+        )
+
+
+def _hand_out_judged(
+    gate: Path | None, judge: Callable[[str], JudgedWith], of: str, *, as_json: bool
+) -> None:
+    """Judge by a release, hold a gate against it and say what was missed; exit 1 for a miss."""
+    from silosynth.common.evaluate import load_gate
+
+    bars = None if gate is None else load_gate(gate)
+    judged = judge(of)
+    missed = hold_bars(bars, judged)
+    emit({**judged.facts, **({"missed": missed} if missed else {})}, as_json=as_json)
+    if missed:
+        raise typer.Exit(_FAILED)
+
+
+def hold_bars(bars: Gate | None, judged: Measured) -> list[str]:
+    """Hold a gate against what was measured; say and return what was missed."""
+    from silosynth.common.evaluate import hold_gate
+
+    missed = [] if bars is None else list(hold_gate(bars, judged))
+    for line in missed:
+        say(f"gate missed: {line}")
+    return missed
+
+
 def open_bars(flags: JudgeFlags, *, out: Path, force: bool) -> tuple[Gate | None, Audit | None]:
     """Read gate and audit, and look at the place, before any row is read."""
     from silosynth.common.evaluate import load_audit, load_gate
@@ -173,26 +226,23 @@ def hand_out(
     facts: ReportFacts, *, bars: Gate | None, out: Path, force: bool, as_json: bool
 ) -> None:
     """Hold a gate against what was found, write the report, and say both; exit 1 for a miss."""
-    from silosynth.common.evaluate import hold_gate
     from silosynth.common.report import write_report
 
     found = facts.evaluation
     if found is None:
         raise InvalidArgument("nothing was compared", hint="give tables of 200 rows or more")
-    missed = () if bars is None else hold_gate(bars, found)
+    missed = hold_bars(bars, found)
     page, data = write_report(facts, out, force=force)
-    _tell(found, page, missed)
+    _tell(found, page)
     lamps = {lamp.axis.value: lamp.state.value for lamp in found.lamps}
-    written = {"html": str(page), "json": str(data), "lamps": lamps, "missed": list(missed)}
+    written = {"html": str(page), "json": str(data), "lamps": lamps, "missed": missed}
     emit(written, as_json=as_json)
     if missed:
         raise typer.Exit(_FAILED)
 
 
-def _tell(found: EvaluationFacts, page: Path, missed: Sequence[str]) -> None:
-    """Say the four answers, what was missed, and where the page lies."""
+def _tell(found: EvaluationFacts, page: Path) -> None:
+    """Say the four answers, and where the page lies."""
     for lamp in found.lamps:
         say(f"{lamp.axis.value}, {lamp.state.value}: {lamp.sentence}")
-    for line in missed:
-        say(f"gate missed: {line}")
     say(f"wrote {page}; it is private, like the real rows")

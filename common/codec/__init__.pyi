@@ -1,7 +1,16 @@
+from .bins import quantile_groups
 from .codec import Codec, Encoded
 from .conditions import allowed_codes, codes_meeting, narrow_spreads, parse_conditions
-from .edges import quantile_groups
-from .examples import END, Layout, from_examples, layout_of, modelled_texts, to_examples
+from .examples import (
+    END,
+    Layout,
+    decode_texts,
+    encode_texts,
+    from_examples,
+    layout_of,
+    modelled_texts,
+    to_examples,
+)
 from .facts import CENSORED, FEW, ColumnFacts, Proposal, summarise
 from .fit import accepts, check_columns
 from .kinds.identifier import form_of, keys_at, where_keys
@@ -10,7 +19,6 @@ from .listed import ListedCodec
 from .notes import HARDLY, EncodingNote, add_notes, code_dtype
 from .numeric import NumericCodec
 from .ruled import keeps_rules, read_values, renumber
-from .text import decode_texts, encode_texts
 from .written.columns import TableLike, as_table, is_instant, is_number, is_text
 from .written.form import Form, arrow_type, in_form, read_numbers, stored_name
 from .written.frames import Frame, read_sheet, to_pandas

@@ -21,14 +21,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from silosynth.common.codec.examples import modelled_texts
+from silosynth.common.codec.examples import decode_texts, encode_texts, modelled_texts
 from silosynth.common.codec.fit import check_columns
 from silosynth.common.codec.kinds.kind import ColumnCodec
 from silosynth.common.codec.kinds.table import codec_of
 from silosynth.common.codec.notes import EncodingNote, Uniform
 from silosynth.common.codec.numeric import NumericCodec
 from silosynth.common.codec.ruled import from_counted, to_counted
-from silosynth.common.codec.text import decode_texts, encode_texts
 from silosynth.common.codec.written.columns import TableLike, as_table
 from silosynth.common.codec.written.form import Form, in_form
 from silosynth.common.codec.written.parsing import flatten, readable

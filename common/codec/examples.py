@@ -1,7 +1,8 @@
 """An example: a row of a table, an image or a text as one sequence of integer codes.
 
 A generator learns examples and nothing else, so one family of networks serves them all. The label
-stands first, then the other attributes, then the pixels of images, then the bytes of texts.
+stands first, then the other attributes, then the pixels of images, then the bytes of texts: those
+of UTF-8, then END up to the declared length.
 """
 
 from __future__ import annotations
@@ -10,11 +11,51 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 
-from silosynth.common.codec.notes import code_dtype
+from silosynth.common.codec.notes import EncodingNote, code_dtype
+from silosynth.common.codec.written.parsing import distinct, flatten, readable, to_texts
 from silosynth.common.domain import Clique, Grouping
 from silosynth.common.errors import CapExceeded, InvalidPlan
 from silosynth.common.schema import Schema
+
+
+def encode_texts(
+    column: pa.ChunkedArray | pa.Array, *, name: str, max_bytes: int
+) -> tuple[np.ndarray, EncodingNote]:
+    """Return (rows, max_bytes) uint16 codes, and how many texts were cut.
+
+    A text that is too long ends with its last whole character; null is the empty text; what is not
+    UTF-8 was replaced by U+FFFD before.
+    """
+    values, positions = distinct(readable(flatten(column)))
+    table = np.full((len(values), max_bytes), END, dtype=np.uint16)
+    cut = np.zeros(len(values), dtype=bool)
+    for number, text in enumerate(to_texts(values).to_pylist()):
+        data = (text or "").encode()
+        cut[number] = len(data) > max_bytes
+        if cut[number]:
+            data = data[:max_bytes].decode("utf-8", "ignore").encode()
+        table[number, : len(data)] = np.frombuffer(data, dtype=np.uint8)
+    note = EncodingNote(attribute=name, clipped=int(cut[positions].sum()))
+    return table[positions], note
+
+
+def decode_texts(codes: np.ndarray) -> pa.Array:
+    """Return the texts of (rows, max_bytes) codes; bytes that are not UTF-8 become U+FFFD.
+
+    Guarantees: any codes up to END can be decoded; ``decode_texts(encode_texts(x)[0])`` is ``x``
+    as far as it fits.
+    """
+    ended = codes == END
+    lengths = np.where(ended.any(axis=1), ended.argmax(axis=1), codes.shape[1])
+    plain = codes.astype(np.uint8)
+    texts = [
+        row[:length].tobytes().decode("utf-8", "replace")
+        for row, length in zip(plain, lengths.tolist(), strict=True)
+    ]
+    return pa.array(texts, pa.large_string())
+
 
 MOST_POSITIONS = 8192
 MOST_SYMBOLS = 2**20

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
-from silosynth.common.codec.edges import BinEdges, Grid, bin_edges, bin_points, find_bins
+from silosynth.common.codec.bins import BinEdges, Grid, bin_edges, bin_points, find_bins
 from silosynth.common.codec.notes import EncodingNote, Uniform, code_dtype
 from silosynth.common.codec.written.columns import is_text
 from silosynth.common.codec.written.parsing import distinct, trim

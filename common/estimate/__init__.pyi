@@ -1,6 +1,5 @@
-from .interval import Interval
 from .regression import estimate_regression, parse_formula
-from .replicates import FEWEST, MOST, load_replicates, save_replicates
+from .replicates import FEWEST, MOST, Interval, has_replicates, load_replicates, save_replicates
 from .share import estimate_share
 
 __all__ = [
@@ -9,6 +8,7 @@ __all__ = [
     "Interval",
     "estimate_regression",
     "estimate_share",
+    "has_replicates",
     "load_replicates",
     "parse_formula",
     "save_replicates",

@@ -9,8 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from silosynth.common.errors import InvalidArgument
-from silosynth.common.estimate.interval import LEVEL, Interval, interval_of
-from silosynth.common.estimate.replicates import Replicated
+from silosynth.common.estimate.replicates import LEVEL, Interval, Replicated, interval_of
 from silosynth.common.sampler import Sampler, draw_batches
 from silosynth.common.schema import Schema
 from silosynth.common.scores import (

@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from silosynth.common.codec import code_words
 from silosynth.common.errors import InvalidArgument
-from silosynth.common.estimate.interval import LEVEL, Interval, interval_of
-from silosynth.common.estimate.replicates import Replicated
+from silosynth.common.estimate.replicates import LEVEL, Interval, Replicated, interval_of
 from silosynth.common.sampler import Sampler, probability_of
 from silosynth.common.schema import Schema, as_numeric
 

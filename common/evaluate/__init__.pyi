@@ -1,12 +1,15 @@
 from .audited import load_audit
 from .files import evaluate_file, evaluate_rows
-from .gate import Gate, hold_gate, load_gate
-from .made import Made, Opened, OpenRun, Tell, Wish, silent
+from .gate import Gate, Measured, hold_gate, load_gate
+from .lamps import held_lamps
+from .made import Guarantee, Made, Opened, OpenRun, Tell, Wish, guarantee_of, silent
 from .reuse import again_measure, reuse_measures, run_measures
 
 __all__ = [
     "Gate",
+    "Guarantee",
     "Made",
+    "Measured",
     "OpenRun",
     "Opened",
     "Tell",
@@ -14,6 +17,8 @@ __all__ = [
     "again_measure",
     "evaluate_file",
     "evaluate_rows",
+    "guarantee_of",
+    "held_lamps",
     "hold_gate",
     "load_audit",
     "load_gate",

@@ -6,7 +6,15 @@ from collections.abc import Sequence
 
 from silosynth.common.evaluate.made import Guarantee
 from silosynth.common.evaluate.reuse import AGAIN
-from silosynth.common.report import Axis, ColumnFacts, Lamp, Measure, State, TargetFacts
+from silosynth.common.report import (
+    Axis,
+    ColumnFacts,
+    HeldFacts,
+    Lamp,
+    Measure,
+    State,
+    TargetFacts,
+)
 
 SHAPE_GOOD, SHAPE_POOR = 0.9, 0.6
 IMPOSSIBLE_GOOD, IMPOSSIBLE_POOR = 0.01, 0.1
@@ -16,6 +24,7 @@ FORM_GOOD = 0.01
 EPSILON_GOOD, EPSILON_FAIR = 1.0, 10.0
 _BETWEEN_GOOD, _BETWEEN_POOR = 0.4, 0.8
 _AUC_GOOD, _FOUND = 0.03, 0.05
+_GUESSED = 0.6
 BY_RELEASES = "by releases"
 
 
@@ -118,6 +127,60 @@ def utility_lamp(
         group = max(hurt, key=lambda g: g.real - g.synthetic)
         text += f"; it loses {group.real - group.synthetic:.3f} where {group.group}"
     return Lamp(axis=Axis.UTILITY, state=state, sentence=f"{text}.")
+
+
+def held_lamps(
+    found: HeldFacts, *, guarantee: Guarantee | None, reuse: Sequence[Measure]
+) -> tuple[Lamp, Lamp, Lamp, Lamp]:
+    """Answer the four questions by what people said who were held out; no real row is at hand."""
+    return (
+        _held_fidelity(found),
+        _held_utility(found),
+        privacy_lamp(guarantee, ()),
+        reuse_lamp(reuse),
+    )
+
+
+def _held_fidelity(found: HeldFacts) -> Lamp:
+    """Say how near the pairs are: between 0, the ceiling, and independent columns, the floor."""
+    people = f"{found.people.value or 0:,.0f} people who were held out"
+    if found.distance is None or found.distance.value is None:
+        return Lamp(
+            axis=Axis.FIDELITY,
+            state=State.UNKNOWN,
+            sentence=f"About {people} are too few to tell how near pairs of columns are.",
+        )
+    share = found.distance.value / max(found.independent, 1e-9)
+    words = {State.GOOD: "Close.", State.FAIR: "Close in parts.", State.POOR: "Not close."}
+    state = _grade(share, _BETWEEN_GOOD, _BETWEEN_POOR)
+    near = "" if found.near.value is None else f", as near as a sample of {found.near.value:,.0f}"
+    return Lamp(
+        axis=Axis.FIDELITY,
+        state=state,
+        sentence=f"{words[state]} By about {people}, pairs of columns are "
+        f"{found.distance.value:.3f} off ({found.distance.low or 0:.3f} to "
+        f"{found.distance.high or 0:.3f}){near}; independent columns are {found.independent:.3f} "
+        "off, a perfect table 0.",
+    )
+
+
+def _held_utility(found: HeldFacts) -> Lamp:
+    """Say how the sampler's posterior ranks people; nobody can say what real rows would reach."""
+    told = [a for a in found.areas if a.auc.value is not None]
+    if not told:
+        return Lamp(
+            axis=Axis.UTILITY,
+            state=State.UNKNOWN,
+            sentence="No column was predicted: name some with 'plan evaluate --targets'.",
+        )
+    worst = min(told, key=lambda a: a.auc.value or 0.0)
+    return Lamp(
+        axis=Axis.UTILITY,
+        state=State.POOR if (worst.auc.high or 1.0) < _GUESSED else State.UNKNOWN,
+        sentence=f"{worst.target} is predicted for people who were held out with an AUC of "
+        f"{worst.auc.value:.3f} ({worst.auc.low or 0:.3f} to {worst.auc.high or 1:.3f}), where "
+        "guessing is 0.5 and knowing 1; what real rows would teach, nobody knows here.",
+    )
 
 
 def privacy_lamp(guarantee: Guarantee | None, measures: Sequence[Measure]) -> Lamp:

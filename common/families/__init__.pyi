@@ -1,5 +1,15 @@
-from .links import has_later, later_link, link_names, links_asked, parent_link
-from .questions import Answer, Phase, Question
+from .questions import (
+    MOST_FINENESS,
+    MOST_LENGTH,
+    MOST_SCALE,
+    NORM_BINS,
+    Answer,
+    Phase,
+    Question,
+    Weighing,
+    fits_in_int64,
+    norm_bins,
+)
 from .views import (
     FIRST,
     PLACE,
@@ -8,19 +18,15 @@ from .views import (
     SECOND,
     drawn_domains,
     first_of,
+    has_later,
+    later_link,
     later_of,
+    link_names,
+    links_asked,
+    parent_link,
     places_of,
     single_views,
     view_domains,
-)
-from .weights import (
-    MOST_FINENESS,
-    MOST_LENGTH,
-    MOST_SCALE,
-    NORM_BINS,
-    Weighing,
-    fits_in_int64,
-    norm_bins,
 )
 
 __all__ = [

@@ -1,7 +1,15 @@
-"""What is asked of families, and what comes back of it: no row is needed to say either."""
+"""What is asked of families, by which weights, and what comes back: no row is needed to say it.
+
+One whole-number weight a person bounds all that it adds to a phase to F times T at most. The rows
+of a person are many, and one of them would be paid for as the worst case. Weighing the person's
+counts over all marginals of a phase together bounds their length instead, whatever the number of
+rows (docs/decisions/082-families.md).
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,8 +17,76 @@ import numpy as np
 from silosynth.common.domain import Clique
 from silosynth.common.errors import InvalidPlan
 from silosynth.common.families.views import single_views, view_domains
-from silosynth.common.families.weights import MOST_SCALE, Weighing
 from silosynth.common.tables import TablesSchema
+
+NORM_BINS = 48
+MOST_FINENESS = 2**12
+MOST_LENGTH = 2**18
+MOST_SCALE = 2**10
+_SAFE = 2**62
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weighing:
+    """The public numbers of a phase: F, how finely weights are told apart, and T, the length kept.
+
+    Guarantees: a person's weighed counts, stacked over all marginals of the phase, have an L2 norm
+    of at most ``sensitivity``, exactly.
+
+    >>> Weighing(fineness=256, length=3).sensitivity
+    768
+    """
+
+    fineness: int
+    length: int
+
+    def __post_init__(self) -> None:
+        for name, most in (("fineness", MOST_FINENESS), ("length", MOST_LENGTH)):
+            value = getattr(self, name)
+            if type(value) is not int or not 1 <= value <= most:
+                raise InvalidPlan(f"{name} {value!r} is not a whole number from 1 to {most:,}")
+
+    @property
+    def sensitivity(self) -> int:
+        """Return F times T, in units of weighed counts."""
+        return self.fineness * self.length
+
+    def weights(self, squares: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Return (persons,) int64, ``min(F, isqrt(F^2 T^2 // s))``; 0 where s is 0.
+
+        Guarantees: ``w^2 s <= F^2 T^2`` in whole numbers, and each weight is a function of its
+        own ``s``.
+
+        Args: squares: (persons,) whole numbers, as :func:`add_squares` makes them, of any size.
+        """
+        bound = self.sensitivity**2
+        if isinstance(squares, np.ndarray) and squares.dtype.kind == "i":
+            room = np.minimum(bound // np.maximum(squares, 1), self.fineness**2)
+            root = np.sqrt(room.astype(np.float64)).astype(np.int64)
+            root -= root * root > room
+            root += (root + 1) * (root + 1) <= room
+            return np.where(squares > 0, root, 0)
+        each = [min(self.fineness, math.isqrt(bound // int(s))) if s else 0 for s in squares]
+        return np.array(each, dtype=np.int64)
+
+
+def norm_bins(squares: Sequence[int] | np.ndarray) -> np.ndarray:
+    """Return (persons,) int64, ``floor(4 log2 norm)`` up to the last bin; -1 where there is none.
+
+    Exactly: the largest k with ``2^k <= s^2``, for ``4 log2 sqrt(s) = log2 s^2``.
+    """
+    each = [min((int(s) ** 2).bit_length(), NORM_BINS) - 1 for s in squares]
+    return np.array(each, dtype=np.int64)
+
+
+def fits_in_int64(rows: np.ndarray, scales: Sequence[int]) -> bool:
+    """Say whether no person's squares can pass 2^62: a marginal's are at most its rows squared.
+
+    Args: rows: (persons,) how many rows each has.
+    """
+    most = int(rows.max(initial=0))
+    return most**2 * sum(scale**2 for scale in scales) < _SAFE
+
 
 MOST_CELLS = 2**40
 """Cells of a question, so that the number of one fits in an int64 however it is counted."""

@@ -16,9 +16,8 @@ import pyarrow.compute as pc
 
 from silosynth.common.codec import Form, arrow_type, codec_of, in_form, where_keys
 from silosynth.common.errors import InvalidSampler
-from silosynth.common.generated.by_row import as_uniform, row_words
 from silosynth.common.generated.people import make_people, make_places
-from silosynth.common.generated.words import words_by_row
+from silosynth.common.generated.words import as_uniform, row_words, words_by_row
 from silosynth.common.rules import parse_pattern, regular
 from silosynth.common.schema import (
     PERSONAL,

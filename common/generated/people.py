@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from silosynth.common.errors import InvalidSampler
-from silosynth.common.generated.by_row import chosen, row_words
+from silosynth.common.generated.words import chosen, row_words
 from silosynth.common.schema import Provider
 
 _POOL = 4096

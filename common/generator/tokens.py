@@ -1,7 +1,9 @@
 """Rows as tokens of a language model: control code, text, end, and padding up to one length.
 
 What a row becomes depends on that row, the public schema and the checkpoint's tokenizer alone, and
-every row becomes as many numbers.
+every row becomes as many numbers. The control code is the row's attributes in words, which stand
+before its text: ``kind: spam | region: north``, as in Yue et al. 2022, section 4. Names and words
+are those of the public schema; numbers are spelled as their bins.
 """
 
 from __future__ import annotations
@@ -12,10 +14,24 @@ from typing import Protocol
 import numpy as np
 import pyarrow as pa
 
-from silosynth.common.codec import decode_texts, encode_texts, layout_of, modelled_texts
+from silosynth.common.codec import code_words, decode_texts, encode_texts, layout_of, modelled_texts
 from silosynth.common.errors import InvalidPlan
-from silosynth.common.generator.control_code import BEFORE_TEXT, SEPARATOR, control_words
-from silosynth.common.schema import Schema
+from silosynth.common.schema import CodedAttribute, Schema
+
+SEPARATOR, BEFORE_TEXT = " | ", "\n"
+
+
+def control_words(schema: Schema) -> dict[str, tuple[str, ...]]:
+    """Return, for each attribute with codes, the words of each code: ``kind: spam``."""
+    return {a.name: tuple(f"{a.name}: {word}" for word in _words(a)) for a in schema.coded}
+
+
+def _words(attribute: CodedAttribute) -> tuple[str, ...]:
+    """Return the words of an attribute's codes, as networks that were trained before know them."""
+    words = code_words(attribute)
+    plain = attribute.kind == "boolean" and attribute.spelled is None
+    return ("False", "True", *words[2:]) if plain else words
+
 
 IGNORED = -1
 """Stands where the next token is not learnt: in the control code and in the padding."""

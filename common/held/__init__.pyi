@@ -1,5 +1,5 @@
 from .counters import Counters, norm_bound
-from .estimates import Distance, Evaluation, Number, evaluate_release, judge_other
+from .estimates import Distance, Evaluation, Number, evaluate_release, judge_other, split
 from .inputs import Inputs, drawn_pairs, inputs_digest, vector_cells, work_out
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "inputs_digest",
     "judge_other",
     "norm_bound",
+    "split",
     "vector_cells",
     "work_out",
 ]

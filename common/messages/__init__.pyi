@@ -19,19 +19,30 @@ from .release import (
     is_answer,
     refusal_error,
 )
-from .request import FINE, Request, count_cells, decode_request, encode_request, request_prefix
+from .request import (
+    FINE,
+    MOST_STEP_BYTES,
+    Request,
+    SumProof,
+    count_cells,
+    decode_request,
+    encode_request,
+    pack,
+    request_prefix,
+    unpack,
+)
 from .statements import (
     Acknowledgement,
     Answer,
     Bundle,
     Identity,
+    Left,
     Result,
     Verdict,
     decode_statement,
     digest_sampler,
     encode_statement,
 )
-from .sum_proof import MOST_STEP_BYTES, SumProof, pack, unpack
 from .sums import (
     AgreedSet,
     KeyAdvert,
@@ -76,6 +87,7 @@ __all__ = [
     "Bundle",
     "Identity",
     "KeyAdvert",
+    "Left",
     "Receipt",
     "Refusal",
     "Release",

@@ -1,22 +1,27 @@
-"""What a silo is asked in one message, held against its plan: never more than the plan allows."""
+"""What a silo is asked in one message, held against its plan: never more than the plan allows.
+
+In shared trust it carries every participant's keys, and its word on the set.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, PrivateAttr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from silosynth.common.digest import Digest, canonical_json, digest_of
 from silosynth.common.document import describe_validation
 from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.errors import CapExceeded, InvalidPlan
-from silosynth.common.generator import FeatureSettings, feature_cells
+from silosynth.common.generator import MOST_SCORE, feature_cells, projection_cells
 from silosynth.common.measurement import MarginalQuery
-from silosynth.common.messages.sum_proof import SumProof
 from silosynth.common.messages.tables import TablesQuestions, count_table_cells
 from silosynth.common.plan import (
     MOST_MARGINALS,
+    MOST_MEMBERS,
+    MOST_SESSIONS,
+    OF_ALL_ATTRIBUTES,
     OF_VALUES,
     TABLES_PHASES,
     Name,
@@ -31,12 +36,44 @@ from silosynth.common.plan import (
     unframe_weights,
 )
 from silosynth.common.tables import TablesSchema
+from silosynth.common.trust import plain_bytes, plain_text
+
+MOST_ENVELOPE = 8192
+MOST_STEP_BYTES = 2048 + MOST_MEMBERS * (MOST_ENVELOPE + 4)
+
+Envelope = Annotated[str, Field(max_length=MOST_ENVELOPE)]
+Session = Annotated[int, Field(ge=1, le=MOST_SESSIONS)]
+
+
+class SumProof(BaseModel):
+    """The statements of one session, in base64, in the order of the members' names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    session: Session
+    adverts: tuple[Envelope, ...] = Field(min_length=2, max_length=MOST_MEMBERS)
+    votes: tuple[Envelope, ...] = Field(min_length=2, max_length=MOST_MEMBERS)
+
+
+def pack(statement: bytes) -> str:
+    """Return the text form of a statement."""
+    return plain_text(statement)
+
+
+def unpack(text: str) -> bytes:
+    """Return the statement of a text form; raise InvalidPlan when it is none."""
+    try:
+        return plain_bytes(text)
+    except ValueError:
+        raise InvalidPlan("a statement about a sum is not base64") from None
+
 
 FINE = "fine"
 _MOST_SPELLED = 10**18
 
 
 Point = Annotated[int, Field(ge=0, le=2**48)]
+Score = Annotated[int, Field(ge=-MOST_SCORE, le=MOST_SCORE)]
 
 
 class Request(PlanModel):
@@ -45,7 +82,9 @@ class Request(PlanModel):
     The weights that a round starts from travel behind the request's JSON, which has their digest.
     """
 
-    _ABSENT: ClassVar[frozenset[str]] = frozenset({"training", "edges", "leaves", "tables"})
+    _ABSENT: ClassVar[frozenset[str]] = frozenset(
+        {"training", "edges", "leaves", "scores", "tables"}
+    )
     _weights: bytes | None = PrivateAttr(default=None)
 
     version: Literal[1] = 1
@@ -62,6 +101,11 @@ class Request(PlanModel):
     )
     leaves: Mapping[str, tuple[Point, ...]] | None = Field(
         default=None, max_length=4096, description="in the phase closer: which are looked into"
+    )
+    scores: Mapping[str, tuple[Score, ...]] | None = Field(
+        default=None,
+        max_length=4096,
+        description="in the phase projection: per attribute the number that each code stands for",
     )
     training: TrainingStep | None = None
     tables: TablesQuestions | None = Field(
@@ -84,6 +128,8 @@ class Request(PlanModel):
             raise ValueError("edges: several tables are counted as their schema has them")
         if (self.leaves is not None) != (self.phase is PhaseName.CLOSER):
             raise ValueError("leaves: the phase closer names them, and no other")
+        if (self.scores is not None) != (self.phase is PhaseName.PROJECTION):
+            raise ValueError("scores: the phase projection has them, and no other")
         if self.phase in OF_VALUES and (self.edges is not None or self.levels):
             raise ValueError("edges, levels: values are counted as the plan's trees have them")
         return self
@@ -217,8 +263,10 @@ def _one_table_cells(
         cells = tuple(_value_cells(request, plan, c, level) for c, level in request.queries)
     else:
         domains = {name: g.domain(domain) for name, g in request.groupings().items()}
-        embeds = plan.features if phase.name is PhaseName.EMBEDDING else None
-        cells = tuple(_cells(domains, clique, level, embeds) for clique, level in request.queries)
+        cells = tuple(
+            _cells(_level(domains, level), clique, request=request, plan=plan)
+            for clique, level in request.queries
+        )
     if sum(cells) > phase.cells:
         raise CapExceeded(
             f"phase {phase.name.value} asks for {_number(sum(cells))} cells; "
@@ -252,7 +300,7 @@ def _training_cells(step: TrainingStep, *, plan: Plan, phase: Phase) -> tuple[in
 
 def _check_cliques(request: Request, *, phase: PhaseName, plan: Plan, domain: Domain) -> None:
     """Raise InvalidPlan for a clique that its phase does not ask: who approves goes by the name."""
-    whole = phase is PhaseName.EMBEDDING or plan.chosen.evaluates
+    whole = phase in OF_ALL_ATTRIBUTES or plan.chosen.evaluates
     listed = {domain.attributes} if whole else set(plan.workload)
     by_name = whole or phase is PhaseName.WORKLOAD
     arity = 1 if phase in (*OF_VALUES, PhaseName.ONE_WAY) else 2
@@ -269,17 +317,23 @@ def _number(cells: int) -> str:
     return str(cells) if cells <= _MOST_SPELLED else "more than 10^18"
 
 
-def _cells(
-    domains: Mapping[str, Domain], clique: Clique, level: str, embeds: FeatureSettings | None
-) -> int:
-    """Return the cells of one marginal, or of one sum of features, at its level."""
-    if level not in domains:
-        raise InvalidPlan(f"unknown level {level!r}")
+def _level(domains: Mapping[str, Domain], name: str) -> Domain:
+    """Return the domain of a level; raise InvalidPlan for a level that was not sent."""
+    if name not in domains:
+        raise InvalidPlan(f"unknown level {name!r}")
+    return domains[name]
+
+
+def _cells(domain: Domain, clique: Clique, *, request: Request, plan: Plan) -> int:
+    """Return the cells of one marginal, or of one sum of features or projections, at its level."""
     if not clique:
         raise InvalidPlan("a marginal needs at least one attribute")
-    if embeds is not None:
-        return feature_cells(embeds, clique=clique, domain=domains[level])
-    return domains[level].size(clique)
+    if request.phase is PhaseName.EMBEDDING and plan.features is not None:
+        return feature_cells(plan.features, clique=clique, domain=domain)
+    if request.phase is PhaseName.PROJECTION and plan.projection is not None:
+        scores = request.scores or {}
+        return projection_cells(plan.projection, clique=clique, domain=domain, scores=scores)
+    return domain.size(clique)
 
 
 def encode_request(request: Request) -> bytes:

@@ -47,10 +47,28 @@ class _Statement(BaseModel):
         return self.model_dump(mode="json")
 
 
+class Left(BaseModel):
+    """What is left of a project's budget, where a silo's policy makes that public.
+
+    ``share`` is of the budget's zCDP rho, 0 to 1; ``epsilon`` and ``delta`` are the whole budget's.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    share: float = Field(ge=0, le=1)
+    epsilon: float = Field(gt=0)
+    delta: float = Field(gt=0, lt=1)
+
+    def words(self) -> str:
+        """Say it in one line."""
+        return f"{self.share:.1%} of epsilon {self.epsilon:g} at delta {self.delta:g}"
+
+
 class Identity(_Statement):
     """A silo's word on who it is, over the coordinator's fresh challenge, and what it speaks.
 
     The one statement that may say more than is known here: a neighbour says what it likes to say.
+    ``left`` is by project, of those alone that its policy makes public.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -58,11 +76,12 @@ class Identity(_Statement):
     silo: Name
     challenge: str = Field(pattern=r"^[0-9a-f]{64}$")
     wire: int = Field(default=UNTOLD, ge=UNTOLD, lt=2**16)
+    left: dict[Name, Left] = Field(default_factory=dict, max_length=1_000)
 
     def facts(self) -> dict[str, object]:
-        """Return what is said; nothing of a version to who knows of none."""
-        said = super().facts()
-        return said if self.wire else {k: v for k, v in said.items() if k != "wire"}
+        """Return what is said; nothing of a version to who knows of none, or of no budget."""
+        silent = {name for name in ("wire", "left") if not getattr(self, name)}
+        return {name: value for name, value in super().facts().items() if name not in silent}
 
 
 class Verdict(_Statement):

@@ -1,10 +1,17 @@
 from .budget import check_budget, check_promise
-from .check import check_any_plan, check_plan, check_tables_plan, check_texts
+from .check import (
+    check_any_plan,
+    check_plan,
+    check_questions,
+    check_tables_plan,
+    check_texts,
+)
 from .company import fewest_in_sum
 from .cost import (
     alone_costs,
     alone_units,
     charged_epsilon,
+    check_series,
     plan_costs,
     plan_price,
     plan_units,
@@ -17,6 +24,9 @@ from .lacks import held_alone, lack_words, words_of_lacks
 from .methods import MEMBERS, ROUNDS, Method
 from .phases import (
     MOST_MARGINALS,
+    OF_ALL_ATTRIBUTES,
+    OF_COLUMNS,
+    OF_PAIRS,
     OF_VALUES,
     TABLES_PHASES,
     Phase,
@@ -37,6 +47,7 @@ from .plan import (
     load_plan,
     parse_plan,
 )
+from .series import Renewal, Series
 from .training import (
     BOUND,
     LARGEST_WEIGHT,
@@ -58,7 +69,6 @@ from .values import (
     ENDINGS,
     MOST_CLOSER_CELLS,
     PlannedTree,
-    check_trees,
     level_number,
     partition,
     plan_trees,
@@ -74,6 +84,9 @@ __all__ = [
     "MOST_MEMBERS",
     "MOST_SESSIONS",
     "NAME_PATTERN",
+    "OF_ALL_ATTRIBUTES",
+    "OF_COLUMNS",
+    "OF_PAIRS",
     "OF_VALUES",
     "ROUNDS",
     "TABLES_PHASES",
@@ -91,6 +104,8 @@ __all__ = [
     "PlanModel",
     "PlannedTree",
     "Privacy",
+    "Renewal",
+    "Series",
     "TrainingSettings",
     "TrainingStep",
     "Trust",
@@ -105,9 +120,10 @@ __all__ = [
     "check_clip",
     "check_plan",
     "check_promise",
+    "check_questions",
+    "check_series",
     "check_tables_plan",
     "check_texts",
-    "check_trees",
     "decode_plan",
     "dump_plan",
     "encode_plan",

@@ -8,6 +8,8 @@ from silosynth.common.codec import layout_of, modelled_texts
 from silosynth.common.domain import Clique
 from silosynth.common.errors import InvalidPlan
 from silosynth.common.families import link_names, view_domains
+from silosynth.common.generator import check_width
+from silosynth.common.plan.cost import check_series
 from silosynth.common.plan.methods import MEMBERS, DpSgd, Method
 from silosynth.common.plan.plan import Plan
 from silosynth.common.plan.training import TrainingSettings
@@ -38,11 +40,19 @@ def check_plan(plan: Plan, schema: Schema) -> None:
     check_texts(schema, method=plan.method, workload=plan.workload)
     for clique in plan.workload:
         schema.domain.size(clique)
-    check_trees(plan.values or {}, schema)
+    check_questions(plan, schema)
+    check_series(plan)
     _check_lacks(plan, schema)
     chosen = plan.chosen
     if isinstance(chosen, DpSgd):
         _check_network(plan, schema, training=chosen.training)
+
+
+def check_questions(plan: Plan, schema: Schema) -> None:
+    """Raise InvalidPlan where a plan asks of numbers or columns what the schema has not got."""
+    check_trees(plan.values or {}, schema)
+    if plan.projection is not None:
+        check_width(plan.projection, domain=schema.domain)
 
 
 def check_any_plan(plan: Plan, schema: AnySchema) -> None:

@@ -16,6 +16,7 @@ from silosynth.common.accounting import (
     rho_units,
     total_rho,
 )
+from silosynth.common.errors import InvalidPlan
 from silosynth.common.plan.plan import Plan
 
 
@@ -32,6 +33,31 @@ def plan_units(plan: Plan) -> int:
 def plan_price(plan: Plan, *, order: int | None) -> int:
     """Return the most that a plan takes from a budget that is held at a Rényi order."""
     return _price(plan, plan_costs(plan), order=order)
+
+
+def check_series(plan: Plan) -> None:
+    """Raise InvalidPlan where one epoch costs more than its cap, or than is left of a lifetime."""
+    series = plan.series
+    if series is None:
+        return
+    units, before = plan_units(plan), series.before_units or 0
+    if units > series.epoch_units:
+        raise InvalidPlan(
+            f"one epoch of series {series.name} costs {_rho(units)} of zCDP rho, and its cap is "
+            f"{_rho(series.epoch_units)}",
+            hint="raise the caps, or plan with more noise",
+        )
+    if before + units > series.lifetime_units:
+        raise InvalidPlan(
+            f"plan {plan.id} costs {_rho(units)} of zCDP rho after {_rho(before)} before, and all "
+            f"epochs together may cost {_rho(series.lifetime_units)}",
+            hint="the series has ended: have a new one approved",
+        )
+
+
+def _rho(units: int) -> str:
+    """Return units as a rho with six digits."""
+    return f"{units / RHO_UNIT:.6g}"
 
 
 def alone_units(plan: Plan) -> int:

@@ -58,6 +58,15 @@ class EvaluationSettings(PlanModel):
     weights: tuple[Weight, Weight, Weight, Weight, Weight]
     witness: str | None = Field(default=None, max_length=400_000, pattern=r"^[0-9a-f]*$")
 
+    @property
+    def of_any(self) -> EvaluationSettings:
+        """Return the same settings about no sampler: what epochs of a series have in common."""
+        none = "sha256:" + "0" * 64
+        return self.model_copy(
+            update={"trained": none, "trained_units": 1, "trained_epsilon": 1.0}
+            | {"sampler": none, "inputs": none, "seed": 0}
+        )
+
     @model_validator(mode="after")
     def _targets_once(self) -> Self:
         if len(set(self.targets)) < len(self.targets):

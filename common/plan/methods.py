@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from silosynth.common.domain import Clique
 from silosynth.common.families import NORM_BINS
-from silosynth.common.generator import FeatureSettings
+from silosynth.common.generator import FeatureSettings, ProjectionSettings
 from silosynth.common.plan.held_out import EvaluationSettings
 from silosynth.common.plan.phases import Phase, PhaseName, phase_noise
 from silosynth.common.plan.training import BOUND, TrainingSettings
@@ -35,8 +35,10 @@ class Method(StrEnum):
     DP_SGD = "dp-sgd"
     MIXTURE = "mixture"
     COPULA = "copula"
+    PROJECTION = "projection"
     FAMILIES = "families"
     EVALUATE = "evaluate"
+    DRIFT = "drift"
 
 
 class HasPhases:
@@ -56,6 +58,12 @@ class HasPhases:
 
     evaluates: ClassVar[bool] = False
     """Whether it makes no sampler, but judges one on the people who were held out."""
+
+    everybody: ClassVar[bool] = False
+    """Whether it judges a sampler on everybody, to see whether people have moved away from it."""
+
+    takes_over: ClassVar[bool] = False
+    """Whether it may take what it does not measure from a sampler that was handed out."""
 
     several_tables: ClassVar[bool] = False
     """Whether it is for a schema of several tables; a person is then all rows below one."""
@@ -117,6 +125,7 @@ class Fixed(HasPhases):
 
     phases: ClassVar = (PhaseName.ONE_WAY, PhaseName.WORKLOAD)
     pairs_at_most: ClassVar = True
+    takes_over: ClassVar = True
     workload: tuple[Clique, ...]
 
     def __post_init__(self) -> None:
@@ -161,6 +170,28 @@ class Copula(HasPhases):
 
     phases: ClassVar = (PhaseName.ONE_WAY, PhaseName.COARSE)
     pairs_at_most: ClassVar = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Projection(HasPhases):
+    """One sum of projected rows and of their second moments, which normal laws are fitted to."""
+
+    phases: ClassVar = (PhaseName.ONE_WAY, PhaseName.PROJECTION)
+    projection: ProjectionSettings
+
+    def __post_init__(self) -> None:
+        if self.projection is None:
+            raise ValueError("projection: the method projection needs it, and no other has it")
+
+    def bound(self, phase: Phase) -> int:
+        """Return the norm of a projected row's vector in the phase that sums them."""
+        return self.projection.bound if phase.name is PhaseName.PROJECTION else 1
+
+    def check(self, phases: Sequence[Phase], *, silos: Sequence[str], trust: Trust) -> None:
+        """Raise ValueError unless one sum is asked, of the norm that projected rows have."""
+        HasPhases.check(self, phases, silos=silos, trust=trust)
+        if phases[-1].marginals != 1:
+            raise ValueError("phases: projection asks for one sum")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,7 +264,7 @@ class Evaluate(HasPhases):
 
     def __post_init__(self) -> None:
         if self.evaluation is None:
-            raise ValueError("evaluation: the method evaluate needs it, and no other has it")
+            raise ValueError(_FOREIGN["evaluation"])
 
     def bound(self, phase: Phase) -> int:
         """Return the norm that the phase states: that of its counters follows from the sampler.
@@ -249,7 +280,34 @@ class Evaluate(HasPhases):
             raise ValueError("phases: evaluation asks for one vector")
 
 
-Chosen = Independent | Mst | Aim | Fixed | Mixture | Copula | OneShot | DpSgd | Families | Evaluate
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drift(Evaluate):
+    """Everybody held against a sampler that was handed out: halves of pairs, and a count."""
+
+    everybody: ClassVar = True
+
+    def check(self, phases: Sequence[Phase], *, silos: Sequence[str], trust: Trust) -> None:
+        """Raise ValueError unless one vector of halves and a count is asked."""
+        Evaluate.check(self, phases, silos=silos, trust=trust)
+        asked = self.evaluation
+        if asked.likelihood or asked.targets or asked.witness is not None:
+            raise ValueError("evaluation: the method drift asks for halves of pairs and a count")
+
+
+Chosen = (
+    Independent
+    | Mst
+    | Aim
+    | Fixed
+    | Mixture
+    | Copula
+    | OneShot
+    | Projection
+    | DpSgd
+    | Families
+    | Evaluate
+    | Drift
+)
 MEMBERS: Mapping[Method, type[Chosen]] = {
     Method.INDEPENDENT: Independent,
     Method.MST: Mst,
@@ -258,17 +316,20 @@ MEMBERS: Mapping[Method, type[Chosen]] = {
     Method.MIXTURE: Mixture,
     Method.COPULA: Copula,
     Method.ONE_SHOT: OneShot,
+    Method.PROJECTION: Projection,
     Method.DP_SGD: DpSgd,
     Method.FAMILIES: Families,
     Method.EVALUATE: Evaluate,
+    Method.DRIFT: Drift,
 }
 ROUNDS = (PhaseName.ROUND_1, PhaseName.ROUND_2, PhaseName.ROUND_3)
 _FOREIGN = {
     "workload": "workload: only the methods aim and fixed have one",
     "weights": "weights: only the method aim weighs its workload",
     "features": "features: the method one-shot needs them, and no other has them",
+    "projection": "projection: the method projection needs it, and no other has it",
     "training": "training: the method dp-sgd needs it, and no other has it",
-    "evaluation": "evaluation: the method evaluate needs it, and no other has it",
+    "evaluation": "evaluation: the methods evaluate and drift need it, and no other has it",
 }
 
 

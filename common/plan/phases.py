@@ -33,6 +33,7 @@ class PhaseName(StrEnum):
     ROUND_3 = "round-3"
     WORKLOAD = "workload"
     EMBEDDING = "embedding"
+    PROJECTION = "projection"
     TRAINING = "training"
     LENGTHS = "lengths"
     PERSONS = "persons"
@@ -47,7 +48,8 @@ class Phase(PlanModel):
     ``bound`` is the L2 norm that one row adds to each of them at most: 1 for counts. In a secret
     sum where silos lack columns, ``held`` is the most of them over columns that one silo holds: a
     row moves no others, so a silo pays for so many. The phase ``embedding`` asks for one sum of
-    random features, which is no marginal but sums like one. The phases ``values`` and ``closer``
+    random features, which is no marginal but sums like one, and so does ``projection``, of sums and
+    second moments of projected rows. The phases ``values`` and ``closer``
     ask for histograms of one number's points each. The phase ``training`` asks for ``marginals``
     noised sums of gradients in all its requests together, each over every person with the chance
     ``rate``.
@@ -155,6 +157,21 @@ def phase_noise(phase: Phase, *, shares: int, length: int = 1) -> Noise:
 
 OF_VALUES = (PhaseName.VALUES, PhaseName.CLOSER)
 """What any plan with numbers begins with, whatever its method."""
+
+
+OF_COLUMNS, OF_PAIRS = (
+    (PhaseName.ONE_WAY,),
+    (
+        PhaseName.TREE,
+        PhaseName.ROUND_1,
+        PhaseName.ROUND_2,
+        PhaseName.ROUND_3,
+        PhaseName.WORKLOAD,
+    ),
+)
+"""What measures columns as they are, and pairs as they are, and not merged to screen them."""
+OF_ALL_ATTRIBUTES = (PhaseName.EMBEDDING, PhaseName.PROJECTION)
+"""What asks for one sum of whole rows' vectors in place of marginals."""
 
 
 class Views(StrEnum):

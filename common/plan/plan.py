@@ -18,7 +18,7 @@ from silosynth.common.digest import Digest, canonical_json, digest_of
 from silosynth.common.document import describe_validation, load_document
 from silosynth.common.domain import Clique
 from silosynth.common.errors import InvalidPlan, InvalidSchema
-from silosynth.common.generator import FeatureSettings
+from silosynth.common.generator import FeatureSettings, ProjectionSettings
 from silosynth.common.plan.fields import Name, PlanModel, read_json
 from silosynth.common.plan.held_out import EvaluationSettings, HeldOut
 from silosynth.common.plan.methods import (
@@ -35,6 +35,7 @@ from silosynth.common.plan.phases import (
     phase_cost,
     phase_noise,
 )
+from silosynth.common.plan.series import Renewal, Series
 from silosynth.common.plan.training import TrainingSettings
 from silosynth.common.plan.trust import (
     OF_SHARED,
@@ -71,6 +72,7 @@ class Plan(PlanModel):
 
     _ABSENT: ClassVar[frozenset[str]] = frozenset(
         {"training", "values", "lacks", "unlinked", "held_out", "evaluation"}
+        | {"series", "renews", "projection"}
     )
 
     version: Literal[1] = 1
@@ -96,6 +98,9 @@ class Plan(PlanModel):
     features: FeatureSettings | None = Field(
         default=None, description="for the method one-shot: which random features are summed"
     )
+    projection: ProjectionSettings | None = Field(
+        default=None, description="for the method projection: onto how many dimensions"
+    )
     training: TrainingSettings | None = Field(
         default=None, description="for the method dp-sgd: which network is trained, and how"
     )
@@ -116,6 +121,12 @@ class Plan(PlanModel):
     )
     evaluation: EvaluationSettings | None = Field(
         default=None, description="for the method evaluate: what is measured, about which sampler"
+    )
+    series: Series | None = Field(
+        default=None, description="of a template that is approved once for a number of epochs"
+    )
+    renews: Renewal | None = Field(
+        default=None, description="for the method fixed: the sampler that the rest is taken from"
     )
     unlinked: tuple[Column, ...] | None = Field(
         default=None,
@@ -145,6 +156,7 @@ class Plan(PlanModel):
         self._check_lacks()
         self._check_tables()
         self._check_held_out()
+        self._check_series()
         self.chosen.check(phases, silos=self.silos, trust=self.sharing)
         self._check_values(before)
         return self
@@ -171,7 +183,7 @@ class Plan(PlanModel):
             raise ValueError(f"lacks: {strange[0]!r} is no silo of the plan")
         if any(not columns or len(set(columns)) < len(columns) for columns in lacks.values()):
             raise ValueError("lacks: name the columns of a silo once each, or leave it out")
-        if lacks and (self.training or self.features):
+        if lacks and (self.training or self.features or self.projection):
             raise ValueError("lacks: this method learns from whole rows; measure marginals")
         if any(p.held is not None for p in self.phases) and not (lacks and self.masked):
             raise ValueError("phases: held belongs to shared trust where silos lack columns")
@@ -191,14 +203,31 @@ class Plan(PlanModel):
 
     def _check_held_out(self) -> None:
         """Raise ValueError where a plan evaluates on people whom nobody held out, and the like."""
-        if self.chosen.evaluates and self.held_out is None:
-            raise ValueError("held_out: a plan that evaluates says which share was held out")
-        if self.held_out is None:
-            return
-        if self.chosen.several_tables:
-            raise ValueError("held_out: the method families holds nobody out")
-        if self.chosen.evaluates and (self.lacks or self.values):
+        chosen = self.chosen
+        if chosen.evaluates and (self.held_out is None) != chosen.everybody:
+            raise ValueError(
+                "held_out: a plan that looks for drift asks everybody"
+                if chosen.everybody
+                else "held_out: a plan that evaluates says which share was held out"
+            )
+        if chosen.evaluates and (self.lacks or self.values):
             raise ValueError("lacks, values: a plan that evaluates has none")
+        if self.held_out is not None and chosen.several_tables:
+            raise ValueError("held_out: the method families holds nobody out")
+
+    def _check_series(self) -> None:
+        """Raise ValueError for an epoch that goes by another name, and for what has no epochs."""
+        if self.renews is not None and not self.chosen.takes_over:
+            raise ValueError("renews: belongs to the method fixed, with what moved as its workload")
+        if self.series is None:
+            return
+        if self.id != self.series.plan_id:
+            raise ValueError(f"id: in this series it is {self.series.plan_id}")
+        chosen = self.chosen
+        if chosen.evaluates and not chosen.everybody:
+            raise ValueError("series: those who are held out are asked by plans of their own")
+        if chosen.samples_persons or chosen.several_tables:
+            raise ValueError(f"series: the method {self.method.value} has none")
 
     def holds(self, silo: str, clique: Clique) -> bool:
         """Say whether a silo holds every column of a clique."""
@@ -263,10 +292,26 @@ class Plan(PlanModel):
         """Return ``sha256:`` and the hash of the canonical bytes."""
         return digest_of(encode_plan(self))
 
+    @property
+    def template(self) -> Plan:
+        """Return what is the same in every epoch of a series; a plan of none is its own."""
+        if self.series is None or self.series.epoch is None:
+            return self
+        whole, asked = self.series.template, self.evaluation
+        update = {"id": whole.plan_id, "series": whole}
+        if asked is not None:  # about the newest sampler, whichever that is
+            update |= {"evaluation": asked.of_any}
+        return self.model_copy(update=update)
+
+    @cached_property
+    def decided(self) -> str:
+        """Return the digest that people decide about: the template's, where there is a series."""
+        return self.template.digest
+
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Return a copy, whose digest is worked out anew."""
         copied = super().model_copy(update=update, deep=deep)
-        for worked_out in ("digest", "silo_names"):
+        for worked_out in ("digest", "silo_names", "decided"):
             copied.__dict__.pop(worked_out, None)
         return copied
 

@@ -1,4 +1,4 @@
-from .bars import attribute_facts
+from .bars import attribute_facts, bar_labels
 from .evaluation import (
     Audit,
     Axis,
@@ -32,6 +32,14 @@ from .facts import (
     ScoreName,
     SiloFacts,
 )
+from .held.facts import (
+    Candidate,
+    HeldArea,
+    HeldFacts,
+    HeldOutFacts,
+    Interval,
+    held_measures,
+)
 from .numbers import plain
 from .page import check_place, style_source, style_text, write_report
 from .samples import sample_facts
@@ -45,6 +53,7 @@ __all__ = [
     "Axis",
     "Better",
     "Bound",
+    "Candidate",
     "CertificateFacts",
     "ColumnFacts",
     "Count",
@@ -54,7 +63,11 @@ __all__ = [
     "Example",
     "Facts",
     "Headline",
+    "HeldArea",
+    "HeldFacts",
+    "HeldOutFacts",
     "Impossible",
+    "Interval",
     "Label",
     "Lamp",
     "Measure",
@@ -74,10 +87,12 @@ __all__ = [
     "State",
     "TargetFacts",
     "attribute_facts",
+    "bar_labels",
     "certificate_facts",
     "check_place",
     "element",
     "fit",
+    "held_measures",
     "path",
     "picture",
     "plain",

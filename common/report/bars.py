@@ -44,7 +44,7 @@ def attribute_facts(
         kind=attribute.kind,
         codes=len(bars),
         layout=layout,
-        labels=_bar_labels(attribute, shown),
+        labels=bar_labels(attribute, shown),
         edges=_bar_edges(attribute, shown, body=body) if layout is Layout.BINS else (),
         body=body,
         reference=tuple(_fold(reference, bars).tolist()),
@@ -104,7 +104,7 @@ def code_labels(attribute: CodedAttribute) -> tuple[str, ...]:
     return (*spans, *words[len(spans) :])
 
 
-def _bar_labels(attribute: CodedAttribute, bars: np.ndarray) -> tuple[str, ...]:
+def bar_labels(attribute: CodedAttribute, bars: np.ndarray) -> tuple[str, ...]:
     """Name each bar after the schema's codes in it."""
     names = code_labels(attribute)
     labels: list[str] = []

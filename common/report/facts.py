@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 from silosynth.common.document import describe_validation
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.report.evaluation import EvaluationFacts
+from silosynth.common.report.held.facts import HeldOutFacts
 from silosynth.common.report.terms import Cost, Count, Facts, Label, Number
 
 FACTS_VERSION = 3
@@ -246,6 +247,7 @@ class ReportFacts(Facts):
     headline: Headline
     certificate: CertificateFacts | None = None
     evaluation: EvaluationFacts | None = None
+    held_out: HeldOutFacts | None = None
     scores: tuple[Score, ...]
     attributes: tuple[AttributeFacts, ...]
     pairs: PairsFacts

@@ -26,13 +26,14 @@ from silosynth.common.report.facts import (
     ScoreName,
     encode_facts,
 )
+from silosynth.common.report.held import plots as held_plots
 from silosynth.common.report.sheet import draw_sheet
 
 HTML_NAME = "report.html"
 JSON_NAME = "report.json"
 WORST_PAIRS = 20
 _TEMPLATE = "report.html.j2"
-_EVALUATION = "evaluation.html.j2"
+_PARTS = ("evaluation.html.j2", "held.html.j2")
 
 
 def render_report(facts: ReportFacts) -> str:
@@ -59,6 +60,8 @@ def render_report(facts: ReportFacts) -> str:
             synthetic_name=report_plots.SYNTHETIC_NAME[facts.mode],
             scale=_scale(facts.mode),
             worst_pairs=_worst_pairs(facts),
+            held_rows=[] if facts.held_out is None else held_plots.held_rows(facts.held_out),
+            held_few="" if facts.held_out is None else held_plots.few_words(facts.held_out),
             silo_rows=any(s.rows is not None for s in facts.silos),
             provenance=_provenance(facts),
         )
@@ -97,7 +100,7 @@ def check_place(directory: Path, *, force: bool) -> None:
 def _environment(mode: Mode) -> Environment:
     """Return a template environment that escapes everything and refuses unknown names."""
     environment = Environment(
-        loader=DictLoader({name: _resource(name) for name in (_TEMPLATE, _EVALUATION)}),
+        loader=DictLoader({name: _resource(name) for name in (_TEMPLATE, *_PARTS)}),
         autoescape=True,
         undefined=StrictUndefined,
     )
@@ -130,6 +133,9 @@ def _filters(mode: Mode) -> dict[str, Callable[..., Any]]:
         "curves": privacy_plots.draw_curves,
         "audit": privacy_plots.draw_audit,
         "curve_class": privacy_plots.curve_class,
+        "between": held_plots.between,
+        "near": held_plots.near_words,
+        "draw_gain": held_plots.draw_gain,
         "plain": report_numbers.plain,
         "plot": partial(report_plots.draw_attribute, mode=mode),
         "heatmap": partial(report_plots.draw_heatmap, mode=mode),

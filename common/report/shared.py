@@ -19,7 +19,7 @@ def plan_facts(plan: Plan) -> PlanFacts:
             name=p.name.value,
             marginals=p.marginals,
             cells=p.cells,
-            **p.noise.stated,
+            **{k: text for k, text in p.noise.stated.items() if k in PhaseFacts.model_fields},
             sigma=p.noise.deviation,
             rho=float(plan.phase_cost(p).rho),
         )

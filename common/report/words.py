@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from silosynth.common.report.evaluation import Axis, State
+from collections.abc import Sequence
+
+from silosynth.common.report.evaluation import Axis, Lamp, State
 from silosynth.common.report.facts import Bound, Mode, ReportFacts, Score, ScoreName
 from silosynth.common.report.numbers import MINUS
 
 SECTIONS = (
     ("summary", "Summary"),
     ("privacy", "What is promised"),
+    ("held", "Held out"),
     ("side", "Side by side"),
     ("values", "Values"),
     ("together", "Together"),
@@ -182,6 +185,18 @@ EVALUATION = {
     "alone would. Where nature forbids them, paste the cells into the schema. They were read off "
     "real rows: unreviewed, they are as private as those.",
 }
+HELD = {
+    "note": "A share of the people was left out of training and asked afterwards, at epsilon "
+    "{epsilon} and delta {delta}: they paid for this and for nothing else, so it cost nobody else "
+    "anything. Every number is an estimate with noise; its ends hold nine of ten times.",
+    "rulers": "What the people held out say, between its ends.",
+    "silos": "Where silos differ, one sampler does not fit them all alike. How likely rows are "
+    "says it from about 500 people on, how near pairs are from 2,000.",
+    "shared": "Silos share their noise, so there is one sum and nothing is known of one alone. "
+    "'silosynth silo evaluate' tells each its own, exactly and for nothing.",
+    "candidates": "{count} samplers were held against this one release. Whoever picks the best of "
+    "many by it makes it look better than it is.",
+}
 ADVICE = {
     (State.GOOD, State.GOOD): "Use this table for counts, pictures and models, as you would use a "
     "sample of the real one; check what you publish against real rows.",
@@ -227,6 +242,7 @@ WORDS = {
     "silos": SILOS,
     "terms": TERMS,
     "evaluation": EVALUATION,
+    "held": HELD,
     "ceilings": CEILINGS,
 }
 _WAYS = {1: "One attribute", 2: "Two attributes", 3: "Three attributes"}
@@ -247,6 +263,7 @@ def sections(facts: ReportFacts) -> tuple[tuple[str, str], ...]:
     )
     there = {
         "privacy": facts.certificate is not None,
+        "held": facts.held_out is not None,
         "side": found is not None,
         "values": found is not None,
         "together": found is not None,
@@ -298,6 +315,8 @@ def verdict(facts: ReportFacts) -> str:
         close, useful, private = (lamp.state for lamp in facts.evaluation.lamps[:3])
         advice = ADVICE[close, useful if useful is not State.UNKNOWN else State.FAIR]
         return f"{advice} {HANDING[private]}"
+    if facts.held_out is not None:
+        return _held_verdict(facts.held_out.lamps)
     name = ScoreName.MARGINAL_DISTANCE if facts.mode is Mode.SIMULATION else ScoreName.NOISE_RATIO
     scores = sorted((s for s in facts.scores if s.name is name), key=lambda s: abs(s.ways - 2))
     if not scores:
@@ -319,3 +338,15 @@ def verdict(facts: ReportFacts) -> str:
         f"On {what} this table is as close to the real rows as a random subsample of "
         f"{subsample(best)} of them. Its mean distance is {best.value:.3f}; {tail}"
     )
+
+
+def _held_verdict(lamps: Sequence[Lamp]) -> str:
+    """Say what to do with a table that people held out were asked about."""
+    close, useful, private = (lamp.state for lamp in lamps[:3])
+    if close is State.UNKNOWN:
+        return (
+            "Too few people were held out to say how close this table is: use it to write and test "
+            f"an analysis. {HANDING[private]}"
+        )
+    advice = ADVICE[close, useful if useful is not State.UNKNOWN else State.FAIR]
+    return f"{advice} {HANDING[private]}"

@@ -43,7 +43,7 @@ from .rule import (
     Unique,
     columns_of,
 )
-from .tokens import UNITS, UNREVIEWED, RuleFault, spell_name, spell_number, spell_text
+from .spell import UNITS, UNREVIEWED, RuleFault, spell_name, spell_number, spell_text
 
 __all__ = [
     "UNITS",

@@ -37,7 +37,7 @@ from silosynth.common.rules.rule import (
     Unique,
     columns_of,
 )
-from silosynth.common.rules.tokens import RuleFault, split
+from silosynth.common.rules.spell import RuleFault, split
 
 
 class Kind(StrEnum):

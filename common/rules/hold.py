@@ -37,7 +37,7 @@ from silosynth.common.rules.rule import (
     Step,
     Together,
 )
-from silosynth.common.rules.tokens import UNITS
+from silosynth.common.rules.spell import UNITS
 
 Rows = Mapping[str, np.ndarray]
 

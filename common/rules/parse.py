@@ -47,7 +47,7 @@ from silosynth.common.rules.rule import (
     Together,
     Unique,
 )
-from silosynth.common.rules.tokens import KEYWORDS, UNITS, UNREVIEWED, RuleFault, Token, split
+from silosynth.common.rules.spell import KEYWORDS, UNITS, UNREVIEWED, RuleFault, Token, split
 
 _ORDERS = ("<", "<=")
 _COMPARED = ("=", "!=", "<", "<=", ">", ">=")

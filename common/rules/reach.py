@@ -54,8 +54,7 @@ from silosynth.common.rules.rule import (
     Span,
     columns_of,
 )
-from silosynth.common.rules.spell import spell
-from silosynth.common.rules.tokens import UNITS
+from silosynth.common.rules.spell import UNITS, spell
 
 _ROUNDS = 16
 _MOST_NULLABLE = 8

@@ -1,4 +1,5 @@
 from .autoregressive import AutoregressiveSampler
+from .cliques import clique_shares, code_shares
 from .code_by_code import condition_cells, draw_examples, load_network
 from .condition import condition_on, probability_of
 from .conditional import SHARE_BITS, WHOLE, CliqueMarginal, check_within, shares, shares_within
@@ -45,6 +46,8 @@ __all__ = [
     "check_statements",
     "check_sums",
     "check_within",
+    "clique_shares",
+    "code_shares",
     "coded_schema",
     "condition_cells",
     "condition_on",

@@ -105,7 +105,7 @@ def _weigh(sampler: Sampler, *, name: str, allowed: np.ndarray) -> np.ndarray:
     groups = sampler.grouping.groups.get(name)
     if groups is None:
         return allowed.astype(np.float64)
-    inside, order = _unfold(sampler.within[name], groups=np.asarray(groups))
+    inside, order = unfold(sampler.within[name], groups=np.asarray(groups))
     return np.bincount(np.asarray(groups)[order], weights=inside * allowed[order])
 
 
@@ -114,7 +114,7 @@ def _restrict(ends: np.ndarray, *, groups: Sequence[int], allowed: np.ndarray | 
     if allowed is None:
         return ends
     group = np.asarray(groups)
-    inside, order = _unfold(ends, groups=group)
+    inside, order = unfold(ends, groups=group)
     weights = np.empty(len(group))
     weights[order] = inside
     kept = weights * allowed
@@ -122,7 +122,7 @@ def _restrict(ends: np.ndarray, *, groups: Sequence[int], allowed: np.ndarray | 
     return shares_within(np.where(lost[group], weights, kept), groups=group, name="a group")
 
 
-def _unfold(ends: np.ndarray, *, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def unfold(ends: np.ndarray, *, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return (codes,) the share of each code in its group, codes sorted by group, and the order."""
     order = np.argsort(groups, kind="stable")
     ordered = groups[order]

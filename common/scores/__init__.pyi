@@ -1,5 +1,4 @@
 from .column_scores import column_pair_trends, column_shapes, mean_score
-from .distance import total_variations
 from .metrics import (
     SubsampleCurve,
     all_cliques,
@@ -7,6 +6,7 @@ from .metrics import (
     fixed_cliques,
     marginal_distance,
     subsample_curve,
+    total_variations,
 )
 from .regression import Fit, fit_linear, fit_logistic
 from .rows import (

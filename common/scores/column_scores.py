@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from silosynth.common.codec import TableLike, as_table, distinct, flatten, read_numbers, to_texts
 from silosynth.common.schema import CodedAttribute, Schema, as_numeric
-from silosynth.common.scores.distance import joint_codes, total_variations
+from silosynth.common.scores.metrics import joint_codes, total_variations
 
 REPORT_CORRELATION = 0.5
 REPORT_ASSOCIATION = 0.3

@@ -6,8 +6,7 @@ from .any_schema import (
 )
 from .arrange import above, below, choose_parents
 from .families import Families, table_seed
-from .faults import ancestors
-from .table import Table, drawable, number_attribute, number_name
+from .table import Table, ancestors, drawable, number_attribute, number_name
 from .tables import (
     TABLES_VERSION,
     TablesSchema,

@@ -23,8 +23,7 @@ from silosynth.common.schema import (
     says_no_form,
     schema_name,
 )
-from silosynth.common.tables.faults import ancestors
-from silosynth.common.tables.table import Link, Table, Within, number_attribute
+from silosynth.common.tables.table import Link, Table, Within, ancestors, number_attribute
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

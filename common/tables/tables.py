@@ -24,8 +24,7 @@ from silosynth.common.document import (
 from silosynth.common.errors import InvalidSchema
 from silosynth.common.schema import PlainModel, Reference, dump_attribute, read_references
 from silosynth.common.tables.columns import Columns, columns_of_tables
-from silosynth.common.tables.faults import tree_faults
-from silosynth.common.tables.table import Table, with_source
+from silosynth.common.tables.table import Table, tree_faults, with_source
 
 TABLES_VERSION = 3
 _NAME = r"^[A-Za-z0-9_][A-Za-z0-9._-]*$"

@@ -1,6 +1,15 @@
-from .keys import PublicKey, Purpose, Signature, SigningKey, check_signature
+from .keys import (
+    PublicKey,
+    Purpose,
+    Signature,
+    SigningKey,
+    check_signature,
+    plain_bytes,
+    plain_text,
+    url_bytes,
+    url_text,
+)
 from .seal import MAGIC, Opened, body_of, purpose_of, signer_of, unseal
-from .spelling import plain_bytes, plain_text, url_bytes, url_text
 
 __all__ = [
     "MAGIC",

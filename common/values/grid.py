@@ -112,6 +112,10 @@ class ValueGrid:
         return scaled
 
 
+_TIMES = ("datetime", "time", "duration")
+"""Kinds whose points are microseconds; those of a kind that is not known here are its bins'."""
+
+
 def grid_of(attribute: NumericAttribute) -> ValueGrid | None:
     """Return the points of a numeric attribute; None where they cannot be told apart."""
     match attribute.kind:
@@ -124,14 +128,16 @@ def grid_of(attribute: NumericAttribute) -> ValueGrid | None:
             return None if attribute.step is not None else _real_grid(attribute)
         case "datetime" if attribute.resolution is None:
             return _instant_grid(attribute, stride=DAY if _whole_days(attribute) else MICROSECONDS)
-        case _:
+        case "datetime" | "time" | "duration":
             months = attribute.resolution in (Resolution.MONTH, Resolution.YEAR)
             return None if months else _instant_grid(attribute, stride=_ticks(attribute))
+        case _:
+            return None
 
 
 def per_unit(attribute: NumericAttribute) -> int:
     """Return how many of a grid's numbers make one unit of the attribute's bounds."""
-    return 1 if attribute.kind in ("integer", "real") else MICROSECONDS
+    return MICROSECONDS if attribute.kind in _TIMES else 1
 
 
 def _ticks(attribute: NumericAttribute) -> int:

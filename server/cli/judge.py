@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from silosynth.common.cli import Force, Json, emit, say, with_flags
+from silosynth.common.cli import Force, Json, JudgedWith, emit, hold_bars, say, with_flags
 from silosynth.common.errors import InvalidArgument, RunFailed
 from silosynth.common.files import check_output, write_text
 from silosynth.common.measurement import Measurement
 from silosynth.common.plan import Plan, check_promise, dump_plan, load_plan
+from silosynth.common.report import Axis, Better, Measure, held_measures
 from silosynth.common.schema import load_schema
 from silosynth.server.coordinator import Stage, finish, replay
 from silosynth.server.driver import read_events
@@ -23,13 +24,18 @@ from silosynth.server.judging import (
     describe_distance,
     expected_people,
     forecast_evaluation,
-    judge_again,
+    judge_candidate,
     judgement_words,
     plan_evaluation,
-    read_judgement,
+    read_found,
 )
 
 SAMPLER = "result.sampler"
+_FAILED = 1
+GateFile = Annotated[
+    Path | None,
+    typer.Option("--gate", help="Bars to pass, in YAML; exit code 1 when one is missed."),
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,16 +78,21 @@ def plan_evaluate(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run's directory or id.")],
     out: Annotated[Path, typer.Option(help="Where to write the plan (YAML).")],
     wanted: tuple[SoughtFlags],
+    gate: GateFile = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Plan what the people whom a run held out are asked about its sampler: nothing is spent yet.
 
-    It says how much noise each number will have. Those people paid for nothing else of the run.
+    It says how much noise each number will have, which a gate may bound. Those people paid for
+    nothing else of the run.
 
     [dim]silosynth plan evaluate RUN --epsilon 1 --targets income --out eval.yaml[/dim]
     """
+    from silosynth.common.evaluate import load_gate
+
     check_output(out, force=force)
+    bars = None if gate is None else load_gate(gate)
     directory = find_directory(run)
     trained = load_plan(directory / "plan.yaml")
     try:
@@ -98,19 +109,45 @@ def plan_evaluate(
     say(f"wrote {out}: plan {plan.id}, epsilon {plan.privacy.epsilon:g}, about {people:.0f} people")
     for name, deviation in noise.items():
         say(f"  {name}: noise of standard deviation {deviation:.3g}")
+    missed = hold_bars(bars, Noise(noise))
     facts = {"path": str(out), "id": plan.id, "digest": plan.digest}
-    emit({**facts, "people": people, "noise": noise}, as_json=as_json)
+    emit({**facts, "people": people, "noise": noise, "missed": missed}, as_json=as_json)
+    if missed:
+        raise typer.Exit(_FAILED)
 
 
-def judge_with(what: Path, evaluation: str) -> dict[str, object]:
-    """Return how far another sampler is by a release that was paid for: nothing is spent."""
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """Standard deviations of an evaluation's numbers, for a gate."""
+
+    deviations: Mapping[str, float]
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """Return them as measures."""
+        return tuple(
+            Measure(axis=Axis.FIDELITY, name=name, value=deviation, better=Better.LOW)
+            for name, deviation in self.deviations.items()
+        )
+
+
+def judge_with(what: Path, evaluation: str) -> JudgedWith:
+    """Return how far another sampler is by a release that was paid for: nothing is spent.
+
+    The evaluation's directory notes it, so that its page lists all that were judged.
+    """
+    from silosynth.server.report import held_facts
+
     sampler = what / SAMPLER if what.is_dir() else what
     if not sampler.is_file():
         raise InvalidArgument(f"{what} is no sampler and no run that has ended")
-    facts = describe_distance(judge_again(read_judgement(find_directory(evaluation)), sampler))
+    name = what.resolve().name if what.is_dir() else what.stem
+    directory = find_directory(evaluation)
+    facts = describe_distance(judge_candidate(directory, sampler, name=name))
     for line in judgement_words(facts):
         say(line)
-    return facts
+    about = {"people": read_found(directory)["people"], "gain": None, "auc": {}}
+    return JudgedWith(facts=facts, measures=held_measures(held_facts(facts | about)))
 
 
 def _measured(directory: Path, trained: Plan) -> Sequence[Measurement]:
@@ -119,6 +156,6 @@ def _measured(directory: Path, trained: Plan) -> Sequence[Measurement]:
     state, _ = replay(trained, schema, read_events(directory, plan_digest=trained.digest))
     if state.stage not in (Stage.FIT, Stage.DELIVER, Stage.ENDED) or trained.training:
         return ()
-    if trained.features is not None:
+    if trained.features is not None or trained.projection is not None:
         return ()
     return finish(state).measurements

@@ -18,8 +18,8 @@ from silosynth.common.plan import (
 from silosynth.server.cli.dummy import dummy
 from silosynth.server.cli.flags import BudgetFlags, PersonFlags, TermFlags, TrustFlags
 from silosynth.server.cli.forecast import plan_show
-from silosynth.server.cli.plans.planned import make_plan, notes_on
-from silosynth.server.cli.plans.several import FamiliesFlags
+from silosynth.server.cli.plans.drift import register_repeated
+from silosynth.server.cli.plans.planned import METHOD_FLAGS, make_plan, notes_on
 from silosynth.server.cli.replicate import register_replicate
 from silosynth.server.cli.report import register_report
 from silosynth.server.cli.roster import register_roster
@@ -44,16 +44,11 @@ def register(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:
     register_report(app, groups)
     register_replicate(app)
     register_roster(app, groups)
+    register_repeated(app, groups)
     register_certs(groups)
     app.command("dummy")(dummy)
     app.command("admit")(admit)
     app.command("nodes")(nodes)
-
-
-METHOD_FLAGS = (
-    *(recipe.flags for recipe in METHODS.values() if recipe.flags is not None),
-    FamiliesFlags,
-)
 
 
 def plan_new(

@@ -10,6 +10,7 @@ import typer
 from silosynth.common.cli import Force, Json, emit, say
 from silosynth.common.errors import RunFailed
 from silosynth.common.estimate import FEWEST, MOST, save_replicates
+from silosynth.server.cli.local import register_local
 from silosynth.server.cli.report import replay_run
 from silosynth.server.coordinator import State, draw_replicates, finish
 from silosynth.server.federation import find_run, home
@@ -21,7 +22,8 @@ COUNT, SEED = 20, 1
 
 
 def register_replicate(app: typer.Typer) -> None:
-    """Add the command; the simulations put one in its place that knows their directories too."""
+    """Add what makes other samplers of a run; the simulations put theirs in its place."""
+    register_local(app)
     app.command("replicate")(replicate)
 
 

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from silosynth.common.cli import Force, Json, emit, evaluate_command, say
-from silosynth.common.errors import RunFailed
+from silosynth.common.cli import Force, Json, emit, evaluate_command, hold_bars, say
+from silosynth.common.errors import InvalidArgument, RunFailed
 from silosynth.common.report import ReportFacts, sample_facts, write_report
 from silosynth.common.sampler import load_sampler
-from silosynth.server.cli.judge import judge_with, register_judge
+from silosynth.server.cli.judge import GateFile, find_directory, judge_with, register_judge
 from silosynth.server.coordinator import State, finish, replay
 from silosynth.server.driver import read_events
 from silosynth.server.federation import RunFiles, RunState, find_run, home, read_ended, read_plan
+from silosynth.server.judging import check_judges, refuse_evaluation
 from silosynth.server.report import report_outcome, run_provenance
 
 if TYPE_CHECKING:
-    from silosynth.common.evaluate import Opened
+    from silosynth.common.evaluate import Gate, Opened
+
+_FAILED = 1
+Evaluation = Annotated[
+    str | None,
+    typer.Option(metavar="EVAL_RUN", help="A run that asked the people whom this one held out."),
+]
 
 
 def register_report(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:
@@ -42,29 +50,95 @@ def report(
     out: Annotated[
         Path | None, typer.Option(help="Where to write; the run's directory by default.")
     ] = None,
+    evaluation: Evaluation = None,
+    gate: GateFile = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the rows that are shown.")] = 1,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Write the report of a run: an HTML page that opens offline, and the same facts as JSON.
 
-    It holds the model against what the silos released, since nobody holds the pooled rows.
+    It holds the model against what the silos released, since nobody holds the pooled rows. With
+    [bold]--evaluation[/bold] it says what the people held out said of the sampler.
 
     [dim]silosynth report people-20260301-120000-1a2b[/dim]
+    [dim]silosynth report people-20260301-120000-1a2b --evaluation EVAL_RUN[/dim]
     """
-    emit(write_run_report(run_id, out=out, seed=seed, force=force), as_json=as_json)
+    shown = Shown(evaluation=evaluation, gate=gate, seed=seed)
+    written = write_run_report(run_id, shown=shown, out=out, force=force)
+    hand_over(written, as_json=as_json)
 
 
-def write_run_report(run_id: str, *, out: Path | None, seed: int, force: bool) -> dict[str, str]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What a report shows beside the run, and the gate that it is held to."""
+
+    evaluation: str | None = None
+    gate: Path | None = None
+    seed: int = 1
+
+    def bars(self, run: Path) -> Gate | None:
+        """Look at the evaluation and read the gate before anything is done; return the gate.
+
+        Raises InvalidArgument where the run itself is an evaluation, the evaluation none or one of
+        another sampler, or the gate one of nothing.
+        """
+        from silosynth.common.evaluate import load_gate
+
+        refuse_evaluation(run)
+        if self.evaluation is not None:
+            check_judges(find_directory(self.evaluation), run=run)
+        if self.gate is None:
+            return None
+        if self.evaluation is None:
+            raise InvalidArgument(
+                "a gate of a report is about its --evaluation", hint="name one, or leave it out"
+            )
+        return load_gate(self.gate)
+
+    def added(self, facts: ReportFacts, *, run: Path) -> ReportFacts:
+        """Return the facts with what people said who were held out, where that is wanted."""
+        from silosynth.server.report import with_held_out
+
+        if self.evaluation is None:
+            return facts
+        return with_held_out(facts, run=run, evaluation=find_directory(self.evaluation))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """Where a report lies, and what of its gate was missed."""
+
+    page: Path
+    data: Path
+    missed: tuple[str, ...] = ()
+
+
+def put_report(facts: ReportFacts, out: Path, *, bars: Gate | None, force: bool) -> Written:
+    """Write a report, and hold what people held out said against a gate."""
+    missed = [] if facts.held_out is None else hold_bars(bars, facts.held_out)
+    page, data = write_report(facts, out, force=force)
+    return Written(page=page, data=data, missed=tuple(missed))
+
+
+def hand_over(written: Written, *, as_json: bool) -> None:
+    """Say where a report lies; exit 1 where its gate was missed."""
+    say(f"wrote {written.page} and {written.data}")
+    told = {"html": str(written.page), "json": str(written.data)}
+    emit(told | ({"missed": list(written.missed)} if written.missed else {}), as_json=as_json)
+    if written.missed:
+        raise typer.Exit(_FAILED)
+
+
+def write_run_report(run_id: str, *, shown: Shown, out: Path | None, force: bool) -> Written:
     """Write the report of a run of this coordinator and return where it lies.
 
     Raises InvalidArgument when there is no such run, RunFailed when it has not ended well.
     """
     files, _ = find_run(home(), run_id)
-    facts = _facts(files, seed=seed)
-    page, data = write_report(facts, out or files.path, force=force)
-    say(f"wrote {page} and {data}")
-    return {"html": str(page), "json": str(data)}
+    bars = shown.bars(files.path)
+    facts = shown.added(_facts(files, seed=shown.seed), run=files.path)
+    return put_report(facts, out or files.path, bars=bars, force=force)
 
 
 def replay_run(files: RunFiles) -> State:
@@ -78,6 +152,7 @@ def replay_run(files: RunFiles) -> State:
             f"run {files.id} is {ended.state.value}: there is nothing to report yet",
             hint=f"go on with 'silosynth run --resume {files.id}'",
         )
+    refuse_evaluation(files.path)
     plan, schema = read_plan(files)
     state, _ = replay(plan, schema, read_events(files.path, plan_digest=plan.digest))
     return state

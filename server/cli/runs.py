@@ -52,6 +52,7 @@ from silosynth.server.federation import (
     run_facts,
     summarise,
 )
+from silosynth.server.judging import judgement_words, read_found
 
 RunId = Annotated[str, typer.Argument(metavar="RUN_ID", help="A run's id, from 'runs'.")]
 
@@ -126,7 +127,11 @@ def run(
             raise
     for silo, why in {**state.left, **state.unacknowledged()}.items():
         say(f"note: silo {silo}: {why}")
-    say(f"done: {len(state.silos)} silos; {files.sampler} and {files.certificate}")
+    made = files.sampler if state.plan.evaluation is None else files.evaluation
+    say(f"done: {len(state.silos)} silos; {made} and {files.certificate}")
+    if state.plan.evaluation is not None:
+        for line in judgement_words(read_found(files.path)):
+            say(line)
     emit(facts_of(files, begun), as_json=as_json)
 
 
@@ -197,7 +202,7 @@ def begin_or_find(
     plan: Path | None, schema: Path | None, federation: str | None, resume: str | None
 ) -> tuple[RunFiles, Begun]:
     """Make a new run from a plan, or find the one to resume."""
-    from silosynth.server.federation import check_runnable
+    from silosynth.server.federation import check_runnable, require_trained
 
     if resume is not None:
         if plan is not None or schema is not None or federation is not None:
@@ -211,6 +216,7 @@ def begin_or_find(
         )
     loaded, described = load_plan(plan), load_any_schema(schema)
     check_runnable(loaded, described)
+    require_trained(home(), loaded)
     check_files(find_federation(home(), federation))
     files = begin_run(
         home(),

@@ -1,3 +1,4 @@
+from .local import localise
 from .machine import Commands, replay, step
 from .outcome import finish, finish_tables, make
 from .replicates import draw_replicates
@@ -49,6 +50,7 @@ __all__ = [
     "draw_replicates",
     "finish",
     "finish_tables",
+    "localise",
     "make",
     "replay",
     "step",

@@ -255,15 +255,15 @@ class State(OfTables):
         levels = (q.level for q in self.asked[phase].queries)
         return tuple(zip(levels, self._own_sum(phase, silos=None), strict=True))
 
-    def measured(self) -> dict[PhaseName, tuple[Measurement, ...]]:
-        """Return the sums of every complete phase.
+    def measured(self, *, of: str | None = None) -> dict[PhaseName, tuple[Measurement, ...]]:
+        """Return the sums of every complete phase, or what the silo ``of`` alone released.
 
         They are over the silos that still take part; a shared sum cannot be taken apart, so it is
         over those that took part in it.
         """
-        shared = self.plan.masked
+        over = None if self.plan.masked else self.silos if of is None else (of,)
         return {
-            phase: self._sum(phase, silos=None if shared else self.silos)
+            phase: self._sum(phase, silos=over)
             for phase, question in self.asked.items()
             if phase not in OF_VALUES and question.queries and not self.is_open(phase)
         }

@@ -1,4 +1,3 @@
-from .sampler import MADE_FROM, dummy_sampler
-from .tables import write_dummy_tables
+from .rows import MADE_FROM, dummy_sampler, write_dummy_tables
 
 __all__ = ["MADE_FROM", "dummy_sampler", "write_dummy_tables"]

@@ -23,8 +23,15 @@ from silosynth.common.schema import ImpossibleCells
 from silosynth.common.tables import table_seed
 from silosynth.server.families.evidence import Evidence, Pair
 from silosynth.server.families.population import SEED, Population
-from silosynth.server.families.regression import IMPOSSIBLE, Problem, regress
-from silosynth.server.families.staying import Staying, Stays, find_staying, stays_of
+from silosynth.server.families.regression import (
+    IMPOSSIBLE,
+    Problem,
+    Staying,
+    Stays,
+    find_staying,
+    regress,
+    stays_of,
+)
 
 FEW_ROWS = 5_000
 MOST_OWN = 11.0

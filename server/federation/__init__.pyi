@@ -1,6 +1,7 @@
 from .certs import make_certs, renew_certs
 from .prune import check_whole, compact, drop, droppable, is_pruned, tidy_runs
 from .pump import Watchers
+from .results import require_trained
 from .roster.chain import RosterChain, add_change, begin_chain, chain_path, read_chain, write_roster
 from .roster.file import load_roster, with_roster
 from .roster.post import send_changes
@@ -30,7 +31,7 @@ from .settings import (
     home,
     load_federations,
 )
-from .standing import Waiting, printable, read_standing, summarise
+from .standing import Waiting, printable, read_left, read_standing, summarise
 from .superlink import admit_nodes, dismiss_nodes, list_nodes
 
 __all__ = [
@@ -71,9 +72,11 @@ __all__ = [
     "printable",
     "read_chain",
     "read_ended",
+    "read_left",
     "read_plan",
     "read_standing",
     "renew_certs",
+    "require_trained",
     "run_facts",
     "run_federation",
     "runs_directory",

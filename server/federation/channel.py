@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from flwr.app import ConfigRecord, Message, RecordDict
 
@@ -24,6 +24,7 @@ from silosynth.common.messages import (
     UNREACHABLE,
     Answer,
     Identity,
+    Left,
     Request,
     Verdict,
     check_version,
@@ -49,43 +50,22 @@ from silosynth.server.coordinator import (
     Undecided,
 )
 from silosynth.server.driver import Reached
-from silosynth.server.federation.calls import Calls, Grid
 from silosynth.server.federation.letters import (
     Addressees,
+    Calls,
     Challenge,
     Fields,
+    Grid,
     Letter,
     Post,
     field_of,
     seal_plan,
     size_of,
 )
-from silosynth.server.federation.link import Patience
+from silosynth.server.federation.link import Pace
 from silosynth.server.federation.standing import Standing, Waiting, Watch, printable
 
 ABSENT, ASKED = Standing.ABSENT, Standing.ASKED
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
-    """How often things are tried, in seconds.
-
-    A silo that waits for a person is asked again after ``approval_seconds``, then after twice as
-    long each time, up to ``approval_most_seconds``; in the last ``approval_last_seconds`` before
-    the deadline after ``approval_seconds`` again, so that no approval comes too late by the wait.
-    """
-
-    poll_seconds: float = 0.2
-    idle_poll_seconds: float = 2.0
-    nodes_seconds: float = 1.0
-    challenge_seconds: float = 15.0
-    resend_seconds: float = 15.0
-    resend_most_seconds: float = 30.0
-    failed_seconds: float = 2.0
-    approval_seconds: float = 5.0
-    approval_most_seconds: float = 300.0
-    approval_last_seconds: float = 60.0
-    patience: Patience = field(default_factory=Patience)
 
 
 class Channel:
@@ -105,6 +85,7 @@ class Channel:
         stopping: Callable[[], bool] = lambda: False,
         reached: Reached = lambda _: None,
         standing: Callable[[Mapping[str, Waiting]], None] = lambda _: None,
+        left: Callable[[str, Mapping[str, Left]], None] = lambda *_: None,
         pace: Pace | None = None,
     ) -> None:
         """Take Flower's grid, the plan (or what is proposed instead), and our key."""
@@ -118,7 +99,7 @@ class Channel:
         self._sealed = plan.sealed if isinstance(plan, Addressees) else seal_plan(plan, key)
         self._nodes: dict[str, int] = {}
         self._post = Post()
-        self._watch = Watch(standing)
+        self._watch, self._left = Watch(standing), left
 
     def propose(self, silos: Sequence[str], *, deadline: float) -> Iterator[Event]:
         """Show the plan to silos until each has decided; who has not by ``deadline`` is named.
@@ -325,11 +306,8 @@ class Channel:
 
     def _push(self, node: int, kind: str, fields: Fields) -> str:
         """Give one message to Flower; return its id, or nothing when it was not taken."""
-        message = Message(
-            content=RecordDict({RECORD: ConfigRecord(fields)}),
-            dst_node_id=node,
-            message_type=f"query.{kind}",
-        )
+        content = RecordDict({RECORD: ConfigRecord(fields)})
+        message = Message(content=content, dst_node_id=node, message_type=f"query.{kind}")
         return self._calls.push(message, size=size_of(fields))
 
     def _pull(self, waiting: dict[str, Letter], *, field: str) -> Iterator[tuple[str, bytes]]:
@@ -378,6 +356,7 @@ class Channel:
                 self._nodes[silo] = asked.node
                 log("silo-connected", silo=silo)
                 self._watch.stand(silo, ASKED)
+                self._left(silo, identity.left)
                 return
         log("node-rejected", node=str(asked.node))
 

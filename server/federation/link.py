@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import httpx
@@ -46,6 +46,28 @@ class Patience:
     bytes_per_second: int = 250_000
     away_seconds: float = 60.0
     retry_seconds: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How often things are tried, in seconds.
+
+    A silo that waits for a person is asked again after ``approval_seconds``, then after twice as
+    long each time, up to ``approval_most_seconds``; in the last ``approval_last_seconds`` before
+    the deadline after ``approval_seconds`` again, so that no approval comes too late by the wait.
+    """
+
+    poll_seconds: float = 0.2
+    idle_poll_seconds: float = 2.0
+    nodes_seconds: float = 1.0
+    challenge_seconds: float = 15.0
+    resend_seconds: float = 15.0
+    resend_most_seconds: float = 30.0
+    failed_seconds: float = 2.0
+    approval_seconds: float = 5.0
+    approval_most_seconds: float = 300.0
+    approval_last_seconds: float = 60.0
+    patience: Patience = field(default_factory=Patience)
 
 
 class SuperLinkLost(ConnectionFailed):

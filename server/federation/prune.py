@@ -40,6 +40,7 @@ KEPT = frozenset(
     {
         *("plan.yaml", "schema.yaml", "run.json", "outcome.json", "cancel", "lock"),
         *("certificate.json", "result.sampler", "pruned.json"),
+        *("evaluation.json", "judged.sampler", "candidates.json"),
     }
 )
 _OVER = (RunState.COMPLETED, RunState.CANCELLED)

@@ -17,15 +17,20 @@ from silosynth.common.trust import SigningKey
 from silosynth.server.coordinator import Answered, Event, State
 from silosynth.server.driver import Journal, Progress, Reached, Signed
 from silosynth.server.driver.drive import drive
-from silosynth.server.federation.channel import Channel, Pace
-from silosynth.server.federation.link import SuperLinkLost
+from silosynth.server.federation.channel import Channel
+from silosynth.server.federation.link import Pace, SuperLinkLost
 from silosynth.server.federation.results import conclude, keep_answer, keep_receipt_of, receipts_of
 from silosynth.server.federation.run_files import (
     Begun,
     RunFiles,
 )
 from silosynth.server.federation.settings import Federation
-from silosynth.server.federation.standing import Standing, Waiting, keep_standing
+from silosynth.server.federation.standing import (
+    Standing,
+    Waiting,
+    keep_left,
+    keep_standing,
+)
 from silosynth.server.federation.superlink import open_grid
 
 _ATTEMPTS = 5
@@ -99,6 +104,7 @@ def _attempt(run: Run) -> State:
             stopping=run.files.cancel.exists,
             reached=run.watchers.reached,
             standing=lambda silos: _stand(run, silos),
+            left=lambda silo, left: keep_left(run.files.left, silo, left),
             pace=pace,
         )
         return drive(

@@ -21,7 +21,7 @@ from silosynth.common.messages import (
     encode_receipt,
     encode_statement,
 )
-from silosynth.common.plan import EvaluationSettings, Plan
+from silosynth.common.plan import EvaluationSettings, Plan, Renewal
 from silosynth.common.trust import PublicKey, SigningKey
 from silosynth.server.coordinator import Answered, State, make
 from silosynth.server.driver import Reached
@@ -30,6 +30,7 @@ from silosynth.server.federation.run_files import (
     RunFiles,
     keep_receipt,
     kept_receipts,
+    runs_directory,
 )
 from silosynth.server.judging import write_judgement
 
@@ -47,7 +48,9 @@ def conclude(
     if plan.evaluation is not None:
         return _conclude_evaluation(state, plan.evaluation, files=files, keep=keep)
     reached("before-fit")
-    made = make(state)
+    beside = files.path.parent
+    last = None if plan.renews is None else find_trained(beside, plan.renews).read_bytes()
+    made = make(state, last=last)
     reached("after-fit")
     reached("before-write")
     made.save(files.sampler)
@@ -78,7 +81,7 @@ def _conclude_evaluation(
     keep: Callable[[str, bytes], None],
 ) -> str:
     """Put what an evaluation found on disk; no sampler is made, so silos are handed nothing."""
-    sampler = find_trained(files, settings).read_bytes()
+    sampler = find_trained(files.path.parent, settings).read_bytes()
     write_judgement(state, sampler, files.path)
     certificate = certify_plan(state.plan).model_dump(mode="json")
     text = json.dumps(certificate, indent=1, sort_keys=True) + "\n"
@@ -87,19 +90,28 @@ def _conclude_evaluation(
     return settings.sampler
 
 
-def find_trained(files: RunFiles, settings: EvaluationSettings) -> Path:
-    """Return the sampler that a plan evaluates, among the runs beside this one.
+def find_trained(runs: Path, settings: EvaluationSettings | Renewal) -> Path:
+    """Return the sampler that a plan evaluates or renews, among a coordinator's runs.
 
     Raises InvalidArgument where none of them made it.
     """
-    for run in sorted(files.path.parent.iterdir()):
+    for run in sorted(runs.iterdir()) if runs.is_dir() else ():
         sampler = RunFiles(path=run).sampler
         if sampler.is_file() and digest_of(sampler.read_bytes()) == settings.sampler:
             return sampler
     raise InvalidArgument(
-        "the sampler that the plan evaluates was made by no run of this coordinator",
-        hint="evaluate where the run was made",
+        "the sampler that the plan is about was made by no run of this coordinator",
+        hint="do it where the run was made",
     )
+
+
+def require_trained(home: Path, plan: Plan) -> None:
+    """Raise InvalidArgument for a plan that evaluates a sampler of no run of this coordinator.
+
+    Before anything is spent: at the end there would be answers and nothing to hold them against.
+    """
+    if plan.evaluation is not None:
+        find_trained(runs_directory(home), plan.evaluation)
 
 
 def _keep_receipts(

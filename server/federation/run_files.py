@@ -105,6 +105,11 @@ class RunFiles:
         return self.path / "standing.json"
 
     @property
+    def left(self) -> Path:
+        """Return the path of what silos said is left of the budgets that they make public."""
+        return self.path / "left.json"
+
+    @property
     def cancel(self) -> Path:
         """Return the path of the file that asks a coordinator to stop for good."""
         return self.path / "cancel"
@@ -113,6 +118,11 @@ class RunFiles:
     def sampler(self) -> Path:
         """Return the path of the sampler."""
         return self.path / "result.sampler"
+
+    @property
+    def evaluation(self) -> Path:
+        """Return the path of what people held out said of another run's sampler."""
+        return self.path / "evaluation.json"
 
     @property
     def certificate(self) -> Path:
@@ -200,6 +210,7 @@ def run_facts(run: RunFiles, begun: Begun, ended: Ended) -> dict[str, object]:
         "plan": begun.plan_id,
         "plan_digest": begun.plan_digest,
         "sampler": str(run.sampler) if run.sampler.exists() else None,
+        "evaluation": str(run.evaluation) if run.evaluation.exists() else None,
         **ended.model_dump(mode="json"),
     }
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.files import replace_file
+from silosynth.common.messages import Left
 from silosynth.common.telemetry import log
 
 _MOST_WORDS = 300
@@ -109,6 +110,34 @@ def read_standing(path: Path) -> Mapping[str, Waiting]:
         return _Kept.model_validate_json(path.read_bytes()).silos
     except ValidationError:
         raise InvalidArgument(f"{path} is damaged, or of another version") from None
+
+
+class Told(BaseModel):
+    """What silos said last is left of budgets that their policies make public, and when."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: Literal[1] = 1
+    at: datetime
+    silos: dict[str, dict[str, Left]]
+
+
+def keep_left(path: Path, silo: str, left: Mapping[str, Left]) -> None:
+    """Write what one silo said beside what the others did; no file where nobody says anything."""
+    known = read_left(path)
+    silos = {} if known is None else dict(known.silos)
+    if silos.pop(silo, None) or left:
+        said = {silo: dict(left)} if left else {}
+        told = Told(at=datetime.now(UTC), silos=silos | said)
+        replace_file(path, told.model_dump_json(indent=1).encode() + b"\n")
+
+
+def read_left(path: Path) -> Told | None:
+    """Return what was written last; None where nothing was, or nothing that is understood."""
+    try:
+        return Told.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None
 
 
 def summarise(silos: Mapping[str, Waiting]) -> str:

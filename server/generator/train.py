@@ -20,9 +20,7 @@ from torch import nn
 from silosynth.common.generator import FeatureMap, ImageMap, one_thread
 from silosynth.common.measurement import Measurement
 from silosynth.common.sampler import Layer, Network
-from silosynth.server.generator.image_target import image_target
-from silosynth.server.generator.pair_target import pair_target
-from silosynth.server.generator.target import Target
+from silosynth.server.generator.target import Target, image_target, pair_target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,10 +1,14 @@
 from .planned import Sought, expected_people, forecast_evaluation, plan_evaluation
 from .result import (
     Judgement,
+    check_judges,
     describe,
     describe_distance,
-    judge_again,
+    judge_candidate,
+    read_candidates,
+    read_found,
     read_judgement,
+    refuse_evaluation,
     write_judgement,
 )
 from .words import judgement_words
@@ -12,13 +16,17 @@ from .words import judgement_words
 __all__ = [
     "Judgement",
     "Sought",
+    "check_judges",
     "describe",
     "describe_distance",
     "expected_people",
     "forecast_evaluation",
-    "judge_again",
+    "judge_candidate",
     "judgement_words",
     "plan_evaluation",
+    "read_candidates",
+    "read_found",
     "read_judgement",
+    "refuse_evaluation",
     "write_judgement",
 ]

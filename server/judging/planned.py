@@ -38,7 +38,9 @@ class Sought:
     """What is wanted of an evaluation.
 
     ``epsilon`` and ``delta`` are the run's where they are None. ``measured`` are the run's own
-    releases of pairs, which witness cells are read off.
+    releases of pairs, which witness cells are read off. ``groups`` are the most of a column,
+    ``repeats`` the halves of each pair, as many as fit the people where they are None, ``rows`` how
+    many are drawn of the sampler.
     """
 
     epsilon: float | None = None
@@ -46,6 +48,9 @@ class Sought:
     targets: Sequence[str] = ()
     plan_id: str | None = None
     seed: int | None = None
+    groups: int = 8
+    repeats: int | None = None
+    rows: int = 2**17
     measured: Sequence[Measurement] = field(default=(), repr=False)
 
 
@@ -179,6 +184,8 @@ def _settle(
         sampler=digest,
         inputs=_UNKNOWN,
         seed=secrets.randbelow(2**31) if sought.seed is None else sought.seed,
+        rows=sought.rows,
+        groups=sought.groups,
         repeats=1,
         likelihood=isinstance(sampler, Sampler),
         clip=8 if len(sampler.domain.shape) <= 15 else 12,
@@ -188,13 +195,18 @@ def _settle(
     inputs = work_out(sampler, settings)
     witness = witness_cells(inputs, sought.measured, sampler)
     people = _people(trained, sampler)
-    rho = float(rho_for(terms.epsilon, terms.delta)) * PARTS["halves"]
-    noise = math.sqrt(terms.noises / (2 * rho))
-    repeats = round(_REPEATS * (people / noise) ** 2 / len(inputs.pairs))
-    update = {"repeats": int(np.clip(repeats, 1, 16)), "witness": witness}
+    repeats = sought.repeats or _repeats(people, pairs=len(inputs.pairs), terms=terms)
+    update = {"repeats": repeats, "witness": witness}
     inputs = work_out(sampler, settings.model_copy(update=update))
     whole = {"weights": _weights(inputs), "inputs": inputs_digest(inputs)}
     return replace(inputs, settings=inputs.settings.model_copy(update=whole))
+
+
+def _repeats(people: float, *, pairs: int, terms: Terms) -> int:
+    """Return how many halves of each pair fit so many people; see the source of decision 121."""
+    rho = float(rho_for(terms.epsilon, terms.delta)) * PARTS["halves"]
+    noise = math.sqrt(terms.noises / (2 * rho))
+    return int(np.clip(round(_REPEATS * (people / noise) ** 2 / pairs), 1, 16))
 
 
 def expected_people(trained: Plan, sampler: bytes) -> float:

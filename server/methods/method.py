@@ -141,7 +141,7 @@ class Question:
 
     Without queries or a round, the phase is skipped. ``edges`` are where the bins of numbers begin
     by what was counted of their values, ``leaves`` those that are looked into once more. ``tables``
-    is what is asked where there are several.
+    is what is asked where there are several, ``scores`` the numbers that codes stand for.
     """
 
     queries: tuple[MarginalQuery, ...] = ()
@@ -150,6 +150,7 @@ class Question:
     edges: Mapping[str, tuple[int, ...]] | None = None
     leaves: Mapping[str, tuple[int, ...]] | None = None
     tables: TablesQuestions | None = None
+    scores: Mapping[str, tuple[int, ...]] | None = None
 
     @property
     def empty(self) -> bool:
@@ -197,6 +198,7 @@ class Question:
             queries=tuple((q.clique, q.level) for q in self.asked_of(silo, plan=plan)),
             edges=self.edges,
             leaves=self.leaves,
+            scores=self.scores,
             tables=self.tables,
             sum=proof,
         )

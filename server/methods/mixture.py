@@ -1,7 +1,7 @@
 """All pairs at once, and a mixture of products that is fitted to them: for wide tables.
 
 One round trip after the 1-ways, whatever comes of it: which model is fitted, and how far it is
-smoothed, is chosen from the released pairs themselves, see :mod:`silosynth.server.mixture.fission`.
+smoothed, is chosen from the released pairs themselves, see :mod:`silosynth.server.mixture.pairs`.
 """
 
 from __future__ import annotations

@@ -15,10 +15,17 @@ from silosynth.common.plan import MEMBERS, Method, PhaseName, Plan
 from silosynth.server.methods.method import Known, Options, Outcome, Question, Recipe
 from silosynth.server.methods.training import TrainingChoice
 
+_places = {
+    Method.DP_SGD: "dp_sgd",
+    Method.ONE_SHOT: "vectors.one_shot",
+    Method.PROJECTION: "vectors.projection",
+}
+"""Where the module of a method is, which is else that of its name."""
+
 
 def _recipe(method: Method) -> Recipe:
     """Return what stands in the module of a method's name."""
-    module = import_module(f"silosynth.server.methods.{method.value.replace('-', '_')}")
+    module = import_module(f"silosynth.server.methods.{_places.get(method, method.value)}")
     recipe: Recipe = module.RECIPE
     return recipe
 
@@ -28,7 +35,7 @@ METHODS: Mapping[Method, Recipe] = {
     for method, member in MEMBERS.items()
     if not member.several_tables and not member.evaluates
 }
-"""By name: a plan's methods are listed in common/plan, and each has a module of its name here.
+"""By name: a plan's methods are listed in common/plan, and each has a module here.
 
 That of several tables is asked and fitted otherwise, see :mod:`silosynth.server.families`."""
 
@@ -41,6 +48,7 @@ class Choices(TypedDict, total=False):
     rounds: int
     frequencies: int | None
     order: int
+    dimensions: int | None
     training: TrainingChoice | None
 
 

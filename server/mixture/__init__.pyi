@@ -1,7 +1,7 @@
 from .copula import fit_copula
-from .fission import Candidate, choose
-from .pairs import NoisedPairs, Products, collect_pairs
+from .pairs import Candidate, NoisedPairs, Products, choose, collect_pairs
 from .products import Settings, fit_products
+from .projected import fit_projected, normal_scores, read_moments
 from .spectrum import denoise
 
 __all__ = [
@@ -14,4 +14,7 @@ __all__ = [
     "denoise",
     "fit_copula",
     "fit_products",
+    "fit_projected",
+    "normal_scores",
+    "read_moments",
 ]

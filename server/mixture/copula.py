@@ -37,7 +37,7 @@ def fit_copula(
     Args: alone: the shares of each attribute's codes, in the order in which they rise.
     """
     loadings = fit_loadings(pairs)
-    points = _points(components, loadings.shape[1])
+    points = normal_points(components, loadings.shape[1])
     means = points @ loadings.T
     rest = np.sqrt(1.0 - (loadings**2).sum(axis=1))
     codes = [
@@ -122,7 +122,7 @@ def _cut(pairs: NoisedPairs) -> tuple[np.ndarray, np.ndarray]:
     return cuts, below
 
 
-def _points(count: int, rank: int) -> np.ndarray:
+def normal_points(count: int, rank: int) -> np.ndarray:
     """Return (count, rank) normal points whose mean is nought and whose covariance is one.
 
     A single point where there is no factor.

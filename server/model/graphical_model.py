@@ -10,8 +10,7 @@ import numpy as np
 from silosynth.common.domain import Clique, Domain
 from silosynth.common.errors import InvalidArgument
 from silosynth.server.model.junction_tree import JunctionTree
-from silosynth.server.model.marginals import MAX_CELLS, marginal_table
-from silosynth.server.model.pairs import pair_tables
+from silosynth.server.model.marginals import MAX_CELLS, marginal_table, pair_tables
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

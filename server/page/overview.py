@@ -7,10 +7,12 @@ import os
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from threading import Lock
 
 from silosynth.common.certificate import Certificate
+from silosynth.common.messages import Left
 from silosynth.common.plan import load_plan
 from silosynth.server.federation import (
     Begun,
@@ -20,6 +22,7 @@ from silosynth.server.federation import (
     Waiting,
     find_run,
     read_ended,
+    read_left,
     read_standing,
     runs_directory,
 )
@@ -86,6 +89,17 @@ class Overview:
             return {}
         return read_standing(run.files.standing)
 
+    def left(self) -> list[tuple[str, str, Left, datetime]]:
+        """Return silo, project and what the silo said last is left, of budgets that are public."""
+        last: dict[tuple[str, str], tuple[Left, datetime]] = {}
+        for run in self.runs()[:_MOST_READERS]:
+            told = read_left(run.files.left)
+            if told is not None:
+                for silo, projects in told.silos.items():
+                    for project, left in projects.items():
+                        last.setdefault((silo, project), (left, told.at))
+        return [(*key, *said) for key, said in sorted(last.items())]
+
     def certificate(self, run: Seen) -> Certificate | None:
         """Return what a run promises, once it has ended well."""
         if run.ended.state is not RunState.COMPLETED or not run.files.certificate.is_file():
@@ -100,7 +114,7 @@ class Overview:
         """Return all that may be shown, in short: it changes when a file of a run does."""
         told = hashlib.sha256()
         for run in self.runs():
-            names = ("journal.jsonl", "standing.json") if run.is_open else ()
+            names = ("journal.jsonl", "standing.json", "left.json") if run.is_open else ()
             stamps = [_stamp(run.files.path / name) for name in names]
             told.update(f"{run.files.id} {run.ended.state.value} {stamps}\n".encode())
         return told.hexdigest()[:16]

@@ -194,7 +194,12 @@ def _add_silos(app: FastAPI, pages: Pages, overview: Overview, nodes: Nodes) -> 
             for silo, standing in overview.waiting(run).items()
         ]
         return pages.show(
-            request, "silos.html.j2", title="Silos", waiting=waiting, federations=nodes.all()
+            request,
+            "silos.html.j2",
+            title="Silos",
+            waiting=waiting,
+            left=overview.left(),
+            federations=nodes.all(),
         )
 
     app.add_api_route("/silos", silos, methods=["GET"], response_model=None)

@@ -1,17 +1,21 @@
 from .advice import advise, remarks, what_helps
-from .forecast import Forecast
+from .epochs import Calendar, EpochRun, new_series, next_epoch
+from .forecast import Forecast, forecast_tables
 from .links import LinkForecast, words_of_links
 from .planner import new_plan
 from .tables import new_tables_plan
-from .tables_forecast import forecast_tables
 
 __all__ = [
+    "Calendar",
+    "EpochRun",
     "Forecast",
     "LinkForecast",
     "advise",
     "forecast_tables",
     "new_plan",
+    "new_series",
     "new_tables_plan",
+    "next_epoch",
     "remarks",
     "what_helps",
     "words_of_links",

@@ -7,7 +7,7 @@ from importlib.metadata import version
 import numpy as np
 
 from silosynth.common.domain import Clique
-from silosynth.common.plan import PhaseName
+from silosynth.common.plan import OF_ALL_ATTRIBUTES, PhaseName
 from silosynth.common.report import Provenance, ReportFacts
 from silosynth.server.coordinator import State
 from silosynth.server.measuring import regroup
@@ -32,7 +32,7 @@ def report_outcome(
     measurements = tuple(
         regroup(m, domain=state.table.domain, grouping=outcome.grouping)
         for phase, measured in state.measured().items()
-        if phase is not PhaseName.EMBEDDING
+        if phase not in OF_ALL_ATTRIBUTES
         for m in measured
     )
     pairs = outcome.model.pair_marginals({m.clique for m in measurements if len(m.clique) == 2})

@@ -1,4 +1,4 @@
 from .estimate import Counted, Values, choose_leaves, estimate_values, gather
-from .shares import project
+from .tree import project
 
 __all__ = ["Counted", "Values", "choose_leaves", "estimate_values", "gather", "project"]

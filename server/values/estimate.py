@@ -12,9 +12,8 @@ from silosynth.common.measurement import Measurement
 from silosynth.common.plan import ENDINGS, MOST_CLOSER_CELLS, PlannedTree, level_number
 from silosynth.common.schema import Schema
 from silosynth.common.values import WHOLE, Spread, declared_edges, keeps_bins, refine
-from silosynth.server.values.closer import look_closer, look_into
 from silosynth.server.values.codes import choose_edges, cut_at
-from silosynth.server.values.heaps import find_heaps
+from silosynth.server.values.heaps import find_heaps, look_closer, look_into
 from silosynth.server.values.pieces import Pieces, find_pieces
 from silosynth.server.values.tails import Noise, noise_of, thin_tails
 from silosynth.server.values.tree import Tree, reconcile

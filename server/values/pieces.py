@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from silosynth.common.values import FANOUT, Leaves
-from silosynth.server.values.shares import share_out, stand_out
-from silosynth.server.values.tree import Tree
+from silosynth.server.values.tree import Tree, share_out, stand_out
 
 _HIDING_DEVIATIONS = 5.0
 """A cell among a hundred thousand stands out by so much once in thirty trees without cause."""

@@ -15,8 +15,7 @@ import numpy as np
 
 from silosynth.common.values import Leaves
 from silosynth.server.values.pieces import Pieces, join_pieces, keep_pieces, node_starts
-from silosynth.server.values.shares import HEAVY_DEVIATIONS
-from silosynth.server.values.tree import TOP_FANOUT, Tree
+from silosynth.server.values.tree import HEAVY_DEVIATIONS, TOP_FANOUT, Tree
 
 TAIL_DEVIATIONS = 3.0
 _WIDE_DEVIATIONS = 8.0

@@ -47,10 +47,15 @@ class Played:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ran:
-    """What left the silos in a run, and the most ledger units that one of them was charged."""
+    """What left the silos in a run, and the most ledger units that one of them was charged.
+
+    ``secrets`` tell who is held out in each silo; ``sampler`` makes what the run ends in.
+    """
 
     releases: Mapping[PhaseName, Mapping[str, Release]]
     units: int
+    secrets: Mapping[str, bytes] = field(repr=False)
+    sampler: Callable[[], bytes] = field(repr=False)
 
 
 class RunsPlan(Protocol):
@@ -66,8 +71,9 @@ class RunsPlan(Protocol):
         directory: Path,
         bits: Mapping[str, BitSource],
         asked: Callable[[Request], None],
+        sampler: bytes | None = None,
     ) -> Ran:
-        """Run it in a fresh directory, telling of every request."""
+        """Run it in a directory, telling of every request; ``sampler`` is what it evaluates."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +93,9 @@ class Game:
     plan: Plan
     people: MadeUp
     run: RunsPlan
+    sampler: bytes | None = None
+    adds: Callable[[People, str], np.ndarray] | None = None
+    """What people of a silo add to the one question of an evaluation."""
     _exact: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
 
     def play(self, inside: np.ndarray, *, directory: Path) -> Played:
@@ -100,6 +109,7 @@ class Game:
             directory=directory,
             bits=self._bits(),
             asked=requests.append,
+            sampler=self.sampler,
         )
         seen = self._seen(requests, releases=ran.releases)
         scores, gaps = self._scores(seen, inside=inside)
@@ -164,15 +174,17 @@ class Game:
     def _canary(self, canary: int, request: Request) -> np.ndarray:
         """Return what a canary adds to a request's cells, without noise."""
         people = self.people.canary(canary, rows=self.people.rows_per_person)
-        return self._added(f"canary {canary}", people, request)
+        return self._added(f"canary {canary}", people, request, silo=self.people.silo(canary))
 
     def _known(self, silo: str, request: Request) -> np.ndarray:
         """Return what the people whom the attacker knows add to a request's cells."""
-        return self._added(f"silo {silo}", self.people.known[silo], request)
+        return self._added(f"silo {silo}", self.people.known[silo], request, silo=silo)
 
-    def _added(self, who: str, people: People, request: Request) -> np.ndarray:
+    def _added(self, who: str, people: People, request: Request, *, silo: str) -> np.ndarray:
         """Return what people add to a request's cells, each question worked out once."""
         key = who, request.asked_of_all
+        if key not in self._exact and self.adds is not None:
+            self._exact[key] = self.adds(people, silo)
         if key not in self._exact:
             counts = self.plan.noise(self.plan.phase(request.phase)).bound == 1
             count = self._count if counts else self._embed

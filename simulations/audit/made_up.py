@@ -5,7 +5,8 @@ Source: ``docs/decisions/041-audit-of-the-pipeline.md``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -52,8 +53,7 @@ def made_up_plan(plan: Plan, schema: Schema) -> Plan:
             f"plan {plan.id} samples persons anew in each round, which this audit cannot judge",
             hint="rounds of training are audited by tests/privacy/test_gradient_audit.py",
         )
-    silos = plan.silos[: _MOST_SILOS if plan.shares > 1 else 1]
-    colluders = max(0, min(plan.colluders, len(silos) - 2))
+    silos, colluders = played_silos(plan)
     return new_plan(
         schema,
         epsilon=plan.privacy.epsilon,
@@ -65,6 +65,17 @@ def made_up_plan(plan: Plan, schema: Schema) -> Plan:
         trust=plan.trust,
         colluders=colluders,
     )
+
+
+def played_silos(plan: Plan) -> tuple[tuple[str, ...], int]:
+    """Return the silos that play, and how many of them collude."""
+    silos = plan.silos[: _MOST_SILOS if plan.shares > 1 else 1]
+    return silos, max(0, min(plan.colluders, len(silos) - 2))
+
+
+def canary_name(canary: int, number: int = 0) -> str:
+    """Return a name of a canary, of many that are tried."""
+    return f"canary-{canary}-{number}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +103,7 @@ class MadeUp:
     silos: tuple[str, ...]
     rows_per_person: int
     colluders: int = 0
+    names: Mapping[int, str] = field(default_factory=dict)
 
     def silo(self, canary: int) -> str:
         """Return whose patient, or customer, a canary would be."""
@@ -100,7 +112,7 @@ class MadeUp:
     def canary(self, canary: int, *, rows: int) -> People:
         """Return a canary with so many rows, all alike."""
         codes = np.full((rows, len(ATTRIBUTES)), canary)
-        return People(codes=codes, persons=(f"canary-{canary}",) * rows)
+        return People(codes=codes, persons=(self.names.get(canary, canary_name(canary)),) * rows)
 
     @cached_property
     def known(self) -> dict[str, People]:

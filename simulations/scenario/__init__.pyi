@@ -1,5 +1,5 @@
 from .cli import register_scenario, simulate_scenario
-from .federation import RowsOf
-from .rehearse import Rehearsal
+from .member import RowsOf
+from .outcome import Rehearsal
 
 __all__ = ["Rehearsal", "RowsOf", "register_scenario", "simulate_scenario"]

@@ -17,8 +17,9 @@ from silosynth.common.files import write_text
 from silosynth.common.plan import Plan, load_plan
 from silosynth.common.schema import Schema
 from silosynth.server.driver import Progress
-from silosynth.simulations.scenario.federation import RowsOf
-from silosynth.simulations.scenario.rehearse import Places, Rehearsal, forget, rehearse
+from silosynth.simulations.scenario.member import RowsOf
+from silosynth.simulations.scenario.outcome import Places, Rehearsal, forget
+from silosynth.simulations.scenario.rehearse import rehearse
 from silosynth.simulations.world import (
     Scenario,
     broken,

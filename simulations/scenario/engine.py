@@ -38,9 +38,8 @@ from silosynth.server.coordinator import (
     Stated,
     Undecided,
 )
-from silosynth.simulations.scenario.deaths import Deaths
 from silosynth.simulations.scenario.federation import Federation
-from silosynth.simulations.scenario.letters import Call, Letter, Talk, agree
+from silosynth.simulations.scenario.letters import Call, Deaths, Letter, Talk, agree
 from silosynth.simulations.scenario.running import Connections, Running
 from silosynth.simulations.scenario.timeline import Leg, Timeline, What
 from silosynth.simulations.world import (
@@ -80,7 +79,7 @@ class VirtualTime:
         self._sealed = seal(encode_plan(plan), purpose=Purpose.PLAN, key=federation.key)
         sizes = Sizes(plan, sealed=len(self._sealed))
         self._run = run = Running(
-            plan, silos=federation, places=places, timeline=timeline, sizes=sizes
+            plan, kill=federation.kill, places=places, timeline=timeline, sizes=sizes
         )
         self._clock, self._links, self._lines = run.clock, run.links, run.lines
         self._ways = Connections(run, connected=self._send, identify=self._identify)

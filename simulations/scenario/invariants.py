@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
+from silosynth.client.ledger import Ledger
 from silosynth.common.audit import Scope, ScopeKind
 from silosynth.common.messages import Release, decode_release
 from silosynth.common.plan import Plan, plan_units
 from silosynth.server.coordinator import State
-from silosynth.simulations.scenario.federation import Federation
 
 HELD = (
     "no release without a charge",
@@ -24,7 +24,7 @@ HELD = (
 def faults(
     plan: Plan,
     *,
-    federation: Federation,
+    ledger: Callable[[str], Ledger],
     left: Mapping[str, Mapping[str, bytes]],
     conflicts: list[str],
     state: State | None,
@@ -34,6 +34,7 @@ def faults(
     """Return what does not hold, one line each; nothing is asked of silos that lie.
 
     Args:
+        ledger: gives a silo's ledger.
         left: what left each silo, by request id, whether it arrived or not.
         state: where the run ended, unless an error ended it.
         summed: silos from which sums alone may leave, with the region that says so.
@@ -43,7 +44,7 @@ def faults(
     ]
     for silo in plan.silos:
         if silo not in liars:
-            found += _faults_of(silo, plan, federation=federation, left=left[silo])
+            found += _faults_of(silo, plan, ledger=ledger(silo), left=left[silo])
     for silo, region in (summed or {}).items():
         if silo not in liars and any(_stands_alone(d, plan, silo) for d in left[silo].values()):
             found.append(f"region {region}: a release of silo {silo} stands alone")
@@ -61,10 +62,9 @@ def _stands_alone(data: bytes, plan: Plan, silo: str) -> bool:
 
 
 def _faults_of(
-    silo: str, plan: Plan, *, federation: Federation, left: Mapping[str, bytes]
+    silo: str, plan: Plan, *, ledger: Ledger, left: Mapping[str, bytes]
 ) -> Iterator[str]:
     """Yield what does not hold at one silo, by its ledger."""
-    ledger = federation.ledger(silo)
     charges = ledger.charges()
     times = Counter(c.request_id for c in charges)
     for request, count in times.items():

@@ -1,4 +1,4 @@
-"""What the parts of a run in virtual time share: the clock, the silos, and what befalls them."""
+"""What the parts of a run in virtual time share: the clock, connections, and what befalls silos."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from silosynth.common.plan import Plan
-from silosynth.simulations.scenario.federation import Federation
-from silosynth.simulations.scenario.letters import Link
-from silosynth.simulations.scenario.lines import Lines
+from silosynth.simulations.scenario.letters import Lines, Link
 from silosynth.simulations.scenario.timeline import Timeline, What
 from silosynth.simulations.world import Befalling, Crash, Place, Point, Sizes, Stall
 
@@ -47,15 +45,15 @@ class Running:
         self,
         plan: Plan,
         *,
-        silos: Federation,
+        kill: Callable[[str], None],
         places: Mapping[str, Place],
         timeline: Timeline,
         sizes: Sizes,
     ) -> None:
-        """Take the silos and the world; ``plan`` names the silos' keys."""
+        """Take the world, and what ends a silo's gateway; ``plan`` names the silos."""
         self.clock, self.timeline = VirtualClock(), timeline
         self.lines = Lines(queued=timeline.queued)
-        self.silos, self.places, self.sizes = silos, places, sizes
+        self.places, self.sizes, self._kill = places, sizes, kill
         self.links = {s: Link() for s in plan.silos}
 
     def number(self, silo: str) -> int:
@@ -91,7 +89,7 @@ class Running:
         until = now + befell.away
         self.places[silo].befallen(befell, now=now, until=until)
         if befell.kind != "partition":
-            self.silos.kill(silo)
+            self._kill(silo)
         if isinstance(befell, Crash):
             self.timeline.mark(silo, What.CRASH, now, until)
 

@@ -1,7 +1,6 @@
-from .folders import SiloTables, silo_folders
+from .folders import SiloTables, silo_folders, split_folder
 from .gateways import FamilyGateways
 from .report import report_tables, write_certificate
-from .split import split_folder
 
 __all__ = [
     "FamilyGateways",

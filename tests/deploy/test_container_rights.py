@@ -17,25 +17,27 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from silosynth.client.policy import NewSilo
 from silosynth.client.silo import init_silo
 from silosynth.common.schema import dump_schema, parse_schema
 from tests.support.deploy_commands import DEPLOY, container_command
 from tests.support.machines import shown
+from tests.support.patience import patience
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or not shutil.which("unshare") or not shutil.which("setpriv"),
     reason="namespaces and other users need root, unshare and setpriv",
 )
-SILO, RELAY, STRANGER, GROUP = 10001, 10002, 10004, 10003
+HUB, SILO, RELAY, STRANGER, GROUP = 10000, 10001, 10002, 10004, 10003
 _ASK = """
 import sys
 from pathlib import Path
@@ -48,9 +50,19 @@ with RemoteGateway(path, restart_seconds=1.0) as gateway:
 _PAGE = """
 import sys
 from pathlib import Path
-from silosynth.client.relay.health import gateway_pages
+from silosynth.client.relay.process import gateway_pages
 status, text = gateway_pages(Path(sys.argv[1]))["/gateway/metrics"]()
 assert status == 200 and b"silosynth_budget_remaining_rho" in text, (status, text)
+"""
+_LOOK = """
+import socket, sys
+with socket.socket(socket.AF_UNIX) as page:
+    page.connect(sys.argv[1])
+    lines = ("GET /enter HTTP/1.1", "Host: page.example.org", "Connection: close", "", "")
+    page.sendall("\\r\\n".join(lines).encode())
+    with page.makefile("rb") as answer:
+        text = answer.read()
+assert text.startswith(b"HTTP/1.1 200") and b"token" in text, text
 """
 _WRITE = """
 import errno, sys
@@ -71,7 +83,10 @@ VOLUMES = {
     "data": "/data",
     "state": "/var/lib/silosynth",
     "run": "/run/silosynth",
+    "home": "/var/lib/silosynth-home",
+    "page": "/run/silosynth-page",
 }
+OWNED = {"state": SILO, "run": SILO, "home": HUB, "page": HUB}
 POLICY, SOCKET = "/etc/silosynth/silo/silo.toml", "/run/silosynth/gateway.sock"
 
 
@@ -143,12 +158,25 @@ class Container:
         """Start the gateway by the compose file's words, and more; return when it serves."""
         words = container_command("gateway-north", {})
         assert POLICY in words
-        with (self.root / "log").open("ab") as log:
-            process = subprocess.Popen(self.command([*words, *more]), stderr=log)
-        until = time.monotonic() + 120
-        while self.ask(_ASK, SOCKET, user=SILO):
-            assert process.poll() is None, (self.root / "log").read_text()
-            assert time.monotonic() < until, (self.root / "log").read_text()
+        command = self.command([*words, *more])
+        return self._started(command, lambda: not self.ask(_ASK, SOCKET, user=SILO))
+
+    def start_hub(self, service: str, is_ready: Callable[[str], bool]) -> subprocess.Popen[bytes]:
+        """Start a service of the coordinator's; return when what it has said is what is awaited."""
+        words = ["env", *_environment(service), *container_command(service, {})]
+        command = self.command(words, user=HUB, group=False)
+        return self._started(command, lambda: is_ready((self.root / "log").read_text()))
+
+    def _started(self, command: list[str], is_ready: Callable[[], bool]) -> subprocess.Popen[bytes]:
+        log = self.root / "log"
+        log.write_bytes(b"")
+        with log.open("ab") as out:
+            process = subprocess.Popen(command, stdout=out, stderr=out)
+        until = time.monotonic() + patience(12)
+        while not is_ready():
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < until, log.read_text()
+            time.sleep(0.1)
         return process
 
 
@@ -161,10 +189,10 @@ def container() -> Iterator[Container]:
         box = Container(root=root)
         box.build()
         _make_silo(root)
-        for place in ("state", "run"):  # a new volume takes owner and mode of what it covers
+        for place, owner in OWNED.items():  # a new volume takes owner and mode of what it covers
             (root / place).mkdir()
             made = (box.image / VOLUMES[place].lstrip("/")).stat()
-            assert (made.st_uid, made.st_mode & 0o007) == (SILO, 0), place
+            assert (made.st_uid, made.st_mode & 0o007) == (owner, 0), place
             (root / place).chmod(made.st_mode & 0o7777)
             os.chown(root / place, made.st_uid, made.st_gid)
         words = container_command("gateway-north", {})[:1]
@@ -206,6 +234,12 @@ def _make_silo(root: Path) -> None:
     (root / "data/table.parquet").chmod(0o600)
 
 
+def _environment(service: str) -> list[str]:
+    """Return what the compose file puts into a service's environment."""
+    found = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"][service]
+    return [f"{name}={value}" for name, value in found["environment"].items()]
+
+
 def _end(process: subprocess.Popen[bytes], number: signal.Signals) -> int:
     process.send_signal(number)
     return process.wait(timeout=60)
@@ -227,6 +261,31 @@ def test_a_gateway_starts_stops_and_starts_again_whatever_ended_it(container: Co
         assert container.ask(_WRITE, "/etc/x", "/opt/x", "/var/lib/x", user=SILO) == 0, "read-only"
     finally:
         _end(process, signal.SIGTERM)
+
+
+def test_a_coordinator_and_its_page_start_again_whatever_ended_them(container: Container) -> None:
+    def serves(said: str) -> bool:
+        return "runs at once" in said
+
+    assert _end(container.start_hub("coordinator", serves), signal.SIGTERM) == 0
+    assert _end(container.start_hub("coordinator", serves), signal.SIGKILL) == -signal.SIGKILL
+    coordinator = container.start_hub("coordinator", serves)
+
+    def shown(_: str) -> bool:
+        return container.ask(_LOOK, "/run/silosynth-page/page.sock", user=HUB, group=False) == 0
+
+    try:
+        assert _end(container.start_hub("page", shown), signal.SIGTERM) == 0
+        assert _end(container.start_hub("page", shown), signal.SIGKILL) == -signal.SIGKILL
+        page = container.start_hub("page", shown)
+        try:
+            socket = "/run/silosynth-page/page.sock"
+            assert container.ask(_LOOK, socket, user=STRANGER, group=False) != 0
+            assert container.ask(_LOOK, socket, user=SILO) != 0
+        finally:
+            _end(page, signal.SIGTERM)
+    finally:
+        assert _end(coordinator, signal.SIGTERM) == 0
 
 
 def test_a_second_ledger_is_not_made_beside_a_first_or_after_it_was_lost(

@@ -24,7 +24,7 @@ from silosynth.common.errors import LedgerUnavailable
 
 PROJECT = Scope(kind=ScopeKind.PROJECT, name="census")
 CAPS = {PROJECT: 2**40}
-KILLS = 40
+KILLS = (10, 40)
 OPEN = b"open\n"
 
 
@@ -77,10 +77,13 @@ def answer_for_ever(path: Path, round_number: int, pipe: int) -> None:
                 os.write(pipe, f"{request} {hashlib.sha256(sent).hexdigest()}\n".encode())
 
 
-def test_no_kill_leaves_a_release_without_a_charge_or_changes_a_replay(path: Path) -> None:
+@pytest.mark.parametrize("kills", KILLS)
+def test_no_kill_leaves_a_release_without_a_charge_or_changes_a_replay(
+    path: Path, kills: int
+) -> None:
     chance = random.Random(5)
     sent: dict[str, str] = {}
-    for round_number in range(KILLS):
+    for round_number in range(kills):
         pid, pipe = in_child(lambda end, n=round_number: answer_for_ever(path, n, end))
         if round_number % 4:
             assert os.read(pipe, len(OPEN)) == OPEN
@@ -97,7 +100,7 @@ def test_no_kill_leaves_a_release_without_a_charge_or_changes_a_replay(path: Pat
                 again = ledger.charge(request, "h", cost_units=3)
                 assert again is not None
                 assert hashlib.sha256(again).hexdigest() == sent[request]
-    assert len(sent) > KILLS / 4
+    assert len(sent) > kills / 4
 
 
 @pytest.mark.parametrize("moment", ["charge", "store"])
@@ -325,9 +328,12 @@ def charge_in_threads(path: Path, pipe: int) -> None:
             list(pool.map(work, range(16)))
 
 
-def test_no_kill_among_sixteen_threads_loses_a_charge_that_was_acknowledged(path: Path) -> None:
+@pytest.mark.parametrize("kills", [4, 15])
+def test_no_kill_among_sixteen_threads_loses_a_charge_that_was_acknowledged(
+    path: Path, kills: int
+) -> None:
     chance, known = random.Random(7), set[str]()
-    for _ in range(15):
+    for _ in range(kills):
         pid, pipe = in_child(lambda end: charge_in_threads(path, end))
         assert os.read(pipe, len(OPEN)) == OPEN
         time.sleep(chance.uniform(0.05, 0.25))
@@ -338,7 +344,7 @@ def test_no_kill_among_sixteen_threads_loses_a_charge_that_was_acknowledged(path
             charged = ledger.verify().charges
             assert known <= charged.keys()
             assert ledger.spent(PROJECT) == 3 * len(charged)
-    assert len(known) > 15
+    assert len(known) > kills
 
 
 def test_a_disk_that_fills_up_among_sixteen_threads_keeps_what_was_acknowledged(

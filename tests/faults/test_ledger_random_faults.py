@@ -1,4 +1,7 @@
-"""100,000 random operations, killed and opened again between: the ledger follows a plain model."""
+"""100,000 random operations, killed and opened again between: the ledger follows a plain model.
+
+At every turn it is 6,000, with a kill at each moment.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,6 @@ DATASET = Scope(kind=ScopeKind.DATASET, name="adult")
 CONSUMER = Scope(kind=ScopeKind.CONSUMER, name="ministry")
 PROJECT = Scope(kind=ScopeKind.PROJECT, name="census")
 CAPS = {DATASET: 400_000, CONSUMER: 400_000, PROJECT: 25_000}
-ROUNDS, OPERATIONS = 20, 5_000
 MOMENTS = (
     ("before-charge", "charge"),
     ("COMMIT", "charge"),
@@ -30,6 +32,8 @@ MOMENTS = (
     ("after-store", "store"),
 )
 Moment = tuple[str, str]
+ROUNDS = {6_000: (len(MOMENTS), 1_000), 100_000: (20, 5_000)}
+"""By operations in all: how many rounds, each with a kill, and how many in each."""
 MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
 Outcome = object
 
@@ -105,10 +109,10 @@ def any_operation(chance: random.Random, number: int, place: int) -> Operation:
     return Operation(expect=lambda m: m.spent[scope], ask=lambda x: x.spent(scope))
 
 
-def operations(number: int, moment: Moment) -> Iterator[Operation]:
+def operations(number: int, moment: Moment, count: int) -> Iterator[Operation]:
     """Yield a round's operations; the last one, on a new request, meets the kill."""
     chance, last = random.Random(number), f"last of {number}"
-    for place in range(OPERATIONS - 2):
+    for place in range(count - 2):
         yield any_operation(chance, number, place)
     if moment[1] == "store":
         yield charge(last, "h", 1, [DATASET])
@@ -123,25 +127,27 @@ def got(call: Callable[[], Outcome]) -> Outcome:
         return type(err)
 
 
-def walk(model: Model, *, number: int, moment: Moment) -> None:
+def walk(model: Model, *, number: int, moment: Moment, count: int) -> None:
     """Bring the model to where the kill leaves it."""
-    *steps, last = operations(number, moment)
+    *steps, last = operations(number, moment, count)
     for step in steps:
         step.expect(model)
     if moment[0].startswith("after"):
         last.expect(model)
 
 
-def work(ledger: Ledger, model: Model, *, number: int, moment: Moment, armed: list[str]) -> None:
+def work(
+    ledger: Ledger, model: Model, *, number: int, moment: Moment, count: int, armed: list[str]
+) -> None:
     """Compare every answer with the model's, until the kill."""
-    *steps, last = operations(number, moment)
+    *steps, last = operations(number, moment, count)
     for step in steps:
         assert got(lambda s=step: s.ask(ledger)) == step.expect(model), number
     armed.append(moment[0])
     last.ask(ledger)
 
 
-def killed(path: Path, model: Model, *, number: int, moment: Moment) -> None:
+def killed(path: Path, model: Model, *, number: int, moment: Moment, count: int) -> None:
     """Work in a child that kills itself at the moment; raise when it ended otherwise."""
     pid = os.fork()
     if pid == 0:
@@ -154,7 +160,7 @@ def killed(path: Path, model: Model, *, number: int, moment: Moment) -> None:
 
             ledger = Ledger.open(path, caps=CAPS, reached=die)
             ledger._batch._connection.set_trace_callback(die)
-            work(ledger, model, number=number, moment=moment, armed=armed)
+            work(ledger, model, number=number, moment=moment, count=count, armed=armed)
         except BaseException as err:
             os.write(2, f"{type(err).__name__}: {err}\n".encode())
         finally:
@@ -180,16 +186,22 @@ def check(path: Path, model: Model, heads: list[str]) -> None:
         heads.append(ledger.head)
 
 
-def test_100_000_random_operations_with_kills_follow_the_model() -> None:
-    assert ROUNDS * OPERATIONS == 100_000
+@pytest.mark.parametrize("operations", ROUNDS)
+def test_random_operations_with_kills_follow_the_model(
+    operations: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A budget is spent in the middle, so that much is refused and much is not."""
+    rounds, count = ROUNDS[operations]
+    monkeypatch.setitem(CAPS, PROJECT, operations // 4)
+    assert rounds * count == operations
     model, heads = Model(), list[str]()
     with tempfile.TemporaryDirectory(dir=MEMORY) as directory:
         path = Path(directory) / "ledger.sqlite"
         Ledger.create(path)
-        for number in range(ROUNDS):
+        for number in range(rounds):
             moment = MOMENTS[number % len(MOMENTS)]
-            killed(path, model, number=number, moment=moment)
-            walk(model, number=number, moment=moment)
+            killed(path, model, number=number, moment=moment, count=count)
+            walk(model, number=number, moment=moment, count=count)
             check(path, model, heads)
     assert model.spent[PROJECT] > CAPS[PROJECT] - 20
 
@@ -200,8 +212,8 @@ def test_a_model_that_differs_in_one_thing_is_seen(what: str) -> None:
     with tempfile.TemporaryDirectory(dir=MEMORY) as directory:
         path = Path(directory) / "ledger.sqlite"
         Ledger.create(path)
-        killed(path, model, number=1, moment=MOMENTS[-1])
-        walk(model, number=1, moment=MOMENTS[-1])
+        killed(path, model, number=1, moment=MOMENTS[-1], count=1_000)
+        walk(model, number=1, moment=MOMENTS[-1], count=1_000)
         check(path, model, [])
         getattr(model, what).popitem()
         with pytest.raises(AssertionError):

@@ -46,7 +46,17 @@ SMALL = MaskedMlp(width=4, layers=1, views=1)
 TRAINING = TrainingChoice(architecture=SMALL, rounds=3, rate=Fraction(1, 10))
 SHARED = {"trust": "shared", "colluders": 1}
 WORKLOAD = (("age", "old"), ("region", "ill"), ("ill", "old"))
-METHODS = ("independent", "mst", "aim", "fixed", "mixture", "copula", "one-shot", "dp-sgd")
+METHODS = (
+    "independent",
+    "mst",
+    "aim",
+    "fixed",
+    "mixture",
+    "copula",
+    "projection",
+    "one-shot",
+    "dp-sgd",
+)
 CASES: dict[str, dict[str, Any]] = {
     **{name: {"method": name} for name in METHODS},
     "fixed": {"method": "fixed", "workload": WORKLOAD},

@@ -23,7 +23,7 @@ from silosynth.common.accounting import (
     total_rho,
 )
 from silosynth.common.accounting import epsilon as privacy
-from silosynth.common.accounting.cost import gaussian_rho
+from silosynth.common.accounting.noise import gaussian_rho
 from silosynth.common.errors import InvalidPlan
 
 Law = tuple[np.ndarray, np.ndarray]

@@ -174,6 +174,20 @@ _EVALUATION = {
 }
 
 
+_SERIES = {
+    "version": 1,
+    "name": "p",
+    "epochs": 3,
+    "first": "2020-01-01",
+    "days": 30,
+    "epoch_units": 2**50,
+    "lifetime_units": 2**52,
+    "epoch": 2,
+    "before_units": 5,
+}
+_RENEWS = {"version": 1, "trained": "sha256:" + "0" * 64, "sampler": "sha256:" + "1" * 64}
+
+
 def _roster(federation: Federation) -> dict[str, Any]:
     return {"roster": {"north": federation.north.public, "south": federation.south.public}}
 
@@ -206,6 +220,7 @@ def _made() -> dict[str, dict[str, Any]]:
         "own": new_plan(people(), method="dp-sgd", training=own, **usual),
         "shared": new_plan(people(), method="dp-sgd", training=other, trust="shared", **usual),
         "features": new_plan(people(), method="one-shot", frequencies=16, **usual),
+        "projected": new_plan(people(), method="projection", **usual),
         "weighed": new_plan(
             people(), method="aim", workload=[("age", "sex")], weights=[3], **usual
         ),
@@ -232,7 +247,11 @@ def _made() -> dict[str, dict[str, Any]]:
     evaluates["phases"] = [
         {"name": "evaluation", "marginals": 1, "cells": 9, "sigma2": str(10**12), "bound": 40_000}
     ]
-    return plans | {"pretrained": pretrained, "lacking": lacking, "evaluates": evaluates}
+    serial = new_plan(people(), method="fixed", workload=[("age", "sex")], **usual).model_dump(
+        mode="json"
+    ) | {"id": "p-002", "series": _SERIES, "renews": _RENEWS}
+    others = {"pretrained": pretrained, "lacking": lacking, "evaluates": evaluates}
+    return plans | others | {"serial": serial}
 
 
 def _places(data: Any, path: str, *, at: str) -> Iterator[tuple[Any, Any, str]]:

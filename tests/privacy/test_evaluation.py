@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import random
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -21,24 +23,38 @@ from silosynth.client.ledger import Ledger
 from silosynth.client.policy import Policy
 from silosynth.client.source import Part, load_secret, open_table, splitting
 from silosynth.client.source.bounding import bounding
-from silosynth.common.audit import Account
+from silosynth.common.audit import Account, Side
 from silosynth.common.certificate import certify_plan, check_certificate
+from silosynth.common.cli.app import run as command
 from silosynth.common.digest import digest_of
 from silosynth.common.domain import Grouping
-from silosynth.common.errors import InvalidPlan, PlanRefused, SilosynthError
+from silosynth.common.errors import InvalidArgument, InvalidPlan, PlanRefused, SilosynthError
 from silosynth.common.held import Inputs, inputs_digest, norm_bound, vector_cells, work_out
 from silosynth.common.held.counters import Counters
 from silosynth.common.measurement import MarginalQuery
 from silosynth.common.messages import Refusal, Release, Request, decode_release, encode_request
 from silosynth.common.plan import PhaseName, Plan, encode_plan, parse_plan, plan_units
+from silosynth.common.report.facts import decode_facts
 from silosynth.common.sampler import Sampler, load_sampler
 from silosynth.common.schema import parse_schema
-from silosynth.server.judging import Judgement, Sought, judge_again, plan_evaluation, read_judgement
+from silosynth.server.cli import Shown
+from silosynth.server.federation import require_trained
+from silosynth.server.judging import (
+    Judgement,
+    Sought,
+    judge_candidate,
+    plan_evaluation,
+    read_candidates,
+    read_judgement,
+)
+from silosynth.server.judging.result import judge_again
 from silosynth.server.planning import new_plan
 from silosynth.simulations import Engine, simulate
 from silosynth.simulations.ended import simulate_evaluation
 from silosynth.simulations.silos import SiloDirectory, open_gateway
+from tests.faults.hostile_mutations import mutate_json
 from tests.support.chance import SubGaussian, agrees, statistical
+from tests.support.patience import cheap
 from tests.support.tables.canary import CANARY, holds_token
 
 SHARE = Fraction(1, 4)
@@ -92,15 +108,20 @@ class Ran:
         with Ledger.open(self.silo().ledger, caps={}) as ledger:
             return ledger.verify()
 
+    def request(self, plan: Plan | None = None) -> Request:
+        """Return what a plan asks of the first silo."""
+        asked = plan or self.plan
+        return Request(
+            plan_digest=asked.digest,
+            phase=PhaseName.EVALUATION,
+            silo=asked.silos[0],
+            queries=((SCHEMA.domain.attributes, "fine"),),
+        )
+
     def answer(self, plan: Plan, **changes: Any) -> object:
         """Ask one silo's gateway, with its own sampler."""
         sampler = (self.run / "result.sampler").read_bytes()
-        request = Request(
-            plan_digest=plan.digest,
-            phase=PhaseName.EVALUATION,
-            silo=plan.silos[0],
-            queries=((SCHEMA.domain.attributes, "fine"),),
-        ).model_copy(update=changes)
+        request = self.request(plan).model_copy(update=changes)
         with open_gateway(self.silo(), samplers=lambda _: sampler, least_units=10**15) as gateway:
             data = gateway.answer(plan=encode_plan(plan), request=encode_request(request))
         return decode_release(data, trusted=None)
@@ -395,6 +416,29 @@ def test_another_question_is_refused(own: Ran, change: Mapping[str, Any]) -> Non
     assert len(own.account().charges) == before
 
 
+def test_a_hostile_coordinator_learns_no_more_of_those_held_out(own: Ran) -> None:
+    """Altered plans and requests are refused in public words, or cost what they state."""
+    chance = random.Random(20_261_130)
+    plan, sampler = encode_plan(own.plan), (own.run / "result.sampler").read_bytes()
+    request = encode_request(own.request())
+    before, told = own.account(), Counter[str]()
+    with open_gateway(own.silo(), samplers=lambda _: sampler, least_units=10**15) as gateway:
+        for i in range(120):
+            sent = [plan, request]
+            sent[i % 3 % 2] = mutate_json(sent[i % 3 % 2], chance=chance)
+            with cheap(units=300):
+                data = gateway.answer(plan=sent[0], request=sent[1])
+            assert CANARY.encode() not in data
+            answer = decode_release(data, trusted=None)
+            told[answer.code if isinstance(answer, Refusal) else "released"] += 1
+    assert "internal" not in told, told
+    assert told.total() - told["released"] > 60, told
+    after = own.account()
+    fresh = [charge for name, charge in after.charges.items() if name not in before.charges]
+    assert all(c.part is not None and c.part.side is Side.EVALUATION for c in fresh)
+    assert len(fresh) <= told["released"], "what is refused costs nothing"
+
+
 def test_a_run_that_held_nobody_out_is_not_evaluated(own: Ran) -> None:
     data = own.trained.model_dump(mode="json")
     nobody = parse_plan({k: v for k, v in data.items() if k != "held_out"})
@@ -444,6 +488,73 @@ def test_another_sampler_is_judged_by_what_was_released(own: Ran, shared: Ran) -
     other = judge_again(kept, shared.run / "result.sampler")
     assert other.square != kept.found.distance.square
     assert judge_again(kept, own.run / "result.sampler").square == kept.found.distance.square
+
+
+@statistical(alarm=1e-10)
+def test_with_its_own_noise_each_silo_is_told_how_it_is_represented(own: Ran, shared: Ran) -> None:
+    assert shared.judged.silos == {}
+    kept = read_judgement(own.out)
+    assert set(kept.silos) == set(own.plan.silos)
+    assert kept.silos == own.judged.silos
+    assert np.array_equal(sum(kept.alone.values()), own.judged.values)
+    for silo, found in kept.silos.items():
+        place = SiloDirectory(path=own.run / "silos" / silo)
+        people = _people(place, of=own.trained.dataset, held_out=True)
+        assert found.people.low is not None
+        variance = ((found.people.value - found.people.low) / 1.645) ** 2
+        law = SubGaussian(mean=people, variance=variance)
+        agrees(found.people.value, law=law, mutants={}, alarm=1e-11)
+
+
+@pytest.mark.parametrize("trust", ["own", "shared"])
+def test_the_page_says_what_people_held_out_said(
+    trust: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    ran: Ran = request.getfixturevalue(trust)
+    gate = tmp_path / "gate.yaml"
+    gate.write_text("version: 1\nbars:\n- {name: people, at_least: 1000000}\n")
+    words = ["report", str(ran.run), "--evaluation", str(ran.out), "--released-only"]
+    assert command([*words, "--out", str(tmp_path / "page"), "--gate", str(gate)]) == 1
+    facts = decode_facts((tmp_path / "page" / "report.json").read_bytes())
+    page = (tmp_path / "page" / "report.html").read_text()
+    held = facts.held_out
+    assert held is not None
+    assert {found.silo for found in held.silos} == (
+        set(ran.plan.silos) if trust == "own" else set()
+    )
+    assert page.count('<tr><th scope="row">s0</th>') == 1 + (trust == "own")
+    assert held.whole.people.value == pytest.approx(ran.judged.found.people.value, rel=1e-5)
+    assert (held.whole.distance is None) is not ran.judged.found.distance.said
+    assert "What so few people cannot tell." in page, "below 1,000 people the page says so"
+    assert [lamp.axis.value for lamp in held.lamps] == ["fidelity", "utility", "privacy", "reuse"]
+    assert holds_token([page.encode()], tmp_path) == []
+
+
+def test_an_evaluation_is_looked_at_before_anything_is_done(
+    own: Ran, shared: Ran, tmp_path: Path
+) -> None:
+    with pytest.raises(InvalidArgument, match="no run of this coordinator"):
+        require_trained(tmp_path, own.plan)
+    for run, evaluation, match in (
+        (own.run, own.run, "holds no evaluation"),
+        (own.run, shared.out, "another sampler"),
+        (own.out, own.out, "evaluated another run"),
+    ):
+        with pytest.raises(InvalidArgument, match=match):
+            Shown(evaluation=str(evaluation)).bars(run)
+    with pytest.raises(InvalidArgument, match="is about its --evaluation"):
+        Shown(gate=tmp_path / "gate.yaml").bars(own.run)
+
+
+def test_all_that_were_judged_by_one_release_are_on_its_page(own: Ran, shared: Ran) -> None:
+    for name in ("first", "again"):
+        judge_candidate(own.out, shared.run / "result.sampler", name=name)
+    (other,) = read_candidates(own.out)
+    assert (other["name"], other["n_eq"] is None) == ("again", False)
+    (own.out / "candidates.json").write_text('{"version": 9}')
+    with pytest.raises(InvalidArgument, match="version 9"):
+        read_candidates(own.out)
+    (own.out / "candidates.json").unlink()
 
 
 def test_no_token_gets_out_of_an_evaluation(own: Ran, shared: Ran) -> None:

@@ -16,11 +16,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from silosynth.client.families.count import Counted, add_squares, count_families
+from silosynth.client.families.count import Counted, View, add_squares, count_families
 from silosynth.client.families.join import join_tables
 from silosynth.client.families.owners import PERSON
 from silosynth.client.families.rows import Told, code_families
-from silosynth.client.families.views import View
 from silosynth.common.domain import Domain
 from silosynth.common.errors import InvalidPlan
 from silosynth.common.families import (
@@ -32,7 +31,7 @@ from silosynth.common.families import (
     norm_bins,
     view_domains,
 )
-from silosynth.common.families.weights import Weighing
+from silosynth.common.families.questions import Weighing
 from silosynth.common.tables import parse_tables
 from tests.support.tables.families import PEOPLE, VISITS
 

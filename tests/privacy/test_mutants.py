@@ -20,19 +20,30 @@ NODES = sorted({node for mutant in MUTANTS for node in mutant.killed_by})
 
 
 @pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
+def asked(request: pytest.FixtureRequest) -> tuple[Mutant, ...]:
+    """Return the mutants of this session: those of one place each, or the others, or all."""
+    calls = [getattr(item, "callspec", None) for item in request.session.items]
+    given = [call.params.get("mutant") for call in calls if call is not None]
+    return tuple(mutant for mutant in given if isinstance(mutant, Mutant)) or MUTANTS
+
+
+@pytest.fixture(scope="module")
+def tree(asked: tuple[Mutant, ...], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
     """Copy the project, once."""
-    with Tree(tmp_path_factory.mktemp("tree"), MUTANTS) as copied:
+    with Tree(tmp_path_factory.mktemp("tree"), asked) as copied:
         yield copied
 
 
-def test_the_tests_that_kill_are_green_without_a_mutant(tree: Tree) -> None:
+def test_the_tests_that_kill_are_green_without_a_mutant(
+    asked: tuple[Mutant, ...], tree: Tree
+) -> None:
     """They run as with a mutant, and every function of the mutants' files is put in anew."""
-    files = {mutant.path: (tree.root / mutant.path).read_text() for mutant in MUTANTS}
-    ran = tree.run_warm(NODES, {path: (text, text) for path, text in files.items()}, stops=False)
+    files = {mutant.path: (tree.root / mutant.path).read_text() for mutant in asked}
+    nodes = sorted({node for mutant in asked for node in mutant.killed_by})
+    ran = tree.run_warm(nodes, {path: (text, text) for path, text in files.items()}, stops=False)
     red = [v for v in ran.verdicts if v.outcome == "failed"]
     assert red == [], ran.output
-    unseen = [n for n in NODES if not any(v.when == "call" for v in ran.of(n))]
+    unseen = [n for n in nodes if not any(v.when == "call" for v in ran.of(n))]
     assert unseen == [], ran.output
 
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from silosynth.client.noise import BitSource, SystemBits
-from silosynth.client.noise import discrete_gaussian as noise
+from silosynth.client.noise import draw as noise
 from silosynth.client.noise import tail_table as noise_table
-from silosynth.client.noise.discrete_gaussian import discrete_gaussian
+from silosynth.client.noise.draw import discrete_gaussian
 from silosynth.client.noise.tail_table import exp_bounds, tail_table
 from silosynth.common.errors import InvalidPlan
 from tests.support.chance import (

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from silosynth.client.noise import SystemBits
-from silosynth.client.noise.discrete_gaussian import discrete_gaussian
+from silosynth.client.noise.draw import discrete_gaussian
 from silosynth.client.sums import SumMember, SumStore
 from silosynth.client.sums.mask import new_secret, public_of
 from silosynth.common.accounting import rho_units
-from silosynth.common.accounting.cost import gaussian_rho
+from silosynth.common.accounting.noise import gaussian_rho
 from silosynth.common.accounting.sum_law import log_ratio
 from silosynth.common.errors import (
     InvalidPlan,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from silosynth.common.plan import Plan
 from tests.processes.federation import SILOS, wait_for
 from tests.processes.lab import Lab
 from tests.processes.promises import AGREEING, Silos, check_at_death, check_run, journal_at_death
@@ -69,18 +70,25 @@ class Run:
     """Own one plan's way through cells, each of a later stage than the one before."""
 
     def __init__(
-        self, lab: Lab, cells: Sequence[Cell], *, name: str, mutant: str | None = None
+        self,
+        lab: Lab,
+        cells: Sequence[Cell],
+        *,
+        name: str,
+        mutant: str | None = None,
+        plan: Plan | None = None,
     ) -> None:
+        """Take the cells; ``plan`` is a written one of this name, where it is none of theirs."""
         self._lab = lab
         self._cells = cells
         self._name = name
         self._mutant = mutant
-        self.plan = lab.new_plan(name, method=cells[0].method, trust=cells[0].trust)
+        self.plan = plan or lab.new_plan(name, method=cells[0].method, trust=cells[0].trust)
 
     def survive(self, reference: Reference) -> list[Survived]:
         """Begin the run, let each kill happen, mend, and check all promises."""
         with ThreadPoolExecutor(1) as aside:
-            return self._survive(aside.submit(reference.sampler, self.plan))
+            return self._survive(aside.submit(reference.result, self.plan))
 
     def _survive(self, expected: Future[bytes]) -> list[Survived]:
         """Do so while the undisturbed run goes its way."""

@@ -368,7 +368,7 @@ class Federation:
         budget = "budget = { epsilon = 20.0, delta = 1e-6 }"
         approval = (
             "automatic = true\nmax_epsilon = 10.0\nmax_delta = 1e-5\n"
-            'methods = ["independent", "mst", "aim", "fixed", "dp-sgd", "families"]'
+            'methods = ["independent", "mst", "aim", "fixed", "dp-sgd", "families", "evaluate"]'
         )
         return f"""version = 1
 [silo]
@@ -379,6 +379,7 @@ persons_secret = "persons.secret"
 directory = "state"
 [[datasets]]
 name = "default"
+person_column = "who"
 format = "parquet"
 path = "table.parquet"
 schema = "schema.yaml"

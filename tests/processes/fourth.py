@@ -45,7 +45,7 @@ def join(federation: Federation) -> tuple[Path, str]:
 def take_kit(federation: Federation, kit: Path, *, words: str) -> None:
     """Take the kit, and set the policy to this machine's users."""
     place = federation.directory / EAST
-    pq.write_table(silo_table("north"), place / "table.parquet")
+    pq.write_table(silo_table("north").drop_columns(["who"]), place / "table.parquet")
     table = ("--table", str(place / "table.parquet"), "--epsilon", "20.0")
     say(federation, "silo", "take-kit", str(place), "--kit", str(kit), *table, "--words", words)
     policy = place / "silo.toml"

@@ -17,8 +17,7 @@ from flwr.supercore.protobuf.client import ProtobufCall, ProtobufRequestContext
 from flwr.supercore.runtime import RuntimeHttpClient
 
 from silosynth.client.relay import process, relay
-from silosynth.server.federation.channel import Pace
-from silosynth.server.federation.link import Patience
+from silosynth.server.federation.link import Pace, Patience
 
 CALL_SECONDS = "SILOSYNTH_TEST_CALL_SECONDS"
 NODE_PROXY = "SILOSYNTH_TEST_NODE_PROXY"

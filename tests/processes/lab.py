@@ -239,7 +239,6 @@ class Lab(Federation):
 
     def _policy(self, silo: str, *, automatic: bool) -> str:
         text = super()._policy(silo, automatic=automatic).replace("epsilon = 20.0", BUDGET)
-        text = text.replace("[[datasets]]", '[[datasets]]\nperson_column = "who"', 1)
         budget = "budget = { epsilon = 1000.0, delta = 1e-6 }"
         several = families_section(families_schema(), budget=budget)
         text = text.replace("[[coordinators]]", several + "[[coordinators]]", 1)

@@ -142,6 +142,10 @@ def check_run(
     assert replayed == answered, "asked again, a gateway gave other bytes"
     assert done["silos"] == list(SILOS), done
     assert done["unacknowledged"] == {}, done
+    if plan.evaluation is not None:
+        found = RunFiles(path=run).evaluation.read_bytes()
+        assert found == expected, "the evaluation is not the one of an undisturbed run"
+        return
     sampler = RunFiles(path=run).sampler.read_bytes()
     for silo in SILOS:
         kept = lab.ledger(silo).parent / "results" / plan.digest.removeprefix("sha256:")

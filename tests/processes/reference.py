@@ -13,13 +13,24 @@ from silosynth.client.policy import SiloIdentity, load_policy
 from silosynth.client.silo import ledger_path, load_identity
 from silosynth.client.silo.rows.datasets import open_datasets
 from silosynth.client.sums import SumMember, SumStore
+from silosynth.common.digest import digest_of
 from silosynth.common.messages import Request, encode_request, encode_sum_statement
 from silosynth.common.plan import PhaseName, Plan, encode_plan
 from silosynth.common.trust import Purpose, SigningKey
 from silosynth.common.trust.seal import seal
-from silosynth.server.coordinator import Absent, Agree, Answered, Decided, Event, Stated, make
+from silosynth.server.coordinator import (
+    Absent,
+    Agree,
+    Answered,
+    Decided,
+    Event,
+    State,
+    Stated,
+    make,
+)
 from silosynth.server.driver import Journal
 from silosynth.server.driver.drive import drive
+from silosynth.server.judging import write_judgement
 from tests.processes.killable_gateway import LabelledGateway, RepeatableBits
 from tests.processes.lab import Lab
 from tests.processes.silo_tables import SILOS
@@ -41,13 +52,36 @@ class Reference:
         """Close the twins' ledgers."""
         self._stack.close()
 
+    def result(self, plan: Plan) -> bytes:
+        """Return what an uninterrupted run makes: a sampler, or what an evaluation found."""
+        return self.sampler(plan) if plan.evaluation is None else self._evaluation(plan)
+
     def sampler(self, plan: Plan, *, lost: tuple[str, PhaseName] | None = None) -> bytes:
         """Return the sampler file of an uninterrupted run.
 
         Args: lost: a silo that agrees, and answers no request of this phase.
         """
-        sealed = seal(encode_plan(plan), purpose=Purpose.PLAN, key=self._key)
         place = self._directory / plan.id
+        make(self._drive(plan, place, lost=lost)).save(place / "sampler")
+        return (place / "sampler").read_bytes()
+
+    def _evaluation(self, plan: Plan) -> bytes:
+        """Return what people held out say of a sampler that was made here before."""
+        assert plan.evaluation is not None
+        made = {digest_of(p.read_bytes()): p for p in self._directory.glob("*/sampler")}
+        sampler = made[plan.evaluation.sampler].read_bytes()
+        for silo in self._gateways:
+            records = Records(self._directory / silo / "state")
+            records.keep_result(plan.evaluation.trained, bundle=b"", sampler=sampler)
+        place = self._directory / plan.id
+        write_judgement(self._drive(plan, place), sampler, place)
+        return (place / "evaluation.json").read_bytes()
+
+    def _drive(
+        self, plan: Plan, place: Path, *, lost: tuple[str, PhaseName] | None = None
+    ) -> State:
+        """Run a plan over the twins to its last answer."""
+        sealed = seal(encode_plan(plan), purpose=Purpose.PLAN, key=self._key)
         verdicts = [
             Decided(silo=silo, data=gateway.propose(plan=sealed))
             for silo, gateway in self._gateways.items()
@@ -56,15 +90,13 @@ class Reference:
             for verdict in verdicts:
                 journal.record(verdict)
         with Journal(place, plan_digest=plan.digest) as journal:
-            state = drive(
+            return drive(
                 plan,
                 self._lab.schema_of(plan),
                 journal=journal,
                 send=lambda requests: self._ask(requests, plan=sealed, lost=lost),
                 agree=lambda steps: self._agree(steps, plan=sealed),
             )
-        make(state).save(place / "sampler")
-        return (place / "sampler").read_bytes()
 
     def _ask(
         self, requests: Sequence[Request], *, plan: bytes, lost: tuple[str, PhaseName] | None

@@ -31,11 +31,12 @@ def federation_schema() -> Schema:
 
 
 def silo_table(silo: str, *, rows: int = 400) -> pa.Table:
-    """Return one silo's rows: ``ill`` follows ``age``."""
+    """Return one silo's rows, one a person: ``ill`` follows ``age``."""
     random = np.random.default_rng(SILOS.index(silo))
     age = random.integers(0, 100, rows)
     ill = age + random.normal(0, 10, rows) > 60
-    return pa.table({"age": age, "region": [silo[0]] * rows, "ill": ill})
+    who = [f"{silo}-{i}" for i in range(rows)]
+    return pa.table({"age": age, "region": [silo[0]] * rows, "ill": ill, "who": who})
 
 
 def token_table(silo: str, *, rows: int = 400) -> pa.Table:
@@ -43,5 +44,7 @@ def token_table(silo: str, *, rows: int = 400) -> pa.Table:
     table = silo_table(silo, rows=rows)
     region = np.where(np.arange(rows) % 4 == 0, f"{CANARY}-region", silo[0])
     who = [f"{CANARY}-{silo}-{i // 2}" for i in range(rows)]
-    place = table.schema.get_field_index("region")
-    return table.set_column(place, "region", pa.array(region)).append_column("who", pa.array(who))
+    for name, values in {"region": region, "who": who}.items():
+        place = table.schema.get_field_index(name)
+        table = table.set_column(place, name, pa.array(values))
+    return table

@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from fractions import Fraction
 from pathlib import Path
 
 import httpx
@@ -19,7 +20,7 @@ from silosynth.client.relay.session import Session, open_session
 from silosynth.common.errors import ConnectionFailed
 from silosynth.common.generator import MaskedMlp
 from silosynth.common.messages import Bundle
-from silosynth.common.plan import Plan
+from silosynth.common.plan import Plan, load_plan, plan_units
 from silosynth.common.report import Mode
 from silosynth.common.report.facts import decode_facts
 from silosynth.common.telemetry.telemetry import Role, Telemetry
@@ -52,7 +53,7 @@ def federation() -> Iterator[Federation]:
     """Start a federation once, for all tests of this file."""
     with (
         tempfile.TemporaryDirectory(prefix="federation-") as directory,
-        Federation(Path(directory)) as started,
+        Federation(Path(directory), held_out=Fraction(1, 4)) as started,
     ):
         started.start()
         yield started
@@ -169,6 +170,43 @@ def test_running_the_same_plan_again_spends_nothing(federation: Federation) -> N
     assert done["exit_code"] == 0, federation.log("coordinator")
     assert {s: _spent(federation, s) for s in SILOS} == before
     assert all(before.values())
+
+
+def test_people_who_were_held_out_judge_the_sampler_over_processes(
+    federation: Federation, tmp_path: Path
+) -> None:
+    _let_run(federation)
+    trained = sorted(p.parent.name for p in (federation.home / "runs").glob("p-*/result.sampler"))
+    path, kept = tmp_path / "eval.yaml", federation.plan
+    planned = federation.command("plan", "evaluate", trained[0], "--out", str(path), "--json")
+    assert planned.returncode == 0, planned.stderr
+    asked = load_plan(path)
+    federation.write_plan(asked)
+    try:
+        done = federation.run()
+    finally:
+        federation.write_plan(kept)
+    assert done["exit_code"] == 0, federation.log("coordinator")
+    found = json.loads(Path(done["data"]["evaluation"]).read_text())
+    assert found["people"]["low"] < 300 < found["people"]["high"]
+    assert set(found["silos"]) == set(SILOS)
+    assert "people were held out and asked" in federation.log("coordinator")
+    for silo in SILOS:
+        sums = read_audit(federation, silo)[1].account.parts.values()
+        assert set(sums) == {(plan_units(kept), plan_units(asked))}
+    _check_judged_page(federation, trained[0], done["data"]["run_id"])
+
+
+def _check_judged_page(federation: Federation, run: str, evaluation: str) -> None:
+    """Report the run with what its evaluation found."""
+    done = federation.command("report", run, "--evaluation", evaluation, "--force", "--json")
+    assert done.returncode == 0, done.stderr
+    written = json.loads(done.stdout)["data"]
+    facts = decode_facts(Path(written["json"]).read_bytes())
+    assert facts.mode is Mode.FEDERATION
+    assert facts.held_out is not None
+    assert {found.silo for found in facts.held_out.silos} == set(SILOS)
+    assert "Measured on people who were held out" in Path(written["html"]).read_text()
 
 
 def _let_run(federation: Federation) -> None:

@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 
 import pytest
 
 from silosynth.common.accounting import rho_units
 from silosynth.common.errors import SiloAbsent
 from silosynth.common.forest.file import load_forest
-from silosynth.common.plan import PhaseName
+from silosynth.common.plan import HeldOut, PhaseName, dump_plan, plan_units
 from silosynth.common.tables import TablesSchema, load_any_schema
 from silosynth.server.federation import RunFiles
+from silosynth.server.judging import Sought, plan_evaluation
+from silosynth.server.page.site import make_site
 from tests.processes.cells import (
     Cell,
     NoteKills,
@@ -35,6 +38,7 @@ from tests.processes.silo_families import families_schema
 from tests.processes.silo_tables import SILOS
 from tests.processes.sum_promises import request_of
 from tests.processes.trap import Trap
+from tests.support.asgi import entered, settings, walk
 from tests.support.patience import paced, patience
 from tests.support.tables.canary import TABLES, holds_token
 
@@ -108,6 +112,30 @@ def test_a_run_over_several_tables_survives_the_death_of_each_part(
     assert holds_token([], lab.home) == []
 
 
+TRAINING = (Cell(victim="gateway-west", label="one-way:before-store", method="independent"),)
+ASKING = (
+    Cell(victim="gateway-north", label="evaluation:after-charge", method="evaluate"),
+    Cell(victim="coordinator", label="evaluation:after-record", nth=2, method="evaluate"),
+)
+
+
+def test_people_held_out_are_asked_once_whoever_dies(
+    lab: Lab, reference: Reference, note_kills: NoteKills
+) -> None:
+    """Both plans charge the parts of one split, over the death of who asks and who answers."""
+    trained = lab.new_plan("held", method="independent", held_out=HeldOut(share=Fraction(1, 4)))
+    note_kills(Run(lab, TRAINING, name="held", plan=trained).survive(reference))
+    sampler = RunFiles(path=lab.run_directory("held")).sampler.read_bytes()
+    sought = Sought(targets=["ill"], plan_id="judged", seed=7)
+    plan, _ = plan_evaluation(trained, sampler, sought=sought)
+    (lab.directory / "judged.yaml").write_text(dump_plan(plan))
+    note_kills(Run(lab, ASKING, name="judged", plan=plan).survive(reference))
+    for silo in SILOS:
+        parts = set(lab.audit(silo)[1].account.parts.values())
+        assert parts == {(plan_units(trained), plan_units(plan))}
+    assert holds_token([], lab.home) == []
+
+
 @pytest.mark.parametrize("trust", TRUSTS)
 def test_a_silo_that_stays_dead_is_named_and_the_run_resumes_once_it_is_back(
     trust: str, lab: Lab, reference: Reference
@@ -169,3 +197,13 @@ def test_no_value_of_the_tables_is_in_anything_that_the_dead_left(lab: Lab) -> N
     assert holds_token([], lab.directory) == []
     tables = sorted(f"{silo}/{name}" for silo in SILOS for name in TABLES)
     assert holds_token([], lab.directory, tables=()) == tables
+
+
+def test_no_value_of_the_tables_is_on_any_page_of_the_coordinator(lab: Lab) -> None:
+    known = settings("silosynth.server.page.site", arguments={"home": str(lab.home)})
+    pages = walk(entered(make_site(known), known))
+    runs = {f"/runs/{path.name}" for path in (lab.home / "runs").iterdir()}
+    assert runs <= set(pages)
+    for part in ("sampler", "certificate", "rows"):
+        assert any(path.endswith(f"/{part}") for path in pages), part
+    assert holds_token(list(pages.values()), lab.home) == []

@@ -15,7 +15,7 @@ import pytest
 from silosynth.common.reach.superlink import look_at
 from silosynth.server.federation import Federation as Connection
 from silosynth.server.federation import add_federation
-from tests.processes.federation import NAME, Federation, federation_plan, free_port
+from tests.processes.federation import NAME, SILOS, Federation, federation_plan, free_port
 from tests.support.nginx import NGINX, asked_paths, nginx
 
 pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed: make nginx")
@@ -87,7 +87,7 @@ class Behind(Federation):
 
 @pytest.fixture(scope="module")
 def behind() -> Iterator[tuple[Behind, Path]]:
-    """Start a federation of which all goes by nginx."""
+    """Start a SuperLink to which all goes by nginx; the silos are away."""
     with tempfile.TemporaryDirectory(prefix="nginx-") as name:
         directory = Path(name)
         with (
@@ -97,13 +97,18 @@ def behind() -> Iterator[tuple[Behind, Path]]:
             federation.write_plan(
                 federation_plan(federation.certs, method="independent", plan_id="fronted")
             )
-            federation.start()
+            federation.start_superlink()
             yield federation, folder
 
 
 def test_a_run_goes_by_the_shipped_file_and_nobody_is_held_up(behind: tuple[Behind, Path]) -> None:
     """Silos and coordinator come from one address here, so its limit is met three times as soon."""
     federation, folder = behind
+    federation.admit()
+    for silo in SILOS:
+        federation.start_gateway(silo)
+        federation.start_relay(silo)
+    federation.wait_online(SILOS)
     done = federation.run()
     assert done["exit_code"] == 0, federation.log("coordinator")
     assert asked_paths(folder) == {"/v1/fleet/", "/v1/control/", "/v1/runtime/"}

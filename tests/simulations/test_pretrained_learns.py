@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from silosynth.common.plan import Optimiser
 from silosynth.common.schema import parse_schema
@@ -35,6 +34,8 @@ SCHEMA = parse_schema(
 
 def _know_both(folder: Path) -> None:
     """Train a checkpoint on both texts after both control codes: it knows not which goes where."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer  # takes seconds
+
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True).train()
     rows = [

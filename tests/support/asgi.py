@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from silosynth.common.page.settings import PageSettings, hidden
 from silosynth.common.page.site import Site, build_app
 
 TOKEN, CODE, HOST = "a-token-of-a-test", "a-code-of-a-test", "127.0.0.1:9481"
+_LINK = re.compile(r'href="(/[^"#]*)"')
+_FORM = re.compile(r'action="(/[^"]*)"')
 _CSRF = re.compile(r'name="csrf" value="([^"]+)"')
 
 
@@ -27,7 +30,7 @@ class Answer:
 
     @property
     def text(self) -> str:
-        return self.body.decode()
+        return self.body.decode("utf-8", "replace")
 
 
 def settings(site: str, **changes: Any) -> PageSettings:
@@ -108,6 +111,27 @@ def entered(site: Site, known: PageSettings) -> Browser:
     browser = Browser(app=build_app(site, known))
     assert browser.enter().status == 303
     return browser
+
+
+def walk(browser: Browser) -> dict[str, bytes]:
+    """Follow every link from the first page; return all that each place said, headers included.
+
+    What a form of a run's page draws is among it.
+    """
+    said: dict[str, bytes] = {}
+    ahead = ["/", "/api/runs"]
+    while ahead:
+        place = ahead.pop()
+        path, _, query = place.partition("?")
+        answer = browser.ask(path, query=query)
+        said[place] = answer.body + repr(answer.headers).encode()
+        forms = {a for a in _FORM.findall(answer.text) if a.endswith("/rows")} - set(said)
+        for form in forms:
+            said[form] = browser.send(form, {"rows": "50", "seed": "1", "format": "csv"}).body
+        links = {html.unescape(link) for link in _LINK.findall(answer.text)}
+        ahead.extend(links - set(said) - set(ahead))
+    said["/events"] = browser.ask("/events", news=1).body
+    return said
 
 
 async def _ask(app: Guard, scope: dict[str, Any], body: bytes, news: int) -> Answer:

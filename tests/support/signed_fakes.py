@@ -14,6 +14,7 @@ from silosynth.common.messages import (
     Answer,
     Bundle,
     Identity,
+    Left,
     Result,
     Verdict,
     decode_release,
@@ -46,12 +47,14 @@ class FakeSilo:
         self.key = key or KEYS[name]
         self.answers = [Answer.APPROVED]
         self.wire = WIRE
+        self.left: dict[str, Left] = {}
         self.received: list[str] = []
 
     def answer(self, kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:
         self.received.append(kind)
         if kind == "identify":
-            identity = Identity(silo=self.name, challenge=fields["challenge"].hex(), wire=self.wire)
+            challenge = fields["challenge"].hex()
+            identity = Identity(silo=self.name, challenge=challenge, wire=self.wire, left=self.left)
             return {"identity": encode_statement(identity, key=self.key)}
         if kind == "deliver":
             return {"acknowledgement": self._acknowledge(fields["bundle"])}

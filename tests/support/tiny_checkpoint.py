@@ -1,22 +1,17 @@
-"""Tiny pretrained checkpoints that tests make themselves: two layers, a tokenizer of byte pairs."""
+"""Tiny pretrained checkpoints that tests make themselves: two layers, a tokenizer of byte pairs.
+
+The libraries are imported when one is made: that takes seconds, and all tests are collected by each
+worker.
+"""
 
 from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import (
-    GPT2Config,
-    GPT2LMHeadModel,
-    LlamaConfig,
-    LlamaForCausalLM,
-    PreTrainedTokenizerFast,
-)
-from transformers.utils import logging
-
-import silosynth.common.generator.checkpoint  # noqa: F401  # first, since it takes the network away
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 END = "<|endoftext|>"
 TEXTS = ("see you later", "win a prize now", "kind: spam | kind: ham") * 4
@@ -26,6 +21,11 @@ def make_checkpoint(
     folder: Path, *, kind: str = "gpt2", positions: int = 96, seed: int = 0
 ) -> Path:
     """Write a checkpoint of random weights as ``save_pretrained`` does, and return its folder."""
+    import silosynth.common.generator.checkpoint  # noqa: F401, I001  # first: it takes the network away
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+    from transformers.utils import logging
+
     logging.disable_progress_bar()
     tokenizer = _tokenizer()
     torch.manual_seed(seed)
@@ -54,6 +54,9 @@ def make_checkpoint(
 
 
 def _tokenizer() -> PreTrainedTokenizerFast:
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
     found = Tokenizer(models.BPE())
     found.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     found.decoder = decoders.ByteLevel()

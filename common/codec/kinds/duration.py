@@ -8,8 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.types as pt
 
-from silosynth.common.codec.bins import bin_words, two_digits
-from silosynth.common.codec.edges import UNITS, Grid, resolution_grid
+from silosynth.common.codec.bins import UNITS, Grid, bin_words, resolution_grid, two_digits
 from silosynth.common.codec.facts import ColumnFacts, Proposal
 from silosynth.common.codec.kinds.kind import Kind
 from silosynth.common.codec.numeric import NumericCodec, Scale

@@ -14,8 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
-from silosynth.common.codec.bins import bin_words
-from silosynth.common.codec.edges import UNITS, Grid, resolution_grid
+from silosynth.common.codec.bins import UNITS, Grid, bin_words, resolution_grid
 from silosynth.common.codec.facts import FEW, ColumnFacts, Proposal
 from silosynth.common.codec.kinds.kind import Kind
 from silosynth.common.codec.numeric import NumericCodec, Scale

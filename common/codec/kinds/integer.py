@@ -10,8 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
-from silosynth.common.codec.bins import bin_words, two_digits
-from silosynth.common.codec.edges import Grid, grid_of
+from silosynth.common.codec.bins import Grid, bin_words, grid_of, two_digits
 from silosynth.common.codec.facts import FEW, MANY, ColumnFacts, Proposal
 from silosynth.common.codec.kinds.kind import Kind
 from silosynth.common.codec.numeric import NumericCodec, Scale

@@ -9,8 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.types as pt
 
-from silosynth.common.codec.bins import bin_words, two_digits
-from silosynth.common.codec.edges import Grid, grid_of
+from silosynth.common.codec.bins import Grid, bin_words, grid_of, two_digits
 from silosynth.common.codec.facts import ColumnFacts, Proposal
 from silosynth.common.codec.kinds.integer import wearing
 from silosynth.common.codec.kinds.kind import Kind

@@ -33,7 +33,13 @@ from silosynth.common.rules import (
     words_of,
 )
 from silosynth.common.rules.spell import spell
-from silosynth.common.schema.compiled.nulls import Patterns, about_nulls, find_patterns
+from silosynth.common.schema.compiled.nulls import (
+    Patterns,
+    about_nulls,
+    find_patterns,
+    null_zeros,
+    value_zeros,
+)
 from silosynth.common.schema.compiled.orders import (
     Apart,
     Gap,
@@ -43,7 +49,6 @@ from silosynth.common.schema.compiled.orders import (
     narrow,
     narrowed,
 )
-from silosynth.common.schema.compiled.rule_zeros import null_zeros, value_zeros
 from silosynth.common.schema.compiled.sums import Follows, choices
 from silosynth.common.schema.kinds.attributes import (
     Attribute,

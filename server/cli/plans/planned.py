@@ -13,8 +13,13 @@ from silosynth.common.schema import Schema
 from silosynth.common.tables import AnySchema, TablesSchema, load_any_schema
 from silosynth.server.cli.flags import BudgetFlags, PersonFlags, TrustFlags, read_lacks
 from silosynth.server.cli.plans.several import FamiliesFlags, plan_of_tables
-from silosynth.server.methods import Flags
+from silosynth.server.methods import METHODS, Flags
 from silosynth.server.planning import advise, new_plan, remarks
+
+METHOD_FLAGS = (
+    *(recipe.flags for recipe in METHODS.values() if recipe.flags is not None),
+    FamiliesFlags,
+)
 
 
 def make_plan(path: Path, **asked: Any) -> tuple[AnySchema, Plan]:

@@ -11,8 +11,9 @@ from silosynth.common.errors import RunFailed
 from silosynth.common.messages import Answer
 from silosynth.common.trust import SigningKey
 from silosynth.server.coordinator import Decided
-from silosynth.server.federation.channel import Channel, Pace
+from silosynth.server.federation.channel import Channel
 from silosynth.server.federation.letters import Addressees
+from silosynth.server.federation.link import Pace
 from silosynth.server.federation.roster.chain import (
     RosterChain,
     Sealed,

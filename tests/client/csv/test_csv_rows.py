@@ -13,7 +13,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from silosynth.client.csv import is_legal
-from silosynth.client.csv import legal as legal_csv
 from silosynth.client.csv import odd as odd_csv
 from silosynth.client.source import SourceFormat, SourceSpec, open_source
 from silosynth.client.source.files import open_csv_files
@@ -108,7 +107,7 @@ def test_the_operator_hears_how_many_records_were_left_out(tmp_path: Path) -> No
 
 
 def test_a_field_above_the_maximum_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(legal_csv, "LONGEST_RECORD", 50)
+    monkeypatch.setattr(odd_csv, "LONGEST_RECORD", 50)
     monkeypatch.setattr(odd_csv, "LONGEST_FIELD", 60)
     path = tmp_path / "rows.csv"
     path.write_bytes(b"sex,note\nf," + b"y" * 100 + b'\nm,"' + b"z" * 100 + b'"\n')
@@ -144,7 +143,7 @@ def test_legal_files_are_told_as_such_and_both_readers_agree_on_them(
     path = tmp_path_factory.mktemp("csv") / "rows.csv"
     path.write_bytes((ending.join(lines) + (ending if ends else "")).encode())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(legal_csv, "_CHUNK", chunk)
+        patch.setattr(odd_csv, "_CHUNK", chunk)
         assert is_legal(path, delimiter=",")
     expected = {"sex": [r[0] for r in rows], "note": [r[1] for r in rows]}
     assert columns_of(path) == expected

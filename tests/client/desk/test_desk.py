@@ -141,6 +141,16 @@ def test_a_one_shot_plan_says_what_its_features_look_at() -> None:
     assert "random features of whole images" in _said(images)
 
 
+def test_a_plan_of_projections_says_what_leaves_and_how_far_a_row_moves_it() -> None:
+    plan = _new("projection", dimensions=1)
+    said = _said(plan)
+    assert plan.projection is not None
+    assert "one noised sum of projections of its rows and of their second moments" in said
+    assert "rows projected onto 1 dimensions, and of their squares and products, 2 numbers" in said
+    assert f"a row adds at most {plan.projection.bound:,} in L2 norm" in said
+    assert f"noised counts of up to {plan.phases[0].marginals:,} marginals" in said
+
+
 @pytest.mark.parametrize("trust", ["own", "shared"])
 def test_a_plan_of_training_says_gradients_rounds_rate_and_clip(
     federation: Federation, trust: str

@@ -15,6 +15,7 @@ from silosynth.common.errors import Untrusted
 from silosynth.common.messages import (
     Answer,
     Identity,
+    Left,
     Refusal,
     Release,
     decode_statement,
@@ -44,6 +45,26 @@ def test_a_silo_proves_who_it_is_over_a_fresh_challenge(federation: Federation) 
             decode_statement(data, Identity, trusted={federation.south.public})
         for wrong in (b"", b"c" * 31, b"c" * 10_000):
             assert isinstance(federation.read(silo.gateway.identify(wrong)), Refusal)
+
+
+def test_what_is_left_is_said_of_budgets_alone_that_are_public(federation: Federation) -> None:
+    def said() -> Identity:
+        data = silo.gateway.identify(b"c" * 32)
+        return decode_statement(data, Identity, trusted={federation.north.public})
+
+    plan = federation.plan()
+    with federation.open() as silo:
+        assert said().left == {}
+        assert "left" not in said().facts(), "a coordinator of an earlier version reads the same"
+    federation.publish_budget()
+    with federation.open() as silo:
+        (project,) = federation.policy.projects
+        budget = {"epsilon": project.budget.epsilon, "delta": project.budget.delta}
+        assert said().left == {project.name: Left(share=1.0, **budget)}
+        silo.gateway.propose(plan=federation.sealed(plan))
+        federation.release(silo, plan)
+        spent = silo.ledger.spent(Scope(kind=ScopeKind.PROJECT, name=project.name))
+        assert said().left[project.name].share == 1 - spent / project.budget.cap.units < 1
 
 
 def test_an_automatic_plan_is_approved_in_the_chain_and_answered(federation: Federation) -> None:

@@ -284,9 +284,9 @@ def test_a_file_that_is_no_ledger_is_refused(tmp_path: Path, content: bytes) -> 
 
 def test_an_unknown_version_is_refused(path: Path) -> None:
     connection = sqlite3.connect(path)
-    connection.execute("PRAGMA user_version = 7")
+    connection.execute("PRAGMA user_version = 8")
     connection.close()
-    with pytest.raises(LedgerUnavailable, match="has version 7; this program knows 6"):
+    with pytest.raises(LedgerUnavailable, match="has version 8; this program knows 7"):
         Ledger.open(path, caps=CAPS)
 
 

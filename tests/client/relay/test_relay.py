@@ -12,7 +12,7 @@ from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
 
 from silosynth.client.relay.messages import make_sealed_relay, socket_of
-from silosynth.client.relay.relay import RelaySettings, supernode_command
+from silosynth.client.relay.relay import RelaySettings, supernode_words
 from silosynth.client.rpc import RemoteGateway
 from silosynth.common.errors import ConnectionFailed, InvalidArgument
 from silosynth.common.messages import RECORD
@@ -117,10 +117,10 @@ def test_the_supernode_hands_its_tasks_out_and_runs_none(tmp_path: Path) -> None
     settings = RelaySettings(
         superlink="host:9092", silo="north", gateway=tmp_path / "g.sock", key=key
     )
-    command = supernode_command(settings, port=1234, secret_file=tmp_path / "secret")
-    pairs = list(pairwise(command))
+    words = supernode_words(settings, port=1234, secret_file=tmp_path / "secret")
+    pairs = list(pairwise(words))
     assert ("--isolation", "process") in pairs
     assert ("--host", "127.0.0.1") in pairs
-    assert "--insecure" not in command
+    assert "--insecure" not in words
     with pytest.raises(InvalidArgument, match="is no file"):
         RelaySettings(superlink="h:1", silo="a", gateway=tmp_path, key=tmp_path / "none")

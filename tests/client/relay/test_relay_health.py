@@ -12,7 +12,7 @@ import threading
 import time
 from pathlib import Path
 
-from silosynth.client.relay.health import HEARD_SECONDS, is_healthy
+from silosynth.client.relay.process import HEARD_SECONDS, is_healthy
 from silosynth.client.relay.relay import _pass_lines
 from silosynth.client.relay.supernode import _limited
 from silosynth.client.rpc import RpcServer, Service

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from silosynth.common.codec import Codec, Encoded, EncodingNote, quantile_groups, to_pandas
-from silosynth.common.codec.edges import bin_edges, find_bins
+from silosynth.common.codec.bins import bin_edges, find_bins
 from silosynth.common.errors import InvalidArgument, InvalidTable
 from silosynth.common.schema import Schema, parse_schema
 

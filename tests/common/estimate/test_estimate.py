@@ -19,8 +19,7 @@ from silosynth.common.estimate import (
     parse_formula,
     save_replicates,
 )
-from silosynth.common.estimate.interval import interval_of
-from silosynth.common.estimate.replicates import Replicated
+from silosynth.common.estimate.replicates import Replicated, interval_of
 from silosynth.common.sampler import (
     CliqueMarginal,
     Sampler,

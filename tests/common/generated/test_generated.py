@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 
 from silosynth.common.errors import InvalidSampler, InvalidSchema
 from silosynth.common.generated import complete, people
-from silosynth.common.generated.by_row import permuted
-from silosynth.common.generated.words import words_by_row
+from silosynth.common.generated.words import permuted, words_by_row
 from silosynth.common.rules import PatternFault, parse_pattern, regular, words_of
 from silosynth.common.schema import Schema, dump_schema, parse_schema
 

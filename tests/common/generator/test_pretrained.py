@@ -14,7 +14,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-from transformers import BertConfig, BertLMHeadModel
 
 from silosynth.common.codec import Codec, layout_of, to_examples
 from silosynth.common.errors import InvalidArgument, InvalidCheckpoint, InvalidPlan
@@ -32,9 +31,8 @@ from silosynth.common.generator import (
 from silosynth.common.generator.architecture import AdaptedLayer
 from silosynth.common.generator.checkpoint import adapted
 from silosynth.common.generator.checkpoint_files import checkpoint_files
-from silosynth.common.generator.control_code import control_words
 from silosynth.common.generator.networks import tensors_of
-from silosynth.common.generator.tokens import IGNORED, TextTokens
+from silosynth.common.generator.tokens import IGNORED, TextTokens, control_words
 from silosynth.common.schema import Schema, parse_schema
 from silosynth.common.seeded import SeededWords
 from tests.support.tiny_checkpoint import END, make_checkpoint
@@ -151,6 +149,8 @@ def test_a_model_that_looks_ahead_is_refused(gpt2: Path, tmp_path: Path) -> None
     """It would see the padding, and what it is to predict."""
     copy = Path(shutil.copytree(gpt2, tmp_path / "copy"))
     size = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 4}
+    from transformers import BertConfig, BertLMHeadModel  # takes seconds
+
     config = BertConfig(vocab_size=300, num_hidden_layers=2, **size)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

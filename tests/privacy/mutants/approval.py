@@ -263,7 +263,7 @@ MUTANTS = (
     ),
     Mutant(
         name="a key may be spelled in four ways",
-        path="common/trust/spelling.py",
+        path="common/trust/keys.py",
         old="if url_text(raw) != text:",
         new="if raw is None:",
         killed_by=(

@@ -6,7 +6,7 @@ from tests.privacy.mutants.mutant import Mutant
 
 REQUEST, COST = (
     "common/messages/request.py",
-    "common/accounting/cost.py",
+    "common/accounting/noise.py",
 )
 LIMITS, PLANS = "tests/privacy/test_plan_limits.py::", "tests/common/plan/test_plan.py::"
 SUMS = "tests/privacy/test_sum_attacks.py::"

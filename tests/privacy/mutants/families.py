@@ -44,7 +44,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         name="families: every row of a parent is a first one",
-        path="client/families/views.py",
+        path="client/families/count.py",
         old="first[1:] = table.above[1:] != table.above[:-1]",
         new="first[1:] = True",
         killed_by=(_PLAIN,),
@@ -151,14 +151,14 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         name="families: T has no bound",
-        path="common/families/weights.py",
+        path="common/families/questions.py",
         old="MOST_LENGTH = 2**18",
         new="MOST_LENGTH = 2**80",
         killed_by=(f"{_RELEASE}::test_what_is_not_the_plans_is_refused_and_not_charged",),
     ),
     Mutant(
         name="families: noise does not grow with T",
-        path="client/noise/share.py",
+        path="client/noise/draw.py",
         old="noise = plan.noise(phase, length=length).share",
         new="noise = plan.noise(phase).share",
         killed_by=(f"{_RELEASE}::test_noise_is_that_of_what_a_family_can_move",),

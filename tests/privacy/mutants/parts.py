@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.privacy.mutants.mutant import Mutant
 
-PARTS, PARTING = "common/audit/parts.py", "client/source/parting.py"
+PARTS, PARTING = "common/audit/scopes.py", "client/source/people.py"
 COUNTERS = "common/held/counters.py"
 EVALUATION = "tests/privacy/test_evaluation.py::"
 LEDGER = "tests/client/ledger/test_ledger_parts.py::"

@@ -59,7 +59,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="values: a tree over other points than the schema's is taken",
         path="client/gateway/verify.py",
-        old="    check_trees(plan.values or {}, dataset.schema)\n",
+        old="    check_questions(plan, dataset.schema)\n",
         new="",
         killed_by=(f"{_NEIGHBOURS}::test_a_plan_over_other_points_than_the_schemas_is_refused",),
     ),

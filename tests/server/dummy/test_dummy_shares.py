@@ -10,7 +10,7 @@ import pytest
 from silosynth.common.errors import InvalidSchema
 from silosynth.common.sampler.sampler import draw
 from silosynth.common.schema import Schema, parse_schema
-from silosynth.server.dummy.sampler import dummy_sampler, known_shares
+from silosynth.server.dummy.rows import dummy_sampler, known_shares
 
 AGE = {"name": "age", "kind": "integer", "minimum": 0, "maximum": 99, "source": "public"} | {
     "bins": {"kind": "width", "count": 10}

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from silosynth.client.families.count import count_families
-from silosynth.client.families.views import TableRows, make_views
+from silosynth.client.families.count import TableRows, count_families, make_views
 from silosynth.common.families import (
     Answer,
     Phase,

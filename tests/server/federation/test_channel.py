@@ -26,7 +26,8 @@ from silosynth.common.trust import SigningKey
 from silosynth.server.coordinator import Stage, State
 from silosynth.server.driver import Journal, Signed
 from silosynth.server.driver.drive import STEPS, drive
-from silosynth.server.federation.channel import Channel, Pace
+from silosynth.server.federation.channel import Channel
+from silosynth.server.federation.link import Pace
 from tests.support.fakes import SILOS, small_schema
 from tests.support.patience import paced
 from tests.support.signed_fakes import COORDINATOR, KEYS, FakeGrid, FakeSilo, signed_plan

@@ -28,7 +28,7 @@ from silosynth.server.federation import (
     run_federation,
 )
 from silosynth.server.federation import pump as module
-from silosynth.server.federation.channel import Pace
+from silosynth.server.federation.link import Pace
 from silosynth.server.federation.standing import Standing
 from tests.support.fakes import SILOS, small_schema
 from tests.support.signed_fakes import COORDINATOR, FakeGrid, FakeSilo, signed_plan

@@ -13,11 +13,12 @@ import pytest
 from flwr.supercore.task_identity import TaskIdentity
 
 from silosynth.common.errors import InvalidArgument
-from silosynth.common.messages import Answer
+from silosynth.common.messages import Answer, Left
 from silosynth.server.coordinator import Decided, Undecided
-from silosynth.server.federation import Waiting, read_standing, summarise
-from silosynth.server.federation.channel import Channel, Pace
-from silosynth.server.federation.standing import Standing, keep_standing, printable
+from silosynth.server.federation import Waiting, read_left, read_standing, summarise
+from silosynth.server.federation.channel import Channel
+from silosynth.server.federation.link import Pace
+from silosynth.server.federation.standing import Standing, keep_left, keep_standing, printable
 from tests.support.fakes import SILOS
 from tests.support.signed_fakes import COORDINATOR, FakeGrid, FakeSilo, signed_plan
 
@@ -52,9 +53,13 @@ class AwaySilo(FakeSilo):
         return super().answer(kind, fields)
 
 
-def _propose(grid: FakeGrid, *, seconds: float, pace: Pace = PACE) -> tuple[list[Any], list[Any]]:
+def _propose(
+    grid: FakeGrid, *, seconds: float, pace: Pace = PACE, **told: Any
+) -> tuple[list[Any], list[Any]]:
     seen: list[Mapping[str, Waiting]] = []
-    channel = Channel(grid, plan=signed_plan(), key=COORDINATOR, standing=seen.append, pace=pace)
+    channel = Channel(
+        grid, plan=signed_plan(), key=COORDINATOR, standing=seen.append, pace=pace, **told
+    )
     events = list(channel.propose(SILOS, deadline=time.monotonic() + seconds))
     return events, [{s: w.what for s, w in told.items()} for told in seen]
 
@@ -154,6 +159,35 @@ def test_standing_is_kept_with_a_version_and_refused_when_unknown(tmp_path: Path
     path.write_text(path.read_text().replace('"version": 1', '"version": 2'))
     with pytest.raises(InvalidArgument, match="another version"):
         read_standing(path)
+
+
+LEFT = Left(share=0.25, epsilon=20.0, delta=1e-6)
+
+
+def test_what_silos_say_is_left_is_heard_and_kept_for_each_until_they_say_otherwise(
+    tmp_path: Path,
+) -> None:
+    path, north = tmp_path / "left.json", FakeSilo("north")
+    north.left = {"default": LEFT}
+    _propose(
+        FakeGrid([north, FakeSilo("south"), FakeSilo("west")]),
+        seconds=30.0,
+        left=lambda silo, left: keep_left(path, silo, left),
+    )
+    told = read_left(path)
+    assert told is not None
+    assert told.silos == {"north": {"default": LEFT}}
+    keep_left(path, "north", {})
+    told = read_left(path)
+    assert told is not None
+    assert told.silos == {}
+    path.write_text(path.read_text().replace('"version": 1', '"version": 2'))
+    assert read_left(path) is None
+
+
+def test_a_file_is_written_only_where_somebody_says_something(tmp_path: Path) -> None:
+    keep_left(tmp_path / "left.json", "north", {})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_words_of_a_silo_cannot_command_a_terminal() -> None:

@@ -24,8 +24,7 @@ from silosynth.server.model.beliefs import (
     view,
 )
 from silosynth.server.model.junction_tree import JunctionTree
-from silosynth.server.model.marginals import marginal_table
-from silosynth.server.model.pairs import pair_tables
+from silosynth.server.model.marginals import marginal_table, pair_tables
 from silosynth.server.model.tables import broadcast_shape, condition, contract, sum_onto
 
 NAMES = tuple("abcdef")

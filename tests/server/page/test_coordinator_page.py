@@ -13,8 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from silosynth.common.cli.app import run
+from silosynth.common.messages import Left
 from silosynth.common.trust import SigningKey
 from silosynth.server.federation import RunFiles, RunState
+from silosynth.server.federation.standing import keep_left
 from silosynth.server.page.overview import Overview
 from silosynth.server.page.site import make_site
 from tests.support.asgi import Browser, entered, settings
@@ -65,6 +67,19 @@ def test_a_run_says_of_each_silo_why_it_is_waited_for(page: Browser, home: Path)
     ):
         assert words in shown
         assert words in page.ask("/silos").text
+
+
+def test_budgets_that_silos_make_public_are_shown_as_said_last(page: Browser, home: Path) -> None:
+    assert "Left to spend" not in page.ask("/silos").text
+    for name, share in (("*-aaaa", 0.75), ("wide-*", 0.5)):  # the wide run is the newer one
+        (path,) = (home / "runs").glob(name)
+        left = {"default": Left(share=share, epsilon=20.0, delta=1e-6)}
+        keep_left(path / "left.json", "north", left)
+    shown = page.ask("/silos").text
+    assert "50.0% of epsilon 20 at delta 1e-06" in shown
+    assert "75.0%" not in shown
+    for path in (home / "runs").glob("*/left.json"):
+        path.unlink()
 
 
 def test_a_run_that_ended_gives_its_files_and_promises(page: Browser, whole: RunFiles) -> None:

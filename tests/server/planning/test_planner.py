@@ -23,7 +23,8 @@ from silosynth.common.plan import (
     check_budget,
 )
 from silosynth.common.schema import Schema, parse_schema
-from silosynth.server.methods import Terms, aim, fixed, independent, mst, one_shot
+from silosynth.server.methods import Terms, aim, fixed, independent, mst
+from silosynth.server.methods.vectors import one_shot
 from silosynth.server.planning import new_plan
 from tests.support.fakes import small_plan, small_schema
 

@@ -18,13 +18,11 @@ from silosynth.common.values import (
     sum_levels,
 )
 from silosynth.server.values import project
-from silosynth.server.values.closer import look_closer, look_into
 from silosynth.server.values.codes import choose_edges, cut_at
-from silosynth.server.values.heaps import find_heaps
+from silosynth.server.values.heaps import find_heaps, look_closer, look_into
 from silosynth.server.values.pieces import Pieces, find_pieces
-from silosynth.server.values.shares import share_out
 from silosynth.server.values.tails import Noise, noise_of, thin_tails
-from silosynth.server.values.tree import reconcile
+from silosynth.server.values.tree import reconcile, share_out
 
 SIGMA2 = 3600.0
 

@@ -14,13 +14,14 @@ import pytest
 
 from silosynth.client.gateway import gateway
 from silosynth.client.ledger import Ledger
+from silosynth.client.source import Part
 from silosynth.common.accounting import Noise
 from silosynth.common.cli.app import run
-from silosynth.common.plan import Plan, dump_plan
+from silosynth.common.plan import Plan, dump_plan, parse_plan
 from silosynth.server.methods.training import TrainingChoice
 from silosynth.server.planning import new_plan
-from silosynth.simulations.audit.audit import audit_plan
-from silosynth.simulations.audit.bound import audit_scores, gaussian_epsilon
+from silosynth.simulations.audit import held
+from silosynth.simulations.audit.audit import audit_plan, audit_scores, gaussian_epsilon
 from silosynth.simulations.audit.made_up import CANARIES, made_up_schema
 from silosynth.simulations.local import run_whole
 from tests.support.chance import SubGaussian, agrees, statistical
@@ -39,6 +40,39 @@ def plan_of(method: str, *, shared: bool = False, rows: int = 1) -> Plan:
         rows_per_person=rows,
         **trust,
     )
+
+
+def evaluation_of(*, shared: bool = False) -> Plan:
+    """Return a plan that evaluates; what it says of a sampler is not what is played."""
+    trained = plan_of("mst", shared=shared).model_dump(mode="json")
+    kept = ("schema_name", "schema_digest", "silos", "trust", "colluders", "privacy")
+    digest = "sha256:" + "0" * 64
+    settings = {
+        "trained": digest,
+        "trained_units": 1000,
+        "trained_epsilon": 1.0,
+        "sampler": digest,
+        "inputs": digest,
+        "seed": 5,
+        "repeats": 1,
+        "likelihood": True,
+        "weights": [1, 1, 1, 1, 1],
+    }
+    phase = {"name": "evaluation", "marginals": 1, "cells": 9, "sigma2": "1000000", "bound": 40}
+    return parse_plan(
+        {name: trained[name] for name in kept if name in trained}
+        | {"id": "eval", "method": "evaluate", "held_out": {"share": "1/4"}}
+        | {"evaluation": settings, "phases": [phase]}
+    )
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_people_held_out_are_canaries_of_an_evaluation(shared: bool) -> None:
+    """What it adds reaches most of what is charged: no one row has the largest of every block."""
+    audited = audit_plan(evaluation_of(shared=shared), run=run_whole, runs=8)
+    assert 0.8 * audited.charged < audited.reach <= audited.charged
+    assert gaussian_epsilon(audited.charged, delta=1e-5) == pytest.approx(4, abs=0.05)
+    assert not audited.broken
 
 
 @pytest.mark.parametrize(
@@ -102,6 +136,30 @@ def leave_a_charge_out(monkeypatch: pytest.MonkeyPatch) -> None:
         return right(self, name, digest, cost_units=1 if "/tree" in name else cost_units, **more)
 
     monkeypatch.setattr(Ledger, "charge", charge)
+
+
+def ask_everybody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let those who were trained on be asked as well."""
+    right = Part._takes
+
+    def takes(self: Part, tags: np.ndarray) -> np.ndarray:
+        return right(self, tags) | self.held_out
+
+    class Known(Part):
+        """What the attacker knows stays right."""
+
+        _takes = right
+
+    monkeypatch.setattr(held, "Part", Known)
+    monkeypatch.setattr(Part, "_takes", takes)
+
+
+@pytest.mark.parametrize("breach", [halve_the_noise, ignore_the_bound, ask_everybody])
+def test_whoever_lets_out_more_of_those_held_out_is_found(
+    breach: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    breach(monkeypatch)
+    assert audit_plan(evaluation_of(), run=run_whole, runs=RUNS // 2).broken
 
 
 @pytest.mark.parametrize(

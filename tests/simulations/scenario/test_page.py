@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 from xml.etree import ElementTree
 
+from silosynth.simulations.scenario.outcome import Places
 from silosynth.simulations.scenario.page import bought, run_page
-from silosynth.simulations.scenario.rehearse import Places
 from silosynth.simulations.scenario.timeline import Leg, Timeline
 from silosynth.simulations.world import SECOND
 from tests.support.tables.worlds import live, plan, scenario

@@ -9,7 +9,7 @@ import pytest
 
 from silosynth.client.maps.silo_map import parse_map
 from silosynth.simulations.scenario import RowsOf
-from silosynth.simulations.scenario.rehearse import Places
+from silosynth.simulations.scenario.outcome import Places
 from tests.support.tables.worlds import SILOS, live, plan, scenario, tables
 
 LACKS = {"west": ("ill",)}

@@ -16,7 +16,7 @@ import pytest
 
 from silosynth.common.errors import PlanRefused
 from silosynth.simulations.scenario.federation import Federation
-from silosynth.simulations.scenario.rehearse import Places
+from silosynth.simulations.scenario.outcome import Places
 from silosynth.simulations.world import load_scenario
 from tests.support.tables.worlds import SILOS, live, plan, scenario
 

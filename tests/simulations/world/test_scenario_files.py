@@ -14,7 +14,7 @@ from silosynth.common.cli.app import run
 from silosynth.common.errors import InvalidArgument, InvalidTable
 from silosynth.common.plan import dump_plan
 from silosynth.common.schema import dump_schema
-from silosynth.simulations.scenario.lines import Lines
+from silosynth.simulations.scenario.letters import Lines
 from silosynth.simulations.scenario.timeline import Timeline
 from silosynth.simulations.world import (
     SECOND,

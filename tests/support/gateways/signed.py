@@ -120,6 +120,12 @@ class Federation:
         data["approval"]["needed"] = needed
         self.policy = PolicyFile.model_validate(data)
 
+    def publish_budget(self) -> None:
+        """Let the policy make public what is left of its projects' budgets."""
+        data = self.policy.model_dump(mode="json", by_alias=True)
+        data["projects"] = [{**project, "public_budget": True} for project in data["projects"]]
+        self.policy = PolicyFile.model_validate(data)
+
     def approve_all(self) -> None:
         """Let every plan within epsilon 2 be automatic."""
         automatic = {"automatic": True, "max_epsilon": 2.0, "max_delta": 1e-5}

@@ -1,0 +1,1 @@
+"""Commands that look at samplers that were released: what they estimate, what changed."""

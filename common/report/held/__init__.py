@@ -1,0 +1,1 @@
+"""What people who were held out say of a sampler, on a report's page."""

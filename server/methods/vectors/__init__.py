@@ -1,0 +1,1 @@
+"""Methods that sum one public vector of each row: random features, and projections."""

@@ -1,0 +1,264 @@
+"""A series is approved once; each epoch is answered once, in order, on its day, within its caps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from silosynth.client.gateway.series import epoch_scope, series_scope
+from silosynth.client.silo import Silo
+from silosynth.common.audit import Scope, ScopeKind, Verdict
+from silosynth.common.errors import InvalidPlan, RequestConflict
+from silosynth.common.messages import Answer, Refusal, Release
+from silosynth.common.plan import Plan, check_series, parse_plan, plan_units
+from tests.support.gateways.signed import Federation
+
+DATASET = Scope(kind=ScopeKind.DATASET, name="default")
+
+
+@pytest.fixture
+def federation(tmp_path: Path) -> Federation:
+    return Federation(directory=tmp_path)
+
+
+def epoch(
+    federation: Federation, number: int | None, *, before: int | None = None, **changes: Any
+) -> Plan:
+    """Return the plan of an epoch whose earlier ones cost ``before``, or all they may."""
+    plan = federation.plan(epsilon=changes.pop("epsilon", 0.3))
+    units = plan_units(plan)
+    series = {
+        "name": "monthly",
+        "epochs": 4,
+        "first": "2030-01-01",
+        "days": 30,
+        "epoch_units": units,
+        "lifetime_units": 3 * units,
+    } | changes.pop("series", {})
+    if number is not None:
+        stated = (number - 1) * units if before is None else before
+        series |= {"epoch": number, "before_units": stated}
+    name = series["name"] if number is None else f"{series['name']}-{number:03d}"
+    facts = plan.model_dump(mode="json") | {"id": name, "series": series} | changes
+    return parse_plan(facts)
+
+
+def at(silo: Silo, day: str) -> None:
+    """Set the clock that the silo's ledger goes by."""
+    moment = datetime.fromisoformat(day).replace(tzinfo=UTC)
+    silo.ledger._clock = lambda: moment
+
+
+def approve(federation: Federation, silo: Silo, plan: Plan) -> None:
+    """Propose an epoch, which waits, and have a person approve its template."""
+    verdict = federation.verdict(silo.gateway.propose(plan=federation.sealed(plan)))
+    assert verdict.answer is Answer.PENDING
+    (waiting,) = silo.ledger.pending()
+    assert waiting.plan_digest == plan.decided
+    signer = federation.hub.public
+    silo.ledger.decide(plan.decided, Verdict.APPROVED, signer=signer, why="yes", by="anna")
+
+
+def ask(federation: Federation, silo: Silo, plan: Plan, **changes: Any) -> Release | Refusal:
+    """Ask an epoch's first phase."""
+    request = federation.request(plan, **changes)
+    return federation.read(silo.gateway.answer(plan=federation.sealed(plan), request=request))
+
+
+def refused(federation: Federation, silo: Silo, plan: Plan) -> str:
+    """Return the one line that a silo refuses an epoch with, which spends nothing."""
+    before = silo.ledger.spent(DATASET)
+    answer = ask(federation, silo, plan)
+    assert isinstance(answer, Refusal), answer
+    verdict = federation.verdict(silo.gateway.propose(plan=federation.sealed(plan)))
+    assert verdict.answer is Answer.REFUSED
+    assert verdict.message == answer.message
+    assert silo.ledger.spent(DATASET) == before
+    assert "\n" not in answer.message
+    return answer.message
+
+
+def test_a_person_approves_once_and_what_epochs_cost_adds_up(federation: Federation) -> None:
+    first, second = epoch(federation, 1), epoch(federation, 2)
+    with federation.open() as silo:
+        at(silo, "2030-01-01")
+        approve(federation, silo, first)
+        assert isinstance(ask(federation, silo, first), Release)
+        at(silo, "2030-01-31")
+        verdict = federation.verdict(silo.gateway.propose(plan=federation.sealed(second)))
+        assert verdict.answer is Answer.APPROVED
+        assert isinstance(ask(federation, silo, second), Release)
+        units = plan_units(first)
+        assert silo.ledger.spent(epoch_scope(first, 1)) == units
+        assert silo.ledger.spent(series_scope(second)) == 2 * units
+        assert silo.ledger.spent(DATASET) == 2 * units
+        # The same request again costs nothing, whatever the clock says.
+        at(silo, "2030-06-01")
+        assert isinstance(ask(federation, silo, second), Release)
+        assert silo.ledger.spent(DATASET) == 2 * units
+        silo.ledger.verify()
+    with federation.open() as silo:
+        assert silo.ledger.spent(series_scope(first)) == 2 * units
+
+
+def test_an_epoch_is_answered_once(federation: Federation) -> None:
+    first = epoch(federation, 1)
+    # The same template and epoch, and yet another plan: only what epochs before it cost differs.
+    second, again = epoch(federation, 2), epoch(federation, 2, before=plan_units(first) - 1)
+    assert second.decided == again.decided != second.digest != again.digest
+    with federation.open() as silo:
+        at(silo, "2030-02-01")
+        approve(federation, silo, second)
+        assert isinstance(ask(federation, silo, second), Release)
+        # Under one id there is one plan, and without that check there is the ledger's.
+        assert "was approved here with other content" in refused(federation, silo, again)
+        silo.gateway._proposals.records.check_id = lambda **_: None  # type: ignore[union-attr, method-assign]  # a gap
+        assert "epoch 2 of series monthly was answered under another plan" in refused(
+            federation, silo, again
+        )
+        assert "epoch 1 of series monthly was passed over: epoch 2" in refused(
+            federation, silo, first
+        )
+
+
+def test_the_ledger_itself_charges_an_epoch_to_one_plan(federation: Federation) -> None:
+    first = epoch(federation, 1)
+    payers = (DATASET, series_scope(first), epoch_scope(first, 1))
+    with federation.open() as silo:
+        silo.ledger.grant(dict.fromkeys(payers[1:], 100))
+        for request, plan in (("r1", "one"), ("r2", "one")):
+            silo.ledger.charge(request, "h", cost_units=5, scopes=payers, facts={"plan": plan})
+        with pytest.raises(RequestConflict, match="epoch 1 of this series was answered under"):
+            silo.ledger.charge("r3", "h", cost_units=5, scopes=payers, facts={"plan": "other"})
+        assert silo.ledger.spent(DATASET) == 10
+
+
+def test_no_epoch_is_begun_before_its_day(federation: Federation) -> None:
+    with federation.open() as silo:
+        at(silo, "2029-12-31")
+        first = epoch(federation, 1)
+        approve(federation, silo, first)
+        assert "epoch 1 of series monthly is due on 2030-01-01" in refused(federation, silo, first)
+        at(silo, "2030-01-01")
+        assert isinstance(ask(federation, silo, first), Release)
+        at(silo, "2030-01-30")
+        second = epoch(federation, 2)
+        assert "epoch 2 of series monthly is due on 2030-01-31" in refused(federation, silo, second)
+
+
+def test_a_clock_that_went_back_begins_no_epoch(federation: Federation) -> None:
+    first, second = epoch(federation, 1), epoch(federation, 2)
+    with federation.open() as silo:
+        at(silo, "2030-06-01")
+        approve(federation, silo, first)
+        assert isinstance(ask(federation, silo, first), Release)
+        at(silo, "2030-05-01")
+        assert "clock says 2030-05-01, and its ledger was written on 2030-06-01" in refused(
+            federation, silo, second
+        )
+        assert isinstance(ask(federation, silo, first), Release)
+
+
+def test_a_template_that_changes_is_refused(federation: Federation) -> None:
+    first = epoch(federation, 1)
+    with federation.open() as silo:
+        at(silo, "2030-02-01")
+        approve(federation, silo, first)
+        assert isinstance(ask(federation, silo, first), Release)
+        for changes in ({"epsilon": 0.2}, {"series": {"epochs": 5}}, {"series": {"days": 1}}):
+            other = epoch(federation, 2, **changes)
+            assert "is of another template than series monthly" in refused(federation, silo, other)
+        # Another name is another series: it waits, and the other budgets go on.
+        other = epoch(federation, 1, series={"name": "weekly"})
+        verdict = federation.verdict(silo.gateway.propose(plan=federation.sealed(other)))
+        assert verdict.answer is Answer.PENDING
+
+
+def test_a_lifetime_ends_a_series(federation: Federation) -> None:
+    plans = [epoch(federation, number) for number in (1, 2, 3)]
+    with federation.open() as silo:
+        at(silo, "2031-01-01")
+        approve(federation, silo, plans[0])
+        for plan in plans:
+            assert isinstance(ask(federation, silo, plan), Release)
+        assert "and all epochs together may cost" in refused(federation, silo, epoch(federation, 4))
+        # Nor by stating less than what earlier epochs cost: the ledger knows better.
+        assert "for the epochs before it; they cost" in refused(
+            federation, silo, epoch(federation, 4, before=0)
+        )
+
+
+def test_a_refusal_ends_a_series(federation: Federation) -> None:
+    first, second = epoch(federation, 1), epoch(federation, 2)
+    with federation.open() as silo:
+        at(silo, "2030-03-01")
+        approve(federation, silo, first)
+        assert isinstance(ask(federation, silo, first), Release)
+        silo.ledger.decide(
+            first.decided, Verdict.REFUSED, signer=federation.hub.public, why="enough", by="anna"
+        )
+        assert "was refused here: enough" in refused(federation, silo, second)
+
+
+def test_a_template_is_no_epoch(federation: Federation) -> None:
+    with federation.open() as silo:
+        said = refused(federation, silo, epoch(federation, None))
+        assert "is the template of a series" in said
+
+
+def test_no_policy_approves_a_series_by_itself_nor_another_coordinator_s(
+    federation: Federation,
+) -> None:
+    federation.trust("other", federation.rogue)
+    first = epoch(federation, 1)
+    with federation.open() as silo:
+        at(silo, "2030-03-01")
+        approve(federation, silo, first)
+        sealed = federation.sealed(first, key=federation.rogue)
+        verdict = federation.verdict(silo.gateway.propose(plan=sealed))
+        assert verdict.answer is Answer.REFUSED
+        assert isinstance(ask(federation, silo, first), Release)
+
+
+@pytest.mark.parametrize(
+    ("series", "said"),
+    [
+        ({"lifetime_units": 1}, "below the cap of one epoch"),
+        ({"first": "2030-02-30"}, "is no day"),
+        ({"first": "9999-12-01"}, "after the year 9999"),
+        ({"epochs": 1}, "epochs"),
+        ({"version": 2}, "version"),
+    ],
+)
+def test_bad_series_are_refused_in_one_line(
+    federation: Federation, series: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(InvalidPlan, match=said):
+        epoch(federation, 1, series=series)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda f: epoch(f, 5), "behind the last"),
+        (lambda f: epoch(f, 2, before=2**61), "more than the epochs before may cost"),
+        (lambda f: epoch(f, 1, id="other"), "in this series it is monthly-001"),
+    ],
+)
+def test_bad_epochs_are_refused_in_one_line(
+    federation: Federation, change: Callable[[Federation], Plan], said: str
+) -> None:
+    with pytest.raises((InvalidPlan, TypeError), match=said):
+        change(federation)
+
+
+def test_a_cap_below_one_epoch_is_refused_on_both_sides(federation: Federation) -> None:
+    low = epoch(federation, 1, series={"epoch_units": 5, "lifetime_units": 9})
+    with pytest.raises(InvalidPlan, match="one epoch of series monthly costs"):
+        check_series(low)
+    with federation.open() as silo:
+        assert "one epoch of series monthly costs" in refused(federation, silo, low)

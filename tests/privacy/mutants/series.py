@@ -1,0 +1,68 @@
+"""Series: an epoch once, in order, within its caps, by the template that was approved."""
+
+from __future__ import annotations
+
+from tests.privacy.mutants.mutant import Mutant
+
+SERIES, ROWS = "client/gateway/series.py", "client/ledger/rows.py"
+PROPOSALS, RULES = "client/gateway/proposals.py", "client/policy/rules.py"
+EPOCHS = "tests/client/gateway/test_gateway_series.py::"
+
+MUTANTS = (
+    Mutant(
+        name="a series starts with an empty account at each epoch",
+        path=SERIES,
+        old="name=plan.decided)",
+        new="name=plan.digest)",
+        killed_by=(EPOCHS + "test_a_person_approves_once_and_what_epochs_cost_adds_up",),
+    ),
+    Mutant(
+        name="an epoch is charged to the policy's budgets alone",
+        path=PROPOSALS,
+        old=", *series_caps(plan))",
+        new=",)",
+        killed_by=(EPOCHS + "test_a_person_approves_once_and_what_epochs_cost_adds_up",),
+    ),
+    Mutant(
+        name="an epoch is answered under two plans",
+        path=SERIES,
+        old="    if begun is not None:\n",
+        new="    if False:\n",
+        killed_by=(EPOCHS + "test_an_epoch_is_answered_once",),
+    ),
+    Mutant(
+        name="the ledger charges an epoch to two plans",
+        path=ROWS,
+        old="if epoch_plan(connection, scope) not in (None, asked):",
+        new="if False:",
+        killed_by=(EPOCHS + "test_the_ledger_itself_charges_an_epoch_to_one_plan",),
+    ),
+    Mutant(
+        name="an epoch is begun before its day",
+        path=SERIES,
+        old="if now.astimezone(UTC).date() < due:",
+        new="if False:",
+        killed_by=(EPOCHS + "test_no_epoch_is_begun_before_its_day",),
+    ),
+    Mutant(
+        name="an epoch is begun by a clock that went back",
+        path=SERIES,
+        old="if now < newest - MOST_BACK:",
+        new="if False:",
+        killed_by=(EPOCHS + "test_a_clock_that_went_back_begins_no_epoch",),
+    ),
+    Mutant(
+        name="a plan may say that earlier epochs cost nothing",
+        path=SERIES,
+        old="if spent > (series.before_units or 0):",
+        new="if False:",
+        killed_by=(EPOCHS + "test_a_lifetime_ends_a_series",),
+    ),
+    Mutant(
+        name="a policy approves a series by itself",
+        path=RULES,
+        old="if plan.series is not None:",
+        new="if False:",
+        killed_by=(EPOCHS + "test_a_template_that_changes_is_refused",),
+    ),
+)
