@@ -15,7 +15,7 @@ from silosynth.common.report.evaluation import EvaluationFacts
 from silosynth.common.report.held.facts import HeldOutFacts
 from silosynth.common.report.terms import Cost, Count, Facts, Label, Number
 
-FACTS_VERSION = 2
+FACTS_VERSION = 3
 
 
 class Mode(StrEnum):
@@ -242,7 +242,7 @@ class SampleFacts(Facts):
 class ReportFacts(Facts):
     """Everything that the page shows, and nothing else."""
 
-    version: Literal[2] = 2
+    version: Literal[3] = 3
     mode: Mode
     headline: Headline
     certificate: CertificateFacts | None = None
@@ -255,6 +255,7 @@ class ReportFacts(Facts):
     samples: SampleFacts | None = None
     silos: tuple[SiloFacts, ...] = ()
     plan: PlanFacts | None = None
+    structural_zeros: str = Field(default="", max_length=200_000)
     provenance: Provenance
 
     @model_validator(mode="after")

@@ -6,7 +6,9 @@ from .evidence import (
     merged_zeros,
     part_coarse,
     phase_deviation,
+    rounds_measured,
 )
+from .soft_zeros import emptiness, empty_cells, soft_zeros
 from .sum import add_masked, regroup, sum_masked, sum_releases, to_all_rows
 from .working_domain import coarse_grouping, keep_zeros_apart, within_groups, working_grouping
 
@@ -14,6 +16,8 @@ __all__ = [
     "Measured",
     "add_masked",
     "coarse_grouping",
+    "emptiness",
+    "empty_cells",
     "fit_measured",
     "fitting_measurements",
     "held_inside",
@@ -22,6 +26,8 @@ __all__ = [
     "part_coarse",
     "phase_deviation",
     "regroup",
+    "rounds_measured",
+    "soft_zeros",
     "sum_masked",
     "sum_releases",
     "to_all_rows",

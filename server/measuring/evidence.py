@@ -9,7 +9,7 @@ import numpy as np
 
 from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.measurement import Measurement
-from silosynth.common.plan import PhaseName, Plan
+from silosynth.common.plan import ROUNDS, PhaseName, Plan
 from silosynth.common.schema import ImpossibleCells, Schema
 from silosynth.server.measuring.sum import regroup
 from silosynth.server.model import GraphicalModel, build_junction_tree
@@ -111,3 +111,8 @@ def fit_measured(
         zeros=zeros,
     )
     return model, fitted
+
+
+def rounds_measured(measured: Measured) -> list[Measurement]:
+    """Return what rounds have measured so far."""
+    return [m for name in ROUNDS for m in measured.get(name, ())]

@@ -55,6 +55,7 @@ def from_measurements(
     grouping: Grouping | None = None,
     rows_synthetic: int | None = None,
     chosen: Collection[Clique] = (),
+    structural_zeros: str = "",
     provenance: Provenance | None = None,
 ) -> ReportFacts:
     """Hold a fitted model against the noised marginals that it was fitted to.
@@ -69,6 +70,7 @@ def from_measurements(
         costs: what each silo charged, in ledger units of 2^-40.
         grouping: how the schema's codes were merged into the codes of model and measurements.
         chosen: the pairs that the plan measured because the model has an edge there.
+        structural_zeros: cells to propose for the schema, as text.
     """
     merged = grouping or Grouping()
     domain = merged.domain(schema.domain)
@@ -105,6 +107,7 @@ def from_measurements(
         not_compared=(*uncoded_names(schema), *unmeasured),
         silos=silo_facts(costs, plan=plan),
         plan=plan_facts(plan),
+        structural_zeros=structural_zeros,
         provenance=provenance or Provenance(digests={"schema": schema.digest}),
     )
 

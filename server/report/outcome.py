@@ -13,6 +13,7 @@ from silosynth.server.coordinator import State
 from silosynth.server.measuring import regroup
 from silosynth.server.methods import Outcome
 from silosynth.server.report.measured import from_measurements
+from silosynth.server.report.proposed import propose_zeros
 
 _SCREENING = (PhaseName.ONE_WAY, PhaseName.COARSE)
 
@@ -49,6 +50,7 @@ def report_outcome(
         grouping=outcome.grouping,
         rows_synthetic=rows_synthetic,
         chosen=chosen_pairs(state),
+        structural_zeros=propose_zeros(state),
         provenance=provenance or Provenance(digests={"schema": state.schema.digest}),
     )
 

@@ -264,9 +264,9 @@ def test_a_federation_has_no_place_for_private_counts() -> None:
     [
         (b"not json", "is not a report's JSON"),
         (b"[1]", "version None"),
-        (b'{"version": 1}', "version 1 of a report is not known"),
-        (b'{"version": 3}', "version 3 of a report is not known"),
-        (b'{"version": 2, "extra": 1}', "r.json: "),
+        (b'{"version": 2}', "version 2 of a report is not known"),
+        (b'{"version": 4}', "version 4 of a report is not known"),
+        (b'{"version": 3, "extra": 1}', "r.json: "),
         (b"[" * 100_000, "is not a report's JSON"),
     ],
 )
