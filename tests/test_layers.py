@@ -198,6 +198,7 @@ EDGES = {
         "common/accounting/loss.py",
         "common/estimate/replicates.py",
         "server/families/regression.py",
+        "server/measuring/soft_zeros.py",
         "server/mixture/copula.py",
         "server/mixture/projected.py",
         "server/mixture/spectrum.py",

@@ -8,7 +8,6 @@ from .evidence import (
     phase_deviation,
     rounds_measured,
 )
-from .soft_zeros import emptiness, empty_cells, soft_zeros
 from .sum import add_masked, regroup, sum_masked, sum_releases, to_all_rows
 from .working_domain import coarse_grouping, keep_zeros_apart, within_groups, working_grouping
 
@@ -16,8 +15,6 @@ __all__ = [
     "Measured",
     "add_masked",
     "coarse_grouping",
-    "emptiness",
-    "empty_cells",
     "fit_measured",
     "fitting_measurements",
     "held_inside",
@@ -27,7 +24,6 @@ __all__ = [
     "phase_deviation",
     "regroup",
     "rounds_measured",
-    "soft_zeros",
     "sum_masked",
     "sum_releases",
     "to_all_rows",

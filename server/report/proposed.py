@@ -16,7 +16,8 @@ from silosynth.common.domain import Grouping
 from silosynth.common.plan import PhaseName
 from silosynth.common.schema import CodedAttribute, ImpossibleCells, Schema, as_numeric
 from silosynth.server.coordinator import State
-from silosynth.server.measuring import rounds_measured, soft_zeros
+from silosynth.server.measuring import rounds_measured
+from silosynth.server.measuring.soft_zeros import soft_zeros
 
 MOST_PAIRS, MOST_CELLS = 20, 100
 _HEADER = (

@@ -9,11 +9,7 @@ import pytest
 
 from silosynth.common.domain import Domain, Grouping
 from silosynth.common.measurement import Measurement
-from silosynth.server.measuring import (
-    emptiness,
-    empty_cells,
-    soft_zeros,
-)
+from silosynth.server.measuring.soft_zeros import emptiness, empty_cells, soft_zeros
 
 DOMAIN = Domain(attributes=("place", "density"), shape=(12, 6))
 SIGMA = 20.0

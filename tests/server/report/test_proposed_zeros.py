@@ -9,7 +9,8 @@ from silosynth.common.report.page import render_report
 from silosynth.common.schema import ImpossibleCells, Schema, dump_schema, parse_schema
 from silosynth.server.coordinator import Answered, Ask, State, finish, step
 from silosynth.server.coordinator.machine import start
-from silosynth.server.report import propose_zeros, report_outcome, spell_zeros
+from silosynth.server.report import report_outcome
+from silosynth.server.report.proposed import propose_zeros, spell_zeros
 from tests.support.fakes import SILOS, answer_exactly, small_codes, small_plan, small_schema
 
 ATTRIBUTES = [
