@@ -179,9 +179,9 @@ EDGES = {
     },
     "httpx": {
         "client/relay/relay.py",
-        "client/relay/session.py",
+        "client/relay/superlink_session.py",
         "common/reach/superlink.py",
-        "server/federation/link.py",
+        "server/federation/superlink_calls.py",
     },
     "ray": {
         "client/source/on_ray.py",
@@ -231,7 +231,7 @@ EDGES = {
         "common/generator/checkpoint.py",
         "common/generator/pretrained_network.py",
         "client/learning/gradient.py",
-        "common/sampler/code_by_code.py",
+        "common/sampler/network_draw.py",
         "server/generator/train.py",
         "server/generator/target.py",
         "server/model/torch_engine.py",

@@ -30,7 +30,7 @@ from flwr.clientapp import ClientApp
 from silosynth.client.relay.first import FirstNode, Node
 from silosynth.client.relay.messages import make_sealed_relay
 from silosynth.client.relay.pushing import push_answer
-from silosynth.client.relay.session import Session, open_session
+from silosynth.client.relay.superlink_session import Session, open_session
 from silosynth.client.rpc import RemoteGateway
 from silosynth.common.errors import ConnectionFailed, InvalidArgument, SilosynthError
 from silosynth.common.flower.supernode import pull_task_input

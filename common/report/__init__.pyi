@@ -40,8 +40,8 @@ from .held.facts import (
     Interval,
     held_measures,
 )
+from .layout import check_place, style_source, style_text, write_report
 from .numbers import plain
-from .page import check_place, style_source, style_text, write_report
 from .samples import sample_facts
 from .shared import certificate_facts, plan_facts, silo_facts, uncoded_names
 from .svg import element, fit, path, picture, tooltip

@@ -1,10 +1,10 @@
 from .autoregressive import AutoregressiveSampler
 from .cliques import clique_shares, code_shares
-from .code_by_code import condition_cells, draw_examples, load_network
 from .condition import condition_on, probability_of
 from .conditional import SHARE_BITS, WHOLE, CliqueMarginal, check_within, shares, shares_within
 from .mixture import Mixture, NeuralSampler, TableSampler
 from .network import Layer, Network
+from .network_draw import condition_cells, draw_examples, load_network
 from .rows_file import form_of_file, write_batches, write_rows
 from .sampler import (
     DrawsRows,

@@ -43,7 +43,7 @@ from silosynth.common.values import Spread
 
 if TYPE_CHECKING:
     from silosynth.common.generator import Network, PretrainedNetwork
-    from silosynth.common.sampler.code_by_code import Cells
+    from silosynth.common.sampler.network_draw import Cells
 
 MOST_CONDITION_CELLS = 16_384
 _BATCH_CODES = 2**22
@@ -191,7 +191,7 @@ class AutoregressiveSampler(DrawnAlike):
                 hint="install silosynth[generators]",
             )
         # PyTorch is an extra: only who draws from a network needs it.
-        from silosynth.common.sampler.code_by_code import load_network
+        from silosynth.common.sampler.network_draw import load_network
 
         return load_network(self.architecture, self.layout, self.weights)
 
@@ -231,7 +231,7 @@ class AutoregressiveSampler(DrawnAlike):
 
     def _cells(self, network: Network) -> Cells:
         """Return what the attributes with conditions may be together."""
-        from silosynth.common.sampler.code_by_code import condition_cells  # see above
+        from silosynth.common.sampler.network_draw import condition_cells  # see above
 
         return condition_cells(network, self._condition_weights())
 
@@ -246,7 +246,7 @@ class AutoregressiveSampler(DrawnAlike):
         batch: int,
     ) -> tuple[np.ndarray, ...]:
         """Draw fine codes, and codes of texts."""
-        from silosynth.common.sampler.code_by_code import draw_examples  # see above
+        from silosynth.common.sampler.network_draw import draw_examples  # see above
 
         words = SeededWords(seed=seed, purpose="generator", index=batch)
         whole = self.texts or self.layout.free < len(self.layout.attributes)

@@ -16,8 +16,8 @@ from silosynth.common.plan import (
     dump_plan,
 )
 from silosynth.server.cli.dummy import dummy
-from silosynth.server.cli.flags import BudgetFlags, PersonFlags, TermFlags, TrustFlags
 from silosynth.server.cli.forecast import plan_show
+from silosynth.server.cli.plan_flags import BudgetFlags, PersonFlags, TermFlags, TrustFlags
 from silosynth.server.cli.plans.drift import register_repeated
 from silosynth.server.cli.plans.planned import METHOD_FLAGS, make_plan, notes_on
 from silosynth.server.cli.replicate import register_replicate

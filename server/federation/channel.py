@@ -62,8 +62,8 @@ from silosynth.server.federation.letters import (
     seal_plan,
     size_of,
 )
-from silosynth.server.federation.link import Pace
 from silosynth.server.federation.standing import Standing, Waiting, Watch, printable
+from silosynth.server.federation.superlink_calls import Pace
 
 ABSENT, ASKED = Standing.ABSENT, Standing.ASKED
 

@@ -34,7 +34,7 @@ from silosynth.common.flower.wire import (
     remove_content_from_message,
 )
 from silosynth.common.telemetry import log
-from silosynth.server.federation.link import SuperLinkFault, converted
+from silosynth.server.federation.superlink_calls import SuperLinkFault, converted
 
 PUSH_TRIES = 3
 COMING_SECONDS = 180.0

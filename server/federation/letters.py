@@ -23,7 +23,7 @@ from silosynth.common.reach import Overdue, within
 from silosynth.common.telemetry import log
 from silosynth.common.trust import PublicKey, Purpose, SigningKey
 from silosynth.common.trust.seal import seal
-from silosynth.server.federation.link import Patience, SuperLinkFault, SuperLinkLost
+from silosynth.server.federation.superlink_calls import Patience, SuperLinkFault, SuperLinkLost
 
 Fields = dict[str, ConfigRecordValues]
 

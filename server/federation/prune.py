@@ -25,7 +25,6 @@ from pathlib import Path
 from silosynth.common.errors import InvalidArgument, RunFailed
 from silosynth.common.files import replace_file
 from silosynth.common.flower.wire import ListRunsRequest
-from silosynth.server.federation.link import Patience, ask, insist, open_control
 from silosynth.server.federation.run_files import (
     RunFiles,
     RunState,
@@ -35,6 +34,7 @@ from silosynth.server.federation.run_files import (
     read_ended,
 )
 from silosynth.server.federation.settings import Federation
+from silosynth.server.federation.superlink_calls import Patience, ask, insist, open_control
 
 KEPT = frozenset(
     {

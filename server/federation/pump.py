@@ -18,7 +18,6 @@ from silosynth.server.coordinator import Answered, Event, State
 from silosynth.server.driver import Journal, Progress, Reached, Signed
 from silosynth.server.driver.drive import drive
 from silosynth.server.federation.channel import Channel
-from silosynth.server.federation.link import Pace, SuperLinkLost
 from silosynth.server.federation.results import conclude, keep_answer, keep_receipt_of, receipts_of
 from silosynth.server.federation.run_files import (
     Begun,
@@ -32,6 +31,7 @@ from silosynth.server.federation.standing import (
     keep_standing,
 )
 from silosynth.server.federation.superlink import open_grid
+from silosynth.server.federation.superlink_calls import Pace, SuperLinkLost
 
 _ATTEMPTS = 5
 _SETTLED_SECONDS = 120.0

@@ -50,7 +50,8 @@ from silosynth.common.flower.wire import (
 from silosynth.common.reach import Overdue, within
 from silosynth.common.telemetry import log
 from silosynth.server.federation.grid import SuperLinkGrid
-from silosynth.server.federation.link import (
+from silosynth.server.federation.settings import Federation
+from silosynth.server.federation.superlink_calls import (
     Patience,
     SuperLinkFault,
     ask,
@@ -59,7 +60,6 @@ from silosynth.server.federation.link import (
     open_control,
     open_runtime,
 )
-from silosynth.server.federation.settings import Federation
 
 _LEAVE_SECONDS = 5.0
 _PROTECTED = frozenset({"/flwr.proto.Runtime/AcquireTask"})

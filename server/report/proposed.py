@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from silosynth.common.domain import Grouping
-from silosynth.common.plan import PhaseName
+from silosynth.common.plan import OF_COLUMNS
 from silosynth.common.schema import CodedAttribute, ImpossibleCells, Schema, as_numeric
 from silosynth.server.coordinator import State
 from silosynth.server.measuring import rounds_measured
@@ -35,7 +35,7 @@ def propose_zeros(state: State) -> str:
     measured = state.measured()
     found = soft_zeros(
         rounds_measured(measured),
-        measured.get(PhaseName.ONE_WAY, ()),
+        measured.get(OF_COLUMNS[0], ()),
         domain=state.coded.domain,
         grouping=Grouping(),
     )

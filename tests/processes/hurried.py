@@ -17,7 +17,7 @@ from flwr.supercore.protobuf.client import ProtobufCall, ProtobufRequestContext
 from flwr.supercore.runtime import RuntimeHttpClient
 
 from silosynth.client.relay import process, relay
-from silosynth.server.federation.link import Pace, Patience
+from silosynth.server.federation.superlink_calls import Pace, Patience
 
 CALL_SECONDS = "SILOSYNTH_TEST_CALL_SECONDS"
 NODE_PROXY = "SILOSYNTH_TEST_NODE_PROXY"

@@ -21,7 +21,7 @@ from silosynth.server.coordinator import Answered, Stage, Stated, SumStage
 from silosynth.server.driver import Progress, read_events
 from silosynth.server.federation import RunFiles, pump
 from silosynth.server.federation import run as server_run
-from silosynth.server.federation.link import Pace
+from silosynth.server.federation.superlink_calls import Pace
 from tests.processes import hurried, mutants
 from tests.processes.socket_grid import SocketGrid
 from tests.processes.trap import Tripwire

@@ -16,7 +16,7 @@ from flwr.proto.fleet_pb2 import ActivateNodeRequest
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 
 from silosynth.client.relay import relay
-from silosynth.client.relay.session import Session, open_session
+from silosynth.client.relay.superlink_session import Session, open_session
 from silosynth.common.errors import ConnectionFailed
 from silosynth.common.generator import MaskedMlp
 from silosynth.common.messages import Bundle

@@ -15,7 +15,7 @@ from silosynth.common.errors import InvalidTable
 from silosynth.common.evaluate.compare import TRIPLES, compare
 from silosynth.common.report import Bound, Mode, Provenance, Reference, ReportFacts, ScoreName
 from silosynth.common.report.facts import decode_facts, encode_facts
-from silosynth.common.report.page import render_report
+from silosynth.common.report.layout import render_report
 from silosynth.common.schema import Schema, parse_schema
 from silosynth.common.scores import merge_bins, read_rows
 from silosynth.common.scores.rows import MAX_BINS

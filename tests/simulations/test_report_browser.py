@@ -25,7 +25,7 @@ from silosynth.common.evaluate.evaluate import evaluate
 from silosynth.common.evaluate.made import Guarantee
 from silosynth.common.measurement import Measurement
 from silosynth.common.report import Audit, Mode, ReportFacts, write_report
-from silosynth.common.report.page import render_report
+from silosynth.common.report.layout import render_report
 from silosynth.common.schema import parse_schema
 from silosynth.server.planning import new_plan
 from silosynth.server.report.measured import from_measurements

@@ -11,7 +11,7 @@ from silosynth.common.cli import say
 from silosynth.common.plan import Plan
 from silosynth.common.schema import Schema
 from silosynth.common.tables import AnySchema, TablesSchema, load_any_schema
-from silosynth.server.cli.flags import BudgetFlags, PersonFlags, TrustFlags, read_lacks
+from silosynth.server.cli.plan_flags import BudgetFlags, PersonFlags, TrustFlags, read_lacks
 from silosynth.server.cli.plans.several import FamiliesFlags, plan_of_tables
 from silosynth.server.methods import METHODS, Flags
 from silosynth.server.planning import advise, new_plan, remarks

@@ -12,7 +12,7 @@ from silosynth.common.families import MOST_FINENESS
 from silosynth.common.plan import OnAbsent, Plan, check_budget, check_tables_plan, trust_of
 from silosynth.common.schema import Schema
 from silosynth.common.tables import TablesSchema
-from silosynth.server.cli.flags import BudgetFlags, PersonFlags, TrustFlags
+from silosynth.server.cli.plan_flags import BudgetFlags, PersonFlags, TrustFlags
 from silosynth.server.methods import Flags
 from silosynth.server.planning import (
     Forecast,

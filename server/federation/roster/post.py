@@ -13,7 +13,6 @@ from silosynth.common.trust import SigningKey
 from silosynth.server.coordinator import Decided
 from silosynth.server.federation.channel import Channel
 from silosynth.server.federation.letters import Addressees
-from silosynth.server.federation.link import Pace
 from silosynth.server.federation.roster.chain import (
     RosterChain,
     Sealed,
@@ -23,6 +22,7 @@ from silosynth.server.federation.roster.chain import (
 from silosynth.server.federation.settings import Federation
 from silosynth.server.federation.standing import Standing, Waiting, printable
 from silosynth.server.federation.superlink import open_grid
+from silosynth.server.federation.superlink_calls import Pace
 
 Standings = dict[str, str]
 

@@ -26,7 +26,7 @@ from silosynth.common.evaluate.made import Guarantee
 from silosynth.common.evaluate.shapes import column_facts, shape
 from silosynth.common.report import Axis, Better, ColumnFacts, EvaluationFacts, Measure, State
 from silosynth.common.report.facts import decode_facts
-from silosynth.common.report.page import render_report
+from silosynth.common.report.layout import render_report
 from silosynth.common.schema import parse_schema
 from silosynth.common.scores import ValueKind, make_sides, read_sample, read_values
 from silosynth.common.scores.value_bins import value_bins

@@ -42,7 +42,7 @@ from silosynth.common.report.facts import (
     decode_facts,
     encode_facts,
 )
-from silosynth.common.report.page import WORST_PAIRS, render_report
+from silosynth.common.report.layout import WORST_PAIRS, render_report
 from silosynth.common.report.plots import STEPS, draw_ruler, heat_step
 from silosynth.common.report.terms import MAX_LABEL
 from silosynth.common.schema import Schema, parse_schema

@@ -11,7 +11,7 @@ from markupsafe import escape
 
 from silosynth.common.report import sample_facts
 from silosynth.common.report.facts import SampleFacts, SheetFacts, StripFacts, TextFacts
-from silosynth.common.report.page import render_report
+from silosynth.common.report.layout import render_report
 from silosynth.common.report.samples import IMAGES_EACH, TEXTS_EACH, visible
 from silosynth.common.report.sheet import draw_sheet
 from silosynth.common.sampler.sampler import DrawBatch

@@ -18,7 +18,7 @@ from silosynth.common.generator import (
     initial_vector,
 )
 from silosynth.common.sampler import condition_cells, draw_examples, load_network
-from silosynth.common.sampler.code_by_code import Cells, _begin
+from silosynth.common.sampler.network_draw import Cells, _begin
 from silosynth.common.seeded import SeededWords
 
 TABLE = Layout(attributes=("a", "b", "c"), sizes=(2, 3, 2), vocabularies=(0, 1, 0), free=3)

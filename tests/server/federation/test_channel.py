@@ -27,7 +27,7 @@ from silosynth.server.coordinator import Stage, State
 from silosynth.server.driver import Journal, Signed
 from silosynth.server.driver.drive import STEPS, drive
 from silosynth.server.federation.channel import Channel
-from silosynth.server.federation.link import Pace
+from silosynth.server.federation.superlink_calls import Pace
 from tests.support.fakes import SILOS, small_schema
 from tests.support.patience import paced
 from tests.support.signed_fakes import COORDINATOR, KEYS, FakeGrid, FakeSilo, signed_plan

@@ -18,7 +18,12 @@ from flwr.supercore.task_identity import TaskIdentity
 
 from silosynth.common.reach.time_limits import Overdue, within
 from silosynth.server.coordinator import Stage
-from silosynth.server.federation.link import Pace, Patience, SuperLinkFault, SuperLinkLost
+from silosynth.server.federation.superlink_calls import (
+    Pace,
+    Patience,
+    SuperLinkFault,
+    SuperLinkLost,
+)
 from tests.server.federation.test_channel import PACE, _drive
 from tests.support.fakes import SILOS
 from tests.support.signed_fakes import FakeGrid, FakeSilo, signed_plan

@@ -31,7 +31,7 @@ from flwr.supercore.task_identity import TaskIdentity
 from silosynth.common.messages import RECORD
 from silosynth.server.federation import grid as module
 from silosynth.server.federation.grid import SuperLinkGrid
-from silosynth.server.federation.link import SuperLinkFault, SuperLinkLost
+from silosynth.server.federation.superlink_calls import SuperLinkFault, SuperLinkLost
 
 
 @pytest.fixture(autouse=True)

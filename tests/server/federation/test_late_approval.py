@@ -28,8 +28,8 @@ from silosynth.server.federation import (
     run_federation,
 )
 from silosynth.server.federation import pump as module
-from silosynth.server.federation.link import Pace
 from silosynth.server.federation.standing import Standing
+from silosynth.server.federation.superlink_calls import Pace
 from tests.support.fakes import SILOS, small_schema
 from tests.support.signed_fakes import COORDINATOR, FakeGrid, FakeSilo, signed_plan
 

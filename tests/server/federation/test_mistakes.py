@@ -15,8 +15,8 @@ from silosynth.common.plan import dump_plan
 from silosynth.common.schema import dump_schema
 from silosynth.server.federation import Federation, add_federation, make_certs, pump
 from silosynth.server.federation.certs import Certs
-from silosynth.server.federation.link import SuperLinkFault, converted
 from silosynth.server.federation.settings import HOME
+from silosynth.server.federation.superlink_calls import SuperLinkFault, converted
 from tests.support.fakes import SILOS, small_schema
 from tests.support.signed_fakes import signed_plan
 

@@ -17,8 +17,8 @@ from silosynth.common.messages import Answer, Left
 from silosynth.server.coordinator import Decided, Undecided
 from silosynth.server.federation import Waiting, read_left, read_standing, summarise
 from silosynth.server.federation.channel import Channel
-from silosynth.server.federation.link import Pace
 from silosynth.server.federation.standing import Standing, keep_left, keep_standing, printable
+from silosynth.server.federation.superlink_calls import Pace
 from tests.support.fakes import SILOS
 from tests.support.signed_fakes import COORDINATOR, FakeGrid, FakeSilo, signed_plan
 

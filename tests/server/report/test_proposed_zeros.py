@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import yaml
 
-from silosynth.common.report.page import render_report
+from silosynth.common.report.layout import render_report
 from silosynth.common.schema import ImpossibleCells, Schema, dump_schema, parse_schema
 from silosynth.server.coordinator import Answered, Ask, State, finish, step
 from silosynth.server.coordinator.machine import start

@@ -16,7 +16,7 @@ from silosynth.common.errors import InvalidMeasurement
 from silosynth.common.measurement import Measurement
 from silosynth.common.report import Mode, Reference, ReportFacts
 from silosynth.common.report.facts import encode_facts
-from silosynth.common.report.page import render_report
+from silosynth.common.report.layout import render_report
 from silosynth.server.coordinator import Answered, Ask, State, finish, step
 from silosynth.server.coordinator.machine import start
 from silosynth.server.report import chosen_pairs, report_outcome

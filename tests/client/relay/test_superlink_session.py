@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from silosynth.client.relay.session import open_session
+from silosynth.client.relay.superlink_session import open_session
 from silosynth.common.errors import ConnectionFailed, InvalidArgument
 from silosynth.server.federation import make_certs
 
