@@ -51,6 +51,13 @@ def epoch_scope(plan: Plan, epoch: int) -> Scope:
     return Scope(kind=ScopeKind.EPOCH, name=f"{plan.decided}/{epoch}")
 
 
+def series_facts(plan: Plan) -> dict[str, int]:
+    """Return what an epoch's plan states of those before it, for the ledger to hold it to."""
+    if plan.series is None:
+        return {}
+    return {"epoch": plan.series.epoch or 0, "before_units": plan.series.before_units or 0}
+
+
 def check_epoch(plan: Plan, *, ledger: Ledger) -> None:
     """Raise a SilosynthError unless an epoch may be asked now, by this ledger and this clock.
 

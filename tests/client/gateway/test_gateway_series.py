@@ -14,7 +14,7 @@ from silosynth.client.silo import Silo
 from silosynth.common.audit import Scope, ScopeKind, Verdict
 from silosynth.common.errors import InvalidPlan, RequestConflict
 from silosynth.common.messages import Answer, Refusal, Release
-from silosynth.common.plan import Plan, check_series, parse_plan, plan_units
+from silosynth.common.plan import PhaseName, Plan, check_series, parse_plan, plan_units
 from tests.support.gateways.signed import Federation
 
 DATASET = Scope(kind=ScopeKind.DATASET, name="default")
@@ -29,7 +29,8 @@ def epoch(
     federation: Federation, number: int | None, *, before: int | None = None, **changes: Any
 ) -> Plan:
     """Return the plan of an epoch whose earlier ones cost ``before``, or all they may."""
-    plan = federation.plan(epsilon=changes.pop("epsilon", 0.3))
+    method = changes.get("method", "independent")
+    plan = federation.plan(epsilon=changes.pop("epsilon", 0.3), method=method)
     units = plan_units(plan)
     series = {
         "name": "monthly",
@@ -123,6 +124,49 @@ def test_an_epoch_is_answered_once(federation: Federation) -> None:
         assert "epoch 1 of series monthly was passed over: epoch 2" in refused(
             federation, silo, first
         )
+
+
+PAIR = {"phase": PhaseName.COARSE, "queries": ((("age", "sex"), "fine"),)}
+
+
+def test_an_epoch_is_over_once_a_later_one_was_answered(federation: Federation) -> None:
+    first = epoch(federation, 1, method="mst")
+    with federation.open() as silo:
+        at(silo, "2030-02-01")
+        approve(federation, silo, first)
+        assert isinstance(ask(federation, silo, first), Release)
+        # The second states what half of the first has cost; so the other half is asked no more.
+        half = silo.ledger.spent(series_scope(first))
+        assert half < plan_units(first)
+        second = epoch(federation, 2, method="mst", before=half)
+        assert isinstance(ask(federation, silo, second), Release)
+        spent = silo.ledger.spent(DATASET)
+        answer = ask(federation, silo, first, **PAIR)
+        assert isinstance(answer, Refusal)
+        assert "epoch 1 of this series is over: epoch 2 was answered" in answer.message
+        assert silo.ledger.spent(DATASET) == spent
+        # What was answered before is answered again, for nothing; and the second goes on.
+        assert isinstance(ask(federation, silo, first), Release)
+        assert silo.ledger.spent(DATASET) == spent
+        assert isinstance(ask(federation, silo, second, **PAIR), Release)
+
+
+def test_what_earlier_epochs_cost_is_held_against_the_ledger_as_it_is_charged(
+    federation: Federation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = epoch(federation, 1, method="mst")
+    with federation.open() as silo:
+        at(silo, "2030-02-01")
+        approve(federation, silo, first)
+        assert isinstance(ask(federation, silo, first), Release)
+        second = epoch(federation, 2, method="mst", before=0)
+        spent = silo.ledger.spent(DATASET)
+        # Asked at once with the first, before that was charged: the gateway's own look saw nothing.
+        monkeypatch.setattr("silosynth.client.gateway.series._check_spent", lambda *_, **__: None)
+        answer = ask(federation, silo, second)
+        assert isinstance(answer, Refusal)
+        assert "epoch 2 of this series states less than what those before it" in answer.message
+        assert silo.ledger.spent(DATASET) == spent
 
 
 def test_the_ledger_itself_charges_an_epoch_to_one_plan(federation: Federation) -> None:

@@ -33,9 +33,25 @@ MUTANTS = (
     Mutant(
         name="the ledger charges an epoch to two plans",
         path=ROWS,
-        old="if epoch_plan(connection, scope) not in (None, asked):",
+        old='if paid not in (None, facts.get("plan")):',
         new="if False:",
         killed_by=(EPOCHS + "test_the_ledger_itself_charges_an_epoch_to_one_plan",),
+    ),
+    Mutant(
+        name="an epoch goes on after a later one stated what it cost",
+        path=ROWS,
+        old="if (later := _later_epoch(connection, series, int(number))) is not None:",
+        new="if (later := None) is not None:",
+        killed_by=(EPOCHS + "test_an_epoch_is_over_once_a_later_one_was_answered",),
+    ),
+    Mutant(
+        name="what earlier epochs cost is looked at before the charge alone",
+        path=ROWS,
+        old='if paid is None and before > facts.get("before_units", 0):',
+        new="if False:",
+        killed_by=(
+            EPOCHS + "test_what_earlier_epochs_cost_is_held_against_the_ledger_as_it_is_charged",
+        ),
     ),
     Mutant(
         name="an epoch is begun before its day",
