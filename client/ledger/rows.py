@@ -50,6 +50,13 @@ def last_body(connection: sqlite3.Connection) -> str:
     return str(row[0])
 
 
+def last_recovery(connection: sqlite3.Connection) -> str | None:
+    """Return the body of the newest entry that says that a ledger was lost; None without one."""
+    query = "SELECT body FROM entries WHERE body LIKE ? ORDER BY sequence DESC LIMIT 1"
+    row = first_row(connection, query, '%"kind":"recovered"%')
+    return None if row is None else str(row[0])
+
+
 def has_head(connection: sqlite3.Connection, head: str) -> bool:
     """Say whether an entry left this head behind, here or in a chain that this one replaced."""
     query = "SELECT 1 FROM entries WHERE head = ?1 UNION SELECT 1 FROM former WHERE head = ?1"

@@ -54,6 +54,16 @@ MUTANTS = (
         ),
     ),
     Mutant(
+        name="a series goes on after the ledger of its epochs was lost",
+        path=SERIES,
+        old="and series.due(1) <= recovered.date():",
+        new="and False:",
+        killed_by=(
+            "tests/client/silo/test_recover_series.py::"
+            "test_a_series_that_began_before_a_recovery_is_over",
+        ),
+    ),
+    Mutant(
         name="an epoch is begun before its day",
         path=SERIES,
         old="if now.astimezone(UTC).date() < due:",
