@@ -13,9 +13,9 @@ from silosynth.client.gateway.series import epoch_scope, series_scope
 from silosynth.client.silo import Silo
 from silosynth.common.audit import Scope, ScopeKind, Verdict
 from silosynth.common.errors import InvalidPlan, RequestConflict
-from silosynth.common.messages import Answer, Refusal, Release
+from silosynth.common.messages import Answer, Refusal, Release, digest_sampler
 from silosynth.common.plan import PhaseName, Plan, check_series, parse_plan, plan_units
-from tests.support.gateways.signed import Federation
+from tests.support.gateways.signed import Federation, make_sampler
 
 DATASET = Scope(kind=ScopeKind.DATASET, name="default")
 
@@ -234,6 +234,25 @@ def test_a_lifetime_ends_a_series(federation: Federation) -> None:
         assert "for the epochs before it; they cost" in refused(
             federation, silo, epoch(federation, 4, before=0)
         )
+
+
+def test_a_result_is_an_epoch_s_and_no_template_s(federation: Federation) -> None:
+    plan = epoch(federation, 1)
+    with federation.open() as silo:
+        at(silo, "2030-01-01")
+        approve(federation, silo, plan)
+        release = ask(federation, silo, plan)
+        assert isinstance(release, Release)
+        stated = federation.result(plan, release)
+        certificate = stated.certificate.model_dump(mode="json")
+        sampler = make_sampler(plan.template, certificate=certificate)
+        changed = {"plan_digest": plan.decided, "sampler_digest": digest_sampler(sampler)}
+        second = federation.bundle(stated.model_copy(update=changed), sampler)
+        word = federation.acknowledged(silo.gateway.deliver(second))
+        assert not word.accepted
+        assert "is of a series, and of none of its epochs" in str(word.message)
+        first = federation.bundle(stated, make_sampler(plan))
+        assert federation.acknowledged(silo.gateway.deliver(first)).accepted
 
 
 def test_a_refusal_ends_a_series(federation: Federation) -> None:
