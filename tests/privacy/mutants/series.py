@@ -71,6 +71,16 @@ MUTANTS = (
         killed_by=(EPOCHS + "test_a_result_is_an_epoch_s_and_no_template_s",),
     ),
     Mutant(
+        name="a certificate rounds what a person lost to a series down",
+        path="common/certificate/certify.py",
+        old="rounded_up(cks_epsilon(Fraction(u, RHO_UNIT), delta))",
+        new="format(cks_epsilon(Fraction(u, RHO_UNIT), delta), '.4g')",
+        killed_by=(
+            "tests/server/planning/test_epochs.py::"
+            "test_no_epsilon_of_a_certificate_is_below_what_was_lost",
+        ),
+    ),
+    Mutant(
         name="an epoch is begun before its day",
         path=SERIES,
         old="if now.astimezone(UTC).date() < due:",
