@@ -81,6 +81,26 @@ MUTANTS = (
         ),
     ),
     Mutant(
+        name="who approves a series of looks is not told that the sampler changes",
+        path="client/desk/words.py",
+        old='about = "" if plan.get("evaluation") is None else',
+        new='about = "" if True else',
+        killed_by=(
+            "tests/client/desk/test_desk.py::"
+            "test_a_series_of_looks_says_that_each_is_about_any_sampler",
+        ),
+    ),
+    Mutant(
+        name="who approves a look is not told the norm that its noise is held against",
+        path="client/desk/words.py",
+        old='if phase["name"] == "evaluation" and evaluation is not None:',
+        new="if False:",
+        killed_by=(
+            "tests/client/desk/test_desk.py::"
+            "test_a_look_at_a_sampler_says_what_its_noise_is_held_against",
+        ),
+    ),
+    Mutant(
         name="an epoch is begun before its day",
         path=SERIES,
         old="if now.astimezone(UTC).date() < due:",
