@@ -82,6 +82,8 @@ class Proposals:
             if waits is not None:
                 return self._verdict(proposed, Answer.PENDING, message=waits)
         check_epoch(signed.plan, ledger=self.ledger)
+        if signed.plan.series is not None and self._payer(signed) is None:
+            self._check_budget(signed.plan, consumer=signed.consumer)
         self._keep(signed)
         return self._verdict(proposed, Answer.APPROVED)
 

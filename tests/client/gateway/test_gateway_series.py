@@ -255,6 +255,21 @@ def test_a_result_is_an_epoch_s_and_no_template_s(federation: Federation) -> Non
         assert federation.acknowledged(silo.gateway.deliver(first)).accepted
 
 
+def test_an_epoch_that_cannot_be_paid_whole_is_not_begun(federation: Federation) -> None:
+    first, second = epoch(federation, 1, method="mst"), epoch(federation, 2, method="mst")
+    with federation.open() as silo:
+        at(silo, "2030-02-01")
+        approve(federation, silo, first)
+        silo.ledger.grant({DATASET: plan_units(first) * 3 // 2})
+        for phase in ({}, PAIR):
+            assert isinstance(ask(federation, silo, first, **phase), Release)
+        verdict = federation.verdict(silo.gateway.propose(plan=federation.sealed(second)))
+        assert verdict.answer is Answer.REFUSED
+        assert "costs more than dataset 'default' has left" in str(verdict.message)
+        verdict = federation.verdict(silo.gateway.propose(plan=federation.sealed(first)))
+        assert verdict.answer is Answer.APPROVED  # it was begun
+
+
 def test_a_refusal_ends_a_series(federation: Federation) -> None:
     first, second = epoch(federation, 1), epoch(federation, 2)
     with federation.open() as silo:

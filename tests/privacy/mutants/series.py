@@ -101,6 +101,13 @@ MUTANTS = (
         ),
     ),
     Mutant(
+        name="an epoch is begun that cannot be paid whole",
+        path=PROPOSALS,
+        old="if signed.plan.series is not None and self._payer(signed) is None:",
+        new="if False:",
+        killed_by=(EPOCHS + "test_an_epoch_that_cannot_be_paid_whole_is_not_begun",),
+    ),
+    Mutant(
         name="an epoch is begun before its day",
         path=SERIES,
         old="if now.astimezone(UTC).date() < due:",
