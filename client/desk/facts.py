@@ -35,6 +35,8 @@ def plan_facts(plan: Plan) -> dict[str, Any]:
         "checkpoint": plan_checkpoint(plan),
         "features": _feature_facts(plan),
         "projection": _projection_facts(plan),
+        "evaluation": _evaluation_facts(plan),
+        "renews": None if plan.renews is None else plan.renews.sampler,
         "training": _training_facts(plan),
         "families": families_facts(plan),
         "series": _series_facts(plan),
@@ -121,6 +123,15 @@ def _series_facts(plan: Plan) -> Facts | None:
         "epoch_epsilon": cks_epsilon(Fraction(series.epoch_units, RHO_UNIT), delta),
         "lifetime_epsilon": cks_epsilon(Fraction(series.lifetime_units, RHO_UNIT), delta),
     }
+
+
+def _evaluation_facts(plan: Plan) -> Facts | None:
+    """Return which sampler rows are held against, and whose: of a share held out, or all."""
+    evaluation = plan.evaluation
+    if evaluation is None:
+        return None
+    share = None if plan.held_out is None else str(plan.held_out.share)
+    return {"sampler": evaluation.sampler, "trained": evaluation.trained, "share": share}
 
 
 def _projection_facts(plan: Plan) -> Facts | None:

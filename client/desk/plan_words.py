@@ -40,6 +40,7 @@ def plan_words(plan: Facts) -> tuple[str, ...]:
         *_checkpoint_words(plan),
         *_shared_words(plan),
         *_lack_words(plan),
+        *_renewal_words(plan),
         *_series_words(plan),
         *_signed_words(plan),
         *fit_words(plan),
@@ -54,7 +55,7 @@ def _who(coordinator: str) -> str:
     return f"coordinator {coordinator!r}"
 
 
-_NO_COUNTS = ("training", "embedding", "projection")
+_NO_COUNTS = ("training", "embedding", "projection", "evaluation")
 """Phases whose sums are no counts."""
 
 
@@ -68,6 +69,8 @@ def _asked(plan: Facts) -> str:
         said.append(f"noised counts of up to {marginals:,} marginals, {cells:,} cells in all")
     if features is not None:
         said.append("one noised sum of random features of its rows")
+    if plan.get("evaluation") is not None:
+        said.append("one noised vector of how its rows lie beside a sampler")
     if plan["projection"] is not None:
         said.append("one noised sum of projections of its rows and of their second moments")
     if training is not None:
@@ -110,6 +113,15 @@ def _phase(phase: Facts, plan: Facts) -> str:
         return (
             f"one sum of rows projected onto {projection['dimensions']:,} dimensions, and of their "
             f"squares and products{by_class}, {phase['cells']:,} numbers, with {noise} on every "
+            f"number; a row adds at most {phase['bound']:,} in L2 norm"
+        )
+    evaluation = plan.get("evaluation")
+    if phase["name"] == "evaluation" and evaluation is not None:
+        share = evaluation["share"]
+        who = "everybody" if share is None else f"the {share} of people who were held out"
+        return (
+            f"one vector of {phase['cells']:,} weighed counters, which hold {who} against sampler "
+            f"{evaluation['sampler']} of plan {evaluation['trained']}, with {noise} on every "
             f"number; a row adds at most {phase['bound']:,} in L2 norm"
         )
     what = "histograms of one number's values" if phase["name"] in OF_VALUES else "marginals"
@@ -207,15 +219,26 @@ def _lack_words(plan: Facts) -> tuple[str, ...]:
     )
 
 
+def _renewal_words(plan: Facts) -> tuple[str, ...]:
+    """Say what a sampler is made from beside what is asked here."""
+    if plan.get("renews") is None:
+        return ()
+    return (
+        f"the coordinator states that it takes what is not asked from sampler {plan['renews']}; "
+        "what that cost was charged then, and one person pays both",
+    )
+
+
 def _series_words(plan: Facts) -> tuple[str, ...]:
     """Say what else is approved with an epoch of a series, and what a person who stays loses."""
     series = plan.get("series")
     if series is None:
         return ()
+    about = "" if plan.get("evaluation") is None else ", each about any sampler delivered here"
     return (
         f"it is one of the {series['epochs']} epochs of series {series['name']!r}, and approving "
-        f"it approves all of them: the same plan again, each at most once, from {series['first']} "
-        f"on, one every {series['days']} days",
+        f"it approves all of them: the same plan again{about}, each at most once, from "
+        f"{series['first']} on, one every {series['days']} days",
         f"no epoch may cost a person more than epsilon {series['epoch_epsilon']:.4g}, and a person "
         f"who stays in the data loses at most epsilon {series['lifetime_epsilon']:.4g} to all of "
         f"them at delta {plan['delta']:g} (zCDP conversion); refusing later ends the series",

@@ -58,6 +58,8 @@ class Deliveries:
         proposed = verify_plan(self.door, sealed, ended=True)
         if proposed.key != delivered.key:
             raise Untrusted("the result is signed by another key than its plan")
+        if proposed.digest != result.plan_digest:  # a template is kept as its first epoch's plan
+            raise RunFailed("the result is of a series, and of none of its epochs")
         given = self.door.once(
             ("receipts", delivered.data, proposed.digest),
             lambda: _check_result(bundle, result, plan=proposed.plan),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from silosynth.client.gateway.judged import part_of, require_others
 from silosynth.client.gateway.kept import KeepsRecords
-from silosynth.client.gateway.series import check_epoch, series_caps
+from silosynth.client.gateway.series import check_epoch, check_not_lost, series_caps
 from silosynth.client.gateway.verify import Doorkeeper, VerifiedPlan
 from silosynth.client.ledger import Ledger
 from silosynth.client.policy import Rules, SiloIdentity, approved_by, enough, needs_person
@@ -74,6 +74,7 @@ class Proposals:
         if signed is None:
             return self._verdict(proposed, Answer.APPROVED)
         self._check_owner(signed)
+        check_not_lost(signed.plan, ledger=self.ledger)
         decision = self.ledger.decision(signed.decided, signer=signed.key)
         _check_refused(signed.plan, decision)
         if decision is None or self._lapsed(signed, decision) is not None:
@@ -81,6 +82,8 @@ class Proposals:
             if waits is not None:
                 return self._verdict(proposed, Answer.PENDING, message=waits)
         check_epoch(signed.plan, ledger=self.ledger)
+        if signed.plan.series is not None and self._payer(signed) is None:
+            self._check_budget(signed.plan, consumer=signed.consumer)
         self._keep(signed)
         return self._verdict(proposed, Answer.APPROVED)
 
@@ -93,6 +96,7 @@ class Proposals:
     def _require_approved(self, signed: _Signed) -> None:
         """Raise unless a signed plan was approved, and still is; keep it then."""
         self._check_owner(signed)
+        check_not_lost(signed.plan, ledger=self.ledger)
         decision = self.ledger.decision(signed.decided, signer=signed.key)
         _check_refused(signed.plan, decision)
         if decision is None:

@@ -51,6 +51,27 @@ def epoch_scope(plan: Plan, epoch: int) -> Scope:
     return Scope(kind=ScopeKind.EPOCH, name=f"{plan.decided}/{epoch}")
 
 
+def series_facts(plan: Plan) -> dict[str, int]:
+    """Return what an epoch's plan states of those before it, for the ledger to hold it to."""
+    if plan.series is None:
+        return {}
+    return {"epoch": plan.series.epoch or 0, "before_units": plan.series.before_units or 0}
+
+
+def check_not_lost(plan: Plan, *, ledger: Ledger) -> None:
+    """Raise PlanRefused for a series that may have been answered by a ledger that was lost.
+
+    Its epochs begin on its first day at the earliest, so none of a later series was.
+    """
+    series, recovered = plan.series, ledger.recovered() if plan.series else None
+    if series is not None and recovered is not None and series.due(1) <= recovered.date():
+        raise PlanRefused(
+            f"series {series.name} began before this silo's ledger was put back on "
+            f"{recovered:%Y-%m-%d}, and what its epochs cost is not known",
+            hint="the series has ended: have a new one approved, with a later first day",
+        )
+
+
 def check_epoch(plan: Plan, *, ledger: Ledger) -> None:
     """Raise a SilosynthError unless an epoch may be asked now, by this ledger and this clock.
 

@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 from silosynth.client.gateway.asked import AnyDataset, Dataset, TablesDataset, require_training
 from silosynth.client.gateway.judged import Judged, check_bins, judge, part_of
 from silosynth.client.gateway.kept import FindSampler
-from silosynth.client.gateway.series import permit_series
+from silosynth.client.gateway.series import permit_series, series_facts
 from silosynth.client.learning import Checkpoints
 from silosynth.client.noise import NoiseShare, check_noise, noise_share
 from silosynth.client.policy import (
@@ -353,6 +353,7 @@ def charge_facts(verified: VerifiedRequest, *, agreed: AgreedSet | None) -> dict
         "marginals": len(verified.cells),
         **verified.proposed.plan.noise(verified.phase).stated,
         **_tables_facts(verified),
+        **series_facts(verified.proposed.plan),
         **({"bound": verified.phase.bound} if verified.phase.bound > 1 else {}),
         **_training_facts(verified),
     }

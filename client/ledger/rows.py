@@ -50,6 +50,13 @@ def last_body(connection: sqlite3.Connection) -> str:
     return str(row[0])
 
 
+def last_recovery(connection: sqlite3.Connection) -> str | None:
+    """Return the body of the newest entry that says that a ledger was lost; None without one."""
+    query = "SELECT body FROM entries WHERE body LIKE ? ORDER BY sequence DESC LIMIT 1"
+    row = first_row(connection, query, '%"kind":"recovered"%')
+    return None if row is None else str(row[0])
+
+
 def has_head(connection: sqlite3.Connection, head: str) -> bool:
     """Say whether an entry left this head behind, here or in a chain that this one replaced."""
     query = "SELECT 1 FROM entries WHERE head = ?1 UNION SELECT 1 FROM former WHERE head = ?1"
@@ -164,17 +171,43 @@ def add_charge(
 
 
 def _check_epoch(connection: sqlite3.Connection, body: str, *, payers: Iterable[Scope]) -> None:
-    """Raise RequestConflict where another plan was answered in an epoch that would pay."""
+    """Raise RequestConflict where an epoch that would pay is another plan's, or is over.
+
+    It is over once a later one was answered: the later plan states what the earlier ones cost, and
+    people are told so.
+    """
+    facts = json.loads(body)["facts"]
     for scope in payers:
         if scope.kind is not ScopeKind.EPOCH:
             continue
-        asked = json.loads(body)["facts"].get("plan")
-        if epoch_plan(connection, scope) not in (None, asked):
+        series, _, number = scope.name.rpartition("/")
+        paid = epoch_plan(connection, scope)
+        if paid not in (None, facts.get("plan")):
             raise RequestConflict(
-                f"epoch {scope.name.rpartition('/')[2]} of this series was answered under another "
-                "plan",
+                f"epoch {number} of this series was answered under another plan",
                 hint="an epoch is answered once; ask for the next one",
             )
+        if (later := _later_epoch(connection, series, int(number))) is not None:
+            raise RequestConflict(
+                f"epoch {number} of this series is over: epoch {later} was answered",
+                hint="epochs are asked in order, each to its end; ask for the next one",
+            )
+        before = cap_and_spent(connection, Scope(kind=ScopeKind.SERIES, name=series))[1]
+        if paid is None and before > facts.get("before_units", 0):
+            raise RequestConflict(
+                f"epoch {number} of this series states less than what those before it cost",
+                hint="make its plan with 'silosynth series next'",
+            )
+
+
+def _later_epoch(connection: sqlite3.Connection, series: str, number: int) -> int | None:
+    """Return an epoch of a series behind this one that paid for anything; None without one."""
+    paid = connection.execute(
+        "SELECT name FROM scopes WHERE kind = ? AND name > ? AND name < ? AND spent > 0",
+        (ScopeKind.EPOCH.value, f"{series}/", f"{series}0"),
+    )
+    later = (int(name.rpartition("/")[2]) for (name,) in paid)
+    return next((n for n in sorted(later) if n > number), None)
 
 
 def epoch_plan(connection: sqlite3.Connection, scope: Scope) -> str | None:

@@ -24,6 +24,7 @@ from silosynth.client.ledger.rows import (
     epoch_plan,
     first_payer,
     last_body,
+    last_recovery,
     order_of,
     part_sums,
     paying_parts,
@@ -193,6 +194,11 @@ class Statements:
     def now(self) -> datetime:
         """Return the time of day by the clock that entries are written with."""
         return self._clock()
+
+    def recovered(self) -> datetime | None:
+        """Return when a lost ledger was put back with less than it held; None where none was."""
+        body = self._batch.read(last_recovery)
+        return None if body is None else datetime.fromisoformat(json.loads(body)["at"])
 
     def newest(self) -> datetime:
         """Return when the last entry was written, by the clock of then."""

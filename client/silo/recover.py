@@ -352,8 +352,8 @@ def _charge_plans(
     plans = {p.plan.digest: p for p in kept_plans(policy)}
     named = {d.plan_digest for d in owed.known.claims.values()} | {r.plan_digest for r in receipts}
     named |= {str(c.facts["plan"]) for c in owed.known.charges.values() if "plan" in c.facts}
-    if named - plans.keys():
-        raise _lacking(f"the folder of plans lacks {min(named - plans.keys())}")
+    if named := named - plans.keys() - {p.plan.decided for p in plans.values()}:
+        raise _lacking(f"the folder of plans lacks {min(named)}")
     rests: dict[Scope, list[Loss]] = {}
     for kept in plans.values():
         for scope in _payers(kept):

@@ -97,8 +97,9 @@ def plain_words(certificate: Certificate) -> tuple[str, ...]:
     """Return the certificate as sentences for a privacy officer."""
     c = certificate
     return (
-        f"The guarantee: (epsilon, delta)-differential privacy with epsilon {_up(c.epsilon)} and "
-        f"delta {c.delta:g}. Neighbours: {c.neighbours}. A row stands for: {c.unit}.",
+        "The guarantee: (epsilon, delta)-differential privacy with epsilon "
+        f"{rounded_up(c.epsilon)} and delta {c.delta:g}. Neighbours: {c.neighbours}. "
+        f"A row stands for: {c.unit}.",
         f"In other words: a test that, from all that left the silo, wrongly claims to recognise "
         f"1 in 100 people who are not in the data recognises at most {_recognised(c)} in 100 of "
         "those who are.",
@@ -106,7 +107,8 @@ def plain_words(certificate: Certificate) -> tuple[str, ...]:
         *(_phase_words(p) for p in c.phases),
         *trust_words(c),
         *(
-            f"A person who is in {o.silos} silos: epsilon {_up(o.epsilon)} at the same delta."
+            f"A person who is in {o.silos} silos: epsilon {rounded_up(o.epsilon)} at the same "
+            "delta."
             for o in c.overlaps
             if 1 < o.silos <= c.silos
         ),
@@ -154,7 +156,7 @@ def _phase_words(phase: CertifiedPhase) -> str:
     )
 
 
-def _up(epsilon: float) -> str:
+def rounded_up(epsilon: float) -> str:
     """Return an epsilon with four digits, rounded up."""
     rounded = Context(prec=4, rounding=ROUND_CEILING).create_decimal_from_float(epsilon)
     return f"{rounded.normalize():f}"
@@ -164,7 +166,7 @@ def _recognised(certificate: Certificate) -> str:
     """Return the most true positives in 100 at 1 false positive in 100 (Kairouz et al. 2015)."""
     grow = math.exp(min(certificate.epsilon, 700.0))
     most = min(0.01 * grow + certificate.delta, 1 - (1 - certificate.delta - 0.01) / grow, 1.0)
-    return _up(100 * most)
+    return rounded_up(100 * most)
 
 
 def _conversion_words(certificate: Certificate) -> str:
@@ -173,14 +175,14 @@ def _conversion_words(certificate: Certificate) -> str:
     if certificate.epsilon_rdp is not None:
         return (
             "Every noise scale and chance was fixed in advance, so epsilon is that of the privacy "
-            f"loss distribution; the Rényi conversion gives {_up(certificate.epsilon_rdp)}. "
+            f"loss distribution; the Rényi conversion gives {rounded_up(certificate.epsilon_rdp)}. "
             f"{cost} That counts everybody as in every sum; budgets that are held at a Rényi order "
             "are charged less."
         )
     if certificate.conversion == "pld":
         return (
             f"{cost} Every noise scale was fixed in advance, so epsilon is that of the privacy "
-            f"loss distribution; the zCDP conversion gives {_up(certificate.epsilon_cks)}."
+            f"loss distribution; the zCDP conversion gives {rounded_up(certificate.epsilon_cks)}."
         )
     return f"{cost} Noise was chosen during the run, so epsilon is that of the zCDP conversion."
 
@@ -199,7 +201,7 @@ def trust_words(certificate: Certificate) -> tuple[str, ...]:
         f"{c.absent} silos absent.",
         *_attempt_words(c),
         f"If the masks of a silo failed, its release alone would cost epsilon "
-        f"{_up(c.alone.epsilon)}.",
+        f"{rounded_up(c.alone.epsilon)}.",
     )
 
 

@@ -18,7 +18,13 @@ from silosynth.common.accounting import (
     rho_units,
     total_rho,
 )
-from silosynth.common.certificate.certificate import Certificate, CertifiedPhase, Overlap, Trust
+from silosynth.common.certificate.certificate import (
+    Certificate,
+    CertifiedPhase,
+    Overlap,
+    Trust,
+    rounded_up,
+)
 from silosynth.common.errors import InvalidPlan
 from silosynth.common.plan import TABLES_PHASES, Plan, lack_words, plan_units, trust_of
 
@@ -185,14 +191,15 @@ def _series_words(plan: Plan) -> tuple[str, ...]:
         return ()
     units, delta = (series.before_units or 0) + plan_units(plan), plan.privacy.delta
     so_far, ever = (
-        cks_epsilon(Fraction(u, RHO_UNIT), delta) for u in (units, series.lifetime_units)
+        rounded_up(cks_epsilon(Fraction(u, RHO_UNIT), delta))
+        for u in (units, series.lifetime_units)
     )
     return (
         f"Epoch {series.epoch} of {series.epochs} of series {series.name}, template "
-        f"{plan.decided}. A person who has stayed in the data since the first epoch has lost at "
-        f"most epsilon {so_far:.4g} at delta {delta:g} to it so far ({_rho_text(units)} of zCDP "
-        f"rho; each silo holds what earlier epochs cost against its own ledger), and loses at most "
-        f"{ever:.4g} to all of it.",
+        f"{plan.decided}. A person who has stayed in one silo's data since the first epoch has "
+        f"lost at most epsilon {so_far} at delta {delta:g} to it so far ({_rho_text(units)} of "
+        f"zCDP rho; each silo holds what earlier epochs cost against its own ledger), and "
+        f"loses at most {ever} to all of it.",
     )
 
 
@@ -225,9 +232,9 @@ def _held_out_words(plan: Plan) -> tuple[str, ...]:
     return (
         who,
         "Quality was measured on other people than those it was made from. Those paid epsilon "
-        f"{epsilon:.4g} at their plan's delta, {_rho_text(units)} of zCDP rho, and nothing of this "
-        "cost; those who are held out pay this cost, and nothing of theirs: one person pays the "
-        "larger of the two.",
+        f"{rounded_up(epsilon)} at their plan's delta, {_rho_text(units)} of zCDP rho, and "
+        "nothing of this cost; those who are held out pay this cost, and nothing of theirs: one "
+        "person pays the larger of the two.",
     )
 
 

@@ -225,6 +225,46 @@ def test_who_decides_is_told_the_epsilon_at_each_budgets_own_order(
     assert len(shown["budgets"]) == 3
 
 
+def _look(**changes: Any) -> Plan:
+    """Return a look at a sampler by everybody, of counters that weigh 1,024."""
+    plan = _new("independent")
+    stated = {"name": "evaluation", "marginals": 1, "cells": 7, "bound": 2_661}
+    phase = plan.phases[0].model_dump(mode="json") | stated
+    about = {"trained": DIGEST, "trained_units": 9, "trained_epsilon": 1.0, "sampler": DIGEST}
+    about |= {"inputs": DIGEST, "seed": 3, "repeats": 6, "likelihood": False}
+    weighed = about | {"weights": [1_024, 1, 1, 1, 836]}
+    facts = {"method": "drift", "evaluation": weighed, "phases": [phase]} | changes
+    return parse_plan(plan.model_dump(mode="json") | facts)
+
+
+def test_a_look_at_a_sampler_says_what_its_noise_is_held_against() -> None:
+    said = _said(_look())
+    assert f"7 weighed counters, which hold everybody against sampler {DIGEST}" in said
+    assert "a row adds at most 2,661 in L2 norm" in said
+    assert "marginals" not in said
+    some = _said(_look(method="evaluate", held_out={"share": "1/10"}))
+    assert "hold the 1/10 of people who were held out against sampler" in some
+
+
+def test_a_series_of_looks_says_that_each_is_about_any_sampler() -> None:
+    series = {"name": "looks", "epochs": 3, "first": "2030-01-01", "days": 30}
+    series |= {"epoch_units": 2**40, "lifetime_units": 2**41, "epoch": 1, "before_units": 0}
+    said = _said(_look(id="looks-001", series=series))
+    assert "the same plan again, each about any sampler delivered here, each at most once" in said
+    plan = _new("independent").model_dump(mode="json")
+    other = parse_plan(plan | {"id": "looks-001", "series": series})
+    assert "the same plan again, each at most once" in _said(other)
+
+
+def test_a_plan_that_renews_says_from_what() -> None:
+    workload = {"workload": [["age", "sex"]], "weights": []}
+    plan = _new("mst").model_dump(mode="json") | workload | {"method": "fixed"}
+    one, coarse, _ = plan["phases"]
+    plan["phases"] = [one, coarse | {"name": "workload"}]
+    plan["renews"] = {"trained": DIGEST, "sampler": DIGEST}
+    assert f"takes what is not asked from sampler {DIGEST}" in _said(parse_plan(plan))
+
+
 def test_a_plan_of_marginals_costs_each_budget_its_zcdp_conversion(federation: Federation) -> None:
     federation.approve_none()
     plan = federation.plan()

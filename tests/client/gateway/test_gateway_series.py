@@ -13,9 +13,9 @@ from silosynth.client.gateway.series import epoch_scope, series_scope
 from silosynth.client.silo import Silo
 from silosynth.common.audit import Scope, ScopeKind, Verdict
 from silosynth.common.errors import InvalidPlan, RequestConflict
-from silosynth.common.messages import Answer, Refusal, Release
-from silosynth.common.plan import Plan, check_series, parse_plan, plan_units
-from tests.support.gateways.signed import Federation
+from silosynth.common.messages import Answer, Refusal, Release, digest_sampler
+from silosynth.common.plan import PhaseName, Plan, check_series, parse_plan, plan_units
+from tests.support.gateways.signed import Federation, make_sampler
 
 DATASET = Scope(kind=ScopeKind.DATASET, name="default")
 
@@ -29,7 +29,8 @@ def epoch(
     federation: Federation, number: int | None, *, before: int | None = None, **changes: Any
 ) -> Plan:
     """Return the plan of an epoch whose earlier ones cost ``before``, or all they may."""
-    plan = federation.plan(epsilon=changes.pop("epsilon", 0.3))
+    method = changes.get("method", "independent")
+    plan = federation.plan(epsilon=changes.pop("epsilon", 0.3), method=method)
     units = plan_units(plan)
     series = {
         "name": "monthly",
@@ -125,6 +126,49 @@ def test_an_epoch_is_answered_once(federation: Federation) -> None:
         )
 
 
+PAIR = {"phase": PhaseName.COARSE, "queries": ((("age", "sex"), "fine"),)}
+
+
+def test_an_epoch_is_over_once_a_later_one_was_answered(federation: Federation) -> None:
+    first = epoch(federation, 1, method="mst")
+    with federation.open() as silo:
+        at(silo, "2030-02-01")
+        approve(federation, silo, first)
+        assert isinstance(ask(federation, silo, first), Release)
+        # The second states what half of the first has cost; so the other half is asked no more.
+        half = silo.ledger.spent(series_scope(first))
+        assert half < plan_units(first)
+        second = epoch(federation, 2, method="mst", before=half)
+        assert isinstance(ask(federation, silo, second), Release)
+        spent = silo.ledger.spent(DATASET)
+        answer = ask(federation, silo, first, **PAIR)
+        assert isinstance(answer, Refusal)
+        assert "epoch 1 of this series is over: epoch 2 was answered" in answer.message
+        assert silo.ledger.spent(DATASET) == spent
+        # What was answered before is answered again, for nothing; and the second goes on.
+        assert isinstance(ask(federation, silo, first), Release)
+        assert silo.ledger.spent(DATASET) == spent
+        assert isinstance(ask(federation, silo, second, **PAIR), Release)
+
+
+def test_what_earlier_epochs_cost_is_held_against_the_ledger_as_it_is_charged(
+    federation: Federation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = epoch(federation, 1, method="mst")
+    with federation.open() as silo:
+        at(silo, "2030-02-01")
+        approve(federation, silo, first)
+        assert isinstance(ask(federation, silo, first), Release)
+        second = epoch(federation, 2, method="mst", before=0)
+        spent = silo.ledger.spent(DATASET)
+        # Asked at once with the first, before that was charged: the gateway's own look saw nothing.
+        monkeypatch.setattr("silosynth.client.gateway.series._check_spent", lambda *_, **__: None)
+        answer = ask(federation, silo, second)
+        assert isinstance(answer, Refusal)
+        assert "epoch 2 of this series states less than what those before it" in answer.message
+        assert silo.ledger.spent(DATASET) == spent
+
+
 def test_the_ledger_itself_charges_an_epoch_to_one_plan(federation: Federation) -> None:
     first = epoch(federation, 1)
     payers = (DATASET, series_scope(first), epoch_scope(first, 1))
@@ -190,6 +234,40 @@ def test_a_lifetime_ends_a_series(federation: Federation) -> None:
         assert "for the epochs before it; they cost" in refused(
             federation, silo, epoch(federation, 4, before=0)
         )
+
+
+def test_a_result_is_an_epoch_s_and_no_template_s(federation: Federation) -> None:
+    plan = epoch(federation, 1)
+    with federation.open() as silo:
+        at(silo, "2030-01-01")
+        approve(federation, silo, plan)
+        release = ask(federation, silo, plan)
+        assert isinstance(release, Release)
+        stated = federation.result(plan, release)
+        certificate = stated.certificate.model_dump(mode="json")
+        sampler = make_sampler(plan.template, certificate=certificate)
+        changed = {"plan_digest": plan.decided, "sampler_digest": digest_sampler(sampler)}
+        second = federation.bundle(stated.model_copy(update=changed), sampler)
+        word = federation.acknowledged(silo.gateway.deliver(second))
+        assert not word.accepted
+        assert "is of a series, and of none of its epochs" in str(word.message)
+        first = federation.bundle(stated, make_sampler(plan))
+        assert federation.acknowledged(silo.gateway.deliver(first)).accepted
+
+
+def test_an_epoch_that_cannot_be_paid_whole_is_not_begun(federation: Federation) -> None:
+    first, second = epoch(federation, 1, method="mst"), epoch(federation, 2, method="mst")
+    with federation.open() as silo:
+        at(silo, "2030-02-01")
+        approve(federation, silo, first)
+        silo.ledger.grant({DATASET: plan_units(first) * 3 // 2})
+        for phase in ({}, PAIR):
+            assert isinstance(ask(federation, silo, first, **phase), Release)
+        verdict = federation.verdict(silo.gateway.propose(plan=federation.sealed(second)))
+        assert verdict.answer is Answer.REFUSED
+        assert "costs more than dataset 'default' has left" in str(verdict.message)
+        verdict = federation.verdict(silo.gateway.propose(plan=federation.sealed(first)))
+        assert verdict.answer is Answer.APPROVED  # it was begun
 
 
 def test_a_refusal_ends_a_series(federation: Federation) -> None:

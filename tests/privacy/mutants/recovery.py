@@ -39,8 +39,8 @@ MUTANTS = (
     Mutant(
         name="plans that are gone cost nothing",
         path=RECOVER,
-        old="    if named - plans.keys():",
-        new="    if not named:",
+        old="    if named := named - plans.keys()",
+        new="    if named := named - named",
         killed_by=(LOST + "test_plans_that_are_not_whole_are_noticed",),
     ),
     Mutant(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from datetime import date
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
+from silosynth.common.accounting import RHO_UNIT, cks_epsilon
 from silosynth.common.certificate import certify_plan, check_certificate
 from silosynth.common.cli.app import run
 from silosynth.common.errors import InvalidArgument, InvalidPlan
@@ -51,6 +53,19 @@ def test_the_certificate_says_what_a_person_who_stays_has_lost() -> None:
     lost = [float(text.split("at most epsilon ")[1].split(" ")[0]) for text in said]
     assert said[1].startswith("Epoch 2 of 3 of series monthly")
     assert lost[0] < lost[1] < 2 * lost[0]
+
+
+def test_no_epsilon_of_a_certificate_is_below_what_was_lost() -> None:
+    runs: list[EpochRun] = []
+    for number in (1, 2, 3):
+        plan = next_epoch(template(), runs)
+        runs.append(begun(plan))
+        said = certify_plan(plan).assumptions[-1]
+        so_far = float(said.split("at most epsilon ")[1].split(" ")[0])
+        ever = float(said.split("loses at most ")[1].split(" ")[0])
+        delta = plan.privacy.delta
+        assert so_far >= cks_epsilon(Fraction(number * UNITS, RHO_UNIT), delta)
+        assert ever >= cks_epsilon(Fraction(3 * UNITS, RHO_UNIT), delta)
 
 
 def test_an_epoch_asked_twice_and_a_changed_template_are_refused() -> None:
