@@ -14,7 +14,7 @@ from silosynth.client.silo import ledger_path
 from silosynth.client.silo.rows.datasets import open_dataset
 from silosynth.common.accounting import Noise
 from silosynth.common.audit import Scope, ScopeKind, Verdict
-from silosynth.common.errors import Refused, Untrusted
+from silosynth.common.errors import LedgerUnavailable, Refused, Untrusted
 from silosynth.common.generator import FeatureSettings
 from silosynth.common.messages import (
     Answer,
@@ -461,6 +461,17 @@ def test_no_word_of_the_table_is_told_to_anybody_but_the_operator(federation: Fe
     assert refusal.message == "the table could not be counted"
     assert CANARY.encode() not in data
     assert any("parquet" in line for line in federation.told)
+
+
+def test_a_silo_whose_ledger_cannot_be_used_still_says_who_it_is(federation: Federation) -> None:
+    federation.publish_budget()
+    with federation.open() as silo:
+        silo.ledger.close()
+        data = silo.gateway.identify(b"c" * 32)
+        identity = decode_statement(data, Identity, trusted={federation.north.public})
+        assert (identity.silo, identity.left) == ("north", {})
+        plan = federation.sealed(federation.plan())
+        assert federation.verdict(silo.gateway.propose(plan=plan)).code == LedgerUnavailable.code
 
 
 def test_a_plan_about_whole_rows_costs_nothing_where_none_reaches_the_gateway(
