@@ -291,6 +291,25 @@ def learn_from(
     )
 
 
+def require_rows(dataset: Dataset, plan: Plan) -> None:
+    """Raise Refused for a plan about whole rows where none reaches the gateway; before a charge.
+
+    That a server or a cluster counts is the operator's word, and public. Also raises where a plan
+    trains a generator and this silo cannot.
+    """
+    require_training(plan)
+    images = plan.features is not None and plan.features.images
+    if not (images or plan.projection or plan.training or plan.evaluation):
+        return
+    if not isinstance(dataset.rows, StreamRows):
+        raise Refused(
+            f"method {plan.method.value} learns from whole rows, and this silo's are counted where "
+            "they are",
+            hint="plan with a method that measures marginals, or have push_down and cluster left "
+            "out of its policy",
+        )
+
+
 def require_training(plan: Plan) -> None:
     """Raise Refused when a plan trains a generator and this silo cannot; ask before charging."""
     if plan.training is not None and not all(map(find_spec, ("torch", "numba"))):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
-from silosynth.client.gateway.asked import AnyDataset, Dataset, TablesDataset, require_training
+from silosynth.client.gateway.asked import AnyDataset, Dataset, TablesDataset, require_rows
 from silosynth.client.gateway.judged import Judged, check_bins, judge, part_of
 from silosynth.client.gateway.kept import FindSampler
 from silosynth.client.gateway.series import permit_series, series_facts
@@ -178,6 +178,7 @@ def permit_plan(door: Doorkeeper, plan: Plan, *, ended: bool = False) -> AnyData
         check_noise(plan.noise(phase))
     if isinstance(dataset, TablesDataset):
         return dataset
+    require_rows(dataset, plan)
     check_questions(plan, dataset.schema)
     _check_lacks(door.silo, dataset, plan)
     if plan.training is not None:
@@ -201,7 +202,6 @@ def _check_rosters(door: Doorkeeper, plan: Plan, *, ended: bool) -> None:
 
 def _permit_training(dataset: Dataset, plan: Plan) -> None:
     """Raise a SilosynthError unless this silo can train what a plan says, at the cost it says."""
-    require_training(plan)
     check_plan(plan, dataset.schema)
     if plan.privacy.rows_per_person > 1 and not dataset.bounded:
         raise Refused(

@@ -68,9 +68,15 @@ class FirstNode:
             os.close(self._lines)
 
     def poll(self) -> int | None:
-        """Return the exit code, minus the signal's number after a kill; None while it runs."""
+        """Return the exit code, minus the signal's number after a kill; None while it runs.
+
+        0 where nobody can know it, as where the relay was started with SIGCHLD ignored.
+        """
         if self.code is None:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            try:
+                pid, status = os.waitpid(self.pid, os.WNOHANG)
+            except ChildProcessError:
+                pid, status = self.pid, 0
             self.code = os.waitstatus_to_exitcode(status) if pid else None
         return self.code
 

@@ -125,16 +125,24 @@ def open_silo(
 
 
 def public_left(policy: PolicyFile, ledger: Ledger) -> dict[str, Left]:
-    """Return what is left of the projects whose budgets the policy makes public."""
+    """Return what is left of the projects whose budgets the policy makes public.
+
+    Of none while the ledger cannot be used: who this silo is is said all the same, so that its
+    verdict on a plan can name what is wrong.
+    """
+    public = [project for project in policy.projects if project.public_budget]
+    scopes = [Scope(kind=ScopeKind.PROJECT, name=project.name) for project in public]
+    try:
+        left = [max(0, ledger.remaining(scope)) for scope in scopes]
+    except LedgerUnavailable:
+        return {}
     return {
         project.name: Left(
-            share=max(0, ledger.remaining(scope)) / project.budget.cap.units,
+            share=units / project.budget.cap.units,
             epsilon=project.budget.epsilon,
             delta=project.budget.delta,
         )
-        for project in policy.projects
-        if project.public_budget
-        for scope in (Scope(kind=ScopeKind.PROJECT, name=project.name),)
+        for project, units in zip(public, left, strict=True)
     }
 
 

@@ -74,6 +74,7 @@ for path in sys.argv[1:]:
     else:
         raise AssertionError(path)
 """
+_LIST = "import os, sys\nos.listdir(sys.argv[1])\n"
 _OPEN = "import sys\nfor path in sys.argv[1:]:\n    open(path, 'rb').read(1)\n"
 
 
@@ -101,12 +102,18 @@ class Container:
         """Return the root file system."""
         return self.root / "image"
 
-    def command(self, words: Sequence[str], *, user: int = SILO, group: bool = True) -> list[str]:
-        """Return what runs a command as a user of the image, without rights and network."""
+    def command(
+        self, words: Sequence[str], *, user: int = SILO, group: int | bool = True
+    ) -> list[str]:
+        """Return what runs a command as a user of the image, without rights and network.
+
+        ``group`` is what the user is in besides: the sockets' between gateway and relay if True.
+        """
         mounts = [f"mount --bind {self.root}/{n} {self.image}{at}" for n, at in VOLUMES.items()]
         closed = [f"mount -o remount,bind,ro {self.image}"]
         rights = f"setpriv --reuid {user} --regid {user} --bounding-set=-all --inh-caps=-all"
-        groups = f"--groups {GROUP}" if group else "--clear-groups"
+        other = GROUP if group is True else group
+        groups = f"--groups {other}" if group else "--clear-groups"
         run = f'exec chroot {self.image} {rights} {groups} --no-new-privs "$@"'
         script = " && ".join((*self._base(), *mounts, *closed, run))
         return ["unshare", "--mount", "--net", "sh", "-c", script, "sh", *words]
@@ -146,7 +153,7 @@ class Container:
             *mounts,
         ]
 
-    def ask(self, code: str, *paths: str, user: int, group: bool = True) -> int:
+    def ask(self, code: str, *paths: str, user: int, group: int | bool = True) -> int:
         """Run a few lines as a user; return the exit code."""
         words = [sys.executable, "-c", code, *paths]
         done = subprocess.run(
@@ -282,6 +289,10 @@ def test_a_coordinator_and_its_page_start_again_whatever_ended_them(container: C
             socket = "/run/silosynth-page/page.sock"
             assert container.ask(_LOOK, socket, user=STRANGER, group=False) != 0
             assert container.ask(_LOOK, socket, user=SILO) != 0
+            assert container.ask(_LOOK, socket, user=STRANGER, group=HUB) == 0, "as nginx has it"
+            for closed in ("/var/lib/silosynth-home", "/var/lib/silosynth-superlink"):
+                assert container.ask(_LIST, closed, user=STRANGER, group=HUB) != 0, closed
+                assert container.ask(_LIST, closed, user=HUB, group=False) == 0, closed
         finally:
             _end(page, signal.SIGTERM)
     finally:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from silosynth.client.gateway.asked import Dataset, require_rows
 from silosynth.client.silo import ledger_path
+from silosynth.client.silo.rows.datasets import open_dataset
 from silosynth.common.accounting import Noise
 from silosynth.common.audit import Scope, ScopeKind, Verdict
-from silosynth.common.errors import Untrusted
+from silosynth.common.errors import LedgerUnavailable, Refused, Untrusted
+from silosynth.common.generator import FeatureSettings
 from silosynth.common.messages import (
     Answer,
     Identity,
@@ -457,3 +461,48 @@ def test_no_word_of_the_table_is_told_to_anybody_but_the_operator(federation: Fe
     assert refusal.message == "the table could not be counted"
     assert CANARY.encode() not in data
     assert any("parquet" in line for line in federation.told)
+
+
+def test_a_silo_whose_ledger_cannot_be_used_still_says_who_it_is(federation: Federation) -> None:
+    federation.publish_budget()
+    with federation.open() as silo:
+        silo.ledger.close()
+        data = silo.gateway.identify(b"c" * 32)
+        identity = decode_statement(data, Identity, trusted={federation.north.public})
+        assert (identity.silo, identity.left) == ("north", {})
+        plan = federation.sealed(federation.plan())
+        assert federation.verdict(silo.gateway.propose(plan=plan)).code == LedgerUnavailable.code
+
+
+def test_a_plan_about_whole_rows_costs_nothing_where_none_reaches_the_gateway(
+    federation: Federation,
+) -> None:
+    federation.change(approval={"methods": ["projection", "independent"]})
+    federation.push_down()
+    plan = federation.plan(method="projection")
+    with federation.open() as silo:
+        said = federation.verdict(silo.gateway.propose(plan=federation.sealed(plan)))
+        assert (said.answer, silo.ledger.charges()) == (Answer.REFUSED, ())
+        assert "projection learns from whole rows" in str(said.message)
+        counts = federation.sealed(federation.plan(id="q"))
+        assert federation.verdict(silo.gateway.propose(plan=counts)).answer is Answer.APPROVED
+
+
+@pytest.mark.parametrize("asks", ["features", "training", "evaluation"])
+def test_whatever_learns_from_whole_rows_is_refused_where_none_reaches_the_gateway(
+    federation: Federation, asks: str
+) -> None:
+    plan = federation.plan()
+    images = FeatureSettings(frequencies=4, images=True)
+    about = plan.model_copy(update={asks: images if asks == "features" else object()})
+    for pushed in (False, True):
+        if pushed:
+            federation.push_down()
+        section = federation.policy.datasets[0]
+        dataset = open_dataset(
+            federation.policy, section, secret=bytes(32), tell_operator=federation.told.append
+        )
+        assert isinstance(dataset, Dataset)
+        with pytest.raises(Refused, match="whole rows") if pushed else nullcontext():
+            require_rows(dataset, about)
+        require_rows(dataset, plan)

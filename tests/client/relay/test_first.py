@@ -52,6 +52,17 @@ def test_how_it_ended_is_said_as_of_any_process(body: str, code: int) -> None:
     assert _ran(body, ends) == [str(code)] * 2
 
 
+def test_a_relay_that_cannot_know_how_it_ended_knows_that_it_did() -> None:
+    """As Popen has it: whoever starts a relay may ignore SIGCHLD, and that is inherited."""
+    rest = """
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+start(False)
+print(forked.wait(60), forked.poll())
+forked.terminate()
+"""
+    assert _ran("os._exit(stuck)", rest) == ["0"] * 2
+
+
 def test_it_gets_its_options_and_nothing_to_read_and_writes_where_it_is_told() -> None:
     body = "print(sys.argv[1:], seconds, stuck, heard, repr(sys.stdin.read()), flush=True)"
     piped = "start(True); print('piped', forked.stdout.read().decode())"
