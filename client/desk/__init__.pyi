@@ -3,7 +3,7 @@ from .desk import Desk, Notes
 from .facts import Facts, budget, plan_facts
 from .fit import ALTHOUGH
 from .person import person_of, sudo_user
-from .plan_words import lack_facts, plan_words, short_digest
+from .plan_in_words import lack_facts, plan_words, short_digest
 from .questions import Command, Question, find_plan, is_digest
 from .rosters import change_facts
 from .rpc import (

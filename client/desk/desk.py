@@ -26,7 +26,7 @@ from silosynth.client.desk.facts import (
 )
 from silosynth.client.desk.fit import all_words, consent, with_fit
 from silosynth.client.desk.person import person_of
-from silosynth.client.desk.plan_words import lack_facts
+from silosynth.client.desk.plan_in_words import lack_facts
 from silosynth.client.desk.questions import Command, Question, find_plan, is_digest
 from silosynth.client.desk.rosters import KIND, all_rosters, change_facts, with_words
 from silosynth.client.ledger import Ledger, WaitingPlan

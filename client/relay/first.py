@@ -126,6 +126,8 @@ def fork_first_node() -> FirstNode:
 def _live(options: int, lines: int, parent: int) -> NoReturn:
     """Be the SuperNode; whatever happens, never go where the relay goes."""
     try:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
         ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
         if os.getppid() == parent:
             _begin(options, lines)
@@ -144,8 +146,6 @@ def _begin(options: int, lines: int) -> None:
     asked = json.loads(text)
     _redirect(lines if asked["piped"] else None)
     os.close(lines)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_DFL)
     sys.argv = ["flower-supernode", *asked["words"]]
     import_module(SUPERNODE).main(**asked["limits"])
 

@@ -23,7 +23,7 @@ from threading import Event
 from silosynth.client.relay.first import FirstNode, fork_first_node
 from silosynth.client.relay.relay import RelaySettings, serve_relay
 from silosynth.client.rpc import is_serving
-from silosynth.common.errors import EXIT_BUG, SilosynthError
+from silosynth.common.errors import EXIT_BUG, ConnectionFailed, SilosynthError
 from silosynth.common.reach import Expiry
 from silosynth.common.telemetry import (
     Page,
@@ -94,7 +94,11 @@ def _is_recent(heard: Path, *, now: float) -> bool:
 def main(arguments: list[str] | None = None) -> int:
     """Run a relay as the command line says; return the exit code."""
     options = _parser().parse_args(arguments)
-    first = fork_first_node()
+    try:
+        first = fork_first_node()
+    except OSError as err:
+        sys.stderr.write(f"error: no process can be made for a SuperNode: {err.strerror}\n")
+        return ConnectionFailed.exit_code
     start_logging(as_json=options.json_logs)
     if options.json_logs:
         take_in_others(text=True)

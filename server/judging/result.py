@@ -28,7 +28,7 @@ from silosynth.common.plan import PhaseName, Plan, load_plan
 from silosynth.common.sampler import load_sampler, parse_sampler
 from silosynth.server.coordinator import State
 
-RESULT_VERSION = 1
+RESULT_VERSION = 2
 RESULT, JUDGED, OTHERS = "evaluation.json", "judged.sampler", "candidates.json"
 OTHERS_VERSION = 1
 TRAINED = "result.sampler"

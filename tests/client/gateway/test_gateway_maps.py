@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from silosynth.client.desk import Desk, plan_facts, plan_words
-from silosynth.client.desk.plan_words import lack_facts
+from silosynth.client.desk.plan_in_words import lack_facts
 from silosynth.client.gateway import Asked, ask_rows
 from silosynth.client.maps.silo_map import parse_map
 from silosynth.client.policy import policy_words

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 
 import pytest
 
+from silosynth.client.relay import process
+from silosynth.client.relay.first import FirstNode
+from silosynth.common.errors import ConnectionFailed
 from tests.support.patience import patience
 
 # What a relay does, with something else in the place of Flower's SuperNode.
@@ -98,3 +103,16 @@ from flwr.supercore import telemetry
 print(telemetry.FLWR_TELEMETRY_ENABLED, os.environ["FLWR_DISABLE_UPDATE_CHECK"])
 """
     assert _ran("pass", "import flwr.supercore.telemetry\nfirst.be_quiet()" + rest) == ["0", "1"]
+
+
+def test_where_no_process_can_be_made_it_is_said_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full() -> FirstNode:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(process, "fork_first_node", full)
+    words = ("superlink", "silo", "gateway", "key")
+    assert process.main([f"--{word}=x" for word in words]) == ConnectionFailed.exit_code
+    said = "error: no process can be made for a SuperNode: Resource temporarily unavailable\n"
+    assert capsys.readouterr().err == said

@@ -82,7 +82,7 @@ MUTANTS = (
     ),
     Mutant(
         name="who approves a series of looks is not told that the sampler changes",
-        path="client/desk/words.py",
+        path="client/desk/plan_in_words.py",
         old='about = "" if plan.get("evaluation") is None else',
         new='about = "" if True else',
         killed_by=(
@@ -92,7 +92,7 @@ MUTANTS = (
     ),
     Mutant(
         name="who approves a look is not told the norm that its noise is held against",
-        path="client/desk/words.py",
+        path="client/desk/plan_in_words.py",
         old='if phase["name"] == "evaluation" and evaluation is not None:',
         new="if False:",
         killed_by=(

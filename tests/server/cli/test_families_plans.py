@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from silosynth.client.desk.facts import plan_facts
-from silosynth.client.desk.plan_words import plan_words
+from silosynth.client.desk.plan_in_words import plan_words
 from silosynth.common.cli.app import run
 from silosynth.common.errors import InvalidPlan
 from silosynth.common.families import link_names, links_asked
