@@ -11,12 +11,14 @@ from fractions import Fraction
 from pathlib import Path
 
 import httpx
+import pyarrow.parquet as pq
 import pytest
 from flwr.proto.fleet_pb2 import ActivateNodeRequest
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 
 from silosynth.client.relay import relay
 from silosynth.client.relay.superlink_session import Session, open_session
+from silosynth.client.source import Part, load_secret, splitting
 from silosynth.common.errors import ConnectionFailed
 from silosynth.common.generator import MaskedMlp
 from silosynth.common.messages import Bundle
@@ -45,6 +47,7 @@ from tests.processes.federation import (
     wait_for,
 )
 from tests.processes.one_process import copy_of_silos, sample_in_one_process
+from tests.support.chance import SubGaussian, agrees, statistical
 from tests.support.patience import patience
 
 
@@ -172,6 +175,7 @@ def test_running_the_same_plan_again_spends_nothing(federation: Federation) -> N
     assert all(before.values())
 
 
+@statistical(alarm=1e-10)
 def test_people_who_were_held_out_judge_the_sampler_over_processes(
     federation: Federation, tmp_path: Path
 ) -> None:
@@ -188,13 +192,33 @@ def test_people_who_were_held_out_judge_the_sampler_over_processes(
         federation.write_plan(kept)
     assert done["exit_code"] == 0, federation.log("coordinator")
     found = json.loads(Path(done["data"]["evaluation"]).read_text())
-    assert found["people"]["low"] < 300 < found["people"]["high"]
+    people = found["people"]
+    variance = ((people["value"] - people["low"]) / 1.645) ** 2
+    law = SubGaussian(mean=_held_out(federation, asked), variance=variance)
+    agrees(people["value"], law=law, mutants={}, alarm=1e-10)
     assert set(found["silos"]) == set(SILOS)
     assert "people were held out and asked" in federation.log("coordinator")
     for silo in SILOS:
         sums = read_audit(federation, silo)[1].account.parts.values()
         assert set(sums) == {(plan_units(kept), plan_units(asked))}
     _check_judged_page(federation, trained[0], done["data"]["run_id"])
+
+
+def _held_out(federation: Federation, plan: Plan) -> int:
+    """Return how many persons the silos hold out, each by its own secret."""
+    assert plan.held_out is not None
+    found = 0
+    for silo in SILOS:
+        secret = load_secret(federation.directory / silo / "persons.secret")
+        part = Part(
+            splitting=splitting(secret, dataset=plan.dataset, person_column="who"),
+            share=plan.held_out.share,
+            held_out=True,
+        )
+        rows = pq.read_table(federation.table(silo))
+        (fragment,) = part.of([rows.slice])
+        found += len(set(fragment()["who"].to_pylist()))
+    return found
 
 
 def _check_judged_page(federation: Federation, run: str, evaluation: str) -> None:
