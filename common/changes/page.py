@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup
 
 from silosynth.common.changes.facts import ChangeFacts, CourseFacts, encode_changes
-from silosynth.common.errors import InvalidArgument, OutputExists
-from silosynth.common.files import replace_file
-from silosynth.common.report import element, path, picture, style_source, tooltip
+from silosynth.common.errors import OutputExists
+from silosynth.common.report import element, offline_page, path, picture, tooltip, write_beside
 
+_HERE = Path(__file__).parent
 _TEMPLATE, _STYLE = "changes.html.j2", "changes.css"
 _WIDE, _HIGH, _EDGE, _LEFT = 240, 100, 12, 44
 
@@ -22,18 +23,13 @@ def render_changes(facts: ChangeFacts) -> str:
     Guarantees: the same facts give the same text; every name and label is escaped; nothing in the
     page loads or runs anything, and its Content-Security-Policy forbids the browser to.
     """
-    style = _resource(_STYLE)
-    environment = Environment(
-        loader=DictLoader({_TEMPLATE: _resource(_TEMPLATE)}),
-        autoescape=True,
-        undefined=StrictUndefined,
-    )
-    environment.filters["count"] = lambda value: f"{value:,}"
-    environment.filters["rounded"] = lambda v: "not known" if v is None else f"{v:.4g}"
-    environment.filters["percent"] = lambda v: "not known" if v is None else f"{v:.2%}"
-    environment.filters["course"] = draw_course
-    template = environment.get_template(_TEMPLATE)
-    return template.render(facts=facts, style=Markup(style), style_hash=style_source(style))
+    filters: dict[str, Callable[..., Any]] = {
+        "count": lambda value: f"{value:,}",
+        "rounded": lambda v: "not known" if v is None else f"{v:.4g}",
+        "percent": lambda v: "not known" if v is None else f"{v:.2%}",
+        "course": draw_course,
+    }
+    return offline_page(_HERE, _TEMPLATE, style=_STYLE, filters=filters, facts=facts)
 
 
 def write_changes(facts: ChangeFacts, folder: Path, *, force: bool = False) -> tuple[Path, Path]:
@@ -46,15 +42,7 @@ def write_changes(facts: ChangeFacts, folder: Path, *, force: bool = False) -> t
     contents = {page: render_changes(facts).encode(), data: encode_changes(facts)}
     if not force and (found := next((p for p in contents if p.exists()), None)):
         raise OutputExists(f"{found} exists already", hint="add --force to write over it")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for place, content in contents.items():
-            replace_file(place, content, mode=0o666)
-    except OSError as err:
-        raise InvalidArgument(
-            f"{folder}: what changed cannot be written: {err.strerror}",
-            hint="choose a folder that you may write to",
-        ) from err
+    write_beside(folder, contents, what="what changed")
     return page, data
 
 
@@ -81,8 +69,3 @@ def draw_course(course: CourseFacts) -> Markup:
     shares = ", ".join(f"{share:.1%}" for share in course.shares)
     named = f"{course.column}, {course.label}: {shares}"
     return picture(line, *marks, *ends, width=_WIDE, height=_HIGH, label=named)
-
-
-def _resource(name: str) -> str:
-    """Return a text file that ships beside this module."""
-    return Path(__file__).with_name(name).read_text(encoding="utf-8")

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup
 
-from silosynth.common.errors import InvalidArgument
-from silosynth.common.files import replace_file
 from silosynth.common.likeness.facts import FamiliesFacts, NumbersFacts, encode_families
-from silosynth.common.report import check_place, element, picture, plain, tooltip
+from silosynth.common.report import (
+    check_place,
+    element,
+    offline_page,
+    picture,
+    plain,
+    tooltip,
+    write_beside,
+)
 
+_HERE = Path(__file__).parent
 _TEMPLATE, _STYLE = "families.html.j2", "families.css"
 _STEP, _HEIGHT, _LEFT = 24, 9, 90
 _WIDE = 420
@@ -25,20 +31,13 @@ def render_families(facts: FamiliesFacts) -> str:
     Guarantees: the same facts give the same text; every name and label is escaped; nothing in the
     page loads or runs anything, and its Content-Security-Policy forbids the browser to.
     """
-    style = _resource(_STYLE)
-    environment = Environment(
-        loader=DictLoader({_TEMPLATE: _resource(_TEMPLATE)}),
-        autoescape=True,
-        undefined=StrictUndefined,
-    )
-    environment.filters["count"] = lambda value: f"{value:,}"
-    environment.filters["score"] = lambda value: "" if value is None else f"{value:.4f}"
-    environment.filters["plain"] = plain
-    environment.filters["bars"] = draw_numbers
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    return environment.get_template(_TEMPLATE).render(
-        facts=facts, style=Markup(style), style_hash=f"sha256-{digest}"
-    )
+    filters: dict[str, Callable[..., Any]] = {
+        "count": lambda value: f"{value:,}",
+        "score": lambda value: "" if value is None else f"{value:.4f}",
+        "plain": plain,
+        "bars": draw_numbers,
+    }
+    return offline_page(_HERE, _TEMPLATE, style=_STYLE, filters=filters, facts=facts)
 
 
 def write_families_report(
@@ -52,15 +51,7 @@ def write_families_report(
     page, data = directory / "report.html", directory / "report.json"
     contents = {page: render_families(facts).encode(), data: encode_families(facts)}
     check_place(directory, force=force)
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        for path, content in contents.items():
-            replace_file(path, content, mode=0o666)
-    except OSError as err:
-        raise InvalidArgument(
-            f"{directory}: the report cannot be written: {err.strerror}",
-            hint="choose a directory that you may write to",
-        ) from err
+    write_beside(directory, contents, what="the report")
     return page, data
 
 
@@ -82,8 +73,3 @@ def draw_numbers(numbers: NumbersFacts) -> Markup:
         height=_STEP * len(numbers.labels),
         label="shares of parents by how many rows they have",
     )
-
-
-def _resource(name: str) -> str:
-    """Return a text file that ships beside this module."""
-    return Path(__file__).with_name(name).read_text(encoding="utf-8")

@@ -40,7 +40,14 @@ from .held.facts import (
     Interval,
     held_measures,
 )
-from .layout import check_place, style_source, style_text, write_report
+from .layout import (
+    check_place,
+    offline_page,
+    style_source,
+    style_text,
+    write_beside,
+    write_report,
+)
 from .numbers import plain
 from .samples import sample_facts
 from .shared import certificate_facts, plan_facts, silo_facts, uncoded_names
@@ -93,6 +100,7 @@ __all__ = [
     "element",
     "fit",
     "held_measures",
+    "offline_page",
     "path",
     "picture",
     "plain",
@@ -103,5 +111,6 @@ __all__ = [
     "style_text",
     "tooltip",
     "uncoded_names",
+    "write_beside",
     "write_report",
 ]

@@ -32,7 +32,8 @@ from silosynth.common.report.sheet import draw_sheet
 HTML_NAME = "report.html"
 JSON_NAME = "report.json"
 WORST_PAIRS = 20
-_TEMPLATE = "report.html.j2"
+_HERE = Path(__file__).parent
+_TEMPLATE, _STYLE = "report.html.j2", "report.css"
 _PARTS = ("evaluation.html.j2", "held.html.j2")
 
 
@@ -42,29 +43,49 @@ def render_report(facts: ReportFacts) -> str:
     Guarantees: the same facts give the same text; every name and label is escaped; nothing in the
     page loads or runs anything, and its Content-Security-Policy forbids the browser to.
     """
-    style = style_text()
-    return (
-        _environment(facts.mode)
-        .get_template(_TEMPLATE)
-        .render(
-            facts=facts,
-            words=report_words.WORDS,
-            sections=report_words.sections(facts),
-            state_words=evaluation_plots.STATE_WORDS,
-            style=Markup(style),
-            style_hash=style_source(style),
-            verdict=report_words.verdict(facts),
-            figures=_figures(facts),
-            glance=_glance(facts),
-            reference_name=report_plots.REFERENCE_NAME[facts.mode],
-            synthetic_name=report_plots.SYNTHETIC_NAME[facts.mode],
-            scale=_scale(facts.mode),
-            worst_pairs=_worst_pairs(facts),
-            held_rows=[] if facts.held_out is None else held_plots.held_rows(facts.held_out),
-            held_few="" if facts.held_out is None else held_plots.few_words(facts.held_out),
-            silo_rows=any(s.rows is not None for s in facts.silos),
-            provenance=_provenance(facts),
-        )
+    return offline_page(
+        _HERE,
+        _TEMPLATE,
+        *_PARTS,
+        style=_STYLE,
+        filters=_filters(facts.mode),
+        facts=facts,
+        words=report_words.WORDS,
+        sections=report_words.sections(facts),
+        state_words=evaluation_plots.STATE_WORDS,
+        verdict=report_words.verdict(facts),
+        figures=_figures(facts),
+        glance=_glance(facts),
+        reference_name=report_plots.REFERENCE_NAME[facts.mode],
+        synthetic_name=report_plots.SYNTHETIC_NAME[facts.mode],
+        scale=_scale(facts.mode),
+        worst_pairs=_worst_pairs(facts),
+        held_rows=[] if facts.held_out is None else held_plots.held_rows(facts.held_out),
+        held_few="" if facts.held_out is None else held_plots.few_words(facts.held_out),
+        silo_rows=any(s.rows is not None for s in facts.silos),
+        provenance=_provenance(facts),
+    )
+
+
+def offline_page(
+    folder: Path,
+    template: str,
+    *parts: str,
+    style: str,
+    filters: Mapping[str, Callable[..., Any]],
+    **said: Any,
+) -> str:
+    """Render a template of ``folder``, with the parts that it includes and its style within it.
+
+    Guarantees: everything is escaped, an unknown name is an error, and the page may apply this
+    style sheet (``style_hash``) and load or run nothing.
+    """
+    texts = {name: _resource(folder, name) for name in (template, *parts)}
+    environment = Environment(loader=DictLoader(texts), autoescape=True, undefined=StrictUndefined)
+    environment.filters |= filters
+    sheet = _resource(folder, style)
+    return environment.get_template(template).render(
+        said, style=Markup(sheet), style_hash=style_source(sheet)
     )
 
 
@@ -78,16 +99,24 @@ def write_report(facts: ReportFacts, directory: Path, *, force: bool = False) ->
     page, data = directory / HTML_NAME, directory / JSON_NAME
     contents = {page: render_report(facts).encode(), data: encode_facts(facts)}
     check_place(directory, force=force)
+    write_beside(directory, contents, what="the report")
+    return page, data
+
+
+def write_beside(directory: Path, contents: Mapping[Path, bytes], *, what: str) -> None:
+    """Write files of one directory, each whole or not at all; make it where it is not there.
+
+    Raises InvalidArgument where it cannot be written.
+    """
     try:
         directory.mkdir(parents=True, exist_ok=True)
         for path, content in contents.items():
             replace_file(path, content, mode=0o666)
     except OSError as err:
         raise InvalidArgument(
-            f"{directory}: the report cannot be written: {err.strerror}",
+            f"{directory}: {what} cannot be written: {err.strerror}",
             hint="choose a directory that you may write to",
         ) from err
-    return page, data
 
 
 def check_place(directory: Path, *, force: bool) -> None:
@@ -95,17 +124,6 @@ def check_place(directory: Path, *, force: bool) -> None:
     for path in (directory / HTML_NAME, directory / JSON_NAME):
         if path.exists() and not force:
             raise OutputExists(f"{path} is in the way", hint="choose another place or use --force")
-
-
-def _environment(mode: Mode) -> Environment:
-    """Return a template environment that escapes everything and refuses unknown names."""
-    environment = Environment(
-        loader=DictLoader({name: _resource(name) for name in (_TEMPLATE, *_PARTS)}),
-        autoescape=True,
-        undefined=StrictUndefined,
-    )
-    environment.filters |= _filters(mode)
-    return environment
 
 
 def _filters(mode: Mode) -> dict[str, Callable[..., Any]]:
@@ -211,7 +229,7 @@ def _provenance(facts: ReportFacts) -> list[tuple[str, str]]:
 
 def style_text() -> str:
     """Return the style sheet of a report."""
-    return _resource("report.css")
+    return _resource(_HERE, _STYLE)
 
 
 def style_source(style: str) -> str:
@@ -220,6 +238,6 @@ def style_source(style: str) -> str:
     return f"sha256-{base64.b64encode(digest).decode()}"
 
 
-def _resource(name: str) -> str:
-    """Return a text file that ships beside this module."""
-    return Path(__file__).with_name(name).read_text(encoding="utf-8")
+def _resource(folder: Path, name: str) -> str:
+    """Return a text file that ships with the modules of a folder."""
+    return (folder / name).read_text(encoding="utf-8")
