@@ -19,7 +19,7 @@ from silosynth.common.errors import InvalidPlan, RunFailed
 from silosynth.common.measurement import Measurement
 from silosynth.common.plan import OF_PAIRS, Plan
 from silosynth.common.sampler import Sampler, clique_shares, code_shares, parse_sampler
-from silosynth.server.measuring import merged_zeros
+from silosynth.server.measuring import estimate_rows, merged_zeros
 from silosynth.server.methods import Known
 from silosynth.server.model import build_junction_tree
 
@@ -47,7 +47,7 @@ def renewed(known: Known, sampler: bytes | None) -> Known:
     if not isinstance(last, Sampler) or last.schema.digest != plan.schema_digest:
         raise InvalidPlan("the last sampler is of another schema, or no model of marginals")
     grouping = known.rare_merged
-    total = max(float(np.mean([m.values.sum() for m in known.one_way])), 1.0)
+    total = estimate_rows(known.one_way)
     found = candidates(
         last, moved=_pairs(plan.workload), grouping=grouping, total=total, variance=_variance(last)
     )

@@ -17,6 +17,7 @@ import torch
 
 from silosynth.common.generator import AMPLITUDE, TURN, FeatureMap, ImageMap
 from silosynth.common.measurement import Measurement
+from silosynth.server.measuring import estimate_rows
 
 
 class Target(Protocol):
@@ -35,11 +36,6 @@ class Target(Protocol):
 
         Args: parts: for each attribute, (classes * components, codes) distributions.
         """
-
-
-def mean_rows(one_way: Mapping[str, Measurement]) -> float:
-    """Return the number of rows by noised 1-way marginals, at least one."""
-    return max(float(np.mean([m.values.sum() for m in one_way.values()])), 1.0)
 
 
 def class_shares(features: FeatureMap | ImageMap, one_way: Mapping[str, Measurement]) -> np.ndarray:
@@ -100,7 +96,7 @@ def pair_target(
 ) -> PairTarget:
     """Turn releases into shares of all rows, and features into sums over pairs of codes."""
     names = features.domain.attributes
-    rows = mean_rows(one_way)
+    rows = estimate_rows(one_way.values())
     scale = AMPLITUDE * rows
     sums = (released.values / scale).reshape(features.classes, features.frequencies, 2)
     marginals = [one_way[names[i]] for i in features.inputs]
@@ -195,7 +191,7 @@ def image_target(
     device: torch.device,
 ) -> ImageTarget:
     """Turn releases into shares of all rows, and angles into complex numbers."""
-    names, rows = features.domain.attributes, mean_rows(one_way)
+    names, rows = features.domain.attributes, estimate_rows(one_way.values())
     scale = AMPLITUDE * rows
     sums = (released.values / scale).reshape(features.classes, features.frequencies, 2)
     marginals = [one_way[names[i]] for i in features.inputs]

@@ -8,13 +8,14 @@ from .evidence import (
     phase_deviation,
     rounds_measured,
 )
-from .sum import add_masked, regroup, sum_masked, sum_releases, to_all_rows
+from .sum import add_masked, estimate_rows, regroup, sum_masked, sum_releases, to_all_rows
 from .working_domain import coarse_grouping, keep_zeros_apart, within_groups, working_grouping
 
 __all__ = [
     "Measured",
     "add_masked",
     "coarse_grouping",
+    "estimate_rows",
     "fit_measured",
     "fitting_measurements",
     "held_inside",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -121,6 +121,11 @@ def add_masked(releases: Sequence[Release]) -> list[np.ndarray]:
         for total, marginal in zip(totals, release.marginals, strict=True):
             total += marginal.view(total.dtype)
     return [total.view(width).astype(np.int64) for total in totals]
+
+
+def estimate_rows(one_way: Iterable[Measurement]) -> float:
+    """Estimate the number of rows, at least 1, from the noised 1-way marginals."""
+    return max(float(np.mean([m.values.sum() for m in one_way])), 1.0)
 
 
 def _measurements(

@@ -18,8 +18,7 @@ from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.measurement import Measurement
 from silosynth.common.plan import Phase, Plan
 from silosynth.common.schema import Schema
-from silosynth.server.measuring import coarse_grouping
-from silosynth.server.methods.marginals import estimate_rows
+from silosynth.server.measuring import coarse_grouping, estimate_rows
 from silosynth.server.methods.method import WORKING
 from silosynth.server.model import GraphicalModel, build_junction_tree
 

@@ -23,7 +23,7 @@ from silosynth.common.sampler import (
     shares_within,
 )
 from silosynth.common.schema import Schema
-from silosynth.server.measuring import fit_measured, regroup, within_groups
+from silosynth.server.measuring import estimate_rows, fit_measured, regroup, within_groups
 from silosynth.server.methods.budget import Shares, check_pairs
 from silosynth.server.methods.method import Known, Outcome
 from silosynth.server.mixture import NoisedPairs, Products, collect_pairs
@@ -54,11 +54,6 @@ def coarse_groups(
     """
     wanted = np.sqrt(estimate_rows(one_way) / deviation)
     return int(np.clip(np.rint(wanted), FEWEST_GROUPS, most))
-
-
-def estimate_rows(one_way: Sequence[Measurement]) -> float:
-    """Estimate the number of rows, at least 1, from the noised 1-way marginals."""
-    return max(float(np.mean([m.values.sum() for m in one_way])), 1.0)
 
 
 def finish_model(known: Known, *, grouping: Grouping, fit: FitRun = fit_measured) -> Outcome:

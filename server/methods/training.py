@@ -22,6 +22,7 @@ from silosynth.common.errors import InvalidPlan
 from silosynth.common.generator import Architecture, MaskedMlp, Transformer
 from silosynth.common.plan import (
     BOUND,
+    Method,
     Optimiser,
     Phase,
     PhaseName,
@@ -31,6 +32,7 @@ from silosynth.common.plan import (
 )
 from silosynth.common.schema import CodedAttribute, Schema
 from silosynth.server.methods.budget import value_phases
+from silosynth.server.methods.marginals import check_zeros
 from silosynth.server.methods.method import Terms
 
 ONE_WAY_SHARE = Fraction(1, 5)
@@ -230,11 +232,7 @@ def _habit(architecture: Architecture, *, own: bool, shows: bool) -> _Habit:
 
 def _check_learnable(schema: Schema) -> None:
     """Raise InvalidPlan for what a generator would learn wrongly or not at all."""
-    if schema.structural_zeros:
-        raise InvalidPlan(
-            "the method dp-sgd cannot keep impossible combinations apart",
-            hint="use mst, aim or fixed, or take them out of the schema",
-        )
+    check_zeros(schema, method=Method.DP_SGD)
     for attribute in schema.coded:
         if attribute.name == schema.label and _classes(attribute) == 1:
             raise InvalidPlan(

@@ -29,7 +29,7 @@ from silosynth.server.methods.budget import (
     check_total,
     one_way_size,
 )
-from silosynth.server.methods.marginals import MixtureModel
+from silosynth.server.methods.marginals import MixtureModel, check_zeros
 from silosynth.server.methods.method import (
     WORKING,
     Design,
@@ -148,11 +148,7 @@ def _features(schema: Schema, *, frequencies: int | None, order: int) -> Feature
     """Return the random features of a plan, with a public seed of its own."""
     if frequencies is None:
         frequencies = IMAGE_FREQUENCIES if schema.images else FREQUENCIES
-    if schema.structural_zeros:
-        raise InvalidPlan(
-            "the method one-shot cannot keep impossible combinations apart",
-            hint="use mst, aim or fixed, or take them out of the schema",
-        )
+    check_zeros(schema, method=Method.ONE_SHOT)
     label = schema.label if schema.label in schema.domain.attributes else None
     if len(schema.coded) < (1 if label is None else 2):
         raise InvalidPlan("the method one-shot needs an attribute beside the label")
