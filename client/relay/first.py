@@ -8,7 +8,6 @@ is a fresh interpreter. See docs/decisions/092.
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import json
 import os
@@ -23,10 +22,10 @@ from importlib import import_module
 from typing import IO, Any, NoReturn, Protocol
 
 from silosynth.common.flower.lean import be_quiet, spare_sql
+from silosynth.common.parents import end_with
 
 SUPERNODE = "silosynth.client.relay.supernode"
 _POLL_SECONDS = 0.05
-_DIE_WITH_PARENT = 1  # of prctl
 _FAILED = 1
 
 
@@ -128,8 +127,7 @@ def _live(options: int, lines: int, parent: int) -> NoReturn:
     try:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
-        ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
-        if os.getppid() == parent:
+        if end_with(parent):
             _begin(options, lines)
     except BaseException as err:
         sys.stderr.write(f"{type(err).__name__} where a SuperNode begins\n")

@@ -17,8 +17,8 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 
 from silosynth.client.policy import PolicyFile
-from silosynth.client.serving.run_as import end_with
 from silosynth.client.silo import Fit, fit_of, open_datasets
+from silosynth.common.parents import end_with
 
 _LOOK_SECONDS = 0.2
 

@@ -13,8 +13,8 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-from silosynth.client.serving.run_as import end_with
 from silosynth.common.errors import InvalidPolicy, SilosynthError
+from silosynth.common.parents import end_with
 
 POSTPONED = ("pyarrow", "pyarrow.compute", "pyarrow.csv", "pyarrow.parquet", "pyarrow.types")
 _LOADING = threading.RLock()

@@ -1,13 +1,11 @@
-"""Unix users and processes: who they are, what a gateway gives up, and what ends with it."""
+"""Unix users and processes: who they are, and what a gateway gives up."""
 
 from __future__ import annotations
 
-import ctypes
 import grp
 import os
 import pwd
 import resource
-import signal
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -17,7 +15,6 @@ if TYPE_CHECKING:  # a policy loads Arrow, and this is loaded before Arrow is po
     from silosynth.client.policy import PolicyFile
 
 ROOT = 0
-_DIE_WITH_PARENT = 1
 
 
 def user_ids(names: Iterable[str]) -> frozenset[int]:
@@ -64,12 +61,6 @@ def become(name: str) -> None:
 def forbid_core_dumps() -> None:
     """Keep the memory of this process, which holds data, out of any file."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-def end_with(parent: int) -> bool:
-    """Let the kernel kill this process when its parent ends; return whether that is still there."""
-    ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
-    return os.getppid() == parent
 
 
 def _user(name: str) -> pwd.struct_passwd:
