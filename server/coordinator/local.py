@@ -8,7 +8,6 @@ makes of those: the same cliques and codes. Post-processing of releases, so it c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -18,7 +17,7 @@ from silosynth.common.measurement import Measurement
 from silosynth.common.plan import PhaseName
 from silosynth.common.sampler import AnySampler
 from silosynth.server.coordinator.state import State
-from silosynth.server.methods import finish_run
+from silosynth.server.methods import estimate_rows, finish_run
 
 _FEWEST_CELLS = 3
 """Below, drawing a difference to nought does not pay (Stein 1956)."""
@@ -35,7 +34,7 @@ def localise(state: State, *, silo: str) -> AnySampler:
     """
     _check(state, silo=silo)
     known, own = state.known(), state.measured(of=silo)
-    rows = _rows(own[_ROWS]) / _rows(known.measured[_ROWS])
+    rows = estimate_rows(own[_ROWS]) / estimate_rows(known.measured[_ROWS])
     measured = {
         phase: tuple(
             lean(m, whole, share=rows) for m, whole in zip(own[phase], summed, strict=True)
@@ -88,8 +87,3 @@ def _check(state: State, *, silo: str) -> None:
             "silos that lack columns, or were not asked for 1-ways, have no sampler of their own",
             hint="use the run's sampler",
         )
-
-
-def _rows(one_way: Sequence[Measurement]) -> float:
-    """Return the number of rows by noised 1-way marginals, at least one."""
-    return max(float(np.mean([m.values.sum() for m in one_way])), 1.0)

@@ -20,7 +20,7 @@ from silosynth.common.measurement import Measurement
 from silosynth.common.plan import OF_PAIRS, Plan
 from silosynth.common.sampler import Sampler, clique_shares, code_shares, parse_sampler
 from silosynth.server.measuring import merged_zeros
-from silosynth.server.methods import Known
+from silosynth.server.methods import Known, estimate_rows
 from silosynth.server.model import build_junction_tree
 
 _BYTES = 100
@@ -47,9 +47,12 @@ def renewed(known: Known, sampler: bytes | None) -> Known:
     if not isinstance(last, Sampler) or last.schema.digest != plan.schema_digest:
         raise InvalidPlan("the last sampler is of another schema, or no model of marginals")
     grouping = known.rare_merged
-    total = max(float(np.mean([m.values.sum() for m in known.one_way])), 1.0)
     found = candidates(
-        last, moved=_pairs(plan.workload), grouping=grouping, total=total, variance=_variance(last)
+        last,
+        moved=_pairs(plan.workload),
+        grouping=grouping,
+        total=estimate_rows(known.one_way),
+        variance=_variance(last),
     )
     (phase,) = (name for name in OF_PAIRS if name in known.measured)
     zeros = [z.clique for z in merged_zeros(known.schema, grouping=grouping)]

@@ -1,6 +1,6 @@
 from .budget import Size, calibrated
 from .dp_sgd import trained_sampler
-from .marginals import draw_order
+from .marginals import draw_order, estimate_rows
 from .method import Design, Flags, Known, Outcome, Question, Terms
 from .mixture import most_groups
 from .table import (
@@ -28,6 +28,7 @@ __all__ = [
     "calibrated",
     "describe_plan",
     "draw_order",
+    "estimate_rows",
     "finish_run",
     "most_groups",
     "options_of",
