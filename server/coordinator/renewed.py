@@ -68,11 +68,8 @@ def _pairs(workload: Collection[Clique]) -> list[Clique]:
 
 def _variance(last: Sampler) -> float:
     """Return the noise of a cell of the last sampler's pairs, by its certificate."""
-    stated = Certificate.model_validate(dict(last.certificate))
-    shares = 1 if stated.trust == "own" else stated.silos - stated.colluders - stated.absent
-    noise = {p.name: float(p.noise.variance(silos=stated.silos)) for p in stated.phases}
-    pairs = [noise[name] for name in OF_PAIRS if name in noise] or list(noise.values())
-    return max(pairs) / max(shares, 1)
+    noise = Certificate.model_validate(dict(last.certificate)).cell_noise
+    return max([noise[name] for name in OF_PAIRS if name in noise] or noise.values())
 
 
 def _within(
