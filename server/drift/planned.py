@@ -12,6 +12,7 @@ from silosynth.common.errors import InvalidArgument, InvalidPlan
 from silosynth.common.held import Inputs, inputs_digest, work_out
 from silosynth.common.plan import EvaluationSettings, Method, Plan
 from silosynth.common.sampler import parse_sampler
+from silosynth.server.drift.verdict import ALARM, limit_of
 from silosynth.server.judging import judging_plan, judging_terms
 
 REPEATS = 6
@@ -69,15 +70,16 @@ def plan_drift(
     return judging_plan(trained, inputs, method=Method.DRIFT, terms=terms, id=name), inputs
 
 
-def forecast_drift(plan: Plan, inputs: Inputs, *, people: float, limit: float) -> float:
+def forecast_drift(plan: Plan, inputs: Inputs, *, people: float) -> float:
     """Return the share of people who must move between two cells of a pair to be found, about.
 
-    Before anything is spent: the noise of two releases and the sample of both, ``limit`` standard
-    errors of it, where the halves tell the two cells apart.
+    Before anything is spent: the noise of two releases and the sample of both, as many standard
+    errors of it as raise the usual alarm, where the halves tell the two cells apart.
     """
     silos = len(plan.silos)
     noise = float(plan.noise(plan.phases[0]).variance(silos=silos))
     noise /= inputs.settings.weights[0] ** 2
+    limit = limit_of(ALARM, halves=inputs.blocks["halves"])
     return limit * math.sqrt(2 * noise / people**2 + 2 / people) / 2
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from statistics import NormalDist
 from typing import Annotated
 
 import typer
@@ -69,8 +68,7 @@ def plan_drift_command(
     )
     write_text(out, dump_plan(plan), force=force)
     people = max(float(parse_sampler(sampler).total), 2.0)
-    limit = -NormalDist().inv_cdf(ALARM / 2 / inputs.blocks["halves"])
-    share = forecast_drift(plan, inputs, people=people, limit=limit)
+    share = forecast_drift(plan, inputs, people=people)
     say(f"wrote {out}: plan {plan.id}, epsilon {epsilon:g}, {len(inputs.pairs)} pairs")
     say(f"of about {people:,.0f} people, a move of {share:.1%} between two cells would be found")
     emit(
