@@ -40,7 +40,7 @@ MUTANTS = (
     Mutant(
         name="an epoch goes on after a later one stated what it cost",
         path=ROWS,
-        old="if (later := _later_epoch(connection, series, int(number))) is not None:",
+        old="if (later := later_epoch(connection, scope)) is not None:",
         new="if (later := None) is not None:",
         killed_by=(EPOCHS + "test_an_epoch_is_over_once_a_later_one_was_answered",),
     ),
