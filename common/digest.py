@@ -10,6 +10,8 @@ from pydantic import Field
 
 DIGEST_PATTERN = r"^sha256:[0-9a-f]{64}$"
 Digest = Annotated[str, Field(pattern=DIGEST_PATTERN)]
+NO_DIGEST = "sha256:" + "0" * 64
+"""Stands where a digest is not known yet, or where none is meant."""
 
 
 def digest_of(data: bytes) -> str:

@@ -132,8 +132,8 @@ ROOMS: dict[str, str] = {
     "server/service": "server/federation common/telemetry",
     "server/judging": "server/coordinator server/methods common/accounting common/certificate "
     "common/held common/plan common/sampler",
-    "server/drift": "server/judging server/methods server/planning common/certificate common/held "
-    "common/plan common/sampler common/schema",
+    "server/drift": "server/judging server/planning common/certificate common/held common/plan "
+    "common/sampler common/schema",
     "server/report": "server/coordinator server/driver server/judging server/measuring "
     "server/methods "
     "common/attacks common/certificate common/evaluate common/plan common/report common/sampler "

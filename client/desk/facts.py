@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from fractions import Fraction
 from typing import Any
 
 from silosynth.client.desk.families import cost_share, families_facts
 from silosynth.client.learning import plan_checkpoint
 from silosynth.client.ledger import Ledger
 from silosynth.client.policy import Budget, PolicyFile, alone_epsilon, ledger_epsilon
-from silosynth.common.accounting import ORDER_UNIT, RHO_UNIT, cks_epsilon, held_epsilon
+from silosynth.common.accounting import ORDER_UNIT, RHO_UNIT, held_epsilon, units_epsilon
 from silosynth.common.audit import Scope, ScopeKind
 from silosynth.common.plan import BOUND, Phase, Plan, gradient_unit, plan_price
 
@@ -66,7 +65,7 @@ def _charged(plan: Plan, scope: Scope, stated: Budget, *, ledger: Ledger) -> Fac
     order = ledger.order(scope)
     units = plan_price(plan, order=order)
     if order is None or not plan.chosen.samples_persons:
-        epsilon = cks_epsilon(Fraction(units, RHO_UNIT), stated.delta)
+        epsilon = units_epsilon(units, stated.delta)
     else:
         epsilon = held_epsilon(units, order=order, delta=stated.delta)
     return {
@@ -120,8 +119,8 @@ def _series_facts(plan: Plan) -> Facts | None:
         "epochs": series.epochs,
         "first": series.first,
         "days": series.days,
-        "epoch_epsilon": cks_epsilon(Fraction(series.epoch_units, RHO_UNIT), delta),
-        "lifetime_epsilon": cks_epsilon(Fraction(series.lifetime_units, RHO_UNIT), delta),
+        "epoch_epsilon": units_epsilon(series.epoch_units, delta),
+        "lifetime_epsilon": units_epsilon(series.lifetime_units, delta),
     }
 
 
@@ -211,5 +210,5 @@ def spent_epsilon(ledger: Ledger, scope: Scope, *, delta: float) -> float:
     """
     units, order = ledger.spent(scope), ledger.order(scope)
     if order is None or all(c.rdp is None for c in ledger.charges() if scope in c.scopes):
-        return cks_epsilon(Fraction(units, RHO_UNIT), delta)
+        return units_epsilon(units, delta)
     return held_epsilon(units, order=order, delta=delta)

@@ -97,13 +97,13 @@ def check_epoch(plan: Plan, *, ledger: Ledger) -> None:
 
 def _check_order(plan: Plan, series: Series, *, ledger: Ledger) -> None:
     """Raise RequestConflict where a later epoch was answered."""
-    for later in range((series.epoch or 0) + 1, series.epochs + 1):
-        if ledger.spent(epoch_scope(plan, later)):
-            raise RequestConflict(
-                f"epoch {series.epoch} of series {series.name} was passed over: epoch {later} was "
-                "answered",
-                hint="epochs are asked in order; ask for the next one",
-            )
+    later = ledger.later_epoch(epoch_scope(plan, series.epoch or 0))
+    if later is not None:
+        raise RequestConflict(
+            f"epoch {series.epoch} of series {series.name} was passed over: epoch {later} was "
+            "answered",
+            hint="epochs are asked in order; ask for the next one",
+        )
 
 
 def _check_clock(series: Series, *, ledger: Ledger) -> None:

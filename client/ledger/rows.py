@@ -176,10 +176,10 @@ def _check_epoch(connection: sqlite3.Connection, body: str, *, payers: Iterable[
     It is over once a later one was answered: the later plan states what the earlier ones cost, and
     people are told so.
     """
-    facts = json.loads(body)["facts"]
     for scope in payers:
         if scope.kind is not ScopeKind.EPOCH:
             continue
+        facts = json.loads(body)["facts"]
         series, _, number = scope.name.rpartition("/")
         paid = epoch_plan(connection, scope)
         if paid not in (None, facts.get("plan")):
@@ -187,7 +187,7 @@ def _check_epoch(connection: sqlite3.Connection, body: str, *, payers: Iterable[
                 f"epoch {number} of this series was answered under another plan",
                 hint="an epoch is answered once; ask for the next one",
             )
-        if (later := _later_epoch(connection, series, int(number))) is not None:
+        if (later := later_epoch(connection, scope)) is not None:
             raise RequestConflict(
                 f"epoch {number} of this series is over: epoch {later} was answered",
                 hint="epochs are asked in order, each to its end; ask for the next one",
@@ -200,14 +200,15 @@ def _check_epoch(connection: sqlite3.Connection, body: str, *, payers: Iterable[
             )
 
 
-def _later_epoch(connection: sqlite3.Connection, series: str, number: int) -> int | None:
-    """Return an epoch of a series behind this one that paid for anything; None without one."""
+def later_epoch(connection: sqlite3.Connection, scope: Scope) -> int | None:
+    """Return the next epoch of a series behind this one that paid for anything; None without."""
+    series, _, number = scope.name.rpartition("/")
     paid = connection.execute(
         "SELECT name FROM scopes WHERE kind = ? AND name > ? AND name < ? AND spent > 0",
         (ScopeKind.EPOCH.value, f"{series}/", f"{series}0"),
     )
     later = (int(name.rpartition("/")[2]) for (name,) in paid)
-    return next((n for n in sorted(later) if n > number), None)
+    return min((n for n in later if n > int(number)), default=None)
 
 
 def epoch_plan(connection: sqlite3.Connection, scope: Scope) -> str | None:

@@ -25,6 +25,7 @@ from silosynth.client.ledger.rows import (
     first_payer,
     last_body,
     last_recovery,
+    later_epoch,
     order_of,
     part_sums,
     paying_parts,
@@ -190,6 +191,10 @@ class Statements:
     def epoch_plan(self, scope: Scope) -> str | None:
         """Return the plan that was answered in an epoch, by its budget; None before the first."""
         return self._batch.read(lambda connection: epoch_plan(connection, scope))
+
+    def later_epoch(self, scope: Scope) -> int | None:
+        """Return the next epoch of the series that was answered after one; None without one."""
+        return self._batch.read(lambda connection: later_epoch(connection, scope))
 
     def now(self) -> datetime:
         """Return the time of day by the clock that entries are written with."""

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from fractions import Fraction
 
 from silosynth.client.policy.approvers import Approvers
-from silosynth.common.accounting import RHO_UNIT, cks_epsilon
+from silosynth.common.accounting import units_epsilon
 from silosynth.common.errors import PlanRefused
 from silosynth.common.plan import (
     Method,
@@ -123,11 +122,11 @@ def alone_epsilon(plan: Plan) -> float:
     """Return the epsilon of a plan if nobody else's noise protected the silo."""
     if plan.chosen.samples_persons:
         return sampled_epsilon(alone_costs(plan), plan.privacy.delta)
-    return cks_epsilon(Fraction(alone_units(plan), RHO_UNIT), plan.privacy.delta)
+    return units_epsilon(alone_units(plan), plan.privacy.delta)
 
 
 def ledger_epsilon(plan: Plan) -> float:
     """Return the epsilon of a plan as the ledger adds it up, at the plan's delta."""
     if plan.chosen.samples_persons:
         return sampled_epsilon(plan_costs(plan), plan.privacy.delta)
-    return cks_epsilon(Fraction(plan_units(plan), RHO_UNIT), plan.privacy.delta)
+    return units_epsilon(plan_units(plan), plan.privacy.delta)

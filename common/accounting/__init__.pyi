@@ -12,6 +12,7 @@ from .zcdp import (
     cks_epsilon,
     held_epsilon,
     price_units,
+    units_epsilon,
 )
 
 __all__ = [
@@ -36,4 +37,5 @@ __all__ = [
     "rho_for",
     "rho_units",
     "total_rho",
+    "units_epsilon",
 ]

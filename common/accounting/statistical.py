@@ -47,10 +47,9 @@ class CountLaw:
 
     def epsilon(self, delta: float) -> float:
         """Return the least epsilon at a delta, rounded up; infinity where there is none."""
-        low, high = 0.0, _LARGEST_EPSILON
+        low, high = 0.0, 1.0
         if self.delta(low) <= delta:
             return low
-        high = 1.0
         while self.delta(high) > delta:
             high *= 2
             if high > _LARGEST_EPSILON:

@@ -47,6 +47,11 @@ def cks_epsilon(rho: Fraction, delta: float) -> float:
     return max(0.0, bound(low) * (1 + 1e-12) + 1e-12)
 
 
+def units_epsilon(units: int, delta: float) -> float:
+    """Return :func:`cks_epsilon` of ledger units of 2^-40."""
+    return cks_epsilon(Fraction(units, RHO_UNIT), delta)
+
+
 @lru_cache(maxsize=1024)
 def budget_units(*, epsilon: float, delta: float) -> int:
     """Return the most units of 2^-40 whose sum stays within (epsilon, delta), rounded down.
@@ -58,7 +63,7 @@ def budget_units(*, epsilon: float, delta: float) -> int:
     check_budget_arguments(epsilon, delta)
 
     def fits(units: int) -> bool:
-        return cks_epsilon(Fraction(units, RHO_UNIT), delta) <= epsilon
+        return units_epsilon(units, delta) <= epsilon
 
     below, above = 0, 1
     while fits(above):

@@ -92,6 +92,20 @@ class Certificate(_Model):
             raise ValueError("alone: belongs to shared trust, and to no other")
         return self
 
+    @property
+    def counting(self) -> tuple[CertifiedPhase, ...]:
+        """Return the phases that publish counts, of which a row adds one."""
+        return tuple(p for p in self.phases if p.bound == 1 and p.rate is None)
+
+    @property
+    def cell_noise(self) -> dict[str, float]:
+        """Return the noise's variance in a count of each of these, all silos summed."""
+        shares = 1 if self.trust == "own" else self.silos - self.colluders - self.absent
+        return {
+            p.name: float(p.noise.variance(silos=self.silos)) / max(shares, 1)
+            for p in self.counting
+        }
+
 
 def plain_words(certificate: Certificate) -> tuple[str, ...]:
     """Return the certificate as sentences for a privacy officer."""

@@ -17,6 +17,7 @@ from silosynth.common.accounting import (
     rdp_epsilon,
     rho_units,
     total_rho,
+    units_epsilon,
 )
 from silosynth.common.certificate.certificate import (
     Certificate,
@@ -190,10 +191,7 @@ def _series_words(plan: Plan) -> tuple[str, ...]:
     if series is None or series.epoch is None:
         return ()
     units, delta = (series.before_units or 0) + plan_units(plan), plan.privacy.delta
-    so_far, ever = (
-        rounded_up(cks_epsilon(Fraction(u, RHO_UNIT), delta))
-        for u in (units, series.lifetime_units)
-    )
+    so_far, ever = (rounded_up(units_epsilon(u, delta)) for u in (units, series.lifetime_units))
     return (
         f"Epoch {series.epoch} of {series.epochs} of series {series.name}, template "
         f"{plan.decided}. A person who has stayed in one silo's data since the first epoch has "

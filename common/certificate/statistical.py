@@ -49,14 +49,13 @@ def statistical_privacy(
     Args: rows: about how many a count is over that the attacker does not know: a public guess.
     Raises InvalidArgument where no phase publishes counts of one row a person.
     """
-    counted = [p for p in certificate.phases if p.bound == 1 and p.rate is None]
-    if not counted or certificate.rows_per_person > 1:
+    if not certificate.counting or certificate.rows_per_person > 1:
         raise InvalidArgument(
             "the statement is about counts of one row a person, and this plan publishes none",
             hint="the guarantee of the certificate holds all the same",
         )
     found = []
-    for phase in counted:
+    for phase in certificate.counting:
         alone = count_law(rows=1, chance=0.0, noise=phase.noise)
         noise_alone = alone.epsilon(certificate.delta)
         for share in shares:

@@ -35,15 +35,9 @@ def stated_noise(sampler: DrawsRows) -> Stated:
     Of several rounds about pairs the largest counts. A generator's columns have none to state.
     """
     try:
-        stated = Certificate.model_validate(sampler.certificate)
+        noise = Certificate.model_validate(sampler.certificate).cell_noise
     except ValidationError:
         return Stated()
-    shares = 1 if stated.trust == "own" else stated.silos - stated.colluders - stated.absent
-    noise = {
-        p.name: float(p.noise.variance(silos=stated.silos)) / max(shares, 1)
-        for p in stated.phases
-        if p.bound == 1 and p.rate is None
-    }
     pairs = [noise[name] for name in OF_PAIRS if name in noise]
     columns = [noise[name] for name in OF_COLUMNS if name in noise]
     every = max(columns) if columns else min(pairs, default=None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from fractions import Fraction
 
 from silosynth.common.accounting import (
     RHO_UNIT,
@@ -15,6 +14,7 @@ from silosynth.common.accounting import (
     rdp_vector,
     rho_units,
     total_rho,
+    units_epsilon,
 )
 from silosynth.common.errors import InvalidPlan
 from silosynth.common.plan.plan import Plan
@@ -97,7 +97,7 @@ def charged_epsilon(plan: Plan, units: int) -> float:
     """
     delta = plan.privacy.delta
     if not plan.chosen.samples_persons:
-        return cks_epsilon(Fraction(units, RHO_UNIT), delta)
+        return units_epsilon(units, delta)
     costs = []
     for phase, cost in zip(plan.phases, plan_costs(plan), strict=True):
         charges = plan.requests(phase)

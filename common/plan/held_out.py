@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from silosynth.common.digest import Digest
+from silosynth.common.digest import NO_DIGEST, Digest
 from silosynth.common.plan.fields import Exact, PlanModel
 
 MOST_HELD_OUT = Fraction(1, 2)
@@ -61,10 +61,9 @@ class EvaluationSettings(PlanModel):
     @property
     def of_any(self) -> EvaluationSettings:
         """Return the same settings about no sampler: what epochs of a series have in common."""
-        none = "sha256:" + "0" * 64
         return self.model_copy(
-            update={"trained": none, "trained_units": 1, "trained_epsilon": 1.0}
-            | {"sampler": none, "inputs": none, "seed": 0}
+            update={"trained": NO_DIGEST, "trained_units": 1, "trained_epsilon": 1.0}
+            | {"sampler": NO_DIGEST, "inputs": NO_DIGEST, "seed": 0}
         )
 
     @model_validator(mode="after")

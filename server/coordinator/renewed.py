@@ -47,9 +47,12 @@ def renewed(known: Known, sampler: bytes | None) -> Known:
     if not isinstance(last, Sampler) or last.schema.digest != plan.schema_digest:
         raise InvalidPlan("the last sampler is of another schema, or no model of marginals")
     grouping = known.rare_merged
-    total = estimate_rows(known.one_way)
     found = candidates(
-        last, moved=_pairs(plan.workload), grouping=grouping, total=total, variance=_variance(last)
+        last,
+        moved=_pairs(plan.workload),
+        grouping=grouping,
+        total=estimate_rows(known.one_way),
+        variance=_variance(last),
     )
     (phase,) = (name for name in OF_PAIRS if name in known.measured)
     zeros = [z.clique for z in merged_zeros(known.schema, grouping=grouping)]
@@ -65,11 +68,8 @@ def _pairs(workload: Collection[Clique]) -> list[Clique]:
 
 def _variance(last: Sampler) -> float:
     """Return the noise of a cell of the last sampler's pairs, by its certificate."""
-    stated = Certificate.model_validate(dict(last.certificate))
-    shares = 1 if stated.trust == "own" else stated.silos - stated.colluders - stated.absent
-    noise = {p.name: float(p.noise.variance(silos=stated.silos)) for p in stated.phases}
-    pairs = [noise[name] for name in OF_PAIRS if name in noise] or list(noise.values())
-    return max(pairs) / max(shares, 1)
+    noise = Certificate.model_validate(dict(last.certificate)).cell_noise
+    return max([noise[name] for name in OF_PAIRS if name in noise] or noise.values())
 
 
 def _within(

@@ -5,25 +5,20 @@ from __future__ import annotations
 import math
 import secrets
 from dataclasses import replace
-from fractions import Fraction
 
 from silosynth.common.certificate import Certificate
-from silosynth.common.digest import digest_of
+from silosynth.common.digest import NO_DIGEST, digest_of
 from silosynth.common.errors import InvalidArgument, InvalidPlan
-from silosynth.common.held import Inputs, inputs_digest, norm_bound, vector_cells, work_out
-from silosynth.common.plan import EvaluationSettings, Method, PhaseName, Plan, parse_plan
+from silosynth.common.held import Inputs, inputs_digest, work_out
+from silosynth.common.plan import EvaluationSettings, Method, Plan
 from silosynth.common.sampler import parse_sampler
-from silosynth.server.methods import Size, Terms, calibrated
+from silosynth.server.drift.verdict import ALARM, limit_of
+from silosynth.server.judging import judging_plan, judging_terms
 
 REPEATS = 6
 """Halves of each pair: what moves from one cell to another shows in all but 1 of 64 choices."""
-_UNKNOWN = "sha256:" + "0" * 64
 _SCALE = 2**10
 _OF_COUNT = 0.1
-KEPT = (
-    *("schema_name", "schema_digest", "silos", "roster", "dataset", "project", "trust"),
-    *("colluders", "absent", "attempts", "on_absent", "deadline_seconds", "approval_seconds"),
-)
 
 
 def plan_drift(
@@ -58,7 +53,7 @@ def plan_drift(
             trained_units=certificate.rho_units,
             trained_epsilon=certificate.epsilon,
             sampler=digest_of(sampler),
-            inputs=_UNKNOWN,
+            inputs=NO_DIGEST,
             seed=secrets.randbelow(2**31),
             repeats=repeats,
             likelihood=False,
@@ -70,41 +65,21 @@ def plan_drift(
         whole = _settings_of(like, sampler)
         inputs = work_out(read, whole)
     inputs = replace(inputs, settings=whole)
-    privacy = trained.privacy.model_copy(
-        update={"epsilon": epsilon, "delta": delta or trained.privacy.delta}
-    )
-    terms = Terms(
-        epsilon=epsilon,
-        delta=privacy.delta,
-        rows_per_person=privacy.rows_per_person,
-        silos=len(trained.silos),
-        trust=trained.sharing,
-    )
-    size = Size(marginals=1, cells=vector_cells(inputs), bound=norm_bound(inputs))
-    name = PhaseName.EVALUATION
-    phases = calibrated({name: size}, shares={name: Fraction(1)}, terms=terms)
-    plan = parse_plan(
-        trained.model_dump(mode="json", include=set(KEPT))
-        | {
-            "id": plan_id or f"{trained.id[:47]}-drift-{secrets.token_hex(4)}",
-            "privacy": privacy,
-            "method": Method.DRIFT.value,
-            "evaluation": whole,
-            "phases": phases,
-        }
-    )
-    return plan, inputs
+    terms = judging_terms(trained, epsilon=epsilon, delta=delta or trained.privacy.delta)
+    name = plan_id or f"{trained.id[:47]}-drift-{secrets.token_hex(4)}"
+    return judging_plan(trained, inputs, method=Method.DRIFT, terms=terms, id=name), inputs
 
 
-def forecast_drift(plan: Plan, inputs: Inputs, *, people: float, limit: float) -> float:
+def forecast_drift(plan: Plan, inputs: Inputs, *, people: float) -> float:
     """Return the share of people who must move between two cells of a pair to be found, about.
 
-    Before anything is spent: the noise of two releases and the sample of both, ``limit`` standard
-    errors of it, where the halves tell the two cells apart.
+    Before anything is spent: the noise of two releases and the sample of both, as many standard
+    errors of it as raise the usual alarm, where the halves tell the two cells apart.
     """
     silos = len(plan.silos)
     noise = float(plan.noise(plan.phases[0]).variance(silos=silos))
     noise /= inputs.settings.weights[0] ** 2
+    limit = limit_of(ALARM, halves=inputs.blocks["halves"])
     return limit * math.sqrt(2 * noise / people**2 + 2 / people) / 2
 
 

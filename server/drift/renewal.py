@@ -11,7 +11,7 @@ from silosynth.common.errors import InvalidPlan
 from silosynth.common.plan import Method, Plan, Renewal, parse_plan
 from silosynth.common.sampler import Sampler, parse_sampler
 from silosynth.common.schema import Schema
-from silosynth.server.drift.planned import KEPT
+from silosynth.server.judging import KEPT
 from silosynth.server.planning import new_plan
 
 

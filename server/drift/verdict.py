@@ -49,6 +49,11 @@ class Drifted:
         return tuple(self.columns[i] for i in order if self.farthest[i] > self.limit)
 
 
+def limit_of(alarm: float, *, halves: int) -> float:
+    """Return how many standard errors one of so many halves exceeds by chance as often as said."""
+    return -NormalDist().inv_cdf(alarm / 2 / halves)
+
+
 def find_drift(
     before: Judgement, now: Judgement, *, sampler: DrawsRows, alarm: float = ALARM
 ) -> Drifted:
@@ -78,7 +83,7 @@ def find_drift(
         sampler=now.inputs.settings.sampler,
         columns=tuple((names[a], names[b]) for a, b in now.inputs.pairs),
         farthest=score.reshape(len(now.inputs.pairs), -1).max(axis=1),
-        limit=-NormalDist().inv_cdf(alarm / 2 / score.size),
+        limit=limit_of(alarm, halves=score.size),
         alarm=alarm,
         people=(people[0], people[1]),
     )

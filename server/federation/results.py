@@ -48,8 +48,7 @@ def conclude(
     if plan.evaluation is not None:
         return _conclude_evaluation(state, plan.evaluation, files=files, keep=keep)
     reached("before-fit")
-    beside = files.path.parent
-    last = None if plan.renews is None else find_trained(beside, plan.renews).read_bytes()
+    last = None if plan.renews is None else read_trained(files.path.parent, plan.renews)
     made = make(state, last=last)
     reached("after-fit")
     reached("before-write")
@@ -81,7 +80,7 @@ def _conclude_evaluation(
     keep: Callable[[str, bytes], None],
 ) -> str:
     """Put what an evaluation found on disk; no sampler is made, so silos are handed nothing."""
-    sampler = find_trained(files.path.parent, settings).read_bytes()
+    sampler = read_trained(files.path.parent, settings)
     write_judgement(state, sampler, files.path)
     certificate = certify_plan(state.plan).model_dump(mode="json")
     text = json.dumps(certificate, indent=1, sort_keys=True) + "\n"
@@ -90,14 +89,14 @@ def _conclude_evaluation(
     return settings.sampler
 
 
-def find_trained(runs: Path, settings: EvaluationSettings | Renewal) -> Path:
+def read_trained(runs: Path, settings: EvaluationSettings | Renewal) -> bytes:
     """Return the sampler that a plan evaluates or renews, among a coordinator's runs.
 
     Raises InvalidArgument where none of them made it.
     """
     for run in sorted(runs.iterdir()) if runs.is_dir() else ():
-        sampler = RunFiles(path=run).sampler
-        if sampler.is_file() and digest_of(sampler.read_bytes()) == settings.sampler:
+        path = RunFiles(path=run).sampler
+        if path.is_file() and digest_of(sampler := path.read_bytes()) == settings.sampler:
             return sampler
     raise InvalidArgument(
         "the sampler that the plan is about was made by no run of this coordinator",
@@ -111,7 +110,7 @@ def require_trained(home: Path, plan: Plan) -> None:
     Before anything is spent: at the end there would be answers and nothing to hold them against.
     """
     if plan.evaluation is not None:
-        find_trained(runs_directory(home), plan.evaluation)
+        read_trained(runs_directory(home), plan.evaluation)
 
 
 def _keep_receipts(

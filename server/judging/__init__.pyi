@@ -1,4 +1,12 @@
-from .planned import Sought, expected_people, forecast_evaluation, plan_evaluation
+from .planned import (
+    KEPT,
+    Sought,
+    expected_people,
+    forecast_evaluation,
+    judging_plan,
+    judging_terms,
+    plan_evaluation,
+)
 from .result import (
     Judgement,
     check_judges,
@@ -14,6 +22,7 @@ from .result import (
 from .words import judgement_words
 
 __all__ = [
+    "KEPT",
     "Judgement",
     "Sought",
     "check_judges",
@@ -23,6 +32,8 @@ __all__ = [
     "forecast_evaluation",
     "judge_candidate",
     "judgement_words",
+    "judging_plan",
+    "judging_terms",
     "plan_evaluation",
     "read_candidates",
     "read_found",

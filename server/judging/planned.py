@@ -12,7 +12,7 @@ import numpy as np
 
 from silosynth.common.accounting import rho_for
 from silosynth.common.certificate import Certificate
-from silosynth.common.digest import digest_of
+from silosynth.common.digest import NO_DIGEST, digest_of
 from silosynth.common.errors import InvalidPlan
 from silosynth.common.held import Inputs, inputs_digest, norm_bound, vector_cells, work_out
 from silosynth.common.measurement import Measurement
@@ -30,7 +30,13 @@ PARTS: Mapping[str, float] = {
 """Of rho, where all of them are asked for; see decision 121."""
 _REPEATS = 3e-4
 _SCALE = 2**11
-_UNKNOWN = "sha256:" + "0" * 64
+KEPT = frozenset(
+    {
+        *("schema_name", "schema_digest", "silos", "roster", "dataset", "project", "trust"),
+        *("colluders", "absent", "attempts", "on_absent", "deadline_seconds", "approval_seconds"),
+    }
+)
+"""What a plan about a run's sampler has from that run's plan as it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,40 +75,51 @@ def plan_evaluation(trained: Plan, sampler: bytes, *, sought: Sought) -> tuple[P
     read = parse_sampler(sampler)
     if read.plan_digest != trained.digest:
         raise InvalidPlan("the sampler is of another plan than the run's")
-    epsilon = sought.epsilon or trained.privacy.epsilon
-    delta = sought.delta or trained.privacy.delta
-    terms = Terms(
+    terms = judging_terms(
+        trained,
+        epsilon=sought.epsilon or trained.privacy.epsilon,
+        delta=sought.delta or trained.privacy.delta,
+    )
+    inputs = _settle(trained, read, digest_of(sampler), sought=sought, terms=terms)
+    plan_id = sought.plan_id or f"{trained.id[:48]}-eval-{secrets.token_hex(4)}"
+    also = trained.model_dump(mode="json", include={"held_out"})
+    plan = judging_plan(trained, inputs, method=Method.EVALUATE, terms=terms, id=plan_id, **also)
+    return plan, inputs
+
+
+def judging_terms(trained: Plan, *, epsilon: float, delta: float) -> Terms:
+    """Return what a plan about the sampler of ``trained`` is made within."""
+    return Terms(
         epsilon=epsilon,
         delta=delta,
         rows_per_person=trained.privacy.rows_per_person,
         silos=len(trained.silos),
         trust=trained.sharing,
     )
-    inputs = _settle(trained, read, digest_of(sampler), sought=sought, terms=terms)
+
+
+def judging_plan(
+    trained: Plan, inputs: Inputs, *, method: Method, terms: Terms, **also: object
+) -> Plan:
+    """Return the plan that asks for one vector about the sampler of ``trained``.
+
+    Guarantees: it costs a person at most what ``terms`` grant.
+
+    Args: inputs: with settings that are whole. also: further fields of the plan, as plain data.
+    """
     size = Size(marginals=1, cells=vector_cells(inputs), bound=norm_bound(inputs))
-    phases = calibrated(
-        {PhaseName.EVALUATION: size}, shares={PhaseName.EVALUATION: Fraction(1)}, terms=terms
-    )
-    kept = trained.model_dump(
-        mode="json",
-        include={
-            *("schema_name", "schema_digest", "silos", "roster", "dataset", "project", "trust"),
-            *("colluders", "absent", "attempts", "held_out", "on_absent", "deadline_seconds"),
-            "approval_seconds",
-        },
-    )
-    privacy = trained.privacy.model_copy(update={"epsilon": epsilon, "delta": delta})
-    plan = parse_plan(
-        kept
+    name = PhaseName.EVALUATION
+    privacy = {"epsilon": terms.epsilon, "delta": terms.delta}
+    return parse_plan(
+        trained.model_dump(mode="json", include=set(KEPT))
+        | also
         | {
-            "id": sought.plan_id or f"{trained.id[:48]}-eval-{secrets.token_hex(4)}",
-            "privacy": privacy,
-            "method": Method.EVALUATE.value,
+            "privacy": trained.privacy.model_copy(update=privacy),
+            "method": method.value,
             "evaluation": inputs.settings,
-            "phases": phases,
+            "phases": calibrated({name: size}, shares={name: Fraction(1)}, terms=terms),
         }
     )
-    return plan, inputs
 
 
 def forecast_evaluation(plan: Plan, inputs: Inputs, *, people: float) -> dict[str, float]:
@@ -182,7 +199,7 @@ def _settle(
         trained_units=certificate.rho_units,
         trained_epsilon=certificate.epsilon,
         sampler=digest,
-        inputs=_UNKNOWN,
+        inputs=NO_DIGEST,
         seed=secrets.randbelow(2**31) if sought.seed is None else sought.seed,
         rows=sought.rows,
         groups=sought.groups,

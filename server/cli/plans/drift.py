@@ -5,18 +5,16 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from statistics import NormalDist
 from typing import Annotated
 
 import typer
 
 from silosynth.common.cli import Force, Json, emit, say
-from silosynth.common.errors import RunFailed
 from silosynth.common.files import check_output, write_text
 from silosynth.common.plan import check_promise, dump_plan, load_plan
 from silosynth.common.sampler import load_sampler, parse_sampler
 from silosynth.common.schema import load_schema
-from silosynth.server.cli.judge import SAMPLER, find_directory
+from silosynth.server.cli.judge import find_directory, sampler_in
 from silosynth.server.cli.plans.series import register_series
 from silosynth.server.drift import (
     ALARM,
@@ -63,15 +61,14 @@ def plan_drift_command(
     directory = find_directory(run)
     trained = load_plan(directory / "plan.yaml")
     check_promise(epsilon=epsilon, delta=delta or trained.privacy.delta)
-    sampler = _sampler(directory)
+    sampler = sampler_in(directory)
     before = None if like is None else load_plan(find_directory(like) / "plan.yaml")
     plan, inputs = plan_drift(
         trained, sampler, epsilon=epsilon, delta=delta, like=before, plan_id=plan_id
     )
     write_text(out, dump_plan(plan), force=force)
     people = max(float(parse_sampler(sampler).total), 2.0)
-    limit = -NormalDist().inv_cdf(ALARM / 2 / inputs.blocks["halves"])
-    share = forecast_drift(plan, inputs, people=people, limit=limit)
+    share = forecast_drift(plan, inputs, people=people)
     say(f"wrote {out}: plan {plan.id}, epsilon {epsilon:g}, {len(inputs.pairs)} pairs")
     say(f"of about {people:,.0f} people, a move of {share:.1%} between two cells would be found")
     emit(
@@ -98,7 +95,7 @@ def plan_renew(
     """
     check_output(out, force=force)
     directory = find_directory(run)
-    trained, sampler = load_plan(directory / "plan.yaml"), _sampler(directory)
+    trained, sampler = load_plan(directory / "plan.yaml"), sampler_in(directory)
     check_promise(epsilon=epsilon, delta=delta or trained.privacy.delta)
     plan = plan_renewal(
         trained,
@@ -115,16 +112,6 @@ def plan_renew(
         {"path": str(out), "id": plan.id, "digest": plan.digest, "pairs": len(plan.workload)},
         as_json=as_json,
     )
-
-
-def _sampler(directory: Path) -> bytes:
-    """Return the sampler of a run; raise RunFailed where there is none yet."""
-    try:
-        return (directory / SAMPLER).read_bytes()
-    except OSError:
-        raise RunFailed(
-            f"the run in {directory} has no sampler yet", hint="resume it first"
-        ) from None
 
 
 def drift(

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
-from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from silosynth.common.accounting import RHO_UNIT, cks_epsilon
+from silosynth.common.accounting import units_epsilon
 from silosynth.common.cli import Force, Json, emit, say, show_table
 from silosynth.common.errors import InvalidArgument, SilosynthError
 from silosynth.common.files import check_output, write_text
@@ -218,4 +217,4 @@ def _words(template: Plan) -> tuple[str, ...]:
 
 def _epsilon(plan: Plan, units: int) -> float:
     """Return units as an epsilon at the plan's delta."""
-    return cks_epsilon(Fraction(units, RHO_UNIT), plan.privacy.delta)
+    return units_epsilon(units, plan.privacy.delta)

@@ -40,7 +40,7 @@ MUTANTS = (
     Mutant(
         name="an epoch goes on after a later one stated what it cost",
         path=ROWS,
-        old="if (later := _later_epoch(connection, series, int(number))) is not None:",
+        old="if (later := later_epoch(connection, scope)) is not None:",
         new="if (later := None) is not None:",
         killed_by=(EPOCHS + "test_an_epoch_is_over_once_a_later_one_was_answered",),
     ),
@@ -73,8 +73,8 @@ MUTANTS = (
     Mutant(
         name="a certificate rounds what a person lost to a series down",
         path="common/certificate/certify.py",
-        old="rounded_up(cks_epsilon(Fraction(u, RHO_UNIT), delta))",
-        new="format(cks_epsilon(Fraction(u, RHO_UNIT), delta), '.4g')",
+        old="rounded_up(units_epsilon(u, delta))",
+        new="format(units_epsilon(u, delta), '.4g')",
         killed_by=(
             "tests/server/planning/test_epochs.py::"
             "test_no_epsilon_of_a_certificate_is_below_what_was_lost",
