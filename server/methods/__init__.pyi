@@ -1,5 +1,6 @@
 from .budget import Size, calibrated
 from .dp_sgd import trained_sampler
+from .marginals import draw_order
 from .method import Design, Flags, Known, Outcome, Question, Terms
 from .mixture import most_groups
 from .table import (
