@@ -105,12 +105,13 @@ def read_trained(runs: Path, settings: EvaluationSettings | Renewal) -> bytes:
 
 
 def require_trained(home: Path, plan: Plan) -> None:
-    """Raise InvalidArgument for a plan that evaluates a sampler of no run of this coordinator.
+    """Raise InvalidArgument for a plan about a sampler of no run of this coordinator.
 
     Before anything is spent: at the end there would be answers and nothing to hold them against.
     """
-    if plan.evaluation is not None:
-        read_trained(runs_directory(home), plan.evaluation)
+    about = plan.evaluation or plan.renews
+    if about is not None:
+        read_trained(runs_directory(home), about)
 
 
 def _keep_receipts(
