@@ -55,6 +55,7 @@ class EvaluationSettings(PlanModel):
     clip: int = Field(default=8, ge=1, le=64, description="most nats of gain that a row counts for")
     targets: tuple[str, ...] = Field(default=(), max_length=16)
     bins: int = Field(default=8, ge=2, le=64)
+    cuts: Literal["classes"] | None = None
     weights: tuple[Weight, Weight, Weight, Weight, Weight]
     witness: str | None = Field(default=None, max_length=400_000, pattern=r"^[0-9a-f]*$")
 

@@ -207,6 +207,7 @@ def _settle(
         likelihood=isinstance(sampler, Sampler),
         clip=8 if len(sampler.domain.shape) <= 15 else 12,
         targets=tuple(sought.targets),
+        cuts="classes" if sought.targets else None,
         weights=(1, 1, 1, 1, 1),
     )
     inputs = work_out(sampler, settings)
