@@ -25,8 +25,11 @@ from silosynth.server.coordinator import Agree, Answered, Event, State, Stated, 
 from silosynth.server.driver import Journal, Progress
 from silosynth.server.driver.drive import drive
 from silosynth.simulations.audit import Ran
-from silosynth.simulations.one_process import HeldLedgers, OneProcess, fits_memory
+from silosynth.simulations.one_process import HeldLedgers, OneProcess, Remembered, fits_memory
 from silosynth.simulations.silos import SiloDirectory, make_silos, open_gateway, refill_silos
+
+_ONCE = Remembered(2)
+"""An audit runs hundreds of plans of one schema."""
 
 
 def run_local(
@@ -58,7 +61,8 @@ def run_local(
     by_name = {silo.name: silo for silo in silos}
     sealed = encode_plan(plan)
     ledgers = HeldLedgers() if fits_memory(plan) else None
-    shared = OneProcess(codec=Codec(schema), tables=tables or {}, ledgers=ledgers)
+    codec = _ONCE(("codec", schema.digest), lambda: Codec(schema))
+    shared = OneProcess(codec=codec, tables=tables or {}, ledgers=ledgers)
     with ExitStack() as stack:
         # Opening one checks its whole ledger, which a round of training adds to.
         opened: dict[str, Gateway] = {}
@@ -118,7 +122,7 @@ def run_whole(
     ``sampler`` is what a plan evaluates, of silos that were trained on in this directory.
     """
     path, silos = directory / "schema.yaml", directory / "silos"
-    path.write_text(dump_schema(schema))
+    path.write_text(_ONCE(("schema", schema.digest), lambda: dump_schema(schema)))
     if sampler is None:
         places = make_silos(
             silos, plan=plan, schema_path=path, tables=tables, person_column=person_column
