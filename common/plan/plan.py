@@ -185,6 +185,8 @@ class Plan(PlanModel):
             raise ValueError("lacks: name the columns of a silo once each, or leave it out")
         if lacks and (self.training or self.features or self.projection):
             raise ValueError("lacks: this method learns from whole rows; measure marginals")
+        if lacks and self.chosen.evaluates:
+            raise ValueError("lacks: a plan that evaluates asks whole rows")
         if any(p.held is not None for p in self.phases) and not (lacks and self.masked):
             raise ValueError("phases: held belongs to shared trust where silos lack columns")
 

@@ -88,7 +88,15 @@ def plan_evaluation(trained: Plan, sampler: bytes, *, sought: Sought) -> tuple[P
 
 
 def judging_terms(trained: Plan, *, epsilon: float, delta: float) -> Terms:
-    """Return what a plan about the sampler of ``trained`` is made within."""
+    """Return what a plan about the sampler of ``trained`` is made within.
+
+    Raises InvalidPlan where a silo lacks columns: each person is asked with a whole row.
+    """
+    for silo, lacked in sorted((trained.lacks or {}).items()):
+        raise InvalidPlan(
+            f"silo {silo} lacks {lacked[0]!r} by plan {trained.id}, and whole rows are asked",
+            hint="'silosynth silo evaluate' compares what a silo holds, at the silo",
+        )
     return Terms(
         epsilon=epsilon,
         delta=delta,
