@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from silosynth.common.cli import Force, Json, emit, say
+from silosynth.common.cli import Force, GateFile, Json, emit, say
 from silosynth.common.errors import InvalidArgument, OutputExists
 from silosynth.common.forest import is_forest
 from silosynth.common.plan import Plan, check_budget, check_plan, dump_plan, load_plan
@@ -17,7 +17,6 @@ from silosynth.server.cli import (
     SEED,
     Count,
     Evaluation,
-    GateFile,
     Out,
     Seed,
     Shown,
