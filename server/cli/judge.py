@@ -150,8 +150,6 @@ def _measured(directory: Path, trained: Plan) -> Sequence[Measurement]:
     """Return what a run released of pairs, to choose witness cells by; nothing of a generator."""
     schema = load_schema(directory / "schema.yaml")
     state, _ = replay(trained, schema, read_events(directory, plan_digest=trained.digest))
-    if state.stage not in (Stage.FIT, Stage.DELIVER, Stage.ENDED) or trained.training:
-        return ()
-    if trained.features is not None or trained.projection is not None:
+    if state.stage not in (Stage.FIT, Stage.DELIVER, Stage.ENDED) or trained.chosen.whole_rows:
         return ()
     return finish(state).measurements
