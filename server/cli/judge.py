@@ -80,6 +80,16 @@ def find_directory(run: str) -> Path:
     return Path(run) if Path(run).is_dir() else find_run(home(), run)[0].path
 
 
+def read_sampler(directory: Path) -> bytes:
+    """Return the sampler of a run; raise RunFailed where there is none yet."""
+    try:
+        return (directory / SAMPLER).read_bytes()
+    except OSError:
+        raise RunFailed(
+            f"the run in {directory} has no sampler yet", hint="resume it first"
+        ) from None
+
+
 def plan_evaluate(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run's directory or id.")],
     out: Annotated[Path, typer.Option(help="Where to write the plan (YAML).")],
@@ -99,12 +109,7 @@ def plan_evaluate(
     bars = read_gate(gate)
     directory = find_directory(run)
     trained = load_plan(directory / "plan.yaml")
-    try:
-        sampler = (directory / SAMPLER).read_bytes()
-    except OSError:
-        raise RunFailed(
-            f"the run in {directory} has no sampler yet", hint="resume it first"
-        ) from None
+    sampler = read_sampler(directory)
     sought = wanted[0].sought(trained=trained, measured=_measured(directory, trained))
     plan, inputs = plan_evaluation(trained, sampler, sought=sought)
     write_text(out, dump_plan(plan), force=force)

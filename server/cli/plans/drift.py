@@ -11,12 +11,11 @@ from typing import Annotated
 import typer
 
 from silosynth.common.cli import Force, Json, emit, say
-from silosynth.common.errors import RunFailed
 from silosynth.common.files import check_output, write_text
 from silosynth.common.plan import check_promise, dump_plan, load_plan
 from silosynth.common.sampler import load_sampler, parse_sampler
 from silosynth.common.schema import load_schema
-from silosynth.server.cli.judge import SAMPLER, find_directory
+from silosynth.server.cli.judge import find_directory, read_sampler
 from silosynth.server.cli.plans.series import register_series
 from silosynth.server.drift import (
     ALARM,
@@ -63,7 +62,7 @@ def plan_drift_command(
     directory = find_directory(run)
     trained = load_plan(directory / "plan.yaml")
     check_promise(epsilon=epsilon, delta=delta or trained.privacy.delta)
-    sampler = _sampler(directory)
+    sampler = read_sampler(directory)
     before = None if like is None else load_plan(find_directory(like) / "plan.yaml")
     plan, inputs = plan_drift(
         trained, sampler, epsilon=epsilon, delta=delta, like=before, plan_id=plan_id
@@ -98,7 +97,7 @@ def plan_renew(
     """
     check_output(out, force=force)
     directory = find_directory(run)
-    trained, sampler = load_plan(directory / "plan.yaml"), _sampler(directory)
+    trained, sampler = load_plan(directory / "plan.yaml"), read_sampler(directory)
     check_promise(epsilon=epsilon, delta=delta or trained.privacy.delta)
     plan = plan_renewal(
         trained,
@@ -115,16 +114,6 @@ def plan_renew(
         {"path": str(out), "id": plan.id, "digest": plan.digest, "pairs": len(plan.workload)},
         as_json=as_json,
     )
-
-
-def _sampler(directory: Path) -> bytes:
-    """Return the sampler of a run; raise RunFailed where there is none yet."""
-    try:
-        return (directory / SAMPLER).read_bytes()
-    except OSError:
-        raise RunFailed(
-            f"the run in {directory} has no sampler yet", hint="resume it first"
-        ) from None
 
 
 def drift(
