@@ -106,12 +106,14 @@ def find_trained(runs: Path, settings: EvaluationSettings | Renewal) -> Path:
 
 
 def require_trained(home: Path, plan: Plan) -> None:
-    """Raise InvalidArgument for a plan that evaluates a sampler of no run of this coordinator.
+    """Raise InvalidArgument for a plan about a sampler that no run of this coordinator made.
 
-    Before anything is spent: at the end there would be answers and nothing to hold them against.
+    Before anything is spent: at the end there would be answers and nothing to hold them against,
+    or nothing to take the rest from.
     """
-    if plan.evaluation is not None:
-        find_trained(runs_directory(home), plan.evaluation)
+    about = plan.evaluation or plan.renews
+    if about is not None:
+        find_trained(runs_directory(home), about)
 
 
 def _keep_receipts(

@@ -12,7 +12,7 @@ import pytest
 
 from silosynth.client.ledger import Ledger
 from silosynth.common.certificate import certify_plan
-from silosynth.common.errors import InvalidPlan, RunFailed
+from silosynth.common.errors import InvalidArgument, InvalidPlan, RunFailed
 from silosynth.common.messages import Refusal, Release, Request, decode_release, encode_request
 from silosynth.common.plan import PhaseName, Plan, encode_plan, parse_plan, plan_units
 from silosynth.common.sampler import Sampler, load_sampler, parse_sampler, probability_of
@@ -20,6 +20,7 @@ from silosynth.common.schema import parse_schema
 from silosynth.server.coordinator import finish
 from silosynth.server.drift import find_drift, plan_drift, plan_renewal
 from silosynth.server.driver import Journal
+from silosynth.server.federation import require_trained
 from silosynth.server.judging import Judgement, write_judgement
 from silosynth.server.planning import new_plan
 from silosynth.simulations import Engine, simulate
@@ -149,6 +150,8 @@ def test_what_moved_is_measured_again_and_the_rest_taken_over(months: Kept, tmp_
     moved, out, sampler = (("a", "c"),), tmp_path / "renewed", months.sampler
     plan = plan_renewal(months.trained, SCHEMA, sampler, moved=moved, epsilon=1.0, plan_id="anew")
     assert plan.workload == moved
+    with pytest.raises(InvalidArgument, match="no run of this coordinator"):
+        require_trained(tmp_path, plan)
     before = months.spent()
     out.mkdir()
     with Journal(out, plan_digest=plan.digest, durable=False) as journal:
