@@ -14,7 +14,7 @@ from .join import Joining, ask_for_new_key, ask_to_join, check_kit, take_kit
 from .prune import old_results
 from .recover import Basis, Recovery, write_recovery
 from .rows.datasets import open_datasets, prepare
-from .rows.judging import OwnTable, find_result, own_rows, own_table
+from .rows.judging import find_result, own_rows, own_table
 from .rows.reading import read_tables
 from .upgrade import next_step, take_step
 
@@ -23,7 +23,6 @@ __all__ = [
     "Fit",
     "Fits",
     "Joining",
-    "OwnTable",
     "ReadsFit",
     "Recovery",
     "Silo",

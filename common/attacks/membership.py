@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from scipy.special import gammaln
 
 from silosynth.common.attacks.people import (
     Arena,
@@ -247,7 +246,8 @@ def _counted(
     width = math.ceil(2 * _SIGMAS * math.sqrt(noise.max(initial=0.0))) + 1
     first = np.maximum(np.rint(values - width // 2), 0)
     counts = first[:, None] + np.arange(width)
-    logs = gammaln(alike[:, None] + counts) - gammaln(counts + 1) + counts * math.log(chance)
+    steps = np.log(chance * (alike[:, None] + counts) / (counts + 1))  # P(j + 1) over P(j)
+    logs = np.cumsum(steps, axis=1) - steps
     logs -= (values[:, None] - counts) ** 2 / (2 * noise[:, None])
     weights = np.exp(logs - logs.max(axis=1, keepdims=True))
     ratios = counts / (chance * (alike[:, None] + counts - 1))
