@@ -251,8 +251,9 @@ def _counted(
     logs -= (values[:, None] - counts) ** 2 / (2 * noise[:, None])
     weights = np.exp(logs - logs.max(axis=1, keepdims=True))
     ratios = counts / (chance * (alike[:, None] + counts - 1))
-    found: np.ndarray = (weights * ratios).sum(axis=1) / weights.sum(axis=1)
-    return np.log(np.maximum(found, _NEVER))
+    found = (weights * ratios).sum(axis=1) / weights.sum(axis=1)
+    logged: np.ndarray = np.log(np.maximum(found, _NEVER))
+    return logged
 
 
 def _merged(measurement: Measurement, codes: Codes, domain: Domain) -> np.ndarray:

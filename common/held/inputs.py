@@ -233,7 +233,8 @@ def _within(scores: np.ndarray, yes: np.ndarray, bins: np.ndarray, count: int) -
     before = np.concatenate(([0.0], np.cumsum(np.bincount(first, weights=no, minlength=count))))
     told = np.bincount(first, weights=sure * (below - before[first]), minlength=count)
     pairs = np.prod([np.bincount(first, weights=c, minlength=count) for c in (no, sure)], axis=0)
-    return np.divide(told, pairs, out=np.full(count, 0.5), where=pairs > 0)
+    found: np.ndarray = np.divide(told, pairs, out=np.full(count, 0.5), where=pairs > 0)
+    return found
 
 
 def _witness(settings: EvaluationSettings, cells: Sequence[int]) -> tuple[np.ndarray, ...]:
