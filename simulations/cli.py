@@ -10,7 +10,6 @@ import typer
 
 from silosynth.common.cli import Force, Json, emit, refuse_of_tables, say, with_flags
 from silosynth.common.errors import InvalidArgument
-from silosynth.common.files import read_named
 from silosynth.common.plan import load_plan
 from silosynth.common.schema import describes_tables, load_schema
 from silosynth.simulations.audit import register_audit
@@ -217,7 +216,7 @@ def simulate_command(
         rows_per_person=of_rows.rows_per_person,
         accept_misfits=of_rows.accept_misfits,
         maps=maps,
-        last=None if last is None else read_named(last),
+        last=last,
     )
     show_result(result, directory=out)
     emit(result_facts(result, directory=out), as_json=as_json)

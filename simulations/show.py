@@ -12,6 +12,7 @@ import pyarrow as pa
 from silosynth.client.maps import SiloMap
 from silosynth.common.cli import bars, say, show_table
 from silosynth.common.errors import OutputExists
+from silosynth.common.files import read_named
 from silosynth.common.plan import Plan
 from silosynth.common.schema import Schema
 from silosynth.server.driver import Progress
@@ -31,7 +32,7 @@ def run_with_progress(
     rows_per_person: int | None = None,
     accept_misfits: bool = False,
     maps: Mapping[str, SiloMap] | None = None,
-    last: bytes | None = None,
+    last: Path | None = None,
 ) -> RunResult:
     """Run a plan and show how far it is."""
     with progress_bars() as progress:
@@ -46,7 +47,7 @@ def run_with_progress(
             rows_per_person=rows_per_person,
             accept_misfits=accept_misfits,
             maps=maps,
-            last=last,
+            last=None if last is None else read_named(last),
             progress=progress,
             tell=say,
         )

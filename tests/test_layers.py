@@ -96,7 +96,8 @@ ROOMS: dict[str, str] = {
     "common/trust",
     "client/serving": "client/desk client/silo client/ledger client/noise client/policy client/rpc "
     "common/audit common/messages common/reach common/telemetry common/trust",
-    "client/page": "client/desk client/policy common/page common/report common/trust",
+    "client/page": "client/desk client/policy common/accounting common/page common/report "
+    "common/trust",
     "client/relay": "client/rpc common/flower common/messages common/reach common/telemetry",
     "client/cli": "client/csv client/maps client/desk client/drafting client/families client/silo "
     "client/policy client/roster client/source common/accounting common/audit common/cli "
@@ -118,7 +119,7 @@ ROOMS: dict[str, str] = {
     "server/families": "common/families common/forest common/sampler common/schema common/tables",
     "server/planning": "server/families server/methods common/accounting common/codec "
     "common/families common/generator common/plan common/schema common/tables",
-    "server/coordinator": "server/families server/model server/methods server/generator "
+    "server/coordinator": "server/families server/methods server/generator "
     "server/measuring server/values common/values common/accounting common/certificate "
     "common/estimate common/families common/forest common/messages common/plan common/sampler "
     "common/schema common/tables common/trust",

@@ -11,7 +11,7 @@ from bench.series.tables import Epochs
 from bench.support.pooled import PooledRun, run_pooled
 from silosynth.common.held import Inputs, evaluate_release
 from silosynth.common.held.counters import Counters
-from silosynth.common.plan import PhaseName, Plan, plan_units
+from silosynth.common.plan import Plan, plan_units
 from silosynth.common.sampler import AnySampler, Sampler, draw_codes, dump_sampler
 from silosynth.common.schema import Schema
 from silosynth.common.scores import all_cliques, marginal_distance
@@ -118,9 +118,7 @@ def _moved(begun: Begun) -> tuple[dict[Pair, float] | None, int]:
 
 def _renewal(begun: Begun, *, moved: dict[Pair, float] | None, most: int) -> Plan:
     """Return the plan of a renewal that costs at most so many ledger units."""
-    weak = unexplained(
-        begun.first.measured[PhaseName.COARSE], begun.first.model.marginal, last=begun.last
-    )
+    weak = unexplained(begun.first.measured, begun.first.model.marginal, last=begun.last)
     data = dump_sampler(begun.last)
     epsilon = begun.plan.privacy.epsilon * (most / plan_units(begun.plan)) ** 0.5
     while True:

@@ -95,16 +95,8 @@ def start(
     Args: last: the sampler that the plan renews, if any; RunFailed without it.
     """
     check_any_plan(plan, schema)
-    renewed = take_last(plan, schema, last)
-    state = State(
-        plan=plan,
-        schema=schema,
-        silos=plan.silos,
-        phase=None,
-        stage=Stage.PROPOSE,
-        values=renewed.values,
-        carried=renewed.carried,
-    )
+    renewed, silos = take_last(plan, schema, last), plan.silos
+    state = State(plan=plan, schema=schema, silos=silos, stage=Stage.PROPOSE, renewed=renewed)
     if not plan.roster:
         return _begin(state)
     return state, tuple(Propose(silo=s) for s in state.silos)
@@ -126,11 +118,7 @@ def step(state: State, event: Event) -> tuple[State, Commands]:
 
 
 def replay(
-    plan: Plan,
-    schema: Schema | TablesSchema,
-    events: Iterable[Event],
-    *,
-    last: bytes | None = None,
+    plan: Plan, schema: Schema | TablesSchema, events: Iterable[Event], *, last: bytes | None = None
 ) -> tuple[State, Commands]:
     """Return the state after ``events`` and what is still to be done; see :func:`start`."""
     state, commands = start(plan, schema, last=last)

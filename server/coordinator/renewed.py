@@ -6,16 +6,18 @@ so whatever reads a run reads what it renewed, or is told in one line that it is
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from silosynth.common.digest import digest_of
 from silosynth.common.errors import InvalidPlan, RunFailed
+from silosynth.common.measurement import Measurement
 from silosynth.common.plan import Plan
 from silosynth.common.sampler import Sampler, parse_sampler
 from silosynth.common.schema import Schema
 from silosynth.common.tables import TablesSchema
 from silosynth.common.values import keeps_bins, refine
-from silosynth.server.measuring import Carried, carry
+from silosynth.server.measuring import Carried, carry, weigh_columns
 from silosynth.server.values import Values
 
 
@@ -25,6 +27,10 @@ class Renewed:
 
     carried: Carried = field(default_factory=Carried)
     values: Values | None = None
+
+    def columns(self, one_way: Sequence[Measurement]) -> tuple[Measurement, ...]:
+        """Return 1-ways of now with those of then in them; as they are where nothing is renewed."""
+        return weigh_columns(one_way, self.carried)
 
 
 def take_last(plan: Plan, schema: Schema | TablesSchema, sampler: bytes | None) -> Renewed:

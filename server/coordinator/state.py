@@ -16,14 +16,9 @@ from silosynth.common.schema import Schema
 from silosynth.common.tables import TablesSchema
 from silosynth.common.values import Spread
 from silosynth.server.coordinator.of_tables import OfTables
+from silosynth.server.coordinator.renewed import Renewed
 from silosynth.server.generator import Learning
-from silosynth.server.measuring import (
-    Carried,
-    sum_masked,
-    sum_releases,
-    to_all_rows,
-    weigh_columns,
-)
+from silosynth.server.measuring import sum_masked, sum_releases, to_all_rows
 from silosynth.server.methods import Known, Question
 from silosynth.server.values import Values
 
@@ -216,14 +211,13 @@ class State(OfTables):
 
     ``silos`` are those that still take part, ``left`` says why others do not, and ``acknowledged``
     what each silo had against the result: nothing, if it is well. ``learning`` is there while and
-    after a generator is trained; ``rounds`` are the releases of the rounds before, without cells.
-    ``carried`` is what the last sampler says, of a plan that renews it.
+    after a generator is trained; ``rounds`` are those before, ``renewed`` the last sampler's word.
     """
 
     plan: Plan
     schema: Schema | TablesSchema
     silos: tuple[str, ...]
-    phase: PhaseName | None
+    phase: PhaseName | None = None
     stage: Stage
     approved: tuple[str, ...] = ()
     left: Mapping[str, str] = field(default_factory=dict)
@@ -236,7 +230,7 @@ class State(OfTables):
     learning: Learning | None = None
     rounds: tuple[Release, ...] = ()
     values: Values | None = None
-    carried: Carried = field(default_factory=Carried)
+    renewed: Renewed = field(default_factory=Renewed)
 
     @property
     def coded(self) -> Schema:
@@ -290,7 +284,7 @@ class State(OfTables):
             silos=self.silos,
             learning=self.learning,
             generator=generator,
-            carried=self.carried,
+            carried=self.renewed.carried,
         )
 
     def merging(self) -> tuple[Measurement, ...]:
@@ -298,21 +292,19 @@ class State(OfTables):
 
         They are over all silos that answered them, so a silo that leaves later changes no merge,
         and what was asked of merged codes still fits the model's. Its rows count nowhere else. What
-        a last sampler says of the columns is in them: codes that it kept apart stay apart.
+        a last sampler says is in them: codes that it kept apart stay apart.
         """
-        first = _COUNTS
-        complete = first in self.asked and not self.is_open(first)
-        return weigh_columns(self._sum(first, silos=None), self.carried) if complete else ()
+        complete = _COUNTS in self.asked and not self.is_open(_COUNTS)
+        return self.renewed.columns(self._sum(_COUNTS, silos=None)) if complete else ()
 
     def _sum(self, phase: PhaseName, *, silos: tuple[str, ...] | None) -> tuple[Measurement, ...]:
         """Return the sums of a phase, all brought to the rows of ``silos``, or of all."""
         sums = self._own_sum(phase, silos=silos)
         if not self.plan.lacks:
             return sums
-        first = _COUNTS
-        apart = phase is not first and first in self.asked
-        others = self._own_sum(first, silos=silos) if apart else ()
-        taking = self.releases[first if apart else phase]
+        apart = phase is not _COUNTS and _COUNTS in self.asked
+        others = self._own_sum(_COUNTS, silos=silos) if apart else ()
+        taking = self.releases[_COUNTS if apart else phase]
         over = tuple(s for s in taking if silos is None or s in silos)
         return to_all_rows(sums, others=others, plan=self.plan, silos=over)
 

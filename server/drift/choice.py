@@ -8,13 +8,15 @@ or not. Those releases were paid for, so holding the sampler against them costs 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 
 from silosynth.common.domain import Clique
 from silosynth.common.measurement import Measurement
+from silosynth.common.plan import PhaseName, Plan
 from silosynth.common.sampler import Sampler, clique_shares
 from silosynth.server.measuring import regroup
 from silosynth.server.model import build_junction_tree
@@ -34,20 +36,27 @@ class Candidate:
     rows: float
 
 
+def leaves_coarse(plan: Plan) -> bool:
+    """Say whether a plan's run released coarse marginals of all pairs."""
+    return any(p.name is PhaseName.COARSE for p in plan.phases)
+
+
 def unexplained(
-    coarse: Iterable[Measurement],
+    measured: Mapping[PhaseName, Sequence[Measurement]],
     marginal: Callable[[Clique], np.ndarray],
     *,
     last: Sampler,
 ) -> tuple[Candidate, ...]:
     """Return how far a model is from coarse marginals of pairs, beyond what noise explains.
 
-    Args: marginal: the model's counts over a clique, over the sampler's working codes.
+    Args:
+        measured: what a run released.
+        marginal: the model's counts over a clique, over the sampler's working codes.
     """
     domain, grouping = last.domain, last.grouping
     working = grouping.domain(domain)
     found = []
-    for m in coarse:
+    for m in measured.get(PhaseName.COARSE, ()):
         merged = regroup(m, domain=domain, grouping=grouping)
         expected = _merged(marginal(m.clique).reshape(working.sizes(m.clique)), merged)
         noise = float(m.variance.sum()) + _DEVIATIONS * math.sqrt(2 * float((m.variance**2).sum()))
@@ -88,15 +97,15 @@ def choose_pairs(
         known = rows.get(frozenset(pair))
         rows[frozenset(pair)] = Candidate(pair=pair, rows=max(count, known.rows if known else 0.0))
     cliques = [c for c, _ in clique_shares(last)]
-    held = {frozenset(c) for c in cliques}
+    held = {frozenset(pair) for c in cliques for pair in combinations(c, 2)}
     again = {frozenset(p) for p in moved}
     columns = len(working.attributes)
     room = MOST_CELLS + build_junction_tree(cliques, domain=working).cells
-    standing: list[Clique] = list(cliques)
+    standing = list(cliques)
     order: list[Candidate] = []
     for candidate in sorted(rows.values(), key=lambda c: (-c.rows, c.pair)):
-        pair = frozenset(candidate.pair)
-        if pair in held and pair not in again:
+        both = frozenset(candidate.pair)
+        if both in held and both not in again:
             continue  # it was measured, and did not move
         joined = [*standing, candidate.pair]
         if build_junction_tree(joined, domain=working).cells <= room:

@@ -17,7 +17,7 @@ import numpy as np
 from silosynth.common.certificate import Certificate
 from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.measurement import Measurement
-from silosynth.common.plan import OF_PAIRS, PhaseName
+from silosynth.common.plan import OF_COLUMNS, OF_PAIRS
 from silosynth.common.sampler import Sampler, clique_shares, code_shares, draw_codes
 from silosynth.server.measuring.sum import estimate_rows, regroup
 from silosynth.server.model import build_junction_tree
@@ -91,7 +91,7 @@ def _noise(last: Sampler) -> tuple[float, float]:
     """Return the variance of a cell of a sampler's columns and pairs, by its certificate."""
     noise = Certificate.model_validate(dict(last.certificate)).cell_noise
     together = max([noise[name] for name in OF_PAIRS if name in noise] or noise.values())
-    return noise.get(PhaseName.ONE_WAY, together), together
+    return max([noise[name] for name in OF_COLUMNS if name in noise] or [together]), together
 
 
 def _drawn(

@@ -16,7 +16,7 @@ from silosynth.client.gateway.proposals import plan_scopes
 from silosynth.client.gateway.series import epoch_scope, series_scope
 from silosynth.common.messages import Release
 from silosynth.common.plan import Plan, plan_units
-from tests.client.gateway.test_gateway_series import approve, ask, at, epoch, refused
+from tests.client.gateway.test_gateway_series import approve, at, epoch, refused
 from tests.support.gateways.signed import Federation
 
 DAY = "2030-01-31"
@@ -35,7 +35,7 @@ def killed_at(step: str, federation: Federation, plan: Plan) -> int:
         try:
             with federation.open(reached=reached) as silo:
                 at(silo, DAY)
-                ask(federation, silo, plan)
+                federation.ask(silo, plan)
         finally:
             os._exit(1)
     return os.WTERMSIG(os.waitpid(pid, 0)[1])
@@ -55,7 +55,7 @@ def test_an_epoch_is_answered_and_charged_once_wherever_its_silo_dies(
     with federation.open() as silo:
         at(silo, DAY)
         approve(federation, silo, first)
-        assert isinstance(ask(federation, silo, first), Release)
+        assert isinstance(federation.ask(silo, first), Release)
     assert killed_at(step, federation, second) == signal.SIGKILL
     with federation.open() as silo:
         at(silo, DAY)

@@ -11,7 +11,7 @@ import typer
 
 from silosynth.common.cli import Force, Json, emit, say
 from silosynth.common.files import check_output, write_text
-from silosynth.common.plan import PhaseName, Plan, check_promise, dump_plan, load_plan
+from silosynth.common.plan import Plan, check_promise, dump_plan, load_plan
 from silosynth.common.sampler import Sampler, load_sampler, parse_sampler
 from silosynth.common.schema import load_schema
 from silosynth.server.cli.judge import find_directory, sampler_in
@@ -24,6 +24,7 @@ from silosynth.server.drift import (
     drift_words,
     find_drift,
     forecast_drift,
+    leaves_coarse,
     plan_drift,
     plan_renewal,
     read_moved,
@@ -130,12 +131,11 @@ def plan_renew(
 def _weak(directory: Path, trained: Plan, sampler: bytes) -> tuple[Candidate, ...]:
     """Return what a run's coarse marginals say that its sampler leaves out; mostly of mst."""
     last = parse_sampler(sampler)
-    if not isinstance(last, Sampler) or PhaseName.COARSE not in {p.name for p in trained.phases}:
+    if not isinstance(last, Sampler) or not leaves_coarse(trained):
         return ()
     schema = load_schema(directory / "schema.yaml")
     state = read_state(directory, plan=trained, schema=schema)
-    coarse = state.measured().get(PhaseName.COARSE, ())
-    return unexplained(coarse, finish(state).model.marginal, last=last)
+    return unexplained(state.measured(), finish(state).model.marginal, last=last)
 
 
 def drift(

@@ -13,7 +13,8 @@ from silosynth.common.measurement import Measurement
 from silosynth.common.plan import OF_VALUES, Method, PhaseName
 from silosynth.common.sampler import Sampler, dump_sampler, parse_sampler, probability_of
 from silosynth.common.schema import parse_schema
-from silosynth.server.drift import Candidate, choose_pairs, plan_renewal, unexplained
+from silosynth.server.drift import Candidate, plan_renewal, unexplained
+from silosynth.server.drift.choice import choose_pairs
 from silosynth.server.planning import new_plan
 from silosynth.simulations import Engine, simulate
 from silosynth.simulations.run import reopen
@@ -111,7 +112,7 @@ def test_a_coarse_marginal_says_what_a_model_leaves_out_beyond_its_noise(last: b
 
     def told(values: np.ndarray, variance: float) -> tuple[Candidate, ...]:
         coarse = Measurement(clique=("a", "b"), values=values, variance=np.full(4, variance))
-        return unexplained([coarse], lambda _: even, last=read)
+        return unexplained({PhaseName.COARSE: [coarse]}, lambda _: even, last=read)
 
     (found,) = told(tied, 100.0)
     assert found.rows == pytest.approx(4_000, rel=0.01)
