@@ -57,7 +57,10 @@ def air(before: int, now: int) -> Epochs:
         }
     )
     first, second = (
-        encode(case.table.filter(pc.equal(case.table["year"], year)), schema=schema)
+        encode(
+            case.table.filter(pc.equal(case.table["year"], year)).drop_columns(["year"]),
+            schema=schema,
+        )
         for year in (before, now)
     )
     return Epochs(
