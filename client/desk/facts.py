@@ -34,6 +34,7 @@ def plan_facts(plan: Plan) -> dict[str, Any]:
         "checkpoint": plan_checkpoint(plan),
         "features": _feature_facts(plan),
         "projection": _projection_facts(plan),
+        "central": _central_facts(plan),
         "evaluation": _evaluation_facts(plan),
         "renews": None if plan.renews is None else plan.renews.sampler,
         "training": _training_facts(plan),
@@ -139,6 +140,14 @@ def _projection_facts(plan: Plan) -> Facts | None:
     if projection is None:
         return None
     return {"dimensions": projection.dimensions, "label": projection.label}
+
+
+def _central_facts(plan: Plan) -> Facts | None:
+    """Return how pictures are looked at."""
+    central = plan.central
+    if central is None:
+        return None
+    return {"pixels": central.pixels, "blocks": central.blocks, "label": central.label}
 
 
 def _training_facts(plan: Plan) -> Facts | None:

@@ -55,7 +55,7 @@ def _who(coordinator: str) -> str:
     return f"coordinator {coordinator!r}"
 
 
-_NO_COUNTS = ("training", "embedding", "projection", "evaluation")
+_NO_COUNTS = ("training", "embedding", "projection", "central", "around", "evaluation")
 """Phases whose sums are no counts."""
 
 
@@ -73,6 +73,8 @@ def _asked(plan: Facts) -> str:
         said.append("one noised vector of how its rows lie beside a sampler")
     if plan["projection"] is not None:
         said.append("one noised sum of projections of its rows and of their second moments")
+    if plan.get("central") is not None:
+        said.append("one noised sum of its rows' pictures, and one of how they differ from that")
     if training is not None:
         said.append(
             f"noised sums of gradients, {training['weights']:,} numbers each, in up to "
@@ -115,6 +117,9 @@ def _phase(phase: Facts, plan: Facts) -> str:
             f"squares and products{by_class}, {phase['cells']:,} numbers, with {noise} on every "
             f"number; a row adds at most {phase['bound']:,} in L2 norm"
         )
+    central = plan.get("central")
+    if phase["name"] in ("central", "around") and central is not None:
+        return _pictures(phase, central, noise=noise)
     evaluation = plan.get("evaluation")
     if phase["name"] == "evaluation" and evaluation is not None:
         share = evaluation["share"]
@@ -126,6 +131,21 @@ def _phase(phase: Facts, plan: Facts) -> str:
         )
     what = "histograms of one number's values" if phase["name"] in OF_VALUES else "marginals"
     return f"up to {phase['marginals']:,} {what} with {noise} on every count"
+
+
+def _pictures(phase: Facts, central: Facts, *, noise: str) -> str:
+    """Say what is asked of pictures."""
+    by_class = "" if central["label"] is None else f", by class of {central['label']!r}"
+    what = (
+        f"whole pictures of {central['pixels']:,} pixels"
+        if phase["name"] == "central"
+        else f"how pictures differ from the middle, in {central['blocks']:,} blocks, and of the "
+        "squares and products of that"
+    )
+    return (
+        f"one sum of {what}{by_class}, {phase['cells']:,} numbers, with {noise} on every number; "
+        f"a row adds at most {phase['bound']:,} in L2 norm"
+    )
 
 
 def _looked_at(features: Facts) -> str:

@@ -17,13 +17,17 @@ from silosynth.client.source import Part, Source, Splitting, StreamRows, ValueQu
 from silosynth.common.domain import Domain, Grouping
 from silosynth.common.errors import InvalidTable, Refused
 from silosynth.common.generator import (
+    CentralSettings,
     FeatureSettings,
     ProjectionSettings,
+    central_map,
     feature_map,
     image_map,
     projection_map,
+    sum_around,
     sum_features,
     sum_image_features,
+    sum_images,
     sum_projections,
 )
 from silosynth.common.held import Counters, Inputs
@@ -199,6 +203,8 @@ def ask_rows(asked: Asked) -> Sequence[np.ndarray]:
     features, projection = asked.plan.features, asked.plan.projection
     if projection is not None and asked.request.phase is PhaseName.PROJECTION:
         return [_project(asked, projection, grouping=levels[query.level]) for query in queries]
+    if asked.plan.central is not None and asked.request.phase is not PhaseName.ONE_WAY:
+        return [_picture(asked, asked.plan.central)]
     if features is None or asked.request.phase is not PhaseName.EMBEDDING:
         return asked.rows.count(queries, levels=levels, **asked.terms)
     return [_embed(asked, features, level=query.level, levels=levels) for query in queries]
@@ -299,7 +305,7 @@ def require_rows(dataset: Dataset, plan: Plan) -> None:
     """
     require_training(plan)
     images = plan.features is not None and plan.features.images
-    if not (images or plan.projection or plan.training or plan.evaluation):
+    if not (images or plan.projection or plan.central or plan.training or plan.evaluation):
         return
     if not isinstance(dataset.rows, StreamRows):
         raise Refused(
@@ -347,6 +353,15 @@ def _project(asked: Asked, settings: ProjectionSettings, *, grouping: Grouping) 
     )
     cells = projection.classes * settings.cells
     return _fold(asked, partial(sum_projections, projection), grouping=grouping, cells=cells)
+
+
+def _picture(asked: Asked, settings: CentralSettings) -> np.ndarray:
+    """Return the sum of the rows' pictures, or of how they differ from what a request names."""
+    central, step = central_map(settings, schema=asked.schema), asked.request.central
+    if step is None:
+        return _fold(asked, partial(sum_images, central), grouping=Grouping(), cells=asked.cells[0])
+    around = partial(sum_around, central, step=step)
+    return _fold(asked, around, grouping=Grouping(), cells=asked.cells[0])
 
 
 def _fold(

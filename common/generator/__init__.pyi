@@ -6,6 +6,18 @@ from .architecture import (
     bias_slices,
     output_biases,
 )
+from .central import (
+    MOST_PIXELS,
+    CentralMap,
+    CentralSettings,
+    CentralStep,
+    central_cells,
+    central_map,
+    central_settings,
+    check_central,
+    sum_around,
+    sum_images,
+)
 from .checkpoint import Checkpoint, open_checkpoint, usual_layers
 from .checkpoint_files import digest_checkpoint, require_digest, short
 from .features import (
@@ -48,12 +60,16 @@ __all__ = [
     "CROSS_WEIGHT",
     "LENGTH",
     "MOST_COLUMNS",
+    "MOST_PIXELS",
     "MOST_SCORE",
     "SCORE",
     "SQUARE_WEIGHT",
     "SUM_WEIGHT",
     "TURN",
     "Architecture",
+    "CentralMap",
+    "CentralSettings",
+    "CentralStep",
     "Checkpoint",
     "FeatureMap",
     "FeatureSettings",
@@ -69,6 +85,10 @@ __all__ = [
     "TransformerNetwork",
     "bias_slices",
     "build_network",
+    "central_cells",
+    "central_map",
+    "central_settings",
+    "check_central",
     "check_width",
     "digest_checkpoint",
     "feature_cells",
@@ -84,8 +104,10 @@ __all__ = [
     "projection_map",
     "require_digest",
     "short",
+    "sum_around",
     "sum_features",
     "sum_image_features",
+    "sum_images",
     "sum_projections",
     "usual_layers",
 ]

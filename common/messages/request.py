@@ -14,7 +14,13 @@ from silosynth.common.digest import Digest, canonical_json, digest_of
 from silosynth.common.document import describe_validation
 from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.errors import CapExceeded, InvalidPlan
-from silosynth.common.generator import MOST_SCORE, feature_cells, projection_cells
+from silosynth.common.generator import (
+    MOST_SCORE,
+    CentralStep,
+    central_cells,
+    feature_cells,
+    projection_cells,
+)
 from silosynth.common.measurement import MarginalQuery
 from silosynth.common.messages.tables import TablesQuestions, count_table_cells
 from silosynth.common.plan import (
@@ -83,7 +89,7 @@ class Request(PlanModel):
     """
 
     _ABSENT: ClassVar[frozenset[str]] = frozenset(
-        {"training", "edges", "leaves", "scores", "tables"}
+        {"training", "edges", "leaves", "scores", "central", "tables"}
     )
     _weights: bytes | None = PrivateAttr(default=None)
 
@@ -106,6 +112,9 @@ class Request(PlanModel):
         default=None,
         max_length=4096,
         description="in the phase projection: per attribute the number that each code stands for",
+    )
+    central: CentralStep | None = Field(
+        default=None, description="in the phase around: around what rows are looked at"
     )
     training: TrainingStep | None = None
     tables: TablesQuestions | None = Field(
@@ -130,6 +139,10 @@ class Request(PlanModel):
             raise ValueError("leaves: the phase closer names them, and no other")
         if (self.scores is not None) != (self.phase is PhaseName.PROJECTION):
             raise ValueError("scores: the phase projection has them, and no other")
+        if (self.central is not None) != (self.phase is PhaseName.AROUND):
+            raise ValueError("central: the phase around has it, and no other")
+        if self.phase in (PhaseName.CENTRAL, PhaseName.AROUND) and self.levels:
+            raise ValueError("levels: central images are of codes as the schema has them")
         if self.phase in OF_VALUES and (self.edges is not None or self.levels):
             raise ValueError("edges, levels: values are counted as the plan's trees have them")
         return self
@@ -333,6 +346,8 @@ def _cells(domain: Domain, clique: Clique, *, request: Request, plan: Plan) -> i
     if request.phase is PhaseName.PROJECTION and plan.projection is not None:
         scores = request.scores or {}
         return projection_cells(plan.projection, clique=clique, domain=domain, scores=scores)
+    if request.phase in (PhaseName.CENTRAL, PhaseName.AROUND) and plan.central is not None:
+        return central_cells(plan.central, clique=clique, domain=domain, step=request.central)
     return domain.size(clique)
 
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from silosynth.common.domain import Clique
 from silosynth.common.families import NORM_BINS
-from silosynth.common.generator import FeatureSettings, ProjectionSettings
+from silosynth.common.generator import CentralSettings, FeatureSettings, ProjectionSettings
 from silosynth.common.plan.held_out import EvaluationSettings
 from silosynth.common.plan.phases import Phase, PhaseName, phase_noise
 from silosynth.common.plan.training import BOUND, TrainingSettings
@@ -36,6 +36,7 @@ class Method(StrEnum):
     MIXTURE = "mixture"
     COPULA = "copula"
     PROJECTION = "projection"
+    CENTRAL = "central"
     FAMILIES = "families"
     EVALUATE = "evaluate"
     DRIFT = "drift"
@@ -200,6 +201,29 @@ class Projection(HasPhases):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Central(HasPhases):
+    """Pictures summed by class, then how they differ from the middle of their class."""
+
+    phases: ClassVar = (PhaseName.ONE_WAY, PhaseName.CENTRAL, PhaseName.AROUND)
+    whole_rows: ClassVar = True
+    central: CentralSettings
+
+    def __post_init__(self) -> None:
+        if self.central is None:
+            raise ValueError(_FOREIGN["central"])
+
+    def bound(self, phase: Phase) -> int:
+        """Return the norm of a picture, and of what a difference adds."""
+        return self.central.bounds.get(phase.name.value, 1)
+
+    def check(self, phases: Sequence[Phase], *, silos: Sequence[str], trust: Trust) -> None:
+        """Raise ValueError unless one sum is asked in each phase, of the norm that rows have."""
+        HasPhases.check(self, phases, silos=silos, trust=trust)
+        if any(p.marginals != 1 for p in phases[-2:]):
+            raise ValueError("phases: central and around ask for one sum each")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DpSgd(HasPhases):
     """A generator whose gradients are noised."""
 
@@ -309,6 +333,7 @@ Chosen = (
     | Copula
     | OneShot
     | Projection
+    | Central
     | DpSgd
     | Families
     | Evaluate
@@ -323,6 +348,7 @@ MEMBERS: Mapping[Method, type[Chosen]] = {
     Method.COPULA: Copula,
     Method.ONE_SHOT: OneShot,
     Method.PROJECTION: Projection,
+    Method.CENTRAL: Central,
     Method.DP_SGD: DpSgd,
     Method.FAMILIES: Families,
     Method.EVALUATE: Evaluate,
@@ -334,10 +360,10 @@ _FOREIGN = {
     "weights": "weights: only the method aim weighs its workload",
     "features": "features: the method one-shot needs them, and no other has them",
     "projection": "projection: the method projection needs it, and no other has it",
+    "central": "central: the method central needs it, and no other has it",
     "training": "training: the method dp-sgd needs it, and no other has it",
     "evaluation": "evaluation: the methods evaluate and drift need it, and no other has it",
 }
-
 
 OF_METHODS = tuple(_FOREIGN)
 """The fields of a plan that belong to methods."""

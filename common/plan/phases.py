@@ -34,6 +34,8 @@ class PhaseName(StrEnum):
     WORKLOAD = "workload"
     EMBEDDING = "embedding"
     PROJECTION = "projection"
+    CENTRAL = "central"
+    AROUND = "around"
     TRAINING = "training"
     LENGTHS = "lengths"
     PERSONS = "persons"
@@ -49,10 +51,10 @@ class Phase(PlanModel):
     sum where silos lack columns, ``held`` is the most of them over columns that one silo holds: a
     row moves no others, so a silo pays for so many. The phase ``embedding`` asks for one sum of
     random features, which is no marginal but sums like one, and so does ``projection``, of sums and
-    second moments of projected rows. The phases ``values`` and ``closer``
-    ask for histograms of one number's points each. The phase ``training`` asks for ``marginals``
-    noised sums of gradients in all its requests together, each over every person with the chance
-    ``rate``.
+    second moments of projected rows, ``central``, of pictures, and ``around``, of how they differ.
+    The phases ``values`` and ``closer`` ask for histograms of one number's points each. The phase
+    ``training`` asks for ``marginals`` noised sums of gradients in all its requests together, each
+    over every person with the chance ``rate``.
 
     A phase with a ``fineness`` F asks for marginals of families whose persons are weighed, so that
     all of them together move by F times T at most: one mechanism, however many marginals. Its
@@ -170,7 +172,12 @@ OF_COLUMNS, OF_PAIRS = (
     ),
 )
 """What measures columns as they are, and pairs as they are, and not merged to screen them."""
-OF_ALL_ATTRIBUTES = (PhaseName.EMBEDDING, PhaseName.PROJECTION)
+OF_ALL_ATTRIBUTES = (
+    PhaseName.EMBEDDING,
+    PhaseName.PROJECTION,
+    PhaseName.CENTRAL,
+    PhaseName.AROUND,
+)
 """What asks for one sum of whole rows' vectors in place of marginals."""
 
 

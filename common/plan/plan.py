@@ -18,7 +18,7 @@ from silosynth.common.digest import Digest, canonical_json, digest_of
 from silosynth.common.document import describe_validation, load_document
 from silosynth.common.domain import Clique
 from silosynth.common.errors import InvalidPlan, InvalidSchema
-from silosynth.common.generator import FeatureSettings, ProjectionSettings
+from silosynth.common.generator import CentralSettings, FeatureSettings, ProjectionSettings
 from silosynth.common.plan.fields import Name, PlanModel, read_json
 from silosynth.common.plan.held_out import EvaluationSettings, HeldOut
 from silosynth.common.plan.methods import (
@@ -72,7 +72,7 @@ class Plan(PlanModel):
 
     _ABSENT: ClassVar[frozenset[str]] = frozenset(
         {"training", "values", "lacks", "unlinked", "held_out", "evaluation"}
-        | {"series", "renews", "projection"}
+        | {"series", "renews", "projection", "central"}
     )
 
     version: Literal[1] = 1
@@ -101,6 +101,7 @@ class Plan(PlanModel):
     projection: ProjectionSettings | None = Field(
         default=None, description="for the method projection: onto how many dimensions"
     )
+    central: CentralSettings | None = Field(default=None, description="for the method central")
     training: TrainingSettings | None = Field(
         default=None, description="for the method dp-sgd: which network is trained, and how"
     )

@@ -10,6 +10,7 @@ import numpy as np
 
 from silosynth.common.certificate import Certificate
 from silosynth.common.domain import Clique, Grouping
+from silosynth.common.generator import CentralStep
 from silosynth.common.measurement import MarginalQuery, Measurement
 from silosynth.common.messages import FINE, Release, Request, SumProof, TablesQuestions
 from silosynth.common.plan import Method, Phase, PhaseName, Plan, PlannedTree, Trust
@@ -141,7 +142,8 @@ class Question:
 
     Without queries or a round, the phase is skipped. ``edges`` are where the bins of numbers begin
     by what was counted of their values, ``leaves`` those that are looked into once more. ``tables``
-    is what is asked where there are several, ``scores`` the numbers that codes stand for.
+    is what is asked where there are several, ``scores`` the numbers that codes stand for,
+    ``central`` around what pictures rows are looked at.
     """
 
     queries: tuple[MarginalQuery, ...] = ()
@@ -151,6 +153,7 @@ class Question:
     leaves: Mapping[str, tuple[int, ...]] | None = None
     tables: TablesQuestions | None = None
     scores: Mapping[str, tuple[int, ...]] | None = None
+    central: CentralStep | None = None
 
     @property
     def empty(self) -> bool:
@@ -199,6 +202,7 @@ class Question:
             edges=self.edges,
             leaves=self.leaves,
             scores=self.scores,
+            central=self.central,
             tables=self.tables,
             sum=proof,
         )

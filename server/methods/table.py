@@ -19,6 +19,7 @@ _places = {
     Method.DP_SGD: "dp_sgd",
     Method.ONE_SHOT: "vectors.one_shot",
     Method.PROJECTION: "vectors.projection",
+    Method.CENTRAL: "vectors.central",
 }
 """Where the module of a method is, which is else that of its name."""
 
@@ -71,7 +72,9 @@ def options_of(method: Method, choices: Mapping[str, Any]) -> Options:
 def ask_phase(phase: PhaseName, known: Known) -> Question:
     """Return what ``phase`` asks, given the measurements of the phases before it."""
     if phase is PhaseName.ONE_WAY:
-        coded = known.schema.coded
+        pixels = known.schema.images if known.plan.central is not None else ()
+        summed = {name for image in pixels for name in image.attributes}
+        coded = [a for a in known.schema.coded if a.name not in summed]
         return Question(queries=tuple(MarginalQuery(clique=(a.name,)) for a in coded))
     if phase is PhaseName.EVALUATION:
         return Question(queries=(MarginalQuery(clique=known.schema.domain.attributes),))
