@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 test suite deep quick soak faults test-flower: export OMP_NUM_THREADS := 1
 test suite deep quick soak faults test-flower: export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: demo test suite deep quick check lint types structure wheel bundle try-bundle try-machines soak faults test-flower browser bench-setup postgresql nginx clean
+.PHONY: demo test suite deep quick check lint types structure wheel bundle try-bundle try-machines soak faults test-flower browser bench-setup gpu-check postgresql nginx clean
 
 demo: $(VENV)/.run
 	$(BIN)/silosynth demo --out demo-out --force
@@ -89,6 +89,10 @@ test-flower: $(VENV)/.dev
 
 bench-%: $(VENV)/.dev
 	$(BIN)/python -m bench $*
+
+# What a GPU must do as a processor does, in ten minutes at most; SMALL=1 is a dry run without one.
+gpu-check: $(VENV)/.dev
+	timeout 600 $(BIN)/python -m bench.gpu $(if $(SMALL),--small)
 
 bench-setup: $(VENV)/.dev
 	$(BIN)/python -m bench.peers.setup

@@ -33,7 +33,7 @@ _EDGE = 0.75
 _WIDER = 1.5
 """What variances are multiplied by, which scaling long differences down has made smaller."""
 
-_MOST_COMMON = 0.5
+_MOST_COMMON = 0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
