@@ -22,8 +22,9 @@ from bench.gpu.sizes import Sizes, dealt, image_schema, images, message_schema, 
 from bench.support.results import Figure
 from silosynth.client.learning import gradient
 from silosynth.client.noise import SystemBits, draw_noise
+from silosynth.client.source import open_table
 from silosynth.common.accounting import Noise
-from silosynth.common.codec import Codec, Layout, layout_of, to_examples
+from silosynth.common.codec import Layout, layout_of
 from silosynth.common.generator import Architecture, MaskedMlp, Transformer, initial_vector
 from silosynth.common.messages import Request, decode_release
 from silosynth.common.plan import Optimiser, PhaseName, Plan, read_weights
@@ -70,7 +71,7 @@ def company(sizes: Sizes) -> Iterator[Figure]:
         rng = np.random.default_rng(1)
         rows = np.stack([rng.integers(0, s, sizes.company) for s in layout.sizes], axis=1)
         alone = sum(gradients.sum(row[None], words=_same)[0] for row in rows)
-        cut = np.split(rows, [1, 3, 8])
+        cut = np.split(rows, [1, 3])
         some = sum(gradients.sum(part, words=_same)[0] for part in cut if len(part))
         together, lost = gradients.sum(rows, words=_same)
         same = np.array_equal(alone, together) and np.array_equal(some, together) and not lost
@@ -185,8 +186,7 @@ def _one_by_one(
     network = plan.training.architecture
     gradients = gradient.Gradients(network, layout, clip=plan.training.clip)
     gradients.load(read_weights(weights, parameters=network.parameters(layout)))
-    encoded = Codec(schema).encode(table)
-    rows = to_examples(encoded.codes, encoded.texts, layout=layout)
+    rows = open_table(table, schema=schema).people(rows_per_person=1, plan="").examples
     total = np.zeros(network.parameters(layout), dtype=np.int64)
     for row in rows:
         total += gradients.sum(row[None], words=_same)[0]

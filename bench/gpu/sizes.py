@@ -63,9 +63,9 @@ SMALL = Sizes(
     width=4,
     layers=1,
     rounds=1,
-    batch=20,
+    batch=100,
     drawn=10,
-    company=9,
+    company=6,
 )
 """A dry run, on any processor in seconds."""
 

@@ -35,6 +35,7 @@ from silosynth.common.measurement import MarginalQuery
 from silosynth.common.messages import Request
 from silosynth.common.plan import (
     ENDINGS,
+    OF_PICTURES,
     OF_VALUES,
     TABLES_PHASES,
     HeldOut,
@@ -203,7 +204,7 @@ def ask_rows(asked: Asked) -> Sequence[np.ndarray]:
     features, projection = asked.plan.features, asked.plan.projection
     if projection is not None and asked.request.phase is PhaseName.PROJECTION:
         return [_project(asked, projection, grouping=levels[query.level]) for query in queries]
-    if asked.plan.central is not None and asked.request.phase is not PhaseName.ONE_WAY:
+    if asked.plan.central is not None and asked.request.phase in OF_PICTURES:
         return [_picture(asked, asked.plan.central)]
     if features is None or asked.request.phase is not PhaseName.EMBEDDING:
         return asked.rows.count(queries, levels=levels, **asked.terms)

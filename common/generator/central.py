@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field
@@ -41,6 +42,10 @@ _ROOM = (3, 4)
 _MOST_AT_ONCE = 2**20
 
 
+Grey = Annotated[int, Field(ge=-SCORE, le=SCORE)]
+"""A pixel: whole SCORE-ths from black to white."""
+
+
 class CentralSettings(PlainModel):
     """How pictures are looked at: ``pixels`` in all, in ``blocks`` of ``side`` to a side.
 
@@ -66,15 +71,14 @@ class CentralSettings(PlainModel):
 class CentralStep(PlainModel):
     """What a request names around which rows are looked at: each class's picture, and a radius.
 
-    A pixel is a whole number of :data:`SCORE`-ths from black to white, ``centres`` (classes,
-    pixels); differences that are longer than ``radius`` by blocks are scaled down.
+    ``centres`` is (classes, pixels); differences longer than ``radius`` by blocks are scaled down.
     """
 
-    centres: tuple[tuple[int, ...], ...] = Field(min_length=1, max_length=4096)
+    centres: tuple[tuple[Grey, ...], ...] = Field(min_length=1, max_length=4096)
     radius: int = Field(ge=1, le=MOST_RADIUS)
 
     def check(self, settings: CentralSettings, *, classes: int) -> None:
-        """Raise InvalidPlan unless there is a picture of each class, within black and white."""
+        """Raise InvalidPlan unless there is a whole picture of each class."""
         if len(self.centres) != classes:
             raise InvalidPlan(
                 f"{len(self.centres)} central images for {classes} classes of the label"
@@ -84,8 +88,6 @@ class CentralStep(PlainModel):
                 raise InvalidPlan(
                     f"a central image has {len(centre)} pixels; the plan has {settings.pixels}"
                 )
-            if not all(-SCORE <= pixel <= SCORE for pixel in centre):
-                raise InvalidPlan("a pixel of a central image is beyond black and white")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

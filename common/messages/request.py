@@ -24,10 +24,12 @@ from silosynth.common.generator import (
 from silosynth.common.measurement import MarginalQuery
 from silosynth.common.messages.tables import TablesQuestions, count_table_cells
 from silosynth.common.plan import (
+    ABOUT_CENTRES,
     MOST_MARGINALS,
     MOST_MEMBERS,
     MOST_SESSIONS,
     OF_ALL_ATTRIBUTES,
+    OF_PICTURES,
     OF_VALUES,
     TABLES_PHASES,
     Name,
@@ -139,9 +141,9 @@ class Request(PlanModel):
             raise ValueError("leaves: the phase closer names them, and no other")
         if (self.scores is not None) != (self.phase is PhaseName.PROJECTION):
             raise ValueError("scores: the phase projection has them, and no other")
-        if (self.central is not None) != (self.phase is PhaseName.AROUND):
+        if (self.central is not None) != (self.phase is ABOUT_CENTRES):
             raise ValueError("central: the phase around has it, and no other")
-        if self.phase in (PhaseName.CENTRAL, PhaseName.AROUND) and self.levels:
+        if self.phase in OF_PICTURES and self.levels:
             raise ValueError("levels: central images are of codes as the schema has them")
         if self.phase in OF_VALUES and (self.edges is not None or self.levels):
             raise ValueError("edges, levels: values are counted as the plan's trees have them")
@@ -346,7 +348,7 @@ def _cells(domain: Domain, clique: Clique, *, request: Request, plan: Plan) -> i
     if request.phase is PhaseName.PROJECTION and plan.projection is not None:
         scores = request.scores or {}
         return projection_cells(plan.projection, clique=clique, domain=domain, scores=scores)
-    if request.phase in (PhaseName.CENTRAL, PhaseName.AROUND) and plan.central is not None:
+    if request.phase in OF_PICTURES and plan.central is not None:
         return central_cells(plan.central, clique=clique, domain=domain, step=request.central)
     return domain.size(clique)
 

@@ -23,10 +23,12 @@ from .held_out import EvaluationSettings, HeldOut
 from .lacks import held_alone, lack_words, words_of_lacks
 from .methods import MEMBERS, ROUNDS, Method
 from .phases import (
+    ABOUT_CENTRES,
     MOST_MARGINALS,
     OF_ALL_ATTRIBUTES,
     OF_COLUMNS,
     OF_PAIRS,
+    OF_PICTURES,
     OF_VALUES,
     TABLES_PHASES,
     Phase,
@@ -75,6 +77,7 @@ from .values import (
 )
 
 __all__ = [
+    "ABOUT_CENTRES",
     "BOUND",
     "ENDINGS",
     "LARGEST_WEIGHT",
@@ -87,6 +90,7 @@ __all__ = [
     "OF_ALL_ATTRIBUTES",
     "OF_COLUMNS",
     "OF_PAIRS",
+    "OF_PICTURES",
     "OF_VALUES",
     "ROUNDS",
     "TABLES_PHASES",

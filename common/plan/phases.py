@@ -180,6 +180,10 @@ OF_ALL_ATTRIBUTES = (
 )
 """What asks for one sum of whole rows' vectors in place of marginals."""
 
+ABOUT_CENTRES = PhaseName.AROUND
+OF_PICTURES = (PhaseName.CENTRAL, ABOUT_CENTRES)
+"""What asks for pictures, and for how they differ from centres that its request names."""
+
 
 class Views(StrEnum):
     """Which rows of several tables a phase is about."""

@@ -11,6 +11,7 @@ from silosynth.common.families import Question, view_domains
 from silosynth.common.generator import AMPLITUDE, LENGTH, SQUARE_WEIGHT, Pretrained
 from silosynth.common.plan import (
     OF_ALL_ATTRIBUTES,
+    OF_PICTURES,
     OF_VALUES,
     TABLES_PHASES,
     Phase,
@@ -85,8 +86,7 @@ def forecast(plan: Plan, schema: Schema, *, rows: int | None = None) -> Forecast
 
 _WHOLE = {
     PhaseName.PROJECTION: SQUARE_WEIGHT * LENGTH**2,
-    PhaseName.CENTRAL: LENGTH,
-    PhaseName.AROUND: SQUARE_WEIGHT * LENGTH**2,
+    **dict(zip(OF_PICTURES, (LENGTH, SQUARE_WEIGHT * LENGTH**2), strict=True)),
 }
 """The integer that the most a row adds to one number is written as, where it is no cosine."""
 

@@ -172,6 +172,7 @@ def test_a_request_that_is_not_the_plans_is_refused_before_anything_is_read() ->
         {"central": None},
         {"phase": "central"},
         {"central": right["central"] | {"radius": 0}},
+        {"central": right["central"] | {"centres": [[257] * SIDE**2] * 3}},
         {"central": right["central"] | {"radius": 2**20 + 1}},
         {"levels": {"one": {"kind": [0, 0, 0]}}, "queries": [[right["queries"][0][0], "one"]]},
     ):

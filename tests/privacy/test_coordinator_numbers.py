@@ -250,7 +250,16 @@ def _made() -> dict[str, dict[str, Any]]:
     serial = new_plan(people(), method="fixed", workload=[("age", "sex")], **usual).model_dump(
         mode="json"
     ) | {"id": "p-002", "series": _SERIES, "renews": _RENEWS}
+    central = copy.deepcopy(plans["projected"]) | {"method": "central", "projection": None}
+    central["central"] = {"pixels": 4, "side": 1, "blocks": 4, "label": None}
+    first = central["phases"][0]
+    sums = {"central": 256, "around": 463_410}
+    central["phases"] = [first] + [
+        {"name": name, "marginals": 1, "cells": 14, "sigma2": str(10**16), "bound": bound}
+        for name, bound in sums.items()
+    ]
     others = {"pretrained": pretrained, "lacking": lacking, "evaluates": evaluates}
+    others["central"] = {k: v for k, v in central.items() if v is not None}
     return plans | others | {"serial": serial}
 
 

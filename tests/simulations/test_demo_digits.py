@@ -34,7 +34,7 @@ def test_the_offices_hold_three_quarters_of_the_digits_and_share_none() -> None:
 
 def test_the_plan_sums_in_secret_and_a_run_goes_on_with_its_own(tmp_path: Path) -> None:
     plan = digits_plan(tmp_path)
-    assert (plan.method.value, plan.trust.value) == ("one-shot", "shared")
+    assert (plan.method.value, plan.trust.value) == ("central", "shared")
     assert digits_plan(tmp_path).id != plan.id
     (tmp_path / "plan.yaml").write_text(plan.model_dump_json())
     assert digits_plan(tmp_path) == plan
