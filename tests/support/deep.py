@@ -201,6 +201,7 @@ PRIVACY = (
     ),
 )
 RUNS = (
+    _cells("bench/test_gpu.py", "test_a_part_of_the_check_passes_on_a_processor", "1]"),
     _cells(
         "simulations/test_values.py",
         "test_values_come_out_as_they_went_in",
