@@ -22,7 +22,7 @@ from bench.gpu.sizes import Sizes, dealt, image_schema, images, message_schema, 
 from bench.support.results import Figure
 from silosynth.client.learning import gradient
 from silosynth.client.noise import SystemBits, draw_noise
-from silosynth.client.source import open_table
+from silosynth.client.source import StreamRows, open_table
 from silosynth.common.accounting import Noise
 from silosynth.common.codec import Layout, layout_of
 from silosynth.common.generator import Architecture, MaskedMlp, Transformer, initial_vector
@@ -186,7 +186,9 @@ def _one_by_one(
     network = plan.training.architecture
     gradients = gradient.Gradients(network, layout, clip=plan.training.clip)
     gradients.load(read_weights(weights, parameters=network.parameters(layout)))
-    rows = open_table(table, schema=schema).people(rows_per_person=1, plan="").examples
+    opened = open_table(table, schema=schema)
+    assert isinstance(opened, StreamRows)
+    rows = opened.people(rows_per_person=1).examples
     total = np.zeros(network.parameters(layout), dtype=np.int64)
     for row in rows:
         total += gradients.sum(row[None], words=_same)[0]

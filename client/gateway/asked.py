@@ -20,6 +20,7 @@ from silosynth.common.generator import (
     CentralSettings,
     FeatureSettings,
     ProjectionSettings,
+    central_cells,
     central_map,
     feature_map,
     image_map,
@@ -359,10 +360,11 @@ def _project(asked: Asked, settings: ProjectionSettings, *, grouping: Grouping) 
 def _picture(asked: Asked, settings: CentralSettings) -> np.ndarray:
     """Return the sum of the rows' pictures, or of how they differ from what a request names."""
     central, step = central_map(settings, schema=asked.schema), asked.request.central
+    domain = asked.schema.domain
+    cells = central_cells(settings, clique=domain.attributes, domain=domain, step=step)
     if step is None:
-        return _fold(asked, partial(sum_images, central), grouping=Grouping(), cells=asked.cells[0])
-    around = partial(sum_around, central, step=step)
-    return _fold(asked, around, grouping=Grouping(), cells=asked.cells[0])
+        return _fold(asked, partial(sum_images, central), grouping=Grouping(), cells=cells)
+    return _fold(asked, partial(sum_around, central, step=step), grouping=Grouping(), cells=cells)
 
 
 def _fold(

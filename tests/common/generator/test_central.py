@@ -182,7 +182,7 @@ def test_what_does_not_fit_the_schema_is_refused() -> None:
     asked, central = made_map()
     domain = central.domain
     fits = made_step(central)
-    wrong = {
+    wrong: dict[str, dict[str, Any]] = {
         "1 central images for 2 classes": {"centres": fits.centres[:1]},
         "has 5 pixels; the plan has 6": {"centres": (fits.centres[0], fits.centres[1][1:])},
     }
@@ -192,7 +192,8 @@ def test_what_does_not_fit_the_schema_is_refused() -> None:
             central_cells(asked, clique=domain.attributes, domain=domain, step=step)
     with pytest.raises(InvalidPlan, match="in the schema's order"):
         central_cells(asked, clique=domain.attributes[::-1], domain=domain, step=None)
-    for change in ({"pixels": 5}, {"blocks": 7}, {"label": None}, {"side": 2}):
+    others: list[dict[str, Any]] = [{"pixels": 5}, {"blocks": 7}, {"label": None}, {"side": 2}]
+    for change in others:
         with pytest.raises(InvalidPlan, match="make the plan again"):
             check_central(asked.model_copy(update=change), made_schema())
 
