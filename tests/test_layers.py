@@ -200,6 +200,7 @@ EDGES = {
         "server/families/regression.py",
         "server/measuring/soft_zeros.py",
         "server/mixture/copula.py",
+        "server/mixture/central.py",
         "server/mixture/projected.py",
         "server/mixture/spectrum.py",
         "simulations/audit/audit.py",
