@@ -70,8 +70,12 @@ def certificate_of(method: str, **facts: object) -> Certificate:
     return certify_plan(plan)
 
 
+OF_TABLES = [m.value for m in METHODS if m.value != "central"]
+"""Central images need a schema with images."""
+
+
 @pytest.mark.parametrize("trust", TRUST)
-@pytest.mark.parametrize("method", [m.value for m in METHODS])
+@pytest.mark.parametrize("method", OF_TABLES)
 def test_every_method_is_proven_by_one_accountant_and_refuted_by_none(
     method: str, trust: str
 ) -> None:
