@@ -119,6 +119,10 @@ def simulate_command(
         Path | None,
         typer.Option(help="The folder of the pretrained checkpoint that the plan names, if any."),
     ] = None,
+    generator: Annotated[
+        Path | None,
+        typer.Option(help="The program that writes what silos vote for, for a plan of votes."),
+    ] = None,
     engine: Annotated[
         Engine, typer.Option(help="Flower messages on Ray, or plain calls in one process.")
     ] = Engine.FLOWER,
@@ -145,6 +149,7 @@ def simulate_command(
     if describes_tables(schema):
         refuse_of_tables(
             checkpoint=checkpoint,
+            generator=generator,
             **{f: getattr(of_rows, f) for f in ("person_column", "rows_per_person")},
             **{f: getattr(around, f) for f in ("scenario", "sweep", "cluster")},
         )
@@ -166,7 +171,7 @@ def simulate_command(
     persons = of_rows.person_column
     tables = read_silos(silos, schema=described, by=by, person_column=persons, maps=maps)
     if around.sweep:
-        _refuse_options(checkpoint, persons, of_rows.rows_per_person, maps or None)
+        _refuse_options(checkpoint, generator, persons, of_rows.rows_per_person, maps or None)
         simulate_sweep(
             loaded,
             described,
@@ -181,7 +186,7 @@ def simulate_command(
         )
         return
     if around.scenario is not None:
-        _refuse_options(checkpoint)
+        _refuse_options(checkpoint, generator)
         with progress_bars() as progress:
             simulate_scenario(
                 loaded,
@@ -209,6 +214,7 @@ def simulate_command(
         out=out,
         engine=engine,
         checkpoint=checkpoint,
+        generator=generator,
         person_column=persons,
         rows_per_person=of_rows.rows_per_person,
         accept_misfits=of_rows.accept_misfits,
@@ -222,6 +228,6 @@ def _refuse_options(*options: object) -> None:
     """Raise InvalidArgument for what a scenario cannot do."""
     if any(option is not None for option in options):
         raise InvalidArgument(
-            "a scenario takes no checkpoint, and a sweep no checkpoint, no persons and no maps",
+            "a scenario takes no checkpoint and no generator, a sweep neither, nor persons or maps",
             hint="leave these options out",
         )

@@ -23,7 +23,7 @@ from silosynth.common.plan import Plan, encode_plan, plan_units
 from silosynth.common.sampler import dump_sampler
 from silosynth.common.schema import Schema, dump_schema
 from silosynth.server.coordinator import Agree, Answered, Event, State, Stated, finish
-from silosynth.server.driver import Journal, Progress
+from silosynth.server.driver import Generator, Journal, Progress, no_generator
 from silosynth.server.driver.drive import drive
 from silosynth.simulations.audit import Ran
 from silosynth.simulations.one_process import HeldLedgers, OneProcess, fits_memory
@@ -43,6 +43,7 @@ def run_local(
     asked: Callable[[Request], None] = lambda _: None,
     samplers: Callable[[str], bytes | None] | None = None,
     times: int = 1,
+    imagine: Generator = no_generator,
 ) -> State:
     """Drive a plan with the gateways in this process.
 
@@ -55,6 +56,7 @@ def run_local(
         asked: is told of every request.
         samplers: finds the sampler that a plan evaluates, by the plan that it is of.
         times: how often the silos' budgets have room for the plan at least.
+        imagine: writes what silos vote for.
     """
     by_name = {silo.name: silo for silo in silos}
     sealed = encode_plan(plan)
@@ -92,7 +94,14 @@ def run_local(
                 yield Stated(asked=ask.asked, session=session, silo=ask.silo, data=data)
 
         return drive(
-            plan, schema, journal=journal, send=send, agree=agree, progress=progress, tell=tell
+            plan,
+            schema,
+            journal=journal,
+            send=send,
+            agree=agree,
+            imagine=imagine,
+            progress=progress,
+            tell=tell,
         )
 
 

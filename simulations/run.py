@@ -19,7 +19,7 @@ from silosynth.common.plan import Plan, check_budget, check_plan, load_plan
 from silosynth.common.sampler import NeuralSampler, Sampler, load_sampler
 from silosynth.common.schema import Schema, load_schema
 from silosynth.server.coordinator import Stage, State, finish, replay
-from silosynth.server.driver import Journal, Progress, count_cost
+from silosynth.server.driver import Journal, Progress, count_cost, generator_of
 from silosynth.server.judging import refuse_evaluation
 from silosynth.server.methods import require_generators
 from silosynth.simulations.local import run_local
@@ -56,6 +56,7 @@ def simulate(
     silos: Mapping[str, TableLike],
     directory: Path | None = None,
     checkpoint: Path | None = None,
+    generator: Path | None = None,
     engine: Engine | str = Engine.FLOWER,
     person_column: str | None = None,
     rows_per_person: int | None = None,
@@ -69,7 +70,8 @@ def simulate(
     Each silo gets a gateway and a ledger of its own. With a ``directory``, everything is kept
     there, and calling again with the same plan goes on where the last call stopped: what silos
     have released is not charged again. ``checkpoint`` is the folder of the pretrained checkpoint
-    that a plan names, which the silos train with and the sampler writes with. With a
+    that a plan names, which the silos train with and the sampler writes with; ``generator`` the
+    program that writes what silos vote for. With a
     ``person_column``, which need not be in the schema, at most as many rows of a person count as
     the plan says, or ``rows_per_person`` where that is less. ``maps`` say by silo how its table is
     brought to the schema. ``tell`` gets what each silo's operator would be told of their table; a
@@ -82,6 +84,7 @@ def simulate(
     check_budget(plan)
     require_generators(plan)
     require_checkpoint(plan, schema, checkpoint)
+    imagine = generator_of(generator, plan)
     if rows_per_person is not None and (person_column is None or rows_per_person < 1):
         raise InvalidArgument(
             "rows a person need a person column, and are at least 1",
@@ -116,7 +119,13 @@ def simulate(
         with count_cost(run.path):
             with Journal(run.path, plan_digest=plan.digest, durable=False) as journal:
                 state = drive(
-                    plan, schema, silos=places, journal=journal, progress=progress, tell=tell
+                    plan,
+                    schema,
+                    silos=places,
+                    journal=journal,
+                    imagine=imagine,
+                    progress=progress,
+                    tell=tell,
                 )
             outcome = finish(state)
             write_outcome(run, outcome)

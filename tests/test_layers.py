@@ -70,8 +70,8 @@ ROOMS: dict[str, str] = {
     "common/values common/codec",
     "client/families": "client/csv client/source common/codec common/families common/schema "
     "common/tables",
-    "client/policy": "client/source common/accounting common/audit common/messages common/plan "
-    "common/schema common/trust",
+    "client/policy": "client/source common/accounting common/audit common/generator "
+    "common/messages common/plan common/schema common/trust",
     "client/learning": "client/noise client/source common/schema common/codec common/generator "
     "common/messages common/plan",
     "client/sums": "client/noise common/messages common/plan common/trust",
@@ -120,10 +120,10 @@ ROOMS: dict[str, str] = {
     "common/families common/generator common/plan common/schema common/tables",
     "server/coordinator": "server/families server/model server/methods server/generator "
     "server/measuring server/values common/values common/accounting common/certificate "
-    "common/estimate common/families common/forest common/messages common/plan common/sampler "
-    "common/schema common/tables common/trust",
+    "common/estimate common/families common/forest common/generator common/messages common/plan "
+    "common/sampler common/schema common/tables common/trust",
     "server/driver": "server/coordinator server/generator server/methods common/certificate "
-    "common/messages common/plan common/sampler common/schema common/tables",
+    "common/generator common/messages common/plan common/sampler common/schema common/tables",
     "server/federation": "server/driver server/coordinator server/judging server/methods "
     "common/certificate common/flower common/messages common/plan common/reach common/roster "
     "common/tables common/telemetry common/trust",

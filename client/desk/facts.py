@@ -34,6 +34,7 @@ def plan_facts(plan: Plan) -> dict[str, Any]:
         "checkpoint": plan_checkpoint(plan),
         "features": _feature_facts(plan),
         "projection": _projection_facts(plan),
+        "votes": None if plan.votes is None else plan.votes.model_dump(mode="json"),
         "evaluation": _evaluation_facts(plan),
         "renews": None if plan.renews is None else plan.renews.sampler,
         "training": _training_facts(plan),

@@ -8,7 +8,7 @@ from silosynth.client.desk.facts import Facts
 from silosynth.client.desk.families import families_phase, families_words, person_words
 from silosynth.client.desk.fit import fit_words
 from silosynth.client.desk.rosters import KIND, roster_words
-from silosynth.common.plan import OF_VALUES, Plan, held_alone, words_of_lacks
+from silosynth.common.plan import OF_VALUES, OF_VOTES, Plan, held_alone, words_of_lacks
 
 _MOST_ALONE = 10
 
@@ -55,8 +55,8 @@ def _who(coordinator: str) -> str:
     return f"coordinator {coordinator!r}"
 
 
-_NO_COUNTS = ("training", "embedding", "projection", "evaluation")
-"""Phases whose sums are no counts."""
+_NO_COUNTS = ("training", "embedding", "projection", "evaluation", *OF_VOTES)
+"""Phases whose sums are no counts of marginals."""
 
 
 def _asked(plan: Facts) -> str:
@@ -73,6 +73,8 @@ def _asked(plan: Facts) -> str:
         said.append("one noised vector of how its rows lie beside a sampler")
     if plan["projection"] is not None:
         said.append("one noised sum of projections of its rows and of their second moments")
+    if plan["votes"] is not None:
+        said.append("noised counts of which texts of the coordinator's its rows are nearest to")
     if training is not None:
         said.append(
             f"noised sums of gradients, {training['weights']:,} numbers each, in up to "
@@ -115,6 +117,8 @@ def _phase(phase: Facts, plan: Facts) -> str:
             f"squares and products{by_class}, {phase['cells']:,} numbers, with {noise} on every "
             f"number; a row adds at most {phase['bound']:,} in L2 norm"
         )
+    if phase["name"] in OF_VOTES and plan["votes"] is not None:
+        return _votes(plan["votes"], phase, noise=noise)
     evaluation = plan.get("evaluation")
     if phase["name"] == "evaluation" and evaluation is not None:
         share = evaluation["share"]
@@ -126,6 +130,16 @@ def _phase(phase: Facts, plan: Facts) -> str:
         )
     what = "histograms of one number's values" if phase["name"] in OF_VALUES else "marginals"
     return f"up to {phase['marginals']:,} {what} with {noise} on every count"
+
+
+def _votes(votes: Facts, phase: Facts, *, noise: str) -> str:
+    """Say what rows vote for, and how much one adds."""
+    return (
+        f"the coordinator sends up to {votes['candidates']:,} texts of its own, in the alphabet "
+        f"{votes['alphabet']}; each row votes for the one that its text is nearest to by the parts "
+        f"of its words, by class of {votes['label']!r}: {phase['cells']:,} counts, with {noise} on "
+        "every count; a row adds one to one of them, and no text of the silo leaves it"
+    )
 
 
 def _looked_at(features: Facts) -> str:

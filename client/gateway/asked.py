@@ -19,6 +19,7 @@ from silosynth.common.errors import InvalidTable, Refused
 from silosynth.common.generator import (
     FeatureSettings,
     ProjectionSettings,
+    count_votes,
     feature_map,
     image_map,
     projection_map,
@@ -32,6 +33,7 @@ from silosynth.common.messages import Request
 from silosynth.common.plan import (
     ENDINGS,
     OF_VALUES,
+    OF_VOTES,
     TABLES_PHASES,
     HeldOut,
     Phase,
@@ -199,6 +201,8 @@ def ask_rows(asked: Asked) -> Sequence[np.ndarray]:
     features, projection = asked.plan.features, asked.plan.projection
     if projection is not None and asked.request.phase is PhaseName.PROJECTION:
         return [_project(asked, projection, grouping=levels[query.level]) for query in queries]
+    if asked.request.phase in OF_VOTES:
+        return [_vote(asked)]
     if features is None or asked.request.phase is not PhaseName.EMBEDDING:
         return asked.rows.count(queries, levels=levels, **asked.terms)
     return [_embed(asked, features, level=query.level, levels=levels) for query in queries]
@@ -299,7 +303,7 @@ def require_rows(dataset: Dataset, plan: Plan) -> None:
     """
     require_training(plan)
     images = plan.features is not None and plan.features.images
-    if not (images or plan.projection or plan.training or plan.evaluation):
+    if not (images or plan.projection or plan.votes or plan.training or plan.evaluation):
         return
     if not isinstance(dataset.rows, StreamRows):
         raise Refused(
@@ -347,6 +351,14 @@ def _project(asked: Asked, settings: ProjectionSettings, *, grouping: Grouping) 
     )
     cells = projection.classes * settings.cells
     return _fold(asked, partial(sum_projections, projection), grouping=grouping, cells=cells)
+
+
+def _vote(asked: Asked) -> np.ndarray:
+    """Return how many of the rows, by class, are nearest to each candidate of a request."""
+    if not isinstance(asked.rows, StreamRows):
+        raise _counted_there()
+    people = asked.rows.people(**asked.terms)
+    return count_votes(people.examples, asked.request.candidates or (), schema=asked.schema)
 
 
 def _fold(

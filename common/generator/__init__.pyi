@@ -26,6 +26,7 @@ from .networks import (
     load_vector,
     one_thread,
 )
+from .ngrams import NGRAMS, alike_to
 from .pretrained_network import PretrainedNetwork, load_pretrained
 from .projection import (
     CROSS_WEIGHT,
@@ -42,18 +43,33 @@ from .projection import (
     projection_map,
     sum_projections,
 )
+from .votes import (
+    MOST_CANDIDATES,
+    Alphabet,
+    Candidate,
+    VoteSettings,
+    check_candidates,
+    check_votes,
+    count_votes,
+    foreign_to,
+    vote_cells,
+)
 
 __all__ = [
     "AMPLITUDE",
     "CROSS_WEIGHT",
     "LENGTH",
+    "MOST_CANDIDATES",
     "MOST_COLUMNS",
     "MOST_SCORE",
+    "NGRAMS",
     "SCORE",
     "SQUARE_WEIGHT",
     "SUM_WEIGHT",
     "TURN",
+    "Alphabet",
     "Architecture",
+    "Candidate",
     "Checkpoint",
     "FeatureMap",
     "FeatureSettings",
@@ -67,12 +83,18 @@ __all__ = [
     "ProjectionSettings",
     "Transformer",
     "TransformerNetwork",
+    "VoteSettings",
+    "alike_to",
     "bias_slices",
     "build_network",
+    "check_candidates",
+    "check_votes",
     "check_width",
+    "count_votes",
     "digest_checkpoint",
     "feature_cells",
     "feature_map",
+    "foreign_to",
     "image_map",
     "initial_vector",
     "load_pretrained",
@@ -88,4 +110,5 @@ __all__ = [
     "sum_image_features",
     "sum_projections",
     "usual_layers",
+    "vote_cells",
 ]

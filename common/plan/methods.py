@@ -12,9 +12,9 @@ from typing import Any, ClassVar
 
 from silosynth.common.domain import Clique
 from silosynth.common.families import NORM_BINS
-from silosynth.common.generator import FeatureSettings, ProjectionSettings
+from silosynth.common.generator import FeatureSettings, ProjectionSettings, VoteSettings
 from silosynth.common.plan.held_out import EvaluationSettings
-from silosynth.common.plan.phases import Phase, PhaseName, phase_noise
+from silosynth.common.plan.phases import OF_VOTES, Phase, PhaseName, phase_noise
 from silosynth.common.plan.training import BOUND, TrainingSettings
 from silosynth.common.plan.trust import Trust
 
@@ -36,6 +36,7 @@ class Method(StrEnum):
     MIXTURE = "mixture"
     COPULA = "copula"
     PROJECTION = "projection"
+    VOTES = "votes"
     FAMILIES = "families"
     EVALUATE = "evaluate"
     DRIFT = "drift"
@@ -200,6 +201,27 @@ class Projection(HasPhases):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Votes(HasPhases):
+    """Rounds of candidates, each row voting for the one that its text is nearest to."""
+
+    phases: ClassVar = (PhaseName.ONE_WAY, *OF_VOTES)
+    fewest: ClassVar = 2
+    reads_texts: ClassVar = True
+    whole_rows: ClassVar = True
+    votes: VoteSettings
+
+    def __post_init__(self) -> None:
+        if self.votes is None:
+            raise ValueError(_FOREIGN["votes"])
+
+    def check(self, phases: Sequence[Phase], *, silos: Sequence[str], trust: Trust) -> None:
+        """Raise ValueError unless each round asks for one histogram, to which a row adds one."""
+        HasPhases.check(self, phases, silos=silos, trust=trust)
+        if any(phase.marginals != 1 for phase in phases):
+            raise ValueError("phases: votes are of one label, so each phase asks for one histogram")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DpSgd(HasPhases):
     """A generator whose gradients are noised."""
 
@@ -309,6 +331,7 @@ Chosen = (
     | Copula
     | OneShot
     | Projection
+    | Votes
     | DpSgd
     | Families
     | Evaluate
@@ -323,6 +346,7 @@ MEMBERS: Mapping[Method, type[Chosen]] = {
     Method.COPULA: Copula,
     Method.ONE_SHOT: OneShot,
     Method.PROJECTION: Projection,
+    Method.VOTES: Votes,
     Method.DP_SGD: DpSgd,
     Method.FAMILIES: Families,
     Method.EVALUATE: Evaluate,
@@ -334,6 +358,7 @@ _FOREIGN = {
     "weights": "weights: only the method aim weighs its workload",
     "features": "features: the method one-shot needs them, and no other has them",
     "projection": "projection: the method projection needs it, and no other has it",
+    "votes": "votes: the method votes needs them, and no other has them",
     "training": "training: the method dp-sgd needs it, and no other has it",
     "evaluation": "evaluation: the methods evaluate and drift need it, and no other has it",
 }

@@ -34,6 +34,9 @@ class PhaseName(StrEnum):
     WORKLOAD = "workload"
     EMBEDDING = "embedding"
     PROJECTION = "projection"
+    VOTES_1 = "votes-1"
+    VOTES_2 = "votes-2"
+    VOTES_3 = "votes-3"
     TRAINING = "training"
     LENGTHS = "lengths"
     PERSONS = "persons"
@@ -49,7 +52,8 @@ class Phase(PlanModel):
     sum where silos lack columns, ``held`` is the most of them over columns that one silo holds: a
     row moves no others, so a silo pays for so many. The phase ``embedding`` asks for one sum of
     random features, which is no marginal but sums like one, and so does ``projection``, of sums and
-    second moments of projected rows. The phases ``values`` and ``closer``
+    second moments of projected rows; those of votes ask for how many rows of each class are nearest
+    to each candidate. The phases ``values`` and ``closer``
     ask for histograms of one number's points each. The phase ``training`` asks for ``marginals``
     noised sums of gradients in all its requests together, each over every person with the chance
     ``rate``.
@@ -170,7 +174,9 @@ OF_COLUMNS, OF_PAIRS = (
     ),
 )
 """What measures columns as they are, and pairs as they are, and not merged to screen them."""
-OF_ALL_ATTRIBUTES = (PhaseName.EMBEDDING, PhaseName.PROJECTION)
+OF_VOTES = (PhaseName.VOTES_1, PhaseName.VOTES_2, PhaseName.VOTES_3)
+"""What asks for votes, a round after the other."""
+OF_ALL_ATTRIBUTES = (PhaseName.EMBEDDING, PhaseName.PROJECTION, *OF_VOTES)
 """What asks for one sum of whole rows' vectors in place of marginals."""
 
 

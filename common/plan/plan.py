@@ -18,16 +18,10 @@ from silosynth.common.digest import Digest, canonical_json, digest_of
 from silosynth.common.document import describe_validation, load_document
 from silosynth.common.domain import Clique
 from silosynth.common.errors import InvalidPlan, InvalidSchema
-from silosynth.common.generator import FeatureSettings, ProjectionSettings
+from silosynth.common.generator import FeatureSettings, ProjectionSettings, VoteSettings
 from silosynth.common.plan.fields import Name, PlanModel, read_json
 from silosynth.common.plan.held_out import EvaluationSettings, HeldOut
-from silosynth.common.plan.methods import (
-    OF_METHODS,
-    Chosen,
-    Method,
-    check_phases,
-    choose,
-)
+from silosynth.common.plan.methods import OF_METHODS, Chosen, Method, check_phases, choose
 from silosynth.common.plan.phases import (
     OF_VALUES,
     Phase,
@@ -72,7 +66,7 @@ class Plan(PlanModel):
 
     _ABSENT: ClassVar[frozenset[str]] = frozenset(
         {"training", "values", "lacks", "unlinked", "held_out", "evaluation"}
-        | {"series", "renews", "projection"}
+        | {"series", "renews", "projection", "votes"}
     )
 
     version: Literal[1] = 1
@@ -100,6 +94,9 @@ class Plan(PlanModel):
     )
     projection: ProjectionSettings | None = Field(
         default=None, description="for the method projection: onto how many dimensions"
+    )
+    votes: VoteSettings | None = Field(
+        default=None, description="for the method votes: which candidates may travel"
     )
     training: TrainingSettings | None = Field(
         default=None, description="for the method dp-sgd: which network is trained, and how"

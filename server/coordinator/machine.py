@@ -4,7 +4,7 @@ Drivers pump it: the coordinator of a federation, and the one-process driver of 
 does no I/O and draws no randomness, so replaying a journal of events always asks the same requests
 again and ends in the same measurements.
 
-    propose -> [agree] -> one phase after the other -> fit -> deliver -> ended
+    propose -> [agree] -> phase after phase, [imagine] before some -> fit -> deliver -> ended
 
 A plan without a roster is a simulation's: nothing is signed, nothing proposed, nothing delivered.
 """
@@ -18,7 +18,6 @@ from silosynth.common.errors import (
     DeadlineExceeded,
     PlanRefused,
     RunFailed,
-    SiloAbsent,
     SilosynthError,
     Untrusted,
 )
@@ -45,6 +44,7 @@ from silosynth.common.plan import (
 from silosynth.common.schema import Schema
 from silosynth.common.tables import TablesSchema
 from silosynth.common.trust import PublicKey
+from silosynth.server.coordinator.candidates import read_candidates
 from silosynth.server.coordinator.state import (
     Absent,
     Acknowledged,
@@ -59,6 +59,8 @@ from silosynth.server.coordinator.state import (
     Fail,
     Finish,
     Fitted,
+    Imagine,
+    Imagined,
     Mute,
     Propose,
     Silent,
@@ -68,6 +70,8 @@ from silosynth.server.coordinator.state import (
     Undecided,
 )
 from silosynth.server.coordinator.sums import (
+    Commands,
+    absent,
     ask_keys,
     ask_votes,
     burn,
@@ -81,9 +85,7 @@ from silosynth.server.coordinator.sums import (
 from silosynth.server.coordinator.tables import ask_tables
 from silosynth.server.coordinator.values import ask_values, settle_values
 from silosynth.server.generator import Learning, settings, take_round
-from silosynth.server.methods import ask_phase
-
-Commands = tuple[Command, ...]
+from silosynth.server.methods import ask_phase, wanted_candidates
 
 
 def start(plan: Plan, schema: Schema | TablesSchema) -> tuple[State, Commands]:
@@ -102,6 +104,8 @@ def step(state: State, event: Event) -> tuple[State, Commands]:
             return _take_verdict(state, event)
         case Stated() | Mute():
             return _take_statement(state, event)
+        case Imagined():
+            return _take_candidates(state, event)
         case Answered() | Absent():
             return _take_answer(state, event)
         case Fitted():
@@ -144,7 +148,7 @@ def _take_answer(state: State, event: Answered | Absent) -> tuple[State, Command
     if event.phase is not state.phase or not state.waits_for(event.silo, phase=event.phase):
         return state, ()
     if isinstance(event, Absent):
-        return _leave(state, event.silo, error=_absent(event), then=_advance)
+        return _leave(state, event.silo, error=absent(event), then=_advance)
     try:
         answer = decode_release(event.data, trusted=_trusted(state, event.silo))
         if isinstance(answer, Release):
@@ -155,6 +159,17 @@ def _take_answer(state: State, event: Answered | Absent) -> tuple[State, Command
         return _leave(state, event.silo, error=refusal_error(answer), then=_advance)
     answered = {**state.releases.get(event.phase, {}), event.silo: answer}
     return _advance(replace(state, releases={**state.releases, event.phase: answered}))
+
+
+def _take_candidates(state: State, event: Imagined) -> tuple[State, Commands]:
+    """Take the candidates of a round, and ask the phase that waited for them."""
+    if state.stage is not Stage.IMAGINE or state.phase is None or event.phase in state.candidates:
+        return state, ()
+    try:
+        known = {**state.candidates, event.phase: read_candidates(event, plan=state.plan)}
+    except SilosynthError as err:
+        return state, (Fail(error=err),)
+    return _open_phase(replace(state, candidates=known), state.phase)
 
 
 def _take_statement(state: State, event: Stated | Mute) -> tuple[State, Commands]:
@@ -224,6 +239,8 @@ def _open_phase(state: State, phase: PhaseName) -> tuple[State, Commands]:
         question = ask_values(state, phase)
     else:
         state = settle_values(state)
+        if (wanted := wanted_candidates(phase, state.known())) is not None:
+            return replace(state, stage=Stage.IMAGINE, phase=phase), (Imagine(wanted=wanted),)
         question = replace(ask_phase(phase, state.known()), edges=state.edges)
     question = question.held(plan=state.plan, silos=state.silos)
     if question.learning is not None:
@@ -334,14 +351,6 @@ def _check_acknowledgement(state: State, event: Acknowledged) -> str:
     if stated != (event.silo, state.plan.digest, state.sampler_digest):
         return "acknowledged another result"
     return "" if said.accepted else f"did not accept the result: {said.message or 'no reason'}"
-
-
-def _absent(event: Absent) -> SiloAbsent:
-    """Return the error that names a silent silo."""
-    return SiloAbsent(
-        f"silo {event.silo} did not answer in phase {event.phase.value}",
-        hint="start it and resume the run; nothing is charged twice",
-    )
 
 
 def _undecided(plan: Plan, silo: str) -> DeadlineExceeded:

@@ -20,6 +20,7 @@ from silosynth.server.coordinator import (
     Decided,
     Event,
     Fitted,
+    Imagined,
     Mute,
     Silent,
     Stated,
@@ -81,7 +82,7 @@ class Journal:
     def record(self, event: Event) -> None:
         """Append an event and return once it is on disk."""
         line = _line(event)
-        if isinstance(event, Answered | Decided | Stated | Acknowledged):
+        if isinstance(event, Answered | Decided | Stated | Imagined | Acknowledged):
             digest = hashlib.sha256(event.data).hexdigest()
             self._store(digest, event.data)
             line["sha256"] = digest
@@ -154,6 +155,8 @@ def _line(event: Event) -> dict[str, str]:
                 "session": str(event.session),
                 "silo": event.silo,
             }
+        case Imagined():
+            return {"event": "imagined", "phase": event.phase.value}
         case Fitted():
             return {"event": "fitted", "sampler": event.sampler_digest}
         case Decided() | Acknowledged() | Undecided() | Silent():
@@ -168,6 +171,9 @@ def _event(directory: Path, line: Mapping[str, str]) -> Event:
             return Answered(phase=PhaseName(line["phase"]), silo=line["silo"], data=data)
         case "absent":
             return Absent(phase=PhaseName(line["phase"]), silo=line["silo"])
+        case "imagined":
+            data = _load(directory, line["sha256"])
+            return Imagined(phase=PhaseName(line["phase"]), data=data)
         case "fitted":
             return Fitted(sampler_digest=line["sampler"])
         case "decided":

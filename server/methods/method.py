@@ -107,7 +107,8 @@ class Known:
 
     ``merging`` are the 1-ways that codes are merged by, the same in every phase of a run; without
     them, those that were measured. ``counted`` is each silo's release of its 1-ways, ``learning``
-    where training stands, ``generator`` one that was trained on this run before.
+    where training stands, ``generator`` one that was trained on this run before, ``candidates``
+    those of each round of votes.
     """
 
     plan: Plan
@@ -118,6 +119,7 @@ class Known:
     silos: tuple[str, ...] = ()
     learning: Learning | None = None
     generator: NeuralSampler | None = None
+    candidates: Mapping[PhaseName, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def one_way(self) -> Sequence[Measurement]:
@@ -141,7 +143,8 @@ class Question:
 
     Without queries or a round, the phase is skipped. ``edges`` are where the bins of numbers begin
     by what was counted of their values, ``leaves`` those that are looked into once more. ``tables``
-    is what is asked where there are several, ``scores`` the numbers that codes stand for.
+    is what is asked where there are several, ``scores`` the numbers that codes stand for, and
+    ``candidates`` the texts that rows vote for.
     """
 
     queries: tuple[MarginalQuery, ...] = ()
@@ -151,6 +154,7 @@ class Question:
     leaves: Mapping[str, tuple[int, ...]] | None = None
     tables: TablesQuestions | None = None
     scores: Mapping[str, tuple[int, ...]] | None = None
+    candidates: tuple[str, ...] | None = None
 
     @property
     def empty(self) -> bool:
@@ -199,6 +203,7 @@ class Question:
             edges=self.edges,
             leaves=self.leaves,
             scores=self.scores,
+            candidates=self.candidates,
             tables=self.tables,
             sum=proof,
         )
@@ -234,11 +239,28 @@ def _nothing(plan: Plan) -> Iterator[str]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """The candidates that a round of votes needs and has not yet: ``kept``, and one for each line.
+
+    An empty line asks for a new text, any other for a variation of it.
+    """
+
+    phase: PhaseName
+    lines: tuple[str, ...]
+    kept: tuple[str, ...] = ()
+
+
+def _nothing_wanted(phase: PhaseName, known: Known) -> Wanted | None:
+    """Want no candidates."""
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """One method: its options, what each phase after the first asks, and what is made of it all.
 
     ``describe`` says in lines what a plan's table of phases does not; ``draws`` tells that the
-    result is a trained generator.
+    result is a trained generator, ``wants`` which candidates have to be made before a phase.
     """
 
     name: Method
@@ -248,6 +270,7 @@ class Recipe:
     flags: type[Flags] | None = None
     describe: Callable[[Plan], Iterator[str]] = _nothing
     draws: bool = False
+    wants: Callable[[PhaseName, Known], Wanted | None] = _nothing_wanted
 
 
 def ask_cliques(cliques: Sequence[Clique], *, name: str, grouping: Grouping) -> Question:

@@ -12,13 +12,14 @@ from silosynth.common.domain import Clique
 from silosynth.common.errors import InvalidPlan, RunFailed
 from silosynth.common.measurement import MarginalQuery
 from silosynth.common.plan import MEMBERS, Method, PhaseName, Plan
-from silosynth.server.methods.method import Known, Options, Outcome, Question, Recipe
+from silosynth.server.methods.method import Known, Options, Outcome, Question, Recipe, Wanted
 from silosynth.server.methods.training import TrainingChoice
 
 _places = {
     Method.DP_SGD: "dp_sgd",
     Method.ONE_SHOT: "vectors.one_shot",
     Method.PROJECTION: "vectors.projection",
+    Method.VOTES: "vectors.votes",
 }
 """Where the module of a method is, which is else that of its name."""
 
@@ -49,6 +50,9 @@ class Choices(TypedDict, total=False):
     frequencies: int | None
     order: int
     dimensions: int | None
+    candidates: int
+    vote_rounds: int
+    alphabet: str
     training: TrainingChoice | None
 
 
@@ -76,6 +80,12 @@ def ask_phase(phase: PhaseName, known: Known) -> Question:
     if phase is PhaseName.EVALUATION:
         return Question(queries=(MarginalQuery(clique=known.schema.domain.attributes),))
     return METHODS[known.plan.method].ask(phase, known)
+
+
+def wanted_candidates(phase: PhaseName, known: Known) -> Wanted | None:
+    """Return the candidates that have to be made before ``phase`` is asked; None where none are."""
+    recipe = METHODS.get(known.plan.method)
+    return None if recipe is None else recipe.wants(phase, known)
 
 
 def finish_run(known: Known) -> Outcome:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from silosynth.common.codec import modelled_texts
-from silosynth.common.plan import MOST_MARGINALS, OF_VALUES, Method, Plan
+from silosynth.common.plan import MEMBERS, MOST_MARGINALS, OF_VALUES, Method, Plan
 from silosynth.common.schema import Schema
 from silosynth.server.methods import METHODS, most_groups
 
@@ -106,6 +106,8 @@ def remarks(schema: Schema, *, method: Method) -> Iterator[str]:
             f"schema and take --method {Method.DP_SGD.value}"
         )
     advice = advise(schema)
+    if MEMBERS[method].reads_texts and modelled_texts(schema):
+        return
     if advice.method is not method and METHODS[advice.method].draws is not METHODS[method].draws:
         yield f"{advice.reason}: --method {advice.method.value} is advised, not {method.value}"
 

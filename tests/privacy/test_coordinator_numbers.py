@@ -42,6 +42,7 @@ from silosynth.server.methods.training import TrainingChoice
 from silosynth.server.planning import new_plan
 from tests.support.gateways.signed import Federation, people
 from tests.support.tables.families import families_plan
+from tests.support.tables.texts import messages
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "explanation" / "threat-model.md"
@@ -221,6 +222,7 @@ def _made() -> dict[str, dict[str, Any]]:
         "shared": new_plan(people(), method="dp-sgd", training=other, trust="shared", **usual),
         "features": new_plan(people(), method="one-shot", frequencies=16, **usual),
         "projected": new_plan(people(), method="projection", **usual),
+        "voted": new_plan(messages(), method="votes", vote_rounds=2, **usual),
         "weighed": new_plan(
             people(), method="aim", workload=[("age", "sex")], weights=[3], **usual
         ),
