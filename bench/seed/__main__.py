@@ -1,7 +1,8 @@
-"""Measure the method projection beside copula and one-shot, through real gateways.
+"""Measure the methods projection and votes beside their peers, through real gateways.
 
 2-way distances are to the rows that were trained on; accuracy is of a classifier that learns from
-the synthetic rows and is asked about rows that nobody trained on. QUICK=1: the two small tables.
+the synthetic rows and is asked about rows that nobody trained on. QUICK=1: the two small tables,
+and messages once.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import pyarrow as pa
 import torch
 
 from bench.generators.run import DELTA, say
-from bench.seed import local
+from bench.seed import local, votes
 from bench.seed.tables import REPORTED, TABLES, Ground, load_ground, pair_distance
 from bench.support.results import Figure, is_quick, publish
 from bench.support.tables import encode
@@ -130,10 +131,25 @@ def main() -> int:
     parser.add_argument("--method", nargs="*", choices=METHODS, default=METHODS)
     parser.add_argument("--repeat", type=int, default=1 if is_quick() else 3)
     parser.add_argument("--local", action="store_true", help="samplers of single silos instead")
+    parser.add_argument("--votes", action="store_true", help="the method votes, on messages")
+    parser.add_argument("--candidates", type=int, help="of votes; the method's own without")
+    parser.add_argument("--rounds", type=int, help="of votes; the method's own without")
+    parser.add_argument("--tuning", action="store_true", help="of votes: on the tuning split")
     parser.add_argument("--dimensions", type=int, help="of projections; the method's own without")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     codes = [0]
+    if asked.votes or not (asked.table or asked.local):
+        figures = votes.measure(
+            runs=asked.repeat,
+            candidates=asked.candidates,
+            rounds=asked.rounds,
+            tuning=asked.tuning,
+        )
+        name = "seed-messages-tuning" if asked.tuning else "seed-messages"
+        codes.append(publish(name, figures, room="seed", update=True))
+        if asked.votes:
+            return max(codes)
     if asked.local:
         for name in asked.table or local.PLACES:
             for epsilon in asked.epsilon or EPSILONS:
