@@ -33,8 +33,8 @@ def known(plan: Plan, votes: Any = VOTES, *, deviation: float = 2.0) -> Known:
     def measured(values: Any) -> tuple[Measurement, ...]:
         cells = np.asarray(values, dtype=np.float64).ravel()
         variance = np.full(cells.shape, deviation**2)
-        whole = {"clique": ("kind",), "values": cells, "variance": variance}
-        return (Measurement(**whole, grouping=Grouping()),)
+        none = Grouping()
+        return (Measurement(clique=("kind",), values=cells, variance=variance, grouping=none),)
 
     return Known(
         plan=plan,
