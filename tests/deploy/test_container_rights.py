@@ -166,7 +166,10 @@ class Container:
         words = container_command("gateway-north", {})
         assert POLICY in words
         command = self.command([*words, *more])
-        return self._started(command, lambda: not self.ask(_ASK, SOCKET, user=SILO))
+        opened = self.root / "run" / Path(SOCKET).name
+        return self._started(
+            command, lambda: opened.exists() and not self.ask(_ASK, SOCKET, user=SILO)
+        )
 
     def start_hub(self, service: str, is_ready: Callable[[str], bool]) -> subprocess.Popen[bytes]:
         """Start a service of the coordinator's; return when what it has said is what is awaited."""
