@@ -20,8 +20,8 @@ from silosynth.common.errors import CapExceeded, InvalidPlan
 from silosynth.common.generator.ngrams import NGRAMS, nearest_of
 from silosynth.common.schema import PlainModel, Schema
 
-MOST_CANDIDATES, MOST_BYTES = 4096, 8192
-MOST_SENT = 2**23
+MOST_CANDIDATES, MOST_BYTES = 2048, 4096
+MOST_SENT = 2**22
 """Bytes of all candidates of a round: what a gateway has to hold and to compare."""
 
 

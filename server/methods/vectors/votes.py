@@ -50,7 +50,7 @@ from silosynth.server.methods.method import (
     Wanted,
 )
 
-CANDIDATES, ROUNDS = 200, 1
+CANDIDATES, ROUNDS = 100, 1
 """See docs/decisions/134."""
 
 ONE_WAY_SHARE = Fraction(1, 20)
@@ -128,7 +128,7 @@ def _settings(schema: Schema, *, candidates: int, alphabet: str) -> VoteSettings
     except (ValidationError, ValueError) as err:
         raise InvalidPlan(
             f"{candidates} candidates in the alphabet {alphabet!r} are out of range",
-            hint="use 2 to 4096 candidates, and ascii, latin or any",
+            hint="use 2 to 2048 candidates, and ascii, latin or any",
         ) from err
     check_votes(settings, schema)
     return settings

@@ -159,8 +159,8 @@ def test_a_plan_of_votes_says_what_is_sent_and_what_a_row_adds() -> None:
     said = _said(plan)
     assert "noised counts of which texts of the coordinator's its rows are nearest to" in said
     assert "noised counts of up to 1 marginals, 2 cells in all" in said
-    assert "the coordinator sends up to 200 texts of its own, in the alphabet latin" in said
-    assert "by class of 'kind': 400 counts" in said
+    assert "the coordinator sends up to 100 texts of its own, in the alphabet latin" in said
+    assert "by class of 'kind': 200 counts" in said
     assert "a row adds one to one of them, and no text of the silo leaves it" in said
 
 

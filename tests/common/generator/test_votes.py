@@ -193,5 +193,5 @@ def test_rows_that_cannot_vote_so_are_told_in_one_line() -> None:
         check_votes(SETTINGS.model_copy(update={"max_bytes": 41}), described())
     long = {"name": "text", "kind": "text", "max_bytes": 4000}
     wide = described(attributes=[described().attributes[0].model_dump(mode="json"), long])
-    with pytest.raises(CapExceeded, match="more than 8388608 bytes in all"):
-        check_votes(SETTINGS.model_copy(update={"candidates": 4096, "max_bytes": 4000}), wide)
+    with pytest.raises(CapExceeded, match="more than 4194304 bytes in all"):
+        check_votes(SETTINGS.model_copy(update={"candidates": 2048, "max_bytes": 4000}), wide)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ TEXTS = ("hello my friend", "win a prize now", "zebra crossing", "quiet 7")
 VOTES = ((400, 2), (1, 90), (0, 0), (3, 1))
 
 
+@cache
 def made_plan(**changes: Any) -> Plan:
     asked: dict[str, Any] = {"epsilon": 5.0, "delta": 1e-6, "silos": ("a", "b"), "plan_id": "p"}
     return new_plan(messages(), method="votes", **(asked | {"candidates": 8} | changes))
