@@ -107,8 +107,15 @@ def test_a_run_whose_generator_fails_goes_on_once_it_is_mended(
     )
     write = _writer(program)
     write("sys.exit(1)")
-    begun = {"federation": "f", "now": datetime.now(UTC), "token": "1a2b"}
-    files = begin_run(tmp_path, plan=planned, schema=messages(), generator=program, **begun)
+    files = begin_run(
+        tmp_path,
+        plan=planned,
+        schema=messages(),
+        federation="f",
+        now=datetime.now(UTC),
+        token="1a2b",
+        generator=program,
+    )
     assert json.loads(files.begun.read_text())["generator"] == str(program)
 
     def go_on() -> Any:
