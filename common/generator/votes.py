@@ -7,6 +7,7 @@ have seen no row but through the noised votes of a round before.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import Annotated
@@ -40,6 +41,13 @@ _RANGES = {
 }
 """By code points and no table of Unicode, so that every machine says the same."""
 
+_OTHERS = {
+    alphabet: re.compile(f"[^{''.join(f'{chr(low)}-{chr(high)}' for low, high in ranges)}]")
+    for alphabet, ranges in _RANGES.items()
+}
+"""What finds another character, at no cost for each that is not: a gateway looks before it asks
+who approved, and a coordinator may send some megabytes as often as it likes."""
+
 
 class VoteSettings(PlainModel):
     """How candidates travel: at most so many in a round, each of so many bytes at most.
@@ -59,10 +67,8 @@ Candidate = Annotated[str, Field(min_length=1, max_length=MOST_BYTES)]
 
 def foreign_to(alphabet: Alphabet, text: str) -> Iterator[str]:
     """Yield the characters of a text that an alphabet does not have."""
-    ranges = _RANGES[alphabet]
-    for character in text:
-        if not any(low <= ord(character) <= high for low, high in ranges):
-            yield character
+    for found in _OTHERS[alphabet].finditer(text):
+        yield found[0]
 
 
 def check_candidates(candidates: Sequence[str], *, settings: VoteSettings) -> None:

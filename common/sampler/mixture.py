@@ -19,6 +19,7 @@ from silosynth.common.codec import (
 )
 from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.errors import InvalidArgument, InvalidPlan, InvalidSampler
+from silosynth.common.generator import MOST_CANDIDATES, Alphabet, foreign_to
 from silosynth.common.sampler.conditional import WHOLE, Unmerge, check_within
 from silosynth.common.sampler.draw import BATCH_ROWS
 from silosynth.common.sampler.network import Network, softmax_parts
@@ -276,8 +277,15 @@ class TableSampler(DrawsMixture):
         texts = tuple(modelled_texts(self.schema).values())
         if len(texts) != 1 or len(self.lines) != len(self.weights):
             raise InvalidSampler("the lines are not one text for each component")
-        if not all(isinstance(x, str) and len(x.encode()) <= texts[0] for x in self.lines):
-            raise InvalidSampler("a line is no text, or longer than the schema's")
+        if len(self.lines) > MOST_CANDIDATES:
+            raise InvalidSampler(
+                f"{len(self.lines)} lines are more than the {MOST_CANDIDATES} that can be voted for"
+            )
+        for line in self.lines:
+            if not isinstance(line, str) or any(foreign_to(Alphabet.ANY, line)):
+                raise InvalidSampler("a line is no text, or has a character of no alphabet")
+            if len(line.encode()) > texts[0]:
+                raise InvalidSampler("a line is longer than the schema's text")
 
     @property
     def batch_rows(self) -> int:

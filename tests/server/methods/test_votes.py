@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,10 @@ import pytest
 
 from silosynth.common.domain import Grouping
 from silosynth.common.errors import InvalidSampler
+from silosynth.common.generator import MOST_CANDIDATES
 from silosynth.common.measurement import Measurement
 from silosynth.common.plan import PhaseName, Plan
-from silosynth.common.sampler import condition_on
+from silosynth.common.sampler import TableSampler, condition_on
 from silosynth.common.sampler.sampler import draw
 from silosynth.common.sampler.stored.file import dump_sampler, parse_sampler
 from silosynth.server.methods import Known, finish_run, wanted_candidates
@@ -80,6 +82,25 @@ def test_an_edited_file_is_refused(old: bytes, new: bytes) -> None:
     assert old in data
     with pytest.raises(InvalidSampler):
         parse_sampler(data.replace(old, new))
+
+
+@pytest.mark.parametrize("line", ["\ud800", "\x1b[31mred", "two\nlines", 7, ["a text"], "x" * 31])
+def test_a_sampler_with_what_nobody_can_have_voted_for_is_refused(line: Any) -> None:
+    sampler = finish_run(known(made_plan())).sampler
+    assert isinstance(sampler, TableSampler)
+    assert sampler.lines is not None
+    with pytest.raises(InvalidSampler, match="a line is"):
+        replace(sampler, lines=(line, *sampler.lines[1:]))
+
+
+def test_a_sampler_of_more_texts_than_can_be_voted_for_is_refused() -> None:
+    """A small file of millions of short texts would take gigabytes to draw a row from."""
+    sampler, many = finish_run(known(made_plan())).sampler, MOST_CANDIDATES + 1
+    assert isinstance(sampler, TableSampler)
+    weights = np.full(many, 2**31, dtype=np.uint32)
+    tables = (np.full((many, 2), 2**31, dtype=np.uint32),)
+    with pytest.raises(InvalidSampler, match="more than the 4096 that can be voted for"):
+        replace(sampler, weights=weights, tables=tables, lines=("a",) * many)
 
 
 def test_a_class_that_no_candidate_stands_out_for_is_drawn_from_those_of_all() -> None:
