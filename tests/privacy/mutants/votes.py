@@ -20,6 +20,16 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     Mutant(
+        name="votes: which of a person's texts vote hangs on the order of the table",
+        path="client/source/people.py",
+        old="[*coded.columns, *_codes_of_texts(coded.texts)]",
+        new="coded.columns",
+        killed_by=(
+            "tests/privacy/test_bounding.py::"
+            "test_the_order_of_the_table_does_not_choose_among_texts",
+        ),
+    ),
+    Mutant(
         name="votes: a row votes twice",
         path=_PATH,
         old="    cell = nearest[voting] * classes + label[voting]\n",
