@@ -10,6 +10,7 @@ import typer
 
 from silosynth.common.cli import Force, Json, emit, refuse_of_tables, say, with_flags
 from silosynth.common.errors import InvalidArgument
+from silosynth.common.files import read_named
 from silosynth.common.plan import load_plan
 from silosynth.common.schema import describes_tables, load_schema
 from silosynth.simulations.audit import register_audit
@@ -119,6 +120,9 @@ def simulate_command(
         Path | None,
         typer.Option(help="The folder of the pretrained checkpoint that the plan names, if any."),
     ] = None,
+    last: Annotated[
+        Path | None, typer.Option(metavar="SAMPLER", help="The sampler that the plan renews.")
+    ] = None,
     engine: Annotated[
         Engine, typer.Option(help="Flower messages on Ray, or plain calls in one process.")
     ] = Engine.FLOWER,
@@ -213,6 +217,7 @@ def simulate_command(
         rows_per_person=of_rows.rows_per_person,
         accept_misfits=of_rows.accept_misfits,
         maps=maps,
+        last=None if last is None else read_named(last),
     )
     show_result(result, directory=out)
     emit(result_facts(result, directory=out), as_json=as_json)

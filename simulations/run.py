@@ -18,8 +18,8 @@ from silosynth.common.errors import (
 from silosynth.common.plan import Plan, check_budget, check_plan, load_plan
 from silosynth.common.sampler import NeuralSampler, Sampler, load_sampler
 from silosynth.common.schema import Schema, load_schema
-from silosynth.server.coordinator import Stage, State, finish, replay
-from silosynth.server.driver import Journal, Progress, count_cost
+from silosynth.server.coordinator import Stage, State, finish
+from silosynth.server.driver import Journal, Progress, count_cost, keep_last, read_state
 from silosynth.server.judging import refuse_evaluation
 from silosynth.server.methods import require_generators
 from silosynth.simulations.local import run_local
@@ -61,6 +61,7 @@ def simulate(
     rows_per_person: int | None = None,
     accept_misfits: bool = False,
     maps: Mapping[str, SiloMap] | None = None,
+    last: bytes | None = None,
     progress: Callable[[Progress], None] = lambda _: None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> RunResult:
@@ -72,8 +73,9 @@ def simulate(
     that a plan names, which the silos train with and the sampler writes with. With a
     ``person_column``, which need not be in the schema, at most as many rows of a person count as
     the plan says, or ``rows_per_person`` where that is less. ``maps`` say by silo how its table is
-    brought to the schema. ``tell`` gets what each silo's operator would be told of their table; a
-    column of which hardly any value fits the schema stops the run unless ``accept_misfits``.
+    brought to the schema. ``last`` is the sampler that a plan renews. ``tell`` gets what each
+    silo's operator would be told of their table; a column of which hardly any value fits the
+    schema stops the run unless ``accept_misfits``.
 
     Raises InvalidPlan or InvalidTable before anything is spent; OutputExists when the directory
     holds a run of another plan; what ends a run afterwards.
@@ -102,6 +104,8 @@ def simulate(
         tell_fit(tables, schema=schema, maps=known, accept_misfits=accept_misfits, tell=tell)
     with open_directory(directory) as run, alone(run.path):
         claim(run, plan=plan, schema=schema)
+        if last is not None:
+            keep_last(run.path, last)
         places = make_silos(
             run.silos,
             plan=plan,
@@ -151,8 +155,7 @@ def replay_ended(directory: Path) -> State:
         raise InvalidArgument(f"{directory} is not the directory of a run", hint="see simulate")
     refuse_evaluation(directory)
     plan, schema = load_plan(run.plan), load_schema(run.schema)
-    with Journal(run.path, plan_digest=plan.digest) as journal:
-        state, _ = replay(plan, schema, journal.events())
+    state = read_state(run.path, plan=plan, schema=schema)
     if state.stage not in (Stage.FIT, Stage.DELIVER, Stage.ENDED):
         raise RunFailed(f"the run in {directory} has not ended", hint="resume it with simulate")
     return state

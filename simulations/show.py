@@ -31,6 +31,7 @@ def run_with_progress(
     rows_per_person: int | None = None,
     accept_misfits: bool = False,
     maps: Mapping[str, SiloMap] | None = None,
+    last: bytes | None = None,
 ) -> RunResult:
     """Run a plan and show how far it is."""
     with progress_bars() as progress:
@@ -45,6 +46,7 @@ def run_with_progress(
             rows_per_person=rows_per_person,
             accept_misfits=accept_misfits,
             maps=maps,
+            last=last,
             progress=progress,
             tell=say,
         )

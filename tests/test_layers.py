@@ -105,8 +105,8 @@ ROOMS: dict[str, str] = {
     "server/model": "common/schema",
     "server/values": "common/values common/codec common/plan common/schema",
     "server/mixture": "server/values common/generator",
-    "server/measuring": "server/model server/values common/codec common/messages common/plan "
-    "common/schema",
+    "server/measuring": "server/model server/values common/certificate common/codec "
+    "common/messages common/plan common/sampler common/schema",
     "server/generator": "server/measuring common/codec common/generator common/messages "
     "common/plan common/sampler common/schema",
     "server/methods": "server/generator server/measuring server/mixture server/model server/values "
@@ -132,8 +132,8 @@ ROOMS: dict[str, str] = {
     "server/service": "server/federation common/telemetry",
     "server/judging": "server/coordinator server/methods common/accounting common/certificate "
     "common/held common/plan common/sampler",
-    "server/drift": "server/judging server/planning common/certificate common/held common/plan "
-    "common/sampler common/schema",
+    "server/drift": "server/judging server/measuring server/model server/planning "
+    "common/certificate common/held common/plan common/sampler common/schema",
     "server/report": "server/coordinator server/driver server/judging server/measuring "
     "server/methods "
     "common/attacks common/certificate common/evaluate common/plan common/report common/sampler "

@@ -187,10 +187,35 @@ def release_facts(ledger: Ledger) -> list[Facts]:
 
 
 def spent_facts(ledger: Ledger, policy: PolicyFile) -> list[Facts]:
-    """Return what each scope of the policy has spent and has left, as zCDP rho and epsilon.
+    """Return what each scope has spent and has left, as zCDP rho and epsilon.
 
-    The epsilon is the zCDP conversion at the delta of the scope's budget, as the budget's is.
+    The epsilon is the zCDP conversion at the delta of the scope's budget, as the budget's is. Those
+    of the policy come first, then each series and its epochs: at the smallest delta of a data set.
     """
+    return [
+        *_policy_facts(ledger, policy),
+        *_series_spent(ledger, delta=min(stated.delta for stated in policy.budgets().values())),
+    ]
+
+
+def _series_spent(ledger: Ledger, *, delta: float) -> list[Facts]:
+    """Return what each series has cost a person who stayed, and each of its epochs."""
+    return [
+        {
+            "scope": scope.kind.value,
+            "name": scope.name,
+            "spent_rho": spent / RHO_UNIT,
+            "remaining_rho": (cap - spent) / RHO_UNIT,
+            "spent_epsilon": units_epsilon(spent, delta) if spent else 0.0,
+            "epsilon": units_epsilon(cap, delta),
+            "delta": delta,
+        }
+        for scope, cap, spent in ledger.series()
+    ]
+
+
+def _policy_facts(ledger: Ledger, policy: PolicyFile) -> list[Facts]:
+    """Return what each scope of the policy has spent and has left."""
     return [
         {
             "scope": scope.kind.value,

@@ -8,14 +8,24 @@ from silosynth.client.desk.facts import Facts
 from silosynth.client.desk.families import families_phase, families_words, person_words
 from silosynth.client.desk.fit import fit_words
 from silosynth.client.desk.rosters import KIND, roster_words
+from silosynth.common.accounting import rounded_up
 from silosynth.common.plan import OF_VALUES, Plan, held_alone, words_of_lacks
 
 _MOST_ALONE = 10
+_DIGEST = "sha256:"
 
 
 def short_digest(plan: Facts) -> str:
     """Return the start of a plan's digest, long enough to name it."""
     return str(plan["digest"]).removeprefix("sha256:")[:12]
+
+
+def short_scope(name: str) -> str:
+    """Return a budget's name; of a series, which goes by a digest, the start of that."""
+    if not name.startswith(_DIGEST):
+        return name
+    digest, _, epoch = name.partition("/")
+    return f"{digest[: len(_DIGEST) + 12]}{f' epoch {epoch}' if epoch else ''}"
 
 
 def plan_words(plan: Facts) -> tuple[str, ...]:
@@ -34,7 +44,7 @@ def plan_words(plan: Facts) -> tuple[str, ...]:
         *(f"phase {p['name']!r}: {_any_phase(p, plan)}" for p in plan["phases"]),
         f"what is sent tells about one person ({person_words(plan)}) at most "
         f"epsilon {plan['epsilon']:g} at delta {plan['delta']:g}; the budgets are charged epsilon "
-        f"{plan['ledger_epsilon']:.4g} ({_conversion(plan)})",
+        f"{rounded_up(plan['ledger_epsilon'])} ({_conversion(plan)})",
         *(_budget(b, plan) for b in plan.get("budgets", ())),
         *_network_words(plan),
         *_checkpoint_words(plan),
@@ -171,7 +181,7 @@ def _budget(budget: Facts, plan: Facts) -> str:
     return (
         f"the budget of {budget['scope']} {budget['name']!r} (epsilon "
         f"{budget['budget_epsilon']:g} at delta {budget['delta']:g}{held}) is charged epsilon "
-        f"{budget['epsilon']:.4g}, {budget['share']:.1%} of it{short}"
+        f"{rounded_up(budget['epsilon'])}, {budget['share']:.1%} of it{short}"
     )
 
 
@@ -207,7 +217,7 @@ def _shared_words(plan: Facts) -> tuple[str, ...]:
         f"sum over the silos is seen{again}; this holds while at most {plan['colluders']} silos "
         f"work with the coordinator, and at most {plan['absent']} stay away",
         f"if the masks failed, this silo's own noise would leave epsilon "
-        f"{plan['alone_epsilon']:.4g} ({_conversion(plan)})",
+        f"{rounded_up(plan['alone_epsilon'])} ({_conversion(plan)})",
     )
 
 
@@ -259,8 +269,9 @@ def _series_words(plan: Facts) -> tuple[str, ...]:
         f"it is one of the {series['epochs']} epochs of series {series['name']!r}, and approving "
         f"it approves all of them: the same plan again{about}, each at most once, from "
         f"{series['first']} on, one every {series['days']} days",
-        f"no epoch may cost a person more than epsilon {series['epoch_epsilon']:.4g}, and a person "
-        f"who stays in the data loses at most epsilon {series['lifetime_epsilon']:.4g} to all of "
+        f"no epoch may cost a person more than epsilon {rounded_up(series['epoch_epsilon'])}, and "
+        "a person who stays in the data loses at most epsilon "
+        f"{rounded_up(series['lifetime_epsilon'])} to all of "
         f"them at delta {plan['delta']:g} (zCDP conversion); refusing later ends the series",
     )
 

@@ -267,7 +267,9 @@ def _one_table_cells(
         )
     if len(set(request.queries)) != len(request.queries):
         raise InvalidPlan(f"phase {phase.name.value} asks for a marginal twice")
-    if request.edges is not None and not set(request.edges) <= set(plan.values or {}):
+    # A plan that renews keeps the bins of the last sampler's numbers, and looks at no values.
+    renews = plan.renews is not None and not plan.values
+    if request.edges is not None and not (renews or set(request.edges) <= set(plan.values or {})):
         raise InvalidPlan(f"plan {plan.id} has no tree over a number whose bins were sent")
     cells: tuple[int, ...]
     if plan.chosen.evaluates:

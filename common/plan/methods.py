@@ -93,6 +93,7 @@ class Independent(HasPhases):
 
     phases: ClassVar = (PhaseName.ONE_WAY,)
     pairs_at_most: ClassVar = True
+    takes_over: ClassVar = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -127,7 +127,8 @@ class Plan(PlanModel):
         default=None, description="of a template that is approved once for a number of epochs"
     )
     renews: Renewal | None = Field(
-        default=None, description="for the method fixed: the sampler that the rest is taken from"
+        default=None,
+        description="of fixed, independent: which sampler the rest is taken from",
     )
     unlinked: tuple[Column, ...] | None = Field(
         default=None,
@@ -219,7 +220,7 @@ class Plan(PlanModel):
     def _check_series(self) -> None:
         """Raise ValueError for an epoch that goes by another name, and for what has no epochs."""
         if self.renews is not None and not self.chosen.takes_over:
-            raise ValueError("renews: belongs to the method fixed, with what moved as its workload")
+            raise ValueError("renews: belongs to the methods fixed and independent")
         if self.series is None:
             return
         if self.id != self.series.plan_id:

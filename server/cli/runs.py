@@ -283,11 +283,10 @@ def _read_journal(
     files: RunFiles, waiting: Mapping[str, Waiting]
 ) -> tuple[str, list[tuple[str, str, str, str]]]:
     """Return the stage of a run and a row for each silo, from its journal."""
-    from silosynth.server.coordinator import replay
-    from silosynth.server.driver import read_events
+    from silosynth.server.driver import read_state
 
     plan, schema = read_plan(files)
-    state, _ = replay(plan, schema, read_events(files.path, plan_digest=plan.digest))
+    state = read_state(files.path, plan=plan, schema=schema)
     stage = state.phase.value if state.phase else state.stage.value
     rows = []
     for silo in plan.silos:

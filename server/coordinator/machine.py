@@ -45,6 +45,7 @@ from silosynth.common.plan import (
 from silosynth.common.schema import Schema
 from silosynth.common.tables import TablesSchema
 from silosynth.common.trust import PublicKey
+from silosynth.server.coordinator.renewed import take_last
 from silosynth.server.coordinator.state import (
     Absent,
     Acknowledged,
@@ -86,10 +87,24 @@ from silosynth.server.methods import ask_phase
 Commands = tuple[Command, ...]
 
 
-def start(plan: Plan, schema: Schema | TablesSchema) -> tuple[State, Commands]:
-    """Begin a run; raise InvalidPlan when plan and schema do not fit."""
+def start(
+    plan: Plan, schema: Schema | TablesSchema, *, last: bytes | None = None
+) -> tuple[State, Commands]:
+    """Begin a run; raise InvalidPlan when plan and schema do not fit.
+
+    Args: last: the sampler that the plan renews, if any; RunFailed without it.
+    """
     check_any_plan(plan, schema)
-    state = State(plan=plan, schema=schema, silos=plan.silos, phase=None, stage=Stage.PROPOSE)
+    renewed = take_last(plan, schema, last)
+    state = State(
+        plan=plan,
+        schema=schema,
+        silos=plan.silos,
+        phase=None,
+        stage=Stage.PROPOSE,
+        values=renewed.values,
+        carried=renewed.carried,
+    )
     if not plan.roster:
         return _begin(state)
     return state, tuple(Propose(silo=s) for s in state.silos)
@@ -111,10 +126,14 @@ def step(state: State, event: Event) -> tuple[State, Commands]:
 
 
 def replay(
-    plan: Plan, schema: Schema | TablesSchema, events: Iterable[Event]
+    plan: Plan,
+    schema: Schema | TablesSchema,
+    events: Iterable[Event],
+    *,
+    last: bytes | None = None,
 ) -> tuple[State, Commands]:
-    """Return the state after ``events`` and what is still to be done."""
-    state, commands = start(plan, schema)
+    """Return the state after ``events`` and what is still to be done; see :func:`start`."""
+    state, commands = start(plan, schema, last=last)
     for event in events:
         state, new = step(state, event)
         commands = new or commands

@@ -17,7 +17,13 @@ from silosynth.common.tables import TablesSchema
 from silosynth.common.values import Spread
 from silosynth.server.coordinator.of_tables import OfTables
 from silosynth.server.generator import Learning
-from silosynth.server.measuring import sum_masked, sum_releases, to_all_rows
+from silosynth.server.measuring import (
+    Carried,
+    sum_masked,
+    sum_releases,
+    to_all_rows,
+    weigh_columns,
+)
 from silosynth.server.methods import Known, Question
 from silosynth.server.values import Values
 
@@ -211,6 +217,7 @@ class State(OfTables):
     ``silos`` are those that still take part, ``left`` says why others do not, and ``acknowledged``
     what each silo had against the result: nothing, if it is well. ``learning`` is there while and
     after a generator is trained; ``rounds`` are the releases of the rounds before, without cells.
+    ``carried`` is what the last sampler says, of a plan that renews it.
     """
 
     plan: Plan
@@ -229,6 +236,7 @@ class State(OfTables):
     learning: Learning | None = None
     rounds: tuple[Release, ...] = ()
     values: Values | None = None
+    carried: Carried = field(default_factory=Carried)
 
     @property
     def coded(self) -> Schema:
@@ -282,17 +290,19 @@ class State(OfTables):
             silos=self.silos,
             learning=self.learning,
             generator=generator,
+            carried=self.carried,
         )
 
     def merging(self) -> tuple[Measurement, ...]:
         """Return the 1-way sums that codes are merged by; none before the first phase is complete.
 
         They are over all silos that answered them, so a silo that leaves later changes no merge,
-        and what was asked of merged codes still fits the model's. Its rows count nowhere else.
+        and what was asked of merged codes still fits the model's. Its rows count nowhere else. What
+        a last sampler says of the columns is in them: codes that it kept apart stay apart.
         """
         first = _COUNTS
         complete = first in self.asked and not self.is_open(first)
-        return self._sum(first, silos=None) if complete else ()
+        return weigh_columns(self._sum(first, silos=None), self.carried) if complete else ()
 
     def _sum(self, phase: PhaseName, *, silos: tuple[str, ...] | None) -> tuple[Measurement, ...]:
         """Return the sums of a phase, all brought to the rows of ``silos``, or of all."""

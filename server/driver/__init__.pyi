@@ -1,6 +1,6 @@
 from .cost import RunCost, count_cost, read_cost
 from .drive import Progress, Reached, Signed, TrainingProgress
-from .journal import Journal, read_answer, read_events, read_lines
+from .journal import Journal, keep_last, read_answer, read_events, read_last, read_lines, read_state
 
 __all__ = [
     "Journal",
@@ -10,8 +10,11 @@ __all__ = [
     "Signed",
     "TrainingProgress",
     "count_cost",
+    "keep_last",
     "read_answer",
     "read_cost",
     "read_events",
+    "read_last",
     "read_lines",
+    "read_state",
 ]

@@ -34,7 +34,7 @@ from silosynth.server.coordinator import (
     replay,
     step,
 )
-from silosynth.server.driver.journal import Journal
+from silosynth.server.driver.journal import Journal, read_last
 from silosynth.server.generator import settings
 from silosynth.server.methods import trained_sampler
 
@@ -147,7 +147,8 @@ def drive(
     Raises the error that ends the run, after all answers of the phase are journaled.
     """
     pump = _Pump(journal=journal, progress=progress, reached=reached)
-    state, commands = replay(plan, schema, journal.events())
+    last = read_last(journal.directory, plan=plan)
+    state, commands = replay(plan, schema, journal.events(), last=last)
     while True:
         _raise_failure(commands)
         for notice in (c for c in commands if isinstance(c, Notice)):

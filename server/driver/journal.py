@@ -12,7 +12,8 @@ from typing import Self
 
 from silosynth.common.errors import RunFailed
 from silosynth.common.files import make_directory, replace_file, sync_directory
-from silosynth.common.plan import PhaseName
+from silosynth.common.plan import PhaseName, Plan
+from silosynth.common.tables import AnySchema
 from silosynth.server.coordinator import (
     Absent,
     Acknowledged,
@@ -22,12 +23,17 @@ from silosynth.server.coordinator import (
     Fitted,
     Mute,
     Silent,
+    State,
     Stated,
     SumStage,
     Undecided,
+    replay,
 )
 
 JOURNAL_VERSION = 1
+LAST = "last.sampler"
+"""The sampler that the run's plan renews, beside its journal."""
+
 _RESTART = "start in a new directory"
 
 
@@ -103,6 +109,26 @@ class Journal:
         self._file.flush()
         if self._durable:
             os.fsync(self._file.fileno())
+
+
+def keep_last(directory: Path, sampler: bytes) -> None:
+    """Keep the sampler that a run renews beside its journal, durably, before anything is asked."""
+    replace_file(directory / LAST, sampler)
+
+
+def read_last(directory: Path, *, plan: Plan) -> bytes | None:
+    """Return the sampler that a run renews; None where it renews none, or it is not there."""
+    path = directory / LAST
+    return path.read_bytes() if plan.renews is not None and path.is_file() else None
+
+
+def read_state(directory: Path, *, plan: Plan, schema: AnySchema) -> State:
+    """Return where a run stands: its journal played again, beside the sampler that it renews.
+
+    It gives what it gave, so nothing is asked and nothing is spent.
+    """
+    events = read_events(directory, plan_digest=plan.digest)
+    return replay(plan, schema, events, last=read_last(directory, plan=plan))[0]
 
 
 def read_events(directory: Path, *, plan_digest: str) -> tuple[Event, ...]:

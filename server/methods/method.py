@@ -17,7 +17,7 @@ from silosynth.common.plan import Method, Phase, PhaseName, Plan, PlannedTree, T
 from silosynth.common.sampler import AnySampler, NeuralSampler
 from silosynth.common.schema import Schema
 from silosynth.server.generator import Learning, ask_round
-from silosynth.server.measuring import Measured, working_grouping
+from silosynth.server.measuring import Carried, Measured, working_grouping
 
 WORKING = "working"
 """The level that the model is over."""
@@ -108,7 +108,8 @@ class Known:
 
     ``merging`` are the 1-ways that codes are merged by, the same in every phase of a run; without
     them, those that were measured. ``counted`` is each silo's release of its 1-ways, ``learning``
-    where training stands, ``generator`` one that was trained on this run before.
+    where training stands, ``generator`` one that was trained on this run before. ``carried`` is
+    what the last sampler says, of a plan that renews it; it is in ``merging`` already.
     """
 
     plan: Plan
@@ -119,6 +120,7 @@ class Known:
     silos: tuple[str, ...] = ()
     learning: Learning | None = None
     generator: NeuralSampler | None = None
+    carried: Carried = field(default_factory=Carried)
 
     @property
     def one_way(self) -> Sequence[Measurement]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
+from fractions import Fraction
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, TypedDict
@@ -46,6 +47,7 @@ class Choices(TypedDict, total=False):
 
     workload: Sequence[Clique]
     weights: Sequence[int]
+    alone: Fraction | None
     rounds: int
     frequencies: int | None
     order: int

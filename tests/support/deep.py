@@ -80,6 +80,11 @@ def _tests(path: str, *tests: str, kept: Sequence[str]) -> Matrix:
 
 
 PROCESSES = (
+    _cells(
+        "faults/test_kills_series.py",
+        "test_an_epoch_is_answered_and_charged_once_wherever_its_silo_dies",
+        "after-charge]",
+    ),
     # Each kind of process dies, with own and with shared noise; broken ones are noticed.
     _cells(
         "processes/test_kill_matrix.py",
