@@ -51,15 +51,17 @@ def check_size(size: int, limit: int) -> None:
 def request_limit(policy: Policy, *, plan: Plan, domain: Domain) -> int:
     """Return the most bytes that a request of ``plan`` can need, so that no more are parsed.
 
-    Every level may list the group of every code once, a query names its attributes, and bins and
-    leaves begin at points.
+    Every level may list the group of every code once, a query names its attributes, bins and
+    leaves begin at points, and every class has a central image.
     """
     names = sum(len(a) for a in domain.attributes)
     levels = _LEVELS * (sum(domain.shape) * _BYTES_PER_CODE + 8 * names)
     marginals = min(policy.max_marginals, max(p.marginals for p in plan.phases))
     queries = marginals * min(_BYTES_PER_QUERY + 8 * names, policy.max_message_bytes)
     proof = MOST_STEP_BYTES * 2 if plan.masked else 0
-    points = (sum(domain.shape) + plan.closer_leaves) * _BYTES_PER_POINT if plan.values else 0
+    binned = bool(plan.values) or plan.renews is not None
+    points = (sum(domain.shape) + plan.closer_leaves) * _BYTES_PER_POINT if binned else 0
+    points += plan.central.centre_bytes(domain) if plan.central is not None else 0
     weights = WEIGHT_BYTES * plan.phases[-1].cells if plan.training is not None else 0
     return min(policy.max_message_bytes, 100_000 + levels + queries + proof + points + weights)
 

@@ -33,6 +33,12 @@ from silosynth.common.generator.projection import (
 from silosynth.common.schema import PlainModel, Schema
 
 MOST_PIXELS = MOST_COLUMNS
+MOST_CLASSES = 4096
+"""A request names a picture of each, so a plan with more could not be gone through."""
+
+CENTRE_BYTES = 5
+"""Of a pixel of such a picture, a sign, three digits and a comma."""
+
 MOST_RADIUS = 2**20
 """More than the longest difference of two pictures' pixels, summed by blocks."""
 
@@ -67,6 +73,10 @@ class CentralSettings(PlainModel):
         """Return the number of classes; one without a label."""
         return 1 if self.label is None else domain.size((self.label,))
 
+    def centre_bytes(self, domain: Domain) -> int:
+        """Return the most bytes that a picture of each class takes in a request."""
+        return self.classes(domain) * (CENTRE_BYTES * self.pixels + 3)
+
 
 class CentralStep(PlainModel):
     """What a request names around which rows are looked at: each class's picture, and a radius.
@@ -74,7 +84,7 @@ class CentralStep(PlainModel):
     ``centres`` is (classes, pixels); differences longer than ``radius`` by blocks are scaled down.
     """
 
-    centres: tuple[tuple[Grey, ...], ...] = Field(min_length=1, max_length=4096)
+    centres: tuple[tuple[Grey, ...], ...] = Field(min_length=1, max_length=MOST_CLASSES)
     radius: int = Field(ge=1, le=MOST_RADIUS)
 
     def check(self, settings: CentralSettings, *, classes: int) -> None:
@@ -140,7 +150,7 @@ def central_settings(schema: Schema, *, side: int) -> CentralSettings:
     """Return how a schema's pictures are looked at in blocks of a side.
 
     Raises InvalidPlan for a schema without images, or with nothing beside their pixels that says
-    how many rows there are; CapExceeded for pictures with too many pixels.
+    how many rows there are; CapExceeded for too many pixels or classes.
     """
     if not schema.images:
         raise InvalidPlan(
@@ -160,7 +170,13 @@ def central_settings(schema: Schema, *, side: int) -> CentralSettings:
         )
     blocks = sum(-(-i.width // side) * -(-i.height // side) for i in schema.images)
     label = schema.label if schema.label in schema.domain.attributes else None
-    return CentralSettings(pixels=pixels, side=side, blocks=blocks, label=label)
+    settings = CentralSettings(pixels=pixels, side=side, blocks=blocks, label=label)
+    if (classes := settings.classes(schema.domain)) > MOST_CLASSES:
+        raise CapExceeded(
+            f"the label {label!r} has {classes} classes; at most {MOST_CLASSES} have pictures",
+            hint="merge classes of the label, or use the method one-shot",
+        )
+    return settings
 
 
 def check_central(settings: CentralSettings, schema: Schema) -> None:

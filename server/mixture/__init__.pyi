@@ -2,10 +2,11 @@ from .central import fit_central, fit_laws, next_step, read_centres
 from .copula import fit_copula
 from .pairs import Candidate, NoisedPairs, Products, choose, collect_pairs
 from .products import Settings, fit_products
-from .projected import fit_projected, normal_scores, read_moments
+from .projected import FEWEST_POINTS, fit_projected, normal_scores, read_moments
 from .spectrum import denoise
 
 __all__ = [
+    "FEWEST_POINTS",
     "Candidate",
     "NoisedPairs",
     "Products",

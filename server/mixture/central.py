@@ -18,11 +18,11 @@ from scipy.special import ndtr
 from silosynth.common.generator import CROSS_WEIGHT, SCORE, SUM_WEIGHT, CentralMap, CentralStep
 from silosynth.server.mixture.copula import normal_points
 from silosynth.server.mixture.pairs import Products
-from silosynth.server.mixture.projected import leading, square_of
+from silosynth.server.mixture.projected import FEWEST_POINTS, leading, square_of
 
 COMPONENTS = 4096
 MOST_CELLS = 2**24
-_FEWEST_POINTS, _POINTS_PER_FACTOR = 16, 4
+_POINTS_PER_FACTOR = 4
 
 RADIUS = 0.6
 """Of the longest that differences would be, were all pixels black or white."""
@@ -118,7 +118,7 @@ def fit_central(laws: Laws, others: Sequence[np.ndarray], *, central: CentralMap
     """
     classes, shape = central.classes, central.domain.shape
     most = min(COMPONENTS // classes, MOST_CELLS // (classes * sum(shape)))
-    points = 1 << (max(most, _FEWEST_POINTS).bit_length() - 1)
+    points = 1 << (max(most, FEWEST_POINTS).bit_length() - 1)
     rank = min(max(b.shape[1] for b in laws.loadings), points // _POINTS_PER_FACTOR)
     grid = normal_points(points, rank)
     points = len(grid)

@@ -34,7 +34,8 @@ COMPONENTS = 2048
 
 MOST_CELLS = 2**24
 MOST_EXPLAINED = 0.96
-_FEWEST_POINTS, _MOST_FACTORS, _POINTS_PER_FACTOR = 16, 32, 4
+FEWEST_POINTS = 16
+_MOST_FACTORS, _POINTS_PER_FACTOR = 32, 4
 _LEAST_TOLD = 0.3
 """Scores of attributes whose codes tell less of a normal variable are not made larger for it."""
 _STEPS, _FARTHEST = 28, 8.5
@@ -227,7 +228,7 @@ def square_of(upper: np.ndarray, size: int) -> np.ndarray:
 def _points(classes: int, *, codes: int) -> int:
     """Return how many points each class's factors get: a power of two."""
     most = min(COMPONENTS // classes, MOST_CELLS // (classes * codes))
-    return 1 << (max(most, _FEWEST_POINTS).bit_length() - 1)
+    return 1 << (max(most, FEWEST_POINTS).bit_length() - 1)
 
 
 def _between(

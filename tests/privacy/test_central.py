@@ -13,13 +13,20 @@ import pyarrow as pa
 import pytest
 
 from silosynth.client.desk import plan_facts, plan_words
+from silosynth.client.policy import Policy, request_limit
 from silosynth.common.accounting import rho_units
 from silosynth.common.certificate import certify_plan, check_certificate
 from silosynth.common.codec import Codec
-from silosynth.common.errors import InvalidPlan
-from silosynth.common.generator import CentralStep, central_map, sum_around, sum_images
-from silosynth.common.messages import Request, count_cells
-from silosynth.common.plan import PhaseName, Plan, check_plan, parse_plan
+from silosynth.common.errors import CapExceeded, InvalidPlan
+from silosynth.common.generator import (
+    MOST_CLASSES,
+    CentralStep,
+    central_map,
+    sum_around,
+    sum_images,
+)
+from silosynth.common.messages import Request, count_cells, encode_request
+from silosynth.common.plan import PhaseName, Plan, check_plan, check_questions, parse_plan
 from silosynth.common.sampler.sampler import draw
 from silosynth.common.schema import Schema, parse_schema
 from silosynth.server.coordinator import State, finish
@@ -201,3 +208,38 @@ def test_what_is_drawn_is_what_the_classes_look_like() -> None:
     for kind in ("bar", "dot"):
         mean = true[np.array(real["kind"].to_pylist()) == kind].mean(axis=0)
         assert np.abs(drawn[kinds == kind].mean(axis=0) - mean).max() < 0.5
+
+
+def _many_classes(number: int, *, side: int) -> Schema:
+    """Return pictures of two colours by so many classes."""
+    names = [f"p{i:02d}" for i in range(side**2)]
+    pixel = {"kind": "integer", "minimum": 0, "maximum": 1, "source": "public"}
+    classes = [f"c{i}" for i in range(number)]
+    kind = {"kind": "categorical", "categories": classes, "other": False, "source": "public"}
+    image = {"name": "shown", "width": side, "height": side, "attributes": names}
+    attributes = [*({"name": n} | pixel for n in names), {"name": "kind"} | kind]
+    schema = {"name": "s", "label": "kind", "attributes": attributes, "images": [image]}
+    return parse_schema(schema)
+
+
+def test_a_plan_of_more_classes_than_a_request_names_is_refused_before_anything_is_spent() -> None:
+    asked: dict[str, Any] = {"method": "central", "silos": SILOS, "epsilon": 10.0, "delta": 1e-6}
+    with pytest.raises(InvalidPlan, match="laws of 3000 classes over 3008 codes are too many"):
+        new_plan(_many_classes(3000, side=2), **asked)
+    many = _many_classes(MOST_CLASSES + 1, side=2)
+    with pytest.raises(CapExceeded, match="4097 classes; at most 4096"):
+        new_plan(many, **asked)
+    data = made_plan().model_dump(mode="json")
+    stated = {"central": {"pixels": 4, "side": 1, "blocks": 4, "label": "kind"}}
+    with pytest.raises(CapExceeded, match="4097 classes; at most 4096"):
+        check_questions(parse_plan(data | stated | {"schema_digest": many.digest}), many)
+
+
+def test_the_longest_request_around_is_no_longer_than_silos_read() -> None:
+    schema = _many_classes(1200, side=8)
+    plan = new_plan(schema, silos=SILOS, method="central", epsilon=10.0, delta=1e-6)
+    asked = {"centres": [[-256] * 64] * 1200, "radius": 2**20}
+    names = list(schema.domain.attributes)
+    request = Request.model_validate(_asked(plan, queries=[[names, "fine"]], central=asked))
+    limit = request_limit(Policy(), plan=plan, domain=schema.domain)
+    assert len(encode_request(request)) <= limit

@@ -32,6 +32,7 @@ from silosynth.server.methods.budget import (
     Size,
     Sizes,
     calibrated,
+    check_fitted,
     check_total,
 )
 from silosynth.server.methods.marginals import check_zeros, finish_mixture
@@ -82,6 +83,7 @@ def _sizes(schema: Schema, settings: CentralSettings) -> Sizes:
             f"the images make {around} cells; at most {MAX_CELLS_PER_MARGINAL} are allowed",
             hint="merge classes of the label, or use the method one-shot",
         )
+    check_fitted(schema, classes=classes)
     bounds = settings.bounds
     return check_total(
         {

@@ -35,6 +35,7 @@ from silosynth.server.methods.budget import (
     Size,
     Sizes,
     calibrated,
+    check_fitted,
     check_total,
     one_way_size,
 )
@@ -75,6 +76,7 @@ class Projection:
                 f"the projections make {cells} cells; at most {MAX_CELLS_PER_MARGINAL} are allowed",
                 hint="give fewer --dimensions, or merge classes of the label",
             )
+        check_fitted(schema, classes=classes)
         sizes[PhaseName.PROJECTION] = Size(marginals=1, cells=cells, bound=projection.bound)
         return check_total(sizes)
 
