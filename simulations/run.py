@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from silosynth.client.maps import NO_MAP, SiloMap
 from silosynth.common.codec import TableLike
+from silosynth.common.digest import digest_of
 from silosynth.common.errors import (
     InvalidArgument,
     RunFailed,
@@ -89,6 +90,7 @@ def simulate(
             "rows a person need a person column, and are at least 1",
             hint="name the person column too, or leave the rows out",
         )
+    _check_last(plan, last)
     known = {name: (maps or {}).get(name, NO_MAP) for name in silos}
     check_maps(maps or {}, schema=schema, silos=silos)
     tables = {
@@ -126,6 +128,21 @@ def simulate(
             write_outcome(run, outcome)
     outcome = with_checkpoint(outcome, checkpoint)
     return RunResult(outcome=outcome, receipts=state.receipts(), state=state)
+
+
+def _check_last(plan: Plan, last: bytes | None) -> None:
+    """Raise InvalidArgument for a sampler that is not the one that a plan renews.
+
+    So that a wrong one never takes the place of what a run keeps.
+    """
+    wanted = None if plan.renews is None else plan.renews.sampler
+    if last is not None and digest_of(last) != wanted:
+        raise InvalidArgument(
+            f"plan {plan.id} renews no sampler"
+            if wanted is None
+            else f"plan {plan.id} renews another sampler than the one that was given",
+            hint="leave --last out" if wanted is None else f"give the one of digest {wanted}",
+        )
 
 
 def reopen(directory: Path, *, checkpoint: Path | None = None) -> RunResult:

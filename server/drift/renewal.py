@@ -16,7 +16,7 @@ from silosynth.common.plan import Method, PhaseName, Plan, Renewal, parse_plan
 from silosynth.common.sampler import Sampler, parse_sampler
 from silosynth.common.schema import Schema
 from silosynth.server.drift.choice import Candidate, choose_pairs
-from silosynth.server.judging import KEPT
+from silosynth.server.judging import KEPT, refuse_lacks
 from silosynth.server.planning import new_plan
 
 
@@ -39,12 +39,14 @@ def plan_renewal(
         moved: by pair that moved, what share of the people did; None where nobody looked.
         weak: what the last run's releases say that its sampler leaves out.
 
-    Raises InvalidPlan where nothing moved, and for a sampler that nothing can be taken from.
+    Raises InvalidPlan where nothing moved, for a sampler that nothing can be taken from, and for
+    silos that lack columns.
     """
     if moved is not None and not moved:
         raise InvalidPlan(
             "nothing moved, so there is nothing to measure again", hint="keep the sampler"
         )
+    refuse_lacks(trained)
     last = parse_sampler(sampler)
     if last.schema.digest != trained.schema_digest or schema.digest != trained.schema_digest:
         raise InvalidPlan(f"the sampler is of another schema than plan {trained.id}")
@@ -77,7 +79,8 @@ def plan_renewal(
         deviation=math.sqrt(alone / len(schema.domain.attributes)),
     )
     renews = Renewal(trained=trained.digest, sampler=digest_of(sampler))
-    kept = trained.model_dump(mode="json", include=set(KEPT))
+    # Whom the last run left alone is left alone, so that the new sampler is judged on them too.
+    kept = trained.model_dump(mode="json", include={*KEPT, "held_out"})
     stated = planned(pairs).model_dump(mode="json") | kept
     return parse_plan(stated | {"renews": renews.model_dump()})
 

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from silosynth.common.errors import InvalidPlan, RunFailed
+from silosynth.common.certificate import certify_plan
+from silosynth.common.errors import InvalidArgument, InvalidPlan, RunFailed
 from silosynth.common.measurement import Measurement
 from silosynth.common.plan import OF_VALUES, Method, PhaseName
-from silosynth.common.sampler import Sampler, dump_sampler, parse_sampler, probability_of
+from silosynth.common.sampler import (
+    Sampler,
+    clique_shares,
+    dump_sampler,
+    parse_sampler,
+    probability_of,
+)
 from silosynth.common.schema import parse_schema
-from silosynth.server.drift import Candidate, choose_pairs, plan_renewal, unexplained
+from silosynth.server.drift import Candidate, choose_pairs, plan_drift, plan_renewal, unexplained
 from silosynth.server.planning import new_plan
 from silosynth.simulations import Engine, simulate
 from silosynth.simulations.run import reopen
@@ -83,17 +92,26 @@ def test_numbers_keep_the_bins_and_nothing_is_spent_on_their_values(
     assert probability_of(made, {"a": "x"}) == pytest.approx(0.8, abs=0.03)
     drawn = made.draw(4_000, seed=1)
     assert ((drawn["age"] < 50) == (drawn["a"] == "x")).mean() > 0.97
+    for other, asked, said in (
+        (last + b" ", plan, "renews another sampler"),
+        (last, TRAINED, "renews no sampler"),
+    ):
+        with pytest.raises(InvalidArgument, match=said):
+            simulate(asked, schema=SCHEMA, silos=february, directory=tmp_path, last=other)
     assert dump_sampler(reopen(tmp_path).outcome.sampler) == dump_sampler(made)
 
 
 def test_what_moved_and_what_the_last_run_left_out_is_measured(last: bytes) -> None:
     read = parse_sampler(last)
     assert isinstance(read, Sampler)
-    few, many = Candidate(pair=("a", "b"), rows=20.0), Candidate(pair=("a", "c"), rows=3_000.0)
-    assert choose_pairs(read, moved={}, weak=[few, many], deviation=5.0) == (("a", "c"),)
+    # One of these joins the tree, by the noise of the run.
+    held = {frozenset(clique) for clique, _ in clique_shares(read)}
+    one, other = [p for p in (("a", "c"), ("a", "b"), ("age", "b")) if frozenset(p) not in held][:2]
+    few, many = Candidate(pair=other, rows=20.0), Candidate(pair=one, rows=3_000.0)
+    assert choose_pairs(read, moved={}, weak=[few, many], deviation=5.0) == (one,)
     # What the model has is measured again where it moved alone; one that moved is, whatever it is.
-    held = Candidate(pair=("b", "c"), rows=3_000.0)
-    assert choose_pairs(read, moved={}, weak=[held], deviation=5.0) == ()
+    known = Candidate(pair=("b", "c"), rows=3_000.0)
+    assert choose_pairs(read, moved={}, weak=[known], deviation=5.0) == ()
     assert choose_pairs(read, moved={("b", "c"): 1.0}, deviation=500.0) == (("b", "c"),)
     plan = plan_renewal(TRAINED, SCHEMA, last, moved={("b", "c"): 0.1}, epsilon=2)
     assert plan.workload == (("b", "c"),)
@@ -117,3 +135,26 @@ def test_a_coarse_marginal_says_what_a_model_leaves_out_beyond_its_noise(last: b
     assert found.rows == pytest.approx(4_000, rel=0.01)
     assert told(tied, 2e6) == ()
     assert told(even + np.array([9.0, -9.0, 9.0, -9.0]), 100.0) == ()
+
+
+def test_a_run_whose_silos_lack_columns_is_renewed_by_a_whole_one(last: bytes) -> None:
+    lacking = TRAINED.model_copy(update={"lacks": {"south": ("c",)}})
+    read = parse_sampler(last)
+    assert isinstance(read, Sampler)
+    stored = dump_sampler(replace(read, plan_digest=lacking.digest))
+    with pytest.raises(InvalidPlan, match="silo 'south' lacks columns"):
+        plan_drift(lacking, stored, epsilon=1.0)
+    with pytest.raises(InvalidPlan, match="silo 'south' lacks columns"):
+        plan_renewal(lacking, SCHEMA, stored, epsilon=2)
+
+
+def test_whoever_was_held_out_is_so_again_and_judges_the_new_sampler(last: bytes) -> None:
+    asked: dict[str, Any] = {"epsilon": 4, "delta": 1e-6, "silos": SILOS, "method": "mst"}
+    trained = new_plan(SCHEMA, held_out="1/10", plan_id="march", **asked)
+    read = parse_sampler(last)
+    assert isinstance(read, Sampler)
+    stored = dump_sampler(replace(read, plan_digest=trained.digest))
+    plan = plan_renewal(trained, SCHEMA, stored, epsilon=2)
+    assert plan.held_out == trained.held_out
+    assert "those who are held out pay for evaluations" in " ".join(certify_plan(plan).assumptions)
+    assert plan_renewal(TRAINED, SCHEMA, last, epsilon=2).held_out is None
