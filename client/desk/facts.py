@@ -9,7 +9,13 @@ from silosynth.client.desk.families import cost_share, families_facts
 from silosynth.client.learning import plan_checkpoint
 from silosynth.client.ledger import Ledger
 from silosynth.client.policy import Budget, PolicyFile, alone_epsilon, ledger_epsilon
-from silosynth.common.accounting import ORDER_UNIT, RHO_UNIT, held_epsilon, units_epsilon
+from silosynth.common.accounting import (
+    ORDER_UNIT,
+    RHO_UNIT,
+    held_epsilon,
+    rounded_up,
+    units_epsilon,
+)
 from silosynth.common.audit import Scope, ScopeKind
 from silosynth.common.plan import BOUND, Phase, Plan, gradient_unit, plan_price
 
@@ -207,7 +213,8 @@ def _series_spent(ledger: Ledger, *, delta: float) -> list[Facts]:
             "spent_rho": spent / RHO_UNIT,
             "remaining_rho": (cap - spent) / RHO_UNIT,
             "spent_epsilon": units_epsilon(spent, delta) if spent else 0.0,
-            "epsilon": units_epsilon(cap, delta),
+            # Rounded up as what is spent is, so that a cap that is reached reads as reached.
+            "epsilon": float(rounded_up(units_epsilon(cap, delta))),
             "delta": delta,
         }
         for scope, cap, spent in ledger.series()

@@ -11,7 +11,7 @@ import pytest
 from silosynth.client.desk.facts import spent_facts
 from silosynth.client.gateway.series import epoch_scope, series_scope
 from silosynth.client.silo import Silo
-from silosynth.common.accounting import RHO_UNIT
+from silosynth.common.accounting import RHO_UNIT, rounded_up
 from silosynth.common.audit import Scope, ScopeKind, Verdict
 from silosynth.common.errors import InvalidPlan, RequestConflict
 from silosynth.common.messages import Answer, Refusal, Release, digest_sampler
@@ -69,6 +69,8 @@ def test_a_person_approves_once_and_what_epochs_cost_adds_up(federation: Federat
         assert whole["remaining_rho"] == units / RHO_UNIT
         assert whole["spent_epsilon"] >= first.privacy.epsilon
         assert told["epoch", f"{first.decided}/2"]["spent_rho"] == units / RHO_UNIT
+        spent = told["epoch", f"{first.decided}/2"]  # all of its cap, and shown so
+        assert rounded_up(spent["spent_epsilon"]) == f"{spent['epsilon']:g}"
         assert ("epoch", f"{first.decided}/3") not in told
         # The same request again costs nothing, whatever the clock says.
         at(silo, "2030-06-01")
