@@ -7,7 +7,6 @@ from .architecture import (
     output_biases,
 )
 from .central import (
-    MOST_CLASSES,
     MOST_PIXELS,
     CentralMap,
     CentralSettings,
@@ -60,7 +59,6 @@ __all__ = [
     "AMPLITUDE",
     "CROSS_WEIGHT",
     "LENGTH",
-    "MOST_CLASSES",
     "MOST_COLUMNS",
     "MOST_PIXELS",
     "MOST_SCORE",

@@ -19,12 +19,12 @@ from silosynth.common.certificate import certify_plan, check_certificate
 from silosynth.common.codec import Codec
 from silosynth.common.errors import CapExceeded, InvalidPlan
 from silosynth.common.generator import (
-    MOST_CLASSES,
     CentralStep,
     central_map,
     sum_around,
     sum_images,
 )
+from silosynth.common.generator.central import MOST_CLASSES
 from silosynth.common.messages import Request, count_cells, encode_request
 from silosynth.common.plan import PhaseName, Plan, check_plan, check_questions, parse_plan
 from silosynth.common.sampler.sampler import draw
