@@ -1,3 +1,4 @@
+from .channel import Channel
 from .certs import make_certs, renew_certs
 from .prune import check_whole, compact, drop, droppable, is_pruned, tidy_runs
 from .pump import Watchers
@@ -32,12 +33,15 @@ from .settings import (
     load_federations,
 )
 from .standing import Waiting, printable, read_left, read_standing, summarise
-from .superlink import admit_nodes, dismiss_nodes, list_nodes
+from .superlink import admit_nodes, dismiss_nodes, list_nodes, open_grid
+from .superlink_calls import Pace
 
 __all__ = [
     "Begun",
+    "Channel",
     "Ended",
     "Federation",
+    "Pace",
     "RosterChain",
     "RunFiles",
     "RunState",
@@ -68,6 +72,7 @@ __all__ = [
     "list_runs",
     "load_federations",
     "load_roster",
+    "open_grid",
     "make_certs",
     "printable",
     "read_chain",

@@ -87,7 +87,7 @@ def timeline_picture(
         *_legend(y + 18),
         element(
             "text",
-            f"virtual time {spell_span(timeline.until)}; a stage is as wide as the logarithm of "
+            f"{timeline.clock} time {spell_span(timeline.until)}; a stage is as wide as the logarithm of "
             f"its time; seed {seed}",
             x=12,
             y=height - 8,

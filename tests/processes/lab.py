@@ -22,6 +22,7 @@ from silosynth.common.plan import Plan, dump_plan, load_plan
 from silosynth.common.tables import AnySchema, dump_tables
 from silosynth.server.federation import load_roster, with_roster
 from tests.processes.federation import (
+    HERE,
     NAME,
     SILOS,
     Federation,
@@ -37,7 +38,7 @@ from tests.processes.silo_families import (
     write_families,
 )
 from tests.processes.silo_tables import token_table
-from tests.support.forked import Forked, Launcher
+from silosynth.simulations.real_time.forked import Forked, Launcher
 
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 BUDGET = "epsilon = 1000.0"
@@ -73,6 +74,7 @@ class Lab(Federation):
             environment=self.environment() | ONE_THREAD,
             log=directory / "launcher.log",
             words=[str(directory / f"{name}.yaml") for name in like],
+            directory=HERE.parents[1],
         )
 
     def __exit__(
