@@ -17,6 +17,7 @@ from silosynth.simulations.demo import demo
 from silosynth.simulations.ended import localise, replicate, report, simulate_evaluation
 from silosynth.simulations.families import simulate_folders
 from silosynth.simulations.local import run_whole
+from silosynth.simulations.real_time import Once
 from silosynth.simulations.run import Engine
 from silosynth.simulations.scenario import RowsOf, register_scenario, simulate_scenario
 from silosynth.simulations.show import (
@@ -60,6 +61,14 @@ class WorldFlags:
         Path | None,
         typer.Option(help="A world to run in, by a virtual clock: delays, outages, people, rules."),
     ] = None
+    real_time: Annotated[
+        bool,
+        typer.Option(
+            "--real-time",
+            help="With --scenario: over Flower, with a SuperLink and each silo's line, relay and "
+            "gateway as processes, by the clock on the wall.",
+        ),
+    ] = False
     otherwise: Annotated[
         bool,
         typer.Option(
@@ -79,8 +88,8 @@ class WorldFlags:
     cluster: Annotated[
         str | None,
         typer.Option(
-            help="Run a sweep on a Ray cluster: HOST:PORT, or 'local'; on this machine's cores "
-            "without it."
+            help="Run a sweep on a Ray cluster, or place the silos of --real-time there: HOST:PORT, "
+            "or 'local'; on this machine without it."
         ),
     ] = None
 
@@ -139,6 +148,8 @@ def simulate_command(
     [dim]silosynth simulate plan.yaml --schema schema.yaml --silos all.csv --by place --out r/[/dim]
     [dim]silosynth simulate plan.yaml --schema tables.yaml --silos export/ --by site --out r/[/dim]
     [dim]silosynth simulate plan.yaml --schema s.yaml --silos t/ --scenario w.yaml --out r/[/dim]
+    [dim]silosynth simulate plan.yaml --schema s.yaml --silos t/ --scenario w.yaml --real-time
+    --out r/[/dim]
     [dim]silosynth simulate plan.yaml --schema s.yaml --silos t/ --sweep epsilon=1,2 --out r/[/dim]
     """
     (of_rows,), (around,) = rows, world
@@ -146,7 +157,7 @@ def simulate_command(
         refuse_of_tables(
             checkpoint=checkpoint,
             **{f: getattr(of_rows, f) for f in ("person_column", "rows_per_person")},
-            **{f: getattr(around, f) for f in ("scenario", "sweep", "cluster")},
+            **{f: getattr(around, f) or None for f in ("scenario", "sweep", "cluster", "real_time")},
         )
         simulate_folders(
             plan, schema=schema, silos=silos, by=by, out=out, force=force, as_json=as_json
@@ -165,6 +176,7 @@ def simulate_command(
     maps = read_maps(silos)
     persons = of_rows.person_column
     tables = read_silos(silos, schema=described, by=by, person_column=persons, maps=maps)
+    _check_world(around)
     if around.sweep:
         _refuse_options(checkpoint, persons, of_rows.rows_per_person, maps or None)
         simulate_sweep(
@@ -182,6 +194,7 @@ def simulate_command(
         return
     if around.scenario is not None:
         _refuse_options(checkpoint)
+        lives = _lives(around)
         with progress_bars() as progress:
             simulate_scenario(
                 loaded,
@@ -194,6 +207,7 @@ def simulate_command(
                     rows_per_person=of_rows.rows_per_person,
                 ),
                 otherwise=around.otherwise,
+                lives=lives,
                 out=out,
                 force=force,
                 progress=progress,
@@ -216,6 +230,20 @@ def simulate_command(
     )
     show_result(result, directory=out)
     emit(result_facts(result, directory=out), as_json=as_json)
+
+
+def _check_world(around: WorldFlags) -> None:
+    """Raise InvalidArgument for flags of a world that do not go together."""
+    if around.real_time and (around.scenario is None or around.sweep or around.otherwise):
+        raise InvalidArgument(
+            "--real-time goes with --scenario alone",
+            hint="a sweep and --otherwise live through many runs, by the virtual clock",
+        )
+
+
+def _lives(around: WorldFlags) -> Once | None:
+    """Return what lives through a scenario by the clock on the wall, where that is asked for."""
+    return Once(cluster=around.cluster, tell=say) if around.real_time else None
 
 
 def _refuse_options(*options: object) -> None:

@@ -1,4 +1,4 @@
-from .live import Live, check_real_time
+from .live import Live, Once
 from .wire import wired
 
-__all__ = ["Live", "check_real_time", "wired"]
+__all__ = ["Live", "Once", "wired"]

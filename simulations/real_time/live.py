@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ from silosynth.simulations.real_time.parcels import (
     SiloNotes,
 )
 from silosynth.simulations.real_time.way import RealTime
-from silosynth.simulations.real_time.wire import Host, Wire
+from silosynth.simulations.real_time.wire import Host, Wire, wired
 from silosynth.simulations.scenario import (
     COORDINATOR,
     Deaths,
@@ -267,10 +267,35 @@ def _broken(
 
 
 @contextmanager
-def _closing(ledgers: Mapping[str, Ledger]) -> Any:
+def _closing(ledgers: Mapping[str, Ledger]) -> Iterator[None]:
     """Close ledgers afterwards."""
     try:
         yield
     finally:
         for ledger in ledgers.values():
             ledger.close()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Once:
+    """What lives through one scenario over a wire that is started for it, and ended afterwards.
+
+    ``cluster`` is the Ray cluster that places the silos; without it they are on this machine.
+    """
+
+    cluster: str | None = None
+    tell: Callable[[str], None] = lambda _: None
+
+    def __call__(self, plan: Plan, *, scenario: Scenario, **named: Any) -> Rehearsal:
+        """Return what came of a scenario; an error that ended the run is part of it."""
+        check_real_time(scenario)
+        with self._wired(plan.silos) as wire:
+            return Live(wire=wire)(plan, scenario=scenario, **named)
+
+    def _wired(self, silos: Sequence[str]) -> AbstractContextManager[Wire]:
+        if self.cluster is None:
+            return wired(silos)
+        # Ray takes a second to import.
+        from silosynth.simulations.real_time.on_ray import wired_on_ray
+
+        return wired_on_ray(silos, cluster=self.cluster, tell=self.tell)

@@ -18,7 +18,7 @@ from tests.support.remembered import remembered_epsilons
 from tests.support.tables.worlds import KeyedBits
 
 MODULE = "tests.simulations.real_time.launcher"
-_POLL_SECONDS = 0.2
+_POLL_SECONDS = 0.5
 
 
 class _Hurried:
