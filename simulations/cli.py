@@ -88,8 +88,8 @@ class WorldFlags:
     cluster: Annotated[
         str | None,
         typer.Option(
-            help="Run a sweep on a Ray cluster, or place the silos of --real-time there: HOST:PORT, "
-            "or 'local'; on this machine without it."
+            help="Run a sweep, or place the silos of --real-time, on a Ray cluster: HOST:PORT, or "
+            "'local'; on this machine without it."
         ),
     ] = None
 
@@ -157,7 +157,9 @@ def simulate_command(
         refuse_of_tables(
             checkpoint=checkpoint,
             **{f: getattr(of_rows, f) for f in ("person_column", "rows_per_person")},
-            **{f: getattr(around, f) or None for f in ("scenario", "sweep", "cluster", "real_time")},
+            **{
+                f: getattr(around, f) or None for f in ("scenario", "sweep", "cluster", "real_time")
+            },
         )
         simulate_folders(
             plan, schema=schema, silos=silos, by=by, out=out, force=force, as_json=as_json

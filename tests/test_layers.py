@@ -159,6 +159,10 @@ ROOMS: dict[str, str] = {
     "common/schema common/trust server/coordinator server/driver server/methods",
     "simulations/sweep": "simulations/scenario simulations/world common/cli common/codec "
     "common/plan common/report common/sampler common/schema common/scores server/planning",
+    "simulations/real_time": "simulations/one_process simulations/scenario simulations/sweep "
+    "simulations/world client/gateway client/ledger client/maps client/relay client/rpc "
+    "common/codec common/messages common/plan common/schema common/trust server/coordinator "
+    "server/driver server/federation",
 }
 # The floor of the simulations stands on everything.
 TOP = "simulations"
@@ -182,10 +186,13 @@ EDGES = {
         "client/relay/superlink_session.py",
         "common/reach/superlink.py",
         "server/federation/superlink_calls.py",
+        "simulations/real_time/link.py",
+        "simulations/real_time/proxy.py",
     },
     "ray": {
         "client/source/on_ray.py",
         "simulations/cluster.py",
+        "simulations/real_time/on_ray.py",
         "simulations/sweep/on_ray.py",
     },
     "pandas": {"common/codec/written/frames.py", "simulations/demo_insurers.py"},

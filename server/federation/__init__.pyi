@@ -1,5 +1,5 @@
-from .channel import Channel
 from .certs import make_certs, renew_certs
+from .channel import Channel
 from .prune import check_whole, compact, drop, droppable, is_pruned, tidy_runs
 from .pump import Watchers
 from .results import require_trained
@@ -72,8 +72,8 @@ __all__ = [
     "list_runs",
     "load_federations",
     "load_roster",
-    "open_grid",
     "make_certs",
+    "open_grid",
     "printable",
     "read_chain",
     "read_ended",

@@ -109,19 +109,20 @@ class SiloHost:
         scenario = load_scenario(folder / SCENARIO)
         place = make_places(scenario, [self.silo])[self.silo]
         Ledger.create(folder / LEDGER, clock=lambda: place.time(0))
-        self._run = _Run(folder, scenario=scenario, place=place, begun=begun)
+        run = _Run(folder, scenario=scenario, place=place, begun=begun)
         world = {"scenario": str(folder / SCENARIO), "silo": self.silo}
         self._order({"begin": world | {"begun": begun, "back": parcel.back}})
-        self._start_gateway(self._run)
+        self._run = run
+        self._start_gateway(run)
         wait_for(f"the gateway of silo {self.silo}", lambda: is_serving(self._socket))
-        self._run.watch = threading.Thread(target=self._keep, args=(self._run,), daemon=True)
-        self._run.watch.start()
+        run.watch = threading.Thread(target=self._keep, args=(run,), daemon=True)
+        run.watch.start()
 
-    def end(self) -> SiloNotes:
-        """End the run's gateway, and return what is known of the silo."""
+    def end(self) -> SiloNotes | None:
+        """End the run's gateway, and return what is known of the silo; None where none began."""
         run, self._run = self._run, None
         if run is None:
-            raise RunFailed(f"silo {self.silo} has no run")
+            return None
         run.over.set()
         if run.watch is not None:
             run.watch.join()
@@ -170,7 +171,7 @@ class SiloHost:
         self._start("gateway", [str(run.folder), str(self._socket), str(self._orders)])
 
     def _stop(self, name: str) -> None:
-        """Kill a process as a machine that goes off does: nobody is told. A relay takes its node."""
+        """Kill a process, as a machine does that goes off. A relay takes its node with it."""
         process = self._up.pop(name, None)
         if process is not None:
             process.kill()

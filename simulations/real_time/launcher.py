@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 
-from silosynth.client.relay.process import main as relay
+from silosynth.client.relay import main as relay
 from silosynth.simulations.real_time.forks import Entry, fork_as_asked
 from silosynth.simulations.real_time.gateway import run_gateway
 from silosynth.simulations.real_time.link import run_line, run_link

@@ -45,7 +45,7 @@ from silosynth.simulations.world import (
 
 _KEPT_SECONDS = 2.0
 _LOOK_SECONDS = 0.02
-_ORDER_SECONDS = 30.0
+_ORDER_SECONDS = 120.0
 _NOT_THE_TIME = 401
 KINDS = {
     f"query.{IDENTIFY}".encode(): Point.CONNECT,
@@ -190,7 +190,7 @@ def _point(data: bytes, *, sending: bool) -> Point | None:
 
 
 def _clock_headers(weather: Weather) -> httpx.Headers:
-    """Return what a SuperLink shows to a clock that differs: its own time, as that clock sees it."""
+    """Return the SuperLink's time of day, as far from the silo's as the scenario says."""
     seen = datetime.now(UTC) - timedelta(microseconds=weather.place.skew(weather.now))
     return httpx.Headers({"date": format_datetime(seen, usegmt=True)})
 

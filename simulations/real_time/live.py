@@ -1,4 +1,4 @@
-"""Live through a scenario in real time: the same file, invariants and pictures as by virtual time."""
+"""Live through a scenario in real time: the same file, invariants and picture as in virtual."""
 
 from __future__ import annotations
 
@@ -126,14 +126,14 @@ class Live:
             pace=self.pace,
         )
         run = Run(plan=signed, schema=schema, directory=directory, way=way)
-        found: dict[str, SiloNotes] = {}
         try:
             _each(hosts, lambda silo, host: host.begin(parcels[silo], begun=begun))
             error = run.to_end(key=keys[COORDINATOR], progress=progress, tell=tell)
         finally:
             way.close()
-            found = _each(hosts, lambda _, host: host.end())
+            ended = _each(hosts, lambda _, host: host.end())
             seen = self.wire.end_lines()
+        found = {silo: notes for silo, notes in ended.items() if notes is not None}
         _check_processes(found)
         _write_marks(timeline, found, places=places, lines=seen)
         state = run.state()

@@ -40,9 +40,9 @@ class HostOnRay:
         """Begin a run at the silo."""
         self._got(self._actor.begin.remote(parcel, begun=begun))
 
-    def end(self) -> SiloNotes:
-        """End the run, and return what is known of the silo."""
-        notes: SiloNotes = self._got(self._actor.end.remote())
+    def end(self) -> SiloNotes | None:
+        """End the run, and return what is known of the silo; None where it did not begin."""
+        notes: SiloNotes | None = self._got(self._actor.end.remote())
         return notes
 
     def close(self) -> None:
@@ -55,7 +55,7 @@ class HostOnRay:
             ray.kill(self._actor)
 
     def _got(self, reference: Any) -> Any:
-        """Wait for an answer; raise the silo's own error, or RunFailed where its machine is gone."""
+        """Wait for an answer; raise RunFailed with a silo's words, or where its machine is gone."""
         try:
             return ray.get(reference)
         except ray.exceptions.RayTaskError as err:

@@ -43,8 +43,8 @@ class Host(Protocol):
     def begin(self, parcel: RunParcel, *, begun: float) -> None:
         """Begin a run at the silo."""
 
-    def end(self) -> SiloNotes:
-        """End the run, and return what is known of the silo."""
+    def end(self) -> SiloNotes | None:
+        """End the run, and return what is known of the silo; None where it did not begin."""
 
 
 Placing = Callable[[Sequence[WireParcel]], AbstractContextManager[Mapping[str, Host]]]
@@ -199,9 +199,7 @@ def _start_superlink(
     words += [str(word) for option in options.items() for word in option]
     words += ["--enable-supernode-auth", "--disable-runtime-dependency-installation"]
     log = folder / "superlink.log"
-    process = launcher.start(
-        "program", words, directory=str(folder), out=str(log), log=str(log)
-    )
+    process = launcher.start("program", words, directory=str(folder), out=str(log), log=str(log))
 
     def ready() -> bool:
         if process.poll() is not None:

@@ -21,6 +21,7 @@ from silosynth.common.audit.audit import AuditSummary
 from silosynth.common.plan import Plan, dump_plan, load_plan
 from silosynth.common.tables import AnySchema, dump_tables
 from silosynth.server.federation import load_roster, with_roster
+from silosynth.simulations.real_time.forked import Forked, Launcher
 from tests.processes.federation import (
     HERE,
     NAME,
@@ -38,7 +39,6 @@ from tests.processes.silo_families import (
     write_families,
 )
 from tests.processes.silo_tables import token_table
-from silosynth.simulations.real_time.forked import Forked, Launcher
 
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 BUDGET = "epsilon = 1000.0"

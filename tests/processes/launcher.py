@@ -11,8 +11,8 @@ from flwr.superlink.cli import flower_superlink
 from silosynth.common.certificate import certify_plan
 from silosynth.common.cli.app import build_app
 from silosynth.common.plan import load_plan
-from tests.processes import hurried, killable_coordinator, killable_gateway
 from silosynth.simulations.real_time.forks import fork_as_asked
+from tests.processes import hurried, killable_coordinator, killable_gateway
 from tests.support.remembered import remembered_epsilons
 
 

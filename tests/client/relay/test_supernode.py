@@ -8,9 +8,8 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
-
 from pathlib import Path
+from typing import Any
 
 import pytest
 

@@ -120,7 +120,7 @@ def wire() -> Iterator[Wire]:
 
 
 def calm(world: World, wire: Wire, directory: Path) -> bytes:
-    """Return the sampler of a world's plan on a calm day, by the virtual clock, of the same keys."""
+    """Return the sampler of the plan on a calm day by the virtual clock, with the same keys."""
     rehearse(
         asked(world),
         schema=schema(),
