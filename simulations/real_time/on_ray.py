@@ -33,7 +33,7 @@ class HostOnRay:
         self._actor: Any = kind(_Kept).remote(parcel)
 
     def node(self) -> str:
-        """Return the address of the machine that the silo is on, once it is there."""
+        """Return which machine the silo is on, once it is there."""
         return str(self._got(self._actor.node.remote()))
 
     def begin(self, parcel: RunParcel, *, begun: float) -> None:
@@ -71,8 +71,10 @@ class _Kept(SiloHost):
     """A host in its actor."""
 
     def node(self) -> str:
-        """Return the address of this machine."""
-        return str(ray.util.get_node_ip_address())
+        """Return the address of this machine, and which of the cluster's nodes it is."""
+        return (
+            f"{ray.util.get_node_ip_address()}, node {ray.get_runtime_context().get_node_id()[:8]}"
+        )
 
 
 @contextmanager

@@ -100,7 +100,7 @@ WORLDS = [
         seen=(("east", What.CRASH),),
     ),
     World(
-        name="goes on",
+        name="goes-on",
         faults=({"kind": "partition", "silos": ["west"]},),
         asks=GOES_ON,
         gone=("west",),
