@@ -30,6 +30,7 @@ from silosynth.simulations.real_time.parcels import (
     LEDGER,
     LEFT,
     NOTES,
+    PLAN,
     SCENARIO,
     SETTINGS,
     RunParcel,
@@ -68,10 +69,14 @@ def environment(folder: Path) -> dict[str, str]:
     return os.environ | _ONE_THREAD | quiet | {"FLWR_HOME": str(folder / "flwr")}
 
 
-def start_launcher(module: str, folder: Path) -> Launcher:
-    """Start what forks the processes of silos on this machine."""
-    log = folder / "launcher.log"
-    return Launcher(module, environment=environment(folder), log=log)
+def start_launcher(module: str, folder: Path, *, plan: bytes) -> Launcher:
+    """Start what forks the processes of silos on this machine.
+
+    Args: plan: one of the kind that is to come, which they are made ready for.
+    """
+    write_files(folder, {PLAN: plan})
+    words, log = [str(folder / PLAN)], folder / "launcher.log"
+    return Launcher(module, environment=environment(folder), log=log, words=words)
 
 
 class SiloHost:
@@ -86,8 +91,8 @@ class SiloHost:
         # A socket's path has to be short.
         self._folder = Path(tempfile.mkdtemp(prefix="silosynth-"))
         write_files(self._folder, parcel.files)
-        self._own = None if launcher else start_launcher(parcel.launcher, self._folder)
-        self._launcher = launcher or self._own or start_launcher(parcel.launcher, self._folder)
+        self._launcher = launcher or start_launcher(parcel.launcher, self._folder, plan=parcel.plan)
+        self._is_own = launcher is None
         self._up: dict[str, Forked] = {}
         self._run: _Run | None = None
         port = free_port()
@@ -138,8 +143,8 @@ class SiloHost:
             self._run.over.set()
         for name in list(self._up):
             self._stop(name)
-        if self._own is not None:
-            self._own.close()
+        if self._is_own:
+            self._launcher.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     @property

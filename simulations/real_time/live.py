@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -289,13 +289,13 @@ class Once:
     def __call__(self, plan: Plan, *, scenario: Scenario, **named: Any) -> Rehearsal:
         """Return what came of a scenario; an error that ended the run is part of it."""
         check_real_time(scenario)
-        with self._wired(plan.silos) as wire:
+        with self._wired(plan) as wire:
             return Live(wire=wire)(plan, scenario=scenario, **named)
 
-    def _wired(self, silos: Sequence[str]) -> AbstractContextManager[Wire]:
+    def _wired(self, plan: Plan) -> AbstractContextManager[Wire]:
         if self.cluster is None:
-            return wired(silos)
+            return wired(plan)
         # Ray takes a second to import.
         from silosynth.simulations.real_time.on_ray import wired_on_ray
 
-        return wired_on_ray(silos, cluster=self.cluster, tell=self.tell)
+        return wired_on_ray(plan, cluster=self.cluster, tell=self.tell)

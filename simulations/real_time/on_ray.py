@@ -14,6 +14,7 @@ from typing import Any
 import ray
 
 from silosynth.common.errors import RunFailed
+from silosynth.common.plan import Plan
 from silosynth.simulations.real_time.host import SiloHost
 from silosynth.simulations.real_time.parcels import RunParcel, SiloNotes, WireParcel
 from silosynth.simulations.real_time.wire import Host, Wire, wired
@@ -94,7 +95,7 @@ def _placed(
 
 @contextmanager
 def wired_on_ray(
-    silos: Sequence[str], *, cluster: str, tell: Callable[[str], None] = lambda _: None
+    plan: Plan, *, cluster: str, tell: Callable[[str], None] = lambda _: None
 ) -> Iterator[Wire]:
     """Start a SuperLink here, and each silo on whatever machine of a Ray cluster has room.
 
@@ -104,5 +105,5 @@ def wired_on_ray(
     """
     with joined(cluster):
         here = str(ray.util.get_node_ip_address())
-        with wired(silos, placing=partial(_placed, tell=tell), host=here) as wire:
+        with wired(plan, placing=partial(_placed, tell=tell), host=here) as wire:
             yield wire

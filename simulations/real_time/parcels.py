@@ -21,12 +21,14 @@ class WireParcel:
         superlink: its address, as HOST:PORT.
         files: certificates and the SuperNode's key, by name.
         launcher: the module that forks a silo's processes.
+        plan: one of the kind that is to come.
     """
 
     silo: str
     superlink: str
     files: Mapping[str, bytes] = field(repr=False)
     launcher: str
+    plan: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from silosynth.common.errors import ConnectionFailed, RunFailed
+from silosynth.common.plan import Plan, dump_plan
 from silosynth.common.trust import SigningKey
 from silosynth.server.federation import Federation, admit_nodes, list_nodes, make_certs
 from silosynth.simulations.real_time.forked import Launcher
@@ -115,7 +116,7 @@ class Wire:
 
 @contextmanager
 def wired(
-    silos: Sequence[str],
+    plan: Plan,
     *,
     placing: Placing | None = None,
     host: str = "127.0.0.1",
@@ -124,6 +125,7 @@ def wired(
     """Start a SuperLink, and a line, a relay and a SuperNode for each silo; end them afterwards.
 
     Args:
+        plan: names the silos; it and others of these silos may be run.
         placing: puts the silos' processes somewhere; on this machine by default.
         host: an address of this machine that the silos' machines reach.
         launcher: a seam for tests: the module that forks processes.
@@ -132,12 +134,22 @@ def wired(
     with ExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix="silosynth-wire-"))
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        forks = start_launcher(launcher, folder)
+        text = dump_plan(plan).encode()
+        forks = start_launcher(launcher, folder, plan=text)
         stack.callback(forks.close)
-        federation = _start_superlink(forks, folder, silos, host=host)
+        federation = _start_superlink(forks, folder, plan.silos, host=host)
         certs = folder / "certs"
-        admit_nodes(federation, {s: certs / "silos" / s / "supernode.pub" for s in silos})
-        parcels = [_parcel(certs, s, federation.superlink, launcher) for s in silos]
+        admit_nodes(federation, {s: certs / "silos" / s / "supernode.pub" for s in plan.silos})
+        parcels = [
+            WireParcel(
+                silo=silo,
+                superlink=federation.superlink,
+                files=_server_files(certs) | {"supernode.pem": _node_key(certs, silo)},
+                launcher=launcher,
+                plan=text,
+            )
+            for silo in plan.silos
+        ]
         place = placing or _here(forks)
         hosts = stack.enter_context(place(parcels))
         wire = Wire(folder, federation, hosts, launcher=forks)
@@ -155,11 +167,9 @@ def _server_files(certs: Path) -> dict[str, bytes]:
     }
 
 
-def _parcel(certs: Path, silo: str, superlink: str, launcher: str) -> WireParcel:
-    """Return what goes to a silo's machine."""
-    key = (certs / "silos" / silo / "supernode.pem").read_bytes()
-    files = _server_files(certs) | {"supernode.pem": key}
-    return WireParcel(silo=silo, superlink=superlink, files=files, launcher=launcher)
+def _node_key(certs: Path, silo: str) -> bytes:
+    """Return the key of a silo's SuperNode."""
+    return (certs / "silos" / silo / "supernode.pem").read_bytes()
 
 
 def _here(launcher: Launcher) -> Placing:

@@ -259,6 +259,17 @@ RUNS = (
         "test_a_cluster_of_two_nodes_runs_a_sweep_and_goes_on_with_it",
         kept=("test_an_address_where_no_cluster_is_is_refused_in_one_line",),
     ),
+    # Real time: a federation of processes, started once for all of its worlds; and one over Ray.
+    _cells(
+        "simulations/real_time/test_real_time.py",
+        "test_what_holds_by_the_virtual_clock_holds_over_flower",
+        "crashes]",
+    ),
+    _tests(
+        "simulations/real_time/test_on_ray.py",
+        "test_silos_on_two_nodes_of_a_cluster_are_one_federation",
+        kept=("test_an_address_where_no_cluster_is_is_refused_in_one_line",),
+    ),
     _tests(
         "simulations/test_demo_digits.py",
         "test_the_whole_demonstration",

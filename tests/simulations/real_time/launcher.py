@@ -5,6 +5,7 @@ The product has no such seam at its commands: this file is the only way to it.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +14,7 @@ from flwr.supernode import start_client_internal
 
 from silosynth.simulations.real_time.forks import fork_as_asked
 from silosynth.simulations.real_time.gateway import run_gateway
-from silosynth.simulations.real_time.launcher import ENTRIES
+from silosynth.simulations.real_time.launcher import ENTRIES, load_late
 from tests.support.remembered import remembered_epsilons
 from tests.support.tables.worlds import KeyedBits
 
@@ -39,4 +40,5 @@ def gateway(arguments: Sequence[str]) -> None:
 if __name__ == "__main__":
     start_client_internal.time = _Hurried()
     with remembered_epsilons():
+        load_late(sys.argv[1:])
         fork_as_asked({**ENTRIES, "gateway": gateway})

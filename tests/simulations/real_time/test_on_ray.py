@@ -33,7 +33,7 @@ def test_silos_on_two_nodes_of_a_cluster_are_one_federation(tmp_path: Path) -> N
     told: list[str] = []
     with (
         two_nodes() as address,
-        wired_on_ray(SILOS, cluster=address, tell=told.append) as wire,
+        wired_on_ray(plan_of(SILOS), cluster=address, tell=told.append) as wire,
     ):
         came = rehearse(
             plan_of(SILOS),
@@ -52,6 +52,6 @@ def test_silos_on_two_nodes_of_a_cluster_are_one_federation(tmp_path: Path) -> N
 def test_an_address_where_no_cluster_is_is_refused_in_one_line() -> None:
     with (
         pytest.raises(InvalidArgument, match="no Ray cluster answers at nowhere"),
-        wired_on_ray(SILOS, cluster="nowhere"),
+        wired_on_ray(plan_of(SILOS), cluster="nowhere"),
     ):
         raise AssertionError("there is no cluster")

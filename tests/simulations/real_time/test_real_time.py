@@ -24,9 +24,8 @@ REGIONS = {"eu": {"silos": ["north"]}, "us": {"silos": ["west", "east"]}}
 QUICK = Pace(
     poll_seconds=0.1,
     nodes_seconds=0.5,
-    challenge_seconds=5.0,
-    resend_seconds=4.0,
-    resend_most_seconds=8.0,
+    resend_seconds=8.0,
+    resend_most_seconds=16.0,
     failed_seconds=0.5,
     approval_seconds=0.5,
 )
@@ -115,7 +114,7 @@ def asked(world: World) -> Plan:
 @pytest.fixture(scope="module")
 def wire() -> Iterator[Wire]:
     """Start a SuperLink, and a line, a relay and a SuperNode for each silo, once."""
-    with wired(SILOS, launcher=MODULE) as found:
+    with wired(plan_of(SILOS), launcher=MODULE) as found:
         yield found
 
 
