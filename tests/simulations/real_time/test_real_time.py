@@ -29,7 +29,6 @@ QUICK = Pace(
     failed_seconds=0.5,
     approval_seconds=0.5,
 )
-GOES_ON = {"on_absent": "continue", "deadline_seconds": 12, "approval_seconds": 12}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,9 +98,9 @@ WORLDS = [
         seen=(("east", What.CRASH),),
     ),
     World(
-        name="goes-on",
-        faults=({"kind": "partition", "silos": ["west"]},),
-        asks=GOES_ON,
+        name="liar",
+        more={"silos": {"west": {"lie": "rubbish"}}},
+        asks={"on_absent": "continue"},
         gone=("west",),
     ),
 ]
