@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from markupsafe import Markup
+
 from silosynth.common.report import element, picture
 
 _WIDE, _HIGH, _EDGE = 460, 320, 56
@@ -43,6 +45,6 @@ def growth_picture(cpu: Mapping[int, float], *, title: str) -> str:
     return image.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1) + "\n"
 
 
-def _line(points: list[tuple[float, float]], colour: str) -> object:
+def _line(points: list[tuple[float, float]], colour: str) -> Markup:
     text = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
     return element("polyline", points=text, fill="none", stroke=colour, stroke_width=1.5)

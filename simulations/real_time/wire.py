@@ -91,7 +91,7 @@ class Wire:
 
     def end_lines(self) -> dict[str, Mapping[str, Any]]:
         """End the lines that silos share, and return what each saw."""
-        seen = {}
+        seen: dict[str, Mapping[str, Any]] = {}
         for region, folder in self._lines.items():
             seen[region] = give_order(folder / "link.sock", {"end": {}})
             shutil.rmtree(folder)

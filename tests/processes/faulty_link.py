@@ -190,10 +190,11 @@ class FaultyLink(Proxy):
         status, content = _CODES.get(fault, 200), GARBAGE if fault is Fault.GARBAGE else b""
         headers = httpx.Headers({"content-type": "application/protobuf"})
         if fault not in _NOT_PASSED:
-            for _ in range(2 if fault is Fault.TWICE else 1):
+            reply = await self.forward(asked)
+            if reply is not None and fault is Fault.TWICE:
                 reply = await self.forward(asked)
-                if reply is None:
-                    return False
+            if reply is None:
+                return False
             headers = reply.headers
             if fault in (Fault.DELAY, Fault.TWICE):
                 status, content = reply.status_code, reply.content

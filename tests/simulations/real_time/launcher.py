@@ -38,7 +38,7 @@ def gateway(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    start_client_internal.time = _Hurried()
+    start_client_internal.time = _Hurried()  # type: ignore[attr-defined]  # of its own import
     with remembered_epsilons():
         load_late(sys.argv[1:])
         fork_as_asked({**ENTRIES, "gateway": gateway})

@@ -53,7 +53,7 @@ class Writer:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
     monkeypatch.setattr(module, "time", made)
-    monkeypatch.setattr(module.asyncio, "sleep", made.sleep)
+    monkeypatch.setattr(asyncio, "sleep", made.sleep)
     return made
 
 
