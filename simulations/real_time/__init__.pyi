@@ -1,4 +1,3 @@
-from .live import Live, Once
-from .wire import wired
+from .cli import RowFlags, WorldFlags, live_in_world
 
-__all__ = ["Live", "Once", "wired"]
+__all__ = ["RowFlags", "WorldFlags", "live_in_world"]

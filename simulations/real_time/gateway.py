@@ -26,7 +26,6 @@ from silosynth.client.maps import SiloMap
 from silosynth.client.rpc import RpcServer, gateway_service
 from silosynth.common.codec import Codec
 from silosynth.common.errors import SilosynthError
-from silosynth.common.files import replace_file
 from silosynth.common.messages import (
     Answer,
     Release,
@@ -114,7 +113,7 @@ class SiloWorld:
     def keep(self) -> None:
         """Write down what the next process has to know."""
         state = {"asked_person": self.asked_person, "befell": dict(self.met.befell)}
-        replace_file(self.folder / STATE, json.dumps(state).encode())
+        write_private(self.folder / STATE, json.dumps(state).encode())
 
     def note(self, what: str, begin: int, until: int | None = None, **more: Any) -> None:
         """Write down what happened."""

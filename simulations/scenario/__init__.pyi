@@ -5,7 +5,6 @@ from .invariants import faults, liars_of, summed_of
 from .letters import Deaths, Encounters
 from .member import Member, RequestBits, RowsOf, lied
 from .outcome import Places, Rehearsal, claim
-from .rehearse import Lives
 from .timeline import Leg, Timeline, What
 
 __all__ = [
@@ -13,7 +12,6 @@ __all__ = [
     "Deaths",
     "Encounters",
     "Leg",
-    "Lives",
     "Member",
     "Places",
     "Rehearsal",

@@ -13,7 +13,8 @@ from silosynth.common.document import dump_document
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.plan import dump_plan
 from silosynth.common.schema import dump_schema
-from silosynth.simulations.real_time import Once, live
+from silosynth.simulations.real_time import live
+from silosynth.simulations.real_time.live import Once
 from silosynth.simulations.world import parse_scenario
 from tests.support.tables.worlds import SILOS, plan, schema, tables
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from silosynth.common.errors import InvalidArgument
-from silosynth.simulations.real_time import Live
+from silosynth.simulations.real_time.live import Live
 from silosynth.simulations.real_time.on_ray import wired_on_ray
 from silosynth.simulations.scenario import What
 from silosynth.simulations.scenario.rehearse import rehearse
