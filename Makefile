@@ -25,8 +25,9 @@ test: $(VENV)/.dev browser postgresql nginx lint
 	$(BIN)/python tests/structure.py --print
 	$(MAKE) --no-print-directory -j 2 suite types
 
+# DEPTH=--all walks the matrices whole in the same session, as CI does.
 suite: $(VENV)/.dev
-	$(BIN)/python -m pytest $(WORKERS)
+	$(BIN)/python -m pytest $(WORKERS) $(DEPTH)
 
 check: test
 

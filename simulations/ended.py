@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from silosynth.common.cli import Force, Json, emit, say
+from silosynth.common.cli import Force, GateFile, Json, emit, say
 from silosynth.common.errors import InvalidArgument, OutputExists
 from silosynth.common.forest import is_forest
 from silosynth.common.plan import Plan, check_budget, check_plan, dump_plan, load_plan
@@ -17,7 +17,6 @@ from silosynth.server.cli import (
     SEED,
     Count,
     Evaluation,
-    GateFile,
     Out,
     Seed,
     Shown,
@@ -31,10 +30,10 @@ from silosynth.server.cli import (
     write_run_report,
 )
 from silosynth.server.driver import Journal
-from silosynth.server.judging import Judgement, refuse_evaluation, write_judgement
+from silosynth.server.judging import Judgement, write_judgement
 from silosynth.simulations.families import report_run
 from silosynth.simulations.local import run_local
-from silosynth.simulations.run import reopen
+from silosynth.simulations.run import reopen, replay_ended
 from silosynth.simulations.run_files import RunDirectory
 from silosynth.simulations.silos import SiloDirectory, alone
 
@@ -122,7 +121,6 @@ def replicate(
     if not directory.exists():
         made = replicate_run(str(directory), count=count, seed=seed, force=force)
     else:
-        refuse_evaluation(directory)
         ended = reopen(directory)
         made = write_replicates(
             ended.state,
@@ -155,8 +153,8 @@ def localise(
     if not directory.exists():
         made = localise_run(str(directory), silos=silo, out=out, force=force)
     else:
-        folder = out or directory / "local"
-        made = write_local(reopen(directory).state, silos=silo, folder=folder, force=force)
+        state, folder = replay_ended(directory), out or directory / "local"
+        made = write_local(state, silos=silo, folder=folder, force=force)
     emit(made, as_json=as_json)
 
 

@@ -20,8 +20,9 @@ from silosynth.common.messages import (
     request_prefix,
 )
 from silosynth.common.plan import Plan, encode_plan, plan_units
+from silosynth.common.sampler import dump_sampler
 from silosynth.common.schema import Schema, dump_schema
-from silosynth.server.coordinator import Agree, Answered, Event, State, Stated, make
+from silosynth.server.coordinator import Agree, Answered, Event, State, Stated, finish
 from silosynth.server.driver import Journal, Progress
 from silosynth.server.driver.drive import drive
 from silosynth.simulations.audit import Ran
@@ -139,20 +140,12 @@ def run_whole(
         releases=state.releases,
         units=max(_charged(silo, plan) for silo in places),
         secrets={s.name: load_secret(s.secret) for s in places if s.secret.exists()},
-        sampler=lambda: _sampler_of(state, directory),
+        sampler=lambda: dump_sampler(finish(state).sampler),
     )
-
-
-def _sampler_of(state: State, directory: Path) -> bytes:
-    """Return the sampler file that a run ends in."""
-    path = directory / "made.sampler"
-    make(state).save(path)
-    return path.read_bytes()
 
 
 def _charged(silo: SiloDirectory, plan: Plan) -> int:
     """Return the units that a silo's ledger was charged for a plan."""
     prefix = request_prefix(plan.digest)
     with Ledger.open(silo.ledger, caps={}) as ledger:
-        charges = ledger.verify().charges.items()
-        return sum(c.cost_units for name, c in charges if name.startswith(prefix))
+        return sum(c.cost_units for c in ledger.charges() if c.request_id.startswith(prefix))

@@ -20,6 +20,7 @@ from silosynth.common.sampler import NeuralSampler, Sampler, load_sampler
 from silosynth.common.schema import Schema, load_schema
 from silosynth.server.coordinator import Stage, State, finish, replay
 from silosynth.server.driver import Journal, Progress, count_cost
+from silosynth.server.judging import refuse_evaluation
 from silosynth.server.methods import require_generators
 from silosynth.simulations.local import run_local
 from silosynth.simulations.run_files import (
@@ -128,22 +129,33 @@ def reopen(directory: Path, *, checkpoint: Path | None = None) -> RunResult:
 
     Args: checkpoint: where the one that its plan names lies now; by default where it lay.
 
-    Raises RunFailed when the run has not ended.
+    Raises what :func:`replay_ended` raises.
+    """
+    state, run = replay_ended(directory), RunDirectory(path=directory)
+    known = load_sampler(run.sampler) if run.sampler.is_file() else None
+    outcome = finish(state, generator=known if isinstance(known, NeuralSampler) else None)
+    first = SiloDirectory(path=run.silos / state.plan.silos[0])
+    outcome = with_checkpoint(outcome, checkpoint or first.checkpoint_folder())
+    tabular = isinstance(outcome.sampler, Sampler)
+    return RunResult(outcome=outcome, receipts=state.receipts(), state=state, reopened=tabular)
+
+
+def replay_ended(directory: Path) -> State:
+    """Return the state of a run that has ended: its journal played again, nothing fitted.
+
+    Raises InvalidArgument where there is no run that made a sampler, RunFailed when it has not
+    ended.
     """
     run = RunDirectory(path=directory)
     if not run.plan.is_file():
         raise InvalidArgument(f"{directory} is not the directory of a run", hint="see simulate")
+    refuse_evaluation(directory)
     plan, schema = load_plan(run.plan), load_schema(run.schema)
     with Journal(run.path, plan_digest=plan.digest) as journal:
         state, _ = replay(plan, schema, journal.events())
     if state.stage not in (Stage.FIT, Stage.DELIVER, Stage.ENDED):
         raise RunFailed(f"the run in {directory} has not ended", hint="resume it with simulate")
-    known = load_sampler(run.sampler) if run.sampler.is_file() else None
-    outcome = finish(state, generator=known if isinstance(known, NeuralSampler) else None)
-    first = SiloDirectory(path=run.silos / plan.silos[0])
-    outcome = with_checkpoint(outcome, checkpoint or first.checkpoint_folder())
-    tabular = isinstance(outcome.sampler, Sampler)
-    return RunResult(outcome=outcome, receipts=state.receipts(), state=state, reopened=tabular)
+    return state
 
 
 def _runner(engine: Engine, *, tables: Mapping[str, pa.Table]) -> Callable[..., State]:

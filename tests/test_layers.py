@@ -144,7 +144,7 @@ ROOMS: dict[str, str] = {
     "common/families common/page common/plan common/reach common/report common/roster "
     "common/sampler common/schema common/tables common/telemetry common/trust",
     "simulations/audit": "client/gateway client/noise client/source common/accounting common/cli "
-    "common/evaluate common/held common/messages common/plan common/report common/schema "
+    "common/held common/messages common/plan common/report common/schema "
     "server/judging server/measuring server/planning",
     "simulations/one_process": "client/ledger common/audit common/codec common/plan",
     "simulations/world": "common/plan common/schema",

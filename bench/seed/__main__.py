@@ -17,11 +17,10 @@ import torch
 
 from bench.generators.run import DELTA, say
 from bench.seed import local
-from bench.seed.tables import REPORTED, TABLES, Ground, load_ground
+from bench.seed.tables import REPORTED, TABLES, Ground, load_ground, pair_distance
 from bench.support.results import Figure, is_quick, publish
 from bench.support.tables import encode
 from silosynth.common.sampler.sampler import draw
-from silosynth.common.scores import fixed_cliques, marginal_distance
 from silosynth.common.scores.metrics import bootstrap, independent_columns
 from silosynth.server.planning import new_plan
 from silosynth.simulations import simulate
@@ -33,7 +32,6 @@ EPSILONS = (1.0, 10.0)
 QUICK_TABLES = ("penguins", "heart_disease")
 QUICK_FREQUENCIES = 64
 MEASURES = ("2-way distance", "accuracy")
-_PAIRS = 400
 
 
 def measure(
@@ -120,11 +118,8 @@ def _run(
 
 
 def _score(ground: Ground, real: np.ndarray, codes: np.ndarray) -> list[float]:
-    """Return the mean 2-way distance, of at most so many pairs, and the accuracy."""
-    domain = ground.schema.domain
-    pairs = fixed_cliques(domain, 2, count=_PAIRS, seed=0)
-    distance = marginal_distance(tuple(real.T), tuple(codes.T), domain=domain, cliques=pairs)
-    return [float(distance.mean()), ground.accuracy(codes)]
+    """Return the mean 2-way distance and the accuracy."""
+    return [pair_distance(real, codes, schema=ground.schema), ground.accuracy(codes)]
 
 
 def main() -> int:

@@ -13,12 +13,12 @@ import numpy as np
 import pyarrow as pa
 
 from bench.generators.run import DELTA, say, vouch
+from bench.seed.tables import pair_distance
 from bench.support.results import Figure
 from bench.support.tables import encode, load_case, split_by
 from silosynth.common.sampler import AnySampler
 from silosynth.common.sampler.sampler import draw
 from silosynth.common.schema import Schema
-from silosynth.common.scores import fixed_cliques, marginal_distance
 from silosynth.server.coordinator import localise
 from silosynth.server.planning import new_plan
 from silosynth.simulations import simulate
@@ -28,7 +28,7 @@ PLACES = {
     "heart_disease": ("heart_disease", "heart_disease.csv", "hospital"),
     "penguins": ("penguins", "penguins.csv", "island"),
 }
-_PAIRS, _ROWS = 400, 5_000
+_ROWS = 5_000
 
 
 def measure(name: str, *, epsilon: float, runs: int, method: str = "mst") -> Iterator[Figure]:
@@ -70,7 +70,5 @@ def _run(
 def _distance(sampler: AnySampler, rows: pa.Table, *, schema: Schema) -> float:
     """Return the mean 2-way distance of rows drawn to a silo's own."""
     drawn = draw(sampler, rows=_ROWS, seed=1, threads=1)
-    domain = schema.domain
-    pairs = fixed_cliques(domain, 2, count=_PAIRS, seed=0)
-    codes = [tuple(encode(t, schema=schema).T) for t in (rows, drawn)]
-    return float(marginal_distance(*codes, domain=domain, cliques=pairs).mean())
+    own, made = (encode(t, schema=schema) for t in (rows, drawn))
+    return pair_distance(own, made, schema=schema)

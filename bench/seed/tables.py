@@ -22,11 +22,13 @@ from bench.generators.run import dealt, split, vouch
 from bench.support.results import is_quick
 from bench.support.tables import data_directory, encode, load_case, split_by
 from silosynth.common.schema import Schema, parse_schema
+from silosynth.common.scores import fixed_cliques, marginal_distance
 
 SILOS = 3
 PIXELS = tuple(f"p{row}{column}" for row in range(8) for column in range(8))
 _SPREAD_ROWS, _SPREAD_COLUMNS, _KINDS, _FACTORS = 12_000, 200, 3, 8
 _QUICK_ROWS = 1_500
+_PAIRS = 400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -54,6 +56,13 @@ class Ground:
         model = SVC() if self.images else HistGradientBoostingClassifier(random_state=0)
         with threadpool_limits(1):
             return float(model.fit(seen, classes).score(asked, true))
+
+
+def pair_distance(real: np.ndarray, other: np.ndarray, *, schema: Schema) -> float:
+    """Return the mean 2-way distance of two coded tables, of at most 400 fixed pairs."""
+    pairs = fixed_cliques(schema.domain, 2, count=_PAIRS, seed=0)
+    columns = tuple(real.T), tuple(other.T)
+    return float(marginal_distance(*columns, domain=schema.domain, cliques=pairs).mean())
 
 
 def load_ground(name: str) -> Ground:

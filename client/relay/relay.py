@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -50,6 +51,9 @@ from silosynth.common.telemetry import Telemetry, log, strip_colours
 
 T = TypeVar("T")
 _POLL_SECONDS = 0.1
+# A run asks its phases seconds apart; where none has asked for longer, a silo's machine sleeps.
+_RECENT_SECONDS = 30.0
+_IDLE_SECONDS = 0.5
 _RESTART_SECONDS = 1.0
 # A killed SuperNode whose session cannot be ended is taken for connected, and refused, for 60 s.
 _REJOIN_SECONDS = 90.0
@@ -175,7 +179,7 @@ def _answer_tasks(
 ) -> None:
     """Answer the tasks of one SuperNode; raise _Lost when it has to be started again."""
     acquire = SuperExecAuthHttpInterceptor(master_secret=secret, protected_methods=_PROTECTED)
-    late, heard = time.monotonic() + _START_SECONDS, False
+    late, heard, answered = time.monotonic() + _START_SECONDS, False, -inf
     with closing(_client(port, acquire)) as client:
         while not stopping():
             _check_alive(node)
@@ -185,8 +189,17 @@ def _answer_tasks(
             heard = heard or token is not None
             if token:
                 _answer_task(app, node, port=port, token=token)
+                answered = time.monotonic()
             else:
-                time.sleep(_POLL_SECONDS)
+                time.sleep(_pause(heard=heard, idle_seconds=time.monotonic() - answered))
+
+
+def _pause(*, heard: bool, idle_seconds: float) -> float:
+    """Return the seconds until a SuperNode is asked for a task again.
+
+    ``idle_seconds`` ago the last one was answered. One that has not been ``heard`` yet starts.
+    """
+    return _POLL_SECONDS if not heard or idle_seconds < _RECENT_SECONDS else _IDLE_SECONDS
 
 
 def _take_task(client: RuntimeHttpClient, node: Node) -> str | None:

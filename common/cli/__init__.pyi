@@ -1,10 +1,21 @@
 from .console import Force, Json, bars, emit, say, show_table
-from .evaluate import JudgedWith, JudgeFlags, evaluate_command, hand_out, hold_bars, open_bars
+from .evaluate import (
+    GateFile,
+    JudgedWith,
+    JudgeFlags,
+    end_missed,
+    evaluate_command,
+    hand_out,
+    hold_bars,
+    open_bars,
+    read_gate,
+)
 from .flags import Older, OlderDryRun, TableFormat, read_age, with_flags
 from .several.sample import refuse_of_tables
 
 __all__ = [
     "Force",
+    "GateFile",
     "Json",
     "JudgeFlags",
     "JudgedWith",
@@ -13,11 +24,13 @@ __all__ = [
     "TableFormat",
     "bars",
     "emit",
+    "end_missed",
     "evaluate_command",
     "hand_out",
     "hold_bars",
     "open_bars",
     "read_age",
+    "read_gate",
     "refuse_of_tables",
     "say",
     "show_table",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,10 +15,14 @@ from silosynth.common.cli.several.sample import refuse_of_tables
 from silosynth.common.errors import InvalidArgument
 
 if TYPE_CHECKING:
-    from silosynth.common.evaluate import Gate, Measured, OpenRun
+    from silosynth.common.evaluate import Gate, OpenRun
     from silosynth.common.report import Audit, EvaluationFacts, Measure, ReportFacts
 
 _FAILED = 1
+GateFile = Annotated[
+    Path | None,
+    typer.Option("--gate", help="Bars to pass, in YAML; exit code 1 when one is missed."),
+]
 _OF_ONE_TABLE = ("target", "group", "attack", "audit")
 
 
@@ -37,7 +41,7 @@ class JudgeFlags:
     audit: Annotated[
         Path | None, "What 'audit plan --json' found, to be shown beside what is claimed."
     ] = None
-    gate: Annotated[Path | None, "Bars to pass, in YAML; exit code 1 when one is missed."] = None
+    gate: GateFile = None
     seed: Annotated[int, typer.Option(min=0, help="Seed of rows, folds and questions.")] = 1
     held_out: Annotated[
         str | None,
@@ -186,29 +190,39 @@ def _hand_out_judged(
     gate: Path | None, judge: Callable[[str], JudgedWith], of: str, *, as_json: bool
 ) -> None:
     """Judge by a release, hold a gate against it and say what was missed; exit 1 for a miss."""
+    bars = read_gate(gate)
+    judged = judge(of)
+    missed = hold_bars(bars, judged.measures)
+    emit({**judged.facts, **({"missed": missed} if missed else {})}, as_json=as_json)
+    end_missed(missed)
+
+
+def read_gate(path: Path | None) -> Gate | None:
+    """Read a gate where one is named; raise InvalidArgument naming the fault."""
     from silosynth.common.evaluate import load_gate
 
-    bars = None if gate is None else load_gate(gate)
-    judged = judge(of)
-    missed = hold_bars(bars, judged)
-    emit({**judged.facts, **({"missed": missed} if missed else {})}, as_json=as_json)
-    if missed:
-        raise typer.Exit(_FAILED)
+    return None if path is None else load_gate(path)
 
 
-def hold_bars(bars: Gate | None, judged: Measured) -> list[str]:
+def hold_bars(bars: Gate | None, measures: Sequence[Measure]) -> list[str]:
     """Hold a gate against what was measured; say and return what was missed."""
     from silosynth.common.evaluate import hold_gate
 
-    missed = [] if bars is None else list(hold_gate(bars, judged))
+    missed = [] if bars is None else list(hold_gate(bars, measures))
     for line in missed:
         say(f"gate missed: {line}")
     return missed
 
 
+def end_missed(missed: Sequence[str]) -> None:
+    """End a command with exit code 1 where its gate was missed."""
+    if missed:
+        raise typer.Exit(_FAILED)
+
+
 def open_bars(flags: JudgeFlags, *, out: Path, force: bool) -> tuple[Gate | None, Audit | None]:
     """Read gate and audit, and look at the place, before any row is read."""
-    from silosynth.common.evaluate import load_audit, load_gate
+    from silosynth.common.evaluate import load_audit
     from silosynth.common.report import check_place
 
     if flags.attack and flags.control is None:
@@ -217,7 +231,7 @@ def open_bars(flags: JudgeFlags, *, out: Path, force: bool) -> tuple[Gate | None
         )
     check_place(out, force=force)
     return (
-        None if flags.gate is None else load_gate(flags.gate),
+        read_gate(flags.gate),
         None if flags.audit is None else load_audit(flags.audit),
     )
 
@@ -231,14 +245,13 @@ def hand_out(
     found = facts.evaluation
     if found is None:
         raise InvalidArgument("nothing was compared", hint="give tables of 200 rows or more")
-    missed = hold_bars(bars, found)
+    missed = hold_bars(bars, found.measures)
     page, data = write_report(facts, out, force=force)
     _tell(found, page)
     lamps = {lamp.axis.value: lamp.state.value for lamp in found.lamps}
     written = {"html": str(page), "json": str(data), "lamps": lamps, "missed": missed}
     emit(written, as_json=as_json)
-    if missed:
-        raise typer.Exit(_FAILED)
+    end_missed(missed)
 
 
 def _tell(found: EvaluationFacts, page: Path) -> None:

@@ -1,6 +1,6 @@
 from .audited import load_audit
 from .files import evaluate_file, evaluate_rows
-from .gate import Gate, Measured, hold_gate, load_gate
+from .gate import Gate, hold_gate, load_gate
 from .lamps import held_lamps
 from .made import Guarantee, Made, Opened, OpenRun, Tell, Wish, guarantee_of, silent
 from .reuse import again_measure, reuse_measures, run_measures
@@ -9,7 +9,6 @@ __all__ = [
     "Gate",
     "Guarantee",
     "Made",
-    "Measured",
     "OpenRun",
     "Opened",
     "Tell",

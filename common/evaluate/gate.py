@@ -4,21 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from silosynth.common.document import load_document
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.report import Measure
-
-
-class Measured(Protocol):
-    """Whatever holds measures, of one table or of several."""
-
-    @property
-    def measures(self) -> tuple[Measure, ...]:
-        """Return the measures."""
 
 
 class Bar(BaseModel):
@@ -60,7 +52,7 @@ def load_gate(path: Path) -> Gate:
         ) from err
 
 
-def hold_gate(gate: Gate, facts: Measured) -> tuple[str, ...]:
+def hold_gate(gate: Gate, measures: Sequence[Measure]) -> tuple[str, ...]:
     """Return one line for each bar that is not passed.
 
     Raises InvalidArgument for a bar whose measure was not taken: a gate that is never looked at
@@ -68,7 +60,7 @@ def hold_gate(gate: Gate, facts: Measured) -> tuple[str, ...]:
     """
     missed = []
     for bar in gate.bars:
-        for measure in _measures(bar, facts.measures):
+        for measure in _measures(bar, measures):
             about = f" of {measure.target}" if measure.target else ""
             if bar.at_least is not None and measure.value < bar.at_least:
                 missed.append(f"{bar.name}{about}: {measure.value:g} is below {bar.at_least:g}")

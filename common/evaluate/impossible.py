@@ -5,20 +5,18 @@ They are read off real rows: private until a person says that nature forbids the
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from itertools import combinations, pairwise
 
 import numpy as np
 
 from silosynth.common.report import Axis, Better, Impossible, Measure
-from silosynth.common.schema import Schema, as_numeric
+from silosynth.common.schema import Schema, as_numeric, write_zeros
 from silosynth.common.scores import Column, Sides, ValueKind, Values, contiguous_edges
 
 EXPECTED_FROM = 20
 _GROUPS = 8
 _MOST_PAIRS = 20
-_MOST_CELLS = 100
 _MOST_LABELS = 512
 _HEADER = (
     "# unreviewed: read off real rows, so private until a person who knows the field says\n"
@@ -135,13 +133,6 @@ def _count(table: list[np.ndarray], a: int, b: int, shape: list[int]) -> np.ndar
 
 def _spell(pairs: list[tuple[list[str], np.ndarray]], grids: dict[str, Grid]) -> str:
     """Write cells as ``structural_zeros`` of a schema, marked as not reviewed."""
-    lines = []
-    for names, mask in pairs:
-        left, right = (grids[n].entries for n in names)
-        lines += [f"- attributes: {json.dumps(names, ensure_ascii=False)}", "  cells:"]
-        for i, j in np.argwhere(mask)[:_MOST_CELLS].tolist():
-            lines.append(f"  - {json.dumps([left[i], right[j]], ensure_ascii=False)}")
-    if not lines:
-        return ""
-    lines.insert(0, "structural_zeros:")
-    return _HEADER + "\n".join(lines) + "\n"
+    words = {name: dict(enumerate(grid.entries)) for name, grid in grids.items()}
+    found = ((tuple(names), mask, [words[n] for n in names]) for names, mask in pairs)
+    return write_zeros(found, note=_HEADER)

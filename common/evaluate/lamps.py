@@ -25,6 +25,7 @@ EPSILON_GOOD, EPSILON_FAIR = 1.0, 10.0
 _BETWEEN_GOOD, _BETWEEN_POOR = 0.4, 0.8
 _AUC_GOOD, _FOUND = 0.03, 0.05
 _GUESSED = 0.6
+_CLOSE = {State.GOOD: "Close.", State.FAIR: "Close in parts.", State.POOR: "Not close."}
 BY_RELEASES = "by releases"
 
 
@@ -49,12 +50,7 @@ def fidelity_lamp(
         _grade(_mean_off(mean), MEAN_GOOD, MEAN_POOR),
         _grade(_ten_off(ten), TEN_GOOD, TEN_POOR),
     ]
-    words = {
-        State.GOOD: "Close.",
-        State.FAIR: "Close in parts.",
-        State.POOR: "Not close.",
-    }
-    state = max(states, key=list(words).index)
+    state = max(states, key=_place)
     parts = [
         f"The worst column, {worst.name}, agrees to {worst.shape:.0%} "
         f"({ceiling_is} {worst.ceiling:.0%})",
@@ -69,7 +65,7 @@ def fidelity_lamp(
         parts.append(f"the mean of {mean.name} is {_mean_off(mean):.2f} spreads off")
     if _ten_off(ten) > TEN_GOOD:
         parts.append(f"the ten commonest values of {ten.name} are {_ten_off(ten):.0%} off")
-    return Lamp(axis=Axis.FIDELITY, state=state, sentence=f"{words[state]} {'; '.join(parts)}.")
+    return Lamp(axis=Axis.FIDELITY, state=state, sentence=f"{_CLOSE[state]} {'; '.join(parts)}.")
 
 
 def _form_off(column: ColumnFacts) -> float:
@@ -155,13 +151,12 @@ def _held_fidelity(found: HeldFacts) -> Lamp:
         )
     most = found.distance.high if found.distance.high is not None else found.distance.value
     share = most / max(found.independent, 1e-9)
-    words = {State.GOOD: "Close.", State.FAIR: "Close in parts.", State.POOR: "Not close."}
     state = _grade(share, _BETWEEN_GOOD, _BETWEEN_POOR)
     near = "" if found.near.value is None else f", as near as a sample of {found.near.value:,.0f}"
     return Lamp(
         axis=Axis.FIDELITY,
         state=state,
-        sentence=f"{words[state]} By about {people}, pairs of columns are "
+        sentence=f"{_CLOSE[state]} By about {people}, pairs of columns are "
         f"{found.distance.value:.3f} off ({found.distance.low or 0:.3f} to "
         f"{found.distance.high or 0:.3f}){near}; independent columns are {found.independent:.3f} "
         "off, a perfect table 0.",

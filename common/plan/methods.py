@@ -52,6 +52,9 @@ class HasPhases:
     pairs_at_most: ClassVar[bool] = False
     """Whether it asks no marginal of more than two columns, but those that its plan names."""
 
+    whole_rows: ClassVar[bool] = False
+    """Whether it learns from whole rows, not from marginals alone."""
+
     reads_texts: ClassVar[bool] = False
     samples_persons: ClassVar[bool] = False
     """Whether a person takes part by chance, so that Rényi orders tell the cost better."""
@@ -138,6 +141,7 @@ class OneShot(HasPhases):
     """One sum of random features, which a generator is trained on."""
 
     phases: ClassVar = (PhaseName.ONE_WAY, PhaseName.EMBEDDING)
+    whole_rows: ClassVar = True
     features: FeatureSettings
 
     def __post_init__(self) -> None:
@@ -177,6 +181,7 @@ class Projection(HasPhases):
     """One sum of projected rows and of their second moments, which normal laws are fitted to."""
 
     phases: ClassVar = (PhaseName.ONE_WAY, PhaseName.PROJECTION)
+    whole_rows: ClassVar = True
     projection: ProjectionSettings
 
     def __post_init__(self) -> None:
@@ -199,6 +204,7 @@ class DpSgd(HasPhases):
     """A generator whose gradients are noised."""
 
     phases: ClassVar = (PhaseName.ONE_WAY, PhaseName.TRAINING)
+    whole_rows: ClassVar = True
     reads_texts: ClassVar = True
     samples_persons: ClassVar = True
     training: TrainingSettings

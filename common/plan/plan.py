@@ -183,7 +183,7 @@ class Plan(PlanModel):
             raise ValueError(f"lacks: {strange[0]!r} is no silo of the plan")
         if any(not columns or len(set(columns)) < len(columns) for columns in lacks.values()):
             raise ValueError("lacks: name the columns of a silo once each, or leave it out")
-        if lacks and (self.training or self.features or self.projection):
+        if lacks and self.chosen.whole_rows:
             raise ValueError("lacks: this method learns from whole rows; measure marginals")
         if any(p.held is not None for p in self.phases) and not (lacks and self.masked):
             raise ValueError("phases: held belongs to shared trust where silos lack columns")

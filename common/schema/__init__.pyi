@@ -49,7 +49,7 @@ from .schema import (
     schema_name,
     schema_of_text,
 )
-from .zeros import ImpossibleCells, StructuralZeros
+from .zeros import ImpossibleCells, StructuralZeros, write_zeros
 
 __all__ = [
     "PERSONAL",
@@ -118,4 +118,5 @@ __all__ = [
     "schema_name",
     "schema_of_text",
     "spell_duration",
+    "write_zeros",
 ]

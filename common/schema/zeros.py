@@ -7,9 +7,11 @@ says so.
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Annotated, Any
 
 import numpy as np
@@ -23,6 +25,7 @@ MAX_ZERO_CELLS = 1_000_000
 
 MOST_JOINT_CELLS = 200_000
 _ROUNDS = 16
+_MOST_WRITTEN = 100
 Possible = dict[str, np.ndarray]
 
 Value = bool | int | str | None | tuple[float, float]
@@ -66,6 +69,34 @@ class StructuralZeros(PlainModel):
         if any(len(cell) != len(self.attributes) for cell in self.cells):
             raise ValueError("a structural zero needs one value for each of its attributes")
         return self
+
+
+def write_zeros(
+    found: Iterable[tuple[Clique, np.ndarray, Sequence[Mapping[int, Any]]]], *, note: str
+) -> str:
+    """Write cells as ``structural_zeros`` of a schema, for a person to look at and to paste.
+
+    Nothing where there is none; at most 100 cells of the same attributes, and none without words.
+
+    Args:
+        found: attributes, a mask with an axis for each, and the words of each axis' codes.
+        note: the comment that stands above them.
+    """
+    lines: list[str] = []
+    for attributes, mask, words in found:
+        cells = (
+            [w[i] for w, i in zip(words, place, strict=True)]
+            for place in np.argwhere(mask)
+            if all(i in w for w, i in zip(words, place, strict=True))
+        )
+        if written := [f"  - {_json(cell)}" for cell in islice(cells, _MOST_WRITTEN)]:
+            lines += [f"- attributes: {_json(attributes)}", "  cells:", *written]
+    return note + "\n".join(["structural_zeros:", *lines]) + "\n" if lines else ""
+
+
+def _json(values: Sequence[Any]) -> str:
+    """Write values as a schema does, in any script."""
+    return json.dumps(list(values), ensure_ascii=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

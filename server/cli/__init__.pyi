@@ -1,4 +1,3 @@
-from .judge import GateFile
 from .local import Out, Silos, localise_run, write_local
 from .replicate import COUNT, SEED, Count, Seed, replicate_run, write_replicates
 from .report import Evaluation, Shown, hand_over, put_report, write_run_report
@@ -8,7 +7,6 @@ __all__ = [
     "SEED",
     "Count",
     "Evaluation",
-    "GateFile",
     "Out",
     "Seed",
     "Shown",

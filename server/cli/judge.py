@@ -9,7 +9,18 @@ from typing import Annotated
 
 import typer
 
-from silosynth.common.cli import Force, Json, JudgedWith, emit, hold_bars, say, with_flags
+from silosynth.common.cli import (
+    Force,
+    GateFile,
+    Json,
+    JudgedWith,
+    emit,
+    end_missed,
+    hold_bars,
+    read_gate,
+    say,
+    with_flags,
+)
 from silosynth.common.errors import InvalidArgument, RunFailed
 from silosynth.common.files import check_output, write_text
 from silosynth.common.measurement import Measurement
@@ -31,11 +42,6 @@ from silosynth.server.judging import (
 )
 
 SAMPLER = "result.sampler"
-_FAILED = 1
-GateFile = Annotated[
-    Path | None,
-    typer.Option("--gate", help="Bars to pass, in YAML; exit code 1 when one is missed."),
-]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,10 +105,8 @@ def plan_evaluate(
 
     [dim]silosynth plan evaluate RUN --epsilon 1 --targets income --out eval.yaml[/dim]
     """
-    from silosynth.common.evaluate import load_gate
-
     check_output(out, force=force)
-    bars = None if gate is None else load_gate(gate)
+    bars = read_gate(gate)
     directory = find_directory(run)
     trained = load_plan(directory / "plan.yaml")
     sampler = sampler_in(directory)
@@ -114,26 +118,18 @@ def plan_evaluate(
     say(f"wrote {out}: plan {plan.id}, epsilon {plan.privacy.epsilon:g}, about {people:.0f} people")
     for name, deviation in noise.items():
         say(f"  {name}: noise of standard deviation {deviation:.3g}")
-    missed = hold_bars(bars, Noise(noise))
+    missed = hold_bars(bars, _measures(noise))
     facts = {"path": str(out), "id": plan.id, "digest": plan.digest}
     emit({**facts, "people": people, "noise": noise, "missed": missed}, as_json=as_json)
-    if missed:
-        raise typer.Exit(_FAILED)
+    end_missed(missed)
 
 
-@dataclass(frozen=True, slots=True)
-class Noise:
-    """Standard deviations of an evaluation's numbers, for a gate."""
-
-    deviations: Mapping[str, float]
-
-    @property
-    def measures(self) -> tuple[Measure, ...]:
-        """Return them as measures."""
-        return tuple(
-            Measure(axis=Axis.FIDELITY, name=name, value=deviation, better=Better.LOW)
-            for name, deviation in self.deviations.items()
-        )
+def _measures(noise: Mapping[str, float]) -> list[Measure]:
+    """Return the standard deviations of an evaluation's numbers as measures, for a gate."""
+    return [
+        Measure(axis=Axis.FIDELITY, name=name, value=deviation, better=Better.LOW)
+        for name, deviation in noise.items()
+    ]
 
 
 def judge_with(what: Path, evaluation: str) -> JudgedWith:
@@ -159,8 +155,6 @@ def _measured(directory: Path, trained: Plan) -> Sequence[Measurement]:
     """Return what a run released of pairs, to choose witness cells by; nothing of a generator."""
     schema = load_schema(directory / "schema.yaml")
     state, _ = replay(trained, schema, read_events(directory, plan_digest=trained.digest))
-    if state.stage not in (Stage.FIT, Stage.DELIVER, Stage.ENDED) or trained.training:
-        return ()
-    if trained.features is not None or trained.projection is not None:
+    if state.stage not in (Stage.FIT, Stage.DELIVER, Stage.ENDED) or trained.chosen.whole_rows:
         return ()
     return finish(state).measurements

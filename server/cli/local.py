@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from silosynth.common.cli import Force, Json, emit, say
+from silosynth.common.files import check_output
 from silosynth.common.sampler import save_sampler
 from silosynth.server.cli.report import replay_run
 from silosynth.server.coordinator import State, localise
@@ -55,10 +56,15 @@ def localise_run(
 def write_local(
     state: State, *, silos: list[str] | None, folder: Path, force: bool
 ) -> dict[str, str]:
-    """Write SILO.sampler of each silo into a directory, and say so."""
-    made = {name: localise(state, silo=name) for name in silos or state.silos}
+    """Write SILO.sampler of each silo into a directory, and say so.
+
+    Raises OutputExists for a file that is there, before anything is fitted or written.
+    """
+    written = {name: folder / f"{name}.sampler" for name in silos or state.silos}
+    for path in written.values() if folder.is_dir() else ():
+        check_output(path, force=force)
+    made = {name: localise(state, silo=name) for name in written}
     folder.mkdir(parents=True, exist_ok=True)
-    written = {name: folder / f"{name}.sampler" for name in made}
     for name, sampler in made.items():
         save_sampler(sampler, written[name], force=force)
         say(f"wrote {written[name]}: about {sampler.total:,} rows")

@@ -8,11 +8,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from silosynth.common.cli import Force, Json, emit, evaluate_command, hold_bars, say
+from silosynth.common.cli import (
+    Force,
+    GateFile,
+    Json,
+    emit,
+    end_missed,
+    evaluate_command,
+    hold_bars,
+    read_gate,
+    say,
+)
 from silosynth.common.errors import InvalidArgument, RunFailed
 from silosynth.common.report import ReportFacts, sample_facts, write_report
 from silosynth.common.sampler import load_sampler
-from silosynth.server.cli.judge import GateFile, find_directory, judge_with, register_judge
+from silosynth.server.cli.judge import find_directory, judge_with, register_judge
 from silosynth.server.coordinator import State, finish, replay
 from silosynth.server.driver import read_events
 from silosynth.server.federation import RunFiles, RunState, find_run, home, read_ended, read_plan
@@ -22,7 +32,6 @@ from silosynth.server.report import report_outcome, run_provenance
 if TYPE_CHECKING:
     from silosynth.common.evaluate import Gate, Opened
 
-_FAILED = 1
 Evaluation = Annotated[
     str | None,
     typer.Option(metavar="EVAL_RUN", help="A run that asked the people whom this one held out."),
@@ -83,18 +92,14 @@ class Shown:
         Raises InvalidArgument where the run itself is an evaluation, the evaluation none or one of
         another sampler, or the gate one of nothing.
         """
-        from silosynth.common.evaluate import load_gate
-
         refuse_evaluation(run)
         if self.evaluation is not None:
             check_judges(find_directory(self.evaluation), run=run)
-        if self.gate is None:
-            return None
-        if self.evaluation is None:
+        if self.gate is not None and self.evaluation is None:
             raise InvalidArgument(
                 "a gate of a report is about its --evaluation", hint="name one, or leave it out"
             )
-        return load_gate(self.gate)
+        return read_gate(self.gate)
 
     def added(self, facts: ReportFacts, *, run: Path) -> ReportFacts:
         """Return the facts with what people said who were held out, where that is wanted."""
@@ -116,7 +121,7 @@ class Written:
 
 def put_report(facts: ReportFacts, out: Path, *, bars: Gate | None, force: bool) -> Written:
     """Write a report, and hold what people held out said against a gate."""
-    missed = [] if facts.held_out is None else hold_bars(bars, facts.held_out)
+    missed = [] if facts.held_out is None else hold_bars(bars, facts.held_out.measures)
     page, data = write_report(facts, out, force=force)
     return Written(page=page, data=data, missed=tuple(missed))
 
@@ -126,8 +131,7 @@ def hand_over(written: Written, *, as_json: bool) -> None:
     say(f"wrote {written.page} and {written.data}")
     told = {"html": str(written.page), "json": str(written.data)}
     emit(told | ({"missed": list(written.missed)} if written.missed else {}), as_json=as_json)
-    if written.missed:
-        raise typer.Exit(_FAILED)
+    end_missed(written.missed)
 
 
 def write_run_report(run_id: str, *, shown: Shown, out: Path | None, force: bool) -> Written:

@@ -107,7 +107,8 @@ def read_trained(runs: Path, settings: EvaluationSettings | Renewal) -> bytes:
 def require_trained(home: Path, plan: Plan) -> None:
     """Raise InvalidArgument for a plan about a sampler of no run of this coordinator.
 
-    Before anything is spent: at the end there would be answers and nothing to hold them against.
+    Before anything is spent: at the end there would be answers and nothing to hold them against,
+    or nothing to take the rest from.
     """
     about = plan.evaluation or plan.renews
     if about is not None:

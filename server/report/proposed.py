@@ -5,7 +5,6 @@ Post-processing of releases: nothing is asked and nothing is spent.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any
@@ -14,12 +13,18 @@ import numpy as np
 
 from silosynth.common.domain import Grouping
 from silosynth.common.plan import OF_COLUMNS
-from silosynth.common.schema import CodedAttribute, ImpossibleCells, Schema, as_numeric
+from silosynth.common.schema import (
+    CodedAttribute,
+    ImpossibleCells,
+    Schema,
+    as_numeric,
+    write_zeros,
+)
 from silosynth.server.coordinator import State
 from silosynth.server.measuring import rounds_measured
 from silosynth.server.measuring.soft_zeros import soft_zeros
 
-MOST_PAIRS, MOST_CELLS = 20, 100
+MOST_PAIRS = 20
 _HEADER = (
     "# unreviewed: read off noised counts, which may be wrong about any of them. A person who\n"
     "# knows the field says which cannot occur; delete every cell that merely did not.\n"
@@ -50,22 +55,12 @@ def spell_zeros(zeros: Sequence[ImpossibleCells], *, coded: Schema, schema: Sche
     declared = {a.name: a for a in schema.coded}
     entries = {a.name: _entries(a, declared.get(a.name)) for a in coded.coded}
     known = {z.clique: z.mask for z in schema.impossible()}
-    lines: list[str] = []
+    found = []
     for cells in list({z.clique: z for z in zeros}.values())[:MOST_PAIRS]:
         nothing = np.zeros(cells.mask.shape, dtype=bool)
-        new = np.argwhere(cells.mask & ~known.get(cells.clique, nothing)).tolist()
-        words = [entries[a] for a in cells.clique]
-        places = [p for p in new if all(i in w for w, i in zip(words, p, strict=True))]
-        if places:
-            lines += [f"- attributes: {_json(list(cells.clique))}", "  cells:"]
-        for place in places[:MOST_CELLS]:
-            lines.append(f"  - {_json([w[i] for w, i in zip(words, place, strict=True)])}")
-    return _HEADER + "\n".join(["structural_zeros:", *lines]) + "\n" if lines else ""
-
-
-def _json(value: Any) -> str:
-    """Write a value as a schema does, in any script."""
-    return json.dumps(value, ensure_ascii=False)
+        new = cells.mask & ~known.get(cells.clique, nothing)
+        found.append((cells.clique, new, [entries[a] for a in cells.clique]))
+    return write_zeros(found, note=_HEADER)
 
 
 def _entries(attribute: CodedAttribute, declared: CodedAttribute | None) -> dict[int, Any]:

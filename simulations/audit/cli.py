@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -10,14 +9,22 @@ from typing import Annotated
 import typer
 from rich.progress import Progress, TaskID
 
-from silosynth.common.cli import Json, bars, emit, hold_bars, say, show_table
+from silosynth.common.cli import (
+    GateFile,
+    Json,
+    bars,
+    emit,
+    end_missed,
+    hold_bars,
+    read_gate,
+    say,
+    show_table,
+)
 from silosynth.common.errors import RunFailed
 from silosynth.common.plan import Plan, load_plan
 from silosynth.common.report import Axis, Better, Measure
 from silosynth.simulations.audit.audit import LEAST_RUNS, Audited, audit_plan, gaussian_epsilon
 from silosynth.simulations.audit.game import RunsPlan
-
-_FAILED = 1
 
 
 def register_audit(groups: dict[str, typer.Typer], *, run: RunsPlan) -> None:
@@ -30,9 +37,7 @@ def register_audit(groups: dict[str, typer.Typer], *, run: RunsPlan) -> None:
         runs: Annotated[
             int, typer.Option(min=LEAST_RUNS, max=1_000_000, help="Each of 16 games.")
         ] = 300,
-        gate: Annotated[
-            Path | None, typer.Option(help="Bars to pass, in YAML; exit code 1 when one is missed.")
-        ] = None,
+        gate: GateFile = None,
         as_json: Json = False,
     ) -> None:
         """Attack runs of a plan's method, promise and trust, and bound epsilon from below.
@@ -42,38 +47,27 @@ def register_audit(groups: dict[str, typer.Typer], *, run: RunsPlan) -> None:
 
         [dim]silosynth audit plan plan.yaml --runs 300[/dim]
         """
-        from silosynth.common.evaluate import load_gate
-
-        plan, limits = load_plan(path), None if gate is None else load_gate(gate)
+        plan, limits = load_plan(path), read_gate(gate)
         with bars("runs") as shown:
             show = partial(_advance, shown, shown.add_task("audit", total=runs))
             audited = audit_plan(plan, run=run, runs=runs, progress=show)
         show_audited(plan, audited)
-        missed = hold_bars(limits, Found(plan=plan, audited=audited))
+        missed = hold_bars(limits, _measures(plan, audited))
         emit({**audited_facts(plan, audited), "missed": missed}, as_json=as_json)
         require_kept(plan, audited)
-        if missed:
-            raise typer.Exit(_FAILED)
+        end_missed(missed)
 
     group.command("plan")(audit_command)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """What an audit found, for a gate: ``epsilon_at_least``, ``mu`` and ``z``."""
-
-    plan: Plan
-    audited: Audited
-
-    @property
-    def measures(self) -> tuple[Measure, ...]:
-        """Return it as measures of privacy."""
-        low = gaussian_epsilon(self.audited.low, delta=self.plan.privacy.delta)
-        found = {"epsilon_at_least": low, "mu": self.audited.mu, "z": self.audited.z}
-        return tuple(
-            Measure(axis=Axis.PRIVACY, name=name, value=value, better=Better.LOW)
-            for name, value in found.items()
-        )
+def _measures(plan: Plan, audited: Audited) -> list[Measure]:
+    """Return what an audit found, for a gate: ``epsilon_at_least``, ``mu`` and ``z``."""
+    low = gaussian_epsilon(audited.low, delta=plan.privacy.delta)
+    found = {"epsilon_at_least": low, "mu": audited.mu, "z": audited.z}
+    return [
+        Measure(axis=Axis.PRIVACY, name=name, value=value, better=Better.LOW)
+        for name, value in found.items()
+    ]
 
 
 def _advance(shown: Progress, task: TaskID, done: int) -> None:

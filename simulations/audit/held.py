@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -96,13 +96,8 @@ def open_held_game(plan: Plan, schema: Schema, *, run: RunsPlan, directory: Path
     )
     asked, inputs = plan_evaluation(trained, sampler, sought=sought)
     parts = parts_of(asked, ran)
-    named = MadeUp(
-        schema=schema,
-        silos=silos,
-        rows_per_person=1,
-        colluders=colluders,
-        names={i: _held_name(i, parts[people.silo(i)]) for i in range(CANARIES)},
-    )
+    names = {i: _held_name(i, parts[people.silo(i)]) for i in range(CANARIES)}
+    named = replace(people, names=names)
     game = Game(plan=asked, people=named, run=run, sampler=sampler, adds=_adds(inputs, parts))
     return HeldGame(plan=asked, inputs=inputs, sampler=sampler, trained=directory, game=game)
 

@@ -227,7 +227,7 @@ def check_base(base: Base) -> None:
     """Raise InvalidArgument for a plan whose table a sweep cannot hold against real rows."""
     if missing := [s for s in base.plan.silos if s not in base.tables]:
         raise InvalidArgument(f"silo {missing[0]!r} has no table", hint="give one table a silo")
-    if base.plan.training or base.plan.features or base.plan.projection:
+    if base.plan.chosen.whole_rows:
         raise InvalidArgument(
             f"a sweep makes its plans anew, and does not for {base.plan.method.value}",
             hint="vary plans of the methods independent, fixed, mst and aim",

@@ -1,4 +1,4 @@
-"""100,000 messages that are almost valid go through the real gateway, and 5,000 at every turn.
+"""25,000 messages that are almost valid go through the real gateway, and 5,000 at every turn.
 
 Half are altered after they were signed, as a network or a relay could. Half are altered first and
 then signed by the trusted coordinator, as a hostile one would. No answer may be anything but a
@@ -23,7 +23,7 @@ from silosynth.common.trust import Purpose, body_of
 from silosynth.common.trust.seal import seal
 from tests.faults.hostile_campaign import Target, campaign, open_target
 
-MESSAGES = (5_000, 100_000)
+MESSAGES = (5_000, 25_000)
 WORKERS = 2
 
 

@@ -32,7 +32,7 @@ MOMENTS = (
     ("after-store", "store"),
 )
 Moment = tuple[str, str]
-ROUNDS = {6_000: (len(MOMENTS), 1_000), 100_000: (20, 5_000)}
+ROUNDS = {6_000: (len(MOMENTS), 1_000), 30_000: (6, 5_000)}
 """By operations in all: how many rounds, each with a kill, and how many in each."""
 MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
 Outcome = object

@@ -51,6 +51,7 @@ from silosynth.server.judging.result import judge_again
 from silosynth.server.planning import new_plan
 from silosynth.simulations import Engine, simulate
 from silosynth.simulations.ended import simulate_evaluation
+from silosynth.simulations.run import replay_ended
 from silosynth.simulations.silos import SiloDirectory, open_gateway
 from tests.faults.hostile_mutations import mutate_json
 from tests.support.chance import SubGaussian, agrees, statistical
@@ -542,6 +543,8 @@ def test_an_evaluation_is_looked_at_before_anything_is_done(
     ):
         with pytest.raises(InvalidArgument, match=match):
             Shown(evaluation=str(evaluation)).bars(run)
+    with pytest.raises(InvalidArgument, match="evaluated another run"):
+        replay_ended(own.out)
     with pytest.raises(InvalidArgument, match="is about its --evaluation"):
         Shown(gate=tmp_path / "gate.yaml").bars(own.run)
 

@@ -7,25 +7,22 @@ each run has one outcome. Another start fails a right program once in a billion.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from silosynth.client.gateway import gateway as gateway_module
 from silosynth.client.learning import clip as clip_module
 from silosynth.client.learning.gradient import Gradients
-from silosynth.client.noise import draw_noise
 from silosynth.client.source import People
-from silosynth.common.accounting import Noise
 from silosynth.common.codec import layout_of
 from silosynth.common.plan import Plan, check_budget
 from tests.privacy.audit import audited_epsilon, best_audit, most_right
 from tests.privacy.learners import first_weights, learnt, open_learner, training_plan, wide_schema
 from tests.support.chance import FixedBits
+from tests.support.noised_sums import scale_noise
 
 CANARIES = 1000
 SCHEMA = wide_schema(CANARIES)
@@ -128,11 +125,7 @@ def _unclipped(change: Callable[..., object]) -> Callable[[pytest.MonkeyPatch], 
 
 
 def _less_noise(monkeypatch: pytest.MonkeyPatch) -> None:
-    def draw(noise: Noise, **rest: Any) -> np.ndarray:
-        less = replace(noise, sigma2=noise.sigma2 * Fraction(49, 100))
-        return draw_noise(less, **rest)
-
-    monkeypatch.setattr(gateway_module, "draw_noise", draw)
+    scale_noise(monkeypatch, Fraction(7, 10))
 
 
 def _everybody(monkeypatch: pytest.MonkeyPatch) -> None:

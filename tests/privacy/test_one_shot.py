@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -11,25 +9,27 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from scipy import stats
 
 from silosynth.client.counting.count import count_marginals
-from silosynth.client.gateway import gateway as gateway_module
-from silosynth.common.accounting import Noise, pld_epsilon, rho_units
+from silosynth.common.accounting import rho_units
 from silosynth.common.certificate import certify_plan, check_certificate
 from silosynth.common.codec import Codec
 from silosynth.common.errors import InvalidPlan
 from silosynth.common.generator import feature_map, sum_features
 from silosynth.common.measurement import MarginalQuery
 from silosynth.common.plan import PhaseName, Plan, parse_plan
-from silosynth.common.schema import Schema, dump_schema, parse_schema
+from silosynth.common.schema import Schema, parse_schema
 from silosynth.server.coordinator import State
-from silosynth.server.driver import Journal
 from silosynth.server.measuring import working_grouping
 from silosynth.server.planning import new_plan
-from silosynth.simulations.local import run_local
-from silosynth.simulations.silos import make_silos
-from tests.support.chance import Distance, SumOfSquares, agrees, at_most, statistical
+from tests.support.chance import statistical
+from tests.support.noised_sums import (
+    check_bound,
+    check_cost,
+    check_noise,
+    run_silos,
+    scale_noise,
+)
 
 SILOS = ("north", "south")
 
@@ -72,12 +72,7 @@ def made_plan(**changes: Any) -> Plan:
 
 def run(place: Path, plan: Plan) -> tuple[State, dict[str, pa.Table]]:
     tables = {name: made_table(i) for i, name in enumerate(plan.silos)}
-    place.mkdir(exist_ok=True)
-    path = place / "schema.yaml"
-    path.write_text(dump_schema(made_schema()))
-    silos = make_silos(place / "silos", plan=plan, schema_path=path, tables=tables)
-    with Journal(place, plan_digest=plan.digest) as journal:
-        return run_local(plan, made_schema(), silos=silos, journal=journal), tables
+    return run_silos(place, plan, schema=made_schema(), tables=tables), tables
 
 
 def noise_of(state: State, tables: dict[str, pa.Table]) -> np.ndarray:
@@ -96,19 +91,6 @@ def noise_of(state: State, tables: dict[str, pa.Table]) -> np.ndarray:
         exact += sum_features(features, counts)
     deviation = float(len(tables) * plan.phase("embedding").sigma2 / plan.shares) ** 0.5
     return (measured[PhaseName.EMBEDDING][0].values - exact) / deviation
-
-
-def check_noise(noise: np.ndarray, *, alarm: float, off: Fraction) -> None:
-    """Fail unless the variance is one and the shape normal; find ``off`` of the deviation.
-
-    Features are noised at a scale of thousands: the lattice of whole numbers does not show.
-    """
-    law = SumOfSquares(count=len(noise), sigma2=1e6)
-    scales = (float(1 - off), float(1 + off))
-    others = {f"{f:.2f} of the noise": replace(law, sigma2=f**2 * 1e6) for f in scales}
-    agrees(1e6 * float((noise**2).sum()), law=law, mutants=others, alarm=alarm / 2)
-    distance = float(stats.kstest(noise, "norm").statistic)
-    at_most(distance, law=Distance(count=len(noise)), mutants={}, alarm=alarm / 2)
 
 
 @statistical(alarm=1e-9)
@@ -131,12 +113,7 @@ def test_in_shared_trust_the_sum_has_the_stated_noise(tmp_path: Path) -> None:
 def test_noise_of_another_scale_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scale: Fraction
 ) -> None:
-    draw: Callable[..., np.ndarray] = gateway_module.draw_noise  # type: ignore[attr-defined]  # replaced where it is used
-
-    def weaker(noise: Noise, **rest: Any) -> np.ndarray:
-        return draw(replace(noise, sigma2=noise.sigma2 * scale**2), **rest)
-
-    monkeypatch.setattr(gateway_module, "draw_noise", weaker)
+    scale_noise(monkeypatch, scale)
     with pytest.raises(AssertionError, match="is not within"):
         check_noise(noise_of(*run(tmp_path, made_plan())), alarm=5e-10, off=Fraction(5, 100))
 
@@ -154,32 +131,12 @@ def test_silos_charge_the_norm_that_a_person_can_add(tmp_path: Path, rows: int) 
 
 def test_the_certificate_follows_from_the_norm() -> None:
     plan = made_plan()
-    certificate = certify_plan(plan)
-    check_certificate(certificate)
-    assert certificate.epsilon <= 1.0
-    assert certificate.epsilon > 0.98
-    bound = certificate.phases[1].bound
     assert plan.features is not None
-    assert bound == plan.features.bound
-    forged = certificate.phases[1].model_copy(update={"bound": bound // 2})
-    with pytest.raises(InvalidPlan):
-        check_certificate(
-            certificate.model_copy(update={"phases": (certificate.phases[0], forged)})
-        )
+    check_bound(plan, bound=plan.features.bound)
 
 
 def test_a_vector_costs_what_a_gaussian_of_its_norm_costs() -> None:
-    """The exact epsilon of one Gaussian, mean shifted by norm / sigma (Balle and Wang 2018)."""
-    plan = made_plan()
-
-    cost = plan.phase_cost(plan.phases[1])
-    mu = cost.sensitivity / float(cost.sigma2) ** 0.5
-    epsilon = pld_epsilon([cost], 1e-6)
-    exact = stats.norm.cdf(mu / 2 - epsilon / mu) - np.exp(epsilon) * stats.norm.cdf(
-        -mu / 2 - epsilon / mu
-    )
-    assert exact == pytest.approx(1e-6, rel=1e-3)
-    assert exact <= 1e-6
+    check_cost(made_plan())
 
 
 @pytest.mark.parametrize("phase", [0, 1])

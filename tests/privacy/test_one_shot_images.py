@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -12,19 +10,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from silosynth.client.gateway import gateway as gateway_module
-from silosynth.common.accounting import Noise
 from silosynth.common.codec import Codec
 from silosynth.common.generator import image_map, sum_image_features
 from silosynth.common.plan import PhaseName
-from silosynth.common.schema import Schema, dump_schema, parse_schema
-from silosynth.server.driver import Journal
+from silosynth.common.schema import Schema, parse_schema
 from silosynth.server.measuring import working_grouping
 from silosynth.server.planning import new_plan
-from silosynth.simulations.local import run_local
-from silosynth.simulations.silos import make_silos
-from tests.privacy.test_one_shot import SILOS, check_noise
+from tests.privacy.test_one_shot import SILOS
 from tests.support.chance import statistical
+from tests.support.noised_sums import check_noise, run_silos, scale_noise
 
 PIXELS = ["p0", "p1", "p2", "p3"]
 
@@ -60,12 +54,7 @@ def noise_of(place: Path, **changes: Any) -> np.ndarray:
     assert plan.features is not None
     assert plan.features.images
     tables = {name: made_table(i) for i, name in enumerate(SILOS)}
-    path = place / "schema.yaml"
-    path.write_text(dump_schema(schema))
-    silos = make_silos(place / "silos", plan=plan, schema_path=path, tables=tables)
-    with Journal(place, plan_digest=plan.digest) as journal:
-        state = run_local(plan, schema, silos=silos, journal=journal)
-    measured = state.measured()
+    measured = run_silos(place, plan, schema=schema, tables=tables).measured()
     grouping = working_grouping(schema, measured[PhaseName.ONE_WAY])
     features = image_map(plan.features, schema=schema, grouping=grouping)
     exact = np.zeros(len(measured[PhaseName.EMBEDDING][0].values))
@@ -90,11 +79,6 @@ def test_the_noise_is_the_stated_one(tmp_path: Path, changes: dict[str, Any]) ->
 def test_noise_of_another_scale_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scale: Fraction
 ) -> None:
-    draw: Callable[..., np.ndarray] = gateway_module.draw_noise  # type: ignore[attr-defined]  # replaced where it is used
-
-    def other(noise: Noise, **rest: Any) -> np.ndarray:
-        return draw(replace(noise, sigma2=noise.sigma2 * scale**2), **rest)
-
-    monkeypatch.setattr(gateway_module, "draw_noise", other)
+    scale_noise(monkeypatch, scale)
     with pytest.raises(AssertionError, match="is not within"):
         check_noise(noise_of(tmp_path, frequencies=4096), alarm=5e-10, off=Fraction(7, 100))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
@@ -13,11 +11,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from scipy import stats
 
-from silosynth.client.gateway import gateway as gateway_module
-from silosynth.common.accounting import Noise, pld_epsilon, rho_units
-from silosynth.common.certificate import certify_plan, check_certificate
+from silosynth.common.accounting import rho_units
 from silosynth.common.codec import Codec
 from silosynth.common.digest import canonical_json
 from silosynth.common.errors import InvalidPlan
@@ -26,19 +21,22 @@ from silosynth.common.messages import Answer, Refusal, Release, Request
 from silosynth.common.plan import PhaseName, Plan, parse_plan
 from silosynth.common.sampler import condition_on, load_sampler, save_sampler
 from silosynth.common.sampler.sampler import draw
-from silosynth.common.schema import Schema, dump_schema, parse_schema
+from silosynth.common.schema import Schema, parse_schema
 from silosynth.common.trust import Purpose
 from silosynth.common.trust.seal import seal
 from silosynth.server.coordinator import State, finish
-from silosynth.server.driver import Journal
 from silosynth.server.measuring import working_grouping
 from silosynth.server.methods import ask_phase
 from silosynth.server.planning import new_plan
-from silosynth.simulations.local import run_local
-from silosynth.simulations.silos import make_silos
-from tests.privacy.test_one_shot import check_noise
 from tests.support.chance import statistical
 from tests.support.gateways.signed import Federation, people
+from tests.support.noised_sums import (
+    check_bound,
+    check_cost,
+    check_noise,
+    run_silos,
+    scale_noise,
+)
 
 SILOS = ("north", "south", "west")
 NUMBERS = tuple(f"x{i:02d}" for i in range(40))
@@ -65,13 +63,8 @@ def made_plan(**changes: Any) -> Plan:
 
 
 def run(place: Path, plan: Plan) -> State:
-    schema, tables = made_schema(), {name: made_table(i) for i, name in enumerate(plan.silos)}
-    place.mkdir(exist_ok=True)
-    path = place / "schema.yaml"
-    path.write_text(dump_schema(schema))
-    silos = make_silos(place / "silos", plan=plan, schema_path=path, tables=tables)
-    with Journal(place, plan_digest=plan.digest) as journal:
-        return run_local(plan, schema, silos=silos, journal=journal)
+    tables = {name: made_table(i) for i, name in enumerate(plan.silos)}
+    return run_silos(place, plan, schema=made_schema(), tables=tables)
 
 
 @cache
@@ -107,12 +100,7 @@ def test_the_noise_is_the_stated_one_over_what_an_oracle_sums(trust: str) -> Non
 
 @statistical(alarm=1e-9)
 def test_noise_of_another_scale_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    draw_noise: Callable[..., np.ndarray] = gateway_module.draw_noise  # type: ignore[attr-defined]  # replaced where it is used
-
-    def weaker(noise: Noise, **rest: Any) -> np.ndarray:
-        return draw_noise(replace(noise, sigma2=noise.sigma2 * Fraction(64, 100)), **rest)
-
-    monkeypatch.setattr(gateway_module, "draw_noise", weaker)
+    scale_noise(monkeypatch, Fraction(8, 10))
     with pytest.raises(AssertionError, match="is not within"):
         check_noise(noise_of(run(tmp_path, made_plan())), alarm=1e-9, off=Fraction(20, 100))
 
@@ -128,25 +116,9 @@ def test_silos_charge_the_norm_that_a_person_can_add() -> None:
 
 def test_the_certificate_follows_from_the_norm() -> None:
     plan = made_plan()
-    certificate = certify_plan(plan)
-    check_certificate(certificate)
-    assert 0.98 < certificate.epsilon <= 1.0
-    bound = certificate.phases[1].bound
     assert plan.projection is not None
-    assert bound == plan.projection.bound
-    forged = certificate.phases[1].model_copy(update={"bound": bound // 2})
-    with pytest.raises(InvalidPlan):
-        check_certificate(
-            certificate.model_copy(update={"phases": (certificate.phases[0], forged)})
-        )
-    cost = plan.phase_cost(plan.phases[1])
-    mu = cost.sensitivity / float(cost.sigma2) ** 0.5
-    epsilon = pld_epsilon([cost], 1e-6)
-    exact = stats.norm.cdf(mu / 2 - epsilon / mu) - np.exp(epsilon) * stats.norm.cdf(
-        -mu / 2 - epsilon / mu
-    )
-    assert exact <= 1e-6
-    assert exact == pytest.approx(1e-6, rel=1e-3)
+    check_bound(plan, bound=plan.projection.bound)
+    check_cost(plan)
 
 
 @pytest.mark.parametrize("phase", [0, 1])
@@ -201,19 +173,18 @@ def test_a_gateway_refuses_a_plan_wider_than_its_table(tmp_path: Path) -> None:
         assert silo.ledger.charges() == ()
 
 
-def _asked(plan: Plan, silo: str, **changes: Any) -> dict[str, Any]:
+def _asked(plan: Plan, silo: str) -> dict[str, Any]:
     """Return a request of projections, as it is sent."""
     domain = people().domain
     label = None if plan.projection is None else plan.projection.label
     scores = {a: (0,) * domain.size((a,)) for a in domain.attributes if a != label}
-    asked = Request(
+    return Request(
         plan_digest=plan.digest,
         phase=PhaseName.PROJECTION,
         silo=silo,
         queries=((domain.attributes, "fine"),),
         scores=scores,
     ).model_dump(mode="json")
-    return asked | changes
 
 
 def test_a_gateway_refuses_what_is_no_projection_of_its_table_and_charges_nothing(

@@ -52,12 +52,12 @@ from silosynth.server.federation import (
 from silosynth.server.federation.certs import Certs
 from silosynth.server.planning import new_plan
 from tests.processes.silo_tables import SILOS, federation_schema, silo_table
+from tests.support.command_line import COMMAND
 from tests.support.deploy_commands import unit_command
 from tests.support.patience import patience
 
 NAME = "loopback"
 HERE = Path(__file__).parent
-COMMAND = [sys.executable, "-c", "from silosynth.common.cli.app import main; main()"]
 START_SECONDS = 90.0
 ROOT = os.geteuid() == 0
 GATEWAY_USER = "nobody"

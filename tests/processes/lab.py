@@ -11,7 +11,6 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -21,12 +20,10 @@ from silosynth.common.audit.audit import AuditSummary
 from silosynth.common.plan import Plan, dump_plan, load_plan
 from silosynth.common.tables import AnySchema, dump_tables
 from silosynth.server.federation import load_roster, with_roster
-from silosynth.simulations.real_time.forked import Forked, Launcher
+from silosynth.simulations.real_time.forked import Forked
 from tests.processes.federation import (
-    HERE,
     NAME,
     SILOS,
-    Federation,
     federation_plan,
     free_port,
     read_audit,
@@ -39,8 +36,8 @@ from tests.processes.silo_families import (
     write_families,
 )
 from tests.processes.silo_tables import token_table
+from tests.processes.warm import Warm
 
-ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 BUDGET = "epsilon = 1000.0"
 EPSILON = 2.0
 POOR = "poor"
@@ -55,7 +52,7 @@ MIRRORED = SILOS[-1]
 TRUSTS = ("own", "shared")
 
 
-class Lab(Federation):
+class Lab(Warm):
     """A federation for kills: short plans, large budgets, one launcher."""
 
     def __init__(self, directory: Path, *, over_flower: bool = False) -> None:
@@ -65,26 +62,14 @@ class Lab(Federation):
         super().__init__(directory)
         self.relay_metrics = {silo: free_port() for silo in SILOS}
         (directory / "tmp").mkdir()
+
+    def certified(self) -> Sequence[Path]:
+        """Write plans like those of the cells, and return their files."""
         like = {f"like-{m}-{t}": (m, t) for m in METHODS for t in TRUSTS}
-        like |= {f"like-{FAMILIES}": (FAMILIES, "own")} if not over_flower else {}
+        like |= {f"like-{FAMILIES}": (FAMILIES, "own")} if not self.over_flower else {}
         for name, (method, trust) in like.items():
             self.new_plan(name, method=method, trust=trust)
-        self.launcher = Launcher(
-            "tests.processes.launcher",
-            environment=self.environment() | ONE_THREAD,
-            log=directory / "launcher.log",
-            words=[str(directory / f"{name}.yaml") for name in like],
-            directory=HERE.parents[1],
-        )
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        super().__exit__(kind, value, trace)
-        self.launcher.close()
+        return [self.directory / f"{name}.yaml" for name in like]
 
     def start(self) -> None:
         """Start the gateways, and Flower's part where it is wanted."""
@@ -97,24 +82,6 @@ class Lab(Federation):
             for silo in SILOS:
                 self.start_relay(silo)
             self.wait_online(SILOS)
-
-    def spawn(self, name: str, command: Sequence[str]) -> Forked:  # type: ignore[override]  # as much as is used
-        """Fork a process of the kind that its name begins with."""
-        kind = name.partition("-")[0]
-        words = list(command)
-        if kind == "superlink":
-            words = words[1:]
-        if kind == "relay":
-            words = words[words.index("relay") :]
-        process = self.launcher.start(
-            kind,
-            words,
-            directory=str(self.directory),
-            out=str(self.directory / f"{name}.out"),
-            log=str(self.directory / f"{name}.log"),
-        )
-        self.processes[name] = process  # type: ignore[assignment]  # as above
-        return process
 
     def pid(self, name: str) -> int:
         """Return a process id."""

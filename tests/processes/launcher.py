@@ -10,9 +10,10 @@ from flwr.superlink.cli import flower_superlink
 
 from silosynth.common.certificate import certify_plan
 from silosynth.common.cli.app import build_app
+from silosynth.common.cli.app import main as app_main
 from silosynth.common.plan import load_plan
 from silosynth.simulations.real_time.forks import fork_as_asked
-from tests.processes import hurried, killable_coordinator, killable_gateway
+from tests.processes import gateway_main, hurried, killable_coordinator, killable_gateway
 from tests.support.remembered import remembered_epsilons
 
 
@@ -22,8 +23,22 @@ def superlink(arguments: Sequence[str]) -> None:
     flower_superlink()
 
 
+def command(arguments: Sequence[str]) -> None:
+    """Run a command of the product."""
+    sys.argv = ["silosynth", *arguments]
+    app_main()
+
+
+def seeded(arguments: Sequence[str]) -> None:
+    """Run a gateway with seeded bits."""
+    sys.argv = ["gateway", *arguments]
+    gateway_main.main()
+
+
 ENTRIES: dict[str, Callable[[Sequence[str]], None]] = {
     "gateway": killable_gateway.main,
+    "seeded": seeded,
+    "command": command,
     "coordinator": killable_coordinator.main,
     "superlink": superlink,
     "relay": hurried.run_relay,

@@ -15,7 +15,8 @@ import pytest
 from silosynth.common.reach.superlink import look_at
 from silosynth.server.federation import Federation as Connection
 from silosynth.server.federation import add_federation
-from tests.processes.federation import NAME, SILOS, Federation, federation_plan, free_port
+from tests.processes.federation import NAME, SILOS, federation_plan, free_port
+from tests.processes.warm import Warm
 from tests.support.nginx import NGINX, asked_paths, nginx
 
 pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed: make nginx")
@@ -38,7 +39,7 @@ SPELLED = (
 )
 
 
-class Behind(Federation):
+class Behind(Warm):
     """A federation whose SuperLink is reached by nginx alone."""
 
     def __init__(self, directory: Path, **changes: Any) -> None:

@@ -83,7 +83,7 @@ def hand_out_tables(
     facts: FamiliesFacts, *, bars: Gate | None, out: Path, force: bool, as_json: bool
 ) -> None:
     """Hold a gate against what was found, write the report, and say both; exit 1 for a miss."""
-    missed = () if bars is None else hold_gate(bars, facts)
+    missed = () if bars is None else hold_gate(bars, facts.measures)
     page, data = write_families_report(facts, out, force=force)
     for measure in facts.measures:
         of = "" if measure.target is None else f"{measure.target}: "

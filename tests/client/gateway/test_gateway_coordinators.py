@@ -52,12 +52,6 @@ def _grant(federation: Federation, silo: Silo, plan: Plan, *, key: SigningKey, b
         assert verdict.answer is Answer.APPROVED
 
 
-def _ask(federation: Federation, silo: Silo, plan: Plan, *, key: SigningKey) -> Release | Refusal:
-    """Ask the first phase of a plan as one coordinator."""
-    sealed, request = federation.sealed(plan, key=key), federation.request(plan, key=key)
-    return federation.read(silo.gateway.answer(plan=sealed, request=request))
-
-
 def _spent(silo: Silo, name: str) -> int:
     return silo.ledger.spent(Scope(kind=ScopeKind.CONSUMER, name=name))
 
@@ -75,14 +69,14 @@ def test_a_plan_is_answered_to_its_own_coordinator_alone(
     with federation.open() as silo:
         _grant(federation, silo, plan, key=mine, by=by)
         if asked:
-            assert isinstance(_ask(federation, silo, plan, key=mine), Release)
+            assert isinstance(federation.ask(silo, plan, key=mine), Release)
         if not restart:
             _check_refused(federation, silo, plan, owner=owner, other=other)
     if restart:
         with federation.open() as silo:
             _check_refused(federation, silo, plan, owner=owner, other=other)
     with federation.open() as silo:
-        assert isinstance(_ask(federation, silo, plan, key=mine), Release)
+        assert isinstance(federation.ask(silo, plan, key=mine), Release)
         assert _spent(silo, owner) > 0
         assert len(silo.ledger.charges()) == 1
     assert yours.public != mine.public
@@ -95,7 +89,7 @@ def _check_refused(
     mine, yours = _key(federation, owner), _key(federation, other)
     spent = _spent(silo, owner)
     for _ in range(2):
-        refusal = _ask(federation, silo, plan, key=yours)
+        refusal = federation.ask(silo, plan, key=yours)
         assert isinstance(refusal, Refusal)
         assert refusal.code == "request-conflict"
         verdict = silo.gateway.propose(plan=federation.sealed(plan, key=yours))
@@ -119,9 +113,9 @@ def test_a_small_budget_buys_no_stored_release(tmp_path: Path, by: str) -> None:
     plan = federation.plan()
     with federation.open() as silo:
         _grant(federation, silo, plan, key=federation.hub, by=by)
-        assert isinstance(_ask(federation, silo, plan, key=federation.hub), Release)
+        assert isinstance(federation.ask(silo, plan, key=federation.hub), Release)
         silo.gateway.propose(plan=federation.sealed(plan, key=federation.rogue))
-        assert isinstance(_ask(federation, silo, plan, key=federation.rogue), Refusal)
+        assert isinstance(federation.ask(silo, plan, key=federation.rogue), Refusal)
 
 
 @pytest.mark.parametrize(("owner", "other"), PAIRS)
@@ -137,12 +131,12 @@ def test_two_who_wait_for_a_person_are_told_apart(
             assert federation.verdict(silo.gateway.propose(plan=sealed)).answer is Answer.PENDING
         assert [w.signer for w in silo.ledger.pending()] == [k.public for k in keys]
         federation.decide(silo, plan, Verdict.APPROVED, key=keys[1])
-        assert isinstance(_ask(federation, silo, plan, key=keys[0]), Refusal)
-        assert isinstance(_ask(federation, silo, plan, key=keys[1]), Release)
+        assert isinstance(federation.ask(silo, plan, key=keys[0]), Refusal)
+        assert isinstance(federation.ask(silo, plan, key=keys[1]), Release)
         with pytest.raises(RequestConflict, match="another coordinator"):
             federation.decide(silo, plan, Verdict.APPROVED, key=keys[0])
         federation.decide(silo, plan, Verdict.REFUSED, key=keys[0])
-        assert isinstance(_ask(federation, silo, plan, key=keys[1]), Release)
+        assert isinstance(federation.ask(silo, plan, key=keys[1]), Release)
 
 
 @pytest.mark.parametrize(("refused", "other"), PAIRS)
@@ -155,19 +149,19 @@ def test_a_refusal_stops_one_coordinator_and_not_the_other(
         verdict = federation.verdict(silo.gateway.propose(plan=federation.sealed(plan, key=mine)))
         assert verdict.code == "plan-refused"
         _grant(federation, silo, plan, key=yours, by="policy")
-        assert isinstance(_ask(federation, silo, plan, key=yours), Release)
-        assert isinstance(_ask(federation, silo, plan, key=mine), Refusal)
+        assert isinstance(federation.ask(silo, plan, key=yours), Release)
+        assert isinstance(federation.ask(silo, plan, key=mine), Refusal)
 
 
 def test_a_plan_stays_its_coordinators_after_it_was_refused(federation: Federation) -> None:
     plan = federation.plan()
     with federation.open() as silo:
         _grant(federation, silo, plan, key=federation.hub, by="policy")
-        assert isinstance(_ask(federation, silo, plan, key=federation.hub), Release)
+        assert isinstance(federation.ask(silo, plan, key=federation.hub), Release)
         federation.decide(silo, plan, Verdict.REFUSED, key=federation.hub)
         sealed = federation.sealed(plan, key=federation.rogue)
         assert federation.verdict(silo.gateway.propose(plan=sealed)).answer is Answer.REFUSED
-        assert isinstance(_ask(federation, silo, plan, key=federation.rogue), Refusal)
+        assert isinstance(federation.ask(silo, plan, key=federation.rogue), Refusal)
 
 
 @pytest.mark.parametrize(("owner", "other"), PAIRS)
@@ -177,7 +171,7 @@ def test_a_result_comes_from_the_plans_own_coordinator(
     plan, mine, yours = federation.plan(), _key(federation, owner), _key(federation, other)
     with federation.open() as silo:
         _grant(federation, silo, plan, key=mine, by="policy")
-        release = _ask(federation, silo, plan, key=mine)
+        release = federation.ask(silo, plan, key=mine)
         assert isinstance(release, Release)
         result, sampler = federation.result(plan, release), make_sampler(plan)
         silo.gateway.propose(plan=federation.sealed(plan, key=yours))
@@ -230,13 +224,13 @@ def test_an_approval_that_names_nobody_is_asked_again(federation: Federation, na
     plan, key = federation.plan(), _key(federation, name)
     with federation.open() as silo:
         _decided_before(silo, plan, Verdict.APPROVED)
-        refusal = _ask(federation, silo, plan, key=key)
+        refusal = federation.ask(silo, plan, key=key)
         assert isinstance(refusal, Refusal)
         assert refusal.code == "approval-pending"
         verdict = federation.verdict(silo.gateway.propose(plan=federation.sealed(plan, key=key)))
         assert verdict.answer is Answer.PENDING
         federation.decide(silo, plan, Verdict.APPROVED, key=key)
-        assert isinstance(_ask(federation, silo, plan, key=key), Release)
+        assert isinstance(federation.ask(silo, plan, key=key), Release)
 
 
 def test_a_refusal_that_names_nobody_holds_for_all(federation: Federation) -> None:
@@ -255,20 +249,20 @@ def test_a_run_that_began_before_goes_on_for_who_paid_and_for_nobody_else(
     plan, hub = federation.plan(method="mst"), federation.hub
     with federation.open() as silo:
         _grant(federation, silo, plan, key=hub, by="policy")
-        assert isinstance(_ask(federation, silo, plan, key=hub), Release)
+        assert isinstance(federation.ask(silo, plan, key=hub), Release)
     _forget_signers(federation, plan, kept=kept)
     federation.approve_none()
     with federation.open() as silo:
         for _ in range(2):
-            assert isinstance(_ask(federation, silo, plan, key=federation.rogue), Refusal)
+            assert isinstance(federation.ask(silo, plan, key=federation.rogue), Refusal)
             silo.gateway.propose(plan=federation.sealed(plan, key=federation.rogue))
-        assert isinstance(_ask(federation, silo, plan, key=hub), Release)
+        assert isinstance(federation.ask(silo, plan, key=hub), Release)
         assert _spent(silo, "rival") == 0
     federation.approve_all()
     with federation.open() as silo:
         silo.gateway.propose(plan=federation.sealed(plan, key=federation.rogue))
-        assert isinstance(_ask(federation, silo, plan, key=federation.rogue), Refusal)
-        assert isinstance(_ask(federation, silo, plan, key=hub), Release)
+        assert isinstance(federation.ask(silo, plan, key=federation.rogue), Refusal)
+        assert isinstance(federation.ask(silo, plan, key=hub), Release)
 
 
 def _forget_signers(federation: Federation, plan: Plan, *, kept: bool) -> None:
@@ -304,7 +298,7 @@ def test_the_copy_that_is_kept_says_whose_an_old_plan_is(federation: Federation)
         )
         sealed = federation.sealed(plan, key=federation.rogue)
         assert federation.verdict(silo.gateway.propose(plan=sealed)).code == "request-conflict"
-        assert isinstance(_ask(federation, silo, plan, key=federation.rogue), Refusal)
+        assert isinstance(federation.ask(silo, plan, key=federation.rogue), Refusal)
         _grant(federation, silo, plan, key=federation.hub, by="policy")
 
 

@@ -37,24 +37,19 @@ def federation(tmp_path: Path) -> Federation:
     return Federation(directory=tmp_path)
 
 
-def _ask(federation: Federation, silo: Silo, plan: Plan, **changes: Any) -> Release | Refusal:
-    request = federation.request(plan, **changes)
-    return federation.read(silo.gateway.answer(plan=federation.sealed(plan), request=request))
-
-
 def _propose(federation: Federation, silo: Silo, plan: Plan) -> Answer:
     return federation.verdict(silo.gateway.propose(plan=federation.sealed(plan))).answer
 
 
 def _check_pending(federation: Federation, silo: Silo, plan: Plan) -> None:
     """See a plan that is not answered any more, and waits once it is proposed again."""
-    refusal = _ask(federation, silo, plan)
+    refusal = federation.ask(silo, plan)
     assert isinstance(refusal, Refusal)
     assert refusal.code == "approval-pending"
     assert silo.ledger.charges() == ()
     assert _propose(federation, silo, plan) is Answer.PENDING
     assert [w.plan_digest for w in silo.ledger.pending()] == [plan.digest]
-    assert isinstance(_ask(federation, silo, plan), Refusal)
+    assert isinstance(federation.ask(silo, plan), Refusal)
 
 
 STRICTER: Mapping[str, Mapping[str, Any]] = {
@@ -86,7 +81,7 @@ def test_a_policys_approval_ends_with_the_policy(wide: Federation, stricter: str
     with wide.open() as silo:
         _check_pending(wide, silo, plan)
         wide.decide(silo, plan, Verdict.APPROVED)
-        assert isinstance(_ask(wide, silo, plan), Release)
+        assert isinstance(wide.ask(silo, plan), Release)
 
 
 @pytest.mark.parametrize("stricter", STRICTER)
@@ -95,7 +90,7 @@ def test_a_run_that_has_begun_is_answered_to_its_end(wide: Federation, stricter:
     plan = wide.plan(method="mst", epsilon=1.0)
     with wide.open() as silo:
         _propose(wide, silo, plan)
-        assert isinstance(_ask(wide, silo, plan), Release)
+        assert isinstance(wide.ask(silo, plan), Release)
     wide.change(
         approval={
             **STRICTER[stricter],
@@ -105,11 +100,11 @@ def test_a_run_that_has_begun_is_answered_to_its_end(wide: Federation, stricter:
     with wide.open() as silo:
         assert _propose(wide, silo, plan) is Answer.APPROVED
         queries = ((("age", "sex"), "fine"),)
-        again = _ask(wide, silo, plan, phase=PhaseName.COARSE, queries=queries)
+        again = wide.ask(silo, plan, phase=PhaseName.COARSE, queries=queries)
         assert isinstance(again, Release), again
         wide.decide(silo, plan, Verdict.REFUSED, why="stop")
         for phase, asked in ((PhaseName.COARSE, queries), (PhaseName.TREE, queries)):
-            refusal = _ask(wide, silo, plan, phase=phase, queries=asked)
+            refusal = wide.ask(silo, plan, phase=phase, queries=asked)
             assert isinstance(refusal, Refusal)
             assert refusal.code == "plan-refused"
 
@@ -122,7 +117,7 @@ def test_a_persons_approval_outlives_the_policys_rules(federation: Federation) -
         federation.decide(silo, plan, Verdict.APPROVED)
     federation.change(approval={"max_epsilon": 0.5})
     with federation.open() as silo:
-        assert isinstance(_ask(federation, silo, plan), Release)
+        assert isinstance(federation.ask(silo, plan), Release)
 
 
 def test_a_policy_cannot_be_mistaken_for_a_person_of_that_name(federation: Federation) -> None:
@@ -132,7 +127,7 @@ def test_a_policy_cannot_be_mistaken_for_a_person_of_that_name(federation: Feder
         silo.ledger.decide(
             plan.digest, Verdict.APPROVED, signer=federation.hub.public, why="w", by="policy"
         )
-        assert isinstance(_ask(federation, silo, plan), Release)
+        assert isinstance(federation.ask(silo, plan), Release)
 
 
 # Rosters
@@ -160,7 +155,7 @@ def test_a_roster_with_a_silo_that_nobody_pinned_is_refused(wide: Federation, tr
         assert (verdict.answer, verdict.code) == (Answer.REFUSED, "plan-refused")
         assert "'west'" in str(verdict.message)
         wide.decide(silo, plan, Verdict.APPROVED)
-        assert isinstance(_ask(wide, silo, plan), Refusal), "no person can approve it either"
+        assert isinstance(wide.ask(silo, plan), Refusal), "no person can approve it either"
         assert silo.ledger.charges() == ()
 
 
@@ -224,10 +219,10 @@ def test_two_signed_decisions_approve_a_plan_and_stand_in_the_audit(
         assert _propose(two_of_three, silo, plan) is Answer.PENDING
         first = _take_in(two_of_three, silo, words[0])
         assert (first["verdict"], first["approved_by"]) == (None, ["anna"])
-        assert isinstance(_ask(two_of_three, silo, plan), Refusal)
+        assert isinstance(two_of_three.ask(silo, plan), Refusal)
         assert _propose(two_of_three, silo, plan) is Answer.PENDING
         assert _take_in(two_of_three, silo, words[1])["verdict"] == "approved"
-        assert isinstance(_ask(two_of_three, silo, plan), Release)
+        assert isinstance(two_of_three.ask(silo, plan), Release)
         account = verify_audit(silo.ledger.audit()).account
     assert [w.word.statement for w in account.words] == [plain_text(w) for w in words]
     (decision,) = account.decisions
@@ -241,7 +236,7 @@ def test_one_approver_is_one_however_often_it_signs(two_of_three: Federation) ->
         for minutes in range(3):
             said = _take_in(two_of_three, silo, _signed(two_of_three, plan, ANNA, minutes=minutes))
             assert said["verdict"] is None
-        assert isinstance(_ask(two_of_three, silo, plan), Refusal)
+        assert isinstance(two_of_three.ask(silo, plan), Refusal)
 
 
 def test_where_approvers_sign_nobody_at_the_desk_approves(two_of_three: Federation) -> None:
@@ -253,7 +248,7 @@ def test_where_approvers_sign_nobody_at_the_desk_approves(two_of_three: Federati
         with pytest.raises(InvalidArgument, match="2 signed decisions"):
             desk.ask(question, user=0)
         two_of_three.decide(silo, plan, Verdict.APPROVED)
-        assert isinstance(_ask(two_of_three, silo, plan), Refusal), "nor by the ledger alone"
+        assert isinstance(two_of_three.ask(silo, plan), Refusal), "nor by the ledger alone"
 
 
 def _other_plan(f: Federation, plan: Plan) -> bytes:
@@ -310,7 +305,7 @@ def test_a_decision_that_is_not_an_approvers_on_this_plan_is_not_taken_in(
         with pytest.raises((InvalidArgument, Untrusted)):
             _take_in(two_of_three, silo, make(two_of_three, plan))
         _take_in(two_of_three, silo, _signed(two_of_three, plan, BEN))
-        assert isinstance(_ask(two_of_three, silo, plan), Refusal)
+        assert isinstance(two_of_three.ask(silo, plan), Refusal)
         assert len(silo.ledger.verify().words) == 1
 
 
@@ -342,9 +337,9 @@ def test_after_a_refusal_all_who_approved_sign_anew(two_of_three: Federation) ->
         _take_in(two_of_three, silo, sign(ANNA, 0))
         assert _take_in(two_of_three, silo, sign(CARLA, 0, Verdict.REFUSED))["verdict"] == "refused"
         assert _take_in(two_of_three, silo, sign(BEN, 1))["verdict"] is None
-        assert isinstance(_ask(two_of_three, silo, plan), Refusal)
+        assert isinstance(two_of_three.ask(silo, plan), Refusal)
         assert _take_in(two_of_three, silo, sign(ANNA, 2))["verdict"] == "approved"
-        assert isinstance(_ask(two_of_three, silo, plan), Release)
+        assert isinstance(two_of_three.ask(silo, plan), Release)
 
 
 def test_signatures_for_one_coordinator_are_none_for_another(two_of_three: Federation) -> None:
@@ -388,7 +383,7 @@ def test_signatures_are_counted_by_the_present_policy(two_of_three: Federation) 
         _check_pending(two_of_three, silo, plan)
     two_of_three.name_approvers(ANNA, CARLA, needed=1)
     with two_of_three.open() as silo:
-        assert isinstance(_ask(two_of_three, silo, plan), Release)
+        assert isinstance(two_of_three.ask(silo, plan), Release)
 
 
 def test_an_approver_who_left_the_policy_counts_no_more(two_of_three: Federation) -> None:
@@ -409,9 +404,9 @@ def test_fewer_signatures_are_enough_once_the_policy_says_so(two_of_three: Feder
         _take_in(two_of_three, silo, _signed(two_of_three, plan, ANNA))
     two_of_three.name_approvers(ANNA, BEN, needed=1)
     with two_of_three.open() as silo:
-        assert isinstance(_ask(two_of_three, silo, plan), Refusal), "propose it first"
+        assert isinstance(two_of_three.ask(silo, plan), Refusal), "propose it first"
         assert _propose(two_of_three, silo, plan) is Answer.APPROVED
-        assert isinstance(_ask(two_of_three, silo, plan), Release)
+        assert isinstance(two_of_three.ask(silo, plan), Release)
 
 
 def test_an_approval_of_one_is_not_enough_once_approvers_are_named(federation: Federation) -> None:

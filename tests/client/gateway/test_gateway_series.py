@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,8 @@ from silosynth.client.silo import Silo
 from silosynth.common.audit import Scope, ScopeKind, Verdict
 from silosynth.common.errors import InvalidPlan, RequestConflict
 from silosynth.common.messages import Answer, Refusal, Release, digest_sampler
-from silosynth.common.plan import PhaseName, Plan, check_series, parse_plan, plan_units
+from silosynth.common.plan import PhaseName, Plan, check_series, plan_units
+from tests.support.gateways.series import at, epoch
 from tests.support.gateways.signed import Federation, make_sampler
 
 DATASET = Scope(kind=ScopeKind.DATASET, name="default")
@@ -25,55 +25,19 @@ def federation(tmp_path: Path) -> Federation:
     return Federation(directory=tmp_path)
 
 
-def epoch(
-    federation: Federation, number: int | None, *, before: int | None = None, **changes: Any
-) -> Plan:
-    """Return the plan of an epoch whose earlier ones cost ``before``, or all they may."""
-    method = changes.get("method", "independent")
-    plan = federation.plan(epsilon=changes.pop("epsilon", 0.3), method=method)
-    units = plan_units(plan)
-    series = {
-        "name": "monthly",
-        "epochs": 4,
-        "first": "2030-01-01",
-        "days": 30,
-        "epoch_units": units,
-        "lifetime_units": 3 * units,
-    } | changes.pop("series", {})
-    if number is not None:
-        stated = (number - 1) * units if before is None else before
-        series |= {"epoch": number, "before_units": stated}
-    name = series["name"] if number is None else f"{series['name']}-{number:03d}"
-    facts = plan.model_dump(mode="json") | {"id": name, "series": series} | changes
-    return parse_plan(facts)
-
-
-def at(silo: Silo, day: str) -> None:
-    """Set the clock that the silo's ledger goes by."""
-    moment = datetime.fromisoformat(day).replace(tzinfo=UTC)
-    silo.ledger._clock = lambda: moment
-
-
 def approve(federation: Federation, silo: Silo, plan: Plan) -> None:
     """Propose an epoch, which waits, and have a person approve its template."""
     verdict = federation.verdict(silo.gateway.propose(plan=federation.sealed(plan)))
     assert verdict.answer is Answer.PENDING
     (waiting,) = silo.ledger.pending()
     assert waiting.plan_digest == plan.decided
-    signer = federation.hub.public
-    silo.ledger.decide(plan.decided, Verdict.APPROVED, signer=signer, why="yes", by="anna")
-
-
-def ask(federation: Federation, silo: Silo, plan: Plan, **changes: Any) -> Release | Refusal:
-    """Ask an epoch's first phase."""
-    request = federation.request(plan, **changes)
-    return federation.read(silo.gateway.answer(plan=federation.sealed(plan), request=request))
+    federation.decide(silo, plan, Verdict.APPROVED)
 
 
 def refused(federation: Federation, silo: Silo, plan: Plan) -> str:
     """Return the one line that a silo refuses an epoch with, which spends nothing."""
     before = silo.ledger.spent(DATASET)
-    answer = ask(federation, silo, plan)
+    answer = federation.ask(silo, plan)
     assert isinstance(answer, Refusal), answer
     verdict = federation.verdict(silo.gateway.propose(plan=federation.sealed(plan)))
     assert verdict.answer is Answer.REFUSED
@@ -88,18 +52,18 @@ def test_a_person_approves_once_and_what_epochs_cost_adds_up(federation: Federat
     with federation.open() as silo:
         at(silo, "2030-01-01")
         approve(federation, silo, first)
-        assert isinstance(ask(federation, silo, first), Release)
+        assert isinstance(federation.ask(silo, first), Release)
         at(silo, "2030-01-31")
         verdict = federation.verdict(silo.gateway.propose(plan=federation.sealed(second)))
         assert verdict.answer is Answer.APPROVED
-        assert isinstance(ask(federation, silo, second), Release)
+        assert isinstance(federation.ask(silo, second), Release)
         units = plan_units(first)
         assert silo.ledger.spent(epoch_scope(first, 1)) == units
         assert silo.ledger.spent(series_scope(second)) == 2 * units
         assert silo.ledger.spent(DATASET) == 2 * units
         # The same request again costs nothing, whatever the clock says.
         at(silo, "2030-06-01")
-        assert isinstance(ask(federation, silo, second), Release)
+        assert isinstance(federation.ask(silo, second), Release)
         assert silo.ledger.spent(DATASET) == 2 * units
         silo.ledger.verify()
     with federation.open() as silo:
@@ -114,7 +78,7 @@ def test_an_epoch_is_answered_once(federation: Federation) -> None:
     with federation.open() as silo:
         at(silo, "2030-02-01")
         approve(federation, silo, second)
-        assert isinstance(ask(federation, silo, second), Release)
+        assert isinstance(federation.ask(silo, second), Release)
         # Under one id there is one plan, and without that check there is the ledger's.
         assert "was approved here with other content" in refused(federation, silo, again)
         silo.gateway._proposals.records.check_id = lambda **_: None  # type: ignore[union-attr, method-assign]  # a gap
@@ -126,7 +90,7 @@ def test_an_epoch_is_answered_once(federation: Federation) -> None:
         )
 
 
-PAIR = {"phase": PhaseName.COARSE, "queries": ((("age", "sex"), "fine"),)}
+PAIR: dict[str, Any] = {"phase": PhaseName.COARSE, "queries": ((("age", "sex"), "fine"),)}
 
 
 def test_an_epoch_is_over_once_a_later_one_was_answered(federation: Federation) -> None:
@@ -134,21 +98,21 @@ def test_an_epoch_is_over_once_a_later_one_was_answered(federation: Federation) 
     with federation.open() as silo:
         at(silo, "2030-02-01")
         approve(federation, silo, first)
-        assert isinstance(ask(federation, silo, first), Release)
+        assert isinstance(federation.ask(silo, first), Release)
         # The second states what half of the first has cost; so the other half is asked no more.
         half = silo.ledger.spent(series_scope(first))
         assert half < plan_units(first)
         second = epoch(federation, 2, method="mst", before=half)
-        assert isinstance(ask(federation, silo, second), Release)
+        assert isinstance(federation.ask(silo, second), Release)
         spent = silo.ledger.spent(DATASET)
-        answer = ask(federation, silo, first, **PAIR)
+        answer = federation.ask(silo, first, **PAIR)
         assert isinstance(answer, Refusal)
         assert "epoch 1 of this series is over: epoch 2 was answered" in answer.message
         assert silo.ledger.spent(DATASET) == spent
         # What was answered before is answered again, for nothing; and the second goes on.
-        assert isinstance(ask(federation, silo, first), Release)
+        assert isinstance(federation.ask(silo, first), Release)
         assert silo.ledger.spent(DATASET) == spent
-        assert isinstance(ask(federation, silo, second, **PAIR), Release)
+        assert isinstance(federation.ask(silo, second, **PAIR), Release)
 
 
 def test_what_earlier_epochs_cost_is_held_against_the_ledger_as_it_is_charged(
@@ -158,12 +122,12 @@ def test_what_earlier_epochs_cost_is_held_against_the_ledger_as_it_is_charged(
     with federation.open() as silo:
         at(silo, "2030-02-01")
         approve(federation, silo, first)
-        assert isinstance(ask(federation, silo, first), Release)
+        assert isinstance(federation.ask(silo, first), Release)
         second = epoch(federation, 2, method="mst", before=0)
         spent = silo.ledger.spent(DATASET)
         # Asked at once with the first, before that was charged: the gateway's own look saw nothing.
         monkeypatch.setattr("silosynth.client.gateway.series._check_spent", lambda *_, **__: None)
-        answer = ask(federation, silo, second)
+        answer = federation.ask(silo, second)
         assert isinstance(answer, Refusal)
         assert "epoch 2 of this series states less than what those before it" in answer.message
         assert silo.ledger.spent(DATASET) == spent
@@ -188,7 +152,7 @@ def test_no_epoch_is_begun_before_its_day(federation: Federation) -> None:
         approve(federation, silo, first)
         assert "epoch 1 of series monthly is due on 2030-01-01" in refused(federation, silo, first)
         at(silo, "2030-01-01")
-        assert isinstance(ask(federation, silo, first), Release)
+        assert isinstance(federation.ask(silo, first), Release)
         at(silo, "2030-01-30")
         second = epoch(federation, 2)
         assert "epoch 2 of series monthly is due on 2030-01-31" in refused(federation, silo, second)
@@ -199,12 +163,12 @@ def test_a_clock_that_went_back_begins_no_epoch(federation: Federation) -> None:
     with federation.open() as silo:
         at(silo, "2030-06-01")
         approve(federation, silo, first)
-        assert isinstance(ask(federation, silo, first), Release)
+        assert isinstance(federation.ask(silo, first), Release)
         at(silo, "2030-05-01")
         assert "clock says 2030-05-01, and its ledger was written on 2030-06-01" in refused(
             federation, silo, second
         )
-        assert isinstance(ask(federation, silo, first), Release)
+        assert isinstance(federation.ask(silo, first), Release)
 
 
 def test_a_template_that_changes_is_refused(federation: Federation) -> None:
@@ -212,7 +176,7 @@ def test_a_template_that_changes_is_refused(federation: Federation) -> None:
     with federation.open() as silo:
         at(silo, "2030-02-01")
         approve(federation, silo, first)
-        assert isinstance(ask(federation, silo, first), Release)
+        assert isinstance(federation.ask(silo, first), Release)
         for changes in ({"epsilon": 0.2}, {"series": {"epochs": 5}}, {"series": {"days": 1}}):
             other = epoch(federation, 2, **changes)
             assert "is of another template than series monthly" in refused(federation, silo, other)
@@ -228,7 +192,7 @@ def test_a_lifetime_ends_a_series(federation: Federation) -> None:
         at(silo, "2031-01-01")
         approve(federation, silo, plans[0])
         for plan in plans:
-            assert isinstance(ask(federation, silo, plan), Release)
+            assert isinstance(federation.ask(silo, plan), Release)
         assert "and all epochs together may cost" in refused(federation, silo, epoch(federation, 4))
         # Nor by stating less than what earlier epochs cost: the ledger knows better.
         assert "for the epochs before it; they cost" in refused(
@@ -241,7 +205,7 @@ def test_a_result_is_an_epoch_s_and_no_template_s(federation: Federation) -> Non
     with federation.open() as silo:
         at(silo, "2030-01-01")
         approve(federation, silo, plan)
-        release = ask(federation, silo, plan)
+        release = federation.ask(silo, plan)
         assert isinstance(release, Release)
         stated = federation.result(plan, release)
         certificate = stated.certificate.model_dump(mode="json")
@@ -262,7 +226,7 @@ def test_an_epoch_that_cannot_be_paid_whole_is_not_begun(federation: Federation)
         approve(federation, silo, first)
         silo.ledger.grant({DATASET: plan_units(first) * 3 // 2})
         for phase in ({}, PAIR):
-            assert isinstance(ask(federation, silo, first, **phase), Release)
+            assert isinstance(federation.ask(silo, first, **phase), Release)
         verdict = federation.verdict(silo.gateway.propose(plan=federation.sealed(second)))
         assert verdict.answer is Answer.REFUSED
         assert "costs more than dataset 'default' has left" in str(verdict.message)
@@ -275,10 +239,8 @@ def test_a_refusal_ends_a_series(federation: Federation) -> None:
     with federation.open() as silo:
         at(silo, "2030-03-01")
         approve(federation, silo, first)
-        assert isinstance(ask(federation, silo, first), Release)
-        silo.ledger.decide(
-            first.decided, Verdict.REFUSED, signer=federation.hub.public, why="enough", by="anna"
-        )
+        assert isinstance(federation.ask(silo, first), Release)
+        federation.decide(silo, first, Verdict.REFUSED, why="enough")
         assert "was refused here: enough" in refused(federation, silo, second)
 
 
@@ -299,7 +261,7 @@ def test_no_policy_approves_a_series_by_itself_nor_another_coordinator_s(
         sealed = federation.sealed(first, key=federation.rogue)
         verdict = federation.verdict(silo.gateway.propose(plan=sealed))
         assert verdict.answer is Answer.REFUSED
-        assert isinstance(ask(federation, silo, first), Release)
+        assert isinstance(federation.ask(silo, first), Release)
 
 
 @pytest.mark.parametrize(

@@ -156,6 +156,12 @@ def _tasks(number: int, node: Any) -> None:
     relay._answer_tasks(app, node, port=number, secret=b"s" * 32, stopping=lambda: False)
 
 
+def test_who_was_asked_of_late_is_asked_soon_again_and_who_is_idle_sleeps() -> None:
+    assert relay._pause(heard=False, idle_seconds=1e9) == relay._POLL_SECONDS  # it starts
+    assert relay._pause(heard=True, idle_seconds=10) == relay._POLL_SECONDS
+    assert relay._pause(heard=True, idle_seconds=3600) == relay._IDLE_SECONDS
+
+
 @pytest.mark.usefixtures("_hurried")
 def test_a_supernode_that_never_listens_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(relay, "_START_SECONDS", 0.3)

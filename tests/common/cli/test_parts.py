@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from dataclasses import dataclass
 from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 
@@ -14,7 +16,8 @@ from packaging.utils import canonicalize_name
 from tests.support.patience import patience
 
 WITHOUT = """
-import sys
+import io, json, sys
+from contextlib import redirect_stderr, redirect_stdout
 absent = set(sys.argv.pop(1).split(","))
 class Absent:
     def find_spec(self, name, path=None, target=None):
@@ -22,9 +25,25 @@ class Absent:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Absent())
 from silosynth.common.cli.app import run
-commands = [c.split() for c in sys.argv[1:]] if " " in sys.argv[1] else [sys.argv[1:]]
-sys.exit(max(run(words) for words in commands))
+said = []
+for words in sys.argv[1:]:
+    with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
+        code = run(words.split())
+    said.append({"code": code, "out": out.getvalue(), "err": err.getvalue()})
+print(json.dumps(said))
 """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """How a command ended, and what it wrote."""
+
+    code: int
+    out: str
+    err: str
+
+
+OWNERS = packages_distributions()
 
 
 def _brought(*extras: str) -> set[str]:
@@ -52,8 +71,9 @@ def _brought(*extras: str) -> set[str]:
 def _absent(*extras: str) -> set[str]:
     """Return the modules of all that is installed here and that these extras do not bring."""
     brought = _brought(*extras)
-    owners = packages_distributions().items()
-    absent = {m for m, of in owners if not {canonicalize_name(name) for name in of} & brought}
+    absent = {
+        m for m, of in OWNERS.items() if not {canonicalize_name(name) for name in of} & brought
+    }
     return absent - sys.stdlib_module_names - {"silosynth", "tests", "bench"}
 
 
@@ -77,35 +97,35 @@ def test_each_command_of_a_part_is_there_with_its_extra_alone(
     commands: tuple[str, ...], absent: set[str]
 ) -> None:
     done = _run(absent, *(f"{words} --help" for words in commands))
-    assert (done.returncode, done.stderr) == (0, "")
+    assert [(said.code, said.err) for said in done] == [(0, "")] * len(commands)
 
 
 def test_a_silo_works_without_the_packages_of_the_others() -> None:
-    absent = SILO | {"jinja2"}
-    assert _run(absent, "silo", "check", "--help").returncode == 0
-    assert "silosynth[simulation]" in _run(absent, "--help").stdout
-    refused = _run(absent, "simulate")
-    assert refused.returncode == 4
-    assert "No such command 'simulate'" in refused.stderr
-    assert "pip install 'silosynth[simulation]'" in refused.stderr
+    check, shown, refused = _run(SILO | {"jinja2"}, "silo check --help", "--help", "simulate")
+    assert check.code == 0
+    assert "silosynth[simulation]" in shown.out
+    assert refused.code == 4
+    assert "No such command 'simulate'" in refused.err
+    assert "pip install 'silosynth[simulation]'" in refused.err
 
 
 def test_a_gateway_without_its_packages_says_what_to_install() -> None:
-    refused = _run({"grpc_health"}, "silo", "serve", "--policy", "silo.toml")
-    assert refused.returncode == 4
+    (refused,) = _run({"grpc_health"}, "silo serve --policy silo.toml")
+    assert refused.code == 4
     what = "the gateway needs grpc_health, which is not installed; install silosynth[silo]"
-    assert refused.stderr == f"error: {what}\n"
+    assert refused.err == f"error: {what}\n"
 
 
 def test_a_coordinator_works_without_the_packages_of_the_others(tmp_path: Path) -> None:
-    assert _run(COORDINATOR, "run", "--help").returncode == 0
-    refused = _run({"statsmodels", "ray"}, "demo", "--out", str(tmp_path / "demo"))
-    assert refused.returncode == 4
-    assert "needs statsmodels, which is not installed" in refused.stderr
+    assert [said.code for said in _run(COORDINATOR, "run --help")] == [0]
+    (refused,) = _run({"statsmodels", "ray"}, f"demo --out {tmp_path / 'demo'}")
+    assert refused.code == 4
+    assert "needs statsmodels, which is not installed" in refused.err
 
 
-def _run(absent: set[str], *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", WITHOUT, ",".join(sorted(absent)), *words]
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=patience(120), check=False
-    )
+def _run(absent: set[str], *commands: str) -> list[Said]:
+    """Run commands, one after the other in one interpreter, where some modules are absent."""
+    words = [sys.executable, "-c", WITHOUT, ",".join(sorted(absent)), *commands]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=patience(120), check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    return [Said(**said) for said in json.loads(done.stdout)]

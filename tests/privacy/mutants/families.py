@@ -161,7 +161,7 @@ MUTANTS: tuple[Mutant, ...] = (
         path="client/noise/draw.py",
         old="noise = plan.noise(phase, length=length).share",
         new="noise = plan.noise(phase).share",
-        killed_by=(f"{_RELEASE}::test_noise_is_that_of_what_a_family_can_move",),
+        killed_by=(f"{_RELEASE}::test_noise_is_that_of_what_a_family_can_move[later]",),
     ),
     Mutant(
         name="families: a phase that weighs nobody down is taken for one of bound 1",

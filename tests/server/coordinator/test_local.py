@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from silosynth.common.errors import InvalidArgument
+from silosynth.common.errors import InvalidArgument, OutputExists
 from silosynth.common.measurement import Measurement
 from silosynth.common.plan import Plan
 from silosynth.common.sampler import load_sampler
@@ -70,6 +70,10 @@ def test_a_silo_s_sampler_is_nearer_to_its_own_rows(method: str, tmp_path: Path)
         assert own.total == pytest.approx(ROWS, rel=0.15)
         assert own.certificate == result.sampler.certificate
         assert distance(own, silo) < 0.5 * distance(result.sampler, silo)
+    Path(written["north"]).unlink()
+    with pytest.raises(OutputExists):
+        write_local(result.state, silos=None, folder=tmp_path / "local", force=False)
+    assert not Path(written["north"]).exists()
 
 
 def test_what_was_summed_in_secret_has_no_sampler_of_a_silo() -> None:

@@ -197,11 +197,17 @@ class Federation:
         """Read an acknowledgement that this silo signed."""
         return decode_statement(data, Acknowledgement, trusted={self.north.public})
 
+    def ask(
+        self, silo: Silo, plan: Plan, *, key: SigningKey | None = None, **changes: Any
+    ) -> Release | Refusal:
+        """Ask a plan's first phase, and return what comes of it."""
+        request = self.request(plan, key=key, **changes)
+        return self.read(silo.gateway.answer(plan=self.sealed(plan, key=key), request=request))
+
     def release(self, silo: Silo, plan: Plan) -> Release:
         """Propose a plan, ask its first phase, and return the release."""
         silo.gateway.propose(plan=self.sealed(plan))
-        data = silo.gateway.answer(plan=self.sealed(plan), request=self.request(plan))
-        release = self.read(data)
+        release = self.ask(silo, plan)
         assert isinstance(release, Release), release
         return release
 
@@ -216,7 +222,7 @@ class Federation:
     ) -> None:
         """Record what a person at the silo decided about a plan of the coordinator."""
         signer = (key or self.hub).public
-        silo.ledger.decide(plan.digest, verdict, signer=signer, why=why, by="anna")
+        silo.ledger.decide(plan.decided, verdict, signer=signer, why=why, by="anna")
 
     def result(self, plan: Plan, *releases: Release) -> Result:
         """Return the statement of a run's result."""
