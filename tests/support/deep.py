@@ -260,10 +260,15 @@ RUNS = (
         kept=("test_an_address_where_no_cluster_is_is_refused_in_one_line",),
     ),
     # Real time: a federation of processes, started once for all of its worlds; and one over Ray.
-    _cells(
+    _tests(
         "simulations/real_time/test_real_time.py",
         "test_what_holds_by_the_virtual_clock_holds_over_flower",
-        "crashes]",
+        kept=(
+            "simulations/real_time/test_link.py::"
+            "test_nothing_passes_while_a_silo_is_cut_off_and_all_of_it_afterwards",
+            "processes/test_kills_over_flower.py::"
+            "test_whoever_is_killed_every_run_ends_in_its_sampler[0]",
+        ),
     ),
     _tests(
         "simulations/real_time/test_on_ray.py",
