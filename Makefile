@@ -12,10 +12,10 @@ WORKERS := -n $(shell expr $$(env -u OMP_NUM_THREADS nproc 2>/dev/null || echo 2
 # What is compiled is kept, whatever a container's image says: tests start hundreds of interpreters.
 unexport PYTHONDONTWRITEBYTECODE
 # Tests run one a core; threads of their own would only wait for one another.
-test suite deep quick soak faults test-flower: export OMP_NUM_THREADS := 1
-test suite deep quick soak faults test-flower: export OPENBLAS_NUM_THREADS := 1
+test suite deep quick soak faults worlds test-flower: export OMP_NUM_THREADS := 1
+test suite deep quick soak faults worlds test-flower: export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: demo test suite deep quick check lint types structure wheel bundle try-bundle try-machines soak faults test-flower browser bench-setup postgresql nginx clean
+.PHONY: demo test suite deep quick check lint types structure wheel bundle try-bundle try-machines soak faults worlds test-flower browser bench-setup gpu-check postgresql nginx clean
 
 demo: $(VENV)/.run
 	$(BIN)/silosynth demo --out demo-out --force
@@ -76,6 +76,10 @@ soak: $(VENV)/.dev
 faults: $(VENV)/.dev
 	FAULT_ROUNDS=$(or $(ROUNDS),17) $(BIN)/python -m pytest -s tests/processes/test_faulty_link.py
 
+# Scenarios in real time, over Flower and processes: all of them, and silos on two nodes of Ray.
+worlds: $(VENV)/.dev
+	WORLDS=all $(BIN)/python -m pytest --all tests/simulations/real_time
+
 # What stands on Flower, over real processes too, with another version of it: FLWR=1.41 or 1.42.
 FLWR ?= 1.42
 FLOWER := $(CURDIR)/$(VENV)/flower-$(FLWR)
@@ -90,6 +94,10 @@ test-flower: $(VENV)/.dev
 
 bench-%: $(VENV)/.dev
 	$(BIN)/python -m bench $*
+
+# What a GPU must do as a processor does, in ten minutes at most; SMALL=1 is a dry run without one.
+gpu-check: $(VENV)/.dev
+	timeout 600 $(BIN)/python -m bench.gpu $(if $(SMALL),--small)
 
 bench-setup: $(VENV)/.dev
 	$(BIN)/python -m bench.peers.setup

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from silosynth.common.cli import Force, Json, emit, refuse_of_tables, say, with_flags
-from silosynth.common.errors import InvalidArgument
 from silosynth.common.plan import load_plan
 from silosynth.common.schema import describes_tables, load_schema
 from silosynth.simulations.audit import register_audit
@@ -17,77 +15,27 @@ from silosynth.simulations.demo import demo
 from silosynth.simulations.ended import localise, replicate, report, simulate_evaluation
 from silosynth.simulations.families import simulate_folders
 from silosynth.simulations.local import run_whole
+from silosynth.simulations.real_time import RowFlags, WorldFlags, live_in_world
 from silosynth.simulations.run import Engine
-from silosynth.simulations.scenario import RowsOf, register_scenario, simulate_scenario
+from silosynth.simulations.scenario import register_scenario
 from silosynth.simulations.show import (
+    NamedFlags,
     progress_bars,
     remove_run,
     result_facts,
     run_with_progress,
     show_result,
 )
-from silosynth.simulations.sweep import simulate_sweep
 from silosynth.simulations.tables import read_maps, read_silos
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RowFlags:
-    """What a simulation says of its silos' rows."""
-
-    person_column: Annotated[
-        str | None,
-        typer.Option(
-            help="The column that names persons, as in a policy; each row is one without."
-        ),
-    ] = None
-    rows_per_person: Annotated[
-        int | None,
-        typer.Option(min=1, help="The most rows of a person that count; the plan's by default."),
-    ] = None
-    accept_misfits: Annotated[
-        bool,
-        typer.Option(
-            "--anyway", "--accept-misfits", help="Go on where hardly anything of a column fits."
-        ),
-    ] = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorldFlags:
-    """What a simulation says of the world that it runs in, and what of it varies."""
-
-    scenario: Annotated[
-        Path | None,
-        typer.Option(help="A world to run in, by a virtual clock: delays, outages, people, rules."),
-    ] = None
-    otherwise: Annotated[
-        bool,
-        typer.Option(
-            "--otherwise",
-            help="With --scenario: live through it again with each deadline, on_absent, absent and "
-            "attempts otherwise, and show what they bought.",
-        ),
-    ] = False
-    sweep: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Vary silos, skew.COLUMN, epsilon, trust, absent or delay: epsilon=0.5,1,2. "
-            "Once or twice."
-        ),
-    ] = None
-    repeat: Annotated[int, typer.Option(min=1, help="Runs of each point of a sweep.")] = 1
-    cluster: Annotated[
-        str | None,
-        typer.Option(
-            help="Run a sweep on a Ray cluster: HOST:PORT, or 'local'; on this machine's cores "
-            "without it."
-        ),
-    ] = None
 
 
 def register(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:
     """Add the researcher's commands."""
-    flags: dict[str, list[type]] = {"rows": [RowFlags], "world": [WorldFlags]}
+    flags: dict[str, list[type]] = {
+        "named": [NamedFlags],
+        "rows": [RowFlags],
+        "world": [WorldFlags],
+    }
     app.command("simulate")(with_flags(simulate_command, flags))
     app.command("report")(report)
     app.command("replicate")(replicate)
@@ -115,13 +63,10 @@ def simulate_command(
             "it is of the persons' table."
         ),
     ] = None,
-    checkpoint: Annotated[
-        Path | None,
-        typer.Option(help="The folder of the pretrained checkpoint that the plan names, if any."),
-    ] = None,
     engine: Annotated[
         Engine, typer.Option(help="Flower messages on Ray, or plain calls in one process.")
     ] = Engine.FLOWER,
+    named: tuple[NamedFlags] = (NamedFlags(),),
     rows: tuple[RowFlags] = (RowFlags(),),
     world: tuple[WorldFlags] = (WorldFlags(),),
     force: Force = False,
@@ -139,14 +84,19 @@ def simulate_command(
     [dim]silosynth simulate plan.yaml --schema schema.yaml --silos all.csv --by place --out r/[/dim]
     [dim]silosynth simulate plan.yaml --schema tables.yaml --silos export/ --by site --out r/[/dim]
     [dim]silosynth simulate plan.yaml --schema s.yaml --silos t/ --scenario w.yaml --out r/[/dim]
+    [dim]silosynth simulate plan.yaml --schema s.yaml --silos t/ --scenario w.yaml --real-time
+    --out r/[/dim]
     [dim]silosynth simulate plan.yaml --schema s.yaml --silos t/ --sweep epsilon=1,2 --out r/[/dim]
     """
-    (of_rows,), (around,) = rows, world
+    (given,), (of_rows,), (around,) = named, rows, world
     if describes_tables(schema):
         refuse_of_tables(
-            checkpoint=checkpoint,
+            checkpoint=given.checkpoint,
+            generator=given.generator,
             **{f: getattr(of_rows, f) for f in ("person_column", "rows_per_person")},
-            **{f: getattr(around, f) for f in ("scenario", "sweep", "cluster")},
+            **{
+                f: getattr(around, f) or None for f in ("scenario", "sweep", "cluster", "real_time")
+            },
         )
         simulate_folders(
             plan, schema=schema, silos=silos, by=by, out=out, force=force, as_json=as_json
@@ -165,40 +115,20 @@ def simulate_command(
     maps = read_maps(silos)
     persons = of_rows.person_column
     tables = read_silos(silos, schema=described, by=by, person_column=persons, maps=maps)
-    if around.sweep:
-        _refuse_options(checkpoint, persons, of_rows.rows_per_person, maps or None)
-        simulate_sweep(
+    if around.sweep or around.scenario is not None or around.real_time:
+        live_in_world(
             loaded,
             described,
             tables=tables,
-            asked=around.sweep,
-            scenario=around.scenario,
+            maps=maps,
+            of_rows=of_rows,
+            around=around,
+            programs=given.programs,
             out=out,
-            repeats=around.repeat,
-            cluster=around.cluster,
             force=force,
+            bars=progress_bars,
             as_json=as_json,
         )
-        return
-    if around.scenario is not None:
-        _refuse_options(checkpoint)
-        with progress_bars() as progress:
-            simulate_scenario(
-                loaded,
-                described,
-                tables=tables,
-                scenario=around.scenario,
-                rows=RowsOf(
-                    maps=maps,
-                    person_column=persons,
-                    rows_per_person=of_rows.rows_per_person,
-                ),
-                otherwise=around.otherwise,
-                out=out,
-                force=force,
-                progress=progress,
-                as_json=as_json,
-            )
         return
     if force:
         remove_run(out)
@@ -208,20 +138,9 @@ def simulate_command(
         tables=tables,
         out=out,
         engine=engine,
-        checkpoint=checkpoint,
-        person_column=persons,
-        rows_per_person=of_rows.rows_per_person,
-        accept_misfits=of_rows.accept_misfits,
+        named=given,
+        rows=of_rows,
         maps=maps,
     )
     show_result(result, directory=out)
     emit(result_facts(result, directory=out), as_json=as_json)
-
-
-def _refuse_options(*options: object) -> None:
-    """Raise InvalidArgument for what a scenario cannot do."""
-    if any(option is not None for option in options):
-        raise InvalidArgument(
-            "a scenario takes no checkpoint, and a sweep no checkpoint, no persons and no maps",
-            hint="leave these options out",
-        )

@@ -30,7 +30,7 @@ from silosynth.common.messages import Request
 from silosynth.common.plan import Plan
 from silosynth.common.schema import Schema, load_schema
 from silosynth.server.coordinator import Agree, Event, State
-from silosynth.server.driver import Journal, Progress
+from silosynth.server.driver import Generator, Journal, Progress, no_generator
 from silosynth.server.driver.drive import drive
 from silosynth.simulations.flower import find_silos, send_requests, send_steps
 from silosynth.simulations.one_process import HeldLedgers, OneProcess, fits_memory
@@ -118,6 +118,7 @@ def run_cluster(
     progress: Callable[[Progress], None] = lambda _: None,
     workers: int | None = None,
     tell: Callable[[str], None] = lambda _: None,
+    imagine: Generator = no_generator,
 ) -> State:
     """Drive a plan over Flower messages, each silo a SuperNode on Ray.
 
@@ -155,6 +156,7 @@ def run_cluster(
                     journal=journal,
                     send=send,
                     agree=agree,
+                    imagine=imagine,
                     progress=progress,
                     tell=tell,
                 )

@@ -23,11 +23,14 @@ from silosynth.common.plan import Plan, encode_plan, plan_units
 from silosynth.common.sampler import dump_sampler
 from silosynth.common.schema import Schema, dump_schema
 from silosynth.server.coordinator import Agree, Answered, Event, State, Stated, finish
-from silosynth.server.driver import Journal, Progress
+from silosynth.server.driver import Generator, Journal, Progress, no_generator
 from silosynth.server.driver.drive import drive
 from silosynth.simulations.audit import Ran
-from silosynth.simulations.one_process import HeldLedgers, OneProcess, fits_memory
+from silosynth.simulations.one_process import HeldLedgers, OneProcess, Remembered, fits_memory
 from silosynth.simulations.silos import SiloDirectory, make_silos, open_gateway, refill_silos
+
+_ONCE = Remembered(2)
+"""An audit runs hundreds of plans of one schema."""
 
 
 def run_local(
@@ -43,6 +46,7 @@ def run_local(
     asked: Callable[[Request], None] = lambda _: None,
     samplers: Callable[[str], bytes | None] | None = None,
     times: int = 1,
+    imagine: Generator = no_generator,
 ) -> State:
     """Drive a plan with the gateways in this process.
 
@@ -55,11 +59,13 @@ def run_local(
         asked: is told of every request.
         samplers: finds the sampler that a plan evaluates, by the plan that it is of.
         times: how often the silos' budgets have room for the plan at least.
+        imagine: writes what silos vote for.
     """
     by_name = {silo.name: silo for silo in silos}
     sealed = encode_plan(plan)
     ledgers = HeldLedgers() if fits_memory(plan) else None
-    shared = OneProcess(codec=Codec(schema), tables=tables or {}, ledgers=ledgers)
+    codec = _ONCE(("codec", schema.digest), lambda: Codec(schema))
+    shared = OneProcess(codec=codec, tables=tables or {}, ledgers=ledgers)
     with ExitStack() as stack:
         # Opening one checks its whole ledger, which a round of training adds to.
         opened: dict[str, Gateway] = {}
@@ -92,7 +98,14 @@ def run_local(
                 yield Stated(asked=ask.asked, session=session, silo=ask.silo, data=data)
 
         return drive(
-            plan, schema, journal=journal, send=send, agree=agree, progress=progress, tell=tell
+            plan,
+            schema,
+            journal=journal,
+            send=send,
+            agree=agree,
+            imagine=imagine,
+            progress=progress,
+            tell=tell,
         )
 
 
@@ -119,7 +132,7 @@ def run_whole(
     ``sampler`` is what a plan evaluates, of silos that were trained on in this directory.
     """
     path, silos = directory / "schema.yaml", directory / "silos"
-    path.write_text(dump_schema(schema))
+    path.write_text(_ONCE(("schema", schema.digest), lambda: dump_schema(schema)))
     if sampler is None:
         places = make_silos(
             silos, plan=plan, schema_path=path, tables=tables, person_column=person_column

@@ -18,8 +18,16 @@ from silosynth.common.errors import (
 from silosynth.common.plan import Plan, check_budget, check_plan, load_plan
 from silosynth.common.sampler import NeuralSampler, Sampler, load_sampler
 from silosynth.common.schema import Schema, load_schema
-from silosynth.server.coordinator import Stage, State, finish, replay
-from silosynth.server.driver import Journal, Progress, count_cost
+from silosynth.server.coordinator import Stage, State, finish
+from silosynth.server.driver import (
+    Journal,
+    Progress,
+    check_last,
+    count_cost,
+    generator_of,
+    keep_last,
+    read_state,
+)
 from silosynth.server.judging import refuse_evaluation
 from silosynth.server.methods import require_generators
 from silosynth.simulations.local import run_local
@@ -56,11 +64,13 @@ def simulate(
     silos: Mapping[str, TableLike],
     directory: Path | None = None,
     checkpoint: Path | None = None,
+    generator: Path | None = None,
     engine: Engine | str = Engine.FLOWER,
     person_column: str | None = None,
     rows_per_person: int | None = None,
     accept_misfits: bool = False,
     maps: Mapping[str, SiloMap] | None = None,
+    last: bytes | None = None,
     progress: Callable[[Progress], None] = lambda _: None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> RunResult:
@@ -69,11 +79,13 @@ def simulate(
     Each silo gets a gateway and a ledger of its own. With a ``directory``, everything is kept
     there, and calling again with the same plan goes on where the last call stopped: what silos
     have released is not charged again. ``checkpoint`` is the folder of the pretrained checkpoint
-    that a plan names, which the silos train with and the sampler writes with. With a
+    that a plan names, which the silos train with and the sampler writes with; ``generator`` the
+    program that writes what silos vote for. With a
     ``person_column``, which need not be in the schema, at most as many rows of a person count as
     the plan says, or ``rows_per_person`` where that is less. ``maps`` say by silo how its table is
-    brought to the schema. ``tell`` gets what each silo's operator would be told of their table; a
-    column of which hardly any value fits the schema stops the run unless ``accept_misfits``.
+    brought to the schema. ``last`` is the sampler that a plan renews. ``tell`` gets what each
+    silo's operator would be told of their table; a column of which hardly any value fits the
+    schema stops the run unless ``accept_misfits``.
 
     Raises InvalidPlan or InvalidTable before anything is spent; OutputExists when the directory
     holds a run of another plan; what ends a run afterwards.
@@ -82,11 +94,13 @@ def simulate(
     check_budget(plan)
     require_generators(plan)
     require_checkpoint(plan, schema, checkpoint)
+    imagine = generator_of(generator, plan)
     if rows_per_person is not None and (person_column is None or rows_per_person < 1):
         raise InvalidArgument(
             "rows a person need a person column, and are at least 1",
             hint="name the person column too, or leave the rows out",
         )
+    check_last(plan, last)
     known = {name: (maps or {}).get(name, NO_MAP) for name in silos}
     check_maps(maps or {}, schema=schema, silos=silos)
     tables = {
@@ -102,6 +116,8 @@ def simulate(
         tell_fit(tables, schema=schema, maps=known, accept_misfits=accept_misfits, tell=tell)
     with open_directory(directory) as run, alone(run.path):
         claim(run, plan=plan, schema=schema)
+        if last is not None:
+            keep_last(run.path, last)
         places = make_silos(
             run.silos,
             plan=plan,
@@ -116,7 +132,13 @@ def simulate(
         with count_cost(run.path):
             with Journal(run.path, plan_digest=plan.digest, durable=False) as journal:
                 state = drive(
-                    plan, schema, silos=places, journal=journal, progress=progress, tell=tell
+                    plan,
+                    schema,
+                    silos=places,
+                    journal=journal,
+                    imagine=imagine,
+                    progress=progress,
+                    tell=tell,
                 )
             outcome = finish(state)
             write_outcome(run, outcome)
@@ -151,8 +173,7 @@ def replay_ended(directory: Path) -> State:
         raise InvalidArgument(f"{directory} is not the directory of a run", hint="see simulate")
     refuse_evaluation(directory)
     plan, schema = load_plan(run.plan), load_schema(run.schema)
-    with Journal(run.path, plan_digest=plan.digest) as journal:
-        state, _ = replay(plan, schema, journal.events())
+    state = read_state(run.path, plan=plan, schema=schema)
     if state.stage not in (Stage.FIT, Stage.DELIVER, Stage.ENDED):
         raise RunFailed(f"the run in {directory} has not ended", hint="resume it with simulate")
     return state

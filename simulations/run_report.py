@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from silosynth.client.maps import map_table
-from silosynth.client.source import read_table
+from silosynth.client.source import Wanted
 from silosynth.common.codec import modelled_texts
 from silosynth.common.evaluate import Made, Tell, Wish, reuse_measures, silent
 from silosynth.common.evaluate.compare import compare
 from silosynth.common.report import ReportFacts, sample_facts
 from silosynth.common.sampler import AutoregressiveSampler
 from silosynth.common.sampler.sampler import draw
+from silosynth.common.schema import Schema
 from silosynth.common.scores import MOST_ROWS, sample_batches
 from silosynth.server.report import (
     charged_units,
@@ -26,6 +27,8 @@ from silosynth.server.report import (
 )
 from silosynth.simulations.run_files import RunDirectory, RunResult
 from silosynth.simulations.silos import SiloDirectory
+
+_BATCH = 1 << 14
 
 
 def report_facts(
@@ -56,10 +59,9 @@ def _facts(
     sampler, texts = result.sampler, modelled_texts(state.table)
     if texts and isinstance(sampler, AutoregressiveSampler):
         sampler = sampler.without_texts()  # nothing of them is compared
-    tables = {s: _read(directory, s, result=result) for s in state.silos}
-    sizes = {name: table.num_rows for name, table in tables.items()}
-    real = pool_tables([_share(t, of=sum(sizes.values()), seed=seed) for t in tables.values()])
-    del tables
+    sizes = {s: pq.read_metadata(_place(directory, s).table).num_rows for s in state.silos}
+    shares = (_share(directory, s, schema=state.table, sizes=sizes, seed=seed) for s in sizes)
+    real = pool_tables(list(shares))
     drawn = draw(sampler, rows=real.num_rows, seed=seed)
     for name in set(texts) - set(drawn.column_names):
         drawn = drawn.append_column(name, pa.nulls(len(drawn), pa.string()))
@@ -87,12 +89,33 @@ def _facts(
     )
 
 
-def _share(table: pa.Table, *, of: int, seed: int) -> pa.Table:
-    """Return a silo's share of the 100,000 rows that are compared; all rows of smaller runs."""
-    if of <= MOST_ROWS or not table.num_rows:
-        return table
-    kept = max(1, round(table.num_rows * MOST_ROWS / of))
-    return sample_batches(iter(table.to_batches()), seed=seed, most=kept).table
+def _share(
+    directory: Path, silo: str, *, schema: Schema, sizes: Mapping[str, int], seed: int
+) -> pa.Table:
+    """Return a silo's share of the 100,000 rows that are compared; all rows of smaller runs.
+
+    Guarantees: memory does not grow with the silo's table.
+    """
+    rows, tables = sum(sizes.values()), _tables(_place(directory, silo), schema=schema)
+    if rows <= MOST_ROWS or not sizes[silo]:
+        return pa.concat_tables(tables, promote_options="permissive")
+    kept = max(1, round(sizes[silo] * MOST_ROWS / rows))
+    batches = (b for table in tables for b in table.combine_chunks().to_batches())
+    return sample_batches(batches, seed=seed, most=kept).table
+
+
+def _tables(place: SiloDirectory, *, schema: Schema) -> Iterator[pa.Table]:
+    """Yield no row, then a silo's rows by the thousand, in the schema's names and words."""
+    wanted = Wanted(schema=schema, allow_extra=True, silo_map=place.silo_map())
+    with pq.ParquetFile(place.table) as file:
+        columns = wanted.columns(file.schema_arrow, origin=str(place.table))
+        yield wanted.mapped(file.schema_arrow.empty_table().select(columns))
+        for batch in file.iter_batches(batch_size=_BATCH, columns=columns):
+            yield wanted.mapped(pa.Table.from_batches([batch]))
+
+
+def _place(directory: Path, silo: str) -> SiloDirectory:
+    return SiloDirectory(path=RunDirectory(path=directory).silos / silo)
 
 
 def pool_tables(tables: Sequence[pa.Table]) -> pa.Table:
@@ -122,11 +145,3 @@ def _spell(table: pa.Table, names: Sequence[str]) -> pa.Table:
         if kind != field.type:
             table = table.set_column(i, field.name, table[field.name].cast(kind))
     return table
-
-
-def _read(directory: Path, silo: str, *, result: RunResult) -> pa.Table:
-    """Read a simulated silo's table."""
-    place = SiloDirectory(path=RunDirectory(path=directory).silos / silo)
-    schema, silo_map = result.state.table, place.silo_map()
-    table = read_table(place.table, schema=schema, allow_extra=True, silo_map=silo_map)
-    return map_table(table, schema=schema, silo_map=silo_map, person=None)

@@ -5,18 +5,45 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import pyarrow as pa
+import typer
 
 from silosynth.client.maps import SiloMap
 from silosynth.common.cli import bars, say, show_table
 from silosynth.common.errors import OutputExists
+from silosynth.common.files import read_named
 from silosynth.common.plan import Plan
 from silosynth.common.schema import Schema
 from silosynth.server.driver import Progress
+from silosynth.simulations.real_time import RowFlags
 from silosynth.simulations.run import Engine, simulate
 from silosynth.simulations.run_files import RunDirectory, RunResult
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedFlags:
+    """Where what a plan names lies: networks, programs and samplers that it does not hold."""
+
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="The folder of the pretrained checkpoint that the plan names, if any."),
+    ] = None
+    last: Annotated[
+        Path | None, typer.Option(metavar="SAMPLER", help="The sampler that the plan renews.")
+    ] = None
+    generator: Annotated[
+        Path | None,
+        typer.Option(help="The program that writes what silos vote for, for a plan of votes."),
+    ] = None
+
+    @property
+    def programs(self) -> tuple[Path | None, Path | None]:
+        """Return what a run in a scenario or a sweep has no use for."""
+        return self.checkpoint, self.generator
 
 
 def run_with_progress(
@@ -26,25 +53,26 @@ def run_with_progress(
     tables: dict[str, pa.Table],
     out: Path,
     engine: Engine,
-    checkpoint: Path | None = None,
-    person_column: str | None = None,
-    rows_per_person: int | None = None,
-    accept_misfits: bool = False,
+    named: NamedFlags | None = None,
+    rows: RowFlags | None = None,
     maps: Mapping[str, SiloMap] | None = None,
 ) -> RunResult:
     """Run a plan and show how far it is."""
+    named, rows = named or NamedFlags(), rows or RowFlags()
     with progress_bars() as progress:
         return simulate(
             plan,
             schema=schema,
             silos=tables,
             directory=out,
-            checkpoint=checkpoint,
+            checkpoint=named.checkpoint,
+            generator=named.generator,
             engine=engine,
-            person_column=person_column,
-            rows_per_person=rows_per_person,
-            accept_misfits=accept_misfits,
+            person_column=rows.person_column,
+            rows_per_person=rows.rows_per_person,
+            accept_misfits=rows.accept_misfits,
             maps=maps,
+            last=None if named.last is None else read_named(named.last),
             progress=progress,
             tell=say,
         )

@@ -257,7 +257,12 @@ def _open_rows(
     if shared is None or table is None or silo_map.columns:
         spec = SourceSpec(format=SourceFormat.PARQUET, path=silo.table, person_column=person_column)
         return open_source(
-            spec, schema=schema, bounding=bound, silo_map=silo_map, tell_operator=tell
+            spec,
+            schema=schema,
+            bounding=bound,
+            silo_map=silo_map,
+            tell_operator=tell,
+            codec=None if shared is None or silo_map.columns else shared.codec,
         )
     return open_table(
         table,

@@ -21,7 +21,7 @@ from silosynth.client.source import (
     take_survey,
 )
 from silosynth.common.cli import say
-from silosynth.common.codec import TableLike
+from silosynth.common.codec import Codec, TableLike
 from silosynth.common.errors import InvalidArgument, InvalidMap, InvalidPlan, InvalidTable
 from silosynth.common.names import machine_key
 from silosynth.common.plan import Plan, lack_words
@@ -171,10 +171,11 @@ def tell_fit(
 ) -> None:
     """Say what each operator would be told; raise InvalidTable where hardly anything fits."""
     misfits: list[tuple[str, str, float]] = []
+    codec = Codec(schema)
     for silo, table in tables.items():
         if table.num_rows < _FEW_ROWS:
             tell(f"{silo}: {table.num_rows} rows are few: most counts will be lost in the noise")
-        found = take_survey([table], schema=schema, silo_map=maps[silo])
+        found = take_survey([table], schema=schema, silo_map=maps[silo], codec=codec)
         for line in found.lines():
             tell(f"{silo}: {line}")
         misfits += [(silo, name, found.fits[name]) for name in found.hardly]

@@ -70,8 +70,8 @@ ROOMS: dict[str, str] = {
     "common/values common/codec",
     "client/families": "client/csv client/source common/codec common/families common/schema "
     "common/tables",
-    "client/policy": "client/source common/accounting common/audit common/messages common/plan "
-    "common/schema common/trust",
+    "client/policy": "client/source common/accounting common/audit common/generator "
+    "common/messages common/plan common/schema common/trust",
     "client/learning": "client/noise client/source common/schema common/codec common/generator "
     "common/messages common/plan",
     "client/sums": "client/noise common/messages common/plan common/trust",
@@ -96,7 +96,8 @@ ROOMS: dict[str, str] = {
     "common/trust",
     "client/serving": "client/desk client/silo client/ledger client/noise client/policy client/rpc "
     "common/audit common/messages common/reach common/telemetry common/trust",
-    "client/page": "client/desk client/policy common/page common/report common/trust",
+    "client/page": "client/desk client/policy common/accounting common/page common/report "
+    "common/trust",
     "client/relay": "client/rpc common/flower common/messages common/reach common/telemetry",
     "client/cli": "client/csv client/maps client/desk client/drafting client/families client/silo "
     "client/policy client/roster client/source common/accounting common/audit common/cli "
@@ -105,8 +106,8 @@ ROOMS: dict[str, str] = {
     "server/model": "common/schema",
     "server/values": "common/values common/codec common/plan common/schema",
     "server/mixture": "server/values common/generator",
-    "server/measuring": "server/model server/values common/codec common/messages common/plan "
-    "common/schema",
+    "server/measuring": "server/model server/values common/certificate common/codec "
+    "common/messages common/plan common/sampler common/schema",
     "server/generator": "server/measuring common/codec common/generator common/messages "
     "common/plan common/sampler common/schema",
     "server/methods": "server/generator server/measuring server/mixture server/model server/values "
@@ -118,12 +119,12 @@ ROOMS: dict[str, str] = {
     "server/families": "common/families common/forest common/sampler common/schema common/tables",
     "server/planning": "server/families server/methods common/accounting common/codec "
     "common/families common/generator common/plan common/schema common/tables",
-    "server/coordinator": "server/families server/model server/methods server/generator "
+    "server/coordinator": "server/families server/methods server/generator "
     "server/measuring server/values common/values common/accounting common/certificate "
-    "common/estimate common/families common/forest common/messages common/plan common/sampler "
-    "common/schema common/tables common/trust",
+    "common/estimate common/families common/forest common/generator common/messages common/plan "
+    "common/sampler common/schema common/tables common/trust",
     "server/driver": "server/coordinator server/generator server/methods common/certificate "
-    "common/messages common/plan common/sampler common/schema common/tables",
+    "common/generator common/messages common/plan common/sampler common/schema common/tables",
     "server/federation": "server/driver server/coordinator server/judging server/methods "
     "common/certificate common/flower common/messages common/plan common/reach common/roster "
     "common/tables common/telemetry common/trust",
@@ -132,8 +133,8 @@ ROOMS: dict[str, str] = {
     "server/service": "server/federation common/telemetry",
     "server/judging": "server/coordinator server/methods common/accounting common/certificate "
     "common/held common/plan common/sampler",
-    "server/drift": "server/judging server/planning common/certificate common/held common/plan "
-    "common/sampler common/schema",
+    "server/drift": "server/judging server/measuring server/model server/planning "
+    "common/certificate common/held common/plan common/sampler common/schema",
     "server/report": "server/coordinator server/driver server/judging server/measuring "
     "server/methods "
     "common/attacks common/certificate common/evaluate common/plan common/report common/sampler "
@@ -159,6 +160,10 @@ ROOMS: dict[str, str] = {
     "common/schema common/trust server/coordinator server/driver server/methods",
     "simulations/sweep": "simulations/scenario simulations/world common/cli common/codec "
     "common/plan common/report common/sampler common/schema common/scores server/planning",
+    "simulations/real_time": "simulations/one_process simulations/scenario simulations/sweep "
+    "simulations/world client/gateway client/ledger client/maps client/relay client/rpc "
+    "common/certificate common/cli common/codec common/messages common/plan common/schema "
+    "common/trust server/coordinator server/driver server/federation",
 }
 # The floor of the simulations stands on everything.
 TOP = "simulations"
@@ -182,10 +187,13 @@ EDGES = {
         "client/relay/superlink_session.py",
         "common/reach/superlink.py",
         "server/federation/superlink_calls.py",
+        "simulations/real_time/link.py",
+        "simulations/real_time/proxy.py",
     },
     "ray": {
         "client/source/on_ray.py",
         "simulations/cluster.py",
+        "simulations/real_time/on_ray.py",
         "simulations/sweep/on_ray.py",
     },
     "pandas": {"common/codec/written/frames.py", "simulations/demo_insurers.py"},
@@ -200,6 +208,7 @@ EDGES = {
         "server/families/regression.py",
         "server/measuring/soft_zeros.py",
         "server/mixture/copula.py",
+        "server/mixture/central.py",
         "server/mixture/projected.py",
         "server/mixture/spectrum.py",
         "simulations/audit/audit.py",

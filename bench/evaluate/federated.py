@@ -1,25 +1,28 @@
 """What people who were held out say of a sampler, beside the truth that a federation never sees.
 
 AIM, MST and independent columns are trained through the silos' own gateways in shared trust, at
-epsilon 1 each, and evaluated at epsilon 1 on those who were held out. ``RUNS=3`` trains each so
-often, ``ASKED=20`` evaluates each training so often, anew; ``QUICK=1`` does one of 6,000 rows.
+epsilon 1 each, and evaluated at epsilon 1 on those who were held out. ``RUNS=20`` trains each so
+often, ``ASKED=3`` evaluates each training so often, anew; ``QUICK=1`` does one of 6,000 rows.
+What is stopped goes on: each training's evaluations are kept under ``bench/.peers``.
 """
 
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import sys
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from sklearn.metrics import roc_auc_score
 
-from bench.support.results import Figure, is_quick, publish
+from bench.support.results import QUICK_RESULTS, Figure, is_quick, publish
 from bench.support.tables import Case, load_case, split_by, vouch
 from silosynth.common.codec import Codec
 from silosynth.common.held import Inputs
@@ -68,27 +71,56 @@ def adult(rows: int | None) -> World:
 
 def acs() -> World:
     """Return ACS in its 20 places, which differ."""
-    case = vouch(load_case("nist_acs", "national2019.parquet"))
+    case = vouch(load_case("nist_acs", "national2019.csv"))
     silos = {f"p{n}".replace(" ", ""): t for n, t in split_by(case.table, "PUMA").items()}
     return World(name="ACS", case=case, silos=silos, share="37/100", target="OWN_RENT")
 
 
 def main() -> int:
     """Measure, print and write the figures."""
-    runs = 1 if is_quick() else int(os.environ.get("RUNS", "3"))
-    asked = 2 if is_quick() else int(os.environ.get("ASKED", "20"))
-    worlds = [adult(6_000)] if is_quick() else [adult(None)]
-    if os.environ.get("ACS"):
-        worlds = [acs()]
+    runs = 1 if is_quick() else int(os.environ.get("RUNS", "20"))
+    asked = 2 if is_quick() else int(os.environ.get("ASKED", "3"))
     name = "federated-acs" if os.environ.get("ACS") else "federated"
+    world = acs() if os.environ.get("ACS") else adult(6_000 if is_quick() else None)
+    kept = Kept(path=QUICK_RESULTS / f"{name}-{asked}{'-quick' if is_quick() else ''}.jsonl")
     missed = 0
-    for world in worlds:
-        seen: dict[str, list[Seen]] = {m: [] for m in (METHODS[1:] if is_quick() else METHODS)}
-        for _ in range(runs):  # published after each: whoever stops it keeps what was measured
-            for method, found in seen.items():
-                found += run(world, method, asked)
-            missed = publish(name, summary(world.name, seen), room="evaluate")
+    for number in range(runs):  # published after each: whoever stops it keeps what was measured
+        for method in METHODS[1:] if is_quick() else METHODS:
+            if not kept.has(method, number):
+                kept.add(method, number, run(world, method, asked))
+        missed = publish(name, summary(world.name, kept.seen(number + 1)), room="evaluate")
     return missed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """Own the file of what was measured: a line a training."""
+
+    path: Path
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Return all lines."""
+        text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
+        return [json.loads(line) for line in text.splitlines()]
+
+    def has(self, method: str, number: int) -> bool:
+        """Say whether a training was measured."""
+        return any((line["method"], line["run"]) == (method, number) for line in self.lines())
+
+    def add(self, method: str, number: int, seen: Sequence[Seen]) -> None:
+        """Write down what evaluations of a training saw."""
+        line = {"method": method, "run": number, "seen": [asdict(s) for s in seen]}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def seen(self, runs: int) -> dict[str, list[Seen]]:
+        """Return what was seen by method, of the first trainings, in their order."""
+        found: dict[str, list[Seen]] = {}
+        for line in sorted(self.lines(), key=lambda line: METHODS.index(line["method"])):
+            if line["run"] < runs:
+                found.setdefault(line["method"], []).extend(Seen(**s) for s in line["seen"])
+        return found
 
 
 def run(world: World, method: str, asked: int) -> list[Seen]:

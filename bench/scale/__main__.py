@@ -1,29 +1,36 @@
 """How a simulation grows with its silos: seconds, seconds of CPU and memory, from the command.
 
     make bench-scale
+    python -m bench scale local week flower processes     some of its parts
+    python -m bench scale week --sizes 10,100,1000,10000
 
-makes tables of 200 rows and 8 attributes, runs ``silosynth simulate`` on 10, 100 and 1,000 silos,
-MST and AIM, own noise, and lives through a week of virtual time; with ``--most 10000`` as well on
-that many. Growth is how many times as much CPU the added silos took as those before them would.
+makes tables of 200 rows and 8 attributes and runs ``silosynth simulate``: ``local`` MST and AIM
+with own noise in one process, ``week`` MST through a week of virtual time, ``flower`` MST on Ray
+with Flower's messages, and ``processes`` MST and AIM over a SuperLink, SuperNodes, relays and
+gateways as processes, whose lines take no time. Growth is how many times as much CPU the added
+silos took as those before them would; it is drawn beside the figures.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import resource
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bench.scale.growth import growth_picture
 from bench.support.process_tree import watch
-from bench.support.results import Figure, is_quick, publish
-from silosynth.common.plan import Plan, dump_plan
+from bench.support.results import Figure, is_quick, publish, results_of
+from silosynth.common.plan import Plan, dump_plan, load_plan
 from silosynth.common.schema import Schema, dump_schema, parse_schema
 from silosynth.server.planning import new_plan
 
@@ -42,6 +49,10 @@ faults:
   - {{kind: outage, regions: [all], from: 2d, until: 60h}}
   - {{kind: stall, at: count, lasts: 2m}}
 """
+
+
+Measured = Generator[Figure, None, float]
+"""Figures, and in the end the seconds of CPU that growth is told by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,12 +106,12 @@ def make(folder: Path, *, silos: int) -> None:
         (folder / f"{method}.yaml").write_text(dump_plan(patient))
 
 
-def run(folder: Path, method: str, *more: str) -> Took:
-    """Run the command to its end; raise RuntimeError where it fails."""
+def run(folder: Path, method: str, *more: str, keep: Path | None = None) -> Took:
+    """Run the command to its end; raise RuntimeError where it fails. Args: keep: what it wrote."""
     command = Path(sys.executable).with_name("silosynth")
     with tempfile.TemporaryDirectory(dir=folder) as out:
         words = [command, "simulate", folder / f"{method}.yaml", "--schema", folder / "schema.yaml"]
-        words += ["--silos", folder / "tables", "--out", Path(out) / "run", *more]
+        words += ["--silos", folder / "tables", "--out", keep or Path(out) / "run", *more]
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         watched = watch([str(word) for word in words])
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -110,32 +121,84 @@ def run(folder: Path, method: str, *more: str) -> Took:
     return Took(seconds=watched.seconds, cpu=cpu, peak_mb=watched.peak_bytes / 2**20)
 
 
-def figures(sizes: Sequence[int], *, directory: Path) -> list[Figure]:
-    """Run every size and return what it took, with growth from the last but one to the last."""
-    found, cpu = [], {}
+def local(folder: Path, silos: int) -> Measured:
+    """Run MST and AIM in one process."""
+    gated = silos == GATED
+    mst = run(folder, "mst", "--engine", "local")
+    aim = run(folder, "aim", "--engine", "local")
+    yield from _of(f"{silos} silos, MST", mst, seconds=20 if gated else None)
+    yield from _of(f"{silos} silos, AIM", aim, seconds=60 if gated else None)
+    return mst.cpu
+
+
+def week(folder: Path, silos: int) -> Measured:
+    """Live through a week of virtual time."""
+    took = run(folder, "mst", "--scenario", str(folder / "week.yaml"))
+    yield from _of(f"{silos} silos, MST, a week of virtual time", took, seconds=None)
+    return took.cpu
+
+
+def flower(folder: Path, silos: int) -> Measured:
+    """Run MST on Ray, with Flower's messages."""
+    took = run(folder, "mst", "--engine", "flower")
+    seconds = 60 if silos == GATED else None
+    yield from _of(f"{silos} silos, MST, Flower on Ray", took, seconds=seconds)
+    return took.cpu
+
+
+def processes(folder: Path, silos: int) -> Measured:
+    """Run MST and AIM over real processes; a phase's seconds are those until its last answer."""
+    calm = folder / "calm.yaml"
+    link = "{delay: 0, bandwidth_mbit: 100000}"
+    calm.write_text(
+        f"name: calm\nregions: {{all: {{silos: {{prefix: s, count: {silos}}}, link: {link}}}}}\n"
+    )
+    gates = {3: (3.0, 15.0), 30: (5.0, None)}.get(silos, (None, None))
+    for method, whole in (("mst", None), ("aim", gates[1])):
+        kept = folder / f"processes-{method}"
+        took = run(folder, method, "--scenario", str(calm), "--real-time", keep=kept)
+        timeline = json.loads((kept / "timeline.json").read_text())["timeline"]
+        phases = {p.name.value for p in load_plan(folder / f"{method}.yaml").phases}
+        spent = [
+            leg["end_seconds"] - leg["begin_seconds"]
+            for leg in timeline["legs"]
+            if leg["name"] in phases
+        ]
+        name = f"{silos} silos, {method.upper()}, real processes"
+        yield Figure(figure=f"{name}, a phase", value=fmean(spent), unit="s", at_most=gates[0])
+        begun = timeline["legs"][0]["begin_seconds"]
+        seconds = timeline["virtual_seconds"] - begun
+        yield Figure(figure=f"{name}, from the plan on", value=seconds, unit="s", at_most=whole)
+        yield from _of(f"{name}, with their start", took, seconds=None)
+    return took.cpu
+
+
+PARTS = {"local": local, "week": week, "flower": flower, "processes": processes}
+OF_THEIR_OWN = {
+    "flower": (10, 30) if is_quick() else (100, 1000),
+    "processes": (3,) if is_quick() else (3, 30),
+}
+"""Sizes of the parts that are not asked to grow."""
+
+
+def figures(part: str, sizes: Sequence[int], *, directory: Path) -> Iterator[Figure]:
+    """Run a part at every size, and yield what it took, with its growth where there are three."""
+    cpu = {}
     for silos in sizes:
         folder = directory / str(silos)
-        make(folder, silos=silos)
-        gated = silos == GATED
-        local = run(folder, "mst", "--engine", "local")
-        week = run(folder, "mst", "--scenario", str(folder / "week.yaml"))
-        aim = run(folder, "aim", "--engine", "local")
-        cpu[silos] = (local.cpu, week.cpu)
-        found += [
-            *_of(f"{silos} silos, MST", local, seconds=20 if gated else None),
-            *_of(f"{silos} silos, MST, a week of virtual time", week, seconds=None),
-            *_of(f"{silos} silos, AIM", aim, seconds=60 if gated else None),
-        ]
-    for i, name in enumerate(("MST", "MST, a week of virtual time")):
-        found.append(
-            Figure(
-                figure=f"growth to {sizes[-1]} silos, {name}",
-                value=_growth({n: took[i] for n, took in cpu.items()}, sizes),
-                unit="times linear",
-                at_most=None if is_quick() else 1.3,
-            )
+        if not folder.exists():
+            make(folder, silos=silos)
+        cpu[silos] = yield from PARTS[part](folder, silos)
+    if len(cpu) > 2:
+        yield Figure(
+            figure=f"growth to {sizes[-1]} silos, {part}",
+            value=_growth(cpu, sizes),
+            unit="times linear",
+            at_most=None if is_quick() else 1.3,
         )
-    return found
+        picture = results_of("scale") / f"growth-{part}.svg"
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        picture.write_text(growth_picture(cpu, title=f"{part}: CPU seconds over silos"))
 
 
 def _of(name: str, took: Took, *, seconds: float | None) -> list[Figure]:
@@ -158,11 +221,19 @@ def _growth(cpu: dict[int, float], sizes: Sequence[int]) -> float:
 def main() -> int:
     """Measure beside this file: a file system in memory would flatter."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--most", type=int, help="one more size, such as 10000")
+    parser.add_argument("parts", nargs="*", choices=[[], *PARTS], help="all by default")
+    parser.add_argument("--sizes", help="of every part that is named, such as 10,100,1000")
     asked = parser.parse_args()
-    sizes = (*SIZES, asked.most) if asked.most else SIZES
+    parts = asked.parts or list(PARTS)
+    missed = 0
     with tempfile.TemporaryDirectory(dir=Path(__file__).parent) as folder:
-        return publish("scale", figures(sizes, directory=Path(folder)), room="scale")
+        for part in parts:
+            sizes = OF_THEIR_OWN.get(part, SIZES)
+            if asked.sizes:
+                sizes = tuple(int(size) for size in asked.sizes.split(","))
+            found = figures(part, sizes, directory=Path(folder))
+            missed |= publish("scale", found, room="scale", update=True)
+    return missed
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""Measure the method projection beside copula and one-shot, through real gateways.
+"""Measure the methods projection and votes beside their peers, through real gateways.
 
 2-way distances are to the rows that were trained on; accuracy is of a classifier that learns from
-the synthetic rows and is asked about rows that nobody trained on. QUICK=1: the two small tables.
+the synthetic rows and is asked about rows that nobody trained on. QUICK=1: the two small tables,
+and messages once.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import pyarrow as pa
 import torch
 
 from bench.generators.run import DELTA, say
-from bench.seed import local
+from bench.seed import local, votes
 from bench.seed.tables import REPORTED, TABLES, Ground, load_ground, pair_distance
 from bench.support.results import Figure, is_quick, publish
 from bench.support.tables import encode
@@ -25,8 +26,8 @@ from silosynth.common.scores.metrics import bootstrap, independent_columns
 from silosynth.server.planning import new_plan
 from silosynth.simulations import simulate
 
-METHODS = ("copula", "projection", "one-shot")
-"""Copula is the peer of those behind it."""
+METHODS = ("copula", "projection", "central", "one-shot")
+"""Copula is the peer of those behind it; central is for images."""
 TRUST = ("own", "shared")
 EPSILONS = (1.0, 10.0)
 QUICK_TABLES = ("penguins", "heart_disease")
@@ -35,18 +36,32 @@ MEASURES = ("2-way distance", "accuracy")
 
 
 def measure(
-    name: str, *, epsilon: float, methods: tuple[str, ...], runs: int, dimensions: int | None
+    name: str,
+    *,
+    epsilon: float,
+    methods: tuple[str, ...],
+    runs: int,
+    dimensions: int | None,
+    delta: float = DELTA,
 ) -> Iterator[Figure]:
     """Yield the figures of a table at one budget, copula's as the peer of the others."""
     ground = load_ground(name)
     real = ground.train
-    label = f"{name}, epsilon {epsilon:g}"
+    label = f"{name}, epsilon {epsilon:g}" + (f", delta {delta:g}" if delta != DELTA else "")
     peers: dict[str, float] = {}
     for trust in TRUST[1:] if is_quick() else TRUST:
-        for method in (m for m in METHODS if m in methods):
+        for method in (m for m in METHODS if m in methods and (ground.images or m != "central")):
             found = np.array(
                 [
-                    _run(ground, real, method, epsilon=epsilon, trust=trust, dimensions=dimensions)
+                    _run(
+                        ground,
+                        real,
+                        method,
+                        epsilon=epsilon,
+                        delta=delta,
+                        trust=trust,
+                        dimensions=dimensions,
+                    )
                     for _ in range(runs)
                 ]
             )
@@ -88,6 +103,7 @@ def _run(
     method: str,
     *,
     epsilon: float,
+    delta: float,
     trust: str,
     dimensions: int | None,
 ) -> list[float]:
@@ -98,7 +114,7 @@ def _run(
     plan = new_plan(
         ground.schema,
         epsilon=epsilon,
-        delta=DELTA,
+        delta=delta,
         silos=tuple(ground.silos),
         method=method,
         trust=trust,
@@ -130,10 +146,26 @@ def main() -> int:
     parser.add_argument("--method", nargs="*", choices=METHODS, default=METHODS)
     parser.add_argument("--repeat", type=int, default=1 if is_quick() else 3)
     parser.add_argument("--local", action="store_true", help="samplers of single silos instead")
+    parser.add_argument("--delta", type=float, default=DELTA)
+    parser.add_argument("--votes", action="store_true", help="the method votes, on messages")
+    parser.add_argument("--candidates", type=int, help="of votes; the method's own without")
+    parser.add_argument("--rounds", type=int, help="of votes; the method's own without")
+    parser.add_argument("--tuning", action="store_true", help="of votes: on the tuning split")
     parser.add_argument("--dimensions", type=int, help="of projections; the method's own without")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     codes = [0]
+    if asked.votes or not (asked.table or asked.local):
+        figures = votes.measure(
+            runs=asked.repeat,
+            candidates=asked.candidates,
+            rounds=asked.rounds,
+            tuning=asked.tuning,
+        )
+        name = "seed-messages-tuning" if asked.tuning else "seed-messages"
+        codes.append(publish(name, figures, room="seed", update=True))
+        if asked.votes:
+            return max(codes)
     if asked.local:
         for name in asked.table or local.PLACES:
             for epsilon in asked.epsilon or EPSILONS:
@@ -149,6 +181,7 @@ def main() -> int:
                 methods=tuple(asked.method),
                 runs=asked.repeat,
                 dimensions=asked.dimensions,
+                delta=asked.delta,
             )
             codes.append(publish(f"seed-{name}", figures, room="seed", update=True))
     return max(codes)

@@ -1,8 +1,8 @@
 """The tables that projections are measured on: rows in silos, a test set, and a class to tell.
 
 Covertype and optdigits have many numbers and classes, heart_disease four hospitals and penguins
-three islands of few rows. ``spread`` is a made-up table of 200 numbers of three kinds, and ``half``
-the even digits of optdigits: settings were chosen on those two.
+three islands of few rows. ``spread`` is a made-up table of 200 numbers of three kinds, ``half`` the
+even digits of optdigits and ``odd`` the others: settings were chosen on those three.
 """
 
 from __future__ import annotations
@@ -71,18 +71,25 @@ def load_ground(name: str) -> Ground:
 
 
 def _half() -> Ground:
-    return _digits(even=True)
+    return _digits(of=0)
 
 
-def _digits(*, even: bool = False) -> Ground:
-    """Return the images of 30 writers in three silos; those of 13 others are the test."""
+def _odd() -> Ground:
+    return _digits(of=1)
+
+
+def _digits(*, of: int | None = None) -> Ground:
+    """Return the images of 30 writers in three silos; those of 13 others are the test.
+
+    Args: of: the even digits alone at 0, the odd ones at 1.
+    """
     table = pyarrow.parquet.read_table(data_directory() / "optdigits" / "optdigits.parquet")
-    if even:
+    if of is not None:
         label = table["label"].cast(pa.int64())
-        table = table.filter(pa.array(label.to_numpy() % 2 == 0))
+        table = table.filter(pa.array(label.to_numpy() % 2 == of))
     train, test = (table.filter(pc.equal(table["split"], s)) for s in ("train", "test"))
     pixel = {"kind": "integer", "minimum": 0, "maximum": 16, "source": "public"}
-    classes = list(range(0, 10, 2 if even else 1))
+    classes = list(range(10)) if of is None else list(range(of, 10, 2))
     label = {"name": "label", "kind": "categorical", "categories": classes, "other": False}
     schema = parse_schema(
         {
@@ -92,6 +99,7 @@ def _digits(*, even: bool = False) -> Ground:
                 label | {"source": "public"},
                 *({"name": name} | pixel for name in PIXELS),
             ],
+            "images": [{"name": "digit", "width": 8, "height": 8, "attributes": PIXELS}],
         }
     )
     return Ground(
@@ -151,6 +159,7 @@ TABLES = {
     "heart_disease": _heart,
     "penguins": _penguins,
     "half": _half,
+    "odd": _odd,
     "spread": _spread,
 }
 REPORTED = ("optdigits", "covertype", "heart_disease", "penguins")

@@ -19,8 +19,11 @@ from silosynth.common.messages import FINE
 from silosynth.common.plan import OF_VALUES, PhaseName, Plan
 from silosynth.common.sampler import AnySampler
 from silosynth.common.schema import CategoricalAttribute, OrdinalAttribute, Schema, Source
+from silosynth.server.measuring import Carried, weigh_columns
 from silosynth.server.methods import Known, ask_phase, finish_run
 from silosynth.server.methods.method import Model
+
+NOTHING = Carried()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -30,21 +33,35 @@ class PooledRun:
     model: Model
     sampler: AnySampler
     asked: Mapping[PhaseName, tuple[Clique, ...]]
+    measured: Mapping[PhaseName, tuple[Measurement, ...]]
 
 
 def run_pooled(
-    plan: Plan, counts: Counts, *, schema: Schema, rng: np.random.Generator, silos: int = 1
+    plan: Plan,
+    counts: Counts,
+    *,
+    schema: Schema,
+    rng: np.random.Generator,
+    silos: int = 1,
+    carried: Carried = NOTHING,
 ) -> PooledRun:
     """Ask every phase of ``plan``, with the noise of ``silos`` silos in each sum, and fit.
 
-    Numbers have the bins of ``schema``: their values are not looked at.
+    Numbers have the bins of ``schema``: their values are not looked at. ``carried`` is what the
+    sampler says that a plan renews.
     """
+
+    def known() -> Known:
+        one_way = measured.get(PhaseName.ONE_WAY, ())
+        merging = weigh_columns(one_way, carried) if one_way else ()
+        return Known(plan=plan, schema=schema, measured=measured, merging=merging, carried=carried)
+
     measured: dict[PhaseName, tuple[Measurement, ...]] = {}
     asked: dict[PhaseName, tuple[Clique, ...]] = {}
     for phase in plan.phases:
         if phase.name in OF_VALUES:
             continue
-        question = ask_phase(phase.name, Known(plan=plan, schema=schema, measured=measured))
+        question = ask_phase(phase.name, known())
         levels = {FINE: Grouping()} | dict(question.levels)
         asked[phase.name] = tuple(q.clique for q in question.queries)
         if question.queries:
@@ -59,8 +76,8 @@ def run_pooled(
                 )
                 for q in question.queries
             )
-    outcome = finish_run(Known(plan=plan, schema=schema, measured=measured))
-    return PooledRun(model=outcome.model, sampler=outcome.sampler, asked=asked)
+    outcome = finish_run(known())
+    return PooledRun(model=outcome.model, sampler=outcome.sampler, asked=asked, measured=measured)
 
 
 def coded_schema(name: str, *, domain: Domain, ordered: frozenset[str]) -> Schema:

@@ -9,13 +9,7 @@ import typer
 
 from silosynth.client.cli.options import POLICY, PolicyPath
 from silosynth.client.policy import load_policy
-from silosynth.client.silo import (
-    check_same_schema,
-    find_result,
-    lacking_columns,
-    own_rows,
-    own_section,
-)
+from silosynth.client.silo import find_result, own_rows, own_table
 from silosynth.common.cli import Force, Json, JudgeFlags, hand_out, open_bars, say, with_flags
 
 
@@ -52,18 +46,18 @@ def silo_evaluate(
 
     flags, file = by[0], load_policy(policy)
     bars, audit = open_bars(flags, out=out, force=force)
-    sampler, section = find_result(file, result), own_section(file, dataset)
-    check_same_schema(sampler, section)
-    say(f"reading data set {section.name}")
-    rows = sample_batches(own_rows(file, section), seed=flags.seed, most=MOST_ROWS)
+    sampler, own = find_result(file, result), own_table(file, dataset)
+    own.check_drawn_by(sampler)
+    say(f"reading data set {own.section.name}")
+    rows = sample_batches(own_rows(file, own), seed=flags.seed, most=MOST_ROWS)
     facts = evaluate_rows(
         sampler,
         rows=rows,
-        origin=f"data set {section.name!r}",
+        origin=f"data set {own.section.name!r}",
         control=flags.control,
         wish=Wish(targets=flags.target or (), groups=flags.group or (), attack=flags.attack),
         audit=audit,
-        lacks=lacking_columns(section),
+        lacks=own.lacks,
         seed=flags.seed,
         tell=say,
     )

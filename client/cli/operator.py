@@ -23,9 +23,11 @@ from silosynth.client.desk import (
     open_desk,
     plan_words,
     short_digest,
+    short_scope,
     sudo_user,
 )
 from silosynth.client.policy import MOST_DECISION_BYTES, load_policy
+from silosynth.common.accounting import rounded_up
 from silosynth.common.cli import Force, Json, emit, say, show_table
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.files import check_output, fresh_file, read_named
@@ -204,15 +206,17 @@ def silo_releases(policy: PolicyPath = POLICY, as_json: Json = False) -> None:
 def silo_spent(policy: PolicyPath = POLICY, as_json: Json = False) -> None:
     """Show what each budget has spent and has left.
 
-    Costs add up as zCDP rho; epsilon is what the sum means at the budget's delta, and does not.
+    Costs add up as zCDP rho; epsilon is what the sum means at the budget's delta, and does not. A
+    series, and each of its epochs, has a budget too, by the digest of the template that was
+    approved; its epsilon is at the smallest delta of the policy's data sets.
 
     [dim]silosynth silo spent[/dim]
     """
     scopes = _ask(policy, Command.SPENT)["scopes"]
     rows = [
         (
-            f"{s['scope']} {s['name']}",
-            f"{s['spent_epsilon']:.4g} of {s['epsilon']:g}",
+            f"{s['scope']} {short_scope(s['name'])}",
+            f"{rounded_up(s['spent_epsilon'])} of {s['epsilon']:g}",
             f"{s['delta']:g}",
             f"{s['spent_rho']:.4g}",
             f"{s['remaining_rho']:.4g}",

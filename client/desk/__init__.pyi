@@ -3,7 +3,7 @@ from .desk import Desk, Notes
 from .facts import Facts, budget, plan_facts
 from .fit import ALTHOUGH
 from .person import person_of, sudo_user
-from .plan_in_words import lack_facts, plan_words, short_digest
+from .plan_in_words import lack_facts, plan_words, short_digest, short_scope
 from .questions import Command, Question, find_plan, is_digest
 from .rosters import change_facts
 from .rpc import (
@@ -38,6 +38,7 @@ __all__ = [
     "present_account",
     "relay_socket",
     "short_digest",
+    "short_scope",
     "somebody_listens",
     "sudo_user",
 ]

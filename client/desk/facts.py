@@ -9,7 +9,13 @@ from silosynth.client.desk.families import cost_share, families_facts
 from silosynth.client.learning import plan_checkpoint
 from silosynth.client.ledger import Ledger
 from silosynth.client.policy import Budget, PolicyFile, alone_epsilon, ledger_epsilon
-from silosynth.common.accounting import ORDER_UNIT, RHO_UNIT, held_epsilon, units_epsilon
+from silosynth.common.accounting import (
+    ORDER_UNIT,
+    RHO_UNIT,
+    held_epsilon,
+    rounded_up,
+    units_epsilon,
+)
 from silosynth.common.audit import Scope, ScopeKind
 from silosynth.common.plan import BOUND, Phase, Plan, gradient_unit, plan_price
 
@@ -34,6 +40,8 @@ def plan_facts(plan: Plan) -> dict[str, Any]:
         "checkpoint": plan_checkpoint(plan),
         "features": _feature_facts(plan),
         "projection": _projection_facts(plan),
+        "central": _central_facts(plan),
+        "votes": None if plan.votes is None else plan.votes.model_dump(mode="json"),
         "evaluation": _evaluation_facts(plan),
         "renews": None if plan.renews is None else plan.renews.sampler,
         "training": _training_facts(plan),
@@ -141,6 +149,14 @@ def _projection_facts(plan: Plan) -> Facts | None:
     return {"dimensions": projection.dimensions, "label": projection.label}
 
 
+def _central_facts(plan: Plan) -> Facts | None:
+    """Return how pictures are looked at."""
+    central = plan.central
+    if central is None:
+        return None
+    return {"pixels": central.pixels, "blocks": central.blocks, "label": central.label}
+
+
 def _training_facts(plan: Plan) -> Facts | None:
     """Return which network is trained, and how; noise in units of the clip."""
     training = plan.training
@@ -178,10 +194,36 @@ def release_facts(ledger: Ledger) -> list[Facts]:
 
 
 def spent_facts(ledger: Ledger, policy: PolicyFile) -> list[Facts]:
-    """Return what each scope of the policy has spent and has left, as zCDP rho and epsilon.
+    """Return what each scope has spent and has left, as zCDP rho and epsilon.
 
-    The epsilon is the zCDP conversion at the delta of the scope's budget, as the budget's is.
+    The epsilon is the zCDP conversion at the delta of the scope's budget, as the budget's is. Those
+    of the policy come first, then each series and its epochs: at the smallest delta of a data set.
     """
+    return [
+        *_policy_facts(ledger, policy),
+        *_series_spent(ledger, delta=min(stated.delta for stated in policy.budgets().values())),
+    ]
+
+
+def _series_spent(ledger: Ledger, *, delta: float) -> list[Facts]:
+    """Return what each series has cost a person who stayed, and each of its epochs."""
+    return [
+        {
+            "scope": scope.kind.value,
+            "name": scope.name,
+            "spent_rho": spent / RHO_UNIT,
+            "remaining_rho": (cap - spent) / RHO_UNIT,
+            "spent_epsilon": units_epsilon(spent, delta) if spent else 0.0,
+            # Rounded up as what is spent is, so that a cap that is reached reads as reached.
+            "epsilon": float(rounded_up(units_epsilon(cap, delta))),
+            "delta": delta,
+        }
+        for scope, cap, spent in ledger.series()
+    ]
+
+
+def _policy_facts(ledger: Ledger, policy: PolicyFile) -> list[Facts]:
+    """Return what each scope of the policy has spent and has left."""
     return [
         {
             "scope": scope.kind.value,

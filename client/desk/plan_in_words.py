@@ -8,14 +8,24 @@ from silosynth.client.desk.facts import Facts
 from silosynth.client.desk.families import families_phase, families_words, person_words
 from silosynth.client.desk.fit import fit_words
 from silosynth.client.desk.rosters import KIND, roster_words
-from silosynth.common.plan import OF_VALUES, Plan, held_alone, words_of_lacks
+from silosynth.common.accounting import rounded_up
+from silosynth.common.plan import OF_VALUES, OF_VOTES, Plan, held_alone, words_of_lacks
 
 _MOST_ALONE = 10
+_DIGEST = "sha256:"
 
 
 def short_digest(plan: Facts) -> str:
     """Return the start of a plan's digest, long enough to name it."""
     return str(plan["digest"]).removeprefix("sha256:")[:12]
+
+
+def short_scope(name: str) -> str:
+    """Return a budget's name; of a series, which goes by a digest, the start of that."""
+    if not name.startswith(_DIGEST):
+        return name
+    digest, _, epoch = name.partition("/")
+    return f"{digest[: len(_DIGEST) + 12]}{f' epoch {epoch}' if epoch else ''}"
 
 
 def plan_words(plan: Facts) -> tuple[str, ...]:
@@ -34,7 +44,7 @@ def plan_words(plan: Facts) -> tuple[str, ...]:
         *(f"phase {p['name']!r}: {_any_phase(p, plan)}" for p in plan["phases"]),
         f"what is sent tells about one person ({person_words(plan)}) at most "
         f"epsilon {plan['epsilon']:g} at delta {plan['delta']:g}; the budgets are charged epsilon "
-        f"{plan['ledger_epsilon']:.4g} ({_conversion(plan)})",
+        f"{rounded_up(plan['ledger_epsilon'])} ({_conversion(plan)})",
         *(_budget(b, plan) for b in plan.get("budgets", ())),
         *_network_words(plan),
         *_checkpoint_words(plan),
@@ -55,8 +65,8 @@ def _who(coordinator: str) -> str:
     return f"coordinator {coordinator!r}"
 
 
-_NO_COUNTS = ("training", "embedding", "projection", "evaluation")
-"""Phases whose sums are no counts."""
+_NO_COUNTS = ("training", "embedding", "projection", "central", "around", "evaluation", *OF_VOTES)
+"""Phases whose sums are no counts of marginals."""
 
 
 def _asked(plan: Facts) -> str:
@@ -73,6 +83,10 @@ def _asked(plan: Facts) -> str:
         said.append("one noised vector of how its rows lie beside a sampler")
     if plan["projection"] is not None:
         said.append("one noised sum of projections of its rows and of their second moments")
+    if plan.get("central") is not None:
+        said.append("one noised sum of its rows' pictures, and one of how they differ from that")
+    if plan.get("votes") is not None:
+        said.append("noised counts of which texts of the coordinator's its rows are nearest to")
     if training is not None:
         said.append(
             f"noised sums of gradients, {training['weights']:,} numbers each, in up to "
@@ -115,6 +129,11 @@ def _phase(phase: Facts, plan: Facts) -> str:
             f"squares and products{by_class}, {phase['cells']:,} numbers, with {noise} on every "
             f"number; a row adds at most {phase['bound']:,} in L2 norm"
         )
+    central = plan.get("central")
+    if phase["name"] in ("central", "around") and central is not None:
+        return _pictures(phase, central, noise=noise)
+    if phase["name"] in OF_VOTES and plan["votes"] is not None:
+        return _votes(plan["votes"], phase, noise=noise)
     evaluation = plan.get("evaluation")
     if phase["name"] == "evaluation" and evaluation is not None:
         share = evaluation["share"]
@@ -126,6 +145,31 @@ def _phase(phase: Facts, plan: Facts) -> str:
         )
     what = "histograms of one number's values" if phase["name"] in OF_VALUES else "marginals"
     return f"up to {phase['marginals']:,} {what} with {noise} on every count"
+
+
+def _pictures(phase: Facts, central: Facts, *, noise: str) -> str:
+    """Say what is asked of pictures."""
+    by_class = "" if central["label"] is None else f", by class of {central['label']!r}"
+    what = (
+        f"whole pictures of {central['pixels']:,} pixels"
+        if phase["name"] == "central"
+        else f"how pictures differ from the middle, in {central['blocks']:,} blocks, and of the "
+        "squares and products of that"
+    )
+    return (
+        f"one sum of {what}{by_class}, {phase['cells']:,} numbers, with {noise} on every number; "
+        f"a row adds at most {phase['bound']:,} in L2 norm"
+    )
+
+
+def _votes(votes: Facts, phase: Facts, *, noise: str) -> str:
+    """Say what rows vote for, and how much one adds."""
+    return (
+        f"the coordinator sends up to {votes['candidates']:,} texts of its own, in the alphabet "
+        f"{votes['alphabet']}; each row votes for the one that its text is nearest to by the parts "
+        f"of its words, by class of {votes['label']!r}: {phase['cells']:,} counts, with {noise} on "
+        "every count; a row adds one to one of them, and no text of the silo leaves it"
+    )
 
 
 def _looked_at(features: Facts) -> str:
@@ -151,7 +195,7 @@ def _budget(budget: Facts, plan: Facts) -> str:
     return (
         f"the budget of {budget['scope']} {budget['name']!r} (epsilon "
         f"{budget['budget_epsilon']:g} at delta {budget['delta']:g}{held}) is charged epsilon "
-        f"{budget['epsilon']:.4g}, {budget['share']:.1%} of it{short}"
+        f"{rounded_up(budget['epsilon'])}, {budget['share']:.1%} of it{short}"
     )
 
 
@@ -187,7 +231,7 @@ def _shared_words(plan: Facts) -> tuple[str, ...]:
         f"sum over the silos is seen{again}; this holds while at most {plan['colluders']} silos "
         f"work with the coordinator, and at most {plan['absent']} stay away",
         f"if the masks failed, this silo's own noise would leave epsilon "
-        f"{plan['alone_epsilon']:.4g} ({_conversion(plan)})",
+        f"{rounded_up(plan['alone_epsilon'])} ({_conversion(plan)})",
     )
 
 
@@ -239,8 +283,9 @@ def _series_words(plan: Facts) -> tuple[str, ...]:
         f"it is one of the {series['epochs']} epochs of series {series['name']!r}, and approving "
         f"it approves all of them: the same plan again{about}, each at most once, from "
         f"{series['first']} on, one every {series['days']} days",
-        f"no epoch may cost a person more than epsilon {series['epoch_epsilon']:.4g}, and a person "
-        f"who stays in the data loses at most epsilon {series['lifetime_epsilon']:.4g} to all of "
+        f"no epoch may cost a person more than epsilon {rounded_up(series['epoch_epsilon'])}, and "
+        "a person who stays in the data loses at most epsilon "
+        f"{rounded_up(series['lifetime_epsilon'])} to all of "
         f"them at delta {plan['delta']:g} (zCDP conversion); refusing later ends the series",
     )
 

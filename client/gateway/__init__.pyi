@@ -1,9 +1,9 @@
 from .asked import AnyDataset, Asked, Dataset, TablesDataset, ask_rows
 from .gateway import Gateway
-from .kept import PLAN, PLANS, Records
+from .kept import PLAN, PLANS, KeepsRecords, Records
 from .proposals import check_promise, plan_scopes
 from .refusals import public_error
-from .verify import Doorkeeper, each_time, permit_plan
+from .verify import Doorkeeper, Once, each_time, permit_plan
 
 __all__ = [
     "PLAN",
@@ -13,6 +13,8 @@ __all__ = [
     "Dataset",
     "Doorkeeper",
     "Gateway",
+    "KeepsRecords",
+    "Once",
     "Records",
     "TablesDataset",
     "ask_rows",

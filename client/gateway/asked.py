@@ -17,13 +17,19 @@ from silosynth.client.source import Part, Source, Splitting, StreamRows, ValueQu
 from silosynth.common.domain import Domain, Grouping
 from silosynth.common.errors import InvalidTable, Refused
 from silosynth.common.generator import (
+    CentralSettings,
     FeatureSettings,
     ProjectionSettings,
+    central_cells,
+    central_map,
+    count_votes,
     feature_map,
     image_map,
     projection_map,
+    sum_around,
     sum_features,
     sum_image_features,
+    sum_images,
     sum_projections,
 )
 from silosynth.common.held import Counters, Inputs
@@ -31,7 +37,9 @@ from silosynth.common.measurement import MarginalQuery
 from silosynth.common.messages import Request
 from silosynth.common.plan import (
     ENDINGS,
+    OF_PICTURES,
     OF_VALUES,
+    OF_VOTES,
     TABLES_PHASES,
     HeldOut,
     Phase,
@@ -199,6 +207,10 @@ def ask_rows(asked: Asked) -> Sequence[np.ndarray]:
     features, projection = asked.plan.features, asked.plan.projection
     if projection is not None and asked.request.phase is PhaseName.PROJECTION:
         return [_project(asked, projection, grouping=levels[query.level]) for query in queries]
+    if asked.plan.central is not None and asked.request.phase in OF_PICTURES:
+        return [_picture(asked, asked.plan.central)]
+    if asked.request.phase in OF_VOTES:
+        return [_vote(asked)]
     if features is None or asked.request.phase is not PhaseName.EMBEDDING:
         return asked.rows.count(queries, levels=levels, **asked.terms)
     return [_embed(asked, features, level=query.level, levels=levels) for query in queries]
@@ -299,7 +311,8 @@ def require_rows(dataset: Dataset, plan: Plan) -> None:
     """
     require_training(plan)
     images = plan.features is not None and plan.features.images
-    if not (images or plan.projection or plan.training or plan.evaluation):
+    whole = (plan.projection, plan.central, plan.votes, plan.training, plan.evaluation)
+    if not images and all(settings is None for settings in whole):
         return
     if not isinstance(dataset.rows, StreamRows):
         raise Refused(
@@ -349,6 +362,23 @@ def _project(asked: Asked, settings: ProjectionSettings, *, grouping: Grouping) 
     return _fold(asked, partial(sum_projections, projection), grouping=grouping, cells=cells)
 
 
+def _picture(asked: Asked, settings: CentralSettings) -> np.ndarray:
+    """Return the sum of the rows' pictures, or of how they differ from what a request names."""
+    central, step = central_map(settings, schema=asked.schema), asked.request.central
+    domain = asked.schema.domain
+    cells = central_cells(settings, clique=domain.attributes, domain=domain, step=step)
+    sums = partial(sum_images, central) if step is None else partial(sum_around, central, step=step)
+    return _fold(asked, sums, grouping=Grouping(), cells=cells)
+
+
+def _vote(asked: Asked) -> np.ndarray:
+    """Return how many of the rows, by class, are nearest to each candidate of a request."""
+    if not isinstance(asked.rows, StreamRows):
+        raise _counted_there()
+    people = asked.rows.people(**asked.terms)
+    return count_votes(people.examples, asked.request.candidates or (), schema=asked.schema)
+
+
 def _fold(
     asked: Asked,
     add_up: Callable[[Sequence[np.ndarray]], np.ndarray],
@@ -358,10 +388,8 @@ def _fold(
 ) -> np.ndarray:
     """Return (cells,) int64, the sum of what ``add_up`` makes of each piece of working codes."""
     domain = asked.schema.domain
-    lookups = [
-        grouping.lookup(name, size)
-        for name, size in zip(domain.attributes, domain.shape, strict=True)
-    ]
+    sized = zip(domain.attributes, domain.shape, strict=True)
+    lookups = [grouping.lookup(name, size) for name, size in sized]
     total = np.zeros(cells, dtype=np.int64)
 
     def add(columns: Sequence[np.ndarray]) -> None:

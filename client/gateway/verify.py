@@ -21,6 +21,7 @@ from silosynth.client.policy import (
     Rules,
     SiloIdentity,
     check_company,
+    check_embedding,
     check_plan_size,
     check_request,
     check_roster,
@@ -179,6 +180,7 @@ def permit_plan(door: Doorkeeper, plan: Plan, *, ended: bool = False) -> AnyData
     if isinstance(dataset, TablesDataset):
         return dataset
     require_rows(dataset, plan)
+    check_embedding(dataset.policy, plan=plan)
     check_questions(plan, dataset.schema)
     _check_lacks(door.silo, dataset, plan)
     if plan.training is not None:

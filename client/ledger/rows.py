@@ -79,6 +79,15 @@ def cap_and_spent(connection: sqlite3.Connection, scope: Scope) -> tuple[int, in
     return (0, 0) if row is None else (int(row[0]), int(row[1]))
 
 
+def series_scopes(connection: sqlite3.Connection) -> tuple[tuple[Scope, int, int], ...]:
+    """Return each series and epoch that was begun, with what it may spend and has spent."""
+    rows = connection.execute(
+        "SELECT kind, name, cap, spent FROM scopes WHERE kind IN (?, ?) ORDER BY name, kind",
+        (ScopeKind.SERIES.value, ScopeKind.EPOCH.value),
+    )
+    return tuple((Scope(kind=ScopeKind(k), name=n), int(c), int(s)) for k, n, c, s in rows)
+
+
 def order_of(connection: sqlite3.Connection, scope: Scope) -> int | None:
     """Return the Rényi order that a scope's budget is held at; None where it has none."""
     query = "SELECT rdp_order FROM orders WHERE kind = ? AND name = ?"

@@ -29,6 +29,7 @@ from silosynth.client.ledger.rows import (
     order_of,
     part_sums,
     paying_parts,
+    series_scopes,
 )
 from silosynth.client.ledger.waiting import (
     WaitingPlan,
@@ -195,6 +196,10 @@ class Statements:
     def later_epoch(self, scope: Scope) -> int | None:
         """Return the next epoch of the series that was answered after one; None without one."""
         return self._batch.read(lambda connection: later_epoch(connection, scope))
+
+    def series(self) -> tuple[tuple[Scope, int, int], ...]:
+        """Return each series and epoch that was begun, with its cap and what it has spent."""
+        return self._batch.read(series_scopes)
 
     def now(self) -> datetime:
         """Return the time of day by the clock that entries are written with."""

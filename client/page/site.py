@@ -13,9 +13,10 @@ from fastapi import FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 
-from silosynth.client.desk import Facts, plan_words, short_digest
+from silosynth.client.desk import Facts, plan_words, short_digest, short_scope
 from silosynth.client.page.asking import Asking, api_of
 from silosynth.client.page.drawn import draw_share, draw_spent
+from silosynth.common.accounting import rounded_up
 from silosynth.common.errors import InvalidArgument
 from silosynth.common.page import (
     NoSuchPage,
@@ -62,7 +63,8 @@ def make_site(settings: PageSettings) -> Site:
         api=api_of(asking),
         schema=json.loads((_FOLDER / "api.schema.json").read_text(encoding="utf-8")),
         attach=attach,
-        filters={"share": draw_share, "words": plan_words, "short": short_digest, "hex": _hex},
+        filters={"share": draw_share, "words": plan_words, "short": short_digest, "hex": _hex}
+        | {"rounded_up": rounded_up, "scope": short_scope},
     )
 
 

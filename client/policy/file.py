@@ -133,6 +133,7 @@ class PolicyFile(Section):
             max_marginals=self.caps.marginals,
             max_attributes=self.caps.attributes,
             max_message_bytes=self.caps.message_mb * 1_000_000,
+            embedding=self.caps.embedding,
         )
 
     def rules(self) -> Rules:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from silosynth.common.domain import Domain
-from silosynth.common.errors import CapExceeded, InvalidPlan, Refused
+from silosynth.common.errors import CapExceeded, InvalidPlan, PlanRefused, Refused
+from silosynth.common.generator import NGRAMS, short
 from silosynth.common.messages import MOST_STEP_BYTES
 from silosynth.common.plan import WEIGHT_BYTES, Plan, fewest_in_sum
 
@@ -15,6 +16,7 @@ _MOST_SPELLED = 10**18
 _LEVELS = 8
 _BYTES_PER_CODE = 8
 _BYTES_PER_QUERY = 1024
+_ESCAPED = 6
 _BYTES_PER_POINT = 17
 """Of a point up to 2^48 and its comma."""
 
@@ -25,6 +27,7 @@ class Policy:
 
     ``rows_per_person`` is how many rows one person may have at most: the silo's own word where
     rows are not bounded by the gateway, and the most that it ever counts where they are.
+    ``embedding``: the only one by which rows may vote.
     ``silos_in_sum``: whatever leaves is a sum over the rows of so many silos at least.
     """
 
@@ -35,10 +38,11 @@ class Policy:
     max_marginals: int = 150_000
     max_attributes: int = 600
     max_message_bytes: int = 64_000_000
+    embedding: str = NGRAMS
 
     def __post_init__(self) -> None:
         for name in self.__dataclass_fields__:
-            if getattr(self, name) < 1:
+            if name != "embedding" and getattr(self, name) < 1:
                 raise InvalidPlan(f"policy: {name} must be at least 1")
 
 
@@ -51,17 +55,37 @@ def check_size(size: int, limit: int) -> None:
 def request_limit(policy: Policy, *, plan: Plan, domain: Domain) -> int:
     """Return the most bytes that a request of ``plan`` can need, so that no more are parsed.
 
-    Every level may list the group of every code once, a query names its attributes, and bins and
-    leaves begin at points.
+    Every level may list the group of every code once, a query names its attributes, bins and
+    leaves begin at points, and every class has a central image.
     """
     names = sum(len(a) for a in domain.attributes)
     levels = _LEVELS * (sum(domain.shape) * _BYTES_PER_CODE + 8 * names)
     marginals = min(policy.max_marginals, max(p.marginals for p in plan.phases))
     queries = marginals * min(_BYTES_PER_QUERY + 8 * names, policy.max_message_bytes)
     proof = MOST_STEP_BYTES * 2 if plan.masked else 0
-    points = (sum(domain.shape) + plan.closer_leaves) * _BYTES_PER_POINT if plan.values else 0
+    binned = bool(plan.values) or plan.renews is not None
+    points = (sum(domain.shape) + plan.closer_leaves) * _BYTES_PER_POINT if binned else 0
+    points += plan.central.centre_bytes(domain) if plan.central is not None else 0
     weights = WEIGHT_BYTES * plan.phases[-1].cells if plan.training is not None else 0
-    return min(policy.max_message_bytes, 100_000 + levels + queries + proof + points + weights)
+    rest = proof + points + weights + _bytes_of_candidates(plan)
+    return min(policy.max_message_bytes, 100_000 + levels + queries + rest)
+
+
+def _bytes_of_candidates(plan: Plan) -> int:
+    """Return the most that a round's candidates take as JSON, where every character is escaped."""
+    votes = plan.votes
+    return 0 if votes is None else votes.candidates * (_ESCAPED * votes.max_bytes + 8)
+
+
+def check_embedding(policy: Policy, *, plan: Plan) -> None:
+    """Raise PlanRefused where rows would vote by other bytes than the policy names."""
+    votes = plan.votes
+    if votes is not None and votes.embedding != policy.embedding:
+        raise PlanRefused(
+            f"plan {plan.id} counts votes by embedding {short(votes.embedding)}, and this silo's "
+            f"policy names {short(policy.embedding)}",
+            hint="make the plan with the silosynth that the silos have, or have the policy changed",
+        )
 
 
 def check_plan_size(policy: Policy, *, plan: Plan, attributes: int) -> None:

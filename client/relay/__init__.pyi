@@ -1,3 +1,4 @@
 from .messages import make_relay
+from .process import main
 
-__all__ = ["make_relay"]
+__all__ = ["main", "make_relay"]

@@ -14,7 +14,7 @@ from .join import Joining, ask_for_new_key, ask_to_join, check_kit, take_kit
 from .prune import old_results
 from .recover import Basis, Recovery, write_recovery
 from .rows.datasets import open_datasets, prepare
-from .rows.judging import check_same_schema, find_result, lacking_columns, own_rows, own_section
+from .rows.judging import find_result, own_rows, own_table
 from .rows.reading import read_tables
 from .upgrade import next_step, take_step
 
@@ -32,14 +32,12 @@ __all__ = [
     "check_copy",
     "check_files",
     "check_kit",
-    "check_same_schema",
     "find",
     "find_result",
     "fit_of",
     "fits_of",
     "foresee_plan",
     "init_silo",
-    "lacking_columns",
     "ledger_path",
     "load_identity",
     "looking",
@@ -49,7 +47,7 @@ __all__ = [
     "open_datasets",
     "open_silo",
     "own_rows",
-    "own_section",
+    "own_table",
     "prepare",
     "read_tables",
     "take_kit",

@@ -45,6 +45,7 @@ def open_source(
     cache: Path | None = None,
     silo_map: SiloMap = NO_MAP,
     tell_operator: Callable[[str], None] = lambda _: None,
+    codec: Codec | None = None,
 ) -> Source:
     """Return the source that ``spec`` names; it reads nothing before it is asked to count.
 
@@ -54,6 +55,7 @@ def open_source(
             kept.
         silo_map: how the table is brought to the schema, whose check it has passed.
         tell_operator: gets sentences for the silo's own operator, which may speak of the data.
+        codec: that of what is read, where there is one already.
     """
     if (spec.person_column is None) != (bounding is None):
         raise InvalidArgument("a person column needs a bounding of rows, and the reverse")
@@ -74,6 +76,7 @@ def open_source(
         bounding=bounding,
         cache=cache,
         tell_operator=tell_operator,
+        codec=codec,
     )
 
 

@@ -30,6 +30,10 @@ Points: TypeAlias = "tuple[Mapping[str, np.ndarray], pa.ChunkedArray | None]"
 """The points of each number of some rows, and their person column. Private."""
 
 
+_TOLD_APART = 16
+"""Bytes of the digest by which texts are told apart."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class People:
     """Examples, (rows, positions) int32, and whose they are, (rows,) int64 below ``count``.
@@ -61,15 +65,29 @@ def gather_people(
 ) -> People:
     """Return at most ``rows_per_person`` examples of each person.
 
-    Without a person column each row is a person of its own.
+    Without a person column each row is a person of its own. Which rows of a person these are, texts
+    and all, depends on its rows and the secret alone, and not on the order of the table, which
+    somebody else's row may change where it is a database's.
     """
     examples = to_examples(coded.columns, coded.texts, schema=schema).astype(np.int32)
     if coded.persons is None or bounding is None:
         return People(examples=examples, person=np.arange(len(examples)), count=len(examples))
-    ranks = bounding.rank(coded.persons, coded.columns)
+    ranks = bounding.rank(coded.persons, [*coded.columns, *_codes_of_texts(coded.texts)])
     person, names = number_persons(coded.persons)
     kept = ranks < rows_per_person
     return People(examples=examples[kept], person=person[kept], count=len(names))
+
+
+def _codes_of_texts(texts: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+    """Yield (rows,) uint16 columns by which rows of different texts are told apart.
+
+    Args: texts: (rows, max_bytes) codes each.
+    """
+    for codes in texts:
+        digests = b"".join(
+            hashlib.blake2b(row.tobytes(), digest_size=_TOLD_APART).digest() for row in codes
+        )
+        yield from np.frombuffer(digests, dtype="<u2").reshape(len(codes), -1).T
 
 
 def plain_persons(persons: pa.ChunkedArray) -> pa.ChunkedArray:

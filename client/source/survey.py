@@ -87,9 +87,13 @@ class NumberFit:
 class Tally:
     """Own what the parts of one table show, wherever each of them was read. Private."""
 
-    def __init__(self, *, schema: Schema, silo_map: SiloMap = NO_MAP) -> None:
-        """Take how the table is read; nothing was yet."""
+    def __init__(
+        self, *, schema: Schema, silo_map: SiloMap = NO_MAP, codec: Codec | None = None
+    ) -> None:
+        """Take how the table is read; nothing was yet. ``codec`` is the schema's, where it is."""
         self._schema, self._map = schema, silo_map
+        self._spelled = read_by(schema, silo_map)
+        self._codec = codec if self._spelled is schema else None
         self._effect = Effect(schema, silo_map)
         self._missing = Counter[str]()
         self._notes: tuple[EncodingNote, ...] = ()
@@ -97,13 +101,14 @@ class Tally:
 
     def add(self, table: pa.Table) -> None:
         """Take in rows as they are stored; none of them is kept."""
-        spelled = read_by(self._schema, self._map)
+        if self._codec is None:
+            self._codec = Codec(self._spelled)
         self._effect.add(table)
         mapped = map_table(table, schema=self._schema, silo_map=self._map, person=None)
-        encoded = Codec(spelled).encode(mapped, allow_extra=True)
+        encoded = self._codec.encode(mapped, allow_extra=True)
         self.rows += encoded.rows
         self._note(*lacking(encoded.notes, silo_map=self._map))
-        self._missing.update(_missing(mapped, schema=spelled))
+        self._missing.update(_missing(mapped, schema=self._spelled))
 
     def add_listed(self, attribute: CodedAttribute, values: pa.Array, *, times: np.ndarray) -> None:
         """Take in a listed column by its distinct values, each with the rows that hold it."""
@@ -144,9 +149,18 @@ class Tally:
         self._notes = add_notes(self._notes, tuple(n for n in notes if n))
 
 
-def take_survey(tables: Iterable[pa.Table], *, schema: Schema, silo_map: SiloMap) -> Survey:
-    """Say how rows fit, as they are stored and by their map; none of them is kept."""
-    tally = Tally(schema=schema, silo_map=silo_map)
+def take_survey(
+    tables: Iterable[pa.Table],
+    *,
+    schema: Schema,
+    silo_map: SiloMap,
+    codec: Codec | None = None,
+) -> Survey:
+    """Say how rows fit, as they are stored and by their map; none of them is kept.
+
+    Args: codec: the schema's, where many tables are looked at; one is made by default.
+    """
+    tally = Tally(schema=schema, silo_map=silo_map, codec=codec)
     for table in tables:
         tally.add(table)
     return tally.survey()

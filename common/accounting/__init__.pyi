@@ -9,9 +9,11 @@ from .zcdp import (
     ORDERS_VERSION,
     Vector,
     budget_order,
+    budget_units,
     cks_epsilon,
     held_epsilon,
     price_units,
+    rounded_up,
     units_epsilon,
 )
 
@@ -26,6 +28,7 @@ __all__ = [
     "Vector",
     "add_vectors",
     "budget_order",
+    "budget_units",
     "check_share",
     "cks_epsilon",
     "count_law",
@@ -36,6 +39,7 @@ __all__ = [
     "rdp_vector",
     "rho_for",
     "rho_units",
+    "rounded_up",
     "total_rho",
     "units_epsilon",
 ]

@@ -8,6 +8,7 @@ ledger's Rényi orders, and what a vector of divergences takes from a budget at 
 from __future__ import annotations
 
 import math
+from decimal import ROUND_CEILING, Context
 from fractions import Fraction
 from functools import lru_cache
 from itertools import pairwise
@@ -50,6 +51,12 @@ def cks_epsilon(rho: Fraction, delta: float) -> float:
 def units_epsilon(units: int, delta: float) -> float:
     """Return :func:`cks_epsilon` of ledger units of 2^-40."""
     return cks_epsilon(Fraction(units, RHO_UNIT), delta)
+
+
+def rounded_up(epsilon: float) -> str:
+    """Return an epsilon with four digits, rounded up."""
+    rounded = Context(prec=4, rounding=ROUND_CEILING).create_decimal_from_float(epsilon)
+    return f"{rounded.normalize():f}"
 
 
 @lru_cache(maxsize=1024)

@@ -34,6 +34,10 @@ _MOST_PAIRS = 200
 _FALSE_ALARMS = (0.001, 0.01)
 _POINTS = 40
 _MIX = 1e-3
+_NORMAL, _SIGMAS = 25.0, 6.0
+"""Below this variance a cell is a count with noise, looked at so many deviations around it."""
+_NEVER = 1e-12
+"""The least likelihood ratio of one cell: a count of 0 without noise leaves no doubt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -180,18 +184,19 @@ def by_releases(
 ) -> tuple[Scores, Scores]:
     """Score rows by the likelihood ratio of what left the silos, all and then outliers alone.
 
-    The attacker is the coordinator: for a row's cell c of marginal k, with reference share p and
-    noise variance v, a member moves y[c] from n p by one, so that its score is
-    sum_k (y[c] - n p - 1/2) / (v + n p (1 - p) (1 + n / n_ref)). Outliers are the 2 % of all
-    targets on whom the noise says most, which is known beforehand.
+    The attacker is the coordinator: the score of a row is the sum over marginals of log P(y | in) -
+    log P(y | out) of its cell, see :func:`_ratio`. Outliers are the 2 % of all targets on whom the
+    noise says most, which is known beforehand.
     """
     sides = arena.codes(schema)
     rows = _rows_of(releases)
     found = [np.zeros((2, len(side[0]))) for side in sides[:2]]
     for measurement in releases:
-        ratio = _ratio(measurement, sides[2], domain=schema.domain, rows=rows)
-        for side, total in zip(sides[:2], found, strict=True):
-            total += ratio[:, _merged(measurement, side, schema.domain)]
+        places = [_merged(measurement, side, schema.domain) for side in sides]
+        touched, at = np.unique(np.concatenate(places[:2]), return_inverse=True)
+        ratio = _ratio(measurement, places[2], touched=touched, rows=rows)
+        for total, mine in zip(found, np.split(at, [len(places[0])]), strict=True):
+            total += ratio[:, mine]
     everybody = Scores(how="releases", members=found[0][0], others=found[1][0])
     weights = [total[1] for total in found]
     cut = np.quantile(np.concatenate(weights), 1 - OUTLIERS)
@@ -207,15 +212,48 @@ def _rows_of(releases: Sequence[Measurement]) -> float:
 
 
 def _ratio(
-    measurement: Measurement, reference: Codes, *, domain: Domain, rows: float
+    measurement: Measurement, reference: np.ndarray, *, touched: np.ndarray, rows: float
 ) -> np.ndarray:
-    """Return (2, cells) float64: what a cell adds to a score, and how sharp it is."""
-    cells = _merged(measurement, reference, domain)
-    size, known = len(measurement.values), len(cells)
-    shares = (np.bincount(cells, minlength=size) + 0.5) / (known + size / 2)
-    mean = rows * shares
-    spread = measurement.variance + mean * (1 - shares) * (1 + rows / known)
-    return np.stack([(measurement.values - mean - 0.5) / spread, 1 / spread])
+    """Return (2, touched) float64: what a cell adds to a score, and how sharp it is.
+
+    A cell whose share p is known from n_ref people of the reference holds a count around n p with
+    variance n p (1 - p) (1 + n / n_ref), and noise of variance v. Where these are large together,
+    in and out are two normal laws a step apart; where they are not, the ratio is that of counts.
+
+    Args: reference: (people,) the cell of each. touched: (touched,) the cells that are asked for.
+    """
+    size, known = len(measurement.values), len(reference)
+    alike = np.bincount(reference, minlength=size)[touched] + 0.5
+    values, noise = measurement.values[touched], measurement.variance[touched]
+    people = known + size / 2
+    mean = rows * alike / people
+    spread = noise + mean * (1 - alike / people) * (1 + rows / known)
+    scores = (values - mean - 0.5) / spread
+    few = spread < _NORMAL
+    scores[few] = _counted(values[few], noise[few], alike=alike[few], chance=rows / (people + rows))
+    return np.stack([scores, 1 / spread])
+
+
+def _counted(
+    values: np.ndarray, noise: np.ndarray, *, alike: np.ndarray, chance: float
+) -> np.ndarray:
+    """Return (cells,) float64, log P(y | in) - log P(y | out) of counts with normal noise.
+
+    A count j of people whose rate is known from a = ``alike`` others follows Gamma and Poisson,
+    P(j) ~ Gamma(a + j) / j! q^j with q = ``chance``, so that P(j - 1) / P(j) = j / (q (a + j - 1)).
+    The ratio is the mean of that over the counts that may lie behind y.
+    """
+    width = math.ceil(2 * _SIGMAS * math.sqrt(noise.max(initial=0.0))) + 1
+    first = np.maximum(np.rint(values - width // 2), 0)
+    counts = first[:, None] + np.arange(width)
+    steps = np.log(chance * (alike[:, None] + counts) / (counts + 1))  # P(j + 1) over P(j)
+    logs = np.cumsum(steps, axis=1) - steps
+    logs -= (values[:, None] - counts) ** 2 / (2 * noise[:, None])
+    weights = np.exp(logs - logs.max(axis=1, keepdims=True))
+    ratios = counts / (chance * (alike[:, None] + counts - 1))
+    found = (weights * ratios).sum(axis=1) / weights.sum(axis=1)
+    logged: np.ndarray = np.log(np.maximum(found, _NEVER))
+    return logged
 
 
 def _merged(measurement: Measurement, codes: Codes, domain: Domain) -> np.ndarray:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from decimal import ROUND_CEILING, Context
 from fractions import Fraction
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from silosynth.common.accounting import Noise
+from silosynth.common.accounting import Noise, rounded_up
 from silosynth.common.plan import OF_VALUES, TABLES_PHASES
 
 Conversion = Literal["pld", "cks"]
@@ -168,12 +167,6 @@ def _phase_words(phase: CertifiedPhase) -> str:
         f"Phase {phase.name}: one sum of integer vectors, each of norm at most {phase.bound}, "
         f"every entry with exact integer noise of standard deviation {sigma:.4g}."
     )
-
-
-def rounded_up(epsilon: float) -> str:
-    """Return an epsilon with four digits, rounded up."""
-    rounded = Context(prec=4, rounding=ROUND_CEILING).create_decimal_from_float(epsilon)
-    return f"{rounded.normalize():f}"
 
 
 def _recognised(certificate: Certificate) -> str:

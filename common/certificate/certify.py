@@ -16,6 +16,7 @@ from silosynth.common.accounting import (
     pld_epsilon,
     rdp_epsilon,
     rho_units,
+    rounded_up,
     total_rho,
     units_epsilon,
 )
@@ -24,7 +25,6 @@ from silosynth.common.certificate.certificate import (
     CertifiedPhase,
     Overlap,
     Trust,
-    rounded_up,
 )
 from silosynth.common.errors import InvalidPlan
 from silosynth.common.plan import TABLES_PHASES, Plan, lack_words, plan_units, trust_of
@@ -206,9 +206,9 @@ def _renewal_words(plan: Plan) -> tuple[str, ...]:
     if plan.renews is None:
         return ()
     return (
-        f"What was not measured was taken from the sampler {plan.renews.sampler} of plan "
-        f"{plan.renews.trained}. What that cost is in its own certificate, and not in this cost: "
-        "one person pays both.",
+        "The coordinator states, and no silo checked, that what was not measured was taken from "
+        f"the sampler {plan.renews.sampler} of plan {plan.renews.trained}. What that cost is in "
+        "its own certificate, and not in this cost: one person pays both.",
     )
 
 

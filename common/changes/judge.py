@@ -106,7 +106,8 @@ def _check(releases: Sequence[Release], *, rows: int, alarm: float) -> None:
     """Raise InvalidArgument for what cannot be compared."""
     if not 2 <= len(releases) <= MOST_RELEASES:
         raise InvalidArgument(
-            f"{len(releases)} samplers are not 2 to {MOST_RELEASES}", hint="name two or more"
+            f"{len(releases)} samplers were named, and 2 to {MOST_RELEASES} are compared",
+            hint="name two or more" if len(releases) < 2 else "leave some out",
         )
     first = releases[0]
     for other in releases[1:]:
@@ -116,7 +117,10 @@ def _check(releases: Sequence[Release], *, rows: int, alarm: float) -> None:
                 hint="only releases of one schema can be compared",
             )
     if not FEWEST_ROWS <= rows <= MOST_ROWS:
-        raise InvalidArgument(f"{rows} rows are not {FEWEST_ROWS} to {MOST_ROWS}")
+        raise InvalidArgument(
+            f"{rows} rows were asked for, and {FEWEST_ROWS:,} to {MOST_ROWS:,} are drawn of each",
+            hint="leave --rows out",
+        )
     if not 0 < alarm < 0.5:
         raise InvalidArgument(f"an alarm of {alarm:g} is no small chance", hint="use 0.01")
 

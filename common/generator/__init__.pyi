@@ -6,6 +6,18 @@ from .architecture import (
     bias_slices,
     output_biases,
 )
+from .central import (
+    MOST_PIXELS,
+    CentralMap,
+    CentralSettings,
+    CentralStep,
+    central_cells,
+    central_map,
+    central_settings,
+    check_central,
+    sum_around,
+    sum_images,
+)
 from .checkpoint import Checkpoint, open_checkpoint, usual_layers
 from .checkpoint_files import digest_checkpoint, require_digest, short
 from .features import (
@@ -26,6 +38,7 @@ from .networks import (
     load_vector,
     one_thread,
 )
+from .ngrams import NGRAMS, alike_to
 from .pretrained_network import PretrainedNetwork, load_pretrained
 from .projection import (
     CROSS_WEIGHT,
@@ -42,18 +55,37 @@ from .projection import (
     projection_map,
     sum_projections,
 )
+from .votes import (
+    MOST_CANDIDATES,
+    Alphabet,
+    Candidate,
+    VoteSettings,
+    check_candidates,
+    check_votes,
+    count_votes,
+    foreign_to,
+    vote_cells,
+)
 
 __all__ = [
     "AMPLITUDE",
     "CROSS_WEIGHT",
     "LENGTH",
+    "MOST_CANDIDATES",
     "MOST_COLUMNS",
+    "MOST_PIXELS",
     "MOST_SCORE",
+    "NGRAMS",
     "SCORE",
     "SQUARE_WEIGHT",
     "SUM_WEIGHT",
     "TURN",
+    "Alphabet",
     "Architecture",
+    "Candidate",
+    "CentralMap",
+    "CentralSettings",
+    "CentralStep",
     "Checkpoint",
     "FeatureMap",
     "FeatureSettings",
@@ -67,12 +99,22 @@ __all__ = [
     "ProjectionSettings",
     "Transformer",
     "TransformerNetwork",
+    "VoteSettings",
+    "alike_to",
     "bias_slices",
     "build_network",
+    "central_cells",
+    "central_map",
+    "central_settings",
+    "check_candidates",
+    "check_central",
+    "check_votes",
     "check_width",
+    "count_votes",
     "digest_checkpoint",
     "feature_cells",
     "feature_map",
+    "foreign_to",
     "image_map",
     "initial_vector",
     "load_pretrained",
@@ -84,8 +126,11 @@ __all__ = [
     "projection_map",
     "require_digest",
     "short",
+    "sum_around",
     "sum_features",
     "sum_image_features",
+    "sum_images",
     "sum_projections",
     "usual_layers",
+    "vote_cells",
 ]

@@ -50,19 +50,13 @@ class ProjectionSettings(PlainModel):
 
     @property
     def bound(self) -> int:
-        """Return the L2 norm that no row's vector exceeds.
-
-        Guarantees: of a row y with |y| <= LENGTH the sums add SUM_WEIGHT^2 |y|^2 to the squared
-        norm, squares and products at most SQUARE_WEIGHT^2 |y|^4, since CROSS_WEIGHT^2 is at most
-        twice SQUARE_WEIGHT^2. The root is rounded up.
-        """
-        squared = (SUM_WEIGHT * LENGTH) ** 2 + SQUARE_WEIGHT**2 * LENGTH**4
-        return math.isqrt(squared - 1) + 1
+        """Return the L2 norm that no row's vector exceeds, which :func:`moments_bound` shows."""
+        return moments_bound()
 
     @property
     def cells(self) -> int:
         """Return the length of the vector of one class."""
-        return self.dimensions + self.dimensions * (self.dimensions + 1) // 2
+        return moments_cells(self.dimensions)
 
     def inputs(self, domain: Domain) -> Clique:
         """Return the attributes that are projected, in the domain's order."""
@@ -101,12 +95,7 @@ class ProjectionMap:
     @property
     def scale(self) -> float:
         """Return how long a projection of length one is as an integer, of rows not scaled down."""
-        return self._most / math.sqrt(self.radius2)
-
-    @property
-    def _most(self) -> float:
-        """Return to which length rows are scaled, so that rounding leaves them within LENGTH."""
-        return LENGTH - math.sqrt(self.dimensions) / 2 - 1
+        return longest(self.dimensions) / math.sqrt(self.radius2)
 
     def rows(self, columns: Sequence[np.ndarray]) -> np.ndarray:
         """Return (rows, dimensions) int64, the projections of rows as integers.
@@ -121,12 +110,45 @@ class ProjectionMap:
             [s[columns[i]] for i, s in zip(self.inputs, self.scores, strict=True)], axis=1
         ).astype(np.float64)
         # Sums of whole numbers below 2^53 are exact in any order.
-        projected = scores @ self.signs.astype(np.float64)
-        squared = (projected**2).sum(axis=1, keepdims=True)
-        whole = np.rint(projected * (self._most / np.sqrt(np.maximum(squared, self.radius2))))
-        inside = (whole**2).sum(axis=1, keepdims=True) <= LENGTH**2
-        within: np.ndarray = np.where(inside, whole, 0.0).astype(np.int64)
-        return within
+        return bounded_rows(scores @ self.signs.astype(np.float64), radius2=self.radius2)
+
+
+def bounded_rows(rows: np.ndarray, *, radius2: int) -> np.ndarray:
+    """Return (rows, dimensions) int64: rows scaled so that ``radius2`` comes to about LENGTH^2.
+
+    Guarantees: the squares of a row's integers add up to at most LENGTH^2, whatever stands in the
+    row: one that is longer than its radius is scaled down, and one whose integers are not shown to
+    be within counts as zeros. Each row is scaled by its own squares alone.
+
+    Args: rows: (rows, dimensions) whole numbers whose squares add up to less than 2^53.
+    """
+    squared = (rows**2).sum(axis=1, keepdims=True)
+    most = longest(rows.shape[1])
+    whole = np.rint(rows * (most / np.sqrt(np.maximum(squared, radius2))))
+    inside = (whole**2).sum(axis=1, keepdims=True) <= LENGTH**2
+    within: np.ndarray = np.where(inside, whole, 0.0).astype(np.int64)
+    return within
+
+
+def longest(dimensions: int) -> float:
+    """Return to which length rows are scaled, so that rounding leaves them within LENGTH."""
+    return LENGTH - math.sqrt(dimensions) / 2 - 1
+
+
+def moments_bound() -> int:
+    """Return the L2 norm that sums, squares and products of a row that is LENGTH long have at most.
+
+    Guarantees: of a row y with |y| <= LENGTH the sums add SUM_WEIGHT^2 |y|^2 to the squared norm,
+    squares and products at most SQUARE_WEIGHT^2 |y|^4, since CROSS_WEIGHT^2 is at most twice
+    SQUARE_WEIGHT^2. The root is rounded up.
+    """
+    squared = (SUM_WEIGHT * LENGTH) ** 2 + SQUARE_WEIGHT**2 * LENGTH**4
+    return math.isqrt(squared - 1) + 1
+
+
+def moments_cells(dimensions: int) -> int:
+    """Return how many sums, squares and products of two come of so many numbers a row."""
+    return dimensions + dimensions * (dimensions + 1) // 2
 
 
 def projection_cells(
@@ -204,9 +226,7 @@ def sum_projections(projection: ProjectionMap, columns: Sequence[np.ndarray]) ->
     Args: columns: (rows,) working codes of each attribute of the domain.
     """
     size = projection.dimensions
-    upper = np.triu_indices(size)
-    weights = np.where(upper[0] == upper[1], SQUARE_WEIGHT, CROSS_WEIGHT)
-    total = np.zeros((projection.classes, size + len(weights)), dtype=np.int64)
+    total = np.zeros((projection.classes, moments_cells(size)), dtype=np.int64)
     step = max(_MOST_AT_ONCE // (len(projection.inputs) + size), 1)
     for first in range(0, len(columns[0]), step):
         part = [column[first : first + step] for column in columns]
@@ -214,11 +234,25 @@ def sum_projections(projection: ProjectionMap, columns: Sequence[np.ndarray]) ->
         classes = (
             np.zeros(len(rows), np.int64) if projection.label is None else part[projection.label]
         )
-        for c in np.unique(classes).tolist():
-            mine = rows[classes == c]
-            total[c, :size] += SUM_WEIGHT * mine.sum(axis=0)
-            total[c, size:] += weights * _moments(mine)[upper]
+        add_moments(rows, classes, total=total)
     return total.ravel()
+
+
+def add_moments(rows: np.ndarray, classes: np.ndarray, *, total: np.ndarray) -> None:
+    """Add each row's sums, squares and products to the line of its class.
+
+    Guarantees: a row changes one line, by at most :func:`moments_bound` in L2 norm if it is at most
+    LENGTH long.
+
+    Args: rows: (rows, dimensions) int64. total: (classes, cells) int64.
+    """
+    size = rows.shape[1]
+    upper = np.triu_indices(size)
+    weights = np.where(upper[0] == upper[1], SQUARE_WEIGHT, CROSS_WEIGHT)
+    for c in np.unique(classes).tolist():
+        mine = rows[classes == c]
+        total[c, :size] += SUM_WEIGHT * mine.sum(axis=0)
+        total[c, size:] += weights * _moments(mine)[upper]
 
 
 def _moments(rows: np.ndarray) -> np.ndarray:

@@ -75,12 +75,13 @@ def evaluate_release(inputs: Inputs, values: np.ndarray, *, variance: float) -> 
     """
     blocks = split(inputs, values)
     people, spread = _people(inputs, blocks, variance)
+    cell = variance / inputs.settings.weights[2] ** 2
     return Evaluation(
         people=_within(people, spread),
         distance=_distance(inputs, blocks, inputs.shares, variance=variance, people=people),
         gain=_gain(inputs, blocks, variance=variance, people=people),
         areas=tuple(
-            Area(target=t.name, auc=_area(histogram, variance / inputs.settings.weights[2] ** 2))
+            Area(target=t.name, auc=_area(histogram, cell, within=t.within))
             for t, histogram in zip(
                 inputs.targets,
                 blocks["scores"].reshape(-1, 2, inputs.settings.bins),
@@ -247,16 +248,18 @@ def _gain(
     return _within(gain, math.hypot(noise, inputs.spread / math.sqrt(people)))
 
 
-def _area(histogram: np.ndarray, variance: float) -> Number:
+def _area(histogram: np.ndarray, variance: float, *, within: np.ndarray) -> Number:
     """Return the area under the ROC curve of a noised (2, bins) histogram, no, then yes.
 
-    No cell is cut at 0, which would bias it. The error is by the delta method, over noise and
-    sample; the area does not change when a class is scaled.
+    No cell is cut at 0, which would bias it. Pairs in one bin are told apart as the sampler's own
+    drawn rows are there (``within``): as ties they would take away what bins are too coarse to see.
+    The error is by the delta method, over noise and sample; the area does not change when a class
+    is scaled.
     """
     no, yes = histogram
     negatives, positives = max(no.sum(), 1.0), max(yes.sum(), 1.0)
-    below = np.cumsum(no) - no / 2
-    above = yes.sum() - np.cumsum(yes) + yes / 2
+    below = np.cumsum(no) - no + within * no
+    above = yes.sum() - np.cumsum(yes) + within * yes
     area = float((yes * below).sum() / (positives * negatives))
     slope_yes = (below / negatives - area) / positives
     slope_no = (above / positives - area) / negatives

@@ -25,12 +25,17 @@ FEWEST_PAIRS = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Target:
-    """A column that is predicted: which working codes count as yes, and where scores are cut."""
+    """A column that is predicted: which working codes count as yes, and where scores are cut.
+
+    ``within`` is (bins,) float64: of pairs of a no and a yes drawn in one bin, how many the scores
+    tell apart, ties half.
+    """
 
     name: str
     place: int
     positive: np.ndarray = field(repr=False)
     edges: np.ndarray = field(repr=False)
+    within: np.ndarray = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -190,9 +195,46 @@ def _target(
         positive[nearest[np.argmin(counts[nearest])]] = True
         if np.count_nonzero(counts) == 2 and counts[positive].sum() * 2 > settings.rows:
             positive = ~positive & (counts > 0)
-    scores = np.sort(law.scores(drawn, place, positive))
-    cuts = [len(scores) * i // settings.bins for i in range(1, settings.bins)]
-    return Target(name=name, place=place, positive=positive, edges=scores[cuts])
+    scores, yes = law.scores(drawn, place, positive), positive[codes]
+    edges = _edges(scores, yes, settings)
+    within = _within(scores, yes, np.searchsorted(edges, scores, side="right"), settings.bins)
+    return Target(name=name, place=place, positive=positive, edges=edges, within=within)
+
+
+def _edges(scores: np.ndarray, yes: np.ndarray, settings: EvaluationSettings) -> np.ndarray:
+    """Return (bins - 1,) float64, where drawn rows' scores are cut.
+
+    Where classes count alike, whichever is the smaller: rows of one class cannot be told apart, and
+    bins that hold little else are lost to an area under the curve.
+    """
+    if settings.cuts is None:
+        ordered = np.sort(scores)
+        places = [len(ordered) * i // settings.bins for i in range(1, settings.bins)]
+        even: np.ndarray = ordered[places]
+        return even
+    order = np.argsort(scores, kind="stable")
+    ordered, sure = scores[order], yes[order]
+    classes = np.array([np.count_nonzero(~yes), np.count_nonzero(yes)])
+    # In whole numbers, so that every machine cuts at the same row.
+    mass = np.cumsum(np.where(sure, classes[0], classes[1]))
+    cuts = [int(mass[-1]) * i // settings.bins for i in range(1, settings.bins)]
+    found: np.ndarray = ordered[np.searchsorted(mass, cuts)]
+    return found
+
+
+def _within(scores: np.ndarray, yes: np.ndarray, bins: np.ndarray, count: int) -> np.ndarray:
+    """Return (count,) float64, the area under the curve of drawn rows in each bin; 1/2 of none."""
+    _, places = np.unique(scores, return_inverse=True)
+    first = np.full(places.max() + 1, 0)
+    first[places] = bins  # each score lies in one bin
+    counts = np.stack([np.bincount(places[side], minlength=len(first)) for side in (~yes, yes)])
+    no, sure = counts.astype(np.float64)
+    below = np.cumsum(no) - no / 2
+    before = np.concatenate(([0.0], np.cumsum(np.bincount(first, weights=no, minlength=count))))
+    told = np.bincount(first, weights=sure * (below - before[first]), minlength=count)
+    pairs = np.prod([np.bincount(first, weights=c, minlength=count) for c in (no, sure)], axis=0)
+    found: np.ndarray = np.divide(told, pairs, out=np.full(count, 0.5), where=pairs > 0)
+    return found
 
 
 def _witness(settings: EvaluationSettings, cells: Sequence[int]) -> tuple[np.ndarray, ...]:

@@ -14,15 +14,27 @@ from silosynth.common.digest import Digest, canonical_json, digest_of
 from silosynth.common.document import describe_validation
 from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.errors import CapExceeded, InvalidPlan
-from silosynth.common.generator import MOST_SCORE, feature_cells, projection_cells
+from silosynth.common.generator import (
+    MOST_CANDIDATES,
+    MOST_SCORE,
+    Candidate,
+    CentralStep,
+    central_cells,
+    feature_cells,
+    projection_cells,
+    vote_cells,
+)
 from silosynth.common.measurement import MarginalQuery
 from silosynth.common.messages.tables import TablesQuestions, count_table_cells
 from silosynth.common.plan import (
+    ABOUT_CENTRES,
     MOST_MARGINALS,
     MOST_MEMBERS,
     MOST_SESSIONS,
     OF_ALL_ATTRIBUTES,
+    OF_PICTURES,
     OF_VALUES,
+    OF_VOTES,
     TABLES_PHASES,
     Name,
     Phase,
@@ -83,7 +95,7 @@ class Request(PlanModel):
     """
 
     _ABSENT: ClassVar[frozenset[str]] = frozenset(
-        {"training", "edges", "leaves", "scores", "tables"}
+        {"training", "edges", "leaves", "scores", "central", "candidates", "tables"}
     )
     _weights: bytes | None = PrivateAttr(default=None)
 
@@ -106,6 +118,14 @@ class Request(PlanModel):
         default=None,
         max_length=4096,
         description="in the phase projection: per attribute the number that each code stands for",
+    )
+    central: CentralStep | None = Field(
+        default=None, description="in the phase around: around what rows are looked at"
+    )
+    candidates: tuple[Candidate, ...] | None = Field(
+        default=None,
+        max_length=MOST_CANDIDATES,
+        description="in the phases of votes: the public texts that rows vote for",
     )
     training: TrainingStep | None = None
     tables: TablesQuestions | None = Field(
@@ -130,6 +150,12 @@ class Request(PlanModel):
             raise ValueError("leaves: the phase closer names them, and no other")
         if (self.scores is not None) != (self.phase is PhaseName.PROJECTION):
             raise ValueError("scores: the phase projection has them, and no other")
+        if (self.central is not None) != (self.phase is ABOUT_CENTRES):
+            raise ValueError("central: the phase around has it, and no other")
+        if self.phase in OF_PICTURES and self.levels:
+            raise ValueError("levels: central images are of codes as the schema has them")
+        if (self.candidates is not None) != (self.phase in OF_VOTES):
+            raise ValueError("candidates: the phases of votes have them, and no other")
         if self.phase in OF_VALUES and (self.edges is not None or self.levels):
             raise ValueError("edges, levels: values are counted as the plan's trees have them")
         return self
@@ -252,7 +278,9 @@ def _one_table_cells(
         )
     if len(set(request.queries)) != len(request.queries):
         raise InvalidPlan(f"phase {phase.name.value} asks for a marginal twice")
-    if request.edges is not None and not set(request.edges) <= set(plan.values or {}):
+    # A plan that renews keeps the bins of the last sampler's numbers, and looks at no values.
+    renews = plan.renews is not None and not plan.values
+    if request.edges is not None and not (renews or set(request.edges) <= set(plan.values or {})):
         raise InvalidPlan(f"plan {plan.id} has no tree over a number whose bins were sent")
     cells: tuple[int, ...]
     if plan.chosen.evaluates:
@@ -325,7 +353,7 @@ def _level(domains: Mapping[str, Domain], name: str) -> Domain:
 
 
 def _cells(domain: Domain, clique: Clique, *, request: Request, plan: Plan) -> int:
-    """Return the cells of one marginal, or of one sum of features or projections, at its level."""
+    """Return the cells of one marginal, or of one sum of features, projections or votes."""
     if not clique:
         raise InvalidPlan("a marginal needs at least one attribute")
     if request.phase is PhaseName.EMBEDDING and plan.features is not None:
@@ -333,6 +361,12 @@ def _cells(domain: Domain, clique: Clique, *, request: Request, plan: Plan) -> i
     if request.phase is PhaseName.PROJECTION and plan.projection is not None:
         scores = request.scores or {}
         return projection_cells(plan.projection, clique=clique, domain=domain, scores=scores)
+    if request.phase in OF_PICTURES and plan.central is not None:
+        return central_cells(plan.central, clique=clique, domain=domain, step=request.central)
+    if request.phase in OF_VOTES and plan.votes is not None:
+        if request.levels or request.edges is not None:
+            raise InvalidPlan("votes are by the classes of the label as the schema has them")
+        return vote_cells(plan.votes, clique=clique, domain=domain, candidates=request.candidates)
     return domain.size(clique)
 
 

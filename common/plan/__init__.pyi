@@ -23,11 +23,14 @@ from .held_out import EvaluationSettings, HeldOut
 from .lacks import held_alone, lack_words, words_of_lacks
 from .methods import MEMBERS, ROUNDS, Method
 from .phases import (
+    ABOUT_CENTRES,
     MOST_MARGINALS,
     OF_ALL_ATTRIBUTES,
     OF_COLUMNS,
     OF_PAIRS,
+    OF_PICTURES,
     OF_VALUES,
+    OF_VOTES,
     TABLES_PHASES,
     Phase,
     PhaseName,
@@ -75,6 +78,7 @@ from .values import (
 )
 
 __all__ = [
+    "ABOUT_CENTRES",
     "BOUND",
     "ENDINGS",
     "LARGEST_WEIGHT",
@@ -87,7 +91,9 @@ __all__ = [
     "OF_ALL_ATTRIBUTES",
     "OF_COLUMNS",
     "OF_PAIRS",
+    "OF_PICTURES",
     "OF_VALUES",
+    "OF_VOTES",
     "ROUNDS",
     "TABLES_PHASES",
     "WEIGHT_BYTES",

@@ -8,7 +8,7 @@ from silosynth.common.codec import layout_of, modelled_texts
 from silosynth.common.domain import Clique
 from silosynth.common.errors import InvalidPlan
 from silosynth.common.families import link_names, view_domains
-from silosynth.common.generator import check_width
+from silosynth.common.generator import check_central, check_votes, check_width
 from silosynth.common.plan.cost import check_series
 from silosynth.common.plan.methods import MEMBERS, DpSgd, Method
 from silosynth.common.plan.plan import Plan
@@ -53,6 +53,10 @@ def check_questions(plan: Plan, schema: Schema) -> None:
     check_trees(plan.values or {}, schema)
     if plan.projection is not None:
         check_width(plan.projection, domain=schema.domain)
+    if plan.central is not None:
+        check_central(plan.central, schema)
+    if plan.votes is not None:
+        check_votes(plan.votes, schema)
 
 
 def check_any_plan(plan: Plan, schema: AnySchema) -> None:
@@ -115,7 +119,7 @@ def check_texts(schema: Schema, *, method: Method, workload: Sequence[Clique] = 
         return
     raise InvalidPlan(
         f"{(*asked, *learnt)[0]!r} is free text, which marginals cannot carry",
-        hint="use the method dp-sgd, or take its max_bytes out of the schema and leave it out",
+        hint="use the method dp-sgd or votes, or take its max_bytes out of the schema",
     )
 
 

@@ -36,10 +36,11 @@ class EvaluationSettings(PlanModel):
     the sampler and from these settings; every silo works it out again. ``rows`` are drawn of the
     sampler to stand for it. ``weights`` scale the counters to one another, so that one noise fits
     all: of halves, likelihood, scores, witnesses and count. ``witness`` are cells, a bit each,
-    where releases were above the sampler.
+    where releases were above the sampler. ``cuts`` says what bins of scores hold alike: as much of
+    both classes, or as many rows where nothing is said, as in plans of before.
     """
 
-    _ABSENT: ClassVar[frozenset[str]] = frozenset({"witness"})
+    _ABSENT: ClassVar[frozenset[str]] = frozenset({"witness", "cuts"})
 
     version: Literal[1] = 1
     trained: Digest
@@ -55,6 +56,7 @@ class EvaluationSettings(PlanModel):
     clip: int = Field(default=8, ge=1, le=64, description="most nats of gain that a row counts for")
     targets: tuple[str, ...] = Field(default=(), max_length=16)
     bins: int = Field(default=8, ge=2, le=64)
+    cuts: Literal["classes"] | None = None
     weights: tuple[Weight, Weight, Weight, Weight, Weight]
     witness: str | None = Field(default=None, max_length=400_000, pattern=r"^[0-9a-f]*$")
 

@@ -12,9 +12,14 @@ from typing import Any, ClassVar
 
 from silosynth.common.domain import Clique
 from silosynth.common.families import NORM_BINS
-from silosynth.common.generator import FeatureSettings, ProjectionSettings
+from silosynth.common.generator import (
+    CentralSettings,
+    FeatureSettings,
+    ProjectionSettings,
+    VoteSettings,
+)
 from silosynth.common.plan.held_out import EvaluationSettings
-from silosynth.common.plan.phases import Phase, PhaseName, phase_noise
+from silosynth.common.plan.phases import OF_VOTES, HasPhases, Phase, PhaseName, phase_noise
 from silosynth.common.plan.training import BOUND, TrainingSettings
 from silosynth.common.plan.trust import Trust
 
@@ -36,54 +41,11 @@ class Method(StrEnum):
     MIXTURE = "mixture"
     COPULA = "copula"
     PROJECTION = "projection"
+    CENTRAL = "central"
+    VOTES = "votes"
     FAMILIES = "families"
     EVALUATE = "evaluate"
     DRIFT = "drift"
-
-
-class HasPhases:
-    """What methods have in common: phases in their order, which ask for counts of bound 1."""
-
-    __slots__ = ()
-    phases: ClassVar[tuple[PhaseName, ...]]
-    fewest: ClassVar[int | None] = None
-    """How many phases there are at least; all if None."""
-
-    pairs_at_most: ClassVar[bool] = False
-    """Whether it asks no marginal of more than two columns, but those that its plan names."""
-
-    whole_rows: ClassVar[bool] = False
-    """Whether it learns from whole rows, not from marginals alone."""
-
-    reads_texts: ClassVar[bool] = False
-    samples_persons: ClassVar[bool] = False
-    """Whether a person takes part by chance, so that Rényi orders tell the cost better."""
-
-    evaluates: ClassVar[bool] = False
-    """Whether it makes no sampler, but judges one on the people who were held out."""
-
-    everybody: ClassVar[bool] = False
-    """Whether it judges a sampler on everybody, to see whether people have moved away from it."""
-
-    takes_over: ClassVar[bool] = False
-    """Whether it may take what it does not measure from a sampler that was handed out."""
-
-    several_tables: ClassVar[bool] = False
-    """Whether it is for a schema of several tables; a person is then all rows below one."""
-
-    def bound(self, phase: Phase) -> int:
-        """Return the L2 norm that one row adds to a vector of ``phase`` at most."""
-        return 1
-
-    def check(self, phases: Sequence[Phase], *, silos: Sequence[str], trust: Trust) -> None:
-        """Raise ValueError unless the phases state the norm that a row can add to them."""
-        for phase in phases:
-            if phase.bound != self.bound(phase):
-                raise ValueError(f"phases: {phase.name.value} must have bound {self.bound(phase)}")
-            if phase.rate is not None:
-                raise ValueError("phases: the phase training has a rate, and no other")
-            if phase.fineness is not None and not self.several_tables:
-                raise ValueError("phases: only the method families weighs persons")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +54,7 @@ class Independent(HasPhases):
 
     phases: ClassVar = (PhaseName.ONE_WAY,)
     pairs_at_most: ClassVar = True
+    takes_over: ClassVar = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,28 +99,39 @@ class Fixed(HasPhases):
             raise ValueError("workload: the method fixed needs one")
 
 
+class Vectors(HasPhases):
+    """What methods have in common that sum vectors of whole rows, one sum a phase.
+
+    ``asked`` names the plan's field of settings, whose ``bound`` is the norm of a row's vector.
+    """
+
+    __slots__ = ()
+    whole_rows: ClassVar = True
+    asked: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        if getattr(self, self.asked) is None:
+            raise ValueError(_FOREIGN[self.asked])
+
+    def bound(self, phase: Phase) -> int:
+        """Return the norm of what one row adds to the sum of a phase."""
+        return 1 if phase.name is PhaseName.ONE_WAY else int(getattr(self, self.asked).bound)
+
+    def check(self, phases: Sequence[Phase], *, silos: Sequence[str], trust: Trust) -> None:
+        """Raise ValueError unless each phase after the counts asks for one sum."""
+        HasPhases.check(self, phases, silos=silos, trust=trust)
+        for phase in phases:
+            if phase.name is not PhaseName.ONE_WAY and phase.marginals != 1:
+                raise ValueError(f"phases: {phase.name.value} asks for one sum")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OneShot(HasPhases):
+class OneShot(Vectors):
     """One sum of random features, which a generator is trained on."""
 
     phases: ClassVar = (PhaseName.ONE_WAY, PhaseName.EMBEDDING)
-    whole_rows: ClassVar = True
+    asked: ClassVar = "features"
     features: FeatureSettings
-
-    def __post_init__(self) -> None:
-        if self.features is None:
-            raise ValueError("features: the method one-shot needs them, and no other has them")
-
-    def bound(self, phase: Phase) -> int:
-        """Return the norm of a row's features in the phase that sums them."""
-        return self.features.bound if phase.name is PhaseName.EMBEDDING else 1
-
-    def check(self, phases: Sequence[Phase], *, silos: Sequence[str], trust: Trust) -> None:
-        """Raise ValueError unless one sum is asked, of the norm that its features have."""
-        HasPhases.check(self, phases, silos=silos, trust=trust)
-        if phases[-1].marginals != 1:
-            name, bound = phases[-1].name.value, self.features.bound
-            raise ValueError(f"phases: {name} must have bound {bound}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,26 +151,46 @@ class Copula(HasPhases):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Projection(HasPhases):
+class Projection(Vectors):
     """One sum of projected rows and of their second moments, which normal laws are fitted to."""
 
     phases: ClassVar = (PhaseName.ONE_WAY, PhaseName.PROJECTION)
-    whole_rows: ClassVar = True
+    asked: ClassVar = "projection"
     projection: ProjectionSettings
 
-    def __post_init__(self) -> None:
-        if self.projection is None:
-            raise ValueError("projection: the method projection needs it, and no other has it")
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Central(Vectors):
+    """Pictures summed by class, then how they differ from the middle of their class."""
+
+    phases: ClassVar = (PhaseName.ONE_WAY, PhaseName.CENTRAL, PhaseName.AROUND)
+    asked: ClassVar = "central"
+    central: CentralSettings
 
     def bound(self, phase: Phase) -> int:
-        """Return the norm of a projected row's vector in the phase that sums them."""
-        return self.projection.bound if phase.name is PhaseName.PROJECTION else 1
+        """Return the norm of a picture, and of what a difference adds."""
+        return self.central.bounds.get(phase.name.value, 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Votes(Vectors):
+    """Rounds of candidates, each row voting for the one that its text is nearest to."""
+
+    phases: ClassVar = (PhaseName.ONE_WAY, *OF_VOTES)
+    fewest: ClassVar = 2
+    reads_texts: ClassVar = True
+    asked: ClassVar = "votes"
+    votes: VoteSettings
+
+    def bound(self, phase: Phase) -> int:
+        """Return 1: a row votes for one candidate at most."""
+        return 1
 
     def check(self, phases: Sequence[Phase], *, silos: Sequence[str], trust: Trust) -> None:
-        """Raise ValueError unless one sum is asked, of the norm that projected rows have."""
-        HasPhases.check(self, phases, silos=silos, trust=trust)
-        if phases[-1].marginals != 1:
-            raise ValueError("phases: projection asks for one sum")
+        """Raise ValueError unless each round asks for one histogram, and the counts for a label."""
+        Vectors.check(self, phases, silos=silos, trust=trust)
+        if phases[0].marginals != 1:
+            raise ValueError("phases: votes are of one label, which asks for one sum")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -309,6 +303,8 @@ Chosen = (
     | Copula
     | OneShot
     | Projection
+    | Central
+    | Votes
     | DpSgd
     | Families
     | Evaluate
@@ -323,6 +319,8 @@ MEMBERS: Mapping[Method, type[Chosen]] = {
     Method.COPULA: Copula,
     Method.ONE_SHOT: OneShot,
     Method.PROJECTION: Projection,
+    Method.CENTRAL: Central,
+    Method.VOTES: Votes,
     Method.DP_SGD: DpSgd,
     Method.FAMILIES: Families,
     Method.EVALUATE: Evaluate,
@@ -334,10 +332,11 @@ _FOREIGN = {
     "weights": "weights: only the method aim weighs its workload",
     "features": "features: the method one-shot needs them, and no other has them",
     "projection": "projection: the method projection needs it, and no other has it",
+    "central": "central: the method central needs it, and no other has it",
+    "votes": "votes: the method votes needs them, and no other has them",
     "training": "training: the method dp-sgd needs it, and no other has it",
     "evaluation": "evaluation: the methods evaluate and drift need it, and no other has it",
 }
-
 
 OF_METHODS = tuple(_FOREIGN)
 """The fields of a plan that belong to methods."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from fractions import Fraction
@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from silosynth.common.accounting import GaussianCost, Noise
 from silosynth.common.families import MOST_FINENESS
 from silosynth.common.plan.fields import Exact, PlanModel
+from silosynth.common.plan.trust import Trust
 
 MOST_MARGINALS = 2**18
 """Of a phase: all pairs of 724 attributes."""
@@ -34,6 +35,11 @@ class PhaseName(StrEnum):
     WORKLOAD = "workload"
     EMBEDDING = "embedding"
     PROJECTION = "projection"
+    CENTRAL = "central"
+    AROUND = "around"
+    VOTES_1 = "votes-1"
+    VOTES_2 = "votes-2"
+    VOTES_3 = "votes-3"
     TRAINING = "training"
     LENGTHS = "lengths"
     PERSONS = "persons"
@@ -49,10 +55,11 @@ class Phase(PlanModel):
     sum where silos lack columns, ``held`` is the most of them over columns that one silo holds: a
     row moves no others, so a silo pays for so many. The phase ``embedding`` asks for one sum of
     random features, which is no marginal but sums like one, and so does ``projection``, of sums and
-    second moments of projected rows. The phases ``values`` and ``closer``
-    ask for histograms of one number's points each. The phase ``training`` asks for ``marginals``
-    noised sums of gradients in all its requests together, each over every person with the chance
-    ``rate``.
+    second moments of projected rows, ``central``, of pictures, and ``around``, of how they differ;
+    those of votes ask for how many rows of each class are nearest to each candidate. The phases
+    ``values`` and ``closer`` ask for histograms of one number's points each. The phase ``training``
+    asks for ``marginals`` noised sums of gradients in all its requests together, each over every
+    person with the chance ``rate``.
 
     A phase with a ``fineness`` F asks for marginals of families whose persons are weighed, so that
     all of them together move by F times T at most: one mechanism, however many marginals. Its
@@ -170,8 +177,20 @@ OF_COLUMNS, OF_PAIRS = (
     ),
 )
 """What measures columns as they are, and pairs as they are, and not merged to screen them."""
-OF_ALL_ATTRIBUTES = (PhaseName.EMBEDDING, PhaseName.PROJECTION)
+OF_VOTES = (PhaseName.VOTES_1, PhaseName.VOTES_2, PhaseName.VOTES_3)
+"""What asks for votes, a round after the other."""
+OF_ALL_ATTRIBUTES = (
+    PhaseName.EMBEDDING,
+    PhaseName.PROJECTION,
+    PhaseName.CENTRAL,
+    PhaseName.AROUND,
+    *OF_VOTES,
+)
 """What asks for one sum of whole rows' vectors in place of marginals."""
+
+ABOUT_CENTRES = PhaseName.AROUND
+OF_PICTURES = (PhaseName.CENTRAL, ABOUT_CENTRES)
+"""What asks for pictures, and for how they differ from centres that its request names."""
 
 
 class Views(StrEnum):
@@ -201,3 +220,48 @@ TABLES_PHASES: Mapping[str, TablesPhase] = {
     PhaseName.LATER: TablesPhase(views=Views.OTHERS, weighs=True),
 }
 """The phases of several tables, in their order."""
+
+
+class HasPhases:
+    """What methods have in common: phases in their order, which ask for counts of bound 1."""
+
+    __slots__ = ()
+    phases: ClassVar[tuple[PhaseName, ...]]
+    fewest: ClassVar[int | None] = None
+    """How many phases there are at least; all if None."""
+
+    pairs_at_most: ClassVar[bool] = False
+    """Whether it asks no marginal of more than two columns, but those that its plan names."""
+
+    whole_rows: ClassVar[bool] = False
+    """Whether it learns from whole rows, not from marginals alone."""
+
+    reads_texts: ClassVar[bool] = False
+    samples_persons: ClassVar[bool] = False
+    """Whether a person takes part by chance, so that Rényi orders tell the cost better."""
+
+    evaluates: ClassVar[bool] = False
+    """Whether it makes no sampler, but judges one on the people who were held out."""
+
+    everybody: ClassVar[bool] = False
+    """Whether it judges a sampler on everybody, to see whether people have moved away from it."""
+
+    takes_over: ClassVar[bool] = False
+    """Whether it may take what it does not measure from a sampler that was handed out."""
+
+    several_tables: ClassVar[bool] = False
+    """Whether it is for a schema of several tables; a person is then all rows below one."""
+
+    def bound(self, phase: Phase) -> int:
+        """Return the L2 norm that one row adds to a vector of ``phase`` at most."""
+        return 1
+
+    def check(self, phases: Sequence[Phase], *, silos: Sequence[str], trust: Trust) -> None:
+        """Raise ValueError unless the phases state the norm that a row can add to them."""
+        for phase in phases:
+            if phase.bound != self.bound(phase):
+                raise ValueError(f"phases: {phase.name.value} must have bound {self.bound(phase)}")
+            if phase.rate is not None:
+                raise ValueError("phases: the phase training has a rate, and no other")
+            if phase.fineness is not None and not self.several_tables:
+                raise ValueError("phases: only the method families weighs persons")

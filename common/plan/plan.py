@@ -18,31 +18,19 @@ from silosynth.common.digest import Digest, canonical_json, digest_of
 from silosynth.common.document import describe_validation, load_document
 from silosynth.common.domain import Clique
 from silosynth.common.errors import InvalidPlan, InvalidSchema
-from silosynth.common.generator import FeatureSettings, ProjectionSettings
+from silosynth.common.generator import (
+    CentralSettings,
+    FeatureSettings,
+    ProjectionSettings,
+    VoteSettings,
+)
 from silosynth.common.plan.fields import Name, PlanModel, read_json
 from silosynth.common.plan.held_out import EvaluationSettings, HeldOut
-from silosynth.common.plan.methods import (
-    OF_METHODS,
-    Chosen,
-    Method,
-    check_phases,
-    choose,
-)
-from silosynth.common.plan.phases import (
-    OF_VALUES,
-    Phase,
-    PhaseName,
-    phase_cost,
-    phase_noise,
-)
+from silosynth.common.plan.methods import OF_METHODS, Chosen, Method, check_phases, choose
+from silosynth.common.plan.phases import OF_VALUES, Phase, PhaseName, phase_cost, phase_noise
 from silosynth.common.plan.series import Renewal, Series
 from silosynth.common.plan.training import TrainingSettings
-from silosynth.common.plan.trust import (
-    OF_SHARED,
-    Trust,
-    TrustMode,
-    trust_of,
-)
+from silosynth.common.plan.trust import OF_SHARED, Trust, TrustMode, trust_of
 from silosynth.common.plan.values import PlannedTree
 from silosynth.common.trust import PublicKey
 
@@ -72,7 +60,7 @@ class Plan(PlanModel):
 
     _ABSENT: ClassVar[frozenset[str]] = frozenset(
         {"training", "values", "lacks", "unlinked", "held_out", "evaluation"}
-        | {"series", "renews", "projection"}
+        | {"series", "renews", "projection", "central", "votes"}
     )
 
     version: Literal[1] = 1
@@ -101,6 +89,10 @@ class Plan(PlanModel):
     projection: ProjectionSettings | None = Field(
         default=None, description="for the method projection: onto how many dimensions"
     )
+    central: CentralSettings | None = Field(default=None, description="for the method central")
+    votes: VoteSettings | None = Field(
+        default=None, description="for the method votes: which candidates may travel"
+    )
     training: TrainingSettings | None = Field(
         default=None, description="for the method dp-sgd: which network is trained, and how"
     )
@@ -126,7 +118,8 @@ class Plan(PlanModel):
         default=None, description="of a template that is approved once for a number of epochs"
     )
     renews: Renewal | None = Field(
-        default=None, description="for the method fixed: the sampler that the rest is taken from"
+        default=None,
+        description="of fixed, independent: which sampler the rest is taken from",
     )
     unlinked: tuple[Column, ...] | None = Field(
         default=None,
@@ -185,6 +178,8 @@ class Plan(PlanModel):
             raise ValueError("lacks: name the columns of a silo once each, or leave it out")
         if lacks and self.chosen.whole_rows:
             raise ValueError("lacks: this method learns from whole rows; measure marginals")
+        if lacks and self.chosen.evaluates:
+            raise ValueError("lacks: a plan that evaluates asks whole rows")
         if any(p.held is not None for p in self.phases) and not (lacks and self.masked):
             raise ValueError("phases: held belongs to shared trust where silos lack columns")
 
@@ -218,7 +213,7 @@ class Plan(PlanModel):
     def _check_series(self) -> None:
         """Raise ValueError for an epoch that goes by another name, and for what has no epochs."""
         if self.renews is not None and not self.chosen.takes_over:
-            raise ValueError("renews: belongs to the method fixed, with what moved as its workload")
+            raise ValueError("renews: belongs to the methods fixed and independent")
         if self.series is None:
             return
         if self.id != self.series.plan_id:

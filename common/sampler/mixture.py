@@ -8,11 +8,20 @@ from functools import partial
 from typing import Any, Self
 
 import numpy as np
+import pyarrow as pa
 
-from silosynth.common.codec import allowed_codes, code_dtype, narrow_spreads
+from silosynth.common.codec import (
+    allowed_codes,
+    code_dtype,
+    encode_texts,
+    modelled_texts,
+    narrow_spreads,
+)
 from silosynth.common.domain import Clique, Domain, Grouping
 from silosynth.common.errors import InvalidArgument, InvalidPlan, InvalidSampler
+from silosynth.common.generator import MOST_CANDIDATES, Alphabet, foreign_to
 from silosynth.common.sampler.conditional import WHOLE, Unmerge, check_within
+from silosynth.common.sampler.draw import BATCH_ROWS
 from silosynth.common.sampler.network import Network, softmax_parts
 from silosynth.common.sampler.sampler import (
     DrawBatch,
@@ -25,6 +34,7 @@ from silosynth.common.values import Spread
 
 _MOST_CELLS = 2**27
 _FEW = 8
+_BATCH_BYTES = 2**26
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -118,10 +128,15 @@ class DrawsMixture(DrawnAlike):
         """Draw fine codes: one (rows,) unsigned column per coded attribute."""
         words = SeededWords(seed=seed, purpose="generator", index=batch)
         component = steps[""].draw(np.zeros(rows, dtype=np.int64), words.uniform(rows))
-        return tuple(
+        fine = tuple(
             self._fine(a, steps[a].draw(component, words.uniform(rows)), words)
             for a in self.domain.attributes
         )
+        return (*fine, *self.texts_of(component))
+
+    def texts_of(self, component: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Return (rows, max_bytes) uint16 for each text that a mixture's components have."""
+        return ()
 
     def _fine(self, name: str, codes: np.ndarray, words: SeededWords) -> np.ndarray:
         """Return fine codes for the working codes of one attribute."""
@@ -222,7 +237,8 @@ class TableSampler(DrawsMixture):
     A row gets a component by ``weights``, (components,) uint32 rising to 2^31, and then every
     attribute by itself: ``tables`` holds, in the order of the domain, (components, working codes)
     uint32 that rise to 2^31 along every row. The rest is as in
-    :class:`~silosynth.common.sampler.mixture.NeuralSampler`.
+    :class:`~silosynth.common.sampler.mixture.NeuralSampler`. Where ``lines`` are given, one a
+    component, a row has its component's as its text.
 
     Guarantees: what can be built can be drawn from. The same seed gives the same rows everywhere.
     """
@@ -237,12 +253,14 @@ class TableSampler(DrawsMixture):
     plan_digest: str
     allowed: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
     spreads: Mapping[str, Spread] = field(default_factory=dict, repr=False)
+    lines: tuple[str, ...] | None = field(default=None, repr=False)
     domain: Domain = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         check_facts(self)
         object.__setattr__(self, "domain", self.schema.domain)
         check_within(self.within, grouping=self.grouping)
+        self._check_lines()
         sizes = self.working.shape
         if len(self.weights) * sum(sizes) > _MOST_CELLS:
             raise InvalidSampler("the tables of the mixture are too large")
@@ -251,6 +269,40 @@ class TableSampler(DrawsMixture):
             raise InvalidSampler("the mixture has not one table for each attribute")
         for name, size, table in zip(self.working.attributes, sizes, self.tables, strict=True):
             _check_shares(table, shape=(len(self.weights), size), name=repr(name))
+
+    def _check_lines(self) -> None:
+        """Raise InvalidSampler unless lines are texts of the schema's one, one a component."""
+        if self.lines is None:
+            return
+        texts = tuple(modelled_texts(self.schema).values())
+        if len(texts) != 1 or len(self.lines) != len(self.weights):
+            raise InvalidSampler("the lines are not one text for each component")
+        if len(self.lines) > MOST_CANDIDATES:
+            raise InvalidSampler(
+                f"{len(self.lines)} lines are more than the {MOST_CANDIDATES} that can be voted for"
+            )
+        for line in self.lines:
+            if not isinstance(line, str) or any(foreign_to(Alphabet.ANY, line)):
+                raise InvalidSampler("a line is no text, or has a character of no alphabet")
+            if len(line.encode()) > texts[0]:
+                raise InvalidSampler("a line is longer than the schema's text")
+
+    @property
+    def batch_rows(self) -> int:
+        """Return how many rows are drawn at once: fewer of long texts, so memory is bounded."""
+        if self.lines is None:
+            return BATCH_ROWS
+        longest = max(modelled_texts(self.schema).values())
+        return min(BATCH_ROWS, max(_BATCH_BYTES // longest, 1))
+
+    def texts_of(self, component: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Return (rows, max_bytes) uint16 of the text that each row's component has."""
+        if self.lines is None:
+            return ()
+        ((name, longest),) = modelled_texts(self.schema).items()
+        column = pa.array(self.lines, pa.large_string())
+        codes, _ = encode_texts(column, name=name, max_bytes=longest)
+        return (codes[component],)
 
     def describe(self) -> dict[str, Any]:
         """Return what is known of this kind of sampler alone, as plain JSON data."""

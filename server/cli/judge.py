@@ -27,8 +27,8 @@ from silosynth.common.measurement import Measurement
 from silosynth.common.plan import Plan, check_promise, dump_plan, load_plan
 from silosynth.common.report import Axis, Better, Measure, held_measures
 from silosynth.common.schema import load_schema
-from silosynth.server.coordinator import Stage, finish, replay
-from silosynth.server.driver import read_events
+from silosynth.server.coordinator import Stage, finish
+from silosynth.server.driver import read_state
 from silosynth.server.federation import find_run, home
 from silosynth.server.judging import (
     Sought,
@@ -154,7 +154,7 @@ def judge_with(what: Path, evaluation: str) -> JudgedWith:
 def _measured(directory: Path, trained: Plan) -> Sequence[Measurement]:
     """Return what a run released of pairs, to choose witness cells by; nothing of a generator."""
     schema = load_schema(directory / "schema.yaml")
-    state, _ = replay(trained, schema, read_events(directory, plan_digest=trained.digest))
+    state = read_state(directory, plan=trained, schema=schema)
     if state.stage not in (Stage.FIT, Stage.DELIVER, Stage.ENDED) or trained.chosen.whole_rows:
         return ()
     return finish(state).measurements

@@ -23,8 +23,8 @@ from silosynth.common.errors import InvalidArgument, RunFailed
 from silosynth.common.report import ReportFacts, sample_facts, write_report
 from silosynth.common.sampler import load_sampler
 from silosynth.server.cli.judge import find_directory, judge_with, register_judge
-from silosynth.server.coordinator import State, finish, replay
-from silosynth.server.driver import read_events
+from silosynth.server.coordinator import State, finish
+from silosynth.server.driver import read_state
 from silosynth.server.federation import RunFiles, RunState, find_run, home, read_ended, read_plan
 from silosynth.server.judging import check_judges, refuse_evaluation
 from silosynth.server.report import report_outcome, run_provenance
@@ -158,8 +158,7 @@ def replay_run(files: RunFiles) -> State:
         )
     refuse_evaluation(files.path)
     plan, schema = read_plan(files)
-    state, _ = replay(plan, schema, read_events(files.path, plan_digest=plan.digest))
-    return state
+    return read_state(files.path, plan=plan, schema=schema)
 
 
 def _facts(files: RunFiles, *, seed: int) -> ReportFacts:

@@ -30,7 +30,7 @@ from silosynth.common.telemetry import (
     take_in_others,
 )
 from silosynth.server.cli.prune import prune
-from silosynth.server.driver import Progress, TrainingProgress
+from silosynth.server.driver import Progress, TrainingProgress, generator_of
 from silosynth.server.federation import (
     Begun,
     Federation,
@@ -54,6 +54,10 @@ from silosynth.server.federation import (
 )
 from silosynth.server.judging import judgement_words, read_found
 
+GeneratorPath = Annotated[
+    Path | None,
+    typer.Option(help="The program that writes what silos vote for, for a plan of votes."),
+]
 RunId = Annotated[str, typer.Argument(metavar="RUN_ID", help="A run's id, from 'runs'.")]
 
 
@@ -75,6 +79,7 @@ def run(
     federation: Annotated[
         str | None, typer.Option(help="The federation, from federations.toml.")
     ] = None,
+    generator: GeneratorPath = None,
     resume: Annotated[
         str | None, typer.Option(metavar="RUN_ID", help="Go on with a run that stopped.")
     ] = None,
@@ -100,7 +105,7 @@ def run(
     if json_logs:
         start_logging(as_json=True)
         take_in_others(text=True)
-    files, begun = begin_or_find(plan, schema, federation, resume)
+    files, begun = begin_or_find(plan, schema, federation, resume, generator=generator)
     found = find_federation(home(), begun.federation)
     telemetry = Telemetry(role=Role.COORDINATOR)
     opened = Event()
@@ -199,13 +204,18 @@ def cancel(run_id: RunId, as_json: Json = False) -> None:
 
 
 def begin_or_find(
-    plan: Path | None, schema: Path | None, federation: str | None, resume: str | None
+    plan: Path | None,
+    schema: Path | None,
+    federation: str | None,
+    resume: str | None,
+    *,
+    generator: Path | None = None,
 ) -> tuple[RunFiles, Begun]:
     """Make a new run from a plan, or find the one to resume."""
     from silosynth.server.federation import check_runnable, require_trained
 
     if resume is not None:
-        if plan is not None or schema is not None or federation is not None:
+        if any(given is not None for given in (plan, schema, federation, generator)):
             raise InvalidArgument("--resume stands alone", hint="a run keeps its plan and schema")
         found = find_run(home(), resume)
         check_whole(found[0])
@@ -217,6 +227,7 @@ def begin_or_find(
     loaded, described = load_plan(plan), load_any_schema(schema)
     check_runnable(loaded, described)
     require_trained(home(), loaded)
+    generator_of(generator, loaded)
     check_files(find_federation(home(), federation))
     files = begin_run(
         home(),
@@ -225,6 +236,7 @@ def begin_or_find(
         federation=federation,
         now=datetime.now(UTC),
         token=secrets.token_hex(2),
+        generator=generator,
     )
     return find_run(home(), files.id)
 
@@ -283,11 +295,10 @@ def _read_journal(
     files: RunFiles, waiting: Mapping[str, Waiting]
 ) -> tuple[str, list[tuple[str, str, str, str]]]:
     """Return the stage of a run and a row for each silo, from its journal."""
-    from silosynth.server.coordinator import replay
-    from silosynth.server.driver import read_events
+    from silosynth.server.driver import read_state
 
     plan, schema = read_plan(files)
-    state, _ = replay(plan, schema, read_events(files.path, plan_digest=plan.digest))
+    state = read_state(files.path, plan=plan, schema=schema)
     stage = state.phase.value if state.phase else state.stage.value
     rows = []
     for silo in plan.silos:

@@ -13,7 +13,7 @@ import typer
 from silosynth.common.cli import Json, emit, say
 from silosynth.common.telemetry import start_logging, take_in_others
 from silosynth.server.cli.page import register_page
-from silosynth.server.cli.runs import begin_or_find, facts_of, register_runs
+from silosynth.server.cli.runs import GeneratorPath, begin_or_find, facts_of, register_runs
 from silosynth.server.federation import home
 from silosynth.server.service import Service, check_priority, serving_alone, submit, take_up
 
@@ -34,6 +34,7 @@ def submit_run(
     federation: Annotated[
         str | None, typer.Option(help="The federation, from federations.toml.")
     ] = None,
+    generator: GeneratorPath = None,
     resume: Annotated[
         str | None, typer.Option(metavar="RUN_ID", help="Leave a run that stopped to the service.")
     ] = None,
@@ -49,7 +50,7 @@ def submit_run(
     [dim]silosynth submit plan.yaml --schema schema.yaml --federation development[/dim]
     """
     check_priority(priority)
-    files, begun = begin_or_find(plan, schema, federation, resume)
+    files, begun = begin_or_find(plan, schema, federation, resume, generator=generator)
     submit(files, priority=priority, now=datetime.now(UTC))
     say(f"run {files.id} waits for the coordinator; follow it with 'silosynth status {files.id}'")
     emit(facts_of(files, begun), as_json=as_json)

@@ -1,5 +1,7 @@
+from .agreement import SumStage
+from .candidates import encode_candidates
 from .local import localise
-from .machine import Commands, replay, step
+from .machine import replay, step
 from .outcome import finish, finish_tables, make
 from .replicates import draw_replicates
 from .state import (
@@ -14,6 +16,8 @@ from .state import (
     Fail,
     Finish,
     Fitted,
+    Imagine,
+    Imagined,
     Mute,
     Notice,
     Propose,
@@ -21,9 +25,9 @@ from .state import (
     Stage,
     State,
     Stated,
-    SumStage,
     Undecided,
 )
+from .sums import Commands
 
 __all__ = [
     "Absent",
@@ -38,6 +42,8 @@ __all__ = [
     "Fail",
     "Finish",
     "Fitted",
+    "Imagine",
+    "Imagined",
     "Mute",
     "Notice",
     "Propose",
@@ -48,6 +54,7 @@ __all__ = [
     "SumStage",
     "Undecided",
     "draw_replicates",
+    "encode_candidates",
     "finish",
     "finish_tables",
     "localise",

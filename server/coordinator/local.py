@@ -81,7 +81,7 @@ def _check(state: State, *, silo: str) -> None:
     if plan.chosen.samples_persons:
         raise InvalidArgument(
             f"a run of {plan.method.value} trained a generator, whose steps were of all silos",
-            hint="plan with a method that measures marginals, or one-shot or projection",
+            hint="plan with a method that measures marginals, or one-shot, projection or central",
         )
     if plan.lacks or _ROWS not in state.asked:
         raise InvalidArgument(

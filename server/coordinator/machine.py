@@ -4,7 +4,7 @@ Drivers pump it: the coordinator of a federation, and the one-process driver of 
 does no I/O and draws no randomness, so replaying a journal of events always asks the same requests
 again and ends in the same measurements.
 
-    propose -> [agree] -> one phase after the other -> fit -> deliver -> ended
+    propose -> [agree] -> phase after phase, [imagine] before some -> fit -> deliver -> ended
 
 A plan without a roster is a simulation's: nothing is signed, nothing proposed, nothing delivered.
 """
@@ -15,10 +15,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 
 from silosynth.common.errors import (
-    DeadlineExceeded,
-    PlanRefused,
     RunFailed,
-    SiloAbsent,
     SilosynthError,
     Untrusted,
 )
@@ -45,6 +42,9 @@ from silosynth.common.plan import (
 from silosynth.common.schema import Schema
 from silosynth.common.tables import TablesSchema
 from silosynth.common.trust import PublicKey
+from silosynth.server.coordinator.candidates import read_candidates
+from silosynth.server.coordinator.faults import named, refused, undecided
+from silosynth.server.coordinator.renewed import take_last
 from silosynth.server.coordinator.state import (
     Absent,
     Acknowledged,
@@ -59,6 +59,8 @@ from silosynth.server.coordinator.state import (
     Fail,
     Finish,
     Fitted,
+    Imagine,
+    Imagined,
     Mute,
     Propose,
     Silent,
@@ -68,6 +70,8 @@ from silosynth.server.coordinator.state import (
     Undecided,
 )
 from silosynth.server.coordinator.sums import (
+    Commands,
+    absent,
     ask_keys,
     ask_votes,
     burn,
@@ -81,15 +85,19 @@ from silosynth.server.coordinator.sums import (
 from silosynth.server.coordinator.tables import ask_tables
 from silosynth.server.coordinator.values import ask_values, settle_values
 from silosynth.server.generator import Learning, settings, take_round
-from silosynth.server.methods import ask_phase
-
-Commands = tuple[Command, ...]
+from silosynth.server.methods import ask_phase, wanted_candidates
 
 
-def start(plan: Plan, schema: Schema | TablesSchema) -> tuple[State, Commands]:
-    """Begin a run; raise InvalidPlan when plan and schema do not fit."""
+def start(
+    plan: Plan, schema: Schema | TablesSchema, *, last: bytes | None = None
+) -> tuple[State, Commands]:
+    """Begin a run; raise InvalidPlan when plan and schema do not fit.
+
+    Args: last: the sampler that the plan renews, if any; RunFailed without it.
+    """
     check_any_plan(plan, schema)
-    state = State(plan=plan, schema=schema, silos=plan.silos, phase=None, stage=Stage.PROPOSE)
+    renewed, silos = take_last(plan, schema, last), plan.silos
+    state = State(plan=plan, schema=schema, silos=silos, stage=Stage.PROPOSE, renewed=renewed)
     if not plan.roster:
         return _begin(state)
     return state, tuple(Propose(silo=s) for s in state.silos)
@@ -102,6 +110,8 @@ def step(state: State, event: Event) -> tuple[State, Commands]:
             return _take_verdict(state, event)
         case Stated() | Mute():
             return _take_statement(state, event)
+        case Imagined():
+            return _take_candidates(state, event)
         case Answered() | Absent():
             return _take_answer(state, event)
         case Fitted():
@@ -111,10 +121,10 @@ def step(state: State, event: Event) -> tuple[State, Commands]:
 
 
 def replay(
-    plan: Plan, schema: Schema | TablesSchema, events: Iterable[Event]
+    plan: Plan, schema: Schema | TablesSchema, events: Iterable[Event], *, last: bytes | None = None
 ) -> tuple[State, Commands]:
-    """Return the state after ``events`` and what is still to be done."""
-    state, commands = start(plan, schema)
+    """Return the state after ``events`` and what is still to be done; see :func:`start`."""
+    state, commands = start(plan, schema, last=last)
     for event in events:
         state, new = step(state, event)
         commands = new or commands
@@ -127,15 +137,15 @@ def _take_verdict(state: State, event: Decided | Undecided) -> tuple[State, Comm
     if state.stage is not Stage.PROPOSE or not state.awaits(event.silo):
         return state, ()
     if isinstance(event, Undecided):
-        return _leave(state, event.silo, error=_undecided(state.plan, event.silo), then=_measure)
+        return _leave(state, event.silo, error=undecided(state.plan, event.silo), then=_measure)
     try:
         verdict = _check_verdict(state, event)
     except (RunFailed, Untrusted) as err:
-        return _leave(state, event.silo, error=_name(err, event.silo), then=_measure)
+        return _leave(state, event.silo, error=named(err, event.silo), then=_measure)
     if verdict.answer is Answer.PENDING:
         return state, ()
     if verdict.answer is Answer.REFUSED:
-        return _leave(state, event.silo, error=_refused(verdict), then=_measure)
+        return _leave(state, event.silo, error=refused(verdict), then=_measure)
     return _measure(replace(state, approved=(*state.approved, event.silo)))
 
 
@@ -144,17 +154,28 @@ def _take_answer(state: State, event: Answered | Absent) -> tuple[State, Command
     if event.phase is not state.phase or not state.waits_for(event.silo, phase=event.phase):
         return state, ()
     if isinstance(event, Absent):
-        return _leave(state, event.silo, error=_absent(event), then=_advance)
+        return _leave(state, event.silo, error=absent(event), then=_advance)
     try:
         answer = decode_release(event.data, trusted=_trusted(state, event.silo))
         if isinstance(answer, Release):
             _check_receipt(state, event, answer)
     except (RunFailed, Untrusted) as err:
-        return _leave(state, event.silo, error=_name(err, event.silo), then=_advance)
+        return _leave(state, event.silo, error=named(err, event.silo), then=_advance)
     if isinstance(answer, Refusal):
         return _leave(state, event.silo, error=refusal_error(answer), then=_advance)
     answered = {**state.releases.get(event.phase, {}), event.silo: answer}
     return _advance(replace(state, releases={**state.releases, event.phase: answered}))
+
+
+def _take_candidates(state: State, event: Imagined) -> tuple[State, Commands]:
+    """Take the candidates of a round, and ask the phase that waited for them."""
+    if state.stage is not Stage.IMAGINE or state.phase is None or event.phase in state.candidates:
+        return state, ()
+    try:
+        known = {**state.candidates, event.phase: read_candidates(event, plan=state.plan)}
+    except SilosynthError as err:
+        return state, (Fail(error=err),)
+    return _open_phase(replace(state, candidates=known), state.phase)
 
 
 def _take_statement(state: State, event: Stated | Mute) -> tuple[State, Commands]:
@@ -166,7 +187,7 @@ def _take_statement(state: State, event: Stated | Mute) -> tuple[State, Commands
     try:
         return _agree(take_statement(state, event))
     except SilosynthError as err:
-        return _leave(state, event.silo, error=_name(err, event.silo), then=_agree)
+        return _leave(state, event.silo, error=named(err, event.silo), then=_agree)
 
 
 def _agree(state: State) -> tuple[State, Commands]:
@@ -224,6 +245,8 @@ def _open_phase(state: State, phase: PhaseName) -> tuple[State, Commands]:
         question = ask_values(state, phase)
     else:
         state = settle_values(state)
+        if (wanted := wanted_candidates(phase, state.known())) is not None:
+            return replace(state, stage=Stage.IMAGINE, phase=phase), (Imagine(wanted=wanted),)
         question = replace(ask_phase(phase, state.known()), edges=state.edges)
     question = question.held(plan=state.plan, silos=state.silos)
     if question.learning is not None:
@@ -334,33 +357,6 @@ def _check_acknowledgement(state: State, event: Acknowledged) -> str:
     if stated != (event.silo, state.plan.digest, state.sampler_digest):
         return "acknowledged another result"
     return "" if said.accepted else f"did not accept the result: {said.message or 'no reason'}"
-
-
-def _absent(event: Absent) -> SiloAbsent:
-    """Return the error that names a silent silo."""
-    return SiloAbsent(
-        f"silo {event.silo} did not answer in phase {event.phase.value}",
-        hint="start it and resume the run; nothing is charged twice",
-    )
-
-
-def _undecided(plan: Plan, silo: str) -> DeadlineExceeded:
-    """Return the error that names a silo whose people have not decided in time."""
-    return DeadlineExceeded(
-        f"silo {silo} did not approve plan {plan.id} within {plan.approval_seconds} s",
-        hint="ask its operator, then resume the run; nothing is spent",
-    )
-
-
-def _refused(verdict: Verdict) -> PlanRefused:
-    """Return the error for a plan that a silo refused, in the silo's public words."""
-    why = verdict.message or "no reason was given"
-    return PlanRefused(f"silo {verdict.silo}: {why}", hint=verdict.hint)
-
-
-def _name(error: SilosynthError, silo: str) -> SilosynthError:
-    """Return ``error`` with the name of the silo that it is about."""
-    return type(error)(f"silo {silo}: {error.message}", hint=error.hint)
 
 
 def _check_receipt(state: State, event: Answered, release: Release) -> None:

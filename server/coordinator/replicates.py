@@ -21,6 +21,7 @@ from silosynth.common.measurement import Measurement
 from silosynth.common.sampler import AnySampler, Sampler, draw_codes
 from silosynth.common.seeded import SeededWords, check_whole
 from silosynth.server.coordinator.state import State
+from silosynth.server.measuring import Carried
 from silosynth.server.methods import METHODS, Outcome, finish_run
 
 _LEAST_ROWS = 1
@@ -53,7 +54,10 @@ def draw_replicates(state: State, outcome: Outcome, *, count: int, seed: int) ->
             phase: tuple(_measure(m, codes, known.schema.domain, words) for m in measured)
             for phase, measured in known.measured.items()
         }
-        found = finish_run(replace(known, measured=again, merging=known.merged_by)).sampler
+        carried = _carried(known.carried, codes, known.schema.domain, words)
+        found = finish_run(
+            replace(known, measured=again, merging=known.merged_by, carried=carried)
+        ).sampler
         assert isinstance(found, Sampler)  # what is no generator is a graphical model
         yield replace(found, schema=state.table, spreads=state.spreads)
 
@@ -69,6 +73,23 @@ def _people(
     drawn = draw_codes(sampler, rows=rows, seed=seed + index)
     chosen = words.below(rows, rows)
     return tuple(column[chosen] for column in drawn)
+
+
+def _carried(
+    carried: Carried, codes: Sequence[np.ndarray], domain: Domain, words: SeededWords
+) -> Carried:
+    """Return what a last sampler of these people, in the rows that it had, might have said."""
+    if not carried:
+        return carried
+    scale = carried.rows / max(len(codes[0]), _LEAST_ROWS)
+
+    def again(m: Measurement) -> Measurement:
+        counted = _measure(replace(m, variance=m.variance / scale**2), codes, domain, words)
+        return replace(m, values=counted.values * scale)
+
+    return Carried(
+        one_way=tuple(map(again, carried.one_way)), cliques=tuple(map(again, carried.cliques))
+    )
 
 
 def _measure(

@@ -6,19 +6,20 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from silosynth.common.domain import Grouping
 from silosynth.common.errors import SilosynthError
 from silosynth.common.measurement import Measurement
-from silosynth.common.messages import AgreedSet, Receipt, Release, Request, SumProof, SumStep, pack
+from silosynth.common.messages import Receipt, Release, Request, SumStep
 from silosynth.common.plan import OF_VALUES, PhaseName, Plan
 from silosynth.common.sampler import NeuralSampler
 from silosynth.common.schema import Schema
 from silosynth.common.tables import TablesSchema
 from silosynth.common.values import Spread
+from silosynth.server.coordinator.agreement import Agreement, SumStage
 from silosynth.server.coordinator.of_tables import OfTables
+from silosynth.server.coordinator.renewed import Renewed
 from silosynth.server.generator import Learning
 from silosynth.server.measuring import sum_masked, sum_releases, to_all_rows
-from silosynth.server.methods import Known, Question
+from silosynth.server.methods import Known, Question, Wanted
 from silosynth.server.values import Values
 
 _COUNTS = PhaseName.ONE_WAY
@@ -30,6 +31,7 @@ class Stage(StrEnum):
 
     PROPOSE = "propose"
     AGREE = "agree"
+    IMAGINE = "imagine"
     MEASURE = "measure"
     FIT = "fit"
     DELIVER = "deliver"
@@ -90,13 +92,6 @@ class Silent:
     silo: str
 
 
-class SumStage(StrEnum):
-    """What a silo is asked on the way to a sum."""
-
-    KEYS = "keys"
-    SET = "set"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stated:
     """A silo sent ``data``: its keys, its vote on a set, or a refusal."""
@@ -116,7 +111,26 @@ class Mute:
     silo: str
 
 
-Event = Decided | Undecided | Stated | Mute | Answered | Absent | Fitted | Acknowledged | Silent
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imagined:
+    """The generator wrote ``data``, the candidates of a round of votes."""
+
+    phase: PhaseName
+    data: bytes
+
+
+Event = (
+    Decided
+    | Undecided
+    | Stated
+    | Mute
+    | Imagined
+    | Answered
+    | Absent
+    | Fitted
+    | Acknowledged
+    | Silent
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +164,13 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Imagine:
+    """Have the generator write the candidates that a round of votes wants."""
+
+    wanted: Wanted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Finish:
     """Every phase is answered: fit."""
 
@@ -173,35 +194,7 @@ class Fail:
     error: SilosynthError
 
 
-Command = Propose | Agree | Notice | Ask | Finish | Deliver | End | Fail
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Agreement:
-    """How far the silos have agreed on a sum's participants.
-
-    ``members`` are those whose set ``agreed`` is up for signature, none while keys are gathered.
-    """
-
-    session: int = 1
-    adverts: Mapping[str, bytes] = field(default_factory=dict)
-    members: tuple[str, ...] = ()
-    votes: Mapping[str, bytes] = field(default_factory=dict)
-    agreed: AgreedSet | None = None
-
-    @property
-    def asked(self) -> SumStage:
-        """Return what silos are asked now."""
-        return SumStage.SET if self.members else SumStage.KEYS
-
-    @property
-    def proof(self) -> SumProof:
-        """Return the statements that every request of the session carries."""
-        return SumProof(
-            session=self.session,
-            adverts=tuple(pack(self.adverts[s]) for s in self.members),
-            votes=tuple(pack(self.votes[s]) for s in self.members),
-        )
+Command = Propose | Agree | Notice | Imagine | Ask | Finish | Deliver | End | Fail
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,13 +203,14 @@ class State(OfTables):
 
     ``silos`` are those that still take part, ``left`` says why others do not, and ``acknowledged``
     what each silo had against the result: nothing, if it is well. ``learning`` is there while and
-    after a generator is trained; ``rounds`` are the releases of the rounds before, without cells.
+    after a generator is trained; ``rounds`` are those before, ``renewed`` the last sampler's word.
+    ``candidates`` are what was sent, or is about to be, in each round of votes.
     """
 
     plan: Plan
     schema: Schema | TablesSchema
     silos: tuple[str, ...]
-    phase: PhaseName | None
+    phase: PhaseName | None = None
     stage: Stage
     approved: tuple[str, ...] = ()
     left: Mapping[str, str] = field(default_factory=dict)
@@ -229,6 +223,8 @@ class State(OfTables):
     learning: Learning | None = None
     rounds: tuple[Release, ...] = ()
     values: Values | None = None
+    renewed: Renewed = field(default_factory=Renewed)
+    candidates: Mapping[PhaseName, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def coded(self) -> Schema:
@@ -282,27 +278,28 @@ class State(OfTables):
             silos=self.silos,
             learning=self.learning,
             generator=generator,
+            carried=self.renewed.carried,
+            candidates=self.candidates,
         )
 
     def merging(self) -> tuple[Measurement, ...]:
         """Return the 1-way sums that codes are merged by; none before the first phase is complete.
 
         They are over all silos that answered them, so a silo that leaves later changes no merge,
-        and what was asked of merged codes still fits the model's. Its rows count nowhere else.
+        and what was asked of merged codes still fits the model's. Its rows count nowhere else. What
+        a last sampler says is in them: codes that it kept apart stay apart.
         """
-        first = _COUNTS
-        complete = first in self.asked and not self.is_open(first)
-        return self._sum(first, silos=None) if complete else ()
+        complete = _COUNTS in self.asked and not self.is_open(_COUNTS)
+        return self.renewed.columns(self._sum(_COUNTS, silos=None)) if complete else ()
 
     def _sum(self, phase: PhaseName, *, silos: tuple[str, ...] | None) -> tuple[Measurement, ...]:
         """Return the sums of a phase, all brought to the rows of ``silos``, or of all."""
         sums = self._own_sum(phase, silos=silos)
         if not self.plan.lacks:
             return sums
-        first = _COUNTS
-        apart = phase is not first and first in self.asked
-        others = self._own_sum(first, silos=silos) if apart else ()
-        taking = self.releases[first if apart else phase]
+        apart = phase is not _COUNTS and _COUNTS in self.asked
+        others = self._own_sum(_COUNTS, silos=silos) if apart else ()
+        taking = self.releases[_COUNTS if apart else phase]
         over = tuple(s for s in taking if silos is None or s in silos)
         return to_all_rows(sums, others=others, plan=self.plan, silos=over)
 
@@ -315,7 +312,7 @@ class State(OfTables):
         return add(
             [r for silo, r in self.releases[phase].items() if silos is None or silo in silos],
             queries=question.queries,
-            levels={q.level: Grouping() for q in question.queries} | dict(question.levels),
+            levels=question.groupings,
             plan=self.plan,
             phase=self.plan.phase(phase),
         )

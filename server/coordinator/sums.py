@@ -26,9 +26,10 @@ from silosynth.common.messages import (
     refusal_error,
 )
 from silosynth.common.plan import Plan
+from silosynth.server.coordinator.agreement import Agreement, SumStage
 from silosynth.server.coordinator.state import (
+    Absent,
     Agree,
-    Agreement,
     Command,
     Fail,
     Mute,
@@ -36,7 +37,6 @@ from silosynth.server.coordinator.state import (
     Stage,
     State,
     Stated,
-    SumStage,
 )
 
 Commands = tuple[Command, ...]
@@ -86,6 +86,14 @@ def take_statement(state: State, event: Stated) -> State:
         read_vote(event.data, silo=event.silo, plan=plan, agreed=_agreed(agreement))
         heard = replace(agreement, votes={**agreement.votes, event.silo: event.data})
     return replace(state, agreement=heard)
+
+
+def absent(event: Absent) -> SiloAbsent:
+    """Return the error that names a silent silo."""
+    return SiloAbsent(
+        f"silo {event.silo} did not answer in phase {event.phase.value}",
+        hint="start it and resume the run; nothing is charged twice",
+    )
 
 
 def mute(event: Mute) -> SiloAbsent:

@@ -43,7 +43,8 @@ def leaves_question(plan: Plan, schema: Schema, counted: Mapping[str, Counted]) 
 def settle_values(state: State) -> State:
     """Return the state that knows values, once a phase after them opens."""
     if state.values is not None or not state.plan.values:
-        return state
+        # A plan that renews looks at no values: the last sampler's are its own.
+        return replace(state, values=state.values or state.renewed.values)
     asked = state.asked.get(PhaseName.CLOSER, Question())
     values = estimate_values(
         _counted(state, PhaseName.VALUES),

@@ -24,7 +24,7 @@ from silosynth.common.sampler import DrawsRows
 from silosynth.server.judging import Judgement
 
 ALARM = 0.001
-DRIFT_VERSION = 1
+DRIFT_VERSION = 2
 _MOST_BYTES = 20_000_000
 
 
@@ -32,12 +32,14 @@ _MOST_BYTES = 20_000_000
 class Drifted:
     """How far each pair moved, in standard errors of its farthest half, and from where on it did.
 
-    ``moved`` are the pairs beyond ``limit``. ``people`` are of the first look and the second.
+    ``by`` is what share of the people moved at least. ``moved`` are the pairs beyond ``limit``.
+    ``people`` are of the first look and the second.
     """
 
     sampler: str
     columns: tuple[tuple[str, str], ...]
     farthest: np.ndarray
+    by: np.ndarray
     limit: float
     alarm: float
     people: tuple[float, float]
@@ -77,12 +79,15 @@ def find_drift(
     if not 0 < alarm < 0.5:
         raise InvalidArgument(f"an alarm of {alarm:g} is no small chance", hint="use 0.001")
     shares, variances, people = zip(*(_look(j) for j in (before, now)), strict=True)
-    score = np.abs(shares[1] - shares[0]) / np.sqrt(variances[0] + variances[1])
+    apart = np.abs(shares[1] - shares[0])
+    score = (apart / np.sqrt(variances[0] + variances[1])).reshape(len(now.inputs.pairs), -1)
+    at = score.argmax(axis=1)[:, None]
     names = sampler.domain.attributes
     return Drifted(
         sampler=now.inputs.settings.sampler,
         columns=tuple((names[a], names[b]) for a, b in now.inputs.pairs),
-        farthest=score.reshape(len(now.inputs.pairs), -1).max(axis=1),
+        farthest=np.take_along_axis(score, at, axis=1)[:, 0],
+        by=np.take_along_axis(apart.reshape(score.shape), at, axis=1)[:, 0] / 2,
         limit=limit_of(alarm, halves=score.size),
         alarm=alarm,
         people=(people[0], people[1]),
@@ -101,21 +106,25 @@ def describe_drift(found: Drifted, *, on: date) -> dict[str, Any]:
         "people": list(found.people),
         "moved": [list(pair) for pair in found.moved],
         "pairs": [
-            {"columns": list(pair), "standard_errors": float(score)}
-            for pair, score in zip(found.columns, found.farthest, strict=True)
+            {"columns": list(pair), "standard_errors": float(score), "share": float(share)}
+            for pair, score, share in zip(found.columns, found.farthest, found.by, strict=True)
         ],
     }
 
 
-def read_moved(path: Path, *, sampler: bytes) -> tuple[tuple[str, str], ...]:
-    """Return the pairs that moved away from a sampler, as :func:`describe_drift` wrote them.
+def read_moved(path: Path, *, sampler: bytes) -> dict[tuple[str, str], float]:
+    """Return by pair that moved away from a sampler what share of the people did.
+
+    As :func:`describe_drift` wrote it.
 
     Raises InvalidArgument for another version, a damaged file, or drift from another sampler.
     """
     try:
         facts = json.loads(read_named(path, most=_MOST_BYTES))
-        pairs = tuple((str(one), str(other)) for one, other in facts["moved"])
         found = facts["version"], facts["sampler"]
+        if found[0] == DRIFT_VERSION:
+            shares = {tuple(map(str, p["columns"])): float(p["share"]) for p in facts["pairs"]}
+            pairs = {(str(a), str(b)): shares[(str(a), str(b))] for a, b in facts["moved"]}
     except (OSError, ValueError, KeyError, TypeError) as err:
         raise InvalidArgument(
             f"{path}: does not say what moved", hint="write it with 'silosynth drift --out'"

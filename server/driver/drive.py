@@ -27,6 +27,7 @@ from silosynth.server.coordinator import (
     Fail,
     Finish,
     Fitted,
+    Imagine,
     Notice,
     Propose,
     Stage,
@@ -34,7 +35,8 @@ from silosynth.server.coordinator import (
     replay,
     step,
 )
-from silosynth.server.driver.journal import Journal
+from silosynth.server.driver.imagine import Generator, no_generator
+from silosynth.server.driver.journal import Journal, read_last
 from silosynth.server.generator import settings
 from silosynth.server.methods import trained_sampler
 
@@ -130,6 +132,7 @@ def drive(
     send: Send,
     agree: SendSteps | None = None,
     signed: Signed | None = None,
+    imagine: Generator = no_generator,
     progress: Callable[[Progress], None] = lambda _: None,
     reached: Reached = lambda _: None,
     tell: Callable[[str], None] = lambda _: None,
@@ -142,12 +145,14 @@ def drive(
 
     Args:
         agree: takes silos' steps towards a sum; plans with shared noise need it.
+        imagine: writes the candidates that rows vote for; plans of votes need it.
         reached: a seam for tests, called with the names in :data:`STEPS`.
         tell: gets what whoever watches has to know before more is asked.
     Raises the error that ends the run, after all answers of the phase are journaled.
     """
     pump = _Pump(journal=journal, progress=progress, reached=reached)
-    state, commands = replay(plan, schema, journal.events())
+    last = read_last(journal.directory, plan=plan)
+    state, commands = replay(plan, schema, journal.events(), last=last)
     while True:
         _raise_failure(commands)
         for notice in (c for c in commands if isinstance(c, Notice)):
@@ -157,6 +162,8 @@ def drive(
                 raise RunFailed("shared noise needs a driver that lets silos agree on a sum")
             reached("before-send")
             state, commands = _collect(state, agree(steps), count=len(steps), pump=pump)
+        elif asked := [c for c in commands if isinstance(c, Imagine)]:
+            state, commands = _collect(state, map(imagine, asked), count=len(asked), pump=pump)
         elif requests := [c.request for c in commands if isinstance(c, Ask)]:
             reached("before-send")
             state, commands = _collect(state, send(requests), count=len(requests), pump=pump)
@@ -183,8 +190,8 @@ def _collect(
     """Take and journal every answer of a phase or stage; return what to do next."""
     commands: Commands = ()
     failure: SilosynthError | None = None
-    agreeing = state.stage is Stage.AGREE
-    asked: PhaseName | Stage = state.stage if agreeing else state.phase or state.stage
+    apart = state.stage in (Stage.AGREE, Stage.IMAGINE)
+    asked: PhaseName | Stage = state.stage if apart else state.phase or state.stage
     answered = 0
     training = _training_progress(state)
     pump.progress(Progress(phase=asked, answered=0, asked=count, training=training))

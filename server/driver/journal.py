@@ -10,9 +10,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from silosynth.common.errors import RunFailed
+from silosynth.common.digest import digest_of
+from silosynth.common.errors import InvalidArgument, RunFailed
 from silosynth.common.files import make_directory, replace_file, sync_directory
-from silosynth.common.plan import PhaseName
+from silosynth.common.plan import PhaseName, Plan
+from silosynth.common.tables import AnySchema
 from silosynth.server.coordinator import (
     Absent,
     Acknowledged,
@@ -20,14 +22,20 @@ from silosynth.server.coordinator import (
     Decided,
     Event,
     Fitted,
+    Imagined,
     Mute,
     Silent,
+    State,
     Stated,
     SumStage,
     Undecided,
+    replay,
 )
 
 JOURNAL_VERSION = 1
+LAST = "last.sampler"
+"""The sampler that the run's plan renews, beside its journal."""
+
 _RESTART = "start in a new directory"
 
 
@@ -81,7 +89,7 @@ class Journal:
     def record(self, event: Event) -> None:
         """Append an event and return once it is on disk."""
         line = _line(event)
-        if isinstance(event, Answered | Decided | Stated | Acknowledged):
+        if isinstance(event, Answered | Decided | Stated | Imagined | Acknowledged):
             digest = hashlib.sha256(event.data).hexdigest()
             self._store(digest, event.data)
             line["sha256"] = digest
@@ -103,6 +111,41 @@ class Journal:
         self._file.flush()
         if self._durable:
             os.fsync(self._file.fileno())
+
+
+def check_last(plan: Plan, last: bytes | None) -> None:
+    """Raise InvalidArgument for a sampler that is not the one that a plan renews.
+
+    So that a wrong one never takes the place of what a run keeps.
+    """
+    wanted = None if plan.renews is None else plan.renews.sampler
+    if last is not None and digest_of(last) != wanted:
+        raise InvalidArgument(
+            f"plan {plan.id} renews no sampler"
+            if wanted is None
+            else f"plan {plan.id} renews another sampler than the one that was given",
+            hint="leave --last out" if wanted is None else f"give the one of digest {wanted}",
+        )
+
+
+def keep_last(directory: Path, sampler: bytes) -> None:
+    """Keep the sampler that a run renews beside its journal, durably, before anything is asked."""
+    replace_file(directory / LAST, sampler)
+
+
+def read_last(directory: Path, *, plan: Plan) -> bytes | None:
+    """Return the sampler that a run renews; None where it renews none, or it is not there."""
+    path = directory / LAST
+    return path.read_bytes() if plan.renews is not None and path.is_file() else None
+
+
+def read_state(directory: Path, *, plan: Plan, schema: AnySchema) -> State:
+    """Return where a run stands: its journal played again, beside the sampler that it renews.
+
+    It gives what it gave, so nothing is asked and nothing is spent.
+    """
+    events = read_events(directory, plan_digest=plan.digest)
+    return replay(plan, schema, events, last=read_last(directory, plan=plan))[0]
 
 
 def read_events(directory: Path, *, plan_digest: str) -> tuple[Event, ...]:
@@ -154,6 +197,8 @@ def _line(event: Event) -> dict[str, str]:
                 "session": str(event.session),
                 "silo": event.silo,
             }
+        case Imagined():
+            return {"event": "imagined", "phase": event.phase.value}
         case Fitted():
             return {"event": "fitted", "sampler": event.sampler_digest}
         case Decided() | Acknowledged() | Undecided() | Silent():
@@ -168,6 +213,9 @@ def _event(directory: Path, line: Mapping[str, str]) -> Event:
             return Answered(phase=PhaseName(line["phase"]), silo=line["silo"], data=data)
         case "absent":
             return Absent(phase=PhaseName(line["phase"]), silo=line["silo"])
+        case "imagined":
+            data = _load(directory, line["sha256"])
+            return Imagined(phase=PhaseName(line["phase"]), data=data)
         case "fitted":
             return Fitted(sampler_digest=line["sampler"])
         case "decided":

@@ -1,4 +1,5 @@
 from .certs import make_certs, renew_certs
+from .channel import Channel
 from .prune import check_whole, compact, drop, droppable, is_pruned, tidy_runs
 from .pump import Watchers
 from .results import require_trained
@@ -32,12 +33,15 @@ from .settings import (
     load_federations,
 )
 from .standing import Waiting, printable, read_left, read_standing, summarise
-from .superlink import admit_nodes, dismiss_nodes, list_nodes
+from .superlink import admit_nodes, dismiss_nodes, list_nodes, open_grid
+from .superlink_calls import Pace
 
 __all__ = [
     "Begun",
+    "Channel",
     "Ended",
     "Federation",
+    "Pace",
     "RosterChain",
     "RunFiles",
     "RunState",
@@ -69,6 +73,7 @@ __all__ = [
     "load_federations",
     "load_roster",
     "make_certs",
+    "open_grid",
     "printable",
     "read_chain",
     "read_ended",

@@ -15,7 +15,7 @@ from silosynth.common.tables import AnySchema
 from silosynth.common.telemetry import Telemetry, log
 from silosynth.common.trust import SigningKey
 from silosynth.server.coordinator import Answered, Event, State
-from silosynth.server.driver import Journal, Progress, Reached, Signed
+from silosynth.server.driver import Journal, Progress, Reached, Signed, generator_of
 from silosynth.server.driver.drive import drive
 from silosynth.server.federation.channel import Channel
 from silosynth.server.federation.results import conclude, keep_answer, keep_receipt_of, receipts_of
@@ -85,6 +85,8 @@ def run_to_end(run: Run) -> State:
 def _attempt(run: Run) -> State:
     """Pump the run over one run at the SuperLink."""
     pace = run.watchers.pace or Pace()
+    named = run.begun.generator
+    imagine = generator_of(None if named is None else Path(named), run.plan)
     with (
         Journal(run.files.path, plan_digest=run.plan.digest) as journal,
         open_grid(run.federation, lock=run.home / "superlink.lock", patience=pace.patience) as grid,
@@ -113,6 +115,7 @@ def _attempt(run: Run) -> State:
             journal=journal,
             send=lambda requests: _ask(run, channel, requests),
             agree=channel.agree,
+            imagine=imagine,
             tell=lambda text: _tell(run, text),
             signed=Signed(
                 propose=lambda silos: channel.propose(silos, deadline=run.approve_by),

@@ -24,7 +24,7 @@ from silosynth.common.messages import (
 from silosynth.common.plan import EvaluationSettings, Plan, Renewal
 from silosynth.common.trust import PublicKey, SigningKey
 from silosynth.server.coordinator import Answered, State, make
-from silosynth.server.driver import Reached
+from silosynth.server.driver import Reached, keep_last, read_last
 from silosynth.server.federation.roster.chain import former_keys
 from silosynth.server.federation.run_files import (
     RunFiles,
@@ -48,8 +48,7 @@ def conclude(
     if plan.evaluation is not None:
         return _conclude_evaluation(state, plan.evaluation, files=files, keep=keep)
     reached("before-fit")
-    last = None if plan.renews is None else read_trained(files.path.parent, plan.renews)
-    made = make(state, last=last)
+    made = make(state)
     reached("after-fit")
     reached("before-write")
     made.save(files.sampler)
@@ -113,6 +112,19 @@ def require_trained(home: Path, plan: Plan) -> None:
     about = plan.evaluation or plan.renews
     if about is not None:
         read_trained(runs_directory(home), about)
+
+
+def keep_trained(home: Path, plan: Plan, files: RunFiles) -> None:
+    """Keep the sampler that a plan renews with its run, which from then on stands by itself.
+
+    Raises InvalidArgument as :func:`require_trained` does.
+    """
+    if plan.renews is None:
+        require_trained(home, plan)
+        return
+    kept = read_last(files.path, plan=plan)
+    if kept is None or digest_of(kept) != plan.renews.sampler:
+        keep_last(files.path, read_trained(runs_directory(home), plan.renews))
 
 
 def _keep_receipts(

@@ -15,7 +15,7 @@ from silosynth.common.trust import SigningKey
 from silosynth.server.coordinator import State
 from silosynth.server.driver import count_cost
 from silosynth.server.federation.pump import Run, Watchers, run_to_end
-from silosynth.server.federation.results import require_trained
+from silosynth.server.federation.results import keep_trained
 from silosynth.server.federation.run_files import (
     Begun,
     Ended,
@@ -83,7 +83,7 @@ def run_federation(
                 f"run {files.id} was cancelled", hint="make a new plan; what it spent stays spent"
             )
         plan, schema = read_plan(files)
-        require_trained(home, plan)
+        keep_trained(home, plan, files)
         run = Run(
             home=home,
             files=files,

@@ -46,6 +46,7 @@ class Begun(BaseModel):
     plan_id: str
     plan_digest: str
     started: datetime
+    generator: str | None = None
 
 
 class Ended(BaseModel):
@@ -148,17 +149,26 @@ def begin_run(
     federation: str,
     now: datetime,
     token: str,
+    generator: Path | None = None,
 ) -> RunFiles:
-    """Make the directory of a new run; ``now`` and ``token`` make its id its own."""
+    """Make the directory of a new run; ``now`` and ``token`` make its id its own.
+
+    Args: generator: what writes the candidates of a plan of votes.
+    """
     run_id = f"{plan.id}-{now.astimezone(UTC):%Y%m%d-%H%M%S}-{token}"
     run = RunFiles(path=runs_directory(home) / run_id)
     make_directory(run.path, mode=0o700)
     write_text(run.plan, dump_plan(plan), force=False)
     write_text(run.schema, dump_any_schema(schema), force=False)
     begun = Begun(
-        run_id=run_id, federation=federation, plan_id=plan.id, plan_digest=plan.digest, started=now
+        run_id=run_id,
+        federation=federation,
+        plan_id=plan.id,
+        plan_digest=plan.digest,
+        started=now,
+        generator=None if generator is None else str(generator.expanduser().resolve()),
     )
-    write_text(run.begun, begun.model_dump_json(indent=1) + "\n", force=False)
+    write_text(run.begun, begun.model_dump_json(indent=1, exclude_none=True) + "\n", force=False)
     return run
 
 

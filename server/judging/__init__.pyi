@@ -6,6 +6,7 @@ from .planned import (
     judging_plan,
     judging_terms,
     plan_evaluation,
+    refuse_lacks,
 )
 from .result import (
     Judgement,
@@ -39,5 +40,6 @@ __all__ = [
     "read_found",
     "read_judgement",
     "refuse_evaluation",
+    "refuse_lacks",
     "write_judgement",
 ]

@@ -87,8 +87,25 @@ def plan_evaluation(trained: Plan, sampler: bytes, *, sought: Sought) -> tuple[P
     return plan, inputs
 
 
+def refuse_lacks(trained: Plan) -> None:
+    """Raise InvalidPlan for a run whose silos lack columns: nothing is asked of its sampler.
+
+    A plan about it asks every silo of every column, and a silo that lacks one would refuse it.
+    """
+    if trained.lacks:
+        raise InvalidPlan(
+            f"plan {trained.id} was for silos of which silo {min(trained.lacks)!r} lacks columns, "
+            "and a plan about its sampler asks all of them of every column",
+            hint="run a whole plan again, with --lacks",
+        )
+
+
 def judging_terms(trained: Plan, *, epsilon: float, delta: float) -> Terms:
-    """Return what a plan about the sampler of ``trained`` is made within."""
+    """Return what a plan about the sampler of ``trained`` is made within.
+
+    Raises InvalidPlan as :func:`refuse_lacks` does.
+    """
+    refuse_lacks(trained)
     return Terms(
         epsilon=epsilon,
         delta=delta,
@@ -207,6 +224,7 @@ def _settle(
         likelihood=isinstance(sampler, Sampler),
         clip=8 if len(sampler.domain.shape) <= 15 else 12,
         targets=tuple(sought.targets),
+        cuts="classes" if sought.targets else None,
         weights=(1, 1, 1, 1, 1),
     )
     inputs = work_out(sampler, settings)

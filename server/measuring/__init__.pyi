@@ -1,3 +1,4 @@
+from .carried import Carried, carry, take_over, weigh_columns, within_memory
 from .evidence import (
     Measured,
     fit_measured,
@@ -12,8 +13,10 @@ from .sum import add_masked, estimate_rows, regroup, sum_masked, sum_releases, t
 from .working_domain import coarse_grouping, keep_zeros_apart, within_groups, working_grouping
 
 __all__ = [
+    "Carried",
     "Measured",
     "add_masked",
+    "carry",
     "coarse_grouping",
     "estimate_rows",
     "fit_measured",
@@ -27,7 +30,10 @@ __all__ = [
     "rounds_measured",
     "sum_masked",
     "sum_releases",
+    "take_over",
     "to_all_rows",
+    "weigh_columns",
     "within_groups",
+    "within_memory",
     "working_grouping",
 ]

@@ -1,7 +1,7 @@
 from .budget import Size, calibrated
 from .dp_sgd import trained_sampler
 from .marginals import draw_order
-from .method import Design, Flags, Known, Outcome, Question, Terms
+from .method import Design, Flags, Known, Outcome, Question, Terms, Wanted
 from .mixture import most_groups
 from .table import (
     METHODS,
@@ -12,6 +12,7 @@ from .table import (
     options_of,
     read_method,
     require_generators,
+    wanted_candidates,
 )
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Question",
     "Size",
     "Terms",
+    "Wanted",
     "ask_phase",
     "calibrated",
     "describe_plan",
@@ -34,4 +36,5 @@ __all__ = [
     "read_method",
     "require_generators",
     "trained_sampler",
+    "wanted_candidates",
 ]

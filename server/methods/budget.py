@@ -19,9 +19,13 @@ from silosynth.common.plan import (
 )
 from silosynth.common.schema import Schema
 from silosynth.server.methods.method import Terms
+from silosynth.server.mixture import FEWEST_POINTS
 
 MAX_CELLS_PER_MARGINAL = 5_000_000
 MAX_CELLS_PER_PLAN = 50_000_000
+MAX_FITTED = 2**26
+"""Numbers of a mixture of laws by class, about half a gigabyte; fitting it takes a few of them."""
+
 _STEP = Fraction(1, 1024)
 
 
@@ -42,6 +46,18 @@ class Size:
 
 Sizes = dict[PhaseName, Size]
 Shares = Mapping[PhaseName, Fraction]
+
+
+def check_fitted(schema: Schema, *, classes: int) -> None:
+    """Raise InvalidPlan for more classes than the mixture of their laws has room for.
+
+    Each has so many points, each with a share of every code: known before anything is spent.
+    """
+    if classes * FEWEST_POINTS * sum(schema.domain.shape) > MAX_FITTED:
+        raise InvalidPlan(
+            f"laws of {classes} classes over {sum(schema.domain.shape)} codes are too many to fit",
+            hint="merge classes of the label, or use the method one-shot",
+        )
 
 
 def one_way_size(schema: Schema, terms: Terms | None = None) -> Sizes:

@@ -20,7 +20,7 @@ from silosynth.server.methods.budget import (
     check_total,
     one_way_size,
 )
-from silosynth.server.methods.marginals import finish_model
+from silosynth.server.methods.marginals import finish_model, with_last
 from silosynth.server.methods.method import (
     WORKING,
     Design,
@@ -37,9 +37,10 @@ SHARES: Shares = {PhaseName.ONE_WAY: Fraction(1, 4), PhaseName.WORKLOAD: Fractio
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fixed:
-    """The marginals to measure."""
+    """The marginals to measure; ``alone`` is the columns' share of rho, a quarter if None."""
 
     workload: Sequence[Clique] = ()
+    alone: Fraction | None = None
 
     def sizes(self, schema: Schema, terms: Terms) -> Sizes:
         """Return the sizes of both phases; raise InvalidPlan for a marginal that is too large."""
@@ -56,8 +57,10 @@ class Fixed:
         return check_total(sizes)
 
     def design(self, schema: Schema, terms: Terms) -> Design:
-        """Split the budget by :data:`SHARES`."""
-        return Design(phases=calibrated(self.sizes(schema, terms), shares=SHARES, terms=terms))
+        """Split the budget by :data:`SHARES`, or as was chosen."""
+        alone = SHARES[PhaseName.ONE_WAY] if self.alone is None else self.alone
+        shares = {PhaseName.ONE_WAY: alone, PhaseName.WORKLOAD: 1 - alone}
+        return Design(phases=calibrated(self.sizes(schema, terms), shares=shares, terms=terms))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +97,7 @@ def _ask(phase: PhaseName, known: Known) -> Question:
 
 def _finish(known: Known) -> Outcome:
     """Fit the model that they make."""
-    return finish_model(known, grouping=known.rare_merged)
+    return finish_model(with_last(known), grouping=known.rare_merged)
 
 
 RECIPE = Recipe(name=Method.FIXED, options=Fixed, flags=FixedFlags, ask=_ask, finish=_finish)

@@ -8,7 +8,7 @@ from fractions import Fraction
 from silosynth.common.plan import Method, PhaseName
 from silosynth.common.schema import Schema
 from silosynth.server.methods.budget import Shares, Sizes, calibrated, check_total, one_way_size
-from silosynth.server.methods.marginals import finish_model
+from silosynth.server.methods.marginals import finish_model, with_last
 from silosynth.server.methods.method import (
     Design,
     Known,
@@ -41,7 +41,7 @@ def _ask(phase: PhaseName, known: Known) -> Question:
 
 def _finish(known: Known) -> Outcome:
     """Fit a model without pairs."""
-    return finish_model(known, grouping=known.rare_merged)
+    return finish_model(with_last(known), grouping=known.rare_merged)
 
 
 RECIPE = Recipe(name=Method.INDEPENDENT, options=Independent, ask=_ask, finish=_finish)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import combinations
 
@@ -23,7 +23,16 @@ from silosynth.common.sampler import (
     shares_within,
 )
 from silosynth.common.schema import Schema
-from silosynth.server.measuring import estimate_rows, fit_measured, regroup, within_groups
+from silosynth.server.measuring import (
+    estimate_rows,
+    fit_measured,
+    merged_zeros,
+    regroup,
+    take_over,
+    weigh_columns,
+    within_groups,
+    within_memory,
+)
 from silosynth.server.methods.budget import Shares, check_pairs
 from silosynth.server.methods.method import Known, Outcome
 from silosynth.server.mixture import NoisedPairs, Products, collect_pairs
@@ -54,6 +63,36 @@ def coarse_groups(
     """
     wanted = np.sqrt(estimate_rows(one_way) / deviation)
     return int(np.clip(np.rint(wanted), FEWEST_GROUPS, most))
+
+
+def with_last(known: Known) -> Known:
+    """Return what is known with what the last sampler says, of a plan that renews it.
+
+    The columns of now have the old in them, and the sampler's cliques stand beside the pairs of
+    now. What was measured is paid for, so nothing of the last sampler makes a model too large.
+    """
+    if not known.carried:
+        return known
+    domain, grouping = known.schema.domain, known.rare_merged
+    columns = weigh_columns(known.one_way, known.carried)
+    pairs = known.measured.get(PhaseName.WORKLOAD, ())
+    found = take_over(
+        pairs,
+        known.carried,
+        one_way=known.one_way,
+        columns=columns,
+        domain=domain,
+        grouping=grouping,
+    )
+    zeros = (z.clique for z in merged_zeros(known.schema, grouping=grouping))
+    kept = within_memory(
+        found,
+        present=[*((name,) for name in domain.attributes), *(m.clique for m in pairs), *zeros],
+        domain=grouping.domain(domain),
+        max_model_mb=known.plan.max_model_mb,
+    )
+    measured = {PhaseName.ONE_WAY: columns, PhaseName.WORKLOAD: (*pairs, *kept)}
+    return replace(known, measured={**known.measured, **measured})
 
 
 def finish_model(known: Known, *, grouping: Grouping, fit: FitRun = fit_measured) -> Outcome:

@@ -10,13 +10,14 @@ import numpy as np
 
 from silosynth.common.certificate import Certificate
 from silosynth.common.domain import Clique, Grouping
+from silosynth.common.generator import CentralStep
 from silosynth.common.measurement import MarginalQuery, Measurement
 from silosynth.common.messages import FINE, Release, Request, SumProof, TablesQuestions
 from silosynth.common.plan import Method, Phase, PhaseName, Plan, PlannedTree, Trust
 from silosynth.common.sampler import AnySampler, NeuralSampler
 from silosynth.common.schema import Schema
 from silosynth.server.generator import Learning, ask_round
-from silosynth.server.measuring import Measured, working_grouping
+from silosynth.server.measuring import Carried, Measured, working_grouping
 
 WORKING = "working"
 """The level that the model is over."""
@@ -107,7 +108,9 @@ class Known:
 
     ``merging`` are the 1-ways that codes are merged by, the same in every phase of a run; without
     them, those that were measured. ``counted`` is each silo's release of its 1-ways, ``learning``
-    where training stands, ``generator`` one that was trained on this run before.
+    where training stands, ``generator`` one that was trained on this run before, ``candidates``
+    those of each round of votes. ``carried`` is what the last sampler says, of a plan that renews
+    it; it is in ``merging`` already.
     """
 
     plan: Plan
@@ -118,6 +121,8 @@ class Known:
     silos: tuple[str, ...] = ()
     learning: Learning | None = None
     generator: NeuralSampler | None = None
+    carried: Carried = field(default_factory=Carried)
+    candidates: Mapping[PhaseName, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def one_way(self) -> Sequence[Measurement]:
@@ -141,7 +146,9 @@ class Question:
 
     Without queries or a round, the phase is skipped. ``edges`` are where the bins of numbers begin
     by what was counted of their values, ``leaves`` those that are looked into once more. ``tables``
-    is what is asked where there are several, ``scores`` the numbers that codes stand for.
+    is what is asked where there are several, ``scores`` the numbers that codes stand for,
+    ``central`` around what pictures rows are looked at, ``candidates`` the texts that rows vote
+    for.
     """
 
     queries: tuple[MarginalQuery, ...] = ()
@@ -151,6 +158,8 @@ class Question:
     leaves: Mapping[str, tuple[int, ...]] | None = None
     tables: TablesQuestions | None = None
     scores: Mapping[str, tuple[int, ...]] | None = None
+    central: CentralStep | None = None
+    candidates: tuple[str, ...] | None = None
 
     @property
     def empty(self) -> bool:
@@ -161,6 +170,11 @@ class Question:
     def of_all(self) -> bool:
         """Say whether every silo is asked, whatever it holds."""
         return self.learning is not None or self.tables is not None
+
+    @property
+    def groupings(self) -> dict[str, Grouping]:
+        """Return how codes are merged at each level that is asked at; a plain one merges none."""
+        return {q.level: Grouping() for q in self.queries} | dict(self.levels)
 
     def asked_of(self, silo: str, *, plan: Plan) -> tuple[MarginalQuery, ...]:
         """Return what one silo is asked: what it holds; in shared trust all are asked the same."""
@@ -199,6 +213,8 @@ class Question:
             edges=self.edges,
             leaves=self.leaves,
             scores=self.scores,
+            central=self.central,
+            candidates=self.candidates,
             tables=self.tables,
             sum=proof,
         )
@@ -234,11 +250,28 @@ def _nothing(plan: Plan) -> Iterator[str]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """The candidates that a round of votes needs and has not yet: ``kept``, and one for each line.
+
+    An empty line asks for a new text, any other for a variation of it.
+    """
+
+    phase: PhaseName
+    lines: tuple[str, ...]
+    kept: tuple[str, ...] = ()
+
+
+def _nothing_wanted(phase: PhaseName, known: Known) -> Wanted | None:
+    """Want no candidates."""
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """One method: its options, what each phase after the first asks, and what is made of it all.
 
     ``describe`` says in lines what a plan's table of phases does not; ``draws`` tells that the
-    result is a trained generator.
+    result is a trained generator, ``wants`` which candidates have to be made before a phase.
     """
 
     name: Method
@@ -248,6 +281,7 @@ class Recipe:
     flags: type[Flags] | None = None
     describe: Callable[[Plan], Iterator[str]] = _nothing
     draws: bool = False
+    wants: Callable[[PhaseName, Known], Wanted | None] = _nothing_wanted
 
 
 def ask_cliques(cliques: Sequence[Clique], *, name: str, grouping: Grouping) -> Question:

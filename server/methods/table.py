@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
+from fractions import Fraction
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, TypedDict
@@ -12,13 +13,15 @@ from silosynth.common.domain import Clique
 from silosynth.common.errors import InvalidPlan, RunFailed
 from silosynth.common.measurement import MarginalQuery
 from silosynth.common.plan import MEMBERS, Method, PhaseName, Plan
-from silosynth.server.methods.method import Known, Options, Outcome, Question, Recipe
+from silosynth.server.methods.method import Known, Options, Outcome, Question, Recipe, Wanted
 from silosynth.server.methods.training import TrainingChoice
 
 _places = {
     Method.DP_SGD: "dp_sgd",
     Method.ONE_SHOT: "vectors.one_shot",
     Method.PROJECTION: "vectors.projection",
+    Method.CENTRAL: "vectors.central",
+    Method.VOTES: "vectors.votes",
 }
 """Where the module of a method is, which is else that of its name."""
 
@@ -45,10 +48,14 @@ class Choices(TypedDict, total=False):
 
     workload: Sequence[Clique]
     weights: Sequence[int]
+    alone: Fraction | None
     rounds: int
     frequencies: int | None
     order: int
     dimensions: int | None
+    candidates: int
+    vote_rounds: int
+    alphabet: str
     training: TrainingChoice | None
 
 
@@ -71,11 +78,19 @@ def options_of(method: Method, choices: Mapping[str, Any]) -> Options:
 def ask_phase(phase: PhaseName, known: Known) -> Question:
     """Return what ``phase`` asks, given the measurements of the phases before it."""
     if phase is PhaseName.ONE_WAY:
-        coded = known.schema.coded
+        pixels = known.schema.images if known.plan.central is not None else ()
+        summed = {name for image in pixels for name in image.attributes}
+        coded = [a for a in known.schema.coded if a.name not in summed]
         return Question(queries=tuple(MarginalQuery(clique=(a.name,)) for a in coded))
     if phase is PhaseName.EVALUATION:
         return Question(queries=(MarginalQuery(clique=known.schema.domain.attributes),))
     return METHODS[known.plan.method].ask(phase, known)
+
+
+def wanted_candidates(phase: PhaseName, known: Known) -> Wanted | None:
+    """Return the candidates that have to be made before ``phase`` is asked; None where none are."""
+    recipe = METHODS.get(known.plan.method)
+    return None if recipe is None else recipe.wants(phase, known)
 
 
 def finish_run(known: Known) -> Outcome:

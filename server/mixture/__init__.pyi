@@ -1,10 +1,12 @@
+from .central import fit_central, fit_laws, next_step, read_centres
 from .copula import fit_copula
 from .pairs import Candidate, NoisedPairs, Products, choose, collect_pairs
 from .products import Settings, fit_products
-from .projected import fit_projected, normal_scores, read_moments
+from .projected import FEWEST_POINTS, fit_projected, normal_scores, read_moments
 from .spectrum import denoise
 
 __all__ = [
+    "FEWEST_POINTS",
     "Candidate",
     "NoisedPairs",
     "Products",
@@ -12,9 +14,13 @@ __all__ = [
     "choose",
     "collect_pairs",
     "denoise",
+    "fit_central",
     "fit_copula",
+    "fit_laws",
     "fit_products",
     "fit_projected",
+    "next_step",
     "normal_scores",
+    "read_centres",
     "read_moments",
 ]

@@ -34,7 +34,8 @@ COMPONENTS = 2048
 
 MOST_CELLS = 2**24
 MOST_EXPLAINED = 0.96
-_FEWEST_POINTS, _MOST_FACTORS, _POINTS_PER_FACTOR = 16, 32, 4
+FEWEST_POINTS = 16
+_MOST_FACTORS, _POINTS_PER_FACTOR = 32, 4
 _LEAST_TOLD = 0.3
 """Scores of attributes whose codes tell less of a normal variable are not made larger for it."""
 _STEPS, _FARTHEST = 28, 8.5
@@ -107,7 +108,7 @@ def read_moments(
     return Moments(
         shares=np.maximum(counts, 0.0) / max(float(np.maximum(counts, 0.0).sum()), 1.0),
         means=means,
-        products=_square(parts[:, size:], size) / (unit**2 * rows[:, None, None]),
+        products=square_of(parts[:, size:], size) / (unit**2 * rows[:, None, None]),
         noise=deviation / (CROSS_WEIGHT * unit**2 * rows),
         back=np.linalg.pinv(signs.T / length),
         alike=signs.T @ signs / length**2,
@@ -161,7 +162,7 @@ def _laws(moments: Moments) -> tuple[np.ndarray, list[np.ndarray]]:
     loadings = []
     for own, deviation in zip(within, moments.noise, strict=True):
         apart = _stands_out(own - pooled, noise=math.hypot(float(deviation), noise))
-        loadings.append(moments.back @ _root(common @ common.T + apart))
+        loadings.append(moments.back @ leading(common @ common.T + apart))
     return means, loadings
 
 
@@ -180,7 +181,7 @@ def _common(
     alone = left = max(1.0 - float(between.mean()), 1.0 - MOST_EXPLAINED)
     loadings = np.zeros((moments.size, 0))
     for _ in range(_PASSES):
-        loadings = _root(_stands_out(pooled - alone * moments.alike, noise=noise))
+        loadings = leading(_stands_out(pooled - alone * moments.alike, noise=noise))
         explained = float(((moments.back @ loadings) ** 2).sum(axis=1).mean())
         change = max(left - explained, 1.0 - MOST_EXPLAINED) - alone
         if abs(change) < _SAME:
@@ -198,7 +199,7 @@ def _stands_out(matrix: np.ndarray, *, noise: float) -> np.ndarray:
     return kept
 
 
-def _root(matrix: np.ndarray) -> np.ndarray:
+def leading(matrix: np.ndarray) -> np.ndarray:
     """Return (size, rank) what times itself is the positive part, its largest directions first."""
     values, vectors = np.linalg.eigh(matrix)
     order = np.argsort(-values)[:_MOST_FACTORS]
@@ -216,7 +217,7 @@ def _kept(means: np.ndarray, noise: np.ndarray) -> np.ndarray:
     return kept
 
 
-def _square(upper: np.ndarray, size: int) -> np.ndarray:
+def square_of(upper: np.ndarray, size: int) -> np.ndarray:
     """Return (classes, size, size) second moments of weighed squares and products."""
     left, right = np.triu_indices(size)
     whole = np.zeros((len(upper), size, size))
@@ -227,7 +228,7 @@ def _square(upper: np.ndarray, size: int) -> np.ndarray:
 def _points(classes: int, *, codes: int) -> int:
     """Return how many points each class's factors get: a power of two."""
     most = min(COMPONENTS // classes, MOST_CELLS // (classes * codes))
-    return 1 << (max(most, _FEWEST_POINTS).bit_length() - 1)
+    return 1 << (max(most, FEWEST_POINTS).bit_length() - 1)
 
 
 def _between(

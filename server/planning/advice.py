@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from silosynth.common.codec import modelled_texts
-from silosynth.common.plan import MOST_MARGINALS, OF_VALUES, Method, Plan
+from silosynth.common.generator import MOST_PIXELS
+from silosynth.common.plan import MEMBERS, MOST_MARGINALS, OF_VALUES, Method, Plan
 from silosynth.common.schema import Schema
 from silosynth.server.methods import METHODS, most_groups
 
@@ -52,7 +53,7 @@ def advise(schema: Schema) -> Advice:
         )
     if schema.images:
         return Advice(
-            method=Method.ONE_SHOT,
+            method=Method.CENTRAL if _has_middle(schema) else Method.ONE_SHOT,
             reason=f"marginals know the image {schema.images[0].name!r} by pairs of pixels and "
             "draw no pictures",
         )
@@ -67,6 +68,12 @@ def advise(schema: Schema) -> Advice:
         method=Method.AIM,
         reason=f"marginals are nearer to the data on tables of this width ({width} attributes)",
     )
+
+
+def _has_middle(schema: Schema) -> bool:
+    """Say whether pictures are few enough pixels, with a class to sum them by."""
+    pixels = sum(len(image.attributes) for image in schema.images)
+    return schema.label in schema.domain.attributes and pixels <= MOST_PIXELS
 
 
 def _advise_wide(schema: Schema) -> Advice:
@@ -106,7 +113,12 @@ def remarks(schema: Schema, *, method: Method) -> Iterator[str]:
             f"schema and take --method {Method.DP_SGD.value}"
         )
     advice = advise(schema)
-    if advice.method is not method and METHODS[advice.method].draws is not METHODS[method].draws:
+    if MEMBERS[method].reads_texts and modelled_texts(schema):
+        return
+    if (
+        advice.method is not method
+        and MEMBERS[advice.method].whole_rows is not MEMBERS[method].whole_rows
+    ):
         yield f"{advice.reason}: --method {advice.method.value} is advised, not {method.value}"
 
 

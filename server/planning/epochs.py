@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 
-from silosynth.common.accounting import RHO_UNIT, rho_for
+from silosynth.common.accounting import budget_units, rounded_up, units_epsilon
 from silosynth.common.errors import InvalidArgument, InvalidPlan
 from silosynth.common.plan import Plan, check_series, parse_plan, plan_units
 
@@ -41,13 +41,19 @@ def new_series(
     Args: epoch_epsilon: cap of one epoch; what the plan costs by default. lifetime_epsilon: cap of
         all of them for a person who stays; as many epochs as there are by default.
 
+    Guarantees: no cap, shown as the epsilon of its ledger units, is above what was asked for.
+
     Raises InvalidPlan for caps below one epoch, and for a plan that no series can have.
     """
     if plan.series is not None:
         raise InvalidPlan(f"plan {plan.id} is of a series already", hint="make a new one")
     delta, units = plan.privacy.delta, plan_units(plan)
-    cap = units if epoch_epsilon is None else _units(epoch_epsilon, delta)
-    ever = calendar.epochs * cap if lifetime_epsilon is None else _units(lifetime_epsilon, delta)
+    cap = units if epoch_epsilon is None else budget_units(epsilon=epoch_epsilon, delta=delta)
+    _check_cap(units, cap=cap, delta=delta, what="an epoch")
+    ever = calendar.epochs * cap
+    if lifetime_epsilon is not None:
+        ever = budget_units(epsilon=lifetime_epsilon, delta=delta)
+        _check_cap(units, cap=ever, delta=delta, what="all epochs")
     series = {
         "name": name,
         "epochs": calendar.epochs,
@@ -101,6 +107,15 @@ def next_epoch(template: Plan, runs: Iterable[EpochRun], *, epoch: int | None = 
     return plan
 
 
-def _units(epsilon: float, delta: float) -> int:
-    """Return what a cap buys, in ledger units, rounded down."""
-    return int(rho_for(epsilon, delta) * RHO_UNIT)
+def _check_cap(units: int, *, cap: int, delta: float, what: str) -> None:
+    """Raise InvalidPlan for a cap that one epoch does not fit into.
+
+    Caps are of what the ledger adds up; by that conversion a plan costs a little more than its own
+    epsilon, which is by the distribution of its loss.
+    """
+    if units > cap:
+        raise InvalidPlan(
+            f"the cap of {what} is epsilon {rounded_up(units_epsilon(cap, delta))}, and one epoch "
+            f"costs {rounded_up(units_epsilon(units, delta))} by the ledger's conversion",
+            hint="raise the cap, or plan with more noise",
+        )

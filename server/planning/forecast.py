@@ -11,6 +11,7 @@ from silosynth.common.families import Question, view_domains
 from silosynth.common.generator import AMPLITUDE, LENGTH, SQUARE_WEIGHT, Pretrained
 from silosynth.common.plan import (
     OF_ALL_ATTRIBUTES,
+    OF_PICTURES,
     OF_VALUES,
     TABLES_PHASES,
     Phase,
@@ -83,7 +84,10 @@ def forecast(plan: Plan, schema: Schema, *, rows: int | None = None) -> Forecast
     )
 
 
-_WHOLE = {PhaseName.PROJECTION: SQUARE_WEIGHT * LENGTH**2}
+_WHOLE = {
+    PhaseName.PROJECTION: SQUARE_WEIGHT * LENGTH**2,
+    **dict(zip(OF_PICTURES, (LENGTH, SQUARE_WEIGHT * LENGTH**2), strict=True)),
+}
 """The integer that the most a row adds to one number is written as, where it is no cosine."""
 
 
@@ -131,7 +135,7 @@ def _largest(phase: Phase, *, schema: Schema, plan: Plan) -> int:
     if phase.name is PhaseName.CLOSER:
         return phase.cells
     if phase.name is PhaseName.ONE_WAY:
-        return sizes[0]
+        return min(sizes[0], phase.cells)
     if phase.name in (*OF_ALL_ATTRIBUTES, PhaseName.TRAINING):
         return phase.cells
     if phase.name is PhaseName.WORKLOAD:

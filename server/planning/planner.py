@@ -41,6 +41,8 @@ class Chosen(Choices, total=False):
     ``rows_at_most``: a public bound on all silos' rows; where rows are many, numbers' values need
     less of the budget, and where it allows, shared sums take 4 bytes
     a cell.
+    ``bins_known``: numbers have the bins of a sampler that was handed out; nothing of the budget
+    goes to where their values lie.
     ``held_out``: the share of the persons that the plan leaves alone, so that the result can be
     evaluated on them.
     """
@@ -52,6 +54,7 @@ class Chosen(Choices, total=False):
     attempts: int
     rows_at_most: int | None
     held_out: Fraction | str | None
+    bins_known: bool
 
 
 def new_plan(
@@ -105,7 +108,7 @@ def new_plan(
         rows_per_person=rows_per_person,
         silos=len(silos),
         trust=_trust(choices),
-        trees=plan_trees(schema),
+        trees={} if choices.get("bins_known") else plan_trees(schema),
         columns=len(schema.domain.attributes),
         rows_at_most=choices.get("rows_at_most"),
         holdings=_holdings(schema, silos=silos, lacks=lacks or {}),

@@ -19,8 +19,8 @@ from silosynth.common.sampler import (
     load_sampler,
 )
 from silosynth.common.schema import load_schema
-from silosynth.server.coordinator import finish, replay
-from silosynth.server.driver import RunCost, read_cost, read_events
+from silosynth.server.coordinator import finish
+from silosynth.server.driver import RunCost, read_cost, read_state
 
 _PLAN, _SCHEMA, _SAMPLER, _ANSWERS = "plan.yaml", "schema.yaml", "result.sampler", "answers"
 # What a person writes for every plan; everything else follows from these or has a default.
@@ -50,8 +50,7 @@ def open_run(directory: Path) -> Opened | None:
     if not all((directory / name).is_file() for name in (_PLAN, _SCHEMA, _SAMPLER)):
         return None
     plan, schema = load_plan(directory / _PLAN), load_schema(directory / _SCHEMA)
-    events = read_events(directory, plan_digest=plan.digest)
-    state, _ = replay(plan, schema, events)
+    state = read_state(directory, plan=plan, schema=schema)
     kept = load_sampler(directory / _SAMPLER)
     coded = kept if isinstance(kept, Sampler) else None
     known = Known(

@@ -115,6 +115,14 @@ def project(values: np.ndarray, *, there: np.ndarray, total: np.ndarray) -> np.n
     return projected
 
 
+def nearest_counts(counts: np.ndarray) -> np.ndarray:
+    """Return the nearest counts that are not negative and add up to as many, at least one."""
+    total = np.array([max(float(counts.sum()), 1.0)])
+    there = np.ones((1, counts.size), dtype=bool)
+    nearest: np.ndarray = project(counts[None, :], there=there, total=total)[0]
+    return nearest
+
+
 def _middle(counts: np.ndarray, *, width: np.ndarray) -> np.ndarray:
     """Return (nodes,) the median count a point, points weighing alike."""
     density = np.where(width > 0, counts / np.where(width > 0, width, 1), np.inf)

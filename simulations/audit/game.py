@@ -78,12 +78,25 @@ class RunsPlan(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Seen:
-    """What everybody who added up to some cells gave: the cells, their noise, and of whom."""
+    """What everybody who added up to some cells gave: the cells, their noise, and of whom.
+
+    ``question`` names what all of them were asked.
+    """
 
     request: Request
+    question: str
     cells: np.ndarray
     variance: float
     silos: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Places:
+    """Where rows are counted in a request's cells: of each marginal its columns' merged codes."""
+
+    columns: tuple[tuple[int, ...], ...]
+    lookups: tuple[tuple[np.ndarray, ...], ...]
+    shapes: tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +110,7 @@ class Game:
     adds: Callable[[People, str], np.ndarray] | None = None
     """What people of a silo add to the one question of an evaluation."""
     _exact: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
+    _places: dict[str, _Places] = field(default_factory=dict)
 
     def play(self, inside: np.ndarray, *, directory: Path) -> Played:
         """Run the plan in a fresh directory with the canaries of ``inside``, (canaries,) bool."""
@@ -131,6 +145,7 @@ class Game:
                 seen.append(
                     _Seen(
                         request=asked[silos[0]],
+                        question=asked[silos[0]].asked_of_all,
                         cells=np.concatenate(cells),
                         variance=float(noise.variance(silos=self._noisy(silos))),
                         silos=silos,
@@ -160,8 +175,8 @@ class Game:
             mine = [i for i in range(CANARIES) if self.people.silo(i) in group]
             alone, gram = np.zeros(len(mine)), np.zeros((len(mine), len(mine)))
             for part in (s for s in seen if s.silos == group):
-                added = np.array([self._canary(i, part.request) for i in mine], dtype=np.float64)
-                rest = part.cells - sum(self._known(silo, part.request) for silo in part.silos)
+                added = np.array([self._canary(i, part) for i in mine], dtype=np.float64)
+                rest = part.cells - sum(self._known(silo, part) for silo in part.silos)
                 noise = rest - inside[mine] @ added
                 alone += added @ noise / part.variance
                 gram += added @ added.T / part.variance
@@ -171,50 +186,64 @@ class Game:
             gaps[mine] = gap
         return scores, gaps
 
-    def _canary(self, canary: int, request: Request) -> np.ndarray:
+    def _canary(self, canary: int, part: _Seen) -> np.ndarray:
         """Return what a canary adds to a request's cells, without noise."""
         people = self.people.canary(canary, rows=self.people.rows_per_person)
-        return self._added(f"canary {canary}", people, request, silo=self.people.silo(canary))
+        return self._added(f"canary {canary}", people, part, silo=self.people.silo(canary))
 
-    def _known(self, silo: str, request: Request) -> np.ndarray:
+    def _known(self, silo: str, part: _Seen) -> np.ndarray:
         """Return what the people whom the attacker knows add to a request's cells."""
-        return self._added(f"silo {silo}", self.people.known[silo], request, silo=silo)
+        return self._added(f"silo {silo}", self.people.known[silo], part, silo=silo)
 
-    def _added(self, who: str, people: People, request: Request, *, silo: str) -> np.ndarray:
+    def _added(self, who: str, people: People, part: _Seen, *, silo: str) -> np.ndarray:
         """Return what people add to a request's cells, each question worked out once."""
-        key = who, request.asked_of_all
+        key, request = (who, part.question), part.request
         if key not in self._exact and self.adds is not None:
             self._exact[key] = self.adds(people, silo)
         if key not in self._exact:
             counts = self.plan.noise(self.plan.phase(request.phase)).bound == 1
             count = self._count if counts else self._embed
-            self._exact[key] = count(people, request)
+            self._exact[key] = count(people, part)
         return self._exact[key]
 
-    def _count(self, people: People, request: Request) -> np.ndarray:
+    def _count(self, people: People, part: _Seen) -> np.ndarray:
         """Count people as a marginal is defined; nothing here is a silo's code."""
-        levels, counts = request.groupings(), []
-        for query in request.marginals():
-            sizes = self.people.schema.domain.sizes(query.clique)
-            lookups = [
-                levels[query.level].lookup(name, size)
-                for name, size in zip(query.clique, sizes, strict=True)
-            ]
-            shape = [int(lookup.max()) + 1 for lookup in lookups]
-            codes = [people.codes[:, ATTRIBUTES.index(name)] for name in query.clique]
-            merged = [lookup[code] for lookup, code in zip(lookups, codes, strict=True)]
-            cells = np.ravel_multi_index(merged, shape)
-            counts.append(np.bincount(cells, minlength=int(np.prod(shape))))
+        places, counts = self._find(part), []
+        for columns, lookups, shape in zip(
+            places.columns, places.lookups, places.shapes, strict=True
+        ):
+            cells = np.zeros(len(people.codes), dtype=np.int64)
+            for column, lookup, size in zip(columns, lookups, shape, strict=True):
+                cells = cells * size + lookup[people.codes[:, column]]
+            counts.append(np.bincount(cells, minlength=math.prod(shape)))
         return np.concatenate(counts)
 
-    def _embed(self, people: People, request: Request) -> np.ndarray:
+    def _find(self, part: _Seen) -> _Places:
+        """Return where rows are counted, the same for all people."""
+        key = part.question
+        if key not in self._places:
+            levels, domain = part.request.groupings(), self.people.schema.domain
+            cliques = [(q.clique, levels[q.level]) for q in part.request.marginals()]
+            lookups = tuple(
+                tuple(level.lookup(n, domain.size((n,))) for n in clique)
+                for clique, level in cliques
+            )
+            self._places.clear()  # the others of a run have been counted
+            self._places[key] = _Places(
+                columns=tuple(tuple(map(ATTRIBUTES.index, clique)) for clique, _ in cliques),
+                lookups=lookups,
+                shapes=tuple(tuple(int(look.max()) + 1 for look in each) for each in lookups),
+            )
+        return self._places[key]
+
+    def _embed(self, people: People, part: _Seen) -> np.ndarray:
         """Return the sum of people's random features, as the silo's own code works them out."""
         schema = self.people.schema
         asked = Asked(
             rows=open_table(people.table().drop_columns([PERSON]), schema=schema),
             schema=schema,
             plan=self.plan,
-            request=request,
+            request=part.request,
             rows_per_person=self.people.rows_per_person,
             plan_digest=self.plan.digest,
         )

@@ -46,12 +46,18 @@ def made_up_plan(plan: Plan, schema: Schema) -> Plan:
     With own noise nobody's rows but those of one silo are at stake; with shared noise three silos
     play where there are more, and but for two of them as many collude as the plan says.
 
-    Raises InvalidPlan where persons are sampled: a sampled round is no Gaussian.
+    Raises InvalidPlan where persons are sampled, as a sampled round is no Gaussian, and of
+    pictures, which nobody made up has.
     """
     if plan.chosen.samples_persons:
         raise InvalidPlan(
             f"plan {plan.id} samples persons anew in each round, which this audit cannot judge",
             hint="rounds of training are audited by tests/privacy/test_gradient_audit.py",
+        )
+    if plan.central is not None:
+        raise InvalidPlan(
+            f"plan {plan.id} sums pictures, and this audit's made-up people have none",
+            hint="central images are audited by tests/privacy/test_central.py",
         )
     silos, colluders = played_silos(plan)
     return new_plan(

@@ -7,6 +7,7 @@ and every release is synced by itself, and nothing here is used.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,15 +36,19 @@ class Remembered:
         """Take how many values are kept."""
         self._most = most
         self._known: dict[tuple[object, ...], object] = {}
+        self._lock = threading.Lock()
 
     def __call__(self, key: tuple[object, ...], work: Callable[[], T]) -> T:
         """Return what ``work`` returns, or returned for an equal key before."""
-        if key not in self._known:
-            value = work()
+        with self._lock:
+            if key in self._known:
+                return cast(T, self._known[key])
+        value = work()
+        with self._lock:
             while len(self._known) >= self._most:
                 del self._known[next(iter(self._known))]
             self._known[key] = value
-        return cast(T, self._known[key])
+        return value
 
 
 class HeldRecords:

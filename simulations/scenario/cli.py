@@ -19,7 +19,7 @@ from silosynth.common.schema import Schema
 from silosynth.server.driver import Progress
 from silosynth.simulations.scenario.member import RowsOf
 from silosynth.simulations.scenario.outcome import Places, Rehearsal, forget
-from silosynth.simulations.scenario.rehearse import rehearse
+from silosynth.simulations.scenario.rehearse import Lives, rehearse
 from silosynth.simulations.world import (
     Scenario,
     broken,
@@ -177,6 +177,7 @@ def simulate_scenario(
     scenario: Path,
     rows: RowsOf,
     otherwise: bool,
+    lives: Lives | None,
     out: Path,
     force: bool,
     progress: Callable[[Progress], None],
@@ -194,12 +195,13 @@ def simulate_scenario(
         directory=out,
         rows=rows,
         otherwise=otherwise,
+        lives=lives,
         progress=progress,
         tell=say,
     )
     _show(result, out=out)
     if result.error is not None:
-        raise _with_place(result.error, out)
+        raise _with_place(result.error, out, clock=result.timeline.clock)
     emit({"out": str(out), **result.facts()}, as_json=as_json)
 
 
@@ -217,7 +219,7 @@ def _show(result: Rehearsal, *, out: Path) -> None:
         for leg in facts["legs"]
     ]
     header = ("stage", "begins", "takes", "answered", "late")
-    show_table(f"{facts['virtual_time']} of virtual time", header, rows, numbers=False)
+    show_table(f"{facts['virtual_time']} of {facts['clock']} time", header, rows, numbers=False)
     traffic = [
         (region, f"{n['to_silos']:,}", f"{n['from_silos']:,}")
         for region, n in facts["bytes"].items()
@@ -245,9 +247,9 @@ def _show_otherwise(otherwise: Sequence[Mapping[str, Any]]) -> None:
         show_table("the same world, with one setting otherwise", header, rows, numbers=False)
 
 
-def _with_place(error: SilosynthError, out: Path) -> SilosynthError:
+def _with_place(error: SilosynthError, out: Path, *, clock: str) -> SilosynthError:
     """Return the error that ended a run, with the way to its timeline."""
     return type(error)(
-        f"in virtual time, {error.message}",
+        f"in {clock} time, {error.message}",
         hint=f"{Places(path=out).picture} shows what led to it",
     )

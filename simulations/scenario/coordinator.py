@@ -23,8 +23,8 @@ from silosynth.common.plan import Plan
 from silosynth.common.sampler import save_sampler
 from silosynth.common.schema import Schema
 from silosynth.common.trust import SigningKey
-from silosynth.server.coordinator import Agree, Event, State, finish, replay
-from silosynth.server.driver import Journal, Progress, Signed
+from silosynth.server.coordinator import Agree, Event, State, finish
+from silosynth.server.driver import Journal, Progress, Signed, read_state
 from silosynth.server.driver.drive import drive
 from silosynth.simulations.scenario.letters import CoordinatorKilled
 from silosynth.simulations.scenario.outcome import Places
@@ -106,8 +106,7 @@ class Run:
 
     def state(self) -> State:
         """Return where the run stands, from its journal."""
-        with Journal(self.directory, plan_digest=self.plan.digest) as journal:
-            return replay(self.plan, self.schema, journal.events())[0]
+        return read_state(self.directory, plan=self.plan, schema=self.schema)
 
     def _conclude(self, state: State, *, key: SigningKey, bundle: Path) -> str:
         """Fit, write the results, sign what goes back; return the sampler's digest."""

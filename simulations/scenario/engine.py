@@ -194,7 +194,9 @@ class VirtualTime:
             heard, talk.heard = talk.heard, []
             leg.until = self.now
             for silo, data in heard:
-                if killed := self._deaths.in_hand(leg, letters[silo], now=self.now):
+                letter = letters[silo]
+                point, phase = letter.point, letter.phase
+                if killed := self._deaths.in_hand(leg, point, phase=phase, now=self.now):
                     self._deaths.die(leg, killed, now=self.now)
                 leg.answered[silo] = self.now
                 yield silo, data

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from silosynth.client.gateway import Dataset, Gateway
+from silosynth.client.gateway import Dataset, Gateway, KeepsRecords, Once, each_time
 from silosynth.client.ledger import Ledger
 from silosynth.client.policy import Approval, Policy, Rules, SiloIdentity
 from silosynth.client.sums import SUMS, SumMember, SumStore
@@ -13,7 +13,7 @@ from silosynth.common.codec import Codec
 from silosynth.common.messages import Request, encode_request
 from silosynth.common.plan import Method, Plan, plan_units
 from silosynth.common.schema import Schema
-from silosynth.common.trust import Purpose, SigningKey
+from silosynth.common.trust import PublicKey, Purpose, SigningKey
 from silosynth.common.trust.seal import seal
 from silosynth.simulations.one_process import Remembered, write_private
 from silosynth.simulations.scenario.member import Killed, Member, RowsOf, lied, source_of
@@ -35,14 +35,10 @@ class Federation:
         rows: RowsOf,
     ) -> None:
         """Take a plan whose roster holds the members' keys, and the coordinator's key."""
-        self._plan, self._schema, self._members, self._key = plan, schema, members, key
+        self._plan, self._members, self._key = plan, members, key
         self._rows = rows
         self._codec, self._once = Codec(schema), Remembered()
-        self._caps = {
-            Scope(kind=ScopeKind.DATASET, name=plan.dataset): plan_units(plan),
-            Scope(kind=ScopeKind.CONSUMER, name=COORDINATOR): plan_units(plan),
-            Scope(kind=ScopeKind.PROJECT, name=plan.project): plan_units(plan),
-        }
+        self._caps = caps_of(plan)
         for member in members.values():
             member.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             member.ledger = Ledger.blank(clock=member.now)
@@ -109,14 +105,9 @@ class Federation:
 
     def decide(self, silo: str, *, refuses: bool) -> None:
         """Record what a silo's person says to the plan, as the operator's desk does."""
-        ledger = self._open(self._members[silo])[1]
-        ledger.decide(
-            self._plan.digest,
-            Verdict.REFUSED if refuses else Verdict.APPROVED,
-            signer=self._key.public,
-            why="the scenario says so",
-            by=f"operator of {silo}",
-        )
+        member = self._members[silo]
+        ledger = self._open(member)[1]
+        decide(member, ledger, self._plan, coordinator=self._key.public, refuses=refuses)
 
     def ledger(self, silo: str) -> Ledger:
         """Return a silo's open ledger."""
@@ -126,16 +117,6 @@ class Federation:
         """Open a silo's ledger and gateway, unless they are."""
         if member.opened is not None:
             return member.opened
-        plan, silo_map = self._plan, member.silo_map
-        asked = plan.privacy.rows_per_person
-        dataset = Dataset(
-            schema=self._schema,
-            rows=source_of(member, rows=self._rows, codec=self._codec),
-            policy=Policy(rows_per_person=self._rows.rows_per_person or asked),
-            bounded=self._rows.person_column is not None,
-            lacks=silo_map.absent,
-            map_digest=silo_map.digest(member.secret) if silo_map.columns else None,
-        )
         ledger = Ledger.hold(
             member.ledger,
             path=member.directory / LEDGER,
@@ -143,29 +124,85 @@ class Federation:
             clock=member.now,
             reached=member.reached,
         )
-        automatic = Approval(
-            automatic=not member.person,
-            max_epsilon=float("inf"),
-            max_delta=1.0,
-            methods=tuple(Method),
-        )
-        gateway = Gateway(
-            silo=member.name,
-            datasets={plan.dataset: dataset},
+        gateway = make_gateway(
+            member,
+            plan=self._plan,
+            codec=self._codec,
+            rows=self._rows,
             ledger=ledger,
-            identity=SiloIdentity(key=member.key, coordinators={self._key.public: COORDINATOR}),
-            rules=Rules(rosters={plan.project: plan.roster}, approval=automatic),
+            coordinator=self._key.public,
             records=member.records,
-            sums=SumMember(
-                silo=member.name, store=SumStore(member.directory / SUMS), key=member.key
-            ),
-            bits=member.bits,
-            tell_operator=member.told.append,
-            reached=member.reached,
             once=self._once,
         )
         member.opened = gateway, ledger
         return member.opened
+
+
+def caps_of(plan: Plan) -> dict[Scope, int]:
+    """Return the budgets of a silo that has as much as the plan takes, and no more."""
+    return {
+        Scope(kind=ScopeKind.DATASET, name=plan.dataset): plan_units(plan),
+        Scope(kind=ScopeKind.CONSUMER, name=COORDINATOR): plan_units(plan),
+        Scope(kind=ScopeKind.PROJECT, name=plan.project): plan_units(plan),
+    }
+
+
+def make_gateway(
+    member: Member,
+    *,
+    plan: Plan,
+    codec: Codec,
+    rows: RowsOf,
+    ledger: Ledger,
+    coordinator: PublicKey,
+    records: KeepsRecords,
+    once: Once = each_time,
+) -> Gateway:
+    """Return a silo's gateway over its open ledger.
+
+    Args: plan: names the silos' keys. coordinator: whose plans are read.
+    """
+    silo_map = member.silo_map
+    dataset = Dataset(
+        schema=codec.schema,
+        rows=source_of(member, rows=rows, codec=codec),
+        policy=Policy(rows_per_person=rows.rows_per_person or plan.privacy.rows_per_person),
+        bounded=rows.person_column is not None,
+        lacks=silo_map.absent,
+        map_digest=silo_map.digest(member.secret) if silo_map.columns else None,
+    )
+    automatic = Approval(
+        automatic=not member.person,
+        max_epsilon=float("inf"),
+        max_delta=1.0,
+        methods=tuple(Method),
+    )
+    return Gateway(
+        silo=member.name,
+        datasets={plan.dataset: dataset},
+        ledger=ledger,
+        identity=SiloIdentity(key=member.key, coordinators={coordinator: COORDINATOR}),
+        rules=Rules(rosters={plan.project: plan.roster}, approval=automatic),
+        records=records,
+        sums=SumMember(silo=member.name, store=SumStore(member.directory / SUMS), key=member.key),
+        bits=member.bits,
+        tell_operator=member.told.append,
+        reached=member.reached,
+        once=once,
+    )
+
+
+def decide(
+    member: Member, ledger: Ledger, plan: Plan, *, coordinator: PublicKey, refuses: bool
+) -> None:
+    """Record what a silo's person says to a plan, as the operator's desk does."""
+    ledger.decide(
+        plan.digest,
+        Verdict.REFUSED if refuses else Verdict.APPROVED,
+        signer=coordinator,
+        why="the scenario says so",
+        by=f"operator of {member.name}",
+    )
 
 
 def with_roster(plan: Plan, keys: Mapping[str, SigningKey]) -> Plan:

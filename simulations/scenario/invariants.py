@@ -10,6 +10,7 @@ from silosynth.common.audit import Scope, ScopeKind
 from silosynth.common.messages import Release, decode_release
 from silosynth.common.plan import Plan, plan_units
 from silosynth.server.coordinator import State
+from silosynth.simulations.world import Place, Scenario
 
 HELD = (
     "no release without a charge",
@@ -53,6 +54,20 @@ def faults(
             if state.asked[phase].queries and len(releases) < len(plan.silos) - plan.absent:
                 found.append(f"phase {phase.value} is a sum of {len(releases)} silos")
     return found
+
+
+def liars_of(places: Mapping[str, Place]) -> frozenset[str]:
+    """Return the silos that lie."""
+    return frozenset(s for s, place in places.items() if place.lie is not None)
+
+
+def summed_of(scenario: Scenario, places: Mapping[str, Place]) -> dict[str, str]:
+    """Return the silos from which sums alone may leave, with the region that says so."""
+    return {
+        s: place.region
+        for s, place in places.items()
+        if scenario.regions[place.region].rules.smallest_sum > 1
+    }
 
 
 def _stands_alone(data: bytes, plan: Plan, silo: str) -> bool:

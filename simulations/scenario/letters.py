@@ -81,18 +81,9 @@ class Talk:
 
 
 @dataclass(slots=True, kw_only=True)
-class Link:
-    """What the coordinator and the silo's machine are at: for one silo.
+class Encounters:
+    """What a silo has met so far: how often, by the number of what befalls it."""
 
-    ``asked_person`` is when its people heard of the plan, once they have.
-    """
-
-    connected: bool = False
-    connecting: bool = False
-    busy_until: int = -1
-    messages: int = 0
-    asked_person: int | None = None
-    decided: bool = False
     befell: dict[int, int] = field(default_factory=dict)
 
     def meets(
@@ -120,6 +111,22 @@ class Link:
                 self.befell[number] = self.befell.get(number, 0) + 1
                 return fault
         return None
+
+
+@dataclass(slots=True, kw_only=True)
+class Link:
+    """What the coordinator and the silo's machine are at: for one silo.
+
+    ``asked_person`` is when its people heard of the plan, once they have.
+    """
+
+    connected: bool = False
+    connecting: bool = False
+    busy_until: int = -1
+    messages: int = 0
+    asked_person: int | None = None
+    decided: bool = False
+    met: Encounters = field(default_factory=Encounters)
 
 
 def agree(plan: bytes, step: bytes, gateway: Gateway) -> bytes:
@@ -150,13 +157,15 @@ class Deaths:
         """Return the next one by time, if it comes before a moment."""
         return next((c for c in self._left if c.at is None and c.begin < before), None)
 
-    def in_hand(self, leg: Leg, letter: Letter, *, now: int) -> CoordinatorCrash | None:
+    def in_hand(
+        self, leg: Leg, point: Point, *, phase: str | None, now: int
+    ) -> CoordinatorCrash | None:
         """Return the one that comes with an answer that was heard and not yet written down."""
         heard = len(leg.answered) + 1
         for crash in self._left:
-            here = crash.at is letter.point and crash.begin <= now
-            phase = crash.phase is None or crash.phase.value == letter.phase
-            if here and phase and heard >= crash.answers:
+            here = crash.at is point and crash.begin <= now
+            there = crash.phase is None or crash.phase.value == phase
+            if here and there and heard >= crash.answers:
                 return crash
         return None
 

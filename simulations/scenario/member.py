@@ -62,11 +62,15 @@ class Killed(BaseException):
     """The gateway died at a step of its work. Not an Exception: no handler may answer for it."""
 
 
+def _die() -> None:
+    raise Killed
+
+
 @dataclass(slots=True, kw_only=True)
 class Member:
     """One silo: what its disk keeps through every crash, and its gateway while that runs.
 
-    ``time`` is its clock; ``dies_at`` the step at which it is about to die.
+    ``now`` is its clock; ``dies_at`` the step at which it is about to die, and ``dies`` how.
     """
 
     name: str
@@ -80,6 +84,7 @@ class Member:
     silo_map: SiloMap = NO_MAP
     secret: bytes = field(default_factory=partial(os.urandom, 32), repr=False)
     dies_at: str | None = None
+    dies: Callable[[], None] = _die
     opened: tuple[Gateway, Ledger] | None = None
     ledger: bytes = field(default=b"", repr=False)
     records: HeldRecords = field(default_factory=HeldRecords, repr=False)
@@ -90,7 +95,7 @@ class Member:
         """Die where it was said."""
         if step == self.dies_at:
             self.dies_at = None
-            raise Killed
+            self.dies()
 
     def keep(self) -> None:
         """Keep the ledger as it is before the first answer, where the silo will come back to it."""

@@ -91,7 +91,7 @@ def run_page(facts: Mapping[str, Any], *, picture: str, title: str) -> str:
         element("h1", title),
         element("p", _ended(facts)),
         Markup(picture[picture.index("<svg") :]),
-        element("h2", "Stages, in virtual time"),
+        element("h2", f"Stages, in {timeline['clock']} time"),
         _table(
             ("stage", "begins", "takes", "answered", "missing", "late (after the middle one)"),
             [_stage(leg) for leg in timeline["legs"]],
@@ -157,8 +157,9 @@ def _alternatives(otherwise: Sequence[Mapping[str, Any]]) -> list[Markup]:
 
 def _ended(facts: Mapping[str, Any]) -> str:
     """Say how a run ended."""
-    took = facts["timeline"]["virtual_time"]
-    how = f"{facts['ended']} after {took} of virtual time, with {len(facts['silos'])} silos"
+    timeline = facts["timeline"]
+    took = f"{timeline['virtual_time']} of {timeline['clock']} time"
+    how = f"{facts['ended']} after {took}, with {len(facts['silos'])} silos"
     return how if facts["error"] is None else f"{how}: {facts['error']}"
 
 

@@ -87,8 +87,8 @@ def timeline_picture(
         *_legend(y + 18),
         element(
             "text",
-            f"virtual time {spell_span(timeline.until)}; a stage is as wide as the logarithm of "
-            f"its time; seed {seed}",
+            f"{timeline.clock} time {spell_span(timeline.until)}; a stage is as wide as the "
+            f"logarithm of its time; seed {seed}",
             x=12,
             y=height - 8,
             font_size=10,

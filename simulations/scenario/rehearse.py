@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 
@@ -21,7 +21,7 @@ from silosynth.server.methods import require_generators
 from silosynth.simulations.scenario.coordinator import Run
 from silosynth.simulations.scenario.engine import VirtualTime
 from silosynth.simulations.scenario.federation import COORDINATOR, Federation, with_roster
-from silosynth.simulations.scenario.invariants import faults
+from silosynth.simulations.scenario.invariants import faults, liars_of, summed_of
 from silosynth.simulations.scenario.member import Member, RequestBits, RowsOf
 from silosynth.simulations.scenario.outcome import (
     Places,
@@ -52,6 +52,24 @@ class Seams:
     bits: Mapping[str, RequestBits] | None = None
 
 
+class Lives(Protocol):
+    """What lives through a scenario with a plan, on the silos' tables as they are."""
+
+    def __call__(
+        self,
+        plan: Plan,
+        *,
+        schema: Schema,
+        tables: Mapping[str, pa.Table],
+        scenario: Scenario,
+        directory: Path,
+        rows: RowsOf,
+        progress: Callable[[Progress], None] = ...,
+        tell: Callable[[str], None] = ...,
+    ) -> Rehearsal:
+        """Return what came of it; an error that ended the run is part of it."""
+
+
 def rehearse(
     plan: Plan,
     *,
@@ -63,28 +81,29 @@ def rehearse(
     otherwise: bool = False,
     progress: Callable[[Progress], None] = lambda _: None,
     tell: Callable[[str], None] = lambda _: None,
+    lives: Lives | None = None,
     seams: Seams | None = None,
 ) -> Rehearsal:
     """Live through a scenario and write sampler, certificate, timeline and picture.
 
-    An error that ends the run is part of what is returned. Nothing sleeps: the real time is that
-    of the silos' and the coordinator's work.
+    An error that ends the run is part of what is returned. By the virtual clock nothing sleeps:
+    the real time is that of the silos' and the coordinator's work.
 
     Args:
         tables: one a silo, before the scenario's skew.
         rows: how they are read; as the schema says it by default.
         otherwise: live through it again with each of the plan's ways with absent silos otherwise.
+        lives: by which clock; by the virtual one by default.
     Raises InvalidPlan, InvalidArgument or PlanRefused before anything is spent.
     """
     _check(plan, schema=schema, tables=tables, scenario=scenario)
     skewed = skew_tables({s: tables[s] for s in plan.silos}, scenario.skew, seed=scenario.seed)
     live = partial(
-        _live,
+        lives or partial(_live, seams=seams or Seams()),
         schema=schema,
         tables=skewed,
         scenario=scenario,
         rows=rows or RowsOf(),
-        seams=seams or Seams(),
     )
     result = live(plan, directory=directory, progress=progress, tell=tell)
     if otherwise:
@@ -163,12 +182,8 @@ def _live(
             left=engine.left,
             conflicts=engine.conflicts,
             state=state if error is None else None,
-            liars=frozenset(s for s, p in places.items() if p.lie is not None),
-            summed={
-                s: p.region
-                for s, p in places.items()
-                if scenario.regions[p.region].rules.smallest_sum > 1
-            },
+            liars=liars_of(places),
+            summed=summed_of(scenario, places),
         )
     return Rehearsal(
         plan=plan,

@@ -65,7 +65,7 @@ class Running:
         self, silo: str, point: Point, phase: str | None, *, answered: bool = False
     ) -> Befalling | None:
         """Return what befalls a silo at a point now, and count it."""
-        return self.links[silo].meets(
+        return self.links[silo].met.meets(
             self.places[silo].befalls,
             point=point,
             phase=phase,

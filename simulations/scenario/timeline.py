@@ -69,9 +69,10 @@ class Leg:
 
 @dataclass(slots=True, kw_only=True)
 class Timeline:
-    """Everything that is told of a run in virtual time."""
+    """Everything that is told of a run; ``clock`` says by which clock, virtual or real."""
 
     homes: dict[str, str]
+    clock: str = "virtual"
     legs: list[Leg] = field(default_factory=list)
     marks: list[Mark] = field(default_factory=list)
     sent: Counter[str] = field(default_factory=Counter)
@@ -95,6 +96,7 @@ class Timeline:
         regions = sorted(set(self.homes.values()))
         return {
             "version": TIMELINE_VERSION,
+            "clock": self.clock,
             "virtual_seconds": self.until / SECOND,
             "virtual_time": spell_span(self.until),
             "legs": [_leg_facts(leg) for leg in self.legs],

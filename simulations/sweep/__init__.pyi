@@ -1,3 +1,4 @@
 from .cli import simulate_sweep
+from .on_ray import joined
 
-__all__ = ["simulate_sweep"]
+__all__ = ["joined", "simulate_sweep"]

@@ -36,7 +36,7 @@ def run_on_ray(
         cluster: ``HOST:PORT``, or ``local`` for one that ends with the sweep.
     Raises InvalidArgument for an address where no cluster is, RunFailed when it goes away.
     """
-    with _joined(cluster), _working(cluster):
+    with joined(cluster), _working(cluster):
         task = ray.remote(num_cpus=1, max_retries=2)(run)
         shared = ray.put(base)
         pending = [task.remote(shared, dict(p), repeat=r) for p, r in left]
@@ -50,8 +50,12 @@ def run_on_ray(
 
 
 @contextmanager
-def _joined(cluster: str) -> Iterator[None]:
-    """Connect to the cluster, and leave it afterwards."""
+def joined(cluster: str) -> Iterator[None]:
+    """Connect to a Ray cluster, and leave it afterwards.
+
+    Args: cluster: ``HOST:PORT``, or ``local`` for one that ends with the block.
+    Raises InvalidArgument for an address where no cluster is.
+    """
     if ray.is_initialized():
         yield
         return

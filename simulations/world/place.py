@@ -170,8 +170,11 @@ class Place:
         """Return how long a message is under way on the line of its region, which it has."""
         return 0 if self.line is None else _delay(self.line, self._seed, self.silo, "line", message)
 
-    def loses(self, *, message: int, now: int, point: Point) -> bool:
-        """Say whether a message gets lost, on the silo's link or on the line of its region."""
+    def loses(self, *, message: int, now: int, point: Point | None) -> bool:
+        """Say whether a message gets lost, on the silo's link or on the line of its region.
+
+        Args: point: None for what is no letter of the protocol, as when a SuperNode asks for one.
+        """
         kept = (1.0 - self.link.loss) * (1.0 - (self.line.loss if self.line else 0.0))
         for loss in self._losses:
             over = loss.until is not None and now >= loss.until

@@ -19,7 +19,8 @@ from silosynth.common.plan import PhaseName, load_plan
 from silosynth.common.schema import load_schema
 from silosynth.common.trust import SigningKey
 from silosynth.server.coordinator import Acknowledged, Answered, Decided, Event, Silent
-from silosynth.server.driver import Journal, read_events
+from silosynth.server.driver import Journal
+from silosynth.server.driver.journal import read_events
 from silosynth.server.federation import begin_run, find_run
 from silosynth.server.federation.run_files import keep_receipt, kept_receipts
 from tests.support.fakes import SILOS, small_plan, small_schema

@@ -39,6 +39,7 @@ from silosynth.server.coordinator.machine import start
 from silosynth.server.methods import Outcome
 from silosynth.server.methods.training import TrainingChoice
 from silosynth.server.planning import new_plan
+from tests.support.tables.texts import messages
 
 PATH = Path(__file__).with_name("methods.json")
 SILOS = ("north", "south", "west")
@@ -54,6 +55,7 @@ METHODS = (
     "mixture",
     "copula",
     "projection",
+    "votes",
     "one-shot",
     "dp-sgd",
 )
@@ -125,7 +127,8 @@ def plan_of(name: str) -> Plan:
     budget: dict[str, Any] = {"epsilon": 3.0, "delta": 1e-6, "silos": SILOS, "plan_id": "golden"}
     arguments = budget | CASES[name]
     with public_seed():
-        return new_plan(schema(), **arguments)
+        asked = messages() if arguments.get("method") == "votes" else schema()
+        return new_plan(asked, **arguments)
 
 
 def run(plan: Plan) -> tuple[list[Request], State]:
@@ -194,7 +197,7 @@ def describe(name: str) -> dict[str, Any]:
         "phases": [[p.name.value, p.marginals, p.cells, str(p.sigma2)] for p in plan.phases],
         "certificate": digest_of(canonical_json(certify_plan(plan).model_dump(mode="json"))),
     }
-    if plan.shares > 1:
+    if plan.shares > 1 or plan.votes is not None:  # what is voted for comes from outside
         return found
     requests, state = run(plan)
     found["requests"] = [[r.id.partition("/")[2], r.digest] for r in requests]
@@ -225,7 +228,7 @@ def exact() -> dict[str, str]:
     return {
         name: hashlib.sha256(dump_sampler(finish(run(plan)[1]).sampler)).hexdigest()
         for name, plan in ((name, plan_of(name)) for name in CASES)
-        if plan.shares == 1
+        if plan.shares == 1 and plan.votes is None
     }
 
 

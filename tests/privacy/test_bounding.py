@@ -18,8 +18,12 @@ from hypothesis import strategies as st
 from silosynth.client.source import bounding as bounding_of_rows
 from silosynth.client.source import load_secret, make_secret
 from silosynth.client.source.bounding import NAMELESS, SECRET_BYTES, authenticate, rank_rows
+from silosynth.client.source.people import gather_people
+from silosynth.client.source.spec import CodedTable
+from silosynth.common.codec import decode_texts, encode_texts
 from silosynth.common.errors import InvalidArgument, InvalidTable, OutputExists
 from tests.support.patience import cheap
+from tests.support.tables.texts import messages
 
 SECRET = b"s" * SECRET_BYTES
 SHAPE = (3, 2, 2)
@@ -95,6 +99,32 @@ def test_the_order_of_the_table_does_not_choose(rows: list[Row], most: int, seed
         strict=True,
     )
     assert all(np.array_equal(a, b) for a, b in pairs)
+
+
+def _chosen_texts(rows: list[tuple[str, str]], *, most: int) -> list[str]:
+    """Return the texts of the rows that a generator learns from, or that vote."""
+    codes, _ = encode_texts(pa.array([t for _, t in rows]), name="text", max_bytes=30)
+    coded = CodedTable(
+        columns=(np.zeros(len(rows), dtype=np.uint8),),
+        persons=pa.chunked_array([[p for p, _ in rows]]),
+        notes=(),
+        texts=(codes,),
+    )
+    people = gather_people(
+        coded, schema=messages(), bounding=bounding_of_rows.bounding(SECRET), rows_per_person=most
+    )
+    return sorted(decode_texts(people.examples[:, 1:]).to_pylist())
+
+
+@pytest.mark.parametrize("most", [1, 2])
+def test_the_order_of_the_table_does_not_choose_among_texts(most: int) -> None:
+    """A database may give all rows in another order when somebody else's is added."""
+    rows = [(p, f"{p} {t}") for p in "ab" for t in ("hello", "", "call now", "call now", "x" * 40)]
+    chosen = _chosen_texts(rows, most=most)
+    assert len(chosen) == 2 * most
+    for turn in range(1, len(rows)):
+        assert _chosen_texts(rows[turn:] + rows[:turn], most=most) == chosen
+    assert _chosen_texts(rows[::-1], most=most) == chosen
 
 
 def _no_bounding(rows: list[Row]) -> np.ndarray:

@@ -42,6 +42,7 @@ from silosynth.server.methods.training import TrainingChoice
 from silosynth.server.planning import new_plan
 from tests.support.gateways.signed import Federation, people
 from tests.support.tables.families import families_plan
+from tests.support.tables.texts import messages
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "explanation" / "threat-model.md"
@@ -221,6 +222,7 @@ def _made() -> dict[str, dict[str, Any]]:
         "shared": new_plan(people(), method="dp-sgd", training=other, trust="shared", **usual),
         "features": new_plan(people(), method="one-shot", frequencies=16, **usual),
         "projected": new_plan(people(), method="projection", **usual),
+        "voted": new_plan(messages(), method="votes", vote_rounds=2, **usual),
         "weighed": new_plan(
             people(), method="aim", workload=[("age", "sex")], weights=[3], **usual
         ),
@@ -250,7 +252,16 @@ def _made() -> dict[str, dict[str, Any]]:
     serial = new_plan(people(), method="fixed", workload=[("age", "sex")], **usual).model_dump(
         mode="json"
     ) | {"id": "p-002", "series": _SERIES, "renews": _RENEWS}
+    central = copy.deepcopy(plans["projected"]) | {"method": "central", "projection": None}
+    central["central"] = {"pixels": 4, "side": 1, "blocks": 4, "label": None}
+    first = central["phases"][0]
+    sums = {"central": 256, "around": 463_410}
+    central["phases"] = [first] + [
+        {"name": name, "marginals": 1, "cells": 14, "sigma2": str(10**16), "bound": bound}
+        for name, bound in sums.items()
+    ]
     others = {"pretrained": pretrained, "lacking": lacking, "evaluates": evaluates}
+    others["central"] = {k: v for k, v in central.items() if v is not None}
     return plans | others | {"serial": serial}
 
 

@@ -15,11 +15,17 @@ from silosynth.common.certificate import certify_plan
 from silosynth.common.errors import InvalidArgument, InvalidPlan, RunFailed
 from silosynth.common.messages import Refusal, Release, Request, decode_release, encode_request
 from silosynth.common.plan import PhaseName, Plan, encode_plan, parse_plan, plan_units
-from silosynth.common.sampler import Sampler, load_sampler, parse_sampler, probability_of
+from silosynth.common.sampler import (
+    Sampler,
+    dump_sampler,
+    load_sampler,
+    parse_sampler,
+    probability_of,
+)
 from silosynth.common.schema import parse_schema
-from silosynth.server.coordinator import finish
+from silosynth.server.coordinator import State, draw_replicates, finish, localise
 from silosynth.server.drift import find_drift, plan_drift, plan_renewal
-from silosynth.server.driver import Journal
+from silosynth.server.driver import Journal, keep_last, read_state
 from silosynth.server.federation import require_trained
 from silosynth.server.judging import Judgement, write_judgement
 from silosynth.server.planning import new_plan
@@ -90,6 +96,18 @@ class Kept:
             )
         return write_judgement(state, sampler, out)
 
+    def renew(self, plan: Plan, out: Path) -> State:
+        """Run a plan that renews the sampler on the rows of a later month."""
+        with Journal(out, plan_digest=plan.digest, durable=False) as journal:
+            return run_local(
+                plan,
+                SCHEMA,
+                silos=self.silos(),
+                journal=journal,
+                tables=tables(month=4, moved=0.2, tied=False),
+                times=40,
+            )
+
     def spent(self) -> int:
         with Ledger.open(self.silos()[0].ledger, caps={}) as ledger:
             return sum(c.cost_units for c in ledger.charges())
@@ -147,24 +165,23 @@ def _share(sampler: Sampler, **where: str) -> float:
 
 @pytest.mark.parametrize("months", ["own"], indirect=True)
 def test_what_moved_is_measured_again_and_the_rest_taken_over(months: Kept, tmp_path: Path) -> None:
-    moved, out, sampler = (("a", "c"),), tmp_path / "renewed", months.sampler
+    moved, out, sampler = {("a", "c"): 0.2}, tmp_path / "renewed", months.sampler
     plan = plan_renewal(months.trained, SCHEMA, sampler, moved=moved, epsilon=1.0, plan_id="anew")
-    assert plan.workload == moved
+    assert plan.workload == (("a", "c"),)
     with pytest.raises(InvalidArgument, match="no run of this coordinator"):
         require_trained(tmp_path, plan)  # before anything is spent
     before = months.spent()
     out.mkdir()
-    with Journal(out, plan_digest=plan.digest, durable=False) as journal:
-        state = run_local(
-            plan,
-            SCHEMA,
-            silos=months.silos(),
-            journal=journal,
-            tables=tables(month=4, moved=0.2, tied=False),
-            times=40,
-        )
+    for wrong in (None, sampler + b" "):
+        if wrong is not None:
+            keep_last(out, wrong)
+        with pytest.raises(RunFailed, match="takes over from a sampler that is not here"):
+            months.renew(plan, out)
+    assert months.spent() == before
+    keep_last(out, sampler)
+    state = months.renew(plan, out)
     assert months.spent() - before == plan_units(plan)
-    last, new = parse_sampler(sampler), finish(state, last=sampler).sampler
+    last, new = parse_sampler(sampler), finish(state).sampler
     assert isinstance(last, Sampler)
     assert isinstance(new, Sampler)
     # What moved is as it is now; what was not asked is as it was, though it is otherwise now.
@@ -172,12 +189,20 @@ def test_what_moved_is_measured_again_and_the_rest_taken_over(months: Kept, tmp_
     assert _share(new, a="x", c="x") == pytest.approx(0.35, abs=0.02)
     assert _share(last, a="x", b="x") == pytest.approx(0.45, abs=0.02)
     assert _share(new, a="x", b="x") == pytest.approx(_share(last, a="x", b="x"), abs=0.01)
+    # Whatever reads the run reads what it renewed.
+    again = read_state(out, plan=plan, schema=SCHEMA)
+    assert dump_sampler(finish(again).sampler) == dump_sampler(new)
+    for other in (
+        *draw_replicates(again, finish(again), count=2, seed=1),
+        localise(again, silo="west"),
+    ):
+        assert isinstance(other, Sampler)
+        assert _share(other, a="x", b="x") == pytest.approx(_share(last, a="x", b="x"), abs=0.02)
+        assert _share(other, a="x", c="x") == pytest.approx(0.35, abs=0.02)
+    assert "no silo checked" in certify_plan(plan).assumptions[-1]
     assert "one person pays both" in certify_plan(plan).assumptions[-1]
-    for wrong in (None, sampler + b" "):
-        with pytest.raises(RunFailed, match="takes over from a sampler that is not here"):
-            finish(state, last=wrong)
     with pytest.raises(InvalidPlan, match="nothing moved"):
-        plan_renewal(months.trained, SCHEMA, sampler, moved=(), epsilon=1.0)
+        plan_renewal(months.trained, SCHEMA, sampler, moved={}, epsilon=1.0)
 
 
 @pytest.mark.parametrize("months", ["own"], indirect=True)
@@ -215,5 +240,5 @@ def test_what_a_plan_takes_over_from_is_none_of_a_silo_s_business() -> None:
     with pytest.raises(InvalidPlan, match="version"):
         parse_plan(facts | {"renews": renews | {"version": 2}})
     mst = new_plan(SCHEMA, epsilon=1, delta=1e-6, silos=SILOS, method="mst")
-    with pytest.raises(InvalidPlan, match="belongs to the method fixed"):
+    with pytest.raises(InvalidPlan, match="belongs to the methods fixed"):
         parse_plan(mst.model_dump(mode="json") | {"renews": renews})

@@ -11,7 +11,6 @@ loopback alone, in a thread of its own, and ends with the block.
 from __future__ import annotations
 
 import asyncio
-import ssl
 import threading
 import time
 from collections import defaultdict, deque
@@ -23,11 +22,19 @@ from typing import Self
 import httpx
 
 from silosynth.server.federation.certs import Certs
+from silosynth.simulations.real_time.proxy import (
+    Asked,
+    Door,
+    Proxy,
+    ServerCerts,
+    head_of,
+    superlink_route,
+    write,
+)
 
 GARBAGE = b"\xff\xfe no protocol buffer \x00\x80"
 TRICKLE_SECONDS = 0.5
 DELAY_SECONDS = 2.0
-_CLOSING = (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError, TimeoutError)
 
 
 class Fault(StrEnum):
@@ -72,7 +79,7 @@ _NOT_PASSED = (
 )
 
 
-class FaultyLink:
+class FaultyLink(Proxy):
     """Own two listening ports: one before the SuperLink (TLS), one before SuperNodes.
 
     A request to the second begins with the SuperNode's port: ``/41234/v1/runtime/acquire-task``.
@@ -81,10 +88,16 @@ class FaultyLink:
     def __init__(
         self, *, front: int, back: int, nodes: int, certs: Certs, stall_seconds: float
     ) -> None:
+        place = certs.identity.parent
+        shown = ServerCerts(
+            ca=certs.ca,
+            certificate=place / "superlink.pem",
+            key=place / "superlink-key.pem",
+        )
+        super().__init__(shown)
         self._front = front
         self._back = back
         self._nodes = nodes
-        self._certs = certs
         self._stall_seconds = stall_seconds
         self._armed: dict[str, deque[Fault]] = defaultdict(deque)
         self.spoilt: list[tuple[str, Fault]] = []
@@ -133,97 +146,42 @@ class FaultyLink:
             self._loop.close()
 
     async def _serve(self) -> None:
-        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        place = self._certs.identity.parent
-        tls.load_cert_chain(place / "superlink.pem", place / "superlink-key.pem")
-        trusted = ssl.create_default_context(cafile=str(self._certs.ca))
-        limits = httpx.Limits(max_keepalive_connections=0)
-        async with httpx.AsyncClient(verify=trusted, timeout=60, limits=limits) as self._client:
-            link = await asyncio.start_server(
-                self._to_link, "127.0.0.1", self._front, ssl=tls, limit=2**26
-            )
-            node = await asyncio.start_server(self._to_node, "127.0.0.1", self._nodes, limit=2**26)
-            self._ready.set()
-            async with link, node:
-                await self._stop.wait()
-            for task in asyncio.all_tasks() - {asyncio.current_task()}:
-                task.cancel()
-            await asyncio.sleep(0.05)
+        doors = [
+            Door(port=self._front, route=superlink_route(lambda: f"127.0.0.1:{self._back}")),
+            Door(port=self._nodes, route=_node_route, tls=False),
+        ]
+        await self.serve(doors, until=self._stop, ready=self._ready.set)
 
-    async def _to_link(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await self._converse(reader, writer, at_node=False)
-
-    async def _to_node(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await self._converse(reader, writer, at_node=True)
-
-    async def _converse(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, at_node: bool
-    ) -> None:
-        """Answer the requests of one connection, until one is spoilt or it ends."""
-        try:
-            while await self._answer(reader, writer, at_node=at_node):
-                pass
-        except _CLOSING:
-            pass
-        except asyncio.CancelledError:
-            writer.transport.abort()
-        finally:
-            with suppress(*_CLOSING, RuntimeError):
-                writer.close()
-
-    async def _answer(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, at_node: bool
+    async def treat(
+        self, asked: Asked, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> bool:
         """Answer one request; return whether the connection goes on."""
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-        headers = [tuple(line.split(": ", 1)) for line in head[1:] if line]
-        named = {name.lower(): value for name, value in headers}
-        body = await reader.readexactly(int(named.get("content-length", "0")))
-        path = head[0].split(" ")[1]
-        if at_node:
-            _, port, rest = path.split("/", 2)
-            url, api = f"http://127.0.0.1:{port}/{rest}", "node"
-        else:
-            url, api = f"https://127.0.0.1:{self._back}{path}", path.split("/")[2]
-        kind = f"{api}/{path.rsplit('/', 1)[1]}"
-        kept = {n: v for n, v in named.items() if n not in ("host", "connection")}
-        request = self._client.build_request("POST", url, headers=kept, content=body)
-        armed = self._armed.get(kind)
+        armed = self._armed.get(asked.kind)
         if not armed:
-            return await self._pass(request, writer)
-        return await self._spoil(kind, armed.popleft(), request, reader, writer)
-
-    async def _pass(self, request: httpx.Request, writer: asyncio.StreamWriter) -> bool:
-        """Pass a request and its answer on."""
-        try:
-            reply = await self._client.send(request)
-        except httpx.HTTPError:
-            return False
-        await _write(writer, reply.status_code, reply.content, reply.headers)
-        return True
+            return await super().treat(asked, reader, writer)
+        return await self._spoil(armed.popleft(), asked, reader, writer)
 
     async def _spoil(
         self,
-        kind: str,
         fault: Fault,
-        request: httpx.Request,
+        asked: Asked,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> bool:
         """Spoil a request, and note when that is over."""
         self._busy += 1
         try:
-            return await self._do(fault, request, reader, writer)
+            return await self._do(fault, asked, reader, writer)
         finally:
             self._busy -= 1
             self.last_fault = time.time()
-            self.spoilt.append((kind, fault))
-            print(f"{self.last_fault:.1f} {kind}: {fault}", flush=True)
+            self.spoilt.append((asked.kind, fault))
+            print(f"{self.last_fault:.1f} {asked.kind}: {fault}", flush=True)
 
     async def _do(
         self,
         fault: Fault,
-        request: httpx.Request,
+        asked: Asked,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> bool:
@@ -232,11 +190,11 @@ class FaultyLink:
         status, content = _CODES.get(fault, 200), GARBAGE if fault is Fault.GARBAGE else b""
         headers = httpx.Headers({"content-type": "application/protobuf"})
         if fault not in _NOT_PASSED:
-            for _ in range(2 if fault is Fault.TWICE else 1):
-                try:
-                    reply = await self._client.send(request)
-                except httpx.HTTPError:
-                    return False
+            reply = await self.forward(asked)
+            if reply is not None and fault is Fault.TWICE:
+                reply = await self.forward(asked)
+            if reply is None:
+                return False
             headers = reply.headers
             if fault in (Fault.DELAY, Fault.TWICE):
                 status, content = reply.status_code, reply.content
@@ -248,7 +206,7 @@ class FaultyLink:
             await self._hold(reader)
         if fault in _SILENT:
             return False
-        await _write(writer, status, content, headers)
+        await write(writer, status, content, headers)
         return True
 
     async def _hold(self, reader: asyncio.StreamReader) -> None:
@@ -265,7 +223,7 @@ class FaultyLink:
     ) -> bool:
         """Begin an answer that does not come to its end."""
         content = reply.content or b"\x00\x00"
-        writer.write(_head(reply.status_code, len(content) + 1000, reply.headers))
+        writer.write(head_of(reply.status_code, len(content) + 1000, reply.headers))
         await writer.drain()
         if fault is Fault.TRUNCATE_AFTER:
             writer.write(content[: len(content) // 2])
@@ -279,17 +237,7 @@ class FaultyLink:
         return False
 
 
-async def _write(
-    writer: asyncio.StreamWriter, status: int, content: bytes, headers: httpx.Headers
-) -> None:
-    """Write one whole answer."""
-    writer.write(_head(status, len(content), headers) + content)
-    await writer.drain()
-
-
-def _head(status: int, length: int, headers: httpx.Headers) -> bytes:
-    """Return the head of an answer."""
-    skipped = ("content-length", "transfer-encoding", "connection", "content-encoding")
-    lines = [f"HTTP/1.1 {status} X", f"content-length: {length}"]
-    lines += [f"{name}: {value}" for name, value in headers.items() if name not in skipped]
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+def _node_route(path: str) -> tuple[str, str]:
+    """Return the way to a SuperNode's own port, with which the path begins."""
+    _, port, rest = path.split("/", 2)
+    return f"http://127.0.0.1:{port}/{rest}", f"node/{path.rsplit('/', 1)[1]}"

@@ -18,7 +18,8 @@ from typing import Any
 from silosynth.common.cli.app import main as command
 from silosynth.common.plan import Plan, TrustMode, load_plan
 from silosynth.server.coordinator import Answered, Stage, Stated, SumStage
-from silosynth.server.driver import Progress, read_events
+from silosynth.server.driver import Progress
+from silosynth.server.driver.journal import read_events
 from silosynth.server.federation import RunFiles, pump
 from silosynth.server.federation import run as server_run
 from silosynth.server.federation.superlink_calls import Pace

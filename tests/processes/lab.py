@@ -20,6 +20,7 @@ from silosynth.common.audit.audit import AuditSummary
 from silosynth.common.plan import Plan, dump_plan, load_plan
 from silosynth.common.tables import AnySchema, dump_tables
 from silosynth.server.federation import load_roster, with_roster
+from silosynth.simulations.real_time.forked import Forked
 from tests.processes.federation import (
     NAME,
     SILOS,
@@ -36,7 +37,6 @@ from tests.processes.silo_families import (
 )
 from tests.processes.silo_tables import token_table
 from tests.processes.warm import Warm
-from tests.support.forked import Forked
 
 BUDGET = "epsilon = 1000.0"
 EPSILON = 2.0

@@ -12,8 +12,8 @@ from silosynth.common.certificate import certify_plan
 from silosynth.common.cli.app import build_app
 from silosynth.common.cli.app import main as app_main
 from silosynth.common.plan import load_plan
+from silosynth.simulations.real_time.forks import fork_as_asked
 from tests.processes import gateway_main, hurried, killable_coordinator, killable_gateway
-from tests.support.forks import fork_as_asked
 from tests.support.remembered import remembered_epsilons
 
 

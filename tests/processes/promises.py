@@ -17,8 +17,8 @@ from silosynth.common.tables import AnySchema
 from silosynth.common.trust import Purpose, SigningKey
 from silosynth.common.trust.seal import seal
 from silosynth.server.coordinator import Answered, Stage, State, Stated, replay
-from silosynth.server.coordinator.state import Agreement
-from silosynth.server.driver import read_events
+from silosynth.server.coordinator.agreement import Agreement
+from silosynth.server.driver.journal import read_events
 from silosynth.server.federation import RunFiles
 from tests.processes.killable_gateway import Departures
 from tests.processes.lab import MIRRORED, Lab

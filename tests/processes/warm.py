@@ -12,9 +12,9 @@ from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 
+from silosynth.simulations.real_time.forked import Forked, Launcher
 from tests.processes.federation import HERE, Federation
 from tests.support.command_line import COMMAND
-from tests.support.forked import Forked, Launcher
 
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
@@ -30,6 +30,7 @@ class Warm(Federation):
             environment=self.environment() | ONE_THREAD,
             log=self.directory / "launcher.log",
             words=[str(path) for path in self.certified()],
+            directory=HERE.parents[1],
         )
 
     def __exit__(

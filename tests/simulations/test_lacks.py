@@ -19,6 +19,7 @@ from silosynth.common.measurement import Measurement
 from silosynth.common.plan import PhaseName, Plan, load_plan
 from silosynth.common.sampler.sampler import draw
 from silosynth.common.schema import dump_schema, parse_schema
+from silosynth.server.judging.planned import judging_terms
 from silosynth.server.measuring import to_all_rows
 from silosynth.server.planning import new_plan
 from silosynth.simulations.run import simulate
@@ -264,3 +265,21 @@ def test_no_silo_pays_more_than_the_plan_says_and_rounds_fill_each_silos_part(me
         if method == "aim":
             assert min(asked) == most, phase
     assert len(result.state.asked[PhaseName.COARSE].queries) == 7
+
+
+def test_an_evaluation_asks_whole_rows_so_who_lacks_columns_is_named_before() -> None:
+    """Dropped, what silos lack would come back as a refusal at a silo, after others were asked."""
+    plan = new_plan(
+        SCHEMA,
+        epsilon=1,
+        delta=1e-6,
+        silos=tuple(LACKS),
+        method="mst",
+        lacks=LACKS,
+        held_out="1/10",
+    )
+    terms = {"epsilon": 1.0, "delta": 1e-6}
+    with pytest.raises(InvalidPlan, match=r"silo north lacks 'b' by plan .* whole rows"):
+        judging_terms(plan, **terms)
+    whole = plan.model_copy(update={"lacks": None})
+    assert judging_terms(whole, **terms).silos == len(LACKS)

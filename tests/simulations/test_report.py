@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from silosynth.common.certificate import certify_plan
@@ -20,6 +22,8 @@ from silosynth.common.schema import Schema, parse_schema
 from silosynth.common.scores import merge_bins, read_rows
 from silosynth.common.scores.rows import MAX_BINS
 from silosynth.server.planning import new_plan
+from silosynth.simulations import run_report
+from silosynth.simulations.silos import SiloDirectory
 
 ROWS = 600
 
@@ -277,3 +281,27 @@ def test_provenance_is_kept() -> None:
     facts = report(make_table(1), make_table(2), provenance=made)
     assert facts.provenance.seeds == {"draw": 7, "comparison": 0}
     assert facts.provenance.digests == {"sampler": "sha256:ab"}
+
+
+def test_a_silo_is_read_by_the_thousand_and_gives_its_share(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A table beyond memory: no piece is larger than a batch, and what is kept is the same."""
+    table = make_table(3, rows=400)
+    place = SiloDirectory(path=tmp_path / "silos" / "a")
+    place.path.mkdir(parents=True)
+    pq.write_table(table, place.table)
+    shares = []
+    monkeypatch.setattr(run_report, "MOST_ROWS", 100)
+    for batch in (50, 1000):
+        monkeypatch.setattr(run_report, "_BATCH", batch)
+        pieces = list(run_report._tables(place, schema=MIXED))
+        assert [len(p) for p in pieces] == [0, *[min(batch, 400)] * max(400 // batch, 1)]
+        assert pa.concat_tables(pieces).equals(table.select(pieces[0].column_names))
+        shares.append(
+            run_report._share(tmp_path, "a", schema=MIXED, sizes={"a": 400, "b": 400}, seed=1)
+        )
+    assert len(shares[0]) == 50
+    assert shares[0].equals(shares[1])
+    few = run_report._share(tmp_path, "a", schema=MIXED, sizes={"a": 40, "b": 40}, seed=1)
+    assert len(few) == 400, "all rows of a run of few"

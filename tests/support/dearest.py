@@ -9,6 +9,7 @@ from __future__ import annotations
 DEAREST = (
     "tests/privacy/test_mutants.py",
     "tests/processes/test_kills_over_flower.py",
+    "tests/simulations/real_time/test_real_time.py",
     "tests/processes/test_federation.py",
     "tests/processes/test_kill_matrix.py",
     "tests/faults/test_hostile_fuzz.py",

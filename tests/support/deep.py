@@ -58,6 +58,8 @@ KEPT_MUTANTS = (
     "masks that do not depend on the set of participants",
     "values: histograms leave without noise",
     "projections: sums are left out of the norm",
+    "central images: pictures are summed without clipping",
+    "votes: a person votes above the cap",
     "an epoch is begun before its day",
 )
 """At least one of each place under tests/privacy/mutants."""
@@ -79,6 +81,11 @@ def _tests(path: str, *tests: str, kept: Sequence[str]) -> Matrix:
 
 
 PROCESSES = (
+    _cells(
+        "faults/test_kills_series.py",
+        "test_an_epoch_is_answered_and_charged_once_wherever_its_silo_dies",
+        "after-charge]",
+    ),
     # Each kind of process dies, with own and with shared noise; broken ones are noticed.
     _cells(
         "processes/test_kill_matrix.py",
@@ -200,6 +207,7 @@ PRIVACY = (
     ),
 )
 RUNS = (
+    _cells("bench/test_gpu.py", "test_a_part_of_the_check_passes_on_a_processor", "1]"),
     _cells(
         "simulations/test_values.py",
         "test_values_come_out_as_they_went_in",
@@ -257,6 +265,22 @@ RUNS = (
     _tests(
         "simulations/sweep/test_sweep_on_ray.py",
         "test_a_cluster_of_two_nodes_runs_a_sweep_and_goes_on_with_it",
+        kept=("test_an_address_where_no_cluster_is_is_refused_in_one_line",),
+    ),
+    # Real time: a federation of processes, started once for all of its worlds; and one over Ray.
+    _tests(
+        "simulations/real_time/test_real_time.py",
+        "test_what_holds_by_the_virtual_clock_holds_over_flower",
+        kept=(
+            "simulations/real_time/test_link.py::"
+            "test_nothing_passes_while_a_silo_is_cut_off_and_all_of_it_afterwards",
+            "processes/test_kills_over_flower.py::"
+            "test_whoever_is_killed_every_run_ends_in_its_sampler[0]",
+        ),
+    ),
+    _tests(
+        "simulations/real_time/test_on_ray.py",
+        "test_silos_on_two_nodes_of_a_cluster_are_one_federation",
         kept=("test_an_address_where_no_cluster_is_is_refused_in_one_line",),
     ),
     _tests(

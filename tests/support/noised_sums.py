@@ -20,20 +20,27 @@ from silosynth.common.errors import InvalidPlan
 from silosynth.common.plan import Plan
 from silosynth.common.schema import Schema, dump_schema
 from silosynth.server.coordinator import State
-from silosynth.server.driver import Journal
+from silosynth.server.driver import Generator, Journal, no_generator
 from silosynth.simulations.local import run_local
 from silosynth.simulations.silos import make_silos
 from tests.support.chance import Distance, SumOfSquares, agrees, at_most
 
 
-def run_silos(place: Path, plan: Plan, *, schema: Schema, tables: Mapping[str, pa.Table]) -> State:
+def run_silos(
+    place: Path,
+    plan: Plan,
+    *,
+    schema: Schema,
+    tables: Mapping[str, pa.Table],
+    imagine: Generator = no_generator,
+) -> State:
     """Run a plan over silos that are made for it in ``place``; return how it ended."""
     place.mkdir(exist_ok=True)
     path = place / "schema.yaml"
     path.write_text(dump_schema(schema))
     silos = make_silos(place / "silos", plan=plan, schema_path=path, tables=tables)
     with Journal(place, plan_digest=plan.digest) as journal:
-        return run_local(plan, schema, silos=silos, journal=journal)
+        return run_local(plan, schema, silos=silos, journal=journal, imagine=imagine)
 
 
 def scale_noise(monkeypatch: pytest.MonkeyPatch, scale: Fraction) -> None:

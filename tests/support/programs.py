@@ -6,7 +6,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from tests.support.forks import fork_as_asked
+from silosynth.simulations.real_time.forks import fork_as_asked
 
 
 def run(words: Sequence[str]) -> None:

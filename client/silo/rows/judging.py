@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 
+from silosynth.client.maps import SiloMap
 from silosynth.client.policy import DatasetSection, PolicyFile
 from silosynth.client.silo.rows.datasets import load_checked_map, load_checked_schema
 from silosynth.client.source import StreamRows, load_secret, open_source
 from silosynth.client.source.bounding import bounding
 from silosynth.common.errors import InvalidArgument, InvalidSampler, InvalidTable
 from silosynth.common.sampler import load_sampler
+from silosynth.common.schema import Schema
 
 RESULTS = "results"
 SAMPLER = "result.sampler"
@@ -57,46 +60,62 @@ def own_section(policy: PolicyFile, dataset: str | None) -> DatasetSection:
     )
 
 
-def check_same_schema(sampler: Path, section: DatasetSection) -> None:
-    """Raise InvalidSampler unless a sampler draws rows of a data set's schema."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnTable:
+    """A data set whose rows its operator looks at: its schema and map, read once."""
+
+    section: DatasetSection
+    schema: Schema
+    silo_map: SiloMap
+
+    @property
+    def lacks(self) -> tuple[str, ...]:
+        """Return the schema's columns that the map says are not in it."""
+        return tuple(self.silo_map.absent)
+
+    def check_drawn_by(self, sampler: Path) -> None:
+        """Raise InvalidSampler unless a sampler draws rows of this schema."""
+        if (found := load_sampler(sampler).schema).digest != self.schema.digest:
+            raise InvalidSampler(
+                f"{sampler}: is of schema {found.name!r} with another digest than that of data "
+                f"set {self.section.name!r}",
+                hint="name the data set that the plan was for with --dataset",
+            )
+
+
+def own_table(policy: PolicyFile, dataset: str | None) -> OwnTable:
+    """Read what a data set of a policy is; raise InvalidArgument where it is not plain which."""
+    section = own_section(policy, dataset)
     schema = load_checked_schema(section)
-    if (found := load_sampler(sampler).schema).digest != schema.digest:
-        raise InvalidSampler(
-            f"{sampler}: is of schema {found.name!r} with another digest than that of data set "
-            f"{section.name!r}",
-            hint="name the data set that the plan was for with --dataset",
-        )
+    return OwnTable(
+        section=section, schema=schema, silo_map=load_checked_map(section, schema=schema)
+    )
 
 
-def lacking_columns(section: DatasetSection) -> tuple[str, ...]:
-    """Return the schema's columns that a data set's map says are not in it."""
-    return tuple(load_checked_map(section, schema=load_checked_schema(section)).absent)
-
-
-def own_rows(policy: PolicyFile, section: DatasetSection) -> Iterator[pa.RecordBatch]:
+def own_rows(policy: PolicyFile, own: OwnTable) -> Iterator[pa.RecordBatch]:
     """Yield all rows of a data set in the schema's names and words, without its person column.
 
     Raises InvalidTable naming the data set, also where the person column is not there.
     """
-    person = section.person_column
-    declared = {a.name for a in load_checked_schema(section).attributes}
+    section, person = own.section, own.section.person_column
+    declared = {a.name for a in own.schema.attributes}
     try:
-        for table in _open_rows(policy, section).tables():
+        for table in _open_rows(policy, own).tables():
             kept = [n for n in table.column_names if n != person or n in declared]
             yield from table.select(kept).to_batches()
     except InvalidTable as err:
         raise InvalidTable(f"data set {section.name!r}: {err.message}", hint=err.hint) from None
 
 
-def _open_rows(policy: PolicyFile, section: DatasetSection) -> StreamRows:
+def _open_rows(policy: PolicyFile, own: OwnTable) -> StreamRows:
     """Open a data set that is read here, and not counted where it is."""
-    schema, person = load_checked_schema(section), section.person_column
+    section, person = own.section, own.section.person_column
     secret = load_secret(Path(policy.silo.persons_secret))
     source = open_source(
         section.source(),
-        schema=schema,
+        schema=own.schema,
         bounding=None if person is None else bounding(secret, tell_operator=lambda _: None),
-        silo_map=load_checked_map(section, schema=schema),
+        silo_map=own.silo_map,
     )
     if not isinstance(source, StreamRows):
         raise InvalidArgument(

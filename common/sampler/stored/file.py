@@ -11,6 +11,7 @@
 ``label.npy``         of a one-shot generator: the shares of the label's classes
 ``weights.npy``       of a mixture: the shares of its components
 ``tables.npy``        of a mixture: the shares of each attribute's codes, side by side
+``lines.json``        of a mixture whose components have a text each: those
 ``weights.safetensors``  of a generator: its network, by the manifest's widths or architecture
 ====================  =============================================================
 
@@ -40,6 +41,7 @@ from silosynth.common.sampler.sampler import Sampler
 from silosynth.common.sampler.stored.archive import pack, unpack
 from silosynth.common.sampler.stored.manifest import (
     MAX_JSON_BYTES,
+    OF_LINES,
     OF_MIXTURES,
     Manifest,
     Member,
@@ -101,6 +103,8 @@ def dump_sampler(sampler: AnySampler) -> bytes:
     }
     if sampler.spreads:
         members["values.json"] = dump_json({n: s.dump() for n, s in sampler.spreads.items()})
+    if isinstance(sampler, TableSampler) and sampler.lines is not None:
+        members["lines.json"] = dump_json({"lines": list(sampler.lines)})
     shapes: dict[str, tuple[int, ...]] = {}
     for name, array in _arrays(sampler).items():
         shapes[name] = array.shape
@@ -211,14 +215,24 @@ def _build_mixture(
     if weights.shape != (components,) or tables.shape != (components, sum(sizes)):
         raise InvalidSampler("the tables of the mixture do not fit its schema")
     parts = np.split(tables, np.cumsum(sizes)[:-1], axis=1)
-    return TableSampler(weights=weights, tables=tuple(parts), **common)
+    lines = _lines(members) if manifest.version == OF_LINES else None
+    return TableSampler(weights=weights, tables=tuple(parts), lines=lines, **common)
+
+
+def _lines(members: Mapping[str, memoryview]) -> tuple[str, ...]:
+    """Return the text of each component; that each is one is checked where the sampler is made."""
+    data = parse_json(members["lines.json"], name="lines.json")
+    if not isinstance(data, dict) or not isinstance(data.get("lines"), list):
+        raise InvalidSampler("lines.json holds no lines")
+    return tuple(data["lines"])
 
 
 def _network_parts(sampler: AnySampler) -> dict[str, Any]:
     """Return what the manifest says of a network or a mixture; nothing for a graphical model."""
     if isinstance(sampler, TableSampler):
         mixture = StoredMixture(components=len(sampler.weights))
-        return {"version": OF_MIXTURES, "mixture": mixture}
+        version = OF_MIXTURES if sampler.lines is None else OF_LINES
+        return {"version": version, "mixture": mixture}
     if isinstance(sampler, AutoregressiveSampler):
         return {"architecture": sampler.architecture}
     if isinstance(sampler, NeuralSampler):

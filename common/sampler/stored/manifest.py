@@ -15,11 +15,13 @@ from silosynth.common.schema import PlainModel
 
 FORMAT: Final = "silosynth-sampler"
 VERSION: Final = 2
-READ: Final = (1, 2, 3)
+READ: Final = (1, 2, 3, 4)
 """Version 1 knows no spreads: its numbers lie evenly in the schema's bins. Version 3 alone holds a
-mixture's tables, so that who reads 2 says of it that the version is another."""
+mixture's tables, and 4 one whose components have a text each, so that who reads 2 says of them that
+the version is another."""
 
 OF_MIXTURES: Final = 3
+OF_LINES: Final = 4
 
 MAX_JSON_BYTES = 2**26
 _LARGEST = 2**30
@@ -69,7 +71,7 @@ class Manifest(PlainModel):
     """Everything that is known of the members before they are read."""
 
     format: Literal["silosynth-sampler"] = FORMAT
-    version: Literal[1, 2, 3] = VERSION
+    version: Literal[1, 2, 3, 4] = VERSION
     plan_digest: str
     total: int = Field(ge=0, lt=2**63)
     conditionals: tuple[Node, ...]
@@ -99,8 +101,12 @@ def read_manifest(members: Mapping[str, memoryview]) -> Manifest:
         expected.add("values.json")
         if manifest.version == 1:
             raise InvalidSampler("manifest.json: version 1 has no spreads")
-    if (manifest.mixture is not None) != (manifest.version == OF_MIXTURES):
-        raise InvalidSampler(f"manifest.json: a mixture is of version {OF_MIXTURES}, and no other")
+    if (manifest.mixture is not None) != (manifest.version in (OF_MIXTURES, OF_LINES)):
+        raise InvalidSampler(
+            f"manifest.json: a mixture is of version {OF_MIXTURES} or {OF_LINES}, and no other"
+        )
+    if manifest.version == OF_LINES:
+        expected.add("lines.json")
     if manifest.mixture is not None:
         expected |= {"weights.npy", "tables.npy"}
         if manifest.conditionals or manifest.generator or manifest.architecture:

@@ -11,21 +11,26 @@ import typer
 
 from silosynth.common.cli import Force, Json, emit, say
 from silosynth.common.files import check_output, write_text
-from silosynth.common.plan import check_promise, dump_plan, load_plan
-from silosynth.common.sampler import load_sampler, parse_sampler
+from silosynth.common.plan import Plan, check_promise, dump_plan, load_plan
+from silosynth.common.sampler import Sampler, load_sampler, parse_sampler
 from silosynth.common.schema import load_schema
 from silosynth.server.cli.judge import find_directory, sampler_in
 from silosynth.server.cli.plans.series import register_series
+from silosynth.server.coordinator import finish
 from silosynth.server.drift import (
     ALARM,
+    Candidate,
     describe_drift,
     drift_words,
     find_drift,
     forecast_drift,
+    leaves_coarse,
     plan_drift,
     plan_renewal,
     read_moved,
+    unexplained,
 )
+from silosynth.server.driver import read_state
 from silosynth.server.judging import read_judgement
 
 
@@ -79,9 +84,12 @@ def plan_drift_command(
 
 def plan_renew(
     run: Annotated[str, typer.Argument(metavar="RUN", help="The run that made the sampler.")],
-    drifted: Annotated[Path, typer.Option("--drift", help="What 'silosynth drift --out' wrote.")],
     epsilon: Annotated[float, typer.Option(help="What it may cost a person.")],
     out: Annotated[Path, typer.Option(help="Where to write the plan (YAML).")],
+    drifted: Annotated[
+        Path | None,
+        typer.Option("--drift", help="What 'silosynth drift --out' wrote; without, nobody looked."),
+    ] = None,
     delta: Annotated[float | None, typer.Option(help="The run's by default.")] = None,
     plan_id: Annotated[str | None, typer.Option("--id", help="A name of your own.")] = None,
     force: Force = False,
@@ -89,7 +97,9 @@ def plan_renew(
 ) -> None:
     """Plan to measure again what moved, and to take the rest over from the last sampler.
 
-    Run it where that run was made.
+    Every column is counted anew, and pairs as far as that is worth their noise: those that moved,
+    and those that RUN's own releases say its sampler leaves out. What the last sampler says counts
+    by its noise and by how far people moved away from it. Run it where RUN was made.
 
     [dim]silosynth plan renew RUN --drift drift.json --epsilon 0.1 --out renew.yaml[/dim]
     """
@@ -101,17 +111,31 @@ def plan_renew(
         trained,
         load_schema(directory / "schema.yaml"),
         sampler,
-        moved=read_moved(drifted, sampler=sampler),
+        moved=None if drifted is None else read_moved(drifted, sampler=sampler),
+        weak=_weak(directory, trained, sampler),
         epsilon=epsilon,
         delta=delta,
         plan_id=plan_id,
     )
     write_text(out, dump_plan(plan), force=force)
-    say(f"wrote {out}: plan {plan.id}, epsilon {epsilon:g}, {len(plan.workload)} pairs again")
+    say(
+        f"wrote {out}: plan {plan.id}, epsilon {epsilon:g}: every column, and "
+        f"{len(plan.workload)} pairs"
+    )
     emit(
         {"path": str(out), "id": plan.id, "digest": plan.digest, "pairs": len(plan.workload)},
         as_json=as_json,
     )
+
+
+def _weak(directory: Path, trained: Plan, sampler: bytes) -> tuple[Candidate, ...]:
+    """Return what a run's coarse marginals say that its sampler leaves out; mostly of mst."""
+    last = parse_sampler(sampler)
+    if not isinstance(last, Sampler) or not leaves_coarse(trained):
+        return ()
+    schema = load_schema(directory / "schema.yaml")
+    state = read_state(directory, plan=trained, schema=schema)
+    return unexplained(state.measured(), finish(state).model.marginal, last=last)
 
 
 def drift(

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from silosynth.common.accounting import units_epsilon
+from silosynth.common.accounting import rounded_up, units_epsilon
 from silosynth.common.cli import Force, Json, emit, say, show_table
 from silosynth.common.errors import InvalidArgument, SilosynthError
 from silosynth.common.files import check_output, write_text
@@ -88,7 +88,12 @@ def series_show(path: Template, as_json: Json = False) -> None:
     for sentence in _words(template):
         say(sentence)
     rows = [
-        (str(e["epoch"]), e["due"], e["plan"] or "", f"{e['lost_so_far']:.4g}" if e["plan"] else "")
+        (
+            str(e["epoch"]),
+            e["due"],
+            e["plan"] or "",
+            rounded_up(e["lost_so_far"]) if e["plan"] else "",
+        )
         for e in facts["calendar"]
     ]
     show_table(f"series {template.id}", ("epoch", "due", "begun as", "epsilon so far"), rows)
@@ -121,7 +126,7 @@ def series_next(
     if datetime.now(UTC).date() < due:
         say(f"silos begin it on {due}, and refuse it before")
     so_far = (series.before_units or 0) + plan_units(plan)
-    say(f"a person who stays has then lost at most epsilon {_epsilon(plan, so_far):.4g}")
+    say(f"a person who stays has then lost at most epsilon {_shown(plan, so_far)}")
     emit(
         {"path": str(out), "id": plan.id, "digest": plan.digest, "epoch": series.epoch}
         | {"due": due.isoformat(), "lost_so_far": _epsilon(plan, so_far)},
@@ -208,9 +213,9 @@ def _words(template: Plan) -> tuple[str, ...]:
     series, delta = _series(template), template.privacy.delta
     return (
         f"{series.epochs} epochs from {series.first} on, one every {series.days} days",
-        f"one epoch costs a person epsilon {_epsilon(template, plan_units(template)):.4g} (cap "
-        f"{_epsilon(template, series.epoch_units):.4g}); one who stays loses at most "
-        f"{_epsilon(template, series.lifetime_units):.4g} to all, at delta {delta:g} (zCDP "
+        f"one epoch costs a person epsilon {_shown(template, plan_units(template))} (cap "
+        f"{_shown(template, series.epoch_units)}); one who stays loses at most "
+        f"{_shown(template, series.lifetime_units)} to all, at delta {delta:g} (zCDP "
         "conversion)",
     )
 
@@ -218,3 +223,8 @@ def _words(template: Plan) -> tuple[str, ...]:
 def _epsilon(plan: Plan, units: int) -> float:
     """Return units as an epsilon at the plan's delta."""
     return units_epsilon(units, plan.privacy.delta)
+
+
+def _shown(plan: Plan, units: int) -> str:
+    """Return :func:`_epsilon` with four digits, rounded up."""
+    return rounded_up(_epsilon(plan, units))

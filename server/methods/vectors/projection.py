@@ -35,6 +35,7 @@ from silosynth.server.methods.budget import (
     Size,
     Sizes,
     calibrated,
+    check_fitted,
     check_total,
     one_way_size,
 )
@@ -49,7 +50,7 @@ from silosynth.server.methods.method import (
     Terms,
 )
 from silosynth.server.mixture import fit_projected, normal_scores, read_moments
-from silosynth.server.values import project
+from silosynth.server.values import nearest_counts
 
 DIMENSIONS = 128
 """As many where the table is wider: a narrower one is taken as it is, each column by itself."""
@@ -75,6 +76,7 @@ class Projection:
                 f"the projections make {cells} cells; at most {MAX_CELLS_PER_MARGINAL} are allowed",
                 hint="give fewer --dimensions, or merge classes of the label",
             )
+        check_fitted(schema, classes=classes)
         sizes[PhaseName.PROJECTION] = Size(marginals=1, cells=cells, bound=projection.bound)
         return check_total(sizes)
 
@@ -142,7 +144,7 @@ def _finish(known: Known) -> Outcome:
     moments = read_moments(
         released.values,
         deviation=float(released.variance.max()) ** 0.5,
-        counts=_nearest(classes),
+        counts=nearest_counts(classes),
         projection=projection,
     )
     alone = tuple(_shares(counts[over.attributes[i]]) for i in projection.inputs)
@@ -173,17 +175,9 @@ def _working(
     return {m.clique[0]: regroup(m, domain=domain, grouping=grouping).values for m in one_way}
 
 
-def _nearest(counts: np.ndarray) -> np.ndarray:
-    """Return the nearest counts that are not negative and add up to as many, at least one."""
-    total = np.array([max(float(counts.sum()), 1.0)])
-    there = np.ones((1, counts.size), dtype=bool)
-    nearest: np.ndarray = project(counts[None, :], there=there, total=total)[0]
-    return nearest
-
-
 def _shares(counts: np.ndarray) -> np.ndarray:
     """Return the shares of codes by their noised counts."""
-    nearest = _nearest(counts)
+    nearest = nearest_counts(counts)
     shares: np.ndarray = nearest / nearest.sum()
     return shares
 

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +15,8 @@ import pytest
 
 from silosynth.client.policy import NewSilo
 from silosynth.client.silo import init_silo
+from silosynth.client.silo.rows import judging
+from silosynth.client.silo.rows.datasets import load_checked_schema
 from silosynth.common.cli.app import run
 from silosynth.common.report.facts import decode_facts
 from silosynth.common.schema import Schema, dump_schema, parse_schema
@@ -88,9 +91,13 @@ def place(made: Path) -> Place:
     return Place(path=made)
 
 
-def test_own_rows_are_compared_and_nothing_of_the_silo_changes(place: Place) -> None:
-    before = place.private()
+def test_own_rows_are_compared_and_nothing_of_the_silo_changes(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, read = place.private(), Mock(side_effect=load_checked_schema)
+    monkeypatch.setattr(judging, "load_checked_schema", read)
     assert run(place.words("--target", "a", "--group", "c")) == 0
+    assert read.call_count == 1, "who reads a schema twice may read two"
     assert place.private() == before
     facts = decode_facts((place.path / "out" / "report.json").read_bytes())
     assert facts.evaluation is not None

@@ -29,6 +29,7 @@ from silosynth.common.plan import Plan, parse_plan, plan_price
 from silosynth.server.methods.training import TrainingChoice
 from silosynth.server.planning import new_plan
 from tests.support.gateways.signed import Federation, people
+from tests.support.tables.texts import messages
 
 DIGEST = "sha256:" + "1a2b3c4d5e6f" + "0" * 52
 OTHER = "sha256:" + "f" * 64
@@ -149,6 +150,18 @@ def test_a_plan_of_projections_says_what_leaves_and_how_far_a_row_moves_it() -> 
     assert "rows projected onto 1 dimensions, and of their squares and products, 2 numbers" in said
     assert f"a row adds at most {plan.projection.bound:,} in L2 norm" in said
     assert f"noised counts of up to {plan.phases[0].marginals:,} marginals" in said
+
+
+def test_a_plan_of_votes_says_what_is_sent_and_what_a_row_adds() -> None:
+    plan = new_plan(
+        messages(), epsilon=1, delta=1e-6, silos=("north", "south"), method="votes", vote_rounds=2
+    )
+    said = _said(plan)
+    assert "noised counts of which texts of the coordinator's its rows are nearest to" in said
+    assert "noised counts of up to 1 marginals, 2 cells in all" in said
+    assert "the coordinator sends up to 100 texts of its own, in the alphabet latin" in said
+    assert "by class of 'kind': 200 counts" in said
+    assert "a row adds one to one of them, and no text of the silo leaves it" in said
 
 
 @pytest.mark.parametrize("trust", ["own", "shared"])

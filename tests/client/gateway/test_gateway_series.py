@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from silosynth.client.desk.facts import spent_facts
 from silosynth.client.gateway.series import epoch_scope, series_scope
 from silosynth.client.silo import Silo
+from silosynth.common.accounting import RHO_UNIT, rounded_up
 from silosynth.common.audit import Scope, ScopeKind, Verdict
 from silosynth.common.errors import InvalidPlan, RequestConflict
 from silosynth.common.messages import Answer, Refusal, Release, digest_sampler
@@ -61,6 +63,15 @@ def test_a_person_approves_once_and_what_epochs_cost_adds_up(federation: Federat
         assert silo.ledger.spent(epoch_scope(first, 1)) == units
         assert silo.ledger.spent(series_scope(second)) == 2 * units
         assert silo.ledger.spent(DATASET) == 2 * units
+        told = {(s["scope"], s["name"]): s for s in spent_facts(silo.ledger, federation.policy)}
+        whole = told["series", first.decided]
+        assert whole["spent_rho"] == 2 * units / RHO_UNIT
+        assert whole["remaining_rho"] == units / RHO_UNIT
+        assert whole["spent_epsilon"] >= first.privacy.epsilon
+        assert told["epoch", f"{first.decided}/2"]["spent_rho"] == units / RHO_UNIT
+        spent = told["epoch", f"{first.decided}/2"]  # all of its cap, and shown so
+        assert rounded_up(spent["spent_epsilon"]) == f"{spent['epsilon']:g}"
+        assert ("epoch", f"{first.decided}/3") not in told
         # The same request again costs nothing, whatever the clock says.
         at(silo, "2030-06-01")
         assert isinstance(federation.ask(silo, second), Release)

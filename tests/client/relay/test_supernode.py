@@ -8,12 +8,13 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from silosynth.client.relay import relay
-from tests.support.forked import Launcher
+from silosynth.simulations.real_time.forked import Launcher
 from tests.support.patience import patience
 
 START = """
@@ -46,7 +47,13 @@ def launcher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launcher]:
     """Start what forks SuperNodes, once."""
     log = tmp_path_factory.mktemp("supernodes") / "launcher.log"
     words = ("silosynth.client.relay.supernode", "flwr.supernode.fleet_http_client")
-    started = Launcher("tests.support.programs", environment=os.environ, log=log, words=words)
+    started = Launcher(
+        "tests.support.programs",
+        environment=os.environ,
+        log=log,
+        words=words,
+        directory=Path(__file__).parents[3],
+    )
     yield started
     started.close()
 

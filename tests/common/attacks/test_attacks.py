@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from scipy.stats import nbinom, norm
 
 from silosynth.common.attacks import Known, attack, refuse_shared_rows
 from silosynth.common.attacks.disclosure import _nearest, disclosures, singled_out
@@ -110,19 +111,32 @@ def test_without_noise_the_coordinator_finds_outliers_and_with_noise_hardly_anyb
     assert (np.mean(found, axis=0) <= 0.6).all()
 
 
-def test_the_score_of_releases_is_its_formula(world: tuple[Arena, np.ndarray]) -> None:
+@pytest.mark.parametrize("sigma2", [400.0, 9.0, 1e-6])
+def test_the_score_of_releases_is_its_formula(
+    world: tuple[Arena, np.ndarray], sigma2: float
+) -> None:
+    """The oracle: two normal laws, or the sum over all counts that may be behind a noised one."""
     ring, members = world
-    (first, *_) = released = releases(members, sigma2=9.0, rng=np.random.default_rng(3))
+    (first, *_) = released = releases(members, sigma2=sigma2, rng=np.random.default_rng(3))
     scores, _ = by_releases(ring, released[:1], schema())
     reference = ring.codes(schema())[2]
-    total, known = first.values.sum(), len(reference[0])
-    for i in range(5):
+    total = first.values.sum()
+    people = len(reference[0]) + len(first.values) / 2
+    counts = np.arange(500)
+    for i in range(9):
         row = [int(c[i]) for c in ring.codes(schema())[0]]
-        alike = int(((reference[0] == row[0]) & (reference[1] == row[1])).sum())
-        share = (alike + 0.5) / (known + len(first.values) / 2)
-        spread = 9.0 + total * share * (1 - share) * (1 + total / known)
+        alike = int(((reference[0] == row[0]) & (reference[1] == row[1])).sum()) + 0.5
+        share = alike / people
+        spread = sigma2 + total * share * (1 - share) * (1 + total / len(reference[0]))
         value = first.values[row[0] * schema().domain.shape[1] + row[1]]
-        assert scores.members[i] == pytest.approx((value - total * share - 0.5) / spread)
+        if spread < 25:
+            out = nbinom.pmf(counts, alike, people / (people + total))
+            seen = norm.pdf(value, counts, sigma2**0.5)
+            within = np.append(0, out)[:-1]
+            right = np.log((seen @ within) / (seen @ out))
+        else:
+            right = (value - total * share - 0.5) / spread
+        assert scores.members[i] == pytest.approx(right, rel=1e-3)
 
 
 def sampler(rows: np.ndarray) -> Sampler:

@@ -130,7 +130,7 @@ def test_other_schemas_are_refused_in_one_line() -> None:
     other = replace(sampler, schema=SCHEMA.model_copy(update={"name": "others"}))
     with pytest.raises(InvalidArgument, match="other is of another schema than a"):
         compare_releases([release("a"), replace(release("other"), sampler=other)], rows=ROWS)
-    with pytest.raises(InvalidArgument, match="1 samplers are not 2 to"):
+    with pytest.raises(InvalidArgument, match="1 samplers were named, and 2 to"):
         compare_releases([release("a")], rows=ROWS)
 
 

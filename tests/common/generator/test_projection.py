@@ -109,7 +109,7 @@ def test_a_row_that_is_not_shown_to_be_within_counts_as_zeros(
     lengths = (projection.rows(rows) ** 2).sum(axis=1)
     assert lengths.min() > 0
     for wrong in (2.0 * LENGTH, math.nan, math.inf):
-        monkeypatch.setattr(ProjectionMap, "_most", property(lambda _, wrong=wrong: wrong))
+        monkeypatch.setattr(module, "longest", lambda _, wrong=wrong: wrong)
         with np.errstate(all="ignore"):
             found = projection.rows(rows).tolist()
         # Squares in Python's integers: those of int64 may wrap to nought.

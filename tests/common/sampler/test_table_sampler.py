@@ -145,7 +145,8 @@ def _changed(**changes: Any) -> bytes:
     ("changes", "words"),
     [
         ({"version": 2}, "version"),
-        ({"version": 4}, "the version is none of 1, 2, 3"),
+        ({"version": 5}, "the version is none of 1, 2, 3, 4"),
+        ({"version": 4}, "a member is missing"),
         ({"mixture": None}, "a mixture is of version 3"),
         ({"mixture": {"components": 4}}, "do not fit its schema"),
         ({"conditionals": [{"attribute": "sex", "given": []}]}, "no conditionals"),

@@ -13,15 +13,15 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="projections: long rows are not scaled down, nor looked at",
         path=_PATH,
-        old="        within: np.ndarray = np.where(inside, whole, 0.0).astype(np.int64)\n",
-        new="        within = np.rint(projected * self.scale).astype(np.int64)\n",
+        old="    within: np.ndarray = np.where(inside, whole, 0.0).astype(np.int64)\n",
+        new="    within = np.rint(rows * (most / math.sqrt(radius2))).astype(np.int64)\n",
         killed_by=(_BOUND,),
     ),
     Mutant(
         name="projections: a row counts unless it is shown to be outside",
         path=_PATH,
-        old="<= LENGTH**2\n        within: np.ndarray = np.where(inside, whole, 0.0)",
-        new="> LENGTH**2\n        within: np.ndarray = np.where(inside, 0.0, whole)",
+        old="<= LENGTH**2\n    within: np.ndarray = np.where(inside, whole, 0.0)",
+        new="> LENGTH**2\n    within: np.ndarray = np.where(inside, 0.0, whole)",
         killed_by=(f"{_TESTS}::test_a_row_that_is_not_shown_to_be_within_counts_as_zeros",),
     ),
     Mutant(
@@ -34,14 +34,14 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="projections: sums are left out of the norm",
         path=_PATH,
-        old="        squared = (SUM_WEIGHT * LENGTH) ** 2 + SQUARE_WEIGHT**2 * LENGTH**4\n",
-        new="        squared = SQUARE_WEIGHT**2 * LENGTH**4\n",
+        old="    squared = (SUM_WEIGHT * LENGTH) ** 2 + SQUARE_WEIGHT**2 * LENGTH**4\n",
+        new="    squared = SQUARE_WEIGHT**2 * LENGTH**4\n",
         killed_by=(_BOUND,),
     ),
     Mutant(
         name="projections: a plan may state another norm",
         path="common/plan/methods.py",
-        old="return self.projection.bound if phase.name is PhaseName.PROJECTION else 1",
+        old="return 1 if phase.name is PhaseName.ONE_WAY else int(getattr(self, self.asked).bound)",
         new="return phase.bound",
         killed_by=(f"{_PRIVACY}::test_a_plan_that_states_another_norm_is_refused",),
     ),

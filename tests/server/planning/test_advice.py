@@ -42,7 +42,7 @@ def made_schema(kind: str = "table", *, attributes: int = 3) -> Schema:
         (made_schema(), Method.AIM),
         (made_schema("text"), Method.DP_SGD),
         (made_schema("text left out"), Method.AIM),
-        (made_schema("image"), Method.ONE_SHOT),
+        (made_schema("image"), Method.CENTRAL),
         (made_schema(attributes=MOST_MARGINAL_ATTRIBUTES), Method.AIM),
         (made_schema(attributes=MOST_MARGINAL_ATTRIBUTES + 1), Method.MIXTURE),
         (made_schema("numbers", attributes=500), Method.COPULA),
@@ -93,7 +93,7 @@ def test_what_is_lost_is_said() -> None:
     assert "note" in line
     assert "--method dp-sgd" in line
     (line,) = remarks(made_schema("image"), method=Method.MST)
-    assert "--method one-shot" in line
+    assert "--method central" in line
     (line,) = remarks(made_schema(), method=Method.ONE_SHOT)
     assert "--method aim" in line
 
@@ -101,6 +101,7 @@ def test_what_is_lost_is_said() -> None:
 def test_one_kind_of_method_is_as_good_as_the_other() -> None:
     assert not list(remarks(made_schema(), method=Method.MST))
     assert not list(remarks(made_schema("image"), method=Method.DP_SGD))
+    assert not list(remarks(made_schema("image"), method=Method.ONE_SHOT))
 
 
 def test_the_command_line_says_what_it_took_and_why(

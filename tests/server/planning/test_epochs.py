@@ -80,9 +80,9 @@ def test_an_epoch_asked_twice_and_a_changed_template_are_refused() -> None:
 
 
 def test_caps_below_one_epoch_and_a_lifetime_that_is_used_are_refused() -> None:
-    with pytest.raises(InvalidPlan, match="one epoch of series monthly costs"):
+    with pytest.raises(InvalidPlan, match=r"cap of an epoch is epsilon 0\.1, and one epoch costs"):
         template(epoch_epsilon=0.1)
-    with pytest.raises(InvalidPlan, match="below the cap of one epoch"):
+    with pytest.raises(InvalidPlan, match=r"cap of all epochs is epsilon 0\.1, and one epoch"):
         template(lifetime_epsilon=0.1)
     runs = [begun(next_epoch(template(), []))]
     runs += [begun(next_epoch(template(), runs))]

@@ -127,6 +127,7 @@ def test_what_a_name_holds_is_escaped() -> None:
     facts = {
         "timeline": {
             "virtual_time": "0 s",
+            "clock": "virtual",
             "legs": [],
             "bytes": {"<b>": dict.fromkeys(("to_silos", "from_silos", "queued_seconds"), 1)},
             "silos": {},

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ray.cluster_utils import Cluster
 
 from silosynth.common.errors import InvalidArgument
 from silosynth.simulations.sweep.axes import parse_axes
@@ -15,6 +13,7 @@ from silosynth.simulations.sweep.on_ray import run_on_ray
 from silosynth.simulations.sweep.point import Base, run_point
 from silosynth.simulations.sweep.sweep import SweepFiles, sweep
 from tests.support.tables.worlds import plan, schema, tables
+from tests.support.two_nodes import two_nodes
 
 # Ray warns of its own future, and drops the handles of its processes when it is shut down.
 pytestmark = [
@@ -25,13 +24,9 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[str]:
-    """Give the address of a cluster of two nodes, in a folder of its own: no other is touched."""
-    with tempfile.TemporaryDirectory(prefix="ray-") as folder:
-        nodes = {"num_cpus": 1, "temp_dir": folder, "object_store_memory": 80 * 2**20}
-        made = Cluster(initialize_head=True, head_node_args=nodes | {"include_dashboard": False})
-        made.add_node(**nodes)
-        yield made.address
-        made.shutdown()
+    """Give the address of a cluster of two nodes."""
+    with two_nodes() as address:
+        yield address
 
 
 def base(*asked: str) -> Base:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 # Loaded late by a gateway, whose user may not read the copy of the project that it runs.
 import silosynth.common.accounting.loss  # noqa: F401
-from tests.support.forks import fork_as_asked
+from silosynth.simulations.real_time.forks import fork_as_asked
 from tests.support.gateways import serve_main, serve_mutant, serve_watchful
 from tests.support.remembered import remembered_epsilons
 

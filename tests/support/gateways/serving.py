@@ -22,7 +22,7 @@ import tomli_w
 from silosynth.client.desk import operator_socket, relay_socket
 from silosynth.client.policy import load_policy
 from silosynth.client.rpc import RemoteGateway
-from tests.support.forked import Forked, Launcher
+from silosynth.simulations.real_time.forked import Forked, Launcher
 from tests.support.gateways.signed import Federation
 from tests.support.patience import patience
 
@@ -43,6 +43,7 @@ def _launcher() -> Launcher:
         "tests.support.gateways.launcher",
         environment=os.environ,
         log=Path(folder.name) / "launcher.log",
+        directory=ROOT,
     )
     atexit.register(started.close)
     return started

@@ -77,13 +77,15 @@ def tables() -> Mapping[str, pa.Table]:
 
 
 @cache
-def _made(method: str, trust: str, absent: int, attempts: int) -> Plan:
+def _made(
+    method: str, trust: str, absent: int, attempts: int, silos: tuple[str, ...] = SILOS
+) -> Plan:
     more = {"trust": trust, "absent": absent, "attempts": attempts} if trust == "shared" else {}
     return new_plan(
         schema(),
         epsilon=5.0,
         delta=1e-6,
-        silos=SILOS,
+        silos=silos,
         plan_id="p",
         method=method,
         **more,  # type: ignore[arg-type]  # choices of trust
@@ -117,6 +119,12 @@ def plan(
     made = _made(method, trust, absent, attempts)
     if lacks is not None:
         made = _lacking(method, trust, tuple(lacks.items()))
+    return Plan.model_validate(made.model_dump(mode="json") | changes)
+
+
+def plan_of(silos: tuple[str, ...], *, trust: str = "own", **changes: Any) -> Plan:
+    """Return a plan of some of the silos."""
+    made = _made("independent", trust, 0, 1, silos)
     return Plan.model_validate(made.model_dump(mode="json") | changes)
 
 

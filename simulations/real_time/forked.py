@@ -1,4 +1,4 @@
-"""Processes that one launcher forks (see :mod:`forks`), as far as tests need them."""
+"""Processes that one launcher forks (see :mod:`forks`), as far as they are needed of one."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from silosynth.common.errors import RunFailed
+
+_START_SECONDS = 120.0
+_END_SECONDS = 30.0
 
 
 class Forked:
-    """A process that the launcher forked, as far as tests need one.
+    """A process that the launcher forked: as much of :class:`subprocess.Popen` as is needed.
 
     It holds its own exit code: a process id comes again once its process is gone.
     """
@@ -55,9 +59,21 @@ class Launcher:
     """Own the process that forks all others."""
 
     def __init__(
-        self, module: str, *, environment: Mapping[str, str], log: Path, words: Sequence[str] = ()
+        self,
+        module: str,
+        *,
+        environment: Mapping[str, str],
+        log: Path,
+        words: Sequence[str] = (),
+        directory: Path | None = None,
     ) -> None:
-        """Start a module that ends in ``fork_as_asked``."""
+        """Start a module that ends in ``fork_as_asked``.
+
+        Args:
+            log: gets what the launcher itself says.
+            words: its own arguments.
+            directory: where the module is started; here by default.
+        """
         self.changed = threading.Condition()
         self._running: dict[int, Forked] = {}
         self._started: list[Forked] = []
@@ -66,7 +82,7 @@ class Launcher:
         with log.open("ab") as errors:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", module, *words],
-                cwd=ROOT,
+                cwd=directory,
                 env=environment,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -83,30 +99,39 @@ class Launcher:
         environment: Mapping[str, str] | None = None,
         **files: str,
     ) -> Forked:
-        """Fork one process, in the launcher's environment or in one of its own."""
-        assert self._process.stdin is not None
+        """Fork one process, in the launcher's environment or in one of its own.
+
+        Args: kind: one of the module's entries. files: ``directory``, ``out`` and ``log``.
+        Raises RunFailed when the launcher has ended.
+        """
         asked = {"kind": kind, "arguments": list(arguments), "environment": environment, **files}
         with self._asking:
-            self._process.stdin.write(json.dumps(asked).encode() + b"\n")
-            self._process.stdin.flush()
+            self._ask(json.dumps(asked).encode() + b"\n")
             with self.changed:
-                self.changed.wait_for(lambda: self._started or self._gone, timeout=120)
-                assert self._started, "the launcher ended; its log says why"
+                self.changed.wait_for(lambda: self._started or self._gone, timeout=_START_SECONDS)
+                if not self._started:
+                    raise RunFailed("what forks a silo's processes has ended; its log says why")
                 return self._started.pop()
 
     def close(self) -> None:
         """End the launcher and with it all that it forked."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait(timeout=30)
-        self._reader.join(timeout=30)
-        assert self._process.stdout is not None
-        self._process.stdout.close()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is self._process.stdout:
+                self._process.wait(timeout=_END_SECONDS)
+                self._reader.join(timeout=_END_SECONDS)
+            if pipe is not None:
+                pipe.close()
+
+    def _ask(self, line: bytes) -> None:
+        """Write one order."""
+        if self._process.stdin is not None:
+            with suppress(BrokenPipeError):
+                self._process.stdin.write(line)
+                self._process.stdin.flush()
 
     def _read(self) -> None:
         """Take what the launcher says."""
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
+        for line in self._process.stdout or ():
             fact = json.loads(line)
             with self.changed:
                 if "started" in fact:
