@@ -179,6 +179,7 @@ class Votes(Vectors):
     phases: ClassVar = (PhaseName.ONE_WAY, *OF_VOTES)
     fewest: ClassVar = 2
     reads_texts: ClassVar = True
+    holds_out: ClassVar = False
     asked: ClassVar = "votes"
     votes: VoteSettings
 
@@ -238,6 +239,7 @@ class Families(HasPhases):
         PhaseName.LATER,
     )
     several_tables: ClassVar = True
+    holds_out: ClassVar = False
 
     def bound(self, phase: Phase) -> int:
         """Return F where persons are weighed, 1 elsewhere."""

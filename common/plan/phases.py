@@ -252,6 +252,9 @@ class HasPhases:
     several_tables: ClassVar[bool] = False
     """Whether it is for a schema of several tables; a person is then all rows below one."""
 
+    holds_out: ClassVar[bool] = True
+    """Whether people may be held out to judge its sampler, which takes two columns of one table."""
+
     def bound(self, phase: Phase) -> int:
         """Return the L2 norm that one row adds to a vector of ``phase`` at most."""
         return 1

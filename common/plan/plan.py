@@ -207,8 +207,8 @@ class Plan(PlanModel):
             )
         if chosen.evaluates and (self.lacks or self.values):
             raise ValueError("lacks, values: a plan that evaluates has none")
-        if self.held_out is not None and chosen.several_tables:
-            raise ValueError("held_out: the method families holds nobody out")
+        if self.held_out is not None and not chosen.holds_out:
+            raise ValueError(f"held_out: the method {self.method.value} holds nobody out")
 
     def _check_series(self) -> None:
         """Raise ValueError for an epoch that goes by another name, and for what has no epochs."""

@@ -129,6 +129,11 @@ def test_the_certificate_follows_from_one_vote_a_row() -> None:
         check_certificate(certificate.model_copy(update={"phases": (counts, forged)}))
 
 
+def test_nobody_is_held_out_of_votes_for_whom_no_evaluation_could_ask() -> None:
+    with pytest.raises(InvalidPlan, match="the method votes holds nobody out"):
+        made_plan(held_out="1/10")
+
+
 @pytest.mark.parametrize("phase", [0, 1])
 def test_a_plan_that_states_another_norm_or_more_histograms_is_refused(phase: int) -> None:
     data = made_plan().model_dump(mode="json")

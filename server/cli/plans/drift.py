@@ -75,7 +75,8 @@ def plan_drift_command(
     people = max(float(parse_sampler(sampler).total), 2.0)
     share = forecast_drift(plan, inputs, people=people)
     say(f"wrote {out}: plan {plan.id}, epsilon {epsilon:g}, {len(inputs.pairs)} pairs")
-    say(f"of about {people:,.0f} people, a move of {share:.1%} between two cells would be found")
+    found = f"a move of {share:.1%} between two cells" if share < 1 else "no move between two cells"
+    say(f"of about {people:,.0f} people, {found} would be found")
     emit(
         {"path": str(out), "id": plan.id, "digest": plan.digest, "found_from": share},
         as_json=as_json,
