@@ -92,10 +92,10 @@ def refuse_lacks(trained: Plan) -> None:
 
     A plan about it asks every silo of every column, and a silo that lacks one would refuse it.
     """
-    if trained.lacks:
+    for silo, lacked in sorted((trained.lacks or {}).items()):
         raise InvalidPlan(
-            f"plan {trained.id} was for silos of which silo {min(trained.lacks)!r} lacks columns, "
-            "and a plan about its sampler asks all of them of every column",
+            f"plan {trained.id} was for silos of which silo {silo} lacks {lacked[0]!r}, and a plan "
+            "about its sampler asks whole rows of all of them",
             hint="run a whole plan again, with --lacks",
         )
 

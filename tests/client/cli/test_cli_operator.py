@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from silosynth.common.accounting import cks_epsilon
+from silosynth.common.accounting import cks_epsilon, rounded_up
 from silosynth.common.cli.app import run
 from silosynth.common.messages import Answer, Refusal, Release
 from silosynth.common.trust import SigningKey
@@ -107,7 +107,7 @@ def _check_figures(command: Ask, release: Release) -> None:
     assert {s["spent_rho"] for s in scopes} == {float(rho)}
     for scope in scopes:
         assert scope["spent_epsilon"] == cks_epsilon(rho, scope["delta"])
-        assert f"{scope['spent_epsilon']:.4g} of {scope['epsilon']:g}" in said
+        assert f"{rounded_up(scope['spent_epsilon'])} of {scope['epsilon']:g}" in said
     facts = command("silo", "verify-ledger")[1]["data"]
     assert (facts["charges"], facts["releases"], facts["decisions"]) == (1, 1, 1)
 
