@@ -20,6 +20,7 @@ from pydantic import Field
 
 from silosynth.common.domain import Clique, Domain
 from silosynth.common.errors import CapExceeded, InvalidPlan
+from silosynth.common.generator.pieces import classes_of, in_pieces
 from silosynth.common.generator.projection import (
     LENGTH,
     MOST_COLUMNS,
@@ -45,8 +46,6 @@ MOST_RADIUS = 2**20
 _ROOM = (3, 4)
 """Pictures whose squared length is above this part of the longest are scaled down."""
 
-_MOST_AT_ONCE = 2**20
-
 
 Grey = Annotated[int, Field(ge=-SCORE, le=SCORE)]
 """A pixel: whole SCORE-ths from black to white."""
@@ -68,6 +67,11 @@ class CentralSettings(PlainModel):
     def bounds(self) -> dict[str, int]:
         """Return the L2 norm that a row adds to each phase's sum at most: a picture its length."""
         return {"central": LENGTH, "around": moments_bound()}
+
+    @property
+    def around(self) -> int:
+        """Return how many numbers say how the pictures of one class differ from its centre."""
+        return moments_cells(self.blocks)
 
     def classes(self, domain: Domain) -> int:
         """Return the number of classes; one without a label."""
@@ -139,12 +143,6 @@ class CentralMap:
             [s[columns[i]] for i, s in zip(self.pixels, self.scores, strict=True)], axis=1
         ).astype(np.float64)
 
-    def groups(self, columns: Sequence[np.ndarray]) -> np.ndarray:
-        """Return (rows,) int64, each row's class."""
-        if self.label is None:
-            return np.zeros(len(columns[0]), dtype=np.int64)
-        return columns[self.label].astype(np.int64)
-
 
 def central_settings(schema: Schema, *, side: int) -> CentralSettings:
     """Return how a schema's pictures are looked at in blocks of a side.
@@ -206,7 +204,7 @@ def central_cells(
     if step is None:
         return classes * settings.pixels
     step.check(settings, classes=classes)
-    return classes * moments_cells(settings.blocks)
+    return classes * settings.around
 
 
 def central_map(settings: CentralSettings, *, schema: Schema) -> CentralMap:
@@ -232,9 +230,9 @@ def sum_images(central: CentralMap, columns: Sequence[np.ndarray]) -> np.ndarray
     Args: columns: (rows,) codes of each attribute of the domain.
     """
     total = np.zeros((central.classes, len(central.pixels)), dtype=np.int64)
-    for part in _parts(columns, width=len(central.pixels)):
+    for part in in_pieces(columns, width=len(central.pixels)):
         rows = bounded_rows(central.pictures(part), radius2=central.radius2)
-        np.add.at(total, central.groups(part), rows)
+        np.add.at(total, classes_of(part, central.label), rows)
     return total.ravel()
 
 
@@ -251,18 +249,11 @@ def sum_around(
     size = central.blocks.shape[1]
     total = np.zeros((central.classes, moments_cells(size)), dtype=np.int64)
     centres, blocks = np.array(step.centres, dtype=np.float64), central.blocks.astype(np.float64)
-    for part in _parts(columns, width=len(central.pixels)):
-        classes = central.groups(part)
+    for part in in_pieces(columns, width=len(central.pixels)):
+        classes = classes_of(part, central.label)
         apart = (central.pictures(part) - centres[classes]) @ blocks
         add_moments(bounded_rows(apart, radius2=step.radius**2), classes, total=total)
     return total.ravel()
-
-
-def _parts(columns: Sequence[np.ndarray], *, width: int) -> list[list[np.ndarray]]:
-    """Cut rows into pieces whose pictures fit into memory."""
-    step = max(_MOST_AT_ONCE // width, 1)
-    starts = range(0, len(columns[0]), step)
-    return [[column[first : first + step] for column in columns] for first in starts]
 
 
 def _scores(levels: int) -> np.ndarray:

@@ -16,6 +16,7 @@ import numpy as np
 from silosynth.common.domain import Domain, Grouping
 from silosynth.common.errors import InvalidPlan
 from silosynth.common.generator.features import FeatureSettings, quantise
+from silosynth.common.generator.pieces import classes_of, in_pieces
 from silosynth.common.schema import Schema
 from silosynth.common.seeded import SeededWords
 
@@ -23,7 +24,6 @@ TURN = 1 << 16
 """The integer that stands for a whole turn."""
 
 _PITCHES = (0.2, 0.4, 0.8)
-_MOST_AT_ONCE = 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -98,14 +98,8 @@ def sum_image_features(features: ImageMap, columns: Sequence[np.ndarray]) -> np.
     """
     waves = quantise(np.arange(TURN) * (2 * math.pi / TURN))
     total = np.zeros((features.classes, features.frequencies, 2), dtype=np.int64)
-    rows = len(columns[0])
-    step = max(_MOST_AT_ONCE // features.frequencies, 1)
-    for first in range(0, rows, step):
-        part = [column[first : first + step] for column in columns]
-        angles = _angles(features, part)
-        classes = (
-            np.zeros(len(angles), np.int64) if features.label is None else part[features.label]
-        )
+    for part in in_pieces(columns, width=features.frequencies):
+        angles, classes = _angles(features, part), classes_of(part, features.label)
         for c in np.unique(classes).tolist():
             total[c] += waves[angles[classes == c]].sum(axis=0)
     return total.ravel()

@@ -18,6 +18,7 @@ from pydantic import Field
 
 from silosynth.common.domain import Clique, Domain
 from silosynth.common.errors import CapExceeded, InvalidPlan
+from silosynth.common.generator.pieces import classes_of, in_pieces
 from silosynth.common.schema import PlainModel
 from silosynth.common.seeded import SeededWords
 
@@ -37,8 +38,6 @@ weigh up to the square root of two more than a square without a row being longer
 
 _ROOM = 2
 """Rows of so many times the mean squared length keep theirs; those beyond are scaled down."""
-
-_MOST_AT_ONCE = 2**20
 
 
 class ProjectionSettings(PlainModel):
@@ -227,14 +226,9 @@ def sum_projections(projection: ProjectionMap, columns: Sequence[np.ndarray]) ->
     """
     size = projection.dimensions
     total = np.zeros((projection.classes, moments_cells(size)), dtype=np.int64)
-    step = max(_MOST_AT_ONCE // (len(projection.inputs) + size), 1)
-    for first in range(0, len(columns[0]), step):
-        part = [column[first : first + step] for column in columns]
-        rows = projection.rows(part)
-        classes = (
-            np.zeros(len(rows), np.int64) if projection.label is None else part[projection.label]
-        )
-        add_moments(rows, classes, total=total)
+    for part in in_pieces(columns, width=len(projection.inputs) + size):
+        classes = classes_of(part, projection.label)
+        add_moments(projection.rows(part), classes, total=total)
     return total.ravel()
 
 

@@ -25,10 +25,10 @@ from silosynth.common.generator import (
     central_map,
     central_settings,
     check_central,
+    pieces,
     sum_around,
     sum_images,
 )
-from silosynth.common.generator import central as module
 from silosynth.common.schema import Schema, parse_schema
 
 PIXELS = ("p0", "p1", "p2", "p3", "p4", "p5")
@@ -111,7 +111,7 @@ def test_sums_are_of_pictures_and_of_how_they_differ(
 ) -> None:
     asked, central = made_map(side, label=label)
     rows, step = made_rows(central), made_step(central)
-    monkeypatch.setattr(module, "_MOST_AT_ONCE", 50)
+    monkeypatch.setattr(pieces, "_MOST_AT_ONCE", 50)
     pictures, around = sum_images(central, rows), sum_around(central, rows, step=step)
     assert np.array_equal(pictures, slow(central, rows, None, side=side))
     assert np.array_equal(around, slow(central, rows, step, side=side))

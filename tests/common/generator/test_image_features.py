@@ -17,9 +17,9 @@ from silosynth.common.generator import (
     ImageMap,
     feature_cells,
     image_map,
+    pieces,
     sum_image_features,
 )
-from silosynth.common.generator import image_features as module
 from silosynth.common.generator.features import PAIR_BOUND2
 from silosynth.common.schema import Schema, parse_schema
 
@@ -75,7 +75,7 @@ def test_one_row_adds_its_own_vector_within_the_bound(
     columns = rows_of(features, 40)
     alone = sum_image_features(features, [c[:1] for c in columns])
     rest = sum_image_features(features, [c[1:] for c in columns])
-    monkeypatch.setattr(module, "_MOST_AT_ONCE", 9 * 7)
+    monkeypatch.setattr(pieces, "_MOST_AT_ONCE", 9 * 7)
     assert np.array_equal(sum_image_features(features, columns) - rest, alone)
     assert (alone**2).sum() <= settings.bound**2
     assert (alone.reshape(-1, 2) ** 2).sum(axis=1).max() <= PAIR_BOUND2

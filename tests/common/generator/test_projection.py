@@ -20,6 +20,7 @@ from silosynth.common.generator import (
     SUM_WEIGHT,
     ProjectionMap,
     ProjectionSettings,
+    pieces,
     projection_cells,
     projection_map,
     sum_projections,
@@ -71,7 +72,7 @@ def test_the_sum_is_that_of_projections_and_their_products(
     dimensions: int, label: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     projection, rows = made_map(dimensions, label), made_rows()
-    monkeypatch.setattr(module, "_MOST_AT_ONCE", 100)
+    monkeypatch.setattr(pieces, "_MOST_AT_ONCE", 100)
     found = sum_projections(projection, rows)
     assert np.array_equal(found, slow(projection, rows))
     asked = ProjectionSettings(dimensions=dimensions, label=label)
