@@ -122,11 +122,28 @@ def finish_model(known: Known, *, grouping: Grouping, fit: FitRun = fit_measured
 
 def finish_mixture(known: Known, fitted: Products, *, grouping: Grouping, total: float) -> Outcome:
     """Make what is handed out of a mixture over the codes that ``grouping`` makes."""
+    shape = grouping.domain(known.schema.domain).shape
+    tables = np.split(fitted.codes, np.cumsum(shape)[:-1], axis=1)
+    return hand_out(known, weights=fitted.weights, tables=tables, grouping=grouping, total=total)
+
+
+def hand_out(
+    known: Known,
+    *,
+    weights: np.ndarray,
+    tables: Sequence[np.ndarray],
+    grouping: Grouping,
+    total: float,
+    lines: Sequence[str] | None = None,
+) -> Outcome:
+    """Make what is handed out of the components of a mixture.
+
+    Args: weights: (components,) shares. tables: of each attribute (components, codes) those of its
+        codes. lines: each component's text, if it has one.
+    """
     domain = known.schema.domain
-    certificate = certify_plan(known.plan)
-    working = grouping.domain(domain)
+    certificate, working = certify_plan(known.plan), grouping.domain(domain)
     within = within_groups(grouping, known.one_way)
-    parts = np.split(fitted.codes, np.cumsum(working.shape)[:-1], axis=1)
     sampler = TableSampler(
         schema=known.schema,
         grouping=grouping,
@@ -134,10 +151,11 @@ def finish_mixture(known: Known, fitted: Products, *, grouping: Grouping, total:
             name: shares_within(within[name], groups=np.asarray(groups), name=name)
             for name, groups in grouping.groups.items()
         },
-        weights=shares(fitted.weights[None, :], name="the components")[0],
+        weights=shares(weights[None, :], name="the components")[0],
         tables=tuple(
-            shares(part, name=name) for name, part in zip(working.attributes, parts, strict=True)
+            shares(table, name=name) for name, table in zip(working.attributes, tables, strict=True)
         ),
+        lines=None if lines is None else tuple(lines),
         total=max(round(total), 0),
         certificate=certificate.model_dump(mode="json"),
         plan_digest=known.plan.digest,

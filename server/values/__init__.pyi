@@ -1,5 +1,5 @@
 from .estimate import Counted, Values, choose_leaves, estimate_values, gather
-from .tree import nearest_counts, project
+from .tree import nearest_counts, nearest_shares, project
 
 __all__ = [
     "Counted",
@@ -8,5 +8,6 @@ __all__ = [
     "estimate_values",
     "gather",
     "nearest_counts",
+    "nearest_shares",
     "project",
 ]

@@ -123,6 +123,13 @@ def nearest_counts(counts: np.ndarray) -> np.ndarray:
     return nearest
 
 
+def nearest_shares(counts: np.ndarray) -> np.ndarray:
+    """Return the shares of codes by their noised counts."""
+    nearest = nearest_counts(counts)
+    shares: np.ndarray = nearest / nearest.sum()
+    return shares
+
+
 def _middle(counts: np.ndarray, *, width: np.ndarray) -> np.ndarray:
     """Return (nodes,) the median count a point, points weighing alike."""
     density = np.where(width > 0, counts / np.where(width > 0, width, 1), np.inf)

@@ -38,7 +38,7 @@ from silosynth.server.methods.budget import (
 from silosynth.server.methods.marginals import check_zeros, finish_mixture
 from silosynth.server.methods.method import Design, Known, Outcome, Question, Recipe, Terms
 from silosynth.server.mixture import fit_central, fit_laws, next_step, read_centres
-from silosynth.server.values import nearest_counts
+from silosynth.server.values import nearest_counts, nearest_shares
 
 MOST_BLOCKS = 256
 """Pixels are looked at together where there are more: noise grows with the root of them."""
@@ -76,8 +76,8 @@ def _settings(schema: Schema) -> CentralSettings:
 def _sizes(schema: Schema, settings: CentralSettings) -> Sizes:
     """Return the sizes of all phases; raise InvalidPlan for a vector that is too large."""
     beside = [a.size for a in schema.coded if a.name not in _pixels(schema)]
-    classes, blocks = settings.classes(schema.domain), settings.blocks
-    around = classes * (blocks + blocks * (blocks + 1) // 2)
+    classes = settings.classes(schema.domain)
+    around = classes * settings.around
     if max(around, classes * settings.pixels) > MAX_CELLS_PER_MARGINAL:
         raise InvalidPlan(
             f"the images make {around} cells; at most {MAX_CELLS_PER_MARGINAL} are allowed",
@@ -122,7 +122,7 @@ def _finish(known: Known) -> Outcome:
     )
     known_pixels = _pixels(known.schema)
     others = [
-        nearest_counts(m.values) / nearest_counts(m.values).sum()
+        nearest_shares(m.values)
         for m in known.one_way
         if m.clique[0] not in known_pixels and m.clique[0] != known.schema.label
     ]

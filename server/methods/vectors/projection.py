@@ -50,7 +50,7 @@ from silosynth.server.methods.method import (
     Terms,
 )
 from silosynth.server.mixture import fit_projected, normal_scores, read_moments
-from silosynth.server.values import nearest_counts
+from silosynth.server.values import nearest_counts, nearest_shares
 
 DIMENSIONS = 128
 """As many where the table is wider: a narrower one is taken as it is, each column by itself."""
@@ -147,7 +147,7 @@ def _finish(known: Known) -> Outcome:
         counts=nearest_counts(classes),
         projection=projection,
     )
-    alone = tuple(_shares(counts[over.attributes[i]]) for i in projection.inputs)
+    alone = tuple(nearest_shares(counts[over.attributes[i]]) for i in projection.inputs)
     fitted = fit_projected(moments, alone, label=label)
     return finish_mixture(known, fitted, grouping=grouping, total=totals)
 
@@ -164,7 +164,7 @@ def _scores(known: Known, grouping: Grouping) -> dict[str, tuple[int, ...]]:
     """Return what each working code stands for, by the 1-ways that codes are merged by."""
     counts = _working(known, known.merged_by, grouping)
     label = None if known.plan.projection is None else known.plan.projection.label
-    return {name: normal_scores(_shares(c)) for name, c in counts.items() if name != label}
+    return {name: normal_scores(nearest_shares(c)) for name, c in counts.items() if name != label}
 
 
 def _working(
@@ -173,13 +173,6 @@ def _working(
     """Return (working codes,) the noised counts of each attribute."""
     domain: Domain = known.schema.domain
     return {m.clique[0]: regroup(m, domain=domain, grouping=grouping).values for m in one_way}
-
-
-def _shares(counts: np.ndarray) -> np.ndarray:
-    """Return the shares of codes by their noised counts."""
-    nearest = nearest_counts(counts)
-    shares: np.ndarray = nearest / nearest.sum()
-    return shares
 
 
 def _describe(plan: Plan) -> Iterator[str]:

@@ -16,7 +16,6 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import ValidationError
 
-from silosynth.common.certificate import certify_plan
 from silosynth.common.codec import modelled_texts
 from silosynth.common.domain import Grouping
 from silosynth.common.errors import InvalidPlan, RunFailed
@@ -29,7 +28,6 @@ from silosynth.common.generator import (
 )
 from silosynth.common.measurement import MarginalQuery
 from silosynth.common.plan import OF_VOTES, Method, PhaseName, Plan
-from silosynth.common.sampler import TableSampler, shares
 from silosynth.common.schema import Schema
 from silosynth.server.measuring import estimate_rows
 from silosynth.server.methods.budget import (
@@ -39,7 +37,7 @@ from silosynth.server.methods.budget import (
     check_total,
     one_way_size,
 )
-from silosynth.server.methods.marginals import MixtureModel, check_zeros
+from silosynth.server.methods.marginals import check_zeros, hand_out
 from silosynth.server.methods.method import (
     Design,
     Known,
@@ -189,25 +187,14 @@ def _finish(known: Known) -> Outcome:
     last = known.plan.phases[-1].name
     weights, tables = _parts(_standing(known, last), classes=known.one_way[0].values)
     kept = weights > 0
-    certificate, total = certify_plan(known.plan), estimate_rows(known.one_way)
-    label = _settings_of(known.plan).label
-    sampler = TableSampler(
-        schema=known.schema,
+    texts = zip(known.candidates[last], kept.tolist(), strict=True)
+    return hand_out(
+        known,
+        weights=weights[kept],
+        tables=(tables[kept],),
         grouping=Grouping(),
-        within={},
-        weights=shares(weights[None, kept], name="the components")[0],
-        tables=(shares(tables[kept], name=label),),
-        lines=tuple(c for c, k in zip(known.candidates[last], kept.tolist(), strict=True) if k),
-        total=round(total),
-        certificate=certificate.model_dump(mode="json"),
-        plan_digest=known.plan.digest,
-    )
-    return Outcome(
-        sampler=sampler,
-        certificate=certificate,
-        model=MixtureModel(total=total, mixture=sampler.mixture()),
-        measurements=tuple(known.one_way),
-        grouping=Grouping(),
+        total=estimate_rows(known.one_way),
+        lines=[text for text, k in texts if k],
     )
 
 
