@@ -39,7 +39,6 @@ from silosynth.simulations.real_time.wire import Host, Wire, wired
 from silosynth.simulations.scenario import (
     COORDINATOR,
     Deaths,
-    Places,
     Rehearsal,
     RowsOf,
     Run,
@@ -145,15 +144,15 @@ class Live:
             liars=liars_of(places),
             summed=summed_of(scenario, places),
         )
-        return Rehearsal(
-            plan=plan,
+        return Rehearsal.of(
+            plan,
             timeline=timeline,
             places=places,
-            broken=tuple(broken),
+            broken=broken,
             state=state,
             error=error,
-            sampler=Places(path=directory).sampler if error is None else None,
-            told={s: tuple(dict.fromkeys(n.told)) for s, n in found.items() if n.told},
+            directory=directory,
+            told={s: n.told for s, n in found.items()},
         )
 
 

@@ -4,7 +4,7 @@ from .federation import COORDINATOR, caps_of, decide, make_gateway, with_roster
 from .invariants import faults, liars_of, summed_of
 from .letters import Deaths, Encounters
 from .member import Member, RequestBits, RowsOf, lied
-from .outcome import Places, Rehearsal, claim
+from .outcome import Rehearsal, claim
 from .timeline import Leg, Timeline, What
 
 __all__ = [
@@ -13,7 +13,6 @@ __all__ = [
     "Encounters",
     "Leg",
     "Member",
-    "Places",
     "Rehearsal",
     "RequestBits",
     "RowsOf",

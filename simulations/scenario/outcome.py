@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from silosynth.common.errors import OutputExists, SilosynthError
 from silosynth.common.files import write_text
@@ -45,6 +45,32 @@ class Rehearsal:
     sampler: Path | None
     told: Mapping[str, tuple[str, ...]]
     otherwise: tuple[Mapping[str, Any], ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        plan: Plan,
+        *,
+        timeline: Timeline,
+        places: Mapping[str, Place],
+        broken: Iterable[str],
+        state: State,
+        error: SilosynthError | None,
+        directory: Path,
+        told: Mapping[str, Iterable[str]],
+    ) -> Self:
+        """Return what came of a run that is kept in a directory; no line is told twice."""
+        lines = {silo: tuple(dict.fromkeys(said)) for silo, said in told.items()}
+        return cls(
+            plan=plan,
+            timeline=timeline,
+            places=places,
+            broken=tuple(broken),
+            state=state,
+            error=error,
+            sampler=Places(path=directory).sampler if error is None else None,
+            told={silo: said for silo, said in lines.items() if said},
+        )
 
     def facts(self) -> dict[str, Any]:
         """Return it as plain data: the same seed gives the same."""

@@ -24,7 +24,6 @@ from silosynth.simulations.scenario.federation import COORDINATOR, Federation, w
 from silosynth.simulations.scenario.invariants import faults, liars_of, summed_of
 from silosynth.simulations.scenario.member import Member, RequestBits, RowsOf
 from silosynth.simulations.scenario.outcome import (
-    Places,
     Rehearsal,
     claim,
     live_otherwise,
@@ -185,15 +184,15 @@ def _live(
             liars=liars_of(places),
             summed=summed_of(scenario, places),
         )
-    return Rehearsal(
-        plan=plan,
+    return Rehearsal.of(
+        plan,
         timeline=timeline,
         places=places,
-        broken=tuple(broken),
+        broken=broken,
         state=state,
         error=error,
-        sampler=Places(path=directory).sampler if error is None else None,
-        told={s: tuple(dict.fromkeys(m.told)) for s, m in members.items() if m.told},
+        directory=directory,
+        told={s: m.told for s, m in members.items()},
     )
 
 

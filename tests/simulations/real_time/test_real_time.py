@@ -14,7 +14,8 @@ from silosynth.common.plan import Plan
 from silosynth.server.federation import Pace
 from silosynth.simulations.real_time.live import Live
 from silosynth.simulations.real_time.wire import Wire, wired
-from silosynth.simulations.scenario import Places, Rehearsal, What
+from silosynth.simulations.scenario import Rehearsal, What
+from silosynth.simulations.scenario.outcome import Places
 from silosynth.simulations.scenario.rehearse import Seams, rehearse
 from silosynth.simulations.world import Scenario, parse_scenario
 from tests.simulations.real_time.launcher import MODULE
