@@ -42,7 +42,8 @@ class Policy:
 
     def __post_init__(self) -> None:
         for name in self.__dataclass_fields__:
-            if name != "embedding" and getattr(self, name) < 1:
+            limit = getattr(self, name)
+            if isinstance(limit, int) and limit < 1:
                 raise InvalidPlan(f"policy: {name} must be at least 1")
 
 

@@ -1,4 +1,4 @@
-"""Have a generator write the candidates of a round: a program, or a language model in a folder.
+"""Have a generator, which is a program, write the candidates of a round.
 
 It runs at the coordinator alone and gets lines that a coordinator knows. A program is started
 without a shell, in an empty folder, with no variables but a few, and gets a time, and as many lines
@@ -36,12 +36,12 @@ def no_generator(_asked: Imagine | None = None) -> Imagined:
     """Raise InvalidArgument: a run needs candidates, and nobody said who writes them."""
     raise InvalidArgument(
         "the plan has silos vote for texts, and nothing was named that writes them",
-        hint="name a program or the folder of a language model with --generator",
+        hint="name a program with --generator",
     )
 
 
 def generator_of(path: Path | None, plan: Plan, *, seconds: float = WHOLE_SECONDS) -> Generator:
-    """Return what writes a run's candidates: the program at ``path``, or the model in a folder.
+    """Return what writes a run's candidates: the program at ``path``.
 
     Raises InvalidArgument, before anything is asked, where none is named that is needed, where it
     is not there, and where it is not needed.
@@ -55,18 +55,20 @@ def generator_of(path: Path | None, plan: Plan, *, seconds: float = WHOLE_SECOND
         no_generator()
     assert path is not None
     path = path.expanduser().resolve()
-    if not (path.is_dir() or (path.is_file() and os.access(path, os.X_OK))):
+    if path.is_dir():
+        raise InvalidArgument(
+            f"{path} is a folder, and this silosynth has no language model write candidates",
+            hint="name a program that answers each line with one",
+        )
+    if not (path.is_file() and os.access(path, os.X_OK)):
         raise InvalidArgument(
             f"{path} is neither a program that can be run nor a folder",
-            hint="name a file that may be executed ('chmod +x'), or the folder of a checkpoint",
+            hint="name a file that may be executed ('chmod +x')",
         )
 
     def imagine(asked: Imagine) -> Imagined:
         wanted = asked.wanted
-        if path.is_dir():
-            lines = _of_folder(path, wanted.lines, settings=settings)
-        else:
-            lines = run_program(path, wanted.lines, settings=settings, seconds=seconds)
+        lines = run_program(path, wanted.lines, settings=settings, seconds=seconds)
         candidates = to_candidates((*wanted.kept, *lines), settings=settings)
         return Imagined(phase=wanted.phase, data=encode_candidates(candidates))
 
@@ -220,11 +222,3 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-
-
-def _of_folder(path: Path, lines: Sequence[str], *, settings: VoteSettings) -> tuple[str, ...]:
-    """Return what the language model in a folder answers to ``lines``."""
-    raise InvalidArgument(
-        f"{path} is a folder, and this silosynth has no language model write candidates",
-        hint="name a program that answers each line with one",
-    )

@@ -129,7 +129,11 @@ def test_what_was_written_becomes_candidates() -> None:
 def test_what_is_no_generator_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
     plan, plain = made_plan(), tmp_path / "plain"
     plain.write_text("x")
-    for path, words in ((plain, "neither a program"), (tmp_path / "none", "neither a program")):
+    for path, words in (
+        (plain, "neither a program"),
+        (tmp_path / "none", "neither a program"),
+        (tmp_path, "no language model write candidates"),
+    ):
         with pytest.raises(InvalidArgument, match=words):
             generator_of(path, plan)
     with pytest.raises(InvalidArgument, match="nothing was named that writes them"):
