@@ -13,12 +13,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from silosynth.client.policy import NewSilo, load_policy
 from silosynth.client.policy.file import parse_policy
-from silosynth.client.silo import init_silo
 from silosynth.common.accounting import rho_units
 from silosynth.common.certificate import certify_plan, check_certificate
 from silosynth.common.digest import canonical_json
@@ -27,8 +24,7 @@ from silosynth.common.generator import NGRAMS
 from silosynth.common.generator.ngrams import nearest_of
 from silosynth.common.messages import Answer, Refusal, Release, Request
 from silosynth.common.plan import PhaseName, Plan, parse_plan
-from silosynth.common.schema import dump_schema
-from silosynth.common.trust import Purpose, SigningKey
+from silosynth.common.trust import Purpose
 from silosynth.common.trust.seal import seal
 from silosynth.server.coordinator import Imagine, Imagined, State, encode_candidates
 from silosynth.server.planning import new_plan
@@ -164,23 +160,11 @@ class Messages(Federation):
     rows_each: int = 5
 
     def __post_init__(self) -> None:
-        schema, table = self.directory / "schema.yaml", self.directory / "messages.parquet"
-        schema.write_text(dump_schema(messages()))
         rows = 4 * self.rows_each
         persons = [f"{CANARY}-{i % 4}" for i in range(rows)]
         texts = ["hello friend"] * (rows - 1) + [f"{CANARY} winner"]
-        pq.write_table(pa.table({"kind": ["ham"] * rows, "text": texts, "who": persons}), table)
-        new = NewSilo(
-            name="north",
-            schema=schema,
-            table=table,
-            person_column="who",
-            rows_per_person=2,
-            coordinators={"hub": self.hub.public},
-            peers={"south": self.south.public},
-        )
-        self.policy = load_policy(init_silo(self.directory / "north", new).policy)
-        self.north = SigningKey.load(Path(self.policy.silo.key))
+        table = pa.table({"kind": ["ham"] * rows, "text": texts, "who": persons})
+        self.make_silo(messages(), table)
         automatic = {"automatic": True, "max_epsilon": 50.0, "max_delta": 1e-5}
         self.change(approval=automatic | {"methods": ["votes"]})
         data = self.policy.model_dump(mode="json", by_alias=True)

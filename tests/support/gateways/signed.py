@@ -79,9 +79,14 @@ class Federation:
     north: SigningKey = field(init=False)
 
     def __post_init__(self) -> None:
+        self.make_silo(people(), people_table())
+        self.approve_all()
+
+    def make_silo(self, described: Schema, rows: pa.Table) -> None:
+        """Make the silo and its policy, for a table whose column ``who`` names persons."""
         schema, table = self.directory / "schema.yaml", self.directory / "people.parquet"
-        schema.write_text(dump_schema(people()))
-        pq.write_table(people_table(), table)
+        schema.write_text(dump_schema(described))
+        pq.write_table(rows, table)
         new = NewSilo(
             name="north",
             schema=schema,
@@ -93,7 +98,6 @@ class Federation:
         )
         self.policy = load_policy(init_silo(self.directory / "north", new).policy)
         self.north = SigningKey.load(Path(self.policy.silo.key))
-        self.approve_all()
 
     def change(self, **sections: Mapping[str, Any]) -> None:
         """Change fields of sections of the policy."""
