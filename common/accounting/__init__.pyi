@@ -14,6 +14,7 @@ from .zcdp import (
     held_epsilon,
     price_units,
     rounded_up,
+    stated_epsilon,
     units_epsilon,
 )
 
@@ -40,6 +41,7 @@ __all__ = [
     "rho_for",
     "rho_units",
     "rounded_up",
+    "stated_epsilon",
     "total_rho",
     "units_epsilon",
 ]

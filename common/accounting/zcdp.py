@@ -53,6 +53,15 @@ def units_epsilon(units: int, delta: float) -> float:
     return cks_epsilon(Fraction(units, RHO_UNIT), delta)
 
 
+def stated_epsilon(epsilon: float) -> float:
+    """Return an epsilon with six significant digits, rounded up: every machine states the same.
+
+    The last bits of a composed loss depend on the processor (its exponentials differ), by some
+    1e-10; a certificate's bytes must not.
+    """
+    return float(Context(prec=6, rounding=ROUND_CEILING).create_decimal(repr(float(epsilon))))
+
+
 def rounded_up(epsilon: float) -> str:
     """Return an epsilon with four digits, rounded up."""
     rounded = Context(prec=4, rounding=ROUND_CEILING).create_decimal_from_float(epsilon)

@@ -17,6 +17,7 @@ from silosynth.common.accounting import (
     rdp_epsilon,
     rho_units,
     rounded_up,
+    stated_epsilon,
     total_rho,
     units_epsilon,
 )
@@ -42,7 +43,8 @@ OF_TABLES = (
     "silos is several persons, and the lines for persons in several silos apply.",
     "What a link names is not counted, so who is related to whom is told by nobody's rows.",
 )
-_TOLERANCE = 1e-6
+_TOLERANCE = 1.1e-5
+"""Six digits rounded up: certificates of before were not rounded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,9 +114,9 @@ def certify(
         raise InvalidPlan("fewer silos than colluders and absent ones together")
     costs = [replace(p.cost, shares=shares) for p in phases]
     sampled = any(c.rate < 1 for c in costs)
-    epsilon_cks = cks_epsilon(total_rho(costs), delta)
-    epsilon_rdp = rdp_epsilon(costs, delta) if sampled else None
-    epsilon_pld = pld_epsilon(costs, delta) if fixed_in_advance else None
+    epsilon_cks = stated_epsilon(cks_epsilon(total_rho(costs), delta))
+    epsilon_rdp = stated_epsilon(rdp_epsilon(costs, delta)) if sampled else None
+    epsilon_pld = stated_epsilon(pld_epsilon(costs, delta)) if fixed_in_advance else None
     certified = tuple(_certified(p, c) for p, c in zip(phases, costs, strict=True))
     units = sum(p.rho_units for p in certified)
     overlaps = tuple(
@@ -293,7 +295,7 @@ def _shares(trust: Trust, *, silos: int, colluders: int, absent: int) -> int:
 
 
 def same_certificate(one: Certificate, other: Certificate) -> bool:
-    """Say whether two certificates state the same, floats to 1e-6 of themselves."""
+    """Say whether two certificates state the same, floats as far as they are stated."""
     return _same(one.model_dump(mode="json"), other.model_dump(mode="json"))
 
 
@@ -345,7 +347,8 @@ def _overlap(
     """Return the cost of ``costs`` under the number of silos that they stand for."""
     rho = total_rho(costs)
     epsilon = pld_epsilon(costs, delta) if fixed_in_advance else cks_epsilon(rho, delta)
-    return Overlap(silos=silos, rho_units=sum(rho_units(c.rho) for c in costs), epsilon=epsilon)
+    units = sum(rho_units(c.rho) for c in costs)
+    return Overlap(silos=silos, rho_units=units, epsilon=stated_epsilon(epsilon))
 
 
 def _alone(
@@ -373,7 +376,7 @@ def _rho_text(units: int) -> str:
 
 
 def _same(stated: object, true: object) -> bool:
-    """Compare plain data, floats to 1e-6 of themselves."""
+    """Compare plain data, floats as far as they are stated."""
     if isinstance(stated, float) and isinstance(true, float):
         return math.isclose(stated, true, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE)
     if isinstance(stated, dict) and isinstance(true, dict):

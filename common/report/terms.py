@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_CEILING, Context, Decimal
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from silosynth.common.accounting import stated_epsilon
+
 MAX_LABEL = 200
 _DIGITS = 6
-_UPWARDS = Context(prec=_DIGITS, rounding=ROUND_CEILING)
 
 
 def _nearest(value: float) -> float:
     """Keep six significant digits, so that the last bits of a sum do not change the page."""
     return float(f"{value:.{_DIGITS}g}") + 0.0
-
-
-def _upwards(value: float) -> float:
-    """Keep six significant digits of a privacy cost, rounded up."""
-    return float(_UPWARDS.create_decimal(Decimal(repr(float(value)))))
 
 
 def shorten(text: str) -> str:
@@ -28,7 +23,7 @@ def shorten(text: str) -> str:
 
 
 Number = Annotated[float, AfterValidator(_nearest)]
-Cost = Annotated[float, Field(ge=0), AfterValidator(_upwards)]
+Cost = Annotated[float, Field(ge=0), AfterValidator(stated_epsilon)]
 Label = Annotated[str, AfterValidator(shorten)]
 Count = Annotated[int, Field(ge=0)]
 

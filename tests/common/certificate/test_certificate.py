@@ -14,6 +14,7 @@ from silosynth.common.accounting import (
     Noise,
     cks_epsilon,
     pld_epsilon,
+    stated_epsilon,
     rho_units,
     total_rho,
 )
@@ -47,8 +48,8 @@ def costs(*, count: int = 1, rows: int = 1, shares: int = 1) -> list[GaussianCos
 
 def test_it_states_the_loss_distribution_when_noise_was_fixed_in_advance() -> None:
     made = certificate()
-    assert made.epsilon == made.epsilon_pld == pld_epsilon(costs(), DELTA)
-    assert made.epsilon < made.epsilon_cks == cks_epsilon(total_rho(costs()), DELTA)
+    assert made.epsilon == made.epsilon_pld == stated_epsilon(pld_epsilon(costs(), DELTA))
+    assert made.epsilon < made.epsilon_cks == stated_epsilon(cks_epsilon(total_rho(costs()), DELTA))
 
 
 def test_it_states_the_zcdp_bound_when_noise_was_chosen_on_the_way() -> None:
@@ -69,8 +70,8 @@ def test_a_person_in_several_silos_costs_m_in_own_and_m_squared_in_shared_noise(
     own = certificate().overlaps[silos - 1]
     shared = certificate(trust="shared").overlaps[silos - 1]
     assert own.silos == shared.silos == silos
-    assert own.epsilon == pld_epsilon(costs(count=silos), DELTA)
-    assert shared.epsilon == pld_epsilon(costs(rows=silos), DELTA)
+    assert own.epsilon == stated_epsilon(pld_epsilon(costs(count=silos), DELTA))
+    assert shared.epsilon == stated_epsilon(pld_epsilon(costs(rows=silos), DELTA))
     rho = total_rho(costs())
     assert math.isclose(own.rho_units, silos * rho * 2**40, abs_tol=4)
     assert math.isclose(shared.rho_units, silos**2 * rho * 2**40, abs_tol=4)
@@ -84,7 +85,7 @@ def test_rows_of_one_person_raise_the_cost_by_their_square() -> None:
 def test_a_silo_whose_masks_fail_costs_what_its_share_of_the_noise_gives() -> None:
     made = certificate(trust="shared", colluders=2, absent=1)
     assert made.alone is not None
-    assert made.alone.epsilon == pld_epsilon(costs(shares=7), DELTA)
+    assert made.alone.epsilon == stated_epsilon(pld_epsilon(costs(shares=7), DELTA))
     assert made.alone.rho_units == pytest.approx(7 * made.rho_units, abs=20)
     assert certificate().alone is None
 
