@@ -14,8 +14,8 @@ from silosynth.common.accounting import (
     Noise,
     cks_epsilon,
     pld_epsilon,
-    stated_epsilon,
     rho_units,
+    stated_epsilon,
     total_rho,
 )
 from silosynth.common.certificate import Certificate, check_certificate, plain_words
