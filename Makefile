@@ -22,7 +22,6 @@ demo: $(VENV)/.run
 
 # Types are read beside the tests: it takes a minute of one core.
 test: $(VENV)/.dev browser postgresql nginx lint
-	$(BIN)/python tests/structure.py --print
 	$(MAKE) --no-print-directory -j 2 suite types
 
 # DEPTH=--all walks the matrices whole in the same session, as CI does.
@@ -46,6 +45,7 @@ lint: $(VENV)/.dev
 
 types: $(VENV)/.dev
 	$(BIN)/mypy
+	$(BIN)/python tests/structure.py --print
 
 # How the tree is built, beside what it should be; writes the picture of the rooms into README.
 structure: $(VENV)/.dev

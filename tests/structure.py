@@ -10,6 +10,7 @@ import json
 import statistics
 import sys
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -86,24 +87,34 @@ def _functions(trees: Mapping[str, ast.AST]) -> Iterator[ast.FunctionDef | ast.A
                 yield node
 
 
+@cache
+def _measured() -> tuple[dict[str, float], dict[str, int]]:
+    """Return the figures, and how many modules each module imports; read once."""
+    found = modules()
+    syntax = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in found.items()}
+    plain = {name: imports(tree, found) - {name} for name, tree in syntax.items()}
+    return _figures(found, syntax, plain), {name: len(others) for name, others in plain.items()}
+
+
 def fan_outs() -> dict[str, int]:
     """Return how many modules each module imports, a room counted once."""
-    found = modules()
-    trees = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in found.items()}
-    return {name: len(imports(tree, found) - {name}) for name, tree in trees.items()}
+    return _measured()[1]
 
 
 def figures() -> dict[str, float]:
     """Return the figures of the tree by the names in :data:`GATES`."""
-    found = modules()
-    trees = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in found.items()}
+    return _measured()[0]
+
+
+def _figures(
+    found: Mapping[str, Path], syntax: Mapping[str, ast.AST], plain: Mapping[str, set[str]]
+) -> dict[str, float]:
     rooms = {name for name, path in found.items() if path.name == "__init__.py"}
-    plain = {n: imports(t, found) - {n} for n, t in trees.items()}
     arrows = {n: plain[n] - rooms if n not in rooms else set() for n in plain}
     chain, circles = longest_chain(arrows)
-    lines = sorted(f.end_lineno - f.lineno + 1 for f in _functions(trees) if f.end_lineno)
+    lines = sorted(f.end_lineno - f.lineno + 1 for f in _functions(syntax) if f.end_lineno)
     folders = [path.parent for path in found.values() if path.name != "__init__.py"]
-    commands = _functions({n: t for n, t in trees.items() if "cli" in n.split(".")})
+    commands = _functions({n: t for n, t in syntax.items() if "cli" in n.split(".")})
     sizes = {n: len(p.read_text(encoding="utf-8").splitlines()) for n, p in found.items()}
     return {
         "fullest folder": max(folders.count(f) for f in set(folders)),

@@ -63,6 +63,7 @@ class _Loop:
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Run tests as often as asked, each time in a child."""
+        gc.unfreeze()  # what is frozen is not found
         live = functions_of(self._files)
         gc.collect()
         gc.freeze()
