@@ -52,6 +52,7 @@ ENTRIES: dict[str, Callable[[Sequence[str]], None]] = {
 def main() -> None:
     """Start what is asked for until there is nobody who asks; certify the named plans before."""
     build_app()
+    hurried.hurry_nodes()
     for name in LATE:
         import_module(name)
     with remembered_epsilons():
