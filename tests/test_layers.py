@@ -407,3 +407,16 @@ def test_fitting_and_drawing_load_no_accountant() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not set(done.stdout.split()) & {"dp_accounting", "scipy", "pandas"}
+
+
+LATE = {
+    *("dp_accounting", "flwr", "pandas", "ray", "sklearn", "torch"),
+    *("scipy.optimize", "scipy.sparse", "scipy.stats"),
+}
+"""What takes half a second or more to import, and few commands need."""
+
+
+def test_a_command_starts_without_what_few_commands_need() -> None:
+    code = "import sys, silosynth.common.cli.app as app; app.build_app(); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not set(done.stdout.split()) & LATE

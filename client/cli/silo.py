@@ -16,7 +16,6 @@ from silosynth.client.cli.options import (
 from silosynth.client.csv import sniff_dialect
 from silosynth.client.desk import present_account
 from silosynth.client.drafting import draft_map
-from silosynth.client.families import find_tables, survey_families
 from silosynth.client.maps import dump_map
 from silosynth.client.policy import (
     NewSilo,
@@ -196,6 +195,8 @@ def silo_tables(
     [dim]silosynth silo tables export/ --schema tables.yaml[/dim]
     """
     known = load_tables(schema)
+    from silosynth.client.families import find_tables, survey_families  # they bring DuckDB
+
     words = survey_families(known, find_tables(folder, schema=known))
     for sentence in words:
         say(f"- {sentence}")

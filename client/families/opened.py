@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 import pyarrow.types as pt
 
 from silosynth.client.csv import sniff_dialect
@@ -32,6 +31,9 @@ from silosynth.common.codec import is_text
 from silosynth.common.errors import InvalidTable
 from silosynth.common.schema import Schema
 from silosynth.common.tables import TablesSchema, number_name
+
+if TYPE_CHECKING:
+    import pyarrow.dataset as ds
 
 TableSource: TypeAlias = "Path | pa.Table | SourceSpec"
 
@@ -142,7 +144,7 @@ def open_table_rows(
         common = common_types(name, source, wanted=wanted)
         if source.format is SourceFormat.PARQUET and source.path is not None:
             files = list_files(source.path, endings=PARQUET)
-            return _to_scan(opened, ds.dataset(files, format="parquet", schema=common))
+            return _to_scan(opened, _dataset(files, schema=common))
         opened = replace(opened, stored=common or opened.stored)
         tell = partial(_tell_of, name, tell_operator)
         reader = open_reader(source, wanted=wanted, tell_operator=tell)
@@ -208,7 +210,7 @@ def _scanned(source: Path | pa.Table) -> pa.Table | ds.Dataset:
     if not isinstance(source, Path):
         return source
     if source.name.lower().endswith(PARQUET):
-        return ds.dataset(source, format="parquet")
+        return _dataset(source)
     return read_untyped(source)
 
 
@@ -222,7 +224,14 @@ def _to_scan(opened: Opened, rows: pa.Table | ds.Dataset) -> Opened:
     read = as_joined(pa.schema([rows.schema.field(name) for name in opened.columns]))
     if isinstance(rows, pa.Table):
         return replace(opened, rows=rows.select(list(opened.columns)).cast(read))
-    return replace(opened, rows=ds.dataset(rows.files, format="parquet", schema=read))
+    return replace(opened, rows=_dataset(rows.files, schema=read))
+
+
+def _dataset(files: Path | Sequence[Path | str], *, schema: pa.Schema | None = None) -> ds.Dataset:
+    """Return Parquet files as what is scanned; Arrow brings pandas for it, which takes a second."""
+    import pyarrow.dataset as ds
+
+    return ds.dataset(files, format="parquet", schema=schema)
 
 
 def _of(name: str, err: InvalidTable) -> InvalidTable:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from silosynth.common.digest import digest_of
 from silosynth.common.errors import InvalidArgument, InvalidSampler, OutputExists
@@ -177,7 +177,7 @@ def interval_of(
         )
     count = len(others)
     error = float(np.std(others, ddof=1)) * math.sqrt(1 + 1 / count)
-    side = float(student.ppf((1 + level) / 2, count - 1)) * error
+    side = float(stdtrit(count - 1, (1 + level) / 2)) * error
     return Interval(
         name=name,
         group=group,

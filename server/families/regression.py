@@ -15,8 +15,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.optimize import fmin_l_bfgs_b
-from scipy.sparse import csr_matrix
 
 from silosynth.common.families import PREVIOUS, SAME
 from silosynth.common.forest import Term, to_scores
@@ -152,6 +150,10 @@ def regress(
     Minimises ``sum_r w_r log sum_c exp(x_r theta_c) - <theta, targets> + 0.5 <ridge, theta^2>``,
     which is convex, by L-BFGS in units of each one's own curvature.
     """
+    # Half a second to import, and every command knows of families.
+    from scipy.optimize import fmin_l_bfgs_b
+    from scipy.sparse import csr_matrix
+
     rows, columns = problem.given.shape
     places, codes = problem.targets.shape
     ends = np.arange(0, rows * columns + 1, columns, dtype=np.int32)

@@ -2,6 +2,8 @@
 
 Flower's own grid waits up to two hours for the objects of a message that was pushed without them,
 and its threads outlive their callers. This one looks once a pull and keeps what is not whole yet.
+A SuperLink hands a reply's head out once, and then says of its letter that there never was one: who
+asks again while the objects are on a slow line loses the reply. Nothing is asked for twice.
 """
 
 from __future__ import annotations
@@ -64,6 +66,7 @@ class SuperLinkGrid:
         self._run_id = run_id
         self._node = Node(node_id=SUPERLINK_NODE_ID)
         self._coming: dict[str, _Coming] = {}
+        self._headed: set[str] = set()
 
     def get_node_ids(self) -> list[int]:
         """Return the nodes that are connected."""
@@ -80,7 +83,7 @@ class SuperLinkGrid:
         What is not whole yet is looked for again by the next call. A reply whose parts cannot be
         had now keeps no other one back.
         """
-        self._pull_heads(list(message_ids))
+        self._pull_heads([i for i in message_ids if i not in self._headed])
         fault: SuperLinkFault | None = None
         for message_id in list(self._coming):
             try:
@@ -100,6 +103,7 @@ class SuperLinkGrid:
             reply = self._client.PullMessages(PullAppMessagesRequest(message_ids=message_ids))
             heads = list(zip(reply.messages_list, reply.message_object_trees, strict=True))
         for proto, tree in heads:
+            self._headed.add(str(proto.metadata.reply_to_message_id))
             self._coming[str(proto.metadata.message_id)] = _Coming(
                 answers=str(proto.metadata.reply_to_message_id),
                 missing={str(part.object_id): None for part in iterate_object_tree(tree)},

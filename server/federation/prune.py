@@ -24,7 +24,6 @@ from pathlib import Path
 
 from silosynth.common.errors import InvalidArgument, RunFailed
 from silosynth.common.files import replace_file
-from silosynth.common.flower.wire import ListRunsRequest
 from silosynth.server.federation.run_files import (
     RunFiles,
     RunState,
@@ -34,7 +33,6 @@ from silosynth.server.federation.run_files import (
     read_ended,
 )
 from silosynth.server.federation.settings import Federation
-from silosynth.server.federation.superlink_calls import Patience, ask, insist, open_control
 
 KEPT = frozenset(
     {
@@ -116,6 +114,10 @@ def tidy_runs(federation: Federation) -> int:
 
     Looking at a finished run makes Flower drop it; one that goes on is left alone.
     """
+    # Flower takes half a second to import, and what is pruned here needs none of it.
+    from silosynth.common.flower.wire import ListRunsRequest
+    from silosynth.server.federation.superlink_calls import Patience, ask, insist, open_control
+
     patience, request = Patience(), ListRunsRequest(limit=_MOST_RUNS)
     with open_control(federation) as client:
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.special import ndtr, ndtri
-from scipy.stats import qmc
 
 from silosynth.server.mixture.pairs import NoisedPairs, Products
 from silosynth.server.mixture.spectrum import factors_of, noise_of_each
@@ -129,6 +128,8 @@ def normal_points(count: int, rank: int) -> np.ndarray:
     """
     if rank == 0:
         return np.zeros((1, 0))
+    from scipy.stats import qmc  # a second to import, and every command knows of copulas
+
     uniform = qmc.Sobol(rank, seed=np.random.default_rng(1)).random(count)
     points = ndtri(np.clip(uniform, 1e-9, 1 - 1e-9))
     points -= points.mean(axis=0)

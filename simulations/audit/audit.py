@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.stats import beta, norm
+from scipy.special import betaincinv, log_ndtr, ndtr, ndtri
 
 from silosynth.common.plan import Plan
 from silosynth.simulations.audit.game import Game, RunsPlan
@@ -83,7 +82,7 @@ def audit_scores(
     above = scores > gaps / 2
     false = _upper(int(above[~inside].sum()), len(no))
     missed = _upper(int((~above[inside]).sum()), len(yes))
-    low = max(0.0, float(norm.ppf(1 - false) + norm.ppf(1 - missed)))
+    low = max(0.0, float(ndtri(1 - false) + ndtri(1 - missed)))
     return Audited(
         samples=len(scores),
         charged=charged,
@@ -103,18 +102,20 @@ def gaussian_epsilon(mu: float, *, delta: float) -> float:
     """
     if mu <= 0 or _delta(0.0, mu) <= delta:
         return 0.0
+    from scipy.optimize import brentq  # every command knows of audits, and few need it
+
     return float(brentq(lambda epsilon: _delta(epsilon, mu) - delta, 0.0, 40 * mu + mu**2))
 
 
 def _delta(epsilon: float, mu: float) -> float:
     """Return the delta of an epsilon. Source: Dong, Roth, Su 2022, Corollary 2.13."""
-    first = norm.cdf(-epsilon / mu + mu / 2)
-    return float(first - math.exp(epsilon + norm.logcdf(-epsilon / mu - mu / 2)))
+    first = ndtr(-epsilon / mu + mu / 2)
+    return float(first - math.exp(epsilon + log_ndtr(-epsilon / mu - mu / 2)))
 
 
 def _upper(count: int, tries: int) -> float:
     """Return the largest chance under which so few of ``tries`` are no surprise."""
-    return 1.0 if count == tries else float(beta.ppf(_CONFIDENCE, count + 1, tries - count))
+    return 1.0 if count == tries else float(betaincinv(count + 1, tries - count, _CONFIDENCE))
 
 
 LEAST_RUNS = 4

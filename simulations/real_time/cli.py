@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import pyarrow as pa
 import typer
@@ -17,9 +17,11 @@ from silosynth.common.errors import InvalidArgument
 from silosynth.common.plan import Plan
 from silosynth.common.schema import Schema
 from silosynth.server.driver import Progress
-from silosynth.simulations.real_time.live import Once
 from silosynth.simulations.scenario import RowsOf, simulate_scenario
 from silosynth.simulations.sweep import simulate_sweep
+
+if TYPE_CHECKING:
+    from silosynth.simulations.real_time.live import Once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,12 +132,21 @@ def live_in_world(
                 scenario=around.scenario,
                 rows=RowsOf(maps=maps, person_column=persons, rows_per_person=bound),
                 otherwise=around.otherwise,
-                lives=Once(cluster=around.cluster, tell=say) if around.real_time else None,
+                lives=_lives(around),
                 out=out,
                 force=force,
                 progress=progress,
                 as_json=as_json,
             )
+
+
+def _lives(around: WorldFlags) -> Once | None:
+    """Return what lives through scenarios in real time; nothing by the virtual clock."""
+    if not around.real_time:
+        return None
+    from silosynth.simulations.real_time.live import Once  # Flower takes half a second to import
+
+    return Once(cluster=around.cluster, tell=say)
 
 
 def _check(around: WorldFlags) -> None:

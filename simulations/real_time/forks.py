@@ -43,6 +43,8 @@ def fork_as_asked(entries: Mapping[str, Entry]) -> None:
         _reap(children)
     for pid in children:
         os.kill(pid, signal.SIGKILL)
+    for pid in children:  # who sees this process end sees none of them run
+        os.waitpid(pid, 0)
 
 
 def _reap(children: set[int]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 
 from flwr.superlink.cli import flower_superlink
@@ -35,6 +36,9 @@ def seeded(arguments: Sequence[str]) -> None:
     gateway_main.main()
 
 
+LATE = ("pyarrow.dataset", "scipy.optimize", "scipy.sparse", "silosynth.server.federation.run")
+"""What the product imports where it is needed: here by all, once."""
+
 ENTRIES: dict[str, Callable[[Sequence[str]], None]] = {
     "gateway": killable_gateway.main,
     "seeded": seeded,
@@ -48,6 +52,9 @@ ENTRIES: dict[str, Callable[[Sequence[str]], None]] = {
 def main() -> None:
     """Start what is asked for until there is nobody who asks; certify the named plans before."""
     build_app()
+    hurried.hurry_nodes()
+    for name in LATE:
+        import_module(name)
     with remembered_epsilons():
         for path in sys.argv[1:]:
             certify_plan(load_plan(Path(path)))

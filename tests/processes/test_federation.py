@@ -47,6 +47,7 @@ from tests.processes.federation import (
     wait_for,
 )
 from tests.processes.one_process import copy_of_silos, sample_in_one_process
+from tests.processes.warm import Begun
 from tests.support.chance import SubGaussian, agrees, statistical
 from tests.support.patience import patience
 
@@ -56,7 +57,7 @@ def federation() -> Iterator[Federation]:
     """Start a federation once, for all tests of this file."""
     with (
         tempfile.TemporaryDirectory(prefix="federation-") as directory,
-        Federation(Path(directory), held_out=Fraction(1, 4)) as started,
+        Begun(Path(directory), held_out=Fraction(1, 4)) as started,
     ):
         started.start()
         yield started

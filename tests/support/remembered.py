@@ -49,17 +49,17 @@ def _written() -> str:
 
 
 def _read(key: str) -> float | None:
-    """Return what another process worked out."""
+    """Return what another process worked out, where this one's user may look."""
     place = os.environ.get(PLACE)
     try:
         return None if place is None else float.fromhex((Path(place) / key).read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):
         return None
 
 
 def _write(key: str, value: float) -> None:
     """Let other processes know; the file is there as a whole or not at all."""
-    if (place := os.environ.get(PLACE)) is None or not Path(place).is_dir():
+    if (place := os.environ.get(PLACE)) is None or not os.access(place, os.W_OK | os.X_OK):
         return
     with tempfile.NamedTemporaryFile("w", dir=place, delete=False) as file:
         file.write(value.hex())

@@ -7,8 +7,9 @@ from typing import Any
 
 import httpx
 import pytest
-from flwr.app import ConfigRecord, Message, RecordDict
+from flwr.app import ConfigRecord, Error, Message, RecordDict
 from flwr.app.message import remove_content_from_message
+from flwr.common.constant import ErrorCode
 from flwr.common.serde import message_to_proto
 from flwr.proto.message_pb2 import (
     ConfirmMessageReceivedResponse,
@@ -52,8 +53,15 @@ def _letter(text: bytes) -> Message:
     return Message(content=content, dst_node_id=7, message_type="query.propose")
 
 
+def _lettered(message_id: str) -> Message:
+    """Return a letter that was sent under this id."""
+    letter = _letter(b"a")
+    letter.metadata.__dict__["_message_id"] = message_id
+    return letter
+
+
 class FakeLink:
-    """Answers as a SuperLink: replies that were pushed are given out once."""
+    """Answers as a SuperLink: it gives a reply out once, and forgets its letter with that."""
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
@@ -63,6 +71,7 @@ class FakeLink:
         self.pushed: list[str] = []
         self.unknown: set[str] = set()
         self.looked: list[str] = []
+        self.forgotten: set[str] = set()
 
     def _meet(self, call: str) -> None:
         if self.faults.get(call):
@@ -70,10 +79,11 @@ class FakeLink:
 
     def reply(self, text: bytes, *, objects: bool = True) -> list[str]:
         """Hold a reply to a letter, with or without its objects; return their ids."""
-        letter = _letter(text)
-        letter.metadata.__dict__["_message_id"] = f"letter-{text.decode()}"
         content = RecordDict({RECORD: ConfigRecord({"verdict": text})})
-        answer = Message(content=content, reply_to=letter)
+        answer = Message(content=content, reply_to=_lettered(f"letter-{text.decode()}"))
+        return self._hold(answer, objects=objects)
+
+    def _hold(self, answer: Message, *, objects: bool) -> list[str]:
         answer.metadata.__dict__["_message_id"] = answer.object_id
         tree = get_object_tree(answer)
         self.heads.append((message_to_proto(remove_content_from_message(answer)), tree))
@@ -86,9 +96,13 @@ class FakeLink:
         self._meet("GetNodes")
         return GetNodesResponse(nodes=[NodeInfo(node_id=7)])
 
-    def PullMessages(self, _: Any) -> Any:
+    def PullMessages(self, request: Any) -> Any:
         self._meet("PullMessages")
+        for asked in sorted(self.forgotten & set(request.message_ids)):
+            there_is_none = Error(code=ErrorCode.MESSAGE_UNAVAILABLE, reason="never existed")
+            self._hold(Message(there_is_none, reply_to=_lettered(asked)), objects=True)
         heads, self.heads = self.heads, []
+        self.forgotten |= {str(m.metadata.reply_to_message_id) for m, _ in heads}
         return PullAppMessagesResponse(
             messages_list=[m for m, _ in heads], message_object_trees=[t for _, t in heads]
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,10 +106,6 @@ WORLDS = [
     ),
 ]
 
-EVERY_TIME = ("crashes", "coordinator")
-WALKED = [w for w in WORLDS if os.environ.get("WORLDS") == "all" or w.name in EVERY_TIME]
-"""Each takes one to two minutes of the clock on the wall: ``make worlds`` walks all."""
-
 
 def asked(world: World) -> Plan:
     return plan_of(SILOS, **world.asks)
@@ -147,7 +142,7 @@ def live(world: World, wire: Wire, directory: Path) -> Rehearsal:
     )
 
 
-@pytest.mark.parametrize("world", WALKED, ids=[w.name for w in WALKED])
+@pytest.mark.parametrize("world", WORLDS, ids=[w.name for w in WORLDS])
 def test_what_holds_by_the_virtual_clock_holds_over_flower(
     world: World, wire: Wire, tmp_path: Path
 ) -> None:
