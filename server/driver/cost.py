@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -86,4 +87,10 @@ def _cpu_seconds() -> float:
 
 
 def _peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _KB_IN_MB
+    """Return the most memory of this process; ``ru_maxrss`` begins with what its parent held."""
+    try:
+        _, _, after = Path("/proc/self/status").read_text().partition("VmHWM:")
+        return int(after.split()[0]) / _KB_IN_MB
+    except (OSError, IndexError, ValueError):
+        unit = _KB_IN_MB if sys.platform != "darwin" else _KB_IN_MB**2
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -110,3 +112,19 @@ def test_attempts_are_added_up_and_a_damaged_file_is_named(tmp_path: Path) -> No
     )
     with pytest.raises(InvalidArgument, match="another version"):
         read_cost(tmp_path)
+
+
+def test_a_run_that_a_large_process_started_is_not_counted_with_its_memory(tmp_path: Path) -> None:
+    """What the system keeps as a process's most begins with what its parent held."""
+    counts = (
+        "from pathlib import Path; from silosynth.server.driver import count_cost\n"
+        f"with count_cost(Path({str(tmp_path)!r})): pass"
+    )
+    starts = (
+        "import subprocess, sys; held = b'x' * 10**9\n"
+        f"subprocess.run([sys.executable, '-c', {counts!r}], check=True)"
+    )
+    subprocess.run([sys.executable, "-c", starts], check=True)
+    cost = read_cost(tmp_path)
+    assert cost is not None
+    assert 0 < cost.peak_mb < 500
