@@ -14,7 +14,7 @@ from pathlib import Path
 
 from silosynth.common.errors import RunFailed
 
-_START_SECONDS = 120.0
+_START_SECONDS = 900.0
 _END_SECONDS = 30.0
 
 
@@ -102,7 +102,7 @@ class Launcher:
         """Fork one process, in the launcher's environment or in one of its own.
 
         Args: kind: one of the module's entries. files: ``directory``, ``out`` and ``log``.
-        Raises RunFailed when the launcher has ended.
+        Raises RunFailed when the launcher has ended, or stands still.
         """
         asked = {"kind": kind, "arguments": list(arguments), "environment": environment, **files}
         with self._asking:
@@ -110,7 +110,7 @@ class Launcher:
             with self.changed:
                 self.changed.wait_for(lambda: self._started or self._gone, timeout=_START_SECONDS)
                 if not self._started:
-                    raise RunFailed("what forks a silo's processes has ended; its log says why")
+                    raise RunFailed("what forks processes does not answer; its log says why")
                 return self._started.pop()
 
     def close(self) -> None:

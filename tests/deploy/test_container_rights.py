@@ -27,6 +27,7 @@ import pytest
 import yaml
 
 from silosynth.client.policy import NewSilo
+from silosynth.client.rpc import is_serving
 from silosynth.client.silo import init_silo
 from silosynth.common.schema import dump_schema, parse_schema
 from tests.support.deploy_commands import DEPLOY, container_command
@@ -167,9 +168,7 @@ class Container:
         assert POLICY in words
         command = self.command([*words, *more])
         opened = self.root / "run" / Path(SOCKET).name
-        return self._started(
-            command, lambda: opened.exists() and not self.ask(_ASK, SOCKET, user=SILO)
-        )
+        return self._started(command, lambda: is_serving(opened))
 
     def start_hub(self, service: str, is_ready: Callable[[str], bool]) -> subprocess.Popen[bytes]:
         """Start a service of the coordinator's; return when what it has said is what is awaited."""
@@ -190,7 +189,7 @@ class Container:
         return process
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def box() -> Iterator[Container]:
     """Build the image and make what the guide makes: volumes with owners, and a silo."""
     with tempfile.TemporaryDirectory(prefix="box-") as name:
@@ -208,7 +207,7 @@ def box() -> Iterator[Container]:
         yield box
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def container(box: Container) -> Container:
     """Make the silo's ledger."""
     subprocess.run(_new_ledger(box), check=True)
@@ -270,6 +269,7 @@ def test_a_gateway_starts_stops_and_starts_again_whatever_ended_it(container: Co
     assert _end(container.start(), signal.SIGKILL) == -signal.SIGKILL
     process = container.start("--no-network")
     try:
+        assert container.ask(_ASK, SOCKET, user=SILO) == 0
         assert container.ask(_ASK, SOCKET, user=RELAY) == 0
         assert container.ask(_PAGE, "/run/silosynth/metrics.sock", user=RELAY) == 0
         assert container.ask(_ASK, SOCKET, user=RELAY, group=False) != 0
@@ -317,6 +317,7 @@ def test_a_coordinator_and_its_page_start_again_whatever_ended_them(box: Contain
 def test_a_second_ledger_is_not_made_beside_a_first_or_after_it_was_lost(
     container: Container,
 ) -> None:
+    """Last in this file: nothing is left of the ledger."""
     command = _new_ledger(container)
     assert subprocess.run(command, capture_output=True, check=False).returncode == 4
     _end(container.start(), signal.SIGTERM)

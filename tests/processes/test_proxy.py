@@ -17,14 +17,15 @@ from silosynth.common.reach.superlink import look_at
 from silosynth.server.federation import Federation as Connection
 from silosynth.server.federation import add_federation, make_certs
 from silosynth.server.federation.certs import Certs
-from tests.processes.federation import NAME, SILOS, Federation, federation_plan
+from tests.processes.federation import NAME, SILOS, federation_plan
+from tests.processes.warm import Warm
 from tests.support.connecting import connect_proxy
 
 HOST = "superlink.silosynth.invalid"
 DEAD = "http://127.0.0.1:1"
 
 
-class Behind(Federation):
+class Behind(Warm):
     """A federation whose SuperLink is known by a name that only the proxy knows."""
 
     def __init__(self, directory: Path, **changes: Any) -> None:
