@@ -112,8 +112,13 @@ class NumberText(PlainModel):
     decimal: Literal[".", ","] = "."
     groups: Literal["threes", "indian"] = "threes"
     negative: Literal[
-        *("minus", "minus-sign", "parentheses", "trailing", "signed"),
-        *("inner-minus", "inner-parentheses"),
+        "minus",
+        "minus-sign",
+        "parentheses",
+        "trailing",
+        "signed",
+        "inner-minus",
+        "inner-parentheses",
     ] = "minus"
     exponent: Literal["", "e", "E"] = Field(default="", description="how the power of ten begins")
     places: int = Field(default=0, ge=0, le=15, description="decimals that are always written")
