@@ -162,7 +162,7 @@ def draft_schema(source: TableSource, *, name: str, dialect: CsvDialect | None =
     columns = [column for column, _ in drafted]
     proposals = {c.name: proposal for c, proposal in drafted}
     persons = person_keys(table, proposals=proposals)
-    attributes, notes, reasons = [], list(told), {}
+    attributes, notes, reasons = [], [*told, *_first_row(columns, dialect=how)], {}
     for column in columns:
         attribute, why = _attribute(column, proposals[column.name], stored=stored)
         if column.name in persons:
@@ -191,6 +191,26 @@ def _dialect(
     how = sniff_dialect(source, like=like)
     plain = how.reads_as(CsvDialect()) and not how.quoted
     return how, () if plain else (f"read as a text file with {how.describe()}",)
+
+
+_NO_NAMES = (
+    "the first line reads like a row and not like names; if it is one, draft again with "
+    "--no-header, since names of columns leave this machine"
+)
+
+
+def _first_row(columns: Sequence[ColumnFacts], *, dialect: CsvDialect | None) -> tuple[str, ...]:
+    """Say so where every name of a text file is written like its column's values."""
+    named = dialect is not None and dialect.header and len(columns) > 1
+    return (_NO_NAMES,) if named and all(map(_like_a_value, columns)) else ()
+
+
+def _like_a_value(column: ColumnFacts) -> bool:
+    """Say whether a column's name is one of its values, or has the digits of some."""
+    if not (column.is_text and len(column.values)):
+        return False
+    shape = re.sub(r"\d+", r"\\d+", re.escape(column.name))
+    return column.some_match(f"^{shape}$")
 
 
 def _facts(table: pa.Table, name: str, *, stored: pa.Schema | None) -> ColumnFacts:

@@ -24,7 +24,9 @@ TOKENS = ("", "?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "#N
 _MOST_WORDS = 3
 CENSORED = r"^[<>≤≥~]=? ?\d[\d.,]*$|^\d[\d.,]* ?\+$"
 """Numbers of which only a bound is known."""
-_WORD = rf"^[^\d]+$|{CENSORED}"
+_NO_DAY = r"^(0{4}([-/.])00[-/.]00|00([-/.])00[-/.]0{4}|0{8})([ T]00:00(:00(\.0+)?)?)?$"
+"""Dates of no day, as MySQL writes them."""
+_WORD = rf"^[^\d]+$|{CENSORED}|{_NO_DAY}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +79,14 @@ class ColumnFacts:
         if not self.is_text:
             return to_numbers(self.values)[0]
         numbers, unreadable = to_numbers(self.trimmed)
-        return None if unreadable.any() else numbers
+        return None if unreadable.any() or self._are_codes(numbers) else numbers
+
+    def _are_codes(self, numbers: np.ndarray) -> bool:
+        """Say whether few texts would lose their form as numbers: 1E5, or 1.10 beside 1.1."""
+        if not 1 < len(numbers) <= FEW:
+            return False
+        alike = len(np.unique(numbers)) < len(pc.unique(self.trimmed))
+        return alike or self.matches(r"^\d+[eE]\d+$")
 
     def without_words(self) -> ColumnFacts | None:
         """Return the column without the few texts that are no value like all the others.
@@ -117,6 +126,7 @@ def summarise(name: str, array: pa.Array, *, stored: pa.DataType | None = None) 
         token = pc.is_in(values, value_set=pa.array(TOKENS, pa.large_string())).to_numpy(False)
         token |= pc.equal(pc.utf8_length(trim(values)), 0).fill_null(False).to_numpy(False)
         token |= _few_words(values, absent | token | (counts == 0))
+        token &= not _says_one_word(values, counts, token=token)
     ordered = pt.is_dictionary(array.type) and array.type.ordered
     # A type that declares an order declares what is in it, met or not.
     kept = ~absent & ~token & ((counts > 0) | ordered)
@@ -130,6 +140,12 @@ def summarise(name: str, array: pa.Array, *, stored: pa.DataType | None = None) 
         kind=array.type if stored is None else stored,
         ordered=ordered,
     )
+
+
+def _says_one_word(texts: pa.Array, counts: np.ndarray, *, token: np.ndarray) -> bool:
+    """Say whether one word stands in every row, which is written back whatever it means."""
+    met = np.flatnonzero(counts > 0)
+    return len(met) == 1 and bool(token[met[0]]) and bool(texts[int(met[0])].as_py().strip())
 
 
 def _few_words(texts: pa.Array, ignored: np.ndarray) -> np.ndarray:

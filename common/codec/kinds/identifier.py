@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,8 @@ _FEWEST_ALIKE = 5
 _ROOM, _MOST_LONGER = 4, 9
 """Words to a row, and by how many digits a number may be longer for them."""
 _CLASSES = (("\x01", "[0-9]"), ("\x02", "[A-Z]"), ("\x03", "[a-z]"))
+_HEX = (("\x01", "[0-9a-f]"), ("\x01", "[0-9A-F]"))
+"""Classes of keys in which digits and few letters change places, such as addresses of networks."""
 _AMOUNT = r"[+-]?\d[\d,' ]*(\.\d+)?"
 _CURRENCY = r"usd|us\$|eur|gbp|chf|jpy|inr|rs\.?|kr|a\$|c\$|r\$"
 _HINTS = (
@@ -126,8 +129,8 @@ def _draft(column: ColumnFacts) -> Proposal | None:
         else "too many different texts for a list; drafted as an identifier, list categories to "
         "model it"
     )
-    form = form_of(column)
-    why = f"{why}; {hint}" if not form and (hint := _hint(column)) else why
+    form, hint = form_of(column), _hint(column)
+    why = f"{why}; {hint}" if hint and not running_form(column) else why
     return Proposal(facts={"kind": "identifier", **form}, why=(why,))
 
 
@@ -140,8 +143,13 @@ def form_of(column: ColumnFacts) -> dict[str, Any]:
     """Return prefix, digits and suffix where all keys have one form, else their pattern."""
     if running := running_form(column):
         return running
-    like = None if _hint(column) else pattern_of(column)
+    like = None if _reads_as_date(column) else pattern_of(column)
     return {} if like is None else {"like": like}
+
+
+def _reads_as_date(column: ColumnFacts) -> bool:
+    """Say whether texts look like dates, of which a pattern would make days that there are not."""
+    return any(column.matches(shape) for shape, _ in _HINTS[:2])
 
 
 def running_form(column: ColumnFacts) -> dict[str, Any]:
@@ -175,8 +183,8 @@ def pattern_of(column: ColumnFacts) -> str | None:
     beginnings = _beginnings(texts)
     if beginnings:
         texts = pc.replace_substring_regex(texts, r"^[^0-9]*", "")
-    runs = _runs(texts)
-    if runs is None or not any(group == "[0-9]" for group, _, _ in runs):
+    runs = _runs(texts) or _hex_runs(texts)
+    if runs is None or not any(group.startswith("[0-9") for group, _, _ in runs):
         return None
     start = "|".join(_escaped(b) for b in beginnings)
     start = f"({start})" if len(beginnings) > 1 else start
@@ -192,33 +200,63 @@ def _beginnings(texts: pa.Array) -> list[str]:
     return sorted(shared.field("values").to_pylist()) if often else []
 
 
-def _runs(texts: pa.Array) -> list[tuple[str, int, int]] | None:
+def _hex_runs(texts: pa.Array) -> list[tuple[str, int, int]] | None:
+    """Return :func:`_runs` of keys in hexadecimal digits, all of a length."""
+    for sign, group in _HEX:
+        found = _runs(texts, classes=((sign, group),))
+        alike = found and all(low == high for _, low, high in found)
+        if found and alike and not any(re.match("[A-Za-z]", group) for group, _, _ in found):
+            return found
+    return None
+
+
+def _runs(
+    texts: pa.Array, *, classes: Sequence[tuple[str, str]] = _CLASSES
+) -> list[tuple[str, int, int]] | None:
     """Return classes and signs one after the other, and how often each at least and at most.
 
-    None where texts differ in more than how often.
+    What is the same in all texts stays as it is. None where texts differ in more than how often.
     """
-    for sign, group in _CLASSES:
-        texts = pc.replace_substring_regex(texts, group, sign)
+    masked = texts
+    for sign, group in classes:
+        masked = pc.replace_substring_regex(masked, group, sign)
     shapes = [
-        [(run.group(1), len(run.group())) for run in re.finditer(r"(.)\1*", shape)]
-        for shape in pc.unique(texts).to_pylist()
+        [(run.group(1), len(run.group())) for run in re.finditer(r"(.)\1*", shape, re.DOTALL)]
+        for shape in pc.unique(masked).to_pylist()
     ]
     first = [sign for sign, _ in shapes[0]]
     if not first or any([sign for sign, _ in shape] != first for shape in shapes):
         return None
-    named = dict(_CLASSES)
+    named = dict(classes)
     lengths = [[count for _, count in place] for place in zip(*shapes, strict=True)]
     if any(sign not in named and len(set(n)) > 1 for sign, n in zip(first, lengths, strict=True)):
         return None
-    return [
+    found = [
         (named.get(sign, _escaped(sign)), min(n), max(n))
         for sign, n in zip(first, lengths, strict=True)
     ]
+    return _with_words(texts, found)
+
+
+def _with_words(texts: pa.Array, runs: list[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
+    """Return runs in which letters and digits that are the same in all texts stand as they are."""
+    if len(texts) < _FEWEST_ALIKE:
+        return runs
+    shape = "".join(
+        f"(?P<r{i}>{group}{{{low},{high}}})" for i, (group, low, high) in enumerate(runs)
+    )
+    parts = pc.extract_regex(texts, f"^{shape}$")
+    found = []
+    for i, run in enumerate(runs):
+        words = pc.unique(pc.struct_field(parts, f"r{i}"))
+        same = len(words) == 1 and words[0].is_valid
+        found.append((_escaped(words[0].as_py()), 1, 1) if same else run)
+    return found
 
 
 def _roomy(start: str, runs: list[tuple[str, int, int]], *, rows: int, padded: bool) -> str | None:
     """Write runs as a pattern, the last digits longer where there are too few words for rows."""
-    last = max(i for i, (group, _, _) in enumerate(runs) if group == "[0-9]")
+    last = max((i for i, run in enumerate(runs) if run[0] == "[0-9]"), default=-1)
     for longer in range(_MOST_LONGER):
         more = [longer * (i == last) for i in range(len(runs))]
         parts = [

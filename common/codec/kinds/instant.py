@@ -46,6 +46,9 @@ _FAR_YEARS = 15
 _SENTINELS = (1, 1111, 1753, 1799, 1800, 1899, 1900, 1970, 2099, 2199, 2999, 3000, 9999)
 _ISO_DAY = r"^\d{4}-\d{2}-\d{2}$"
 _OFFSET = r"(?P<o>Z|[+-]\d{2}:?\d{2})$"
+_TAIL = r"(?P<t> ?[A-Z]{3,4}|[+-]00|\[[A-Za-z_/+-]+\])$"
+"""Words that stand behind every instant: UTC, CET, PostgreSQL's +00, a zone in brackets."""
+_UTC = ("UTC", "GMT", "+00", "-00")
 _FORMATS: tuple[tuple[str, str], ...] = (
     (r"^\d{4}-\d{1,2}$", "%Y-%m"),
     (r"^\d{4}/\d{1,2}$", "%Y/%m"),
@@ -154,7 +157,25 @@ def _draft(column: ColumnFacts) -> Proposal | None:
     if column.matches(_ISO):
         instants, unreadable = to_microseconds(column.trimmed, format=None)
         return None if unreadable.any() else _written_iso(column, instants)
-    return _written(column)
+    return _written(column) or _tailed(column)
+
+
+def _tailed(column: ColumnFacts) -> Proposal | None:
+    """Propose instants behind all of which the same words stand, which stay as they are."""
+    tails = pc.struct_field(pc.extract_regex(column.trimmed, _TAIL), "t")
+    tail = tails[0].as_py() if len(tails) else None
+    if tail is None or not pc.all(pc.equal(tails, tail).fill_null(False)).as_py():
+        return None
+    found = _draft(replace(column, values=pc.replace_substring_regex(column.trimmed, _TAIL, "")))
+    if found is None:
+        return None
+    iso = "%Y-%m-%d" if found.facts["resolution"] == "day" else "%Y-%m-%d %H:%M:%S"
+    facts = {**found.facts, "format": f"{found.facts.get('format', iso)}{tail}"}
+    if "%H" in facts["format"] or "%I" in facts["format"]:
+        zone = {"zone": "UTC"} if tail.strip() in _UTC else {}
+        facts = {**zone, **facts, "stored": "timestamp[us]"}
+    told = f"all end in {tail.strip()}, which stays; say the zone if it means one"
+    return Proposal(facts=facts, why=(*found.why, *(() if "zone" in facts else (told,))))
 
 
 def _numbered(column: ColumnFacts) -> Proposal | None:
@@ -251,7 +272,9 @@ def _written(column: ColumnFacts) -> Proposal | None:
     moments, texts = pa.array(instants.astype(np.int64), pa.timestamp("us")), column.trimmed
     if not write_instants(moments, format=chosen).equals(texts):
         loose = [re.sub(rf"%([{letters}])", r"%-\1", chosen) for letters in ("dmHI", "dm", "HI")]
-        exact = [f for f in loose if write_instants(moments, format=f).equals(texts)]
+        cased = [re.sub("%([bB])", r"%^\1", f).replace("%p", "%P") for f in (chosen, *loose)]
+        ways = dict.fromkeys((*loose, *cased))
+        exact = [f for f in ways if write_instants(moments, format=f).equals(texts)]
         chosen = exact[0] if exact else chosen
     finest = _resolution_of(chosen)
     if finest == "microsecond" and column.matches(_MILLISECONDS):
@@ -280,7 +303,7 @@ def _candidates(column: ColumnFacts) -> list[str]:
             found.append(day)
             found += [day.replace(" ", "-")] if day == "%b %Y" else []
             continue
-        for between in (" ", "T", ", "):
+        for between in (" ", "T", ", ", ":"):
             found += [
                 f"{day}{between}{clock}"
                 for shape, clock in _CLOCKS
@@ -299,7 +322,7 @@ def _reads_all(column: ColumnFacts, format: str) -> bool:
 
 def _resolution_of(format: str) -> str:
     """Return the finest part that a format writes."""
-    plain = format.replace("%-", "%")
+    plain = format.replace("%-", "%").replace("%^", "%")
     return next((name for marks, name in _PARTS if any(m in plain for m in marks)), "year")
 
 

@@ -24,6 +24,8 @@ _SPREAD = 1_000
 """Numbers to a row from which on numbers that all differ are keys."""
 _MOST_DIGITS, _ROOM = 18, 4
 """Digits of a key that is a number, and keys that its pattern has to a row."""
+_LISTED_ROWS = 10
+"""Rows to each long number from which on they are a list."""
 _DENSE = 0.5
 _ALIKE, _HEAPED = 0.9, 0.3
 _WHOLE = r"^[+-]?\d+$"
@@ -141,13 +143,20 @@ def wearing(column: ColumnFacts) -> tuple[ColumnFacts, dict[str, Any]]:
 
 
 def _too_long(column: ColumnFacts) -> Proposal | None:
-    """Propose a key for numbers that no float can tell apart."""
-    if len(column.values) <= FEW:
-        return None
+    """Propose a list or a key for numbers that no float can tell apart."""
+    if len(column.values) <= FEW or _LISTED_ROWS * len(column.values) <= column.rows:
+        facts = {"kind": "categorical", "categories": sorted(column.values.to_pylist())}
+        why = "numbers of more than 15 digits that repeat are codes"
+        return Proposal(facts=facts | {"other": False}, why=(why,)) if _fits(column) else None
     return Proposal(
         facts={"kind": "identifier", **_like(column)},
         why=("numbers of more than 15 digits look like a key; drafted as an identifier",),
     )
+
+
+def _fits(column: ColumnFacts) -> bool:
+    """Say whether values are texts or whole numbers, and no more than a person would review."""
+    return len(column.values) <= MANY and (column.is_text or pt.is_integer(column.values.type))
 
 
 def _like(column: ColumnFacts) -> dict[str, str]:

@@ -23,6 +23,7 @@ _LARGEST = 1e300
 _MOST_DECIMALS = 8
 _EXACT = 2.0**50
 _GROUPED = r"^[+-]?[1-9]\d{0,2}\.\d{3}$"
+_ZEROLESS = r"^[+-]?\.\d"
 _GROUPED_WHY = (
     "every value has three decimals; if the point parts thousands, make it an integer with "
     "spelled: {thousands: '.', decimal: ','}"
@@ -74,6 +75,8 @@ def _draft(column: ColumnFacts) -> Proposal | None:
     places = _places(column, most=decimals)
     if places:
         spelled = {"spelled": {**spelled.get("spelled", {}), "places": places}}
+    if column.is_text and column.some_match(_ZEROLESS) and not column.some_match(r"^[+-]?0\."):
+        spelled = {"spelled": {**spelled.get("spelled", {}), "leading_zero": False}}
     if powers is not None:
         spelled = {"spelled": powers.model_dump(exclude_defaults=True)}
     why = [] if decimals is not None or powers else ["values have more decimals than are kept"]

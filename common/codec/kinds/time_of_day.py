@@ -38,6 +38,12 @@ _FORMATS = (
     (r"^\d{1,2}:\d{2}[AP]M$", "%-I:%M%p", "minute"),
     (r"^\d{2}:\d{2}:\d{2}[AP]M$", "%I:%M:%S%p", "second"),
     (r"^\d{1,2}:\d{2}:\d{2}[AP]M$", "%-I:%M:%S%p", "second"),
+    (r"^\d{2}h\d{2}$", "%Hh%M", "minute"),
+    (r"^\d{1,2}h\d{2}$", "%-Hh%M", "minute"),
+    (r"^\d{2}:\d{2} [ap]m$", "%I:%M %P", "minute"),
+    (r"^\d{1,2}:\d{2} [ap]m$", "%-I:%M %P", "minute"),
+    (r"^\d{2}:\d{2}[ap]m$", "%I:%M%P", "minute"),
+    (r"^\d{1,2}:\d{2}[ap]m$", "%-I:%M%P", "minute"),
 )
 _LAST_MINUTE = 2400
 _MOST_AN_HOUR = 4
@@ -96,7 +102,8 @@ def _written(column: ColumnFacts) -> Proposal | None:
     for pattern, format, finest in _FORMATS:
         if not column.matches(pattern):
             continue
-        if ":" not in pattern and not (column.some_match("^0") and len(column.values) > FEW):
+        bare = re.search("[:h]", pattern) is None
+        if bare and not (column.some_match("^0") and len(column.values) > FEW):
             continue
         midnight = _midnight(column)
         if to_day_microseconds(column.trimmed, format=format, midnight=midnight)[1].any():

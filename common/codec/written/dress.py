@@ -25,7 +25,8 @@ _PAIRS = (
     ("\u202f", ","),
     ("\u2019", "."),
 )
-_NUMBER = re.compile(r"[\d.,'\u00a0\u202f\u2019 +-]*\d[\d.,'\u00a0\u202f\u2019 ]*\d|\d")
+MINUS = "\u2212"
+_NUMBER = re.compile(r"[\d.,'\u00a0\u202f\u2019\u2212 +-]*\d[\d.,'\u00a0\u202f\u2019 ]*\d|\d")
 _BRACKETS = {
     "parentheses": r"^()\((.*)\)()$",
     "inner-parentheses": r"^([^\d()]*)\(([^()]*)\)([^\d()]*)$",
@@ -44,6 +45,8 @@ _UNITS |= {"year", "day", "yrs", "hours", "minutes", "bhp", "kmpl", "cc", "nm", 
 def undress(trimmed: pa.Array, spelled: NumberText) -> pa.Array:
     """Return texts as plain numbers; one that is not written so comes back as it is."""
     inner = _pattern(spelled)
+    if spelled.negative == "minus-sign":
+        trimmed = pc.replace_substring(trimmed, MINUS, "-")
     pattern = rf"^(?P<a>[+-]?)\s*{re.escape(spelled.prefix.strip())}\s*(?P<b>[+-]?){inner}"
     pattern += rf"\s*{re.escape(spelled.suffix.strip())}(?P<c>-?)$"
     if (shape := _BRACKETS.get(spelled.negative)) is not None:
@@ -89,7 +92,12 @@ def dress(numbers: pa.Array, spelled: NumberText | None, *, decimals: int | None
     if how.exponent:
         texts = [None if v is None else _in_powers(v, how) for v in numbers.to_pylist()]
         return pa.array(texts, pa.large_string())
-    plain = numbers.cast(pa.large_string())
+    plain = _padded(numbers.cast(pa.large_string()), how)
+    return plain if how.leading_zero else pc.replace_substring_regex(plain, r"^(-?)0\.", r"\1.")
+
+
+def _padded(plain: pa.Array, how: NumberText) -> pa.Array:
+    """Return plain numbers with the decimals that are always written."""
     if not how.places:
         return plain
     pointed = pc.match_substring_regex(plain, r"[.e]|inf|nan")
@@ -111,7 +119,7 @@ def _write(value: float, how: NumberText, *, decimals: int | None) -> str:
             text = f"{size:.{_MANTISSA}f}"
         whole, _, fraction = text.partition(".")
         fraction = fraction.rstrip("0").ljust(how.places, "0")
-    whole = whole.rjust(how.digits, "0")
+    whole = whole.rjust(how.digits, "0") if how.leading_zero or not fraction else whole.lstrip("0")
     number = _grouped(whole, how) + (how.decimal + fraction if fraction else "")
     if value < 0 and any(digit in "123456789" for digit in number):
         return _below_zero(number, how)
@@ -128,7 +136,8 @@ def _below_zero(number: str, how: NumberText) -> str:
         return f"{how.prefix}({number}){how.suffix}"
     if how.negative == "inner-minus":
         return f"{how.prefix}-{number}{how.suffix}"
-    return f"{text}-" if how.negative == "trailing" else f"-{text}"
+    minus = MINUS if how.negative == "minus-sign" else "-"
+    return f"{text}-" if how.negative == "trailing" else f"{minus}{text}"
 
 
 def _grouped(whole: str, how: NumberText) -> str:
@@ -226,6 +235,7 @@ def _marks(trimmed: pa.Array, bare: list[str], *, prefix: str, suffix: str) -> N
 def _negative(trimmed: pa.Array, *, prefix: str) -> str:
     """Return how negative numbers are written, the first way that any text shows."""
     ways = (
+        (MINUS, "minus-sign"),
         (r"^\(.*\)$", "parentheses"),
         (r"\(.*\)", "inner-parentheses"),
         (r"\d-$", "trailing"),

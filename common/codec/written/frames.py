@@ -40,8 +40,9 @@ def to_pandas(table: pa.Table, *, plain: Collection[str] = ()) -> Frame:
 def read_instants(texts: pa.Array, *, format: str | None) -> pa.Array:
     """Return texts as instants in UTC, null where one is unreadable, by ISO 8601 or ``format``."""
     series: pd.Series[Any] = pd.Series(texts.to_pylist(), dtype=object)
-    # %:z and %-d say how to write an offset and a day; read, they are %z and %d.
-    spelled = (format or "ISO8601").replace("%:z", "%z").replace("%-", "%")
+    # %:z, %-d, %^b and %P say how to write an offset, a day, a month and a half of the day.
+    spelled = (format or "ISO8601").replace("%:z", "%z").replace("%P", "%p")
+    spelled = spelled.replace("%-", "%").replace("%^", "%")
     instants = pd.to_datetime(series, errors="coerce", utc=True, format=spelled)
     return pa.array(instants, from_pandas=True)
 

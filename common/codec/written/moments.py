@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +26,10 @@ WHOLE_CLOCKS = {
     for ending in ("", ".0")
 }
 """Formats of times of day as whole numbers, 517 for 05:17: their digits, and what follows them."""
+
+_EACH = ("%-", "%^", "%P", "%f", "%y", "%a", "%A", "%G", "%z")
+"""What Arrow does not write as Python does."""
+_CASED = re.compile(r"%(\^[aAbB]|P)")
 
 Read = tuple[np.ndarray, np.ndarray]
 
@@ -71,7 +75,7 @@ def write_instants(
         format = "%Y-%m-%d %H:%M:%S" if seconds else "%Y-%m-%d %H:%M:%S.%f"
         format += "%:z" if instants.type.tz else ""
     fine = format.replace("%S.%f", "")
-    if any(mark in fine for mark in ("%-", "%f", "%y", "%a", "%A", "%G", "%z")):
+    if any(mark in fine for mark in _EACH):
         return _write_each(instants, format)
     if "%f" not in format:
         # Seconds of finer timestamps would be written with their fraction.
@@ -109,8 +113,20 @@ def _write_each(instants: pa.Array, format: str) -> pa.Array:
     for moment in values.to_pylist():
         offset = moment.strftime("%z") if isinstance(moment, datetime) else ""
         spelled = format.replace("%:z", f"{offset[:3]}:{offset[3:]}")
-        texts.append(None if moment is None else moment.strftime(spelled))
+        texts.append(None if moment is None else moment.strftime(_cased(moment, spelled)))
     return pa.array(texts, pa.large_string()).take(pa.array(positions))
+
+
+def _cased(moment: date, format: str) -> str:
+    """Write names in capitals, %^b, and halves of the day in small letters, %P."""
+    return _CASED.sub(
+        lambda mark: (
+            moment.strftime("%p").lower()
+            if mark[1] == "P"
+            else moment.strftime(f"%{mark[1][1]}").upper()
+        ),
+        format,
+    )
 
 
 def _by_value(column: pa.Array, read: Callable[[pa.Array], Read]) -> Read:

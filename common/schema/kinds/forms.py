@@ -37,7 +37,7 @@ _SHORT = {"%F": "%Y-%m-%d", "%T": "%H:%M:%S", "%R": "%H:%M", "%D": "%m/%d/%y", "
 
 def _check_marks(format: str) -> str:
     """Raise ValueError for a format that no date or time can be read by, or written in."""
-    plain = _FLAGS.sub("%", format)
+    plain = _FLAGS.sub("%", format).replace("%P", "%p")
     for short, long in _SHORT.items():
         plain = plain.replace(short, long)
     try:
@@ -101,7 +101,8 @@ class NumberText(PlainModel):
 
     ``signed`` writes a sign before every number: ``+29`` and ``-3``; ``inner-minus`` and
     ``inner-parentheses`` stand behind the prefix: ``$-3`` and ``$(3)``. Groups are ``indian`` where
-    only the last has three digits: ``12,34,567``. With an ``exponent`` there is one digit before
+    only the last has three digits: ``12,34,567``. ``minus-sign`` is U+2212; without a
+    ``leading_zero`` a half is ``.5``. With an ``exponent`` there is one digit before
     the point: ``1.250e+03``.
     """
 
@@ -111,16 +112,25 @@ class NumberText(PlainModel):
     decimal: Literal[".", ","] = "."
     groups: Literal["threes", "indian"] = "threes"
     negative: Literal[
-        "minus", "parentheses", "trailing", "signed", "inner-minus", "inner-parentheses"
+        "minus",
+        "minus-sign",
+        "parentheses",
+        "trailing",
+        "signed",
+        "inner-minus",
+        "inner-parentheses",
     ] = "minus"
     exponent: Literal["", "e", "E"] = Field(default="", description="how the power of ten begins")
     places: int = Field(default=0, ge=0, le=15, description="decimals that are always written")
     digits: int = Field(default=0, ge=0, le=15, description="zeros fill up to so many digits")
+    leading_zero: bool = since(2, default=True, description="a zero stands before the point")
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
         if self.thousands == self.decimal:
             raise ValueError("thousands and decimals cannot have one mark")
+        if self.digits and not self.leading_zero:
+            raise ValueError("zeros that fill up digits stand before a point as well")
         if self.groups == "indian" and not self.thousands:
             raise ValueError("groups are parted by a mark; give thousands")
         if self.exponent and self.dressed:
