@@ -11,7 +11,7 @@ import math
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -211,9 +211,8 @@ def _law(plan: Plan, *, charged: float) -> Callable[[float], float]:
     def epsilon(mu: float) -> float:
         if mu <= 0:
             return 0.0
-        scale = Fraction(charged / mu).limit_denominator(2**20) ** 2
-        costs = [replace(c, sigma2=c.sigma2 * scale) for c in plan_costs(plan)]
-        return pld_epsilon(costs, delta)
+        factor = Fraction(charged / mu).limit_denominator(2**20)
+        return pld_epsilon([cost.scaled(factor) for cost in plan_costs(plan)], delta)
 
     return epsilon
 
