@@ -242,8 +242,8 @@ def test_whoever_lets_out_more_of_those_who_are_learnt_from_is_found(
     ("breach", "runs"),
     [
         (halve_the_noise, 10),
-        (count_rows_twice, RUNS),
-        (ignore_the_bound, RUNS),
+        (count_rows_twice, 40),
+        (ignore_the_bound, 40),
         (leave_a_charge_out, LEAST_RUNS),
     ],
 )
