@@ -43,7 +43,7 @@ def run_local(
     bits: Mapping[str, BitSource] | None = None,
     tell: Callable[[str], None] = lambda _: None,
     tables: Mapping[str, pa.Table] | None = None,
-    asked: Callable[[Request], None] = lambda _: None,
+    answered: Callable[[Request, bytes], None] = lambda *_: None,
     samplers: Callable[[str], bytes | None] | None = None,
     times: int = 1,
     imagine: Generator = no_generator,
@@ -56,7 +56,7 @@ def run_local(
     Args:
         bits: a seam for tests: the source of random bits of each silo.
         tables: the silos' rows, where they are in memory already.
-        asked: is told of every request.
+        answered: is told of every request and its answer.
         samplers: finds the sampler that a plan evaluates, by the plan that it is of.
         times: how often the silos' budgets have room for the plan at least.
         imagine: writes what silos vote for.
@@ -84,8 +84,8 @@ def run_local(
 
         def answers(requests: Sequence[Request]) -> Iterator[Event]:
             for request in requests:
-                asked(request)
                 data = reach(request.silo).answer(plan=sealed, request=encode_request(request))
+                answered(request, data)
                 yield Answered(phase=request.phase, silo=request.silo, data=data)
 
         def send(requests: Sequence[Request]) -> Iterable[Event]:
@@ -124,10 +124,9 @@ def run_whole(
     person_column: str,
     directory: Path,
     bits: Mapping[str, BitSource],
-    asked: Callable[[Request], None],
     sampler: bytes | None = None,
 ) -> Ran:
-    """Run a plan on tables in a directory; return releases and what ledgers were charged for it.
+    """Run a plan on tables in a directory; return answers and what ledgers were charged for it.
 
     ``sampler`` is what a plan evaluates, of silos that were trained on in this directory.
     """
@@ -139,6 +138,7 @@ def run_whole(
         )
     else:
         places = refill_silos(silos, tables=tables)
+    answers: list[tuple[Request, bytes]] = []
     with Journal(directory, plan_digest=plan.digest) as journal:
         state = run_local(
             plan,
@@ -146,19 +146,20 @@ def run_whole(
             silos=places,
             journal=journal,
             bits=bits,
-            asked=asked,
+            answered=lambda request, data: answers.append((request, data)),
             samplers=None if sampler is None else lambda _: sampler,
         )
     return Ran(
-        releases=state.releases,
-        units=max(_charged(silo, plan) for silo in places),
+        answers=answers,
+        charges=[_charged(silo, plan) for silo in places],
         secrets={s.name: load_secret(s.secret) for s in places if s.secret.exists()},
         sampler=lambda: dump_sampler(finish(state).sampler),
     )
 
 
-def _charged(silo: SiloDirectory, plan: Plan) -> int:
-    """Return the units that a silo's ledger was charged for a plan."""
+def _charged(silo: SiloDirectory, plan: Plan) -> dict[str, int]:
+    """Return the units that a silo's ledger was charged for each request of a plan."""
     prefix = request_prefix(plan.digest)
     with Ledger.open(silo.ledger, caps={}) as ledger:
-        return sum(c.cost_units for c in ledger.charges() if c.request_id.startswith(prefix))
+        charges = [c for c in ledger.charges() if c.request_id.startswith(prefix)]
+    return {c.request_id: c.cost_units for c in charges}

@@ -89,8 +89,7 @@ def gateway_and_oracle(sizes: Sizes) -> Iterator[Figure]:
     plan = _plan(schema, ("north",), rows=1, sizes=replace(sizes, batch=1, rounds=1), trust="own")
     bits, weights = _Recorded(), []
 
-    def asked(request: Request) -> None:
-        bits.calls.clear()
+    def answered(request: Request, _: bytes) -> None:
         weights.append(request.weights)
 
     with TemporaryDirectory() as place:
@@ -100,7 +99,8 @@ def gateway_and_oracle(sizes: Sizes) -> Iterator[Figure]:
             Path(place) / "silos", plan=plan, schema_path=path, tables={"north": table}
         )
         with Journal(Path(place), plan_digest=plan.digest) as journal:
-            run_local(plan, schema, silos=silos, journal=journal, bits={"north": bits}, asked=asked)
+            bits_of = {"north": bits}
+            run_local(plan, schema, silos=silos, journal=journal, bits=bits_of, answered=answered)
         events = list(read_events(Path(place), plan_digest=plan.digest))
     answer = next(e for e in events if isinstance(e, Answered) and e.phase is PhaseName.TRAINING)
     released = decode_release(answer.data).marginals[0]

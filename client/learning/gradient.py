@@ -5,7 +5,7 @@ Measured faster than Opacus' GradSampleModule on both networks; see docs/decisio
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -75,6 +75,21 @@ class Gradients:
         """
         total = np.zeros(self._parameters, dtype=np.int64)
         lost = 0
+        for parts in self._found(examples, words):
+            lost += self._add(parts, total=total)
+        return total, lost
+
+    def each(self, examples: np.ndarray, *, words: Words) -> np.ndarray:
+        """Return (rows, parameters) int64: what each row adds to :meth:`sum`."""
+        added = np.zeros((len(examples), self._parameters), dtype=np.int64)
+        totals = iter(added)
+        for parts in self._found(examples, words):
+            for row in range(len(parts[0])):
+                self._add([part[row : row + 1] for part in parts], total=next(totals))
+        return added
+
+    def _found(self, examples: np.ndarray, words: Words) -> Iterator[list[torch.Tensor]]:
+        """Yield the gradients of a microbatch: of each array of weights (rows, weights)."""
         parameters = {k: v.detach() for k, v in self._network.named_parameters()}
         with one_thread():
             for start in range(0, len(examples), self._rows):
@@ -82,9 +97,7 @@ class Gradients:
                 rows = len(codes)
                 batch = self._filled(codes), self._filled(self._uniform(rows, words))
                 found = self._gradient(parameters, *map(self._send, batch))
-                parts = [g.reshape(len(g), -1)[:rows] for g in found.values()]
-                lost += self._add(parts, total=total)
-        return total, lost
+                yield [g.reshape(len(g), -1)[:rows] for g in found.values()]
 
     def _prepare(self, examples: np.ndarray) -> np.ndarray:
         """Return what the network reads of examples."""

@@ -120,6 +120,10 @@ class GaussianCost:
         """Return the cost of one share of the noise, if nobody added another."""
         return replace(self, sigma2=self.share, shares=1)
 
+    def scaled(self, factor: Fraction) -> Self:
+        """Return the cost with ``factor`` times the deviation of the noise."""
+        return replace(self, sigma2=self.sigma2 * factor**2)
+
     def in_each_of(self, silos: int) -> Self:
         """Return the cost of so many as often, each with an equal part of the noise."""
         return replace(self, count=self.count * silos, sigma2=self.sigma2 / silos)

@@ -23,10 +23,15 @@ TEN_GOOD, TEN_POOR = 0.1, 0.5
 FORM_GOOD = 0.01
 EPSILON_GOOD, EPSILON_FAIR = 1.0, 10.0
 _BETWEEN_GOOD, _BETWEEN_POOR = 0.4, 0.8
+_BEYOND_GOOD, _BEYOND_POOR = 0.05, 0.15
+_AS_NEAR = 1.2
+_TAUGHT = 0.05
+"""What models of real rows score above independent columns where there is something to learn."""
 _AUC_GOOD, _FOUND = 0.03, 0.05
 _GUESSED = 0.6
 _CLOSE = {State.GOOD: "Close.", State.FAIR: "Close in parts.", State.POOR: "Not close."}
 BY_RELEASES = "by releases"
+PAIRS = "2-way distance of values"
 
 
 def fidelity_lamp(
@@ -34,17 +39,17 @@ def fidelity_lamp(
 ) -> Lamp:
     """Say whether the table is close.
 
-    By its worst column, means, commonest values, form, pairs, and impossible rows.
+    By its worst column, means, commonest values, form, pairs, and impossible rows. One column has
+    no pairs, and is graded without.
     """
     worst = columns[0]
-    pairs = _named(measures, "2-way distance of values") or measures[0]
+    pairs = _named(measures, PAIRS)
     odd = _named(measures, "rows in impossible combinations")
     share = odd.value if odd else 0.0
     form, mean, ten = (max(columns, key=off) for off in (_form_off, _mean_off, _ten_off))
-    between = _between(pairs)
     states = [
         _grade(-worst.shape, -SHAPE_GOOD, -SHAPE_POOR),
-        _grade(between, _BETWEEN_GOOD, _BETWEEN_POOR),
+        State.GOOD if pairs is None else _near(pairs),
         _grade(share, IMPOSSIBLE_GOOD, IMPOSSIBLE_POOR),
         _grade(form.form_off, FORM_GOOD, 1.1),
         _grade(_mean_off(mean), MEAN_GOOD, MEAN_POOR),
@@ -54,9 +59,13 @@ def fidelity_lamp(
     parts = [
         f"The worst column, {worst.name}, agrees to {worst.shape:.0%} "
         f"({ceiling_is} {worst.ceiling:.0%})",
-        f"pairs are {pairs.value:.3f} off, where {ceiling_is} is {pairs.ceiling or 0:.3f} and "
+        "one column is compared, so nothing is said of pairs"
+        if pairs is None
+        else f"pairs are {pairs.value:.3f} off, where {ceiling_is} is {pairs.ceiling or 0:.3f} and "
         f"independent columns are {pairs.floor or 0:.3f}",
     ]
+    if pairs is not None and _unlinked(pairs):
+        parts.append("so real columns hardly hang together, and pairs tell no more than columns do")
     if share > IMPOSSIBLE_GOOD:
         parts.append(f"{share:.1%} of the rows combine what no real row combines")
     if form.form_off > FORM_GOOD:
@@ -96,6 +105,14 @@ def utility_lamp(
                 axis=Axis.UTILITY, state=State.UNKNOWN, sentence="Nothing was tried with it."
             )
         ceiling = queries.ceiling or 0.0
+        if _named(measures, PAIRS) is None:
+            return Lamp(
+                axis=Axis.UTILITY,
+                state=State.UNKNOWN,
+                sentence="One column is compared, from which nothing can be learnt: it is as "
+                f"useful as it is close. Counts of rows are {queries.value:.2%} of all rows off in "
+                f"the mean ({ceiling_is} {ceiling:.2%}).",
+            )
         ratio = queries.value / max(ceiling, 1e-6)
         return Lamp(
             axis=Axis.UTILITY,
@@ -104,6 +121,10 @@ def utility_lamp(
             f"({ceiling_is} {ceiling:.2%}, independent columns {queries.floor or 0:.2%}); no "
             "column was predicted, since none was named that can be.",
         )
+    taught = [t for t in targets if t.whole.real - t.floor > _TAUGHT]
+    if not taught:
+        return _nothing_to_learn(targets[0])
+    targets = taught
     lost = {t.name: _lost(t) for t in targets}
     worst = max(targets, key=lambda t: (_place(_learnt(t)), lost[t.name]))
     state = _learnt(worst)
@@ -123,6 +144,17 @@ def utility_lamp(
         group = max(hurt, key=lambda g: g.real - g.synthetic)
         text += f"; it loses {group.real - group.synthetic:.3f} where {group.group}"
     return Lamp(axis=Axis.UTILITY, state=state, sentence=f"{text}.")
+
+
+def _nothing_to_learn(target: TargetFacts) -> Lamp:
+    """Say that a target follows from no other column, in real rows either."""
+    return Lamp(
+        axis=Axis.UTILITY,
+        state=State.UNKNOWN,
+        sentence=f"Nothing can be learnt of {target.name} here: a model that learnt from real rows "
+        f"scores {target.score} {target.whole.real:.3f}, one from independent columns "
+        f"{target.floor:.3f}. Name another column with --target.",
+    )
 
 
 def held_lamps(
@@ -270,10 +302,26 @@ def _named(measures: Sequence[Measure], name: str) -> Measure | None:
     return next((m for m in measures if m.name == name), None)
 
 
+def _near(pairs: Measure) -> State:
+    """Grade pairs by where they lie between their ceiling and independent columns.
+
+    Where independent columns are as near as the ceiling, by how far beyond both they lie.
+    """
+    if _unlinked(pairs):
+        beyond = pairs.value - max(pairs.ceiling or 0.0, pairs.floor or 0.0)
+        return _grade(beyond, _BEYOND_GOOD, _BEYOND_POOR)
+    return _grade(_between(pairs), _BETWEEN_GOOD, _BETWEEN_POOR)
+
+
+def _unlinked(pairs: Measure) -> bool:
+    """Say whether independent columns are as near to the real pairs as the ceiling is."""
+    return (pairs.floor or 0.0) <= _AS_NEAR * (pairs.ceiling or 0.0)
+
+
 def _between(measure: Measure) -> float:
     """Return where a distance lies: 0 at its ceiling, 1 at its floor."""
     ceiling, floor = measure.ceiling or 0.0, measure.floor or 0.0
-    if measure.value <= ceiling * 1.2:
+    if measure.value <= ceiling * _AS_NEAR:
         return 0.0
     return (measure.value - ceiling) / max(floor - ceiling, 1e-9)
 

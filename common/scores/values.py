@@ -123,7 +123,11 @@ def read_values(
         else:
             columns.append(read)
     if not columns:
-        raise InvalidTable("no column can be compared", hint="give tables of one schema")
+        raise InvalidTable(
+            "no column can be compared: keys, free text and nested columns are not, and there is "
+            f"nothing but {', '.join(map(repr, skipped)) or 'an empty header'}",
+            hint="give tables with a column of codes, numbers or dates beside",
+        )
     sides = zip(*columns, strict=True)
     return (
         tuple(Values(columns=s, rows=t.num_rows) for s, t in zip(sides, tables, strict=True)),

@@ -14,6 +14,7 @@ from .table import (
     require_generators,
     wanted_candidates,
 )
+from .training import TrainingChoice
 
 __all__ = [
     "METHODS",
@@ -25,6 +26,7 @@ __all__ = [
     "Question",
     "Size",
     "Terms",
+    "TrainingChoice",
     "Wanted",
     "ask_phase",
     "calibrated",

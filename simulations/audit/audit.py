@@ -12,24 +12,28 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from scipy.special import betaincinv, log_ndtr, ndtr, ndtri
+from scipy.special import betaincinv, chdtr, log_ndtr, ndtr, ndtri, stdtrit
 
-from silosynth.common.plan import Plan
+from silosynth.common.accounting import pld_epsilon
+from silosynth.common.plan import Plan, plan_costs
 from silosynth.simulations.audit.game import Game, RunsPlan
 from silosynth.simulations.audit.held import HeldGame, open_held_game
 from silosynth.simulations.audit.made_up import CANARIES, MadeUp, made_up_plan, made_up_schema
 
 _CONFIDENCE = 0.975
 """Of each of two error rates, so 95 % of both."""
+_ONE_SIDED = 0.95
 _LEAST_SPREAD = 1e-9
 """Where there is no noise at all."""
 _ROUNDED = 1.001
 """Noise that is charged by its exact sum may show a little more than it costs as a Gaussian."""
 MOST_Z = 4.0
-"""More standard errors above the claim than this are no chance: a false alarm of 1e-4 in all."""
+"""More standard errors than this are no chance: a false alarm of 2e-4 in all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +41,11 @@ class Audited:
     """What games showed. ``mu`` is the distance between in and out, in deviations of the noise.
 
     ``charged`` is the mu that the ledgers were charged for, ``reach`` the most that these canaries
-    can show of it. ``low`` trusts no model of the noise. ``shift`` is how many standard errors
-    those who are out lie from 0, where they lie if everybody else is counted as it is said.
+    can show of it. ``low`` trusts no model of the noise, ``normal_low`` trusts that scores are
+    normal; each is above the truth in at most one audit of twenty. ``shift`` is how many standard
+    errors those who are out lie from 0, where they lie if everybody else is counted as it is said;
+    ``quiet`` is how many they and those who are in spread less than by the noise that is said.
+    ``law`` gives the epsilon of a mu.
     """
 
     samples: int
@@ -47,7 +54,10 @@ class Audited:
     mu: float
     error: float
     low: float
+    normal_low: float
     shift: float
+    quiet: float
+    law: Callable[[float], float]
 
     @property
     def z(self) -> float:
@@ -62,23 +72,35 @@ class Audited:
     @property
     def broken(self) -> bool:
         """Return whether more was learnt than was paid for, or could be by the plan."""
-        alarm = max(self.z, self.beyond, abs(self.shift))
+        alarm = max(self.z, self.beyond, abs(self.shift), self.quiet)
         return alarm > MOST_Z or self.reach > self.charged * _ROUNDED
 
 
 def audit_scores(
-    scores: np.ndarray, *, inside: np.ndarray, gaps: np.ndarray, charged: float
+    scores: np.ndarray,
+    *,
+    inside: np.ndarray,
+    gaps: np.ndarray,
+    charged: float,
+    law: Callable[[float], float],
+    sampled: bool = False,
 ) -> Audited:
     """Compare scores of canaries that were in with those that were out; each (samples,).
 
     Args:
         gaps: how far in lies from out where everything is as it is said to be.
         charged: the mu that the ledgers were charged.
+        law: gives the epsilon of a mu.
+        sampled: those who are in take part by chance, so only those who are out show the noise.
     """
     yes, no = scores[inside], scores[~inside]
-    spread = math.sqrt((yes.var(ddof=1) * len(yes) + no.var(ddof=1) * len(no)) / len(scores))
-    mu = float(yes.mean() - no.mean()) / max(spread, _LEAST_SPREAD)
-    error = math.sqrt(1 / len(yes) + 1 / len(no) + mu**2 / (2 * len(scores)))
+    noise = [no] if sampled else [yes, no]
+    freedom = sum(len(part) - 1 for part in noise)
+    squares = sum(float(((part - part.mean()) ** 2).sum()) for part in noise)
+    spread = max(math.sqrt(squares / freedom), _LEAST_SPREAD)
+    mu = float(yes.mean() - no.mean()) / spread
+    wider = yes.var() / spread**2 if sampled else 1.0
+    means = float(wider) / len(yes) + 1 / len(no)
     above = scores > gaps / 2
     false = _upper(int(above[~inside].sum()), len(no))
     missed = _upper(int((~above[inside]).sum()), len(yes))
@@ -88,10 +110,28 @@ def audit_scores(
         charged=charged,
         reach=float(gaps.mean()),
         mu=mu,
-        error=error,
+        error=math.sqrt(means + mu**2 / (2 * freedom)),
         low=low,
+        normal_low=_normal_low(mu, means=means, freedom=freedom),
         shift=float(no.mean()) * math.sqrt(len(no)),
+        quiet=-float(ndtri(chdtr(freedom, squares))),
+        law=law,
     )
+
+
+def _normal_low(mu: float, *, means: float, freedom: int) -> float:
+    """Return the mu of which so large a one is found in one audit of twenty, of normal scores.
+
+    Where scores spread for another reason than noise, as by gaps that differ, less is found. The
+    mu that is found, less its bias (Hedges 1981), lies around the true x with variance
+    ``means`` + x^2 / 2 freedom, which is solved for x. Tests hold how often it is above the truth.
+    """
+    mu *= 1 - 3 / (4 * freedom - 1)
+    square = float(stdtrit(freedom, _ONE_SIDED)) ** 2
+    width, rest = square * means, 1 - square / (2 * freedom)
+    if rest <= 0 or mu <= math.sqrt(width):
+        return 0.0
+    return (mu - math.sqrt(mu**2 - rest * (mu**2 - width))) / rest
 
 
 def gaussian_epsilon(mu: float, *, delta: float) -> float:
@@ -138,7 +178,7 @@ def audit_plan(
         run: runs it on tables, as :func:`silosynth.simulations.local.run_whole` does.
         runs: each is as many games as there are canaries.
         progress: called with the number of runs that are done.
-    Raises InvalidPlan where persons are sampled, or for a plan that no made-up schema fits.
+    Raises InvalidPlan for a plan that no made-up schema fits.
     """
     draws, found = np.random.default_rng(), []
     inside = draws.random((max(runs, LEAST_RUNS), CANARIES)) < 0.5
@@ -152,8 +192,29 @@ def audit_plan(
         np.concatenate([run.scores for run in found]),
         inside=inside.ravel(),
         gaps=np.concatenate([run.gaps for run in found]),
-        charged=max(run.charged for run in found),
+        charged=(charged := max(run.charged for run in found)),
+        law=_law(game.plan, charged=charged),
+        sampled=game.plan.chosen.samples_persons,
     )
+
+
+def _law(plan: Plan, *, charged: float) -> Callable[[float], float]:
+    """Return what epsilon a mu is, of the plan that is played.
+
+    Where persons are sampled it is that of the same rounds with so much less noise as ``charged``
+    is below mu, by their privacy loss distribution: a mechanism that is no Gaussian.
+    """
+    delta = plan.privacy.delta
+    if not plan.chosen.samples_persons:
+        return partial(gaussian_epsilon, delta=delta)
+
+    def epsilon(mu: float) -> float:
+        if mu <= 0:
+            return 0.0
+        factor = Fraction(charged / mu).limit_denominator(2**20)
+        return pld_epsilon([cost.scaled(factor) for cost in plan_costs(plan)], delta)
+
+    return epsilon
 
 
 def _open_game(plan: Plan, *, run: RunsPlan, directory: Path) -> Game | HeldGame:
@@ -161,6 +222,11 @@ def _open_game(plan: Plan, *, run: RunsPlan, directory: Path) -> Game | HeldGame
     schema = made_up_schema()
     if plan.chosen.evaluates:
         return open_held_game(plan, schema, run=run, directory=directory)
+    if plan.chosen.samples_persons:
+        # PyTorch takes seconds to load, and only such a game needs it.
+        from silosynth.simulations.audit.learnt import open_learnt_game
+
+        return open_learnt_game(plan, run=run)
     played = made_up_plan(plan, schema)
     people = MadeUp(
         schema=schema,

@@ -23,7 +23,7 @@ from silosynth.common.cli import (
 from silosynth.common.errors import RunFailed
 from silosynth.common.plan import Plan, load_plan
 from silosynth.common.report import Axis, Better, Measure
-from silosynth.simulations.audit.audit import LEAST_RUNS, Audited, audit_plan, gaussian_epsilon
+from silosynth.simulations.audit.audit import LEAST_RUNS, Audited, audit_plan
 from silosynth.simulations.audit.game import RunsPlan
 
 
@@ -52,7 +52,7 @@ def register_audit(groups: dict[str, typer.Typer], *, run: RunsPlan) -> None:
             show = partial(_advance, shown, shown.add_task("audit", total=runs))
             audited = audit_plan(plan, run=run, runs=runs, progress=show)
         show_audited(plan, audited)
-        missed = hold_bars(limits, _measures(plan, audited))
+        missed = hold_bars(limits, _measures(audited))
         emit({**audited_facts(plan, audited), "missed": missed}, as_json=as_json)
         require_kept(plan, audited)
         end_missed(missed)
@@ -60,10 +60,14 @@ def register_audit(groups: dict[str, typer.Typer], *, run: RunsPlan) -> None:
     group.command("plan")(audit_command)
 
 
-def _measures(plan: Plan, audited: Audited) -> list[Measure]:
-    """Return what an audit found, for a gate: ``epsilon_at_least``, ``mu`` and ``z``."""
-    low = gaussian_epsilon(audited.low, delta=plan.privacy.delta)
-    found = {"epsilon_at_least": low, "mu": audited.mu, "z": audited.z}
+def _measures(audited: Audited) -> list[Measure]:
+    """Return what an audit found, for a gate."""
+    found = {
+        "epsilon_at_least": audited.law(audited.low),
+        "epsilon_at_least_if_normal": audited.law(audited.normal_low),
+        "mu": audited.mu,
+        "z": audited.z,
+    }
     return [
         Measure(axis=Axis.PRIVACY, name=name, value=value, better=Better.LOW)
         for name, value in found.items()
@@ -80,23 +84,24 @@ def require_kept(plan: Plan, audited: Audited) -> None:
         learnt = max(audited.mu, audited.reach)
         raise RunFailed(
             f"an attacker learns mu {learnt:.3f} where ledgers were charged {audited.charged:.3f}, "
-            f"and those whom he knows lie {abs(audited.shift):.1f} standard errors from where they "
-            f"are: the promise of plan {plan.id} is broken here",
+            f"those whom he knows lie {abs(audited.shift):.1f} standard errors from where they "
+            f"are, and noise is {max(0.0, audited.quiet):.1f} below what is said: "
+            f"the promise of plan {plan.id} is broken here",
             hint="spend nothing with this installation, and report it",
         )
 
 
 def show_audited(plan: Plan, audited: Audited) -> None:
     """Show what was promised beside what was found."""
-    delta = plan.privacy.delta
     found = f"{audited.mu:.3f} +- {audited.error:.3f}"
     lines = (
         ("charged", audited.charged, f"{audited.charged:.3f}"),
         ("found, +- a standard error", audited.mu, found),
-        ("no less, with 95 % confidence", audited.low, f"{audited.low:.3f}"),
+        ("no less, of normal scores, 95 %", audited.normal_low, f"{audited.normal_low:.3f}"),
+        ("no less, by counts alone, 95 %", audited.low, f"{audited.low:.3f}"),
     )
     rows = [("promised", f"{plan.privacy.epsilon:.3g}", "-")]
-    rows += [(what, f"{gaussian_epsilon(mu, delta=delta):.3g}", text) for what, mu, text in lines]
+    rows += [(what, f"{audited.law(mu):.3g}", text) for what, mu, text in lines]
     show_table(f"what {audited.samples:,} games showed", ("", "epsilon", "mu"), rows)
     say(
         "An attacker who knows all others looked for one person in whatever left the silos. "
@@ -124,8 +129,10 @@ def audited_facts(plan: Plan, audited: Audited) -> dict[str, object]:
             "found": audited.mu,
             "standard_error": audited.error,
             "at_least": audited.low,
+            "at_least_if_normal": audited.normal_low,
         },
-        "epsilon_at_least": gaussian_epsilon(audited.low, delta=delta),
+        "epsilon_at_least": audited.law(audited.low),
+        "epsilon_at_least_if_normal": audited.law(audited.normal_low),
         "z": audited.z,
         "broken": audited.broken,
     }

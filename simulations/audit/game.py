@@ -3,7 +3,8 @@
 The attacker knows everybody but one canary, so the rest is taken off the releases and noise is
 left, with the canary or without. Of all that a canary adds, weighed by the noise, one sum is the
 best test there is (Neyman and Pearson); canaries that share cells share noise, which is taken apart
-again, so that a run is as many games as it has canaries.
+again, so that a run is as many games as it has canaries. Where persons are sampled, what they add
+on average is taken off, and what a canary adds on average is sought.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -21,11 +24,14 @@ from silosynth.client.gateway import Asked, ask_rows
 from silosynth.client.noise import BitSource, SystemBits
 from silosynth.client.source import open_table
 from silosynth.common.accounting import RHO_UNIT
-from silosynth.common.messages import Release, Request
+from silosynth.common.messages import Release, Request, decode_release
 from silosynth.common.plan import PhaseName, Plan
 from silosynth.common.schema import Schema
 from silosynth.server.measuring import add_masked
 from silosynth.simulations.audit.made_up import ATTRIBUTES, CANARIES, PERSON, MadeUp, People
+
+Adds: TypeAlias = Callable[[People, str, Request], np.ndarray]
+"""What people of a silo add to a request's cells if they take part, as integers."""
 
 
 class NoNoise:
@@ -47,13 +53,13 @@ class Played:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ran:
-    """What left the silos in a run, and the most ledger units that one of them was charged.
+    """What left the silos in a run, and the ledger units of each silo's charges by their requests.
 
     ``secrets`` tell who is held out in each silo; ``sampler`` makes what the run ends in.
     """
 
-    releases: Mapping[PhaseName, Mapping[str, Release]]
-    units: int
+    answers: Sequence[tuple[Request, bytes]]
+    charges: Sequence[Mapping[str, int]]
     secrets: Mapping[str, bytes] = field(repr=False)
     sampler: Callable[[], bytes] = field(repr=False)
 
@@ -70,10 +76,9 @@ class RunsPlan(Protocol):
         person_column: str,
         directory: Path,
         bits: Mapping[str, BitSource],
-        asked: Callable[[Request], None],
         sampler: bytes | None = None,
     ) -> Ran:
-        """Run it in a directory, telling of every request; ``sampler`` is what it evaluates."""
+        """Run it in a directory; ``sampler`` is what it evaluates."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,14 +112,13 @@ class Game:
     people: MadeUp
     run: RunsPlan
     sampler: bytes | None = None
-    adds: Callable[[People, str], np.ndarray] | None = None
-    """What people of a silo add to the one question of an evaluation."""
+    adds: Adds | None = None
+    """Asked in the place of counting: about an evaluation, or about rounds of training."""
     _exact: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
     _places: dict[str, _Places] = field(default_factory=dict)
 
     def play(self, inside: np.ndarray, *, directory: Path) -> Played:
         """Run the plan in a fresh directory with the canaries of ``inside``, (canaries,) bool."""
-        requests: list[Request] = []
         ran = self.run(
             self.plan,
             self.people.schema,
@@ -122,35 +126,51 @@ class Game:
             person_column=PERSON,
             directory=directory,
             bits=self._bits(),
-            asked=requests.append,
             sampler=self.sampler,
         )
-        seen = self._seen(requests, releases=ran.releases)
-        scores, gaps = self._scores(seen, inside=inside)
-        return Played(scores=scores, gaps=gaps, charged=math.sqrt(2 * ran.units / RHO_UNIT))
+        scores, gaps = self._scores(self._seen(ran.answers), inside=inside)
+        return Played(scores=scores, gaps=gaps, charged=self._charged(ran))
 
-    def _seen(
-        self, requests: Sequence[Request], *, releases: Mapping[PhaseName, Mapping[str, Release]]
-    ) -> list[_Seen]:
+    def _charged(self, ran: Ran) -> float:
+        """Return the mu of what the silo that was charged most was charged for.
+
+        A ledger is charged as if nobody were left out; a person takes part by the phase's rate.
+        """
+        rates = {request.id: self._rate(request) for request, _ in ran.answers}
+        paid = [
+            sum(units * rates.get(name, 1) ** 2 for name, units in charges.items())
+            for charges in ran.charges
+        ]
+        return math.sqrt(2 * max(paid) / RHO_UNIT)
+
+    def _rate(self, request: Request) -> Fraction:
+        """Return the chance with which a person takes part in what a request asks."""
+        return self.plan.phase(request.phase).rate or Fraction(1)
+
+    def _seen(self, answers: Sequence[tuple[Request, bytes]]) -> list[_Seen]:
         """Return what the coordinator sees: every silo's cells, or in shared trust their sums."""
-        seen = []
         shared = self.plan.shares > 1
-        for phase, answers in releases.items():
-            asked = {r.silo: r for r in requests if r.phase == phase}
-            noise = self.plan.noise(self.plan.phase(phase))
-            groups = [tuple(answers)] if shared else [(silo,) for silo in answers]
-            for silos in groups:
-                given = [answers[silo] for silo in silos]
-                cells = add_masked(given) if shared else given[0].marginals
-                seen.append(
-                    _Seen(
-                        request=asked[silos[0]],
-                        question=asked[silos[0]].asked_of_all,
-                        cells=np.concatenate(cells),
-                        variance=float(noise.variance(silos=self._noisy(silos))),
-                        silos=silos,
-                    )
+        groups: dict[tuple[str, ...], list[tuple[Request, bytes]]] = {}
+        for request, data in answers:
+            question = request.asked_of_all
+            name = (question,) if shared else (question, request.silo)
+            groups.setdefault(name, []).append((request, data))
+        seen = []
+        for (question, *_), group in groups.items():
+            request = group[0][0]
+            given = [r for _, data in group if isinstance(r := decode_release(data), Release)]
+            cells = add_masked(given) if shared else given[0].marginals
+            silos = tuple(request.silo for request, _ in group)
+            noise = self.plan.noise(self.plan.phase(request.phase))
+            seen.append(
+                _Seen(
+                    request=request,
+                    question=question,
+                    cells=np.concatenate(cells),
+                    variance=float(noise.variance(silos=self._noisy(silos))),
+                    silos=silos,
                 )
+            )
         return seen
 
     def _noisy(self, silos: Sequence[str]) -> int:
@@ -175,7 +195,8 @@ class Game:
             mine = [i for i in range(CANARIES) if self.people.silo(i) in group]
             alone, gram = np.zeros(len(mine)), np.zeros((len(mine), len(mine)))
             for part in (s for s in seen if s.silos == group):
-                added = np.array([self._canary(i, part) for i in mine], dtype=np.float64)
+                rate = float(self._rate(part.request))
+                added = rate * np.array([self._canary(i, part) for i in mine], dtype=np.float64)
                 rest = part.cells - sum(self._known(silo, part) for silo in part.silos)
                 noise = rest - inside[mine] @ added
                 alone += added @ noise / part.variance
@@ -192,18 +213,30 @@ class Game:
         return self._added(f"canary {canary}", people, part, silo=self.people.silo(canary))
 
     def _known(self, silo: str, part: _Seen) -> np.ndarray:
-        """Return what the people whom the attacker knows add to a request's cells."""
-        return self._added(f"silo {silo}", self.people.known[silo], part, silo=silo)
+        """Return what the people whom the attacker knows add to a request's cells, on average.
+
+        Bits without noise put all people of a silo that colludes into every sample.
+        """
+        colludes = silo in self.people.silos[len(self.people.silos) - self.people.colluders :]
+        rate = 1.0 if colludes else float(self._rate(part.request))
+        return rate * self._added(f"silo {silo}", self.people.known[silo], part, silo=silo)
 
     def _added(self, who: str, people: People, part: _Seen, *, silo: str) -> np.ndarray:
-        """Return what people add to a request's cells, each question worked out once."""
+        """Return what people add to a request's cells, each question worked out once.
+
+        A round of training is asked of weights that no other run has, so it is not kept.
+        """
         key, request = (who, part.question), part.request
-        if key not in self._exact and self.adds is not None:
-            self._exact[key] = self.adds(people, silo)
+        if self.adds is not None and request.phase in (PhaseName.EVALUATION, PhaseName.TRAINING):
+            count = partial(self.adds, people, silo, request)
+        elif self.plan.noise(self.plan.phase(request.phase)).bound == 1:
+            count = partial(self._count, people, part)
+        else:
+            count = partial(self._embed, people, part)
+        if request.training is not None:
+            return count()
         if key not in self._exact:
-            counts = self.plan.noise(self.plan.phase(request.phase)).bound == 1
-            count = self._count if counts else self._embed
-            self._exact[key] = count(people, part)
+            self._exact[key] = count()
         return self._exact[key]
 
     def _count(self, people: People, part: _Seen) -> np.ndarray:

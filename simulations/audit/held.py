@@ -7,7 +7,7 @@ is worked out by the counters' own code, whose norm tests hold to its bound by b
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,11 +17,12 @@ import pyarrow as pa
 from silosynth.client.noise import SystemBits
 from silosynth.client.source import Part, splitting
 from silosynth.common.held import Counters, Inputs
+from silosynth.common.messages import Request
 from silosynth.common.plan import Plan
 from silosynth.common.schema import Schema
 from silosynth.server.judging import Sought, plan_evaluation
 from silosynth.server.planning import new_plan
-from silosynth.simulations.audit.game import Game, Played, Ran, RunsPlan
+from silosynth.simulations.audit.game import Adds, Game, Played, Ran, RunsPlan
 from silosynth.simulations.audit.made_up import (
     ATTRIBUTES,
     CANARIES,
@@ -82,7 +83,6 @@ def open_held_game(plan: Plan, schema: Schema, *, run: RunsPlan, directory: Path
         person_column=PERSON,
         directory=directory,
         bits={silo: SystemBits() for silo in silos},
-        asked=lambda _: None,
     )
     sampler = ran.sampler()
     sought = Sought(
@@ -116,10 +116,10 @@ def parts_of(plan: Plan, ran: Ran) -> Mapping[str, Part]:
     }
 
 
-def _adds(inputs: Inputs, parts: Mapping[str, Part]) -> Callable[[People, str], np.ndarray]:
+def _adds(inputs: Inputs, parts: Mapping[str, Part]) -> Adds:
     """Return what people of a silo add to the counters: those of them who are held out."""
 
-    def add(people: People, silo: str) -> np.ndarray:
+    def add(people: People, silo: str, _: Request) -> np.ndarray:
         held = _held(people.persons, parts[silo])
         first = np.unique(np.array(people.persons), return_index=True)[1]
         rows = np.intersect1d(first, np.flatnonzero(held))

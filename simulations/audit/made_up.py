@@ -15,6 +15,7 @@ import pyarrow as pa
 from silosynth.common.errors import InvalidPlan
 from silosynth.common.plan import Plan
 from silosynth.common.schema import Schema, parse_schema
+from silosynth.server.methods import TrainingChoice
 from silosynth.server.planning import new_plan
 
 PERSON = "person"
@@ -25,35 +26,30 @@ _ALIKE, _MIXED = 2_400, 1_800
 _SEED = 20_260_401
 
 
-def _words() -> list[str]:
-    return [f"w{i:02}" for i in range(CANARIES)]
+def _words(codes: int) -> list[str]:
+    return [f"w{i:03}" for i in range(codes)]
 
 
-def made_up_schema() -> Schema:
-    """Return a schema of four attributes with a code for each canary."""
-    attribute = {"kind": "categorical", "categories": _words(), "source": "public"}
+def made_up_schema(*, attributes: int = len(ATTRIBUTES), codes: int = CANARIES) -> Schema:
+    """Return a schema of some attributes with a code for each canary at least."""
+    attribute = {"kind": "categorical", "categories": _words(codes), "source": "public"}
     return parse_schema(
         {
             "name": "made-up",
-            "attributes": [{"name": name, **attribute} for name in ATTRIBUTES],
+            "attributes": [{"name": name, **attribute} for name in ATTRIBUTES[:attributes]],
         }
     )
 
 
-def made_up_plan(plan: Plan, schema: Schema) -> Plan:
+def made_up_plan(plan: Plan, schema: Schema, *, training: TrainingChoice | None = None) -> Plan:
     """Return the plan of the same method, promise and trust on the made-up schema.
 
     With own noise nobody's rows but those of one silo are at stake; with shared noise three silos
     play where there are more, and but for two of them as many collude as the plan says.
 
-    Raises InvalidPlan where persons are sampled, as a sampled round is no Gaussian, and of
-    pictures, which nobody made up has.
+    Args: training: how a plan that samples persons trains; of others None.
+    Raises InvalidPlan of pictures, which nobody made up has.
     """
-    if plan.chosen.samples_persons:
-        raise InvalidPlan(
-            f"plan {plan.id} samples persons anew in each round, which this audit cannot judge",
-            hint="rounds of training are audited by tests/privacy/test_gradient_audit.py",
-        )
     if plan.central is not None:
         raise InvalidPlan(
             f"plan {plan.id} sums pictures, and this audit's made-up people have none",
@@ -70,6 +66,7 @@ def made_up_plan(plan: Plan, schema: Schema) -> Plan:
         plan_id="audit",
         trust=plan.trust,
         colluders=colluders,
+        training=training,
     )
 
 
@@ -93,16 +90,26 @@ class People:
 
     def table(self) -> pa.Table:
         """Return the rows as a table with a person column."""
-        words = np.array(_words())
-        columns = {name: pa.array(words[self.codes[:, i]]) for i, name in enumerate(ATTRIBUTES)}
+        names = ATTRIBUTES[: self.codes.shape[1]]
+        words = np.array(_words(int(self.codes.max(initial=0)) + 1))
+        columns = {name: pa.array(words[self.codes[:, i]]) for i, name in enumerate(names)}
         return pa.table({**columns, PERSON: pa.array(self.persons)})
+
+
+def common_rows() -> np.ndarray:
+    """Return rows in which every code is common enough that none is merged."""
+    draws = np.random.default_rng(_SEED)
+    alike = np.repeat(np.arange(_ALIKE) % CANARIES, len(ATTRIBUTES))
+    mixed = draws.integers(0, CANARIES, size=(_MIXED, len(ATTRIBUTES)))
+    return np.vstack((alike.reshape(_ALIKE, -1), mixed))
 
 
 @dataclass(frozen=True, kw_only=True)
 class MadeUp:
     """The people of a game: those whom the attacker knows, and the canaries, by their silos.
 
-    The ``colluders``, the last of the silos, hold no canary.
+    The ``colluders``, the last of the silos, hold no canary. ``crowd`` are the rows, (rows,
+    attributes) codes, of those whom the attacker knows, dealt out among the silos.
     """
 
     schema: Schema
@@ -110,6 +117,7 @@ class MadeUp:
     rows_per_person: int
     colluders: int = 0
     names: Mapping[int, str] = field(default_factory=dict)
+    crowd: np.ndarray = field(default_factory=common_rows, repr=False)
 
     def silo(self, canary: int) -> str:
         """Return whose patient, or customer, a canary would be."""
@@ -117,17 +125,13 @@ class MadeUp:
 
     def canary(self, canary: int, *, rows: int) -> People:
         """Return a canary with so many rows, all alike."""
-        codes = np.full((rows, len(ATTRIBUTES)), canary)
+        codes = np.full((rows, self.crowd.shape[1]), canary)
         return People(codes=codes, persons=(self.names.get(canary, canary_name(canary)),) * rows)
 
     @cached_property
     def known(self) -> dict[str, People]:
-        """Return the people of each silo who are no secret; all codes are common enough to stay."""
-        draws = np.random.default_rng(_SEED)
-        alike = np.repeat(np.arange(_ALIKE) % CANARIES, len(ATTRIBUTES))
-        mixed = draws.integers(0, CANARIES, size=(_MIXED, len(ATTRIBUTES)))
-        codes = np.vstack((alike.reshape(_ALIKE, -1), mixed))
-        parts = {s: codes[i :: len(self.silos)] for i, s in enumerate(self.silos)}
+        """Return the people of each silo who are no secret."""
+        parts = {s: self.crowd[i :: len(self.silos)] for i, s in enumerate(self.silos)}
         return {
             silo: People(codes=part, persons=tuple(f"{silo}-{n}" for n in range(len(part))))
             for silo, part in parts.items()

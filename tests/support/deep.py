@@ -198,7 +198,17 @@ PRIVACY = (
     _cells(
         "simulations/audit/test_audit.py",
         "test_whoever_lets_out_more_is_found",
-        "halve_the_noise]",
+        "halve_the_noise-10]",
+    ),
+    _cells(
+        "simulations/audit/test_audit.py",
+        "test_whoever_lets_out_more_of_those_who_are_learnt_from_is_found",
+        *("halve_the_noise-10]", "leave_the_clip_out-4]"),
+    ),
+    _cells(
+        "simulations/audit/test_audit.py",
+        "test_a_little_less_noise_than_is_said_is_found",
+        "shares]",
     ),
     _cells(
         "common/certificate/test_certificate_check.py",
