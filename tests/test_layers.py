@@ -235,10 +235,13 @@ EDGES = {
     "opacus": {"common/certificate/accountants.py"},
     "peft": {"common/generator/checkpoint.py"},
     "transformers": {"common/generator/checkpoint.py"},
+    "tokenizers": {"common/generator/voting/words.py"},
+    "safetensors": {"common/generator/voting/words.py"},
     "torch": {
         "common/generator/networks.py",
         "common/generator/checkpoint.py",
         "common/generator/pretrained_network.py",
+        "common/generator/writing.py",
         "client/learning/gradient.py",
         "common/sampler/network_draw.py",
         "server/generator/train.py",

@@ -12,15 +12,8 @@ from itertools import accumulate, pairwise
 
 import numpy as np
 
-from silosynth.client.gateway.asked import (
-    AnyDataset,
-    Asked,
-    Dataset,
-    TablesDataset,
-    ask_families,
-    ask_rows,
-    learn_from,
-)
+from silosynth.client.gateway.asked import Asked, ask_families, ask_rows, learn_from
+from silosynth.client.gateway.datasets import AnyDataset, Dataset, TablesDataset
 from silosynth.client.gateway.deliveries import UNKNOWN, Deliveries
 from silosynth.client.gateway.kept import FindSampler, KeepsRecords
 from silosynth.client.gateway.proposals import (
@@ -315,6 +308,7 @@ class Gateway:
             cells=verified.cells,
             lacks=dataset.lacks,
             inputs=None if judged is None else judged.inputs,
+            words=self._door.checkpoints.words(plan),
         )
         if verified.request.training is not None:
             learnt = learn_from(

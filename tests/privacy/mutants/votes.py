@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.privacy.mutants.mutant import Mutant
 
-_PATH = "common/generator/votes.py"
+_PATH = "common/generator/voting/votes.py"
 _TESTS = "tests/common/generator/test_votes.py"
 _PRIVACY = "tests/privacy/test_votes.py"
 _REFUSED = f"{_PRIVACY}::test_a_gateway_refuses_what_is_no_round_of_votes_and_charges_nothing"
@@ -38,7 +38,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         name="votes: what a row votes for depends on its company",
-        path="common/generator/ngrams.py",
+        path="common/generator/voting/ngrams.py",
         old="        best = shared.argmax(axis=1)\n",
         new="        best = (shared - shared.mean(axis=0)).argmax(axis=1)\n",
         killed_by=(f"{_TESTS}::test_what_a_text_votes_for_depends_on_it_alone",),
