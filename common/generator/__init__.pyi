@@ -55,7 +55,7 @@ from .projection import (
     sum_projections,
 )
 from .voting.ngrams import NGRAMS, alike_to
-from .voting.pictures import DIGITS, GREYS, alike_pictures, pictures_of, sum_votes
+from .voting.pictures import DIGITS, GREYS, WHITE, alike_pictures, pictures_of, sum_votes
 from .voting.votes import (
     MOST_CANDIDATES,
     OWN_EMBEDDINGS,
@@ -87,6 +87,7 @@ __all__ = [
     "SQUARE_WEIGHT",
     "SUM_WEIGHT",
     "TURN",
+    "WHITE",
     "Alphabet",
     "Architecture",
     "Candidate",

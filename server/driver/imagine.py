@@ -50,8 +50,13 @@ def no_generator(_asked: Imagine | None = None) -> Imagined:
     )
 
 
-def generator_of(path: Path | None, plan: Plan, *, seconds: float = WHOLE_SECONDS) -> Generator:
+def generator_of(
+    path: Path | None, plan: Plan, *, seconds: float = WHOLE_SECONDS, begun: bool = False
+) -> Generator:
     """Return what writes a run's candidates: the program, or the language model, at ``path``.
+
+    A run that has ``begun`` keeps what was written, and may need nothing more: what is amiss with
+    its generator is told when a candidate is wanted.
 
     Raises InvalidArgument, before anything is asked, where none is named that is needed, where it
     is not there, and where it is not needed.
@@ -61,6 +66,8 @@ def generator_of(path: Path | None, plan: Plan, *, seconds: float = WHOLE_SECOND
         if path is not None:
             raise InvalidArgument(f"plan {plan.id} needs no generator", hint="leave it out")
         return no_generator
+    if begun:
+        return lambda asked: generator_of(path, plan, seconds=seconds)(asked)
     if path is None:
         no_generator()
     assert path is not None

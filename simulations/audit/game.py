@@ -22,8 +22,9 @@ from silosynth.client.noise import BitSource, SystemBits
 from silosynth.client.source import open_table
 from silosynth.common.accounting import RHO_UNIT
 from silosynth.common.messages import Release, Request
-from silosynth.common.plan import PhaseName, Plan
+from silosynth.common.plan import OF_VOTES, PhaseName, Plan
 from silosynth.common.schema import Schema
+from silosynth.server.driver import Generator, no_generator
 from silosynth.server.measuring import add_masked
 from silosynth.simulations.audit.made_up import ATTRIBUTES, CANARIES, PERSON, MadeUp, People
 
@@ -72,6 +73,7 @@ class RunsPlan(Protocol):
         bits: Mapping[str, BitSource],
         asked: Callable[[Request], None],
         sampler: bytes | None = None,
+        imagine: Generator = no_generator,
     ) -> Ran:
         """Run it in a directory, telling of every request; ``sampler`` is what it evaluates."""
 
@@ -107,6 +109,7 @@ class Game:
     people: MadeUp
     run: RunsPlan
     sampler: bytes | None = None
+    imagine: Generator = no_generator
     adds: Callable[[People, str], np.ndarray] | None = None
     """What people of a silo add to the one question of an evaluation."""
     _exact: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
@@ -124,6 +127,7 @@ class Game:
             bits=self._bits(),
             asked=requests.append,
             sampler=self.sampler,
+            imagine=self.imagine,
         )
         seen = self._seen(requests, releases=ran.releases)
         scores, gaps = self._scores(seen, inside=inside)
@@ -202,6 +206,7 @@ class Game:
             self._exact[key] = self.adds(people, silo)
         if key not in self._exact:
             counts = self.plan.noise(self.plan.phase(request.phase)).bound == 1
+            counts &= request.phase not in OF_VOTES
             count = self._count if counts else self._embed
             self._exact[key] = count(people, part)
         return self._exact[key]
@@ -237,7 +242,7 @@ class Game:
         return self._places[key]
 
     def _embed(self, people: People, part: _Seen) -> np.ndarray:
-        """Return the sum of people's random features, as the silo's own code works them out."""
+        """Return what people's whole rows add up to, as the silo's own code works it out."""
         schema = self.people.schema
         asked = Asked(
             rows=open_table(people.table().drop_columns([PERSON]), schema=schema),

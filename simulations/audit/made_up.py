@@ -5,9 +5,10 @@ Source: ``docs/decisions/041-audit-of-the-pipeline.md``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -29,7 +30,7 @@ def _words() -> list[str]:
     return [f"w{i:02}" for i in range(CANARIES)]
 
 
-def made_up_schema() -> Schema:
+def made_up_schema(*, label: str | None = None) -> Schema:
     """Return a schema of four attributes with a code for each canary."""
     attribute = {"kind": "categorical", "categories": _words(), "source": "public"}
     return parse_schema(
@@ -37,27 +38,23 @@ def made_up_schema() -> Schema:
             "name": "made-up",
             "attributes": [{"name": name, **attribute} for name in ATTRIBUTES],
         }
+        | ({} if label is None else {"label": label})
     )
 
 
-def made_up_plan(plan: Plan, schema: Schema) -> Plan:
+def made_up_plan(plan: Plan, schema: Schema, **options: Any) -> Plan:
     """Return the plan of the same method, promise and trust on the made-up schema.
 
     With own noise nobody's rows but those of one silo are at stake; with shared noise three silos
     play where there are more, and but for two of them as many collude as the plan says.
 
-    Raises InvalidPlan where persons are sampled, as a sampled round is no Gaussian, and of
-    pictures, which nobody made up has.
+    Args: options: what is chosen of the method.
+    Raises InvalidPlan where persons are sampled, as a sampled round is no Gaussian.
     """
     if plan.chosen.samples_persons:
         raise InvalidPlan(
             f"plan {plan.id} samples persons anew in each round, which this audit cannot judge",
             hint="rounds of training are audited by tests/privacy/test_gradient_audit.py",
-        )
-    if plan.central is not None:
-        raise InvalidPlan(
-            f"plan {plan.id} sums pictures, and this audit's made-up people have none",
-            hint="central images are audited by tests/privacy/test_central.py",
         )
     silos, colluders = played_silos(plan)
     return new_plan(
@@ -70,6 +67,7 @@ def made_up_plan(plan: Plan, schema: Schema) -> Plan:
         plan_id="audit",
         trust=plan.trust,
         colluders=colluders,
+        **options,
     )
 
 
@@ -84,25 +82,31 @@ def canary_name(canary: int, number: int = 0) -> str:
     return f"canary-{canary}-{number}"
 
 
+def as_words(codes: np.ndarray) -> Mapping[str, pa.Array]:
+    """Return columns of (rows, attributes) codes, each code a word."""
+    words = np.array(_words())
+    return {name: pa.array(words[codes[:, i]]) for i, name in enumerate(ATTRIBUTES)}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class People:
-    """Rows as (rows, attributes) codes, and whose each is."""
+    """Rows as (rows, attributes) codes, whose each is, and as which columns they are shown."""
 
     codes: np.ndarray
     persons: tuple[str, ...]
+    columns: Callable[[np.ndarray], Mapping[str, pa.Array]] = as_words
 
     def table(self) -> pa.Table:
         """Return the rows as a table with a person column."""
-        words = np.array(_words())
-        columns = {name: pa.array(words[self.codes[:, i]]) for i, name in enumerate(ATTRIBUTES)}
-        return pa.table({**columns, PERSON: pa.array(self.persons)})
+        return pa.table({**self.columns(self.codes), PERSON: pa.array(self.persons)})
 
 
 @dataclass(frozen=True, kw_only=True)
 class MadeUp:
     """The people of a game: those whom the attacker knows, and the canaries, by their silos.
 
-    The ``colluders``, the last of the silos, hold no canary.
+    The ``colluders``, the last of the silos, hold no canary. ``columns`` is as what codes are
+    shown, ``marks`` are the codes of each canary; without them a canary has its number in all.
     """
 
     schema: Schema
@@ -110,6 +114,8 @@ class MadeUp:
     rows_per_person: int
     colluders: int = 0
     names: Mapping[int, str] = field(default_factory=dict)
+    columns: Callable[[np.ndarray], Mapping[str, pa.Array]] = as_words
+    marks: np.ndarray | None = None
 
     def silo(self, canary: int) -> str:
         """Return whose patient, or customer, a canary would be."""
@@ -117,8 +123,12 @@ class MadeUp:
 
     def canary(self, canary: int, *, rows: int) -> People:
         """Return a canary with so many rows, all alike."""
-        codes = np.full((rows, len(ATTRIBUTES)), canary)
-        return People(codes=codes, persons=(self.names.get(canary, canary_name(canary)),) * rows)
+        mark = np.full(len(ATTRIBUTES), canary) if self.marks is None else self.marks[canary]
+        return People(
+            codes=np.tile(mark, (rows, 1)),
+            persons=(self.names.get(canary, canary_name(canary)),) * rows,
+            columns=self.columns,
+        )
 
     @cached_property
     def known(self) -> dict[str, People]:
@@ -129,7 +139,11 @@ class MadeUp:
         codes = np.vstack((alike.reshape(_ALIKE, -1), mixed))
         parts = {s: codes[i :: len(self.silos)] for i, s in enumerate(self.silos)}
         return {
-            silo: People(codes=part, persons=tuple(f"{silo}-{n}" for n in range(len(part))))
+            silo: People(
+                codes=part,
+                persons=tuple(f"{silo}-{n}" for n in range(len(part))),
+                columns=self.columns,
+            )
             for silo, part in parts.items()
         }
 

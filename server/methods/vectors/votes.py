@@ -23,6 +23,7 @@ from silosynth.common.errors import InvalidPlan, RunFailed
 from silosynth.common.generator import (
     DIGITS,
     GREYS,
+    MOST_CANDIDATES,
     NGRAMS,
     Alphabet,
     VoteSettings,
@@ -288,4 +289,5 @@ RECIPE = Recipe(
     finish=_finish,
     describe=_describe,
     wants=_wants,
+    components=MOST_CANDIDATES,
 )

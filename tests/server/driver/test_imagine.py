@@ -160,6 +160,7 @@ def test_a_run_goes_on_with_the_candidates_that_were_kept(program: Program, tmp_
     simulate(plan, generator=path, directory=out, **asked)
     sampler = (out / "result.sampler").read_bytes()
     program("sys.exit(1)")
-    again = simulate(plan, generator=path, directory=out, **asked)
-    assert (out / "result.sampler").read_bytes() == sampler
+    for known in (path, None, tmp_path / "gone"):
+        again = simulate(plan, generator=known, directory=out, **asked)
+        assert (out / "result.sampler").read_bytes() == sampler
     assert again.state.candidates.keys() == {PhaseName.VOTES_1, PhaseName.VOTES_2}
