@@ -2,7 +2,7 @@
 
 Covertype and optdigits have many numbers and classes, heart_disease four hospitals and penguins
 three islands of few rows. ``spread`` is a made-up table of 200 numbers of three kinds, ``half`` the
-even digits of optdigits and ``odd`` the others: settings were chosen on those three. ``messages``
+even digits of optdigits and ``odd`` the others: settings were chosen on those three. ``embedded``
 are 32 public numbers of each message, and whether it is spam.
 """
 
@@ -186,6 +186,6 @@ TABLES = {
     "half": _half,
     "odd": _odd,
     "spread": _spread,
-    "messages": _messages,
+    "embedded": _messages,
 }
 REPORTED = ("optdigits", "covertype", "heart_disease", "penguins")
