@@ -84,7 +84,7 @@ def demo(
 ) -> None:
     """Run the whole job on five insurers: the RAND Health Insurance Experiment, split by plan.
 
-    With [bold]--data digits[/bold] on handwritten digits; needs scikit-learn and PyTorch.
+    With [bold]--data digits[/bold] on handwritten digits; needs scikit-learn.
 
     [dim]silosynth demo --out demo-out[/dim]
     [dim]silosynth demo --data digits[/dim]

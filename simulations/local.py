@@ -125,10 +125,12 @@ def run_whole(
     directory: Path,
     bits: Mapping[str, BitSource],
     sampler: bytes | None = None,
+    imagine: Generator = no_generator,
 ) -> Ran:
     """Run a plan on tables in a directory; return answers and what ledgers were charged for it.
 
-    ``sampler`` is what a plan evaluates, of silos that were trained on in this directory.
+    ``sampler`` is what a plan evaluates, of silos that were trained on in this directory;
+    ``imagine`` writes what rows vote for.
     """
     path, silos = directory / "schema.yaml", directory / "silos"
     path.write_text(_ONCE(("schema", schema.digest), lambda: dump_schema(schema)))
@@ -148,6 +150,7 @@ def run_whole(
             bits=bits,
             answered=lambda request, data: answers.append((request, data)),
             samplers=None if sampler is None else lambda _: sampler,
+            imagine=imagine,
         )
     return Ran(
         answers=answers,

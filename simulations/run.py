@@ -94,7 +94,8 @@ def simulate(
     check_budget(plan)
     require_generators(plan)
     require_checkpoint(plan, schema, checkpoint)
-    imagine = generator_of(generator, plan)
+    begun = directory is not None and RunDirectory(path=directory).plan.exists()
+    imagine = generator_of(generator, plan, begun=begun)
     if rows_per_person is not None and (person_column is None or rows_per_person < 1):
         raise InvalidArgument(
             "rows a person need a person column, and are at least 1",
@@ -112,7 +113,7 @@ def simulate(
     match_roster(tables, roster=plan.silos)
     check_lacks(plan, known, schema=schema, tell=tell)
     check_people(plan, tables, person_column=person_column)
-    if directory is None or not RunDirectory(path=directory).plan.exists():
+    if not begun:
         tell_fit(tables, schema=schema, maps=known, accept_misfits=accept_misfits, tell=tell)
     with open_directory(directory) as run, alone(run.path):
         claim(run, plan=plan, schema=schema)

@@ -37,7 +37,13 @@ from silosynth.client.source.bounding import bounding
 from silosynth.client.sums import SUMS, SumMember, SumStore
 from silosynth.common.audit import Scope, ScopeKind
 from silosynth.common.errors import InvalidArgument, OutputExists, RunFailed
-from silosynth.common.generator import Pretrained, digest_checkpoint, require_digest, short
+from silosynth.common.generator import (
+    OWN_EMBEDDINGS,
+    Pretrained,
+    digest_checkpoint,
+    require_digest,
+    short,
+)
 from silosynth.common.plan import Plan, plan_units
 from silosynth.common.schema import Schema, load_schema
 from silosynth.simulations.one_process import OneProcess, write_private
@@ -193,7 +199,10 @@ def open_gateway(
     """
     settings = _settings(silo)
     schema = shared.codec.schema if shared else load_schema(Path(settings["schema"]))
-    policy = Policy(rows_per_person=settings["rows_per_person"])
+    checkpoints = _checkpoints(silo)
+    policy = Policy(
+        rows_per_person=settings["rows_per_person"], embeddings=OWN_EMBEDDINGS.union(checkpoints)
+    )
     tell = tell_operator or partial(_append_line, silo.path / "operator.log")
     project = Scope(kind=ScopeKind.PROJECT, name=settings["project"])
     person = settings["person_column"]
@@ -219,7 +228,7 @@ def open_gateway(
             datasets={settings["dataset"]: dataset},
             ledger=ledger,
             sums=SumMember(silo=silo.name, store=SumStore(silo.path / SUMS), key=None),
-            checkpoints=Checkpoints(_checkpoints(silo)),
+            checkpoints=Checkpoints(checkpoints),
             samplers=samplers,
             bits=bits,
             tell_operator=tell,
@@ -324,14 +333,19 @@ def _append_line(path: Path, line: str) -> None:
 def require_checkpoint(plan: Plan, schema: Schema, folder: Path | None) -> None:
     """Raise before anything is spent unless the checkpoint of a plan is here and fits it."""
     architecture = plan.training.architecture if plan.training else None
-    if not isinstance(architecture, Pretrained):
+    near = None if plan.votes is None else plan.votes.folder
+    if near is not None:
+        digest, what = near, "counts votes by"
+    elif isinstance(architecture, Pretrained):
+        digest, what = architecture.checkpoint, "starts from"
+    else:
         if folder is not None:
             raise InvalidArgument(f"plan {plan.id} needs no checkpoint", hint="leave it out")
         return
     if folder is None:
         raise InvalidArgument(
-            f"plan {plan.id} starts from the checkpoint {short(architecture.checkpoint)}",
+            f"plan {plan.id} {what} the checkpoint {short(digest)}",
             hint="say in which folder it lies with --checkpoint",
         )
-    require_digest(folder, architecture.checkpoint)
-    Checkpoints({architecture.checkpoint: folder}).require(plan, schema)
+    require_digest(folder, digest)
+    Checkpoints({digest: folder}).require(plan, schema)

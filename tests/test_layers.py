@@ -145,8 +145,8 @@ ROOMS: dict[str, str] = {
     "common/families common/page common/plan common/reach common/report common/roster "
     "common/sampler common/schema common/tables common/telemetry common/trust",
     "simulations/audit": "client/gateway client/noise client/source common/accounting common/cli "
-    "common/held common/messages common/plan common/report common/schema "
-    "server/judging server/measuring server/planning",
+    "common/generator common/held common/messages common/plan common/report common/schema "
+    "server/coordinator server/driver server/judging server/measuring server/planning",
     "simulations/one_process": "client/ledger common/audit common/codec common/plan",
     "simulations/world": "common/plan common/schema",
     "simulations/digits": "common/plan common/sampler common/schema server/planning",
@@ -235,10 +235,13 @@ EDGES = {
     "opacus": {"common/certificate/accountants.py"},
     "peft": {"common/generator/checkpoint.py"},
     "transformers": {"common/generator/checkpoint.py"},
+    "tokenizers": {"common/generator/voting/words.py"},
+    "safetensors": {"common/generator/voting/words.py"},
     "torch": {
         "common/generator/networks.py",
         "common/generator/checkpoint.py",
         "common/generator/pretrained_network.py",
+        "common/generator/writing.py",
         "client/learning/gradient.py",
         "common/sampler/network_draw.py",
         "server/generator/train.py",

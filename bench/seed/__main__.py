@@ -17,7 +17,7 @@ import pyarrow as pa
 import torch
 
 from bench.generators.run import DELTA, say
-from bench.seed import local, votes
+from bench.seed import local, pictures, votes
 from bench.seed.tables import REPORTED, TABLES, Ground, load_ground, pair_distance
 from bench.support.results import Figure, is_quick, publish
 from bench.support.tables import encode
@@ -26,8 +26,9 @@ from silosynth.common.scores.metrics import bootstrap, independent_columns
 from silosynth.server.planning import new_plan
 from silosynth.simulations import simulate
 
-METHODS = ("copula", "projection", "central", "one-shot")
-"""Copula is the peer of those behind it; central is for images."""
+METHODS = ("copula", "projection", "central", "votes", "one-shot")
+"""Copula is the peer of those behind it; central and votes are for images here."""
+OF_IMAGES = ("central", "votes")
 TRUST = ("own", "shared")
 EPSILONS = (1.0, 10.0)
 QUICK_TABLES = ("penguins", "heart_disease")
@@ -50,7 +51,9 @@ def measure(
     label = f"{name}, epsilon {epsilon:g}" + (f", delta {delta:g}" if delta != DELTA else "")
     peers: dict[str, float] = {}
     for trust in TRUST[1:] if is_quick() else TRUST:
-        for method in (m for m in METHODS if m in methods and (ground.images or m != "central")):
+        for method in (
+            m for m in METHODS if m in methods and (ground.images or m not in OF_IMAGES)
+        ):
             found = np.array(
                 [
                     _run(
@@ -95,6 +98,12 @@ def references(name: str) -> Iterator[Figure]:
         ):
             unit = "share" if measured == "accuracy" else "TV"
             yield Figure(figure=f"{name}, {what}, {measured}", value=value, unit=unit)
+    if ground.images:
+        drawn = pictures.without_votes(ground.schema, real)
+        for value, measured in zip(_score(ground, real, drawn), MEASURES, strict=True):
+            unit = "share" if measured == "accuracy" else "TV"
+            figure = f"{name}, the renderer without votes, {measured}"
+            yield Figure(figure=figure, value=value, unit=unit)
 
 
 def _run(
@@ -122,7 +131,13 @@ def _run(
         **quick,
     )
     start = time.process_time()
-    result = simulate(plan, schema=ground.schema, silos=dict(ground.silos), engine="local")
+    result = simulate(
+        plan,
+        schema=ground.schema,
+        silos=dict(ground.silos),
+        engine="local",
+        generator=pictures.RENDERER if method == "votes" else None,
+    )
     seconds = time.process_time() - start
     drawn: pa.Table = draw(result.sampler, rows=len(real), seed=1, threads=1)
     found = _score(ground, real, encode(drawn, schema=ground.schema))

@@ -41,7 +41,7 @@ def plan_facts(plan: Plan) -> dict[str, Any]:
         "features": _feature_facts(plan),
         "projection": _projection_facts(plan),
         "central": _central_facts(plan),
-        "votes": None if plan.votes is None else plan.votes.model_dump(mode="json"),
+        "votes": _vote_facts(plan),
         "evaluation": _evaluation_facts(plan),
         "renews": None if plan.renews is None else plan.renews.sampler,
         "training": _training_facts(plan),
@@ -49,6 +49,14 @@ def plan_facts(plan: Plan) -> dict[str, Any]:
         "series": _series_facts(plan),
         "phases": [_phase_facts(phase, plan) for phase in plan.phases],
     }
+
+
+def _vote_facts(plan: Plan) -> Facts | None:
+    """Return what rows vote for, and by what they are near to it."""
+    if plan.votes is None:
+        return None
+    what, near = plan.votes.words
+    return plan.votes.model_dump(mode="json") | {"what": what, "near": near}
 
 
 def table_facts(plan: Plan, *, policy: PolicyFile) -> dict[str, Any]:

@@ -86,7 +86,8 @@ def _asked(plan: Facts) -> str:
     if plan.get("central") is not None:
         said.append("one noised sum of its rows' pictures, and one of how they differ from that")
     if plan.get("votes") is not None:
-        said.append("noised counts of which texts of the coordinator's its rows are nearest to")
+        what = plan["votes"]["what"]
+        said.append(f"noised counts of which {what}s of the coordinator's its rows are nearest to")
     if training is not None:
         said.append(
             f"noised sums of gradients, {training['weights']:,} numbers each, in up to "
@@ -164,11 +165,13 @@ def _pictures(phase: Facts, central: Facts, *, noise: str) -> str:
 
 def _votes(votes: Facts, phase: Facts, *, noise: str) -> str:
     """Say what rows vote for, and how much one adds."""
+    what = votes["what"]
     return (
-        f"the coordinator sends up to {votes['candidates']:,} texts of its own, in the alphabet "
-        f"{votes['alphabet']}; each row votes for the one that its text is nearest to by the parts "
-        f"of its words, by class of {votes['label']!r}: {phase['cells']:,} counts, with {noise} on "
-        "every count; a row adds one to one of them, and no text of the silo leaves it"
+        f"the coordinator sends up to {votes['candidates']:,} {what}s of its own, in the alphabet "
+        f"{votes['alphabet']}; each row votes for the one that its {what} is nearest to "
+        f"{votes['near']}, by class of {votes['label']!r}: {phase['cells']:,} counts, "
+        f"with {noise} on every count; a row adds one to one of them, and no {what} of the silo "
+        "leaves it"
     )
 
 

@@ -1,4 +1,5 @@
-from .asked import AnyDataset, Asked, Dataset, TablesDataset, ask_rows
+from .asked import Asked, ask_rows
+from .datasets import AnyDataset, Dataset, TablesDataset
 from .gateway import Gateway
 from .kept import PLAN, PLANS, KeepsRecords, Records
 from .proposals import check_promise, plan_scopes

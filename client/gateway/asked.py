@@ -1,36 +1,44 @@
-"""A silo's data sets, and what a request asks of their rows: counts, features or learning."""
+"""What a request asks of a data set's rows: counts, features, votes or learning."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, ClassVar, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
+from silosynth.client.gateway.datasets import (
+    AnyDataset,
+    Dataset,
+    TablesDataset,
+    counted_there,
+)
 from silosynth.client.learning import Checkpoints
 from silosynth.client.noise import BitSource
-from silosynth.client.policy import Policy
-from silosynth.client.source import Part, Source, Splitting, StreamRows, ValueQuestion
-from silosynth.common.domain import Domain, Grouping
+from silosynth.client.source import Source, StreamRows, ValueQuestion
+from silosynth.common.domain import Grouping
 from silosynth.common.errors import InvalidTable, Refused
 from silosynth.common.generator import (
     CentralSettings,
     FeatureSettings,
     ProjectionSettings,
+    VoteSettings,
     central_cells,
     central_map,
     count_votes,
     feature_map,
     image_map,
+    pictures_of,
     projection_map,
     sum_around,
     sum_features,
     sum_image_features,
     sum_images,
     sum_projections,
+    sum_votes,
 )
 from silosynth.common.held import Counters, Inputs
 from silosynth.common.measurement import MarginalQuery
@@ -41,7 +49,6 @@ from silosynth.common.plan import (
     OF_VALUES,
     OF_VOTES,
     TABLES_PHASES,
-    HeldOut,
     Phase,
     PhaseName,
     Plan,
@@ -49,116 +56,14 @@ from silosynth.common.plan import (
     partition,
 )
 from silosynth.common.schema import Schema
-from silosynth.common.tables import TablesSchema
-from silosynth.common.values import Endings, Partition, refine, sum_levels
+from silosynth.common.values import Endings, Partition, sum_levels
 
-if TYPE_CHECKING:  # it joins by DuckDB, which a gateway that waits does not hold
-    from silosynth.client.families import FamilyRows
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dataset:
-    """One table of a silo. ``bounded`` says that its source bounds the rows of a person.
-
-    ``domain`` and ``schema_digest`` are the schema's, worked out once. ``lacks`` are the columns
-    that the silo declares not to hold, ``map_digest`` the keyed name of the map that says so.
-    ``splitting`` says who is held out, where a plan holds out anybody.
-    """
-
-    schema: Schema
-    rows: Source
-    policy: Policy
-    bounded: bool = False
-    lacks: frozenset[str] = frozenset()
-    map_digest: str | None = None
-    splitting: Splitting | None = None
-    domain: Domain = field(init=False)
-    schema_digest: str = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "domain", self.schema.domain)
-        object.__setattr__(self, "schema_digest", self.schema.digest)
-
-    def coded(
-        self, edges: Mapping[str, tuple[int, ...]] | None, *, plan: Plan
-    ) -> tuple[Source, Schema]:
-        """Return a plan's rows by the bins that begin at ``edges``, or by the schema's own.
-
-        Whatever the bins are, a row has one code of each attribute.
-        """
-        rows = self.rows if plan.held_out is None else self._part(plan, plan.held_out)
-        if not edges:
-            return rows, self.schema
-        schema = refine(self.schema, edges=edges)
-        return rows.recode(schema), schema
-
-    def split_name(self, plan: Plan) -> str | None:
-        """Return which split a part of pays for a plan; None where everybody does."""
-        if plan.held_out is None:
-            return None
-        return self._splits().name(plan.held_out.share)
-
-    def _part(self, plan: Plan, held_out: HeldOut) -> StreamRows:
-        """Return the rows of the part of a split that a plan is about, and of no other."""
-        splitting, evaluates = self._splits(), plan.chosen.evaluates
-        if not isinstance(self.rows, StreamRows):
-            raise _counted_there()
-        part = Part(splitting=splitting, share=held_out.share, held_out=evaluates)
-        return self.rows.part(part)
-
-    def _splits(self) -> Splitting:
-        """Return who is held out; raise Refused where nobody can be: ask before charging."""
-        if not isinstance(self.rows, StreamRows):
-            raise _counted_there()
-        if self.splitting is None:
-            raise Refused(
-                "this silo can hold nobody out: its policy names no person column to tell by",
-                hint="name it under 'person_column', or plan without held_out",
-            )
-        return self.splitting
+if TYPE_CHECKING:  # its libraries are an extra
+    from silosynth.common.generator import Words
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TablesDataset:
-    """Several tables of a silo that hang together; a person is all rows below one.
-
-    ``domain`` is of all columns of all tables, by which the size of a plan is judged.
-    """
-
-    bounded: ClassVar[bool] = True
-    lacks: ClassVar[frozenset[str]] = frozenset()
-    map_digest: ClassVar[str | None] = None
-    schema: TablesSchema
-    rows: FamilyRows
-    policy: Policy
-    domain: Domain = field(init=False)
-    schema_digest: str = field(init=False)
-
-    def __post_init__(self) -> None:
-        sizes = {
-            f"{name}: {attribute}": size
-            for name, columns in self.schema.columns.items()
-            for attribute, size in zip(
-                columns.rows.domain.attributes, columns.rows.domain.shape, strict=True
-            )
-        }
-        domain = Domain(attributes=tuple(sizes), shape=tuple(sizes.values()))
-        object.__setattr__(self, "domain", domain)
-        object.__setattr__(self, "schema_digest", self.schema.digest)
-
-    def split_name(self, plan: Plan) -> None:
-        """Everybody pays: of several tables nobody is held out."""
-
-
-AnyDataset = Dataset | TablesDataset
-
-
-def _counted_there() -> Refused:
-    """Return the error of a silo whose rows do not reach the gateway."""
-    return Refused(
-        "this silo can hold nobody out: its rows are counted where they are",
-        hint="set push_down = false and leave cluster out, or plan without held_out",
-    )
+Datasets = Mapping[str, AnyDataset]
+"""A silo's data sets by name."""
 
 
 class Terms(TypedDict):
@@ -181,6 +86,7 @@ class Asked:
     cells: tuple[int, ...] = ()
     lacks: frozenset[str] = frozenset()
     inputs: Inputs | None = None
+    words: Words | None = None
 
     @property
     def terms(self) -> Terms:
@@ -209,22 +115,27 @@ def ask_rows(asked: Asked) -> Sequence[np.ndarray]:
         return [_project(asked, projection, grouping=levels[query.level]) for query in queries]
     if asked.plan.central is not None and asked.request.phase in OF_PICTURES:
         return [_picture(asked, asked.plan.central)]
-    if asked.request.phase in OF_VOTES:
-        return [_vote(asked)]
+    if asked.plan.votes is not None and asked.request.phase in OF_VOTES:
+        return [_vote(asked, asked.plan.votes)]
     if features is None or asked.request.phase is not PhaseName.EMBEDDING:
         return asked.rows.count(queries, levels=levels, **asked.terms)
     return [_embed(asked, features, level=query.level, levels=levels) for query in queries]
 
 
-def ask_families(rows: FamilyRows, request: Request, *, phase: Phase) -> Sequence[np.ndarray]:
+def one_table(dataset: AnyDataset) -> Dataset | None:
+    """Return a data set of one table; None of several."""
+    return dataset if isinstance(dataset, Dataset) else None
+
+
+def ask_families(dataset: AnyDataset, request: Request, *, phase: Phase) -> Sequence[np.ndarray]:
     """Return one int64 array per answer to what a request asks of several tables.
 
     Guarantees: a person with all rows below it, more or less, moves each array by one in one cell;
     where persons are weighed, all arrays together by an L2 norm of F times T at most.
     """
-    if request.tables is None:
+    if request.tables is None or not isinstance(dataset, TablesDataset):
         raise Refused("the request does not say what it asks of the tables")
-    found = rows.count(request.tables.asked(phase))
+    found = dataset.rows.count(request.tables.asked(phase))
     if TABLES_PHASES[phase.name].lengths:
         return [found.norms]
     return found.weighed if phase.fineness is not None else found.plain
@@ -371,12 +282,18 @@ def _picture(asked: Asked, settings: CentralSettings) -> np.ndarray:
     return _fold(asked, sums, grouping=Grouping(), cells=cells)
 
 
-def _vote(asked: Asked) -> np.ndarray:
+def _vote(asked: Asked, settings: VoteSettings) -> np.ndarray:
     """Return how many of the rows, by class, are nearest to each candidate of a request."""
+    candidates = asked.request.candidates or ()
+    if settings.pictures:
+        pictures = pictures_of(asked.schema, label=settings.label)
+        votes = partial(sum_votes, pictures, candidates=candidates)
+        cells = len(candidates) * pictures.classes
+        return _fold(asked, votes, grouping=Grouping(), cells=cells)
     if not isinstance(asked.rows, StreamRows):
-        raise _counted_there()
+        raise counted_there()
     people = asked.rows.people(**asked.terms)
-    return count_votes(people.examples, asked.request.candidates or (), schema=asked.schema)
+    return count_votes(people.examples, candidates, schema=asked.schema, words=asked.words)
 
 
 def _fold(

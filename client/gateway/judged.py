@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from silosynth.client.gateway.asked import AnyDataset, Dataset
+from silosynth.client.gateway.datasets import AnyDataset, Dataset
 from silosynth.client.gateway.kept import FindSampler
 from silosynth.client.ledger import Ledger
 from silosynth.common.audit import Parted, Side

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
-from silosynth.client.gateway.asked import AnyDataset, Dataset, TablesDataset, require_rows
+from silosynth.client.gateway.asked import Datasets, require_rows
+from silosynth.client.gateway.datasets import AnyDataset, Dataset, TablesDataset
 from silosynth.client.gateway.judged import Judged, check_bins, judge, part_of
 from silosynth.client.gateway.kept import FindSampler
 from silosynth.client.gateway.series import permit_series, series_facts
@@ -77,7 +78,7 @@ class Doorkeeper:
     """
 
     silo: str
-    datasets: Mapping[str, AnyDataset]
+    datasets: Datasets
     identity: SiloIdentity | None
     rules: Rules
     checkpoints: Checkpoints = field(default_factory=Checkpoints)

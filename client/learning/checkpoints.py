@@ -17,7 +17,7 @@ from silosynth.common.plan import Plan
 from silosynth.common.schema import Schema
 
 if TYPE_CHECKING:
-    from silosynth.common.generator import Checkpoint, PretrainedNetwork
+    from silosynth.common.generator import Checkpoint, PretrainedNetwork, Words
 
 _MOST_CHECKED = 64
 
@@ -33,10 +33,12 @@ class Checkpoints:
     def require(self, plan: Plan, schema: Schema) -> None:
         """Raise unless the network of a plan can be built here; ask before anything is charged.
 
-        Raises Refused without the extra, PlanRefused for a checkpoint that the policy does not
-        name, InvalidCheckpoint where its files are not what the digest says, InvalidPlan where
-        the plan does not fit it. It reads no table. What it opened stays in memory.
+        Also where its rows vote by a folder. Raises Refused without the extra, PlanRefused for a
+        checkpoint that the policy does not name, InvalidCheckpoint where its files are not what the
+        digest says, InvalidPlan where the plan does not fit it. It reads no table. What it opened
+        stays in memory.
         """
+        self.words(plan)
         architecture = _pretrained(plan)
         if architecture is None:
             return
@@ -57,6 +59,32 @@ class Checkpoints:
 
         return PretrainedNetwork(architecture, schema, checkpoint)
 
+    def words(self, plan: Plan) -> Words | None:
+        """Return the folder by which a plan's rows vote; None where they vote by none."""
+        digest = None if plan.votes is None else plan.votes.folder
+        if digest is None:
+            return None
+        if not all(map(find_spec, ("tokenizers", "safetensors"))):
+            raise Refused(
+                "this silo cannot read a folder of token vectors",
+                hint="install silosynth[pretrained] there",
+            )
+        folder = self._folder(plan, digest, what="counts votes by")
+        from silosynth.common.generator import open_words  # see below
+
+        return open_words(folder, digest)
+
+    def _folder(self, plan: Plan, digest: str, *, what: str) -> Path:
+        """Return where a checkpoint lies; raise PlanRefused where the policy names it not."""
+        folder = self._folders.get(digest)
+        if folder is None:
+            raise PlanRefused(
+                f"plan {plan.id} {what} checkpoint {short(digest)}, which this silo's policy does "
+                "not name",
+                hint="ask the silo's operator to add it under [[checkpoints]]",
+            )
+        return folder
+
     def _open(self, plan: Plan, architecture: Pretrained) -> Checkpoint:
         """Return the checkpoint of a plan, from memory if it was opened before."""
         if not all(map(find_spec, ("transformers", "peft", "torch"))):
@@ -64,13 +92,7 @@ class Checkpoints:
                 "this silo cannot train a pretrained network",
                 hint="install silosynth[pretrained] there",
             )
-        folder = self._folders.get(architecture.checkpoint)
-        if folder is None:
-            raise PlanRefused(
-                f"plan {plan.id} starts from checkpoint {short(architecture.checkpoint)}, which "
-                "this silo's policy does not name",
-                hint="ask the silo's operator to add it under [[checkpoints]]",
-            )
+        folder = self._folder(plan, architecture.checkpoint, what="starts from")
         # transformers is an extra, and takes seconds to import: only such a plan needs it.
         from silosynth.common.generator import open_checkpoint
 

@@ -36,6 +36,7 @@ from silosynth.client.policy.sections import (
 from silosynth.common.audit import Cap, Scope, ScopeKind
 from silosynth.common.document import describe_validation
 from silosynth.common.errors import InvalidPlan, InvalidPolicy
+from silosynth.common.generator import OWN_EMBEDDINGS
 from silosynth.common.trust import PublicKey
 
 
@@ -69,6 +70,7 @@ class PolicyFile(Section):
             if self.silo.name not in project.roster:
                 raise ValueError(f"projects: the roster of {project.name!r} lacks this silo")
         self._check_approvers()
+        self._check_embedding()
         _check_known("projects", self.approval.projects, {p.name for p in self.projects})
         _check_known("coordinators", self.approval.coordinators, set(self.consumers().values()))
         return self
@@ -85,6 +87,14 @@ class PolicyFile(Section):
             raise ValueError("approvers: one has the key of a coordinator or of a silo")
         if (self.approval.needed or 0) > len(keys):
             raise ValueError("approval: more approvers are needed than the file names")
+
+    def _check_embedding(self) -> None:
+        """Raise ValueError for an embedding that is neither silosynth's own nor a checkpoint's."""
+        embedding, folders = self.caps.embedding, self.checkpoint_folders()
+        if embedding is not None and embedding not in OWN_EMBEDDINGS.union(folders):
+            raise ValueError(
+                f"embedding: {embedding} is none of silosynth's own, and no checkpoint of this file"
+            )
 
     def approving(self) -> Approvers:
         """Return whose signatures count, and how many a plan needs."""
@@ -133,7 +143,7 @@ class PolicyFile(Section):
             max_marginals=self.caps.marginals,
             max_attributes=self.caps.attributes,
             max_message_bytes=self.caps.message_mb * 1_000_000,
-            embedding=self.caps.embedding,
+            embeddings=frozenset({named}) if (named := self.caps.embedding) else OWN_EMBEDDINGS,
         )
 
     def rules(self) -> Rules:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from silosynth.common.domain import Domain
 from silosynth.common.errors import CapExceeded, InvalidPlan, PlanRefused, Refused
-from silosynth.common.generator import NGRAMS, short
+from silosynth.common.generator import OWN_EMBEDDINGS, short
 from silosynth.common.messages import MOST_STEP_BYTES
 from silosynth.common.plan import WEIGHT_BYTES, Plan, fewest_in_sum
 
@@ -27,7 +27,7 @@ class Policy:
 
     ``rows_per_person`` is how many rows one person may have at most: the silo's own word where
     rows are not bounded by the gateway, and the most that it ever counts where they are.
-    ``embedding``: the only one by which rows may vote.
+    ``embeddings``: those by which rows may vote, and no other.
     ``silos_in_sum``: whatever leaves is a sum over the rows of so many silos at least.
     """
 
@@ -38,7 +38,7 @@ class Policy:
     max_marginals: int = 150_000
     max_attributes: int = 600
     max_message_bytes: int = 64_000_000
-    embedding: str = NGRAMS
+    embeddings: frozenset[str] = OWN_EMBEDDINGS
 
     def __post_init__(self) -> None:
         for name in self.__dataclass_fields__:
@@ -81,11 +81,13 @@ def _bytes_of_candidates(plan: Plan) -> int:
 def check_embedding(policy: Policy, *, plan: Plan) -> None:
     """Raise PlanRefused where rows would vote by other bytes than the policy names."""
     votes = plan.votes
-    if votes is not None and votes.embedding != policy.embedding:
+    if votes is not None and votes.embedding not in policy.embeddings:
+        named = " and ".join(map(short, sorted(policy.embeddings)))
         raise PlanRefused(
             f"plan {plan.id} counts votes by embedding {short(votes.embedding)}, and this silo's "
-            f"policy names {short(policy.embedding)}",
-            hint="make the plan with the silosynth that the silos have, or have the policy changed",
+            f"policy names {named}",
+            hint="make the plan with the silosynth, or the folder, that the silos have, or have "
+            "the policy changed",
         )
 
 

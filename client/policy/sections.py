@@ -15,7 +15,6 @@ from silosynth.common.accounting import ORDERS, budget_order
 from silosynth.common.audit import Cap
 from silosynth.common.digest import DIGEST_PATTERN
 from silosynth.common.errors import InvalidArgument
-from silosynth.common.generator import NGRAMS
 from silosynth.common.plan import MOST_MARGINALS, MOST_MEMBERS, Method, Name
 from silosynth.common.schema import CsvDialect
 from silosynth.common.trust import PublicKey
@@ -227,15 +226,11 @@ class CapsSection(Section):
     silos_in_sum: int = Field(
         default=1, ge=1, le=MOST_MEMBERS, description="whose rows are summed in whatever leaves"
     )
-    embedding: str = Field(
-        default=NGRAMS, pattern=DIGEST_PATTERN, description="by which votes may be counted"
+    embedding: str | None = Field(
+        default=None,
+        pattern=DIGEST_PATTERN,
+        description="the only one by which votes may be counted; silosynth's own without",
     )
-
-    @model_validator(mode="after")
-    def _known(self) -> Self:
-        if self.embedding != NGRAMS:
-            raise ValueError(f"embedding: this silosynth has none but {NGRAMS}, its n-grams")
-        return self
 
 
 class ApprovalSection(Section):

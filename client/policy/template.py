@@ -182,7 +182,7 @@ cells_per_plan = 50_000_000
 marginals = 150_000
 attributes = 600
 message_mb = 64
-# embedding = "sha256:..."  # by which votes for candidates may be counted; silosynth's n-grams
+# embedding = "sha256:..."  # by which alone votes may be counted: silosynth's own, or a checkpoint
 # silos_in_sum = 3  # whatever leaves is a sum over the rows of so many silos; needs shared noise
 
 [approval]  # which plans are answered without asking a person; no other is

@@ -38,7 +38,6 @@ from .networks import (
     load_vector,
     one_thread,
 )
-from .ngrams import NGRAMS, alike_to
 from .pretrained_network import PretrainedNetwork, load_pretrained
 from .projection import (
     CROSS_WEIGHT,
@@ -55,8 +54,11 @@ from .projection import (
     projection_map,
     sum_projections,
 )
-from .votes import (
+from .voting.ngrams import NGRAMS, alike_to
+from .voting.pictures import DIGITS, GREYS, WHITE, alike_pictures, pictures_of, sum_votes
+from .voting.votes import (
     MOST_CANDIDATES,
+    OWN_EMBEDDINGS,
     Alphabet,
     Candidate,
     VoteSettings,
@@ -66,20 +68,26 @@ from .votes import (
     foreign_to,
     vote_cells,
 )
+from .voting.words import Words, open_words
+from .writing import write_variations
 
 __all__ = [
     "AMPLITUDE",
     "CROSS_WEIGHT",
+    "DIGITS",
+    "GREYS",
     "LENGTH",
     "MOST_CANDIDATES",
     "MOST_COLUMNS",
     "MOST_PIXELS",
     "MOST_SCORE",
     "NGRAMS",
+    "OWN_EMBEDDINGS",
     "SCORE",
     "SQUARE_WEIGHT",
     "SUM_WEIGHT",
     "TURN",
+    "WHITE",
     "Alphabet",
     "Architecture",
     "Candidate",
@@ -100,6 +108,8 @@ __all__ = [
     "Transformer",
     "TransformerNetwork",
     "VoteSettings",
+    "Words",
+    "alike_pictures",
     "alike_to",
     "bias_slices",
     "build_network",
@@ -121,7 +131,9 @@ __all__ = [
     "load_vector",
     "one_thread",
     "open_checkpoint",
+    "open_words",
     "output_biases",
+    "pictures_of",
     "projection_cells",
     "projection_map",
     "require_digest",
@@ -131,6 +143,8 @@ __all__ = [
     "sum_image_features",
     "sum_images",
     "sum_projections",
+    "sum_votes",
     "usual_layers",
     "vote_cells",
+    "write_variations",
 ]

@@ -16,6 +16,7 @@ from silosynth.common.generator.architecture import Pretrained
 from silosynth.common.generator.checkpoint import Checkpoint, adapted, open_checkpoint
 from silosynth.common.generator.networks import MaskedMlpNetwork, load_vector, one_thread
 from silosynth.common.generator.tokens import TextTokens
+from silosynth.common.generator.writing import continue_tokens
 from silosynth.common.schema import Schema
 from silosynth.common.seeded import SeededWords
 
@@ -114,27 +115,13 @@ class PretrainedNetwork(nn.Module):
 
     def _continue(self, prompts: Sequence[list[int]], words: SeededWords) -> list[list[int]]:
         """Return tokens that follow prompts of one length, up to the end or the plan's limit."""
-        found = self.model(input_ids=self._send(prompts), use_cache=True)
-        rows = np.arange(len(prompts))
-        drawn: list[list[int]] = [[] for _ in prompts]
-        for step in range(self.tokens.tokens):
-            shares = found.logits[:, -1].double().softmax(-1).cumsum(-1)
-            uniform = torch.from_numpy(words.uniform(len(rows))).to(shares.device)
-            chosen = (shares <= (uniform * shares[:, -1])[:, None]).sum(-1)
-            tokens = chosen.clamp(max=shares.shape[1] - 1).cpu().numpy()
-            going = np.flatnonzero(tokens != self.end)
-            rows, tokens = rows[going], tokens[going]
-            for row, token in zip(rows.tolist(), tokens.tolist(), strict=True):
-                drawn[row].append(token)
-            if not len(rows) or step + 1 == self.tokens.tokens:
-                break
-            past = found.past_key_values
-            if len(going) < len(chosen):
-                past.batch_select_indices(torch.from_numpy(going).to(shares.device))
-            found = self.model(
-                input_ids=self._send(tokens[:, None].tolist()), past_key_values=past, use_cache=True
-            )
-        return drawn
+        return continue_tokens(
+            self.model,
+            self._send(prompts),
+            tokens=self.tokens.tokens,
+            end=self.end,
+            uniform=words.uniform,
+        )
 
     def _send(self, tokens: Sequence[Sequence[int]]) -> torch.Tensor:
         device = self.table.codes.weight.device

@@ -330,6 +330,8 @@ def _check_cliques(request: Request, *, phase: PhaseName, plan: Plan, domain: Do
     """Raise InvalidPlan for a clique that its phase does not ask: who approves goes by the name."""
     whole = phase in OF_ALL_ATTRIBUTES or plan.chosen.evaluates
     listed = {domain.attributes} if whole else set(plan.workload)
+    if plan.votes is not None and phase in OF_VOTES:
+        listed = {(plan.votes.label,)}
     by_name = whole or phase is PhaseName.WORKLOAD
     arity = 1 if phase in (*OF_VALUES, PhaseName.ONE_WAY) else 2
     for clique, _ in request.queries:

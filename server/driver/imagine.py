@@ -1,8 +1,9 @@
-"""Have a generator, which is a program, write the candidates of a round.
+"""Have a generator, which is a program or a language model, write the candidates of a round.
 
 It runs at the coordinator alone and gets lines that a coordinator knows. A program is started
 without a shell, in an empty folder, with no variables but a few, and gets a time, and as many lines
-and bytes as a plan can use; it answers each line with one. Nothing is ever taken from a hub.
+and bytes as a plan can use; it answers each line with one. A language model lies in a folder, as a
+pretrained one does, and gets a time too. Nothing is ever taken from a hub.
 """
 
 from __future__ import annotations
@@ -14,11 +15,20 @@ import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
+from time import monotonic
 from typing import IO
 
+import numpy as np
+
 from silosynth.common.errors import InvalidArgument, InvalidPlan, RunFailed
-from silosynth.common.generator import VoteSettings, check_candidates, foreign_to
+from silosynth.common.generator import (
+    VoteSettings,
+    check_candidates,
+    digest_checkpoint,
+    foreign_to,
+)
 from silosynth.common.plan import Plan
 from silosynth.server.coordinator import Imagine, Imagined, encode_candidates
 
@@ -35,13 +45,18 @@ _KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "HOME")
 def no_generator(_asked: Imagine | None = None) -> Imagined:
     """Raise InvalidArgument: a run needs candidates, and nobody said who writes them."""
     raise InvalidArgument(
-        "the plan has silos vote for texts, and nothing was named that writes them",
-        hint="name a program with --generator",
+        "the plan has silos vote for candidates, and nothing was named that writes them",
+        hint="name a program, or the folder of a language model, with --generator",
     )
 
 
-def generator_of(path: Path | None, plan: Plan, *, seconds: float = WHOLE_SECONDS) -> Generator:
-    """Return what writes a run's candidates: the program at ``path``.
+def generator_of(
+    path: Path | None, plan: Plan, *, seconds: float = WHOLE_SECONDS, begun: bool = False
+) -> Generator:
+    """Return what writes a run's candidates: the program, or the language model, at ``path``.
+
+    A run that has ``begun`` keeps what was written, and may need nothing more: what is amiss with
+    its generator is told when a candidate is wanted.
 
     Raises InvalidArgument, before anything is asked, where none is named that is needed, where it
     is not there, and where it is not needed.
@@ -51,15 +66,14 @@ def generator_of(path: Path | None, plan: Plan, *, seconds: float = WHOLE_SECOND
         if path is not None:
             raise InvalidArgument(f"plan {plan.id} needs no generator", hint="leave it out")
         return no_generator
+    if begun:
+        return lambda asked: generator_of(path, plan, seconds=seconds)(asked)
     if path is None:
         no_generator()
     assert path is not None
     path = path.expanduser().resolve()
     if path.is_dir():
-        raise InvalidArgument(
-            f"{path} is a folder, and this silosynth has no language model write candidates",
-            hint="name a program that answers each line with one",
-        )
+        return _from_model(path, settings, seconds=seconds)
     if not (path.is_file() and os.access(path, os.X_OK)):
         raise InvalidArgument(
             f"{path} is neither a program that can be run nor a folder",
@@ -75,12 +89,61 @@ def generator_of(path: Path | None, plan: Plan, *, seconds: float = WHOLE_SECOND
     return imagine
 
 
-def to_candidates(lines: Sequence[str], *, settings: VoteSettings) -> tuple[str, ...]:
-    """Return what was written as candidates: each once, cut to the plan's bytes, blank ones gone.
+def _from_model(folder: Path, settings: VoteSettings, *, seconds: float) -> Generator:
+    """Return what has the language model of a folder write candidates.
 
-    Raises RunFailed where nothing is left, or a character is not of the plan's alphabet.
+    It cannot be told of an alphabet, or of lines, so what is not of it counts as a blank.
     """
-    cut = (line.encode()[: settings.max_bytes].decode("utf-8", "ignore").strip() for line in lines)
+    if settings.pictures:
+        raise InvalidArgument(
+            f"{folder} is a folder, and a language model draws no pictures",
+            hint="name a program that answers each line with a picture",
+        )
+    if not all(map(find_spec, ("transformers", "peft", "torch"))):
+        raise InvalidArgument(
+            f"{folder} is a folder, and no language model can be opened here",
+            hint="install silosynth[pretrained], or name a program",
+        )
+    digest = digest_checkpoint(folder)
+
+    def imagine(asked: Imagine) -> Imagined:
+        # transformers is an extra, and takes seconds to import: only such a run needs it.
+        from silosynth.common.generator import open_checkpoint, write_variations
+
+        wanted, chances, until = asked.wanted, np.random.default_rng(), monotonic() + seconds
+
+        def uniform(count: int) -> np.ndarray:
+            if monotonic() > until:
+                raise _late(seconds)
+            return chances.random(count)
+
+        lines = write_variations(
+            open_checkpoint(folder, digest),
+            wanted.lines,
+            most_bytes=settings.max_bytes,
+            uniform=uniform,
+        )
+        known = [_without_others(line, settings) for line in lines]
+        candidates = to_candidates((*wanted.kept, *known), settings=settings)
+        return Imagined(phase=wanted.phase, data=encode_candidates(candidates))
+
+    return imagine
+
+
+def _without_others(line: str, settings: VoteSettings) -> str:
+    """Return a line with a blank for each character that a plan's alphabet does not have."""
+    others = set(foreign_to(settings.alphabet, line))
+    return "".join(" " if character in others else character for character in line)
+
+
+def to_candidates(lines: Sequence[str], *, settings: VoteSettings) -> tuple[str, ...]:
+    """Return what was written as candidates: each once, blank ones gone, texts cut to their bytes.
+
+    Raises RunFailed where nothing is left, a character is not of the plan's alphabet, or a picture
+    has other than its digits.
+    """
+    most = None if settings.pictures else settings.max_bytes
+    cut = (line.encode()[:most].decode("utf-8", "ignore").strip() for line in lines)
     candidates = tuple(dict.fromkeys(c for c in cut if c))[: settings.candidates]
     if not candidates:
         raise RunFailed(
@@ -119,16 +182,21 @@ def run_program(
             hint="it has to answer each line with one, and then end",
         )
     if late:
-        raise RunFailed(
-            f"the generator was not done within {seconds:g} s",
-            hint="it has to end when its input does",
-        )
+        raise _late(seconds)
     if status != 0:
         raise RunFailed(
             f"the generator failed with status {status}",
             hint=f"try it by hand: echo | {path}",
         )
     return _lines(data, asked=len(lines))
+
+
+def _late(seconds: float) -> RunFailed:
+    """Return the error of a generator that took too long."""
+    return RunFailed(
+        f"the generator was not done within {seconds:g} s",
+        hint="a program has to end when its input does; take a smaller model, or fewer candidates",
+    )
 
 
 def _lines(data: bytes, *, asked: int) -> tuple[str, ...]:

@@ -86,7 +86,7 @@ def _attempt(run: Run) -> State:
     """Pump the run over one run at the SuperLink."""
     pace = run.watchers.pace or Pace()
     named = run.begun.generator
-    imagine = generator_of(None if named is None else Path(named), run.plan)
+    imagine = generator_of(None if named is None else Path(named), run.plan, begun=True)
     with (
         Journal(run.files.path, plan_digest=run.plan.digest) as journal,
         open_grid(run.federation, lock=run.home / "superlink.lock", patience=pace.patience) as grid,

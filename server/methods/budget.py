@@ -60,6 +60,16 @@ def check_fitted(schema: Schema, *, classes: int) -> None:
         )
 
 
+def check_components(schema: Schema, components: int) -> None:
+    """Raise InvalidPlan for more components than a mixture over a schema's codes has room for."""
+    if components * sum(schema.domain.shape) > MAX_FITTED:
+        raise InvalidPlan(
+            f"{components} candidates over {sum(schema.domain.shape)} codes are too many to hand "
+            "out",
+            hint="give fewer --candidates, or pixels of fewer levels",
+        )
+
+
 def one_way_size(schema: Schema, terms: Terms | None = None) -> Sizes:
     """Return the size of the phase that counts every attribute by itself, for one silo.
 

@@ -39,7 +39,7 @@ from silosynth.server.methods.method import (
     Terms,
     ask_cliques,
 )
-from silosynth.server.mixture import fit_copula
+from silosynth.server.mixture import COPULA_COMPONENTS, fit_copula
 from silosynth.server.values import project
 
 _CELLS = 4
@@ -129,4 +129,10 @@ def _projected(counts: np.ndarray) -> np.ndarray:
     return nearest
 
 
-RECIPE = Recipe(name=Method.COPULA, options=Copula, ask=_ask, finish=_finish)
+RECIPE = Recipe(
+    name=Method.COPULA,
+    options=Copula,
+    ask=_ask,
+    finish=_finish,
+    components=COPULA_COMPONENTS,
+)

@@ -271,7 +271,8 @@ class Recipe:
     """One method: its options, what each phase after the first asks, and what is made of it all.
 
     ``describe`` says in lines what a plan's table of phases does not; ``draws`` tells that the
-    result is a trained generator, ``wants`` which candidates have to be made before a phase.
+    result is a trained generator, ``wants`` which candidates have to be made before a phase,
+    ``components`` how many a mixture that is handed out has at most; nought where none is.
     """
 
     name: Method
@@ -282,6 +283,7 @@ class Recipe:
     describe: Callable[[Plan], Iterator[str]] = _nothing
     draws: bool = False
     wants: Callable[[PhaseName, Known], Wanted | None] = _nothing_wanted
+    components: int = 0
 
 
 def ask_cliques(cliques: Sequence[Clique], *, name: str, grouping: Grouping) -> Question:

@@ -144,4 +144,10 @@ def _mixture(pairs: NoisedPairs, *, settings: Settings) -> Products:
     return fit_products(pairs, denoise(pairs), settings=settings)
 
 
-RECIPE = Recipe(name=Method.MIXTURE, options=Mixture, ask=_ask, finish=_finish)
+RECIPE = Recipe(
+    name=Method.MIXTURE,
+    options=Mixture,
+    ask=_ask,
+    finish=_finish,
+    components=COMPONENTS,
+)

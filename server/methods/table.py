@@ -53,9 +53,10 @@ class Choices(TypedDict, total=False):
     frequencies: int | None
     order: int
     dimensions: int | None
-    candidates: int
+    candidates: int | None
     vote_rounds: int
     alphabet: str
+    embedding: str | None
     training: TrainingChoice | None
 
 
@@ -78,7 +79,8 @@ def options_of(method: Method, choices: Mapping[str, Any]) -> Options:
 def ask_phase(phase: PhaseName, known: Known) -> Question:
     """Return what ``phase`` asks, given the measurements of the phases before it."""
     if phase is PhaseName.ONE_WAY:
-        pixels = known.schema.images if known.plan.central is not None else ()
+        apart = known.plan.central is not None or known.plan.votes is not None
+        pixels = known.schema.images if apart else ()
         summed = {name for image in pixels for name in image.attributes}
         coded = [a for a in known.schema.coded if a.name not in summed]
         return Question(queries=tuple(MarginalQuery(clique=(a.name,)) for a in coded))

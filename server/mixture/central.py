@@ -20,7 +20,7 @@ from silosynth.server.mixture.copula import normal_points
 from silosynth.server.mixture.pairs import Products
 from silosynth.server.mixture.projected import FEWEST_POINTS, leading, square_of
 
-COMPONENTS = 4096
+CENTRAL_COMPONENTS = 4096
 MOST_CELLS = 2**24
 _POINTS_PER_FACTOR = 4
 
@@ -117,7 +117,7 @@ def fit_central(laws: Laws, others: Sequence[np.ndarray], *, central: CentralMap
     Args: others: the shares of each attribute's codes that is no pixel and no label, in order.
     """
     classes, shape = central.classes, central.domain.shape
-    most = min(COMPONENTS // classes, MOST_CELLS // (classes * sum(shape)))
+    most = min(CENTRAL_COMPONENTS // classes, MOST_CELLS // (classes * sum(shape)))
     points = 1 << (max(most, FEWEST_POINTS).bit_length() - 1)
     rank = min(max(b.shape[1] for b in laws.loadings), points // _POINTS_PER_FACTOR)
     grid = normal_points(points, rank)

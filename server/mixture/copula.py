@@ -16,7 +16,7 @@ from scipy.special import ndtr, ndtri
 from silosynth.server.mixture.pairs import NoisedPairs, Products
 from silosynth.server.mixture.spectrum import factors_of, noise_of_each
 
-COMPONENTS = 2048
+COPULA_COMPONENTS = 2048
 """Points of the factors; a power of two."""
 
 MOST_CORRELATION = 0.995
@@ -29,7 +29,7 @@ _PAIRS_AT_ONCE = 20_000
 
 
 def fit_copula(
-    pairs: NoisedPairs, alone: tuple[np.ndarray, ...], *, components: int = COMPONENTS
+    pairs: NoisedPairs, alone: tuple[np.ndarray, ...], *, components: int = COPULA_COMPONENTS
 ) -> Products:
     """Fit a copula to pairs, with the 1-ways ``alone``, which may be over finer codes.
 

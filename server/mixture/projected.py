@@ -29,7 +29,7 @@ from silosynth.server.mixture.copula import normal_points
 from silosynth.server.mixture.pairs import Products
 from silosynth.server.mixture.spectrum import factors_of
 
-COMPONENTS = 2048
+PROJECTED_COMPONENTS = 2048
 """Points of all classes together, where there are few; a power of two."""
 
 MOST_CELLS = 2**24
@@ -227,7 +227,7 @@ def square_of(upper: np.ndarray, size: int) -> np.ndarray:
 
 def _points(classes: int, *, codes: int) -> int:
     """Return how many points each class's factors get: a power of two."""
-    most = min(COMPONENTS // classes, MOST_CELLS // (classes * codes))
+    most = min(PROJECTED_COMPONENTS // classes, MOST_CELLS // (classes * codes))
     return 1 << (max(most, FEWEST_POINTS).bit_length() - 1)
 
 

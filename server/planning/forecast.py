@@ -22,6 +22,7 @@ from silosynth.common.plan import (
 from silosynth.common.schema import Schema
 from silosynth.common.tables import TablesSchema
 from silosynth.server.families import ask_families
+from silosynth.server.methods import METHODS
 from silosynth.server.planning.links import (
     Federated,
     LinkForecast,
@@ -79,9 +80,18 @@ def forecast(plan: Plan, schema: Schema, *, rows: int | None = None) -> Forecast
     return Forecast(
         phases=phases,
         messages=2 * len(plan.silos) * (_asked(plan) + plan.sharing.steps),
-        model_bytes=BYTES_PER_CELL * max(p.cells for p in plan.phases),
+        model_bytes=BYTES_PER_CELL * _model_cells(plan, schema),
         seconds=None if rows is None or _is_pretrained(plan) else _seconds(plan, rows=rows),
     )
+
+
+def _model_cells(plan: Plan, schema: Schema) -> int:
+    """Return the most numbers of the model: of a mixture those of its components' codes."""
+    recipe = METHODS.get(plan.method)
+    components = 0 if recipe is None else recipe.components
+    if plan.votes is not None:
+        components = plan.votes.candidates
+    return components * sum(schema.domain.shape) or max(p.cells for p in plan.phases)
 
 
 _WHOLE = {

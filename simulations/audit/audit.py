@@ -24,6 +24,7 @@ from silosynth.common.plan import Plan, plan_costs
 from silosynth.simulations.audit.game import Game, RunsPlan
 from silosynth.simulations.audit.held import HeldGame, open_held_game
 from silosynth.simulations.audit.made_up import CANARIES, MadeUp, made_up_plan, made_up_schema
+from silosynth.simulations.audit.shown import shown_of
 
 _CONFIDENCE = 0.975
 """Of each of two error rates, so 95 % of both."""
@@ -219,22 +220,24 @@ def _law(plan: Plan, *, charged: float) -> Callable[[float], float]:
 
 def _open_game(plan: Plan, *, run: RunsPlan, directory: Path) -> Game | HeldGame:
     """Return the game of a plan's kind; an evaluation asks about a run made in ``directory``."""
-    schema = made_up_schema()
     if plan.chosen.evaluates:
-        return open_held_game(plan, schema, run=run, directory=directory)
+        return open_held_game(plan, made_up_schema(), run=run, directory=directory)
     if plan.chosen.samples_persons:
         # PyTorch takes seconds to load, and only such a game needs it.
         from silosynth.simulations.audit.learnt import open_learnt_game
 
         return open_learnt_game(plan, run=run)
-    played = made_up_plan(plan, schema)
+    shown = shown_of(plan)
+    played = made_up_plan(plan, shown.schema, **shown.options(plan))
     people = MadeUp(
-        schema=schema,
+        schema=shown.schema,
+        columns=shown.columns,
+        marks=shown.canaries,
         silos=played.silos,
         rows_per_person=played.privacy.rows_per_person,
         colluders=played.colluders,
     )
-    return Game(plan=played, people=people, run=run)
+    return Game(plan=played, people=people, run=run, imagine=shown.imagine)
 
 
 @contextmanager

@@ -25,8 +25,9 @@ from silosynth.client.noise import BitSource, SystemBits
 from silosynth.client.source import open_table
 from silosynth.common.accounting import RHO_UNIT
 from silosynth.common.messages import Release, Request, decode_release
-from silosynth.common.plan import PhaseName, Plan
+from silosynth.common.plan import OF_VOTES, PhaseName, Plan
 from silosynth.common.schema import Schema
+from silosynth.server.driver import Generator, no_generator
 from silosynth.server.measuring import add_masked
 from silosynth.simulations.audit.made_up import ATTRIBUTES, CANARIES, PERSON, MadeUp, People
 
@@ -77,6 +78,7 @@ class RunsPlan(Protocol):
         directory: Path,
         bits: Mapping[str, BitSource],
         sampler: bytes | None = None,
+        imagine: Generator = no_generator,
     ) -> Ran:
         """Run it in a directory; ``sampler`` is what it evaluates."""
 
@@ -114,6 +116,7 @@ class Game:
     sampler: bytes | None = None
     adds: Adds | None = None
     """Asked in the place of counting: about an evaluation, or about rounds of training."""
+    imagine: Generator = no_generator
     _exact: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
     _places: dict[str, _Places] = field(default_factory=dict)
 
@@ -127,6 +130,7 @@ class Game:
             directory=directory,
             bits=self._bits(),
             sampler=self.sampler,
+            imagine=self.imagine,
         )
         scores, gaps = self._scores(self._seen(ran.answers), inside=inside)
         return Played(scores=scores, gaps=gaps, charged=self._charged(ran))
@@ -229,7 +233,7 @@ class Game:
         key, request = (who, part.question), part.request
         if self.adds is not None and request.phase in (PhaseName.EVALUATION, PhaseName.TRAINING):
             count = partial(self.adds, people, silo, request)
-        elif self.plan.noise(self.plan.phase(request.phase)).bound == 1:
+        elif request.phase not in OF_VOTES and self._counts(request):
             count = partial(self._count, people, part)
         else:
             count = partial(self._embed, people, part)
@@ -238,6 +242,10 @@ class Game:
         if key not in self._exact:
             self._exact[key] = count()
         return self._exact[key]
+
+    def _counts(self, request: Request) -> bool:
+        """Say whether a row adds one to one cell of each marginal."""
+        return self.plan.noise(self.plan.phase(request.phase)).bound == 1
 
     def _count(self, people: People, part: _Seen) -> np.ndarray:
         """Count people as a marginal is defined; nothing here is a silo's code."""
@@ -270,7 +278,7 @@ class Game:
         return self._places[key]
 
     def _embed(self, people: People, part: _Seen) -> np.ndarray:
-        """Return the sum of people's random features, as the silo's own code works them out."""
+        """Return what people's whole rows add up to, as the silo's own code works it out."""
         schema = self.people.schema
         asked = Asked(
             rows=open_table(people.table().drop_columns([PERSON]), schema=schema),

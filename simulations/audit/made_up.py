@@ -5,17 +5,16 @@ Source: ``docs/decisions/041-audit-of-the-pipeline.md``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from silosynth.common.errors import InvalidPlan
 from silosynth.common.plan import Plan
 from silosynth.common.schema import Schema, parse_schema
-from silosynth.server.methods import TrainingChoice
 from silosynth.server.planning import new_plan
 
 PERSON = "person"
@@ -30,7 +29,9 @@ def _words(codes: int) -> list[str]:
     return [f"w{i:03}" for i in range(codes)]
 
 
-def made_up_schema(*, attributes: int = len(ATTRIBUTES), codes: int = CANARIES) -> Schema:
+def made_up_schema(
+    *, attributes: int = len(ATTRIBUTES), codes: int = CANARIES, label: str | None = None
+) -> Schema:
     """Return a schema of some attributes with a code for each canary at least."""
     attribute = {"kind": "categorical", "categories": _words(codes), "source": "public"}
     return parse_schema(
@@ -38,23 +39,18 @@ def made_up_schema(*, attributes: int = len(ATTRIBUTES), codes: int = CANARIES) 
             "name": "made-up",
             "attributes": [{"name": name, **attribute} for name in ATTRIBUTES[:attributes]],
         }
+        | ({} if label is None else {"label": label})
     )
 
 
-def made_up_plan(plan: Plan, schema: Schema, *, training: TrainingChoice | None = None) -> Plan:
+def made_up_plan(plan: Plan, schema: Schema, **options: Any) -> Plan:
     """Return the plan of the same method, promise and trust on the made-up schema.
 
     With own noise nobody's rows but those of one silo are at stake; with shared noise three silos
     play where there are more, and but for two of them as many collude as the plan says.
 
-    Args: training: how a plan that samples persons trains; of others None.
-    Raises InvalidPlan of pictures, which nobody made up has.
+    Args: options: what is chosen of the method.
     """
-    if plan.central is not None:
-        raise InvalidPlan(
-            f"plan {plan.id} sums pictures, and this audit's made-up people have none",
-            hint="central images are audited by tests/privacy/test_central.py",
-        )
     silos, colluders = played_silos(plan)
     return new_plan(
         schema,
@@ -66,7 +62,7 @@ def made_up_plan(plan: Plan, schema: Schema, *, training: TrainingChoice | None 
         plan_id="audit",
         trust=plan.trust,
         colluders=colluders,
-        training=training,
+        **options,
     )
 
 
@@ -81,19 +77,24 @@ def canary_name(canary: int, number: int = 0) -> str:
     return f"canary-{canary}-{number}"
 
 
+def as_words(codes: np.ndarray) -> Mapping[str, pa.Array]:
+    """Return columns of (rows, attributes) codes, each code a word."""
+    words = np.array(_words(max(CANARIES, int(codes.max(initial=0)) + 1)))
+    names = ATTRIBUTES[: codes.shape[1]]
+    return {name: pa.array(words[codes[:, i]]) for i, name in enumerate(names)}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class People:
-    """Rows as (rows, attributes) codes, and whose each is."""
+    """Rows as (rows, attributes) codes, whose each is, and as which columns they are shown."""
 
     codes: np.ndarray
     persons: tuple[str, ...]
+    columns: Callable[[np.ndarray], Mapping[str, pa.Array]] = as_words
 
     def table(self) -> pa.Table:
         """Return the rows as a table with a person column."""
-        names = ATTRIBUTES[: self.codes.shape[1]]
-        words = np.array(_words(int(self.codes.max(initial=0)) + 1))
-        columns = {name: pa.array(words[self.codes[:, i]]) for i, name in enumerate(names)}
-        return pa.table({**columns, PERSON: pa.array(self.persons)})
+        return pa.table({**self.columns(self.codes), PERSON: pa.array(self.persons)})
 
 
 def common_rows() -> np.ndarray:
@@ -109,7 +110,9 @@ class MadeUp:
     """The people of a game: those whom the attacker knows, and the canaries, by their silos.
 
     The ``colluders``, the last of the silos, hold no canary. ``crowd`` are the rows, (rows,
-    attributes) codes, of those whom the attacker knows, dealt out among the silos.
+    attributes) codes, of those whom the attacker knows, dealt out among the silos. ``columns`` is
+    as what codes are shown, ``marks`` are the codes of each canary; without them a canary has its
+    number in all.
     """
 
     schema: Schema
@@ -118,6 +121,8 @@ class MadeUp:
     colluders: int = 0
     names: Mapping[int, str] = field(default_factory=dict)
     crowd: np.ndarray = field(default_factory=common_rows, repr=False)
+    columns: Callable[[np.ndarray], Mapping[str, pa.Array]] = as_words
+    marks: np.ndarray | None = None
 
     def silo(self, canary: int) -> str:
         """Return whose patient, or customer, a canary would be."""
@@ -125,15 +130,23 @@ class MadeUp:
 
     def canary(self, canary: int, *, rows: int) -> People:
         """Return a canary with so many rows, all alike."""
-        codes = np.full((rows, self.crowd.shape[1]), canary)
-        return People(codes=codes, persons=(self.names.get(canary, canary_name(canary)),) * rows)
+        own = np.full(self.crowd.shape[1], canary) if self.marks is None else self.marks[canary]
+        return People(
+            codes=np.tile(own, (rows, 1)),
+            persons=(self.names.get(canary, canary_name(canary)),) * rows,
+            columns=self.columns,
+        )
 
     @cached_property
     def known(self) -> dict[str, People]:
         """Return the people of each silo who are no secret."""
         parts = {s: self.crowd[i :: len(self.silos)] for i, s in enumerate(self.silos)}
         return {
-            silo: People(codes=part, persons=tuple(f"{silo}-{n}" for n in range(len(part))))
+            silo: People(
+                codes=part,
+                persons=tuple(f"{silo}-{n}" for n in range(len(part))),
+                columns=self.columns,
+            )
             for silo, part in parts.items()
         }
 

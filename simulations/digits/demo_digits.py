@@ -27,7 +27,7 @@ EPSILON, DELTA = 3.0, 1e-5
 OFFICES = ("office-east", "office-north", "office-west")
 PIXELS = tuple(f"p{row}{column}" for row in range(SIDE) for column in range(SIDE))
 _HELD_BACK = 4
-_NEEDED = {"sklearn": "scikit-learn", "torch": "torch"}
+_NEEDED = {"sklearn": "scikit-learn"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

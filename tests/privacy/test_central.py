@@ -32,7 +32,6 @@ from silosynth.common.schema import Schema, parse_schema
 from silosynth.server.coordinator import State, finish
 from silosynth.server.methods import ask_phase
 from silosynth.server.planning import new_plan
-from silosynth.simulations.audit.made_up import made_up_plan, made_up_schema
 from tests.support.chance import statistical
 from tests.support.noised_sums import check_noise, run_silos
 
@@ -245,8 +244,3 @@ def test_the_longest_request_around_is_no_longer_than_silos_read() -> None:
     request = Request.model_validate(_asked(plan, queries=[[names, "fine"]], central=asked))
     limit = request_limit(Policy(), plan=plan, domain=schema.domain)
     assert len(encode_request(request)) <= limit
-
-
-def test_an_audit_says_that_it_has_no_pictures() -> None:
-    with pytest.raises(InvalidPlan, match="made-up people have none"):
-        made_up_plan(made_plan(), made_up_schema())

@@ -86,6 +86,22 @@ PROCESSES = (
         "test_an_epoch_is_answered_and_charged_once_wherever_its_silo_dies",
         "after-charge]",
     ),
+    _cells(
+        "faults/test_kills_vectors.py",
+        "test_whole_rows_are_answered_and_charged_once_wherever_their_silo_dies",
+        "votes-pictures-after-charge]",
+    ),
+    _cells(
+        "simulations/audit/test_shown.py",
+        "test_canaries_reach_what_is_charged_and_no_more",
+        *("texts-True]", "central-False]", "projection-False]"),
+    ),
+    _cells(
+        "simulations/audit/test_shown.py",
+        "test_whoever_lets_out_more_of_whole_rows_is_found",
+        *("texts-vote_above_the_cap]", "projection-leave_the_norm_unbounded]"),
+        "central-leave_the_norm_unbounded]",
+    ),
     # Each kind of process dies, with own and with shared noise; broken ones are noticed.
     _cells(
         "processes/test_kill_matrix.py",

@@ -37,7 +37,13 @@ from silosynth.server.methods.budget import (
 )
 from silosynth.server.methods.marginals import check_zeros, finish_mixture
 from silosynth.server.methods.method import Design, Known, Outcome, Question, Recipe, Terms
-from silosynth.server.mixture import fit_central, fit_laws, next_step, read_centres
+from silosynth.server.mixture import (
+    CENTRAL_COMPONENTS,
+    fit_central,
+    fit_laws,
+    next_step,
+    read_centres,
+)
 from silosynth.server.values import nearest_counts, nearest_shares
 
 MOST_BLOCKS = 256
@@ -167,4 +173,11 @@ def _describe(plan: Plan) -> Iterator[str]:
         )
 
 
-RECIPE = Recipe(name=Method.CENTRAL, options=Central, ask=_ask, finish=_finish, describe=_describe)
+RECIPE = Recipe(
+    name=Method.CENTRAL,
+    options=Central,
+    ask=_ask,
+    finish=_finish,
+    describe=_describe,
+    components=CENTRAL_COMPONENTS,
+)

@@ -49,7 +49,12 @@ from silosynth.server.methods.method import (
     Recipe,
     Terms,
 )
-from silosynth.server.mixture import fit_projected, normal_scores, read_moments
+from silosynth.server.mixture import (
+    PROJECTED_COMPONENTS,
+    fit_projected,
+    normal_scores,
+    read_moments,
+)
 from silosynth.server.values import nearest_counts, nearest_shares
 
 DIMENSIONS = 128
@@ -190,4 +195,5 @@ RECIPE = Recipe(
     ask=_ask,
     finish=_finish,
     describe=_describe,
+    components=PROJECTED_COMPONENTS,
 )

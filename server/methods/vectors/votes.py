@@ -1,16 +1,17 @@
 """Private Evolution: candidates that a generator writes, and the votes of rows for the nearest.
 
-The generator is the coordinator's alone and has seen no row. Votes say which of its texts are like
-those of each class; a further round varies those that stand out. What is drawn is the candidates
-of the last round, by its votes, so a text is as good as the generator writes (Lin et al. 2023; for
-texts Xie et al. 2024; any program as a generator, Lin et al. 2025).
+The generator is the coordinator's alone and has seen no row. Votes say which of its texts, or of
+its pictures, are like those of each class; a further round varies those that stand out. What is
+drawn is the candidates of the last round, by its votes, so a text is as good as the generator
+writes (Lin et al. 2023; for texts Xie et al. 2024; any program as a generator, Lin et al. 2025).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -20,11 +21,17 @@ from silosynth.common.codec import modelled_texts
 from silosynth.common.domain import Grouping
 from silosynth.common.errors import InvalidPlan, RunFailed
 from silosynth.common.generator import (
+    DIGITS,
+    GREYS,
+    MOST_CANDIDATES,
+    NGRAMS,
     Alphabet,
     VoteSettings,
+    alike_pictures,
     alike_to,
     check_votes,
-    short,
+    digest_checkpoint,
+    pictures_of,
 )
 from silosynth.common.measurement import MarginalQuery
 from silosynth.common.plan import OF_VOTES, Method, PhaseName, Plan
@@ -34,8 +41,8 @@ from silosynth.server.methods.budget import (
     MAX_CELLS_PER_MARGINAL,
     Size,
     calibrated,
+    check_components,
     check_total,
-    one_way_size,
 )
 from silosynth.server.methods.marginals import check_zeros, hand_out
 from silosynth.server.methods.method import (
@@ -48,8 +55,8 @@ from silosynth.server.methods.method import (
     Wanted,
 )
 
-CANDIDATES, ROUNDS = 100, 1
-"""See docs/decisions/134."""
+CANDIDATES, PICTURES, ROUNDS = 100, 400, 1
+"""Candidates in a round, texts or pictures, and rounds: see docs/decisions/134 and 142."""
 
 ONE_WAY_SHARE = Fraction(1, 20)
 """The part of rho that says how many rows each class has."""
@@ -57,7 +64,10 @@ ONE_WAY_SHARE = Fraction(1, 20)
 _KEPT = Fraction(1, 2)
 """The most of a further round's candidates that are the last one's winners; the rest vary them."""
 
-_NEAR = 4
+_OUT_OF_NOISE = 2
+"""Of the noise's standard deviation, what votes have to be above, and what is taken off them."""
+
+_NEAR, _NEAR_PICTURES = 4, 32
 """The power of the likeness by which a candidate takes votes of others as its own."""
 
 
@@ -65,26 +75,37 @@ _NEAR = 4
 class Votes:
     """How many candidates in a round, how many rounds, and which characters they are made of."""
 
-    candidates: int = CANDIDATES
+    candidates: int | None = None
     vote_rounds: int = ROUNDS
     alphabet: str = Alphabet.LATIN.value
+    embedding: str | None = None
 
     def design(self, schema: Schema, terms: Terms) -> Design:
         """Split the budget: a twentieth for the classes, the rest evenly over the rounds."""
-        settings = _settings(schema, candidates=self.candidates, alphabet=self.alphabet)
+        pictures = bool(schema.images)
+        settings = _settings(
+            schema,
+            candidates=self.candidates or (PICTURES if pictures else CANDIDATES),
+            alphabet=Alphabet.GREYS.value if pictures else self.alphabet,
+            embedding=self.embedding or (GREYS if pictures else NGRAMS),
+        )
         if not 1 <= self.vote_rounds <= len(OF_VOTES):
             raise InvalidPlan(
                 f"{self.vote_rounds} rounds of votes are out of range",
                 hint=f"use 1 to {len(OF_VOTES)}",
             )
-        cells = settings.candidates * schema.domain.size((settings.label,))
+        classes = schema.domain.size((settings.label,))
+        cells = settings.candidates * classes
         if cells > MAX_CELLS_PER_MARGINAL:
             raise InvalidPlan(
                 f"the votes make {cells} cells; at most {MAX_CELLS_PER_MARGINAL} are allowed",
                 hint="give fewer --candidates, or merge classes of the label",
             )
+        if pictures:
+            check_components(schema, settings.candidates)
         rounds = OF_VOTES[: self.vote_rounds]
-        sizes = one_way_size(schema) | {n: Size(marginals=1, cells=cells) for n in rounds}
+        sizes = {PhaseName.ONE_WAY: Size(marginals=1, cells=classes)}
+        sizes |= {n: Size(marginals=1, cells=cells) for n in rounds}
         each = (1 - ONE_WAY_SHARE) / self.vote_rounds
         parts = {PhaseName.ONE_WAY: ONE_WAY_SHARE} | dict.fromkeys(rounds, each)
         return Design(
@@ -97,11 +118,18 @@ class Votes:
 class VotesFlags:
     """What the command line says of candidates."""
 
-    candidates: Annotated[int, "For votes: most candidates in a round."] = CANDIDATES
+    candidates: Annotated[
+        int | None, "For votes: most candidates in a round. Default: 100 texts or 400 pictures."
+    ] = None
     vote_rounds: Annotated[int, "For votes: rounds, 1 to 3; each has a part of the budget."] = (
         ROUNDS
     )
-    alphabet: Annotated[Alphabet, "For votes: the characters of candidates."] = Alphabet.LATIN
+    alphabet: Annotated[
+        Alphabet, "For votes: the characters of candidates; pictures have greys."
+    ] = Alphabet.LATIN
+    embedding: Annotated[
+        Path | None, "For votes: a folder of token vectors by which texts are near."
+    ] = None
 
     def read(self, schema: Schema) -> Mapping[str, Any]:
         """Return the choices that were made."""
@@ -109,24 +137,28 @@ class VotesFlags:
             "candidates": self.candidates,
             "vote_rounds": self.vote_rounds,
             "alphabet": self.alphabet.value,
+            "embedding": None if self.embedding is None else digest_checkpoint(self.embedding),
         }
 
 
-def _settings(schema: Schema, *, candidates: int, alphabet: str) -> VoteSettings:
+def _settings(schema: Schema, *, candidates: int, alphabet: str, embedding: str) -> VoteSettings:
     """Return what a plan says of candidates; raise InvalidPlan where rows cannot vote."""
     check_zeros(schema, method=Method.VOTES)
-    texts, attributes = modelled_texts(schema), schema.domain.attributes
+    pixels = {name for image in schema.images for name in image.attributes}
+    longest = max(modelled_texts(schema).values(), default=1)
     try:
         settings = VoteSettings(
             candidates=candidates,
-            max_bytes=max(texts.values(), default=1),
+            max_bytes=DIGITS * len(pixels) if pixels else longest,
             alphabet=Alphabet(alphabet),
-            label=attributes[0] if attributes else "?",
+            embedding=embedding,
+            label=next((a for a in schema.domain.attributes if a not in pixels), "?"),
         )
     except (ValidationError, ValueError) as err:
         raise InvalidPlan(
             f"{candidates} candidates in the alphabet {alphabet!r} are out of range",
-            hint="use 2 to 2048 candidates, and ascii, latin or any",
+            hint="use 2 to 2048 candidates, and ascii, latin or any; pictures of up to 2048 pixels "
+            "are in greys",
         ) from err
     check_votes(settings, schema)
     return settings
@@ -169,10 +201,13 @@ def _standing(known: Known, phase: PhaseName) -> np.ndarray:
     """
     candidates, released = known.candidates[phase], known.measured[phase][0]
     votes = released.values.reshape(len(candidates), -1)
-    alike = alike_to(candidates) ** _NEAR
+    if _settings_of(known.plan).pictures:
+        alike = alike_pictures(candidates, width=known.schema.images[0].width) ** _NEAR_PICTURES
+    else:
+        alike = alike_to(candidates) ** _NEAR
     alike /= alike.sum(axis=1, keepdims=True)
     deviation = np.sqrt(float(released.variance.max()) * (alike**2).sum(axis=1, keepdims=True))
-    standing: np.ndarray = np.maximum(alike @ votes - deviation, 0.0)
+    standing: np.ndarray = np.maximum(alike @ votes - _OUT_OF_NOISE * deviation, 0.0)
     return standing
 
 
@@ -187,15 +222,27 @@ def _finish(known: Known) -> Outcome:
     last = known.plan.phases[-1].name
     weights, tables = _parts(_standing(known, last), classes=known.one_way[0].values)
     kept = weights > 0
-    texts = zip(known.candidates[last], kept.tolist(), strict=True)
+    lines = [c for c, k in zip(known.candidates[last], kept.tolist(), strict=True) if k]
+    pictures = _settings_of(known.plan).pictures
     return hand_out(
         known,
         weights=weights[kept],
-        tables=(tables[kept],),
+        tables=_pixels(known, lines, tables[kept]) if pictures else (tables[kept],),
         grouping=Grouping(),
         total=estimate_rows(known.one_way),
-        lines=[text for text, k in texts if k],
+        lines=None if pictures else lines,
     )
+
+
+def _pixels(known: Known, lines: Sequence[str], classes: np.ndarray) -> list[np.ndarray]:
+    """Return of each attribute (candidates, codes): the shares of classes, and whole pixels."""
+    pictures = pictures_of(known.schema, label=_settings_of(known.plan).label)
+    tables = {pictures.label: classes}
+    for place, size, codes in zip(
+        pictures.pixels, pictures.levels, pictures.codes(lines).T, strict=True
+    ):
+        tables[place] = np.eye(size)[codes]
+    return [tables[place] for place in range(len(tables))]
 
 
 def _parts(standing: np.ndarray, *, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -224,11 +271,16 @@ def _describe(plan: Plan) -> Iterator[str]:
     """Say what travels, and what a row does with it."""
     settings = _settings_of(plan)
     rounds = sum(phase.name in OF_VOTES for phase in plan.phases)
+    what, near = settings.words
+    size = (
+        f"of {settings.max_bytes // DIGITS:,} pixels"
+        if settings.pictures
+        else f"of {settings.max_bytes} bytes at most in the alphabet {settings.alphabet.value}"
+    )
     yield (
-        f"in {rounds} round{'s' * (rounds > 1)}, up to {settings.candidates:,} texts that a "
-        f"generator writes at the coordinator alone travel to the silos, of {settings.max_bytes} "
-        f"bytes at most in the alphabet {settings.alphabet.value}; each row votes for the nearest "
-        f"by embedding {short(settings.embedding)}, by class of {settings.label!r}"
+        f"in {rounds} round{'s' * (rounds > 1)}, up to {settings.candidates:,} {what}s that a "
+        f"generator writes at the coordinator alone travel to the silos, {size}; each row votes "
+        f"for the one that its {what} is nearest to {near}, by class of {settings.label!r}"
     )
 
 
@@ -240,4 +292,5 @@ RECIPE = Recipe(
     finish=_finish,
     describe=_describe,
     wants=_wants,
+    components=MOST_CANDIDATES,
 )

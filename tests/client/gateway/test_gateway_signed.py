@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from silosynth.client.gateway.asked import Dataset, require_rows
+from silosynth.client.gateway.asked import require_rows
+from silosynth.client.gateway.datasets import Dataset
 from silosynth.client.silo import ledger_path
 from silosynth.client.silo.rows.datasets import open_dataset
 from silosynth.common.accounting import Noise

@@ -26,7 +26,7 @@ from silosynth.common.generator import (
     count_votes,
     foreign_to,
 )
-from silosynth.common.generator.ngrams import BUCKETS, RUNS, nearest_of, parts_of
+from silosynth.common.generator.voting.ngrams import BUCKETS, RUNS, nearest_of, parts_of
 from silosynth.common.schema import Schema, parse_schema
 
 LONGEST = 40

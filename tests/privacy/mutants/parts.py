@@ -65,7 +65,7 @@ MUTANTS = (
     ),
     Mutant(
         name="training asks those who are held out, too",
-        path="client/gateway/asked.py",
+        path="client/gateway/datasets.py",
         old="rows = self.rows if plan.held_out is None else self._part(plan, plan.held_out)",
         new="rows = self._part(plan, plan.held_out) if plan.evaluation else self.rows",
         killed_by=(EVALUATION + "test_a_person_moves_the_counts_of_one_part_alone",),

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from tests.privacy.mutants.mutant import Mutant
 
-_PATH = "common/generator/votes.py"
+_PATH = "common/generator/voting/votes.py"
 _TESTS = "tests/common/generator/test_votes.py"
 _PRIVACY = "tests/privacy/test_votes.py"
+_PICTURES = "tests/common/generator/test_votes_pictures.py"
+_ONCE = f"{_PICTURES}::test_a_row_votes_once_for_what_an_oracle_of_whole_numbers_finds"
+_FOLDERS = "tests/simulations/test_votes_folders.py"
 _REFUSED = f"{_PRIVACY}::test_a_gateway_refuses_what_is_no_round_of_votes_and_charges_nothing"
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -38,7 +41,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         name="votes: what a row votes for depends on its company",
-        path="common/generator/ngrams.py",
+        path="common/generator/voting/ngrams.py",
         old="        best = shared.argmax(axis=1)\n",
         new="        best = (shared - shared.mean(axis=0)).argmax(axis=1)\n",
         killed_by=(f"{_TESTS}::test_what_a_text_votes_for_depends_on_it_alone",),
@@ -53,8 +56,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="votes: by whatever embedding a plan names",
         path="client/policy/limits.py",
-        old="    if votes is not None and votes.embedding != policy.embedding:\n",
-        new="    if votes is not None and votes.embedding == policy.embedding[:0]:\n",
+        old="    if votes is not None and votes.embedding not in policy.embeddings:\n",
+        new="    if votes is not None and not policy.embeddings:\n",
         killed_by=(f"{_PRIVACY}::test_a_gateway_refuses_a_plan_of_other_votes_in_one_line",),
     ),
     Mutant(
@@ -64,6 +67,29 @@ MUTANTS: tuple[Mutant, ...] = (
         new="if phase.name is not PhaseName.ONE_WAY and phase.marginals < 1:",
         killed_by=(
             f"{_PRIVACY}::test_a_plan_that_states_another_norm_or_more_histograms_is_refused",
+        ),
+    ),
+    Mutant(
+        name="votes: a picture votes twice",
+        path="common/generator/voting/pictures.py",
+        old="        total += np.bincount(",
+        new="        total += 2 * np.bincount(",
+        killed_by=(_ONCE,),
+    ),
+    Mutant(
+        name="votes: what a picture votes for depends on its company",
+        path="common/generator/voting/nearest.py",
+        old="    best = shared.argmax(axis=1)\n",
+        new="    best = (shared - shared.mean(axis=0)).argmax(axis=1)\n",
+        killed_by=(_ONCE,),
+    ),
+    Mutant(
+        name="votes: by whatever bytes lie in a folder",
+        path="common/generator/voting/words.py",
+        old="    require_digest(folder, digest)\n",
+        new="",
+        killed_by=(
+            f"{_FOLDERS}::test_other_bytes_than_plan_and_policy_name_are_refused_in_public_words",
         ),
     ),
 )

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from silosynth.common.errors import InvalidArgument, RunFailed
+from silosynth.common.errors import InvalidArgument, InvalidCheckpoint, RunFailed
 from silosynth.common.plan import PhaseName, Plan
 from silosynth.server.driver import generator_of
 from silosynth.server.driver.imagine import run_program, to_candidates
@@ -132,9 +132,9 @@ def test_what_is_no_generator_is_refused_before_anything_is_asked(tmp_path: Path
     for path, words in (
         (plain, "neither a program"),
         (tmp_path / "none", "neither a program"),
-        (tmp_path, "no language model write candidates"),
+        (tmp_path, "has no configuration"),
     ):
-        with pytest.raises(InvalidArgument, match=words):
+        with pytest.raises((InvalidArgument, InvalidCheckpoint), match=words):
             generator_of(path, plan)
     with pytest.raises(InvalidArgument, match="nothing was named that writes them"):
         generator_of(None, plan)
@@ -160,6 +160,7 @@ def test_a_run_goes_on_with_the_candidates_that_were_kept(program: Program, tmp_
     simulate(plan, generator=path, directory=out, **asked)
     sampler = (out / "result.sampler").read_bytes()
     program("sys.exit(1)")
-    again = simulate(plan, generator=path, directory=out, **asked)
-    assert (out / "result.sampler").read_bytes() == sampler
+    for known in (path, None, tmp_path / "gone"):
+        again = simulate(plan, generator=known, directory=out, **asked)
+        assert (out / "result.sampler").read_bytes() == sampler
     assert again.state.candidates.keys() == {PhaseName.VOTES_1, PhaseName.VOTES_2}
