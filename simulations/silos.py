@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from silosynth.client.gateway import Dataset, Gateway, each_time
+from silosynth.client.gateway import Dataset, Gateway
 from silosynth.client.learning import Checkpoints
 from silosynth.client.ledger import Ledger
 from silosynth.client.maps import NO_MAP, SiloMap, dump_map, load_map
@@ -36,7 +36,9 @@ from silosynth.client.source import (
 from silosynth.client.source.bounding import bounding
 from silosynth.client.sums import SUMS, SumMember, SumStore
 from silosynth.common.audit import Scope, ScopeKind
+from silosynth.common.digest import each_time
 from silosynth.common.errors import InvalidArgument, OutputExists, RunFailed
+from silosynth.common.files import replace_file
 from silosynth.common.generator import Pretrained, digest_checkpoint, require_digest, short
 from silosynth.common.plan import Plan, plan_units
 from silosynth.common.schema import Schema, load_schema
@@ -192,6 +194,7 @@ def open_gateway(
         least_units: what the silo's budget is at least.
     """
     settings = _settings(silo)
+    once = shared.once if shared else each_time
     schema = shared.codec.schema if shared else load_schema(Path(settings["schema"]))
     policy = Policy(rows_per_person=settings["rows_per_person"])
     tell = tell_operator or partial(_append_line, silo.path / "operator.log")
@@ -218,12 +221,12 @@ def open_gateway(
             silo=silo.name,
             datasets={settings["dataset"]: dataset},
             ledger=ledger,
-            sums=SumMember(silo=silo.name, store=SumStore(silo.path / SUMS), key=None),
+            sums=SumMember(silo=silo.name, store=_sums(silo, shared), key=None, once=once),
             checkpoints=Checkpoints(_checkpoints(silo)),
             samplers=samplers,
             bits=bits,
             tell_operator=tell,
-            once=shared.once if shared else each_time,
+            once=once,
         )
 
 
@@ -241,6 +244,12 @@ def _open_ledger(
     if shared is None or shared.ledgers is None:
         return Ledger.open(silo.ledger, caps=caps)
     return shared.ledgers.open(silo.ledger, caps=caps)
+
+
+def _sums(silo: SiloDirectory, shared: OneProcess | None) -> SumStore:
+    """Return where a silo keeps its sessions, synced as its ledger is."""
+    held = shared is not None and shared.ledgers is not None
+    return SumStore(silo.path / SUMS, write=write_private if held else replace_file)
 
 
 def _open_rows(

@@ -32,11 +32,9 @@ from silosynth.client.gateway.proposals import (
 from silosynth.client.gateway.refusals import plain, public_error, refuse
 from silosynth.client.gateway.verify import (
     Doorkeeper,
-    Once,
     VerifiedPlan,
     VerifiedRequest,
     charge_facts,
-    each_time,
     verify_plan,
     verify_request,
     verify_step,
@@ -48,6 +46,7 @@ from silosynth.client.noise import BitSource, SystemBits, draw_noise
 from silosynth.client.policy import Rules, SiloIdentity
 from silosynth.client.sums import SumMember
 from silosynth.common.accounting import Noise
+from silosynth.common.digest import Once, each_time
 from silosynth.common.errors import Refused, SilosynthError
 from silosynth.common.messages import (
     CHALLENGE_BYTES,

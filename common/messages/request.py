@@ -28,6 +28,7 @@ from silosynth.common.measurement import MarginalQuery
 from silosynth.common.messages.tables import TablesQuestions, count_table_cells
 from silosynth.common.plan import (
     ABOUT_CENTRES,
+    MOST_COMPLETE,
     MOST_MARGINALS,
     MOST_MEMBERS,
     MOST_SESSIONS,
@@ -51,7 +52,6 @@ from silosynth.common.tables import TablesSchema
 from silosynth.common.trust import plain_bytes, plain_text
 
 MOST_ENVELOPE = 8192
-MOST_STEP_BYTES = 2048 + MOST_MEMBERS * (MOST_ENVELOPE + 4)
 
 Envelope = Annotated[str, Field(max_length=MOST_ENVELOPE)]
 Session = Annotated[int, Field(ge=1, le=MOST_SESSIONS)]
@@ -65,6 +65,11 @@ class SumProof(BaseModel):
     session: Session
     adverts: tuple[Envelope, ...] = Field(min_length=2, max_length=MOST_MEMBERS)
     votes: tuple[Envelope, ...] = Field(min_length=2, max_length=MOST_MEMBERS)
+
+
+def most_step_bytes(plan: Plan) -> int:
+    """Return the most bytes that the statements of all silos of a plan take in a message."""
+    return 2048 + max(len(plan.silos), MOST_COMPLETE) * (MOST_ENVELOPE + 4)
 
 
 def pack(statement: bytes) -> str:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Literal, Self, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
@@ -109,7 +110,7 @@ def decode_sum_statement(
 
 def roster_digest(plan: Plan) -> str:
     """Return ``sha256:`` and the hash of the plan's silos and their keys."""
-    return digest_of(canonical_json({"silos": list(plan.silos), "roster": dict(plan.roster)}))
+    return _roster_digest(plan.silos, tuple(sorted(plan.roster.items())))
 
 
 def read_advert(data: bytes, *, plan: Plan, session: int) -> KeyAdvert:
@@ -179,6 +180,12 @@ def request_ids(plan: Plan, *, silo: str, session: int) -> dict[PhaseName, str]:
     return {
         p.name: request_id(digest, phase=p.name, silo=silo, session=session) for p in plan.phases
     }
+
+
+@lru_cache(16)
+def _roster_digest(silos: tuple[str, ...], roster: tuple[tuple[str, str], ...]) -> str:
+    """Return the same of names and keys: each of a thousand silos' statements states it."""
+    return digest_of(canonical_json({"silos": list(silos), "roster": dict(roster)}))
 
 
 def unpack_all(texts: Sequence[str]) -> tuple[bytes, ...]:
