@@ -98,15 +98,19 @@ def mask_vector(
     if values.dtype != np.int64:
         raise InvalidPlan("a vector is masked as int64")
     masked = values.astype(WORDS[bits])
+    private = X25519PrivateKey.from_private_bytes(secret)
     for peer in sorted(peers):
-        key = pair_key(own=own, secret=secret, peer=peer, public=peers[peer], transcript=transcript)
+        key = pair_key(
+            own=own, private=private, peer=peer, public=peers[peer], transcript=transcript
+        )
         add_stream(masked, key=key, subtract=own > peer)
     return masked
 
 
-def pair_key(*, own: str, secret: bytes, peer: str, public: bytes, transcript: bytes) -> bytes:
+def pair_key(
+    *, own: str, private: X25519PrivateKey, peer: str, public: bytes, transcript: bytes
+) -> bytes:
     """Return the key that two silos share for one request, and that nobody else can work out."""
-    private = X25519PrivateKey.from_private_bytes(secret)
     try:
         shared = private.exchange(X25519PublicKey.from_public_bytes(public))
     except ValueError:

@@ -1,3 +1,4 @@
+from .proof import SumProof, most_step_bytes, pack, unpack
 from .release import (
     AGREE,
     DELIVER,
@@ -22,14 +23,10 @@ from .release import (
 from .request import (
     FINE,
     Request,
-    SumProof,
     count_cells,
     decode_request,
     encode_request,
-    most_step_bytes,
-    pack,
     request_prefix,
-    unpack,
 )
 from .statements import (
     Acknowledgement,

@@ -22,7 +22,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from silosynth.common.digest import DIGEST_PATTERN, canonical_json, digest_of
 from silosynth.common.errors import InvalidPlan, Refused, Untrusted
-from silosynth.common.messages.request import Envelope, Session, request_id, unpack
+from silosynth.common.messages.proof import Envelope, Session, unpack
+from silosynth.common.messages.request import request_id
 from silosynth.common.plan import MOST_MEMBERS, Name, PhaseName, Plan
 from silosynth.common.trust import PublicKey, Purpose, SigningKey, unseal, url_bytes
 from silosynth.common.trust.seal import seal
