@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
-from typing import Annotated, Protocol, TypeVar
+from typing import Annotated
 
 from pydantic import Field
 
 DIGEST_PATTERN = r"^sha256:[0-9a-f]{64}$"
 Digest = Annotated[str, Field(pattern=DIGEST_PATTERN)]
-T = TypeVar("T")
 NO_DIGEST = "sha256:" + "0" * 64
 """Stands where a digest is not known yet, or where none is meant."""
 
@@ -32,15 +30,3 @@ def canonical_json(value: object) -> bytes:
     b'{"a":"\\\\u00e4","b":1}'
     """
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
-
-
-class Once(Protocol):
-    """How what follows from some bytes alone, whichever silo reads them, is worked out."""
-
-    def __call__(self, key: tuple[object, ...], work: Callable[[], T], /) -> T:
-        """Return what ``work`` returns; ``key`` is all that it depends on."""
-
-
-def each_time(_key: tuple[object, ...], work: Callable[[], T]) -> T:
-    """Work it out each time it is asked for, as every silo of its own does."""
-    return work()

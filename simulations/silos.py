@@ -34,11 +34,9 @@ from silosynth.client.source import (
     splitting,
 )
 from silosynth.client.source.bounding import bounding
-from silosynth.client.sums import SUMS, SumMember, SumStore
+from silosynth.client.sums import SUMS, SumMember, SumStore, each_time
 from silosynth.common.audit import Scope, ScopeKind
-from silosynth.common.digest import each_time
 from silosynth.common.errors import InvalidArgument, OutputExists, RunFailed
-from silosynth.common.files import replace_file
 from silosynth.common.generator import Pretrained, digest_checkpoint, require_digest, short
 from silosynth.common.plan import Plan, plan_units
 from silosynth.common.schema import Schema, load_schema
@@ -248,8 +246,9 @@ def _open_ledger(
 
 def _sums(silo: SiloDirectory, shared: OneProcess | None) -> SumStore:
     """Return where a silo keeps its sessions, synced as its ledger is."""
-    held = shared is not None and shared.ledgers is not None
-    return SumStore(silo.path / SUMS, write=write_private if held else replace_file)
+    if shared is None or shared.ledgers is None:
+        return SumStore(silo.path / SUMS)
+    return SumStore(silo.path / SUMS, write=write_private)
 
 
 def _open_rows(

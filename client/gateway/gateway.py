@@ -44,9 +44,8 @@ from silosynth.client.learning import Checkpoints
 from silosynth.client.ledger import Ledger
 from silosynth.client.noise import BitSource, SystemBits, draw_noise
 from silosynth.client.policy import Rules, SiloIdentity
-from silosynth.client.sums import SumMember
+from silosynth.client.sums import Once, SumMember, each_time
 from silosynth.common.accounting import Noise
-from silosynth.common.digest import Once, each_time
 from silosynth.common.errors import Refused, SilosynthError
 from silosynth.common.messages import (
     CHALLENGE_BYTES,

@@ -29,8 +29,8 @@ from silosynth.client.policy import (
     request_limit,
 )
 from silosynth.client.roster import RosterBook
+from silosynth.client.sums import Once, each_time
 from silosynth.common.audit import Parted
-from silosynth.common.digest import Once, each_time
 from silosynth.common.errors import InvalidPlan, PlanRefused, Refused, SchemaMismatch, Untrusted
 from silosynth.common.messages import (
     AgreedSet,

@@ -16,14 +16,14 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
 
 import numpy as np
 
 from silosynth.client.noise import NoiseShare
 from silosynth.client.sums.mask import mask_vector, new_secret, peers_in, public_of, ring_of
 from silosynth.client.sums.store import SessionRecord, SumStore
-from silosynth.common.digest import Once, each_time
 from silosynth.common.errors import Refused, RequestConflict, Untrusted
 from silosynth.common.messages import (
     AgreedSet,
@@ -43,6 +43,20 @@ from silosynth.common.messages import (
 )
 from silosynth.common.plan import Plan
 from silosynth.common.trust import SigningKey, url_text
+
+T = TypeVar("T")
+
+
+class Once(Protocol):
+    """How what follows from some bytes alone, whichever silo reads them, is worked out."""
+
+    def __call__(self, key: tuple[object, ...], work: Callable[[], T], /) -> T:
+        """Return what ``work`` returns; ``key`` is all that it depends on."""
+
+
+def each_time(_key: tuple[object, ...], work: Callable[[], T]) -> T:
+    """Work it out each time it is asked for, as every silo of its own does."""
+    return work()
 
 
 class SumMember:

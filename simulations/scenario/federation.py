@@ -7,10 +7,9 @@ from collections.abc import Callable, Mapping
 from silosynth.client.gateway import Dataset, Gateway, KeepsRecords
 from silosynth.client.ledger import Ledger
 from silosynth.client.policy import Approval, Policy, Rules, SiloIdentity
-from silosynth.client.sums import SUMS, SumMember, SumStore
+from silosynth.client.sums import SUMS, Once, SumMember, SumStore, each_time
 from silosynth.common.audit import Scope, ScopeKind, Verdict
 from silosynth.common.codec import Codec
-from silosynth.common.digest import Once, each_time
 from silosynth.common.messages import Request, encode_request
 from silosynth.common.plan import Method, Plan, plan_units
 from silosynth.common.schema import Schema

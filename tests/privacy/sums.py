@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from silosynth.client.noise import NoiseShare, noise_share
-from silosynth.client.sums import SumMember, SumStore
-from silosynth.common.digest import Once, each_time
+from silosynth.client.sums import Once, SumMember, SumStore, each_time
 from silosynth.common.messages import Request, SumProof, SumStep, pack
 from silosynth.common.plan import PhaseName, Plan, parse_plan
 from silosynth.common.trust import SigningKey
