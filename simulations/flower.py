@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.app.typing import ConfigRecordValues
@@ -26,7 +27,8 @@ from silosynth.common.plan import Plan, encode_plan
 from silosynth.server.coordinator import Absent, Agree, Answered, Event, Mute, Stated
 
 _POLL_SECONDS = 0.02
-_MANY = 50
+_IN_FLIGHT = 64
+"""Messages at a time: Flower's engine walks all that are in flight for each of its nodes."""
 
 app = ServerApp()
 """The component that ``deploy/flower`` names. It runs nothing: see its message."""
@@ -143,17 +145,21 @@ def _exchange(
     deadline: float,
     stopping: Callable[[], bool],
 ) -> Iterator[Message]:
-    """Send messages and yield replies as they come, until all have or the deadline passes."""
-    waiting = set(grid.push_messages(messages))
-    while waiting and time.monotonic() < deadline:
+    """Send messages, some at a time, and yield replies until all have come or time is up."""
+    unsent = iter(messages)
+    waiting: set[str] = set()
+    while time.monotonic() < deadline:
+        fresh = list(islice(unsent, _IN_FLIGHT - len(waiting)))
+        waiting.update(grid.push_messages(fresh) if fresh else ())
+        if not waiting:
+            return
         if stopping():
             raise RunFailed("the run was stopped", hint="the same command goes on from here")
         replies = list(grid.pull_messages(list(waiting)))
         waiting -= {reply.metadata.reply_to_message_id for reply in replies}
         yield from replies
         if not replies:
-            # A look goes through all that are waited for: a thousand are looked at less often.
-            time.sleep(_POLL_SECONDS * (1 + len(waiting) / _MANY))
+            time.sleep(_POLL_SECONDS)
 
 
 def _field(reply: Message, name: str) -> ConfigRecordValues | None:

@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from silosynth.client.gateway import Dataset, Gateway, each_time
+from silosynth.client.gateway import Dataset, Gateway
 from silosynth.client.learning import Checkpoints
 from silosynth.client.ledger import Ledger
 from silosynth.client.maps import NO_MAP, SiloMap, dump_map, load_map
@@ -34,7 +34,7 @@ from silosynth.client.source import (
     splitting,
 )
 from silosynth.client.source.bounding import bounding
-from silosynth.client.sums import SUMS, SumMember, SumStore
+from silosynth.client.sums import SUMS, SumMember, SumStore, each_time
 from silosynth.common.audit import Scope, ScopeKind
 from silosynth.common.errors import InvalidArgument, OutputExists, RunFailed
 from silosynth.common.generator import (
@@ -198,6 +198,7 @@ def open_gateway(
         least_units: what the silo's budget is at least.
     """
     settings = _settings(silo)
+    once = shared.once if shared else each_time
     schema = shared.codec.schema if shared else load_schema(Path(settings["schema"]))
     checkpoints = _checkpoints(silo)
     policy = Policy(
@@ -227,12 +228,12 @@ def open_gateway(
             silo=silo.name,
             datasets={settings["dataset"]: dataset},
             ledger=ledger,
-            sums=SumMember(silo=silo.name, store=SumStore(silo.path / SUMS), key=None),
+            sums=SumMember(silo=silo.name, store=_sums(silo, shared), key=None, once=once),
             checkpoints=Checkpoints(checkpoints),
             samplers=samplers,
             bits=bits,
             tell_operator=tell,
-            once=shared.once if shared else each_time,
+            once=once,
         )
 
 
@@ -250,6 +251,13 @@ def _open_ledger(
     if shared is None or shared.ledgers is None:
         return Ledger.open(silo.ledger, caps=caps)
     return shared.ledgers.open(silo.ledger, caps=caps)
+
+
+def _sums(silo: SiloDirectory, shared: OneProcess | None) -> SumStore:
+    """Return where a silo keeps its sessions, synced as its ledger is."""
+    if shared is None or shared.ledgers is None:
+        return SumStore(silo.path / SUMS)
+    return SumStore(silo.path / SUMS, write=write_private)
 
 
 def _open_rows(

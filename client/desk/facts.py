@@ -34,7 +34,7 @@ def plan_facts(plan: Plan) -> dict[str, Any]:
         "delta": plan.privacy.delta,
         "ledger_epsilon": ledger_epsilon(plan),
         "trust": plan.trust.value,
-        **{name: getattr(plan, name) for name in ("colluders", "absent", "attempts")},
+        **{name: getattr(plan, name) for name in ("colluders", "absent", "attempts", "peers")},
         "alone_epsilon": alone_epsilon(plan),
         "rows_per_person": plan.privacy.rows_per_person,
         "checkpoint": plan_checkpoint(plan),

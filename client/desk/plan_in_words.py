@@ -229,10 +229,13 @@ def _shared_words(plan: Facts) -> tuple[str, ...]:
         return ()
     attempts = plan["attempts"]
     again = f", and may be begun up to {attempts} times" if attempts > 1 else ""
+    peers = plan.get("peers")
+    against = f" against {peers} others, whom nobody chooses" if peers else ""
     return (
-        f"the noise is shared: this silo adds a part of it, what it sends is masked, and only the "
-        f"sum over the silos is seen{again}; this holds while at most {plan['colluders']} silos "
-        f"work with the coordinator, and at most {plan['absent']} stay away",
+        f"the noise is shared: this silo adds a part of it, what it sends is masked{against}, and "
+        f"only the sum over the silos is seen{again}; this holds while at most "
+        f"{plan['colluders']} silos work with the coordinator, and at most {plan['absent']} stay "
+        "away",
         f"if the masks failed, this silo's own noise would leave epsilon "
         f"{rounded_up(plan['alone_epsilon'])} ({_conversion(plan)})",
     )

@@ -4,7 +4,7 @@ from .gateway import Gateway
 from .kept import PLAN, PLANS, KeepsRecords, Records
 from .proposals import check_promise, plan_scopes
 from .refusals import public_error
-from .verify import Doorkeeper, Once, each_time, permit_plan
+from .verify import Doorkeeper, permit_plan
 
 __all__ = [
     "PLAN",
@@ -15,12 +15,10 @@ __all__ = [
     "Doorkeeper",
     "Gateway",
     "KeepsRecords",
-    "Once",
     "Records",
     "TablesDataset",
     "ask_rows",
     "check_promise",
-    "each_time",
     "permit_plan",
     "plan_scopes",
     "public_error",

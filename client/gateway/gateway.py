@@ -31,11 +31,9 @@ from silosynth.client.gateway.proposals import (
 from silosynth.client.gateway.refusals import plain, public_error, refuse
 from silosynth.client.gateway.verify import (
     Doorkeeper,
-    Once,
     VerifiedPlan,
     VerifiedRequest,
     charge_facts,
-    each_time,
     verify_plan,
     verify_request,
     verify_step,
@@ -45,7 +43,7 @@ from silosynth.client.learning import Checkpoints
 from silosynth.client.ledger import Ledger
 from silosynth.client.noise import BitSource, SystemBits, draw_noise
 from silosynth.client.policy import Rules, SiloIdentity
-from silosynth.client.sums import SumMember
+from silosynth.client.sums import Once, SumMember, each_time
 from silosynth.common.accounting import Noise
 from silosynth.common.errors import Refused, SilosynthError
 from silosynth.common.messages import (

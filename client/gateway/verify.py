@@ -6,9 +6,8 @@ Python integers, then the policy. Nothing here touches the table or the ledger.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Protocol, TypeVar
 
 from silosynth.client.gateway.asked import Datasets, require_rows
 from silosynth.client.gateway.datasets import AnyDataset, Dataset, TablesDataset
@@ -31,16 +30,17 @@ from silosynth.client.policy import (
     request_limit,
 )
 from silosynth.client.roster import RosterBook
+from silosynth.client.sums import Once, each_time
 from silosynth.common.audit import Parted
 from silosynth.common.errors import InvalidPlan, PlanRefused, Refused, SchemaMismatch, Untrusted
 from silosynth.common.messages import (
-    MOST_STEP_BYTES,
     AgreedSet,
     Request,
     SumStep,
     count_cells,
     decode_request,
     decode_sum_statement,
+    most_step_bytes,
 )
 from silosynth.common.plan import (
     Phase,
@@ -53,20 +53,6 @@ from silosynth.common.plan import (
 )
 from silosynth.common.trust import Opened, PublicKey, Purpose, unseal
 from silosynth.common.values import check_edges
-
-T = TypeVar("T")
-
-
-class Once(Protocol):
-    """How what follows from some bytes alone, whichever silo reads them, is worked out."""
-
-    def __call__(self, key: tuple[object, ...], work: Callable[[], T], /) -> T:
-        """Return what ``work`` returns; ``key`` is all that it depends on."""
-
-
-def each_time(_key: tuple[object, ...], work: Callable[[], T]) -> T:
-    """Work it out each time it is asked for, as every silo of its own does."""
-    return work()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -383,7 +369,7 @@ def _training_facts(verified: VerifiedRequest) -> dict[str, str | int]:
 
 def verify_step(door: Doorkeeper, proposed: VerifiedPlan, data: bytes) -> SumStep:
     """Return the step towards a sum in ``data``; raise a SilosynthError otherwise."""
-    check_size(len(data), MOST_STEP_BYTES)
+    check_size(len(data), most_step_bytes(proposed.plan))
     trusted = None if proposed.key is None else (proposed.key,)
     return decode_sum_statement(data, SumStep, trusted=trusted)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from silosynth.common.domain import Domain
 from silosynth.common.errors import CapExceeded, InvalidPlan, PlanRefused, Refused
 from silosynth.common.generator import OWN_EMBEDDINGS, short
-from silosynth.common.messages import MOST_STEP_BYTES
+from silosynth.common.messages import most_step_bytes
 from silosynth.common.plan import WEIGHT_BYTES, Plan, fewest_in_sum
 
 MAX_PLAN_BYTES = 1_000_000
@@ -63,7 +63,7 @@ def request_limit(policy: Policy, *, plan: Plan, domain: Domain) -> int:
     levels = _LEVELS * (sum(domain.shape) * _BYTES_PER_CODE + 8 * names)
     marginals = min(policy.max_marginals, max(p.marginals for p in plan.phases))
     queries = marginals * min(_BYTES_PER_QUERY + 8 * names, policy.max_message_bytes)
-    proof = MOST_STEP_BYTES * 2 if plan.masked else 0
+    proof = most_step_bytes(plan) * 2 if plan.masked else 0
     binned = bool(plan.values) or plan.renews is not None
     points = (sum(domain.shape) + plan.closer_leaves) * _BYTES_PER_POINT if binned else 0
     points += plan.central.centre_bytes(domain) if plan.central is not None else 0

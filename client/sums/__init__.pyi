@@ -1,4 +1,4 @@
-from .member import SumMember
+from .member import Once, SumMember, each_time
 from .store import SUMS, SumStore
 
-__all__ = ["SUMS", "SumMember", "SumStore"]
+__all__ = ["SUMS", "Once", "SumMember", "SumStore", "each_time"]

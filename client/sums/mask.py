@@ -9,7 +9,7 @@ without its unmasking: there is no message that gives a mask away.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
@@ -23,6 +23,7 @@ from silosynth.common.errors import InvalidPlan, Untrusted
 _BLOCK_BYTES = 1 << 18
 _ZEROS = bytes(_BLOCK_BYTES)
 _CONTEXT = b"silosynth-mask-1\0"
+_RING = b"silosynth-ring-1\0"
 _START = bytes(16)
 """ChaCha20's counter and nonce: every key is used for one stream, so both begin at zero."""
 WORDS: Mapping[int, np.dtype[np.unsignedinteger]] = {
@@ -41,6 +42,36 @@ def public_of(secret: bytes) -> bytes:
     return X25519PrivateKey.from_private_bytes(secret).public_key().public_bytes_raw()
 
 
+def ring_of(members: Sequence[str], *, set_digest: str) -> tuple[str, ...]:
+    """Return the members of a set in the order of their ring, which nobody chooses.
+
+    Each stands where the hash of the set and its name puts it. The set holds fresh keys of every
+    honest member, so nobody can work out an order before those are sent, or bend one afterwards
+    but by trying sets (see :func:`silosynth.common.plan.trust.fewest_peers`).
+    """
+    start = hashlib.sha256(_RING + set_digest.encode())
+
+    def place(member: str) -> bytes:
+        placed = start.copy()
+        placed.update(member.encode())
+        return placed.digest()
+
+    return tuple(sorted(members, key=place))
+
+
+def peers_in(ring: Sequence[str], *, own: str, peers: int | None) -> tuple[str, ...]:
+    """Return the members that one masks against: those up to ``peers`` / 2 places away, or all.
+
+    Guarantees: where a silo masks against another, that one masks against it.
+    """
+    others = len(ring) - 1
+    if peers is None or peers >= others:
+        return tuple(member for member in ring if member != own)
+    at = ring.index(own)
+    away = [d for step in range(1, peers // 2 + 1) for d in (-step, step)]
+    return tuple(ring[(at + d) % len(ring)] for d in away)
+
+
 def mask_vector(
     values: np.ndarray,
     *,
@@ -57,7 +88,7 @@ def mask_vector(
 
     Args:
         values: (cells,) int64.
-        peers: public key of every other member, by name.
+        peers: public keys of the members that this one masks against, by name.
         transcript: what makes this request, its set and its content unlike any other.
     Returns: (cells,) unsigned integers of ``bits``.
     Raises Untrusted for a peer's key of small order.
@@ -67,15 +98,19 @@ def mask_vector(
     if values.dtype != np.int64:
         raise InvalidPlan("a vector is masked as int64")
     masked = values.astype(WORDS[bits])
+    private = X25519PrivateKey.from_private_bytes(secret)
     for peer in sorted(peers):
-        key = pair_key(own=own, secret=secret, peer=peer, public=peers[peer], transcript=transcript)
+        key = pair_key(
+            own=own, private=private, peer=peer, public=peers[peer], transcript=transcript
+        )
         add_stream(masked, key=key, subtract=own > peer)
     return masked
 
 
-def pair_key(*, own: str, secret: bytes, peer: str, public: bytes, transcript: bytes) -> bytes:
+def pair_key(
+    *, own: str, private: X25519PrivateKey, peer: str, public: bytes, transcript: bytes
+) -> bytes:
     """Return the key that two silos share for one request, and that nobody else can work out."""
-    private = X25519PrivateKey.from_private_bytes(secret)
     try:
         shared = private.exchange(X25519PublicKey.from_public_bytes(public))
     except ValueError:

@@ -16,12 +16,13 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
 
 import numpy as np
 
 from silosynth.client.noise import NoiseShare
-from silosynth.client.sums.mask import mask_vector, new_secret, public_of
+from silosynth.client.sums.mask import mask_vector, new_secret, peers_in, public_of, ring_of
 from silosynth.client.sums.store import SessionRecord, SumStore
 from silosynth.common.errors import Refused, RequestConflict, Untrusted
 from silosynth.common.messages import (
@@ -43,6 +44,20 @@ from silosynth.common.messages import (
 from silosynth.common.plan import Plan
 from silosynth.common.trust import SigningKey, url_text
 
+T = TypeVar("T")
+
+
+class Once(Protocol):
+    """How what follows from some bytes alone, whichever silo reads them, is worked out."""
+
+    def __call__(self, key: tuple[object, ...], work: Callable[[], T], /) -> T:
+        """Return what ``work`` returns; ``key`` is all that it depends on."""
+
+
+def each_time(_key: tuple[object, ...], work: Callable[[], T]) -> T:
+    """Work it out each time it is asked for, as every silo of its own does."""
+    return work()
+
 
 class SumMember:
     """Own one silo's sum sessions; its threads may share it.
@@ -50,11 +65,17 @@ class SumMember:
     ``key`` signs what it says; None in simulations, where plans have no roster.
     """
 
-    def __init__(self, *, silo: str, store: SumStore, key: SigningKey | None) -> None:
-        """Take the silo's name, its store and its key."""
+    def __init__(
+        self, *, silo: str, store: SumStore, key: SigningKey | None, once: Once = each_time
+    ) -> None:
+        """Take the silo's name, its store and its key.
+
+        Args: once: a seam for simulations, whose silos read the same statements.
+        """
         self._silo = silo
         self._store = store
         self._key = key
+        self._once = once
         self._lock = threading.Lock()
 
     def agree(self, plan: Plan, step: SumStep) -> bytes:
@@ -70,7 +91,7 @@ class SumMember:
         with self._lock:
             if not step.adverts:
                 return self._advertise(plan, step.session)
-            return self._vote(plan, step.session, unpack_all(step.adverts))
+            return self._vote(plan, step.session, step.adverts)
 
     def begin(self, plan: Plan, request: Request) -> AgreedSet:
         """Return the set that a request is masked for, once every member has signed it.
@@ -84,8 +105,11 @@ class SumMember:
         if proof is None:
             raise Refused("the request does not say for which set of silos to mask")
         self._check(plan, proof.session)
-        agreed = read_set(unpack_all(proof.adverts), plan=plan, session=proof.session)
-        check_votes(unpack_all(proof.votes), plan=plan, agreed=agreed)
+        agreed = self._read(plan, proof.session, proof.adverts)
+        self._once(
+            ("votes", agreed.digest, proof.votes),
+            lambda: check_votes(unpack_all(proof.votes), plan=plan, agreed=agreed),
+        )
         with self._lock:
             record = self._store.load(plan.digest, proof.session)
             if record is None or record.set_digest != agreed.digest:
@@ -111,13 +135,16 @@ class SumMember:
         secret = record.secrets.get(request.key_id) if record else None
         if secret is None:
             raise Refused(f"the keys of request {request.id} are gone")
-        peers = {s: agreed.key(s, request.phase) for s in agreed.members if s != self._silo}
+        ring = self._once(
+            ("ring", agreed.digest), lambda: ring_of(agreed.members, set_digest=agreed.digest)
+        )
+        peers = peers_in(ring, own=self._silo, peers=plan.peers)
         masked = mask_vector(
             np.concatenate(noised),
             bits=plan.sum_bits,
             own=self._silo,
             secret=unpack(secret),
-            peers=peers,
+            peers={peer: agreed.key(peer, request.phase) for peer in peers},
             transcript=_transcript(request, agreed=agreed, bits=plan.sum_bits),
         )
         signed = masked.view(np.dtype(f"<i{masked.itemsize}"))
@@ -175,11 +202,18 @@ class SumMember:
             self._store.save(record)
         return unpack(record.advert)
 
-    def _vote(self, plan: Plan, session: int, adverts: Sequence[bytes]) -> bytes:
+    def _read(self, plan: Plan, session: int, adverts: Sequence[str]) -> AgreedSet:
+        """Return the set that signed keys make, once all of it holds for the plan."""
+        return self._once(
+            ("set", plan.digest, session, adverts),
+            lambda: read_set(unpack_all(adverts), plan=plan, session=session),
+        )
+
+    def _vote(self, plan: Plan, session: int, adverts: Sequence[str]) -> bytes:
         """Sign a set, durably before the signature leaves."""
-        agreed = read_set(adverts, plan=plan, session=session)
+        agreed = self._read(plan, session, adverts)
         record = self._store.load(plan.digest, session)
-        if record is None or unpack(record.advert) not in adverts:
+        if record is None or record.advert not in adverts:
             raise Untrusted("the set does not have this silo's own keys")
         if record.vote is not None and record.set_digest == agreed.digest:
             return unpack(record.vote)

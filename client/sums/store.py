@@ -8,7 +8,7 @@ after it sends the stored vector again.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,9 +44,13 @@ class SessionRecord(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class SumStore:
-    """Own the directory of a silo's sum sessions."""
+    """Own the directory of a silo's sum sessions.
+
+    ``write`` is a seam for simulations, which sync once for all silos.
+    """
 
     directory: Path
+    write: Callable[[Path, bytes], None] = replace_file
 
     def load(self, plan_digest: str, session: int) -> SessionRecord | None:
         """Return the record of a session; None where there is none.
@@ -73,7 +77,7 @@ class SumStore:
         body = json.dumps(record.model_dump(mode="json"), sort_keys=True).encode()
         try:
             make_directory(self.directory, mode=0o700)
-            replace_file(path, body)
+            self.write(path, body)
         except OSError as err:
             raise _unusable() from err
 

@@ -1,3 +1,4 @@
+from .proof import SumProof, most_step_bytes, pack, unpack
 from .release import (
     AGREE,
     DELIVER,
@@ -21,15 +22,11 @@ from .release import (
 )
 from .request import (
     FINE,
-    MOST_STEP_BYTES,
     Request,
-    SumProof,
     count_cells,
     decode_request,
     encode_request,
-    pack,
     request_prefix,
-    unpack,
 )
 from .statements import (
     Acknowledgement,
@@ -76,7 +73,6 @@ __all__ = [
     "FINE",
     "IDENTIFY",
     "MEASURE",
-    "MOST_STEP_BYTES",
     "PROPOSE",
     "RECORD",
     "UNREACHABLE",
@@ -118,6 +114,7 @@ __all__ = [
     "encode_sum_statement",
     "is_answer",
     "make_challenge",
+    "most_step_bytes",
     "pack",
     "read_advert",
     "read_set",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from silosynth.common.digest import Digest, canonical_json, digest_of
 from silosynth.common.document import describe_validation
@@ -25,12 +25,11 @@ from silosynth.common.generator import (
     vote_cells,
 )
 from silosynth.common.measurement import MarginalQuery
+from silosynth.common.messages.proof import SumProof, proof_json
 from silosynth.common.messages.tables import TablesQuestions, count_table_cells
 from silosynth.common.plan import (
     ABOUT_CENTRES,
     MOST_MARGINALS,
-    MOST_MEMBERS,
-    MOST_SESSIONS,
     OF_ALL_ATTRIBUTES,
     OF_PICTURES,
     OF_VALUES,
@@ -48,37 +47,6 @@ from silosynth.common.plan import (
     unframe_weights,
 )
 from silosynth.common.tables import TablesSchema
-from silosynth.common.trust import plain_bytes, plain_text
-
-MOST_ENVELOPE = 8192
-MOST_STEP_BYTES = 2048 + MOST_MEMBERS * (MOST_ENVELOPE + 4)
-
-Envelope = Annotated[str, Field(max_length=MOST_ENVELOPE)]
-Session = Annotated[int, Field(ge=1, le=MOST_SESSIONS)]
-
-
-class SumProof(BaseModel):
-    """The statements of one session, in base64, in the order of the members' names."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    session: Session
-    adverts: tuple[Envelope, ...] = Field(min_length=2, max_length=MOST_MEMBERS)
-    votes: tuple[Envelope, ...] = Field(min_length=2, max_length=MOST_MEMBERS)
-
-
-def pack(statement: bytes) -> str:
-    """Return the text form of a statement."""
-    return plain_text(statement)
-
-
-def unpack(text: str) -> bytes:
-    """Return the statement of a text form; raise InvalidPlan when it is none."""
-    try:
-        return plain_bytes(text)
-    except ValueError:
-        raise InvalidPlan("a statement about a sum is not base64") from None
-
 
 FINE = "fine"
 _MOST_SPELLED = 10**18
@@ -200,7 +168,7 @@ class Request(PlanModel):
     @property
     def digest(self) -> str:
         """Return ``sha256:`` and the hash of the canonical bytes."""
-        return digest_of(canonical_json(self.model_dump(mode="json")))
+        return digest_of(_header(self))
 
     def groupings(self) -> dict[str, Grouping]:
         """Return the levels as groupings; ``fine`` merges nothing."""
@@ -374,8 +342,18 @@ def _cells(domain: Domain, clique: Clique, *, request: Request, plan: Plan) -> i
 
 def encode_request(request: Request) -> bytes:
     """Return the canonical JSON of a request, which its hash covers, and its weights if any."""
-    header = canonical_json(request.model_dump(mode="json"))
+    header = _header(request)
     return header if request.weights is None else frame_weights(header, request.weights)
+
+
+def _header(request: Request) -> bytes:
+    """Return the canonical JSON of a request; its proof, which grows with the silos, once."""
+    if request.sum is None:
+        return canonical_json(request.model_dump(mode="json"))
+    rest = request.model_dump(mode="json", exclude={"sum"})
+    texts = {name: canonical_json(value) for name, value in rest.items()}
+    texts["sum"] = proof_json(request.sum)
+    return b"{%s}" % b",".join(b'"%s":%s' % (n.encode(), t) for n, t in sorted(texts.items()))
 
 
 def decode_request(data: bytes) -> Request:

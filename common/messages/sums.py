@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Literal, Self, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
@@ -21,7 +22,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from silosynth.common.digest import DIGEST_PATTERN, canonical_json, digest_of
 from silosynth.common.errors import InvalidPlan, Refused, Untrusted
-from silosynth.common.messages.request import Envelope, Session, request_id, unpack
+from silosynth.common.messages.proof import Envelope, Session, unpack
+from silosynth.common.messages.request import request_id
 from silosynth.common.plan import MOST_MEMBERS, Name, PhaseName, Plan
 from silosynth.common.trust import PublicKey, Purpose, SigningKey, unseal, url_bytes
 from silosynth.common.trust.seal import seal
@@ -109,7 +111,7 @@ def decode_sum_statement(
 
 def roster_digest(plan: Plan) -> str:
     """Return ``sha256:`` and the hash of the plan's silos and their keys."""
-    return digest_of(canonical_json({"silos": list(plan.silos), "roster": dict(plan.roster)}))
+    return _roster_digest(plan.silos, tuple(sorted(plan.roster.items())))
 
 
 def read_advert(data: bytes, *, plan: Plan, session: int) -> KeyAdvert:
@@ -179,6 +181,12 @@ def request_ids(plan: Plan, *, silo: str, session: int) -> dict[PhaseName, str]:
     return {
         p.name: request_id(digest, phase=p.name, silo=silo, session=session) for p in plan.phases
     }
+
+
+@lru_cache(16)
+def _roster_digest(silos: tuple[str, ...], roster: tuple[tuple[str, str], ...]) -> str:
+    """Return the same of names and keys: each of a thousand silos' statements states it."""
+    return digest_of(canonical_json({"silos": list(silos), "roster": dict(roster)}))
 
 
 def unpack_all(texts: Sequence[str]) -> tuple[bytes, ...]:

@@ -67,7 +67,7 @@ from .training import (
     scaled_norm,
     unframe_weights,
 )
-from .trust import MOST_MEMBERS, Own, Trust, TrustMode, trust_of
+from .trust import MOST_COMPLETE, MOST_MEMBERS, Own, Trust, TrustMode, trust_of
 from .values import (
     ENDINGS,
     MOST_CLOSER_CELLS,
@@ -84,6 +84,7 @@ __all__ = [
     "LARGEST_WEIGHT",
     "MEMBERS",
     "MOST_CLOSER_CELLS",
+    "MOST_COMPLETE",
     "MOST_MARGINALS",
     "MOST_MEMBERS",
     "MOST_SESSIONS",

@@ -60,7 +60,7 @@ class Plan(PlanModel):
 
     _ABSENT: ClassVar[frozenset[str]] = frozenset(
         {"training", "values", "lacks", "unlinked", "held_out", "evaluation"}
-        | {"series", "renews", "projection", "central", "votes"}
+        | {"series", "renews", "projection", "central", "votes", "peers"}
     )
 
     version: Literal[1] = 1
@@ -75,12 +75,15 @@ class Plan(PlanModel):
     project: Name = Field(default="default", description="whose budget pays")
     privacy: Privacy
     trust: TrustMode = TrustMode.OWN
-    colluders: int = Field(default=0, ge=0, le=98, description="silos that may collude")
-    absent: int = Field(default=0, ge=0, le=98, description="silos that may be missing")
+    colluders: int = Field(default=0, ge=0, le=998, description="silos that may collude")
+    absent: int = Field(default=0, ge=0, le=998, description="silos that may be missing")
     attempts: int = Field(
         default=1, ge=1, le=MOST_SESSIONS, description="how often a sum may be begun"
     )
     sum_bits: Literal[32, 64] = Field(default=64, description="sums are taken modulo 2^bits")
+    peers: int | None = Field(
+        default=None, ge=2, le=1000, description="against how many others a silo masks; None: all"
+    )
     method: Method
     workload: tuple[Clique, ...] = Field(default=(), max_length=100_000)
     features: FeatureSettings | None = Field(
@@ -242,7 +245,7 @@ class Plan(PlanModel):
     def _check_trust(self) -> None:
         """Raise ValueError unless colluders and absent silos fit the roster and the noise."""
         sharing = self.sharing
-        if fault := sharing.fault(len(self.silos)):
+        if fault := sharing.fault(len(self.silos), peers=self.peers):
             raise ValueError(fault)
         if not sharing.masked:
             if self.sum_bits != 64:

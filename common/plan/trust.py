@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from typing import ClassVar
 
 from silosynth.common.plan.training import OF_GRADIENTS, OF_UPDATES, Optimiser
 
-MOST_MEMBERS = 100
-OF_SHARED = "colluders, absent, attempts, sum_bits: belong to shared trust"
+MOST_MEMBERS, MOST_COMPLETE = 1000, 100
+"""Silos that a secret sum may have, and up to how many each masks against all others."""
+
+LEAST_PEERS, RING_BITS = 32, 120
+OF_SHARED = "colluders, absent, attempts, sum_bits, peers: belong to shared trust"
 
 
 class TrustMode(StrEnum):
@@ -39,9 +44,13 @@ class Own:
         """Return how many silos' noise makes up a phase's: one's."""
         return 1
 
-    def fault(self, silos: int) -> str | None:
-        """Return why so many silos cannot have this trust: they always can."""
+    def peers(self, silos: int) -> int | None:
+        """Return against how many others a silo masks at least: nobody masks."""
         return None
+
+    def fault(self, silos: int, *, peers: int | None) -> str | None:
+        """Return why so many silos cannot have this trust: only for what belongs to the other."""
+        return OF_SHARED if peers is not None else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,16 +75,46 @@ class Shared:
         """Return how many silos' noise makes up a phase's: all that surely add honest noise."""
         return silos - self.colluders - self.absent
 
-    def fault(self, silos: int) -> str | None:
-        """Return why so many silos cannot have this trust; None where they can."""
+    def peers(self, silos: int) -> int | None:
+        """Return against how many others a silo masks at least; None where against all."""
+        if silos <= MOST_COMPLETE:
+            return None
+        return fewest_peers(silos - self.absent, colluders=self.colluders)
+
+    def fault(self, silos: int, *, peers: int | None) -> str | None:
+        """Return why so many silos cannot have this trust, with so many peers each; else None."""
         if not 2 <= silos <= MOST_MEMBERS:
             return f"silos: shared noise needs 2 to {MOST_MEMBERS}"
         if self.shares(silos) < 2:
             return "silos: without colluders and absent ones, two must be left"
+        least = self.peers(silos)
+        if least is None:
+            return None if peers is None else f"peers: up to {MOST_COMPLETE} silos, all are"
+        if peers is None or peers < least or peers % 2:
+            return f"peers: an even number, {least} or more, for so many silos and colluders"
         return None
 
 
 Trust = Own | Shared
+
+
+@cache
+def fewest_peers(members: int, *, colluders: int) -> int:
+    """Return against how many others each silo masks, so that honest silos hang together.
+
+    The members stand in a ring whose order nobody chooses, and each masks against those up to k/2
+    places away. Take t colluders out: what is left falls apart exactly where two runs of k/2
+    colluders or more stand in the ring. Such runs can begin at m(m-1)/2 pairs of places, and all k
+    places of a pair hold colluders with probability t(t-1)...(t-k+1) / m(m-1)...(m-k+1).
+
+    Guarantees: the smallest even k from 32 on for which the product of both is at most 2^-120. It
+    is 0 where k is above t: then no t silos part the others, whoever they are. It falls where there
+    are more members or fewer colluders.
+    """
+    count, free = LEAST_PEERS, max(members - 2, 0)
+    while math.perm(colluders, count) << RING_BITS > 2 * math.perm(free, count - 2):
+        count += 2
+    return count
 
 
 def trust_of(

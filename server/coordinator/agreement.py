@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 
 from silosynth.common.messages import AgreedSet, SumProof, pack
 
@@ -16,7 +17,7 @@ class SumStage(StrEnum):
     SET = "set"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Agreement:
     """How far the silos have agreed on a sum's participants.
 
@@ -34,7 +35,7 @@ class Agreement:
         """Return what silos are asked now."""
         return SumStage.SET if self.members else SumStage.KEYS
 
-    @property
+    @cached_property
     def proof(self) -> SumProof:
         """Return the statements that every request of the session carries."""
         return SumProof(

@@ -130,6 +130,7 @@ def new_plan(
             **design.says,
             "values": terms.trees or None,
             **_said(choices, trust=terms.trust, on_absent=on_absent),
+            "peers": terms.trust.peers(len(silos)),
             "phases": design.phases,
             "held_out": _held_out(choices),
             "sum_bits": _sum_bits(design, trust=terms.trust, choices=choices),

@@ -82,6 +82,7 @@ def new_tables_plan(
             "colluders": trust.colluders,
             "absent": trust.absent,
             "attempts": trust.attempts,
+            "peers": trust.peers(len(silos)),
             **said,
         }
     )

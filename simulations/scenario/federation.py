@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from silosynth.client.gateway import Dataset, Gateway, KeepsRecords, Once, each_time
+from silosynth.client.gateway import Dataset, Gateway, KeepsRecords
 from silosynth.client.ledger import Ledger
 from silosynth.client.policy import Approval, Policy, Rules, SiloIdentity
-from silosynth.client.sums import SUMS, SumMember, SumStore
+from silosynth.client.sums import SUMS, Once, SumMember, SumStore, each_time
 from silosynth.common.audit import Scope, ScopeKind, Verdict
 from silosynth.common.codec import Codec
 from silosynth.common.messages import Request, encode_request
@@ -184,7 +184,12 @@ def make_gateway(
         identity=SiloIdentity(key=member.key, coordinators={coordinator: COORDINATOR}),
         rules=Rules(rosters={plan.project: plan.roster}, approval=automatic),
         records=records,
-        sums=SumMember(silo=member.name, store=SumStore(member.directory / SUMS), key=member.key),
+        sums=SumMember(
+            silo=member.name,
+            store=SumStore(member.directory / SUMS),
+            key=member.key,
+            once=once,
+        ),
         bits=member.bits,
         tell_operator=member.told.append,
         reached=member.reached,

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from silosynth.client.noise import NoiseShare, noise_share
-from silosynth.client.sums import SumMember, SumStore
+from silosynth.client.sums import Once, SumMember, SumStore, each_time
 from silosynth.common.messages import Request, SumProof, SumStep, pack
 from silosynth.common.plan import PhaseName, Plan, parse_plan
 from silosynth.common.trust import SigningKey
@@ -96,14 +96,17 @@ def proof_of(adverts: Sequence[bytes], votes: Sequence[bytes], *, session: int =
     )
 
 
-def circle(directory: Path, count: int = 4, **changes: object) -> Circle:
-    """Set up ``count`` silos with identities of their own, in empty directories."""
+def circle(directory: Path, count: int = 4, *, once: Once = each_time, **changes: object) -> Circle:
+    """Set up ``count`` silos with identities of their own, in empty directories.
+
+    Args: once: what more than a hundred of them read alike is read once.
+    """
     silos = names(count)
     keys = {silo: SigningKey.generate() for silo in silos}
     bare = shared_plan(silos, **changes).model_dump(mode="json")
     plan = parse_plan(bare | {"roster": {s: k.public for s, k in keys.items()}})
     members = {
-        silo: SumMember(silo=silo, store=SumStore(directory / silo), key=keys[silo])
+        silo: SumMember(silo=silo, store=SumStore(directory / silo), key=keys[silo], once=once)
         for silo in silos
     }
     return Circle(plan=plan, members=members, keys=keys)

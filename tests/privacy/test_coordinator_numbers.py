@@ -36,7 +36,7 @@ from silosynth.common.plan import BOUND, Plan, decode_plan, frame_weights, parse
 from silosynth.common.plan import budget as budget_module
 from silosynth.common.roster import RosterChange
 from silosynth.common.schema import parse_schema
-from silosynth.common.trust import Purpose
+from silosynth.common.trust import Purpose, SigningKey
 from silosynth.common.trust.seal import seal
 from silosynth.server.methods.training import TrainingChoice
 from silosynth.server.planning import new_plan
@@ -195,7 +195,10 @@ def _roster(federation: Federation) -> dict[str, Any]:
 
 def _plans(federation: Federation) -> dict[str, dict[str, Any]]:
     """Return plans that have every number between them, as data."""
-    return {name: copy.deepcopy(data) | _roster(federation) for name, data in _made().items()}
+    plans = {name: copy.deepcopy(data) for name, data in _made().items()}
+    for data in plans.values():
+        data["roster"] = data["roster"] | _roster(federation)["roster"]
+    return plans
 
 
 @cache
@@ -230,6 +233,10 @@ def _made() -> dict[str, dict[str, Any]]:
     }
     made["families"] = families_plan(silos=("north", "south"))
     plans = {name: plan.model_dump(mode="json") for name, plan in made.items()}
+    others = {f"s{i}": SigningKey.generate().public for i in range(99)}
+    whole = usual | {"silos": ("north", "south", *others), "trust": "shared"}
+    many = new_plan(people(), method="independent", **whole).model_dump(mode="json")
+    plans["many"] = many | {"roster": others}
     pretrained = copy.deepcopy(plans["own"])
     pretrained["training"]["architecture"] = {
         "kind": "pretrained",

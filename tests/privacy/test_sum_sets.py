@@ -14,8 +14,16 @@ import pytest
 
 from silosynth.client.sums.mask import mask_vector
 from silosynth.client.sums.member import _transcript
+from silosynth.common.digest import canonical_json, digest_of
 from silosynth.common.errors import Refused
-from silosynth.common.messages import AgreedSet, Request, SumProof, read_set, unpack
+from silosynth.common.messages import (
+    AgreedSet,
+    Request,
+    SumProof,
+    encode_request,
+    read_set,
+    unpack,
+)
 from silosynth.common.plan import PhaseName
 from tests.privacy.sums import CELLS, Circle, circle, proof_of
 from tests.support.chance import masked, statistical
@@ -127,3 +135,11 @@ def test_what_masks_depend_on_differs_by_set_question_and_width(
         for bits in (64, 32)
     }
     assert len(texts) == 12
+
+
+def test_a_request_with_its_proof_has_its_canonical_bytes(five: Circle, proof: SumProof) -> None:
+    """The proof's text is made once for all silos, and stands in each request as if made there."""
+    request = five.request(LAST, proof)
+    whole = canonical_json(request.model_dump(mode="json"))
+    assert encode_request(request) == whole
+    assert request.digest == digest_of(whole)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2
@@ -115,9 +116,9 @@ def test_two_requests_never_share_a_mask() -> None:
 
 
 def test_pairs_have_keys_of_their_own_even_where_a_peer_copies_a_key() -> None:
-    secret, copied = new_secret(), public_of(new_secret())
+    private, copied = X25519PrivateKey.generate(), public_of(new_secret())
     keys = {
-        pair_key(own="a", secret=secret, peer=peer, public=copied, transcript=b"t")
+        pair_key(own="a", private=private, peer=peer, public=copied, transcript=b"t")
         for peer in ("b", "c", "bb")
     }
     assert len(keys) == 3
@@ -125,8 +126,9 @@ def test_pairs_have_keys_of_their_own_even_where_a_peer_copies_a_key() -> None:
 
 @pytest.mark.parametrize("point", SMALL_ORDER, ids=range(len(SMALL_ORDER)))
 def test_a_point_of_small_order_is_refused(point: bytes) -> None:
+    private = X25519PrivateKey.generate()
     with pytest.raises(Untrusted, match="small order"):
-        pair_key(own="a", secret=new_secret(), peer="b", public=point, transcript=b"t")
+        pair_key(own="a", private=private, peer="b", public=point, transcript=b"t")
 
 
 def test_a_silo_does_not_mask_against_itself_or_to_another_width() -> None:

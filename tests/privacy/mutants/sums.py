@@ -14,6 +14,7 @@ ATTACKS, SETS, MASKS = (
     "tests/privacy/test_sum_sets.py::",
     "tests/client/sums/test_mask.py::",
 )
+TRUST, RING = "common/plan/trust.py", "tests/privacy/test_sum_ring.py::"
 
 MUTANTS = (
     Mutant(
@@ -100,8 +101,8 @@ MUTANTS = (
     Mutant(
         name="a set that not all have signed",
         path=MEMBER,
-        old="check_votes(unpack_all(proof.votes), plan=plan, agreed=agreed)",
-        new="unpack_all(proof.votes)",
+        old="lambda: check_votes(unpack_all(proof.votes), plan=plan, agreed=agreed),",
+        new="lambda: None,",
         killed_by=(
             ATTACKS + "test_a_set_that_not_all_members_signed_is_never_masked",
             ATTACKS + "test_different_sets_shown_to_different_silos_are_never_masked",
@@ -124,7 +125,7 @@ MUTANTS = (
     Mutant(
         name="a set with other keys of the silo's own",
         path=MEMBER,
-        old="if record is None or unpack(record.advert) not in adverts:",
+        old="if record is None or record.advert not in adverts:",
         new="if record is None:",
         killed_by=(ATTACKS + "test_a_silo_signs_no_set_with_other_keys_of_its_own",),
     ),
@@ -162,5 +163,67 @@ MUTANTS = (
         old='self._store.save(record.model_copy(update={"secrets": rest}))',
         new="rest.clear()",
         killed_by=(ATTACKS + "test_asking_twice_makes_the_same_masks_and_after_storing_none",),
+    ),
+    Mutant(
+        name="a ring that is known before the silos' keys are",
+        path=MASK,
+        old="start = hashlib.sha256(_RING + set_digest.encode())",
+        new="start = hashlib.sha256(_RING)",
+        killed_by=(RING + "test_every_set_has_a_ring_of_its_own",),
+    ),
+    Mutant(
+        name="a ring in the order of the names",
+        path=MASK,
+        old="return tuple(sorted(members, key=place))",
+        new="return tuple(members)",
+        killed_by=(RING + "test_every_set_has_a_ring_of_its_own",),
+    ),
+    Mutant(
+        name="peers on one side alone",
+        path=MASK,
+        old="for d in (-step, step)]",
+        new="for d in (step, step)]",
+        killed_by=(RING + "test_whom_a_silo_masks_against_masks_against_it",),
+    ),
+    Mutant(
+        name="half of the peers",
+        path=MASK,
+        old="range(1, peers // 2 + 1)",
+        new="range(1, peers // 4 + 1)",
+        killed_by=(
+            RING + "test_as_many_colluders_as_peers_part_a_ring_and_one_less_never",
+            RING + "test_the_bound_is_no_less_than_the_chance_over_all_colluders",
+        ),
+    ),
+    Mutant(
+        name="peers whose number forgets the colluders",
+        path=TRUST,
+        old="    while math.perm(colluders, count) << RING_BITS >",
+        new="    while math.perm(0, count) << RING_BITS >",
+        killed_by=(
+            RING + "test_peers_are_as_many_as_the_bound_needs",
+            RING + "test_a_plan_cannot_have_fewer_peers_than_its_colluders_allow",
+        ),
+    ),
+    Mutant(
+        name="peers for a coordinator that tries no sets",
+        path=TRUST,
+        old="LEAST_PEERS, RING_BITS = 32, 120",
+        new="LEAST_PEERS, RING_BITS = 32, 40",
+        killed_by=(RING + "test_peers_are_as_many_as_the_bound_needs",),
+    ),
+    Mutant(
+        name="peers for silos that may be away",
+        path=TRUST,
+        old="return fewest_peers(silos - self.absent, colluders=self.colluders)",
+        new="return fewest_peers(silos, colluders=self.colluders)",
+        killed_by=(RING + "test_silos_that_may_stay_away_count_as_away",),
+    ),
+    Mutant(
+        name="as many peers as the coordinator says",
+        path=TRUST,
+        old="if peers is None or peers < least or peers % 2:",
+        new="if peers is None or peers % 2:",
+        killed_by=(RING + "test_a_plan_cannot_have_fewer_peers_than_its_colluders_allow",),
     ),
 )
