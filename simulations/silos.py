@@ -254,10 +254,10 @@ def _open_ledger(
 
 
 def _sums(silo: SiloDirectory, shared: OneProcess | None) -> SumStore:
-    """Return where a silo keeps its sessions, synced as its ledger is."""
+    """Return where a silo keeps its sessions, never ahead of its ledger, and synced as that is."""
     if shared is None or shared.ledgers is None:
         return SumStore(silo.path / SUMS)
-    return SumStore(silo.path / SUMS, write=write_private)
+    return SumStore(silo.path / SUMS, write=partial(shared.ledgers.write_after, silo.ledger))
 
 
 def _open_rows(

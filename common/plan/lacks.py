@@ -38,14 +38,14 @@ def held_alone(lacks: Lacks, *, silo: str, silos: Sequence[str]) -> tuple[Clique
     others = [s for s in silos if s != silo]
     own = set(lacks.get(silo, ()))
     theirs = {s: [c for c in columns if c not in own] for s, columns in lacks.items() if s != silo}
-    lackers = _lackers(theirs, silos=others)
+    lackers = lackers_by_column(theirs, silos=others)
     everybody = (1 << len(others)) - 1
     columns = tuple((c,) for c, lacking in lackers.items() if lacking == everybody)
     pairs = _pairs_lacked(theirs, silos=others, besides={c for (c,) in columns})
     return (*columns, *pairs)
 
 
-def _lackers(lacks: Lacks, *, silos: Sequence[str]) -> dict[str, int]:
+def lackers_by_column(lacks: Lacks, *, silos: Sequence[str]) -> dict[str, int]:
     """Return by column, in order, which silos lack it: one bit for each silo."""
     found: dict[str, int] = {}
     for place, silo in enumerate(silos):
@@ -59,7 +59,9 @@ def _pairs_lacked(
 ) -> tuple[Clique, ...]:
     """Return the pairs of columns of which each silo lacks one, without those of ``besides``."""
     everybody = (1 << len(silos)) - 1
-    lackers = [(c, bits) for c, bits in _lackers(lacks, silos=silos).items() if c not in besides]
+    lackers = [
+        (c, bits) for c, bits in lackers_by_column(lacks, silos=silos).items() if c not in besides
+    ]
     pairs = combinations(lackers, 2)
     return tuple((a, b) for (a, first), (b, second) in pairs if first | second == everybody)
 

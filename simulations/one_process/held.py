@@ -105,6 +105,7 @@ class HeldLedgers:
         """Hold none."""
         self._open: dict[Path, Ledger] = {}
         self._written: dict[Path, str] = {}
+        self._unsynced = False
 
     def open(self, path: Path, *, caps: Mapping[Scope, int]) -> Ledger:
         """Open a ledger's file in memory; raise LedgerUnavailable as :meth:`Ledger.open` does."""
@@ -120,13 +121,29 @@ class HeldLedgers:
 
         Args: sync: False where another process syncs before anybody hears of an answer.
         """
-        changed = [p for p, ledger in self._open.items() if ledger.head != self._written.get(p)]
-        for path in changed:
-            ledger = self._open[path]
+        for path in self._open:
+            self._write(path)
+        if self._unsynced and sync:
+            os.sync()
+            self._unsynced = False
+
+    def write_after(self, ledger: Path, path: Path, data: bytes) -> None:
+        """Write a silo's file, its ledger before it where that has changed.
+
+        A secret is dropped once what it masked is stored: a run that is stopped in between would
+        find neither.
+        """
+        self._write(ledger)
+        write_private(path, data)
+        self._unsynced = True
+
+    def _write(self, path: Path) -> None:
+        """Write a ledger that has changed since it was written."""
+        ledger = self._open[path]
+        if ledger.head != self._written.get(path):
             write_private(path, ledger.image())
             self._written[path] = ledger.head
-        if changed and sync:
-            os.sync()
+            self._unsynced = True
 
     def let_go(self, path: Path) -> None:
         """Forget a ledger that is settled, or is not to be: its file holds what it holds."""

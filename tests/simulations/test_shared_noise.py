@@ -19,6 +19,7 @@ from silosynth.client.ledger import Ledger
 from silosynth.common.audit import Scope, ScopeKind
 from silosynth.common.errors import RunFailed, SiloAbsent
 from silosynth.common.messages import (
+    Request,
     decode_release,
     encode_release,
     encode_request,
@@ -41,6 +42,7 @@ from silosynth.server.driver import Journal
 from silosynth.server.driver.drive import drive
 from silosynth.server.measuring import add_masked
 from silosynth.server.planning import new_plan
+from silosynth.simulations.local import run_local
 from silosynth.simulations.run import Engine, reopen, simulate
 from silosynth.simulations.run_files import RunDirectory
 from silosynth.simulations.silos import make_silos, open_gateway
@@ -260,6 +262,29 @@ def test_a_gateway_that_dies_between_charge_and_store_masks_again(tmp_path: Path
     assert died
     _check_one_way(state, 1600)
     assert federation.spent("south") == sum(r.cost_units for r in state.receipts()["south"])
+
+
+def test_a_run_in_one_process_that_is_stopped_in_a_phase_goes_on(tmp_path: Path) -> None:
+    """Ledgers are held in memory there: no secret is dropped before its vector is in a file."""
+    federation, asked = Federation(tmp_path, _plan()), []
+
+    def stop(request: Request) -> None:
+        asked.append(request.silo)
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+
+    def run() -> State:
+        with Journal(tmp_path, plan_digest=federation.plan.digest) as journal:
+            silos = tuple(federation.silos.values())
+            schema = small_schema()
+            return run_local(federation.plan, schema, silos=silos, journal=journal, asked=stop)
+
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    state = run()
+    for silo in SILOS:
+        assert federation.spent(silo) == sum(r.cost_units for r in state.receipts()[silo])
+        assert '"secrets": {}' in next((federation.silos[silo].path / "sums").iterdir()).read_text()
 
 
 def test_secrets_are_dropped_once_their_vector_is_stored(tmp_path: Path) -> None:
