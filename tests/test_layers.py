@@ -145,8 +145,8 @@ ROOMS: dict[str, str] = {
     "common/families common/page common/plan common/reach common/report common/roster "
     "common/sampler common/schema common/tables common/telemetry common/trust",
     "simulations/audit": "client/gateway client/noise client/source common/accounting common/cli "
-    "common/held common/messages common/plan common/report common/schema "
-    "server/judging server/measuring server/planning",
+    "common/generator common/held common/messages common/plan common/report common/schema "
+    "server/coordinator server/driver server/judging server/measuring server/planning",
     "simulations/one_process": "client/ledger common/audit common/codec common/plan",
     "simulations/world": "common/plan common/schema",
     "simulations/digits": "common/plan common/sampler common/schema server/planning",

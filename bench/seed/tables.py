@@ -2,7 +2,8 @@
 
 Covertype and optdigits have many numbers and classes, heart_disease four hospitals and penguins
 three islands of few rows. ``spread`` is a made-up table of 200 numbers of three kinds, ``half`` the
-even digits of optdigits and ``odd`` the others: settings were chosen on those three.
+even digits of optdigits and ``odd`` the others: settings were chosen on those three. ``embedded``
+are 32 public numbers of each message, and whether it is spam.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.csv
 import pyarrow.parquet
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.svm import SVC
@@ -21,6 +23,8 @@ from threadpoolctl import threadpool_limits
 from bench.generators.run import dealt, split, vouch
 from bench.support.results import is_quick
 from bench.support.tables import data_directory, encode, load_case, split_by
+from silosynth.common.codec import encode_texts
+from silosynth.common.generator.voting.ngrams import parts_of
 from silosynth.common.schema import Schema, parse_schema
 from silosynth.common.scores import fixed_cliques, marginal_distance
 
@@ -28,7 +32,7 @@ SILOS = 3
 PIXELS = tuple(f"p{row}{column}" for row in range(8) for column in range(8))
 _SPREAD_ROWS, _SPREAD_COLUMNS, _KINDS, _FACTORS = 12_000, 200, 3, 8
 _QUICK_ROWS = 1_500
-_PAIRS = 400
+_PAIRS, _NUMBERS = 400, 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -134,6 +138,27 @@ def _penguins() -> Ground:
     return Ground(schema=schema, silos=split_by(train, "island"), test=test)
 
 
+def _messages() -> Ground:
+    """Return messages as public numbers of their parts: a sum of signs by hashed runs of bytes."""
+    table = pyarrow.csv.read_csv(
+        data_directory() / "sms_spam" / "sms_spam.csv",
+        parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
+    )
+    texts, _ = encode_texts(table["text"].cast(pa.large_string()), name="text", max_bytes=160)
+    parts = parts_of(texts).astype(np.float64)
+    signs = np.random.default_rng(11).choice((-1.0, 1.0), (parts.shape[1], _NUMBERS))
+    numbers = parts @ signs / np.sqrt(np.maximum(parts.sum(axis=1, keepdims=True), 1.0))
+    levels = np.clip(np.rint(numbers * 3 + 8, casting="unsafe"), 0, 15).astype(np.int64)
+    names = [f"e{i:02d}" for i in range(_NUMBERS)]
+    number = {"kind": "integer", "minimum": 0, "maximum": 15, "source": "public"}
+    kind = {"name": "label", "kind": "categorical", "categories": ["ham", "spam"], "other": False}
+    attributes = [kind | {"source": "public"}, *({"name": n, **number} for n in names)]
+    schema = parse_schema({"name": "embedded", "label": "label", "attributes": attributes})
+    columns = dict(zip(names, levels.T, strict=True))
+    train, test = split(pa.table({"label": table["label"], **columns}))
+    return Ground(schema=schema, silos=dealt(train, SILOS), test=test)
+
+
 def _spread() -> Ground:
     """Return numbers of three kinds with common factors, from a public seed."""
     rng = np.random.default_rng(3)
@@ -161,5 +186,6 @@ TABLES = {
     "half": _half,
     "odd": _odd,
     "spread": _spread,
+    "embedded": _messages,
 }
 REPORTED = ("optdigits", "covertype", "heart_disease", "penguins")

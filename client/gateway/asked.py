@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
-from silosynth.client.gateway.datasets import Dataset, counted_there
+from silosynth.client.gateway.datasets import (
+    AnyDataset,
+    Dataset,
+    TablesDataset,
+    counted_there,
+)
 from silosynth.client.learning import Checkpoints
 from silosynth.client.noise import BitSource
 from silosynth.client.source import Source, StreamRows, ValueQuestion
@@ -53,9 +58,12 @@ from silosynth.common.plan import (
 from silosynth.common.schema import Schema
 from silosynth.common.values import Endings, Partition, sum_levels
 
-if TYPE_CHECKING:  # it joins by DuckDB, which a gateway that waits does not hold
-    from silosynth.client.families import FamilyRows
+if TYPE_CHECKING:  # its libraries are an extra
     from silosynth.common.generator import Words
+
+
+Datasets = Mapping[str, AnyDataset]
+"""A silo's data sets by name."""
 
 
 class Terms(TypedDict):
@@ -114,15 +122,20 @@ def ask_rows(asked: Asked) -> Sequence[np.ndarray]:
     return [_embed(asked, features, level=query.level, levels=levels) for query in queries]
 
 
-def ask_families(rows: FamilyRows, request: Request, *, phase: Phase) -> Sequence[np.ndarray]:
+def one_table(dataset: AnyDataset) -> Dataset | None:
+    """Return a data set of one table; None of several."""
+    return dataset if isinstance(dataset, Dataset) else None
+
+
+def ask_families(dataset: AnyDataset, request: Request, *, phase: Phase) -> Sequence[np.ndarray]:
     """Return one int64 array per answer to what a request asks of several tables.
 
     Guarantees: a person with all rows below it, more or less, moves each array by one in one cell;
     where persons are weighed, all arrays together by an L2 norm of F times T at most.
     """
-    if request.tables is None:
+    if request.tables is None or not isinstance(dataset, TablesDataset):
         raise Refused("the request does not say what it asks of the tables")
-    found = rows.count(request.tables.asked(phase))
+    found = dataset.rows.count(request.tables.asked(phase))
     if TABLES_PHASES[phase.name].lengths:
         return [found.norms]
     return found.weighed if phase.fineness is not None else found.plain

@@ -12,8 +12,14 @@ from itertools import accumulate, pairwise
 
 import numpy as np
 
-from silosynth.client.gateway.asked import Asked, ask_families, ask_rows, learn_from
-from silosynth.client.gateway.datasets import AnyDataset, Dataset, TablesDataset
+from silosynth.client.gateway.asked import (
+    Asked,
+    Datasets,
+    ask_families,
+    ask_rows,
+    learn_from,
+    one_table,
+)
 from silosynth.client.gateway.deliveries import UNKNOWN, Deliveries
 from silosynth.client.gateway.kept import FindSampler, KeepsRecords
 from silosynth.client.gateway.proposals import (
@@ -80,7 +86,7 @@ class Gateway:
         self,
         *,
         silo: str,
-        datasets: Mapping[str, AnyDataset],
+        datasets: Datasets,
         ledger: Ledger,
         identity: SiloIdentity | None = None,
         rules: Rules | None = None,
@@ -164,8 +170,8 @@ class Gateway:
                 return encode_statement(said, key=self._key)
             proposed = self._verify_plan(plan)
             digest = proposed.digest
-            if isinstance(proposed.dataset, Dataset):
-                self._door.checkpoints.require(proposed.plan, proposed.dataset.schema)
+            if (table := one_table(proposed.dataset)) is not None:
+                self._door.checkpoints.require(proposed.plan, table.schema)
             self._proposals.present_receipts(receipts)
             self._reached("verified")
             verdict = self._proposals.judge(proposed)
@@ -289,10 +295,11 @@ class Gateway:
 
     def _noised(self, verified: VerifiedRequest) -> tuple[np.ndarray, ...]:
         """Read the table; return marginals, or a round's sums of gradients, with noise."""
-        plan, dataset = verified.proposed.plan, verified.proposed.dataset
+        plan, dataset = verified.proposed.plan, one_table(verified.proposed.dataset)
         add_noise = partial(_add_noise, noise=verified.share.noise, bits=self._bits)
-        if isinstance(dataset, TablesDataset):
-            answers = ask_families(dataset.rows, verified.request, phase=verified.phase)
+        if dataset is None:
+            tables = verified.proposed.dataset
+            answers = ask_families(tables, verified.request, phase=verified.phase)
             self._reached("counted")
             return add_noise(answers)
         judged = verified.judged

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
-from silosynth.client.gateway.asked import require_rows
+from silosynth.client.gateway.asked import Datasets, require_rows
 from silosynth.client.gateway.datasets import AnyDataset, Dataset, TablesDataset
 from silosynth.client.gateway.judged import Judged, check_bins, judge, part_of
 from silosynth.client.gateway.kept import FindSampler
@@ -78,7 +78,7 @@ class Doorkeeper:
     """
 
     silo: str
-    datasets: Mapping[str, AnyDataset]
+    datasets: Datasets
     identity: SiloIdentity | None
     rules: Rules
     checkpoints: Checkpoints = field(default_factory=Checkpoints)

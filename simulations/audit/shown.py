@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from silosynth.common.generator import WHITE
-from silosynth.common.plan import Method, Plan
+from silosynth.common.plan import Plan
 from silosynth.common.schema import Schema, parse_schema
 from silosynth.server.coordinator import Imagine, Imagined, encode_candidates
 from silosynth.simulations.audit.made_up import ATTRIBUTES, CANARIES, as_words, made_up_schema
@@ -63,7 +63,7 @@ def shown_of(plan: Plan) -> Shown:
         )
     if plan.votes is not None:
         return Shown(schema=_messages(), columns=_as_texts, candidates=_TEXTS)
-    if plan.method is Method.PROJECTION:
+    if plan.projection is not None:
         return Shown(schema=made_up_schema(label=_LABEL), canaries=_edges())
     return Shown(schema=made_up_schema())
 

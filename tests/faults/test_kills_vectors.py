@@ -69,7 +69,7 @@ class WholeRows(Federation):
         columns = dict(zip(PIXELS, levels, strict=True))
         return pa.table({**columns, "kind": ["bar"] * ROWS, "who": who})
 
-    def plan(self) -> Plan:
+    def whole_plan(self) -> Plan:
         """Return a plan of both silos, within the policy."""
         roster = {"north": self.north.public, "south": self.south.public}
         plan = new_plan(
@@ -130,7 +130,7 @@ def test_whole_rows_are_answered_and_charged_once_wherever_their_silo_dies(
     tmp_path: Path, kind: str, step: str
 ) -> None:
     federation = WholeRows(directory=tmp_path, kind=kind)
-    plan = federation.plan()
+    plan = federation.whole_plan()
     with federation.open() as silo:
         federation.verdict(silo.gateway.propose(plan=federation.sealed(plan)))
     assert killed_at(step, federation, plan) == signal.SIGKILL

@@ -64,6 +64,9 @@ ONE_WAY_SHARE = Fraction(1, 20)
 _KEPT = Fraction(1, 2)
 """The most of a further round's candidates that are the last one's winners; the rest vary them."""
 
+_OUT_OF_NOISE = 2
+"""Of the noise's standard deviation, what votes have to be above, and what is taken off them."""
+
 _NEAR, _NEAR_PICTURES = 4, 32
 """The power of the likeness by which a candidate takes votes of others as its own."""
 
@@ -204,7 +207,7 @@ def _standing(known: Known, phase: PhaseName) -> np.ndarray:
         alike = alike_to(candidates) ** _NEAR
     alike /= alike.sum(axis=1, keepdims=True)
     deviation = np.sqrt(float(released.variance.max()) * (alike**2).sum(axis=1, keepdims=True))
-    standing: np.ndarray = np.maximum(alike @ votes - deviation, 0.0)
+    standing: np.ndarray = np.maximum(alike @ votes - _OUT_OF_NOISE * deviation, 0.0)
     return standing
 
 
