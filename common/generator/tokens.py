@@ -8,7 +8,7 @@ are those of the public schema; numbers are spelled as their bins.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -48,6 +48,19 @@ class Tokenizer(Protocol):
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Return the text of tokens; special ones are left out."""
+
+
+def encode_any(encode: Callable[[str], list[int]], text: str) -> list[int]:
+    """Return the tokens of a row's text: none where the tokenizer fails on it.
+
+    An error would tell of a row, without noise. A panic of its Rust code is no Exception.
+    """
+    try:
+        return encode(text)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException:
+        return []
 
 
 class TextTokens:
@@ -118,17 +131,8 @@ class TextTokens:
         return inputs, targets
 
     def _learnt(self, text: str) -> list[int]:
-        """Return the tokens of a text and the end, or as many as there is room for.
-
-        A text that the tokenizer fails on is empty: an error would tell of a row, without noise. A
-        panic of its Rust code is no Exception.
-        """
-        try:
-            tokens = self._tokenizer.encode(text)
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException:
-            tokens = []
+        """Return the tokens of a text and the end, or as many as there is room for."""
+        tokens = encode_any(self._tokenizer.encode, text)
         return (
             [*tokens, self._tokenizer.end] if len(tokens) <= self.tokens else tokens[: self.tokens]
         )

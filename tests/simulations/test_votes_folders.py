@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from safetensors.numpy import load_file, save_file
+from tokenizers import Tokenizer, models, pre_tokenizers
 
 from silosynth.client.gateway import public_error
 from silosynth.client.learning import Checkpoints
@@ -108,6 +109,50 @@ def test_a_folder_without_token_vectors_is_told_in_one_line(
     with pytest.raises(InvalidCheckpoint, match=words) as told:
         opened(broken(folder, tmp_path / "copy", change))
     assert "\n" not in told.value.message
+
+
+def folder_of(place: Path, tokenizer: Tokenizer, vectors: np.ndarray) -> Path:
+    """Write a folder of token vectors alone, beside weights in numbers that NumPy has not."""
+    place.mkdir()
+    (place / "config.json").write_text("{}")
+    tokenizer.save(str(place / "tokenizer.json"))
+    shape = [len(vectors), vectors.shape[1]]
+    data = vectors.astype(np.float32).tobytes()
+    header = json.dumps(
+        {
+            "embeddings": {"dtype": "F32", "shape": shape, "data_offsets": [0, len(data)]},
+            "other": {"dtype": "BF16", "shape": [1], "data_offsets": [len(data), len(data) + 2]},
+        }
+    ).encode()
+    weights = len(header).to_bytes(8, "little") + header + data + bytes(2)
+    (place / "model.safetensors").write_bytes(weights)
+    return place
+
+
+@pytest.mark.parametrize(
+    "model",
+    [models.WordLevel({"win": 0, "see": 1}), models.WordPiece({"win": 0, "see": 1})],
+)
+def test_a_text_that_a_tokenizer_fails_on_votes_for_none_so_that_no_error_tells_of_a_row(
+    tmp_path: Path, model: Any
+) -> None:
+    tokenizer = Tokenizer(model)
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    words = opened(folder_of(tmp_path / "made", tokenizer, np.eye(2)))
+    with pytest.raises(Exception, match="UNK"):
+        words.tokenizer.encode("zebra")
+    texts = ("see", "win zebra", "win")
+    codes, _ = encode_texts(pa.array(texts, pa.large_string()), name="t", max_bytes=20)
+    assert words.nearest(codes, ("win", "see", "zebra")).tolist() == [1, -1, 0]
+
+
+def test_a_text_has_the_same_tokens_each_time_whatever_a_folder_leaves_to_chance(
+    tmp_path: Path,
+) -> None:
+    tokenizer = Tokenizer(models.BPE({"a": 0, "b": 1, "ab": 2}, [("a", "b")], dropout=0.5))
+    words = opened(folder_of(tmp_path / "made", tokenizer, np.eye(3)))
+    codes, _ = encode_texts(pa.array(["ab"] * 64, pa.large_string()), name="t", max_bytes=9)
+    assert words.nearest(codes, ("b", "ab")).tolist() == [1] * 64
 
 
 def test_a_tokenizer_that_cannot_be_read_is_told(folder: Path, tmp_path: Path) -> None:

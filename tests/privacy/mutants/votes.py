@@ -92,4 +92,14 @@ MUTANTS: tuple[Mutant, ...] = (
             f"{_FOLDERS}::test_other_bytes_than_plan_and_policy_name_are_refused_in_public_words",
         ),
     ),
+    Mutant(
+        name="votes: an error tells that a row holds a word that a folder lacks",
+        path="common/generator/voting/words.py",
+        old="encode_any(self._encode, text)",
+        new="self._encode(text)",
+        killed_by=(
+            f"{_FOLDERS}::"
+            "test_a_text_that_a_tokenizer_fails_on_votes_for_none_so_that_no_error_tells_of_a_row",
+        ),
+    ),
 )
