@@ -19,6 +19,7 @@ import numpy as np
 from bench.support.results import Figure, is_quick, publish
 from silosynth.client.gateway import gateway
 from silosynth.client.ledger import Ledger
+from silosynth.client.noise import add_noise
 from silosynth.common.accounting import Noise
 from silosynth.common.plan import Plan
 from silosynth.server.planning import new_plan
@@ -46,12 +47,12 @@ def plan_of(method: str, epsilon: float, *, shared: bool = False, rows: int = 1)
 
 def with_noise(scale: Fraction) -> Any:
     """Return a gateway whose noise has ``scale`` times the deviation that it should have."""
-    right = gateway._add_noise
+    right = add_noise
 
     def add(counts: Sequence[np.ndarray], *, noise: Noise, bits: Any) -> Any:
         return right(counts, noise=replace(noise, sigma2=noise.sigma2 * scale**2), bits=bits)
 
-    return patch.object(gateway, "_add_noise", add)
+    return patch.object(gateway, "add_noise", add)
 
 
 def with_rows_twice() -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, ClassVar
 
 from silosynth.client.policy import Policy
@@ -114,6 +115,8 @@ class TablesDataset:
 
 
 AnyDataset = Dataset | TablesDataset
+Datasets = Mapping[str, AnyDataset]
+"""A silo's data sets by name."""
 
 
 def counted_there() -> Refused:
@@ -122,3 +125,31 @@ def counted_there() -> Refused:
         "this silo can hold nobody out: its rows are counted where they are",
         hint="set push_down = false and leave cluster out, or plan without held_out",
     )
+
+
+def require_rows(dataset: Dataset, plan: Plan) -> None:
+    """Raise Refused for a plan about whole rows where none reaches the gateway; before a charge.
+
+    That a server or a cluster counts is the operator's word, and public. Also raises where a plan
+    trains a generator and this silo cannot.
+    """
+    require_training(plan)
+    images = plan.features is not None and plan.features.images
+    whole = (plan.projection, plan.central, plan.votes, plan.training, plan.evaluation)
+    if not images and all(settings is None for settings in whole):
+        return
+    if not isinstance(dataset.rows, StreamRows):
+        raise Refused(
+            f"method {plan.method.value} learns from whole rows, and this silo's are counted where "
+            "they are",
+            hint="plan with a method that measures marginals, or have push_down and cluster left "
+            "out of its policy",
+        )
+
+
+def require_training(plan: Plan) -> None:
+    """Raise Refused when a plan trains a generator and this silo cannot; ask before charging."""
+    if plan.training is not None and not all(map(find_spec, ("torch", "numba"))):
+        raise Refused(
+            "this silo cannot train a generator", hint="install silosynth[generators] there"
+        )

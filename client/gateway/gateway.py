@@ -8,18 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
-from itertools import accumulate, pairwise
 
 import numpy as np
 
 from silosynth.client.gateway.asked import (
     Asked,
-    Datasets,
     ask_families,
     ask_rows,
     learn_from,
     one_table,
 )
+from silosynth.client.gateway.datasets import Datasets
 from silosynth.client.gateway.deliveries import UNKNOWN, Deliveries
 from silosynth.client.gateway.kept import FindSampler, KeepsRecords
 from silosynth.client.gateway.proposals import (
@@ -41,10 +40,9 @@ from silosynth.client.gateway.verify import (
 )
 from silosynth.client.learning import Checkpoints
 from silosynth.client.ledger import Ledger
-from silosynth.client.noise import BitSource, SystemBits, draw_noise
+from silosynth.client.noise import BitSource, SystemBits, add_noise
 from silosynth.client.policy import Rules, SiloIdentity
 from silosynth.client.sums import Once, SumMember, each_time
-from silosynth.common.accounting import Noise
 from silosynth.common.errors import Refused, SilosynthError
 from silosynth.common.messages import (
     CHALLENGE_BYTES,
@@ -294,12 +292,12 @@ class Gateway:
     def _noised(self, verified: VerifiedRequest) -> tuple[np.ndarray, ...]:
         """Read the table; return marginals, or a round's sums of gradients, with noise."""
         plan, dataset = verified.proposed.plan, one_table(verified.proposed.dataset)
-        add_noise = partial(_add_noise, noise=verified.share.noise, bits=self._bits)
+        noised = partial(add_noise, noise=verified.share.noise, bits=self._bits)
         if dataset is None:
             tables = verified.proposed.dataset
             answers = ask_families(tables, verified.request, phase=verified.phase)
             self._reached("counted")
-            return add_noise(answers)
+            return noised(answers)
         judged = verified.judged
         edges = verified.request.edges if judged is None else judged.edges
         rows, schema = dataset.coded(edges, plan=plan)
@@ -319,7 +317,7 @@ class Gateway:
             learnt = learn_from(
                 asked,
                 bits=self._bits,
-                add_noise=lambda clipped: add_noise([clipped])[0],
+                add_noise=lambda clipped: noised([clipped])[0],
                 checkpoints=self._door.checkpoints,
                 tell_operator=self._tell_operator,
             )
@@ -327,7 +325,7 @@ class Gateway:
             return (learnt,)
         counts = ask_rows(asked)
         self._reached("counted")
-        return add_noise(counts)
+        return noised(counts)
 
     def _mask(
         self, verified: VerifiedRequest, noised: Sequence[np.ndarray], agreed: AgreedSet
@@ -368,14 +366,3 @@ class Gateway:
             # The relay and Flower would send the text of an error on, and it may hold a value.
             self._tell_operator(f"{what}: {type(error).__name__}: {error}")
         return public
-
-
-def _add_noise(
-    counts: Sequence[np.ndarray], *, noise: Noise, bits: BitSource
-) -> tuple[np.ndarray, ...]:
-    """Add independent noise to every cell of every marginal."""
-    ends = list(accumulate(len(c) for c in counts))
-    drawn = draw_noise(noise, count=ends[-1], bits=bits)
-    noised = np.concatenate(counts)
-    noised += drawn
-    return tuple(noised[start:end] for start, end in pairwise((0, *ends)))

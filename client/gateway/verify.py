@@ -9,8 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from silosynth.client.gateway.asked import Datasets, require_rows
-from silosynth.client.gateway.datasets import AnyDataset, Dataset, TablesDataset
+from silosynth.client.gateway.datasets import (
+    AnyDataset,
+    Dataset,
+    Datasets,
+    TablesDataset,
+    require_rows,
+)
 from silosynth.client.gateway.judged import Judged, check_bins, judge, part_of
 from silosynth.client.gateway.kept import FindSampler
 from silosynth.client.gateway.series import permit_series, series_facts

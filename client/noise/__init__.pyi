@@ -1,3 +1,11 @@
-from .draw import BitSource, NoiseShare, SystemBits, check_noise, draw_noise, noise_share
+from .draw import BitSource, NoiseShare, SystemBits, add_noise, check_noise, draw_noise, noise_share
 
-__all__ = ["BitSource", "NoiseShare", "SystemBits", "check_noise", "draw_noise", "noise_share"]
+__all__ = [
+    "BitSource",
+    "NoiseShare",
+    "SystemBits",
+    "add_noise",
+    "check_noise",
+    "draw_noise",
+    "noise_share",
+]

@@ -7,8 +7,10 @@ charge.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import accumulate, pairwise
 from typing import Protocol
 
 import numpy as np
@@ -71,6 +73,17 @@ def discrete_gaussian(*, sigma2: Fraction, count: int, bits: BitSource) -> np.nd
         size = min(_BLOCK, count - start)
         out[start : start + size] = draw(Fraction(sigma2), size, bits)
     return out
+
+
+def add_noise(
+    counts: Sequence[np.ndarray], *, noise: Noise, bits: BitSource
+) -> tuple[np.ndarray, ...]:
+    """Add independent noise to every cell of every marginal."""
+    ends = list(accumulate(len(c) for c in counts))
+    drawn = draw_noise(noise, count=ends[-1], bits=bits)
+    noised = np.concatenate(counts)
+    noised += drawn
+    return tuple(noised[start:end] for start, end in pairwise((0, *ends)))
 
 
 def draw_noise(noise: Noise, *, count: int, bits: BitSource) -> np.ndarray:

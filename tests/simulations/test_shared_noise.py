@@ -268,7 +268,7 @@ def test_a_run_in_one_process_that_is_stopped_in_a_phase_goes_on(tmp_path: Path)
     """Ledgers are held in memory there: no secret is dropped before its vector is in a file."""
     federation, asked = Federation(tmp_path, _plan()), []
 
-    def stop(request: Request) -> None:
+    def stop(request: Request, _: bytes) -> None:
         asked.append(request.silo)
         if len(asked) == 3:
             raise KeyboardInterrupt
@@ -277,7 +277,7 @@ def test_a_run_in_one_process_that_is_stopped_in_a_phase_goes_on(tmp_path: Path)
         with Journal(tmp_path, plan_digest=federation.plan.digest) as journal:
             silos = tuple(federation.silos.values())
             schema = small_schema()
-            return run_local(federation.plan, schema, silos=silos, journal=journal, asked=stop)
+            return run_local(federation.plan, schema, silos=silos, journal=journal, answered=stop)
 
     with pytest.raises(KeyboardInterrupt):
         run()

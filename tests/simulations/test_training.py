@@ -506,7 +506,7 @@ def test_arguments_that_cannot_be_read_are_named() -> None:
 def test_a_silo_without_the_extra_says_so_before_it_is_asked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from silosynth.client.gateway import asked as ask
+    from silosynth.client.gateway import datasets as ask
 
     monkeypatch.setattr(ask, "find_spec", lambda name: None)
     with pytest.raises(Refused, match="cannot train a generator"):

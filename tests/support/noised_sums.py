@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 from scipy import stats
 
-from silosynth.client.gateway import gateway as gateway_module
+from silosynth.client.noise import draw as draw_module
 from silosynth.common.accounting import Noise, pld_epsilon
 from silosynth.common.certificate import certify_plan, check_certificate
 from silosynth.common.errors import InvalidPlan
@@ -45,12 +45,12 @@ def run_silos(
 
 def scale_noise(monkeypatch: pytest.MonkeyPatch, scale: Fraction) -> None:
     """Let gateways draw noise of ``scale`` times the deviation that a plan states."""
-    draw: Callable[..., np.ndarray] = gateway_module.draw_noise  # type: ignore[attr-defined]  # replaced where it is used
+    draw: Callable[..., np.ndarray] = draw_module.draw_noise
 
     def other(noise: Noise, **rest: Any) -> np.ndarray:
         return draw(replace(noise, sigma2=noise.sigma2 * scale**2), **rest)
 
-    monkeypatch.setattr(gateway_module, "draw_noise", other)
+    monkeypatch.setattr(draw_module, "draw_noise", other)
 
 
 def check_noise(noise: np.ndarray, *, alarm: float, off: Fraction) -> None:

@@ -185,7 +185,7 @@ def test_counts_are_right_when_there_is_no_noise(silo: Silo, monkeypatch: Any) -
     def no_noise(noise: Noise, *, count: int, bits: Any) -> np.ndarray:
         return np.zeros(count, dtype=np.int64)
 
-    monkeypatch.setattr("silosynth.client.gateway.gateway.draw_noise", no_noise)
+    monkeypatch.setattr("silosynth.client.noise.draw.draw_noise", no_noise)
     plan = _plan()
     request = _request(
         plan,

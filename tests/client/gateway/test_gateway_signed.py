@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from silosynth.client.gateway.asked import require_rows
-from silosynth.client.gateway.datasets import Dataset
+from silosynth.client.gateway.datasets import Dataset, require_rows
 from silosynth.client.silo import ledger_path
 from silosynth.client.silo.rows.datasets import open_dataset
 from silosynth.common.accounting import Noise
@@ -444,7 +443,7 @@ def test_a_persons_rows_are_bounded_before_they_are_counted(
 
         return np.zeros(count, dtype=np.int64)
 
-    monkeypatch.setattr("silosynth.client.gateway.gateway.draw_noise", no_noise)
+    monkeypatch.setattr("silosynth.client.noise.draw.draw_noise", no_noise)
     with federation.open() as silo:
         for rows, plan in ((2, federation.plan()), (1, federation.plan(id="q", rows_per_person=1))):
             release = federation.release(silo, plan)

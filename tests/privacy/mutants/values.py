@@ -28,8 +28,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="values: histograms leave without noise",
         path="client/gateway/gateway.py",
-        old="        return add_noise(counts)\n",
-        new="        return add_noise(counts) if verified.request.edges else tuple(counts)\n",
+        old="        return noised(counts)\n",
+        new="        return noised(counts) if verified.request.edges else tuple(counts)\n",
         killed_by=(f"{_NEIGHBOURS}::test_what_leaves_has_the_exact_law_of_counts_and_noise",),
     ),
     Mutant(

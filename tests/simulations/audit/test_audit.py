@@ -16,6 +16,7 @@ import pytest
 from silosynth.client.gateway import gateway
 from silosynth.client.learning import clip
 from silosynth.client.ledger import Ledger
+from silosynth.client.noise import add_noise
 from silosynth.client.source import Part
 from silosynth.client.source import People as SampledPeople
 from silosynth.common.accounting import Noise
@@ -128,12 +129,12 @@ def test_of_rounds_that_sample_persons_no_more_is_learnt_than_was_charged() -> N
 
 
 def scale_the_noise(monkeypatch: pytest.MonkeyPatch, scale: Fraction) -> None:
-    right = gateway._add_noise
+    right = add_noise
 
     def add(counts: Sequence[np.ndarray], *, noise: Noise, bits: Any) -> Any:
         return right(counts, noise=replace(noise, sigma2=noise.sigma2 * scale**2), bits=bits)
 
-    monkeypatch.setattr(gateway, "_add_noise", add)
+    monkeypatch.setattr(gateway, "add_noise", add)
 
 
 def halve_the_noise(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -276,7 +277,7 @@ def test_the_command_says_what_was_found(
     found = json.loads(capsys.readouterr().out)["data"]
     assert found["games"] == 4 * CANARIES
     assert found["mu"]["reachable"] == pytest.approx(found["mu"]["charged"])
-    monkeypatch.setattr(gateway, "_add_noise", lambda counts, **_: tuple(counts))
+    monkeypatch.setattr(gateway, "add_noise", lambda counts, **_: tuple(counts))
     assert run(["audit", "plan", str(path), "--runs", "4"]) == 1
     assert "the promise of plan" in capsys.readouterr().err
 
