@@ -6,7 +6,7 @@ A federation's is :mod:`silosynth.server.federation.channel`, where everything i
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
 from flwr.app import ConfigRecord, Context, Message, RecordDict
@@ -92,10 +92,10 @@ def send_requests(
     """
     sealed = encode_plan(plan)
     silos = {nodes[r.silo]: r.silo for r in requests}
-    messages = [
+    messages = (
         _message(nodes[r.silo], MEASURE, {"plan": sealed, "request": encode_request(r)})
         for r in requests
-    ]
+    )
     answered = set()
     deadline = time.monotonic() + plan.deadline_seconds
     for reply in _exchange(grid, messages, deadline=deadline, stopping=stopping):
@@ -121,10 +121,10 @@ def send_steps(
     sealed = encode_plan(plan)
     silos = {nodes[a.silo]: a.silo for a in steps}
     asked, session = steps[0].asked, steps[0].step.session
-    messages = [
-        _message(nodes[a.silo], AGREE, {"plan": sealed, "step": encode_sum_statement(a.step)})
-        for a in steps
-    ]
+    texts = {step: encode_sum_statement(step) for step in {a.step for a in steps}}
+    messages = (
+        _message(nodes[a.silo], AGREE, {"plan": sealed, "step": texts[a.step]}) for a in steps
+    )
     heard = set()
     deadline = time.monotonic() + plan.deadline_seconds
     for reply in _exchange(grid, messages, deadline=deadline, stopping=stopping):
@@ -140,12 +140,15 @@ def send_steps(
 
 def _exchange(
     grid: Grid,
-    messages: Sequence[Message],
+    messages: Iterable[Message],
     *,
     deadline: float,
     stopping: Callable[[], bool],
 ) -> Iterator[Message]:
-    """Send messages, some at a time, and yield replies until all have come or time is up."""
+    """Send messages, some at a time, and yield replies until all have come or time is up.
+
+    Each is made when it is sent: a thousand requests of a sum hold 1.6 GB.
+    """
     unsent = iter(messages)
     waiting: set[str] = set()
     while time.monotonic() < deadline:

@@ -36,9 +36,12 @@ def most_step_bytes(plan: Plan) -> int:
     return 2048 + max(len(plan.silos), MOST_COMPLETE) * (MOST_ENVELOPE + 4)
 
 
-@lru_cache(4)
+@lru_cache(1)
 def proof_json(proof: SumProof) -> bytes:
-    """Return the canonical JSON of a proof, as a request holds it."""
+    """Return the canonical JSON of a proof, as a request holds it.
+
+    Of the last one alone: nobody approved it yet, and with its text it may hold 33 MB.
+    """
     return canonical_json(proof.model_dump(mode="json"))
 
 

@@ -117,8 +117,8 @@ def roster_digest(plan: Plan) -> str:
 def read_advert(data: bytes, *, plan: Plan, session: int) -> KeyAdvert:
     """Check one silo's keys against the plan.
 
-    Raises Untrusted when the silo that it names did not sign it or a key is a point of small
-    order, InvalidPlan when it belongs to another plan or session.
+    Raises Untrusted when the silo that it names did not sign it, or a key is a point of small
+    order or stands twice, InvalidPlan when it belongs to another plan or session.
     """
     return _read_advert(data, plan=plan, named=_Named.of(plan), session=session)
 
@@ -225,6 +225,8 @@ def _read_advert(data: bytes, *, plan: Plan, named: _Named, session: int) -> Key
     }
     if stated != (named.plan_digest, session, named.roster_digest, names):
         raise InvalidPlan(f"the keys of silo {advert.silo} belong to another plan or session")
+    if len(set(advert.keys.values())) < len(advert.keys):
+        raise Untrusted(f"two requests of silo {advert.silo} have the same key")
     for key in advert.keys.values():
         _check_key(key, silo=advert.silo)
     return advert

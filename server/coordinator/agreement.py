@@ -22,10 +22,12 @@ class Agreement:
     """How far the silos have agreed on a sum's participants.
 
     ``members`` are those whose set ``agreed`` is up for signature, none while keys are gathered.
+    ``keys`` are those of all ``adverts``: none may stand twice in a set.
     """
 
     session: int = 1
     adverts: Mapping[str, bytes] = field(default_factory=dict)
+    keys: frozenset[str] = frozenset()
     members: tuple[str, ...] = ()
     votes: Mapping[str, bytes] = field(default_factory=dict)
     agreed: AgreedSet | None = None

@@ -79,9 +79,12 @@ def take_statement(state: State, event: Stated) -> State:
         raise refusal_error(answer) if isinstance(answer, Refusal) else Refused("it sent a release")
     agreement, plan = _agreement(state), state.plan
     if event.asked is SumStage.KEYS:
-        if read_advert(event.data, plan=plan, session=agreement.session).silo != event.silo:
+        advert = read_advert(event.data, plan=plan, session=agreement.session)
+        sent = frozenset(advert.keys.values())
+        if advert.silo != event.silo or sent & agreement.keys:
             raise RunFailed("it sent the keys of another silo")
-        heard = replace(agreement, adverts={**agreement.adverts, event.silo: event.data})
+        adverts = {**agreement.adverts, event.silo: event.data}
+        heard = replace(agreement, adverts=adverts, keys=agreement.keys | sent)
     else:
         read_vote(event.data, silo=event.silo, plan=plan, agreed=_agreed(agreement))
         heard = replace(agreement, votes={**agreement.votes, event.silo: event.data})

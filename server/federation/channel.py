@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from flwr.app import ConfigRecord, Message, RecordDict
 
@@ -107,7 +108,7 @@ class Channel:
         Args: deadline: of ``time.monotonic``.
         """
         letters = {
-            s: self._letter(PROPOSE, {"plan": self._sealed, "receipts": list(self._receipts(s))})
+            s: self._letter(PROPOSE, partial(self._proposal, receipts=list(self._receipts(s))))
             for s in silos
         }
         decided = set()
@@ -121,16 +122,7 @@ class Channel:
     def ask(self, requests: Sequence[Request]) -> Iterator[Event]:
         """Send each request to its silo; yield one event for each silo, as they answer."""
         phase = requests[0].phase
-        letters = {
-            r.silo: self._letter(
-                MEASURE,
-                {
-                    "plan": self._sealed,
-                    "request": seal(encode_request(r), purpose=Purpose.REQUEST, key=self._key),
-                },
-            )
-            for r in requests
-        }
+        letters = {r.silo: self._letter(MEASURE, partial(self._question, r)) for r in requests}
         answered = set()
         deadline = time.monotonic() + self._plan.deadline_seconds
         for silo, data in self._converse(letters, field="release", deadline=deadline):
@@ -143,13 +135,8 @@ class Channel:
     def agree(self, steps: Sequence[Agree]) -> Iterator[Event]:
         """Ask silos for their keys or votes; yield one event for each silo, as they answer."""
         asked, session = steps[0].asked, steps[0].step.session
-        letters = {
-            a.silo: self._letter(
-                AGREE,
-                {"plan": self._sealed, "step": encode_sum_statement(a.step, key=self._key)},
-            )
-            for a in steps
-        }
+        sealed = {s: encode_sum_statement(s, key=self._key) for s in {a.step for a in steps}}
+        letters = {a.silo: self._letter(AGREE, partial(self._step, sealed[a.step])) for a in steps}
         heard = set()
         deadline = time.monotonic() + self._plan.deadline_seconds
         for silo, data in self._converse(letters, field="statement", deadline=deadline):
@@ -161,7 +148,7 @@ class Channel:
 
     def deliver(self, silos: Sequence[str], *, bundle: bytes) -> Iterator[Event]:
         """Send the signed result to silos; who says nothing until the deadline is named."""
-        letters = {s: self._letter(DELIVER, {"bundle": bundle}) for s in silos}
+        letters = {s: self._letter(DELIVER, lambda: {"bundle": bundle}) for s in silos}
         heard = set()
         deadline = time.monotonic() + self._plan.deadline_seconds
         for silo, data in self._converse(letters, field="acknowledgement", deadline=deadline):
@@ -171,11 +158,21 @@ class Channel:
             if silo not in heard:
                 yield Silent(silo=silo)
 
-    def _letter(self, kind: str, fields: Fields) -> Letter:
-        """Write a letter that is due at once."""
+    def _proposal(self, *, receipts: list[bytes]) -> Fields:
+        return {"plan": self._sealed, "receipts": receipts}
+
+    def _question(self, request: Request) -> Fields:
+        sealed = seal(encode_request(request), purpose=Purpose.REQUEST, key=self._key)
+        return {"plan": self._sealed, "request": sealed}
+
+    def _step(self, sealed: bytes) -> Fields:
+        return {"plan": self._sealed, "step": sealed}
+
+    def _letter(self, kind: str, write: Callable[[], Fields]) -> Letter:
+        """Return a letter that is due at once."""
         return Letter(
             kind=kind,
-            fields=fields,
+            write=write,
             wait_seconds=self._pace.resend_seconds,
             approval_seconds=self._pace.approval_seconds,
         )
@@ -277,7 +274,7 @@ class Channel:
             node, now = self._nodes.get(silo), time.monotonic()
             if node is None or now < letter.due or self._is_away(node):
                 continue
-            message = self._push(node, letter.kind, letter.fields)
+            message = self._push(node, letter.kind, letter.write())
             if not message:
                 due = time.monotonic() + self._pace.failed_seconds
                 waiting[silo] = replace(letter, due=due)

@@ -41,12 +41,13 @@ class Addressees:
 class Letter:
     """What is sent to a silo until it answers, and when to send it next.
 
+    ``write`` makes its fields each time it is sent: a thousand letters of a sum hold 1.6 GB.
     ``pending`` says that the silo has it and waits for a person; ``approval_seconds`` is how long
     that is left alone the next time.
     """
 
     kind: str
-    fields: Fields
+    write: Callable[[], Fields]
     due: float = 0.0
     wait_seconds: float
     approval_seconds: float

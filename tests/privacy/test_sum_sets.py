@@ -24,6 +24,7 @@ from silosynth.common.messages import (
     read_set,
     unpack,
 )
+from silosynth.common.messages.proof import proof_json
 from silosynth.common.plan import PhaseName
 from tests.privacy.sums import CELLS, Circle, circle, proof_of
 from tests.support.chance import masked, statistical
@@ -143,3 +144,10 @@ def test_a_request_with_its_proof_has_its_canonical_bytes(five: Circle, proof: S
     whole = canonical_json(request.model_dump(mode="json"))
     assert encode_request(request) == whole
     assert request.digest == digest_of(whole)
+
+
+def test_one_proof_is_kept_and_no_more(proof: SumProof) -> None:
+    """Whoever sends a gateway requests that nobody approved fills no memory with them."""
+    for session in (1, 2, 3):
+        proof_json(proof.model_copy(update={"session": session}))
+    assert proof_json.cache_info().currsize == 1

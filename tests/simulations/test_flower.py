@@ -10,9 +10,10 @@ from flwr.app import ConfigRecord, Error, Message, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
 
 from silosynth.common.errors import DeadlineExceeded, RunFailed
-from silosynth.common.messages import RECORD
+from silosynth.common.messages import RECORD, Request, encode_request
 from silosynth.server.coordinator import Absent, Answered, Ask
 from silosynth.server.coordinator.machine import start
+from silosynth.simulations import flower
 from silosynth.simulations.flower import find_silos, send_requests
 from tests.support.fakes import SILOS, small_plan, small_schema
 from tests.support.patience import patience
@@ -86,6 +87,24 @@ def test_a_node_that_fails_or_answers_something_else_is_an_absent_silo(answer: A
     assert isinstance(events["south"], Absent)
     assert isinstance(events["north"], Answered)
     assert isinstance(events["west"], Answered)
+
+
+def test_a_request_is_written_when_it_is_sent_and_not_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A thousand requests of a sum, each with all silos' keys, are 1.6 GB."""
+    written: list[str] = []
+
+    def write(request: Request) -> bytes:
+        written.append(request.silo)
+        return encode_request(request)
+
+    monkeypatch.setattr(flower, "encode_request", write)
+    monkeypatch.setattr(flower, "_IN_FLIGHT", 1)
+    grid: Any = FakeGrid({n: {"release": b"x"} for n in NODES})
+    nodes = {"north": 11, "south": 12, "west": 13}
+    events = send_requests(grid, _requests(), plan=small_plan(), nodes=nodes)
+    assert [len(written) for _ in events] == [1, 2, 3]
 
 
 def test_silos_that_never_connect_are_named() -> None:

@@ -15,8 +15,10 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from silosynth.client.gateway import Gateway
 from silosynth.client.ledger import Ledger
 from silosynth.common.audit import Scope, ScopeKind
+from silosynth.common.digest import canonical_json
 from silosynth.common.errors import RunFailed, SiloAbsent
 from silosynth.common.messages import (
     Request,
@@ -262,6 +264,31 @@ def test_a_gateway_that_dies_between_charge_and_store_masks_again(tmp_path: Path
     assert died
     _check_one_way(state, 1600)
     assert federation.spent("south") == sum(r.cost_units for r in state.receipts()["south"])
+
+
+@pytest.mark.parametrize("whose", ["east", "north"])
+def test_a_silo_whose_keys_stand_twice_is_left_out_and_named(whose: str, tmp_path: Path) -> None:
+    """They would be refused by every silo that is to sign a set with them: north alone goes."""
+    plan = _plan(absent=1, on_absent="continue")
+    agree, sent = Gateway.agree, {}
+
+    def hostile(self: Gateway, *, plan: bytes, step: bytes) -> bytes:
+        data = agree(self, plan=plan, step=step)
+        advert = json.loads(data)
+        if "keys" not in advert:
+            return data
+        sent[advert["silo"]] = list(advert["keys"].values())
+        if advert["silo"] == "north":
+            advert["keys"] = dict.fromkeys(advert["keys"], sent["north"][0])
+            if whose == "east":
+                advert["keys"] = dict(zip(advert["keys"], sent["east"], strict=True))
+        return canonical_json(advert)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Gateway, "agree", hostile)
+        state = Federation(tmp_path, plan).run()
+    assert state.silos == ("east", "south", "west")
+    assert set(state.left) == {"north"}
 
 
 def test_a_run_in_one_process_that_is_stopped_in_a_phase_goes_on(tmp_path: Path) -> None:
