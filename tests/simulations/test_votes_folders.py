@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from base64 import b64encode
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from safetensors.numpy import load_file, save_file
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from silosynth.client.gateway import public_error
 from silosynth.client.learning import Checkpoints
@@ -153,6 +154,53 @@ def test_a_text_has_the_same_tokens_each_time_whatever_a_folder_leaves_to_chance
     words = opened(folder_of(tmp_path / "made", tokenizer, np.eye(3)))
     codes, _ = encode_texts(pa.array(["ab"] * 64, pa.large_string()), name="t", max_bytes=9)
     assert words.nearest(codes, ("b", "ab")).tolist() == [1] * 64
+
+
+def growing(*rules: Any, template: str = "$A") -> Tokenizer:
+    """Return a tokenizer that makes texts longer before it splits them, or their tokens after."""
+    tokenizer = Tokenizer(models.WordLevel({"win": 0, "?": 1}, unk_token="?"))
+    tokenizer.normalizer = normalizers.Sequence(list(rules))
+    tokenizer.post_processor = processors.TemplateProcessing(single=template)
+    return tokenizer
+
+
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [
+        (growing(*[normalizers.Replace("zebra", "zebra" * 8)] * 12), True),
+        (growing(normalizers.Sequence([normalizers.Prepend("a" * 80)] * 2)), True),
+        (growing(template=" ".join(["$A"] * 4097)), True),
+        (growing(normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")), False),
+    ],
+)
+def test_a_tokenizer_that_takes_all_memory_at_a_word_is_refused_before_rows_are_read(
+    tmp_path: Path, made: Tokenizer, told: bool
+) -> None:
+    """A gateway that ends at a word of a row would tell of it, without noise."""
+    folder = folder_of(tmp_path / "made", made, np.eye(2))
+    if not told:
+        assert opened(folder).tokenizer.encode("win", add_special_tokens=False).ids == [1]
+        return
+    with pytest.raises(InvalidCheckpoint, match="over 4096 times as long") as refused:
+        opened(folder)
+    assert "\n" not in refused.value.message
+
+
+def test_rules_without_a_type_or_of_no_known_form_count_as_the_library_reads_them(
+    tmp_path: Path,
+) -> None:
+    folder = folder_of(tmp_path / "made", growing(), np.eye(2))
+    rules = json.loads((folder / "tokenizer.json").read_text())
+    bomb = [{"pattern": {"String": "a"}, "content": "a" * 8}] * 4
+    for normalizer in ({"normalizers": bomb}, {"content": 3}, {"precompiled_charsmap": "*"}):
+        (folder / "tokenizer.json").write_text(json.dumps(rules | {"normalizer": normalizer}))
+        with pytest.raises(InvalidCheckpoint, match="times as long"):
+            digest_checkpoint(folder)
+    table = b64encode(bytes(4) + b"\0" + b"z" * 5000 + b"\0").decode()
+    normalizer = {"type": "Precompiled", "precompiled_charsmap": table}
+    (folder / "tokenizer.json").write_text(json.dumps(rules | {"normalizer": normalizer}))
+    with pytest.raises(InvalidCheckpoint, match="times as long"):
+        digest_checkpoint(folder)
 
 
 def test_a_tokenizer_that_cannot_be_read_is_told(folder: Path, tmp_path: Path) -> None:

@@ -102,4 +102,14 @@ MUTANTS: tuple[Mutant, ...] = (
             "test_a_text_that_a_tokenizer_fails_on_votes_for_none_so_that_no_error_tells_of_a_row",
         ),
     ),
+    Mutant(
+        name="votes: a gateway dies of memory at a word that a folder's author chose",
+        path="common/generator/checkpoint_files.py",
+        old="    if growth > _MOST_GROWTH:\n",
+        new="    if growth < 1:\n",
+        killed_by=(
+            f"{_FOLDERS}::"
+            "test_a_tokenizer_that_takes_all_memory_at_a_word_is_refused_before_rows_are_read",
+        ),
+    ),
 )
